@@ -1,0 +1,133 @@
+"""NumPy on the CPU, CuPy on a GPU: the only file that knows which.
+
+Everything else asks ``xp = array_module(x)`` and writes ``xp.tanh(x)``. Arrays are NumPy's or CuPy's own, never a
+wrapper, and nothing moves between devices unless :func:`to_device` is called.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+Array = Any  # numpy.ndarray or cupy.ndarray: the two share no base class
+
+
+def array_module(x: Array) -> ModuleType:
+    """The library whose array `x` is.
+
+    Parameters
+    ----------
+    x : numpy.ndarray or cupy.ndarray
+
+    Returns
+    -------
+    module
+        ``numpy`` or ``cupy``.
+
+    Raises
+    ------
+    TypeError
+        `x` is no array (a list, a number, a PyTorch tensor ...).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> array_module(np.zeros(3)).__name__
+    'numpy'
+    """
+    if isinstance(x, np.ndarray):
+        return np
+    cupy = sys.modules.get("cupy")  # an array of CuPy's can only exist once CuPy has been imported
+    if cupy is not None and isinstance(x, cupy.ndarray):
+        return cupy
+    if hasattr(x, "__array_namespace__") and not isinstance(x, np.generic):
+        return x.__array_namespace__()  # the array API's own way to say it
+    hint = " (numpy.asarray(x) makes one)" if isinstance(x, (list, tuple, int, float, np.generic)) else ""
+    raise TypeError(f"expected a NumPy or CuPy array, got {type(x).__name__}{hint}")
+
+
+def device_of(x: Array) -> str:
+    """``"cpu"`` for a NumPy array, ``"cuda"`` or ``"cuda:1"`` for a CuPy array."""
+    if array_module(x) is np:
+        return "cpu"
+    number = getattr(x.device, "id", 0)
+    return "cuda" if number == 0 else f"cuda:{number}"
+
+
+def module_for(device: str) -> ModuleType:
+    """``numpy`` for ``"cpu"``, ``cupy`` for ``"cuda"``; a plain error where CuPy or its driver is missing.
+
+    Raises
+    ------
+    ValueError
+        The name of the device is unknown.
+    RuntimeError
+        CuPy is not installed, or finds no GPU.
+    """
+    if device == "cpu":
+        return np
+    if device != "cuda" and not (device.startswith("cuda:") and device[5:].isdigit()):
+        raise ValueError(f'device must be "cpu", "cuda" or "cuda:N", got {device!r}')
+    try:
+        import cupy
+    except ImportError:
+        raise RuntimeError(
+            f"device {device!r} needs CuPy, which is not installed: "
+            f"pip install 'nnscratch[cuda12]' or 'nnscratch[cuda13]'"
+        ) from None
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise RuntimeError(f"device {device!r}: CuPy is installed, but found no working GPU driver ({error})") from None
+    number = int(device[5:] or 0)
+    if number >= count:
+        raise RuntimeError(f"device {device!r} does not exist: this machine has {count} GPU(s)")
+    cupy.cuda.Device(number).use()
+    return cupy
+
+
+def to_device(x: Array, device: str) -> Array:
+    """`x` itself if it is on `device` already, else a copy there."""
+    if device_of(x) == device:
+        return x
+    xp = module_for(device)
+    return to_numpy(x) if xp is np else xp.asarray(x)
+
+
+def to_numpy(x: Array) -> np.ndarray:
+    """`x` as a NumPy array: itself on the CPU, a copy from a GPU."""
+    return x if array_module(x) is np else x.get()
+
+
+def generator(rng: None | int | np.random.Generator) -> np.random.Generator:
+    """The NumPy random generator meant by `rng`: a new one, one seeded by an int, or the very one given.
+
+    All drawing is done by NumPy on the CPU, so that one seed gives the same numbers on every device.
+
+    Raises
+    ------
+    TypeError
+        `rng` is something else.
+    """
+    if rng is None or isinstance(rng, (int, np.integer)) and not isinstance(rng, bool) and rng >= 0:
+        return np.random.default_rng(rng)
+    if isinstance(rng, np.random.Generator):
+        return rng
+    raise TypeError(f"rng must be None, an int of 0 or more, or a numpy.random.Generator, got {rng!r}")
+
+
+def scatter_add(target: Array, index: Array, values: Array) -> None:
+    """Add row ``values[k]`` to row ``target[index[k]]``, in place; a row named twice receives both.
+
+    ``target[index] += values`` would keep only the last of them: the classic mistake in an embedding's backward.
+
+    Parameters
+    ----------
+    target : array, shape (V, D)
+    index : integer array, shape (K,)
+    values : array, shape (K, D)
+    """
+    array_module(target).add.at(target, index, values)

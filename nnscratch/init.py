@@ -1,0 +1,74 @@
+"""Weight initialisers: how large the random numbers are that training starts from.
+
+For y = W x with W of shape (out, in), inputs of variance 1 and independent weights, Var(y) = in * Var(W): so weights
+of variance 1/in keep the signal's size on the way forward, and weights of variance 1/out keep the gradient's on the
+way back. Each function returns a float32 NumPy array; each takes ``rng``.
+
+References
+----------
+Glorot and Bengio (2010), "Understanding the difficulty of training deep feedforward neural networks".
+He, Zhang, Ren and Sun (2015), "Delving deep into rectifiers".
+Saxe, McClelland and Ganguli (2014), "Exact solutions to the nonlinear dynamics of learning in deep linear networks".
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from . import backend
+
+RNG = None | int | np.random.Generator
+
+
+def fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """(fan_in, fan_out) of a weight laid out (out, in, ...): how many numbers enter one output, and leave one input."""
+    if len(shape) < 2:
+        raise ValueError(f"fan-in and fan-out need a weight of at least two axes, (out, in, ...), got shape {shape}")
+    window = math.prod(shape[2:])
+    return shape[1] * window, shape[0] * window
+
+
+def uniform(shape: tuple[int, ...], bound: float, rng: RNG = None) -> np.ndarray:
+    """Uniform in [-bound, bound): variance bound**2 / 3."""
+    return backend.generator(rng).uniform(-bound, bound, shape).astype(np.float32)
+
+
+def normal(shape: tuple[int, ...], std: float = 1.0, rng: RNG = None) -> np.ndarray:
+    """Gaussian with mean 0 and standard deviation `std`."""
+    return (std * backend.generator(rng).standard_normal(shape)).astype(np.float32)
+
+
+def xavier_uniform(shape: tuple[int, ...], rng: RNG = None) -> np.ndarray:
+    """Variance 2 / (fan_in + fan_out): Glorot and Bengio's compromise, for tanh and linear units."""
+    return uniform(shape, math.sqrt(6 / sum(fans(shape))), rng)
+
+
+def xavier_normal(shape: tuple[int, ...], rng: RNG = None) -> np.ndarray:
+    """Like :func:`xavier_uniform`, Gaussian."""
+    return normal(shape, math.sqrt(2 / sum(fans(shape))), rng)
+
+
+def he_uniform(shape: tuple[int, ...], rng: RNG = None) -> np.ndarray:
+    """Variance 2 / fan_in: a ReLU passes half of its inputs, so the weights make up for the other half."""
+    return uniform(shape, math.sqrt(6 / fans(shape)[0]), rng)
+
+
+def he_normal(shape: tuple[int, ...], rng: RNG = None) -> np.ndarray:
+    """Like :func:`he_uniform`, Gaussian."""
+    return normal(shape, math.sqrt(2 / fans(shape)[0]), rng)
+
+
+def orthogonal(shape: tuple[int, int], rng: RNG = None) -> np.ndarray:
+    """A matrix whose rows (or columns, whichever are fewer) are orthonormal: it changes no vector's length.
+
+    What a recurrent matrix starts from when the signal should survive many multiplications by it.
+    """
+    if len(shape) != 2:
+        raise ValueError(f"orthogonal needs a matrix's shape, got {shape}")
+    rows, columns = shape
+    a = backend.generator(rng).standard_normal((max(shape), min(shape)))
+    q, r = np.linalg.qr(a)
+    q *= np.sign(np.diag(r))  # without this the draw is not uniform over orthogonal matrices (Mezzadri, 2007)
+    return (q if rows >= columns else q.T).astype(np.float32)

@@ -1,0 +1,72 @@
+"""Dropout: while training, each number is set to zero with probability p.
+
+    forward     y  = x * mask       mask is 0 with probability p, else 1 / (1 - p)
+    backward    dx = dy * mask      the same mask
+
+Dividing by the probability of being kept ("inverted" dropout) keeps the expected value of y at x, so that nothing has
+to be changed when the network is used: in ``eval()`` mode y = x.
+
+Reference: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov (2014), "Dropout: a simple way to prevent neural
+networks from overfitting".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import backend
+from ..backend import Array
+from ..module import Module, check_floats, check_gradient, probability
+
+
+class Dropout(Module):
+    """Zero each element with probability `p` in training mode; do nothing in evaluation mode.
+
+    Parameters
+    ----------
+    p : float, 0 <= p < 1
+        The probability of being dropped.
+    rng : None, int or numpy.random.Generator
+
+    Attributes
+    ----------
+    rng : numpy.random.Generator
+        Where the masks come from. A checkpoint keeps its state; the gradient checker replays it.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> layer = nn.Dropout(0.5, rng=0)
+    >>> print(layer(np.ones(8)))
+    [2. 2. 2. 0. 0. 0. 0. 0.]
+    >>> print(layer.eval()(np.ones(8)))
+    [1. 1. 1. 1. 1. 1. 1. 1.]
+    """
+
+    arguments = ("p",)
+
+    def __init__(self, p: float = 0.5, *, rng: None | int | np.random.Generator = None):
+        self.p = probability("p", p)
+        self.rng = backend.generator(rng)
+
+    def forward(self, x: Array) -> Array:
+        check_floats(self, "x", x)
+        if not self.training or self.p == 0:
+            self.save_for_backward(x.shape, x.dtype, None)
+            return x.copy()
+        mask = dropout_mask(x.shape, self.p, self.rng, x)
+        self.save_for_backward(x.shape, x.dtype, mask)
+        return x * mask
+
+    def backward(self, dy: Array) -> Array:
+        shape, dtype, mask = self.saved()
+        check_gradient(self, dy, shape, dtype)
+        return dy.copy() if mask is None else dy * mask
+
+
+def dropout_mask(shape: tuple[int, ...], p: float, rng: np.random.Generator, like: Array) -> Array:
+    """Zeros with probability `p`, elsewhere 1 / (1 - p), with the dtype and on the device of `like`."""
+    keep = rng.random(shape, dtype=np.float32) >= p
+    mask = keep.astype(like.dtype)
+    mask *= 1 / (1 - p)
+    return backend.to_device(mask, backend.device_of(like))

@@ -1,0 +1,64 @@
+"""Embedding: a table with one row of numbers for each token.
+
+    shapes      ids (...) integers in 0..V-1    W (V, D)    y (..., D)
+
+    forward     y[k] = W[ids[k]]
+    backward    dW[v] = sum of dy[k] over all k with ids[k] = v
+
+It is Linear on one-hot vectors, without the multiplications by zero. A token that occurs twice gets the *sum* of
+both gradients. The ids are integers: there is no gradient with respect to them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import backend
+from ..backend import Array
+from ..init import normal
+from ..module import Module, Parameter, check_gradient, check_ids, positive_int
+
+
+class Embedding(Module):
+    """A learned vector for every token id.
+
+    Parameters
+    ----------
+    num_embeddings : int
+        V, the number of tokens.
+    embedding_dim : int
+        D, the length of each vector.
+    rng : None, int or numpy.random.Generator
+        The table starts from standard normal numbers, as in PyTorch.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (num_embeddings, embedding_dim)
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> layer = nn.Embedding(5, 2, rng=0)
+    >>> layer(np.array([[0, 3, 3]])).shape
+    (1, 3, 2)
+    >>> layer.backward(np.ones((1, 3, 2), dtype=np.float32))
+    >>> print(layer.weight.grad[:, 0])
+    [1. 0. 0. 2. 0.]
+    """
+
+    arguments = ("num_embeddings", "embedding_dim")
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, *, rng: None | int | np.random.Generator = None):
+        self.num_embeddings = positive_int("num_embeddings", num_embeddings)
+        self.embedding_dim = positive_int("embedding_dim", embedding_dim)
+        self.weight = Parameter(normal((num_embeddings, embedding_dim), rng=rng))
+
+    def forward(self, ids: Array) -> Array:
+        check_ids(self, "ids", ids, self.num_embeddings)
+        self.save_for_backward(ids)
+        return self.weight.data[ids]
+
+    def backward(self, dy: Array) -> None:
+        (ids,) = self.saved()
+        check_gradient(self, dy, (*ids.shape, self.embedding_dim), self.weight.dtype)
+        backend.scatter_add(self.weight.grad, ids.reshape(-1), dy.reshape(-1, self.embedding_dim))

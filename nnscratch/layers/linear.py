@@ -1,0 +1,98 @@
+"""Linear: y = x W^T + b, for every row x.
+
+    shapes      x (..., D)    W (H, D)    b (H,)    y (..., H)
+
+    forward     y = x W^T + b
+
+    backward    dx = dy W                    each input fed all H outputs
+                dW = sum over rows  dy^T x   W met every row, so its gradient is the sum
+                db = sum over rows  dy
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from ..backend import Array
+from ..init import uniform
+from ..module import Module, Parameter, check_floats, check_gradient, positive_int
+
+
+class Linear(Module):
+    """A fully connected layer.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        D and H.
+    bias : bool
+        Whether b is there.
+    init : function of (shape, rng), optional
+        One of `nnscratch.init`, for the weight. By default weight and bias are uniform within 1/sqrt(D), as in PyTorch.
+    rng : None, int or numpy.random.Generator
+
+    Attributes
+    ----------
+    weight : Parameter, shape (out_features, in_features)
+    bias : Parameter, shape (out_features,), or None
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> layer = nn.Linear(3, 2, rng=0)
+    >>> x = np.ones((4, 3), dtype=np.float32)
+    >>> layer(x).shape
+    (4, 2)
+    >>> layer.backward(np.ones((4, 2), dtype=np.float32)).shape
+    (4, 3)
+    >>> print(layer.bias.grad)
+    [4. 4.]
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        init: Callable[..., np.ndarray] | None = None,
+        rng: None | int | np.random.Generator = None,
+    ):
+        self.in_features = positive_int("in_features", in_features)
+        self.out_features = positive_int("out_features", out_features)
+        rng = backend.generator(rng)
+        shape = (out_features, in_features)
+        bound = 1 / math.sqrt(in_features)
+        self.weight = Parameter(uniform(shape, bound, rng) if init is None else init(shape, rng=rng))
+        self.bias = Parameter(uniform((out_features,), bound, rng)) if bias else None
+
+    def config(self) -> dict[str, Any]:
+        return {"in_features": self.in_features, "out_features": self.out_features, "bias": self.bias is not None}
+
+    def forward(self, x: Array) -> Array:
+        check_floats(self, "x", x, like=self.weight)
+        if x.ndim == 0 or x.shape[-1] != self.in_features:
+            hint = " Did you forget nn.Flatten()?" if math.prod(x.shape[1:]) == self.in_features else ""
+            raise ValueError(
+                f"Linear({self.in_features}, {self.out_features}) got x of shape {x.shape}; "
+                f"its last axis must be {self.in_features}.{hint}"
+            )
+        y = x.reshape(-1, self.in_features) @ self.weight.data.T  # (rows, H): one product, however many axes x has
+        if self.bias is not None:
+            y += self.bias.data
+        self.save_for_backward(x)
+        return y.reshape(*x.shape[:-1], self.out_features)
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        check_gradient(self, dy, (*x.shape[:-1], self.out_features), x.dtype)
+        rows, drows = x.reshape(-1, self.in_features), dy.reshape(-1, self.out_features)
+        self.weight.grad += drows.T @ rows
+        if self.bias is not None:
+            self.bias.grad += drows.sum(axis=0)
+        return (drows @ self.weight.data).reshape(x.shape)

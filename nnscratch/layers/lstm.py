@@ -1,0 +1,292 @@
+"""LSTM: the cell of lstm_cell.py over whole sequences, in several layers. The fast version.
+
+The equations are LSTMCell's, layer upon layer: layer l reads the h of layer l-1. What is unlike the textbook, and why:
+
+1. Features first. A state is kept as (H, N), so that one step is  W_hh (4H, H) @ h (H, N).  BLAS runs this shape up to
+   twice as fast as  h (N, H) @ W_hh^T,  and every gate becomes one contiguous block of the result.
+2. Time in the middle. What spans all steps is stored (features, T, N): the T*N columns of one matrix. The product with
+   W_ih does not depend on the recurrence, so it is done for all steps at once, at the full speed of the machine; so are
+   dW_ih, dW_hh and dx in backward. Only W_hh @ h and its transpose must run step by step.
+3. One tanh for all gates. sigmoid(z) = 1/2 + tanh(z/2)/2: halve the rows of i, f and o, take tanh of all 4H rows in
+   one call, and halve again.
+4. No new arrays inside the loop over time: the results go into buffers made before it (``out=``).
+
+    names       X (D, T, N)    Z, gates, dZ: 4H rows    h (H, T+1, N): h[:, 0] is the initial state, h[:, t+1] step t's
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .. import backend
+from ..backend import Array
+from ..init import uniform
+from ..module import Module, Parameter, check_floats, check_gradient, positive_int, probability
+from .dropout import dropout_mask
+
+State = tuple[Array, Array]
+
+
+class LSTM(Module):
+    """Long short-term memory over a batch of sequences.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        D and H.
+    num_layers : int
+    dropout : float, 0 <= dropout < 1
+        Probability of dropping each number that goes from one layer to the next, in training mode.
+    rng : None, int or numpy.random.Generator
+        Weights start uniform within 1/sqrt(H), as in PyTorch; dropout draws from it too.
+
+    Attributes
+    ----------
+    weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, weight_ih_l1, ... : Parameter
+        Shapes (4H, D), (4H, H), (4H,), (4H,); gates in the order i, f, g, o. From layer 1 on, D is H.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> lstm = nn.LSTM(3, 5, num_layers=2, rng=0)
+    >>> x = np.ones((4, 7, 3), dtype=np.float32)                        # (N, T, D)
+    >>> y, (h, c) = lstm(x)
+    >>> y.shape, h.shape
+    ((4, 7, 5), (2, 4, 5))
+    >>> dx, (dh, dc) = lstm.backward(np.ones_like(y))
+    >>> dx.shape, dh.shape
+    ((4, 7, 3), (2, 4, 5))
+    """
+
+    arguments = ("input_size", "hidden_size", "num_layers", "dropout")
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        *,
+        rng: None | int | np.random.Generator = None,
+    ):
+        self.input_size = positive_int("input_size", input_size)
+        self.hidden_size = H = positive_int("hidden_size", hidden_size)
+        self.num_layers = positive_int("num_layers", num_layers)
+        self.dropout = probability("dropout", dropout)
+        self.rng = backend.generator(rng)
+        bound = 1 / math.sqrt(H)
+        for layer in range(num_layers):
+            D = input_size if layer == 0 else H
+            shapes = {"weight_ih": (4 * H, D), "weight_hh": (4 * H, H), "bias_ih": (4 * H,), "bias_hh": (4 * H,)}
+            for name, shape in shapes.items():
+                setattr(self, f"{name}_l{layer}", Parameter(uniform(shape, bound, self.rng)))
+
+    def layer_parameters(self, layer: int) -> tuple[Parameter, Parameter, Parameter, Parameter]:
+        """weight_ih, weight_hh, bias_ih and bias_hh of one layer."""
+        return tuple(getattr(self, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+
+    def forward(self, x: Array, state: State | None = None) -> tuple[Array, State]:
+        """Run over the sequences.
+
+        Parameters
+        ----------
+        x : array, shape (N, T, D)
+        state : (h, c), each of shape (num_layers, N, H), optional
+            Where to start from; zero if not given.
+
+        Returns
+        -------
+        y : array, shape (N, T, H)
+            The last layer's h at every step.
+        state : (h, c), each of shape (num_layers, N, H)
+            Every layer's state after the last step: give it to the next call to go on from there.
+        """
+        xp, H = backend.array_module(x), self.hidden_size
+        N, T = self._check_input(x)
+        h0, c0 = self._check_state(state, x, N)
+        h_last, c_last = xp.empty_like(h0), xp.empty_like(c0)
+
+        X = x.transpose(1, 0, 2).reshape(T * N, -1).T  # (D, T*N): a copy by rows, seen as columns
+        caches = []
+        for layer in range(self.num_layers):
+            mask = None
+            if layer > 0 and self.training and self.dropout > 0:
+                mask = dropout_mask(X.shape, self.dropout, self.rng, like=x)
+                X = X * mask
+            weight_ih, weight_hh, bias_ih, bias_hh = (p.data for p in self.layer_parameters(layer))
+            h, c, cache = lstm_forward(X, h0[layer].T, c0[layer].T, weight_ih, weight_hh, bias_ih + bias_hh)
+            h_last[layer], c_last[layer] = h[:, T].T, c.T
+            caches.append((X, mask, h, cache))
+            X = h[:, 1:].reshape(H, T * N)
+        self.save_for_backward((N, T), caches)
+        return xp.ascontiguousarray(h[:, 1:].transpose(2, 1, 0)), (h_last, c_last)  # (H, T, N) -> (N, T, H)
+
+    def backward(self, dy: Array, dstate: State | None = None) -> tuple[Array, State]:
+        """Backpropagation through time.
+
+        Parameters
+        ----------
+        dy : array, shape (N, T, H)
+        dstate : (dh, dc), each of shape (num_layers, N, H), optional
+            The gradient with respect to the final state; zero if not given, which is truncated backpropagation.
+
+        Returns
+        -------
+        dx : array, shape (N, T, D)
+        dstate : (dh, dc), each of shape (num_layers, N, H)
+            The gradient with respect to the initial state.
+        """
+        (N, T), caches = self.saved()
+        xp, H = backend.array_module(dy), self.hidden_size
+        check_gradient(self, dy, (N, T, H), self.weight_hh_l0.dtype)
+        dh0, dc0 = (xp.zeros((self.num_layers, N, H), dtype=dy.dtype) for _ in range(2))
+        if dstate is not None:
+            for name, ds, into in zip(("dh", "dc"), dstate, (dh0, dc0), strict=True):
+                check_gradient(self, ds, into.shape, into.dtype, name)
+                into[...] = ds
+
+        dY = xp.ascontiguousarray(dy.transpose(2, 1, 0))  # (H, T, N)
+        for layer in reversed(range(self.num_layers)):
+            X, mask, h, cache = caches[layer]
+            weight_ih, weight_hh, bias_ih, bias_hh = self.layer_parameters(layer)
+            dZ, dh, dc = lstm_backward(dY, dh0[layer].T, dc0[layer].T, weight_hh.data, cache)
+            dh0[layer], dc0[layer] = dh.T, dc.T
+            dZ = dZ.reshape(4 * H, T * N)
+            weight_ih.grad += dZ @ X.T
+            weight_hh.grad += dZ @ h[:, :-1].reshape(H, T * N).T
+            db = dZ.sum(axis=1)
+            bias_ih.grad += db
+            bias_hh.grad += db
+            if layer > 0:
+                dY = weight_ih.data.T @ dZ  # (H, T*N)
+                if mask is not None:
+                    dY *= mask
+                dY = dY.reshape(H, T, N)
+        dx = dZ.T @ weight_ih.data  # (T*N, D)
+        return xp.ascontiguousarray(dx.reshape(T, N, -1).transpose(1, 0, 2)), (dh0, dc0)
+
+    def _check_input(self, x: Array) -> tuple[int, int]:
+        check_floats(self, "x", x, like=self.weight_ih_l0)
+        if x.ndim != 3 or x.shape[2] != self.input_size or 0 in x.shape:
+            raise ValueError(
+                f"LSTM({self.input_size}, {self.hidden_size}) needs x of shape (batch, time, {self.input_size}) "
+                f"with at least one sequence and one step, got {x.shape}"
+            )
+        return x.shape[:2]
+
+    def _check_state(self, state: State | None, x: Array, N: int) -> State:
+        shape = (self.num_layers, N, self.hidden_size)
+        if state is None:
+            xp = backend.array_module(x)
+            return xp.zeros(shape, dtype=x.dtype), xp.zeros(shape, dtype=x.dtype)
+        if not isinstance(state, (tuple, list)) or len(state) != 2:
+            raise TypeError(f"LSTM: state must be a pair (h, c), got {type(state).__name__}")
+        for name, s in zip(("h", "c"), state, strict=True):
+            check_floats(self, name, s, like=self.weight_ih_l0)
+            if s.shape != shape:
+                raise ValueError(f"LSTM: {name} must be (num_layers, batch, hidden_size) = {shape}, got {s.shape}")
+        return state
+
+
+def lstm_forward(X: Array, h0: Array, c0: Array, W_ih: Array, W_hh: Array, b: Array) -> tuple[Array, Array, tuple]:
+    """One layer over T steps, features first.
+
+    Parameters
+    ----------
+    X : array, shape (D, T*N)
+        Column t*N + n is sequence n at step t.
+    h0, c0 : array, shape (H, N)
+    W_ih, W_hh, b : array, shapes (4H, D), (4H, H), (4H,)
+
+    Returns
+    -------
+    h : array, shape (H, T+1, N)
+        The initial h and that of every step.
+    c : array, shape (H, N)
+        The last c.
+    cache : what lstm_backward needs
+    """
+    xp = backend.array_module(X)
+    H, N = h0.shape
+    T = X.shape[1] // N
+    Z = W_ih @ X  # (4H, T*N): every step's share of the input in one product
+    Z += b[:, None]
+    Z = Z.reshape(4 * H, T, N)
+    h = xp.empty((H, T + 1, N), dtype=X.dtype)
+    c = xp.empty((T + 1, H, N), dtype=X.dtype)  # by step: read again, whole, one step at a time
+    tanh_c = xp.empty((T, H, N), dtype=X.dtype)
+    gates = xp.empty((T, 4 * H, N), dtype=X.dtype)
+    h[:, 0], c[0] = h0, c0
+    ig = xp.empty((H, N), dtype=X.dtype)
+    for t in range(T):
+        z = gates[t]
+        xp.matmul(W_hh, h[:, t], out=z)
+        z += Z[:, t]
+        z_if, z_o = z[: 2 * H], z[3 * H :]
+        z_if *= 0.5
+        z_o *= 0.5
+        xp.tanh(z, out=z)
+        for s in (z_if, z_o):  # tanh(z/2) -> sigmoid(z)
+            s *= 0.5
+            s += 0.5
+        i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H :]
+        xp.multiply(f, c[t], out=c[t + 1])
+        xp.multiply(i, g, out=ig)
+        c[t + 1] += ig
+        xp.tanh(c[t + 1], out=tanh_c[t])
+        xp.multiply(o, tanh_c[t], out=h[:, t + 1])
+    return h, c[T], (gates, c, tanh_c)
+
+
+def lstm_backward(dY: Array, dh: Array, dc: Array, W_hh: Array, cache: tuple) -> tuple[Array, Array, Array]:
+    """One layer back through T steps, features first.
+
+    Parameters
+    ----------
+    dY : array, shape (H, T, N)
+        The gradient with respect to every step's h, from above.
+    dh, dc : array, shape (H, N)
+        The gradient with respect to the final state, from the right.
+    W_hh : array, shape (4H, H)
+    cache : from lstm_forward
+
+    Returns
+    -------
+    dZ : array, shape (4H, T, N)
+        The gradient with respect to every step's z, the gates before their activation.
+    dh, dc : array, shape (H, N)
+        The gradient with respect to the initial state.
+    """
+    gates, c, tanh_c = cache
+    xp = backend.array_module(dY)
+    H, T, N = dY.shape
+    dZ = xp.empty((4 * H, T, N), dtype=dY.dtype)
+    dz = xp.empty((4 * H, N), dtype=dY.dtype)
+    slope = xp.empty((4 * H, N), dtype=dY.dtype)
+    dh, dc = xp.array(dh, order="C"), xp.array(dc, order="C")  # copies: changed in place below
+    dh_o, temp = xp.empty_like(dh), xp.empty_like(dh)
+    for t in reversed(range(T)):
+        i, f, g, o = (gates[t, k * H : (k + 1) * H] for k in range(4))
+        dh += dY[:, t]
+        # slope of each activation, from its output: s (1 - s) for the sigmoids, 1 - g^2 for the tanh
+        xp.multiply(gates[t], gates[t], out=slope)
+        xp.subtract(gates[t, : 2 * H], slope[: 2 * H], out=slope[: 2 * H])
+        xp.subtract(1, slope[2 * H : 3 * H], out=slope[2 * H : 3 * H])
+        xp.subtract(o, slope[3 * H :], out=slope[3 * H :])
+        # dc += dh * o * (1 - tanh_c^2)
+        xp.multiply(tanh_c[t], tanh_c[t], out=temp)
+        xp.subtract(1, temp, out=temp)
+        xp.multiply(dh, o, out=dh_o)
+        temp *= dh_o
+        dc += temp
+        xp.multiply(dc, g, out=dz[:H])  # di
+        xp.multiply(dc, c[t], out=dz[H : 2 * H])  # df
+        xp.multiply(dc, i, out=dz[2 * H : 3 * H])  # dg
+        xp.multiply(dh, tanh_c[t], out=dz[3 * H :])  # do
+        dz *= slope
+        dc *= f
+        xp.matmul(W_hh.T, dz, out=dh)
+        dZ[:, t] = dz
+    return dZ, dh, dc

@@ -1,0 +1,133 @@
+"""LSTMCell: one step of a long short-term memory, gate by gate. The textbook version, to be read.
+
+The cell carries two vectors from step to step: c, the memory, and h, what it shows of it. Four gates, each computed
+from the input x and the previous h, decide what happens to the memory.
+
+    shapes      x (N, D)    h, c (N, H)    each gate (N, H)    W_ih (4H, D)    W_hh (4H, H)    b_ih, b_hh (4H,)
+                rows 0..H of W are the input gate's, then forget, candidate, output: the order i, f, g, o of PyTorch
+
+    forward     z  = x W_ih^T + b_ih + h W_hh^T + b_hh      (N, 4H), cut into z_i, z_f, z_g, z_o
+                i  = sigmoid(z_i)       how much of the candidate to write
+                f  = sigmoid(z_f)       how much of the old memory to keep
+                g  = tanh(z_g)          the candidate
+                o  = sigmoid(z_o)       how much of the memory to show
+                c' = f * c + i * g
+                h' = o * tanh(c')
+
+    backward    given dh' and dc' (the memory has a path of its own into the next step, so both arrive):
+                do   = dh' * tanh(c')
+                dc'  = dc' + dh' * o * (1 - tanh(c')^2)     the two paths into c' meet: they are added
+                di   = dc' * g        df = dc' * c        dg = dc' * i
+                dc   = dc' * f                              back along the memory: only scaled by f, never by a matrix
+                dz_i = di * i (1 - i)      dz_f = df * f (1 - f)      dz_g = dg * (1 - g^2)      dz_o = do * o (1 - o)
+                dW_ih += dz^T x       dW_hh += dz^T h       db_ih += sum over N of dz       db_hh the same
+                dx = dz W_ih          dh = dz W_hh
+
+:class:`~nnscratch.LSTM` runs this over a whole sequence, many times faster; a test holds the two equal.
+
+References
+----------
+Hochreiter and Schmidhuber (1997), "Long short-term memory". Gers, Schmidhuber and Cummins (2000), "Learning to forget".
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .. import backend
+from ..backend import Array
+from ..init import uniform
+from ..module import Module, Parameter, check_floats, check_gradient, positive_int
+from .sigmoid import sigmoid
+
+State = tuple[Array, Array]
+
+
+class LSTMCell(Module):
+    """One step of an LSTM.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        D and H.
+    rng : None, int or numpy.random.Generator
+        Weights and biases start uniform within 1/sqrt(H), as in PyTorch.
+
+    Attributes
+    ----------
+    weight_ih : Parameter, shape (4H, D)
+    weight_hh : Parameter, shape (4H, H)
+    bias_ih, bias_hh : Parameter, shape (4H,)
+        Two biases where one would do: PyTorch's layout, so that weights can be exchanged with it.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> cell = nn.LSTMCell(3, 5, rng=0)
+    >>> h, c = cell(np.ones((2, 3), dtype=np.float32))
+    >>> h, c = cell(np.ones((2, 3), dtype=np.float32), (h, c))          # one cell, two steps ...
+    >>> dx, (dh, dc) = cell.backward(np.ones_like(h), np.zeros_like(c))
+    >>> dx, (dh, dc) = cell.backward(dh, dc)                            # ... and back through both
+    >>> dx.shape, dh.shape
+    ((2, 3), (2, 5))
+    """
+
+    arguments = ("input_size", "hidden_size")
+
+    def __init__(self, input_size: int, hidden_size: int, *, rng: None | int | np.random.Generator = None):
+        D, H = positive_int("input_size", input_size), positive_int("hidden_size", hidden_size)
+        self.input_size, self.hidden_size = D, H
+        rng, bound = backend.generator(rng), 1 / math.sqrt(H)
+        self.weight_ih = Parameter(uniform((4 * H, D), bound, rng))
+        self.weight_hh = Parameter(uniform((4 * H, H), bound, rng))
+        self.bias_ih = Parameter(uniform((4 * H,), bound, rng))
+        self.bias_hh = Parameter(uniform((4 * H,), bound, rng))
+
+    def forward(self, x: Array, state: State | None = None) -> State:
+        """One step: the new (h, c) from the input and the old (h, c), which is zero if not given."""
+        xp, H = backend.array_module(x), self.hidden_size
+        check_floats(self, "x", x, like=self.weight_ih)
+        if x.ndim != 2 or x.shape[1] != self.input_size:
+            raise ValueError(f"LSTMCell needs x of shape (N, {self.input_size}), got {x.shape}")
+        if state is None:
+            state = xp.zeros((len(x), H), dtype=x.dtype), xp.zeros((len(x), H), dtype=x.dtype)
+        h, c = state
+        for name, s in (("h", h), ("c", c)):
+            check_floats(self, name, s, like=self.weight_ih)
+            if s.shape != (len(x), H):
+                raise ValueError(f"LSTMCell needs {name} of shape {(len(x), H)}, got {s.shape}")
+
+        z = x @ self.weight_ih.data.T + self.bias_ih.data + h @ self.weight_hh.data.T + self.bias_hh.data  # (N, 4H)
+        i = sigmoid(z[:, 0 * H : 1 * H])
+        f = sigmoid(z[:, 1 * H : 2 * H])
+        g = xp.tanh(z[:, 2 * H : 3 * H])
+        o = sigmoid(z[:, 3 * H : 4 * H])
+        c_new = f * c + i * g
+        tanh_c = xp.tanh(c_new)
+        h_new = o * tanh_c
+        self.save_for_backward(x, h, c, i, f, g, o, tanh_c)
+        return h_new, c_new
+
+    def backward(self, dh_new: Array, dc_new: Array | None = None) -> tuple[Array, State]:
+        """From dL/dh' and dL/dc' (zero if not given) to dL/dx and (dL/dh, dL/dc)."""
+        x, h, c, i, f, g, o, tanh_c = self.saved()
+        xp = backend.array_module(x)
+        check_gradient(self, dh_new, h.shape, h.dtype, "dh")
+        if dc_new is None:
+            dc_new = xp.zeros_like(c)
+        check_gradient(self, dc_new, c.shape, c.dtype, "dc")
+
+        do = dh_new * tanh_c
+        dc_new = dc_new + dh_new * o * (1 - tanh_c**2)  # a new array: the caller's dc is not to be changed
+        di, df, dg = dc_new * g, dc_new * c, dc_new * i
+        dc = dc_new * f
+        dz = xp.concatenate(
+            [di * i * (1 - i), df * f * (1 - f), dg * (1 - g**2), do * o * (1 - o)], axis=1
+        )  # (N, 4H)
+        self.weight_ih.grad += dz.T @ x
+        self.weight_hh.grad += dz.T @ h
+        self.bias_ih.grad += dz.sum(axis=0)
+        self.bias_hh.grad += dz.sum(axis=0)
+        return dz @ self.weight_ih.data, (dz @ self.weight_hh.data, dc)

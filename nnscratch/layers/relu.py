@@ -1,0 +1,39 @@
+"""ReLU: y = max(x, 0), the rectifier.
+
+    forward     y  = x where x > 0, else 0
+    backward    dx = dy where x > 0, else 0
+
+At x = 0 the function has a kink: its slope is 0 from the left and 1 from the right. Any value between is a
+subgradient; 0 is chosen here, as everywhere.
+"""
+
+from __future__ import annotations
+
+from .. import backend
+from ..backend import Array
+from ..module import Module, check_floats, check_gradient
+
+
+class ReLU(Module):
+    """The rectifier, element by element.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> layer = nn.ReLU()
+    >>> print(layer(np.array([-1.0, 0.0, 2.0])))
+    [0. 0. 2.]
+    >>> print(layer.backward(np.ones(3)))
+    [0. 0. 1.]
+    """
+
+    def forward(self, x: Array) -> Array:
+        check_floats(self, "x", x)
+        y = backend.array_module(x).maximum(x, 0)
+        self.save_for_backward(y)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        (y,) = self.saved()  # y > 0 exactly where x > 0, so the output serves and x need not be kept
+        check_gradient(self, dy, y.shape, y.dtype)
+        return dy * (y > 0)

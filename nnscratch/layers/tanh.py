@@ -1,0 +1,36 @@
+"""Tanh: y = tanh(x), a smooth switch from -1 to 1.
+
+    forward     y  = (e^x - e^-x) / (e^x + e^-x)
+    backward    dx = dy * (1 - y^2)         tanh'(x) = 1 - tanh(x)^2, written with the output
+"""
+
+from __future__ import annotations
+
+from .. import backend
+from ..backend import Array
+from ..module import Module, check_floats, check_gradient
+
+
+class Tanh(Module):
+    """The hyperbolic tangent, element by element.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> layer = nn.Tanh()
+    >>> print(layer(np.array([-50.0, 0.0, 50.0])))
+    [-1.  0.  1.]
+    >>> print(layer.backward(np.ones(3)))
+    [0. 1. 0.]
+    """
+
+    def forward(self, x: Array) -> Array:
+        check_floats(self, "x", x)
+        y = backend.array_module(x).tanh(x)
+        self.save_for_backward(y)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        (y,) = self.saved()
+        check_gradient(self, dy, y.shape, y.dtype)
+        return dy * (1 - y * y)

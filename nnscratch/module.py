@@ -1,0 +1,404 @@
+"""Parameter and Module: the contract between forward and backward.
+
+    y  = module(x)             forward: computes y and puts away what backward will need
+    dx = module.backward(dy)   backward: takes dL/dy, *adds* dL/dw to every w.grad, returns dL/dx
+
+L is the loss, one number; ``dy`` always means dL/dy and has y's shape. In training mode each forward pushes one
+entry on the module's own stack and each backward pops one, so that a module used three times in a network is run
+backward three times, in the opposite order, and its gradients add up: the chain rule for shared weights.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from . import backend
+from .backend import Array
+
+FLOATS = (np.dtype("float32"), np.dtype("float64"), np.dtype("float16"))
+DEEP_STACK = 10_000  # forwards without a backward before a module says that something is wrong
+
+
+class Parameter:
+    """An array that is learned, and its gradient.
+
+    Parameters
+    ----------
+    data : array of floats
+
+    Attributes
+    ----------
+    data : array
+        The values. Optimisers write into it and never replace it, so every module that holds it sees the change.
+    grad : array
+        dL/d(data), of the same shape, dtype and device. Every ``backward`` adds to it; ``zero_grad`` clears it.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> nn.Parameter(np.ones((2, 3), dtype=np.float32))
+    Parameter((2, 3), float32, cpu)
+    """
+
+    def __init__(self, data: Array):
+        backend.array_module(data)
+        if data.dtype not in FLOATS:
+            raise TypeError(f"Parameter needs floats, got an array of {data.dtype}; use data.astype(numpy.float32)")
+        self.data = data
+        self.zero_grad()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.data.dtype
+
+    @property
+    def size(self) -> int:
+        return self.data.size
+
+    @property
+    def device(self) -> str:
+        return backend.device_of(self.data)
+
+    def zero_grad(self) -> None:
+        grad = getattr(self, "grad", None)
+        if grad is not None and grad.shape == self.data.shape and grad.dtype == self.data.dtype:
+            grad[...] = 0
+        else:
+            self.grad = backend.array_module(self.data).zeros_like(self.data)
+
+    def to(self, *, device: str | None = None, dtype: Any = None) -> None:
+        """Move or convert data and gradient, in place."""
+        for name in ("data", "grad"):
+            array = getattr(self, name)
+            array = array if device is None else backend.to_device(array, device)
+            setattr(self, name, array if dtype is None else array.astype(dtype, copy=False))
+
+    def __repr__(self) -> str:
+        return f"Parameter({self.shape}, {self.dtype}, {self.device})"
+
+
+class Module:
+    """What every layer, loss and model is.
+
+    Write ``forward`` and, right under it, ``backward``. Parameters and modules set as attributes are found by
+    themselves; there is no need to call ``super().__init__()``.
+
+    Examples
+    --------
+    A layer of one's own, y = a x with a learned number a:
+
+    >>> import numpy as np, nnscratch as nn
+    >>> class Scale(nn.Module):
+    ...     def __init__(self):
+    ...         self.a = nn.Parameter(np.array([2.0]))
+    ...     def forward(self, x):
+    ...         self.save_for_backward(x)
+    ...         return self.a.data * x
+    ...     def backward(self, dy):
+    ...         (x,) = self.saved()
+    ...         self.a.grad += (dy * x).sum()        # dL/da = sum dL/dy * dy/da
+    ...         return dy * self.a.data              # dL/dx = dL/dy * dy/dx
+    >>> layer = Scale()
+    >>> print(layer(np.array([1.0, 3.0])))
+    [2. 6.]
+    >>> print(layer.backward(np.array([1.0, 1.0])), layer.a.grad)
+    [2. 2.] [4.]
+    """
+
+    training = True
+    arguments: tuple[str, ...] = ()
+    """Names of attributes that, given to the constructor, build this module anew: shown by repr, kept by nn.save."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.forward(*args, **kwargs)
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments that build a module of this shape again."""
+        return {name: getattr(self, name) for name in self.arguments}
+
+    # --- what forward leaves for backward ------------------------------------------------------------------------
+
+    def save_for_backward(self, *values: Any) -> None:
+        """Put `values` on this module's stack, for the backward that matches this forward.
+
+        In ``eval()`` mode nothing is kept, so inference runs in constant memory.
+        """
+        if not self.training:
+            return
+        stack = self.__dict__.setdefault("_stack", [])
+        stack.append(values)
+        if len(stack) == DEEP_STACK:
+            warnings.warn(
+                f"{type(self).__name__}: {DEEP_STACK} forward calls and no backward. Each keeps its arrays; call "
+                f"eval() to predict without keeping them, or zero_grad() to drop them.",
+                ResourceWarning,
+                stacklevel=4,
+            )
+
+    def saved(self) -> tuple[Any, ...]:
+        """Take back what the latest forward not yet run backward put away.
+
+        Raises
+        ------
+        RuntimeError
+            There is no such forward.
+        """
+        stack = self.__dict__.get("_stack")
+        if not stack:
+            why = "it is in eval() mode, which keeps nothing" if not self.training else "none is left"
+            raise RuntimeError(f"{type(self).__name__}.backward needs a forward call to match, and {why}")
+        return stack.pop()
+
+    # --- what is inside ------------------------------------------------------------------------------------------
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The modules set as attributes of this one, in the order they were set."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and every one inside it, with dotted names; a module used twice comes twice."""
+        yield prefix, self
+        for name, child in self.named_children():
+            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and every one inside it, each once."""
+        seen: set[int] = set()
+        for _, module in self.named_modules():
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield module
+
+    def _all_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        for prefix, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter):
+                    yield (f"{prefix}.{name}" if prefix else name), value
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Every parameter with its dotted name, each once: a tied weight comes under its first name."""
+        seen: set[int] = set()
+        for name, parameter in self._all_parameters():
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield name, parameter
+
+    def parameters(self) -> list[Parameter]:
+        """Every parameter, each once."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    # --- state ---------------------------------------------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> Module:
+        """Training mode: dropout draws, forward keeps what backward needs."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Module:
+        """Evaluation mode: no dropout, and forward keeps nothing."""
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        """Set every gradient to zero and forget every forward not yet run backward."""
+        for parameter in self.parameters():
+            parameter.zero_grad()
+        for module in self.modules():
+            module.__dict__.pop("_stack", None)
+
+    def to(self, device: str | None = None, dtype: Any = None) -> Module:
+        """Move the parameters to ``"cpu"`` or ``"cuda"`` and/or convert them; returns the module itself.
+
+        Raises
+        ------
+        TypeError
+            `dtype` is not a float type.
+        """
+        if dtype is not None and np.dtype(dtype) not in FLOATS:
+            raise TypeError(f"parameters are floats; dtype must be float32 or float64, got {np.dtype(dtype)}")
+        for parameter in self.parameters():
+            parameter.to(device=device, dtype=dtype)
+        return self
+
+    def state_dict(self) -> dict[str, Array]:
+        """Names and values of all parameters, PyTorch's names where the layer is PyTorch's.
+
+        The arrays are the parameters' own, not copies. A tied weight appears under each of its names.
+        """
+        return {name: parameter.data for name, parameter in self._all_parameters()}
+
+    def load_state_dict(self, state: dict[str, Array], strict: bool = True) -> None:
+        """Write the values in `state` into the parameters; their dtype and device stay.
+
+        Parameters
+        ----------
+        state : dict of str to array
+        strict : bool
+            Refuse missing and unknown names. With False, they are passed over.
+
+        Raises
+        ------
+        ValueError
+            A name is missing or unknown, a shape differs, or a value is not finite. Nothing has been changed then.
+        """
+        own = dict(self._all_parameters())
+        missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+        if strict and (missing or unknown):
+            raise ValueError(
+                f"state does not fit {type(self).__name__}: "
+                f"missing {missing or 'nothing'}, unknown {unknown or 'nothing'}"
+            )
+        common = [name for name in own if name in state]
+        for name in common:
+            if tuple(state[name].shape) != own[name].shape:
+                raise ValueError(f"{name}: expected shape {own[name].shape}, got {tuple(state[name].shape)}")
+            if not backend.array_module(state[name]).isfinite(state[name]).all():
+                raise ValueError(f"{name} holds values that are not finite (NaN or infinity)")
+        for name in common:
+            own[name].data[...] = backend.to_device(state[name], own[name].device)
+
+    # --- to look at ----------------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        total = sum(parameter.size for parameter in self.parameters())
+        lines = [f"{self._title()}{f'  # {total:,} parameters' if total else ''}"]
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter):
+                lines.append(f"  {name}: {value.shape}")
+            elif isinstance(value, Module):
+                first, *rest = repr(value).splitlines()
+                lines += [f"  ({name}) {first}", *(f"  {line}" for line in rest)]
+        return "\n".join(lines)
+
+    def _title(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.config().items())
+        return f"{type(self).__name__}({shown})"
+
+    # --- what a subclass writes ----------------------------------------------------------------------------------
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(f"{type(self).__name__} has no forward method: write one, and backward under it")
+
+    def backward(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(f"{type(self).__name__} has no backward method: write it under forward")
+
+
+class Sequential(Module):
+    """Modules one after the other: x -> first -> second -> ... -> y.
+
+    Parameters
+    ----------
+    *modules : Module
+
+    Examples
+    --------
+    >>> import nnscratch as nn
+    >>> nn.Sequential(nn.Linear(1, 2), nn.Sigmoid(), nn.Linear(2, 1), nn.Sigmoid())
+    Sequential()  # 7 parameters
+      (0) Linear(in_features=1, out_features=2, bias=True)  # 4 parameters
+        weight: (2, 1)
+        bias: (2,)
+      (1) Sigmoid()
+      (2) Linear(in_features=2, out_features=1, bias=True)  # 3 parameters
+        weight: (1, 2)
+        bias: (1,)
+      (3) Sigmoid()
+    """
+
+    def __init__(self, *modules: Module):
+        for number, module in enumerate(modules):
+            if not isinstance(module, Module):
+                raise TypeError(f"Sequential takes modules; number {number} is {type(module).__name__}")
+            setattr(self, str(number), module)
+
+    @property
+    def layers(self) -> list[Module]:
+        return [module for _, module in self.named_children()]
+
+    def forward(self, x: Array) -> Array:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def backward(self, dy: Array) -> Array:
+        for layer in reversed(self.layers):
+            dy = layer.backward(dy)
+        return dy
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __getitem__(self, number: int) -> Module:
+        return self.layers[number]
+
+
+# --- what layers check before they compute ---------------------------------------------------------------------------
+
+
+def check_floats(owner: Module, name: str, x: Array, like: Parameter | None = None) -> None:
+    """Raise unless `x` is an array of floats, of the dtype and on the device of the parameter `like`."""
+    title = type(owner).__name__
+    try:
+        backend.array_module(x)
+    except TypeError as error:
+        raise TypeError(f"{title}: {name}: {error}") from None
+    if x.dtype not in FLOATS:
+        raise TypeError(f"{title}: {name} must be floats, got {x.dtype}; use {name}.astype(numpy.float32)")
+    if like is not None:
+        if x.dtype != like.dtype:
+            raise TypeError(
+                f"{title} holds {like.dtype} and got {name} of {x.dtype}; "
+                f"use {name}.astype(numpy.{like.dtype}), or model.to(dtype=numpy.{x.dtype})"
+            )
+        if backend.device_of(x) != like.device:
+            raise TypeError(
+                f"{title} is on {like.device!r} and got {name} on {backend.device_of(x)!r}; move one of them"
+            )
+
+
+def check_gradient(owner: Module, dy: Array, shape: tuple[int, ...], dtype: Any, name: str = "dy") -> None:
+    """Raise unless `dy` has the shape and dtype of the output it is the gradient of."""
+    check_floats(owner, name, dy)
+    if dy.shape != shape or dy.dtype != dtype:
+        raise ValueError(
+            f"{type(owner).__name__}.backward: {name} must have the output's shape {shape} and dtype {dtype}, "
+            f"got {dy.shape} and {dy.dtype}"
+        )
+
+
+def check_ids(owner: Module, name: str, ids: Array, below: int) -> None:
+    """Raise unless `ids` is an array of integers in 0 .. below-1."""
+    title = type(owner).__name__
+    try:
+        xp = backend.array_module(ids)
+    except TypeError as error:
+        raise TypeError(f"{title}: {name}: {error}") from None
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"{title}: {name} must be integers, got {ids.dtype}")
+    if xp is np and ids.size and (ids.min() < 0 or ids.max() >= below):
+        # On a GPU this look would stop the stream at every step, so there the check is left to the caller.
+        raise ValueError(f"{title}: {name} must be in 0..{below - 1}, got {int(ids.min())}..{int(ids.max())}")
+
+
+def positive_int(name: str, value: int) -> int:
+    """`value`, if it is an integer of 1 or more."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name} must be an integer of 1 or more, got {value!r}")
+    return int(value)
+
+
+def probability(name: str, value: float) -> float:
+    """`value`, if it is in [0, 1)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < 1:
+        raise ValueError(f"{name} must be a probability in [0, 1), got {value!r}")
+    return float(value)

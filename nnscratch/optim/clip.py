@@ -1,0 +1,53 @@
+"""Gradient clipping: a long step in a steep place is made short, its direction kept.
+
+    norm = sqrt(sum over all parameters of sum(g^2))
+    g    = g * max_norm / norm       if norm > max_norm
+
+Reference: Pascanu, Mikolov and Bengio (2013), "On the difficulty of training recurrent neural networks".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from ..module import Parameter
+from .optimizer import as_parameters, at_least
+
+
+def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
+    """Scale all gradients together, in place, so that their joint norm is `max_norm` at the most.
+
+    Returns
+    -------
+    float
+        The norm before.
+
+    Raises
+    ------
+    FloatingPointError
+        The norm is not finite. The gradients are left as they are.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> w = nn.Parameter(np.zeros(2))
+    >>> w.grad[:] = 3.0, 4.0
+    >>> nn.optim.clip_grad_norm([w], 1.0)
+    5.0
+    >>> print(w.grad)
+    [0.6 0.8]
+    """
+    parameters = as_parameters(parameters)
+    at_least("max_norm", max_norm, 0)
+    squares = [float((g := p.grad.reshape(-1)) @ g) for p in parameters]  # a dot product: no array of squares is made
+    norm = math.sqrt(sum(squares))
+    if not math.isfinite(norm):
+        first = next(k for k, s in enumerate(squares) if not math.isfinite(s))
+        raise FloatingPointError(
+            f"the gradient's norm is {norm}: it begins at parameter {first} of {len(squares)}, {parameters[first]!r}"
+        )
+    if norm > max_norm:
+        for p in parameters:
+            p.grad *= max_norm / norm
+    return norm

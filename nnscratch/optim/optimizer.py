@@ -1,0 +1,103 @@
+"""Optimizer: what SGD, Adam and the others share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from ..backend import Array
+from ..module import Parameter
+
+BLOCK = 1 << 15  # numbers updated at a time: parameter, gradient, moments and scratch stay in the cache together
+
+
+def as_parameters(parameters: Iterable[Parameter]) -> list[Parameter]:
+    """A list of distinct parameters, or an error that says what came instead."""
+    parameters = list(parameters)
+    for p in parameters:
+        if not isinstance(p, Parameter):
+            raise TypeError(f"expected parameters (model.parameters()), got {type(p).__name__}")
+    if len({id(p) for p in parameters}) != len(parameters):
+        raise ValueError("a parameter is given twice: it would be updated twice")
+    return parameters
+
+
+def at_least(name: str, value: float, low: float, below: float = math.inf) -> float:
+    """`value`, if it is a number with low <= value < below."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not low <= value < below:
+        limit = f"{low} or more" if below == math.inf else f"in [{low}, {below})"
+        raise ValueError(f"{name} must be a finite number, {limit}, got {value!r}")
+    return float(value)
+
+
+class Optimizer:
+    """Changes parameters by their gradients.
+
+    A subclass names in `moments` the running averages it keeps, one array beside each parameter, and writes `update`.
+    """
+
+    moments: tuple[str, ...] = ()
+
+    def __init__(self, parameters: Iterable[Parameter], lr: float):
+        self.parameters = as_parameters(parameters)
+        if not self.parameters:
+            raise ValueError(f"{type(self).__name__} got no parameters")
+        self.lr = at_least("lr", lr, 0)
+        self.steps = 0
+        self.state: dict[str, list[Array]] = {
+            name: [backend.array_module(p.data).zeros_like(p.data) for p in self.parameters] for name in self.moments
+        }
+
+    def step(self) -> None:
+        """Move every parameter by its gradient, in place."""
+        self.steps += 1
+        for k, parameter in enumerate(self.parameters):
+            self.update(parameter, *(self.state[name][k] for name in self.moments))
+
+    def update(self, parameter: Parameter, *moments: Array) -> None:
+        raise TypeError(f"{type(self).__name__} has no update method")
+
+    def zero_grad(self) -> None:
+        """Set every gradient to zero."""
+        for parameter in self.parameters:
+            parameter.zero_grad()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a later optimizer needs to go on: ``lr``, ``steps``, and a list of arrays for each moment."""
+        return {"lr": self.lr, "steps": self.steps, **{name: list(arrays) for name, arrays in self.state.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave.
+
+        Raises
+        ------
+        ValueError
+            It is another optimiser's or another model's. Nothing has been changed then.
+        """
+        expected = {"lr", "steps", *self.moments}
+        if set(state) != expected:
+            raise ValueError(f"{type(self).__name__} expects a state with {sorted(expected)}, got {sorted(state)}")
+        for name in self.moments:
+            shapes = [tuple(a.shape) for a in state[name]]
+            if shapes != [p.shape for p in self.parameters]:
+                raise ValueError(f"the shapes of {name} are not those of this optimizer's parameters")
+        self.lr, self.steps = float(state["lr"]), int(state["steps"])
+        for name in self.moments:
+            for own, given in zip(self.state[name], state[name], strict=True):
+                own[...] = backend.to_device(given, backend.device_of(own))
+
+
+def blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
+    """The same stretch of every array, as flat views, one cache-sized stretch after the other.
+
+    A chain of operations on arrays too large for the cache fetches them from memory at every link; done stretch by
+    stretch it fetches them once. (A GPU has no such cache to fill: there the stretch is the whole array.)
+    """
+    flat = [a.reshape(-1) for a in arrays]
+    length = flat[0].size if backend.array_module(flat[0]) is not np else BLOCK
+    for start in range(0, flat[0].size, length):
+        yield tuple(a[start : start + length] for a in flat)
