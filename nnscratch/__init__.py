@@ -3,10 +3,13 @@
 >>> import nnscratch as nn
 """
 
-from . import backend, init, optim
+from . import backend, data, init, models, optim, plotting, training
+from .generation import generate
 from .layers import LSTM, Dropout, Embedding, Linear, LSTMCell, ReLU, Sigmoid, Softmax, Tanh
 from .losses import CrossEntropyLoss, MSELoss
 from .module import Module, Parameter, Sequential
+from .serialization import load, save
+from .training import History, Trainer, evaluate
 
 __version__ = "0.1.0"
 __all__ = [
@@ -14,6 +17,7 @@ __all__ = [
     "CrossEntropyLoss",
     "Dropout",
     "Embedding",
+    "History",
     "LSTMCell",
     "Linear",
     "MSELoss",
@@ -24,7 +28,16 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "Trainer",
     "backend",
+    "data",
+    "evaluate",
+    "generate",
     "init",
+    "load",
+    "models",
     "optim",
+    "plotting",
+    "save",
+    "training",
 ]

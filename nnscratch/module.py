@@ -10,6 +10,7 @@ backward three times, in the opposite order, and its gradients add up: the chain
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -340,6 +341,18 @@ class Sequential(Module):
 
     def __getitem__(self, number: int) -> Module:
         return self.layers[number]
+
+
+@contextlib.contextmanager
+def evaluating(model: Module) -> Iterator[None]:
+    """``eval()`` mode for a while; every module's own mode comes back afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 # --- what layers check before they compute ---------------------------------------------------------------------------

@@ -1,12 +1,12 @@
 """Linear: y = x W^T + b, for every row x.
 
-    shapes      x (..., D)    W (H, D)    b (H,)    y (..., H)
+shapes      x (..., D)    W (H, D)    b (H,)    y (..., H)
 
-    forward     y = x W^T + b
+forward     y = x W^T + b
 
-    backward    dx = dy W                    each input fed all H outputs
-                dW = sum over rows  dy^T x   W met every row, so its gradient is the sum
-                db = sum over rows  dy
+backward    dx = dy W                    each input fed all H outputs
+            dW = sum over rows  dy^T x   W met every row, so its gradient is the sum
+            db = sum over rows  dy
 """
 
 from __future__ import annotations

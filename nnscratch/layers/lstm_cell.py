@@ -123,9 +123,7 @@ class LSTMCell(Module):
         dc_new = dc_new + dh_new * o * (1 - tanh_c**2)  # a new array: the caller's dc is not to be changed
         di, df, dg = dc_new * g, dc_new * c, dc_new * i
         dc = dc_new * f
-        dz = xp.concatenate(
-            [di * i * (1 - i), df * f * (1 - f), dg * (1 - g**2), do * o * (1 - o)], axis=1
-        )  # (N, 4H)
+        dz = xp.concatenate([di * i * (1 - i), df * f * (1 - f), dg * (1 - g**2), do * o * (1 - o)], axis=1)  # (N, 4H)
         self.weight_ih.grad += dz.T @ x
         self.weight_hh.grad += dz.T @ h
         self.bias_ih.grad += dz.sum(axis=0)

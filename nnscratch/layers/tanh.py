@@ -1,7 +1,7 @@
 """Tanh: y = tanh(x), a smooth switch from -1 to 1.
 
-    forward     y  = (e^x - e^-x) / (e^x + e^-x)
-    backward    dx = dy * (1 - y^2)         tanh'(x) = 1 - tanh(x)^2, written with the output
+forward     y  = (e^x - e^-x) / (e^x + e^-x)
+backward    dx = dy * (1 - y^2)         tanh'(x) = 1 - tanh(x)^2, written with the output
 """
 
 from __future__ import annotations

@@ -39,7 +39,8 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
     [0.6 0.8]
     """
     parameters = as_parameters(parameters)
-    at_least("max_norm", max_norm, 0)
+    if max_norm != math.inf:
+        at_least("max_norm", max_norm, 0)
     squares = [float((g := p.grad.reshape(-1)) @ g) for p in parameters]  # a dot product: no array of squares is made
     norm = math.sqrt(sum(squares))
     if not math.isfinite(norm):

@@ -1,0 +1,196 @@
+"""The nnscratch command: train, evaluate, generate, gradcheck, info."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+import nnscratch as nn
+
+from . import data, runs
+
+DEFAULT_SOURCE = f"{runs.AUSTEN_PREFIX}pride_and_prejudice"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code: 0, or 2 for an error that one line on stderr explains."""
+    arguments = parser().parse_args(argv)
+    try:
+        return arguments.run(arguments) or 0
+    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+        print(f"nnscratch {arguments.command}: {_one_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nnnscratch {arguments.command}: interrupted", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="nnscratch",
+        description="Neural networks from scratch: train a language model, write text, check gradients.",
+    )
+    top.add_argument("--version", action="version", version=f"nnscratch {nn.__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train an LSTM language model on a text")
+    train.set_defaults(run=run_train)
+    train.add_argument("text", nargs="?", metavar="TEXT_FILE", help="a UTF-8 text (default: Pride and Prejudice)")
+    train.add_argument("--out", type=Path, metavar="FOLDER", help="where everything goes (default: runs/NAME)")
+    train.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    how_long = train.add_mutually_exclusive_group()
+    how_long.add_argument("--epochs", type=float, help="times through the text (default: 5 by character, 10 by word)")
+    how_long.add_argument("--minutes", type=float, help="about how long to train")
+    how_long.add_argument("--steps", type=int, help="exactly how many steps")
+    train.add_argument("--level", choices=("char", "word"), help="what a token is (default: char)")
+    train.add_argument("--embed", type=int, help="size of a token's vector")
+    train.add_argument("--hidden", type=int, help="size of the LSTM's state")
+    train.add_argument("--layers", type=int, help="LSTM layers")
+    train.add_argument("--dropout", type=float, help="probability of dropping a number between layers")
+    train.add_argument("--tie", action=argparse.BooleanOptionalAction, default=None, help="tie output to input weights")
+    train.add_argument("--vocab", type=int, help="most words kept, with --level word (default: 10000)")
+    train.add_argument("--batch", type=int, help="lanes read side by side")
+    train.add_argument("--seq-len", type=int, help="steps of backpropagation through time")
+    train.add_argument("--lr", type=float, help="Adam's learning rate, brought to 0 along a cosine")
+    train.add_argument("--clip", type=float, help="largest norm of the gradient (default: 5)")
+    train.add_argument("--patience", type=int, help="stop after so many validations without a better one")
+    train.add_argument("--seed", type=int, help="the same seed gives the same run (default: 0)")
+
+    evaluate = commands.add_parser("evaluate", help="measure a trained model on a text")
+    evaluate.set_defaults(run=run_evaluate)
+    evaluate.add_argument("folder", type=Path, metavar="RUN", help="the run's folder")
+    evaluate.add_argument("text", nargs="?", metavar="TEXT_FILE", help="default: the run's validation and test parts")
+
+    generate = commands.add_parser("generate", help="write text with a trained model")
+    generate.set_defaults(run=run_generate)
+    generate.add_argument("folder", type=Path, metavar="RUN", help="the run's folder")
+    generate.add_argument("--prompt", default="It is a truth", help="what the text begins with (default: %(default)r)")
+    generate.add_argument("--tokens", type=int, default=500, help="how many to write (default: %(default)s)")
+    generate.add_argument("--temperature", type=float, default=0.8, help="0: the likeliest (default: %(default)s)")
+    generate.add_argument("--top-k", type=int, help="draw among the K likeliest")
+    generate.add_argument("--top-p", type=float, help="draw among the fewest that hold probability P")
+    generate.add_argument("--stop", help="stop before this token, e.g. '<eos>'")
+    generate.add_argument("--seed", type=int, help="the same seed gives the same text")
+
+    info = commands.add_parser("info", help="versions, and how fast this machine multiplies matrices")
+    info.set_defaults(run=run_info)
+    return top
+
+
+# --- train -----------------------------------------------------------------------------------------------------------
+
+
+def run_train(arguments: argparse.Namespace) -> int:
+    start = time.perf_counter()
+    if arguments.resume:
+        run = _open_to_resume(arguments)
+    else:
+        run = _create(arguments)
+    steps, total = len(run.batches("train")), run.total_steps()
+    print(
+        f"{run.config.source}: {len(run.read_text()):,} characters, {len(run.tokenizer):,} different tokens; "
+        f"{steps} steps an epoch, {total} steps in all -> {run.folder}"
+    )
+    stopped = run.train(go_on=arguments.resume)
+    if stopped == "interrupted":
+        print(f"\nStopped at step {run.history.steps} of {total}; everything is saved. To go on:")
+        print(f"    nnscratch train --out {run.folder} --resume")
+        return 130
+    if stopped:
+        print(f"stopped early: {stopped}")
+    model = run.model()
+    sample = run.sample(model)
+    best = run.history.best
+    print(f"\n{sample[:600].strip()}\n")
+    print(f"validation         {run.show(best['loss'])} (step {best['step']:.0f} of {total})")
+    print(f"words it knows     {run.known_words(sample):.1%} of the words of a sample are words of the text")
+    print(f"time               {run.history.seconds:.0f} s of training, {time.perf_counter() - start:.0f} s in all")
+    print(f"{run.folder}/    loss.png  sample.txt  model.safetensors  checkpoint.safetensors  history.json")
+    print(f"write more         nnscratch generate {run.folder} --prompt 'It is a truth'")
+    return 0
+
+
+def _create(arguments: argparse.Namespace) -> runs.Run:
+    source = arguments.text or DEFAULT_SOURCE
+    level = arguments.level or "char"
+    asked = {name: value for name in _settings() if (value := getattr(arguments, name, None)) is not None}
+    settings = runs.DEFAULTS[level] | asked
+    if arguments.steps is not None:
+        settings["epochs"] = None
+    folder = arguments.out or runs.free_folder(source, level)
+    config = runs.Config(**{"source": source, "level": level} | settings)
+    run = runs.Run.plan(folder, config)
+    if arguments.minutes is not None:
+        config.steps = runs.steps_in(arguments.minutes, run)
+        print(f"{arguments.minutes:g} minutes are about {config.steps} steps (--steps {config.steps} repeats this run)")
+    run.create()
+    return run
+
+
+def _open_to_resume(arguments: argparse.Namespace) -> runs.Run:
+    if arguments.out is None:
+        raise ValueError("--resume needs --out FOLDER, the run to go on with")
+    given = [n for n in ("text", "minutes", *_settings()) if getattr(arguments, n, None) is not None]
+    if given:
+        raise ValueError(
+            f"a resumed run keeps its own settings (in {arguments.out / 'config.json'}); leave out {', '.join(given)}"
+        )
+    return runs.Run.open(arguments.out)
+
+
+def _settings() -> list[str]:
+    return [name for name in runs.Config.__dataclass_fields__ if name not in ("source", "sha256")]
+
+
+# --- evaluate, generate, info ----------------------------------------------------------------------------------------
+
+
+def run_evaluate(arguments: argparse.Namespace) -> None:
+    run = runs.Run.open(arguments.folder)
+    model = run.model()
+    if arguments.text is not None:
+        parts = {arguments.text: run.batches_of(data.load_text(arguments.text), arguments.text)}
+    else:
+        parts = {"validation": run.batches("valid"), "test": run.batches("test")}
+    for name, batches in parts.items():
+        start = time.perf_counter()
+        loss = run.loss(model, batches)
+        speed = batches.num_tokens / (time.perf_counter() - start)
+        print(f"{name:<12} {run.show(loss)}   (loss {loss:.4f}, {batches.num_tokens:,} tokens, {speed:,.0f} tokens/s)")
+
+
+def run_generate(arguments: argparse.Namespace) -> None:
+    a, run = arguments, runs.Run.open(arguments.folder)
+    model = run.model()
+    print(nn.generate(model, run.tokenizer, a.prompt, a.tokens, a.temperature, a.top_k, a.top_p, a.stop, a.seed))
+
+
+def run_info(arguments: argparse.Namespace) -> None:
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    print(f"nnscratch   {nn.__version__}")
+    print(f"python      {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores")
+    print(f"numpy       {np.__version__}, BLAS {blas['name']} {blas['version']}")
+    print(f"float32     {measured_gflops():.0f} GFLOP/s in a product of 2048 x 2048 matrices")
+
+
+def measured_gflops(n: int = 2048) -> float:
+    """The best of five products of two n x n float32 matrices, in 10^9 floating-point operations a second."""
+    a = np.random.default_rng(0).standard_normal((n, n), dtype=np.float32)
+    out = np.empty_like(a)
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        np.matmul(a, a, out=out)
+        seconds.append(time.perf_counter() - start)
+    return 2 * n**3 / min(seconds) / 1e9
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

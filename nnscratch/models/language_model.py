@@ -1,0 +1,120 @@
+"""LanguageModel: which token comes next?
+
+    tokens (N, T) -> Embedding -> Dropout -> LSTM, layer upon layer -> Dropout -> Linear -> logits (N, T, V)
+
+The logits at step t are scores for token t+1, given all the tokens up to t. The state (h, c) that comes out is what
+the model remembers; given to the next call, it reads on where it stopped.
+
+References
+----------
+Mikolov et al. (2010), "Recurrent neural network based language model".
+Zaremba, Sutskever and Vinyals (2014), "Recurrent neural network regularization": where the dropout goes.
+Press and Wolf (2017), "Using the output embedding to improve language models": tied weights.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import backend
+from ..backend import Array
+from ..init import uniform
+from ..layers import LSTM, Dropout, Embedding, Linear
+from ..module import Module, Parameter, positive_int
+
+State = tuple[Array, Array]
+
+
+class LanguageModel(Module):
+    """An LSTM language model.
+
+    Parameters
+    ----------
+    vocab_size : int
+        V, the number of different tokens.
+    embed_size, hidden_size, num_layers : int
+    dropout : float
+        After the embedding, between the LSTM's layers, and before the last linear layer; never on the recurrence.
+    tie_weights : bool
+        One matrix serves as embedding and as output weights: fewer parameters, often better. Needs
+        ``embed_size == hidden_size``.
+    rng : None, int or numpy.random.Generator
+        The same seed gives the same model.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> model = nn.models.LanguageModel(vocab_size=10, embed_size=4, hidden_size=8, num_layers=2, rng=0)
+    >>> tokens = np.array([[1, 2, 3], [4, 5, 6]])                       # (N, T)
+    >>> logits, state = model(tokens, model.init_hidden(batch_size=2))
+    >>> logits.shape
+    (2, 3, 10)
+    >>> _, dstate = model.backward(np.ones_like(logits))
+    >>> dstate[0].shape
+    (2, 2, 8)
+    """
+
+    arguments = ("vocab_size", "embed_size", "hidden_size", "num_layers", "dropout", "tie_weights")
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embed_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        tie_weights: bool = False,
+        *,
+        rng: None | int | np.random.Generator = None,
+    ):
+        if tie_weights and embed_size != hidden_size:
+            raise ValueError(
+                f"tie_weights makes one matrix of the embedding (vocab_size, embed_size) and the output weights "
+                f"(vocab_size, hidden_size): the sizes must be equal, got {embed_size} and {hidden_size}"
+            )
+        rng = backend.generator(rng)
+        self.vocab_size, self.embed_size, self.hidden_size = vocab_size, embed_size, hidden_size
+        self.num_layers, self.dropout, self.tie_weights = num_layers, dropout, bool(tie_weights)
+        self.embedding = Embedding(vocab_size, embed_size, rng=rng)
+        self.dropout_in = Dropout(dropout, rng=rng)
+        self.lstm = LSTM(embed_size, hidden_size, num_layers, dropout, rng=rng)
+        self.dropout_out = Dropout(dropout, rng=rng)
+        self.linear = Linear(hidden_size, vocab_size, rng=rng)
+        if tie_weights:
+            # The embedding's usual start, of variance 1, would make logits of variance H: too sure of itself.
+            self.embedding.weight = self.linear.weight = Parameter(uniform((vocab_size, embed_size), 0.1, rng))
+
+    def init_hidden(self, batch_size: int) -> State:
+        """The state before anything was read: h and c of shape (num_layers, N, H), all zero."""
+        shape = (self.num_layers, positive_int("batch_size", batch_size), self.hidden_size)
+        weight = self.linear.weight.data
+        xp = backend.array_module(weight)
+        return xp.zeros(shape, dtype=weight.dtype), xp.zeros(shape, dtype=weight.dtype)
+
+    def forward(self, tokens: Array, state: State | None = None) -> tuple[Array, State]:
+        """Scores for the token after each token.
+
+        Parameters
+        ----------
+        tokens : array of integers in 0..V-1, shape (N, T)
+        state : (h, c), optional
+            What an earlier call returned; zero if not given.
+
+        Returns
+        -------
+        logits : array, shape (N, T, V)
+        state : (h, c), each of shape (num_layers, N, H)
+        """
+        backend.array_module(tokens)
+        if tokens.ndim != 2:
+            raise ValueError(f"LanguageModel needs tokens of shape (batch, time), got {tokens.shape}")
+        x = self.dropout_in(self.embedding(tokens))  # (N, T, D)
+        h, state = self.lstm(x, state)  # (N, T, H)
+        return self.linear(self.dropout_out(h)), state
+
+    def backward(self, dlogits: Array, dstate: State | None = None) -> tuple[None, State]:
+        """Gradients for all weights; returns None (tokens have no gradient) and that of the initial state."""
+        dh = self.dropout_out.backward(self.linear.backward(dlogits))
+        dx, dstate = self.lstm.backward(dh, dstate)
+        self.embedding.backward(self.dropout_in.backward(dx))
+        return None, dstate

@@ -1,0 +1,143 @@
+"""Saving and loading: weights as safetensors, under PyTorch's names, and never a pickle.
+
+A file holds the arrays of ``model.state_dict()`` and, in its text header, what the model is: class and arguments. So
+``nn.load`` rebuilds the models of this package from the file alone, and PyTorch's ``safetensors.torch.load_file`` reads
+the same file as a state dict.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_bytes
+
+from . import backend
+from .module import Module, Sequential
+
+PathLike = str | os.PathLike
+
+
+def save(model: Module, path: PathLike) -> None:
+    """Write `model`'s weights and what it takes to rebuild it. The file appears whole or not at all.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib, nnscratch as nn
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "xor.safetensors"
+    >>> nn.save(nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1)), path)
+    >>> nn.load(path)
+    Sequential()  # 13 parameters
+      (0) Linear(in_features=2, out_features=3, bias=True)  # 9 parameters
+        weight: (3, 2)
+        bias: (3,)
+      (1) Tanh()
+      (2) Linear(in_features=3, out_features=1, bias=True)  # 4 parameters
+        weight: (1, 3)
+        bias: (1,)
+    """
+    if not isinstance(model, Module):
+        raise TypeError(f"nn.save(model, path): model must be a Module, got {type(model).__name__}")
+    write_arrays(path, model.state_dict(), {"model": describe(model)})
+
+
+def load(path: PathLike, model: Module | None = None) -> Module:
+    """The model in the file, ready to train on or to use.
+
+    Parameters
+    ----------
+    path : str or path
+    model : Module, optional
+        For a class of your own, which cannot be rebuilt by name: build it yourself, and it is filled and returned.
+
+    Raises
+    ------
+    FileNotFoundError
+    ValueError
+        The file is no safetensors file, is cut short, or holds another model. Nothing has been changed then.
+    """
+    state, header = read_arrays(path)
+    if model is None:
+        if "model" not in header:
+            raise ValueError(
+                f"{path} does not say what model it holds (PyTorch wrote it?): build one, and nn.load(path, model)"
+            )
+        model = build(header["model"])
+        for dtype in {a.dtype for a in state.values()}:
+            model.to(dtype=dtype)
+    try:
+        model.load_state_dict(state)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return model
+
+
+def describe(model: Module) -> dict[str, Any]:
+    """What `build` needs: the class, its arguments and, for Sequential, the modules inside. JSON can hold it."""
+    cls = type(model)
+    spec: dict[str, Any] = {"class": f"{cls.__module__}.{cls.__qualname__}", "config": model.config()}
+    if isinstance(model, Sequential):
+        spec["modules"] = [describe(layer) for layer in model.layers]
+    return spec
+
+
+def build(spec: dict[str, Any]) -> Module:
+    """The module a description speaks of, with new weights. A file can name classes of this package only."""
+    where, _, name = spec["class"].rpartition(".")
+    if where != "nnscratch" and not where.startswith("nnscratch."):
+        raise ValueError(f"{spec['class']} is not part of nnscratch: build it yourself, and nn.load(path, model)")
+    try:
+        cls = getattr(importlib.import_module(where), name)
+    except (ImportError, AttributeError):
+        raise ValueError(f"this version of nnscratch has no {spec['class']}") from None
+    if not (isinstance(cls, type) and issubclass(cls, Module)):
+        raise ValueError(f"{spec['class']} is no Module")
+    return cls(*(build(inner) for inner in spec.get("modules", ())), **spec["config"])
+
+
+def write_arrays(path: PathLike, arrays: dict[str, Any], header: dict[str, Any]) -> None:
+    """A safetensors file of the arrays, `header` kept as JSON in its metadata; written atomically."""
+    own = {name: np.ascontiguousarray(backend.to_numpy(a)) for name, a in arrays.items()}
+    write_atomically(path, to_bytes(own, metadata={"nnscratch": json.dumps(header)}))
+
+
+def read_arrays(path: PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and the header of a safetensors file; the header is empty if nnscratch did not write it."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            return arrays, json.loads((file.metadata() or {}).get("nnscratch", "{}"))
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
+
+
+def write_atomically(path: PathLike, content: bytes) -> None:
+    """Write beside `path` and rename: whoever reads `path`, at any moment, finds the old file or the new one."""
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's files are private; this one is an ordinary file
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

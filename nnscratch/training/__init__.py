@@ -1,0 +1,21 @@
+"""Training: the loop, what watches it, what it measures."""
+
+from .callbacks import Checkpoint, EarlyStopping, ProgressBar, resume
+from .evaluate import evaluate
+from .history import History
+from .metrics import bits_per_character, perplexity
+from .trainer import Callback, Trainer, TrainingDiverged
+
+__all__ = [
+    "Callback",
+    "Checkpoint",
+    "EarlyStopping",
+    "History",
+    "ProgressBar",
+    "Trainer",
+    "TrainingDiverged",
+    "bits_per_character",
+    "evaluate",
+    "perplexity",
+    "resume",
+]

@@ -1,0 +1,147 @@
+"""What watches a training run: the progress bar, early stopping, checkpoints."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from .. import backend
+from ..module import positive_int
+from ..serialization import PathLike, read_arrays, save, write_arrays
+from .metrics import bits_per_character, perplexity
+from .trainer import Callback, Trainer
+
+UNITS: dict[str, tuple[Callable[[float], float], str]] = {
+    "loss": (lambda loss: loss, ".4f"),
+    "bpc": (bits_per_character, ".3f"),
+    "perplexity": (perplexity, ".1f"),
+}
+
+
+class ProgressBar(Callback):
+    """A tqdm bar: loss, its meaning, tokens (targets) per second, time left.
+
+    Parameters
+    ----------
+    unit : {"loss", "bpc", "perplexity"}
+        What the loss is shown as, beside the loss itself.
+    """
+
+    def __init__(self, unit: str = "loss"):
+        if unit not in UNITS:
+            raise ValueError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")
+        self.unit = unit
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        self.bar = tqdm(
+            total=trainer.total_steps,
+            initial=trainer.step,
+            unit="step",
+            dynamic_ncols=True,
+            mininterval=0.2 if sys.stderr.isatty() else 20,  # a log file wants few lines
+        )
+        self.first_step, self.first_seconds = trainer.step, trainer.history.seconds
+        self.targets = 0
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        self.targets += trainer.targets
+        seconds = trainer.history.seconds - self.first_seconds
+        shown = {"loss": f"{trainer.history.recent_loss():.4f}"}
+        if self.unit != "loss":
+            shown[self.unit] = self.show(trainer.history.recent_loss())
+        if trainer.history.valid:
+            shown["valid"] = self.show(trainer.history.valid[-1]["loss"])
+        self.bar.set_postfix(shown, refresh=False)
+        self.bar.set_description_str(f"{self.targets / max(seconds, 1e-9):,.0f} tok/s", refresh=False)
+        self.bar.update()
+
+    def on_validation_end(self, trainer: Trainer) -> None:
+        record = trainer.history.valid[-1]
+        best = " (best)" if record is trainer.history.best else ""
+        self.bar.write(
+            f"step {record['step']:>6}  epoch {record['epoch']:5.2f}  {self.unit}: "
+            f"train {self.show(trainer.history.recent_loss())}  valid {self.show(record['loss'])}{best}",
+            file=sys.stderr,
+        )
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        self.bar.close()
+
+    def show(self, loss: float) -> str:
+        convert, form = UNITS[self.unit]
+        return format(convert(loss), form)
+
+
+class EarlyStopping(Callback):
+    """End training when the validation loss has not improved `patience` times in a row."""
+
+    def __init__(self, patience: int):
+        self.patience = positive_int("patience", patience)
+
+    def on_validation_end(self, trainer: Trainer) -> None:
+        valid = trainer.history.valid
+        since_best = len(valid) - 1 - valid.index(trainer.history.best)
+        if since_best >= self.patience:
+            trainer.stop = f"no better validation loss in {since_best} tries"
+
+
+class Checkpoint(Callback):
+    """Keep a run's state on disk: `checkpoint.safetensors` to go on from, `model.safetensors` with the best weights.
+
+    Parameters
+    ----------
+    folder : path
+        Exists already.
+    every : int, optional
+        Save every so many steps, beside after each validation and at the end.
+
+    Notes
+    -----
+    Each file is written atomically, and never with weights that are not finite: what is there is whole and good.
+    """
+
+    def __init__(self, folder: PathLike, every: int | None = None):
+        self.folder = Path(folder)
+        self.every = None if every is None else positive_int("every", every)
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        if self.every is not None and trainer.step % self.every == 0:
+            self.write(trainer)
+
+    def on_validation_end(self, trainer: Trainer) -> None:
+        if trainer.history.valid[-1] is trainer.history.best:
+            save(trainer.model, self.folder / "model.safetensors")
+        self.write(trainer)
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        self.write(trainer)
+
+    def write(self, trainer: Trainer) -> None:
+        if not all(backend.array_module(p.data).isfinite(p.data).all() for p in trainer.model.parameters()):
+            return  # the step before broke the weights: keep the last good checkpoint
+        arrays, header = trainer.state_dict()
+        write_arrays(self.folder / "checkpoint.safetensors", arrays, header)
+
+
+def resume(trainer: Trainer, folder: PathLike) -> None:
+    """Bring `trainer` to where the checkpoint in `folder` stands.
+
+    Raises
+    ------
+    FileNotFoundError
+    ValueError
+        The checkpoint is cut short, or of another model. Nothing has been changed then.
+    """
+    path = os.path.join(folder, "checkpoint.safetensors")
+    arrays, header = read_arrays(path)
+    missing = {"step", "optimizer", "rng", "history"} - header.keys()
+    if missing:
+        raise ValueError(f"{path} is not a training checkpoint of nnscratch")
+    try:
+        trainer.load_state_dict(arrays, header)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None

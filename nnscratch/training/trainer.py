@@ -1,0 +1,325 @@
+"""Trainer: the loop that learns.
+
+    for each batch:  forward -> loss -> backward -> clip -> optimizer.step -> scheduler.step
+
+and, around it, what a long run needs: validation, a record, callbacks, a stop that loses nothing, and a state that can
+be saved and gone on from bit for bit. It knows nothing of the model but its calls; a model that has ``init_hidden`` is
+recurrent, and its state goes from batch to batch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from ..module import Module, positive_int
+from ..optim import Optimizer, clip_grad_norm
+from ..optim.lr_scheduler import LRScheduler
+from ..optim.optimizer import at_least
+from .evaluate import evaluate, run_forward
+from .history import History
+
+
+class TrainingDiverged(FloatingPointError):
+    """The loss or a gradient is no longer finite. The weights are those from before the step that failed."""
+
+
+class Callback:
+    """Called by the Trainer; override what you need. Every method receives the trainer, with all it holds."""
+
+    def on_fit_start(self, trainer: Trainer) -> None: ...
+
+    def on_step_end(self, trainer: Trainer) -> None: ...
+
+    def on_validation_end(self, trainer: Trainer) -> None: ...
+
+    def on_fit_end(self, trainer: Trainer) -> None: ...
+
+
+class Trainer:
+    """Trains a model on batches.
+
+    Parameters
+    ----------
+    model : Module
+    criterion : Module
+        ``criterion(prediction, targets)`` is the loss.
+    optimizer : Optimizer
+    scheduler : LRScheduler, optional
+        Stepped after every optimiser step.
+    max_norm : float, optional
+        Clip the gradient's norm to this.
+    callbacks : sequence of Callback
+
+    Attributes
+    ----------
+    step : int
+        Optimiser steps made so far.
+    targets : int
+        How many targets the latest batch had.
+    history : History
+    stop : str or None
+        Set it, in a callback, to the reason why training should end after this step.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=np.float32)
+    >>> y = np.array([0, 1, 1, 0])                                      # exclusive or
+    >>> model = nn.Sequential(nn.Linear(2, 8, rng=0), nn.Tanh(), nn.Linear(8, 2, rng=1))
+    >>> trainer = nn.Trainer(model, nn.CrossEntropyLoss(), nn.optim.Adam(model.parameters(), lr=0.05))
+    >>> history = trainer.fit([(x, y)], steps=100)
+    >>> print(model(x).argmax(axis=1), history.steps)
+    [0 1 1 0] 100
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        criterion: Module,
+        optimizer: Optimizer,
+        *,
+        scheduler: LRScheduler | None = None,
+        max_norm: float | None = None,
+        callbacks: Sequence[Callback] = (),
+    ):
+        own = {id(p) for p in model.parameters()}
+        if not own & {id(p) for p in optimizer.parameters}:
+            raise ValueError("the optimizer holds none of the model's parameters: it would train something else")
+        self.model, self.criterion, self.optimizer, self.scheduler = model, criterion, optimizer, scheduler
+        self.max_norm = math.inf if max_norm is None else at_least("max_norm", max_norm, 0)
+        self.callbacks = list(callbacks)
+        self.step, self.targets, self.history, self.stop = 0, 0, History(), None
+        self._hidden: Any = None  # a recurrent model's state after the latest batch
+        self._epoch_rng: dict | None = None  # the batches' generator as it was when this epoch began
+
+    def fit(
+        self,
+        batches: Any,
+        valid: Any = None,
+        *,
+        epochs: float | None = None,
+        steps: int | None = None,
+        evaluate_every: int | None = None,
+    ) -> History:
+        """Train until `steps` steps (or `epochs` epochs) have been made in all, counted from the trainer's first.
+
+        Parameters
+        ----------
+        batches : iterable of (inputs, targets), with a length
+            Gone through again and again. One that draws an order has its generator as ``.rng``.
+        valid : iterable of (inputs, targets), optional
+            Measured every `evaluate_every` steps (by default after each epoch) and at the end.
+        epochs, steps : number
+            Exactly one of them.
+        evaluate_every : int, optional
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        TrainingDiverged
+            A loss or gradient became NaN or infinite. The step is not made: the weights are those before it.
+        """
+        if (epochs is None) == (steps is None):
+            raise TypeError("fit needs either epochs or steps")
+        per_epoch = len(batches)
+        if per_epoch == 0:
+            raise ValueError("fit got no batches")
+        self.total_steps = positive_int("steps", steps if steps is not None else math.ceil(epochs * per_epoch))
+        evaluate_every = positive_int("evaluate_every", evaluate_every or per_epoch)
+        self.stop = None
+        self.model.train()
+        self.criterion.train()
+        before, start = self.history.seconds, time.perf_counter()
+        self._call("on_fit_start")
+        try:
+            with self._finish_step_on_ctrl_c():
+                for inputs, targets in self._batches_from_here(batches, per_epoch):
+                    self.train_step(inputs, targets)
+                    self.history.seconds = before + time.perf_counter() - start
+                    self._call("on_step_end")
+                    last = self.step == self.total_steps or self.stop is not None
+                    if valid is not None and (self.step % evaluate_every == 0 or last):
+                        loss = evaluate(self.model, self.criterion, valid)
+                        self.history.seconds = before + time.perf_counter() - start
+                        self.history.valid.append(
+                            {"step": self.step, "epoch": self.step / per_epoch, "loss": loss}
+                            | {"seconds": round(self.history.seconds, 3)}
+                        )
+                        self._call("on_validation_end")
+                    if self.stop is not None:
+                        break
+        finally:
+            self._call("on_fit_end")
+        return self.history
+
+    def train_step(self, inputs: Any, targets: Any) -> float:
+        """One step on one batch; returns the loss."""
+        device = self.optimizer.parameters[0].device
+        inputs, targets = backend.to_device(inputs, device), backend.to_device(targets, device)
+        self.model.zero_grad()
+        self.criterion.zero_grad()
+        with np.errstate(over="ignore", invalid="ignore"):  # not NumPy's warning but TrainingDiverged says it
+            prediction, hidden = run_forward(self.model, inputs, self._hidden_for(inputs))
+            loss = self.criterion(prediction, targets)
+            if not math.isfinite(loss):
+                raise TrainingDiverged(self._what_diverged(f"the loss is {loss}"))
+            self.model.backward(self.criterion.backward())
+            try:
+                norm = clip_grad_norm(self.optimizer.parameters, self.max_norm)
+            except FloatingPointError:
+                raise TrainingDiverged(self._what_diverged("the gradient is not finite")) from None
+            lr = self.optimizer.lr
+            self.optimizer.step()
+        if self.scheduler is not None:
+            self.scheduler.step()
+        self._hidden = hidden
+        self.step += 1
+        self.targets = targets.size
+        for record, value in ((self.history.loss, loss), (self.history.lr, lr), (self.history.norm, norm)):
+            record.append(value)
+        return loss
+
+    # --- going on from a saved state -----------------------------------------------------------------------------
+
+    def state_dict(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """All that is needed to go on as if nothing had happened: named arrays, and a header that JSON can hold."""
+        optimizer = self.optimizer.state_dict()
+        arrays = {f"model.{name}": a for name, a in self.model.state_dict().items()}
+        for name in self.optimizer.moments:
+            arrays |= {f"optimizer.{name}.{k}": a for k, a in enumerate(optimizer.pop(name))}
+        hidden = self._hidden if isinstance(self._hidden, tuple) else () if self._hidden is None else (self._hidden,)
+        arrays |= {f"hidden.{k}": a for k, a in enumerate(hidden)}
+        header = {
+            "step": self.step,
+            "optimizer": optimizer,
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+            "rng": [rng.bit_generator.state for rng in generators(self.model)],
+            "epoch_rng": self._epoch_rng,
+            "history": self.history.to_dict(),
+            "callbacks": [getattr(callback, "state", None) for callback in self.callbacks],
+        }
+        return arrays, header
+
+    def load_state_dict(self, arrays: dict[str, Any], header: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave.
+
+        Raises
+        ------
+        ValueError
+            It is another model's or another optimiser's. Nothing has been changed then.
+        """
+
+        def part(prefix: str) -> dict[str, Any]:
+            return {name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)}
+
+        own = generators(self.model)
+        if len(header["rng"]) != len(own):
+            raise ValueError("the checkpoint is of a model that draws from another number of random generators")
+        moments = {name: _in_order(part(f"optimizer.{name}.")) for name in self.optimizer.moments}
+        self.model.load_state_dict(part("model."))
+        self.optimizer.load_state_dict(header["optimizer"] | moments)
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(header["scheduler"])
+            self.optimizer.lr = float(header["optimizer"]["lr"])
+        for rng, state in zip(own, header["rng"], strict=True):
+            rng.bit_generator.state = state
+        device = self.optimizer.parameters[0].device
+        hidden = tuple(backend.to_device(a, device) for a in _in_order(part("hidden.")))
+        self._hidden = hidden if len(hidden) > 1 else hidden[0] if hidden else None
+        self._epoch_rng = header["epoch_rng"]
+        self.step, self.history = header["step"], History(**header["history"])
+        for callback, state in zip(self.callbacks, header["callbacks"], strict=False):
+            if state is not None:
+                callback.state = state
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    def _batches_from_here(self, batches: Any, per_epoch: int) -> Iterator[tuple[Any, Any]]:
+        """Batch after batch, epoch after epoch, from the place the trainer's step says to the last step."""
+        rng = getattr(batches, "rng", None)
+        while self.step < self.total_steps:
+            done = self.step % per_epoch
+            if done == 0:
+                self._hidden = None  # a text starts again: nothing has been read before it
+                self._epoch_rng = None if rng is None else rng.bit_generator.state
+            elif rng is not None and self._epoch_rng is not None:
+                rng.bit_generator.state = self._epoch_rng  # the same order again, to go on in it
+            for batch in itertools.islice(batches, done, None):
+                yield batch
+                if self.step == self.total_steps:
+                    return
+
+    def _hidden_for(self, inputs: Any) -> Any:
+        """The carried state, or a new one where there is none or the batch has another size."""
+        if not hasattr(self.model, "init_hidden"):
+            return None
+        fresh = self.model.init_hidden(len(inputs))
+        if self._hidden is None:
+            return fresh
+        same = all(a.shape == b.shape for a, b in zip(self._hidden, fresh, strict=True))
+        return self._hidden if same else fresh
+
+    def _call(self, event: str) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self)
+
+    def _what_diverged(self, what: str) -> str:
+        """At which step, and in which parameter it began."""
+        named = list(self.model.named_parameters())
+        broken = [name for name, p in named if not backend.array_module(p.data).isfinite(p.data).all()]
+        if broken:
+            where = f"the weights of {', '.join(broken)} were not finite before this step"
+        else:
+            # Backward runs from the last layer to the first: the last broken gradient is where it began.
+            broken = [name for name, p in named if not backend.array_module(p.grad).isfinite(p.grad).all()]
+            if broken:
+                where = f"going backward, it began in the gradient of {broken[-1]}; all weights are finite"
+            else:
+                where = "all weights are finite; the numbers between them overflowed in forward, or the data did"
+        self.model.zero_grad()
+        self.criterion.zero_grad()
+        return (
+            f"{what} at step {self.step + 1}: {where}. The step was not made. "
+            f"Try a smaller learning rate than {self.optimizer.lr:.3g}, or clip the gradient (max_norm)."
+        )
+
+    @contextlib.contextmanager
+    def _finish_step_on_ctrl_c(self) -> Iterator[None]:
+        """The first Ctrl-C ends training after the step under way; the second is the usual KeyboardInterrupt."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        previous = signal.getsignal(signal.SIGINT)
+
+        def ask_to_stop(signum: int, frame: Any) -> None:
+            self.stop = "interrupted"
+            signal.signal(signal.SIGINT, previous)
+
+        signal.signal(signal.SIGINT, ask_to_stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, previous)
+
+
+def generators(model: Module) -> list[np.random.Generator]:
+    """The distinct random generators that a model's modules draw from."""
+    found = {id(m.rng): m.rng for m in model.modules() if isinstance(getattr(m, "rng", None), np.random.Generator)}
+    return list(found.values())
+
+
+def _in_order(numbered: dict[str, Any]) -> list[Any]:
+    return [numbered[str(k)] for k in range(len(numbered))]

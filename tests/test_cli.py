@@ -1,0 +1,189 @@
+"""The nnscratch command, as a user meets it: what it writes, and one clear line when it cannot."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import nnscratch as nn
+from nnscratch.cli import main
+
+TEXT = "the cat sat on the mat. the dog sat on the cat. the mat sat on the dog. " * 60
+SMALL = ["--hidden", "16", "--embed", "8", "--batch", "4", "--seq-len", "16", "--steps", "12"]
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "tale.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def run(text, tmp_path):
+    assert main(["train", str(text), "--out", str(tmp_path / "run"), *SMALL]) == 0
+    return tmp_path / "run"
+
+
+def error_of(capsys, *arguments):
+    """The single line a failing command leaves on stderr."""
+    capsys.readouterr()
+    assert main([str(a) for a in arguments]) == 2
+    error = capsys.readouterr().err.strip()
+    assert "\n" not in error and "Traceback" not in error
+    return error
+
+
+def test_a_run_leaves_everything_in_its_folder_and_says_both_figures(text, tmp_path, capsys):
+    assert main(["train", str(text), "--out", str(tmp_path / "run"), *SMALL]) == 0
+    printed = capsys.readouterr().out
+    assert "bits per character" in printed and "of the words of a sample are words of the text" in printed
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {
+        "config.json", "tokenizer.json", "history.json", "checkpoint.safetensors", "model.safetensors",
+        "loss.png", "sample.txt",
+    }  # fmt: skip
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["level"], config["hidden"], config["steps"]) == ("char", 16, 12)
+    assert len((tmp_path / "run" / "sample.txt").read_text()) == 2001
+    assert (tmp_path / "run" / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_training_learns_the_text(text, tmp_path):
+    main(["train", str(text), "--out", str(tmp_path / "run"), *SMALL[:-1], "150", "--lr", "0.02"])
+    history = json.loads((tmp_path / "run" / "history.json").read_text())
+    assert history["loss"][0] > 2.5 and history["valid"][-1]["loss"] < 0.5
+
+
+def test_words_are_trained_the_same_way(text, tmp_path, capsys):
+    assert main(["train", str(text), "--out", str(tmp_path / "run"), "--level", "word", "--no-tie", *SMALL]) == 0
+    assert "perplexity" in capsys.readouterr().out
+
+
+def test_an_interrupted_run_resumed_equals_one_that_was_not(text, tmp_path):
+    command = [sys.executable, "-m", "nnscratch", "train", str(text), *SMALL[:-1], "400", "--dropout", "0.2"]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    subprocess.run([*command, "--out", whole], check=True, capture_output=True)
+
+    child = subprocess.Popen([*command, "--out", cut], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.time() + 60
+    while not (cut / "checkpoint.safetensors").exists() and time.time() < deadline:
+        time.sleep(0.02)
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 130 and "Traceback" not in err
+    assert f"nnscratch train --out {cut} --resume" in out
+    steps = len(json.loads((cut / "history.json").read_text())["loss"])
+    assert 0 < steps < 400
+
+    assert main(["train", "--out", str(cut), "--resume"]) == 0
+    histories = [json.loads((folder / "history.json").read_text())["loss"] for folder in (whole, cut)]
+    assert histories[0] == histories[1]
+    assert (whole / "model.safetensors").read_bytes() == (cut / "model.safetensors").read_bytes()
+    assert (whole / "sample.txt").read_bytes() == (cut / "sample.txt").read_bytes()
+
+
+def test_evaluate_says_validation_and_test_or_a_text_given(run, text, capsys):
+    assert main(["evaluate", str(run)]) == 0
+    validation, test = capsys.readouterr().out.splitlines()
+    assert validation.startswith("validation") and test.startswith("test") and "bits per character" in test
+    assert main(["evaluate", str(run), str(text)]) == 0
+    assert capsys.readouterr().out.startswith(str(text))
+
+
+def test_generate_writes_after_the_prompt_and_repeats_itself_with_a_seed(run, capsys):
+    texts = []
+    for _ in range(2):
+        assert main(["generate", str(run), "--prompt", "the ", "--tokens", "40", "--seed", "3"]) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1] and texts[0].startswith("the ") and len(texts[0]) == 45
+
+
+def test_info_names_the_versions_and_measures_a_product(capsys):
+    assert main(["info"]) == 0
+    printed = capsys.readouterr().out
+    assert nn.__version__ in printed and np.__version__ in printed and "GFLOP/s" in printed
+
+
+def test_a_text_that_cannot_be_used_is_refused_and_no_folder_is_made(tmp_path, capsys):
+    def refused(content, *more):
+        path = tmp_path / "bad.txt"
+        path.write_bytes(content)
+        return error_of(capsys, "train", path, "--out", tmp_path / "run", *more)
+
+    assert "missing.txt" in error_of(capsys, "train", tmp_path / "missing.txt", "--out", tmp_path / "run")
+    assert "empty" in refused(b"")
+    assert "UTF-8" in refused(b"abc \xff\xfe def" * 100)
+    assert "train part of" in refused(b"too short")
+    assert "valid part of" in refused(b"x" * 40, "--batch", "1", "--seq-len", "4")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--hidden", "0", "hidden_size must be"),
+        ("--dropout", "1.0", "must be a probability"),
+        ("--lr", "nan", "lr must be"),
+        ("--steps", "0", "steps must be"),
+        ("--epochs", "-1", "epochs must be above 0"),
+        ("--minutes", "0", "minutes must be above 0"),
+        ("--clip", "-1", "max_norm must be"),
+        ("--seq-len", "0", "seq_len must be"),
+    ],
+)
+def test_a_setting_out_of_range_is_refused_and_no_folder_is_made(text, tmp_path, capsys, option, value, message):
+    assert message in error_of(capsys, "train", text, "--out", tmp_path / "run", option, value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_holds_something_is_not_overwritten(run, text, capsys):
+    before = {p.name: p.read_bytes() for p in run.iterdir()}
+    assert "exists and is not empty" in error_of(capsys, "train", text, "--out", run, *SMALL)
+    assert {p.name: p.read_bytes() for p in run.iterdir()} == before
+
+
+def test_resume_says_what_it_cannot_do(run, text, tmp_path, capsys):
+    assert "--resume needs --out" in error_of(capsys, "train", "--resume")
+    assert "keeps its own settings" in error_of(capsys, "train", "--resume", "--out", run, "--hidden", "99")
+    assert "holds no run" in error_of(capsys, "train", "--resume", "--out", tmp_path / "nothing")
+    checkpoint = run / "checkpoint.safetensors"
+    whole = checkpoint.read_bytes()
+    checkpoint.write_bytes(whole[: len(whole) // 2])
+    assert "not a whole safetensors file" in error_of(capsys, "train", "--resume", "--out", run)
+    nn.save(nn.Linear(2, 2), checkpoint)
+    assert "not a training checkpoint" in error_of(capsys, "train", "--resume", "--out", run)
+    checkpoint.write_bytes(whole)
+    text.write_text(TEXT + "more", encoding="utf-8")
+    assert "has changed since" in error_of(capsys, "train", "--resume", "--out", run)
+
+
+def test_generate_and_evaluate_say_what_is_wrong(run, tmp_path, capsys):
+    assert "'Z' at position 0" in error_of(capsys, "generate", run, "--prompt", "Zebra")
+    assert "holds no run" in error_of(capsys, "generate", tmp_path)
+    assert "temperature must be" in error_of(capsys, "generate", run, "--prompt", "the", "--temperature", "-1")
+    (run / "model.safetensors").write_bytes(b"not a model")
+    assert "not a whole safetensors file" in error_of(capsys, "evaluate", run)
+    (run / "config.json").write_text("{")
+    assert "config.json is broken" in error_of(capsys, "evaluate", run)
+
+
+def test_training_that_diverges_ends_with_one_line(text, tmp_path, capsys):
+    assert main(["train", str(text), "--out", str(tmp_path / "run"), *SMALL, "--lr", "1e38"]) == 2
+    error = capsys.readouterr().err
+    last_line = error.strip().splitlines()[-1]  # under the progress bar
+    assert "at step" in last_line and "smaller learning rate" in last_line and "Traceback" not in error
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
+@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_one_line(text, tmp_path, capsys):
+    tmp_path.chmod(0o500)
+    try:
+        assert "Permission denied" in error_of(capsys, "train", text, "--out", tmp_path / "run", *SMALL)
+    finally:
+        tmp_path.chmod(0o700)

@@ -1,0 +1,240 @@
+"""The training loop: what it computes, how it stops, and that it goes on bit for bit."""
+
+import json
+import signal
+
+import numpy as np
+import pytest
+
+import nnscratch as nn
+from nnscratch.training import Callback, Checkpoint, EarlyStopping, TrainingDiverged, resume
+
+TOKENS = np.random.default_rng(0).integers(0, 7, 700)
+
+
+def new_trainer(dropout=0.3, lr=0.01, callbacks=(), total=30):
+    model = nn.models.LanguageModel(7, 5, 6, 2, dropout=dropout, rng=1)
+    optimizer = nn.optim.Adam(model.parameters(), lr=lr)
+    scheduler = nn.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=total)
+    return nn.Trainer(model, nn.CrossEntropyLoss(), optimizer, scheduler=scheduler, max_norm=1.0, callbacks=callbacks)
+
+
+def text_batches():
+    return nn.data.TextBatches(TOKENS, batch_size=4, seq_len=11)
+
+
+def weights(trainer):
+    return {name: p.copy() for name, p in trainer.model.state_dict().items()}
+
+
+def test_a_trainer_does_what_the_loop_written_out_does():
+    trainer = new_trainer(dropout=0.0)
+    trainer.fit(text_batches(), steps=20)
+
+    model = nn.models.LanguageModel(7, 5, 6, 2, rng=1)
+    criterion, optimizer = nn.CrossEntropyLoss(), nn.optim.Adam(model.parameters(), lr=0.01)
+    scheduler = nn.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=30)
+    losses = []
+    while len(losses) < 20:
+        hidden = model.init_hidden(4)
+        for inputs, targets in text_batches():
+            model.zero_grad()
+            logits, hidden = model(inputs, hidden)
+            losses.append(criterion(logits, targets))
+            model.backward(criterion.backward())
+            nn.optim.clip_grad_norm(model.parameters(), 1.0)
+            optimizer.step()
+            scheduler.step()
+            if len(losses) == 20:
+                break
+    assert trainer.history.loss == losses
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(trainer.model.state_dict()[name], value)
+
+
+@pytest.mark.parametrize("stop_at", [1, 7, 16, 17, 29])
+def test_a_run_stopped_and_resumed_equals_one_that_never_stopped(tmp_path, stop_at):
+    whole = new_trainer()
+    whole.fit(text_batches(), text_batches(), steps=30, evaluate_every=5)
+
+    class StopAt(Callback):
+        def on_step_end(self, trainer):
+            if trainer.step == stop_at:
+                trainer.stop = "enough"
+
+    first = new_trainer(callbacks=[StopAt(), Checkpoint(tmp_path)])
+    first.fit(text_batches(), steps=30)
+    assert first.step == stop_at
+
+    second = new_trainer()
+    resume(second, tmp_path)
+    second.fit(text_batches(), text_batches(), steps=30, evaluate_every=5)
+    assert second.history.loss == whole.history.loss
+    assert second.history.lr == whole.history.lr
+    for name, value in weights(whole).items():
+        np.testing.assert_array_equal(second.model.state_dict()[name], value)
+
+
+def test_a_shuffled_epoch_is_resumed_in_the_same_order(tmp_path):
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(50, 3)).astype(np.float32), rng.integers(0, 2, 50)
+
+    def trainer(callbacks=()):
+        model = nn.Sequential(nn.Linear(3, 4, rng=0), nn.Tanh(), nn.Linear(4, 2, rng=1))
+        return nn.Trainer(model, nn.CrossEntropyLoss(), nn.optim.SGD(model.parameters(), lr=0.1), callbacks=callbacks)
+
+    def batches():
+        return nn.data.Batches(x, y, batch_size=8, rng=5)
+
+    whole = trainer()
+    whole.fit(batches(), steps=20)
+    first = trainer([Checkpoint(tmp_path)])
+    first.fit(batches(), steps=10)  # 7 steps an epoch: stopped in the middle of the second
+    second = trainer()
+    resume(second, tmp_path)
+    second.fit(batches(), steps=20)
+    assert second.history.loss == whole.history.loss
+
+
+def test_training_keeps_no_memory_from_step_to_step():
+    trainer = new_trainer()
+    trainer.fit(text_batches(), text_batches(), steps=30, evaluate_every=7)
+    for module in [*trainer.model.modules(), trainer.criterion]:
+        assert not module.__dict__.get("_stack")
+
+
+def test_a_loss_that_is_not_finite_stops_training_before_the_step_and_says_where_it_began():
+    trainer = new_trainer(dropout=0.0)
+    trainer.fit(text_batches(), steps=3)
+    trainer.model.lstm.weight_hh_l1.data[2, 2] = np.nan
+    before = weights(trainer)
+    with pytest.raises(TrainingDiverged, match=r"the loss is nan at step 4: the weights of lstm\.weight_hh_l1 were"):
+        trainer.fit(text_batches(), steps=10)
+    for name, value in before.items():
+        np.testing.assert_array_equal(trainer.model.state_dict()[name], value)
+
+
+def test_a_gradient_that_is_not_finite_names_the_parameter_nearest_to_the_loss():
+    class Broken(nn.Tanh):
+        def backward(self, dy):
+            return super().backward(dy) * np.float32(np.inf)
+
+    model = nn.Sequential(nn.Linear(2, 3, rng=0), nn.Linear(3, 3, rng=1), Broken(), nn.Linear(3, 2, rng=2))
+    trainer = nn.Trainer(model, nn.CrossEntropyLoss(), nn.optim.SGD(model.parameters(), lr=0.1))
+    batch = (np.ones((4, 2), dtype=np.float32), np.zeros(4, dtype=int))
+    with pytest.raises(TrainingDiverged, match=r"at step 1: going backward, it began in the gradient of 1\.bias"):
+        trainer.fit([batch], steps=1)
+
+
+def test_a_diverged_run_leaves_the_last_good_checkpoint(tmp_path):
+    trainer = new_trainer(callbacks=[Checkpoint(tmp_path, every=1)])
+    trainer.fit(text_batches(), steps=3)
+    good = (tmp_path / "checkpoint.safetensors").read_bytes()
+    trainer.model.linear.bias.data[0] = np.inf
+    with pytest.raises(TrainingDiverged):
+        trainer.fit(text_batches(), steps=10)
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == good
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.safetensors"]
+
+
+def test_ctrl_c_finishes_the_step_under_way_and_returns():
+    class Interrupt(Callback):
+        def on_step_end(self, trainer):
+            if trainer.step == 4:
+                signal.raise_signal(signal.SIGINT)
+
+    trainer = new_trainer(callbacks=[Interrupt()])
+    usual = signal.getsignal(signal.SIGINT)
+    history = trainer.fit(text_batches(), steps=30)
+    assert (trainer.stop, history.steps) == ("interrupted", 4)
+    assert signal.getsignal(signal.SIGINT) is usual
+
+
+def test_early_stopping_ends_training_when_validation_gets_no_better():
+    trainer = new_trainer(lr=0.5, callbacks=[EarlyStopping(patience=2)], total=1000)
+    trainer.fit(text_batches(), text_batches(), steps=1000, evaluate_every=3)
+    losses = [record["loss"] for record in trainer.history.valid]
+    assert trainer.step < 1000
+    assert trainer.stop.startswith("no better validation loss in 2 tries")
+    assert min(losses) == losses[-3]
+
+
+def test_a_checkpoint_cut_short_is_refused_and_nothing_changes(tmp_path):
+    trainer = new_trainer(callbacks=[Checkpoint(tmp_path)])
+    trainer.fit(text_batches(), steps=2)
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+    fresh = new_trainer()
+    before = weights(fresh)
+    with pytest.raises(ValueError, match=r"checkpoint\.safetensors is not a whole safetensors file"):
+        resume(fresh, tmp_path)
+    assert fresh.step == 0
+    for name, value in before.items():
+        np.testing.assert_array_equal(fresh.model.state_dict()[name], value)
+
+
+def test_a_checkpoint_of_another_model_is_refused_and_nothing_changes(tmp_path):
+    new = new_trainer(callbacks=[Checkpoint(tmp_path)])
+    new.fit(text_batches(), steps=2)
+    model = nn.models.LanguageModel(7, 5, 9, 2, dropout=0.3, rng=1)
+    other = nn.Trainer(model, nn.CrossEntropyLoss(), nn.optim.Adam(model.parameters()))
+    before = weights(other)
+    with pytest.raises(ValueError, match=r"lstm\.weight_ih_l0: expected shape \(36, 5\), got \(24, 5\)"):
+        resume(other, tmp_path)
+    for name, value in before.items():
+        np.testing.assert_array_equal(model.state_dict()[name], value)
+
+
+def test_a_plain_model_file_is_not_taken_for_a_checkpoint(tmp_path):
+    trainer = new_trainer()
+    nn.save(trainer.model, tmp_path / "checkpoint.safetensors")
+    with pytest.raises(ValueError, match="is not a training checkpoint"):
+        resume(trainer, tmp_path)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    trainer = new_trainer(callbacks=[Checkpoint(tmp_path)])
+    trainer.fit(text_batches(), steps=2)
+    old = (tmp_path / "checkpoint.safetensors").read_bytes()
+
+    def full_disk(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("os.fsync", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        trainer.fit(text_batches(), steps=4)
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == old
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.safetensors"]
+
+
+def test_fit_says_what_it_needs():
+    trainer = new_trainer()
+    with pytest.raises(TypeError, match="either epochs or steps"):
+        trainer.fit(text_batches())
+    with pytest.raises(ValueError, match="no batches"):
+        trainer.fit([], steps=1)
+    with pytest.raises(ValueError, match="steps must be an integer of 1 or more"):
+        trainer.fit(text_batches(), steps=0)
+    other = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match="none of the model's parameters"):
+        nn.Trainer(trainer.model, nn.CrossEntropyLoss(), nn.optim.SGD(other.parameters(), lr=0.1))
+
+
+def test_history_can_be_written_as_json():
+    trainer = new_trainer()
+    trainer.fit(text_batches(), text_batches(), steps=4, evaluate_every=2)
+    again = nn.History(**json.loads(json.dumps(trainer.history.to_dict())))
+    assert again == trainer.history
+    assert again.best["loss"] == min(record["loss"] for record in again.valid)
+
+
+def test_evaluate_carries_the_state_and_weighs_every_target_the_same():
+    model = nn.models.LanguageModel(7, 5, 6, rng=0).to(dtype=np.float64)
+    tokens = TOKENS[:90]
+    whole = [(tokens[None, :-1], tokens[None, 1:])]
+    pieces = nn.data.TextBatches(tokens, batch_size=1, seq_len=13)  # 89 targets: the last piece is shorter
+    criterion = nn.CrossEntropyLoss()
+    assert nn.evaluate(model, criterion, pieces) == pytest.approx(nn.evaluate(model, criterion, whole), rel=1e-12)
+    assert model.training and criterion.training
+    with pytest.raises(ValueError, match="at least one batch"):
+        nn.evaluate(model, criterion, [])
