@@ -9,9 +9,10 @@ The equations are LSTMCell's, layer upon layer: layer l reads the h of layer l-1
    dW_ih, dW_hh and dx in backward. Only W_hh @ h and its transpose must run step by step.
 3. One tanh for all gates. sigmoid(z) = 1/2 + tanh(z/2)/2: halve the rows of i, f and o, take tanh of all 4H rows in
    one call, and halve again.
-4. No new arrays inside the loop over time: the results go into buffers made before it (``out=``).
+4. No new arrays inside the loop over time: results go into buffers made before it (``out=``), and those are used
+   again by the next forward (backend.Workspace).
 
-    names       X (D, T, N)    Z, gates, dZ: 4H rows    h (H, T+1, N): h[:, 0] is the initial state, h[:, t+1] step t's
+    names       X (D, T*N)    Z, gates, dZ: 4H rows    h (H, T+1, N): the state before step t is h[:, t], after it h[:, t+1]
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ class LSTM(Module):
         self.num_layers = positive_int("num_layers", num_layers)
         self.dropout = probability("dropout", dropout)
         self.rng = backend.generator(rng)
+        self.workspace = backend.Workspace()
         bound = 1 / math.sqrt(H)
         for layer in range(num_layers):
             D = input_size if layer == 0 else H
@@ -116,12 +118,17 @@ class LSTM(Module):
                 mask = dropout_mask(X.shape, self.dropout, self.rng, like=x)
                 X = X * mask
             weight_ih, weight_hh, bias_ih, bias_hh = (p.data for p in self.layer_parameters(layer))
-            h, c, cache = lstm_forward(X, h0[layer].T, c0[layer].T, weight_ih, weight_hh, bias_ih + bias_hh)
-            h_last[layer], c_last[layer] = h[:, T].T, c.T
-            caches.append((X, mask, h, cache))
+            h, c, *_ = buffers = self.workspace.take(x, *buffer_shapes(H, T, N))
+            lstm_forward(X, h0[layer].T, c0[layer].T, weight_ih, weight_hh, bias_ih + bias_hh, buffers)
+            h_last[layer], c_last[layer] = h[:, T].T, c[T].T
+            caches.append((X, mask, buffers))
             X = h[:, 1:].reshape(H, T * N)
+        y = xp.ascontiguousarray(h[:, 1:].transpose(2, 1, 0))  # (H, T, N) -> (N, T, H)
         self.save_for_backward((N, T), caches)
-        return xp.ascontiguousarray(h[:, 1:].transpose(2, 1, 0)), (h_last, c_last)  # (H, T, N) -> (N, T, H)
+        if not self.training:
+            for _, _, buffers in caches:
+                self.workspace.give(*buffers)
+        return y, (h_last, c_last)
 
     def backward(self, dy: Array, dstate: State | None = None) -> tuple[Array, State]:
         """Backpropagation through time.
@@ -149,13 +156,12 @@ class LSTM(Module):
 
         dY = xp.ascontiguousarray(dy.transpose(2, 1, 0))  # (H, T, N)
         for layer in reversed(range(self.num_layers)):
-            X, mask, h, cache = caches[layer]
+            X, mask, buffers = caches[layer]
             weight_ih, weight_hh, bias_ih, bias_hh = self.layer_parameters(layer)
-            dZ, dh, dc = lstm_backward(dY, dh0[layer].T, dc0[layer].T, weight_hh.data, cache)
+            dZ, dh, dc = lstm_backward(dY, dh0[layer].T, dc0[layer].T, weight_hh.data, buffers)
             dh0[layer], dc0[layer] = dh.T, dc.T
-            dZ = dZ.reshape(4 * H, T * N)
             weight_ih.grad += dZ @ X.T
-            weight_hh.grad += dZ @ h[:, :-1].reshape(H, T * N).T
+            weight_hh.grad += dZ @ buffers[0][:, :T].reshape(H, T * N).T  # h before each step
             db = dZ.sum(axis=1)
             bias_ih.grad += db
             bias_hh.grad += db
@@ -164,7 +170,10 @@ class LSTM(Module):
                 if mask is not None:
                     dY *= mask
                 dY = dY.reshape(H, T, N)
-        dx = dZ.T @ weight_ih.data  # (T*N, D)
+            else:
+                dx = dZ.T @ weight_ih.data  # (T*N, D)
+        for _, _, buffers in caches:
+            self.workspace.give(*buffers)
         return xp.ascontiguousarray(dx.reshape(T, N, -1).transpose(1, 0, 2)), (dh0, dc0)
 
     def _check_input(self, x: Array) -> tuple[int, int]:
@@ -190,7 +199,7 @@ class LSTM(Module):
         return state
 
 
-def lstm_forward(X: Array, h0: Array, c0: Array, W_ih: Array, W_hh: Array, b: Array) -> tuple[Array, Array, tuple]:
+def lstm_forward(X: Array, h0: Array, c0: Array, W_ih: Array, W_hh: Array, b: Array, buffers: tuple) -> None:
     """One layer over T steps, features first.
 
     Parameters
@@ -199,31 +208,22 @@ def lstm_forward(X: Array, h0: Array, c0: Array, W_ih: Array, W_hh: Array, b: Ar
         Column t*N + n is sequence n at step t.
     h0, c0 : array, shape (H, N)
     W_ih, W_hh, b : array, shapes (4H, D), (4H, H), (4H,)
-
-    Returns
-    -------
-    h : array, shape (H, T+1, N)
-        The initial h and that of every step.
-    c : array, shape (H, N)
-        The last c.
-    cache : what lstm_backward needs
+    buffers : (h, c, tanh_c, gates, Z), of the shapes that `buffer_shapes` gives
+        Filled with what every step computed; Z is only room to work in.
     """
     xp = backend.array_module(X)
+    h, c, tanh_c, gates, Z = buffers
     H, N = h0.shape
-    T = X.shape[1] // N
-    Z = W_ih @ X  # (4H, T*N): every step's share of the input in one product
+    T = len(gates)
+    Z = Z[:, : T * N]
+    xp.matmul(W_ih, X, out=Z)  # (4H, T*N): every step's share of the input in one product
     Z += b[:, None]
-    Z = Z.reshape(4 * H, T, N)
-    h = xp.empty((H, T + 1, N), dtype=X.dtype)
-    c = xp.empty((T + 1, H, N), dtype=X.dtype)  # by step: read again, whole, one step at a time
-    tanh_c = xp.empty((T, H, N), dtype=X.dtype)
-    gates = xp.empty((T, 4 * H, N), dtype=X.dtype)
     h[:, 0], c[0] = h0, c0
-    ig = xp.empty((H, N), dtype=X.dtype)
+    i_g = xp.empty((H, N), dtype=X.dtype)
     for t in range(T):
-        z = gates[t]
+        z = gates[t]  # (4H, N): computed in place, from z to the gates
         xp.matmul(W_hh, h[:, t], out=z)
-        z += Z[:, t]
+        z += Z[:, t * N : (t + 1) * N]
         z_if, z_o = z[: 2 * H], z[3 * H :]
         z_if *= 0.5
         z_o *= 0.5
@@ -233,14 +233,13 @@ def lstm_forward(X: Array, h0: Array, c0: Array, W_ih: Array, W_hh: Array, b: Ar
             s += 0.5
         i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H :]
         xp.multiply(f, c[t], out=c[t + 1])
-        xp.multiply(i, g, out=ig)
-        c[t + 1] += ig
+        xp.multiply(i, g, out=i_g)
+        c[t + 1] += i_g
         xp.tanh(c[t + 1], out=tanh_c[t])
         xp.multiply(o, tanh_c[t], out=h[:, t + 1])
-    return h, c[T], (gates, c, tanh_c)
 
 
-def lstm_backward(dY: Array, dh: Array, dc: Array, W_hh: Array, cache: tuple) -> tuple[Array, Array, Array]:
+def lstm_backward(dY: Array, dh: Array, dc: Array, W_hh: Array, buffers: tuple) -> tuple[Array, Array, Array]:
     """One layer back through T steps, features first.
 
     Parameters
@@ -250,21 +249,20 @@ def lstm_backward(dY: Array, dh: Array, dc: Array, W_hh: Array, cache: tuple) ->
     dh, dc : array, shape (H, N)
         The gradient with respect to the final state, from the right.
     W_hh : array, shape (4H, H)
-    cache : from lstm_forward
+    buffers : as lstm_forward left them
 
     Returns
     -------
-    dZ : array, shape (4H, T, N)
-        The gradient with respect to every step's z, the gates before their activation.
+    dZ : array, shape (4H, T*N)
+        The gradient with respect to every step's z, the gates before their activation; it lies in the buffer Z.
     dh, dc : array, shape (H, N)
         The gradient with respect to the initial state.
     """
-    gates, c, tanh_c = cache
     xp = backend.array_module(dY)
+    _, c, tanh_c, gates, Z = buffers
     H, T, N = dY.shape
-    dZ = xp.empty((4 * H, T, N), dtype=dY.dtype)
-    dz = xp.empty((4 * H, N), dtype=dY.dtype)
-    slope = xp.empty((4 * H, N), dtype=dY.dtype)
+    dZ = Z[:, : T * N]
+    dz, slope = (xp.empty((4 * H, N), dtype=dY.dtype) for _ in range(2))
     dh, dc = xp.array(dh, order="C"), xp.array(dc, order="C")  # copies: changed in place below
     dh_o, temp = xp.empty_like(dh), xp.empty_like(dh)
     for t in reversed(range(T)):
@@ -288,5 +286,15 @@ def lstm_backward(dY: Array, dh: Array, dc: Array, W_hh: Array, cache: tuple) ->
         dz *= slope
         dc *= f
         xp.matmul(W_hh.T, dz, out=dh)
-        dZ[:, t] = dz
+        dZ[:, t * N : (t + 1) * N] = dz
     return dZ, dh, dc
+
+
+def buffer_shapes(H: int, T: int, N: int) -> tuple[tuple[int, ...], ...]:
+    """Shapes of what one layer keeps: h, c, tanh_c, gates and Z.
+
+    h and Z are read and written by all steps as one matrix, so time lies inside; c, tanh_c and the gates one whole step
+    at a time, so time lies outside. A row of Z is longer than the T*N it needs: rows exactly a power of two apart would
+    all fall on the same few places of the cache and drive each other out.
+    """
+    return (H, T + 1, N), (T + 1, H, N), (T, H, N), (T, 4 * H, N), (4 * H, (T * N // 32 | 1) * 32 + 32)
