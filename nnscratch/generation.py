@@ -67,7 +67,7 @@ def generate(
     >>> tokenizer = nn.data.CharTokenizer.from_text("abc")
     >>> model = nn.models.LanguageModel(len(tokenizer), 4, 8, rng=0)
     >>> nn.generate(model, tokenizer, "ab", max_tokens=5, temperature=0)
-    'abbbbbb'
+    'abaaaaa'
     """
     ids = tokenizer.encode(prompt)
     written = list(generate_ids(model, tokenizer, ids, max_tokens, temperature, top_k, top_p, stop, rng))

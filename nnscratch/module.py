@@ -50,7 +50,19 @@ class Parameter:
         if data.dtype not in FLOATS:
             raise TypeError(f"Parameter needs floats, got an array of {data.dtype}; use data.astype(numpy.float32)")
         self.data = data
-        self.zero_grad()
+        self._grad = backend.array_module(data).zeros_like(data)
+        self._cleared = False
+
+    @property
+    def grad(self) -> Array:
+        if self._cleared:
+            self._grad[...] = 0
+            self._cleared = False
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Array) -> None:
+        self._grad, self._cleared = value, False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -69,11 +81,20 @@ class Parameter:
         return backend.device_of(self.data)
 
     def zero_grad(self) -> None:
-        grad = getattr(self, "grad", None)
-        if grad is not None and grad.shape == self.data.shape and grad.dtype == self.data.dtype:
-            grad[...] = 0
+        """Clear the gradient. The zeros are written when somebody looks: mostly `add_product` writes first."""
+        self._cleared = True
+
+    def add_product(self, a: Array, b: Array) -> None:
+        """``grad += a @ b`` for matrices `a` and `b`.
+
+        The first product after `zero_grad` is computed right into the gradient: for a large weight that saves as much
+        memory again, and the time to fill it and add it.
+        """
+        if self._cleared:
+            backend.array_module(a).matmul(a, b, out=self._grad)
+            self._cleared = False
         else:
-            self.grad = backend.array_module(self.data).zeros_like(self.data)
+            self._grad += a @ b
 
     def to(self, *, device: str | None = None, dtype: Any = None) -> None:
         """Move or convert data and gradient, in place."""

@@ -92,7 +92,7 @@ class Linear(Module):
         (x,) = self.saved()
         check_gradient(self, dy, (*x.shape[:-1], self.out_features), x.dtype)
         rows, drows = x.reshape(-1, self.in_features), dy.reshape(-1, self.out_features)
-        self.weight.grad += drows.T @ rows
+        self.weight.add_product(drows.T, rows)  # weight.grad += dy^T x
         if self.bias is not None:
             self.bias.grad += drows.sum(axis=0)
         return (drows @ self.weight.data).reshape(x.shape)

@@ -12,7 +12,7 @@ The equations are LSTMCell's, layer upon layer: layer l reads the h of layer l-1
 4. No new arrays inside the loop over time: results go into buffers made before it (``out=``), and those are used
    again by the next forward (backend.Workspace).
 
-    names       X (D, T*N)    Z, gates, dZ: 4H rows    h (H, T+1, N): the state before step t is h[:, t], after it h[:, t+1]
+    names       X (D, T*N)    Z, gates, dZ: 4H rows    h (H, T+1, N): h[:, t] before step t, h[:, t+1] after it
 """
 
 from __future__ import annotations
@@ -160,8 +160,8 @@ class LSTM(Module):
             weight_ih, weight_hh, bias_ih, bias_hh = self.layer_parameters(layer)
             dZ, dh, dc = lstm_backward(dY, dh0[layer].T, dc0[layer].T, weight_hh.data, buffers)
             dh0[layer], dc0[layer] = dh.T, dc.T
-            weight_ih.grad += dZ @ X.T
-            weight_hh.grad += dZ @ buffers[0][:, :T].reshape(H, T * N).T  # h before each step
+            weight_ih.add_product(dZ, X.T)  # weight_ih.grad += dZ X^T
+            weight_hh.add_product(dZ, buffers[0][:, :T].reshape(H, T * N).T)  # ... h before each step
             db = dZ.sum(axis=1)
             bias_ih.grad += db
             bias_hh.grad += db
