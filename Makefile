@@ -1,0 +1,49 @@
+# Works on a machine with nothing but Python 3.11 or later and make: everything goes into .venv, in this folder.
+#     make PYTHON=/path/to/python3.12 demo      takes another Python
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test test-oracle lint clean
+
+help:
+	@echo "make demo         train a language model on Pride and Prejudice and let it write (under 5 minutes)"
+	@echo "make test         run the tests"
+	@echo "make test-oracle  compare with PyTorch (installs it: a large download)"
+	@echo "make lint         check the style with ruff"
+	@echo "make clean        remove .venv and everything built; trained models in runs/ stay"
+
+demo: .venv/.installed
+	$(BIN)/nnscratch train --out runs/demo
+
+test: .venv/.installed
+	$(BIN)/python -m pytest
+
+test-oracle: .venv/.installed-oracle
+	NNSCRATCH_REQUIRE_ORACLE=1 $(BIN)/python -m pytest tests/oracle
+
+lint: .venv/.installed-lint
+	$(BIN)/ruff check .
+
+clean:
+	rm -rf .venv build dist nnscratch.egg-info .pytest_cache .ruff_cache .hypothesis
+	find nnscratch tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Each of these files says that its extra is installed; a change of setup.cfg installs again.
+
+.venv/.installed: setup.cfg pyproject.toml
+	@command -v $(PYTHON) >/dev/null || \
+	    { echo "make: there is no '$(PYTHON)' here. Install Python 3.11 or later, or name one: make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "make: nnscratch needs Python 3.11 or later, and '$(PYTHON)' is" \
+	      "$$($(PYTHON) --version 2>&1). Name a newer one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	    { echo "make: '$(PYTHON)' has no venv and ensurepip, which make .venv. On Debian and Ubuntu:" \
+	      "apt install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -e '.[test]'
+	@touch $@
+
+.venv/.installed-%: .venv/.installed
+	$(BIN)/python -m pip install -e '.[$*]'
+	@touch $@

@@ -1,0 +1,136 @@
+"""The data sets in the package, and texts of one's own.
+
+``files/README.md`` beside this file says where each data set comes from and under which licence.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import os
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+AUSTEN = (
+    "emma",
+    "mansfield_park",
+    "northanger_abbey",
+    "persuasion",
+    "pride_and_prejudice",
+    "sense_and_sensibility",
+)
+"""The titles that :func:`load_austen` knows."""
+
+
+def _read(name: str) -> bytes:
+    return (files(__package__) / "files" / name).read_bytes()
+
+
+def load_austen(title: str) -> str:
+    """The whole text of one of Jane Austen's six novels.
+
+    Parameters
+    ----------
+    title : str
+        One of :data:`AUSTEN`.
+
+    Raises
+    ------
+    ValueError
+        There is no such novel.
+
+    Examples
+    --------
+    >>> text = load_austen("pride_and_prejudice")
+    >>> len(text)
+    684768
+    >>> text[51:96]
+    'It is a truth universally acknowledged, that '
+    """
+    if title not in AUSTEN:
+        raise ValueError(f"title must be one of {', '.join(AUSTEN)}; got {title!r}")
+    return bz2.decompress(_read(f"{title}.txt.bz2")).decode("utf-8")
+
+
+def austen_split() -> tuple[str, str, str]:
+    """The six novels as training, validation and test text: the split behind every figure the project reports.
+
+    Each novel is cut after the last line break before 90 % and before 95 % of its characters. The first parts of
+    the six, in alphabetical order of title, make the training text, the second parts the validation text, the
+    third parts the test text.
+
+    Returns
+    -------
+    train, valid, test : str
+
+    Examples
+    --------
+    >>> train, valid, test = austen_split()
+    >>> len(train), len(valid), len(test)
+    (3622251, 201294, 201483)
+    """
+    parts: tuple[list[str], list[str], list[str]] = ([], [], [])
+    for title in AUSTEN:
+        text = load_austen(title)
+        first, second = (text.rindex("\n", 0, len(text) * percent // 100) + 1 for percent in (90, 95))
+        for part, piece in zip(parts, (text[:first], text[first:second], text[second:]), strict=True):
+            part.append(piece)
+    train, valid, test = ("".join(part) for part in parts)
+    return train, valid, test
+
+
+def load_digits() -> tuple[np.ndarray, np.ndarray]:
+    """1,797 handwritten digits of 8 by 8 pixels (Alpaydin and Kaynak, 1998).
+
+    Returns
+    -------
+    images : float32 array, shape (1797, 8, 8)
+        Ink between 0 and 1: the 17 grey values 0..16 of the original, divided by 16.
+    labels : int64 array, shape (1797,)
+        The digit, 0..9.
+
+    Examples
+    --------
+    >>> images, labels = load_digits()
+    >>> images.shape, labels.shape, int(labels[0])
+    ((1797, 8, 8), (1797,), 0)
+    """
+    rows = gzip.decompress(_read("digits.csv.gz")).decode("ascii").splitlines()
+    table = np.array([row.split(",") for row in rows], dtype=np.int64)  # (1797, 65): 64 pixels, then the label
+    images = table[:, :64].reshape(-1, 8, 8).astype(np.float32) / 16
+    return images, table[:, 64].copy()
+
+
+def load_text(path: str | os.PathLike[str]) -> str:
+    """The text in a UTF-8 file, with every line break as ``"\\n"`` and without a byte order mark.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        It is a folder, holds no text, or is not UTF-8.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; a text file is needed")
+    data = path.read_bytes()
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not UTF-8 text: byte {error.start} (0x{data[error.start]:02x}) does not fit; "
+            f"save it as UTF-8 and try again"
+        ) from None
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    if not text.strip():
+        raise ValueError(f"{path} is empty: it holds no text")
+    return text
