@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, metavar="FOLDER", help="where everything goes (default: runs/NAME)")
     train.add_argument("--resume", action="store_true", help="go on with the run in --out")
     how_long = train.add_mutually_exclusive_group()
-    how_long.add_argument("--epochs", type=float, help="times through the text (default: 5 by character, 10 by word)")
+    how_long.add_argument("--epochs", type=float, help="times through the text (default: 6 by character, 10 by word)")
     how_long.add_argument("--minutes", type=float, help="about how long to train")
     how_long.add_argument("--steps", type=int, help="exactly how many steps")
     train.add_argument("--level", choices=("char", "word"), help="what a token is (default: char)")

@@ -48,9 +48,9 @@ class Config:
     dropout: float = 0.0
     tie: bool = False
     vocab: int = 10_000
-    batch: int = 32
+    batch: int = 16
     seq_len: int = 64
-    lr: float = 4e-3
+    lr: float = 8e-3
     clip: float = 5.0
     epochs: float | None = None
     steps: int | None = None
@@ -60,7 +60,7 @@ class Config:
 
 
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "char": {"epochs": 5.0},
+    "char": {"epochs": 6.0},
     "word": {"embed": 256, "hidden": 256, "layers": 1, "dropout": 0.5, "tie": True, "batch": 20, "seq_len": 35}
     | {"lr": 2e-3, "epochs": 10.0, "patience": 3},
 }

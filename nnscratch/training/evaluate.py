@@ -6,7 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import backend
+from ..losses import CrossEntropyLoss
 from ..module import Module, evaluating
+
+
+def takes_short_cut(model: Module, criterion: Module) -> bool:
+    """Whether the model computes this very loss itself, by ``loss_and_backward``, without holding all its logits."""
+    plain = type(criterion) is CrossEntropyLoss and criterion.config() == CrossEntropyLoss().config()
+    return plain and hasattr(model, "loss_and_backward")
 
 
 def run_forward(model: Module, inputs: Any, state: Any) -> tuple[Any, Any]:
@@ -47,8 +54,12 @@ def evaluate(model: Module, criterion: Module, batches: Iterable[tuple[Any, Any]
     with evaluating(model), evaluating(criterion):
         for inputs, targets in batches:
             inputs, targets = backend.to_device(inputs, device), backend.to_device(targets, device)
-            prediction, state = run_forward(model, inputs, state)
-            total += criterion(prediction, targets) * targets.size
+            if takes_short_cut(model, criterion):
+                loss, state = model.loss_and_backward(inputs, targets, state)  # in eval() mode: only the loss
+            else:
+                prediction, state = run_forward(model, inputs, state)
+                loss = criterion(prediction, targets)
+            total += loss * targets.size
             count += targets.size
     if count == 0:
         raise ValueError("evaluate needs at least one batch")

@@ -4,7 +4,8 @@
 
 and, around it, what a long run needs: validation, a record, callbacks, a stop that loses nothing, and a state that can
 be saved and gone on from bit for bit. It knows nothing of the model but its calls; a model that has ``init_hidden`` is
-recurrent, and its state goes from batch to batch.
+recurrent, and its state goes from batch to batch; one that has ``loss_and_backward`` is asked for loss and gradients
+in one call, which saves it holding its logits.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ..module import Module, positive_int
 from ..optim import Optimizer, clip_grad_norm
 from ..optim.lr_scheduler import LRScheduler
 from ..optim.optimizer import at_least
-from .evaluate import evaluate, run_forward
+from .evaluate import evaluate, run_forward, takes_short_cut
 from .history import History
 
 
@@ -172,11 +173,14 @@ class Trainer:
         self.model.zero_grad()
         self.criterion.zero_grad()
         with np.errstate(over="ignore", invalid="ignore"):  # not NumPy's warning but TrainingDiverged says it
-            prediction, hidden = run_forward(self.model, inputs, self._hidden_for(inputs))
-            loss = self.criterion(prediction, targets)
+            if takes_short_cut(self.model, self.criterion):
+                loss, hidden = self.model.loss_and_backward(inputs, targets, self._hidden_for(inputs))
+            else:
+                prediction, hidden = run_forward(self.model, inputs, self._hidden_for(inputs))
+                loss = self.criterion(prediction, targets)
+                self.model.backward(self.criterion.backward())
             if not math.isfinite(loss):
                 raise TrainingDiverged(self._what_diverged(f"the loss is {loss}"))
-            self.model.backward(self.criterion.backward())
             try:
                 norm = clip_grad_norm(self.optimizer.parameters, self.max_norm)
             except FloatingPointError:
