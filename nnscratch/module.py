@@ -49,7 +49,7 @@ class Parameter:
         backend.array_module(data)
         if data.dtype not in FLOATS:
             raise TypeError(f"Parameter needs floats, got an array of {data.dtype}; use data.astype(numpy.float32)")
-        self.data = data
+        self.data = backend.array_module(data).asarray(data, order="C")  # optimisers write through a flat view of it
         self._grad = backend.array_module(data).zeros_like(data)
         self._cleared = False
 

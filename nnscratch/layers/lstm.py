@@ -123,7 +123,7 @@ class LSTM(Module):
             h_last[layer], c_last[layer] = h[:, T].T, c[T].T
             caches.append((X, mask, buffers))
             X = h[:, 1:].reshape(H, T * N)
-        y = xp.ascontiguousarray(h[:, 1:].transpose(2, 1, 0))  # (H, T, N) -> (N, T, H)
+        y = h[:, 1:].transpose(2, 1, 0).copy()  # (H, T, N) -> (N, T, H); a copy always: the buffer is used again
         self.save_for_backward((N, T), caches)
         if not self.training:
             for _, _, buffers in caches:

@@ -20,7 +20,7 @@ from ..module import Module, check_floats, check_gradient
 def sigmoid(x: Array, out: Array | None = None) -> Array:
     """1 / (1 + exp(-x)) for an array of floats, without overflow; into `out` if given (which may be `x`)."""
     xp = backend.array_module(x)
-    y = xp.multiply(x, 0.5, out=out)
+    y = xp.multiply(x, 0.5, out=xp.empty_like(x) if out is None else out)
     xp.tanh(y, out=y)
     y *= 0.5
     y += 0.5
