@@ -1,0 +1,206 @@
+"""What every layer promises: the contract between forward and backward, one layer after the other."""
+
+import numpy as np
+import pytest
+
+import nnscratch as nn
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(3, 4, 5))
+IDS = RNG.integers(0, 7, (3, 4))
+LAYERS = {
+    "Linear": (lambda: nn.Linear(5, 6, rng=1), X),
+    "Linear without bias": (lambda: nn.Linear(5, 6, bias=False, rng=1), X),
+    "Sigmoid": (nn.Sigmoid, X),
+    "Tanh": (nn.Tanh, X),
+    "ReLU": (nn.ReLU, X),
+    "Softmax": (nn.Softmax, X),
+    "Dropout": (lambda: nn.Dropout(0.5, rng=1), X),
+    "Embedding": (lambda: nn.Embedding(7, 6, rng=1), IDS),
+    "LSTMCell": (lambda: nn.LSTMCell(5, 6, rng=1), X[:, 0]),
+    "LSTM": (lambda: nn.LSTM(5, 6, num_layers=2, rng=1), X),
+    "LanguageModel": (lambda: nn.models.LanguageModel(7, 5, 6, 2, rng=1), IDS),
+    "Sequential": (lambda: nn.Sequential(nn.Linear(5, 6, rng=1), nn.Tanh(), nn.Linear(6, 2, rng=2)), X),
+}
+every_layer = pytest.mark.parametrize("name", LAYERS)
+
+
+def make(name, dtype=np.float64):
+    """The layer and an input for it, in one dtype."""
+    build, x = LAYERS[name]
+    return build().to(dtype=dtype), x if x.dtype.kind == "i" else x.astype(dtype)
+
+
+def arrays_in(value):
+    """All the arrays in a nest of tuples."""
+    if isinstance(value, tuple):
+        return [array for inner in value for array in arrays_in(inner)]
+    return [] if value is None else [value]
+
+
+def forward(layer, x):
+    """The first output, where a layer has several."""
+    return arrays_in(layer(x))[0]
+
+
+def stacks(module):
+    return [m.__dict__["_stack"] for m in module.modules() if m.__dict__.get("_stack")]
+
+
+@every_layer
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_dtype_that_goes_in_comes_out_of_forward_and_backward(name, dtype):
+    layer, x = make(name, dtype)
+    output = layer(x)
+    gradient = layer.backward(np.ones_like(arrays_in(output)[0]))
+    for array in arrays_in(output) + arrays_in(gradient) + [p.grad for p in layer.parameters()]:
+        assert array.dtype == dtype
+
+
+@every_layer
+def test_a_second_backward_adds_its_gradients_to_those_of_the_first(name):
+    layer, x = make(name)
+    dy = np.ones_like(forward(layer, x))
+    layer.backward(dy)
+    once = [p.grad.copy() for p in layer.parameters()]
+    forward(layer, x)
+    layer.backward(dy)
+    for p, first in zip(layer.parameters(), once, strict=True):
+        np.testing.assert_allclose(p.grad, 2 * first, rtol=1e-12, atol=1e-14)
+
+
+@every_layer
+def test_forwards_are_undone_last_in_first_out_each_with_its_own_values(name):
+    layer, x = make(name)
+    if isinstance(layer, nn.Dropout):
+        pytest.skip("two forwards of Dropout draw two masks: see test_dropout")
+    other = x[::-1].copy()
+    dy = RNG.normal(size=forward(layer, x).shape)
+    expected_x = layer.backward(dy)
+    forward(layer, other)
+    expected_other = layer.backward(dy)
+
+    forward(layer, x)
+    forward(layer, other)
+    got_other = layer.backward(dy)
+    got_x = layer.backward(dy)
+    for got, expected in zip(
+        arrays_in((got_x, got_other)), arrays_in((expected_x, expected_other)), strict=True
+    ):
+        np.testing.assert_array_equal(got, expected)
+
+
+@every_layer
+def test_one_backward_for_each_forward_leaves_nothing_behind(name):
+    layer, x = make(name)
+    for _ in range(3):
+        layer.backward(np.ones_like(forward(layer, x)))
+    assert stacks(layer) == []
+
+
+@every_layer
+def test_a_backward_without_a_forward_says_so(name):
+    layer, x = make(name)
+    dy = np.ones_like(forward(layer, x))
+    layer.backward(dy)
+    with pytest.raises(RuntimeError, match="backward needs a forward call to match, and none is left"):
+        layer.backward(dy)
+
+
+@every_layer
+def test_in_eval_mode_nothing_is_kept_and_backward_says_why(name):
+    layer, x = make(name)
+    layer.eval()
+    dy = np.ones_like(forward(layer, x))
+    assert stacks(layer) == []
+    with pytest.raises(RuntimeError, match=r"it is in eval\(\) mode, which keeps nothing"):
+        layer.backward(dy)
+
+
+@every_layer
+def test_zero_grad_clears_the_gradients_and_forgets_the_forwards(name):
+    layer, x = make(name)
+    dy = np.ones_like(forward(layer, x))
+    layer.backward(dy)
+    forward(layer, x)
+    layer.zero_grad()
+    assert not any(p.grad.any() for p in layer.parameters())
+    with pytest.raises(RuntimeError, match="none is left"):
+        layer.backward(dy)
+
+
+@every_layer
+def test_neither_forward_nor_backward_changes_what_it_was_given(name):
+    layer, x = make(name)
+    before = x.copy()
+    output = layer(x)
+    dy = RNG.normal(size=arrays_in(output)[0].shape)
+    dy_before, output_before = dy.copy(), [a.copy() for a in arrays_in(output)]
+    layer.backward(dy)
+    np.testing.assert_array_equal(x, before)
+    np.testing.assert_array_equal(dy, dy_before)
+    for now, then in zip(arrays_in(output), output_before, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+@every_layer
+def test_a_result_is_not_overwritten_by_later_calls(name):
+    layer, x = make(name)
+    results, copies = [], []
+    for given in (x, x[::-1].copy(), x):
+        output = layer(given)
+        gradient = layer.backward(np.ones_like(arrays_in(output)[0]))
+        results += arrays_in(output) + arrays_in(gradient)
+        copies += [a.copy() for a in arrays_in(output) + arrays_in(gradient)]
+    for result, copy in zip(results, copies, strict=True):
+        np.testing.assert_array_equal(result, copy)
+
+
+@every_layer
+def test_a_gradient_of_another_shape_is_refused_and_no_gradient_changes(name):
+    layer, x = make(name)
+    dy = np.ones_like(forward(layer, x))
+    for wrong in (dy[:-1], dy[..., None]):
+        with pytest.raises(ValueError, match="must have the output's shape"):
+            layer.backward(wrong)
+        assert not any(p.grad.any() for p in layer.parameters())
+        layer.zero_grad()
+        forward(layer, x)
+
+
+@every_layer
+def test_a_gradient_of_another_dtype_is_refused(name):
+    layer, x = make(name)
+    dy = np.ones_like(forward(layer, x))
+    with pytest.raises(ValueError, match="and dtype float64, got .* float32"):
+        layer.backward(dy.astype(np.float32))
+
+
+@every_layer
+def test_the_same_seed_gives_the_same_layer(name):
+    one, x = make(name)
+    other, _ = make(name)
+    for p, q in zip(one.parameters(), other.parameters(), strict=True):
+        np.testing.assert_array_equal(p.data, q.data)
+    np.testing.assert_array_equal(forward(one, x), forward(other, x))
+
+
+@pytest.mark.parametrize("build", [
+    lambda rng: nn.Linear(3, 4, rng=rng), lambda rng: nn.Embedding(3, 4, rng=rng), lambda rng: nn.LSTM(3, 4, rng=rng),
+    lambda rng: nn.LSTMCell(3, 4, rng=rng), lambda rng: nn.models.LanguageModel(5, 3, 4, rng=rng),
+], ids=["Linear", "Embedding", "LSTM", "LSTMCell", "LanguageModel"])  # fmt: skip
+def test_another_seed_gives_other_weights_and_a_wrong_one_is_refused(build):
+    for p, q in zip(build(0).parameters(), build(1).parameters(), strict=True):
+        assert not np.array_equal(p.data, q.data)
+    with pytest.raises(TypeError, match="rng must be None, an int of 0 or more, or a numpy.random.Generator"):
+        build("seven")
+
+
+@pytest.mark.parametrize("name", [name for name, (_, x) in LAYERS.items() if x.dtype.kind == "f"])
+def test_what_is_no_array_of_floats_is_refused_and_nothing_is_kept(name):
+    layer, x = make(name)
+    with pytest.raises(TypeError, match="x must be floats, got int64"):
+        layer(x.astype(np.int64))
+    with pytest.raises(TypeError, match=r"expected a NumPy or CuPy array, got list \(numpy.asarray\(x\) makes one\)"):
+        layer(x.tolist())
+    assert stacks(layer) == []
