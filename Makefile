@@ -14,7 +14,7 @@ help:
 	@echo "make clean        remove .venv and everything built; trained models in runs/ stay"
 
 demo: .venv/.installed
-	$(BIN)/nnscratch train --out runs/demo
+	$(BIN)/nnscratch train
 
 test: .venv/.installed
 	$(BIN)/python -m pytest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -42,14 +43,26 @@ def parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train an LSTM language model on a text")
     train.set_defaults(run=run_train)
-    train.add_argument("text", nargs="?", metavar="TEXT_FILE", help="a UTF-8 text (default: Pride and Prejudice)")
+    train.add_argument(
+        "text",
+        nargs="?",
+        metavar="TEXT_FILE",
+        help="a UTF-8 text, or austen:TITLE, or austen:six for all six novels (default: austen:pride_and_prejudice)",
+    )
     train.add_argument("--out", type=Path, metavar="FOLDER", help="where everything goes (default: runs/NAME)")
     train.add_argument("--resume", action="store_true", help="go on with the run in --out")
     how_long = train.add_mutually_exclusive_group()
     how_long.add_argument("--epochs", type=float, help="times through the text (default: 6 by character, 10 by word)")
     how_long.add_argument("--minutes", type=float, help="about how long to train")
     how_long.add_argument("--steps", type=int, help="exactly how many steps")
-    train.add_argument("--level", choices=("char", "word"), help="what a token is (default: char)")
+    train.add_argument(
+        "--level",
+        choices=("char", "word", "split"),
+        help="what a token is; split: whatever stands between blanks, for prepared corpora (default: char)",
+    )
+    train.add_argument("--preset", choices=runs.PRESETS, help="the settings of a published model; options change them")
+    train.add_argument("--valid", metavar="FILE", help="validate on this text, and learn from the whole of TEXT_FILE")
+    train.add_argument("--test", metavar="FILE", help="goes with --valid")
     train.add_argument("--embed", type=int, help="size of a token's vector")
     train.add_argument("--hidden", type=int, help="size of the LSTM's state")
     train.add_argument("--layers", type=int, help="LSTM layers")
@@ -58,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--vocab", type=int, help="most words kept, with --level word (default: 10000)")
     train.add_argument("--batch", type=int, help="lanes read side by side")
     train.add_argument("--seq-len", type=int, help="steps of backpropagation through time")
-    train.add_argument("--lr", type=float, help="Adam's learning rate, brought to 0 along a cosine")
+    train.add_argument("--lr", type=float, help="learning rate; brought to 0 along a cosine")
     train.add_argument("--clip", type=float, help="largest norm of the gradient (default: 5)")
     train.add_argument("--patience", type=int, help="stop after so many validations without a better one")
     train.add_argument("--seed", type=int, help="the same seed gives the same run (default: 0)")
@@ -95,13 +108,14 @@ def run_train(arguments: argparse.Namespace) -> int:
         run = _create(arguments)
     steps, total = len(run.batches("train")), run.total_steps()
     print(
-        f"{run.config.source}: {len(run.read_text()):,} characters, {len(run.tokenizer):,} different tokens; "
+        f"{run.config.source}: {sum(map(len, run.parts.values())):,} characters, "
+        f"{len(run.tokenizer):,} different tokens; "
         f"{steps} steps an epoch, {total} steps in all -> {run.folder}"
     )
     stopped = run.train(go_on=arguments.resume)
     if stopped == "interrupted":
         print(f"\nStopped at step {run.history.steps} of {total}; everything is saved. To go on:")
-        print(f"    nnscratch train --out {run.folder} --resume")
+        print(f"    {_command()} train --out {run.folder} --resume")
         return 130
     if stopped:
         print(f"stopped early: {stopped}")
@@ -113,19 +127,20 @@ def run_train(arguments: argparse.Namespace) -> int:
     print(f"words it knows     {run.known_words(sample):.1%} of the words of a sample are words of the text")
     print(f"time               {run.history.seconds:.0f} s of training, {time.perf_counter() - start:.0f} s in all")
     print(f"{run.folder}/    loss.png  sample.txt  model.safetensors  checkpoint.safetensors  history.json")
-    print(f"write more         nnscratch generate {run.folder} --prompt 'It is a truth'")
+    print(f"write more         {_command()} generate {run.folder} --prompt 'It is a truth'")
     return 0
 
 
 def _create(arguments: argparse.Namespace) -> runs.Run:
     source = arguments.text or DEFAULT_SOURCE
-    level = arguments.level or "char"
+    preset = runs.PRESETS[arguments.preset] if arguments.preset else {}
+    level = arguments.level or preset.get("level", "char")
     asked = {name: value for name in _settings() if (value := getattr(arguments, name, None)) is not None}
-    settings = runs.DEFAULTS[level] | asked
+    settings = (preset or runs.DEFAULTS[level]) | asked
     if arguments.steps is not None:
         settings["epochs"] = None
     folder = arguments.out or runs.free_folder(source, level)
-    config = runs.Config(**{"source": source, "level": level} | settings)
+    config = runs.Config(**settings | {"source": source, "level": level})
     run = runs.Run.plan(folder, config)
     if arguments.minutes is not None:
         config.steps = runs.steps_in(arguments.minutes, run)
@@ -137,7 +152,7 @@ def _create(arguments: argparse.Namespace) -> runs.Run:
 def _open_to_resume(arguments: argparse.Namespace) -> runs.Run:
     if arguments.out is None:
         raise ValueError("--resume needs --out FOLDER, the run to go on with")
-    given = [n for n in ("text", "minutes", *_settings()) if getattr(arguments, n, None) is not None]
+    given = [n for n in ("text", "preset", "minutes", *_settings()) if getattr(arguments, n, None) is not None]
     if given:
         raise ValueError(
             f"a resumed run keeps its own settings (in {arguments.out / 'config.json'}); leave out {', '.join(given)}"
@@ -190,6 +205,11 @@ def measured_gflops(n: int = 2048) -> float:
         np.matmul(a, a, out=out)
         seconds.append(time.perf_counter() - start)
     return 2 * n**3 / min(seconds) / 1e9
+
+
+def _command() -> str:
+    """How the user can call this command again: by its name if that is found, else by its path."""
+    return "nnscratch" if shutil.which("nnscratch") else os.path.relpath(sys.argv[0])
 
 
 def _one_line(error: BaseException) -> str:

@@ -21,8 +21,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from . import data, optim
 from .generation import generate
+from .init import uniform
 from .losses import CrossEntropyLoss
 from .models import LanguageModel
 from .module import Module, positive_int
@@ -38,9 +41,15 @@ PARTS = ("train", "valid", "test")
 
 @dataclass
 class Config:
-    """What a run was asked for. `source` is a path, or ``austen:TITLE`` for a text of the package."""
+    """What a run was asked for.
+
+    `source` is a path, or ``austen:TITLE`` for a text of the package, or ``austen:six`` for all six novels in their
+    fixed split. Where `valid` and `test` are given, `source` is learned from whole.
+    """
 
     source: str
+    valid: str | None = None
+    test: str | None = None
     level: str = "char"
     embed: int = 64
     hidden: int = 256
@@ -50,8 +59,12 @@ class Config:
     vocab: int = 10_000
     batch: int = 16
     seq_len: int = 64
+    optimizer: str = "adam"
     lr: float = 8e-3
     clip: float = 5.0
+    hold: float | None = None  # epochs at the full rate; without it the rate follows a cosine to 0
+    decay: float = 1.0  # after them, the rate is multiplied by this each epoch
+    init: float | None = None  # all weights uniform in +-init; without it each layer's own start
     epochs: float | None = None
     steps: int | None = None
     patience: int | None = None
@@ -64,27 +77,57 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "word": {"embed": 256, "hidden": 256, "layers": 1, "dropout": 0.5, "tie": True, "batch": 20, "seq_len": 35}
     | {"lr": 2e-3, "epochs": 10.0, "patience": 3},
 }
-UNIT = {"char": "bpc", "word": "perplexity"}
+DEFAULTS["split"] = DEFAULTS["word"]
+UNIT = {"char": "bpc", "word": "perplexity", "split": "perplexity"}
 
 
-def read_source(source: str) -> str:
-    """The text a run learns from."""
-    if source.startswith(AUSTEN_PREFIX):
-        return data.load_austen(source.removeprefix(AUSTEN_PREFIX))
-    return data.load_text(source)
+def zaremba(hidden: int, seq_len: int, dropout: float, init: float, clip: float, hold: int, decay: float, epochs: int):
+    """A model of Zaremba, Sutskever and Vinyals (2014), "Recurrent neural network regularization", arXiv:1409.2329.
+
+    Two layers, batch 20, plain SGD from a rate of 1. The paper's loss is summed over the time steps of a batch, ours is
+    their mean: for the same weights after each step, the rate is multiplied by seq_len and the clipping norm divided.
+    """
+    sizes = {"level": "split", "embed": hidden, "hidden": hidden, "layers": 2, "batch": 20, "seq_len": seq_len}
+    rates = {"optimizer": "sgd", "lr": 1.0 * seq_len, "clip": clip / seq_len, "hold": hold, "decay": decay}
+    return sizes | rates | {"dropout": dropout, "init": init, "epochs": epochs, "patience": None, "tie": False}
 
 
-def split(text: str) -> dict[str, str]:
-    """The three parts of a text: the first 90 %, the next 5 %, the last 5 %, by characters."""
+PRESETS: dict[str, dict[str, Any]] = {
+    "zaremba-small": zaremba(200, 20, 0.0, init=0.1, clip=5, hold=4, decay=1 / 2, epochs=13),
+    "zaremba-medium": zaremba(650, 35, 0.5, init=0.05, clip=5, hold=6, decay=1 / 1.2, epochs=39),
+    "zaremba-large": zaremba(1500, 35, 0.65, init=0.04, clip=10, hold=14, decay=1 / 1.15, epochs=55),
+}
+
+
+def read_parts(config: Config) -> dict[str, str]:
+    """The text a run learns from, the one it is validated on and the one it is tested on."""
+    if config.source == f"{AUSTEN_PREFIX}six":
+        return dict(zip(PARTS, data.austen_split(), strict=True))
+    if config.source.startswith(AUSTEN_PREFIX):
+        text = data.load_austen(config.source.removeprefix(AUSTEN_PREFIX))
+    else:
+        text = data.load_text(config.source)
+    if (config.valid is None) != (config.test is None):
+        raise ValueError("valid and test go together: give both files, or neither")
+    if config.valid is not None:
+        return {"train": text, "valid": data.load_text(config.valid), "test": data.load_text(config.test)}
     a, b = int(0.90 * len(text)), int(0.95 * len(text))
     return dict(zip(PARTS, (text[:a], text[a:b], text[b:]), strict=True))
+
+
+def new_tokenizer(level: str, parts: dict[str, str], vocab: int) -> Any:
+    """All the characters there are, or the commonest words of what is learned from."""
+    if level == "char":
+        return data.CharTokenizer.from_text("".join(parts.values()))
+    tokenizer = {"word": data.WordTokenizer, "split": data.SplitTokenizer}[level]
+    return tokenizer.from_text(parts["train"], max_size=positive_int("vocab", vocab))
 
 
 class Run:
     """A run in its folder: made by `plan` and `create`, or found by `open`; trained by `train`."""
 
-    def __init__(self, folder: Path, config: Config, tokenizer: Any, text: str):
-        self.folder, self.config, self.tokenizer, self.text = folder, config, tokenizer, text
+    def __init__(self, folder: Path, config: Config, tokenizer: Any, parts: dict[str, str] | None = None):
+        self.folder, self.config, self.tokenizer, self._parts = folder, config, tokenizer, parts
         self.unit = UNIT[config.level]
 
     @classmethod
@@ -103,14 +146,9 @@ class Run:
                 f"{folder} exists and is not empty: choose another --out, or go on with it: "
                 f"nnscratch train --out {folder} --resume"
             )
-        text = read_source(config.source)
-        config.sha256 = _fingerprint(text)
-        if config.level == "char":
-            tokenizer = data.CharTokenizer.from_text(text)
-        else:
-            positive_int("vocab", config.vocab)
-            tokenizer = data.WordTokenizer.from_text(split(text)["train"], max_size=config.vocab)
-        run = cls(folder, config, tokenizer, text)
+        parts = read_parts(config)
+        config.sha256 = _fingerprint(parts)
+        run = cls(folder, config, new_tokenizer(config.level, parts, config.vocab), parts)
         for part in ("train", "valid"):
             run.batches(part)
         run.new_trainer()
@@ -144,20 +182,21 @@ class Run:
             tokenizer = data.tokenizer_from_dict(json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")))
         except json.JSONDecodeError as error:
             raise ValueError(f"{folder / 'tokenizer.json'} is broken: {error}") from None
-        return cls(folder, config, tokenizer, "")
+        return cls(folder, config, tokenizer)
 
-    def read_text(self) -> str:
-        """The text the run learns from, if it is still the same."""
-        if not self.text:
-            text = read_source(self.config.source)
-            if _fingerprint(text) != self.config.sha256:
+    @property
+    def parts(self) -> dict[str, str]:
+        """The run's three texts, read when first asked for, if they are still the same."""
+        if self._parts is None:
+            parts = read_parts(self.config)
+            if _fingerprint(parts) != self.config.sha256:
                 raise ValueError(f"{self.config.source} has changed since {self.folder} was begun")
-            self.text = text
-        return self.text
+            self._parts = parts
+        return self._parts
 
     def batches(self, part: str) -> data.TextBatches:
         """The batches of one part of the run's text."""
-        return self.batches_of(split(self.read_text())[part], part)
+        return self.batches_of(self.parts[part], part)
 
     def batches_of(self, text: str, name: str) -> data.TextBatches:
         """A text's batches: as many lanes as asked for when learning, ten at the most when measuring.
@@ -177,14 +216,17 @@ class Run:
         """A trainer at step 0, for the number of steps the configuration comes to."""
         c = self.config
         model = LanguageModel(len(self.tokenizer), c.embed, c.hidden, c.layers, c.dropout, c.tie, rng=c.seed)
-        optimizer = optim.Adam(model.parameters(), lr=c.lr)
-        return Trainer(
-            model,
-            CrossEntropyLoss(),
-            optimizer,
-            scheduler=optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.total_steps()),
-            max_norm=c.clip,
-        )
+        if c.init is not None:
+            rng = np.random.default_rng(c.seed)
+            for parameter in model.parameters():
+                parameter.data[...] = uniform(parameter.shape, c.init, rng)
+        optimizer = {"adam": optim.Adam, "sgd": optim.SGD}[c.optimizer](model.parameters(), lr=c.lr)
+        if c.hold is None:
+            scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.total_steps())
+        else:
+            epoch = len(self.batches("train"))
+            scheduler = optim.lr_scheduler.StepLR(optimizer, epoch, c.decay, hold=max(1, round(c.hold * epoch)))
+        return Trainer(model, CrossEntropyLoss(), optimizer, scheduler=scheduler, max_norm=c.clip)
 
     def total_steps(self) -> int:
         if self.config.steps is not None:
@@ -221,18 +263,19 @@ class Run:
         return load(path)
 
     def sample(self, model: Module) -> str:
-        """What the model writes, from the first characters or words of the text; kept in sample.txt."""
+        """What the model writes, kept in sample.txt: from a new paragraph on, or from the text's first words."""
         if self.config.level == "char":
-            prompt, length = self.read_text()[:1], SAMPLE_CHARACTERS
+            text = self.parts["train"]
+            prompt, length = "\n\n" if "\n\n" in text else text[:1], SAMPLE_CHARACTERS
         else:
-            prompt, length = self.tokenizer.decode(self.tokenizer.encode(self.read_text()[:1000])[:3]), SAMPLE_WORDS
+            prompt, length = self.tokenizer.decode(self.tokenizer.encode(self.parts["train"][:1000])[:3]), SAMPLE_WORDS
         text = generate(model, self.tokenizer, prompt, length, SAMPLE_TEMPERATURE, rng=self.config.seed)
         write_atomically(self.folder / "sample.txt", text.encode())
         return text
 
     def known_words(self, sample: str) -> float:
         """The share of the sample's words that are words of the text."""
-        known = set(words(self.read_text()))
+        known = {word for text in self.parts.values() for word in words(text)}
         written = words(sample)
         return sum(word in known for word in written) / max(1, len(written))
 
@@ -279,5 +322,5 @@ def free_folder(source: str, level: str) -> Path:
     return next(folder for folder in candidates if not folder.exists())
 
 
-def _fingerprint(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _fingerprint(parts: dict[str, str]) -> str:
+    return hashlib.sha256("".join(parts[name] for name in PARTS).encode()).hexdigest()

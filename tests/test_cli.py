@@ -49,7 +49,7 @@ def test_a_run_leaves_everything_in_its_folder_and_says_both_figures(text, tmp_p
     }  # fmt: skip
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (config["level"], config["hidden"], config["steps"]) == ("char", 16, 12)
-    assert len((tmp_path / "run" / "sample.txt").read_text()) == 2001
+    assert len((tmp_path / "run" / "sample.txt").read_text()) == 2001  # one character to begin with, 2,000 written
     assert (tmp_path / "run" / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -76,7 +76,7 @@ def test_an_interrupted_run_resumed_equals_one_that_was_not(text, tmp_path):
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=60)
     assert child.returncode == 130 and "Traceback" not in err
-    assert f"nnscratch train --out {cut} --resume" in out
+    assert f"train --out {cut} --resume" in out
     steps = len(json.loads((cut / "history.json").read_text())["loss"])
     assert 0 < steps < 400
 
@@ -187,3 +187,33 @@ def test_a_folder_that_cannot_be_written_is_one_line(text, tmp_path, capsys):
         assert "Permission denied" in error_of(capsys, "train", text, "--out", tmp_path / "run", *SMALL)
     finally:
         tmp_path.chmod(0o700)
+
+
+def test_a_preset_trains_on_a_prepared_corpus_with_the_papers_settings(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for name, lines in (("train", 400), ("valid", 60), ("test", 60)):
+        words = rng.choice(["the", "cat", "<unk>", "sat", "N"], (lines, 6))
+        (tmp_path / name).write_text("\n".join(map(" ".join, words)) + "\n", encoding="utf-8")
+    files = [str(tmp_path / "train"), "--valid", str(tmp_path / "valid"), "--test", str(tmp_path / "test")]
+    preset = ["--preset", "zaremba-small", "--hidden", "8", "--embed", "8", "--steps", "12"]
+    assert main(["train", *files, *preset, "--out", str(tmp_path / "run")]) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert {name: config[name] for name in ("layers", "batch", "seq_len", "lr", "clip", "init", "hold", "decay")} == {
+        "layers": 2, "batch": 20, "seq_len": 20, "lr": 20.0, "clip": 0.25, "init": 0.1, "hold": 4, "decay": 0.5,
+    }  # fmt: skip
+    history = json.loads((tmp_path / "run" / "history.json").read_text())
+    epoch = 7  # 2,800 tokens in 20 lanes of 139 steps, 20 at a time
+    assert history["lr"] == [20.0] * 12 and epoch * 4 > 12
+    assert main(["evaluate", str(tmp_path / "run")]) == 0
+    assert "perplexity" in capsys.readouterr().out
+    assert "valid and test go together" in error_of(capsys, "train", *files[:3], "--out", tmp_path / "other")
+
+
+def test_the_rate_of_a_preset_is_held_and_then_falls_each_epoch():
+    optimizer = nn.optim.SGD([nn.Parameter(np.zeros(1))], lr=20.0)
+    scheduler = nn.optim.lr_scheduler.StepLR(optimizer, step_size=10, gamma=0.5, hold=40)
+    rates = []
+    for _ in range(65):
+        rates.append(optimizer.lr)
+        scheduler.step()
+    assert rates == [20.0] * 40 + [10.0] * 10 + [5.0] * 10 + [2.5] * 5

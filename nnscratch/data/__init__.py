@@ -2,12 +2,13 @@
 
 from .batches import Batches, TextBatches
 from .bundled import AUSTEN, austen_split, load_austen, load_digits, load_text
-from .tokenizers import CharTokenizer, WordTokenizer, tokenizer_from_dict
+from .tokenizers import CharTokenizer, SplitTokenizer, WordTokenizer, tokenizer_from_dict
 
 __all__ = [
     "AUSTEN",
     "Batches",
     "CharTokenizer",
+    "SplitTokenizer",
     "TextBatches",
     "WordTokenizer",
     "austen_split",

@@ -333,7 +333,98 @@ def _glued(left: str, right: str) -> bool:
     return left in OPENING or right in CLOSING
 
 
-def tokenizer_from_dict(saved: dict[str, Any]) -> CharTokenizer | WordTokenizer:
+class SplitTokenizer(_Tokenizer):
+    """For a text that is cut into tokens already: whatever stands between blanks, and ``<eos>`` for the end of a line.
+
+    The form in which prepared corpora come, such as Mikolov's Penn Treebank, where nothing more may be changed if
+    perplexities are to be compared with published ones.
+
+    Parameters
+    ----------
+    vocabulary : iterable of str
+        Holds ``<eos>``; :meth:`from_text` finds the others.
+
+    Raises
+    ------
+    ValueError
+        The vocabulary holds a token twice, or no ``<eos>``.
+
+    Examples
+    --------
+    >>> tokenizer = SplitTokenizer.from_text("no it was n't\\nno\\n")
+    >>> tokenizer.vocabulary
+    ('<eos>', 'no', 'it', "n't", 'was')
+    >>> tokenizer.encode("it was\\n")
+    array([2, 4, 0])
+    >>> tokenizer.decode([2, 4, 0])
+    'it was\\n'
+    """
+
+    level = "split"
+
+    def __init__(self, vocabulary: Iterable[str]):
+        super().__init__(vocabulary)
+        if EOS not in self._ids:
+            raise ValueError(f"vocabulary must hold {EOS}")
+
+    @classmethod
+    def from_text(cls, text: str, max_size: int | None = None) -> SplitTokenizer:
+        """A tokenizer that knows the tokens of `text`: the `max_size` commonest, if so many are too many.
+
+        Raises
+        ------
+        ValueError
+            The text holds no token, or tokens had to be left out and there is no ``<unk>`` to stand for them.
+        """
+        counts = Counter(cls.tokenize(text))
+        if not counts.keys() - {EOS}:
+            raise ValueError("text holds no token to learn from")
+        ranked = [token for _, token in sorted((-count, token) for token, count in counts.items())]
+        if max_size is not None and positive_int("max_size", max_size) < len(ranked):
+            if UNK not in counts:
+                raise ValueError(
+                    f"text has {len(ranked)} different tokens and max_size is {max_size}, but no {UNK} in it says what "
+                    f"becomes of the others"
+                )
+            ranked = [*(token for token in ranked if token not in (UNK, EOS))][: max_size - 2] + [UNK, EOS]
+        return cls(ranked)
+
+    @staticmethod
+    def tokenize(text: str) -> list[str]:
+        """The tokens of `text`, ``<eos>`` for every line's end."""
+        _check_text(text)
+        return text.replace("\n", f" {EOS} ").split()
+
+    def encode(self, text: str) -> np.ndarray:
+        """The id of every token; one that is not in the vocabulary gets that of ``<unk>``, if there is one.
+
+        Returns
+        -------
+        ids : int64 array, shape (T,)
+
+        Raises
+        ------
+        ValueError
+            A token is not in the vocabulary, nor is ``<unk>``.
+        """
+        unknown = self._ids.get(UNK)
+        ids = [self._ids.get(token, unknown) for token in self.tokenize(text)]
+        if None in ids:
+            raise ValueError(f"token {self.tokenize(text)[ids.index(None)]!r} is not in the vocabulary, nor is {UNK}")
+        return np.array(ids, dtype=np.int64)
+
+    def decode(self, ids: Any) -> str:
+        """The tokens with blanks between, a new line for each ``<eos>``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Not a sequence of integers, or an id out of range.
+        """
+        return re.sub(rf" ?{EOS} ?", "\n", " ".join(self._tokens(ids)))
+
+
+def tokenizer_from_dict(saved: dict[str, Any]) -> CharTokenizer | WordTokenizer | SplitTokenizer:
     """The tokenizer that ``to_dict`` wrote.
 
     Raises
@@ -348,7 +439,7 @@ def tokenizer_from_dict(saved: dict[str, Any]) -> CharTokenizer | WordTokenizer:
     """
     if not isinstance(saved, dict) or not isinstance(saved.get("vocabulary"), list):
         raise ValueError('saved must be a dictionary with "level" and a list "vocabulary", as to_dict() makes it')
-    for tokenizer in (CharTokenizer, WordTokenizer):
+    for tokenizer in (CharTokenizer, WordTokenizer, SplitTokenizer):
         if saved.get("level") == tokenizer.level:
             return tokenizer(saved["vocabulary"])
-    raise ValueError(f'level must be "char" or "word", got {saved.get("level")!r}')
+    raise ValueError(f'level must be "char", "word" or "split", got {saved.get("level")!r}')

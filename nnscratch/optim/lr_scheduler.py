@@ -42,6 +42,8 @@ class LRScheduler:
 class StepLR(LRScheduler):
     """Multiply by `gamma` every `step_size` steps: factor = gamma ^ floor(steps / step_size).
 
+    With `hold`, the first multiplication comes after so many steps, and then one every `step_size`.
+
     Examples
     --------
     >>> import numpy as np, nnscratch as nn
@@ -53,12 +55,13 @@ class StepLR(LRScheduler):
     0.1
     """
 
-    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1):
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, hold: int | None = None):
         self.step_size, self.gamma = positive_int("step_size", step_size), at_least("gamma", gamma, 0)
+        self.hold = self.step_size if hold is None else positive_int("hold", hold)
         super().__init__(optimizer)
 
     def factor(self, steps: int) -> float:
-        return self.gamma ** (steps // self.step_size)
+        return self.gamma ** max(0, (steps - self.hold) // self.step_size + 1)
 
 
 class CosineAnnealingLR(LRScheduler):

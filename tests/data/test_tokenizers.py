@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nnscratch.data import CharTokenizer, WordTokenizer, load_austen, tokenizer_from_dict
+from nnscratch.data import CharTokenizer, SplitTokenizer, WordTokenizer, load_austen, tokenizer_from_dict
 from nnscratch.data.tokenizers import EOS, UNK
 
 # Pieces that the rules of WordTokenizer treat in different ways: put together at random, they find the corners.
@@ -203,7 +203,7 @@ def test_a_tokenizer_comes_back_from_json(text, by_word):
         ([], "must be a dictionary"),
         ({"level": "char"}, 'list "vocabulary"'),
         ({"level": "char", "vocabulary": "abc"}, 'list "vocabulary"'),
-        ({"level": "byte", "vocabulary": ["a"]}, 'level must be "char" or "word", got \'byte\''),
+        ({"level": "byte", "vocabulary": ["a"]}, 'level must be "char", "word" or "split", got \'byte\''),
         ({"level": "char", "vocabulary": []}, "at least one character"),
         ({"level": "char", "vocabulary": ["b", "a"]}, "ascending order"),
         ({"level": "char", "vocabulary": ["ab"]}, "single characters, got 'ab'"),
@@ -248,3 +248,25 @@ def test_texts_and_sizes_without_a_vocabulary_are_refused():
     for name in ("min_count", "max_size"):
         with pytest.raises(ValueError, match=f"{name} must be an integer of 1 or more, got 0"):
             WordTokenizer.from_text("a b c", **{name: 0})
+
+
+def test_a_prepared_text_is_cut_at_blanks_only_and_comes_back_the_same():
+    text = "mr. <unk> is n't N years old\n$ N is u.s. money\n"
+    tokenizer = SplitTokenizer.from_text(text)
+    ids = tokenizer.encode(text)
+    assert tokenizer.decode(ids) == text
+    assert [tokenizer.vocabulary[k] for k in ids[:7]] == ["mr.", "<unk>", "is", "n't", "N", "years", "old"]
+    assert (ids == tokenizer.id("<eos>")).sum() == 2
+    assert tokenizer_from_dict(tokenizer.to_dict()).vocabulary == tokenizer.vocabulary
+
+
+def test_a_prepared_texts_rare_tokens_become_unk_or_are_refused():
+    tokenizer = SplitTokenizer.from_text("a a b <unk> c\n", max_size=4)
+    assert tokenizer.vocabulary == ("a", "b", "<unk>", "<eos>")
+    assert tokenizer.encode("a zebra").tolist() == [0, 2]
+    with pytest.raises(ValueError, match="no <unk> in it says"):
+        SplitTokenizer.from_text("a a b c\n", max_size=3)
+    with pytest.raises(ValueError, match="token 'zebra' is not in the vocabulary, nor is <unk>"):
+        SplitTokenizer.from_text("a b\n").encode("a zebra")
+    with pytest.raises(ValueError, match="holds no token"):
+        SplitTokenizer.from_text("\n\n")
