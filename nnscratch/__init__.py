@@ -5,7 +5,7 @@
 
 from . import backend, data, init, models, optim, plotting, training
 from .generation import generate
-from .layers import LSTM, Dropout, Embedding, Linear, LSTMCell, ReLU, Sigmoid, Softmax, Tanh
+from .layers import GRU, LSTM, RNN, Dropout, Embedding, GRUCell, Linear, LSTMCell, ReLU, RNNCell, Sigmoid, Softmax, Tanh
 from .losses import CrossEntropyLoss, MSELoss
 from .module import Module, Parameter, Sequential
 from .serialization import load, save
@@ -13,16 +13,20 @@ from .training import History, Trainer, evaluate
 
 __version__ = "0.1.0"
 __all__ = [
+    "GRU",
     "LSTM",
+    "RNN",
     "CrossEntropyLoss",
     "Dropout",
     "Embedding",
+    "GRUCell",
     "History",
     "LSTMCell",
     "Linear",
     "MSELoss",
     "Module",
     "Parameter",
+    "RNNCell",
     "ReLU",
     "Sequential",
     "Sigmoid",

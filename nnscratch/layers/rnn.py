@@ -1,0 +1,115 @@
+"""RNN: the cell of rnn_cell.py over whole sequences, in several layers. The fast version.
+
+The equations are RNNCell's, layer upon layer: layer l reads the h of layer l-1. Layers, directions and lengths are
+recurrent.py's; here is one layer, features first, with the input's share Z of all steps computed at once:
+
+    forward     Z    = W_ih X + b_ih + b_hh                     (H, T*N)
+                h[t+1] = tanh(W_hh h[t] + Z[t])                 (H, N)      or max(., 0)
+
+    backward    dh  += dY[t]                                    from above, added to what came from the right
+                da   = dh * (1 - h[t+1]^2)                      or dh where h[t+1] > 0
+                dh   = W_hh^T da                                to the left
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import backend
+from ..backend import Array
+from .recurrent import Recurrent
+from .rnn_cell import check_nonlinearity
+
+
+class RNN(Recurrent):
+    """Elman's recurrent network over a batch of sequences.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        D and H.
+    num_layers : int
+    dropout : float, 0 <= dropout < 1
+        Probability of dropping each number that goes from one layer to the next, in training mode.
+    nonlinearity : {"tanh", "relu"}
+    bidirectional : bool
+        Run each layer in both directions, with weights of their own; y is (N, T, 2H).
+    rng : None, int or numpy.random.Generator
+        Weights start uniform within 1/sqrt(H), as in PyTorch; dropout draws from it too.
+
+    Attributes
+    ----------
+    weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, weight_ih_l1, ... : Parameter
+        Shapes (H, D), (H, H), (H,), (H,). From layer 1 on, D is H (2H if bidirectional, where names end in
+        ``_reverse`` for the second direction).
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> rnn = nn.RNN(3, 5, num_layers=2, rng=0)
+    >>> x = np.ones((4, 7, 3), dtype=np.float32)                        # (N, T, D)
+    >>> y, h = rnn(x)
+    >>> y.shape, h.shape
+    ((4, 7, 5), (2, 4, 5))
+    >>> dx, dh = rnn.backward(np.ones_like(y))
+    >>> dx.shape, dh.shape
+    ((4, 7, 3), (2, 4, 5))
+
+    Sequences of 7, 2, 3 and 1 steps in one batch, read from both ends:
+
+    >>> y, h = nn.RNN(3, 5, bidirectional=True, rng=0)(x, lengths=[7, 2, 3, 1])
+    >>> y.shape, bool(y[1, 2:].any())
+    ((4, 7, 10), False)
+    """
+
+    arguments = ("input_size", "hidden_size", "num_layers", "dropout", "nonlinearity", "bidirectional")
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        *,
+        nonlinearity: str = "tanh",
+        bidirectional: bool = False,
+        rng: None | int | np.random.Generator = None,
+    ):
+        self.nonlinearity = check_nonlinearity(nonlinearity)
+        super().__init__(input_size, hidden_size, num_layers, dropout, bidirectional=bidirectional, rng=rng)
+
+    def buffer_shapes(self, T: int, N: int) -> tuple[tuple[int, ...], ...]:
+        """h, and Z, which becomes dA."""
+        return (self.hidden_size, T + 1, N), (self.hidden_size, T * N)
+
+    def layer_forward(self, X: Array, W_ih: Array, W_hh: Array, b_ih: Array, b_hh: Array, buffers: tuple) -> None:
+        """One layer over T steps: fills h[:, 1:] from X, shape (D, T*N), and h[:, 0]."""
+        xp, (h, Z) = backend.array_module(X), buffers
+        H, N = len(h), h.shape[2]
+        xp.matmul(W_ih, X, out=Z)
+        Z += (b_ih + b_hh)[:, None]
+        a = xp.empty((H, N), dtype=X.dtype)
+        for t in range(h.shape[1] - 1):
+            xp.matmul(W_hh, h[:, t], out=a)
+            a += Z[:, t * N : (t + 1) * N]
+            if self.nonlinearity == "tanh":
+                xp.tanh(a, out=h[:, t + 1])
+            else:
+                xp.maximum(a, 0, out=h[:, t + 1])
+
+    def layer_backward(self, dY: Array, dh: Array, W_hh: Array, buffers: tuple) -> tuple[Array, Array, Array]:
+        """One layer back: dA, shape (H, T*N), once for the input's share and once for the state's, and dh_0."""
+        xp, (h, dA) = backend.array_module(dY), buffers
+        H, T, N = dY.shape
+        da = xp.empty((H, N), dtype=dY.dtype)
+        for t in reversed(range(T)):
+            dh += dY[:, t]
+            if self.nonlinearity == "tanh":
+                xp.multiply(h[:, t + 1], h[:, t + 1], out=da)
+                xp.subtract(1, da, out=da)
+                da *= dh
+            else:
+                xp.multiply(dh, h[:, t + 1] > 0, out=da)
+            xp.matmul(W_hh.T, da, out=dh)
+            dA[:, t * N : (t + 1) * N] = da
+        return dA, dA, dh
