@@ -181,6 +181,22 @@ class Module:
 
     # --- what is inside ------------------------------------------------------------------------------------------
 
+    def register_buffer(self, name: str, array: Array) -> None:
+        """Set the attribute `name` to an array that belongs to the state but is not learned.
+
+        It is saved, loaded and moved with the parameters, and no optimiser sees it: BatchNorm's running averages.
+        Write into it (``self.name[...] = value``); never replace it.
+        """
+        backend.array_module(array)
+        self.__dict__.setdefault("_buffers", []).append(name)
+        setattr(self, name, array)
+
+    def named_buffers(self) -> Iterator[tuple[str, Array]]:
+        """Every registered buffer with its dotted name, a shared module's under each of its names."""
+        for prefix, module in self.named_modules():
+            for name in module.__dict__.get("_buffers", ()):
+                yield (f"{prefix}.{name}" if prefix else name), getattr(module, name)
+
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules set as attributes of this one, in the order they were set."""
         for name, value in vars(self).items():
@@ -239,7 +255,9 @@ class Module:
             module.__dict__.pop("_stack", None)
 
     def to(self, device: str | None = None, dtype: Any = None) -> Module:
-        """Move the parameters to ``"cpu"`` or ``"cuda"`` and/or convert them; returns the module itself.
+        """Move parameters and buffers to ``"cpu"`` or ``"cuda"`` and/or convert them; returns the module itself.
+
+        A buffer of integers, a count, stays one.
 
         Raises
         ------
@@ -250,17 +268,23 @@ class Module:
             raise TypeError(f"parameters are floats; dtype must be float32 or float64, got {np.dtype(dtype)}")
         for parameter in self.parameters():
             parameter.to(device=device, dtype=dtype)
+        for module in self.modules():
+            for name in module.__dict__.get("_buffers", ()):
+                array = getattr(module, name)
+                array = array if device is None else backend.to_device(array, device)
+                floats = dtype is not None and array.dtype in FLOATS
+                setattr(module, name, array.astype(dtype, copy=False) if floats else array)
         return self
 
     def state_dict(self) -> dict[str, Array]:
-        """Names and values of all parameters, PyTorch's names where the layer is PyTorch's.
+        """Names and values of all parameters and buffers, PyTorch's names where the layer is PyTorch's.
 
-        The arrays are the parameters' own, not copies. A tied weight appears under each of its names.
+        The arrays are the module's own, not copies. A tied weight appears under each of its names.
         """
-        return {name: parameter.data for name, parameter in self._all_parameters()}
+        return {name: parameter.data for name, parameter in self._all_parameters()} | dict(self.named_buffers())
 
     def load_state_dict(self, state: dict[str, Array], strict: bool = True) -> None:
-        """Write the values in `state` into the parameters; their dtype and device stay.
+        """Write the values in `state` into the parameters and buffers; their dtype and device stay.
 
         Parameters
         ----------
@@ -273,7 +297,7 @@ class Module:
         ValueError
             A name is missing or unknown, a shape differs, or a value is not finite. Nothing has been changed then.
         """
-        own = dict(self._all_parameters())
+        own = self.state_dict()
         missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
         if strict and (missing or unknown):
             raise ValueError(
@@ -287,7 +311,7 @@ class Module:
             if not backend.array_module(state[name]).isfinite(state[name]).all():
                 raise ValueError(f"{name} holds values that are not finite (NaN or infinity)")
         for name in common:
-            own[name].data[...] = backend.to_device(state[name], own[name].device)
+            own[name][...] = backend.to_device(state[name], backend.device_of(own[name]))
 
     # --- to look at ----------------------------------------------------------------------------------------------
 

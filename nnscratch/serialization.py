@@ -70,7 +70,7 @@ def load(path: PathLike, model: Module | None = None) -> Module:
                 f"{path} does not say what model it holds (PyTorch wrote it?): build one, and nn.load(path, model)"
             )
         model = build(header["model"])
-        for dtype in {a.dtype for a in state.values()}:
+        for dtype in {a.dtype for a in state.values() if a.dtype.kind == "f"}:
             model.to(dtype=dtype)
     try:
         model.load_state_dict(state)
