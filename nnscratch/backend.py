@@ -123,7 +123,7 @@ class Workspace:
     """Arrays that are used again: what one forward put away and its backward gave back serves the next forward.
 
     New memory is slow memory: at first touch the system has to find and clear each page. Arrays are handed out
-    uncleared. Only those of the latest set of shapes are kept, so the memory held does not grow.
+    uncleared. Of the sets of shapes asked for, the latest few are kept, so the memory held does not grow.
 
     Examples
     --------
@@ -136,24 +136,27 @@ class Workspace:
     (True, True)
     """
 
+    KEPT = 4
+
     def __init__(self) -> None:
-        self._key: Any = None
-        self._free: list[tuple[Array, ...]] = []
+        self._free: dict[Any, list[tuple[Array, ...]]] = {}
 
     def take(self, like: Array, *shapes: tuple[int, ...]) -> tuple[Array, ...]:
         """An array of each shape, with the dtype and on the device of `like`; what is in them is arbitrary."""
         key = (shapes, like.dtype, device_of(like))
-        if key != self._key:
-            self._key, self._free = key, []
-        if self._free:
-            return self._free.pop()
+        free = self._free[key] = self._free.pop(key, [])  # now the latest
+        if len(self._free) > self.KEPT:
+            del self._free[next(iter(self._free))]
+        if free:
+            return free.pop()
         xp = array_module(like)
         return tuple(xp.empty(shape, dtype=like.dtype) for shape in shapes)
 
     def give(self, *arrays: Array) -> None:
         """Take back what `take` handed out, all of it, in the same order; nobody may use it any more."""
-        if self._key == (tuple(a.shape for a in arrays), arrays[0].dtype, device_of(arrays[0])):
-            self._free.append(arrays)
+        key = (tuple(a.shape for a in arrays), arrays[0].dtype, device_of(arrays[0]))
+        if key in self._free:
+            self._free[key].append(arrays)
 
 
 def scatter_add(target: Array, index: Array, values: Array) -> None:
