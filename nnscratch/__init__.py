@@ -5,7 +5,23 @@
 
 from . import backend, data, init, models, optim, plotting, training
 from .generation import generate
-from .layers import GRU, LSTM, RNN, Dropout, Embedding, GRUCell, Linear, LSTMCell, ReLU, RNNCell, Sigmoid, Softmax, Tanh
+from .layers import (
+    GRU,
+    LSTM,
+    RNN,
+    Dropout,
+    Embedding,
+    GRUCell,
+    Linear,
+    LSTMCell,
+    MultiHeadAttention,
+    PositionalEmbedding,
+    ReLU,
+    RNNCell,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
 from .losses import CrossEntropyLoss, MSELoss
 from .module import Module, Parameter, Sequential
 from .serialization import load, save
@@ -25,7 +41,9 @@ __all__ = [
     "Linear",
     "MSELoss",
     "Module",
+    "MultiHeadAttention",
     "Parameter",
+    "PositionalEmbedding",
     "RNNCell",
     "ReLU",
     "Sequential",

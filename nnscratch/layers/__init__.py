@@ -1,5 +1,6 @@
 """The layers, one concept a file; in each, backward stands right under forward."""
 
+from .attention import MultiHeadAttention
 from .dropout import Dropout
 from .embedding import Embedding
 from .gru import GRU
@@ -7,6 +8,7 @@ from .gru_cell import GRUCell
 from .linear import Linear
 from .lstm import LSTM
 from .lstm_cell import LSTMCell
+from .positional_embedding import PositionalEmbedding
 from .relu import ReLU
 from .rnn import RNN
 from .rnn_cell import RNNCell
@@ -23,6 +25,8 @@ __all__ = [
     "GRUCell",
     "LSTMCell",
     "Linear",
+    "MultiHeadAttention",
+    "PositionalEmbedding",
     "RNNCell",
     "ReLU",
     "Sigmoid",

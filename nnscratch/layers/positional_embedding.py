@@ -1,0 +1,73 @@
+"""PositionalEmbedding: a learned vector for each place in the sequence, added to the token's own.
+
+    shapes      x, y (N, T, D)    W (L, D), L the longest sequence    s: the place of the first token, mostly 0
+
+    forward     y[:, t] = x[:, t] + W[s + t]
+    backward    dx = dy         dW[s + t] += sum over N of dy[:, t]
+
+Attention alone does not know the order of its tokens: shuffle them, and the answers are shuffled alike. The places must
+be put into the vectors themselves.
+
+Reference: Gehring, Auli, Grangier, Yarats and Dauphin (2017), "Convolutional sequence to sequence learning".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..backend import Array
+from ..init import normal
+from ..module import Module, Parameter, check_floats, check_gradient, positive_int
+
+
+class PositionalEmbedding(Module):
+    """Adds a learned vector to each token, by its place.
+
+    Parameters
+    ----------
+    max_length : int
+        L, the number of places.
+    embed_dim : int
+        D.
+    rng : None, int or numpy.random.Generator
+        The table starts from normal numbers of standard deviation 0.02, as GPT-2's.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (max_length, embed_dim)
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> layer = nn.PositionalEmbedding(5, 2, rng=0)
+    >>> y = layer(np.zeros((3, 4, 2), dtype=np.float32))
+    >>> bool((y[0] == layer.weight.data[:4]).all())
+    True
+    >>> dx = layer.backward(np.ones_like(y))
+    >>> print(layer.weight.grad[:, 0])
+    [3. 3. 3. 3. 0.]
+    """
+
+    arguments = ("max_length", "embed_dim")
+
+    def __init__(self, max_length: int, embed_dim: int, *, rng: None | int | np.random.Generator = None):
+        self.max_length, self.embed_dim = positive_int("max_length", max_length), positive_int("embed_dim", embed_dim)
+        self.weight = Parameter(normal((max_length, embed_dim), 0.02, rng))
+
+    def forward(self, x: Array, start: int = 0) -> Array:
+        check_floats(self, "x", x, like=self.weight)
+        if x.ndim != 3 or x.shape[2] != self.embed_dim:
+            raise ValueError(f"PositionalEmbedding needs x of shape (batch, time, {self.embed_dim}), got {x.shape}")
+        if not 0 <= start <= self.max_length - x.shape[1]:
+            raise ValueError(
+                f"PositionalEmbedding has {self.max_length} places; {x.shape[1]} tokens from place {start} do not fit"
+            )
+        places = slice(start, start + x.shape[1])
+        self.save_for_backward(x.shape, places)
+        return x + self.weight.data[places]
+
+    def backward(self, dy: Array) -> Array:
+        shape, places = self.saved()
+        check_gradient(self, dy, shape, self.weight.dtype)
+        self.weight.grad[places] += dy.sum(axis=0)
+        return dy.copy()

@@ -1,0 +1,144 @@
+"""Multi-head attention and positions: what they compute, and that their gradients are right."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import nnscratch as nn
+
+few = settings(max_examples=20)
+
+
+def make(D=6, heads=2, **more):
+    attention = nn.MultiHeadAttention(D, heads, rng=1, **more).to(dtype=np.float64)
+    rng = np.random.default_rng(3)
+    for p in attention.parameters():
+        p.data[...] += 0.3 * rng.normal(size=p.shape)
+    return attention
+
+
+def by_the_book(attention, x, memory, hidden):
+    """Attention one sequence, one head and one token at a time."""
+    D, heads = attention.embed_dim, attention.num_heads
+    d = D // heads
+    W, b = attention.in_proj_weight.data, attention.in_proj_bias.data
+    y = np.empty_like(x)
+    for n in range(len(x)):
+        q, k, v = (
+            x[n] @ W[:D].T + b[:D],
+            memory[n] @ W[D : 2 * D].T + b[D : 2 * D],
+            memory[n] @ W[2 * D :].T + b[2 * D :],
+        )
+        for t in range(x.shape[1]):
+            o = []
+            for head in range(heads):
+                own = slice(head * d, (head + 1) * d)
+                scores = np.array([q[t, own] @ k[s, own] / np.sqrt(d) for s in range(len(k))])
+                a = np.where(hidden(t, n), 0, np.exp(scores))
+                o.append((a / a.sum()) @ v[:, own])
+            y[n, t] = attention.out_proj.weight.data @ np.concatenate(o) + attention.out_proj.bias.data
+    return y
+
+
+@few
+@given(n=st.integers(1, 3), t=st.integers(1, 5), heads=st.integers(1, 3), d=st.integers(1, 3), seed=st.integers(0, 99))
+def test_it_is_the_textbooks_attention_head_by_head_and_token_by_token(n, t, heads, d, seed):
+    x = np.random.default_rng(seed).normal(size=(n, t, heads * d))
+    free, causal = make(heads * d, heads), make(heads * d, heads, causal=True)
+    np.testing.assert_allclose(free(x), by_the_book(free, x, x, lambda t, n: False), atol=1e-12)
+    places = np.arange(t)
+    np.testing.assert_allclose(causal(x), by_the_book(causal, x, x, lambda t, n: places > t), atol=1e-12)
+
+
+def test_with_lengths_padding_is_not_looked_at_and_gets_no_gradient():
+    x, rng = np.random.default_rng(0).normal(size=(2, 5, 6)), np.random.default_rng(1)
+    attention = make()
+    changed = x.copy()
+    changed[0, 3:] += 1
+    y = attention(x, lengths=[3, 5])
+    np.testing.assert_allclose(attention(changed, lengths=[3, 5])[0, :3], y[0, :3], atol=1e-12)
+    np.testing.assert_allclose(make()(x[:1, :3])[0], y[0, :3], atol=1e-12)
+    dy = rng.normal(size=y.shape)
+    dy[0, 3:] = 0
+    assert not attention.backward(dy)[0, 3:].any()
+
+
+def test_a_causal_token_does_not_see_what_follows_and_its_gradient_does_not_reach_there():
+    x = np.random.default_rng(0).normal(size=(1, 5, 6))
+    attention = make(causal=True)
+    changed = x.copy()
+    changed[0, 3] += 1
+    y = attention(x)
+    assert np.array_equal(attention(changed)[0, :3], y[0, :3])
+    dy = np.zeros_like(x)
+    dy[0, 2] = 1
+    dx = attention.backward(dy)
+    assert not dx[0, 3:].any() and dx[0, :3].all()
+
+
+def test_token_by_token_with_a_past_equals_all_at_once():
+    x = np.random.default_rng(0).normal(size=(2, 5, 6))
+    attention = make(causal=True).eval()
+    past = tuple(np.zeros((2, 2, 0, 3)) for _ in range(2))
+    parts = []
+    for piece in (x[:, :1], x[:, 1:4], x[:, 4:]):
+        y, past = attention(piece, past=past)
+        parts.append(y)
+    assert past[0].shape == (2, 2, 5, 3)
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), attention(x), atol=1e-12)
+
+
+@pytest.mark.parametrize("case", ["free", "causal", "lengths", "memory", "dropout"])
+def test_gradients_are_the_numerical_ones(case, numerical):
+    rng = np.random.default_rng(5)
+    attention = make(causal=case == "causal", dropout=0.4 if case == "dropout" else 0.0)
+    x, dy = rng.normal(size=(2, 3, 6)), rng.normal(size=(2, 3, 6))
+    inputs = (x, rng.normal(size=(2, 4, 6))) if case == "memory" else (x,)
+    options = {"lengths": [3, 2]} if case == "lengths" else {}
+    state = attention.rng.bit_generator.state
+
+    def loss():
+        attention.rng.bit_generator.state = state  # the same mask each time
+        return (attention(*inputs, **options) * dy).sum()
+
+    loss()
+    got = attention.backward(dy)
+    gradients = [p.grad.copy() for p in attention.parameters()]
+    for dx, given_ in zip(got if case == "memory" else (got,), inputs, strict=True):
+        np.testing.assert_allclose(dx, numerical(loss, given_), atol=1e-8)
+    for (name, p), g in zip(attention.named_parameters(), gradients, strict=True):
+        np.testing.assert_allclose(g, numerical(loss, p.data), atol=1e-8, err_msg=name)
+
+
+def test_the_positions_gradients_are_the_numerical_ones(numerical):
+    rng = np.random.default_rng(5)
+    layer = nn.PositionalEmbedding(6, 3, rng=1).to(dtype=np.float64)
+    x, dy = rng.normal(size=(2, 4, 3)), rng.normal(size=(2, 4, 3))
+
+    def loss():
+        return (layer(x, start=1) * dy).sum()
+
+    loss()
+    np.testing.assert_allclose(layer.backward(dy), numerical(loss, x), atol=1e-8)
+    np.testing.assert_allclose(layer.weight.grad, numerical(loss, layer.weight.data), atol=1e-8)
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(ValueError, match="num_heads must divide embed_dim: 6 numbers cannot be cut into 4"):
+        nn.MultiHeadAttention(6, 4)
+    attention, x = make(), np.ones((2, 3, 6))
+    with pytest.raises(ValueError, match=r"needs x of shape \(batch, tokens, 6\).* got \(2, 3, 5\)"):
+        attention(x[..., :5])
+    with pytest.raises(ValueError, match=r"needs memory of .* got \(1, 3, 6\) beside x of \(2, 3, 6\)"):
+        attention(x, x[:1])
+    with pytest.raises(ValueError, match=r"lengths must be in 1\.\.3, got 0\.\.3"):
+        attention(x, lengths=[0, 3])
+    with pytest.raises(ValueError, match="no use for a memory"):
+        make(causal=True)(x, x)
+    with pytest.raises(ValueError, match=r"give it in eval\(\) mode only"):
+        attention(x, past=(x, x))
+    with pytest.raises(ValueError, match=r"has 4 places; 3 tokens from place 2 do not fit"):
+        nn.PositionalEmbedding(4, 6)(x.astype(np.float32), start=2)
+    with pytest.raises(ValueError, match=r"needs x of shape \(batch, time, 6\)"):
+        nn.PositionalEmbedding(4, 6)(np.ones((2, 3), dtype=np.float32))
