@@ -84,9 +84,7 @@ def test_forwards_are_undone_last_in_first_out_each_with_its_own_values(name):
     forward(layer, other)
     got_other = layer.backward(dy)
     got_x = layer.backward(dy)
-    for got, expected in zip(
-        arrays_in((got_x, got_other)), arrays_in((expected_x, expected_other)), strict=True
-    ):
+    for got, expected in zip(arrays_in((got_x, got_other)), arrays_in((expected_x, expected_other)), strict=True):
         np.testing.assert_array_equal(got, expected)
 
 

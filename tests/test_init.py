@@ -1,0 +1,70 @@
+"""The initialisers: how large the numbers are, and that a seed decides them."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nnscratch import init
+
+SHAPE = (300, 200)  # 60,000 numbers: their standard deviation is known to about a third of a percent
+SAMPLERS = {
+    "uniform": (lambda shape, rng=None: init.uniform(shape, 0.5, rng), 0.5 / math.sqrt(3)),
+    "normal": (lambda shape, rng=None: init.normal(shape, 0.3, rng), 0.3),
+    "xavier_uniform": (init.xavier_uniform, math.sqrt(2 / 500)),
+    "xavier_normal": (init.xavier_normal, math.sqrt(2 / 500)),
+    "he_uniform": (init.he_uniform, math.sqrt(2 / 200)),
+    "he_normal": (init.he_normal, math.sqrt(2 / 200)),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_the_numbers_have_mean_zero_and_the_standard_deviation_of_the_formula(name):
+    draw, std = SAMPLERS[name]
+    values = draw(SHAPE, rng=0)
+    assert values.shape == SHAPE and values.dtype == np.float32
+    assert values.mean() == pytest.approx(0, abs=5 * std / math.sqrt(values.size))
+    assert values.std() == pytest.approx(std, rel=0.02)
+
+
+@pytest.mark.parametrize("name", [*SAMPLERS, "orthogonal"])
+def test_one_seed_one_draw(name):
+    draw = init.orthogonal if name == "orthogonal" else SAMPLERS[name][0]
+    np.testing.assert_array_equal(draw((4, 3), rng=1), draw((4, 3), rng=np.random.default_rng(1)))
+    assert not np.array_equal(draw((4, 3), rng=1), draw((4, 3), rng=2))
+
+
+@pytest.mark.parametrize(("name", "bound"), [("uniform", 0.5), ("xavier_uniform", math.sqrt(6 / 500)),
+                                             ("he_uniform", math.sqrt(6 / 200))])  # fmt: skip
+def test_the_uniform_ones_fill_their_range_and_stay_in_it(name, bound):
+    largest = np.abs(SAMPLERS[name][0](SHAPE, rng=0)).max()
+    assert 0.999 * bound < largest <= bound * (1 + 1e-6)
+
+
+@given(rows=st.integers(1, 8), columns=st.integers(1, 8), seed=st.integers(0, 99))
+def test_an_orthogonal_matrix_has_orthonormal_rows_or_columns(rows, columns, seed):
+    q = init.orthogonal((rows, columns), rng=seed).astype(np.float64)
+    assert q.shape == (rows, columns)
+    gram = q @ q.T if rows <= columns else q.T @ q
+    np.testing.assert_allclose(gram, np.eye(min(rows, columns)), atol=1e-6)
+
+
+def test_the_orthogonal_draw_is_uniform_each_sign_as_often_as_the_other():
+    draws = np.array([init.orthogonal((2, 2), rng=seed)[0, 0] for seed in range(400)])
+    assert (draws > 0).mean() == pytest.approx(0.5, abs=0.1)
+
+
+def test_fan_in_and_fan_out_count_the_window_of_a_convolution():
+    assert init.fans((5, 3)) == (3, 5)
+    assert init.fans((8, 4, 3, 3)) == (36, 72)
+    assert init.he_normal((64, 32, 3, 3), rng=0).std() == pytest.approx(math.sqrt(2 / 288), rel=0.03)
+
+
+def test_shapes_without_two_axes_are_refused():
+    for draw in (init.xavier_uniform, init.xavier_normal, init.he_uniform, init.he_normal):
+        with pytest.raises(ValueError, match=r"a weight of at least two axes, \(out, in, ...\), got shape \(3,\)"):
+            draw((3,))
+    with pytest.raises(ValueError, match=r"orthogonal needs a matrix's shape, got \(2, 3, 4\)"):
+        init.orthogonal((2, 3, 4))
