@@ -3,7 +3,8 @@
     tokens (N, T) -> Embedding -> Dropout -> LSTM, layer upon layer -> Dropout -> Linear -> logits (N, T, V)
 
 The logits at step t are scores for token t+1, given all the tokens up to t. The state (h, c) that comes out is what
-the model remembers; given to the next call, it reads on where it stopped.
+the model remembers; given to the next call, it reads on where it stopped. With cell="rnn" or "gru" another recurrent
+network stands in the LSTM's place, and the state is h alone.
 
 References
 ----------
@@ -19,15 +20,16 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from ..init import uniform
-from ..layers import LSTM, Dropout, Embedding, Linear
+from ..layers import GRU, LSTM, RNN, Dropout, Embedding, Linear
 from ..layers.linear_cross_entropy import linear_cross_entropy
 from ..module import Module, Parameter, positive_int
 
-State = tuple[Array, Array]
+State = tuple[Array, Array] | Array
+CELLS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 
 
 class LanguageModel(Module):
-    """An LSTM language model.
+    """A recurrent language model: an LSTM's, unless another cell is asked for.
 
     Parameters
     ----------
@@ -39,6 +41,8 @@ class LanguageModel(Module):
     tie_weights : bool
         One matrix serves as embedding and as output weights: fewer parameters, often better. Needs
         ``embed_size == hidden_size``.
+    cell : {"lstm", "gru", "rnn"}
+        The recurrent layer; the model holds it under that name.
     rng : None, int or numpy.random.Generator
         The same seed gives the same model.
 
@@ -55,7 +59,7 @@ class LanguageModel(Module):
     (2, 2, 8)
     """
 
-    arguments = ("vocab_size", "embed_size", "hidden_size", "num_layers", "dropout", "tie_weights")
+    arguments = ("vocab_size", "embed_size", "hidden_size", "num_layers", "dropout", "tie_weights", "cell")
 
     def __init__(
         self,
@@ -65,6 +69,7 @@ class LanguageModel(Module):
         num_layers: int = 1,
         dropout: float = 0.0,
         tie_weights: bool = False,
+        cell: str = "lstm",
         *,
         rng: None | int | np.random.Generator = None,
     ):
@@ -73,25 +78,34 @@ class LanguageModel(Module):
                 f"tie_weights makes one matrix of the embedding (vocab_size, embed_size) and the output weights "
                 f"(vocab_size, hidden_size): the sizes must be equal, got {embed_size} and {hidden_size}"
             )
+        if cell not in CELLS:
+            raise ValueError(f"cell must be one of {', '.join(CELLS)}, got {cell!r}")
         rng = backend.generator(rng)
         self.workspace = backend.Workspace()
         self.vocab_size, self.embed_size, self.hidden_size = vocab_size, embed_size, hidden_size
         self.num_layers, self.dropout, self.tie_weights = num_layers, dropout, bool(tie_weights)
+        self.cell = cell
         self.embedding = Embedding(vocab_size, embed_size, rng=rng)
         self.dropout_in = Dropout(dropout, rng=rng)
-        self.lstm = LSTM(embed_size, hidden_size, num_layers, dropout, rng=rng)
+        setattr(self, cell, CELLS[cell](embed_size, hidden_size, num_layers, dropout, rng=rng))
         self.dropout_out = Dropout(dropout, rng=rng)
         self.linear = Linear(hidden_size, vocab_size, rng=rng)
         if tie_weights:
             # The embedding's usual start, of variance 1, would make logits of variance H: too sure of itself.
             self.embedding.weight = self.linear.weight = Parameter(uniform((vocab_size, embed_size), 0.1, rng))
 
+    @property
+    def recurrent(self) -> LSTM | GRU | RNN:
+        """The recurrent layer, whichever it is."""
+        return getattr(self, self.cell)
+
     def init_hidden(self, batch_size: int) -> State:
-        """The state before anything was read: h and c of shape (num_layers, N, H), all zero."""
+        """The state before anything was read: h and c (of "rnn" and "gru" h alone), (num_layers, N, H), all zero."""
         shape = (self.num_layers, positive_int("batch_size", batch_size), self.hidden_size)
         weight = self.linear.weight.data
         xp = backend.array_module(weight)
-        return xp.zeros(shape, dtype=weight.dtype), xp.zeros(shape, dtype=weight.dtype)
+        h = xp.zeros(shape, dtype=weight.dtype)
+        return (h, xp.zeros_like(h)) if self.cell == "lstm" else h
 
     def forward(self, tokens: Array, state: State | None = None) -> tuple[Array, State]:
         """Scores for the token after each token.
@@ -99,13 +113,13 @@ class LanguageModel(Module):
         Parameters
         ----------
         tokens : array of integers in 0..V-1, shape (N, T)
-        state : (h, c), optional
+        state : (h, c), or h, optional
             What an earlier call returned; zero if not given.
 
         Returns
         -------
         logits : array, shape (N, T, V)
-        state : (h, c), each of shape (num_layers, N, H)
+        state : (h, c), or h, each of shape (num_layers, N, H)
         """
         h, state = self._hidden(tokens, state)
         return self.linear(h), state
@@ -132,10 +146,10 @@ class LanguageModel(Module):
         if tokens.ndim != 2:
             raise ValueError(f"LanguageModel needs tokens of shape (batch, time), got {tokens.shape}")
         x = self.dropout_in(self.embedding(tokens))  # (N, T, D)
-        h, state = self.lstm(x, state)  # (N, T, H)
+        h, state = self.recurrent(x, state)  # (N, T, H)
         return self.dropout_out(h), state
 
     def _backward_from_hidden(self, dh: Array, dstate: State | None) -> State:
-        dx, dstate = self.lstm.backward(self.dropout_out.backward(dh), dstate)
+        dx, dstate = self.recurrent.backward(self.dropout_out.backward(dh), dstate)
         self.embedding.backward(self.dropout_in.backward(dx))
         return dstate
