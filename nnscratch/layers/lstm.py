@@ -18,6 +18,7 @@ The equations are LSTMCell's, layer upon layer: layer l reads the h of layer l-1
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from .. import backend
 from ..backend import Array
 from ..init import uniform
 from ..module import Module, Parameter, check_floats, check_gradient, positive_int, probability
+from .directions import directions_backward, directions_forward, suffixes
 from .dropout import dropout_mask
 
 State = tuple[Array, Array]
@@ -40,13 +42,16 @@ class LSTM(Module):
     num_layers : int
     dropout : float, 0 <= dropout < 1
         Probability of dropping each number that goes from one layer to the next, in training mode.
+    bidirectional : bool
+        Run each layer in both directions (see directions.py), with weights of their own; y is (N, T, 2H).
     rng : None, int or numpy.random.Generator
         Weights start uniform within 1/sqrt(H), as in PyTorch; dropout draws from it too.
 
     Attributes
     ----------
     weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, weight_ih_l1, ... : Parameter
-        Shapes (4H, D), (4H, H), (4H,), (4H,); gates in the order i, f, g, o. From layer 1 on, D is H.
+        Shapes (4H, D), (4H, H), (4H,), (4H,); gates in the order i, f, g, o. From layer 1 on, D is H (2H if
+        bidirectional, where names end in ``_reverse`` for the second direction).
 
     Examples
     --------
@@ -61,7 +66,7 @@ class LSTM(Module):
     ((4, 7, 3), (2, 4, 5))
     """
 
-    arguments = ("input_size", "hidden_size", "num_layers", "dropout")
+    arguments = ("input_size", "hidden_size", "num_layers", "dropout", "bidirectional")
 
     def __init__(
         self,
@@ -70,44 +75,51 @@ class LSTM(Module):
         num_layers: int = 1,
         dropout: float = 0.0,
         *,
+        bidirectional: bool = False,
         rng: None | int | np.random.Generator = None,
     ):
         self.input_size = positive_int("input_size", input_size)
         self.hidden_size = H = positive_int("hidden_size", hidden_size)
         self.num_layers = positive_int("num_layers", num_layers)
         self.dropout = probability("dropout", dropout)
+        self.bidirectional = bool(bidirectional)
         self.rng = backend.generator(rng)
         self.workspace = backend.Workspace()
         bound = 1 / math.sqrt(H)
         for layer in range(num_layers):
-            D = input_size if layer == 0 else H
+            D = input_size if layer == 0 else H * (1 + self.bidirectional)
             shapes = {"weight_ih": (4 * H, D), "weight_hh": (4 * H, H), "bias_ih": (4 * H,), "bias_hh": (4 * H,)}
-            for name, shape in shapes.items():
-                setattr(self, f"{name}_l{layer}", Parameter(uniform(shape, bound, self.rng)))
+            for suffix in suffixes(layer, self.bidirectional):
+                for name, shape in shapes.items():
+                    setattr(self, f"{name}{suffix}", Parameter(uniform(shape, bound, self.rng)))
 
     def layer_parameters(self, layer: int) -> tuple[Parameter, Parameter, Parameter, Parameter]:
         """weight_ih, weight_hh, bias_ih and bias_hh of one layer."""
         return tuple(getattr(self, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
 
-    def forward(self, x: Array, state: State | None = None) -> tuple[Array, State]:
+    def forward(self, x: Array, state: State | None = None, lengths: Any = None) -> tuple[Array, State]:
         """Run over the sequences.
 
         Parameters
         ----------
         x : array, shape (N, T, D)
-        state : (h, c), each of shape (num_layers, N, H), optional
+        state : (h, c), each of shape (num_layers * directions, N, H), optional
             Where to start from; zero if not given.
+        lengths : sequence of N integers in 1..T, optional
+            How many steps each sequence has; what lies behind is padding and is never looked at.
 
         Returns
         -------
-        y : array, shape (N, T, H)
-            The last layer's h at every step.
-        state : (h, c), each of shape (num_layers, N, H)
-            Every layer's state after the last step: give it to the next call to go on from there.
+        y : array, shape (N, T, directions * H)
+            The last layer's h at every step; zero on padding.
+        state : (h, c), each of shape (num_layers * directions, N, H)
+            Every layer's state after each sequence's last step: give it to the next call to go on from there.
         """
         xp, H = backend.array_module(x), self.hidden_size
         N, T = self._check_input(x)
         h0, c0 = self._check_state(state, x, N)
+        if self.bidirectional or lengths is not None:
+            return directions_forward(self, x, (h0, c0), lengths)
         h_last, c_last = xp.empty_like(h0), xp.empty_like(c0)
 
         X = x.transpose(1, 0, 2).reshape(T * N, -1).T  # (D, T*N): a copy by rows, seen as columns
@@ -135,24 +147,27 @@ class LSTM(Module):
 
         Parameters
         ----------
-        dy : array, shape (N, T, H)
-        dstate : (dh, dc), each of shape (num_layers, N, H), optional
+        dy : array, shape (N, T, directions * H)
+        dstate : (dh, dc), each of shape (num_layers * directions, N, H), optional
             The gradient with respect to the final state; zero if not given, which is truncated backpropagation.
 
         Returns
         -------
         dx : array, shape (N, T, D)
-        dstate : (dh, dc), each of shape (num_layers, N, H)
+        dstate : (dh, dc), each of shape (num_layers * directions, N, H)
             The gradient with respect to the initial state.
         """
-        (N, T), caches = self.saved()
+        shape, caches = self.saved()  # no shape: directions_forward's
         xp, H = backend.array_module(dy), self.hidden_size
-        check_gradient(self, dy, (N, T, H), self.weight_hh_l0.dtype)
-        dh0, dc0 = (xp.zeros((self.num_layers, N, H), dtype=dy.dtype) for _ in range(2))
+        N, T = caches[2][:2] if shape is None else shape
+        check_gradient(self, dy, (N, T, H * (1 + self.bidirectional)), self.weight_hh_l0.dtype)
+        dh0, dc0 = (xp.zeros(self._state_shape(N), dtype=dy.dtype) for _ in range(2))
         if dstate is not None:
             for name, ds, into in zip(("dh", "dc"), dstate, (dh0, dc0), strict=True):
                 check_gradient(self, ds, into.shape, into.dtype, name)
                 into[...] = ds
+        if shape is None:
+            return directions_backward(self, caches, dy, (dh0, dc0))
 
         dY = xp.ascontiguousarray(dy.transpose(2, 1, 0))  # (H, T, N)
         for layer in reversed(range(self.num_layers)):
@@ -186,7 +201,7 @@ class LSTM(Module):
         return x.shape[:2]
 
     def _check_state(self, state: State | None, x: Array, N: int) -> State:
-        shape = (self.num_layers, N, self.hidden_size)
+        shape = self._state_shape(N)
         if state is None:
             xp = backend.array_module(x)
             return xp.zeros(shape, dtype=x.dtype), xp.zeros(shape, dtype=x.dtype)
@@ -195,8 +210,12 @@ class LSTM(Module):
         for name, s in zip(("h", "c"), state, strict=True):
             check_floats(self, name, s, like=self.weight_ih_l0)
             if s.shape != shape:
-                raise ValueError(f"LSTM: {name} must be (num_layers, batch, hidden_size) = {shape}, got {s.shape}")
+                layers = "num_layers * 2" if self.bidirectional else "num_layers"
+                raise ValueError(f"LSTM: {name} must be ({layers}, batch, hidden_size) = {shape}, got {s.shape}")
         return state
+
+    def _state_shape(self, N: int) -> tuple[int, int, int]:
+        return self.num_layers * (1 + self.bidirectional), N, self.hidden_size
 
 
 def lstm_forward(X: Array, h0: Array, c0: Array, W_ih: Array, W_hh: Array, b: Array, buffers: tuple) -> None:
