@@ -1,0 +1,2 @@
+def diagnose_entries(report, objective):
+    pass

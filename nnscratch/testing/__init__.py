@@ -1,0 +1,41 @@
+"""For other people's tests: an assertion, a pytest plugin (plugin.py) and hypothesis strategies (strategies.py).
+
+>>> import numpy as np, nnscratch as nn
+>>> report = assert_gradients_match(nn.Linear(3, 2, rng=0), np.ones((4, 3)))
+>>> report.ok
+True
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..gradcheck import GradientReport, check_gradients
+from . import record
+
+__all__ = ["assert_gradients_match"]
+
+
+def assert_gradients_match(target: Any, /, *inputs: Any, **options: Any) -> GradientReport:
+    """Check the gradients of `target`, and fail with the printed report unless every one is right.
+
+    Parameters
+    ----------
+    target, *inputs, **options
+        As for :func:`nnscratch.gradcheck.check_gradients`.
+
+    Returns
+    -------
+    GradientReport
+
+    Raises
+    ------
+    AssertionError
+        A gradient is wrong, a trap was met, or the check could not tell. The message is the report.
+    """
+    __tracebackhide__ = True
+    report = check_gradients(target, *inputs, **options)
+    record.add(report)
+    if not report.ok:
+        raise AssertionError("\n" + report.text())
+    return report
