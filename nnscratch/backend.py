@@ -6,7 +6,11 @@ wrapper, and nothing moves between devices unless :func:`to_device` is called.
 
 from __future__ import annotations
 
+import functools
+import os
 import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
 
@@ -117,6 +121,37 @@ def generator(rng: None | int | np.random.Generator) -> np.random.Generator:
     if isinstance(rng, np.random.Generator):
         return rng
     raise TypeError(f"rng must be None, an int of 0 or more, or a numpy.random.Generator, got {rng!r}")
+
+
+def num_threads() -> int:
+    """How many threads to use on the CPU: the cores this process may use, or fewer if OMP_NUM_THREADS says so."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(asked)) if asked.isdigit() and int(asked) > 0 else cores
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(num_threads(), thread_name_prefix="nnscratch")
+
+
+def in_threads(function: Callable[..., Any], tasks: Sequence[tuple]) -> None:
+    """Call ``function(*task)`` for every task, spread over the cores: NumPy lets go of Python's lock while it computes.
+
+    For tasks that write to different places and take some ten microseconds each or more.
+    """
+    threads = num_threads()
+    if threads == 1 or len(tasks) < 2 * threads:
+        for task in tasks:
+            function(*task)
+        return
+
+    def share(first: int) -> None:
+        for task in tasks[first::threads]:
+            function(*task)
+
+    for _ in _pool().map(share, range(threads)):
+        pass
 
 
 class Workspace:

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from .. import backend
 from ..backend import Array
 from ..module import Parameter
-from .optimizer import Optimizer, at_least, blocks
+from .optimizer import Optimizer, at_least
 
 
 class Adam(Optimizer):
@@ -61,26 +61,23 @@ class Adam(Optimizer):
         self.weight_decay = at_least("weight_decay", weight_decay, 0)
         super().__init__(params, lr)
 
-    def update(self, parameter: Parameter, exp_avg: Array, exp_avg_sq: Array) -> None:
-        xp = backend.array_module(parameter.data)
+    def update(self, w: Array, g: Array, m: Array, v: Array) -> None:
+        xp = backend.array_module(w)
         beta1, beta2 = self.betas
         bias1, bias2 = 1 - beta1**self.steps, 1 - beta2**self.steps
-        scratch = None
-        for w, g, m, v in blocks(parameter.data, parameter.grad, exp_avg, exp_avg_sq):
-            if self.weight_decay:
-                g = g + self.weight_decay * w
-            if scratch is None or scratch.size != w.size:
-                scratch = xp.empty_like(w)
-            m *= beta1
-            m += xp.multiply(g, 1 - beta1, out=scratch)
-            v *= beta2
-            xp.multiply(g, g, out=scratch)
-            scratch *= 1 - beta2
-            v += scratch
-            # lr m^ / (sqrt(v^) + eps), with the two corrections taken out of the loop over elements
-            xp.sqrt(v, out=scratch)
-            scratch *= 1 / math.sqrt(bias2)
-            scratch += self.eps
-            xp.divide(m, scratch, out=scratch)
-            scratch *= self.lr / bias1
-            w -= scratch
+        scratch = xp.empty_like(w)
+        if self.weight_decay:
+            g = g + self.weight_decay * w
+        m *= beta1
+        m += xp.multiply(g, 1 - beta1, out=scratch)
+        v *= beta2
+        xp.multiply(g, g, out=scratch)
+        scratch *= 1 - beta2
+        v += scratch
+        # lr m^ / (sqrt(v^) + eps), with the two corrections taken out of the loop over elements
+        xp.sqrt(v, out=scratch)
+        scratch *= 1 / math.sqrt(bias2)
+        scratch += self.eps
+        xp.divide(m, scratch, out=scratch)
+        scratch *= self.lr / bias1
+        w -= scratch

@@ -12,7 +12,7 @@ from .. import backend
 from ..backend import Array
 from ..module import Parameter
 
-BLOCK = 1 << 15  # numbers updated at a time: parameter, gradient, moments and scratch stay in the cache together
+STRETCH = 1 << 15  # numbers updated at a time: weights, gradient, moments and scratch stay in the cache together
 
 
 def as_parameters(parameters: Iterable[Parameter]) -> list[Parameter]:
@@ -37,7 +37,9 @@ def at_least(name: str, value: float, low: float, below: float = math.inf) -> fl
 class Optimizer:
     """Changes parameters by their gradients.
 
-    A subclass names in `moments` the running averages it keeps, one array beside each parameter, and writes `update`.
+    A subclass names in `moments` the running averages it keeps, one array beside each parameter, and writes `update`,
+    which is called with one stretch after the other: the numbers of a stretch stay in the cache from one operation to
+    the next, and several cores can work on stretches of their own.
     """
 
     moments: tuple[str, ...] = ()
@@ -55,10 +57,13 @@ class Optimizer:
     def step(self) -> None:
         """Move every parameter by its gradient, in place."""
         self.steps += 1
+        tasks: list[tuple[Array, ...]] = []
         for k, parameter in enumerate(self.parameters):
-            self.update(parameter, *(self.state[name][k] for name in self.moments))
+            tasks += stretches(parameter.data, parameter.grad, *(self.state[name][k] for name in self.moments))
+        backend.in_threads(self.update, tasks)
 
-    def update(self, parameter: Parameter, *moments: Array) -> None:
+    def update(self, w: Array, g: Array, *moments: Array) -> None:
+        """Change the weights `w`, in place, by their gradient `g`, which is only read; all are flat, of one length."""
         raise TypeError(f"{type(self).__name__} has no update method")
 
     def zero_grad(self) -> None:
@@ -91,13 +96,13 @@ class Optimizer:
                 own[...] = backend.to_device(given, backend.device_of(own))
 
 
-def blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
+def stretches(*arrays: Array) -> Iterator[tuple[Array, ...]]:
     """The same stretch of every array, as flat views, one cache-sized stretch after the other.
 
     A chain of operations on arrays too large for the cache fetches them from memory at every link; done stretch by
     stretch it fetches them once. (A GPU has no such cache to fill: there the stretch is the whole array.)
     """
     flat = [a.reshape(-1) for a in arrays]
-    length = flat[0].size if backend.array_module(flat[0]) is not np else BLOCK
+    length = flat[0].size if backend.array_module(flat[0]) is not np else STRETCH
     for start in range(0, flat[0].size, length):
         yield tuple(a[start : start + length] for a in flat)

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 
 from ..backend import Array
 from ..module import Parameter
-from .optimizer import Optimizer, at_least, blocks
+from .optimizer import Optimizer, at_least
 
 
 class SGD(Optimizer):
@@ -59,12 +59,11 @@ class SGD(Optimizer):
         self.moments = ("velocity",) if momentum else ()
         super().__init__(params, lr)
 
-    def update(self, parameter: Parameter, *velocity: Array) -> None:
-        for w, g, *v in blocks(parameter.data, parameter.grad, *velocity):
-            if self.weight_decay:
-                g = g + self.weight_decay * w
-            if v:
-                v[0] *= self.momentum
-                v[0] += g  # from zero, the first step makes it g
-                g = g + self.momentum * v[0] if self.nesterov else v[0]
-            w -= self.lr * g
+    def update(self, w: Array, g: Array, v: Array | None = None) -> None:
+        if self.weight_decay:
+            g = g + self.weight_decay * w
+        if v is not None:
+            v *= self.momentum
+            v += g  # from zero, the first step makes it g
+            g = g + self.momentum * v if self.nesterov else v
+        w -= self.lr * g
