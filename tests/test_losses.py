@@ -1,0 +1,195 @@
+"""MSELoss and CrossEntropyLoss: values, gradients, and what no input may do to them."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import nnscratch as nn
+from nnscratch.gradcheck import numerical_gradient
+
+seeds = st.integers(0, 999)
+shapes = hnp.array_shapes(min_dims=1, max_dims=3, max_side=4)
+
+
+def classification(leading, classes, seed, size=1.0):
+    """Logits (..., C) and labels (...)."""
+    rng = np.random.default_rng(seed)
+    return size * rng.normal(size=(*leading, classes)), rng.integers(0, classes, leading)
+
+
+def gradient_and_numeric(criterion, prediction, target):
+    criterion(prediction, target)
+    gradient = criterion.backward()
+    criterion.eval()
+    return gradient, numerical_gradient(lambda x: criterion(x, target), prediction)
+
+
+@given(shapes, seeds)
+def test_mse_is_the_mean_over_all_elements_of_the_squared_difference(shape, seed):
+    x, t = np.random.default_rng(seed).normal(size=(2, *shape))
+    squares = [(x[place] - t[place]) ** 2 for place in np.ndindex(shape)]
+    assert nn.MSELoss()(x, t) == pytest.approx(sum(squares) / len(squares), rel=1e-12)
+
+
+@given(shapes, seeds)
+def test_the_gradient_of_mse_matches_finite_differences(shape, seed):
+    x, t = np.random.default_rng(seed).normal(size=(2, *shape))
+    gradient, numeric = gradient_and_numeric(nn.MSELoss(), x, t)
+    np.testing.assert_allclose(gradient, numeric, rtol=1e-6, atol=1e-9)
+
+
+@given(shapes, st.integers(1, 6), seeds)
+def test_cross_entropy_is_minus_the_mean_log_of_the_softmax_at_the_label(leading, classes, seed):
+    logits, target = classification(leading, classes, seed)
+    p = nn.Softmax()(logits)
+    logs = [-math.log(p[place][target[place]]) for place in np.ndindex(leading)]
+    assert nn.CrossEntropyLoss()(logits, target) == pytest.approx(sum(logs) / len(logs), rel=1e-12, abs=1e-14)
+
+
+@given(shapes, st.integers(1, 6), st.sampled_from([0.0, 0.1, 0.7]), seeds)
+def test_the_gradient_of_cross_entropy_matches_finite_differences(leading, classes, smoothing, seed):
+    logits, target = classification(leading, classes, seed)
+    gradient, numeric = gradient_and_numeric(nn.CrossEntropyLoss(label_smoothing=smoothing), logits, target)
+    np.testing.assert_allclose(gradient, numeric, rtol=1e-6, atol=1e-9)
+
+
+@given(st.integers(2, 6), st.sampled_from([0.0, 0.3]), seeds)
+def test_an_ignored_label_counts_neither_in_the_loss_nor_in_the_gradient(classes, smoothing, seed):
+    logits, target = classification((3, 4), classes, seed)
+    target[1:, ::2] = -100
+    criterion = nn.CrossEntropyLoss(ignore_index=-100, label_smoothing=smoothing)
+    loss = criterion(logits, target)
+    dlogits = criterion.backward()
+
+    counted, plain = target != -100, nn.CrossEntropyLoss(label_smoothing=smoothing)
+    assert loss == pytest.approx(plain(logits[counted], target[counted]), rel=1e-12)
+    np.testing.assert_allclose(dlogits[counted], plain.backward(), rtol=1e-12, atol=1e-15)
+    assert not dlogits[~counted].any()
+
+
+def test_labels_are_spread_by_smoothing():
+    logits, target, e = np.array([[0.5, -1.0, 2.0]]), np.array([0]), 0.3
+    log_p = np.log(nn.Softmax()(logits))[0]
+    expected = -((1 - e + e / 3) * log_p[0] + e / 3 * log_p[1] + e / 3 * log_p[2])
+    assert nn.CrossEntropyLoss(label_smoothing=e)(logits, target) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@given(seed=seeds)
+def test_cross_entropy_is_finite_and_exact_for_logits_of_ten_thousand(dtype, smoothing, seed):
+    rng = np.random.default_rng(seed)
+    logits = rng.choice([-1e4, 0, 1e4], (4, 3)).astype(dtype)
+    target = rng.integers(0, 3, 4)
+    criterion = nn.CrossEntropyLoss(label_smoothing=smoothing)
+    loss = criterion(logits, target)
+    dlogits = criterion.backward()
+    # exp(-1e4) is zero in every dtype: the softmax is shared by the largest logits alone
+    top = logits.max(axis=1, keepdims=True)
+    log_p = logits - top - np.log((logits == top).sum(axis=1, keepdims=True))
+    q = np.full((4, 3), smoothing / 3)
+    q[np.arange(4), target] += 1 - smoothing
+    assert loss == pytest.approx(-(q * log_p).sum(axis=1).mean(), rel=1e-5)
+    np.testing.assert_allclose(dlogits, (np.exp(log_p) - q) / 4, rtol=1e-5, atol=1e-7)
+
+
+@given(shapes, st.integers(1, 5), st.floats(-1e3, 1e3), seeds)
+def test_cross_entropy_does_not_change_when_all_logits_of_a_row_are_shifted(leading, classes, shift, seed):
+    logits, target = classification(leading, classes, seed)
+    plain, shifted = nn.CrossEntropyLoss(), nn.CrossEntropyLoss()
+    assert shifted(logits + shift, target) == pytest.approx(plain(logits, target), rel=1e-9, abs=1e-9)
+    np.testing.assert_allclose(shifted.backward(), plain.backward(), rtol=1e-9, atol=1e-12)
+
+
+def test_many_rows_at_a_time_give_the_same_as_one_block(monkeypatch):
+    logits, target = classification((50,), 7, seed=0)
+    for smoothing in (0.0, 0.2):
+        whole, in_blocks = (nn.CrossEntropyLoss(label_smoothing=smoothing) for _ in range(2))
+        expected = whole(logits, target)
+        with monkeypatch.context() as patch:
+            patch.setattr(nn.losses, "BLOCK", 20)
+            assert in_blocks(logits, target) == pytest.approx(expected, rel=1e-14)
+        np.testing.assert_array_equal(in_blocks.backward(), whole.backward())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("criterion", [nn.MSELoss(), nn.CrossEntropyLoss(label_smoothing=0.1, ignore_index=2)])
+def test_the_loss_is_a_float_and_its_gradient_has_the_predictions_dtype(criterion, dtype):
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype(dtype)
+    target = x + 1 if isinstance(criterion, nn.MSELoss) else np.array([0, 1, 2, 0])
+    assert type(criterion(x, target)) is float
+    assert criterion.backward().dtype == dtype
+
+
+def test_prediction_and_target_are_not_changed_by_forward_and_backward():
+    logits, target = classification((4,), 3, seed=0)
+    target[0] = 7
+    criterion, before = nn.CrossEntropyLoss(ignore_index=7, label_smoothing=0.1), (logits.copy(), target.copy())
+    criterion(logits, target)
+    criterion.backward()
+    np.testing.assert_array_equal(logits, before[0])
+    np.testing.assert_array_equal(target, before[1])
+
+
+@pytest.mark.parametrize("criterion", [nn.MSELoss(), nn.CrossEntropyLoss()])
+def test_a_loss_keeps_its_forward_only_while_training(criterion):
+    x = np.ones((2, 3))
+    target = x if isinstance(criterion, nn.MSELoss) else np.array([0, 1])
+    criterion(x, target)
+    criterion.backward()
+    with pytest.raises(RuntimeError, match="backward needs a forward call to match, and none is left"):
+        criterion.backward()
+    criterion.eval()
+    criterion(x, target)
+    with pytest.raises(RuntimeError, match=r"it is in eval\(\) mode"):
+        criterion.backward()
+
+
+@pytest.mark.parametrize(
+    ("prediction", "target", "error", "message"),
+    [
+        (np.ones((2, 1)), np.ones(2), ValueError, r"one shape and dtype.*got \(2, 1\) float64 and \(2,\) float64"),
+        (np.ones(2), np.ones(2, np.float32), ValueError, "one shape and dtype"),
+        (np.ones(0), np.ones(0), ValueError, "not empty"),
+        (np.ones(2), np.ones(2, int), TypeError, "target must be floats, got int64"),
+        (np.ones(2), [1.0, 1.0], TypeError, "target: expected a NumPy or CuPy array, got list"),
+    ],
+)
+def test_mse_refuses_what_does_not_fit_and_keeps_nothing(prediction, target, error, message):
+    criterion = nn.MSELoss()
+    with pytest.raises(error, match=message):
+        criterion(prediction, target)
+    with pytest.raises(RuntimeError, match="none is left"):
+        criterion.backward()
+
+
+@pytest.mark.parametrize(
+    ("logits", "target", "error", "message"),
+    [
+        (np.ones((2, 3)), np.array([0, 3]), ValueError, r"CrossEntropyLoss: target must be in 0\.\.2, got 0\.\.3"),
+        (np.ones((2, 3)), np.array([-1, 0]), ValueError, r"target must be in 0\.\.2, got -1\.\.0"),
+        (np.ones((2, 3)), np.array([[0], [1]]), ValueError, r"one integer label for each row.*\(2, 3\) and \(2, 1\)"),
+        (np.ones((2, 3)), np.array([9, 9]), ValueError, "every label is ignore_index=9, nothing to average"),
+        (np.ones((0, 3)), np.zeros(0, int), ValueError, r"got \(0, 3\) and \(0,\)"),
+        (np.ones((2, 3)), np.array([0.0, 1.0]), TypeError, "target must be integers, got float64"),
+        (np.ones((2, 3), int), np.array([0, 1]), TypeError, "logits must be floats, got int64"),
+        (np.ones((2, 3)), [0, 1], TypeError, "expected a NumPy or CuPy array, got list"),
+    ],
+)
+def test_cross_entropy_refuses_what_does_not_fit_and_keeps_nothing(logits, target, error, message):
+    criterion = nn.CrossEntropyLoss(ignore_index=9)
+    with pytest.raises(error, match=message):
+        criterion(logits, target)
+    with pytest.raises(RuntimeError, match="none is left"):
+        criterion.backward()
+
+
+def test_hyper_parameters_out_of_range_are_refused():
+    with pytest.raises(ValueError, match=r"label_smoothing must be a probability in \[0, 1\), got 1.0"):
+        nn.CrossEntropyLoss(label_smoothing=1.0)
+    with pytest.raises(TypeError, match="ignore_index must be an integer or None, got 'pad'"):
+        nn.CrossEntropyLoss(ignore_index="pad")
