@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import shutil
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 import nnscratch as nn
 
-from . import data, runs
+from . import blas, data, runs
 
 DEFAULT_SOURCE = f"{runs.AUSTEN_PREFIX}pride_and_prejudice"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0, or 2 for an error that one line on stderr explains."""
+    if argv is None:  # the command's own process, not a call from Python
+        blas.restart_with_better_kernel()
     arguments = parser().parse_args(argv)
     try:
         return arguments.run(arguments) or 0
@@ -92,7 +91,9 @@ def parser() -> argparse.ArgumentParser:
     generate.add_argument("--stop", help="stop before this token, e.g. '<eos>'")
     generate.add_argument("--seed", type=int, help="the same seed gives the same text")
 
-    info = commands.add_parser("info", help="versions, and how fast this machine multiplies matrices")
+    info = commands.add_parser(
+        "info", help="versions, BLAS and devices, how fast this machine multiplies, and what could be better"
+    )
     info.set_defaults(run=run_info)
     return top
 
@@ -188,23 +189,7 @@ def run_generate(arguments: argparse.Namespace) -> None:
 
 
 def run_info(arguments: argparse.Namespace) -> None:
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    print(f"nnscratch   {nn.__version__}")
-    print(f"python      {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores")
-    print(f"numpy       {np.__version__}, BLAS {blas['name']} {blas['version']}")
-    print(f"float32     {measured_gflops():.0f} GFLOP/s in a product of 2048 x 2048 matrices")
-
-
-def measured_gflops(n: int = 2048) -> float:
-    """The best of five products of two n x n float32 matrices, in 10^9 floating-point operations a second."""
-    a = np.random.default_rng(0).standard_normal((n, n), dtype=np.float32)
-    out = np.empty_like(a)
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        np.matmul(a, a, out=out)
-        seconds.append(time.perf_counter() - start)
-    return 2 * n**3 / min(seconds) / 1e9
+    print(blas.report(nn.__version__))
 
 
 def _command() -> str:
