@@ -460,3 +460,17 @@ def probability(name: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < 1:
         raise ValueError(f"{name} must be a probability in [0, 1), got {value!r}")
     return float(value)
+
+
+def finite(name: str, value: float) -> float:
+    """`value`, if it is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    return float(value)
+
+
+def not_negative(name: str, value: float) -> float:
+    """`value`, if it is a finite number of 0 or more."""
+    if finite(name, value) < 0:
+        raise ValueError(f"{name} must be 0 or more, got {value!r}")
+    return float(value)

@@ -1,35 +1,68 @@
 """The layers, one concept a file; in each, backward stands right under forward."""
 
 from .attention import MultiHeadAttention
+from .avg_pool2d import AvgPool2d
+from .batch_norm import BatchNorm1d, BatchNorm2d
+from .conv1d import Conv1d
+from .conv2d import Conv2d
 from .dropout import Dropout
+from .elu import ELU
 from .embedding import Embedding
+from .flatten import Flatten
+from .gelu import GELU
 from .gru import GRU
 from .gru_cell import GRUCell
+from .layer_norm import LayerNorm
+from .leaky_relu import LeakyReLU
 from .linear import Linear
+from .log_softmax import LogSoftmax
 from .lstm import LSTM
 from .lstm_cell import LSTMCell
+from .max_pool2d import MaxPool2d
 from .positional_embedding import PositionalEmbedding
 from .relu import ReLU
+from .residual import Residual
+from .rms_norm import RMSNorm
 from .rnn import RNN
 from .rnn_cell import RNNCell
 from .sigmoid import Sigmoid
+from .silu import SiLU
 from .softmax import Softmax
+from .softplus import Softplus
 from .tanh import Tanh
+from .variational_dropout import VariationalDropout
 
 __all__ = [
+    "ELU",
+    "GELU",
     "GRU",
     "LSTM",
     "RNN",
+    "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Conv1d",
+    "Conv2d",
     "Dropout",
     "Embedding",
+    "Flatten",
     "GRUCell",
     "LSTMCell",
+    "LayerNorm",
+    "LeakyReLU",
     "Linear",
+    "LogSoftmax",
+    "MaxPool2d",
     "MultiHeadAttention",
     "PositionalEmbedding",
+    "RMSNorm",
     "RNNCell",
     "ReLU",
+    "Residual",
+    "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softplus",
     "Tanh",
+    "VariationalDropout",
 ]

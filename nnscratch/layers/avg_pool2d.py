@@ -1,0 +1,71 @@
+"""AvgPool2d: of every window, the mean.
+
+    shapes      x (N, C, H, W)    y (N, C, H', W')    H', W' as in windows.py    k = k_h k_w pixels in a window
+
+    forward     y  = sum over the window / k
+    backward    dx = dy / k, added at every place of the window
+
+Padding counts, as zeros, and k is always the whole window's: PyTorch's default.
+"""
+
+from __future__ import annotations
+
+import math
+
+from .. import backend
+from ..backend import Array
+from ..module import Module, check_floats, check_gradient
+from .conv2d import check_images
+from .max_pool2d import pooling_windows
+from .windows import Pair, pair
+
+
+class AvgPool2d(Module):
+    """The mean of every window of an image.
+
+    Parameters
+    ----------
+    kernel_size : int, or (down, across)
+    stride : int, or (down, across), optional
+        How far the window moves; by default its own size, so that windows do not overlap.
+    padding : int, or (down, across)
+        At most half the kernel.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> layer = nn.AvgPool2d(2)
+    >>> x = np.array([[[[1.0, 2.0, 0.0, 0.0], [4.0, 3.0, 0.0, 10.0]]]])
+    >>> print(layer(x))
+    [[[[2.5 2.5]]]]
+    >>> print(layer.backward(np.ones((1, 1, 1, 2))))
+    [[[[0.25 0.25 0.25 0.25]
+       [0.25 0.25 0.25 0.25]]]]
+    """
+
+    arguments = ("kernel_size", "stride", "padding")
+
+    def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0):
+        self.kernel_size = pair("kernel_size", kernel_size)
+        self.stride = self.kernel_size if stride is None else pair("stride", stride)
+        self.padding = pair("padding", padding, least=0)
+        self.windows = pooling_windows(self.kernel_size, self.stride, self.padding)
+
+    def forward(self, x: Array) -> Array:
+        check_floats(self, "x", x)
+        check_images(self, x, None, self.windows)
+        (N, C, H, W), padded = x.shape, self.windows.pad(x)
+        y = backend.array_module(x).zeros((N, C, *self.windows.count(H, W)), dtype=x.dtype)
+        for _, _, down, across in self.windows.slices(H, W):
+            y += padded[:, :, down, across]
+        self.save_for_backward(x.shape, x.dtype)
+        return y / math.prod(self.kernel_size)
+
+    def backward(self, dy: Array) -> Array:
+        (N, C, H, W), dtype = self.saved()
+        check_gradient(self, dy, (N, C, *self.windows.count(H, W)), dtype)
+        (p, q), share = self.padding, dy / math.prod(self.kernel_size)
+        dx = backend.array_module(dy).zeros((N, C, H + 2 * p, W + 2 * q), dtype=dtype)
+        for _, _, down, across in self.windows.slices(H, W):
+            dx[:, :, down, across] += share
+        return self.windows.unpad(dx)

@@ -1,0 +1,54 @@
+"""ELU: the identity for positive x, an exponential that levels off at -a for negative x.
+
+    forward     y  = x  where x > 0, else  a (e^x - 1)
+    backward    dx = dy where x > 0, else  dy a e^x = dy (y + a)        written with the output
+
+With a = 1 the two branches meet with the same slope: no kink. Its mean output is nearer to zero than ReLU's, so the
+next layer's inputs are nearer to being centred.
+
+Reference: Clevert, Unterthiner and Hochreiter (2016), "Fast and accurate deep network learning by exponential linear
+units (ELUs)".
+"""
+
+from __future__ import annotations
+
+from .. import backend
+from ..backend import Array
+from ..module import Module, check_floats, check_gradient, finite
+
+
+class ELU(Module):
+    """The exponential linear unit, element by element.
+
+    Parameters
+    ----------
+    alpha : float
+        a; y never goes below -a.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> layer = nn.ELU()
+    >>> print(layer(np.array([-100.0, 0.0, 2.0])))
+    [-1.  0.  2.]
+    >>> print(layer.backward(np.ones(3)))
+    [0. 1. 1.]
+    """
+
+    arguments = ("alpha",)
+
+    def __init__(self, alpha: float = 1.0):
+        self.alpha = finite("alpha", alpha)
+
+    def forward(self, x: Array) -> Array:
+        check_floats(self, "x", x)
+        xp = backend.array_module(x)
+        # expm1(x) is e^x - 1 without losing the digits of a small x; the minimum keeps the unused branch from overflow.
+        y = xp.where(x > 0, x, self.alpha * xp.expm1(xp.minimum(x, 0)))
+        self.save_for_backward(x, y)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        x, y = self.saved()
+        check_gradient(self, dy, y.shape, y.dtype)
+        return backend.array_module(x).where(x > 0, dy, dy * (y + self.alpha))

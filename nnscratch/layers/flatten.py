@@ -1,0 +1,40 @@
+"""Flatten: all axes but the first become one.
+
+shapes      x (N, ...)    y (N, D)    D = the product of the other axes
+
+forward     y  = x, laid out row by row
+backward    dx = dy, in x's shape
+"""
+
+from __future__ import annotations
+
+import math
+
+from ..backend import Array
+from ..module import Module, check_floats, check_gradient
+
+
+class Flatten(Module):
+    """Images to rows: what stands between a convolution and a Linear.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> layer = nn.Flatten()
+    >>> layer(np.zeros((32, 3, 8, 8))).shape
+    (32, 192)
+    >>> layer.backward(np.zeros((32, 192))).shape
+    (32, 3, 8, 8)
+    """
+
+    def forward(self, x: Array) -> Array:
+        check_floats(self, "x", x)
+        if x.ndim < 2:
+            raise ValueError(f"Flatten needs x of shape (N, ...), a batch of something, got {x.shape}")
+        self.save_for_backward(x.shape, x.dtype)
+        return x.reshape(len(x), math.prod(x.shape[1:])).copy()
+
+    def backward(self, dy: Array) -> Array:
+        shape, dtype = self.saved()
+        check_gradient(self, dy, (shape[0], math.prod(shape[1:])), dtype)
+        return dy.reshape(shape).copy()

@@ -1,0 +1,51 @@
+"""LeakyReLU: the rectifier, with a small slope left where ReLU has none.
+
+    forward     y  = x  where x > 0, else  a x
+    backward    dx = dy where x > 0, else  a dy
+
+A unit of ReLU's whose input is negative for every example gets no gradient and never learns again; here it gets a
+little. As with ReLU, the slope at the kink x = 0 is taken to be the one from the left.
+
+Reference: Maas, Hannun and Ng (2013), "Rectifier nonlinearities improve neural network acoustic models".
+"""
+
+from __future__ import annotations
+
+from .. import backend
+from ..backend import Array
+from ..module import Module, check_floats, check_gradient, finite
+
+
+class LeakyReLU(Module):
+    """The leaky rectifier, element by element.
+
+    Parameters
+    ----------
+    negative_slope : float
+        a, the slope for negative x.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> layer = nn.LeakyReLU(0.1)
+    >>> print(layer(np.array([-1.0, 0.0, 2.0])))
+    [-0.1  0.   2. ]
+    >>> print(layer.backward(np.ones(3)))
+    [0.1 0.1 1. ]
+    """
+
+    arguments = ("negative_slope",)
+
+    def __init__(self, negative_slope: float = 0.01):
+        self.negative_slope = finite("negative_slope", negative_slope)
+
+    def forward(self, x: Array) -> Array:
+        check_floats(self, "x", x)
+        y = backend.array_module(x).where(x > 0, x, self.negative_slope * x)
+        self.save_for_backward(x)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        check_gradient(self, dy, x.shape, x.dtype)
+        return backend.array_module(x).where(x > 0, dy, self.negative_slope * dy)

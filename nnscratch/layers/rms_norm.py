@@ -1,0 +1,73 @@
+"""RMSNorm: LayerNorm without the mean; every row is divided by its root mean square.
+
+    shapes      x, y (..., D)    w (D,)    r (..., 1): one for each row
+
+    forward     r  = 1 / sqrt(mean(x^2) + eps)
+                n  = x r
+                y  = w n
+
+    backward    dw = sum over rows  dy n
+                dn = dy w
+                dx = r (dn - n mean(dn n))
+
+What LayerNorm does for training it does by fixing the scale, not the mean: leaving the mean alone costs nothing in
+quality and saves a pass over the data. Today's large language models use this one.
+
+Reference: Zhang and Sennrich (2019), "Root mean square layer normalization".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import backend
+from ..backend import Array
+from ..module import Module, Parameter, check_gradient, not_negative, positive_int
+from .layer_norm import check_rows
+
+
+class RMSNorm(Module):
+    """Divide by the root mean square over the last axis.
+
+    Parameters
+    ----------
+    normalized_shape : int
+        D, the length of the last axis.
+    eps : float, optional
+        Added to the mean square. By default the smallest step of x's dtype from 1 (1.2e-7 for float32), as in PyTorch.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (normalized_shape,)
+        w, which starts from ones.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> layer = nn.RMSNorm(2)
+    >>> print(layer(np.array([[1.0, 7.0], [-30.0, 40.0]], dtype=np.float32)).round(3))
+    [[ 0.2    1.4  ]
+     [-0.849  1.131]]
+    """
+
+    arguments = ("normalized_shape", "eps")
+
+    def __init__(self, normalized_shape: int, eps: float | None = None):
+        self.normalized_shape = positive_int("normalized_shape", normalized_shape)
+        self.eps = None if eps is None else not_negative("eps", eps)
+        self.weight = Parameter(np.ones(self.normalized_shape, dtype=np.float32))
+
+    def forward(self, x: Array) -> Array:
+        check_rows(self, x)
+        eps = float(np.finfo(x.dtype).eps) if self.eps is None else self.eps
+        r = 1 / backend.array_module(x).sqrt((x * x).mean(axis=-1, keepdims=True) + eps)  # (..., 1)
+        n = x * r
+        self.save_for_backward(n, r)
+        return n * self.weight.data
+
+    def backward(self, dy: Array) -> Array:
+        n, r = self.saved()
+        check_gradient(self, dy, n.shape, n.dtype)
+        self.weight.grad += (dy * n).reshape(-1, self.normalized_shape).sum(axis=0)
+        dn = dy * self.weight.data
+        return r * (dn - n * (dn * n).mean(axis=-1, keepdims=True))

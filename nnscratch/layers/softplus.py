@@ -1,0 +1,47 @@
+"""Softplus: y = log(1 + e^x), a ReLU with its kink rounded off.
+
+    forward     y  = log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)         the second form never overflows
+    backward    dx = dy sigma(x)                                        its slope is the sigmoid
+
+Always positive: what a network should give where a standard deviation is wanted.
+
+Reference: Dugas, Bengio, Belisle, Nadeau and Garcia (2001), "Incorporating second-order functional knowledge for better
+option pricing".
+"""
+
+from __future__ import annotations
+
+from .. import backend
+from ..backend import Array
+from ..module import Module, check_floats, check_gradient
+from .sigmoid import sigmoid
+
+
+class Softplus(Module):
+    """The smooth rectifier, element by element.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> layer = nn.Softplus()
+    >>> print(layer(np.array([-800.0, 0.0, 80.0])).round(4))
+    [ 0.      0.6931 80.    ]
+    >>> print(layer.backward(np.ones(3)))
+    [0.  0.5 1. ]
+    """
+
+    def forward(self, x: Array) -> Array:
+        check_floats(self, "x", x)
+        self.save_for_backward(x)
+        return softplus(x)
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        check_gradient(self, dy, x.shape, x.dtype)
+        return dy * sigmoid(x)
+
+
+def softplus(x: Array) -> Array:
+    """log(1 + exp(x)) for an array of floats, without overflow."""
+    xp = backend.array_module(x)
+    return xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x)))

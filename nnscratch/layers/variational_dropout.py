@@ -1,0 +1,72 @@
+"""Variational dropout: the same units are dropped at every step of a sequence.
+
+    shapes      x, y (N, T, D)    mask (N, 1, D)
+
+    forward     y  = x * mask       mask is 0 with probability p, else 1 / (1 - p); one for each sequence
+    backward    dx = dy * mask      the same mask
+
+Ordinary dropout draws anew at every time step, so over a long sequence a recurrent network sees noise that averages
+out, or, worse, forgets what it stored. A mask that stays gives it one thinned network for the whole sequence, which is
+also what the Bayesian reading of dropout asks for. In ``eval()`` mode y = x.
+
+Reference: Gal and Ghahramani (2016), "A theoretically grounded application of dropout in recurrent neural networks".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import backend
+from ..backend import Array
+from ..module import Module, check_floats, check_gradient, probability
+from .dropout import dropout_mask
+
+
+class VariationalDropout(Module):
+    """Zero each feature of a sequence, at all its steps, with probability `p` in training mode.
+
+    Parameters
+    ----------
+    p : float, 0 <= p < 1
+        The probability of being dropped.
+    rng : None, int or numpy.random.Generator
+
+    Attributes
+    ----------
+    rng : numpy.random.Generator
+        Where the masks come from.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> layer = nn.VariationalDropout(0.5, rng=0)
+    >>> print(layer(np.ones((1, 3, 8)))[0])
+    [[2. 2. 2. 0. 0. 0. 0. 0.]
+     [2. 2. 2. 0. 0. 0. 0. 0.]
+     [2. 2. 2. 0. 0. 0. 0. 0.]]
+    """
+
+    arguments = ("p",)
+
+    def __init__(self, p: float = 0.5, *, rng: None | int | np.random.Generator = None):
+        self.p = probability("p", p)
+        self.rng = backend.generator(rng)
+
+    def forward(self, x: Array) -> Array:
+        check_floats(self, "x", x)
+        if x.ndim != 3:
+            raise ValueError(
+                f"VariationalDropout needs x of shape (N, T, D): batch, time, features; got {x.shape}. "
+                f"Without a time axis use nn.Dropout"
+            )
+        mask = None
+        if self.training and self.p > 0:
+            N, _, D = x.shape
+            mask = dropout_mask((N, 1, D), self.p, self.rng, like=x)
+        self.save_for_backward(x.shape, x.dtype, mask)
+        return x.copy() if mask is None else x * mask
+
+    def backward(self, dy: Array) -> Array:
+        shape, dtype, mask = self.saved()
+        check_gradient(self, dy, shape, dtype)
+        return dy.copy() if mask is None else dy * mask

@@ -1,0 +1,183 @@
+"""One table of every public layer and every loss: how it is built, what goes in, and what PyTorch does instead.
+
+Three suites read it: tests/test_gradients.py checks each case against finite differences, tests/oracle/
+test_every_case.py against PyTorch, and tests/test_public_names.py says which public names are missing here. So a new
+layer is not done before it has a case, and with its case it is checked both ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import nnscratch as nn
+
+
+@dataclass
+class Case:
+    """`build()` makes the module, `inputs(rng)` what its forward takes, `peer(torch)` what should give the same.
+
+    `peer` returns a torch module, which is given our state dict; or a function of another module of ours, just built,
+    of the dictionary of our parameters as tensors, and of the inputs.
+    """
+
+    name: str
+    build: Callable[[], nn.Module]
+    inputs: Callable[[np.random.Generator], tuple]
+    peer: Callable[[Any], Any]
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def normal(*shape: int) -> Callable[[np.random.Generator], tuple]:
+    return lambda rng: (rng.normal(size=shape),)
+
+
+def distinct(*shape: int) -> Callable[[np.random.Generator], tuple]:
+    """Numbers that lie 0.1 apart: differences cannot step over a maximum's kink, nor over zero."""
+    size = int(np.prod(shape))
+    return lambda rng: (0.1 * (rng.permutation(size).reshape(shape) - size // 2) + 0.05,)
+
+
+def seen(module: nn.Module, rng_seed: int = 5) -> nn.Module:
+    """`module` with parameters and buffers that are not the round numbers it starts from."""
+    rng = np.random.default_rng(rng_seed)
+    for p in module.parameters():
+        p.data[...] = rng.normal(size=p.shape)
+    return module
+
+
+def recurrent(kind: str, *states: tuple[int, ...]) -> list[Case]:
+    """A cell and a layer of two directions and two layers, with a state and without."""
+    two = len(states) == 2
+
+    def state(rng, shape):
+        s = tuple(rng.normal(size=shape) for _ in states)
+        return s if two else s[0]
+
+    layer, cell = getattr(nn, kind), getattr(nn, f"{kind}Cell")
+    return [
+        Case(f"{kind}", lambda: layer(3, 4, 2, rng=1), lambda rng: (rng.normal(size=(2, 5, 3)), state(rng, (2, 2, 4))),
+             lambda torch: getattr(torch.nn, kind)(3, 4, 2, batch_first=True)),
+        Case(f"{kind}, both directions", lambda: layer(3, 4, bidirectional=True, rng=1),
+             lambda rng: (rng.normal(size=(2, 5, 3)), state(rng, (2, 2, 4))),
+             lambda torch: getattr(torch.nn, kind)(3, 4, batch_first=True, bidirectional=True)),
+        Case(f"{kind}Cell", lambda: cell(3, 4, rng=1), lambda rng: (rng.normal(size=(2, 3)), state(rng, (2, 4))),
+             lambda torch: getattr(torch.nn, f"{kind}Cell")(3, 4)),
+    ]  # fmt: skip
+
+
+def same_mask(torch: Any) -> Callable:
+    """Dropout's peer: x times the mask that a layer with the same seed draws."""
+    return lambda ours, weights, x: x * torch.tensor(ours(np.ones(tuple(x.shape))))
+
+
+def causal_attention(torch: Any) -> Callable:
+    theirs = torch.nn.MultiheadAttention(6, 2, batch_first=True)
+
+    def attend(ours, weights, x):
+        ahead = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(1)
+        return torch.func.functional_call(theirs, weights, (x, x, x), {"attn_mask": ahead})[0]
+
+    return attend
+
+
+LAYERS: dict[type, list[Case]] = {
+    nn.Linear: [
+        Case("Linear", lambda: nn.Linear(5, 3, rng=1), normal(2, 4, 5), lambda t: t.nn.Linear(5, 3)),
+        Case("Linear, no bias", lambda: nn.Linear(5, 3, bias=False, rng=1), normal(2, 5),
+             lambda t: t.nn.Linear(5, 3, bias=False)),
+    ],
+    nn.Embedding: [
+        Case("Embedding", lambda: nn.Embedding(5, 3, rng=1), lambda rng: (rng.integers(0, 5, (4, 3)),),
+             lambda t: t.nn.Embedding(5, 3)),
+    ],
+    nn.Sigmoid: [Case("Sigmoid", nn.Sigmoid, normal(3, 4), lambda t: t.nn.Sigmoid())],
+    nn.Tanh: [Case("Tanh", nn.Tanh, normal(3, 4), lambda t: t.nn.Tanh())],
+    nn.ReLU: [Case("ReLU", nn.ReLU, distinct(3, 4), lambda t: t.nn.ReLU())],
+    nn.LeakyReLU: [
+        Case("LeakyReLU", nn.LeakyReLU, distinct(3, 4), lambda t: t.nn.LeakyReLU()),
+        Case("LeakyReLU(0.3)", lambda: nn.LeakyReLU(0.3), distinct(3, 4), lambda t: t.nn.LeakyReLU(0.3)),
+    ],
+    nn.ELU: [
+        Case("ELU", nn.ELU, distinct(3, 4), lambda t: t.nn.ELU()),
+        Case("ELU(1.7)", lambda: nn.ELU(1.7), distinct(3, 4), lambda t: t.nn.ELU(1.7)),
+    ],
+    nn.GELU: [
+        Case("GELU", nn.GELU, normal(3, 4), lambda t: t.nn.GELU()),
+        Case("GELU, tanh", lambda: nn.GELU("tanh"), normal(3, 4), lambda t: t.nn.GELU("tanh")),
+    ],
+    nn.SiLU: [Case("SiLU", nn.SiLU, normal(3, 4), lambda t: t.nn.SiLU())],
+    nn.Softplus: [Case("Softplus", nn.Softplus, normal(3, 4), lambda t: t.nn.Softplus())],
+    nn.Softmax: [Case("Softmax", nn.Softmax, normal(2, 3, 4), lambda t: t.nn.Softmax(dim=-1))],
+    nn.LogSoftmax: [Case("LogSoftmax", nn.LogSoftmax, normal(2, 3, 4), lambda t: t.nn.LogSoftmax(dim=-1))],
+    nn.Dropout: [Case("Dropout", lambda: nn.Dropout(0.4, rng=3), normal(4, 5), same_mask)],
+    nn.VariationalDropout: [
+        Case("VariationalDropout", lambda: nn.VariationalDropout(0.4, rng=3), normal(2, 3, 4), same_mask)
+    ],
+    nn.LayerNorm: [
+        Case("LayerNorm", lambda: seen(nn.LayerNorm(5)), normal(2, 3, 5), lambda t: t.nn.LayerNorm(5)),
+        Case("LayerNorm, large eps", lambda: seen(nn.LayerNorm(5, 0.5)), normal(3, 5),
+             lambda t: t.nn.LayerNorm(5, 0.5)),
+    ],
+    nn.RMSNorm: [
+        Case("RMSNorm", lambda: seen(nn.RMSNorm(5)), normal(2, 3, 5), lambda t: t.nn.RMSNorm(5)),
+        Case("RMSNorm, large eps", lambda: seen(nn.RMSNorm(5, 0.5)), normal(3, 5), lambda t: t.nn.RMSNorm(5, 0.5)),
+    ],
+    nn.BatchNorm1d: [
+        Case("BatchNorm1d", lambda: seen(nn.BatchNorm1d(3)), normal(5, 3), lambda t: t.nn.BatchNorm1d(3)),
+        Case("BatchNorm1d over time", lambda: seen(nn.BatchNorm1d(3, momentum=0.4)), normal(2, 3, 4),
+             lambda t: t.nn.BatchNorm1d(3, momentum=0.4)),
+    ],
+    nn.BatchNorm2d: [
+        Case("BatchNorm2d", lambda: seen(nn.BatchNorm2d(3, eps=0.1)), normal(2, 3, 4, 2),
+             lambda t: t.nn.BatchNorm2d(3, eps=0.1)),
+    ],
+    nn.Conv1d: [
+        Case("Conv1d", lambda: nn.Conv1d(2, 3, 3, rng=1), normal(2, 2, 6), lambda t: t.nn.Conv1d(2, 3, 3)),
+        Case("Conv1d, all settings", lambda: nn.Conv1d(2, 3, 2, 2, 1, 3, bias=False, rng=1), normal(2, 2, 7),
+             lambda t: t.nn.Conv1d(2, 3, 2, 2, 1, 3, bias=False)),
+    ],
+    nn.Conv2d: [
+        Case("Conv2d", lambda: nn.Conv2d(2, 3, 3, rng=1), normal(2, 2, 5, 4), lambda t: t.nn.Conv2d(2, 3, 3)),
+        Case("Conv2d, all settings", lambda: nn.Conv2d(2, 3, (2, 3), (2, 1), (1, 2), (1, 2), bias=False, rng=1),
+             normal(2, 2, 5, 6), lambda t: t.nn.Conv2d(2, 3, (2, 3), (2, 1), (1, 2), (1, 2), bias=False)),
+    ],
+    nn.MaxPool2d: [
+        Case("MaxPool2d", lambda: nn.MaxPool2d(2), distinct(2, 2, 4, 5), lambda t: t.nn.MaxPool2d(2)),
+        Case("MaxPool2d, overlapping", lambda: nn.MaxPool2d((3, 2), (2, 1), 1), distinct(2, 2, 5, 4),
+             lambda t: t.nn.MaxPool2d((3, 2), (2, 1), 1)),
+    ],
+    nn.AvgPool2d: [
+        Case("AvgPool2d", lambda: nn.AvgPool2d(2), normal(2, 2, 4, 5), lambda t: t.nn.AvgPool2d(2)),
+        Case("AvgPool2d, overlapping", lambda: nn.AvgPool2d((3, 2), (2, 1), 1), normal(2, 2, 5, 4),
+             lambda t: t.nn.AvgPool2d((3, 2), (2, 1), 1)),
+    ],
+    nn.Flatten: [Case("Flatten", nn.Flatten, normal(2, 3, 4), lambda t: t.nn.Flatten())],
+    nn.Sequential: [
+        Case("Sequential", lambda: nn.Sequential(nn.Linear(3, 4, rng=1), nn.Tanh(), nn.Linear(4, 2, rng=2)),
+             normal(5, 3), lambda t: t.nn.Sequential(t.nn.Linear(3, 4), t.nn.Tanh(), t.nn.Linear(4, 2))),
+    ],
+    nn.Residual: [
+        Case("Residual", lambda: nn.Residual(nn.Tanh(), nn.Softplus()), normal(5, 3),
+             lambda t: lambda ours, weights, x: x + t.nn.functional.softplus(t.tanh(x))),
+    ],
+    nn.MultiHeadAttention: [
+        Case("MultiHeadAttention", lambda: nn.MultiHeadAttention(6, 2, causal=True, rng=1), normal(2, 4, 6),
+             causal_attention)
+    ],
+    nn.PositionalEmbedding: [
+        Case("PositionalEmbedding", lambda: nn.PositionalEmbedding(5, 3, rng=1), normal(2, 4, 3),
+             lambda t: lambda ours, weights, x: x + weights["weight"][: x.shape[1]]),
+    ],
+    nn.RNN: recurrent("RNN", ())[:2],
+    nn.RNNCell: recurrent("RNN", ())[2:],
+    nn.GRU: recurrent("GRU", ())[:2],
+    nn.GRUCell: recurrent("GRU", ())[2:],
+    nn.LSTM: recurrent("LSTM", (), ())[:2],
+    nn.LSTMCell: recurrent("LSTM", (), ())[2:],
+}  # fmt: skip
