@@ -3,7 +3,7 @@
 >>> import nnscratch as nn
 """
 
-from . import backend, data, init, models, optim, plotting, training
+from . import backend, data, gradcheck, init, models, optim, plotting, testing, training
 from .generation import generate
 from .layers import (
     ELU,
@@ -37,6 +37,7 @@ from .layers import (
     Softmax,
     Softplus,
     Tanh,
+    TransformerBlock,
     VariationalDropout,
 )
 from .losses import CrossEntropyLoss, MSELoss
@@ -84,16 +85,19 @@ __all__ = [
     "Softplus",
     "Tanh",
     "Trainer",
+    "TransformerBlock",
     "VariationalDropout",
     "backend",
     "data",
     "evaluate",
     "generate",
+    "gradcheck",
     "init",
     "load",
     "models",
     "optim",
     "plotting",
     "save",
+    "testing",
     "training",
 ]

@@ -30,6 +30,7 @@ from .silu import SiLU
 from .softmax import Softmax
 from .softplus import Softplus
 from .tanh import Tanh
+from .transformer_block import TransformerBlock
 from .variational_dropout import VariationalDropout
 
 __all__ = [
@@ -64,5 +65,6 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
+    "TransformerBlock",
     "VariationalDropout",
 ]

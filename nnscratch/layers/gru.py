@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from .. import backend
 from ..backend import Array
-from .recurrent import Recurrent
+from .recurrent import Recurrent, padded
 
 
 class GRU(Recurrent):
@@ -61,12 +61,13 @@ class GRU(Recurrent):
     def buffer_shapes(self, T: int, N: int) -> tuple[tuple[int, ...], ...]:
         """h; the gates r, z, n of every step; v_n of every step; U, which becomes dU; and dV."""
         H = self.hidden_size
-        return (H, T + 1, N), (T, 3 * H, N), (T, H, N), (3 * H, T * N), (3 * H, T * N)
+        return (H, T + 1, N), (T, 3 * H, N), (T, H, N), (3 * H, padded(T * N)), (3 * H, padded(T * N))
 
     def layer_forward(self, X: Array, W_ih: Array, W_hh: Array, b_ih: Array, b_hh: Array, buffers: tuple) -> None:
         """One layer over T steps: fills h[:, 1:] from X, shape (D, T*N), and h[:, 0]."""
         xp, (h, gates, v_n, U, _) = backend.array_module(X), buffers
         H, N = len(h), h.shape[2]
+        U = U[:, : X.shape[1]]
         xp.matmul(W_ih, X, out=U)
         U += b_ih[:, None]
         U[: 2 * H] += b_hh[: 2 * H, None]
@@ -95,6 +96,7 @@ class GRU(Recurrent):
         """One layer back: dU and dV, shape (3H, T*N), and dh_0."""
         xp, (h, gates, v_n, dU, dV) = backend.array_module(dY), buffers
         H, T, N = dY.shape
+        dU, dV = dU[:, : T * N], dV[:, : T * N]
         du, temp = xp.empty((3 * H, N), dtype=dY.dtype), xp.empty((H, N), dtype=dY.dtype)
         du_r, du_z, du_n = (du[k * H : (k + 1) * H] for k in range(3))
         for t in reversed(range(T)):

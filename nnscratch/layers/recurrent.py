@@ -48,6 +48,7 @@ class Recurrent(Module):
         self.dropout = probability("dropout", dropout)
         self.bidirectional = bool(bidirectional)
         self.rng = backend.generator(rng)
+        self.workspace = backend.Workspace()
         rows, bound = self.gates * H, 1 / math.sqrt(H)
         for layer in range(num_layers):
             D = input_size if layer == 0 else H * (1 + self.bidirectional)
@@ -92,7 +93,7 @@ class Recurrent(Module):
             if layer > 0 and self.training and self.dropout > 0:
                 mask = dropout_mask(X.shape, self.dropout, self.rng, like=x)
                 X = X * mask
-            h, *_ = buffers = tuple(xp.empty(shape, dtype=x.dtype) for shape in self.buffer_shapes(T, N))
+            h, *_ = buffers = self.workspace.take(x, *self.buffer_shapes(T, N))
             h[:, 0] = h0[layer].T
             self.layer_forward(X, *(p.data for p in self.layer_parameters(layer)), buffers)
             h_last[layer] = h[:, T].T
@@ -100,6 +101,9 @@ class Recurrent(Module):
             X = h[:, 1:].reshape(H, T * N)
         y = xp.array(h[:, 1:].transpose(2, 1, 0), order="C")  # (H, T, N) -> (N, T, H), a copy for the caller
         self.save_for_backward((N, T), caches)
+        if not self.training:
+            for _, _, buffers in caches:
+                self.workspace.give(*buffers)
         return y, h_last
 
     def backward(self, dy: Array, dstate: Array | None = None) -> tuple[Array, Array]:
@@ -147,6 +151,8 @@ class Recurrent(Module):
                 dY = dY.reshape(H, T, N)
             else:
                 dx = dU.T @ weight_ih.data  # (T*N, D)
+        for _, _, buffers in kept:
+            self.workspace.give(*buffers)
         return xp.ascontiguousarray(dx.reshape(T, N, -1).transpose(1, 0, 2)), dh0
 
     def _check_input(self, x: Array) -> tuple[int, int]:
@@ -172,3 +178,8 @@ class Recurrent(Module):
 
     def _state_shape(self, N: int) -> tuple[int, int, int]:
         return self.num_layers * (1 + self.bidirectional), N, self.hidden_size
+
+
+def padded(columns: int) -> int:
+    """Some columns more, so that the rows are not a power of two apart: those fall on the same places of the cache."""
+    return (columns // 32 | 1) * 32 + 32

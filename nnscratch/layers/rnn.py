@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from .recurrent import Recurrent
+from .recurrent import Recurrent, padded
 from .rnn_cell import check_nonlinearity
 
 
@@ -80,12 +80,13 @@ class RNN(Recurrent):
 
     def buffer_shapes(self, T: int, N: int) -> tuple[tuple[int, ...], ...]:
         """h, and Z, which becomes dA."""
-        return (self.hidden_size, T + 1, N), (self.hidden_size, T * N)
+        return (self.hidden_size, T + 1, N), (self.hidden_size, padded(T * N))
 
     def layer_forward(self, X: Array, W_ih: Array, W_hh: Array, b_ih: Array, b_hh: Array, buffers: tuple) -> None:
         """One layer over T steps: fills h[:, 1:] from X, shape (D, T*N), and h[:, 0]."""
         xp, (h, Z) = backend.array_module(X), buffers
         H, N = len(h), h.shape[2]
+        Z = Z[:, : X.shape[1]]
         xp.matmul(W_ih, X, out=Z)
         Z += (b_ih + b_hh)[:, None]
         a = xp.empty((H, N), dtype=X.dtype)
@@ -101,6 +102,7 @@ class RNN(Recurrent):
         """One layer back: dA, shape (H, T*N), once for the input's share and once for the state's, and dh_0."""
         xp, (h, dA) = backend.array_module(dY), buffers
         H, T, N = dY.shape
+        dA = dA[:, : T * N]
         da = xp.empty((H, N), dtype=dY.dtype)
         for t in reversed(range(T)):
             dh += dY[:, t]

@@ -142,3 +142,30 @@ def test_bad_input_is_refused():
         nn.PositionalEmbedding(4, 6)(x.astype(np.float32), start=2)
     with pytest.raises(ValueError, match=r"needs x of shape \(batch, time, 6\)"):
         nn.PositionalEmbedding(4, 6)(np.ones((2, 3), dtype=np.float32))
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_blocks_gradients_are_the_numerical_ones(causal, numerical):
+    rng = np.random.default_rng(5)
+    block = nn.TransformerBlock(4, 2, 5, dropout=0.2, causal=causal, rng=1).to(dtype=np.float64)
+    x, dy = rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 3, 4))
+    state = block.dropout1.rng.bit_generator.state
+
+    def loss():
+        block.dropout1.rng.bit_generator.state = state
+        return (block(x) * dy).sum()
+
+    loss()
+    dx = block.backward(dy)
+    gradients = [p.grad.copy() for p in block.parameters()]
+    np.testing.assert_allclose(dx, numerical(loss, x), atol=1e-8)
+    for (name, p), g in zip(block.named_parameters(), gradients, strict=True):
+        np.testing.assert_allclose(g, numerical(loss, p.data), atol=1e-8, err_msg=name)
+
+
+def test_a_block_whose_branches_are_zero_passes_everything_through():
+    block, x = nn.TransformerBlock(4, 2, rng=1), np.ones((2, 3, 4), dtype=np.float32)
+    for p in (*block.self_attn.out_proj.parameters(), *block.linear2.parameters()):
+        p.data[...] = 0
+    assert np.array_equal(block(x), x)
+    assert np.array_equal(block.backward(x), x)

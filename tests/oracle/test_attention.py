@@ -72,3 +72,23 @@ def test_positions_are_an_embedding_of_the_places():
     assert_close(ours(x, start=2), ty)
     assert_close(ours.backward(dy), tx.grad)
     assert_gradients_close(ours, theirs)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("lengths", [None, [5, 2, 4]])
+def test_the_block_is_pytorchs_encoder_layer_with_norm_first(causal, lengths):
+    N, T, D, F = 3, 5, 12, 20
+    ours = nn.TransformerBlock(D, 3, F, causal=causal, rng=1).to(dtype=np.float64)
+    for p in ours.parameters():
+        p.data[...] += 0.1 * RNG.normal(size=p.shape)
+    options = {"dropout": 0.0, "activation": "gelu", "batch_first": True, "norm_first": True}
+    theirs = moved(ours, torch.nn.TransformerEncoderLayer(D, 3, F, **options))
+    x, dy = RNG.normal(size=(N, T, D)), RNG.normal(size=(N, T, D))
+    tx = torch.tensor(x, requires_grad=True)
+    ahead = torch.ones(T, T, dtype=torch.bool).triu(1) if causal else None
+    padding = None if lengths is None else torch.arange(T) >= torch.tensor(lengths)[:, None]
+    ty = theirs(tx, src_mask=ahead, src_key_padding_mask=padding)
+    ty.backward(torch.tensor(dy))
+    assert_close(ours(x, lengths=lengths), ty)
+    assert_close(ours.backward(dy), tx.grad)
+    assert_gradients_close(ours, theirs)

@@ -1,0 +1,112 @@
+"""TransformerBlock: attention between the tokens, then a small network on each token; twice x + f(norm(x)).
+
+    x (N, T, D) -> LayerNorm -> MultiHeadAttention -> Dropout -> + x = a
+    a (N, T, D) -> LayerNorm -> Linear (D, F) -> GELU -> Dropout -> Linear (F, D) -> Dropout -> + a = y
+
+    forward     a  = x + attention(norm1(x))
+                y  = a + f(norm2(a))                            f: linear1, GELU, linear2
+
+    backward    da = dy + norm2.backward(f.backward(dy))        the two paths from a to y: their gradients are added
+                dx = da + norm1.backward(attention.backward(da))
+
+The plus signs are the point: dy reaches x unchanged, whatever the layers between do to their share of it, so that deep
+stacks of blocks can be trained. "Pre-norm" means that the norm stands before each layer, inside the branch, and nothing
+stands on the straight path; in the first Transformer it stood after each plus, and training needed a slow start.
+
+The parameters have the names of PyTorch's ``TransformerEncoderLayer(..., norm_first=True, activation="gelu")``.
+
+References
+----------
+Vaswani et al. (2017), "Attention is all you need". He, Zhang, Ren and Sun (2016), "Deep residual learning for image
+recognition". Xiong et al. (2020), "On layer normalization in the Transformer architecture".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from ..backend import Array
+from ..module import Module, positive_int
+from .attention import Cache, MultiHeadAttention
+from .dropout import Dropout
+from .gelu import GELU
+from .layer_norm import LayerNorm
+from .linear import Linear
+
+
+class TransformerBlock(Module):
+    """A pre-norm Transformer block.
+
+    Parameters
+    ----------
+    embed_dim : int
+        D.
+    num_heads : int
+        Divides D.
+    hidden : int, optional
+        F, the width of the network on each token; 4 D if not given.
+    dropout : float, 0 <= dropout < 1
+        On the attention weights, after each branch, and inside f.
+    causal : bool
+        Token t sees tokens 0..t only.
+    approximate : {"none", "tanh"}
+        The GELU's form: see `GELU`.
+    rng : None, int or numpy.random.Generator
+
+    Attributes
+    ----------
+    norm1, norm2 : LayerNorm
+    self_attn : MultiHeadAttention
+    linear1, linear2 : Linear
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> block = nn.TransformerBlock(embed_dim=8, num_heads=2, causal=True, rng=0)
+    >>> y = block(np.ones((2, 5, 8), dtype=np.float32))
+    >>> y.shape, block.backward(np.ones_like(y)).shape
+    ((2, 5, 8), (2, 5, 8))
+    """
+
+    arguments = ("embed_dim", "num_heads", "hidden", "dropout", "causal", "approximate")
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        hidden: int | None = None,
+        dropout: float = 0.0,
+        causal: bool = False,
+        approximate: str = "none",
+        *,
+        rng: None | int | np.random.Generator = None,
+    ):
+        rng = backend.generator(rng)
+        self.embed_dim, self.num_heads, self.dropout, self.causal = embed_dim, num_heads, dropout, bool(causal)
+        self.hidden = 4 * embed_dim if hidden is None else positive_int("hidden", hidden)
+        self.norm1 = LayerNorm(embed_dim)
+        self.self_attn = MultiHeadAttention(embed_dim, num_heads, dropout, causal=causal, rng=rng)
+        self.dropout1 = Dropout(dropout, rng=rng)
+        self.norm2 = LayerNorm(embed_dim)
+        self.linear1 = Linear(embed_dim, self.hidden, rng=rng)
+        self.approximate, self.activation = approximate, GELU(approximate)
+        self.dropout_hidden = Dropout(dropout, rng=rng)
+        self.linear2 = Linear(self.hidden, embed_dim, rng=rng)
+        self.dropout2 = Dropout(dropout, rng=rng)
+
+    def forward(self, x: Array, lengths: Any = None, past: Cache | None = None) -> Array | tuple[Array, Cache]:
+        """The tokens, each with what it found; `lengths`, `past` and the second result are the attention's."""
+        found = self.self_attn(self.norm1(x), lengths=lengths, past=past)
+        found, present = found if past is not None else (found, None)
+        a = x + self.dropout1(found)  # (N, T, D)
+        f = self.dropout_hidden(self.activation(self.linear1(self.norm2(a))))  # (N, T, F)
+        y = a + self.dropout2(self.linear2(f))  # (N, T, D)
+        return y if past is None else (y, present)
+
+    def backward(self, dy: Array) -> Array:
+        df = self.dropout_hidden.backward(self.linear2.backward(self.dropout2.backward(dy)))
+        da = dy + self.norm2.backward(self.linear1.backward(self.activation.backward(df)))
+        return da + self.norm1.backward(self.self_attn.backward(self.dropout1.backward(da)))

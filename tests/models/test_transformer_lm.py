@@ -1,0 +1,128 @@
+"""The small GPT: its gradients, its window, and that it trains, writes and is saved like the others."""
+
+import numpy as np
+import pytest
+
+import nnscratch as nn
+
+TEXT = "the cat sat on the mat. " * 40
+TOKENIZER = nn.data.CharTokenizer.from_text(TEXT)
+BATCHES = nn.data.TextBatches(TOKENIZER.encode(TEXT), batch_size=4, seq_len=12)
+
+
+def make(context=12, **more):
+    return nn.models.TransformerLM(len(TOKENIZER), 16, 2, 2, context, rng=0, **more)
+
+
+def trainer_of(model):
+    return nn.Trainer(model, nn.CrossEntropyLoss(), nn.optim.Adam(model.parameters(), lr=0.01), max_norm=5.0)
+
+
+@pytest.mark.parametrize("tie", [False, True])
+def test_every_gradient_is_the_numerical_one(tie, numerical):
+    model = nn.models.TransformerLM(5, 4, 2, 2, 6, tie_weights=tie, rng=1).to(dtype=np.float64)
+    rng = np.random.default_rng(0)
+    for p in model.parameters():
+        p.data[...] += 0.3 * rng.normal(size=p.shape)
+    tokens, targets = rng.integers(0, 5, (2, 2, 4))
+    model.loss_and_backward(tokens, targets)
+    gradients = {name: p.grad.copy() for name, p in model.named_parameters()}
+    criterion = nn.CrossEntropyLoss()
+    for name, p in model.named_parameters():
+        expected = numerical(lambda: criterion(model(tokens)[0], targets), p.data)
+        np.testing.assert_allclose(gradients[name], expected, atol=1e-8, err_msg=name)
+
+
+@pytest.mark.parametrize("tie", [False, True])
+def test_the_short_cut_is_forward_loss_and_backward(tie):
+    one, other = make(tie_weights=tie).to(dtype=np.float64), make(tie_weights=tie).to(dtype=np.float64)
+    tokens, targets = BATCHES[0]
+    criterion = nn.CrossEntropyLoss()
+    logits, _ = one(tokens)
+    loss = criterion(logits, targets)
+    one.backward(criterion.backward())
+    assert other.loss_and_backward(tokens, targets)[0] == pytest.approx(loss, abs=1e-12)
+    for p, q in zip(one.parameters(), other.parameters(), strict=True):
+        np.testing.assert_allclose(p.grad, q.grad, atol=1e-12)
+
+
+def test_no_logit_depends_on_a_later_token():
+    model, tokens = make().to(dtype=np.float64), BATCHES[0][0]
+    changed = tokens.copy()
+    changed[:, 7] = (changed[:, 7] + 1) % len(TOKENIZER)
+    one, other = model(tokens)[0], model(changed)[0]
+    assert np.array_equal(one[:, :7], other[:, :7]) and not np.allclose(one[:, 7:], other[:, 7:])
+
+
+def test_read_on_token_by_token_equals_all_at_once_while_the_window_has_room():
+    model, tokens = make().to(dtype=np.float64).eval(), BATCHES[0][0]
+    whole, _ = model(tokens)
+    parts, state = [], None
+    for t in range(tokens.shape[1]):
+        logits, state = model(tokens[:, t : t + 1], state)
+        parts.append(logits)
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=1e-12)
+    model.train()
+    np.testing.assert_allclose(model(tokens)[0], whole, atol=1e-12)
+
+
+def test_past_the_window_a_token_is_predicted_from_the_newer_half_and_what_followed():
+    model, context = make(context=8).to(dtype=np.float64).eval(), 8
+    tokens = np.random.default_rng(0).integers(0, len(TOKENIZER), (2, 30))
+    state, held = None, []
+    for t in range(30):
+        logits, state = model(tokens[:, t : t + 1], state)
+        held.append(state[0].shape[1])
+        np.testing.assert_allclose(logits[:, -1], model(tokens[:, t + 1 - held[-1] : t + 1])[0][:, -1], atol=1e-12)
+    assert held == [*range(1, 9), *([5, 6, 7, 8] * 6)][:30]
+    assert max(a.shape[2] for a in state[1:]) <= context
+    np.testing.assert_allclose(model(tokens)[0][:, -1], logits[:, -1], atol=1e-12)  # in one call it is the same
+
+
+def test_in_training_nothing_is_carried_from_batch_to_batch():
+    model, tokens = make().to(dtype=np.float64), BATCHES[0][0]
+    logits, state = model(tokens, model.init_hidden(4))
+    assert state == ()
+    _, window = model.eval()(tokens)
+    np.testing.assert_array_equal(model.train()(tokens, window)[0], logits)
+
+
+@pytest.mark.parametrize("tie", [False, True])
+def test_it_learns_writes_and_survives_a_file(tie, tmp_path):
+    model = make(tie_weights=tie, dropout=0.1)
+    before = nn.evaluate(model, nn.CrossEntropyLoss(), BATCHES)
+    trainer_of(model).fit(BATCHES, steps=80)
+    after = nn.evaluate(model, nn.CrossEntropyLoss(), BATCHES)
+    assert after < 0.5 * before
+    nn.save(model, tmp_path / "model.safetensors")
+    loaded = nn.load(tmp_path / "model.safetensors")
+    texts = [nn.generate(m, TOKENIZER, "the cat sat on the mat. the ", 30, rng=0) for m in (model, loaded)]
+    assert texts[0] == texts[1] and len(texts[0]) == 58
+    assert not any(m.__dict__.get("_stack") for m in loaded.modules())
+
+
+def test_a_checkpoint_goes_on_bit_for_bit():
+    whole, first = trainer_of(make(dropout=0.2)), trainer_of(make(dropout=0.2))
+    whole.fit(BATCHES, steps=6)
+    first.fit(BATCHES, steps=3)
+    arrays, header = first.state_dict()
+    second = trainer_of(make(dropout=0.2))
+    second.load_state_dict({name: a.copy() for name, a in arrays.items()}, header)
+    second.fit(BATCHES, steps=6)
+    assert second.history.loss == whole.history.loss
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(ValueError, match="context must be 2 or more"):
+        make(context=1)
+    with pytest.raises(ValueError, match="num_heads must divide embed_dim"):
+        nn.models.TransformerLM(5, 6, 4, 1, 8)
+    model = make(context=8)
+    with pytest.raises(ValueError, match="learns from at most context=8 tokens at once, got 12"):
+        model(BATCHES[0][0])
+    with pytest.raises(ValueError, match=r"needs tokens of shape \(batch, time\), got \(4,\)"):
+        model(BATCHES[0][0][:, 0])
+    model.eval()
+    _, state = model(BATCHES[0][0])
+    with pytest.raises(ValueError, match="the state is of 4 sequences, the tokens of 2"):
+        model(BATCHES[0][0][:2], state)
