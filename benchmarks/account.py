@@ -1,0 +1,299 @@
+"""The account behind "How NumPy overtook PyTorch": what each change to a training step was worth.
+
+    python -m benchmarks.account            about two minutes; writes docs/performance/account.md
+
+One training step of the language model 10000/256/512x2 (batch 20, 35 steps, Adam) is taken apart into its four parts.
+Each part is computed in several ways, from the textbook's to the package's; the ways of a part take turns within one
+run, and the medians are written down beside PyTorch's whole step, measured in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import nnscratch as nn
+from nnscratch.backend import Workspace
+from nnscratch.layers.linear_cross_entropy import linear_cross_entropy
+from nnscratch.layers.sigmoid import sigmoid
+
+V, D, H, LAYERS, N, T = 10_000, 256, 512, 2, 20, 35
+RNG = np.random.default_rng(0)
+TARGET = Path("docs/performance/account.md")
+
+
+# --- the LSTM --------------------------------------------------------------------------------------------------------
+
+
+def lstm_by_cells(x: np.ndarray, dy: np.ndarray) -> Callable[[], None]:
+    """The textbook: a cell for each layer, called for each step."""
+    cells = [nn.LSTMCell(D if layer == 0 else H, H, rng=layer) for layer in range(LAYERS)]
+
+    def run() -> None:
+        y = x
+        for cell in cells:
+            state, outputs = None, []
+            for t in range(T):
+                state = cell(y[:, t], state)
+                outputs.append(state[0])
+            y = np.stack(outputs, axis=1)
+        dx = dy
+        for cell in reversed(cells):
+            dstate, dxs = (np.zeros((N, H), np.float32), np.zeros((N, H), np.float32)), [None] * T
+            for t in reversed(range(T)):
+                dxs[t], dstate = cell.backward(dx[:, t] + dstate[0], dstate[1])
+            dx = np.stack(dxs, axis=1)
+        for cell in cells:
+            cell.zero_grad()
+
+    return run
+
+
+def lstm_rows(x: np.ndarray, dy: np.ndarray) -> Callable[[], None]:
+    """Batch first; products over all steps at once where the recurrence allows; a new array for every result."""
+    module = nn.LSTM(D, H, LAYERS, rng=0)
+
+    def run() -> None:
+        X, kept = np.ascontiguousarray(x.transpose(1, 0, 2)), []  # (T, N, D)
+        for layer in range(LAYERS):
+            W_ih, W_hh, b_ih, b_hh = (p.data for p in module.layer_parameters(layer))
+            Z = (X.reshape(T * N, -1) @ W_ih.T + (b_ih + b_hh)).reshape(T, N, 4 * H)
+            h, c, steps = np.zeros((N, H), np.float32), np.zeros((N, H), np.float32), []
+            for t in range(T):
+                z = Z[t] + h @ W_hh.T
+                i, f, o = sigmoid(z[:, :H]), sigmoid(z[:, H : 2 * H]), sigmoid(z[:, 3 * H :])
+                g = np.tanh(z[:, 2 * H : 3 * H])
+                c_old, h_old, c = c, h, f * c + i * g
+                tanh_c = np.tanh(c)
+                h = o * tanh_c
+                steps.append((i, f, g, o, c_old, h_old, tanh_c))
+            kept.append((X, steps))
+            X = np.stack([o * tanh_c for _, _, _, o, _, _, tanh_c in steps])
+        dY = np.ascontiguousarray(dy.transpose(1, 0, 2))
+        for layer in reversed(range(LAYERS)):
+            W_ih, W_hh, b_ih, b_hh = module.layer_parameters(layer)
+            X, steps = kept[layer]
+            dh, dc, dZ = np.zeros((N, H), np.float32), np.zeros((N, H), np.float32), [None] * T
+            for t in reversed(range(T)):
+                i, f, g, o, c_old, _, tanh_c = steps[t]
+                dh = dh + dY[t]
+                dc = dc + dh * o * (1 - tanh_c**2)
+                dZ[t] = np.concatenate(
+                    [dc * g * i * (1 - i), dc * c_old * f * (1 - f), dc * i * (1 - g**2), dh * tanh_c * o * (1 - o)],
+                    axis=1,
+                )
+                dh, dc = dZ[t] @ W_hh.data, dc * f
+            dZ = np.stack(dZ).reshape(T * N, 4 * H)
+            W_ih.grad += dZ.T @ X.reshape(T * N, -1)
+            W_hh.grad += dZ.T @ np.stack([step[5] for step in steps]).reshape(T * N, H)
+            b_ih.grad += dZ.sum(axis=0)
+            b_hh.grad += dZ.sum(axis=0)
+            dY = (dZ @ W_ih.data).reshape(T, N, -1)
+        module.zero_grad()
+
+    return run
+
+
+def lstm_fast(x: np.ndarray, dy: np.ndarray, reuse: bool) -> Callable[[], None]:
+    """The package's: features first, one tanh for all gates, results written into buffers."""
+    module = nn.LSTM(D, H, LAYERS, rng=0)
+
+    def run() -> None:
+        if not reuse:
+            module.workspace = Workspace()
+        module(x)
+        module.backward(dy)
+        module.zero_grad()
+
+    return run
+
+
+# --- the last layer and the loss -------------------------------------------------------------------------------------
+
+
+def output_whole(h: np.ndarray, target: np.ndarray) -> Callable[[], None]:
+    """Linear, then softmax and cross-entropy over whole arrays; gradients added."""
+    linear = nn.Linear(H, V, rng=0)
+    rows, labels = h.reshape(-1, H), target.reshape(-1)
+
+    def run() -> None:
+        logits = rows @ linear.weight.data.T + linear.bias.data
+        e = np.exp(logits - logits.max(axis=1, keepdims=True))
+        p = e / e.sum(axis=1, keepdims=True)
+        -np.log(p[np.arange(len(labels)), labels]).mean()
+        dlogits = p.copy()
+        dlogits[np.arange(len(labels)), labels] -= 1
+        dlogits /= len(labels)
+        linear.weight.grad += dlogits.T @ rows
+        linear.bias.grad += dlogits.sum(axis=0)
+        dlogits @ linear.weight.data
+        linear.zero_grad()
+
+    return run
+
+
+def output_modules(h: np.ndarray, target: np.ndarray) -> Callable[[], None]:
+    """The modules: softmax in stretches that stay in the cache, the first gradient written, not added."""
+    linear, criterion = nn.Linear(H, V, rng=0), nn.CrossEntropyLoss()
+
+    def run() -> None:
+        criterion(linear(h), target)
+        linear.backward(criterion.backward())
+        linear.zero_grad()
+
+    return run
+
+
+def output_fused(h: np.ndarray, target: np.ndarray) -> Callable[[], None]:
+    """linear_cross_entropy: in place, in a buffer used again."""
+    linear, workspace = nn.Linear(H, V, rng=0), Workspace()
+
+    def run() -> None:
+        linear_cross_entropy(linear, h, target, workspace=workspace, learn=True)
+        linear.zero_grad()
+
+    return run
+
+
+# --- Adam ------------------------------------------------------------------------------------------------------------
+
+
+def adam(way: str) -> Callable[[], None]:
+    parameters = nn.models.LanguageModel(V, D, H, LAYERS, rng=0).parameters()
+    for p in parameters:
+        p.grad[...] = RNG.standard_normal(p.shape, dtype=np.float32)
+    optimizer = nn.optim.Adam(parameters)
+
+    def formula() -> None:
+        optimizer.steps += 1
+        for p, m, v in zip(parameters, optimizer.state["exp_avg"], optimizer.state["exp_avg_sq"], strict=True):
+            m[...] = 0.9 * m + 0.1 * p.grad
+            v[...] = 0.999 * v + 0.001 * p.grad**2
+            m_hat, v_hat = m / (1 - 0.9**optimizer.steps), v / (1 - 0.999**optimizer.steps)
+            p.data -= 1e-3 * m_hat / (np.sqrt(v_hat) + 1e-8)
+
+    def one_thread() -> None:
+        optimizer.steps += 1
+        for k, p in enumerate(parameters):
+            state = (optimizer.state[name][k] for name in optimizer.moments)
+            for stretch in nn.optim.optimizer.stretches(p.data, p.grad, *state):
+                optimizer.update(*stretch)
+
+    return {"formula": formula, "stretches": one_thread, "threads": optimizer.step}[way]
+
+
+# --- the whole step --------------------------------------------------------------------------------------------------
+
+
+def whole_step(tokens: np.ndarray) -> Callable[[], None]:
+    model = nn.models.LanguageModel(V, D, H, LAYERS, rng=0)
+    optimizer = nn.optim.Adam(model.parameters())
+    trainer = nn.Trainer(model, nn.CrossEntropyLoss(), optimizer, max_norm=5.0)
+    return lambda: trainer.train_step(tokens[:, :-1], tokens[:, 1:])
+
+
+def torch_step(tokens: np.ndarray) -> Callable[[], None] | None:
+    try:
+        import torch
+    except ImportError:
+        return None
+    torch.set_num_threads(nn.backend.num_threads())
+    embedding, linear = torch.nn.Embedding(V, D), torch.nn.Linear(H, V)
+    lstm = torch.nn.LSTM(D, H, LAYERS, batch_first=True)
+    parameters = [*embedding.parameters(), *lstm.parameters(), *linear.parameters()]
+    optimizer = torch.optim.Adam(parameters, fused=True)
+    inputs, targets, kept = torch.tensor(tokens[:, :-1]), torch.tensor(tokens[:, 1:]), [None]
+
+    def run() -> None:
+        optimizer.zero_grad()
+        h, state = lstm(embedding(inputs), kept[0])
+        kept[0] = tuple(s.detach() for s in state)
+        loss = torch.nn.functional.cross_entropy(linear(h).reshape(-1, V), targets.reshape(-1))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 5.0)
+        optimizer.step()
+        loss.item()
+
+    return run
+
+
+def measure(ways: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
+    """Median milliseconds of each way; they take turns, so that what disturbs one disturbs all."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for k in range(rounds + 2):
+        for name, run in ways.items():
+            start = time.perf_counter()
+            run()
+            if k >= 2:  # the first two warm up
+                seconds[name].append(time.perf_counter() - start)
+    return {name: float(np.median(values)) * 1e3 for name, values in seconds.items()}
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--rounds", type=int, default=11)
+    rounds = arguments.parse_args().rounds
+    x, dy = (RNG.standard_normal((N, T, width), dtype=np.float32) for width in (D, H))
+    target, tokens = RNG.integers(0, V, (N, T)), RNG.integers(0, V, (N, T + 1))
+    parts = {
+        "LSTM, forward and backward": {
+            "LSTMCell, step by step (the textbook)": lstm_by_cells(x, dy),
+            "batch first, the input's products over all steps at once": lstm_rows(x, dy),
+            "features first, one tanh for all gates, `out=`": lstm_fast(x, dy, reuse=False),
+            "the same buffers from step to step (`nn.LSTM`)": lstm_fast(x, dy, reuse=True),
+        },
+        "Output layer, softmax, cross-entropy, and back": {
+            "whole arrays, gradients added": output_whole(dy, target),
+            "in stretches that fit the cache (`nn.Linear`, `nn.CrossEntropyLoss`)": output_modules(dy, target),
+            "fused, in place (`linear_cross_entropy`)": output_fused(dy, target),
+        },
+        "Adam, 11 million weights": {
+            "the formula, whole arrays": adam("formula"),
+            "in stretches that fit the cache": adam("stretches"),
+            f"the stretches spread over {nn.backend.num_threads()} threads (`nn.optim.Adam`)": adam("threads"),
+        },
+    }
+    steps = {"nnscratch": whole_step(tokens), "PyTorch": torch_step(tokens)}
+    lines = [
+        "<!-- Written by python -m benchmarks.account; do not edit. -->",
+        "",
+        f"Measured {time.strftime('%Y-%m-%d')} on {processor()}, {nn.backend.num_threads()} threads, "
+        f"NumPy {np.__version__}; medians of {rounds} rounds in which the ways of a part took turns.",
+        "",
+        "| part | way | milliseconds | of the first |",
+        "|---|---|---:|---:|",
+    ]
+    for part, ways in parts.items():
+        medians = measure(ways, rounds)
+        first = next(iter(medians.values()))
+        for k, (way, value) in enumerate(medians.items()):
+            lines.append(f"| {part if k == 0 else ''} | {way} | {value:.1f} | {value / first:.2f} |")
+    medians = measure({name: run for name, run in steps.items() if run is not None}, rounds)
+    for k, (name, value) in enumerate(medians.items()):
+        lines.append(f"| {'**A whole training step**' if k == 0 else ''} | {name} | {value:.1f} | |")
+    if "PyTorch" in medians:
+        import torch
+
+        ratio = medians["nnscratch"] / medians["PyTorch"]
+        lines += ["", f"nnscratch takes **{ratio:.2f}** of PyTorch {torch.__version__}'s time for the whole step."]
+    TARGET.parent.mkdir(parents=True, exist_ok=True)
+    TARGET.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print("\n".join(lines))
+
+
+def processor() -> str:
+    """The processor's name as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()
