@@ -5,7 +5,7 @@ With a vocabulary of V, the logits of n tokens are n * V numbers: 28 MB for 700 
 
     for each block of rows of h:
         x  = h W^T + b              the block's logits, in a buffer that every block uses
-        p  = softmax(x)             in place;  L -= log p at the label
+        p  = softmax(x)             in place;  L = mean of -log p at the label
         dx = (p - q) / n            in place: the loss is at hand, so its gradient is too
         dh = dx W                   dW += dx^T h                    db += sum of dx over rows
 
@@ -55,20 +55,18 @@ def linear_cross_entropy(
     check_ids(linear, "target", target, linear.out_features)
     xp = backend.array_module(h)
     W, V = linear.weight, linear.out_features
+    b = None if linear.bias is None else linear.bias.data
     rows, labels = h.reshape(-1, linear.in_features), target.reshape(-1)
     n = len(rows)
     size = min(n, max(1, BLOCK // V))
     (buffer,) = workspace.take(h, (size, V))
     dh = xp.empty_like(rows) if learn else None
-    loss = 0.0
+    loss = xp.empty(n, dtype=h.dtype)
     for start in range(0, n, size):
         part = slice(start, start + size)
         x = xp.matmul(rows[part], W.data.T, out=buffer[: len(labels[part])])
-        if linear.bias is not None:
-            x += linear.bias.data
-        loss += softmax_minus_target(x, labels[part], learn)
+        softmax_minus_target(x, b, labels[part], loss[part], 1 / n if learn else 0.0)
         if learn:
-            x *= 1 / n
             xp.matmul(x, W.data, out=dh[part])
             if size == n:
                 W.add_product(x.T, rows)
@@ -76,26 +74,33 @@ def linear_cross_entropy(
                 for v in range(0, V, max(1, COLUMNS // linear.in_features)):
                     columns = slice(v, v + max(1, COLUMNS // linear.in_features))
                     W.grad[columns] += x[:, columns].T @ rows[part]
-            if linear.bias is not None:
+            if b is not None:
                 linear.bias.grad += x.sum(axis=0)
     workspace.give(buffer)
-    return loss / n, None if dh is None else dh.reshape(h.shape)
+    return float(loss.mean(dtype=np.float64)), None if dh is None else dh.reshape(h.shape)
 
 
-def softmax_minus_target(x: Array, label: Array, learn: bool) -> float:
-    """The summed loss of rows of logits; when learning, turns the logits in `x` into p - q, in place."""
+def softmax_minus_target(x: Array, b: Array | None, label: Array, loss: Array, scale: float) -> None:
+    """In place, row by row: adds the bias to the products `x`, writes each row's loss, turns x into scale (p - q).
+
+    A few rows at a time, which stay in the cache through all of it, and every core with rows of its own. With a scale
+    of 0 only the loss is wanted, and x is left as it happens to be.
+    """
     xp = backend.array_module(x)
-    loss = 0.0
-    size = max(1, (1 << 16) // x.shape[1]) if xp is np else len(x)  # stretches that stay in the cache
-    for start in range(0, len(x), size):
-        block, at = x[start : start + size], label[start : start + size]
-        pick = xp.arange(len(at)), at
-        block -= block.max(axis=1, keepdims=True)
-        at_label = block[pick]
-        xp.exp(block, out=block)
-        total = block.sum(axis=1)
-        loss += float((xp.log(total) - at_label).sum(dtype=np.float64))
-        if learn:
-            block /= total[:, None]
-            block[pick] -= 1
-    return loss
+
+    def few(x: Array, label: Array, loss: Array) -> None:
+        if b is not None:
+            x += b
+        pick = xp.arange(len(label)), label
+        x -= x.max(axis=1, keepdims=True)
+        at_label = x[pick]
+        xp.exp(x, out=x)
+        total = x.sum(axis=1)
+        loss[...] = xp.log(total) - at_label
+        if scale:
+            x *= (scale / total)[:, None]
+            x[pick] -= scale
+
+    rows = max(1, (1 << 16) // x.shape[1]) if xp is np else len(x)
+    parts = [slice(start, start + rows) for start in range(0, len(x), rows)]
+    backend.in_threads(few, [(x[part], label[part], loss[part]) for part in parts])
