@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"nnscratch {nn.__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    train = commands.add_parser("train", help="train an LSTM language model on a text")
+    train = commands.add_parser("train", help="train a language model, an LSTM if not told otherwise, on a text")
     train.set_defaults(run=run_train)
     train.add_argument(
         "text",
@@ -62,9 +62,11 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--preset", choices=runs.PRESETS, help="the settings of a published model; options change them")
     train.add_argument("--valid", metavar="FILE", help="validate on this text, and learn from the whole of TEXT_FILE")
     train.add_argument("--test", metavar="FILE", help="goes with --valid")
+    train.add_argument("--cell", choices=("lstm", "gru", "rnn", "transformer"), help="the network (default: lstm)")
+    train.add_argument("--heads", type=int, help="a transformer's attention heads (default: 4)")
     train.add_argument("--embed", type=int, help="size of a token's vector")
-    train.add_argument("--hidden", type=int, help="size of the LSTM's state")
-    train.add_argument("--layers", type=int, help="LSTM layers")
+    train.add_argument("--hidden", type=int, help="size of the state; of a transformer's vectors")
+    train.add_argument("--layers", type=int, help="layers")
     train.add_argument("--dropout", type=float, help="probability of dropping a number between layers")
     train.add_argument("--tie", action=argparse.BooleanOptionalAction, default=None, help="tie output to input weights")
     train.add_argument("--vocab", type=int, help="most words kept, with --level word (default: 10000)")
@@ -137,7 +139,8 @@ def _create(arguments: argparse.Namespace) -> runs.Run:
     preset = runs.PRESETS[arguments.preset] if arguments.preset else {}
     level = arguments.level or preset.get("level", "char")
     asked = {name: value for name in _settings() if (value := getattr(arguments, name, None)) is not None}
-    settings = (preset or runs.DEFAULTS[level]) | asked
+    of_cell = runs.TRANSFORMER if arguments.cell == "transformer" else {}
+    settings = (preset or runs.DEFAULTS[level]) | of_cell | asked
     if arguments.steps is not None:
         settings["epochs"] = None
     folder = arguments.out or runs.free_folder(source, level)

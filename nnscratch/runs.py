@@ -27,7 +27,7 @@ from . import data, optim
 from .generation import generate
 from .init import uniform
 from .losses import CrossEntropyLoss
-from .models import LanguageModel
+from .models import LanguageModel, TransformerLM
 from .module import Module, positive_int
 from .plotting import plot_history, save_figure
 from .serialization import load, write_atomically
@@ -51,6 +51,8 @@ class Config:
     valid: str | None = None
     test: str | None = None
     level: str = "char"
+    cell: str = "lstm"  # or "gru", "rnn"; or "transformer", where hidden is every vector's length and embed unused
+    heads: int = 4  # of a transformer
     embed: int = 64
     hidden: int = 256
     layers: int = 1
@@ -78,6 +80,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     | {"lr": 2e-3, "epochs": 10.0, "patience": 3},
 }
 DEFAULTS["split"] = DEFAULTS["word"]
+TRANSFORMER: dict[str, Any] = {"hidden": 128, "layers": 4, "seq_len": 128, "lr": 2e-3, "clip": 1.0}
 UNIT = {"char": "bpc", "word": "perplexity", "split": "perplexity"}
 
 
@@ -214,8 +217,11 @@ class Run:
 
     def new_trainer(self) -> Trainer:
         """A trainer at step 0, for the number of steps the configuration comes to."""
-        c = self.config
-        model = LanguageModel(len(self.tokenizer), c.embed, c.hidden, c.layers, c.dropout, c.tie, rng=c.seed)
+        c, V = self.config, len(self.tokenizer)
+        if c.cell == "transformer":
+            model = TransformerLM(V, c.hidden, c.heads, c.layers, c.seq_len, c.dropout, c.tie, rng=c.seed)
+        else:
+            model = LanguageModel(V, c.embed, c.hidden, c.layers, c.dropout, c.tie, c.cell, rng=c.seed)
         if c.init is not None:
             rng = np.random.default_rng(c.seed)
             for parameter in model.parameters():
