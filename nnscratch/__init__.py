@@ -42,7 +42,9 @@ from .layers import (
 )
 from .losses import CrossEntropyLoss, MSELoss
 from .module import Module, Parameter, Sequential
+from .record import record
 from .serialization import load, save
+from .summary import summary
 from .training import History, Trainer, evaluate
 
 __version__ = "0.1.0"
@@ -97,7 +99,9 @@ __all__ = [
     "models",
     "optim",
     "plotting",
+    "record",
     "save",
+    "summary",
     "testing",
     "training",
 ]

@@ -2,5 +2,6 @@
 
 from .language_model import LanguageModel
 from .transformer_lm import TransformerLM
+from .two_headed import TwoHeaded
 
-__all__ = ["LanguageModel", "TransformerLM"]
+__all__ = ["LanguageModel", "TransformerLM", "TwoHeaded"]

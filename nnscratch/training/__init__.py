@@ -3,7 +3,7 @@
 from .callbacks import Checkpoint, EarlyStopping, ProgressBar, resume
 from .evaluate import evaluate
 from .history import History
-from .metrics import bits_per_character, perplexity
+from .metrics import accuracy, bits_per_character, confusion_matrix, perplexity
 from .trainer import Callback, Trainer, TrainingDiverged
 
 __all__ = [
@@ -14,7 +14,9 @@ __all__ = [
     "ProgressBar",
     "Trainer",
     "TrainingDiverged",
+    "accuracy",
     "bits_per_character",
+    "confusion_matrix",
     "evaluate",
     "perplexity",
     "resume",

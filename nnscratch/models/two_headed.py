@@ -1,0 +1,64 @@
+"""TwoHeaded: one body, two heads. Two questions about the same input, learned together.
+
+               /-> first head  -> y1 -> L1
+    x -> trunk
+               \\-> second head -> y2 -> L2            L = L1 + L2, or any weighted sum
+
+    forward     h  = trunk(x)       y1 = first(h)       y2 = second(h)
+    backward    dh = first.backward(dy1) + second.backward(dy2)         h is used twice: its gradients are added
+                dx = trunk.backward(dh)
+
+Each loss is differentiated by itself; a loss counted twice as much has its gradient multiplied by two. What the trunk
+learns must serve both: often better than either alone, and for less than two networks.
+
+Reference: Caruana (1997), "Multitask learning".
+"""
+
+from __future__ import annotations
+
+from ..backend import Array
+from ..module import Module
+
+
+class TwoHeaded(Module):
+    """A trunk whose output two heads read.
+
+    Parameters
+    ----------
+    trunk, first, second : Module
+
+    Examples
+    --------
+    What kind of point, and how far from the middle: a classification and a regression.
+
+    >>> import numpy as np, nnscratch as nn
+    >>> x = np.random.default_rng(0).uniform(-1, 1, (200, 2)).astype(np.float32)
+    >>> kind, distance = (x[:, 0] * x[:, 1] > 0).astype(int), np.hypot(x[:, :1], x[:, 1:])
+    >>> trunk = nn.Sequential(nn.Linear(2, 32, rng=0), nn.Tanh())
+    >>> model = nn.models.TwoHeaded(trunk, nn.Linear(32, 2, rng=1), nn.Linear(32, 1, rng=2))
+    >>> optimizer = nn.optim.Adam(model.parameters(), lr=0.02)
+    >>> classify, measure = nn.CrossEntropyLoss(), nn.MSELoss()
+    >>> for step in range(200):
+    ...     model.zero_grad()
+    ...     logits, guess = model(x)
+    ...     loss = classify(logits, kind) + 5 * measure(guess, distance)
+    ...     dx = model.backward(classify.backward(), 5 * measure.backward())
+    ...     optimizer.step()
+    >>> logits, guess = model.eval()(x)
+    >>> bool((logits.argmax(axis=1) == kind).mean() > 0.95), bool(abs(guess - distance).mean() < 0.06)
+    (True, True)
+    """
+
+    def __init__(self, trunk: Module, first: Module, second: Module):
+        for name, module in (("trunk", trunk), ("first", first), ("second", second)):
+            if not isinstance(module, Module):
+                raise TypeError(f"TwoHeaded: {name} must be a Module, got {type(module).__name__}")
+        self.trunk, self.first, self.second = trunk, first, second
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        h = self.trunk(x)
+        return self.first(h), self.second(h)
+
+    def backward(self, dy1: Array, dy2: Array) -> Array:
+        dh = self.first.backward(dy1) + self.second.backward(dy2)
+        return self.trunk.backward(dh)

@@ -1,0 +1,204 @@
+"""summary: a model as a table. Which layers, what shapes come out, how many parameters, how much memory, how much work.
+
+It is measured, not guessed: a copy of the model is run on the inputs given. What a layer keeps for backward is the size
+of the arrays on its stack; an array that two layers keep is counted at the first.
+
+Work is counted where nearly all of it is, in the products of matrices and the convolutions of one forward pass: an
+(n, k) by (k, m) product is n m k multiplications and as many additions, 2 n m k in all. A backward pass is about twice
+that: one such product for dx, one for dW.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from . import layers
+from .backend import Array
+from .layers.recurrent import Recurrent
+from .module import Module, Parameter
+from .record import Seen, record
+
+
+@dataclass
+class Row:
+    """One module: its dotted name, class, output shape, own parameters, bytes kept for backward, and operations."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...] | None
+    parameters: int
+    kept: int
+    flops: int
+
+
+@dataclass
+class Summary:
+    """The table that `summary` gives; print it."""
+
+    rows: list[Row]
+    parameter_bytes: int
+
+    @property
+    def parameters(self) -> int:
+        return sum(row.parameters for row in self.rows)
+
+    @property
+    def kept(self) -> int:
+        """Bytes that one forward keeps for backward."""
+        return sum(row.kept for row in self.rows)
+
+    @property
+    def flops(self) -> int:
+        """Operations of one forward."""
+        return sum(row.flops for row in self.rows)
+
+    def __repr__(self) -> str:
+        head = ("module", "output", "parameters", "kept", "FLOPs")
+        cells = [
+            (
+                "  " * (row.name.count(".") + 1 if row.name else 0)
+                + (f"({row.name.rpartition('.')[2]}) {row.kind}" if row.name else row.kind),
+                "" if row.shape is None else str(row.shape),
+                f"{row.parameters:,}" if row.parameters else "",
+                in_bytes(row.kept) if row.kept else "",
+                in_thousands(row.flops) if row.flops else "",
+            )
+            for row in self.rows
+        ]
+        foot = ("in all", "", f"{self.parameters:,}", in_bytes(self.kept), in_thousands(self.flops))
+        widths = [max(len(line[k]) for line in (head, *cells, foot)) for k in range(5)]
+        rule = "-" * (sum(widths) + 8)
+
+        def show(line: tuple[str, ...]) -> str:
+            left = (cell.ljust(w) for cell, w in zip(line[:2], widths[:2], strict=True))
+            right = (cell.rjust(w) for cell, w in zip(line[2:], widths[2:], strict=True))
+            return "  ".join((*left, *right)).rstrip()
+
+        memory = (
+            f"training holds {in_bytes(2 * self.parameter_bytes)} of parameters and gradients, "
+            f"and {in_bytes(self.kept)} between forward and backward"
+        )
+        return "\n".join([show(head), rule, *map(show, cells), rule, show(foot), memory])
+
+
+def summary(model: Module, *inputs: Any) -> Summary:
+    """What `model` is made of and what it costs on `inputs`. The model itself is not run and not changed.
+
+    Parameters
+    ----------
+    model : Module
+    *inputs : arrays
+        What its forward takes.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> model = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+    >>> nn.summary(model, np.zeros((64, 784), dtype=np.float32))
+    module        output     parameters     kept  FLOPs
+    ---------------------------------------------------
+    Sequential    (64, 10)
+      (0) Linear  (64, 128)     100,480  196 KiB  12.8M
+      (1) ReLU    (64, 128)               32 KiB
+      (2) Linear  (64, 10)        1,290            164k
+    ---------------------------------------------------
+    in all                      101,770  228 KiB  13.0M
+    training holds 795 KiB of parameters and gradients, and 228 KiB between forward and backward
+    """
+    if not isinstance(model, Module):
+        raise TypeError(f"summary(model, *inputs): model must be a Module, got {type(model).__name__}")
+    twin = copy.deepcopy(model).train()
+    twin.zero_grad()
+    with record(twin) as seen:
+        twin(*inputs)
+    counted: set[int] = set()
+    rows = []
+    for name, what in seen.items():
+        module = what.module
+        own = [p for p in vars(module).values() if isinstance(p, Parameter) and id(p) not in counted]
+        counted |= {id(p) for p in own}
+        kept = sum(a.nbytes for a in _arrays(module.__dict__.get("_stack", ()), counted))
+        shape = getattr(what.output, "shape", None) if what.outputs else None
+        rows.append(Row(name, type(module).__name__, shape, sum(p.size for p in own), kept, flops(what)))
+    return Summary(rows, sum(p.data.nbytes for p in twin.parameters()))
+
+
+def flops(seen: Seen) -> int:
+    """Operations in the products of one module itself, over all its forward calls; what is inside it counts there."""
+    for classes, count in COUNTS.items():
+        if isinstance(seen.module, classes):
+            return sum(
+                count(seen.module, inputs, output) for inputs, output in zip(seen.inputs, seen.outputs, strict=True)
+            )
+    return 0
+
+
+def _linear(module: Module, inputs: tuple, output: Array) -> int:
+    return 2 * output.size * module.in_features
+
+
+def _convolution(module: Module, inputs: tuple, output: Array) -> int:
+    return 2 * output.size * module.weight.size // module.weight.shape[0]
+
+
+def _recurrent(module: Module, inputs: tuple, output: Any) -> int:
+    N, T = inputs[0].shape[:2]
+    weights = sum(p.size for p in module.parameters() if len(p.shape) == 2)  # each row meets every step once
+    return 2 * N * T * weights
+
+
+def _cell(module: Module, inputs: tuple, output: Any) -> int:
+    return 2 * len(inputs[0]) * (module.weight_ih.size + module.weight_hh.size)
+
+
+def _attention(module: Module, inputs: tuple, output: Any) -> int:
+    x = inputs[0]
+    N, T, D = x.shape
+    S = inputs[1].shape[1] if len(inputs) > 1 and inputs[1] is not None else T
+    return 2 * N * D * (T * D + 2 * S * D) + 2 * 2 * N * T * S * D  # projections; q k^T and A v
+
+
+COUNTS: dict[Any, Callable[[Module, tuple, Any], int]] = {
+    layers.Linear: _linear,
+    (layers.Conv1d, layers.Conv2d): _convolution,
+    (Recurrent, layers.LSTM): _recurrent,
+    (layers.RNNCell, layers.GRUCell, layers.LSTMCell): _cell,
+    layers.MultiHeadAttention: _attention,
+}
+
+
+def _arrays(value: Any, counted: set[int]) -> list[Array]:
+    """The arrays in a nest of tuples and lists whose memory was not counted before; a view is its whole array."""
+    if isinstance(value, Module):  # the one-layer modules of directions.py
+        return _arrays([*value.__dict__.get("_stack", ())], counted)
+    if isinstance(value, (tuple, list)):
+        return [array for inner in value for array in _arrays(inner, counted)]
+    if not hasattr(value, "nbytes") or not hasattr(value, "base"):
+        return []
+    while getattr(value.base, "nbytes", None) is not None and hasattr(value.base, "base"):
+        value = value.base
+    if id(value) in counted:
+        return []
+    counted.add(id(value))
+    return [value]
+
+
+def in_bytes(n: float) -> str:
+    """1,536 bytes as ``1.5 KiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if n < 1024 or unit == "GiB":
+            return f"{n:.0f} {unit}" if n >= 10 or unit == "B" else f"{n:.1f} {unit}"
+        n /= 1024
+    raise AssertionError
+
+
+def in_thousands(n: float) -> str:
+    """12,845,056 as ``12.8M``."""
+    for unit in ("", "k", "M", "G", "T"):
+        if n < 1000 or unit == "T":
+            return f"{n:.0f}{unit}" if n >= 100 or not unit else f"{n:.1f}{unit}"
+        n /= 1000
+    raise AssertionError

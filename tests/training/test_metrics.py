@@ -1,0 +1,43 @@
+"""Accuracy and the confusion matrix: how often a classifier is right, and what it takes for what."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import nnscratch as nn
+from nnscratch.training import accuracy, confusion_matrix
+
+
+@given(st.integers(1, 6), st.integers(1, 40), st.integers(0, 99))
+def test_the_confusion_matrix_counts_every_pair_and_its_diagonal_is_the_accuracy(C, n, seed):
+    target, prediction = np.random.default_rng(seed).integers(0, C, (2, n))
+    matrix = confusion_matrix(prediction, target, C)
+    for t in range(C):
+        for p in range(C):
+            assert matrix[t, p] == ((target == t) & (prediction == p)).sum()
+    assert accuracy(prediction, target) == pytest.approx(matrix.trace() / n)
+
+
+def test_scores_count_by_their_largest():
+    scores = np.array([[[0.1, 0.9], [2.0, -1.0]]])
+    assert accuracy(scores, np.array([[1, 1]])) == 0.5
+    assert confusion_matrix(scores, np.array([[1, 1]])).tolist() == [[0, 0], [1, 1]]
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(ValueError, match="one prediction is needed for each target"):
+        accuracy(np.array([1, 2]), np.array([1]))
+    with pytest.raises(ValueError, match="two or more classes"):
+        accuracy(np.array([[0.5]]), np.array([0]))
+    with pytest.raises(TypeError, match="classes must be integers"):
+        accuracy(np.array([1]), np.array([0.5]))
+    with pytest.raises(ValueError, match=r"classes must be in 0\.\.1"):
+        confusion_matrix(np.array([2]), np.array([0]), 2)
+    with pytest.raises(TypeError, match="expected a NumPy or CuPy array"):
+        accuracy([1], np.array([1]))
+
+
+def test_perplexity_and_bits_are_the_losss():
+    assert nn.training.perplexity(np.log(7)) == pytest.approx(7)
+    assert nn.training.bits_per_character(np.log(8)) == pytest.approx(3)
