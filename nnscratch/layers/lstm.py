@@ -2,17 +2,17 @@
 
 The equations are LSTMCell's, layer upon layer: layer l reads the h of layer l-1. What is unlike the textbook, and why:
 
-1. Features first. A state is kept as (H, N), so that one step is  W_hh (4H, H) @ h (H, N).  BLAS runs this shape up to
-   twice as fast as  h (N, H) @ W_hh^T,  and every gate becomes one contiguous block of the result.
-2. Time in the middle. What spans all steps is stored (features, T, N): the T*N columns of one matrix. The product with
-   W_ih does not depend on the recurrence, so it is done for all steps at once, at the full speed of the machine; so are
-   dW_ih, dW_hh and dx in backward. Only W_hh @ h and its transpose must run step by step.
+1. Features first while computing. One step is  W_hh (4H, H) @ h (H, N).  BLAS runs this shape up to twice as fast as
+   h (N, H) @ W_hh^T,  and every gate is one contiguous block of the result. At rest, sequences are rows, (T, N, H).
+2. A stretch of steps at a time. W_ih x in forward, and dW_ih, dW_hh and dx in backward, wait for no step before them:
+   they are done for many steps in one product, at the machine's full speed. A stretch is as long as it takes to make
+   that product efficient and no longer, so that its columns stay in the cache until each step has fetched its own.
 3. One tanh for all gates. sigmoid(z) = 1/2 + tanh(z/2)/2: halve the rows of i, f and o, take tanh of all 4H rows in
    one call, and halve again.
 4. No new arrays inside the loop over time: results go into buffers made before it (``out=``), and those are used
    again by the next forward (backend.Workspace).
 
-    names       X (D, T*N)    Z, gates, dZ: 4H rows    h (H, T+1, N): h[:, t] before step t, h[:, t+1] after it
+    names       X (T*N, D)    h (T+1, N, H): h[t] before step t, h[t+1] after it    Z, dZ (4H, columns of a stretch)
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from .directions import directions_backward, directions_forward, suffixes
 from .dropout import dropout_mask
 
 State = tuple[Array, Array]
+STRETCH = 128  # columns of Z at a time, or 2H if that is more
 
 
 class LSTM(Module):
@@ -122,20 +123,19 @@ class LSTM(Module):
             return directions_forward(self, x, (h0, c0), lengths)
         h_last, c_last = xp.empty_like(h0), xp.empty_like(c0)
 
-        X = x.transpose(1, 0, 2).reshape(T * N, -1).T  # (D, T*N): a copy by rows, seen as columns
-        caches = []
+        X, caches = x.transpose(1, 0, 2).reshape(T * N, -1), []  # (T*N, D)
         for layer in range(self.num_layers):
             mask = None
             if layer > 0 and self.training and self.dropout > 0:
                 mask = dropout_mask(X.shape, self.dropout, self.rng, like=x)
                 X = X * mask
-            weight_ih, weight_hh, bias_ih, bias_hh = (p.data for p in self.layer_parameters(layer))
             h, c, *_ = buffers = self.workspace.take(x, *buffer_shapes(H, T, N))
-            lstm_forward(X, h0[layer].T, c0[layer].T, weight_ih, weight_hh, bias_ih + bias_hh, buffers)
-            h_last[layer], c_last[layer] = h[:, T].T, c[T].T
+            h[0], c[0] = h0[layer], c0[layer].T
+            lstm_forward(X, *(parameter.data for parameter in self.layer_parameters(layer)), buffers)
+            h_last[layer], c_last[layer] = h[T], c[T].T
             caches.append((X, mask, buffers))
-            X = h[:, 1:].reshape(H, T * N)
-        y = h[:, 1:].transpose(2, 1, 0).copy()  # (H, T, N) -> (N, T, H); a copy always: the buffer is used again
+            X = h[1:].reshape(T * N, H)
+        y = h[1:].transpose(1, 0, 2).copy()  # (N, T, H); a copy always: the buffer is used again
         self.save_for_backward((N, T), caches)
         if not self.training:
             for _, _, buffers in caches:
@@ -169,27 +169,17 @@ class LSTM(Module):
         if shape is None:
             return directions_backward(self, caches, dy, (dh0, dc0))
 
-        dY = xp.ascontiguousarray(dy.transpose(2, 1, 0))  # (H, T, N)
+        dX = dy.transpose(1, 0, 2)  # (T, N, H)
         for layer in reversed(range(self.num_layers)):
             X, mask, buffers = caches[layer]
-            weight_ih, weight_hh, bias_ih, bias_hh = self.layer_parameters(layer)
-            dZ, dh, dc = lstm_backward(dY, dh0[layer].T, dc0[layer].T, weight_hh.data, buffers)
+            dX, dh, dc = lstm_backward(dX, dh0[layer].T, dc0[layer].T, X, self.layer_parameters(layer), buffers)
             dh0[layer], dc0[layer] = dh.T, dc.T
-            weight_ih.add_product(dZ, X.T)  # weight_ih.grad += dZ X^T
-            weight_hh.add_product(dZ, buffers[0][:, :T].reshape(H, T * N).T)  # ... h before each step
-            db = dZ.sum(axis=1)
-            bias_ih.grad += db
-            bias_hh.grad += db
-            if layer > 0:
-                dY = weight_ih.data.T @ dZ  # (H, T*N)
-                if mask is not None:
-                    dY *= mask
-                dY = dY.reshape(H, T, N)
-            else:
-                dx = dZ.T @ weight_ih.data  # (T*N, D)
+            if mask is not None:
+                dX *= mask
+            dX = dX.reshape(T, N, -1)
         for _, _, buffers in caches:
             self.workspace.give(*buffers)
-        return xp.ascontiguousarray(dx.reshape(T, N, -1).transpose(1, 0, 2)), (dh0, dc0)
+        return xp.ascontiguousarray(dX.transpose(1, 0, 2)), (dh0, dc0)
 
     def _check_input(self, x: Array) -> tuple[int, int]:
         check_floats(self, "x", x, like=self.weight_ih_l0)
@@ -218,31 +208,29 @@ class LSTM(Module):
         return self.num_layers * (1 + self.bidirectional), N, self.hidden_size
 
 
-def lstm_forward(X: Array, h0: Array, c0: Array, W_ih: Array, W_hh: Array, b: Array, buffers: tuple) -> None:
-    """One layer over T steps, features first.
+def lstm_forward(X: Array, W_ih: Array, W_hh: Array, b_ih: Array, b_hh: Array, buffers: tuple) -> None:
+    """One layer over T steps.
 
     Parameters
     ----------
-    X : array, shape (D, T*N)
-        Column t*N + n is sequence n at step t.
-    h0, c0 : array, shape (H, N)
-    W_ih, W_hh, b : array, shapes (4H, D), (4H, H), (4H,)
+    X : array, shape (T*N, D)
+        Row t*N + n is sequence n at step t.
+    W_ih, W_hh, b_ih, b_hh : array, shapes (4H, D), (4H, H), (4H,), (4H,)
     buffers : (h, c, tanh_c, gates, Z), of the shapes that `buffer_shapes` gives
-        Filled with what every step computed; Z is only room to work in.
+        h[0] and c[0] hold the initial state; the rest is filled with what every step computes, Z is room to work in.
     """
-    xp = backend.array_module(X)
     h, c, tanh_c, gates, Z = buffers
-    H, N = h0.shape
-    T = len(gates)
-    Z = Z[:, : T * N]
-    xp.matmul(W_ih, X, out=Z)  # (4H, T*N): every step's share of the input in one product
-    Z += b[:, None]
-    h[:, 0], c[0] = h0, c0
-    i_g = xp.empty((H, N), dtype=X.dtype)
-    for t in range(T):
+    xp = backend.array_module(X)
+    T, H, N = tanh_c.shape
+    b, i_g = (b_ih + b_hh)[:, None], xp.empty((H, N), dtype=X.dtype)
+    for t, column, stretch in steps_of(Z, T, N):
+        if column == 0:
+            share = Z[:, : (stretch.stop - stretch.start) * N]  # the input's share of z, for all steps of the stretch
+            xp.matmul(W_ih, X[stretch.start * N : stretch.stop * N].T, out=share)
+            share += b
         z = gates[t]  # (4H, N): computed in place, from z to the gates
-        xp.matmul(W_hh, h[:, t], out=z)
-        z += Z[:, t * N : (t + 1) * N]
+        xp.matmul(W_hh, h[t].T, out=z)
+        z += Z[:, column : column + N]
         z_if, z_o = z[: 2 * H], z[3 * H :]
         z_if *= 0.5
         z_o *= 0.5
@@ -255,38 +243,42 @@ def lstm_forward(X: Array, h0: Array, c0: Array, W_ih: Array, W_hh: Array, b: Ar
         xp.multiply(i, g, out=i_g)
         c[t + 1] += i_g
         xp.tanh(c[t + 1], out=tanh_c[t])
-        xp.multiply(o, tanh_c[t], out=h[:, t + 1])
+        xp.multiply(o, tanh_c[t], out=i_g)
+        h[t + 1] = i_g.T
 
 
-def lstm_backward(dY: Array, dh: Array, dc: Array, W_hh: Array, buffers: tuple) -> tuple[Array, Array, Array]:
-    """One layer back through T steps, features first.
+def lstm_backward(
+    dY: Array, dh: Array, dc: Array, X: Array, parameters: tuple[Parameter, ...], buffers: tuple
+) -> tuple[Array, Array, Array]:
+    """One layer back through T steps; adds to the gradients of its parameters.
 
     Parameters
     ----------
-    dY : array, shape (H, T, N)
+    dY : array, shape (T, N, H)
         The gradient with respect to every step's h, from above.
     dh, dc : array, shape (H, N)
         The gradient with respect to the final state, from the right.
-    W_hh : array, shape (4H, H)
+    X : array, shape (T*N, D)
+    parameters : weight_ih, weight_hh, bias_ih and bias_hh
     buffers : as lstm_forward left them
 
     Returns
     -------
-    dZ : array, shape (4H, T*N)
-        The gradient with respect to every step's z, the gates before their activation; it lies in the buffer Z.
+    dX : array, shape (T*N, D)
     dh, dc : array, shape (H, N)
         The gradient with respect to the initial state.
     """
+    h, c, tanh_c, gates, dZ = buffers  # dZ takes the place of Z, which forward needs no more
+    weight_ih, weight_hh, bias_ih, bias_hh = parameters
     xp = backend.array_module(dY)
-    _, c, tanh_c, gates, Z = buffers
-    H, T, N = dY.shape
-    dZ = Z[:, : T * N]
+    T, H, N = tanh_c.shape
+    dX = xp.empty_like(X)
     dz, slope = (xp.empty((4 * H, N), dtype=dY.dtype) for _ in range(2))
     dh, dc = xp.array(dh, order="C"), xp.array(dc, order="C")  # copies: changed in place below
     dh_o, temp = xp.empty_like(dh), xp.empty_like(dh)
-    for t in reversed(range(T)):
+    for t, column, stretch in reversed(steps_of(dZ, T, N)):
         i, f, g, o = (gates[t, k * H : (k + 1) * H] for k in range(4))
-        dh += dY[:, t]
+        dh += dY[t].T
         # slope of each activation, from its output: s (1 - s) for the sigmoids, 1 - g^2 for the tanh
         xp.multiply(gates[t], gates[t], out=slope)
         xp.subtract(gates[t, : 2 * H], slope[: 2 * H], out=slope[: 2 * H])
@@ -304,16 +296,33 @@ def lstm_backward(dY: Array, dh: Array, dc: Array, W_hh: Array, buffers: tuple) 
         xp.multiply(dh, tanh_c[t], out=dz[3 * H :])  # do
         dz *= slope
         dc *= f
-        xp.matmul(W_hh.T, dz, out=dh)
-        dZ[:, t * N : (t + 1) * N] = dz
-    return dZ, dh, dc
+        xp.matmul(weight_hh.data.T, dz, out=dh)
+        dZ[:, column : column + N] = dz
+        if column == 0:  # dz is known for the whole stretch
+            rows = slice(stretch.start * N, stretch.stop * N)
+            share = dZ[:, : rows.stop - rows.start]
+            weight_ih.add_product(share, X[rows])  # dW_ih += dZ X
+            weight_hh.add_product(share, h[stretch].reshape(-1, H))  # dW_hh += dZ h, of before each step
+            db = share.sum(axis=1)
+            bias_ih.grad += db
+            bias_hh.grad += db
+            xp.matmul(share.T, weight_ih.data, out=dX[rows])
+    return dX, dh, dc
+
+
+def steps_of(Z: Array, T: int, N: int) -> list[tuple[int, int, slice]]:
+    """For every step: its number, its first column in the stretch's Z, and the steps of its stretch.
+
+    Examples
+    --------
+    >>> steps_of(np.empty((4, 6)), T=5, N=2)[2:4]
+    [(2, 4, slice(0, 3, None)), (3, 0, slice(3, 5, None))]
+    """
+    length = Z.shape[1] // N
+    return [(t, t % length * N, slice(t - t % length, min(t - t % length + length, T))) for t in range(T)]
 
 
 def buffer_shapes(H: int, T: int, N: int) -> tuple[tuple[int, ...], ...]:
-    """Shapes of what one layer keeps: h, c, tanh_c, gates and Z.
-
-    h and Z are read and written by all steps as one matrix, so time lies inside; c, tanh_c and the gates one whole step
-    at a time, so time lies outside. A row of Z is longer than the T*N it needs: rows exactly a power of two apart would
-    all fall on the same few places of the cache and drive each other out.
-    """
-    return (H, T + 1, N), (T + 1, H, N), (T, H, N), (T, 4 * H, N), (4 * H, (T * N // 32 | 1) * 32 + 32)
+    """Shapes of what one layer keeps: h, c, tanh_c, gates, and Z for one stretch."""
+    length = min(T, max(1, max(STRETCH, 2 * H) // N))
+    return (T + 1, N, H), (T + 1, H, N), (T, H, N), (T, 4 * H, N), (4 * H, length * N)
