@@ -40,7 +40,7 @@ from .layers import (
     TransformerBlock,
     VariationalDropout,
 )
-from .losses import CrossEntropyLoss, MSELoss
+from .losses import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, KLDivLoss, MSELoss, MultiMarginLoss
 from .module import Module, Parameter, Sequential
 from .record import record
 from .serialization import load, save
@@ -55,6 +55,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "AvgPool2d",
+    "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
     "Conv1d",
@@ -65,6 +66,8 @@ __all__ = [
     "Flatten",
     "GRUCell",
     "History",
+    "HuberLoss",
+    "KLDivLoss",
     "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
@@ -74,6 +77,7 @@ __all__ = [
     "MaxPool2d",
     "Module",
     "MultiHeadAttention",
+    "MultiMarginLoss",
     "Parameter",
     "PositionalEmbedding",
     "RMSNorm",

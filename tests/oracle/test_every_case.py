@@ -1,8 +1,11 @@
-"""Every public layer against PyTorch, to 1e-10 in float64: the cases of tests/shared/cases.py, one after the other."""
+"""Every public layer and every loss against PyTorch, to 1e-10 in float64.
+
+The cases are those of tests/shared/cases.py, one after the other.
+"""
 
 import numpy as np
 import pytest
-from cases import LAYERS
+from cases import LAYERS, LOSSES
 
 torch = pytest.importorskip("torch")
 
@@ -77,3 +80,14 @@ def test_what_eval_mode_answers_after_some_training_is_pytorchs(case):
         assert_close(a, b, "an output")
     for name, array in ours.state_dict().items():
         assert_close(array, peer.state_dict()[name], name)  # BatchNorm's running averages among them
+
+
+@pytest.mark.parametrize("case", [case for cases in LOSSES.values() for case in cases], ids=repr)
+def test_losses_and_their_gradients_are_pytorchs(case):
+    prediction, target = case.inputs(np.random.default_rng(0))
+    t_prediction = tensor(prediction)
+    t_loss = case.peer(torch)(t_prediction, torch.tensor(target))
+    t_loss.backward()
+    criterion = case.build()
+    assert criterion(prediction, target) == pytest.approx(t_loss.item(), rel=1e-10)
+    assert_close(criterion.backward(), t_prediction.grad, "the gradient of the prediction")

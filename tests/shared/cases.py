@@ -86,6 +86,16 @@ def causal_attention(torch: Any) -> Callable:
     return attend
 
 
+def pre_norm_block(torch: Any) -> Callable:
+    theirs = torch.nn.TransformerEncoderLayer(6, 2, 8, 0.0, "gelu", batch_first=True, norm_first=True)
+
+    def run(ours, weights, x):
+        ahead = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(1)
+        return torch.func.functional_call(theirs, weights, (x,), {"src_mask": ahead})
+
+    return run
+
+
 LAYERS: dict[type, list[Case]] = {
     nn.Linear: [
         Case("Linear", lambda: nn.Linear(5, 3, rng=1), normal(2, 4, 5), lambda t: t.nn.Linear(5, 3)),
@@ -170,6 +180,10 @@ LAYERS: dict[type, list[Case]] = {
         Case("MultiHeadAttention", lambda: nn.MultiHeadAttention(6, 2, causal=True, rng=1), normal(2, 4, 6),
              causal_attention)
     ],
+    nn.TransformerBlock: [
+        Case("TransformerBlock", lambda: nn.TransformerBlock(6, 2, 8, causal=True, rng=1), normal(2, 4, 6),
+             pre_norm_block)
+    ],
     nn.PositionalEmbedding: [
         Case("PositionalEmbedding", lambda: nn.PositionalEmbedding(5, 3, rng=1), normal(2, 4, 3),
              lambda t: lambda ours, weights, x: x + weights["weight"][: x.shape[1]]),
@@ -180,4 +194,71 @@ LAYERS: dict[type, list[Case]] = {
     nn.GRUCell: recurrent("GRU", ())[2:],
     nn.LSTM: recurrent("LSTM", (), ())[:2],
     nn.LSTMCell: recurrent("LSTM", (), ())[2:],
+}  # fmt: skip
+
+
+def labels(*leading: int, classes: int = 4) -> Callable[[np.random.Generator], tuple]:
+    """Scores 0.1 apart, so that no hinge is near its kink, and labels."""
+    return lambda rng: (distinct(*leading, classes)(rng)[0], rng.integers(0, classes, leading))
+
+
+def some_ignored(rng: np.random.Generator) -> tuple:
+    x, t = labels(8)(rng)
+    t[[0, 3]] = -100
+    return x, t
+
+
+def log_p_and_p(rng: np.random.Generator) -> tuple:
+    x, t = rng.normal(size=(2, 5, 4))
+    return nn.LogSoftmax()(x), nn.Softmax()(t) * [1, 1, 0, 1]
+
+
+def two(*shape: int) -> Callable[[np.random.Generator], tuple]:
+    return lambda rng: (*distinct(*shape)(rng), rng.normal(size=shape).round(1))
+
+
+WEIGHT = [0.5, 2.0, 0.0, 3.0]
+
+
+def cross_entropy(**settings: Any) -> Callable[[Any], Any]:
+    def peer(torch):
+        given = dict(settings)
+        if "weight" in given:
+            given["weight"] = torch.tensor(given["weight"], dtype=torch.float64)
+        return torch.nn.CrossEntropyLoss(**given)
+
+    return peer
+
+
+LOSSES: dict[type, list[Case]] = {
+    nn.MSELoss: [Case("MSELoss", nn.MSELoss, two(3, 4), lambda t: t.nn.MSELoss())],
+    nn.HuberLoss: [
+        Case("HuberLoss", nn.HuberLoss, two(3, 4), lambda t: t.nn.HuberLoss()),
+        Case("HuberLoss(0.3)", lambda: nn.HuberLoss(0.3), two(3, 4), lambda t: t.nn.HuberLoss(delta=0.3)),
+    ],
+    nn.BCEWithLogitsLoss: [
+        Case("BCEWithLogitsLoss", nn.BCEWithLogitsLoss, lambda rng: (rng.normal(size=(3, 4)), rng.random((3, 4))),
+             lambda t: t.nn.BCEWithLogitsLoss()),
+    ],
+    nn.KLDivLoss: [Case("KLDivLoss", nn.KLDivLoss, log_p_and_p, lambda t: t.nn.KLDivLoss(reduction="batchmean"))],
+    nn.MultiMarginLoss: [
+        Case("MultiMarginLoss", nn.MultiMarginLoss, labels(6), lambda t: t.nn.MultiMarginLoss()),
+        Case("MultiMarginLoss(0.33)", lambda: nn.MultiMarginLoss(0.33), labels(6),
+             lambda t: t.nn.MultiMarginLoss(margin=0.33)),
+    ],
+    nn.CrossEntropyLoss: [
+        Case("CrossEntropyLoss", nn.CrossEntropyLoss, labels(6), cross_entropy()),
+        *(
+            Case(f"CrossEntropyLoss {settings}", lambda settings=settings: nn.CrossEntropyLoss(**settings), inputs,
+                 cross_entropy(**settings))
+            for settings, inputs in [
+                ({"label_smoothing": 0.3}, labels(6)),
+                ({"ignore_index": -100}, some_ignored),
+                ({"weight": WEIGHT}, labels(6)),
+                ({"weight": WEIGHT, "label_smoothing": 0.3}, labels(6)),
+                ({"weight": WEIGHT, "ignore_index": -100}, some_ignored),
+                ({"weight": WEIGHT, "ignore_index": -100, "label_smoothing": 0.3}, some_ignored),
+            ]
+        ),
+    ],
 }  # fmt: skip

@@ -1,0 +1,49 @@
+"""BCEWithLogitsLoss: sigmoid and negative log-likelihood in one, for yes-or-no questions.
+
+    shapes      logits x, targets t in [0, 1]: any, the same    n = how many numbers they have    p = sigma(x)
+
+    forward     L  = mean of  - t log p - (1 - t) log(1 - p)
+                   = mean of  max(x, 0) - x t + log(1 + e^-|x|)         the same, and never overflows
+    backward    dx = (p - t) / n
+
+Each number is a question of its own, so several may be answered with yes: several labels for one image. Where exactly
+one class is right, CrossEntropyLoss is meant.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import backend
+from ..backend import Array
+from ..layers.sigmoid import sigmoid
+from ..module import Module
+from .checks import check_pair
+
+
+class BCEWithLogitsLoss(Module):
+    """The binary cross-entropy between targets in [0, 1] and the sigmoid of logits.
+
+    ``criterion(logits, targets)`` takes float arrays of one shape and dtype.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> criterion = nn.BCEWithLogitsLoss()
+    >>> round(criterion(np.array([0.0, 1000.0]), np.array([1.0, 1.0])), 6)            # (log 2 + 0) / 2
+    0.346574
+    >>> print(criterion.backward())
+    [-0.25  0.  ]
+    """
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        check_pair(self, prediction, target)
+        xp, x, t = backend.array_module(prediction), prediction, target
+        if xp is np and (t.min() < 0 or t.max() > 1):  # on a GPU this look would stop the stream
+            raise ValueError(f"BCEWithLogitsLoss: target must be in [0, 1], got {t.min()}..{t.max()}")
+        self.save_for_backward(x, t)
+        return float((xp.maximum(x, 0) - x * t + xp.log1p(xp.exp(-xp.abs(x)))).mean(dtype=np.float64))
+
+    def backward(self) -> Array:
+        x, t = self.saved()
+        return (sigmoid(x) - t) / x.size

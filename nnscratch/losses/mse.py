@@ -1,0 +1,43 @@
+"""MSELoss: the mean of the squared differences, for regression.
+
+    shapes      x, t any, the same    n = how many numbers they have
+
+    forward     L  = sum (x - t)^2 / n
+    backward    dx = 2 (x - t) / n
+
+n counts *elements*, not rows, as in PyTorch. It is the loss of whoever believes that targets carry Gaussian noise.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..backend import Array
+from ..module import Module
+from .checks import check_pair
+
+
+class MSELoss(Module):
+    """The mean of the squared differences.
+
+    ``criterion(prediction, target)`` takes float arrays of one shape and dtype.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> criterion = nn.MSELoss()
+    >>> criterion(np.array([1.0, 4.0]), np.array([1.0, 2.0]))
+    2.0
+    >>> print(criterion.backward())
+    [0. 2.]
+    """
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        check_pair(self, prediction, target)
+        difference = prediction - target
+        self.save_for_backward(difference)
+        return float((difference * difference).mean(dtype=np.float64))
+
+    def backward(self) -> Array:
+        (difference,) = self.saved()
+        return difference * (2 / difference.size)
