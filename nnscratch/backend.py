@@ -6,6 +6,7 @@ wrapper, and nothing moves between devices unless :func:`to_device` is called.
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import os
 import sys
@@ -150,8 +151,9 @@ def in_threads(function: Callable[..., Any], tasks: Sequence[tuple]) -> None:
         for task in tasks[first::threads]:
             function(*task)
 
-    for _ in _pool().map(share, range(threads)):
-        pass
+    # Each thread gets a copy of the caller's context: numpy.errstate is part of it.
+    for running in [_pool().submit(contextvars.copy_context().run, share, first) for first in range(threads)]:
+        running.result()
 
 
 class Workspace:
