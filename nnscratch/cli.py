@@ -13,6 +13,8 @@ from pathlib import Path
 import nnscratch as nn
 
 from . import blas, data, runs
+from .bench import command as bench_command
+from .bench import runner
 
 DEFAULT_SOURCE = f"{runs.AUSTEN_PREFIX}pride_and_prejudice"
 
@@ -92,6 +94,11 @@ def parser() -> argparse.ArgumentParser:
     generate.add_argument("--top-p", type=float, help="draw among the fewest that hold probability P")
     generate.add_argument("--stop", help="stop before this token, e.g. '<eos>'")
     generate.add_argument("--seed", type=int, help="the same seed gives the same text")
+
+    bench = commands.add_parser("bench", help="how fast this package is here, beside PyTorch if that is installed")
+    bench.set_defaults(run=run_bench)
+    bench_command.add_options(bench, bench_libraries(), kernel="best")
+    bench.add_argument("--out", type=Path, metavar="FOLDER", help="write results.md and results.json there")
 
     info = commands.add_parser(
         "info", help="versions, BLAS and devices, how fast this machine multiplies, and what could be better"
@@ -189,6 +196,14 @@ def run_generate(arguments: argparse.Namespace) -> None:
     a, run = arguments, runs.Run.open(arguments.folder)
     model = run.model()
     print(nn.generate(model, run.tokenizer, a.prompt, a.tokens, a.temperature, a.top_k, a.top_p, a.stop, a.seed))
+
+
+def run_bench(arguments: argparse.Namespace) -> None:
+    bench_command.run(arguments, bench_libraries(), arguments.out)
+
+
+def bench_libraries() -> list[runner.Library]:
+    return [runner.OURS, *runner.PYTORCH]
 
 
 def run_info(arguments: argparse.Namespace) -> None:

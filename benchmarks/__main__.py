@@ -1,0 +1,32 @@
+"""The whole table: this package beside its peers, in one run.
+
+python -m benchmarks                        everything, into docs/benchmarks/results.md and results.json
+python -m benchmarks --jobs a,c --peers torch --blas-kernel both
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from nnscratch.bench import command
+
+from .peers import LIBRARIES, ROOT
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
+    command.add_options(parser, LIBRARIES)
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks", help="folder (default: %(default)s)")
+    arguments = parser.parse_args()
+    try:
+        command.run(arguments, LIBRARIES, arguments.out, roots=[ROOT])
+    except ValueError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

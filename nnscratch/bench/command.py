@@ -1,0 +1,66 @@
+"""The options that `nnscratch bench` and `python -m benchmarks` share."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import report, runner
+from .jobs import JOBS, select
+
+
+def add_options(parser: argparse.ArgumentParser, libraries: Sequence[runner.Library], kernel: str = "found") -> None:
+    peers = ", ".join(library.key for library in libraries[1:])
+    parser.add_argument("--jobs", metavar="A,B", help=f"which jobs, of {', '.join(JOBS)} (default: all)")
+    parser.add_argument("--peers", metavar="P,Q", help=f"which of {peers}, or none (default: all)")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds of turns (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="for each library and job (default: %(default)s)")
+    parser.add_argument("--threads", type=int, help="for every library (default: all cores)")
+    parser.add_argument(
+        "--blas-kernel",
+        default=kernel,
+        metavar="KERNEL",
+        help="OpenBLAS's kernel: found, best (for this processor), both, or its name (default: %(default)s)",
+    )
+
+
+def choose(libraries: Sequence[runner.Library], text: str | None) -> list[runner.Library]:
+    """Our own library and the peers named.
+
+    Examples
+    --------
+    >>> [library.key for library in choose([runner.OURS, *runner.PYTORCH], "torch")]
+    ['nnscratch', 'torch']
+    """
+    if text is None:
+        return list(libraries)
+    asked = [key.strip() for key in text.split(",") if key.strip() not in ("", "none")]
+    known = {library.key: library for library in libraries[1:]}
+    unknown = [key for key in asked if key not in known]
+    if unknown:
+        raise ValueError(f"there is no peer {', '.join(unknown)}; the peers are {', '.join(known)}")
+    return [libraries[0], *(known[key] for key in known if key in asked)]
+
+
+def run(
+    arguments: argparse.Namespace, libraries: Sequence[runner.Library], out: Path | None, roots: Sequence[Path] = ()
+) -> dict[str, Any]:
+    """Measure, print the tables, and write them to `out` if it is given."""
+    results = runner.run(
+        select(arguments.jobs),
+        choose(libraries, arguments.peers),
+        repeats=arguments.repeats,
+        seconds=arguments.seconds,
+        kernel=arguments.blas_kernel,
+        threads=arguments.threads,
+        roots=roots,
+        say=lambda text: print(f"\r{text:<60}", end="", file=sys.stderr, flush=True),
+    )
+    print(f"\r{'':<60}\r", end="", file=sys.stderr)
+    print(report.markdown(results))
+    if out is not None:
+        print("written: " + ", ".join(map(str, report.write(results, out))))
+    return results

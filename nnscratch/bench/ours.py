@@ -1,0 +1,105 @@
+"""The jobs by this package, as its users would write them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import nnscratch as nn
+from nnscratch.generation import generate_ids
+
+
+def build(job: Any, variant: str) -> dict[str, Any]:
+    """A peer: what `job` means here; see worker.py."""
+    return {"version": nn.__version__, "numpy": np.__version__, **globals()[job.kind](job)}
+
+
+def training(job: Any, model: Any, optimizer: Any, max_norm: float | None) -> dict[str, Callable]:
+    model.load_state_dict(job.weights())
+    trainer = nn.Trainer(model, nn.CrossEntropyLoss(), optimizer(model.parameters()), max_norm=max_norm)
+    batches = itertools.cycle(job.batches())
+    return {"step": lambda: trainer.train_step(*next(batches))}
+
+
+def adam(parameters: Any) -> Any:
+    return nn.optim.Adam(parameters, lr=1e-3)
+
+
+def language_model(job: Any) -> Any:
+    s = job.sizes
+    model = nn.models.LanguageModel(s["vocab"], s["embed"], s["hidden"], s["layers"], rng=0)
+    model.load_state_dict(job.weights())
+    return model
+
+
+def lm(job: Any) -> dict[str, Callable]:
+    return training(job, language_model(job), adam, 5.0)
+
+
+def mlp(job: Any) -> dict[str, Callable]:
+    model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 10))
+    return training(job, model, lambda parameters: nn.optim.SGD(parameters, lr=0.1), None)
+
+
+def cnn(job: Any) -> dict[str, Callable]:
+    model = nn.Sequential(
+        *(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(32 * 7 * 7, 10)),
+    )
+    return training(job, model, adam, None)
+
+
+def transformer(job: Any) -> dict[str, Callable]:
+    s = job.sizes
+    model = nn.models.TransformerLM(s["vocab"], s["embed"], s["heads"], s["layers"], context=s["steps"], rng=0)
+    return training(job, model, adam, 5.0)
+
+
+class NoTokenizer:
+    vocabulary = ()
+
+
+def generate(job: Any) -> dict[str, Callable]:
+    model, rng = language_model(job).eval(), np.random.default_rng(0)
+    prompt = np.arange(5)
+
+    def step() -> int:
+        return list(generate_ids(model, NoTokenizer(), prompt, job.per, temperature=0.8, rng=rng))[-1]
+
+    def check() -> list[float]:
+        state, largest = None, []
+        for token in prompt:
+            logits, state = model(np.array([[token]]), state)
+            largest.append(float(logits.max()))
+        return largest
+
+    return {"step": step, "check": check}
+
+
+def evaluate(job: Any) -> dict[str, Callable]:
+    model, s = language_model(job), job.sizes
+    batches = nn.data.TextBatches(job.text(), s["batch"], s["steps"])
+    step = lambda: nn.evaluate(model, nn.CrossEntropyLoss(), batches)  # noqa: E731
+    return {"step": step, "check": lambda: [step()]}
+
+
+def gradcheck(job: Any) -> dict[str, Callable]:
+    model = language_model(job).to(dtype=np.float64)
+    (tokens, targets), *_ = job.batches(1)
+
+    def step() -> None:
+        report = nn.gradcheck.check_gradients(model, tokens, loss=nn.CrossEntropyLoss(), targets=targets)
+        if not report.ok:
+            raise ArithmeticError(str(report))
+
+    def check() -> list[float]:
+        step()
+        logits, _ = model.eval()(tokens)
+        model.train()
+        return [nn.CrossEntropyLoss()(logits, targets)]
+
+    return {"step": step, "check": check}

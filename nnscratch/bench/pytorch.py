@@ -1,0 +1,200 @@
+"""The jobs by PyTorch, with the best settings its users would choose.
+
+Fused Adam, batch-first nn.LSTM, all cores, inference_mode where nothing is learned. The variant "compile" puts
+torch.compile around the model.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+def build(job: Any, variant: str) -> dict[str, Any]:
+    """A peer: what `job` means here; see worker.py."""
+    import torch
+
+    from .worker import threads
+
+    torch.set_num_threads(threads())
+    jobs = Jobs(torch, job, variant == "compile")
+    if variant == "compile" and job.kind in ("generate", "gradcheck"):
+        raise NotImplementedError("only timed where a model is compiled once and run often: training and evaluation")
+    return {"version": torch.__version__, "threads": torch.get_num_threads(), **getattr(jobs, job.kind)()}
+
+
+class Jobs:
+    """One method for each kind of job; each returns ``step`` and, where the losses are not what to check, ``check``."""
+
+    def __init__(self, torch: Any, job: Any, compiled: bool):
+        self.torch, self.nn, self.F = torch, torch.nn, torch.nn.functional
+        self.job, self.compiled = job, compiled
+
+    def load(self, model: Any, weights: dict[str, np.ndarray] | None = None) -> Any:
+        weights = self.job.weights() if weights is None else weights
+        model.load_state_dict({name: self.torch.from_numpy(w) for name, w in weights.items()})
+        return model
+
+    def maybe_compiled(self, model: Any) -> Any:
+        return self.torch.compile(model) if self.compiled else model
+
+    def training(self, model: Any, optimizer: Any, max_norm: float | None, recurrent: bool = False) -> dict:
+        run, torch = self.maybe_compiled(model), self.torch
+        batches = itertools.cycle([(torch.from_numpy(x), torch.from_numpy(y)) for x, y in self.job.batches()])
+        state = None
+
+        def step() -> float:
+            nonlocal state
+            x, y = next(batches)
+            optimizer.zero_grad()
+            if recurrent:
+                logits, state = run(x, state)
+                state = tuple(s.detach() for s in state)
+            else:
+                logits = run(x)
+            loss = self.F.cross_entropy(logits.reshape(-1, logits.shape[-1]), y.reshape(-1))
+            loss.backward()
+            if max_norm is not None:
+                self.nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+            optimizer.step()
+            return loss.item()
+
+        return {"step": step}
+
+    def adam(self, model: Any) -> Any:
+        return self.torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+
+    def language_model(self) -> Any:
+        nn, s = self.nn, self.job.sizes
+
+        class LanguageModel(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.embedding = nn.Embedding(s["vocab"], s["embed"])
+                self.lstm = nn.LSTM(s["embed"], s["hidden"], s["layers"], batch_first=True)
+                self.linear = nn.Linear(s["hidden"], s["vocab"])
+
+            def forward(self, tokens, state=None):
+                h, state = self.lstm(self.embedding(tokens), state)
+                return self.linear(h), state
+
+        return self.load(LanguageModel())
+
+    def lm(self) -> dict[str, Callable]:
+        model = self.language_model()
+        return self.training(model, self.adam(model), 5.0, recurrent=True)
+
+    def mlp(self) -> dict[str, Callable]:
+        nn = self.nn
+        model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 10))
+        self.load(model)
+        return self.training(model, self.torch.optim.SGD(model.parameters(), lr=0.1, fused=True), None)
+
+    def cnn(self) -> dict[str, Callable]:
+        nn = self.nn
+        model = nn.Sequential(
+            *(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Flatten(), nn.Linear(32 * 7 * 7, 10)),
+        )
+        self.load(model)
+        return self.training(model, self.adam(model), None)
+
+    def transformer(self) -> dict[str, Callable]:
+        nn, F, torch, s = self.nn, self.F, self.torch, self.job.sizes
+        D, heads = s["embed"], s["heads"]
+
+        class Block(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.norm1, self.norm2 = nn.LayerNorm(D), nn.LayerNorm(D)
+                self.self_attn = nn.MultiheadAttention(D, heads, batch_first=True)  # only its weights and their names
+                self.linear1, self.linear2 = nn.Linear(D, 4 * D), nn.Linear(4 * D, D)
+
+            def forward(self, x):
+                N, T, _ = x.shape
+                qkv = F.linear(self.norm1(x), self.self_attn.in_proj_weight, self.self_attn.in_proj_bias)
+                q, k, v = (a.view(N, T, heads, D // heads).transpose(1, 2) for a in qkv.split(D, dim=2))
+                a = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+                x = x + self.self_attn.out_proj(a.transpose(1, 2).reshape(N, T, D))
+                return x + self.linear2(F.gelu(self.linear1(self.norm2(x)), approximate="tanh"))
+
+        class TransformerLM(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.embedding, self.position = nn.Embedding(s["vocab"], D), nn.Embedding(s["steps"], D)
+                self.blocks = nn.Sequential(*(Block() for _ in range(s["layers"])))
+                self.norm, self.linear = nn.LayerNorm(D), nn.Linear(D, s["vocab"], bias=False)
+
+            def forward(self, tokens):
+                x = self.embedding(tokens) + self.position(torch.arange(tokens.shape[1]))
+                return self.linear(self.norm(self.blocks(x)))
+
+        model = self.load(TransformerLM())
+        return self.training(model, self.adam(model), 5.0)
+
+    def generate(self) -> dict[str, Callable]:
+        torch, model = self.torch, self.language_model().eval()
+        prompt = torch.arange(5)
+
+        @torch.inference_mode()
+        def step() -> int:
+            tokens, state = prompt[None], None
+            for _ in range(self.job.per):
+                logits, state = model(tokens, state)
+                p = (logits[0, -1] / 0.8).softmax(dim=0)
+                tokens = torch.multinomial(p, 1)[None]
+                token = tokens.item()  # whoever generates text wants to see it
+            return token
+
+        @torch.inference_mode()
+        def check() -> list[float]:
+            state, largest = None, []
+            for token in prompt:
+                logits, state = model(token.view(1, 1), state)
+                largest.append(logits.max().item())
+            return largest
+
+        return {"step": step, "check": check}
+
+    def evaluate(self) -> dict[str, Callable]:
+        torch, s = self.torch, self.job.sizes
+        model = self.language_model().eval()
+        run = self.maybe_compiled(model)
+        tokens, N = torch.from_numpy(self.job.text()), s["batch"]
+        length = (len(tokens) - 1) // N
+        inputs, targets = tokens[: N * length].view(N, length), tokens[1 : N * length + 1].view(N, length)
+
+        @torch.inference_mode()
+        def step() -> float:
+            total, state = 0.0, None
+            for start in range(0, length, s["steps"]):
+                part = slice(start, start + s["steps"])
+                logits, state = run(inputs[:, part], state)
+                y = targets[:, part].reshape(-1)
+                total += self.F.cross_entropy(logits.reshape(len(y), -1), y, reduction="sum").item()
+            return total / (N * length)
+
+        return {"step": step, "check": lambda: [step()]}
+
+    def gradcheck(self) -> dict[str, Callable]:
+        torch, model = self.torch, self.language_model().double()
+        (tokens, targets), *_ = self.job.batches(1)
+        tokens, targets = torch.from_numpy(tokens), torch.from_numpy(targets).reshape(-1)
+        names, parameters = zip(*model.named_parameters(), strict=True)
+
+        def loss(*values: Any) -> Any:
+            logits, _ = torch.func.functional_call(model, dict(zip(names, values, strict=True)), (tokens,))
+            return self.F.cross_entropy(logits.reshape(len(targets), -1), targets)
+
+        def step() -> None:
+            torch.autograd.gradcheck(loss, parameters)
+
+        def check() -> list[float]:
+            step()
+            return [loss(*parameters).item()]
+
+        return {"step": step, "check": check}

@@ -1,0 +1,128 @@
+"""What a run found, as Markdown and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+NOTHING = "–"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, its columns aligned: the first to the left, numbers to the right.
+
+    Examples
+    --------
+    >>> print(table(["job", "ms"], [["a", "12.5"]]))
+    | job |   ms |
+    |-----|-----:|
+    | a   | 12.5 |
+    """
+    widths = [max(len(row[k]) for row in [header, *rows]) for k in range(len(header))]
+    lines = ["|" + "".join(f" {cell(row[k], widths[k], k)} |" for k in range(len(header))) for row in [header, *rows]]
+    rule = "|" + "".join("-" * (width + 1) + ("-" if k == 0 else ":") + "|" for k, width in enumerate(widths))
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def cell(text: str, width: int, column: int) -> str:
+    return text.ljust(width) if column == 0 else text.rjust(width)
+
+
+def number(value: float) -> str:
+    """Three digits, as many as such a measurement has.
+
+    Examples
+    --------
+    >>> number(0.01234), number(1.234), number(123.4), number(12345.6)
+    ('0.0123', '1.23', '123', '12,346')
+    """
+    if value >= 100:
+        return f"{value:,.0f}"
+    digits = next((d for d, limit in ((1, 10), (2, 1), (3, 0.1), (4, 0.01)) if value >= limit), 6)
+    return f"{value:.{digits}f}"
+
+
+def ratio(job: dict[str, Any], ours: str, theirs: str) -> float | None:
+    """Our median over theirs; None where one of the two has none."""
+    medians = [job["results"].get(key, {}).get("median_seconds") for key in (ours, theirs)]
+    return None if None in medians else medians[0] / medians[1]
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """The whole page: for each kernel the machine, times, ratios and memory; then why some places are empty."""
+    parts = [summary(results, run) for run in results["runs"]]
+    seconds, repeats = results["seconds"], results["repeats"]
+    parts.append(
+        f"Each library ran in a process of its own, all in turns, {repeats} rounds of together about {seconds:g} s for "
+        "each library and job, from the same first weights; before anything was timed their first losses were compared "
+        "and found equal. Times are medians over all steps; memory is the most that the process held, interpreter and "
+        "libraries included. "
+    )
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def summary(results: dict[str, Any], run: dict[str, Any]) -> str:
+    """One run's tables."""
+    titles, jobs = results["libraries"], run["jobs"]
+    ours, *peers = titles
+    time_rows, ratio_rows, memory_rows, reasons = [], [], [], {}
+    for job in jobs:
+        name, scale = f"({job['key']}) {job['title']}", 1000 / job["per"]
+        times, memory = [], []
+        for key in titles:
+            result = job["results"].get(key, {})
+            times.append(number(result["median_seconds"] * scale) if result.get("median_seconds") else NOTHING)
+            memory.append(f"{result['peak_bytes'] / 2**20:,.0f}" if result.get("peak_bytes") else NOTHING)
+            if "why" in result:
+                reasons.setdefault((key, result["why"]), []).append(job["key"])
+        ratios = [ratio(job, ours, key) for key in peers]
+        time_rows.append([name, *times, job["unit"]])
+        memory_rows.append([name, *memory])
+        ratio_rows.append([name, *(NOTHING if r is None else f"{r:.2f}" for r in ratios)])
+    lines = [f"## {run['kernel'][0].upper()}{run['kernel'][1:]}", machine(run["machine"]), versions(results, run)]
+    lines += ["### Time", table(["", *titles.values(), "unit"], time_rows)]
+    if peers:
+        over = [f"/ {titles[key]}" for key in peers]
+        lines += [f"### {titles[ours]} over each: below 1 is faster", table(["", *over], ratio_rows)]
+    lines += ["### Peak memory, MiB", table(["", *titles.values()], memory_rows)]
+    if reasons:
+        lines.append(f"{NOTHING} where there is no number:")
+        lines.append("\n".join(f"- {titles[key]}, {', '.join(keys)}: {why}" for (key, why), keys in reasons.items()))
+    return "\n\n".join(lines)
+
+
+def machine(found: dict[str, Any]) -> str:
+    """The machine in one sentence."""
+    library = found["blas"]
+    blas = f"{library.get('library', 'unknown')} {library.get('version') or ''}".strip()
+    if library.get("kernel"):
+        blas += f", kernel {library['kernel']}, {library['threads']} threads"
+    busy = found["load_average"]
+    load = "" if busy is None else f" Load average at the start: {busy[0]:.2f}."
+    return (
+        f"{found['processor']} ({found['instructions'] or 'instructions unknown'}), {found['threads']} threads on "
+        f"{found['cores']} cores, {found['system']}, Python {found['python']}, NumPy {found['numpy']}; "
+        f"NumPy's BLAS: {blas}.{load}"
+    )
+
+
+def versions(results: dict[str, Any], run: dict[str, Any]) -> str:
+    """Every library's version and threads, as it said itself."""
+    said = []
+    for key, title in results["libraries"].items():
+        infos = [job["results"][key] for job in run["jobs"] if "version" in job["results"].get(key, {})]
+        if infos:
+            threads = f" ({infos[0]['threads']} threads)" if "threads" in infos[0] else ""
+            said.append(f"{title} {infos[0]['version']}{threads}")
+    return "Versions: " + ", ".join(said) + "." if said else ""
+
+
+def write(results: dict[str, Any], folder: Path, name: str = "results") -> list[Path]:
+    """NAME.md and NAME.json in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.md", folder / f"{name}.json"]
+    paths[0].write_text(markdown(results), encoding="utf-8")
+    paths[1].write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return paths

@@ -1,0 +1,352 @@
+"""The workers in turns: ours, peer, ours, peer ...; medians and ratios.
+
+A machine's speed wanders, with its temperature and with what else it does. Libraries that are timed one after the
+other meet different weather; taken in turns, within one run, they share it, and their ratio means something. A turn is
+a few steps and begins with one that is not counted, in which the caches fill again and the other library's threads
+fall asleep.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .. import blas
+from .jobs import Job
+
+HERE = Path(__file__).parent
+TOLERANCE = 2e-3  # of the checked numbers: float32, and three steps of training in another order of summation
+MOST_STEPS = 5000  # in one turn
+PATIENCE = 3  # a library may take this many times its share of seconds, but no more
+
+
+@dataclass(frozen=True)
+class Library:
+    """A library to measure: the module that builds its jobs, and the module that its users import."""
+
+    key: str
+    title: str
+    module: str
+    imports: str
+    variant: str = ""
+
+
+OURS = Library("nnscratch", "nnscratch", "bench.ours", "nnscratch")
+PYTORCH = (
+    Library("torch", "PyTorch", "bench.pytorch", "torch"),
+    Library("compile", "torch.compile", "bench.pytorch", "torch", "compile"),
+)
+
+
+@dataclass
+class Result:
+    """What one library did at one job; `why` says why there are no numbers."""
+
+    library: str
+    why: str | None = None
+    rounds: list[list[float]] = field(default_factory=list)
+    memory: int | None = None
+    info: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def median(self) -> float | None:
+        """The median time of a step, in seconds."""
+        steps = [seconds for turn in self.rounds for seconds in turn]
+        return statistics.median(steps) if steps else None
+
+    def to_dict(self) -> dict[str, Any]:
+        if self.why is not None:
+            return {"why": self.why}
+        return {
+            "median_seconds": self.median,
+            "round_medians": [statistics.median(turn) for turn in self.rounds],
+            "steps": sum(map(len, self.rounds)),
+            "peak_bytes": self.memory,
+            **self.info,
+        }
+
+
+def ratio_of_medians(ours: Result, theirs: Result) -> float | None:
+    """Our median over theirs: below 1 is faster."""
+    return None if ours.median is None or theirs.median is None else ours.median / theirs.median
+
+
+class WorkerStopped(RuntimeError):
+    """The worker's process ended, or said what no worker says."""
+
+
+class Worker:
+    """A process that runs worker.py; use it as a context manager."""
+
+    def __init__(self, library: Library, job: Job, environment: dict[str, str], roots: Sequence[Path] = ()):
+        # Only `bench` is imported, not `nnscratch.bench`, which would bring the whole package into every peer's memory.
+        paths = [str(path) for path in (HERE.parent, HERE.parent.parent, *roots)]
+        code = f"import sys; sys.path += {paths!r}; from bench.worker import main; main(*sys.argv[1:])"
+        self.errors = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-W", "ignore", "-c", code, library.module, job.key, library.variant],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+            env=environment,
+        )
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.process.kill()
+        self.process.communicate()
+        self.errors.close()
+
+    def hear(self) -> dict[str, Any]:
+        line = self.process.stdout.readline()
+        if not line:
+            self.process.wait()
+            self.errors.seek(0)
+            last = (self.errors.read().strip().splitlines() or ["it said nothing"])[-1]
+            raise WorkerStopped(f"stopped with code {self.process.returncode}: {last[:200]}")
+        return json.loads(line)
+
+    def run(self, steps: int) -> dict[str, Any]:
+        try:
+            self.process.stdin.write(json.dumps({"steps": steps}) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # hear() says why
+        return self.hear()
+
+
+def agree(ours: Sequence[float], theirs: Sequence[float]) -> bool:
+    """Whether two libraries got the same numbers, so that they did the same work.
+
+    Examples
+    --------
+    >>> agree([9.21, 9.20], [9.2100001, 9.20]), agree([9.21], [9.31]), agree([9.21], [float("nan")])
+    (True, False, False)
+    """
+    if not ours or len(ours) != len(theirs):
+        return False
+    return all(abs(a - b) <= TOLERANCE * max(abs(a), abs(b), 1e-3) for a, b in zip(ours, theirs, strict=True))
+
+
+def measure_job(
+    job: Job,
+    libraries: Sequence[Library],
+    repeats: int,
+    seconds: float,
+    environment: dict[str, str],
+    roots: Sequence[Path] = (),
+    say: Callable[[str], None] = lambda text: None,
+) -> list[Result]:
+    """Every library at one job, in turns; the first of `libraries` is the one the others are compared with."""
+    if job.kind == "import":
+        return measure_imports(libraries, repeats, environment)
+    results = [Result(library.key) for library in libraries]
+    workers: dict[int, Worker] = {}
+    try:
+        for k, library in enumerate(libraries):
+            say(f"{job.key}: {library.title} ...")
+            workers[k] = Worker(library, job, environment, roots)
+            try:
+                first = workers[k].hear()
+            except WorkerStopped as error:
+                first = {"unavailable": str(error)}
+            results[k].why = first.pop("unavailable", None)
+            results[k].memory, results[k].info = first.pop("memory", None), first
+            if results[k].why is None and results[0].why is None:
+                check, ours = first["check"], results[0].info["check"]
+                if not agree(ours, check):
+                    results[
+                        k
+                    ].why = f"not the same work: it got {shown(check)} where {libraries[0].key} got {shown(ours)}"
+            if results[k].why is not None:
+                workers.pop(k).__exit__()
+        take_turns(workers, results, repeats, seconds, lambda turn: say(f"{job.key}: round {turn} of {repeats}"))
+    finally:
+        for worker in workers.values():
+            worker.__exit__()
+    return results
+
+
+def take_turns(
+    workers: dict[int, Worker],
+    results: list[Result],
+    repeats: int,
+    seconds: float,
+    say: Callable[[int], None],
+) -> None:
+    """`repeats` rounds of all workers, there and back; a slow one leaves the rounds when its time is over."""
+    steps, spent = {}, dict.fromkeys(workers, 0.0)
+
+    def answer_of(k: int, count: int) -> dict[str, Any] | None:
+        try:
+            return workers[k].run(count)
+        except WorkerStopped as error:
+            results[k].why = str(error)
+            workers.pop(k).__exit__()
+            return None
+
+    for k in list(workers):
+        first = answer_of(k, 2)
+        if first is None:
+            continue
+        one = min(first["seconds"])
+        steps[k] = max(1, min(MOST_STEPS, int(seconds / repeats / one)))
+    for turn in range(repeats):
+        say(turn + 1)
+        order = list(workers) if turn % 2 == 0 else list(reversed(workers))
+        for k in order:
+            if turn >= 2 and spent[k] > PATIENCE * seconds:
+                continue
+            warm = steps[k] > 1  # a step that takes a whole turn fills the caches by itself
+            answer = answer_of(k, steps[k] + warm)
+            if answer is None:
+                continue
+            results[k].rounds.append(answer["seconds"][warm:])
+            results[k].memory = answer["memory"]
+            spent[k] += sum(answer["seconds"])
+
+
+def measure_imports(libraries: Sequence[Library], repeats: int, environment: dict[str, str]) -> list[Result]:
+    """The time and the memory that ``import`` of each library takes, each time in a new process."""
+    once = [library for library in libraries if not library.variant]
+    results = {library.key: Result(library.key) for library in once}
+    code = (
+        f"import sys, time; sys.path += {[str(HERE.parent), str(HERE.parent.parent)]!r}\n"
+        "start = time.perf_counter(); __import__(sys.argv[1]); seconds = time.perf_counter() - start\n"
+        "from bench.worker import peak_memory; import json\n"
+        "print(); print(json.dumps([seconds, peak_memory()]))"
+    )
+    for turn in range(repeats + 1):  # the first, from the disk, is not counted
+        for library in once:
+            result = results[library.key]
+            if result.why is not None:
+                continue
+            command = [sys.executable, "-P", "-W", "ignore", "-c", PREPARE.get(library.key, "") + code, library.imports]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True)
+            if done.returncode != 0:
+                last = (done.stderr.strip().splitlines() or ["import failed"])[-1]
+                result.why = f"not installed ({last[:200]})" if "ModuleNotFound" in last else last[:200]
+                continue
+            took, memory = json.loads(done.stdout.splitlines()[-1])
+            result.memory = memory if result.memory is None else max(memory, result.memory)
+            if turn > 0:
+                result.rounds.append([took])
+    return list(results.values())
+
+
+PREPARE: dict[str, str] = {}
+"""Code that must run before a library can be imported at all, by the library's key."""
+
+
+def shown(numbers: Sequence[float]) -> str:
+    return "[" + ", ".join(f"{number:.6g}" for number in numbers) + "]"
+
+
+# --- a whole run -----------------------------------------------------------------------------------------------------
+
+
+def environment_for(kernel: str | None, threads: int | None) -> dict[str, str]:
+    """The workers' environment. `kernel` None leaves OpenBLAS to choose, unless the user has named one."""
+    environment = dict(os.environ)
+    if environment.pop(blas.OURS, None):  # the nnscratch command set it: as found means without
+        environment.pop(blas.VARIABLE, None)
+    if kernel is not None:
+        environment[blas.VARIABLE] = kernel
+    if threads is not None:
+        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+            environment[name] = str(threads)
+        if threads == 1:
+            environment["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    return environment
+
+
+def kernels_to_run(which: str) -> list[tuple[str, str | None]]:
+    """Headings and kernels for ``--blas-kernel``: found, best, both, or a kernel's name."""
+    if which == "found":
+        return [("as found", None)]
+    if which not in ("best", "both"):
+        flags = blas.processor().flags
+        if which not in blas.KERNELS:
+            raise ValueError(f"--blas-kernel must be found, best, both or one of {', '.join(blas.KERNELS)}")
+        if flags and which not in blas.usable_kernels(flags):
+            raise ValueError(f"this processor has not the instructions that OpenBLAS's {which} kernels need")
+        return [(f"kernel {which}", which)]
+    own, speeds = blas.compare_kernels(blas.processor().flags)
+    better = blas.faster_kernel(own, speeds)
+    if better is None:
+        return [(f"as found ({own}; no other kernel is clearly faster here)", None)]
+    best = [(f"kernel {better}", better)]
+    return best if which == "best" else [(f"as found ({own})", None), *best]
+
+
+def describe_machine(threads: int | None, environment: dict[str, str]) -> dict[str, Any]:
+    """Everything a reader needs to judge the numbers; the BLAS is asked in a process like the workers'."""
+    cpu = blas.processor()
+    code = "import json, runpy, sys; from dataclasses import asdict; m = runpy.run_path(sys.argv[1]); "
+    code += "print(json.dumps(asdict(m['blas']()))); import numpy; print(json.dumps(numpy.__version__))"
+    command = [sys.executable, "-P", "-c", code, blas.__file__]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    library, numpy = (json.loads(line) for line in done.stdout.splitlines()) if done.returncode == 0 else ({}, None)
+    return {
+        "processor": cpu.name,
+        "instructions": blas.instructions(cpu.flags).removeprefix(", "),
+        "cores": cpu.cores,
+        "threads": threads or cpu.cores,
+        "system": f"{os.uname().sysname} {os.uname().release}" if hasattr(os, "uname") else sys.platform,
+        "python": sys.version.split()[0],
+        "numpy": numpy,
+        "blas": library,
+        "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+    }
+
+
+def run(
+    jobs: Sequence[Job],
+    libraries: Sequence[Library],
+    *,
+    repeats: int = 5,
+    seconds: float = 5.0,
+    kernel: str = "found",
+    threads: int | None = None,
+    roots: Sequence[Path] = (),
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Measure everything and return it, as it is written to JSON: see report.py.
+
+    Parameters
+    ----------
+    jobs, libraries : sequences
+        The first library is the one the others are compared with.
+    repeats : int
+        Rounds of turns.
+    seconds : float
+        For each library and job, about how long to measure.
+    kernel : str
+        ``found``, ``best``, ``both`` or the name of an OpenBLAS kernel.
+    threads : int, optional
+        For every library; by default all cores.
+    """
+    if repeats < 1 or not 0 < seconds < float("inf") or (threads is not None and threads < 1):
+        raise ValueError(f"repeats, seconds and threads must be above 0, got {repeats}, {seconds} and {threads}")
+    runs = []
+    for heading, name in kernels_to_run(kernel):
+        environment = environment_for(name, threads)
+        found = {"kernel": heading, "machine": describe_machine(threads, environment), "jobs": []}
+        for job in jobs:
+            results = measure_job(job, libraries, repeats, seconds, environment, roots, say)
+            entry = {"key": job.key, "title": job.title, "unit": job.unit, "per": job.per, "kind": job.kind}
+            found["jobs"].append(entry | {"results": {result.library: result.to_dict() for result in results}})
+        runs.append(found)
+    titles = {library.key: library.title for library in libraries}
+    return {"schema": 1, "libraries": titles, "repeats": repeats, "seconds": seconds, "runs": runs}
