@@ -1,4 +1,4 @@
-"""Pictures. Every function draws into ``ax=`` (a new figure if none is given) and returns the Matplotlib axes."""
+"""Loss curves: how training went."""
 
 from __future__ import annotations
 
@@ -6,25 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from .training.callbacks import UNITS
-from .training.history import History
-
-# Okabe and Ito's colours, told apart with any colour vision; the order also differs in lightness.
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#999999"
+from ..training.callbacks import UNITS
+from ..training.history import History
+from .style import BLUE, ORANGE, new_axes
 
 LABELS = {"loss": "cross-entropy (nats)", "bpc": "bits per character", "perplexity": "perplexity"}
-
-
-def new_axes(width: float = 7.0, height: float = 4.0) -> Any:
-    """Axes of a new figure, without touching pyplot's global state (a program without a screen has none)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    ax = figure.add_subplot()
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
 
 
 def plot_history(history: History, unit: str = "loss", ax: Any = None) -> Any:
@@ -76,14 +62,3 @@ def plot_history(history: History, unit: str = "loss", ax: Any = None) -> Any:
         ax.set_ylim(min(shown) - 0.05 * (top - min(shown)), top + 0.15 * (top - min(shown)) + 1e-9)
     ax.legend(frameon=False)
     return ax
-
-
-def save_figure(ax: Any, path: Any) -> None:
-    """Write the figure that `ax` is in, as PNG, whole or not at all."""
-    import io
-
-    from .serialization import write_atomically
-
-    content = io.BytesIO()
-    ax.figure.savefig(content, format="png", dpi=120)
-    write_atomically(path, content.getvalue())

@@ -1,0 +1,60 @@
+"""An attention map: where every token looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from ..backend import Array
+from .style import MAP, new_axes, shown
+
+
+def plot_attention(A: Array, tokens: Sequence[str], looked_at: Sequence[str] | None = None, ax: Any = None) -> Any:
+    """One head's weights: each row is a token that looks and sums to 1, each column a token that is looked at.
+
+    Parameters
+    ----------
+    A : array, shape (T, S)
+        One sequence and one head of ``attention.weights(x)``.
+    tokens : sequence of T str
+    looked_at : sequence of S str, optional
+        `tokens` again if not given.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Examples
+    --------
+    The x that an attention got, deep in a model, is what `record` saw:
+
+    >>> import numpy as np, nnscratch as nn
+    >>> model = nn.models.TransformerLM(10, 8, 2, 2, context=16, rng=0)
+    >>> with nn.record(model) as seen:
+    ...     logits, _ = model(np.array([[1, 2, 3, 4]]))
+    >>> (x,) = seen["blocks.1.self_attn"].inputs[0]
+    >>> A = model.blocks[1].self_attn.weights(x)                        # (N, heads, T, S)
+    >>> nn.plotting.plot_attention(A[0, 0], "abcd").get_xlabel()
+    'token looked at'
+    """
+    A, looked_at = backend.to_numpy(A), tokens if looked_at is None else looked_at
+    if A.shape != (len(tokens), len(looked_at)):
+        raise ValueError(f"plot_attention: weights {A.shape} for {len(tokens)} and {len(looked_at)} tokens")
+    T, S = A.shape
+    ax = new_axes(min(12, 2.4 + 0.2 * S), min(11, 1.4 + 0.2 * T)) if ax is None else ax
+    # The square root brings out the weak weights; a plain scale shows little but the strongest.
+    image = ax.imshow(np.sqrt(A), cmap=MAP, vmin=0, vmax=1, aspect="auto")
+    long = max(map(len, looked_at)) > 1
+    ax.set_xticks(range(S), [shown(t) for t in looked_at], rotation=90 if long else 0, fontsize=8)
+    ax.set_yticks(range(T), [shown(t) for t in tokens], fontsize=8)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.set_xlabel("token looked at")
+    ax.set_ylabel("token that looks")
+    bar = ax.figure.colorbar(image, ax=ax, label="weight", pad=0.02)
+    bar.set_ticks([0, 0.1**0.5, 0.25**0.5, 0.5**0.5, 1], labels=["0", "0.1", "0.25", "0.5", "1"])
+    return ax

@@ -1,0 +1,91 @@
+"""A text, each token on the colour of a number: what one unit of a network reacts to.
+
+Reference: Karpathy, Johnson and Fei-Fei (2016), "Visualizing and understanding recurrent networks".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from ..backend import Array
+from .style import MAP, ink_on, new_axes, shown
+
+
+def plot_text(tokens: Sequence[str], values: Array, label: str = "activation", width: int = 72, ax: Any = None) -> Any:
+    """The tokens in lines, on the colours of their values.
+
+    Parameters
+    ----------
+    tokens : sequence of T str
+        The characters of a text, or its words.
+    values : array, shape (T,)
+        One unit's activation at each token.
+    label : str
+        What the values are.
+    width : int
+        Characters in a line; a line end in the text ends a line too.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> ax = nn.plotting.plot_text('He said "no".', np.array([0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 0]), label="h[3]")
+    >>> len(ax.texts)
+    13
+    """
+    values = backend.to_numpy(values).astype(float)
+    if values.shape != (len(tokens),) or not len(values):
+        raise ValueError(f"plot_text needs one value for each of {len(tokens)} tokens, got {values.shape}")
+    places, line, column = [], 0, 0
+    for number, token in enumerate(tokens):
+        size = max(1, len(token))
+        starts_word = number == 0 or not tokens[number - 1].strip() or size > 1
+        if column and column + (word_length(tokens, number) if starts_word else size) > width:
+            line, column = line + 1, 0
+        places.append((line, column, size))
+        column += size + (1 if size > 1 else 0)  # words get a gap, characters none
+        if "\n" in token:
+            line, column = line + 1, 0
+    lines = max(row for row, _, _ in places) + 1
+    ax = new_axes(1.4 + 0.115 * width, 0.9 + 0.27 * lines) if ax is None else ax
+
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+    from matplotlib.patches import Rectangle
+
+    signed = values.min() < 0
+    limit = float(np.abs(values).max()) or 1.0
+    colours = ScalarMappable(Normalize(-limit if signed else 0.0, limit), MAP)
+    for token, value, (row, start, size) in zip(tokens, values, places, strict=True):
+        colour = colours.to_rgba(value)
+        ax.add_patch(Rectangle((start, row), size, 1, facecolor=colour, linewidth=0))
+        sign = shown(token) if token.strip(" ") else ""
+        ax.text(start + size / 2, row + 0.52, sign, ha="center", va="center", color=ink_on(colour),
+                family="monospace", fontsize=8.5)  # fmt: skip
+    ax.set_xlim(0, width)
+    ax.set_ylim(lines, 0)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)
+    ax.figure.colorbar(colours, ax=ax, label=label, pad=0.01, aspect=max(6, 3 * lines))
+    return ax
+
+
+def word_length(tokens: Sequence[str], start: int) -> int:
+    """How many characters from token `start` to the next blank: a word of single characters is not to be torn."""
+    if len(tokens[start]) > 1:
+        return len(tokens[start])
+    length = 0
+    for token in tokens[start:]:
+        if not token.strip():
+            break
+        length += len(token)
+    return max(1, length)

@@ -1,0 +1,61 @@
+"""The confusion matrix: what a classifier takes for what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from ..backend import Array
+from .style import MAP, ink_on, new_axes
+
+
+def plot_confusion_matrix(matrix: Array, labels: Sequence[str] | None = None, ax: Any = None) -> Any:
+    """Counts in every cell; the colour is the share of the row, so that rare classes show as well as frequent ones.
+
+    Parameters
+    ----------
+    matrix : integer array, shape (C, C)
+        Of :func:`nnscratch.training.confusion_matrix`.
+    labels : sequence of str, optional
+        The classes' names.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> ax = nn.plotting.plot_confusion_matrix(np.array([[9, 1], [2, 8]]), ["cat", "dog"])
+    >>> ax.get_title()
+    '17 of 20 right (85.0 %)'
+    """
+    M = backend.to_numpy(matrix)
+    if M.ndim != 2 or M.shape[0] != M.shape[1] or M.sum() == 0:
+        raise ValueError(f"plot_confusion_matrix needs a square matrix of counts that are not all zero, got {M.shape}")
+    C = len(M)
+    names = [str(k) for k in range(C)] if labels is None else list(labels)
+    if len(names) != C:
+        raise ValueError(f"plot_confusion_matrix: {len(names)} labels for {C} classes")
+    ax = new_axes(2.6 + 0.42 * C, 1.8 + 0.42 * C) if ax is None else ax
+    share = M / np.maximum(M.sum(axis=1, keepdims=True), 1)
+    image = ax.imshow(share, cmap=MAP, vmin=0, vmax=1)
+    for t in range(C):
+        for p in range(C):
+            if M[t, p]:
+                ink = ink_on(image.cmap(share[t, p]))
+                ax.text(p, t, f"{M[t, p]}", ha="center", va="center", color=ink, fontsize=9 if C <= 12 else 6)
+    ax.set_xticks(range(C), names, rotation=90 if max(map(len, names)) > 3 else 0)
+    ax.set_yticks(range(C), names)
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+    ax.set_xlabel("predicted class")
+    ax.set_ylabel("true class")
+    right, total = int(M.trace()), int(M.sum())
+    ax.set_title(f"{right} of {total} right ({right / total:.1%})".replace("%", " %"), fontsize=10)
+    ax.figure.colorbar(image, ax=ax, label="share of the true class", shrink=0.8)
+    return ax

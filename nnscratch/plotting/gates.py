@@ -1,0 +1,101 @@
+"""The gates of an LSTM while it reads a sentence: what it lets in, what it keeps, what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from ..backend import Array
+from ..layers import LSTM, LSTMCell
+from .style import MAP, new_axes, shown
+
+TITLES = {"i": "input gate", "f": "forget gate", "g": "candidate", "o": "output gate", "c": "memory c", "h": "state h"}
+
+
+def lstm_gates(lstm: LSTM, x: Array, layer: int = 0) -> dict[str, np.ndarray]:
+    """All that one layer of `lstm` computes while it reads one sequence.
+
+    The textbook cell with the same weights does it, step by step: what it puts away for backward is just this.
+
+    Parameters
+    ----------
+    lstm : LSTM
+        Of one direction.
+    x : array, shape (T, D)
+        What layer 0 reads.
+    layer : int
+
+    Returns
+    -------
+    dict of str to array, shape (T, H)
+        The gates i, f, o, the candidate g, the memory c and the state h after every step.
+    """
+    if lstm.bidirectional:
+        raise ValueError("lstm_gates reads an LSTM of one direction")
+    if not 0 <= layer < lstm.num_layers:
+        raise ValueError(f"layer must be in 0..{lstm.num_layers - 1}, got {layer}")
+    x = backend.to_numpy(x)
+    for number in range(layer + 1):
+        cell = LSTMCell(x.shape[1], lstm.hidden_size).to(dtype=x.dtype)
+        for name in cell.state_dict():
+            getattr(cell, name).data[...] = backend.to_numpy(getattr(lstm, f"{name}_l{number}").data)
+        state, kept = None, {name: [] for name in TITLES}
+        for t in range(len(x)):
+            state = cell(x[t : t + 1], state)
+            _, _, _, i, f, g, o, _ = cell.saved()
+            for name, value in zip("ifgoch", (i, f, g, o, state[1], state[0]), strict=True):
+                kept[name].append(value[0])
+        gates = {name: np.stack(values) for name, values in kept.items()}
+        x = gates["h"]
+    return gates
+
+
+def plot_gates(gates: dict[str, Array], tokens: Sequence[str], show: str = "f", units: int = 12, ax: Any = None) -> Any:
+    """One gate over a text: a column for each token, a row for each of the units that move most.
+
+    Parameters
+    ----------
+    gates : dict of str to array, shape (T, H)
+        Of :func:`lstm_gates`.
+    tokens : sequence of T str
+    show : {"i", "f", "g", "o", "c", "h"}
+    units : int
+        How many of the H rows.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Examples
+    --------
+    >>> import nnscratch as nn
+    >>> tokenizer = nn.data.CharTokenizer.from_text("abc ")
+    >>> model = nn.models.LanguageModel(len(tokenizer), 4, 8, rng=0)
+    >>> x = model.embedding.eval()(tokenizer.encode("ab cab"))
+    >>> gates = nn.plotting.lstm_gates(model.lstm, x)
+    >>> nn.plotting.plot_gates(gates, "ab cab", show="i").get_title()
+    'input gate, the 8 units that vary most'
+    """
+    if show not in TITLES:
+        raise ValueError(f"show must be one of {', '.join(TITLES)}, got {show!r}")
+    values = backend.to_numpy(gates[show])
+    if len(values) != len(tokens):
+        raise ValueError(f"plot_gates: {len(tokens)} tokens for {len(values)} steps")
+    chosen = np.sort(np.argsort(-values.std(axis=0), kind="stable")[:units])
+    ax = new_axes(min(14, 2.2 + 0.17 * len(tokens)), 1.4 + 0.22 * len(chosen)) if ax is None else ax
+    low = 0.0 if show in "ifo" else -max(1.0, float(np.abs(values[:, chosen]).max()))
+    image = ax.imshow(values[:, chosen].T, cmap=MAP, vmin=low, vmax=1.0 if show in "ifo" else -low, aspect="auto")
+    ax.set_xticks(range(len(tokens)), [shown(t) for t in tokens], rotation=90 if max(map(len, tokens)) > 1 else 0)
+    ax.set_yticks(range(len(chosen)), chosen, fontsize=8)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.set_xlabel("token read")
+    ax.set_ylabel("unit")
+    ax.set_title(f"{TITLES[show]}, the {len(chosen)} units that vary most", fontsize=10)
+    label = "0 shut, 1 open" if show in "ifo" else "value"
+    ax.figure.colorbar(image, ax=ax, label=label, pad=0.02)
+    return ax

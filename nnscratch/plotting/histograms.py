@@ -1,0 +1,68 @@
+"""Histograms of activations, gradients or weights, layer under layer: dead units, saturation, scales that drift."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from ..backend import Array
+from ..module import Module
+from .style import BLUE, new_axes
+
+
+def plot_histograms(arrays: Mapping[str, Array] | Module, label: str = "value", ax: Any = None) -> Any:
+    """One histogram for each array, under each other on one axis.
+
+    Parameters
+    ----------
+    arrays : dict of str to array, or Module
+        Of a Module, its weights. For activations: ``{name: s.output for name, s in seen.items()}`` after
+        ``with nn.record(model) as seen``.
+    label : str
+        What the numbers are, for the axis.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> model = nn.Sequential(nn.Linear(8, 32, rng=0), nn.Tanh())
+    >>> with nn.record(model) as seen:
+    ...     y = model(np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32))
+    >>> ax = nn.plotting.plot_histograms({name: s.output for name, s in seen.items() if name}, label="activation")
+    >>> [text.get_text() for text in ax.get_yticklabels()]
+    ['0', '1']
+    """
+    if isinstance(arrays, Module):
+        arrays = {name: p.data for name, p in arrays.named_parameters()}
+    values = {name: backend.to_numpy(a).astype(np.float64).reshape(-1) for name, a in arrays.items() if a.size}
+    if not values:
+        raise ValueError("plot_histograms got no numbers")
+    ax = new_axes(7.0, 1.0 + 0.5 * len(values)) if ax is None else ax
+    # The middle 99.8 % of each set the range: one far value must not squeeze all the others into a line.
+    low = min(np.quantile(v, 0.001) for v in values.values())
+    high = max(np.quantile(v, 0.999) for v in values.values())
+    margin = 0.05 * (high - low) or 1.0
+    edges = np.linspace(low - margin, high + margin, 81)
+    for row, v in enumerate(values.values()):
+        counts, _ = np.histogram(np.clip(v, edges[0], edges[-1]), edges)
+        heights = 0.9 * np.sqrt(counts / counts.max())
+        ax.fill_between(edges[:-1], row, row - heights, step="post", color=BLUE, alpha=0.75, linewidth=0)
+        ax.plot([v.mean()] * 2, [row, row - 0.9], color="black", linewidth=1)
+        ax.annotate(f"sd {v.std():.2g}", (1, row - 0.3), xycoords=("axes fraction", "data"), xytext=(6, 0),
+                    textcoords="offset points", va="center", fontsize=8)  # fmt: skip
+    for row in range(len(values)):
+        ax.axhline(row, color="black", linewidth=0.6)
+    ax.set_yticks(np.arange(len(values)) - 0.3, list(values), fontsize=8)
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(len(values) - 0.9, -1.05)
+    ax.spines["left"].set_visible(False)
+    ax.set_xlim(edges[0], edges[-1])
+    ax.set_xlabel(f"{label}  (height: square root of the share; black line: mean)")
+    return ax

@@ -1,0 +1,61 @@
+"""A hyper-parameter search at a glance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .style import BLUE, GREY, ORANGE, new_axes
+
+
+def plot_search(study: Any, parameter: str | None = None, ax: Any = None) -> Any:
+    """The result of every trial: in the order they were made, or over one of the parameters.
+
+    Parameters
+    ----------
+    study : optuna.Study
+        Of :func:`nnscratch.training.search`.
+    parameter : str, optional
+        The hyper-parameter along the axis; the number of the trial if not given, with the best so far as a line.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    trials = [t for t in study.trials if t.value is not None and np.isfinite(t.value)]
+    cut = [t for t in study.trials if t.state.name == "PRUNED" and t.intermediate_values]
+    if not trials:
+        raise ValueError("plot_search: no trial was finished")
+    if parameter is not None and parameter not in trials[0].params:
+        raise ValueError(f"the search has no parameter {parameter!r}; it has {', '.join(trials[0].params)}")
+    ax = new_axes() if ax is None else ax
+
+    def place(trial: Any) -> Any:
+        return trial.number if parameter is None else trial.params[parameter]
+
+    finished = [t for t in trials if t not in cut]
+    ax.scatter([place(t) for t in finished], [t.value for t in finished], s=30, color=BLUE, label="trial", zorder=3)
+    if cut:
+        last = [t.intermediate_values[max(t.intermediate_values)] for t in cut]
+        ax.scatter([place(t) for t in cut], last, s=34, marker="x", color=GREY, label="given up early", zorder=2)
+    best = study.best_trial
+    ax.scatter([place(best)], [best.value], s=130, facecolors="none", edgecolors=ORANGE, linewidths=2, zorder=4,
+               label=f"best: {best.value:.4g}")  # fmt: skip
+    if parameter is None:
+        order = sorted(finished, key=lambda t: t.number)
+        ax.step([t.number for t in order], np.minimum.accumulate([t.value for t in order]), where="post",
+                color=ORANGE, linewidth=1.2, label="best so far")  # fmt: skip
+        ax.set_xlabel("trial")
+    else:
+        ax.set_xlabel(parameter)
+        if getattr(best.distributions[parameter], "log", False):
+            ax.set_xscale("log")
+    values = [t.value for t in finished]
+    top = np.quantile(values, 0.9) if len(values) > 5 else max(values)
+    if max(values) > best.value + 4 * (top - best.value) > best.value:
+        ax.set_ylim(best.value - 0.08 * (top - best.value), best.value + 2 * (top - best.value))
+    ax.set_ylabel("validation loss (nats)")
+    ax.legend(frameon=False)
+    return ax

@@ -1,0 +1,115 @@
+"""Every picture: drawn into the axes given, which come back, with labelled axes and what it should show on them."""
+
+import io
+
+import numpy as np
+import pytest
+
+import nnscratch as nn
+from nnscratch import plotting
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(30, 2)).astype(np.float32)
+
+
+def trained():
+    model = nn.Sequential(nn.Linear(2, 4, rng=0), nn.Tanh(), nn.Linear(4, 3, rng=1))
+    y = model(X)
+    model.backward(np.ones_like(y))
+    return model
+
+
+def gates():
+    lstm = nn.LSTM(3, 6, 2, rng=0)
+    return plotting.lstm_gates(lstm, RNG.normal(size=(4, 3)).astype(np.float32), layer=1)
+
+
+PICTURES = {
+    "history": lambda ax: plotting.plot_history(nn.training.History(loss=[3.0, 2.0, 1.5]), ax=ax),
+    "gradient flow": lambda ax: plotting.plot_gradient_flow(trained(), ax=ax),
+    "histograms": lambda ax: plotting.plot_histograms(trained(), ax=ax),
+    "decision boundary": lambda ax: plotting.plot_decision_boundary(trained(), X, RNG.integers(0, 3, 30), ax=ax),
+    "filters": lambda ax: plotting.plot_filters(RNG.normal(size=(5, 2, 3, 3)), ax=ax),
+    "confusion": lambda ax: plotting.plot_confusion_matrix(np.array([[3, 1], [0, 2]]), ax=ax),
+    "gates": lambda ax: plotting.plot_gates(gates(), "ab d", ax=ax),
+    "attention": lambda ax: plotting.plot_attention(np.eye(3), "a b", ax=ax),
+    "paths": lambda ax: plotting.plot_paths(
+        lambda a, b: a**2 + b**2, {"SGD": RNG.normal(size=(9, 2))}, (-2, 2), (-2, 2), ax=ax
+    ),
+    "text": lambda ax: plotting.plot_text("some text\nof two lines", np.linspace(-1, 1, 22), ax=ax),
+}
+WITHOUT_AXES = {"text", "filters"}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_it_draws_into_the_axes_given_and_returns_them(name):
+    ax = plotting.new_axes()
+    assert PICTURES[name](ax) is ax
+    ax.figure.savefig(io.BytesIO())
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_without_axes_it_makes_a_figure_with_labelled_axes_and_leaves_pyplot_alone(name):
+    ax = PICTURES[name](None)
+    ax.figure.savefig(io.BytesIO())
+    if name not in WITHOUT_AXES:
+        assert ax.get_xlabel() and ax.get_ylabel() or name in ("gradient flow", "histograms") and ax.get_xlabel()
+    import sys
+
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    assert pyplot is None or not pyplot.get_fignums()
+
+
+def test_the_gates_are_the_lstms():
+    lstm, x = nn.LSTM(3, 6, 2, rng=0), RNG.normal(size=(4, 3)).astype(np.float32)
+    y, (h, c) = lstm(x[None])
+    seen = plotting.lstm_gates(lstm, x, layer=1)
+    np.testing.assert_allclose(seen["h"], y[0], atol=1e-6)
+    np.testing.assert_allclose(seen["c"][-1], c[1, 0], atol=1e-6)
+    np.testing.assert_allclose(seen["o"] * np.tanh(seen["c"]), seen["h"], atol=1e-6)
+    assert lstm.__dict__["_stack"] and ((seen["f"] > 0) & (seen["f"] < 1)).all()
+
+
+def test_a_confusion_matrixs_cells_hold_the_counts():
+    ax = plotting.plot_confusion_matrix(np.array([[3, 1], [0, 2]]), ["cat", "dog"])
+    assert sorted(text.get_text() for text in ax.texts) == ["1", "2", "3"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["cat", "dog"]
+
+
+def test_a_gradient_that_is_zero_is_named():
+    model = trained()
+    model[0].weight.grad[...] = 0
+    assert [text.get_text() for text in plotting.plot_gradient_flow(model).texts] == ["zero"]
+
+
+def test_a_model_with_one_logit_has_a_boundary_too():
+    ax = plotting.plot_decision_boundary(nn.Linear(2, 1, rng=0), X, (X[:, :1] > 0).astype(int))
+    assert len(ax.get_legend().get_texts()) == 2
+
+
+def test_words_of_single_characters_are_not_torn_between_lines():
+    ax = plotting.plot_text("aaaa bbbb cccc", np.zeros(14), width=7)
+    rows = [round(text.get_position()[1]) for text in ax.texts if text.get_text()]
+    assert [sorted(rows).count(r) for r in sorted(set(rows))] == [4, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plotting.plot_gradient_flow(nn.Tanh()), "no parameters"),
+        (lambda: plotting.plot_histograms({}), "got no numbers"),
+        (lambda: plotting.plot_decision_boundary(trained(), X[:, :1], np.zeros(30)), r"x of shape \(N, 2\)"),
+        (lambda: plotting.plot_filters(np.zeros((3, 3))), "out_channels, in_channels, height, width"),
+        (lambda: plotting.plot_confusion_matrix(np.zeros((2, 3))), "square matrix"),
+        (lambda: plotting.plot_confusion_matrix(np.eye(2), ["a"]), "1 labels for 2 classes"),
+        (lambda: plotting.plot_gates(gates(), "ab d", show="x"), "show must be one of i, f, g, o, c, h"),
+        (lambda: plotting.plot_gates(gates(), "abc"), "3 tokens for 4 steps"),
+        (lambda: plotting.lstm_gates(nn.LSTM(3, 4, rng=0), X, layer=1), r"layer must be in 0\.\.0"),
+        (lambda: plotting.plot_attention(np.eye(3), "ab"), r"weights \(3, 3\) for 2 and 2 tokens"),
+        (lambda: plotting.plot_paths(lambda a, b: a + b, {"x": [1, 2]}, (0, 1), (0, 1)), r"\(steps, 2\)"),
+        (lambda: plotting.plot_text("abc", np.zeros(2)), "one value for each of 3 tokens"),
+    ],
+)
+def test_bad_input_is_refused(draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw()
