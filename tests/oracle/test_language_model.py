@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from safetensors.torch import load_file, save_file
 
 import nnscratch as nn
 
 torch = pytest.importorskip("torch")
+files = pytest.importorskip("safetensors.torch")
+torch.set_num_threads(1)  # models this small only wait for a second thread, on a busy machine for long
 
 
 class TorchLanguageModel(torch.nn.Module):
@@ -110,14 +111,14 @@ def test_two_hundred_adam_steps_with_clipping_follow_pytorchs_loss_curve(dtype, 
 def test_a_file_written_by_nn_save_loads_into_the_torch_module(tmp_path):
     ours, theirs = nn.models.LanguageModel(**SIZES, rng=3), TorchLanguageModel(**SIZES)
     nn.save(ours, tmp_path / "ours.safetensors")
-    theirs.load_state_dict(load_file(tmp_path / "ours.safetensors"))
+    theirs.load_state_dict(files.load_file(tmp_path / "ours.safetensors"))
     for name, value in theirs.state_dict().items():
         np.testing.assert_array_equal(ours.state_dict()[name], value)
 
 
 def test_a_file_written_by_pytorch_loads_with_nn_load(tmp_path):
     ours, theirs = nn.models.LanguageModel(**SIZES, rng=3), TorchLanguageModel(**SIZES)
-    save_file(theirs.state_dict(), tmp_path / "theirs.safetensors")
+    files.save_file(theirs.state_dict(), tmp_path / "theirs.safetensors")
     assert nn.load(tmp_path / "theirs.safetensors", ours) is ours
     tokens = np.array([[1, 5, 2], [0, 12, 12]])
     with torch.no_grad():
