@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nnscratch.bench import command
 
-from .peers import LIBRARIES, ROOT
+from .libraries import LIBRARIES, ROOT
 
 
 def main() -> int:

@@ -1,8 +1,4 @@
-"""The libraries that we are measured beside; each module has ``build(job, variant)``, see nnscratch/bench/worker.py."""
+"""The libraries that we are measured beside; each module has ``build(job, variant)``, see nnscratch/bench/worker.py.
 
-from pathlib import Path
-
-from nnscratch.bench.runner import OURS, PYTORCH
-
-ROOT = Path(__file__).parents[2]
-LIBRARIES = [OURS, *PYTORCH]
+They import nothing of ours: the memory measured is the library's own.
+"""

@@ -30,7 +30,7 @@ PATIENCE = 3  # a library may take this many times its share of seconds, but no 
 
 @dataclass(frozen=True)
 class Library:
-    """A library to measure: the module that builds its jobs, and the module that its users import."""
+    """A library to measure: the module that builds its jobs, and the statement by which its users import it."""
 
     key: str
     title: str
@@ -39,10 +39,10 @@ class Library:
     variant: str = ""
 
 
-OURS = Library("nnscratch", "nnscratch", "bench.ours", "nnscratch")
+OURS = Library("nnscratch", "nnscratch", "bench.ours", "import nnscratch")
 PYTORCH = (
-    Library("torch", "PyTorch", "bench.pytorch", "torch"),
-    Library("compile", "torch.compile", "bench.pytorch", "torch", "compile"),
+    Library("torch", "PyTorch", "bench.pytorch", "import torch"),
+    Library("compile", "torch.compile", "bench.pytorch", "import torch", "compile"),
 )
 
 
@@ -223,7 +223,7 @@ def measure_imports(libraries: Sequence[Library], repeats: int, environment: dic
     results = {library.key: Result(library.key) for library in once}
     code = (
         f"import sys, time; sys.path += {[str(HERE.parent), str(HERE.parent.parent)]!r}\n"
-        "start = time.perf_counter(); __import__(sys.argv[1]); seconds = time.perf_counter() - start\n"
+        "start = time.perf_counter(); exec(sys.argv[1]); seconds = time.perf_counter() - start\n"
         "from bench.worker import peak_memory; import json\n"
         "print(); print(json.dumps([seconds, peak_memory()]))"
     )
@@ -232,7 +232,7 @@ def measure_imports(libraries: Sequence[Library], repeats: int, environment: dic
             result = results[library.key]
             if result.why is not None:
                 continue
-            command = [sys.executable, "-P", "-W", "ignore", "-c", PREPARE.get(library.key, "") + code, library.imports]
+            command = [sys.executable, "-P", "-W", "ignore", "-c", code, library.imports]
             done = subprocess.run(command, env=environment, capture_output=True, text=True)
             if done.returncode != 0:
                 last = (done.stderr.strip().splitlines() or ["import failed"])[-1]
@@ -243,10 +243,6 @@ def measure_imports(libraries: Sequence[Library], repeats: int, environment: dic
             if turn > 0:
                 result.rounds.append([took])
     return list(results.values())
-
-
-PREPARE: dict[str, str] = {}
-"""Code that must run before a library can be imported at all, by the library's key."""
 
 
 def shown(numbers: Sequence[float]) -> str:

@@ -41,7 +41,7 @@ def peers(tmp_path):
     (tmp_path / "a_fake_peer.py").write_text(PEER)
 
     def measured(*variants):
-        libraries = [Library(v or "same", v or "same", "a_fake_peer", "json", v) for v in variants]
+        libraries = [Library(v or "same", v or "same", "a_fake_peer", "import json", v) for v in variants]
         results = measure_job(JOBS["c"], libraries, 2, 1e-4, dict(os.environ), roots=[tmp_path])
         return {result.library: result for result in results}
 
@@ -108,6 +108,13 @@ def test_a_worker_measures_its_own_memory_not_its_parents():
         first = worker.hear()
         assert len(first["check"]) == 3 and len(worker.run(2)["seconds"]) == 2
     assert 10e6 < first["memory"] < 400e6 and held.sum() > 0
+
+
+def test_imports_are_timed_each_in_a_new_process():
+    libraries = [Library("json", "json", "", "import json"), Library("no", "no", "", "import a_library_nobody_has")]
+    found, missing = measure_job(JOBS["k"], libraries, 2, 1.0, dict(os.environ))
+    assert found.median > 0 and len(found.rounds) == 2
+    assert missing.median is None and missing.why.startswith("not installed")
 
 
 def test_jobs_are_named_by_letter():
