@@ -36,11 +36,20 @@ def plot_search(study: Any, parameter: str | None = None, ax: Any = None) -> Any
         return trial.number if parameter is None else trial.params[parameter]
 
     finished = [t for t in trials if t not in cut]
-    ax.scatter([place(t) for t in finished], [t.value for t in finished], s=30, color=BLUE, label="trial", zorder=3)
+    last = [t.intermediate_values[max(t.intermediate_values)] for t in cut]
+    best, edge = study.best_trial, np.inf
+    top = np.quantile([t.value for t in finished], 0.9)
+    if max(t.value for t in finished) > best.value + 4 * (top - best.value) > best.value:
+        edge = best.value + 2 * (top - best.value)  # a few are so bad that they would hide the others
+    ax.scatter([place(t) for t in finished if t.value <= edge], [t.value for t in finished if t.value <= edge],
+               s=30, color=BLUE, label="trial", zorder=3)  # fmt: skip
+    beyond = [place(t) for t in finished if t.value > edge]
+    if beyond:
+        ax.scatter(beyond, [edge] * len(beyond), s=40, marker="^", color=BLUE, clip_on=False, label="higher still")
+        ax.set_ylim(best.value - 0.08 * (top - best.value), edge)
     if cut:
-        last = [t.intermediate_values[max(t.intermediate_values)] for t in cut]
-        ax.scatter([place(t) for t in cut], last, s=34, marker="x", color=GREY, label="given up early", zorder=2)
-    best = study.best_trial
+        ax.scatter([place(t) for t in cut], np.minimum(last, edge), s=34, marker="x", color=GREY, clip_on=False,
+                   label="given up early", zorder=2)  # fmt: skip
     ax.scatter([place(best)], [best.value], s=130, facecolors="none", edgecolors=ORANGE, linewidths=2, zorder=4,
                label=f"best: {best.value:.4g}")  # fmt: skip
     if parameter is None:
@@ -48,14 +57,11 @@ def plot_search(study: Any, parameter: str | None = None, ax: Any = None) -> Any
         ax.step([t.number for t in order], np.minimum.accumulate([t.value for t in order]), where="post",
                 color=ORANGE, linewidth=1.2, label="best so far")  # fmt: skip
         ax.set_xlabel("trial")
+        ax.xaxis.get_major_locator().set_params(integer=True)
     else:
         ax.set_xlabel(parameter)
         if getattr(best.distributions[parameter], "log", False):
             ax.set_xscale("log")
-    values = [t.value for t in finished]
-    top = np.quantile(values, 0.9) if len(values) > 5 else max(values)
-    if max(values) > best.value + 4 * (top - best.value) > best.value:
-        ax.set_ylim(best.value - 0.08 * (top - best.value), best.value + 2 * (top - best.value))
     ax.set_ylabel("validation loss (nats)")
     ax.legend(frameon=False)
     return ax

@@ -4,6 +4,7 @@ from .callbacks import Checkpoint, EarlyStopping, ProgressBar, resume
 from .evaluate import evaluate
 from .history import History
 from .metrics import accuracy, bits_per_character, confusion_matrix, perplexity
+from .search import search
 from .trainer import Callback, Trainer, TrainingDiverged
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "evaluate",
     "perplexity",
     "resume",
+    "search",
 ]

@@ -1,0 +1,41 @@
+"""A search over a Trainer's settings finds good ones, gives up on bad ones, and repeats itself with a seed."""
+
+import numpy as np
+import pytest
+
+import nnscratch as nn
+
+pytest.importorskip("optuna")
+X = np.random.default_rng(0).uniform(-1, 1, (64, 2)).astype(np.float32)
+DATA = [(X, (X[:, 0] * X[:, 1] > 0).astype(int))]
+
+
+def make_trainer(trial):
+    lr = trial.suggest_float("lr", 1e-5, 1e4, log=True)
+    model = nn.Sequential(nn.Linear(2, 16, rng=0), nn.Tanh(), nn.Linear(16, 2, rng=1))
+    return nn.Trainer(model, nn.CrossEntropyLoss(), nn.optim.SGD(model.parameters(), lr=lr))
+
+
+def study():
+    return nn.training.search(make_trainer, DATA, DATA, steps=60, trials=20, evaluate_every=10, seed=1)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_it_finds_a_rate_that_learns_gives_up_on_others_and_repeats_itself():
+    one, other = study(), study()
+    assert 1e-2 < one.best_params["lr"] < 100 and one.best_value < 0.5
+    assert [t.params for t in one.trials] == [t.params for t in other.trials]
+    assert any(t.state.name == "PRUNED" for t in one.trials) and len(one.trials) == 20
+    for parameter in (None, "lr"):
+        ax = nn.plotting.plot_search(one, parameter)
+        assert ax.get_xlabel() == (parameter or "trial") and "loss" in ax.get_ylabel()
+    with pytest.raises(ValueError, match="no parameter 'hidden'; it has lr"):
+        nn.plotting.plot_search(one, "hidden")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_bad_input_is_refused():
+    with pytest.raises(ValueError, match="trials must be an integer of 1 or more"):
+        nn.training.search(make_trainer, DATA, DATA, steps=1, trials=0)
+    with pytest.raises(TypeError, match="make_trainer must return a Trainer, got NoneType"):
+        nn.training.search(lambda trial: None, DATA, DATA, steps=1, trials=1)
