@@ -3,6 +3,10 @@
     norm = sqrt(sum over all parameters of sum(g^2))
     g    = g * max_norm / norm       if norm > max_norm
 
+Clipping by value is cruder: every number is held within a bound by itself, which turns the direction as well.
+
+    g    = min(max(g, -bound), bound)
+
 Reference: Pascanu, Mikolov and Bengio (2013), "On the difficulty of training recurrent neural networks".
 """
 
@@ -11,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from .. import backend
 from ..module import Parameter
 from .optimizer import as_parameters, at_least
 
@@ -52,3 +57,22 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
         for p in parameters:
             p.grad *= max_norm / norm
     return norm
+
+
+def clip_grad_value(parameters: Iterable[Parameter], clip_value: float) -> None:
+    """Hold every number of every gradient, in place, within [-clip_value, clip_value].
+
+    A NaN stays one: `clip_grad_norm` is what notices.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> w = nn.Parameter(np.zeros(3))
+    >>> w.grad[:] = 3.0, -4.0, 0.5
+    >>> nn.optim.clip_grad_value([w], 1.0)
+    >>> print(w.grad)
+    [ 1.  -1.   0.5]
+    """
+    parameters, bound = as_parameters(parameters), at_least("clip_value", clip_value, 0)
+    for p in parameters:
+        backend.array_module(p.grad).clip(p.grad, -bound, bound, out=p.grad)

@@ -4,18 +4,22 @@
     scheduler.step()        sets optimizer.lr for the next step
 
 Each schedule is one formula, `factor(steps)`; the learning rate is the factor times the one the optimiser began with.
+Only ReduceLROnPlateau is no formula: it looks at the validation loss, so it is stepped after each validation, with it.
 """
 
 from __future__ import annotations
 
 import math
 
-from ..module import positive_int
+from ..module import finite, positive_int, probability
 from .optimizer import Optimizer, at_least
 
 
 class LRScheduler:
     """Sets ``optimizer.lr`` to ``base_lr * factor(steps)``; a subclass writes `factor`."""
+
+    after_validation = False
+    """Whether ``step`` wants the validation loss, after each validation, rather than nothing, after each step."""
 
     def __init__(self, optimizer: Optimizer):
         if not isinstance(optimizer, Optimizer):
@@ -96,3 +100,163 @@ class CosineAnnealingLR(LRScheduler):
         low = self.eta_min / self.base_lr if self.base_lr else 0.0
         progress = min(1.0, (steps - self.warmup) / (self.T_max - self.warmup))
         return low + (1 - low) * (1 + math.cos(math.pi * progress)) / 2
+
+
+class LinearWarmup(LRScheduler):
+    """A straight line from ``start_factor`` times the rate up to the rate, over `warmup_steps` steps; then constant.
+
+    factor = start + (1 - start) steps / warmup_steps, at most 1. By default start = 1 / (warmup_steps + 1), so that the
+    rates are 1, 2, 3 ... parts of it. (PyTorch: ``LinearLR(start_factor=..., total_iters=warmup_steps)``.)
+
+    Reference: Goyal et al. (2017), "Accurate, large minibatch SGD: training ImageNet in 1 hour".
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> optimizer = nn.optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
+    >>> scheduler = nn.optim.lr_scheduler.LinearWarmup(optimizer, warmup_steps=3)
+    >>> rates = []
+    >>> for _ in range(5):
+    ...     rates.append(optimizer.lr)
+    ...     scheduler.step()
+    >>> rates
+    [0.25, 0.5, 0.75, 1.0, 1.0]
+    """
+
+    def __init__(self, optimizer: Optimizer, warmup_steps: int, start_factor: float | None = None):
+        self.warmup_steps = positive_int("warmup_steps", warmup_steps)
+        self.start_factor = (
+            1 / (self.warmup_steps + 1) if start_factor is None else probability("start_factor", start_factor)
+        )
+        super().__init__(optimizer)
+
+    def factor(self, steps: int) -> float:
+        return self.start_factor + (1 - self.start_factor) * min(1.0, steps / self.warmup_steps)
+
+
+class OneCycleLR(LRScheduler):
+    """Up to `max_lr` and down again, far below the start, each along half a cosine: one cycle over `total_steps`.
+
+    The rate begins at max_lr / div_factor, reaches max_lr after ``pct_start * total_steps - 1`` steps, and ends, at
+    step total_steps - 1, at max_lr / div_factor / final_div_factor, where it stays. The optimiser's own rate is not
+    used. Momentum stays as it is: PyTorch's ``cycle_momentum=False``.
+
+    Reference: Smith and Topin (2019), "Super-convergence: very fast training of neural networks using large learning
+    rates".
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> optimizer = nn.optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
+    >>> scheduler = nn.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=10)
+    >>> rates = []
+    >>> for _ in range(10):
+    ...     rates.append(round(optimizer.lr, 2))
+    ...     scheduler.step()
+    >>> rates
+    [0.04, 0.52, 1.0, 0.95, 0.81, 0.61, 0.39, 0.19, 0.05, 0.0]
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        max_lr: float,
+        total_steps: int,
+        pct_start: float = 0.3,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+    ):
+        self.total_steps = positive_int("total_steps", total_steps)
+        self.div_factor = at_least("div_factor", div_factor, 1)
+        self.final_div_factor = at_least("final_div_factor", final_div_factor, 1)
+        self.peak = probability("pct_start", pct_start) * self.total_steps - 1
+        if self.peak <= 0 or self.total_steps - 1 <= self.peak:
+            raise ValueError(
+                f"total_steps must leave steps both to rise and to fall, which {total_steps} with "
+                f"pct_start {pct_start} does not"
+            )
+        super().__init__(optimizer)
+        self.base_lr = at_least("max_lr", max_lr, 0)
+        optimizer.lr = self.base_lr * self.factor(0)
+
+    def factor(self, steps: int) -> float:
+        start, end = 1 / self.div_factor, 1 / self.div_factor / self.final_div_factor
+        if steps <= self.peak:
+            return between(start, 1.0, steps / self.peak)
+        return between(1.0, end, min(1.0, (steps - self.peak) / (self.total_steps - 1 - self.peak)))
+
+
+def between(first: float, last: float, progress: float) -> float:
+    """From `first`, at progress 0, to `last`, at progress 1, along half a cosine."""
+    return last + (first - last) * (1 + math.cos(math.pi * progress)) / 2
+
+
+class ReduceLROnPlateau(LRScheduler):
+    """Multiply the rate by `gamma` when the validation loss has not improved more than `patience` times in a row.
+
+    "Improved" is a loss below the best so far times 1 - threshold. After a cut, `cooldown` losses are let pass before
+    counting begins again. (PyTorch: ``ReduceLROnPlateau(factor=gamma, ...)``, for losses, that is mode="min".)
+
+    A Trainer steps it after each validation; in a loop of your own call ``scheduler.step(loss)`` there.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> optimizer = nn.optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
+    >>> scheduler = nn.optim.lr_scheduler.ReduceLROnPlateau(optimizer, gamma=0.5, patience=1)
+    >>> for loss in (3.0, 2.0, 2.0, 2.5):
+    ...     scheduler.step(loss)
+    >>> optimizer.lr
+    0.5
+    """
+
+    after_validation = True
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        gamma: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+    ):
+        self.gamma, self.threshold = probability("gamma", gamma), probability("threshold", threshold)
+        self.patience, self.cooldown = count("patience", patience), count("cooldown", cooldown)
+        self.min_lr = at_least("min_lr", min_lr, 0)
+        self.cuts, self.bad, self.resting = 0, 0, 0
+        self.best: float | None = None
+        super().__init__(optimizer)
+
+    def factor(self, steps: int) -> float:
+        """gamma ^ (how many cuts there were), but no lower than min_lr says."""
+        low = min(1.0, self.min_lr / self.base_lr) if self.base_lr else 0.0
+        return max(low, self.gamma**self.cuts)
+
+    def step(self, loss: float) -> None:
+        """Call after each validation, with the loss it measured."""
+        finite("loss", loss)
+        if self.best is None or loss < self.best * (1 - self.threshold):
+            self.best, self.bad = float(loss), 0
+        else:
+            self.bad += 1
+        if self.resting:
+            self.resting, self.bad = self.resting - 1, 0
+        if self.bad > self.patience:
+            self.cuts, self.bad, self.resting = self.cuts + 1, 0, self.cooldown
+        super().step()
+
+    def state_dict(self) -> dict[str, float | None]:
+        return super().state_dict() | {name: getattr(self, name) for name in ("best", "cuts", "bad", "resting")}
+
+    def load_state_dict(self, state: dict[str, float | None]) -> None:
+        self.cuts, self.bad, self.resting = (int(state[name]) for name in ("cuts", "bad", "resting"))
+        self.best = state["best"]
+        super().load_state_dict(state)
+
+
+def count(name: str, value: int) -> int:
+    """`value`, if it is an integer of 0 or more."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{name} must be an integer of 0 or more, got {value!r}")
+    return value

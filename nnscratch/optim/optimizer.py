@@ -40,6 +40,20 @@ class Optimizer:
     A subclass names in `moments` the running averages it keeps, one array beside each parameter, and writes `update`,
     which is called with one stretch after the other: the numbers of a stretch stay in the cache from one operation to
     the next, and several cores can work on stretches of their own.
+
+    Examples
+    --------
+    An optimiser of one's own, which looks at the gradient's sign only:
+
+    >>> import numpy as np, nnscratch as nn
+    >>> class SignSGD(nn.optim.Optimizer):
+    ...     def update(self, w, g):
+    ...         w -= self.lr * np.sign(g)
+    >>> w = nn.Parameter(np.zeros(2))
+    >>> w.grad[:] = 1000.0, -0.001
+    >>> SignSGD([w], lr=0.1).step()
+    >>> print(w.data)
+    [-0.1  0.1]
     """
 
     moments: tuple[str, ...] = ()

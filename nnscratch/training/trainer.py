@@ -56,7 +56,7 @@ class Trainer:
         ``criterion(prediction, targets)`` is the loss.
     optimizer : Optimizer
     scheduler : LRScheduler, optional
-        Stepped after every optimiser step.
+        Stepped after every optimiser step; ReduceLROnPlateau after every validation, with its loss.
     max_norm : float, optional
         Clip the gradient's norm to this.
     callbacks : sequence of Callback
@@ -138,6 +138,8 @@ class Trainer:
         per_epoch = len(batches)
         if per_epoch == 0:
             raise ValueError("fit got no batches")
+        if valid is None and self.scheduler is not None and self.scheduler.after_validation:
+            raise ValueError(f"{type(self.scheduler).__name__} looks at the validation loss: fit needs valid")
         self.total_steps = positive_int("steps", steps if steps is not None else math.ceil(epochs * per_epoch))
         evaluate_every = positive_int("evaluate_every", evaluate_every or per_epoch)
         self.stop = None
@@ -159,6 +161,8 @@ class Trainer:
                             {"step": self.step, "epoch": self.step / per_epoch, "loss": loss}
                             | {"seconds": round(self.history.seconds, 3)}
                         )
+                        if self.scheduler is not None and self.scheduler.after_validation:
+                            self.scheduler.step(loss)
                         self._call("on_validation_end")
                     if self.stop is not None:
                         break
@@ -187,7 +191,7 @@ class Trainer:
                 raise TrainingDiverged(self._what_diverged("the gradient is not finite")) from None
             lr = self.optimizer.lr
             self.optimizer.step()
-        if self.scheduler is not None:
+        if self.scheduler is not None and not self.scheduler.after_validation:
             self.scheduler.step()
         self._hidden = hidden
         self.step += 1

@@ -1,8 +1,9 @@
-"""One table of every public layer and every loss: how it is built, what goes in, and what PyTorch does instead.
+"""Tables of every public layer, loss, optimiser and schedule: how it is built, and what PyTorch has for it.
 
-Three suites read it: tests/test_gradients.py checks each case against finite differences, tests/oracle/
-test_every_case.py against PyTorch, and tests/test_public_names.py says which public names are missing here. So a new
-layer is not done before it has a case, and with its case it is checked both ways.
+Several suites read them: tests/test_gradients.py checks layers and losses against finite differences, tests/oracle/
+test_every_case.py and test_every_optimizer.py check everything against PyTorch, tests/optim/test_every_optimizer.py
+saves and restores, and tests/test_public_names.py says which public names are missing here. So a new layer is not done
+before it has a case, and with its case it is checked both ways.
 """
 
 from __future__ import annotations
@@ -262,3 +263,49 @@ LOSSES: dict[type, list[Case]] = {
         ),
     ],
 }  # fmt: skip
+
+# Of the optimisers, the arguments: the same for PyTorch's class of the same name.
+OPTIMIZERS: dict[type, list[dict[str, Any]]] = {
+    nn.optim.SGD: [
+        {"lr": 0.05}, {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.05},
+        {"lr": 0.01, "momentum": 0.9, "nesterov": True},
+    ],
+    nn.optim.Adagrad: [{}, {"lr": 0.1, "weight_decay": 0.1}, {"lr": 0.1, "eps": 0.1}],
+    nn.optim.RMSprop: [
+        {}, {"lr": 0.003, "alpha": 0.9, "eps": 1e-4}, {"weight_decay": 0.1}, {"lr": 0.002, "momentum": 0.9},
+        {"lr": 0.003, "centered": True}, {"lr": 0.001, "momentum": 0.5, "centered": True, "weight_decay": 0.05},
+    ],
+    nn.optim.Adam: [{}, {"lr": 0.05, "betas": (0.5, 0.9), "eps": 1e-3, "weight_decay": 0.1}],
+    nn.optim.AdamW: [{}, {"lr": 0.05, "betas": (0.5, 0.9), "eps": 1e-3, "weight_decay": 0.3}],
+}  # fmt: skip
+
+# Of the schedules, our arguments, and what PyTorch calls the schedule and them.
+SCHEDULES: dict[type, list[tuple[dict[str, Any], str, dict[str, Any]]]] = {
+    nn.optim.lr_scheduler.StepLR: [({"step_size": 30, "gamma": 0.5}, "StepLR", {"step_size": 30, "gamma": 0.5})],
+    nn.optim.lr_scheduler.CosineAnnealingLR: [
+        ({"T_max": 200, "eta_min": 0.001}, "CosineAnnealingLR", {"T_max": 200, "eta_min": 0.001})
+    ],
+    nn.optim.lr_scheduler.LinearWarmup: [
+        ({"warmup_steps": 9}, "LinearLR", {"start_factor": 0.1, "total_iters": 9}),
+        ({"warmup_steps": 50, "start_factor": 0.3}, "LinearLR", {"start_factor": 0.3, "total_iters": 50}),
+    ],
+    nn.optim.lr_scheduler.OneCycleLR: [
+        (settings, "OneCycleLR", settings | {"cycle_momentum": False})
+        for settings in [
+            {"max_lr": 0.5, "total_steps": 200},
+            {"max_lr": 0.1, "total_steps": 230, "pct_start": 0.11, "div_factor": 4.0, "final_div_factor": 50.0},
+        ]
+    ],
+    nn.optim.lr_scheduler.ReduceLROnPlateau: [
+        (
+            {"gamma": 0.5, "patience": 3, "min_lr": 1e-4},
+            "ReduceLROnPlateau",
+            {"factor": 0.5, "patience": 3, "min_lr": 1e-4},
+        ),
+        (
+            {"gamma": 0.7, "patience": 0, "threshold": 0.01, "cooldown": 4, "min_lr": 0.02},
+            "ReduceLROnPlateau",
+            {"factor": 0.7, "patience": 0, "threshold": 0.01, "cooldown": 4, "min_lr": 0.02},
+        ),
+    ],
+}

@@ -1,0 +1,68 @@
+"""Nothing public goes unchecked: a name that is missing from the shared table of cases makes a test here fail.
+
+What is in the table is checked against finite differences (tests/test_gradients.py), and against PyTorch
+(tests/oracle/test_every_case.py, tests/oracle/test_every_optimizer.py), which go through all of it.
+"""
+
+import inspect
+
+from cases import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
+
+import nnscratch as nn
+
+
+def classes(module, base):
+    """The classes of that kind that a module makes public."""
+    found = [getattr(module, name) for name in module.__all__]
+    return {cls for cls in found if inspect.isclass(cls) and issubclass(cls, base) and cls is not base}
+
+
+def names(found):
+    return sorted(cls.__name__ for cls in found)
+
+
+def public_schedules():
+    schedules = nn.optim.lr_scheduler
+    found = [cls for _, cls in inspect.getmembers(schedules, inspect.isclass) if cls.__module__ == schedules.__name__]
+    return {cls for cls in found if cls is not schedules.LRScheduler}
+
+
+def test_every_public_layer_has_a_case():
+    assert names((classes(nn.layers, nn.Module) | {nn.Sequential}) - LAYERS.keys()) == []
+
+
+def test_every_public_loss_has_a_case():
+    assert names(classes(nn.losses, nn.Module) - LOSSES.keys()) == []
+
+
+def test_every_public_optimizer_has_a_case():
+    assert names(classes(nn.optim, nn.optim.Optimizer) - OPTIMIZERS.keys()) == []
+
+
+def test_every_public_schedule_has_a_case():
+    assert names(public_schedules() - SCHEDULES.keys()) == []
+
+
+def test_no_entry_of_the_table_is_empty():
+    for table in (LAYERS, LOSSES, OPTIMIZERS, SCHEDULES):
+        assert [cls.__name__ for cls, cases in table.items() if not cases] == []
+
+
+def test_every_case_builds_what_it_is_listed_under():
+    for cls, cases in (LAYERS | LOSSES).items():
+        assert {type(case.build()) for case in cases} == {cls}
+
+
+def test_every_module_of_the_package_itself_is_a_layer_a_loss_or_a_container():
+    of_nn = classes(nn, nn.Module)
+    assert names(of_nn - classes(nn.layers, nn.Module) - classes(nn.losses, nn.Module)) == ["Sequential"]
+
+
+def test_layers_and_losses_are_all_names_of_the_package_itself():
+    assert set(nn.layers.__all__) | set(nn.losses.__all__) <= set(nn.__all__)
+
+
+def test_every_public_class_has_an_example_in_its_docstring():
+    modules = (nn, nn.data, nn.layers, nn.losses, nn.models, nn.optim)
+    found = {cls for module in modules for cls in classes(module, object)}
+    assert names(cls for cls in found | public_schedules() if ">>>" not in (cls.__doc__ or "")) == []
