@@ -4,12 +4,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-oracle lint clean
+.PHONY: help demo test test-oracle lint clean bench bench-growth bench-check
 
 help:
 	@echo "make demo         train a language model on Pride and Prejudice and let it write (under 5 minutes)"
 	@echo "make test         run the tests"
 	@echo "make test-oracle  compare with PyTorch (installs it: a large download)"
+	@echo "make bench        measure everything beside PyTorch, JAX and others (installs them: a large download; 40 minutes)"
+	@echo "make bench-growth measure how time and memory grow with each size (5 minutes)"
+	@echo "make bench-check  before a release: is anything slower, beside PyTorch, than it was? (a minute)"
 	@echo "make lint         check the style with ruff"
 	@echo "make clean        remove .venv and everything built; trained models in runs/ stay"
 
@@ -21,6 +24,15 @@ test: .venv/.installed
 
 test-oracle: .venv/.installed-oracle
 	NNSCRATCH_REQUIRE_ORACLE=1 $(BIN)/python -m pytest tests/oracle
+
+bench: .venv/.installed-bench
+	$(BIN)/python -m benchmarks --blas-kernel both
+
+bench-growth: .venv/.installed-bench
+	$(BIN)/python -m benchmarks.growth
+
+bench-check: .venv/.installed-bench
+	$(BIN)/python -m benchmarks.check
 
 lint: .venv/.installed-lint
 	$(BIN)/ruff check .
