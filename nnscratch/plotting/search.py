@@ -24,18 +24,17 @@ def plot_search(study: Any, parameter: str | None = None, ax: Any = None) -> Any
     -------
     matplotlib Axes
     """
-    trials = [t for t in study.trials if t.value is not None and np.isfinite(t.value)]
+    finished = [t for t in study.trials if t.state.name == "COMPLETE" and np.isfinite(t.value)]
     cut = [t for t in study.trials if t.state.name == "PRUNED" and t.intermediate_values]
-    if not trials:
+    if not finished:
         raise ValueError("plot_search: no trial was finished")
-    if parameter is not None and parameter not in trials[0].params:
-        raise ValueError(f"the search has no parameter {parameter!r}; it has {', '.join(trials[0].params)}")
+    if parameter is not None and parameter not in finished[0].params:
+        raise ValueError(f"the search has no parameter {parameter!r}; it has {', '.join(finished[0].params)}")
     ax = new_axes() if ax is None else ax
 
     def place(trial: Any) -> Any:
         return trial.number if parameter is None else trial.params[parameter]
 
-    finished = [t for t in trials if t not in cut]
     last = [t.intermediate_values[max(t.intermediate_values)] for t in cut]
     best, edge = study.best_trial, np.inf
     top = np.quantile([t.value for t in finished], 0.9)
