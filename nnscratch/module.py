@@ -327,7 +327,10 @@ class Module:
         return "\n".join(lines)
 
     def _title(self) -> str:
-        shown = ", ".join(f"{name}={value!r}" for name, value in self.config().items())
+        shown = ", ".join(
+            f"{name}={value.__name__ if isinstance(value, type) else repr(value)}"
+            for name, value in self.config().items()
+        )
         return f"{type(self).__name__}({shown})"
 
     # --- what a subclass writes ----------------------------------------------------------------------------------

@@ -81,8 +81,8 @@ def load(path: PathLike, model: Module | None = None) -> Module:
 
 def describe(model: Module) -> dict[str, Any]:
     """What `build` needs: the class, its arguments and, for Sequential, the modules inside. JSON can hold it."""
-    cls = type(model)
-    spec: dict[str, Any] = {"class": f"{cls.__module__}.{cls.__qualname__}", "config": model.config()}
+    config = {k: {"class": full_name(v)} if isinstance(v, type) else v for k, v in model.config().items()}
+    spec: dict[str, Any] = {"class": full_name(type(model)), "config": config}
     if isinstance(model, Sequential):
         spec["modules"] = [describe(layer) for layer in model.layers]
     return spec
@@ -90,16 +90,27 @@ def describe(model: Module) -> dict[str, Any]:
 
 def build(spec: dict[str, Any]) -> Module:
     """The module a description speaks of, with new weights. A file can name classes of this package only."""
-    where, _, name = spec["class"].rpartition(".")
+    config = {k: find_class(v["class"]) if isinstance(v, dict) else v for k, v in spec["config"].items()}
+    return find_class(spec["class"])(*(build(inner) for inner in spec.get("modules", ())), **config)
+
+
+def full_name(cls: type) -> str:
+    """Module and name of a class: nnscratch.layers.linear.Linear."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def find_class(full: str) -> type[Module]:
+    """The Module of this package with that full name, or an error that says why there is none."""
+    where, _, name = full.rpartition(".")
     if where != "nnscratch" and not where.startswith("nnscratch."):
-        raise ValueError(f"{spec['class']} is not part of nnscratch: build it yourself, and nn.load(path, model)")
+        raise ValueError(f"{full} is not part of nnscratch: build it yourself, and nn.load(path, model)")
     try:
         cls = getattr(importlib.import_module(where), name)
     except (ImportError, AttributeError):
-        raise ValueError(f"this version of nnscratch has no {spec['class']}") from None
+        raise ValueError(f"this version of nnscratch has no {full}") from None
     if not (isinstance(cls, type) and issubclass(cls, Module)):
-        raise ValueError(f"{spec['class']} is no Module")
-    return cls(*(build(inner) for inner in spec.get("modules", ())), **spec["config"])
+        raise ValueError(f"{full} is no Module")
+    return cls
 
 
 def write_arrays(path: PathLike, arrays: dict[str, Any], header: dict[str, Any]) -> None:

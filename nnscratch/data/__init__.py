@@ -1,19 +1,36 @@
-"""Text to token ids, token ids to batches, and the data sets that come with the package."""
+"""Text to token ids, arrays to batches, the data sets that come with the package, toy sets and augmentation."""
 
+from .augment import Compose, GaussianNoise, RandomRotation, RandomScale, RandomShift, TokenDropout
 from .batches import Batches, TextBatches
-from .bundled import AUSTEN, austen_split, load_austen, load_digits, load_text
+from .bundled import AUSTEN, austen_split, digits_split, load_austen, load_digits, load_text
+from .idx import load_idx, read_idx
 from .tokenizers import CharTokenizer, SplitTokenizer, WordTokenizer, tokenizer_from_dict
+from .toys import blobs, moons, sine, spirals, xor
 
 __all__ = [
     "AUSTEN",
     "Batches",
     "CharTokenizer",
+    "Compose",
+    "GaussianNoise",
+    "RandomRotation",
+    "RandomScale",
+    "RandomShift",
     "SplitTokenizer",
     "TextBatches",
+    "TokenDropout",
     "WordTokenizer",
     "austen_split",
+    "blobs",
+    "digits_split",
     "load_austen",
     "load_digits",
+    "load_idx",
     "load_text",
+    "moons",
+    "read_idx",
+    "sine",
+    "spirals",
     "tokenizer_from_dict",
+    "xor",
 ]

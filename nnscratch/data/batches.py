@@ -14,7 +14,7 @@ over: what it has read since the lane began is not lost, though gradients go bac
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -136,7 +136,9 @@ class Batches:
     shuffle : bool
         Draw the rows in a new order each epoch. With False, they come as they are.
     rng : None, int or numpy.random.Generator
-        Where the orders come from.
+        Where the orders come from, and what the transform draws.
+    transform : function of (x, rng), optional
+        Called with the rows of each batch, it returns what is handed out in their place: see `nnscratch.data.augment`.
 
     Attributes
     ----------
@@ -168,6 +170,7 @@ class Batches:
         batch_size: int,
         shuffle: bool = True,
         rng: None | int | np.random.Generator = None,
+        transform: Callable[[Array, np.random.Generator], Array] | None = None,
     ):
         for name, array in (("x", x), ("y", y)):
             try:
@@ -182,6 +185,7 @@ class Batches:
         self.batch_size = positive_int("batch_size", batch_size)
         self.shuffle = shuffle
         self.rng = backend.generator(rng)
+        self.transform = transform
 
     def __len__(self) -> int:
         return -(-len(self.x) // self.batch_size)
@@ -191,4 +195,5 @@ class Batches:
         order = self.rng.permutation(count) if self.shuffle else np.arange(count)
         for start in range(0, count, self.batch_size):
             rows = order[start : start + self.batch_size]
-            yield tuple(array[backend.array_module(array).asarray(rows)] for array in (self.x, self.y))
+            x, y = (array[backend.array_module(array).asarray(rows)] for array in (self.x, self.y))
+            yield (x if self.transform is None else self.transform(x, self.rng)), y

@@ -1,7 +1,9 @@
 """Whole networks, made of the layers."""
 
+from .cnn import CNN
 from .language_model import LanguageModel
+from .mlp import MLP
 from .transformer_lm import TransformerLM
 from .two_headed import TwoHeaded
 
-__all__ = ["LanguageModel", "TransformerLM", "TwoHeaded"]
+__all__ = ["CNN", "LanguageModel", "MLP", "TransformerLM", "TwoHeaded"]

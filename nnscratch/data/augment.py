@@ -1,0 +1,181 @@
+"""Augmentation: examples that were never collected, made from those that were, by changes that leave the label alone.
+
+    Batches(images, labels, 64, transform=Compose(RandomShift(1), RandomRotation(10), GaussianNoise(0.05)))
+
+Each is called with a batch and a generator, ``transform(x, rng)``, and returns a new batch; every example gets a change
+of its own. Images are (N, H, W) or (N, C, H, W).
+
+Turning and scaling go backwards: for each pixel of the *new* image, where was it in the old one? That place lies
+between four pixels; the new pixel is their mean, weighted by nearness (bilinear interpolation), and what was outside
+the image is 0. Going forwards would leave holes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from .. import backend
+from ..backend import Array
+from ..module import finite, not_negative, positive_int, probability
+
+Transform = Callable[[Array, np.random.Generator], Array]
+
+
+class Compose:
+    """One transform after the other.
+
+    Examples
+    --------
+    >>> both = Compose(RandomShift(1), GaussianNoise(0.1))
+    >>> both(np.zeros((5, 8, 8)), np.random.default_rng(0)).shape
+    (5, 8, 8)
+    """
+
+    def __init__(self, *transforms: Transform):
+        self.transforms = transforms
+
+    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+        for transform in self.transforms:
+            x = transform(x, rng)
+        return x
+
+
+class RandomShift:
+    """Move each image by up to `pixels` whole pixels, down or up and across; what comes in is 0.
+
+    Examples
+    --------
+    >>> image = np.array([[[1, 2], [3, 4]]])
+    >>> RandomShift(1)(image, np.random.default_rng(3)).tolist()
+    [[[0, 3], [0, 0]]]
+    """
+
+    def __init__(self, pixels: int):
+        self.pixels = positive_int("pixels", pixels)
+
+    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+        check_images(x)
+        xp, p, (H, W) = backend.array_module(x), self.pixels, x.shape[-2:]
+        padded = xp.zeros((*x.shape[:-2], H + 2 * p, W + 2 * p), dtype=x.dtype)
+        padded[..., p : p + H, p : p + W] = x
+        y = xp.empty_like(x)
+        places = rng.integers(0, 2 * p + 1, (len(x), 2)).tolist()
+        for k, (down, across) in enumerate(places):
+            y[k] = padded[k, ..., down : down + H, across : across + W]
+        return y
+
+
+class RandomRotation:
+    """Turn each image around its centre by up to `degrees`, either way.
+
+    Examples
+    --------
+    >>> RandomRotation(15)(np.ones((5, 8, 8)), np.random.default_rng(0)).shape
+    (5, 8, 8)
+    """
+
+    def __init__(self, degrees: float):
+        self.degrees = not_negative("degrees", degrees)
+
+    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+        check_images(x)
+        angle = np.deg2rad(rng.uniform(-self.degrees, self.degrees, len(x)))
+        c, s = np.cos(angle), np.sin(angle)
+        return resample(x, np.stack([c, -s, s, c], axis=1).reshape(-1, 2, 2))
+
+
+class RandomScale:
+    """Make each image larger or smaller, about its centre, by a factor between `low` and `high`.
+
+    Examples
+    --------
+    >>> RandomScale(0.8, 1.2)(np.ones((5, 8, 8)), np.random.default_rng(0)).shape
+    (5, 8, 8)
+    """
+
+    def __init__(self, low: float, high: float):
+        if not 0 < finite("low", low) <= finite("high", high):
+            raise ValueError(f"low and high must be factors above 0, low first, got {low!r} and {high!r}")
+        self.low, self.high = float(low), float(high)
+
+    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+        check_images(x)
+        factor = rng.uniform(self.low, self.high, len(x))
+        return resample(x, np.eye(2) / factor[:, None, None])
+
+
+class GaussianNoise:
+    """Add normal noise of standard deviation `std` to every number of a batch of any shape.
+
+    Examples
+    --------
+    >>> GaussianNoise(0.1)(np.zeros((2, 3)), np.random.default_rng(0)).round(2).tolist()
+    [[0.01, -0.01, 0.06], [0.01, -0.05, 0.04]]
+    """
+
+    def __init__(self, std: float):
+        self.std = not_negative("std", std)
+
+    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+        noise = (self.std * rng.standard_normal(x.shape)).astype(x.dtype)
+        return x + backend.to_device(noise, backend.device_of(x))
+
+
+class TokenDropout:
+    """Replace each token, with probability `p`, by `token`: usually that of ``<unk>``, 0 for a WordTokenizer.
+
+    Shows a language model what it will meet, words it does not know, and keeps it from leaning on any one word. The
+    targets are left alone. Bowman et al. (2016), "Generating sentences from a continuous space", call it word dropout.
+
+    Examples
+    --------
+    >>> TokenDropout(0.5)(np.array([[5, 6, 7, 8]]), np.random.default_rng(0))
+    array([[5, 0, 0, 0]])
+    """
+
+    def __init__(self, p: float, token: int = 0):
+        self.p, self.token = probability("p", p), int(token)
+
+    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+        if x.dtype.kind not in "iu":
+            raise TypeError(f"TokenDropout needs token ids, integers, got {x.dtype}")
+        drop = backend.to_device(rng.random(x.shape) < self.p, backend.device_of(x))
+        return backend.array_module(x).where(drop, x.dtype.type(self.token), x)
+
+
+def resample(x: Array, matrices: np.ndarray) -> Array:
+    """Images whose pixel at v, measured from the centre, is the old image's at ``matrices[n] @ v``.
+
+    Parameters
+    ----------
+    x : array of floats, shape (N, H, W) or (N, C, H, W)
+    matrices : array, shape (N, 2, 2)
+        Acting on (down, across).
+    """
+    xp, (N, (H, W)) = backend.array_module(x), (len(x), x.shape[-2:])
+    middle = np.array([(H - 1) / 2, (W - 1) / 2])
+    grid = np.stack(np.meshgrid(np.arange(H), np.arange(W), indexing="ij")).reshape(2, -1)  # (2, H W)
+    places = matrices @ (grid - middle[:, None]) + middle[:, None]  # (N, 2, H W): where each pixel comes from
+    corner = np.floor(places).astype(np.int64)
+    part = places - corner  # how far from the upper left of the four pixels
+    old = x.reshape(N, -1, H * W)  # (N, C, H W)
+    new = xp.zeros_like(old)
+    for i in (0, 1):
+        for j in (0, 1):
+            r, c = corner[:, 0] + i, corner[:, 1] + j  # (N, H W)
+            weight = abs(1 - i - part[:, 0]) * abs(1 - j - part[:, 1])
+            weight = np.where((r >= 0) & (r < H) & (c >= 0) & (c < W), weight, 0).astype(x.dtype)
+            index = np.clip(r, 0, H - 1) * W + np.clip(c, 0, W - 1)
+            pixels = xp.take_along_axis(old, xp.asarray(index)[:, None], axis=2)
+            new += xp.asarray(weight)[:, None] * pixels
+    return new.reshape(x.shape)
+
+
+def check_images(x: Array) -> None:
+    """Raise unless `x` is (N, H, W) or (N, C, H, W)."""
+    backend.array_module(x)
+    if x.ndim not in (3, 4) or math.prod(x.shape) == 0:
+        raise ValueError(f"images must be (N, H, W) or (N, C, H, W), and not empty, got {x.shape}")

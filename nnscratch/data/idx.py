@@ -1,0 +1,113 @@
+"""IDX: the file format in which MNIST and Fashion-MNIST come.
+
+    bytes 0-1       zero
+    byte  2         what a number is: 8 is an unsigned byte
+    byte  3         how many axes there are
+    then            the length of each axis, four bytes, the largest first
+    then            the numbers, row by row
+
+The format belongs to the MNIST database: LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist. Fashion-MNIST has
+the same shapes: Xiao, Rasul and Vollgraf (2017); on Debian and Ubuntu the package dataset-fashion-mnist brings it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
+    """The array in an IDX file, compressed with gzip or not.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        It is no IDX file, or is cut short.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "labels-idx1-ubyte"
+    >>> _ = path.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 2, 1]))
+    >>> read_idx(path)
+    array([7, 2, 1], dtype=uint8)
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    data = path.read_bytes()
+    if data[:2] == b"\x1f\x8b":  # what every gzip file begins with
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, OSError, zlib.error) as error:
+            raise ValueError(f"{path} is damaged or cut short: {error}") from None
+    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in DTYPES:
+        raise ValueError(f"{path} is no IDX file: it begins with {data[:4].hex(' ') or 'nothing'}")
+    start, dtype = 4 + 4 * data[3], np.dtype(DTYPES[data[2]])
+    if len(data) < start:
+        raise ValueError(f"{path} is cut short: its header ends after {len(data)} bytes of {start}")
+    shape = tuple(int(n) for n in np.frombuffer(data, dtype=">u4", count=data[3], offset=4))
+    if len(data) != start + math.prod(shape) * dtype.itemsize:
+        raise ValueError(
+            f"{path} is cut short or too long: shape {shape} of {dtype.name} takes "
+            f"{start + math.prod(shape) * dtype.itemsize:,} bytes, and it has {len(data):,}"
+        )
+    return np.frombuffer(data, dtype=dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
+
+
+def load_idx(folder: str | os.PathLike[str]) -> tuple[Pair, Pair]:
+    """The four files of MNIST or Fashion-MNIST in a folder.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Holds train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each
+        as it is or with .gz.
+
+    Returns
+    -------
+    (images, labels), (test_images, test_labels)
+        Images as float32, shape (N, 28, 28), ink between 0 and 1; labels as int64, shape (N,).
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder or a file in it is missing.
+    ValueError
+        A file is damaged, or images and labels do not fit together.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: there is no such folder")
+    train, test = (_images_and_labels(folder, part) for part in ("train", "t10k"))
+    return train, test
+
+
+def _images_and_labels(folder: Path, part: str) -> Pair:
+    images, labels = (read_idx(_find(folder, f"{part}-{what}-ubyte")) for what in ("images-idx3", "labels-idx1"))
+    if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels) or images.dtype != np.uint8:
+        raise ValueError(
+            f"{folder}: {part} images and labels do not fit together: {images.dtype} of shape {images.shape}, and "
+            f"labels of shape {labels.shape}"
+        )
+    return images.astype(np.float32) / 255, labels.astype(np.int64)
+
+
+def _find(folder: Path, name: str) -> Path:
+    """The file of that name, with .gz or without; some copies have a dot where others have the last hyphen but one."""
+    dotted = name.replace("-idx", ".idx")
+    for candidate in (name, f"{name}.gz", dotted, f"{dotted}.gz"):
+        if (folder / candidate).is_file():
+            return folder / candidate
+    there = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
+    raise FileNotFoundError(f"{folder} holds no {name}, nor {name}.gz; it holds {there}")

@@ -1,0 +1,125 @@
+"""Toy sets: points in the plane, and a wave, on which an idea can be seen before it is tried on real data.
+
+Each function returns x, float32, one row an example, and y; each takes ``rng``.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .. import backend
+from ..module import not_negative, positive_int
+
+RNG = None | int | np.random.Generator
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def spirals(count: int, classes: int = 2, turns: float = 1.0, noise: float = 0.05, rng: RNG = None) -> Pair:
+    """Arms of a spiral, wound around each other: no straight line, and no few of them, can part them.
+
+    Returns
+    -------
+    x : float32 array, shape (count, 2)
+    y : int64 array, shape (count,)
+        The arm, 0 .. classes-1; arms of equal size, as nearly as `count` allows.
+
+    Examples
+    --------
+    >>> x, y = spirals(6, classes=3, rng=0)
+    >>> x.shape, y
+    ((6, 2), array([0, 1, 2, 0, 1, 2]))
+    """
+    y, rng = _classes(count, classes), backend.generator(rng)
+    radius = np.sqrt(rng.uniform(0.01, 1, count))  # the root spreads the points evenly over the disc
+    angle = 2 * math.pi * (turns * radius + y / classes)
+    return _noisy(np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1), noise, rng), y
+
+
+def moons(count: int, noise: float = 0.1, rng: RNG = None) -> Pair:
+    """Two half moons, one reaching into the other.
+
+    Returns
+    -------
+    x : float32 array, shape (count, 2)
+    y : int64 array, shape (count,)
+
+    Examples
+    --------
+    >>> x, y = moons(4, noise=0, rng=0)
+    >>> y
+    array([0, 1, 0, 1])
+    """
+    y, rng = _classes(count, 2), backend.generator(rng)
+    angle = rng.uniform(0, math.pi, count)
+    side = 1 - 2 * y  # the second moon is the first, turned round and moved
+    return _noisy(np.stack([side * np.cos(angle) + y, side * np.sin(angle) + 0.5 * y], axis=1), noise, rng), y
+
+
+def blobs(count: int, classes: int = 3, noise: float = 0.3, rng: RNG = None) -> Pair:
+    """Round clouds around the corners of a regular polygon: what a linear classifier can do.
+
+    Returns
+    -------
+    x : float32 array, shape (count, 2)
+    y : int64 array, shape (count,)
+
+    Examples
+    --------
+    >>> x, y = blobs(5, noise=0)
+    >>> x[y == 0]
+    array([[1., 0.],
+           [1., 0.]], dtype=float32)
+    """
+    y = _classes(count, classes)
+    angle = 2 * math.pi * y / classes
+    return _noisy(np.stack([np.cos(angle), np.sin(angle)], axis=1), noise, backend.generator(rng)), y
+
+
+def xor(count: int, noise: float = 0.1, rng: RNG = None) -> Pair:
+    """The four corners of a square, opposite ones of one class: what no linear classifier can do.
+
+    Returns
+    -------
+    x : float32 array, shape (count, 2)
+    y : int64 array, shape (count,)
+
+    Examples
+    --------
+    >>> x, y = xor(4, noise=0)
+    >>> x.tolist(), y.tolist()
+    ([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [0, 1, 1, 0])
+    """
+    corner = _classes(count, 4)
+    a, b = corner // 2, corner % 2
+    return _noisy(np.stack([a, b], axis=1).astype(float), noise, backend.generator(rng)), a ^ b
+
+
+def sine(count: int, noise: float = 0.1, rng: RNG = None) -> Pair:
+    """A noisy sine over one period and a half: regression.
+
+    Returns
+    -------
+    x : float32 array, shape (count, 1)
+        Between -1 and 1.
+    y : float32 array, shape (count, 1)
+
+    Examples
+    --------
+    >>> x, y = sine(100, noise=0, rng=0)
+    >>> bool(abs(y - np.sin(1.5 * np.pi * x)).max() < 1e-6)
+    True
+    """
+    rng = backend.generator(rng)
+    x = rng.uniform(-1, 1, (positive_int("count", count), 1))
+    return x.astype(np.float32), _noisy(np.sin(1.5 * math.pi * x), noise, rng)
+
+
+def _classes(count: int, classes: int) -> np.ndarray:
+    """0, 1, ... classes-1, 0, 1, ..."""
+    return np.arange(positive_int("count", count)) % positive_int("classes", classes)
+
+
+def _noisy(x: np.ndarray, noise: float, rng: np.random.Generator) -> np.ndarray:
+    return (x + not_negative("noise", noise) * rng.standard_normal(x.shape)).astype(np.float32)

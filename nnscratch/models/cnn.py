@@ -1,0 +1,108 @@
+"""CNN: a small convolutional network for small images.
+
+    x (N, C, H, W)
+      -> [Conv2d 3 x 3 -> BatchNorm2d -> ReLU -> MaxPool2d 2 x 2] for each number of channels: H and W are halved
+      -> Flatten -> Linear -> ReLU -> Dropout -> Linear -> logits (N, classes)
+
+The same small patches are looked for everywhere in the image, so what is learned about a stroke in one corner is known
+in all; each pooling lets the next patches see twice as far, and forget a little where exactly things were.
+
+Reference: LeCun, Bottou, Bengio and Haffner (1998), "Gradient-based learning applied to document recognition"; with
+BatchNorm, ReLU and Dropout, which came later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from ..backend import Array
+from ..init import he_normal
+from ..layers import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
+from ..module import Module, Sequential, positive_int
+
+
+class CNN(Module):
+    """A convolutional classifier.
+
+    Parameters
+    ----------
+    image_shape : (C, H, W)
+        Channels, rows and columns of an image. Images of one channel may also come as (N, H, W).
+    classes : int
+    channels : sequence of int
+        Of each convolution; an image must be large enough to be halved as often.
+    hidden : int
+        Width of the Linear layer behind them.
+    dropout : float, 0 <= dropout < 1
+        Before the last layer.
+    rng : None, int or numpy.random.Generator
+
+    Attributes
+    ----------
+    features, classifier : Sequential
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> model = nn.models.CNN((1, 8, 8), classes=10, rng=0)
+    >>> model(np.zeros((5, 8, 8), dtype=np.float32)).shape
+    (5, 10)
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        classes: int,
+        channels: Sequence[int] = (32, 64),
+        hidden: int = 128,
+        dropout: float = 0.25,
+        *,
+        rng: None | int | np.random.Generator = None,
+    ):
+        if len(image_shape) != 3 or len(channels) < 1:
+            raise ValueError(f"image_shape must be (C, H, W), channels one or more; got {image_shape!r}, {channels!r}")
+        self.image_shape = tuple(positive_int("image_shape", n) for n in image_shape)
+        self.classes = positive_int("classes", classes)
+        self.channels = tuple(positive_int("channels", n) for n in channels)
+        self.hidden, self.dropout, rng = positive_int("hidden", hidden), dropout, backend.generator(rng)
+        C, H, W = self.image_shape
+        layers: list[Module] = []
+        for out in self.channels:
+            if min(H, W) < 2:
+                raise ValueError(f"images of {self.image_shape[1:]} cannot be halved {len(self.channels)} times")
+            layers += [Conv2d(C, out, 3, padding=1, init=he_normal, rng=rng), BatchNorm2d(out), ReLU(), MaxPool2d(2)]
+            C, H, W = out, H // 2, W // 2
+        self.features = Sequential(*layers)
+        self.classifier = Sequential(
+            Flatten(),
+            Linear(C * H * W, self.hidden, init=he_normal, rng=rng),
+            ReLU(),
+            Dropout(dropout, rng=rng),
+            Linear(self.hidden, self.classes, rng=rng),
+        )
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "image_shape": list(self.image_shape),
+            "classes": self.classes,
+            "channels": list(self.channels),
+            "hidden": self.hidden,
+            "dropout": self.dropout,
+        }
+
+    def forward(self, x: Array) -> Array:
+        shape = x.shape
+        if x.ndim == 3 and self.image_shape[0] == 1:
+            x = x[:, None]  # (N, 1, H, W)
+        if x.shape[1:] != self.image_shape:
+            raise ValueError(f"CNN needs images of shape (N, {', '.join(map(str, self.image_shape))}), got {shape}")
+        self.save_for_backward(shape)
+        return self.classifier(self.features(x))
+
+    def backward(self, dy: Array) -> Array:
+        (shape,) = self.saved()
+        return self.features.backward(self.classifier.backward(dy)).reshape(shape)

@@ -1,0 +1,91 @@
+"""MLP: the multi-layer perceptron, Linear layers with a bend between each two.
+
+    x (N, sizes[0]) -> Linear -> activation -> Dropout -> Linear -> ... -> Linear -> logits (N, sizes[-1])
+
+Without the activations the whole would be one Linear: a product of matrices is a matrix. Nothing comes after the last
+layer, since CrossEntropyLoss, or MSELoss, takes plain numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from .. import backend
+from ..backend import Array
+from ..init import he_uniform
+from ..layers import Dropout, Flatten, Linear, ReLU
+from ..module import Module, Sequential, positive_int, probability
+
+
+class MLP(Module):
+    """A fully connected network.
+
+    Parameters
+    ----------
+    sizes : sequence of two or more int
+        How many numbers go in, the width of each hidden layer, how many numbers come out.
+    activation : Module class
+        Called without arguments, once for each hidden layer.
+    dropout : float, 0 <= dropout < 1
+        After each activation.
+    rng : None, int or numpy.random.Generator
+        Hidden weights start from He's uniform numbers, biases from Linear's.
+
+    Attributes
+    ----------
+    layers : Sequential
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> model = nn.models.MLP([64, 32, 10], rng=0)
+    >>> model(np.zeros((5, 8, 8), dtype=np.float32)).shape            # images are flattened
+    (5, 10)
+    >>> model
+    MLP(sizes=[64, 32, 10], activation=ReLU, dropout=0.0)  # 2,410 parameters
+      (layers) Sequential()  # 2,410 parameters
+        (0) Flatten()
+        (1) Linear(in_features=64, out_features=32, bias=True)  # 2,080 parameters
+          weight: (32, 64)
+          bias: (32,)
+        (2) ReLU()
+        (3) Linear(in_features=32, out_features=10, bias=True)  # 330 parameters
+          weight: (10, 32)
+          bias: (10,)
+    """
+
+    arguments = ("sizes", "activation", "dropout")
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        activation: type[Module] = ReLU,
+        dropout: float = 0.0,
+        *,
+        rng: None | int | np.random.Generator = None,
+    ):
+        if isinstance(sizes, int) or len(sizes) < 2:
+            raise ValueError(
+                f"sizes must be two or more integers: numbers in, hidden widths, numbers out; got {sizes!r}"
+            )
+        if not (isinstance(activation, type) and issubclass(activation, Module)):
+            raise TypeError(f"activation must be a Module's class, such as nn.ReLU (not nn.ReLU()), got {activation!r}")
+        self.sizes = [positive_int(f"sizes[{k}]", size) for k, size in enumerate(sizes)]
+        self.activation, self.dropout = activation, probability("dropout", dropout)
+        rng = backend.generator(rng)
+        layers: list[Module] = [Flatten()]
+        for inner, outer in zip(self.sizes[:-2], self.sizes[1:-1], strict=True):
+            layers += [Linear(inner, outer, init=he_uniform, rng=rng), activation()]
+            layers += [Dropout(dropout, rng=rng)] if dropout else []
+        self.layers = Sequential(*layers, Linear(*self.sizes[-2:], rng=rng))
+
+    def forward(self, x: Array) -> Array:
+        if math.prod(x.shape[1:]) != self.sizes[0]:
+            raise ValueError(f"MLP({self.sizes}) needs {self.sizes[0]} numbers for each example, got x of {x.shape}")
+        return self.layers(x)
+
+    def backward(self, dy: Array) -> Array:
+        return self.layers.backward(dy)
