@@ -80,7 +80,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     | {"lr": 2e-3, "epochs": 10.0, "patience": 3},
 }
 DEFAULTS["split"] = DEFAULTS["word"]
-TRANSFORMER: dict[str, Any] = {"hidden": 128, "layers": 4, "seq_len": 128, "lr": 2e-3, "clip": 1.0}
+TRANSFORMER: dict[str, Any] = {"hidden": 128, "layers": 4, "batch": 8, "seq_len": 64, "lr": 3e-3, "clip": 1.0}
 UNIT = {"char": "bpc", "word": "perplexity", "split": "perplexity"}
 
 
