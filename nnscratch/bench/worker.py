@@ -61,9 +61,9 @@ def prepare(module: str, job: Any, variant: str) -> tuple[Any, dict[str, Any]]:
         return None, {"unavailable": f"failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"}
 
 
-def main(module: str, key: str, variant: str) -> None:
+def main(module: str, job: str, variant: str) -> None:
     """Answer on standard output, where nothing else may be written: what the library prints goes to standard error."""
-    from .jobs import JOBS
+    from .jobs import Job
 
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -71,7 +71,7 @@ def main(module: str, key: str, variant: str) -> None:
     def answer(message: dict[str, Any]) -> None:
         print(json.dumps(message), file=answers, flush=True)
 
-    step, first = prepare(module, JOBS[key], variant)
+    step, first = prepare(module, Job(**json.loads(job)), variant)
     answer(first)
     if step is None:
         return
