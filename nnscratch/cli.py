@@ -15,6 +15,8 @@ import nnscratch as nn
 from . import blas, data, runs
 from .bench import command as bench_command
 from .bench import runner
+from .gradcheck.command import add_arguments as add_gradcheck_arguments
+from .gradcheck.command import run_gradcheck
 
 DEFAULT_SOURCE = f"{runs.AUSTEN_PREFIX}pride_and_prejudice"
 
@@ -99,6 +101,10 @@ def parser() -> argparse.ArgumentParser:
     bench.set_defaults(run=run_bench)
     bench_command.add_options(bench, bench_libraries(), kernel="best")
     bench.add_argument("--out", type=Path, metavar="FOLDER", help="write results.md and results.json there")
+
+    gradcheck = commands.add_parser("gradcheck", help="check the gradients of a layer in a Python file")
+    gradcheck.set_defaults(run=run_gradcheck)
+    add_gradcheck_arguments(gradcheck)
 
     info = commands.add_parser(
         "info", help="versions, BLAS and devices, how fast this machine multiplies, and what could be better"

@@ -1,0 +1,146 @@
+"""``nnscratch gradcheck FILE.py:NAME``: check a student's layer from the shell.
+
+The file is run in a process of its own, with a time limit: whatever it does, endless loops and ``sys.exit`` included,
+ends there. Exit code 0: right. 1: wrong. 2: could not be checked.
+
+NAME is a layer (an object), a class or function that takes no arguments and gives one, or the first of a pair of
+functions NAME and its backward: ``affine_forward`` goes with ``affine_backward``, in CS231n's form.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import inspect
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+RIGHT, WRONG, NOT_CHECKED = 0, 1, 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="FILE.py:NAME", help="a layer, or a function that makes one")
+    parser.add_argument(
+        "--input",
+        action="append",
+        metavar="4,5",
+        default=[],
+        help="shape of an input, drawn at random, once for each (default: 4,5). ids:4,5:10 draws integers below 10",
+    )
+    parser.add_argument("--seconds", type=float, default=60, help="time limit (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the inputs (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print the report for machines")
+
+
+def run_gradcheck(arguments: argparse.Namespace) -> int:
+    """Check in a child process, under the time limit; returns the exit code."""
+    if not 0 < arguments.seconds < math.inf:
+        raise ValueError(f"seconds must be above 0, got {arguments.seconds}")
+    command = [sys.executable, "-m", "nnscratch.gradcheck.command", arguments.target, "--seed", str(arguments.seed)]
+    command += [f"--input={shape}" for shape in arguments.input] + ["--json"] * arguments.json
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=arguments.seconds)
+    except subprocess.TimeoutExpired:
+        return refuse(arguments, f"not finished after {arguments.seconds:g} seconds")
+    if done.returncode not in (RIGHT, WRONG, NOT_CHECKED) or not done.stdout:
+        error = done.stderr.strip().splitlines()[-1:] if done.returncode == NOT_CHECKED else []
+        return refuse(arguments, error[0] if error else "its process ended without a report")
+    print(done.stdout, end="")
+    return done.returncode
+
+
+def refuse(arguments: argparse.Namespace, why: str) -> int:
+    if arguments.json:
+        print(json.dumps({"verdict": "could not check", "reason": why}))
+    else:
+        print(f"nnscratch gradcheck: could not check {arguments.target}: {why}", file=sys.stderr)
+    return NOT_CHECKED
+
+
+# --- in the child ----------------------------------------------------------------------------------------------------
+
+
+def load(target: str) -> Any:
+    """What FILE.py:NAME names, made ready to be checked."""
+    path, _, name = target.rpartition(":")
+    if not path or not name:
+        raise ValueError(f"expected FILE.py:NAME, got {target!r}")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    if spec is None:
+        raise ValueError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(Path(path).resolve().parent))
+    spec.loader.exec_module(module)
+    if not hasattr(module, name):
+        raise ValueError(f"{path} has no {name}")
+    found = getattr(module, name)
+    backward = getattr(module, name.replace("forward", "backward"), None)
+    if inspect.isfunction(found) and name != name.replace("forward", "backward") and callable(backward):
+        return found, backward
+    if inspect.isclass(found) or inspect.isfunction(found):
+        return found()
+    return found
+
+
+def draw(shape: str, rng: np.random.Generator) -> np.ndarray:
+    """An input: ``4,5`` of normal floats, ``ids:4,5:10`` of integers below 10."""
+    try:
+        if shape.startswith("ids:"):
+            _, sizes, below = shape.split(":")
+            return rng.integers(0, int(below), [int(n) for n in sizes.split(",")])
+        return rng.normal(size=[int(n) for n in shape.split(",")])
+    except ValueError:
+        raise ValueError(f"--input must look like 4,5 or ids:4,5:10, got {shape!r}") from None
+
+
+def to_json(report: Any) -> str:
+    def number(x: float) -> float | None:
+        return float(x) if math.isfinite(x) else None
+
+    entries = {
+        name: {
+            "shape": list(entry.shape),
+            "verdict": entry.verdict,
+            "error": number(entry.error),
+            "worst_index": [int(k) for k in entry.worst_index],
+            "kinks": entry.kinks,
+            "diagnoses": [
+                {"mistake": d.mistake, "evidence": d.evidence, "place": d.place, "misfit": d.misfit}
+                for d in entry.diagnoses
+            ],
+        }
+        for name, entry in report.entries.items()
+    }
+    traps = [{"kind": t.kind, "message": t.message, "severity": t.severity} for t in report.traps]
+    return json.dumps({"verdict": report.verdict, "entries": entries, "traps": traps}, indent=1)
+
+
+def child(argv: list[str] | None = None) -> int:
+    from . import check_gradients
+
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    arguments = parser.parse_args(argv)
+    rng = np.random.default_rng(arguments.seed)
+    inputs = [draw(shape, rng) for shape in arguments.input or ["4,5"]]
+    with contextlib.redirect_stdout(sys.stderr):  # what the student's code prints is not the report
+        report = check_gradients(load(arguments.target), *inputs)
+    print(to_json(report) if arguments.json else report)
+    return {"right": RIGHT, "wrong": WRONG}.get(report.verdict, NOT_CHECKED)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(child())
+    except Exception as error:  # whatever the student's code raises is why it could not be checked
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(NOT_CHECKED)

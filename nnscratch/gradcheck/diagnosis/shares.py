@@ -1,0 +1,251 @@
+"""Mistakes about *which* outputs were counted, found from every output's share in the gradient.
+
+Differences of all outputs y at once give each element's row of the Jacobian, dy/dw. The true gradient is that row
+times R; a backward that forgets a sample, a step in time or one of the outputs gives the row times R with zeros in it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ... import backend
+from ..tree import is_array, is_float, leaves
+from .evidence import GOOD, Case
+
+BUDGET = 400_000  # numbers in a Jacobian
+
+
+def shares(case: Case) -> None:
+    """Test every mistake of this kind."""
+    if not case.same_shape and case.given.ndim != 1:
+        return
+    objective, array = case.objective, case.objective.variables[case.name]
+    R = objective.flat_weights()
+    if array.size * R.size > BUDGET or R.size < 2:
+        return
+    J = jacobian(case)  # (array.size, outputs)
+    outputs = [(n, y) for n, y in leaves("output", objective.outputs) if is_float(y)]
+    slots = slices(outputs)
+    summed_over_the_wrong_axis(case, J, R, outputs)
+    if not case.same_shape:
+        return
+    elementwise(case, J, R, outputs)
+    diagonal(case, J, R, outputs)
+
+    def counting(mask: np.ndarray) -> np.ndarray:
+        return (J @ (R * mask)).reshape(array.shape)
+
+    if len(outputs) > 1:
+        for (name, _), slot in zip(outputs, slots, strict=True):
+            only, without = np.zeros(R.size), np.ones(R.size)
+            only[slot], without[slot] = 1, 0
+            words = f"the gradient that comes in through {name} is not used"
+            case.test(3.5, counting(without), "the state's own path missing", words)
+            case.test(3.6, counting(only), "the state's own path missing", f"only that through {name} is used")
+    for (name, y), slot in zip(outputs, slots, strict=True):
+        if not is_array(y) or y.ndim < 1:
+            continue
+        if y.ndim == 3 and y.shape[1] > 1:
+            for t, words in ((-1, "last"), (0, "first")):
+                case.test(
+                    4,
+                    counting(along(R.size, slot, y.shape, 1, t)),
+                    f"only the {words} time step counted",
+                    f"the true gradient of {name} at that step alone",
+                )
+                case.test(
+                    4.2,
+                    counting(np.ones(R.size) - part(R.size, slot, y.shape, 1, t)),
+                    f"the {words} time step not counted",
+                    f"the true gradient of {name} at all other steps",
+                )
+        if y.ndim >= 2 and y.shape[0] > 1:
+            N = y.shape[0]
+            for n in range(min(N, 16)):
+                case.test(
+                    4,
+                    counting(along(R.size, slot, y.shape, 0, n)),
+                    "one sample counted",
+                    f"the true gradient of sample {n} alone",
+                )
+                case.test(
+                    4.1,
+                    counting(along(R.size, slot, y.shape, 0, n)) / N,
+                    "one sample counted",
+                    f"the true gradient of sample {n} alone, divided by N",
+                )
+                case.test(
+                    4.3,
+                    counting(np.ones(R.size) - part(R.size, slot, y.shape, 0, n)),
+                    "one sample not counted",
+                    f"the true gradient of all samples but {n}",
+                )
+        repeated_ids(case, counting, R.size, slot, y)
+
+
+def jacobian(case: Case) -> np.ndarray:
+    """dy/dw for every element of the array, by central differences."""
+    objective, array = case.objective, case.objective.variables[case.name]
+    rows = []
+    for place in np.ndindex(array.shape):
+        value = float(array[place])
+        h = 1e-5 * max(1.0, abs(value))
+        try:
+            array[place] = value + h
+            above = objective.values()
+            array[place] = value - h
+            rows.append((above - objective.values()) / (2 * h))
+        finally:
+            array[place] = value
+    return np.array(rows)
+
+
+def slices(outputs: list[tuple[str, Any]]) -> list[slice]:
+    """Where each output lies in the flat row of all of them."""
+    found, start = [], 0
+    for _, y in outputs:
+        size = y.size if is_array(y) else 1
+        found.append(slice(start, start + size))
+        start += size
+    return found
+
+
+def part(size: int, slot: slice, shape: tuple[int, ...], axis: int, index: int) -> np.ndarray:
+    """1 at one index along an axis of one output, else 0."""
+    inside = np.zeros(shape)
+    inside[(slice(None),) * axis + (index,)] = 1
+    mask = np.zeros(size)
+    mask[slot] = inside.ravel()
+    return mask
+
+
+def along(size: int, slot: slice, shape: tuple[int, ...], axis: int, index: int) -> np.ndarray:
+    """1 at one index along an axis of one output, and at all other outputs."""
+    mask = np.ones(size)
+    mask[slot] = 0
+    return mask + part(size, slot, shape, axis, index)
+
+
+def elementwise(case: Case, J: np.ndarray, R: np.ndarray, outputs: list) -> None:
+    """y = phi(x) element by element: which factor stands where phi'(x) should?"""
+    x = backend.to_numpy(case.objective.variables[case.name]).ravel()
+    if len(outputs) != 1 or R.size != x.size:
+        return
+    d = np.diag(J)
+    if np.abs(J - np.diag(d)).max() > 1e-6 * max(np.abs(d).max(), 1e-300):
+        return
+    y = np.asarray(backend.to_numpy(outputs[0][1])).ravel()
+    shape, levels = case.given.shape, np.unique(np.round(d, 6))
+    kept = levels[levels != 0]
+    on_off = len(levels) == 2 and 0 in levels
+    a = case.given.ravel() / R
+
+    def test(rank: float, slope: Any, mistake: str, evidence: str) -> None:
+        case.test(rank, (R * slope).reshape(shape), mistake, evidence)
+
+    if on_off:
+        test(1.1, np.ones(x.size), "mask not applied", "given = dy, also where forward lets nothing through")
+        test(
+            1.1, np.full(x.size, kept[0]), "mask not applied", f"given = {kept[0]:.4g} * dy, also where y does not move"
+        )
+        if abs(kept[0] - 1) > 1e-6:
+            test(
+                1.2,
+                (d != 0).astype(float),
+                "keep-probability not applied",
+                f"forward multiplies by {kept[0]:.4g}, backward does not",
+            )
+            test(
+                1.2,
+                (d != 0) / kept[0],
+                "keep-probability not applied",
+                f"forward multiplies by {kept[0]:.4g}, backward divides by it",
+            )
+        test(1.3, np.where(d != 0, 0, kept[0]), "mask inverted", "the gradient passes exactly where it should not")
+    else:
+        test(1.2, np.ones(x.size), "activation's derivative missing", "given = dy, unchanged")
+        test(1.2, y, "activation's derivative wrong", "given = dy * y")
+        test(1.2, 1 - y, "activation's derivative wrong", "given = dy * (1 - y)")
+        test(1.2, y * (1 - y), "activation's derivative wrong", "given = dy * y (1 - y), which is the sigmoid's")
+        test(1.2, 1 - y**2, "activation's derivative wrong", "given = dy * (1 - y^2), which is tanh's")
+        test(1.2, 1 - y, "activation's derivative wrong", "given = dy * (1 - y)")
+        test(1.3, d**2, "activation's derivative applied twice", "given = dy * phi'(x)^2")
+    wrong_point = "derivative taken at the wrong value"
+    test(1.15, x * (1 - x), wrong_point, "given = dy * x (1 - x): the formula for the output y, given the input x")
+    test(1.15, 1 - x**2, wrong_point, "given = dy * (1 - x^2): the formula for the output y, given the input x")
+    if not on_off and y.size == x.size and case.misfit((R * d).reshape(shape)) > GOOD:
+        at_y = slope_at(case, y)
+        if at_y is not None:
+            test(
+                1.1, at_y, wrong_point, "given = dy * phi'(y): phi' is taken at the activation, not the pre-activation"
+            )
+    positive = np.sign(a) if not np.any(a == 0) else None
+    if positive is not None and on_off:
+        test(1.4, (x >= 0).astype(float), "mask not applied", "given = dy where x >= 0")
+
+
+def slope_at(case: Case, point: np.ndarray) -> np.ndarray | None:
+    """phi'(point), by differences of forward itself."""
+    array = case.objective.variables[case.name]
+    held = array.copy()
+    try:
+        array[...] = point.reshape(array.shape) + 1e-5
+        above = case.objective.values()
+        array[...] = point.reshape(array.shape) - 1e-5
+        slope = (above - case.objective.values()) / 2e-5
+    except (ValueError, ArithmeticError):
+        return None
+    finally:
+        array[...] = held
+    return slope if np.isfinite(slope).all() else None
+
+
+def diagonal(case: Case, J: np.ndarray, R: np.ndarray, outputs: list) -> None:
+    """The Jacobian's diagonal alone, as in s (1 - s) for a softmax."""
+    if len(outputs) == 1 and R.size == J.shape[0]:
+        d = np.diag(J)
+        if np.abs(J - np.diag(d)).max() > 1e-6 * np.abs(J).max():
+            shape = case.given.shape
+            words = "given = dy_i * dy_i/dx_i: every other output's share is left out"
+            case.test(1, (R * d).reshape(shape), "Jacobian reduced to its diagonal", words)
+            y = np.asarray(backend.to_numpy(outputs[0][1])).ravel()
+            case.test(1.5, (R * y).reshape(shape), "Jacobian reduced to its diagonal", "given = dy * y")
+            case.test(1.6, R.reshape(shape), "Jacobian missing", "given = dy, unchanged")
+
+
+def repeated_ids(case: Case, counting: Any, size: int, slot: slice, y: Any) -> None:
+    """Rows looked up more than once, counted once: the last time, or the first."""
+    for name, ids in zip(case.objective.target.input_names, case.objective.target.inputs, strict=True):
+        if not is_array(ids) or ids.dtype.kind not in "iu" or y.shape[: ids.ndim] != ids.shape:
+            continue
+        flat = backend.to_numpy(ids).ravel()
+        if len(np.unique(flat)) == len(flat):
+            continue
+        for which, words in ((flat[::-1], "last"), (flat, "first")):
+            first = np.zeros(len(flat))
+            first[np.unique(which, return_index=True)[1]] = 1
+            once = first[::-1] if words == "last" else first
+            mask = np.ones(size)
+            mask[slot] = np.broadcast_to(once.reshape(ids.shape + (1,) * (y.ndim - ids.ndim)), y.shape).ravel()
+            case.test(
+                1,
+                counting(mask),
+                "rows met twice counted once",
+                f"the true gradient if only the {words} time an id stands in {name} is counted",
+            )
+
+
+def summed_over_the_wrong_axis(case: Case, J: np.ndarray, R: np.ndarray, outputs: list) -> None:
+    """A bias gradient summed over features where it should be over the batch."""
+    true, given = case.true, case.given
+    if true.ndim != 1 or given.ndim != 1 or len(outputs) != 1 or not is_array(outputs[0][1]):
+        return
+    shape = outputs[0][1].shape
+    contributions = (J * R).reshape(true.size, *shape)  # (D, N, ..., D)
+    for axis in range(len(shape)):
+        kept = contributions.sum(axis=tuple(a + 1 for a in range(len(shape)) if a != axis)).sum(axis=0)
+        if kept.shape == given.shape and np.abs(kept - given).max() <= GOOD * case.scale:
+            if case.misfit(true) > GOOD:
+                case.add(0.65, "summed over the wrong axis", f"given is the sum over all axes of the output but {axis}")
