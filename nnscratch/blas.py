@@ -204,7 +204,7 @@ def restart_with_better_kernel() -> None:
     if kernel is not None and sys.executable and len(sys.orig_argv) > 1:
         sys.stdout.flush()
         sys.stderr.flush()
-        os.execve(sys.executable, sys.orig_argv, {**os.environ, VARIABLE: kernel, OURS: "1"})
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, VARIABLE: kernel, OURS: "1"})
 
 
 # --- how fast --------------------------------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """The workers in turns: ours, peer, ours, peer ...; medians and ratios.
 
 A machine's speed wanders, with its temperature and with what else it does. Libraries that are timed one after the
-other meet different weather; taken in turns, within one run, they share it, and their ratio means something. A turn is
-a few steps and begins with one that is not counted, in which the caches fill again and the other library's threads
-fall asleep.
+other meet different weather; taken in turns, within one run, they share it, and their ratio means something. Before a
+turn there is a short rest, because the threads of the library before spin for a while before they fall asleep, and a
+turn's first steps, in which the caches fill again, are not counted.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from .jobs import Job
 
 HERE = Path(__file__).parent
 TOLERANCE = 2e-3  # of the checked numbers: float32, and three steps of training in another order of summation
+REST = 0.05  # seconds between turns: OpenBLAS's threads spin for about 0.025
 MOST_STEPS = 5000  # in one turn
 PATIENCE = 3  # a library may take this many times its share of seconds, but no more
 
@@ -218,7 +220,8 @@ def take_turns(
         for k in order:
             if turn >= 2 and spent[k] > PATIENCE * seconds:
                 continue
-            warm = steps[k] > 1  # a step that takes a whole turn fills the caches by itself
+            warm = 0 if steps[k] == 1 else max(1, steps[k] // 20)  # one that fills a turn has no share to give away
+            time.sleep(REST)
             answer = answer_of(k, steps[k] + warm)
             if answer is None:
                 continue
@@ -345,6 +348,9 @@ def run(
     """
     if repeats < 1 or not 0 < seconds < float("inf") or (threads is not None and threads < 1):
         raise ValueError(f"repeats, seconds and threads must be above 0, got {repeats}, {seconds} and {threads}")
+    if threads is None:  # the user's own limit, if there is one, holds for every library and not for one BLAS alone
+        asked = [os.environ.get(name, "") for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")]
+        threads = next((int(text) for text in asked if text.isdigit() and int(text) > 0), None)
     runs = []
     for heading, name in kernels_to_run(kernel):
         environment = environment_for(name, threads)
