@@ -294,8 +294,9 @@ class Module:
 
         Raises
         ------
-        ValueError
-            A name is missing or unknown, a shape differs, or a value is not finite. Nothing has been changed then.
+        TypeError, ValueError
+            A name is missing or unknown, a value is no array of numbers, its shape differs, it is not finite in this
+            module's dtype, or a tied weight has two different values. Nothing has been changed then.
         """
         own = self.state_dict()
         missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
@@ -304,14 +305,26 @@ class Module:
                 f"state does not fit {type(self).__name__}: "
                 f"missing {missing or 'nothing'}, unknown {unknown or 'nothing'}"
             )
-        common = [name for name in own if name in state]
-        for name in common:
+        new: dict[str, Array] = {}
+        first: dict[int, str] = {}
+        for name in [name for name in own if name in state]:
+            try:
+                xp = backend.array_module(state[name])
+            except TypeError as error:
+                raise TypeError(f"{name}: {error}") from None
             if tuple(state[name].shape) != own[name].shape:
                 raise ValueError(f"{name}: expected shape {own[name].shape}, got {tuple(state[name].shape)}")
-            if not backend.array_module(state[name]).isfinite(state[name]).all():
-                raise ValueError(f"{name} holds values that are not finite (NaN or infinity)")
-        for name in common:
-            own[name][...] = backend.to_device(state[name], backend.device_of(own[name]))
+            if state[name].dtype.kind not in "fiu":
+                raise TypeError(f"{name}: expected {own[name].dtype}, got {state[name].dtype}")
+            with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused in the next line
+                new[name] = state[name].astype(own[name].dtype, copy=False)
+            if not xp.isfinite(new[name]).all():
+                raise ValueError(f"{name} holds values that are not finite (NaN or infinity) in {own[name].dtype}")
+            twin = first.setdefault(id(own[name]), name)
+            if twin != name and not (new[twin] == new[name]).all():
+                raise ValueError(f"{twin} and {name} are one tied weight, and the state has two values for it")
+        for name, value in new.items():
+            own[name][...] = backend.to_device(value, backend.device_of(own[name]))
 
     # --- to look at ----------------------------------------------------------------------------------------------
 

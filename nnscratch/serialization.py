@@ -69,7 +69,10 @@ def load(path: PathLike, model: Module | None = None) -> Module:
             raise ValueError(
                 f"{path} does not say what model it holds (PyTorch wrote it?): build one, and nn.load(path, model)"
             )
-        model = build(header["model"])
+        try:
+            model = build(header["model"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path}: its description of the model is broken ({error!r})") from None
         for dtype in {a.dtype for a in state.values() if a.dtype.kind == "f"}:
             model.to(dtype=dtype)
     try:
@@ -115,7 +118,7 @@ def find_class(full: str) -> type[Module]:
 
 def write_arrays(path: PathLike, arrays: dict[str, Any], header: dict[str, Any]) -> None:
     """A safetensors file of the arrays, `header` kept as JSON in its metadata; written atomically."""
-    own = {name: np.ascontiguousarray(backend.to_numpy(a)) for name, a in arrays.items()}
+    own = {name: np.asarray(backend.to_numpy(a), order="C") for name, a in arrays.items()}
     write_atomically(path, to_bytes(own, metadata={"nnscratch": json.dumps(header)}))
 
 
@@ -134,6 +137,8 @@ def read_arrays(path: PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 def write_atomically(path: PathLike, content: bytes) -> None:
     """Write beside `path` and rename: whoever reads `path`, at any moment, finds the old file or the new one."""
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

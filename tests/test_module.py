@@ -285,3 +285,28 @@ def test_with_strict_false_missing_and_unknown_names_are_passed_over():
     np.testing.assert_array_equal(model[3].bias.data, before)
     with pytest.raises(ValueError, match="expected shape"):
         model.load_state_dict({"3.bias": np.ones(3)}, strict=False)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        (np.full((2, 3), 1e300), ValueError, "not finite .* in float32"),
+        (np.ones((2, 3), dtype=complex), TypeError, "expected float32, got complex128"),
+        ([[1.0] * 3] * 2, TypeError, "weight: expected a NumPy or CuPy array, got list"),
+    ],
+)
+def test_a_state_of_unfit_values_is_refused_whole(value, error, message):
+    layer = nn.Linear(3, 2, rng=0)
+    before = layer.weight.data.copy(), layer.bias.data.copy()
+    with pytest.raises(error, match=message):
+        layer.load_state_dict({"weight": value, "bias": np.zeros(2)})
+    np.testing.assert_array_equal(layer.weight.data, before[0])
+    np.testing.assert_array_equal(layer.bias.data, before[1])
+
+
+def test_two_values_for_one_tied_weight_are_refused():
+    model = nn.models.LanguageModel(5, 4, 4, tie_weights=True, rng=0)
+    state = {name: a.copy() for name, a in model.state_dict().items()}
+    state["linear.weight"] += 1
+    with pytest.raises(ValueError, match="embedding.weight and linear.weight are one tied weight"):
+        model.load_state_dict(state)

@@ -215,3 +215,16 @@ def test_there_is_no_pickle_in_the_file(path):
     model = language_model()
     assert header.keys() - {"__metadata__"} == model.state_dict().keys()
     assert len(content) == 8 + length + sum(array.nbytes for array in model.state_dict().values())
+
+
+@pytest.mark.parametrize("description", [{}, {"class": "nnscratch.layers.linear.Linear", "config": {"sides": 3}}, 7])
+def test_a_broken_description_is_refused_with_the_files_name(tmp_path, description):
+    path = tmp_path / "model.safetensors"
+    serialization.write_arrays(path, {"weight": np.ones((2, 2))}, {"model": description})
+    with pytest.raises(ValueError, match=r"model\.safetensors: its description of the model is broken"):
+        nn.load(path)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere"):
+        nn.save(nn.Linear(2, 2), tmp_path / "nowhere" / "model.safetensors")

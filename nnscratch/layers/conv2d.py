@@ -4,8 +4,9 @@
 
     forward     y[n, o, u, v] = b[o] + sum over c, i, j   W[o, c, i, j] x[n, c, u s + i d - p, v s + j d - p]
 
-                where s, d, p are stride, dilation and padding, and x outside the image is 0. With the windows as columns, X = im2col(x), of shape (K, N H' W') with
-                K = C k_h k_w, and W as a matrix (O, K), this is Linear on every window:
+                where s, d, p are stride, dilation and padding, and x outside the image is 0. With the windows as
+                columns, X = im2col(x), of shape (K, N H' W') with K = C k_h k_w, and W as a matrix (O, K), this is
+                Linear on every window:
 
                 Y = W X + b                     (O, N H' W')
 

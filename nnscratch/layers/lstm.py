@@ -28,6 +28,7 @@ from ..init import uniform
 from ..module import Module, Parameter, check_floats, check_gradient, positive_int, probability
 from .directions import directions_backward, directions_forward, suffixes
 from .dropout import dropout_mask
+from .lstm_cell import check_pair
 
 State = tuple[Array, Array]
 STRETCH = 128  # columns of Z at a time, or 2H if that is more
@@ -163,6 +164,7 @@ class LSTM(Module):
         check_gradient(self, dy, (N, T, H * (1 + self.bidirectional)), self.weight_hh_l0.dtype)
         dh0, dc0 = (xp.zeros(self._state_shape(N), dtype=dy.dtype) for _ in range(2))
         if dstate is not None:
+            check_pair(self, "dstate", dstate, "(dh, dc)")
             for name, ds, into in zip(("dh", "dc"), dstate, (dh0, dc0), strict=True):
                 check_gradient(self, ds, into.shape, into.dtype, name)
                 into[...] = ds
@@ -195,8 +197,7 @@ class LSTM(Module):
         if state is None:
             xp = backend.array_module(x)
             return xp.zeros(shape, dtype=x.dtype), xp.zeros(shape, dtype=x.dtype)
-        if not isinstance(state, (tuple, list)) or len(state) != 2:
-            raise TypeError(f"LSTM: state must be a pair (h, c), got {type(state).__name__}")
+        check_pair(self, "state", state, "(h, c)")
         for name, s in zip(("h", "c"), state, strict=True):
             check_floats(self, name, s, like=self.weight_ih_l0)
             if s.shape != shape:

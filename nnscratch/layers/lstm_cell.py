@@ -33,6 +33,7 @@ Hochreiter and Schmidhuber (1997), "Long short-term memory". Gers, Schmidhuber a
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -93,6 +94,7 @@ class LSTMCell(Module):
             raise ValueError(f"LSTMCell needs x of shape (N, {self.input_size}), got {x.shape}")
         if state is None:
             state = xp.zeros((len(x), H), dtype=x.dtype), xp.zeros((len(x), H), dtype=x.dtype)
+        check_pair(self, "state", state, "(h, c)")
         h, c = state
         for name, s in (("h", h), ("c", c)):
             check_floats(self, name, s, like=self.weight_ih)
@@ -129,3 +131,10 @@ class LSTMCell(Module):
         self.bias_ih.grad += dz.sum(axis=0)
         self.bias_hh.grad += dz.sum(axis=0)
         return dz @ self.weight_ih.data, (dz @ self.weight_hh.data, dc)
+
+
+def check_pair(owner: Module, name: str, state: Any, what: str) -> None:
+    """Raise unless `state` is a pair."""
+    if not isinstance(state, (tuple, list)) or len(state) != 2:
+        came = f"{len(state)} of them" if isinstance(state, (tuple, list)) else type(state).__name__
+        raise TypeError(f"{type(owner).__name__}: {name} must be a pair {what}, got {came}")

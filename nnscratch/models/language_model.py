@@ -80,6 +80,8 @@ class LanguageModel(Module):
             )
         if cell not in CELLS:
             raise ValueError(f"cell must be one of {', '.join(CELLS)}, got {cell!r}")
+        for name, size in (("vocab_size", vocab_size), ("embed_size", embed_size), ("hidden_size", hidden_size)):
+            positive_int(name, size)
         rng = backend.generator(rng)
         self.workspace = backend.Workspace()
         self.vocab_size, self.embed_size, self.hidden_size = vocab_size, embed_size, hidden_size

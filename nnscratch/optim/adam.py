@@ -54,6 +54,8 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ):
+        if not isinstance(betas, (tuple, list)):
+            raise TypeError(f"betas must be a pair of numbers, got {betas!r}")
         self.betas = tuple(at_least(f"betas[{k}]", beta, 0, 1) for k, beta in enumerate(betas))
         if len(self.betas) != 2:
             raise ValueError(f"betas must be two numbers, got {betas!r}")

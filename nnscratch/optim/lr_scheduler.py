@@ -39,6 +39,8 @@ class LRScheduler:
         return {"base_lr": self.base_lr, "steps": self.steps}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
+        if set(state) != set(self.state_dict()):
+            raise ValueError(f"{type(self).__name__} expects {sorted(self.state_dict())}, got {sorted(state)}")
         self.base_lr, self.steps = float(state["base_lr"]), int(state["steps"])
         self.optimizer.lr = self.base_lr * self.factor(self.steps)
 
@@ -250,6 +252,8 @@ class ReduceLROnPlateau(LRScheduler):
         return super().state_dict() | {name: getattr(self, name) for name in ("best", "cuts", "bad", "resting")}
 
     def load_state_dict(self, state: dict[str, float | None]) -> None:
+        if set(state) != set(self.state_dict()):
+            raise ValueError(f"{type(self).__name__} expects {sorted(self.state_dict())}, got {sorted(state)}")
         self.cuts, self.bad, self.resting = (int(state[name]) for name in ("cuts", "bad", "resting"))
         self.best = state["best"]
         super().load_state_dict(state)

@@ -104,7 +104,9 @@ class Optimizer:
             shapes = [tuple(a.shape) for a in state[name]]
             if shapes != [p.shape for p in self.parameters]:
                 raise ValueError(f"the shapes of {name} are not those of this optimizer's parameters")
-        self.lr, self.steps = float(state["lr"]), int(state["steps"])
+            if not all(backend.array_module(a).isfinite(a).all() for a in state[name]):
+                raise ValueError(f"{name} holds values that are not finite (NaN or infinity)")
+        self.lr, self.steps = at_least("lr", state["lr"], 0), int(at_least("steps", state["steps"], 0))
         for name in self.moments:
             for own, given in zip(self.state[name], state[name], strict=True):
                 own[...] = backend.to_device(given, backend.device_of(own))

@@ -283,3 +283,16 @@ def test_sizes_are_integers_of_one_or_more(name):
 def test_dropout_is_a_probability():
     with pytest.raises(ValueError, match=r"dropout must be a probability in \[0, 1\), got 1.0"):
         nn.LSTM(3, 4, 2, dropout=1.0)
+
+
+@pytest.mark.parametrize("state", [3, (np.zeros((1, 2, 4), np.float32),)])
+def test_a_state_or_its_gradient_that_is_no_pair_is_said(state):
+    lstm, cell = nn.LSTM(3, 4, rng=0), nn.LSTMCell(3, 4, rng=0)
+    x = np.zeros((2, 5, 3), np.float32)
+    y, _ = lstm(x)
+    with pytest.raises(TypeError, match=r"LSTM: dstate must be a pair \(dh, dc\)"):
+        lstm.backward(y, state)
+    with pytest.raises(TypeError, match=r"LSTM: state must be a pair \(h, c\)"):
+        lstm(x, state)
+    with pytest.raises(TypeError, match=r"LSTMCell: state must be a pair \(h, c\)"):
+        cell(x[:, 0], state)

@@ -123,3 +123,17 @@ def test_a_loaded_state_is_a_copy():
 def test_hyper_parameters_out_of_range_are_refused_by_name(settings, message):
     with pytest.raises(ValueError, match=message):
         nn.optim.Adam([nn.Parameter(np.ones(2))], **settings)
+
+
+def test_a_broken_state_is_refused():
+    optimizer = nn.optim.Adam([nn.Parameter(np.zeros(2))])
+    state = optimizer.state_dict()
+    with pytest.raises(ValueError, match="lr must be"):
+        optimizer.load_state_dict(state | {"lr": float("nan")})
+    with pytest.raises(ValueError, match="exp_avg holds values that are not finite"):
+        optimizer.load_state_dict(state | {"exp_avg": [np.array([np.nan, 0])]})
+    with pytest.raises(TypeError, match="betas must be a pair"):
+        nn.optim.Adam([nn.Parameter(np.zeros(2))], betas=0.9)
+    scheduler = nn.optim.lr_scheduler.StepLR(optimizer, 3)
+    with pytest.raises(ValueError, match="StepLR expects"):
+        scheduler.load_state_dict({})
