@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import nnscratch as nn
 from nnscratch import init
 
 SHAPE = (300, 200)  # 60,000 numbers: their standard deviation is known to about a third of a percent
@@ -68,3 +69,48 @@ def test_shapes_without_two_axes_are_refused():
             draw((3,))
     with pytest.raises(ValueError, match=r"orthogonal needs a matrix's shape, got \(2, 3, 4\)"):
         init.orthogonal((2, 3, 4))
+
+
+def growth_per_layer(init_of, activation, depth=12, width=400):
+    """By what factor the mean square grows from layer to layer: the signal's, and the gradient's on its way back."""
+    rng = np.random.default_rng(0)
+    linears = [nn.Linear(width, width, bias=False, init=init_of, rng=rng) for _ in range(depth)]
+    model = nn.Sequential(*(layer for linear in linears for layer in (linear, activation())))
+    x, dy = rng.standard_normal((2, 200, width)).astype(np.float32)
+    y, dx = model(x), model.backward(dy)
+    return (y**2).mean() ** (1 / depth), (dx**2).mean() ** (1 / depth)
+
+
+class Identity(nn.Module):
+    def forward(self, x):
+        return x
+
+    def backward(self, dy):
+        return dy
+
+
+@pytest.mark.parametrize("name", ["xavier_uniform", "xavier_normal", "orthogonal"])
+def test_xavier_and_orthogonal_keep_signal_and_gradient_at_their_size_through_linear_layers(name):
+    assert growth_per_layer(getattr(init, name), Identity) == pytest.approx((1, 1), rel=0.03)
+
+
+@pytest.mark.parametrize("name", ["he_uniform", "he_normal"])
+def test_he_keeps_signal_and_gradient_at_their_size_through_layers_of_relu(name):
+    assert growth_per_layer(getattr(init, name), nn.ReLU) == pytest.approx((1, 1), rel=0.06)
+
+
+def test_xaviers_halve_at_every_relu_which_is_why_he_doubled_them():
+    assert growth_per_layer(init.xavier_normal, nn.ReLU) == pytest.approx((0.5, 0.5), rel=0.06)
+
+
+def test_an_opened_forget_gate_keeps_what_the_cell_holds():
+    for lstm in (nn.LSTM(3, 4, num_layers=2, bidirectional=True, rng=0), nn.LSTMCell(3, 4, rng=0)):
+        before = {name: p.data.copy() for name, p in lstm.named_parameters()}
+        init.open_forget_gates(lstm, 2.0)
+        for name, p in lstm.named_parameters():
+            if name.startswith("bias"):
+                np.testing.assert_array_equal(p.data[4:8], 2 if name.startswith("bias_ih") else 0)
+            others = np.r_[0:4, 8:16] if name.startswith("bias") else slice(None)
+            np.testing.assert_array_equal(p.data[others], before[name][others])
+    with pytest.raises(ValueError, match="there is no LSTM or LSTMCell in this Linear"):
+        init.open_forget_gates(nn.Linear(2, 3))

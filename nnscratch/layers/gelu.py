@@ -53,11 +53,12 @@ class GELU(Module):
 
     def forward(self, x: Array) -> Array:
         check_floats(self, "x", x)
+        xp = backend.array_module(x)
         if self.approximate == "tanh":
-            t = backend.array_module(x).tanh(A * x * (1 + B * x * x))  # tanh u
+            t = xp.tanh(A * x * (1 + B * x * x))  # tanh u
             self.save_for_backward(x, t)
             return 0.5 * x * (1 + t)
-        Phi = 0.5 * (1 + erf(x * math.sqrt(0.5)))
+        Phi = 0.5 * (1 + erf(xp.asarray(x * math.sqrt(0.5))))
         self.save_for_backward(x, Phi)
         return x * Phi
 
