@@ -1,0 +1,125 @@
+"""Toy sets, augmentation, and mini-batches with a transform."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import nnscratch as nn
+from nnscratch import data
+from nnscratch.data.augment import resample
+
+CLASSIFICATION = {"spirals": data.spirals, "moons": data.moons, "blobs": data.blobs, "xor": data.xor}
+
+
+@pytest.mark.parametrize("name", CLASSIFICATION)
+@given(count=st.integers(1, 50), seed=st.integers(0, 99))
+def test_a_toy_set_has_count_points_of_balanced_classes_and_one_seed_gives_one_set(name, count, seed):
+    x, y = CLASSIFICATION[name](count, rng=seed)
+    assert x.shape == (count, 2) and x.dtype == np.float32 and y.shape == (count,) and y.dtype == np.int64
+    again, _ = CLASSIFICATION[name](count, rng=seed)
+    np.testing.assert_array_equal(x, again)
+    if count >= 8 and count % 4 == 0 and name != "blobs":
+        assert (y == 1).sum() == count // 2
+
+
+def best_line(x, y):
+    """The accuracy of a linear classifier trained to the end."""
+    model = nn.Linear(2, int(y.max()) + 1, rng=0)
+    trainer = nn.Trainer(model, nn.CrossEntropyLoss(), nn.optim.Adam(model.parameters(), lr=0.1))
+    trainer.fit([(x, y)], steps=300)
+    return (model(x).argmax(axis=1) == y).mean()
+
+
+def test_a_line_parts_blobs_but_neither_xor_nor_spirals():
+    assert best_line(*data.blobs(300, noise=0.1, rng=0)) > 0.99
+    assert best_line(*data.xor(300, noise=0.05, rng=0)) <= 0.8
+    assert best_line(*data.spirals(300, turns=2, rng=0)) < 0.7
+
+
+def test_an_mlp_parts_moons():
+    x, y = data.moons(300, rng=0)
+    model = nn.models.MLP([2, 32, 2], activation=nn.Tanh, rng=0)
+    nn.Trainer(model, nn.CrossEntropyLoss(), nn.optim.Adam(model.parameters(), lr=0.03)).fit([(x, y)], steps=200)
+    assert (model(x).argmax(axis=1) == y).mean() > 0.98
+
+
+def test_the_digits_split_keeps_every_digit_once_and_all_labels_in_both_parts():
+    (images, labels), (test_images, test_labels) = data.digits_split()
+    everything, _ = data.load_digits()
+    together = np.concatenate([images, test_images]).reshape(-1, 64)
+    np.testing.assert_array_equal(np.sort(together, axis=0), np.sort(everything.reshape(-1, 64), axis=0))
+    assert np.bincount(labels).min() > 100 and np.bincount(test_labels).min() >= 35
+
+
+@given(pixels=st.integers(1, 3), channels=st.booleans(), seed=st.integers(0, 99))
+def test_a_shifted_image_is_the_old_one_moved_and_the_rest_is_zero(pixels, channels, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(4, 2, 6, 5) if channels else (4, 6, 5))
+    y = data.RandomShift(pixels)(x, rng)
+    padded = np.pad(x, [(0, 0)] * (x.ndim - 2) + [(pixels, pixels)] * 2)
+    places = [(d, a) for d in range(2 * pixels + 1) for a in range(2 * pixels + 1)]
+    for k in range(4):
+        assert any(np.array_equal(y[k], padded[k, ..., d : d + 6, a : a + 5]) for d, a in places)
+
+
+def test_turning_by_nothing_changes_nothing_and_by_a_right_angle_is_rot90():
+    x = np.random.default_rng(0).normal(size=(2, 3, 5, 5))
+    np.testing.assert_array_equal(resample(x, np.stack([np.eye(2)] * 2)), x)
+    quarter = np.array([[0.0, 1.0], [-1.0, 0.0]])
+    np.testing.assert_allclose(resample(x, np.stack([quarter] * 2)), np.rot90(x, axes=(2, 3)), atol=1e-12)
+
+
+def test_a_ramp_scaled_by_two_is_half_as_steep():
+    ramp = np.arange(9.0)[None, None, :] * np.ones((1, 9, 1)) - 4
+    y = data.RandomScale(2.0, 2.0)(ramp, np.random.default_rng(0))
+    np.testing.assert_allclose(y, ramp / 2, atol=1e-12)
+
+
+def test_turned_images_keep_their_ink_unless_it_leaves_the_frame():
+    x = np.zeros((20, 15, 15), np.float32)
+    x[:, 5:10, 5:10] = 1
+    y = data.RandomRotation(180)(x, np.random.default_rng(0))
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y.sum(axis=(1, 2)), 25, rtol=0.05)
+    assert not np.allclose(y[0], y[1])
+
+
+def test_noise_has_the_size_asked_for_and_tokens_are_dropped_as_often_as_asked_for():
+    rng = np.random.default_rng(0)
+    x = data.GaussianNoise(0.3)(np.zeros((100, 8, 8), np.float32), rng)
+    assert x.dtype == np.float32 and x.std() == pytest.approx(0.3, rel=0.05)
+    tokens = np.full((100, 100), 7)
+    dropped = data.TokenDropout(0.2, token=3)(tokens, rng)
+    assert set(np.unique(dropped)) == {3, 7} and (dropped == 3).mean() == pytest.approx(0.2, abs=0.02)
+    assert (tokens == 7).all()
+
+
+def test_batches_hand_out_what_the_transform_makes_and_leave_the_data_alone():
+    x, y = np.ones((10, 4, 4), np.float32), np.arange(10)
+    batches = data.Batches(x, y, 4, rng=0, transform=data.Compose(data.RandomShift(2), data.GaussianNoise(0.1)))
+    first = [rows for rows, _ in batches]
+    assert [len(rows) for rows in first] == [4, 4, 2] and not np.array_equal(first[0], x[:4])
+    again = data.Batches(x, y, 4, rng=0, transform=batches.transform)
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, other[0])
+    assert (x == 1).all()
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda: data.spirals(0), "count must be an integer of 1 or more, got 0"),
+    (lambda: data.moons(5, noise=-1), "noise must be 0 or more, got -1"),
+    (lambda: data.RandomShift(0), "pixels must be an integer of 1 or more, got 0"),
+    (lambda: data.RandomScale(1.2, 0.8), "low and high must be factors above 0, low first"),
+    (lambda: data.RandomRotation(-5), "degrees must be 0 or more, got -5"),
+    (lambda: data.RandomShift(1)(np.zeros((3, 4)), np.random.default_rng(0)), r"images must be \(N, H, W\) or"),
+    (lambda: data.TokenDropout(1.5), r"p must be a probability in \[0, 1\), got 1.5"),
+])  # fmt: skip
+def test_what_makes_no_sense_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_token_dropout_refuses_what_are_no_tokens():
+    with pytest.raises(TypeError, match="TokenDropout needs token ids, integers, got float64"):
+        data.TokenDropout(0.5)(np.zeros((2, 2)), np.random.default_rng(0))
