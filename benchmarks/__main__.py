@@ -1,6 +1,6 @@
 """The whole table: this package beside its peers, in one run.
 
-python -m benchmarks                        everything, into docs/benchmarks/results.md and results.json
+python -m benchmarks                        everything, into docs/performance/results.md and results.json
 python -m benchmarks --jobs a,c --peers torch --blas-kernel both
 """
 
@@ -18,7 +18,7 @@ from .libraries import LIBRARIES, ROOT
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     command.add_options(parser, LIBRARIES)
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks", help="folder (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "performance", help="folder (default: %(default)s)")
     arguments = parser.parse_args()
     try:
         command.run(arguments, LIBRARIES, arguments.out, roots=[ROOT])

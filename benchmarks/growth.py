@@ -1,6 +1,6 @@
 """How cost and memory grow: time per token and peak memory against each size of a language model.
 
-    python -m benchmarks.growth         about five minutes; docs/benchmarks/growth.md, growth.json and growth.png
+    python -m benchmarks.growth         about five minutes; docs/performance/growth.md, growth.json and growth.png
 
 One size at a time is changed and the others stay. Each measurement is a process of its own, training as `nnscratch
 train` does; its memory is the most it held, less what a process holds that has only imported the package. Four curves
@@ -22,6 +22,7 @@ import numpy as np
 
 from nnscratch.bench import report, runner
 from nnscratch.bench.jobs import Job, lm
+from nnscratch.plotting import style
 
 from .libraries import ROOT
 
@@ -168,10 +169,10 @@ def draw(results: dict[str, Any], path: Path) -> None:
             x, y, curve = np.array(sweep["x"]), sweep[key], Fit(**sweep[fitted])
             fine = np.geomspace(x[0], x[-1], 100)
             values = curve(fine)
-            ax.plot(fine[values > 0], values[values > 0], color="tab:orange", label=f"{curve.kind}: {curve}")
-            ax.plot(x, y, "o", color="tab:blue", label="measured")
+            ax.plot(fine[values > 0], values[values > 0], color=style.ORANGE, label=f"{curve.kind}: {curve}")
+            ax.plot(x, y, "o", color=style.BLUE, label="measured")
             if sweep["name"] == "tokens" and key == "peak_mib":
-                ax.plot(x, all_logits(sweep), "--", color="tab:gray", label="all logits at once")
+                ax.plot(x, all_logits(sweep), "--", color=style.GREY, label="all logits at once")
             ax.set(xscale="log", yscale="log", ylabel=unit)
             if max(y) < 3 * min(y):  # on a narrow range a logarithmic axis has no labels
                 ax.set(ylim=(min(y) / 2, max(y) * 2))
@@ -217,7 +218,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=2.0, help="for each point and pass (default: %(default)s)")
     parser.add_argument("--passes", type=int, default=2, help="(default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks", help="folder (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "performance", help="folder (default: %(default)s)")
     parser.add_argument("--blas-kernel", default="found", help="found, best or a name (default: %(default)s)")
     arguments = parser.parse_args()
     _, kernel = runner.kernels_to_run(arguments.blas_kernel)[-1]

@@ -57,6 +57,7 @@ def test_the_ratio_is_that_of_the_medians_over_all_steps():
 
 def test_only_equal_numbers_are_the_same_work():
     assert agree([9.21034, 9.2], [9.21035, 9.2])
+    assert not agree([9.210, 9.2], [9.212, 9.2])
     assert not agree([9.21], [9.25])
     assert not agree([9.21], [9.21, 9.2])
     assert not agree([], [])
@@ -77,6 +78,26 @@ def test_a_peer_that_cannot_is_told_from_one_that_is_missing_or_broken(peers):
     assert found["broken"].why == "failed: ZeroDivisionError: oh no"
     assert "stopped with code 7" in found["dies"].why
     assert found["same"].median > 0 and len(found["same"].rounds) == 2
+
+
+class OneStepTakes:
+    """A worker whose every step takes as long as it says, and who counts."""
+
+    def __init__(self, seconds):
+        self.seconds, self.steps = seconds, []
+
+    def run(self, count):
+        self.steps.append(count)
+        return {"seconds": [self.seconds] * count, "memory": 1}
+
+
+def test_a_step_longer_than_its_share_of_time_is_not_run_twice_to_learn_that():
+    slow, quick = OneStepTakes(9.0), OneStepTakes(0.1)
+    results = [Result("slow"), Result("quick")]
+    runner.take_turns({0: slow, 1: quick}, results, repeats=2, seconds=2.0, say=lambda turn: None)
+    assert slow.steps == [1, 1, 1]  # once to see, then once a round
+    assert quick.steps[:2] == [1, 2] and quick.steps[2:] == [11, 11]  # ten counted, one to warm up
+    assert results[0].median == 9.0 and len(results[1].rounds[0]) == 10
 
 
 def test_what_a_library_prints_does_not_disturb_its_answers(peers):
