@@ -5,6 +5,8 @@ What is in the table is checked against finite differences (tests/test_gradients
 """
 
 import inspect
+import subprocess
+import sys
 
 from cases import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
 
@@ -66,3 +68,8 @@ def test_every_public_class_has_an_example_in_its_docstring():
     modules = (nn, nn.data, nn.layers, nn.losses, nn.models, nn.optim)
     found = {cls for module in modules for cls in classes(module, object)}
     assert names(cls for cls in found | public_schedules() if ">>>" not in (cls.__doc__ or "")) == []
+
+
+def test_importing_the_package_does_not_import_the_progress_bar_which_warns_in_a_notebook():
+    code = "import sys, nnscratch; sys.exit('tqdm' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
 from .. import backend
 from ..module import positive_int
 from ..serialization import PathLike, read_arrays, save, write_arrays
@@ -37,6 +35,8 @@ class ProgressBar(Callback):
         self.unit = unit
 
     def on_fit_start(self, trainer: Trainer) -> None:
+        from tqdm.auto import tqdm  # not above: in a notebook without ipywidgets the import alone prints a warning
+
         self.bar = tqdm(
             total=trainer.total_steps,
             initial=trainer.step,
