@@ -4,12 +4,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-oracle lint clean bench bench-growth bench-check
+.PHONY: help demo test test-oracle notebooks lint clean bench bench-growth bench-check
 
 help:
 	@echo "make demo         train a language model on Pride and Prejudice and let it write (under 5 minutes)"
 	@echo "make test         run the tests"
 	@echo "make test-oracle  compare with PyTorch (installs it: a large download)"
+	@echo "make notebooks    execute the notebooks in full, after a change of notebooks/source"
 	@echo "make bench        measure everything beside PyTorch, JAX and others (installs them: a large download; 40 minutes)"
 	@echo "make bench-growth measure how time and memory grow with each size (5 minutes)"
 	@echo "make bench-check  before a release: is anything slower, beside PyTorch, than it was? (a minute)"
@@ -24,6 +25,9 @@ test: .venv/.installed
 
 test-oracle: .venv/.installed-oracle
 	NNSCRATCH_REQUIRE_ORACLE=1 $(BIN)/python -m pytest tests/oracle
+
+notebooks: .venv/.installed-notebooks
+	$(BIN)/python notebooks/build.py
 
 bench: .venv/.installed-bench
 	$(BIN)/python -m benchmarks --blas-kernel both

@@ -10,7 +10,7 @@ from .gradient_flow import plot_gradient_flow
 from .histograms import plot_histograms
 from .history import plot_history
 from .search import plot_search
-from .style import BLUE, GREEN, GREY, ORANGE, new_axes, save_figure
+from .style import BLUE, GREEN, GREY, ORANGE, new_axes, save_figure, use_style
 from .surface import plot_paths
 
 __all__ = [
@@ -32,4 +32,5 @@ __all__ = [
     "plot_search",
     "plot_text",
     "save_figure",
+    "use_style",
 ]

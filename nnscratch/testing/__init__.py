@@ -1,4 +1,5 @@
-"""For other people's tests: an assertion, a pytest plugin (plugin.py) and hypothesis strategies (strategies.py).
+"""For other people's tests: an assertion, a pytest plugin (plugin.py), hypothesis strategies (strategies.py), and
+exercises in notebooks (exercise.py).
 
 >>> import numpy as np, nnscratch as nn
 >>> report = assert_gradients_match(nn.Linear(3, 2, rng=0), np.ones((4, 3)))
@@ -12,8 +13,9 @@ from typing import Any
 
 from ..gradcheck import GradientReport, check_gradients
 from . import record
+from .exercise import exercise, fast
 
-__all__ = ["assert_gradients_match"]
+__all__ = ["assert_gradients_match", "exercise", "fast"]
 
 
 def assert_gradients_match(target: Any, /, *inputs: Any, **options: Any) -> GradientReport:
@@ -31,11 +33,14 @@ def assert_gradients_match(target: Any, /, *inputs: Any, **options: Any) -> Grad
     Raises
     ------
     AssertionError
-        A gradient is wrong, a trap was met, or the check could not tell. The message is the report.
+        A gradient is wrong, a trap was met, or the check could not tell. The message is the report, which is also the
+        error's attribute `report`.
     """
     __tracebackhide__ = True
     report = check_gradients(target, *inputs, **options)
     record.add(report)
     if not report.ok:
-        raise AssertionError("\n" + report.text())
+        failure = AssertionError("\n" + report.text())
+        failure.report = report  # type: ignore[attr-defined]
+        raise failure
     return report

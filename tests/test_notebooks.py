@@ -1,0 +1,149 @@
+"""The notebooks: each source runs from top to bottom; each exercise says "not yet" as it stands and "solved" with its
+hidden solution; and what readers open was made from the source.
+
+Every notebook is executed once, in fast mode, two at a time. Right after an exercise's checking cell the run takes in
+the solution and checks again, then runs the exercise's own cell, so that what follows meets the unsolved state.
+"""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+if not (ROOT / "notebooks").is_dir():
+    pytest.skip("notebooks/ is not part of an installation", allow_module_level=True)
+nbformat = pytest.importorskip("nbformat")
+pytest.importorskip("jupytext")
+pytest.importorskip("nbclient")
+
+spec = importlib.util.spec_from_file_location("notebooks_build", ROOT / "notebooks" / "build.py")
+build = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(build)
+
+TEMPLATE = ROOT / "notebooks" / "template.md"
+SOURCES = [TEMPLATE, *build.sources()]
+SECONDS = 60  # a notebook may take in fast mode
+each_source = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
+
+
+def with_solutions(notebook):
+    """A copy that after each check takes in the solution, checks again (tag solved-K) and puts the exercise back."""
+    cells, run = notebook.cells, nbformat.v4.new_notebook(metadata=notebook.metadata)
+    exercises, checks = build.tagged(notebook, "exercise"), build.tagged(notebook, "check")
+    for position, cell in enumerate(cells):
+        run.cells.append(cell)
+        for name in (name for name in checks if checks[name] == position):
+            again = nbformat.v4.new_code_cell(cell.source, metadata={"tags": [f"solved-{name}"]})
+            answer = nbformat.v4.new_code_cell(build.solution(notebook, name) or "")
+            run.cells += [answer, again, nbformat.v4.new_code_cell(cells[exercises[name]].source)]
+    return run
+
+
+def executed_in_a_process(source):
+    command = [sys.executable, build.__file__, "--pipe", str(SECONDS)]
+    given = build.text(with_solutions(build.read(source)))
+    done = subprocess.run(command, input=given, capture_output=True, text=True, encoding="utf-8", timeout=2 * SECONDS)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-4000:])
+    return nbformat.reads(done.stdout, as_version=4)
+
+
+@pytest.fixture(scope="module")
+def executed(request):
+    """executed(source): the notebook with its outputs. All that the chosen tests need run in the background."""
+    wanted = {
+        item.callspec.params["source"]: None
+        for item in request.session.items
+        if item.path == request.path and "executed" in item.fixturenames
+    }
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        runs = {source: pool.submit(executed_in_a_process, source) for source in wanted}
+        yield lambda source: runs[source].result()
+        for run in runs.values():
+            run.cancel()
+
+
+def printed(cell):
+    return "".join(output.text for output in cell.outputs if output.output_type == "stream")
+
+
+def outputs(notebook):
+    """Every text that the cells put out, with the name of its kind."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream":
+                yield output.name, output.text
+            for kind, content in output.get("data", {}).items():
+                if not kind.startswith("image/png"):
+                    yield kind, content if isinstance(content, str) else str(content)
+
+
+@each_source
+def test_it_runs_and_every_exercise_is_unsolved_as_it_stands_and_solved_by_its_solution(source, executed):
+    notebook = executed(source)
+    unsolved, solved = build.tagged(notebook, "check"), build.tagged(notebook, "solved")
+    assert unsolved.keys() == solved.keys()
+    for name in unsolved:
+        assert f"Exercise {name}: not yet." in printed(notebook.cells[unsolved[name]])
+        assert f"Exercise {name}: solved." in printed(notebook.cells[solved[name]])
+
+
+@each_source
+def test_its_outputs_have_no_warning_no_path_and_no_memory_address(source, executed):
+    for kind, content in outputs(executed(source)):
+        assert kind != "stderr", f"something was written to stderr: {content}"
+        assert not re.search(r"0x[0-9a-f]{6,}|/(home|root|tmp|usr|work|Users|var)/|[A-Z]:\\", content), content
+
+
+@each_source
+def test_it_has_two_or_three_exercises_each_with_a_check_and_a_hidden_solution(source):
+    notebook = build.read(source)
+    exercises, checks = build.tagged(notebook, "exercise"), build.tagged(notebook, "check")
+    assert 2 <= len(exercises) <= 3
+    assert exercises.keys() == checks.keys()
+    for name in exercises:
+        assert checks[name] == exercises[name] + 1, f"check-{name} must follow exercise-{name} directly"
+        assert f'nn.testing.exercise("{name}")' in notebook.cells[checks[name]].source
+        assert build.solution(notebook, name), f"no hidden solution right after check-{name}"
+
+
+@each_source
+def test_it_has_the_sections_of_every_notebook(source):
+    notebook = build.read(source)
+    words = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    number = "0" if source == TEMPLATE else str(int(source.name[:2]))
+    needed = [rf"\A# {number}\. \S", r"^\*\*You will be able to\*\*", r"^\*\*You need\*\*", "^## Exercises$",
+              "^## What to read next$"]  # fmt: skip
+    found = [re.search(pattern, words, re.MULTILINE) for pattern in needed]
+    assert all(found), [pattern for pattern, match in zip(needed, found, strict=True) if not match]
+    assert [match.start() for match in found] == sorted(match.start() for match in found)
+    assert len(re.findall("^# ", re.sub("^```.*?^```", "", words, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)) == 1
+
+
+@pytest.mark.parametrize("source", build.sources(), ids=lambda source: source.stem)
+def test_what_readers_open_was_made_from_the_source(source):
+    assert build.built(source).exists(), "run make notebooks"
+    made = nbformat.read(build.built(source), as_version=4)
+    content = [(cell.cell_type, cell.source, cell.metadata) for cell in made.cells]
+    now = build.normalise(build.read(source))
+    assert content == [(cell.cell_type, cell.source, cell.metadata) for cell in now.cells], "run make notebooks"
+    assert build.text(build.normalise(made)) == build.built(source).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("source", build.sources(), ids=lambda source: source.stem)
+def test_what_readers_open_was_executed_without_error_and_is_small(source):
+    made = nbformat.read(build.built(source), as_version=4)
+    assert all(output.output_type != "error" for cell in made.cells for output in cell.get("outputs", []))
+    assert any("image/png" in output.get("data", {}) for cell in made.cells for output in cell.get("outputs", []))
+    for _, content in outputs(made):
+        assert not re.search(r"0x[0-9a-f]{6,}|/(home|root|tmp|usr|work|Users|var)/|[A-Z]:\\", content), content
+    assert build.built(source).stat().st_size < 600_000
+
+
+def test_every_executed_notebook_has_a_source():
+    assert {path.stem for path in build.HERE.glob("*.ipynb")} == {source.stem for source in build.sources()}
