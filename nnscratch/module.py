@@ -50,19 +50,32 @@ class Parameter:
         if data.dtype not in FLOATS:
             raise TypeError(f"Parameter needs floats, got an array of {data.dtype}; use data.astype(numpy.float32)")
         self.data = backend.array_module(data).asarray(data, order="C")  # optimisers write through a flat view of it
-        self._grad = backend.array_module(data).zeros_like(data)
-        self._cleared = False
+        self._grad = backend.array_module(data).empty_like(self.data)
+        self._cleared = True  # _grad counts as zero, whatever is in it, apart from ...
+        self._rows: tuple[Array, Array] | None = None  # ... these rows: their numbers, and what is in them
 
     @property
     def grad(self) -> Array:
         if self._cleared:
             self._grad[...] = 0
-            self._cleared = False
+            if self._rows is not None:
+                rows, values = self._rows
+                self._grad[rows] = values
+            self._cleared, self._rows = False, None
         return self._grad
 
     @grad.setter
     def grad(self, value: Array) -> None:
-        self._grad, self._cleared = value, False
+        self._grad, self._cleared, self._rows = value, False, None
+
+    @property
+    def grad_rows(self) -> tuple[Array, Array] | None:
+        """The gradient as (numbers of rows, those rows), if all others are known to be zero; else None.
+
+        An embedding's, where a batch has few of all words. Whoever asks for `grad` gets the whole array, and from
+        then on, until `zero_grad`, any row may be written to: the answer is None.
+        """
+        return self._rows
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -82,7 +95,7 @@ class Parameter:
 
     def zero_grad(self) -> None:
         """Clear the gradient. The zeros are written when somebody looks: mostly `add_product` writes first."""
-        self._cleared = True
+        self._cleared, self._rows = True, None
 
     def add_product(self, a: Array, b: Array) -> None:
         """``grad += a @ b`` for matrices `a` and `b`.
@@ -90,11 +103,22 @@ class Parameter:
         The first product after `zero_grad` is computed right into the gradient: for a large weight that saves as much
         memory again, and the time to fill it and add it.
         """
-        if self._cleared:
+        if self._cleared and self._rows is None:
             backend.array_module(a).matmul(a, b, out=self._grad)
             self._cleared = False
         else:
-            self._grad += a @ b
+            self.grad += a @ b
+
+    def add_rows(self, index: Array, values: Array) -> None:
+        """``grad[index[k]] += values[k]`` for every k; a row named twice receives both.
+
+        The first rows after `zero_grad`, if they are few, are kept by themselves: see `grad_rows`.
+        """
+        few = 2 * len(index) < len(self.data) and backend.array_module(values) is np
+        if few and self._cleared and self._rows is None:
+            self._rows = backend.sum_rows(index, values)
+        else:
+            backend.scatter_add(self.grad, index, values)
 
     def to(self, *, device: str | None = None, dtype: Any = None) -> None:
         """Move or convert data and gradient, in place."""

@@ -6,14 +6,14 @@
     backward    dW[v] = sum of dy[k] over all k with ids[k] = v
 
 It is Linear on one-hot vectors, without the multiplications by zero. A token that occurs twice gets the *sum* of
-both gradients. The ids are integers: there is no gradient with respect to them.
+both gradients. The ids are integers: there is no gradient with respect to them. Of a large table a batch reads few
+rows, and only theirs are computed and kept (Parameter.grad_rows) until somebody asks for the whole gradient.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .. import backend
 from ..backend import Array
 from ..init import normal
 from ..module import Module, Parameter, check_gradient, check_ids, positive_int
@@ -61,4 +61,4 @@ class Embedding(Module):
     def backward(self, dy: Array) -> None:
         (ids,) = self.saved()
         check_gradient(self, dy, (*ids.shape, self.embedding_dim), self.weight.dtype)
-        backend.scatter_add(self.weight.grad, ids.reshape(-1), dy.reshape(-1, self.embedding_dim))
+        self.weight.add_rows(ids.reshape(-1), dy.reshape(-1, self.embedding_dim))

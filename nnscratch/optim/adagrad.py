@@ -49,6 +49,7 @@ class Adagrad(Optimizer):
     def __init__(self, params: Iterable[Parameter], lr: float = 1e-2, eps: float = 1e-10, weight_decay: float = 0.0):
         self.eps = at_least("eps", eps, 0)
         self.weight_decay = at_least("weight_decay", weight_decay, 0)
+        self.rests_at_zero = not self.weight_decay and self.eps > 0  # without eps, 0 / 0
         super().__init__(params, lr)
 
     def update(self, w: Array, g: Array, s: Array) -> None:

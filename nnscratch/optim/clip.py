@@ -46,7 +46,9 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
     parameters = as_parameters(parameters)
     if max_norm != math.inf:
         at_least("max_norm", max_norm, 0)
-    squares = [float((g := p.grad.reshape(-1)) @ g) for p in parameters]  # a dot product: no array of squares is made
+    # What may not be zero of each gradient: all of it, or a few rows. A dot product makes no array of squares.
+    gradients = [p.grad if p.grad_rows is None else p.grad_rows[1] for p in parameters]
+    squares = [float((flat := g.reshape(-1)) @ flat) for g in gradients]
     norm = math.sqrt(sum(squares))
     if not math.isfinite(norm):
         first = next(k for k, s in enumerate(squares) if not math.isfinite(s))
@@ -54,8 +56,8 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
             f"the gradient's norm is {norm}: it begins at parameter {first} of {len(squares)}, {parameters[first]!r}"
         )
     if norm > max_norm:
-        for p in parameters:
-            p.grad *= max_norm / norm
+        for g in gradients:
+            g *= max_norm / norm
     return norm
 
 

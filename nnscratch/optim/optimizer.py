@@ -57,6 +57,8 @@ class Optimizer:
     """
 
     moments: tuple[str, ...] = ()
+    rests_at_zero = False
+    """Whether a weight whose gradient is zero stays as it is, moments and all: then only `grad_rows` are updated."""
 
     def __init__(self, parameters: Iterable[Parameter], lr: float):
         self.parameters = as_parameters(parameters)
@@ -73,8 +75,19 @@ class Optimizer:
         self.steps += 1
         tasks: list[tuple[Array, ...]] = []
         for k, parameter in enumerate(self.parameters):
-            tasks += stretches(parameter.data, parameter.grad, *(self.state[name][k] for name in self.moments))
+            moments = [self.state[name][k] for name in self.moments]
+            if self.rests_at_zero and parameter.grad_rows is not None:
+                self._update_rows(*parameter.grad_rows, parameter.data, moments)
+            else:
+                tasks += stretches(parameter.data, parameter.grad, *moments)
         backend.in_threads(self.update, tasks)
+
+    def _update_rows(self, rows: Array, g: Array, w: Array, moments: list[Array]) -> None:
+        """The same update where only these rows have a gradient: taken out, changed, and put back."""
+        taken = [a[rows] for a in (w, *moments)]
+        self.update(taken[0].reshape(-1), g.reshape(-1), *(a.reshape(-1) for a in taken[1:]))
+        for a, changed in zip((w, *moments), taken, strict=True):
+            a[rows] = changed
 
     def update(self, w: Array, g: Array, *moments: Array) -> None:
         """Change the weights `w`, in place, by their gradient `g`, which is only read; all are flat, of one length."""

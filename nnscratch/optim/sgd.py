@@ -57,6 +57,7 @@ class SGD(Optimizer):
             raise ValueError("nesterov needs a momentum above 0")
         self.nesterov = nesterov
         self.moments = ("velocity",) if momentum else ()
+        self.rests_at_zero = not momentum and not self.weight_decay
         super().__init__(params, lr)
 
     def update(self, w: Array, g: Array, v: Array | None = None) -> None:
