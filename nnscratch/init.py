@@ -14,11 +14,12 @@ Saxe, McClelland and Ganguli (2014), "Exact solutions to the nonlinear dynamics 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from . import backend
-from .module import Module
+from .module import Module, finite, not_negative
 
 RNG = None | int | np.random.Generator
 
@@ -33,11 +34,13 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 def uniform(shape: tuple[int, ...], bound: float, rng: RNG = None) -> np.ndarray:
     """Uniform in [-bound, bound): variance bound**2 / 3."""
+    not_negative("bound", bound)
     return backend.generator(rng).uniform(-bound, bound, shape).astype(np.float32)
 
 
 def normal(shape: tuple[int, ...], std: float = 1.0, rng: RNG = None) -> np.ndarray:
     """Gaussian with mean 0 and standard deviation `std`."""
+    not_negative("std", std)
     return (std * backend.generator(rng).standard_normal(shape)).astype(np.float32)
 
 
@@ -75,6 +78,16 @@ def orthogonal(shape: tuple[int, int], rng: RNG = None) -> np.ndarray:
     return (q if rows >= columns else q.T).astype(np.float32)
 
 
+def drawn(init: Callable[..., np.ndarray], shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """What the function `init`, given to a layer, makes of `shape`, or an error that says what is wrong with it."""
+    if not callable(init):
+        raise TypeError(f"init must be a function of (shape, rng), such as nn.init.he_normal, got {init!r}")
+    values = init(shape, rng=rng)
+    if getattr(values, "shape", None) != shape:
+        raise ValueError(f"init must make an array of shape {shape}, and made {getattr(values, 'shape', values)!r}")
+    return values.astype(np.float32, copy=False)
+
+
 def open_forget_gates(model: Module, value: float = 1.0) -> None:
     """Set the forget gates' biases of every LSTM and LSTMCell in `model`: b_ih to `value`, b_hh to 0.
 
@@ -99,6 +112,7 @@ def open_forget_gates(model: Module, value: float = 1.0) -> None:
     >>> print(lstm.bias_ih_l0.data[3:6] + lstm.bias_hh_l0.data[3:6])
     [1. 1. 1.]
     """
+    finite("value", value)
     found = False
     for module in model.modules():
         if type(module).__name__ not in ("LSTM", "LSTMCell"):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -322,6 +322,8 @@ class Module:
             A name is missing or unknown, a value is no array of numbers, its shape differs, it is not finite in this
             module's dtype, or a tied weight has two different values. Nothing has been changed then.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state must be a dict of names and arrays, got {type(state).__name__}")
         own = self.state_dict()
         missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
         if strict and (missing or unknown):
@@ -470,7 +472,7 @@ def check_gradient(owner: Module, dy: Array, shape: tuple[int, ...], dtype: Any,
     if dy.shape != shape or dy.dtype != dtype:
         raise ValueError(
             f"{type(owner).__name__}.backward: {name} must have the output's shape {shape} and dtype {dtype}, "
-            f"got {dy.shape} and {dy.dtype}"
+            f"got {dy.shape} and {dy.dtype}. (Run forward again first: what it kept has been taken.)"
         )
 
 

@@ -21,6 +21,7 @@ from .. import backend
 from ..backend import Array
 from ..module import finite, not_negative, positive_int, probability
 
+RNG = None | int | np.random.Generator
 Transform = Callable[[Array, np.random.Generator], Array]
 
 
@@ -35,9 +36,13 @@ class Compose:
     """
 
     def __init__(self, *transforms: Transform):
+        for number, transform in enumerate(transforms):
+            if not callable(transform):
+                raise TypeError(f"Compose takes functions of (x, rng); number {number} is {transform!r}")
         self.transforms = transforms
 
-    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+    def __call__(self, x: Array, rng: RNG = None) -> Array:
+        rng = backend.generator(rng)
         for transform in self.transforms:
             x = transform(x, rng)
         return x
@@ -56,8 +61,9 @@ class RandomShift:
     def __init__(self, pixels: int):
         self.pixels = positive_int("pixels", pixels)
 
-    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+    def __call__(self, x: Array, rng: RNG = None) -> Array:
         check_images(x)
+        rng = backend.generator(rng)
         xp, p, (H, W) = backend.array_module(x), self.pixels, x.shape[-2:]
         padded = xp.zeros((*x.shape[:-2], H + 2 * p, W + 2 * p), dtype=x.dtype)
         padded[..., p : p + H, p : p + W] = x
@@ -80,9 +86,9 @@ class RandomRotation:
     def __init__(self, degrees: float):
         self.degrees = not_negative("degrees", degrees)
 
-    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
-        check_images(x)
-        angle = np.deg2rad(rng.uniform(-self.degrees, self.degrees, len(x)))
+    def __call__(self, x: Array, rng: RNG = None) -> Array:
+        check_images(x, floats=True)
+        angle = np.deg2rad(backend.generator(rng).uniform(-self.degrees, self.degrees, len(x)))
         c, s = np.cos(angle), np.sin(angle)
         return resample(x, np.stack([c, -s, s, c], axis=1).reshape(-1, 2, 2))
 
@@ -101,9 +107,9 @@ class RandomScale:
             raise ValueError(f"low and high must be factors above 0, low first, got {low!r} and {high!r}")
         self.low, self.high = float(low), float(high)
 
-    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
-        check_images(x)
-        factor = rng.uniform(self.low, self.high, len(x))
+    def __call__(self, x: Array, rng: RNG = None) -> Array:
+        check_images(x, floats=True)
+        factor = backend.generator(rng).uniform(self.low, self.high, len(x))
         return resample(x, np.eye(2) / factor[:, None, None])
 
 
@@ -119,8 +125,9 @@ class GaussianNoise:
     def __init__(self, std: float):
         self.std = not_negative("std", std)
 
-    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
-        noise = (self.std * rng.standard_normal(x.shape)).astype(x.dtype)
+    def __call__(self, x: Array, rng: RNG = None) -> Array:
+        check_is_floats(x)
+        noise = (self.std * backend.generator(rng).standard_normal(x.shape)).astype(x.dtype)
         return x + backend.to_device(noise, backend.device_of(x))
 
 
@@ -137,12 +144,16 @@ class TokenDropout:
     """
 
     def __init__(self, p: float, token: int = 0):
-        self.p, self.token = probability("p", p), int(token)
+        self.p = probability("p", p)
+        if isinstance(token, bool) or not isinstance(token, (int, np.integer)) or token < 0:
+            raise ValueError(f"token must be an integer of 0 or more, got {token!r}")
+        self.token = int(token)
 
-    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+    def __call__(self, x: Array, rng: RNG = None) -> Array:
+        backend.array_module(x)
         if x.dtype.kind not in "iu":
             raise TypeError(f"TokenDropout needs token ids, integers, got {x.dtype}")
-        drop = backend.to_device(rng.random(x.shape) < self.p, backend.device_of(x))
+        drop = backend.to_device(backend.generator(rng).random(x.shape) < self.p, backend.device_of(x))
         return backend.array_module(x).where(drop, x.dtype.type(self.token), x)
 
 
@@ -174,8 +185,17 @@ def resample(x: Array, matrices: np.ndarray) -> Array:
     return new.reshape(x.shape)
 
 
-def check_images(x: Array) -> None:
+def check_is_floats(x: Array) -> None:
+    """Raise unless `x` is an array of floats: between integers there is no room for what is to be done."""
+    backend.array_module(x)
+    if x.dtype.kind != "f":
+        raise TypeError(f"images must be floats here, got {x.dtype}; use images.astype(numpy.float32)")
+
+
+def check_images(x: Array, floats: bool = False) -> None:
     """Raise unless `x` is (N, H, W) or (N, C, H, W)."""
+    if floats:
+        check_is_floats(x)
     backend.array_module(x)
     if x.ndim not in (3, 4) or math.prod(x.shape) == 0:
         raise ValueError(f"images must be (N, H, W) or (N, C, H, W), and not empty, got {x.shape}")

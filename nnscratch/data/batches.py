@@ -185,6 +185,8 @@ class Batches:
         self.batch_size = positive_int("batch_size", batch_size)
         self.shuffle = shuffle
         self.rng = backend.generator(rng)
+        if transform is not None and not callable(transform):
+            raise TypeError(f"transform must be a function of (x, rng), got {transform!r}")
         self.transform = transform
 
     def __len__(self) -> int:

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from .. import backend
-from ..module import not_negative, positive_int
+from ..module import finite, not_negative, positive_int
 
 RNG = None | int | np.random.Generator
 Pair = tuple[np.ndarray, np.ndarray]
@@ -31,7 +31,7 @@ def spirals(count: int, classes: int = 2, turns: float = 1.0, noise: float = 0.0
     >>> x.shape, y
     ((6, 2), array([0, 1, 2, 0, 1, 2]))
     """
-    y, rng = _classes(count, classes), backend.generator(rng)
+    y, rng, turns = _classes(count, classes), backend.generator(rng), finite("turns", turns)
     radius = np.sqrt(rng.uniform(0.01, 1, count))  # the root spreads the points evenly over the disc
     angle = 2 * math.pi * (turns * radius + y / classes)
     return _noisy(np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1), noise, rng), y

@@ -108,10 +108,15 @@ class BatchNorm1d(Module):
         return r * w * (dy - db.reshape(column) / m - n * (dw.reshape(column) / m))
 
     def _track(self, mu: Array, v: Array, m: int) -> None:
-        """Move the running averages towards this batch's."""
+        """Move the running averages towards this batch's.
+
+        Where a batch holds a NaN or infinity, its channel's stay what they were: what is broken goes on through y, and
+        is found there; remembered, it would outlive the step that a Trainer refuses to make.
+        """
+        xp = backend.array_module(mu)
+        good = xp.isfinite(mu) & xp.isfinite(v)
         for running, new in ((self.running_mean, mu), (self.running_var, v * (m / (m - 1)))):
-            running *= 1 - self.momentum
-            running += self.momentum * new
+            running += self.momentum * (xp.where(good, new, running) - running)
         self.num_batches_tracked += 1
 
     def _check(self, x: Array) -> None:

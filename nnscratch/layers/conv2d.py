@@ -35,7 +35,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..init import uniform
+from ..init import drawn, uniform
 from ..module import Module, Parameter, check_floats, check_gradient, positive_int
 from .windows import Pair, Windows, pair
 
@@ -167,7 +167,7 @@ def weight_and_bias(
     """The parameters a convolution with weights of this shape, (O, C, k ...), starts from."""
     rng = backend.generator(rng)
     bound = 1 / math.sqrt(math.prod(shape[1:]))
-    weight = Parameter(uniform(shape, bound, rng) if init is None else init(shape, rng=rng))
+    weight = Parameter(uniform(shape, bound, rng) if init is None else drawn(init, shape, rng))
     return weight, Parameter(uniform(shape[:1], bound, rng)) if bias else None
 
 

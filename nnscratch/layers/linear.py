@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..init import uniform
+from ..init import drawn, uniform
 from ..module import Module, Parameter, check_floats, check_gradient, positive_int
 
 
@@ -68,7 +68,7 @@ class Linear(Module):
         rng = backend.generator(rng)
         shape = (out_features, in_features)
         bound = 1 / math.sqrt(in_features)
-        self.weight = Parameter(uniform(shape, bound, rng) if init is None else init(shape, rng=rng))
+        self.weight = Parameter(uniform(shape, bound, rng) if init is None else drawn(init, shape, rng))
         self.bias = Parameter(uniform((out_features,), bound, rng)) if bias else None
 
     def config(self) -> dict[str, Any]:

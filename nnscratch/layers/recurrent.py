@@ -78,8 +78,8 @@ class Recurrent(Module):
         state : array, shape (num_layers * directions, N, H)
             Every layer's h after each sequence's last step: give it to the next call to go on from there.
         """
-        xp, H = backend.array_module(x), self.hidden_size
         N, T = self._check_input(x)
+        xp, H = backend.array_module(x), self.hidden_size
         h0 = self._check_state(state, x, N)
         if self.bidirectional or lengths is not None:
             y, (h_last,) = directions_forward(self, x, (h0,), lengths)

@@ -88,8 +88,8 @@ class RNNCell(Module):
 
     def forward(self, x: Array, h: Array | None = None) -> Array:
         """One step: the new h, shape (N, H), from the input and the old h, which is zero if not given."""
-        xp, H = backend.array_module(x), self.hidden_size
         check_floats(self, "x", x, like=self.weight_ih)
+        xp, H = backend.array_module(x), self.hidden_size
         if x.ndim != 2 or x.shape[1] != self.input_size:
             raise ValueError(f"RNNCell needs x of shape (N, {self.input_size}), got {x.shape}")
         if h is None:

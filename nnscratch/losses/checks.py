@@ -33,7 +33,11 @@ def check_labels(owner: Module, name: str, x: Array, target: Array) -> None:
 
 def check_device(owner: Module, name: str, x: Array, target: Array) -> None:
     """Raise unless both are arrays of one library: NumPy's or CuPy's."""
-    if backend.array_module(target) is not backend.array_module(x):
+    try:
+        library = backend.array_module(target)
+    except TypeError as error:
+        raise TypeError(f"{type(owner).__name__}: target: {error}") from None
+    if library is not backend.array_module(x):
         raise TypeError(
             f"{type(owner).__name__}: {name} on {backend.device_of(x)!r}, target on {backend.device_of(target)!r}"
         )

@@ -62,7 +62,9 @@ class CrossEntropyLoss(Module):
             raise TypeError(f"ignore_index must be an integer or None, got {ignore_index!r}")
         self.ignore_index = ignore_index
         self.label_smoothing = probability("label_smoothing", label_smoothing)
-        self.weight = None if weight is None else tuple(not_negative("weight", float(w)) for w in weight)
+        if weight is not None and (isinstance(weight, str) or not hasattr(weight, "__iter__")):
+            raise TypeError(f"weight must be one number for each class, got {weight!r}")
+        self.weight = None if weight is None else tuple(not_negative("weight", w) for w in weight)
 
     def forward(self, logits: Array, target: Array) -> float:
         """The mean loss.

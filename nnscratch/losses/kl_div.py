@@ -43,9 +43,13 @@ class KLDivLoss(Module):
         xp, x, t = backend.array_module(prediction), prediction, target
         if x.ndim == 0:
             raise ValueError("KLDivLoss needs prediction and target of shape (..., C), got single numbers")
-        if xp is np and t.min() < 0:  # on a GPU this look would stop the stream
+        if xp is np and not t.min() >= 0:  # on a GPU this look would stop the stream
             raise ValueError(
                 f"KLDivLoss: target must be probabilities, 0 or more, got {t.min()}; the *prediction* is logs"
+            )
+        if xp is np and x.max() > 0.01:  # a little above 0 may be rounding, or a gradient checker's step
+            raise ValueError(
+                f"KLDivLoss: prediction must be log-probabilities, 0 or less, got {x.max()}; nn.LogSoftmax makes them"
             )
         self.save_for_backward(t)
         log_t = xp.log(xp.where(t > 0, t, 1))  # 0 where t is 0, so that 0 log 0 is 0

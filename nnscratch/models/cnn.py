@@ -22,7 +22,7 @@ from .. import backend
 from ..backend import Array
 from ..init import he_normal
 from ..layers import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
-from ..module import Module, Sequential, positive_int
+from ..module import Module, Sequential, check_floats, positive_int
 
 
 class CNN(Module):
@@ -63,7 +63,8 @@ class CNN(Module):
         *,
         rng: None | int | np.random.Generator = None,
     ):
-        if len(image_shape) != 3 or len(channels) < 1:
+        sequences = isinstance(image_shape, Sequence) and isinstance(channels, Sequence)
+        if not sequences or len(image_shape) != 3 or len(channels) < 1:
             raise ValueError(f"image_shape must be (C, H, W), channels one or more; got {image_shape!r}, {channels!r}")
         self.image_shape = tuple(positive_int("image_shape", n) for n in image_shape)
         self.classes = positive_int("classes", classes)
@@ -95,6 +96,7 @@ class CNN(Module):
         }
 
     def forward(self, x: Array) -> Array:
+        check_floats(self, "x", x)
         shape = x.shape
         if x.ndim == 3 and self.image_shape[0] == 1:
             x = x[:, None]  # (N, 1, H, W)

@@ -22,7 +22,7 @@ from ..backend import Array
 from ..init import uniform
 from ..layers import GRU, LSTM, RNN, Dropout, Embedding, Linear
 from ..layers.linear_cross_entropy import linear_cross_entropy
-from ..module import Module, Parameter, positive_int
+from ..module import Module, Parameter, check_ids, positive_int
 
 State = tuple[Array, Array] | Array
 CELLS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
@@ -144,7 +144,7 @@ class LanguageModel(Module):
 
     def _hidden(self, tokens: Array, state: State | None) -> tuple[Array, State]:
         """What the last linear layer reads, shape (N, T, H)."""
-        backend.array_module(tokens)
+        check_ids(self, "tokens", tokens, self.vocab_size)
         if tokens.ndim != 2:
             raise ValueError(f"LanguageModel needs tokens of shape (batch, time), got {tokens.shape}")
         x = self.dropout_in(self.embedding(tokens))  # (N, T, D)

@@ -17,7 +17,7 @@ from .. import backend
 from ..backend import Array
 from ..init import he_uniform
 from ..layers import Dropout, Flatten, Linear, ReLU
-from ..module import Module, Sequential, positive_int, probability
+from ..module import Module, Sequential, check_floats, positive_int, probability
 
 
 class MLP(Module):
@@ -67,7 +67,7 @@ class MLP(Module):
         *,
         rng: None | int | np.random.Generator = None,
     ):
-        if isinstance(sizes, int) or len(sizes) < 2:
+        if not isinstance(sizes, Sequence) or isinstance(sizes, str) or len(sizes) < 2:
             raise ValueError(
                 f"sizes must be two or more integers: numbers in, hidden widths, numbers out; got {sizes!r}"
             )
@@ -83,6 +83,7 @@ class MLP(Module):
         self.layers = Sequential(*layers, Linear(*self.sizes[-2:], rng=rng))
 
     def forward(self, x: Array) -> Array:
+        check_floats(self, "x", x)
         if math.prod(x.shape[1:]) != self.sizes[0]:
             raise ValueError(f"MLP({self.sizes}) needs {self.sizes[0]} numbers for each example, got x of {x.shape}")
         return self.layers(x)

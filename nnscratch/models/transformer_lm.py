@@ -33,7 +33,7 @@ from ..backend import Array
 from ..init import normal
 from ..layers import Dropout, Embedding, LayerNorm, Linear, PositionalEmbedding, TransformerBlock
 from ..layers.linear_cross_entropy import linear_cross_entropy
-from ..module import Module, Sequential, positive_int
+from ..module import Module, Sequential, check_ids, positive_int
 
 State = tuple[Array, ...]
 
@@ -170,7 +170,7 @@ class TransformerLM(Module):
 
     def _hidden(self, tokens: Array, state: State | None) -> tuple[Array, State]:
         """What the last linear layer reads, shape (N, T, D), and the state."""
-        backend.array_module(tokens)
+        check_ids(self, "tokens", tokens, self.vocab_size)
         if tokens.ndim != 2 or 0 in tokens.shape:
             raise ValueError(f"TransformerLM needs tokens of shape (batch, time), got {tokens.shape}")
         if not self.training:

@@ -10,13 +10,16 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..module import Parameter
+from ..module import Module, Parameter
 
 STRETCH = 1 << 15  # numbers updated at a time: weights, gradient, moments and scratch stay in the cache together
 
 
 def as_parameters(parameters: Iterable[Parameter]) -> list[Parameter]:
     """A list of distinct parameters, or an error that says what came instead."""
+    if isinstance(parameters, (Module, Parameter)):
+        hint = "put it into a list" if isinstance(parameters, Parameter) else "pass its parameters()"
+        raise TypeError(f"expected a list of parameters, got a {type(parameters).__name__}: {hint}")
     parameters = list(parameters)
     for p in parameters:
         if not isinstance(p, Parameter):
@@ -107,10 +110,12 @@ class Optimizer:
 
         Raises
         ------
-        ValueError
-            It is another optimiser's or another model's. Nothing has been changed then.
+        TypeError, ValueError
+            It is no dict, or another optimiser's or another model's. Nothing has been changed then.
         """
         expected = {"lr", "steps", *self.moments}
+        if not isinstance(state, dict):
+            raise TypeError(f"{type(self).__name__} expects a dict, got {type(state).__name__}")
         if set(state) != expected:
             raise ValueError(f"{type(self).__name__} expects a state with {sorted(expected)}, got {sorted(state)}")
         for name in self.moments:

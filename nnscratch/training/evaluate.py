@@ -50,7 +50,8 @@ def evaluate(model: Module, criterion: Module, batches: Iterable[tuple[Any, Any]
     1.4521
     """
     total, count, state = 0.0, 0, None
-    device = model.parameters()[0].device
+    parameters = model.parameters()
+    device = parameters[0].device if parameters else "cpu"
     with evaluating(model), evaluating(criterion):
         for inputs, targets in batches:
             inputs, targets = backend.to_device(inputs, device), backend.to_device(targets, device)

@@ -84,7 +84,11 @@ def confusion_matrix(prediction: Array, target: Array, num_classes: int | None =
 
 def predicted_classes(prediction: Array, target: Array) -> Array:
     """The classes meant by `prediction`, one for each target."""
-    backend.array_module(prediction)
+    for name, array in (("prediction", prediction), ("target", target)):
+        try:
+            backend.array_module(array)
+        except TypeError as error:
+            raise TypeError(f"{name}: {error}") from None
     if prediction.dtype.kind == "f":
         if prediction.ndim == 0 or prediction.shape[-1] < 2:
             raise ValueError(f"scores must have a last axis of two or more classes, got shape {prediction.shape}")

@@ -93,6 +93,11 @@ class Trainer:
         max_norm: float | None = None,
         callbacks: Sequence[Callback] = (),
     ):
+        for name, value, kind in (
+            ("model", model, Module), ("criterion", criterion, Module), ("optimizer", optimizer, Optimizer)
+        ):  # fmt: skip
+            if not isinstance(value, kind):
+                raise TypeError(f"Trainer: {name} must be an instance of {kind.__name__}, got {value!r}")
         own = {id(p) for p in model.parameters()}
         if not own & {id(p) for p in optimizer.parameters}:
             raise ValueError("the optimizer holds none of the model's parameters: it would train something else")
@@ -135,6 +140,11 @@ class Trainer:
         """
         if (epochs is None) == (steps is None):
             raise TypeError("fit needs either epochs or steps")
+        if not hasattr(batches, "__len__"):
+            raise TypeError(
+                f"fit goes through the batches again and again and must know how many they are: "
+                f"give it a list, Batches or TextBatches, not a {type(batches).__name__}"
+            )
         per_epoch = len(batches)
         if per_epoch == 0:
             raise ValueError("fit got no batches")
@@ -184,11 +194,11 @@ class Trainer:
                 loss = self.criterion(prediction, targets)
                 self.model.backward(self.criterion.backward())
             if not math.isfinite(loss):
-                raise TrainingDiverged(self._what_diverged(f"the loss is {loss}"))
+                raise TrainingDiverged(self._what_diverged(f"the loss is {loss}", inputs, targets))
             try:
                 norm = clip_grad_norm(self.optimizer.parameters, self.max_norm)
             except FloatingPointError:
-                raise TrainingDiverged(self._what_diverged("the gradient is not finite")) from None
+                raise TrainingDiverged(self._what_diverged("the gradient is not finite", inputs, targets)) from None
             lr = self.optimizer.lr
             self.optimizer.step()
         if self.scheduler is not None and not self.scheduler.after_validation:
@@ -266,6 +276,8 @@ class Trainer:
             elif rng is not None and self._epoch_rng is not None:
                 rng.bit_generator.state = self._epoch_rng  # the same order again, to go on in it
             for batch in itertools.islice(batches, done, None):
+                if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+                    raise TypeError(f"fit needs batches that are pairs (inputs, targets), got a {type(batch).__name__}")
                 yield batch
                 if self.step == self.total_steps:
                     return
@@ -284,8 +296,16 @@ class Trainer:
         for callback in self.callbacks:
             getattr(callback, event)(self)
 
-    def _what_diverged(self, what: str) -> str:
-        """At which step, and in which parameter it began."""
+    def _what_diverged(self, what: str, inputs: Any, targets: Any) -> str:
+        """At which step, and in which parameter it began, or that the data brought it."""
+        for name, array in (("inputs", inputs), ("targets", targets)):
+            if array.dtype.kind == "f" and not backend.array_module(array).isfinite(array).all():
+                self.model.zero_grad()
+                self.criterion.zero_grad()
+                return (
+                    f"{what} at step {self.step + 1}: the batch's {name} hold NaN or infinity, so it is the data that "
+                    f"must be looked at. The step was not made."
+                )
         named = list(self.model.named_parameters())
         broken = [name for name, p in named if not backend.array_module(p.data).isfinite(p.data).all()]
         if broken:
