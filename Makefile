@@ -4,13 +4,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-oracle notebooks lint clean bench bench-growth bench-check
+.PHONY: help demo test test-oracle notebooks docs docs-linkcheck lint clean bench bench-growth bench-check
 
 help:
 	@echo "make demo         train a language model on Pride and Prejudice and let it write (under 5 minutes)"
 	@echo "make test         run the tests"
 	@echo "make test-oracle  compare with PyTorch (installs it: a large download)"
 	@echo "make notebooks    execute the notebooks in full, after a change of notebooks/source"
+	@echo "make docs         build the site: docs/_build/html/index.html"
 	@echo "make bench        measure everything beside PyTorch, JAX and others (installs them: a large download; 40 minutes)"
 	@echo "make bench-growth measure how time and memory grow with each size (5 minutes)"
 	@echo "make bench-check  before a release: is anything slower, beside PyTorch, than it was? (a minute)"
@@ -29,6 +30,13 @@ test-oracle: .venv/.installed-oracle
 notebooks: .venv/.installed-notebooks
 	$(BIN)/python notebooks/build.py
 
+docs: .venv/.installed-docs
+	$(BIN)/python -m sphinx -W --keep-going -j auto -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
+docs-linkcheck: .venv/.installed-docs
+	$(BIN)/python -m sphinx -W --keep-going -b linkcheck docs docs/_build/linkcheck
+
 bench: .venv/.installed-bench
 	$(BIN)/python -m benchmarks --blas-kernel both
 
@@ -42,7 +50,7 @@ lint: .venv/.installed-lint
 	$(BIN)/ruff check .
 
 clean:
-	rm -rf .venv build dist nnscratch.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist docs/_build docs/notebooks docs/reference/generated nnscratch.egg-info .pytest_cache .ruff_cache .hypothesis
 	find nnscratch tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each of these files says that its extra is installed; a change of setup.cfg installs again.

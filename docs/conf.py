@@ -1,0 +1,125 @@
+"""The site: make docs. Everything a page needs is in the build, so it can be read without a network.
+
+The tutorials are the executed notebooks of ../notebooks, copied here at every build and not executed again.
+"""
+
+import argparse
+import importlib.util
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+sys.path.insert(0, str(ROOT))
+
+import nnscratch.cli  # noqa: E402 (this checkout's, which the line above puts first)
+
+project = "nnscratch"
+author = "The nnscratch authors"
+copyright = "the nnscratch authors; MIT licence"
+version = release = nnscratch.__version__
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
+    "numpydoc",
+    "sphinx_copybutton",
+]
+exclude_patterns = ["_build", "lite", "derivations/_*"]
+suppress_warnings = ["toc.empty_glob"]
+templates_path = ["_templates"]
+language = "en"
+
+# --- the tutorials ---------------------------------------------------------------------------------------------------
+
+nb_execution_mode = "off"
+nb_merge_streams = True
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+COPIES = HERE / "notebooks"
+shutil.rmtree(COPIES, ignore_errors=True)
+COPIES.mkdir()
+for notebook in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+    shutil.copyfile(notebook, COPIES / notebook.name)
+
+# --- the reference ---------------------------------------------------------------------------------------------------
+
+autosummary_generate = True
+autodoc_typehints = "none"  # types stand in the docstrings, in words
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+
+# --- the pages -------------------------------------------------------------------------------------------------------
+
+html_theme = "furo"
+html_title = "nnscratch"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {"navigation_with_keys": True}
+pygments_style, pygments_dark_style = "friendly", "monokai"
+copybutton_prompt_text, copybutton_prompt_is_regexp = r">>> |\.\.\. |\$ ", True
+mathjax_path = "mathjax/tex-chtml.js"  # put there by mathjax_in_the_build
+mathjax3_config = {"options": {"enableMenu": False}}
+linkcheck_timeout = 10
+
+LINK = re.compile(r"\[([^\]]+)\]\((?:\.\./)+((?:nnscratch|tests|benchmarks|examples|notebooks)/[\w/.-]*)(?:#[\w-]*)?\)")
+
+
+def links_into_the_repository(app, docname, source):
+    """A link to a file of the package, good on a forge, becomes one to its page of source code here; others, text."""
+    up = "../" * docname.count("/")
+
+    def link(match):
+        words, path = match[1], match[2]
+        if path.startswith("nnscratch/") and path.endswith(".py") and (ROOT / path).exists():
+            module = path.removesuffix(".py").removesuffix("/__init__")
+            return f'<a class="reference internal" href="{up}_modules/{module}.html">{words}</a>'
+        return words
+
+    source[0] = LINK.sub(link, source[0])
+
+
+def mathjax_in_the_build(app, error):
+    """Copy MathJax, which the package sphinx-mathjax-offline carries, with its fonts."""
+    package = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax"
+    if error is None and app.builder.format == "html":
+        target = Path(app.outdir) / "_static" / "mathjax"
+        target.mkdir(exist_ok=True)
+        shutil.copyfile(package / "tex-chtml.js", target / "tex-chtml.js")
+        fonts = Path("output", "chtml", "fonts")
+        shutil.copytree(package / fonts, target / fonts, dirs_exist_ok=True)
+
+
+class CommandHelp(Directive):
+    """``{command-help}``: the help of every command, as the command itself prints it."""
+
+    def run(self):
+        os.environ["COLUMNS"] = "90"
+        parser = nnscratch.cli.parser()
+        (commands,) = (a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+        found = []
+        for name, command in commands.items():
+            section = nodes.section(ids=[nodes.make_id(f"command-{name}")])
+            section += [nodes.title(text=f"nnscratch {name}"), nodes.literal_block(text=command.format_help())]
+            section[-1]["language"] = "text"
+            found.append(section)
+        return found
+
+
+def setup(app):
+    app.add_directive("command-help", CommandHelp)
+    app.connect("build-finished", mathjax_in_the_build)
+    app.connect("source-read", links_into_the_repository)

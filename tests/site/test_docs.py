@@ -1,0 +1,67 @@
+"""The site's pages, as they are written: nothing public is missing from them, and their Python runs."""
+
+import inspect
+import re
+from pathlib import Path
+
+import matplotlib
+import pytest
+
+import nnscratch as nn
+
+DOCS = Path(__file__).parents[2] / "docs"
+if not DOCS.is_dir():
+    pytest.skip("docs/ is not part of an installation", allow_module_level=True)
+
+MODULES = (nn, nn.data, nn.gradcheck, nn.models, nn.optim, nn.plotting, nn.testing, nn.training)
+PAGES = ["index", "coming-from-pytorch"]
+
+
+def listed_in_the_reference():
+    names = set()
+    for page in (DOCS / "reference").glob("*.md"):
+        for block in re.findall(
+            r"^```\{eval-rst\}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+        ):
+            names.update(re.findall(r"^   (\w+)$", block, re.MULTILINE))
+    return names
+
+
+def test_every_public_class_and_function_is_in_the_reference():
+    public = {name for module in MODULES for name in module.__all__ if callable(getattr(module, name))}
+    assert sorted(public - listed_in_the_reference()) == []
+
+
+def test_every_layer_and_loss_has_its_backward_derived_beside_its_code():
+    derived = "".join(page.read_text(encoding="utf-8") for page in (DOCS / "derivations").glob("*.md"))
+    layers = {getattr(nn, name) for name in nn.__all__ if inspect.isclass(getattr(nn, name))}
+    layers = {cls for cls in layers if issubclass(cls, nn.Module) and "backward" in vars(cls)} - {nn.Module}
+    missing = [cls.__name__ for cls in layers if f":pyobject: {cls.__name__}.backward\n" not in derived]
+    fast = {"LSTM": "lstm_backward", "RNN": "RNN.layer_backward", "GRU": "GRU.layer_backward"}  # the loops over time
+    assert sorted(name for name in missing if f":pyobject: {fast.get(name)}\n" not in derived) == []
+
+
+def test_every_piece_of_source_that_a_page_includes_exists():
+    for page in DOCS.glob("**/*.md"):
+        found = re.findall(
+            r"\{literalinclude\} (\S+)\n:language: python\n:pyobject: (\S+)", page.read_text(encoding="utf-8")
+        )
+        for path, name in found:
+            source = (page.parent / path).resolve()
+            module = __import__(".".join(source.relative_to(DOCS.parent).with_suffix("").parts), fromlist=["_"])
+            for part in name.split("."):
+                module = inspect.getattr_static(module, part)
+            assert inspect.getsourcefile(module) == str(source)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_python_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    blocks = [b for b in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL) if "# PyTorch\n" not in b]
+    assert blocks
+    names = {}
+    with matplotlib.rc_context():
+        for block in blocks:
+            exec(compile(block, page, "exec"), names)
+    assert names["loss"] < 0.3
