@@ -1,0 +1,157 @@
+"""The stand-in is strict: what would fail, copy or wait on a GPU fails or is counted here."""
+
+import numpy as np
+import pytest
+import strict_cupy
+
+import nnscratch as nn
+from nnscratch import backend
+
+
+@pytest.fixture
+def cp():
+    with strict_cupy.installed() as cupy:
+        yield cupy
+
+
+@pytest.fixture
+def x(cp):
+    return cp.asarray(np.arange(6.0).reshape(2, 3))
+
+
+class WithNumpy(nn.Module):
+    """A layer as it is written by somebody who thinks of the CPU only."""
+
+    def __init__(self, forward):
+        self.compute = forward
+
+    def forward(self, x):
+        return self.compute(x)
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        np.tanh,
+        np.sum,
+        lambda x: np.maximum(x, 0),
+        lambda x: np.concatenate([x, x]),
+        lambda x: np.where(x > 0, x, 0),
+        lambda x: x * np.ones(3),
+        lambda x: np.ones(3) * x,
+        lambda x: x @ np.ones((3, 2)),
+        lambda x: np.ones((2, 2)) @ x,
+        lambda x: x[np.array([0, 1])],
+        lambda x: x[[0, 1]],
+        lambda x: np.exp(x, out=x),
+        lambda x: np.asarray(x),
+        lambda x: np.zeros(6) + x.sum(),
+        lambda x: [v for v in np.nditer(x)],
+    ],
+)
+def test_a_forgotten_np_in_a_layer_is_an_error(forward, x):
+    layer = WithNumpy(forward)
+    with pytest.raises(TypeError):
+        layer(x)
+
+
+def test_numpys_arrays_cannot_be_written_into_one(x):
+    with pytest.raises(TypeError, match="Unsupported type <class 'numpy.ndarray'>"):
+        x[...] = np.zeros((2, 3))
+    with pytest.raises(TypeError, match="Unsupported type <class 'numpy.ndarray'>"):
+        x += np.zeros((2, 3))
+
+
+def test_numpys_single_numbers_may_be_mixed_in(x):
+    assert ((x * np.float64(2)).get() == x.get() * 2).all()
+    assert ((np.float64(2) * x).get() == x.get() * 2).all()
+
+
+def test_what_cupy_lacks_is_not_there(cp, x):
+    with pytest.raises(AttributeError, match="has no attribute 'einsum_path'"):
+        cp.einsum_path  # noqa: B018
+    with pytest.raises(AttributeError, match="cupy.ndarray has no attribute 'setflags'"):
+        x.setflags  # noqa: B018
+    with pytest.raises(TypeError, match="CuPy's sum takes axis, dtype, out, keepdims"):
+        x.sum(where=x > 0)
+    with pytest.raises(TypeError, match="CuPy's tanh takes out, dtype, casting"):
+        cp.tanh(x, order="F")
+    with pytest.raises(NotImplementedError):
+        cp.multiply.at(x, cp.asarray([0]), 2.0)
+
+
+def test_a_reduction_returns_an_array_without_axes(x):
+    assert isinstance(x.sum(), strict_cupy.ndarray) and x.sum().shape == ()
+
+
+def test_results_are_in_c_order_whatever_went_in(x):
+    assert (x.T + x.T).flags.c_contiguous
+
+
+def test_writing_twice_to_one_place_is_an_error_because_the_winner_is_undefined(cp, x):
+    with pytest.raises(ValueError, match="writes twice to one place"):
+        x[cp.asarray([0, 0])] = 1.0
+    x[cp.asarray([1, 0])] = 1.0
+
+
+@pytest.mark.parametrize(
+    "look",
+    [lambda x: float(x.sum()), lambda x: int(x[0, 0]), lambda x: bool((x > 0).any()), lambda x: x[0, 1].item(),
+     lambda x: x.get(), lambda x: x[x > 0], lambda x: str(x), lambda x: [float(v) for v in x[0, :1]]],
+)  # fmt: skip
+def test_waiting_for_the_gpu_is_counted(look, x):
+    with strict_cupy.counted() as counts:
+        look(x)
+    assert counts.waits == 1
+
+
+def test_computing_does_not_wait(cp, x):
+    with strict_cupy.counted() as counts:
+        cp.exp(x @ x.T).sum(axis=1)
+    assert (counts.waits, counts.copies, counts.launches) == (0, 0, 3)
+
+
+def test_copies_to_the_gpu_are_counted(cp, x):
+    with strict_cupy.counted() as counts:
+        cp.asarray(np.ones(2))
+        cp.asarray([1.0])
+        cp.asarray(x)
+    assert counts.copies == 2
+
+
+def test_views_share_memory_and_know_whose_they_are(x):
+    row = x[0]
+    row += 10
+    assert x.get()[0, 0] == 10 and row.base is x and x.base is None
+    assert x.astype(np.float64, copy=False) is x
+
+
+def test_a_kernel_is_compiled_and_run(cp, x):
+    kernel = cp.ElementwiseKernel("T x, T a", "T y, T z", "y = a * x; z += tanh(y)", "scaled")
+    y, z = cp.empty_like(x), cp.ones(x.shape)
+    kernel(x, 2.0, y, z)
+    np.testing.assert_array_equal(y.get(), 2 * x.get())
+    np.testing.assert_allclose(z.get(), 1 + np.tanh(2 * x.get()), rtol=1e-14)
+    kernel(x.T, 3, y.T, z.T)  # any strides
+    np.testing.assert_array_equal(y.get(), 3 * x.get())
+
+
+def test_a_kernel_refuses_what_cupys_would(cp, x):
+    kernel = cp.ElementwiseKernel("T x", "T y", "y = x", "same")
+    with pytest.raises(TypeError, match="Unsupported type <class 'numpy.ndarray'>"):
+        kernel(np.ones(2), cp.ones(2))
+    with pytest.raises(TypeError, match="y must be float64, got float32"):
+        kernel(x, cp.ones(x.shape, dtype=np.float32))
+    with pytest.raises(ValueError, match="out shape is mismatched"):
+        kernel(x, cp.ones(3))
+    with pytest.raises(ValueError, match="Can not use 'i' as a parameter name"):
+        cp.ElementwiseKernel("T i", "T y", "y = i", "same")
+
+
+def test_the_package_takes_it_for_cupy(cp, x):
+    assert backend.array_module(x) is cp
+    assert backend.device_of(x) == "cuda"
+    assert isinstance(backend.to_device(np.ones(2), "cuda"), strict_cupy.ndarray)
+    assert isinstance(backend.to_numpy(x), np.ndarray)
+    with pytest.raises(RuntimeError, match="device 'cuda:1' does not exist: this machine has 1 GPU"):
+        backend.to_device(np.ones(2), "cuda:1")

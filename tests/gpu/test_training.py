@@ -1,0 +1,140 @@
+"""Whole models, the Trainer, generation, the gradient checker and checkpoints on "cuda"."""
+
+import contextlib
+
+import numpy as np
+import pytest
+import strict_cupy
+from cases import LAYERS
+
+import nnscratch as nn
+from nnscratch.gradcheck import check_gradients
+from nnscratch.training import Checkpoint, TrainingDiverged, accuracy, confusion_matrix, resume
+
+TOKENS = np.random.default_rng(0).integers(0, 11, 400)
+MODELS = {
+    "LSTM": lambda: nn.models.LanguageModel(11, 6, 8, 2, dropout=0.3, rng=1),
+    "tied GRU": lambda: nn.models.LanguageModel(11, 8, 8, 1, tie_weights=True, cell="gru", rng=1),
+    "RNN": lambda: nn.models.LanguageModel(11, 6, 8, 2, cell="rnn", rng=1),
+    "Transformer": lambda: nn.models.TransformerLM(11, 8, 2, 2, 16, dropout=0.3, rng=1),
+}
+every_model = pytest.mark.parametrize("name", MODELS)
+
+
+def text():
+    return nn.data.TextBatches(TOKENS, batch_size=4, seq_len=9)
+
+
+def trainer_for(name, device, dtype=np.float64, **settings):
+    model = MODELS[name]().to(device, dtype=dtype)
+    return nn.Trainer(model, nn.CrossEntropyLoss(), nn.optim.Adam(model.parameters(), lr=0.01), max_norm=1.0, **settings)
+
+
+@every_model
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-10), (np.float32, 1e-4)])
+def test_training_gives_on_cuda_what_it_gives_on_the_cpu(name, dtype, tolerance, on_cuda, on_cpu):
+    here, there = trainer_for(name, "cpu", dtype), trainer_for(name, "cuda", dtype)
+    one, other = here.fit(text(), text(), steps=15), there.fit(text(), text(), steps=15)
+    np.testing.assert_allclose(other.loss, one.loss, rtol=tolerance)
+    np.testing.assert_allclose(other.norm, one.norm, rtol=10 * tolerance)
+    assert other.valid[-1]["loss"] == pytest.approx(one.valid[-1]["loss"], rel=tolerance)
+    for p in there.model.parameters():
+        assert p.device == "cuda"
+
+
+@pytest.mark.parametrize(
+    ("build", "shape"),
+    [(lambda: nn.models.MLP([64, 9, 3], rng=1), (6, 64)), (lambda: nn.models.CNN((1, 8, 8), 3, rng=1), (6, 1, 8, 8))],
+    ids=["MLP", "CNN"],
+)
+def test_classifiers_train_on_cuda_as_on_the_cpu(build, shape, rng, on_cuda):
+    batch = rng.normal(size=shape), rng.integers(0, 3, shape[0])
+    losses, shares = [], []
+    for device, move in (("cpu", lambda nest: nest), ("cuda", on_cuda)):
+        model = build().to(device, dtype=np.float64)
+        optimizer = nn.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        losses.append(nn.Trainer(model, nn.CrossEntropyLoss(), optimizer).fit([batch], steps=5).loss)
+        x, y = move(batch)
+        shares.append(accuracy(model.eval()(x), y))
+        confusion_matrix(model(x), y)
+    np.testing.assert_allclose(*losses, rtol=1e-9)
+    assert shares[0] == shares[1]
+
+
+@every_model
+def test_the_same_seed_writes_the_same_text_on_cuda(name, on_cuda):
+    tokenizer = nn.data.CharTokenizer.from_text("abcdefghijk")
+    here, there = MODELS[name](), MODELS[name]().to("cuda")
+    for settings in ({"temperature": 0}, {"top_k": 5, "rng": 3}, {"top_p": 0.8, "rng": 3}):
+        assert nn.generate(there, tokenizer, "abc", 20, **settings) == nn.generate(here, tokenizer, "abc", 20, **settings)
+
+
+@pytest.mark.parametrize("case", [case for cases in LAYERS.values() for case in cases], ids=repr)
+def test_the_gradient_checker_checks_a_layer_on_cuda(case, rng, on_cuda):
+    layer = case.build().to("cuda", dtype=np.float64)
+    report = check_gradients(layer, *on_cuda(case.inputs(rng)))
+    assert report.ok and report.max_error < 1e-6, report
+
+
+def test_the_gradient_checker_finds_a_mistake_on_cuda(rng, on_cuda):
+    class WrongTanh(nn.Tanh):
+        def backward(self, dy):
+            return 2 * super().backward(dy)
+
+    report = check_gradients(WrongTanh(), on_cuda(rng.normal(size=(2, 3))))
+    assert not report.ok and "2" in report["x"].diagnosis
+
+
+@pytest.mark.parametrize(("first", "then"), [("cpu", "cuda"), ("cuda", "cpu"), ("cuda", "cuda")])
+@every_model
+def test_a_checkpoint_goes_on_on_the_other_device(name, first, then, tmp_path, on_cuda):
+    whole = trainer_for(name, "cpu")
+    whole.fit(text(), text(), steps=14)
+    begun = trainer_for(name, first, callbacks=[Checkpoint(tmp_path)])
+    begun.fit(text(), text(), steps=7)
+    gone_on = trainer_for(name, then)
+    resume(gone_on, tmp_path)
+    gone_on.fit(text(), text(), steps=14)
+    np.testing.assert_allclose(gone_on.history.loss, whole.history.loss, rtol=1e-9)
+
+
+def test_a_saved_model_is_the_same_file_from_either_device(tmp_path, on_cuda):
+    nn.save(MODELS["LSTM"](), tmp_path / "here")
+    nn.save(MODELS["LSTM"]().to("cuda"), tmp_path / "there")
+    assert (tmp_path / "here").read_bytes() == (tmp_path / "there").read_bytes()
+    assert nn.load(tmp_path / "there").to("cuda").parameters()[0].device == "cuda"
+
+
+def test_training_that_diverges_on_cuda_says_where(on_cuda):
+    trainer = trainer_for("LSTM", "cuda")
+    weight = trainer.model.linear.weight.data
+    weight[0] = np.inf
+    with pytest.raises(TrainingDiverged, match="the weights of linear.weight were not finite before this step"):
+        trainer.fit(text(), steps=1)
+
+
+def test_arrays_of_two_devices_are_refused_by_name(rng, on_cuda):
+    layer = nn.Linear(3, 2).to("cuda")
+    with pytest.raises(TypeError, match="Linear is on 'cuda' and got x on 'cpu'; move one of them"):
+        layer(np.ones((4, 3), dtype=np.float32))
+
+
+# --- what a step costs: counted on the stand-in only ---------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def counts_of_a_step(name):
+    with strict_cupy.installed():
+        trainer = trainer_for(name, "cuda", np.float32)
+        trainer.fit(text(), steps=3)  # buffers are made, kernels compiled
+        batch = next(iter(text()))
+        with strict_cupy.counted() as counts:
+            trainer.train_step(*batch)
+        yield counts
+
+
+@pytest.mark.parametrize("name", ["tied GRU", "RNN"])  # without dropout, whose masks are drawn on the CPU
+def test_a_training_step_copies_only_its_batch(name):
+    with counts_of_a_step(name) as counts:
+        assert counts.copies == 2
+        assert counts.waits == 2  # for the loss, and for the gradient's norm

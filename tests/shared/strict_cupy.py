@@ -1,0 +1,515 @@
+"""A strict stand-in for CuPy: GPU code tested on a machine without a GPU.
+
+``with strict_cupy.installed():`` puts a module named ``cupy`` where Python looks for one, so the package runs with
+``device="cuda"`` as it would with CuPy; nothing in the package knows of it. Its arrays live in NumPy's hands, and are
+stricter than CuPy's own:
+
+- An array here is no NumPy array, does not turn into one unasked, and an operation that is given both is a TypeError.
+  NumPy's functions refuse it too: a forgotten ``np.`` in a layer shows. (CuPy passes ``np.tanh(x)`` on to itself.)
+- Only what CuPy has can be called, with the arguments that CuPy takes: cupy_api.txt.
+- Where CuPy differs from NumPy (https://docs.cupy.dev/en/stable/user_guide/difference.html) it differs likewise.
+  Reductions return arrays of no axes, not numbers. The result of an operation is in C order, whatever its arguments
+  were. Writing twice to one place by an array of indices, which CuPy leaves undefined, is an error here. ``ufunc.at``
+  is there for few functions. Kinds of index CuPy would convert and copy to the GPU (lists, NumPy's arrays) are refused.
+- What makes the host wait for the GPU is counted (``float(x)``, ``if x > 0``, ``x.get()``, ``x[mask]``), and so is every
+  copy to it, and every launch of a kernel: ``strict_cupy.counted()``.
+- ElementwiseKernel compiles the very source that a GPU would get, with the machine's C compiler, and runs it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+AT = {"add", "subtract", "maximum", "minimum", "bitwise_and", "bitwise_or", "bitwise_xor"}
+WAITS = {"nonzero", "flatnonzero", "argwhere", "unique", "bincount", "allclose", "array_equal", "compress", "extract",
+         "array_repr", "array_str", "asnumpy", "median", "percentile", "quantile", "repeat", "choose", "put"}  # fmt: skip
+VIEWS = {"reshape", "transpose", "swapaxes", "moveaxis", "ravel", "squeeze", "expand_dims", "broadcast_to", "empty",
+         "empty_like", "diagonal", "view", "split", "asarray", "ascontiguousarray"}  # fmt: skip
+FROM_HOST = {"array", "asarray"}
+
+
+@dataclass
+class Counts:
+    """How often the host waited for the GPU, copied to it, and launched a kernel on it."""
+
+    waits: int = 0
+    copies: int = 0
+    launches: int = 0
+
+
+COUNTS = Counts()
+
+
+@contextlib.contextmanager
+def counted() -> Iterator[Counts]:
+    """Count what happens inside: ``with counted() as counts: ...; counts.waits``."""
+    before, counts = Counts(**vars(COUNTS)), Counts()
+    yield counts
+    for field in fields(Counts):
+        setattr(counts, field.name, getattr(COUNTS, field.name) - getattr(before, field.name))
+
+
+def read_api() -> dict[str, dict[str, list[str] | None]]:
+    """kind -> name -> the arguments that CuPy takes, None where its list does not say."""
+    api: dict[str, dict[str, list[str] | None]] = {
+        kind: {} for kind in ("ufunc", "function", "constant", "method", "attribute")
+    }
+    for line in (Path(__file__).parent / "cupy_api.txt").read_text().splitlines():
+        if not line.startswith("#"):
+            key, arguments = line.split(": ")
+            kind, name = key.split()
+            free = arguments.split()[-1] in ("?", "args", "kwargs", "kwds")
+            api[kind][name] = None if free else [a for a in arguments.split() if a != "-"]
+    return api
+
+
+API = read_api()
+
+
+def mixed(where: str, value: Any) -> TypeError:
+    return TypeError(f"{where}: Unsupported type {type(value)} beside an array on the GPU")
+
+
+def inside(where: str, value: Any, from_host: bool = False) -> Any:
+    """`value` with every array of ours replaced by the NumPy array in it; NumPy's own arrays are refused."""
+    if isinstance(value, ndarray):
+        return value._a
+    if isinstance(value, (tuple, list)):
+        return type(value)(inside(where, v, from_host) for v in value)
+    if isinstance(value, np.ndarray) and not from_host:
+        raise mixed(where, value)
+    return value
+
+
+def outside(value: Any, *arguments: Any) -> Any:
+    """The opposite: what NumPy returned, as CuPy would; an array that came in goes out as the same object."""
+    if isinstance(value, (tuple, list)):
+        return type(value)(outside(v, *arguments) for v in value)
+    if isinstance(value, np.generic):
+        return ndarray(np.array(value))
+    if not isinstance(value, np.ndarray):
+        return value
+    base = None
+    for a in arguments:
+        if isinstance(a, ndarray):
+            if a._a is value:
+                return a
+            if value.base is not None and (value.base is a._a or value.base is a._a.base):
+                base = a if a.base is None else a.base
+    return ndarray(value, base)
+
+
+def check_call(kind: str, name: str, args: tuple, kwargs: dict) -> None:
+    """Raise unless CuPy's `name` takes these arguments."""
+    taken = API[kind][name]
+    if taken is None:
+        return
+    unknown = sorted(set(kwargs) - set(taken))
+    if unknown or (kind == "function" and len(args) > len(taken)):
+        raise TypeError(f"CuPy's {name} takes {', '.join(taken)}; got {len(args)} positional ones and {unknown}")
+
+
+def has_array(value: Any) -> bool:
+    return isinstance(value, ndarray) or (isinstance(value, (tuple, list)) and any(map(has_array, value)))
+
+
+def call(kind: str, name: str, function: Any, args: tuple, kwargs: dict, own: ndarray | None = None) -> Any:
+    """Call NumPy's `function` as CuPy's `name` would be called."""
+    check_call(kind, name, args, kwargs)
+    where, host = f"cupy.{name}", kind == "function" and name in FROM_HOST
+    for value in (*args, kwargs.get("out")):
+        if kind == "ufunc" and isinstance(value, (list, np.ndarray)):
+            raise mixed(where, value)
+    given = inside(where, args, host), {k: inside(where, v, host) for k, v in kwargs.items()}
+    COUNTS.waits += name in WAITS
+    COUNTS.copies += host and not has_array(args[0])
+    COUNTS.launches += name not in VIEWS
+    result = function(*given[0], **given[1])
+    if kind == "ufunc" and kwargs.get("out") is None and isinstance(result, np.ndarray):
+        result = np.ascontiguousarray(result).reshape(result.shape)
+    return outside(result, *([own] if own is not None else []), *args, *kwargs.values())
+
+
+class ndarray:
+    """The stand-in's array: what it holds is `_a`, which nobody but this file touches."""
+
+    __array_ufunc__ = None  # NumPy's operators leave it to ours
+    __hash__ = None
+
+    def __init__(self, a: np.ndarray, base: ndarray | None = None):
+        self._a, self.base = a, base
+
+    # --- what it will not do, and what it does at a price
+
+    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed. Use .get() to make one explicitly.")
+
+    def __array_function__(self, function: Any, *args: Any) -> Any:
+        raise TypeError(f"numpy.{function.__name__} was given an array on the GPU")
+
+    def get(self) -> np.ndarray:
+        COUNTS.waits += 1
+        return self._a.copy()
+
+    def item(self) -> Any:
+        return self.get().item()
+
+    def tolist(self) -> Any:
+        return self.get().tolist()
+
+    def __float__(self) -> float:
+        return float(self.get())
+
+    def __int__(self) -> int:
+        return int(self.get())
+
+    def __index__(self) -> int:
+        return self.get().__index__()
+
+    def __bool__(self) -> bool:
+        return bool(self.get())
+
+    def __repr__(self) -> str:
+        return f"strict_cupy.{self.get()!r}"
+
+    def __format__(self, form: str) -> str:
+        return format(self.get()[()], form)
+
+    def __len__(self) -> int:
+        return len(self._a)
+
+    def __iter__(self) -> Iterator[ndarray]:
+        return (self[k] for k in range(len(self)))
+
+    # --- indices
+
+    def _index(self, index: Any) -> Any:
+        for part in index if isinstance(index, tuple) else (index,):
+            if isinstance(part, (list, np.ndarray)):
+                raise TypeError(f"an index of type {type(part)} would be copied to the GPU: make it an array there")
+        return inside("index", index)
+
+    def __getitem__(self, index: Any) -> ndarray:
+        parts = index if isinstance(index, tuple) else (index,)
+        COUNTS.waits += any(isinstance(p, ndarray) and p.dtype.kind == "b" for p in parts)
+        COUNTS.launches += any(isinstance(p, ndarray) for p in parts)
+        return outside(self._a[self._index(index)], self)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if isinstance(value, (list, tuple, np.ndarray)):
+            raise mixed("x[...] = value", value)
+        own = self._index(index)
+        if any(isinstance(p, np.ndarray) and p.dtype.kind != "b" for p in (own if isinstance(own, tuple) else (own,))):
+            times = np.zeros(self._a.shape, dtype=int)
+            np.add.at(times, own, 1)
+            if times.size and times.max() > 1:
+                raise ValueError("x[indices] = value writes twice to one place: which value stays is undefined")
+        COUNTS.launches += 1
+        self._a[own] = inside("x[...] = value", value)
+
+    # --- attributes
+
+    def __getattr__(self, name: str) -> Any:
+        if name in API["method"]:
+            method = getattr(self._a, name)
+            return lambda *args, **kwargs: call("method", name, method, args, kwargs, own=self)
+        if name in API["attribute"]:
+            value = getattr(self._a, name)
+            return outside(value, self) if isinstance(value, np.ndarray) else value
+        raise AttributeError(f"cupy.ndarray has no attribute {name!r}")
+
+    @property
+    def data(self) -> Any:
+        raise TypeError("x.data of CuPy is a pointer to GPU memory")
+
+    @property
+    def device(self) -> Any:
+        return Device(0)
+
+    def fill(self, value: Any) -> None:
+        self[...] = value
+
+    def astype(self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True):
+        COUNTS.launches += 1
+        return outside(self._a.astype(dtype, order=order, copy=copy), self)
+
+
+def operator(name: str, symbol: str, in_place: bool, reflected: bool) -> Any:
+    function = getattr(np, name)
+
+    def method(self: ndarray, other: Any) -> Any:
+        if isinstance(other, (np.ndarray, list, tuple)):
+            raise mixed(symbol, other)
+        args = (other, self) if reflected else (self, other)
+        return call("ufunc", name, function, args, {"out": self} if in_place else {})
+
+    return method
+
+
+for dunder, ufunc_name in {
+    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "true_divide", "floordiv": "floor_divide",
+    "mod": "remainder", "pow": "power", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor",
+    "lshift": "left_shift", "rshift": "right_shift",
+}.items():  # fmt: skip
+    for prefix in ("", "r", "i"):
+        if f"__{prefix}{dunder}__" in API["method"]:
+            setattr(ndarray, f"__{prefix}{dunder}__", operator(ufunc_name, dunder, prefix == "i", prefix == "r"))
+for dunder, ufunc_name in {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal",
+                           "ne": "not_equal"}.items():  # fmt: skip
+    setattr(ndarray, f"__{dunder}__", operator(ufunc_name, dunder, False, False))
+for dunder, ufunc_name in {"neg": "negative", "abs": "absolute", "invert": "invert", "pos": "positive"}.items():
+    setattr(ndarray, f"__{dunder}__",
+            lambda self, name=ufunc_name: call("ufunc", name, getattr(np, name), (self,), {}))  # fmt: skip
+ndarray.__matmul__ = lambda self, other: CUPY.matmul(self, other)
+ndarray.__rmatmul__ = lambda self, other: CUPY.matmul(other, self)
+
+
+class Ufunc:
+    def __init__(self, name: str):
+        self.name, self.numpy = name, getattr(np, name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return call("ufunc", self.name, self.numpy, args, kwargs)
+
+    def at(self, a: ndarray, indices: Any, b: Any = None) -> None:
+        if self.name not in AT:
+            raise NotImplementedError(f"`{self.name}.at` is not supported yet")
+        COUNTS.launches += 1
+        self.numpy.at(a._a, a._index(indices), inside("ufunc.at", b))
+
+
+def matmul(*args: Any, **kwargs: Any) -> Any:
+    for value in (*args, kwargs.get("out")):
+        if not isinstance(value, ndarray) and value is not None:
+            raise mixed("cupy.matmul", value)
+    return call("function", "matmul", np.matmul, args, kwargs)
+
+
+# --- kernels ---------------------------------------------------------------------------------------------------------
+
+C_TYPES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long long", "int16": "short",
+           "bool": "unsigned char", "uint32": "unsigned int", "uint64": "unsigned long long"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One of an ElementwiseKernel's: ``T x``, ``float64 lr``, ``raw int64 order``."""
+
+    type: str
+    name: str
+    raw: bool
+
+
+class ElementwiseKernel:
+    """cupy.ElementwiseKernel, compiled by the C compiler; a machine without one skips the test."""
+
+    def __init__(self, in_params: str, out_params: str, operation: str, name: str = "kernel", **options: Any):
+        if options:
+            raise TypeError(f"the stand-in's ElementwiseKernel does not know {sorted(options)}")
+        self.ins, self.outs = self._arguments(in_params), self._arguments(out_params)
+        for argument in (*self.ins, *self.outs):
+            if argument.name in ("i", "n") or argument.name.startswith("_"):
+                raise ValueError(f"Can not use {argument.name!r} as a parameter name")
+        if not re.fullmatch("[A-Za-z_][A-Za-z_0-9]*", name):
+            raise ValueError(f"Invalid kernel name: {name!r}")
+        self.operation, self.name = operation, name
+
+    @staticmethod
+    def _arguments(text: str) -> list[Argument]:
+        words = [part.split() for part in text.replace("\n", " ").split(",") if part.strip()]
+        return [Argument(w[-2], w[-1], w[0] == "raw") for w in words]
+
+    def __call__(self, *args: Any, size: int | None = None) -> Any:
+        arguments = [*self.ins, *self.outs]
+        if len(args) != len(arguments):
+            raise TypeError(f"{self.name}: got {len(args)} arguments; with its outputs it takes {len(arguments)}")
+        types: dict[str, np.dtype] = {}
+        for argument, value in zip(arguments, args, strict=True):
+            if isinstance(value, np.ndarray):
+                raise mixed(self.name, value)
+            if isinstance(value, ndarray):
+                generic = value.dtype if len(argument.type) == 1 else np.dtype(argument.type)
+                if value.dtype != (wanted := types.setdefault(argument.type, generic)):
+                    raise TypeError(f"{self.name}: {argument.name} must be {wanted}, got {value.dtype}")
+            elif argument in self.outs or argument.raw:
+                raise TypeError(f"{self.name}: {argument.name} must be an array, got {type(value)}")
+        shaped = [(a, v._a) for a, v in zip(arguments, args, strict=True) if isinstance(v, ndarray) and not a.raw]
+        if (size is None) == (not shaped):
+            raise ValueError(f"{self.name}: size goes with arguments that are all raw, and only with them")
+        shape = (size,) if size is not None else np.broadcast_shapes(*(a.shape for _, a in shaped))
+        for argument, a in shaped:
+            if argument in self.outs and a.shape != shape:
+                raise ValueError(f"{self.name}: out shape is mismatched: {argument.name} {a.shape}, not {shape}")
+        COUNTS.launches += 1
+        c_values: list[Any] = []
+        strides: list[int] = []
+        for argument, value in zip(arguments, args, strict=True):
+            if isinstance(value, ndarray):
+                if argument.raw and not value._a.flags.c_contiguous:
+                    raise ValueError(f"{self.name}: {argument.name} is raw and not in C order")
+                a = value._a if argument.raw else np.broadcast_to(value._a, shape)
+                c_values.append(ctypes.c_void_p(a.ctypes.data))
+                strides += [0] * len(shape) if argument.raw else list(a.strides)
+            else:
+                dtype = types.get(argument.type) or np.dtype(argument.type)
+                c_values.append(np.ctypeslib.as_ctypes_type(dtype)(value))
+        scalars = tuple(not isinstance(value, ndarray) for value in args)
+        names = {t: C_TYPES[(types.get(t) or np.dtype(t)).name] for t in {a.type for a in arguments}}
+        function = self._compiled(tuple(sorted(names.items())), scalars)
+        numbers = ctypes.c_longlong * max(1, len(strides)), ctypes.c_longlong * max(1, len(shape))
+        function(numbers[0](*strides), numbers[1](*shape), len(shape), *c_values)
+        outs = args[len(self.ins) :]
+        return outs[0] if len(outs) == 1 else tuple(outs)
+
+    @functools.cache  # noqa: B019 (kernels live as long as the process)
+    def _compiled(self, names: tuple[tuple[str, str], ...], scalars: tuple[bool, ...]) -> Any:
+        types, arguments = dict(names), [*self.ins, *self.outs]
+        signature, here, undo, k = [], [], [], 0
+        for argument, scalar in zip(arguments, scalars, strict=True):
+            ctype, name = types[argument.type], argument.name
+            if scalar:
+                signature.append(f"{ctype} {name}")
+                continue
+            const = "const " if argument in self.ins else ""
+            if argument.raw:
+                signature.append(f"{const}{ctype} *{name}")
+            else:
+                signature.append(f"char *_at_{name}")
+                here.append(f"{const}{ctype} *_of_{name} = ({ctype} *)(_at_{name} + _offset(_strides + {k} * _axes,"
+                            f" _shape, _axes, i));\n#define {name} (*_of_{name})")  # fmt: skip
+                undo.append(f"#undef {name}")
+            k += 1
+        typedefs = "\n".join(f"typedef {c} {t};" for t, c in types.items() if len(t) == 1)
+        source = f"""#include <tgmath.h>
+{typedefs}
+static long long _offset(const long long *strides, const long long *shape, int axes, long long i) {{
+    long long at = 0;
+    for (int axis = axes - 1; axis >= 0; axis--) {{ at += i % shape[axis] * strides[axis]; i /= shape[axis]; }}
+    return at;
+}}
+void {self.name}(const long long *_strides, const long long *_shape, int _axes, {", ".join(signature)}) {{
+    long long n = 1;
+    for (int axis = 0; axis < _axes; axis++) n *= _shape[axis];
+    for (long long i = 0; i < n; i++) {{
+{chr(10).join(here)}
+{self.operation};
+{chr(10).join(undo)}
+    }}
+}}"""
+        return getattr(ctypes.CDLL(str(compiled(source))), self.name)
+
+
+@functools.cache
+def compiler() -> str | None:
+    return shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+
+
+@functools.cache
+def compiled(source: str) -> Path:
+    """The library made of `source`, in a folder that goes when Python ends."""
+    if compiler() is None:
+        pytest.skip("no C compiler here to run a GPU's kernels with")
+    path = Path(_folder().name) / hashlib.sha256(source.encode()).hexdigest()[:16]
+    path.with_suffix(".c").write_text(source)
+    command = [compiler(), "-O1", "-ffp-contract=off", "-shared", "-fPIC", path.with_suffix(".c"), "-o", path, "-lm"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"the kernel does not compile:\n{done.stderr}\n{source}")
+    return path
+
+
+@functools.cache
+def _folder() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory(prefix="strict_cupy")
+
+
+# --- the module ------------------------------------------------------------------------------------------------------
+
+
+class CUDARuntimeError(RuntimeError):
+    pass
+
+
+class OutOfMemoryError(MemoryError):
+    pass
+
+
+class Device:
+    def __init__(self, number: int = 0):
+        self.id = number
+
+    def use(self) -> None: ...
+
+    def synchronize(self) -> None:
+        COUNTS.waits += 1
+
+
+class Cupy(types.ModuleType):
+    """The module ``cupy``."""
+
+    ndarray, ElementwiseKernel, ufunc = ndarray, ElementwiseKernel, Ufunc
+    matmul = staticmethod(matmul)
+    __version__ = "strict stand-in"
+
+    def __getattr__(self, name: str) -> Any:
+        if name in API["ufunc"]:
+            value: Any = Ufunc(name)
+        elif name in API["function"]:
+            function = getattr(np, name)
+
+            @functools.wraps(function)
+            def value(*args: Any, **kwargs: Any) -> Any:
+                return call("function", name, function, args, kwargs)
+
+        elif name in API["constant"]:
+            value = getattr(np, name)
+        else:
+            raise AttributeError(f"module 'cupy' has no attribute {name!r}")
+        setattr(self, name, value)
+        return value
+
+
+CUPY = Cupy("cupy")
+CUPY.cuda = types.ModuleType("cupy.cuda")
+CUPY.cuda.Device = Device
+CUPY.cuda.runtime = types.SimpleNamespace(
+    getDeviceCount=lambda: 1,
+    CUDARuntimeError=CUDARuntimeError,
+    getDeviceProperties=lambda number: {"name": b"strict stand-in"},
+    memGetInfo=lambda: (3 << 30, 4 << 30),
+    driverGetVersion=lambda: 12040,
+    runtimeGetVersion=lambda: 12090,
+)
+CUPY.cuda.memory = types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError)
+
+
+@contextlib.contextmanager
+def installed() -> Iterator[Cupy]:
+    """Inside, ``import cupy`` gives the stand-in."""
+    names = {"cupy": CUPY, "cupy.cuda": CUPY.cuda}
+    before = {name: sys.modules.get(name) for name in names}
+    sys.modules.update(names)
+    try:
+        yield CUPY
+    finally:
+        for name, module in before.items():
+            if module is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = module
