@@ -107,6 +107,16 @@ def to_numpy(x: Array) -> np.ndarray:
     return x if array_module(x) is np else x.get()
 
 
+def to_floats(numbers: Sequence[Array]) -> list[float]:
+    """Numbers that were computed, each an array without axes or NumPy's own, as Python's.
+
+    Reading one from a GPU means to wait until it is computed: all of them are read at once.
+    """
+    if not numbers or isinstance(numbers[0], (np.generic, np.ndarray)):
+        return [float(number) for number in numbers]
+    return array_module(numbers[0]).stack(numbers).get().tolist()
+
+
 def generator(rng: None | int | np.random.Generator) -> np.random.Generator:
     """The NumPy random generator meant by `rng`: a new one, one seeded by an int, or the very one given.
 

@@ -13,7 +13,7 @@ import numpy as np
 from .. import backend
 from .isolation import Draws, Snapshot
 from .targets import Target
-from .tree import is_array, is_float, leaves, transform
+from .tree import has_no_axes, is_array, is_float, leaves, transform
 
 
 class NotDeterministic(ValueError):
@@ -56,11 +56,11 @@ class Objective:
                 )
         self.outputs = first
         self.weights = transform(lambda y: draw_like(y, rng), first)
-        if len(first) == 1 and is_number(first[0]):
+        if len(first) == 1 and has_no_axes(first[0]):
             self.weights = (
                 1.0 if isinstance(first[0], float) and not isinstance(first[0], np.generic) else np.ones(()),
             )
-        elif getattr(target, "loss", None) is not None and is_number(first[0]):
+        elif getattr(target, "loss", None) is not None and has_no_axes(first[0]):
             self.weights = (1.0, *self.weights[1:])
 
     @staticmethod
@@ -132,10 +132,6 @@ def draw_like(y: Any, rng: np.random.Generator) -> Any:
     if not is_array(y):
         return 1.0
     return np.asarray(rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape))
-
-
-def is_number(y: Any) -> bool:
-    return not isinstance(y, (tuple, list, dict)) and np.ndim(y) == 0
 
 
 def rebuild(weights: Any, ys: Any) -> Any:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..module import Module
-from .tree import float_leaves, is_array, is_float, leaves, transform
+from .tree import float_leaves, has_no_axes, is_array, is_float, leaves, transform
 
 
 class Target:
@@ -157,7 +157,7 @@ class ModuleTarget(Target):
         if self.loss is not None:
             dy = self.loss.backward()
             result = self.module.backward(dy, *dys[1:]) if len(dys) > 1 else self.module.backward(dy)
-        elif len(dys) == 1 and np.ndim(dys[0]) == 0 and not needs_argument(self.module.backward):
+        elif len(dys) == 1 and has_no_axes(dys[0]) and not needs_argument(self.module.backward):
             scalar = True
             result = self.module.backward()
         else:
@@ -187,7 +187,7 @@ class PairTarget(Target):
     def gradients(self, dys: tuple) -> dict[str, Any]:
         if self.cache is not NO_CACHE:
             return self.returned(self.backward(*dys, self.cache))
-        count, scalar = positional_count(self.backward), np.ndim(dys[0]) == 0
+        count, scalar = positional_count(self.backward), has_no_axes(dys[0])
         if scalar and count in (len(self.inputs), None):
             result = self.backward(*self.inputs)  # a scalar function and its gradient
             return self.returned(result, scalar=True)
@@ -251,7 +251,7 @@ class ObjectTarget(Target):
         return y if isinstance(y, tuple) else (y,)
 
     def gradients(self, dys: tuple) -> dict[str, Any]:
-        scalar = len(dys) == 1 and np.ndim(dys[0]) == 0
+        scalar = len(dys) == 1 and has_no_axes(dys[0])
         if scalar and not needs_argument(self.thing.backward):
             result = self.thing.backward()
         else:

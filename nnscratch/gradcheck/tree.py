@@ -29,6 +29,11 @@ def is_float(value: Any) -> bool:
     return isinstance(value, (float, np.floating))
 
 
+def has_no_axes(value: Any) -> bool:
+    """True for a number, and for an array that holds just one, without axes."""
+    return getattr(value, "ndim", 0) == 0 and not isinstance(value, (tuple, list, dict))
+
+
 def leaves(name: str, tree: Any) -> Iterator[tuple[str, Any]]:
     """Every leaf with its name.
 

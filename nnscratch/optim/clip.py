@@ -48,7 +48,7 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
         at_least("max_norm", max_norm, 0)
     # What may not be zero of each gradient: all of it, or a few rows. A dot product makes no array of squares.
     gradients = [p.grad if p.grad_rows is None else p.grad_rows[1] for p in parameters]
-    squares = [float((flat := g.reshape(-1)) @ flat) for g in gradients]
+    squares = backend.to_floats([(flat := g.reshape(-1)) @ flat for g in gradients])
     norm = math.sqrt(sum(squares))
     if not math.isfinite(norm):
         first = next(k for k, s in enumerate(squares) if not math.isfinite(s))

@@ -72,7 +72,7 @@ def test_the_same_seed_writes_the_same_text_on_cuda(name, on_cuda):
 @pytest.mark.parametrize("case", [case for cases in LAYERS.values() for case in cases], ids=repr)
 def test_the_gradient_checker_checks_a_layer_on_cuda(case, rng, on_cuda):
     layer = case.build().to("cuda", dtype=np.float64)
-    report = check_gradients(layer, *on_cuda(case.inputs(rng)))
+    report = check_gradients(layer, *on_cuda(case.inputs(rng)), mode="sampled", samples=4)
     assert report.ok and report.max_error < 1e-6, report
 
 
@@ -82,7 +82,7 @@ def test_the_gradient_checker_finds_a_mistake_on_cuda(rng, on_cuda):
             return 2 * super().backward(dy)
 
     report = check_gradients(WrongTanh(), on_cuda(rng.normal(size=(2, 3))))
-    assert not report.ok and "2" in report["x"].diagnosis
+    assert not report.ok and report["x"].diagnosis.mistake == "scaled by a constant"
 
 
 @pytest.mark.parametrize(("first", "then"), [("cpu", "cuda"), ("cuda", "cpu"), ("cuda", "cuda")])

@@ -190,10 +190,11 @@ def slope_at(case: Case, point: np.ndarray) -> np.ndarray | None:
     """phi'(point), by differences of forward itself."""
     array = case.objective.variables[case.name]
     held = array.copy()
+    at_point = backend.array_module(array).asarray(point.reshape(array.shape), dtype=array.dtype)
     try:
-        array[...] = point.reshape(array.shape) + 1e-5
+        array[...] = at_point + 1e-5
         above = case.objective.values()
-        array[...] = point.reshape(array.shape) - 1e-5
+        array[...] = at_point - 1e-5
         slope = (above - case.objective.values()) / 2e-5
     except (ValueError, ArithmeticError):
         return None
