@@ -16,8 +16,6 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from ..module import Module
 from .tree import float_leaves, has_no_axes, is_array, is_float, leaves, transform
 
