@@ -87,6 +87,15 @@ def test_a_model_with_one_logit_has_a_boundary_too():
     assert len(ax.get_legend().get_texts()) == 2
 
 
+@pytest.mark.parametrize("classes", [2, 5, 8])
+def test_the_legend_of_a_boundary_fits_into_the_figure_whatever_the_number_of_classes(classes):
+    x, y = nn.data.blobs(40, classes=classes, rng=0)
+    ax = plotting.plot_decision_boundary(nn.Linear(2, classes, rng=0), x, y)
+    ax.figure.canvas.draw()
+    legend, figure = ax.get_legend().get_window_extent(), ax.figure.bbox
+    assert legend.x1 <= figure.x1 and legend.y1 <= figure.y1
+
+
 def test_words_of_single_characters_are_not_torn_between_lines():
     ax = plotting.plot_text("aaaa bbbb cccc", np.zeros(14), width=7)
     rows = [round(text.get_position()[1]) for text in ax.texts if text.get_text()]

@@ -69,5 +69,5 @@ def plot_decision_boundary(model: Module, x: Array, y: Array, ax: Any = None) ->
                    linewidth=0.6, label=f"class {c}")  # fmt: skip
     ax.set_xlabel("$x_1$")
     ax.set_ylabel("$x_2$")
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=min(C, 5), frameon=False, borderpad=0, handletextpad=0.2)
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=min(C, 4), frameon=False, borderpad=0, handletextpad=0.2)
     return ax

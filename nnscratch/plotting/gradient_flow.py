@@ -51,7 +51,7 @@ def plot_gradient_flow(model: Module, ax: Any = None) -> Any:
                         textcoords="offset points", va="center", fontsize=8)  # fmt: skip
     ax.barh(0, 0, color=BLUE, label="weight")
     if any(len(p.shape) == 1 for _, p in named):
-        ax.barh(0, 0, facecolor="white", edgecolor=ORANGE, hatch="////", label="bias")
+        ax.barh(0, 0, facecolor="white", edgecolor=ORANGE, hatch="////", label="bias, or a norm's scale")
     ax.set_xscale("log")
     ax.set_xlim(low, max(positive, default=3.0) * 1.5)
     ax.set_yticks(range(len(named)), [name for name, _ in named], fontsize=8)

@@ -10,7 +10,7 @@ from ..training.callbacks import UNITS
 from ..training.history import History
 from .style import BLUE, ORANGE, new_axes
 
-LABELS = {"loss": "cross-entropy (nats)", "bpc": "bits per character", "perplexity": "perplexity"}
+LABELS = {"loss": "loss (cross-entropy: nats)", "bpc": "bits per character", "perplexity": "perplexity"}
 
 
 def plot_history(history: History, unit: str = "loss", ax: Any = None) -> Any:
@@ -40,7 +40,8 @@ def plot_history(history: History, unit: str = "loss", ax: Any = None) -> Any:
     window = max(1, len(loss) // 60)
     ax.plot(steps, [convert(v) for v in loss], color=BLUE, alpha=0.2, linewidth=0.6)
     smooth = np.convolve(loss, np.ones(window) / window, mode="valid")
-    ax.plot(steps[window - 1 :], [convert(v) for v in smooth], color=BLUE, label=f"training, mean of {window} steps")
+    label = "training" if window == 1 else f"training, mean of {window} steps"
+    ax.plot(steps[window - 1 :], [convert(v) for v in smooth], color=BLUE, label=label)
     if history.valid:
         x, y = zip(*((record["step"], convert(record["loss"])) for record in history.valid), strict=True)
         ax.plot(x, y, color=ORANGE, marker="o", markersize=4, label="validation")
@@ -52,6 +53,7 @@ def plot_history(history: History, unit: str = "loss", ax: Any = None) -> Any:
             textcoords="offset points",
             ha="right",
             color=ORANGE,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
         )
     ax.set_xlabel("step")
     ax.set_ylabel(LABELS[unit])

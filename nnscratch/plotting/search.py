@@ -61,6 +61,6 @@ def plot_search(study: Any, parameter: str | None = None, ax: Any = None) -> Any
         ax.set_xlabel(parameter)
         if getattr(best.distributions[parameter], "log", False):
             ax.set_xscale("log")
-    ax.set_ylabel("validation loss (nats)")
+    ax.set_ylabel("validation loss (cross-entropy: nats)")
     ax.legend(frameon=False)
     return ax
