@@ -223,29 +223,50 @@ def lstm_forward(X: Array, W_ih: Array, W_hh: Array, b_ih: Array, b_hh: Array, b
     h, c, tanh_c, gates, Z = buffers
     xp = backend.array_module(X)
     T, H, N = tanh_c.shape
-    b, i_g = (b_ih + b_hh)[:, None], xp.empty((H, N), dtype=X.dtype)
+    b, temp = (b_ih + b_hh)[:, None], xp.empty((H, N), dtype=X.dtype)
     for t, column, stretch in steps_of(Z, T, N):
         if column == 0:
             share = Z[:, : (stretch.stop - stretch.start) * N]  # the input's share of z, for all steps of the stretch
             xp.matmul(W_ih, X[stretch.start * N : stretch.stop * N].T, out=share)
             share += b
-        z = gates[t]  # (4H, N): computed in place, from z to the gates
-        xp.matmul(W_hh, h[t].T, out=z)
-        z += Z[:, column : column + N]
-        z_if, z_o = z[: 2 * H], z[3 * H :]
-        z_if *= 0.5
-        z_o *= 0.5
-        xp.tanh(z, out=z)
-        for s in (z_if, z_o):  # tanh(z/2) -> sigmoid(z)
-            s *= 0.5
-            s += 0.5
-        i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H :]
-        xp.multiply(f, c[t], out=c[t + 1])
-        xp.multiply(i, g, out=i_g)
-        c[t + 1] += i_g
-        xp.tanh(c[t + 1], out=tanh_c[t])
-        xp.multiply(o, tanh_c[t], out=i_g)
-        h[t + 1] = i_g.T
+        xp.matmul(W_hh, h[t].T, out=gates[t])
+        z, share = gates[t].reshape(4, H, N), Z[:, column : column + N].reshape(4, H, N)
+        step_forward(share, c[t], z, c[t + 1], tanh_c[t], h[t + 1].T, temp)
+
+
+@backend.fused(
+    "T share[4], T c",
+    "T z[4], T c_new, T tanh_c, T h_new, T temp",
+    """
+    const T half = 0.5;
+    z0 = half + half * tanh(half * (z0 + share0));      // i
+    z1 = half + half * tanh(half * (z1 + share1));      // f
+    z2 = tanh(z2 + share2);                             // g
+    z3 = half + half * tanh(half * (z3 + share3));      // o
+    c_new = z1 * c + z0 * z2;
+    tanh_c = tanh(c_new);
+    h_new = z3 * tanh_c;
+    """,
+)
+def step_forward(share: Array, c: Array, z: Array, c_new: Array, tanh_c: Array, h_new: Array, temp: Array) -> None:
+    """From z, the state's share of it and, in place, the gates, to the new state. `temp` is room to work in.
+
+    z and share have shape (4, H, N), all others (H, N).
+    """
+    z += share
+    z[:2] *= 0.5
+    z[3] *= 0.5
+    np.tanh(z, out=z)
+    for s in (z[:2], z[3]):  # tanh(z/2) -> sigmoid(z)
+        s *= 0.5
+        s += 0.5
+    i, f, g, o = z
+    np.multiply(f, c, out=c_new)
+    np.multiply(i, g, out=temp)
+    c_new += temp
+    np.tanh(c_new, out=tanh_c)
+    np.multiply(o, tanh_c, out=temp)
+    h_new[...] = temp
 
 
 def lstm_backward(
@@ -274,31 +295,13 @@ def lstm_backward(
     xp = backend.array_module(dY)
     T, H, N = tanh_c.shape
     dX = xp.empty_like(X)
-    dz, slope = (xp.empty((4 * H, N), dtype=dY.dtype) for _ in range(2))
+    dz, slope = (xp.empty((4, H, N), dtype=dY.dtype) for _ in range(2))
     dh, dc = xp.array(dh, order="C"), xp.array(dc, order="C")  # copies: changed in place below
-    dh_o, temp = xp.empty_like(dh), xp.empty_like(dh)
+    temp = xp.empty_like(dh)
     for t, column, stretch in reversed(steps_of(dZ, T, N)):
-        i, f, g, o = (gates[t, k * H : (k + 1) * H] for k in range(4))
-        dh += dY[t].T
-        # slope of each activation, from its output: s (1 - s) for the sigmoids, 1 - g^2 for the tanh
-        xp.multiply(gates[t], gates[t], out=slope)
-        xp.subtract(gates[t, : 2 * H], slope[: 2 * H], out=slope[: 2 * H])
-        xp.subtract(1, slope[2 * H : 3 * H], out=slope[2 * H : 3 * H])
-        xp.subtract(o, slope[3 * H :], out=slope[3 * H :])
-        # dc += dh * o * (1 - tanh_c^2)
-        xp.multiply(tanh_c[t], tanh_c[t], out=temp)
-        xp.subtract(1, temp, out=temp)
-        xp.multiply(dh, o, out=dh_o)
-        temp *= dh_o
-        dc += temp
-        xp.multiply(dc, g, out=dz[:H])  # di
-        xp.multiply(dc, c[t], out=dz[H : 2 * H])  # df
-        xp.multiply(dc, i, out=dz[2 * H : 3 * H])  # dg
-        xp.multiply(dh, tanh_c[t], out=dz[3 * H :])  # do
-        dz *= slope
-        dc *= f
-        xp.matmul(weight_hh.data.T, dz, out=dh)
-        dZ[:, column : column + N] = dz
+        step_backward(dY[t].T, gates[t].reshape(4, H, N), c[t], tanh_c[t], dh, dc, dz, slope, temp)
+        xp.matmul(weight_hh.data.T, dz.reshape(4 * H, N), out=dh)
+        dZ[:, column : column + N] = dz.reshape(4 * H, N)
         if column == 0:  # dz is known for the whole stretch
             rows = slice(stretch.start * N, stretch.stop * N)
             share = dZ[:, : rows.stop - rows.start]
@@ -309,6 +312,47 @@ def lstm_backward(
             bias_hh.grad += db
             xp.matmul(share.T, weight_ih.data, out=dX[rows])
     return dX, dh, dc
+
+
+@backend.fused(
+    "T dy, T z[4], T c, T tanh_c",
+    "T dh, T dc, T dz[4], T slope[4], T temp",
+    """
+    dh += dy;
+    dc += dh * z3 * (1 - tanh_c * tanh_c);
+    dz0 = dc * z2 * (z0 - z0 * z0);                     // di i (1 - i)
+    dz1 = dc * c * (z1 - z1 * z1);                      // df f (1 - f)
+    dz2 = dc * z0 * (1 - z2 * z2);                      // dg (1 - g^2)
+    dz3 = dh * tanh_c * (z3 - z3 * z3);                 // do o (1 - o)
+    dc *= z1;
+    """,
+)
+def step_backward(
+    dy: Array, z: Array, c: Array, tanh_c: Array, dh: Array, dc: Array, dz: Array, slope: Array, temp: Array
+) -> None:
+    """From the gradients of a step's output and new state to dz and, in place, to dc of the old state.
+
+    z, the gates, dz and slope have shape (4, H, N), all others (H, N); slope and temp are room to work in.
+    """
+    i, f, g, o = z
+    dh += dy
+    # slope of each activation, from its output: s (1 - s) for the sigmoids, 1 - g^2 for the tanh
+    np.multiply(z, z, out=slope)
+    np.subtract(z[:2], slope[:2], out=slope[:2])
+    np.subtract(1, slope[2], out=slope[2])
+    np.subtract(o, slope[3], out=slope[3])
+    # dc += dh * o * (1 - tanh_c^2)
+    np.multiply(tanh_c, tanh_c, out=temp)
+    np.subtract(1, temp, out=temp)
+    temp *= dh
+    temp *= o
+    dc += temp
+    np.multiply(dc, g, out=dz[0])  # di
+    np.multiply(dc, c, out=dz[1])  # df
+    np.multiply(dc, i, out=dz[2])  # dg
+    np.multiply(dh, tanh_c, out=dz[3])  # do
+    dz *= slope
+    dc *= f
 
 
 def steps_of(Z: Array, T: int, N: int) -> list[tuple[int, int, slice]]:
