@@ -1,0 +1,49 @@
+"""The pages that benchmarks.images and benchmarks.transformer_or_lstm write: every figure of the results is on them."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+import nnscratch as nn
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(not (ROOT / "benchmarks").is_dir(), reason="benchmarks/ is not part of an installation")
+
+
+@pytest.fixture
+def load(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    return lambda name: importlib.import_module(f"benchmarks.{name}")
+
+
+def test_the_page_of_images_shows_every_run(load):
+    images = load("images")
+    (x, y), (test_x, test_y) = nn.data.digits_split()
+    model = nn.models.MLP([64, 16, 10], rng=0)
+    run = images.train(model, (x, y), (test_x, test_y), epochs=2, batch_size=64, max_lr=1e-2)
+    assert run["accuracy"] == nn.training.accuracy(model.eval()(test_x), test_y) > 0.5
+    page = images.report({"digits": {"runs": [run, run | {"accuracy": 0.123, "seconds": 9.87}], "machine": "Fast CPU"}})
+    assert "1,438, 359" in page and f"{100 * run['accuracy']:.2f} %, 12.30 %" in page and ", 9.9 |" in page
+    assert "- digits: Fast CPU" in page
+
+
+def test_the_lstm_has_the_transformers_number_of_parameters(load):
+    module = load("transformer_or_lstm")
+    transformer, lstm = (module.parameters(module.build(name, 75)) for name in module.SETTINGS)
+    assert lstm == pytest.approx(transformer, rel=0.01)
+
+
+@pytest.mark.parametrize(("tests", "better"), [((1.7, 1.8), "Transformer"), ((1.8, 1.7), "LSTM")])
+def test_the_page_says_who_predicts_better(load, tests, better, tmp_path):
+    module = load("transformer_or_lstm")
+    results = [
+        {"name": name, "model": f"{name}()", "parameters": 1234, "settings": "9 steps", "rate": "0.1", "read": [1, 2],
+         "curve": [2.0, test], "valid": test, "test": test, "seconds": 1.0, "cpu": 1.0, "ms_per_character": 1.0,
+         "sample": "It was."}
+        for name, test in zip(module.SETTINGS, tests, strict=True)
+    ]  # fmt: skip
+    page = module.report(results, 6)
+    assert f"The {better} predicts better, by 0.10" in page and "**1.700**" in page and "> **LSTM:** It was." in page
+    module.picture(results, tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
