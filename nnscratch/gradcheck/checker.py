@@ -118,7 +118,8 @@ def check_gradients(
     checked = make_target(target, inputs, loss, targets)
     before = Snapshot(checked.source, inputs, targets)
     try:
-        report = Check(checked, before, mode, samples, directions, rtol, rng, only, diagnose).report()
+        with np.errstate(all="ignore"):  # what is not finite is reported; x may be moved out of a domain
+            report = Check(checked, before, mode, samples, directions, rtol, rng, only, diagnose).report()
     finally:
         before.restore()
     report.seconds = time.perf_counter() - started
@@ -165,9 +166,13 @@ class Check:
         report.traps += backward_traps(objective)
         analytic = objective.analytic()
         report.traps += accumulation_traps(objective, analytic)
-        report.traps += stale_traps(objective, analytic)
+        if not any(trap.kind == "backward writes into its input" for trap in report.traps):
+            report.traps += stale_traps(objective)
         if not analytic:
-            raise ValueError(f"{self.target.title} has no parameters and no float inputs: there is nothing to check")
+            raise ValueError(
+                f"{self.target.title} has no parameters and no arrays of floats among its inputs: there is nothing to "
+                f"check (a number is passed on as it is; numpy.array(3.0) is an array)"
+            )
         unknown = sorted(set(self.only or ()) - set(analytic))
         if unknown:
             raise ValueError(f"only= names {unknown}; there are {', '.join(analytic)}")
@@ -194,7 +199,8 @@ class Check:
             report.notes.append("the outputs are float32 even for float64 inputs: judged by float32's limits")
         for name, entry in report.entries.items():
             if entry.verdict == "right" and name in self.target.parameters() and not np.any(entry.analytic):
-                report.notes.append(f"{name}: its gradient is zero everywhere: it does not move these outputs")
+                words = f"{name}: its gradient is zero everywhere: it does not move these outputs"
+                report.traps.append(Trap("gradient never moves", words, "note"))
         return report
 
     def _in_float64(self, report: GradientReport) -> Objective:
@@ -206,11 +212,11 @@ class Check:
         narrow += [a for a in target.input_leaves().values() if a.dtype.itemsize < 8]
         try:
             first = Objective(target, self.rng)
-            own_dtype = backward_traps(first)
+            own_dtype, ran = backward_traps(first), True
         except (TypeError, ValueError):
             if not narrow:
                 raise
-            own_dtype = []  # float32 weights and float64 inputs: may well work once both are float64
+            own_dtype, ran = [], False  # float32 weights and float64 inputs: may well work once both are float64
         # seen in the target's own dtype, before float64 hides it
         report.traps += [trap for trap in own_dtype if trap.kind == "wrong dtype"] if narrow else []
         if not narrow:
@@ -228,7 +234,7 @@ class Check:
             self.itemsize = smallest(objective)
             return objective
         except (TypeError, ValueError) as error:
-            if isinstance(error, NotDeterministic):
+            if isinstance(error, NotDeterministic) or not ran:  # in neither dtype does it run
                 raise
             self.before.restore()
             target.inputs = inputs
@@ -275,7 +281,7 @@ class Check:
             kinks = int((np.nan_to_num(high) > np.nan_to_num(low)).sum())
             entry = Entry(name, array.shape, analytic, numeric, uncertainty, low, high, kinks=kinks)
             entry.checked = len(places)
-        judge(entry, self.tolerance(), self.itemsize)
+        judge(entry, self.tolerance(), self.itemsize, self.size)
         if missing and entry.verdict == "wrong":
             entry.reason = missing
         return entry
@@ -286,18 +292,19 @@ class Check:
     def _elements(self, array: Any, places: list[tuple]) -> tuple[np.ndarray, ...]:
         """Derivatives at `places`: value, uncertainty, low, high; NaN elsewhere."""
         out = [np.full(array.shape, np.nan) for _ in range(4)]
-        scale = 0.0
+        scale, sizes = 0.0, backend.to_numpy(abs(array[array != 0]))
+        usual = float(np.median(sizes)) if sizes.size else 1.0
         for place in places:
-            d = self._derivative(array, place, scale)
+            d = self._derivative(array, place, scale, usual)
             scale = max(scale, abs(d.value)) if np.isfinite(d.value) else scale
             for part, value in zip(out, (d.value, d.uncertainty, d.low, d.high), strict=True):
                 part[place] = value
         return tuple(out)
 
-    def _derivative(self, array: Any, place: tuple, scale: float) -> Derivative:
+    def _derivative(self, array: Any, place: tuple, scale: float, usual: float = 1.0) -> Derivative:
         if array.dtype.itemsize != self.itemsize:  # float64 variables, float32 arithmetic inside
             return estimate(self._along(array, place), self.centre, self.size, 1.0, self.itemsize, scale)
-        return differentiate(self.f, array, place, self.centre, self.size, scale)
+        return differentiate(self.f, array, place, self.centre, self.size, scale, usual)
 
     def _along(self, array: Any, place: tuple) -> Any:
         value = float(array[place])
@@ -410,11 +417,11 @@ class Check:
                     entry.low[place], entry.high[place] = min(low, a), max(high, a)
             entry.verdict, entry.reason = "right", ""
             entry.kinks = int((np.nan_to_num(entry.high) > np.nan_to_num(entry.low)).sum())
-            judge(entry, self.tolerance(), self.itemsize)
+            judge(entry, self.tolerance(), self.itemsize, self.size)
 
 
-def judge(entry: Entry, rtol: float, itemsize: int) -> None:
-    """Give `entry` its verdict, error and worst index."""
+def judge(entry: Entry, rtol: float, itemsize: int, size: float) -> None:
+    """Give `entry` its verdict, error and worst index; `size` is that of all that f adds up."""
     known = np.isfinite(entry.numeric)
     if not entry.numeric.size:
         return
@@ -436,7 +443,13 @@ def judge(entry: Entry, rtol: float, itemsize: int) -> None:
     if (excess > 0).any():
         entry.verdict = "wrong"
         return
-    vague = known & (3 * doubt > 1e-2 * np.maximum(top, 1e-3 * floor)) & (doubt > 1e-6)
+    lost = np.isinf(entry.uncertainty)
+    if lost.any():
+        entry.verdict = "cannot tell"
+        entry.reason = f"the function is not finite around {int(lost.sum())} element(s)"
+        return
+    enough = 1e-2 if itemsize == 8 else 5e-2
+    vague = known & (3 * doubt > enough * np.maximum(top, 1e-3 * floor)) & (doubt > 1e-6 * min(1.0, size))
     if vague.any():
         entry.verdict = "cannot tell"
         entry.reason = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import types
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +30,7 @@ ATOMS = (
     types.BuiltinFunctionType,
     np.generic,
 )
+GENERATORS = (np.random.Generator, np.random.RandomState)
 
 
 class Snapshot:
@@ -69,7 +71,7 @@ class Snapshot:
             if is_array(value):
                 if value.dtype.kind != "O":
                     self._arrays.append((value, value.copy()))
-            elif isinstance(value, (np.random.Generator, np.random.RandomState)):
+            elif isinstance(value, GENERATORS):
                 self.generators.append(value)
             else:
                 queue.extend(self._remember(value))
@@ -77,7 +79,7 @@ class Snapshot:
 
     def _remember(self, value: Any) -> Iterator[Any]:
         """Write down the container `value`; yield what it holds."""
-        if isinstance(value, (list, dict, set)):
+        if isinstance(value, (list, dict, set, deque)):
             self._containers.append((value, value.copy()))
             yield from value.values() if isinstance(value, dict) else value
         elif isinstance(value, (tuple, frozenset)):
@@ -92,6 +94,10 @@ class Snapshot:
             if isinstance(attributes, dict):
                 self._containers.append((attributes, attributes.copy()))
                 yield from attributes.values()
+            for cls in type(value).__mro__:  # what all objects of a class share
+                if cls.__module__ not in ("builtins", "numpy"):
+                    kinds = (list, dict, set, deque, *GENERATORS)
+                    yield from (v for v in vars(cls).values() if is_array(v) or isinstance(v, kinds))
             for slot in slots_of(value):
                 if hasattr(value, slot):
                     held = getattr(value, slot)
@@ -113,10 +119,16 @@ class Snapshot:
         for name in function.__code__.co_names:  # the globals it names: arrays, generators, objects of its own file
             if name in function.__globals__:
                 held = function.__globals__[name]
-                if is_array(held) or isinstance(held, (list, dict, np.random.Generator, np.random.RandomState)):
+                if isinstance(held, types.FunctionType):
+                    if held.__globals__ is function.__globals__:
+                        yield held
+                elif (
+                    is_array(held)
+                    or isinstance(held, (int, float, tuple, list, dict, set, deque, *GENERATORS))
+                    or type(held).__module__ == function.__module__
+                    or hasattr(held, "named_parameters")
+                ):
                     self._containers.append((Global(function.__globals__, name), held))
-                    yield held
-                elif isinstance(held, types.FunctionType) and held.__globals__ is function.__globals__:
                     yield held
 
     def arrays(self) -> list[Any]:
@@ -155,6 +167,9 @@ def refill(container: Any, before: Any) -> None:
     """Make `container` hold what it held."""
     if isinstance(container, list):
         container[:] = before
+    elif isinstance(container, deque):
+        container.clear()
+        container.extend(before)
     elif isinstance(container, (dict, set)):
         if container != before if isinstance(container, set) else not same_items(container, before):
             container.clear()
@@ -261,8 +276,8 @@ def recast(snapshot: Snapshot, dtype: Any) -> dict[int, Any]:
         return value
 
     for container, before in snapshot._containers:
-        if isinstance(container, list):
-            container[:] = [exchange(value) for value in before]
+        if isinstance(container, (list, deque)):
+            refill(container, [exchange(value) for value in before])
         elif isinstance(container, dict):
             for key, value in before.items():
                 changed = exchange(value)

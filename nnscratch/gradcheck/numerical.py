@@ -5,13 +5,16 @@
     one-sided    D+(h) = (4 f(x+h) - 3 f(x) - f(x+2h)) / 2h       and D- likewise: they differ at a kink
 
 |D(h) - D(2h)| bounds what truncation can have done to R(h), eps sum|terms of f| / h what round-off can. Where the bound
-is too large a smaller h is tried; where D+ and D- go on differing as h shrinks there is a kink, and the derivative is
-an interval. (Press et al., Numerical Recipes, section 5.7; Fornberg, 1988.)
+is too large a smaller h is tried, in the end one in proportion to a small x; where D+ and D- go on differing as h
+shrinks there is a kink, and the derivative is an interval. Where f is smooth, |D+ - D-| = O(h^3) is smaller than
+|D(h) - D(2h)| = O(h^2): more is a kink's or noise's. A function that moves in steps (rounded, quantised) stands still
+for a small h: that is believed only if the larger h allow it. (Press et al., Numerical Recipes, section 5.7; Fornberg,
+1988.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +24,7 @@ from .. import backend
 from ..backend import Array
 
 STEPS = {8: (2e-4, 2e-5, 2e-6, 4e-7), 4: (1e-2, 2.5e-3)}  # bytes per number -> steps tried, for |x| of 1 or less
+NEARER = (2e-2, 2e-4)  # then these, times |x| and times the array's usual |x|, where these are small
 
 
 def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = None) -> Array:
@@ -46,7 +50,7 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = 
     TypeError
         `x` is no array of floats, or `f` returns no number.
     ValueError
-        `eps` is not positive.
+        `eps` is not positive, or `x` is read-only.
 
     Examples
     --------
@@ -59,10 +63,14 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = 
     if eps is not None and not eps > 0:
         raise ValueError(f"eps must be positive, got {eps}")
 
+    if not getattr(x.flags, "writeable", True):
+        raise ValueError("x is read-only, and has to be moved for a moment; give x.copy()")
+
     def value() -> float:
         y = f(x)
-        if getattr(y, "size", 1) != 1:
-            raise TypeError(f"f must return one number, got an array of shape {y.shape}")
+        if getattr(y, "size", 1) != 1 or np.iscomplexobj(y):
+            what = f"an array of shape {y.shape}" if np.size(y) != 1 else "a complex one"
+            raise TypeError(f"f must return one real number, got {what}")
         return float(y)
 
     gradient = backend.array_module(x).zeros_like(x)
@@ -122,7 +130,13 @@ class Derivative:
 
 
 def differentiate(
-    f: Callable[[], float], x: Array, index: tuple, centre: float, size: float, scale: float = 0.0
+    f: Callable[[], float],
+    x: Array,
+    index: tuple,
+    centre: float,
+    size: float,
+    scale: float = 0.0,
+    usual: float = 1.0,
 ) -> Derivative:
     """df/dx[index], where `f` reads `x`.
 
@@ -137,6 +151,8 @@ def differentiate(
         The sum of the absolute values that `f` adds up: rounding errors are about this times the machine's epsilon.
     scale : float
         How large the array's other derivatives are: an uncertainty small beside it is small enough.
+    usual : float
+        How large the array's other values are.
     """
     with nudged(x, index) as move:
         at = float(x[index])
@@ -144,7 +160,8 @@ def differentiate(
         def along(h: float) -> tuple[float, float]:
             return f() if (step := move(h)) == step else np.nan, step
 
-        return estimate(along, centre, size, max(1.0, abs(at)), x.dtype.itemsize, scale)
+        nearer = sorted({u for u in (abs(at), usual) if 0 < u < 0.01}, reverse=True)
+        return estimate(along, centre, size, max(1.0, abs(at)), x.dtype.itemsize, scale, nearer)
 
 
 def estimate(
@@ -154,13 +171,14 @@ def estimate(
     unit: float,
     itemsize: int = 8,
     scale: float = 0.0,
+    nearer: Sequence[float] = (),
 ) -> Derivative:
     """The derivative at 0 of ``along``, which returns the value at h and the step really made."""
     epsilon = {8: 2.2e-16, 4: 1.2e-7, 2: 1e-3}[itemsize]
     good = 1e-8 if itemsize == 8 else 1e-3
     tried: list[tuple[Derivative, float, float]] = []
-    for h in STEPS.get(itemsize, (0.05,)):
-        (p1, s1), (m1, t1), (p2, s2), (m2, t2) = (along(k * h * unit) for k in (1, -1, 2, -2))
+    for h in [h * unit for h in STEPS.get(itemsize, (0.05,))] + [h * u for u in nearer for h in NEARER]:
+        (p1, s1), (m1, t1), (p2, s2), (m2, t2) = (along(k * h) for k in (1, -1, 2, -2))
         if not np.isfinite([p1, m1, p2, m2]).all():
             continue  # outside the domain: come nearer
         near, far = (p1 - m1) / (s1 - t1), (p2 - m2) / (s2 - t2)
@@ -170,8 +188,11 @@ def estimate(
         uncertainty = abs(near - far) + rounding
         value = (4 * near - far) / 3
         d = Derivative(value, uncertainty, value, value)
+        gap = max([0.0, *(abs(value - t.value) - t.uncertainty - j for t, j, _ in tried)])  # disagrees with larger h
+        if p1 == m1 == p2 == m2 == centre:
+            d.uncertainty = uncertainty = uncertainty + gap
         tried.append((d, jump, rounding))
-        smooth = jump <= 1e-3 * (abs(value) + scale) + 20 * rounding
+        smooth = jump <= min(1e-3 * (abs(value) + scale), 10 * abs(near - far)) + 20 * rounding
         if smooth and uncertainty <= good * (abs(value) + 0.1 * scale) + 2 * rounding:
             return d
         kinked = jump > 20 * rounding and abs(tried[0][1] - jump) < 0.2 * jump and len(tried) > 1
@@ -181,6 +202,7 @@ def estimate(
     if not tried:
         return Derivative(float("nan"), float("inf"), float("nan"), float("nan"))
     best, jump, rounding = min(tried, key=lambda t: t[0].uncertainty + (t[1] if t[1] > 20 * t[2] else 0))
+    best.uncertainty += jump if jump > 20 * rounding else 0.0  # noise, or a kink not understood
     return best
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from .isolation import Draws, Snapshot
-from .targets import Target
+from .isolation import Draws, Snapshot, same
+from .targets import Target, own_copy
 from .tree import has_no_axes, is_array, is_float, leaves, transform
 
 
@@ -29,6 +29,8 @@ class Objective:
         What f is differentiated with respect to: parameters, then float inputs.
     weights : tuple
         R, in the nest of the outputs; None at outputs that are not floats.
+    written : list of str
+        The inputs and parameters that forward writes into; it is given copies of them from then on.
     replayed : str
         "", "draws" (random generators are wound back before every forward) or "state" (all that the target holds).
     """
@@ -37,9 +39,16 @@ class Objective:
         self.target = target
         self.variables = {**target.parameters(), **target.input_leaves()}
         self.replayed = ""
+        self.written: list[str] = []
         self._state = Snapshot(target.source, target.inputs)
         self._draws = Draws(self._state.generators)
+        arrays = target.arrays()
+        before = [a.copy() for _, a in arrays]
         first = self._copies(target.run())
+        for (name, array), old in zip(arrays, before, strict=True):
+            if not same(array, old):
+                self.written.append(name)
+                array[...] = old
         drawn = self._draws.advanced()
         target.forget()
         self.replayed = "draws" if drawn else ""
@@ -72,8 +81,22 @@ class Objective:
         if self.replayed == "draws":
             self._draws.replay()
         elif self.replayed == "state":
-            self._state.restore(keep={id(v) for v in self.variables.values()})
-        return self.target.run()
+            self.back_to_start()
+        if not self.written:
+            return self.target.run()
+        inputs, own = self.target.inputs, list(self.target.parameters().values())
+        before = [a.copy() for a in own]
+        self.target.inputs = transform(own_copy, inputs)
+        try:
+            return self._copies(self.target.run())
+        finally:
+            self.target.inputs = inputs
+            for array, old in zip(own, before, strict=True):
+                array[...] = old
+
+    def back_to_start(self) -> None:
+        """All that the target holds as it was before its first forward, but not the values of the variables."""
+        self._state.restore(keep={id(v) for v in self.variables.values()})
 
     def terms(self) -> list[Any]:
         """R * y for each float output, as flat arrays."""
@@ -120,9 +143,15 @@ class Objective:
     def analytic(self, weights: tuple | None = None) -> dict[str, Any]:
         """What the target's backward says of every variable: float64 copies, None where it gives nothing."""
         self.forward()
+        arrays = [a for _, a in self.target.arrays()]
+        before = [a.copy() for a in arrays]
         given = self.target.gradients(self.dys(weights))
         self.target.forget()
-        return {name: as_float64(given[name]) for name in self.variables if name in given}
+        found = {name: as_float64(given[name]) for name in self.variables if name in given}
+        for array, old in zip(arrays, before, strict=True):
+            if not same(array, old):  # backward wrote into it
+                array[...] = old
+        return found
 
 
 def draw_like(y: Any, rng: np.random.Generator) -> Any:
@@ -137,7 +166,8 @@ def draw_like(y: Any, rng: np.random.Generator) -> Any:
 def rebuild(weights: Any, ys: Any) -> Any:
     """`weights` as arrays like the outputs `ys`."""
     if isinstance(ys, (tuple, list)):
-        return type(ys)(rebuild(w, y) for w, y in zip(weights, ys, strict=True))
+        values = [rebuild(w, y) for w, y in zip(weights, ys, strict=True)]
+        return type(ys)(*values) if hasattr(ys, "_fields") else type(ys)(values)
     if isinstance(ys, dict):
         return {key: rebuild(weights[key], ys[key]) for key in ys}
     if isinstance(ys, np.floating) and weights is not None:
@@ -150,7 +180,10 @@ def rebuild(weights: Any, ys: Any) -> Any:
 def as_float64(gradient: Any) -> Any:
     if gradient is None:
         return None
-    array = backend.to_numpy(gradient) if is_array(gradient) else np.asarray(gradient)
+    try:
+        array = backend.to_numpy(gradient) if is_array(gradient) else np.asarray(gradient)
+    except ValueError:  # a ragged list
+        array = np.asarray(str(type(gradient).__name__))
     return array.astype(np.float64) if array.dtype.kind in "fiub" else array.copy()
 
 

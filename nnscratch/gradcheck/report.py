@@ -108,7 +108,8 @@ class Entry:
     @property
     def worst(self) -> tuple[float, float]:
         """Analytic and numeric value at `worst_index`."""
-        if self.analytic is None or self.numeric is None or np.shape(self.analytic) != np.shape(self.numeric):
+        fits = np.shape(self.analytic) == np.shape(self.numeric) and np.size(self.numeric)
+        if not fits or np.asarray(self.analytic).dtype.kind not in "fiub":
             return float("nan"), float("nan")
         return float(self.analytic[self.worst_index]), float(self.numeric[self.worst_index])
 

@@ -3,7 +3,8 @@
     form                                              example
     Module, with or without a loss                    nn.LSTM(3, 4)
     a pair of functions                               (affine_forward, affine_backward): ``out, cache = f(x, w)``
-    an object with forward and backward               params/grads lists or dictionaries, or self.W beside self.dW
+    an object with forward and backward               params/grads lists or dictionaries, self.W beside self.dW, or
+                                                      backward returns (dx, dW, db)
     an object with loss                               ``loss, grads = net.loss(x, t)``, or ``net.gradient(x, t)``
     a scalar function and its gradient                (f, grad_f), or one function that returns both
 
@@ -16,7 +17,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from .. import backend
 from ..module import Module
+from .isolation import Snapshot, same
 from .tree import float_leaves, has_no_axes, is_array, is_float, leaves, transform
 
 
@@ -61,6 +64,20 @@ class Target:
         """Forward: a tuple of outputs, each an array, a number or a nest of them."""
         raise NotImplementedError
 
+    def arrays(self) -> list[tuple[str, Any]]:
+        """Every array that forward is given, with its name: parameters and inputs, those of integers too."""
+        inputs = [leaf for pair in zip(self.input_names, self.inputs, strict=True) for leaf in leaves(*pair)]
+        return [(name, a) for name, a in [*self.parameters().items(), *inputs] if is_array(a)]
+
+    def note(self, words: str) -> None:
+        """Have `words` said in the report, once."""
+        if words not in self.notes:
+            self.notes.append(words)
+
+    def kept(self) -> Any:
+        """What forward put away for backward, where it can be seen from outside."""
+        return ()
+
     def forget(self) -> None:
         """Drop what forward put away for a backward that will not come."""
 
@@ -77,10 +94,7 @@ class Target:
         if not floats:
             return {}
         if isinstance(result, dict):
-            pairs = [
-                (n, v, next((result[k] for k in (n, f"d{n}", f"d_{n}", f"grad_{n}") if k in result), None))
-                for n, v in floats
-            ]
+            pairs = [(n, v, next((result[k] for k in gradient_names(n) if k in result), None)) for n, v in floats]
         elif not isinstance(result, (tuple, list)):
             given = [result, *(None for _ in floats[1:])]
             pairs = [(n, v, g) for (n, v), g in zip(floats, given, strict=True)]
@@ -90,13 +104,18 @@ class Target:
             pairs = [(self.input_names[0], self.inputs[0], result)]
         elif len(result) >= len(self.inputs) or len(result) != len(floats):
             by_place = dict(zip(self.input_names, result, strict=False))
+            if any(g is not None for g in result[len(self.inputs) :]):
+                self.note(
+                    f"backward returns {len(result)} gradients for {len(self.inputs)} inputs: the last are ignored"
+                )
             pairs = [(n, v, by_place.get(n)) for n, v in floats]
         else:
             pairs = [(n, v, g) for (n, v), g in zip(floats, result, strict=True)]
         out = {}
         for name, value, gradient in pairs:
             places = [(n, leaf) for n, leaf in leaves(name, value) if is_array(leaf) and is_float(leaf)]
-            got = list(leaves(name, gradient)) if isinstance(gradient, (tuple, list, dict)) else None
+            nested = isinstance(value, (tuple, list, dict)) and isinstance(gradient, (tuple, list, dict))
+            got = list(leaves(name, gradient)) if nested else None
             for number, (leaf_name, _) in enumerate(places):
                 g = gradient if got is None else (got[number][1] if number < len(got) else None)
                 out[f"input {leaf_name}" if leaf_name in taken else leaf_name] = g
@@ -182,6 +201,9 @@ class PairTarget(Target):
         self.cache = NO_CACHE
         return (result,)
 
+    def kept(self) -> Any:
+        return self.cache if self.cache is not NO_CACHE and not callable(self.cache) else ()
+
     def gradients(self, dys: tuple) -> dict[str, Any]:
         if self.cache is not NO_CACHE:
             return self.returned(self.backward(*dys, self.cache))
@@ -217,44 +239,110 @@ class ValueAndGradientTarget(Target):
 
 
 class ObjectTarget(Target):
-    """An object with forward and backward, and parameters where the book "Deep Learning from Scratch" keeps them."""
+    """An object with forward and backward, and parameters where the book "Deep Learning from Scratch" keeps them.
 
-    def __init__(self, thing: Any, inputs: tuple):
+    Without ``params``, its parameters are the arrays that forward only reads and for which backward leaves a gradient
+    under one of the usual names (`gradient_names`), or for which it returns one, after those of the inputs and in the
+    order in which the arrays were set. To see that, forward and backward are run once before the check.
+    """
+
+    def __init__(self, thing: Any, inputs: tuple, forward: Callable | None = None, backward: Callable | None = None):
         self.thing = thing
-        self.step = next(getattr(thing, n) for n in ("forward", "predict", "__call__") if hasattr(thing, n))
+        self.step = forward or next(getattr(thing, n) for n in ("forward", "predict", "__call__") if hasattr(thing, n))
+        self.back = backward or thing.backward
         super().__init__([thing], type(thing).__name__, inputs, self.step)
+        self._names: dict[str, str] = {}  # parameter -> attribute of its gradient
+        self._returned: list[str] = []  # parameters whose gradients backward returns
+        if not has_items(getattr(thing, "params", None)):
+            before = Snapshot(thing, self.inputs)
+            try:
+                self._look(float_attributes(thing), before)
+            except Exception:  # it will be raised again, where it is reported
+                pass
+            finally:
+                before.restore()
+
+    def _look(self, held: dict[str, Any], before: Snapshot) -> None:
+        """Run once, and see which of the arrays in `held` are parameters."""
+        copies = {name: array.copy() for name, array in held.items()}
+        ys = self.run()
+        now = float_attributes(self.thing)
+        read = [k for k, a in held.items() if now.get(k) is a and bool((a == copies[k]).all())]
+        dys = transform(lambda y: backend.array_module(y).ones_like(y) if is_array(y) else 1.0, ys)
+        result = self._call_backward(dys)
+        grads, attributes = getattr(self.thing, "grads", None), vars(self.thing)
+        for name in read:
+            for gradient in gradient_names(name):
+                if (isinstance(grads, dict) and gradient in grads) or (gradient != name and gradient in attributes):
+                    self._names[name] = gradient
+                    break
+        rest = [k for k in read if k not in self._names and not is_gradient_name(k, attributes)]
+        before.restore()
+        ys = transform(own_copy, self.run())
+        moved = [name for name in rest if self._moves(held[name], ys, before)]
+        surplus = len(result) - len(self.inputs) if isinstance(result, tuple) else 0
+        if surplus > 0 and surplus in (len(rest), len(moved)):
+            self._returned, moved = (rest if surplus == len(rest) else moved), []
+        elif surplus > 0:
+            self.notes.append(
+                f"backward returns {len(result)} gradients for {len(self.inputs)} input(s); what the others belong to "
+                f"is not known, and they were not checked: keep them in self.dW, or in self.params and self.grads"
+            )
+        if moved:
+            self.notes.append(
+                f"{', '.join(moved)}: forward uses it, and no gradient of it was found (looked for params and grads, "
+                f"{', '.join(gradient_names(moved[0])[1:])}), so none was checked"
+            )
+
+    def _moves(self, array: Any, ys: tuple, before: Snapshot) -> bool:
+        """True if the outputs are others when `array` is."""
+        before.restore()
+        array += 0.1
+        now, then = float_leaves(self.run()), float_leaves(ys)
+        before.restore()
+        return any(not same(a, b) if is_array(a) else a != b for a, b in zip(now, then, strict=True))
 
     def parameters(self) -> dict[str, Any]:
         params = getattr(self.thing, "params", None)
-        if isinstance(params, dict):
+        if isinstance(params, dict) and params:
             return {str(k): v for k, v in params.items() if is_array(v) and is_float(v)}
         if isinstance(params, (list, tuple)) and params:
             own = {id(v): k for k, v in vars(self.thing).items() if is_array(v)}
             return {own.get(id(v), f"params[{i}]"): v for i, v in enumerate(params) if is_array(v) and is_float(v)}
-        held = vars(self.thing)
-        return {k: v for k, v in held.items() if is_array(v) and is_float(v) and f"d{k}" in held and k not in ("out",)}
+        return {name: getattr(self.thing, name) for name in [*self._names, *self._returned]}
 
     def given(self) -> dict[str, Any]:
         """What the object says the gradients of its parameters are."""
         params, grads = getattr(self.thing, "params", None), getattr(self.thing, "grads", None)
-        if isinstance(params, dict):
+        if isinstance(params, dict) and params:
             grads = grads if isinstance(grads, dict) else {}
-            return {str(k): next((grads[n] for n in (k, f"d{k}") if n in grads), None) for k in params}
+            return {str(k): next((grads[n] for n in gradient_names(k) if n in grads), None) for k in params}
         if isinstance(params, (list, tuple)) and params:
             return dict(zip(self.parameters(), grads if grads is not None else (), strict=False))
-        return {k: getattr(self.thing, f"d{k}", None) for k in self.parameters()}
+        grads = grads if isinstance(grads, dict) else {}
+        return {k: grads.get(name, getattr(self.thing, name, None)) for k, name in self._names.items()}
+
+    def kept(self) -> Any:
+        own = {id(a) for a in (*self.parameters().values(), *float_leaves(getattr(self.thing, "grads", ())))}
+        held = getattr(self.thing, "__dict__", {})
+        return [v for k, v in held.items() if id(v) not in own and k != "grads" and not is_gradient_name(k, held)]
 
     def run(self) -> tuple:
         y = self.step(*self.inputs)
         return y if isinstance(y, tuple) else (y,)
 
-    def gradients(self, dys: tuple) -> dict[str, Any]:
+    def _call_backward(self, dys: tuple) -> Any:
         scalar = len(dys) == 1 and has_no_axes(dys[0])
-        if scalar and not needs_argument(self.thing.backward):
-            result = self.thing.backward()
-        else:
-            result = self.thing.backward(*dys)
-        return {**self.given(), **self.returned(result, scalar)}
+        return self.back() if scalar and not needs_argument(self.back) else self.back(*dys)
+
+    def gradients(self, dys: tuple) -> dict[str, Any]:
+        result = self._call_backward(dys)
+        extra: dict[str, Any] = {}
+        if self._returned and isinstance(result, tuple) and len(result) == len(self.inputs) + len(self._returned):
+            extra = dict(zip(self._returned, result[len(self.inputs) :], strict=True))
+            result = result[: len(self.inputs)]
+        scalar = len(dys) == 1 and has_no_axes(dys[0])
+        return {**self.given(), **extra, **self.returned(result, scalar)}
 
 
 class LossObjectTarget(ObjectTarget):
@@ -262,6 +350,7 @@ class LossObjectTarget(ObjectTarget):
 
     def __init__(self, thing: Any, inputs: tuple):
         self.thing, self.step = thing, thing.loss
+        self._names, self._returned = {}, []
         Target.__init__(self, [thing], type(thing).__name__, inputs, thing.loss)
 
     def run(self) -> tuple:
@@ -272,10 +361,29 @@ class LossObjectTarget(ObjectTarget):
     def gradients(self, dys: tuple) -> dict[str, Any]:
         grads = self.grads if self.grads is not None else self.thing.gradient(*self.inputs)
         names = self.parameters()
-        return {name: grads.get(name, grads.get(f"d{name}")) for name in names}
+        return {name: next((grads[n] for n in gradient_names(name) if n in grads), None) for name in names}
 
 
 NO_CACHE = object()
+
+
+def gradient_names(name: str) -> list[str]:
+    """What the gradient of `name` may be called: the same, in a dictionary of gradients, or dW, grad_W ..."""
+    return [name, f"d{name}", f"d_{name}", f"grad_{name}", f"{name}_grad"]
+
+
+def is_gradient_name(name: str, others: Any) -> bool:
+    """True if it is what the gradient of another name in `others` would be called."""
+    return any(name in gradient_names(other)[1:] for other in others)
+
+
+def has_items(params: Any) -> bool:
+    return isinstance(params, (dict, list, tuple)) and len(params) > 0
+
+
+def float_attributes(thing: Any) -> dict[str, Any]:
+    """The arrays of floats among an object's attributes."""
+    return {k: v for k, v in getattr(thing, "__dict__", {}).items() if is_array(v) and is_float(v)}
 
 
 def make_target(target: Any, inputs: tuple, loss: Any = None, targets: Any = ()) -> Target:
@@ -288,24 +396,31 @@ def make_target(target: Any, inputs: tuple, loss: Any = None, targets: Any = ())
     """
     if not isinstance(targets, tuple):
         targets = (targets,)
+    if isinstance(target, type):
+        raise TypeError(f"target is the class {target.__name__} itself: give an instance of it")
     if isinstance(target, Module):
-        if loss is not None and not (callable(loss) and hasattr(loss, "backward")):
-            raise TypeError(f"loss must be a Module such as nn.MSELoss(), got {type(loss).__name__}")
+        if loss is not None and (isinstance(loss, type) or not (callable(loss) and hasattr(loss, "backward"))):
+            got = f"the class {loss.__name__} itself" if isinstance(loss, type) else type(loss).__name__
+            raise TypeError(f"loss must be a Module such as nn.MSELoss(), got {got}")
         return ModuleTarget(target, inputs, loss, targets)
     if loss is not None:
         raise TypeError(f"loss= goes with a Module; for {type(target).__name__} put the loss into the forward function")
     if isinstance(target, (tuple, list)) and len(target) == 2 and all(callable(part) for part in target):
+        owner = getattr(target[0], "__self__", None)
+        if owner is not None and owner is getattr(target[1], "__self__", None):  # an object's methods: check it all
+            if isinstance(owner, Module):
+                return ModuleTarget(owner, inputs)
+            return ObjectTarget(owner, inputs, *target)
         return PairTarget(*target, inputs)
     if hasattr(target, "backward") and any(hasattr(target, n) for n in ("forward", "predict", "__call__")):
         return ObjectTarget(target, inputs)
     if hasattr(target, "loss") and callable(target.loss) and hasattr(target, "params"):
         return LossObjectTarget(target, inputs)
-    if callable(target) and not isinstance(target, type):
+    if callable(target):
         return ValueAndGradientTarget(target, inputs)
     raise TypeError(
         "target must be a Module, a pair (forward, backward) of functions, an object with forward and backward, an "
         f"object with params and loss, or a function that returns (loss, gradient); got {type(target).__name__}"
-        + (" (the class itself: give an instance of it)" if isinstance(target, type) else "")
     )
 
 

@@ -2,7 +2,7 @@
 
     forward      writes into its inputs or parameters; gives NaN; returns its input itself
     backward     writes into its inputs, into dy or into parameters; overwrites where it should add;
-                 uses what the *latest* forward kept instead of its own (forward A, forward B, backward)
+                 uses what another forward kept instead of its own (forward A, forward B, backward)
     a gradient   of another shape or dtype than its array; NaN
 
 A trap of severity "wrong" makes the whole report wrong; a "note" is said and no more.
@@ -15,25 +15,19 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from .isolation import Snapshot
+from .isolation import Snapshot, same
 from .objective import Objective
 from .report import Trap
 from .targets import NO_CACHE, ModuleTarget, PairTarget
-from .tree import is_array, is_float, leaves
+from .tree import is_array, is_float, leaves, transform
 
 
 def forward_traps(objective: Objective) -> list[Trap]:
     """Run forward once and look at what it did to its arrays."""
-    target, traps = objective.target, []
-    inputs = [(n, v) for name, i in zip(target.input_names, target.inputs, strict=True) for n, v in leaves(name, i)]
-    arrays = [(name, a) for name, a in [*target.parameters().items(), *inputs] if is_array(a)]
-    before = [a.copy() for _, a in arrays]
-    ys = objective.forward()
-    for (name, array), old in zip(arrays, before, strict=True):
-        if not equal(array, old):
-            traps.append(Trap("forward writes into its input", f"{name} is changed by the call"))
-            array[...] = old
-    for y_name, y in leaves("output", ys):
+    target = objective.target
+    traps = [Trap("forward writes into its input", f"{name} is changed by the call") for name in objective.written]
+    inputs = [leaf for pair in zip(target.input_names, target.inputs, strict=True) for leaf in leaves(*pair)]
+    for y_name, y in leaves("output", objective.forward()):
         if is_array(y) and is_float(y):
             for name, array in inputs:
                 if is_array(array) and shares(array, y):
@@ -55,57 +49,62 @@ def forward_traps(objective: Objective) -> list[Trap]:
 def backward_traps(objective: Objective) -> list[Trap]:
     """Run forward and backward and look at what backward did, and at the form of what it returned."""
     target, traps = objective.target, []
-    inputs = [(n, v) for name, i in zip(target.input_names, target.inputs, strict=True) for n, v in leaves(name, i)]
-    arrays = [(name, a) for name, a in [*target.parameters().items(), *inputs] if is_array(a)]
+    arrays = target.arrays()
     objective.forward()
-    before = [a.copy() for _, a in arrays]
-    cache = getattr(target, "cache", None)
-    cached = Snapshot(cache) if isinstance(target, PairTarget) and not callable(cache) else None
+    before, cache = [a.copy() for _, a in arrays], Snapshot(target.kept())
     ours = objective.dys()
     given = target.gradients(ours)
     target.forget()
-    cache_changed = [a for a in cached.changed() if not any(a is b for _, b in arrays)] if cached is not None else []
+    known = [a for _, a in arrays] + [given.get(name) for name in target.parameters()]
+    cache_changed = [a for a in cache.changed() if not any(a is b for b in known)]
     for (name, array), old in zip(arrays, before, strict=True):
-        if not equal(array, old):
+        if not same(array, old):
             traps.append(Trap("backward writes into its input", f"{name} is changed by backward"))
             array[...] = old
-    if cache_changed:
-        shapes = ", ".join(str(a.shape) for a in cache_changed[:3])
-        severity = "wrong" if not same_twice(objective) else "note"
-        traps.append(
-            Trap(
-                "backward writes into the cache",
-                f"cached array of shape {shapes} is changed: a second backward from the same cache would be another",
-                severity,
-            )
-        )
-    for (name, dy), (_, w) in zip(leaves("dy", ours), leaves("dy", objective.dys()), strict=True):
-        if is_array(dy) and not equal(dy, w):
-            traps.append(Trap("backward writes into dy", f"{name} is changed: whoever gave it may need it", "note"))
     for name, array in objective.variables.items():
         if given.get(name) is not None:
             traps += form_of(name, array, given[name])
+    for (name, dy), (_, w) in zip(leaves("dy", ours), leaves("dy", objective.dys()), strict=True):
+        if is_array(dy) and not same(dy, w):
+            traps.append(Trap("backward writes into dy", f"{name} is changed: whoever gave it may need it", "note"))
+    if cache_changed and not same_twice(objective):
+        shapes = ", ".join(str(a.shape) for a in cache_changed[:3])
+        traps.append(
+            Trap(
+                "backward writes into the cache",
+                f"what forward kept, of shape {shapes}, is changed: a second backward from it gives another gradient",
+                "wrong" if isinstance(target, PairTarget) else "note",  # an object's cache is its own affair
+            )
+        )
     return traps
 
 
 def same_twice(objective: Objective) -> bool:
-    """True if two backwards from one cache agree."""
+    """True if two backwards after one forward agree (or add up, in gradients that are added to)."""
     objective.forward()
-    first = {k: v.copy() for k, v in objective.target.gradients(objective.dys()).items() if is_array(v)}
-    second = objective.target.gradients(objective.dys())
-    return all(equal(first[k], second[k]) for k in first)
+    found = []
+    for _ in range(2):
+        given = objective.target.gradients(objective.dys())
+        found.append({name: backend.to_numpy(g).copy() for name, g in given.items() if is_array(g)})
+    first, second = found
+    return all(close(second[k], first[k]) or close(second[k], 2 * first[k]) for k in first if k in second)
 
 
 def form_of(name: str, array: Any, gradient: Any) -> list[Trap]:
     """Shape, dtype and finiteness of one gradient."""
+    traps, kind = [], type(gradient).__name__
     if not is_array(gradient):
         try:
             gradient = np.asarray(gradient, dtype=np.float64)
         except (TypeError, ValueError):
-            return [Trap("not an array", f"the gradient of {name} is of type {type(gradient).__name__}")]
+            return [Trap("not an array", f"the gradient of {name} is of type {kind}")]
+        if array.ndim:
+            traps.append(Trap("not an array", f"the gradient of {name} is a {kind}, {name} is an array", "note"))
     if gradient.shape != array.shape:
         return [Trap("wrong shape", f"the gradient of {name} has shape {gradient.shape}, {name} has {array.shape}")]
-    traps = []
+    if gradient.dtype.kind == "c":
+        traps.append(Trap("wrong dtype", f"the gradient of {name} is {gradient.dtype}, {name} is {array.dtype}"))
+        return traps
     if gradient.dtype.kind != "f":
         traps.append(Trap("wrong dtype", f"the gradient of {name} is {gradient.dtype}: its fractions are lost"))
     elif gradient.dtype.itemsize < array.dtype.itemsize:
@@ -144,72 +143,102 @@ def accumulation_traps(objective: Objective, analytic: dict[str, Any]) -> list[T
     return traps
 
 
-def stale_traps(objective: Objective, analytic: dict[str, Any]) -> list[Trap]:
-    """forward A, forward B, then backward: each backward must use its own forward.
+def stale_traps(objective: Objective) -> list[Trap]:
+    """forward A, forward B, backward: each backward must use its own forward.
 
-    A Module and a pair with a cache are asked for A's gradient; an object, which keeps only its latest forward, for
-    B's. A and B differ in their float inputs.
+    A and B differ in their float inputs. A pair with a cache is asked for A's gradient from A's cache; what keeps its
+    cache to itself, for B's. A Module is then asked for A's as well, which a stack (`save_for_backward`) makes right
+    and an attribute does not: worth a note, since it matters only where a module is used twice.
     """
     target = objective.target
-    floats = [v for v in target.input_leaves().values()]
-    if not floats or objective.replayed == "state":
+    A = target.inputs
+    if not target.input_leaves() or objective.replayed == "state":
         return []
-    held = [v.copy() for v in floats]
     rng = np.random.default_rng(12345)
-    others = [v + backend.array_module(v).asarray(rng.uniform(0.05, 0.3, v.shape), dtype=v.dtype) for v in floats]
 
-    def at(values: list[Any]) -> None:
-        for v, value in zip(floats, values, strict=True):
-            v[...] = value
+    def other(v: Any) -> Any:
+        if not (is_array(v) and is_float(v)):
+            return v
+        shift = backend.array_module(v).asarray(rng.uniform(0.05, 0.3, v.shape), dtype=v.dtype)
+        return v.ravel()[::-1].reshape(v.shape) + shift
 
-    try:
-        if isinstance(target, ModuleTarget):
-            at(held)
-            objective.forward()  # A
-            at(others)
-            objective.forward()  # B, upon A
-            target.gradients(objective.dys())
-            target.zero_gradients_only()
-            at(held)
-            got = target.gradients(objective.dys(), zero=False)
-        elif isinstance(target, PairTarget) and target.cache is not NO_CACHE:
-            objective.forward()  # A
-            cache = target.cache
-            at(others)
-            objective.forward()  # B
-            at(held)
-            target.cache = cache
-            got = target.gradients(objective.dys())
-        else:
-            at(others)
-            objective.forward()  # B
-            at(held)
-            objective.forward()  # A
-            got = target.gradients(objective.dys())
-        got = {name: np.array(backend.to_numpy(g), copy=True) for name, g in got.items() if is_array(g)}
-    except (RuntimeError, IndexError, ValueError, TypeError, AttributeError) as error:
-        return [Trap("stale cache", f"forward twice, then backward twice: {type(error).__name__}: {error}", "note")]
-    finally:
-        at(held)
+    B = transform(other, A)
+
+    def forward(inputs: tuple) -> Any:
+        target.inputs = inputs
+        objective.forward()
+        return getattr(target, "cache", None)
+
+    def backward(inputs: tuple) -> dict[str, Any]:
+        target.inputs = inputs
+        given = target.gradients(objective.dys())
+        return {name: backend.to_numpy(g).copy() for name, g in given.items() if is_array(g)}
+
+    def fresh() -> None:
         target.forget()
-    wrong = [
-        n
-        for n, g in got.items()
-        if analytic.get(n) is not None and g.shape == analytic[n].shape and not close(g, analytic[n])
-    ]
-    if not wrong:
+        objective.back_to_start()
+
+    words = "forward on A, forward on B, then backward: the gradient of {} is not {}'s; backward uses what another "
+    words += "forward kept"
+    try:
+        fresh()
+        forward(B)
+    except (ValueError, ArithmeticError, IndexError):  # B may be none of its business
+        target.inputs = A
+        fresh()
         return []
+    try:
+        fresh()
+        if isinstance(target, PairTarget) and target.cache is not NO_CACHE:
+            forward(A)
+            expected = backward(A)
+            cache = forward(A)
+            forward(B)
+            target.cache = cache
+            wrong = unlike(backward(A), expected)
+            return [Trap("stale cache", words.format(", ".join(wrong), "A"))] if wrong else []
+        forward(B)
+        expected = backward(B)
+        fresh()
+        forward(A)
+        forward(B)
+        wrong = unlike(backward(B), expected)
+        if wrong:
+            return [Trap("stale cache", words.format(", ".join(wrong), "B"))]
+        if isinstance(target, ModuleTarget):
+            got = backward(A)
+            fresh()
+            forward(A)
+            wrong = unlike(got, backward(A))
+            if wrong:
+                return [keeps_only_one(f"the second is not A's for {', '.join(wrong)}")]
+    except (RuntimeError, IndexError, ValueError, TypeError, AttributeError, KeyError) as error:
+        return [keeps_only_one(f"{type(error).__name__}: {error}")]
+    finally:
+        target.inputs = A
+        fresh()
+    return []
+
+
+def keeps_only_one(what: str) -> Trap:
+    return Trap(
+        "one forward kept",
+        f"forward on A, forward on B, backward, backward: {what}. Used twice in one network, as a recurrent cell is, "
+        f"its gradients are wrong; self.save_for_backward(...) keeps one entry for each forward",
+        "note",
+    )
+
+
+def unlike(got: dict[str, Any], expected: dict[str, Any]) -> list[str]:
+    """The names whose gradients are finite and differ."""
     return [
-        Trap(
-            "stale cache",
-            f"forward on A, forward on B, then the backward of A: the gradient of {', '.join(wrong)} "
-            f"is not A's; backward uses what another forward kept",
-        )
+        name
+        for name, g in got.items()
+        if name in expected
+        and g.shape == expected[name].shape
+        and bool(np.isfinite(expected[name]).all())
+        and not close(g, expected[name])
     ]
-
-
-def equal(a: Any, b: Any) -> bool:
-    return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 def close(a: Any, b: Any) -> bool:
