@@ -282,6 +282,10 @@ class Check:
             entry = Entry(name, array.shape, analytic, numeric, uncertainty, low, high, kinks=kinks)
             entry.checked = len(places)
         judge(entry, self.tolerance(), self.itemsize, self.size)
+        if entry.verdict == "wrong" and self.mode != "directional":
+            self._doubt(entry, array)
+            entry.verdict = "right"
+            judge(entry, self.tolerance(), self.itemsize, self.size)
         if missing and entry.verdict == "wrong":
             entry.reason = missing
         return entry
@@ -301,10 +305,21 @@ class Check:
                 part[place] = value
         return tuple(out)
 
-    def _derivative(self, array: Any, place: tuple, scale: float, usual: float = 1.0) -> Derivative:
+    def _derivative(
+        self, array: Any, place: tuple, scale: float, usual: float = 1.0, stretch: float = 1.0
+    ) -> Derivative:
         if array.dtype.itemsize != self.itemsize:  # float64 variables, float32 arithmetic inside
-            return estimate(self._along(array, place), self.centre, self.size, 1.0, self.itemsize, scale)
-        return differentiate(self.f, array, place, self.centre, self.size, scale, usual)
+            return estimate(self._along(array, place), self.centre, self.size, stretch, self.itemsize, scale)
+        return differentiate(self.f, array, place, self.centre, self.size, scale, usual, stretch)
+
+    def _doubt(self, entry: Entry, array: Any) -> None:
+        """Elements that look wrong are measured again with other steps: in a noisy function the two disagree."""
+        for place in suspicious(entry, self.tolerance())[:200]:
+            if entry.low[place] == entry.high[place]:
+                again = self._derivative(array, place, 0.0, stretch=0.37)
+                apart = abs(again.value - float(entry.numeric[place]))
+                if apart > 3 * float(entry.uncertainty[place]):
+                    entry.uncertainty[place] = apart
 
     def _along(self, array: Any, place: tuple) -> Any:
         value = float(array[place])

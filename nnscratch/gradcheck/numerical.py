@@ -137,6 +137,7 @@ def differentiate(
     size: float,
     scale: float = 0.0,
     usual: float = 1.0,
+    stretch: float = 1.0,
 ) -> Derivative:
     """df/dx[index], where `f` reads `x`.
 
@@ -153,6 +154,8 @@ def differentiate(
         How large the array's other derivatives are: an uncertainty small beside it is small enough.
     usual : float
         How large the array's other values are.
+    stretch : float
+        All steps times this: an estimate to compare with.
     """
     with nudged(x, index) as move:
         at = float(x[index])
@@ -161,7 +164,8 @@ def differentiate(
             return f() if (step := move(h)) == step else np.nan, step
 
         nearer = sorted({u for u in (abs(at), usual) if 0 < u < 0.01}, reverse=True)
-        return estimate(along, centre, size, max(1.0, abs(at)), x.dtype.itemsize, scale, nearer)
+        nearer = [stretch * u for u in nearer]
+        return estimate(along, centre, size, stretch * max(1.0, abs(at)), x.dtype.itemsize, scale, nearer)
 
 
 def estimate(
