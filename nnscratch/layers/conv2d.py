@@ -152,9 +152,8 @@ def convolve_backward(dy: Array, x: Array, w: Array, windows: Windows, dw: Array
 
 
 def blocks_of_images(x: Array, numbers: int) -> Iterator[slice]:
-    """So many images at a time that im2col, with `numbers` for each, makes BLOCK numbers; on a GPU 64 times as many."""
-    most = BLOCK if backend.array_module(x) is np else 64 * BLOCK
-    size = max(1, most // numbers)
+    """So many images at a time that im2col, with `numbers` for each, makes BLOCK numbers; on a GPU more."""
+    size = max(1, backend.at_a_time(x, BLOCK) // numbers)
     return (slice(start, start + size) for start in range(0, len(x), size))
 
 

@@ -17,6 +17,8 @@ recurrent.py's; here is one layer, features first, with the input's share U of a
 
 from __future__ import annotations
 
+import numpy as np
+
 from .. import backend
 from ..backend import Array
 from .recurrent import Recurrent, padded
@@ -73,52 +75,92 @@ class GRU(Recurrent):
         U[: 2 * H] += b_hh[: 2 * H, None]
         b_hn = b_hh[2 * H :, None]
         for t in range(len(gates)):
-            u = U[:, t * N : (t + 1) * N]
-            v = gates[t]  # (3H, N): computed in place, from v to the gates
-            xp.matmul(W_hh, h[:, t], out=v)
-            xp.add(v[2 * H :], b_hn, out=v_n[t])
-            rz, n = v[: 2 * H], v[2 * H :]
-            rz += u[: 2 * H]
-            rz *= 0.5  # sigmoid(a) = tanh(a/2)/2 + 1/2
-            xp.tanh(rz, out=rz)
-            rz *= 0.5
-            rz += 0.5
-            r, z = rz[:H], rz[H:]
-            xp.multiply(r, v_n[t], out=n)
-            n += u[2 * H :]
-            xp.tanh(n, out=n)
-            h_new = h[:, t + 1]
-            xp.subtract(h[:, t], n, out=h_new)
-            h_new *= z
-            h_new += n
+            xp.matmul(W_hh, h[:, t], out=gates[t])
+            u, v = U[:, t * N : (t + 1) * N].reshape(3, H, N), gates[t].reshape(3, H, N)
+            step_forward(u, b_hn, h[:, t], v, v_n[t], h[:, t + 1])
 
     def layer_backward(self, dY: Array, dh: Array, W_hh: Array, buffers: tuple) -> tuple[Array, Array, Array]:
         """One layer back: dU and dV, shape (3H, T*N), and dh_0."""
         xp, (h, gates, v_n, dU, dV) = backend.array_module(dY), buffers
         H, T, N = dY.shape
         dU, dV = dU[:, : T * N], dV[:, : T * N]
-        du, temp = xp.empty((3 * H, N), dtype=dY.dtype), xp.empty((H, N), dtype=dY.dtype)
-        du_r, du_z, du_n = (du[k * H : (k + 1) * H] for k in range(3))
+        dv, temp = xp.empty((3, H, N), dtype=dY.dtype), xp.empty((H, N), dtype=dY.dtype)
         for t in reversed(range(T)):
-            r, z, n = (gates[t, k * H : (k + 1) * H] for k in range(3))
             columns = slice(t * N, (t + 1) * N)
-            dh += dY[:, t]
-            xp.subtract(1, z, out=temp)  # 1 - z
-            xp.multiply(dh, temp, out=du_n)
-            xp.multiply(temp, z, out=du_z)
-            du_z *= dh
-            xp.subtract(h[:, t], n, out=temp)
-            du_z *= temp
-            xp.multiply(n, n, out=temp)
-            xp.subtract(1, temp, out=temp)
-            du_n *= temp
-            xp.subtract(1, r, out=temp)
-            xp.multiply(du_n, v_n[t], out=du_r)
-            du_r *= r
-            du_r *= temp
-            dU[:, columns] = du
-            du_n *= r  # from here on du is dv
-            dV[:, columns] = du
-            dh *= z
-            dh += xp.matmul(W_hh.T, du, out=temp)
+            du = dU[:, columns].reshape(3, H, N)
+            step_backward(dY[:, t], gates[t].reshape(3, H, N), v_n[t], h[:, t], dh, du, dv, temp)
+            dV[:, columns] = dv.reshape(3 * H, N)
+            dh += xp.matmul(W_hh.T, dv.reshape(3 * H, N), out=temp)
         return dU, dV, dh
+
+
+@backend.fused(
+    "T u[3], T b_hn, T h",
+    "T v[3], T v_n, T h_new",
+    """
+    const T half = 0.5;
+    v_n = v2 + b_hn;
+    v0 = half + half * tanh(half * (v0 + u0));          // r
+    v1 = half + half * tanh(half * (v1 + u1));          // z
+    v2 = tanh(v0 * v_n + u2);                           // n
+    h_new = v2 + v1 * (h - v2);
+    """,
+)
+def step_forward(u: Array, b_hn: Array, h: Array, v: Array, v_n: Array, h_new: Array) -> None:
+    """From v, the state's share, in place to the gates r, z, n, and to the new state.
+
+    u and v have shape (3, H, N), b_hn (H, 1), all others (H, N).
+    """
+    np.add(v[2], b_hn, out=v_n)
+    rz, n = v[:2], v[2]
+    rz += u[:2]
+    rz *= 0.5  # sigmoid(a) = tanh(a/2)/2 + 1/2
+    np.tanh(rz, out=rz)
+    rz *= 0.5
+    rz += 0.5
+    r, z = rz
+    np.multiply(r, v_n, out=n)
+    n += u[2]
+    np.tanh(n, out=n)
+    np.subtract(h, n, out=h_new)
+    h_new *= z
+    h_new += n
+
+
+@backend.fused(
+    "T dy, T v[3], T v_n, T h",
+    "T dh, T du[3], T dv[3], T temp",
+    """
+    dh += dy;
+    du1 = dh * (h - v2) * v1 * (1 - v1);                // du_z
+    du2 = dh * (1 - v1) * (1 - v2 * v2);                // du_n
+    du0 = du2 * v_n * v0 * (1 - v0);                    // du_r
+    dv0 = du0;
+    dv1 = du1;
+    dv2 = du2 * v0;
+    dh *= v1;
+    """,
+)
+def step_backward(dy: Array, v: Array, v_n: Array, h: Array, dh: Array, du: Array, dv: Array, temp: Array) -> None:
+    """From the gradient of a step's new state to du and dv, and, in place, to dh * z, dh's way past the weights.
+
+    v, the gates r, z, n, and du and dv have shape (3, H, N), all others (H, N); temp is room to work in.
+    """
+    (r, z, n), (dv_r, dv_z, dv_n) = v, dv  # dv holds du until it is known
+    dh += dy
+    np.subtract(1, z, out=temp)
+    np.multiply(dh, temp, out=dv_n)
+    np.multiply(temp, z, out=dv_z)
+    dv_z *= dh
+    np.subtract(h, n, out=temp)
+    dv_z *= temp
+    np.multiply(n, n, out=temp)
+    np.subtract(1, temp, out=temp)
+    dv_n *= temp
+    np.subtract(1, r, out=temp)
+    np.multiply(dv_n, v_n, out=dv_r)
+    dv_r *= r
+    dv_r *= temp
+    du[...] = dv
+    dv_n *= r
+    dh *= z

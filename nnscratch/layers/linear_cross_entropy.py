@@ -58,7 +58,7 @@ def linear_cross_entropy(
     b = None if linear.bias is None else linear.bias.data
     rows, labels = h.reshape(-1, linear.in_features), target.reshape(-1)
     n = len(rows)
-    size = min(n, max(1, BLOCK // V))
+    size = min(n, max(1, backend.at_a_time(h, BLOCK) // V))
     (buffer,) = workspace.take(h, (size, V))
     dh = xp.empty_like(rows) if learn else None
     loss = xp.empty(n, dtype=h.dtype)
@@ -92,15 +92,22 @@ def softmax_minus_target(x: Array, b: Array | None, label: Array, loss: Array, s
         if b is not None:
             x += b
         pick = xp.arange(len(label)), label
-        x -= x.max(axis=1, keepdims=True)
-        at_label = x[pick]
-        xp.exp(x, out=x)
+        top = x.max(axis=1, keepdims=True)
+        at_label = x[pick] - top[:, 0]
+        exp_less(top, x)
         total = x.sum(axis=1)
         loss[...] = xp.log(total) - at_label
         if scale:
             x *= (scale / total)[:, None]
             x[pick] -= scale
 
-    rows = max(1, (1 << 16) // x.shape[1]) if xp is np else len(x)
+    rows = max(1, backend.at_a_time(x, 1 << 16) // x.shape[1])
     parts = [slice(start, start + rows) for start in range(0, len(x), rows)]
     backend.in_threads(few, [(x[part], label[part], loss[part]) for part in parts])
+
+
+@backend.fused("T top", "T x", "x = exp(x - top);")
+def exp_less(top: Array, x: Array) -> None:
+    """x = exp(x - top), in place."""
+    x -= top
+    np.exp(x, out=x)

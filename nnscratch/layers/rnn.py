@@ -92,11 +92,7 @@ class RNN(Recurrent):
         a = xp.empty((H, N), dtype=X.dtype)
         for t in range(h.shape[1] - 1):
             xp.matmul(W_hh, h[:, t], out=a)
-            a += Z[:, t * N : (t + 1) * N]
-            if self.nonlinearity == "tanh":
-                xp.tanh(a, out=h[:, t + 1])
-            else:
-                xp.maximum(a, 0, out=h[:, t + 1])
+            STEPS[self.nonlinearity][0](Z[:, t * N : (t + 1) * N], a, h[:, t + 1])
 
     def layer_backward(self, dY: Array, dh: Array, W_hh: Array, buffers: tuple) -> tuple[Array, Array, Array]:
         """One layer back: dA, shape (H, T*N), once for the input's share and once for the state's, and dh_0."""
@@ -105,13 +101,39 @@ class RNN(Recurrent):
         dA = dA[:, : T * N]
         da = xp.empty((H, N), dtype=dY.dtype)
         for t in reversed(range(T)):
-            dh += dY[:, t]
-            if self.nonlinearity == "tanh":
-                xp.multiply(h[:, t + 1], h[:, t + 1], out=da)
-                xp.subtract(1, da, out=da)
-                da *= dh
-            else:
-                xp.multiply(dh, h[:, t + 1] > 0, out=da)
+            STEPS[self.nonlinearity][1](dY[:, t], h[:, t + 1], dh, da)
             xp.matmul(W_hh.T, da, out=dh)
             dA[:, t * N : (t + 1) * N] = da
         return dA, dA, dh
+
+
+# One step's forward and backward, element by element; all arrays are (H, N).
+
+
+@backend.fused("T z", "T a, T h", "h = tanh(a + z);")
+def tanh_forward(z: Array, a: Array, h: Array) -> None:
+    a += z
+    np.tanh(a, out=h)
+
+
+@backend.fused("T dy, T h", "T dh, T da", "dh += dy; da = dh * (1 - h * h);")
+def tanh_backward(dy: Array, h: Array, dh: Array, da: Array) -> None:
+    dh += dy
+    np.multiply(h, h, out=da)
+    np.subtract(1, da, out=da)
+    da *= dh
+
+
+@backend.fused("T z", "T a, T h", "h = a + z < 0 ? (T)0 : a + z;")
+def relu_forward(z: Array, a: Array, h: Array) -> None:
+    a += z
+    np.maximum(a, 0, out=h)
+
+
+@backend.fused("T dy, T h", "T dh, T da", "dh += dy; da = h > 0 ? dh : (T)0;")
+def relu_backward(dy: Array, h: Array, dh: Array, da: Array) -> None:
+    dh += dy
+    np.multiply(dh, h > 0, out=da)
+
+
+STEPS = {"tanh": (tanh_forward, tanh_backward), "relu": (relu_forward, relu_backward)}

@@ -95,7 +95,7 @@ class CrossEntropyLoss(Module):
 
         p = xp.empty(x.shape, dtype=x.dtype)
         loss = xp.empty(len(t), dtype=x.dtype)
-        rows_at_a_time = max(1, BLOCK // C) if xp is np else len(t)
+        rows_at_a_time = max(1, backend.at_a_time(x, BLOCK) // C)
         for start in range(0, len(t), rows_at_a_time):
             rows = slice(start, start + rows_at_a_time)
             block, label = p[rows], t[rows]

@@ -16,6 +16,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+import numpy as np
+
 from .. import backend
 from ..backend import Array
 from ..module import Parameter
@@ -64,22 +66,50 @@ class Adam(Optimizer):
         super().__init__(params, lr)
 
     def update(self, w: Array, g: Array, m: Array, v: Array) -> None:
-        xp = backend.array_module(w)
         beta1, beta2 = self.betas
         bias1, bias2 = 1 - beta1**self.steps, 1 - beta2**self.steps
-        scratch = xp.empty_like(w)
-        if self.weight_decay:
-            g = g + self.weight_decay * w
-        m *= beta1
-        m += xp.multiply(g, 1 - beta1, out=scratch)
-        v *= beta2
-        xp.multiply(g, g, out=scratch)
-        scratch *= 1 - beta2
-        v += scratch
         # lr m^ / (sqrt(v^) + eps), with the two corrections taken out of the loop over elements
-        xp.sqrt(v, out=scratch)
-        scratch *= 1 / math.sqrt(bias2)
-        scratch += self.eps
-        xp.divide(m, scratch, out=scratch)
-        scratch *= self.lr / bias1
-        w -= scratch
+        step, root = self.lr / bias1, 1 / math.sqrt(bias2)
+        adam_step(g, beta1, 1 - beta1, beta2, 1 - beta2, root, self.eps, step, self.weight_decay, w, m, v)
+
+
+@backend.fused(
+    "T g, T beta1, T one_less_beta1, T beta2, T one_less_beta2, T root, T eps, T step, T weight_decay",
+    "T w, T m, T v",
+    """
+    const T d = g + weight_decay * w;
+    m = beta1 * m + one_less_beta1 * d;
+    v = beta2 * v + one_less_beta2 * (d * d);
+    w -= step * (m / (root * sqrt(v) + eps));
+    """,
+)
+def adam_step(
+    g: Array,
+    beta1: float,
+    one_less_beta1: float,
+    beta2: float,
+    one_less_beta2: float,
+    root: float,
+    eps: float,
+    step: float,
+    weight_decay: float,
+    w: Array,
+    m: Array,
+    v: Array,
+) -> None:
+    """Change w, m and v by the gradient g."""
+    scratch = np.empty_like(w)
+    if weight_decay:
+        g = g + weight_decay * w
+    m *= beta1
+    m += np.multiply(g, one_less_beta1, out=scratch)
+    v *= beta2
+    np.multiply(g, g, out=scratch)
+    scratch *= one_less_beta2
+    v += scratch
+    np.sqrt(v, out=scratch)
+    scratch *= root
+    scratch += eps
+    np.divide(m, scratch, out=scratch)
+    scratch *= step
+    w -= scratch

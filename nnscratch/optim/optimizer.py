@@ -134,9 +134,9 @@ def stretches(*arrays: Array) -> Iterator[tuple[Array, ...]]:
     """The same stretch of every array, as flat views, one cache-sized stretch after the other.
 
     A chain of operations on arrays too large for the cache fetches them from memory at every link; done stretch by
-    stretch it fetches them once. (A GPU has no such cache to fill: there the stretch is the whole array.)
+    stretch it fetches them once.
     """
     flat = [a.reshape(-1) for a in arrays]
-    length = flat[0].size if backend.array_module(flat[0]) is not np else STRETCH
+    length = backend.at_a_time(flat[0], STRETCH)
     for start in range(0, flat[0].size, length):
         yield tuple(a[start : start + length] for a in flat)
