@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-oracle notebooks docs docs-linkcheck lint clean bench bench-growth bench-check
+.PHONY: help demo test test-oracle notebooks docs docs-test docs-linkcheck lint clean bench bench-growth bench-check
 
 help:
 	@echo "make demo         train a language model on Pride and Prejudice and let it write (under 5 minutes)"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-oracle  compare with PyTorch (installs it: a large download)"
 	@echo "make notebooks    execute the notebooks in full, after a change of notebooks/source"
 	@echo "make docs         build the site: docs/_build/html/index.html"
+	@echo "make docs-test    build it, and open its pages in Chromium"
 	@echo "make bench        measure everything beside PyTorch, JAX and others (installs them: a large download; 40 minutes)"
 	@echo "make bench-growth measure how time and memory grow with each size (5 minutes)"
 	@echo "make bench-check  before a release: is anything slower, beside PyTorch, than it was? (a minute)"
@@ -33,6 +34,9 @@ notebooks: .venv/.installed-notebooks
 docs: .venv/.installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -j auto -b html docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
+
+docs-test: docs
+	NNSCRATCH_SITE=1 $(BIN)/python -m pytest tests/site
 
 docs-linkcheck: .venv/.installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -b linkcheck docs docs/_build/linkcheck

@@ -65,6 +65,7 @@ numpydoc_class_members_toctree = False
 html_theme = "furo"
 html_title = "nnscratch"
 html_static_path = ["_static"]
+html_favicon = "_static/favicon.svg"
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False

@@ -1,0 +1,138 @@
+"""A headless Chromium, driven over its own protocol through a pair of pipes: no package needed, and no port open."""
+
+import base64
+import itertools
+import json
+import os
+import select
+import shutil
+import subprocess
+import tempfile
+import time
+
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --remote-debugging-pipe"
+).split()
+
+
+def executable():
+    """Where Chromium is."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        raise FileNotFoundError(f"these tests open the site in Chromium, and there is none of {', '.join(names)}")
+    return found
+
+
+class Page:
+    """One page of one browser, at one width, light or dark.
+
+    ``errors`` collects what the page complained about; ``requests`` every address it asked for.
+    """
+
+    def __init__(self, width=1300, height=900, dark=False, phone=False):
+        self.profile = tempfile.mkdtemp()
+        to_read, self._write = os.pipe()
+        self._read, to_write = os.pipe()
+        flags = [*FLAGS, f"--user-data-dir={self.profile}", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+
+        def pipes_at_3_and_4():
+            os.dup2(to_read, 100)  # first out of the way: one of the two may be 3 or 4 itself
+            os.dup2(to_write, 101)
+            os.dup2(100, 3)
+            os.dup2(101, 4)
+
+        self._process = subprocess.Popen(
+            [executable(), *flags],
+            preexec_fn=pipes_at_3_and_4,
+            close_fds=False,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(to_read)
+        os.close(to_write)
+        self._numbers, self._rest, self._session = itertools.count(1), b"", None
+        self.errors, self.requests = [], []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+
+    def call(self, method, **params):
+        """Send a command and wait for its result."""
+        number = next(self._numbers)
+        message = {"id": number, "method": method, "params": params}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._write, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._next()
+            if answer.get("id") == number:
+                if "error" in answer:
+                    raise RuntimeError(f"{method}: {answer['error']}")
+                return answer["result"]
+
+    def _next(self, seconds=60):
+        end = time.monotonic() + seconds
+        while b"\0" not in self._rest:
+            ready, _, _ = select.select([self._read], [], [], max(0, end - time.monotonic()))
+            chunk = os.read(self._read, 1 << 16) if ready else b""
+            if not chunk:
+                raise RuntimeError("Chromium does not answer")
+            self._rest += chunk
+        first, self._rest = self._rest.split(b"\0", 1)
+        message = json.loads(first)
+        self._listen(message.get("method"), message.get("params", {}))
+        return message
+
+    def _listen(self, event, params):
+        if event == "Runtime.exceptionThrown":
+            self.errors.append(str(params["exceptionDetails"].get("exception", params["exceptionDetails"])))
+        elif event == "Runtime.consoleAPICalled" and params["type"] in ("error", "assert"):
+            self.errors.append(str(params["args"]))
+        elif event == "Log.entryAdded" and params["entry"]["level"] == "error":
+            self.errors.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
+        elif event == "Network.requestWillBeSent":
+            self.requests.append(params["request"]["url"])
+
+    def open(self, address):
+        """Go to an address and wait until all has loaded and the mathematics is set."""
+        self.errors.clear()
+        self.requests.clear()
+        self.call("Page.navigate", url=address)
+        self.wait("document.readyState === 'complete'")
+        self.js(
+            "new Promise(done => window.MathJax?.startup?.promise "
+            "? MathJax.startup.promise.then(() => done(true)) : done(true))"
+        )
+
+    def js(self, expression):
+        """The value of an expression in the page; a promise is waited for."""
+        result = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        if "exceptionDetails" in result:
+            raise RuntimeError(f"{expression}: {result['exceptionDetails']}")
+        return result["result"].get("value")
+
+    def wait(self, expression, seconds=30):
+        """Until an expression is true."""
+        end = time.monotonic() + seconds
+        while not self.js(expression):
+            if time.monotonic() > end:
+                raise TimeoutError(f"still not so after {seconds} s: {expression}")
+            time.sleep(0.05)
+
+    def screenshot(self, path):
+        """What is in the window now, as PNG."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+
+    def close(self):
+        self._process.terminate()
+        self._process.wait(timeout=20)
+        os.close(self._read)
+        os.close(self._write)
+        shutil.rmtree(self.profile, ignore_errors=True)

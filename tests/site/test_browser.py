@@ -1,0 +1,114 @@
+"""The built site in a real browser that reaches nothing else: make docs-test.
+
+Screenshots of the main pages, wide and narrow, light and dark, are left in docs/_build/screenshots to be looked at.
+"""
+
+import functools
+import http.server
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from browser import Page
+
+ROOT = Path(__file__).parents[2]
+HTML = ROOT / "docs" / "_build" / "html"
+
+pytestmark = [
+    pytest.mark.site,
+    pytest.mark.skipif(not os.environ.get("NNSCRATCH_SITE"), reason="a check of the built site: make docs-test"),
+]
+
+SIZES = {"desk": {"width": 1300, "height": 900}, "phone": {"width": 390, "height": 844, "phone": True}}
+MATHEMATICS = "derivations/lstm"
+PAGES = ["index", "tutorials", "coming-from-pytorch", "glossary", "gradcheck", "performance", "in-the-browser",
+         MATHEMATICS, "derivations/index", "derivations/normalisation", "reference/index", "reference/layers",
+         "reference/cli", "reference/generated/nnscratch.LSTM"]  # fmt: skip
+NOTEBOOKS = sorted(f"notebooks/{path.stem}" for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address():
+    """Where the built site is served, on this machine only."""
+    handler = functools.partial(Quiet, directory=HTML)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def page():
+    page = Page(**SIZES["desk"])
+    yield page
+    page.close()
+
+
+@pytest.mark.parametrize("name", PAGES + NOTEBOOKS)
+def test_a_page_opens_without_an_error_and_asks_nobody_else(page, address, name):
+    page.open(f"{address}/{name}.html")
+    assert page.errors == []
+    assert [url for url in page.requests if not url.startswith((address, "data:"))] == []
+    assert page.js("document.querySelectorAll('h1').length") == 1
+
+
+@pytest.mark.parametrize("name", [MATHEMATICS, "derivations/one-two-one", *NOTEBOOKS])
+def test_mathematics_is_set_and_none_is_left_as_source(page, address, name):
+    page.open(f"{address}/{name}.html")
+    assert page.js("document.querySelectorAll('.math').length") == page.js(
+        "[...document.querySelectorAll('.math')].filter(e => e.querySelector('mjx-container')).length"
+    )
+    assert page.js("document.querySelectorAll('mjx-merror, [data-mjx-error]').length") == 0
+    text = "[...document.querySelectorAll('article p, article li')].map(e => e.innerText).join(' ')"
+    assert not page.js(f"/\\\\(frac|sigma|partial|mathrm)|\\$\\$/.test({text})")
+    if name == MATHEMATICS:
+        assert page.js("document.querySelectorAll('mjx-container').length") > 10
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_tutorials_pictures_load_and_its_solutions_are_folded_away(page, address, name):
+    page.open(f"{address}/{name}.html")
+    assert page.js("document.querySelectorAll('article img').length") >= 1
+    assert page.js("[...document.querySelectorAll('article img')].every(i => i.complete && i.naturalWidth > 100)")
+    assert page.js("document.querySelectorAll('article details:not([open])').length") >= 2
+    assert page.js("[...document.querySelectorAll('article details pre')].every(p => !p.checkVisibility())")
+
+
+def test_a_solution_opens(page, address):
+    if not NOTEBOOKS:
+        pytest.skip("no notebook yet")
+    page.open(f"{address}/{NOTEBOOKS[0]}.html")
+    page.js("document.querySelector('article details summary').click()")
+    assert page.js("document.querySelector('article details pre').checkVisibility()")
+
+
+def test_a_search_for_lstm_finds_its_derivation_and_its_class(page, address):
+    page.open(f"{address}/search.html?q=LSTM")
+    page.wait("document.querySelectorAll('#search-results li a').length >= 5")
+    page.wait("!document.querySelector('#search-results h2')?.innerText.includes('Searching')")
+    found = page.js("[...document.querySelectorAll('#search-results li a')].map(a => a.href).join(' ')")
+    assert "derivations/lstm.html" in found and "nnscratch.LSTM.html" in found
+    assert page.errors == []
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_pages_fit_the_window_and_follow_the_readers_light_or_dark(address, size, dark):
+    page = Page(dark=dark, **SIZES[size])
+    try:
+        for name in ["index", "coming-from-pytorch", MATHEMATICS, "reference/generated/nnscratch.LSTM", *NOTEBOOKS]:
+            page.open(f"{address}/{name}.html")
+            page.screenshot(
+                ROOT / f"docs/_build/screenshots/{name.replace('/', '-')}-{size}-{'dark' if dark else 'light'}.png"
+            )
+            assert page.js("document.documentElement.scrollWidth") <= SIZES[size]["width"], name
+            colour = page.js("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+            assert (sum(colour) < 3 * 60) if dark else (sum(colour) > 3 * 200)
+    finally:
+        page.close()
