@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-oracle notebooks docs docs-test docs-linkcheck lint clean bench bench-growth bench-check
+.PHONY: help demo test test-oracle notebooks docs docs-test docs-linkcheck docs-lite lint clean bench bench-growth bench-check
 
 help:
 	@echo "make demo         train a language model on Pride and Prejudice and let it write (under 5 minutes)"
@@ -13,6 +13,7 @@ help:
 	@echo "make notebooks    execute the notebooks in full, after a change of notebooks/source"
 	@echo "make docs         build the site: docs/_build/html/index.html"
 	@echo "make docs-test    build it, and open its pages in Chromium"
+	@echo "make docs-lite    add JupyterLite to it: the notebooks in the browser"
 	@echo "make bench        measure everything beside PyTorch, JAX and others (installs them: a large download; 40 minutes)"
 	@echo "make bench-growth measure how time and memory grow with each size (5 minutes)"
 	@echo "make bench-check  before a release: is anything slower, beside PyTorch, than it was? (a minute)"
@@ -37,6 +38,9 @@ docs: .venv/.installed-docs
 
 docs-test: docs
 	NNSCRATCH_SITE=1 $(BIN)/python -m pytest tests/site
+
+docs-lite: .venv/.installed-lite
+	$(BIN)/python docs/lite/build.py
 
 docs-linkcheck: .venv/.installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -b linkcheck docs docs/_build/linkcheck
