@@ -226,6 +226,7 @@ def fused(inputs: str, outputs: str, body: str) -> Callable[[Callable], Callable
                 parts = [part for a, count in zip(args, counts, strict=True) for part in (a if count else (a,))]
                 kernel(array_module(args[-1]))(*parts)
 
+        call.gpu_kernel = kernel
         return call
 
     return decorate

@@ -124,7 +124,7 @@ def tanh_backward(dy: Array, h: Array, dh: Array, da: Array) -> None:
     da *= dh
 
 
-@backend.fused("T z", "T a, T h", "h = a + z < 0 ? (T)0 : a + z;")
+@backend.fused("T z", "T a, T h", "a += z; h = a < (T)0 ? (T)0 : a;")
 def relu_forward(z: Array, a: Array, h: Array) -> None:
     a += z
     np.maximum(a, 0, out=h)

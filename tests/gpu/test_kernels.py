@@ -1,0 +1,89 @@
+"""Every kernel of the package compiles with the compiler that CuPy brings along; that takes no GPU.
+
+What a kernel computes is tested in test_every_case.py, on the stand-in with the machine's C compiler.
+"""
+
+import importlib
+import pkgutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nnscratch
+from nnscratch import backend
+
+
+class SOURCES:
+    """In the place of the module cupy: instead of a kernel, what it would be made of."""
+
+    @staticmethod
+    def ElementwiseKernel(*made_of):  # noqa: N802
+        return made_of
+
+
+
+def kernels():
+    """(inputs, outputs, body, name) of every kernel in the package."""
+    found = {"add_sorted_rows": backend._add_sorted_rows(SOURCES)}
+    for info in pkgutil.walk_packages(nnscratch.__path__, "nnscratch."):
+        if info.name.endswith("__main__"):
+            continue
+        for value in vars(importlib.import_module(info.name)).values():
+            if hasattr(value, "gpu_kernel"):
+                found[f"{value.__module__}.{value.__name__}"] = value.gpu_kernel(SOURCES)
+    return found
+
+
+def nvidia_headers():
+    """Where the packages of CUDA's own headers are, if they are installed beside CuPy."""
+    return [folder for path in sys.path for folder in Path(path).glob("nvidia/*/include")]
+
+
+def test_the_kernels_are_found():
+    assert {name.removeprefix("nnscratch.") for name in kernels()} == {
+        "add_sorted_rows",
+        "layers.gru.step_backward",
+        "layers.gru.step_forward",
+        "layers.linear_cross_entropy.exp_less",
+        "layers.lstm.step_backward",
+        "layers.lstm.step_forward",
+        "layers.rnn.relu_backward",
+        "layers.rnn.relu_forward",
+        "layers.rnn.tanh_backward",
+        "layers.rnn.tanh_forward",
+        "optim.adam.adam_step",
+    }
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("contiguous", [True, False])
+@pytest.mark.parametrize("name", kernels())
+def test_the_source_that_cupy_makes_of_a_kernel_compiles(name, dtype, contiguous):
+    cupy = pytest.importorskip("cupy")
+    from cupy._core import _kernel  # how CuPy puts a kernel together is nobody's business but its own
+    from cupy.cuda import nvrtc
+
+    if not hasattr(_kernel, "_get_elementwise_kernel_code"):
+        pytest.skip(f"CuPy {cupy.__version__} does not show the source of a kernel")
+    ins, outs, body, title = kernels()[name]
+    kernel = cupy.ElementwiseKernel(ins, outs, body, title)
+    scalars = {"beta1", "one_less_beta1", "beta2", "one_less_beta2", "root", "eps", "step", "weight_decay", "K", "V", "D"}
+    arguments = []
+    for parameter in (*kernel.in_params, *kernel.out_params):
+        own = np.dtype(dtype) if parameter.ctype == "T" else parameter.dtype
+        if parameter.name in scalars:
+            arguments.append(_kernel._ArgInfo(3, type(None), own, 0, True, True))
+        else:
+            flat = contiguous or parameter.raw
+            arguments.append(_kernel._ArgInfo(1, cupy.ndarray, own, 1 if flat else 2, flat, True))
+    arguments.append(_kernel._ArgInfo(2, type(None), None, 1 if contiguous else 2, True, True))
+    types = _kernel._TypeMap((("T", np.dtype(dtype)),))
+    source = _kernel._get_elementwise_kernel_code(tuple(arguments), types, kernel.params, body, title, "")
+    folders = [Path(cupy.__file__).parent / "_core" / "include", *nvidia_headers()]
+    program = nvrtc.createProgram("#include <cupy/carray.cuh>\n" + source, f"{title}.cu", [], [])
+    try:
+        nvrtc.compileProgram(program, [*(f"-I{folder}" for folder in folders), "--std=c++17", "-arch=compute_80"])
+    except nvrtc.NVRTCError:
+        pytest.fail(nvrtc.getProgramLog(program))
