@@ -62,6 +62,13 @@ def device_of(x: Array) -> str:
     return "cuda" if number == 0 else f"cuda:{number}"
 
 
+class DeviceError(RuntimeError):
+    """A device cannot be used: CuPy, the driver, or the GPU itself is missing."""
+
+
+INSTALL = "pip install 'nnscratch[cuda12]' or 'nnscratch[cuda13]'"
+
+
 def module_for(device: str) -> ModuleType:
     """``numpy`` for ``"cpu"``, ``cupy`` for ``"cuda"``; a plain error where CuPy or its driver is missing.
 
@@ -69,34 +76,86 @@ def module_for(device: str) -> ModuleType:
     ------
     ValueError
         The name of the device is unknown.
-    RuntimeError
+    DeviceError
         CuPy is not installed, or finds no GPU.
     """
     if device == "cpu":
         return np
     if device != "cuda" and not (device.startswith("cuda:") and device[5:].isdigit()):
         raise ValueError(f'device must be "cpu", "cuda" or "cuda:N", got {device!r}')
-    try:
-        import cupy
-    except ImportError:
-        raise RuntimeError(
-            f"device {device!r} needs CuPy, which is not installed: "
-            f"pip install 'nnscratch[cuda12]' or 'nnscratch[cuda13]'"
-        ) from None
+    cupy, number = _cupy(device), int(device[5:] or 0)
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise RuntimeError(f"device {device!r}: CuPy is installed, but found no working GPU driver ({error})") from None
-    number = int(device[5:] or 0)
+        raise DeviceError(f"device {device!r}: CuPy is installed, but found no working GPU driver ({error})") from None
     if number >= count:
-        raise RuntimeError(f"device {device!r} does not exist: this machine has {count} GPU(s)")
+        raise DeviceError(f"device {device!r} does not exist: this machine has {count} GPU(s)")
     cupy.cuda.Device(number).use()
     return cupy
 
 
+def _cupy(device: str) -> ModuleType:
+    """CuPy, or an error that says what to install."""
+    try:
+        import cupy
+    except ImportError as error:
+        if not isinstance(error, ModuleNotFoundError) or error.name != "cupy":  # there, but a library of CUDA is not
+            raise DeviceError(f"device {device!r}: CuPy is installed, but cannot be imported ({error})") from None
+        raise DeviceError(f"device {device!r} needs CuPy, which is not installed: {INSTALL}") from None
+    return cupy
+
+
+def devices() -> list[str]:
+    """What arrays can be moved to, in words; of a GPU that cannot be used, why.
+
+    Examples
+    --------
+    >>> devices()[0]
+    'cpu'
+    """
+    try:
+        cupy = module_for("cuda")
+    except DeviceError as error:
+        return ["cpu", f"no GPU: {error}"]
+    runtime, found = cupy.cuda.runtime, ["cpu"]
+    for number in range(runtime.getDeviceCount()):
+        with cupy.cuda.Device(number):
+            free, total = (size / 2**30 for size in runtime.memGetInfo())
+        name = runtime.getDeviceProperties(number)["name"].decode()
+        found.append(f"cuda:{number}  {name}, {free:.1f} of {total:.1f} GiB free, CuPy {cupy.__version__}")
+    return found
+
+
+def synchronize(device: str) -> None:
+    """Wait until all that was asked of `device` is done: a GPU goes on while Python has long gone ahead.
+
+    What is timed without it is how long it takes to ask.
+    """
+    if device != "cpu":
+        module_for(device).cuda.Device().synchronize()
+
+
+def allow_tf32() -> None:
+    """Let products of float32 matrices be computed in TF32, on GPUs that have it (compute capability 8.0, "Ampere").
+
+    TF32 keeps float32's range and 10 of its 23 bits of fraction: each factor is rounded to about three decimal digits,
+    so a product's relative error is about 1e-3 where float32's is 1e-7; sums are still taken in float32. CuPy looks at
+    its setting once, at the first product: call this before anything is moved to the GPU.
+    """
+    os.environ["CUPY_TF32"] = "1"
+
+
 def to_device(x: Array, device: str) -> Array:
-    """`x` itself if it is on `device` already, else a copy there."""
-    if device_of(x) == device:
+    """`x` itself if it is on `device` already, else a copy there.
+
+    Raises
+    ------
+    DeviceError
+        See :func:`module_for`.
+    MemoryError
+        It does not fit into the GPU's memory.
+    """
+    if device_of(x) == device or (device == "cuda:0" and device_of(x) == "cuda"):
         return x
     xp = module_for(device)
     return to_numpy(x) if xp is np else xp.asarray(x)

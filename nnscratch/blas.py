@@ -19,7 +19,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -151,21 +151,6 @@ def _ask_openblas(path: str) -> Blas | None:
     return Blas("OpenBLAS", parse_openblas_config(config.decode()), kernel, threads, os.path.basename(path))
 
 
-def devices() -> list[str]:
-    """What models can be moved to, or why not."""
-    try:
-        import cupy
-    except ImportError:
-        return ["cpu", "cuda: CuPy is not installed (pip install 'nnscratch[cuda12]' or 'nnscratch[cuda13]')"]
-    try:
-        names = [
-            cupy.cuda.runtime.getDeviceProperties(k)["name"].decode() for k in range(cupy.cuda.runtime.getDeviceCount())
-        ]
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        return ["cpu", f"cuda: CuPy {cupy.__version__} is installed, but found no working GPU driver ({error})"]
-    return ["cpu", *(f"cuda:{k}: {name} (CuPy {cupy.__version__})" for k, name in enumerate(names))]
-
-
 # --- which kernel ----------------------------------------------------------------------------------------------------
 
 
@@ -286,7 +271,7 @@ def faster_kernel(own: str | None, results: Mapping[str, Mapping[str, float]]) -
 # --- what `nnscratch info` prints -------------------------------------------------------------------------------------
 
 
-def report(version: str, seconds: float = 0.3) -> str:
+def report(version: str, devices: Sequence[str], seconds: float = 0.3) -> str:
     """Versions, processor, BLAS, devices, how fast products run, and what could be better."""
     cpu, library = processor(), blas()
     lines = [
@@ -295,7 +280,7 @@ def report(version: str, seconds: float = 0.3) -> str:
         f"processor   {cpu.name}, {cpu.cores} core{'s' * (cpu.cores != 1)} to use{instructions(cpu.flags)}",
         f"numpy       {np.__version__}",
         f"BLAS        {describe(library)}",
-        *(f"{'device' if k == 0 else '':<11} {device}" for k, device in enumerate(devices())),
+        *(f"{'device' if k == 0 else '':<11} {device}" for k, device in enumerate(devices)),
         "",
         "float32 products, GFLOP/s" + "".join(f"{name:>28}" for name in PRODUCTS),
     ]

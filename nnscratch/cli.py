@@ -12,7 +12,7 @@ from pathlib import Path
 
 import nnscratch as nn
 
-from . import blas, data, runs
+from . import backend, blas, data, runs
 from .bench import command as bench_command
 from .bench import runner
 from .gradcheck.command import add_arguments as add_gradcheck_arguments
@@ -28,8 +28,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         return arguments.run(arguments) or 0
-    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+    except (ValueError, TypeError, OSError, FloatingPointError, backend.DeviceError) as error:
         print(f"nnscratch {arguments.command}: {_one_line(error)}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        print(
+            f"nnscratch {arguments.command}: out of memory: {_one_line(error)} "
+            f"A smaller --batch, --seq-len or --hidden takes less.",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print(f"\nnnscratch {arguments.command}: interrupted", file=sys.stderr)
@@ -80,11 +87,13 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--clip", type=float, help="largest norm of the gradient (default: 5)")
     train.add_argument("--patience", type=int, help="stop after so many validations without a better one")
     train.add_argument("--seed", type=int, help="the same seed gives the same run (default: 0)")
+    add_device(train)
 
     evaluate = commands.add_parser("evaluate", help="measure a trained model on a text")
     evaluate.set_defaults(run=run_evaluate)
     evaluate.add_argument("folder", type=Path, metavar="RUN", help="the run's folder")
     evaluate.add_argument("text", nargs="?", metavar="TEXT_FILE", help="default: the run's validation and test parts")
+    add_device(evaluate)
 
     generate = commands.add_parser("generate", help="write text with a trained model")
     generate.set_defaults(run=run_generate)
@@ -96,6 +105,7 @@ def parser() -> argparse.ArgumentParser:
     generate.add_argument("--top-p", type=float, help="draw among the fewest that hold probability P")
     generate.add_argument("--stop", help="stop before this token, e.g. '<eos>'")
     generate.add_argument("--seed", type=int, help="the same seed gives the same text")
+    add_device(generate)
 
     bench = commands.add_parser("bench", help="how fast this package is here, beside PyTorch if that is installed")
     bench.set_defaults(run=run_bench)
@@ -113,11 +123,30 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def add_device(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--device", default="cpu", help="cpu, cuda or cuda:N; a run begun on one goes on on another (default: cpu)"
+    )
+    command.add_argument(
+        "--tf32", action="store_true", help="on a GPU: products of matrices faster, to three digits instead of seven"
+    )
+
+
+def device(arguments: argparse.Namespace) -> str:
+    """The device asked for, which can be used."""
+    if arguments.tf32:
+        if arguments.device == "cpu":
+            raise ValueError("--tf32 goes with --device cuda")
+        backend.allow_tf32()
+    backend.module_for(arguments.device)
+    return arguments.device
+
+
 # --- train -----------------------------------------------------------------------------------------------------------
 
 
 def run_train(arguments: argparse.Namespace) -> int:
-    start = time.perf_counter()
+    start, on = time.perf_counter(), device(arguments)
     if arguments.resume:
         run = _open_to_resume(arguments)
     else:
@@ -128,14 +157,14 @@ def run_train(arguments: argparse.Namespace) -> int:
         f"{len(run.tokenizer):,} different tokens; "
         f"{steps} steps an epoch, {total} steps in all -> {run.folder}"
     )
-    stopped = run.train(go_on=arguments.resume)
+    stopped = run.train(go_on=arguments.resume, device=on)
     if stopped == "interrupted":
         print(f"\nStopped at step {run.history.steps} of {total}; everything is saved. To go on:")
         print(f"    {_command()} train --out {run.folder} --resume")
         return 130
     if stopped:
         print(f"stopped early: {stopped}")
-    model = run.model()
+    model = run.model().to(on)
     sample = run.sample(model)
     best = run.history.best
     print(f"\n{sample[:600].strip()}\n")
@@ -160,7 +189,7 @@ def _create(arguments: argparse.Namespace) -> runs.Run:
     config = runs.Config(**settings | {"source": source, "level": level})
     run = runs.Run.plan(folder, config)
     if arguments.minutes is not None:
-        config.steps = runs.steps_in(arguments.minutes, run)
+        config.steps = runs.steps_in(arguments.minutes, run, arguments.device)
         print(f"{arguments.minutes:g} minutes are about {config.steps} steps (--steps {config.steps} repeats this run)")
     run.create()
     return run
@@ -185,8 +214,8 @@ def _settings() -> list[str]:
 
 
 def run_evaluate(arguments: argparse.Namespace) -> None:
-    run = runs.Run.open(arguments.folder)
-    model = run.model()
+    on, run = device(arguments), runs.Run.open(arguments.folder)
+    model = run.model().to(on)
     if arguments.text is not None:
         parts = {arguments.text: run.batches_of(data.load_text(arguments.text), arguments.text)}
     else:
@@ -199,8 +228,8 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
 
 
 def run_generate(arguments: argparse.Namespace) -> None:
-    a, run = arguments, runs.Run.open(arguments.folder)
-    model = run.model()
+    a, on, run = arguments, device(arguments), runs.Run.open(arguments.folder)
+    model = run.model().to(on)
     print(nn.generate(model, run.tokenizer, a.prompt, a.tokens, a.temperature, a.top_k, a.top_p, a.stop, a.seed))
 
 
@@ -213,7 +242,7 @@ def bench_libraries() -> list[runner.Library]:
 
 
 def run_info(arguments: argparse.Namespace) -> None:
-    print(blas.report(nn.__version__))
+    print(blas.report(nn.__version__, backend.devices()))
 
 
 def _command() -> str:

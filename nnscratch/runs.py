@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from . import data, optim
+from . import backend, data, optim
 from .generation import generate
 from .init import uniform
 from .losses import CrossEntropyLoss
@@ -215,7 +215,7 @@ class Run:
         except ValueError as error:
             raise ValueError(f"the {name} part of {self.config.source}: {error}") from None
 
-    def new_trainer(self) -> Trainer:
+    def new_trainer(self, device: str = "cpu") -> Trainer:
         """A trainer at step 0, for the number of steps the configuration comes to."""
         c, V = self.config, len(self.tokenizer)
         if c.cell == "transformer":
@@ -226,6 +226,7 @@ class Run:
             rng = np.random.default_rng(c.seed)
             for parameter in model.parameters():
                 parameter.data[...] = uniform(parameter.shape, c.init, rng)
+        model.to(device)  # before the optimiser is made: its averages lie beside the weights
         optimizer = {"adam": optim.Adam, "sgd": optim.SGD}[c.optimizer](model.parameters(), lr=c.lr)
         if c.hold is None:
             scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.total_steps())
@@ -241,10 +242,10 @@ class Run:
             raise ValueError(f"epochs must be above 0, got {self.config.epochs}")
         return max(1, round(self.config.epochs * len(self.batches("train"))))
 
-    def train(self, go_on: bool = False) -> str | None:
+    def train(self, go_on: bool = False, device: str = "cpu") -> str | None:
         """Train to the end; returns why it stopped early, or None. Everything measured is written to the folder."""
         batches, valid = self.batches("train"), self.batches("valid")
-        trainer = self.new_trainer()
+        trainer = self.new_trainer(device)
         if go_on:
             resume(trainer, self.folder)
         total = self.total_steps()
@@ -303,7 +304,7 @@ def words(text: str) -> list[str]:
     return re.findall(r"[a-z]+", text.lower())
 
 
-def steps_in(minutes: float, run: Run) -> int:
+def steps_in(minutes: float, run: Run, device: str = "cpu") -> int:
     """How many steps a run makes in so many minutes, timed on a few steps of a throw-away copy.
 
     Timing comes before training and only sets a number, so that a run with ``--minutes`` can be repeated exactly with
@@ -311,11 +312,12 @@ def steps_in(minutes: float, run: Run) -> int:
     """
     if not 0 < minutes < float("inf"):
         raise ValueError(f"minutes must be above 0, got {minutes}")
-    trainer, batches = run.new_trainer(), run.batches("train")
+    trainer, batches = run.new_trainer(device), run.batches("train")
     measured = []
     for k in range(12):
         start = time.perf_counter()
         trainer.train_step(*batches[k % len(batches)])
+        backend.synchronize(device)
         measured.append(time.perf_counter() - start)
     return max(1, int(minutes * 60 / (sum(sorted(measured[2:])[2:8]) / 6) * 0.97))  # 3 % for validation
 

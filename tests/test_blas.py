@@ -144,6 +144,6 @@ def test_the_report_holds_with_and_without_a_kernel(monkeypatch, kernel):
     answers = {None: ("Haswell", product), "SkylakeX": ("SkylakeX", fast), "Zen": ("Haswell", product)}
     monkeypatch.setattr(blas, "measure_kernel", lambda name, seconds: answers.get(name))
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
-    printed = blas.report("1.2.3")
+    printed = blas.report("1.2.3", ["cpu"])
     assert "1.2.3" in printed and "Fast CPU, 2 cores to use, AVX2 AVX-512" in printed and "216" in printed
     assert ("kernel Haswell (in use)" in printed and "SkylakeX is faster" in printed) == (kernel is not None)

@@ -75,6 +75,7 @@ class Optimizer:
 
     def step(self) -> None:
         """Move every parameter by its gradient, in place."""
+        self._check_devices()
         self.steps += 1
         tasks: list[tuple[Array, ...]] = []
         for k, parameter in enumerate(self.parameters):
@@ -84,6 +85,15 @@ class Optimizer:
             else:
                 tasks += stretches(parameter.data, parameter.grad, *moments)
         backend.in_threads(self.update, tasks)
+
+    def _check_devices(self) -> None:
+        for arrays in self.state.values():
+            for parameter, moment in zip(self.parameters, arrays, strict=True):
+                if type(moment) is not type(parameter.data):
+                    raise TypeError(
+                        f"the model is on {parameter.device!r} and what {type(self).__name__} keeps of it is on "
+                        f"{backend.device_of(moment)!r}: move the model first, then make the optimizer"
+                    )
 
     def _update_rows(self, rows: Array, g: Array, w: Array, moments: list[Array]) -> None:
         """The same update where only these rows have a gradient: taken out, changed, and put back."""

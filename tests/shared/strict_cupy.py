@@ -456,6 +456,11 @@ class Device:
 
     def use(self) -> None: ...
 
+    def __enter__(self) -> Device:
+        return self
+
+    def __exit__(self, *error: Any) -> None: ...
+
     def synchronize(self) -> None:
         COUNTS.waits += 1
 

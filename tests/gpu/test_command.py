@@ -1,0 +1,149 @@
+"""The command with --device, and what it says when there is no GPU, no driver or no memory."""
+
+import builtins
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import strict_cupy
+
+import nnscratch as nn
+from nnscratch import backend
+from nnscratch.cli import main
+
+SMALL = ["--hidden", "16", "--embed", "8", "--batch", "4", "--seq-len", "16", "--steps", "12"]
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "tale.txt"
+    path.write_text("the cat sat on the mat. the dog sat on the cat. the mat sat on the dog. " * 60, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def no_driver(monkeypatch):
+    """CuPy is there, a driver is not."""
+
+    def fail():
+        raise strict_cupy.CUDARuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient")
+
+    with strict_cupy.installed() as cupy:
+        monkeypatch.setattr(cupy.cuda.runtime, "getDeviceCount", fail)
+        yield
+
+
+def error_of(capsys, *arguments):
+    """The single line a failing command leaves on stderr."""
+    capsys.readouterr()
+    assert main([str(a) for a in arguments]) == 2
+    error = capsys.readouterr().err.strip()
+    assert "\n" not in error and "Traceback" not in error
+    return error
+
+
+def test_a_run_is_trained_on_cuda_gone_on_with_on_the_cpu_measured_and_written_with(text, tmp_path, capsys, on_cuda):
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    assert main(["train", str(text), "--out", str(whole), *SMALL]) == 0
+    assert main(["train", str(text), "--out", str(run), *SMALL, "--device", "cuda"]) == 0
+    expected = nn.load(whole / "model.safetensors")
+    for p, q in zip(nn.load(run / "model.safetensors").parameters(), expected.parameters(), strict=True):
+        np.testing.assert_allclose(p.data, q.data, rtol=1e-3, atol=1e-4)
+    for device in ("cuda", "cpu"):
+        capsys.readouterr()
+        assert main(["evaluate", str(run), "--device", device]) == 0
+        assert "bits per character" in capsys.readouterr().out
+    written = []
+    for device in ("cuda", "cpu"):
+        settings = ["--prompt", "the", "--tokens", "20", "--seed", "1", "--device", device]
+        assert main(["generate", str(run), *settings]) == 0
+        written.append(capsys.readouterr().out)
+    assert written[0] == written[1]
+    assert main(["train", "--out", str(run), "--resume", "--device", "cpu"]) == 0
+
+
+def test_info_names_the_gpu(on_cuda, capsys):
+    assert main(["info"]) == 0
+    printed = capsys.readouterr().out
+    assert "cuda:0" in printed and "GiB free, CuPy" in printed
+
+
+def test_without_a_driver_one_line_says_so(no_driver, text, tmp_path, capsys):
+    error = error_of(capsys, "train", text, "--out", tmp_path / "run", *SMALL, "--device", "cuda")
+    assert "device 'cuda': CuPy is installed, but found no working GPU driver" in error
+    assert not (tmp_path / "run").exists()
+    assert "no GPU: device 'cuda': CuPy is installed, but found no working GPU driver" in backend.devices()[1]
+
+
+@pytest.mark.skipif(find_spec("cupy") is not None, reason="CuPy is installed here")
+def test_without_cupy_one_line_says_what_to_install(text, tmp_path, capsys):
+    error = error_of(capsys, "train", text, "--out", tmp_path / "run", *SMALL, "--device", "cuda")
+    assert "needs CuPy, which is not installed: pip install 'nnscratch[cuda12]' or 'nnscratch[cuda13]'" in error
+
+
+def test_a_cupy_that_cannot_be_imported_is_told_from_none_at_all(monkeypatch):
+    real = builtins.__import__
+
+    def broken(name, *rest):
+        if name == "cupy":
+            raise ImportError("libnvrtc.so.12: cannot open shared object file")
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", broken)
+    with pytest.raises(backend.DeviceError, match="CuPy is installed, but cannot be imported .libnvrtc.so.12"):
+        backend.module_for("cuda")
+
+
+def test_too_little_memory_is_said_in_one_line(text, tmp_path, capsys, monkeypatch):
+    def full(*shape, **settings):
+        raise strict_cupy.OutOfMemoryError("Out of memory allocating 512 bytes (allocated so far: 0 bytes).")
+
+    with strict_cupy.installed() as cupy:
+        monkeypatch.setattr(cupy, "asarray", full)
+        error = error_of(capsys, "train", text, "--out", tmp_path / "run", *SMALL, "--device", "cuda")
+    assert error.endswith(
+        "out of memory: Out of memory allocating 512 bytes (allocated so far: 0 bytes). "
+        "A smaller --batch, --seq-len or --hidden takes less."
+    )
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x"])
+def test_an_unknown_device_is_refused_by_name(device, text, tmp_path, capsys):
+    error = error_of(capsys, "train", text, "--out", tmp_path / "run", *SMALL, "--device", device)
+    assert f'device must be "cpu", "cuda" or "cuda:N", got {device!r}' in error
+
+
+def test_tf32_is_asked_of_cupy_and_only_for_a_gpu(text, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("CUPY_TF32", "0")
+    error = error_of(capsys, "train", text, "--out", tmp_path / "run", *SMALL, "--tf32")
+    assert "--tf32 goes with --device cuda" in error and os.environ["CUPY_TF32"] == "0"
+    with strict_cupy.installed():
+        assert main(["train", str(text), "--out", str(tmp_path / "run"), *SMALL, "--device", "cuda", "--tf32"]) == 0
+    assert os.environ["CUPY_TF32"] == "1"
+
+
+def test_an_optimizer_made_before_the_model_was_moved_is_refused_by_name(on_cuda):
+    model = nn.Linear(3, 2)
+    optimizer = nn.optim.Adam(model.parameters())
+    model.to("cuda")
+    with pytest.raises(TypeError, match="the model is on 'cuda' and what Adam keeps of it is on 'cpu': move the model"):
+        optimizer.step()
+    assert optimizer.steps == 0
+
+
+def test_waiting_for_a_device_is_nothing_on_the_cpu_and_one_wait_on_cuda():
+    backend.synchronize("cpu")
+    with strict_cupy.installed(), strict_cupy.counted() as counts:
+        backend.synchronize("cuda")
+    assert counts.waits == 1
+
+
+def test_only_the_backend_imports_cupy():
+    found = [
+        path.name
+        for path in sorted(Path(nn.__file__).parent.rglob("*.py"))
+        if any(line.strip().startswith(("import cupy", "from cupy")) for line in path.read_text().splitlines())
+    ]
+    assert found == ["backend.py"]
