@@ -134,12 +134,21 @@ class Parameter:
 class Module:
     """What every layer, loss and model is.
 
-    Write ``forward`` and, right under it, ``backward``. Parameters and modules set as attributes are found by
-    themselves; there is no need to call ``super().__init__()``.
+    A module of one's own reads as in PyTorch, but for ``backward``, which is written out under ``forward``:
+
+    1. Set what is learned as attributes: parameters, and other modules. They are found by themselves, at any depth;
+       there is no need to call ``super().__init__()``. A plain list is not looked into: `Sequential` is a module.
+    2. ``forward`` computes y and puts away, with one ``save_for_backward``, what ``backward`` will need.
+    3. ``backward`` takes it back with one ``saved()``, *adds* to ``parameter.grad`` (never sets it: the parameter may
+       be used elsewhere too), and returns dL/dx; a tuple where forward takes several arrays, None for one of integers.
+    4. Modules inside are run backward in the opposite order. Where a value was used twice, its gradients are added.
+    5. What behaves differently in training asks ``self.training``.
+
+    Then let the checker say whether it is right.
 
     Examples
     --------
-    A layer of one's own, y = a x with a learned number a:
+    A layer, y = a x with a learned number a:
 
     >>> import numpy as np, nnscratch as nn
     >>> class Scale(nn.Module):
@@ -157,6 +166,28 @@ class Module:
     [2. 6.]
     >>> print(layer.backward(np.array([1.0, 1.0])), layer.a.grad)
     [2. 2.] [4.]
+    >>> nn.gradcheck.check_gradients(Scale(), np.array([1.0, 3.0])).ok
+    True
+
+    A module made of others, y = value(x) * sigmoid(gate(x)): a gate decides, number by number, what gets through.
+
+    >>> class Gated(nn.Module):
+    ...     def __init__(self, features, rng=None):
+    ...         rng = np.random.default_rng(rng)
+    ...         self.value = nn.Linear(features, features, rng=rng)
+    ...         self.gate = nn.Sequential(nn.Linear(features, features, rng=rng), nn.Sigmoid())
+    ...     def forward(self, x):
+    ...         v, s = self.value(x), self.gate(x)
+    ...         self.save_for_backward(v, s)
+    ...         return v * s
+    ...     def backward(self, dy):
+    ...         v, s = self.saved()
+    ...         return self.gate.backward(dy * v) + self.value.backward(dy * s)      # x was used twice
+    >>> x = np.random.default_rng(1).normal(size=(5, 3))
+    >>> nn.gradcheck.check_gradients(Gated(3, rng=0).to(dtype=np.float64), x).ok
+    True
+    >>> len(Gated(3).parameters())
+    4
     """
 
     training = True

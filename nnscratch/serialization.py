@@ -62,6 +62,15 @@ def load(path: PathLike, model: Module | None = None) -> Module:
     FileNotFoundError
     ValueError
         The file is no safetensors file, is cut short, or holds another model. Nothing has been changed then.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib, nnscratch as nn
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "linear.safetensors"
+    >>> model = nn.Linear(2, 3)
+    >>> nn.save(model, path)
+    >>> bool((nn.load(path).weight.data == model.weight.data).all())
+    True
     """
     state, header = read_arrays(path)
     if model is None:

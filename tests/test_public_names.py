@@ -64,10 +64,24 @@ def test_layers_and_losses_are_all_names_of_the_package_itself():
     assert set(nn.layers.__all__) | set(nn.losses.__all__) <= set(nn.__all__)
 
 
-def test_every_public_class_has_an_example_in_its_docstring():
-    modules = (nn, nn.data, nn.layers, nn.losses, nn.models, nn.optim)
-    found = {cls for module in modules for cls in classes(module, object)}
-    assert names(cls for cls in found | public_schedules() if ">>>" not in (cls.__doc__ or "")) == []
+def public_classes_and_functions():
+    """Everything of the package that has a public name: layers, data, metrics, pictures, all of it."""
+    listed = nn, nn.data, nn.gradcheck, nn.layers, nn.losses, nn.models, nn.optim, nn.plotting, nn.testing, nn.training
+    found = {f"{module.__name__}.{name}": getattr(module, name) for module in listed for name in module.__all__}
+    for module in (nn.init, nn.optim.lr_scheduler):
+        for name, value in vars(module).items():
+            if getattr(value, "__module__", "") == module.__name__ and not name.startswith("_"):
+                found[f"{module.__name__}.{name}"] = value
+    return {name: value for name, value in found.items() if inspect.isclass(value) or inspect.isfunction(value)}
+
+
+HELPERS = {"nnscratch.init.drawn", "nnscratch.optim.lr_scheduler.between", "nnscratch.optim.lr_scheduler.count"}
+
+
+def test_every_public_class_and_function_has_an_example_in_its_docstring():
+    found = public_classes_and_functions()
+    assert len(found) > 120 and HELPERS <= found.keys()
+    assert [name for name in sorted(found.keys() - HELPERS) if ">>>" not in (found[name].__doc__ or "")] == []
 
 
 def test_importing_the_package_does_not_import_the_progress_bar_which_warns_in_a_notebook():

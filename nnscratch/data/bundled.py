@@ -139,6 +139,14 @@ def load_text(path: str | os.PathLike[str]) -> str:
         There is no such file.
     ValueError
         It is a folder, holds no text, or is not UTF-8.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "notes.txt"
+    >>> _ = path.write_bytes(b"two\\r\\nlines")
+    >>> load_text(path)
+    'two\\nlines'
     """
     path = Path(path)
     if not path.exists():

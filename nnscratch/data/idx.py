@@ -85,6 +85,23 @@ def load_idx(folder: str | os.PathLike[str]) -> tuple[Pair, Pair]:
         The folder or a file in it is missing.
     ValueError
         A file is damaged, or images and labels do not fit together.
+
+    Examples
+    --------
+    A folder with one image of 2 by 2 pixels in each part:
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for part in ("train", "t10k"):
+    ...     image = bytes([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2, 0, 51, 102, 255])
+    ...     _ = (folder / f"{part}-images-idx3-ubyte").write_bytes(image)
+    ...     _ = (folder / f"{part}-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 1, 7]))
+    >>> (images, labels), test = load_idx(folder)
+    >>> images.shape, labels.tolist()
+    ((1, 2, 2), [7])
+    >>> print(images[0])
+    [[0.  0.2]
+     [0.4 1. ]]
     """
     folder = Path(folder)
     if not folder.is_dir():

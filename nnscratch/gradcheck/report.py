@@ -30,6 +30,13 @@ class Diagnosis:
     misfit : float
         The largest difference left between the gradient given and the one this mistake would give, relative to the
         size of the gradient. Small is convincing.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> report = nn.gradcheck.check_gradients((np.sin, lambda dy, x: -dy * np.cos(x)), np.array([0.0, 1.0]))
+    >>> print(report["x"].diagnosis)
+    sign flipped [x]: given = -1 * true in all 2 element(s)
     """
 
     mistake: str
@@ -51,6 +58,22 @@ class Trap:
     message : str
     severity : str
         "wrong" (the target breaks its contract), "cannot tell" (no check is possible) or "note".
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> class Forgets(nn.Module):
+    ...     def __init__(self):
+    ...         self.w = nn.Parameter(np.array([2.0]))
+    ...     def forward(self, x):
+    ...         self.save_for_backward(x)
+    ...         return x * self.w.data
+    ...     def backward(self, dy):
+    ...         (x,) = self.saved()
+    ...         self.w.grad[...] = (dy * x).sum()                           # not +=
+    ...         return dy * self.w.data
+    >>> [trap.kind for trap in nn.gradcheck.check_gradients(Forgets(), np.array([0.5, 1.0])).traps]
+    ['gradient overwritten']
     """
 
     kind: str
@@ -83,6 +106,13 @@ class Entry:
         Elements where the function has no derivative, only one-sided ones.
     diagnoses : list of Diagnosis
         Best first.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> entry = nn.gradcheck.check_gradients(nn.Linear(3, 2, rng=0), np.ones((4, 3)))["weight"]
+    >>> entry.shape, entry.verdict, entry.error < 1e-6
+    ((2, 3), 'right', True)
     """
 
     name: str
@@ -144,6 +174,13 @@ class GradientReport:
     mode, method : str
     evaluations : int
         Forward passes made.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> report = nn.gradcheck.check_gradients(nn.Linear(3, 2, rng=0), np.ones((4, 3)))
+    >>> report.ok, sorted(report.entries)
+    (True, ['bias', 'weight', 'x'])
     """
 
     title: str

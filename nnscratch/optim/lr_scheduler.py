@@ -16,7 +16,23 @@ from .optimizer import Optimizer, at_least
 
 
 class LRScheduler:
-    """Sets ``optimizer.lr`` to ``base_lr * factor(steps)``; a subclass writes `factor`."""
+    """Sets ``optimizer.lr`` to ``base_lr * factor(steps)``; a subclass writes `factor`.
+
+    Examples
+    --------
+    A schedule of one's own, 1/sqrt(steps + 1):
+
+    >>> import numpy as np, nnscratch as nn
+    >>> class InverseSquareRoot(LRScheduler):
+    ...     def factor(self, steps):
+    ...         return 1 / math.sqrt(steps + 1)
+    >>> optimizer = nn.optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
+    >>> scheduler = InverseSquareRoot(optimizer)
+    >>> for _ in range(3):
+    ...     scheduler.step()
+    >>> optimizer.lr
+    0.5
+    """
 
     after_validation = False
     """Whether ``step`` wants the validation loss, after each validation, rather than nothing, after each step."""

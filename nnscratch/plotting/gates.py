@@ -32,6 +32,13 @@ def lstm_gates(lstm: LSTM, x: Array, layer: int = 0) -> dict[str, np.ndarray]:
     -------
     dict of str to array, shape (T, H)
         The gates i, f, o, the candidate g, the memory c and the state h after every step.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> gates = lstm_gates(nn.LSTM(3, 5, rng=0), np.ones((7, 3), dtype=np.float32))
+    >>> list(gates), gates["f"].shape
+    (['i', 'f', 'g', 'o', 'c', 'h'], (7, 5))
     """
     if lstm.bidirectional:
         raise ValueError("lstm_gates reads an LSTM of one direction")

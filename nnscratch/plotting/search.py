@@ -23,6 +23,19 @@ def plot_search(study: Any, parameter: str | None = None, ax: Any = None) -> Any
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> x = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
+    >>> def make_trainer(trial):
+    ...     model = nn.Linear(1, 1, rng=0)
+    ...     lr = trial.suggest_float("lr", 1e-3, 1.0, log=True)
+    ...     return nn.Trainer(model, nn.MSELoss(), nn.optim.SGD(model.parameters(), lr=lr))
+    >>> study = nn.training.search(make_trainer, [(x, 2 * x)], [(x, 2 * x)], steps=20, trials=6)
+    >>> ax = plot_search(study, "lr")
+    >>> ax.get_xlabel(), ax.get_xscale()
+    ('lr', 'log')
     """
     finished = [t for t in study.trials if t.state.name == "COMPLETE" and np.isfinite(t.value)]
     cut = [t for t in study.trials if t.state.name == "PRUNED" and t.intermediate_values]

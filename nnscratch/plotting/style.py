@@ -17,7 +17,19 @@ MAP = "cividis"  # numbers as colours: from dark to light for every eye, and in 
 
 
 def new_axes(width: float = 7.0, height: float = 4.0) -> Any:
-    """Axes of a new figure, without touching pyplot's global state (a program without a screen has none)."""
+    """Axes of a new figure, without touching pyplot's global state (a program without a screen has none).
+
+    Parameters
+    ----------
+    width, height : float
+        Of the figure, in inches.
+
+    Examples
+    --------
+    >>> ax = new_axes(5, 3)
+    >>> print(ax.figure.get_size_inches())
+    [5. 3.]
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -83,7 +95,22 @@ def shown(token: str) -> str:
 
 
 def save_figure(ax: Any, path: Any) -> None:
-    """Write the figure that `ax` is in, as PNG, whole or not at all."""
+    """Write the figure that `ax` is in, as PNG, whole or not at all.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        As the functions here return them.
+    path : path
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "picture.png"
+    >>> save_figure(new_axes(), path)
+    >>> path.read_bytes()[1:4]
+    b'PNG'
+    """
     content = io.BytesIO()
     ax.figure.savefig(content, format="png", dpi=120)
     write_atomically(path, content.getvalue())

@@ -35,6 +35,13 @@ def assert_gradients_match(target: Any, /, *inputs: Any, **options: Any) -> Grad
     AssertionError
         A gradient is wrong, a trap was met, or the check could not tell. The message is the report, which is also the
         error's attribute `report`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> report = assert_gradients_match((np.sin, lambda dy, x: dy * np.cos(x)), np.array([0.0, 1.0]))
+    >>> report.verdict
+    'right'
     """
     __tracebackhide__ = True
     report = check_gradients(target, *inputs, **options)

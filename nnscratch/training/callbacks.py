@@ -27,6 +27,11 @@ class ProgressBar(Callback):
     ----------
     unit : {"loss", "bpc", "perplexity"}
         What the loss is shown as, beside the loss itself.
+
+    Examples
+    --------
+    >>> ProgressBar("bpc").show(0.6931471805599453)
+    '1.000'
     """
 
     def __init__(self, unit: str = "loss"):
@@ -77,7 +82,26 @@ class ProgressBar(Callback):
 
 
 class EarlyStopping(Callback):
-    """End training when the validation loss has not improved `patience` times in a row."""
+    """End training when the validation loss has not improved `patience` times in a row.
+
+    Parameters
+    ----------
+    patience : int
+
+    Examples
+    --------
+    Four points to learn by heart, four others to be tested with, which learning the first by heart makes no better:
+
+    >>> import numpy as np, nnscratch as nn
+    >>> x = np.random.default_rng(0).normal(size=(8, 2)).astype(np.float32)
+    >>> train, valid = [(x[:4], np.array([0, 1, 1, 0]))], [(x[4:], np.array([0, 1, 1, 0]))]
+    >>> model = nn.models.MLP([2, 32, 2], rng=0)
+    >>> optimizer = nn.optim.Adam(model.parameters(), lr=0.05)
+    >>> trainer = nn.Trainer(model, nn.CrossEntropyLoss(), optimizer, callbacks=[EarlyStopping(patience=3)])
+    >>> history = trainer.fit(train, valid, steps=1000)
+    >>> trainer.stop, history.steps < 100
+    ('no better validation loss in 3 tries', True)
+    """
 
     def __init__(self, patience: int):
         self.patience = positive_int("patience", patience)
@@ -102,6 +126,17 @@ class Checkpoint(Callback):
     Notes
     -----
     Each file is written atomically, and never with weights that are not finite: what is there is whole and good.
+
+    Examples
+    --------
+    >>> import os, tempfile, numpy as np, nnscratch as nn
+    >>> folder, model = tempfile.mkdtemp(), nn.Linear(2, 1, rng=0)
+    >>> optimizer = nn.optim.Adam(model.parameters())
+    >>> trainer = nn.Trainer(model, nn.MSELoss(), optimizer, callbacks=[Checkpoint(folder)])
+    >>> batches = [(np.ones((4, 2), dtype=np.float32), np.ones((4, 1), dtype=np.float32))]
+    >>> history = trainer.fit(batches, valid=batches, epochs=30)
+    >>> sorted(os.listdir(folder))
+    ['checkpoint.safetensors', 'model.safetensors']
     """
 
     def __init__(self, folder: PathLike, every: int | None = None):
@@ -135,6 +170,24 @@ def resume(trainer: Trainer, folder: PathLike) -> None:
     FileNotFoundError
     ValueError
         The checkpoint is cut short, or of another model. Nothing has been changed then.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, nnscratch as nn
+    >>> folder = tempfile.mkdtemp()
+    >>> def new_trainer():
+    ...     model = nn.Linear(2, 1, rng=0)
+    ...     optimizer = nn.optim.Adam(model.parameters())
+    ...     return nn.Trainer(model, nn.MSELoss(), optimizer, callbacks=[Checkpoint(folder)])
+    >>> batches = [(np.ones((4, 2), dtype=np.float32), np.ones((4, 1), dtype=np.float32))]
+    >>> first = new_trainer()
+    >>> history = first.fit(batches, steps=30)
+    >>> later = new_trainer()                               # another day, another process
+    >>> resume(later, folder)
+    >>> later.step
+    30
+    >>> bool((later.model.weight.data == first.model.weight.data).all())
+    True
     """
     path = os.path.join(folder, "checkpoint.safetensors")
     arrays, header = read_arrays(path)

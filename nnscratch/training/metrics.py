@@ -42,7 +42,7 @@ def accuracy(prediction: Array, target: Array) -> float:
     Examples
     --------
     >>> import numpy as np
-    >>> accuracy(np.array([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]]), np.array([1, 0, 0])).__round__(3)
+    >>> round(accuracy(np.array([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]]), np.array([1, 0, 0])), 3)
     0.667
     """
     classes = predicted_classes(prediction, target)

@@ -70,9 +70,9 @@ def search(
     ...     hidden, lr = trial.suggest_int("hidden", 2, 32, log=True), trial.suggest_float("lr", 1e-4, 1.0, log=True)
     ...     model = nn.Sequential(nn.Linear(2, hidden, rng=0), nn.Tanh(), nn.Linear(hidden, 2, rng=1))
     ...     return nn.Trainer(model, nn.CrossEntropyLoss(), nn.optim.Adam(model.parameters(), lr=lr))
-    >>> study = nn.training.search(make_trainer, data, data, steps=50, trials=12)  # doctest: +SKIP
-    >>> study.best_params                                                          # doctest: +SKIP
-    {'hidden': 24, 'lr': 0.1}
+    >>> study = nn.training.search(make_trainer, data, data, steps=50, trials=12)
+    >>> sorted(study.best_params), study.best_value < 0.3
+    (['hidden', 'lr'], True)
     """
     try:
         import optuna

@@ -31,11 +31,38 @@ from .history import History
 
 
 class TrainingDiverged(FloatingPointError):
-    """The loss or a gradient is no longer finite. The weights are those from before the step that failed."""
+    """The loss or a gradient is no longer finite. The weights are those from before the step that failed.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> model = nn.Linear(2, 1, rng=0)
+    >>> trainer = nn.Trainer(model, nn.MSELoss(), nn.optim.SGD(model.parameters(), lr=1e30))
+    >>> try:
+    ...     history = trainer.fit([(np.ones((4, 2), dtype=np.float32), np.ones((4, 1), dtype=np.float32))], steps=10)
+    ... except TrainingDiverged as error:
+    ...     print(str(error).partition(":")[0])
+    the loss is inf at step 2
+    """
 
 
 class Callback:
-    """Called by the Trainer; override what you need. Every method receives the trainer, with all it holds."""
+    """Called by the Trainer; override what you need. Every method receives the trainer, with all it holds.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> class StopWhenGood(Callback):
+    ...     def on_step_end(self, trainer):
+    ...         if trainer.history.loss[-1] < 0.1:
+    ...             trainer.stop = "good enough"
+    >>> model, batches = nn.Linear(1, 1, rng=0), [(np.ones((4, 1), np.float32), np.ones((4, 1), np.float32))]
+    >>> optimizer = nn.optim.SGD(model.parameters(), lr=0.1)
+    >>> trainer = nn.Trainer(model, nn.MSELoss(), optimizer, callbacks=[StopWhenGood()])
+    >>> history = trainer.fit(batches, steps=1000)
+    >>> trainer.stop, history.steps < 20
+    ('good enough', True)
+    """
 
     def on_fit_start(self, trainer: Trainer) -> None: ...
 

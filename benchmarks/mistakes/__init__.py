@@ -1,0 +1,40 @@
+"""Mistakes that students make in backward passes, planted, each with the name that the diagnosis should give it.
+
+``python -m benchmarks.mistakes`` checks every one of them and writes docs/gradcheck/planted-mistakes.md.
+"""
+
+from __future__ import annotations
+
+from . import activation, convolution, dropout, embedding, gru, linear, loss, lstm, normalisation, rnn
+from .planted import Outcome, Planted
+
+AREAS = {
+    "linear": linear,
+    "activation": activation,
+    "loss": loss,
+    "convolution": convolution,
+    "embedding": embedding,
+    "normalisation": normalisation,
+    "dropout": dropout,
+    "RNN": rnn,
+    "GRU": gru,
+    "LSTM": lstm,
+}
+
+
+def all_mistakes() -> list[Planted]:
+    """Every planted mistake, in the order of the areas."""
+    found = []
+    for area, module in AREAS.items():
+        for planted in module.MISTAKES:
+            planted.area = area
+            found.append(planted)
+    return found
+
+
+def all_correct() -> list[tuple]:
+    """(area, target, inputs, options) of the same code without its mistakes."""
+    return [(area, *case) for area, module in AREAS.items() for case in module.CORRECT]
+
+
+__all__ = ["AREAS", "Outcome", "Planted", "all_correct", "all_mistakes"]

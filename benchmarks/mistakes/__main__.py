@@ -1,0 +1,84 @@
+"""Check every planted mistake and write the table.
+
+python -m benchmarks.mistakes                       the table, into docs/gradcheck/planted-mistakes.md
+python -m benchmarks.mistakes --show forget         the reports of the mistakes whose line has "forget" in it
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from . import Outcome, all_mistakes
+
+PAGE = Path(__file__).parents[2] / "docs" / "gradcheck" / "planted-mistakes.md"
+
+HEAD = """# Planted mistakes
+
+Every line is code with one mistake in it, as a student would write it: a pair of functions in CS231n's form, a class
+in the form of "Deep Learning from Scratch", a Module, a Module with a loss, or a function that returns a loss and its
+gradient. The mistake's name was written down before the diagnosis was tried on it. The code is in
+`benchmarks/mistakes`, each mistake beside the same code without it; `python -m benchmarks.mistakes` writes this page.
+
+*Caught* means that the verdict is "wrong". *Rank* is where the mistake's name stands among the diagnoses; the third
+column is the diagnosis that stands first. Where two names are accepted, the numbers are the same under both.
+"""
+
+
+def table(outcomes: list[Outcome]) -> str:
+    """The page: totals, then a line for each mistake."""
+    lines = [HEAD, "|  | mistakes | caught | named first | named within three |", "|---|---|---|---|---|"]
+    groups = {"all": outcomes, "held out": [o for o in outcomes if o.planted.held_out]}
+    for name, group in groups.items():
+        if group:
+            lines.append("| " + " | ".join((name, *totals(group))) + " |")
+    for area in dict.fromkeys(o.planted.area for o in outcomes):
+        lines += ["", f"## {area}", "", "| what was written | its name | first diagnosis | where | rank |"]
+        lines.append("|---|---|---|---|---|")
+        lines += [row(outcome) for outcome in outcomes if outcome.planted.area == area]
+    return "\n".join(lines) + "\n"
+
+
+def totals(outcomes: list[Outcome]) -> tuple[str, ...]:
+    count = len(outcomes)
+    numbers = [
+        sum(o.caught for o in outcomes),
+        sum(o.rank == 1 for o in outcomes),
+        sum(o.rank in (1, 2, 3) for o in outcomes),
+    ]
+    return (str(count), *(f"{n} ({100 * n / count:.0f} %)" for n in numbers))
+
+
+def row(outcome: Outcome) -> str:
+    planted, first = outcome.planted, outcome.report.diagnoses[0] if outcome.report.diagnoses else None
+    cells = [
+        planted.what,
+        " or ".join((planted.mistake, *planted.also)),
+        first.mistake if first else "none",
+        first.place if first else "",
+        str(outcome.rank or "none") + ("" if outcome.caught else ", not caught"),
+    ]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.mistakes", description=__doc__.splitlines()[0])
+    parser.add_argument("--show", metavar="WORDS", help="print the reports of the lines with these words instead")
+    arguments = parser.parse_args()
+    if arguments.show:
+        for planted in all_mistakes():
+            if arguments.show.lower() in f"{planted.area} {planted.what} {planted.mistake}".lower():
+                print(f"{planted.area}: {planted.what}\n{planted.check()}\n")
+        return 0
+    outcomes = [Outcome(planted, planted.check()) for planted in all_mistakes()]
+    page = table(outcomes)
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text(page, encoding="utf-8")
+    print(page)
+    print(f"written to {PAGE}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
