@@ -104,8 +104,9 @@ def generate_ids(
 def _draw(model, prompt, max_tokens, temperature, top_k, top_p, stop_id, never, rng) -> Iterator[int]:
     device = model.parameters()[0].device
     tokens, state = np.asarray(prompt)[None, :], None  # (1, T)
+    modules = list(model.modules())  # looked for once: for a small model that takes longer than to compute a token
     for _ in range(max_tokens):
-        with evaluating(model):  # inside the loop: between two tokens the caller may train
+        with evaluating(*modules):  # inside the loop: between two tokens the caller may train
             logits, state = model(backend.to_device(tokens, device), state)
         scores = backend.to_numpy(logits[0, -1]).astype(np.float64)  # (V,)
         if not np.isfinite(scores).all():
@@ -135,4 +136,5 @@ def choose(
         enough = int(np.searchsorted(np.cumsum(p[order]), top_p)) + 1
         p[order[enough:]] = 0
         p /= p.sum()
-    return int(rng.choice(len(p), p=p))
+    below = p.cumsum()  # where a number uniform in [0, the sum) falls; rng.choice does this, and checks p first
+    return int(below.searchsorted(rng.random() * below[-1], side="right"))

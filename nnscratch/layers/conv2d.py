@@ -113,11 +113,18 @@ class Conv2d(Module):
         return y
 
     def backward(self, dy: Array) -> Array:
+        return self._backward(dy, True)
+
+    def backward_parameters(self, dy: Array) -> None:
+        """Backward without dx, for a first layer, whose x is data."""
+        self._backward(dy, False)
+
+    def _backward(self, dy: Array, want_dx: bool) -> Array | None:
         (x,) = self.saved()
         check_gradient(self, dy, (len(x), self.out_channels, *self.windows.count(*x.shape[2:])), x.dtype)
         if self.bias is not None:
             self.bias.grad += dy.sum(axis=(0, 2, 3))
-        return convolve_backward(dy, x, self.weight.data, self.windows, self.weight.grad)
+        return convolve_backward(dy, x, self.weight.data, self.windows, self.weight.grad, want_dx)
 
 
 def convolve(x: Array, w: Array, windows: Windows) -> Array:
@@ -133,17 +140,21 @@ def convolve(x: Array, w: Array, windows: Windows) -> Array:
     return y
 
 
-def convolve_backward(dy: Array, x: Array, w: Array, windows: Windows, dw: Array) -> Array:
-    """dx, (N, C, H, W), from dy, (N, O, H', W'); dW is added to `dw`."""
+def convolve_backward(
+    dy: Array, x: Array, w: Array, windows: Windows, dw: Array, want_dx: bool = True
+) -> Array | None:
+    """dx, (N, C, H, W), if it is wanted, from dy, (N, O, H', W'); dW is added to `dw`."""
     xp, (_, _, H, W) = backend.array_module(x), x.shape
     O = len(w)  # noqa: E741
-    dx = xp.empty_like(x)
+    dx = xp.empty_like(x) if want_dx else None
     dw, w = dw.reshape(O, -1), w.reshape(O, -1)  # (O, K), views
     for images in blocks_of_images(x, w.shape[1] * dy.shape[2] * dy.shape[3]):
         padded = windows.pad(x[images])
         X = windows.im2col(padded, H, W)  # (K, n H' W')
         dY = dy[images].transpose(1, 0, 2, 3).reshape(O, -1)  # (O, n H' W')
         dw += dY @ X.T
+        if not want_dx:
+            continue
         dX = xp.matmul(w.T, dY, out=X)  # X has been used: its memory serves for the gradient
         dpadded = xp.zeros(padded.shape, dtype=x.dtype)
         windows.col2im(dX, dpadded, H, W)

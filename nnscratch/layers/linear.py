@@ -89,10 +89,15 @@ class Linear(Module):
         return y.reshape(*x.shape[:-1], self.out_features)
 
     def backward(self, dy: Array) -> Array:
+        x_shape = self.backward_parameters(dy)
+        return (dy.reshape(-1, self.out_features) @ self.weight.data).reshape(x_shape)
+
+    def backward_parameters(self, dy: Array) -> tuple[int, ...]:
+        """Backward without dx, for a first layer, whose x is data; returns the shape of x."""
         (x,) = self.saved()
         check_gradient(self, dy, (*x.shape[:-1], self.out_features), x.dtype)
         rows, drows = x.reshape(-1, self.in_features), dy.reshape(-1, self.out_features)
         self.weight.add_product(drows.T, rows)  # weight.grad += dy^T x
         if self.bias is not None:
             self.bias.grad += drows.sum(axis=0)
-        return (drows @ self.weight.data).reshape(x.shape)
+        return x.shape

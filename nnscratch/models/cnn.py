@@ -108,3 +108,8 @@ class CNN(Module):
     def backward(self, dy: Array) -> Array:
         (shape,) = self.saved()
         return self.features.backward(self.classifier.backward(dy)).reshape(shape)
+
+    def backward_parameters(self, dy: Array) -> None:
+        """Backward without dx: for training, where x is data."""
+        self.saved()
+        self.features.backward_parameters(self.classifier.backward(dy))

@@ -90,3 +90,7 @@ class MLP(Module):
 
     def backward(self, dy: Array) -> Array:
         return self.layers.backward(dy)
+
+    def backward_parameters(self, dy: Array) -> None:
+        """Backward without dx: for training, where x is data."""
+        self.layers.backward_parameters(dy)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from ..module import Module, positive_int
+from ..module import Module, positive_int, without_dx
 from ..optim import Optimizer, clip_grad_norm
 from ..optim.lr_scheduler import LRScheduler
 from ..optim.optimizer import at_least
@@ -219,7 +219,8 @@ class Trainer:
             else:
                 prediction, hidden = run_forward(self.model, inputs, self._hidden_for(inputs))
                 loss = self.criterion(prediction, targets)
-                self.model.backward(self.criterion.backward())
+                backward = without_dx(self.model) or self.model.backward  # x is data: nobody wants its gradient
+                backward(self.criterion.backward())
             if not math.isfinite(loss):
                 raise TrainingDiverged(self._what_diverged(f"the loss is {loss}", inputs, targets))
             try:

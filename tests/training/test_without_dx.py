@@ -1,0 +1,77 @@
+"""While a model learns from data, its first layer leaves the data's gradient out, and nothing else changes."""
+
+import numpy as np
+import pytest
+
+import nnscratch as nn
+from nnscratch.module import without_dx
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.normal(size=(4, 1, 8, 8)).astype(np.float32)
+LABELS = np.array([0, 2, 1, 2])
+MODELS = {
+    "linear first": lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 5, rng=0), nn.ReLU(), nn.Linear(5, 3, rng=1)),
+    "convolution first": lambda: nn.Sequential(
+        nn.Conv2d(1, 2, 3, rng=0), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(18, 3, rng=1)
+    ),
+    "a layer of another kind first": lambda: nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(64, 3, rng=0)),
+    "nested": lambda: nn.Sequential(nn.Sequential(nn.Flatten(), nn.Linear(64, 5, rng=0)), nn.Linear(5, 3, rng=1)),
+    "one layer used twice": lambda: nn.Sequential(nn.Flatten(), *[nn.Linear(64, 64, rng=0)] * 2),
+    "MLP": lambda: nn.models.MLP([64, 5, 3], rng=0),
+    "CNN": lambda: nn.models.CNN((1, 8, 8), 3, channels=(2,), hidden=4, dropout=0.0, rng=0),
+}
+
+
+def gradients(model, backward):
+    criterion = nn.CrossEntropyLoss()
+    model.zero_grad()
+    criterion(model(IMAGES), LABELS)
+    result = backward(criterion.backward())
+    return result, [p.grad.copy() for p in model.parameters()]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_parameters_gradients_are_the_same_and_every_forward_has_met_its_backward(name):
+    model = MODELS[name]()
+    dx, whole = gradients(model, model.backward)
+    nothing, without = gradients(model, without_dx(model))
+    assert dx.shape == IMAGES.shape and nothing is None
+    for a, b in zip(whole, without, strict=True):
+        np.testing.assert_array_equal(a, b)
+    for module in model.modules():
+        assert not vars(module).get("_stack")
+
+
+def test_the_trainer_leaves_it_out():
+    class Counts(nn.Linear):
+        def backward(self, dy):
+            self.asked = True
+            return super().backward(dy)
+
+        def backward_parameters(self, dy):
+            self.spared = True
+            return super().backward_parameters(dy)
+
+    first, last = Counts(64, 5, rng=0), Counts(5, 3, rng=1)
+    model = nn.Sequential(nn.Flatten(), first, nn.ReLU(), last)
+    nn.Trainer(model, nn.CrossEntropyLoss(), nn.optim.SGD(model.parameters(), lr=0.1)).train_step(IMAGES, LABELS)
+    assert not hasattr(first, "asked") and first.spared and last.asked
+
+
+def test_a_backward_of_ones_own_is_never_passed_over():
+    class Scaled(nn.Linear):
+        def backward(self, dy):
+            return super().backward(2 * dy)
+
+    class OwnWay(nn.Sequential):
+        def backward(self, dy):
+            return super().backward(3 * dy)
+
+    assert without_dx(Scaled(2, 2)) is None and without_dx(OwnWay(nn.Linear(2, 2))) is None
+    watched = nn.Linear(2, 2)
+    watched.backward = lambda dy: dy
+    assert without_dx(watched) is None
+    model = nn.Sequential(nn.Flatten(), Scaled(64, 3, rng=0))
+    _, whole = gradients(model, model.backward)
+    _, without = gradients(model, without_dx(model))
+    np.testing.assert_array_equal(whole[0], without[0])
