@@ -267,6 +267,13 @@ def recast(snapshot: Snapshot, dtype: Any) -> dict[int, Any]:
         if owners[id(array) if array.base is None else id(array.base)] == 1
     }
 
+    substitute(snapshot, new)
+    return new
+
+
+def substitute(snapshot: Snapshot, new: dict[int, Any]) -> None:
+    """Wherever a container of `snapshot` holds an object whose id is in `new`, let it hold that instead."""
+
     def exchange(value: Any) -> Any:
         if id(value) in new:
             return new[id(value)]
@@ -287,4 +294,3 @@ def recast(snapshot: Snapshot, dtype: Any) -> dict[int, Any]:
             changed = exchange(before)
             if changed is not before:
                 refill(container, changed)
-    return new

@@ -1,7 +1,9 @@
 """From a wrong gradient to the mistake that explains it.
 
-Every hypothesis computes the gradient that its mistake would give and is kept only if that *is* the gradient given: see
-evidence.py. algebra.py needs only the two arrays, shares.py asks forward for every output's share.
+Every hypothesis computes the gradient that its mistake would give and is kept only if that *is* the gradient given.
+algebra.py needs only the two arrays; shares.py asks forward for every output's share; paths.py changes forward,
+operation by operation, and needs to explain all arrays at once. evidence.py and slopes.py say when a gradient is
+explained.
 """
 
 from __future__ import annotations
@@ -10,17 +12,28 @@ from ..objective import Objective
 from ..report import GradientReport
 from .algebra import algebra
 from .evidence import Case
+from .paths import paths, shifted_ids
 from .shares import shares
 
 
 def diagnose_entries(report: GradientReport, objective: Objective) -> None:
-    """Write into every wrong entry of `report` the mistakes that explain it, the most specific first."""
+    """Write into every wrong entry of `report` the mistakes that explain it.
+
+    First come those that explain most of the wrong arrays, for one mistake is likelier than several; among these the
+    most specific.
+    """
     if report.mode == "directional":
         return  # a few slopes are known, not the gradient
     others = {name: entry.numeric for name, entry in report.entries.items()}
-    for entry in report.entries.values():
-        if entry.verdict == "wrong":
-            case = Case(entry, objective)
-            algebra(case, others)
-            shares(case)
-            entry.diagnoses = case.ranked()
+    cases = {e.name: Case(e, objective) for e in report.entries.values() if e.verdict == "wrong"}
+    for case in cases.values():
+        algebra(case, others)
+        shares(case)
+    shifted_ids(cases, report, objective)
+    paths(cases, report, objective)
+    explained: dict[str, int] = {}
+    for case in cases.values():
+        for mistake in {d.mistake for _, d in case.found}:
+            explained[mistake] = explained.get(mistake, 0) + 1
+    for case in cases.values():
+        case.entry.diagnoses = sorted(case.ranked(), key=lambda d: -explained[d.mistake])

@@ -105,6 +105,10 @@ def axes(case: Case) -> None:
     if true.ndim == 2 and true.shape[0] != true.shape[1]:
         case.test(2.5, true.T.reshape(true.shape), "reshaped instead of transposed", "given = true.T.reshape(shape)")
         case.test(2.5, true.reshape(true.shape[::-1]).T, "reshaped instead of transposed", "given.T = true.reshape")
+    if true.ndim > 2:
+        rows = true.reshape(true.shape[0], -1)
+        words = "given = the rows of true as columns, reshaped: .T is missing before .reshape"
+        case.test(2.5, rows.T.reshape(true.shape), "reshaped instead of transposed", words)
     for count in (1, 2):
         for where in combinations(range(true.ndim), count):
             if all(true.shape[axis] > 1 for axis in where):
@@ -119,6 +123,10 @@ def axes(case: Case) -> None:
                 case.test(
                     3, edge, "shifted by one", f"given = true shifted by {step} along axis {axis}, zero at the end"
                 )
+                inside = (slice(None),) * axis + (slice(1, None) if step == 1 else slice(None, -1),)
+                if edge[inside].size >= 4 and np.abs(edge - case.given)[inside].max() <= GOOD * case.scale:
+                    words = f"given = true shifted by {step} along axis {axis}, but for the end"
+                    case.add(3.05, "shifted by one", words)
 
 
 def shapes(case: Case) -> None:

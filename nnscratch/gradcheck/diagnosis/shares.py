@@ -164,6 +164,10 @@ def elementwise(case: Case, J: np.ndarray, R: np.ndarray, outputs: list) -> None
                 f"forward multiplies by {kept[0]:.4g}, backward divides by it",
             )
         test(1.3, np.where(d != 0, 0, kept[0]), "mask inverted", "the gradient passes exactly where it should not")
+        passed = np.abs(a - kept[0]) <= GOOD * abs(kept[0])
+        if x.size >= 8 and passed.any() and not passed.all() and not np.any(a[~passed]):
+            words = f"given is 0 or {kept[0]:.4g} * dy, as it should, but not where forward has it"
+            case.add(1.6, "another mask applied", f"{words}: {int((passed != (d != 0)).sum())} of {x.size} differ")
     else:
         test(1.2, np.ones(x.size), "activation's derivative missing", "given = dy, unchanged")
         test(1.2, y, "activation's derivative wrong", "given = dy * y")
@@ -175,6 +179,9 @@ def elementwise(case: Case, J: np.ndarray, R: np.ndarray, outputs: list) -> None
     wrong_point = "derivative taken at the wrong value"
     test(1.15, x * (1 - x), wrong_point, "given = dy * x (1 - x): the formula for the output y, given the input x")
     test(1.15, 1 - x**2, wrong_point, "given = dy * (1 - x^2): the formula for the output y, given the input x")
+    at_dy = slope_at(case, R)
+    if at_dy is not None:
+        test(1.12, at_dy, wrong_point, "given = dy * phi'(dy): phi' is taken at dy, not at x")
     if not on_off and y.size == x.size and case.misfit((R * d).reshape(shape)) > GOOD:
         at_y = slope_at(case, y)
         if at_y is not None:

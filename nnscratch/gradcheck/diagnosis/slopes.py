@@ -1,0 +1,187 @@
+"""Is the gradient given that of a forward changed here or there? Asked along random directions.
+
+Along a direction v the gradient given says <given, v>, and a changed forward has the slope (f(h v) - f(-h v)) / 2h:
+two forward passes for a hypothesis about every array at once, however large. A hypothesis that meets three random
+directions to a ten-thousandth of what is wrong is no accident.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..report import GradientReport
+from ..tape import CannotTape, Tape, gain
+
+CLOSE = 1e-4  # of what is wrong
+BUDGET = 600_000  # operations of forward done again, in all
+
+
+@dataclass
+class Hypothesis:
+    """A changed forward, and what the mistake is called if its gradient is the one given.
+
+    Attributes
+    ----------
+    rank : float
+        Smaller is more specific.
+    only : str or None
+        The change reaches the gradient of this array and no other.
+    """
+
+    rank: float
+    mistake: str
+    evidence: str
+    place: str
+    changes: dict[int, Callable] = field(default_factory=dict)
+    only: str | None = None
+
+
+@dataclass
+class Direction:
+    """A direction, what is said of it, and what is true."""
+
+    v: dict[str, np.ndarray]
+    given: float
+    true: float
+    noise: float = 0.0
+
+    @property
+    def wrong(self) -> float:
+        return abs(self.given - self.true)
+
+    def met_by(self, slope: float) -> bool:
+        return abs(slope - self.given) <= CLOSE * self.wrong + self.noise
+
+
+class Slopes:
+    """Directions in the space of all arrays whose gradient has the right shape."""
+
+    def __init__(self, tape: Tape, report: GradientReport):
+        self.tape, self.h = tape, 1e-4
+        self.entries = {
+            e.name: e
+            for e in report.entries.values()
+            if np.shape(e.analytic) == np.shape(e.numeric) and np.size(e.numeric) and np.isfinite(e.analytic).all()
+        }
+        self.rng = np.random.default_rng(7)
+        self.fixed: dict[int, Callable] = {}
+        self.wrong = [name for name, e in self.entries.items() if e.verdict == "wrong"]
+        self.joint = [self.direction(list(self.entries)) for _ in range(3)]
+        self.alone = {name: [self.direction([name]) for _ in range(3)] for name in self.wrong}
+        self.usable = bool(self.wrong) and self._settle()
+
+    def direction(self, names: list[str]) -> Direction:
+        v, given, true = {}, 0.0, 0.0
+        for name in names:
+            e = self.entries[name]
+            smooth = np.isfinite(e.numeric) & ~(np.nan_to_num(e.high) > np.nan_to_num(e.low))
+            v[name] = np.where(smooth, self.rng.standard_normal(np.shape(e.numeric)), 0.0)
+            given += float((e.analytic * v[name]).sum())
+            true += float((np.nan_to_num(e.numeric) * v[name]).sum())
+        return Direction(v, given, true)
+
+    def _settle(self) -> bool:
+        """Find the step with which the unchanged forward has its true slopes; measure what noise is left."""
+        every = [*self.joint, *(d for ds in self.alone.values() for d in ds)]
+        for h in (1e-4, 1e-5, 1e-6):
+            self.h = h
+            for d in every:
+                d.noise = 3 * abs(self.slope({}, d) - d.true)
+            if all(d.noise <= 1e-3 * d.wrong for d in every):
+                self._fix_maxima()
+                return True
+        return False
+
+    def _fix_maxima(self) -> None:
+        """A maximum taken off for the sake of large numbers (softmax's) moves nothing: from now on it stays fixed.
+
+        Backward never has its share, and a path cut beside it would bring that share to light.
+        """
+        for node in self.tape.nodes:
+            if node.name == "maximum.reduce":
+                cut = {node.number: gain(0, lambda d: 0 * d)}
+                if all(abs(self.slope(cut, d) - d.true) <= d.noise + 1e-9 * abs(d.true) for d in self.joint):
+                    self.fixed |= cut
+
+    def slope(self, changes: dict[int, Callable], direction: Direction) -> float:
+        """The slope of the changed forward; NaN where it cannot be run."""
+        variables = self.tape.objective.variables
+        held = {name: variables[name].copy() for name in direction.v}
+        self.tape.changes = {**self.fixed, **changes}
+        try:
+            f = []
+            for h in (self.h, -self.h):
+                for name, v in direction.v.items():
+                    variables[name][...] = held[name] + h * v
+                with np.errstate(all="ignore"):
+                    f.append(self.tape.value())
+        except (CannotTape, ValueError, IndexError, KeyError, TypeError):
+            return float("nan")
+        finally:
+            self.tape.changes = {}
+            for name, v in held.items():
+                variables[name][...] = v
+        return (f[0] - f[1]) / (2 * self.h)
+
+    @property
+    def spent(self) -> bool:
+        return self.tape.runs * max(len(self.tape.nodes), 1) > BUDGET
+
+    def wrong_elements(self, names: list[str]) -> int:
+        """How many numbers a hypothesis about these arrays must get right: few numbers are met by chance."""
+        count = 0
+        for name in names:
+            e = self.entries[name]
+            known = np.isfinite(e.numeric)
+            off = np.abs(e.analytic - e.numeric)[known]
+            count += int((off > 1e-6 * max(float(np.abs(e.numeric[known]).max(initial=0)), 1e-300)).sum())
+        return count
+
+    def explained(self, h: Hypothesis) -> list[str]:
+        """The wrong arrays whose gradient this is; none unless all arrays agree."""
+        if h.only is not None:
+            if h.only not in self.wrong or self.wrong_elements([h.only]) < 2:
+                return []
+            return [h.only] if all(d.met_by(self.slope(h.changes, d)) for d in self.alone[h.only]) else []
+        if self.wrong_elements(self.wrong) < 2 or not all(d.met_by(self.slope(h.changes, d)) for d in self.joint):
+            return []
+        return [n for n in self.wrong if self.alone[n][0].met_by(self.slope(h.changes, self.alone[n][0]))]
+
+    def explains_alone(self, h: Hypothesis, name: str) -> bool:
+        """Is this the gradient given for one array, whatever it says of the others?"""
+        if self.wrong_elements([name]) < 3:
+            return False
+        return all(d.met_by(self.slope(h.changes, d)) for d in self.alone[name])
+
+    def factor(self, cut: dict[int, Callable], only: str | None) -> float | None:
+        """c, where the gradient given is that of a forward in which the path that `cut` cuts counts c times.
+
+        The slope is s(c) = s(0) + c (s(1) - s(0)), and s(1) is the true one: each direction gives a c, and all must
+        give the same. Holds for paths that meet no second time.
+        """
+        directions = self.joint if only is None else self.alone.get(only, [])
+        if not directions or self.wrong_elements(self.wrong if only is None else [only]) < 3:
+            return None
+        c = None
+        for d in directions:
+            cut_slope = self.slope(cut, d)
+            share = d.true - cut_slope
+            if not np.isfinite(share) or abs(share) <= 100 * d.noise or abs(share) < 1e-3 * d.wrong:
+                return None
+            if c is None:
+                c = (d.given - cut_slope) / share
+                if abs(c) < 1e-3:
+                    return None  # cut altogether: a hypothesis of its own
+            elif abs(cut_slope + c * share - d.given) > CLOSE * d.wrong + 3 * d.noise * (1 + abs(c)):
+                return None
+        return c
+
+
+def key(array: Any) -> tuple:
+    """Equal for arrays with the same numbers."""
+    a = np.ascontiguousarray(array)
+    return a.shape, hash(a.tobytes())
