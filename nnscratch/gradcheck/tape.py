@@ -68,6 +68,15 @@ class Traced(np.ndarray):
     def dot(self, other: Any, out: Any = None) -> Any:
         return np.dot(self, other)
 
+    def __getitem__(self, index: Any) -> Any:
+        if not _running or not any(isinstance(i, (np.ndarray, list, range)) for i in index_parts(index)):
+            return super().__getitem__(index)
+        return perform("lookup", lambda x: x[index], (self,), None, {})
+
+
+def index_parts(index: Any) -> tuple:
+    return index if isinstance(index, tuple) else (index,)
+
 
 def plain(x: Any) -> Any:
     return x.view(np.ndarray) if isinstance(x, Traced) else x
@@ -99,6 +108,8 @@ class Node:
         Which operands depend on what is differentiated.
     variables : list of (str or None)
         The name of the differentiated array that an operand is, or is a view of.
+    covers : list of (ndarray or None)
+        Which of that array's elements the view shows, as flat indices, where it shows a part.
     words : list of str
         What the code calls the operands.
     place : str
@@ -116,6 +127,7 @@ class Node:
     compute: Callable
     kwargs: dict
     variables: list[str | None]
+    covers: list[Any]
     live: list[bool] = field(default_factory=list)
 
     @property
@@ -244,10 +256,39 @@ class Tape:
             else None
             for x in operands
         ]
+        covers = [
+            None if n is None else elements_seen(x, self.objective.variables[n])
+            for n, x in zip(variables, operands, strict=True)
+        ]
         kept = [np.array(x, copy=True) if isinstance(x, np.ndarray) else x for x in operands]
         self.nodes.append(
-            Node(len(self.nodes), name, family, count, place, words, kept, np.array(result), compute, kwargs, variables)
+            Node(
+                len(self.nodes),
+                name,
+                family,
+                count,
+                place,
+                words,
+                kept,
+                np.array(result),
+                compute,
+                kwargs,
+                variables,
+                covers,
+            )
         )
+
+
+def elements_seen(view: np.ndarray, array: np.ndarray) -> np.ndarray | None:
+    """The flat indices of the elements of `array` that `view`, a part of it, shows; None if it shows them all."""
+    if view.size >= array.size or not array.flags.c_contiguous:
+        return None
+    start = (view.__array_interface__["data"][0] - array.__array_interface__["data"][0]) // array.itemsize
+    found = np.full(view.shape, start)
+    for axis, (length, stride) in enumerate(zip(view.shape, view.strides, strict=True)):
+        steps = np.arange(length) * (stride // array.itemsize)
+        found = found + steps.reshape((length,) + (1,) * (view.ndim - axis - 1))
+    return found
 
 
 # --- changes ---------------------------------------------------------------------------------------------------------

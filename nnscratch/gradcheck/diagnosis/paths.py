@@ -7,6 +7,8 @@ the gradient of that. The evidence names the line of forward that backward has w
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -17,7 +19,7 @@ from ..objective import Objective
 from ..report import GradientReport
 from ..tape import CannotTape, Node, Tape, cofactor, gain, probe, slope
 from ..tree import is_array
-from .algebra import constant
+from .algebra import axes, constant
 from .evidence import Case
 from .slopes import Hypothesis, Slopes, key
 
@@ -55,6 +57,7 @@ def search(cases: dict[str, Case], forward: Forward, slopes: Slopes) -> None:
             continue
         for name in [only] if only else slopes.wrong:
             name_factor(cases[name], c, place, words)
+    forward.shares(cases, slopes)
     for name in slopes.wrong:  # two mistakes at once: each array by itself
         if not cases[name].found:
             for h in tried:
@@ -159,6 +162,7 @@ class Forward:
         yield from self.softmax()
         yield from self.chosen_by_a_maximum()
         yield from self.cuts()
+        yield from self.overlaps()
         yield from self.rounds()
         yield from self.products()
         yield from self.swapped_blocks()
@@ -201,10 +205,26 @@ class Forward:
                 says = f"given as if {words} counted in all of {len(nodes)} rounds but the {word}"
                 yield Hypothesis(3.3, f"the {word} {noun} not counted", says, place, {kept: cut[kept]}, only)
 
+    def overlaps(self) -> Iterator[Hypothesis]:
+        """Windows over an array that overlap: an element counted in its last window only, or in its first."""
+        for nodes, j, only in self.edges():
+            if only is None or len(nodes) < 2 or any(n.covers[j] is None for n in nodes):
+                continue
+            for order, word in ((nodes, "last"), (nodes[::-1], "first")):
+                owner = np.full(self.objective.variables[only].size, -1)
+                for n in order:
+                    owner[n.covers[j]] = n.number
+                once = {n.number: gain(j, partial(np.multiply, owner[n.covers[j]] == n.number)) for n in nodes}
+                says = f"given as if every element of {only} counted in the {word} `{nodes[0].words[j]}` it is in"
+                yield Hypothesis(3.15, "rows met twice counted once", says, nodes[0].place, once, only)
+
     def is_time(self, count: int) -> bool:
         """A loop of `count` rounds goes over axis 1 of (N, T, ...)."""
         arrays = [*self.objective.variables.values(), *self.objective.outputs]
-        return any(is_array(a) and a.ndim == 3 and a.shape[1] == count for a in arrays)
+        ids = [a for a in self.objective.target.inputs if is_array(a) and a.dtype.kind in "iu" and a.ndim > 1]
+        return any(is_array(a) and a.ndim == 3 and a.shape[1] == count for a in arrays) or any(
+            a.shape[1] == count for a in ids
+        )
 
     def rounds(self) -> Iterator[Hypothesis]:
         """All of the first, or the last, round left out."""
@@ -343,6 +363,26 @@ class Forward:
                 cut = {n.number: gain(j, lambda d: 0 * d) for n in nodes}
                 yield cut, only, nodes[0].place, self.words(nodes, j)
 
+    def shares(self, cases: dict[str, Case], slopes: Slopes) -> None:
+        """Where an array is used in several places: is one place's share transposed, reversed, shifted?"""
+        for name in slopes.wrong:
+            uses = [(nodes, j) for nodes, j, only in self.edges() if only == name]
+            case = cases[name]
+            if case.found or len(uses) < 2 or case.true.size > 400 or not np.isfinite(case.true).all():
+                continue
+            for nodes, j in uses:
+                if slopes.spent:
+                    return
+                without = slopes.gradient({n.number: gain(j, lambda d: 0 * d) for n in nodes}, name)
+                if without is None or np.abs(case.true - without).max() < 1e-3 * case.scale:
+                    continue
+                entry = replace(case.entry, analytic=case.given - without, numeric=case.true - without, diagnoses=[])
+                part = Case(entry, self.objective)
+                axes(part)
+                for rank, d in part.found:
+                    says = f"in the share that comes through {self.words(nodes, j)}, {d.evidence}"
+                    case.add(rank + 1, d.mistake, says, nodes[0].place, d.misfit)
+
     def chosen_by_a_maximum(self) -> Iterator[Hypothesis]:
         """max over an axis: the gradient given to every element, not only to the largest."""
         for nodes, j, only in self.edges():
@@ -466,7 +506,7 @@ class Forward:
         edges = [(nodes, j) for nodes, j, _ in self.edges() if j >= 0]
         seen: set[tuple] = set()
         for sources, j in edges:
-            start = sources[0]
+            start = sources[-1]  # in the first round a state of zeros is nobody's function
             if not start.elementwise or np.shape(start.operands[j]) != start.result.shape:
                 continue
             u = key(start.operands[j])
