@@ -73,7 +73,7 @@ def digits_cnn(seed):
 def folder_cnn(folder, epochs):
     """The CNN on the images in a folder of IDX files."""
     train_set, test_set = nn.data.load_idx(folder)
-    model = nn.models.CNN((1, *train_set[0].shape[1:]), int(train_set[1].max()) + 1, rng=0)
+    model = nn.models.CNN((1, *train_set[0].shape[1:]), int(train_set[1].max()) + 1, channels=(16, 32), rng=0)
     return train(model, train_set, test_set, epochs=epochs, batch_size=128, max_lr=4e-3)
 
 
@@ -116,7 +116,7 @@ def report(results):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, help="with four IDX files; the digits if not given")
-    parser.add_argument("--epochs", type=int, default=4, help="through the folder's images (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=3, help="through the folder's images (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=TARGET)
     arguments = parser.parse_args()
     if arguments.folder:
@@ -133,9 +133,9 @@ def main():
         results[name] = {"runs": job(), "machine": about}
         for run in results[name]["runs"]:
             print(f"{name:<20} test accuracy {100 * run['accuracy']:6.2f} %   {run['seconds']:6.1f} s", flush=True)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    arguments.out.write_text(report(results), encoding="utf-8")
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        arguments.out.write_text(report(results), encoding="utf-8")
 
 
 if __name__ == "__main__":

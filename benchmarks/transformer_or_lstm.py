@@ -177,7 +177,7 @@ def report(results: list[dict], epochs: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=float, default=10, help="times through the text (default: %(default)s)")
+    parser.add_argument("--epochs", type=float, default=6, help="times through the text (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=TARGET)
     arguments = parser.parse_args()
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):

@@ -6,6 +6,9 @@
     backward    dx = dy / k, added at every place of the window
 
 Padding counts, as zeros, and k is always the whole window's: PyTorch's default.
+
+Reference: LeCun, Bottou, Bengio and Haffner (1998), "Gradient-based learning applied to document recognition", where
+it is called sub-sampling and has learned coefficients.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@
 
 A sequence is an image one pixel high, so Conv2d's two products do the work; see there. Note the order of the axes:
 channels before time, as in PyTorch, where the recurrent layers have time before features.
+
+Reference: Waibel, Hanazawa, Hinton, Shikano and Lang (1989), "Phoneme recognition using time-delay neural networks".
 """
 
 from __future__ import annotations

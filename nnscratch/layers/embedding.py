@@ -8,6 +8,8 @@
 It is Linear on one-hot vectors, without the multiplications by zero. A token that occurs twice gets the *sum* of
 both gradients. The ids are integers: there is no gradient with respect to them. Of a large table a batch reads few
 rows, and only theirs are computed and kept (Parameter.grad_rows) until somebody asks for the whole gradient.
+
+Reference: Bengio, Ducharme, Vincent and Jauvin (2003), "A neural probabilistic language model".
 """
 
 from __future__ import annotations

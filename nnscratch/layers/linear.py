@@ -7,6 +7,8 @@ forward     y = x W^T + b
 backward    dx = dy W                    each input fed all H outputs
             dW = sum over rows  dy^T x   W met every row, so its gradient is the sum
             db = sum over rows  dy
+
+Reference: Rumelhart, Hinton and Williams (1986), "Learning representations by back-propagating errors".
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@
     backward    dx_i = dy_i - p_i sum_j dy_j                    p = e^y, the probabilities
 
 log(softmax(x)) in two steps is -infinity as soon as a probability rounds to zero; in one step it never is.
+
+Reference: Goodfellow, Bengio and Courville (2016), "Deep learning", section 4.1: overflow and underflow.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@
 
 Only the winner moved y, so only the winner gets the gradient; of two equal ones, the first. Padding counts as minus
 infinity: it never wins.
+
+Reference: Riesenhuber and Poggio (1999), "Hierarchical models of object recognition in cortex".
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@
 
 At x = 0 the function has a kink: its slope is 0 from the left and 1 from the right. Any value between is a
 subgradient; 0 is chosen here, as everywhere.
+
+Reference: Nair and Hinton (2010), "Rectified linear units improve restricted Boltzmann machines".
 """
 
 from __future__ import annotations

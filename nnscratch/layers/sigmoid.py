@@ -8,6 +8,8 @@ sigma'(sigma(x)): see the derivation of the 1-2-1 network in the documentation.
 
 Written as it stands, e^-x overflows for x = -800. The same function is 1/2 + tanh(x/2)/2, which never does, and which
 NumPy computes several times faster.
+
+Reference: Rumelhart, Hinton and Williams (1986), "Learning representations by back-propagating errors".
 """
 
 from __future__ import annotations

@@ -10,6 +10,9 @@ Keeping only its diagonal, y_i (1 - y_i), is the classic mistake.
 
 For training a classifier use CrossEntropyLoss on the scores themselves: together the two have a gradient that is
 simpler and safer than either's.
+
+Reference: Bridle (1990), "Probabilistic interpretation of feedforward classification network outputs, with
+relationships to statistical pattern recognition".
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@
 
 Each number is a question of its own, so several may be answered with yes: several labels for one image. Where exactly
 one class is right, CrossEntropyLoss is meant.
+
+Reference: Bishop (2006), "Pattern recognition and machine learning", section 4.3.2.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@
     backward    dx = 2 (x - t) / n
 
 n counts *elements*, not rows, as in PyTorch. It is the loss of whoever believes that targets carry Gaussian noise.
+
+Reference: Bishop (2006), "Pattern recognition and machine learning", section 3.1.1.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@
 
 Without the activations the whole would be one Linear: a product of matrices is a matrix. Nothing comes after the last
 layer, since CrossEntropyLoss, or MSELoss, takes plain numbers.
+
+Reference: Rumelhart, Hinton and Williams (1986), "Learning representations by back-propagating errors".
 """
 
 from __future__ import annotations
