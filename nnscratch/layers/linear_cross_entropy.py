@@ -28,7 +28,7 @@ COLUMNS = 1 << 22  # numbers of dW computed at a time, where it cannot be writte
 
 def linear_cross_entropy(
     linear: Linear, h: Array, target: Array, *, workspace: backend.Workspace, learn: bool
-) -> tuple[float, Array | None]:
+) -> tuple[float | Array, Array | None]:
     """The mean cross-entropy of ``linear(h)``, and, when learning, dL/dh; dL/dW and dL/db are added to the gradients.
 
     Parameters
@@ -43,7 +43,8 @@ def linear_cross_entropy(
 
     Returns
     -------
-    loss : float
+    loss : float, or on a GPU an array without axes
+        The reader of that waits for all that was asked of the GPU: first ask for the rest of backward.
     dh : array, shape (..., D), or None
     """
     check_floats(linear, "h", h, like=linear.weight)
@@ -77,7 +78,7 @@ def linear_cross_entropy(
             if b is not None:
                 linear.bias.grad += x.sum(axis=0)
     workspace.give(buffer)
-    return float(loss.mean(dtype=np.float64)), None if dh is None else dh.reshape(h.shape)
+    return loss.mean(dtype=np.float64), None if dh is None else dh.reshape(h.shape)
 
 
 def softmax_minus_target(x: Array, b: Array | None, label: Array, loss: Array, scale: float) -> None:
