@@ -17,7 +17,7 @@ import numpy as np
 
 from . import backend
 from .layers.softmax import softmax
-from .module import Module, evaluating, positive_int
+from .module import Module, evaluating, positive_int, to_device_of
 
 
 def generate(
@@ -102,8 +102,8 @@ def generate_ids(
 
 
 def _draw(model, prompt, max_tokens, temperature, top_k, top_p, stop_id, never, rng) -> Iterator[int]:
-    device = model.parameters()[0].device
-    tokens, state = np.asarray(prompt)[None, :], None  # (1, T)
+    device, state = model.parameters()[0].device, None
+    (tokens,) = to_device_of(model, np.asarray(prompt)[None, :])  # (1, T)
     modules = list(model.modules())  # looked for once: for a small model that takes longer than to compute a token
     for _ in range(max_tokens):
         with evaluating(*modules):  # inside the loop: between two tokens the caller may train

@@ -556,6 +556,19 @@ def check_ids(owner: Module, name: str, ids: Array, below: int) -> None:
         raise ValueError(f"{title}: {name} must be in 0..{below - 1}, got {int(ids.min())}..{int(ids.max())}")
 
 
+def to_device_of(model: Module, *arrays: Any) -> tuple[Any, ...]:
+    """The arrays, on the model's device: what everyone does who has batches on the CPU.
+
+    A language model's token ids are looked at before they go to a GPU: there nobody could without waiting for it.
+    """
+    parameters = model.parameters()
+    device = parameters[0].device if parameters else "cpu"
+    for array in arrays:
+        if device != "cpu" and hasattr(model, "vocab_size") and isinstance(array, np.ndarray):
+            check_ids(model, "tokens and targets", array, model.vocab_size)
+    return tuple(backend.to_device(array, device) for array in arrays)
+
+
 def positive_int(name: str, value: int) -> int:
     """`value`, if it is an integer of 1 or more."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 1:

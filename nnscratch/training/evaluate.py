@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .. import backend
 from ..losses import CrossEntropyLoss
-from ..module import Module, evaluating
+from ..module import Module, evaluating, to_device_of
 
 
 def takes_short_cut(model: Module, criterion: Module) -> bool:
@@ -50,11 +49,9 @@ def evaluate(model: Module, criterion: Module, batches: Iterable[tuple[Any, Any]
     1.4521
     """
     total, count, state = 0.0, 0, None
-    parameters = model.parameters()
-    device = parameters[0].device if parameters else "cpu"
     with evaluating(model), evaluating(criterion):
         for inputs, targets in batches:
-            inputs, targets = backend.to_device(inputs, device), backend.to_device(targets, device)
+            inputs, targets = to_device_of(model, inputs, targets)
             if takes_short_cut(model, criterion):
                 loss, state = model.loss_and_backward(inputs, targets, state)  # in eval() mode: only the loss
             else:

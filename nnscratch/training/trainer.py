@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from ..module import Module, positive_int, without_dx
+from ..module import Module, positive_int, to_device_of, without_dx
 from ..optim import Optimizer, clip_grad_norm
 from ..optim.lr_scheduler import LRScheduler
 from ..optim.optimizer import at_least
@@ -209,8 +209,7 @@ class Trainer:
 
     def train_step(self, inputs: Any, targets: Any) -> float:
         """One step on one batch; returns the loss."""
-        device = self.optimizer.parameters[0].device
-        inputs, targets = backend.to_device(inputs, device), backend.to_device(targets, device)
+        inputs, targets = to_device_of(self.model, inputs, targets)
         self.model.zero_grad()
         self.criterion.zero_grad()
         with np.errstate(over="ignore", invalid="ignore"):  # not NumPy's warning but TrainingDiverged says it

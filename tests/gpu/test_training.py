@@ -115,6 +115,18 @@ def test_training_that_diverges_on_cuda_says_where(on_cuda):
         trainer.fit(text(), steps=1)
 
 
+def test_a_token_out_of_range_is_refused_before_it_goes_to_the_gpu(on_cuda):
+    trainer = trainer_for("LSTM", "cuda")
+    tokens, targets = next(iter(text()))
+    beyond = np.full_like(tokens, 11)
+    message = "LanguageModel: tokens and targets must be in 0..10, got 11..11"
+    with pytest.raises(ValueError, match=message):
+        trainer.train_step(beyond, targets)
+    with pytest.raises(ValueError, match=message):
+        nn.evaluate(trainer.model, trainer.criterion, [(tokens, beyond)])
+    assert trainer.step == 0
+
+
 def test_arrays_of_two_devices_are_refused_by_name(rng, on_cuda):
     layer = nn.Linear(3, 2).to("cuda")
     with pytest.raises(TypeError, match="Linear is on 'cuda' and got x on 'cpu'; move one of them"):
@@ -135,8 +147,20 @@ def counts_of_a_step(name):
         yield counts
 
 
-@pytest.mark.parametrize("name", ["tied GRU", "RNN"])  # without dropout, whose masks are drawn on the CPU
-def test_a_training_step_copies_only_its_batch(name):
+@pytest.mark.parametrize(("name", "masks"), [("LSTM", 3), ("tied GRU", 0), ("RNN", 0), ("Transformer", 9)])
+def test_a_training_step_copies_only_its_batch_and_the_masks_of_dropout(name, masks):
     with counts_of_a_step(name) as counts:
-        assert counts.copies == 2
+        assert counts.copies == 2 + masks  # masks are drawn on the CPU, so that a seed draws the same on every device
         assert counts.waits == 2  # for the loss, and for the gradient's norm
+
+
+def test_each_step_of_an_lstm_over_time_is_two_launches_forward_and_three_backward():
+    launches = []
+    for steps in (10, 20):
+        with strict_cupy.installed() as cp:
+            lstm, x = nn.LSTM(3, 4, rng=1).to("cuda"), cp.ones((2, steps, 3), dtype=np.float32)
+            for _ in range(2):
+                with strict_cupy.counted() as counts:
+                    lstm.backward(cp.ones_like(lstm(x)[0]))
+            launches.append(counts.launches)
+    assert (launches[1] - launches[0]) / 10 == 5
