@@ -39,11 +39,16 @@ class TextBatches:
         N, the number of lanes.
     seq_len : int
         T, the number of steps in a batch.
+    transform : function of (inputs, rng), optional
+        Called with the inputs of each batch that is iterated over, it returns what is handed out in their place:
+        `TokenDropout`, say. The targets stay.
+    rng : None, int or numpy.random.Generator
+        What the transform draws from.
 
     Raises
     ------
     TypeError
-        The tokens are not integers.
+        The tokens are not integers, or the transform is no function.
     ValueError
         A size is not a positive integer, a token is negative, the tokens are not one sequence, or they are too few
         for one whole batch, which takes batch_size * seq_len + 1.
@@ -57,9 +62,27 @@ class TextBatches:
     [[3, 4], [8, 9]] [[4, 5], [9, 10]]
     >>> len(batches), batches.num_tokens
     (2, 10)
+
+    Some words become unknown ones on their way in, others each time the text is read:
+
+    >>> from nnscratch.data import TokenDropout
+    >>> batches = TextBatches(range(1, 12), batch_size=2, seq_len=3, transform=TokenDropout(0.3), rng=0)
+    >>> for inputs, targets in batches:
+    ...     print(inputs.tolist(), targets.tolist())
+    [[1, 0, 0], [0, 7, 8]] [[2, 3, 4], [7, 8, 9]]
+    [[4, 5], [9, 10]] [[5, 6], [10, 11]]
     """
 
-    def __init__(self, tokens: Any, batch_size: int, seq_len: int):
+    def __init__(
+        self,
+        tokens: Any,
+        batch_size: int,
+        seq_len: int,
+        transform: Callable[[Array, np.random.Generator], Array] | None = None,
+        rng: None | int | np.random.Generator = None,
+    ):
+        self.transform = _transform(transform)
+        self.rng = None if transform is None else backend.generator(rng)
         self.batch_size = positive_int("batch_size", batch_size)
         self.seq_len = positive_int("seq_len", seq_len)
         tokens = _token_ids(tokens)
@@ -79,7 +102,7 @@ class TextBatches:
         return -(-self._inputs.shape[1] // self.seq_len)
 
     def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Batch `number`, without going through those before it.
+        """Batch `number`, without going through those before it, and not transformed.
 
         Returns
         -------
@@ -99,7 +122,9 @@ class TextBatches:
         return self._inputs[:, steps], self._targets[:, steps]  # (N, T) each
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        return (self[number] for number in range(len(self)))
+        for number in range(len(self)):
+            inputs, targets = self[number]
+            yield (inputs if self.transform is None else self.transform(inputs, self.rng)), targets
 
     def __repr__(self) -> str:
         return (
@@ -121,6 +146,13 @@ def _token_ids(tokens: Any) -> np.ndarray:
         raise ValueError(f"tokens must be 0 or more, got {tokens[place]} at position {place}")
     tokens.flags.writeable = False  # this view, not the caller's array
     return tokens
+
+
+def _transform(transform: Any) -> Any:
+    """`transform`, if it is a function or nothing."""
+    if transform is not None and not callable(transform):
+        raise TypeError(f"transform must be a function of (x, rng), got {transform!r}")
+    return transform
 
 
 class Batches:
@@ -185,9 +217,7 @@ class Batches:
         self.batch_size = positive_int("batch_size", batch_size)
         self.shuffle = shuffle
         self.rng = backend.generator(rng)
-        if transform is not None and not callable(transform):
-            raise TypeError(f"transform must be a function of (x, rng), got {transform!r}")
-        self.transform = transform
+        self.transform = _transform(transform)
 
     def __len__(self) -> int:
         return -(-len(self.x) // self.batch_size)

@@ -80,6 +80,21 @@ def test_int64_tokens_are_not_copied():
     assert np.shares_memory(inputs, tokens) and np.shares_memory(targets, tokens)
 
 
+def test_a_transform_changes_the_inputs_of_each_pass_anew_and_never_the_targets():
+    tokens = np.arange(1, 102)
+    batches = TextBatches(tokens, 4, 5, transform=lambda x, rng: np.where(rng.random(x.shape) < 0.5, 0, x), rng=0)
+    plain = TextBatches(tokens, 4, 5)
+    passes = [list(batches), list(batches)]
+    for one_pass in passes:
+        for (inputs, targets), (whole, right) in zip(one_pass, plain, strict=True):
+            np.testing.assert_array_equal(targets, right)
+            assert ((inputs == 0) | (inputs == whole)).all() and (inputs == 0).any()
+    assert any((first[0] != second[0]).any() for first, second in zip(*passes, strict=True))
+    np.testing.assert_array_equal(batches[0][0], plain[0][0])
+    with pytest.raises(TypeError, match="transform must be a function"):
+        TextBatches(tokens, 4, 5, transform=0.5)
+
+
 def test_a_text_shorter_than_one_batch_is_refused_with_the_length_it_needs():
     assert len(TextBatches(np.arange(7), 2, 3)) == 1
     with pytest.raises(ValueError, match="has 6 tokens, too few for one batch: .* needs 7"):

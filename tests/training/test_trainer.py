@@ -96,6 +96,21 @@ def test_a_shuffled_epoch_is_resumed_in_the_same_order(tmp_path):
     assert second.history.loss == whole.history.loss
 
 
+def test_a_text_read_with_token_dropout_is_resumed_with_the_same_tokens_dropped(tmp_path):
+    def batches():
+        return nn.data.TextBatches(TOKENS, 4, 11, transform=nn.data.TokenDropout(0.3), rng=5)
+
+    whole, plain = new_trainer(), new_trainer()
+    whole.fit(batches(), steps=30)
+    plain.fit(text_batches(), steps=30)
+    assert whole.history.loss != plain.history.loss
+    new_trainer(callbacks=[Checkpoint(tmp_path)]).fit(batches(), steps=20)  # 16 an epoch: in the middle of the second
+    second = new_trainer()
+    resume(second, tmp_path)
+    second.fit(batches(), steps=30)
+    assert second.history.loss == whole.history.loss
+
+
 def test_training_keeps_no_memory_from_step_to_step():
     trainer = new_trainer()
     trainer.fit(text_batches(), text_batches(), steps=30, evaluate_every=7)
