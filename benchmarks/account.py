@@ -1,6 +1,6 @@
 """The account behind "How NumPy overtook PyTorch": what each change to a training step was worth.
 
-    python -m benchmarks.account            about two minutes; writes docs/performance/account.md
+    python -m benchmarks.account            about two minutes; writes docs/performance/_account.md
 
 One training step of the language model 10000/256/512x2 (batch 20, 35 steps, Adam) is taken apart into its four parts.
 Each part is computed in several ways, from the textbook's to the package's; the ways of a part take turns within one
@@ -24,7 +24,7 @@ from nnscratch.layers.sigmoid import sigmoid
 
 V, D, H, LAYERS, N, T = 10_000, 256, 512, 2, 20, 35
 RNG = np.random.default_rng(0)
-TARGET = Path("docs/performance/account.md")
+TARGET = Path("docs/performance/_account.md")
 
 
 # --- the LSTM --------------------------------------------------------------------------------------------------------

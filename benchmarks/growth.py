@@ -191,7 +191,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
 
 
 def markdown(results: dict[str, Any]) -> str:
-    lines = [report.machine(results["machine"])]
+    lines = ["# How time and memory grow", report.machine(results["machine"])]
     base = ", ".join(f"{name} {value:,}" for name, value in BASE.items())
     lines.append(
         f"Training with Adam and clipping; one size at a time grows from {base}. Memory is the peak of the process, "

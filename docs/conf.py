@@ -34,7 +34,7 @@ extensions = [
     "numpydoc",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build", "lite", "derivations/_*"]
+exclude_patterns = ["_build", "lite", "derivations/_*", "performance/_*"]
 suppress_warnings = ["toc.empty_glob"]
 templates_path = ["_templates"]
 language = "en"

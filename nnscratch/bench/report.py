@@ -52,7 +52,7 @@ def ratio(job: dict[str, Any], ours: str, theirs: str) -> float | None:
 
 def markdown(results: dict[str, Any]) -> str:
     """The whole page: for each kernel the machine, times, ratios and memory; then why some places are empty."""
-    parts = [summary(results, run) for run in results["runs"]]
+    parts = ["# Beside other libraries", *(summary(results, run) for run in results["runs"])]
     seconds, repeats = results["seconds"], results["repeats"]
     parts.append(
         f"Each library ran in a process of its own, all in turns, {repeats} rounds of together about {seconds:g} s for "

@@ -1,0 +1,162 @@
+"""Zaremba, Sutskever and Vinyals (2014): what a run of a preset reached, and what the same takes in PyTorch.
+
+    python -m benchmarks.zaremba NAME FOLDER    writes docs/performance/_zaremba_NAME.md, and the picture beside it
+
+FOLDER holds a finished run of ``nnscratch train --preset zaremba-small``. Its best weights are measured on the
+validation and on the test text. Then both libraries make the preset's training step, in turns, for a few hundred
+steps, from the same first weights (the first losses must agree): the time of a whole run is that median times the
+run's steps. PyTorch is not trained to the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+from nnscratch.bench import report, runner
+from nnscratch.bench.jobs import Job, lm
+from nnscratch.plotting import style
+from nnscratch.runs import Run
+
+from .libraries import ROOT
+
+PAPER = {200: (120.7, 114.5), 650: (86.2, 82.7), 1500: (82.2, 78.4)}  # hidden: validation, test; its table 1, PTB
+LIBRARIES = [
+    runner.Library("nnscratch", "nnscratch", "benchmarks.peers.zaremba", "import nnscratch", "preset"),
+    runner.Library("torch", "PyTorch", "benchmarks.peers.zaremba", "import torch", "preset torch"),
+]
+
+
+def step_job(config: Any, vocabulary: int) -> Job:
+    """The run's training step, on random tokens."""
+    sizes = lm(vocabulary, config.embed, config.hidden, config.layers, config.batch, config.seq_len)
+    return Job("z", "", "lm", sizes | {"lr": config.lr, "clip": config.clip})
+
+
+def time_steps(job: Job, seconds: float, repeats: int) -> dict[str, Any]:
+    """Median seconds of a step, in turns, and the machine they were measured on."""
+    environment = runner.environment_for(None, None)
+    results = runner.measure_job(job, LIBRARIES, repeats, seconds, environment, roots=[ROOT])
+    broken = [f"{result.library}: {result.why}" for result in results if result.why is not None]
+    if broken:
+        raise RuntimeError("; ".join(broken))
+    found = {result.library: {"median_seconds": result.median, "peak_bytes": result.memory} for result in results}
+    return {"machine": runner.describe_machine(None, environment), "results": found}
+
+
+def describe_run(run: Run) -> dict[str, Any]:
+    """The perplexities that the run's best weights reach, and what it noted while it trained."""
+    model, history = run.model(), json.loads((run.folder / "history.json").read_text(encoding="utf-8"))
+    reached = {part: math.exp(run.loss(model, run.batches(part))) for part in ("valid", "test")}
+    per_epoch = len(run.batches("train"))
+    epochs = [
+        {
+            "epoch": round(entry["epoch"], 2),
+            "lr": history["lr"][entry["step"] - 1],
+            "train": math.exp(mean(history["loss"][max(0, entry["step"] - per_epoch) : entry["step"]])),
+            "valid": math.exp(entry["loss"]),
+            "seconds": entry["seconds"],
+        }
+        for entry in history["valid"]
+    ]
+    steps, parameters = len(history["loss"]), sum(p.size for p in model.parameters())
+    return {"reached": reached, "steps": steps, "parameters": parameters, "epochs": epochs}
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def markdown(name: str, hidden: int, run: dict[str, Any], timed: dict[str, Any] | None) -> str:
+    paper = PAPER.get(hidden)
+    rows = [[label, f"{run['reached'][key]:.1f}"] for key, label in (("valid", "validation"), ("test", "test"))]
+    if name == "ptb" and paper is not None:
+        rows = [[*row, f"{value:.1f}"] for row, value in zip(rows, paper, strict=True)]
+    header = ["perplexity", "reached", "the paper"][: len(rows[0])]
+    lines = [
+        f"<!-- Written by python -m benchmarks.zaremba {name}; do not edit. -->",
+        f"{run['parameters']:,} parameters, {run['steps']:,} steps.",
+        report.table(header, rows),
+    ]
+    if timed is not None:
+        lines += [report.machine(timed["machine"]), times(run, timed)]
+    lines += [
+        f"![Perplexity after each epoch, of the training and of the validation text](_zaremba_{name}.png)",
+        report.table(
+            ["epoch", "rate", "perplexity, training", "validation", "minutes so far"],
+            [
+                [
+                    f"{e['epoch']:g}",
+                    f"{e['lr']:.4g}",
+                    f"{e['train']:.1f}",
+                    f"{e['valid']:.1f}",
+                    f"{e['seconds'] / 60:.1f}",
+                ]
+                for e in run["epochs"]
+            ],
+        ),
+    ]
+    return "\n\n".join(lines) + "\n"
+
+
+def times(run: dict[str, Any], timed: dict[str, Any]) -> str:
+    rows = []
+    for library in LIBRARIES:
+        found = timed["results"][library.key]
+        step, memory = found["median_seconds"], found["peak_bytes"] / 2**20
+        rows.append(
+            [library.title, f"{step * 1e3:.1f}", f"{step * run['steps'] / 60:.1f}", report.number(memory)],
+        )
+    ours, theirs = (timed["results"][library.key]["median_seconds"] for library in LIBRARIES)
+    return (
+        report.table(["", "ms a step", "minutes for all steps", "peak MiB"], rows)
+        + f"\n\nOurs over PyTorch's: **{ours / theirs:.2f}**. The step is timed alone, in turns; the minutes are its "
+        "median times the run's steps, without validation."
+    )
+
+
+def draw(run: dict[str, Any], path: Path) -> None:
+    ax = style.new_axes()
+    x = [e["epoch"] for e in run["epochs"]]
+    for key, label, colour, marker, line in (
+        ("train", "training, over the epoch before", style.BLUE, style.MARKERS[0], style.LINES[1]),
+        ("valid", "validation", style.ORANGE, style.MARKERS[1], style.LINES[0]),
+    ):
+        ax.plot(x, [e[key] for e in run["epochs"]], line, color=colour, marker=marker, label=label)
+    ax.set(xlabel="epochs", ylabel="perplexity", yscale="log")
+    ticks = [t for t in (30, 40, 50, 60, 80, 100, 120, 150, 200, 300, 400) if ax.get_ylim()[0] <= t <= ax.get_ylim()[1]]
+    ax.set_yticks(ticks, [str(t) for t in ticks])
+    ax.minorticks_off()
+    ax.grid(alpha=0.3)
+    ax.legend()
+    style.save_figure(ax, path)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.zaremba", description=__doc__.splitlines()[0])
+    parser.add_argument("name", help="what the pages are called: ptb, or austen")
+    parser.add_argument("folder", type=Path, help="a finished run")
+    parser.add_argument("--seconds", type=float, default=20.0, help="for each library; 0: no times (default: 20)")
+    parser.add_argument("--repeats", type=int, default=4, help="rounds of turns (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "performance", help="default: %(default)s")
+    arguments = parser.parse_args()
+    run = Run.open(arguments.folder)
+    told = describe_run(run)
+    timed = None
+    if arguments.seconds:
+        timed = time_steps(step_job(run.config, len(run.tokenizer)), arguments.seconds, arguments.repeats)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    page = arguments.out / f"_zaremba_{arguments.name}.md"  # a part of zaremba.md, which includes it
+    page.write_text(markdown(arguments.name, run.config.hidden, told, timed), encoding="utf-8")
+    page.with_suffix(".json").write_text(json.dumps(told | {"times": timed}, indent=1) + "\n", encoding="utf-8")
+    draw(told, page.with_suffix(".png"))
+    print(page.read_text(encoding="utf-8"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
