@@ -202,7 +202,7 @@ def num_threads() -> int:
 
 @functools.cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(num_threads(), thread_name_prefix="nnscratch")
+    return ThreadPoolExecutor(max(1, num_threads() - 1), thread_name_prefix="nnscratch")
 
 
 def in_threads(function: Callable[..., Any], tasks: Sequence[tuple]) -> None:
@@ -222,8 +222,12 @@ def in_threads(function: Callable[..., Any], tasks: Sequence[tuple]) -> None:
             function(*task)
 
     # Each thread gets a copy of the caller's context: numpy.errstate is part of it.
-    for running in [_pool().submit(contextvars.copy_context().run, share, first) for first in range(threads)]:
-        running.result()
+    others = [_pool().submit(contextvars.copy_context().run, share, first) for first in range(1, threads)]
+    try:
+        share(0)  # the caller's own: a thread less to wake and to wait for
+    finally:
+        for running in others:
+            running.result()
 
 
 def at_a_time(x: Array, numbers: int) -> int:

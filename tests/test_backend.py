@@ -113,3 +113,24 @@ def test_a_workspace_forgets_all_but_the_latest_few_sets_of_shapes():
     *_, latest = handed_out
     assert workspace.take(like, latest.shape)[0] is latest
     assert workspace.take(like, (1,))[0] is not handed_out[0]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_in_threads_runs_every_task_once_and_an_error_comes_out_after_all_have_ended(monkeypatch, threads):
+    monkeypatch.setattr(backend, "num_threads", lambda: threads)
+    backend._pool.cache_clear()
+    out = np.zeros((9, 4))
+    backend.in_threads(lambda row, k: np.add(row, k, out=row), [(out[k], k) for k in range(9)])
+    np.testing.assert_array_equal(out, np.arange(9)[:, None] * np.ones(4))
+
+    done = []
+
+    def fails_first(row, k):
+        if k == 0:
+            raise ZeroDivisionError
+        done.append(k)
+
+    with pytest.raises(ZeroDivisionError):
+        backend.in_threads(fails_first, [(out[k], k) for k in range(8)])
+    assert done == ([1, 3, 5, 7] if threads == 2 else [])  # the other thread's share was waited for
+    backend._pool.cache_clear()
