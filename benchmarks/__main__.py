@@ -19,9 +19,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     command.add_options(parser, LIBRARIES)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "performance", help="folder (default: %(default)s)")
+    parser.add_argument("--add", action="store_true", help="to the results that the folder holds: only some jobs again")
     arguments = parser.parse_args()
     try:
-        command.run(arguments, LIBRARIES, arguments.out, roots=[ROOT])
+        command.run(arguments, LIBRARIES, arguments.out, roots=[ROOT], add=arguments.add)
     except ValueError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 2

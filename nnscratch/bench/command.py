@@ -23,7 +23,8 @@ def add_options(parser: argparse.ArgumentParser, libraries: Sequence[runner.Libr
         "--blas-kernel",
         default=kernel,
         metavar="KERNEL",
-        help="OpenBLAS's kernel: found, best (for this processor), both, or its name (default: %(default)s)",
+        help="OpenBLAS's kernel: found, best (for this processor), both, its name, or several of these: found,Haswell "
+        "(default: %(default)s)",
     )
 
 
@@ -46,9 +47,13 @@ def choose(libraries: Sequence[runner.Library], text: str | None) -> list[runner
 
 
 def run(
-    arguments: argparse.Namespace, libraries: Sequence[runner.Library], out: Path | None, roots: Sequence[Path] = ()
+    arguments: argparse.Namespace,
+    libraries: Sequence[runner.Library],
+    out: Path | None,
+    roots: Sequence[Path] = (),
+    add: bool = False,
 ) -> dict[str, Any]:
-    """Measure, print the tables, and write them to `out` if it is given."""
+    """Measure, print the tables, and write them to `out` if it is given; with `add`, beside what it holds already."""
     results = runner.run(
         select(arguments.jobs),
         choose(libraries, arguments.peers),
@@ -62,5 +67,5 @@ def run(
     print(f"\r{'':<60}\r", end="", file=sys.stderr)
     print(report.markdown(results))
     if out is not None:
-        print("written: " + ", ".join(map(str, report.write(results, out))))
+        print("written: " + ", ".join(map(str, report.write(results, out, add=add))))
     return results

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .jobs import JOBS
+
 NOTHING = "–"
 
 
@@ -119,10 +121,31 @@ def versions(results: dict[str, Any], run: dict[str, Any]) -> str:
     return "Versions: " + ", ".join(said) + "." if said else ""
 
 
-def write(results: dict[str, Any], folder: Path, name: str = "results") -> list[Path]:
-    """NAME.md and NAME.json in `folder`."""
+def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """`old` with the jobs of `new` in it, in the place of those it has already; kernel by kernel.
+
+    Raises
+    ------
+    ValueError
+        The two were measured with other libraries, or another number of rounds or seconds.
+    """
+    for name in ("schema", "libraries", "repeats", "seconds"):
+        if old[name] != new[name]:
+            raise ValueError(f"{name} differ: {old[name]} and {new[name]}; results like these make no one table")
+    runs = {run["kernel"]: run for run in old["runs"]}
+    for run in new["runs"]:
+        known = runs.get(run["kernel"], run | {"jobs": []})
+        jobs = {job["key"]: job for job in [*known["jobs"], *run["jobs"]]}
+        runs[run["kernel"]] = known | {"jobs": [jobs[key] for key in JOBS if key in jobs]}
+    return old | {"runs": list(runs.values())}
+
+
+def write(results: dict[str, Any], folder: Path, name: str = "results", add: bool = False) -> list[Path]:
+    """NAME.md and NAME.json in `folder`; with `add`, beside what NAME.json holds already."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.md", folder / f"{name}.json"]
+    if add and paths[1].exists():
+        results = merge(json.loads(paths[1].read_text(encoding="utf-8")), results)
     paths[0].write_text(markdown(results), encoding="utf-8")
     paths[1].write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return paths

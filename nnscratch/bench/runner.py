@@ -283,7 +283,9 @@ def environment_for(kernel: str | None, threads: int | None) -> dict[str, str]:
 
 
 def kernels_to_run(which: str) -> list[tuple[str, str | None]]:
-    """Headings and kernels for ``--blas-kernel``: found, best, both, or a kernel's name."""
+    """Headings and kernels for ``--blas-kernel``: found, best, both, a kernel's name, or several with commas."""
+    if "," in which:
+        return [run for name in which.split(",") for run in kernels_to_run(name.strip())]
     if which == "found":
         return [("as found", None)]
     if which not in ("best", "both"):

@@ -165,6 +165,7 @@ def test_both_kernels_are_run_only_where_another_is_faster(monkeypatch):
     assert runner.kernels_to_run("both") == [("as found (Haswell)", None), ("kernel SkylakeX", "SkylakeX")]
     assert runner.kernels_to_run("best") == [("kernel SkylakeX", "SkylakeX")]
     assert runner.kernels_to_run("found") == [("as found", None)]
+    assert runner.kernels_to_run("found, Haswell") == [("as found", None), ("kernel Haswell", "Haswell")]
     with pytest.raises(ValueError, match="has not the instructions"):
         runner.kernels_to_run("SkylakeX")
     with pytest.raises(ValueError, match="must be found, best, both or one of"):
@@ -226,6 +227,24 @@ def test_the_command_measures_prints_and_writes(tmp_path, capsys, monkeypatch):
     assert {"processor", "cores", "threads", "numpy", "blas", "python", "load_average"} <= machine.keys()
     assert main(["bench", "--jobs", "z"]) == 2
     assert main(["bench", "--jobs", "e", "--repeats", "0"]) == 2
+
+
+def test_jobs_measured_again_take_their_old_places_and_new_ones_come_in_order(tmp_path):
+    def results(kernel, **medians):
+        jobs = [{"key": key, "results": {"nnscratch": {"median_seconds": m}}} for key, m in medians.items()]
+        return RESULTS | {"runs": [{"kernel": kernel, "jobs": jobs}]}
+
+    merged = report.merge(results("as found", a=1.0, h=2.0), results("as found", h=3.0, c=4.0))
+    ((run,), shown) = merged["runs"], [(j["key"], j["results"]["nnscratch"]["median_seconds"]) for j in
+                                       merged["runs"][0]["jobs"]]
+    assert run["kernel"] == "as found" and shown == [("a", 1.0), ("c", 4.0), ("h", 3.0)]
+    both = report.merge(results("as found", a=1.0), results("kernel Haswell", a=2.0))
+    assert [run["kernel"] for run in both["runs"]] == ["as found", "kernel Haswell"]
+    with pytest.raises(ValueError, match="seconds differ: 5.0 and 1.0"):
+        report.merge(RESULTS, RESULTS | {"seconds": 1.0})
+    report.write(RESULTS, tmp_path)
+    report.write(RESULTS, tmp_path, add=True)
+    assert json.loads((tmp_path / "results.json").read_text()) == RESULTS
 
 
 def test_the_shipped_files_that_workers_load_import_nothing_of_the_package_but_each_other():
