@@ -21,6 +21,12 @@ in the form of "Deep Learning from Scratch", a Module, a Module with a loss, or 
 gradient. The mistake's name was written down before the diagnosis was tried on it. The code is in
 `benchmarks/mistakes`, each mistake beside the same code without it; `python -m benchmarks.mistakes` writes this page.
 
+How much of the last column is knowledge of these very lines, the first tries say. Of the first 102 mistakes the
+diagnosis named 44 first when it could only compare arrays; 88 at the first try with forward written down operation by
+operation; then it was worked on until it named them all. Thirty-four more, marked *held out*, were written after that
+and tried once: 30 were named first, and four not at all (windows that overlap, the first word of a bag of words, a
+ReLU whose state is zero at first, a bidirectional sum not turned back), for which it was then extended as well.
+
 *Caught* means that the verdict is "wrong". *Rank* is where the mistake's name stands among the diagnoses; the third
 column is the diagnosis that stands first. Where two names are accepted, the numbers are the same under both.
 """
@@ -59,6 +65,7 @@ def row(outcome: Outcome) -> str:
         first.place if first else "",
         str(outcome.rank or "none") + ("" if outcome.caught else ", not caught"),
     ]
+    cells[0] += " *(held out)*" if planted.held_out else ""
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

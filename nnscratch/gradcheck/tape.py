@@ -113,7 +113,7 @@ class Node:
     words : list of str
         What the code calls the operands.
     place : str
-        "file.py:12: the expression".
+        "file.py:12: the expression"; "file.py:12 from 30: ..." in a function that line 30 calls.
     """
 
     number: int
@@ -348,7 +348,7 @@ def slope(tape: Tape, source: tuple[int, int], derivative: Callable) -> Callable
 
 def calling_code(name: str, count: int) -> tuple[tuple, str, list[str]]:
     """(the chain of code positions down to here, "file.py:12: expression", what the code calls each operand)."""
-    frame, chain, asked = sys._getframe(2), [], None
+    frame, chain, asked, caller = sys._getframe(2), [], None, None
     while frame is not None:
         file = frame.f_code.co_filename
         if file.startswith(HERE + os.sep):
@@ -358,11 +358,15 @@ def calling_code(name: str, count: int) -> tuple[tuple, str, list[str]]:
             chain.append((file, frame.f_code.co_name, frame.f_lasti))
             if asked is None and not file.startswith(NUMPY):
                 asked = frame
+            elif asked is not None and caller is None and file == asked.f_code.co_filename:
+                caller = frame
         frame = frame.f_back
     if asked is None:
         return tuple(chain), name, [f"operand {j + 1}" for j in range(count)]
     expression, words = expression_at(asked, count)
-    return tuple(chain), f"{os.path.basename(asked.f_code.co_filename)}:{asked.f_lineno}: {expression}", words
+    place = f"{os.path.basename(asked.f_code.co_filename)}:{asked.f_lineno}"
+    place += f" from {caller.f_lineno}" if caller is not None else ""
+    return tuple(chain), f"{place}: {expression}", words
 
 
 def expression_at(frame: Any, count: int) -> tuple[str, list[str]]:

@@ -40,11 +40,17 @@ def paths(cases: dict[str, Case], report: GradientReport, objective: Objective) 
 
 def search(cases: dict[str, Case], forward: Forward, slopes: Slopes) -> None:
     tried: list[Hypothesis] = []
+    best = least_rank(cases)
     for h in forward.hypotheses():
         if slopes.spent:
             return
+        if h.rank > best + 0.5:
+            continue  # it would stand behind an explanation of everything
         tried.append(h)
-        for name in slopes.explained(h):
+        explained = slopes.explained(h)
+        if len(explained) == len(cases):
+            best = min(best, h.rank)
+        for name in explained:
             words = (
                 f"{h.evidence}; so for {'this array' if h.only else 'all arrays together'}, along 3 random directions"
             )
@@ -65,6 +71,18 @@ def search(cases: dict[str, Case], forward: Forward, slopes: Slopes) -> None:
                     return
                 if h.only in (None, name) and slopes.explains_alone(h, name):
                     cases[name].add(5 + h.rank, h.mistake, f"{h.evidence}; so for this array alone", h.place, 0.0)
+
+
+def least_rank(cases: dict[str, Case]) -> float:
+    """The rank of the most specific mistake that explains every wrong array already; infinity if there is none."""
+    ranks: dict[str, list[float]] = {}
+    for case in cases.values():
+        mine: dict[str, float] = {}
+        for rank, diagnosis in case.found:
+            mine[diagnosis.mistake] = min(rank, mine.get(diagnosis.mistake, np.inf))
+        for mistake, rank in mine.items():
+            ranks.setdefault(mistake, []).append(rank)
+    return min((max(r) for r in ranks.values() if len(r) == len(cases)), default=np.inf)
 
 
 def name_factor(case: Case, c: float, place: str, words: str) -> None:
@@ -88,8 +106,12 @@ class Forward:
         for node in tape.nodes:
             self.families.setdefault(node.family, []).append(node)
         self.makers: dict[tuple, list[Node]] = {}
+        self.readers: dict[tuple, list[Node]] = {}
         for node in tape.nodes:
             self.makers.setdefault(key(node.result), []).append(node)
+            for operand, live in zip(node.operands, node.live, strict=True):
+                if live:
+                    self.readers.setdefault(key(operand), []).append(node)
         self.arrays = self._arrays()
 
     def _arrays(self) -> dict[int, dict[tuple, tuple[list[Any], str]]]:
@@ -489,8 +511,10 @@ class Forward:
                 if all(np.array_equal(a, b) for a, b in zip(values, y, strict=True)):
                     continue
                 formulas = [("phi' at `%s`", lambda f, a: f.slope_at(a))]
-                if not on_off:
-                    formulas += [("1 - %s^2", lambda f, a: 1 - a**2), ("%s (1 - %s)", lambda f, a: a * (1 - a))]
+                if all(np.allclose(1 - b**2, x) for b, x in zip(y, d, strict=True)):  # tanh's slope, given its value
+                    formulas.append(("1 - %s^2", lambda f, a: 1 - a**2))
+                if all(np.allclose(b * (1 - b), x) for b, x in zip(y, d, strict=True)):  # the sigmoid's
+                    formulas.append(("%s (1 - %s)", lambda f, a: a * (1 - a)))
                 for text, formula in formulas:
                     g = [formula(f, a) for f, a in zip(found, values, strict=True)]
                     if all(np.isfinite(x).all() for x in g):
@@ -518,6 +542,9 @@ class Forward:
             seen.add((u, start.result.shape))
             block = self._block(start, u)
             for sink in block:
+                readers = self.readers.get(key(sink.result), [])
+                if len(readers) == 1 and readers[0] in block:
+                    continue  # on the way to the function's value
                 sinks = self.families[sink.family]
                 if len(sinks) == len(sources):
                     yield sources, j, sinks, lambda s, n, j=j: self._block(s, key(s.operands[j]), n)

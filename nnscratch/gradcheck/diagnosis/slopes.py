@@ -72,6 +72,7 @@ class Slopes:
         self.wrong = [name for name, e in self.entries.items() if e.verdict == "wrong"]
         self.joint = [self.direction(list(self.entries)) for _ in range(3)]
         self.alone = {name: [self.direction([name]) for _ in range(3)] for name in self.wrong}
+        self.elements = {name: self._wrong_elements(name) for name in self.wrong}
         self.usable = bool(self.wrong) and self._settle()
 
     def direction(self, names: list[str]) -> Direction:
@@ -141,29 +142,26 @@ class Slopes:
     def spent(self) -> bool:
         return self.tape.runs * max(len(self.tape.nodes), 1) > BUDGET
 
-    def wrong_elements(self, names: list[str]) -> int:
-        """How many numbers a hypothesis about these arrays must get right: few numbers are met by chance."""
-        count = 0
-        for name in names:
-            e = self.entries[name]
-            known = np.isfinite(e.numeric)
-            off = np.abs(e.analytic - e.numeric)[known]
-            count += int((off > 1e-6 * max(float(np.abs(e.numeric[known]).max(initial=0)), 1e-300)).sum())
-        return count
+    def _wrong_elements(self, name: str) -> int:
+        """How many numbers a hypothesis about this array must get right: few numbers are met by chance."""
+        e = self.entries[name]
+        known = np.isfinite(e.numeric)
+        off = np.abs(e.analytic - e.numeric)[known]
+        return int((off > 1e-6 * max(float(np.abs(e.numeric[known]).max(initial=0)), 1e-300)).sum())
 
     def explained(self, h: Hypothesis) -> list[str]:
         """The wrong arrays whose gradient this is; none unless all arrays agree."""
         if h.only is not None:
-            if h.only not in self.wrong or self.wrong_elements([h.only]) < 2:
+            if h.only not in self.wrong or self.elements[h.only] < 2:
                 return []
             return [h.only] if all(d.met_by(self.slope(h.changes, d)) for d in self.alone[h.only]) else []
-        if self.wrong_elements(self.wrong) < 2 or not all(d.met_by(self.slope(h.changes, d)) for d in self.joint):
+        if sum(self.elements.values()) < 2 or not all(d.met_by(self.slope(h.changes, d)) for d in self.joint):
             return []
         return [n for n in self.wrong if self.alone[n][0].met_by(self.slope(h.changes, self.alone[n][0]))]
 
     def explains_alone(self, h: Hypothesis, name: str) -> bool:
         """Is this the gradient given for one array, whatever it says of the others?"""
-        if self.wrong_elements([name]) < 3:
+        if self.elements[name] < 3:
             return False
         return all(d.met_by(self.slope(h.changes, d)) for d in self.alone[name])
 
@@ -174,7 +172,7 @@ class Slopes:
         give the same. Holds for paths that meet no second time.
         """
         directions = self.joint if only is None else self.alone.get(only, [])
-        if not directions or self.wrong_elements(self.wrong if only is None else [only]) < 3:
+        if not directions or sum(self.elements[n] for n in (self.wrong if only is None else [only])) < 3:
             return None
         c = None
         for d in directions:
