@@ -84,7 +84,7 @@ def machine():
     except (OSError, StopIteration):
         cpu = platform.processor() or platform.machine()
     return (
-        f"{cpu}, {nn.backend.num_threads()} threads, NumPy {np.__version__}, Python {platform.python_version()}, "
+        f"{cpu}, {nn.backend.num_threads()} thread(s), NumPy {np.__version__}, Python {platform.python_version()}, "
         f"float32; load before it began: {os.getloadavg()[0]:.1f}"
     )
 
@@ -95,9 +95,10 @@ def report(results):
         "# Image classifiers",
         "",
         "Written by `python -m benchmarks.images`; the figures are those of its latest runs. Test accuracy is that of "
-        "the weights after the last step, measured once. On the digits it was run with several seeds.",
+        "the weights after the last step, measured once. On the digits it was run with several seeds. Where the "
+        "machine had another load, clock time says little, and processor time more.",
         "",
-        "| data | model | parameters | images to learn from, to be tested with | epochs | test accuracy | "
+        "| data | model | parameters | images to learn from / to be tested with | epochs | test accuracy | "
         "training, s | processor time, s |",
         "|---|---|---:|---|---:|---:|---:|---:|",
     ]
@@ -106,7 +107,7 @@ def report(results):
         each = ", ".join(f"{run['accuracy']:.2%}".replace("%", " %") for run in result["runs"])
         seconds, cpu = (", ".join(f"{run[what]:.1f}" for run in result["runs"]) for what in ("seconds", "cpu"))
         lines.append(
-            f"| {name} | `{one['model']}` | {one['parameters']:,} | {one['examples']:,}, {one['tested']:,} | "
+            f"| {name} | `{one['model']}` | {one['parameters']:,} | {one['examples']:,} / {one['tested']:,} | "
             f"{one['epochs']} | {each} | {seconds} | {cpu} |"
         )
     lines += ["", "Machines:", "", *(f"- {name}: {result['machine']}" for name, result in results.items()), ""]

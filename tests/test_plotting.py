@@ -87,6 +87,34 @@ def test_a_model_with_one_logit_has_a_boundary_too():
     assert len(ax.get_legend().get_texts()) == 2
 
 
+def test_a_gradient_that_is_not_finite_is_named():
+    model = trained()
+    model[0].weight.grad[0] = np.inf
+    with pytest.raises(ValueError, match="the gradient of 0.weight is not finite"):
+        plotting.plot_gradient_flow(model)
+
+
+def test_histograms_are_of_the_finite_numbers_and_say_how_many_are_not():
+    ax = plotting.plot_histograms({"good": X, "broken": np.where(X > 1, np.nan, X)})
+    ax.figure.savefig(io.BytesIO())
+    assert f"{(X > 1).sum()} not finite" in [text.get_text() for text in ax.texts]
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plotting.plot_history([1.0]), "plot_history draws a History"),
+        (lambda: plotting.plot_gradient_flow([1]), "model must be a Module, got list"),
+        (lambda: plotting.plot_histograms("weights"), "a Module or a dict of names and arrays, got str"),
+        (lambda: plotting.lstm_gates(nn.GRU(2, 3), X), "reads an LSTM, got GRU"),
+        (lambda: plotting.plot_filters(nn.Conv2d(1, 2, 3)), "expected a NumPy or CuPy array, got Conv2d"),
+    ],
+)
+def test_things_of_another_kind_are_refused(draw, message):
+    with pytest.raises(TypeError, match=message):
+        draw()
+
+
 @pytest.mark.parametrize("classes", [2, 5, 8])
 def test_the_legend_of_a_boundary_fits_into_the_figure_whatever_the_number_of_classes(classes):
     x, y = nn.data.blobs(40, classes=classes, rng=0)
@@ -117,6 +145,16 @@ def test_words_of_single_characters_are_not_torn_between_lines():
         (lambda: plotting.plot_attention(np.eye(3), "ab"), r"weights \(3, 3\) for 2 and 2 tokens"),
         (lambda: plotting.plot_paths(lambda a, b: a + b, {"x": [1, 2]}, (0, 1), (0, 1)), r"\(steps, 2\)"),
         (lambda: plotting.plot_text("abc", np.zeros(2)), "one value for each of 3 tokens"),
+        (lambda: plotting.plot_text("ab", np.array([1, np.nan])), "the value of token 1 is not finite"),
+        (lambda: plotting.plot_history(nn.History()), "no step has been made yet"),
+        (lambda: plotting.plot_history(nn.History(loss=[1.0]), unit="x"), "unit must be one of loss, bpc, perplexity"),
+        (lambda: plotting.plot_confusion_matrix(np.array([[-1, 0], [0, 5]])), "counts must be 0 or more, got -1"),
+        (lambda: plotting.plot_gradient_flow(nn.Linear(2, 2)), "every gradient is zero; call it after a backward"),
+        (lambda: plotting.plot_histograms({"a": np.array([np.nan])}), "no numbers but NaN and infinity"),
+        (lambda: plotting.plot_decision_boundary(trained(), X, np.full(30, -1)), "labels must be 0 or more, got -1"),
+        (lambda: plotting.plot_paths(lambda a, b: a, {}, (0, 1), (0, 1)), "got no paths"),
+        (lambda: plotting.plot_paths(lambda a, b: 0 * a, {"x": X}, (0, 1), (0, 1)), "f is flat, or not finite"),
+        (lambda: plotting.plot_gates(gates(), "ab d", units=0), "units must be an integer of 1 or more, got 0"),
     ],
 )
 def test_bad_input_is_refused(draw, message):

@@ -44,6 +44,8 @@ def plot_text(tokens: Sequence[str], values: Array, label: str = "activation", w
     values = backend.to_numpy(values).astype(float)
     if values.shape != (len(tokens),) or not len(values):
         raise ValueError(f"plot_text needs one value for each of {len(tokens)} tokens, got {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError(f"plot_text: the value of token {int(np.argmin(np.isfinite(values)))} is not finite")
     places, line, column = [], 0, 0
     for number, token in enumerate(tokens):
         size = max(1, len(token))

@@ -37,6 +37,8 @@ def plot_confusion_matrix(matrix: Array, labels: Sequence[str] | None = None, ax
     M = backend.to_numpy(matrix)
     if M.ndim != 2 or M.shape[0] != M.shape[1] or M.sum() == 0:
         raise ValueError(f"plot_confusion_matrix needs a square matrix of counts that are not all zero, got {M.shape}")
+    if M.min() < 0:
+        raise ValueError(f"plot_confusion_matrix: counts must be 0 or more, got {M.min()}")
     C = len(M)
     names = [str(k) for k in range(C)] if labels is None else list(labels)
     if len(names) != C:

@@ -42,13 +42,15 @@ def plot_decision_boundary(model: Module, x: Array, y: Array, ax: Any = None) ->
     x, y = backend.to_numpy(x), backend.to_numpy(y).reshape(-1).astype(int)
     if x.ndim != 2 or x.shape[1] != 2 or len(x) != len(y) or not len(x):
         raise ValueError(f"plot_decision_boundary needs x of shape (N, 2) and N labels, got {x.shape} and {y.shape}")
+    if y.min() < 0:
+        raise ValueError(f"plot_decision_boundary: labels must be 0 or more, got {y.min()}")
     ax = new_axes(5.6, 5.0) if ax is None else ax
     middle, half = (x.max(axis=0) + x.min(axis=0)) / 2, 0.55 * (x.max(axis=0) - x.min(axis=0)) + 1e-9
     u, v = (np.linspace(m - h, m + h, 240) for m, h in zip(middle, half, strict=True))
     grid = np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2)
-    parameter = model.parameters()[0]
+    dtype, device = next(((p.dtype, p.device) for p in model.parameters()), (np.dtype("float32"), "cpu"))
     with evaluating(model):
-        points = backend.to_device(grid.astype(parameter.dtype), parameter.device)
+        points = backend.to_device(grid.astype(dtype), device)
         scores = backend.to_numpy(model(points)).astype(np.float64)
     if scores.ndim != 2:
         raise ValueError(f"plot_decision_boundary: the model gave {scores.shape}, expected (N, C) or (N, 1)")

@@ -10,6 +10,7 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from ..layers import LSTM, LSTMCell
+from ..module import positive_int
 from .style import MAP, new_axes, shown
 
 TITLES = {"i": "input gate", "f": "forget gate", "g": "candidate", "o": "output gate", "c": "memory c", "h": "state h"}
@@ -40,6 +41,8 @@ def lstm_gates(lstm: LSTM, x: Array, layer: int = 0) -> dict[str, np.ndarray]:
     >>> list(gates), gates["f"].shape
     (['i', 'f', 'g', 'o', 'c', 'h'], (7, 5))
     """
+    if not isinstance(lstm, LSTM):
+        raise TypeError(f"lstm_gates reads an LSTM, got {type(lstm).__name__}")
     if lstm.bidirectional:
         raise ValueError("lstm_gates reads an LSTM of one direction")
     if not 0 <= layer < lstm.num_layers:
@@ -90,6 +93,7 @@ def plot_gates(gates: dict[str, Array], tokens: Sequence[str], show: str = "f", 
     if show not in TITLES:
         raise ValueError(f"show must be one of {', '.join(TITLES)}, got {show!r}")
     values = backend.to_numpy(gates[show])
+    positive_int("units", units)
     if len(values) != len(tokens):
         raise ValueError(f"plot_gates: {len(tokens)} tokens for {len(values)} steps")
     chosen = np.sort(np.argsort(-values.std(axis=0), kind="stable")[:units])

@@ -34,13 +34,20 @@ def plot_gradient_flow(model: Module, ax: Any = None) -> Any:
     >>> [label.get_text() for label in nn.plotting.plot_gradient_flow(model).get_yticklabels()]
     ['0.weight', '0.bias', '2.weight', '2.bias']
     """
+    if not isinstance(model, Module):
+        raise TypeError(f"plot_gradient_flow: model must be a Module, got {type(model).__name__}")
     named = list(model.named_parameters())
     if not named:
         raise ValueError("plot_gradient_flow: the model has no parameters")
     ax = new_axes(7.0, 1.2 + 0.26 * len(named)) if ax is None else ax
     sizes = [float(np.sqrt(np.mean(np.square(backend.to_numpy(p.grad), dtype=np.float64)))) for _, p in named]
     positive = [s for s in sizes if s > 0]
-    low = min(positive, default=1.0) / 3
+    if not positive:
+        raise ValueError("plot_gradient_flow: every gradient is zero; call it after a backward, before zero_grad")
+    if not np.isfinite(positive).all():
+        broken = [name for (name, _), s in zip(named, sizes, strict=True) if not np.isfinite(s)]
+        raise ValueError(f"plot_gradient_flow: the gradient of {broken[-1]} is not finite (NaN or infinity)")
+    low = min(positive) / 3
     for row, ((_, p), size) in enumerate(zip(named, sizes, strict=True)):
         wide = len(p.shape) > 1
         if size > 0:
@@ -53,7 +60,7 @@ def plot_gradient_flow(model: Module, ax: Any = None) -> Any:
     if any(len(p.shape) == 1 for _, p in named):
         ax.barh(0, 0, facecolor="white", edgecolor=ORANGE, hatch="////", label="bias, or a norm's scale")
     ax.set_xscale("log")
-    ax.set_xlim(low, max(positive, default=3.0) * 1.5)
+    ax.set_xlim(low, max(positive) * 1.5)
     ax.set_yticks(range(len(named)), [name for name, _ in named], fontsize=8)
     ax.set_ylim(len(named) - 0.4, -0.6)
     ax.set_xlabel("root mean square of dL/d(parameter)")

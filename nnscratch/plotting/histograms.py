@@ -10,7 +10,7 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from ..module import Module
-from .style import BLUE, new_axes
+from .style import BLUE, ORANGE, new_axes
 
 
 def plot_histograms(arrays: Mapping[str, Array] | Module, label: str = "value", ax: Any = None) -> Any:
@@ -41,16 +41,26 @@ def plot_histograms(arrays: Mapping[str, Array] | Module, label: str = "value", 
     """
     if isinstance(arrays, Module):
         arrays = {name: p.data for name, p in arrays.named_parameters()}
-    values = {name: backend.to_numpy(a).astype(np.float64).reshape(-1) for name, a in arrays.items() if a.size}
-    if not values:
-        raise ValueError("plot_histograms got no numbers")
+    if not isinstance(arrays, Mapping):
+        raise TypeError(f"plot_histograms needs a Module or a dict of names and arrays, got {type(arrays).__name__}")
+    values = {name: backend.to_numpy(a).astype(np.float64).reshape(-1) for name, a in arrays.items()}
+    values = {name: v for name, v in values.items() if v.size}
+    broken = {name: int((~np.isfinite(v)).sum()) for name, v in values.items()}  # told; the rest is drawn
+    values = {name: v[np.isfinite(v)] for name, v in values.items()}
+    if not any(v.size for v in values.values()):
+        raise ValueError("plot_histograms got no numbers" + (" but NaN and infinity" if values else ""))
     ax = new_axes(7.0, 1.0 + 0.5 * len(values)) if ax is None else ax
     # The middle 99.8 % of each set the range: one far value must not squeeze all the others into a line.
-    low = min(np.quantile(v, 0.001) for v in values.values())
-    high = max(np.quantile(v, 0.999) for v in values.values())
+    low = min(np.quantile(v, 0.001) for v in values.values() if v.size)
+    high = max(np.quantile(v, 0.999) for v in values.values() if v.size)
     margin = 0.05 * (high - low) or 1.0
     edges = np.linspace(low - margin, high + margin, 81)
-    for row, v in enumerate(values.values()):
+    for row, (name, v) in enumerate(values.items()):
+        if broken[name]:
+            ax.annotate(f"{broken[name]} not finite", (1, row - 0.65), xycoords=("axes fraction", "data"),
+                        xytext=(6, 0), textcoords="offset points", va="center", fontsize=8, color=ORANGE)  # fmt: skip
+        if not v.size:
+            continue
         counts, _ = np.histogram(np.clip(v, edges[0], edges[-1]), edges)
         heights = 0.9 * np.sqrt(counts / counts.max())
         ax.fill_between(edges[:-1], row, row - heights, step="post", color=BLUE, alpha=0.75, linewidth=0)

@@ -33,6 +33,12 @@ def plot_history(history: History, unit: str = "loss", ax: Any = None) -> Any:
     >>> ax.get_xlabel()
     'step'
     """
+    if not isinstance(history, History):
+        raise TypeError(f"plot_history draws a History, as Trainer.fit returns it, not a {type(history).__name__}")
+    if unit not in UNITS:
+        raise ValueError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")
+    if not history.loss:
+        raise ValueError("plot_history: no step has been made yet")
     ax = new_axes() if ax is None else ax
     convert, form = UNITS[unit]
     loss = np.array(history.loss)
@@ -58,6 +64,7 @@ def plot_history(history: History, unit: str = "loss", ax: Any = None) -> Any:
     ax.set_xlabel("step")
     ax.set_ylabel(LABELS[unit])
     shown = [convert(v) for v in smooth] + [convert(record["loss"]) for record in history.valid]
+    shown = [v for v in shown if np.isfinite(v)]
     if shown:
         # The first steps are high above the rest: the axis shows most of the way, not the fall at its start.
         top = np.quantile(shown, 0.98)

@@ -46,9 +46,13 @@ def plot_paths(
     >>> ax.get_xlabel()
     'weight a'
     """
+    if not paths:
+        raise ValueError("plot_paths got no paths")
     ax = new_axes(6.4, 5.0) if ax is None else ax
     a, b = np.meshgrid(np.linspace(*xlim, 200), np.linspace(*ylim, 200))
     height = f(a, b)
+    if not (np.isfinite(height).all() and height.min() < height.max()):
+        raise ValueError(f"plot_paths: between {xlim} and {ylim} f is flat, or not finite everywhere")
     # Levels at equal steps of the fourth root: close together in the valley, where it matters.
     levels = height.min() + (height.max() - height.min()) * np.linspace(0, 1, 20) ** 4
     ax.contourf(a, b, height, levels=levels, cmap="Greys", alpha=0.45)

@@ -16,7 +16,7 @@ def perplexity(loss: float) -> float:
     >>> round(perplexity(math.log(100)), 6)
     100.0
     """
-    return math.exp(loss) if loss < 700 else math.inf
+    return math.inf if loss > 700 else math.exp(loss)
 
 
 def bits_per_character(loss: float) -> float:

@@ -24,7 +24,7 @@ def test_the_page_of_images_shows_every_run(load):
     run = images.train(model, (x, y), (test_x, test_y), epochs=2, batch_size=64, max_lr=1e-2)
     assert run["accuracy"] == nn.training.accuracy(model.eval()(test_x), test_y) > 0.5
     page = images.report({"digits": {"runs": [run, run | {"accuracy": 0.123, "seconds": 9.87}], "machine": "Fast CPU"}})
-    assert "1,438, 359" in page and f"{100 * run['accuracy']:.2f} %, 12.30 %" in page and ", 9.9 |" in page
+    assert "1,438 / 359" in page and f"{100 * run['accuracy']:.2f} %, 12.30 %" in page and ", 9.9 |" in page
     assert "- digits: Fast CPU" in page
 
 

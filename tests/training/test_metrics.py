@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nnscratch as nn
-from nnscratch.training import accuracy, confusion_matrix
+from nnscratch.training import accuracy, confusion_matrix, perplexity
 
 
 @given(st.integers(1, 6), st.integers(1, 40), st.integers(0, 99))
@@ -41,3 +41,8 @@ def test_bad_input_is_refused():
 def test_perplexity_and_bits_are_the_losss():
     assert nn.training.perplexity(np.log(7)) == pytest.approx(7)
     assert nn.training.bits_per_character(np.log(8)) == pytest.approx(3)
+
+
+def test_perplexity_is_infinite_where_the_exponential_overflows_and_nan_where_the_loss_is():
+    assert perplexity(np.log(3)) == pytest.approx(3)
+    assert perplexity(1e9) == np.inf and np.isnan(perplexity(np.nan))
