@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import runpy
 import sys
 import tempfile
 from pathlib import Path
@@ -128,6 +129,8 @@ def main(arguments: list[str] | None = None) -> int:
         notebook = normalise(execute(read(source), options.fast))
         if not options.fast:
             built(source).write_text(text(notebook), encoding="utf-8")
+    if not options.fast:
+        runpy.run_path(str(HERE.parent / "docs" / "pictures.py"), run_name="__main__")  # those on the front pages
     return 0
 
 

@@ -1,5 +1,6 @@
 """The site's pages, as they are written: nothing public is missing from them, and their Python runs."""
 
+import importlib.util
 import inspect
 import re
 from pathlib import Path
@@ -65,3 +66,13 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatc
         for block in blocks:
             exec(compile(block, page, "exec"), names)
     assert names["loss"] < 0.3
+
+
+def test_the_front_pages_pictures_are_the_notebooks_own():
+    spec = importlib.util.spec_from_file_location("docs_pictures", DOCS / "pictures.py")
+    pictures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pictures)
+    chosen = pictures.chosen()
+    assert {path.name for path in (DOCS / "images").glob("*")} == {path.name for path in chosen}
+    for path, content in chosen.items():
+        assert path.read_bytes() == content, "run python docs/pictures.py"
