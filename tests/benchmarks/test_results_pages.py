@@ -3,6 +3,7 @@
 import importlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import nnscratch as nn
@@ -34,13 +35,25 @@ def test_the_lstm_has_the_transformers_number_of_parameters(load):
     assert lstm == pytest.approx(transformer, rel=0.01)
 
 
+def test_with_a_short_memory_every_character_is_predicted_from_half_a_context_to_a_whole_one(load):
+    module = load("transformer_or_lstm")
+    tokens = np.random.default_rng(0).integers(0, 9, 3 * module.CONTEXT)
+    model = nn.models.LanguageModel(9, 4, 5, rng=0).eval()
+    losses = []
+    for t in range(module.CONTEXT // 2, len(tokens) // 32 * 32 - 1 - 31):
+        start = (t // 32 - 1) * 32  # the place where the memory of this piece begins
+        logits, _ = model(tokens[None, start : t + 1])
+        losses.append(nn.CrossEntropyLoss().eval()(logits[:, -1], tokens[None, t + 1]))
+    assert module.loss_with_short_memory(model, tokens) == pytest.approx(np.mean(losses), rel=1e-4)
+
+
 @pytest.mark.parametrize(("tests", "better"), [((1.7, 1.8), "Transformer"), ((1.8, 1.7), "LSTM")])
 def test_the_page_says_who_predicts_better(load, tests, better, tmp_path):
     module = load("transformer_or_lstm")
     results = [
         {"name": name, "model": f"{name}()", "parameters": 1234, "settings": "9 steps", "rate": "0.1", "read": [1, 2],
-         "curve": [2.0, test], "valid": test, "test": test, "seconds": 1.0, "cpu": 1.0, "ms_per_character": 1.0,
-         "sample": "It was."}
+         "curve": [2.0, test], "valid": test, "test": test, "short": 1.9, "seconds": 1.0, "cpu": 1.0,
+         "ms_per_character": 1.0, "sample": "It was."}
         for name, test in zip(module.SETTINGS, tests, strict=True)
     ]  # fmt: skip
     page = module.report(results, 6)
