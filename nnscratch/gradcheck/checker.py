@@ -25,7 +25,7 @@ import numpy as np
 
 from .. import backend
 from .isolation import Snapshot, recast
-from .numerical import Derivative, differentiate, estimate
+from .numerical import Derivative, differentiate, estimate, one_sided
 from .objective import NotDeterministic, Objective
 from .report import Entry, GradientReport, Trap
 from .targets import ModuleTarget, Target, make_target
@@ -251,7 +251,10 @@ class Check:
 
     def f(self) -> float:
         self.evaluations += 1
-        return self.objective()
+        value = self.objective()
+        if np.isfinite(value):
+            self.size = max(self.size, abs(value))
+        return value
 
     def _entry(self, name: str, array: Any, analytic: Any) -> Entry:
         if analytic is None:
@@ -283,6 +286,7 @@ class Check:
             entry.checked = len(places)
         judge(entry, self.tolerance(), self.itemsize, self.size)
         if entry.verdict == "wrong" and self.mode != "directional":
+            self._output_by_output(entry, array)
             self._doubt(entry, array)
             entry.verdict = "right"
             judge(entry, self.tolerance(), self.itemsize, self.size)
@@ -380,6 +384,40 @@ class Check:
         return entry
 
     # --- kinks deep inside ---------------------------------------------------------------------------------------
+
+    def _output_by_output(self, entry: Entry, array: Any) -> None:
+        """Where several outputs have a kink at once, each may choose its own slope.
+
+        Overlapping windows of a max pooling with ties: moving x up makes it the maximum in all of them, moving it down
+        in none, but backward gives it those windows in which it comes first. So the interval is
+        sum over outputs k of R_k [low_k, high_k], which holds more than [D-, D+] where R has both signs.
+        """
+        R = self.objective.flat_weights()
+        if R.size < 2 or self.itemsize < 8:
+            return
+        y0 = self.objective.values()
+        for place in suspicious(entry, self.tolerance())[:200]:
+            value, found = float(array[place]), []
+            if entry.low[place] == entry.high[place]:
+                continue
+            for h in (2e-5, 4e-6):
+                h = h * max(1.0, abs(value))
+                ys = []
+                for k in (1, 2, -1, -2):
+                    array[place] = value + k * h
+                    ys.append(self.objective.values())
+                    self.evaluations += 1
+                array[place] = value
+                plus, minus = (one_sided(y0, a, b, s, 2 * s) for (a, b), s in ((ys[:2], h), (ys[2:], -h)))
+                noise = 20 * 2.2e-16 * np.max(np.abs(ys), axis=0) / h
+                found.append((plus, minus, np.abs(plus - minus) > noise + 1e-6 * np.abs(plus)))
+            (p, m, kinked), (p2, m2, kinked2) = found
+            kinked &= kinked2 & (np.abs((p - m) - (p2 - m2)) <= 0.01 * np.abs(p - m))
+            middle = (p2 + m2) / 2
+            plus, minus = R * np.where(kinked, p2, middle), R * np.where(kinked, m2, middle)
+            if kinked.sum() > 1:
+                entry.low[place] = min(entry.low[place], np.minimum(plus, minus).sum())
+                entry.high[place] = max(entry.high[place], np.maximum(plus, minus).sum())
 
     def _second_look(self, wrong: list[Entry], analytic: dict[str, Any]) -> None:
         """Elements that look wrong because several kinks meet there are compared at four points close by.
