@@ -134,6 +134,28 @@ def test_the_blas_under_numpy_here_is_described():
     assert blas.processor().cores >= 1
 
 
+def test_a_kernel_disturbed_while_it_was_measured_is_not_taken_for_a_slow_one(monkeypatch):
+    speeds = {None: [7.0, 206.0], "Haswell": [219.0, 3.0], "Zen": [190.0, 195.0]}
+    names = {None: "SkylakeX", "Haswell": "Haswell", "Zen": "Haswell"}  # built without Zen's: it answers with another
+    measured = lambda name, seconds: (names[name], {"square": speeds[name].pop(0)})  # noqa: E731
+    monkeypatch.setattr(blas, "measure_kernel", measured)
+    monkeypatch.setattr(blas, "usable_kernels", lambda flags: ["Haswell", "Zen", "SkylakeX"])
+    own, results = blas.compare_kernels(blas.AVX512)
+    assert own == "SkylakeX" and results == {"SkylakeX": {"square": 206.0}, "Haswell": {"square": 219.0}}
+    assert blas.faster_kernel(own, results) is None
+
+
+@pytest.mark.parametrize("load", [0.2, 3.0])
+def test_the_report_says_when_the_machine_is_too_busy_to_measure(monkeypatch, load):
+    product = {name: 216.0 for name in blas.PRODUCTS}
+    monkeypatch.setattr(blas.os, "getloadavg", lambda: (load, 0.0, 0.0), raising=False)
+    monkeypatch.setattr(blas, "processor", lambda: blas.Processor("Fast CPU", blas.AVX2, 2))
+    monkeypatch.setattr(blas, "blas", lambda: blas.Blas("OpenBLAS", "0.3.31", "Haswell", 2))
+    monkeypatch.setattr(blas, "measure", lambda seconds: product)
+    monkeypatch.setattr(blas, "measure_kernel", lambda name, seconds: ("Haswell", product))
+    assert ("Other programs are running" in blas.report("1.2.3", ["cpu"])) == (load > 1)
+
+
 @pytest.mark.parametrize("kernel", ["Haswell", None])
 def test_the_report_holds_with_and_without_a_kernel(monkeypatch, kernel):
     product = {name: 216.0 for name in blas.PRODUCTS}
