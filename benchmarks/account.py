@@ -18,7 +18,9 @@ from pathlib import Path
 import numpy as np
 
 import nnscratch as nn
+from nnscratch import blas
 from nnscratch.backend import Workspace
+from nnscratch.bench import report
 from nnscratch.layers.linear_cross_entropy import linear_cross_entropy
 from nnscratch.layers.sigmoid import sigmoid
 
@@ -187,6 +189,33 @@ def adam(way: str) -> Callable[[], None]:
     return {"formula": formula, "stretches": one_thread, "threads": optimizer.step}[way]
 
 
+# --- the embedding's gradient ----------------------------------------------------------------------------------------
+
+
+def embedding_gradient(way: str) -> Callable[[], None]:
+    """From zero_grad to a gradient that plain gradient descent has used."""
+    parameter = nn.Parameter(RNG.standard_normal((V, D), dtype=np.float32))
+    optimizer = nn.optim.SGD([parameter], lr=1e-3)
+    index, values = RNG.integers(0, V, N * T), RNG.standard_normal((N * T, D), dtype=np.float32)
+
+    def add_at() -> None:
+        parameter.zero_grad()
+        np.add.at(parameter.grad, index, values)
+        optimizer.step()
+
+    def sorted_sums() -> None:
+        parameter.zero_grad()
+        nn.backend.scatter_add(parameter.grad, index, values)
+        optimizer.step()
+
+    def rows() -> None:
+        parameter.zero_grad()
+        parameter.add_rows(index, values)
+        optimizer.step()
+
+    return {"add.at": add_at, "sorted": sorted_sums, "rows": rows}[way]
+
+
 # --- the whole step --------------------------------------------------------------------------------------------------
 
 
@@ -220,6 +249,43 @@ def torch_step(tokens: np.ndarray) -> Callable[[], None] | None:
         loss.item()
 
     return run
+
+
+def profile(tokens: np.ndarray, rounds: int) -> list[list[str]]:
+    """Where the time of a training step goes: milliseconds of each part, and how fast its products run."""
+    model = nn.models.LanguageModel(V, D, H, LAYERS, rng=0)
+    optimizer, parameters = nn.optim.Adam(model.parameters()), model.parameters()
+    x, y, workspace = tokens[:, :-1], tokens[:, 1:], Workspace()
+    seconds: dict[str, list[float]] = {}
+    for _ in range(rounds + 2):
+        model.zero_grad()
+        times = [time.perf_counter()]
+        e = model.embedding(x)
+        times.append(time.perf_counter())
+        h, _ = model.lstm(e)
+        times.append(time.perf_counter())
+        _, dh = linear_cross_entropy(model.linear, h, y, workspace=workspace, learn=True)
+        times.append(time.perf_counter())
+        de, _ = model.lstm.backward(dh)
+        times.append(time.perf_counter())
+        model.embedding.backward(de)
+        times.append(time.perf_counter())
+        nn.optim.clip_grad_norm(parameters, 5.0)
+        times.append(time.perf_counter())
+        optimizer.step()
+        times.append(time.perf_counter())
+        names = ("embedding", "LSTM, forward", "output and loss, forward and backward", "LSTM, backward")
+        for k, name in enumerate((*names, "embedding, backward", "clipping", "Adam")):
+            seconds.setdefault(name, []).append(times[k + 1] - times[k])
+    lstm = sum(p.size for p in model.lstm.parameters() if p.data.ndim == 2) * N * T / 1e9
+    products = {"LSTM, forward": 2 * lstm, "LSTM, backward": 4 * lstm}
+    products["output and loss, forward and backward"] = 6 * H * V * N * T / 1e9
+    rows = []
+    for name, values in seconds.items():
+        median, gflop = float(np.median(values[2:])), products.get(name)
+        speed = ["", ""] if gflop is None else [f"{gflop:.1f}", f"{gflop / median:.0f}"]
+        rows.append([name, f"{median * 1e3:.1f}", *speed])
+    return rows
 
 
 def measure(ways: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
@@ -257,6 +323,11 @@ def main() -> None:
             "in stretches that fit the cache": adam("stretches"),
             f"the stretches spread over {nn.backend.num_threads()} threads (`nn.optim.Adam`)": adam("threads"),
         },
+        "Embedding's gradient, and plain gradient descent": {
+            "`numpy.add.at`, then all rows updated": embedding_gradient("add.at"),
+            "sorted, neighbours summed, then all rows updated": embedding_gradient("sorted"),
+            "the rows of the batch alone (`Parameter.add_rows`)": embedding_gradient("rows"),
+        },
     }
     steps = {"nnscratch": whole_step(tokens), "PyTorch": torch_step(tokens)}
     lines = [
@@ -281,6 +352,13 @@ def main() -> None:
 
         ratio = medians["nnscratch"] / medians["PyTorch"]
         lines += ["", f"nnscratch takes **{ratio:.2f}** of PyTorch {torch.__version__}'s time for the whole step."]
+    product = max(blas.measure(1.0).values())
+    header = ["part of a step", "milliseconds", "GFLOP of products", "GFLOP/s"]
+    lines += ["", report.table(header, profile(tokens, rounds))]
+    lines += [
+        "",
+        f"A large product runs at {product:.0f} GFLOP/s here; NumPy's BLAS is {blas.describe(blas.blas())}.",
+    ]
     TARGET.parent.mkdir(parents=True, exist_ok=True)
     TARGET.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))

@@ -127,9 +127,9 @@ def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        The two were measured with other libraries, or another number of rounds or seconds.
+        The two were measured in another number of rounds or seconds.
     """
-    for name in ("schema", "libraries", "repeats", "seconds"):
+    for name in ("schema", "repeats", "seconds"):
         if old[name] != new[name]:
             raise ValueError(f"{name} differ: {old[name]} and {new[name]}; results like these make no one table")
     runs = {run["kernel"]: run for run in old["runs"]}
@@ -137,7 +137,7 @@ def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         known = runs.get(run["kernel"], run | {"jobs": []})
         jobs = {job["key"]: job for job in [*known["jobs"], *run["jobs"]]}
         runs[run["kernel"]] = known | {"jobs": [jobs[key] for key in JOBS if key in jobs]}
-    return old | {"runs": list(runs.values())}
+    return old | {"libraries": old["libraries"] | new["libraries"], "runs": list(runs.values())}
 
 
 def write(results: dict[str, Any], folder: Path, name: str = "results", add: bool = False) -> list[Path]:
