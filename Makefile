@@ -4,7 +4,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-oracle notebooks docs docs-test docs-linkcheck docs-lite lint clean bench bench-growth bench-check
+CUDA ?= cuda12
+
+.PHONY: help demo test test-oracle test-gpu notebooks docs docs-test docs-linkcheck docs-lite lint clean bench bench-growth bench-check
 
 help:
 	@echo "make demo         train a language model on Pride and Prejudice and let it write (under 5 minutes)"
@@ -14,6 +16,7 @@ help:
 	@echo "make docs         build the site: docs/_build/html/index.html"
 	@echo "make docs-test    build it, and open its pages in Chromium"
 	@echo "make docs-lite    add JupyterLite to it: the notebooks in the browser"
+	@echo "make test-gpu     run on a GPU what can (installs CuPy: a large download; make CUDA=cuda13 for CUDA 13)"
 	@echo "make bench        measure everything beside PyTorch, JAX and others (installs them: a large download; 40 minutes)"
 	@echo "make bench-growth measure how time and memory grow with each size (5 minutes)"
 	@echo "make bench-check  before a release: is anything slower, beside PyTorch, than it was? (a minute)"
@@ -44,6 +47,10 @@ docs-lite: .venv/.installed-lite
 
 docs-linkcheck: .venv/.installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -b linkcheck docs docs/_build/linkcheck
+
+# -m gpu alone: the same tests on the stand-in for CuPy are part of make test.
+test-gpu: .venv/.installed-$(CUDA) .venv/.installed-oracle
+	NNSCRATCH_REQUIRE_GPU=1 $(BIN)/python -m pytest tests/gpu -m gpu -rs
 
 bench: .venv/.installed-bench
 	$(BIN)/python -m benchmarks --blas-kernel both

@@ -1,5 +1,6 @@
 """Where the tests of this folder run: each of them on the strict stand-in for CuPy, and on a GPU where there is one."""
 
+import os
 from importlib.util import find_spec
 
 import numpy as np
@@ -26,7 +27,7 @@ def on_cuda(request):
     if request.param == "GPU":
         reason = why_no_gpu()
         if reason is not None:
-            pytest.skip(reason)
+            (pytest.fail if os.environ.get("NNSCRATCH_REQUIRE_GPU") else pytest.skip)(reason)
         yield moved_to("cuda")
     else:
         with strict_cupy.installed():
