@@ -94,9 +94,8 @@ WRONG = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("number", range(len(WRONG)))
-def test_a_wrong_call_is_refused_by_name_and_leaves_the_layer_as_it_was(number):
-    error, call, message = WRONG[number]
+@pytest.mark.parametrize(("error", "call", "message"), WRONG)
+def test_a_wrong_call_is_refused_by_name_and_leaves_the_layer_as_it_was(error, call, message):
     before = {name: value.copy() for name, value in LINEAR.state_dict().items()}
     with pytest.raises(error, match=message):
         call()
