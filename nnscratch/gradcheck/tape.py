@@ -69,8 +69,10 @@ class Traced(np.ndarray):
         return np.dot(self, other)
 
     def __getitem__(self, index: Any) -> Any:
-        if not _running or not any(isinstance(i, (np.ndarray, list, range)) for i in index_parts(index)):
-            return super().__getitem__(index)
+        parts = index_parts(index)
+        if not _running or not any(isinstance(i, (np.ndarray, list, range)) for i in parts):
+            found = super().__getitem__(index)
+            return super().__getitem__((*parts, ...)) if isinstance(found, np.floating) else found  # b[f] is seen too
         return perform("lookup", lambda x: x[index], (self,), None, {})
 
 
@@ -152,8 +154,12 @@ class Tape:
     nodes : list of Node
     changes : dict of int to function
         What operation number k does instead: a function of (node, operands) that returns the result.
-    runs : int
-        Forward passes made.
+    weights : tuple
+        What the outputs are multiplied by: the objective's, unless a hypothesis says otherwise.
+    extra : float
+        Added to f by changes that end the way to f and begin another: see `detached`.
+    runs, cost : int
+        Forward passes made; numbers that each reads and writes.
 
     Raises
     ------
@@ -165,7 +171,8 @@ class Tape:
         self.nodes: list[Node] = []
         self.changes: dict[int, Callable] = {}
         self.probed: dict[tuple[int, int], Any] = {}
-        self.runs = 0
+        self.weights, self.extra = objective.weights, 0.0
+        self.runs, self.cost = 0, 0
         self._counts: dict[tuple, int] = {}
         self._number, self._mode = 0, "write"
 
@@ -184,9 +191,10 @@ class Tape:
             self.value()
             self._mode = "compare"
             self._find_live()
-        except BaseException:
+        except Exception as error:
             self.__exit__()
-            raise
+            raise CannotTape(f"{type(error).__name__}: {error}") from error
+        self.cost = sum(200 + n.result.size + sum(np.size(x) for x in n.operands) for n in self.nodes)
         self._mode = "repeat"
         return self
 
@@ -208,7 +216,7 @@ class Tape:
 
     def value(self) -> float:
         """f of one forward, with the changes."""
-        self._number, self.probed = 0, {}
+        self._number, self.probed, self.extra = 0, {}, 0.0
         self.runs += 1
         _running.append(self)
         try:
@@ -218,8 +226,8 @@ class Tape:
         self.target.forget()
         if self._mode != "write" and self._number != len(self.nodes):
             raise CannotTape("forward took another way")
-        total = 0.0
-        for (_, w), (_, y) in zip(leaves("", self.objective.weights), leaves("", ys), strict=True):
+        total = self.extra
+        for (_, w), (_, y) in zip(leaves("", self.weights), leaves("", ys), strict=True):
             if w is not None:
                 total += float((plain(y) * w).sum()) if is_array(y) else float(y) * float(w)
         return total
@@ -339,6 +347,16 @@ def slope(tape: Tape, source: tuple[int, int], derivative: Callable) -> Callable
         if source[0] == node.number:
             tape.probed[source] = operands[source[1]] - node.operands[source[1]]
         return node.result + derivative(tape.probed[source])
+
+    return changed
+
+
+def detached(tape: Tape) -> Callable:
+    """The result's elements all count by 1, whatever comes after: backward forgot the gradient that came in."""
+
+    def changed(node: Node, operands: list[Any]) -> Any:
+        tape.extra += float((node.compute(*operands) - node.result).sum())
+        return node.result
 
     return changed
 

@@ -12,7 +12,7 @@ from ..objective import Objective
 from ..report import GradientReport
 from .algebra import algebra
 from .evidence import Case
-from .paths import paths, shifted_ids
+from .paths import other_targets, paths
 from .shares import shares
 
 
@@ -29,7 +29,7 @@ def diagnose_entries(report: GradientReport, objective: Objective) -> None:
     for case in cases.values():
         algebra(case, others)
         shares(case)
-    shifted_ids(cases, report, objective)
+    other_targets(cases, report, objective)
     paths(cases, report, objective)
     explained: dict[str, int] = {}
     for case in cases.values():

@@ -56,6 +56,8 @@ def scaled(case: Case, c: float) -> None:
         case.add(1, "sign flipped", fits)
         return
     name = constant(case, c)
+    if n == 1 and not name:
+        return  # any number is a multiple of any other
     case.add(6 if n > 1 else 9, "scaled by a constant", f"{fits}{f'; {name}' if name else ''}")
     if abs(c - round(c)) < 1e-4 and 2 <= round(c) <= 3:
         case.add(6.5, "counted twice", f"{fits}: every contribution is there {round(c)} times")

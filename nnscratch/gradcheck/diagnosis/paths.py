@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ...backend import to_numpy
 from ..objective import Objective
 from ..report import GradientReport
-from ..tape import CannotTape, Node, Tape, cofactor, gain, probe, slope
-from ..tree import is_array
+from ..tape import CannotTape, Node, Tape, cofactor, detached, gain, probe, slope
+from ..tree import is_array, leaves, transform
 from .algebra import axes, constant
 from .evidence import Case
 from .slopes import Hypothesis, Slopes, key
@@ -180,6 +179,7 @@ class Forward:
     # --- the hypotheses ------------------------------------------------------------------------------------------
 
     def hypotheses(self) -> Iterator[Hypothesis]:
+        yield from self.upstream()
         yield from self.slopes_of_functions()
         yield from self.softmax()
         yield from self.chosen_by_a_maximum()
@@ -202,6 +202,8 @@ class Forward:
             if bias:
                 mistake, rank = "bias's share missing", 2.9
             yield Hypothesis(rank, mistake, f"given as if nothing passed through {words}", place, cut, only)
+            if state:
+                yield from self.cut_beside_an_output(nodes, j, cut)
             if len(nodes) > 1:
                 yield from self.some_rounds(nodes, j, only, state)
                 if only is None:
@@ -209,6 +211,27 @@ class Forward:
                         scaled = {n.number: gain(j, lambda d, c=c: c * d) for n in nodes}
                         says = f"given as if what passes through {words} counted {c} times, in every round"
                         yield Hypothesis({-1: 1.06, 2: 2.6, 0.5: 6.3}[c], name, says, place, scaled, only)
+
+    def cut_beside_an_output(self, nodes: list[Node], j: int, cut: dict) -> Iterator[Hypothesis]:
+        """Nothing passes from round to round, and the gradient of an output (the last state) is not taken in either."""
+        names = [name for name, w in leaves("output", self.objective.weights) if w is not None]
+        later = {k: v for k, v in cut.items() if k != nodes[0].number}
+        for name in names if len(names) > 1 else ():
+            weights = without(self.objective.weights, name)
+            says = f"given as if nothing passed through {self.words(nodes, j)}, and {name}'s gradient were not taken in"
+            for changes in (cut, later):
+                yield Hypothesis(3.05, "the state's own path missing", says, nodes[0].place, changes, None, weights)
+
+    def upstream(self) -> Iterator[Hypothesis]:
+        """The gradient that comes in is not used: every element counts by 1."""
+        mistake = "upstream gradient missing"
+        ones = transform(lambda w: None if w is None else np.ones_like(w), self.objective.weights)
+        if any(w is not None and np.any(w != 1) for _, w in leaves("", self.objective.weights)):
+            yield Hypothesis(1.4, mistake, "given as if dy were 1 everywhere", "", {}, None, ones)
+        for nodes in self.families.values():
+            if len(nodes) == 1 and any(nodes[0].live) and nodes[0].result.size > 1:
+                says = f"given as if the gradient that comes to {self.words(nodes, -1)} were 1 everywhere"
+                yield Hypothesis(6.5, mistake, says, nodes[0].place, {nodes[0].number: detached(self.tape)})
 
     def some_rounds(self, nodes: list[Node], j: int, only: str | None, state: bool) -> Iterator[Hypothesis]:
         words, place = self.words(nodes, j), nodes[0].place
@@ -351,11 +374,16 @@ class Forward:
         """x / s: its derivative by s, -x / s^2, with a power of s too few or too many."""
         for nodes, j, only in self.edges():
             if nodes[0].name == "divide" and j == 1:
-                says = f"given as if the derivative by {self.words(nodes, j)} had one power of it too %s"
-                more = {n.number: gain(j, lambda d, s=n.operands[j]: d * s) for n in nodes}
-                less = {n.number: gain(j, lambda d, s=n.operands[j]: d / s) for n in nodes}
-                yield Hypothesis(4.4, "a factor missing", says % "few", nodes[0].place, more, only)
-                yield Hypothesis(4.5, "a factor applied twice", says % "many", nodes[0].place, less, only)
+                word, place = self.words(nodes, j), nodes[0].place
+                for power, mistake in (
+                    (1, "a factor missing"),
+                    (-1, "a factor applied twice"),
+                    (2, "a factor missing"),
+                    (-2, "a factor applied twice"),
+                ):
+                    other = {n.number: gain(j, partial(np.multiply, n.operands[j] ** float(power))) for n in nodes}
+                    says = f"given as if the derivative by {word} had {word} to the power {power - 2}, not -2"
+                    yield Hypothesis(4.4 + 0.01 * abs(power), mistake, says, place, other, only)
 
     def swapped_blocks(self) -> Iterator[Hypothesis]:
         """The gradient of two of 3 or 4 blocks of a result exchanged."""
@@ -431,21 +459,16 @@ class Forward:
                 if np.shape(u) != y.shape or not np.allclose(row_softmax(u), y):
                     continue
                 place = nodes[0].place
-                for slope_of, rank, mistake, word in (
-                    (lambda y: y * (1 - y), 1.0, "Jacobian reduced to its diagonal", "y (1 - y)"),
-                    (lambda y: y, 1.5, "Jacobian reduced to its diagonal", "y"),
-                    (lambda y: 1 + 0 * y, 1.6, "Jacobian missing", "1"),
-                ):
+                for rank, mistake, formula, derivative in JACOBIANS:
                     changes = {}
                     for s, n in zip(sources, nodes, strict=True):
-                        changes |= self.sloped((s.number, j), n.number, slope_of(n.result))
-                    says = f"given as if softmax's dy_i/dx_j were {word} for i = j and 0 elsewhere"
-                    yield Hypothesis(rank, mistake, says, place, changes)
+                        changes |= self.sloped((s.number, j), n.number, partial(derivative, n.result))
+                    yield Hypothesis(rank, mistake, f"given as if softmax's backward were {formula}", place, changes)
                 break
 
     def sloped(self, source: tuple[int, int], sink: int, g: Any) -> dict:
-        """The changes that give the result of `sink` the slope g by the operand `source`."""
-        found = {sink: slope(self.tape, source, lambda d: g * d)}
+        """The changes that give the result of `sink` the slope g, an array or a function, by the operand `source`."""
+        found = {sink: slope(self.tape, source, g if callable(g) else partial(np.multiply, g))}
         if source[0] != sink:
             found[source[0]] = probe(self.tape, source[1])
         return found
@@ -499,6 +522,9 @@ class Forward:
                     (lambda u, y: 1 - y, "1 - y"),
                     (lambda u, y: y * (1 - y), "y (1 - y), which is the sigmoid's"),
                     (lambda u, y: 1 - y**2, "1 - y^2, which is tanh's"),
+                    (lambda u, y: y**2, "y^2"),
+                    (lambda u, y: 1 + y**2, "1 + y^2"),
+                    (lambda u, y: y * (1 + y), "y (1 + y)"),
                     (lambda u, y: (u > 0) * 1.0, "1 where the input is above 0, else 0"),
                     (lambda u, y: np.where(u > 0, 1, y), "1 where the input is above 0, else y"),
                     (lambda u, y: np.where(u > 0, 1, u), "1 where the input is above 0, else the input"),
@@ -543,7 +569,7 @@ class Forward:
             block = self._block(start, u)
             for sink in block:
                 readers = self.readers.get(key(sink.result), [])
-                if len(readers) == 1 and readers[0] in block:
+                if len(readers) == 1 and readers[0] in block and not any(np.size(x) > 1 for x in still(readers[0])):
                     continue  # on the way to the function's value
                 sinks = self.families[sink.family]
                 if len(sinks) == len(sources):
@@ -600,9 +626,30 @@ def proportional(a: list[Any], b: list[Any]) -> bool:
     return size == 0 or float(np.abs(x - (x @ y) / size * y).max()) <= 1e-6 * float(np.abs(x).max(initial=0))
 
 
+def still(node: Node) -> list[Any]:
+    """The operands that carry no derivative."""
+    return [x for x, live in zip(node.operands, node.live, strict=True) if not live]
+
+
 def is_square(node: Node) -> bool:
     """x * x: two operands, one path."""
     return len(node.operands) == 2 and all(node.live) and key(node.operands[0]) == key(node.operands[1])
+
+
+def over_rows(x: Any) -> Any:
+    return x.sum(axis=-1, keepdims=True)
+
+
+JACOBIANS = [  # rank, mistake, what backward computes, and dy for a movement d of x: the transpose of it
+    (1.0, "Jacobian reduced to its diagonal", "dy y (1 - y)", lambda y, d: y * (1 - y) * d),
+    (1.5, "Jacobian reduced to its diagonal", "dy y", lambda y, d: y * d),
+    (1.6, "Jacobian missing", "dy", lambda y, d: d),
+    (1.7, "a factor missing", "dy - sum(dy y)", lambda y, d: d - y * over_rows(d)),
+    (1.7, "a factor missing", "y (dy - sum(dy))", lambda y, d: y * d - over_rows(y * d)),
+    (1.7, "sign flipped", "y (dy + sum(dy y))", lambda y, d: y * d + y * over_rows(y * d)),
+    (1.7, "summed over the wrong axis", "y (dy - sum(dy y) over all)", lambda y, d: y * d - y * (y * d).sum()),
+    (1.7, "summed over the wrong axis", "y (dy - sum(dy y, axis 0))", lambda y, d: y * d - y * (y * d).sum(axis=0)),
+]
 
 
 def row_softmax(x: Any) -> Any:
@@ -610,33 +657,48 @@ def row_softmax(x: Any) -> Any:
     return e / e.sum(axis=-1, keepdims=True)
 
 
-def shifted_ids(cases: dict[str, Case], report: GradientReport, objective: Objective) -> None:
-    """Integer inputs and targets one off, in their values or in their places."""
+def without(weights: Any, name: str, own: str = "output") -> Any:
+    """`weights` with zeros at the output called `name`."""
+    if isinstance(weights, (tuple, list)):
+        return tuple(without(w, name, f"{own}[{i}]") for i, w in enumerate(weights))
+    if isinstance(weights, dict):
+        return {k: without(w, name, f"{own}[{k!r}]") for k, w in weights.items()}
+    return np.zeros_like(weights) if own == name and weights is not None else weights
+
+
+def other_targets(cases: dict[str, Case], report: GradientReport, objective: Objective) -> None:
+    """What forward compares with: integers one off, in value or in place; targets left out or negated."""
     target = objective.target
-    arrays = [*target.inputs, *getattr(target, "targets", ())]
-    ids = [a for a in arrays if isinstance(a, np.ndarray) and a.dtype.kind in "iu" and a.size > 1]
-    if not ids:
+    checked = {id(objective.variables[name]) for name in report.entries}
+    arrays = [a for a in (*target.inputs, *getattr(target, "targets", ())) if isinstance(a, np.ndarray) and a.size > 1]
+    shapes = {v.shape for v in objective.variables.values()}
+    moves = [(a, *move) for a in arrays if a.dtype.kind in "iu" for move in shifts(a)]
+    for a in arrays:
+        if a.dtype.kind in "iuf" and a.shape in shapes and id(a) not in checked:
+            moves.append((a, 0 * a, "target's share missing", "zeros in place of the targets"))
+            moves.append((a, -a, "sign flipped", "the targets' sign flipped"))
+    if not moves:
         return
     try:
         with Tape(objective) as tape:
             slopes = Slopes(tape, report)
-            for array in ids if slopes.usable else ():
-                held = to_numpy(array).copy()
-                for moved, words in shifts(held):
-                    array[...] = moved
-                    try:
-                        h = Hypothesis(1.1, "target one off", f"given is the gradient with {words}", "")
-                        for name in slopes.explained(h):
-                            cases[name].add(h.rank, h.mistake, h.evidence, name)
-                    finally:
-                        array[...] = held
+            for array, moved, mistake, words in moves if slopes.usable else ():
+                held = array.copy()
+                array[...] = moved
+                try:
+                    h = Hypothesis(1.1, mistake, f"given is the gradient with {words}", "")
+                    for name in slopes.explained(h):
+                        cases[name].add(h.rank, h.mistake, h.evidence, name)
+                finally:
+                    array[...] = held
     except CannotTape:
         return
 
 
-def shifts(ids: np.ndarray) -> Iterator[tuple[np.ndarray, str]]:
+def shifts(ids: np.ndarray) -> Iterator[tuple[np.ndarray, str, str]]:
+    mistake = "target one off"
     for step in (-1, 1):
-        yield ids + step, f"every integer {step:+d}"
-        yield (ids + step) % (ids.max() + 1), f"every integer {step:+d}, wrapped around"
+        yield ids + step, mistake, f"every integer {step:+d}"
+        yield (ids + step) % (ids.max() + 1), mistake, f"every integer {step:+d}, wrapped around"
         for axis in range(ids.ndim):
-            yield np.roll(ids, step, axis), f"the integers moved by {step:+d} along axis {axis}"
+            yield np.roll(ids, step, axis), mistake, f"the integers moved by {step:+d} along axis {axis}"

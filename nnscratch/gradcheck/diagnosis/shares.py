@@ -172,9 +172,11 @@ def elementwise(case: Case, J: np.ndarray, R: np.ndarray, outputs: list) -> None
         test(1.2, np.ones(x.size), "activation's derivative missing", "given = dy, unchanged")
         test(1.2, y, "activation's derivative wrong", "given = dy * y")
         test(1.2, 1 - y, "activation's derivative wrong", "given = dy * (1 - y)")
+        test(1.2, y**2, "activation's derivative wrong", "given = dy * y^2")
+        test(1.2, 1 + y**2, "activation's derivative wrong", "given = dy * (1 + y^2)")
+        test(1.2, y * (1 + y), "activation's derivative wrong", "given = dy * y (1 + y)")
         test(1.2, y * (1 - y), "activation's derivative wrong", "given = dy * y (1 - y), which is the sigmoid's")
         test(1.2, 1 - y**2, "activation's derivative wrong", "given = dy * (1 - y^2), which is tanh's")
-        test(1.2, 1 - y, "activation's derivative wrong", "given = dy * (1 - y)")
         test(1.3, d**2, "activation's derivative applied twice", "given = dy * phi'(x)^2")
     wrong_point = "derivative taken at the wrong value"
     test(1.15, x * (1 - x), wrong_point, "given = dy * x (1 - x): the formula for the output y, given the input x")
@@ -220,7 +222,7 @@ def diagonal(case: Case, J: np.ndarray, R: np.ndarray, outputs: list) -> None:
             case.test(1, (R * d).reshape(shape), "Jacobian reduced to its diagonal", words)
             y = np.asarray(backend.to_numpy(outputs[0][1])).ravel()
             case.test(1.5, (R * y).reshape(shape), "Jacobian reduced to its diagonal", "given = dy * y")
-            case.test(1.6, R.reshape(shape), "Jacobian missing", "given = dy, unchanged")
+            case.test(3.6, R.reshape(shape), "Jacobian missing", "given = dy, unchanged")
 
 
 def repeated_ids(case: Case, counting: Any, size: int, slot: slice, y: Any) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from ..report import GradientReport
-from ..tape import CannotTape, Tape, gain
+from ..tape import Tape, gain
 
 CLOSE = 1e-4  # of what is wrong
-BUDGET = 600_000  # operations of forward done again, in all
+BUDGET = 150_000_000  # numbers read and written in forwards done again; an operation counts as 200 at least
 
 
 @dataclass
@@ -30,6 +30,8 @@ class Hypothesis:
         Smaller is more specific.
     only : str or None
         The change reaches the gradient of this array and no other.
+    weights : tuple or None
+        What the outputs are multiplied by instead of R.
     """
 
     rank: float
@@ -38,6 +40,7 @@ class Hypothesis:
     place: str
     changes: dict[int, Callable] = field(default_factory=dict)
     only: str | None = None
+    weights: tuple | None = None
 
 
 @dataclass
@@ -108,11 +111,12 @@ class Slopes:
                 if all(abs(self.slope(cut, d) - d.true) <= d.noise + 1e-9 * abs(d.true) for d in self.joint):
                     self.fixed |= cut
 
-    def slope(self, changes: dict[int, Callable], direction: Direction) -> float:
+    def slope(self, changes: dict[int, Callable], direction: Direction, weights: tuple | None = None) -> float:
         """The slope of the changed forward; NaN where it cannot be run."""
         variables = self.tape.objective.variables
         held = {name: variables[name].copy() for name in direction.v}
         self.tape.changes = {**self.fixed, **changes}
+        self.tape.weights = self.tape.objective.weights if weights is None else weights
         try:
             f = []
             for h in (self.h, -self.h):
@@ -120,10 +124,10 @@ class Slopes:
                     variables[name][...] = held[name] + h * v
                 with np.errstate(all="ignore"):
                     f.append(self.tape.value())
-        except (CannotTape, ValueError, IndexError, KeyError, TypeError):
+        except Exception:  # whatever the target's code raises where no forward has been: this cannot be asked
             return float("nan")
         finally:
-            self.tape.changes = {}
+            self.tape.changes, self.tape.weights = {}, self.tape.objective.weights
             for name, v in held.items():
                 variables[name][...] = v
         return (f[0] - f[1]) / (2 * self.h)
@@ -140,7 +144,7 @@ class Slopes:
 
     @property
     def spent(self) -> bool:
-        return self.tape.runs * max(len(self.tape.nodes), 1) > BUDGET
+        return self.tape.runs * self.tape.cost > BUDGET
 
     def _wrong_elements(self, name: str) -> int:
         """How many numbers a hypothesis about this array must get right: few numbers are met by chance."""
@@ -154,16 +158,18 @@ class Slopes:
         if h.only is not None:
             if h.only not in self.wrong or self.elements[h.only] < 2:
                 return []
-            return [h.only] if all(d.met_by(self.slope(h.changes, d)) for d in self.alone[h.only]) else []
-        if sum(self.elements.values()) < 2 or not all(d.met_by(self.slope(h.changes, d)) for d in self.joint):
+            return [h.only] if all(d.met_by(self.slope(h.changes, d, h.weights)) for d in self.alone[h.only]) else []
+        if sum(self.elements.values()) < 2 or not all(
+            d.met_by(self.slope(h.changes, d, h.weights)) for d in self.joint
+        ):
             return []
-        return [n for n in self.wrong if self.alone[n][0].met_by(self.slope(h.changes, self.alone[n][0]))]
+        return [n for n in self.wrong if self.alone[n][0].met_by(self.slope(h.changes, self.alone[n][0], h.weights))]
 
     def explains_alone(self, h: Hypothesis, name: str) -> bool:
         """Is this the gradient given for one array, whatever it says of the others?"""
         if self.elements[name] < 3:
             return False
-        return all(d.met_by(self.slope(h.changes, d)) for d in self.alone[name])
+        return all(d.met_by(self.slope(h.changes, d, h.weights)) for d in self.alone[name])
 
     def factor(self, cut: dict[int, Callable], only: str | None) -> float | None:
         """c, where the gradient given is that of a forward in which the path that `cut` cuts counts c times.

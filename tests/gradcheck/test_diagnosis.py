@@ -1,0 +1,237 @@
+"""The hypotheses: found where they hold, on arrays of any size, and nowhere else."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import nnscratch as nn
+from nnscratch.gradcheck import check_gradients
+from nnscratch.gradcheck.objective import Objective
+from nnscratch.gradcheck.tape import CannotTape, Tape, cofactor, gain, slope
+from nnscratch.gradcheck.targets import make_target
+
+SIZES = st.tuples(*[st.integers(2, 5)] * 3)
+
+
+def affine(backward):
+    return (lambda x, w, b: (x @ w + b, (x, w, b))), (lambda dout, cache: backward(*cache, dout))
+
+
+def drawn(sizes, seed):
+    rng = np.random.default_rng(seed)
+    n, d, m = sizes
+    return rng.normal(size=(n, d)), rng.normal(size=(d, m)), rng.normal(size=m)
+
+
+def names(report):
+    return [diagnosis.mistake for diagnosis in report.diagnoses]
+
+
+# --- from the arrays alone -------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=15, deadline=None)
+@given(SIZES, st.integers(0, 99), st.floats(-4, 4).filter(lambda c: min(abs(c - k) for k in (-1, 0, 1, 2, 3)) > 0.01))
+def test_any_factor_is_found_and_said(sizes, seed, c):
+    report = check_gradients(affine(lambda x, w, b, d: (d @ w.T, c * (x.T @ d), d.sum(0))), *drawn(sizes, seed))
+    assert report["w"].diagnosis.mistake == "scaled by a constant"
+    assert f"given = {c:.6g} * true" in report["w"].diagnosis.evidence
+
+
+@settings(max_examples=10, deadline=None)
+@given(SIZES, st.integers(0, 99), st.data())
+def test_the_one_sample_that_is_counted_is_found(sizes, seed, data):
+    k = data.draw(st.integers(0, sizes[0] - 1))
+    report = check_gradients(affine(lambda x, w, b, d: (d @ w.T, np.outer(x[k], d[k]), d.sum(0))), *drawn(sizes, seed))
+    assert report["w"].diagnosis.mistake == "one sample counted"
+    assert f"sample {k} alone" in report["w"].diagnosis.evidence
+
+
+def test_a_single_number_is_not_called_a_multiple_of_another():
+    def forward(x):
+        return float(np.sin(x[0]))
+
+    assert names(check_gradients((forward, lambda x: 1.2345 * np.cos(x)), np.array([0.7]))) == []
+    assert names(check_gradients((forward, lambda x: -np.cos(x)), np.array([0.7]))) == ["sign flipped"]
+
+
+# --- the tape --------------------------------------------------------------------------------------------------------
+
+
+def two_layers(x, w, v):
+    h = np.tanh(x @ w)
+    return x @ v * h, None
+
+
+X, W, V = drawn((4, 3, 3), 0)[0], *(np.random.default_rng(1).normal(size=(3, 3)) for _ in range(2))
+
+
+def taped(function=two_layers, inputs=(X, W, V)):
+    return Objective(make_target((function, lambda dout, cache: None), inputs), np.random.default_rng(0))
+
+
+def test_a_taped_forward_is_the_same_forward():
+    objective = taped()
+    with Tape(objective) as tape:
+        assert tape.value() == pytest.approx(objective(), rel=1e-14)
+        assert [node.name for node in tape.nodes] == ["matmul", "tanh", "matmul", "multiply"]
+        assert [node.words for node in tape.nodes][-1] == ["x @ v", "h"]
+    assert all(type(v) is np.ndarray for v in objective.variables.values())
+
+
+def derivative(tape, name, direction, h=1e-6):
+    array, held = tape.objective.variables[name], tape.objective.variables[name].copy()
+    f = []
+    for step in (h, -h):
+        array[...] = held + step * direction
+        f.append(tape.value())
+    array[...] = held
+    return (f[0] - f[1]) / (2 * h)
+
+
+def test_changes_give_the_gradient_of_the_mistake_they_stand_for():
+    objective = taped()
+    (R,) = objective.weights
+    h = np.tanh(X @ W)
+    direction = np.random.default_rng(2).normal(size=W.shape)
+    gradients = {
+        "true": X.T @ (R * (X @ V) * (1 - h**2)),
+        "no path through h": 0 * W,
+        "the slope of tanh missing": X.T @ (R * (X @ V)),
+        "h used for x v": X.T @ (R * h * (1 - h**2)),
+    }
+    with Tape(objective) as tape:
+        changes = {
+            "true": {},
+            "no path through h": {3: gain(1, lambda d: 0 * d)},
+            "the slope of tanh missing": {1: slope(tape, (1, 0), lambda d: d)},
+            "h used for x v": {3: cofactor(1, 0, h)},
+        }
+        for mistake, gradient in gradients.items():
+            tape.changes = changes[mistake]
+            along = float((gradient * direction).sum())
+            assert derivative(tape, "w", direction) == pytest.approx(along, rel=1e-7, abs=1e-9), mistake
+
+
+def test_what_cannot_be_taped_is_still_checked():
+    def forward(x, w):
+        if type(w) is not np.ndarray:
+            raise TypeError("arrays only")
+        return np.tanh(x @ w), (x, w)
+
+    def backward(dout, cache):
+        x, w = cache
+        return dout @ w.T, x.T @ dout
+
+    with pytest.raises(CannotTape, match="arrays only"), Tape(taped(lambda x, w: forward(x, w)[0], (X, W))):
+        pass
+    report = check_gradients((forward, backward), X, W)
+    assert report.verdict == "wrong"
+
+
+def test_the_target_is_as_it_was_after_a_diagnosis():
+    class Tanh(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(W.copy())
+
+        def forward(self, x):
+            h = np.tanh(x @ self.w.data)
+            self.save_for_backward(x)
+            return h
+
+        def backward(self, dy):
+            (x,) = self.saved()
+            self.w.grad += x.T @ dy
+            return dy @ self.w.data.T
+
+    layer = Tanh()
+    data, grad = layer.w.data, layer.w.grad
+    assert names(check_gradients(layer, X))[0] == "activation's derivative missing"
+    assert layer.w.data is data and layer.w.grad is grad and type(layer.w.data) is np.ndarray
+    np.testing.assert_array_equal(data, W)
+    np.testing.assert_array_equal(grad, 0)
+
+
+# --- inside forward --------------------------------------------------------------------------------------------------
+
+
+def mlp(mistake):
+    """tanh, then sigmoid, then linear; `mistake` is the layer whose slope is left out."""
+
+    def forward(x, w1, w2, w3):
+        h1 = np.tanh(x @ w1)
+        h2 = 1 / (1 + np.exp(-(h1 @ w2)))
+        return h2 @ w3, (x, w1, w2, w3, h1, h2)
+
+    def backward(dout, cache):
+        x, w1, w2, w3, h1, h2 = cache
+        d2 = dout @ w3.T * (1 if mistake == 2 else h2 * (1 - h2))
+        d1 = d2 @ w2.T * (1 if mistake == 1 else 1 - h1**2)
+        return d1 @ w1.T, x.T @ d1, h1.T @ d2, h2.T @ dout
+
+    return forward, backward
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(1, 2), st.tuples(*[st.integers(2, 4)] * 5), st.integers(0, 99))
+def test_the_layer_whose_slope_is_missing_is_named(layer, sizes, seed):
+    rng = np.random.default_rng(seed)
+    n, *widths = sizes
+    weights = [rng.normal(size=pair) for pair in zip(widths[:-1], widths[1:], strict=True)]
+    report = check_gradients(mlp(layer), rng.normal(size=(n, widths[0])), *weights)
+    first = report.diagnoses[0]
+    assert first.mistake == "activation's derivative missing"
+    assert ("np.tanh(x @ w1)", "1 / (1 + np.exp(-(h1 @ w2)))")[layer - 1] in first.place
+
+
+def rnn(mistake):
+    def forward(x, h, W, U):
+        hs = [h]
+        for t in range(x.shape[1]):
+            hs.append(np.tanh(x[:, t] @ W + hs[-1] @ U))
+        return np.stack(hs[1:], axis=1), (x, hs, W, U)
+
+    def backward(dy, cache):
+        x, hs, W, U = cache
+        dx, dW, dU, dh = np.zeros_like(x), np.zeros_like(W), np.zeros_like(U), np.zeros_like(hs[0])
+        for t in reversed(range(x.shape[1])):
+            da = (dy[:, t] + (0 if mistake == "the state's own path missing" else dh)) * (1 - hs[t + 1] ** 2)
+            dx[:, t] = da @ W.T
+            dW = x[:, t].T @ da + (0 if mistake == "only the first time step counted" else dW)
+            if not (mistake == "the last time step not counted" and t == x.shape[1] - 1):
+                dU += hs[t + 1 if mistake == "the wrong array used" else t].T @ da
+            dh = da @ (U if mistake == "transposed" else U.T)
+        return dx, dh, dW, dU
+
+    return forward, backward
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.sampled_from(
+        [
+            "the state's own path missing",
+            "only the first time step counted",
+            "the last time step not counted",
+            "the wrong array used",
+            "transposed",
+        ]
+    ),
+    st.tuples(st.integers(2, 4), st.integers(3, 5), st.integers(2, 3), st.integers(2, 4)),
+    st.integers(0, 99),
+)
+def test_mistakes_in_time_are_named_whatever_the_sizes(mistake, sizes, seed):
+    N, T, D, H = sizes
+    rng = np.random.default_rng(seed)
+    arrays = [rng.normal(size=s) * 0.7 for s in ((N, T, D), (N, H), (D, H), (H, H))]
+    assert check_gradients(rnn(""), *arrays, diagnose=False).ok
+    assert names(check_gradients(rnn(mistake), *arrays))[0] == mistake
+
+
+def test_two_mistakes_in_two_arrays_are_both_named():
+    backward = affine(lambda x, w, b, d: (d @ w.T, -x.T @ d, d))
+    report = check_gradients(backward, *drawn((5, 3, 4), 3))
+    assert report["w"].diagnosis.mistake == "sign flipped"
+    assert report["b"].diagnosis.mistake == "sum over the batch missing"
