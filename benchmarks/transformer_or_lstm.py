@@ -137,13 +137,13 @@ def report(results: list[dict], epochs: float) -> str:
         )
     else:
         early = transformer["curve"][0] - lstm["curve"][0]
-        memory = lstm["short"] - lstm["test"]
-        part = "hardly" if memory < gap / 4 else "in part" if memory < gap / 2 else "mostly"
+        share = (lstm["short"] - lstm["test"]) / gap
+        part = "not" if share < 0.1 else "in part" if share < 0.5 else "mostly"
         verdict = (
             f"The LSTM predicts better, by {gap:.3f} bits per character of the test text. That is {part} because it "
             f"remembers more: made to forget all but the last {CONTEXT // 2} to {CONTEXT} characters, which is what "
-            f"the Transformer sees, it loses {memory:.3f}. The Transformer also learns more slowly: that near "
-            f"characters matter most, and in which order they came, is built into a recurrent network, and a "
+            f"the Transformer sees, it needs {lstm['short']:.3f} bits. But the Transformer learns more slowly: that "
+            f"near characters matter most, and in which order they came, is built into a recurrent network, and a "
             f"Transformer has to learn it. On the validation text it was {early:.2f} bits behind after "
             f"{transformer['read'][0]:,} characters, and {transformer['curve'][-1] - lstm['curve'][-1]:.2f} after "
             f"{transformer['read'][-1]:,}. Whether more text or more training would close the gap was not measured."
