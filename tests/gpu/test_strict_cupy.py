@@ -1,5 +1,11 @@
 """The stand-in is strict: what would fail, copy or wait on a GPU fails or is counted here."""
 
+import __future__
+
+import contextlib
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import strict_cupy
@@ -155,3 +161,29 @@ def test_the_package_takes_it_for_cupy(cp, x):
     assert isinstance(backend.to_numpy(x), np.ndarray)
     with pytest.raises(RuntimeError, match="device 'cuda:1' does not exist: this machine has 1 GPU"):
         backend.to_device(np.ones(2), "cuda:1")
+
+
+@pytest.mark.parametrize(
+    ("file", "build", "shape"),
+    [
+        ("relu", "ReLU()", (2, 3)),
+        ("tanh", "Tanh()", (2, 3)),
+        ("gelu", 'GELU("tanh")', (2, 3)),
+        ("lstm_cell", "LSTMCell(3, 4).to('cuda', dtype=np.float64)", (2, 3)),
+        ("conv2d", "Conv2d(1, 2, 2).to('cuda', dtype=np.float64)", (1, 1, 4, 4)),
+        ("max_pool2d", "MaxPool2d(2)", (1, 1, 4, 4)),
+    ],
+)
+def test_a_layer_of_the_package_fails_as_soon_as_its_xp_is_planted_with_np(file, build, shape, cp):
+    source = (Path(nn.__file__).parent / "layers" / f"{file}.py").read_text()
+    planted = re.sub(r"(backend\.array_module\(\w+\)|\bxp)\.(?=\w+\()", "np.", source)
+    assert planted != source
+    x = cp.asarray(np.random.default_rng(0).normal(size=shape))
+    for text, fails in ((source, False), (planted, True)):
+        names = {"__name__": f"nnscratch.layers.{file}", "__package__": "nnscratch.layers", "np": np}
+        exec(compile(text, file, "exec", flags=__future__.annotations.compiler_flag), names)
+        layer = eval(build, names)
+        with pytest.raises((TypeError, AttributeError)) if fails else contextlib.nullcontext():
+            y = layer(x)
+            dy = tuple(cp.ones_like(part) for part in y) if isinstance(y, tuple) else cp.ones_like(y)
+            layer.backward(*dy) if isinstance(dy, tuple) else layer.backward(dy)
