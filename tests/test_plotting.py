@@ -160,3 +160,13 @@ def test_words_of_single_characters_are_not_torn_between_lines():
 def test_bad_input_is_refused(draw, message):
     with pytest.raises(ValueError, match=message):
         draw()
+
+
+@pytest.mark.parametrize("name", ["history", "histograms"])
+def test_lines_that_mean_one_thing_stay_solid_under_the_style_that_changes_line_and_colour_together(name):
+    import matplotlib
+
+    with matplotlib.rc_context():
+        plotting.use_style()
+        lines = PICTURES[name](plotting.new_axes()).lines
+    assert {line.get_linestyle() for line in lines} == {"-"}

@@ -64,7 +64,7 @@ def plot_histograms(arrays: Mapping[str, Array] | Module, label: str = "value", 
         counts, _ = np.histogram(np.clip(v, edges[0], edges[-1]), edges)
         heights = 0.9 * np.sqrt(counts / counts.max())
         ax.fill_between(edges[:-1], row, row - heights, step="post", color=BLUE, alpha=0.75, linewidth=0)
-        ax.plot([v.mean()] * 2, [row, row - 0.9], color="black", linewidth=1)
+        ax.plot([v.mean()] * 2, [row, row - 0.9], color="black", linestyle="-", linewidth=1)
         ax.annotate(f"sd {v.std():.2g}", (1, row - 0.3), xycoords=("axes fraction", "data"), xytext=(6, 0),
                     textcoords="offset points", va="center", fontsize=8)  # fmt: skip
     for row in range(len(values)):

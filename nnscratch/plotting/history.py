@@ -44,13 +44,13 @@ def plot_history(history: History, unit: str = "loss", ax: Any = None) -> Any:
     loss = np.array(history.loss)
     steps = np.arange(1, len(loss) + 1)
     window = max(1, len(loss) // 60)
-    ax.plot(steps, [convert(v) for v in loss], color=BLUE, alpha=0.2, linewidth=0.6)
+    ax.plot(steps, [convert(v) for v in loss], color=BLUE, linestyle="-", alpha=0.2, linewidth=0.6)
     smooth = np.convolve(loss, np.ones(window) / window, mode="valid")
     label = "training" if window == 1 else f"training, mean of {window} steps"
-    ax.plot(steps[window - 1 :], [convert(v) for v in smooth], color=BLUE, label=label)
+    ax.plot(steps[window - 1 :], [convert(v) for v in smooth], color=BLUE, linestyle="-", label=label)
     if history.valid:
         x, y = zip(*((record["step"], convert(record["loss"])) for record in history.valid), strict=True)
-        ax.plot(x, y, color=ORANGE, marker="o", markersize=4, label="validation")
+        ax.plot(x, y, color=ORANGE, linestyle="-", marker="o", markersize=4, label="validation")
         best = history.best
         ax.annotate(
             f"best {format(convert(best['loss']), form)}",
