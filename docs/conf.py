@@ -5,6 +5,7 @@ The tutorials are the executed notebooks of ../notebooks, copied here at every b
 
 import argparse
 import importlib.util
+import inspect
 import os
 import re
 import shutil
@@ -34,7 +35,7 @@ extensions = [
     "numpydoc",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build", "lite", "derivations/_*", "performance/_*"]
+exclude_patterns = ["_build", "lite", "**/_*.md"]  # an underscore: part of another page
 suppress_warnings = ["toc.empty_glob"]
 templates_path = ["_templates"]
 language = "en"
@@ -104,6 +105,32 @@ def mathjax_in_the_build(app, error):
         shutil.copytree(package / fonts, target / fonts, dirs_exist_ok=True)
 
 
+def pages_that_derive():
+    """The page of derivations that shows a class's backward, by the class's name."""
+    found = {}
+    for page in sorted((HERE / "derivations").glob("*.md")):
+        for name in re.findall(
+            r":pyobject: (\w+)\.(?:layer_)?backward$", page.read_text(encoding="utf-8"), re.MULTILINE
+        ):
+            found.setdefault(name, page.stem)
+    return found | {"LSTM": "lstm"}
+
+
+DERIVED = pages_that_derive()
+
+
+def equations_and_derivation(app, what, name, obj, options, lines):
+    """Under a layer's, loss's or optimiser's docstring: the head of its file, which has the equations, and a link."""
+    module = getattr(obj, "__module__", "")
+    if what != "class" or not re.match(r"nnscratch\.(layers|losses|optim)\.(?!optimizer|lr_scheduler)", module):
+        return
+    if page := DERIVED.get(obj.__name__):
+        lines += ["", f"Derived step by step in :doc:`/derivations/{page}`."]
+    head = inspect.getdoc(sys.modules[module])
+    lines += ["", ".. rubric:: The head of its file", "", ".. code-block:: text", ""]
+    lines += [f"    {line}" for line in head.splitlines()]
+
+
 class CommandHelp(Directive):
     """``{command-help}``: the help of every command, as the command itself prints it."""
 
@@ -123,4 +150,5 @@ class CommandHelp(Directive):
 def setup(app):
     app.add_directive("command-help", CommandHelp)
     app.connect("build-finished", mathjax_in_the_build)
+    app.connect("autodoc-process-docstring", equations_and_derivation, priority=900)  # after numpydoc's
     app.connect("source-read", links_into_the_repository)
