@@ -8,7 +8,8 @@ References
 ----------
 Glorot and Bengio (2010), "Understanding the difficulty of training deep feedforward neural networks".
 He, Zhang, Ren and Sun (2015), "Delving deep into rectifiers".
-Saxe, McClelland and Ganguli (2014), "Exact solutions to the nonlinear dynamics of learning in deep linear networks".
+Saxe, McClelland and Ganguli (2014), "Exact solutions to the nonlinear dynamics of learning in deep linear neural
+networks".
 """
 
 from __future__ import annotations
