@@ -9,7 +9,9 @@ import numpy as np
 if TYPE_CHECKING:
     from .report import Entry, GradientReport
 
-COLOURS = {"right": "tab:green", "wrong": "tab:red", "cannot tell": "tab:orange"}
+# The palette of nnscratch/plotting/style.py, which this package must not need; shapes differ as well.
+COLOURS = {"right": "#0072B2", "wrong": "#D55E00", "cannot tell": "#E69F00"}
+MARKERS = {"right": "o", "wrong": "x", "cannot tell": "^"}
 
 
 def draw_report(report: GradientReport) -> Any:
@@ -32,14 +34,17 @@ def draw_scatter(axes: Any, entry: Entry) -> None:
     a, n = entry.analytic[known], entry.numeric[known]
     both = np.concatenate([a, n, [0.0]])
     axes.plot([both.min(), both.max()], [both.min(), both.max()], color="0.7", linewidth=1, zorder=0)
-    axes.scatter(n, a, s=10, color=COLOURS[entry.verdict])
-    axes.set(xlabel="numeric", ylabel="analytic", title=f"{entry.name} {entry.shape}")
+    axes.scatter(n, a, s=14, color=COLOURS[entry.verdict], marker=MARKERS[entry.verdict], label=entry.verdict)
+    axes.legend(frameon=False)
+    axes.set(xlabel="differences say", ylabel="backward says", title=f"{entry.name} {entry.shape}")
 
 
 def draw_map(figure: Any, axes: Any, entry: Entry) -> None:
     difference = np.atleast_1d(np.abs(entry.analytic - entry.numeric))
     rows = difference.reshape(-1, difference.shape[-1])
     top = np.nanmax(rows) if np.isfinite(rows).any() else 1.0
-    image = axes.imshow(rows, aspect="auto", cmap="magma", vmin=0, vmax=top or 1.0, interpolation="nearest")
+    image = axes.imshow(rows, aspect="auto", cmap="cividis", vmin=0, vmax=top or 1.0, interpolation="nearest")
     figure.colorbar(image, ax=axes)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.get_major_locator().set_params(integer=True)  # they count elements
     axes.set(title=f"|difference|, error {entry.error:.1e}", xlabel="last axis", ylabel="the other axes")
