@@ -98,6 +98,11 @@ class Objective:
         """All that the target holds as it was before its first forward, but not the values of the variables."""
         self._state.restore(keep={id(v) for v in self.variables.values()})
 
+    def held_arrays(self) -> list[Any]:
+        """The arrays that the target keeps in its attributes, and does not learn."""
+        own = {id(v) for v in self.variables.values()}
+        return [a for a in self._state.arrays() if isinstance(a, np.ndarray) and a.size > 1 and id(a) not in own]
+
     def terms(self) -> list[Any]:
         """R * y for each float output, as flat arrays."""
         ys = self.forward()

@@ -30,11 +30,40 @@ def paths(cases: dict[str, Case], report: GradientReport, objective: Objective) 
     """Test all of them and write what fits into `cases`."""
     try:
         with Tape(objective) as tape:
+            forward = Forward(tape)
+            of_another_shape(cases, forward)
             slopes = Slopes(tape, report)
             if slopes.usable:
-                search(cases, Forward(tape), slopes)
+                search(cases, forward, slopes)
     except CannotTape:
         return
+
+
+def of_another_shape(cases: dict[str, Case], forward: Forward) -> None:
+    """A gradient of a result inside forward, given for an array: the last product, or what came in, is missing."""
+    for case in cases.values():
+        given = case.given
+        if case.found or given.shape == case.true.shape or given.dtype.kind != "f" or not np.isfinite(given).all():
+            continue
+        if given.size < 2:
+            continue
+        for values, word in forward.arrays.get(1, {}).values():
+            for turned, how in ((values[0], ""), (values[0].T, ", transposed")):
+                if turned.shape == given.shape and np.array_equal(turned, given):
+                    words = f"given is `{word}` itself{how}: not multiplied by the gradient that comes in"
+                    case.add(2.3, "upstream gradient missing", words)
+        rng = np.random.default_rng(3)
+        directions = [rng.standard_normal(given.shape) for _ in range(3)]
+        said = [float((given * v).sum()) for v in directions]
+        near = 1e-5 * float(np.abs(given).max())
+        for nodes in forward.families.values():
+            if len(nodes) == 1 and nodes[0].result.shape == given.shape and any(nodes[0].live):
+                if all(
+                    abs(forward.slope_by_result(nodes[0], v) - s) <= near for v, s in zip(directions, said, strict=True)
+                ):
+                    result = forward.words(nodes, -1)
+                    words = f"given is the gradient of {result}; the factor from there to {case.name} is missing"
+                    case.add(2.4, "a factor missing", words, nodes[0].place)
 
 
 def search(cases: dict[str, Case], forward: Forward, slopes: Slopes) -> None:
@@ -63,6 +92,7 @@ def search(cases: dict[str, Case], forward: Forward, slopes: Slopes) -> None:
         for name in [only] if only else slopes.wrong:
             name_factor(cases[name], c, place, words)
     forward.shares(cases, slopes)
+    forward.factors(cases, slopes)
     for name in slopes.wrong:  # two mistakes at once: each array by itself
         if not cases[name].found:
             for h in tried:
@@ -173,6 +203,17 @@ class Forward:
             and (np.ndim(nodes[0].operands[j]) < np.ndim(nodes[0].result))
         )
 
+    def slope_by_result(self, node: Node, v: Any, h: float = 1e-5) -> float:
+        """How f moves if the result of an operation moves along v."""
+        f = []
+        for step in (h, -h):
+            self.tape.changes = {node.number: lambda node, x, step=step: node.compute(*x) + step * v}
+            try:
+                f.append(self.tape.value())
+            finally:
+                self.tape.changes = {}
+        return (f[0] - f[1]) / (2 * h)
+
     def words(self, nodes: list[Node], j: int) -> str:
         return f"`{nodes[0].words[j]}`" if j >= 0 else f"the result of `{nodes[0].place.split(': ', 1)[-1]}`"
 
@@ -216,11 +257,17 @@ class Forward:
         """Nothing passes from round to round, and the gradient of an output (the last state) is not taken in either."""
         names = [name for name, w in leaves("output", self.objective.weights) if w is not None]
         later = {k: v for k, v in cut.items() if k != nodes[0].number}
+        turned = {n.number: gain(j, np.negative) for n in nodes}
+        later_turned = {k: v for k, v in turned.items() if k != nodes[0].number}
         for name in names if len(names) > 1 else ():
-            weights = without(self.objective.weights, name)
+            weights = weighted(self.objective.weights, name, 0)
             says = f"given as if nothing passed through {self.words(nodes, j)}, and {name}'s gradient were not taken in"
             for changes in (cut, later):
                 yield Hypothesis(3.05, "the state's own path missing", says, nodes[0].place, changes, None, weights)
+            weights = weighted(self.objective.weights, name, -1)
+            says = f"given as if what passes through {self.words(nodes, j)} counted -1 times, and {name}'s gradient too"
+            for changes in (turned, later_turned):
+                yield Hypothesis(1.07, "sign flipped", says, nodes[0].place, changes, None, weights)
 
     def upstream(self) -> Iterator[Hypothesis]:
         """The gradient that comes in is not used: every element counts by 1."""
@@ -342,6 +389,11 @@ class Forward:
                 yield Hypothesis(4.6, name, says % "its inverse", place, inverse, only)
         if node.name not in ("multiply", "divide") and right[0].ndim == 2 and right[0].shape[0] == right[0].shape[1]:
             yield Hypothesis(2, "transposed", says % f"{word}.T", place, with_values([v.T for v in right]), only)
+        if node.name in ("matmul", "dot") and right[0].ndim == 2 and right[0].shape[0] == right[0].shape[1]:
+            alone = with_values([np.eye(len(v)) for v in right])
+            yield Hypothesis(2.4, "a factor missing", says % "the identity", place, alone, only)
+        for values, expression in self.turned_sums(nodes, other):
+            yield Hypothesis(2.9, "sign flipped", says % f"`{expression}`", place, with_values(values), only)
         for axis in range(right[0].ndim):
             if right[0].shape[axis] > 1 and right[0].size < 1000:
                 flipped = with_values([np.flip(v, axis) for v in right])
@@ -351,6 +403,18 @@ class Forward:
         for values, expression in self.like(nodes, other):
             found = with_values(values)
             yield Hypothesis(4, "the wrong array used", says % f"`{expression}`", place, found, only)
+
+    def turned_sums(self, nodes: list[Node], other: int) -> Iterator[tuple[list[Any], str]]:
+        """Where the operand is a + b: a - b; and the other way."""
+        values, words = [], ""
+        for node in nodes:
+            made = [m for m in self.makers.get(key(node.operands[other]), ()) if m.number < node.number]
+            if not made or made[-1].name not in ("add", "subtract"):
+                return
+            a, b = made[-1].operands
+            values.append(a - b if made[-1].name == "add" else a + b)
+            words = f" {'-' if made[-1].name == 'add' else '+'} ".join(made[-1].words)
+        yield values, words
 
     def without_bias(self, nodes: list[Node], other: int) -> Iterator[tuple[list[Any], str]]:
         """Where the operand is a sum with a bias in it, or a block of such a sum: the same without the bias."""
@@ -380,6 +444,7 @@ class Forward:
                     (-1, "a factor applied twice"),
                     (2, "a factor missing"),
                     (-2, "a factor applied twice"),
+                    (3, "a factor missing"),
                 ):
                     other = {n.number: gain(j, partial(np.multiply, n.operands[j] ** float(power))) for n in nodes}
                     says = f"given as if the derivative by {word} had {word} to the power {power - 2}, not -2"
@@ -412,6 +477,21 @@ class Forward:
             if len(nodes) == 1 or only is not None:
                 cut = {n.number: gain(j, lambda d: 0 * d) for n in nodes}
                 yield cut, only, nodes[0].place, self.words(nodes, j)
+
+    def factors(self, cases: dict[str, Case], slopes: Slopes) -> None:
+        """Is what is given the true gradient times, or divided by, an array met in forward?"""
+        for name in slopes.wrong:
+            case = cases[name]
+            if case.found or slopes.elements[name] < 4:
+                continue
+            for values, word in self.arrays.get(1, {}).values():
+                a = np.asarray(values[0], dtype=float)
+                if a.size < 2 or not a.all() or not fits_into(a.shape, case.true.shape):
+                    continue
+                case.test(2.5, case.true * a, "a factor missing", f"given = true * `{word}`: it is not divided by it")
+                case.test(
+                    2.5, case.true / a, "a factor missing", f"given = true / `{word}`: it is not multiplied by it"
+                )
 
     def shares(self, cases: dict[str, Case], slopes: Slopes) -> None:
         """Where an array is used in several places: is one place's share transposed, reversed, shifted?"""
@@ -569,7 +649,7 @@ class Forward:
             block = self._block(start, u)
             for sink in block:
                 readers = self.readers.get(key(sink.result), [])
-                if len(readers) == 1 and readers[0] in block and not any(np.size(x) > 1 for x in still(readers[0])):
+                if len(readers) == 1 and readers[0] in block and is_step(readers[0]):
                     continue  # on the way to the function's value
                 sinks = self.families[sink.family]
                 if len(sinks) == len(sources):
@@ -619,6 +699,11 @@ class Function:
         return values[key(self.y)]
 
 
+def fits_into(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+    """An array of the one shape broadcasts to the other."""
+    return len(small) <= len(large) and all(a in (1, b) for a, b in zip(small[::-1], large[::-1], strict=False))
+
+
 def proportional(a: list[Any], b: list[Any]) -> bool:
     """All of `a` is one number times all of `b`."""
     x, y = (np.concatenate([np.ravel(part) for part in parts]) for parts in (a, b))
@@ -626,9 +711,11 @@ def proportional(a: list[Any], b: list[Any]) -> bool:
     return size == 0 or float(np.abs(x - (x @ y) / size * y).max()) <= 1e-6 * float(np.abs(x).max(initial=0))
 
 
-def still(node: Node) -> list[Any]:
-    """The operands that carry no derivative."""
-    return [x for x, live in zip(node.operands, node.live, strict=True) if not live]
+def is_step(node: Node) -> bool:
+    """One array goes in, with numbers at most beside it."""
+    return sum(node.live) == 1 and all(
+        live or np.size(x) == 1 for x, live in zip(node.operands, node.live, strict=True)
+    )
 
 
 def is_square(node: Node) -> bool:
@@ -657,13 +744,13 @@ def row_softmax(x: Any) -> Any:
     return e / e.sum(axis=-1, keepdims=True)
 
 
-def without(weights: Any, name: str, own: str = "output") -> Any:
-    """`weights` with zeros at the output called `name`."""
+def weighted(weights: Any, name: str, c: float, own: str = "output") -> Any:
+    """`weights` with those of the output called `name` multiplied by c."""
     if isinstance(weights, (tuple, list)):
-        return tuple(without(w, name, f"{own}[{i}]") for i, w in enumerate(weights))
+        return tuple(weighted(w, name, c, f"{own}[{i}]") for i, w in enumerate(weights))
     if isinstance(weights, dict):
-        return {k: without(w, name, f"{own}[{k!r}]") for k, w in weights.items()}
-    return np.zeros_like(weights) if own == name and weights is not None else weights
+        return {k: weighted(w, name, c, f"{own}[{k!r}]") for k, w in weights.items()}
+    return c * weights if own == name and weights is not None else weights
 
 
 def other_targets(cases: dict[str, Case], report: GradientReport, objective: Objective) -> None:
@@ -671,6 +758,7 @@ def other_targets(cases: dict[str, Case], report: GradientReport, objective: Obj
     target = objective.target
     checked = {id(objective.variables[name]) for name in report.entries}
     arrays = [a for a in (*target.inputs, *getattr(target, "targets", ())) if isinstance(a, np.ndarray) and a.size > 1]
+    arrays += [a for a in objective.held_arrays() if not any(a is b for b in arrays)][:10]
     shapes = {v.shape for v in objective.variables.values()}
     moves = [(a, *move) for a in arrays if a.dtype.kind in "iu" for move in shifts(a)]
     for a in arrays:
