@@ -110,6 +110,7 @@ def parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="how fast this package is here, beside PyTorch if that is installed")
     bench.set_defaults(run=run_bench)
     bench_command.add_options(bench, bench_libraries(), kernel="best")
+    bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: a GPU, its own jobs and sizes")
     bench.add_argument("--out", type=Path, metavar="FOLDER", help="write results.md and results.json there")
 
     gradcheck = commands.add_parser("gradcheck", help="check the gradients of a layer in a Python file")
@@ -234,7 +235,10 @@ def run_generate(arguments: argparse.Namespace) -> None:
 
 
 def run_bench(arguments: argparse.Namespace) -> None:
-    bench_command.run(arguments, bench_libraries(), arguments.out)
+    if arguments.device == "cuda":
+        bench_command.run_on_gpu(arguments)
+    else:
+        bench_command.run(arguments, bench_libraries(), arguments.out)
 
 
 def bench_libraries() -> list[runner.Library]:

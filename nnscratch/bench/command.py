@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..backend import module_for
 from . import report, runner
-from .jobs import JOBS, select
+from .jobs import GPU_JOBS, JOBS, select
 
 
 def add_options(parser: argparse.ArgumentParser, libraries: Sequence[runner.Library], kernel: str = "found") -> None:
@@ -26,6 +27,28 @@ def add_options(parser: argparse.ArgumentParser, libraries: Sequence[runner.Libr
         help="OpenBLAS's kernel: found, best (for this processor), both, its name, or several of these: found,Haswell "
         "(default: %(default)s)",
     )
+
+
+def run_on_gpu(arguments: argparse.Namespace) -> None:
+    """Measure the jobs at a GPU's sizes beside PyTorch with cuDNN, and print the table."""
+    module_for("cuda")  # or an error that says what is missing
+    jobs, libraries = select(arguments.jobs, GPU_JOBS), choose(runner.GPU, arguments.peers)
+    environment, measured = runner.environment_for(None, arguments.threads), []
+    environment.pop("CUPY_TF32", None)  # both in float32
+    for job in jobs:
+        results = runner.measure_job(job, libraries, arguments.repeats, arguments.seconds, environment, say=progress)
+        measured.append((job, results))
+    progress("\r")
+    text = report.gpu_markdown(measured, {library.key: library.title for library in libraries})
+    print(text)
+    if arguments.out is not None:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        (arguments.out / "gpu.md").write_text(text, encoding="utf-8")
+        print(f"written: {arguments.out / 'gpu.md'}")
+
+
+def progress(text: str) -> None:
+    print(f"\r{text:<60}", end="", file=sys.stderr, flush=True)
 
 
 def choose(libraries: Sequence[runner.Library], text: str | None) -> list[runner.Library]:
@@ -62,7 +85,7 @@ def run(
         kernel=arguments.blas_kernel,
         threads=arguments.threads,
         roots=roots,
-        say=lambda text: print(f"\r{text:<60}", end="", file=sys.stderr, flush=True),
+        say=progress,
     )
     print(f"\r{'':<60}\r", end="", file=sys.stderr)
     print(report.markdown(results))

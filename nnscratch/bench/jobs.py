@@ -40,6 +40,17 @@ class Job:
         """Tokens in one batch."""
         return self.sizes["batch"] * self.sizes["steps"]
 
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of one training step's matrix products, for a language model of LSTMs.
+
+        Each weight of a product is multiplied and added once for every token going forward, and twice going backward.
+        """
+        s = self.sizes
+        inputs = [s["embed"], *[s["hidden"]] * (s["layers"] - 1)]
+        weights = sum(4 * s["hidden"] * (D + s["hidden"]) for D in inputs) + s["vocab"] * s["hidden"]
+        return 6 * weights * self.tokens
+
     def weights(self) -> dict[str, np.ndarray]:
         """The first values of all parameters, float32, by PyTorch's names."""
         values = {}
@@ -144,8 +155,17 @@ JOBS = {
     )
 }
 
+GPU_JOBS = {
+    job.key: job
+    for job in (
+        Job("m", "train: words, 10,000/1500/1500x2, batch 20, 35 steps", "lm", lm(10_000, 1500, 1500, 2, 20, 35)),
+        Job("n", "train: words, 10,000/1500/1500x2, batch 128, 35 steps", "lm", lm(10_000, 1500, 1500, 2, 128, 35)),
+        Job("o", "train: words, 50,257/1024/1024x2, batch 128, 128 steps", "lm", lm(50_257, 1024, 1024, 2, 128, 128)),
+    )
+}
 
-def select(text: str | None) -> list[Job]:
+
+def select(text: str | None, jobs: dict[str, Job] = JOBS) -> list[Job]:
     """The jobs meant by ``"a,g"``; g means ga and gc; None means all.
 
     Examples
@@ -154,13 +174,13 @@ def select(text: str | None) -> list[Job]:
     ['e', 'ga', 'gc']
     """
     if text is None:
-        return list(JOBS.values())
+        return list(jobs.values())
     found = []
     for key in filter(None, (part.strip() for part in text.split(","))):
-        matches = [job for job in JOBS.values() if job.key == key or job.key[0] == key]
+        matches = [job for job in jobs.values() if job.key == key or job.key[0] == key]
         if not matches:
-            raise ValueError(f"there is no job {key!r}; the jobs are {', '.join(JOBS)}")
+            raise ValueError(f"there is no job {key!r}; the jobs are {', '.join(jobs)}")
         found += [job for job in matches if job not in found]
     if not found:
-        raise ValueError(f"no jobs are named; the jobs are {', '.join(JOBS)}")
+        raise ValueError(f"no jobs are named; the jobs are {', '.join(jobs)}")
     return found

@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 import nnscratch as nn
+from nnscratch import backend
 from nnscratch.generation import generate_ids
 
 
 def build(job: Any, variant: str) -> dict[str, Any]:
-    """A peer: what `job` means here; see worker.py."""
+    """A peer: what `job` means here; see worker.py. The variant "cuda" trains a language model on a GPU."""
+    if variant == "cuda":
+        step = training(job, language_model(job).to("cuda"), adam, 5.0)
+        return {"version": nn.__version__, "gpu": backend.devices()[1], "product": product_on_gpu(), **step}
     return {"version": nn.__version__, "numpy": np.__version__, **globals()[job.kind](job)}
+
+
+def product_on_gpu(size: int = 4096, repeats: int = 20) -> float:
+    """FLOP/s of a product of square float32 matrices: what the GPU can reach at the best."""
+    xp = backend.module_for("cuda")
+    a, out = xp.ones((size, size), dtype=np.float32), xp.empty((size, size), dtype=np.float32)
+    best = float("inf")
+    for _ in range(repeats):
+        backend.synchronize("cuda")
+        start = time.perf_counter()
+        xp.matmul(a, a, out=out)
+        backend.synchronize("cuda")
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best
 
 
 def training(job: Any, model: Any, optimizer: Any, max_norm: float | None) -> dict[str, Callable]:

@@ -20,7 +20,13 @@ def build(job: Any, variant: str) -> dict[str, Any]:
     from .worker import threads
 
     torch.set_num_threads(threads())
-    jobs = Jobs(torch, job, variant == "compile")
+    jobs = Jobs(torch, job, variant == "compile", "cuda" if variant == "cuda" else "cpu")
+    if variant == "cuda":
+        if not torch.cuda.is_available():
+            raise NotImplementedError("this PyTorch sees no GPU")
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # float32, as ours
+        version = f"{torch.__version__}, cuDNN {torch.backends.cudnn.version()}"
+        return {"version": version, **jobs.lm()}
     if variant == "compile" and job.kind in ("generate", "gradcheck"):
         raise NotImplementedError("only timed where a model is compiled once and run often: training and evaluation")
     return {"version": torch.__version__, "threads": torch.get_num_threads(), **getattr(jobs, job.kind)()}
@@ -29,14 +35,14 @@ def build(job: Any, variant: str) -> dict[str, Any]:
 class Jobs:
     """One method for each kind of job; each returns ``step`` and, where the losses are not what to check, ``check``."""
 
-    def __init__(self, torch: Any, job: Any, compiled: bool):
+    def __init__(self, torch: Any, job: Any, compiled: bool, device: str = "cpu"):
         self.torch, self.nn, self.F = torch, torch.nn, torch.nn.functional
-        self.job, self.compiled = job, compiled
+        self.job, self.compiled, self.device = job, compiled, device
 
     def load(self, model: Any, weights: dict[str, np.ndarray] | None = None) -> Any:
         weights = self.job.weights() if weights is None else weights
         model.load_state_dict({name: self.torch.from_numpy(w) for name, w in weights.items()})
-        return model
+        return model.to(self.device)
 
     def maybe_compiled(self, model: Any) -> Any:
         return self.torch.compile(model) if self.compiled else model
@@ -48,7 +54,7 @@ class Jobs:
 
         def step() -> float:
             nonlocal state
-            x, y = next(batches)
+            x, y = (tensor.to(self.device) for tensor in next(batches))
             optimizer.zero_grad()
             if recurrent:
                 logits, state = run(x, state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,43 @@ def summary(results: dict[str, Any], run: dict[str, Any]) -> str:
         lines.append(f"{NOTHING} where there is no number:")
         lines.append("\n".join(f"- {titles[key]}, {', '.join(keys)}: {why}" for (key, why), keys in reasons.items()))
     return "\n\n".join(lines)
+
+
+def gpu_markdown(measured: Sequence[tuple[Any, Sequence[Any]]], titles: dict[str, str]) -> str:
+    """The page of a run on a GPU: times, and the share of a plain product's speed that the products of a step reach."""
+    ours, *peers = titles
+    rows, notes, said = [], [], {}
+    for job, results in measured:
+        by_key = {result.library: result for result in results}
+        said |= {key: result.info for key, result in by_key.items() if "version" in result.info}
+        product = by_key[ours].info.get("product")
+        row = [f"({job.key}) {job.title}"]
+        for key in titles:
+            seconds = by_key[key].median
+            row.append(NOTHING if seconds is None else number(1000 * seconds))
+            row.append(NOTHING if seconds is None or not product else f"{job.flops / seconds / product:.0%}")
+            if by_key[key].why is not None:
+                notes.append(f"- {titles[key]}, {job.key}: {by_key[key].why}")
+        for key in peers:
+            both = by_key[ours].median, by_key[key].median
+            row.append(NOTHING if None in both else f"{both[0] / both[1]:.2f}")
+        rows.append(row)
+    header = ["", *(part for title in titles.values() for part in (f"{title}, ms a step", "of a product"))]
+    header += [f"ours / {titles[key]}" for key in peers]
+    versions = ", ".join(f"{titles[key]} {info['version']}" for key, info in said.items())
+    gpu = said.get(ours, {}).get("gpu", "no GPU was used")
+    speed = said.get(ours, {}).get("product")
+    parts = [
+        "# On a GPU",
+        f"{gpu}; {versions}; {date.today()}.",
+        table(header, rows),
+        "float32, without TF32. Times are medians over all steps, each library in a process of its own, in turns, from "
+        "the same first weights. `of a product` is the speed of a step's matrix products, the time of all else counted "
+        "in, over that of one 4096 x 4096 product" + ("." if speed is None else f", {speed / 1e12:.1f} TFLOP/s here."),
+    ]
+    if notes:
+        parts += [f"{NOTHING} where there is no number:", "\n".join(notes)]
+    return "\n\n".join(parts) + "\n"
 
 
 def machine(found: dict[str, Any]) -> str:

@@ -46,6 +46,10 @@ PYTORCH = (
     Library("torch", "PyTorch", "bench.pytorch", "import torch"),
     Library("compile", "torch.compile", "bench.pytorch", "import torch", "compile"),
 )
+GPU = (
+    Library("nnscratch", "nnscratch", "bench.ours", "import nnscratch", "cuda"),
+    Library("torch", "PyTorch", "bench.pytorch", "import torch", "cuda"),
+)
 
 
 @dataclass

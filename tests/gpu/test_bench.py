@@ -1,0 +1,71 @@
+"""The benchmark on a GPU: the same work, its arithmetic and its table. Nothing here says how fast anything is."""
+
+from dataclasses import replace
+
+import pytest
+import strict_cupy
+
+from nnscratch import backend
+from nnscratch.bench import ours, pytorch, report, runner
+from nnscratch.bench.jobs import GPU_JOBS, select
+from nnscratch.bench.runner import Result
+from nnscratch.cli import main
+
+SMALL = replace(GPU_JOBS["m"], sizes={"vocab": 11, "embed": 6, "hidden": 8, "layers": 2, "batch": 4, "steps": 5})
+
+
+def test_the_jobs_are_of_the_sizes_that_a_gpu_is_for():
+    assert [job.key for job in select(None, GPU_JOBS)] == ["m", "n", "o"]
+    assert select("o", GPU_JOBS)[0].tokens == 128 * 128
+    with pytest.raises(ValueError, match="there is no job 'a'; the jobs are m, n, o"):
+        select("a", GPU_JOBS)
+
+
+def test_the_operations_of_a_step_are_six_for_each_weight_and_token():
+    lstm = (4 * 8 * 6 + 4 * 8 * 8) + (4 * 8 * 8 + 4 * 8 * 8)
+    assert SMALL.flops == 6 * (lstm + 11 * 8) * (4 * 5)
+
+
+def test_a_step_on_cuda_has_the_losses_of_one_on_the_cpu(on_cuda, monkeypatch):
+    monkeypatch.setattr(ours, "product_on_gpu", lambda: 1e12)
+    there, here = ours.build(SMALL, "cuda"), ours.build(SMALL, "")
+    losses = [[peer["step"]() for _ in range(3)] for peer in (there, here)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert there["gpu"].startswith("cuda:0") and there["product"] == 1e12
+
+
+def test_the_speed_of_a_product_waits_for_the_gpu_before_it_reads_the_clock():
+    with strict_cupy.installed(), strict_cupy.counted() as counts:
+        assert ours.product_on_gpu(8, 3) > 0
+    assert counts.waits == 6
+
+
+def test_pytorch_without_a_gpu_says_so():
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(NotImplementedError, match="this PyTorch sees no GPU"):
+        pytorch.build(SMALL, "cuda")
+
+
+def test_the_table_holds_times_ratios_and_shares_and_says_why_a_place_is_empty():
+    job = GPU_JOBS["m"]
+    one, two = Result("nnscratch", rounds=[[0.02]]), Result("torch", rounds=[[0.025]])
+    one.info = {"version": "1.0", "gpu": "cuda:0  Some GPU", "product": job.flops / 0.01}
+    two.info = {"version": "2.0, cuDNN 9"}
+    failed = Result("torch", why="this PyTorch sees no GPU")
+    text = report.gpu_markdown([(job, [one, two]), (job, [one, failed])], {k.key: k.title for k in runner.GPU})
+    assert "cuda:0  Some GPU; nnscratch 1.0, PyTorch 2.0, cuDNN 9; " in text
+    first, second = (line.split("|") for line in text.splitlines() if line.startswith("| (m)"))
+    assert [part.strip() for part in first[2:-1]] == ["20.0", "50%", "25.0", "40%", "0.80"]
+    assert [part.strip() for part in second[2:-1]] == ["20.0", "50%", "–", "–", "–"]
+    assert "- PyTorch, m: this PyTorch sees no GPU" in text
+
+
+def test_the_command_without_a_gpu_says_so_in_one_line(capsys, monkeypatch):
+    def missing(device):
+        raise backend.DeviceError("device 'cuda' needs CuPy")
+
+    monkeypatch.setattr("nnscratch.bench.command.module_for", missing)
+    assert main(["bench", "--device", "cuda"]) == 2
+    assert capsys.readouterr().err == "nnscratch bench: device 'cuda' needs CuPy\n"
