@@ -217,14 +217,16 @@ def in_threads(function: Callable[..., Any], tasks: Sequence[tuple]) -> None:
             function(*task)
         return
 
-    def share(first: int) -> None:
-        for task in tasks[first::threads]:
+    waiting = iter(tasks)  # each thread takes the next when it has done one: a core that is busy elsewhere takes fewer
+
+    def work() -> None:
+        for task in waiting:
             function(*task)
 
     # Each thread gets a copy of the caller's context: numpy.errstate is part of it.
-    others = [_pool().submit(contextvars.copy_context().run, share, first) for first in range(1, threads)]
+    others = [_pool().submit(contextvars.copy_context().run, work) for _ in range(threads - 1)]
     try:
-        share(0)  # the caller's own: a thread less to wake and to wait for
+        work()  # the caller takes its share: a thread less to wake and to wait for
     finally:
         for running in others:
             running.result()
