@@ -235,3 +235,25 @@ def test_two_mistakes_in_two_arrays_are_both_named():
     report = check_gradients(backward, *drawn((5, 3, 4), 3))
     assert report["w"].diagnosis.mistake == "sign flipped"
     assert report["b"].diagnosis.mistake == "sum over the batch missing"
+
+
+def test_words_of_the_code_may_hold_any_sign():
+    sizes = [3, 5]
+
+    def forward(x, w):
+        return x * w[:, : 10 % len(sizes) + 4], (x, w)
+
+    def backward(dout, cache):
+        x, w = cache
+        return dout, dout * x
+
+    report = check_gradients((forward, backward), X[:, :3].repeat(2, 1)[:, :4], np.eye(4) + 2)
+    assert report["x"].diagnosis.mistake == "a factor missing"
+    assert "`w[:, :10 % len(sizes) + 4]` were 1" in report["x"].diagnosis.evidence
+
+
+def test_one_mistake_in_a_net_is_said_of_every_array_it_spoils():
+    rng = np.random.default_rng(4)
+    report = check_gradients(mlp(1), rng.normal(size=(3, 4)), *(rng.normal(size=s) for s in ((4, 3), (3, 5), (5, 2))))
+    assert [report[name].verdict for name in ("x", "w1", "w2", "w3")] == ["wrong", "wrong", "right", "right"]
+    assert [report[name].diagnosis.mistake for name in ("x", "w1")] == ["activation's derivative missing"] * 2

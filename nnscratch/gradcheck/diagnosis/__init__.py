@@ -1,9 +1,13 @@
 """From a wrong gradient to the mistake that explains it.
 
 Every hypothesis computes the gradient that its mistake would give and is kept only if that *is* the gradient given.
-algebra.py needs only the two arrays; shares.py asks forward for every output's share; paths.py changes forward,
-operation by operation, and needs to explain all arrays at once. evidence.py and slopes.py say when a gradient is
-explained.
+
+    algebra        seen from the two arrays alone: a sign, a factor, an axis, a block
+    shares         which outputs were counted: every output's share in the gradient
+    comparisons    what forward compared with: a target one off
+    paths          inside forward, on its tape: cuts, functions, products; must explain all arrays at once
+
+evidence.py and slopes.py say when a gradient is explained; forward.py knows the taped operations.
 """
 
 from __future__ import annotations
@@ -11,8 +15,9 @@ from __future__ import annotations
 from ..objective import Objective
 from ..report import GradientReport
 from .algebra import algebra
+from .comparisons import other_targets
 from .evidence import Case
-from .paths import other_targets, paths
+from .paths import paths
 from .shares import shares
 
 
