@@ -10,8 +10,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 NOTEBOOKS = HERE.parent / "notebooks"
 PICTURES = {  # file: (notebook, which of its pictures, counted from 1)
-    "finite-differences": ("02", 4),
+    "mistakes": ("14", 2),
     "gradient-path": ("12", 3),
+    "what-a-unit-learned": ("13", 5),
 }
 
 
