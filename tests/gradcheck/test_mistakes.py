@@ -129,3 +129,5 @@ def test_what_nothing_explains_is_said_to_be_unexplained():
     noise = RNG.normal(size=W.shape)
     report = check_gradients(affine(lambda x, w, b, d: (d @ w.T, x.T @ d + noise, d.sum(0))), X, W, B)
     assert report["w"].verdict == "wrong" and report["w"].diagnosis is None
+    place = np.unravel_index(np.abs(noise).argmax(), noise.shape)
+    assert f"none of the mistakes tried explains it; the worst elements: [{place[0]},{place[1]}] given" in str(report)

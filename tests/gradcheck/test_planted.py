@@ -1,5 +1,7 @@
 """The suite of planted mistakes: every one is caught and named, and the code without the mistake is right."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -66,3 +68,11 @@ def test_the_suite_is_as_large_as_it_says():
         "LSTM",
     }
     assert sum(p.held_out for p in MISTAKES) >= 20
+
+
+def test_the_page_of_names_has_every_mistake():
+    page = (Path(__file__).parents[2] / "docs" / "gradcheck" / "diagnosis.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| ")]
+    names = {name.strip() for row in rows for name in row.split(",")}
+    names |= {name.replace("last (first)", word) for name in names for word in ("last", "first")}
+    assert {planted.mistake for planted in MISTAKES} - names == set()

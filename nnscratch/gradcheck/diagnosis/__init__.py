@@ -12,6 +12,8 @@ evidence.py and slopes.py say when a gradient is explained; forward.py knows the
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..objective import Objective
 from ..report import GradientReport
 from .algebra import algebra
@@ -42,3 +44,12 @@ def diagnose_entries(report: GradientReport, objective: Objective) -> None:
             explained[mistake] = explained.get(mistake, 0) + 1
     for case in cases.values():
         case.entry.diagnoses = sorted(case.ranked(), key=lambda d: -explained[d.mistake])
+        if not case.found and not case.entry.reason:
+            case.entry.reason = f"none of the mistakes tried explains it; the worst elements: {worst(case)}"
+
+
+def worst(case: Case, count: int = 3) -> str:
+    """The elements that differ most, with what was given and what is true."""
+    off = np.nan_to_num(np.abs(case.given - case.true))
+    places = [np.unravel_index(int(i), off.shape) for i in np.argsort(off, axis=None)[::-1][:count]]
+    return ", ".join(f"[{','.join(map(str, p))}] given {case.given[p]:.4g}, true {case.true[p]:.4g}" for p in places)
