@@ -184,7 +184,9 @@ def draw(results: dict[str, Any], path: Path) -> None:
             ax.set_yticks(ticks[::step], [f"{v:,g}" for v in ticks[::step]])
             ax.grid(alpha=0.3)
             ax.legend(fontsize=8)
-            if key == "microseconds_a_token":
+            if key == "peak_mib":
+                ax.set_xlabel(sweep["label"])
+            else:
                 ax.set_title(sweep["label"], fontsize=11)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)

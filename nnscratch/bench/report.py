@@ -68,14 +68,16 @@ def markdown(results: dict[str, Any]) -> str:
 
 def summary(results: dict[str, Any], run: dict[str, Any]) -> str:
     """One run's tables."""
-    titles, jobs = results["libraries"], run["jobs"]
+    jobs = run["jobs"]
+    there = {key for job in jobs for key in job["results"]}
+    titles = {key: title for key, title in results["libraries"].items() if key in there}
     ours, *peers = titles
     time_rows, ratio_rows, memory_rows, reasons = [], [], [], {}
     for job in jobs:
         name, scale = f"({job['key']}) {job['title']}", 1000 / job["per"]
         times, memory = [], []
         for key in titles:
-            result = job["results"].get(key, {})
+            result = job["results"].get(key, {"why": "not measured this time"})
             times.append(number(result["median_seconds"] * scale) if result.get("median_seconds") else NOTHING)
             memory.append(f"{result['peak_bytes'] / 2**20:,.0f}" if result.get("peak_bytes") else NOTHING)
             if "why" in result:
