@@ -7,7 +7,16 @@ True
 """
 
 from .checker import check_gradients
+from .complex_step import complex_step_gradient
 from .numerical import numerical_gradient
 from .report import Diagnosis, Entry, GradientReport, Trap
 
-__all__ = ["Diagnosis", "Entry", "GradientReport", "Trap", "check_gradients", "numerical_gradient"]
+__all__ = [
+    "Diagnosis",
+    "Entry",
+    "GradientReport",
+    "Trap",
+    "check_gradients",
+    "complex_step_gradient",
+    "numerical_gradient",
+]

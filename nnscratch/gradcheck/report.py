@@ -255,14 +255,22 @@ class GradientReport:
                 [
                     e.name,
                     "x".join(map(str, e.shape)) or "number",
-                    f"{e.error:.1e}",
+                    f"{e.error:.1e}" if e.error == e.error else "-",
                     f"[{at}]",
-                    f"{analytic:.6g}",
-                    f"{numeric:.6g}",
+                    f"{analytic:.6g}" if analytic == analytic or known else "-",
+                    self.interval(e) or (f"{numeric:.6g}" if numeric == numeric else "-"),
                     e.verdict + kinks,
                 ]
             )
         return rows
+
+    @staticmethod
+    def interval(entry: Entry) -> str:
+        """The one-sided derivatives at the worst element, if it is a kink."""
+        if not entry.kinks or np.shape(entry.low) != entry.shape:
+            return ""
+        low, high = float(entry.low[entry.worst_index]), float(entry.high[entry.worst_index])
+        return f"{low:.4g} to {high:.4g}" if low < high else ""
 
     def text(self, colour: bool = False) -> str:
         """The report as text.

@@ -69,6 +69,10 @@ class Target:
         inputs = [leaf for pair in zip(self.input_names, self.inputs, strict=True) for leaf in leaves(*pair)]
         return [(name, a) for name, a in [*self.parameters().items(), *inputs] if is_array(a)]
 
+    def complex_parameters(self) -> dict[str, Any]:
+        """The parameters while they are complex, which `parameters` may not count as floats."""
+        return {}
+
     def note(self, words: str) -> None:
         """Have `words` said in the report, once."""
         if words not in self.notes:
@@ -142,6 +146,9 @@ class ModuleTarget(Target):
         if self.loss is not None:
             named += [(f"loss.{name}", p) for name, p in self.loss.named_parameters()]
         return {name: p.data for name, p in named}
+
+    def complex_parameters(self) -> dict[str, Any]:
+        return self.parameters()
 
     def prepare(self) -> None:
         if not self.module.training:
@@ -310,6 +317,15 @@ class ObjectTarget(Target):
             own = {id(v): k for k, v in vars(self.thing).items() if is_array(v)}
             return {own.get(id(v), f"params[{i}]"): v for i, v in enumerate(params) if is_array(v) and is_float(v)}
         return {name: getattr(self.thing, name) for name in [*self._names, *self._returned]}
+
+    def complex_parameters(self) -> dict[str, Any]:
+        params = getattr(self.thing, "params", None)
+        if isinstance(params, dict) and params:
+            return {str(k): v for k, v in params.items()}
+        if isinstance(params, (list, tuple)) and params:
+            own = {id(v): k for k, v in vars(self.thing).items() if is_array(v)}
+            return {own.get(id(v), f"params[{i}]"): v for i, v in enumerate(params)}
+        return self.parameters()
 
     def given(self) -> dict[str, Any]:
         """What the object says the gradients of its parameters are."""

@@ -47,9 +47,11 @@ def shapes(min_dims: int = 1, max_dims: int = 3, *, min_side: int = 1, max_side:
 
     Examples
     --------
-    >>> from hypothesis import find
-    >>> find(shapes(2, 4), lambda shape: True)
-    (1, 1)
+    >>> from hypothesis import given
+    >>> @given(shapes(2, 4))
+    ... def test(shape):
+    ...     assert 2 <= len(shape) <= 4
+    >>> test()
     """
     return hnp.array_shapes(min_dims=min_dims, max_dims=max_dims, min_side=min_side, max_side=max_side)
 
@@ -74,9 +76,11 @@ def well_conditioned(draw: Any, shape: Shape, *, dtype: Any = np.float64) -> np.
 
     Examples
     --------
-    >>> from hypothesis import find
-    >>> find(well_conditioned((3,)), lambda x: True)
-    array([0.01, 0.01, 0.01])
+    >>> from hypothesis import given
+    >>> @given(well_conditioned((2, 3)))
+    ... def test(x):
+    ...     assert np.allclose(np.exp(np.log(abs(x))), abs(x))
+    >>> test()
     """
     size = draw(as_strategy(shape))
     hundredths = st.integers(-HUNDREDTHS, HUNDREDTHS).filter(bool)
@@ -99,9 +103,11 @@ def with_zeros(draw: Any, shape: Shape, *, dtype: Any = np.float64) -> np.ndarra
 
     Examples
     --------
-    >>> from hypothesis import find
-    >>> find(with_zeros((3,)), lambda x: True)
-    array([0., 0., 0.])
+    >>> from hypothesis import given
+    >>> @given(with_zeros((3,)))
+    ... def test(x):
+    ...     assert set(x) <= {-2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2}
+    >>> test()
     """
     size = draw(as_strategy(shape))
     return draw(hnp.arrays(np.int64, size, elements=st.integers(-4, 4))).astype(dtype) / np.dtype(dtype).type(2)
@@ -125,9 +131,11 @@ def distinct(draw: Any, shape: Shape, *, apart: float = 0.1, dtype: Any = np.flo
 
     Examples
     --------
-    >>> from hypothesis import find
-    >>> print(find(distinct((4,)), lambda x: True))
-    [-0.15 -0.05  0.05  0.15]
+    >>> from hypothesis import given
+    >>> @given(distinct((2, 3)))
+    ... def test(x):
+    ...     assert x.max() > x.ravel()[x.argmin()] + 0.4
+    >>> test()
     """
     size = draw(as_strategy(shape))
     order = np.array(draw(st.permutations(range(int(np.prod(size))))), dtype=np.int64).reshape(size)
@@ -149,9 +157,11 @@ def ids(draw: Any, shape: Shape, num_embeddings: int) -> np.ndarray:
 
     Examples
     --------
-    >>> from hypothesis import find
-    >>> find(ids((3,), 10), lambda i: True)
-    array([0, 0, 0])
+    >>> from hypothesis import given
+    >>> @given(ids((2, 3), 10))
+    ... def test(i):
+    ...     assert i.shape == (2, 3) and i.max() < 10
+    >>> test()
     """
     return draw(hnp.arrays(np.int64, draw(as_strategy(shape)), elements=st.integers(0, num_embeddings - 1)))
 
@@ -174,9 +184,11 @@ def targets(draw: Any, shape: Shape, num_classes: int, *, ignore_index: int | No
 
     Examples
     --------
-    >>> from hypothesis import find
-    >>> find(targets((3,), 10, ignore_index=-100), lambda t: True)
-    array([0, 0, 0])
+    >>> from hypothesis import given
+    >>> @given(targets((4,), 3, ignore_index=-100))
+    ... def test(t):
+    ...     assert (t >= 0).any()
+    >>> test()
     """
     labels = draw(ids(shape, num_classes))
     if ignore_index is not None and labels.size:
@@ -202,10 +214,11 @@ def probabilities(draw: Any, shape: Shape, *, dtype: Any = np.float64) -> np.nda
 
     Examples
     --------
-    >>> from hypothesis import find
-    >>> find(probabilities((2, 4)), lambda p: True)
-    array([[0.25, 0.25, 0.25, 0.25],
-           [0.25, 0.25, 0.25, 0.25]])
+    >>> from hypothesis import given
+    >>> @given(probabilities((2, 4)))
+    ... def test(p):
+    ...     assert np.allclose(p.sum(axis=-1), 1)
+    >>> test()
     """
     parts = draw(hnp.arrays(np.int64, draw(as_strategy(shape)), elements=st.integers(1, 9))).astype(dtype)
     return parts / parts.sum(axis=-1, keepdims=True)

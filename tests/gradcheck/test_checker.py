@@ -1,12 +1,14 @@
 """What can be checked, how it is judged, and that the target comes back as it was."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nnscratch as nn
-from nnscratch.gradcheck import check_gradients, numerical_gradient
+from nnscratch.gradcheck import check_gradients, complex_step_gradient, numerical_gradient
 
 RNG = np.random.default_rng(1)
 X = RNG.normal(size=(4, 3))
@@ -177,3 +179,252 @@ def test_arguments_that_make_no_sense_are_refused():
         check_gradients(nn.Tanh(), X, only=["weight"])
     with pytest.raises(TypeError):
         check_gradients("a layer", X)
+
+
+# --- where students keep parameters and gradients ---------------------------------------------------------------------
+
+W, B = RNG.normal(size=(3, 2)), RNG.normal(size=2)
+
+
+class Layer:
+    """x W + b; `keep` puts dW and db where a test wants them."""
+
+    def __init__(self):
+        self.W, self.b = W.copy(), B.copy()
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.W + self.b
+
+    def backward(self, dout):
+        self.keep(self.x.T @ dout, dout.sum(axis=0))
+        return dout @ self.W.T
+
+    def keep(self, dW, db):
+        self.dW, self.db = dW, db
+
+
+class Named(Layer):
+    def keep(self, dW, db):
+        self.grad_W, self.b_grad = dW, db
+
+
+class InADictionary(Layer):
+    def keep(self, dW, db):
+        self.grads = {"W": dW, "b": db}
+
+
+class Returned(Layer):
+    def backward(self, dout):
+        return dout @ self.W.T, self.x.T @ dout, dout.sum(axis=0)
+
+
+class Params(Layer):
+    def __init__(self):
+        super().__init__()
+        self.params, self.grads = {"W": self.W, "b": self.b}, {}
+
+    def keep(self, dW, db):
+        self.grads.update(W=dW, b=db)
+
+
+@pytest.mark.parametrize("cls", [Layer, Named, InADictionary, Returned, Params, Affine])
+def test_parameters_are_found_wherever_a_class_keeps_them(cls):
+    layer = cls(W.copy(), B.copy()) if cls is Affine else cls()
+    before = dict(vars(layer))
+    for _ in range(2):  # the second time, it has been used: x and dW are attributes by then
+        report = check_gradients(layer, X)
+        assert report.ok and len(report) == 3 and "x" in report.entries
+        assert vars(layer).keys() == before.keys()
+        layer.backward(np.ones_like(layer.forward(X)))
+        before = dict(vars(layer))
+
+
+def test_a_parameter_without_a_gradient_is_said_not_passed_over():
+    class Silent(Layer):
+        def keep(self, dW, db):
+            pass
+
+    report = check_gradients(Silent(), X)
+    assert list(report.entries) == ["x"] and any(note.startswith("W, b: forward uses it") for note in report.notes)
+
+
+def test_the_methods_of_an_object_are_the_object():
+    layer = Layer()
+    assert set(check_gradients((layer.forward, layer.backward), X).entries) == {"W", "b", "x"}
+    linear = nn.Linear(3, 2, rng=0)
+    assert set(check_gradients((linear.forward, linear.backward), X).entries) == {"weight", "bias", "x"}
+
+
+class Pair(NamedTuple):
+    product: np.ndarray
+    squashed: np.ndarray
+
+
+@pytest.mark.parametrize("make", [Pair, lambda *ys: ys, lambda *ys: list(ys), lambda *ys: dict(enumerate(ys))])
+def test_outputs_may_be_nested(make):
+    def backward(dys, cache):
+        x, w = cache
+        d1, d2 = (dys[0], dys[1])
+        return d1 @ w.T + d2 * (1 - np.tanh(x) ** 2), x.T @ d1
+
+    assert check_gradients((lambda x, w: (make(x @ w, np.tanh(x)), (x, w)), backward), X, W).ok
+
+
+@pytest.mark.parametrize("backward", [lambda d, c: {"dx": 2 * d, "dy": 3 * d}, lambda d, c: (2 * d, 3 * d, None)])
+def test_gradients_may_come_by_name_or_with_none_for_the_rest(backward):
+    assert check_gradients((lambda x, y, n: (2 * x + 3 * y, None), backward), X, X + 1, 7).ok
+
+
+def test_an_array_that_is_read_only_or_a_view_is_checked_in_a_copy():
+    x = np.broadcast_to(np.arange(3.0), (4, 3))
+    assert check_gradients(nn.Tanh(), x).ok and not x.flags.writeable
+    assert check_gradients(nn.Tanh(), RNG.normal(size=(6, 8))[::2, ::-3]).ok
+
+
+def test_empty_arrays_have_nothing_that_is_wrong():
+    report = check_gradients(nn.Linear(3, 2, rng=0), np.zeros((0, 3)))
+    assert report.ok and report["x"].shape == (0, 3) and not np.any(report["weight"].numeric)
+    assert "nan" not in str(report)
+
+
+# --- the method ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e-4, 1.0, 1e4, 1e8])
+@pytest.mark.parametrize(
+    ("f", "slope"),
+    [
+        (lambda x, s: x**3, lambda x, s: 3 * x**2),
+        (lambda x, s: np.sin(x / s), lambda x, s: np.cos(x / s) / s),
+        (lambda x, s: s * np.exp(x / s), lambda x, s: np.exp(x / s)),
+        (lambda x, s: abs(x) ** 1.5, lambda x, s: 1.5 * abs(x) ** 0.5 * np.sign(x)),
+    ],
+)
+def test_the_step_follows_the_values(f, slope, scale):
+    x = X * scale
+    assert check_gradients((lambda x: (f(x, scale), x), lambda d, x: d * slope(x, scale)), x).ok
+    report = check_gradients((lambda x: (f(x, scale), x), lambda d, x: 1.01 * d * slope(x, scale)), x, diagnose=False)
+    assert report.verdict == "wrong"
+
+
+def test_a_function_that_takes_complex_numbers_is_checked_to_machine_precision():
+    layer = Params()
+    report = check_gradients(layer, X)
+    assert report.ok and report.max_error < 1e-15 and "complex step" in report.method
+    assert layer.params["W"].dtype == np.float64
+    off = (lambda x: (np.tanh(x), x), lambda d, x: d * (1 - np.tanh(x) ** 2) * (1 + 1e-10))
+    assert check_gradients(off, X).ok
+    assert check_gradients(off, X, rtol=1e-12).verdict == "wrong"
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [lambda x: np.tanh(x.real), lambda x: np.tanh(np.sqrt(x * x.conj())) * np.sign(x.real)],
+    ids=["real", "conj"],
+)
+def test_a_function_that_drops_the_imaginary_part_is_left_to_differences(forward):
+    report = check_gradients((lambda x: (forward(x), x), lambda d, x: d * (1 - np.tanh(x) ** 2)), X)
+    assert report.ok and "complex" not in report.method and 1e-14 < report.max_error < 1e-9
+
+
+def test_complex_step_gradient_of_a_known_function():
+    x = np.array([0.5, -2.0, 3.0])
+    np.testing.assert_allclose(complex_step_gradient(lambda z: (z**3).sum(), x), 3 * x**2, rtol=1e-15)
+    with pytest.raises(TypeError, match="one complex number"):
+        complex_step_gradient(lambda z: abs(z).sum(), x)
+    with pytest.raises(TypeError, match="array of floats"):
+        complex_step_gradient(lambda z: z.sum(), np.arange(3))
+
+
+def test_noise_and_jumps_are_neither_right_nor_wrong():
+    rounded = (lambda x: (np.round(x**2, 6), x), lambda d, x: 2 * x * d)
+    assert check_gradients(rounded, X).verdict != "wrong"
+    assert (
+        check_gradients((lambda x: (np.floor(x), x), lambda d, x: 0 * d), np.array([0.5, 1.0])).verdict == "cannot tell"
+    )
+
+
+@pytest.mark.parametrize("insists", [True, False])
+def test_a_float32_target_that_cannot_be_cast_is_judged_by_float32s_limits(insists):
+    def forward(x):
+        if insists and x.dtype != np.float32:
+            raise TypeError("float32 only")
+        return np.tanh(x.astype(np.float32)), x.astype(np.float32)
+
+    x = X.astype(np.float32) if insists else X
+    report = check_gradients((forward, lambda d, x: d * (1 - np.tanh(x) ** 2)), x)
+    assert report.ok and "float32" in report.method and report.max_error > 1e-9
+    assert not check_gradients((forward, lambda d, x: 1.05 * d * (1 - np.tanh(x) ** 2)), x).ok
+
+
+def test_a_float32_target_that_can_be_cast_is_checked_in_float64():
+    report = check_gradients(nn.Linear(3, 2, rng=0), X.astype(np.float32))
+    assert report.ok and report.max_error < 1e-9 and "float64" in report.method
+
+
+@pytest.mark.parametrize("edge", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(
+    ("forward", "slope"),
+    [
+        (lambda x: np.maximum(x, 0), lambda x, edge: (x > 0) + edge * (x == 0)),
+        (lambda x: np.clip(x, -1, 1), lambda x, edge: (abs(x) < 1) + edge * (abs(x) == 1)),
+        (lambda x: abs(x), lambda x, edge: np.sign(x) + edge * (x == 0)),
+    ],
+    ids=["relu", "clip", "abs"],
+)
+def test_any_slope_between_the_one_sided_ones_is_accepted_at_a_kink_and_none_beyond(forward, slope, edge):
+    x = np.array([-2.0, -1.0, -0.5, 0.0, 0.0, 0.5, 1.0, 2.0])
+    report = check_gradients((lambda x: (forward(x), x), lambda d, x: d * slope(x, edge)), x)
+    assert report.ok and report.kinks == 2
+    assert not check_gradients((lambda x: (forward(x), x), lambda d, x: d * slope(x, 1.2)), x).ok
+    assert not check_gradients((lambda x: (forward(x), x), lambda d, x: d * slope(x, edge) * 1.001), x).ok
+
+
+def test_ties_of_a_maximum_may_be_shared_or_given_to_one():
+    x = np.array([[1.0, 1.0, 0.0], [2.0, 2.0, 2.0], [0.0, 1.0, 2.0]])
+
+    def shared(d, x):
+        top = x == x.max(axis=1, keepdims=True)
+        return d[:, None] * top / top.sum(axis=1, keepdims=True)
+
+    def first(d, x):
+        dx = np.zeros_like(x)
+        dx[np.arange(len(x)), x.argmax(axis=1)] = d
+        return dx
+
+    for backward in (shared, first):
+        report = check_gradients((lambda x: (x.max(axis=1), x), backward), x)
+        assert report.ok and report.kinks == 5
+    assert not check_gradients((lambda x: (x.max(axis=1), x), lambda d, x: 2 * first(d, x)), x).ok
+
+
+# --- wrong use -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: check_gradients(nn.Tanh, X), TypeError, "the class Tanh itself: give an instance"),
+        (
+            lambda: check_gradients(nn.Linear(3, 2), X, loss=nn.MSELoss, targets=X),
+            TypeError,
+            "the class MSELoss itself",
+        ),
+        (lambda: check_gradients(nn.Linear(3, 2), X, loss="mse"), TypeError, "loss must be a Module"),
+        (lambda: check_gradients((np.sin, np.cos), 3.0), ValueError, "numpy.array"),
+        (lambda: check_gradients((np.sin, np.cos), np.arange(3)), ValueError, "nothing to check"),
+        (lambda: check_gradients(lambda x: x, X), TypeError, "must return"),
+        (lambda: check_gradients(nn.Linear(3, 2), X, loss=nn.MSELoss()), TypeError, "missing 1 required .* 'target'"),
+        (lambda: check_gradients(nn.Tanh(), X, samples=0), ValueError, "samples must be"),
+        (lambda: check_gradients(nn.Tanh(), X, directions=1.5), ValueError, "directions must be"),
+        (lambda: numerical_gradient(lambda x: x, X), TypeError, "one real number"),
+        (lambda: numerical_gradient(lambda x: x.sum() * 1j, X), TypeError, "one real number"),
+        (lambda: numerical_gradient(np.sum, np.arange(3)), TypeError, "array of floats"),
+        (lambda: numerical_gradient(np.sum, np.broadcast_to(1.0, 3)), ValueError, "read-only"),
+        (lambda: numerical_gradient(np.sum, X, eps=0), ValueError, "eps must be positive"),
+    ],
+)
+def test_wrong_use_is_explained(call, error, words):
+    with pytest.raises(error, match=words):
+        call()

@@ -1,0 +1,270 @@
+"""What the checker sees around the gradients: one planted trap after the other, and the same code without it."""
+
+import numpy as np
+import pytest
+
+import nnscratch as nn
+from nnscratch.gradcheck import check_gradients
+
+RNG = np.random.default_rng(3)
+X, W = RNG.normal(size=(4, 3)), RNG.normal(size=(3, 2))
+generator = np.random.default_rng(4)
+
+
+def kinds(report, severity=None):
+    return {trap.kind for trap in report.traps if severity in (None, trap.severity)}
+
+
+def matmul(x, w):
+    return x @ w, (x, w)
+
+
+def matmul_back(dout, cache):
+    x, w = cache
+    return dout @ w.T, x.T @ dout
+
+
+def test_clean_code_meets_no_trap():
+    assert check_gradients((matmul, matmul_back), X, W).traps == []
+
+
+# --- forward gives another answer the second time -------------------------------------------------------------------
+
+
+class Dropout:
+    """Draws from what it is given: a generator, numpy.random or a fresh generator every time."""
+
+    def __init__(self, draw):
+        self.draw = draw
+
+    def forward(self, x):
+        self.mask = (self.draw(x.shape) < 0.6) / 0.6
+        return x * self.mask
+
+    def backward(self, dout):
+        return dout * self.mask
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [np.random.default_rng(0).random, np.random.RandomState(0).random_sample, lambda s: np.random.random(s)],  # noqa: NPY002
+    ids=["a generator", "a RandomState", "numpy.random"],
+)
+def test_random_numbers_are_replayed_and_the_generator_is_put_back(draw):
+    report = check_gradients(Dropout(lambda shape: draw(shape)), X)
+    assert report.ok and any("the same ones were replayed" in note for note in report.notes)
+    before = generator.bit_generator.state
+    assert check_gradients(Dropout(lambda shape: generator.random(shape)), X).ok
+    assert generator.bit_generator.state == before
+
+
+def test_what_cannot_be_replayed_is_said_to_be_not_deterministic():
+    report = check_gradients(Dropout(lambda shape: np.random.default_rng().random(shape)), X)
+    assert report.verdict == "cannot tell" and kinds(report) == {"not deterministic"}
+
+
+def test_a_state_kept_from_call_to_call_is_put_back_before_each():
+    class Counts:
+        calls = 0
+
+        def forward(self, x):
+            self.calls += 1
+            return x * self.calls
+
+        def backward(self, dout):
+            return dout * self.calls
+
+    report = check_gradients(Counts(), X)
+    assert report.ok and any("keeps state" in note for note in report.notes)
+
+
+# --- writing where others read --------------------------------------------------------------------------------------
+
+
+def test_a_forward_that_changes_its_input_is_seen_and_still_compared():
+    def forward(x):
+        x[x < 0] = 0
+        return x, x > 0
+
+    report = check_gradients((forward, lambda dout, mask: dout * mask), X)
+    assert kinds(report, "wrong") == {"forward writes into its input"} and report["x"].verdict == "right"
+
+
+def test_a_backward_that_changes_its_input_is_seen_and_does_not_spoil_the_comparison():
+    def backward(dout, cache):
+        gradients = matmul_back(dout, cache)
+        cache[0][...] *= 2
+        return gradients
+
+    report = check_gradients((matmul, backward), X, W)
+    assert kinds(report) == {"backward writes into its input"}
+    assert [entry.verdict for entry in report] == ["right", "right"]
+
+
+def test_a_backward_that_changes_the_cache_is_wrong_where_the_cache_is_handed_over():
+    def backward(dout, y):
+        y *= dout
+        return y
+
+    report = check_gradients((lambda x: (np.exp(x), np.exp(x)), backward), X)
+    assert kinds(report, "wrong") == {"backward writes into the cache"} and report["x"].verdict == "right"
+
+
+def test_a_backward_that_changes_the_cache_is_noted_where_the_cache_is_private():
+    class Exp:
+        def forward(self, x):
+            self.y = np.exp(x)
+            return self.y.copy()
+
+        def backward(self, dout):
+            self.y *= dout
+            return self.y
+
+    report = check_gradients(Exp(), X)
+    assert report.ok and kinds(report, "note") == {"backward writes into the cache"}
+
+
+def test_a_backward_that_changes_dy_is_noted():
+    def backward(dout, mask):
+        dout *= mask
+        return dout
+
+    report = check_gradients((lambda x: (np.maximum(x, 0), x > 0), backward), X)
+    assert report.ok and kinds(report, "note") == {"backward writes into dy"}
+
+
+def test_an_output_that_is_the_inputs_memory_is_noted():
+    report = check_gradients((lambda x: (x.T, None), lambda dout, cache: dout.T), X)
+    assert report.ok and kinds(report, "note") == {"output aliases an input"}
+
+
+# --- the form of a gradient ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "severity", "spoil"),
+    [
+        ("wrong shape", "wrong", lambda g: g.T),
+        ("wrong shape", "wrong", lambda g: g.sum()),
+        ("wrong dtype", "wrong", lambda g: np.round(g).astype(int)),
+        ("wrong dtype", "wrong", lambda g: g + 0j),
+        ("wrong dtype", "note", lambda g: g.astype(np.float32)),
+        ("not finite", "wrong", lambda g: g / 0),
+        ("not finite", "wrong", lambda g: np.where(g == g.max(), np.nan, g)),
+        ("not an array", "note", lambda g: g.tolist()),
+        ("not an array", "wrong", lambda g: "the gradient"),
+    ],
+)
+def test_a_gradient_of_the_wrong_form_is_seen(kind, severity, spoil):
+    def backward(dout, cache):
+        dx, dw = matmul_back(dout, cache)
+        return dx, spoil(dw)
+
+    report = check_gradients((matmul, backward), X, W)
+    assert kinds(report, severity) == {kind}
+    assert report["x"].verdict == "right"
+    assert report.ok == (severity == "note")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_an_output_that_is_not_finite_cannot_be_compared(bad):
+    report = check_gradients((lambda x: (x * bad, None), lambda dout, cache: dout * bad), X)
+    assert report.verdict == "cannot tell" and kinds(report) == {"not finite"}
+
+
+def test_an_input_that_is_not_finite_is_not_called_right():
+    x = X.copy()
+    x[0, 0] = np.inf
+    report = check_gradients(nn.Tanh(), x)
+    assert report.verdict == "cannot tell" and "not finite around 1 element" in report["x"].reason
+
+
+# --- adding up, and which forward a backward belongs to -------------------------------------------------------------
+
+
+class Scale(nn.Module):
+    """y = w x, which tests break."""
+
+    def __init__(self):
+        self.w = nn.Parameter(np.array([2.0, 3.0, 4.0]))
+        self.unused = nn.Parameter(np.array([1.0]))
+
+    def forward(self, x):
+        self.save_for_backward(x)
+        return self.w.data * x
+
+    def backward(self, dy):
+        (x,) = self.saved()
+        self.w.grad += (dy * x).sum(axis=0)
+        return dy * self.w.data
+
+
+def test_a_parameter_whose_gradient_never_moves_is_noted_and_wrong_if_it_should():
+    report = check_gradients(Scale(), X)
+    assert report.ok and kinds(report, "note") == {"gradient never moves"}
+    assert "unused" in report.traps[0].message
+
+    class Forgets(Scale):
+        def backward(self, dy):
+            self.saved()
+            return dy * self.w.data
+
+    assert check_gradients(Forgets(), X)["w"].verdict == "wrong"
+
+
+@pytest.mark.parametrize("how", ["into", "instead"])
+def test_a_gradient_that_is_overwritten_is_seen_by_two_backwards(how):
+    class Overwrites(Scale):
+        def backward(self, dy):
+            (x,) = self.saved()
+            if how == "into":
+                self.w.grad[...] = (dy * x).sum(axis=0)
+            else:
+                self.w.grad = (dy * x).sum(axis=0)
+            return dy * self.w.data
+
+    report = check_gradients(Overwrites(), X)
+    assert kinds(report, "wrong") == {"gradient overwritten"} and report["w"].verdict == "right"
+
+
+def test_a_cache_outside_the_cache_is_stale_after_another_forward():
+    outside = {}
+
+    def forward(x, w):
+        outside["x"] = x
+        return x @ w, w
+
+    report = check_gradients((forward, lambda dout, w: (dout @ w.T, outside["x"].T @ dout)), X, W)
+    assert kinds(report, "wrong") == {"stale cache"} and "the gradient of w" in report.traps[0].message
+
+
+@pytest.mark.parametrize("base", [object, nn.Module])
+def test_a_mask_kept_from_the_first_forward_is_stale(base):
+    class KeepsItsMask(base):
+        mask = None
+
+        def forward(self, x):
+            if self.mask is None:
+                self.mask = x > 0
+            return np.maximum(x, 0)
+
+        def backward(self, dout):
+            return dout * self.mask
+
+        __call__ = forward
+
+    assert kinds(check_gradients(KeepsItsMask(), X), "wrong") == {"stale cache"}
+
+
+def test_a_module_that_keeps_one_forward_only_is_noted():
+    class KeepsOne(nn.Module):
+        def forward(self, x):
+            self.x = x
+            return x**2
+
+        def backward(self, dy):
+            return 2 * self.x * dy
+
+    report = check_gradients(KeepsOne(), X)
+    assert report.ok and kinds(report, "note") == {"one forward kept"}
+    assert "save_for_backward" in report.traps[0].message
