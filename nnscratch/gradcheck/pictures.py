@@ -9,42 +9,57 @@ import numpy as np
 if TYPE_CHECKING:
     from .report import Entry, GradientReport
 
-# The palette of nnscratch/plotting/style.py, which this package must not need; shapes differ as well.
-COLOURS = {"right": "#0072B2", "wrong": "#D55E00", "cannot tell": "#E69F00"}
-MARKERS = {"right": "o", "wrong": "x", "cannot tell": "^"}
-
 
 def draw_report(report: GradientReport) -> Any:
     """A row for each array: on the left every element, analytic against numeric; on the right the error's map."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     entries = [e for e in report.entries.values() if np.size(e.numeric) and np.shape(e.analytic) == np.shape(e.numeric)]
-    figure = Figure(figsize=(8, 2.6 * max(1, len(entries))), layout="constrained")
+    figure = Figure(figsize=(8, 0.5 + 2.6 * max(1, len(entries))), layout="constrained")
+    FigureCanvasAgg(figure)
     figure.suptitle(f"{report.title}: {report.verdict}")
     for number, entry in enumerate(entries):
-        scatter = figure.add_subplot(len(entries), 2, 2 * number + 1)
-        draw_scatter(scatter, entry)
-        image = figure.add_subplot(len(entries), 2, 2 * number + 2)
-        draw_map(figure, image, entry)
+        draw_scatter(figure.add_subplot(len(entries), 2, 2 * number + 1), entry)
+        draw_map(figure, figure.add_subplot(len(entries), 2, 2 * number + 2), entry)
     return figure
 
 
 def draw_scatter(axes: Any, entry: Entry) -> None:
+    """Every element measured; right ones lie on the diagonal. Colour and marker both say the verdict."""
+    from ..plotting import style
+
+    colour, marker = {
+        "right": (style.GREEN, "o"),
+        "wrong": (style.ORANGE, "X"),
+        "cannot tell": (style.GREY, "s"),
+    }[entry.verdict]
     known = np.isfinite(entry.numeric) & np.isfinite(entry.analytic)
     a, n = entry.analytic[known], entry.numeric[known]
-    both = np.concatenate([a, n, [0.0]])
-    axes.plot([both.min(), both.max()], [both.min(), both.max()], color="0.7", linewidth=1, zorder=0)
-    axes.scatter(n, a, s=14, color=COLOURS[entry.verdict], marker=MARKERS[entry.verdict], label=entry.verdict)
-    axes.legend(frameon=False)
-    axes.set(xlabel="differences say", ylabel="backward says", title=f"{entry.name} {entry.shape}")
+    both = np.concatenate([np.ravel(a), np.ravel(n), [0.0]])
+    axes.axline((0, 0), slope=1, color="0.7", linewidth=1, zorder=0)
+    axes.scatter(n, a, s=18, color=colour, marker=marker, linewidths=0)
+    room = 0.05 * max(np.ptp(both), 1e-30)
+    axes.set_xlim(both.min() - room, both.max() + room)
+    axes.set_ylim(both.min() - room, both.max() + room)
+    shape = "x".join(map(str, entry.shape)) or "a number"
+    axes.set(xlabel="numeric", ylabel="analytic", title=f"{entry.name} ({shape}): {entry.verdict}")
 
 
 def draw_map(figure: Any, axes: Any, entry: Entry) -> None:
-    difference = np.atleast_1d(np.abs(entry.analytic - entry.numeric))
+    """|analytic - numeric| of each element; the last axis runs to the right, all others downwards."""
+    from matplotlib.ticker import MaxNLocator
+
+    from ..plotting import style
+
+    difference = np.atleast_1d(np.abs(entry.analytic - np.clip(entry.analytic, entry.low, entry.high)))
     rows = difference.reshape(-1, difference.shape[-1])
     top = np.nanmax(rows) if np.isfinite(rows).any() else 1.0
-    image = axes.imshow(rows, aspect="auto", cmap="cividis", vmin=0, vmax=top or 1.0, interpolation="nearest")
-    figure.colorbar(image, ax=axes)
+    image = axes.imshow(rows, aspect="auto", cmap=style.MAP, vmin=0, vmax=top or 1.0, interpolation="nearest")
+    figure.colorbar(image, ax=axes, label="|analytic - numeric|")
+    others = "direction" if np.shape(entry.numeric) != entry.shape else "last axis"
+    axes.set(title=f"error {entry.error:.1e}", xlabel=others, ylabel="the other axes" if len(rows) > 1 else "")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.get_major_locator().set_params(integer=True)  # they count elements
-    axes.set(title=f"|difference|, error {entry.error:.1e}", xlabel="last axis", ylabel="the other axes")
+        axis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    if len(rows) == 1:
+        axes.set_yticks([])
