@@ -94,6 +94,19 @@ def links_into_the_repository(app, docname, source):
     source[0] = LINK.sub(link, source[0])
 
 
+INCLUDE = re.compile(r"^```\{include\} (_\S+\.md)\n```$", re.MULTILINE)
+
+
+def tables_not_measured(app, docname, source):
+    """A page's table that its command has not written yet is said to be missing; the rest of the page stands."""
+    folder = (HERE / docname).parent
+
+    def include(match):
+        return match[0] if (folder / match[1]).exists() else "*(This table has not been measured yet.)*"
+
+    source[0] = INCLUDE.sub(include, source[0])
+
+
 def mathjax_in_the_build(app, error):
     """Copy MathJax, which the package sphinx-mathjax-offline carries, with its fonts."""
     package = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax"
@@ -152,3 +165,4 @@ def setup(app):
     app.connect("build-finished", mathjax_in_the_build)
     app.connect("autodoc-process-docstring", equations_and_derivation, priority=900)  # after numpydoc's
     app.connect("source-read", links_into_the_repository)
+    app.connect("source-read", tables_not_measured)
