@@ -15,6 +15,8 @@ import importlib.util
 import inspect
 import json
 import math
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -45,15 +47,33 @@ def run_gradcheck(arguments: argparse.Namespace) -> int:
         raise ValueError(f"seconds must be above 0, got {arguments.seconds}")
     command = [sys.executable, "-m", "nnscratch.gradcheck.command", arguments.target, "--seed", str(arguments.seed)]
     command += [f"--input={shape}" for shape in arguments.input] + ["--json"] * arguments.json
+    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL  # nothing: a file that asks for input() gets an end of file
+    process = subprocess.Popen(
+        command, stdin=nothing, stdout=pipe, stderr=pipe, text=True, errors="replace", start_new_session=True
+    )
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=arguments.seconds)
+        out, err = process.communicate(timeout=arguments.seconds)
     except subprocess.TimeoutExpired:
         return refuse(arguments, f"not finished after {arguments.seconds:g} seconds")
-    if done.returncode not in (RIGHT, WRONG, NOT_CHECKED) or not done.stdout:
-        error = done.stderr.strip().splitlines()[-1:] if done.returncode == NOT_CHECKED else []
+    finally:
+        end(process)
+    if process.returncode not in (RIGHT, WRONG, NOT_CHECKED) or not out:
+        error = err.strip().splitlines()[-1:] if process.returncode == NOT_CHECKED else []
         return refuse(arguments, error[0] if error else "its process ended without a report")
-    print(done.stdout, end="")
-    return done.returncode
+    print(out, end="")
+    return process.returncode
+
+
+def end(process: subprocess.Popen) -> None:
+    """End the process with all that it started: a child of its own would hold its output open, and us."""
+    try:
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    except ProcessLookupError:  # all are gone
+        pass
+    process.communicate()
 
 
 def refuse(arguments: argparse.Namespace, why: str) -> int:
@@ -103,25 +123,9 @@ def draw(shape: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def to_json(report: Any) -> str:
-    def number(x: float) -> float | None:
-        return float(x) if math.isfinite(x) else None
-
-    entries = {
-        name: {
-            "shape": list(entry.shape),
-            "verdict": entry.verdict,
-            "error": number(entry.error),
-            "worst_index": [int(k) for k in entry.worst_index],
-            "kinks": entry.kinks,
-            "diagnoses": [
-                {"mistake": d.mistake, "evidence": d.evidence, "place": d.place, "misfit": d.misfit}
-                for d in entry.diagnoses
-            ],
-        }
-        for name, entry in report.entries.items()
-    }
-    traps = [{"kind": t.kind, "message": t.message, "severity": t.severity} for t in report.traps]
-    return json.dumps({"verdict": report.verdict, "entries": entries, "traps": traps}, indent=1)
+    """`report.as_dict()`, its entries by name."""
+    found = report.as_dict()
+    return json.dumps(found | {"entries": {entry["name"]: entry for entry in found["entries"]}}, indent=1)
 
 
 def child(argv: list[str] | None = None) -> int:

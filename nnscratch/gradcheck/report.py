@@ -327,14 +327,21 @@ class GradientReport:
 
     def _repr_html_(self) -> str:
         colours = {"right": "#2a7d2a", "wrong": "#b81d1d", "cannot tell": "#a36a00"}
-        out = [f"<p><b>{html.escape(self.title)}</b>: <b style='color:{colours[self.verdict]}'>{self.verdict}</b></p>"]
-        header = ("array", "shape", "error", "worst at", "analytic", "numeric", "verdict", "diagnosis")
-        out.append("<table><thead><tr>" + "".join(f"<th>{h}</th>" for h in header) + "</tr></thead><tbody>")
+        out = [
+            f"<p><b>{html.escape(self.title)}</b>: <b style='color:{colours[self.verdict]}'>{self.verdict}</b> "
+            f"({self.mode}, {self.method}, {self.evaluations} forward passes)</p>"
+        ]
+        header = ["array", "shape", "error", "worst at", "analytic", "numeric", "verdict"]
+        explained = any(e.diagnoses or e.reason for e in self.entries.values())
+        header += ["diagnosis"] * explained
+        left = "style='text-align:left; padding:0.1em 0.8em 0.1em 0; vertical-align:top'"
+        out.append("<table><thead><tr>" + "".join(f"<th {left}>{h}</th>" for h in header) + "</tr></thead><tbody>")
         for entry, row in zip(self.entries.values(), self.rows(), strict=True):
-            why = "<br>".join(html.escape(str(d)) for d in entry.diagnoses[:3]) or html.escape(entry.reason)
+            reason = [html.escape(entry.reason)] if entry.reason else []
+            why = "<br>".join(reason + [html.escape(str(d)) for d in entry.diagnoses[:3]])
             cells = [html.escape(cell) for cell in row]
             cells[-1] = f"<span style='color:{colours[entry.verdict]}'>{cells[-1]}</span>"
-            out.append("<tr>" + "".join(f"<td>{c}</td>" for c in [*cells, why]) + "</tr>")
+            out.append("<tr>" + "".join(f"<td {left}>{c}</td>" for c in cells + [why] * explained) + "</tr>")
         out.append("</tbody></table>")
         remarks = [f"{t.severity}: {t.kind}: {t.message}" for t in self.traps] + self.notes
         if remarks:

@@ -166,8 +166,19 @@ def test_a_report_is_a_table_and_an_object():
     printed = str(report)
     assert all(word in printed for word in ("weight", "bias", "x", "analytic", "numeric", "right"))
     assert report["weight"].analytic.shape == report["weight"].numeric.shape == (2, 3)
-    assert "<table" in report._repr_html_()
-    assert report.plot() is not None
+    assert "<table" in report._repr_html_() and "diagnosis" not in report._repr_html_()
+    assert len(report.plot().axes) == 3 * 3  # three arrays: a scatter, a map, and its colour bar
+    assert "\x1b[" not in report.text() and "\x1b[32m" in report.text(colour=True)
+    assert report.as_dict()["entries"][0]["worst_analytic"] == report["weight"].worst[0]
+
+
+def test_what_a_report_says_is_escaped_in_html():
+    def backward(dout, cache):
+        return "<b>"
+
+    report = check_gradients((lambda x: (x**2, x), backward), X)
+    report.title = "<script>"
+    assert "<script>" not in report._repr_html_() and "&lt;script&gt;" in report._repr_html_()
 
 
 def test_arguments_that_make_no_sense_are_refused():

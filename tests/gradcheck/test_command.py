@@ -36,6 +36,18 @@ class Leaves(nn.Tanh):
         sys.exit(0)
 
 
+class HasAChild(nn.Tanh):
+    def forward(self, x):
+        import subprocess
+
+        subprocess.run(["sleep", "60"])
+
+
+class Asks(nn.Tanh):
+    def forward(self, x):
+        return x * float(input("how much? "))
+
+
 class Raises(nn.Tanh):
     def forward(self, x):
         raise ZeroDivisionError("oh")
@@ -98,6 +110,8 @@ def test_a_pair_of_functions_and_integer_inputs(check):
     ("name", "options", "why"),
     [
         ("Endless", ["--seconds", "3"], "not finished after 3 seconds"),
+        ("HasAChild", ["--seconds", "3"], "not finished after 3 seconds"),
+        ("Asks", [], "EOFError"),
         ("Leaves", [], "without a report"),
         ("Raises", [], "ZeroDivisionError: oh"),
         ("Nobody", [], "has no Nobody"),
