@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from . import backend
-from .layers.softmax import softmax
 from .module import Module, evaluating, positive_int, to_device_of
 
 
@@ -130,11 +129,12 @@ def choose(
     scores = (scores - scores.max()) / temperature
     if top_k is not None and top_k < len(scores):
         scores = np.where(scores >= np.partition(scores, -top_k)[-top_k], scores, -np.inf)
-    p = softmax(scores)
+    p = np.exp(scores)  # the softmax but for the division by the sum, which drawing does not need
     if top_p is not None:
+        p /= p.sum()
         order = np.argsort(-p, kind="stable")
         enough = int(np.searchsorted(np.cumsum(p[order]), top_p)) + 1
         p[order[enough:]] = 0
-        p /= p.sum()
-    below = p.cumsum()  # where a number uniform in [0, the sum) falls; rng.choice does this, and checks p first
-    return int(below.searchsorted(rng.random() * below[-1], side="right"))
+    below = p.cumsum()
+    below /= below[-1]  # exactly 1 at the end, and a number uniform in [0, 1) always falls below it
+    return int(below.searchsorted(rng.random(), side="right"))

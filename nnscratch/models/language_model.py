@@ -147,9 +147,11 @@ class LanguageModel(Module):
         check_ids(self, "tokens", tokens, self.vocab_size)
         if tokens.ndim != 2:
             raise ValueError(f"LanguageModel needs tokens of shape (batch, time), got {tokens.shape}")
-        x = self.dropout_in(self.embedding(tokens))  # (N, T, D)
+        x = self.embedding(tokens)  # (N, T, D)
+        if self.dropout_in.training:  # else it does nothing; writing text, one token at a time, even that can be felt
+            x = self.dropout_in(x)
         h, state = self.recurrent(x, state)  # (N, T, H)
-        return self.dropout_out(h), state
+        return self.dropout_out(h) if self.dropout_out.training else h, state
 
     def _backward_from_hidden(self, dh: Array, dstate: State | None) -> State:
         dx, dstate = self.recurrent.backward(self.dropout_out.backward(dh), dstate)
