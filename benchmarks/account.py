@@ -179,14 +179,15 @@ def adam(way: str) -> Callable[[], None]:
             m_hat, v_hat = m / (1 - 0.9**optimizer.steps), v / (1 - 0.999**optimizer.steps)
             p.data -= 1e-3 * m_hat / (np.sqrt(v_hat) + 1e-8)
 
-    def one_thread() -> None:
+    def threads() -> None:
         optimizer.steps += 1
+        tasks = []
         for k, p in enumerate(parameters):
             state = (optimizer.state[name][k] for name in optimizer.moments)
-            for stretch in nn.optim.optimizer.stretches(p.data, p.grad, *state):
-                optimizer.update(*stretch)
+            tasks += nn.optim.optimizer.stretches(p.data, p.grad, *state)
+        nn.backend.in_threads(optimizer.update, tasks)
 
-    return {"formula": formula, "stretches": one_thread, "threads": optimizer.step}[way]
+    return {"formula": formula, "stretches": optimizer.step, "threads": threads}[way]
 
 
 # --- the embedding's gradient ----------------------------------------------------------------------------------------
@@ -320,8 +321,8 @@ def main() -> None:
         },
         "Adam, 11 million weights": {
             "the formula, whole arrays": adam("formula"),
-            "in stretches that fit the cache": adam("stretches"),
-            f"the stretches spread over {nn.backend.num_threads()} threads (`nn.optim.Adam`)": adam("threads"),
+            "in stretches that fit the cache (`nn.optim.Adam`)": adam("stretches"),
+            f"the stretches spread over {nn.backend.num_threads()} threads": adam("threads"),
         },
         "Embedding's gradient, and plain gradient descent": {
             "`numpy.add.at`, then all rows updated": embedding_gradient("add.at"),

@@ -42,7 +42,7 @@ class Optimizer:
 
     A subclass names in `moments` the running averages it keeps, one array beside each parameter, and writes `update`,
     which is called with one stretch after the other: the numbers of a stretch stay in the cache from one operation to
-    the next, and several cores can work on stretches of their own.
+    the next.
 
     Examples
     --------
@@ -84,7 +84,8 @@ class Optimizer:
                 self._update_rows(*parameter.grad_rows, parameter.data, moments)
             else:
                 tasks += stretches(parameter.data, parameter.grad, *moments)
-        backend.in_threads(self.update, tasks)
+        for task in tasks:  # by one thread: operations this short, spread over two, wait for Python's lock instead
+            self.update(*task)
 
     def _check_devices(self) -> None:
         for arrays in self.state.values():
