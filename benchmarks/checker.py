@@ -85,7 +85,7 @@ MISTAKES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "10 % too large": lambda g: 1.1 * g,
     "doubled": lambda g: 2 * g,
     "never computed": lambda g: 0 * g,
-    "reversed along the last axis": lambda g: g[..., ::-1],
+    "reversed along the last axis": lambda g: g[..., ::-1].copy(),
     "one element wrong": lambda g: g * np.where(np.arange(g.size).reshape(g.shape) == g.size // 2, 1.5, 1.0),
 }
 
@@ -134,7 +134,7 @@ def torch_says(forward: Callable, backward: Callable, arrays: list[np.ndarray]) 
         @staticmethod
         def backward(ctx: Any, dy: Any) -> Any:
             gradients = backward(dy.numpy(), tuple(t.detach().numpy() for t in ctx.saved_tensors))
-            return tuple(torch.tensor(np.ascontiguousarray(g)) for g in gradients)
+            return tuple(torch.tensor(np.array(g, order="C")) for g in gradients)
 
     tensors = [torch.tensor(a, requires_grad=True) for a in arrays]
     return torch.autograd.gradcheck(Function.apply, tensors, eps=1e-6, atol=1e-6, rtol=1e-4, raise_exception=False)
