@@ -6,6 +6,7 @@ the solution and checks again, then runs the exercise's own cell, so that what f
 """
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -47,7 +48,10 @@ def with_solutions(notebook):
 def executed_in_a_process(source):
     command = [sys.executable, build.__file__, "--pipe", str(SECONDS)]
     given = build.text(with_solutions(build.read(source)))
-    done = subprocess.run(command, input=given, capture_output=True, text=True, encoding="utf-8", timeout=2 * SECONDS)
+    # One core each: OpenBLAS's threads wait for each other by spinning, and two kernels with two each crawl.
+    one_core = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    streams = {"input": given, "capture_output": True, "text": True, "encoding": "utf-8"}
+    done = subprocess.run(command, **streams, timeout=2 * SECONDS, env=one_core)
     if done.returncode:
         raise RuntimeError(done.stderr[-4000:])
     return nbformat.reads(done.stdout, as_version=4)

@@ -160,7 +160,7 @@ def stale_traps(objective: Objective) -> list[Trap]:
         if not (is_array(v) and is_float(v)):
             return v
         shift = backend.array_module(v).asarray(rng.uniform(0.05, 0.3, v.shape), dtype=v.dtype)
-        return v.ravel()[::-1].reshape(v.shape) + shift
+        return backend.array_module(v).asarray(v.ravel()[::-1].reshape(v.shape) + shift)  # NumPy adds to a number
 
     B = transform(other, A)
 
