@@ -7,6 +7,7 @@ wrapper, and nothing moves between devices unless :func:`to_device` is called.
 from __future__ import annotations
 
 import contextvars
+import ctypes
 import functools
 import os
 import sys
@@ -230,6 +231,32 @@ def in_threads(function: Callable[..., Any], tasks: Sequence[tuple]) -> None:
     finally:
         for running in others:
             running.result()
+
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # the C library's names, in its malloc.h
+
+
+@functools.cache
+def keep_freed_memory() -> bool:
+    """Ask the C library to keep the memory of arrays that are gone, for the next: what a training loop wants.
+
+    Every step makes arrays of the same sizes. By itself the GNU C library hands large ones back to the system, and
+    gets them anew, page by page, each to be found and cleared at the first touch: measured, nearly half of the time of
+    a small convolutional network's step. The setting is the whole process's: it may then hold as much as it once used
+    at the most, which is what a loop will use again. Where the environment already says what to do
+    (``MALLOC_TRIM_THRESHOLD_``, ``MALLOC_MMAP_THRESHOLD_``), or the C library is another, nothing is changed.
+
+    Returns
+    -------
+    bool
+        Whether it was asked.
+    """
+    if sys.platform != "linux" or any(f"MALLOC_{what}_THRESHOLD_" in os.environ for what in ("TRIM", "MMAP")):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None or not mallopt(M_MMAP_THRESHOLD, 1 << 25):  # larger arrays, above 32 MiB, still go back
+        return False
+    return bool(mallopt(M_TRIM_THRESHOLD, 1 << 30))  # how much may lie free before some of it goes back
 
 
 def at_a_time(x: Array, numbers: int) -> int:

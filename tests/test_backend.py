@@ -1,5 +1,8 @@
 """The backend: which library, which device, which generator."""
 
+import os
+import platform
+import subprocess
 import sys
 from importlib.util import find_spec
 
@@ -134,3 +137,31 @@ def test_in_threads_runs_every_task_once_and_an_error_comes_out_after_all_have_e
         backend.in_threads(fails_first, [(out[k], k) for k in range(8)])
     assert sorted(done) == (list(range(1, 8)) if threads == 2 else [])  # the other thread was waited for
     backend._pool.cache_clear()
+
+
+COUNT_FAULTS = """
+import resource, numpy as np
+from nnscratch import backend
+
+def faults():  # of twenty rounds in which four arrays of 3.2 MB come and go
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        arrays = [np.ones(400_000) for _ in range(4)]
+        del arrays
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+print(faults(), backend.keep_freed_memory(), faults(), faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is the GNU C library's setting")
+def test_memory_that_was_freed_is_not_fetched_again_once_it_is_to_be_kept():
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+
+    def count(**more):
+        call = [sys.executable, "-c", COUNT_FAULTS]
+        return subprocess.run(call, env=environment | more, capture_output=True, text=True, check=True).stdout.split()
+
+    before, asked, _, after = count()
+    assert asked == "True" and int(after) < 100 < int(before)
+    assert count(MALLOC_TRIM_THRESHOLD_="100000")[1] == "False"  # whoever set it knows why

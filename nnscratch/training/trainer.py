@@ -125,6 +125,7 @@ class Trainer:
         ):  # fmt: skip
             if not isinstance(value, kind):
                 raise TypeError(f"Trainer: {name} must be an instance of {kind.__name__}, got {value!r}")
+        backend.keep_freed_memory()
         own = {id(p) for p in model.parameters()}
         if not own & {id(p) for p in optimizer.parameters}:
             raise ValueError("the optimizer holds none of the model's parameters: it would train something else")
