@@ -290,6 +290,12 @@ def fused(inputs: str, outputs: str, body: str) -> Callable[[Callable], Callable
     body : str
         What to do with one element of each, in C.
 
+    Notes
+    -----
+    In the place of arrays the function may be given lists of arrays, all of one length: then it is done to the first of
+    each, the second of each, and so on, with the same numbers. On a GPU that too is one kernel, however many they are:
+    so an optimiser steps all of a model's parameters.
+
     Examples
     --------
     >>> import numpy as np
@@ -310,18 +316,86 @@ def fused(inputs: str, outputs: str, body: str) -> Callable[[Callable], Callable
             ins, outs = (", ".join(part for parts, _ in side for part in parts) for side in written)
             return xp.ElementwiseKernel(ins, outs, body, function.__name__)
 
+        over_lists = _OverLists(f"{inputs}, {outputs}", body, function.__name__)
+
         @functools.wraps(function)
         def call(*args: Any) -> None:
             if isinstance(args[-1], np.ndarray):
                 function(*args)
-            else:
+            elif not isinstance(args[-1], list):
                 parts = [part for a, count in zip(args, counts, strict=True) for part in (a if count else (a,))]
                 kernel(array_module(args[-1]))(*parts)
+            elif all(over_lists.can_take(a) for a in args if isinstance(a, list)):
+                over_lists(args)
+            else:
+                for k in range(len(args[-1])):
+                    call(*(a[k] if isinstance(a, list) else a for a in args))
 
-        call.gpu_kernel = kernel
+        call.gpu_kernel, call.gpu_kernel_over_lists = kernel, over_lists.kernel
         return call
 
     return decorate
+
+
+C_FLOATS = {"float16": "float16", "float32": "float", "float64": "double"}  # the first is a class of CuPy's
+
+
+class _OverLists:
+    """One of the functions that are `fused`, done to lists of arrays by one kernel.
+
+    A kernel takes a fixed number of arrays. This one takes a table of where arrays begin instead, and what lies behind
+    the last number of each when all are laid end to end: so it finds, for its number i, the array and the place in it.
+    The table goes to the GPU when an array is another than at the call before, not at every call.
+    """
+
+    def __init__(self, parameters: str, body: str, name: str):
+        self.parameters, self.body, self.name = [part.split() for part in parameters.split(",")], body, name
+        self.kernel = functools.cache(self._kernel)
+        self._tables: dict[str, tuple[Any, Sequence[Array]]] = {}
+
+    @staticmethod
+    def can_take(arrays: list[Array]) -> bool:
+        return all(not isinstance(a, np.ndarray) and a.flags.c_contiguous for a in arrays)
+
+    def __call__(self, args: Sequence[Any]) -> None:
+        lists, numbers = [a for a in args if isinstance(a, list)], [a for a in args if not isinstance(a, list)]
+        for arrays in zip(*lists, strict=True):
+            if len({(a.size, a.dtype) for a in arrays}) > 1:
+                raise ValueError(f"{self.name}: {[(a.shape, a.dtype.name) for a in arrays]} do not fit together")
+        for dtype in {a.dtype.name for a in lists[0]}:  # mostly one
+            arrays = [[a for a in several if a.dtype == dtype] for several in lists]
+            sizes, xp = [a.size for a in arrays[0]], array_module(arrays[0][0])
+            kernel = self.kernel(xp, dtype, tuple(isinstance(a, list) for a in args))
+            begin, end = self._table(xp, dtype, arrays, sizes)
+            kernel(end, len(sizes), *numbers, begin, size=sum(sizes))
+
+    def _table(self, xp: ModuleType, dtype: str, arrays: list[list[Array]], sizes: list[int]) -> Sequence[Array]:
+        key = xp, [[a.data.ptr for a in several] for several in arrays], sizes
+        known, table = self._tables.get(dtype, (None, ()))
+        if known != key:
+            table = [xp.asarray(np.array(part, dtype=np.int64).ravel()) for part in (key[1], np.cumsum(sizes))]
+            self._tables[dtype] = key, table
+        return table
+
+    def _kernel(self, xp: ModuleType, dtype: str, listed: tuple[bool, ...]) -> Callable:
+        names = [name for (_, name), is_list in zip(self.parameters, listed, strict=True) if is_list]
+        numbers = [f"{dtype} {name}" for (_, name), is_list in zip(self.parameters, listed, strict=True) if not is_list]
+        defined = [f"#define {name} (((T *)begin[{k} * count + own])[place])" for k, name in enumerate(names)]
+        lines = [
+            f"typedef {C_FLOATS[dtype]} T;",
+            "long long own = 0, behind = count - 1;  // the array that number i is in: the first to end behind it",
+            "while (own < behind) {",
+            "    const long long middle = (own + behind) / 2;",
+            "    if (end[middle] > i) behind = middle; else own = middle + 1;",
+            "}",
+            "const long long place = own ? i - end[own - 1] : i;",
+            *defined,
+            self.body,
+            *(f"#undef {name}" for name in names),
+            "",
+        ]
+        ins = ", ".join(["raw int64 end", "int64 count", *numbers])  # the output is what `begin` points to
+        return xp.ElementwiseKernel(ins, "raw int64 begin", "\n".join(lines), f"{self.name}_over_lists")
 
 
 def _parts(arguments: str) -> list[tuple[list[str], int]]:

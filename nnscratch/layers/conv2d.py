@@ -140,9 +140,7 @@ def convolve(x: Array, w: Array, windows: Windows) -> Array:
     return y
 
 
-def convolve_backward(
-    dy: Array, x: Array, w: Array, windows: Windows, dw: Array, want_dx: bool = True
-) -> Array | None:
+def convolve_backward(dy: Array, x: Array, w: Array, windows: Windows, dw: Array, want_dx: bool = True) -> Array | None:
     """dx, (N, C, H, W), if it is wanted, from dy, (N, O, H', W'); dW is added to `dw`."""
     xp, (_, _, H, W) = backend.array_module(x), x.shape
     O = len(w)  # noqa: E741

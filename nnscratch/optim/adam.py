@@ -21,7 +21,7 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from ..module import Parameter
-from .optimizer import Optimizer, at_least
+from .optimizer import Optimizer, at_least, takes_lists
 
 
 class Adam(Optimizer):
@@ -65,18 +65,24 @@ class Adam(Optimizer):
         self.weight_decay = at_least("weight_decay", weight_decay, 0)
         super().__init__(params, lr)
 
+    @takes_lists
     def update(self, w: Array, g: Array, m: Array, v: Array) -> None:
+        self._step(1.0, w, g, m, v)
+
+    def _step(self, keep: float, w: Array, g: Array, m: Array, v: Array) -> None:
+        """Adam's step from keep * w, which is w for Adam itself."""
         beta1, beta2 = self.betas
         bias1, bias2 = 1 - beta1**self.steps, 1 - beta2**self.steps
         # lr m^ / (sqrt(v^) + eps), with the two corrections taken out of the loop over elements
         step, root = self.lr / bias1, 1 / math.sqrt(bias2)
-        adam_step(g, beta1, 1 - beta1, beta2, 1 - beta2, root, self.eps, step, self.weight_decay, w, m, v)
+        adam_step(g, beta1, 1 - beta1, beta2, 1 - beta2, root, self.eps, step, self.weight_decay, keep, w, m, v)
 
 
 @backend.fused(
-    "T g, T beta1, T one_less_beta1, T beta2, T one_less_beta2, T root, T eps, T step, T weight_decay",
+    "T g, T beta1, T one_less_beta1, T beta2, T one_less_beta2, T root, T eps, T step, T weight_decay, T keep",
     "T w, T m, T v",
     """
+    w *= keep;
     const T d = g + weight_decay * w;
     m = beta1 * m + one_less_beta1 * d;
     v = beta2 * v + one_less_beta2 * (d * d);
@@ -93,12 +99,15 @@ def adam_step(
     eps: float,
     step: float,
     weight_decay: float,
+    keep: float,
     w: Array,
     m: Array,
     v: Array,
 ) -> None:
     """Change w, m and v by the gradient g."""
     scratch = np.empty_like(w)
+    if keep != 1:
+        w *= keep
     if weight_decay:
         g = g + weight_decay * w
     m *= beta1

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from ..backend import Array
 from ..module import Parameter
 from .adam import Adam
-from .optimizer import at_least
+from .optimizer import at_least, takes_lists
 
 
 class AdamW(Adam):
@@ -52,6 +52,6 @@ class AdamW(Adam):
         self.decoupled_decay = at_least("weight_decay", weight_decay, 0)
         super().__init__(params, lr, betas, eps, weight_decay=0)  # none in the gradient
 
+    @takes_lists
     def update(self, w: Array, g: Array, m: Array, v: Array) -> None:
-        w *= 1 - self.lr * self.decoupled_decay
-        super().update(w, g, m, v)
+        self._step(1 - self.lr * self.decoupled_decay, w, g, m, v)

@@ -16,6 +16,7 @@ import math
 from collections.abc import Iterable
 
 from .. import backend
+from ..backend import Array
 from ..module import Parameter
 from .optimizer import as_parameters, at_least
 
@@ -56,9 +57,14 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
             f"the gradient's norm is {norm}: it begins at parameter {first} of {len(squares)}, {parameters[first]!r}"
         )
     if norm > max_norm:
-        for g in gradients:
-            g *= max_norm / norm
+        scale(max_norm / norm, gradients)
     return norm
+
+
+@backend.fused("T factor", "T g", "g *= factor;")
+def scale(factor: float, g: Array) -> None:
+    """g = factor g, in place."""
+    g *= factor
 
 
 def clip_grad_value(parameters: Iterable[Parameter], clip_value: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,15 @@ def at_least(name: str, value: float, low: float, below: float = math.inf) -> fl
         limit = f"{low} or more" if below == math.inf else f"in [{low}, {below})"
         raise ValueError(f"{name} must be a finite number, {limit}, got {value!r}")
     return float(value)
+
+
+def takes_lists(update: Callable) -> Callable:
+    """Marks an `update` that does nothing but call one function that is `backend.fused`, as Adam's.
+
+    It is given lists: all stretches of all weights, all gradients and so on, which on a GPU are then one kernel.
+    """
+    update.takes_lists = True
+    return update
 
 
 class Optimizer:
@@ -84,6 +93,8 @@ class Optimizer:
                 self._update_rows(*parameter.grad_rows, parameter.data, moments)
             else:
                 tasks += stretches(parameter.data, parameter.grad, *moments)
+        if tasks and getattr(self.update, "takes_lists", False):
+            tasks = [tuple(list(arrays) for arrays in zip(*tasks, strict=True))]
         for task in tasks:  # by one thread: operations this short, spread over two, wait for Python's lock instead
             self.update(*task)
 

@@ -4,6 +4,7 @@ What a kernel computes is tested in test_every_case.py, on the stand-in with the
 """
 
 import importlib
+import inspect
 import pkgutil
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 
 import nnscratch
 from nnscratch import backend
+from nnscratch.optim.adam import adam_step
+from nnscratch.optim.clip import scale
 
 
 class SOURCES:
@@ -23,10 +26,14 @@ class SOURCES:
         return made_of
 
 
-
 def kernels():
     """(inputs, outputs, body, name) of every kernel in the package."""
     found = {"add_sorted_rows": backend._add_sorted_rows(SOURCES)}
+    for function, listed in ((adam_step, {"g", "w", "m", "v"}), (scale, {"g"})):
+        arguments = inspect.signature(function).parameters
+        for dtype in ("float16", "float32", "float64"):
+            key = f"{function.__name__} over lists of {dtype}"
+            found[key] = function.gpu_kernel_over_lists(SOURCES, dtype, tuple(name in listed for name in arguments))
     for info in pkgutil.walk_packages(nnscratch.__path__, "nnscratch."):
         if info.name.endswith("__main__"):
             continue
@@ -42,7 +49,7 @@ def nvidia_headers():
 
 
 def test_the_kernels_are_found():
-    assert {name.removeprefix("nnscratch.") for name in kernels()} == {
+    assert {name.removeprefix("nnscratch.") for name in kernels() if "over lists" not in name} == {
         "add_sorted_rows",
         "layers.gru.step_backward",
         "layers.gru.step_forward",
@@ -54,6 +61,7 @@ def test_the_kernels_are_found():
         "layers.rnn.tanh_backward",
         "layers.rnn.tanh_forward",
         "optim.adam.adam_step",
+        "optim.clip.scale",
     }
 
 
@@ -69,8 +77,8 @@ def test_the_source_that_cupy_makes_of_a_kernel_compiles(name, dtype, contiguous
         pytest.skip(f"CuPy {cupy.__version__} does not show the source of a kernel")
     ins, outs, body, title = kernels()[name]
     kernel = cupy.ElementwiseKernel(ins, outs, body, title)
-    scalars = {"beta1", "one_less_beta1", "beta2", "one_less_beta2", "root", "eps", "step", "weight_decay"}
-    scalars |= {"K", "V", "D"}
+    scalars = {"beta1", "one_less_beta1", "beta2", "one_less_beta2", "root", "eps", "step", "weight_decay", "keep"}
+    scalars |= {"K", "V", "D", "factor", "count"}
     arguments = []
     for parameter in (*kernel.in_params, *kernel.out_params):
         own = np.dtype(dtype) if parameter.ctype == "T" else parameter.dtype

@@ -1,0 +1,81 @@
+"""A fused function done to lists of arrays: one kernel for all of a model's parameters."""
+
+import numpy as np
+import pytest
+import strict_cupy
+
+import nnscratch as nn
+from nnscratch import backend
+
+
+@backend.fused("T x, T a", "T y, T z", "y = a * x; z += y;")
+def scaled(x, a, y, z):
+    np.multiply(a, x, out=y)
+    z += y
+
+
+def arrays(rng, dtypes):
+    """Three lists of arrays of one, some, no and many numbers."""
+    shapes = [(1,), (2, 3), (0,), (40, 50), (1, 1)]
+    return [[rng.normal(size=s).astype(d) for s, d in zip(shapes, dtypes, strict=True)] for _ in range(3)]
+
+
+@pytest.mark.parametrize("dtypes", [["f8"] * 5, ["f4"] * 5, ["f4", "f8", "f4", "f4", "f8"]], ids=str)
+def test_lists_give_what_their_arrays_give_one_by_one(dtypes, rng, on_cuda, on_cpu):
+    xs, ys, zs = arrays(rng, dtypes)
+    there = [[on_cuda(a) for a in several] for several in (xs, ys, zs)]
+    scaled(there[0], 0.5, *there[1:])
+    for x, y, z, y_there, z_there in zip(xs, ys, zs, *there[1:], strict=True):
+        scaled(x, 0.5, y, z)
+        np.testing.assert_array_equal(on_cpu(y_there), y)
+        np.testing.assert_allclose(on_cpu(z_there), z, rtol=1e-6)  # a GPU may round once where NumPy rounds twice
+
+
+def test_arrays_in_another_order_are_taken_one_by_one(rng, on_cuda, on_cpu):
+    xs, ys, zs = ([on_cuda(rng.normal(size=(3, 4))).T, on_cuda(rng.normal(size=(2,)))] for _ in range(3))
+    scaled(xs, 2.0, ys, zs)
+    for x, y in zip(xs, ys, strict=True):
+        np.testing.assert_array_equal(on_cpu(y), 2 * on_cpu(x))
+
+
+def test_arrays_that_do_not_fit_are_refused_before_any_is_written(on_cuda):
+    two, three = on_cuda(np.ones(2)), on_cuda(np.ones(3))
+    with pytest.raises(ValueError, match=r"scaled: \[\(\(2,\), 'float64'\), \(\(3,\), 'float64'\)"):
+        scaled([two, two], 3.0, [two, three], [two, three])
+    assert (two == 1).all()
+
+
+# --- counted on the stand-in only ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", [nn.optim.Adam, nn.optim.AdamW])
+def test_an_optimizer_steps_all_parameters_by_one_launch_and_copies_its_table_once(optimizer):
+    with strict_cupy.installed() as cp:
+        parameters = [nn.Parameter(cp.ones(shape)) for shape in ((3, 4), (4,), (5, 2, 2))]
+        optimizer = optimizer(parameters, lr=0.1)
+        for step in range(3):
+            for p in parameters:
+                p.grad[...] = 1.0
+            with strict_cupy.counted() as counts:
+                optimizer.step()
+            assert (counts.launches, counts.copies, counts.waits) == (1, 2 if step == 0 else 0, 0)
+        before = [p.data for p in parameters]
+        parameters[1].grad = cp.zeros((4,))  # another array: another table
+        with strict_cupy.counted() as counts:
+            optimizer.step()
+        assert (counts.launches, counts.copies) == (1, 2)
+        assert all(p.data is data for p, data in zip(parameters, before, strict=True))
+
+
+def test_gradients_are_clipped_by_one_launch():
+    with strict_cupy.installed() as cp:
+        parameters = [nn.Parameter(cp.ones(shape)) for shape in ((3, 4), (4,), (5, 2, 2))]
+        launches = []
+        for max_norm in (100.0, 1.0):  # nothing to clip, and something
+            for p in parameters:
+                p.grad[...] = 1.0
+            with strict_cupy.counted() as counts:
+                assert nn.optim.clip_grad_norm(parameters, max_norm) == pytest.approx(6.0)
+            launches.append(counts.launches)
+        assert launches[1] - launches[0] == 1
+        assert float(parameters[0].grad[0, 0]) == pytest.approx(1 / 6)
