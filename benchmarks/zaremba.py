@@ -5,7 +5,8 @@
 FOLDER holds a finished run of ``nnscratch train --preset zaremba-small``. Its best weights are measured on the
 validation and on the test text. Then both libraries make the preset's training step, in turns, for a few hundred
 steps, from the same first weights (the first losses must agree): the time of a whole run is that median times the
-run's steps. PyTorch is not trained to the end.
+run's steps. If ``python -m benchmarks.zaremba_pytorch FOLDER`` has trained PyTorch to the end, what that reached stands
+beside.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from nnscratch.bench.jobs import Job, lm
 from nnscratch.plotting import style
 from nnscratch.runs import Run
 
+from . import zaremba_pytorch
 from .libraries import ROOT
 
 PAPER = {200: (120.7, 114.5), 650: (86.2, 82.7), 1500: (82.2, 78.4)}  # hidden: validation, test; its table 1, PTB
@@ -64,7 +66,11 @@ def describe_run(run: Run) -> dict[str, Any]:
         for entry in history["valid"]
     ]
     steps, parameters = len(history["loss"]), sum(p.size for p in model.parameters())
-    return {"reached": reached, "steps": steps, "parameters": parameters, "epochs": epochs}
+    beside = run.folder / zaremba_pytorch.NAME
+    pytorch = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else None
+    if pytorch is not None and pytorch["steps"] != steps:
+        raise ValueError(f"{beside} is of a run of {pytorch['steps']} steps, and this one made {steps}")
+    return {"reached": reached, "steps": steps, "parameters": parameters, "epochs": epochs, "pytorch": pytorch}
 
 
 def mean(values: list[float]) -> float:
@@ -77,6 +83,10 @@ def markdown(name: str, hidden: int, run: dict[str, Any], timed: dict[str, Any] 
     if name == "ptb" and paper is not None:
         rows = [[*row, f"{value:.1f}"] for row, value in zip(rows, paper, strict=True)]
     header = ["perplexity", "reached", "the paper"][: len(rows[0])]
+    pytorch = run["pytorch"]
+    if pytorch is not None:
+        rows = [[*row, f"{pytorch['reached'][key]:.1f}"] for row, key in zip(rows, ("valid", "test"), strict=True)]
+        header.append(f"PyTorch {pytorch['version'].partition('+')[0]}")
     lines = [
         f"<!-- Written by python -m benchmarks.zaremba {name}; do not edit. -->",
         f"{run['parameters']:,} parameters, {run['steps']:,} steps.",
@@ -84,21 +94,18 @@ def markdown(name: str, hidden: int, run: dict[str, Any], timed: dict[str, Any] 
     ]
     if timed is not None:
         lines += [report.machine(timed["machine"]), times(run, timed)]
+    header = ["epoch", "rate", "perplexity, training", "validation", "minutes so far"]
+    rows = [
+        [*(f"{e['epoch']:g} {e['lr']:.4g} {e['train']:.1f} {e['valid']:.1f}".split()), f"{e['seconds'] / 60:.1f}"]
+        for e in run["epochs"]
+    ]
+    if pytorch is not None:
+        header.insert(4, "PyTorch's validation")
+        for row, e in zip(rows, pytorch["epochs"], strict=True):
+            row.insert(4, f"{e['valid']:.1f}")
     lines += [
         f"![Perplexity after each epoch, of the training and of the validation text](_zaremba_{name}.png)",
-        report.table(
-            ["epoch", "rate", "perplexity, training", "validation", "minutes so far"],
-            [
-                [
-                    f"{e['epoch']:g}",
-                    f"{e['lr']:.4g}",
-                    f"{e['train']:.1f}",
-                    f"{e['valid']:.1f}",
-                    f"{e['seconds'] / 60:.1f}",
-                ]
-                for e in run["epochs"]
-            ],
-        ),
+        report.table(header, rows),
     ]
     return "\n\n".join(lines) + "\n"
 
@@ -127,6 +134,10 @@ def draw(run: dict[str, Any], path: Path) -> None:
         ("valid", "validation", style.ORANGE, style.MARKERS[1], style.LINES[0]),
     ):
         ax.plot(x, [e[key] for e in run["epochs"]], line, color=colour, marker=marker, label=label)
+    if run["pytorch"] is not None:
+        e = run["pytorch"]["epochs"]
+        kind = {"color": style.GREEN, "marker": style.MARKERS[2], "linestyle": style.LINES[2]}
+        ax.plot([one["epoch"] for one in e], [one["valid"] for one in e], **kind, label="validation, PyTorch")
     ax.set(xlabel="epochs", ylabel="perplexity", yscale="log")
     ticks = [t for t in (30, 40, 50, 60, 80, 100, 120, 150, 200, 300, 400) if ax.get_ylim()[0] <= t <= ax.get_ylim()[1]]
     ax.set_yticks(ticks, [str(t) for t in ticks])

@@ -181,6 +181,8 @@ def _create(arguments: argparse.Namespace) -> runs.Run:
     source = arguments.text or DEFAULT_SOURCE
     preset = runs.PRESETS[arguments.preset] if arguments.preset else {}
     level = arguments.level or preset.get("level", "char")
+    if preset and not arguments.level and source.startswith(runs.AUSTEN_PREFIX):
+        level = "word"  # the novels are not prepared, as the papers' corpora are
     asked = {name: value for name in _settings() if (value := getattr(arguments, name, None)) is not None}
     of_cell = runs.TRANSFORMER if arguments.cell == "transformer" else {}
     settings = (preset or runs.DEFAULTS[level]) | of_cell | asked

@@ -209,6 +209,14 @@ def test_a_preset_trains_on_a_prepared_corpus_with_the_papers_settings(tmp_path,
     assert "valid and test go together" in error_of(capsys, "train", *files[:3], "--out", tmp_path / "other")
 
 
+def test_a_preset_takes_a_novel_by_words_and_marks(tmp_path):
+    preset = ["--preset", "zaremba-small", "--hidden", "8", "--embed", "8", "--vocab", "50", "--steps", "2"]
+    assert main(["train", "austen:persuasion", *preset, "--out", str(tmp_path / "run")]) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["level"], config["lr"]) == ("word", 20.0)
+    assert len(json.loads((tmp_path / "run" / "tokenizer.json").read_text())["vocabulary"]) == 50
+
+
 def test_the_rate_of_a_preset_is_held_and_then_falls_each_epoch():
     optimizer = nn.optim.SGD([nn.Parameter(np.zeros(1))], lr=20.0)
     scheduler = nn.optim.lr_scheduler.StepLR(optimizer, step_size=10, gamma=0.5, hold=40)

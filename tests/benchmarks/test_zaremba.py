@@ -55,6 +55,22 @@ def test_the_page_compares_with_the_paper_on_its_own_text_only_and_scales_the_st
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_what_pytorch_reached_stands_beside_and_must_be_of_the_same_steps(run):
+    told = zaremba.describe_run(run)
+    epochs = [{"epoch": e["epoch"], "valid": 77.25} for e in told["epochs"]]
+    beside = {"version": "9.9", "reached": {"valid": 77.25, "test": 88.25}, "steps": told["steps"], "epochs": epochs}
+    path = run.folder / zaremba.zaremba_pytorch.NAME
+    try:
+        path.write_text(json.dumps(beside))
+        page = zaremba.markdown("austen", 200, zaremba.describe_run(run), None)
+        assert "PyTorch 9.9" in page and "88.2" in page and page.count("77.2") == 1 + len(epochs)
+        path.write_text(json.dumps(beside | {"steps": 1}))
+        with pytest.raises(ValueError, match="of a run of 1 steps"):
+            zaremba.describe_run(run)
+    finally:
+        path.unlink()
+
+
 def test_the_timed_step_is_the_runs(run):
     job = zaremba.step_job(SimpleNamespace(**PRESETS["zaremba-small"]), 10_000)
     assert (job.sizes["lr"], job.sizes["clip"], job.tokens) == (20.0, 0.25, 400)
