@@ -88,9 +88,8 @@ class Conv1d(Module):
                 f"Conv1d: no window of {self.kernel_size}, dilation {self.dilation}, fits into a length of "
                 f"{x.shape[2]} with padding {self.padding}"
             )
-        y = convolve(x[:, :, None], self.weight.data[:, :, None], self.windows)[:, :, 0]  # (N, O, L')
-        if self.bias is not None:
-            y += self.bias.data[:, None]
+        b = None if self.bias is None else self.bias.data
+        y = convolve(x[:, :, None], self.weight.data[:, :, None], b, self.windows)[:, :, 0]  # (N, O, L')
         self.save_for_backward(x)
         return y
 

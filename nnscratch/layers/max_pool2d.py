@@ -8,6 +8,14 @@
 Only the winner moved y, so only the winner gets the gradient; of two equal ones, the first. Padding counts as minus
 infinity: it never wins.
 
+The largest number of a window is the largest of its rows' largest, r. That takes k_h + k_w comparisons of whole
+arrays where pixel by pixel would take k_h k_w, and windows side by side share their rows:
+
+    forward     r = max over j  x[.., v s + j]      (N, C, H + 2p, W')      y = max over i  r[.., u s + i, :]
+    backward    dr from dy: to the first row where r = y;   dx from dr: to the first pixel of the row where x = r
+
+The first row that holds the maximum, and the first pixel in it: reading row by row, that is the first in the window.
+
 Reference: Riesenhuber and Poggio (1999), "Hierarchical models of object recognition in cortex".
 """
 
@@ -15,13 +23,13 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from .. import backend
 from ..backend import Array
 from ..module import Module, check_floats, check_gradient
 from .conv2d import check_images
 from .windows import Pair, Windows, pair
+
+Place = tuple  # of slices: an index into an array of images
 
 
 class MaxPool2d(Module):
@@ -58,25 +66,48 @@ class MaxPool2d(Module):
     def forward(self, x: Array) -> Array:
         check_floats(self, "x", x)
         check_images(self, x, None, self.windows)
-        xp, (N, C, H, W) = backend.array_module(x), x.shape
+        rows, columns = self._places(*x.shape[2:])
         padded = self.windows.pad(x, -math.inf)
-        y = xp.full((N, C, *self.windows.count(H, W)), -math.inf, dtype=x.dtype)
-        winner = xp.zeros(y.shape, dtype=np.int16)  # which pixel of the window, counted row by row
-        for k, (_, _, down, across) in enumerate(self.windows.slices(H, W)):
-            pixel = padded[:, :, down, across]  # pixel k of every window: (N, C, H', W')
-            winner[pixel > y] = k
-            xp.maximum(y, pixel, out=y)  # unlike `pixel > y`, this hands a NaN on
-        self.save_for_backward(winner, x.shape, x.dtype)
+        r = largest(padded, columns)
+        y = largest(r, rows)
+        self.save_for_backward(padded, r, y, x.shape[2:])
         return y
 
     def backward(self, dy: Array) -> Array:
-        winner, (N, C, H, W), dtype = self.saved()
-        check_gradient(self, dy, winner.shape, dtype)
-        (p, q), xp = self.padding, backend.array_module(dy)
-        dx = xp.zeros((N, C, H + 2 * p, W + 2 * q), dtype=dtype)
-        for k, (_, _, down, across) in enumerate(self.windows.slices(H, W)):
-            dx[:, :, down, across] += dy * (winner == k)
-        return self.windows.unpad(dx)
+        padded, r, y, size = self.saved()
+        check_gradient(self, dy, y.shape, y.dtype)
+        rows, columns = self._places(*size)
+        down_apart, across_apart = (s >= k for s, k in zip(self.stride, self.kernel_size, strict=True))
+        dr = to_the_first(dy, y, r, rows, down_apart)
+        return self.windows.unpad(to_the_first(dr, r, padded, columns, across_apart))
+
+    def _places(self, H: int, W: int) -> tuple[list[Place], list[Place]]:
+        """What to index images with, to get the i-th row of all windows, and the j-th column."""
+        rows, columns = self.windows.along(H, W)
+        return [(..., down, slice(None)) for down in rows], [(..., across) for across in columns]
+
+
+def largest(x: Array, places: list[Place]) -> Array:
+    """y: the largest of x[place] over all places, element by element; NaN where one is NaN."""
+    xp, (first, *others) = backend.array_module(x), [x[place] for place in places]
+    y = xp.maximum(first, others[0] if others else first)  # a new array, laid out in memory as x is
+    for other in others[1:]:
+        xp.maximum(y, other, out=y)
+    return y
+
+
+def to_the_first(dy: Array, y: Array, x: Array, places: list[Place], apart: bool) -> Array:
+    """dx, where ``y = largest(x, places)``: dy, at the first place where x equals y. `apart`: no two places overlap."""
+    xp = backend.array_module(x)
+    dx, taken = xp.zeros_like(x), xp.zeros_like(y, dtype=bool)
+    for place in places:
+        first = (x[place] == y) & ~taken
+        taken |= first
+        if apart:
+            xp.multiply(dy, first, out=dx[place])
+        else:
+            dx[place] += dy * first
+    return dx
 
 
 def pooling_windows(kernel: Pair, stride: Pair, padding: Pair) -> Windows:

@@ -7,7 +7,7 @@ A window of k_h by k_w pixels slides over the image, s pixels further at each st
 
 im2col turns images into a matrix with one window a column, so that a convolution is one matrix product:
 
-    x (N, C, H, W)  ->  columns (C k_h k_w, N H' W')
+    x (N, C, H, W)  ->  columns (C k_h k_w, H' W' N)
 
              x            a 2 x 2 window, stride 1: four windows, four columns
          0  1  2          0  1  3  4      <- every window's top left pixel
@@ -49,19 +49,26 @@ class Windows:
             for size, k, s, p, d in zip((H, W), self.kernel, self.stride, self.padding, self.dilation, strict=True)
         )
 
+    def along(self, H: int, W: int) -> tuple[list[slice], list[slice]]:
+        """Where the window's i-th row lies, in all windows, in an image padded already; and where its j-th column."""
+        return tuple(
+            [slice(k * d, k * d + (count - 1) * s + 1, s) for k in range(size)]
+            for count, size, s, d in zip(self.count(H, W), self.kernel, self.stride, self.dilation, strict=True)
+        )
+
     def slices(self, H: int, W: int) -> Iterator[tuple[int, int, slice, slice]]:
         """For each pixel (i, j) of the window: i, j, and where it lies, in all windows, in an image padded already."""
-        (h, w), (s, t), (d, e) = self.count(H, W), self.stride, self.dilation
-        for i in range(self.kernel[0]):
-            for j in range(self.kernel[1]):
-                yield i, j, slice(i * d, i * d + (h - 1) * s + 1, s), slice(j * e, j * e + (w - 1) * t + 1, t)
+        rows, columns = self.along(H, W)
+        for i, down in enumerate(rows):
+            for j, across in enumerate(columns):
+                yield i, j, down, across
 
     def pad(self, x: Array, value: float = 0.0) -> Array:
         """`x` with `value` around every image; `x` itself where there is no padding."""
         if self.padding == (0, 0):
             return x
-        (p, q), (N, C, H, W) = self.padding, x.shape
-        padded = backend.array_module(x).full((N, C, H + 2 * p, W + 2 * q), value, dtype=x.dtype)
+        (p, q), (N, C, H, W), xp = self.padding, x.shape, backend.array_module(x)
+        padded = xp.full_like(x, value, shape=(N, C, H + 2 * p, W + 2 * q))  # laid out in memory as x is
         padded[:, :, p : p + H, q : q + W] = x
         return padded
 
@@ -71,7 +78,7 @@ class Windows:
         return x[:, :, p : H - p, q : W - q]
 
     def im2col(self, x: Array, H: int, W: int) -> Array:
-        """The windows of images padded already, (N, C, H + 2p, W + 2p), as columns: (C k_h k_w, N H' W').
+        """The windows of images padded already, (N, C, H + 2p, W + 2p), as columns: (C k_h k_w, H' W' N).
 
         Examples
         --------
@@ -83,19 +90,29 @@ class Windows:
          [4. 5. 7. 8.]]
         """
         N, C = x.shape[:2]
-        columns = backend.array_module(x).empty((C, *self.kernel, N, *self.count(H, W)), dtype=x.dtype)
-        channels_first = x.transpose(1, 0, 2, 3)  # (C, N, H, W)
+        columns = backend.array_module(x).empty((C, *self.kernel, *self.count(H, W), N), dtype=x.dtype)
+        images_last = x.transpose(1, 2, 3, 0)  # (C, H + 2p, W + 2p, N)
         for i, j, down, across in self.slices(H, W):
-            columns[:, i, j] = channels_first[:, :, down, across]
+            columns[:, i, j] = images_last[:, down, across]
         return columns.reshape(C * self.kernel[0] * self.kernel[1], -1)
 
     def col2im(self, columns: Array, out: Array, H: int, W: int) -> None:
         """Add every number of `columns` to the pixel of `out`, (N, C, H + 2p, W + 2p), that im2col reads it from."""
         N, C = out.shape[:2]
-        columns = columns.reshape(C, *self.kernel, N, *self.count(H, W))
-        channels_first = out.transpose(1, 0, 2, 3)  # a view: what is added to it is added to `out`
+        columns = columns.reshape(C, *self.kernel, *self.count(H, W), N)
+        images_last = out.transpose(1, 2, 3, 0)  # a view: what is added to it is added to `out`
         for i, j, down, across in self.slices(H, W):
-            channels_first[:, :, down, across] += columns[:, i, j]
+            images_last[:, down, across] += columns[:, i, j]
+
+
+def empty_images(like: Array, N: int, C: int, H: int, W: int) -> Array:
+    """Room for images (N, C, H, W), one pixel of all N side by side in memory."""
+    return backend.array_module(like).empty((C, H, W, N), dtype=like.dtype).transpose(3, 0, 1, 2)
+
+
+def images_last(x: Array) -> Array:
+    """`x`, laid out in memory as `empty_images` is: a copy, or `x` itself."""
+    return backend.array_module(x).ascontiguousarray(x.transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
 
 
 def pair(name: str, value: int | Pair, least: int = 1) -> Pair:

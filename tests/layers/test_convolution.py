@@ -151,6 +151,46 @@ def test_of_two_equal_maxima_the_first_gets_the_gradient():
     np.testing.assert_array_equal(layer.backward(np.ones((1, 1, 1, 1)))[0, 0], [[1, 0], [0, 0]])
 
 
+@given(poolings(nn.MaxPool2d), seeds)
+def test_of_equal_maxima_the_first_read_row_by_row_gets_the_gradient_of_every_window(case, seed):
+    layer, x = case
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 3, x.shape).astype(float)  # hardly a window without equal ones
+    dy = rng.normal(size=layer(x).shape)
+    (p, q), (H, W) = layer.padding, x.shape[2:]
+    expected = np.zeros((*x.shape[:2], H + 2 * p, W + 2 * q))
+    for (u, v), window in windows_of(layer, x, -np.inf).items():
+        winner = window.reshape(*x.shape[:2], -1).argmax(axis=2)  # argmax is the first
+        i, j = winner // layer.kernel_size[1], winner % layer.kernel_size[1]
+        for n, c in np.ndindex(x.shape[:2]):
+            at = u * layer.stride[0] + i[n, c], v * layer.stride[1] + j[n, c]
+            expected[n, c, *at] += dy[n, c, u, v]
+    np.testing.assert_allclose(layer.backward(dy), expected[:, :, p : p + H, q : q + W], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("build", [
+    lambda: nn.Conv2d(3, 4, 3, padding=1, rng=0), lambda: nn.Conv2d(3, 4, 3, rng=0), lambda: nn.MaxPool2d(2),
+    lambda: nn.MaxPool2d(3, 2, 1), lambda: nn.MaxPool2d(1), lambda: nn.AvgPool2d(2), lambda: nn.BatchNorm2d(3),
+])  # fmt: skip
+def test_how_images_lie_in_memory_changes_nothing_and_nothing_given_out_is_the_input(build):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(5, 3, 6, 6)).astype(np.float32)
+    layer = build()
+    dy = rng.normal(size=layer(x).shape).astype(np.float32)
+    results = []
+    for order in ((0, 1, 2, 3), (1, 2, 3, 0), (0, 2, 3, 1)):  # images first, images last, channels last
+        back = np.argsort(order)
+        given, gradient = (np.ascontiguousarray(a.transpose(order)).transpose(back) for a in (x, dy))
+        layer.zero_grad()
+        y = layer(given)
+        dx = layer.backward(gradient)
+        assert not np.shares_memory(y, given) and not np.shares_memory(dx, gradient)
+        results.append((y, dx, *(p.grad.copy() for p in layer.parameters())))
+    for result in results[1:]:
+        for a, b in zip(result, results[0], strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
 def test_max_pooling_hands_a_nan_on():
     x = np.ones((1, 1, 2, 4))
     x[0, 0, 1, 0] = np.nan
