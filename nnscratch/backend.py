@@ -6,12 +6,13 @@ wrapper, and nothing moves between devices unless :func:`to_device` is called.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import ctypes
 import functools
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
@@ -167,14 +168,42 @@ def to_numpy(x: Array) -> np.ndarray:
     return x if array_module(x) is np else x.get()
 
 
-def to_floats(numbers: Sequence[Array]) -> list[float]:
-    """Numbers that were computed, each an array without axes or NumPy's own, as Python's.
+ON_CPU = (int, float, np.generic, np.ndarray)
+_LATER = contextvars.ContextVar("reading later", default=False)
 
-    Reading one from a GPU means to wait until it is computed: all of them are read at once.
+
+@contextlib.contextmanager
+def reading_later() -> Iterator[None]:
+    """Inside, `number` leaves on a GPU what is there: for whoever reads several numbers, to wait only once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> with reading_later():
+    ...     losses = [number(np.float32(2.5)), number(np.float32(0.5))]     # on a GPU: asked for, not read
+    >>> to_floats(losses)
+    [2.5, 0.5]
     """
-    if not numbers or isinstance(numbers[0], (np.generic, np.ndarray)):
-        return [float(number) for number in numbers]
-    return array_module(numbers[0]).stack(numbers).get().tolist()
+    token = _LATER.set(True)
+    try:
+        yield
+    finally:
+        _LATER.reset(token)
+
+
+def number(x: Array) -> float | Array:
+    """What an array without axes, or a number of NumPy's, holds, as a number of Python's: what a loss returns.
+
+    Reading one from a GPU means to wait until it is computed. Inside `reading_later` it stays there, an array.
+    """
+    return float(x) if isinstance(x, ON_CPU) or not _LATER.get() else x
+
+
+def to_floats(numbers: Sequence[float | Array]) -> list[float]:
+    """Numbers, each one of Python's or NumPy's or an array without axes, as Python's: those on a GPU in one copy."""
+    there = [x for x in numbers if not isinstance(x, ON_CPU)]
+    read = iter(array_module(there[0]).stack(there).get().tolist() if there else ())
+    return [float(x) if isinstance(x, ON_CPU) else next(read) for x in numbers]
 
 
 def generator(rng: None | int | np.random.Generator) -> np.random.Generator:

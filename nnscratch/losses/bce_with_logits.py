@@ -44,7 +44,7 @@ class BCEWithLogitsLoss(Module):
         if backend.can_look(t) and not (t.min() >= 0 and t.max() <= 1):
             raise ValueError(f"BCEWithLogitsLoss: target must be in [0, 1], got {t.min()}..{t.max()}")
         self.save_for_backward(x, t)
-        return float((xp.maximum(x, 0) - x * t + xp.log1p(xp.exp(-xp.abs(x)))).mean(dtype=np.float64))
+        return backend.number((xp.maximum(x, 0) - x * t + xp.log1p(xp.exp(-xp.abs(x)))).mean(dtype=np.float64))
 
     def backward(self) -> Array:
         x, t = self.saved()

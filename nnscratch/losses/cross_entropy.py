@@ -116,7 +116,7 @@ class CrossEntropyLoss(Module):
         if counted is not None:
             loss = xp.where(counted, loss, 0)
         self.save_for_backward(p, t, counted, n, w, logits.shape)
-        return float(loss.sum(dtype=np.float64)) / n
+        return backend.number(loss.sum(dtype=np.float64) / n)
 
     def backward(self) -> Array:
         """dL/d(logits), shape (..., C)."""
@@ -138,15 +138,20 @@ class CrossEntropyLoss(Module):
             dx *= counted[:, None]
         return dx.reshape(shape)
 
-    def _count(self, t: Array, counted: Array | None, w: Array | None) -> float:
-        """What the sum over the rows is divided by: how many are counted, or what they weigh."""
-        n = len(t) if counted is None else int(counted.sum())
-        if n == 0:
-            raise ValueError(f"CrossEntropyLoss: every label is ignore_index={self.ignore_index}, nothing to average")
-        if w is None:
+    def _count(self, t: Array, counted: Array | None, w: Array | None) -> float | Array:
+        """What the sum over the rows is divided by: how many are counted, or what they weigh.
+
+        On a GPU that stays there, and a sum of nothing is a loss of NaN: to say so here would mean to wait.
+        """
+        if w is None and counted is None:
+            return len(t)
+        weights = counted if w is None else w[t] if counted is None else w[t] * counted
+        n = weights.sum(dtype=np.float64)
+        if not backend.can_look(t):
             return n
-        weights = w[t] if counted is None else w[t] * counted
-        n = float(weights.sum(dtype=np.float64))
         if n == 0:
-            raise ValueError("CrossEntropyLoss: every label is of a class with weight 0, nothing to average")
-        return n
+            why = "of a class with weight 0"
+            if counted is not None and not counted.any():
+                why = f"ignore_index={self.ignore_index}"
+            raise ValueError(f"CrossEntropyLoss: every label is {why}, nothing to average")
+        return float(n)

@@ -55,7 +55,8 @@ class HuberLoss(Module):
         xp, d = backend.array_module(prediction), prediction - target
         clipped = xp.clip(d, -self.delta, self.delta)
         self.save_for_backward(clipped)
-        return float((clipped * (d - 0.5 * clipped)).mean(dtype=np.float64))  # both branches: c = d, or c = +-delta
+        loss = clipped * (d - 0.5 * clipped)  # both branches: c = d, or c = +-delta
+        return backend.number(loss.mean(dtype=np.float64))
 
     def backward(self) -> Array:
         (clipped,) = self.saved()

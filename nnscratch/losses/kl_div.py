@@ -53,7 +53,7 @@ class KLDivLoss(Module):
             )
         self.save_for_backward(t)
         log_t = xp.log(xp.where(t > 0, t, 1))  # 0 where t is 0, so that 0 log 0 is 0
-        return float(xp.where(t > 0, t * (log_t - x), 0).sum(dtype=np.float64)) * t.shape[-1] / t.size
+        return backend.number(xp.where(t > 0, t * (log_t - x), 0).sum(dtype=np.float64)) * t.shape[-1] / t.size
 
     def backward(self) -> Array:
         (t,) = self.saved()

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import backend
 from ..backend import Array
 from ..module import Module
 from .checks import check_pair
@@ -38,7 +39,7 @@ class MSELoss(Module):
         check_pair(self, prediction, target)
         difference = prediction - target
         self.save_for_backward(difference)
-        return float((difference * difference).mean(dtype=np.float64))
+        return backend.number((difference * difference).mean(dtype=np.float64))
 
     def backward(self) -> Array:
         (difference,) = self.saved()

@@ -136,7 +136,7 @@ class LanguageModel(Module):
         loss, dh = linear_cross_entropy(self.linear, h, targets, workspace=self.workspace, learn=self.training)
         if self.training:
             self._backward_from_hidden(dh, None)
-        return float(loss), state
+        return backend.number(loss), state
 
     def backward(self, dlogits: Array, dstate: State | None = None) -> tuple[None, State]:
         """Gradients for all weights; returns None (tokens have no gradient) and that of the initial state."""

@@ -158,7 +158,7 @@ class TransformerLM(Module):
         loss, dh = linear_cross_entropy(self.linear, h, targets, workspace=self.workspace, learn=self.training)
         if self.training:
             self._backward_from_hidden(dh)
-        return float(loss), state
+        return backend.number(loss), state
 
     def backward(self, dlogits: Array) -> None:
         """Gradients for all weights. Tokens have none."""

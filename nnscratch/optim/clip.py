@@ -13,7 +13,7 @@ Reference: Pascanu, Mikolov and Bengio (2013), "On the difficulty of training re
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from .. import backend
 from ..backend import Array
@@ -47,9 +47,16 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
     parameters = as_parameters(parameters)
     if max_norm != math.inf:
         at_least("max_norm", max_norm, 0)
-    # What may not be zero of each gradient: all of it, or a few rows. A dot product makes no array of squares.
-    gradients = [p.grad if p.grad_rows is None else p.grad_rows[1] for p in parameters]
-    squares = backend.to_floats([(flat := g.reshape(-1)) @ flat for g in gradients])
+    return clip_by_squares(parameters, backend.to_floats(sums_of_squares(parameters)), max_norm)
+
+
+def sums_of_squares(parameters: Sequence[Parameter]) -> list[Array]:
+    """Of each gradient the sum of its squares, on a GPU still there. A dot product makes no array of squares."""
+    return [(flat := g.reshape(-1)) @ flat for g in gradients_of(parameters)]
+
+
+def clip_by_squares(parameters: Sequence[Parameter], squares: Sequence[float], max_norm: float) -> float:
+    """What `clip_grad_norm` does, for whoever has read the sums of squares."""
     norm = math.sqrt(sum(squares))
     if not math.isfinite(norm):
         first = next(k for k, s in enumerate(squares) if not math.isfinite(s))
@@ -57,8 +64,13 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
             f"the gradient's norm is {norm}: it begins at parameter {first} of {len(squares)}, {parameters[first]!r}"
         )
     if norm > max_norm:
-        scale(max_norm / norm, gradients)
+        scale(max_norm / norm, gradients_of(parameters))
     return norm
+
+
+def gradients_of(parameters: Sequence[Parameter]) -> list[Array]:
+    """What may not be zero of each gradient: all of it, or a few rows."""
+    return [p.grad if p.grad_rows is None else p.grad_rows[1] for p in parameters]
 
 
 @backend.fused("T factor", "T g", "g *= factor;")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from .. import backend
 from ..losses import CrossEntropyLoss
 from ..module import Module, evaluating, to_device_of
 
@@ -49,7 +50,7 @@ def evaluate(model: Module, criterion: Module, batches: Iterable[tuple[Any, Any]
     1.4521
     """
     total, count, state = 0.0, 0, None
-    with evaluating(model), evaluating(criterion):
+    with evaluating(model), evaluating(criterion), backend.reading_later():  # a GPU is waited for once, at the end
         for inputs, targets in batches:
             inputs, targets = to_device_of(model, inputs, targets)
             if takes_short_cut(model, criterion):
@@ -61,4 +62,4 @@ def evaluate(model: Module, criterion: Module, batches: Iterable[tuple[Any, Any]
             count += targets.size
     if count == 0:
         raise ValueError("evaluate needs at least one batch")
-    return total / count
+    return backend.to_floats([total])[0] / count

@@ -23,7 +23,8 @@ import numpy as np
 
 from .. import backend
 from ..module import Module, positive_int, to_device_of, without_dx
-from ..optim import Optimizer, clip_grad_norm
+from ..optim import Optimizer
+from ..optim.clip import clip_by_squares, sums_of_squares
 from ..optim.lr_scheduler import LRScheduler
 from ..optim.optimizer import at_least
 from .evaluate import evaluate, run_forward, takes_short_cut
@@ -213,7 +214,8 @@ class Trainer:
         inputs, targets = to_device_of(self.model, inputs, targets)
         self.model.zero_grad()
         self.criterion.zero_grad()
-        with np.errstate(over="ignore", invalid="ignore"):  # not NumPy's warning but TrainingDiverged says it
+        # Not NumPy's warning but TrainingDiverged says it. And a GPU is waited for once: before the step is made.
+        with np.errstate(over="ignore", invalid="ignore"), backend.reading_later():
             if takes_short_cut(self.model, self.criterion):
                 loss, hidden = self.model.loss_and_backward(inputs, targets, self._hidden_for(inputs))
             else:
@@ -221,10 +223,11 @@ class Trainer:
                 loss = self.criterion(prediction, targets)
                 backward = without_dx(self.model) or self.model.backward  # x is data: nobody wants its gradient
                 backward(self.criterion.backward())
+            loss, *squares = backend.to_floats([loss, *sums_of_squares(self.optimizer.parameters)])
             if not math.isfinite(loss):
                 raise TrainingDiverged(self._what_diverged(f"the loss is {loss}", inputs, targets))
             try:
-                norm = clip_grad_norm(self.optimizer.parameters, self.max_norm)
+                norm = clip_by_squares(self.optimizer.parameters, squares, self.max_norm)
             except FloatingPointError:
                 raise TrainingDiverged(self._what_diverged("the gradient is not finite", inputs, targets)) from None
             lr = self.optimizer.lr

@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 import pytest
 import strict_cupy
-from cases import LAYERS
+from cases import LAYERS, LOSSES
 
 import nnscratch as nn
 from nnscratch.gradcheck import check_gradients
@@ -115,6 +115,25 @@ def test_training_that_diverges_on_cuda_says_where(on_cuda):
         trainer.fit(text(), steps=1)
 
 
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_a_step_that_diverges_on_cuda_leaves_weights_and_averages_as_they_were(where, on_cuda, on_cpu):
+    trainer = trainer_for("RNN", "cuda")
+    trainer.fit(text(), steps=2)
+    if where == "loss":
+        trainer.model.linear.bias.data[0] = np.inf
+    else:
+        backward = trainer.model.rnn.backward
+        trainer.model.rnn.backward = lambda *dy: tuple(d * np.inf for d in backward(*dy))
+    kept = [p.data for p in trainer.model.parameters()]
+    kept += [a for several in trainer.optimizer.state.values() for a in several]
+    before = [on_cpu(a).copy() for a in kept]
+    with pytest.raises(TrainingDiverged, match=f"the {where} is not|the {where} is nan at step 3"):
+        trainer.fit(text(), steps=3)
+    for a, b in zip(kept, before, strict=True):
+        np.testing.assert_array_equal(on_cpu(a), b)
+    assert trainer.step == trainer.optimizer.steps == trainer.history.steps == 2
+
+
 def test_a_token_out_of_range_is_refused_before_it_goes_to_the_gpu(on_cuda):
     trainer = trainer_for("LSTM", "cuda")
     tokens, targets = next(iter(text()))
@@ -151,7 +170,36 @@ def counts_of_a_step(name):
 def test_a_training_step_copies_only_its_batch_and_the_masks_of_dropout(name, masks):
     with counts_of_a_step(name) as counts:
         assert counts.copies == 2 + masks  # masks are drawn on the CPU, so that a seed draws the same on every device
-        assert counts.waits == 2  # for the loss, and for the gradient's norm
+        assert counts.waits == 2  # for the loss and the gradient's norm together; and sorting tokens, in CuPy 13 only
+
+
+@pytest.mark.parametrize("case", [case for cases in LOSSES.values() for case in cases], ids=repr)
+def test_a_training_step_with_any_loss_waits_once_and_an_evaluation_once_for_all_its_batches(case, rng):
+    x, target = case.inputs(rng)
+    with strict_cupy.installed():
+        criterion = case.build()
+        model = nn.Sequential(nn.Linear(x.shape[-1], x.shape[-1], rng=1), nn.BatchNorm1d(x.shape[-1]))
+        if isinstance(criterion, nn.KLDivLoss):
+            model = nn.Sequential(*model.layers, nn.LogSoftmax())
+        model.to("cuda", dtype=x.dtype)
+        optimizer = nn.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
+        trainer = nn.Trainer(model, criterion, optimizer, max_norm=0.01)
+        with strict_cupy.counted() as counts:
+            assert type(trainer.train_step(x, target)) is float
+        assert counts.waits == 1
+        with strict_cupy.counted() as counts:
+            loss = nn.evaluate(model, criterion, [(x, target)] * 3)
+        assert counts.waits == 1
+        here = case.build()
+        assert loss == pytest.approx(here(model.eval().to("cpu")(x), target), rel=1e-10)
+        assert type(loss) is float
+
+
+def test_a_loss_called_by_itself_is_a_number_of_pythons(rng, on_cuda):
+    for case in (case for cases in LOSSES.values() for case in cases):
+        assert type(case.build()(*on_cuda(case.inputs(rng)))) is float, case
+    model, (tokens, targets) = MODELS["LSTM"]().to("cuda"), next(iter(text()))
+    assert type(model.loss_and_backward(*on_cuda((tokens, targets)))[0]) is float
 
 
 def test_each_step_of_an_lstm_over_time_is_two_launches_forward_and_three_backward():

@@ -12,7 +12,8 @@ stricter than CuPy's own:
   were. Writing twice to one place by an array of indices, which CuPy leaves undefined, is an error here. ``ufunc.at``
   is there for few functions. Kinds of index CuPy would convert and copy to the GPU (lists, NumPy's arrays) are refused.
 - What makes the host wait for the GPU is counted (``float(x)``, ``if x > 0``, ``x.get()``, ``x[mask]``), and so is
-  every copy to it, and every launch of a kernel: ``strict_cupy.counted()``.
+  every copy to it, and every launch of a kernel: ``strict_cupy.counted()``. Sorting counts as a wait: CuPy 13 sorts by
+  Thrust's ``par``, which waits; CuPy 14 by its ``par_nosync``, which does not.
 - ElementwiseKernel compiles the very source that a GPU would get, with the machine's C compiler, and runs it.
 """
 
@@ -38,7 +39,8 @@ import pytest
 
 AT = {"add", "subtract", "maximum", "minimum", "bitwise_and", "bitwise_or", "bitwise_xor"}
 WAITS = {"nonzero", "flatnonzero", "argwhere", "unique", "bincount", "allclose", "array_equal", "compress", "extract",
-         "array_repr", "array_str", "asnumpy", "median", "percentile", "quantile", "choose", "put"}  # fmt: skip
+         "array_repr", "array_str", "asnumpy", "median", "percentile", "quantile", "choose", "put",
+         "sort", "argsort", "lexsort"}  # fmt: skip
 VIEWS = {"reshape", "transpose", "swapaxes", "moveaxis", "ravel", "squeeze", "expand_dims", "broadcast_to", "empty",
          "empty_like", "diagonal", "view", "split", "asarray", "ascontiguousarray"}  # fmt: skip
 FROM_HOST = {"array", "asarray"}
