@@ -152,47 +152,42 @@ class MultiHeadAttention(Module):
             Only if `past` is given: what to give as `past` with the tokens that follow.
         """
         self._check(x, memory, past)
-        m = x if memory is None else memory
+        xp, m = backend.array_module(x), x if memory is None else memory
         q, k, v = self._project(x, m)
         if past is not None:
-            xp = backend.array_module(x)
             k, v = (xp.concatenate([old, new], axis=2) for old, new in zip(past, (k, v), strict=True))
         A = self._softmax_of_scores(q, k, lengths)  # (N, heads, T, S)
         mask = dropout_mask(A.shape, self.dropout, self.rng, A) if self.training and self.dropout > 0 else None
-        o = (A if mask is None else A * mask) @ v  # (N, heads, T, d)
+        side_by_side, o = self._room(x)  # (N, T, D), and the same in heads, (N, heads, T, d)
+        xp.matmul(A if mask is None else A * mask, v, out=o)
         self.save_for_backward(x, memory, q, k, v, A, mask, o)
-        y = self.out_proj(joined(o))
+        y = self.out_proj(side_by_side)
         return y if past is None else (y, (k, v))
 
     def backward(self, dy: Array) -> Array | tuple[Array, Array]:
         """dL/dx, shape (N, T, D); with a memory (dL/dx, dL/dmemory)."""
         x, memory, q, k, v, A, mask, o = self.saved()
-        D, d = self.embed_dim, q.shape[3]
+        xp, D, d = backend.array_module(x), self.embed_dim, q.shape[3]
         check_gradient(self, dy, x.shape, x.dtype)
         do = self._cut(self.out_proj.backward(dy))  # (N, heads, T, d)
-        dA = do @ v.swapaxes(2, 3)  # (N, heads, T, S)
-        if mask is None:
-            dv = A.swapaxes(2, 3) @ do  # (N, heads, S, d)
+        if memory is None:
+            dp, dq, dk, dv = self._room(x, 3)
         else:
+            (dq_rows, dq), (dkv_rows, dk, dv) = self._room(x), self._room(memory, 2)
+        dA = do @ v.swapaxes(2, 3)  # (N, heads, T, S)
+        if mask is not None:
             dA *= mask
-            dv = (A * mask).swapaxes(2, 3) @ do
-        dA -= (do * o).sum(axis=3, keepdims=True)
+        xp.matmul((A if mask is None else A * mask).swapaxes(2, 3), do, out=dv)  # (N, heads, S, d)
+        dA -= xp.einsum("nhtd,nhtd->nht", do, o)[..., None]  # do . o
         dA *= A
         dA *= 1 / math.sqrt(d)
         dZ = dA  # with the factor of Z = q k^T / sqrt(d) in it
-        dq, dk = dZ @ k, dZ.swapaxes(2, 3) @ q  # (N, heads, T, d), (N, heads, S, d)
-
-        W, m = self.in_proj_weight, x if memory is None else memory
-        dq, dk, dv = (joined(part).reshape(-1, D) for part in (dq, dk, dv))  # (N*T, D), (N*S, D), (N*S, D)
-        rows, looked_at = x.reshape(-1, D), m.reshape(-1, D)
-        for number, (dpart, seen) in enumerate(((dq, rows), (dk, looked_at), (dv, looked_at))):
-            own = slice(number * D, (number + 1) * D)
-            W.grad[own] += dpart.T @ seen
-            if self.in_proj_bias is not None:
-                self.in_proj_bias.grad[own] += dpart.sum(axis=0)
-        dx = (dq @ W.data[:D]).reshape(x.shape)
-        dm = (dk @ W.data[D : 2 * D] + dv @ W.data[2 * D :]).reshape(m.shape)
-        return dx + dm if memory is None else (dx, dm)
+        xp.matmul(dZ, k, out=dq)  # (N, heads, T, d)
+        xp.matmul(dZ.swapaxes(2, 3), q, out=dk)  # (N, heads, S, d)
+        if memory is None:
+            return self._project_backward(dp, x, slice(0, 3 * D))
+        dx = self._project_backward(dq_rows, x, slice(0, D))
+        return dx, self._project_backward(dkv_rows, memory, slice(D, 3 * D))
 
     def weights(self, x: Array, memory: Array | None = None, lengths: Any = None) -> Array:
         """A, shape (N, heads, T, S): where every token of `x` looks, in each head. To be looked at; keeps nothing."""
@@ -204,23 +199,36 @@ class MultiHeadAttention(Module):
 
     def _project(self, x: Array, m: Array) -> tuple[Array, Array, Array]:
         """q of `x`, k and v of `m`, in heads."""
-        D, W = self.embed_dim, self.in_proj_weight.data
-        b = None if self.in_proj_bias is None else self.in_proj_bias.data
+        D = self.embed_dim
         if m is x:
-            p = x.reshape(-1, D) @ W.T  # (N*T, 3D): one product for all three
-            if b is not None:
-                p += b
-            p = p.reshape(*x.shape[:2], 3 * D)
+            p = self._projected(x, slice(0, 3 * D))  # one product for all three
             return tuple(self._cut(p[:, :, part * D : (part + 1) * D]) for part in range(3))
-        q, kv = x.reshape(-1, D) @ W[:D].T, m.reshape(-1, D) @ W[D:].T
-        if b is not None:
-            q += b[:D]
-            kv += b[D:]
-        q, kv = q.reshape(x.shape), kv.reshape(*m.shape[:2], 2 * D)
+        q, kv = self._projected(x, slice(0, D)), self._projected(m, slice(D, 3 * D))
         return self._cut(q), self._cut(kv[:, :, :D]), self._cut(kv[:, :, D:])
 
+    def _projected(self, x: Array, own: slice) -> Array:
+        """p = x W^T + b, with these rows of in_proj_weight: (N, T, D) -> (N, T, rows)."""
+        p = x.reshape(-1, self.embed_dim) @ self.in_proj_weight.data[own].T
+        if self.in_proj_bias is not None:
+            p += self.in_proj_bias.data[own]
+        return p.reshape(*x.shape[:2], -1)
+
+    def _project_backward(self, dp: Array, x: Array, own: slice) -> Array:
+        """dx; dW and db are added."""
+        rows, drows = x.reshape(-1, self.embed_dim), dp.reshape(-1, dp.shape[2])
+        self.in_proj_weight.grad[own] += drows.T @ rows
+        if self.in_proj_bias is not None:
+            self.in_proj_bias.grad[own] += drows.sum(axis=0)
+        return (drows @ self.in_proj_weight.data[own]).reshape(x.shape)
+
+    def _room(self, x: Array, parts: int = 1) -> tuple[Array, ...]:
+        """Room for rows (N, T, parts D), and each part of it in heads: what is written there needs no joining."""
+        D = self.embed_dim
+        rows = backend.array_module(x).empty((*x.shape[:2], parts * D), dtype=x.dtype)
+        return rows, *(self._cut(rows[:, :, part * D : (part + 1) * D]) for part in range(parts))
+
     def _cut(self, a: Array) -> Array:
-        """(N, T, D) -> (N, heads, T, d)"""
+        """(N, T, D) -> (N, heads, T, d), a view."""
         return a.reshape(*a.shape[:2], self.num_heads, -1).transpose(0, 2, 1, 3)
 
     def _softmax_of_scores(self, q: Array, k: Array, lengths: Any) -> Array:
@@ -236,7 +244,7 @@ class MultiHeadAttention(Module):
             Z += xp.asarray(np.where(padding, -math.inf, 0).astype(Z.dtype))[:, None, None]
         Z -= Z.max(axis=3, keepdims=True)
         A = xp.exp(Z, out=Z)
-        A /= A.sum(axis=3, keepdims=True)
+        A /= (A @ xp.ones(S, dtype=A.dtype))[..., None]  # their sum, as a product: in a sixth of the time
         return A
 
     def _check(self, x: Array, memory: Array | None, past: Cache | None) -> None:
@@ -254,9 +262,3 @@ class MultiHeadAttention(Module):
             raise ValueError("a causal MultiHeadAttention looks at earlier tokens of x: it has no use for a memory")
         if past is not None and self.training:
             raise ValueError("past holds no gradients: give it in eval() mode only")
-
-
-def joined(heads: Array) -> Array:
-    """(N, heads, T, d) -> (N, T, D): the heads side by side."""
-    N, _, T, _ = heads.shape
-    return heads.transpose(0, 2, 1, 3).reshape(N, T, -1)

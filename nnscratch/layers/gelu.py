@@ -55,9 +55,15 @@ class GELU(Module):
         check_floats(self, "x", x)
         xp = backend.array_module(x)
         if self.approximate == "tanh":
-            t = xp.tanh(A * x * (1 + B * x * x))  # tanh u
+            u = A * B * x  # A x (1 + B x^2), term by term in one array: to fetch and fill new ones would take longer
+            u *= x
+            u += A
+            u *= x
+            t = xp.tanh(u)
             self.save_for_backward(x, t)
-            return 0.5 * x * (1 + t)
+            y = 0.5 * x
+            y += y * t
+            return y
         Phi = 0.5 * (1 + erf(xp.asarray(x * math.sqrt(0.5))))
         self.save_for_backward(x, Phi)
         return x * Phi
@@ -66,8 +72,18 @@ class GELU(Module):
         if self.approximate == "tanh":
             x, t = self.saved()
             check_gradient(self, dy, x.shape, x.dtype)
-            du = A * (1 + 3 * B * x * x)
-            return dy * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * du)
+            dx = 3 * A * B * x
+            dx *= x
+            dx += A  # u'
+            dx *= x
+            slope = t * t
+            slope -= 1  # -(1 - tanh^2 u)
+            dx *= slope
+            dx -= t
+            dx -= 1
+            dx *= -0.5
+            dx *= dy
+            return dx
         x, Phi = self.saved()
         check_gradient(self, dy, x.shape, x.dtype)
         phi = backend.array_module(x).exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
