@@ -11,6 +11,7 @@ import contextvars
 import ctypes
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -441,6 +442,70 @@ def _parts(arguments: str) -> list[tuple[list[str], int]]:
         cut = int(count[:-1]) if count else 0
         found.append(([f"{name}{k}" for k in range(cut)] if cut else [name], cut))
     return found
+
+
+def fused_rows(inputs: str, outputs: str, rows: dict[str, tuple[str, str, str]], body: str) -> Callable:
+    """Decorates a function that works on a matrix row by row, as softmax does: on a GPU a few kernels do all of it.
+
+    First one kernel for each number that a row has as a whole, as its largest, then one for all elements.
+
+    Parameters
+    ----------
+    inputs, outputs : str
+        The function's arguments in order, as for `fused`. The first output is the matrix, (n, columns); inputs are
+        numbers or arrays that broadcast with it, or None, which counts as 0. An output of one number for each row is
+        ``raw``, and in the kernel an array: ``raw T loss`` is written as ``loss[row]``.
+    rows : dict
+        The name of each number that a row has, and how it is computed from what stands before it, in C: of every
+        element ``each``; of two of them, a and b, ``combine``; and what an empty row would give. The order of combining
+        is any, but always the same.
+    body : str
+        What to do with one element, in C, where ``row`` and ``column`` say which.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> @fused_rows("T x", "T p", {"total": ("x", "a + b", "0")}, "p = x / total;")
+    ... def shares(x, p):
+    ...     np.divide(x, x.sum(axis=1, keepdims=True), out=p)
+    >>> x = np.array([[1.0, 3.0], [2.0, 0.0]])
+    >>> shares(x, x)
+    >>> print(x)
+    [[0.25 0.75]
+     [1.   0.  ]]
+    """
+    types = {part.split()[-1]: part.strip() for part in f"{inputs}, {outputs}".split(",")}
+    split, rest = len(inputs.split(",")), "const long long row = i / columns, column = i % columns;\n"
+
+    def decorate(function: Callable) -> Callable:
+        @functools.cache
+        def kernels(xp: ModuleType) -> tuple[dict[str, tuple[list[str], Callable]], Callable]:
+            known, reductions = dict(types), {}
+            for name, (each, combine, start) in rows.items():
+                used = [k for k in known if re.search(rf"\b{k}\b", each)]
+                declared, title = ", ".join(known[k] for k in used), f"{function.__name__}_{name}"
+                reduction = xp.ReductionKernel(declared, f"T {name}", each, combine, f"{name} = a", start, title)
+                reductions[name], known[name] = (used, reduction), f"T {name}"
+            ins = [part for part in inputs.split(",")] + [f"T {name}" for name in rows] + ["int64 columns"]
+            return reductions, xp.ElementwiseKernel(", ".join(ins), outputs, rest + body, function.__name__)
+
+        @functools.wraps(function)
+        def call(*args: Any) -> None:
+            matrix = args[split]
+            if isinstance(matrix, np.ndarray):
+                function(*args)
+                return
+            xp = array_module(matrix)
+            args = [xp.zeros(1, dtype=matrix.dtype) if a is None else a for a in args]
+            known, (reductions, elements) = dict(zip(types, args, strict=True)), kernels(xp)
+            for name, (used, reduction) in reductions.items():
+                known[name] = reduction(*(known[k] for k in used), axis=1, keepdims=True)
+            elements(*args[:split], *(known[name] for name in rows), matrix.shape[1], *args[split:])
+
+        call.gpu_kernels = kernels
+        return call
+
+    return decorate
 
 
 class Workspace:

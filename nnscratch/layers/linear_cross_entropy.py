@@ -87,28 +87,38 @@ def softmax_minus_target(x: Array, b: Array | None, label: Array, loss: Array, s
     A few rows at a time, which stay in the cache through all of it, and every core with rows of its own. With a scale
     of 0 only the loss is wanted, and x is left as it happens to be.
     """
-    xp = backend.array_module(x)
-
-    def few(x: Array, label: Array, loss: Array) -> None:
-        if b is not None:
-            x += b
-        pick = xp.arange(len(label)), label
-        top = x.max(axis=1, keepdims=True)
-        at_label = x[pick] - top[:, 0]
-        exp_less(top, x)
-        total = x.sum(axis=1)
-        loss[...] = xp.log(total) - at_label
-        if scale:
-            x *= (scale / total)[:, None]
-            x[pick] -= scale
-
     rows = max(1, backend.at_a_time(x, 1 << 16) // x.shape[1])
     parts = [slice(start, start + rows) for start in range(0, len(x), rows)]
-    backend.in_threads(few, [(x[part], label[part], loss[part]) for part in parts])
+    tasks = [(x[part], label[part, None], loss[part]) for part in parts]
+    backend.in_threads(lambda x, label, loss: few_rows(b, label, scale, x, loss), tasks)
 
 
-@backend.fused("T top", "T x", "x = exp(x - top);")
-def exp_less(top: Array, x: Array) -> None:
-    """x = exp(x - top), in place."""
+@backend.fused_rows(
+    "T bias, L label, T scale",
+    "T x, raw T loss",
+    {
+        "top": ("x + bias", "a > b ? a : b", "log((T)0)"),  # of no number: -infinity
+        "total": ("exp(x + bias - top)", "a + b", "0"),
+    },
+    """
+    const T z = x + bias - top;
+    const int here = column == label;
+    if (here) loss[row] = log(total) - z;
+    if (column == 0 && (label < 0 || label >= columns)) loss[row] = log((T)-1);   // no such label: NaN
+    x = scale * (exp(z) / total - (here ? (T)1 : (T)0));
+    """,
+)
+def few_rows(bias: Array | None, label: Array, scale: float, x: Array, loss: Array) -> None:
+    """What `softmax_minus_target` does, to rows that are few enough for the cache; labels have shape (n, 1)."""
+    if bias is not None:
+        x += bias
+    pick = np.arange(len(label)), label[:, 0]
+    top = x.max(axis=1, keepdims=True)
+    at_label = x[pick] - top[:, 0]
     x -= top
     np.exp(x, out=x)
+    total = x.sum(axis=1)
+    loss[...] = np.log(total) - at_label
+    if scale:
+        x *= (scale / total)[:, None]
+        x[pick] -= scale

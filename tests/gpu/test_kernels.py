@@ -14,6 +14,7 @@ import pytest
 
 import nnscratch
 from nnscratch import backend
+from nnscratch.layers.linear_cross_entropy import few_rows
 from nnscratch.optim.adam import adam_step
 from nnscratch.optim.clip import scale
 
@@ -24,6 +25,8 @@ class SOURCES:
     @staticmethod
     def ElementwiseKernel(*made_of):  # noqa: N802
         return made_of
+
+    ReductionKernel = ElementwiseKernel
 
 
 def kernels():
@@ -40,7 +43,14 @@ def kernels():
         for value in vars(importlib.import_module(info.name)).values():
             if hasattr(value, "gpu_kernel"):
                 found[f"{value.__module__}.{value.__name__}"] = value.gpu_kernel(SOURCES)
+            if hasattr(value, "gpu_kernels"):
+                found[f"{value.__module__}.{value.__name__}"] = value.gpu_kernels(SOURCES)[1]
     return found
+
+
+def reductions():
+    """What every ReductionKernel in the package is made of."""
+    return {made_of[-1]: made_of for _, made_of in few_rows.gpu_kernels(SOURCES)[0].values()}
 
 
 def nvidia_headers():
@@ -53,7 +63,7 @@ def test_the_kernels_are_found():
         "add_sorted_rows",
         "layers.gru.step_backward",
         "layers.gru.step_forward",
-        "layers.linear_cross_entropy.exp_less",
+        "layers.linear_cross_entropy.few_rows",
         "layers.lstm.step_backward",
         "layers.lstm.step_forward",
         "layers.rnn.relu_backward",
@@ -71,27 +81,61 @@ def test_the_kernels_are_found():
 def test_the_source_that_cupy_makes_of_a_kernel_compiles(name, dtype, contiguous):
     cupy = pytest.importorskip("cupy")
     from cupy._core import _kernel  # how CuPy puts a kernel together is nobody's business but its own
-    from cupy.cuda import nvrtc
 
     if not hasattr(_kernel, "_get_elementwise_kernel_code"):
         pytest.skip(f"CuPy {cupy.__version__} does not show the source of a kernel")
     ins, outs, body, title = kernels()[name]
     kernel = cupy.ElementwiseKernel(ins, outs, body, title)
     scalars = {"beta1", "one_less_beta1", "beta2", "one_less_beta2", "root", "eps", "step", "weight_decay", "keep"}
-    scalars |= {"K", "V", "D", "factor", "count"}
+    scalars |= {"K", "V", "D", "factor", "count", "columns", "scale"}
     arguments = []
     for parameter in (*kernel.in_params, *kernel.out_params):
-        own = np.dtype(dtype) if parameter.ctype == "T" else parameter.dtype
+        own = {"T": np.dtype(dtype), "L": np.dtype(np.int64)}.get(parameter.ctype, parameter.dtype)
         if parameter.name in scalars:
             arguments.append(_kernel._ArgInfo(3, type(None), own, 0, True, True))
         else:
             flat = contiguous or parameter.raw
             arguments.append(_kernel._ArgInfo(1, cupy.ndarray, own, 1 if flat else 2, flat, True))
     arguments.append(_kernel._ArgInfo(2, type(None), None, 1 if contiguous else 2, True, True))
-    types = _kernel._TypeMap((("T", np.dtype(dtype)),))
-    source = _kernel._get_elementwise_kernel_code(tuple(arguments), types, kernel.params, body, title, "")
+    types = _kernel._TypeMap((("L", np.dtype(np.int64)), ("T", np.dtype(dtype))))
+    compile_for_a_gpu(_kernel._get_elementwise_kernel_code(tuple(arguments), types, kernel.params, body, title, ""))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("contiguous", [True, False])
+@pytest.mark.parametrize("name", reductions())
+def test_the_source_that_cupy_makes_of_a_reduction_compiles(name, dtype, contiguous):
+    cupy = pytest.importorskip("cupy")
+    from cupy._core import _kernel, _reduction
+
+    if not hasattr(_reduction, "_ReductionKernel_get_cached_function_code"):
+        pytest.skip(f"CuPy {cupy.__version__} does not show the source of a kernel")
+    ins, out, each, combine, after, start, title = reductions()[name]
+    kernel = cupy.ReductionKernel(*reductions()[name])
+    own = np.dtype(dtype)
+    arguments = [_kernel._ArgInfo(1, cupy.ndarray, own, 2, contiguous, True) for _ in range(kernel.nin)]
+    arguments += [_kernel._ArgInfo(1, cupy.ndarray, own, 1, True, True)]
+    arguments += [_kernel._ArgInfo(2, type(None), None, axes, True, True) for axes in (2, 1)]  # the two indices
+    arguments += [_kernel._ArgInfo(3, type(None), np.dtype(np.int32), 0, True, True)]
+    params = (
+        *_kernel._get_param_info(ins, True), *_kernel._get_param_info(out, False),
+        *_kernel._get_param_info("CIndexer _in_ind, CIndexer _out_ind", False),
+        *_kernel._get_param_info("int32 _block_stride", True),
+    )  # fmt: skip
+    types = _kernel._TypeMap((("T", own), ("IndexT", np.dtype(np.int32))))
+    source = _reduction._ReductionKernel_get_cached_function_code(
+        kernel.nin, 1, params, tuple(arguments), types, title, 512, "T", start, each, combine, after, "", ()
+    )
+    compile_for_a_gpu(source)
+
+
+def compile_for_a_gpu(source):
+    """By NVIDIA's compiler, with CuPy's own headers; an error is a failed test."""
+    import cupy
+    from cupy.cuda import nvrtc
+
     folders = [Path(cupy.__file__).parent / "_core" / "include", *nvidia_headers()]
-    program = nvrtc.createProgram("#include <cupy/carray.cuh>\n" + source, f"{title}.cu", [], [])
+    program = nvrtc.createProgram("#include <cupy/carray.cuh>\n" + source, "kernel.cu", [], [])
     try:
         nvrtc.compileProgram(program, [*(f"-I{folder}" for folder in folders), "--std=c++17", "-arch=compute_80"])
     except nvrtc.NVRTCError:

@@ -14,7 +14,8 @@ stricter than CuPy's own:
 - What makes the host wait for the GPU is counted (``float(x)``, ``if x > 0``, ``x.get()``, ``x[mask]``), and so is
   every copy to it, and every launch of a kernel: ``strict_cupy.counted()``. Sorting counts as a wait: CuPy 13 sorts by
   Thrust's ``par``, which waits; CuPy 14 by its ``par_nosync``, which does not.
-- ElementwiseKernel compiles the very source that a GPU would get, with the machine's C compiler, and runs it.
+- ElementwiseKernel and ReductionKernel compile the very source that a GPU would get, with the machine's C compiler, and
+  run it.
 """
 
 from __future__ import annotations
@@ -417,6 +418,68 @@ void {self.name}(const long long *_strides, const long long *_shape, int _axes, 
         return getattr(ctypes.CDLL(str(compiled(source))), self.name)
 
 
+class ReductionKernel:
+    """cupy.ReductionKernel, over the last axis of matrices only, and given arrays only; compiled by the C compiler.
+
+    What is combined in which order is as little to be relied on as on a GPU: three sums and a sum of them.
+    """
+
+    def __init__(self, in_params: str, out_params: str, map_expr: str, reduce_expr: str, post_map_expr: str,
+                 identity: str, name: str = "reduce_kernel"):  # fmt: skip
+        self.ins = ElementwiseKernel._arguments(in_params)
+        ((out,), self.name) = ElementwiseKernel._arguments(out_params), name
+        if any(argument.raw for argument in (*self.ins, out)):
+            raise TypeError(f"{name}: CuPy refuses raw arguments where the axis is not the first")
+        self.out, self.expressions = out, (map_expr, reduce_expr, post_map_expr, identity)
+
+    def __call__(self, *args: Any, axis: int, keepdims: bool = False) -> ndarray:
+        if len(args) != len(self.ins):
+            raise TypeError(f"Wrong number of arguments for {self.name}")
+        types: dict[str, np.dtype] = {}
+        for argument, value in zip(self.ins, args, strict=True):
+            if not isinstance(value, ndarray):
+                raise mixed(self.name, value)
+            if value.dtype != types.setdefault(argument.type, value.dtype):
+                raise TypeError(f"Type is mismatched. {argument.name} {value.dtype} {types[argument.type]}")
+        n, columns = np.broadcast_shapes(*(value.shape for value in args))
+        if axis != 1:
+            raise ValueError("the stand-in's ReductionKernel knows axis=1 only")
+        COUNTS.launches += 1
+        arrays = [np.ascontiguousarray(np.broadcast_to(value._a, (n, columns))) for value in args]
+        out = np.empty((n, 1), dtype=types[self.out.type])
+        function = self._compiled(tuple(sorted((t, C_TYPES[dtype.name]) for t, dtype in types.items())))
+        function(ctypes.c_longlong(n), ctypes.c_longlong(columns), *(ctypes.c_void_p(a.ctypes.data)
+                                                                    for a in (*arrays, out)))  # fmt: skip
+        return ndarray(out if keepdims else out[:, 0])
+
+    @functools.cache  # noqa: B019 (kernels live as long as the process)
+    def _compiled(self, names: tuple[tuple[str, str], ...]) -> Any:
+        each, combine, post, start = self.expressions
+        taken = ", ".join(f"const {a.type} *_{a.name}" for a in self.ins)
+        here = "\n".join(f"const {a.type} {a.name} = _{a.name}[_row * _columns + _j];" for a in self.ins)
+        source = f"""#include <tgmath.h>
+{chr(10).join(f"typedef {c} {t};" for t, c in names)}
+#define _REDUCE(a, b) ({combine})
+#define _POST(a) ({post})
+void {self.name}(long long _n, long long _columns, {taken}, {self.out.type} *_out) {{
+    for (long long _row = 0; _row < _n; _row++) {{
+        {self.out.type} _sum[3];
+        for (int _k = 0; _k < 3; _k++) _sum[_k] = {start};
+        for (long long _j = 0; _j < _columns; _j++) {{
+            {here}
+            const {self.out.type} _one = {each};
+            _sum[_j % 3] = _REDUCE(_sum[_j % 3], _one);
+        }}
+        _sum[0] = _REDUCE(_sum[0], _sum[2]);
+        _sum[0] = _REDUCE(_sum[0], _sum[1]);
+        #define {self.out.name} (_out[_row])
+        _POST(_sum[0]);
+        #undef {self.out.name}
+    }}
+}}"""
+        return getattr(ctypes.CDLL(str(compiled(source))), self.name)
+
+
 @functools.cache
 def compiler() -> str | None:
     return shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
@@ -470,7 +533,7 @@ class Device:
 class Cupy(types.ModuleType):
     """The module ``cupy``."""
 
-    ndarray, ElementwiseKernel, ufunc = ndarray, ElementwiseKernel, Ufunc
+    ndarray, ufunc, ElementwiseKernel, ReductionKernel = ndarray, Ufunc, ElementwiseKernel, ReductionKernel
     matmul = staticmethod(matmul)
     __version__ = "strict stand-in"
 
