@@ -99,14 +99,14 @@ def largest(x: Array, places: list[Place]) -> Array:
 def to_the_first(dy: Array, y: Array, x: Array, places: list[Place], apart: bool) -> Array:
     """dx, where ``y = largest(x, places)``: dy, at the first place where x equals y. `apart`: no two places overlap."""
     xp = backend.array_module(x)
-    dx, taken = xp.zeros_like(x), xp.zeros_like(y, dtype=bool)
-    for place in places:
-        first = (x[place] == y) & ~taken
-        taken |= first
+    dx, left = xp.zeros_like(x), xp.ones_like(y, dtype=bool)  # left: whose dy has not been given yet
+    for k, place in enumerate(places, start=1):
+        first = left if k == len(places) else (x[place] == y) & left  # what is left at the last place is the last's
         if apart:
             xp.multiply(dy, first, out=dx[place])
         else:
             dx[place] += dy * first
+        left = left ^ first
     return dx
 
 

@@ -31,7 +31,9 @@ class ReLU(Module):
 
     def forward(self, x: Array) -> Array:
         check_floats(self, "x", x)
-        y = backend.array_module(x).maximum(x, 0)
+        xp = backend.array_module(x)
+        y = xp.zeros_like(x)
+        xp.maximum(x, y, out=y)  # of two arrays: that of an array and the number 0 takes NumPy twice as long
         self.save_for_backward(y)
         return y
 

@@ -100,3 +100,16 @@ def test_what_does_not_fit_is_refused_with_the_reason_and_nothing_is_kept(x, err
 def test_sizes_are_integers_of_one_or_more(name, value):
     with pytest.raises(ValueError, match=f"{name} must be an integer of 1 or more, got {value!r}"):
         nn.Linear(**{"in_features": 3, "out_features": 2, name: value})
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 40, 200])
+@pytest.mark.parametrize(("inputs", "outputs"), [(7, 30), (30, 7)])
+def test_few_rows_or_many_the_products_are_those_of_the_equations(rows, inputs, outputs):
+    # the two ways that `product` takes, and the gradients that go back through what it lays out by columns
+    rng = np.random.default_rng(0)
+    layer = nn.Linear(inputs, outputs, rng=0).to(dtype=np.float64)
+    x, dy = rng.normal(size=(rows, inputs)), rng.normal(size=(rows, outputs))
+    W, b = layer.weight.data, layer.bias.data
+    np.testing.assert_allclose(layer(x), np.einsum("nd,hd->nh", x, W) + b, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(layer.backward(dy), np.einsum("nh,hd->nd", dy, W), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(layer.weight.grad, np.einsum("nh,nd->hd", dy, x), rtol=1e-12, atol=1e-12)
