@@ -207,6 +207,18 @@ def to_floats(numbers: Sequence[float | Array]) -> list[float]:
     return [float(x) if isinstance(x, ON_CPU) else next(read) for x in numbers]
 
 
+def sums_of_squares(arrays: Sequence[Array]) -> list[Array]:
+    """Numbers whose sum is that of the squares of all that is in `arrays`.
+
+    On a CPU one for each array: a dot product, which makes no array of squares. On a GPU it is one, which takes two
+    kernels however many the arrays are, and is not read. (float16 is left to dot products there too.)
+    """
+    flat = [a.reshape(-1) for a in arrays]
+    if _OverLists.can_take(flat) and all(a.dtype != np.float16 for a in flat):
+        return _SQUARES(flat)
+    return [a @ a for a in flat]
+
+
 def generator(rng: None | int | np.random.Generator) -> np.random.Generator:
     """The NumPy random generator meant by `rng`: a new one, one seeded by an int, or the very one given.
 
@@ -396,10 +408,10 @@ class _OverLists:
             arrays = [[a for a in several if a.dtype == dtype] for several in lists]
             sizes, xp = [a.size for a in arrays[0]], array_module(arrays[0][0])
             kernel = self.kernel(xp, dtype, tuple(isinstance(a, list) for a in args))
-            begin, end = self._table(xp, dtype, arrays, sizes)
+            begin, end = self.table(xp, dtype, arrays, sizes)
             kernel(end, len(sizes), *numbers, begin, size=sum(sizes))
 
-    def _table(self, xp: ModuleType, dtype: str, arrays: list[list[Array]], sizes: list[int]) -> Sequence[Array]:
+    def table(self, xp: ModuleType, dtype: str, arrays: list[list[Array]], sizes: list[int]) -> Sequence[Array]:
         key = xp, [[a.data.ptr for a in several] for several in arrays], sizes
         known, table = self._tables.get(dtype, (None, ()))
         if known != key:
@@ -426,6 +438,41 @@ class _OverLists:
         ]
         ins = ", ".join(["raw int64 end", "int64 count", *numbers])  # the output is what `begin` points to
         return xp.ElementwiseKernel(ins, "raw int64 begin", "\n".join(lines), f"{self.name}_over_lists")
+
+
+class _Squares(_OverLists):
+    """`sums_of_squares` on a GPU: so many threads each take every so many-th number of all arrays laid end to end."""
+
+    THREADS = 1 << 18  # what a large GPU runs at once
+
+    def __init__(self) -> None:
+        super().__init__("T x", "", "squares")
+
+    def __call__(self, arrays: Sequence[Array]) -> list[Array]:
+        sums = []
+        for dtype in sorted({a.dtype.name for a in arrays}):
+            own = [a for a in arrays if a.dtype == dtype]
+            sizes, xp = [a.size for a in own], array_module(own[0])
+            begin, end = self.table(xp, dtype, [own], sizes)
+            parts = xp.empty(max(1, min(sum(sizes), self.THREADS)), dtype=np.float64)
+            self.kernel(xp, dtype, ())(begin, end, sum(sizes), parts.size, parts)
+            sums.append(parts.sum())
+        return sums
+
+    def _kernel(self, xp: ModuleType, dtype: str, listed: tuple[bool, ...]) -> Callable:
+        body = f"""
+            part = 0;
+            for (long long k = i, own = 0; k < total; k += threads) {{
+                while (end[own] <= k) ++own;
+                const double x = ((const {C_FLOATS[dtype]} *)begin[own])[own ? k - end[own - 1] : k];
+                part += x * x;
+            }}
+        """
+        ins = "raw int64 begin, raw int64 end, int64 total, int64 threads"
+        return xp.ElementwiseKernel(ins, "float64 part", body, self.name)
+
+
+_SQUARES = _Squares()
 
 
 def _parts(arguments: str) -> list[tuple[list[str], int]]:

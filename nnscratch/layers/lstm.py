@@ -299,9 +299,9 @@ def lstm_backward(
     dh, dc = xp.array(dh, order="C"), xp.array(dc, order="C")  # copies: changed in place below
     temp = xp.empty_like(dh)
     for t, column, stretch in reversed(steps_of(dZ, T, N)):
-        step_backward(dY[t].T, gates[t].reshape(4, H, N), c[t], tanh_c[t], dh, dc, dz, slope, temp)
+        column_dz = dZ[:, column : column + N].reshape(4, H, N)
+        step_backward(dY[t].T, gates[t].reshape(4, H, N), c[t], tanh_c[t], dh, dc, dz, slope, temp, column_dz)
         xp.matmul(weight_hh.data.T, dz.reshape(4 * H, N), out=dh)
-        dZ[:, column : column + N] = dz.reshape(4 * H, N)
         if column == 0:  # dz is known for the whole stretch
             rows = slice(stretch.start * N, stretch.stop * N)
             share = dZ[:, : rows.stop - rows.start]
@@ -316,7 +316,7 @@ def lstm_backward(
 
 @backend.fused(
     "T dy, T z[4], T c, T tanh_c",
-    "T dh, T dc, T dz[4], T slope[4], T temp",
+    "T dh, T dc, T dz[4], T slope[4], T temp, T column_dz[4]",
     """
     dh += dy;
     dc += dh * z3 * (1 - tanh_c * tanh_c);
@@ -325,14 +325,17 @@ def lstm_backward(
     dz2 = dc * z0 * (1 - z2 * z2);                      // dg (1 - g^2)
     dz3 = dh * tanh_c * (z3 - z3 * z3);                 // do o (1 - o)
     dc *= z1;
+    column_dz0 = dz0, column_dz1 = dz1, column_dz2 = dz2, column_dz3 = dz3;
     """,
 )
 def step_backward(
-    dy: Array, z: Array, c: Array, tanh_c: Array, dh: Array, dc: Array, dz: Array, slope: Array, temp: Array
-) -> None:
+    dy: Array, z: Array, c: Array, tanh_c: Array, dh: Array, dc: Array, dz: Array, slope: Array, temp: Array,
+    column_dz: Array,
+) -> None:  # fmt: skip
     """From the gradients of a step's output and new state to dz and, in place, to dc of the old state.
 
-    z, the gates, dz and slope have shape (4, H, N), all others (H, N); slope and temp are room to work in.
+    z, the gates, dz and slope have shape (4, H, N), all others (H, N); slope and temp are room to work in; column_dz is
+    dz once more, at its place among those of the stretch.
     """
     i, f, g, o = z
     dh += dy
@@ -353,6 +356,7 @@ def step_backward(
     np.multiply(dh, tanh_c, out=dz[3])  # do
     dz *= slope
     dc *= f
+    column_dz[...] = dz
 
 
 def steps_of(Z: Array, T: int, N: int) -> list[tuple[int, int, slice]]:

@@ -47,21 +47,18 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
     parameters = as_parameters(parameters)
     if max_norm != math.inf:
         at_least("max_norm", max_norm, 0)
-    return clip_by_squares(parameters, backend.to_floats(sums_of_squares(parameters)), max_norm)
-
-
-def sums_of_squares(parameters: Sequence[Parameter]) -> list[Array]:
-    """Of each gradient the sum of its squares, on a GPU still there. A dot product makes no array of squares."""
-    return [(flat := g.reshape(-1)) @ flat for g in gradients_of(parameters)]
+    squares = backend.to_floats(backend.sums_of_squares(gradients_of(parameters)))
+    return clip_by_squares(parameters, squares, max_norm)
 
 
 def clip_by_squares(parameters: Sequence[Parameter], squares: Sequence[float], max_norm: float) -> float:
-    """What `clip_grad_norm` does, for whoever has read the sums of squares."""
+    """What `clip_grad_norm` does, for whoever has read the `backend.sums_of_squares` of the gradients."""
     norm = math.sqrt(sum(squares))
     if not math.isfinite(norm):
-        first = next(k for k, s in enumerate(squares) if not math.isfinite(s))
+        each = [sum(backend.to_floats(backend.sums_of_squares([g]))) for g in gradients_of(parameters)]
+        first = next((k for k, square in enumerate(each) if not math.isfinite(square)), 0)
         raise FloatingPointError(
-            f"the gradient's norm is {norm}: it begins at parameter {first} of {len(squares)}, {parameters[first]!r}"
+            f"the gradient's norm is {norm}: it begins at parameter {first} of {len(each)}, {parameters[first]!r}"
         )
     if norm > max_norm:
         scale(max_norm / norm, gradients_of(parameters))

@@ -24,7 +24,7 @@ import numpy as np
 from .. import backend
 from ..module import Module, positive_int, to_device_of, without_dx
 from ..optim import Optimizer
-from ..optim.clip import clip_by_squares, sums_of_squares
+from ..optim.clip import clip_by_squares, gradients_of
 from ..optim.lr_scheduler import LRScheduler
 from ..optim.optimizer import at_least
 from .evaluate import evaluate, run_forward, takes_short_cut
@@ -223,7 +223,8 @@ class Trainer:
                 loss = self.criterion(prediction, targets)
                 backward = without_dx(self.model) or self.model.backward  # x is data: nobody wants its gradient
                 backward(self.criterion.backward())
-            loss, *squares = backend.to_floats([loss, *sums_of_squares(self.optimizer.parameters)])
+            squares = backend.sums_of_squares(gradients_of(self.optimizer.parameters))
+            loss, *squares = backend.to_floats([loss, *squares])
             if not math.isfinite(loss):
                 raise TrainingDiverged(self._what_diverged(f"the loss is {loss}", inputs, targets))
             try:

@@ -32,6 +32,8 @@ class SOURCES:
 def kernels():
     """(inputs, outputs, body, name) of every kernel in the package."""
     found = {"add_sorted_rows": backend._add_sorted_rows(SOURCES)}
+    for dtype in ("float32", "float64"):
+        found[f"squares of {dtype}"] = backend._SQUARES.kernel(SOURCES, dtype, ())
     for function, listed in ((adam_step, {"g", "w", "m", "v"}), (scale, {"g"})):
         arguments = inspect.signature(function).parameters
         for dtype in ("float16", "float32", "float64"):
@@ -59,7 +61,7 @@ def nvidia_headers():
 
 
 def test_the_kernels_are_found():
-    assert {name.removeprefix("nnscratch.") for name in kernels() if "over lists" not in name} == {
+    assert {name.removeprefix("nnscratch.") for name in kernels() if " of " not in name} == {
         "add_sorted_rows",
         "layers.gru.step_backward",
         "layers.gru.step_forward",
@@ -87,7 +89,7 @@ def test_the_source_that_cupy_makes_of_a_kernel_compiles(name, dtype, contiguous
     ins, outs, body, title = kernels()[name]
     kernel = cupy.ElementwiseKernel(ins, outs, body, title)
     scalars = {"beta1", "one_less_beta1", "beta2", "one_less_beta2", "root", "eps", "step", "weight_decay", "keep"}
-    scalars |= {"K", "V", "D", "factor", "count", "columns", "scale"}
+    scalars |= {"K", "V", "D", "factor", "count", "columns", "scale", "total", "threads"}
     arguments = []
     for parameter in (*kernel.in_params, *kernel.out_params):
         own = {"T": np.dtype(dtype), "L": np.dtype(np.int64)}.get(parameter.ctype, parameter.dtype)
