@@ -124,9 +124,24 @@ def devices() -> list[str]:
     for number in range(runtime.getDeviceCount()):
         with cupy.cuda.Device(number):
             free, total = (size / 2**30 for size in runtime.memGetInfo())
+            limit = cupy.get_default_memory_pool().get_limit() / 2**30
         name = runtime.getDeviceProperties(number)["name"].decode()
-        found.append(f"cuda:{number}  {name}, {free:.1f} of {total:.1f} GiB free, CuPy {cupy.__version__}")
+        limited = f", which may take {limit:.1f} GiB of it" if limit else ""
+        found.append(f"cuda:{number}  {name}, {free:.1f} of {total:.1f} GiB free, CuPy {cupy.__version__}{limited}")
     return found
+
+
+def memory(device: str) -> tuple[int, int]:
+    """Bytes of the GPU's memory that arrays are in, and bytes that CuPy holds: with what was freed, to use it again."""
+    pool = module_for(device).get_default_memory_pool()
+    return pool.used_bytes(), pool.total_bytes()
+
+
+def free_memory(device: str) -> None:
+    """Give back what CuPy holds of the GPU's memory and has no arrays in: to other programs, or after a large model."""
+    cupy = module_for(device)
+    cupy.get_default_memory_pool().free_all_blocks()
+    cupy.get_default_pinned_memory_pool().free_all_blocks()
 
 
 def synchronize(device: str) -> None:

@@ -72,6 +72,22 @@ def test_info_names_the_gpu(on_cuda, capsys, monkeypatch):
     assert "cuda:0" in printed and "GiB free, CuPy" in printed
 
 
+def test_info_says_how_much_of_the_memory_cupy_may_take_if_that_is_limited(monkeypatch):
+    with strict_cupy.installed() as cupy:
+        assert "may take" not in backend.devices()[1]
+        monkeypatch.setattr(cupy.get_default_memory_pool(), "limit", 3 << 29)
+        assert backend.devices()[1].endswith("3.0 of 4.0 GiB free, CuPy strict stand-in, which may take 1.5 GiB of it")
+
+
+def test_memory_that_no_array_is_in_is_given_back(on_cuda):
+    kept, freed = on_cuda(np.ones(1000)), on_cuda(np.ones(1 << 22))
+    del freed
+    used, held = backend.memory("cuda")
+    backend.free_memory("cuda")
+    used_after, held_after = backend.memory("cuda")
+    assert held > held_after >= used_after == used >= kept.nbytes
+
+
 def test_without_a_driver_one_line_says_so(no_driver, text, tmp_path, capsys):
     error = error_of(capsys, "train", text, "--out", tmp_path / "run", *SMALL, "--device", "cuda")
     assert "device 'cuda': CuPy is installed, but found no working GPU driver" in error
