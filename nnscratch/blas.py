@@ -12,6 +12,7 @@ This file is also a script, which measures one kernel and prints JSON; it import
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -19,9 +20,10 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -129,6 +131,28 @@ def _candidate_libraries() -> list[str]:
         return [str(p) for d in (home.parent / "numpy.libs", home / ".dylibs") for p in d.glob("*openblas*")]
 
 
+def _function(library: ctypes.CDLL, name: str, result: type | None, *arguments: type) -> Callable[..., Any] | None:
+    """One of OpenBLAS's own functions, under whichever of its names this build has."""
+    for form in ("scipy_openblas_{}64_", "scipy_openblas_{}", "openblas_{}64_", "openblas_{}"):
+        function = getattr(library, form.format(name), None)
+        if function is not None:
+            function.restype, function.argtypes = result, list(arguments)
+            return function
+    return None
+
+
+def thread_setting() -> tuple[Callable[[], int], Callable[[int], None]] | None:
+    """How to ask the OpenBLAS under NumPy for its number of threads, and how to set it; None for another library."""
+    for path in _candidate_libraries():
+        with contextlib.suppress(OSError):
+            library = ctypes.CDLL(path)
+            ask = _function(library, "get_num_threads", ctypes.c_int)
+            tell = _function(library, "set_num_threads", None, ctypes.c_int)
+            if ask is not None and tell is not None:
+                return ask, tell
+    return None
+
+
 def _ask_openblas(path: str) -> Blas | None:
     try:
         library = ctypes.CDLL(path)  # loaded already: this only finds it again
@@ -136,12 +160,8 @@ def _ask_openblas(path: str) -> Blas | None:
         return None
 
     def call(name: str, result: type) -> object:
-        for form in ("scipy_openblas_{}64_", "scipy_openblas_{}", "openblas_{}64_", "openblas_{}"):
-            function = getattr(library, form.format(name), None)
-            if function is not None:
-                function.restype, function.argtypes = result, []
-                return function()
-        return None
+        function = _function(library, name, result)
+        return None if function is None else function()
 
     config = call("get_config", ctypes.c_char_p)
     if config is None:

@@ -36,9 +36,10 @@ def product_on_gpu(size: int = 4096, repeats: int = 20) -> float:
     return 2 * size**3 / best
 
 
-def training(job: Any, model: Any, optimizer: Any, max_norm: float | None) -> dict[str, Callable]:
+def training(job: Any, model: Any, optimizer: Any, max_norm: float | None, threads: int = 1) -> dict[str, Callable]:
     model.load_state_dict(job.weights())
-    trainer = nn.Trainer(model, nn.CrossEntropyLoss(), optimizer(model.parameters()), max_norm=max_norm)
+    criterion, optimizer = nn.CrossEntropyLoss(), optimizer(model.parameters())
+    trainer = nn.Trainer(model, criterion, optimizer, max_norm=max_norm, threads=threads)
     batches = itertools.cycle(job.batches())
     return {"step": lambda: trainer.train_step(*next(batches))}
 
@@ -69,13 +70,13 @@ def cnn(job: Any) -> dict[str, Callable]:
         *(nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Flatten(), nn.Linear(32 * 7 * 7, 10)),
     )
-    return training(job, model, adam, None)
+    return training(job, model, adam, None, threads=backend.num_threads())
 
 
 def transformer(job: Any) -> dict[str, Callable]:
     s = job.sizes
     model = nn.models.TransformerLM(s["vocab"], s["embed"], s["heads"], s["layers"], context=s["steps"], rng=0)
-    return training(job, model, adam, 5.0)
+    return training(job, model, adam, 5.0, threads=backend.num_threads())
 
 
 class NoTokenizer:
