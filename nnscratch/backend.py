@@ -441,7 +441,7 @@ def fused(inputs: str, outputs: str, body: str) -> Callable[[Callable], Callable
             ins, outs = (", ".join(part for parts, _ in side for part in parts) for side in written)
             return xp.ElementwiseKernel(ins, outs, body, function.__name__)
 
-        over_lists = _OverLists(f"{inputs}, {outputs}", body, function.__name__)
+        over_lists = _OverLists(inputs, outputs, body, function.__name__)
 
         @functools.wraps(function)
         def call(*args: Any) -> None:
@@ -473,8 +473,9 @@ class _OverLists:
     The table goes to the GPU when an array is another than at the call before, not at every call.
     """
 
-    def __init__(self, parameters: str, body: str, name: str):
-        self.parameters, self.body, self.name = [part.split() for part in parameters.split(",")], body, name
+    def __init__(self, inputs: str, outputs: str, body: str, name: str):
+        self.ins, self.outs = ([part.split()[-1] for part in side.split(",")] for side in (inputs, outputs))
+        self.body, self.name = body, name
         self.kernel = functools.cache(self._kernel)
         self._tables: dict[str, tuple[Any, Sequence[Array]]] = {}
 
@@ -503,9 +504,8 @@ class _OverLists:
         return table
 
     def _kernel(self, xp: ModuleType, dtype: str, listed: tuple[bool, ...]) -> Callable:
-        names = [name for (_, name), is_list in zip(self.parameters, listed, strict=True) if is_list]
-        numbers = [f"{dtype} {name}" for (_, name), is_list in zip(self.parameters, listed, strict=True) if not is_list]
-        defined = [f"#define {name} (((T *)begin[{k} * count + own])[place])" for k, name in enumerate(names)]
+        parameters = list(zip((*self.ins, *self.outs), listed, strict=True))
+        arrays = [name for name, is_list in parameters if is_list]
         lines = [
             f"typedef {C_FLOATS[dtype]} T;",
             "long long own = 0, behind = count - 1;  // the array that number i is in: the first to end behind it",
@@ -514,11 +514,12 @@ class _OverLists:
             "    if (end[middle] > i) behind = middle; else own = middle + 1;",
             "}",
             "const long long place = own ? i - end[own - 1] : i;",
-            *defined,
+            *(f"T *at_{name} = (T *)begin[{k} * count + own] + place;" for k, name in enumerate(arrays)),
+            *(f"T {name} = *at_{name};" for name in arrays),
             self.body,
-            *(f"#undef {name}" for name in names),
-            "",
+            *(f"*at_{name} = {name};" for name in self.outs),
         ]
+        numbers = [f"{dtype} {name}" for name, is_list in parameters if not is_list]
         ins = ", ".join(["raw int64 end", "int64 count", *numbers])  # the output is what `begin` points to
         return xp.ElementwiseKernel(ins, "raw int64 begin", "\n".join(lines), f"{self.name}_over_lists")
 
@@ -529,7 +530,7 @@ class _Squares(_OverLists):
     THREADS = 1 << 18  # what a large GPU runs at once
 
     def __init__(self) -> None:
-        super().__init__("T x", "", "squares")
+        super().__init__("T x", "T part", "", "squares")
 
     def __call__(self, arrays: Sequence[Array]) -> list[Array]:
         sums = []
@@ -544,12 +545,13 @@ class _Squares(_OverLists):
 
     def _kernel(self, xp: ModuleType, dtype: str, listed: tuple[bool, ...]) -> Callable:
         body = f"""
-            part = 0;
+            double sum = 0;
             for (long long k = i, own = 0; k < total; k += threads) {{
                 while (end[own] <= k) ++own;
                 const double x = ((const {C_FLOATS[dtype]} *)begin[own])[own ? k - end[own - 1] : k];
-                part += x * x;
+                sum += x * x;
             }}
+            part = sum;
         """
         ins = "raw int64 begin, raw int64 end, int64 total, int64 threads"
         return xp.ElementwiseKernel(ins, "float64 part", body, self.name)

@@ -16,10 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from .. import backend
 from ..backend import Array
 from ..module import Parameter
-from .optimizer import Optimizer, at_least
+from .optimizer import Optimizer, at_least, takes_lists
 
 
 class Adagrad(Optimizer):
@@ -52,8 +54,23 @@ class Adagrad(Optimizer):
         self.rests_at_zero = not self.weight_decay and self.eps > 0  # without eps, 0 / 0
         super().__init__(params, lr)
 
+    @takes_lists
     def update(self, w: Array, g: Array, s: Array) -> None:
-        if self.weight_decay:
-            g = g + self.weight_decay * w
-        s += g * g
-        w -= self.lr * g / (backend.array_module(w).sqrt(s) + self.eps)
+        adagrad_step(g, self.lr, self.eps, self.weight_decay, w, s)
+
+
+@backend.fused(
+    "T g, T lr, T eps, T weight_decay",
+    "T w, T s",
+    """
+    const T d = g + weight_decay * w;
+    s += d * d;
+    w -= lr * d / (sqrt(s) + eps);
+    """,
+)
+def adagrad_step(g: Array, lr: float, eps: float, weight_decay: float, w: Array, s: Array) -> None:
+    """Change w and s by the gradient g."""
+    if weight_decay:
+        g = g + weight_decay * w
+    s += g * g
+    w -= lr * g / (np.sqrt(s) + eps)

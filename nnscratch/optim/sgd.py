@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .. import backend
 from ..backend import Array
 from ..module import Parameter
-from .optimizer import Optimizer, at_least
+from .optimizer import Optimizer, at_least, takes_lists
 
 
 class SGD(Optimizer):
@@ -60,11 +61,37 @@ class SGD(Optimizer):
         self.rests_at_zero = not momentum and not self.weight_decay
         super().__init__(params, lr)
 
+    @takes_lists
     def update(self, w: Array, g: Array, v: Array | None = None) -> None:
-        if self.weight_decay:
-            g = g + self.weight_decay * w
-        if v is not None:
-            v *= self.momentum
-            v += g  # from zero, the first step makes it g
-            g = g + self.momentum * v if self.nesterov else v
-        w -= self.lr * g
+        if v is None:
+            sgd_step(g, self.lr, self.weight_decay, w)
+        else:
+            momentum_step(g, self.lr, self.weight_decay, self.momentum, float(self.nesterov), w, v)
+
+
+@backend.fused("T g, T lr, T weight_decay", "T w", "w -= lr * (g + weight_decay * w);")
+def sgd_step(g: Array, lr: float, weight_decay: float, w: Array) -> None:
+    """Change w by the gradient g."""
+    if weight_decay:
+        g = g + weight_decay * w
+    w -= lr * g
+
+
+@backend.fused(
+    "T g, T lr, T weight_decay, T momentum, T nesterov",
+    "T w, T v",
+    """
+    const T d = g + weight_decay * w;
+    v = momentum * v + d;
+    if (nesterov != 0) w -= lr * (d + momentum * v); else w -= lr * v;
+    """,
+)
+def momentum_step(
+    g: Array, lr: float, weight_decay: float, momentum: float, nesterov: float, w: Array, v: Array
+) -> None:
+    """Change w and v by the gradient g; nesterov is 1 or 0."""
+    if weight_decay:
+        g = g + weight_decay * w
+    v *= momentum
+    v += g  # from zero, the first step makes it g
+    w -= lr * (g + momentum * v if nesterov else v)

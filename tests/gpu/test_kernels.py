@@ -15,8 +15,10 @@ import pytest
 import nnscratch
 from nnscratch import backend
 from nnscratch.layers.linear_cross_entropy import few_rows
+from nnscratch.optim.adagrad import adagrad_step
 from nnscratch.optim.adam import adam_step
 from nnscratch.optim.clip import scale
+from nnscratch.optim.sgd import momentum_step, sgd_step
 
 
 class SOURCES:
@@ -34,7 +36,8 @@ def kernels():
     found = {"add_sorted_rows": backend._add_sorted_rows(SOURCES)}
     for dtype in ("float32", "float64"):
         found[f"squares of {dtype}"] = backend._SQUARES.kernel(SOURCES, dtype, ())
-    for function, listed in ((adam_step, {"g", "w", "m", "v"}), (scale, {"g"})):
+    for function in (adam_step, adagrad_step, momentum_step, sgd_step, scale):
+        listed = {"g", "w", "m", "v", "s"}
         arguments = inspect.signature(function).parameters
         for dtype in ("float16", "float32", "float64"):
             key = f"{function.__name__} over lists of {dtype}"
@@ -72,8 +75,11 @@ def test_the_kernels_are_found():
         "layers.rnn.relu_forward",
         "layers.rnn.tanh_backward",
         "layers.rnn.tanh_forward",
+        "optim.adagrad.adagrad_step",
         "optim.adam.adam_step",
         "optim.clip.scale",
+        "optim.sgd.momentum_step",
+        "optim.sgd.sgd_step",
     }
 
 
@@ -89,7 +95,7 @@ def test_the_source_that_cupy_makes_of_a_kernel_compiles(name, dtype, contiguous
     ins, outs, body, title = kernels()[name]
     kernel = cupy.ElementwiseKernel(ins, outs, body, title)
     scalars = {"beta1", "one_less_beta1", "beta2", "one_less_beta2", "root", "eps", "step", "weight_decay", "keep"}
-    scalars |= {"K", "V", "D", "factor", "count", "columns", "scale", "total", "threads"}
+    scalars |= {"K", "V", "D", "factor", "count", "columns", "scale", "total", "threads", "lr", "momentum", "nesterov"}
     arguments = []
     for parameter in (*kernel.in_params, *kernel.out_params):
         own = {"T": np.dtype(dtype), "L": np.dtype(np.int64)}.get(parameter.ctype, parameter.dtype)

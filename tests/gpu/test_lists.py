@@ -1,5 +1,7 @@
 """A fused function done to lists of arrays: one kernel for all of a model's parameters."""
 
+import functools
+
 import numpy as np
 import pytest
 import strict_cupy
@@ -71,11 +73,12 @@ def test_a_norm_that_is_not_finite_says_on_cuda_too_at_which_parameter_it_begins
 # --- counted on the stand-in only ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("optimizer", [nn.optim.Adam, nn.optim.AdamW])
+@pytest.mark.parametrize("optimizer", [nn.optim.Adam, nn.optim.AdamW, nn.optim.Adagrad, nn.optim.SGD, "momentum"])
 def test_an_optimizer_steps_all_parameters_by_one_launch_and_copies_its_table_once(optimizer):
     with strict_cupy.installed() as cp:
         parameters = [nn.Parameter(cp.ones(shape)) for shape in ((3, 4), (4,), (5, 2, 2))]
-        optimizer = optimizer(parameters, lr=0.1)
+        make = functools.partial(nn.optim.SGD, momentum=0.9) if optimizer == "momentum" else optimizer
+        optimizer = make(parameters, lr=0.1)
         for step in range(3):
             for p in parameters:
                 p.grad[...] = 1.0
