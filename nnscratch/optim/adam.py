@@ -73,20 +73,20 @@ class Adam(Optimizer):
         """Adam's step from keep * w, which is w for Adam itself."""
         beta1, beta2 = self.betas
         bias1, bias2 = 1 - beta1**self.steps, 1 - beta2**self.steps
-        # lr m^ / (sqrt(v^) + eps), with the two corrections taken out of the loop over elements
-        step, root = self.lr / bias1, 1 / math.sqrt(bias2)
-        adam_step(g, beta1, 1 - beta1, beta2, 1 - beta2, root, self.eps, step, self.weight_decay, keep, w, m, v)
+        # lr m^ / (sqrt(v^) + eps), with the two corrections taken out of the loop over elements (the paper, section 2)
+        step, eps = self.lr * math.sqrt(bias2) / bias1, self.eps * math.sqrt(bias2)
+        adam_step(g, beta1, 1 - beta1, beta2, 1 - beta2, eps, step, self.weight_decay, keep, w, m, v)
 
 
 @backend.fused(
-    "T g, T beta1, T one_less_beta1, T beta2, T one_less_beta2, T root, T eps, T step, T weight_decay, T keep",
+    "T g, T beta1, T one_less_beta1, T beta2, T one_less_beta2, T eps, T step, T weight_decay, T keep",
     "T w, T m, T v",
     """
     w *= keep;
     const T d = g + weight_decay * w;
     m = beta1 * m + one_less_beta1 * d;
     v = beta2 * v + one_less_beta2 * (d * d);
-    w -= step * (m / (root * sqrt(v) + eps));
+    w -= step * (m / (sqrt(v) + eps));
     """,
 )
 def adam_step(
@@ -95,7 +95,6 @@ def adam_step(
     one_less_beta1: float,
     beta2: float,
     one_less_beta2: float,
-    root: float,
     eps: float,
     step: float,
     weight_decay: float,
@@ -117,7 +116,6 @@ def adam_step(
     scratch *= one_less_beta2
     v += scratch
     np.sqrt(v, out=scratch)
-    scratch *= root
     scratch += eps
     np.divide(m, scratch, out=scratch)
     scratch *= step

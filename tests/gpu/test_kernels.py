@@ -94,7 +94,7 @@ def test_the_source_that_cupy_makes_of_a_kernel_compiles(name, dtype, contiguous
         pytest.skip(f"CuPy {cupy.__version__} does not show the source of a kernel")
     ins, outs, body, title = kernels()[name]
     kernel = cupy.ElementwiseKernel(ins, outs, body, title)
-    scalars = {"beta1", "one_less_beta1", "beta2", "one_less_beta2", "root", "eps", "step", "weight_decay", "keep"}
+    scalars = {"beta1", "one_less_beta1", "beta2", "one_less_beta2", "eps", "step", "weight_decay", "keep"}
     scalars |= {"K", "V", "D", "factor", "count", "columns", "scale", "total", "threads", "lr", "momentum", "nesterov"}
     arguments = []
     for parameter in (*kernel.in_params, *kernel.out_params):
