@@ -185,7 +185,7 @@ def to_numpy(x: Array) -> np.ndarray:
     return x if array_module(x) is np else x.get()
 
 
-ON_CPU = (int, float, np.generic, np.ndarray)
+ON_CPU = (np.generic, float, int, np.ndarray)
 _LATER = contextvars.ContextVar("reading later", default=False)
 
 
@@ -218,9 +218,12 @@ def number(x: Array) -> float | Array:
 
 def to_floats(numbers: Sequence[float | Array]) -> list[float]:
     """Numbers, each one of Python's or NumPy's or an array without axes, as Python's: those on a GPU in one copy."""
-    there = [x for x in numbers if not isinstance(x, ON_CPU)]
-    read = iter(array_module(there[0]).stack(there).get().tolist() if there else ())
-    return [float(x) if isinstance(x, ON_CPU) else next(read) for x in numbers]
+    found = [float(x) if isinstance(x, ON_CPU) else x for x in numbers]
+    there = [x for x in found if type(x) is not float]
+    if not there:
+        return found
+    read = iter(array_module(there[0]).stack(there).get().tolist())
+    return [x if type(x) is float else next(read) for x in found]
 
 
 def sums_of_squares(arrays: Sequence[Array]) -> list[Array]:
@@ -230,7 +233,7 @@ def sums_of_squares(arrays: Sequence[Array]) -> list[Array]:
     kernels however many the arrays are, and is not read. (float16 is left to dot products there too.)
     """
     flat = [a.reshape(-1) for a in arrays]
-    if _OverLists.can_take(flat) and all(a.dtype != np.float16 for a in flat):
+    if flat and better_at_once(flat[0]) and all(a.dtype != np.float16 for a in flat):
         return _SQUARES(flat)
     return [a @ a for a in flat]
 
@@ -401,6 +404,11 @@ def can_look(x: Array) -> bool:
     return isinstance(x, np.ndarray)
 
 
+def better_at_once(x: Array) -> bool:
+    """Whether to ask at once for what is to be done to many arrays like `x`: on a GPU, where asking is what costs."""
+    return not isinstance(x, np.ndarray)
+
+
 def fused(inputs: str, outputs: str, body: str) -> Callable[[Callable], Callable]:
     """Decorates a function of NumPy arrays that works element by element: on a GPU one kernel does all of it at once.
 
@@ -445,16 +453,18 @@ def fused(inputs: str, outputs: str, body: str) -> Callable[[Callable], Callable
 
         @functools.wraps(function)
         def call(*args: Any) -> None:
-            if isinstance(args[-1], np.ndarray):
+            last = args[-1]
+            if isinstance(last, np.ndarray):
                 function(*args)
-            elif not isinstance(args[-1], list):
+            elif type(last) is not list:
                 parts = [part for a, count in zip(args, counts, strict=True) for part in (a if count else (a,))]
-                kernel(array_module(args[-1]))(*parts)
+                kernel(array_module(last))(*parts)
             elif all(over_lists.can_take(a) for a in args if isinstance(a, list)):
                 over_lists(args)
             else:
-                for k in range(len(args[-1])):
-                    call(*(a[k] if isinstance(a, list) else a for a in args))
+                listed = [isinstance(a, list) for a in args]
+                for k in range(len(last)):
+                    call(*[a[k] if is_list else a for a, is_list in zip(args, listed, strict=True)])
 
         call.gpu_kernel, call.gpu_kernel_over_lists = kernel, over_lists.kernel
         return call

@@ -61,7 +61,9 @@ def clip_by_squares(parameters: Sequence[Parameter], squares: Sequence[float], m
             f"the gradient's norm is {norm}: it begins at parameter {first} of {len(each)}, {parameters[first]!r}"
         )
     if norm > max_norm:
-        scale(max_norm / norm, gradients_of(parameters))
+        gradients = gradients_of(parameters)
+        for g in [gradients] if backend.better_at_once(gradients[0]) else gradients:
+            scale(max_norm / norm, g)
     return norm
 
 
@@ -71,7 +73,7 @@ def gradients_of(parameters: Sequence[Parameter]) -> list[Array]:
 
 
 @backend.fused("T factor", "T g", "g *= factor;")
-def scale(factor: float, g: Array) -> None:
+def scale(factor: float, g: Array | list[Array]) -> None:
     """g = factor g, in place."""
     g *= factor
 

@@ -40,7 +40,7 @@ def at_least(name: str, value: float, low: float, below: float = math.inf) -> fl
 def takes_lists(update: Callable) -> Callable:
     """Marks an `update` that does nothing but call one function that is `backend.fused`, as Adam's.
 
-    It is given lists: all stretches of all weights, all gradients and so on, which on a GPU are then one kernel.
+    On a GPU it is given lists, of all weights, all gradients and so on, and is then one kernel for all of them.
     """
     update.takes_lists = True
     return update
@@ -93,7 +93,7 @@ class Optimizer:
                 self._update_rows(*parameter.grad_rows, parameter.data, moments)
             else:
                 tasks += stretches(parameter.data, parameter.grad, *moments)
-        if tasks and getattr(self.update, "takes_lists", False):
+        if tasks and backend.better_at_once(tasks[0][0]) and getattr(self.update, "takes_lists", False):
             tasks = [tuple(list(arrays) for arrays in zip(*tasks, strict=True))]
         for task in tasks:  # by one thread: operations this short, spread over two, wait for Python's lock instead
             self.update(*task)
