@@ -94,25 +94,18 @@ class CrossEntropyLoss(Module):
         n = self._count(t, counted, w)
 
         p = xp.empty(x.shape, dtype=x.dtype)
-        loss = xp.empty(len(t), dtype=x.dtype)
+        log_total, at_label, average = xp.empty((3, len(t)), dtype=x.dtype)
+        averaged = None if not e else xp.ones(C, dtype=x.dtype) if w is None else w
         rows_at_a_time = max(1, backend.at_a_time(x, BLOCK) // C)
         for start in range(0, len(t), rows_at_a_time):
             rows = slice(start, start + rows_at_a_time)
-            block, label = p[rows], t[rows]
-            xp.subtract(x[rows], x[rows].max(axis=1, keepdims=True), out=block)  # now x - m
-            at_label = block[xp.arange(len(label)), label]
-            if e:
-                average = block.mean(axis=1) if w is None else block @ w / C  # sum_j w_j (x_j - m) / C
-            xp.exp(block, out=block)
-            total = block.sum(axis=1)
-            block /= total[:, None]
-            log_total = xp.log(total)
-            loss[rows] = log_total - at_label  # -log p at the label
-            if w is not None:
-                loss[rows] *= w[label]
-            if e:
-                loss[rows] *= 1 - e
-                loss[rows] += e * (log_total * (1 if w is None else w.mean()) - average)
+            softmax(x[rows], t[rows, None], averaged, p[rows], log_total[rows], at_label[rows], average[rows])
+        loss = log_total - at_label  # -log p at the label
+        if w is not None:
+            loss *= w[t]
+        if e:
+            loss *= 1 - e
+            loss += e * (log_total * (1 if w is None else w.mean()) - average)
         if counted is not None:
             loss = xp.where(counted, loss, 0)
         self.save_for_backward(p, t, counted, n, w, logits.shape)
@@ -155,3 +148,43 @@ class CrossEntropyLoss(Module):
                 why = f"ignore_index={self.ignore_index}"
             raise ValueError(f"CrossEntropyLoss: every label is {why}, nothing to average")
         return float(n)
+
+
+@backend.fused_rows(
+    "T x, L label, T w",
+    "T p, raw T log_total, raw T at_label, raw T average",
+    {
+        "top": ("x", "a > b ? a : b", "log((T)0)"),  # of no number: -infinity
+        "total": ("exp(x - top)", "a + b", "0"),
+        "weighed": ("w * (x - top)", "a + b", "0"),
+    },
+    """
+    p = exp(x - top) / total;
+    if (column == 0) {
+        log_total[row] = log(total);
+        average[row] = weighed / columns;
+        if (label < 0 || label >= columns) at_label[row] = log((T)-1);  // no such label: NaN
+    }
+    if (column == label) at_label[row] = x - top;
+    """,
+)
+def softmax(
+    x: Array, label: Array, w: Array | None, p: Array, log_total: Array, at_label: Array, average: Array
+) -> None:
+    """p, and of each row log sum_j exp(x_j - m), x_t - m and, if w is given, sum_j w_j (x_j - m) / C.
+
+    Parameters
+    ----------
+    x, p : array, shape (n, C)
+    label : array of integers, shape (n, 1)
+    w : array, shape (C,), optional
+    log_total, at_label, average : array, shape (n,)
+    """
+    np.subtract(x, x.max(axis=1, keepdims=True), out=p)  # now x - m
+    at_label[...] = p[np.arange(len(label)), label[:, 0]]
+    if w is not None:
+        average[...] = p @ w / p.shape[1]
+    np.exp(p, out=p)
+    total = p.sum(axis=1)
+    p /= total[:, None]
+    np.log(total, out=log_total)

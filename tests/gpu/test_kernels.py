@@ -15,6 +15,7 @@ import pytest
 import nnscratch
 from nnscratch import backend
 from nnscratch.layers.linear_cross_entropy import few_rows
+from nnscratch.losses.cross_entropy import softmax
 from nnscratch.optim.adagrad import adagrad_step
 from nnscratch.optim.adam import adam_step
 from nnscratch.optim.clip import scale
@@ -55,7 +56,8 @@ def kernels():
 
 def reductions():
     """What every ReductionKernel in the package is made of."""
-    return {made_of[-1]: made_of for _, made_of in few_rows.gpu_kernels(SOURCES)[0].values()}
+    functions = few_rows, softmax
+    return {made_of[-1]: made_of for f in functions for _, made_of in f.gpu_kernels(SOURCES)[0].values()}
 
 
 def nvidia_headers():
@@ -75,6 +77,7 @@ def test_the_kernels_are_found():
         "layers.rnn.relu_forward",
         "layers.rnn.tanh_backward",
         "layers.rnn.tanh_forward",
+        "losses.cross_entropy.softmax",
         "optim.adagrad.adagrad_step",
         "optim.adam.adam_step",
         "optim.clip.scale",

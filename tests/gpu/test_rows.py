@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import strict_cupy
 
+import nnscratch as nn
 from nnscratch import backend
 from nnscratch.layers.linear_cross_entropy import softmax_minus_target
 
@@ -71,6 +72,21 @@ def test_a_logit_that_is_not_finite_shows_in_its_rows_loss(broken, rng, on_cuda,
     x[1, 600] = broken
     softmax_minus_target(on_cuda(x), None, on_cuda(np.array([0, 1, 3])), loss, 1.0)
     np.testing.assert_array_equal(np.isfinite(on_cpu(loss)), [True, False, True])
+
+
+@pytest.mark.parametrize("settings", [{}, {"label_smoothing": 0.3}, {"weight": np.linspace(0.5, 2, 1000)}], ids=str)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-12)])
+def test_cross_entropy_of_extreme_logits_on_cuda_is_that_on_the_cpu(settings, dtype, tolerance, rng, on_cuda, on_cpu):
+    x, label = logits(rng, dtype), np.array([0, 999, 7, 1, 500, 3])
+    here, there = nn.CrossEntropyLoss(**settings), nn.CrossEntropyLoss(**settings)
+    loss = here(x, label)
+    assert np.isfinite(loss) and there(on_cuda(x), on_cuda(label)) == pytest.approx(loss, rel=tolerance)
+    np.testing.assert_allclose(on_cpu(there.backward()), here.backward(), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("label", [-1, 4])
+def test_cross_entropy_of_a_label_out_of_range_is_nan_on_cuda(label, rng, on_cuda):
+    assert np.isnan(nn.CrossEntropyLoss()(on_cuda(rng.normal(size=(3, 4))), on_cuda(np.array([0, label, 3]))))
 
 
 def test_softmax_cross_entropy_is_three_launches_and_no_copy(rng):

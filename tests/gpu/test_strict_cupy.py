@@ -90,6 +90,10 @@ def test_a_reduction_returns_an_array_without_axes(x):
     assert isinstance(x.sum(), strict_cupy.ndarray) and x.sum().shape == ()
 
 
+def test_what_is_in_an_empty_array_is_neither_zero_nor_nan(cp, x):
+    assert (cp.empty((2, 3)) == 12345).all() and (cp.empty_like(x) == 12345).all()
+
+
 def test_results_are_in_c_order_whatever_went_in(x):
     assert (x.T + x.T).flags.c_contiguous
 

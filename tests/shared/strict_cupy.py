@@ -144,6 +144,8 @@ def call(kind: str, name: str, function: Any, args: tuple, kwargs: dict, own: nd
     COUNTS.copies += host and not has_array(args[0])
     COUNTS.launches += name not in VIEWS
     result = function(*given[0], **given[1])
+    if name in ("empty", "empty_like") and result.dtype.kind == "f":
+        result.fill(12345)  # what was there before: nobody may count on zeros, and a NaN could be taken for a result
     if kind == "ufunc" and kwargs.get("out") is None and isinstance(result, np.ndarray):
         result = np.ascontiguousarray(result).reshape(result.shape)
     return outside(result, *([own] if own is not None else []), *args, *kwargs.values())
