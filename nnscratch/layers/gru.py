@@ -86,10 +86,8 @@ class GRU(Recurrent):
         dU, dV = dU[:, : T * N], dV[:, : T * N]
         dv, temp = xp.empty((3, H, N), dtype=dY.dtype), xp.empty((H, N), dtype=dY.dtype)
         for t in reversed(range(T)):
-            columns = slice(t * N, (t + 1) * N)
-            du = dU[:, columns].reshape(3, H, N)
-            step_backward(dY[:, t], gates[t].reshape(3, H, N), v_n[t], h[:, t], dh, du, dv, temp)
-            dV[:, columns] = dv.reshape(3 * H, N)
+            du, column_dv = (d[:, t * N : (t + 1) * N].reshape(3, H, N) for d in (dU, dV))
+            step_backward(dY[:, t], gates[t].reshape(3, H, N), v_n[t], h[:, t], dh, du, dv, temp, column_dv)
             dh += xp.matmul(W_hh.T, dv.reshape(3 * H, N), out=temp)
         return dU, dV, dh
 
@@ -129,7 +127,7 @@ def step_forward(u: Array, b_hn: Array, h: Array, v: Array, v_n: Array, h_new: A
 
 @backend.fused(
     "T dy, T v[3], T v_n, T h",
-    "T dh, T du[3], T dv[3], T temp",
+    "T dh, T du[3], T dv[3], T temp, T column_dv[3]",
     """
     dh += dy;
     du1 = dh * (h - v2) * v1 * (1 - v1);                // du_z
@@ -138,13 +136,17 @@ def step_forward(u: Array, b_hn: Array, h: Array, v: Array, v_n: Array, h_new: A
     dv0 = du0;
     dv1 = du1;
     dv2 = du2 * v0;
+    column_dv0 = dv0, column_dv1 = dv1, column_dv2 = dv2;
     dh *= v1;
     """,
 )
-def step_backward(dy: Array, v: Array, v_n: Array, h: Array, dh: Array, du: Array, dv: Array, temp: Array) -> None:
+def step_backward(
+    dy: Array, v: Array, v_n: Array, h: Array, dh: Array, du: Array, dv: Array, temp: Array, column_dv: Array
+) -> None:
     """From the gradient of a step's new state to du and dv, and, in place, to dh * z, dh's way past the weights.
 
-    v, the gates r, z, n, and du and dv have shape (3, H, N), all others (H, N); temp is room to work in.
+    v, the gates r, z, n, and du and dv have shape (3, H, N), all others (H, N); temp is room to work in; column_dv is
+    dv once more, at its place among those of all steps.
     """
     (r, z, n), (dv_r, dv_z, dv_n) = v, dv  # dv holds du until it is known
     dh += dy
@@ -163,4 +165,5 @@ def step_backward(dy: Array, v: Array, v_n: Array, h: Array, dh: Array, du: Arra
     dv_r *= temp
     du[...] = dv
     dv_n *= r
+    column_dv[...] = dv
     dh *= z

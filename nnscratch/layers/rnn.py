@@ -101,13 +101,13 @@ class RNN(Recurrent):
         dA = dA[:, : T * N]
         da = xp.empty((H, N), dtype=dY.dtype)
         for t in reversed(range(T)):
-            STEPS[self.nonlinearity][1](dY[:, t], h[:, t + 1], dh, da)
+            STEPS[self.nonlinearity][1](dY[:, t], h[:, t + 1], dh, da, dA[:, t * N : (t + 1) * N])
             xp.matmul(W_hh.T, da, out=dh)
-            dA[:, t * N : (t + 1) * N] = da
         return dA, dA, dh
 
 
-# One step's forward and backward, element by element; all arrays are (H, N).
+# One step's forward and backward, element by element; all arrays are (H, N). column is da once more, at its place among
+# those of all steps.
 
 
 @backend.fused("T z", "T a, T h", "h = tanh(a + z);")
@@ -116,12 +116,13 @@ def tanh_forward(z: Array, a: Array, h: Array) -> None:
     np.tanh(a, out=h)
 
 
-@backend.fused("T dy, T h", "T dh, T da", "dh += dy; da = dh * (1 - h * h);")
-def tanh_backward(dy: Array, h: Array, dh: Array, da: Array) -> None:
+@backend.fused("T dy, T h", "T dh, T da, T column", "dh += dy; da = dh * (1 - h * h); column = da;")
+def tanh_backward(dy: Array, h: Array, dh: Array, da: Array, column: Array) -> None:
     dh += dy
     np.multiply(h, h, out=da)
     np.subtract(1, da, out=da)
     da *= dh
+    column[...] = da
 
 
 @backend.fused("T z", "T a, T h", "a += z; h = a < (T)0 ? (T)0 : a;")
@@ -130,10 +131,11 @@ def relu_forward(z: Array, a: Array, h: Array) -> None:
     np.maximum(a, 0, out=h)
 
 
-@backend.fused("T dy, T h", "T dh, T da", "dh += dy; da = h > 0 ? dh : (T)0;")
-def relu_backward(dy: Array, h: Array, dh: Array, da: Array) -> None:
+@backend.fused("T dy, T h", "T dh, T da, T column", "dh += dy; da = h > 0 ? dh : (T)0; column = da;")
+def relu_backward(dy: Array, h: Array, dh: Array, da: Array, column: Array) -> None:
     dh += dy
     np.multiply(dh, h > 0, out=da)
+    column[...] = da
 
 
 STEPS = {"tanh": (tanh_forward, tanh_backward), "relu": (relu_forward, relu_backward)}

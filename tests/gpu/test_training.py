@@ -202,13 +202,14 @@ def test_a_loss_called_by_itself_is_a_number_of_pythons(rng, on_cuda):
     assert type(model.loss_and_backward(*on_cuda((tokens, targets)))[0]) is float
 
 
-def test_each_step_of_an_lstm_over_time_is_two_launches_forward_and_two_backward():
-    launches = []
+@pytest.mark.parametrize(("layer", "expected"), [(nn.LSTM, 4), (nn.GRU, 5), (nn.RNN, 4)])
+def test_each_step_over_time_is_a_kernel_and_a_product_forward_and_backward(layer, expected):
+    launches = []  # the GRU adds the product to what comes past it
     for steps in (10, 20):
         with strict_cupy.installed() as cp:
-            lstm, x = nn.LSTM(3, 4, rng=1).to("cuda"), cp.ones((2, steps, 3), dtype=np.float32)
+            recurrent, x = layer(3, 4, rng=1).to("cuda"), cp.ones((2, steps, 3), dtype=np.float32)
             for _ in range(2):
                 with strict_cupy.counted() as counts:
-                    lstm.backward(cp.ones_like(lstm(x)[0]))
+                    recurrent.backward(cp.ones_like(recurrent(x)[0]))
             launches.append(counts.launches)
-    assert (launches[1] - launches[0]) / 10 == 4
+    assert (launches[1] - launches[0]) / 10 == expected
