@@ -307,7 +307,7 @@ def lstm_backward(
             share = dZ[:, : rows.stop - rows.start]
             weight_ih.add_product(share, X[rows])  # dW_ih += dZ X
             weight_hh.add_product(share, h[stretch].reshape(-1, H))  # dW_hh += dZ h, of before each step
-            db = share.sum(axis=1)
+            db = share @ xp.ones(share.shape[1], dtype=share.dtype)  # share.sum(axis=1), several times as fast
             bias_ih.grad += db
             bias_hh.grad += db
             xp.matmul(share.T, weight_ih.data, out=dX[rows])
