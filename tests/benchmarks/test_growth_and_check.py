@@ -64,7 +64,7 @@ def test_the_check_is_about_ratios_and_their_thresholds(load):
     rows = check.verdicts({"a": 0.60, "c": 0.90, "d": None}, {"a": 0.65, "c": 0.8, "d": 0.8, "e": 0.6})
     assert [row[-1] for row in rows] == ["ok", "slower", "not measured", "not measured"]
     thresholds = json.loads(check.THRESHOLDS.read_text())
-    assert {"a", "c", "d", "e", "ga", "gc", "h"} == set(thresholds) <= set(JOBS)
+    assert {"a", "c", "d", "e", "f", "ga", "gc", "h", "j"} == set(thresholds) <= set(JOBS)
     assert all(0 < limit <= 2.5 for limit in thresholds.values())
 
 
