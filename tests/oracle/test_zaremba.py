@@ -6,6 +6,8 @@ import pytest
 from benchmarks import zaremba, zaremba_pytorch
 from nnscratch.runs import PRESETS, Config, Run
 
+pytest.importorskip("torch")
+
 
 @pytest.fixture
 def plan(tmp_path):
