@@ -120,8 +120,8 @@ def test_a_workspace_forgets_all_but_the_latest_few_sets_of_shapes():
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_in_threads_runs_every_task_once_and_an_error_comes_out_after_all_have_ended(monkeypatch, threads):
-    monkeypatch.setattr(backend, "num_threads", lambda: threads)
-    backend._pool.cache_clear()
+    monkeypatch.setattr(backend.threads, "num_threads", lambda: threads)
+    backend.threads._pool.cache_clear()
     out = np.zeros((9, 4))
     backend.in_threads(lambda row, k: np.add(row, k, out=row), [(out[k], k) for k in range(9)])
     np.testing.assert_array_equal(out, np.arange(9)[:, None] * np.ones(4))
@@ -136,7 +136,7 @@ def test_in_threads_runs_every_task_once_and_an_error_comes_out_after_all_have_e
     with pytest.raises(ZeroDivisionError):
         backend.in_threads(fails_first, [(out[k], k) for k in range(8)])
     assert sorted(done) == (list(range(1, 8)) if threads == 2 else [])  # the other thread was waited for
-    backend._pool.cache_clear()
+    backend.threads._pool.cache_clear()
 
 
 COUNT_FAULTS = """

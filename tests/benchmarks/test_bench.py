@@ -235,8 +235,10 @@ def test_jobs_measured_again_take_their_old_places_and_new_ones_come_in_order(tm
         return RESULTS | {"runs": [{"kernel": kernel, "jobs": jobs}]}
 
     merged = report.merge(results("as found", a=1.0, h=2.0), results("as found", h=3.0, c=4.0))
-    ((run,), shown) = merged["runs"], [(j["key"], j["results"]["nnscratch"]["median_seconds"]) for j in
-                                       merged["runs"][0]["jobs"]]
+    ((run,), shown) = (
+        merged["runs"],
+        [(j["key"], j["results"]["nnscratch"]["median_seconds"]) for j in merged["runs"][0]["jobs"]],
+    )
     assert run["kernel"] == "as found" and shown == [("a", 1.0), ("c", 4.0), ("h", 3.0)]
     both = report.merge(results("as found", a=1.0), results("kernel Haswell", a=2.0))
     assert [run["kernel"] for run in both["runs"]] == ["as found", "kernel Haswell"]

@@ -34,9 +34,9 @@ class SOURCES:
 
 def kernels():
     """(inputs, outputs, body, name) of every kernel in the package."""
-    found = {"add_sorted_rows": backend._add_sorted_rows(SOURCES)}
+    found = {"add_sorted_rows": backend.sums._add_sorted_rows(SOURCES)}
     for dtype in ("float32", "float64"):
-        found[f"squares of {dtype}"] = backend._SQUARES.kernel(SOURCES, dtype, ())
+        found[f"squares of {dtype}"] = backend.sums._SQUARES.kernel(SOURCES, dtype, ())
     for function in (adam_step, adagrad_step, momentum_step, sgd_step, scale):
         listed = {"g", "w", "m", "v", "s"}
         arguments = inspect.signature(function).parameters

@@ -50,7 +50,7 @@ def test_arrays_that_do_not_fit_are_refused_before_any_is_written(on_cuda):
 @pytest.mark.parametrize("dtypes", [["f8"] * 5, ["f4"] * 5, ["f4", "f8", "f4", "f4", "f8"]], ids=str)
 @pytest.mark.parametrize("threads", [1 << 18, 7])
 def test_the_squares_of_all_arrays_add_up_to_what_they_do_on_the_cpu(dtypes, threads, rng, monkeypatch, on_cuda):
-    monkeypatch.setattr(type(backend._SQUARES), "THREADS", threads)  # fewer threads than numbers, and more
+    monkeypatch.setattr(type(backend.sums._SQUARES), "THREADS", threads)  # fewer threads than numbers, and more
     xs, *_ = arrays(rng, dtypes)
     xs[3] *= 100
     expected = sum(np.square(x, dtype=np.float64).sum() for x in xs)
