@@ -272,8 +272,26 @@ class GradientReport:
         low, high = float(entry.low[entry.worst_index]), float(entry.high[entry.worst_index])
         return f"{low:.4g} to {high:.4g}" if low < high else ""
 
+    def explanations(self) -> Iterator[list[tuple[Diagnosis, str, list[str]]]]:
+        """For each entry its first three diagnoses: what is said of several arrays is to be printed once.
+
+        With each diagnosis come the earlier array under which mistake and evidence stand already ("" if there is
+        none), and the later arrays that they explain too, with the place where it is another.
+        """
+        met: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        for entry in self.entries.values():
+            for d in entry.diagnoses[:3]:
+                met.setdefault((d.mistake, d.evidence), []).append((entry.name, d.place))
+        for entry in self.entries.values():
+            told = []
+            for d in entry.diagnoses[:3]:
+                (first, place), *rest = met[d.mistake, d.evidence]
+                later = [n if where in (place, n) else f"{n} [{where}]" for n, where in rest]
+                told.append((d, "", later) if entry.name == first else (d, first, []))
+            yield told
+
     def text(self, colour: bool = False) -> str:
-        """The report as text.
+        """The report as text. Evidence that several arrays share stands under the first of them, and names the others.
 
         Parameters
         ----------
@@ -291,18 +309,21 @@ class GradientReport:
         widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
         if rows:
             lines.append(paint(DIM, "  " + "  ".join(c.ljust(w) for c, w in zip(header, widths, strict=True)).rstrip()))
-        for entry, row in zip(self.entries.values(), rows, strict=True):
+        for entry, row, told in zip(self.entries.values(), rows, self.explanations(), strict=True):
             cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-            cells[-1] = paint(COLOURS[entry.verdict], row[-1])
+            cells[-1] = paint(COLOURS[entry.verdict], row[-1]) + (f", as for {told[0][1]}" if told and told[0][1] else "")
             lines.append("  " + "  ".join(cells))
             if entry.reason:
                 lines.append(f"      {entry.reason}")
-            for rank, diagnosis in enumerate(entry.diagnoses[:3]):
+            for rank, (diagnosis, first, later) in enumerate(told):
+                if first:
+                    continue
                 lines.append(
                     f"      {'-> ' if rank == 0 else 'or '}{paint(BOLD, diagnosis.mistake)}"
                     f"{f' [{diagnosis.place}]' if diagnosis.place else ''}"
                 )
                 lines.append(paint(DIM, f"         {diagnosis.evidence}"))
+                lines += [paint(DIM, f"         the same explains {', '.join(later)}")] if later else []
         for trap in self.traps:
             colour_of = COLOURS.get(trap.severity, DIM)
             lines.append(f"  {paint(colour_of, trap.severity)}: {trap.kind}: {trap.message}")
@@ -336,9 +357,12 @@ class GradientReport:
         header += ["diagnosis"] * explained
         left = "style='text-align:left; padding:0.1em 0.8em 0.1em 0; vertical-align:top'"
         out.append("<table><thead><tr>" + "".join(f"<th {left}>{h}</th>" for h in header) + "</tr></thead><tbody>")
-        for entry, row in zip(self.entries.values(), self.rows(), strict=True):
-            reason = [html.escape(entry.reason)] if entry.reason else []
-            why = "<br>".join(reason + [html.escape(str(d)) for d in entry.diagnoses[:3]])
+        for entry, row, told in zip(self.entries.values(), self.rows(), self.explanations(), strict=True):
+            words = [entry.reason] if entry.reason else []
+            for d, first, later in told:
+                words.append(f"{d.mistake}: as for {first}" if first else str(d))
+                words[-1] += f"; the same explains {', '.join(later)}" if later else ""
+            why = "<br>".join(html.escape(line) for line in words)
             cells = [html.escape(cell) for cell in row]
             cells[-1] = f"<span style='color:{colours[entry.verdict]}'>{cells[-1]}</span>"
             out.append("<tr>" + "".join(f"<td {left}>{c}</td>" for c in cells + [why] * explained) + "</tr>")

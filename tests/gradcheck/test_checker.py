@@ -172,6 +172,41 @@ def test_a_report_is_a_table_and_an_object():
     assert report.as_dict()["entries"][0]["worst_analytic"] == report["weight"].worst[0]
 
 
+def test_evidence_that_several_arrays_share_is_printed_once_and_names_them():
+    class Squashed(nn.Linear):
+        def forward(self, x):
+            self.y = np.tanh(x @ self.weight.data.T + self.bias.data)
+            self.save_for_backward(x)
+            return self.y
+
+    report = check_gradients(Squashed(3, 2, rng=0), X)
+    assert [d.mistake for d in report.diagnoses] == ["activation's derivative missing"]
+    printed = report.text().splitlines()
+    assert sum("given as if the derivative" in line for line in printed) == 1
+    assert sum(line.startswith("      -> activation's derivative missing [") for line in printed) == 1
+    (names,) = (line.strip() for line in printed if "the same explains" in line)
+    first, *others = report.entries
+    assert names == f"the same explains {', '.join(others)}"
+    for name in others:
+        (row,) = (line for line in printed if line.startswith(f"  {name} "))
+        assert row.endswith(f"wrong, as for {first}")
+    assert report._repr_html_().count("given as if the derivative") == 1
+
+
+def test_evidence_of_the_same_words_at_other_places_says_the_places():
+    class Cut(nn.LSTM):
+        def backward(self, dy, dstate=None):
+            out = super().backward(dy, dstate)
+            self.bias_ih_l0.grad[4:8] = 0
+            self.bias_hh_l0.grad[4:8] = 0
+            return out
+
+    printed = check_gradients(Cut(3, 4, rng=0), RNG.normal(size=(2, 5, 3))).text()
+    assert "-> a gate's block wrong [elements 4:8 of bias_ih_l0, the forget gate]" in printed
+    assert "the same explains bias_hh_l0 [elements 4:8 of bias_hh_l0, the forget gate]" in printed
+    assert printed.count("the other 3 blocks are right") == 1
+
+
 def test_what_a_report_says_is_escaped_in_html():
     def backward(dout, cache):
         return "<b>"

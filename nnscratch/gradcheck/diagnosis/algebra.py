@@ -193,7 +193,7 @@ def blocks(case: Case) -> None:
             bad = [k for k in range(count) if np.abs(g[k] - t[k]).max() > GOOD * case.scale]
             if not bad or len(bad) == count:
                 continue
-            line = "rows" if axis == 0 and true.ndim > 1 else "columns" if axis == true.ndim - 1 else "elements"
+            line = "elements" if true.ndim == 1 else {0: "rows", true.ndim - 1: "columns"}.get(axis, "elements")
             where = " and ".join(f"{k * size}:{(k + 1) * size}" for k in bad)
             place = f"{line} {where} of {case.name}, {', '.join(names[k] for k in bad)}"
             if len(bad) == 2:
