@@ -311,8 +311,9 @@ class GradientReport:
             lines.append(paint(DIM, "  " + "  ".join(c.ljust(w) for c, w in zip(header, widths, strict=True)).rstrip()))
         for entry, row, told in zip(self.entries.values(), rows, self.explanations(), strict=True):
             cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-            cells[-1] = paint(COLOURS[entry.verdict], row[-1]) + (f", as for {told[0][1]}" if told and told[0][1] else "")
-            lines.append("  " + "  ".join(cells))
+            cells[-1] = paint(COLOURS[entry.verdict], row[-1])
+            see = f", as for {told[0][1]}" if told and told[0][1] else ""
+            lines.append("  " + "  ".join(cells) + see)
             if entry.reason:
                 lines.append(f"      {entry.reason}")
             for rank, (diagnosis, first, later) in enumerate(told):
