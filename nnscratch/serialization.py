@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from . import backend
+from .models import TwoHeaded
 from .module import Module, Sequential
 
 PathLike = str | os.PathLike
@@ -80,7 +81,7 @@ def load(path: PathLike, model: Module | None = None) -> Module:
             )
         try:
             model = build(header["model"])
-        except (KeyError, TypeError, AttributeError) as error:
+        except (LookupError, TypeError, AttributeError) as error:
             raise ValueError(f"{path}: its description of the model is broken ({error!r})") from None
         for dtype in {a.dtype for a in state.values() if a.dtype.kind == "f"}:
             model.to(dtype=dtype)
@@ -91,19 +92,30 @@ def load(path: PathLike, model: Module | None = None) -> Module:
     return model
 
 
-def describe(model: Module) -> dict[str, Any]:
-    """What `build` needs: the class, its arguments and, for Sequential, the modules inside. JSON can hold it."""
+def describe(model: Module, seen: dict[int, int] | None = None) -> dict[str, Any]:
+    """What `build` needs: the class, its arguments and, where these are modules, theirs. JSON can hold it.
+
+    A module met for the second time, whose weights are shared, is given as its number among those in `seen`.
+    """
+    seen = {} if seen is None else seen
+    if id(model) in seen:
+        return {"same": seen[id(model)]}
     config = {k: {"class": full_name(v)} if isinstance(v, type) else v for k, v in model.config().items()}
     spec: dict[str, Any] = {"class": full_name(type(model)), "config": config}
-    if isinstance(model, Sequential):
-        spec["modules"] = [describe(layer) for layer in model.layers]
+    if isinstance(model, (Sequential, TwoHeaded)):
+        spec["modules"] = [describe(inner, seen) for _, inner in model.named_children()]
+    seen[id(model)] = len(seen)
     return spec
 
 
-def build(spec: dict[str, Any]) -> Module:
+def build(spec: dict[str, Any], made: list[Module] | None = None) -> Module:
     """The module a description speaks of, with new weights. A file can name classes of this package only."""
+    made = [] if made is None else made
+    if "same" in spec:
+        return made[spec["same"]]
     config = {k: find_class(v["class"]) if isinstance(v, dict) else v for k, v in spec["config"].items()}
-    return find_class(spec["class"])(*(build(inner) for inner in spec.get("modules", ())), **config)
+    made.append(find_class(spec["class"])(*[build(inner, made) for inner in spec.get("modules", ())], **config))
+    return made[-1]
 
 
 def full_name(cls: type) -> str:
@@ -138,9 +150,14 @@ def read_arrays(path: PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     try:
         with safe_open(path, framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-            return arrays, json.loads((file.metadata() or {}).get("nnscratch", "{}"))
-    except (SafetensorError, json.JSONDecodeError) as error:
+            header = json.loads((file.metadata() or {}).get("nnscratch", "{}"))
+    except (SafetensorError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
+    except (TypeError, AttributeError) as error:  # such as bfloat16
+        raise ValueError(f"{path} holds numbers of a type that NumPy does not have: {error}") from None
+    if not isinstance(header, dict):
+        raise ValueError(f"{path} is no file of nnscratch: its header must be a dictionary, got {header!r:.50}")
+    return arrays, header
 
 
 def write_atomically(path: PathLike, content: bytes) -> None:

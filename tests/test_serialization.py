@@ -228,3 +228,62 @@ def test_a_broken_description_is_refused_with_the_files_name(tmp_path, descripti
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere"):
         nn.save(nn.Linear(2, 2), tmp_path / "nowhere" / "model.safetensors")
+
+
+SIZE, CHANCE = np.int64(4), np.float32(0.5)  # what comes of tokens.max() + 1, or of a search
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        nn.TransformerBlock(SIZE, SIZE, SIZE, CHANCE),
+        nn.CrossEntropyLoss(SIZE, CHANCE),
+        nn.models.CNN((1, 8, 8), SIZE, [SIZE], SIZE, CHANCE),
+        nn.models.LanguageModel(SIZE, SIZE, SIZE, SIZE, CHANCE),
+        nn.models.TransformerLM(SIZE, SIZE, SIZE, SIZE, SIZE, CHANCE),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_a_model_made_with_numbers_of_numpys_is_saved_like_any_other(path, model):
+    nn.save(model, path)
+    loaded = nn.load(path)
+    assert repr(loaded) == repr(model)
+    assert_same_weights(loaded, model)
+
+
+def test_a_module_that_stands_twice_in_a_sequence_comes_back_as_one(path):
+    shared = nn.Linear(3, 3, rng=0)
+    model = nn.Sequential(shared, nn.Tanh(), nn.Sequential(nn.Tanh(), shared), nn.Linear(3, 3, rng=1))
+    nn.save(model, path)
+    loaded = nn.load(path)
+    assert loaded[0] is loaded[2][1] and loaded[0] is not loaded[3]
+    assert repr(loaded) == repr(model)
+    assert_same_weights(loaded, model)
+
+
+def test_a_model_with_two_heads_comes_back_from_its_file_alone(path):
+    model = nn.models.TwoHeaded(nn.Sequential(nn.Linear(2, 3), nn.Tanh()), nn.Linear(3, 1), nn.Linear(3, 2))
+    nn.save(model, path)
+    assert repr(nn.load(path)) == repr(model)
+    assert_same_weights(nn.load(path), model)
+
+
+def test_numbers_that_numpy_does_not_have_are_refused_with_the_files_name(path):
+    torch, safetensors_torch = pytest.importorskip("torch"), pytest.importorskip("safetensors.torch")
+    safetensors_torch.save_file({"weight": torch.ones(3, 2, dtype=torch.bfloat16), "bias": torch.ones(3)}, path)
+    model = nn.Linear(2, 3, rng=0)
+    with pytest.raises(ValueError, match=r"model\.safetensors holds numbers of a type that NumPy does not have"):
+        nn.load(path, model)
+
+
+@pytest.mark.parametrize("header", ["5", "null", "[" * 100_000])
+def test_a_header_that_is_no_dictionary_is_refused_with_the_files_name(path, header):
+    save_file({"weight": np.ones((2, 2))}, path, metadata={"nnscratch": header})
+    with pytest.raises(ValueError, match=r"model\.safetensors is no"):
+        nn.load(path)
+
+
+def test_a_file_cannot_run_the_command(path):
+    serialization.write_arrays(path, {"x": np.ones(1)}, {"model": {"class": "nnscratch.__main__.X", "config": {}}})
+    with pytest.raises(ValueError, match="this version of nnscratch has no nnscratch.__main__.X"):
+        nn.load(path)

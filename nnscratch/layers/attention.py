@@ -50,6 +50,7 @@ from ..module import Module, Parameter, check_floats, check_gradient, positive_i
 from .directions import check_lengths
 from .dropout import dropout_mask
 from .linear import Linear
+from .lstm_cell import check_pair
 
 Cache = tuple[Array, Array]
 
@@ -260,5 +261,16 @@ class MultiHeadAttention(Module):
                 )
         if memory is not None and self.causal:
             raise ValueError("a causal MultiHeadAttention looks at earlier tokens of x: it has no use for a memory")
-        if past is not None and self.training:
+        if past is None:
+            return
+        if self.training:
             raise ValueError("past holds no gradients: give it in eval() mode only")
+        check_pair(self, "past", past, "(k, v)")
+        for name, a in zip(("past[0]", "past[1]"), past, strict=True):
+            check_floats(self, name, a, like=self.in_proj_weight)
+            N, heads, d = len(x), self.num_heads, D // self.num_heads
+            if a.ndim != 4 or (*a.shape[:2], a.shape[3]) != (N, heads, d) or a.shape != past[0].shape:
+                raise ValueError(
+                    f"MultiHeadAttention needs {name} of shape ({N}, {heads}, P, {d}), as many tokens P in both; "
+                    f"got {a.shape}"
+                )

@@ -172,7 +172,10 @@ def check_lengths(module: Module, lengths: Any, N: int, T: int) -> np.ndarray | 
     if lengths is None:
         return None
     title = type(module).__name__
-    lengths = np.asarray(lengths if isinstance(lengths, (list, tuple)) else backend.to_numpy(lengths))
+    try:
+        lengths = np.asarray(lengths if isinstance(lengths, (list, tuple)) else backend.to_numpy(lengths))
+    except TypeError as error:
+        raise TypeError(f"{title}: lengths: {error}") from None
     if lengths.shape != (N,) or lengths.dtype.kind not in "iu":
         raise ValueError(
             f"{title}: lengths must be one integer for each of the {N} sequences, "
@@ -180,7 +183,7 @@ def check_lengths(module: Module, lengths: Any, N: int, T: int) -> np.ndarray | 
         )
     if lengths.min() < 1 or lengths.max() > T:
         raise ValueError(f"{title}: lengths must be in 1..{T}, got {lengths.min()}..{lengths.max()}")
-    return lengths
+    return lengths.astype(np.int64)
 
 
 def as_tuple(state: Any) -> tuple[Array, ...]:

@@ -29,7 +29,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..module import Module, positive_int
+from ..module import Module, positive_int, probability
 from .attention import Cache, MultiHeadAttention
 from .dropout import Dropout
 from .gelu import GELU
@@ -85,8 +85,9 @@ class TransformerBlock(Module):
         rng: None | int | np.random.Generator = None,
     ):
         rng = backend.generator(rng)
-        self.embed_dim, self.num_heads, self.dropout, self.causal = embed_dim, num_heads, dropout, bool(causal)
-        self.hidden = 4 * embed_dim if hidden is None else positive_int("hidden", hidden)
+        self.embed_dim, self.num_heads = positive_int("embed_dim", embed_dim), positive_int("num_heads", num_heads)
+        self.dropout, self.causal = probability("dropout", dropout), bool(causal)
+        self.hidden = 4 * self.embed_dim if hidden is None else positive_int("hidden", hidden)
         self.norm1 = LayerNorm(embed_dim)
         self.self_attn = MultiHeadAttention(embed_dim, num_heads, dropout, causal=causal, rng=rng)
         self.dropout1 = Dropout(dropout, rng=rng)

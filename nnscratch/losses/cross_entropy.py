@@ -60,7 +60,7 @@ class CrossEntropyLoss(Module):
     def __init__(self, ignore_index: int | None = None, label_smoothing: float = 0.0, weight: Any = None):
         if ignore_index is not None and not isinstance(ignore_index, (int, np.integer)):
             raise TypeError(f"ignore_index must be an integer or None, got {ignore_index!r}")
-        self.ignore_index = ignore_index
+        self.ignore_index = None if ignore_index is None else int(ignore_index)
         self.label_smoothing = probability("label_smoothing", label_smoothing)
         if weight is not None and (isinstance(weight, str) or not hasattr(weight, "__iter__")):
             raise TypeError(f"weight must be one number for each class, got {weight!r}")

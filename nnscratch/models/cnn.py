@@ -22,7 +22,7 @@ from .. import backend
 from ..backend import Array
 from ..init import he_normal
 from ..layers import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
-from ..module import Module, Sequential, check_floats, positive_int
+from ..module import Module, Sequential, check_floats, positive_int, probability
 
 
 class CNN(Module):
@@ -69,7 +69,8 @@ class CNN(Module):
         self.image_shape = tuple(positive_int("image_shape", n) for n in image_shape)
         self.classes = positive_int("classes", classes)
         self.channels = tuple(positive_int("channels", n) for n in channels)
-        self.hidden, self.dropout, rng = positive_int("hidden", hidden), dropout, backend.generator(rng)
+        self.hidden, self.dropout = positive_int("hidden", hidden), probability("dropout", dropout)
+        rng = backend.generator(rng)
         C, H, W = self.image_shape
         layers: list[Module] = []
         for out in self.channels:

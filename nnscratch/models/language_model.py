@@ -22,7 +22,7 @@ from ..backend import Array
 from ..init import uniform
 from ..layers import GRU, LSTM, RNN, Dropout, Embedding, Linear
 from ..layers.linear_cross_entropy import linear_cross_entropy
-from ..module import Module, Parameter, check_ids, positive_int
+from ..module import Module, Parameter, check_ids, positive_int, probability
 
 State = tuple[Array, Array] | Array
 CELLS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
@@ -80,13 +80,13 @@ class LanguageModel(Module):
             )
         if cell not in CELLS:
             raise ValueError(f"cell must be one of {', '.join(CELLS)}, got {cell!r}")
-        for name, size in (("vocab_size", vocab_size), ("embed_size", embed_size), ("hidden_size", hidden_size)):
-            positive_int(name, size)
         rng = backend.generator(rng)
         self.workspace = backend.Workspace()
-        self.vocab_size, self.embed_size, self.hidden_size = vocab_size, embed_size, hidden_size
-        self.num_layers, self.dropout, self.tie_weights = num_layers, dropout, bool(tie_weights)
-        self.cell = cell
+        self.vocab_size = positive_int("vocab_size", vocab_size)
+        self.embed_size = positive_int("embed_size", embed_size)
+        self.hidden_size = positive_int("hidden_size", hidden_size)
+        self.num_layers = positive_int("num_layers", num_layers)
+        self.dropout, self.tie_weights, self.cell = probability("dropout", dropout), bool(tie_weights), cell
         self.embedding = Embedding(vocab_size, embed_size, rng=rng)
         self.dropout_in = Dropout(dropout, rng=rng)
         setattr(self, cell, CELLS[cell](embed_size, hidden_size, num_layers, dropout, rng=rng))

@@ -33,7 +33,7 @@ from ..backend import Array
 from ..init import normal
 from ..layers import Dropout, Embedding, LayerNorm, Linear, PositionalEmbedding, TransformerBlock
 from ..layers.linear_cross_entropy import linear_cross_entropy
-from ..module import Module, Sequential, check_ids, positive_int
+from ..module import Module, Sequential, check_ids, positive_int, probability
 
 State = tuple[Array, ...]
 
@@ -95,9 +95,10 @@ class TransformerLM(Module):
             raise ValueError(f"context must be 2 or more, got {context}")
         rng = backend.generator(rng)
         self.workspace = backend.Workspace()
-        self.vocab_size, self.embed_size, self.num_heads = vocab_size, embed_size, num_heads
-        self.num_layers, self.context = positive_int("num_layers", num_layers), context
-        self.dropout, self.tie_weights = dropout, bool(tie_weights)
+        self.vocab_size = positive_int("vocab_size", vocab_size)
+        self.embed_size = positive_int("embed_size", embed_size)
+        self.num_heads, self.num_layers = positive_int("num_heads", num_heads), positive_int("num_layers", num_layers)
+        self.context, self.dropout, self.tie_weights = int(context), probability("dropout", dropout), bool(tie_weights)
         self.embedding = Embedding(vocab_size, embed_size, rng=rng)
         self.position = PositionalEmbedding(context, embed_size, rng=rng)
         self.dropout_in = Dropout(dropout, rng=rng)

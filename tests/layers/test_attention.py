@@ -138,6 +138,15 @@ def test_bad_input_is_refused():
         make(causal=True)(x, x)
     with pytest.raises(ValueError, match=r"give it in eval\(\) mode only"):
         attention(x, past=(x, x))
+    attention, past = attention.eval(), np.ones((2, 2, 4, 3))
+    for bad, error, message in [
+        (past, TypeError, r"past must be a pair \(k, v\), got ndarray"),
+        ((past, past.astype(np.float32)), TypeError, r"holds float64 and got past\[1\] of float32"),
+        ((past[:1], past[:1]), ValueError, r"needs past\[0\] of shape \(2, 2, P, 3\).* got \(1, 2, 4, 3\)"),
+        ((past, past[:, :, :3]), ValueError, r"past\[1\] of shape .*as many tokens P in both; got \(2, 2, 3, 3\)"),
+    ]:
+        with pytest.raises(error, match=message):
+            attention(x, past=bad)
     with pytest.raises(ValueError, match=r"has 4 places; 3 tokens from place 2 do not fit"):
         nn.PositionalEmbedding(4, 6)(x.astype(np.float32), start=2)
     with pytest.raises(ValueError, match=r"needs x of shape \(batch, time, 6\)"):

@@ -247,6 +247,12 @@ def test_eval_keeps_nothing_with_lengths_and_directions_too(kind):
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint64])
+def test_lengths_may_be_of_any_integers(dtype):
+    module, x = make("lstm", 2, 3, bidirectional=True), np.random.default_rng(0).normal(size=(2, 4, 2))
+    np.testing.assert_array_equal(module(x, lengths=np.array([4, 1], dtype))[0], module(x, lengths=[4, 1])[0])
+
+
 @every_kind
 def test_bad_lengths_are_refused(kind):
     module, x = make(kind, 2, 3), np.ones((2, 4, 2))
@@ -258,6 +264,8 @@ def test_bad_lengths_are_refused(kind):
     ]:
         with pytest.raises(ValueError, match=message):
             module(x, lengths=bad)
+    with pytest.raises(TypeError, match="lengths: expected a NumPy or CuPy array, got int"):
+        module(x, lengths=3)
     with pytest.raises(RuntimeError, match="none is left"):
         module.backward(np.ones((2, 4, 3)))
 
