@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from . import backend
-from .module import Module, evaluating, positive_int, to_device_of
+from .module import Module, evaluating, finite, not_negative, positive_int, to_device_of
 
 
 def generate(
@@ -88,11 +88,10 @@ def generate_ids(
     positive_int("max_tokens", max_tokens)
     if len(prompt) == 0:
         raise ValueError("the prompt is empty; the model needs at least one token to start from")
-    if isinstance(temperature, bool) or not 0 <= temperature < float("inf"):
-        raise ValueError(f"temperature must be 0 or more, got {temperature!r}")
+    not_negative("temperature", temperature)
     if top_k is not None:
         positive_int("top_k", top_k)
-    if top_p is not None and not 0 < top_p <= 1:
+    if top_p is not None and not 0 < finite("top_p", top_p) <= 1:
         raise ValueError(f"top_p must be in (0, 1], got {top_p!r}")
     rng = backend.generator(rng)
     stop_id = None if stop is None else tokenizer.id(stop)
@@ -125,10 +124,13 @@ def choose(
     """Draw one token by its score, shape (V,)."""
     if temperature == 0:
         return int(scores.argmax())
-    # The largest is taken off before dividing, or a temperature near 0 would overflow.
-    scores = (scores - scores.max()) / temperature
     if top_k is not None and top_k < len(scores):
-        scores = np.where(scores >= np.partition(scores, -top_k)[-top_k], scores, -np.inf)
+        least = np.partition(scores, -top_k)[-top_k]  # the k-th; of several equal to it, the first fill up the k
+        equal = np.flatnonzero(scores == least)[top_k - np.count_nonzero(scores > least) :]
+        scores = np.where(scores < least, -np.inf, scores)
+        scores[equal] = -np.inf
+    with np.errstate(over="ignore"):  # the largest is taken off: a temperature near 0 makes the others -infinity
+        scores = (scores - scores.max()) / temperature
     p = np.exp(scores)  # the softmax but for the division by the sum, which drawing does not need
     if top_p is not None:
         p /= p.sum()

@@ -45,6 +45,7 @@ def test_temperature_zero_takes_the_likeliest_and_a_low_one_nearly_always():
     rng = np.random.default_rng(0)
     assert choose(scores, 0, None, None, rng) == 1
     assert {choose(scores, 1e-300, None, None, rng) for _ in range(50)} == {1}
+    assert choose(scores, 1e-320, None, None, rng) == 1  # 3 / 1e-320 is more than a float can hold
 
 
 def test_draws_follow_the_models_probabilities():
@@ -59,6 +60,12 @@ def test_top_k_draws_among_the_k_likeliest_in_their_own_proportions():
     rng = np.random.default_rng(0)
     counts = np.bincount([choose(np.log(p), 1.0, 2, None, rng) for _ in range(10_000)], minlength=4)
     np.testing.assert_allclose(counts / 10_000, [0, 4 / 7, 0, 3 / 7], atol=0.02)
+
+
+def test_top_k_draws_among_k_also_where_more_are_equally_likely():
+    scores, rng = np.array([0.0, 1.0, 1.0, 2.0, 1.0]), np.random.default_rng(0)
+    drawn = {top_k: {choose(scores, 1.0, top_k, None, rng) for _ in range(500)} for top_k in (1, 2, 3, 4, 5)}
+    assert drawn == {1: {3}, 2: {1, 3}, 3: {1, 2, 3}, 4: {1, 2, 3, 4}, 5: {0, 1, 2, 3, 4}}
 
 
 def test_top_p_keeps_the_fewest_tokens_that_hold_the_probability():
@@ -105,8 +112,10 @@ def test_the_thousandth_token_needs_no_more_memory_than_the_tenth():
         ({"max_tokens": 0}, "max_tokens must be"),
         ({"temperature": -1.0}, "temperature must be"),
         ({"temperature": float("nan")}, "temperature must be"),
+        ({"temperature": "0.8"}, "temperature must be a finite number, got '0.8'"),
         ({"top_k": 0}, "top_k must be"),
         ({"top_p": 0.0}, "top_p must be"),
+        ({"top_p": "0.9"}, "top_p must be a finite number, got '0.9'"),
         ({"stop": "<eos>"}, "'<eos>' is not in the vocabulary"),
     ],
 )

@@ -298,7 +298,8 @@ class WordTokenizer(_Tokenizer):
     def decode(self, ids: Any) -> str:
         """Readable text: spaces where English puts them, ``<eos>`` shown only where no full stop says it.
 
-        Encoding that text again gives the same ids. The text of the first k ids is the beginning of the text of
+        Encoding that text again gives the same ids, except that several ``<eos>`` in a row become one, and that one is
+        added where the ids end in a full stop without it. The text of the first k ids is the beginning of the text of
         all, so a text can be shown while it is being written.
 
         Parameters
@@ -374,7 +375,8 @@ class SplitTokenizer(_Tokenizer):
         Raises
         ------
         ValueError
-            The text holds no token, or tokens had to be left out and there is no ``<unk>`` to stand for them.
+            The text holds no token, or tokens had to be left out and there is no ``<unk>`` to stand for them, or no
+            room for one token beside it.
         """
         counts = Counter(cls.tokenize(text))
         if not counts.keys() - {EOS}:
@@ -386,6 +388,8 @@ class SplitTokenizer(_Tokenizer):
                     f"text has {len(ranked)} different tokens and max_size is {max_size}, but no {UNK} in it says what "
                     f"becomes of the others"
                 )
+            if max_size < 3:
+                raise ValueError(f"max_size must leave room for {UNK}, {EOS} and one token: 3 or more, got {max_size}")
             ranked = [*(token for token in ranked if token not in (UNK, EOS))][: max_size - 2] + [UNK, EOS]
         return cls(ranked)
 
@@ -421,7 +425,7 @@ class SplitTokenizer(_Tokenizer):
         TypeError, ValueError
             Not a sequence of integers, or an id out of range.
         """
-        return re.sub(rf" ?{EOS} ?", "\n", " ".join(self._tokens(ids)))
+        return re.sub(rf" ?(?<!\S){EOS}(?!\S) ?", "\n", " ".join(self._tokens(ids)))
 
 
 def tokenizer_from_dict(saved: dict[str, Any]) -> CharTokenizer | WordTokenizer | SplitTokenizer:

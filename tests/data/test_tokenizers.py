@@ -260,12 +260,20 @@ def test_a_prepared_text_is_cut_at_blanks_only_and_comes_back_the_same():
     assert tokenizer_from_dict(tokenizer.to_dict()).vocabulary == tokenizer.vocabulary
 
 
+def test_a_prepared_texts_token_may_have_eos_in_it():
+    text = "a <eos>b c<eos>\n\nd\n"
+    tokenizer = SplitTokenizer.from_text(text)
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
 def test_a_prepared_texts_rare_tokens_become_unk_or_are_refused():
     tokenizer = SplitTokenizer.from_text("a a b <unk> c\n", max_size=4)
     assert tokenizer.vocabulary == ("a", "b", "<unk>", "<eos>")
     assert tokenizer.encode("a zebra").tolist() == [0, 2]
     with pytest.raises(ValueError, match="no <unk> in it says"):
         SplitTokenizer.from_text("a a b c\n", max_size=3)
+    with pytest.raises(ValueError, match="max_size must leave room .* 3 or more, got 1"):
+        SplitTokenizer.from_text("a a b <unk> c\n", max_size=1)
     with pytest.raises(ValueError, match="token 'zebra' is not in the vocabulary, nor is <unk>"):
         SplitTokenizer.from_text("a b\n").encode("a zebra")
     with pytest.raises(ValueError, match="holds no token"):
