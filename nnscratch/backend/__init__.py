@@ -21,7 +21,7 @@ from .device import (
     to_device,
     to_numpy,
 )
-from .kernels import fused, fused_rows
+from .kernels import fused, fused_rows, only_if
 from .random import generator
 from .reading import number, reading_later, to_floats
 from .sums import scatter_add, sum_rows, sums_of_squares
@@ -49,6 +49,7 @@ __all__ = [
     "module_for",
     "num_threads",
     "number",
+    "only_if",
     "products_on_one_core",
     "reading_later",
     "scatter_add",

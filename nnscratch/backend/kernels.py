@@ -6,15 +6,47 @@ few small operations follow each other thousands of times, they are better one k
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from .device import Array, array_module
+
+_GO: contextvars.ContextVar[Array | None] = contextvars.ContextVar("go", default=None)
+
+
+@contextlib.contextmanager
+def only_if(go: Array) -> Iterator[None]:
+    """Inside, a function that is `fused` changes arrays only if `go` is not 0: the GPU looks, and nobody waits for it.
+
+    Parameters
+    ----------
+    go : int32 array, shape (1,)
+        On the device of what is to be changed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> @fused("T a", "T x", "x *= a;")
+    ... def scale(a, x):
+    ...     x *= a
+    >>> x = np.ones(2)
+    >>> with only_if(np.array([0], dtype=np.int32)):
+    ...     scale(3.0, x)
+    >>> print(x)
+    [1. 1.]
+    """
+    token = _GO.set(go)
+    try:
+        yield
+    finally:
+        _GO.reset(token)
 
 
 def fused(inputs: str, outputs: str, body: str) -> Callable[[Callable], Callable]:
@@ -28,6 +60,7 @@ def fused(inputs: str, outputs: str, body: str) -> Callable[[Callable], Callable
     inputs, outputs : str
         The function's arguments in order, as ``cupy.ElementwiseKernel`` takes them: ``"T x, T a"``. Outputs may be read
         before they are written. ``T z[4]`` is one argument of shape (4, ...), and z0, z1, z2, z3 in the kernel.
+        ``raw`` ones are whole arrays in the kernel: of ``raw float64 a``, ``a[0]`` is the first number.
     body : str
         What to do with one element of each, in C.
 
@@ -61,18 +94,21 @@ def fused(inputs: str, outputs: str, body: str) -> Callable[[Callable], Callable
 
         @functools.wraps(function)
         def call(*args: Any) -> None:
-            last = args[-1]
+            last, go = args[-1], _GO.get()
             if isinstance(last, np.ndarray):
-                function(*args)
-            elif type(last) is not list:
-                parts = [part for a, count in zip(args, counts, strict=True) for part in (a if count else (a,))]
-                kernel(array_module(last))(*parts)
-            elif all(over_lists.can_take(a) for a in args if isinstance(a, list)):
-                over_lists(args)
-            else:
+                if go is None or go[0]:
+                    function(*args)
+            elif type(last) is list and all(over_lists.can_take(a) for a in args if isinstance(a, list)):
+                over_lists(args, go)
+            elif type(last) is list:
                 listed = [isinstance(a, list) for a in args]
                 for k in range(len(last)):
                     call(*[a[k] if is_list else a for a, is_list in zip(args, listed, strict=True)])
+            elif go is not None:  # the kernel over lists is the one that can look
+                over_lists(over_lists.as_lists(args), go)
+            else:
+                parts = [part for a, count in zip(args, counts, strict=True) for part in (a if count else (a,))]
+                kernel(array_module(last))(*parts)
 
         call.gpu_kernel, call.gpu_kernel_over_lists = kernel, over_lists.kernel
         return call
@@ -80,6 +116,7 @@ def fused(inputs: str, outputs: str, body: str) -> Callable[[Callable], Callable
     return decorate
 
 
+NUMBERS = float, int, np.generic
 C_FLOATS = {"float16": "float16", "float32": "float", "float64": "double"}  # the first is a class of CuPy's
 
 
@@ -92,7 +129,9 @@ class OverLists:
     """
 
     def __init__(self, inputs: str, outputs: str, body: str, name: str):
-        self.ins, self.outs = ([part.split()[-1] for part in side.split(",")] for side in (inputs, outputs))
+        ins, outs = ([part.split() for part in side.split(",")] for side in (inputs, outputs))
+        self.names, self.outs = [words[-1] for words in (*ins, *outs)], [words[-1] for words in outs]
+        self.raw = {words[-1]: " ".join(words) for words in (*ins, *outs) if words[0] == "raw"}  # one array for all
         self.body, self.name = body, name
         self.kernel = functools.cache(self._kernel)
         self._tables: dict[str, tuple[Any, Sequence[Array]]] = {}
@@ -101,17 +140,27 @@ class OverLists:
     def can_take(arrays: list[Array]) -> bool:
         return all(not isinstance(a, np.ndarray) and a.flags.c_contiguous for a in arrays)
 
-    def __call__(self, args: Sequence[Any]) -> None:
-        lists, numbers = [a for a in args if isinstance(a, list)], [a for a in args if not isinstance(a, list)]
+    def as_lists(self, args: Sequence[Any]) -> list[Any]:
+        """Each array as a list of one."""
+        one_each = [
+            a if name in self.raw or isinstance(a, NUMBERS) else [a] for name, a in zip(self.names, args, strict=True)
+        ]
+        if not all(self.can_take(a) for a in one_each if isinstance(a, list)):
+            raise ValueError(f"{self.name}: inside only_if, all arrays must be on the GPU and in C order")
+        return one_each
+
+    def __call__(self, args: Sequence[Any], go: Array | None = None) -> None:
+        lists, others = [a for a in args if isinstance(a, list)], [a for a in args if not isinstance(a, list)]
         for arrays in zip(*lists, strict=True):
             if len({(a.size, a.dtype) for a in arrays}) > 1:
                 raise ValueError(f"{self.name}: {[(a.shape, a.dtype.name) for a in arrays]} do not fit together")
+        listed, looks = tuple(isinstance(a, list) for a in args), () if go is None else (go,)
         for dtype in {a.dtype.name for a in lists[0]}:  # mostly one
             arrays = [[a for a in several if a.dtype == dtype] for several in lists]
             sizes, xp = [a.size for a in arrays[0]], array_module(arrays[0][0])
-            kernel = self.kernel(xp, dtype, tuple(isinstance(a, list) for a in args))
+            kernel = self.kernel(xp, dtype, listed, go is not None)
             begin, end = self.table(xp, dtype, arrays, sizes)
-            kernel(end, len(sizes), *numbers, begin, size=sum(sizes))
+            kernel(*looks, end, len(sizes), *others, begin, size=sum(sizes))
 
     def table(self, xp: ModuleType, dtype: str, arrays: list[list[Array]], sizes: list[int]) -> Sequence[Array]:
         key = xp, [[a.data.ptr for a in several] for several in arrays], sizes
@@ -121,11 +170,12 @@ class OverLists:
             self._tables[dtype] = key, table
         return table
 
-    def _kernel(self, xp: ModuleType, dtype: str, listed: tuple[bool, ...]) -> Callable:
-        parameters = list(zip((*self.ins, *self.outs), listed, strict=True))
+    def _kernel(self, xp: ModuleType, dtype: str, listed: tuple[bool, ...], looks: bool = False) -> Callable:
+        parameters = list(zip(self.names, listed, strict=True))
         arrays = [name for name, is_list in parameters if is_list]
         lines = [
             f"typedef {C_FLOATS[dtype]} T;",
+            *(["if (!go[0]) return;"] if looks else []),
             "long long own = 0, behind = count - 1;  // the array that number i is in: the first to end behind it",
             "while (own < behind) {",
             "    const long long middle = (own + behind) / 2;",
@@ -137,8 +187,9 @@ class OverLists:
             self.body,
             *(f"*at_{name} = {name};" for name in self.outs),
         ]
-        numbers = [f"{dtype} {name}" for name, is_list in parameters if not is_list]
-        ins = ", ".join(["raw int64 end", "int64 count", *numbers])  # the output is what `begin` points to
+        others = [self.raw.get(name, f"{dtype} {name}") for name, is_list in parameters if not is_list]
+        go = ["raw int32 go"] if looks else []
+        ins = ", ".join([*go, "raw int64 end", "int64 count", *others])  # the output is what `begin` points to
         return xp.ElementwiseKernel(ins, "raw int64 begin", "\n".join(lines), f"{self.name}_over_lists")
 
 

@@ -115,7 +115,7 @@ class _Squares(OverLists):
             sums.append(parts.sum())
         return sums
 
-    def _kernel(self, xp: ModuleType, dtype: str, listed: tuple[bool, ...]) -> Callable:
+    def _kernel(self, xp: ModuleType, dtype: str, listed: tuple[bool, ...], looks: bool = False) -> Callable:
         body = f"""
             double sum = 0;
             for (long long k = i, own = 0; k < total; k += threads) {{

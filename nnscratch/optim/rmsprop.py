@@ -14,12 +14,15 @@ sequences with recurrent neural networks".
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Callable, Iterable
+
+import numpy as np
 
 from .. import backend
 from ..backend import Array
 from ..module import Parameter
-from .optimizer import Optimizer, at_least
+from .optimizer import Optimizer, at_least, takes_lists
 
 
 class RMSprop(Optimizer):
@@ -68,21 +71,59 @@ class RMSprop(Optimizer):
         )
         super().__init__(params, lr)
 
+    @takes_lists
     def update(self, w: Array, g: Array, v: Array, *a_and_b: Array) -> None:
-        if self.weight_decay:
-            g = g + self.weight_decay * w
-        v *= self.alpha
-        v += (1 - self.alpha) * g * g
+        step = STEPS[self.centered, self.momentum > 0]
+        step(g, self.lr, self.alpha, 1 - self.alpha, self.eps, self.weight_decay, self.momentum, w, v, *a_and_b)
+
+
+def kind_of_step(centered: bool, momentum: bool) -> Callable[..., None]:
+    """The function for one of the four kinds, each with arrays of its own: w, v, and perhaps a, b."""
+
+    @backend.fused(
+        "T g, T lr, T alpha, T one_less_alpha, T eps, T weight_decay, T momentum",
+        "T w, T v" + ", T a" * centered + ", T b" * momentum,
+        f"""
+        const T d = g + weight_decay * w;
+        v = alpha * v + one_less_alpha * d * d;
+        {"a = alpha * a + one_less_alpha * d;" * centered}
+        T step = d / (sqrt({"v - a * a" if centered else "v"}) + eps);
+        {"b = momentum * b + step; step = b;" * momentum}
+        w -= lr * step;
+        """,
+    )
+    def rmsprop_step(
+        g: Array,
+        lr: float,
+        alpha: float,
+        one_less_alpha: float,
+        eps: float,
+        weight_decay: float,
+        momentum: float,
+        w: Array,
+        v: Array,
+        *a_and_b: Array,
+    ) -> None:
+        """Change w, v, a and b by the gradient g."""
+        if weight_decay:
+            g = g + weight_decay * w
+        v *= alpha
+        v += one_less_alpha * g * g
         spread = v
-        if self.centered:
+        if centered:
             a = a_and_b[0]
-            a *= self.alpha
-            a += (1 - self.alpha) * g
+            a *= alpha
+            a += one_less_alpha * g
             spread = v - a * a
-        step = g / (backend.array_module(w).sqrt(spread) + self.eps)
-        if self.momentum:
+        step = g / (np.sqrt(spread) + eps)
+        if momentum:
             b = a_and_b[-1]
-            b *= self.momentum
+            b *= momentum
             b += step
             step = b
-        w -= self.lr * step
+        w -= lr * step
+
+    return rmsprop_step
+
+
+STEPS = {kind: kind_of_step(*kind) for kind in itertools.product((False, True), repeat=2)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,11 +50,16 @@ class ProgressBar(Callback):
             dynamic_ncols=True,
             mininterval=0.2 if sys.stderr.isatty() else 20,  # a log file wants few lines
         )
-        self.first_step, self.first_seconds = trainer.step, trainer.history.seconds
-        self.targets = 0
+        self.first_seconds = trainer.history.seconds
+        self.targets, self.unshown, self.shown_at = 0, 0, 0.0
 
     def on_step_end(self, trainer: Trainer) -> None:
         self.targets += trainer.targets
+        self.unshown += 1
+        if time.monotonic() - self.shown_at >= self.bar.mininterval:  # to look at a loss is to wait for a GPU
+            self.update(trainer)
+
+    def update(self, trainer: Trainer) -> None:
         seconds = trainer.history.seconds - self.first_seconds
         shown = {"loss": f"{trainer.history.recent_loss():.4f}"}
         if self.unit != "loss":
@@ -62,7 +68,8 @@ class ProgressBar(Callback):
             shown["valid"] = self.show(trainer.history.valid[-1]["loss"])
         self.bar.set_postfix(shown, refresh=False)
         self.bar.set_description_str(f"{self.targets / max(seconds, 1e-9):,.0f} tok/s", refresh=False)
-        self.bar.update()
+        self.bar.update(self.unshown)
+        self.unshown, self.shown_at = 0, time.monotonic()
 
     def on_validation_end(self, trainer: Trainer) -> None:
         record = trainer.history.valid[-1]
@@ -74,6 +81,8 @@ class ProgressBar(Callback):
         )
 
     def on_fit_end(self, trainer: Trainer) -> None:
+        if self.unshown:
+            self.update(trainer)
         self.bar.close()
 
     def show(self, loss: float) -> str:

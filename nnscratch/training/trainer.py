@@ -27,9 +27,12 @@ from ..optim import Optimizer
 from ..optim.clip import clip_by_squares, gradients_of
 from ..optim.lr_scheduler import LRScheduler
 from ..optim.optimizer import at_least
+from .ahead import Ahead, Asked, can_go_ahead
 from .evaluate import evaluate
 from .history import History
 from .in_parts import InParts, forward_and_backward
+
+NOT_FINITE = "the gradient is not finite"
 
 
 class TrainingDiverged(FloatingPointError):
@@ -101,6 +104,7 @@ class Trainer:
     targets : int
         How many targets the latest batch had.
     history : History
+        To look at it is to wait for the steps that a GPU was asked for (see `training.ahead`).
     stop : str or None
         Set it, in a callback, to the reason why training should end after this step.
 
@@ -140,7 +144,8 @@ class Trainer:
         self.max_norm = math.inf if max_norm is None else at_least("max_norm", max_norm, 0)
         self.callbacks = list(callbacks)
         self._in_parts = InParts(model, criterion, threads) if positive_int("threads", threads) > 1 else None
-        self.step, self.targets, self.history, self.stop = 0, 0, History(), None
+        self.step, self.targets, self._history, self.stop = 0, 0, History(), None
+        self._ahead: Ahead | None = None
         self._hidden: Any = None  # a recurrent model's state after the latest batch
         self._epoch_rng: dict | None = None  # the batches' generator as it was when this epoch began
 
@@ -191,69 +196,86 @@ class Trainer:
         self.stop = None
         self.model.train()
         self.criterion.train()
-        before, start = self.history.seconds, time.perf_counter()
+        before, start = self._history.seconds, time.perf_counter()
         self._call("on_fit_start")
         try:
             with self._finish_step_on_ctrl_c():
                 for inputs, targets in self._batches_from_here(batches, per_epoch):
-                    self.train_step(inputs, targets)
-                    self.history.seconds = before + time.perf_counter() - start
+                    self.ask_step(inputs, targets)
+                    self._history.seconds = before + time.perf_counter() - start
                     self._call("on_step_end")
                     last = self.step == self.total_steps or self.stop is not None
                     if valid is not None and (self.step % evaluate_every == 0 or last):
+                        self._catch_up()
                         loss = evaluate(self.model, self.criterion, valid)
-                        self.history.seconds = before + time.perf_counter() - start
-                        self.history.valid.append(
+                        self._history.seconds = before + time.perf_counter() - start
+                        self._history.valid.append(
                             {"step": self.step, "epoch": self.step / per_epoch, "loss": loss}
-                            | {"seconds": round(self.history.seconds, 3)}
+                            | {"seconds": round(self._history.seconds, 3)}
                         )
                         if self.scheduler is not None and self.scheduler.after_validation:
                             self.scheduler.step(loss)
                         self._call("on_validation_end")
                     if self.stop is not None:
                         break
+                self._catch_up()
+                self._history.seconds = before + time.perf_counter() - start
         finally:
             self._call("on_fit_end")
-        return self.history
+        return self._history
+
+    @property
+    def history(self) -> History:
+        """The record of all steps so far."""
+        self._catch_up()
+        return self._history
 
     def train_step(self, inputs: Any, targets: Any) -> float:
         """One step on one batch; returns the loss."""
+        self.ask_step(inputs, targets)
+        return self.history.loss[-1]
+
+    def ask_step(self, inputs: Any, targets: Any) -> None:
+        """One step on one batch. A GPU is not waited for: how it went is known when somebody looks at `history`."""
+        if self._ahead is None and can_go_ahead(self.model, self.optimizer):
+            self._ahead = Ahead(self.optimizer.parameters[0].data, generators(self.model))
+        host = None if self._ahead is None else self._host_state()
         inputs, targets = to_device_of(self.model, inputs, targets)
-        self.model.zero_grad()
-        self.criterion.zero_grad()
+        hidden = self._hidden_for(inputs)
         # A thread of OpenBLAS that has nothing to do holds its core for a while, which the next part would want: no
         # product on two cores, then, not even those of the gradient's norm.
         one_core = contextlib.nullcontext() if self._in_parts is None else backend.products_on_one_core()
-        # Not NumPy's warning but TrainingDiverged says it. And a GPU is waited for once: before the step is made.
+        # Not NumPy's warning but TrainingDiverged says it. And a GPU is waited for once, if at all.
         with one_core, np.errstate(over="ignore", invalid="ignore"), backend.reading_later():
-            if self._in_parts is not None:
-                loss, hidden = self._in_parts.loss_and_gradients(inputs, targets), None
+            loss, next_hidden = self._forward_and_backward(inputs, targets, hidden)
+            gradients, lr = gradients_of(self.optimizer.parameters), self.optimizer.lr
+            squares = backend.sums_of_squares(gradients)
+            if self._ahead is not None:
+                asked = Asked(inputs, targets, hidden, lr, host)
+                self._ahead.step(asked, loss, squares, gradients, self.max_norm, self.optimizer)
             else:
-                hidden = self._hidden_for(inputs)
-                loss, hidden = forward_and_backward(self.model, self.criterion, inputs, targets, hidden)
-            squares = backend.sums_of_squares(gradients_of(self.optimizer.parameters))
-            loss, *squares = backend.to_floats([loss, *squares])
-            if not math.isfinite(loss):
-                raise TrainingDiverged(self._what_diverged(f"the loss is {loss}", inputs, targets))
-            try:
-                norm = clip_by_squares(self.optimizer.parameters, squares, self.max_norm)
-            except FloatingPointError:
-                raise TrainingDiverged(self._what_diverged("the gradient is not finite", inputs, targets)) from None
-            lr = self.optimizer.lr
-            self.optimizer.step()
+                loss, *squares = backend.to_floats([loss, *squares])
+                if not math.isfinite(loss):
+                    raise TrainingDiverged(self._what_diverged(f"the loss is {loss}", inputs, targets))
+                try:
+                    norm = clip_by_squares(self.optimizer.parameters, squares, self.max_norm)
+                except FloatingPointError:
+                    raise TrainingDiverged(self._what_diverged(NOT_FINITE, inputs, targets)) from None
+                self.optimizer.step()
+                self._record(loss, lr, norm)
         if self.scheduler is not None and not self.scheduler.after_validation:
             self.scheduler.step()
-        self._hidden = hidden
+        self._hidden = next_hidden
         self.step += 1
         self.targets = targets.size
-        for record, value in ((self.history.loss, loss), (self.history.lr, lr), (self.history.norm, norm)):
-            record.append(value)
-        return loss
+        if self._ahead is not None and self._ahead.full:
+            self._catch_up()
 
     # --- going on from a saved state -----------------------------------------------------------------------------
 
     def state_dict(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """All that is needed to go on as if nothing had happened: named arrays, and a header that JSON can hold."""
+        self._catch_up()
         optimizer = self.optimizer.state_dict()
         arrays = {f"model.{name}": a for name, a in self.model.state_dict().items()}
         for name in self.optimizer.moments:
@@ -266,7 +288,7 @@ class Trainer:
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "rng": [rng.bit_generator.state for rng in generators(self.model)],
             "epoch_rng": self._epoch_rng,
-            "history": self.history.to_dict(),
+            "history": self._history.to_dict(),
             "callbacks": [getattr(callback, "state", None) for callback in self.callbacks],
         }
         return arrays, header
@@ -298,10 +320,45 @@ class Trainer:
         hidden = tuple(backend.to_device(a, device) for a in _in_order(part("hidden.")))
         self._hidden = hidden if len(hidden) > 1 else hidden[0] if hidden else None
         self._epoch_rng = header["epoch_rng"]
-        self.step, self.history = header["step"], History(**header["history"])
+        self.step, self._history = header["step"], History(**header["history"])
         for callback, state in zip(self.callbacks, header["callbacks"], strict=False):
             if state is not None:
                 callback.state = state
+
+    # --- steps asked of a GPU ------------------------------------------------------------------------------------
+
+    def _catch_up(self) -> None:
+        """Wait for the steps asked for, and write them down; if one was not made, go back to before it and say so."""
+        if self._ahead is None:
+            return
+        for asked, loss, norm in self._ahead.read():
+            if math.isfinite(loss) and math.isfinite(norm):
+                self._record(loss, asked.lr, norm)
+                continue
+            self._go_back_to(asked.host)
+            with np.errstate(over="ignore", invalid="ignore"), backend.reading_later():
+                self._forward_and_backward(asked.inputs, asked.targets, asked.hidden)
+            what = NOT_FINITE if math.isfinite(loss) else f"the loss is {loss}"
+            raise TrainingDiverged(self._what_diverged(what, asked.inputs, asked.targets))
+
+    def _host_state(self) -> dict[str, Any]:
+        """What a step changes that is not on the GPU."""
+        return {
+            "step": self.step,
+            "optimizer": (self.optimizer.lr, self.optimizer.steps),
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+            "rng": [(rng, rng.bit_generator.state) for rng in self._ahead.generators],
+            "hidden": (self._hidden, self._epoch_rng),
+        }
+
+    def _go_back_to(self, host: dict[str, Any]) -> None:
+        self.step = host["step"]
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(host["scheduler"])
+        self.optimizer.lr, self.optimizer.steps = host["optimizer"]
+        for rng, state in host["rng"]:
+            rng.bit_generator.state = state
+        self._hidden, self._epoch_rng = host["hidden"]
 
     # --- inside --------------------------------------------------------------------------------------------------
 
@@ -321,6 +378,18 @@ class Trainer:
                 yield batch
                 if self.step == self.total_steps:
                     return
+
+    def _forward_and_backward(self, inputs: Any, targets: Any, hidden: Any) -> tuple[Any, Any]:
+        """The loss, and a recurrent model's state after the batch; the gradients are the parameters'."""
+        self.model.zero_grad()
+        self.criterion.zero_grad()
+        if self._in_parts is not None:
+            return self._in_parts.loss_and_gradients(inputs, targets), None
+        return forward_and_backward(self.model, self.criterion, inputs, targets, hidden)
+
+    def _record(self, loss: float, lr: float, norm: float) -> None:
+        for record, value in ((self._history.loss, loss), (self._history.lr, lr), (self._history.norm, norm)):
+            record.append(value)
 
     def _hidden_for(self, inputs: Any) -> Any:
         """The carried state, or a new one where there is none or the batch has another size."""

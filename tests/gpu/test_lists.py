@@ -70,14 +70,46 @@ def test_a_norm_that_is_not_finite_says_on_cuda_too_at_which_parameter_it_begins
         nn.optim.clip_grad_norm(parameters, 1.0)
 
 
+@pytest.mark.parametrize("go", [0, 1])
+@pytest.mark.parametrize("listed", [False, True])
+def test_only_if_the_number_there_is_not_0_is_anything_changed(go, listed, rng, on_cuda, on_cpu):
+    xs, ys, zs = arrays(rng, ["f8"] * 5)
+    there = [[on_cuda(a) for a in several] for several in (xs, ys, zs)]
+    with backend.only_if(on_cuda(np.array([go], dtype=np.int32))):
+        if listed:
+            scaled(there[0], 0.5, *there[1:])
+        else:
+            for x, y, z in zip(*there, strict=True):
+                scaled(x, 0.5, y, z)
+    with backend.only_if(np.array([go], dtype=np.int32)):
+        scaled(xs, 0.5, ys, zs)
+    for own, other in zip((*ys, *zs), (*there[1], *there[2]), strict=True):
+        np.testing.assert_allclose(on_cpu(other), own, rtol=1e-14)
+    assert np.array_equal(ys[3], 0.5 * xs[3]) == bool(go)
+
+
+def test_only_if_refuses_arrays_that_its_kernel_cannot_take(rng, on_cuda):
+    x, y, z = (on_cuda(rng.normal(size=(3, 4))).T for _ in range(3))
+    with pytest.raises(ValueError, match="scaled: inside only_if, all arrays must be on the GPU and in C order"):
+        with backend.only_if(on_cuda(np.array([1], dtype=np.int32))):
+            scaled([x], 2.0, [y], [z])
+
+
 # --- counted on the stand-in only ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("optimizer", [nn.optim.Adam, nn.optim.AdamW, nn.optim.Adagrad, nn.optim.SGD, "momentum"])
-def test_an_optimizer_steps_all_parameters_by_one_launch_and_copies_its_table_once(optimizer):
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(nn.optim.Adam, nn.optim.AdamW, nn.optim.Adagrad, nn.optim.SGD, nn.optim.RMSprop),
+        functools.partial(nn.optim.SGD, momentum=0.9),
+        functools.partial(nn.optim.RMSprop, momentum=0.9, centered=True),
+    ],
+    ids=str,
+)
+def test_an_optimizer_steps_all_parameters_by_one_launch_and_copies_its_table_once(make):
     with strict_cupy.installed() as cp:
         parameters = [nn.Parameter(cp.ones(shape)) for shape in ((3, 4), (4,), (5, 2, 2))]
-        make = functools.partial(nn.optim.SGD, momentum=0.9) if optimizer == "momentum" else optimizer
         optimizer = make(parameters, lr=0.1)
         for step in range(3):
             for p in parameters:

@@ -1,13 +1,12 @@
 """Whole models, the Trainer, generation, the gradient checker and checkpoints on "cuda"."""
 
-import contextlib
-
 import numpy as np
 import pytest
 import strict_cupy
 from cases import LAYERS, LOSSES
 
 import nnscratch as nn
+from nnscratch import backend
 from nnscratch.gradcheck import check_gradients
 from nnscratch.training import Checkpoint, TrainingDiverged, accuracy, confusion_matrix, resume
 
@@ -134,6 +133,70 @@ def test_a_step_that_diverges_on_cuda_leaves_weights_and_averages_as_they_were(w
     assert trainer.step == trainer.optimizer.steps == trainer.history.steps == 2
 
 
+class Breaks(nn.Module):
+    """y = x, but the gradient is not finite where x is large."""
+
+    def forward(self, x):
+        self.save_for_backward(x)
+        return x
+
+    def backward(self, dy):
+        (x,) = self.saved()
+        return dy * backend.array_module(x).where(x > 1e6, np.inf, 1.0)
+
+
+@pytest.mark.parametrize("broken", [0, 5, 63, 64, 69])
+@pytest.mark.parametrize(("factor", "what"), [(np.inf, "the loss is nan"), (1e9, "the gradient is not finite")])
+def test_a_step_found_broken_late_was_not_made_nor_any_after_it(broken, factor, what, rng, on_cuda, on_cpu):
+    """On the CPU each loss is read before the step. What is left, and what comes of going on, must be the same."""
+    good = [(rng.normal(size=(4, 5)), rng.normal(size=(4, 3))) for _ in range(70)]
+    bad = [(x * factor if k == broken else x, y) for k, (x, y) in enumerate(good)]
+    left = []
+    for device in ("cpu", "cuda"):
+        layers = nn.Linear(5, 8, rng=1), Breaks(), nn.Tanh(), nn.Dropout(0.4, rng=2), nn.Linear(8, 3, rng=3)
+        model = nn.Sequential(*layers).to(device, dtype=np.float64)
+        optimizer = nn.optim.AdamW(model.parameters(), lr=0.1)
+        scheduler = nn.optim.lr_scheduler.LinearWarmup(optimizer, 100)
+        trainer = nn.Trainer(model, nn.MSELoss(), optimizer, scheduler=scheduler, max_norm=0.5)
+        with pytest.raises(TrainingDiverged, match=f"{what} at step {broken + 1}: ") as raised:
+            trainer.fit(bad, steps=70)
+        state = [on_cpu(p.data).copy() for p in model.parameters()]
+        counts = trainer.step, optimizer.steps, trainer.history.steps, optimizer.lr, scheduler.state_dict()
+        trainer.fit(good, steps=75)
+        left.append((str(raised.value), counts, state, trainer.history.loss, trainer.history.lr))
+    (*said, state, loss, lr), (*said_there, state_there, loss_there, lr_there) = left
+    assert said == said_there and lr == lr_there
+    assert said[1][:3] == (broken, broken, broken)
+    for a, b in zip(state, state_there, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-9)
+    np.testing.assert_allclose(loss_there, loss, rtol=1e-9)
+
+
+def test_an_optimizer_of_ones_own_is_waited_for(rng, on_cuda):
+    class SignSGD(nn.optim.Optimizer):
+        def update(self, w, g):
+            w -= self.lr * backend.array_module(w).sign(g)
+
+    model = nn.Linear(5, 3, rng=1).to("cuda", dtype=np.float64)
+    trainer = nn.Trainer(model, nn.MSELoss(), SignSGD(model.parameters(), lr=0.1))
+    batch = rng.normal(size=(4, 5)), rng.normal(size=(4, 3))
+    with pytest.raises(TrainingDiverged, match="the loss is nan at step 2"):
+        trainer.fit([batch, (batch[0] * np.inf, batch[1])], steps=2)
+    assert backend.to_numpy(backend.array_module(model.weight.data).isfinite(model.weight.data)).all()
+
+
+def test_a_criterion_that_reads_its_loss_itself_trains_on_cuda_too(rng, on_cuda):
+    class Waits(nn.MSELoss):
+        def forward(self, prediction, target):
+            return float(super().forward(prediction, target))
+
+    losses, batch = [], (rng.normal(size=(4, 5)), rng.normal(size=(4, 3)))
+    for criterion in (nn.MSELoss(), Waits()):
+        model = nn.Linear(5, 3, rng=1).to("cuda", dtype=np.float64)
+        losses.append(nn.Trainer(model, criterion, nn.optim.SGD(model.parameters(), lr=0.1)).fit([batch], steps=3).loss)
+    np.testing.assert_allclose(*losses, rtol=1e-12)
+
+
 def test_a_token_out_of_range_is_refused_before_it_goes_to_the_gpu(on_cuda):
     trainer = trainer_for("LSTM", "cuda")
     tokens, targets = next(iter(text()))
@@ -155,38 +218,42 @@ def test_arrays_of_two_devices_are_refused_by_name(rng, on_cuda):
 # --- what a step costs: counted on the stand-in only ---------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def counts_of_a_step(name):
+@pytest.mark.parametrize(("name", "masks"), [("LSTM", 3), ("tied GRU", 0), ("RNN", 0), ("Transformer", 9)])
+def test_a_training_step_copies_only_its_batch_and_the_masks_of_dropout_and_waits_for_nothing(name, masks):
     with strict_cupy.installed():
         trainer = trainer_for(name, "cuda", np.float32)
         trainer.fit(text(), steps=3)  # buffers are made, kernels compiled
         batch = next(iter(text()))
         with strict_cupy.counted() as counts:
-            trainer.train_step(*batch)
-        yield counts
-
-
-@pytest.mark.parametrize(("name", "masks"), [("LSTM", 3), ("tied GRU", 0), ("RNN", 0), ("Transformer", 9)])
-def test_a_training_step_copies_only_its_batch_and_the_masks_of_dropout(name, masks):
-    with counts_of_a_step(name) as counts:
+            trainer.ask_step(*batch)
         assert counts.copies == 2 + masks  # masks are drawn on the CPU, so that a seed draws the same on every device
-        assert counts.waits == 2  # for the loss and the gradient's norm together; and sorting tokens, in CuPy 13 only
+        assert counts.waits == 1  # to sort tokens, in CuPy 13 only
+        with strict_cupy.counted() as counts:
+            trainer.train_step(*batch)
+        assert counts.waits == 2  # and to read the loss
 
 
 @pytest.mark.parametrize("case", [case for cases in LOSSES.values() for case in cases], ids=repr)
-def test_a_training_step_with_any_loss_waits_once_and_an_evaluation_once_for_all_its_batches(case, rng):
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_a_step_with_any_loss_waits_only_for_who_looks_and_an_evaluation_once_for_all_batches(case, batch_norm, rng):
     x, target = case.inputs(rng)
     with strict_cupy.installed():
         criterion = case.build()
-        model = nn.Sequential(nn.Linear(x.shape[-1], x.shape[-1], rng=1), nn.BatchNorm1d(x.shape[-1]))
+        model = nn.Sequential(nn.Linear(x.shape[-1], x.shape[-1], rng=1), nn.Tanh())
+        if batch_norm:
+            model = nn.Sequential(*model.layers, nn.BatchNorm1d(x.shape[-1]))
         if isinstance(criterion, nn.KLDivLoss):
             model = nn.Sequential(*model.layers, nn.LogSoftmax())
         model.to("cuda", dtype=x.dtype)
         optimizer = nn.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
         trainer = nn.Trainer(model, criterion, optimizer, max_norm=0.01)
         with strict_cupy.counted() as counts:
-            assert type(trainer.train_step(x, target)) is float
-        assert counts.waits == 1
+            for _ in range(3):
+                trainer.ask_step(x, target)
+        assert counts.waits == (3 if batch_norm else 0)  # its averages could not be taken back
+        with strict_cupy.counted() as counts:
+            assert all(type(loss) is float for loss in trainer.history.loss) and trainer.history.steps == 3
+        assert counts.waits == (0 if batch_norm else 1)
         with strict_cupy.counted() as counts:
             loss = nn.evaluate(model, criterion, [(x, target)] * 3)
         assert counts.waits == 1
