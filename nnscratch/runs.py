@@ -81,6 +81,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 DEFAULTS["split"] = DEFAULTS["word"]
 TRANSFORMER: dict[str, Any] = {"hidden": 128, "layers": 4, "batch": 8, "seq_len": 64, "lr": 3e-3, "clip": 1.0}
+OPTIMIZERS = {"adam": optim.Adam, "sgd": optim.SGD}
 UNIT = {"char": "bpc", "word": "perplexity", "split": "perplexity"}
 
 
@@ -179,11 +180,16 @@ class Run:
             raise FileNotFoundError(f"{folder} holds no run (there is no {config_path})")
         try:
             config = Config(**json.loads(config_path.read_text(encoding="utf-8")))
-        except (json.JSONDecodeError, TypeError) as error:
+            for name, known in (("level", UNIT), ("optimizer", OPTIMIZERS)):
+                if getattr(config, name) not in known:
+                    raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(config, name)!r}")
+            if not isinstance(config.source, str):
+                raise ValueError(f"source must be a string, got {config.source!r}")
+        except (ValueError, TypeError) as error:
             raise ValueError(f"{config_path} is broken: {error}") from None
         try:
             tokenizer = data.tokenizer_from_dict(json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")))
-        except json.JSONDecodeError as error:
+        except ValueError as error:
             raise ValueError(f"{folder / 'tokenizer.json'} is broken: {error}") from None
         return cls(folder, config, tokenizer)
 
@@ -227,7 +233,7 @@ class Run:
             for parameter in model.parameters():
                 parameter.data[...] = uniform(parameter.shape, c.init, rng)
         model.to(device)  # before the optimiser is made: its averages lie beside the weights
-        optimizer = {"adam": optim.Adam, "sgd": optim.SGD}[c.optimizer](model.parameters(), lr=c.lr)
+        optimizer = OPTIMIZERS[c.optimizer](model.parameters(), lr=c.lr)
         if c.hold is None:
             scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.total_steps())
         else:
@@ -238,7 +244,7 @@ class Run:
     def total_steps(self) -> int:
         if self.config.steps is not None:
             return positive_int("steps", self.config.steps)
-        if not 0 < self.config.epochs < float("inf"):
+        if self.config.epochs is None or not 0 < self.config.epochs < float("inf"):
             raise ValueError(f"epochs must be above 0, got {self.config.epochs}")
         return max(1, round(self.config.epochs * len(self.batches("train"))))
 

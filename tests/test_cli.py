@@ -172,6 +172,25 @@ def test_generate_and_evaluate_say_what_is_wrong(run, tmp_path, capsys):
     assert "config.json is broken" in error_of(capsys, "evaluate", run)
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("config.json", {"level": "letters"}, "config.json is broken: level must be one of char, word, split"),
+        ("config.json", {"optimizer": "lion"}, "config.json is broken: optimizer must be one of adam, sgd"),
+        ("config.json", {"source": 5}, "config.json is broken: source must be a string, got 5"),
+        ("config.json", b"\xff", "config.json is broken: 'utf-8' codec"),
+        ("tokenizer.json", b"\xff", "tokenizer.json is broken: 'utf-8' codec"),
+        ("tokenizer.json", b"[]", "tokenizer.json is broken: saved must be a dictionary"),
+    ],
+)
+def test_a_broken_file_of_a_run_is_named(run, capsys, file, content, message):
+    path = run / file
+    changed = content if isinstance(content, bytes) else json.dumps(json.loads(path.read_text()) | content).encode()
+    path.write_bytes(changed)
+    for command in (["evaluate", run], ["generate", run], ["train", "--resume", "--out", run]):
+        assert message in error_of(capsys, *command)
+
+
 def test_training_that_diverges_ends_with_one_line(text, tmp_path, capsys):
     assert main(["train", str(text), "--out", str(tmp_path / "run"), *SMALL, "--lr", "1e38"]) == 2
     error = capsys.readouterr().err

@@ -378,7 +378,8 @@ class SplitTokenizer(_Tokenizer):
             The text holds no token, or tokens had to be left out and there is no ``<unk>`` to stand for them, or no
             room for one token beside it.
         """
-        counts = Counter(cls.tokenize(text))
+        counts = Counter({EOS: 0})  # is in the vocabulary even if the text is one line
+        counts.update(cls.tokenize(text))
         if not counts.keys() - {EOS}:
             raise ValueError("text holds no token to learn from")
         ranked = [token for _, token in sorted((-count, token) for token, count in counts.items())]

@@ -260,6 +260,12 @@ def test_a_prepared_text_is_cut_at_blanks_only_and_comes_back_the_same():
     assert tokenizer_from_dict(tokenizer.to_dict()).vocabulary == tokenizer.vocabulary
 
 
+def test_a_prepared_text_may_be_a_single_line():
+    tokenizer = SplitTokenizer.from_text("a b a")
+    assert tokenizer.vocabulary == ("a", "b", "<eos>")
+    assert tokenizer.decode(tokenizer.encode("b\na")) == "b\na"
+
+
 def test_a_prepared_texts_token_may_have_eos_in_it():
     text = "a <eos>b c<eos>\n\nd\n"
     tokenizer = SplitTokenizer.from_text(text)
