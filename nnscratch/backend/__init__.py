@@ -22,7 +22,7 @@ from .device import (
     to_numpy,
 )
 from .kernels import fused, fused_rows, only_if
-from .random import generator
+from .random import generator, uniform
 from .reading import number, reading_later, to_floats
 from .sums import scatter_add, sum_rows, sums_of_squares
 from .threads import in_threads, num_threads, products_on_one_core, side_by_side
@@ -60,4 +60,5 @@ __all__ = [
     "to_device",
     "to_floats",
     "to_numpy",
+    "uniform",
 ]

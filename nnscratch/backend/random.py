@@ -1,14 +1,33 @@
-"""Random numbers."""
+"""Random numbers: the same from one seed on every device.
+
+NumPy's own generator, PCG64, is a number of 128 bits that is multiplied and added to for every draw,
+
+    state = state * MULTIPLIER + increment          modulo 2^128
+
+and of which 64 bits, mixed, are handed out. Such a sequence can be entered anywhere: k draws at once are again one
+product and one sum, which are found in log2(k) squarings. So each thread of a GPU jumps to a place of its own and draws
+from there, and all together draw what NumPy would have drawn one after the other.
+
+Reference: O'Neill (2014), "PCG: a family of simple fast space-efficient statistically good algorithms for random number
+generation"; jumping ahead: Brown (1994), "Random number generation with arbitrary strides".
+"""
 
 from __future__ import annotations
 
+import functools
+import math
+from collections.abc import Callable
+from types import ModuleType
+
 import numpy as np
+
+from .device import Array, array_module, device_of, to_device
 
 
 def generator(rng: None | int | np.random.Generator) -> np.random.Generator:
     """The NumPy random generator meant by `rng`: a new one, one seeded by an int, or the very one given.
 
-    All drawing is done by NumPy on the CPU, so that one seed gives the same numbers on every device.
+    It is NumPy's on every device, so that one seed gives the same numbers on each.
 
     Raises
     ------
@@ -20,3 +39,79 @@ def generator(rng: None | int | np.random.Generator) -> np.random.Generator:
     if isinstance(rng, np.random.Generator):
         return rng
     raise TypeError(f"rng must be None, an int of 0 or more, or a numpy.random.Generator, got {rng!r}")
+
+
+def uniform(rng: np.random.Generator, shape: tuple[int, ...], like: Array) -> Array:
+    """What ``rng.random(shape, dtype=numpy.float32)`` gives, on the device of `like`: numbers in [0, 1).
+
+    A GPU draws them itself, and `rng` goes on from behind them. (From a generator other than NumPy's usual one they are
+    drawn on the CPU, and copied.)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> print(uniform(np.random.default_rng(0), (2,), np.zeros(1)))
+    [0.8506242  0.63696164]
+    """
+    if isinstance(like, np.ndarray) or type(rng.bit_generator) is not np.random.PCG64:
+        return to_device(rng.random(shape, dtype=np.float32), device_of(like))
+    xp, count = array_module(like), math.prod(shape)
+    out, bits = xp.empty(shape, dtype=np.float32), rng.bit_generator
+    if count == 0:
+        return out
+    before = bits.state
+    kept = before["has_uint32"]  # a draw, of 64 bits, makes two numbers, and the second may be left from before
+    draws = (count - kept + 1) // 2
+    words = [np.uint64(part) for name in ("state", "inc") for part in divmod(before["state"][name], 1 << 64)]
+    draw(xp)(*words, np.uint32(before["uinteger"]), kept, count, draws, out, size=max(1, -(-draws // EACH)))
+    if draws:
+        bits.advance(draws)
+        before = bits.state | {"uinteger": mixed(bits.state["state"]["state"]) >> 32}
+    bits.state = before | {"has_uint32": (count - kept) % 2}
+    return out
+
+
+def mixed(state: int) -> int:
+    """The 64 bits that are handed out of a state's 128: its halves, combined, and turned by what its top 6 bits say."""
+    x, turn = (state >> 64 ^ state) & LOW, state >> 122
+    return (x >> turn | x << 64 - turn) & LOW
+
+
+LOW = (1 << 64) - 1
+MULTIPLIER = 0x2360ED051FC65DA4_4385DF649FCCF645  # PCG's own
+EACH = 32  # draws of a thread, after one jump
+
+
+@functools.cache
+def draw(xp: ModuleType) -> Callable:
+    """The kernel of `uniform`: element i makes EACH draws, two numbers of each."""
+    return xp.ElementwiseKernel(
+        "uint64 state_high, uint64 state_low, uint64 inc_high, uint64 inc_low, uint32 left, int64 kept, int64 count, "
+        "int64 draws",
+        "raw float32 out",
+        f"""
+        typedef unsigned __int128 wide;
+        const wide inc = (wide)inc_high << 64 | inc_low;
+        const wide multiplier = (wide){MULTIPLIER >> 64:#x}ull << 64 | {MULTIPLIER & LOW:#x}ull;
+        const long long first = i * {EACH}, end = first + {EACH} < draws ? first + {EACH} : draws;
+
+        wide state = (wide)state_high << 64 | state_low, times = multiplier, plus = inc;
+        for (long long k = first; k; k >>= 1) {{  // over the draws of the threads before this one
+            if (k & 1) state = state * times + plus;
+            plus *= times + 1;
+            times *= times;
+        }}
+        if (i == 0 && kept) out[0] = (left >> 8) * (1.0f / 16777216.0f);
+        for (long long k = first; k < end; ++k) {{
+            state = state * multiplier + inc;
+            const unsigned long long x = (unsigned long long)(state >> 64) ^ (unsigned long long)state;
+            const int turn = (int)(state >> 122);
+            const unsigned long long bits = x >> turn | x << (-turn & 63);
+            const long long at = 2 * k + kept;
+            out[at] = ((unsigned int)bits >> 8) * (1.0f / 16777216.0f);
+            if (at + 1 < count) out[at + 1] = ((unsigned int)(bits >> 32) >> 8) * (1.0f / 16777216.0f);
+        }}
+        """,
+        "pcg64_uniform",
+        options=("--device-int128",),
+    )

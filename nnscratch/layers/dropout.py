@@ -66,7 +66,7 @@ class Dropout(Module):
 
 def dropout_mask(shape: tuple[int, ...], p: float, rng: np.random.Generator, like: Array) -> Array:
     """Zeros with probability `p`, elsewhere 1 / (1 - p), with the dtype and on the device of `like`."""
-    keep = rng.random(shape, dtype=np.float32) >= p
-    mask = backend.to_device(keep, backend.device_of(like)).astype(like.dtype)  # one byte for each number is moved
+    keep = backend.uniform(rng, shape, like) >= p
+    mask = keep.astype(like.dtype)
     mask *= 1 / (1 - p)
     return mask

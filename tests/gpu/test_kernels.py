@@ -29,15 +29,15 @@ class SOURCES:
     """In the place of the module cupy: instead of a kernel, what it would be made of."""
 
     @staticmethod
-    def ElementwiseKernel(*made_of):  # noqa: N802
-        return made_of
+    def ElementwiseKernel(*made_of, options=()):  # noqa: N802
+        return *made_of, *options
 
     ReductionKernel = ElementwiseKernel
 
 
 def kernels():
     """(inputs, outputs, body, name) of every kernel in the package."""
-    found = {"add_sorted_rows": backend.sums._add_sorted_rows(SOURCES)}
+    found = {"add_sorted_rows": backend.sums._add_sorted_rows(SOURCES), "uniform": backend.random.draw(SOURCES)}
     for dtype in ("float32", "float64"):
         found[f"squares of {dtype}"] = backend.sums._SQUARES.kernel(SOURCES, dtype, ())
     over_lists = {}  # each with which of its arguments are lists
@@ -71,6 +71,14 @@ def reductions():
     return {made_of[-1]: made_of for f in functions for _, made_of in f.gpu_kernels(SOURCES)[0].values()}
 
 
+NUMBERS = set(
+    """
+    D K V alpha beta1 beta2 columns count eps factor k keep lr max_norm momentum nesterov one_less_alpha
+    one_less_beta1 one_less_beta2 scale step threads total weight_decay
+    """.split()
+)  # the arguments that are one number
+
+
 def nvidia_headers():
     """Where the packages of CUDA's own headers are, if they are installed beside CuPy."""
     return [folder for path in sys.path for folder in Path(path).glob("nvidia/*/include")]
@@ -96,6 +104,7 @@ def test_the_kernels_are_found():
         "optim.sgd.sgd_step",
         "training.ahead.look",
         "training.ahead.scale_by",
+        "uniform",
     }
 
 
@@ -108,38 +117,21 @@ def test_the_source_that_cupy_makes_of_a_kernel_compiles(name, dtype, contiguous
 
     if not hasattr(_kernel, "_get_elementwise_kernel_code"):
         pytest.skip(f"CuPy {cupy.__version__} does not show the source of a kernel")
-    ins, outs, body, title = kernels()[name]
+    ins, outs, body, title, *options = kernels()[name]
     kernel = cupy.ElementwiseKernel(ins, outs, body, title)
-    scalars = {"beta1", "one_less_beta1", "beta2", "one_less_beta2", "eps", "step", "weight_decay", "keep"}
-    scalars |= {
-        "K",
-        "V",
-        "D",
-        "factor",
-        "count",
-        "columns",
-        "scale",
-        "max_norm",
-        "k",
-        "total",
-        "threads",
-        "lr",
-        "momentum",
-        "nesterov",
-        "alpha",
-        "one_less_alpha",
-    }
     arguments = []
     for parameter in (*kernel.in_params, *kernel.out_params):
         own = {"T": np.dtype(dtype), "L": np.dtype(np.int64)}.get(parameter.ctype, parameter.dtype)
-        if parameter.name in scalars and parameter in kernel.in_params and not parameter.raw:
+        if parameter.name in NUMBERS and parameter in kernel.in_params and not parameter.raw:
             arguments.append(_kernel._ArgInfo(3, type(None), own, 0, True, True))
         else:
             flat = contiguous or parameter.raw
             arguments.append(_kernel._ArgInfo(1, cupy.ndarray, own, 1 if flat else 2, flat, True))
     arguments.append(_kernel._ArgInfo(2, type(None), None, 1 if contiguous else 2, True, True))
     types = _kernel._TypeMap((("L", np.dtype(np.int64)), ("T", np.dtype(dtype))))
-    compile_for_a_gpu(_kernel._get_elementwise_kernel_code(tuple(arguments), types, kernel.params, body, title, ""))
+    compile_for_a_gpu(
+        _kernel._get_elementwise_kernel_code(tuple(arguments), types, kernel.params, body, title, ""), options
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -170,7 +162,7 @@ def test_the_source_that_cupy_makes_of_a_reduction_compiles(name, dtype, contigu
     compile_for_a_gpu(source)
 
 
-def compile_for_a_gpu(source):
+def compile_for_a_gpu(source, options=()):
     """By NVIDIA's compiler, with CuPy's own headers; an error is a failed test."""
     import cupy
     from cupy.cuda import nvrtc
@@ -178,6 +170,8 @@ def compile_for_a_gpu(source):
     folders = [Path(cupy.__file__).parent / "_core" / "include", *nvidia_headers()]
     program = nvrtc.createProgram("#include <cupy/carray.cuh>\n" + source, "kernel.cu", [], [])
     try:
-        nvrtc.compileProgram(program, [*(f"-I{folder}" for folder in folders), "--std=c++17", "-arch=compute_80"])
+        nvrtc.compileProgram(
+            program, [*(f"-I{folder}" for folder in folders), "--std=c++17", "-arch=compute_80", *options]
+        )
     except nvrtc.NVRTCError:
         pytest.fail(nvrtc.getProgramLog(program))

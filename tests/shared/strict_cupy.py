@@ -325,8 +325,8 @@ class ElementwiseKernel:
     """cupy.ElementwiseKernel, compiled by the C compiler; a machine without one skips the test."""
 
     def __init__(self, in_params: str, out_params: str, operation: str, name: str = "kernel", **options: Any):
-        if options:
-            raise TypeError(f"the stand-in's ElementwiseKernel does not know {sorted(options)}")
+        if options not in ({}, {"options": ("--device-int128",)}):  # what C compilers do unasked
+            raise TypeError(f"the stand-in's ElementwiseKernel does not know {options}")
         self.ins, self.outs = self._arguments(in_params), self._arguments(out_params)
         for argument in (*self.ins, *self.outs):
             if argument.name in ("i", "n") or argument.name.startswith("_"):
