@@ -142,6 +142,7 @@ def test_words_of_single_characters_are_not_torn_between_lines():
         (lambda: plotting.plot_gates(gates(), "ab d", show="x"), "show must be one of i, f, g, o, c, h"),
         (lambda: plotting.plot_gates(gates(), "abc"), "3 tokens for 4 steps"),
         (lambda: plotting.lstm_gates(nn.LSTM(3, 4, rng=0), X, layer=1), r"layer must be in 0\.\.0"),
+        (lambda: plotting.lstm_gates(nn.LSTM(1, 4, rng=0), X), r"lstm_gates needs x of shape \(T, 1\), one sequence"),
         (lambda: plotting.plot_attention(np.eye(3), "ab"), r"weights \(3, 3\) for 2 and 2 tokens"),
         (lambda: plotting.plot_paths(lambda a, b: a + b, {"x": [1, 2]}, (0, 1), (0, 1)), r"\(steps, 2\)"),
         (lambda: plotting.plot_text("abc", np.zeros(2)), "one value for each of 3 tokens"),

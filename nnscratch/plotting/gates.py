@@ -48,6 +48,8 @@ def lstm_gates(lstm: LSTM, x: Array, layer: int = 0) -> dict[str, np.ndarray]:
     if not 0 <= layer < lstm.num_layers:
         raise ValueError(f"layer must be in 0..{lstm.num_layers - 1}, got {layer}")
     x = backend.to_numpy(x)
+    if x.ndim != 2 or x.shape[1] != lstm.input_size or len(x) == 0:
+        raise ValueError(f"lstm_gates needs x of shape (T, {lstm.input_size}), one sequence, got {x.shape}")
     for number in range(layer + 1):
         cell = LSTMCell(x.shape[1], lstm.hidden_size).to(dtype=x.dtype)
         for name in cell.state_dict():

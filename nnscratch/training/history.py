@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,8 +40,8 @@ class History:
 
     @property
     def best(self) -> dict[str, float] | None:
-        """The validation with the lowest loss, or None before the first."""
-        return min(self.valid, key=lambda record: record["loss"], default=None)
+        """The validation with the lowest loss, or None before the first. One of NaN is worse than any other."""
+        return min(self.valid, key=lambda record: (math.isnan(record["loss"]), record["loss"]), default=None)
 
     def recent_loss(self, steps: int = 50) -> float:
         """The mean training loss of the latest steps."""

@@ -6,6 +6,7 @@ import math
 
 from .. import backend
 from ..backend import Array
+from ..module import positive_int
 
 
 def perplexity(loss: float) -> float:
@@ -76,10 +77,11 @@ def confusion_matrix(prediction: Array, target: Array, num_classes: int | None =
     if num_classes is None:
         scores = prediction.shape[-1] if prediction.dtype.kind == "f" else 0
         num_classes = max(scores, int(classes.max()) + 1, int(target.max()) + 1)
-    C = num_classes
+    C = positive_int("num_classes", num_classes)
     if min(int(classes.min()), int(target.min())) < 0 or max(int(classes.max()), int(target.max())) >= C:
         raise ValueError(f"confusion_matrix: classes must be in 0..{C - 1}")
-    return backend.array_module(target).bincount((target * C + classes).reshape(-1), minlength=C * C).reshape(C, C)
+    cells = target.astype("int64") * C + classes.astype("int64")  # row t, column p; bytes could not count so far
+    return backend.array_module(target).bincount(cells.reshape(-1), minlength=C * C).reshape(C, C)
 
 
 def predicted_classes(prediction: Array, target: Array) -> Array:

@@ -25,7 +25,15 @@ def test_scores_count_by_their_largest():
     assert confusion_matrix(scores, np.array([[1, 1]])).tolist() == [[0, 0], [1, 1]]
 
 
+def test_classes_in_bytes_are_counted_like_any_other():
+    labels = np.array([200, 3, 200], dtype=np.uint8)
+    matrix = confusion_matrix(labels, labels)
+    assert matrix[200, 200] == 2 and matrix[3, 3] == 1 and matrix.sum() == 3
+
+
 def test_bad_input_is_refused():
+    with pytest.raises(ValueError, match="num_classes must be an integer of 1 or more, got 2.5"):
+        confusion_matrix(np.array([1]), np.array([1]), 2.5)
     with pytest.raises(ValueError, match="one prediction is needed for each target"):
         accuracy(np.array([1, 2]), np.array([1]))
     with pytest.raises(ValueError, match="two or more classes"):
