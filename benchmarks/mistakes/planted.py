@@ -38,8 +38,8 @@ class Planted:
     area: str = ""
     held_out: bool = False
 
-    def check(self) -> GradientReport:
-        return check_gradients(self.target, *self.inputs, **self.options)
+    def check(self, **options: Any) -> GradientReport:
+        return check_gradients(self.target, *self.inputs, **self.options, **options)
 
 
 @dataclass

@@ -19,7 +19,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ import numpy as np
 from .. import backend
 from .complex_step import complex_derivatives
 from .isolation import Snapshot, recast
-from .numerical import Derivative, differentiate, estimate, one_sided
+from .numerical import Derivative, differentiate, estimate, one_sided, random_direction
 from .objective import NotDeterministic, Objective
 from .report import Entry, GradientReport, Trap
 from .targets import ModuleTarget, Target, make_target
@@ -35,6 +35,7 @@ from .traps import accumulation_traps, backward_traps, forward_traps, stale_trap
 from .tree import is_array, is_float, transform
 
 MODES = ("full", "sampled", "directional")
+DIAGNOSED = 3  # directions that a diagnosis is tested along
 
 
 def check_gradients(
@@ -183,6 +184,8 @@ class Check:
         self.size = sum(float(np.abs(terms).sum()) for terms in objective.terms())
         self.evaluations, self.no_complex, self.complex = 0, False, False
         self.near_zero = 0.0  # the largest |f| met, where f itself is zero: what there is to compare with
+        self.gradients: dict[str, np.ndarray] = {}  # what backward said, whole
+        self.slopes: dict[str, list[tuple[np.ndarray, Derivative]]] = {}  # in directional mode, of the wrong arrays
         for name, array in objective.variables.items():
             if name not in analytic:
                 report.notes.append(f"{name}: the target gives no gradient for it, so none was checked")
@@ -195,7 +198,10 @@ class Check:
         if wrong and self.diagnose:
             from .diagnosis import diagnose_entries  # only now: most checks need none of it
 
-            diagnose_entries(report, objective)
+            diagnose_entries(report, objective, self.gradients, self.slopes)
+            for name in self.slopes:
+                if not report[name].diagnoses and shape_fits(report[name]):
+                    report[name].reason += self._look_closer(name)
         report.evaluations = self.evaluations
         if self.complex:
             report.method = "complex step in float64, confirmed by central differences"
@@ -267,12 +273,16 @@ class Check:
             missing = "the target returned None for it"
         else:
             missing = ""
+        self.gradients[name] = analytic
         if analytic.dtype.kind not in "fiub":
             unknown = np.full(array.shape, np.nan)
             return unfit(name, array, unknown, f"the gradient is of dtype {analytic.dtype}")
         if analytic.shape != array.shape:
             entry = unfit(name, array, analytic, f"the gradient has shape {analytic.shape}, not {array.shape}")
-            if array.size <= 5000:
+            if self.mode == "directional" and array.size > DIAGNOSED:
+                if self.diagnose:
+                    self.slopes[name] = self._slopes(array, DIAGNOSED)
+            elif array.size <= 5000:
                 entry.numeric = self._elements(array, list(np.ndindex(array.shape)))[0]
             return entry
         if not np.isfinite(analytic).all():
@@ -280,25 +290,34 @@ class Check:
             entry = unfit(name, array, analytic, f"the gradient is not finite, first at {list(where)}")
             entry.worst_index = where
             if array.size <= 5000:
-                entry.numeric = self._elements(array, list(np.ndindex(array.shape)))[0]
+                places = [where] if self.mode == "directional" else list(np.ndindex(array.shape))
+                entry.numeric = self._elements(array, places)[0]
             return entry
         if self.mode == "directional" and array.size > self.directions:
             entry = self._directional(name, array, analytic)
         else:
             places = list(np.ndindex(array.shape)) if self.mode == "full" else self._samples(array, analytic)
-            numeric, uncertainty, low, high = self._elements(array, places)
-            self._sharpen(name, places, numeric, uncertainty, low, high)
-            kinks = int((np.nan_to_num(high) > np.nan_to_num(low)).sum())
-            entry = Entry(name, array.shape, analytic, numeric, uncertainty, low, high, kinks=kinks)
-            entry.checked = len(places)
-        judge(entry, self.tolerance(), self.itemsize, self.size or self.near_zero)
-        if entry.verdict == "wrong" and self.mode != "directional":
+            entry = self._by_elements(name, array, analytic, places)
+        if missing and entry.verdict == "wrong":
+            entry.reason = missing
+        return entry
+
+    def _by_elements(self, name: str, array: Any, analytic: np.ndarray, places: list[tuple]) -> Entry:
+        numeric, uncertainty, low, high = self._elements(array, places)
+        self._sharpen(name, places, numeric, uncertainty, low, high)
+        kinks = int((np.nan_to_num(high) > np.nan_to_num(low)).sum())
+        entry = Entry(name, array.shape, analytic, numeric, uncertainty, low, high, kinks=kinks)
+        entry.checked = len(places)
+        self._judge(entry)
+        if entry.verdict == "wrong":
             self._output_by_output(entry, array)
             self._doubt(entry, array)
             entry.verdict = "right"
-            judge(entry, self.tolerance(), self.itemsize, self.size or self.near_zero)
-        if missing and entry.verdict == "wrong":
-            entry.reason = missing
+            self._judge(entry)
+        return entry
+
+    def _judge(self, entry: Entry) -> Entry:
+        judge(entry, self.tolerance(), self.itemsize, self.size or self.near_zero)
         return entry
 
     def tolerance(self) -> float:
@@ -390,28 +409,85 @@ class Check:
         return [tuple(int(i) for i in np.unravel_index(i, array.shape)) for i in unique]
 
     def _directional(self, name: str, array: Any, analytic: np.ndarray) -> Entry:
-        """Derivatives along random directions of unit length."""
-        xp, found, said = backend.array_module(array), [], []
-        held = array.copy()
-        for _ in range(self.directions):
-            v = self.rng.standard_normal(array.shape)
-            v *= np.sqrt(array.size) / np.linalg.norm(v) if array.size < 100 else 1 / max(1.0, np.linalg.norm(v) / 10)
-            on_device = xp.asarray(v, dtype=array.dtype)
+        """Derivatives along random directions; if they are wrong, along enough of them to find out why.
 
-            def along(h: float, on_device: Any = on_device) -> tuple[float, float]:
-                xp.multiply(on_device, h, out=array)
-                array[...] += held
-                try:
-                    return self.f(), h
-                finally:
-                    array[...] = held
-
-            found.append(estimate(along, self.centre, self.size, 1.0, self.itemsize))
-            said.append(float((analytic * v).sum()))
-        columns = [np.array([getattr(d, part) for d in found]) for part in ("value", "uncertainty", "low", "high")]
-        entry = Entry(name, array.shape, np.array(said), *columns, kinks=sum(d.kink for d in found))
-        entry.checked = self.directions
+        A direction on which several kinks meet has more slopes than the one-sided two: what is wrong along such
+        directions only is decided by a sample of the elements.
+        """
+        slopes = self._slopes(array, self.directions)
+        entry = self._judge(entry_of(name, analytic, slopes))
+        smooth = [(v, d) for v, d in slopes if not d.kink]
+        if entry.verdict != "wrong":
+            return entry
+        if len(smooth) < len(slopes) and (
+            not smooth or self._judge(entry_of(name, analytic, smooth)).verdict != "wrong"
+        ):
+            entry = self._by_elements(name, array, analytic, self._samples(array, analytic))
+            if entry.verdict == "right" and entry.checked < array.size:
+                entry.verdict = "cannot tell"
+                entry.reason = f"kinks meet along the directions; the {entry.checked} elements looked at are right"
+        elif self.diagnose:
+            self.slopes[name] = slopes + self._slopes(array, DIAGNOSED - self.directions)
+            entry = self._judge(entry_of(name, analytic, self.slopes[name]))
         return entry
+
+    def _slopes(self, array: Any, count: int) -> list[tuple[np.ndarray, Derivative]]:
+        """`count` random directions, and the derivative along each."""
+        found = []
+        for _ in range(count):
+            v = random_direction(array.shape, self.rng)
+            found.append((v, self._slope(array, v)))
+        return found
+
+    def _slope(self, array: Any, v: np.ndarray) -> Derivative:
+        xp, held = backend.array_module(array), array.copy()
+        on_device = xp.asarray(v, dtype=array.dtype)
+
+        def along(h: float) -> tuple[float, float]:
+            xp.multiply(on_device, h, out=array)
+            array[...] += held
+            try:
+                return self.f(), h
+            finally:
+                array[...] = held
+
+        return estimate(along, self.centre, self.size, 1.0, self.itemsize)
+
+    def _look_closer(self, name: str) -> str:
+        """Where the wrong elements are, as far as some halvings and a sample of elements tell."""
+        from .diagnosis import worst
+
+        array, analytic = self.objective.variables[name], self.gradients[name]
+        box = self._narrowed(name)
+        starts = [part.start for part in box]
+        places = [tuple(np.add(place, starts).tolist()) for place in self._samples(array[box], analytic[box])]
+        numeric, uncertainty, low, high = self._elements(array, places)
+        looked_at = Entry(name, array.shape, analytic, numeric, uncertainty, low, high)
+        count = len(suspicious(looked_at, self.tolerance()))
+        if analytic[box].size == 1 == count:
+            return f"; all that is wrong is {worst(analytic, numeric, 1)}"
+        where = ", ".join(f"{part.start}:{part.stop}" for part in box)
+        words = f"; all that is wrong lies in [{where}]" if analytic[box].size < analytic.size else ""
+        words += f"; wrong are {count} of {len(places)} elements looked at{' there' if words else ''}"
+        return words + (f": {worst(analytic, numeric, min(count, 3))}" if count else "")
+
+    def _narrowed(self, name: str) -> tuple[slice, ...]:
+        """The part of an array that holds all that is wrong: axis by axis, how much at either end is right?"""
+        array, analytic, (v, _) = self.objective.variables[name], self.gradients[name], self.slopes[name][0]
+        box = [slice(0, length) for length in array.shape]
+
+        def is_wrong(axis: int, indices: slice) -> bool:
+            part, at = np.zeros(array.shape), (*box[:axis], indices, *box[axis + 1 :])
+            part[at] = v[at]
+            d, said = self._slope(array, part), float(np.vdot(analytic, part))
+            near = self.tolerance() * max(abs(said), abs(d.value)) + 3 * d.uncertainty + d.high - d.low
+            return abs(said - d.value) > near
+
+        for axis, n in enumerate(array.shape):
+            first = fewest(lambda k, axis=axis: is_wrong(axis, slice(0, k)), n) - 1
+            last = n - fewest(lambda k, axis=axis, n=n: is_wrong(axis, slice(n - k, n)), n) + 1
+            box[axis] = slice(first, max(last, first + 1))
+        return tuple(box)
 
     # --- kinks deep inside ---------------------------------------------------------------------------------------
 
@@ -503,7 +579,7 @@ class Check:
                     entry.low[place], entry.high[place] = min(low, a), max(high, a)
             entry.verdict, entry.reason = "right", ""
             entry.kinks = int((np.nan_to_num(entry.high) > np.nan_to_num(entry.low)).sum())
-            judge(entry, self.tolerance(), self.itemsize, self.size or self.near_zero)
+            self._judge(entry)
 
 
 def judge(entry: Entry, rtol: float, itemsize: int, size: float) -> None:
@@ -543,6 +619,26 @@ def judge(entry: Entry, rtol: float, itemsize: int, size: float) -> None:
             f"rough or too noisy here"
         )
         entry.error = float(min(entry.error, 1.0))
+
+
+def entry_of(name: str, analytic: np.ndarray, slopes: list[tuple[np.ndarray, Derivative]]) -> Entry:
+    """The entry of an array whose slopes along some directions are known."""
+    said = np.array([float((analytic * v).sum()) for v, _ in slopes])
+    columns = [np.array([getattr(d, k) for _, d in slopes]) for k in ("value", "uncertainty", "low", "high")]
+    entry = Entry(name, analytic.shape, said, *columns, kinks=sum(d.kink for _, d in slopes))
+    entry.checked = len(slopes)
+    return entry
+
+
+def fewest(is_so: Callable[[int], bool], most: int) -> int:
+    """The smallest k from 1 to `most` for which it is so, by bisection; if it is so for k, it is for all above."""
+    low, high = 0, 1
+    if not is_so(1):
+        low, high = 1, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_so(middle) else (middle, high)
+    return high
 
 
 def suspicious(entry: Entry, rtol: float) -> list[tuple]:

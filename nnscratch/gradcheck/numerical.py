@@ -210,6 +210,13 @@ def estimate(
     return best
 
 
+def random_direction(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """A random direction of length 10; shorter, sqrt(size), in arrays of less than 100 elements."""
+    v = rng.standard_normal(shape)
+    v *= min(10.0, np.sqrt(v.size)) / max(float(np.linalg.norm(v)), 1e-300)
+    return v
+
+
 def one_sided(f0: float, f1: float, f2: float, h1: float, h2: float) -> float:
     """The slope at 0 of the parabola through (0, f0), (h1, f1), (h2, f2)."""
     return (f1 - f0) / h1 * (h2 / (h2 - h1)) - (f2 - f0) / h2 * (h1 / (h2 - h1))

@@ -14,30 +14,55 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..numerical import Derivative
 from ..objective import Objective
 from ..report import GradientReport
 from .algebra import algebra
 from .comparisons import other_targets
-from .evidence import Case
+from .evidence import Case, CaseAlong
 from .paths import paths
 from .shares import shares
 
 
-def diagnose_entries(report: GradientReport, objective: Objective) -> None:
+def diagnose_entries(
+    report: GradientReport,
+    objective: Objective,
+    gradients: dict[str, np.ndarray],
+    slopes: dict[str, list[tuple[np.ndarray, Derivative]]],
+) -> None:
     """Write into every wrong entry of `report` the mistakes that explain it.
 
     First come those that explain most of the wrong arrays, for one mistake is likelier than several; among these the
     most specific.
+
+    Parameters
+    ----------
+    gradients : dict of str to ndarray
+        What backward said, whole.
+    slopes : dict of str to list of (ndarray, Derivative)
+        Directions and the derivatives along them, of those wrong arrays of which no elements are known.
     """
-    if report.mode == "directional":
-        return  # a few slopes are known, not the gradient
-    others = {name: entry.numeric for name, entry in report.entries.items()}
-    cases = {e.name: Case(e, objective) for e in report.entries.values() if e.verdict == "wrong"}
+    cases: dict[str, Case] = {}
+    right: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # given, and true
+    others: dict[str, np.ndarray] = {}
+    for name, e in report.entries.items():
+        if name in slopes:
+            cases[name] = CaseAlong(e, objective, gradients[name], slopes[name])
+        elif np.shape(e.numeric) == e.shape:
+            others[name] = e.numeric
+            if e.verdict == "wrong":
+                cases[name] = Case(e, objective)
+            else:
+                right[name] = (e.analytic, np.where(Case(e, objective).smooth, e.numeric, np.nan))
+        elif e.verdict == "right":  # along random directions: so in every element
+            others[name] = gradients[name]
+            right[name] = (gradients[name], gradients[name])
+    along = {name: case for name, case in cases.items() if name in slopes}
     for case in cases.values():
-        algebra(case, others)
+        algebra(case, others, along)
         shares(case)
-    other_targets(cases, report, objective)
-    paths(cases, report, objective)
+    other_targets(cases, right, report, objective)
+    paths(cases, right, objective)
     explained: dict[str, int] = {}
     for case in cases.values():
         for mistake in {d.mistake for _, d in case.found}:
@@ -45,11 +70,13 @@ def diagnose_entries(report: GradientReport, objective: Objective) -> None:
     for case in cases.values():
         case.entry.diagnoses = sorted(case.ranked(), key=lambda d: -explained[d.mistake])
         if not case.found and not case.entry.reason:
-            case.entry.reason = f"none of the mistakes tried explains it; the worst elements: {worst(case)}"
+            case.entry.reason = "none of the mistakes tried explains it"
+            if case.elementwise:
+                case.entry.reason += f"; the worst elements: {worst(case.given, case.true)}"
 
 
-def worst(case: Case, count: int = 3) -> str:
+def worst(given: np.ndarray, true: np.ndarray, count: int = 3) -> str:
     """The elements that differ most, with what was given and what is true."""
-    off = np.nan_to_num(np.abs(case.given - case.true))
+    off = np.nan_to_num(np.abs(given - true))
     places = [np.unravel_index(int(i), off.shape) for i in np.argsort(off, axis=None)[::-1][:count]]
-    return ", ".join(f"[{','.join(map(str, p))}] given {case.given[p]:.4g}, true {case.true[p]:.4g}" for p in places)
+    return ", ".join(f"[{','.join(map(str, p))}] given {given[p]:.4g}, true {true[p]:.4g}" for p in places)

@@ -2,11 +2,15 @@
 
 given = -true, c * true, true^T, true reversed or shifted along an axis, zero, the gradient of another array,
 true summed over too few axes, wrong in some blocks of rows only, true + lambda * parameter
+
+Where it can be, the mistake is undone and the result compared with the true gradient: that needs only what is known of
+the true one, some of its elements or its slopes along some directions.
 """
 
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -15,20 +19,29 @@ from ..tree import is_array
 from .evidence import GOOD, Case
 
 
-def algebra(case: Case, others: dict[str, np.ndarray]) -> None:
-    """Test all of them; `others` holds the true gradients of the other arrays."""
+def algebra(case: Case, others: dict[str, np.ndarray], along: dict[str, Case]) -> None:
+    """Test all of them.
+
+    Parameters
+    ----------
+    others : dict of str to ndarray
+        The true gradients of the arrays, where they are known whole.
+    along : dict of str to CaseAlong
+        The arrays of whose true gradient only slopes are known.
+    """
     shapes(case)
-    exchanged(case, others)
+    exchanged(case, others, along)
     if not case.same_shape:
         return
-    given, true = case.given, case.true
-    known = np.isfinite(true)
-    if not np.any(given) and np.any(np.abs(true[known]) > 0):
+    given, true = case.seen
+    if not np.any(case.given) and np.any(np.abs(true) > 0):
         case.add(0.5, "gradient never computed", "backward gives zero everywhere; differences do not")
         return
     noise(case)
+    if not case.usable:
+        return
     axes(case)
-    c = factor(given[known], true[known])
+    c = factor(given, true, case.near)
     if c is not None:
         scaled(case, c)
     else:
@@ -36,14 +49,14 @@ def algebra(case: Case, others: dict[str, np.ndarray]) -> None:
         decay(case)
 
 
-def factor(given: np.ndarray, true: np.ndarray) -> float | None:
-    """c with given = c * true, if there is one."""
+def factor(given: np.ndarray, true: np.ndarray, near: Any = None) -> float | None:
+    """c with given = c * true, if there is one; by `near` they may differ, or by a ten-thousandth of the largest."""
     size = float(true @ true)
     if size == 0 or true.size < 1:
         return None
     c = float(given @ true) / size
-    left = np.abs(given - c * true).max()
-    if left > GOOD * max(np.abs(given).max(), 1e-300) or abs(c - 1) < 1e-7:
+    near = GOOD * max(np.abs(given).max(), 1e-300) if near is None else near
+    if (np.abs(given - c * true) > near).any() or abs(c - 1) < 1e-7:
         return None
     return c
 
@@ -51,7 +64,7 @@ def factor(given: np.ndarray, true: np.ndarray) -> float | None:
 def scaled(case: Case, c: float) -> None:
     """given = c * true: the sign, or a constant with a name."""
     n = case.true.size
-    fits = f"given = {c:.6g} * true in all {n} element(s)"
+    fits = f"given = {c:.6g} * true {case.extent}"
     if abs(c + 1) < 1e-4:
         case.add(1, "sign flipped", fits)
         return
@@ -88,70 +101,73 @@ def constant(case: Case, c: float) -> str:
 
 def noise(case: Case) -> None:
     """Right, but computed in float32 somewhere."""
-    known = np.isfinite(case.true)
-    misfit = case.misfit(case.true)
-    if misfit < 3e-5:
-        given = case.given[known]
-        rounded = bool(np.all(given.astype(np.float32).astype(np.float64) == given))
+    misfit = case.rounding()
+    rounded = bool(np.all(case.given.astype(np.float32).astype(np.float64) == case.given))
+    if misfit < (3e-5 if case.elementwise else 2e-6) and (rounded or case.elementwise):
         what = "every value is a float32" if rounded else "about float32's rounding"
         case.add(0.8, "right but for float32 noise", f"largest difference {misfit:.0e} of the gradient, {what}")
 
 
 def axes(case: Case) -> None:
     """Transposed, reversed, shifted, reordered."""
-    true = case.true
-    if not np.isfinite(true).all():
-        return
-    if true.ndim >= 2 and true.shape[-1] == true.shape[-2]:
-        case.test(2, np.swapaxes(true, -1, -2), "transposed", "given = true with its last two axes exchanged")
-    if true.ndim == 2 and true.shape[0] != true.shape[1]:
-        case.test(2.5, true.T.reshape(true.shape), "reshaped instead of transposed", "given = true.T.reshape(shape)")
-        case.test(2.5, true.reshape(true.shape[::-1]).T, "reshaped instead of transposed", "given.T = true.reshape")
-    if true.ndim > 2:
-        rows = true.reshape(true.shape[0], -1)
+    given, shape = case.given, case.shape
+    if len(shape) >= 2 and shape[-1] == shape[-2]:
+        words = "given = true with its last two axes exchanged"
+        case.test_other(np.swapaxes(given, -1, -2), 2, "transposed", words)
+    reshaped = "reshaped instead of transposed"
+    if len(shape) == 2 and shape[0] != shape[1]:
+        case.test_other(given.reshape(shape[::-1]).T, 2.5, reshaped, "given = true.T.reshape(shape)")
+        case.test_other(given.T.reshape(shape), 2.5, reshaped, "given.T = true.reshape")
+    if len(shape) > 2:
+        rows = given.reshape(-1, shape[0]).T
         words = "given = the rows of true as columns, reshaped: .T is missing before .reshape"
-        case.test(2.5, rows.T.reshape(true.shape), "reshaped instead of transposed", words)
+        case.test_other(rows.reshape(shape), 2.5, reshaped, words)
     for count in (1, 2):
-        for where in combinations(range(true.ndim), count):
-            if all(true.shape[axis] > 1 for axis in where):
-                case.test(3, np.flip(true, where), "axes reversed", f"given = true reversed along axes {list(where)}")
-    for axis in range(true.ndim):
-        if true.shape[axis] > 2:
+        for where in combinations(range(len(shape)), count):
+            if all(shape[axis] > 1 for axis in where):
+                words = f"given = true reversed along axes {list(where)}"
+                case.test_other(np.flip(given, where), 3, "axes reversed", words)
+    for axis in range(len(shape)):
+        if shape[axis] > 2:
             for step in (1, -1):
-                rolled = np.roll(true, step, axis)
-                case.test(3, rolled, "shifted by one", f"given = true shifted by {step} along axis {axis}")
-                edge = rolled.copy()
-                edge[(slice(None),) * axis + (0 if step == 1 else -1,)] = 0
-                case.test(
-                    3, edge, "shifted by one", f"given = true shifted by {step} along axis {axis}, zero at the end"
-                )
-                inside = (slice(None),) * axis + (slice(1, None) if step == 1 else slice(None, -1),)
-                if edge[inside].size >= 4 and np.abs(edge - case.given)[inside].max() <= GOOD * case.scale:
-                    words = f"given = true shifted by {step} along axis {axis}, but for the end"
-                    case.add(3.05, "shifted by one", words)
+                words = f"given = true shifted by {step} along axis {axis}"
+                case.test_other(np.roll(given, -step, axis), 3, "shifted by one", words)
+                shifted(case, axis, step, words)
+
+
+def shifted(case: Case, axis: int, step: int, words: str) -> None:
+    """Shifted, and at the end where nothing comes from: zero, or something else."""
+    before, end = (slice(None),) * axis, 0 if step == 1 else -1
+    inside = (*before, slice(1, None) if step == 1 else slice(None, -1))
+    if case.given[inside].size < 4 or not case.shifted_true(axis, step, inside):
+        return
+    if np.any(case.given[(*before, end)]):
+        case.add(3.05, "shifted by one", f"{words}, but for the end")
+    else:
+        case.add(3, "shifted by one", f"{words}, zero at the end")
 
 
 def shapes(case: Case) -> None:
     """A gradient of another shape: transposed, or an axis that forward broadcast and backward did not sum."""
-    given, true = case.given, case.true
-    if given.shape == true.shape or not np.isfinite(true).any():
+    given, shape, size = case.given, case.shape, case.true.size
+    if given.shape == shape:
         return
-    if given.shape == true.shape[::-1]:
+    if given.shape == shape[::-1]:
         case.test_other(given.T, 0.6, "transposed", "given.T = true")
-    if given.size == true.size:
-        case.test_other(given.reshape(true.shape), 0.7, "reshape missing", "given.reshape(shape) = true")
+    if given.size == size:
+        case.test_other(given.reshape(shape), 0.7, "reshape missing", "given.reshape(shape) = true")
     for count in range(1, given.ndim + 1):
         for where in combinations(range(given.ndim), count):
             summed = given.sum(axis=where)
-            if summed.size == true.size:
+            if summed.size == size:
                 case.test_other(
-                    summed.reshape(true.shape),
+                    summed.reshape(shape),
                     0.6 + 0.01 * count,
                     sum_name(case, given, where),
                     f"given.sum(axis={where[0] if count == 1 else where}) = true",
                 )
                 case.test_other(
-                    summed.reshape(true.shape) / np.prod([given.shape[a] for a in where]),
+                    summed.reshape(shape) / np.prod([given.shape[a] for a in where]),
                     0.9,
                     sum_name(case, given, where),
                     f"given.mean(axis={where}) = true",
@@ -166,46 +182,52 @@ def sum_name(case: Case, given: np.ndarray, where: tuple[int, ...]) -> str:
     return "broadcast axis not summed"
 
 
-def exchanged(case: Case, others: dict[str, np.ndarray]) -> None:
+def exchanged(case: Case, others: dict[str, np.ndarray], along: dict[str, Case]) -> None:
     """The gradient of one array given as another's."""
+    given = case.given
+    if not np.any(given) or not np.isfinite(given).all() or case.misfit(case.true) <= GOOD:
+        return
+    found = [name for name, other in along.items() if other.misfit_of_true(given) <= GOOD]
     for name, other in others.items():
-        if name != case.name and other.shape == case.given.shape and np.isfinite(other).all() and np.any(other):
-            size = max(np.abs(other).max(), np.abs(case.given).max())
-            if np.abs(other - case.given).max() <= GOOD * size and case.misfit(case.true) > GOOD:
-                case.add(0.7, "two gradients exchanged", f"what is given for {case.name} is the gradient of {name}")
+        if other.shape == given.shape and np.isfinite(other).all() and np.any(other):
+            size = max(np.abs(other).max(), np.abs(given).max())
+            found += [name] if np.abs(other - given).max() <= GOOD * size else []
+    for name in found:
+        if name != case.name:
+            case.add(0.7, "two gradients exchanged", f"what is given for {case.name} is the gradient of {name}")
 
 
 def blocks(case: Case) -> None:
     """Wrong in some of 3 or 4 equal blocks along an axis: the gates of a recurrent layer."""
-    given, true = case.given, case.true
-    if not np.isfinite(true).all() or true.ndim == 0:
-        return
+    shape = case.shape
     for count in (4, 3):
         names = gate_names(case, count)
         if names is None:
             continue
-        for axis in range(true.ndim):
-            length = true.shape[axis]
+        for axis, length in enumerate(shape):
             if length % count or length < 2 * count:
                 continue
             size = length // count
-            g, t = (np.split(a, count, axis) for a in (given, true))
-            bad = [k for k in range(count) if np.abs(g[k] - t[k]).max() > GOOD * case.scale]
-            if not bad or len(bad) == count:
+            seen = case.blocks(axis, count)
+            if seen is None:
                 continue
-            line = "elements" if true.ndim == 1 else {0: "rows", true.ndim - 1: "columns"}.get(axis, "elements")
+            g, t, near = seen
+            bad = [k for k in range(count) if (np.abs(g[k] - t[k]) > near).any()]
+            line = "elements" if len(shape) == 1 else {0: "rows", len(shape) - 1: "columns"}.get(axis, "elements")
             where = " and ".join(f"{k * size}:{(k + 1) * size}" for k in bad)
             place = f"{line} {where} of {case.name}, {', '.join(names[k] for k in bad)}"
             if len(bad) == 2:
                 i, j = bad
-                if max(np.abs(g[i] - t[j]).max(), np.abs(g[j] - t[i]).max()) <= GOOD * case.scale:
+                order = list(range(count))
+                order[i], order[j] = j, i
+                parts = np.split(case.given, count, axis)
+                if case.misfit_of_true(np.concatenate([parts[k] for k in order], axis)) <= GOOD:
                     case.add(1.5, "two gates swapped", f"block {i} given is block {j} true, and the other way", place)
             if len(bad) == 1:
-                g0, t0 = g[bad[0]].ravel(), t[bad[0]].ravel()
-                c = factor(g0, t0)
+                c = factor(g[bad[0]], t[bad[0]])
                 what = (
                     "it is zero"
-                    if not np.any(g0)
+                    if not np.any(g[bad[0]])
                     else f"there given = {c:.4g} * true"
                     if c is not None
                     else ("there it is no multiple of the true one")
@@ -213,7 +235,7 @@ def blocks(case: Case) -> None:
                 if c is not None and abs(c + 1) < 1e-4:
                     case.add(1.8, "sign flipped", f"in one block only: {what}", place)
                 case.add(5.5, "a gate's block wrong", f"the other {count - 1} blocks are right; {what}", place)
-            else:
+            elif 0 < len(bad) < count:
                 case.add(7, "a gate's block wrong", f"{count - len(bad)} of {count} blocks are right", place)
 
 
@@ -239,12 +261,13 @@ def gate_names(case: Case, count: int) -> list[str] | None:
 
 def decay(case: Case) -> None:
     """given = true + lambda * parameter: regularisation counted on one side only."""
-    value = backend.to_numpy(case.objective.variables[case.name])
-    known = np.isfinite(case.true)
-    if known.sum() < 3:
+    given, true = case.seen
+    value = case.look(backend.to_numpy(case.objective.variables[case.name]))
+    if given.size < 3:
         return
-    difference = (case.given - case.true)[known]
-    c = factor(difference, value[known])
-    if c is not None or np.abs(difference - value[known]).max() < GOOD * case.scale:
+    difference = given - true
+    c = factor(difference, value)
+    if c is not None or np.abs(difference - value).max() < GOOD * np.abs(difference).max():
         c = 1.0 if c is None else c
-        case.add(2.2, "weight decay's share wrong", f"given - true = {c:.4g} * {case.name}, in every element")
+        extent = "in every element" if case.elementwise else case.extent
+        case.add(2.2, "weight decay's share wrong", f"given - true = {c:.4g} * {case.name}, {extent}")

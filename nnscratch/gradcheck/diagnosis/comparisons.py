@@ -13,7 +13,7 @@ from .evidence import Case
 from .slopes import Hypothesis, Slopes
 
 
-def other_targets(cases: dict[str, Case], report: GradientReport, objective: Objective) -> None:
+def other_targets(cases: dict[str, Case], right: dict, report: GradientReport, objective: Objective) -> None:
     """What forward compares with: integers one off, in value or in place; targets left out or negated."""
     target = objective.target
     checked = {id(objective.variables[name]) for name in report.entries}
@@ -29,7 +29,7 @@ def other_targets(cases: dict[str, Case], report: GradientReport, objective: Obj
         return
     try:
         with Tape(objective) as tape:
-            slopes = Slopes(tape, report)
+            slopes = Slopes(tape, cases, right)
             for array, moved, mistake, words in moves if slopes.usable else ():
                 held = array.copy()
                 array[...] = moved

@@ -12,7 +12,6 @@ from dataclasses import replace
 import numpy as np
 
 from ..objective import Objective
-from ..report import GradientReport
 from ..tape import CannotTape, Tape, gain
 from . import cuts, functions, products
 from .algebra import axes, constant
@@ -21,13 +20,13 @@ from .forward import Forward
 from .slopes import Hypothesis, Slopes
 
 
-def paths(cases: dict[str, Case], report: GradientReport, objective: Objective) -> None:
+def paths(cases: dict[str, Case], right: dict, objective: Objective) -> None:
     """Test all of them and write what fits into `cases`."""
     try:
         with Tape(objective) as tape:
             forward = Forward(tape)
             of_another_shape(cases, forward)
-            slopes = Slopes(tape, report)
+            slopes = Slopes(tape, cases, right)
             if slopes.usable:
                 search(cases, forward, slopes)
     except CannotTape:
@@ -113,7 +112,7 @@ def of_another_shape(cases: dict[str, Case], forward: Forward) -> None:
     """A gradient of a result inside forward, given for an array: the last product, or what came in, is missing."""
     for case in cases.values():
         given = case.given
-        if case.found or given.shape == case.true.shape or given.dtype.kind != "f" or not np.isfinite(given).all():
+        if case.found or given.shape == case.shape or given.dtype.kind != "f" or not np.isfinite(given).all():
             continue
         if given.size < 2:
             continue
@@ -144,10 +143,14 @@ def factors_met(cases: dict[str, Case], forward: Forward, slopes: Slopes) -> Non
             continue
         for values, word in forward.arrays.get(1, {}).values():
             a = np.asarray(values[0], dtype=float)
-            if a.size < 2 or not a.all() or not fits_into(a.shape, case.true.shape):
+            if a.size < 2 or not a.all() or not fits_into(a.shape, case.shape):
                 continue
-            case.test(2.5, case.true * a, "a factor missing", f"given = true * `{word}`: it is not divided by it")
-            case.test(2.5, case.true / a, "a factor missing", f"given = true / `{word}`: it is not multiplied by it")
+            divided, multiplied = (
+                f"given = true * `{word}`: it is not divided by it",
+                f"given = true / `{word}`: it is not multiplied by it",
+            )
+            case.test_other(case.given / a, 2.5, "a factor missing", divided)
+            case.test_other(case.given * a, 2.5, "a factor missing", multiplied)
 
 
 def fits_into(small: tuple[int, ...], large: tuple[int, ...]) -> bool:

@@ -2,6 +2,7 @@
 
 Differences of all outputs y at once give each element's row of the Jacobian, dy/dw. The true gradient is that row
 times R; a backward that forgets a sample, a step in time or one of the outputs gives the row times R with zeros in it.
+In directional mode a row belongs to a direction v instead of an element: it is the Jacobian times v.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import numpy as np
 
 from ... import backend
 from ..tree import is_array, is_float, leaves
-from .evidence import GOOD, Case
+from .evidence import GOOD, Case, CaseAlong
 
-BUDGET = 400_000  # numbers in a Jacobian
+BUDGET = 400_000  # numbers in a Jacobian; along a few directions, ten times as many
 
 
 def shares(case: Case) -> None:
@@ -23,9 +24,18 @@ def shares(case: Case) -> None:
         return
     objective, array = case.objective, case.objective.variables[case.name]
     R = objective.flat_weights()
-    if array.size * R.size > BUDGET or R.size < 2:
+    if R.size < 2 or not case.usable:
         return
-    J = jacobian(case)  # (array.size, outputs)
+    if isinstance(case, CaseAlong):
+        if 4 * R.size > 10 * BUDGET:
+            return
+        J = RowsAlong(case)
+        if not case.off(J.rows @ R, case.slopes) <= GOOD:
+            return
+    else:
+        if array.size * R.size > BUDGET:
+            return
+        J = Rows(case)
     outputs = [(n, y) for n, y in leaves("output", objective.outputs) if is_float(y)]
     slots = slices(outputs)
     summed_over_the_wrong_axis(case, J, R, outputs)
@@ -35,27 +45,27 @@ def shares(case: Case) -> None:
     diagonal(case, J, R, outputs)
 
     def counting(mask: np.ndarray) -> np.ndarray:
-        return (J @ (R * mask)).reshape(array.shape)
+        return J.rows @ (R * mask)
 
     if len(outputs) > 1:
         for (name, _), slot in zip(outputs, slots, strict=True):
             only, without = np.zeros(R.size), np.ones(R.size)
             only[slot], without[slot] = 1, 0
             words = f"the gradient that comes in through {name} is not used"
-            case.test(3.5, counting(without), "the state's own path missing", words)
-            case.test(3.6, counting(only), "the state's own path missing", f"only that through {name} is used")
+            case.test_seen(3.5, counting(without), "the state's own path missing", words)
+            case.test_seen(3.6, counting(only), "the state's own path missing", f"only that through {name} is used")
     for (name, y), slot in zip(outputs, slots, strict=True):
         if not is_array(y) or y.ndim < 1:
             continue
         if y.ndim == 3 and y.shape[1] > 1:
             for t, words in ((-1, "last"), (0, "first")):
-                case.test(
+                case.test_seen(
                     4,
                     counting(along(R.size, slot, y.shape, 1, t)),
                     f"only the {words} time step counted",
                     f"the true gradient of {name} at that step alone",
                 )
-                case.test(
+                case.test_seen(
                     4.2,
                     counting(np.ones(R.size) - part(R.size, slot, y.shape, 1, t)),
                     f"the {words} time step not counted",
@@ -64,19 +74,19 @@ def shares(case: Case) -> None:
         if y.ndim >= 2 and y.shape[0] > 1:
             N = y.shape[0]
             for n in range(min(N, 16)):
-                case.test(
+                case.test_seen(
                     4,
                     counting(along(R.size, slot, y.shape, 0, n)),
                     "one sample counted",
                     f"the true gradient of sample {n} alone",
                 )
-                case.test(
+                case.test_seen(
                     4.1,
                     counting(along(R.size, slot, y.shape, 0, n)) / N,
                     "one sample counted",
                     f"the true gradient of sample {n} alone, divided by N",
                 )
-                case.test(
+                case.test_seen(
                     4.3,
                     counting(np.ones(R.size) - part(R.size, slot, y.shape, 0, n)),
                     "one sample not counted",
@@ -85,21 +95,66 @@ def shares(case: Case) -> None:
         repeated_ids(case, counting, R.size, slot, y)
 
 
-def jacobian(case: Case) -> np.ndarray:
-    """dy/dw for every element of the array, by central differences."""
-    objective, array = case.objective, case.objective.variables[case.name]
-    rows = []
-    for place in np.ndindex(array.shape):
-        value = float(array[place])
-        h = 1e-5 * max(1.0, abs(value))
+class Rows:
+    """dy/dw for every element of the array, by central differences.
+
+    Attributes
+    ----------
+    rows : ndarray
+        A row of all outputs' derivatives for each element; in `RowsAlong` for each direction.
+    total : ndarray
+        The sum over the elements: the derivatives if all move together.
+    own : ndarray or None
+        dy_i/dx_i, where there are as many outputs as elements, and that can be known.
+    diagonal : bool
+        No output depends on another element than its own.
+    """
+
+    def __init__(self, case: Case):
+        objective, array = case.objective, case.objective.variables[case.name]
+        rows = []
+        for place in np.ndindex(array.shape):
+            value = float(array[place])
+            h = 1e-5 * max(1.0, abs(value))
+            try:
+                array[place] = value + h
+                above = objective.values()
+                array[place] = value - h
+                rows.append((above - objective.values()) / (2 * h))
+            finally:
+                array[place] = value
+        self.rows = np.array(rows)
+        self.total = self.rows.sum(axis=0)
+        square = self.rows.shape[0] == self.rows.shape[1]
+        self.own = np.diag(self.rows) if square else None
+        self.diagonal = square and nearly(self.rows, np.diag(self.own))
+
+
+class RowsAlong:
+    """dy for a movement along each of the case's directions, and for one of all elements together."""
+
+    def __init__(self, case: CaseAlong):
+        self.case = case
+        self.rows = np.array([self._row(v) for v in case.directions])
+        self.total = self._row(np.ones(case.shape))
+        moves = np.array([np.ravel(v) for v in case.directions])
+        self.diagonal = moves.shape == self.rows.shape and nearly(self.rows, moves * self.total)
+        self.own = self.total if self.diagonal else None
+
+    def _row(self, v: np.ndarray, h: float = 1e-5) -> np.ndarray:
+        objective, array = self.case.objective, self.case.objective.variables[self.case.name]
+        held, v = array.copy(), backend.array_module(array).asarray(v, dtype=array.dtype)
         try:
-            array[place] = value + h
+            array[...] = held + h * v
             above = objective.values()
-            array[place] = value - h
-            rows.append((above - objective.values()) / (2 * h))
+            array[...] = held - h * v
+            return (above - objective.values()) / (2 * h)
         finally:
-            array[place] = value
-    return np.array(rows)
+            array[...] = held
+
+
+def nearly(a: np.ndarray, b: np.ndarray) -> bool:
+    return bool(np.abs(a - b).max() <= 1e-6 * max(float(np.abs(b).max()), 1e-300))
 
 
 def slices(outputs: list[tuple[str, Any]]) -> list[slice]:
@@ -128,14 +183,12 @@ def along(size: int, slot: slice, shape: tuple[int, ...], axis: int, index: int)
     return mask + part(size, slot, shape, axis, index)
 
 
-def elementwise(case: Case, J: np.ndarray, R: np.ndarray, outputs: list) -> None:
+def elementwise(case: Case, J: Rows | RowsAlong, R: np.ndarray, outputs: list) -> None:
     """y = phi(x) element by element: which factor stands where phi'(x) should?"""
     x = backend.to_numpy(case.objective.variables[case.name]).ravel()
-    if len(outputs) != 1 or R.size != x.size:
+    if len(outputs) != 1 or not J.diagonal:
         return
-    d = np.diag(J)
-    if np.abs(J - np.diag(d)).max() > 1e-6 * max(np.abs(d).max(), 1e-300):
-        return
+    d = J.own
     y = np.asarray(backend.to_numpy(outputs[0][1])).ravel()
     shape, levels = case.given.shape, np.unique(np.round(d, 6))
     kept = levels[levels != 0]
@@ -215,17 +268,16 @@ def slope_at(case: Case, point: np.ndarray) -> np.ndarray | None:
     return slope if np.isfinite(slope).all() else None
 
 
-def diagonal(case: Case, J: np.ndarray, R: np.ndarray, outputs: list) -> None:
+def diagonal(case: Case, J: Rows | RowsAlong, R: np.ndarray, outputs: list) -> None:
     """The Jacobian's diagonal alone, as in s (1 - s) for a softmax."""
-    if len(outputs) == 1 and R.size == J.shape[0]:
-        d = np.diag(J)
-        if np.abs(J - np.diag(d)).max() > 1e-6 * np.abs(J).max():
-            shape = case.given.shape
+    if len(outputs) == 1 and R.size == case.true.size and not J.diagonal:
+        shape = case.shape
+        if J.own is not None:
             words = "given = dy_i * dy_i/dx_i: every other output's share is left out"
-            case.test(1, (R * d).reshape(shape), "Jacobian reduced to its diagonal", words)
-            y = np.asarray(backend.to_numpy(outputs[0][1])).ravel()
-            case.test(1.5, (R * y).reshape(shape), "Jacobian reduced to its diagonal", "given = dy * y")
-            case.test(3.6, R.reshape(shape), "Jacobian missing", "given = dy, unchanged")
+            case.test(1, (R * J.own).reshape(shape), "Jacobian reduced to its diagonal", words)
+        y = np.asarray(backend.to_numpy(outputs[0][1])).ravel()
+        case.test(1.5, (R * y).reshape(shape), "Jacobian reduced to its diagonal", "given = dy * y")
+        case.test(3.6, R.reshape(shape), "Jacobian missing", "given = dy, unchanged")
 
 
 def repeated_ids(case: Case, counting: Any, size: int, slot: slice, y: Any) -> None:
@@ -242,7 +294,7 @@ def repeated_ids(case: Case, counting: Any, size: int, slot: slice, y: Any) -> N
             once = first[::-1] if words == "last" else first
             mask = np.ones(size)
             mask[slot] = np.broadcast_to(once.reshape(ids.shape + (1,) * (y.ndim - ids.ndim)), y.shape).ravel()
-            case.test(
+            case.test_seen(
                 1,
                 counting(mask),
                 "rows met twice counted once",
@@ -250,15 +302,20 @@ def repeated_ids(case: Case, counting: Any, size: int, slot: slice, y: Any) -> N
             )
 
 
-def summed_over_the_wrong_axis(case: Case, J: np.ndarray, R: np.ndarray, outputs: list) -> None:
+def summed_over_the_wrong_axis(case: Case, J: Rows | RowsAlong, R: np.ndarray, outputs: list) -> None:
     """A bias gradient summed over features where it should be over the batch."""
-    true, given = case.true, case.given
-    if true.ndim != 1 or given.ndim != 1 or len(outputs) != 1 or not is_array(outputs[0][1]):
+    given = case.given
+    if len(case.shape) != 1 or given.ndim != 1 or len(outputs) != 1 or not is_array(outputs[0][1]):
         return
     shape = outputs[0][1].shape
-    contributions = (J * R).reshape(true.size, *shape)  # (D, N, ..., D)
+    contributions = (J.total * R).reshape(shape)
     for axis in range(len(shape)):
-        kept = contributions.sum(axis=tuple(a + 1 for a in range(len(shape)) if a != axis)).sum(axis=0)
-        if kept.shape == given.shape and np.abs(kept - given).max() <= GOOD * case.scale:
-            if case.misfit(true) > GOOD:
-                case.add(0.65, "summed over the wrong axis", f"given is the sum over all axes of the output but {axis}")
+        kept = contributions.sum(axis=tuple(a for a in range(len(shape)) if a != axis))
+        if kept.shape != given.shape:
+            continue
+        if case.same_shape:
+            fits = case.misfit(kept) <= GOOD < case.misfit(case.true)
+        else:
+            fits = np.abs(kept - given).max() <= GOOD * np.abs(given).max()
+        if fits:
+            case.add(0.65, "summed over the wrong axis", f"given is the sum over all axes of the output but {axis}")

@@ -3,6 +3,9 @@
 Along a direction v the gradient given says <given, v>, and a changed forward has the slope (f(h v) - f(-h v)) / 2h:
 two forward passes for a hypothesis about every array at once, however large. A hypothesis that meets three random
 directions to a ten-thousandth of what is wrong is no accident.
+
+In directional mode these slopes are all that is known, and all that is needed: the directions are those measured, and
+along one that moves several arrays the true slope is the sum of theirs.
 """
 
 from __future__ import annotations
@@ -13,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from ..report import GradientReport
+from ..numerical import random_direction
 from ..tape import Tape, gain
+from .evidence import Case, CaseAlong
 
 CLOSE = 1e-4  # of what is wrong
 BUDGET = 150_000_000  # numbers read and written in forwards done again; an operation counts as 200 at least
@@ -61,32 +65,44 @@ class Direction:
 
 
 class Slopes:
-    """Directions in the space of all arrays whose gradient has the right shape."""
+    """Directions in the space of all arrays whose gradient has the right shape.
 
-    def __init__(self, tape: Tape, report: GradientReport):
+    Parameters
+    ----------
+    tape : Tape
+    cases : dict of str to Case
+        The wrong arrays.
+    right : dict of str to (ndarray, ndarray)
+        Of the others, the gradient given and the true one; NaN where the true one is not known.
+    """
+
+    def __init__(self, tape: Tape, cases: dict[str, Case], right: dict[str, tuple[np.ndarray, np.ndarray]]):
         self.tape, self.h = tape, 1e-4
-        self.entries = {
-            e.name: e
-            for e in report.entries.values()
-            if np.shape(e.analytic) == np.shape(e.numeric) and np.size(e.numeric) and np.isfinite(e.analytic).all()
-        }
+        self.cases = {name: case for name, case in cases.items() if case.same_shape and case.usable}
+        self.wrong = list(self.cases)
         self.rng = np.random.default_rng(7)
         self.fixed: dict[int, Callable] = {}
-        self.wrong = [name for name, e in self.entries.items() if e.verdict == "wrong"]
-        self.joint = [self.direction(list(self.entries)) for _ in range(3)]
-        self.alone = {name: [self.direction([name]) for _ in range(3)] for name in self.wrong}
-        self.elements = {name: self._wrong_elements(name) for name in self.wrong}
+        self.alone = {name: [self._direction_of(case, k) for k in range(3)] for name, case in self.cases.items()}
+        self.joint = [self._joint(k, right) for k in range(3)]
+        self.elements = {name: case.wrong_elements() for name, case in self.cases.items()}
         self.usable = bool(self.wrong) and self._settle()
 
-    def direction(self, names: list[str]) -> Direction:
-        v, given, true = {}, 0.0, 0.0
-        for name in names:
-            e = self.entries[name]
-            smooth = np.isfinite(e.numeric) & ~(np.nan_to_num(e.high) > np.nan_to_num(e.low))
-            v[name] = np.where(smooth, self.rng.standard_normal(np.shape(e.numeric)), 0.0)
-            given += float((e.analytic * v[name]).sum())
-            true += float((np.nan_to_num(e.numeric) * v[name]).sum())
-        return Direction(v, given, true)
+    def _direction_of(self, case: Case, k: int) -> Direction:
+        if isinstance(case, CaseAlong):
+            given, true = case.seen
+            return Direction({case.name: case.directions[k]}, given[k], true[k])
+        return self._random(case.name, case.given, np.where(case.smooth, case.true, np.nan))
+
+    def _random(self, name: str, given: np.ndarray, true: np.ndarray) -> Direction:
+        """Through the elements that are known."""
+        v = np.where(np.isfinite(true), random_direction(given.shape, self.rng), 0.0)
+        return Direction({name: v}, float((given * v).sum()), float((np.nan_to_num(true) * v).sum()))
+
+    def _joint(self, k: int, right: dict[str, tuple[np.ndarray, np.ndarray]]) -> Direction:
+        parts = [self._direction_of(case, k) for case in self.cases.values()]
+        parts += [self._random(name, *pair) for name, pair in right.items()]
+        v = {name: values for part in parts for name, values in part.v.items()}
+        return Direction(v, sum(part.given for part in parts), sum(part.true for part in parts))
 
     def _settle(self) -> bool:
         """Find the step with which the unchanged forward has its true slopes; measure what noise is left."""
@@ -145,13 +161,6 @@ class Slopes:
     @property
     def spent(self) -> bool:
         return self.tape.runs * self.tape.cost > BUDGET
-
-    def _wrong_elements(self, name: str) -> int:
-        """How many numbers a hypothesis about this array must get right: few numbers are met by chance."""
-        e = self.entries[name]
-        known = np.isfinite(e.numeric)
-        off = np.abs(e.analytic - e.numeric)[known]
-        return int((off > 1e-6 * max(float(np.abs(e.numeric[known]).max(initial=0)), 1e-300)).sum())
 
     def explained(self, h: Hypothesis) -> list[str]:
         """The wrong arrays whose gradient this is; none unless all arrays agree."""

@@ -1,0 +1,161 @@
+"""Directional mode: what is wrong is named from slopes along a few directions, and nothing is said of what is right."""
+
+import drawn
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+import nnscratch as nn
+from benchmarks.mistakes import Outcome, all_correct, all_mistakes
+from nnscratch.gradcheck import check_gradients
+
+RNG = np.random.default_rng(5)
+X, W, B = RNG.normal(size=(80, 80)), RNG.normal(size=(80, 80)), RNG.normal(size=80)
+
+
+def along(target, *inputs, **options):
+    return check_gradients(target, *inputs, mode="directional", **options)
+
+
+def affine(backward):
+    """x W + b in CS231n's form, with this backward of (x, w, b, dout)."""
+    return (lambda x, w, b: (x @ w + b, (x, w, b))), (lambda dout, cache: backward(*cache, dout))
+
+
+def line(planted):
+    return f"{planted.area}: {planted.what}"
+
+
+NOT_NAMED = {
+    "activation: log-softmax: dout (1 - p)",
+    "RNN: bidirectional: dx of the second direction not turned back",
+}  # they need elements
+
+
+@pytest.mark.parametrize("planted", [p for p in all_mistakes() if p.held_out], ids=line)
+def test_a_planted_mistake_is_caught_and_named_first(planted):
+    outcome = Outcome(planted, planted.check(mode="directional"))
+    assert outcome.caught
+    assert (outcome.rank != 1) == (line(planted) in NOT_NAMED), str(outcome.report)
+
+
+def with_one_element_off(g):
+    g[17, 41] += 0.5
+    return g
+
+
+@pytest.mark.parametrize(
+    ("array", "mistake", "says", "backward"),
+    [
+        ("w", "sign flipped", "-1 * true along 3", lambda x, w, b, d: (d @ w.T, -x.T @ d, d.sum(0))),
+        ("w", "scaled by a constant", "N = 80, axis 0", lambda x, w, b, d: (d @ w.T, x.T @ d / 80, d.sum(0))),
+        ("w", "transposed", "axes exchanged", lambda x, w, b, d: (d @ w.T, d.T @ x, d.sum(0))),
+        ("w", "one sample counted", "sample 3 alone", lambda x, w, b, d: (d @ w.T, np.outer(x[3], d[3]), d.sum(0))),
+        ("b", "one sample not counted", "samples but 0", lambda x, w, b, d: (d @ w.T, x.T @ d, d[1:].sum(0))),
+        ("b", "sum over the batch missing", "sum(axis=0)", lambda x, w, b, d: (d @ w.T, x.T @ d, d)),
+        ("b", "summed over the wrong axis", "but 0", lambda x, w, b, d: (d @ w.T, x.T @ d, d.sum(1))),
+        ("x", "gradient never computed", "zero everywhere", lambda x, w, b, d: (0 * x, x.T @ d, d.sum(0))),
+        ("w", "weight decay's share wrong", "0.1 * w", lambda x, w, b, d: (d @ w.T, x.T @ d + 0.1 * w, d.sum(0))),
+        ("w", "shifted by one", "axis 1", lambda x, w, b, d: (d @ w.T, np.roll(x.T @ d, 1, 1), d.sum(0))),
+    ],
+)
+def test_a_mistake_in_a_large_array_is_named_at_the_cost_of_a_few_forward_passes(array, mistake, says, backward):
+    report = along(affine(backward), X, W, B)
+    assert [entry.name for entry in report if entry.verdict == "wrong"] == [array]
+    assert report[array].diagnosis.mistake == mistake, str(report)
+    assert says in report[array].diagnosis.evidence
+    assert report.evaluations <= 4 * (2 + 2 + 3)
+
+
+def test_two_gradients_that_are_exchanged_are_found():
+    def forward(a, b):
+        return np.tanh(a) * 2 + b**2, (a, b)
+
+    report = along((forward, lambda d, c: (2 * d * c[1], 2 * d * (1 - np.tanh(c[0]) ** 2))), X, X[::-1].copy())
+    assert [entry.diagnosis.mistake for entry in report] == ["two gradients exchanged"] * 2
+
+
+def test_a_gates_block_is_named_with_its_rows_and_the_others_are_known_to_be_right():
+    class Forgets(nn.LSTM):
+        def backward(self, dy, dstate=None):
+            out = super().backward(dy, dstate)
+            self.weight_hh_l0.grad[24:48] = 0
+            return out
+
+    diagnosis = along(Forgets(7, 24, rng=0), RNG.normal(size=(2, 5, 7)))["weight_hh_l0"].diagnosis
+    assert diagnosis.mistake == "a gate's block wrong"
+    assert diagnosis.place == "rows 24:48 of weight_hh_l0, the forget gate"
+    assert diagnosis.evidence == "the other 3 blocks are right; it is zero"
+
+
+def test_one_wrong_element_among_thousands_is_found():
+    report = along(affine(lambda x, w, b, d: (d @ w.T, with_one_element_off(x.T @ d), d.sum(0))), X, W, B)
+    assert report["w"].diagnoses == [] and "all that is wrong is [17,41] given" in report["w"].reason
+    assert report.evaluations < 200
+
+
+def test_where_nothing_explains_it_a_sample_of_the_wrong_rows_is_shown():
+    noise = np.zeros((80, 80))
+    noise[12:14] = RNG.normal(size=(2, 80))
+    report = along(affine(lambda x, w, b, d: (d @ w.T, x.T @ d + noise, d.sum(0))), X, W, B)
+    assert report["w"].diagnoses == []
+    assert "none of the mistakes tried explains it; all that is wrong lies in [12:14, 0:80]" in report["w"].reason
+    assert "; wrong are 20 of 20 elements looked at there: [1" in report["w"].reason
+    assert report.text() == along(affine(lambda x, w, b, d: (d @ w.T, x.T @ d + noise, d.sum(0))), X, W, B).text()
+
+
+PAIRS = [(target, inputs) for _, target, inputs, _ in all_correct() if isinstance(target, tuple)]
+
+
+@pytest.mark.parametrize(("target", "inputs"), PAIRS, ids=[pair[0].__name__ for pair, _ in PAIRS])
+@pytest.mark.parametrize("size", [1.0, 1e-3])
+def test_noise_in_one_gradient_is_wrong_and_nothing_explains_it(target, inputs, size):
+    forward, backward = target
+    rng = np.random.default_rng(987)
+    noise = {}
+
+    def noisy_backward(*arguments):
+        given = backward(*arguments)
+        gradients = list(given) if isinstance(given, tuple) else [given]
+        shape = gradients[-1].shape
+        gradients[-1] = gradients[-1] + noise.setdefault(shape, size * rng.normal(size=shape))
+        return tuple(gradients) if isinstance(given, tuple) else gradients[0]
+
+    report = along((forward, noisy_backward), *inputs)
+    assert report.verdict == "wrong"
+    assert report.diagnoses == [], str(report)
+
+
+# --- what is right ---------------------------------------------------------------------------------------------------
+
+
+def test_a_check_that_passes_costs_its_directions_and_no_more():
+    report = along(nn.Linear(30, 20, rng=0), X[:, :30])
+    assert report.ok and report.evaluations == 3 * 2 * 4
+
+
+@pytest.mark.parametrize("cls", drawn.CASES, ids=lambda cls: cls.__name__)
+def test_correct_code_is_neither_called_wrong_nor_diagnosed(cls):
+    @settings(max_examples=2, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(drawn.CASES[cls])
+    def check(case):
+        module, *inputs = case
+        report = along(module, *inputs)
+        assert report.verdict != "wrong" and report.diagnoses == [], report
+
+    check()
+
+
+def relu(slope):
+    return (lambda x: (np.maximum(x, 0), x)), (lambda d, x: d * slope(x))
+
+
+def test_where_kinks_meet_on_a_direction_elements_decide():
+    def first(x):
+        return x > 0
+
+    assert along(relu(first), np.zeros(12)).ok  # every one of its twelve elements is looked at
+    report = along(relu(first), np.zeros(50))
+    assert report["x"].verdict == "cannot tell"
+    assert report["x"].reason == "kinks meet along the directions; the 20 elements looked at are right"
+    assert along(relu(lambda x: (x > 0) - 0.2), np.zeros(50))["x"].verdict == "wrong"
