@@ -11,6 +11,8 @@ the source and the results only: no times, no kernel versions, numbered cell ids
 from __future__ import annotations
 
 import argparse
+import base64
+import io
 import os
 import re
 import runpy
@@ -21,6 +23,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 from nbclient import NotebookClient
+from PIL import Image
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE / "source"
@@ -102,8 +105,20 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
                 output["execution_count"] = count
             if "metadata" in output:
                 output["metadata"] = {}
+            if picture := output.get("data", {}).get("image/png"):
+                output["data"]["image/png"] = smaller(picture)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
+
+
+def smaller(picture: str) -> str:
+    """A picture, as base64, with 256 colours: a third of the size, and to the eye the same."""
+    image = Image.open(io.BytesIO(base64.b64decode(picture)))
+    if image.mode == "P":  # it has been made smaller before
+        return picture
+    written = io.BytesIO()
+    image.convert("RGB").quantize(256).save(written, "PNG", optimize=True)
+    return base64.b64encode(written.getvalue()).decode()
 
 
 def text(notebook: nbformat.NotebookNode) -> str:
