@@ -317,8 +317,10 @@ class Module:
         Raises
         ------
         TypeError
-            `dtype` is not a float type.
+            `dtype` is not a float type, or `device` is no string.
         """
+        if device is not None and not isinstance(device, str):
+            raise TypeError(f'device must be a string, such as "cpu", got {device!r}. (A dtype? Use to(dtype=...))')
         if dtype is not None and np.dtype(dtype) not in FLOATS:
             raise TypeError(f"parameters are floats; dtype must be float32 or float64, got {np.dtype(dtype)}")
         for parameter in self.parameters():
@@ -457,6 +459,8 @@ class Sequential(Module):
     def backward_parameters(self, dy: Array) -> None:
         """Backward without dx: see `without_dx`."""
         layers = self.layers
+        if not layers:
+            return
         first = 0
         while first < len(layers) - 1 and not without_dx(layers[first]) and is_plain(layers[first]):
             first += 1  # such as Flatten: nothing in it learns

@@ -164,6 +164,8 @@ def test_to_refuses_what_is_no_float_type_and_what_is_no_device_and_changes_noth
         model.to(dtype=np.int32)
     with pytest.raises(ValueError, match='device must be "cpu", "cuda" or "cuda:N", got \'tpu\''):
         model.to("tpu")
+    with pytest.raises(TypeError, match=r"device must be a string, such as \"cpu\", got <class 'numpy.float64'>"):
+        model.to(np.float64)  # in PyTorch a dtype may stand there
     assert all(p.dtype == F32 and p.device == "cpu" for p in model.parameters())
 
 

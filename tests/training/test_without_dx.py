@@ -58,6 +58,13 @@ def test_the_trainer_leaves_it_out():
     assert not hasattr(first, "asked") and first.spared and last.asked
 
 
+def test_an_empty_sequence_may_come_first():
+    model = nn.Sequential(nn.Sequential(), nn.Flatten(), nn.Linear(64, 3, rng=0))
+    _, whole = gradients(model, model.backward)
+    _, without = gradients(model, without_dx(model))
+    np.testing.assert_array_equal(whole[0], without[0])
+
+
 def test_a_backward_of_ones_own_is_never_passed_over():
     class Scaled(nn.Linear):
         def backward(self, dy):
