@@ -152,6 +152,10 @@ class Checkpoint(Callback):
         self.folder = Path(folder)
         self.every = None if every is None else positive_int("every", every)
 
+    def on_fit_start(self, trainer: Trainer) -> None:
+        if not self.folder.is_dir():  # said now, not after an epoch
+            raise FileNotFoundError(f"Checkpoint: there is no folder {self.folder}")
+
     def on_step_end(self, trainer: Trainer) -> None:
         if self.every is not None and trainer.step % self.every == 0:
             self.write(trainer)
@@ -200,7 +204,7 @@ def resume(trainer: Trainer, folder: PathLike) -> None:
     """
     path = os.path.join(folder, "checkpoint.safetensors")
     arrays, header = read_arrays(path)
-    missing = {"step", "optimizer", "rng", "history"} - header.keys()
+    missing = {"step", "optimizer", "scheduler", "rng", "epoch_rng", "history", "callbacks"} - header.keys()
     if missing:
         raise ValueError(f"{path} is not a training checkpoint of nnscratch")
     try:
