@@ -125,6 +125,9 @@ class EarlyStopping(Callback):
 class Checkpoint(Callback):
     """Keep a run's state on disk: `checkpoint.safetensors` to go on from, `model.safetensors` with the best weights.
 
+    The best are those with the lowest validation loss. Where training ended before a first validation, they are the
+    latest.
+
     Parameters
     ----------
     folder : path
@@ -166,13 +169,16 @@ class Checkpoint(Callback):
         self.write(trainer)
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        self.write(trainer)
+        if self.write(trainer) and trainer.history.best is None:
+            save(trainer.model, self.folder / "model.safetensors")
 
-    def write(self, trainer: Trainer) -> None:
+    def write(self, trainer: Trainer) -> bool:
+        """Whether there was something to keep."""
         if not all(backend.array_module(p.data).isfinite(p.data).all() for p in trainer.model.parameters()):
-            return  # the step before broke the weights: keep the last good checkpoint
+            return False  # the step before broke the weights: keep the last good checkpoint
         arrays, header = trainer.state_dict()
         write_arrays(self.folder / "checkpoint.safetensors", arrays, header)
+        return True
 
 
 def resume(trainer: Trainer, folder: PathLike) -> None:

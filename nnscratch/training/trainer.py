@@ -32,7 +32,7 @@ from .evaluate import evaluate
 from .history import History
 from .in_parts import InParts, forward_and_backward
 
-NOT_FINITE = "the gradient is not finite"
+NOT_FINITE, INTERRUPTED = "the gradient is not finite", "interrupted"
 
 
 class TrainingDiverged(FloatingPointError):
@@ -165,7 +165,7 @@ class Trainer:
         batches : iterable of (inputs, targets), with a length
             Gone through again and again. One that draws an order has its generator as ``.rng``.
         valid : iterable of (inputs, targets), optional
-            Measured every `evaluate_every` steps (by default after each epoch) and at the end.
+            Measured every `evaluate_every` steps (by default after each epoch) and at the end, but not after Ctrl-C.
         epochs, steps : number
             Exactly one of them.
         evaluate_every : int, optional
@@ -204,7 +204,8 @@ class Trainer:
                     self.ask_step(inputs, targets)
                     self._history.seconds = before + time.perf_counter() - start
                     self._call("on_step_end")
-                    last = self.step == self.total_steps or self.stop is not None
+                    # Not after Ctrl-C: a run gone on with is to look at its validation loss when it would have.
+                    last = self.step == self.total_steps or self.stop not in (None, INTERRUPTED)
                     if valid is not None and (self.step % evaluate_every == 0 or last):
                         self._catch_up()
                         loss = evaluate(self.model, self.criterion, valid)
@@ -442,7 +443,7 @@ class Trainer:
         previous = signal.getsignal(signal.SIGINT)
 
         def ask_to_stop(signum: int, frame: Any) -> None:
-            self.stop = "interrupted"
+            self.stop = INTERRUPTED
             signal.signal(signal.SIGINT, previous)
 
         signal.signal(signal.SIGINT, ask_to_stop)

@@ -149,15 +149,42 @@ def test_a_diverged_run_leaves_the_last_good_checkpoint(tmp_path):
     with pytest.raises(TrainingDiverged):
         trainer.fit(text_batches(), steps=10)
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == good
-    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.safetensors"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.safetensors", "model.safetensors"]
+
+
+class Interrupt(Callback):
+    def on_step_end(self, trainer):
+        if trainer.step == 4:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_run_gone_on_with_after_ctrl_c_has_validated_when_one_without_would_have(tmp_path):
+    def plateau(callbacks):
+        trainer = new_trainer(callbacks=callbacks)
+        trainer.scheduler = nn.optim.lr_scheduler.ReduceLROnPlateau(trainer.optimizer, 0.5, 0, threshold=0.9)
+        return trainer
+
+    first, second, whole = plateau([Interrupt(), Checkpoint(tmp_path)]), plateau([]), plateau([])
+    first.fit(text_batches(), text_batches(), steps=9, evaluate_every=3)
+    assert [record["step"] for record in first.history.valid] == [3]
+    resume(second, tmp_path)
+    for trainer in (second, whole):
+        trainer.fit(text_batches(), text_batches(), steps=9, evaluate_every=3)
+    assert [r["loss"] for r in second.history.valid] == [r["loss"] for r in whole.history.valid]
+    assert second.history.loss == whole.history.loss
+
+
+def test_what_is_interrupted_before_a_first_validation_leaves_its_latest_weights(tmp_path):
+    trainer = new_trainer(callbacks=[Interrupt(), Checkpoint(tmp_path)])
+    trainer.fit(text_batches(), text_batches(), steps=9)
+    assert trainer.history.valid == []
+    for own, saved in zip(
+        trainer.model.parameters(), nn.load(tmp_path / "model.safetensors").parameters(), strict=True
+    ):
+        np.testing.assert_array_equal(saved.data, own.data)
 
 
 def test_ctrl_c_finishes_the_step_under_way_and_returns():
-    class Interrupt(Callback):
-        def on_step_end(self, trainer):
-            if trainer.step == 4:
-                signal.raise_signal(signal.SIGINT)
-
     trainer = new_trainer(callbacks=[Interrupt()])
     usual = signal.getsignal(signal.SIGINT)
     history = trainer.fit(text_batches(), steps=30)
@@ -219,7 +246,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space"):
         trainer.fit(text_batches(), steps=4)
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == old
-    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.safetensors"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.safetensors", "model.safetensors"]
 
 
 def test_fit_says_what_it_needs():
