@@ -10,10 +10,11 @@ from nnscratch.training import Checkpoint, resume
 BATCHES = [(np.ones((4, 2), dtype=np.float32), np.ones((4, 1), dtype=np.float32))]
 
 
-def new_trainer(folder):
+def new_trainer(folder, optimizer=nn.optim.SGD, scheduler=None):
     model = nn.Linear(2, 1, rng=0)
-    optimizer = nn.optim.SGD(model.parameters(), lr=0.1)
-    return nn.Trainer(model, nn.MSELoss(), optimizer, callbacks=[Checkpoint(folder)])
+    optimizer = optimizer(model.parameters(), lr=0.1)
+    scheduler = None if scheduler is None else scheduler(optimizer)
+    return nn.Trainer(model, nn.MSELoss(), optimizer, scheduler=scheduler, callbacks=[Checkpoint(folder)])
 
 
 def test_a_checkpoints_folder_that_is_not_there_is_named_before_training(tmp_path):
@@ -34,3 +35,27 @@ def test_a_checkpoint_that_lacks_something_is_refused_and_nothing_is_changed(tmp
     with pytest.raises(ValueError, match="checkpoint.safetensors is not a training checkpoint of nnscratch"):
         resume(trainer, tmp_path)
     np.testing.assert_array_equal(trainer.model.weight.data, before)
+
+
+def falling_rate(optimizer):
+    return nn.optim.lr_scheduler.StepLR(optimizer, 1)
+
+
+@pytest.mark.parametrize(
+    ("wrote", "reads", "message"),
+    [
+        ((nn.optim.Adam, None), (nn.optim.SGD, None), r"another optimiser's, with \[.*\]: SGD has \[\]"),
+        ((nn.optim.SGD, falling_rate), (nn.optim.SGD, nn.optim.lr_scheduler.ReduceLROnPlateau), "OnPlateau expects"),
+        ((nn.optim.SGD, None), (nn.optim.SGD, falling_rate), "there was no scheduler, and the trainer has a StepLR"),
+    ],
+    ids=["another optimiser", "another scheduler", "no scheduler"],
+)
+def test_a_checkpoint_of_another_trainer_is_refused_and_nothing_is_changed(tmp_path, wrote, reads, message):
+    new_trainer(tmp_path, *wrote).fit(BATCHES, steps=3)
+    trainer = new_trainer(tmp_path, *reads)
+    before = {name: array.copy() for name, array in trainer.model.state_dict().items()}
+    with pytest.raises(ValueError, match=f"checkpoint.safetensors: .*{message}"):
+        resume(trainer, tmp_path)
+    for name, array in trainer.model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+    assert (trainer.step, trainer.history.steps, trainer.optimizer.lr) == (0, 0, 0.1)
