@@ -131,6 +131,13 @@ class CrossEntropyLoss(Module):
             dx *= counted[:, None]
         return dx.reshape(shape)
 
+    def count(self, target: Array) -> float | Array:
+        """What the mean over these targets is divided by: how many are counted, or what they weigh."""
+        xp, t = backend.array_module(target), target.reshape(-1)
+        counted = None if self.ignore_index is None else t != self.ignore_index
+        w = None if self.weight is None else xp.asarray(self.weight)
+        return self._count(t if counted is None else xp.where(counted, t, 0), counted, w)
+
     def _count(self, t: Array, counted: Array | None, w: Array | None) -> float | Array:
         """What the sum over the rows is divided by: how many are counted, or what they weigh.
 

@@ -24,9 +24,10 @@ def run_forward(model: Module, inputs: Any, state: Any) -> tuple[Any, Any]:
 
 
 def evaluate(model: Module, criterion: Module, batches: Iterable[tuple[Any, Any]]) -> float:
-    """The mean loss per target over all `batches`.
+    """The mean loss per target over all `batches`; targets count as they do in CrossEntropyLoss's own mean.
 
-    Runs in ``eval()`` mode, in constant memory; a recurrent model's state is carried from batch to batch, from zero.
+    Runs in ``eval()`` mode, in constant memory; a recurrent model's state is carried from batch to batch, from zero,
+    and from zero again where a batch has another size.
 
     Parameters
     ----------
@@ -49,17 +50,21 @@ def evaluate(model: Module, criterion: Module, batches: Iterable[tuple[Any, Any]
     >>> round(nn.evaluate(model, nn.CrossEntropyLoss(), batches), 4)
     1.4521
     """
-    total, count, state = 0.0, 0, None
+    total, count, state, rows = 0.0, 0, None, 0
     with evaluating(model), evaluating(criterion), backend.reading_later():  # a GPU is waited for once, at the end
         for inputs, targets in batches:
             inputs, targets = to_device_of(model, inputs, targets)
+            if len(inputs) != rows:
+                state, rows = None, len(inputs)
             if takes_short_cut(model, criterion):
                 loss, state = model.loss_and_backward(inputs, targets, state)  # in eval() mode: only the loss
             else:
                 prediction, state = run_forward(model, inputs, state)
                 loss = criterion(prediction, targets)
-            total += loss * targets.size
-            count += targets.size
-    if count == 0:
+            n = criterion.count(targets) if isinstance(criterion, CrossEntropyLoss) else targets.size
+            total += loss * n
+            count += n
+    if rows == 0:
         raise ValueError("evaluate needs at least one batch")
-    return backend.to_floats([total])[0] / count
+    total, count = backend.to_floats([total, count])
+    return total / count
