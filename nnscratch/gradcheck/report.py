@@ -90,7 +90,7 @@ class Entry:
     name, shape
     analytic, numeric : ndarray
         What backward said, and what differences say; NaN at elements not looked at. In directional mode one number
-        for each direction.
+        for each direction, three where they are wrong.
     uncertainty : ndarray
         How far each numeric value can be trusted.
     low, high : ndarray

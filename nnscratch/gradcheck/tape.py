@@ -33,6 +33,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 NUMPY = os.path.dirname(os.path.abspath(np.__file__))
 FUNCTIONS = {np.dot, np.einsum, np.where, np.tensordot, np.inner, np.outer}
 MOST_NODES = 3000
+MOST_NUMBERS = 3_000_000  # read and written by one forward: with more, few hypotheses could be tried in a minute
 _running: list[Tape] = []
 
 
@@ -191,10 +192,12 @@ class Tape:
             self.value()
             self._mode = "compare"
             self._find_live()
+        except CannotTape:
+            self.__exit__()
+            raise
         except Exception as error:
             self.__exit__()
             raise CannotTape(f"{type(error).__name__}: {error}") from error
-        self.cost = sum(200 + n.result.size + sum(np.size(x) for x in n.operands) for n in self.nodes)
         self._mode = "repeat"
         return self
 
@@ -239,6 +242,11 @@ class Tape:
             if getattr(result, "dtype", np.dtype(int)).kind == "f":
                 if len(self.nodes) >= MOST_NODES:
                     raise CannotTape("forward is too long to be written down")
+                self.cost += 200 + result.size + sum(np.size(x) for x in operands)
+                if self.cost > MOST_NUMBERS:
+                    raise CannotTape(
+                        "forward is too large to be written down; the same code may be told more when small"
+                    )
                 self._write(name, compute, operands, kwargs, result)
             return result
         k = self._number

@@ -62,7 +62,7 @@ def diagnose_entries(
         algebra(case, others, along)
         shares(case)
     other_targets(cases, right, report, objective)
-    paths(cases, right, objective)
+    paths(cases, right, report, objective)
     explained: dict[str, int] = {}
     for case in cases.values():
         for mistake in {d.mistake for _, d in case.found}:

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..objective import Objective
+from ..report import GradientReport
 from ..tape import CannotTape, Tape, gain
 from . import cuts, functions, products
 from .algebra import axes, constant
@@ -20,8 +21,8 @@ from .forward import Forward
 from .slopes import Hypothesis, Slopes
 
 
-def paths(cases: dict[str, Case], right: dict, objective: Objective) -> None:
-    """Test all of them and write what fits into `cases`."""
+def paths(cases: dict[str, Case], right: dict, report: GradientReport, objective: Objective) -> None:
+    """Test all of them and write what fits into `cases`; if that is impossible and something is left, say why."""
     try:
         with Tape(objective) as tape:
             forward = Forward(tape)
@@ -29,8 +30,9 @@ def paths(cases: dict[str, Case], right: dict, objective: Objective) -> None:
             slopes = Slopes(tape, cases, right)
             if slopes.usable:
                 search(cases, forward, slopes)
-    except CannotTape:
-        return
+    except CannotTape as error:
+        if not all(case.found for case in cases.values()):
+            report.notes.append(f"the inside of forward was not searched for the mistake: {error}")
 
 
 def hypotheses(forward: Forward) -> Iterator[Hypothesis]:

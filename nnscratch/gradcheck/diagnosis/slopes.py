@@ -86,6 +86,7 @@ class Slopes:
         self.joint = [self._joint(k, right) for k in range(3)]
         self.elements = {name: case.wrong_elements() for name, case in self.cases.items()}
         self.usable = bool(self.wrong) and self._settle()
+        self.begun = tape.runs
 
     def _direction_of(self, case: Case, k: int) -> Direction:
         if isinstance(case, CaseAlong):
@@ -160,7 +161,7 @@ class Slopes:
 
     @property
     def spent(self) -> bool:
-        return self.tape.runs * self.tape.cost > BUDGET
+        return (self.tape.runs - self.begun) * self.tape.cost > BUDGET
 
     def explained(self, h: Hypothesis) -> list[str]:
         """The wrong arrays whose gradient this is; none unless all arrays agree."""
