@@ -104,6 +104,15 @@ def test_where_nothing_explains_it_a_sample_of_the_wrong_rows_is_shown():
     assert report.text() == along(affine(lambda x, w, b, d: (d @ w.T, x.T @ d + noise, d.sum(0))), X, W, B).text()
 
 
+def test_a_forward_too_large_to_be_searched_inside_is_said_to_be(monkeypatch):
+    noise = RNG.normal(size=(80, 80))
+    backward = affine(lambda x, w, b, d: (d @ w.T, x.T @ d + noise, d.sum(0)))
+    assert not any("the inside of forward" in note for note in along(backward, X, W, B).notes)
+    monkeypatch.setattr("nnscratch.gradcheck.tape.MOST_NUMBERS", 80 * 80)
+    (note,) = (note for note in along(backward, X, W, B).notes if "the inside of forward was not searched" in note)
+    assert "forward is too large" in note
+
+
 PAIRS = [(target, inputs) for _, target, inputs, _ in all_correct() if isinstance(target, tuple)]
 
 
