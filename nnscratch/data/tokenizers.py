@@ -190,7 +190,8 @@ _INNER_APOSTROPHE = re.compile(r"(?<=\w)’(?=\w)")
 _STRAIGHT_OPENING = r"(?<![^\s(\[{“‘'\"–—-])%s(?=[^\s.,;:!?)\]}])"  # after a space or an opening, before a word
 _OPENING_DOUBLE, _OPENING_SINGLE = (re.compile(_STRAIGHT_OPENING % mark) for mark in "\"'")
 _CLOSING_SINGLE = re.compile(r"(?<!\w)'|'(?!\w)")
-_SENTENCE_END = re.compile(rf"({_ABBREVIATION})|[.!?]+[”’)\]]*(?=\s|$)")
+# The whole run is taken, whatever follows, so that a long one is not looked at again from each of its marks.
+_SENTENCE_END = re.compile(rf"({_ABBREVIATION})|[.!?]++[”’)\]]*+(?=(\s|$)?)")
 _SEVERAL_ENDS = re.compile(rf"{EOS}(?:\s*{EOS})+")
 _TOKEN = re.compile(rf"{UNK}|{EOS}|{_ABBREVIATION}|\w+(?:'\w+)*|-+|[^\w\s]")
 
@@ -280,7 +281,7 @@ class WordTokenizer(_Tokenizer):
         text = _INNER_APOSTROPHE.sub("'", text)
         text = _OPENING_DOUBLE.sub("“", text).replace('"', "”")
         text = _CLOSING_SINGLE.sub("’", _OPENING_SINGLE.sub("‘", text))
-        text = _SENTENCE_END.sub(lambda found: found[0] if found[1] else f"{found[0]} {EOS} ", text)
+        text = _SENTENCE_END.sub(lambda found: found[0] if found[2] is None else f"{found[0]} {EOS} ", text)
         return _TOKEN.findall(_SEVERAL_ENDS.sub(EOS, text))
 
     def encode(self, text: str) -> np.ndarray:

@@ -175,7 +175,7 @@ class TransformerLM(Module):
         if tokens.ndim != 2 or 0 in tokens.shape:
             raise ValueError(f"TransformerLM needs tokens of shape (batch, time), got {tokens.shape}")
         if not self.training:
-            return self._read_on(tokens, state or ())
+            return self._read_on(tokens, () if state is None else state)
         if tokens.shape[1] > self.context:
             raise ValueError(
                 f"TransformerLM learns from at most context={self.context} tokens at once, got {tokens.shape[1]}: "
@@ -188,6 +188,11 @@ class TransformerLM(Module):
 
     def _read_on(self, tokens: Array, state: State) -> tuple[Array, State]:
         """As many pieces as it takes: each fills the window, and a full window loses its older half."""
+        if not isinstance(state, (tuple, list)) or len(state) not in (0, 1 + 2 * self.num_layers):
+            came = f"{len(state)} of them" if isinstance(state, (tuple, list)) else type(state).__name__
+            raise TypeError(f"TransformerLM: state must be the {1 + 2 * self.num_layers} arrays of a call, got {came}")
+        if state:
+            check_ids(self, "state[0]", state[0], self.vocab_size)
         if state and len(state[0]) != len(tokens):
             raise ValueError(f"TransformerLM: the state is of {len(state[0])} sequences, the tokens of {len(tokens)}")
         read = []

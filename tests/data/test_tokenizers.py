@@ -109,6 +109,11 @@ def test_several_stops_end_one_sentence():
     assert tokens_of("What?! Well... so") == ["what", "?", "!", EOS, "well", ".", ".", ".", EOS, "so"]
 
 
+def test_a_long_run_of_stops_is_read_once():
+    tokens = WordTokenizer.tokenize("." * 200_000 + "x")  # looked at again from each of its stops it would take minutes
+    assert tokens == ["."] * 200_000 + ["x"]
+
+
 def test_a_prompt_in_the_middle_of_a_sentence_gets_no_end():
     tokenizer = WordTokenizer.from_text("It is a truth. It is so.")
     assert tokenizer.id(EOS) not in tokenizer.encode("it is a truth")

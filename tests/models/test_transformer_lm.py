@@ -126,3 +126,10 @@ def test_bad_input_is_refused():
     _, state = model(BATCHES[0][0])
     with pytest.raises(ValueError, match="the state is of 4 sequences, the tokens of 2"):
         model(BATCHES[0][0][:2], state)
+    for bad, message in [
+        (state[0], "state must be the 5 arrays of a call, got ndarray"),
+        (state[:3], "state must be the 5 arrays of a call, got 3 of them"),
+        ((state[1], *state[1:]), r"state\[0\] must be integers, got float32"),
+    ]:
+        with pytest.raises(TypeError, match=message):
+            model(BATCHES[0][0], bad)
