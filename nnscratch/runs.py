@@ -306,8 +306,8 @@ class Run:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, in lower case."""
-    return re.findall(r"[a-z]+", text.lower())
+    """The words of a text in any script, in lower case: runs of letters."""
+    return re.findall(r"[^\W\d_]+", text.lower())
 
 
 def steps_in(minutes: float, run: Run, device: str = "cpu") -> int:

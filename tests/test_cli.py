@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import nnscratch as nn
+from nnscratch import runs
 from nnscratch.cli import main
 
 TEXT = "the cat sat on the mat. the dog sat on the cat. the mat sat on the dog. " * 60
@@ -244,3 +245,9 @@ def test_the_rate_of_a_preset_is_held_and_then_falls_each_epoch():
         rates.append(optimizer.lr)
         scheduler.step()
     assert rates == [20.0] * 40 + [10.0] * 10 + [5.0] * 10 + [2.5] * 5
+
+
+def test_words_are_found_in_any_script():
+    assert runs.words("Все счастливы. A naïve don't, 42 times_over") == [
+        "все", "счастливы", "a", "naïve", "don", "t", "times", "over"
+    ]  # fmt: skip
