@@ -69,8 +69,7 @@ def look_closer(
     """Words on where the wrong elements are: the part of the array that holds them, and a sample of them."""
     from .diagnosis import worst
 
-    v, _ = max(slopes, key=lambda pair: abs(float(np.vdot(analytic, pair[0])) - pair[1].value) - pair[1].uncertainty)
-    box = narrowed(differences, array, analytic, v)
+    box = narrowed(differences, array, analytic, slopes)
     starts = [part.start for part in box]
     places = [tuple(np.add(place, starts).tolist()) for place in sample(array[box], analytic[box], samples, rng)]
     entry = Entry("", array.shape, analytic, *differences.elements(array, places))
@@ -83,16 +82,21 @@ def look_closer(
     return words + (f": {worst(analytic, entry.numeric, min(count, 3))}" if count else "")
 
 
-def narrowed(differences: Differences, array: Any, analytic: np.ndarray, v: np.ndarray) -> tuple[slice, ...]:
-    """The part of an array that holds all that is wrong: axis by axis, how much at either end is right along v?"""
+def narrowed(differences: Differences, array: Any, analytic: np.ndarray, slopes: Slopes) -> tuple[slice, ...]:
+    """The part of an array that holds all that is wrong: axis by axis, how much at either end is right?
+
+    It is right if its share in a slope is right, and known to a hundredth of what is wrong in the whole slope.
+    """
+    wrong = [abs(float(np.vdot(analytic, v)) - d.value) for v, d in slopes]
+    (v, _), most = slopes[int(np.argmax(wrong))], max(wrong)
     box = [slice(0, length) for length in array.shape]
 
     def is_wrong(axis: int, indices: slice) -> bool:
         part, at = np.zeros(array.shape), (*box[:axis], indices, *box[axis + 1 :])
         part[at] = v[at]
         d, said = differences.slope(array, part), float(np.vdot(analytic, part))
-        near = differences.tolerance() * max(abs(said), abs(d.value)) + 3 * d.uncertainty + d.high - d.low
-        return not (abs(said - d.value) <= near < np.inf)
+        near = 3 * d.uncertainty + d.high - d.low
+        return not abs(said - d.value) <= near <= 1e-2 * most
 
     for axis, n in enumerate(array.shape):
         first = fewest(lambda k, axis=axis: is_wrong(axis, slice(0, k)), n) - 1

@@ -78,5 +78,9 @@ def diagnose_entries(
 def worst(given: np.ndarray, true: np.ndarray, count: int = 3) -> str:
     """The elements that differ most, with what was given and what is true."""
     off = np.nan_to_num(np.abs(given - true))
-    places = [np.unravel_index(int(i), off.shape) for i in np.argsort(off, axis=None)[::-1][:count]]
-    return ", ".join(f"[{','.join(map(str, p))}] given {given[p]:.4g}, true {true[p]:.4g}" for p in places)
+    words = []
+    for i in np.argsort(off, axis=None)[::-1][:count]:
+        p = np.unravel_index(int(i), off.shape)
+        digits = 4 if f"{given[p]:.4g}" != f"{true[p]:.4g}" else 10
+        words.append(f"[{','.join(map(str, p))}] given {given[p]:.{digits}g}, true {true[p]:.{digits}g}")
+    return ", ".join(words)

@@ -251,8 +251,8 @@ class CaseAlong(Case):
                 part[at] = v[at]
                 g[k, d], t[k, d] = np.vdot(self.given, part), self.slope(part)
             near[d] = GOOD * self.wrong[d] + 3 * abs(t[:, d].sum() - self.slopes[d])
-            if (np.abs(g[:, d] - t[:, d]) > near[d]).all():
-                return None  # none of them is right
+            if near[d] > 1e-2 * self.wrong[d] or (np.abs(g[:, d] - t[:, d]) > near[d]).all():
+                return None  # none of them is right, or that cannot be told
         return list(g), list(t), near
 
     def shifted_true(self, axis: int, step: int, inside: tuple) -> bool:
