@@ -7,7 +7,7 @@ Every hypothesis computes the gradient that its mistake would give and is kept o
     comparisons    what forward compared with: a target one off
     paths          inside forward, on its tape: cuts, functions, products; must explain all arrays at once
 
-evidence.py and slopes.py say when a gradient is explained; forward.py knows the taped operations.
+evidence.py, along.py and slopes.py say when a gradient is explained; forward.py knows the taped operations.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from ..numerical import Derivative
 from ..objective import Objective
 from ..report import GradientReport
 from .algebra import algebra
+from .along import CaseAlong
 from .comparisons import other_targets
-from .evidence import Case, CaseAlong
+from .evidence import Case
 from .paths import paths
 from .shares import shares
 

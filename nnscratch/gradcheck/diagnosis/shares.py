@@ -13,7 +13,8 @@ import numpy as np
 
 from ... import backend
 from ..tree import is_array, is_float, leaves
-from .evidence import GOOD, Case, CaseAlong
+from .along import CaseAlong
+from .evidence import GOOD, Case
 
 BUDGET = 400_000  # numbers in a Jacobian; along a few directions, ten times as many
 

@@ -18,7 +18,8 @@ import numpy as np
 
 from ..numerical import random_direction
 from ..tape import Tape, gain
-from .evidence import Case, CaseAlong
+from .along import CaseAlong
+from .evidence import Case
 
 CLOSE = 1e-4  # of what is wrong
 BUDGET = 150_000_000  # numbers read and written in forwards done again; an operation counts as 200 at least
