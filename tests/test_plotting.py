@@ -171,3 +171,7 @@ def test_lines_that_mean_one_thing_stay_solid_under_the_style_that_changes_line_
         plotting.use_style()
         lines = PICTURES[name](plotting.new_axes()).lines
     assert {line.get_linestyle() for line in lines} == {"-"}
+
+
+def test_the_axis_of_a_loss_claims_no_unit_that_only_a_cross_entropy_has():
+    assert PICTURES["history"](None).get_ylabel() == "loss, mean over the targets"

@@ -10,7 +10,7 @@ from ..training.callbacks import UNITS
 from ..training.history import History
 from .style import BLUE, ORANGE, new_axes
 
-LABELS = {"loss": "loss (cross-entropy: nats)", "bpc": "bits per character", "perplexity": "perplexity"}
+LABELS = {"loss": "loss, mean over the targets", "bpc": "bits per character", "perplexity": "perplexity"}
 
 
 def plot_history(history: History, unit: str = "loss", ax: Any = None) -> Any:

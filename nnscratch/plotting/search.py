@@ -74,6 +74,6 @@ def plot_search(study: Any, parameter: str | None = None, ax: Any = None) -> Any
         ax.set_xlabel(parameter)
         if getattr(best.distributions[parameter], "log", False):
             ax.set_xscale("log")
-    ax.set_ylabel("validation loss (cross-entropy: nats)")
+    ax.set_ylabel("validation loss, mean over the targets")
     ax.legend(frameon=False)
     return ax

@@ -14,7 +14,7 @@ class History:
     Attributes
     ----------
     loss : list of float
-        The training loss of every step, in nats per target.
+        The training loss of every step, as the criterion gives it: a cross-entropy in nats per target.
     lr, norm : list of float
         The learning rate and the gradient's norm before clipping, of every step.
     valid : list of dict
