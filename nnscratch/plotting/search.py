@@ -41,15 +41,18 @@ def plot_search(study: Any, parameter: str | None = None, ax: Any = None) -> Any
     cut = [t for t in study.trials if t.state.name == "PRUNED" and t.intermediate_values]
     if not finished:
         raise ValueError("plot_search: no trial was finished")
-    if parameter is not None and parameter not in finished[0].params:
-        raise ValueError(f"the search has no parameter {parameter!r}; it has {', '.join(finished[0].params)}")
+    if parameter is not None:
+        names = {name: None for t in finished for name in t.params}
+        if parameter not in names:
+            raise ValueError(f"the search has no parameter {parameter!r}; it has {', '.join(names)}")
+        finished, cut = ([t for t in trials if parameter in t.params] for trials in (finished, cut))  # some may lack it
     ax = new_axes() if ax is None else ax
 
     def place(trial: Any) -> Any:
         return trial.number if parameter is None else trial.params[parameter]
 
     last = [t.intermediate_values[max(t.intermediate_values)] for t in cut]
-    best, edge = study.best_trial, np.inf
+    best, edge = min(finished, key=lambda t: t.value), np.inf
     top = np.quantile([t.value for t in finished], 0.9)
     if max(t.value for t in finished) > best.value + 4 * (top - best.value) > best.value:
         edge = best.value + 2 * (top - best.value)  # a few are so bad that they would hide the others

@@ -78,6 +78,8 @@ def search(
         import optuna
     except ImportError:
         raise ImportError("search needs Optuna: pip install 'nnscratch[search]'") from None
+    if valid is None:
+        raise TypeError("search compares validation losses: valid must be batches, got None")
     positive_int("steps", steps)
     positive_int("trials", trials)
     every = positive_int("evaluate_every", evaluate_every or max(1, steps // 10))

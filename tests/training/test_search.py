@@ -39,3 +39,20 @@ def test_bad_input_is_refused():
         nn.training.search(make_trainer, DATA, DATA, steps=1, trials=0)
     with pytest.raises(TypeError, match="make_trainer must return a Trainer, got NoneType"):
         nn.training.search(lambda trial: None, DATA, DATA, steps=1, trials=1)
+    with pytest.raises(TypeError, match="valid must be batches, got None"):
+        nn.training.search(make_trainer, DATA, None, steps=1, trials=1)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_parameter_that_only_some_trials_have_is_drawn_over_these():
+    def make(trial):
+        model = nn.Linear(2, 2, rng=0)
+        adam = trial.suggest_categorical("optimizer", ["sgd", "adam"]) == "adam"
+        optimizer = nn.optim.Adam(model.parameters(), trial.suggest_float("adam_lr", 0.01, 0.1)) if adam else None
+        return nn.Trainer(model, nn.CrossEntropyLoss(), optimizer or nn.optim.SGD(model.parameters(), lr=0.1))
+
+    found = nn.training.search(make, DATA, DATA, steps=3, trials=8)
+    having = [t for t in found.trials if "adam_lr" in t.params]
+    assert 0 < len(having) < 8
+    ax = nn.plotting.plot_search(found, "adam_lr")
+    assert sorted(ax.collections[0].get_offsets()[:, 0]) == sorted(t.params["adam_lr"] for t in having)
