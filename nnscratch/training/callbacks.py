@@ -158,6 +158,7 @@ class Checkpoint(Callback):
     def on_fit_start(self, trainer: Trainer) -> None:
         if not self.folder.is_dir():  # said now, not after an epoch
             raise FileNotFoundError(f"Checkpoint: there is no folder {self.folder}")
+        self.lead = trainer.optimizer.steps - trainer.step
 
     def on_step_end(self, trainer: Trainer) -> None:
         if self.every is not None and trainer.step % self.every == 0:
@@ -169,6 +170,8 @@ class Checkpoint(Callback):
         self.write(trainer)
 
     def on_fit_end(self, trainer: Trainer) -> None:
+        if trainer.optimizer.steps - trainer.step > self.lead:
+            return  # a second Ctrl-C came in the middle of a step: keep the last whole one
         if self.write(trainer) and trainer.history.best is None:
             save(trainer.model, self.folder / "model.safetensors")
 

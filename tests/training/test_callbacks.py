@@ -59,3 +59,22 @@ def test_a_checkpoint_of_another_trainer_is_refused_and_nothing_is_changed(tmp_p
     for name, array in trainer.model.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
     assert (trainer.step, trainer.history.steps, trainer.optimizer.lr) == (0, 0, 0.1)
+
+
+def test_a_step_that_was_broken_off_is_not_saved(tmp_path):
+    class BrokenOff(nn.optim.SGD):
+        def step(self):
+            super().step()
+            if self.steps == 5:
+                raise KeyboardInterrupt
+
+    trainer = new_trainer(tmp_path, BrokenOff)
+    trainer.callbacks = [Checkpoint(tmp_path, every=2)]
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(BATCHES, steps=9)
+    whole, later = new_trainer(tmp_path), new_trainer(tmp_path)
+    whole.callbacks = []
+    whole.fit(BATCHES, steps=4)
+    resume(later, tmp_path)
+    assert later.step == later.optimizer.steps == 4
+    np.testing.assert_array_equal(later.model.weight.data, whole.model.weight.data)
