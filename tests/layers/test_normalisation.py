@@ -46,6 +46,12 @@ def test_gradients_match_finite_differences(n, d, seed):
         assert report.ok and report.max_error < 1e-5, report
 
 
+@pytest.mark.parametrize("features", [3, 7, 100, 768])
+def test_a_row_of_equal_whole_numbers_becomes_zero_however_large_they_are(features):
+    x = np.full((2, features), 12345, dtype=np.float32)
+    assert not nn.LayerNorm(features)(x).any()
+
+
 def test_a_constant_row_is_no_division_by_zero():
     for layer in (nn.LayerNorm(4), nn.RMSNorm(4)):
         y = layer(np.zeros((2, 4), dtype=np.float32))
