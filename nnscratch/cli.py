@@ -1,4 +1,4 @@
-"""The nnscratch command: train, evaluate, generate, gradcheck, info."""
+"""The nnscratch command: train, evaluate, generate, gradcheck, bench, info."""
 
 from __future__ import annotations
 

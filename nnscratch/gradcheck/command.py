@@ -146,5 +146,5 @@ if __name__ == "__main__":
     try:
         sys.exit(child())
     except Exception as error:  # whatever the student's code raises is why it could not be checked
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(NOT_CHECKED)

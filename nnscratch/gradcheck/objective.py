@@ -64,6 +64,9 @@ class Objective:
                     f"(attributes, globals, numpy.random, random) and all its attributes does not help"
                 )
         self.outputs = first
+        if not any(is_float(y) for _, y in leaves("", first)):
+            kinds = ", ".join(str(getattr(y, "dtype", type(y).__name__)) for _, y in leaves("", first))
+            raise TypeError(f"{target.title} returns no floats, so that there is nothing to differentiate: {kinds}")
         self.weights = transform(lambda y: draw_like(y, rng), first)
         if len(first) == 1 and has_no_axes(first[0]):
             self.weights = (

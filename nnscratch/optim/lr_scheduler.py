@@ -210,10 +210,10 @@ def between(first: float, last: float, progress: float) -> float:
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """Multiply the rate by `gamma` when the validation loss has not improved more than `patience` times in a row.
+    """Multiply the rate by `factor` when the validation loss has not improved more than `patience` times in a row.
 
     "Improved" is a loss below the best so far times 1 - threshold. After a cut, `cooldown` losses are let pass before
-    counting begins again. (PyTorch: ``ReduceLROnPlateau(factor=gamma, ...)``, for losses, that is mode="min".)
+    counting begins again. (In PyTorch that is mode="min".)
 
     A Trainer steps it after each validation; in a loop of your own call ``scheduler.step(loss)`` there.
 
@@ -221,7 +221,7 @@ class ReduceLROnPlateau(LRScheduler):
     --------
     >>> import numpy as np, nnscratch as nn
     >>> optimizer = nn.optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
-    >>> scheduler = nn.optim.lr_scheduler.ReduceLROnPlateau(optimizer, gamma=0.5, patience=1)
+    >>> scheduler = nn.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
     >>> for loss in (3.0, 2.0, 2.0, 2.5):
     ...     scheduler.step(loss)
     >>> optimizer.lr
@@ -233,13 +233,13 @@ class ReduceLROnPlateau(LRScheduler):
     def __init__(
         self,
         optimizer: Optimizer,
-        gamma: float = 0.1,
+        factor: float = 0.1,
         patience: int = 10,
         threshold: float = 1e-4,
         cooldown: int = 0,
         min_lr: float = 0.0,
     ):
-        self.gamma, self.threshold = probability("gamma", gamma), probability("threshold", threshold)
+        self.gamma, self.threshold = probability("factor", factor), probability("threshold", threshold)
         self.patience, self.cooldown = count("patience", patience), count("cooldown", cooldown)
         self.min_lr = at_least("min_lr", min_lr, 0)
         self.cuts, self.bad, self.resting = 0, 0, 0
@@ -247,7 +247,7 @@ class ReduceLROnPlateau(LRScheduler):
         super().__init__(optimizer)
 
     def factor(self, steps: int) -> float:
-        """gamma ^ (how many cuts there were), but no lower than min_lr says."""
+        """`factor` ^ (how many cuts there were), but no lower than min_lr says."""
         low = min(1.0, self.min_lr / self.base_lr) if self.base_lr else 0.0
         return max(low, self.gamma**self.cuts)
 

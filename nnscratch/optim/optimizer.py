@@ -83,8 +83,15 @@ class Optimizer:
         }
 
     def step(self) -> None:
-        """Move every parameter by its gradient, in place."""
+        """Move every parameter by its gradient, in place.
+
+        Raises
+        ------
+        ValueError
+            A gradient has not its parameter's shape: NumPy would broadcast it. Nothing has been changed then.
+        """
         self._check_devices()
+        self._check_shapes()
         self.steps += 1
         tasks: list[tuple[Array, ...]] = []
         for k, parameter in enumerate(self.parameters):
@@ -106,6 +113,14 @@ class Optimizer:
                         f"the model is on {parameter.device!r} and what {type(self).__name__} keeps of it is on "
                         f"{backend.device_of(moment)!r}: move the model first, then make the optimizer"
                     )
+
+    def _check_shapes(self) -> None:
+        for number, p in enumerate(self.parameters):
+            if not (self.rests_at_zero and p.grad_rows is not None) and getattr(p.grad, "shape", None) != p.shape:
+                raise ValueError(
+                    f"{type(self).__name__}: the gradient of parameter {number} must have its shape {p.shape}, got "
+                    f"{getattr(p.grad, 'shape', type(p.grad).__name__)}"
+                )
 
     def _update_rows(self, rows: Array, g: Array, w: Array, moments: list[Array]) -> None:
         """The same update where only these rows have a gradient: taken out, changed, and put back."""

@@ -216,15 +216,7 @@ def resume(trainer: Trainer, folder: PathLike) -> None:
     missing = {"step", "optimizer", "scheduler", "rng", "epoch_rng", "history", "callbacks"} - header.keys()
     if missing:
         raise ValueError(f"{path} is not a training checkpoint of nnscratch")
-    of, mine = sorted({name.split(".")[1] for name in arrays if name.startswith("optimizer.")}), trainer.optimizer
-    if of != sorted(mine.moments):
-        raise ValueError(f"{path}: another optimiser's, with {of}: {type(mine).__name__} has {sorted(mine.moments)}")
-    if trainer.scheduler is not None and header["scheduler"] is None:
-        raise ValueError(f"{path}: there was no scheduler, and the trainer has a {type(trainer.scheduler).__name__}")
-    own_arrays, own_header = trainer.state_dict()
-    own_arrays = {name: a.copy() for name, a in own_arrays.items()}
     try:
         trainer.load_state_dict(arrays, header)
     except ValueError as error:
-        trainer.load_state_dict(own_arrays, own_header)  # the model may have been filled, and the optimiser refused
         raise ValueError(f"{path}: {error}") from None

@@ -94,6 +94,8 @@ def predicted_classes(prediction: Array, target: Array) -> Array:
     if prediction.dtype.kind == "f":
         if prediction.ndim == 0 or prediction.shape[-1] < 2:
             raise ValueError(f"scores must have a last axis of two or more classes, got shape {prediction.shape}")
+        if backend.array_module(prediction).isnan(prediction).any():  # else the largest score would be a NaN
+            raise ValueError("scores must be numbers, and some are NaN")
         prediction = prediction.argmax(axis=-1)
     if prediction.dtype.kind not in "iu" or target.dtype.kind not in "iu":
         raise TypeError(f"classes must be integers, got {prediction.dtype} and {target.dtype}")

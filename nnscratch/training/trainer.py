@@ -136,6 +136,8 @@ class Trainer:
         ):  # fmt: skip
             if not isinstance(value, kind):
                 raise TypeError(f"Trainer: {name} must be an instance of {kind.__name__}, got {value!r}")
+        if scheduler is not None and not isinstance(scheduler, LRScheduler):
+            raise TypeError(f"Trainer: scheduler must be an instance of LRScheduler, got {scheduler!r}")
         backend.keep_freed_memory()
         own = {id(p) for p in model.parameters()}
         if not own & {id(p) for p in optimizer.parameters}:
@@ -191,7 +193,9 @@ class Trainer:
             raise ValueError("fit got no batches")
         if valid is None and self.scheduler is not None and self.scheduler.after_validation:
             raise ValueError(f"{type(self.scheduler).__name__} looks at the validation loss: fit needs valid")
-        self.total_steps = positive_int("steps", steps if steps is not None else math.ceil(epochs * per_epoch))
+        if steps is None:
+            steps = math.ceil(at_least("epochs", epochs, 0) * per_epoch)
+        self.total_steps = positive_int("steps", steps)
         evaluate_every = positive_int("evaluate_every", evaluate_every or per_epoch)
         self.stop = None
         self.model.train()
@@ -302,7 +306,21 @@ class Trainer:
         ValueError
             It is another model's or another optimiser's. Nothing has been changed then.
         """
+        of, mine = {name.split(".")[1] for name in arrays if name.startswith("optimizer.")}, set(self.optimizer.moments)
+        if of != mine:
+            name = type(self.optimizer).__name__
+            raise ValueError(f"another optimiser's, with {sorted(of)}: {name} has {sorted(mine)}")
+        if self.scheduler is not None and header["scheduler"] is None:
+            raise ValueError(f"there was no scheduler, and the trainer has a {type(self.scheduler).__name__}")
+        own_arrays, own_header = self.state_dict()
+        own_arrays = {name: a.copy() for name, a in own_arrays.items()}
+        try:
+            self._take_over(arrays, header)
+        except (ValueError, TypeError, KeyError):
+            self._take_over(own_arrays, own_header)  # the model may have been filled, and the optimiser refused
+            raise
 
+    def _take_over(self, arrays: dict[str, Any], header: dict[str, Any]) -> None:
         def part(prefix: str) -> dict[str, Any]:
             return {name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)}
 

@@ -328,6 +328,12 @@ def test_an_array_that_is_read_only_or_a_view_is_checked_in_a_copy():
     assert check_gradients(nn.Tanh(), RNG.normal(size=(6, 8))[::2, ::-3]).ok
 
 
+@pytest.mark.parametrize("forward", [lambda x: np.round(x).astype(int), lambda x: 1j * x])
+def test_a_forward_that_returns_no_floats_is_refused_not_called_right(forward):
+    with pytest.raises(TypeError, match="returns no floats, so that there is nothing to differentiate: (int|complex)"):
+        check_gradients((forward, np.zeros_like), np.ones((3, 4)))
+
+
 def test_empty_arrays_have_nothing_that_is_wrong():
     report = check_gradients(nn.Linear(3, 2, rng=0), np.zeros((0, 3)))
     assert report.ok and report["x"].shape == (0, 3) and not np.any(report["weight"].numeric)

@@ -112,7 +112,7 @@ def test_the_trainer_hands_reduce_lr_on_plateau_the_validation_loss():
     model = nn.Linear(2, 3, rng=0)
     x, y = np.ones((4, 2), dtype=np.float32), np.zeros(4, dtype=int)
     optimizer = nn.optim.SGD(model.parameters(), lr=1e-9)  # too small to improve anything
-    schedule = lr_scheduler.ReduceLROnPlateau(optimizer, gamma=0.5, patience=1)
+    schedule = lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
     trainer = nn.Trainer(model, nn.CrossEntropyLoss(), optimizer, scheduler=schedule)
     trainer.fit([(x, y)], [(x, y)], steps=5)
     assert schedule.steps == 5 and optimizer.lr == pytest.approx(1e-9 / 4)
@@ -140,9 +140,21 @@ def test_clipping_by_value_touches_only_what_is_outside():
     (lambda w: lr_scheduler.OneCycleLR(nn.optim.Adam(w), 1.0, 3), "leave steps both to rise and to fall"),
     (lambda w: lr_scheduler.OneCycleLR(nn.optim.Adam(w), 1.0, 30, div_factor=0.1), "div_factor must be a finite"),
     (lambda w: lr_scheduler.ReduceLROnPlateau(nn.optim.Adam(w), patience=-1), "patience must be an integer of 0 or"),
-    (lambda w: lr_scheduler.ReduceLROnPlateau(nn.optim.Adam(w), gamma=1.0), r"gamma must be a probability in \[0, 1\)"),
+    (lambda w: lr_scheduler.ReduceLROnPlateau(nn.optim.Adam(w), factor=1.0), r"factor must be a probability"),
     (lambda w: lr_scheduler.ReduceLROnPlateau(nn.optim.Adam(w)).step(float("nan")), "loss must be a finite number"),
 ])  # fmt: skip
 def test_what_is_out_of_range_is_refused_by_name(build, message):
     with pytest.raises(ValueError, match=message):
         build([nn.Parameter(np.ones(2))])
+
+
+@pytest.mark.parametrize("make", [nn.optim.SGD, nn.optim.Adam, nn.optim.Adagrad])
+def test_a_gradient_of_another_shape_is_refused_before_anything_is_changed(make):
+    weight, bias = nn.Parameter(np.ones((3, 2))), nn.Parameter(np.ones(3))
+    optimizer = make([weight, bias], lr=0.1)
+    weight.grad[...] = 1.0
+    for wrong, words in ((np.float64(5.0), r"\(\)"), (np.ones(1), r"\(1,\)"), (None, "NoneType")):
+        bias.grad = wrong
+        with pytest.raises(ValueError, match=rf"the gradient of parameter 1 must have its shape \(3,\), got {words}"):
+            optimizer.step()
+    assert (weight.data == 1).all() and (bias.data == 1).all() and optimizer.steps == 0

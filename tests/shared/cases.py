@@ -298,12 +298,12 @@ SCHEDULES: dict[type, list[tuple[dict[str, Any], str, dict[str, Any]]]] = {
     ],
     nn.optim.lr_scheduler.ReduceLROnPlateau: [
         (
-            {"gamma": 0.5, "patience": 3, "min_lr": 1e-4},
+            {"factor": 0.5, "patience": 3, "min_lr": 1e-4},
             "ReduceLROnPlateau",
             {"factor": 0.5, "patience": 3, "min_lr": 1e-4},
         ),
         (
-            {"gamma": 0.7, "patience": 0, "threshold": 0.01, "cooldown": 4, "min_lr": 0.02},
+            {"factor": 0.7, "patience": 0, "threshold": 0.01, "cooldown": 4, "min_lr": 0.02},
             "ReduceLROnPlateau",
             {"factor": 0.7, "patience": 0, "threshold": 0.01, "cooldown": 4, "min_lr": 0.02},
         ),

@@ -61,6 +61,27 @@ def test_a_checkpoint_of_another_trainer_is_refused_and_nothing_is_changed(tmp_p
     assert (trainer.step, trainer.history.steps, trainer.optimizer.lr) == (0, 0, 0.1)
 
 
+def test_a_trainer_that_refuses_a_state_has_changed_nothing(tmp_path):
+    """Not of another optimiser: of the same, whose averages have other shapes; the model is filled before them."""
+    other, trainer = new_trainer(tmp_path, nn.optim.Adam), new_trainer(tmp_path, nn.optim.Adam)
+    other.fit(BATCHES, steps=3)
+    arrays, header = other.state_dict()
+    arrays["optimizer.exp_avg.0"] = np.zeros((5, 5), dtype=np.float32)
+    before = trainer.model.weight.data.copy()
+    with pytest.raises(ValueError, match="the shapes of exp_avg are not those of this optimizer's parameters"):
+        trainer.load_state_dict(arrays, header)
+    np.testing.assert_array_equal(trainer.model.weight.data, before)
+    assert trainer.step == trainer.optimizer.steps == 0
+
+
+def test_what_a_trainer_cannot_use_is_refused_by_name(tmp_path):
+    model = nn.Linear(2, 1, rng=0)
+    with pytest.raises(TypeError, match="Trainer: scheduler must be an instance of LRScheduler, got 5"):
+        nn.Trainer(model, nn.MSELoss(), nn.optim.SGD(model.parameters(), lr=0.1), scheduler=5)
+    with pytest.raises(ValueError, match="epochs must be a finite number, 0 or more, got inf"):
+        new_trainer(tmp_path).fit(BATCHES, epochs=float("inf"))
+
+
 def test_a_step_that_was_broken_off_is_not_saved(tmp_path):
     class BrokenOff(nn.optim.SGD):
         def step(self):

@@ -46,6 +46,11 @@ def test_bad_input_is_refused():
         accuracy([1], np.array([1]))
 
 
+def test_a_score_that_is_nan_is_refused_not_taken_for_the_largest():
+    with pytest.raises(ValueError, match="scores must be numbers, and some are NaN"):
+        accuracy(np.array([[0.1, np.nan], [0.2, 0.1]]), np.array([0, 0]))
+
+
 def test_perplexity_and_bits_are_the_losss():
     assert nn.training.perplexity(np.log(7)) == pytest.approx(7)
     assert nn.training.bits_per_character(np.log(8)) == pytest.approx(3)
