@@ -59,7 +59,7 @@ class Watch(Callback):
 
 
 def what_is_left(device, drawn, folder):
-    """Of a run, and of a second one that goes on from its checkpoint: what was said, counted, recorded and learned."""
+    """Of a run, and of one that goes on from its checkpoint with whole batches: what was said, counted and learned."""
     rng = np.random.default_rng(0)
     good = [(rng.normal(size=(4, 5)), rng.normal(size=(4, 3))) for _ in range(11)]
     batches = [(x * np.inf if k == drawn["broken"] else x, y) for k, (x, y) in enumerate(good)]
@@ -76,7 +76,7 @@ def what_is_left(device, drawn, folder):
         if run:
             resume(trainer, folder)
         try:
-            trainer.fit(batches, good, steps=STEPS + 20 * run, evaluate_every=drawn["validates"])
+            trainer.fit(good if run else batches, good, steps=STEPS + 20 * run, evaluate_every=drawn["validates"])
         except TrainingDiverged as error:
             said.append(str(error))
         history = trainer.history
