@@ -130,6 +130,16 @@ class Parameter:
     def __repr__(self) -> str:
         return f"Parameter({self.shape}, {self.dtype}, {self.device})"
 
+    # To compute with a parameter is to compute with its .data; who forgets that is told, not what NumPy makes of it.
+
+    __array_ufunc__ = None  # so that NumPy's operators, too, leave it to these
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError("a Parameter is no array: its numbers are parameter.data, their gradient parameter.grad")
+
+    __getitem__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __array__
+    __truediv__ = __rtruediv__ = __pow__ = __matmul__ = __rmatmul__ = __neg__ = __array__
+
 
 class Module:
     """What every layer, loss and model is.
@@ -214,8 +224,8 @@ class Module:
         stack.append(values)
         if len(stack) == DEEP_STACK:
             warnings.warn(
-                f"{type(self).__name__}: {DEEP_STACK} forward calls and no backward. Each keeps its arrays; call "
-                f"eval() to predict without keeping them, or zero_grad() to drop them.",
+                f"{type(self).__name__}: {DEEP_STACK} forward calls, and no backward took back what they saved. Each "
+                f"keeps its arrays; call eval() to predict without keeping them, or zero_grad() to drop them.",
                 ResourceWarning,
                 stacklevel=4,
             )
@@ -230,7 +240,9 @@ class Module:
         """
         stack = self.__dict__.get("_stack")
         if not stack:
-            why = "it is in eval() mode, which keeps nothing" if not self.training else "none is left"
+            why = (
+                "it is in eval() mode, which keeps nothing" if not self.training else "none is left that saved anything"
+            )
             raise RuntimeError(f"{type(self).__name__}.backward needs a forward call to match, and {why}")
         return stack.pop()
 
@@ -273,10 +285,27 @@ class Module:
                 yield module
 
     def _all_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        self._refuse_lists()
         for prefix, module in self.named_modules():
             for name, value in vars(module).items():
                 if isinstance(value, Parameter):
                     yield (f"{prefix}.{name}" if prefix else name), value
+
+    def _refuse_lists(self) -> None:
+        """Raise if a layer or parameter stands in a list only, where nobody would train or save it."""
+        modules = list(self.modules())
+        found = {id(v) for m in modules for v in (m, *vars(m).values())}
+        for module in modules:
+            for name, value in vars(module).items():
+                items = list(value.values()) if isinstance(value, dict) else value
+                if not isinstance(items, (list, tuple)) or not items or name.startswith("_"):
+                    continue
+                if isinstance(items[0], (Module, Parameter)) and any(id(item) not in found for item in items):
+                    title = f"{type(module).__name__}.{name}"
+                    raise TypeError(
+                        f"{title} is a {type(value).__name__}, which is not looked into: what is in it would be "
+                        f"neither trained nor saved. Make it an nn.Sequential, or set each as an attribute of its own"
+                    )
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Every parameter with its dotted name, each once: a tied weight comes under its first name."""
@@ -539,6 +568,11 @@ def check_floats(owner: Module, name: str, x: Array, like: Parameter | None = No
 
 def check_gradient(owner: Module, dy: Array, shape: tuple[int, ...], dtype: Any, name: str = "dy") -> None:
     """Raise unless `dy` has the shape and dtype of the output it is the gradient of."""
+    if isinstance(dy, (int, float, np.generic)):
+        raise TypeError(
+            f"{type(owner).__name__}.backward takes {name}, the gradient by its output, an array: criterion.backward() "
+            f"returns it. Got the number {dy!r}; is it the loss?"
+        )
     check_floats(owner, name, dy)
     if dy.shape != shape or dy.dtype != dtype:
         raise ValueError(
@@ -565,8 +599,8 @@ def to_device_of(model: Module, *arrays: Any) -> tuple[Any, ...]:
 
     A language model's token ids are looked at before they go to a GPU: there nobody could without waiting for it.
     """
-    parameters = model.parameters()
-    device = parameters[0].device if parameters else "cpu"
+    first = next((v for module in model.modules() for v in vars(module).values() if isinstance(v, Parameter)), None)
+    device = "cpu" if first is None else first.device
     for array in arrays:
         if device != "cpu" and hasattr(model, "vocab_size") and isinstance(array, np.ndarray):
             check_ids(model, "tokens and targets", array, model.vocab_size)

@@ -75,6 +75,11 @@ def load(path: PathLike, model: Module | None = None) -> Module:
     """
     state, header = read_arrays(path)
     if model is None:
+        if "optimizer" in header:
+            raise ValueError(
+                f"{path} is a training checkpoint: load model.safetensors beside it, or go on with "
+                f"nn.training.resume or nnscratch train --resume"
+            )
         if "model" not in header:
             raise ValueError(
                 f"{path} does not say what model it holds (PyTorch wrote it?): build one, and nn.load(path, model)"
@@ -145,6 +150,8 @@ def write_arrays(path: PathLike, arrays: dict[str, Any], header: dict[str, Any])
 
 def read_arrays(path: PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and the header of a safetensors file; the header is empty if nnscratch did not write it."""
+    if Path(path).is_dir():
+        raise FileNotFoundError(f"{path} is a folder: name a file in it, such as model.safetensors")
     if not Path(path).is_file():
         raise FileNotFoundError(f"no such file: {path}")
     try:

@@ -224,7 +224,7 @@ def test_ten_thousand_forwards_without_a_backward_bring_a_warning():
         warnings.simplefilter("error")
         for _ in range(9_999):
             layer(x)
-    with pytest.warns(ResourceWarning, match=r"Tanh: 10000 forward calls and no backward.*eval\(\).*zero_grad\(\)"):
+    with pytest.warns(ResourceWarning, match=r"Tanh: 10000 forward calls, and no backward.*eval\(\).*zero_grad\(\)"):
         layer(x)
 
 
@@ -312,3 +312,39 @@ def test_two_values_for_one_tied_weight_are_refused():
     state["linear.weight"] += 1
     with pytest.raises(ValueError, match="embedding.weight and linear.weight are one tied weight"):
         model.load_state_dict(state)
+
+
+@pytest.mark.parametrize("use", [
+    lambda p, x: p * x, lambda p, x: 2.0 * p, lambda p, x: x * p, lambda p, x: x @ p, lambda p, x: p @ x,
+    lambda p, x: p[0], lambda p, x: -p, lambda p, x: x - p, lambda p, x: np.exp(p), lambda p, x: np.dot(x, p),
+    lambda p, x: np.einsum("ij,jk->ik", x, p), lambda p, x: np.sum(p),
+])  # fmt: skip
+def test_who_forgets_data_is_told_so(use):
+    with pytest.raises(TypeError, match=r"its numbers are parameter.data|__array_ufunc__=None"):
+        use(nn.Parameter(np.ones((3, 3))), np.ones((3, 3)))
+
+
+class InAList(nn.Module):
+    def __init__(self, held):
+        self.head, self.blocks = nn.Linear(3, 2), held
+
+
+@pytest.mark.parametrize("held", [[nn.Linear(3, 3)], (nn.Linear(3, 3),), {"a": nn.Tanh()}, [nn.Parameter(np.ones(1))]])
+def test_layers_in_a_list_only_are_refused_not_left_untrained(held):
+    model = nn.Sequential(InAList(held))
+    for use in (nn.Module.parameters, nn.Module.state_dict):
+        with pytest.raises(TypeError, match=r"InAList.blocks is a (list|tuple|dict), which is not looked into"):
+            use(model)
+
+
+def test_a_list_of_layers_that_are_attributes_too_is_nobodys_loss():
+    model = InAList([])
+    model.blocks = [model.head]
+    assert [name for name, _ in model.named_parameters()] == ["head.weight", "head.bias"]
+
+
+def test_backward_given_the_loss_says_what_it_takes():
+    model = nn.Sequential(nn.Linear(3, 2), nn.Tanh())
+    loss = nn.MSELoss()(model(np.ones((4, 3), dtype=np.float32)), np.ones((4, 2), dtype=np.float32))
+    with pytest.raises(TypeError, match=r"Tanh.backward takes dy, .* criterion.backward\(\) returns it"):
+        model.backward(loss)

@@ -287,3 +287,15 @@ def test_a_file_cannot_run_the_command(path):
     serialization.write_arrays(path, {"x": np.ones(1)}, {"model": {"class": "nnscratch.__main__.X", "config": {}}})
     with pytest.raises(ValueError, match="this version of nnscratch has no nnscratch.__main__.X"):
         nn.load(path)
+
+
+def test_a_folder_or_a_checkpoint_in_the_place_of_a_model_says_what_to_load(tmp_path):
+    model = nn.Linear(2, 1)
+    checkpoint = nn.training.Checkpoint(tmp_path)
+    trainer = nn.Trainer(model, nn.MSELoss(), nn.optim.Adam(model.parameters()), callbacks=[checkpoint])
+    trainer.fit([(np.ones((4, 2), dtype=np.float32), np.ones((4, 1), dtype=np.float32))], steps=1)
+    with pytest.raises(FileNotFoundError, match="is a folder: name a file in it, such as model.safetensors"):
+        nn.load(tmp_path)
+    with pytest.raises(ValueError, match="is a training checkpoint: load model.safetensors beside it"):
+        nn.load(tmp_path / "checkpoint.safetensors")
+    assert nn.load(tmp_path / "model.safetensors").weight.shape == (1, 2)

@@ -19,6 +19,7 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,13 @@ def load(target: str) -> Any:
     if inspect.isfunction(found) and name != name.replace("forward", "backward") and callable(backward):
         return found, backward
     if inspect.isclass(found) or inspect.isfunction(found):
+        parameters = inspect.signature(found).parameters.values()
+        needed = [p.name for p in parameters if p.default is p.empty and "VAR" not in p.kind.name]
+        if needed:
+            raise ValueError(
+                f"{name} takes {', '.join(needed)}. What can be checked: an object; a class or function without "
+                f"arguments that makes one; a function x_forward with x_backward beside it"
+            )
         return found()
     return found
 
@@ -146,5 +154,12 @@ if __name__ == "__main__":
     try:
         sys.exit(child())
     except Exception as error:  # whatever the student's code raises is why it could not be checked
-        print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
+        package = str(Path(__file__).parents[1])
+        own = [
+            f
+            for f in traceback.extract_tb(error.__traceback__)
+            if not f.filename.startswith((package, "<", sys.prefix))
+        ]
+        where = f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
+        print(f"{type(error).__name__}: {' '.join(str(error).split())}{where}", file=sys.stderr)
         sys.exit(NOT_CHECKED)

@@ -53,6 +53,15 @@ class Raises(nn.Tanh):
         raise ZeroDivisionError("oh")
 
 
+class Takes(nn.Tanh):
+    def __init__(self, size, *, depth):
+        pass
+
+
+def alone_forward(x):
+    return x
+
+
 class NeverTheSame(nn.Tanh):
     def forward(self, x):
         return super().forward(x) + np.random.default_rng().normal()
@@ -113,7 +122,10 @@ def test_a_pair_of_functions_and_integer_inputs(check):
         ("HasAChild", ["--seconds", "3"], "not finished after 3 seconds"),
         ("Asks", [], "EOFError"),
         ("Leaves", [], "without a report"),
-        ("Raises", [], "ZeroDivisionError: oh"),
+        ("Raises", [], "ZeroDivisionError: oh ("),
+        ("Raises", [], ".py:"),  # and where, in the file of whoever wrote it
+        ("Takes", [], "Takes takes size, depth. What can be checked: an object; a class or function without arguments"),
+        ("alone_forward", [], "alone_forward takes x. What can be checked"),
         ("Nobody", [], "has no Nobody"),
         ("Good", ["--input", "big"], "must look like 4,5"),
     ],
