@@ -168,6 +168,10 @@ class ModuleTarget(Target):
         for module in self.everything():
             module.__dict__.pop("_stack", None)
 
+    def left(self) -> list[str]:
+        """The classes of the modules that still hold something that forward put away."""
+        return list(dict.fromkeys(type(m).__name__ for m in self.everything() if m.__dict__.get("_stack")))
+
     def zero_gradients_only(self) -> None:
         for module in self.everything():
             for value in vars(module).values():

@@ -2,7 +2,8 @@
 
     forward      writes into its inputs or parameters; gives NaN; returns its input itself
     backward     writes into its inputs, into dy or into parameters; overwrites where it should add;
-                 uses what another forward kept instead of its own (forward A, forward B, backward)
+                 uses what another forward kept instead of its own (forward A, forward B, backward);
+                 leaves what forward kept for it
     a gradient   of another shape or dtype than its array; NaN
 
 A trap of severity "wrong" makes the whole report wrong; a "note" is said and no more.
@@ -54,6 +55,7 @@ def backward_traps(objective: Objective) -> list[Trap]:
     before, cache = [a.copy() for _, a in arrays], Snapshot(target.kept())
     ours = objective.dys()
     given = target.gradients(ours)
+    left = target.left() if isinstance(target, ModuleTarget) else []
     target.forget()
     known = [a for _, a in arrays] + [given.get(name) for name in target.parameters()]
     cache_changed = [a for a in cache.changed() if not any(a is b for b in known)]
@@ -67,6 +69,15 @@ def backward_traps(objective: Objective) -> list[Trap]:
     for (name, dy), (_, w) in zip(leaves("dy", ours), leaves("dy", objective.dys()), strict=True):
         if is_array(dy) and not same(dy, w):
             traps.append(Trap("backward writes into dy", f"{name} is changed: whoever gave it may need it", "note"))
+    if left:
+        traps.append(
+            Trap(
+                "kept for nobody",
+                f"{', '.join(left)}: what forward gave to save_for_backward, backward does not take back with saved(); "
+                f"it stays, and more with every step",
+                "note",
+            )
+        )
     if cache_changed and not same_twice(objective):
         shapes = ", ".join(str(a.shape) for a in cache_changed[:3])
         traps.append(

@@ -268,3 +268,27 @@ def test_a_module_that_keeps_one_forward_only_is_noted():
     report = check_gradients(KeepsOne(), X)
     assert report.ok and kinds(report, "note") == {"one forward kept"}
     assert "save_for_backward" in report.traps[0].message
+
+
+class KeepsTooMuch(nn.Module):
+    """y = 2x needs nothing of x in backward."""
+
+    def forward(self, x):
+        self.save_for_backward(x)
+        return 2 * x
+
+    def backward(self, dy):
+        return 2 * dy
+
+
+class TakesItBack(KeepsTooMuch):
+    def backward(self, dy):
+        self.saved()
+        return 2 * dy
+
+
+def test_what_forward_keeps_and_backward_does_not_take_is_noted():
+    report = check_gradients(nn.Sequential(KeepsTooMuch(), nn.Tanh()), X)
+    assert report.ok and kinds(report, "note") == {"kept for nobody"}
+    assert "KeepsTooMuch: what forward gave to save_for_backward" in str(report)
+    assert check_gradients(nn.Sequential(TakesItBack(), nn.Tanh()), X).traps == []
