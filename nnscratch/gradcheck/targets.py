@@ -181,15 +181,21 @@ class ModuleTarget(Target):
     def gradients(self, dys: tuple, zero: bool = True) -> dict[str, Any]:
         if zero:
             self.zero_gradients_only()
-        scalar = False
-        if self.loss is not None:
-            dy = self.loss.backward()
-            result = self.module.backward(dy, *dys[1:]) if len(dys) > 1 else self.module.backward(dy)
-        elif len(dys) == 1 and has_no_axes(dys[0]) and not needs_argument(self.module.backward):
-            scalar = True
-            result = self.module.backward()
-        else:
-            result = self.module.backward(*dys)
+        scalar = (
+            self.loss is None and len(dys) == 1 and has_no_axes(dys[0]) and not needs_argument(self.module.backward)
+        )
+        try:
+            if self.loss is not None:
+                result = self.module.backward(self.loss.backward(), *dys[1:])
+            else:
+                result = self.module.backward(*(() if scalar else dys))
+        except ValueError as error:
+            if "non-broadcastable output operand" not in str(error):
+                raise
+            raise ValueError(
+                f"backward: {error}. Where forward spreads a parameter over the batch, its gradient is the sum over "
+                f"the batch: grad += dy.sum(axis=0)"
+            ) from error
         named = list(self.module.named_parameters())
         if self.loss is not None:
             named += [(f"loss.{name}", p) for name, p in self.loss.named_parameters()]

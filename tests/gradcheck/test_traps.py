@@ -292,3 +292,19 @@ def test_what_forward_keeps_and_backward_does_not_take_is_noted():
     assert report.ok and kinds(report, "note") == {"kept for nobody"}
     assert "KeepsTooMuch: what forward gave to save_for_backward" in str(report)
     assert check_gradients(nn.Sequential(TakesItBack(), nn.Tanh()), X).traps == []
+
+
+def test_a_gradient_that_is_not_summed_over_the_batch_is_explained():
+    class Shift(nn.Module):
+        def __init__(self):
+            self.b = nn.Parameter(np.zeros(3))
+
+        def forward(self, x):
+            return x + self.b.data
+
+        def backward(self, dy):
+            self.b.grad += dy
+            return dy
+
+    with pytest.raises(ValueError, match=r"non-broadcastable.* is the sum over the batch: grad \+= dy.sum\(axis=0\)"):
+        check_gradients(Shift(), X)
