@@ -147,7 +147,7 @@ class Module:
     A module of one's own reads as in PyTorch, but for ``backward``, which is written out under ``forward``:
 
     1. Set what is learned as attributes: parameters, and other modules. They are found by themselves, at any depth;
-       there is no need to call ``super().__init__()``. A plain list is not looked into: `Sequential` is a module.
+       there is no need to call ``super().__init__()``. Layers in a plain list are refused: `Sequential` is a module.
     2. ``forward`` computes y and puts away, with one ``save_for_backward``, what ``backward`` will need.
     3. ``backward`` takes it back with one ``saved()``, *adds* to ``parameter.grad`` (never sets it: the parameter may
        be used elsewhere too), and returns dL/dx; a tuple where forward takes several arrays, None for one of integers.
