@@ -343,6 +343,12 @@ def test_a_list_of_layers_that_are_attributes_too_is_nobodys_loss():
     assert [name for name, _ in model.named_parameters()] == ["head.weight", "head.bias"]
 
 
+def test_a_list_whose_name_begins_with_an_underscore_is_let_be():
+    model = InAList([])
+    model._teacher = [nn.Linear(3, 3)]
+    assert len(model.parameters()) == 2
+
+
 def test_backward_given_the_loss_says_what_it_takes():
     model = nn.Sequential(nn.Linear(3, 2), nn.Tanh())
     loss = nn.MSELoss()(model(np.ones((4, 3), dtype=np.float32)), np.ones((4, 2), dtype=np.float32))
