@@ -51,7 +51,7 @@ class ProgressBar(Callback):
             mininterval=0.2 if sys.stderr.isatty() else 20,  # a log file wants few lines
         )
         self.first_seconds = trainer.history.seconds
-        self.targets, self.unshown, self.shown_at = 0, 0, 0.0
+        self.targets, self.unshown, self.shown_at = 0, 0, time.monotonic()
 
     def on_step_end(self, trainer: Trainer) -> None:
         self.targets += trainer.targets
@@ -72,6 +72,8 @@ class ProgressBar(Callback):
         self.unshown, self.shown_at = 0, time.monotonic()
 
     def on_validation_end(self, trainer: Trainer) -> None:
+        if self.unshown:
+            self.update(trainer)
         record = trainer.history.valid[-1]
         best = " (best)" if record is trainer.history.best else ""
         self.bar.write(

@@ -262,6 +262,17 @@ def test_a_step_with_any_loss_waits_only_for_who_looks_and_an_evaluation_once_fo
         assert type(loss) is float
 
 
+def test_a_progress_bar_waits_only_when_it_shows_something(rng):
+    batch = rng.normal(size=(4, 5)), rng.normal(size=(4, 3))
+    with strict_cupy.installed():
+        model = nn.Linear(5, 3, rng=1).to("cuda", dtype=np.float64)
+        optimizer = nn.optim.SGD(model.parameters(), lr=0.1)
+        trainer = nn.Trainer(model, nn.MSELoss(), optimizer, callbacks=[nn.training.ProgressBar()])
+        with strict_cupy.counted() as counts:
+            trainer.fit([batch], steps=30)
+    assert counts.waits == 1  # at the end; on a terminal five times a second before
+
+
 def test_a_loss_called_by_itself_is_a_number_of_pythons(rng, on_cuda):
     for case in (case for cases in LOSSES.values() for case in cases):
         assert type(case.build()(*on_cuda(case.inputs(rng)))) is float, case

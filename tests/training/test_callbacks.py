@@ -99,3 +99,13 @@ def test_a_step_that_was_broken_off_is_not_saved(tmp_path):
     resume(later, tmp_path)
     assert later.step == later.optimizer.steps == 4
     np.testing.assert_array_equal(later.model.weight.data, whole.model.weight.data)
+
+
+def test_the_progress_bar_counts_every_step_also_those_it_did_not_stop_to_show(tmp_path, capsys):
+    trainer = new_trainer(tmp_path)
+    trainer.callbacks = [nn.training.ProgressBar()]
+    trainer.fit(BATCHES, BATCHES, steps=30, evaluate_every=12)
+    shown = capsys.readouterr().err
+    assert [f"{n}/30" in shown for n in (0, 12, 24, 30)] == [True] * 4  # the start, each validation, the end
+    assert "13/30" not in shown  # no terminal: a log wants few lines
+    assert "step     12" in shown and "(best)" in shown
