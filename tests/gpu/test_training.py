@@ -172,6 +172,30 @@ def test_a_step_found_broken_late_was_not_made_nor_any_after_it(broken, factor, 
     np.testing.assert_allclose(loss_there, loss, rtol=1e-9)
 
 
+class BreaksOnce(nn.CrossEntropyLoss):
+    """The loss is infinite where the first target is 10."""
+
+    def forward(self, logits, target):
+        return super().forward(logits, target) * backend.array_module(target).where(target[0, 0] == 10, np.inf, 1.0)
+
+
+def test_a_state_that_went_past_a_broken_step_is_put_back_too(on_cuda, on_cpu):
+    """The text goes on where the step was not made, with the state before it and the dropout masks behind it."""
+    tokens = np.random.default_rng(1).integers(0, 10, 4 * 9 * 20 + 1)
+    tokens[9 * 7 + 1] = 10  # the first target of the eighth batch
+    batches = nn.data.TextBatches(tokens, batch_size=4, seq_len=9)
+    left = []
+    for device in ("cpu", "cuda"):
+        trainer = trainer_for("LSTM", device)
+        trainer.criterion = BreaksOnce()
+        with pytest.raises(TrainingDiverged, match="the loss is inf at step 8"):
+            trainer.fit(batches, steps=20)
+        trainer.criterion = nn.CrossEntropyLoss()
+        left.append(trainer.fit(batches, steps=20).loss)
+    assert len(left[0]) == 20
+    np.testing.assert_allclose(left[1], left[0], rtol=1e-9)
+
+
 def test_an_optimizer_of_ones_own_is_waited_for(rng, on_cuda):
     class SignSGD(nn.optim.Optimizer):
         def update(self, w, g):
