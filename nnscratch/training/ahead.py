@@ -48,19 +48,22 @@ class Ahead:
         What the model draws from.
     """
 
-    ROOM = 64  # steps: the batches of so many are held, and so many are in vain if one is not finite
+    ROOM = 64  # steps: so many are in vain if one is not finite
+    HELD = 1 << 28  # bytes of their batches, which are kept to go through one again
 
     def __init__(self, like: Array, generators: list[np.random.Generator]):
         xp = backend.array_module(like)
         self.generators = generators
         self.asked: list[Asked] = []
+        self.held = 0
         self.found = xp.zeros((self.ROOM, 2), dtype=np.float64)  # loss and norm of each
         self.factor = xp.ones(1, dtype=np.float64)
         self.going, self.clips = xp.ones(1, dtype=np.int32), xp.zeros(1, dtype=np.int32)
 
     @property
     def full(self) -> bool:
-        return len(self.asked) == self.ROOM
+        """Whether the losses are to be read before another step is asked for."""
+        return len(self.asked) == self.ROOM or self.held > self.HELD
 
     def step(
         self, asked: Asked, loss: Array, squares: list[Array], gradients: list[Array], max_norm: float, opt: Optimizer
@@ -70,6 +73,8 @@ class Ahead:
             loss = backend.array_module(self.found).full(1, loss)
         look(loss, sum(squares), max_norm, len(self.asked), self.going, self.clips, self.factor, self.found)
         self.asked.append(asked)
+        hidden = asked.hidden if isinstance(asked.hidden, tuple) else (asked.hidden,)
+        self.held += sum(getattr(a, "nbytes", 0) for a in (asked.inputs, asked.targets, *hidden))
         if max_norm < math.inf:
             with backend.only_if(self.clips):
                 scale_by(self.factor, gradients)
@@ -81,7 +86,7 @@ class Ahead:
         if not self.asked:
             return []
         found = backend.to_numpy(self.found).tolist()
-        asked, self.asked = self.asked, []
+        asked, self.asked, self.held = self.asked, [], 0
         self.going.fill(1)
         return [(one, *numbers) for one, numbers in zip(asked, found, strict=False)]
 

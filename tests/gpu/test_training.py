@@ -297,6 +297,20 @@ def test_a_progress_bar_waits_only_when_it_shows_something(rng):
     assert counts.waits == 1  # at the end; on a terminal five times a second before
 
 
+def test_large_batches_are_not_held_for_many_steps(rng, monkeypatch):
+    x, y = rng.normal(size=(4, 5)), rng.normal(size=(4, 3))
+    monkeypatch.setattr("nnscratch.training.ahead.Ahead.HELD", 3 * (x.nbytes + y.nbytes))
+    with strict_cupy.installed():
+        model = nn.Linear(5, 3, rng=1).to("cuda", dtype=np.float64)
+        trainer = nn.Trainer(model, nn.MSELoss(), nn.optim.SGD(model.parameters(), lr=0.1))
+        waits = []
+        for _ in range(8):
+            with strict_cupy.counted() as counts:
+                trainer.ask_step(x, y)
+            waits.append(counts.waits)
+    assert waits == [0, 0, 0, 1, 0, 0, 0, 1]
+
+
 def test_a_loss_called_by_itself_is_a_number_of_pythons(rng, on_cuda):
     for case in (case for cases in LOSSES.values() for case in cases):
         assert type(case.build()(*on_cuda(case.inputs(rng)))) is float, case
