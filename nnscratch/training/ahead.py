@@ -72,14 +72,14 @@ class Ahead:
         if isinstance(loss, float):  # a criterion of its user's own, that has waited
             loss = backend.array_module(self.found).full(1, loss)
         look(loss, sum(squares), max_norm, len(self.asked), self.going, self.clips, self.factor, self.found)
-        self.asked.append(asked)
-        hidden = asked.hidden if isinstance(asked.hidden, tuple) else (asked.hidden,)
-        self.held += sum(getattr(a, "nbytes", 0) for a in (asked.inputs, asked.targets, *hidden))
         if max_norm < math.inf:
             with backend.only_if(self.clips):
                 scale_by(self.factor, gradients)
         with backend.only_if(self.going):
             opt.step()
+        self.asked.append(asked)
+        hidden = asked.hidden if isinstance(asked.hidden, tuple) else (asked.hidden,)
+        self.held += sum(getattr(a, "nbytes", 0) for a in (asked.inputs, asked.targets, *hidden))
 
     def read(self) -> list[tuple[Asked, float, float]]:
         """All steps asked for, each with its loss and norm, for which this waits; they are forgotten here."""
