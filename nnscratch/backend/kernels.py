@@ -86,8 +86,10 @@ def fused(inputs: str, outputs: str, body: str) -> Callable[[Callable], Callable
 
     def decorate(function: Callable) -> Callable:
         @functools.cache
-        def kernel(xp: ModuleType) -> Callable:
+        def kernel(xp: ModuleType, looks: bool = False) -> Callable:
             ins, outs = (", ".join(part for parts, _ in side for part in parts) for side in written)
+            if looks:
+                return xp.ElementwiseKernel(f"{GO}, {ins}", outs, f"{LOOK}\n{body}", f"{function.__name__}_only_if")
             return xp.ElementwiseKernel(ins, outs, body, function.__name__)
 
         over_lists = OverLists(inputs, outputs, body, function.__name__)
@@ -104,11 +106,9 @@ def fused(inputs: str, outputs: str, body: str) -> Callable[[Callable], Callable
                 listed = [isinstance(a, list) for a in args]
                 for k in range(len(last)):
                     call(*[a[k] if is_list else a for a, is_list in zip(args, listed, strict=True)])
-            elif go is not None:  # the kernel over lists is the one that can look
-                over_lists(over_lists.as_lists(args), go)
             else:
                 parts = [part for a, count in zip(args, counts, strict=True) for part in (a if count else (a,))]
-                kernel(array_module(last))(*parts)
+                kernel(array_module(last), go is not None)(*(() if go is None else (go,)), *parts)
 
         call.gpu_kernel, call.gpu_kernel_over_lists = kernel, over_lists.kernel
         return call
@@ -116,7 +116,7 @@ def fused(inputs: str, outputs: str, body: str) -> Callable[[Callable], Callable
     return decorate
 
 
-NUMBERS = float, int, np.generic
+GO, LOOK = "raw int32 go", "if (!go[0]) return;"  # for only_if
 C_FLOATS = {"float16": "float16", "float32": "float", "float64": "double"}  # the first is a class of CuPy's
 
 
@@ -139,15 +139,6 @@ class OverLists:
     @staticmethod
     def can_take(arrays: list[Array]) -> bool:
         return all(not isinstance(a, np.ndarray) and a.flags.c_contiguous for a in arrays)
-
-    def as_lists(self, args: Sequence[Any]) -> list[Any]:
-        """Each array as a list of one."""
-        one_each = [
-            a if name in self.raw or isinstance(a, NUMBERS) else [a] for name, a in zip(self.names, args, strict=True)
-        ]
-        if not all(self.can_take(a) for a in one_each if isinstance(a, list)):
-            raise ValueError(f"{self.name}: inside only_if, all arrays must be on the GPU and in C order")
-        return one_each
 
     def __call__(self, args: Sequence[Any], go: Array | None = None) -> None:
         lists, others = [a for a in args if isinstance(a, list)], [a for a in args if not isinstance(a, list)]
@@ -175,7 +166,7 @@ class OverLists:
         arrays = [name for name, is_list in parameters if is_list]
         lines = [
             f"typedef {C_FLOATS[dtype]} T;",
-            *(["if (!go[0]) return;"] if looks else []),
+            *([LOOK] if looks else []),
             "long long own = 0, behind = count - 1;  // the array that number i is in: the first to end behind it",
             "while (own < behind) {",
             "    const long long middle = (own + behind) / 2;",
@@ -188,8 +179,9 @@ class OverLists:
             *(f"*at_{name} = {name};" for name in self.outs),
         ]
         others = [self.raw.get(name, f"{dtype} {name}") for name, is_list in parameters if not is_list]
-        go = ["raw int32 go"] if looks else []
-        ins = ", ".join([*go, "raw int64 end", "int64 count", *others])  # the output is what `begin` points to
+        ins = ", ".join(
+            [*([GO] if looks else []), "raw int64 end", "int64 count", *others]
+        )  # the output is what `begin` points to
         return xp.ElementwiseKernel(ins, "raw int64 begin", "\n".join(lines), f"{self.name}_over_lists")
 
 

@@ -60,6 +60,7 @@ def kernels():
         for value in vars(importlib.import_module(info.name)).values():
             if hasattr(value, "gpu_kernel"):
                 found[f"{value.__module__}.{value.__name__}"] = value.gpu_kernel(SOURCES)
+                found[f"{value.__name__} of {value.__module__}, only if"] = value.gpu_kernel(SOURCES, True)
             if hasattr(value, "gpu_kernels"):
                 found[f"{value.__module__}.{value.__name__}"] = value.gpu_kernels(SOURCES)[1]
     return found

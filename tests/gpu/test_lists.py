@@ -88,11 +88,13 @@ def test_only_if_the_number_there_is_not_0_is_anything_changed(go, listed, rng, 
     assert np.array_equal(ys[3], 0.5 * xs[3]) == bool(go)
 
 
-def test_only_if_refuses_arrays_that_its_kernel_cannot_take(rng, on_cuda):
+@pytest.mark.parametrize("go", [0, 1])
+def test_only_if_holds_for_arrays_in_another_order_too(go, rng, on_cuda, on_cpu):
     x, y, z = (on_cuda(rng.normal(size=(3, 4))).T for _ in range(3))
-    with pytest.raises(ValueError, match="scaled: inside only_if, all arrays must be on the GPU and in C order"):
-        with backend.only_if(on_cuda(np.array([1], dtype=np.int32))):
-            scaled([x], 2.0, [y], [z])
+    before = on_cpu(y).copy()
+    with backend.only_if(on_cuda(np.array([go], dtype=np.int32))):
+        scaled([x], 2.0, [y], [z])
+    np.testing.assert_array_equal(on_cpu(y), 2 * on_cpu(x) if go else before)
 
 
 # --- counted on the stand-in only ------------------------------------------------------------------------------------

@@ -196,6 +196,22 @@ def test_a_state_that_went_past_a_broken_step_is_put_back_too(on_cuda, on_cpu):
     np.testing.assert_allclose(left[1], left[0], rtol=1e-9)
 
 
+@pytest.mark.parametrize("max_norm", [None, 0.01])
+def test_a_gradient_in_another_order_trains_on_cuda_as_on_the_cpu(max_norm, rng, on_cuda):
+    class Transposes(nn.Linear):
+        def backward(self, dy):
+            dx = super().backward(dy)
+            self.weight.grad = backend.array_module(dy).ascontiguousarray(self.weight.grad.T).T
+            return dx
+
+    losses, batch = [], (rng.normal(size=(4, 5)), rng.normal(size=(4, 3)))
+    for device in ("cpu", "cuda"):
+        model = Transposes(5, 3, rng=1).to(device, dtype=np.float64)
+        optimizer = nn.optim.Adam(model.parameters(), lr=0.1)
+        losses.append(nn.Trainer(model, nn.MSELoss(), optimizer, max_norm=max_norm).fit([batch], steps=5).loss)
+    np.testing.assert_allclose(*losses, rtol=1e-10)
+
+
 def test_an_optimizer_of_ones_own_is_waited_for(rng, on_cuda):
     class SignSGD(nn.optim.Optimizer):
         def update(self, w, g):
