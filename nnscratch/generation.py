@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from . import backend
-from .module import Module, evaluating, finite, not_negative, positive_int, to_device_of
+from .checks import finite, not_negative, positive_int
+from .module import Module, evaluating, to_device_of
 
 
 def generate(

@@ -20,7 +20,8 @@ from collections.abc import Callable
 import numpy as np
 
 from . import backend
-from .module import Module, finite, not_negative
+from .checks import finite, not_negative
+from .module import Module
 
 RNG = None | int | np.random.Generator
 

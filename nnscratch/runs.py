@@ -24,11 +24,12 @@ from typing import Any
 import numpy as np
 
 from . import backend, data, optim
+from .checks import positive_int
 from .generation import generate
 from .init import uniform
 from .losses import CrossEntropyLoss
 from .models import LanguageModel, TransformerLM
-from .module import Module, positive_int
+from .module import Module
 from .plotting import plot_history, save_figure
 from .serialization import load, write_atomically
 from .training import Checkpoint, EarlyStopping, ProgressBar, Trainer, evaluate, resume

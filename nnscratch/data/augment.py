@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..module import finite, not_negative, positive_int, probability
+from ..checks import finite, not_negative, positive_int, probability
 
 RNG = None | int | np.random.Generator
 Transform = Callable[[Array, np.random.Generator], Array]

@@ -21,7 +21,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..module import positive_int
+from ..checks import positive_int
 
 
 class TextBatches:

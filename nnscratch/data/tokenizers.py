@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..module import positive_int
+from ..checks import positive_int
 
 UNK, EOS = "<unk>", "<eos>"
 

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from .. import backend
-from ..module import finite, not_negative, positive_int
+from ..checks import finite, not_negative, positive_int
 
 RNG = None | int | np.random.Generator
 Pair = tuple[np.ndarray, np.ndarray]

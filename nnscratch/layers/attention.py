@@ -45,8 +45,9 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
+from ..checks import check_floats, check_gradient, positive_int, probability
 from ..init import xavier_uniform
-from ..module import Module, Parameter, check_floats, check_gradient, positive_int, probability
+from ..module import Module, Parameter
 from .directions import check_lengths
 from .dropout import dropout_mask
 from .linear import Linear

@@ -17,7 +17,8 @@ import math
 
 from .. import backend
 from ..backend import Array
-from ..module import Module, check_floats, check_gradient
+from ..checks import check_floats, check_gradient
+from ..module import Module
 from .conv2d import check_images
 from .max_pool2d import pooling_windows
 from .windows import Pair, pair

@@ -28,7 +28,8 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..module import Module, Parameter, check_floats, check_gradient, not_negative, positive_int, probability
+from ..checks import check_floats, check_gradient, not_negative, positive_int, probability
+from ..module import Module, Parameter
 
 
 class BatchNorm1d(Module):

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array
-from ..module import Module, check_floats, check_gradient, positive_int
+from ..checks import check_floats, check_gradient, positive_int
+from ..module import Module
 from .conv2d import convolve, convolve_backward, weight_and_bias
 from .windows import Windows, pair
 

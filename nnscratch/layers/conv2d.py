@@ -39,8 +39,9 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
+from ..checks import check_floats, check_gradient, positive_int
 from ..init import drawn, uniform
-from ..module import Module, Parameter, check_floats, check_gradient, positive_int
+from ..module import Module, Parameter
 from .windows import Pair, Windows, empty_images, images_last, pair
 
 BLOCK = 1 << 21  # numbers of X made at a time: 8 MiB of float32

@@ -17,8 +17,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..backend import Array
+from ..checks import check_gradient, check_ids, positive_int
 from ..init import normal
-from ..module import Module, Parameter, check_gradient, check_ids, positive_int
+from ..module import Module, Parameter
 
 
 class Embedding(Module):

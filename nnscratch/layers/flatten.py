@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 
 from ..backend import Array
-from ..module import Module, check_floats, check_gradient
+from ..checks import check_floats, check_gradient
+from ..module import Module
 
 
 class Flatten(Module):

@@ -20,7 +20,8 @@ import math
 
 from .. import backend
 from ..backend import Array
-from ..module import Module, check_floats, check_gradient
+from ..checks import check_floats, check_gradient
+from ..module import Module
 from .erf import erf
 
 A, B = math.sqrt(2 / math.pi), 0.044715

@@ -34,8 +34,9 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
+from ..checks import check_floats, check_gradient, positive_int
 from ..init import uniform
-from ..module import Module, Parameter, check_floats, check_gradient, positive_int
+from ..module import Module, Parameter
 from .sigmoid import sigmoid
 
 

@@ -24,7 +24,8 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..module import Module, Parameter, check_floats, check_gradient, not_negative, positive_int
+from ..checks import check_floats, check_gradient, not_negative, positive_int
+from ..module import Module, Parameter
 
 
 class LayerNorm(Module):

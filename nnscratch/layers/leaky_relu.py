@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from .. import backend
 from ..backend import Array
-from ..module import Module, check_floats, check_gradient, finite
+from ..checks import check_floats, check_gradient, finite
+from ..module import Module
 
 
 class LeakyReLU(Module):

@@ -21,8 +21,9 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
+from ..checks import check_floats, check_gradient, positive_int
 from ..init import drawn, uniform
-from ..module import Module, Parameter, check_floats, check_gradient, positive_int
+from ..module import Module, Parameter
 
 FEW = 128  # rows
 

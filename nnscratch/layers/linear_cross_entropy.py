@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..module import check_floats, check_ids
+from ..checks import check_floats, check_ids
 from .linear import Linear
 
 BLOCK = 1 << 23  # logits held at a time: 32 MiB of float32

@@ -24,8 +24,9 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
+from ..checks import check_floats, check_gradient, positive_int, probability
 from ..init import uniform
-from ..module import Module, Parameter, check_floats, check_gradient, positive_int, probability
+from ..module import Module, Parameter
 from .directions import directions_backward, directions_forward, suffixes
 from .dropout import dropout_mask
 from .lstm_cell import check_pair

@@ -25,7 +25,8 @@ import math
 
 from .. import backend
 from ..backend import Array
-from ..module import Module, check_floats, check_gradient
+from ..checks import check_floats, check_gradient
+from ..module import Module
 from .conv2d import check_images
 from .windows import Pair, Windows, pair
 

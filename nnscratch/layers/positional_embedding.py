@@ -16,8 +16,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..backend import Array
+from ..checks import check_floats, check_gradient, positive_int
 from ..init import normal
-from ..module import Module, Parameter, check_floats, check_gradient, positive_int
+from ..module import Module, Parameter
 
 
 class PositionalEmbedding(Module):

@@ -22,7 +22,8 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..module import Module, Parameter, check_gradient, not_negative, positive_int
+from ..checks import check_gradient, not_negative, positive_int
+from ..module import Module, Parameter
 from .layer_norm import check_rows
 
 

@@ -11,7 +11,8 @@ reinforcement learning"; Ramachandran, Zoph and Le (2017), "Searching for activa
 from __future__ import annotations
 
 from ..backend import Array
-from ..module import Module, check_floats, check_gradient
+from ..checks import check_floats, check_gradient
+from ..module import Module
 from .sigmoid import sigmoid
 
 

@@ -29,7 +29,8 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..module import Module, positive_int, probability
+from ..checks import positive_int, probability
+from ..module import Module
 from .attention import Cache, MultiHeadAttention
 from .dropout import Dropout
 from .gelu import GELU

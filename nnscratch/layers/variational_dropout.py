@@ -18,7 +18,8 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..module import Module, check_floats, check_gradient, probability
+from ..checks import check_floats, check_gradient, probability
+from ..module import Module
 from .dropout import dropout_mask
 
 

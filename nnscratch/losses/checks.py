@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .. import backend
 from ..backend import Array
-from ..module import Module, check_floats
+from ..checks import check_floats
+from ..module import Module
 
 
 def check_pair(owner: Module, prediction: Array, target: Array) -> None:

@@ -25,7 +25,8 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..module import Module, check_ids, not_negative, probability
+from ..checks import check_ids, not_negative, probability
+from ..module import Module
 from .checks import check_labels
 
 BLOCK = 1 << 16  # numbers worked on at a time: 256 KiB of float32 stay in the cache from one operation to the next

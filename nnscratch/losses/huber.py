@@ -19,7 +19,8 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..module import Module, finite
+from ..checks import finite
+from ..module import Module
 from .checks import check_pair
 
 

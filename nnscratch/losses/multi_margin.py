@@ -18,7 +18,8 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..module import Module, check_ids, finite
+from ..checks import check_ids, finite
+from ..module import Module
 from .checks import check_labels
 
 

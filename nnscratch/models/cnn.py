@@ -20,9 +20,10 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
+from ..checks import check_floats, positive_int, probability
 from ..init import he_normal
 from ..layers import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
-from ..module import Module, Sequential, check_floats, positive_int, probability
+from ..module import Module, Sequential
 
 
 class CNN(Module):

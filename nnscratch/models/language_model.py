@@ -19,10 +19,11 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
+from ..checks import check_ids, positive_int, probability
 from ..init import uniform
 from ..layers import GRU, LSTM, RNN, Dropout, Embedding, Linear
 from ..layers.linear_cross_entropy import linear_cross_entropy
-from ..module import Module, Parameter, check_ids, positive_int, probability
+from ..module import Module, Parameter
 
 State = tuple[Array, Array] | Array
 CELLS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}

@@ -17,9 +17,10 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
+from ..checks import check_floats, positive_int, probability
 from ..init import he_uniform
 from ..layers import Dropout, Flatten, Linear, ReLU
-from ..module import Module, Sequential, check_floats, positive_int, probability
+from ..module import Module, Sequential
 
 
 class MLP(Module):

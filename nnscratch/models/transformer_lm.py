@@ -30,10 +30,11 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
+from ..checks import check_ids, positive_int, probability
 from ..init import normal
 from ..layers import Dropout, Embedding, LayerNorm, Linear, PositionalEmbedding, TransformerBlock
 from ..layers.linear_cross_entropy import linear_cross_entropy
-from ..module import Module, Sequential, check_ids, positive_int, probability
+from ..module import Module, Sequential
 
 State = tuple[Array, ...]
 

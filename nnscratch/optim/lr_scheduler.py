@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from ..module import finite, positive_int, probability
+from ..checks import finite, positive_int, probability
 from .optimizer import Optimizer, at_least
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
+from ..checks import positive_int
 from ..layers import LSTM, LSTMCell
-from ..module import positive_int
 from .style import MAP, new_axes, shown
 
 TITLES = {"i": "input gate", "f": "forget gate", "g": "candidate", "o": "output gate", "c": "memory c", "h": "state h"}

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .. import backend
-from ..module import positive_int
+from ..checks import positive_int
 from ..serialization import PathLike, read_arrays, save, write_arrays
 from .metrics import bits_per_character, perplexity
 from .trainer import Callback, Trainer

@@ -6,7 +6,7 @@ import math
 
 from .. import backend
 from ..backend import Array
-from ..module import positive_int
+from ..checks import positive_int
 
 
 def perplexity(loss: float) -> float:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..module import positive_int
+from ..checks import positive_int
 from .trainer import Callback, Trainer, TrainingDiverged
 
 

@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from ..module import Module, positive_int, to_device_of
+from ..checks import positive_int
+from ..module import Module, to_device_of
 from ..optim import Optimizer
 from ..optim.clip import clip_by_squares, gradients_of
 from ..optim.lr_scheduler import LRScheduler

@@ -1,0 +1,95 @@
+"""What layers, losses and optimisers check before they compute: a clear error, and nothing changed.
+
+Each function returns at once, or raises with the name of what was given, what was expected and what came.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import backend
+from .backend import Array
+
+if TYPE_CHECKING:
+    from .module import Module, Parameter
+
+FLOATS = (np.dtype("float32"), np.dtype("float64"), np.dtype("float16"))
+
+
+def check_floats(owner: Module, name: str, x: Array, like: Parameter | None = None) -> None:
+    """Raise unless `x` is an array of floats, of the dtype and on the device of the parameter `like`."""
+    title = type(owner).__name__
+    try:
+        backend.array_module(x)
+    except TypeError as error:
+        raise TypeError(f"{title}: {name}: {error}") from None
+    if x.dtype not in FLOATS:
+        raise TypeError(f"{title}: {name} must be floats, got {x.dtype}; use {name}.astype(numpy.float32)")
+    if like is not None:
+        if x.dtype != like.dtype:
+            raise TypeError(
+                f"{title} holds {like.dtype} and got {name} of {x.dtype}; "
+                f"use {name}.astype(numpy.{like.dtype}), or model.to(dtype=numpy.{x.dtype})"
+            )
+        if backend.device_of(x) != like.device:
+            raise TypeError(
+                f"{title} is on {like.device!r} and got {name} on {backend.device_of(x)!r}; move one of them"
+            )
+
+
+def check_gradient(owner: Module, dy: Array, shape: tuple[int, ...], dtype: Any, name: str = "dy") -> None:
+    """Raise unless `dy` has the shape and dtype of the output it is the gradient of."""
+    if isinstance(dy, (int, float, np.generic)):
+        raise TypeError(
+            f"{type(owner).__name__}.backward takes {name}, the gradient by its output, an array: criterion.backward() "
+            f"returns it. Got the number {dy!r}; is it the loss?"
+        )
+    check_floats(owner, name, dy)
+    if dy.shape != shape or dy.dtype != dtype:
+        raise ValueError(
+            f"{type(owner).__name__}.backward: {name} must have the output's shape {shape} and dtype {dtype}, "
+            f"got {dy.shape} and {dy.dtype}. (Run forward again first: what it kept has been taken.)"
+        )
+
+
+def check_ids(owner: Module, name: str, ids: Array, below: int) -> None:
+    """Raise unless `ids` is an array of integers in 0 .. below-1."""
+    title = type(owner).__name__
+    try:
+        backend.array_module(ids)
+    except TypeError as error:
+        raise TypeError(f"{title}: {name}: {error}") from None
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"{title}: {name} must be integers, got {ids.dtype}")
+    if backend.can_look(ids) and ids.size and (ids.min() < 0 or ids.max() >= below):
+        raise ValueError(f"{title}: {name} must be in 0..{below - 1}, got {int(ids.min())}..{int(ids.max())}")
+
+
+def positive_int(name: str, value: int) -> int:
+    """`value`, if it is an integer of 1 or more."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name} must be an integer of 1 or more, got {value!r}")
+    return int(value)
+
+
+def probability(name: str, value: float) -> float:
+    """`value`, if it is in [0, 1)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < 1:
+        raise ValueError(f"{name} must be a probability in [0, 1), got {value!r}")
+    return float(value)
+
+
+def finite(name: str, value: float) -> float:
+    """`value`, if it is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    return float(value)
+
+
+def not_negative(name: str, value: float) -> float:
+    """`value`, if it is a finite number of 0 or more."""
+    if finite(name, value) < 0:
+        raise ValueError(f"{name} must be 0 or more, got {value!r}")
+    return float(value)
