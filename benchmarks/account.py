@@ -185,7 +185,7 @@ def adam(way: str) -> Callable[[], None]:
         for k, p in enumerate(parameters):
             state = (optimizer.state[name][k] for name in optimizer.moments)
             tasks += nn.optim.optimizer.stretches(p.data, p.grad, *state)
-        nn.backend.in_threads(optimizer.update, tasks)
+        nn.backend.parallel_for(optimizer.update, tasks)
 
     return {"formula": formula, "stretches": optimizer.step, "threads": threads}[way]
 
@@ -271,7 +271,7 @@ def profile(tokens: np.ndarray, rounds: int) -> list[list[str]]:
         times.append(time.perf_counter())
         model.embedding.backward(de)
         times.append(time.perf_counter())
-        nn.optim.clip_grad_norm(parameters, 5.0)
+        nn.optim.clip_grad_norm_(parameters, 5.0)
         times.append(time.perf_counter())
         optimizer.step()
         times.append(time.perf_counter())

@@ -62,7 +62,7 @@ def peaks(seconds: float = 1.0) -> tuple[float, float]:
     best, end = 0.0, time.perf_counter() + seconds
     while time.perf_counter() < end:
         start = time.perf_counter()
-        backend.in_threads(np.copyto, pieces)
+        backend.parallel_for(np.copyto, pieces)
         best = max(best, 2 * source.nbytes / (time.perf_counter() - start))
     return flops, best
 

@@ -29,7 +29,7 @@ SEEDS = 3  # of the digits, which take seconds
 def accuracy(model, images, labels):
     """The share of images whose largest logit is the label's."""
     right = 0
-    with nn.module.evaluating(model):
+    with nn.module.eval_mode(model):
         for start in range(0, len(images), 500):
             rows = slice(start, start + 500)
             right += int((model(images[rows]).argmax(axis=1) == labels[rows]).sum())

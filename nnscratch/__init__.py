@@ -4,6 +4,7 @@
 """
 
 from . import backend, data, gradcheck, init, models, optim, plotting, testing, training
+from .deprecated import renamed
 from .generation import generate
 from .layers import (
     ELU,
@@ -26,7 +27,7 @@ from .layers import (
     LogSoftmax,
     LSTMCell,
     MaxPool2d,
-    MultiHeadAttention,
+    MultiheadAttention,
     PositionalEmbedding,
     ReLU,
     Residual,
@@ -41,8 +42,10 @@ from .layers import (
     VariationalDropout,
 )
 from .losses import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, KLDivLoss, MSELoss, MultiMarginLoss
-from .module import Module, Parameter, Sequential
+from .module import Module
+from .parameter import Parameter
 from .record import record
+from .sequential import Sequential
 from .serialization import load, save
 from .summary import summary
 from .training import History, Trainer, evaluate
@@ -76,7 +79,7 @@ __all__ = [
     "MSELoss",
     "MaxPool2d",
     "Module",
-    "MultiHeadAttention",
+    "MultiheadAttention",
     "MultiMarginLoss",
     "Parameter",
     "PositionalEmbedding",
@@ -109,3 +112,5 @@ __all__ = [
     "testing",
     "training",
 ]
+
+__getattr__ = renamed(__name__, {"MultiHeadAttention": "MultiheadAttention"})

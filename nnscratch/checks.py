@@ -13,7 +13,8 @@ from . import backend
 from .backend import Array
 
 if TYPE_CHECKING:
-    from .module import Module, Parameter
+    from .module import Module
+    from .parameter import Parameter
 
 FLOATS = (np.dtype("float32"), np.dtype("float64"), np.dtype("float16"))
 
@@ -63,7 +64,7 @@ def check_ids(owner: Module, name: str, ids: Array, below: int) -> None:
         raise TypeError(f"{title}: {name}: {error}") from None
     if ids.dtype.kind not in "iu":
         raise TypeError(f"{title}: {name} must be integers, got {ids.dtype}")
-    if backend.can_look(ids) and ids.size and (ids.min() < 0 or ids.max() >= below):
+    if backend.cheap_to_read(ids) and ids.size and (ids.min() < 0 or ids.max() >= below):
         raise ValueError(f"{title}: {name} must be in 0..{below - 1}, got {int(ids.min())}..{int(ids.max())}")
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from . import backend
 from .checks import finite, not_negative, positive_int
-from .module import Module, evaluating, to_device_of
+from .module import Module, eval_mode, to_device_of
 
 
 def generate(
@@ -105,7 +105,7 @@ def _draw(model, prompt, max_tokens, temperature, top_k, top_p, stop_id, never, 
     (tokens,) = to_device_of(model, np.asarray(prompt)[None, :])  # (1, T)
     modules = list(model.modules())  # looked for once: for a small model that takes longer than to compute a token
     for _ in range(max_tokens):
-        with evaluating(*modules):  # inside the loop: between two tokens the caller may train
+        with eval_mode(*modules):  # inside the loop: between two tokens the caller may train
             logits, state = model(backend.to_device(tokens, device), state)
         scores = backend.to_numpy(logits[0, -1]).astype(np.float64)  # (V,)
         if not np.isfinite(scores).all():

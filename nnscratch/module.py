@@ -1,4 +1,4 @@
-"""Parameter and Module: the contract between forward and backward.
+"""Module: the contract between forward and backward.
 
     y  = module(x)             forward: computes y and puts away what backward will need
     dx = module.backward(dy)   backward: takes dL/dy, *adds* dL/dw to every w.grad, returns dL/dx
@@ -20,125 +20,9 @@ import numpy as np
 from . import backend
 from .backend import Array
 from .checks import FLOATS, check_ids
+from .parameter import Parameter
 
 DEEP_STACK = 10_000  # forwards without a backward before a module says that something is wrong
-
-
-class Parameter:
-    """An array that is learned, and its gradient.
-
-    Parameters
-    ----------
-    data : array of floats
-
-    Attributes
-    ----------
-    data : array
-        The values. Optimisers write into it and never replace it, so every module that holds it sees the change.
-    grad : array
-        dL/d(data), of the same shape, dtype and device. Every ``backward`` adds to it; ``zero_grad`` clears it.
-
-    Examples
-    --------
-    >>> import numpy as np, nnscratch as nn
-    >>> nn.Parameter(np.ones((2, 3), dtype=np.float32))
-    Parameter((2, 3), float32, cpu)
-    """
-
-    def __init__(self, data: Array):
-        backend.array_module(data)
-        if data.dtype not in FLOATS:
-            raise TypeError(f"Parameter needs floats, got an array of {data.dtype}; use data.astype(numpy.float32)")
-        self.data = backend.array_module(data).asarray(data, order="C")  # optimisers write through a flat view of it
-        self._grad = backend.array_module(data).empty_like(self.data)
-        self._cleared = True  # _grad counts as zero, whatever is in it, apart from ...
-        self._rows: tuple[Array, Array] | None = None  # ... these rows: their numbers, and what is in them
-
-    @property
-    def grad(self) -> Array:
-        if self._cleared:
-            self._grad[...] = 0
-            if self._rows is not None:
-                rows, values = self._rows
-                self._grad[rows] = values
-            self._cleared, self._rows = False, None
-        return self._grad
-
-    @grad.setter
-    def grad(self, value: Array) -> None:
-        self._grad, self._cleared, self._rows = value, False, None
-
-    @property
-    def grad_rows(self) -> tuple[Array, Array] | None:
-        """The gradient as (numbers of rows, those rows), if all others are known to be zero; else None.
-
-        An embedding's, where a batch has few of all words. Whoever asks for `grad` gets the whole array, and from
-        then on, until `zero_grad`, any row may be written to: the answer is None.
-        """
-        return self._rows
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.data.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.data.dtype
-
-    @property
-    def size(self) -> int:
-        return self.data.size
-
-    @property
-    def device(self) -> str:
-        return backend.device_of(self.data)
-
-    def zero_grad(self) -> None:
-        """Clear the gradient. The zeros are written when somebody looks: mostly `add_product` writes first."""
-        self._cleared, self._rows = True, None
-
-    def add_product(self, a: Array, b: Array) -> None:
-        """``grad += a @ b`` for matrices `a` and `b`.
-
-        The first product after `zero_grad` is computed right into the gradient: for a large weight that saves as much
-        memory again, and the time to fill it and add it.
-        """
-        if self._cleared and self._rows is None:
-            backend.array_module(a).matmul(a, b, out=self._grad)
-            self._cleared = False
-        else:
-            self.grad += a @ b
-
-    def add_rows(self, index: Array, values: Array) -> None:
-        """``grad[index[k]] += values[k]`` for every k; a row named twice receives both.
-
-        The first rows after `zero_grad`, if they are few, are kept by themselves: see `grad_rows`.
-        """
-        few = 2 * len(index) < len(self.data) and backend.array_module(values) is np
-        if few and self._cleared and self._rows is None:
-            self._rows = backend.sum_rows(index, values)
-        else:
-            backend.scatter_add(self.grad, index, values)
-
-    def to(self, *, device: str | None = None, dtype: Any = None) -> None:
-        """Move or convert data and gradient, in place."""
-        for name in ("data", "grad"):
-            array = getattr(self, name)
-            array = array if device is None else backend.to_device(array, device)
-            setattr(self, name, array if dtype is None else array.astype(dtype, copy=False))
-
-    def __repr__(self) -> str:
-        return f"Parameter({self.shape}, {self.dtype}, {self.device})"
-
-    # To compute with a parameter is to compute with its .data; who forgets that is told, not what NumPy makes of it.
-
-    __array_ufunc__ = None  # so that NumPy's operators, too, leave it to these
-
-    def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        raise TypeError("a Parameter is no array: its numbers are parameter.data, their gradient parameter.grad")
-
-    __getitem__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __array__
-    __truediv__ = __rtruediv__ = __pow__ = __matmul__ = __rmatmul__ = __neg__ = __array__
 
 
 class Module:
@@ -443,69 +327,6 @@ class Module:
         raise TypeError(f"{type(self).__name__} has no backward method: write it under forward")
 
 
-class Sequential(Module):
-    """Modules one after the other: x -> first -> second -> ... -> y.
-
-    Parameters
-    ----------
-    *modules : Module
-
-    Examples
-    --------
-    >>> import nnscratch as nn
-    >>> nn.Sequential(nn.Linear(1, 2), nn.Sigmoid(), nn.Linear(2, 1), nn.Sigmoid())
-    Sequential()  # 7 parameters
-      (0) Linear(in_features=1, out_features=2, bias=True)  # 4 parameters
-        weight: (2, 1)
-        bias: (2,)
-      (1) Sigmoid()
-      (2) Linear(in_features=2, out_features=1, bias=True)  # 3 parameters
-        weight: (1, 2)
-        bias: (1,)
-      (3) Sigmoid()
-    """
-
-    def __init__(self, *modules: Module):
-        for number, module in enumerate(modules):
-            if not isinstance(module, Module):
-                raise TypeError(f"Sequential takes modules; number {number} is {type(module).__name__}")
-            setattr(self, str(number), module)
-
-    @property
-    def layers(self) -> list[Module]:
-        return [module for _, module in self.named_children()]
-
-    def forward(self, x: Array) -> Array:
-        for layer in self.layers:
-            x = layer(x)
-        return x
-
-    def backward(self, dy: Array) -> Array:
-        for layer in reversed(self.layers):
-            dy = layer.backward(dy)
-        return dy
-
-    def backward_parameters(self, dy: Array) -> None:
-        """Backward without dx: see `without_dx`."""
-        layers = self.layers
-        if not layers:
-            return
-        first = 0
-        while first < len(layers) - 1 and not without_dx(layers[first]) and is_plain(layers[first]):
-            first += 1  # such as Flatten: nothing in it learns
-        for layer in reversed(layers[first + 1 :]):
-            dy = layer.backward(dy)
-        (without_dx(layers[first]) or layers[first].backward)(dy)
-        for layer in layers[:first]:
-            layer.saved()
-
-    def __len__(self) -> int:
-        return len(self.layers)
-
-    def __getitem__(self, number: int) -> Module:
-        return self.layers[number]
-
-
 def without_dx(module: Module) -> Callable[[Array], Any] | None:
     """The module's ``backward_parameters``, which does what its ``backward`` does but for dx; None if it has none.
 
@@ -527,7 +348,7 @@ def is_plain(module: Module) -> bool:
 
 
 @contextlib.contextmanager
-def evaluating(model: Module, *more: Module) -> Iterator[None]:
+def eval_mode(model: Module, *more: Module) -> Iterator[None]:
     """``eval()`` mode for a while; every module's own mode comes back afterwards.
 
     Of one model, or of all the modules named: whoever has listed a model's modules spares the search for them.

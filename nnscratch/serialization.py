@@ -21,9 +21,14 @@ from safetensors.numpy import save as to_bytes
 
 from . import backend
 from .models import TwoHeaded
-from .module import Module, Sequential
+from .module import Module
+from .sequential import Sequential
 
 PathLike = str | os.PathLike
+RENAMED = {  # classes that were renamed or moved: files written before name them so
+    "nnscratch.module.Sequential": "nnscratch.sequential.Sequential",
+    "nnscratch.layers.attention.MultiHeadAttention": "nnscratch.layers.attention.MultiheadAttention",
+}
 
 
 def save(model: Module, path: PathLike) -> None:
@@ -130,6 +135,7 @@ def full_name(cls: type) -> str:
 
 def find_class(full: str) -> type[Module]:
     """The Module of this package with that full name, or an error that says why there is none."""
+    full = RENAMED.get(full, full)
     where, _, name = full.rpartition(".")
     if where != "nnscratch" and not where.startswith("nnscratch."):
         raise ValueError(f"{full} is not part of nnscratch: build it yourself, and nn.load(path, model)")

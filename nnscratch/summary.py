@@ -18,7 +18,8 @@ from typing import Any
 from . import layers
 from .backend import Array
 from .layers.recurrent import Recurrent
-from .module import Module, Parameter
+from .module import Module
+from .parameter import Parameter
 from .record import Seen, record
 
 
@@ -166,7 +167,7 @@ COUNTS: dict[Any, Callable[[Module, tuple, Any], int]] = {
     (layers.Conv1d, layers.Conv2d): _convolution,
     (Recurrent, layers.LSTM): _recurrent,
     (layers.RNNCell, layers.GRUCell, layers.LSTMCell): _cell,
-    layers.MultiHeadAttention: _attention,
+    layers.MultiheadAttention: _attention,
 }
 
 

@@ -123,7 +123,7 @@ def test_in_threads_runs_every_task_once_and_an_error_comes_out_after_all_have_e
     monkeypatch.setattr(backend.threads, "num_threads", lambda: threads)
     backend.threads._pool.cache_clear()
     out = np.zeros((9, 4))
-    backend.in_threads(lambda row, k: np.add(row, k, out=row), [(out[k], k) for k in range(9)])
+    backend.parallel_for(lambda row, k: np.add(row, k, out=row), [(out[k], k) for k in range(9)])
     np.testing.assert_array_equal(out, np.arange(9)[:, None] * np.ones(4))
 
     done = []
@@ -134,7 +134,7 @@ def test_in_threads_runs_every_task_once_and_an_error_comes_out_after_all_have_e
         done.append(k)
 
     with pytest.raises(ZeroDivisionError):
-        backend.in_threads(fails_first, [(out[k], k) for k in range(8)])
+        backend.parallel_for(fails_first, [(out[k], k) for k in range(8)])
     assert sorted(done) == (list(range(1, 8)) if threads == 2 else [])  # the other thread was waited for
     backend.threads._pool.cache_clear()
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nnscratch as nn
-from nnscratch.module import evaluating
+from nnscratch.module import eval_mode
 
 F32 = np.float32
 
@@ -141,7 +141,7 @@ def test_train_and_eval_reach_every_module_and_return_the_module():
 def test_evaluating_gives_every_module_its_own_mode_back_even_after_an_error():
     model = small_network()
     model[2].eval()
-    with pytest.raises(ZeroDivisionError), evaluating(model):
+    with pytest.raises(ZeroDivisionError), eval_mode(model):
         assert not any(m.training for m in model.modules())
         raise ZeroDivisionError
     assert [m.training for m in model.layers] == [True, True, False, True]

@@ -101,7 +101,7 @@ def test_summary_counts_parameters_once_and_leaves_the_model_alone():
         (nn.GRU(3, 5), np.zeros((2, 7, 3), dtype=np.float32), 2 * 14 * 15 * (3 + 5)),
         (nn.LSTM(3, 5, 2), np.zeros((2, 7, 3), dtype=np.float32), 2 * 14 * 20 * (3 + 5 + 5 + 5)),
         (nn.LSTMCell(3, 5), np.zeros((2, 3), dtype=np.float32), 2 * 2 * 20 * (3 + 5)),
-        (nn.MultiHeadAttention(8, 2), np.zeros((3, 5, 8), dtype=np.float32), 2 * 15 * 8 * 32 + 4 * 3 * 25 * 8),
+        (nn.MultiheadAttention(8, 2), np.zeros((3, 5, 8), dtype=np.float32), 2 * 15 * 8 * 32 + 4 * 3 * 25 * 8),
         (nn.Tanh(), np.zeros(3), 0),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",

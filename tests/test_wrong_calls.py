@@ -42,7 +42,7 @@ WRONG = [
     (ValueError, lambda: nn.RNN(3, 2)(X[None], lengths=[5]), r"RNN: lengths must be in 1\.\.4, got 5\.\.5"),
     (TypeError, lambda: nn.models.LanguageModel(5, 4, 3)([[1]]), "LanguageModel: tokens: expected a NumPy or CuPy"),
     (ValueError, lambda: nn.models.TransformerLM(5, 4, 2, 1, 8)(np.array([[5]])), "TransformerLM: tokens must be"),
-    (ValueError, lambda: nn.MultiHeadAttention(6, 4), "num_heads must divide embed_dim"),
+    (ValueError, lambda: nn.MultiheadAttention(6, 4), "num_heads must divide embed_dim"),
     # how it is built
     (ValueError, lambda: nn.Linear(-1, 2), "in_features must be an integer of 1 or more, got -1"),
     (TypeError, lambda: nn.Linear(2, 2, init="he"), r"init must be a function of \(shape, rng\), such as nn.init.he"),
@@ -72,7 +72,7 @@ WRONG = [
     (ValueError, lambda: nn.optim.Adam(parameters(), lr=-1), "lr must be a finite number, 0 or more, got -1"),
     (ValueError, lambda: nn.optim.Adam(parameters(), lr=np.nan), "lr must be a finite number, 0 or more, got nan"),
     (ValueError, lambda: nn.optim.Adam(parameters(), betas=(1, 0.9)), r"betas\[0\] must be a finite number, in \[0"),
-    (ValueError, lambda: nn.optim.clip_grad_norm(parameters(), -1), "max_norm must be a finite number, 0 or more"),
+    (ValueError, lambda: nn.optim.clip_grad_norm_(parameters(), -1), "max_norm must be a finite number, 0 or more"),
     (TypeError, lambda: nn.optim.SGD(parameters(), lr=0.1).load_state_dict(None), "SGD expects a dict, got NoneType"),
     (TypeError, lambda: LINEAR.load_state_dict([1]), "state must be a dict of names and arrays, got list"),
     (TypeError, lambda: nn.optim.lr_scheduler.StepLR(LINEAR, 1), "a schedule needs an optimizer, got Linear"),

@@ -4,17 +4,18 @@ Everything else asks ``xp = array_module(x)`` and writes ``xp.tanh(x)``. Arrays 
 wrapper, and nothing moves between devices unless :func:`to_device` is called.
 """
 
+from ..deprecated import renamed
 from .device import (
     Array,
     DeviceError,
     allow_tf32,
     array_module,
-    at_a_time,
-    better_at_once,
-    can_look,
+    cheap_to_read,
+    chunk_size,
     device_of,
     devices,
     free_memory,
+    launch_bound,
     memory,
     module_for,
     synchronize,
@@ -23,9 +24,9 @@ from .device import (
 )
 from .kernels import fused, fused_rows, only_if
 from .random import generator, uniform
-from .reading import number, reading_later, to_floats
+from .scalars import deferred_reads, to_floats, to_scalar
 from .sums import scatter_add, sum_rows, sums_of_squares
-from .threads import in_threads, num_threads, products_on_one_core, side_by_side
+from .threads import num_threads, parallel_for, run_concurrently, single_threaded_blas
 from .workspace import Workspace, keep_freed_memory
 
 __all__ = [
@@ -34,26 +35,26 @@ __all__ = [
     "Workspace",
     "allow_tf32",
     "array_module",
-    "at_a_time",
-    "better_at_once",
-    "can_look",
+    "chunk_size",
+    "launch_bound",
+    "cheap_to_read",
     "device_of",
     "devices",
     "free_memory",
     "fused",
     "fused_rows",
     "generator",
-    "in_threads",
+    "parallel_for",
     "keep_freed_memory",
     "memory",
     "module_for",
     "num_threads",
-    "number",
+    "to_scalar",
     "only_if",
-    "products_on_one_core",
-    "reading_later",
+    "single_threaded_blas",
+    "deferred_reads",
     "scatter_add",
-    "side_by_side",
+    "run_concurrently",
     "sum_rows",
     "sums_of_squares",
     "synchronize",
@@ -62,3 +63,13 @@ __all__ = [
     "to_numpy",
     "uniform",
 ]
+
+__getattr__ = renamed(
+    __name__,
+    {
+        "at_a_time": "chunk_size",
+        "can_look": "cheap_to_read",
+        "number": "to_scalar",
+        "reading_later": "deferred_reads",
+    },
+)

@@ -177,7 +177,7 @@ def allow_tf32() -> None:
     os.environ["CUPY_TF32"] = "1"
 
 
-def at_a_time(x: Array, numbers: int) -> int:
+def chunk_size(x: Array, numbers: int) -> int:
     """How many numbers of an array like `x` to work on at a time: on a CPU, `numbers`, which fit into its cache.
 
     A chain of operations on arrays too large for the cache fetches them from memory at every link. On a GPU the calls
@@ -186,7 +186,7 @@ def at_a_time(x: Array, numbers: int) -> int:
     return numbers if isinstance(x, np.ndarray) else max(numbers, (1 << 29) // x.dtype.itemsize)
 
 
-def can_look(x: Array) -> bool:
+def cheap_to_read(x: Array) -> bool:
     """Whether the numbers in `x` can be looked at for next to nothing, to check them.
 
     Not on a GPU: the host would have to wait until all that it has asked for is computed, at every step.
@@ -194,6 +194,6 @@ def can_look(x: Array) -> bool:
     return isinstance(x, np.ndarray)
 
 
-def better_at_once(x: Array) -> bool:
+def launch_bound(x: Array) -> bool:
     """Whether to ask at once for what is to be done to many arrays like `x`: on a GPU, where asking is what costs."""
     return not isinstance(x, np.ndarray)

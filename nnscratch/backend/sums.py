@@ -8,7 +8,7 @@ from types import ModuleType
 
 import numpy as np
 
-from .device import Array, array_module, better_at_once
+from .device import Array, array_module, launch_bound
 from .kernels import C_FLOATS, OverLists
 
 
@@ -91,7 +91,7 @@ def sums_of_squares(arrays: Sequence[Array]) -> list[Array]:
     kernels however many the arrays are, and is not read. (float16 is left to dot products there too.)
     """
     flat = [a.reshape(-1) for a in arrays]
-    if flat and better_at_once(flat[0]) and all(a.dtype != np.float16 for a in flat):
+    if flat and launch_bound(flat[0]) and all(a.dtype != np.float16 for a in flat):
         return _SQUARES(flat)
     return [a @ a for a in flat]
 

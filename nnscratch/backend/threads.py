@@ -19,7 +19,7 @@ _beside_others: contextvars.ContextVar[bool] = contextvars.ContextVar("beside_ot
 def num_threads() -> int:
     """How many threads to use on the CPU: the cores this process may use, or fewer if OMP_NUM_THREADS says so.
 
-    One, for what already runs beside others: see `side_by_side`.
+    One, for what already runs beside others: see `run_concurrently`.
     """
     if _beside_others.get():
         return 1
@@ -33,7 +33,7 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max(1, num_threads() - 1), thread_name_prefix="nnscratch")
 
 
-def in_threads(function: Callable[..., Any], tasks: Sequence[tuple]) -> None:
+def parallel_for(function: Callable[..., Any], tasks: Sequence[tuple]) -> None:
     """Call ``function(*task)`` for every task, spread over the cores: NumPy lets go of Python's lock while it computes.
 
     For tasks, each beginning with an array, that write to different places and take some ten microseconds or more. On
@@ -60,7 +60,7 @@ def in_threads(function: Callable[..., Any], tasks: Sequence[tuple]) -> None:
             running.result()
 
 
-def side_by_side(functions: Sequence[Callable[[], Any]]) -> list[Any]:
+def run_concurrently(functions: Sequence[Callable[[], Any]]) -> list[Any]:
     """Call all the functions at once, each in a thread of its own, and return what they return, in order.
 
     There are as many threads as cores; more functions wait their turn. Meanwhile a product of matrices runs on one
@@ -68,7 +68,7 @@ def side_by_side(functions: Sequence[Callable[[], Any]]) -> list[Any]:
 
     Examples
     --------
-    >>> side_by_side([lambda: 1, lambda: 2])
+    >>> run_concurrently([lambda: 1, lambda: 2])
     [1, 2]
     """
 
@@ -78,7 +78,7 @@ def side_by_side(functions: Sequence[Callable[[], Any]]) -> list[Any]:
 
     # Each thread gets a copy of the caller's context: numpy.errstate is part of it.
     tasks = [functools.partial(contextvars.copy_context().run, alone, function) for function in functions]
-    with products_on_one_core():
+    with single_threaded_blas():
         running = [_pool().submit(task) for task in tasks[1:]]
         try:
             first = tasks[0]()  # the caller takes its share
@@ -91,7 +91,7 @@ _one_core_lock, _one_core = threading.Lock(), {"asked": 0, "threads before": 0}
 
 
 @contextlib.contextmanager
-def products_on_one_core() -> Iterator[None]:
+def single_threaded_blas() -> Iterator[None]:
     """OpenBLAS computes with one thread until the last of those who asked for it is done; another BLAS as it will."""
     setting = _blas_threads()
     if setting is None:

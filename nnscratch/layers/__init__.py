@@ -1,6 +1,7 @@
 """The layers, one concept a file; in each, backward stands right under forward."""
 
-from .attention import MultiHeadAttention
+from ..deprecated import renamed
+from .attention import MultiheadAttention
 from .avg_pool2d import AvgPool2d
 from .batch_norm import BatchNorm1d, BatchNorm2d
 from .conv1d import Conv1d
@@ -54,7 +55,7 @@ __all__ = [
     "Linear",
     "LogSoftmax",
     "MaxPool2d",
-    "MultiHeadAttention",
+    "MultiheadAttention",
     "PositionalEmbedding",
     "RMSNorm",
     "RNNCell",
@@ -68,3 +69,5 @@ __all__ = [
     "TransformerBlock",
     "VariationalDropout",
 ]
+
+__getattr__ = renamed(__name__, {"MultiHeadAttention": "MultiheadAttention"})

@@ -1,4 +1,4 @@
-"""MultiHeadAttention: every token looks at the others and takes a weighted mean of what they offer.
+"""MultiheadAttention: every token looks at the others and takes a weighted mean of what they offer.
 
 Each token asks a question q, offers a key k to be found by, and a value v to be taken. How well a question and a key
 agree is their scalar product; softmax makes weights of that; the answer is the weighted mean of the values. Several
@@ -47,7 +47,8 @@ from .. import backend
 from ..backend import Array
 from ..checks import check_floats, check_gradient, positive_int, probability
 from ..init import xavier_uniform
-from ..module import Module, Parameter
+from ..module import Module
+from ..parameter import Parameter
 from .directions import check_lengths
 from .dropout import dropout_mask
 from .linear import Linear
@@ -56,7 +57,7 @@ from .lstm_cell import check_pair
 Cache = tuple[Array, Array]
 
 
-class MultiHeadAttention(Module):
+class MultiheadAttention(Module):
     """Scaled dot-product attention in several heads, with a projection before and one after.
 
     Parameters
@@ -84,7 +85,7 @@ class MultiHeadAttention(Module):
     Self-attention: the tokens look at each other, here only at those before them.
 
     >>> import numpy as np, nnscratch as nn
-    >>> attention = nn.MultiHeadAttention(embed_dim=8, num_heads=2, causal=True, rng=0)
+    >>> attention = nn.MultiheadAttention(embed_dim=8, num_heads=2, causal=True, rng=0)
     >>> x = np.random.default_rng(0).normal(size=(1, 3, 8)).astype(np.float32)
     >>> y = attention(x)
     >>> attention.backward(np.ones_like(y)).shape
@@ -96,7 +97,7 @@ class MultiHeadAttention(Module):
 
     Cross-attention: 3 tokens look at 5 others, a translation at its source, say.
 
-    >>> attention = nn.MultiHeadAttention(embed_dim=8, num_heads=2, rng=0)
+    >>> attention = nn.MultiheadAttention(embed_dim=8, num_heads=2, rng=0)
     >>> memory = np.ones((1, 5, 8), dtype=np.float32)
     >>> y = attention(x, memory)
     >>> dx, dmemory = attention.backward(np.ones_like(y))
@@ -257,11 +258,11 @@ class MultiHeadAttention(Module):
             check_floats(self, name, a, like=self.in_proj_weight)
             if a.ndim != 3 or a.shape[2] != D or 0 in a.shape or len(a) != len(x):
                 raise ValueError(
-                    f"MultiHeadAttention needs {name} of shape (batch, tokens, {D}) with at least one of each, "
+                    f"MultiheadAttention needs {name} of shape (batch, tokens, {D}) with at least one of each, "
                     f"got {a.shape}" + ("" if a is x else f" beside x of {x.shape}")
                 )
         if memory is not None and self.causal:
-            raise ValueError("a causal MultiHeadAttention looks at earlier tokens of x: it has no use for a memory")
+            raise ValueError("a causal MultiheadAttention looks at earlier tokens of x: it has no use for a memory")
         if past is None:
             return
         if self.training:
@@ -272,6 +273,6 @@ class MultiHeadAttention(Module):
             N, heads, d = len(x), self.num_heads, D // self.num_heads
             if a.ndim != 4 or (*a.shape[:2], a.shape[3]) != (N, heads, d) or a.shape != past[0].shape:
                 raise ValueError(
-                    f"MultiHeadAttention needs {name} of shape ({N}, {heads}, P, {d}), as many tokens P in both; "
+                    f"MultiheadAttention needs {name} of shape ({N}, {heads}, P, {d}), as many tokens P in both; "
                     f"got {a.shape}"
                 )

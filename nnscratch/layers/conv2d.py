@@ -41,7 +41,8 @@ from .. import backend
 from ..backend import Array
 from ..checks import check_floats, check_gradient, positive_int
 from ..init import drawn, uniform
-from ..module import Module, Parameter
+from ..module import Module
+from ..parameter import Parameter
 from .windows import Pair, Windows, empty_images, images_last, pair
 
 BLOCK = 1 << 21  # numbers of X made at a time: 8 MiB of float32
@@ -166,7 +167,7 @@ def convolve_backward(dy: Array, x: Array, w: Array, windows: Windows, dw: Array
 
 def blocks_of_images(x: Array, numbers: int) -> Iterator[slice]:
     """So many images at a time that im2col, with `numbers` for each, makes BLOCK numbers; on a GPU more."""
-    size = max(1, backend.at_a_time(x, BLOCK) // numbers)
+    size = max(1, backend.chunk_size(x, BLOCK) // numbers)
     return (slice(start, start + size) for start in range(0, len(x), size))
 
 

@@ -31,7 +31,8 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..module import Module, Parameter
+from ..module import Module
+from ..parameter import Parameter
 from .dropout import dropout_mask
 
 NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")

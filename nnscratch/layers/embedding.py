@@ -19,7 +19,8 @@ import numpy as np
 from ..backend import Array
 from ..checks import check_gradient, check_ids, positive_int
 from ..init import normal
-from ..module import Module, Parameter
+from ..module import Module
+from ..parameter import Parameter
 
 
 class Embedding(Module):

@@ -36,7 +36,8 @@ from .. import backend
 from ..backend import Array
 from ..checks import check_floats, check_gradient, positive_int
 from ..init import uniform
-from ..module import Module, Parameter
+from ..module import Module
+from ..parameter import Parameter
 from .sigmoid import sigmoid
 
 

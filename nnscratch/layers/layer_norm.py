@@ -25,7 +25,8 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from ..checks import check_floats, check_gradient, not_negative, positive_int
-from ..module import Module, Parameter
+from ..module import Module
+from ..parameter import Parameter
 
 
 class LayerNorm(Module):

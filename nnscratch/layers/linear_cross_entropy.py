@@ -59,7 +59,7 @@ def linear_cross_entropy(
     b = None if linear.bias is None else linear.bias.data
     rows, labels = h.reshape(-1, linear.in_features), target.reshape(-1)
     n = len(rows)
-    size = min(n, max(1, backend.at_a_time(h, BLOCK) // V))
+    size = min(n, max(1, backend.chunk_size(h, BLOCK) // V))
     (buffer,) = workspace.take(h, (size, V))
     dh = xp.empty_like(rows) if learn else None
     loss = xp.empty(n, dtype=h.dtype)
@@ -87,10 +87,10 @@ def softmax_minus_target(x: Array, b: Array | None, label: Array, loss: Array, s
     A few rows at a time, which stay in the cache through all of it, and every core with rows of its own. With a scale
     of 0 only the loss is wanted, and x is left as it happens to be.
     """
-    rows = max(1, backend.at_a_time(x, 1 << 16) // x.shape[1])
+    rows = max(1, backend.chunk_size(x, 1 << 16) // x.shape[1])
     parts = [slice(start, start + rows) for start in range(0, len(x), rows)]
     tasks = [(x[part], label[part, None], loss[part]) for part in parts]
-    backend.in_threads(lambda x, label, loss: few_rows(b, label, scale, x, loss), tasks)
+    backend.parallel_for(lambda x, label, loss: few_rows(b, label, scale, x, loss), tasks)
 
 
 @backend.fused_rows(

@@ -26,7 +26,8 @@ from .. import backend
 from ..backend import Array
 from ..checks import check_floats, check_gradient, positive_int, probability
 from ..init import uniform
-from ..module import Module, Parameter
+from ..module import Module
+from ..parameter import Parameter
 from .directions import directions_backward, directions_forward, suffixes
 from .dropout import dropout_mask
 from .lstm_cell import check_pair

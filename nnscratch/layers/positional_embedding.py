@@ -18,7 +18,8 @@ import numpy as np
 from ..backend import Array
 from ..checks import check_floats, check_gradient, positive_int
 from ..init import normal
-from ..module import Module, Parameter
+from ..module import Module
+from ..parameter import Parameter
 
 
 class PositionalEmbedding(Module):

@@ -14,7 +14,7 @@ Reference: He, Zhang, Ren and Sun (2016), "Deep residual learning for image reco
 from __future__ import annotations
 
 from ..backend import Array
-from ..module import Sequential
+from ..sequential import Sequential
 
 
 class Residual(Sequential):

@@ -23,7 +23,8 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from ..checks import check_gradient, not_negative, positive_int
-from ..module import Module, Parameter
+from ..module import Module
+from ..parameter import Parameter
 from .layer_norm import check_rows
 
 

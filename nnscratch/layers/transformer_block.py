@@ -1,6 +1,6 @@
 """TransformerBlock: attention between the tokens, then a small network on each token; twice x + f(norm(x)).
 
-    x (N, T, D) -> LayerNorm -> MultiHeadAttention -> Dropout -> + x = a
+    x (N, T, D) -> LayerNorm -> MultiheadAttention -> Dropout -> + x = a
     a (N, T, D) -> LayerNorm -> Linear (D, F) -> GELU -> Dropout -> Linear (F, D) -> Dropout -> + a = y
 
     forward     a  = x + attention(norm1(x))
@@ -23,6 +23,7 @@ recognition". Xiong et al. (2020), "On layer normalization in the Transformer ar
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from .. import backend
 from ..backend import Array
 from ..checks import positive_int, probability
 from ..module import Module
-from .attention import Cache, MultiHeadAttention
+from .attention import Cache, MultiheadAttention
 from .dropout import Dropout
 from .gelu import GELU
 from .layer_norm import LayerNorm
@@ -47,8 +48,8 @@ class TransformerBlock(Module):
         D.
     num_heads : int
         Divides D.
-    hidden : int, optional
-        F, the width of the network on each token; 4 D if not given.
+    dim_feedforward : int, optional
+        F, the width of the network on each token. The default is 4 D.
     dropout : float, 0 <= dropout < 1
         On the attention weights, after each branch, and inside f.
     causal : bool
@@ -56,11 +57,13 @@ class TransformerBlock(Module):
     approximate : {"none", "tanh"}
         The GELU's form: see `GELU`.
     rng : None, int or numpy.random.Generator
+    hidden : int, optional
+        The old name of `dim_feedforward`.
 
     Attributes
     ----------
     norm1, norm2 : LayerNorm
-    self_attn : MultiHeadAttention
+    self_attn : MultiheadAttention
     linear1, linear2 : Linear
 
     Examples
@@ -72,31 +75,41 @@ class TransformerBlock(Module):
     ((2, 5, 8), (2, 5, 8))
     """
 
-    arguments = ("embed_dim", "num_heads", "hidden", "dropout", "causal", "approximate")
+    arguments = ("embed_dim", "num_heads", "dim_feedforward", "dropout", "causal", "approximate")
 
     def __init__(
         self,
         embed_dim: int,
         num_heads: int,
-        hidden: int | None = None,
+        dim_feedforward: int | None = None,
         dropout: float = 0.0,
         causal: bool = False,
         approximate: str = "none",
         *,
         rng: None | int | np.random.Generator = None,
+        hidden: int | None = None,
     ):
+        if hidden is not None:
+            warnings.warn(
+                "TransformerBlock's argument hidden is now called dim_feedforward; the old name will be removed in 2.0",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            dim_feedforward = hidden
         rng = backend.generator(rng)
         self.embed_dim, self.num_heads = positive_int("embed_dim", embed_dim), positive_int("num_heads", num_heads)
         self.dropout, self.causal = probability("dropout", dropout), bool(causal)
-        self.hidden = 4 * self.embed_dim if hidden is None else positive_int("hidden", hidden)
+        if dim_feedforward is None:
+            dim_feedforward = 4 * self.embed_dim
+        self.dim_feedforward = positive_int("dim_feedforward", dim_feedforward)
         self.norm1 = LayerNorm(embed_dim)
-        self.self_attn = MultiHeadAttention(embed_dim, num_heads, dropout, causal=causal, rng=rng)
+        self.self_attn = MultiheadAttention(embed_dim, num_heads, dropout, causal=causal, rng=rng)
         self.dropout1 = Dropout(dropout, rng=rng)
         self.norm2 = LayerNorm(embed_dim)
-        self.linear1 = Linear(embed_dim, self.hidden, rng=rng)
+        self.linear1 = Linear(embed_dim, self.dim_feedforward, rng=rng)
         self.approximate, self.activation = approximate, GELU(approximate)
         self.dropout_hidden = Dropout(dropout, rng=rng)
-        self.linear2 = Linear(self.hidden, embed_dim, rng=rng)
+        self.linear2 = Linear(self.dim_feedforward, embed_dim, rng=rng)
         self.dropout2 = Dropout(dropout, rng=rng)
 
     def forward(self, x: Array, lengths: Any = None, past: Cache | None = None) -> Array | tuple[Array, Cache]:

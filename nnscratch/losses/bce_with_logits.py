@@ -41,10 +41,10 @@ class BCEWithLogitsLoss(Module):
     def forward(self, prediction: Array, target: Array) -> float:
         check_pair(self, prediction, target)
         xp, x, t = backend.array_module(prediction), prediction, target
-        if backend.can_look(t) and not (t.min() >= 0 and t.max() <= 1):
+        if backend.cheap_to_read(t) and not (t.min() >= 0 and t.max() <= 1):
             raise ValueError(f"BCEWithLogitsLoss: target must be in [0, 1], got {t.min()}..{t.max()}")
         self.save_for_backward(x, t)
-        return backend.number((xp.maximum(x, 0) - x * t + xp.log1p(xp.exp(-xp.abs(x)))).mean(dtype=np.float64))
+        return backend.to_scalar((xp.maximum(x, 0) - x * t + xp.log1p(xp.exp(-xp.abs(x)))).mean(dtype=np.float64))
 
     def backward(self) -> Array:
         x, t = self.saved()

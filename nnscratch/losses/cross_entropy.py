@@ -97,7 +97,7 @@ class CrossEntropyLoss(Module):
         p = xp.empty(x.shape, dtype=x.dtype)
         log_total, at_label, average = xp.empty((3, len(t)), dtype=x.dtype)
         averaged = None if not e else xp.ones(C, dtype=x.dtype) if w is None else w
-        rows_at_a_time = max(1, backend.at_a_time(x, BLOCK) // C)
+        rows_at_a_time = max(1, backend.chunk_size(x, BLOCK) // C)
         for start in range(0, len(t), rows_at_a_time):
             rows = slice(start, start + rows_at_a_time)
             softmax(x[rows], t[rows, None], averaged, p[rows], log_total[rows], at_label[rows], average[rows])
@@ -110,7 +110,7 @@ class CrossEntropyLoss(Module):
         if counted is not None:
             loss = xp.where(counted, loss, 0)
         self.save_for_backward(p, t, counted, n, w, logits.shape)
-        return backend.number(loss.sum(dtype=np.float64) / n)
+        return backend.to_scalar(loss.sum(dtype=np.float64) / n)
 
     def backward(self) -> Array:
         """dL/d(logits), shape (..., C)."""
@@ -148,7 +148,7 @@ class CrossEntropyLoss(Module):
             return len(t)
         weights = counted if w is None else w[t] if counted is None else w[t] * counted
         n = weights.sum(dtype=np.float64)
-        if not backend.can_look(t):
+        if not backend.cheap_to_read(t):
             return n
         if n == 0:
             why = "of a class with weight 0"

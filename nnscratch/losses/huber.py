@@ -57,7 +57,7 @@ class HuberLoss(Module):
         clipped = xp.clip(d, -self.delta, self.delta)
         self.save_for_backward(clipped)
         loss = clipped * (d - 0.5 * clipped)  # both branches: c = d, or c = +-delta
-        return backend.number(loss.mean(dtype=np.float64))
+        return backend.to_scalar(loss.mean(dtype=np.float64))
 
     def backward(self) -> Array:
         (clipped,) = self.saved()

@@ -43,17 +43,18 @@ class KLDivLoss(Module):
         xp, x, t = backend.array_module(prediction), prediction, target
         if x.ndim == 0:
             raise ValueError("KLDivLoss needs prediction and target of shape (..., C), got single numbers")
-        if backend.can_look(t) and not t.min() >= 0:
+        if backend.cheap_to_read(t) and not t.min() >= 0:
             raise ValueError(
                 f"KLDivLoss: target must be probabilities, 0 or more, got {t.min()}; the *prediction* is logs"
             )
-        if backend.can_look(x) and x.max() > 0.01:  # a little above 0 may be rounding, or a gradient checker's step
+        # A little above 0 may be rounding, or the step of a gradient checker.
+        if backend.cheap_to_read(x) and x.max() > 0.01:
             raise ValueError(
                 f"KLDivLoss: prediction must be log-probabilities, 0 or less, got {x.max()}; nn.LogSoftmax makes them"
             )
         self.save_for_backward(t)
         log_t = xp.log(xp.where(t > 0, t, 1))  # 0 where t is 0, so that 0 log 0 is 0
-        return backend.number(xp.where(t > 0, t * (log_t - x), 0).sum(dtype=np.float64)) * t.shape[-1] / t.size
+        return backend.to_scalar(xp.where(t > 0, t * (log_t - x), 0).sum(dtype=np.float64)) * t.shape[-1] / t.size
 
     def backward(self) -> Array:
         (t,) = self.saved()

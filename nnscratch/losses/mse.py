@@ -39,7 +39,7 @@ class MSELoss(Module):
         check_pair(self, prediction, target)
         difference = prediction - target
         self.save_for_backward(difference)
-        return backend.number((difference * difference).mean(dtype=np.float64))
+        return backend.to_scalar((difference * difference).mean(dtype=np.float64))
 
     def backward(self) -> Array:
         (difference,) = self.saved()

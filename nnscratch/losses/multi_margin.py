@@ -57,7 +57,7 @@ class MultiMarginLoss(Module):
         short[at_label] = 0  # a label has no margin to itself
         xp.maximum(short, 0, out=short)
         self.save_for_backward(short > 0, at_label, scores.shape, x.dtype)
-        return backend.number(short.sum(dtype=np.float64)) / short.size
+        return backend.to_scalar(short.sum(dtype=np.float64)) / short.size
 
     def backward(self) -> Array:
         """dL/d(scores), shape (..., C)."""

@@ -23,7 +23,8 @@ from ..backend import Array
 from ..checks import check_floats, positive_int, probability
 from ..init import he_normal
 from ..layers import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
-from ..module import Module, Sequential
+from ..module import Module
+from ..sequential import Sequential
 
 
 class CNN(Module):

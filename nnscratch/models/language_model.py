@@ -23,7 +23,8 @@ from ..checks import check_ids, positive_int, probability
 from ..init import uniform
 from ..layers import GRU, LSTM, RNN, Dropout, Embedding, Linear
 from ..layers.linear_cross_entropy import linear_cross_entropy
-from ..module import Module, Parameter
+from ..module import Module
+from ..parameter import Parameter
 
 State = tuple[Array, Array] | Array
 CELLS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
@@ -137,7 +138,7 @@ class LanguageModel(Module):
         loss, dh = linear_cross_entropy(self.linear, h, targets, workspace=self.workspace, learn=self.training)
         if self.training:
             self._backward_from_hidden(dh, None)
-        return backend.number(loss), state
+        return backend.to_scalar(loss), state
 
     def backward(self, dlogits: Array, dstate: State | None = None) -> tuple[None, State]:
         """Gradients for all weights; returns None (tokens have no gradient) and that of the initial state."""

@@ -20,7 +20,8 @@ from ..backend import Array
 from ..checks import check_floats, positive_int, probability
 from ..init import he_uniform
 from ..layers import Dropout, Flatten, Linear, ReLU
-from ..module import Module, Sequential
+from ..module import Module
+from ..sequential import Sequential
 
 
 class MLP(Module):

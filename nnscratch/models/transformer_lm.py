@@ -34,7 +34,8 @@ from ..checks import check_ids, positive_int, probability
 from ..init import normal
 from ..layers import Dropout, Embedding, LayerNorm, Linear, PositionalEmbedding, TransformerBlock
 from ..layers.linear_cross_entropy import linear_cross_entropy
-from ..module import Module, Sequential
+from ..module import Module
+from ..sequential import Sequential
 
 State = tuple[Array, ...]
 
@@ -160,7 +161,7 @@ class TransformerLM(Module):
         loss, dh = linear_cross_entropy(self.linear, h, targets, workspace=self.workspace, learn=self.training)
         if self.training:
             self._backward_from_hidden(dh)
-        return backend.number(loss), state
+        return backend.to_scalar(loss), state
 
     def backward(self, dlogits: Array) -> None:
         """Gradients for all weights. Tokens have none."""

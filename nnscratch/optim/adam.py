@@ -20,7 +20,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..module import Parameter
+from ..parameter import Parameter
 from .optimizer import Optimizer, at_least, takes_lists
 
 

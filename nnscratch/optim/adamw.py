@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..backend import Array
-from ..module import Parameter
+from ..parameter import Parameter
 from .adam import Adam
 from .optimizer import at_least, takes_lists
 

@@ -17,11 +17,11 @@ from collections.abc import Iterable, Sequence
 
 from .. import backend
 from ..backend import Array
-from ..module import Parameter
+from ..parameter import Parameter
 from .optimizer import as_parameters, at_least
 
 
-def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
+def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float) -> float:
     """Scale all gradients together, in place, so that their joint norm is `max_norm` at the most.
 
     Returns
@@ -39,7 +39,7 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
     >>> import numpy as np, nnscratch as nn
     >>> w = nn.Parameter(np.zeros(2))
     >>> w.grad[:] = 3.0, 4.0
-    >>> nn.optim.clip_grad_norm([w], 1.0)
+    >>> nn.optim.clip_grad_norm_([w], 1.0)
     5.0
     >>> print(w.grad)
     [0.6 0.8]
@@ -52,7 +52,7 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
 
 
 def clip_by_squares(parameters: Sequence[Parameter], squares: Sequence[float], max_norm: float) -> float:
-    """What `clip_grad_norm` does, for whoever has read the `backend.sums_of_squares` of the gradients."""
+    """What `clip_grad_norm_` does, for whoever has read the `backend.sums_of_squares` of the gradients."""
     norm = math.sqrt(sum(squares))
     if not math.isfinite(norm):
         each = [sum(backend.to_floats(backend.sums_of_squares([g]))) for g in gradients_of(parameters)]
@@ -62,7 +62,7 @@ def clip_by_squares(parameters: Sequence[Parameter], squares: Sequence[float], m
         )
     if norm > max_norm:
         gradients = gradients_of(parameters)
-        for g in [gradients] if backend.better_at_once(gradients[0]) else gradients:
+        for g in [gradients] if backend.launch_bound(gradients[0]) else gradients:
             scale(max_norm / norm, g)
     return norm
 
@@ -78,17 +78,17 @@ def scale(factor: float, g: Array | list[Array]) -> None:
     g *= factor
 
 
-def clip_grad_value(parameters: Iterable[Parameter], clip_value: float) -> None:
+def clip_grad_value_(parameters: Iterable[Parameter], clip_value: float) -> None:
     """Hold every number of every gradient, in place, within [-clip_value, clip_value].
 
-    A NaN stays one: `clip_grad_norm` is what notices.
+    A NaN stays one: `clip_grad_norm_` is what notices.
 
     Examples
     --------
     >>> import numpy as np, nnscratch as nn
     >>> w = nn.Parameter(np.zeros(3))
     >>> w.grad[:] = 3.0, -4.0, 0.5
-    >>> nn.optim.clip_grad_value([w], 1.0)
+    >>> nn.optim.clip_grad_value_([w], 1.0)
     >>> print(w.grad)
     [ 1.  -1.   0.5]
     """

@@ -10,7 +10,8 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..module import Module, Parameter
+from ..module import Module
+from ..parameter import Parameter
 
 STRETCH = 1 << 15  # numbers updated at a time: weights, gradient, moments and scratch stay in the cache together
 
@@ -100,7 +101,7 @@ class Optimizer:
                 self._update_rows(*parameter.grad_rows, parameter.data, moments)
             else:
                 tasks += stretches(parameter.data, parameter.grad, *moments)
-        if tasks and backend.better_at_once(tasks[0][0]) and getattr(self.update, "takes_lists", False):
+        if tasks and backend.launch_bound(tasks[0][0]) and getattr(self.update, "takes_lists", False):
             tasks = [tuple(list(arrays) for arrays in zip(*tasks, strict=True))]
         for task in tasks:  # by one thread: operations this short, spread over two, wait for Python's lock instead
             self.update(*task)
@@ -174,6 +175,6 @@ def stretches(*arrays: Array) -> Iterator[tuple[Array, ...]]:
     stretch it fetches them once.
     """
     flat = [a.reshape(-1) for a in arrays]
-    length = backend.at_a_time(flat[0], STRETCH)
+    length = backend.chunk_size(flat[0], STRETCH)
     for start in range(0, flat[0].size, length):
         yield tuple(a[start : start + length] for a in flat)

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 
 from .. import backend
 from ..backend import Array
-from ..module import Parameter
+from ..parameter import Parameter
 from .optimizer import Optimizer, at_least, takes_lists
 
 

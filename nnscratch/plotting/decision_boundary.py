@@ -10,7 +10,7 @@ from .. import backend
 from ..backend import Array
 from ..layers.sigmoid import sigmoid
 from ..layers.softmax import softmax
-from ..module import Module, evaluating
+from ..module import Module, eval_mode
 from .style import COLOURS, MARKERS, new_axes
 
 
@@ -49,7 +49,7 @@ def plot_decision_boundary(model: Module, x: Array, y: Array, ax: Any = None) ->
     u, v = (np.linspace(m - h, m + h, 240) for m, h in zip(middle, half, strict=True))
     grid = np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2)
     dtype, device = next(((p.dtype, p.device) for p in model.parameters()), (np.dtype("float32"), "cpu"))
-    with evaluating(model):
+    with eval_mode(model):
         points = backend.to_device(grid.astype(dtype), device)
         scores = backend.to_numpy(model(points)).astype(np.float64)
     if scores.ndim != 2:

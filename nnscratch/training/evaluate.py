@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import backend
 from ..losses import CrossEntropyLoss
-from ..module import Module, evaluating, to_device_of
+from ..module import Module, eval_mode, to_device_of
 
 
 def takes_short_cut(model: Module, criterion: Module) -> bool:
@@ -51,7 +51,7 @@ def evaluate(model: Module, criterion: Module, batches: Iterable[tuple[Any, Any]
     1.4521
     """
     total, count, state, rows = 0.0, 0, None, 0
-    with evaluating(model), evaluating(criterion), backend.reading_later():  # a GPU is waited for once, at the end
+    with eval_mode(model), eval_mode(criterion), backend.deferred_reads():  # a GPU is waited for once, at the end
         for inputs, targets in batches:
             inputs, targets = to_device_of(model, inputs, targets)
             if len(inputs) != rows:

@@ -78,7 +78,7 @@ class InParts:
         n, parts = len(inputs), min(self.parts, len(inputs))
         cuts = [slice(n * k // parts, n * (k + 1) // parts) for k in range(parts)]
         workers = self._up_to_date()[:parts]
-        losses = backend.side_by_side(
+        losses = backend.run_concurrently(
             [functools.partial(one_part, *w, inputs[cut], targets[cut]) for w, cut in zip(workers, cuts, strict=True)]
         )
         shares = [(cut.stop - cut.start) / n for cut in cuts]

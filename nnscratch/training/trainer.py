@@ -250,9 +250,9 @@ class Trainer:
         hidden = self._hidden_for(inputs)
         # A thread of OpenBLAS that has nothing to do holds its core for a while, which the next part would want: no
         # product on two cores, then, not even those of the gradient's norm.
-        one_core = contextlib.nullcontext() if self._in_parts is None else backend.products_on_one_core()
+        one_core = contextlib.nullcontext() if self._in_parts is None else backend.single_threaded_blas()
         # Not NumPy's warning but TrainingDiverged says it. And a GPU is waited for once, if at all.
-        with one_core, np.errstate(over="ignore", invalid="ignore"), backend.reading_later():
+        with one_core, np.errstate(over="ignore", invalid="ignore"), backend.deferred_reads():
             loss, next_hidden = self._forward_and_backward(inputs, targets, hidden)
             gradients, lr = gradients_of(self.optimizer.parameters), self.optimizer.lr
             squares = backend.sums_of_squares(gradients)
@@ -356,7 +356,7 @@ class Trainer:
                 self._record(loss, asked.lr, norm)
                 continue
             self._go_back_to(asked.host)
-            with np.errstate(over="ignore", invalid="ignore"), backend.reading_later():
+            with np.errstate(over="ignore", invalid="ignore"), backend.deferred_reads():
                 self._forward_and_backward(asked.inputs, asked.targets, asked.hidden)
             what = NOT_FINITE if math.isfinite(loss) else f"the loss is {loss}"
             raise TrainingDiverged(self._what_diverged(what, asked.inputs, asked.targets))

@@ -48,7 +48,7 @@ def test_pictures_of_filters_gates_attention_and_a_decision_boundary(rng, on_cud
     nn.plotting.plot_filters(nn.Conv2d(1, 4, 3, rng=0).to("cuda").weight.data)
     gates = nn.plotting.lstm_gates(nn.LSTM(3, 4, rng=0).to("cuda"), on_cuda(np.ones((5, 3), dtype=np.float32)))
     nn.plotting.plot_gates(gates, list("abcde"))
-    attention = nn.MultiHeadAttention(8, 2, rng=0).to("cuda")
+    attention = nn.MultiheadAttention(8, 2, rng=0).to("cuda")
     weights = attention.weights(on_cuda(np.ones((1, 5, 8), dtype=np.float32)))
     nn.plotting.plot_attention(weights[0, 0], list("abcde"))
     points = rng.random((20, 2)).astype(np.float32)

@@ -11,7 +11,7 @@ few = settings(max_examples=20)
 
 
 def make(D=6, heads=2, **more):
-    attention = nn.MultiHeadAttention(D, heads, rng=1, **more).to(dtype=np.float64)
+    attention = nn.MultiheadAttention(D, heads, rng=1, **more).to(dtype=np.float64)
     rng = np.random.default_rng(3)
     for p in attention.parameters():
         p.data[...] += 0.3 * rng.normal(size=p.shape)
@@ -126,7 +126,7 @@ def test_the_positions_gradients_are_the_numerical_ones(numerical):
 
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="num_heads must divide embed_dim: 6 numbers cannot be cut into 4"):
-        nn.MultiHeadAttention(6, 4)
+        nn.MultiheadAttention(6, 4)
     attention, x = make(), np.ones((2, 3, 6))
     with pytest.raises(ValueError, match=r"needs x of shape \(batch, tokens, 6\).* got \(2, 3, 5\)"):
         attention(x[..., :5])

@@ -24,7 +24,7 @@ LAYERS = {
     "GRUCell": (lambda: nn.GRUCell(5, 6, rng=1), X[:, 0]),
     "GRU": (lambda: nn.GRU(5, 6, num_layers=2, rng=1), X),
     "LSTM, both directions": (lambda: nn.LSTM(5, 6, num_layers=2, bidirectional=True, rng=1), X),
-    "MultiHeadAttention": (lambda: nn.MultiHeadAttention(5, 5, causal=True, rng=1), X),
+    "MultiheadAttention": (lambda: nn.MultiheadAttention(5, 5, causal=True, rng=1), X),
     "TransformerBlock": (lambda: nn.TransformerBlock(5, 5, rng=1), X),
     "PositionalEmbedding": (lambda: nn.PositionalEmbedding(8, 5, rng=1), X),
     "TransformerLM": (lambda: nn.models.TransformerLM(7, 6, 2, 2, 8, rng=1), IDS),

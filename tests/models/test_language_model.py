@@ -128,7 +128,7 @@ def train(model, steps, seed=0):
         logits, hidden = model(tokens[:, :-1], hidden)
         losses.append(criterion(logits, tokens[:, 1:]))
         model.backward(criterion.backward())
-        nn.optim.clip_grad_norm(model.parameters(), 5.0)
+        nn.optim.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
     return losses, criterion
 

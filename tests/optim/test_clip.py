@@ -1,4 +1,4 @@
-"""clip_grad_norm: long steps are made short, their direction kept."""
+"""clip_grad_norm_: long steps are made short, their direction kept."""
 
 import math
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nnscratch as nn
-from nnscratch.optim import clip_grad_norm
+from nnscratch.optim import clip_grad_norm_
 
 
 def parameters_with_gradients(seed, size=1.0, dtype=np.float64):
@@ -28,7 +28,7 @@ def test_clipping_keeps_the_direction_and_makes_the_norm_max_norm_at_most(seed, 
     parameters = parameters_with_gradients(seed, size)
     before = joint(parameters)
     norm = np.linalg.norm(before)
-    assert clip_grad_norm(parameters, max_norm) == pytest.approx(norm, rel=1e-12)
+    assert clip_grad_norm_(parameters, max_norm) == pytest.approx(norm, rel=1e-12)
     after = joint(parameters)
     assert np.linalg.norm(after) == pytest.approx(min(norm, max_norm), rel=1e-12)
     np.testing.assert_allclose(after / np.linalg.norm(after), before / norm, rtol=1e-10, atol=1e-14)
@@ -38,26 +38,26 @@ def test_gradients_short_enough_are_not_touched():
     parameters = parameters_with_gradients(0)
     before = joint(parameters)
     for max_norm in (np.linalg.norm(before) * 1.0001, math.inf):
-        clip_grad_norm(parameters, max_norm)
+        clip_grad_norm_(parameters, max_norm)
         np.testing.assert_array_equal(joint(parameters), before)
 
 
 def test_the_norm_is_that_of_all_gradients_together_not_of_each():
     a, b = nn.Parameter(np.zeros(1)), nn.Parameter(np.zeros(1))
     a.grad[...], b.grad[...] = 3, 4
-    assert clip_grad_norm([a, b], 1.0) == 5
+    assert clip_grad_norm_([a, b], 1.0) == 5
     np.testing.assert_allclose([a.grad[0], b.grad[0]], [0.6, 0.8])
 
 
 def test_float32_stays_float32_and_an_iterator_will_do():
     parameters = parameters_with_gradients(0, dtype=np.float32)
-    assert type(clip_grad_norm(iter(parameters), 0.1)) is float
+    assert type(clip_grad_norm_(iter(parameters), 0.1)) is float
     assert {p.grad.dtype for p in parameters} == {np.dtype(np.float32)}
     assert np.linalg.norm(joint(parameters)) == pytest.approx(0.1, rel=1e-5)
 
 
 def test_gradients_of_zero_have_norm_zero_and_stay():
-    assert clip_grad_norm([nn.Parameter(np.zeros(3))], 1.0) == 0.0
+    assert clip_grad_norm_([nn.Parameter(np.zeros(3))], 1.0) == 0.0
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -66,11 +66,11 @@ def test_a_gradient_that_is_not_finite_is_named_and_every_gradient_is_left_alone
     parameters[1].grad[2] = bad
     before = joint(parameters)
     with pytest.raises(FloatingPointError, match=r"the gradient's norm is (nan|inf): it begins at parameter 1 of 3"):
-        clip_grad_norm(parameters, 1.0)
+        clip_grad_norm_(parameters, 1.0)
     np.testing.assert_array_equal(joint(parameters), before)
 
 
 @pytest.mark.parametrize("max_norm", [-1, float("nan"), "1", None])
 def test_max_norm_is_a_number_of_zero_or_more(max_norm):
     with pytest.raises(ValueError, match="max_norm must be a finite number, 0 or more"):
-        clip_grad_norm(parameters_with_gradients(0), max_norm)
+        clip_grad_norm_(parameters_with_gradients(0), max_norm)

@@ -124,7 +124,7 @@ def test_clipping_by_value_touches_only_what_is_outside():
     w = nn.Parameter(np.zeros(4, dtype=np.float32))
     w.grad[...] = [-3, -0.5, 0.5, 3]
     grad = w.grad
-    nn.optim.clip_grad_value([w], 0.7)
+    nn.optim.clip_grad_value_([w], 0.7)
     assert w.grad is grad and grad.dtype == np.float32
     np.testing.assert_array_equal(grad, np.array([-0.7, -0.5, 0.5, 0.7], dtype=np.float32))
 
@@ -134,7 +134,7 @@ def test_clipping_by_value_touches_only_what_is_outside():
     (lambda w: nn.optim.RMSprop(w, alpha=1.0), r"alpha must be a finite number, in \[0, 1\), got 1.0"),
     (lambda w: nn.optim.RMSprop(w, momentum=-0.1), r"momentum must be a finite number, in \[0, 1\), got -0.1"),
     (lambda w: nn.optim.AdamW(w, weight_decay=-1), "weight_decay must be a finite number, 0 or more, got -1"),
-    (lambda w: nn.optim.clip_grad_value(w, -1), "clip_value must be a finite number, 0 or more, got -1"),
+    (lambda w: nn.optim.clip_grad_value_(w, -1), "clip_value must be a finite number, 0 or more, got -1"),
     (lambda w: lr_scheduler.LinearWarmup(nn.optim.Adam(w), 0), "warmup_steps must be an integer of 1 or more, got 0"),
     (lambda w: lr_scheduler.LinearWarmup(nn.optim.Adam(w), 5, 2.0), r"start_factor must be a probability in \[0, 1\)"),
     (lambda w: lr_scheduler.OneCycleLR(nn.optim.Adam(w), 1.0, 3), "leave steps both to rise and to fall"),

@@ -100,7 +100,7 @@ def test_clipping_looks_at_the_rows_alone(max_norm):
     for p in (by_rows, whole):
         p.add_rows(np.array([4, 9]), np.array([[1.0, 0, 0], [0, 2, 2]]))
     assert whole.grad.any()
-    assert nn.optim.clip_grad_norm([by_rows], max_norm) == nn.optim.clip_grad_norm([whole], max_norm) == 3
+    assert nn.optim.clip_grad_norm_([by_rows], max_norm) == nn.optim.clip_grad_norm_([whole], max_norm) == 3
     assert by_rows.grad_rows is not None
     np.testing.assert_array_equal(by_rows.grad, whole.grad)
 

@@ -31,7 +31,7 @@ def assert_gradients_close(ours, theirs):
 @pytest.mark.parametrize("bias", [False, True])
 def test_self_attention_is_pytorchs(causal, lengths, bias):
     N, T, D = 3, 5, 12
-    ours = nn.MultiHeadAttention(D, 3, bias=bias, causal=causal, rng=1).to(dtype=np.float64)
+    ours = nn.MultiheadAttention(D, 3, bias=bias, causal=causal, rng=1).to(dtype=np.float64)
     for p in ours.parameters():
         p.data[...] += 0.1 * RNG.normal(size=p.shape)
     theirs = moved(ours, torch.nn.MultiheadAttention(D, 3, bias=bias, batch_first=True))
@@ -49,7 +49,7 @@ def test_self_attention_is_pytorchs(causal, lengths, bias):
 
 def test_cross_attention_is_pytorchs():
     N, T, S, D = 3, 4, 6, 8
-    ours = nn.MultiHeadAttention(D, 2, rng=1).to(dtype=np.float64)
+    ours = nn.MultiheadAttention(D, 2, rng=1).to(dtype=np.float64)
     theirs = moved(ours, torch.nn.MultiheadAttention(D, 2, batch_first=True))
     x, m, dy = RNG.normal(size=(N, T, D)), RNG.normal(size=(N, S, D)), RNG.normal(size=(N, T, D))
     tx, tm = (torch.tensor(a, requires_grad=True) for a in (x, m))

@@ -68,7 +68,7 @@ def test_clipping_by_value_is_pytorchs(bound):
     for p, w in zip(parameters, tensors, strict=True):
         p.grad[...] = rng.normal(size=p.shape)
         w.grad = torch.tensor(p.grad)
-    nn.optim.clip_grad_value(parameters, bound)
+    nn.optim.clip_grad_value_(parameters, bound)
     torch.nn.utils.clip_grad_value_(tensors, bound)
     for p, w in zip(parameters, tensors, strict=True):
         np.testing.assert_array_equal(p.grad, w.grad)

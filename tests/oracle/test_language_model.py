@@ -76,7 +76,7 @@ def our_losses(model, steps):
         logits, hidden = model(tokens, hidden)
         losses.append(criterion(logits, targets))
         model.backward(criterion.backward())
-        norms.append(nn.optim.clip_grad_norm(model.parameters(), 0.25))
+        norms.append(nn.optim.clip_grad_norm_(model.parameters(), 0.25))
         optimizer.step()
     return losses, norms
 

@@ -98,7 +98,7 @@ def test_clipping_scales_the_gradients_as_pytorchs_does(max_norm):
     for p, w in zip(parameters, tensors, strict=True):
         p.grad[...] = rng.normal(size=p.shape)
         w.grad = torch.tensor(p.grad)
-    norm = nn.optim.clip_grad_norm(parameters, max_norm)
+    norm = nn.optim.clip_grad_norm_(parameters, max_norm)
     assert norm == pytest.approx(torch.nn.utils.clip_grad_norm_(tensors, max_norm).item(), rel=1e-12)
     for p, w in zip(parameters, tensors, strict=True):
         np.testing.assert_allclose(p.grad, w.grad, rtol=1e-5)  # PyTorch divides by the norm + 1e-6

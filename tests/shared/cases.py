@@ -177,8 +177,8 @@ LAYERS: dict[type, list[Case]] = {
         Case("Residual", lambda: nn.Residual(nn.Tanh(), nn.Softplus()), normal(5, 3),
              lambda t: lambda ours, weights, x: x + t.nn.functional.softplus(t.tanh(x))),
     ],
-    nn.MultiHeadAttention: [
-        Case("MultiHeadAttention", lambda: nn.MultiHeadAttention(6, 2, causal=True, rng=1), normal(2, 4, 6),
+    nn.MultiheadAttention: [
+        Case("MultiheadAttention", lambda: nn.MultiheadAttention(6, 2, causal=True, rng=1), normal(2, 4, 6),
              causal_attention)
     ],
     nn.TransformerBlock: [

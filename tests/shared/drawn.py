@@ -106,7 +106,7 @@ def recurrent(draw: Any, cls: type, states: int) -> tuple:
 def attention(draw: Any) -> tuple:
     heads, N, T = draw(st.integers(1, 2)), draw(st.integers(1, 2)), draw(st.integers(1, 3))
     E = heads * draw(st.integers(1, 2))
-    layer = nn.MultiHeadAttention(E, heads, causal=draw(yes), rng=draw(seed))
+    layer = nn.MultiheadAttention(E, heads, causal=draw(yes), rng=draw(seed))
     return shaken(layer, draw(seed)), draw(plain((N, T, E)))
 
 
@@ -195,7 +195,7 @@ CASES: dict[type, st.SearchStrategy] = {
     nn.RNN: recurrent(nn.RNN, 1),
     nn.GRU: recurrent(nn.GRU, 1),
     nn.LSTM: recurrent(nn.LSTM, 2),
-    nn.MultiHeadAttention: attention(),
+    nn.MultiheadAttention: attention(),
     nn.TransformerBlock: block(),
     nn.PositionalEmbedding: position(),
     nn.Sequential: sequential(),

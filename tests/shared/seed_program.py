@@ -15,7 +15,7 @@ for step, (inputs, targets) in enumerate(batches):
     logits, hidden = model(inputs, hidden)
     loss = criterion(logits, targets)
     model.backward(criterion.backward())
-    nn.optim.clip_grad_norm(model.parameters(), 5.0)
+    nn.optim.clip_grad_norm_(model.parameters(), 5.0)
     optimizer.step()
     if step == 20:
         break

@@ -111,8 +111,8 @@ def test_side_by_side_everyone_is_alone_and_an_error_comes_out_when_all_have_end
         ended.append((backend.num_threads(), threads()))
         return len(ended)
 
-    assert sorted(backend.side_by_side([looks, looks])) == [1, 2]
+    assert sorted(backend.run_concurrently([looks, looks])) == [1, 2]
     for functions in ([fails, looks], [looks, fails]):
         with pytest.raises(ZeroDivisionError):
-            backend.side_by_side(functions)
+            backend.run_concurrently(functions)
     assert ended == [(1, 1)] * 4 and threads() == before

@@ -42,7 +42,7 @@ def test_a_trainer_does_what_the_loop_written_out_does():
             logits, hidden = model(inputs, hidden)
             losses.append(criterion(logits, targets))
             model.backward(criterion.backward())
-            nn.optim.clip_grad_norm(model.parameters(), 1.0)
+            nn.optim.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             scheduler.step()
             if len(losses) == 20:

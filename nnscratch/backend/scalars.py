@@ -16,14 +16,14 @@ _LATER = contextvars.ContextVar("reading later", default=False)
 
 
 @contextlib.contextmanager
-def reading_later() -> Iterator[None]:
-    """Inside, `number` leaves on a GPU what is there: for whoever reads several numbers, to wait only once.
+def deferred_reads() -> Iterator[None]:
+    """Inside, `to_scalar` leaves on a GPU what is there: for whoever reads several numbers, to wait only once.
 
     Examples
     --------
     >>> import numpy as np
-    >>> with reading_later():
-    ...     losses = [number(np.float32(2.5)), number(np.float32(0.5))]     # on a GPU: asked for, not read
+    >>> with deferred_reads():
+    ...     losses = [to_scalar(np.float32(2.5)), to_scalar(np.float32(0.5))]     # on a GPU: asked for, not read
     >>> to_floats(losses)
     [2.5, 0.5]
     """
@@ -34,10 +34,10 @@ def reading_later() -> Iterator[None]:
         _LATER.reset(token)
 
 
-def number(x: Array) -> float | Array:
+def to_scalar(x: Array) -> float | Array:
     """What an array without axes, or a number of NumPy's, holds, as a number of Python's: what a loss returns.
 
-    Reading one from a GPU means to wait until it is computed. Inside `reading_later` it stays there, an array.
+    Reading one from a GPU means to wait until it is computed. Inside `deferred_reads` it stays there, an array.
     """
     return float(x) if isinstance(x, ON_CPU) or not _LATER.get() else x
 
