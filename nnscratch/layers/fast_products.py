@@ -1,0 +1,43 @@
+"""Matrix products and sums in the form that BLAS computes fastest.
+
+The layers' equations say what to compute; the functions here choose how. Each returns what the plain NumPy expression
+in its first line returns, up to rounding, and says what the other form is worth.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..backend import Array
+
+FEW_ROWS = 128
+"""Up to this number of rows, `matmul` may compute the transposed product."""
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """``a @ b`` for two matrices; if `a` has few rows, computed as (b^T a^T)^T.
+
+    OpenBLAS computes a tall result faster than a wide one: (64, 784) @ (784, 256) took 235 microseconds, and
+    (256, 784) @ (784, 64) took 145 to 160. So a product with at most `FEW_ROWS` rows, and more columns than rows, is
+    computed as its transpose. Every element is the same sum. The result is stored column by column, and NumPy keeps
+    that order through the elementwise operations that follow. On a GPU this is always ``a @ b``.
+
+    Parameters
+    ----------
+    a : array, shape (N, K)
+    b : array, shape (K, M)
+
+    Returns
+    -------
+    array, shape (N, M)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> a, b = np.ones((2, 3)), np.ones((3, 5))
+    >>> bool((matmul(a, b) == a @ b).all())
+    True
+    """
+    if isinstance(a, np.ndarray) and 1 < len(a) <= FEW_ROWS and len(a) < b.shape[1]:
+        return (b.T @ a.T).T
+    return a @ b
