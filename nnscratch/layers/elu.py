@@ -1,10 +1,12 @@
-"""ELU: the identity for positive x, an exponential that levels off at -a for negative x.
+"""ELU: the identity for positive x, and an exponential that approaches -a for negative x.
+
+    shapes      x, y: any, the same         a = alpha
 
     forward     y  = x  where x > 0, else  a (e^x - 1)
-    backward    dx = dy where x > 0, else  dy a e^x = dy (y + a)        written with the output
+    backward    dx = dy where x > 0, else  dy a e^x = dy (y + a)
 
-With a = 1 the two branches meet with the same slope: no kink. Its mean output is nearer to zero than ReLU's, so the
-next layer's inputs are nearer to being centred.
+With a = 1 the two branches have the same slope at 0, so there is no kink. The mean of ELU's output is closer to zero
+than the mean of ReLU's. The next layer's inputs are therefore closer to being centred.
 
 Reference: Clevert, Unterthiner and Hochreiter (2016), "Fast and accurate deep network learning by exponential linear
 units (ELUs)".
@@ -19,12 +21,12 @@ from ..module import Module
 
 
 class ELU(Module):
-    """The exponential linear unit, element by element.
+    """The exponential linear unit, applied to each element.
 
     Parameters
     ----------
     alpha : float
-        a; y never goes below -a.
+        a. With a > 0, y is never below -a.
 
     Examples
     --------
@@ -44,7 +46,8 @@ class ELU(Module):
     def forward(self, x: Array) -> Array:
         check_floats(self, "x", x)
         xp = backend.array_module(x)
-        # expm1(x) is e^x - 1 without losing the digits of a small x; the minimum keeps the unused branch from overflow.
+        # expm1(x) computes e^x - 1 accurately for small x. `where` evaluates both branches: without the minimum,
+        # e^x would overflow for large x, where the other branch is used.
         y = xp.where(x > 0, x, self.alpha * xp.expm1(xp.minimum(x, 0)))
         self.save_for_backward(x, y)
         return y

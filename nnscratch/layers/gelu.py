@@ -1,15 +1,21 @@
-"""GELU: y = x Phi(x), x times the probability that a standard normal number is below x.
+"""GELU: y = x Phi(x), where Phi(x) is the probability that a standard normal variable is below x.
+
+    shapes      x, y: any, the same
 
     exact       Phi(x) = (1 + erf(x / sqrt 2)) / 2                  phi(x) = e^(-x^2/2) / sqrt(2 pi), its derivative
         forward     y  = x Phi(x)
         backward    dx = dy (Phi(x) + x phi(x))
 
-    tanh        u = sqrt(2/pi) (x + 0.044715 x^3)                   u' = sqrt(2/pi) (1 + 3 * 0.044715 x^2)
-        forward     y  = x (1 + tanh u) / 2
-        backward    dx = dy ((1 + tanh u) / 2 + x (1 - tanh^2 u) u' / 2)
+    tanh        u  = A (x + B x^3)                                  A = sqrt(2/pi), B = 0.044715
+                t  = tanh u                                         u' = A (1 + 3 B x^2)
+        forward     y  = x (1 + t) / 2
+        backward    dx = dy ((1 + t) / 2 + x (1 - t^2) u' / 2)
 
-A smooth ReLU that lets small negative numbers through. GPT-2 used the second form, an approximation within 5e-4 of
-the first, made when erf was slow to compute.
+GELU is a smooth ReLU that passes small negative values. GPT-2 used the second form, which differs from the first by
+less than 5e-4. It was introduced because erf was slow to compute.
+
+The code of the second form updates one array in place, term by term: allocating an array for each term would take
+longer than the arithmetic.
 
 Reference: Hendrycks and Gimpel (2016), "Gaussian error linear units (GELUs)".
 """
@@ -28,12 +34,12 @@ A, B = math.sqrt(2 / math.pi), 0.044715
 
 
 class GELU(Module):
-    """The Gaussian error linear unit, element by element.
+    """The Gaussian error linear unit, applied to each element.
 
     Parameters
     ----------
     approximate : {"none", "tanh"}
-        The exact function, or GPT-2's approximation.
+        "none" for the exact function, "tanh" for the approximation that GPT-2 uses.
 
     Examples
     --------
@@ -56,14 +62,14 @@ class GELU(Module):
         check_floats(self, "x", x)
         xp = backend.array_module(x)
         if self.approximate == "tanh":
-            u = A * B * x  # A x (1 + B x^2), term by term in one array: to fetch and fill new ones would take longer
-            u *= x
+            u = A * B * x
+            u *= x  # A B x^2
             u += A
-            u *= x
+            u *= x  # A (x + B x^3)
             t = xp.tanh(u)
             self.save_for_backward(x, t)
             y = 0.5 * x
-            y += y * t
+            y += y * t  # x (1 + t) / 2
             return y
         Phi = 0.5 * (1 + erf(xp.asarray(x * math.sqrt(0.5))))
         self.save_for_backward(x, Phi)
@@ -76,13 +82,13 @@ class GELU(Module):
             dx = 3 * A * B * x
             dx *= x
             dx += A  # u'
-            dx *= x
-            slope = t * t
-            slope -= 1  # -(1 - tanh^2 u)
-            dx *= slope
+            dx *= x  # x u'
+            dt_du = t * t
+            dt_du -= 1  # t^2 - 1: minus the derivative of tanh
+            dx *= dt_du  # -x (1 - t^2) u'
             dx -= t
             dx -= 1
-            dx *= -0.5
+            dx *= -0.5  # (x (1 - t^2) u' + t + 1) / 2
             dx *= dy
             return dx
         x, Phi = self.saved()

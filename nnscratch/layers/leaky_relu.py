@@ -1,10 +1,12 @@
-"""LeakyReLU: the rectifier, with a small slope left where ReLU has none.
+"""LeakyReLU: a ReLU with a small slope for negative x, where ReLU has slope 0.
+
+    shapes      x, y: any, the same         a = negative_slope
 
     forward     y  = x  where x > 0, else  a x
     backward    dx = dy where x > 0, else  a dy
 
-A unit of ReLU's whose input is negative for every example gets no gradient and never learns again; here it gets a
-little. As with ReLU, the slope at the kink x = 0 is taken to be the one from the left.
+A ReLU unit whose input is negative for every example gets no gradient and stops learning. Here it still gets a small
+gradient. At the kink, x = 0, this layer uses the slope from the left, as ReLU does.
 
 Reference: Maas, Hannun and Ng (2013), "Rectifier nonlinearities improve neural network acoustic models".
 """
@@ -18,12 +20,12 @@ from ..module import Module
 
 
 class LeakyReLU(Module):
-    """The leaky rectifier, element by element.
+    """The leaky rectified linear unit, applied to each element.
 
     Parameters
     ----------
     negative_slope : float
-        a, the slope for negative x.
+        a, the slope for x <= 0.
 
     Examples
     --------

@@ -1,11 +1,12 @@
-"""LogSoftmax: the logarithms of softmax's probabilities, along the last axis.
+"""LogSoftmax: the logarithm of softmax, along the last axis.
 
-    shapes      x, y (..., C)
+    shapes      x, y, p (..., C)
 
     forward     y_i  = x_i - m - log sum_j e^(x_j - m)          m = max_j x_j
     backward    dx_i = dy_i - p_i sum_j dy_j                    p = e^y, the probabilities
 
-log(softmax(x)) in two steps is -infinity as soon as a probability rounds to zero; in one step it never is.
+Computing log(softmax(x)) in two steps gives -infinity when a probability rounds to zero. The formula above stays
+finite.
 
 Reference: Goodfellow, Bengio and Courville (2016), "Deep learning", section 4.1: overflow and underflow.
 """
@@ -19,7 +20,7 @@ from ..module import Module
 
 
 class LogSoftmax(Module):
-    """Logarithms of probabilities from scores, along the last axis.
+    """The logarithm of softmax along the last axis.
 
     Examples
     --------
@@ -27,7 +28,7 @@ class LogSoftmax(Module):
     >>> layer = nn.LogSoftmax()
     >>> print(layer(np.array([[0.0, np.log(3.0)]])).round(4))
     [[-1.3863 -0.2877]]
-    >>> print(layer.backward(np.array([[0.0, 1.0]])).round(4))       # towards the second: one minus its probability
+    >>> print(layer.backward(np.array([[0.0, 1.0]])).round(4))       # (0, 1) minus the probabilities
     [[-0.25  0.25]]
     """
 

@@ -1,10 +1,12 @@
-"""ReLU: y = max(x, 0), the rectifier.
+"""ReLU: y = max(x, 0), the rectified linear unit.
+
+    shapes      x, y: any, the same
 
     forward     y  = x where x > 0, else 0
     backward    dx = dy where x > 0, else 0
 
-At x = 0 the function has a kink: its slope is 0 from the left and 1 from the right. Any value between is a
-subgradient; 0 is chosen here, as everywhere.
+At x = 0 the function has a kink: its slope is 0 from the left and 1 from the right. Any value between them is a
+subgradient. This layer uses 0, as most libraries do.
 
 Reference: Nair and Hinton (2010), "Rectified linear units improve restricted Boltzmann machines".
 """
@@ -18,7 +20,7 @@ from ..module import Module
 
 
 class ReLU(Module):
-    """The rectifier, element by element.
+    """The rectified linear unit, applied to each element.
 
     Examples
     --------
@@ -34,11 +36,11 @@ class ReLU(Module):
         check_floats(self, "x", x)
         xp = backend.array_module(x)
         y = xp.zeros_like(x)
-        xp.maximum(x, y, out=y)  # of two arrays: that of an array and the number 0 takes NumPy twice as long
+        xp.maximum(x, y, out=y)  # maximum(x, 0), in half the time: NumPy is slower for an array and a number
         self.save_for_backward(y)
         return y
 
     def backward(self, dy: Array) -> Array:
-        (y,) = self.saved()  # y > 0 exactly where x > 0, so the output serves and x need not be kept
+        (y,) = self.saved()  # y > 0 exactly where x > 0, so keeping y is enough
         check_gradient(self, dy, y.shape, y.dtype)
         return dy * (y > 0)

@@ -1,13 +1,15 @@
-"""Sigmoid: y = 1 / (1 + exp(-x)), a smooth switch from 0 to 1.
+"""Sigmoid: y = 1 / (1 + e^-x), a smooth step from 0 to 1.
+
+    shapes      x, y: any, the same
 
     forward     y  = 1 / (1 + e^-x)
-    backward    dx = dy * y (1 - y)         y is sigma(x): the slope is written with the *output*
+    backward    dx = dy * y (1 - y)         because sigma'(x) = sigma(x) (1 - sigma(x)), and y = sigma(x)
 
-The slope is sigma'(x) = sigma(x) (1 - sigma(x)). A common slip is to put y into sigma' itself, that is to compute
-sigma'(sigma(x)): see the derivation of the 1-2-1 network in the documentation.
+A common mistake is to compute sigma'(y) instead of sigma'(x): y is already the output of sigma. The derivation of the
+1-2-1 network in the documentation shows this step by step.
 
-Written as it stands, e^-x overflows for x = -800. The same function is 1/2 + tanh(x/2)/2, which never does, and which
-NumPy computes several times faster.
+The code computes the equal expression 1/2 + tanh(x/2)/2. It never overflows, whereas e^-x overflows for x = -800, and
+NumPy computes tanh several times faster than exp.
 
 Reference: Rumelhart, Hinton and Williams (1986), "Learning representations by back-propagating errors".
 """
@@ -21,7 +23,14 @@ from ..module import Module
 
 
 def sigmoid(x: Array, out: Array | None = None) -> Array:
-    """1 / (1 + exp(-x)) for an array of floats, without overflow; into `out` if given (which may be `x`)."""
+    """Return 1 / (1 + exp(-x)) without overflow.
+
+    Parameters
+    ----------
+    x : array of floats
+    out : array, optional
+        The array to write the result into. It may be `x` itself.
+    """
     xp = backend.array_module(x)
     y = xp.multiply(x, 0.5, out=xp.empty_like(x) if out is None else out)
     xp.tanh(y, out=y)
@@ -31,7 +40,7 @@ def sigmoid(x: Array, out: Array | None = None) -> Array:
 
 
 class Sigmoid(Module):
-    """The logistic function, element by element.
+    """The logistic function, applied to each element.
 
     Examples
     --------

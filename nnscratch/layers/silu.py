@@ -1,8 +1,10 @@
-"""SiLU, also called swish: y = x sigma(x), x times a switch that x itself works.
+"""SiLU, also called swish: y = x sigma(x), the input multiplied by its own sigmoid.
 
-    s = sigma(x) = 1 / (1 + e^-x)
-    forward     y  = x s
-    backward    dx = dy (s + x s (1 - s)) = dy s (1 + x (1 - s))
+    shapes      x, y, s: any, the same
+
+    forward     s  = sigma(x) = 1 / (1 + e^-x)
+                y  = x s
+    backward    dx = dy (s + x s (1 - s)) = dy s (1 + x (1 - s))        the product rule, with s' = s (1 - s)
 
 References: Elfwing, Uchibe and Doya (2018), "Sigmoid-weighted linear units for neural network function approximation in
 reinforcement learning"; Ramachandran, Zoph and Le (2017), "Searching for activation functions".
@@ -17,7 +19,7 @@ from .sigmoid import sigmoid
 
 
 class SiLU(Module):
-    """The sigmoid-weighted linear unit, element by element.
+    """The sigmoid-weighted linear unit, applied to each element.
 
     Examples
     --------

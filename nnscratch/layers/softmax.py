@@ -1,15 +1,17 @@
-"""Softmax: scores become probabilities, along the last axis.
+"""Softmax: turn scores into probabilities, along the last axis.
 
     shapes      x, y (..., C)
 
-    forward     y_i  = e^(x_i - m) / sum_j e^(x_j - m)          m = max_j x_j: changes nothing, avoids overflow
+    forward     y_i  = e^(x_i - m) / sum_j e^(x_j - m)          m = max_j x_j
     backward    dx_i = y_i (dy_i - sum_j dy_j y_j)
 
-The Jacobian is dy_i/dx_j = y_i (1[i = j] - y_j): every output depends on every input, because they share one sum.
-Keeping only its diagonal, y_i (1 - y_i), is the classic mistake.
+Subtracting m does not change the result, and it prevents overflow.
 
-For training a classifier use CrossEntropyLoss on the scores themselves: together the two have a gradient that is
-simpler and safer than either's.
+The Jacobian is dy_i/dx_j = y_i (1[i = j] - y_j). Every output depends on every input, because all outputs are divided
+by the same sum. A classic mistake is to keep only the diagonal of the Jacobian, y_i (1 - y_i).
+
+To train a classifier, give the scores to CrossEntropyLoss directly. It combines softmax with the loss; the combined
+gradient is simpler and numerically safer.
 
 Reference: Bridle (1990), "Probabilistic interpretation of feedforward classification network outputs, with
 relationships to statistical pattern recognition".
@@ -24,7 +26,7 @@ from ..module import Module
 
 
 def softmax(x: Array) -> Array:
-    """Probabilities along the last axis of an array of floats."""
+    """Return the softmax of an array of floats along its last axis."""
     xp = backend.array_module(x)
     y = x - x.max(axis=-1, keepdims=True)
     xp.exp(y, out=y)
@@ -33,7 +35,7 @@ def softmax(x: Array) -> Array:
 
 
 class Softmax(Module):
-    """Probabilities from scores, along the last axis.
+    """The softmax function along the last axis.
 
     Examples
     --------

@@ -1,9 +1,12 @@
-"""Softplus: y = log(1 + e^x), a ReLU with its kink rounded off.
+"""Softplus: y = log(1 + e^x), a smooth version of ReLU.
+
+    shapes      x, y: any, the same
 
     forward     y  = log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)         the second form never overflows
-    backward    dx = dy sigma(x)                                        its slope is the sigmoid
+    backward    dx = dy sigma(x)                                        the slope is the sigmoid of x
 
-Always positive: what a network should give where a standard deviation is wanted.
+The output is always positive. Use this layer where a network must output a positive number, such as a standard
+deviation.
 
 Reference: Dugas, Bengio, Belisle, Nadeau and Garcia (2001), "Incorporating second-order functional knowledge for better
 option pricing".
@@ -19,7 +22,7 @@ from .sigmoid import sigmoid
 
 
 class Softplus(Module):
-    """The smooth rectifier, element by element.
+    """A smooth rectifier, applied to each element.
 
     Examples
     --------
@@ -43,6 +46,6 @@ class Softplus(Module):
 
 
 def softplus(x: Array) -> Array:
-    """log(1 + exp(x)) for an array of floats, without overflow."""
+    """Return log(1 + exp(x)) of an array of floats, without overflow."""
     xp = backend.array_module(x)
     return xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x)))

@@ -1,10 +1,12 @@
-"""Tanh: y = tanh(x), a smooth switch from -1 to 1.
+"""Tanh: y = tanh(x), a smooth step from -1 to 1.
 
-forward     y  = (e^x - e^-x) / (e^x + e^-x)
-backward    dx = dy * (1 - y^2)         tanh'(x) = 1 - tanh(x)^2, written with the output
+    shapes      x, y: any, the same
 
-Reference: LeCun, Bottou, Orr and Müller (1998), "Efficient BackProp", section 4.4: why it learns faster than the
-sigmoid.
+    forward     y  = (e^x - e^-x) / (e^x + e^-x)
+    backward    dx = dy * (1 - y^2)         because tanh'(x) = 1 - tanh(x)^2
+
+Reference: LeCun, Bottou, Orr and Müller (1998), "Efficient BackProp". Section 4.4 explains why networks with tanh
+learn faster than networks with the sigmoid.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from ..module import Module
 
 
 class Tanh(Module):
-    """The hyperbolic tangent, element by element.
+    """The hyperbolic tangent, applied to each element.
 
     Examples
     --------
