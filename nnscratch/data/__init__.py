@@ -1,4 +1,4 @@
-"""Text to token ids, arrays to batches, the data sets that come with the package, toy sets and augmentation."""
+"""Data: tokenizers, mini-batches, the data sets that come with the package, toy data sets and augmentation."""
 
 from .augment import Compose, GaussianNoise, RandomRotation, RandomScale, RandomShift, TokenDropout
 from .batches import Batches, TextBatches

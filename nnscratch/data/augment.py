@@ -1,13 +1,13 @@
-"""Augmentation: examples that were never collected, made from those that were, by changes that leave the label alone.
+"""Data augmentation: random changes of the training examples that do not change their labels.
 
     Batches(images, labels, 64, transform=Compose(RandomShift(1), RandomRotation(10), GaussianNoise(0.05)))
 
-Each is called with a batch and a generator, ``transform(x, rng)``, and returns a new batch; every example gets a change
-of its own. Images are (N, H, W) or (N, C, H, W).
+Call a transform with a batch and a generator, ``transform(x, rng)``. It returns a new batch, with a different random
+change for each example. Images are (N, H, W) or (N, C, H, W).
 
-Turning and scaling go backwards: for each pixel of the *new* image, where was it in the old one? That place lies
-between four pixels; the new pixel is their mean, weighted by nearness (bilinear interpolation), and what was outside
-the image is 0. Going forwards would leave holes.
+Rotation and scaling compute each pixel of the *new* image from the old image. The position in the old image lies
+between four pixels, and the new pixel is their mean, weighted by distance (bilinear interpolation). Outside the old
+image, pixels are 0. Moving the pixels of the old image to the new one instead would leave holes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Transform = Callable[[Array, np.random.Generator], Array]
 
 
 class Compose:
-    """One transform after the other.
+    """Apply one transform after the other.
 
     Examples
     --------
@@ -49,7 +49,7 @@ class Compose:
 
 
 class RandomShift:
-    """Move each image by up to `pixels` whole pixels, down or up and across; what comes in is 0.
+    """Shift each image by a random whole number of pixels, at most `pixels` in each direction. New pixels are 0.
 
     Examples
     --------
@@ -68,14 +68,14 @@ class RandomShift:
         padded = xp.zeros((*x.shape[:-2], H + 2 * p, W + 2 * p), dtype=x.dtype)
         padded[..., p : p + H, p : p + W] = x
         y = xp.empty_like(x)
-        places = rng.integers(0, 2 * p + 1, (len(x), 2)).tolist()
-        for k, (down, across) in enumerate(places):
-            y[k] = padded[k, ..., down : down + H, across : across + W]
+        corners = rng.integers(0, 2 * p + 1, (len(x), 2)).tolist()
+        for k, (top, left) in enumerate(corners):
+            y[k] = padded[k, ..., top : top + H, left : left + W]
         return y
 
 
 class RandomRotation:
-    """Turn each image around its centre by up to `degrees`, either way.
+    """Rotate each image around its centre by a random angle between -`degrees` and `degrees`.
 
     Examples
     --------
@@ -94,7 +94,7 @@ class RandomRotation:
 
 
 class RandomScale:
-    """Make each image larger or smaller, about its centre, by a factor between `low` and `high`.
+    """Scale each image around its centre by a random factor between `low` and `high`.
 
     Examples
     --------
@@ -104,7 +104,7 @@ class RandomScale:
 
     def __init__(self, low: float, high: float):
         if not 0 < finite("low", low) <= finite("high", high):
-            raise ValueError(f"low and high must be factors above 0, low first, got {low!r} and {high!r}")
+            raise ValueError(f"low and high must be factors with 0 < low <= high, got {low!r} and {high!r}")
         self.low, self.high = float(low), float(high)
 
     def __call__(self, x: Array, rng: RNG = None) -> Array:
@@ -114,7 +114,7 @@ class RandomScale:
 
 
 class GaussianNoise:
-    """Add normal noise of standard deviation `std` to every number of a batch of any shape.
+    """Add normal noise of standard deviation `std` to every element of a batch of any shape.
 
     Examples
     --------
@@ -132,10 +132,10 @@ class GaussianNoise:
 
 
 class TokenDropout:
-    """Replace each token, with probability `p`, by `token`: usually that of ``<unk>``, 0 for a WordTokenizer.
+    """Replace each token with probability `p` by `token`, usually the id of ``<unk>`` (0 for a WordTokenizer).
 
-    Shows a language model what it will meet, words it does not know, and keeps it from leaning on any one word. The
-    targets are left alone. Bowman et al. (2016), "Generating sentences from a continuous space", call it word dropout.
+    A language model then learns to read unknown words, and depends less on any single word. The targets stay the same.
+    Bowman et al. (2016), "Generating sentences from a continuous space", call this word dropout.
 
     Examples
     --------
@@ -152,32 +152,37 @@ class TokenDropout:
     def __call__(self, x: Array, rng: RNG = None) -> Array:
         backend.array_module(x)
         if x.dtype.kind not in "iu":
-            raise TypeError(f"TokenDropout needs token ids, integers, got {x.dtype}")
+            raise TypeError(f"TokenDropout needs token ids, which are integers, got {x.dtype}")
         drop = backend.to_device(backend.generator(rng).random(x.shape) < self.p, backend.device_of(x))
         return backend.array_module(x).where(drop, x.dtype.type(self.token), x)
 
 
 def resample(x: Array, matrices: np.ndarray) -> Array:
-    """Images whose pixel at v, measured from the centre, is the old image's at ``matrices[n] @ v``.
+    """Return new images: their pixel at v is the pixel of the old image at ``matrices[n] @ v``.
+
+    Positions are vectors (row, column), measured from the centre of the image.
 
     Parameters
     ----------
     x : array of floats, shape (N, H, W) or (N, C, H, W)
     matrices : array, shape (N, 2, 2)
-        Acting on (down, across).
+
+    Returns
+    -------
+    array, the shape of `x`
     """
     xp, (N, (H, W)) = backend.array_module(x), (len(x), x.shape[-2:])
-    middle = np.array([(H - 1) / 2, (W - 1) / 2])
+    centre = np.array([(H - 1) / 2, (W - 1) / 2])
     grid = np.stack(np.meshgrid(np.arange(H), np.arange(W), indexing="ij")).reshape(2, -1)  # (2, H W)
-    places = matrices @ (grid - middle[:, None]) + middle[:, None]  # (N, 2, H W): where each pixel comes from
-    corner = np.floor(places).astype(np.int64)
-    part = places - corner  # how far from the upper left of the four pixels
+    source = matrices @ (grid - centre[:, None]) + centre[:, None]  # (N, 2, H W), positions in the old image
+    corner = np.floor(source).astype(np.int64)  # the upper left of the four pixels around each position
+    offset = source - corner  # between 0 and 1
     old = x.reshape(N, -1, H * W)  # (N, C, H W)
     new = xp.zeros_like(old)
     for i in (0, 1):
         for j in (0, 1):
             r, c = corner[:, 0] + i, corner[:, 1] + j  # (N, H W)
-            weight = abs(1 - i - part[:, 0]) * abs(1 - j - part[:, 1])
+            weight = abs(1 - i - offset[:, 0]) * abs(1 - j - offset[:, 1])
             weight = np.where((r >= 0) & (r < H) & (c >= 0) & (c < W), weight, 0).astype(x.dtype)
             index = np.clip(r, 0, H - 1) * W + np.clip(c, 0, W - 1)
             pixels = xp.take_along_axis(old, xp.asarray(index)[:, None], axis=2)
@@ -186,16 +191,16 @@ def resample(x: Array, matrices: np.ndarray) -> Array:
 
 
 def check_is_floats(x: Array) -> None:
-    """Raise unless `x` is an array of floats: between integers there is no room for what is to be done."""
+    """Raise TypeError unless `x` is an array of floats. Noise and interpolation do not give integers."""
     backend.array_module(x)
     if x.dtype.kind != "f":
-        raise TypeError(f"images must be floats here, got {x.dtype}; use images.astype(numpy.float32)")
+        raise TypeError(f"this transform needs images of floats, got {x.dtype}; use images.astype(numpy.float32)")
 
 
 def check_images(x: Array, floats: bool = False) -> None:
-    """Raise unless `x` is (N, H, W) or (N, C, H, W)."""
+    """Raise ValueError unless `x` is (N, H, W) or (N, C, H, W)."""
     if floats:
         check_is_floats(x)
     backend.array_module(x)
     if x.ndim not in (3, 4) or math.prod(x.shape) == 0:
-        raise ValueError(f"images must be (N, H, W) or (N, C, H, W), and not empty, got {x.shape}")
+        raise ValueError(f"images must be a non-empty array (N, H, W) or (N, C, H, W), got shape {x.shape}")

@@ -1,14 +1,14 @@
-"""Arrays to mini-batches: contiguous lanes of a text for truncated backpropagation, shuffled rows for everything else.
+"""Mini-batches: contiguous lanes of a text for truncated backpropagation, shuffled rows for everything else.
 
-A text of tokens t_0 t_1 ... is cut into N lanes of equal length L, which lie under each other, and batches are cut
-from left to right, T steps at a time (here N = 2, L = 5, T = 3):
+A text of tokens t_0 t_1 ... is cut into N lanes of equal length L, one below the other. Each batch takes the next T
+steps of every lane (here N = 2, L = 5, T = 3):
 
                  batch 0    batch 1
-    lane 0     t0 t1 t2  |  t3 t4        every target is the next token: t1 t2 t3 | t4 t5
-    lane 1     t5 t6 t7  |  t8 t9                                        t6 t7 t8 | t9 t10
+    lane 0     t0 t1 t2  |  t3 t4        the targets are the next tokens: t1 t2 t3 | t4 t5
+    lane 1     t5 t6 t7  |  t8 t9                                         t6 t7 t8 | t9 t10
 
-Row n of a batch goes on where row n of the batch before stopped, so the state of a recurrent network can be carried
-over: what it has read since the lane began is not lost, though gradients go back only T steps.
+Row n of a batch continues row n of the previous batch. So the state of a recurrent network can be passed from batch to
+batch: the network remembers the lane from its beginning, although gradients flow back only T steps.
 """
 
 from __future__ import annotations
@@ -25,33 +25,32 @@ from ..checks import positive_int
 
 
 class TextBatches:
-    """A text in contiguous lanes: iterate over it for pairs (inputs, targets).
+    """A text in contiguous lanes. Iterate over it to get pairs (inputs, targets).
 
-    Lane n is ``tokens[n * L : (n + 1) * L + 1]`` with L = (len(tokens) - 1) // batch_size: L inputs and, one further,
-    L targets. The last batch is shorter where seq_len does not divide L. Left out are only the tokens behind the last
-    lane, fewer than batch_size.
+    Lane n is ``tokens[n * L : (n + 1) * L + 1]`` with L = (len(tokens) - 1) // batch_size. Its first L tokens are the
+    inputs and its last L tokens are the targets. The last batch is shorter if seq_len does not divide L. The tokens
+    after the last lane, fewer than batch_size, are not used.
 
     Parameters
     ----------
     tokens : integer array or list of int, shape (length,)
-        Is not copied if it is an int64 array; leave it unchanged while the batches are in use.
+        An int64 array is not copied: do not change it while you use the batches.
     batch_size : int
         N, the number of lanes.
     seq_len : int
         T, the number of steps in a batch.
     transform : function of (inputs, rng), optional
-        Called with the inputs of each batch that is iterated over, it returns what is handed out in their place:
-        `TokenDropout`, say. The targets stay.
+        Applied to the inputs of each batch during iteration, for example `TokenDropout`. The targets stay the same.
     rng : None, int or numpy.random.Generator
-        What the transform draws from.
+        The generator passed to `transform`.
 
     Raises
     ------
     TypeError
-        The tokens are not integers, or the transform is no function.
+        The tokens are not integers, or `transform` is not callable.
     ValueError
-        A size is not a positive integer, a token is negative, the tokens are not one sequence, or they are too few
-        for one whole batch, which takes batch_size * seq_len + 1.
+        A size is not a positive integer, a token is negative, the tokens are not one sequence, or there are fewer than
+        batch_size * seq_len + 1 tokens, the number that one batch needs.
 
     Examples
     --------
@@ -63,7 +62,7 @@ class TextBatches:
     >>> len(batches), batches.num_tokens
     (2, 10)
 
-    Some words become unknown ones on their way in, others each time the text is read:
+    Replace some input tokens by 0, different ones in each epoch:
 
     >>> from nnscratch.data import TokenDropout
     >>> batches = TextBatches(range(1, 12), batch_size=2, seq_len=3, transform=TokenDropout(0.3), rng=0)
@@ -94,7 +93,7 @@ class TextBatches:
             )
         length = (tokens.size - 1) // lanes  # L
         self.num_tokens = lanes * length
-        """How many targets one pass over the batches has."""
+        """The number of targets in one epoch."""
         self._inputs = tokens[: self.num_tokens].reshape(lanes, length)  # (N, L), a view
         self._targets = tokens[1 : self.num_tokens + 1].reshape(lanes, length)  # (N, L), a view
 
@@ -102,7 +101,7 @@ class TextBatches:
         return -(-self._inputs.shape[1] // self.seq_len)
 
     def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Batch `number`, without going through those before it, and not transformed.
+        """Return batch `number`, without the transform.
 
         Returns
         -------
@@ -114,10 +113,10 @@ class TextBatches:
         IndexError
             There is no such batch.
         """
-        place = operator.index(number)
-        if not -len(self) <= place < len(self):
+        index = operator.index(number)
+        if not -len(self) <= index < len(self):
             raise IndexError(f"there are {len(self)} batches, numbers 0..{len(self) - 1}; got {number}")
-        start = place % len(self) * self.seq_len
+        start = index % len(self) * self.seq_len
         steps = slice(start, start + self.seq_len)
         return self._inputs[:, steps], self._targets[:, steps]  # (N, T) each
 
@@ -134,55 +133,55 @@ class TextBatches:
 
 
 def _token_ids(tokens: Any) -> np.ndarray:
-    """`tokens` as a read-only int64 array, shape (length,)."""
+    """Return `tokens` as a read-only int64 array of shape (length,)."""
     tokens = np.asarray(tokens)
     if tokens.ndim != 1:
         raise ValueError(f"tokens must be one sequence, shape (length,), got shape {tokens.shape}")
     if tokens.size and tokens.dtype.kind not in "iu":
-        raise TypeError(f"tokens must be integers, got {tokens.dtype}; a tokenizer's encode(text) makes them")
+        raise TypeError(f"tokens must be integers, got {tokens.dtype}; tokenizer.encode(text) returns integers")
     tokens = tokens.astype(np.int64, copy=False).view()
     if tokens.size and tokens.min() < 0:
-        place = int(np.argmax(tokens < 0))
-        raise ValueError(f"tokens must be 0 or more, got {tokens[place]} at position {place}")
-    tokens.flags.writeable = False  # this view, not the caller's array
+        position = int(np.argmax(tokens < 0))
+        raise ValueError(f"tokens must be 0 or more, got {tokens[position]} at position {position}")
+    tokens.flags.writeable = False  # only this view: the caller's array stays writeable
     return tokens
 
 
 def _transform(transform: Any) -> Any:
-    """`transform`, if it is a function or nothing."""
+    """Return `transform`, or raise TypeError if it is neither callable nor None."""
     if transform is not None and not callable(transform):
         raise TypeError(f"transform must be a function of (x, rng), got {transform!r}")
     return transform
 
 
 class Batches:
-    """Rows of `x` and `y` in mini-batches: iterate over it for pairs (x, y).
+    """Rows of `x` and `y` in mini-batches. Iterate over it to get pairs (x, y).
 
-    Every pass over it is an epoch and shuffles anew; the last batch of an epoch may be smaller.
+    Each iteration over the batches is one epoch, in a new random order. The last batch of an epoch may be smaller.
 
     Parameters
     ----------
     x, y : array
-        With the same number of rows.
+        Two arrays with the same number of rows.
     batch_size : int
     shuffle : bool
-        Draw the rows in a new order each epoch. With False, they come as they are.
+        True for a new random order in each epoch, False to keep the order of the rows.
     rng : None, int or numpy.random.Generator
-        Where the orders come from, and what the transform draws.
+        The generator that draws the orders. It is also passed to `transform`.
     transform : function of (x, rng), optional
-        Called with the rows of each batch, it returns what is handed out in their place: see `nnscratch.data.augment`.
+        Applied to the rows of `x` in each batch. See `nnscratch.data.augment`.
 
     Attributes
     ----------
     rng : numpy.random.Generator
-        Its state, saved and put back between two epochs, gives the same orders again.
+        If you save its state between two epochs and restore it later, the same orders follow.
 
     Raises
     ------
     TypeError
-        `x` or `y` is no array.
+        `x` or `y` is not an array, or `transform` is not callable.
     ValueError
-        They have different numbers of rows, or none, or the size is not a positive integer.
+        `x` and `y` have different numbers of rows or no rows, or `batch_size` is not a positive integer.
 
     Examples
     --------
@@ -210,7 +209,7 @@ class Batches:
             except TypeError as error:
                 raise TypeError(f"{name}: {error}") from None
             if array.ndim == 0:
-                raise ValueError(f"{name} must have rows to batch, got a single number")
+                raise ValueError(f"{name} must have rows, got an array without axes")
         if len(x) != len(y) or len(x) == 0:
             raise ValueError(f"x and y must have the same number of rows, 1 or more, got {len(x)} and {len(y)}")
         self.x, self.y = x, y

@@ -1,6 +1,6 @@
-"""The data sets in the package, and texts of one's own.
+"""The data sets that come with the package, and text files of your own.
 
-``files/README.md`` beside this file says where each data set comes from and under which licence.
+``files/README.md`` beside this file gives the source and licence of each data set.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _read(name: str) -> bytes:
 
 
 def load_austen(title: str) -> str:
-    """The whole text of one of Jane Austen's six novels.
+    """Return the whole text of one of Jane Austen's six novels.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def load_austen(title: str) -> str:
     Raises
     ------
     ValueError
-        There is no such novel.
+        `title` is not in :data:`AUSTEN`.
 
     Examples
     --------
@@ -55,11 +55,11 @@ def load_austen(title: str) -> str:
 
 
 def austen_split() -> tuple[str, str, str]:
-    """The six novels as training, validation and test text: the split behind every figure the project reports.
+    """Return the six novels as training, validation and test text: the split of all results that the project reports.
 
-    Each novel is cut after the last line break before 90 % and before 95 % of its characters. The first parts of
-    the six, in alphabetical order of title, make the training text, the second parts the validation text, the
-    third parts the test text.
+    Each novel is cut at 90 % and at 95 % of its characters, each time after the last line break before that point. The
+    first parts of the six novels, in alphabetical order of title, make the training text. The second parts make the
+    validation text, and the third parts make the test text.
 
     Returns
     -------
@@ -82,12 +82,12 @@ def austen_split() -> tuple[str, str, str]:
 
 
 def load_digits() -> tuple[np.ndarray, np.ndarray]:
-    """1,797 handwritten digits of 8 by 8 pixels (Alpaydin and Kaynak, 1998).
+    """Return 1,797 handwritten digits of 8 by 8 pixels (Alpaydin and Kaynak, 1998).
 
     Returns
     -------
     images : float32 array, shape (1797, 8, 8)
-        Ink between 0 and 1: the 17 grey values 0..16 of the original, divided by 16.
+        Grey values between 0 (white) and 1 (black): the values 0..16 of the original, divided by 16.
     labels : int64 array, shape (1797,)
         The digit, 0..9.
 
@@ -104,15 +104,16 @@ def load_digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def digits_split() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """The digits as training and test set: the split behind every figure the project reports on them.
+    """Return the digits as training and test set: the split of all results on digits that the project reports.
 
-    The digits are sorted by label, and of each five in a row the fifth is for testing: 1,438 and 359, with all labels
-    in both. So is each writer's hand: the figures say how well a model knows these hands, not those of strangers.
+    The digits are sorted by label, and every fifth digit goes into the test set. This gives 1,438 training digits and
+    359 test digits, with all labels in both sets. The same people wrote the digits of both sets. So the test accuracy
+    does not tell how well a model reads the handwriting of other people.
 
     Returns
     -------
     (images, labels), (test_images, test_labels)
-        As `load_digits` gives them.
+        With the dtypes of :func:`load_digits`.
 
     Examples
     --------
@@ -127,7 +128,7 @@ def digits_split() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.
 
 
 def load_text(path: str | os.PathLike[str]) -> str:
-    """The text in a UTF-8 file, with every line break as ``"\\n"`` and without a byte order mark.
+    """Return the text in a UTF-8 file, with ``"\\n"`` for every line break and without a byte order mark.
 
     Parameters
     ----------
@@ -138,7 +139,7 @@ def load_text(path: str | os.PathLike[str]) -> str:
     FileNotFoundError
         There is no such file.
     ValueError
-        It is a folder, holds no text, or is not UTF-8.
+        `path` is a folder, or the file holds no text or is not UTF-8.
 
     Examples
     --------
@@ -158,8 +159,8 @@ def load_text(path: str | os.PathLike[str]) -> str:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{path} is not UTF-8 text: byte {error.start} (0x{data[error.start]:02x}) does not fit; "
-            f"save it as UTF-8 and try again"
+            f"{path} is not UTF-8 text: byte {error.start} (0x{data[error.start]:02x}) is not valid in UTF-8. "
+            f"Save the file as UTF-8 and try again"
         ) from None
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():

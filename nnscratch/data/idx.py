@@ -1,13 +1,14 @@
-"""IDX: the file format in which MNIST and Fashion-MNIST come.
+"""IDX: the file format of MNIST and Fashion-MNIST.
 
     bytes 0-1       zero
-    byte  2         what a number is: 8 is an unsigned byte
-    byte  3         how many axes there are
-    then            the length of each axis, four bytes, the largest first
-    then            the numbers, row by row
+    byte  2         the type of the values: 8 is an unsigned byte
+    byte  3         the number of axes
+    then            the length of each axis, four bytes, big-endian
+    then            the values, row by row
 
-The format belongs to the MNIST database: LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist. Fashion-MNIST has
-the same shapes: Xiao, Rasul and Vollgraf (2017); on Debian and Ubuntu the package dataset-fashion-mnist brings it.
+The format comes with the MNIST database: LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist. Fashion-MNIST has
+the same shapes: Xiao, Rasul and Vollgraf (2017). On Debian and Ubuntu you can install it as the package
+dataset-fashion-mnist.
 """
 
 from __future__ import annotations
@@ -25,14 +26,18 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 
 def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
-    """The array in an IDX file, compressed with gzip or not.
+    """Return the array in an IDX file. The file may be compressed with gzip.
+
+    Parameters
+    ----------
+    path : str or path-like
 
     Raises
     ------
     FileNotFoundError
         There is no such file.
     ValueError
-        It is no IDX file, or is cut short.
+        The file is not an IDX file, or it is truncated.
 
     Examples
     --------
@@ -46,45 +51,45 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
     data = path.read_bytes()
-    if data[:2] == b"\x1f\x8b":  # what every gzip file begins with
+    if data[:2] == b"\x1f\x8b":  # the first two bytes of every gzip file
         try:
             data = gzip.decompress(data)
         except (EOFError, OSError, zlib.error) as error:
-            raise ValueError(f"{path} is damaged or cut short: {error}") from None
+            raise ValueError(f"{path} is damaged or truncated: {error}") from None
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in DTYPES:
-        raise ValueError(f"{path} is no IDX file: it begins with {data[:4].hex(' ') or 'nothing'}")
+        raise ValueError(f"{path} is not an IDX file: its first bytes are {data[:4].hex(' ') or 'missing'}")
     start, dtype = 4 + 4 * data[3], np.dtype(DTYPES[data[2]])
     if len(data) < start:
-        raise ValueError(f"{path} is cut short: its header ends after {len(data)} bytes of {start}")
+        raise ValueError(f"{path} is truncated: its header needs {start} bytes, and the file has {len(data)}")
     shape = tuple(int(n) for n in np.frombuffer(data, dtype=">u4", count=data[3], offset=4))
     if len(data) != start + math.prod(shape) * dtype.itemsize:
         raise ValueError(
-            f"{path} is cut short or too long: shape {shape} of {dtype.name} takes "
-            f"{start + math.prod(shape) * dtype.itemsize:,} bytes, and it has {len(data):,}"
+            f"{path} is truncated or too long: shape {shape} of {dtype.name} needs "
+            f"{start + math.prod(shape) * dtype.itemsize:,} bytes, and the file has {len(data):,}"
         )
     return np.frombuffer(data, dtype=dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
 
 
 def load_idx(folder: str | os.PathLike[str]) -> tuple[Pair, Pair]:
-    """The four files of MNIST or Fashion-MNIST in a folder.
+    """Read the four files of MNIST or Fashion-MNIST in a folder.
 
     Parameters
     ----------
     folder : str or path-like
-        Holds train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each
-        as it is or with .gz.
+        The folder with train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
+        t10k-labels-idx1-ubyte. Each file may also have the ending .gz.
 
     Returns
     -------
     (images, labels), (test_images, test_labels)
-        Images as float32, shape (N, 28, 28), ink between 0 and 1; labels as int64, shape (N,).
+        Images are float32 of shape (N, 28, 28), with grey values between 0 and 1. Labels are int64 of shape (N,).
 
     Raises
     ------
     FileNotFoundError
         The folder or a file in it is missing.
     ValueError
-        A file is damaged, or images and labels do not fit together.
+        A file is damaged, or images and labels do not match.
 
     Examples
     --------
@@ -114,17 +119,17 @@ def _images_and_labels(folder: Path, part: str) -> Pair:
     images, labels = (read_idx(_find(folder, f"{part}-{what}-ubyte")) for what in ("images-idx3", "labels-idx1"))
     if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels) or images.dtype != np.uint8:
         raise ValueError(
-            f"{folder}: {part} images and labels do not fit together: {images.dtype} of shape {images.shape}, and "
+            f"{folder}: {part} images and labels do not match: {images.dtype} images of shape {images.shape}, and "
             f"labels of shape {labels.shape}"
         )
     return images.astype(np.float32) / 255, labels.astype(np.int64)
 
 
 def _find(folder: Path, name: str) -> Path:
-    """The file of that name, with .gz or without; some copies have a dot where others have the last hyphen but one."""
+    """Return the path of the file: with or without .gz, and with ``-idx`` or, in some copies, ``.idx``."""
     dotted = name.replace("-idx", ".idx")
     for candidate in (name, f"{name}.gz", dotted, f"{dotted}.gz"):
         if (folder / candidate).is_file():
             return folder / candidate
     there = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
-    raise FileNotFoundError(f"{folder} holds no {name}, nor {name}.gz; it holds {there}")
+    raise FileNotFoundError(f"{folder} holds neither {name} nor {name}.gz; it holds {there}")

@@ -1,6 +1,6 @@
-"""Toy sets: points in the plane, and a wave, on which an idea can be seen before it is tried on real data.
+"""Toy data sets, points in the plane and a noisy wave, for pictures of an idea before you try it on real data.
 
-Each function returns x, float32, one row an example, and y; each takes ``rng``.
+Each function takes ``rng`` and returns x, float32 with one example per row, and y.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 
 def spirals(count: int, classes: int = 2, turns: float = 1.0, noise: float = 0.05, rng: RNG = None) -> Pair:
-    """Arms of a spiral, wound around each other: no straight line, and no few of them, can part them.
+    """Draw points on intertwined spiral arms, which a few straight lines cannot separate.
 
     Returns
     -------
     x : float32 array, shape (count, 2)
     y : int64 array, shape (count,)
-        The arm, 0 .. classes-1; arms of equal size, as nearly as `count` allows.
+        The arm, 0 .. classes-1. The numbers of points per arm differ by at most one.
 
     Examples
     --------
@@ -32,13 +32,13 @@ def spirals(count: int, classes: int = 2, turns: float = 1.0, noise: float = 0.0
     ((6, 2), array([0, 1, 2, 0, 1, 2]))
     """
     y, rng, turns = _classes(count, classes), backend.generator(rng), finite("turns", turns)
-    radius = np.sqrt(rng.uniform(0.01, 1, count))  # the root spreads the points evenly over the disc
+    radius = np.sqrt(rng.uniform(0.01, 1, count))  # the square root spreads the points evenly over the disc
     angle = 2 * math.pi * (turns * radius + y / classes)
     return _noisy(np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1), noise, rng), y
 
 
 def moons(count: int, noise: float = 0.1, rng: RNG = None) -> Pair:
-    """Two half moons, one reaching into the other.
+    """Draw points on two interleaved half moons.
 
     Returns
     -------
@@ -53,12 +53,12 @@ def moons(count: int, noise: float = 0.1, rng: RNG = None) -> Pair:
     """
     y, rng = _classes(count, 2), backend.generator(rng)
     angle = rng.uniform(0, math.pi, count)
-    side = 1 - 2 * y  # the second moon is the first, turned round and moved
+    side = 1 - 2 * y  # the second moon is the first one, rotated and shifted
     return _noisy(np.stack([side * np.cos(angle) + y, side * np.sin(angle) + 0.5 * y], axis=1), noise, rng), y
 
 
 def blobs(count: int, classes: int = 3, noise: float = 0.3, rng: RNG = None) -> Pair:
-    """Round clouds around the corners of a regular polygon: what a linear classifier can do.
+    """Draw round clouds around the corners of a regular polygon, which a linear classifier can separate.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def blobs(count: int, classes: int = 3, noise: float = 0.3, rng: RNG = None) -> 
 
 
 def xor(count: int, noise: float = 0.1, rng: RNG = None) -> Pair:
-    """The four corners of a square, opposite ones of one class: what no linear classifier can do.
+    """Draw points around the corners of a square, opposite corners in one class. No linear classifier separates them.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def xor(count: int, noise: float = 0.1, rng: RNG = None) -> Pair:
 
 
 def sine(count: int, noise: float = 0.1, rng: RNG = None) -> Pair:
-    """A noisy sine over one period and a half: regression.
+    """Draw points on a noisy sine wave over one and a half periods, for regression.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def sine(count: int, noise: float = 0.1, rng: RNG = None) -> Pair:
 
 
 def _classes(count: int, classes: int) -> np.ndarray:
-    """0, 1, ... classes-1, 0, 1, ..."""
+    """Return `count` labels 0, 1, ... classes-1, 0, 1, ..."""
     return np.arange(positive_int("count", count)) % positive_int("classes", classes)
 
 

@@ -57,7 +57,7 @@ def test_a_missing_folder_or_file_is_named(tmp_path):
     write_folder(tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(
-        FileNotFoundError, match="holds no t10k-labels-idx1-ubyte, nor t10k-labels-idx1-ubyte.gz; it hold"
+        FileNotFoundError, match="holds neither t10k-labels-idx1-ubyte nor t10k-labels-idx1-ubyte.gz; it hold"
     ):
         load_idx(tmp_path)
 
@@ -65,7 +65,7 @@ def test_a_missing_folder_or_file_is_named(tmp_path):
 def test_images_and_labels_that_do_not_fit_together_are_refused(tmp_path):
     write_folder(tmp_path)
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx_bytes(np.zeros(4, "u1")))
-    with pytest.raises(ValueError, match="train images and labels do not fit together"):
+    with pytest.raises(ValueError, match="train images and labels do not match"):
         load_idx(tmp_path)
 
 
@@ -73,12 +73,12 @@ WHOLE = idx_bytes(np.arange(12, dtype="u1").reshape(3, 4))
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    (b"", "is no IDX file: it begins with nothing"),
-    (b"\x89PNG\r\n", "is no IDX file: it begins with 89 50 4e 47"),
-    (WHOLE[:6], "is cut short: its header ends after 6 bytes of 12"),
-    (WHOLE[:-1], r"is cut short or too long: shape \(3, 4\) of uint8 takes 24 bytes, and it has 23"),
-    (WHOLE + b"\0", "is cut short or too long"),
-    (gzip.compress(WHOLE)[:-9], "is damaged or cut short"),
+    (b"", "is not an IDX file: its first bytes are missing"),
+    (b"\x89PNG\r\n", "is not an IDX file: its first bytes are 89 50 4e 47"),
+    (WHOLE[:6], "is truncated: its header needs 12 bytes, and the file has 6"),
+    (WHOLE[:-1], r"is truncated or too long: shape \(3, 4\) of uint8 needs 24 bytes, and the file has 23"),
+    (WHOLE + b"\0", "is truncated or too long"),
+    (gzip.compress(WHOLE)[:-9], "is damaged or truncated"),
 ])  # fmt: skip
 def test_a_damaged_file_is_refused(tmp_path, content, message):
     path = tmp_path / "file"
