@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,8 @@ class Module:
     """
 
     training = True
+    needs_input_grad = True
+    """False while the caller of ``backward`` does not use dL/dx: ``backward`` may then return None in its place."""
     arguments: tuple[str, ...] = ()
     """Names of attributes that, given to the constructor, build this module anew: shown by repr, kept by nn.save."""
 
@@ -327,24 +329,35 @@ class Module:
         raise TypeError(f"{type(self).__name__} has no backward method: write it under forward")
 
 
-def without_dx(module: Module) -> Callable[[Array], Any] | None:
-    """The module's ``backward_parameters``, which does what its ``backward`` does but for dx; None if it has none.
+@contextlib.contextmanager
+def without_input_grad(module: Module) -> Iterator[None]:
+    """Set ``module.needs_input_grad`` to False inside the ``with`` block.
 
-    What a network reads is data, and nobody wants its gradient: a first layer that leaves it out does a third less.
-    (A subclass that has written a ``backward`` of its own means that one.)
+    Use it around a call of ``module.backward`` whose result you do not read. A network's input is data, for example:
+    without its gradient the first layer does a third less work.
+
+    The flag changes only if ``module.backward`` reads it. A subclass that overrides ``backward`` without reading the
+    flag is not affected: its ``super().backward(dy)`` still returns dL/dx.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> layer = nn.Linear(3, 2, rng=0)
+    >>> y = layer(np.ones((4, 3), dtype=np.float32))
+    >>> with without_input_grad(layer):
+    ...     print(layer.backward(np.ones_like(y)))
+    None
+    >>> print(layer.bias.grad)
+    [4. 4.]
     """
-
-    def owner(name: str) -> Any:
-        return module if name in vars(module) else next((c for c in type(module).__mro__ if name in vars(c)), None)
-
-    mine = owner("backward_parameters")
-    return module.backward_parameters if mine is not None and mine is owner("backward") else None
-
-
-def is_plain(module: Module) -> bool:
-    """Whether a module that has just run forward holds no parameters and no modules, and one entry on its stack."""
-    values = vars(module).values()
-    return "_stack" in vars(module) and not any(isinstance(value, (Parameter, Module)) for value in values)
+    code = getattr(module.backward, "__code__", None)
+    reads_flag = code is not None and "needs_input_grad" in code.co_names
+    before = module.needs_input_grad
+    module.needs_input_grad = before and not reads_flag
+    try:
+        yield
+    finally:
+        module.needs_input_grad = before
 
 
 @contextlib.contextmanager

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 from .backend import Array
-from .module import Module, is_plain, without_dx
+from .module import Module, without_input_grad
+from .parameter import Parameter
 
 
 class Sequential(Module):
@@ -43,27 +46,35 @@ class Sequential(Module):
             x = layer(x)
         return x
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self, dy: Array) -> Array | None:
+        if not self.needs_input_grad:
+            return self._backward_without_dx(dy)
         for layer in reversed(self.layers):
             dy = layer.backward(dy)
         return dy
 
-    def backward_parameters(self, dy: Array) -> None:
-        """Backward without dx: see `without_dx`."""
+    def _backward_without_dx(self, dy: Array) -> None:
+        """Run backward down to the first layer that can learn. Layers before it, such as Flatten, are skipped."""
         layers = self.layers
+        skipped = list(itertools.takewhile(can_be_skipped, layers[:-1]))
         if not layers:
             return
-        first = 0
-        while first < len(layers) - 1 and not without_dx(layers[first]) and is_plain(layers[first]):
-            first += 1  # such as Flatten: nothing in it learns
-        for layer in reversed(layers[first + 1 :]):
+        first, *rest = layers[len(skipped) :]
+        for layer in reversed(rest):
             dy = layer.backward(dy)
-        (without_dx(layers[first]) or layers[first].backward)(dy)
-        for layer in layers[:first]:
-            layer.saved()
+        with without_input_grad(first):
+            first.backward(dy)
+        for layer in skipped:
+            layer.saved()  # drop it, since no backward will take it
 
     def __len__(self) -> int:
         return len(self.layers)
 
     def __getitem__(self, number: int) -> Module:
         return self.layers[number]
+
+
+def can_be_skipped(layer: Module) -> bool:
+    """True if `layer` holds no parameters and no modules, and its forward has saved something."""
+    values = vars(layer).values()
+    return bool(vars(layer).get("_stack")) and not any(isinstance(value, (Parameter, Module)) for value in values)

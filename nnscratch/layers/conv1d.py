@@ -94,10 +94,11 @@ class Conv1d(Module):
         self.save_for_backward(x)
         return y
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self, dy: Array) -> Array | None:
         (x,) = self.saved()
         check_gradient(self, dy, (len(x), self.out_channels, self.windows.count(1, x.shape[2])[1]), x.dtype)
         if self.bias is not None:
             self.bias.grad += dy.sum(axis=(0, 2))
         w, dw = self.weight.data[:, :, None], self.weight.grad[:, :, None]  # (O, C, 1, k), views
-        return convolve_backward(dy[:, :, None], x[:, :, None], w, self.windows, dw)[:, :, 0]
+        dx = convolve_backward(dy[:, :, None], x[:, :, None], w, self.windows, dw, self.needs_input_grad)
+        return None if dx is None else dx[:, :, 0]

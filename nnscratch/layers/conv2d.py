@@ -116,19 +116,12 @@ class Conv2d(Module):
         self.save_for_backward(x)
         return y
 
-    def backward(self, dy: Array) -> Array:
-        return self._backward(dy, True)
-
-    def backward_parameters(self, dy: Array) -> None:
-        """Backward without dx, for a first layer, whose x is data."""
-        self._backward(dy, False)
-
-    def _backward(self, dy: Array, want_dx: bool) -> Array | None:
+    def backward(self, dy: Array) -> Array | None:
         (x,) = self.saved()
         check_gradient(self, dy, (len(x), self.out_channels, *self.windows.count(*x.shape[2:])), x.dtype)
         if self.bias is not None:
             self.bias.grad += dy.sum(axis=(0, 2, 3))
-        return convolve_backward(dy, x, self.weight.data, self.windows, self.weight.grad, want_dx)
+        return convolve_backward(dy, x, self.weight.data, self.windows, self.weight.grad, self.needs_input_grad)
 
 
 def convolve(x: Array, w: Array, b: Array | None, windows: Windows) -> Array:

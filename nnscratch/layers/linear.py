@@ -93,16 +93,13 @@ class Linear(Module):
         self.save_for_backward(x)
         return y.reshape(*x.shape[:-1], self.out_features)
 
-    def backward(self, dy: Array) -> Array:
-        x_shape = self.backward_parameters(dy)
-        return matmul(dy.reshape(-1, self.out_features), self.weight.data).reshape(x_shape)
-
-    def backward_parameters(self, dy: Array) -> tuple[int, ...]:
-        """Backward without dx, for a first layer, whose x is data; returns the shape of x."""
+    def backward(self, dy: Array) -> Array | None:
         (x,) = self.saved()
         check_gradient(self, dy, (*x.shape[:-1], self.out_features), x.dtype)
         rows, drows = x.reshape(-1, self.in_features), dy.reshape(-1, self.out_features)
         self.weight.add_product(drows.T, rows)  # weight.grad += dy^T x
         if self.bias is not None:
             self.bias.grad += drows.sum(axis=0)
-        return x.shape
+        if not self.needs_input_grad:
+            return None
+        return matmul(drows, self.weight.data).reshape(x.shape)

@@ -23,7 +23,7 @@ from ..backend import Array
 from ..checks import check_floats, positive_int, probability
 from ..init import he_normal
 from ..layers import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
-from ..module import Module
+from ..module import Module, without_input_grad
 from ..sequential import Sequential
 
 
@@ -108,11 +108,11 @@ class CNN(Module):
         self.save_for_backward(shape)
         return self.classifier(self.features(x))
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self, dy: Array) -> Array | None:
         (shape,) = self.saved()
-        return self.features.backward(self.classifier.backward(dy)).reshape(shape)
-
-    def backward_parameters(self, dy: Array) -> None:
-        """Backward without dx: for training, where x is data."""
-        self.saved()
-        self.features.backward_parameters(self.classifier.backward(dy))
+        dfeatures = self.classifier.backward(dy)
+        if self.needs_input_grad:
+            return self.features.backward(dfeatures).reshape(shape)
+        with without_input_grad(self.features):
+            self.features.backward(dfeatures)
+        return None

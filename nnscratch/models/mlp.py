@@ -20,7 +20,7 @@ from ..backend import Array
 from ..checks import check_floats, positive_int, probability
 from ..init import he_uniform
 from ..layers import Dropout, Flatten, Linear, ReLU
-from ..module import Module
+from ..module import Module, without_input_grad
 from ..sequential import Sequential
 
 
@@ -92,9 +92,8 @@ class MLP(Module):
             raise ValueError(f"MLP({self.sizes}) needs {self.sizes[0]} numbers for each example, got x of {x.shape}")
         return self.layers(x)
 
-    def backward(self, dy: Array) -> Array:
-        return self.layers.backward(dy)
-
-    def backward_parameters(self, dy: Array) -> None:
-        """Backward without dx: for training, where x is data."""
-        self.layers.backward_parameters(dy)
+    def backward(self, dy: Array) -> Array | None:
+        if self.needs_input_grad:
+            return self.layers.backward(dy)
+        with without_input_grad(self.layers):
+            return self.layers.backward(dy)

@@ -20,7 +20,7 @@ from typing import Any
 
 from .. import backend
 from ..backend import Array
-from ..module import Module, without_dx
+from ..module import Module, without_input_grad
 from .evaluate import run_forward, takes_short_cut
 
 
@@ -30,8 +30,8 @@ def forward_and_backward(model: Module, criterion: Module, inputs: Any, targets:
         return model.loss_and_backward(inputs, targets, hidden)
     prediction, hidden = run_forward(model, inputs, hidden)
     loss = criterion(prediction, targets)
-    backward = without_dx(model) or model.backward  # x is data: nobody wants its gradient
-    backward(criterion.backward())
+    with without_input_grad(model):  # the input is data: training does not use its gradient
+        model.backward(criterion.backward())
     return loss, hidden
 
 
