@@ -68,6 +68,15 @@ def check_ids(owner: Module, name: str, ids: Array, below: int) -> None:
         raise ValueError(f"{title}: {name} must be in 0..{below - 1}, got {int(ids.min())}..{int(ids.max())}")
 
 
+def check_token_ids(model: Module, name: str, ids: Array) -> None:
+    """Raise if `model` is a language model and `ids`, on the CPU, holds an id outside its vocabulary.
+
+    Call it before the ids go to a GPU: there, reading them back to check them would wait for the GPU.
+    """
+    if hasattr(model, "vocab_size") and isinstance(ids, np.ndarray):
+        check_ids(model, name, ids, model.vocab_size)
+
+
 def positive_int(name: str, value: int) -> int:
     """`value`, if it is an integer of 1 or more."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 1:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from . import backend
-from .checks import finite, not_negative, positive_int
+from .checks import check_token_ids, finite, not_negative, positive_int
 from .module import Module, eval_mode, to_device_of
 
 
@@ -102,6 +102,7 @@ def generate_ids(
 
 def _draw(model, prompt, max_tokens, temperature, top_k, top_p, stop_id, never, rng) -> Iterator[int]:
     device, state = model.parameters()[0].device, None
+    check_token_ids(model, "tokens", np.asarray(prompt))
     (tokens,) = to_device_of(model, np.asarray(prompt)[None, :])  # (1, T)
     modules = list(model.modules())  # looked for once: for a small model that takes longer than to compute a token
     for _ in range(max_tokens):

@@ -19,7 +19,7 @@ import numpy as np
 
 from . import backend
 from .backend import Array
-from .checks import FLOATS, check_ids
+from .checks import FLOATS
 from .parameter import Parameter
 
 DEEP_STACK = 10_000  # forwards without a backward before a module says that something is wrong
@@ -96,6 +96,23 @@ class Module:
     def config(self) -> dict[str, Any]:
         """The constructor's arguments that build a module of this shape again."""
         return {name: getattr(self, name) for name in self.arguments}
+
+    def constructor_modules(self) -> list[Module]:
+        """Return the modules that the constructor takes as its positional arguments, in that order.
+
+        None by default. Override it in a module that is built from other modules, as `Sequential` is: ``nn.save``
+        stores these modules with the model, and ``nn.load`` builds them first.
+        """
+        return []
+
+    @property
+    def draws_random_numbers(self) -> bool:
+        """True if ``forward`` draws random numbers in training mode.
+
+        By default, a module draws if it holds a numpy Generator. Override it where that depends on a setting:
+        `Dropout` draws only if p > 0.
+        """
+        return any(isinstance(value, np.random.Generator) for value in vars(self).values())
 
     # --- what forward leaves for backward ------------------------------------------------------------------------
 
@@ -377,13 +394,7 @@ def eval_mode(model: Module, *more: Module) -> Iterator[None]:
 
 
 def to_device_of(model: Module, *arrays: Any) -> tuple[Any, ...]:
-    """The arrays, on the model's device: what everyone does who has batches on the CPU.
-
-    A language model's token ids are looked at before they go to a GPU: there nobody could without waiting for it.
-    """
+    """Return `arrays` on the device of the model's first parameter."""
     first = next((v for module in model.modules() for v in vars(module).values() if isinstance(v, Parameter)), None)
     device = "cpu" if first is None else first.device
-    for array in arrays:
-        if device != "cpu" and hasattr(model, "vocab_size") and isinstance(array, np.ndarray):
-            check_ids(model, "tokens and targets", array, model.vocab_size)
     return tuple(backend.to_device(array, device) for array in arrays)

@@ -41,6 +41,9 @@ class Sequential(Module):
     def layers(self) -> list[Module]:
         return [module for _, module in self.named_children()]
 
+    def constructor_modules(self) -> list[Module]:
+        return self.layers
+
     def forward(self, x: Array) -> Array:
         for layer in self.layers:
             x = layer(x)

@@ -20,9 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from . import backend
-from .models import TwoHeaded
 from .module import Module
-from .sequential import Sequential
 
 PathLike = str | os.PathLike
 RENAMED = {  # classes that were renamed or moved: files written before name them so
@@ -112,8 +110,8 @@ def describe(model: Module, seen: dict[int, int] | None = None) -> dict[str, Any
         return {"same": seen[id(model)]}
     config = {k: {"class": full_name(v)} if isinstance(v, type) else v for k, v in model.config().items()}
     spec: dict[str, Any] = {"class": full_name(type(model)), "config": config}
-    if isinstance(model, (Sequential, TwoHeaded)):
-        spec["modules"] = [describe(inner, seen) for _, inner in model.named_children()]
+    if inner := model.constructor_modules():
+        spec["modules"] = [describe(module, seen) for module in inner]
     seen[id(model)] = len(seen)
     return spec
 

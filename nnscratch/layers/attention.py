@@ -127,6 +127,10 @@ class MultiheadAttention(Module):
         if bias:
             self.out_proj.bias.data[...] = 0
 
+    @property
+    def draws_random_numbers(self) -> bool:
+        return self.dropout > 0
+
     def config(self) -> dict[str, Any]:
         names = ("embed_dim", "num_heads", "dropout", "causal")
         return {name: getattr(self, name) for name in names} | {"bias": self.in_proj_bias is not None}

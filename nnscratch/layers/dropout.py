@@ -50,6 +50,10 @@ class Dropout(Module):
         self.p = probability("p", p)
         self.rng = backend.generator(rng)
 
+    @property
+    def draws_random_numbers(self) -> bool:
+        return self.p > 0
+
     def forward(self, x: Array) -> Array:
         check_floats(self, "x", x)
         if not self.training or self.p == 0:

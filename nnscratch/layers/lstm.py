@@ -97,6 +97,10 @@ class LSTM(Module):
                 for name, shape in shapes.items():
                     setattr(self, f"{name}{suffix}", Parameter(uniform(shape, bound, self.rng)))
 
+    @property
+    def draws_random_numbers(self) -> bool:
+        return self.dropout > 0
+
     def layer_parameters(self, layer: int) -> tuple[Parameter, Parameter, Parameter, Parameter]:
         """weight_ih, weight_hh, bias_ih and bias_hh of one layer."""
         return tuple(getattr(self, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))

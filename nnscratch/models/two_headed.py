@@ -55,6 +55,9 @@ class TwoHeaded(Module):
                 raise TypeError(f"TwoHeaded: {name} must be a Module, got {type(module).__name__}")
         self.trunk, self.first, self.second = trunk, first, second
 
+    def constructor_modules(self) -> list[Module]:
+        return [self.trunk, self.first, self.second]
+
     def forward(self, x: Array) -> tuple[Array, Array]:
         h = self.trunk(x)
         return self.first(h), self.second(h)

@@ -98,7 +98,7 @@ def can_go_ahead(model: Module, optimizer: Optimizer) -> bool:
     """
     kernels = type(optimizer).step is Optimizer.step and getattr(optimizer.update, "takes_lists", False)
     on_gpu = all(backend.launch_bound(p.data) and p.data.dtype != np.float16 for p in optimizer.parameters)
-    return kernels and on_gpu and not any(module.__dict__.get("_buffers") for module in model.modules())
+    return kernels and on_gpu and not any(model.named_buffers())
 
 
 @backend.fused(

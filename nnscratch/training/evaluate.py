@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import backend
+from ..checks import check_token_ids
 from ..losses import CrossEntropyLoss
 from ..module import Module, eval_mode, to_device_of
 
@@ -14,6 +15,15 @@ def takes_short_cut(model: Module, criterion: Module) -> bool:
     """Whether the model computes this very loss itself, by ``loss_and_backward``, without holding all its logits."""
     plain = type(criterion) is CrossEntropyLoss and criterion.config() == CrossEntropyLoss().config()
     return plain and hasattr(model, "loss_and_backward")
+
+
+def batch_on_device_of(model: Module, inputs: Any, targets: Any) -> tuple[Any, Any]:
+    """Return a batch on the model's device. The token ids of a language model on a GPU are checked here, on the CPU."""
+    moved = to_device_of(model, inputs, targets)
+    if backend.device_of(moved[0]) != "cpu":
+        for array in (inputs, targets):
+            check_token_ids(model, "tokens and targets", array)
+    return moved
 
 
 def run_forward(model: Module, inputs: Any, state: Any) -> tuple[Any, Any]:
@@ -53,7 +63,7 @@ def evaluate(model: Module, criterion: Module, batches: Iterable[tuple[Any, Any]
     total, count, state, rows = 0.0, 0, None, 0
     with eval_mode(model), eval_mode(criterion), backend.deferred_reads():  # a GPU is waited for once, at the end
         for inputs, targets in batches:
-            inputs, targets = to_device_of(model, inputs, targets)
+            inputs, targets = batch_on_device_of(model, inputs, targets)
             if len(inputs) != rows:
                 state, rows = None, len(inputs)
             if takes_short_cut(model, criterion):

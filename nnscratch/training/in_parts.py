@@ -113,13 +113,13 @@ def one_part(model: Module, criterion: Module, inputs: Array, targets: Array) ->
 
 def why_not(model: Module, criterion: Module) -> str | None:
     """Why this model's batches cannot be cut into parts, or None if they can."""
-    modules = list(model.modules())
-    for module in modules:
-        title = type(module).__name__
-        if module.__dict__.get("_buffers"):
-            return f"{title} looks at all examples of a batch together"
-        if any(isinstance(chance := getattr(module, name, None), float) and chance > 0 for name in ("p", "dropout")):
-            return f"{title} draws random numbers, and which part draws first would be chance"
+    modules = dict(model.named_modules())
+    for name, _ in model.named_buffers():
+        owner = modules[name.rpartition(".")[0]]
+        return f"{type(owner).__name__} looks at all examples of a batch together"
+    for module in modules.values():
+        if module.draws_random_numbers:
+            return f"{type(module).__name__} draws random numbers, and which part draws first would be chance"
     if hasattr(model, "init_hidden") and len(model.init_hidden(1)) > 0:
         return f"{type(model).__name__} carries a state from batch to batch"
     if any(parameter.device != "cpu" for parameter in model.parameters()):

@@ -23,13 +23,13 @@ import numpy as np
 
 from .. import backend
 from ..checks import positive_int
-from ..module import Module, to_device_of
+from ..module import Module
 from ..optim import Optimizer
 from ..optim.clip import clip_by_squares, gradients_of
 from ..optim.lr_scheduler import LRScheduler
 from ..optim.optimizer import at_least
 from .ahead import Ahead, Asked, can_go_ahead
-from .evaluate import evaluate
+from .evaluate import batch_on_device_of, evaluate
 from .history import History
 from .in_parts import InParts, forward_and_backward
 
@@ -246,7 +246,7 @@ class Trainer:
         if self._ahead is None and can_go_ahead(self.model, self.optimizer):
             self._ahead = Ahead(self.optimizer.parameters[0].data, generators(self.model))
         host = None if self._ahead is None else self._host_state()
-        inputs, targets = to_device_of(self.model, inputs, targets)
+        inputs, targets = batch_on_device_of(self.model, inputs, targets)
         hidden = self._hidden_for(inputs)
         # A thread of OpenBLAS that has nothing to do holds its core for a while, which the next part would want: no
         # product on two cores, then, not even those of the gradient's norm.

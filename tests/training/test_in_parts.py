@@ -75,7 +75,7 @@ def test_a_model_whose_arrays_were_replaced_is_copied_anew():
 @pytest.mark.parametrize(("build", "criterion", "why"), [
     (lambda: nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), nn.CrossEntropyLoss(), "BatchNorm1d looks at all"),
     (lambda: nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5)), nn.CrossEntropyLoss(), "Dropout draws random numbers"),
-    (lambda: nn.TransformerBlock(4, 2, dropout=0.1), nn.CrossEntropyLoss(), "TransformerBlock draws random numbers"),
+    (lambda: nn.TransformerBlock(4, 2, dropout=0.1), nn.CrossEntropyLoss(), "MultiheadAttention draws random numbers"),
     (lambda: nn.models.LanguageModel(5, 4, 4, 1), nn.CrossEntropyLoss(), "LanguageModel carries a state"),
     (lambda: nn.Linear(2, 2), nn.CrossEntropyLoss(ignore_index=0), "CrossEntropyLoss weighs its targets"),
     (lambda: nn.Linear(2, 2), nn.CrossEntropyLoss(weight=[1, 2]), "CrossEntropyLoss weighs its targets"),
