@@ -1,10 +1,10 @@
-"""Losses: from a prediction and a target to one number L, and to dL/d(prediction).
+"""Losses: each maps a prediction and a target to one number L, and returns dL/d(prediction).
 
     loss        = criterion(prediction, target)      a float
-    dprediction = criterion.backward()               starts the chain rule: dL/dL = 1
+    dprediction = criterion.backward()               the start of the chain rule: dL/dL = 1
 
-A loss keeps its forward until its backward, like every module. To measure a loss without training, put it into
-``eval()`` mode. One loss a file.
+Like every module, a loss keeps what its backward needs until backward is called. To measure a loss without training,
+put it into ``eval()`` mode. Each loss has its own file.
 """
 
 from .bce_with_logits import BCEWithLogitsLoss

@@ -1,13 +1,14 @@
-"""BCEWithLogitsLoss: sigmoid and negative log-likelihood in one, for yes-or-no questions.
+"""BCEWithLogitsLoss: sigmoid and negative log-likelihood in one, for binary classification.
 
-    shapes      logits x, targets t in [0, 1]: any, the same    n = how many numbers they have    p = sigma(x)
+    shapes      logits x, targets t in [0, 1]: any, the same        n = the number of elements
 
-    forward     L  = mean of  - t log p - (1 - t) log(1 - p)
-                   = mean of  max(x, 0) - x t + log(1 + e^-|x|)         the same, and never overflows
+    forward     p  = sigma(x)
+                L  = mean of  - t log p - (1 - t) log(1 - p)
+                   = mean of  max(x, 0) - x t + log(1 + e^-|x|)         equal, and never overflows
     backward    dx = (p - t) / n
 
-Each number is a question of its own, so several may be answered with yes: several labels for one image. Where exactly
-one class is right, CrossEntropyLoss is meant.
+Each element is a separate yes-or-no question, so one image may have several labels. If exactly one class is correct,
+use CrossEntropyLoss.
 
 Reference: Bishop (2006), "Pattern recognition and machine learning", section 4.3.2.
 """
@@ -20,7 +21,7 @@ from .. import backend
 from ..backend import Array
 from ..layers.sigmoid import sigmoid
 from ..module import Module
-from .checks import check_pair
+from .checks import check_same_shape
 
 
 class BCEWithLogitsLoss(Module):
@@ -39,13 +40,15 @@ class BCEWithLogitsLoss(Module):
     """
 
     def forward(self, prediction: Array, target: Array) -> float:
-        check_pair(self, prediction, target)
+        check_same_shape(self, prediction, target)
         xp, x, t = backend.array_module(prediction), prediction, target
         if backend.cheap_to_read(t) and not (t.min() >= 0 and t.max() <= 1):
             raise ValueError(f"BCEWithLogitsLoss: target must be in [0, 1], got {t.min()}..{t.max()}")
         self.save_for_backward(x, t)
-        return backend.to_scalar((xp.maximum(x, 0) - x * t + xp.log1p(xp.exp(-xp.abs(x)))).mean(dtype=np.float64))
+        loss = xp.maximum(x, 0) - x * t + xp.log1p(xp.exp(-xp.abs(x)))
+        return backend.to_scalar(loss.mean(dtype=np.float64))
 
     def backward(self) -> Array:
         x, t = self.saved()
-        return (sigmoid(x) - t) / x.size
+        p = sigmoid(x)
+        return (p - t) / x.size

@@ -1,20 +1,23 @@
 """CrossEntropyLoss: softmax and negative log-likelihood in one, for classification.
 
-    shapes      logits x (n, C)    labels t (n,)    p = softmax(x), q the distribution wanted, both (n, C)
+    shapes      logits x, probabilities p, target distribution q (n, C)         labels t (n,)
 
-    forward     L  = mean over rows of  - sum_j q_j log p_j
+    forward     p  = softmax(x)
+                L  = mean over rows of  - sum_j q_j log p_j
     backward    dx = (p - q) / n
 
-Softmax and logarithm are done together because together they are stable: with m the largest logit of a row,
-log p_j = x_j - m - log sum_k exp(x_k - m) overflows for no logits; and the gradient is a plain difference, where the
-two apart would divide by a p that may have rounded to zero.
+q is 1 at the label and 0 elsewhere. So the loss of a row is -log p_t, and dx is p, minus 1 at the label, divided by n.
 
-q is 1 at the label and 0 elsewhere. Three things change that:
+Softmax and logarithm are computed together because this is numerically stable. With m the largest logit of a row,
+log p_j = x_j - m - log sum_k e^(x_k - m) never overflows. The gradient p - q needs no division; the gradient of the
+logarithm alone would divide by p_t, which may have rounded to zero.
+
+Three options change the loss:
 
     label smoothing e       q = 1 - e + e/C at the label, e/C elsewhere
-    class weights w (C,)    q_j is multiplied by w_j, so L = - sum_j w_j q_j log p_j and
-                            dx_j = p_j (sum_k w_k q_k) - w_j q_j;  the mean divides by sum of w_t over the rows, not n
-    ignore_index            the row is left out, of the sum and of what it is divided by
+    class weights w (C,)    q_j becomes w_j q_j, and n becomes the sum of w_t over the rows. The gradient is then
+                            dx_j = (p_j sum_k w_k q_k - w_j q_j) / n, where sum_k w_k q_k = (1 - e) w_t + e mean(w)
+    ignore_index            rows with this label add nothing to the loss, and n does not count them
 """
 
 from __future__ import annotations
@@ -28,21 +31,20 @@ from ..backend import Array
 from ..checks import check_ids, not_negative, probability
 from ..module import Module
 from .checks import check_labels
-
-BLOCK = 1 << 16  # numbers worked on at a time: 256 KiB of float32 stay in the cache from one operation to the next
+from .fast_softmax import softmax_of_rows
 
 
 class CrossEntropyLoss(Module):
-    """The cross-entropy between labels and the softmax of logits, averaged over the rows counted.
+    """The cross-entropy between labels and the softmax of logits, averaged over the rows that count.
 
     Parameters
     ----------
     ignore_index : int, optional
-        A label that is not counted: its row adds nothing to the loss and receives no gradient.
+        A label to leave out: its rows add nothing to the loss and receive no gradient.
     label_smoothing : float, 0 <= label_smoothing < 1
         e above. Szegedy et al. (2016), "Rethinking the Inception architecture for computer vision".
     weight : sequence of C floats, each 0 or more, optional
-        What each class counts: where one is rare, a larger number makes up for it.
+        w above, one weight for each class. A larger weight compensates for a rare class.
 
     Examples
     --------
@@ -64,11 +66,11 @@ class CrossEntropyLoss(Module):
         self.ignore_index = None if ignore_index is None else int(ignore_index)
         self.label_smoothing = probability("label_smoothing", label_smoothing)
         if weight is not None and (isinstance(weight, str) or not hasattr(weight, "__iter__")):
-            raise TypeError(f"weight must be one number for each class, got {weight!r}")
+            raise TypeError(f"weight must have one number for each class, got {weight!r}")
         self.weight = None if weight is None else tuple(not_negative("weight", w) for w in weight)
 
     def forward(self, logits: Array, target: Array) -> float:
-        """The mean loss.
+        """Return the mean loss.
 
         Parameters
         ----------
@@ -78,75 +80,68 @@ class CrossEntropyLoss(Module):
         Raises
         ------
         ValueError
-            The shapes do not fit, a label is out of range, or no row counts.
+            The shapes do not match, a label is out of range, or no row counts.
         """
         check_labels(self, "logits", logits, target)
         xp = backend.array_module(logits)
         C, e = logits.shape[-1], self.label_smoothing
         if self.weight is not None and len(self.weight) != C:
-            raise ValueError(f"CrossEntropyLoss has a weight for {len(self.weight)} classes, and got logits for {C}")
-        x, t = logits.reshape(-1, C), target.reshape(-1)
-        counted = None
-        if self.ignore_index is not None:
-            counted = t != self.ignore_index
-            t = xp.where(counted, t, 0)
+            raise ValueError(
+                f"CrossEntropyLoss needs one weight for each class: weight has {len(self.weight)} numbers, "
+                f"the logits have {C} classes"
+            )
+        x = logits.reshape(-1, C)  # (n, C)
+        t, counted = self._without_ignored(target.reshape(-1))  # (n,)
         check_ids(self, "target", t, C)
+        n = self.count(target)
         w = None if self.weight is None else xp.asarray(self.weight, dtype=x.dtype)
-        n = self._count(t, counted, w)
 
-        p = xp.empty(x.shape, dtype=x.dtype)
-        log_total, at_label, average = xp.empty((3, len(t)), dtype=x.dtype)
-        averaged = None if not e else xp.ones(C, dtype=x.dtype) if w is None else w
-        rows_at_a_time = max(1, backend.chunk_size(x, BLOCK) // C)
-        for start in range(0, len(t), rows_at_a_time):
-            rows = slice(start, start + rows_at_a_time)
-            softmax(x[rows], t[rows, None], averaged, p[rows], log_total[rows], at_label[rows], average[rows])
-        loss = log_total - at_label  # -log p at the label
+        p, log_p_label, mean_log_p = softmax_of_rows(x, t, w, e > 0)
+        loss = -log_p_label
         if w is not None:
             loss *= w[t]
         if e:
-            loss *= 1 - e
-            loss += e * (log_total * (1 if w is None else w.mean()) - average)
+            loss = (1 - e) * loss - e * mean_log_p
         if counted is not None:
             loss = xp.where(counted, loss, 0)
         self.save_for_backward(p, t, counted, n, w, logits.shape)
         return backend.to_scalar(loss.sum(dtype=np.float64) / n)
 
     def backward(self) -> Array:
-        """dL/d(logits), shape (..., C)."""
+        """Return dL/d(logits), shape (..., C)."""
         p, t, counted, n, w, shape = self.saved()
-        xp, e, C = backend.array_module(p), self.label_smoothing, p.shape[-1]
-        dx = p  # p is taken off the stack and used nowhere else: turned into the gradient in place
-        at_label = xp.arange(len(t)), t
+        xp, C, e = backend.array_module(p), p.shape[-1], self.label_smoothing
+        label = xp.arange(len(t)), t  # the index of the label in every row
+        dx = p  # p is not needed again: its memory is reused for the gradient
         if w is None:
-            if e:
-                dx -= e / C
-            dx[at_label] -= 1 - e
+            w_t = w = 1
         else:
-            dx *= ((1 - e) * w[t] + e * w.mean())[:, None]  # p_j sum_k w_k q_k
-            if e:
-                dx -= e / C * w
-            dx[at_label] -= (1 - e) * w[t]
+            w_t = w[t]  # (n,)
+            dx *= ((1 - e) * w_t + e * w.mean())[:, None]  # p_j sum_k w_k q_k
+        if e:
+            dx -= e / C * w
+        dx[label] -= (1 - e) * w_t
         dx *= 1 / n
         if counted is not None:
             dx *= counted[:, None]
         return dx.reshape(shape)
 
     def count(self, target: Array) -> float | Array:
-        """What the mean over these targets is divided by: how many are counted, or what they weigh."""
-        xp, t = backend.array_module(target), target.reshape(-1)
-        counted = None if self.ignore_index is None else t != self.ignore_index
-        w = None if self.weight is None else xp.asarray(self.weight)
-        return self._count(t if counted is None else xp.where(counted, t, 0), counted, w)
+        """Return n, which the sum over the rows is divided by: the number of rows that count, or their total weight.
 
-    def _count(self, t: Array, counted: Array | None, w: Array | None) -> float | Array:
-        """What the sum over the rows is divided by: how many are counted, or what they weigh.
+        On a GPU the result stays there, since reading it would block. If no row counts, the loss there is NaN.
 
-        On a GPU that stays there, and a sum of nothing is a loss of NaN: to say so here would mean to wait.
+        Raises
+        ------
+        ValueError
+            No row counts. On the CPU only.
         """
-        if w is None and counted is None:
+        t, counted = self._without_ignored(target.reshape(-1))
+        if self.weight is None and counted is None:
             return len(t)
-        weights = counted if w is None else w[t] if counted is None else w[t] * counted
+        weights = counted if self.weight is None else backend.array_module(t).asarray(self.weight)[t]  # (n,)
+        if self.weight is not None and counted is not None:
+            weights = weights * counted
         n = weights.sum(dtype=np.float64)
         if not backend.cheap_to_read(t):
             return n
@@ -154,45 +149,12 @@ class CrossEntropyLoss(Module):
             why = "of a class with weight 0"
             if counted is not None and not counted.any():
                 why = f"ignore_index={self.ignore_index}"
-            raise ValueError(f"CrossEntropyLoss: every label is {why}, nothing to average")
+            raise ValueError(f"CrossEntropyLoss: every label is {why}, so there is nothing to average")
         return float(n)
 
-
-@backend.fused_rows(
-    "T x, L label, T w",
-    "T p, raw T log_total, raw T at_label, raw T average",
-    {
-        "top": ("x", "a > b ? a : b", "log((T)0)"),  # of no number: -infinity
-        "total": ("exp(x - top)", "a + b", "0"),
-        "weighed": ("w * (x - top)", "a + b", "0"),
-    },
-    """
-    p = exp(x - top) / total;
-    if (column == 0) {
-        log_total[row] = log(total);
-        average[row] = weighed / columns;
-        if (label < 0 || label >= columns) at_label[row] = log((T)-1);  // no such label: NaN
-    }
-    if (column == label) at_label[row] = x - top;
-    """,
-)
-def softmax(
-    x: Array, label: Array, w: Array | None, p: Array, log_total: Array, at_label: Array, average: Array
-) -> None:
-    """p, and of each row log sum_j exp(x_j - m), x_t - m and, if w is given, sum_j w_j (x_j - m) / C.
-
-    Parameters
-    ----------
-    x, p : array, shape (n, C)
-    label : array of integers, shape (n, 1)
-    w : array, shape (C,), optional
-    log_total, at_label, average : array, shape (n,)
-    """
-    np.subtract(x, x.max(axis=1, keepdims=True), out=p)  # now x - m
-    at_label[...] = p[np.arange(len(label)), label[:, 0]]
-    if w is not None:
-        average[...] = p @ w / p.shape[1]
-    np.exp(p, out=p)
-    total = p.sum(axis=1)
-    p /= total[:, None]
-    np.log(total, out=log_total)
+    def _without_ignored(self, t: Array) -> tuple[Array, Array | None]:
+        """Return `t` with 0 in place of ignored labels, and a mask of the rows that count, or None if all do."""
+        if self.ignore_index is None:
+            return t, None
+        counted = t != self.ignore_index
+        return backend.array_module(t).where(counted, t, 0), counted

@@ -1,12 +1,12 @@
-"""HuberLoss: squared for small differences, linear for large ones.
+"""HuberLoss: squared error for small differences, linear for large ones.
 
-    shapes      x, t any, the same    n = how many numbers they have    d = x - t
+    shapes      prediction x, target t: any, the same       n = the number of elements       d = x - t
 
     forward     L  = mean of  d^2 / 2                       where |d| <= delta
                               delta (|d| - delta / 2)       elsewhere: a straight line that continues the parabola
-    backward    dx = d / n, clipped to within delta / n
+    backward    dx = d / n, clipped to the range -delta/n to delta/n
 
-One wild target pulls with a force of delta at the most; with MSELoss it would pull as hard as it is far away.
+An outlier changes a gradient by at most delta / n. With MSELoss its effect grows with the size of the error.
 
 Reference: Huber (1964), "Robust estimation of a location parameter".
 """
@@ -21,18 +21,18 @@ from .. import backend
 from ..backend import Array
 from ..checks import finite
 from ..module import Module
-from .checks import check_pair
+from .checks import check_same_shape
 
 
 class HuberLoss(Module):
-    """The mean of squares that turn into straight lines.
+    """The mean of the Huber function of the differences.
 
     ``criterion(prediction, target)`` takes float arrays of one shape and dtype.
 
     Parameters
     ----------
     delta : float, above 0
-        Where the parabola ends.
+        The largest difference |d| for which the loss is quadratic.
 
     Examples
     --------
@@ -52,11 +52,11 @@ class HuberLoss(Module):
         self.delta = float(delta)
 
     def forward(self, prediction: Array, target: Array) -> float:
-        check_pair(self, prediction, target)
+        check_same_shape(self, prediction, target)
         xp, d = backend.array_module(prediction), prediction - target
         clipped = xp.clip(d, -self.delta, self.delta)
         self.save_for_backward(clipped)
-        loss = clipped * (d - 0.5 * clipped)  # both branches: c = d, or c = +-delta
+        loss = clipped * (d - 0.5 * clipped)  # both branches at once: clipped is d, or delta with the sign of d
         return backend.to_scalar(loss.mean(dtype=np.float64))
 
     def backward(self) -> Array:

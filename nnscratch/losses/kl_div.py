@@ -1,14 +1,15 @@
-"""KLDivLoss: how much is lost by believing one distribution where another is true.
+"""KLDivLoss: the Kullback-Leibler divergence, a measure of how much a predicted distribution differs from a target.
 
-    shapes      x (..., C): *log*-probabilities, such as LogSoftmax gives    t (..., C): probabilities    n rows
+    shapes      x (..., C): log-probabilities, such as LogSoftmax returns    t (..., C): probabilities    n rows
 
-    forward     L  = sum over all of  t (log t - x) / n             0 log 0 is 0
+    forward     L  = sum over all elements of  t (log t - x) / n        with 0 log 0 = 0
     backward    dx = - t / n
 
-It is the cross-entropy less the entropy of t, so it is 0 where the two agree; and since t is fixed, its gradient is
-the cross-entropy's. What a small model minimises to learn from the soft answers of a large one (distillation), with t
-the large one's softmax. The mean is over rows, as the definition has it: PyTorch's reduction="batchmean", where its
-default divides by C as well.
+The divergence is the cross-entropy minus the entropy of t. It is 0 if the two distributions are equal. Since t is
+fixed, its gradient equals the gradient of the cross-entropy. In distillation, a small model minimises this loss to
+learn from the softmax outputs t of a large model.
+
+The mean is over rows. In PyTorch this is reduction="batchmean"; PyTorch's default also divides by C.
 
 Reference: Kullback and Leibler (1951), "On information and sufficiency".
 """
@@ -20,11 +21,11 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from ..module import Module
-from .checks import check_pair
+from .checks import check_same_shape
 
 
 class KLDivLoss(Module):
-    """The Kullback-Leibler divergence of predicted log-probabilities from target probabilities, averaged over rows.
+    """The Kullback-Leibler divergence between predicted log-probabilities and target probabilities, averaged over rows.
 
     ``criterion(log_probabilities, probabilities)`` takes float arrays of one shape, (..., C), and dtype.
 
@@ -39,22 +40,24 @@ class KLDivLoss(Module):
     """
 
     def forward(self, prediction: Array, target: Array) -> float:
-        check_pair(self, prediction, target)
+        check_same_shape(self, prediction, target)
         xp, x, t = backend.array_module(prediction), prediction, target
         if x.ndim == 0:
-            raise ValueError("KLDivLoss needs prediction and target of shape (..., C), got single numbers")
+            raise ValueError("KLDivLoss needs prediction and target of shape (..., C), got arrays of shape ()")
         if backend.cheap_to_read(t) and not t.min() >= 0:
             raise ValueError(
-                f"KLDivLoss: target must be probabilities, 0 or more, got {t.min()}; the *prediction* is logs"
+                f"KLDivLoss: target must be probabilities, 0 or more, got {t.min()}; only the prediction is logarithms"
             )
-        # A little above 0 may be rounding, or the step of a gradient checker.
+        # Allow values slightly above 0: they come from rounding, or from the steps of a gradient checker.
         if backend.cheap_to_read(x) and x.max() > 0.01:
             raise ValueError(
-                f"KLDivLoss: prediction must be log-probabilities, 0 or less, got {x.max()}; nn.LogSoftmax makes them"
+                f"KLDivLoss: prediction must be log-probabilities, 0 or less, got {x.max()}; "
+                f"compute them with nn.LogSoftmax"
             )
         self.save_for_backward(t)
-        log_t = xp.log(xp.where(t > 0, t, 1))  # 0 where t is 0, so that 0 log 0 is 0
-        return backend.to_scalar(xp.where(t > 0, t * (log_t - x), 0).sum(dtype=np.float64)) * t.shape[-1] / t.size
+        log_t = xp.log(xp.where(t > 0, t, 1))  # avoids log 0: those elements are set to 0 in the next line
+        loss = xp.where(t > 0, t * (log_t - x), 0)  # (..., C)
+        return backend.to_scalar(loss.sum(dtype=np.float64)) * t.shape[-1] / t.size  # n = size / C
 
     def backward(self) -> Array:
         (t,) = self.saved()

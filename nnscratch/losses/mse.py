@@ -1,11 +1,12 @@
 """MSELoss: the mean of the squared differences, for regression.
 
-    shapes      x, t any, the same    n = how many numbers they have
+    shapes      prediction x, target t: any, the same       n = the number of elements
 
     forward     L  = sum (x - t)^2 / n
     backward    dx = 2 (x - t) / n
 
-n counts *elements*, not rows, as in PyTorch. It is the loss of whoever believes that targets carry Gaussian noise.
+n counts elements, not rows, as in PyTorch. Minimising this loss maximises the likelihood of the targets if they carry
+Gaussian noise of constant variance.
 
 Reference: Bishop (2006), "Pattern recognition and machine learning", section 3.1.1.
 """
@@ -17,7 +18,7 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from ..module import Module
-from .checks import check_pair
+from .checks import check_same_shape
 
 
 class MSELoss(Module):
@@ -36,7 +37,7 @@ class MSELoss(Module):
     """
 
     def forward(self, prediction: Array, target: Array) -> float:
-        check_pair(self, prediction, target)
+        check_same_shape(self, prediction, target)
         difference = prediction - target
         self.save_for_backward(difference)
         return backend.to_scalar((difference * difference).mean(dtype=np.float64))

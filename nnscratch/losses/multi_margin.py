@@ -1,13 +1,15 @@
-"""MultiMarginLoss: the hinge for several classes. The right score must lead every other by a margin.
+"""MultiMarginLoss: the hinge loss for several classes. The correct score must exceed every other score by a margin.
 
     shapes      scores x (n, C)    labels t (n,)
 
     forward     L  = mean over rows of  sum over j != t of  max(0, margin - x_t + x_j) / C
-    backward    dx_j = 1 / (n C) for every j != t inside the margin;   dx_t = - how many those are / (n C)
+    backward    dx_j = 1 / (n C)         for every j != t whose term is positive
+                dx_t = - k / (n C)       where k is the number of those j
 
-Once the right class leads by the margin the loss is exactly zero and nothing moves, where cross-entropy goes on pushing
-for ever: it is the support vector machine's loss, with several classes as Weston and Watkins have it. As in PyTorch it
-is divided by C too; CS231n's notes leave that out. At the kink, a lead of exactly the margin, the slope is 0.
+This is the loss of the support vector machine, in the form of Weston and Watkins for several classes. Once the correct
+score leads by the margin, the loss and its gradient are exactly zero. The gradient of cross-entropy, in contrast, is
+never zero. As in PyTorch, the sum is divided by C; the notes of the course CS231n omit this. At the kink, where the
+lead equals the margin, this layer uses the slope 0.
 
 Reference: Weston and Watkins (1999), "Support vector machines for multi-class pattern recognition".
 """
@@ -31,12 +33,13 @@ class MultiMarginLoss(Module):
     Parameters
     ----------
     margin : float
+        The lead that the correct score must have.
 
     Examples
     --------
     >>> import numpy as np, nnscratch as nn
     >>> criterion = nn.MultiMarginLoss()
-    >>> criterion(np.array([[3.0, 2.5, 0.0]]), np.array([0]))               # only 2.5 is nearer than 1 to 3: 0.5 / 3
+    >>> criterion(np.array([[3.0, 2.5, 0.0]]), np.array([0]))               # only 2.5 is above 3 - 1: 0.5 / 3
     0.16666666666666666
     >>> print(criterion.backward().round(4))
     [[-0.3333  0.3333  0.    ]]
@@ -52,17 +55,17 @@ class MultiMarginLoss(Module):
         xp, C = backend.array_module(scores), scores.shape[-1]
         x, t = scores.reshape(-1, C), target.reshape(-1)
         check_ids(self, "target", t, C)
-        at_label = xp.arange(len(t)), t
-        short = self.margin - x[at_label][:, None] + x  # (n, C): by how much each score falls short of the margin
-        short[at_label] = 0  # a label has no margin to itself
-        xp.maximum(short, 0, out=short)
-        self.save_for_backward(short > 0, at_label, scores.shape, x.dtype)
-        return backend.to_scalar(short.sum(dtype=np.float64)) / short.size
+        label = xp.arange(len(t)), t  # the index of x_t in every row
+        terms = self.margin - x[label][:, None] + x  # (n, C)
+        terms[label] = 0  # the sum leaves out j = t
+        xp.maximum(terms, 0, out=terms)
+        self.save_for_backward(terms > 0, label, scores.shape, x.dtype)
+        return backend.to_scalar(terms.sum(dtype=np.float64)) / terms.size
 
     def backward(self) -> Array:
-        """dL/d(scores), shape (..., C)."""
-        inside, at_label, shape, dtype = self.saved()
-        dx = inside.astype(dtype)  # 0 at the labels
-        dx[at_label] = -dx.sum(axis=1)
+        """Return dL/d(scores), shape (..., C)."""
+        positive, label, shape, dtype = self.saved()
+        dx = positive.astype(dtype)  # 1 or 0, and 0 at the labels
+        dx[label] = -dx.sum(axis=1)
         dx *= 1 / dx.size
         return dx.reshape(shape)
