@@ -27,7 +27,7 @@ def test_a_numpy_array_is_numpys_and_on_the_cpu():
 
 @pytest.mark.parametrize("value", [[1.0], (1.0,), 1.0, 1, np.float64(1)])
 def test_a_number_or_a_list_is_refused_with_the_way_out(value):
-    message = rf"expected a NumPy or CuPy array, got {type(value).__name__} \(numpy.asarray\(x\) makes one\)"
+    message = rf"expected a NumPy or CuPy array, got {type(value).__name__}; use numpy.asarray\(x\)"
     with pytest.raises(TypeError, match=message):
         backend.array_module(value)
 

@@ -91,7 +91,7 @@ def test_a_parameter_made_of_a_transposed_array_can_be_updated():
     [
         (np.ones(3, dtype=int), "Parameter needs floats, got an array of int64"),
         (np.ones(3, dtype=complex), "Parameter needs floats, got an array of complex128"),
-        ([1.0, 2.0], r"expected a NumPy or CuPy array, got list \(numpy.asarray\(x\) makes one\)"),
+        ([1.0, 2.0], r"expected a NumPy or CuPy array, got list; use numpy.asarray\(x\)"),
         (1.0, "expected a NumPy or CuPy array, got float"),
     ],
 )

@@ -1,7 +1,7 @@
-"""NumPy on the CPU, CuPy on a GPU: the only place that knows which.
+"""The backend: NumPy on a CPU, CuPy on a GPU. No other code depends on which one it is.
 
-Everything else asks ``xp = array_module(x)`` and writes ``xp.tanh(x)``. Arrays are NumPy's or CuPy's own, never a
-wrapper, and nothing moves between devices unless :func:`to_device` is called.
+All other code calls ``xp = array_module(x)`` and writes ``xp.tanh(x)``. Arrays are plain NumPy or CuPy arrays, never
+wrappers. Only :func:`to_device` moves an array between devices.
 """
 
 from ..deprecated import renamed

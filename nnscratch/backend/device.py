@@ -1,7 +1,7 @@
-"""Where an array is, and where it goes: the only file that imports CuPy.
+"""Devices: on which device an array is, and how to move it. This is the only file that imports CuPy.
 
-Everything else asks ``xp = array_module(x)`` and writes ``xp.tanh(x)``. Arrays are NumPy's or CuPy's own, never a
-wrapper, and nothing moves between devices unless :func:`to_device` is called.
+All other code calls ``xp = array_module(x)`` and writes ``xp.tanh(x)``. Arrays are plain NumPy or CuPy arrays, never
+wrappers. Only :func:`to_device` moves an array between devices.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Array = Any  # numpy.ndarray or cupy.ndarray: the two share no base class
 
 
 def array_module(x: Array) -> ModuleType:
-    """The library whose array `x` is.
+    """Return the library that `x` belongs to.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def array_module(x: Array) -> ModuleType:
     Raises
     ------
     TypeError
-        `x` is no array (a list, a number, a PyTorch tensor ...).
+        `x` is not a NumPy or CuPy array, but for example a list, a number or a PyTorch tensor.
 
     Examples
     --------
@@ -41,17 +41,17 @@ def array_module(x: Array) -> ModuleType:
     """
     if isinstance(x, np.ndarray):
         return np
-    cupy = sys.modules.get("cupy")  # an array of CuPy's can only exist once CuPy has been imported
+    cupy = sys.modules.get("cupy")  # CuPy arrays exist only after CuPy has been imported
     if cupy is not None and isinstance(x, cupy.ndarray):
         return cupy
     if hasattr(x, "__array_namespace__") and not isinstance(x, np.generic):
-        return x.__array_namespace__()  # the array API's own way to say it
-    hint = " (numpy.asarray(x) makes one)" if isinstance(x, (list, tuple, int, float, np.generic)) else ""
+        return x.__array_namespace__()  # the array API standard
+    hint = "; use numpy.asarray(x)" if isinstance(x, (list, tuple, int, float, np.generic)) else ""
     raise TypeError(f"expected a NumPy or CuPy array, got {type(x).__name__}{hint}")
 
 
 def device_of(x: Array) -> str:
-    """``"cpu"`` for a NumPy array, ``"cuda"`` or ``"cuda:1"`` for a CuPy array."""
+    """Return ``"cpu"`` for a NumPy array, ``"cuda"`` or ``"cuda:1"`` for a CuPy array."""
     if array_module(x) is np:
         return "cpu"
     number = getattr(x.device, "id", 0)
@@ -59,21 +59,26 @@ def device_of(x: Array) -> str:
 
 
 class DeviceError(RuntimeError):
-    """A device cannot be used: CuPy, the driver, or the GPU itself is missing."""
+    """A device cannot be used, because CuPy, the driver or the GPU itself is missing."""
 
 
 INSTALL = "pip install 'nnscratch[cuda12]' or 'nnscratch[cuda13]'"
 
 
 def module_for(device: str) -> ModuleType:
-    """``numpy`` for ``"cpu"``, ``cupy`` for ``"cuda"``; a plain error where CuPy or its driver is missing.
+    """Return ``numpy`` for ``"cpu"`` and ``cupy`` for ``"cuda"``, and make that GPU the current device.
+
+    Parameters
+    ----------
+    device : str
+        ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
 
     Raises
     ------
     ValueError
         The name of the device is unknown.
     DeviceError
-        CuPy is not installed, or finds no GPU.
+        CuPy is not installed, or it finds no such GPU.
     """
     if device == "cpu":
         return np
@@ -91,18 +96,24 @@ def module_for(device: str) -> ModuleType:
 
 
 def _cupy(device: str) -> ModuleType:
-    """CuPy, or an error that says what to install."""
+    """Import CuPy, or raise DeviceError with the command that installs it."""
     try:
         import cupy
     except ImportError as error:
-        if not isinstance(error, ModuleNotFoundError) or error.name != "cupy":  # there, but a library of CUDA is not
+        # CuPy itself is there if another module could not be imported, such as a CUDA library.
+        if not isinstance(error, ModuleNotFoundError) or error.name != "cupy":
             raise DeviceError(f"device {device!r}: CuPy is installed, but cannot be imported ({error})") from None
         raise DeviceError(f"device {device!r} needs CuPy, which is not installed: {INSTALL}") from None
     return cupy
 
 
 def devices() -> list[str]:
-    """What arrays can be moved to, in words; of a GPU that cannot be used, why.
+    """Describe the devices that arrays can be moved to, or the reason why no GPU can be used.
+
+    Returns
+    -------
+    list of str
+        ``"cpu"``, then one line for each GPU.
 
     Examples
     --------
@@ -119,20 +130,20 @@ def devices() -> list[str]:
             free, total = (size / 2**30 for size in runtime.memGetInfo())
             limit = cupy.get_default_memory_pool().get_limit() / 2**30
         name = runtime.getDeviceProperties(number)["name"].decode()
-        limited = f", which may take {limit:.1f} GiB of it" if limit else ""
+        limited = f", limited to {limit:.1f} GiB" if limit else ""
         found.append(f"cuda:{number}  {name}, {free:.1f} of {total:.1f} GiB free, CuPy {cupy.__version__}{limited}")
     return found
 
 
 def to_device(x: Array, device: str) -> Array:
-    """`x` itself if it is on `device` already, else a copy there.
+    """Return `x` if it is already on `device`, otherwise a copy on `device`.
 
     Raises
     ------
     DeviceError
         See :func:`module_for`.
     MemoryError
-        It does not fit into the GPU's memory.
+        `x` does not fit into the GPU's memory.
     """
     if device_of(x) == device or (device == "cuda:0" and device_of(x) == "cuda"):
         return x
@@ -141,59 +152,67 @@ def to_device(x: Array, device: str) -> Array:
 
 
 def to_numpy(x: Array) -> np.ndarray:
-    """`x` as a NumPy array: itself on the CPU, a copy from a GPU."""
+    """Return `x` if it is a NumPy array, otherwise a copy as a NumPy array."""
     return x if array_module(x) is np else x.get()
 
 
 def memory(device: str) -> tuple[int, int]:
-    """Bytes of the GPU's memory that arrays are in, and bytes that CuPy holds: with what was freed, to use it again."""
+    """Return the number of bytes of GPU memory that arrays use, and the number of bytes that CuPy has reserved.
+
+    CuPy keeps freed memory reserved for later arrays.
+    """
     pool = module_for(device).get_default_memory_pool()
     return pool.used_bytes(), pool.total_bytes()
 
 
 def free_memory(device: str) -> None:
-    """Give back what CuPy holds of the GPU's memory and has no arrays in: to other programs, or after a large model."""
+    """Return the reserved memory that no array uses to the GPU, so that other programs can use it."""
     cupy = module_for(device)
     cupy.get_default_memory_pool().free_all_blocks()
     cupy.get_default_pinned_memory_pool().free_all_blocks()
 
 
 def synchronize(device: str) -> None:
-    """Wait until all that was asked of `device` is done: a GPU goes on while Python has long gone ahead.
+    """Wait until `device` has finished all its work.
 
-    What is timed without it is how long it takes to ask.
+    A GPU works asynchronously: a call returns before its result is computed. Call this function before you read a
+    clock, otherwise you time only how long it takes to start the work.
     """
     if device != "cpu":
         module_for(device).cuda.Device().synchronize()
 
 
 def allow_tf32() -> None:
-    """Let products of float32 matrices be computed in TF32, on GPUs that have it (compute capability 8.0, "Ampere").
+    """Allow TF32 in products of float32 matrices, on GPUs with compute capability 8.0 ("Ampere") or higher.
 
-    TF32 keeps float32's range and 10 of its 23 bits of fraction: each factor is rounded to about three decimal digits,
-    so a product's relative error is about 1e-3 where float32's is 1e-7; sums are still taken in float32. CuPy looks at
-    its setting once, at the first product: call this before anything is moved to the GPU.
+    TF32 has the range of float32, but 10 bits of fraction instead of 23. Each factor is rounded to about three decimal
+    digits, so the relative error of a product is about 1e-3 instead of 1e-7. Sums are still taken in float32. CuPy
+    reads this setting at its first product, so call this function before you move anything to the GPU.
     """
     os.environ["CUPY_TF32"] = "1"
 
 
-def chunk_size(x: Array, numbers: int) -> int:
-    """How many numbers of an array like `x` to work on at a time: on a CPU, `numbers`, which fit into its cache.
+def chunk_size(x: Array, elements: int) -> int:
+    """Return how many elements of an array like `x` to process at a time.
 
-    A chain of operations on arrays too large for the cache fetches them from memory at every link. On a GPU the calls
-    are what costs, not the cache: there it is as many as fit into half a gigabyte.
+    On a CPU this is `elements`, a number that fits into its cache: a chain of operations on a larger array would read
+    the array from memory for each operation. On a GPU each call costs more than a cache miss, so it is the number of
+    elements in half a gigabyte.
     """
-    return numbers if isinstance(x, np.ndarray) else max(numbers, (1 << 29) // x.dtype.itemsize)
+    return elements if isinstance(x, np.ndarray) else max(elements, (1 << 29) // x.dtype.itemsize)
 
 
 def cheap_to_read(x: Array) -> bool:
-    """Whether the numbers in `x` can be looked at for next to nothing, to check them.
+    """Return True if checking the values in `x` costs next to nothing, which is so on a CPU.
 
-    Not on a GPU: the host would have to wait until all that it has asked for is computed, at every step.
+    On a GPU, reading a value blocks until the GPU has finished all earlier work.
     """
     return isinstance(x, np.ndarray)
 
 
 def launch_bound(x: Array) -> bool:
-    """Whether to ask at once for what is to be done to many arrays like `x`: on a GPU, where asking is what costs."""
+    """Return True if starting an operation costs more than computing it, as for small arrays on a GPU.
+
+    Code then handles many arrays in one kernel instead of one after the other.
+    """
     return not isinstance(x, np.ndarray)

@@ -1,7 +1,7 @@
-"""Fused kernels: a function of NumPy arrays, and above it, in C, the one kernel that does the same on a GPU.
+"""Fused kernels: a function of NumPy arrays, paired with one GPU kernel in C that computes the same.
 
-A GPU starts a kernel for every operation, some microseconds each, and each reads and writes its whole arrays. Where a
-few small operations follow each other thousands of times, they are better one kernel.
+Without fusing, a GPU starts one kernel for every NumPy operation. Each start takes some microseconds, and each kernel
+reads and writes whole arrays. One kernel for a sequence of small operations saves both.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ _GO: contextvars.ContextVar[Array | None] = contextvars.ContextVar("go", default
 
 @contextlib.contextmanager
 def only_if(go: Array) -> Iterator[None]:
-    """Inside, a function that is `fused` changes arrays only if `go` is not 0: the GPU looks, and nobody waits for it.
+    """Make `fused` functions change arrays only if `go` is not 0, inside a ``with`` block.
+
+    On a GPU, the kernel itself reads `go`, so the CPU does not wait for it.
 
     Parameters
     ----------
     go : int32 array, shape (1,)
-        On the device of what is to be changed.
+        On the device of the arrays that the functions change.
 
     Examples
     --------
@@ -50,25 +52,25 @@ def only_if(go: Array) -> Iterator[None]:
 
 
 def fused(inputs: str, outputs: str, body: str) -> Callable[[Callable], Callable]:
-    """Decorates a function of NumPy arrays that works element by element: on a GPU one kernel does all of it at once.
+    """Decorate an elementwise function of NumPy arrays, so that one kernel computes it on a GPU.
 
-    A step of many small operations is bound, on a GPU, by the time it takes to ask for each. The kernel's source stands
-    above the NumPy version, with the same names; tests hold the two equal.
+    The kernel uses the same names as the NumPy function, and tests compare the two.
 
     Parameters
     ----------
     inputs, outputs : str
-        The function's arguments in order, as ``cupy.ElementwiseKernel`` takes them: ``"T x, T a"``. Outputs may be read
-        before they are written. ``T z[4]`` is one argument of shape (4, ...), and z0, z1, z2, z3 in the kernel.
-        ``raw`` ones are whole arrays in the kernel: of ``raw float64 a``, ``a[0]`` is the first number.
+        The function's arguments in order, in the notation of ``cupy.ElementwiseKernel``: ``"T x, T a"``. The function
+        may read an output before it writes it. ``T z[4]`` is one argument of shape (4, ...), which the kernel knows as
+        z0, z1, z2 and z3. A ``raw`` argument is a whole array in the kernel: ``a[0]`` is the first element of
+        ``raw float64 a``.
     body : str
-        What to do with one element of each, in C.
+        The computation for one element of each array, in C.
 
     Notes
     -----
-    In the place of arrays the function may be given lists of arrays, all of one length: then it is done to the first of
-    each, the second of each, and so on, with the same numbers. On a GPU that too is one kernel, however many they are:
-    so an optimiser steps all of a model's parameters.
+    Arguments may be lists of arrays, all of the same length, instead of arrays. Then the function is applied to the
+    first array of each list, to the second array of each list, and so on. The other arguments stay the same. On a GPU
+    this takes one kernel for any number of arrays. In this way, an optimiser updates all parameters of a model.
 
     Examples
     --------
@@ -81,15 +83,16 @@ def fused(inputs: str, outputs: str, body: str) -> Callable[[Callable], Callable
     >>> print(y)
     [11. 21.]
     """
-    written = [_parts(side) for side in (inputs, outputs)]
-    counts = [count for side in written for _, count in side]
+    sides = [_parts(side) for side in (inputs, outputs)]
+    counts = [count for side in sides for _, count in side]
 
     def decorate(function: Callable) -> Callable:
         @functools.cache
-        def kernel(xp: ModuleType, looks: bool = False) -> Callable:
-            ins, outs = (", ".join(part for parts, _ in side for part in parts) for side in written)
-            if looks:
-                return xp.ElementwiseKernel(f"{GO}, {ins}", outs, f"{LOOK}\n{body}", f"{function.__name__}_only_if")
+        def kernel(xp: ModuleType, conditional: bool = False) -> Callable:
+            ins, outs = (", ".join(part for parts, _ in side for part in parts) for side in sides)
+            if conditional:
+                name = f"{function.__name__}_only_if"
+                return xp.ElementwiseKernel(f"{GO}, {ins}", outs, f"{RETURN_UNLESS_GO}\n{body}", name)
             return xp.ElementwiseKernel(ins, outs, body, function.__name__)
 
         over_lists = OverLists(inputs, outputs, body, function.__name__)
@@ -116,44 +119,47 @@ def fused(inputs: str, outputs: str, body: str) -> Callable[[Callable], Callable
     return decorate
 
 
-GO, LOOK = "raw int32 go", "if (!go[0]) return;"  # for only_if
-C_FLOATS = {"float16": "float16", "float32": "float", "float64": "double"}  # the first is a class of CuPy's
+GO, RETURN_UNLESS_GO = "raw int32 go", "if (!go[0]) return;"  # the argument and first line of a kernel for only_if
+C_FLOATS = {"float16": "float16", "float32": "float", "float64": "double"}  # CuPy defines the C++ class float16
 
 
 class OverLists:
-    """One of the functions that are `fused`, done to lists of arrays by one kernel.
+    """A `fused` function applied to lists of arrays by one kernel.
 
-    A kernel takes a fixed number of arrays. This one takes a table of where arrays begin instead, and what lies behind
-    the last number of each when all are laid end to end: so it finds, for its number i, the array and the place in it.
-    The table goes to the GPU when an array is another than at the call before, not at every call.
+    A kernel takes a fixed number of arrays. This kernel takes tables instead: ``begin`` holds the address of every
+    array, and ``end[k]`` is the total number of elements of arrays 0..k. Thread i searches ``end`` for the array that
+    holds element i. The tables are copied to the GPU only when the arrays differ from those of the last call.
     """
 
     def __init__(self, inputs: str, outputs: str, body: str, name: str):
         ins, outs = ([part.split() for part in side.split(",")] for side in (inputs, outputs))
         self.names, self.outs = [words[-1] for words in (*ins, *outs)], [words[-1] for words in outs]
-        self.raw = {words[-1]: " ".join(words) for words in (*ins, *outs) if words[0] == "raw"}  # one array for all
+        self.raw = {words[-1]: " ".join(words) for words in (*ins, *outs) if words[0] == "raw"}
         self.body, self.name = body, name
         self.kernel = functools.cache(self._kernel)
         self._tables: dict[str, tuple[Any, Sequence[Array]]] = {}
 
     @staticmethod
     def can_take(arrays: list[Array]) -> bool:
+        """Return True if all arrays are C-contiguous GPU arrays, as the kernel needs them."""
         return all(not isinstance(a, np.ndarray) and a.flags.c_contiguous for a in arrays)
 
     def __call__(self, args: Sequence[Any], go: Array | None = None) -> None:
         lists, others = [a for a in args if isinstance(a, list)], [a for a in args if not isinstance(a, list)]
         for arrays in zip(*lists, strict=True):
             if len({(a.size, a.dtype) for a in arrays}) > 1:
-                raise ValueError(f"{self.name}: {[(a.shape, a.dtype.name) for a in arrays]} do not fit together")
-        listed, looks = tuple(isinstance(a, list) for a in args), () if go is None else (go,)
-        for dtype in {a.dtype.name for a in lists[0]}:  # mostly one
+                different = [(a.shape, a.dtype.name) for a in arrays]
+                raise ValueError(f"{self.name}: expected arrays of equal size and dtype, got {different}")
+        listed, condition = tuple(isinstance(a, list) for a in args), () if go is None else (go,)
+        for dtype in {a.dtype.name for a in lists[0]}:  # usually there is only one
             arrays = [[a for a in several if a.dtype == dtype] for several in lists]
             sizes, xp = [a.size for a in arrays[0]], array_module(arrays[0][0])
             kernel = self.kernel(xp, dtype, listed, go is not None)
             begin, end = self.table(xp, dtype, arrays, sizes)
-            kernel(*looks, end, len(sizes), *others, begin, size=sum(sizes))
+            kernel(*condition, end, len(sizes), *others, begin, size=sum(sizes))
 
     def table(self, xp: ModuleType, dtype: str, arrays: list[list[Array]], sizes: list[int]) -> Sequence[Array]:
+        """Return the tables ``begin`` and ``end`` on the GPU."""
         key = xp, [[a.data.ptr for a in several] for several in arrays], sizes
         known, table = self._tables.get(dtype, (None, ()))
         if known != key:
@@ -161,32 +167,33 @@ class OverLists:
             self._tables[dtype] = key, table
         return table
 
-    def _kernel(self, xp: ModuleType, dtype: str, listed: tuple[bool, ...], looks: bool = False) -> Callable:
+    def _kernel(self, xp: ModuleType, dtype: str, listed: tuple[bool, ...], conditional: bool = False) -> Callable:
         parameters = list(zip(self.names, listed, strict=True))
         arrays = [name for name, is_list in parameters if is_list]
         lines = [
             f"typedef {C_FLOATS[dtype]} T;",
-            *([LOOK] if looks else []),
-            "long long own = 0, behind = count - 1;  // the array that number i is in: the first to end behind it",
-            "while (own < behind) {",
-            "    const long long middle = (own + behind) / 2;",
-            "    if (end[middle] > i) behind = middle; else own = middle + 1;",
+            *([RETURN_UNLESS_GO] if conditional else []),
+            "long long low = 0, high = count - 1;  // binary search for the first array with end > i",
+            "while (low < high) {",
+            "    const long long middle = (low + high) / 2;",
+            "    if (end[middle] > i) high = middle; else low = middle + 1;",
             "}",
-            "const long long place = own ? i - end[own - 1] : i;",
-            *(f"T *at_{name} = (T *)begin[{k} * count + own] + place;" for k, name in enumerate(arrays)),
+            "const long long offset = low ? i - end[low - 1] : i;  // of element i in that array",
+            *(f"T *at_{name} = (T *)begin[{k} * count + low] + offset;" for k, name in enumerate(arrays)),
             *(f"T {name} = *at_{name};" for name in arrays),
             self.body,
             *(f"*at_{name} = {name};" for name in self.outs),
         ]
         others = [self.raw.get(name, f"{dtype} {name}") for name, is_list in parameters if not is_list]
-        ins = ", ".join(
-            [*([GO] if looks else []), "raw int64 end", "int64 count", *others]
-        )  # the output is what `begin` points to
+        ins = ", ".join([*([GO] if conditional else []), "raw int64 end", "int64 count", *others])
+        # `begin` is declared as the output because the kernel writes to the arrays that it points to.
         return xp.ElementwiseKernel(ins, "raw int64 begin", "\n".join(lines), f"{self.name}_over_lists")
 
 
 def _parts(arguments: str) -> list[tuple[list[str], int]]:
-    """For each argument how the kernel calls its parts, and how many there are, 0 for one that is not cut.
+    """Return, for each argument, the declarations of its parts in the kernel and the number of parts.
+
+    The number is 0 for an argument without ``[...]``.
 
     Examples
     --------
@@ -196,28 +203,29 @@ def _parts(arguments: str) -> list[tuple[list[str], int]]:
     found = []
     for argument in arguments.split(","):
         name, _, count = argument.strip().partition("[")
-        cut = int(count[:-1]) if count else 0
-        found.append(([f"{name}{k}" for k in range(cut)] if cut else [name], cut))
+        parts = int(count[:-1]) if count else 0
+        found.append(([f"{name}{k}" for k in range(parts)] if parts else [name], parts))
     return found
 
 
 def fused_rows(inputs: str, outputs: str, rows: dict[str, tuple[str, str, str]], body: str) -> Callable:
-    """Decorates a function that works on a matrix row by row, as softmax does: on a GPU a few kernels do all of it.
+    """Decorate a function of the rows of a matrix, such as softmax, so that a few kernels compute it on a GPU.
 
-    First one kernel for each number that a row has as a whole, as its largest, then one for all elements.
+    One reduction kernel computes each number that describes a whole row, such as its maximum. Then one kernel computes
+    all elements.
 
     Parameters
     ----------
     inputs, outputs : str
-        The function's arguments in order, as for `fused`. The first output is the matrix, (n, columns); inputs are
-        numbers or arrays that broadcast with it, or None, which counts as 0. An output of one number for each row is
-        ``raw``, and in the kernel an array: ``raw T loss`` is written as ``loss[row]``.
+        The function's arguments in order, as for `fused`. The first output is the matrix, of shape (n, columns). Inputs
+        are numbers or arrays that broadcast with it, or None, which stands for 0. An output with one number for each
+        row is ``raw``, and the kernel writes ``raw T loss`` as ``loss[row]``.
     rows : dict
-        The name of each number that a row has, and how it is computed from what stands before it, in C: of every
-        element ``each``; of two of them, a and b, ``combine``; and what an empty row would give. The order of combining
-        is any, but always the same.
+        The name of each row's number, with a tuple of three C expressions: ``each``, computed from one element;
+        ``combine``, which combines two such values a and b; and the value for an empty row. An expression may use the
+        inputs and the numbers before it. The order of combining is arbitrary, but always the same.
     body : str
-        What to do with one element, in C, where ``row`` and ``column`` say which.
+        The computation for one element, in C. ``row`` and ``column`` are its indices.
 
     Examples
     --------

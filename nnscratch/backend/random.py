@@ -1,12 +1,12 @@
-"""Random numbers: the same from one seed on every device.
+"""Random numbers: one seed gives the same numbers on every device.
 
-NumPy's own generator, PCG64, is a number of 128 bits that is multiplied and added to for every draw,
+The state of PCG64, NumPy's default generator, is a number of 128 bits. Every draw updates it,
 
     state = state * MULTIPLIER + increment          modulo 2^128
 
-and of which 64 bits, mixed, are handed out. Such a sequence can be entered anywhere: k draws at once are again one
-product and one sum, which are found in log2(k) squarings. So each thread of a GPU jumps to a place of its own and draws
-from there, and all together draw what NumPy would have drawn one after the other.
+and returns 64 bits, a mix of the two halves of the state. Such a sequence can be entered at any position: k updates
+together are also one product and one sum, whose two factors follow in log2(k) steps. So each thread of a GPU jumps to
+its own position and draws from there. Together, the threads draw the numbers that NumPy would draw one by one.
 
 Reference: O'Neill (2014), "PCG: a family of simple fast space-efficient statistically good algorithms for random number
 generation"; jumping ahead: Brown (1994), "Random number generation with arbitrary strides".
@@ -25,9 +25,13 @@ from .device import Array, array_module, device_of, to_device
 
 
 def generator(rng: None | int | np.random.Generator) -> np.random.Generator:
-    """The NumPy random generator meant by `rng`: a new one, one seeded by an int, or the very one given.
+    """Return a NumPy random generator. It is NumPy's on every device, so a seed gives the same numbers everywhere.
 
-    It is NumPy's on every device, so that one seed gives the same numbers on each.
+    Parameters
+    ----------
+    rng : None, int or numpy.random.Generator
+        None for a new generator with a random seed, an int for a new generator with that seed. A generator is returned
+        as it is.
 
     Raises
     ------
@@ -42,10 +46,10 @@ def generator(rng: None | int | np.random.Generator) -> np.random.Generator:
 
 
 def uniform(rng: np.random.Generator, shape: tuple[int, ...], like: Array) -> Array:
-    """What ``rng.random(shape, dtype=numpy.float32)`` gives, on the device of `like`: numbers in [0, 1).
+    """Return ``rng.random(shape, dtype=numpy.float32)``, numbers in [0, 1), on the device of `like`.
 
-    A GPU draws them itself, and `rng` goes on from behind them. (From a generator other than NumPy's usual one they are
-    drawn on the CPU, and copied.)
+    On a GPU, the GPU draws the same numbers and `rng` is advanced past them. If the generator is not a PCG64, the
+    numbers are drawn on the CPU and copied to the GPU.
 
     Examples
     --------
@@ -60,7 +64,7 @@ def uniform(rng: np.random.Generator, shape: tuple[int, ...], like: Array) -> Ar
     if count == 0:
         return out
     before = bits.state
-    kept = before["has_uint32"]  # a draw, of 64 bits, makes two numbers, and the second may be left from before
+    kept = before["has_uint32"]  # 1 if half of the 64 bits of the last draw is still unused: a draw makes two numbers
     draws = (count - kept + 1) // 2
     words = [np.uint64(part) for name in ("state", "inc") for part in divmod(before["state"][name], 1 << 64)]
     draw(xp)(*words, np.uint32(before["uinteger"]), kept, count, draws, out, size=max(1, -(-draws // EACH)))
@@ -72,19 +76,19 @@ def uniform(rng: np.random.Generator, shape: tuple[int, ...], like: Array) -> Ar
 
 
 def mixed(state: int) -> int:
-    """The 64 bits that are handed out of a state's 128: its halves, combined, and turned by what its top 6 bits say."""
+    """Return the 64 bits of output for a state: the XOR of its halves, rotated right by its top 6 bits."""
     x, turn = (state >> 64 ^ state) & LOW, state >> 122
     return (x >> turn | x << 64 - turn) & LOW
 
 
 LOW = (1 << 64) - 1
-MULTIPLIER = 0x2360ED051FC65DA4_4385DF649FCCF645  # PCG's own
-EACH = 32  # draws of a thread, after one jump
+MULTIPLIER = 0x2360ED051FC65DA4_4385DF649FCCF645  # the constant of PCG64
+EACH = 32  # draws per thread
 
 
 @functools.cache
 def draw(xp: ModuleType) -> Callable:
-    """The kernel of `uniform`: element i makes EACH draws, two numbers of each."""
+    """Return the kernel of `uniform`. Thread i makes EACH draws, and two numbers from each draw."""
     return xp.ElementwiseKernel(
         "uint64 state_high, uint64 state_low, uint64 inc_high, uint64 inc_low, uint32 left, int64 kept, int64 count, "
         "int64 draws",
@@ -96,7 +100,7 @@ def draw(xp: ModuleType) -> Callable:
         const long long first = i * {EACH}, end = first + {EACH} < draws ? first + {EACH} : draws;
 
         wide state = (wide)state_high << 64 | state_low, times = multiplier, plus = inc;
-        for (long long k = first; k; k >>= 1) {{  // over the draws of the threads before this one
+        for (long long k = first; k; k >>= 1) {{  // jump over the draws of the threads before this one
             if (k & 1) state = state * times + plus;
             plus *= times + 1;
             times *= times;

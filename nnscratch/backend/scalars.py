@@ -1,4 +1,9 @@
-"""Reading single numbers from a GPU, which means to wait for it: later, and several at once."""
+"""Reading scalars from a GPU. Each read waits for the GPU, so several scalars are read together.
+
+``float(x)`` of a CuPy array blocks until the GPU has computed `x`. A loss and a gradient norm read separately would
+make a training step wait twice. Inside :func:`deferred_reads`, :func:`to_scalar` returns the array unread, and
+:func:`to_floats` reads all of them in one copy.
+"""
 
 from __future__ import annotations
 
@@ -12,41 +17,46 @@ from .device import Array, array_module
 
 ON_CPU = (np.generic, float, int, np.ndarray)
 
-_LATER = contextvars.ContextVar("reading later", default=False)
+_DEFERRED = contextvars.ContextVar("deferred reads", default=False)
 
 
 @contextlib.contextmanager
 def deferred_reads() -> Iterator[None]:
-    """Inside, `to_scalar` leaves on a GPU what is there: for whoever reads several numbers, to wait only once.
+    """Make `to_scalar` return GPU arrays without reading them, inside a ``with`` block.
 
     Examples
     --------
     >>> import numpy as np
     >>> with deferred_reads():
-    ...     losses = [to_scalar(np.float32(2.5)), to_scalar(np.float32(0.5))]     # on a GPU: asked for, not read
+    ...     losses = [to_scalar(np.float32(2.5)), to_scalar(np.float32(0.5))]     # not read yet on a GPU
     >>> to_floats(losses)
     [2.5, 0.5]
     """
-    token = _LATER.set(True)
+    token = _DEFERRED.set(True)
     try:
         yield
     finally:
-        _LATER.reset(token)
+        _DEFERRED.reset(token)
 
 
 def to_scalar(x: Array) -> float | Array:
-    """What an array without axes, or a number of NumPy's, holds, as a number of Python's: what a loss returns.
+    """Return the value of an array without axes as a Python float. Losses return their value with this function.
 
-    Reading one from a GPU means to wait until it is computed. Inside `deferred_reads` it stays there, an array.
+    For a GPU array this blocks until the value is computed, except inside `deferred_reads`, where `x` is returned.
     """
-    return float(x) if isinstance(x, ON_CPU) or not _LATER.get() else x
+    return float(x) if isinstance(x, ON_CPU) or not _DEFERRED.get() else x
 
 
-def to_floats(numbers: Sequence[float | Array]) -> list[float]:
-    """Numbers, each one of Python's or NumPy's or an array without axes, as Python's: those on a GPU in one copy."""
-    found = [float(x) if isinstance(x, ON_CPU) else x for x in numbers]
-    there = [x for x in found if type(x) is not float]
-    if not there:
-        return found
-    read = iter(array_module(there[0]).stack(there).get().tolist())
-    return [x if type(x) is float else next(read) for x in found]
+def to_floats(scalars: Sequence[float | Array]) -> list[float]:
+    """Return scalars as Python floats. All values on a GPU are read in one copy.
+
+    Parameters
+    ----------
+    scalars : sequence of float, NumPy scalars or arrays without axes
+    """
+    values = [float(x) if isinstance(x, ON_CPU) else x for x in scalars]
+    on_gpu = [x for x in values if type(x) is not float]
+    if not on_gpu:
+        return values
+    read = iter(array_module(on_gpu[0]).stack(on_gpu).get().tolist())
+    return [x if type(x) is float else next(read) for x in values]

@@ -1,4 +1,4 @@
-"""Sums that both devices want in ways of their own: of rows that go to the same place, and of squares."""
+"""Sums with a different fast method on each device: sums of rows with equal indices, and sums of squares."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .kernels import C_FLOATS, OverLists
 
 
 def sum_rows(index: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct numbers in `index`, ascending, and for each the sum of the rows of `values` that it stands beside.
+    """Add up the rows of `values` that have the same index.
 
-    Sorted, equal numbers are neighbours, and every sum is one of neighbouring rows.
+    After sorting by index, the rows of each sum are neighbours.
 
     Parameters
     ----------
@@ -25,7 +25,9 @@ def sum_rows(index: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndar
     Returns
     -------
     rows : integer array, shape (R,)
+        The distinct values in `index`, ascending.
     sums : array, shape (R, D)
+        For each of them, the sum of its rows of `values`.
 
     Examples
     --------
@@ -40,12 +42,12 @@ def sum_rows(index: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def scatter_add(target: Array, index: Array, values: Array) -> None:
-    """Add row ``values[k]`` to row ``target[index[k]]``, in place; a row named twice receives both.
+    """Add row ``values[k]`` to row ``target[index[k]]`` for every k, in place. An index may occur several times.
 
-    ``target[index] += values`` would keep only the last of them: the classic mistake in an embedding's backward. The
-    library's own ``add.at`` does it right, one row at a time; on the CPU summing first is up to seven times as fast.
-    On a GPU ``add.at`` would add in another order each time, and so round differently: there too equal numbers are
-    sorted together, and each row's sum is taken by one thread for each column.
+    ``target[index] += values`` would keep only the last row of each index, a classic mistake in the backward pass of an
+    embedding. ``numpy.add.at`` is correct but slow: on a CPU, `sum_rows` is up to seven times as fast. On a GPU,
+    ``add.at`` adds in a different order at each call, so its rounding differs from run to run. There, equal indices are
+    sorted together, and one thread per row and column computes the sum.
 
     Parameters
     ----------
@@ -65,9 +67,10 @@ def scatter_add(target: Array, index: Array, values: Array) -> None:
 
 @functools.cache
 def _add_sorted_rows(xp: ModuleType) -> Callable:
-    """The kernel of `scatter_add`: element k, d adds up column d of all rows equal to the k-th, if it is their first.
+    """Return the kernel of `scatter_add`.
 
-    A number that is no row of the target is passed over, rather than written to somebody else's memory.
+    Thread (k, d) adds up column d of all rows with the k-th index, if k is the first position of that index. An index
+    outside the target is skipped, because writing there would corrupt other memory.
     """
     return xp.ElementwiseKernel(
         "raw T values, raw int64 order, raw int64 row, int64 K, int64 V, int64 D",
@@ -85,10 +88,11 @@ def _add_sorted_rows(xp: ModuleType) -> Callable:
 
 
 def sums_of_squares(arrays: Sequence[Array]) -> list[Array]:
-    """Numbers whose sum is that of the squares of all that is in `arrays`.
+    """Return scalars whose sum is the sum of the squares of all elements of `arrays`.
 
-    On a CPU one for each array: a dot product, which makes no array of squares. On a GPU it is one, which takes two
-    kernels however many the arrays are, and is not read. (float16 is left to dot products there too.)
+    On a CPU there is one scalar for each array, computed as a dot product. On a GPU there is one scalar for each dtype,
+    computed by two kernels for any number of arrays, and not read from the GPU. Arrays of float16 use dot products on a
+    GPU too.
     """
     flat = [a.reshape(-1) for a in arrays]
     if flat and launch_bound(flat[0]) and all(a.dtype != np.float16 for a in flat):
@@ -97,9 +101,9 @@ def sums_of_squares(arrays: Sequence[Array]) -> list[Array]:
 
 
 class _Squares(OverLists):
-    """`sums_of_squares` on a GPU: so many threads each take every so many-th number of all arrays laid end to end."""
+    """`sums_of_squares` on a GPU: thread i sums elements i, i + THREADS, i + 2 THREADS, ... of all arrays in a row."""
 
-    THREADS = 1 << 18  # what a large GPU runs at once
+    THREADS = 1 << 18  # about as many as a large GPU runs at the same time
 
     def __init__(self) -> None:
         super().__init__("T x", "T part", "", "squares")
@@ -115,12 +119,12 @@ class _Squares(OverLists):
             sums.append(parts.sum())
         return sums
 
-    def _kernel(self, xp: ModuleType, dtype: str, listed: tuple[bool, ...], looks: bool = False) -> Callable:
+    def _kernel(self, xp: ModuleType, dtype: str, listed: tuple[bool, ...], conditional: bool = False) -> Callable:
         body = f"""
             double sum = 0;
-            for (long long k = i, own = 0; k < total; k += threads) {{
-                while (end[own] <= k) ++own;
-                const double x = ((const {C_FLOATS[dtype]} *)begin[own])[own ? k - end[own - 1] : k];
+            for (long long k = i, array = 0; k < total; k += threads) {{
+                while (end[array] <= k) ++array;
+                const double x = ((const {C_FLOATS[dtype]} *)begin[array])[array ? k - end[array - 1] : k];
                 sum += x * x;
             }}
             part = sum;

@@ -1,4 +1,4 @@
-"""The cores of the CPU: how many there are, and work spread over them."""
+"""Threads: how many cores the CPU has, and how to distribute work over them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from typing import Any
 
 import numpy as np
 
-_beside_others: contextvars.ContextVar[bool] = contextvars.ContextVar("beside_others", default=False)
+_inside_concurrent: contextvars.ContextVar[bool] = contextvars.ContextVar("inside_concurrent", default=False)
 
 
 def num_threads() -> int:
-    """How many threads to use on the CPU: the cores this process may use, or fewer if OMP_NUM_THREADS says so.
+    """Return how many threads to use: the number of cores of this process, or OMP_NUM_THREADS if that is smaller.
 
-    One, for what already runs beside others: see `run_concurrently`.
+    Inside a function that `run_concurrently` runs, the answer is 1.
     """
-    if _beside_others.get():
+    if _inside_concurrent.get():
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cores, int(asked)) if asked.isdigit() and int(asked) > 0 else cores
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(limit)) if limit.isdigit() and int(limit) > 0 else cores
 
 
 @functools.cache
@@ -34,10 +34,16 @@ def _pool() -> ThreadPoolExecutor:
 
 
 def parallel_for(function: Callable[..., Any], tasks: Sequence[tuple]) -> None:
-    """Call ``function(*task)`` for every task, spread over the cores: NumPy lets go of Python's lock while it computes.
+    """Call ``function(*task)`` for every task, on all cores. NumPy releases Python's lock while it computes.
 
-    For tasks, each beginning with an array, that write to different places and take some ten microseconds or more. On
-    a GPU, which does its work in the order it was asked to, one thread asks.
+    Each task must write to its own memory and should take ten microseconds or more.
+
+    Parameters
+    ----------
+    function : callable
+    tasks : sequence of tuple
+        The first element of each task is an array. Tasks with GPU arrays all run in the calling thread, because the
+        GPU executes its work in order anyway.
     """
     threads = num_threads()
     if threads == 1 or len(tasks) < 2 * threads or not isinstance(tasks[0][0], np.ndarray):
@@ -45,26 +51,26 @@ def parallel_for(function: Callable[..., Any], tasks: Sequence[tuple]) -> None:
             function(*task)
         return
 
-    waiting = iter(tasks)  # each thread takes the next when it has done one: a core that is busy elsewhere takes fewer
+    waiting = iter(tasks)  # each thread takes the next task when it is done, so a slower core takes fewer tasks
 
     def work() -> None:
         for task in waiting:
             function(*task)
 
-    # Each thread gets a copy of the caller's context: numpy.errstate is part of it.
+    # A copy of the caller's context carries its numpy.errstate into each thread.
     others = [_pool().submit(contextvars.copy_context().run, work) for _ in range(threads - 1)]
     try:
-        work()  # the caller takes its share: a thread less to wake and to wait for
+        work()  # the calling thread works too
     finally:
         for running in others:
             running.result()
 
 
 def run_concurrently(functions: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Call all the functions at once, each in a thread of its own, and return what they return, in order.
+    """Call the functions at the same time, each in its own thread, and return their results in order.
 
-    There are as many threads as cores; more functions wait their turn. Meanwhile a product of matrices runs on one
-    core, that of the thread that asked for it. If one fails, its error comes out when all have ended.
+    There are as many threads as cores. While they run, each matrix product uses only the core of its own thread. If a
+    function raises an exception, it is raised here after all functions have ended.
 
     Examples
     --------
@@ -72,48 +78,51 @@ def run_concurrently(functions: Sequence[Callable[[], Any]]) -> list[Any]:
     [1, 2]
     """
 
-    def alone(function: Callable[[], Any]) -> Any:
-        _beside_others.set(True)
+    def call(function: Callable[[], Any]) -> Any:
+        _inside_concurrent.set(True)
         return function()
 
-    # Each thread gets a copy of the caller's context: numpy.errstate is part of it.
-    tasks = [functools.partial(contextvars.copy_context().run, alone, function) for function in functions]
+    # A copy of the caller's context carries its numpy.errstate into each thread.
+    tasks = [functools.partial(contextvars.copy_context().run, call, function) for function in functions]
     with single_threaded_blas():
         running = [_pool().submit(task) for task in tasks[1:]]
         try:
-            first = tasks[0]()  # the caller takes its share
+            first = tasks[0]()  # the calling thread works too
         finally:
             wait(running)
     return [first, *(one.result() for one in running)]
 
 
-_one_core_lock, _one_core = threading.Lock(), {"asked": 0, "threads before": 0}
+_blas_lock, _blas = threading.Lock(), {"users": 0, "threads before": 0}
 
 
 @contextlib.contextmanager
 def single_threaded_blas() -> Iterator[None]:
-    """OpenBLAS computes with one thread until the last of those who asked for it is done; another BLAS as it will."""
+    """Limit OpenBLAS to one thread inside a ``with`` block. Other BLAS libraries are not changed.
+
+    Several threads may be inside such a block: the last one to leave restores the setting.
+    """
     setting = _blas_threads()
     if setting is None:
         yield
         return
-    ask, tell = setting
-    with _one_core_lock:
-        if _one_core["asked"] == 0:
-            _one_core["threads before"] = ask()
-            tell(1)
-        _one_core["asked"] += 1
+    get_threads, set_threads = setting
+    with _blas_lock:
+        if _blas["users"] == 0:
+            _blas["threads before"] = get_threads()
+            set_threads(1)
+        _blas["users"] += 1
     try:
         yield
     finally:
-        with _one_core_lock:
-            _one_core["asked"] -= 1
-            if _one_core["asked"] == 0:
-                tell(_one_core["threads before"])
+        with _blas_lock:
+            _blas["users"] -= 1
+            if _blas["users"] == 0:
+                set_threads(_blas["threads before"])
 
 
 @functools.cache
 def _blas_threads() -> tuple[Callable[[], int], Callable[[int], None]] | None:
-    from ..blas import thread_setting  # only now: few need it
+    from ..blas import thread_setting  # imported here because few programs need it
 
     return thread_setting()

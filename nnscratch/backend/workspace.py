@@ -1,4 +1,4 @@
-"""Memory that is used again: new memory is slow memory."""
+"""Reused memory: the first use of new memory is slow."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .device import Array, array_module, device_of
 
 
 class Workspace:
-    """Arrays that are used again: what one forward put away and its backward gave back serves the next forward.
+    """A pool of arrays. Forward takes its buffers from it, backward gives them back, and the next forward reuses them.
 
-    New memory is slow memory: at first touch the system has to find and clear each page. Arrays are handed out
-    uncleared. Of the sets of shapes asked for, the latest few are kept, so the memory held does not grow.
+    New memory is slow: at the first access, the operating system has to find and clear each page. The arrays are not
+    cleared. The pool keeps arrays for the `KEPT` most recently used sets of shapes, so its memory does not grow.
 
     Examples
     --------
@@ -34,9 +34,9 @@ class Workspace:
         self._free: dict[Any, list[tuple[Array, ...]]] = {}
 
     def take(self, like: Array, *shapes: tuple[int, ...]) -> tuple[Array, ...]:
-        """An array of each shape, with the dtype and on the device of `like`; what is in them is arbitrary."""
+        """Return one uninitialised array for each shape, with the dtype and device of `like`."""
         key = (shapes, like.dtype, device_of(like))
-        free = self._free[key] = self._free.pop(key, [])  # now the latest
+        free = self._free[key] = self._free.pop(key, [])  # moves the key to the end: most recently used
         if len(self._free) > self.KEPT:
             del self._free[next(iter(self._free))]
         if free:
@@ -45,33 +45,33 @@ class Workspace:
         return tuple(xp.empty(shape, dtype=like.dtype) for shape in shapes)
 
     def give(self, *arrays: Array) -> None:
-        """Take back what `take` handed out, all of it, in the same order; nobody may use it any more."""
+        """Give back all arrays that one call of `take` returned, in the same order. Do not use them afterwards."""
         key = (tuple(a.shape for a in arrays), arrays[0].dtype, device_of(arrays[0]))
         if key in self._free:
             self._free[key].append(arrays)
 
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # the C library's names, in its malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt, from the C library's malloc.h
 
 
 @functools.cache
 def keep_freed_memory() -> bool:
-    """Ask the C library to keep the memory of arrays that are gone, for the next: what a training loop wants.
+    """Tell the GNU C library to keep the memory of deleted arrays for new arrays.
 
-    Every step makes arrays of the same sizes. By itself the GNU C library hands large ones back to the system, and
-    gets them anew, page by page, each to be found and cleared at the first touch: measured, nearly half of the time of
-    a small convolutional network's step. The setting is the whole process's: it may then hold as much as it once used
-    at the most, which is what a loop will use again. Where the environment already says what to do
-    (``MALLOC_TRIM_THRESHOLD_``, ``MALLOC_MMAP_THRESHOLD_``), or the C library is another, nothing is changed.
+    Every training step creates arrays of the same sizes. By default, the C library returns the memory of large arrays
+    to the operating system and requests it again, page by page. This took nearly half of the time of a small
+    convolutional network's step. The setting applies to the whole process, which then keeps the largest amount of
+    memory that it has used. Nothing changes if the C library is another one, or if ``MALLOC_TRIM_THRESHOLD_`` or
+    ``MALLOC_MMAP_THRESHOLD_`` is set in the environment.
 
     Returns
     -------
     bool
-        Whether it was asked.
+        True if the setting was changed.
     """
     if sys.platform != "linux" or any(f"MALLOC_{what}_THRESHOLD_" in os.environ for what in ("TRIM", "MMAP")):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None or not mallopt(M_MMAP_THRESHOLD, 1 << 25):  # larger arrays, above 32 MiB, still go back
+    if mallopt is None or not mallopt(M_MMAP_THRESHOLD, 1 << 25):  # arrays above 32 MiB are still returned
         return False
-    return bool(mallopt(M_TRIM_THRESHOLD, 1 << 30))  # how much may lie free before some of it goes back
+    return bool(mallopt(M_TRIM_THRESHOLD, 1 << 30))  # return memory above 1 GiB of free memory

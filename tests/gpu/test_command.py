@@ -74,9 +74,9 @@ def test_info_names_the_gpu(on_cuda, capsys, monkeypatch):
 
 def test_info_says_how_much_of_the_memory_cupy_may_take_if_that_is_limited(monkeypatch):
     with strict_cupy.installed() as cupy:
-        assert "may take" not in backend.devices()[1]
+        assert "limited to" not in backend.devices()[1]
         monkeypatch.setattr(cupy.get_default_memory_pool(), "limit", 3 << 29)
-        assert backend.devices()[1].endswith("3.0 of 4.0 GiB free, CuPy strict stand-in, which may take 1.5 GiB of it")
+        assert backend.devices()[1].endswith("3.0 of 4.0 GiB free, CuPy strict stand-in, limited to 1.5 GiB")
 
 
 def test_memory_that_no_array_is_in_is_given_back(on_cuda):

@@ -207,6 +207,6 @@ def test_what_is_no_array_of_floats_is_refused_and_nothing_is_kept(name):
     layer, x = make(name)
     with pytest.raises(TypeError, match="x must be floats, got int64"):
         layer(x.astype(np.int64))
-    with pytest.raises(TypeError, match=r"expected a NumPy or CuPy array, got list \(numpy.asarray\(x\) makes one\)"):
+    with pytest.raises(TypeError, match=r"expected a NumPy or CuPy array, got list; use numpy.asarray\(x\)"):
         layer(x.tolist())
     assert stacks(layer) == []

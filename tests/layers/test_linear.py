@@ -82,7 +82,7 @@ def test_without_bias_there_is_no_bias():
     [
         (np.ones((4, 3), np.float32), ValueError, r"Linear\(784, 256\) got x of shape \(4, 3\); its last axis must be"),
         (np.ones((4, 28, 28), np.float32), ValueError, r"its last axis must be 784. Did you forget nn.Flatten\(\)\?"),
-        (np.float32(1), TypeError, r"got float32 \(numpy.asarray\(x\) makes one\)"),
+        (np.float32(1), TypeError, r"got float32; use numpy.asarray\(x\)"),
         (np.ones((), np.float32), ValueError, r"got x of shape \(\)"),
         (np.ones((4, 784)), TypeError, r"Linear holds float32 and got x of float64; use x.astype\(numpy.float32\)"),
     ],
