@@ -1,1 +1,1 @@
-"""Measurements that are not shipped: the whole table, growth, the check before a release."""
+"""Benchmarks that are not part of the installed package. Each module is a command: ``python -m benchmarks.NAME``."""

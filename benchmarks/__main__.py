@@ -1,6 +1,6 @@
-"""The whole table: this package beside its peers, in one run.
+"""Compare this package with other libraries in one run.
 
-python -m benchmarks                        everything, into docs/performance/results.md and results.json
+python -m benchmarks                        every job; writes docs/performance/results.md and results.json
 python -m benchmarks --jobs a,c --peers torch --blas-kernel both
 """
 
@@ -19,7 +19,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     command.add_options(parser, LIBRARIES)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "performance", help="folder (default: %(default)s)")
-    parser.add_argument("--add", action="store_true", help="to the results that the folder holds: only some jobs again")
+    parser.add_argument(
+        "--add", action="store_true", help="keep the other results in the folder and measure only the chosen jobs again"
+    )
     arguments = parser.parse_args()
     try:
         command.run(arguments, LIBRARIES, arguments.out, roots=[ROOT], add=arguments.add)

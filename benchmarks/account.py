@@ -1,10 +1,10 @@
-"""The account behind "How NumPy overtook PyTorch": what each change to a training step was worth.
+"""Measure what each optimisation of a training step gains, for the page "How NumPy overtook PyTorch".
 
-    python -m benchmarks.account            about two minutes; writes docs/performance/_account.md
+    python -m benchmarks.account            takes about two minutes; writes docs/performance/_account.md
 
-One training step of the language model 10000/256/512x2 (batch 20, 35 steps, Adam) is taken apart into its four parts.
-Each part is computed in several ways, from the textbook's to the package's; the ways of a part take turns within one
-run, and the medians are written down beside PyTorch's whole step, measured in the same run.
+The benchmark splits one training step of the language model 10000/256/512x2 (batch 20, 35 steps, Adam) into four parts.
+It computes each part in several variants, from the textbook version to the version of the package. The variants of a
+part take turns within one run. The table shows the medians, and PyTorch's whole step from the same run.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TARGET = Path("docs/performance/_account.md")
 
 
 def lstm_by_cells(x: np.ndarray, dy: np.ndarray) -> Callable[[], None]:
-    """The textbook: a cell for each layer, called for each step."""
+    """Return the textbook variant: one cell per layer, called once per step."""
     cells = [nn.LSTMCell(D if layer == 0 else H, H, rng=layer) for layer in range(LAYERS)]
 
     def run() -> None:
@@ -57,7 +57,7 @@ def lstm_by_cells(x: np.ndarray, dy: np.ndarray) -> Callable[[], None]:
 
 
 def lstm_rows(x: np.ndarray, dy: np.ndarray) -> Callable[[], None]:
-    """Batch first; products over all steps at once where the recurrence allows; a new array for every result."""
+    """Return a batch-first variant: one product for the inputs of all steps, and a new array for every result."""
     module = nn.LSTM(D, H, LAYERS, rng=0)
 
     def run() -> None:
@@ -102,7 +102,7 @@ def lstm_rows(x: np.ndarray, dy: np.ndarray) -> Callable[[], None]:
 
 
 def lstm_fast(x: np.ndarray, dy: np.ndarray, reuse: bool) -> Callable[[], None]:
-    """The package's: features first, one tanh for all gates, results written into buffers."""
+    """Return the variant of the package: features first, one tanh for all gates, results written into buffers."""
     module = nn.LSTM(D, H, LAYERS, rng=0)
 
     def run() -> None:
@@ -119,7 +119,7 @@ def lstm_fast(x: np.ndarray, dy: np.ndarray, reuse: bool) -> Callable[[], None]:
 
 
 def output_whole(h: np.ndarray, target: np.ndarray) -> Callable[[], None]:
-    """Linear, then softmax and cross-entropy over whole arrays; gradients added."""
+    """Return Linear, softmax and cross-entropy over whole arrays, with gradients added."""
     linear = nn.Linear(H, V, rng=0)
     rows, labels = h.reshape(-1, H), target.reshape(-1)
 
@@ -140,7 +140,7 @@ def output_whole(h: np.ndarray, target: np.ndarray) -> Callable[[], None]:
 
 
 def output_modules(h: np.ndarray, target: np.ndarray) -> Callable[[], None]:
-    """The modules: softmax in stretches that stay in the cache, the first gradient written, not added."""
+    """Return the modules: softmax in blocks of rows that fit in the cache; the first gradient is written, not added."""
     linear, criterion = nn.Linear(H, V, rng=0), nn.CrossEntropyLoss()
 
     def run() -> None:
@@ -152,7 +152,7 @@ def output_modules(h: np.ndarray, target: np.ndarray) -> Callable[[], None]:
 
 
 def output_fused(h: np.ndarray, target: np.ndarray) -> Callable[[], None]:
-    """linear_cross_entropy: in place, in a buffer used again."""
+    """Return linear_cross_entropy, which works in place in a reused buffer."""
     linear, workspace = nn.Linear(H, V, rng=0), Workspace()
 
     def run() -> None:
@@ -194,7 +194,7 @@ def adam(way: str) -> Callable[[], None]:
 
 
 def embedding_gradient(way: str) -> Callable[[], None]:
-    """From zero_grad to a gradient that plain gradient descent has used."""
+    """Return zero_grad, the gradient of an embedding, and a step of plain gradient descent."""
     parameter = nn.Parameter(RNG.standard_normal((V, D), dtype=np.float32))
     optimizer = nn.optim.SGD([parameter], lr=1e-3)
     index, values = RNG.integers(0, V, N * T), RNG.standard_normal((N * T, D), dtype=np.float32)
@@ -253,7 +253,7 @@ def torch_step(tokens: np.ndarray) -> Callable[[], None] | None:
 
 
 def profile(tokens: np.ndarray, rounds: int) -> list[list[str]]:
-    """Where the time of a training step goes: milliseconds of each part, and how fast its products run."""
+    """Return one row for each part of a training step: milliseconds, and the speed of its products."""
     model = nn.models.LanguageModel(V, D, H, LAYERS, rng=0)
     optimizer, parameters = nn.optim.Adam(model.parameters()), model.parameters()
     x, y, workspace = tokens[:, :-1], tokens[:, 1:], Workspace()
@@ -290,7 +290,7 @@ def profile(tokens: np.ndarray, rounds: int) -> list[list[str]]:
 
 
 def measure(ways: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """Median milliseconds of each way; they take turns, so that what disturbs one disturbs all."""
+    """Return the median milliseconds of each variant. They take turns, so a disturbance affects all of them."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for k in range(rounds + 2):
         for name, run in ways.items():
@@ -310,24 +310,24 @@ def main() -> None:
     parts = {
         "LSTM, forward and backward": {
             "LSTMCell, step by step (the textbook)": lstm_by_cells(x, dy),
-            "batch first, the input's products over all steps at once": lstm_rows(x, dy),
+            "batch first, one product for the inputs of all steps": lstm_rows(x, dy),
             "features first, one tanh for all gates, `out=`": lstm_fast(x, dy, reuse=False),
-            "the same buffers from step to step (`nn.LSTM`)": lstm_fast(x, dy, reuse=True),
+            "reused buffers (`nn.LSTM`)": lstm_fast(x, dy, reuse=True),
         },
-        "Output layer, softmax, cross-entropy, and back": {
+        "Output layer, softmax and cross-entropy, forward and backward": {
             "whole arrays, gradients added": output_whole(dy, target),
-            "in stretches that fit the cache (`nn.Linear`, `nn.CrossEntropyLoss`)": output_modules(dy, target),
+            "blocks of rows that fit in the cache (`nn.Linear`, `nn.CrossEntropyLoss`)": output_modules(dy, target),
             "fused, in place (`linear_cross_entropy`)": output_fused(dy, target),
         },
         "Adam, 11 million weights": {
             "the formula, whole arrays": adam("formula"),
-            "in stretches that fit the cache (`nn.optim.Adam`)": adam("stretches"),
-            f"the stretches spread over {nn.backend.num_threads()} threads": adam("threads"),
+            "chunks that fit in the cache (`nn.optim.Adam`)": adam("stretches"),
+            f"chunks distributed over {nn.backend.num_threads()} threads": adam("threads"),
         },
-        "Embedding's gradient, and plain gradient descent": {
+        "Gradient of an embedding, and plain gradient descent": {
             "`numpy.add.at`, then all rows updated": embedding_gradient("add.at"),
-            "sorted, neighbours summed, then all rows updated": embedding_gradient("sorted"),
-            "the rows of the batch alone (`Parameter.add_rows`)": embedding_gradient("rows"),
+            "tokens sorted, equal tokens summed, then all rows updated": embedding_gradient("sorted"),
+            "only the rows of the batch (`Parameter.add_rows`)": embedding_gradient("rows"),
         },
     }
     steps = {"nnscratch": whole_step(tokens), "PyTorch": torch_step(tokens)}
@@ -335,9 +335,9 @@ def main() -> None:
         "<!-- Written by python -m benchmarks.account; do not edit. -->",
         "",
         f"Measured {time.strftime('%Y-%m-%d')} on {processor()}, {nn.backend.num_threads()} threads, "
-        f"NumPy {np.__version__}; medians of {rounds} rounds in which the ways of a part took turns.",
+        f"NumPy {np.__version__}; medians of {rounds} rounds in which the variants of a part took turns.",
         "",
-        "| part | way | milliseconds | of the first |",
+        "| part | variant | milliseconds | relative to the first |",
         "|---|---|---:|---:|",
     ]
     for part, ways in parts.items():
@@ -352,7 +352,7 @@ def main() -> None:
         import torch
 
         ratio = medians["nnscratch"] / medians["PyTorch"]
-        lines += ["", f"nnscratch takes **{ratio:.2f}** of PyTorch {torch.__version__}'s time for the whole step."]
+        lines += ["", f"nnscratch takes **{ratio:.2f}** of the time of PyTorch {torch.__version__} for the whole step."]
     product = max(blas.measure(1.0).values())
     header = ["part of a step", "milliseconds", "GFLOP of products", "GFLOP/s"]
     lines += ["", report.table(header, profile(tokens, rounds))]
@@ -366,7 +366,7 @@ def main() -> None:
 
 
 def processor() -> str:
-    """The processor's name as the system tells it."""
+    """Return the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))

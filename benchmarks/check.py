@@ -1,10 +1,10 @@
-"""Has anything become slower? Before a release: our times over PyTorch's, in one run, against thresholds.json.
+"""Check that nothing has become slower: compare the time ratios to PyTorch with thresholds.json.
 
-    python -m benchmarks.check              about a minute; exit code 1 if a ratio is above its threshold
-    python -m benchmarks.check --update     write the ratios measured now, and a tenth more, as the new thresholds
+    python -m benchmarks.check              takes about a minute; exit code 1 if a ratio is above its threshold
+    python -m benchmarks.check --update     write the measured ratios plus 10 % as the new thresholds
 
-Run it on a quiet machine. Ratios and not times are compared, so that the machine matters less. OpenBLAS is given the
-best kernel that the processor has, as the nnscratch command does.
+Run it before a release, on a machine that does nothing else. It compares ratios and not times, so the machine matters
+less. OpenBLAS uses the best kernel for the processor, as in the nnscratch command.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MARGIN = 1.1
 
 
 def verdicts(ratios: Mapping[str, float | None], thresholds: Mapping[str, float]) -> list[tuple[str, str, str, str]]:
-    """For each job: its key, its ratio, its threshold and ``ok``, ``slower`` or ``not measured``."""
+    """Return for each job its key, its ratio, its threshold and ``ok``, ``slower`` or ``not measured``."""
     rows = []
     for key, limit in thresholds.items():
         measured = ratios.get(key)
@@ -34,9 +34,18 @@ def verdicts(ratios: Mapping[str, float | None], thresholds: Mapping[str, float]
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.check", description=__doc__.splitlines()[0])
-    parser.add_argument("--update", action="store_true", help="make what is measured now the standard")
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each library and job (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=3, help="rounds of turns (default: %(default)s)")
+    parser.add_argument(
+        "--update", action="store_true", help="write the measured ratios plus 10 %% as the new thresholds"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=3.0, help="time for each library and job (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=3,
+        help="number of rounds; the libraries take turns in each (default: %(default)s)",
+    )
     arguments = parser.parse_args()
     thresholds = json.loads(THRESHOLDS.read_text(encoding="utf-8"))
     libraries = [runner.OURS, runner.PYTORCH[0]]
@@ -53,14 +62,14 @@ def main() -> int:
     ratios = {job["key"]: report.ratio(job, "nnscratch", "torch") for job in run["jobs"]}
     rows = verdicts(ratios, thresholds)
     print(report.machine(run["machine"]) + "\n")
-    print(report.table(["job", "ours / PyTorch", "at most", ""], rows))
+    print(report.table(["job", "time / PyTorch's time", "threshold", "verdict"], rows))
     for job in run["jobs"]:
         for key, result in job["results"].items():
             if "why" in result:
                 print(f"({job['key']}) {key}: {result['why']}")
     if arguments.update:
         if None in ratios.values():
-            print("the thresholds are left as they are: not every job was measured", file=sys.stderr)
+            print("the thresholds were not changed, because not every job was measured", file=sys.stderr)
             return 1
         new = {key: round(ratio * MARGIN, 2) for key, ratio in ratios.items()}
         THRESHOLDS.write_text(json.dumps(new, indent=1) + "\n", encoding="utf-8")

@@ -1,13 +1,13 @@
-"""The floor under each job: the time that its matrix products and its memory traffic take by themselves.
+"""Compute a lower bound (the floor) for the time of each job from its matrix products and its memory traffic.
 
-    python -m benchmarks.floor              after python -m benchmarks; writes docs/performance/_floor.md
+    python -m benchmarks.floor              run after python -m benchmarks; writes docs/performance/_floor.md
 
-No arrangement of the same arithmetic is faster than
+No implementation of the same arithmetic is faster than
 
-    floating-point operations of its products / speed of a large product here
-    + bytes of weights, gradients and moments that must pass through the processor / speed of memory here
+    floating-point operations of the products / speed of a large product on this machine
+    + bytes of weights, gradients and moments that the processor must read or write / speed of memory on this machine
 
-so the floor over PyTorch's time is the best ratio to be had with this BLAS, whatever is done about the rest.
+So floor / PyTorch's time is the best possible ratio with this BLAS, even if everything else takes no time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from nnscratch.bench.jobs import JOBS, Job, shapes
 
 from .libraries import ROOT
 
-PASSES = {  # over all weights, of 4 bytes each, in a training step with clipping
+PASSES = {  # how often a training step with clipping reads or writes 4 bytes for each weight
     "adam": 9,  # gradient written; read for the norm; read, w, m and v read, w, m and v written
     "sgd": 5,  # gradient written; read for the norm; read, w read, w written
 }
@@ -39,22 +39,22 @@ def weights(job: Job) -> dict[str, int]:
 
 
 def work(job: Job) -> tuple[float, float]:
-    """Floating-point operations of the products, and bytes, of one step (of one token, one text) of the job."""
+    """Return the operations of the products and the bytes moved, for one step, token or text of `job`."""
     sizes = weights(job)
-    # A row of an embedding is looked up: it is no product. A bias is none either.
+    # An embedding only looks up a row, and a bias is added: neither is a product.
     matrices = {name: n for name, n in sizes.items() if "embedding" not in name and "bias" not in name}
-    met = sum(matrices.values())
+    used = sum(matrices.values())
     if job.kind == "generate":
-        return 2.0 * met, 4.0 * met
+        return 2.0 * used, 4.0 * used
     if job.kind == "evaluate":
-        return 2.0 * met * job.tokens * job.sizes["batches"], 4.0 * met * job.sizes["batches"]
-    if job.kind == "mlp":  # the first layer's dx is of data, and nobody's
-        return 2.0 * job.sizes["batch"] * (3 * met - matrices["0.weight"]), 4.0 * PASSES["sgd"] * sum(sizes.values())
-    return 6.0 * met * job.tokens, 4.0 * PASSES["adam"] * sum(sizes.values())
+        return 2.0 * used * job.tokens * job.sizes["batches"], 4.0 * used * job.sizes["batches"]
+    if job.kind == "mlp":  # training does not need dx of the first layer
+        return 2.0 * job.sizes["batch"] * (3 * used - matrices["0.weight"]), 4.0 * PASSES["sgd"] * sum(sizes.values())
+    return 6.0 * used * job.tokens, 4.0 * PASSES["adam"] * sum(sizes.values())
 
 
 def peaks(seconds: float = 1.0) -> tuple[float, float]:
-    """Operations a second of a large product, and bytes a second of a copy, by all threads; the best of several."""
+    """Return operations per second of a large product and bytes per second of a copy: the best of several runs."""
     flops = max(blas.measure(seconds).values()) * 1e9
     source, target = np.ones(1 << 25, dtype=np.float32), np.zeros(1 << 25, dtype=np.float32)
     length = 1 << 19

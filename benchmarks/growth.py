@@ -1,10 +1,12 @@
-"""How cost and memory grow: time per token and peak memory against each size of a language model.
+"""Measure how time per token and peak memory grow with each size of a language model.
 
-    python -m benchmarks.growth         about five minutes; docs/performance/growth.md, growth.json and growth.png
+    python -m benchmarks.growth         takes about five minutes; writes growth.md, growth.json and growth.png in
+                                        docs/performance
 
-One size at a time is changed and the others stay. Each measurement is a process of its own, training as `nnscratch
-train` does; its memory is the most it held, less what a process holds that has only imported the package. Four curves
-are fitted, linear, quadratic, inverse (a + b / x) and a power law, and the best, by relative error, is drawn and named.
+The benchmark changes one size at a time and keeps the others. Each measurement runs in its own process and trains as
+`nnscratch train` does. Memory is the peak of the process minus the memory of a process that only imports the package.
+Four curves are fitted: linear, quadratic, inverse (a + b / x) and a power law. The page and the figure show the curve
+with the smallest relative error.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ WORDY = BASE | {"vocab": 100_000, "embed": 64, "hidden": 64}
 
 @dataclass(frozen=True)
 class Sweep:
-    """One size that grows; `sizes` is called with its value."""
+    """One size that grows, and the values that it takes."""
 
     name: str
     label: str
@@ -63,7 +65,7 @@ SWEEPS = (
 # --- fits ------------------------------------------------------------------------------------------------------------
 
 
-FORMS = {  # y = a + b g(x); "power" is fitted on logarithms
+FORMS = {  # y = a + b g(x); the power law is fitted to the logarithms
     "linear": ("x", lambda x: x),
     "quadratic": ("x^2", lambda x: x**2),
     "inverse": ("/ x", lambda x: 1 / x),
@@ -90,7 +92,7 @@ class Fit:
 
 
 def fit(x: Sequence[float], y: Sequence[float]) -> Fit:
-    """The best of four curves of two numbers each, by least squares of the relative error.
+    """Return the best of four curves with two coefficients each, by least squares of the relative error.
 
     Examples
     --------
@@ -116,7 +118,7 @@ def fit(x: Sequence[float], y: Sequence[float]) -> Fit:
 
 
 def measure(seconds: float, passes: int, environment: dict[str, str]) -> dict[str, Any]:
-    """Every point of every sweep, `passes` times, there and back."""
+    """Measure every point of every sweep `passes` times, in alternating order."""
     (imported,) = runner.measure_imports([runner.OURS], 1, environment)
     if imported.memory is None:
         raise RuntimeError(
@@ -148,11 +150,11 @@ def measure(seconds: float, passes: int, environment: dict[str, str]) -> dict[st
 
 
 def all_logits(sweep: dict[str, Any]) -> list[float]:
-    """What holding all logits of a batch at once would take, in MiB: 4 bytes for each token and word."""
+    """Return the memory, in MiB, of all logits of a batch: 4 bytes for each token and word."""
     return [x * sweep["base"]["vocab"] * 4 / 2**20 for x in sweep["x"]]
 
 
-# --- what is written -------------------------------------------------------------------------------------------------
+# --- the page ---------------------------------------------------------------------------------------------------------
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
@@ -174,7 +176,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
             if sweep["name"] == "tokens" and key == "peak_mib":
                 ax.plot(x, all_logits(sweep), "--", color=style.GREY, label="all logits at once")
             ax.set(xscale="log", yscale="log", ylabel=unit)
-            if max(y) < 3 * min(y):  # on a narrow range a logarithmic axis has no labels
+            if max(y) < 3 * min(y):  # a logarithmic axis with a narrow range has no labels
                 ax.set(ylim=(min(y) / 2, max(y) * 2))
             ax.set_xticks(x, [f"{v:,}" for v in x], fontsize=8, rotation=30 if x[-1] >= 1000 else 0)
             ax.minorticks_off()
@@ -196,8 +198,8 @@ def markdown(results: dict[str, Any]) -> str:
     lines = ["# How time and memory grow", report.machine(results["machine"])]
     base = ", ".join(f"{name} {value:,}" for name, value in BASE.items())
     lines.append(
-        f"Training with Adam and clipping; one size at a time grows from {base}. Memory is the peak of the process, "
-        f"less the {results['import_bytes'] / 2**20:.0f} MiB that Python and the package take."
+        f"Training with Adam and clipping. One size at a time changes; the others are {base}. Memory is the peak of "
+        f"the process, minus the {results['import_bytes'] / 2**20:.0f} MiB that Python and the package take."
     )
     lines.append("![Time per token and peak memory against each size](growth.png)")
     fits = []
@@ -218,10 +220,12 @@ def markdown(results: dict[str, Any]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=2.0, help="for each point and pass (default: %(default)s)")
-    parser.add_argument("--passes", type=int, default=2, help="(default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=2.0, help="time for each point and pass (default: %(default)s)"
+    )
+    parser.add_argument("--passes", type=int, default=2, help="how often each point is measured (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "performance", help="folder (default: %(default)s)")
-    parser.add_argument("--blas-kernel", default="found", help="found, best or a name (default: %(default)s)")
+    parser.add_argument("--blas-kernel", default="found", help="found, best or a kernel name (default: %(default)s)")
     arguments = parser.parse_args()
     _, kernel = runner.kernels_to_run(arguments.blas_kernel)[-1]
     results = measure(arguments.seconds, arguments.passes, runner.environment_for(kernel, None))

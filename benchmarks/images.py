@@ -1,11 +1,11 @@
-"""Image classifiers: what accuracy, and how long it took.
+"""Train image classifiers; measure their accuracy and training time.
 
     python -m benchmarks.images                 the bundled digits: an MLP and a CNN
     python -m benchmarks.images FOLDER          the CNN on MNIST or Fashion-MNIST, whose four IDX files are in FOLDER
                                                 (Debian's dataset-fashion-mnist: /usr/share/datasets/fashion-mnist)
 
-Writes docs/results/images.md, and keeps beside it, in images.json, the latest result of each. Test accuracy is measured
-once, after the last step; nothing is chosen by it while training.
+Writes docs/results/images.md, and the latest result of each model to images.json in the same folder. Test accuracy is
+measured once, after the last step. No choice depends on it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ import nnscratch as nn
 from nnscratch.data import Batches, Compose, RandomRotation, RandomScale
 
 TARGET = Path("docs/results/images.md")
-SEEDS = 3  # of the digits, which take seconds
+SEEDS = 3  # for the digits, which train in seconds
 
 
 def accuracy(model, images, labels):
-    """The share of images whose largest logit is the label's."""
+    """Return the fraction of images whose largest logit belongs to the label."""
     right = 0
     with nn.module.eval_mode(model):
         for start in range(0, len(images), 500):
@@ -37,7 +37,7 @@ def accuracy(model, images, labels):
 
 
 def train(model, train_set, test_set, *, epochs, batch_size, max_lr, transform=None, seed=0):
-    """AdamW on one cycle of the learning rate; what it reached, and the seconds the training took."""
+    """Train with AdamW and the one-cycle schedule; return the accuracy and the training time."""
     batches = Batches(*train_set, batch_size, rng=seed, transform=transform)
     optimizer = nn.optim.AdamW(model.parameters(), weight_decay=0.01)
     schedule = nn.optim.lr_scheduler.OneCycleLR(optimizer, max_lr, epochs * len(batches))
@@ -58,20 +58,20 @@ def train(model, train_set, test_set, *, epochs, batch_size, max_lr, transform=N
 
 
 def digits_mlp(seed):
-    """An MLP on the digits."""
+    """Train an MLP on the digits."""
     model = nn.models.MLP([64, 256, 128, 10], dropout=0.3, rng=seed)
     return train(model, *nn.data.digits_split(), epochs=20, batch_size=64, max_lr=3e-3, seed=seed)
 
 
 def digits_cnn(seed):
-    """A CNN on the digits, a little turned and scaled."""
+    """Train a CNN on the digits, with small random rotations and scalings."""
     model = nn.models.CNN((1, 8, 8), 10, rng=seed)
-    change = Compose(RandomRotation(8), RandomScale(0.9, 1.1))  # no shift: the ink fills the frame
+    change = Compose(RandomRotation(8), RandomScale(0.9, 1.1))  # no shifts, because the digits fill the whole image
     return train(model, *nn.data.digits_split(), epochs=20, batch_size=64, max_lr=3e-3, transform=change, seed=seed)
 
 
 def folder_cnn(folder, epochs):
-    """The CNN on the images in a folder of IDX files."""
+    """Train the CNN on the images in a folder of IDX files."""
     train_set, test_set = nn.data.load_idx(folder)
     model = nn.models.CNN((1, *train_set[0].shape[1:]), int(train_set[1].max()) + 1, channels=(16, 32), rng=0)
     return train(model, train_set, test_set, epochs=epochs, batch_size=128, max_lr=4e-3)
@@ -85,21 +85,21 @@ def machine():
         cpu = platform.processor() or platform.machine()
     return (
         f"{cpu}, {nn.backend.num_threads()} thread(s), NumPy {np.__version__}, Python {platform.python_version()}, "
-        f"float32; load before it began: {os.getloadavg()[0]:.1f}"
+        f"float32; load average at the start: {os.getloadavg()[0]:.1f}"
     )
 
 
 def report(results):
-    """The table of all results, one row each, in Markdown."""
+    """Return the page: a table with one row for each model."""
     lines = [
         "# Image classifiers",
         "",
-        "Written by `python -m benchmarks.images`; the figures are those of its latest runs. Test accuracy is that of "
-        "the weights after the last step, measured once. On the digits it was run with several seeds. Where the "
-        "machine had another load, clock time says little, and processor time more.",
+        "`python -m benchmarks.images` wrote this page; the figures are from its latest runs. Test accuracy is "
+        "measured once, with the weights after the last step. The models for the digits were trained with several "
+        "seeds. If other programs ran on the machine, processor time is more reliable than clock time.",
         "",
-        "| data | model | parameters | images to learn from / to be tested with | epochs | test accuracy | "
-        "training, s | processor time, s |",
+        "| data | model | parameters | training / test images | epochs | test accuracy | "
+        "training time, s | processor time, s |",
         "|---|---|---:|---|---:|---:|---:|---:|",
     ]
     for name, result in results.items():
@@ -116,8 +116,12 @@ def report(results):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", nargs="?", type=Path, help="with four IDX files; the digits if not given")
-    parser.add_argument("--epochs", type=int, default=3, help="through the folder's images (default: %(default)s)")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, help="a folder with four IDX files (default: the bundled digits)"
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=3, help="epochs for the images of the folder (default: %(default)s)"
+    )
     parser.add_argument("--out", type=Path, default=TARGET)
     arguments = parser.parse_args()
     if arguments.folder:

@@ -1,11 +1,11 @@
-"""Everything that is measured, in the order of the table's columns."""
+"""The libraries that are compared, in the order of the columns of the table."""
 
 from pathlib import Path
 
 from nnscratch.bench.runner import OURS, PYTORCH, Library
 
 ROOT = Path(__file__).parents[1]
-DEZERO = "import numpy; numpy.int = int; import dezero"  # it asks for np.int, which NumPy has not had since 1.24
+DEZERO = "import numpy; numpy.int = int; import dezero"  # it uses np.int, which NumPy 1.24 removed
 LIBRARIES = [
     OURS,
     *PYTORCH,

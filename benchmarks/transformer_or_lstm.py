@@ -1,10 +1,10 @@
-"""A small GPT and an LSTM with as many parameters, on *Pride and Prejudice* by character: which predicts better?
+"""Compare a small GPT and an LSTM with the same number of parameters on *Pride and Prejudice*, by character.
 
-    python -m benchmarks.transformer_or_lstm        writes docs/results/transformer_or_lstm.md and a picture beside it
+    python -m benchmarks.transformer_or_lstm        writes docs/results/transformer_or_lstm.md and a figure
 
-Both read the same first 90 % of the novel the same number of times, with AdamW and a learning rate that rises and then
-follows a cosine to 0. Both are measured on the same next 5 % while they learn and on the last 5 % at the end. Batch,
-rate and the rest of SETTINGS were chosen for each model by itself, in trials of two times through the text.
+Both models train on the first 90 % of the novel for the same number of epochs. They use AdamW, and a learning rate that
+rises and then follows a cosine to 0. The next 5 % are the validation text, and the last 5 % the test text. Batch size,
+learning rate and the rest of SETTINGS were chosen separately for each model, in trials of two epochs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def parameters(model: nn.Module) -> int:
 
 
 def build(name: str, vocabulary: int) -> nn.Module:
-    """The model of that name; the LSTM is made as wide as gives it the Transformer's number of parameters."""
+    """Return the model called `name`. The hidden size of the LSTM gives it as many parameters as the Transformer."""
     transformer = nn.models.TransformerLM(vocabulary, WIDTH, HEADS, LAYERS, CONTEXT, rng=0)
     if name == "TransformerLM":
         return transformer
@@ -49,7 +49,7 @@ def build(name: str, vocabulary: int) -> nn.Module:
 
 
 def loss_with_short_memory(model: nn.Module, tokens: np.ndarray) -> float:
-    """The mean loss where every token is predicted from the half to whole context before it and nothing earlier."""
+    """Return the mean loss when each token is predicted only from the 32 to 64 tokens before it."""
     half = CONTEXT // 2
     pieces = np.lib.stride_tricks.sliding_window_view(tokens, CONTEXT + 1)[::half]  # (n, CONTEXT + 1)
     criterion, total = nn.CrossEntropyLoss().eval(), 0.0
@@ -61,7 +61,7 @@ def loss_with_short_memory(model: nn.Module, tokens: np.ndarray) -> float:
 
 
 def run(name: str, epochs: float) -> dict:
-    """Train one model; what was measured."""
+    """Train one model and return the measurements."""
     text = nn.data.load_austen("pride_and_prejudice")
     tokenizer = nn.data.CharTokenizer.from_text(text)
     tokens = tokenizer.encode(text)
@@ -69,7 +69,7 @@ def run(name: str, epochs: float) -> dict:
     model = build(name, len(tokenizer))
     chosen = SETTINGS[name]
     batches = nn.data.TextBatches(train, chosen["batch"], CONTEXT)
-    # Pieces of half a context: a Transformer then predicts every character from 32 to 64 before it, an LSTM from all.
+    # In segments of half a context the Transformer predicts each character from 32 to 64 before it, the LSTM from all.
     last = test
     valid, test = (nn.data.TextBatches(part, 10, CONTEXT // 2) for part in (valid, test))
     steps = round(epochs * len(batches))
@@ -88,7 +88,7 @@ def run(name: str, epochs: float) -> dict:
         "model": f"{model._title()}",
         "parameters": parameters(model),
         "settings": f"{steps:,} steps of {chosen['batch']} x {CONTEXT} characters",
-        "rate": f"{chosen['lr']:g}, betas {chosen['betas']}, gradient norm cut at {chosen['max_norm']:g}",
+        "rate": f"{chosen['lr']:g}, betas {chosen['betas']}, gradient norm clipped at {chosen['max_norm']:g}",
         "read": [record["step"] * chosen["batch"] * CONTEXT for record in history.valid],
         "curve": [bits_per_character(record["loss"]) for record in history.valid],
         "valid": bits_per_character(history.best["loss"]),
@@ -108,7 +108,7 @@ def picture(results: list[dict], path: Path) -> None:
         ax.plot(x, result["curve"], color=colour, linestyle=line, marker="o", markersize=4, label=result["name"])
         ax.annotate(f"{result['curve'][-1]:.2f}", (x[-1], result["curve"][-1]), xytext=(6, -3),
                     textcoords="offset points", color=colour)  # fmt: skip
-    ax.set_xlabel("characters learned from (thousands)")
+    ax.set_xlabel("training characters (thousands)")
     ax.set_ylabel("validation, bits per character")
     ax.legend(frameon=False)
     style.save_figure(ax, path)
@@ -129,47 +129,52 @@ def report(results: list[dict], epochs: float) -> str:
     if gap < 0:
         late = next((k for k in range(len(ahead)) if all(ahead[k:])), len(ahead) - 1)
         verdict = (
-            f"The Transformer predicts better, by {-gap:.3f} bits per character of the test text. But it needs time: "
-            f"on the validation text it is ahead of the LSTM for good from {transformer['read'][late] / 1000:,.0f} "
-            f"thousand characters on, that is {transformer['read'][late] / transformer['read'][-1] * epochs:.1f} times "
-            f"through the text. That near characters matter most, and in which order they came, is built into a "
-            f"recurrent network; a Transformer has to learn it."
+            f"On the test text, the Transformer needs {-gap:.3f} bits per character less than the LSTM. But it learns "
+            f"more slowly: on the validation text it stays better than the LSTM only after "
+            f"{transformer['read'][late] / 1000:,.0f} thousand characters, or "
+            f"{transformer['read'][late] / transformer['read'][-1] * epochs:.1f} epochs. A recurrent network has the "
+            f"order of the characters built in, and near characters have the most influence. A Transformer has to "
+            f"learn both."
         )
     else:
         early = transformer["curve"][0] - lstm["curve"][0]
         share = (lstm["short"] - lstm["test"]) / gap
-        part = "not" if share < 0.1 else "in part" if share < 0.5 else "mostly"
+        part = "does not explain" if share < 0.1 else "explains part of" if share < 0.5 else "explains most of"
         verdict = (
-            f"The LSTM predicts better, by {gap:.3f} bits per character of the test text. That is {part} because it "
-            f"remembers more: made to forget all but the last {CONTEXT // 2} to {CONTEXT} characters, which is what "
-            f"the Transformer sees, it needs {lstm['short']:.3f} bits. But the Transformer learns more slowly: that "
-            f"near characters matter most, and in which order they came, is built into a recurrent network, and a "
-            f"Transformer has to learn it. On the validation text it was {early:.2f} bits behind after "
-            f"{transformer['read'][0]:,} characters, and {transformer['curve'][-1] - lstm['curve'][-1]:.2f} after "
-            f"{transformer['read'][-1]:,}. Whether more text or more training would close the gap was not measured."
+            f"On the test text, the LSTM needs {gap:.3f} bits per character less than the Transformer. Its longer "
+            f"memory {part} the difference: limited to the last {CONTEXT // 2} to {CONTEXT} characters, as the "
+            f"Transformer is, the LSTM needs {lstm['short']:.3f} bits. The Transformer learns more slowly. A recurrent "
+            f"network has the order of the characters built in, and near characters have the most influence. A "
+            f"Transformer has to learn both. On the validation text, the Transformer needed {early:.2f} bits more "
+            f"than the LSTM after {transformer['read'][0]:,} characters, and "
+            f"{transformer['curve'][-1] - lstm['curve'][-1]:.2f} more after {transformer['read'][-1]:,}. It was not "
+            f"measured whether more text or more training would close the gap."
         )
     rows = [
         ("parameters", *(f"{r['parameters']:,}" for r in results)),
         ("training", *(r["settings"] for r in results)),
-        ("highest rate", *(r["rate"] for r in results)),
+        ("highest learning rate", *(r["rate"] for r in results)),
         ("validation, bits per character", *(f"{r['valid']:.3f}" for r in results)),
         ("test, bits per character", *(f"**{r['test']:.3f}**" for r in results)),
-        (f"the same, but seeing {CONTEXT // 2} to {CONTEXT} characters", *(f"{r['short']:.3f}" for r in results)),
-        ("processor time of training and its validations, s", *(f"{r['cpu']:.0f}" for r in results)),
-        ("clock time of the same, s", *(f"{r['seconds']:.0f}" for r in results)),
-        ("writing, ms per character", *(f"{r['ms_per_character']:.1f}" for r in results)),
+        (
+            f"the same, limited to the last {CONTEXT // 2} to {CONTEXT} characters",
+            *(f"{r['short']:.3f}" for r in results),
+        ),
+        ("processor time of training and validation, s", *(f"{r['cpu']:.0f}" for r in results)),
+        ("clock time of training and validation, s", *(f"{r['seconds']:.0f}" for r in results)),
+        ("generating, ms per character", *(f"{r['ms_per_character']:.1f}" for r in results)),
     ]
     lines = [
         "# A small GPT or an LSTM?",
         "",
-        "Written by `python -m benchmarks.transformer_or_lstm`; the figures are those of its latest run.",
+        "`python -m benchmarks.transformer_or_lstm` wrote this page; the figures are from its latest run.",
         "",
-        f"Both models read the first 90 % of *Pride and Prejudice* {epochs:g} times, character by character, and are "
-        "measured on the next 5 % (validation) and the last 5 % (test). Same text, same number of parameters, same "
-        "optimiser (AdamW without weight decay; the rate rises for 5 % of the steps, then falls along a cosine to 0), "
-        "no dropout, one seed (0). Batch, rate, betas and the cut of the gradient's norm were chosen for each model by "
-        "itself, in trials of two times through the text. The Transformer predicts each character from the 32 to 64 "
-        "before it, the LSTM from all that it has read.",
+        f"Both models train on the first 90 % of *Pride and Prejudice* for {epochs:g} epochs, character by character. "
+        "The next 5 % are the validation text and the last 5 % the test text. Both have the same number of "
+        "parameters, the same optimiser (AdamW without weight decay; the learning rate rises for 5 % of the steps and "
+        "then falls along a cosine to 0), no dropout, and one seed (0). Batch size, learning rate, betas and the "
+        "clipping norm were chosen separately for each model, in trials of two epochs. The Transformer predicts each "
+        "character from the 32 to 64 characters before it, the LSTM from all characters before it.",
         "",
         f"| | {transformer['name']} | {lstm['name']} |",
         "|---|---|---|",
@@ -179,15 +184,15 @@ def report(results: list[dict], epochs: float) -> str:
         "",
         "![Validation loss over characters read](transformer_or_lstm.png)",
         "",
-        f"Machine: {cpu_name()}, {os.cpu_count()} cores, both models at once with one BLAS thread each, "
+        f"Machine: {cpu_name()}, {os.cpu_count()} cores, both models at the same time with one BLAS thread each, "
         f"NumPy {np.__version__}, "
-        f"Python {platform.python_version()}, float32. Other programs ran on the same cores, so the clock time says "
-        "little; processor time says more.",
+        f"Python {platform.python_version()}, float32. Other programs ran on the same cores, so processor time is more "
+        "reliable than clock time.",
         "",
         f"- `{transformer['model']}`",
         f"- `{lstm['model']}`",
         "",
-        "What each writes after *It is a truth*, at temperature 0.8:",
+        "Text that each model generates after *It is a truth*, at temperature 0.8:",
         "",
         *(f"> **{r['name']}:** {r['sample']}\n" for r in results),
     ]
@@ -196,11 +201,11 @@ def report(results: list[dict], epochs: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=float, default=6, help="times through the text (default: %(default)s)")
+    parser.add_argument("--epochs", type=float, default=6, help="training epochs (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=TARGET)
     arguments = parser.parse_args()
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
-        os.environ[variable] = "1"  # both at the same time, each in a process and on a core of its own
+        os.environ[variable] = "1"  # both train at the same time, each in its own process on its own core
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         results = list(pool.map(run, SETTINGS, [arguments.epochs] * 2))
     for result in results:

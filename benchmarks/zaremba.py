@@ -1,12 +1,12 @@
-"""Zaremba, Sutskever and Vinyals (2014): what a run of a preset reached, and what the same takes in PyTorch.
+"""Report a run of a preset of Zaremba, Sutskever and Vinyals (2014), and compare its speed with PyTorch.
 
-    python -m benchmarks.zaremba NAME FOLDER    writes docs/performance/_zaremba_NAME.md, and the picture beside it
+    python -m benchmarks.zaremba NAME FOLDER    writes docs/performance/_zaremba_NAME.md and a figure
 
-FOLDER holds a finished run of ``nnscratch train --preset zaremba-small``. Its best weights are measured on the
-validation and on the test text. Then both libraries make the preset's training step, in turns, for a few hundred
-steps, from the same first weights (the first losses must agree): the time of a whole run is that median times the
-run's steps. If ``python -m benchmarks.zaremba_pytorch FOLDER`` has trained PyTorch to the end, what that reached stands
-beside.
+FOLDER contains a finished run of ``nnscratch train --preset zaremba-small``. The command measures its best weights on
+the validation text and on the test text. Then both libraries run the training step of the preset in turns, for a few
+hundred steps. They start from the same initial weights, and their first losses must agree. The time of a whole run is
+the median time of a step times the number of steps. If ``python -m benchmarks.zaremba_pytorch FOLDER`` has trained the
+same model with PyTorch, the table also shows its perplexities.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ from nnscratch.runs import Run
 from . import zaremba_pytorch
 from .libraries import ROOT
 
-PAPER = {200: (120.7, 114.5), 650: (86.2, 82.7), 1500: (82.2, 78.4)}  # hidden: validation, test; its table 1, PTB
+PAPER = {
+    200: (120.7, 114.5),
+    650: (86.2, 82.7),
+    1500: (82.2, 78.4),
+}  # hidden size: validation and test perplexity, table 1 of the paper
 LIBRARIES = [
     runner.Library("nnscratch", "nnscratch", "benchmarks.peers.zaremba", "import nnscratch", "preset"),
     runner.Library("torch", "PyTorch", "benchmarks.peers.zaremba", "import torch", "preset torch"),
@@ -34,13 +38,13 @@ LIBRARIES = [
 
 
 def step_job(config: Any, vocabulary: int) -> Job:
-    """The run's training step, on random tokens."""
+    """Return the job of one training step with the settings of the run, on random tokens."""
     sizes = lm(vocabulary, config.embed, config.hidden, config.layers, config.batch, config.seq_len)
     return Job("z", "", "lm", sizes | {"lr": config.lr, "clip": config.clip})
 
 
 def time_steps(job: Job, seconds: float, repeats: int) -> dict[str, Any]:
-    """Median seconds of a step, in turns, and the machine they were measured on."""
+    """Return the median seconds of a step for both libraries, which take turns, and a description of the machine."""
     environment = runner.environment_for(None, None)
     results = runner.measure_job(job, LIBRARIES, repeats, seconds, environment, roots=[ROOT])
     broken = [f"{result.library}: {result.why}" for result in results if result.why is not None]
@@ -51,7 +55,7 @@ def time_steps(job: Job, seconds: float, repeats: int) -> dict[str, Any]:
 
 
 def describe_run(run: Run) -> dict[str, Any]:
-    """The perplexities that the run's best weights reach, and what it noted while it trained."""
+    """Return the perplexities of the best weights of the run, and its history."""
     model, history = run.model(), json.loads((run.folder / "history.json").read_text(encoding="utf-8"))
     reached = {part: math.exp(run.loss(model, run.batches(part))) for part in ("valid", "test")}
     per_epoch = len(run.batches("train"))
@@ -69,7 +73,7 @@ def describe_run(run: Run) -> dict[str, Any]:
     beside = run.folder / zaremba_pytorch.NAME
     pytorch = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else None
     if pytorch is not None and pytorch["steps"] != steps:
-        raise ValueError(f"{beside} is of a run of {pytorch['steps']} steps, and this one made {steps}")
+        raise ValueError(f"{beside} has {pytorch['steps']} steps, but the run in {run.folder} has {steps}")
     return {"reached": reached, "steps": steps, "parameters": parameters, "epochs": epochs, "pytorch": pytorch}
 
 
@@ -82,7 +86,7 @@ def markdown(name: str, hidden: int, run: dict[str, Any], timed: dict[str, Any] 
     rows = [[label, f"{run['reached'][key]:.1f}"] for key, label in (("valid", "validation"), ("test", "test"))]
     if name == "ptb" and paper is not None:
         rows = [[*row, f"{value:.1f}"] for row, value in zip(rows, paper, strict=True)]
-    header = ["perplexity", "reached", "the paper"][: len(rows[0])]
+    header = ["perplexity", "this run", "the paper"][: len(rows[0])]
     pytorch = run["pytorch"]
     if pytorch is not None:
         rows = [[*row, f"{pytorch['reached'][key]:.1f}"] for row, key in zip(rows, ("valid", "test"), strict=True)]
@@ -94,17 +98,17 @@ def markdown(name: str, hidden: int, run: dict[str, Any], timed: dict[str, Any] 
     ]
     if timed is not None:
         lines += [report.machine(timed["machine"]), times(run, timed)]
-    header = ["epoch", "rate", "perplexity, training", "validation", "minutes so far"]
+    header = ["epoch", "learning rate", "training perplexity", "validation perplexity", "minutes so far"]
     rows = [
         [*(f"{e['epoch']:g} {e['lr']:.4g} {e['train']:.1f} {e['valid']:.1f}".split()), f"{e['seconds'] / 60:.1f}"]
         for e in run["epochs"]
     ]
     if pytorch is not None:
-        header.insert(4, "PyTorch's validation")
+        header.insert(4, "PyTorch's validation perplexity")
         for row, e in zip(rows, pytorch["epochs"], strict=True):
             row.insert(4, f"{e['valid']:.1f}")
     lines += [
-        f"![Perplexity after each epoch, of the training and of the validation text](_zaremba_{name}.png)",
+        f"![Perplexity on the training and validation text after each epoch](_zaremba_{name}.png)",
         report.table(header, rows),
     ]
     return "\n\n".join(lines) + "\n"
@@ -121,8 +125,8 @@ def times(run: dict[str, Any], timed: dict[str, Any]) -> str:
     ours, theirs = (timed["results"][library.key]["median_seconds"] for library in LIBRARIES)
     return (
         report.table(["", "ms a step", "minutes for all steps", "peak MiB"], rows)
-        + f"\n\nOurs over PyTorch's: **{ours / theirs:.2f}**. The step is timed alone, in turns; the minutes are its "
-        "median times the run's steps, without validation."
+        + f"\n\nTime divided by PyTorch's time: **{ours / theirs:.2f}**. The two libraries took turns. The minutes are "
+        "the median time of a step times the number of steps, without validation."
     )
 
 
@@ -130,7 +134,7 @@ def draw(run: dict[str, Any], path: Path) -> None:
     ax = style.new_axes()
     x = [e["epoch"] for e in run["epochs"]]
     for key, label, colour, marker, line in (
-        ("train", "training, over the epoch before", style.BLUE, style.MARKERS[0], style.LINES[1]),
+        ("train", "training, mean of the epoch", style.BLUE, style.MARKERS[0], style.LINES[1]),
         ("valid", "validation", style.ORANGE, style.MARKERS[1], style.LINES[0]),
     ):
         ax.plot(x, [e[key] for e in run["epochs"]], line, color=colour, marker=marker, label=label)
@@ -149,10 +153,17 @@ def draw(run: dict[str, Any], path: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.zaremba", description=__doc__.splitlines()[0])
-    parser.add_argument("name", help="what the pages are called: ptb, or austen")
-    parser.add_argument("folder", type=Path, help="a finished run")
-    parser.add_argument("--seconds", type=float, default=20.0, help="for each library; 0: no times (default: 20)")
-    parser.add_argument("--repeats", type=int, default=4, help="rounds of turns (default: %(default)s)")
+    parser.add_argument("name", help="name of the page: ptb or austen")
+    parser.add_argument("folder", type=Path, help="folder of a finished run")
+    parser.add_argument(
+        "--seconds", type=float, default=20.0, help="time for each library; 0 skips the timing (default: 20)"
+    )
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=4,
+        help="number of rounds; the libraries take turns in each (default: %(default)s)",
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "performance", help="default: %(default)s")
     arguments = parser.parse_args()
     run = Run.open(arguments.folder)
@@ -161,7 +172,7 @@ def main() -> int:
     if arguments.seconds:
         timed = time_steps(step_job(run.config, len(run.tokenizer)), arguments.seconds, arguments.repeats)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    page = arguments.out / f"_zaremba_{arguments.name}.md"  # a part of zaremba.md, which includes it
+    page = arguments.out / f"_zaremba_{arguments.name}.md"  # zaremba.md includes this page
     page.write_text(markdown(arguments.name, run.config.hidden, told, timed), encoding="utf-8")
     page.with_suffix(".json").write_text(json.dumps(told | {"times": timed}, indent=1) + "\n", encoding="utf-8")
     draw(told, page.with_suffix(".png"))

@@ -1,9 +1,10 @@
-"""The run in a folder once more, trained to its end by PyTorch: the same text, batches, first weights and rates.
+"""Repeat a run with PyTorch: the same text, batches, initial weights and learning rates.
 
     python -m benchmarks.zaremba_pytorch FOLDER    writes FOLDER/pytorch.json
 
-FOLDER holds a run of ``nnscratch train --preset zaremba-small``, finished or just begun. What was written is taken up
-by ``python -m benchmarks.zaremba NAME FOLDER``, which puts both libraries' perplexities into one table.
+FOLDER contains a run of ``nnscratch train --preset zaremba-small``; the run need not be finished. The command
+``python -m benchmarks.zaremba NAME FOLDER`` reads pytorch.json and shows the perplexities of both libraries in one
+table.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ NAME = "pytorch.json"
 
 
 def model_of(torch: Any, run: Run) -> tuple[Any, Any, Any]:
-    """Embedding, LSTM and output layer, with the weights that our run starts from."""
+    """Return embedding, LSTM and output layer with the initial weights of the run."""
     c, vocabulary = run.config, len(run.tokenizer)
     if c.dropout or c.tie or c.cell != "lstm" or c.optimizer != "sgd" or c.hold is None:
-        raise ValueError(f"{run.folder} is not a run of zaremba-small, which is all that is written out here")
+        raise ValueError(
+            f"{run.folder} is not a run of the preset zaremba-small, the only one that this command supports"
+        )
     layers = {
         "embedding": torch.nn.Embedding(vocabulary, c.embed),
         "lstm": torch.nn.LSTM(c.embed, c.hidden, c.layers, batch_first=True),
@@ -38,7 +41,7 @@ def model_of(torch: Any, run: Run) -> tuple[Any, Any, Any]:
 
 
 def train(run: Run) -> dict[str, Any]:
-    """Perplexities after each epoch, and on validation and test text with the best epoch's weights."""
+    """Train; return the perplexities after each epoch, and those of the best epoch on validation and test text."""
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -66,7 +69,7 @@ def train(run: Run) -> dict[str, Any]:
     while step < total:
         state, losses = None, []
         for inputs, targets in batches:
-            # as our StepLR: the whole rate for `hold` steps, then less by a factor with every epoch begun
+            # as in nn.optim.lr_scheduler.StepLR: constant for `hold` steps, then times `decay` in each epoch
             rate = c.lr if step < hold else c.lr * c.decay ** (1 + (step - hold) // len(batches))
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -107,7 +110,7 @@ def train(run: Run) -> dict[str, Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.zaremba_pytorch", description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="a run, finished or begun")
+    parser.add_argument("folder", type=Path, help="folder of a run, finished or not")
     folder = parser.parse_args().folder
     found = train(Run.open(folder))
     write_atomically(folder / NAME, (json.dumps(found, indent=1) + "\n").encode())
