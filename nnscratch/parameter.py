@@ -21,9 +21,10 @@ class Parameter:
     Attributes
     ----------
     data : array
-        The values. Optimisers write into it and never replace it, so every module that holds it sees the change.
+        The values. Optimisers write into this array and never replace it, so every module that holds the parameter
+        sees the change.
     grad : array
-        dL/d(data), of the same shape, dtype and device. Every ``backward`` adds to it; ``zero_grad`` clears it.
+        dL/d(data), with the same shape, dtype and device. Every ``backward`` adds to it; `zero_grad` clears it.
 
     Examples
     --------
@@ -37,32 +38,51 @@ class Parameter:
         if data.dtype not in FLOATS:
             raise TypeError(f"Parameter needs floats, got an array of {data.dtype}; use data.astype(numpy.float32)")
         self.data = backend.array_module(data).asarray(data, order="C")  # optimisers write through a flat view of it
+        # The gradient has one of three forms, and changes form only when it must:
+        #   zero            _in_array is False, _rows is None. The content of _grad has no meaning yet.
+        #   a few rows      _in_array is False, _rows holds their indices and their values. All other rows are zero.
+        #   a whole array   _in_array is True, and the gradient is _grad.
         self._grad = backend.array_module(data).empty_like(self.data)
-        self._cleared = True  # _grad counts as zero, whatever is in it, apart from ...
-        self._rows: tuple[Array, Array] | None = None  # ... these rows: their numbers, and what is in them
+        self._in_array = False
+        self._rows: tuple[Array, Array] | None = None
 
     @property
     def grad(self) -> Array:
-        if self._cleared:
+        if not self._in_array:
             self._grad[...] = 0
             if self._rows is not None:
                 rows, values = self._rows
                 self._grad[rows] = values
-            self._cleared, self._rows = False, None
+            self._in_array, self._rows = True, None
         return self._grad
 
     @grad.setter
     def grad(self, value: Array) -> None:
-        self._grad, self._cleared, self._rows = value, False, None
+        self._grad, self._in_array, self._rows = value, True, None
 
-    @property
-    def grad_rows(self) -> tuple[Array, Array] | None:
-        """The gradient as (numbers of rows, those rows), if all others are known to be zero; else None.
+    def nonzero_rows(self) -> tuple[Array | None, Array]:
+        """Return the rows of the gradient that may be nonzero: ``(rows, values)``, where all other rows are zero.
 
-        An embedding's, where a batch has few of all words. Whoever asks for `grad` gets the whole array, and from
-        then on, until `zero_grad`, any row may be written to: the answer is None.
+        Optimisers and clipping use this to skip the rest of an embedding's table. A change of `values`, in place, is a
+        change of the gradient.
+
+        Returns
+        -------
+        rows : integer array, shape (R,), or None
+            The indices of the rows, each once, in ascending order. None if any row may be nonzero.
+        values : array, shape (R, ...)
+            ``grad[rows]``, or `grad` if `rows` is None.
+
+        Examples
+        --------
+        >>> import numpy as np, nnscratch as nn
+        >>> table = nn.Parameter(np.zeros((1000, 2)))
+        >>> table.add_rows(np.array([7, 2, 7]), np.ones((3, 2)))
+        >>> rows, values = table.nonzero_rows()
+        >>> print(rows, values.tolist())
+        [2 7] [[1.0, 1.0], [2.0, 2.0]]
         """
-        return self._rows
+        return (None, self.grad) if self._rows is None else self._rows
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -81,34 +101,37 @@ class Parameter:
         return backend.device_of(self.data)
 
     def zero_grad(self) -> None:
-        """Clear the gradient. The zeros are written when somebody looks: mostly `add_product` writes first."""
-        self._cleared, self._rows = True, None
+        """Set the gradient to zero.
+
+        No zeros are written here: usually `add_product` or `add_rows` comes next and writes the gradient directly.
+        """
+        self._in_array, self._rows = False, None
 
     def add_product(self, a: Array, b: Array) -> None:
-        """``grad += a @ b`` for matrices `a` and `b`.
+        """Add a matrix product: ``grad += a @ b``.
 
-        The first product after `zero_grad` is computed right into the gradient: for a large weight that saves as much
-        memory again, and the time to fill it and add it.
+        The first product after `zero_grad` is written directly into the gradient. For a large weight this saves a
+        temporary array of the same size, and the time to fill the gradient with zeros and to add.
         """
-        if self._cleared and self._rows is None:
+        if not self._in_array and self._rows is None:
             backend.array_module(a).matmul(a, b, out=self._grad)
-            self._cleared = False
+            self._in_array = True
         else:
             self.grad += a @ b
 
     def add_rows(self, index: Array, values: Array) -> None:
-        """``grad[index[k]] += values[k]`` for every k; a row named twice receives both.
+        """Add to single rows: ``grad[index[k]] += values[k]`` for every k. Equal indices add up.
 
-        The first rows after `zero_grad`, if they are few, are kept by themselves: see `grad_rows`.
+        The first call after `zero_grad` does not write the whole gradient if there are few rows; see `nonzero_rows`.
         """
         few = 2 * len(index) < len(self.data) and backend.array_module(values) is np
-        if few and self._cleared and self._rows is None:
+        if few and not self._in_array and self._rows is None:
             self._rows = backend.sum_rows(index, values)
         else:
             backend.scatter_add(self.grad, index, values)
 
     def to(self, *, device: str | None = None, dtype: Any = None) -> None:
-        """Move or convert data and gradient, in place."""
+        """Move data and gradient to a device, or convert them to a dtype. The parameter object stays the same."""
         for name in ("data", "grad"):
             array = getattr(self, name)
             array = array if device is None else backend.to_device(array, device)
@@ -117,12 +140,14 @@ class Parameter:
     def __repr__(self) -> str:
         return f"Parameter({self.shape}, {self.dtype}, {self.device})"
 
-    # To compute with a parameter is to compute with its .data; who forgets that is told, not what NumPy makes of it.
+    # A Parameter is not an array. Arithmetic with it raises an error that names .data, instead of an error of NumPy's.
 
-    __array_ufunc__ = None  # so that NumPy's operators, too, leave it to these
+    __array_ufunc__ = None  # NumPy's operators then call the methods below
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        raise TypeError("a Parameter is no array: its numbers are parameter.data, their gradient parameter.grad")
+        raise TypeError(
+            "a Parameter is not an array: use parameter.data for its values, parameter.grad for its gradient"
+        )
 
     __getitem__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __array__
     __truediv__ = __rtruediv__ = __pow__ = __matmul__ = __rmatmul__ = __neg__ = __array__

@@ -7,7 +7,7 @@
 
 It is Linear on one-hot vectors, without the multiplications by zero. A token that occurs twice gets the *sum* of
 both gradients. The ids are integers: there is no gradient with respect to them. Of a large table a batch reads few
-rows, and only theirs are computed and kept (Parameter.grad_rows) until somebody asks for the whole gradient.
+rows, and only theirs are computed and kept until the whole gradient is read (Parameter.nonzero_rows).
 
 Reference: Bengio, Ducharme, Vincent and Jauvin (2003), "A neural probabilistic language model".
 """

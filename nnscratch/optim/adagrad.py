@@ -1,12 +1,11 @@
-"""Adagrad: every weight's step shrinks with all the gradients it has ever had.
+"""Adagrad: the step size of each weight shrinks with the sum of its squared gradients.
 
-    s = s + g^2
+    g = g + weight_decay w              only with weight decay
+    s = s + g^2                         s starts at zero
     w = w - lr g / (sqrt(s) + eps)
 
-A weight that seldom gets a gradient, such as a rare word's embedding, keeps a long step for when it does. But s only
-grows, so in the end all steps go to zero; RMSprop and Adam let s forget.
-
-Weight decay, if any, is added to the gradient first: g = g + weight_decay w.
+A weight that seldom gets a gradient, such as the embedding of a rare word, keeps a large step size. But s only grows,
+so all step sizes go to zero in the end. RMSprop and Adam forget old gradients instead.
 
 Reference: Duchi, Hazan and Singer (2011), "Adaptive subgradient methods for online learning and stochastic
 optimization".
@@ -16,16 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-
 from .. import backend
 from ..backend import Array
 from ..parameter import Parameter
+from .kernels import adagrad_step
 from .optimizer import Optimizer, at_least, takes_lists
 
 
 class Adagrad(Optimizer):
-    """Adaptive gradient: step sizes from the sum of squared gradients.
+    """Adagrad, the adaptive gradient method.
 
     Parameters
     ----------
@@ -54,23 +52,13 @@ class Adagrad(Optimizer):
         self.rests_at_zero = not self.weight_decay and self.eps > 0  # without eps, 0 / 0
         super().__init__(params, lr)
 
+    def textbook_update(self, w: Array, g: Array, s: Array) -> tuple[Array, Array]:
+        """Return the new w and s: the equations above. `update` does the same in place."""
+        g = g + self.weight_decay * w
+        s = s + g**2
+        w = w - self.lr * g / (backend.array_module(s).sqrt(s) + self.eps)
+        return w, s
+
     @takes_lists
     def update(self, w: Array, g: Array, s: Array) -> None:
         adagrad_step(g, self.lr, self.eps, self.weight_decay, w, s)
-
-
-@backend.fused(
-    "T g, T lr, T eps, T weight_decay",
-    "T w, T s",
-    """
-    const T d = g + weight_decay * w;
-    s += d * d;
-    w -= lr * d / (sqrt(s) + eps);
-    """,
-)
-def adagrad_step(g: Array, lr: float, eps: float, weight_decay: float, w: Array, s: Array) -> None:
-    """Change w and s by the gradient g."""
-    if weight_decay:
-        g = g + weight_decay * w
-    s += g * g
-    w -= lr * g / (np.sqrt(s) + eps)

@@ -1,31 +1,28 @@
-"""Adam: every weight gets a step size of its own, from the running size of its gradient.
+"""Adam: each weight has its own step size, from running means of its gradient and of the gradient's square.
 
-    m = beta1 m + (1 - beta1) g             running mean of the gradient
-    v = beta2 v + (1 - beta2) g^2           running mean of its square
-    m^ = m / (1 - beta1^t)                  both start at zero: undo that bias
+    g  = g + weight_decay w                 only with weight decay
+    m  = beta1 m + (1 - beta1) g            running mean of the gradient
+    v  = beta2 v + (1 - beta2) g^2          running mean of its square
+    m^ = m / (1 - beta1^t)                  m and v start at zero: undo that bias. t = 1, 2, 3, ... counts steps
     v^ = v / (1 - beta2^t)
-    w = w - lr m^ / (sqrt(v^) + eps)
-
-Weight decay, if any, is added to the gradient first: g = g + weight_decay w.
+    w  = w - lr m^ / (sqrt(v^) + eps)
 
 Reference: Kingma and Ba (2015), "Adam: a method for stochastic optimization".
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
-
-import numpy as np
 
 from .. import backend
 from ..backend import Array
 from ..parameter import Parameter
+from . import kernels
 from .optimizer import Optimizer, at_least, takes_lists
 
 
 class Adam(Optimizer):
-    """Adaptive moment estimation.
+    """Adam, adaptive moment estimation.
 
     Parameters
     ----------
@@ -65,58 +62,19 @@ class Adam(Optimizer):
         self.weight_decay = at_least("weight_decay", weight_decay, 0)
         super().__init__(params, lr)
 
+    def textbook_update(self, w: Array, g: Array, m: Array, v: Array) -> tuple[Array, Array, Array]:
+        """Return the new w, m and v: the equations above, at step t. `update` does the same in place."""
+        (beta1, beta2), t = self.betas, self.steps
+        g = g + self.weight_decay * w
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        m_hat = m / (1 - beta1**t)
+        v_hat = v / (1 - beta2**t)
+        w = w - self.lr * m_hat / (backend.array_module(v).sqrt(v_hat) + self.eps)
+        return w, m, v
+
     @takes_lists
     def update(self, w: Array, g: Array, m: Array, v: Array) -> None:
-        self._step(1.0, w, g, m, v)
-
-    def _step(self, keep: float, w: Array, g: Array, m: Array, v: Array) -> None:
-        """Adam's step from keep * w, which is w for Adam itself."""
-        beta1, beta2 = self.betas
-        bias1, bias2 = 1 - beta1**self.steps, 1 - beta2**self.steps
-        # lr m^ / (sqrt(v^) + eps), with the two corrections taken out of the loop over elements (the paper, section 2)
-        step, eps = self.lr * math.sqrt(bias2) / bias1, self.eps * math.sqrt(bias2)
-        adam_step(g, beta1, 1 - beta1, beta2, 1 - beta2, eps, step, self.weight_decay, keep, w, m, v)
-
-
-@backend.fused(
-    "T g, T beta1, T one_less_beta1, T beta2, T one_less_beta2, T eps, T step, T weight_decay, T keep",
-    "T w, T m, T v",
-    """
-    w *= keep;
-    const T d = g + weight_decay * w;
-    m = beta1 * m + one_less_beta1 * d;
-    v = beta2 * v + one_less_beta2 * (d * d);
-    w -= step * (m / (sqrt(v) + eps));
-    """,
-)
-def adam_step(
-    g: Array,
-    beta1: float,
-    one_less_beta1: float,
-    beta2: float,
-    one_less_beta2: float,
-    eps: float,
-    step: float,
-    weight_decay: float,
-    keep: float,
-    w: Array,
-    m: Array,
-    v: Array,
-) -> None:
-    """Change w, m and v by the gradient g."""
-    scratch = np.empty_like(w)
-    if keep != 1:
-        w *= keep
-    if weight_decay:
-        g = g + weight_decay * w
-    m *= beta1
-    m += np.multiply(g, one_less_beta1, out=scratch)
-    v *= beta2
-    np.multiply(g, g, out=scratch)
-    scratch *= one_less_beta2
-    v += scratch
-    np.sqrt(v, out=scratch)
-    scratch += eps
-    np.divide(m, scratch, out=scratch)
-    scratch *= step
-    w -= scratch
+        kernels.adam(
+            w, g, m, v, t=self.steps, lr=self.lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay
+        )

@@ -1,11 +1,11 @@
-"""AdamW: Adam with the weight decay taken out of the gradient.
+"""AdamW: Adam with weight decay that is not part of the gradient.
 
     w = w - lr weight_decay w               first the decay, the same for every weight
     m, v, m^, v^ as in Adam, from the plain gradient g
     w = w - lr m^ / (sqrt(v^) + eps)
 
-In Adam the decay is added to g, and then divided by sqrt(v^) with it: weights with large gradients are hardly decayed
-at all. For SGD the two ways are the same; here they are not, and this one is what is meant.
+Adam adds the decay to g, so the division by sqrt(v^) applies to the decay too: weights with large gradients hardly
+decay. For SGD the two forms are the same. For Adam they are not, and AdamW has the form that was intended.
 
 Reference: Loshchilov and Hutter (2019), "Decoupled weight decay regularization".
 """
@@ -16,6 +16,7 @@ from collections.abc import Iterable
 
 from ..backend import Array
 from ..parameter import Parameter
+from . import kernels
 from .adam import Adam
 from .optimizer import at_least, takes_lists
 
@@ -52,6 +53,12 @@ class AdamW(Adam):
         self.decoupled_decay = at_least("weight_decay", weight_decay, 0)
         super().__init__(params, lr, betas, eps, weight_decay=0)  # none in the gradient
 
+    def textbook_update(self, w: Array, g: Array, m: Array, v: Array) -> tuple[Array, Array, Array]:
+        """Return the new w, m and v: the equations above, at step t. `update` does the same in place."""
+        w = w - self.lr * self.decoupled_decay * w
+        return super().textbook_update(w, g, m, v)
+
     @takes_lists
     def update(self, w: Array, g: Array, m: Array, v: Array) -> None:
-        self._step(1 - self.lr * self.decoupled_decay, w, g, m, v)
+        settings = {"t": self.steps, "lr": self.lr, "betas": self.betas, "eps": self.eps}
+        kernels.adam(w, g, m, v, **settings, decoupled_weight_decay=self.decoupled_decay)

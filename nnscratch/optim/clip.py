@@ -1,9 +1,9 @@
-"""Gradient clipping: a long step in a steep place is made short, its direction kept.
+"""Gradient clipping: shorten a gradient that is too long, and keep its direction.
 
     norm = sqrt(sum over all parameters of sum(g^2))
     g    = g * max_norm / norm       if norm > max_norm
 
-Clipping by value is cruder: every number is held within a bound by itself, which turns the direction as well.
+Clipping by value is simpler: it limits each element separately, which changes the direction too.
 
     g    = min(max(g, -bound), bound)
 
@@ -18,21 +18,32 @@ from collections.abc import Iterable, Sequence
 from .. import backend
 from ..backend import Array
 from ..parameter import Parameter
+from .kernels import scale
 from .optimizer import as_parameters, at_least
 
 
 def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float) -> float:
-    """Scale all gradients together, in place, so that their joint norm is `max_norm` at the most.
+    """Scale all gradients by one factor, in place, so that their joint norm is at most `max_norm`.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+    max_norm : float
+        0 or more. With ``math.inf`` nothing is scaled, and you get the norm.
 
     Returns
     -------
     float
-        The norm before.
+        The joint norm before clipping.
 
     Raises
     ------
     FloatingPointError
-        The norm is not finite. The gradients are left as they are.
+        The norm is not finite. The gradients have not changed.
+
+    Notes
+    -----
+    PyTorch divides by ``norm + 1e-6``, so its clipped norm is slightly below `max_norm`. Here it is `max_norm`.
 
     Examples
     --------
@@ -52,7 +63,7 @@ def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float) -> float:
 
 
 def clip_by_squares(parameters: Sequence[Parameter], squares: Sequence[float], max_norm: float) -> float:
-    """What `clip_grad_norm_` does, for whoever has read the `backend.sums_of_squares` of the gradients."""
+    """Clip as `clip_grad_norm_` does, given the ``backend.sums_of_squares`` of the gradients; return the norm."""
     norm = math.sqrt(sum(squares))
     if not math.isfinite(norm):
         each = [sum(backend.to_floats(backend.sums_of_squares([g]))) for g in gradients_of(parameters)]
@@ -68,20 +79,20 @@ def clip_by_squares(parameters: Sequence[Parameter], squares: Sequence[float], m
 
 
 def gradients_of(parameters: Sequence[Parameter]) -> list[Array]:
-    """What may not be zero of each gradient: all of it, or a few rows."""
-    return [p.grad if p.grad_rows is None else p.grad_rows[1] for p in parameters]
-
-
-@backend.fused("T factor", "T g", "g *= factor;")
-def scale(factor: float, g: Array | list[Array]) -> None:
-    """g = factor g, in place."""
-    g *= factor
+    """Return, for each parameter, the part of its gradient that may be nonzero. To change it changes the gradient."""
+    return [values for _, values in (parameter.nonzero_rows() for parameter in parameters)]
 
 
 def clip_grad_value_(parameters: Iterable[Parameter], clip_value: float) -> None:
-    """Hold every number of every gradient, in place, within [-clip_value, clip_value].
+    """Limit every element of every gradient, in place, to [-clip_value, clip_value].
 
-    A NaN stays one: `clip_grad_norm_` is what notices.
+    NaN stays NaN. Use `clip_grad_norm_` to detect it.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+    clip_value : float
+        0 or more.
 
     Examples
     --------

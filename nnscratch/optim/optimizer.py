@@ -1,4 +1,4 @@
-"""Optimizer: what SGD, Adam and the others share."""
+"""Optimizer: the base class of SGD, Adam and the others."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from ..backend import Array
 from ..module import Module
 from ..parameter import Parameter
 
-STRETCH = 1 << 15  # numbers updated at a time: weights, gradient, moments and scratch stay in the cache together
+CHUNK = 1 << 15
+"""Elements updated at a time: weights, gradient, moments and scratch memory of a chunk fit into the cache together."""
 
 
 def as_parameters(parameters: Iterable[Parameter]) -> list[Parameter]:
-    """A list of distinct parameters, or an error that says what came instead."""
+    """Return a list of distinct parameters, or raise."""
     if isinstance(parameters, (Module, Parameter)):
         hint = "put it into a list" if isinstance(parameters, Parameter) else "pass its parameters()"
         raise TypeError(f"expected a list of parameters, got a {type(parameters).__name__}: {hint}")
@@ -31,7 +32,7 @@ def as_parameters(parameters: Iterable[Parameter]) -> list[Parameter]:
 
 
 def at_least(name: str, value: float, low: float, below: float = math.inf) -> float:
-    """`value`, if it is a number with low <= value < below."""
+    """Return `value` as a float if it is a number with low <= value < below; raise otherwise."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not low <= value < below:
         limit = f"{low} or more" if below == math.inf else f"in [{low}, {below})"
         raise ValueError(f"{name} must be a finite number, {limit}, got {value!r}")
@@ -39,24 +40,40 @@ def at_least(name: str, value: float, low: float, below: float = math.inf) -> fl
 
 
 def takes_lists(update: Callable) -> Callable:
-    """Marks an `update` that does nothing but call one function that is `backend.fused`, as Adam's.
+    """Mark an `update` that also works with lists of arrays: one that only calls a `backend.fused` function.
 
-    On a GPU it is given lists, of all weights, all gradients and so on, and is then one kernel for all of them.
+    On a GPU, `Optimizer.step` then passes the lists of all weights, all gradients and so on, and one kernel updates
+    them all.
     """
     update.takes_lists = True
     return update
 
 
 class Optimizer:
-    """Changes parameters by their gradients.
+    """Base class of all optimisers: it changes parameters by their gradients.
 
-    A subclass names in `moments` the running averages it keeps, one array beside each parameter, and writes `update`,
-    which is called with one stretch after the other: the numbers of a stretch stay in the cache from one operation to
-    the next.
+    A subclass lists in `moments` the running averages it keeps, such as a velocity. Each is one array per parameter, of
+    the parameter's shape, and starts at zero. The subclass defines `update`, which `step` calls with one chunk of all
+    these arrays after another.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+    lr : float
+        The learning rate, 0 or more.
+
+    Attributes
+    ----------
+    parameters : list of Parameter
+    lr : float
+    steps : int
+        The number of calls of `step` so far.
+    state : dict
+        For each name in `moments`, the list of its arrays, in the order of `parameters`.
 
     Examples
     --------
-    An optimiser of one's own, which looks at the gradient's sign only:
+    Write an optimiser that uses only the sign of the gradient:
 
     >>> import numpy as np, nnscratch as nn
     >>> class SignSGD(nn.optim.Optimizer):
@@ -71,7 +88,7 @@ class Optimizer:
 
     moments: tuple[str, ...] = ()
     rests_at_zero = False
-    """Whether a weight whose gradient is zero stays as it is, moments and all: then only `grad_rows` are updated."""
+    """True if `update` changes nothing where the gradient is zero. `step` then skips the rows known to be zero."""
 
     def __init__(self, parameters: Iterable[Parameter], lr: float):
         self.parameters = as_parameters(parameters)
@@ -84,12 +101,14 @@ class Optimizer:
         }
 
     def step(self) -> None:
-        """Move every parameter by its gradient, in place.
+        """Update every parameter by its gradient, in place.
 
         Raises
         ------
+        TypeError
+            The model and the moments are on different devices.
         ValueError
-            A gradient has not its parameter's shape: NumPy would broadcast it. Nothing has been changed then.
+            A gradient does not have its parameter's shape, and NumPy would broadcast it. No parameter has changed.
         """
         self._check_devices()
         self._check_shapes()
@@ -97,13 +116,14 @@ class Optimizer:
         tasks: list[tuple[Array, ...]] = []
         for k, parameter in enumerate(self.parameters):
             moments = [self.state[name][k] for name in self.moments]
-            if self.rests_at_zero and parameter.grad_rows is not None:
-                self._update_rows(*parameter.grad_rows, parameter.data, moments)
+            rows, g = parameter.nonzero_rows() if self.rests_at_zero else (None, parameter.grad)
+            if rows is None:
+                tasks += chunks(parameter.data, g, *moments)
             else:
-                tasks += stretches(parameter.data, parameter.grad, *moments)
+                self._update_rows(rows, g, parameter.data, moments)
         if tasks and backend.launch_bound(tasks[0][0]) and getattr(self.update, "takes_lists", False):
             tasks = [tuple(list(arrays) for arrays in zip(*tasks, strict=True))]
-        for task in tasks:  # by one thread: operations this short, spread over two, wait for Python's lock instead
+        for task in tasks:  # on one thread: with two, operations this short would wait for the interpreter's lock
             self.update(*task)
 
     def _check_devices(self) -> None:
@@ -111,27 +131,34 @@ class Optimizer:
             for parameter, moment in zip(self.parameters, arrays, strict=True):
                 if type(moment) is not type(parameter.data):
                     raise TypeError(
-                        f"the model is on {parameter.device!r} and what {type(self).__name__} keeps of it is on "
-                        f"{backend.device_of(moment)!r}: move the model first, then make the optimizer"
+                        f"the model is on {parameter.device!r} and the moments of {type(self).__name__} are on "
+                        f"{backend.device_of(moment)!r}: move the model first, then create the optimizer"
                     )
 
     def _check_shapes(self) -> None:
-        for number, p in enumerate(self.parameters):
-            if not (self.rests_at_zero and p.grad_rows is not None) and getattr(p.grad, "shape", None) != p.shape:
+        for number, parameter in enumerate(self.parameters):
+            rows, g = parameter.nonzero_rows()
+            if rows is None and getattr(g, "shape", None) != parameter.shape:
                 raise ValueError(
-                    f"{type(self).__name__}: the gradient of parameter {number} must have its shape {p.shape}, got "
-                    f"{getattr(p.grad, 'shape', type(p.grad).__name__)}"
+                    f"{type(self).__name__}: the gradient of parameter {number} must have its shape {parameter.shape}, "
+                    f"got {getattr(g, 'shape', type(g).__name__)}"
                 )
 
     def _update_rows(self, rows: Array, g: Array, w: Array, moments: list[Array]) -> None:
-        """The same update where only these rows have a gradient: taken out, changed, and put back."""
-        taken = [a[rows] for a in (w, *moments)]
-        self.update(taken[0].reshape(-1), g.reshape(-1), *(a.reshape(-1) for a in taken[1:]))
-        for a, changed in zip((w, *moments), taken, strict=True):
+        """Update only these rows, whose gradient is `g`: copy them, change the copy and write it back."""
+        copies = [a[rows] for a in (w, *moments)]
+        self.update(copies[0].reshape(-1), g.reshape(-1), *(a.reshape(-1) for a in copies[1:]))
+        for a, changed in zip((w, *moments), copies, strict=True):
             a[rows] = changed
 
     def update(self, w: Array, g: Array, *moments: Array) -> None:
-        """Change the weights `w`, in place, by their gradient `g`, which is only read; all are flat, of one length."""
+        """Change `w` and the moments in place by the gradient `g`; a subclass defines this.
+
+        Parameters
+        ----------
+        w, g, *moments : array, shape (K,)
+            A chunk of the weights, of their gradient, and of each moment. Do not write into `g`.
+        """
         raise TypeError(f"{type(self).__name__} has no update method")
 
     def zero_grad(self) -> None:
@@ -140,16 +167,16 @@ class Optimizer:
             parameter.zero_grad()
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything a later optimizer needs to go on: ``lr``, ``steps``, and a list of arrays for each moment."""
+        """Return ``lr``, ``steps`` and, for each moment, its list of arrays. The arrays are not copied."""
         return {"lr": self.lr, "steps": self.steps, **{name: list(arrays) for name, arrays in self.state.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave.
+        """Copy the values of a `state_dict` into this optimizer.
 
         Raises
         ------
         TypeError, ValueError
-            It is no dict, or another optimiser's or another model's. Nothing has been changed then.
+            `state` is not a dict, or belongs to another optimiser or another model. Nothing has changed.
         """
         expected = {"lr", "steps", *self.moments}
         if not isinstance(state, dict):
@@ -168,13 +195,13 @@ class Optimizer:
                 own[...] = backend.to_device(given, backend.device_of(own))
 
 
-def stretches(*arrays: Array) -> Iterator[tuple[Array, ...]]:
-    """The same stretch of every array, as flat views, one cache-sized stretch after the other.
+def chunks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
+    """Yield the same chunk of every array, as flat views, one chunk after another.
 
-    A chain of operations on arrays too large for the cache fetches them from memory at every link; done stretch by
-    stretch it fetches them once.
+    A sequence of operations on arrays larger than the cache reads them from main memory once per operation. Done chunk
+    by chunk, it reads them once.
     """
     flat = [a.reshape(-1) for a in arrays]
-    length = backend.chunk_size(flat[0], STRETCH)
+    length = backend.chunk_size(flat[0], CHUNK)
     for start in range(0, flat[0].size, length):
         yield tuple(a[start : start + length] for a in flat)

@@ -1,12 +1,15 @@
-"""RMSprop: every gradient is divided by the running root mean square of its own size.
+"""RMSprop: each gradient is divided by a running root mean square of its size.
 
+    g = g + weight_decay w                  only with weight decay
     v = alpha v + (1 - alpha) g^2           running mean of the square
     w = w - lr g / (sqrt(v) + eps)
 
-    centered        a = alpha a + (1 - alpha) g,  and sqrt(v - a^2), the standard deviation, in the place of sqrt(v)
-    momentum        b = momentum b + g / (sqrt(v) + eps),  w = w - lr b
+    centered        a = alpha a + (1 - alpha) g                     running mean of the gradient
+                    sqrt(v - a^2), the standard deviation, replaces sqrt(v)
+    momentum        b = momentum b + g / (sqrt(v) + eps)
+                    w = w - lr b
 
-Adagrad with a memory that fades. Weight decay, if any, is added to the gradient first: g = g + weight_decay w.
+It is Adagrad with a mean that forgets in place of a sum. v, a and b start at zero.
 
 References: Tieleman and Hinton (2012), "Lecture 6.5: RMSprop", Coursera; centered: Graves (2013), "Generating
 sequences with recurrent neural networks".
@@ -14,14 +17,12 @@ sequences with recurrent neural networks".
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable
-
-import numpy as np
+from collections.abc import Iterable
 
 from .. import backend
 from ..backend import Array
 from ..parameter import Parameter
+from .kernels import RMSPROP_STEPS
 from .optimizer import Optimizer, at_least, takes_lists
 
 
@@ -33,12 +34,12 @@ class RMSprop(Optimizer):
     params : iterable of Parameter
     lr : float
     alpha : float, 0 <= alpha < 1
-        How much of the running means a step keeps.
+        The fraction of the running means that each step keeps.
     eps : float
     weight_decay : float
     momentum : float, 0 <= momentum < 1
     centered : bool
-        Divide by the standard deviation of the gradient.
+        Divide by the gradient's standard deviation in place of its root mean square.
 
     Examples
     --------
@@ -71,59 +72,21 @@ class RMSprop(Optimizer):
         )
         super().__init__(params, lr)
 
+    def textbook_update(self, w: Array, g: Array, v: Array, *a_and_b: Array) -> tuple[Array, ...]:
+        """Return the new w, v and, where they are kept, a and b: the equations above. `update` does it in place."""
+        g = g + self.weight_decay * w
+        v = self.alpha * v + (1 - self.alpha) * g**2
+        new, variance = [v], v
+        if self.centered:
+            a = self.alpha * a_and_b[0] + (1 - self.alpha) * g
+            new, variance = [*new, a], v - a**2
+        step = g / (backend.array_module(v).sqrt(variance) + self.eps)
+        if self.momentum:
+            step = b = self.momentum * a_and_b[-1] + step
+            new = [*new, b]
+        return w - self.lr * step, *new
+
     @takes_lists
     def update(self, w: Array, g: Array, v: Array, *a_and_b: Array) -> None:
-        step = STEPS[self.centered, self.momentum > 0]
+        step = RMSPROP_STEPS[self.centered, self.momentum > 0]
         step(g, self.lr, self.alpha, 1 - self.alpha, self.eps, self.weight_decay, self.momentum, w, v, *a_and_b)
-
-
-def kind_of_step(centered: bool, momentum: bool) -> Callable[..., None]:
-    """The function for one of the four kinds, each with arrays of its own: w, v, and perhaps a, b."""
-
-    @backend.fused(
-        "T g, T lr, T alpha, T one_less_alpha, T eps, T weight_decay, T momentum",
-        "T w, T v" + ", T a" * centered + ", T b" * momentum,
-        f"""
-        const T d = g + weight_decay * w;
-        v = alpha * v + one_less_alpha * d * d;
-        {"a = alpha * a + one_less_alpha * d;" * centered}
-        T step = d / (sqrt({"v - a * a" if centered else "v"}) + eps);
-        {"b = momentum * b + step; step = b;" * momentum}
-        w -= lr * step;
-        """,
-    )
-    def rmsprop_step(
-        g: Array,
-        lr: float,
-        alpha: float,
-        one_less_alpha: float,
-        eps: float,
-        weight_decay: float,
-        momentum: float,
-        w: Array,
-        v: Array,
-        *a_and_b: Array,
-    ) -> None:
-        """Change w, v, a and b by the gradient g."""
-        if weight_decay:
-            g = g + weight_decay * w
-        v *= alpha
-        v += one_less_alpha * g * g
-        spread = v
-        if centered:
-            a = a_and_b[0]
-            a *= alpha
-            a += one_less_alpha * g
-            spread = v - a * a
-        step = g / (np.sqrt(spread) + eps)
-        if momentum:
-            b = a_and_b[-1]
-            b *= momentum
-            b += step
-            step = b
-        w -= lr * step
-
-    return rmsprop_step
-
-
-STEPS = {kind: kind_of_step(*kind) for kind in itertools.product((False, True), repeat=2)}

@@ -2,8 +2,9 @@
 
     plain           w = w - lr g
     weight decay    g = g + weight_decay w                     the gradient of weight_decay/2 |w|^2, added to the loss
-    momentum        v = momentum v + g       (v = g at the first step)       w = w - lr v
-    Nesterov        w = w - lr (g + momentum v)                look where the momentum leads, then step
+    momentum        v = momentum v + g                         v starts at zero, so v = g at the first step
+                    w = w - lr v
+    Nesterov        w = w - lr (g + momentum v)                in place of the line above
 
 References
 ----------
@@ -15,9 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .. import backend
 from ..backend import Array
 from ..parameter import Parameter
+from .kernels import momentum_step, sgd_step
 from .optimizer import Optimizer, at_least, takes_lists
 
 
@@ -30,7 +31,7 @@ class SGD(Optimizer):
     lr : float
     momentum : float, 0 <= momentum < 1
     nesterov : bool
-        Needs momentum.
+        Use Nesterov's form of momentum, which needs ``momentum > 0``.
     weight_decay : float
 
     Examples
@@ -61,37 +62,18 @@ class SGD(Optimizer):
         self.rests_at_zero = not momentum and not self.weight_decay
         super().__init__(params, lr)
 
+    def textbook_update(self, w: Array, g: Array, v: Array | None = None) -> tuple[Array, ...]:
+        """Return the new w and, with momentum, the new v: the equations above. `update` does the same in place."""
+        g = g + self.weight_decay * w
+        if v is None:
+            return (w - self.lr * g,)
+        v = self.momentum * v + g
+        w = w - self.lr * (g + self.momentum * v if self.nesterov else v)
+        return w, v
+
     @takes_lists
     def update(self, w: Array, g: Array, v: Array | None = None) -> None:
         if v is None:
             sgd_step(g, self.lr, self.weight_decay, w)
         else:
             momentum_step(g, self.lr, self.weight_decay, self.momentum, float(self.nesterov), w, v)
-
-
-@backend.fused("T g, T lr, T weight_decay", "T w", "w -= lr * (g + weight_decay * w);")
-def sgd_step(g: Array, lr: float, weight_decay: float, w: Array) -> None:
-    """Change w by the gradient g."""
-    if weight_decay:
-        g = g + weight_decay * w
-    w -= lr * g
-
-
-@backend.fused(
-    "T g, T lr, T weight_decay, T momentum, T nesterov",
-    "T w, T v",
-    """
-    const T d = g + weight_decay * w;
-    v = momentum * v + d;
-    if (nesterov != 0) w -= lr * (d + momentum * v); else w -= lr * v;
-    """,
-)
-def momentum_step(
-    g: Array, lr: float, weight_decay: float, momentum: float, nesterov: float, w: Array, v: Array
-) -> None:
-    """Change w and v by the gradient g; nesterov is 1 or 0."""
-    if weight_decay:
-        g = g + weight_decay * w
-    v *= momentum
-    v += g  # from zero, the first step makes it g
-    w -= lr * (g + momentum * v if nesterov else v)

@@ -146,7 +146,7 @@ def test_an_optimizer_made_before_the_model_was_moved_is_refused_by_name(on_cuda
     model = nn.Linear(3, 2)
     optimizer = nn.optim.Adam(model.parameters())
     model.to("cuda")
-    with pytest.raises(TypeError, match="the model is on 'cuda' and what Adam keeps of it is on 'cpu': move the model"):
+    with pytest.raises(TypeError, match="the model is on 'cuda' and the moments of Adam are on 'cpu': move the model"):
         optimizer.step()
     assert optimizer.steps == 0
 

@@ -17,11 +17,7 @@ import nnscratch
 from nnscratch import backend
 from nnscratch.layers.linear_cross_entropy import few_rows
 from nnscratch.losses.fast_softmax import softmax_of_chunk
-from nnscratch.optim import rmsprop
-from nnscratch.optim.adagrad import adagrad_step
-from nnscratch.optim.adam import adam_step
-from nnscratch.optim.clip import scale
-from nnscratch.optim.sgd import momentum_step, sgd_step
+from nnscratch.optim.kernels import RMSPROP_STEPS, adagrad_step, adam_step, momentum_step, scale, sgd_step
 from nnscratch.training.ahead import scale_by
 
 
@@ -44,7 +40,7 @@ def kernels():
     for function in (adam_step, adagrad_step, momentum_step, sgd_step, scale, scale_by):
         arguments = inspect.signature(function).parameters
         over_lists[function.__name__] = function, tuple(name in {"g", "w", "m", "v", "s"} for name in arguments)
-    for kind, function in rmsprop.STEPS.items():
+    for kind, function in RMSPROP_STEPS.items():
         over_lists[f"rmsprop_step {kind}"] = function, (True, *[False] * 6, *[True] * (2 + sum(kind)))
         found[f"rmsprop_step of {kind}"] = function.gpu_kernel(SOURCES)
     for (name, (function, listed)), dtype, looks in itertools.product(
@@ -98,11 +94,11 @@ def test_the_kernels_are_found():
         "layers.rnn.tanh_backward",
         "layers.rnn.tanh_forward",
         "losses.fast_softmax.softmax_of_chunk",
-        "optim.adagrad.adagrad_step",
-        "optim.adam.adam_step",
-        "optim.clip.scale",
-        "optim.sgd.momentum_step",
-        "optim.sgd.sgd_step",
+        "optim.kernels.adagrad_step",
+        "optim.kernels.adam_step",
+        "optim.kernels.momentum_step",
+        "optim.kernels.scale",
+        "optim.kernels.sgd_step",
         "training.ahead.look",
         "training.ahead.scale_by",
         "uniform",

@@ -71,7 +71,7 @@ def test_a_step_writes_into_the_weights_in_their_dtype_and_leaves_the_gradient()
 
 
 def test_weights_larger_than_a_block_are_updated_like_small_ones():
-    size = nn.optim.optimizer.STRETCH + 3
+    size = nn.optim.optimizer.CHUNK + 3
     values = np.random.default_rng(0).normal(size=(2, size))
     whole = nn.Parameter(values[0].copy())
     halves = [nn.Parameter(values[0][:7].copy()), nn.Parameter(values[0][7:].copy())]

@@ -44,6 +44,21 @@ def test_an_optimizer_goes_on_from_its_state_as_if_it_had_not_stopped(cls, setti
 
 
 @every_optimizer
+def test_six_steps_are_those_of_the_textbook_update(cls, settings):
+    rng = np.random.default_rng(0)
+    w = nn.Parameter(rng.normal(size=(3, 4)))
+    optimizer = cls([w], **settings)
+    expected = [w.data.copy(), *(np.zeros((3, 4)) for _ in optimizer.moments)]
+    for g in rng.normal(size=(6, 3, 4)):
+        w.grad[...] = g
+        optimizer.step()
+        expected = optimizer.textbook_update(expected[0], g, *expected[1:])
+    fast = [w.data, *(optimizer.state[name][0] for name in optimizer.moments)]
+    for name, ours, textbook in zip(("w", *optimizer.moments), fast, expected, strict=True):
+        np.testing.assert_allclose(ours, textbook, rtol=1e-11, atol=1e-14, err_msg=name)
+
+
+@every_optimizer
 def test_a_step_writes_into_the_weights_in_their_dtype_and_leaves_the_gradient(cls, settings):
     w = nn.Parameter(np.ones(3, dtype=np.float32))
     data, optimizer = w.data, cls([w], **settings)

@@ -57,7 +57,7 @@ def test_a_step_writes_into_the_weights_and_keeps_their_dtype_and_leaves_the_gra
 
 
 def test_weights_larger_than_a_block_are_updated_to_the_last_number():
-    size = 2 * nn.optim.optimizer.STRETCH + 5
+    size = 2 * nn.optim.optimizer.CHUNK + 5
     w = nn.Parameter(np.zeros((1, size)))
     w.grad[...] = np.arange(size)
     nn.optim.SGD([w], lr=1.0).step()
