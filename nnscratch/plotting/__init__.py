@@ -1,4 +1,4 @@
-"""Pictures. Every function draws into ``ax=`` (a new figure if none is given) and returns the Matplotlib axes."""
+"""Plots. Every function draws into ``ax=``, or into a new figure, and returns the Matplotlib axes."""
 
 from .attention import plot_attention
 from .coloured_text import plot_text

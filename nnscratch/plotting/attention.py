@@ -1,4 +1,4 @@
-"""An attention map: where every token looks."""
+"""An attention map: which tokens each token attends to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .style import MAP, new_axes, shown
 
 
 def plot_attention(A: Array, tokens: Sequence[str], looked_at: Sequence[str] | None = None, ax: Any = None) -> Any:
-    """One head's weights: each row is a token that looks and sums to 1, each column a token that is looked at.
+    """Plot the attention weights of one head. Row t holds the weights of token t, which sum to 1.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ def plot_attention(A: Array, tokens: Sequence[str], looked_at: Sequence[str] | N
         One sequence and one head of ``attention.weights(x)``.
     tokens : sequence of T str
     looked_at : sequence of S str, optional
-        `tokens` again if not given.
+        The tokens of the columns. The default is `tokens`.
     ax : matplotlib Axes, optional
 
     Returns
@@ -30,7 +30,7 @@ def plot_attention(A: Array, tokens: Sequence[str], looked_at: Sequence[str] | N
 
     Examples
     --------
-    The x that an attention got, deep in a model, is what `record` saw:
+    `record` gives you the input of an attention layer inside a model:
 
     >>> import numpy as np, nnscratch as nn
     >>> model = nn.models.TransformerLM(10, 8, 2, 2, context=16, rng=0)
@@ -46,7 +46,7 @@ def plot_attention(A: Array, tokens: Sequence[str], looked_at: Sequence[str] | N
         raise ValueError(f"plot_attention: weights {A.shape} for {len(tokens)} and {len(looked_at)} tokens")
     T, S = A.shape
     ax = new_axes(min(12, 2.4 + 0.2 * S), min(11, 1.4 + 0.2 * T)) if ax is None else ax
-    # The square root brings out the weak weights; a plain scale shows little but the strongest.
+    # On a linear scale, only the largest weights would be visible.
     image = ax.imshow(np.sqrt(A), cmap=MAP, vmin=0, vmax=1, aspect="auto")
     long = max(map(len, looked_at)) > 1
     ax.set_xticks(range(S), [shown(t) for t in looked_at], rotation=90 if long else 0, fontsize=8)

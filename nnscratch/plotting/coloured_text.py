@@ -1,4 +1,4 @@
-"""A text, each token on the colour of a number: what one unit of a network reacts to.
+"""A text with a colour behind each token, to see what one unit of a network reacts to.
 
 Reference: Karpathy, Johnson and Fei-Fei (2016), "Visualizing and understanding recurrent networks".
 """
@@ -16,18 +16,18 @@ from .style import MAP, ink_on, new_axes, shown
 
 
 def plot_text(tokens: Sequence[str], values: Array, label: str = "activation", width: int = 72, ax: Any = None) -> Any:
-    """The tokens in lines, on the colours of their values.
+    """Plot a text in lines. The colour behind each token shows its value.
 
     Parameters
     ----------
     tokens : sequence of T str
-        The characters of a text, or its words.
+        The characters or the words of a text.
     values : array, shape (T,)
-        One unit's activation at each token.
+        For example, the activation of one unit at each token.
     label : str
-        What the values are.
+        The label of the colour bar.
     width : int
-        Characters in a line; a line end in the text ends a line too.
+        The number of characters in a line. A line break in the text also starts a new line.
     ax : matplotlib Axes, optional
 
     Returns
@@ -46,17 +46,17 @@ def plot_text(tokens: Sequence[str], values: Array, label: str = "activation", w
         raise ValueError(f"plot_text needs one value for each of {len(tokens)} tokens, got {values.shape}")
     if not np.isfinite(values).all():
         raise ValueError(f"plot_text: the value of token {int(np.argmin(np.isfinite(values)))} is not finite")
-    places, line, column = [], 0, 0
+    positions, line, column = [], 0, 0
     for number, token in enumerate(tokens):
         size = max(1, len(token))
         starts_word = number == 0 or not tokens[number - 1].strip() or size > 1
         if column and column + (word_length(tokens, number) if starts_word else size) > width:
             line, column = line + 1, 0
-        places.append((line, column, size))
-        column += size + (1 if size > 1 else 0)  # words get a gap, characters none
+        positions.append((line, column, size))
+        column += size + (1 if size > 1 else 0)  # a gap after a word, none after a character
         if "\n" in token:
             line, column = line + 1, 0
-    lines = max(row for row, _, _ in places) + 1
+    lines = max(row for row, _, _ in positions) + 1
     ax = new_axes(1.4 + 0.115 * width, 0.9 + 0.27 * lines) if ax is None else ax
 
     from matplotlib.cm import ScalarMappable
@@ -66,7 +66,7 @@ def plot_text(tokens: Sequence[str], values: Array, label: str = "activation", w
     signed = values.min() < 0
     limit = float(np.abs(values).max()) or 1.0
     colours = ScalarMappable(Normalize(-limit if signed else 0.0, limit), MAP)
-    for token, value, (row, start, size) in zip(tokens, values, places, strict=True):
+    for token, value, (row, start, size) in zip(tokens, values, positions, strict=True):
         colour = colours.to_rgba(value)
         ax.add_patch(Rectangle((start, row), size, 1, facecolor=colour, linewidth=0))
         sign = shown(token) if token.strip(" ") else ""
@@ -82,7 +82,7 @@ def plot_text(tokens: Sequence[str], values: Array, label: str = "activation", w
 
 
 def word_length(tokens: Sequence[str], start: int) -> int:
-    """How many characters from token `start` to the next blank: a word of single characters is not to be torn."""
+    """Return the number of characters from token `start` to the next blank, so that no line breaks within a word."""
     if len(tokens[start]) > 1:
         return len(tokens[start])
     length = 0

@@ -1,4 +1,4 @@
-"""The confusion matrix: what a classifier takes for what."""
+"""The confusion matrix: how often a classifier takes one class for another."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from .style import MAP, ink_on, new_axes
 
 
 def plot_confusion_matrix(matrix: Array, labels: Sequence[str] | None = None, ax: Any = None) -> Any:
-    """Counts in every cell; the colour is the share of the row, so that rare classes show as well as frequent ones.
+    """Plot a confusion matrix with the count in every cell.
+
+    The colour shows the fraction of the row, so errors on rare classes are as visible as errors on frequent ones.
 
     Parameters
     ----------
     matrix : integer array, shape (C, C)
-        Of :func:`nnscratch.training.confusion_matrix`.
+        The result of :func:`nnscratch.training.confusion_matrix`.
     labels : sequence of str, optional
-        The classes' names.
+        The names of the classes.
     ax : matplotlib Axes, optional
 
     Returns
@@ -36,7 +38,7 @@ def plot_confusion_matrix(matrix: Array, labels: Sequence[str] | None = None, ax
     """
     M = backend.to_numpy(matrix)
     if M.ndim != 2 or M.shape[0] != M.shape[1] or M.sum() == 0:
-        raise ValueError(f"plot_confusion_matrix needs a square matrix of counts that are not all zero, got {M.shape}")
+        raise ValueError(f"plot_confusion_matrix needs a square matrix of counts, not all zero, got shape {M.shape}")
     if M.min() < 0:
         raise ValueError(f"plot_confusion_matrix: counts must be 0 or more, got {M.min()}")
     C = len(M)

@@ -1,4 +1,4 @@
-"""The decision boundary of a classifier of points in the plane."""
+"""The decision boundary of a classifier for points in the plane."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .style import COLOURS, MARKERS, new_axes
 
 
 def plot_decision_boundary(model: Module, x: Array, y: Array, ax: Any = None) -> Any:
-    """Which class the model gives every point of the plane, and the data on top.
+    """Plot the class that the model predicts for every point of the plane, and the data points on top.
 
-    The stronger the colour, the surer the model; the black line is where its answer changes.
+    A stronger colour means a higher probability of the predicted class. The black lines are the decision boundaries.
 
     Parameters
     ----------
     model : Module
-        Its forward takes (N, 2) and gives one score for each class, (N, C), or one logit, (N, 1), for class 1 of two.
+        Maps (N, 2) to one score for each class, (N, C), or to one logit (N, 1), the logit of class 1 of two classes.
     x : array, shape (N, 2)
     y : array of integers, shape (N,) or (N, 1)
     ax : matplotlib Axes, optional
@@ -53,7 +53,9 @@ def plot_decision_boundary(model: Module, x: Array, y: Array, ax: Any = None) ->
         points = backend.to_device(grid.astype(dtype), device)
         scores = backend.to_numpy(model(points)).astype(np.float64)
     if scores.ndim != 2:
-        raise ValueError(f"plot_decision_boundary: the model gave {scores.shape}, expected (N, C) or (N, 1)")
+        raise ValueError(
+            f"plot_decision_boundary: expected an output of shape (N, C) or (N, 1) from the model, got {scores.shape}"
+        )
     p = softmax(scores) if scores.shape[1] > 1 else np.concatenate([1 - sigmoid(scores), sigmoid(scores)], axis=1)
     C = max(p.shape[1], y.max() + 1)
     winner, sure = p.argmax(axis=1).reshape(240, 240), p.max(axis=1).reshape(240, 240)

@@ -1,4 +1,4 @@
-"""What the filters of a convolution look for."""
+"""The filters of a convolution as small pictures."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .style import MAP, new_axes
 
 
 def plot_filters(weight: Array, ax: Any = None) -> Any:
-    """Every filter as a small picture; a filter of several input channels as their row.
+    """Plot every filter as a small picture. A filter with several input channels is a row of pictures.
 
-    One scale for all, symmetric about zero: dark is negative, light is positive.
+    All pictures have the same scale, symmetric about zero: dark is negative, light is positive.
 
     Parameters
     ----------
     weight : array, shape (out_channels, in_channels, height, width)
-        Of a `Conv2d`, ``conv.weight.data``.
+        The weight of a `Conv2d`, ``conv.weight.data``.
     ax : matplotlib Axes, optional
 
     Returns
@@ -40,16 +40,16 @@ def plot_filters(weight: Array, ax: Any = None) -> Any:
     filters, channels, height, width = W.shape
     columns = math.ceil(math.sqrt(filters)) if channels == 1 else min(filters, max(1, 16 // channels))
     rows = math.ceil(filters / columns)
-    fine, gap = 4, 2  # each number is fine x fine points, so that a gap can be narrower than a number
-    tall, wide = fine * height + gap, fine * channels * width + gap
+    scale, gap = 4, 2  # each weight is scale x scale pixels, so the gap between filters can be narrower than a weight
+    tall, wide = scale * height + gap, scale * channels * width + gap
     picture = np.full((rows * tall - gap, columns * wide - gap), np.nan)
-    for number in range(filters):
-        r, c = divmod(number, columns)
-        one = np.concatenate(list(W[number]), axis=1).repeat(fine, axis=0).repeat(fine, axis=1)
+    for k in range(filters):
+        r, c = divmod(k, columns)
+        one = np.concatenate(list(W[k]), axis=1).repeat(scale, axis=0).repeat(scale, axis=1)
         picture[r * tall : r * tall + len(one), c * wide : c * wide + one.shape[1]] = one
     if ax is None:
-        scale = min(0.06, 7.0 / picture.shape[1])
-        ax = new_axes(max(3.5, scale * picture.shape[1] + 1.5), max(1.6, scale * picture.shape[0] + 0.6))
+        inches = min(0.06, 7.0 / picture.shape[1])  # per pixel
+        ax = new_axes(max(3.5, inches * picture.shape[1] + 1.5), max(1.6, inches * picture.shape[0] + 0.6))
     limit = float(np.abs(W).max()) or 1.0
     image = ax.imshow(picture, cmap=MAP, vmin=-limit, vmax=limit, interpolation="nearest")
     ax.set_xticks([])

@@ -1,4 +1,4 @@
-"""Gradient flow: does the loss still move the first layers, or does its gradient fade or explode on the way down?"""
+"""Gradient flow: the size of the gradient in every layer. It shows gradients that vanish or explode."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from .style import BLUE, ORANGE, new_axes
 
 
 def plot_gradient_flow(model: Module, ax: Any = None) -> Any:
-    """The size of every parameter's gradient, from the input at the top to the output at the bottom.
+    """Plot the size of every parameter's gradient, with the first layer at the top.
 
-    Call it after a backward. Sizes are root mean squares, on a logarithmic axis; a gradient that is zero has no bar but
-    the word. Weights are one colour, biases (and all that has one axis only) another, with a hatch.
+    Call it after a backward pass. The size is the root mean square, on a logarithmic axis. A gradient of zero shows the
+    word "zero" instead of a bar. Weights have one colour. Biases and other parameters with a single axis have another
+    colour and a hatch.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ def plot_gradient_flow(model: Module, ax: Any = None) -> Any:
     sizes = [float(np.sqrt(np.mean(np.square(backend.to_numpy(p.grad), dtype=np.float64)))) for _, p in named]
     positive = [s for s in sizes if s > 0]
     if not positive:
-        raise ValueError("plot_gradient_flow: every gradient is zero; call it after a backward, before zero_grad")
+        raise ValueError("plot_gradient_flow: every gradient is zero; call it after backward and before zero_grad")
     if not np.isfinite(positive).all():
         broken = [name for (name, _), s in zip(named, sizes, strict=True) if not np.isfinite(s)]
         raise ValueError(f"plot_gradient_flow: the gradient of {broken[-1]} is not finite (NaN or infinity)")

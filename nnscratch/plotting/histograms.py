@@ -1,4 +1,4 @@
-"""Histograms of activations, gradients or weights, layer under layer: dead units, saturation, scales that drift."""
+"""Histograms of activations, gradients or weights by layer. They show dead units, saturation and drifting scales."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from .style import BLUE, ORANGE, new_axes
 
 
 def plot_histograms(arrays: Mapping[str, Array] | Module, label: str = "value", ax: Any = None) -> Any:
-    """One histogram for each array, under each other on one axis.
+    """Plot one histogram for each array, one below the other with a common axis.
 
     Parameters
     ----------
     arrays : dict of str to array, or Module
-        Of a Module, its weights. For activations: ``{name: s.output for name, s in seen.items()}`` after
-        ``with nn.record(model) as seen``.
+        For a Module, its weights are plotted. For activations, pass ``{name: s.output for name, s in seen.items()}``
+        after ``with nn.record(model) as seen``.
     label : str
-        What the numbers are, for the axis.
+        The label of the axis.
     ax : matplotlib Axes, optional
 
     Returns
@@ -45,12 +45,12 @@ def plot_histograms(arrays: Mapping[str, Array] | Module, label: str = "value", 
         raise TypeError(f"plot_histograms needs a Module or a dict of names and arrays, got {type(arrays).__name__}")
     values = {name: backend.to_numpy(a).astype(np.float64).reshape(-1) for name, a in arrays.items()}
     values = {name: v for name, v in values.items() if v.size}
-    broken = {name: int((~np.isfinite(v)).sum()) for name, v in values.items()}  # told; the rest is drawn
+    broken = {name: int((~np.isfinite(v)).sum()) for name, v in values.items()}  # the plot notes how many
     values = {name: v[np.isfinite(v)] for name, v in values.items()}
     if not any(v.size for v in values.values()):
-        raise ValueError("plot_histograms got no numbers" + (" but NaN and infinity" if values else ""))
+        raise ValueError("plot_histograms got no values" + (" except NaN and infinity" if values else ""))
     ax = new_axes(7.0, 1.0 + 0.5 * len(values)) if ax is None else ax
-    # The middle 99.8 % of each set the range: one far value must not squeeze all the others into a line.
+    # The range is that of the middle 99.8 %, so that a single outlier does not compress all histograms.
     low = min(np.quantile(v, 0.001) for v in values.values() if v.size)
     high = max(np.quantile(v, 0.999) for v in values.values() if v.size)
     margin = 0.05 * (high - low) or 1.0

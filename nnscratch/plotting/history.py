@@ -1,4 +1,4 @@
-"""Loss curves: how training went."""
+"""Loss curves of a training run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LABELS = {"loss": "loss, mean over the targets", "bpc": "bits per character", "p
 
 
 def plot_history(history: History, unit: str = "loss", ax: Any = None) -> Any:
-    """Training and validation loss over the steps.
+    """Plot the training and validation loss over the steps.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def plot_history(history: History, unit: str = "loss", ax: Any = None) -> Any:
     if unit not in UNITS:
         raise ValueError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")
     if not history.loss:
-        raise ValueError("plot_history: no step has been made yet")
+        raise ValueError("plot_history: the history has no steps yet")
     ax = new_axes() if ax is None else ax
     convert, form = UNITS[unit]
     loss = np.array(history.loss)
@@ -66,7 +66,7 @@ def plot_history(history: History, unit: str = "loss", ax: Any = None) -> Any:
     shown = [convert(v) for v in smooth] + [convert(record["loss"]) for record in history.valid]
     shown = [v for v in shown if np.isfinite(v)]
     if shown:
-        # The first steps are high above the rest: the axis shows most of the way, not the fall at its start.
+        # The losses of the first steps are far above the rest and would compress the rest of the curve.
         top = np.quantile(shown, 0.98)
         ax.set_ylim(min(shown) - 0.05 * (top - min(shown)), top + 0.15 * (top - min(shown)) + 1e-9)
     ax.legend(frameon=False)

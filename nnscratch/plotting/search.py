@@ -1,4 +1,4 @@
-"""A hyper-parameter search at a glance."""
+"""A plot of a hyper-parameter search."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from .style import BLUE, GREY, ORANGE, new_axes
 
 
 def plot_search(study: Any, parameter: str | None = None, ax: Any = None) -> Any:
-    """The result of every trial: in the order they were made, or over one of the parameters.
+    """Plot the result of every trial, in order or over one hyper-parameter.
 
     Parameters
     ----------
     study : optuna.Study
-        Of :func:`nnscratch.training.search`.
+        The result of :func:`nnscratch.training.search`.
     parameter : str, optional
-        The hyper-parameter along the axis; the number of the trial if not given, with the best so far as a line.
+        The hyper-parameter of the horizontal axis. By default, the axis is the number of the trial, and a line shows
+        the best result so far.
     ax : matplotlib Axes, optional
 
     Returns
@@ -40,7 +41,7 @@ def plot_search(study: Any, parameter: str | None = None, ax: Any = None) -> Any
     finished = [t for t in study.trials if t.state.name == "COMPLETE" and np.isfinite(t.value)]
     cut = [t for t in study.trials if t.state.name == "PRUNED" and t.intermediate_values]
     if not finished:
-        raise ValueError("plot_search: no trial was finished")
+        raise ValueError("plot_search: no trial has finished")
     if parameter is not None:
         names = {name: None for t in finished for name in t.params}
         if parameter not in names:
@@ -48,24 +49,24 @@ def plot_search(study: Any, parameter: str | None = None, ax: Any = None) -> Any
         finished, cut = ([t for t in trials if parameter in t.params] for trials in (finished, cut))  # some may lack it
     ax = new_axes() if ax is None else ax
 
-    def place(trial: Any) -> Any:
+    def position(trial: Any) -> Any:
         return trial.number if parameter is None else trial.params[parameter]
 
     last = [t.intermediate_values[max(t.intermediate_values)] for t in cut]
     best, edge = min(finished, key=lambda t: t.value), np.inf
     top = np.quantile([t.value for t in finished], 0.9)
     if max(t.value for t in finished) > best.value + 4 * (top - best.value) > best.value:
-        edge = best.value + 2 * (top - best.value)  # a few are so bad that they would hide the others
-    ax.scatter([place(t) for t in finished if t.value <= edge], [t.value for t in finished if t.value <= edge],
+        edge = best.value + 2 * (top - best.value)  # a few bad trials would compress all the others
+    ax.scatter([position(t) for t in finished if t.value <= edge], [t.value for t in finished if t.value <= edge],
                s=30, color=BLUE, label="trial", zorder=3)  # fmt: skip
-    beyond = [place(t) for t in finished if t.value > edge]
+    beyond = [position(t) for t in finished if t.value > edge]
     if beyond:
         ax.scatter(beyond, [edge] * len(beyond), s=40, marker="^", color=BLUE, clip_on=False, label="higher still")
         ax.set_ylim(best.value - 0.08 * (top - best.value), edge)
     if cut:
-        ax.scatter([place(t) for t in cut], np.minimum(last, edge), s=34, marker="x", color=GREY, clip_on=False,
+        ax.scatter([position(t) for t in cut], np.minimum(last, edge), s=34, marker="x", color=GREY, clip_on=False,
                    label="given up early", zorder=2)  # fmt: skip
-    ax.scatter([place(best)], [best.value], s=130, facecolors="none", edgecolors=ORANGE, linewidths=2, zorder=4,
+    ax.scatter([position(best)], [best.value], s=130, facecolors="none", edgecolors=ORANGE, linewidths=2, zorder=4,
                label=f"best: {best.value:.4g}")  # fmt: skip
     if parameter is None:
         order = sorted(finished, key=lambda t: t.number)

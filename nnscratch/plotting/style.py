@@ -1,4 +1,4 @@
-"""What all pictures share: colours, fresh axes, and a file written whole."""
+"""The common style of the plots: colours, new axes, and saving a figure."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 
 from ..serialization import write_atomically
 
-# Okabe and Ito's colours, told apart with any colour vision; the order also differs in lightness.
+# Okabe and Ito's colours, which people with colour blindness can tell apart. Neighbours also differ in lightness.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#999999"
 COLOURS = (BLUE, "#E69F00", GREEN, "#CC79A7", "#56B4E9", ORANGE, "#F0E442", "#000000")
 MARKERS = "os^Dv*PX"
 LINES = ("-", "--", "-.", ":")
-MAP = "cividis"  # numbers as colours: from dark to light for every eye, and in print without colours
+MAP = "cividis"  # from dark to light, also for people with colour blindness and in black-and-white print
 
 
 def new_axes(width: float = 7.0, height: float = 4.0) -> Any:
-    """Axes of a new figure, without touching pyplot's global state (a program without a screen has none).
+    """Return the axes of a new figure. It does not use pyplot, so it also works without a screen.
 
     Parameters
     ----------
     width, height : float
-        Of the figure, in inches.
+        The size of the figure in inches.
 
     Examples
     --------
@@ -41,11 +41,11 @@ def new_axes(width: float = 7.0, height: float = 4.0) -> Any:
 
 
 def use_style() -> None:
-    """Give every Matplotlib figure the look of this package's own; in a notebook, also show figures as small PNGs.
+    """Use the style of this package for all Matplotlib figures. In a notebook, figures are shown as PNGs.
 
-    Colours, markers and line styles change together, so lines are told apart without colours too. Called once, at a
-    notebook's top. A figure made by a function of this package shows when it is the last line of a cell
-    (``ax.figure``); one made with ``pyplot`` shows by itself.
+    Call it once, at the top of a notebook. Colours and line styles change together, so you can tell lines apart without
+    colours. To show a figure made by this package, make ``ax.figure`` the last line of a cell. A figure made with
+    ``pyplot`` is shown automatically.
 
     Examples
     --------
@@ -67,41 +67,40 @@ def use_style() -> None:
             "axes.titlesize": "medium",
             "figure.constrained_layout.use": True,
             "figure.dpi": 100,
-            "figure.facecolor": "white",  # also on a dark page: the colours were chosen for white
+            "figure.facecolor": "white",  # also on a dark page, because the colours need a white background
             "figure.figsize": (7.0, 4.0),
             "image.cmap": MAP,
             "legend.frameon": False,
             "lines.linewidth": 1.6,
-            "svg.hashsalt": "nnscratch",  # ids in an SVG would be drawn anew each time
+            "svg.hashsalt": "nnscratch",  # fixed ids in SVG files
         }
     )
     if "IPython" in sys.modules and (shell := sys.modules["IPython"].get_ipython()) is not None:
         from IPython.core.pylabtools import select_figure_formats
 
         shell.run_line_magic("matplotlib", "inline")
-        # Without the program's version in it a picture drawn again is the same file.
+        # Without Matplotlib's version in the file, drawing the same picture again gives the same bytes.
         select_figure_formats(shell, {"png"}, facecolor="white", metadata={"Software": None})
 
 
 def ink_on(colour: tuple[float, ...]) -> str:
-    """Black or white, whichever is easier to read on `colour`."""
+    """Return "black" or "white", whichever is easier to read on `colour`."""
     r, g, b = colour[:3]
     return "black" if 0.299 * r + 0.587 * g + 0.114 * b > 0.5 else "white"
 
 
 def shown(token: str) -> str:
-    """A token as it can be seen: blanks and line ends get a sign."""
+    """Return the token with visible signs for blanks, tabs and line breaks."""
     return token.replace(" ", "\u2423").replace("\n", "\u21b5").replace("\t", "\u21e5")
 
 
 def save_figure(ax: Any, path: Any) -> None:
-    """Write the figure that `ax` is in, as PNG, whole or not at all.
+    """Save the figure of `ax` as PNG. If saving fails, no partial file remains.
 
     Parameters
     ----------
     ax : matplotlib Axes
-        As the functions here return them.
-    path : path
+    path : str or path-like
 
     Examples
     --------

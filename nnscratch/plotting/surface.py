@@ -1,4 +1,4 @@
-"""The ways that optimisers take down a surface."""
+"""The paths of optimisers on a loss surface."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def plot_paths(
     ylim: tuple[float, float],
     ax: Any = None,
 ) -> Any:
-    """Lines of equal height of f(a, b), and each path on top, from its ring to its cross.
+    """Plot contour lines of f(a, b) and paths on top. A ring marks the start of a path, and a cross marks its end.
 
     Parameters
     ----------
     f : function of two arrays
-        The loss at weights a and b, element by element.
+        Returns the loss for weights a and b, elementwise.
     paths : dict of str to array, shape (steps, 2)
-        (a, b) before every step, by the optimiser's name.
+        For each optimiser's name, the weights (a, b) before every step.
     xlim, ylim : pair of floats
     ax : matplotlib Axes, optional
 
@@ -52,8 +52,8 @@ def plot_paths(
     a, b = np.meshgrid(np.linspace(*xlim, 200), np.linspace(*ylim, 200))
     height = f(a, b)
     if not (np.isfinite(height).all() and height.min() < height.max()):
-        raise ValueError(f"plot_paths: between {xlim} and {ylim} f is flat, or not finite everywhere")
-    # Levels at equal steps of the fourth root: close together in the valley, where it matters.
+        raise ValueError(f"plot_paths: f is constant or not finite for a in {xlim} and b in {ylim}")
+    # Equal steps of the fourth root give many contour lines in the valley and few on the slopes.
     levels = height.min() + (height.max() - height.min()) * np.linspace(0, 1, 20) ** 4
     ax.contourf(a, b, height, levels=levels, cmap="Greys", alpha=0.45)
     ax.contour(a, b, height, levels=levels, colors="#777777", linewidths=0.5)
