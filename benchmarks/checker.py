@@ -1,7 +1,6 @@
-"""What the gradient checker reaches: false alarms, agreement with PyTorch's, time on a large model; and the curve of
-its errors against the step.
+"""Measure the gradient checker: false alarms, agreement with PyTorch, time on a large model, error against step size.
 
-python -m benchmarks.checker                     everything, into docs/gradcheck/measured.md and step-size.png
+python -m benchmarks.checker                     everything; writes docs/gradcheck/measured.md and step-size.png
 python -m benchmarks.checker --only false-alarms --cases 200
 """
 
@@ -30,7 +29,7 @@ PARTS = ("false-alarms", "agreement", "language-model", "curve")
 
 
 def draw(strategy: Any, count: int, number: int, use: Callable[[Any], None]) -> None:
-    """Draw `count` examples and give each to `use`; the same `number` draws the same ones."""
+    """Draw `count` examples and call `use` with each; the same seed `number` draws the same examples."""
 
     @seed(number)
     @settings(
@@ -51,7 +50,7 @@ def draw(strategy: Any, count: int, number: int, use: Callable[[Any], None]) -> 
 
 
 def false_alarms(count: int, number: int = 0, mode: str = "full") -> tuple[int, dict[str, list[str]]]:
-    """Correct code only: how many checks were made, and the reports of those that said "wrong" or "cannot tell".
+    """Check correct code; return the number of checks and the reports that say "wrong" or "cannot tell".
 
     Examples
     --------
@@ -78,7 +77,7 @@ def false_alarms(count: int, number: int = 0, mode: str = "full") -> tuple[int, 
     return checked, alarms
 
 
-# --- the same verdicts as PyTorch's gradcheck ------------------------------------------------------------------------
+# --- agreement with PyTorch's gradcheck ------------------------------------------------------------------------------
 
 MISTAKES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "none": lambda g: g,
@@ -92,12 +91,12 @@ MISTAKES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def as_pair(module: nn.Module, inputs: list, mistake: str, place: int) -> tuple[Callable, Callable, list[np.ndarray]]:
-    """`module` as functions forward(*arrays) and backward(dy, arrays), where `mistake` is made in one gradient."""
+    """Return `module` as functions forward(*arrays) and backward(dy, arrays), with `mistake` in one gradient."""
     module.to(dtype=np.float64)
     params = module.parameters()
     floats = [k for k, a in enumerate(inputs) if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
     if hasattr(nn.losses, type(module).__name__):
-        floats = floats[:1]  # of a loss, the prediction only
+        floats = floats[:1]  # for a loss, only the prediction
     arrays = [p.data.copy() for p in params] + [inputs[k] for k in floats]
 
     def forward(*given: np.ndarray) -> tuple[Any, tuple]:
@@ -142,7 +141,7 @@ def torch_says(forward: Callable, backward: Callable, arrays: list[np.ndarray]) 
 
 
 def agreement(count: int, number: int = 0) -> tuple[dict[tuple[bool, bool], int], list[str]]:
-    """Over smooth cases, right and wrong alike: (ours says right, PyTorch says right) -> how often; disagreements."""
+    """Count {(ours says right, PyTorch says right): cases} over smooth cases, right and wrong; list disagreements."""
     from drawn import CASES
     from hypothesis import strategies as st
 
@@ -179,7 +178,7 @@ def agreement(count: int, number: int = 0) -> tuple[dict[tuple[bool, bool], int]
 
 
 def language_model() -> tuple[Any, int]:
-    """The report on a language model of 11 million parameters, directional mode; and how many there are."""
+    """Return the report on a language model in directional mode, and its number of parameters (11 million)."""
     model = nn.models.LanguageModel(10_000, 256, 512, 2, rng=0)
     rng = np.random.default_rng(0)
     tokens, targets = rng.integers(0, 10_000, (2, 20, 35))
@@ -191,7 +190,7 @@ def language_model() -> tuple[Any, int]:
 
 
 def curve() -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """For each method: steps, and how far it is from d/dx sum(R tanh(x)) at 64 points, in the worst of them."""
+    """Return for each method the steps and the largest error of d/dx sum(R tanh(x)) over 64 points."""
     rng = np.random.default_rng(0)
     x, R = rng.normal(size=64), rng.uniform(0.5, 1.5, 64) * rng.choice([-1, 1], 64)
     true = R / np.cosh(x) ** 2
@@ -200,7 +199,7 @@ def curve() -> dict[str, tuple[np.ndarray, np.ndarray]]:
         return float(np.abs(estimate.astype(np.float64) - true).max() / np.abs(true).max())
 
     def along(h: float, dtype: Any) -> np.ndarray:
-        """f(x + h e_i) for every i: all outputs are added up, as a checker does."""
+        """Return f(x + h e_i) for every i, where f sums all outputs, as a checker does."""
         points = np.tile(x.astype(dtype), (64, 1)) + dtype(h) * np.eye(64, dtype=dtype)
         return (R.astype(dtype) * np.tanh(points)).sum(axis=1, dtype=dtype)
 
@@ -252,10 +251,10 @@ def draw_curve(found: dict[str, tuple[np.ndarray, np.ndarray]], path: Path) -> N
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.checker", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--only", choices=PARTS, action="append", help="one part; nothing is written (default: all)")
-    parser.add_argument("--cases", type=int, default=2000, help="for false-alarms (default: %(default)s)")
-    parser.add_argument("--agree", type=int, default=200, help="for agreement (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of what is drawn (default: %(default)s)")
+    parser.add_argument("--only", choices=PARTS, action="append", help="run only this part; write no page")
+    parser.add_argument("--cases", type=int, default=2000, help="cases of false-alarms (default: %(default)s)")
+    parser.add_argument("--agree", type=int, default=200, help="cases for agreement (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the cases (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "gradcheck", help="folder (default: %(default)s)")
     arguments = parser.parse_args(argv)
     parts, page, failed = arguments.only or PARTS, [], 0

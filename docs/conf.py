@@ -1,6 +1,6 @@
-"""The site: make docs. Everything a page needs is in the build, so it can be read without a network.
+"""Configuration of the site (make docs). The build contains everything that a page needs, so it works offline.
 
-The tutorials are the executed notebooks of ../notebooks, copied here at every build and not executed again.
+The tutorials are the executed notebooks of ../notebooks. Each build copies them to this folder and does not run them.
 """
 
 import argparse
@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path.insert(0, str(ROOT))
 
-import nnscratch.cli  # noqa: E402 (this checkout's, which the line above puts first)
+import nnscratch.cli  # noqa: E402 (from this checkout: the line above puts it first)
 
 project = "nnscratch"
 author = "The nnscratch authors"
@@ -35,7 +35,7 @@ extensions = [
     "numpydoc",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build", "lite", "**/_*.md"]  # an underscore: part of another page
+exclude_patterns = ["_build", "lite", "**/_*.md"]  # pages with an underscore are included in other pages
 suppress_warnings = ["toc.empty_glob"]
 templates_path = ["_templates"]
 language = "en"
@@ -56,7 +56,7 @@ for notebook in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
 # --- the reference ---------------------------------------------------------------------------------------------------
 
 autosummary_generate = True
-autodoc_typehints = "none"  # types stand in the docstrings, in words
+autodoc_typehints = "none"  # the docstrings describe the types in words
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
@@ -73,7 +73,7 @@ html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": True}
 pygments_style, pygments_dark_style = "friendly", "monokai"
 copybutton_prompt_text, copybutton_prompt_is_regexp = r">>> |\.\.\. |\$ ", True
-mathjax_path = "mathjax/tex-chtml.js"  # put there by mathjax_in_the_build
+mathjax_path = "mathjax/tex-chtml.js"  # copied by mathjax_in_the_build
 mathjax3_config = {"options": {"enableMenu": False}}
 linkcheck_timeout = 10
 
@@ -81,7 +81,7 @@ LINK = re.compile(r"\[([^\]]+)\]\((?:\.\./)+((?:nnscratch|tests|benchmarks|examp
 
 
 def links_into_the_repository(app, docname, source):
-    """A link to a file of the package, good on a forge, becomes one to its page of source code here; others, text."""
+    """Turn links to files of the package into links to their source pages; turn other repository links into text."""
     up = "../" * docname.count("/")
 
     def link(match):
@@ -98,7 +98,7 @@ INCLUDE = re.compile(r"^```\{include\} (_\S+\.md)\n```$", re.MULTILINE)
 
 
 def tables_not_measured(app, docname, source):
-    """A page's table that its command has not written yet is said to be missing; the rest of the page stands."""
+    """Replace the include of a table that does not exist yet with a note."""
     folder = (HERE / docname).parent
 
     def include(match):
@@ -108,7 +108,7 @@ def tables_not_measured(app, docname, source):
 
 
 def mathjax_in_the_build(app, error):
-    """Copy MathJax, which the package sphinx-mathjax-offline carries, with its fonts."""
+    """Copy MathJax and its fonts from the package sphinx-mathjax-offline."""
     package = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax"
     if error is None and app.builder.format == "html":
         target = Path(app.outdir) / "_static" / "mathjax"
@@ -119,7 +119,7 @@ def mathjax_in_the_build(app, error):
 
 
 def pages_that_derive():
-    """The page of derivations that shows a class's backward, by the class's name."""
+    """Map each class to the page of derivations that shows its backward."""
     found = {}
     for page in sorted((HERE / "derivations").glob("*.md")):
         for name in re.findall(
@@ -133,19 +133,19 @@ DERIVED = pages_that_derive()
 
 
 def equations_and_derivation(app, what, name, obj, options, lines):
-    """Under a layer's, loss's or optimiser's docstring: the head of its file, which has the equations, and a link."""
+    """Add a link to the derivation and the docstring of the file, which has the equations, to a class's docstring."""
     module = getattr(obj, "__module__", "")
     if what != "class" or not re.match(r"nnscratch\.(layers|losses|optim)\.(?!optimizer|lr_scheduler)", module):
         return
     if page := DERIVED.get(obj.__name__):
         lines += ["", f"Derived step by step in :doc:`/derivations/{page}`."]
     head = inspect.getdoc(sys.modules[module])
-    lines += ["", ".. rubric:: The head of its file", "", ".. code-block:: text", ""]
+    lines += ["", ".. rubric:: Equations", "", ".. code-block:: text", ""]
     lines += [f"    {line}" for line in head.splitlines()]
 
 
 class CommandHelp(Directive):
-    """``{command-help}``: the help of every command, as the command itself prints it."""
+    """``{command-help}``: the output of ``--help`` for every command."""
 
     def run(self):
         os.environ["COLUMNS"] = "90"
@@ -163,6 +163,6 @@ class CommandHelp(Directive):
 def setup(app):
     app.add_directive("command-help", CommandHelp)
     app.connect("build-finished", mathjax_in_the_build)
-    app.connect("autodoc-process-docstring", equations_and_derivation, priority=900)  # after numpydoc's
+    app.connect("autodoc-process-docstring", equations_and_derivation, priority=900)  # runs after numpydoc's handler
     app.connect("source-read", links_into_the_repository)
     app.connect("source-read", tables_not_measured)

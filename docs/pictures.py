@@ -1,6 +1,6 @@
-"""The README's and the front page's pictures, taken out of the executed notebooks: make notebooks ends with it.
+"""Extract the figures of the README and of the front page from the executed notebooks (make notebooks runs this).
 
-They are the tutorials' own, so what is shown is what a reader gets by running them. Needs nothing but Python.
+The figures are those of the tutorials, so a reader who runs the tutorials gets the same ones. Needs only Python.
 """
 
 import base64
@@ -9,7 +9,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 NOTEBOOKS = HERE.parent / "notebooks"
-PICTURES = {  # file: (notebook, which of its pictures, counted from 1)
+PICTURES = {  # file: (notebook, number of the figure in it, counted from 1)
     "mistakes": ("14", 2),
     "gradient-path": ("12", 3),
     "what-a-unit-learned": ("13", 5),
@@ -17,7 +17,7 @@ PICTURES = {  # file: (notebook, which of its pictures, counted from 1)
 
 
 def pictures_of(notebook: Path) -> list[bytes]:
-    """Every PNG that a notebook's cells put out, in order."""
+    """Return every PNG in the output of a notebook, in order."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
     encoded = [output["data"]["image/png"] for output in outputs if "image/png" in output.get("data", {})]
@@ -25,7 +25,7 @@ def pictures_of(notebook: Path) -> list[bytes]:
 
 
 def chosen() -> dict[Path, bytes]:
-    """The pictures' files, and what belongs into them."""
+    """Return the path and the content of each figure."""
     found = {}
     for name, (number, which) in PICTURES.items():
         (notebook,) = NOTEBOOKS.glob(f"{number}_*.ipynb")

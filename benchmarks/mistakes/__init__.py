@@ -1,6 +1,6 @@
-"""Mistakes that students make in backward passes, planted, each with the name that the diagnosis should give it.
+"""Typical mistakes in backward passes, each with the name that the diagnosis should give it.
 
-``python -m benchmarks.mistakes`` checks every one of them and writes docs/gradcheck/planted-mistakes.md.
+``python -m benchmarks.mistakes`` checks all of them and writes docs/gradcheck/planted-mistakes.md.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ AREAS = {
 
 
 def all_mistakes() -> list[Planted]:
-    """Every planted mistake, in the order of the areas."""
+    """Return every planted mistake, in the order of the areas."""
     found = []
     for area, module in AREAS.items():
         for planted in module.MISTAKES:
@@ -33,7 +33,7 @@ def all_mistakes() -> list[Planted]:
 
 
 def all_correct() -> list[tuple]:
-    """(area, target, inputs, options) of the same code without its mistakes."""
+    """Return (area, target, inputs, options) of the same code without the mistakes."""
     return [(area, *case) for area, module in AREAS.items() for case in module.CORRECT] + held_out.CORRECT
 
 

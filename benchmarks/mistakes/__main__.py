@@ -1,8 +1,8 @@
 """Check every planted mistake and write the table.
 
-python -m benchmarks.mistakes                       the table, into docs/gradcheck/planted-mistakes.md
-python -m benchmarks.mistakes --changed             backward passes changed by a machine, into changed-backwards.md
-python -m benchmarks.mistakes --show forget         the reports of the mistakes whose line has "forget" in it
+python -m benchmarks.mistakes                       write the table to docs/gradcheck/planted-mistakes.md
+python -m benchmarks.mistakes --changed             change backward passes automatically; write changed-backwards.md
+python -m benchmarks.mistakes --show forget         print the reports of the mistakes whose line contains "forget"
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ lose the gradient itself. The first full count, before the diagnosis was extende
 
 
 def table(outcomes: list[Outcome], directional: list[Outcome]) -> str:
-    """The page: totals, what directional mode does not name, then a line for each mistake."""
+    """Return the page: totals, mistakes that directional mode does not name first, and a line for each mistake."""
     lines = [HEAD, "|  | mistakes | caught | named first | named within three |", "|---|---|---|---|---|"]
     for mode, found in (("", outcomes), (", directional mode", directional)):
         for name, group in (("all", found), ("held out", [o for o in found if o.planted.held_out])):
@@ -101,8 +101,8 @@ def row(outcome: Outcome) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mistakes", description=__doc__.splitlines()[0])
-    parser.add_argument("--show", metavar="WORDS", help="print the reports of the lines with these words instead")
-    parser.add_argument("--changed", action="store_true", help="change the correct backward passes instead")
+    parser.add_argument("--show", metavar="WORDS", help="only print the reports of the lines that contain WORDS")
+    parser.add_argument("--changed", action="store_true", help="print the reports of the lines with WORDS instead")
     arguments = parser.parse_args()
     if arguments.show:
         for planted in all_mistakes():

@@ -9,7 +9,7 @@ from .planted import Planted
 rng = np.random.default_rng(7)
 
 
-# --- a filter moved over a row of numbers ----------------------------------------------------------------------------
+# --- a filter that slides over a sequence ----------------------------------------------------------------------------
 
 
 def conv1d_forward(x, w):

@@ -64,7 +64,7 @@ def word_embedding_backward_of_the_last_word(dout, cache):
 
 
 class ScaledEmbedding(nn.Module):
-    """As in the Transformer: times the root of the dimension."""
+    """As in the Transformer: multiplied by the square root of the dimension."""
 
     def __init__(self, table):
         super().__init__()
@@ -110,7 +110,7 @@ class WithPositionsNotSummed(WithPositions):
 
 
 class Tied(nn.Module):
-    """One table turns ids into rows and rows into scores."""
+    """Tied weights: one table for the embedding and the output layer."""
 
     def __init__(self, table):
         super().__init__()
@@ -137,7 +137,7 @@ class TiedCountedAtTheInput(Tied):
 
 
 class PaddedMean(nn.Module):
-    """The mean of the rows of all ids but 0, which is padding."""
+    """The mean of the rows of all ids except 0, which is padding."""
 
     def __init__(self, table):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Mistakes written last, in code of other shapes, and tried once before the diagnosis was changed for their sake."""
+"""Held-out mistakes: written after the diagnosis was finished, and tried once before it was extended for them."""
 
 import numpy as np
 
@@ -97,7 +97,7 @@ class ThreeLayerNetNotTransposed(ThreeLayerNet):
 
 
 class SequenceLinear(nn.Module):
-    """The same weights at every step: (N, T, D) -> (N, T, H)."""
+    """A linear layer with the same weights at every step: (N, T, D) -> (N, T, H)."""
 
     def __init__(self):
         super().__init__()
@@ -190,7 +190,7 @@ class LogSoftmax:
 
 
 def attention_forward(q, k, v):
-    """One head: q (T, D), k and v (S, D)."""
+    """Attention with one head: q (T, D), k and v (S, D)."""
     scores = q @ k.T / np.sqrt(q.shape[1])
     e = np.exp(scores - scores.max(axis=1, keepdims=True))
     a = e / e.sum(axis=1, keepdims=True)
@@ -240,7 +240,7 @@ class Distillation(nn.Module):
 
 
 def nll_from_one(x, y):
-    """Labels run from 1 to C."""
+    """Cross-entropy with labels from 1 to C."""
     e = np.exp(x)
     p = e / e.sum(axis=1, keepdims=True)
     rows = np.arange(len(x))
@@ -333,7 +333,7 @@ class BagOfWords:
 
 
 class LanguageModelHead(nn.Module):
-    """Rows of a table, through tanh, to the sum over time."""
+    """Sum over time of the tanh of the rows of a table."""
 
     def __init__(self):
         super().__init__()
@@ -356,7 +356,7 @@ class LanguageModelHead(nn.Module):
 
 
 class InstanceNorm(nn.Module):
-    """Every channel of every image by itself: (N, C, H, W)."""
+    """Normalise each channel of each image separately: (N, C, H, W)."""
 
     def forward(self, x):
         mu = x.mean(axis=(2, 3), keepdims=True)
@@ -438,7 +438,7 @@ class DropoutScaledTwice:
 
 
 class ReLURNN:
-    """Reads a sequence, returns the scores of its last state."""
+    """Read a sequence and return the scores of its last state."""
 
     def __init__(self):
         r = np.random.default_rng(14)
@@ -531,7 +531,7 @@ class CharRNN:
 
 
 def keras_gru_forward(x, h, Wz, Wr, Wn, Uz, Ur, Un):
-    """One step; the reset gate stands before the product."""
+    """One step; the reset gate is applied before the product."""
     z = sigmoid(x @ Wz + h @ Uz)
     r = sigmoid(x @ Wr + h @ Ur)
     n = np.tanh(x @ Wn + (r * h) @ Un)
@@ -564,7 +564,7 @@ def keras_gru_backward_without_zs_slope(dy, cache):
 
 
 class GateByGateLSTM:
-    """One weight matrix for each gate, over [x, h]; one step from states of its own."""
+    """One step with one weight matrix for each gate, over [x, h]; the layer holds the states."""
 
     def __init__(self):
         r = np.random.default_rng(16)
@@ -633,7 +633,7 @@ class GateByGateLSTMOfC(GateByGateLSTM):
 
 
 def peephole_forward(x, h, c, W, U, pi, pf):
-    """Input and forget gates look at the cell; order i, f, g."""
+    """Peephole LSTM: the input and forget gates use the cell state; gates in the order i, f, g."""
     H = h.shape[1]
     a = x @ W + h @ U
     i, f = sigmoid(a[:, :H] + c * pi), sigmoid(a[:, H : 2 * H] + c * pf)

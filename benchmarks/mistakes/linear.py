@@ -136,7 +136,7 @@ class DenseTransposed(Dense):
 
 
 class RowScale(nn.Module):
-    """Every row times a number of its own, s (N, 1)."""
+    """Multiply each row by its own factor, s (N, 1)."""
 
     def __init__(self, s):
         super().__init__()
@@ -216,7 +216,7 @@ def bilinear(a, b):
 
 
 class TwoLayerNet:
-    """CS231n's: loss(X, y) returns the loss and a dictionary of gradients."""
+    """As in CS231n: loss(X, y) returns the loss and a dictionary of gradients."""
 
     def __init__(self):
         r = np.random.default_rng(2)
@@ -258,7 +258,7 @@ class TwoLayerNetWithoutItsMask(TwoLayerNet):
 
 
 def autoencoder_forward(x, w_enc, b_enc, w_dec, b_dec):
-    """A sparse autoencoder: the decoder's bias is taken off the input."""
+    """A sparse autoencoder: the decoder's bias is subtracted from the input."""
     z = np.maximum((x - b_dec) @ w_enc + b_enc, 0)
     out = z @ w_dec + b_dec
     return out, (x, z, w_enc, w_dec, b_dec)

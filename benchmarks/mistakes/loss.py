@@ -36,7 +36,7 @@ class MeanSquaredErrorWithoutTheTwo(MeanSquaredError):
 
 
 def softmax_loss(x, y):
-    """CS231n's: loss and gradient of the scores."""
+    """As in CS231n: return the loss and the gradient of the scores."""
     shifted = x - np.max(x, axis=1, keepdims=True)
     Z = np.sum(np.exp(shifted), axis=1, keepdims=True)
     log_probs = shifted - np.log(Z)
@@ -105,7 +105,7 @@ class SoftmaxThenCrossEntropyByItsDiagonal(SoftmaxThenCrossEntropy):
 
 
 def temporal_softmax_loss(x, y, mask):
-    """CS231n's, for captions: padding is masked."""
+    """As in CS231n, for captions: padding is masked."""
     N, T, V = x.shape
     x_flat, y_flat, mask_flat = x.reshape(N * T, V), y.reshape(N * T), mask.reshape(N * T)
     probs = np.exp(x_flat - np.max(x_flat, axis=1, keepdims=True))
@@ -167,7 +167,7 @@ class BinaryCrossEntropyTheOtherWay(BinaryCrossEntropy):
 
 
 class NextToken(nn.Module):
-    """Cross-entropy of the tokens that follow: logits (N, T, V), tokens (N, T + 1)."""
+    """Cross-entropy of the next tokens: logits (N, T, V), tokens (N, T + 1)."""
 
     def forward(self, logits, tokens):
         e = np.exp(logits - logits.max(axis=-1, keepdims=True))
@@ -195,7 +195,7 @@ class NextTokenOneOff(NextToken):
 
 
 def weighted_softmax_loss(x, y, weights):
-    """Every sample counts by a weight of its own."""
+    """Softmax loss with a weight for each sample."""
     N = x.shape[0]
     e = np.exp(x - np.max(x, axis=1, keepdims=True))
     probs = e / e.sum(axis=1, keepdims=True)

@@ -1,15 +1,15 @@
-"""The backward passes of the correct code, changed by a machine: mistakes that nobody chose.
+"""Mistakes that are generated automatically, by changing the backward passes of the correct code.
 
-One operation of a backward is changed at a time:
+Each mutant changes one operation of a backward pass:
 
     factor       a * b, a / b, a @ b     ->  a, or b
     term         a + b, a - b            ->  a, or b
-    sign         a + b                   ->  a - b, and the other way
+    sign         a + b                   ->  a - b, and a - b -> a + b
     power        a ** b                  ->  a
     transpose    a.T                     ->  a
     accumulate   a += b                  ->  a = b
 
-A change that gives the same gradients, or that cannot be run, is left out.
+A change is left out if it gives the same gradients or cannot run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from . import all_correct
 
 
 def changes(tree: ast.AST) -> Iterator[tuple[str, str, ast.AST]]:
-    """(kind, "before -> after", the changed tree) for every change that can be made."""
+    """Yield (kind, "before -> after", changed tree) for every possible change."""
     for node in ast.walk(tree):
         for kind, new in variants(node):
             words = f"{ast.unparse(node)} -> {ast.unparse(new)}"
@@ -59,7 +59,7 @@ def variants(node: ast.AST) -> list[tuple[str, ast.AST]]:
 
 
 def exchanged(tree: ast.AST, old: ast.AST, new: ast.AST) -> ast.AST:
-    """A copy of `tree` with `new` in the place of `old`."""
+    """Return a copy of `tree` with `new` in place of `old`."""
     copies: dict[int, Any] = {}
     whole = copy.deepcopy(tree, copies)
     place, put = copies[id(old)], copy.deepcopy(new)
@@ -72,7 +72,7 @@ def exchanged(tree: ast.AST, old: ast.AST, new: ast.AST) -> ast.AST:
 
 
 def with_backward(target: Any) -> tuple[Callable, Callable] | None:
-    """(backward, a function that gives the target another one)."""
+    """Return (backward, a function that returns the target with another backward), or None."""
     if isinstance(target, tuple):
         return target[1], lambda function: (target[0], function)
     if not hasattr(type(target), "backward"):
@@ -87,7 +87,7 @@ def with_backward(target: Any) -> tuple[Callable, Callable] | None:
 
 
 def mutants(targets: list[tuple] | None = None) -> Iterator[tuple[str, str, str, GradientReport]]:
-    """(kind, name of the target, what was changed, report) for every change with wrong gradients."""
+    """Yield (kind, name of the target, change, report) for every change that gives wrong gradients."""
     for _, target, inputs, options in all_correct() if targets is None else targets:
         found = with_backward(target)
         if found is None:
@@ -102,7 +102,7 @@ def mutants(targets: list[tuple] | None = None) -> Iterator[tuple[str, str, str,
 
 
 def checked(tree: ast.AST, backward: Callable, put: Callable, inputs: tuple, options: dict) -> GradientReport | None:
-    """The report on a changed backward; None if it cannot be run."""
+    """Return the report on a changed backward, or None if it cannot run."""
     names = dict(backward.__globals__)
     exec(compile(tree, "<changed>", "exec"), names)
     function = names[backward.__name__]
@@ -113,12 +113,12 @@ def checked(tree: ast.AST, backward: Callable, put: Callable, inputs: tuple, opt
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             return check_gradients(put(function), *inputs, **options)
-    except Exception:  # whatever a changed backward may raise
+    except Exception:  # a changed backward may raise any error
         return None
 
 
 def summary(found: Iterator[tuple[str, str, str, GradientReport]]) -> list[str]:
-    """A table: of each kind, how many there were, how many were explained, and by what most often."""
+    """Return a table: for each kind, the number of mistakes, how many were explained, and the most common diagnoses."""
     count: Counter[str] = Counter()
     explained: Counter[str] = Counter()
     first: dict[str, Counter[str]] = {}

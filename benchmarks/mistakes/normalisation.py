@@ -159,7 +159,7 @@ class RMSNormWithAPlus(RMSNorm):
 
 
 def unit_forward(x):
-    """Every row brought to length 1."""
+    """Scale every row to length 1."""
     length = np.sqrt(np.sum(x * x, axis=1, keepdims=True))
     return x / length, (x, length)
 

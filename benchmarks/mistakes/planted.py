@@ -1,4 +1,4 @@
-"""What is written down about a planted mistake, and what came out when it was checked."""
+"""A planted mistake, and the result of checking it."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from nnscratch.gradcheck import GradientReport, check_gradients
 
 @dataclass
 class Planted:
-    """Code with one mistake in it, and the mistake's name.
+    """Code with one mistake, and the name of the mistake.
 
     Attributes
     ----------
     mistake : str
         The name that the diagnosis should give first.
     what : str
-        What the student wrote.
+        A description of the wrong code, as a student wrote it.
     target, inputs : object, tuple
-        What is checked.
+        The arguments of check_gradients.
     also : tuple of str
-        Other names for the very same numbers: a gradient counted twice is also one scaled by 2.
+        Other correct names for the same gradient: a gradient counted twice is also one scaled by 2.
     says : str
-        What the first diagnosis must name besides: a factor, a gate, a line.
+        Text that the diagnosis must also contain: a factor, a gate, a line.
     options : dict
-        Passed on to check_gradients: a loss and its targets.
+        Further arguments of check_gradients, such as a loss and its targets.
     """
 
     mistake: str
@@ -44,16 +44,16 @@ class Planted:
 
 @dataclass
 class Outcome:
-    """One mistake, checked.
+    """The result of checking one mistake.
 
     Attributes
     ----------
     caught : bool
-        The verdict is "wrong".
+        True if the verdict is "wrong".
     names : list of str
         The diagnoses, best first.
     rank : int or None
-        Where the mistake's name stands among them, from 1.
+        The position of the mistake's name among the diagnoses, counted from 1; None if it is not among them.
     """
 
     planted: Planted

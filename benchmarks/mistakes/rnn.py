@@ -199,7 +199,7 @@ class TimeRNNEndingEarly(TimeRNN):
 
 
 class RNN(nn.Module):
-    """Returns all states and the last one, and takes the gradients of both."""
+    """Return all states and the last state; backward takes the gradients of both."""
 
     def __init__(self, Wx, Wh, b):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The libraries that we are measured beside; each module has ``build(job, variant)``, see nnscratch/bench/worker.py.
+"""The other libraries of the comparison. Each module has ``build(job, variant)``; see nnscratch/bench/worker.py.
 
-They import nothing of ours: the memory measured is the library's own.
+These modules import nothing of nnscratch, so the measured memory is that of the library alone.
 """

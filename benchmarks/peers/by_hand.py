@@ -1,4 +1,4 @@
-"""What autograd and MyGrad, which have no layers, no LSTM and no optimisers of this kind, need beside them."""
+"""The LSTM, Adam and clipping for autograd and MyGrad, which do not have them."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ def clip(grads, max_norm):
 
 
 class Adam:
-    """Plain NumPy, in place."""
+    """Adam in plain NumPy, updating the weights in place."""
 
     def __init__(self, weights):
         self.w, self.t = weights, 0
@@ -27,7 +27,7 @@ class Adam:
 
 
 def lstm_logits(xp, sigmoid, p, layers, tokens, state):
-    """The model over one batch, written with the functions of `xp`: logits (T*N, V), step by step, and the state."""
+    """Run the model on one batch with the functions of `xp`; return logits (T*N, V), step by step, and the state."""
     N, T = tokens.shape
     x = p["embedding.weight"][tokens.T.reshape(-1)]  # (T*N, D)
     h_last, c_last = [], []

@@ -1,4 +1,4 @@
-"""The jobs by autograd (HIPS): NumPy written as a formula, its gradient by tracing."""
+"""The jobs with autograd (HIPS), which computes gradients of NumPy code by tracing it."""
 
 import itertools
 from importlib.metadata import version
@@ -41,7 +41,7 @@ def lm(job):
 
     def loss_of(p, x, y):
         logits, state = lstm_logits(anp, sigmoid, p, layers, x, held[0])
-        held[0] = [tuple(s._value for s in pair) for pair in state]  # numbers without their history
+        held[0] = [tuple(s._value for s in pair) for pair in state]  # arrays without their graph
         return cross_entropy(anp, logits, y.T.reshape(-1))
 
     run = value_and_grad(loss_of)

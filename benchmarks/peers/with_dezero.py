@@ -1,4 +1,4 @@
-"""The jobs by DeZero, with its own layers, optimisers and hooks, and the alias it needs to be imported at all."""
+"""The jobs with DeZero: its layers, optimisers and hooks, and an alias without which it cannot be imported."""
 
 import itertools
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def build(job, variant):
-    setattr(np, "int", int)  # noqa: B010  gone from NumPy since 1.24; its datasets.py and transforms.py ask for it
+    setattr(np, "int", int)  # noqa: B010  NumPy 1.24 removed it; DeZero uses it
     import dezero
 
     jobs = {"lm": lm, "mlp": mlp, "cnn": cnn, "generate": generate, "evaluate": evaluate}
@@ -53,7 +53,7 @@ def language_model(job, dezero):
     model.embedding.W.data = w["embedding.weight"].copy()
     linear(model.linear, w["linear.weight"], w["linear.bias"])
     for k in range(s["layers"]):
-        bias = w[f"lstm.bias_ih_l{k}"] + w[f"lstm.bias_hh_l{k}"]  # it has one; its gradient is that of either
+        bias = w[f"lstm.bias_ih_l{k}"] + w[f"lstm.bias_hh_l{k}"]  # DeZero has one bias, the sum of the two
         for g, gate in enumerate("ifuo"):
             rows = slice(g * H, (g + 1) * H)
             layer = getattr(model, f"lstm{k}")
@@ -106,7 +106,7 @@ def mlp(job, dezero):
     from dezero.models import MLP
 
     model, w = MLP((256, 256, 10), activation=F.relu), job.weights()
-    model(job.batches(1)[0][0])  # makes the arrays
+    model(job.batches(1)[0][0])  # creates the weight arrays
     for k, layer in enumerate(model.layers):
         linear(layer, w[f"{2 * k}.weight"], w[f"{2 * k}.bias"])
     return training(job, dezero, model, dezero.optimizers.SGD(0.1))

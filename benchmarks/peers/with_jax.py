@@ -1,4 +1,4 @@
-"""The jobs by JAX: everything under jit, the recurrence a lax.scan, parameters and moments donated."""
+"""The jobs with JAX: everything under jit, lax.scan for the recurrence, donated parameters and moments."""
 
 import itertools
 
@@ -28,7 +28,7 @@ def lstm(p, layers, x, state):
     x, hs, cs = x.transpose(1, 0, 2), [], []
     for k in range(layers):
         bias = p[f"lstm.bias_ih_l{k}"] + p[f"lstm.bias_hh_l{k}"]
-        z_x, W = x @ p[f"lstm.weight_ih_l{k}"].T + bias, p[f"lstm.weight_hh_l{k}"].T  # all steps in one product
+        z_x, W = x @ p[f"lstm.weight_ih_l{k}"].T + bias, p[f"lstm.weight_hh_l{k}"].T  # one product for all steps
 
         def cell(carry, z, W=W):
             h, c = carry
@@ -65,7 +65,7 @@ def no_state(job, batch):
 
 
 def adam(p, grads, m, v, t, max_norm):
-    """As PyTorch's, clipping included."""
+    """Compute the same as PyTorch's Adam, with clipping."""
     import jax
     import jax.numpy as jnp
 
@@ -201,7 +201,7 @@ def generate(job):
         tokens, state = jnp.arange(5)[None], no_state(job, 1)
         for _ in range(job.per):
             tokens, state, keys[0] = draw(p, tokens, state, keys[0])
-            token = int(tokens[0, 0])  # whoever generates text wants to see it
+            token = int(tokens[0, 0])  # a user needs to see the token
         return token
 
     def check():

@@ -1,4 +1,4 @@
-"""The jobs by MyGrad: tensors that remember what was done with them."""
+"""The jobs with MyGrad, an autograd library: tensors record the operations applied to them."""
 
 import itertools
 
@@ -16,7 +16,7 @@ def build(job, variant):
     }
     if job.kind in reasons:
         raise NotImplementedError(reasons[job.kind])
-    mygrad.turn_memory_guarding_off()  # its own advice for speed
+    mygrad.turn_memory_guarding_off()  # recommended by its documentation for speed
     return {"version": mygrad.__version__, **{"lm": lm, "mlp": mlp, "cnn": cnn}[job.kind](job)}
 
 
@@ -46,7 +46,7 @@ def lm(job):
 
     def loss_of(p, x, y):
         logits, state = lstm_logits(mg, sigmoid, p, layers, x, held[0])
-        held[0] = [tuple(s.data for s in pair) for pair in state]  # numbers without their history
+        held[0] = [tuple(s.data for s in pair) for pair in state]  # arrays without their graph
         return softmax_crossentropy(logits, y.T.reshape(-1))
 
     def learn(w):

@@ -1,4 +1,4 @@
-"""The MLP by scikit-learn's MLPClassifier."""
+"""The MLP job with scikit-learn's MLPClassifier."""
 
 import itertools
 
@@ -13,7 +13,7 @@ def build(job, variant):
         raise NotImplementedError("its only neural network is an MLP")
     batches = job.batches()
     model = MLPClassifier((256, 256), solver="sgd", alpha=0, batch_size=64, learning_rate_init=0.1, momentum=0)
-    model.partial_fit(*batches[0], classes=np.arange(10))  # makes the arrays
+    model.partial_fit(*batches[0], classes=np.arange(10))  # creates the weight arrays
     for k, (name, w) in enumerate(job.weights().items()):
         if name.endswith("weight"):
             model.coefs_[k // 2] = w.T.copy()

@@ -1,6 +1,6 @@
-"""A training step of a Zaremba preset, which differs from the other jobs in its optimiser: by us, and by PyTorch.
+"""A training step of a Zaremba preset, with this package and with PyTorch. Unlike the other jobs, it uses SGD.
 
-The variant is "preset" for this package and "preset torch" for PyTorch; the job's sizes hold the preset's numbers.
+The variant is "preset" for this package and "preset torch" for PyTorch. The sizes of the job contain the settings.
 """
 
 from typing import Any

@@ -1,8 +1,8 @@
-"""JupyterLite with the notebooks and this package in it: make docs-lite.
+"""Build JupyterLite with the notebooks and this package: make docs-lite.
 
-The notebooks and the package's own source lie side by side in JupyterLite's file system, so ``import nnscratch`` finds
-it; what it needs (NumPy, Matplotlib, tqdm, safetensors) is loaded by Pyodide from its server, see jupyter-lite.json.
-Notebooks that cannot run there are left out: 15 measures this machine's BLAS, 16 needs a GPU.
+The notebooks and the source of the package are in the same folder of JupyterLite's file system, so ``import nnscratch``
+works. Pyodide loads the dependencies (NumPy, Matplotlib, tqdm, safetensors) from its server; see jupyter-lite.json.
+Two notebooks cannot run there and are left out: 15 measures the BLAS of the machine, and 16 needs a GPU.
 """
 
 import shutil
