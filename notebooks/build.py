@@ -1,11 +1,12 @@
-"""Execute the notebooks: from what people edit, source/NN_name.md, make what people open, NN_name.ipynb.
+"""Execute the notebooks: read source/NN_name.md, which people edit, and write NN_name.ipynb, which people open.
 
-    python notebooks/build.py           all of them (make notebooks)
-    python notebooks/build.py 03 12     only these
-    python notebooks/build.py --fast 03 with fewer steps, to see whether it runs; nothing is written
+    python notebooks/build.py           build all notebooks (make notebooks)
+    python notebooks/build.py 03 12     build only these
+    python notebooks/build.py --fast 03 run with fewer training steps as a quick test, and write nothing
 
-A notebook runs in a kernel of its own, in an empty folder, with this checkout on the path. What is written depends on
-the source and the results only: no times, no kernel versions, numbered cell ids. Needs the extra "notebooks".
+Each notebook runs in its own kernel, in an empty folder, with this checkout on the path. The written file depends only
+on the source and the results: it contains no times and no kernel versions, and the cell ids are numbers. Install the
+extra "notebooks" first.
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ SOLUTION = re.compile(r"<details>.*?^```python\n(.*?)^```.*?</details>", re.DOTA
 
 
 def sources() -> list[Path]:
-    """The sources, in their order."""
+    """Return the paths of all sources, in order."""
     return sorted(path for path in SOURCE.glob("*.md") if re.match(r"\d\d_", path.name))
 
 
 def built(source: Path) -> Path:
-    """Where the executed notebook of a source is."""
+    """Return the path of the executed notebook of a source."""
     return HERE / f"{source.stem}.ipynb"
 
 
 def read(source: Path) -> nbformat.NotebookNode:
-    """A source as a notebook without outputs."""
+    """Read a source as a notebook without outputs."""
     notebook = jupytext.reads(source.read_text(encoding="utf-8"), fmt="md:myst")
     for number, cell in enumerate(notebook.cells, 1):
         cell["id"] = f"cell-{number:03}"
@@ -49,7 +50,7 @@ def read(source: Path) -> nbformat.NotebookNode:
 
 
 def tagged(notebook: nbformat.NotebookNode, kind: str) -> dict[str, int]:
-    """Positions of the cells tagged ``kind-K``, by K."""
+    """Return a dict from K to the position of the cell with the tag ``kind-K``."""
     pattern = re.compile(rf"{kind}-(\w+)")
     found = {}
     for position, cell in enumerate(notebook.cells):
@@ -60,7 +61,7 @@ def tagged(notebook: nbformat.NotebookNode, kind: str) -> dict[str, int]:
 
 
 def solution(notebook: nbformat.NotebookNode, name: str) -> str | None:
-    """The code hidden under the check of exercise `name`, or None."""
+    """Return the code of the hidden solution below the check of exercise `name`, or None if there is none."""
     position = tagged(notebook, "check")[name] + 1
     if position >= len(notebook.cells) or notebook.cells[position].cell_type != "markdown":
         return None
@@ -69,7 +70,7 @@ def solution(notebook: nbformat.NotebookNode, name: str) -> str | None:
 
 
 def execute(notebook: nbformat.NotebookNode, fast: bool = False, timeout: int | None = None) -> nbformat.NotebookNode:
-    """Run every cell, in place; the first error ends it."""
+    """Run every cell and store the outputs in `notebook`; stop at the first error."""
     path = os.pathsep.join([str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     env = os.environ | {"PYTHONPATH": path, "NNSCRATCH_FAST": str(int(fast)), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     with tempfile.TemporaryDirectory() as folder:
@@ -86,7 +87,7 @@ def execute(notebook: nbformat.NotebookNode, fast: bool = False, timeout: int | 
 
 
 def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Drop, in place, all that would differ in another run of the same source."""
+    """Remove from `notebook` everything that could differ in another run of the same source."""
     notebook.metadata = nbformat.from_dict(
         {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -106,15 +107,15 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             if "metadata" in output:
                 output["metadata"] = {}
             if picture := output.get("data", {}).get("image/png"):
-                output["data"]["image/png"] = smaller(picture)
+                output["data"]["image/png"] = reduce_colours(picture)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
 
 
-def smaller(picture: str) -> str:
-    """A picture, as base64, with 256 colours: a third of the size, and to the eye the same."""
+def reduce_colours(picture: str) -> str:
+    """Reduce a base64 PNG picture to 256 colours: it looks the same and takes a third of the space."""
     image = Image.open(io.BytesIO(base64.b64decode(picture)))
-    if image.mode == "P":  # it has been made smaller before
+    if image.mode == "P":  # already reduced
         return picture
     written = io.BytesIO()
     image.convert("RGB").quantize(256).save(written, "PNG", optimize=True)
@@ -122,15 +123,15 @@ def smaller(picture: str) -> str:
 
 
 def text(notebook: nbformat.NotebookNode) -> str:
-    """The notebook as its file holds it."""
+    """Return the text of the notebook's file."""
     return nbformat.writes(notebook, version=4, indent=1) + "\n"
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("numbers", nargs="*", metavar="NN", help="which ones; all if none is named")
-    parser.add_argument("--fast", action="store_true", help="fewer steps, and nothing written")
-    pipe = "for the tests: print what comes on standard input, executed in fast mode, SECONDS at most for a cell"
+    parser.add_argument("numbers", nargs="*", metavar="NN", help="numbers of the notebooks to build; default: all")
+    parser.add_argument("--fast", action="store_true", help="run with fewer training steps and write nothing")
+    pipe = "for the tests: execute the notebook on standard input in fast mode and print it; limit per cell: SECONDS"
     parser.add_argument("--pipe", type=int, metavar="SECONDS", help=pipe)
     options = parser.parse_args(arguments)
     if options.pipe:
@@ -138,14 +139,15 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     chosen = [s for s in sources() if not options.numbers or s.name[:2] in options.numbers]
     if not chosen:
-        parser.error(f"no notebook {' or '.join(options.numbers)} in {SOURCE.name}/")
+        parser.error(f"{SOURCE.name}/ contains no notebook {' or '.join(options.numbers)}; give two digits, such as 03")
     for source in chosen:
         print(source.stem, flush=True)
         notebook = normalise(execute(read(source), options.fast))
         if not options.fast:
             built(source).write_text(text(notebook), encoding="utf-8")
     if not options.fast:
-        runpy.run_path(str(HERE.parent / "docs" / "pictures.py"), run_name="__main__")  # those on the front pages
+        # The README and the front page show pictures of some notebooks: update them.
+        runpy.run_path(str(HERE.parent / "docs" / "pictures.py"), run_name="__main__")
     return 0
 
 
