@@ -1,6 +1,7 @@
-"""What layers, losses and optimisers check before they compute: a clear error, and nothing changed.
+"""Checks that layers, losses and optimisers make before they compute.
 
-Each function returns at once, or raises with the name of what was given, what was expected and what came.
+Each function returns, or raises an error that names the argument, what was expected and what came. Nothing has changed
+when it raises.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ FLOATS = (np.dtype("float32"), np.dtype("float64"), np.dtype("float16"))
 
 
 def check_floats(owner: Module, name: str, x: Array, like: Parameter | None = None) -> None:
-    """Raise unless `x` is an array of floats, of the dtype and on the device of the parameter `like`."""
+    """Raise unless `x` is an array of floats, with the dtype and on the device of the parameter `like`."""
     title = type(owner).__name__
     try:
         backend.array_module(x)
@@ -41,22 +42,26 @@ def check_floats(owner: Module, name: str, x: Array, like: Parameter | None = No
 
 
 def check_gradient(owner: Module, dy: Array, shape: tuple[int, ...], dtype: Any, name: str = "dy") -> None:
-    """Raise unless `dy` has the shape and dtype of the output it is the gradient of."""
+    """Raise unless `dy`, the gradient of an output, has the output's shape and dtype."""
+    title = type(owner).__name__
     if isinstance(dy, (int, float, np.generic)):
         raise TypeError(
-            f"{type(owner).__name__}.backward takes {name}, the gradient by its output, an array: criterion.backward() "
-            f"returns it. Got the number {dy!r}; is it the loss?"
+            f"{title}.backward takes {name}, the gradient with respect to its output: an array, and "
+            f"criterion.backward() returns it. Got the number {dy!r}; is it the loss?"
         )
     check_floats(owner, name, dy)
     if dy.shape != shape or dy.dtype != dtype:
         raise ValueError(
-            f"{type(owner).__name__}.backward: {name} must have the output's shape {shape} and dtype {dtype}, "
-            f"got {dy.shape} and {dy.dtype}. (Run forward again first: what it kept has been taken.)"
+            f"{title}.backward: {name} must have the output's shape {shape} and dtype {dtype}, "
+            f"got {dy.shape} and {dy.dtype}. Run forward again before you call backward again"
         )
 
 
 def check_ids(owner: Module, name: str, ids: Array, below: int) -> None:
-    """Raise unless `ids` is an array of integers in 0 .. below-1."""
+    """Raise unless `ids` is an array of integers in 0 .. below-1.
+
+    On a GPU the range is not checked: to read the result would block until the GPU has finished.
+    """
     title = type(owner).__name__
     try:
         backend.array_module(ids)
@@ -78,28 +83,45 @@ def check_token_ids(model: Module, name: str, ids: Array) -> None:
 
 
 def positive_int(name: str, value: int) -> int:
-    """`value`, if it is an integer of 1 or more."""
+    """Return `value` if it is an integer of 1 or more; raise otherwise."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 1:
         raise ValueError(f"{name} must be an integer of 1 or more, got {value!r}")
     return int(value)
 
 
 def probability(name: str, value: float) -> float:
-    """`value`, if it is in [0, 1)."""
+    """Return `value` if it is in [0, 1); raise otherwise."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < 1:
         raise ValueError(f"{name} must be a probability in [0, 1), got {value!r}")
     return float(value)
 
 
 def finite(name: str, value: float) -> float:
-    """`value`, if it is a finite number."""
+    """Return `value` if it is a finite number; raise otherwise."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
         raise ValueError(f"{name} must be a finite number, got {value!r}")
     return float(value)
 
 
 def not_negative(name: str, value: float) -> float:
-    """`value`, if it is a finite number of 0 or more."""
+    """Return `value` if it is a finite number of 0 or more; raise otherwise."""
     if finite(name, value) < 0:
         raise ValueError(f"{name} must be 0 or more, got {value!r}")
     return float(value)
+
+
+def state_value(name: str, value: Array, like: Array) -> Array:
+    """Return `value` in the dtype of `like`, or raise if it does not have the shape of `like` or is not finite."""
+    try:
+        xp = backend.array_module(value)
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}") from None
+    if tuple(value.shape) != like.shape:
+        raise ValueError(f"{name}: expected shape {like.shape}, got {tuple(value.shape)}")
+    if value.dtype.kind not in "fiu":
+        raise TypeError(f"{name}: expected {like.dtype}, got {value.dtype}")
+    with np.errstate(over="ignore"):  # values too large for the dtype become infinite, and the next check raises
+        value = value.astype(like.dtype, copy=False)
+    if not xp.isfinite(value).all():
+        raise ValueError(f"{name} holds values that are not finite (NaN or infinity) in {like.dtype}")
+    return value

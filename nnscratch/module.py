@@ -1,11 +1,11 @@
 """Module: the contract between forward and backward.
 
-    y  = module(x)             forward: computes y and puts away what backward will need
-    dx = module.backward(dy)   backward: takes dL/dy, *adds* dL/dw to every w.grad, returns dL/dx
+    y  = module(x)             forward: compute y, and save what backward needs
+    dx = module.backward(dy)   backward: take dL/dy, *add* dL/dw to w.grad of every parameter w, return dL/dx
 
-L is the loss, one number; ``dy`` always means dL/dy and has y's shape. In training mode each forward pushes one
-entry on the module's own stack and each backward pops one, so that a module used three times in a network is run
-backward three times, in the opposite order, and its gradients add up: the chain rule for shared weights.
+L is the loss, a scalar. ``dy`` always means dL/dy and has the shape of y. In training mode each forward pushes one
+entry on the module's own stack, and each backward pops one. So you can use one module three times in a network: call
+its backward three times, in the opposite order, and its gradients add up. This is the chain rule for shared weights.
 """
 
 from __future__ import annotations
@@ -19,30 +19,32 @@ import numpy as np
 
 from . import backend
 from .backend import Array
-from .checks import FLOATS
+from .checks import FLOATS, state_value
 from .parameter import Parameter
 
-DEEP_STACK = 10_000  # forwards without a backward before a module says that something is wrong
+DEEP_STACK = 10_000  # saved forward calls without a backward at which a module warns
 
 
 class Module:
-    """What every layer, loss and model is.
+    """Base class of every layer, loss and model.
 
-    A module of one's own reads as in PyTorch, but for ``backward``, which is written out under ``forward``:
+    You write your own module as in PyTorch, and in addition ``backward``, under ``forward``:
 
-    1. Set what is learned as attributes: parameters, and other modules. They are found by themselves, at any depth;
-       there is no need to call ``super().__init__()``. Layers in a plain list are refused: `Sequential` is a module.
-    2. ``forward`` computes y and puts away, with one ``save_for_backward``, what ``backward`` will need.
-    3. ``backward`` takes it back with one ``saved()``, *adds* to ``parameter.grad`` (never sets it: the parameter may
-       be used elsewhere too), and returns dL/dx; a tuple where forward takes several arrays, None for one of integers.
-    4. Modules inside are run backward in the opposite order. Where a value was used twice, its gradients are added.
-    5. What behaves differently in training asks ``self.training``.
+    1. Set parameters and inner modules as attributes. They are found automatically, at any depth, and there is no need
+       to call ``super().__init__()``. A plain list of layers raises an error: use `Sequential`.
+    2. ``forward`` computes y. It saves what ``backward`` needs with one call of ``save_for_backward``.
+    3. ``backward`` gets these values from one call of ``saved()``. It *adds* to ``parameter.grad`` and never sets it,
+       since the parameter may be used elsewhere too. It returns dL/dx: a tuple if forward takes several arrays, None
+       for an array of integers. It may return None if ``self.needs_input_grad`` is False.
+    4. ``backward`` calls the ``backward`` of inner modules in the opposite order. If forward uses a value twice, add
+       its two gradients.
+    5. A module that behaves differently in training reads ``self.training``.
 
-    Then let the checker say whether it is right.
+    Then check it with `nn.gradcheck.check_gradients`.
 
     Examples
     --------
-    A layer, y = a x with a learned number a:
+    A layer, y = a x, where a is learned:
 
     >>> import numpy as np, nnscratch as nn
     >>> class Scale(nn.Module):
@@ -63,7 +65,7 @@ class Module:
     >>> nn.gradcheck.check_gradients(Scale(), np.array([1.0, 3.0])).ok
     True
 
-    A module made of others, y = value(x) * sigmoid(gate(x)): a gate decides, number by number, what gets through.
+    A module made of others, y = value(x) * sigmoid(gate(x)). The gate decides how much of each element passes:
 
     >>> class Gated(nn.Module):
     ...     def __init__(self, features, rng=None):
@@ -85,16 +87,216 @@ class Module:
     """
 
     training = True
+    """True in training mode, False in evaluation mode. See `train` and `eval`."""
     needs_input_grad = True
-    """False while the caller of ``backward`` does not use dL/dx: ``backward`` may then return None in its place."""
+    """False while the caller of ``backward`` does not use dL/dx. See `without_input_grad`."""
     arguments: tuple[str, ...] = ()
-    """Names of attributes that, given to the constructor, build this module anew: shown by repr, kept by nn.save."""
+    """Names of the constructor's arguments that are attributes too. ``repr`` shows them, and `nn.save` stores them."""
+
+    # --- forward and backward --------------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.forward(*args, **kwargs)
 
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(f"{type(self).__name__} has no forward method: write one, and backward under it")
+
+    def backward(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(f"{type(self).__name__} has no backward method: write it under forward")
+
+    def save_for_backward(self, *values: Any) -> None:
+        """Push `values` on this module's stack, for the backward that matches this forward.
+
+        In ``eval()`` mode nothing is saved, so inference runs in constant memory.
+        """
+        if not self.training:
+            return
+        stack = self.__dict__.setdefault("_stack", [])
+        stack.append(values)
+        if len(stack) == DEEP_STACK:
+            warnings.warn(
+                f"{type(self).__name__}: {DEEP_STACK} forward calls have saved their arrays, and no backward call has "
+                f"used them. Call eval() to predict without saving, or zero_grad() to drop what is saved.",
+                ResourceWarning,
+                stacklevel=4,
+            )
+
+    def saved(self) -> tuple[Any, ...]:
+        """Pop and return the values that the latest forward saved.
+
+        Raises
+        ------
+        RuntimeError
+            Every saved forward has had its backward, or the module is in ``eval()`` mode.
+        """
+        stack = self.__dict__.get("_stack")
+        if not stack:
+            why = (
+                "none is left: call forward before each backward"
+                if self.training
+                else "in eval() mode forward saves nothing: call train() first"
+            )
+            raise RuntimeError(f"{type(self).__name__}.backward needs a forward call to match, and {why}")
+        return stack.pop()
+
+    def zero_grad(self) -> None:
+        """Set every gradient to zero, and drop what forward calls have saved."""
+        for parameter in self.parameters():
+            parameter.zero_grad()
+        for module in self.modules():
+            module.__dict__.pop("_stack", None)
+
+    def train(self, mode: bool = True) -> Module:
+        """Switch this module, and all inside it, to training mode: dropout is active, forward saves for backward."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Module:
+        """Switch this module, and all inside it, to evaluation mode: no dropout, and forward saves nothing."""
+        return self.train(False)
+
+    # --- inner modules, parameters and buffers -----------------------------------------------------------------------
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Yield the name and module of each attribute that is a module, in the order they were set."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """Yield this module and every module inside it, with dotted names. A module used twice appears twice."""
+        yield prefix, self
+        for name, child in self.named_children():
+            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+
+    def modules(self) -> Iterator[Module]:
+        """Yield this module and every module inside it, each once."""
+        seen: set[int] = set()
+        for _, module in self.named_modules():
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield module
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Yield every parameter with its dotted name, each once. A tied weight appears under its first name."""
+        seen: set[int] = set()
+        for name, parameter in self._all_parameters():
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield name, parameter
+
+    def parameters(self) -> list[Parameter]:
+        """Return every parameter, each once."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def _all_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Yield every parameter with its dotted name. A tied weight appears under each of its names."""
+        self._refuse_lists()
+        for prefix, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter):
+                    yield (f"{prefix}.{name}" if prefix else name), value
+
+    def _refuse_lists(self) -> None:
+        """Raise if a layer or parameter is only in a list, tuple or dict: it would be neither trained nor saved."""
+        modules = list(self.modules())
+        found = {id(value) for module in modules for value in (module, *vars(module).values())}
+        for module in modules:
+            for name, value in vars(module).items():
+                items = list(value.values()) if isinstance(value, dict) else value
+                if not isinstance(items, (list, tuple)) or not items or name.startswith("_"):
+                    continue
+                if isinstance(items[0], (Module, Parameter)) and any(id(item) not in found for item in items):
+                    raise TypeError(
+                        f"{type(module).__name__}.{name} is a {type(value).__name__}, and its layers or parameters "
+                        f"would be neither trained nor saved. Use an nn.Sequential, or one attribute for each"
+                    )
+
+    def register_buffer(self, name: str, array: Array) -> None:
+        """Set attribute `name` to an array that is part of the state but not learned, such as a running average.
+
+        A buffer is saved, loaded and moved with the parameters, and optimisers do not change it. Write into it
+        (``self.name[...] = value``) and never replace it.
+        """
+        backend.array_module(array)
+        self.__dict__.setdefault("_buffers", []).append(name)
+        setattr(self, name, array)
+
+    def named_buffers(self) -> Iterator[tuple[str, Array]]:
+        """Yield every buffer with its dotted name. A shared module's buffers appear under each of its names."""
+        for prefix, module in self.named_modules():
+            for name in module.__dict__.get("_buffers", ()):
+                yield (f"{prefix}.{name}" if prefix else name), getattr(module, name)
+
+    # --- device, dtype and state -------------------------------------------------------------------------------------
+
+    def to(self, device: str | None = None, dtype: Any = None) -> Module:
+        """Move parameters and buffers to ``"cpu"`` or ``"cuda"``, convert them to `dtype`, or both; return self.
+
+        A buffer of integers keeps its dtype.
+
+        Raises
+        ------
+        TypeError
+            `dtype` is not a float type, or `device` is not a string.
+        """
+        if device is not None and not isinstance(device, str):
+            raise TypeError(f'device must be a string, such as "cpu", got {device!r}. (A dtype? Use to(dtype=...))')
+        if dtype is not None and np.dtype(dtype) not in FLOATS:
+            raise TypeError(f"parameters are floats; dtype must be float32 or float64, got {np.dtype(dtype)}")
+        for parameter in self.parameters():
+            parameter.to(device=device, dtype=dtype)
+        for module in self.modules():
+            for name in module.__dict__.get("_buffers", ()):
+                array = getattr(module, name)
+                array = array if device is None else backend.to_device(array, device)
+                floats = dtype is not None and array.dtype in FLOATS
+                setattr(module, name, array.astype(dtype, copy=False) if floats else array)
+        return self
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return the names and values of all parameters and buffers. The names are PyTorch's where the layer is.
+
+        The arrays are the module's own, not copies. A tied weight appears under each of its names.
+        """
+        return {name: parameter.data for name, parameter in self._all_parameters()} | dict(self.named_buffers())
+
+    def load_state_dict(self, state: dict[str, Array], strict: bool = True) -> None:
+        """Copy the values in `state` into the parameters and buffers, which keep their dtype and device.
+
+        Parameters
+        ----------
+        state : dict of str to array
+        strict : bool
+            If True, raise on missing and unknown names; if False, ignore them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A name is missing or unknown, a value is not a numeric array, it has another shape, it is not finite in this
+            module's dtype, or a tied weight has two different values. Nothing has changed.
+        """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state must be a dict of names and arrays, got {type(state).__name__}")
+        own = self.state_dict()
+        missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+        if strict and (missing or unknown):
+            raise ValueError(
+                f"state does not fit {type(self).__name__}: "
+                f"missing {missing or 'nothing'}, unknown {unknown or 'nothing'}"
+            )
+        new = {name: state_value(name, state[name], array) for name, array in own.items() if name in state}
+        first_name: dict[int, str] = {}
+        for name in new:
+            first = first_name.setdefault(id(own[name]), name)
+            if not (new[first] == new[name]).all():
+                raise ValueError(f"{first} and {name} are one tied weight, and the state has two values for it")
+        for name, value in new.items():
+            own[name][...] = backend.to_device(value, backend.device_of(own[name]))
+
     def config(self) -> dict[str, Any]:
-        """The constructor's arguments that build a module of this shape again."""
+        """Return the constructor's arguments that build a module of the same shapes."""
         return {name: getattr(self, name) for name in self.arguments}
 
     def constructor_modules(self) -> list[Module]:
@@ -114,211 +316,6 @@ class Module:
         """
         return any(isinstance(value, np.random.Generator) for value in vars(self).values())
 
-    # --- what forward leaves for backward ------------------------------------------------------------------------
-
-    def save_for_backward(self, *values: Any) -> None:
-        """Put `values` on this module's stack, for the backward that matches this forward.
-
-        In ``eval()`` mode nothing is kept, so inference runs in constant memory.
-        """
-        if not self.training:
-            return
-        stack = self.__dict__.setdefault("_stack", [])
-        stack.append(values)
-        if len(stack) == DEEP_STACK:
-            warnings.warn(
-                f"{type(self).__name__}: {DEEP_STACK} forward calls, and no backward took back what they saved. Each "
-                f"keeps its arrays; call eval() to predict without keeping them, or zero_grad() to drop them.",
-                ResourceWarning,
-                stacklevel=4,
-            )
-
-    def saved(self) -> tuple[Any, ...]:
-        """Take back what the latest forward not yet run backward put away.
-
-        Raises
-        ------
-        RuntimeError
-            There is no such forward.
-        """
-        stack = self.__dict__.get("_stack")
-        if not stack:
-            why = (
-                "it is in eval() mode, which keeps nothing" if not self.training else "none is left that saved anything"
-            )
-            raise RuntimeError(f"{type(self).__name__}.backward needs a forward call to match, and {why}")
-        return stack.pop()
-
-    # --- what is inside ------------------------------------------------------------------------------------------
-
-    def register_buffer(self, name: str, array: Array) -> None:
-        """Set the attribute `name` to an array that belongs to the state but is not learned.
-
-        It is saved, loaded and moved with the parameters, and no optimiser sees it: BatchNorm's running averages.
-        Write into it (``self.name[...] = value``); never replace it.
-        """
-        backend.array_module(array)
-        self.__dict__.setdefault("_buffers", []).append(name)
-        setattr(self, name, array)
-
-    def named_buffers(self) -> Iterator[tuple[str, Array]]:
-        """Every registered buffer with its dotted name, a shared module's under each of its names."""
-        for prefix, module in self.named_modules():
-            for name in module.__dict__.get("_buffers", ()):
-                yield (f"{prefix}.{name}" if prefix else name), getattr(module, name)
-
-    def named_children(self) -> Iterator[tuple[str, Module]]:
-        """The modules set as attributes of this one, in the order they were set."""
-        for name, value in vars(self).items():
-            if isinstance(value, Module):
-                yield name, value
-
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """This module and every one inside it, with dotted names; a module used twice comes twice."""
-        yield prefix, self
-        for name, child in self.named_children():
-            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
-
-    def modules(self) -> Iterator[Module]:
-        """This module and every one inside it, each once."""
-        seen: set[int] = set()
-        for _, module in self.named_modules():
-            if id(module) not in seen:
-                seen.add(id(module))
-                yield module
-
-    def _all_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        self._refuse_lists()
-        for prefix, module in self.named_modules():
-            for name, value in vars(module).items():
-                if isinstance(value, Parameter):
-                    yield (f"{prefix}.{name}" if prefix else name), value
-
-    def _refuse_lists(self) -> None:
-        """Raise if a layer or parameter stands in a list only, where nobody would train or save it."""
-        modules = list(self.modules())
-        found = {id(v) for m in modules for v in (m, *vars(m).values())}
-        for module in modules:
-            for name, value in vars(module).items():
-                items = list(value.values()) if isinstance(value, dict) else value
-                if not isinstance(items, (list, tuple)) or not items or name.startswith("_"):
-                    continue
-                if isinstance(items[0], (Module, Parameter)) and any(id(item) not in found for item in items):
-                    title = f"{type(module).__name__}.{name}"
-                    raise TypeError(
-                        f"{title} is a {type(value).__name__}, which is not looked into: what is in it would be "
-                        f"neither trained nor saved. Make it an nn.Sequential, or set each as an attribute of its own"
-                    )
-
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Every parameter with its dotted name, each once: a tied weight comes under its first name."""
-        seen: set[int] = set()
-        for name, parameter in self._all_parameters():
-            if id(parameter) not in seen:
-                seen.add(id(parameter))
-                yield name, parameter
-
-    def parameters(self) -> list[Parameter]:
-        """Every parameter, each once."""
-        return [parameter for _, parameter in self.named_parameters()]
-
-    # --- state ---------------------------------------------------------------------------------------------------
-
-    def train(self, mode: bool = True) -> Module:
-        """Training mode: dropout draws, forward keeps what backward needs."""
-        for module in self.modules():
-            module.training = mode
-        return self
-
-    def eval(self) -> Module:
-        """Evaluation mode: no dropout, and forward keeps nothing."""
-        return self.train(False)
-
-    def zero_grad(self) -> None:
-        """Set every gradient to zero and forget every forward not yet run backward."""
-        for parameter in self.parameters():
-            parameter.zero_grad()
-        for module in self.modules():
-            module.__dict__.pop("_stack", None)
-
-    def to(self, device: str | None = None, dtype: Any = None) -> Module:
-        """Move parameters and buffers to ``"cpu"`` or ``"cuda"`` and/or convert them; returns the module itself.
-
-        A buffer of integers, a count, stays one.
-
-        Raises
-        ------
-        TypeError
-            `dtype` is not a float type, or `device` is no string.
-        """
-        if device is not None and not isinstance(device, str):
-            raise TypeError(f'device must be a string, such as "cpu", got {device!r}. (A dtype? Use to(dtype=...))')
-        if dtype is not None and np.dtype(dtype) not in FLOATS:
-            raise TypeError(f"parameters are floats; dtype must be float32 or float64, got {np.dtype(dtype)}")
-        for parameter in self.parameters():
-            parameter.to(device=device, dtype=dtype)
-        for module in self.modules():
-            for name in module.__dict__.get("_buffers", ()):
-                array = getattr(module, name)
-                array = array if device is None else backend.to_device(array, device)
-                floats = dtype is not None and array.dtype in FLOATS
-                setattr(module, name, array.astype(dtype, copy=False) if floats else array)
-        return self
-
-    def state_dict(self) -> dict[str, Array]:
-        """Names and values of all parameters and buffers, PyTorch's names where the layer is PyTorch's.
-
-        The arrays are the module's own, not copies. A tied weight appears under each of its names.
-        """
-        return {name: parameter.data for name, parameter in self._all_parameters()} | dict(self.named_buffers())
-
-    def load_state_dict(self, state: dict[str, Array], strict: bool = True) -> None:
-        """Write the values in `state` into the parameters and buffers; their dtype and device stay.
-
-        Parameters
-        ----------
-        state : dict of str to array
-        strict : bool
-            Refuse missing and unknown names. With False, they are passed over.
-
-        Raises
-        ------
-        TypeError, ValueError
-            A name is missing or unknown, a value is no array of numbers, its shape differs, it is not finite in this
-            module's dtype, or a tied weight has two different values. Nothing has been changed then.
-        """
-        if not isinstance(state, Mapping):
-            raise TypeError(f"state must be a dict of names and arrays, got {type(state).__name__}")
-        own = self.state_dict()
-        missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-        if strict and (missing or unknown):
-            raise ValueError(
-                f"state does not fit {type(self).__name__}: "
-                f"missing {missing or 'nothing'}, unknown {unknown or 'nothing'}"
-            )
-        new: dict[str, Array] = {}
-        first: dict[int, str] = {}
-        for name in [name for name in own if name in state]:
-            try:
-                xp = backend.array_module(state[name])
-            except TypeError as error:
-                raise TypeError(f"{name}: {error}") from None
-            if tuple(state[name].shape) != own[name].shape:
-                raise ValueError(f"{name}: expected shape {own[name].shape}, got {tuple(state[name].shape)}")
-            if state[name].dtype.kind not in "fiu":
-                raise TypeError(f"{name}: expected {own[name].dtype}, got {state[name].dtype}")
-            with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused in the next line
-                new[name] = state[name].astype(own[name].dtype, copy=False)
-            if not xp.isfinite(new[name]).all():
-                raise ValueError(f"{name} holds values that are not finite (NaN or infinity) in {own[name].dtype}")
-            twin = first.setdefault(id(own[name]), name)
-            if twin != name and not (new[twin] == new[name]).all():
-                raise ValueError(f"{twin} and {name} are one tied weight, and the state has two values for it")
-        for name, value in new.items():
-            own[name][...] = backend.to_device(value, backend.device_of(own[name]))
-
-    # --- to look at ----------------------------------------------------------------------------------------------
-
     def __repr__(self) -> str:
         total = sum(parameter.size for parameter in self.parameters())
         lines = [f"{self._title()}{f'  # {total:,} parameters' if total else ''}"]
@@ -337,24 +334,16 @@ class Module:
         )
         return f"{type(self).__name__}({shown})"
 
-    # --- what a subclass writes ----------------------------------------------------------------------------------
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        raise TypeError(f"{type(self).__name__} has no forward method: write one, and backward under it")
-
-    def backward(self, *args: Any, **kwargs: Any) -> Any:
-        raise TypeError(f"{type(self).__name__} has no backward method: write it under forward")
-
 
 @contextlib.contextmanager
 def without_input_grad(module: Module) -> Iterator[None]:
     """Set ``module.needs_input_grad`` to False inside the ``with`` block.
 
-    Use it around a call of ``module.backward`` whose result you do not read. A network's input is data, for example:
-    without its gradient the first layer does a third less work.
+    Use it around a call of ``module.backward`` if you do not use the result. Example: the input of a network is data.
+    Without the gradient with respect to it, the first layer computes two products instead of three.
 
-    The flag changes only if ``module.backward`` reads it. A subclass that overrides ``backward`` without reading the
-    flag is not affected: its ``super().backward(dy)`` still returns dL/dx.
+    The flag changes only if ``module.backward`` reads it. If a subclass overrides ``backward`` and does not read the
+    flag, nothing changes: ``super().backward(dy)`` still returns dL/dx there.
 
     Examples
     --------
@@ -378,12 +367,16 @@ def without_input_grad(module: Module) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def eval_mode(model: Module, *more: Module) -> Iterator[None]:
-    """``eval()`` mode for a while; every module's own mode comes back afterwards.
+def eval_mode(*modules: Module) -> Iterator[None]:
+    """Switch modules to ``eval()`` mode inside the ``with`` block; afterwards each module has its own mode again.
 
-    Of one model, or of all the modules named: whoever has listed a model's modules spares the search for them.
+    Parameters
+    ----------
+    *modules : Module
+        One model, which stands for all modules inside it; or two or more modules, and then only these are switched. To
+        list a model's modules once and pass the list saves time in a loop.
     """
-    modes = [(module, module.training) for module in ((model, *more) if more else model.modules())]
+    modes = [(module, module.training) for module in (modules if len(modules) > 1 else modules[0].modules())]
     for module, _ in modes:
         module.training = False
     try:

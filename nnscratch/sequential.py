@@ -1,4 +1,4 @@
-"""Sequential: modules one after the other."""
+"""Sequential: modules applied one after another."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from .parameter import Parameter
 
 
 class Sequential(Module):
-    """Modules one after the other: x -> first -> second -> ... -> y.
+    """Apply modules one after another: x -> first -> second -> ... -> y.
 
     Parameters
     ----------
     *modules : Module
+        Each takes the output of the one before it.
 
     Examples
     --------
@@ -57,18 +58,18 @@ class Sequential(Module):
         return dy
 
     def _backward_without_dx(self, dy: Array) -> None:
-        """Run backward down to the first layer that can learn. Layers before it, such as Flatten, are skipped."""
+        """Run backward down to the first layer with parameters. Skip the layers before it, such as Flatten."""
         layers = self.layers
-        skipped = list(itertools.takewhile(can_be_skipped, layers[:-1]))
         if not layers:
             return
+        skipped = list(itertools.takewhile(can_be_skipped, layers[:-1]))
         first, *rest = layers[len(skipped) :]
         for layer in reversed(rest):
             dy = layer.backward(dy)
         with without_input_grad(first):
             first.backward(dy)
         for layer in skipped:
-            layer.saved()  # drop it, since no backward will take it
+            layer.saved()  # no backward will use these values: drop them
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -78,6 +79,6 @@ class Sequential(Module):
 
 
 def can_be_skipped(layer: Module) -> bool:
-    """True if `layer` holds no parameters and no modules, and its forward has saved something."""
+    """True if `layer` has no parameters, no inner modules, and values saved by its forward."""
     values = vars(layer).values()
     return bool(vars(layer).get("_stack")) and not any(isinstance(value, (Parameter, Module)) for value in values)

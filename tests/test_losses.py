@@ -145,7 +145,7 @@ def test_a_loss_keeps_its_forward_only_while_training(criterion):
         criterion.backward()
     criterion.eval()
     criterion(x, target)
-    with pytest.raises(RuntimeError, match=r"it is in eval\(\) mode"):
+    with pytest.raises(RuntimeError, match=r"in eval\(\) mode"):
         criterion.backward()
 
 

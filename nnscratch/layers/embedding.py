@@ -1,13 +1,15 @@
-"""Embedding: a table with one row of numbers for each token.
+"""Embedding: a table with one row, a learned vector, for each token.
 
     shapes      ids (...) integers in 0..V-1    W (V, D)    y (..., D)
 
     forward     y[k] = W[ids[k]]
     backward    dW[v] = sum of dy[k] over all k with ids[k] = v
 
-It is Linear on one-hot vectors, without the multiplications by zero. A token that occurs twice gets the *sum* of
-both gradients. The ids are integers: there is no gradient with respect to them. Of a large table a batch reads few
-rows, and only theirs are computed and kept until the whole gradient is read (Parameter.nonzero_rows).
+An embedding is a Linear layer on one-hot vectors, without the multiplications by zero. A token that occurs twice gets
+the *sum* of both gradients. The ids are integers, so there is no gradient with respect to them.
+
+A batch reads few rows of a large table. Only the gradients of these rows are computed and stored, until you read the
+whole gradient (see `Parameter.nonzero_rows`).
 
 Reference: Bengio, Ducharme, Vincent and Jauvin (2003), "A neural probabilistic language model".
 """
@@ -33,7 +35,7 @@ class Embedding(Module):
     embedding_dim : int
         D, the length of each vector.
     rng : None, int or numpy.random.Generator
-        The table starts from standard normal numbers, as in PyTorch.
+        The source of the weights, or its seed. They are drawn from the standard normal distribution, as in PyTorch.
 
     Attributes
     ----------

@@ -1,9 +1,9 @@
-"""Flatten: all axes but the first become one.
+"""Flatten: combine all axes but the first into one.
 
 shapes      x (N, ...)    y (N, D)    D = the product of the other axes
 
-forward     y  = x, laid out row by row
-backward    dx = dy, in x's shape
+forward     y  = x, reshaped row by row
+backward    dx = dy, reshaped to the shape of x
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..module import Module
 
 
 class Flatten(Module):
-    """Images to rows: what stands between a convolution and a Linear.
+    """Flatten each example to one row, as between a convolution and a Linear layer.
 
     Examples
     --------
@@ -31,7 +31,7 @@ class Flatten(Module):
     def forward(self, x: Array) -> Array:
         check_floats(self, "x", x)
         if x.ndim < 2:
-            raise ValueError(f"Flatten needs x of shape (N, ...), a batch of something, got {x.shape}")
+            raise ValueError(f"Flatten needs a batch x of shape (N, ...), with at least two axes; got {x.shape}")
         self.save_for_backward(x.shape, x.dtype)
         return x.reshape(len(x), math.prod(x.shape[1:])).copy()
 

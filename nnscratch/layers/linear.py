@@ -4,8 +4,8 @@ shapes      x (..., D)    W (H, D)    b (H,)    y (..., H)
 
 forward     y = x W^T + b
 
-backward    dx = dy W                    each input fed all H outputs
-            dW = sum over rows  dy^T x   W met every row, so its gradient is the sum
+backward    dx = dy W                    each input contributed to all H outputs
+            dW = sum over rows  dy^T x   every row used the same W, so its gradient is a sum
             db = sum over rows  dy
 
 Reference: Rumelhart, Hinton and Williams (1986), "Learning representations by back-propagating errors".
@@ -36,10 +36,12 @@ class Linear(Module):
     in_features, out_features : int
         D and H.
     bias : bool
-        Whether b is there.
+        If False, there is no b.
     init : function of (shape, rng), optional
-        One of `nnscratch.init`, for the weight. By default weight and bias are uniform within 1/sqrt(D), as in PyTorch.
+        Draws the weight; a function of `nnscratch.init`, for example. By default weight and bias are drawn uniformly
+        from [-1/sqrt(D), 1/sqrt(D)), as in PyTorch.
     rng : None, int or numpy.random.Generator
+        The source of the random weights, or its seed.
 
     Attributes
     ----------
@@ -87,7 +89,7 @@ class Linear(Module):
                 f"Linear({self.in_features}, {self.out_features}) got x of shape {x.shape}; "
                 f"its last axis must be {self.in_features}.{hint}"
             )
-        y = matmul(x.reshape(-1, self.in_features), self.weight.data.T)  # (rows, H), however many axes x has
+        y = matmul(x.reshape(-1, self.in_features), self.weight.data.T)  # (rows, H)
         if self.bias is not None:
             y += self.bias.data
         self.save_for_backward(x)

@@ -1,12 +1,12 @@
-"""PositionalEmbedding: a learned vector for each place in the sequence, added to the token's own.
+"""PositionalEmbedding: a learned vector for each position in the sequence, added to the token's vector.
 
-    shapes      x, y (N, T, D)    W (L, D), L the longest sequence    s: the place of the first token, mostly 0
+    shapes      x, y (N, T, D)    W (L, D), L the longest sequence    s: the position of the first token, usually 0
 
     forward     y[:, t] = x[:, t] + W[s + t]
     backward    dx = dy         dW[s + t] += sum over N of dy[:, t]
 
-Attention alone does not know the order of its tokens: shuffle them, and the answers are shuffled alike. The places must
-be put into the vectors themselves.
+Attention does not depend on the order of its tokens: if you shuffle the inputs, the outputs are the same vectors,
+shuffled in the same way. So the position must be part of each vector.
 
 Reference: Gehring, Auli, Grangier, Yarats and Dauphin (2017), "Convolutional sequence to sequence learning".
 """
@@ -23,16 +23,16 @@ from ..parameter import Parameter
 
 
 class PositionalEmbedding(Module):
-    """Adds a learned vector to each token, by its place.
+    """Add a learned vector to each token's vector, chosen by its position.
 
     Parameters
     ----------
     max_length : int
-        L, the number of places.
+        L, the number of positions.
     embed_dim : int
-        D.
+        D, the length of each vector.
     rng : None, int or numpy.random.Generator
-        The table starts from normal numbers of standard deviation 0.02, as GPT-2's.
+        The source of the weights, or its seed. They are normal with standard deviation 0.02, as in GPT-2.
 
     Attributes
     ----------
@@ -62,14 +62,15 @@ class PositionalEmbedding(Module):
             raise ValueError(f"PositionalEmbedding needs x of shape (batch, time, {self.embed_dim}), got {x.shape}")
         if not 0 <= start <= self.max_length - x.shape[1]:
             raise ValueError(
-                f"PositionalEmbedding has {self.max_length} places; {x.shape[1]} tokens from place {start} do not fit"
+                f"PositionalEmbedding has {self.max_length} positions; {x.shape[1]} tokens from position {start} on do "
+                f"not fit"
             )
-        places = slice(start, start + x.shape[1])
-        self.save_for_backward(x.shape, places)
-        return x + self.weight.data[places]
+        positions = slice(start, start + x.shape[1])
+        self.save_for_backward(x.shape, positions)
+        return x + self.weight.data[positions]
 
     def backward(self, dy: Array) -> Array:
-        shape, places = self.saved()
+        shape, positions = self.saved()
         check_gradient(self, dy, shape, self.weight.dtype)
-        self.weight.grad[places] += dy.sum(axis=0)
+        self.weight.grad[positions] += dy.sum(axis=0)
         return dy.copy()

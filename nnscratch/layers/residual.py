@@ -1,11 +1,11 @@
-"""Residual: y = x + f(x). The layers inside only have to learn what to change.
+"""Residual: y = x + f(x). The inner layers learn only the change of x.
 
-    shapes      x, y, f(x): all the same
+    shapes      x, y and f(x) have the same shape
 
     forward     y  = x + f(x)
-    backward    dx = dy + df/dx^T dy         the gradient comes back on both ways, and on one of them unchanged
+    backward    dx = dy + df/dx^T dy         the gradient takes both paths, and passes one of them unchanged
 
-Through a hundred layers the product of a hundred Jacobians vanishes or explodes; here each factor is 1 + df/dx, and
+Through a hundred layers the product of a hundred Jacobians vanishes or explodes. Here each factor is 1 + df/dx, and
 the 1 carries the gradient down to the first layer.
 
 Reference: He, Zhang, Ren and Sun (2016), "Deep residual learning for image recognition".
@@ -18,12 +18,12 @@ from ..sequential import Sequential
 
 
 class Residual(Sequential):
-    """The modules one after the other, as in Sequential, and their input added to what comes out.
+    """Apply modules one after another, as Sequential does, and add their input to the result.
 
     Parameters
     ----------
     *modules : Module
-        What comes out of the last must have the shape of what goes into the first.
+        The output of the last must have the shape of the input of the first.
 
     Examples
     --------
@@ -39,8 +39,8 @@ class Residual(Sequential):
         change = super().forward(x)
         if change.shape != x.shape:
             raise ValueError(
-                f"Residual adds what its modules make of x to x, and they made {change.shape} of {x.shape}: "
-                f"the shapes must be the same"
+                f"Residual adds the output of its modules to x, so both must have the same shape; "
+                f"got x of shape {x.shape} and an output of shape {change.shape}"
             )
         return x + change
 

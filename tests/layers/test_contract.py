@@ -119,7 +119,7 @@ def test_in_eval_mode_nothing_is_kept_and_backward_says_why(name):
     layer.eval()
     dy = np.ones_like(forward(layer, x))
     assert stacks(layer) == []
-    with pytest.raises(RuntimeError, match=r"it is in eval\(\) mode, which keeps nothing"):
+    with pytest.raises(RuntimeError, match=r"in eval\(\) mode forward saves nothing: call train\(\) first"):
         layer.backward(dy)
 
 
