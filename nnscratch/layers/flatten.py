@@ -31,7 +31,7 @@ class Flatten(Module):
     def forward(self, x: Array) -> Array:
         check_floats(self, "x", x)
         if x.ndim < 2:
-            raise ValueError(f"Flatten needs a batch x of shape (N, ...), with at least two axes; got {x.shape}")
+            raise ValueError(f"Flatten needs a batch x of shape (N, ...), got {x.shape}")
         self.save_for_backward(x.shape, x.dtype)
         return x.reshape(len(x), math.prod(x.shape[1:])).copy()
 
