@@ -32,7 +32,7 @@ WRONG = [
     (TypeError, lambda: nn.models.CNN((1, 4, 4), 2)([1.0]), "CNN: x: expected a NumPy or CuPy array, got list"),
     (ValueError, lambda: nn.Conv2d(1, 2, 3)(IMAGES), r"One channel\? x\[:, None\] gives images an axis for it"),
     (ValueError, lambda: nn.Conv2d(1, 2, 5)(IMAGES[:, None]), r"no window of \(5, 5\).* fits into images of \(4, 4\)"),
-    (ValueError, lambda: nn.BatchNorm1d(3)(X[:1]), "one number for each channel has no variance"),
+    (ValueError, lambda: nn.BatchNorm1d(3)(X[:1]), "the variance of one number per channel is undefined"),
     (TypeError, lambda: nn.Embedding(3, 2)(X), "Embedding: ids must be integers, got float32"),
     (ValueError, lambda: nn.Embedding(3, 2)(np.array([3])), r"Embedding: ids must be in 0\.\.2, got 3\.\.3"),
     (TypeError, lambda: nn.LSTM(3, 2)([1.0]), "LSTM: x: expected a NumPy or CuPy array, got list"),

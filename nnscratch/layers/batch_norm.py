@@ -1,22 +1,30 @@
-"""BatchNorm: every feature is brought to mean 0 and variance 1 over the batch, then scaled and shifted as learned.
+"""BatchNorm: bring every feature to mean 0 and variance 1 over the batch, then scale and shift it by learned amounts.
 
-    shapes      x, y (N, C), (N, C, L) or (N, C, H, W)    w, b, mu, v (C,): one for each feature or channel
-                m = how many numbers a channel has: N, N L or N H W
+    shapes      x, y, c, n (N, C), (N, C, L) or (N, C, H, W)
+                mu, v, r, w, b (C,): one number for each feature or channel
+                m = the number of elements of a channel: N, N L or N H W
 
-    training    mu = mean(x)    v = mean((x - mu)^2)            over all axes but the channels'
-                n  = (x - mu) r                                 r = 1 / sqrt(v + eps)
-                y  = w n + b
+    training    mu = mean(x)
+                c  = x - mu
+                v  = mean(c^2)
+                r  = 1 / sqrt(v + eps)
+                n  = c r
+                y  = n w + b
                 running_mean = (1 - momentum) running_mean + momentum mu
                 running_var  = (1 - momentum) running_var  + momentum v m / (m - 1)
 
-    eval        the same n and y, with running_mean and running_var for mu and v: what the network answers to one
-                example must not depend on which others it was asked about
+    eval        the same, with mu = running_mean and v = running_var: the output for one example must not depend on
+                the other examples in the batch
 
-    backward    db = sum dy    dw = sum dy n    dn = dy w       sums and means over all axes but the channels'
+    backward    db = sum(dy)
+                dw = sum(dy n)
+                dn = dy w
                 dx = r (dn - mean(dn) - n mean(dn n))
+                   = r w (dy - db / m - n dw / m)               because w is constant within a channel
 
-It is LayerNorm turned by a quarter: means over the examples, not over the features. So every example's gradient
-depends on all the others in the batch, and a batch of one has nothing to say.
+Every sum and mean is over all axes except the channel axis. LayerNorm has the same equations, with means over the
+features of one example. Here the means are over the examples, so the gradient of each example depends on all others,
+and training needs more than one element per channel.
 
 Reference: Ioffe and Szegedy (2015), "Batch normalization: accelerating deep network training by reducing internal
 covariate shift".
@@ -34,25 +42,25 @@ from ..parameter import Parameter
 
 
 class BatchNorm1d(Module):
-    """Normalise each feature over the batch, or each channel over batch and time.
+    """Batch normalisation of each feature over the batch, or of each channel over batch and time.
 
     Parameters
     ----------
     num_features : int
-        C, the length of x's second axis.
+        C, the length of the second axis of x.
     eps : float
         Added to the variance.
     momentum : float
-        How much of the running averages a batch replaces.
+        The weight of each new batch in the running averages.
 
     Attributes
     ----------
     weight, bias : Parameter, shape (num_features,)
-        w, which starts from ones, and b, which starts from zeros.
+        w, initialised to ones, and b, initialised to zeros.
     running_mean, running_var : array, shape (num_features,)
-        What ``eval()`` mode uses; part of ``state_dict()``, and nothing an optimiser sees.
+        The averages that ``eval()`` mode uses. They are buffers: part of ``state_dict()``, but not trained.
     num_batches_tracked : integer array, shape ()
-        How many batches they have seen.
+        The number of batches in the running averages.
 
     Examples
     --------
@@ -62,7 +70,7 @@ class BatchNorm1d(Module):
     >>> print(layer(x).round(3))
     [[-1. -1.]
      [ 1.  1.]]
-    >>> print(layer.running_mean)                     # a tenth of the way from 0 to the batch's mean
+    >>> print(layer.running_mean)                     # 0.9 * 0 + 0.1 * the batch's mean
     [0.2 2. ]
     >>> print(layer.eval()(x[:1]).round(3))
     [[0.763 1.75 ]]
@@ -83,37 +91,40 @@ class BatchNorm1d(Module):
 
     def forward(self, x: Array) -> Array:
         self._check(x)
-        over = (0, *range(2, x.ndim))  # all axes but the channels'
-        column = (-1,) + (1,) * (x.ndim - 2)  # (C,) -> (C, 1, 1): lies along the channels' axis of x
+        xp, axes, column = backend.array_module(x), *self._axes_and_column(x.ndim)
         if self.training:
-            mu = x.mean(axis=over)  # (C,)
-            n = x - mu.reshape(column)
-            v = (n * n).mean(axis=over)
-            self._track(mu, v, x.size // self.num_features)
+            mu = x.mean(axis=axes)  # (C,)
+            c = x - mu.reshape(column)
+            v = (c * c).mean(axis=axes)  # (C,)
+            self._update_running_averages(mu, v, x.size // self.num_features)
         else:
-            n, v = x - self.running_mean.reshape(column), self.running_var
-        r = (1 / backend.array_module(x).sqrt(v + self.eps)).reshape(column)
-        n *= r
+            c, v = x - self.running_mean.reshape(column), self.running_var
+        r = (1 / xp.sqrt(v + self.eps)).reshape(column)
+        n = xp.multiply(c, r, out=c)  # in the memory of c, which is not needed again
         self.save_for_backward(n, r)
         return n * self.weight.data.reshape(column) + self.bias.data.reshape(column)
 
     def backward(self, dy: Array) -> Array:
         n, r = self.saved()
         check_gradient(self, dy, n.shape, n.dtype)
-        over, column = (0, *range(2, n.ndim)), r.shape
+        axes, column = self._axes_and_column(n.ndim)
         m = n.size // self.num_features
-        db, dw = dy.sum(axis=over), (dy * n).sum(axis=over)
+        db, dw = dy.sum(axis=axes), (dy * n).sum(axis=axes)  # (C,)
         self.bias.grad += db
         self.weight.grad += dw
-        # w is the same for the whole channel, so mean(dn) = w mean(dy) = w db/m, and mean(dn n) = w dw/m
         w = self.weight.data.reshape(column)
         return r * w * (dy - db.reshape(column) / m - n * (dw.reshape(column) / m))
 
-    def _track(self, mu: Array, v: Array, m: int) -> None:
-        """Move the running averages towards this batch's.
+    @staticmethod
+    def _axes_and_column(ndim: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return all axes except the channel axis, and the shape in which (C,) broadcasts along it: (C, 1, 1)."""
+        return (0, *range(2, ndim)), (-1,) + (1,) * (ndim - 2)
 
-        Where a batch holds a NaN or infinity, its channel's stay what they were: what is broken goes on through y, and
-        is found there; remembered, it would outlive the step that a Trainer refuses to make.
+    def _update_running_averages(self, mu: Array, v: Array, m: int) -> None:
+        """Move the running averages towards the mean and the unbiased variance of this batch.
+
+        Skip channels with NaN or infinity: they would corrupt the running averages even if the Trainer rejects this
+        step.
         """
         xp = backend.array_module(mu)
         good = xp.isfinite(mu) & xp.isfinite(v)
@@ -128,13 +139,15 @@ class BatchNorm1d(Module):
             raise ValueError(f"{title} needs x of shape {' or '.join(self.layouts.values())}, got {x.shape}")
         if self.training and x.size <= self.num_features:
             raise ValueError(
-                f"{title} got x of shape {x.shape}: one number for each channel has no variance. "
+                f"{title} got x of shape {x.shape}: the variance of one number per channel is undefined. "
                 f"Train on larger batches, or call eval()"
             )
 
 
 class BatchNorm2d(BatchNorm1d):
-    """Normalise each channel of images over batch and pixels; parameters and attributes are BatchNorm1d's.
+    """Batch normalisation of each channel of images over batch and pixels.
+
+    The parameters and attributes are those of BatchNorm1d.
 
     Examples
     --------

@@ -1,19 +1,23 @@
-"""LayerNorm: every row is brought to mean 0 and variance 1, then scaled and shifted as learned.
+"""LayerNorm: bring every row to mean 0 and variance 1, then scale and shift it by learned amounts.
 
-    shapes      x, y (..., D)    w, b (D,)    mu, r (..., 1): one for each row
+    shapes      x, y, c, n (..., D)    w, b (D,)    mu, r (..., 1)
 
-    forward     mu = mean(x)    r = 1 / sqrt(mean((x - mu)^2) + eps)
-                n  = (x - mu) r
-                y  = w n + b
+    forward     mu = mean(x)
+                c  = x - mu
+                r  = 1 / sqrt(mean(c^2) + eps)
+                n  = c r
+                y  = n w + b
 
     backward    db = sum over rows  dy
                 dw = sum over rows  dy n
                 dn = dy w
                 dx = r (dn - mean(dn) - n mean(dn n))
 
-Means are over the D features of a row. The two means in dx are there because mu and r depend on every x of the row:
-what is left of dn is the part that changes neither the row's mean nor its variance; no other part can reach y.
-Kept for backward are n and r: x is not needed again.
+A row is the last axis, and every mean is over its D elements. mu and r depend on all elements of the row, which gives
+the two means in dx. The first removes the part of dn that would shift the whole row, the second the part that would
+stretch it: neither a shift nor a stretch of x changes n.
+
+Backward needs n and r only, so x is not kept.
 
 Reference: Ba, Kiros and Hinton (2016), "Layer normalization".
 """
@@ -27,22 +31,23 @@ from ..backend import Array
 from ..checks import check_floats, check_gradient, not_negative, positive_int
 from ..module import Module
 from ..parameter import Parameter
+from .fast_products import row_means
 
 
 class LayerNorm(Module):
-    """Normalise over the last axis.
+    """Layer normalisation over the last axis.
 
     Parameters
     ----------
     normalized_shape : int
         D, the length of the last axis.
     eps : float
-        Added to the variance: keeps a constant row from a division by zero.
+        Added to the variance. It prevents a division by zero if all elements of a row are equal.
 
     Attributes
     ----------
     weight, bias : Parameter, shape (normalized_shape,)
-        w, which starts from ones, and b, which starts from zeros.
+        w, initialised to ones, and b, initialised to zeros.
 
     Examples
     --------
@@ -63,10 +68,11 @@ class LayerNorm(Module):
         self.bias = Parameter(np.zeros(self.normalized_shape, dtype=np.float32))
 
     def forward(self, x: Array) -> Array:
-        check_rows(self, x)
-        n = x - mean_of_rows(x)
-        r = 1 / backend.array_module(x).sqrt(mean_of_rows(n * n) + self.eps)  # (..., 1)
-        n *= r
+        check_last_axis(self, x, self.normalized_shape, like=self.weight)
+        xp = backend.array_module(x)
+        c = x - row_means(x)
+        r = 1 / xp.sqrt(row_means(c * c) + self.eps)  # (..., 1)
+        n = xp.multiply(c, r, out=c)  # in the memory of c, which is not needed again
         self.save_for_backward(n, r)
         y = n * self.weight.data
         y += self.bias.data
@@ -75,34 +81,19 @@ class LayerNorm(Module):
     def backward(self, dy: Array) -> Array:
         n, r = self.saved()
         check_gradient(self, dy, n.shape, n.dtype)
-        D = self.normalized_shape
+        xp, D = backend.array_module(dy), self.normalized_shape
         self.bias.grad += dy.reshape(-1, D).sum(axis=0)
-        dyn = dy * n
-        self.weight.grad += dyn.reshape(-1, D).sum(axis=0)
-        dyn *= self.weight.data  # now dn n
+        self.weight.grad += (dy * n).reshape(-1, D).sum(axis=0)
         dn = dy * self.weight.data
-        dx = dn - mean_of_rows(dn)
-        dx -= n * mean_of_rows(dyn)
+        dx = dn - row_means(dn)
+        dn_n = xp.multiply(dn, n, out=dn)  # in the memory of dn, which is not needed again
+        dx -= n * row_means(dn_n)
         dx *= r
         return dx
 
 
-def mean_of_rows(x: Array) -> Array:
-    """``x.mean(axis=-1, keepdims=True)``, as a product with a vector: BLAS adds up short rows four times as fast.
-
-    A vector of 1/D would be rounded, and the mean of equal numbers be another number, which LayerNorm makes large: it
-    divides by their deviation, next to nothing. A power of two, P, rounds nothing, and D/P is exact too.
-    """
-    D = x.shape[-1]
-    P = 2 ** D.bit_length()
-    return (x @ backend.array_module(x).full(D, 1 / P, dtype=x.dtype))[..., None] / (D / P)
-
-
-def check_rows(owner: LayerNorm | Module, x: Array) -> None:
-    """Raise unless `x` has rows of the length that `owner` normalises."""
-    check_floats(owner, "x", x, like=owner.weight)
-    if x.ndim == 0 or x.shape[-1] != owner.normalized_shape:
-        raise ValueError(
-            f"{type(owner).__name__}({owner.normalized_shape}) got x of shape {x.shape}; "
-            f"its last axis must be {owner.normalized_shape}"
-        )
+def check_last_axis(owner: Module, x: Array, size: int, like: Parameter) -> None:
+    """Raise unless `x` is an array of floats whose last axis has length `size`, with the dtype and device of `like`."""
+    check_floats(owner, "x", x, like=like)
+    if x.ndim == 0 or x.shape[-1] != size:
+        raise ValueError(f"{type(owner).__name__}({size}) got x of shape {x.shape}; its last axis must be {size}")

@@ -1,17 +1,17 @@
-"""RMSNorm: LayerNorm without the mean; every row is divided by its root mean square.
+"""RMSNorm: divide every row by its root mean square, then scale it by learned amounts.
 
-    shapes      x, y (..., D)    w (D,)    r (..., 1): one for each row
+    shapes      x, y, n (..., D)    w (D,)    r (..., 1)
 
     forward     r  = 1 / sqrt(mean(x^2) + eps)
                 n  = x r
-                y  = w n
+                y  = n w
 
     backward    dw = sum over rows  dy n
                 dn = dy w
                 dx = r (dn - n mean(dn n))
 
-What LayerNorm does for training it does by fixing the scale, not the mean: leaving the mean alone costs nothing in
-quality and saves a pass over the data. Today's large language models use this one.
+This is LayerNorm without the mean. LayerNorm helps training because it fixes the scale of a row; fixing its mean
+matters little, and leaving it out saves a pass over the data. Most large language models of today use RMSNorm.
 
 Reference: Zhang and Sennrich (2019), "Root mean square layer normalization".
 """
@@ -25,23 +25,24 @@ from ..backend import Array
 from ..checks import check_gradient, not_negative, positive_int
 from ..module import Module
 from ..parameter import Parameter
-from .layer_norm import check_rows
+from .fast_products import row_means
+from .layer_norm import check_last_axis
 
 
 class RMSNorm(Module):
-    """Divide by the root mean square over the last axis.
+    """Root mean square normalisation over the last axis.
 
     Parameters
     ----------
     normalized_shape : int
         D, the length of the last axis.
     eps : float, optional
-        Added to the mean square. By default the smallest step of x's dtype from 1 (1.2e-7 for float32), as in PyTorch.
+        Added to the mean square. By default the machine epsilon of x's dtype (1.2e-7 for float32), as in PyTorch.
 
     Attributes
     ----------
     weight : Parameter, shape (normalized_shape,)
-        w, which starts from ones.
+        w, initialised to ones.
 
     Examples
     --------
@@ -60,9 +61,9 @@ class RMSNorm(Module):
         self.weight = Parameter(np.ones(self.normalized_shape, dtype=np.float32))
 
     def forward(self, x: Array) -> Array:
-        check_rows(self, x)
+        check_last_axis(self, x, self.normalized_shape, like=self.weight)
         eps = float(np.finfo(x.dtype).eps) if self.eps is None else self.eps
-        r = 1 / backend.array_module(x).sqrt((x * x).mean(axis=-1, keepdims=True) + eps)  # (..., 1)
+        r = 1 / backend.array_module(x).sqrt(row_means(x * x) + eps)  # (..., 1)
         n = x * r
         self.save_for_backward(n, r)
         return n * self.weight.data
@@ -72,4 +73,4 @@ class RMSNorm(Module):
         check_gradient(self, dy, n.shape, n.dtype)
         self.weight.grad += (dy * n).reshape(-1, self.normalized_shape).sum(axis=0)
         dn = dy * self.weight.data
-        return r * (dn - n * (dn * n).mean(axis=-1, keepdims=True))
+        return r * (dn - n * row_means(dn * n))
