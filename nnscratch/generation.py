@@ -1,9 +1,9 @@
-"""Writing text with a language model: predict the next token, draw one, read it, and again.
+"""Generate text with a language model, token by token: predict the next token, draw it, and feed it back.
 
-    logits -> / temperature -> keep the k likeliest -> keep the likeliest that hold p of the probability -> draw
+    logits -> / temperature -> keep the k most likely (top-k) -> keep the fewest with probability p (top-p) -> draw
 
-The state is carried from token to token and nothing else is: the thousandth token costs what the first did, in time
-and in memory.
+Only the model's state passes from one token to the next. For a recurrent model, every token costs the same time and
+memory.
 
 Reference for top-p: Holtzman, Buys, Du, Forbes and Choi (2020), "The curious case of neural text degeneration".
 """
@@ -31,26 +31,29 @@ def generate(
     stop: str | None = None,
     rng: None | int | np.random.Generator = None,
 ) -> str:
-    """`prompt`, and what the model writes after it.
+    """Return `prompt` followed by the text that the model generates.
 
     Parameters
     ----------
     model : Module
-        Called as ``logits, state = model(tokens, state)``, in ``eval()`` mode; its mode comes back as it was.
+        Called as ``logits, state = model(tokens, state)``, in ``eval()`` mode. Afterwards its mode is what it was.
     tokenizer : CharTokenizer or WordTokenizer
-        ``<unk>``, where it has one, is never written.
+        If its vocabulary contains ``<unk>``, that token is never drawn.
     prompt : str
-        At least one token; the model reads it first.
+        The start of the text, at least one token.
     max_tokens : int
+        The largest number of tokens to generate.
     temperature : float
-        1 draws from the model's probabilities; below 1 keeps closer to the likeliest; 0 always takes the likeliest.
+        At 1 tokens are drawn with the model's probabilities. A lower value prefers likely tokens more, and 0 always
+        takes the most likely one.
     top_k : int, optional
-        Draw among the k likeliest tokens only.
+        Draw only from the k most likely tokens.
     top_p : float, optional
-        Draw among the fewest tokens that together have this probability.
+        Draw only from the fewest tokens whose probabilities sum to at least p.
     stop : str, optional
-        Stop before writing this token, such as ``"<eos>"``.
+        Stop when this token is drawn, such as ``"<eos>"``. It is not part of the result.
     rng : None, int or numpy.random.Generator
+        The source of randomness, or its seed.
 
     Returns
     -------
@@ -59,7 +62,9 @@ def generate(
     Raises
     ------
     ValueError
-        The prompt is empty or holds unknown characters, `stop` is no token, or a setting is out of range.
+        The prompt is empty or contains unknown characters, `stop` is not a token, or a setting is out of range.
+    FloatingPointError
+        The model's logits are not finite.
 
     Examples
     --------
@@ -85,7 +90,7 @@ def generate_ids(
     stop: str | None = None,
     rng: None | int | np.random.Generator = None,
 ) -> Iterator[int]:
-    """Like :func:`generate`, one token id at a time as they are drawn, for a prompt already encoded."""
+    """Yield the token ids that `generate` draws, one at a time. The prompt is an array of ids."""
     positive_int("max_tokens", max_tokens)
     if len(prompt) == 0:
         raise ValueError("the prompt is empty; the model needs at least one token to start from")
@@ -104,13 +109,13 @@ def _draw(model, prompt, max_tokens, temperature, top_k, top_p, stop_id, never, 
     device, state = model.parameters()[0].device, None
     check_token_ids(model, "tokens", np.asarray(prompt))
     (tokens,) = to_device_of(model, np.asarray(prompt)[None, :])  # (1, T)
-    modules = list(model.modules())  # looked for once: for a small model that takes longer than to compute a token
+    modules = list(model.modules())  # listed once: in a small model, a search for them takes longer than a token
     for _ in range(max_tokens):
-        with eval_mode(*modules):  # inside the loop: between two tokens the caller may train
+        with eval_mode(*modules):  # not around the loop: the caller may train between two tokens
             logits, state = model(backend.to_device(tokens, device), state)
         scores = backend.to_numpy(logits[0, -1]).astype(np.float64)  # (V,)
         if not np.isfinite(scores).all():
-            raise FloatingPointError("the model's logits are not finite: its weights are broken")
+            raise FloatingPointError("the model's logits are not finite (NaN or infinity); check its weights")
         if never is not None:
             scores[never] = -np.inf
         token = choose(scores, temperature, top_k, top_p, rng)
@@ -123,22 +128,22 @@ def _draw(model, prompt, max_tokens, temperature, top_k, top_p, stop_id, never, 
 def choose(
     scores: np.ndarray, temperature: float, top_k: int | None, top_p: float | None, rng: np.random.Generator
 ) -> int:
-    """Draw one token by its score, shape (V,)."""
+    """Draw one token id, given the scores (logits) of all tokens, shape (V,)."""
     if temperature == 0:
         return int(scores.argmax())
     if top_k is not None and top_k < len(scores):
-        least = np.partition(scores, -top_k)[-top_k]  # the k-th; of several equal to it, the first fill up the k
+        least = np.partition(scores, -top_k)[-top_k]  # the k-th largest; of equal scores, keep the first
         equal = np.flatnonzero(scores == least)[top_k - np.count_nonzero(scores > least) :]
         scores = np.where(scores < least, -np.inf, scores)
         scores[equal] = -np.inf
-    with np.errstate(over="ignore"):  # the largest is taken off: a temperature near 0 makes the others -infinity
+    with np.errstate(over="ignore"):  # a temperature near 0 makes all but the largest -infinity
         scores = (scores - scores.max()) / temperature
-    p = np.exp(scores)  # the softmax but for the division by the sum, which drawing does not need
+    p = np.exp(scores)  # the softmax without its division by the sum, which drawing does not need
     if top_p is not None:
         p /= p.sum()
         order = np.argsort(-p, kind="stable")
         enough = int(np.searchsorted(np.cumsum(p[order]), top_p)) + 1
         p[order[enough:]] = 0
     below = p.cumsum()
-    below /= below[-1]  # exactly 1 at the end, and a number uniform in [0, 1) always falls below it
+    below /= below[-1]  # the last element is exactly 1, above every draw from [0, 1)
     return int(below.searchsorted(rng.random(), side="right"))

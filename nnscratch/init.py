@@ -1,8 +1,8 @@
-"""Weight initialisers: how large the random numbers are that training starts from.
+"""Weight initialisers: the distributions from which the first weights are drawn.
 
-For y = W x with W of shape (out, in), inputs of variance 1 and independent weights, Var(y) = in * Var(W): so weights
-of variance 1/in keep the signal's size on the way forward, and weights of variance 1/out keep the gradient's on the
-way back. Each function that draws returns a float32 NumPy array and takes ``rng``.
+For y = W x with W of shape (out, in), inputs of variance 1 and independent weights, Var(y) = in * Var(W). So weights
+of variance 1/in keep the variance of the signal in the forward pass, and weights of variance 1/out keep the variance
+of the gradient in the backward pass. Each initialiser takes ``rng`` and returns a float32 NumPy array.
 
 References
 ----------
@@ -27,7 +27,9 @@ RNG = None | int | np.random.Generator
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """(fan_in, fan_out) of a weight laid out (out, in, ...): how many numbers enter one output, and leave one input.
+    """Return (fan_in, fan_out) of a weight of shape (out, in, ...).
+
+    Each output is a sum over fan_in inputs, and each input contributes to fan_out outputs.
 
     Examples
     --------
@@ -41,7 +43,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def uniform(shape: tuple[int, ...], bound: float, rng: RNG = None) -> np.ndarray:
-    """Uniform in [-bound, bound): variance bound**2 / 3.
+    """Draw uniformly from [-bound, bound), which has the variance bound**2 / 3.
 
     Examples
     --------
@@ -54,7 +56,7 @@ def uniform(shape: tuple[int, ...], bound: float, rng: RNG = None) -> np.ndarray
 
 
 def normal(shape: tuple[int, ...], std: float = 1.0, rng: RNG = None) -> np.ndarray:
-    """Gaussian with mean 0 and standard deviation `std`.
+    """Draw from the normal distribution with mean 0 and standard deviation `std`.
 
     Examples
     --------
@@ -67,7 +69,7 @@ def normal(shape: tuple[int, ...], std: float = 1.0, rng: RNG = None) -> np.ndar
 
 
 def xavier_uniform(shape: tuple[int, ...], rng: RNG = None) -> np.ndarray:
-    """Variance 2 / (fan_in + fan_out): Glorot and Bengio's compromise, for tanh and linear units.
+    """Draw uniformly with variance 2 / (fan_in + fan_out), Glorot and Bengio's compromise, for tanh and linear units.
 
     Examples
     --------
@@ -78,7 +80,7 @@ def xavier_uniform(shape: tuple[int, ...], rng: RNG = None) -> np.ndarray:
 
 
 def xavier_normal(shape: tuple[int, ...], rng: RNG = None) -> np.ndarray:
-    """Like :func:`xavier_uniform`, Gaussian.
+    """Draw from a normal distribution with the variance of `xavier_uniform`.
 
     Examples
     --------
@@ -89,7 +91,9 @@ def xavier_normal(shape: tuple[int, ...], rng: RNG = None) -> np.ndarray:
 
 
 def he_uniform(shape: tuple[int, ...], rng: RNG = None) -> np.ndarray:
-    """Variance 2 / fan_in: a ReLU passes half of its inputs, so the weights make up for the other half.
+    """Draw uniformly with variance 2 / fan_in, for ReLU.
+
+    A ReLU sets half of its inputs to zero. Twice the variance makes up for them.
 
     Examples
     --------
@@ -100,7 +104,7 @@ def he_uniform(shape: tuple[int, ...], rng: RNG = None) -> np.ndarray:
 
 
 def he_normal(shape: tuple[int, ...], rng: RNG = None) -> np.ndarray:
-    """Like :func:`he_uniform`, Gaussian.
+    """Draw from a normal distribution with the variance of `he_uniform`.
 
     Examples
     --------
@@ -111,9 +115,10 @@ def he_normal(shape: tuple[int, ...], rng: RNG = None) -> np.ndarray:
 
 
 def orthogonal(shape: tuple[int, int], rng: RNG = None) -> np.ndarray:
-    """A matrix whose rows (or columns, whichever are fewer) are orthonormal: it changes no vector's length.
+    """Draw a matrix with orthonormal rows, or orthonormal columns if it has fewer columns than rows.
 
-    What a recurrent matrix starts from when the signal should survive many multiplications by it.
+    A square orthogonal matrix does not change the length of a vector. As a recurrent weight, it keeps the size of the
+    signal through many steps.
 
     Examples
     --------
@@ -122,21 +127,23 @@ def orthogonal(shape: tuple[int, int], rng: RNG = None) -> np.ndarray:
     True
     """
     if len(shape) != 2:
-        raise ValueError(f"orthogonal needs a matrix's shape, got {shape}")
+        raise ValueError(f"orthogonal needs the shape of a matrix, (rows, columns), got {shape}")
     rows, columns = shape
     a = backend.generator(rng).standard_normal((max(shape), min(shape)))
     q, r = np.linalg.qr(a)
-    q *= np.sign(np.diag(r))  # without this the draw is not uniform over orthogonal matrices (Mezzadri, 2007)
+    q *= np.sign(np.diag(r))  # makes the distribution uniform over all orthogonal matrices (Mezzadri, 2007)
     return (q if rows >= columns else q.T).astype(np.float32)
 
 
 def drawn(init: Callable[..., np.ndarray], shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """What the function `init`, given to a layer, makes of `shape`, or an error that says what is wrong with it."""
+    """Return ``init(shape, rng=rng)`` as float32, or raise if `init` is not an initialiser."""
     if not callable(init):
         raise TypeError(f"init must be a function of (shape, rng), such as nn.init.he_normal, got {init!r}")
     values = init(shape, rng=rng)
     if getattr(values, "shape", None) != shape:
-        raise ValueError(f"init must make an array of shape {shape}, and made {getattr(values, 'shape', values)!r}")
+        raise ValueError(
+            f"init must return an array of shape {shape}, and returned {getattr(values, 'shape', values)!r}"
+        )
     return values.astype(np.float32, copy=False)
 
 

@@ -67,7 +67,7 @@ def test_shapes_without_two_axes_are_refused():
     for draw in (init.xavier_uniform, init.xavier_normal, init.he_uniform, init.he_normal):
         with pytest.raises(ValueError, match=r"a weight of at least two axes, \(out, in, ...\), got shape \(3,\)"):
             draw((3,))
-    with pytest.raises(ValueError, match=r"orthogonal needs a matrix's shape, got \(2, 3, 4\)"):
+    with pytest.raises(ValueError, match=r"orthogonal needs the shape of a matrix, \(rows, columns\), got \(2, 3, 4\)"):
         init.orthogonal((2, 3, 4))
 
 

@@ -1,16 +1,16 @@
-"""Linear and CrossEntropyLoss in one, over blocks of rows: the fast version of a language model's last step.
+"""Linear and CrossEntropyLoss in one function, over blocks of rows: the fast last step of a language model.
 
-With a vocabulary of V, the logits of n tokens are n * V numbers: 28 MB for 700 tokens and 10,000 words, 280 MB for
-100,000. They are needed only between this product and the next, so they are never held all at once:
+With a vocabulary of V words, the logits of n tokens have n * V elements: for 700 tokens, 28 MB with 10,000 words and
+280 MB with 100,000. They are needed only between two products, so this function holds one block of them at a time:
 
     for each block of rows of h:
-        x  = h W^T + b              the block's logits, in a buffer that every block uses
+        x  = h W^T + b              the block's logits, in a buffer that all blocks share
         p  = softmax(x)             in place;  L = mean of -log p at the label
-        dx = (p - q) / n            in place: the loss is at hand, so its gradient is too
+        dx = (p - q) / n            in place;  q is 1 at the label and 0 elsewhere
         dh = dx W                   dW += dx^T h                    db += sum of dx over rows
 
-Backward is done inside forward, which works because nothing comes between this loss and L. The textbook version is
-``CrossEntropyLoss()(Linear(...)(h), target)``; a test holds the two equal.
+Backward runs inside forward. This is possible because the gradient of L with respect to L is 1: nothing has to arrive
+from above. The textbook version is ``CrossEntropyLoss()(Linear(...)(h), target)``; a test holds the two equal.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from ..backend import Array
 from ..checks import check_floats, check_ids
 from .linear import Linear
 
-BLOCK = 1 << 23  # logits held at a time: 32 MiB of float32
-COLUMNS = 1 << 22  # numbers of dW computed at a time, where it cannot be written in place
+BLOCK = 1 << 23  # elements of the logits in a block: 32 MiB of float32
+DW_BLOCK = 1 << 22  # elements of dW computed at a time, if there are several blocks of logits
 
 
 def linear_cross_entropy(
     linear: Linear, h: Array, target: Array, *, workspace: backend.Workspace, learn: bool
 ) -> tuple[float | Array, Array | None]:
-    """The mean cross-entropy of ``linear(h)``, and, when learning, dL/dh; dL/dW and dL/db are added to the gradients.
+    """Return the mean cross-entropy of ``linear(h)`` and dL/dh; add dL/dW and dL/db to the layer's gradients.
 
     Parameters
     ----------
@@ -37,15 +37,17 @@ def linear_cross_entropy(
     h : array, shape (..., D)
     target : array of integers in 0..V-1, shape (...)
     workspace : Workspace
-        Where the block's logits are kept from call to call.
+        Holds the buffer for the logits between calls.
     learn : bool
-        Whether gradients are wanted.
+        If False, compute the loss only.
 
     Returns
     -------
-    loss : float, or on a GPU an array without axes
-        The reader of that waits for all that was asked of the GPU: first ask for the rest of backward.
-    dh : array, shape (..., D), or None
+    loss : float64 scalar
+        On a GPU, an array of shape (). Converting it to float blocks until the GPU has finished, so start the rest of
+        backward first.
+    dh : array, shape (..., D)
+        None if `learn` is False.
     """
     check_floats(linear, "h", h, like=linear.weight)
     if h.shape != (*target.shape, linear.in_features) or target.size == 0:
@@ -64,52 +66,52 @@ def linear_cross_entropy(
     dh = xp.empty_like(rows) if learn else None
     loss = xp.empty(n, dtype=h.dtype)
     for start in range(0, n, size):
-        part = slice(start, start + size)
-        x = xp.matmul(rows[part], W.data.T, out=buffer[: len(labels[part])])
-        softmax_minus_target(x, b, labels[part], loss[part], 1 / n if learn else 0.0)
+        block = slice(start, start + size)
+        x = xp.matmul(rows[block], W.data.T, out=buffer[: len(labels[block])])
+        softmax_minus_target(x, b, labels[block], loss[block], 1 / n if learn else 0.0)  # x is now dx
         if learn:
-            xp.matmul(x, W.data, out=dh[part])
+            xp.matmul(x, W.data, out=dh[block])
             if size == n:
                 W.add_product(x.T, rows)
-            else:  # a whole dx^T h beside the gradient would need as much memory again
-                for v in range(0, V, max(1, COLUMNS // linear.in_features)):
-                    columns = slice(v, v + max(1, COLUMNS // linear.in_features))
-                    W.grad[columns] += x[:, columns].T @ rows[part]
+            else:  # add dx^T h in blocks: a whole one needs as much memory as the gradient
+                for v in range(0, V, max(1, DW_BLOCK // linear.in_features)):
+                    words = slice(v, v + max(1, DW_BLOCK // linear.in_features))
+                    W.grad[words] += x[:, words].T @ rows[block]
             if b is not None:
-                linear.bias.grad += xp.ones(len(x), dtype=x.dtype) @ x  # x.sum(axis=0), several times as fast
+                linear.bias.grad += xp.ones(len(x), dtype=x.dtype) @ x  # x.sum(axis=0), but several times as fast
     workspace.give(buffer)
     return loss.mean(dtype=np.float64), None if dh is None else dh.reshape(h.shape)
 
 
 def softmax_minus_target(x: Array, b: Array | None, label: Array, loss: Array, scale: float) -> None:
-    """In place, row by row: adds the bias to the products `x`, writes each row's loss, turns x into scale (p - q).
+    """Add the bias to `x` in place, write the loss of each row to `loss`, and replace x by ``scale * (p - q)``.
 
-    A few rows at a time, which stay in the cache through all of it, and every core with rows of its own. With a scale
-    of 0 only the loss is wanted, and x is left as it happens to be.
+    The rows are processed in chunks that stay in the cache, and the chunks are spread over the CPU's cores. With
+    ``scale=0`` only `loss` is computed, and the content of `x` has no meaning afterwards.
     """
-    rows = max(1, backend.chunk_size(x, 1 << 16) // x.shape[1])
-    parts = [slice(start, start + rows) for start in range(0, len(x), rows)]
-    tasks = [(x[part], label[part, None], loss[part]) for part in parts]
-    backend.parallel_for(lambda x, label, loss: few_rows(b, label, scale, x, loss), tasks)
+    size = max(1, backend.chunk_size(x, 1 << 16) // x.shape[1])
+    chunks = [slice(start, start + size) for start in range(0, len(x), size)]
+    tasks = [(x[chunk], label[chunk, None], loss[chunk]) for chunk in chunks]
+    backend.parallel_for(lambda x, label, loss: softmax_minus_target_of_chunk(b, label, scale, x, loss), tasks)
 
 
 @backend.fused_rows(
     "T bias, L label, T scale",
     "T x, raw T loss",
     {
-        "top": ("x + bias", "a > b ? a : b", "log((T)0)"),  # of no number: -infinity
+        "top": ("x + bias", "a > b ? a : b", "log((T)0)"),  # the maximum of no elements is -infinity
         "total": ("exp(x + bias - top)", "a + b", "0"),
     },
     """
     const T z = x + bias - top;
     const int here = column == label;
     if (here) loss[row] = log(total) - z;
-    if (column == 0 && (label < 0 || label >= columns)) loss[row] = log((T)-1);   // no such label: NaN
+    if (column == 0 && (label < 0 || label >= columns)) loss[row] = log((T)-1);   // a label out of range gives NaN
     x = scale * (exp(z) / total - (here ? (T)1 : (T)0));
     """,
 )
-def few_rows(bias: Array | None, label: Array, scale: float, x: Array, loss: Array) -> None:
-    """What `softmax_minus_target` does, to rows that are few enough for the cache; labels have shape (n, 1)."""
+def softmax_minus_target_of_chunk(bias: Array | None, label: Array, scale: float, x: Array, loss: Array) -> None:
+    """Process one chunk of rows for `softmax_minus_target`. The labels have shape (n, 1)."""
     if bias is not None:
         x += bias
     pick = np.arange(len(label)), label[:, 0]
@@ -117,7 +119,7 @@ def few_rows(bias: Array | None, label: Array, scale: float, x: Array, loss: Arr
     at_label = x[pick] - top[:, 0]
     x -= top
     np.exp(x, out=x)
-    total = x @ np.ones(x.shape[1], dtype=x.dtype)  # x.sum(axis=1), in half the time
+    total = x @ np.ones(x.shape[1], dtype=x.dtype)  # x.sum(axis=1), but twice as fast
     loss[...] = np.log(total) - at_label
     if scale:
         x *= (scale / total)[:, None]

@@ -1,14 +1,15 @@
 """CNN: a small convolutional network for small images.
 
     x (N, C, H, W)
-      -> [Conv2d 3 x 3 -> BatchNorm2d -> ReLU -> MaxPool2d 2 x 2] for each number of channels: H and W are halved
+      -> [Conv2d 3 x 3 -> BatchNorm2d -> ReLU -> MaxPool2d 2 x 2] once for each entry of `channels`; halves H and W
       -> Flatten -> Linear -> ReLU -> Dropout -> Linear -> logits (N, classes)
 
-The same small patches are looked for everywhere in the image, so what is learned about a stroke in one corner is known
-in all; each pooling lets the next patches see twice as far, and forget a little where exactly things were.
+A convolution uses the same small patches at every position of the image. A stroke that it learns to detect in one
+corner is detected in all. Each pooling doubles the part of the image that the next patches cover, and loses some of the
+exact positions.
 
 Reference: LeCun, Bottou, Bengio and Haffner (1998), "Gradient-based learning applied to document recognition"; with
-BatchNorm, ReLU and Dropout, which came later.
+BatchNorm, ReLU and Dropout, which are newer.
 """
 
 from __future__ import annotations
@@ -33,15 +34,17 @@ class CNN(Module):
     Parameters
     ----------
     image_shape : (C, H, W)
-        Channels, rows and columns of an image. Images of one channel may also come as (N, H, W).
+        Channels, rows and columns of an image. For one channel, x may also have the shape (N, H, W).
     classes : int
+        The number of outputs.
     channels : sequence of int
-        Of each convolution; an image must be large enough to be halved as often.
+        The output channels of each convolution. The image is halved once for each, so it must be large enough.
     hidden : int
-        Width of the Linear layer behind them.
+        The width of the first Linear layer.
     dropout : float, 0 <= dropout < 1
-        Before the last layer.
+        The probability of Dropout before the last layer.
     rng : None, int or numpy.random.Generator
+        The source of the random weights, or its seed.
 
     Attributes
     ----------
@@ -67,7 +70,7 @@ class CNN(Module):
     ):
         sequences = isinstance(image_shape, Sequence) and isinstance(channels, Sequence)
         if not sequences or len(image_shape) != 3 or len(channels) < 1:
-            raise ValueError(f"image_shape must be (C, H, W), channels one or more; got {image_shape!r}, {channels!r}")
+            raise ValueError(f"image_shape must be (C, H, W) and channels not empty; got {image_shape!r}, {channels!r}")
         self.image_shape = tuple(positive_int("image_shape", n) for n in image_shape)
         self.classes = positive_int("classes", classes)
         self.channels = tuple(positive_int("channels", n) for n in channels)

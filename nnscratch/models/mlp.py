@@ -1,9 +1,9 @@
-"""MLP: the multi-layer perceptron, Linear layers with a bend between each two.
+"""MLP: the multi-layer perceptron, Linear layers with a nonlinear activation between them.
 
     x (N, sizes[0]) -> Linear -> activation -> Dropout -> Linear -> ... -> Linear -> logits (N, sizes[-1])
 
-Without the activations the whole would be one Linear: a product of matrices is a matrix. Nothing comes after the last
-layer, since CrossEntropyLoss, or MSELoss, takes plain numbers.
+Without the activations the network would be one Linear layer: a product of matrices is a matrix. There is no
+activation after the last layer, since CrossEntropyLoss takes logits and MSELoss takes any real values.
 
 Reference: Rumelhart, Hinton and Williams (1986), "Learning representations by back-propagating errors".
 """
@@ -30,13 +30,13 @@ class MLP(Module):
     Parameters
     ----------
     sizes : sequence of two or more int
-        How many numbers go in, the width of each hidden layer, how many numbers come out.
+        The number of input features, the width of each hidden layer, and the number of outputs.
     activation : Module class
         Called without arguments, once for each hidden layer.
     dropout : float, 0 <= dropout < 1
-        After each activation.
+        The probability of Dropout after each activation. With 0, there are no Dropout layers.
     rng : None, int or numpy.random.Generator
-        Hidden weights start from He's uniform numbers, biases from Linear's.
+        The source of the random weights, or its seed. The hidden layers' weights are drawn by `init.he_uniform`.
 
     Attributes
     ----------
@@ -72,9 +72,7 @@ class MLP(Module):
         rng: None | int | np.random.Generator = None,
     ):
         if not isinstance(sizes, Sequence) or isinstance(sizes, str) or len(sizes) < 2:
-            raise ValueError(
-                f"sizes must be two or more integers: numbers in, hidden widths, numbers out; got {sizes!r}"
-            )
+            raise ValueError(f"sizes must be two or more integers (input, hidden widths, output), got {sizes!r}")
         if not (isinstance(activation, type) and issubclass(activation, Module)):
             raise TypeError(f"activation must be a Module's class, such as nn.ReLU (not nn.ReLU()), got {activation!r}")
         self.sizes = [positive_int(f"sizes[{k}]", size) for k, size in enumerate(sizes)]
@@ -89,7 +87,9 @@ class MLP(Module):
     def forward(self, x: Array) -> Array:
         check_floats(self, "x", x)
         if math.prod(x.shape[1:]) != self.sizes[0]:
-            raise ValueError(f"MLP({self.sizes}) needs {self.sizes[0]} numbers for each example, got x of {x.shape}")
+            raise ValueError(
+                f"MLP({self.sizes}) needs {self.sizes[0]} features for each example, got x of shape {x.shape}"
+            )
         return self.layers(x)
 
     def backward(self, dy: Array) -> Array | None:

@@ -1,15 +1,15 @@
-"""TwoHeaded: one body, two heads. Two questions about the same input, learned together.
+"""TwoHeaded: one trunk with two heads, for two tasks on the same input.
 
                /-> first head  -> y1 -> L1
     x -> trunk
                \\-> second head -> y2 -> L2            L = L1 + L2, or any weighted sum
 
     forward     h  = trunk(x)       y1 = first(h)       y2 = second(h)
-    backward    dh = first.backward(dy1) + second.backward(dy2)         h is used twice: its gradients are added
+    backward    dh = first.backward(dy1) + second.backward(dy2)         h is used twice: add its gradients
                 dx = trunk.backward(dh)
 
-Each loss is differentiated by itself; a loss counted twice as much has its gradient multiplied by two. What the trunk
-learns must serve both: often better than either alone, and for less than two networks.
+Each loss has its own backward. To give a loss twice the weight, multiply its gradient by two. The trunk learns
+features that serve both tasks. Often this is better than one task alone, and it costs less than two networks.
 
 Reference: Caruana (1997), "Multitask learning".
 """
@@ -21,15 +21,16 @@ from ..module import Module
 
 
 class TwoHeaded(Module):
-    """A trunk whose output two heads read.
+    """A trunk whose output is the input of two heads.
 
     Parameters
     ----------
     trunk, first, second : Module
+        ``model(x)`` returns ``(first(h), second(h))`` with ``h = trunk(x)``.
 
     Examples
     --------
-    What kind of point, and how far from the middle: a classification and a regression.
+    Classify points, and at the same time estimate their distance from the origin:
 
     >>> import numpy as np, nnscratch as nn
     >>> x = np.random.default_rng(0).uniform(-1, 1, (200, 2)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Optimisers, and what goes with them."""
+"""Optimisers, gradient clipping and learning-rate schedules."""
 
 from ..deprecated import renamed
 from . import lr_scheduler

@@ -1,10 +1,11 @@
-"""Learning-rate schedules: the step size as a function of how many steps were made.
+"""Learning-rate schedules: the learning rate as a function of the number of steps.
 
     optimizer.step()
     scheduler.step()        sets optimizer.lr for the next step
 
-Each schedule is one formula, `factor(steps)`; the learning rate is the factor times the one the optimiser began with.
-Only ReduceLROnPlateau is no formula: it looks at the validation loss, so it is stepped after each validation, with it.
+Each schedule is one formula, `factor(steps)`. The learning rate is this factor times the optimiser's initial rate. Only
+ReduceLROnPlateau is different: it depends on the validation loss, so call ``scheduler.step(loss)`` after each
+validation.
 """
 
 from __future__ import annotations
@@ -16,11 +17,18 @@ from .optimizer import Optimizer, at_least
 
 
 class LRScheduler:
-    """Sets ``optimizer.lr`` to ``base_lr * factor(steps)``; a subclass writes `factor`.
+    """Base class of all schedules: set ``optimizer.lr`` to ``base_lr * factor(steps)``.
+
+    A subclass defines `factor`.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Its current ``lr`` becomes ``base_lr``.
 
     Examples
     --------
-    A schedule of one's own, 1/sqrt(steps + 1):
+    Write a schedule, 1/sqrt(steps + 1):
 
     >>> import numpy as np, nnscratch as nn
     >>> class InverseSquareRoot(LRScheduler):
@@ -35,7 +43,7 @@ class LRScheduler:
     """
 
     after_validation = False
-    """Whether ``step`` wants the validation loss, after each validation, rather than nothing, after each step."""
+    """True if you call ``step(loss)`` after each validation, False if you call ``step()`` after each optimizer step."""
 
     def __init__(self, optimizer: Optimizer):
         if not isinstance(optimizer, Optimizer):
@@ -44,17 +52,20 @@ class LRScheduler:
         optimizer.lr = self.base_lr * self.factor(0)
 
     def step(self) -> None:
-        """Call after each ``optimizer.step()``."""
+        """Set the learning rate of the next step. Call it after each ``optimizer.step()``."""
         self.steps += 1
         self.optimizer.lr = self.base_lr * self.factor(self.steps)
 
     def factor(self, steps: int) -> float:
+        """Return the factor of the learning rate after `steps` steps; a subclass defines this."""
         raise TypeError(f"{type(self).__name__} has no factor method")
 
     def state_dict(self) -> dict[str, float]:
+        """Return what `load_state_dict` needs to continue this schedule."""
         return {"base_lr": self.base_lr, "steps": self.steps}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
+        """Continue the schedule that `state_dict` described, and set the optimiser's learning rate."""
         if set(state) != set(self.state_dict()):
             raise ValueError(f"{type(self).__name__} expects {sorted(self.state_dict())}, got {sorted(state)}")
         self.base_lr, self.steps = float(state["base_lr"]), int(state["steps"])
@@ -62,9 +73,9 @@ class LRScheduler:
 
 
 class StepLR(LRScheduler):
-    """Multiply by `gamma` every `step_size` steps: factor = gamma ^ floor(steps / step_size).
+    """Multiply the rate by `gamma` every `step_size` steps: factor = gamma ^ floor(steps / step_size).
 
-    With `hold`, the first multiplication comes after so many steps, and then one every `step_size`.
+    With `hold`, the first multiplication comes after `hold` steps, and the next ones every `step_size` steps.
 
     Examples
     --------
@@ -87,10 +98,12 @@ class StepLR(LRScheduler):
 
 
 class CosineAnnealingLR(LRScheduler):
-    """Half a cosine from the full rate down to `eta_min` over `T_max` steps, after `warmup` steps of rising.
+    """Decrease the rate to `eta_min` along half a cosine over `T_max` steps, after `warmup` steps of linear increase.
 
-    With s steps after the warm-up of w:  lr = eta_min + (base_lr - eta_min) (1 + cos(pi s / (T_max - w))) / 2; past
-    T_max it stays at eta_min. While rising, lr = base_lr (steps + 1) / (w + 1).
+        lr = base_lr (steps + 1) / (warmup + 1)                                     if steps < warmup
+        lr = eta_min + (base_lr - eta_min) (1 + cos(pi s / (T_max - warmup))) / 2   with s = steps - warmup
+
+    After T_max steps the rate stays at eta_min.
 
     Reference: Loshchilov and Hutter (2017), "SGDR: stochastic gradient descent with warm restarts".
 
@@ -121,10 +134,11 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class LinearWarmup(LRScheduler):
-    """A straight line from ``start_factor`` times the rate up to the rate, over `warmup_steps` steps; then constant.
+    """Increase the rate linearly from ``start_factor * lr`` to ``lr`` over `warmup_steps` steps, then keep it.
 
-    factor = start + (1 - start) steps / warmup_steps, at most 1. By default start = 1 / (warmup_steps + 1), so that the
-    rates are 1, 2, 3 ... parts of it. (PyTorch: ``LinearLR(start_factor=..., total_iters=warmup_steps)``.)
+    factor = start + (1 - start) steps / warmup_steps, at most 1. By default start = 1 / (warmup_steps + 1), so the rate
+    increases by the same amount at each step, from the first one on. In PyTorch this schedule is
+    ``LinearLR(start_factor=..., total_iters=warmup_steps)``.
 
     Reference: Goyal et al. (2017), "Accurate, large minibatch SGD: training ImageNet in 1 hour".
 
@@ -153,11 +167,12 @@ class LinearWarmup(LRScheduler):
 
 
 class OneCycleLR(LRScheduler):
-    """Up to `max_lr` and down again, far below the start, each along half a cosine: one cycle over `total_steps`.
+    """Increase the rate to `max_lr`, then decrease it far below its start: one cycle over `total_steps` steps.
 
-    The rate begins at max_lr / div_factor, reaches max_lr after ``pct_start * total_steps - 1`` steps, and ends, at
-    step total_steps - 1, at max_lr / div_factor / final_div_factor, where it stays. The optimiser's own rate is not
-    used. Momentum stays as it is: PyTorch's ``cycle_momentum=False``.
+    The rate starts at max_lr / div_factor, reaches max_lr after ``pct_start * total_steps - 1`` steps, and reaches
+    max_lr / div_factor / final_div_factor at step total_steps - 1. Then it stays there. Both parts follow half a
+    cosine. The optimiser's initial rate is not used. The momentum does not change, as in PyTorch with
+    ``cycle_momentum=False``.
 
     Reference: Smith and Topin (2019), "Super-convergence: very fast training of neural networks using large learning
     rates".
@@ -190,8 +205,8 @@ class OneCycleLR(LRScheduler):
         self.peak = probability("pct_start", pct_start) * self.total_steps - 1
         if self.peak <= 0 or self.total_steps - 1 <= self.peak:
             raise ValueError(
-                f"total_steps must leave steps both to rise and to fall, which {total_steps} with "
-                f"pct_start {pct_start} does not"
+                f"total_steps must be large enough for steps of increase and of decrease, got {total_steps} with "
+                f"pct_start {pct_start}"
             )
         super().__init__(optimizer)
         self.base_lr = at_least("max_lr", max_lr, 0)
@@ -205,17 +220,17 @@ class OneCycleLR(LRScheduler):
 
 
 def between(first: float, last: float, progress: float) -> float:
-    """From `first`, at progress 0, to `last`, at progress 1, along half a cosine."""
+    """Return a value between `first` (progress 0) and `last` (progress 1), along half a cosine."""
     return last + (first - last) * (1 + math.cos(math.pi * progress)) / 2
 
 
 class ReduceLROnPlateau(LRScheduler):
     """Multiply the rate by `factor` when the validation loss has not improved more than `patience` times in a row.
 
-    "Improved" is a loss below the best so far times 1 - threshold. After a cut, `cooldown` losses are let pass before
-    counting begins again. (In PyTorch that is mode="min".)
+    A loss improves if it is below (1 - threshold) times the best loss so far. After each reduction, the next `cooldown`
+    losses do not count. This is PyTorch's ``mode="min"``.
 
-    A Trainer steps it after each validation; in a loop of your own call ``scheduler.step(loss)`` there.
+    A Trainer calls ``step`` after each validation. In your own loop, call ``scheduler.step(loss)`` there.
 
     Examples
     --------
@@ -247,12 +262,12 @@ class ReduceLROnPlateau(LRScheduler):
         super().__init__(optimizer)
 
     def factor(self, steps: int) -> float:
-        """`factor` ^ (how many cuts there were), but no lower than min_lr says."""
+        """Return `factor` to the power of the number of reductions, but at least ``min_lr / base_lr``."""
         low = min(1.0, self.min_lr / self.base_lr) if self.base_lr else 0.0
         return max(low, self.gamma**self.cuts)
 
     def step(self, loss: float) -> None:
-        """Call after each validation, with the loss it measured."""
+        """Set the learning rate of the next step. Call it after each validation, with the validation loss."""
         finite("loss", loss)
         if self.best is None or loss < self.best * (1 - self.threshold):
             self.best, self.bad = float(loss), 0
@@ -276,7 +291,7 @@ class ReduceLROnPlateau(LRScheduler):
 
 
 def count(name: str, value: int) -> int:
-    """`value`, if it is an integer of 0 or more."""
+    """Return `value` if it is an integer of 0 or more; raise otherwise."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"{name} must be an integer of 0 or more, got {value!r}")
     return value

@@ -15,7 +15,7 @@ import pytest
 
 import nnscratch
 from nnscratch import backend
-from nnscratch.layers.linear_cross_entropy import few_rows
+from nnscratch.layers.linear_cross_entropy import softmax_minus_target_of_chunk
 from nnscratch.losses.fast_softmax import softmax_of_chunk
 from nnscratch.optim.kernels import RMSPROP_STEPS, adagrad_step, adam_step, momentum_step, scale, sgd_step
 from nnscratch.training.ahead import scale_by
@@ -64,7 +64,7 @@ def kernels():
 
 def reductions():
     """What every ReductionKernel in the package is made of."""
-    functions = few_rows, softmax_of_chunk
+    functions = softmax_minus_target_of_chunk, softmax_of_chunk
     return {made_of[-1]: made_of for f in functions for _, made_of in f.gpu_kernels(SOURCES)[0].values()}
 
 
@@ -86,7 +86,7 @@ def test_the_kernels_are_found():
         "add_sorted_rows",
         "layers.gru.step_backward",
         "layers.gru.step_forward",
-        "layers.linear_cross_entropy.few_rows",
+        "layers.linear_cross_entropy.softmax_minus_target_of_chunk",
         "layers.lstm.step_backward",
         "layers.lstm.step_forward",
         "layers.rnn.relu_backward",

@@ -23,7 +23,7 @@ def test_loss_and_gradients_equal_linear_then_cross_entropy(n, d, v, bias, block
     expected_dh = textbook.backward(criterion.backward())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fused, "BLOCK", block)
-        patch.setattr(fused, "COLUMNS", columns)
+        patch.setattr(fused, "DW_BLOCK", columns)
         loss, dh = fused.linear_cross_entropy(fast, h, target, workspace=Workspace(), learn=True)
         only_loss, nothing = fused.linear_cross_entropy(fast, h, target, workspace=Workspace(), learn=False)
     assert loss == pytest.approx(expected, rel=1e-12, abs=1e-12)

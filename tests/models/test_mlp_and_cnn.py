@@ -48,7 +48,7 @@ def test_both_read_digits_they_have_not_seen_after_a_few_epochs():
     (ValueError, lambda: nn.models.MLP([5]), "sizes must be two or more integers"),
     (ValueError, lambda: nn.models.MLP([5, 0, 2]), r"sizes\[1\] must be an integer of 1 or more, got 0"),
     (TypeError, lambda: nn.models.MLP([5, 2], activation=nn.ReLU()), r"such as nn.ReLU \(not nn.ReLU\(\)\)"),
-    (ValueError, lambda: nn.models.MLP([5, 2])(X), r"MLP\(\[5, 2\]\) needs 5 numbers for each example, got x of"),
+    (ValueError, lambda: nn.models.MLP([5, 2])(X), r"MLP\(\[5, 2\]\) needs 5 features for each example, got x of"),
     (ValueError, lambda: nn.models.CNN((1, 4, 4), 3, channels=(2, 2, 2)), r"of \(4, 4\) cannot be halved 3 times"),
     (ValueError, lambda: nn.models.CNN((4, 4), 3), r"image_shape must be \(C, H, W\)"),
     (ValueError, lambda: nn.models.CNN((3, 4, 4), 3)(X), r"CNN needs images of shape \(N, 3, 4, 4\), got \(4, 4, 4\)"),

@@ -152,7 +152,7 @@ def test_clipping_by_value_touches_only_what_is_outside():
     (lambda w: nn.optim.clip_grad_value_(w, -1), "clip_value must be a finite number, 0 or more, got -1"),
     (lambda w: lr_scheduler.LinearWarmup(nn.optim.Adam(w), 0), "warmup_steps must be an integer of 1 or more, got 0"),
     (lambda w: lr_scheduler.LinearWarmup(nn.optim.Adam(w), 5, 2.0), r"start_factor must be a probability in \[0, 1\)"),
-    (lambda w: lr_scheduler.OneCycleLR(nn.optim.Adam(w), 1.0, 3), "leave steps both to rise and to fall"),
+    (lambda w: lr_scheduler.OneCycleLR(nn.optim.Adam(w), 1.0, 3), "large enough for steps of increase and of decrease"),
     (lambda w: lr_scheduler.OneCycleLR(nn.optim.Adam(w), 1.0, 30, div_factor=0.1), "div_factor must be a finite"),
     (lambda w: lr_scheduler.ReduceLROnPlateau(nn.optim.Adam(w), patience=-1), "patience must be an integer of 0 or"),
     (lambda w: lr_scheduler.ReduceLROnPlateau(nn.optim.Adam(w), factor=1.0), r"factor must be a probability"),
