@@ -102,7 +102,7 @@ def row(outcome: Outcome) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mistakes", description=__doc__.splitlines()[0])
     parser.add_argument("--show", metavar="WORDS", help="only print the reports of the lines that contain WORDS")
-    parser.add_argument("--changed", action="store_true", help="print the reports of the lines with WORDS instead")
+    parser.add_argument("--changed", action="store_true", help="change the correct backward passes instead")
     arguments = parser.parse_args()
     if arguments.show:
         for planted in all_mistakes():
