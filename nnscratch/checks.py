@@ -82,6 +82,12 @@ def check_token_ids(model: Module, name: str, ids: Array) -> None:
         check_ids(model, name, ids, model.vocab_size)
 
 
+def check_instance(owner: str, name: str, value: Any, kind: type) -> None:
+    """Raise unless `value`, the argument `name` of `owner`, is an instance of `kind`."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{owner}: {name} must be an instance of {kind.__name__}, got {value!r}")
+
+
 def positive_int(name: str, value: int) -> int:
     """Return `value` if it is an integer of 1 or more; raise otherwise."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 1:

@@ -40,3 +40,37 @@ def renamed(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
         return getattr(importlib.import_module(where), attribute)
 
     return get
+
+
+def renamed_attribute(old: str, new: str) -> property:
+    """Return a property for the class in which the attribute `old` was renamed to `new`.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> class Car:
+    ...     velocity = renamed_attribute("velocity", "speed")
+    >>> car = Car()
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     car.velocity = 30
+    >>> car.speed
+    30
+    >>> print(caught[0].message)
+    Car.velocity is now called Car.speed; the old name will be removed in 2.0
+    """
+
+    def warn(owner: Any) -> None:
+        title = type(owner).__name__
+        message = f"{title}.{old} is now called {title}.{new}; the old name will be removed in 2.0"
+        warnings.warn(message, DeprecationWarning, stacklevel=3)
+
+    def get(self: Any) -> Any:
+        warn(self)
+        return getattr(self, new)
+
+    def set_(self: Any, value: Any) -> None:
+        warn(self)
+        setattr(self, new, value)
+
+    return property(get, set_, doc=f"The old name of `{new}`.")

@@ -260,7 +260,7 @@ class Run:
         if self.config.patience is not None:
             trainer.callbacks.insert(0, EarlyStopping(self.config.patience))
         try:
-            if trainer.step < total:
+            if trainer.steps_done < total:
                 trainer.fit(batches, valid, steps=total, evaluate_every=max(1, min(len(batches), -(-total // 10))))
         finally:
             if trainer.history.steps:

@@ -36,6 +36,18 @@ def test_the_old_argument_of_a_transformer_block():
         assert nn.TransformerBlock(4, 2, hidden=6).linear1.out_features == 6
 
 
+def test_the_old_attributes_of_a_trainer():
+    model = nn.Linear(2, 1, rng=0)
+    trainer = nn.Trainer(model, nn.MSELoss(), nn.optim.SGD(model.parameters(), lr=0.1))
+    with pytest.warns(DeprecationWarning, match="Trainer.ask_step is now called Trainer.enqueue_step"):
+        trainer.ask_step(np.ones((4, 2), dtype=np.float32), np.ones((4, 1), dtype=np.float32))
+    with pytest.warns(DeprecationWarning, match="Trainer.step is now called Trainer.steps_done"):
+        assert trainer.step == 1
+    with pytest.warns(DeprecationWarning, match="Trainer.step is now called Trainer.steps_done"):
+        trainer.step = 7
+    assert trainer.steps_done == 7
+
+
 def test_a_file_that_names_classes_as_they_were_called_is_read(tmp_path):
     model = nn.Sequential(nn.Linear(4, 4, rng=0), nn.MultiheadAttention(4, 2, rng=1))
     spec = json.dumps(serialization.describe(model))

@@ -89,7 +89,7 @@ WRONG = [
     (TypeError, lambda: nn.training.accuracy(X, [0, 1, 2, 0]), "target: expected a NumPy or CuPy array, got list"),
     (TypeError, lambda: trainer(criterion=nn.MSELoss), "Trainer: criterion must be an instance of Module, got <class"),
     (TypeError, lambda: trainer(optimizer="adam"), "Trainer: optimizer must be an instance of Optimizer, got 'adam'"),
-    (TypeError, lambda: trainer().fit(iter([(X, X)]), epochs=1), "must know how many they are"),
+    (TypeError, lambda: trainer().fit(iter([(X, X)]), epochs=1), "batches must have a length"),
     (TypeError, lambda: trainer().fit([X], epochs=1), r"batches that are pairs \(inputs, targets\), got a ndarray"),
 ]  # fmt: skip
 

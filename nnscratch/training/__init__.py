@@ -1,11 +1,14 @@
-"""Training: the loop, what watches it, what it measures."""
+"""Training: the training loop, callbacks, checkpoints and metrics."""
 
-from .callbacks import Checkpoint, EarlyStopping, ProgressBar, resume
+from .callback import Callback
+from .callbacks import EarlyStopping, ProgressBar
+from .checkpoint import Checkpoint, resume
+from .divergence import TrainingDiverged
 from .evaluate import evaluate
 from .history import History
 from .metrics import accuracy, bits_per_character, confusion_matrix, perplexity
 from .search import search
-from .trainer import Callback, Trainer, TrainingDiverged
+from .trainer import Trainer
 
 __all__ = [
     "Callback",

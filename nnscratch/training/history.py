@@ -34,6 +34,12 @@ class History:
     valid: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
 
+    def add_step(self, loss: float, lr: float, norm: float) -> None:
+        """Record one step."""
+        self.loss.append(loss)
+        self.lr.append(lr)
+        self.norm.append(norm)
+
     @property
     def steps(self) -> int:
         return len(self.loss)

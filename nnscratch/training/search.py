@@ -20,7 +20,9 @@ from typing import Any
 import numpy as np
 
 from ..checks import positive_int
-from .trainer import Callback, Trainer, TrainingDiverged
+from .callback import Callback
+from .divergence import TrainingDiverged
+from .trainer import Trainer
 
 
 def search(
@@ -122,5 +124,5 @@ class _Report(Callback):
         record = trainer.history.valid[-1]
         if np.isfinite(record["loss"]):
             self.trial.report(record["loss"], int(record["step"]))
-        if trainer.step < trainer.total_steps and self.trial.should_prune():
+        if trainer.steps_done < trainer.total_steps and self.trial.should_prune():
             trainer.stop = GIVEN_UP

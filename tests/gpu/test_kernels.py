@@ -18,7 +18,7 @@ from nnscratch import backend
 from nnscratch.layers.linear_cross_entropy import softmax_minus_target_of_chunk
 from nnscratch.losses.fast_softmax import softmax_of_chunk
 from nnscratch.optim.kernels import RMSPROP_STEPS, adagrad_step, adam_step, momentum_step, scale, sgd_step
-from nnscratch.training.ahead import scale_by
+from nnscratch.training.async_steps import scale_by
 
 
 class SOURCES:
@@ -99,8 +99,8 @@ def test_the_kernels_are_found():
         "optim.kernels.momentum_step",
         "optim.kernels.scale",
         "optim.kernels.sgd_step",
-        "training.ahead.look",
-        "training.ahead.scale_by",
+        "training.async_steps.check_and_record",
+        "training.async_steps.scale_by",
         "uniform",
     }
 

@@ -130,7 +130,7 @@ def test_a_step_that_diverges_on_cuda_leaves_weights_and_averages_as_they_were(w
         trainer.fit(text(), steps=3)
     for a, b in zip(kept, before, strict=True):
         np.testing.assert_array_equal(on_cpu(a), b)
-    assert trainer.step == trainer.optimizer.steps == trainer.history.steps == 2
+    assert trainer.steps_done == trainer.optimizer.steps == trainer.history.steps == 2
 
 
 class Breaks(nn.Module):
@@ -161,7 +161,7 @@ def test_a_step_found_broken_late_was_not_made_nor_any_after_it(broken, factor, 
         with pytest.raises(TrainingDiverged, match=f"{what} at step {broken + 1}: ") as raised:
             trainer.fit(bad, steps=70)
         state = [on_cpu(p.data).copy() for p in model.parameters()]
-        counts = trainer.step, optimizer.steps, trainer.history.steps, optimizer.lr, scheduler.state_dict()
+        counts = trainer.steps_done, optimizer.steps, trainer.history.steps, optimizer.lr, scheduler.state_dict()
         trainer.fit(good, steps=75)
         left.append((str(raised.value), counts, state, trainer.history.loss, trainer.history.lr))
     (*said, state, loss, lr), (*said_there, state_there, loss_there, lr_there) = left
@@ -246,7 +246,7 @@ def test_a_token_out_of_range_is_refused_before_it_goes_to_the_gpu(on_cuda):
         trainer.train_step(beyond, targets)
     with pytest.raises(ValueError, match=message):
         nn.evaluate(trainer.model, trainer.criterion, [(tokens, beyond)])
-    assert trainer.step == 0
+    assert trainer.steps_done == 0
 
 
 def test_arrays_of_two_devices_are_refused_by_name(rng, on_cuda):
@@ -265,7 +265,7 @@ def test_a_training_step_copies_only_its_batch_and_waits_for_nothing(name):
         trainer.fit(text(), steps=3)  # buffers are made, kernels compiled
         batch = next(iter(text()))
         with strict_cupy.counted() as counts:
-            trainer.ask_step(*batch)
+            trainer.enqueue_step(*batch)
         assert counts.copies == 2
         assert counts.waits == 1  # to sort tokens, in CuPy 13 only
         with strict_cupy.counted() as counts:
@@ -289,7 +289,7 @@ def test_a_step_with_any_loss_waits_only_for_who_looks_and_an_evaluation_once_fo
         trainer = nn.Trainer(model, criterion, optimizer, max_norm=0.01)
         with strict_cupy.counted() as counts:
             for _ in range(3):
-                trainer.ask_step(x, target)
+                trainer.enqueue_step(x, target)
         assert counts.waits == (3 if batch_norm else 0)  # its averages could not be taken back
         with strict_cupy.counted() as counts:
             assert all(type(loss) is float for loss in trainer.history.loss) and trainer.history.steps == 3
@@ -315,14 +315,14 @@ def test_a_progress_bar_waits_only_when_it_shows_something(rng):
 
 def test_large_batches_are_not_held_for_many_steps(rng, monkeypatch):
     x, y = rng.normal(size=(4, 5)), rng.normal(size=(4, 3))
-    monkeypatch.setattr("nnscratch.training.ahead.Ahead.HELD", 3 * (x.nbytes + y.nbytes))
+    monkeypatch.setattr("nnscratch.training.async_steps.AsyncSteps.MAX_BYTES", 3 * (x.nbytes + y.nbytes))
     with strict_cupy.installed():
         model = nn.Linear(5, 3, rng=1).to("cuda", dtype=np.float64)
         trainer = nn.Trainer(model, nn.MSELoss(), nn.optim.SGD(model.parameters(), lr=0.1))
         waits = []
         for _ in range(8):
             with strict_cupy.counted() as counts:
-                trainer.ask_step(x, y)
+                trainer.enqueue_step(x, y)
             waits.append(counts.waits)
     assert waits == [0, 0, 0, 1, 0, 0, 0, 1]
 

@@ -131,7 +131,7 @@ def test_the_trainer_hands_reduce_lr_on_plateau_the_validation_loss():
     trainer = nn.Trainer(model, nn.CrossEntropyLoss(), optimizer, scheduler=schedule)
     trainer.fit([(x, y)], [(x, y)], steps=5)
     assert schedule.steps == 5 and optimizer.lr == pytest.approx(1e-9 / 4)
-    with pytest.raises(ValueError, match="ReduceLROnPlateau looks at the validation loss: fit needs valid"):
+    with pytest.raises(ValueError, match="ReduceLROnPlateau needs the validation loss: give fit"):
         trainer.fit([(x, y)], steps=6)
 
 

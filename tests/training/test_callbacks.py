@@ -21,7 +21,7 @@ def test_a_checkpoints_folder_that_is_not_there_is_named_before_training(tmp_pat
     trainer = new_trainer(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="Checkpoint: there is no folder .*nowhere"):
         trainer.fit(BATCHES, steps=5)
-    assert trainer.step == 0
+    assert trainer.steps_done == 0
 
 
 @pytest.mark.parametrize("lost", ["step", "optimizer", "scheduler", "rng", "epoch_rng", "history", "callbacks"])
@@ -44,9 +44,9 @@ def falling_rate(optimizer):
 @pytest.mark.parametrize(
     ("wrote", "reads", "message"),
     [
-        ((nn.optim.Adam, None), (nn.optim.SGD, None), r"another optimiser's, with \[.*\]: SGD has \[\]"),
+        ((nn.optim.Adam, None), (nn.optim.SGD, None), r"of another optimizer, which keeps \[.*\]; SGD keeps \[\]"),
         ((nn.optim.SGD, falling_rate), (nn.optim.SGD, nn.optim.lr_scheduler.ReduceLROnPlateau), "OnPlateau expects"),
-        ((nn.optim.SGD, None), (nn.optim.SGD, falling_rate), "there was no scheduler, and the trainer has a StepLR"),
+        ((nn.optim.SGD, None), (nn.optim.SGD, falling_rate), "has no scheduler; the trainer has a StepLR"),
     ],
     ids=["another optimiser", "another scheduler", "no scheduler"],
 )
@@ -58,7 +58,7 @@ def test_a_checkpoint_of_another_trainer_is_refused_and_nothing_is_changed(tmp_p
         resume(trainer, tmp_path)
     for name, array in trainer.model.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
-    assert (trainer.step, trainer.history.steps, trainer.optimizer.lr) == (0, 0, 0.1)
+    assert (trainer.steps_done, trainer.history.steps, trainer.optimizer.lr) == (0, 0, 0.1)
 
 
 def test_a_trainer_that_refuses_a_state_has_changed_nothing(tmp_path):
@@ -71,7 +71,7 @@ def test_a_trainer_that_refuses_a_state_has_changed_nothing(tmp_path):
     with pytest.raises(ValueError, match="the shapes of exp_avg are not those of this optimizer's parameters"):
         trainer.load_state_dict(arrays, header)
     np.testing.assert_array_equal(trainer.model.weight.data, before)
-    assert trainer.step == trainer.optimizer.steps == 0
+    assert trainer.steps_done == trainer.optimizer.steps == 0
 
 
 def test_what_a_trainer_cannot_use_is_refused_by_name(tmp_path):
@@ -97,7 +97,7 @@ def test_a_step_that_was_broken_off_is_not_saved(tmp_path):
     whole.callbacks = []
     whole.fit(BATCHES, steps=4)
     resume(later, tmp_path)
-    assert later.step == later.optimizer.steps == 4
+    assert later.steps_done == later.optimizer.steps == 4
     np.testing.assert_array_equal(later.model.weight.data, whole.model.weight.data)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,6 +53,33 @@ def test_a_trainer_does_what_the_loop_written_out_does():
         np.testing.assert_allclose(trainer.model.state_dict()[name], value, rtol=1e-3, atol=1e-5)
 
 
+def test_the_loop_on_the_reference_page_gives_the_trainers_weights_bit_for_bit():
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "training.md").read_text(encoding="utf-8")
+    code = page.partition("```python\n")[2].partition("```")[0]
+    rng, namespace = np.random.default_rng(0), {}
+    x, y = rng.normal(size=(50, 3)).astype(np.float32), rng.integers(0, 2, 50)
+
+    def setup():
+        model = nn.models.MLP([3, 8, 8, 2], dropout=0.2, rng=0)
+        optimizer = nn.optim.Adam(model.parameters(), lr=0.02)
+        batches = nn.data.Batches(x, y, batch_size=8, rng=5)
+        scheduler = nn.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=28)
+        return {"model": model, "criterion": nn.CrossEntropyLoss(), "optimizer": optimizer} | {
+            "scheduler": scheduler, "batches": batches, "epochs": 4, "max_norm": 0.5
+        }  # fmt: skip
+
+    namespace = setup()
+    exec(code, namespace)
+    one = setup()
+    trainer = nn.Trainer(
+        one["model"], one["criterion"], one["optimizer"], scheduler=one["scheduler"], max_norm=one["max_norm"]
+    )
+    history = trainer.fit(one["batches"], epochs=4)
+    assert history.steps == 28 and max(history.norm) > 0.5 > min(history.norm)
+    for p, q in zip(one["model"].parameters(), namespace["model"].parameters(), strict=True):
+        np.testing.assert_array_equal(p.data, q.data)
+
+
 @pytest.mark.parametrize("stop_at", [1, 7, 16, 17, 29])
 def test_a_run_stopped_and_resumed_equals_one_that_never_stopped(tmp_path, stop_at):
     whole = new_trainer()
@@ -59,12 +87,12 @@ def test_a_run_stopped_and_resumed_equals_one_that_never_stopped(tmp_path, stop_
 
     class StopAt(Callback):
         def on_step_end(self, trainer):
-            if trainer.step == stop_at:
+            if trainer.steps_done == stop_at:
                 trainer.stop = "enough"
 
     first = new_trainer(callbacks=[StopAt(), Checkpoint(tmp_path)])
     first.fit(text_batches(), steps=30)
-    assert first.step == stop_at
+    assert first.steps_done == stop_at
 
     second = new_trainer()
     resume(second, tmp_path)
@@ -137,7 +165,7 @@ def test_a_gradient_that_is_not_finite_names_the_parameter_nearest_to_the_loss()
     model = nn.Sequential(nn.Linear(2, 3, rng=0), nn.Linear(3, 3, rng=1), Broken(), nn.Linear(3, 2, rng=2))
     trainer = nn.Trainer(model, nn.CrossEntropyLoss(), nn.optim.SGD(model.parameters(), lr=0.1))
     batch = (np.ones((4, 2), dtype=np.float32), np.zeros(4, dtype=int))
-    with pytest.raises(TrainingDiverged, match=r"at step 1: going backward, it began in the gradient of 1\.bias"):
+    with pytest.raises(TrainingDiverged, match=r"at step 1: in backward, the gradient of 1\.bias is the first"):
         trainer.fit([batch], steps=1)
 
 
@@ -154,7 +182,7 @@ def test_a_diverged_run_leaves_the_last_good_checkpoint(tmp_path):
 
 class Interrupt(Callback):
     def on_step_end(self, trainer):
-        if trainer.step == 4:
+        if trainer.steps_done == 4:
             signal.raise_signal(signal.SIGINT)
 
 
@@ -196,7 +224,7 @@ def test_early_stopping_ends_training_when_validation_gets_no_better():
     trainer = new_trainer(lr=0.5, callbacks=[EarlyStopping(patience=2)], total=1000)
     trainer.fit(text_batches(), text_batches(), steps=1000, evaluate_every=3)
     losses = [record["loss"] for record in trainer.history.valid]
-    assert trainer.step < 1000
+    assert trainer.steps_done < 1000
     assert trainer.stop.startswith("no better validation loss in 2 tries")
     assert min(losses) == losses[-3]
 
@@ -210,7 +238,7 @@ def test_a_checkpoint_cut_short_is_refused_and_nothing_changes(tmp_path):
     before = weights(fresh)
     with pytest.raises(ValueError, match=r"checkpoint\.safetensors is not a whole safetensors file"):
         resume(fresh, tmp_path)
-    assert fresh.step == 0
+    assert fresh.steps_done == 0
     for name, value in before.items():
         np.testing.assert_array_equal(fresh.model.state_dict()[name], value)
 

@@ -52,9 +52,9 @@ class Watch(Callback):
         self.looks, self.ends, self.seen = looks, ends, []
 
     def on_step_end(self, trainer):
-        if trainer.step in self.looks:
-            self.seen.append((trainer.step, trainer.history.steps, trainer.history.loss[-1]))
-        if trainer.step == self.ends:
+        if trainer.steps_done in self.looks:
+            self.seen.append((trainer.steps_done, trainer.history.steps, trainer.history.loss[-1]))
+        if trainer.steps_done == self.ends:
             trainer.stop = "enough"
 
 
@@ -80,7 +80,7 @@ def what_is_left(device, drawn, folder):
         except TrainingDiverged as error:
             said.append(str(error))
         history = trainer.history
-        said.append((trainer.step, optimizer.steps, history.steps, len(history.valid)))
+        said.append((trainer.steps_done, optimizer.steps, history.steps, len(history.valid)))
         numbers += [history.loss, history.norm, history.lr, [record["loss"] for record in history.valid]]
         numbers += [optimizer.lr, watch.seen, *(backend.to_numpy(p.data) for p in model.parameters())]
     return said, numbers

@@ -5,7 +5,8 @@ import pytest
 
 import nnscratch as nn
 from nnscratch import backend, blas
-from nnscratch.training.in_parts import InParts, forward_and_backward
+from nnscratch.training.model_calls import forward_and_backward
+from nnscratch.training.split_batch import SplitBatch
 
 RNG = np.random.default_rng(0)
 IMAGES, LABELS = RNG.normal(size=(7, 1, 8, 8)), RNG.integers(0, 3, 7)
@@ -36,10 +37,10 @@ def test_loss_and_gradients_are_those_of_the_whole_batch(name, parts):
     model, criterion = build().to(dtype=np.float64), loss()
     expected, _ = forward_and_backward(model, criterion, inputs, targets, ())
     gradients = [p.grad.copy() for p in model.parameters()]
-    in_parts = InParts(model, criterion, parts)
+    split = SplitBatch(model, criterion, parts)
     for _ in range(2):
         model.zero_grad()
-        assert in_parts.loss_and_gradients(inputs, targets) == pytest.approx(float(expected), rel=1e-12)
+        assert split.loss_and_gradients(inputs, targets) == pytest.approx(float(expected), rel=1e-12)
         for p, gradient in zip(model.parameters(), gradients, strict=True):
             np.testing.assert_allclose(p.grad, gradient, rtol=1e-10, atol=1e-14)
 
@@ -52,7 +53,7 @@ def trained(threads, steps=5):
     return model, trainer
 
 
-def test_training_in_parts_is_the_same_each_time_and_the_same_as_whole_but_for_rounding():
+def test_training_split_is_the_same_each_time_and_the_same_as_whole_but_for_rounding():
     (one, _), (two, trainer), (again, _) = trained(1), trained(2), trained(2)
     for a, b, c in zip(one.parameters(), two.parameters(), again.parameters(), strict=True):
         np.testing.assert_allclose(a.data, b.data, rtol=1e-3, atol=1e-5)
@@ -73,7 +74,7 @@ def test_a_model_whose_arrays_were_replaced_is_copied_anew():
 
 
 @pytest.mark.parametrize(("build", "criterion", "why"), [
-    (lambda: nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), nn.CrossEntropyLoss(), "BatchNorm1d looks at all"),
+    (lambda: nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), nn.CrossEntropyLoss(), "BatchNorm1d needs all"),
     (lambda: nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5)), nn.CrossEntropyLoss(), "Dropout draws random numbers"),
     (lambda: nn.TransformerBlock(4, 2, dropout=0.1), nn.CrossEntropyLoss(), "MultiheadAttention draws random numbers"),
     (lambda: nn.models.LanguageModel(5, 4, 4, 1), nn.CrossEntropyLoss(), "LanguageModel carries a state"),
@@ -82,7 +83,7 @@ def test_a_model_whose_arrays_were_replaced_is_copied_anew():
 ])  # fmt: skip
 def test_what_would_not_add_up_is_refused_with_the_reason(build, criterion, why):
     model = build()
-    with pytest.raises(ValueError, match=f"cannot be cut into parts for 2 threads: {why}"):
+    with pytest.raises(ValueError, match=f"threads=2 cannot split the batches of this model: {why}"):
         nn.Trainer(model, criterion, nn.optim.SGD(model.parameters(), lr=0.1), threads=2)
     with pytest.raises(ValueError, match="threads must be an integer of 1 or more, got 0"):
         nn.Trainer(model, criterion, nn.optim.SGD(model.parameters(), lr=0.1), threads=0)

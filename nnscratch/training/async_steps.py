@@ -1,0 +1,174 @@
+"""Asynchronous steps: on a GPU, enqueue many steps before the loss of the first one is read.
+
+Python only enqueues work; the GPU runs it in order. Reading a loss waits until all earlier work is done, and then the
+GPU is idle until Python enqueues more. But a step may change the weights only if loss and gradient are finite. So the
+GPU checks that itself:
+
+    finite = finite and loss is finite and norm is finite       starts at 1; once it is 0, it stays 0
+    g      = g * max_norm / norm                                only if finite, and norm > max_norm
+    w      = w after the optimizer's step                       only if finite
+
+Losses and norms stay on the GPU until they are needed. One copy then reads them all. If one of them is not finite, the
+weights are still those from before its step, because no later step changed them either. The Trainer restores what is
+kept on the CPU (step count, learning rate, random generators) to that moment, and runs forward and backward on that
+batch again to find where the problem began.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .. import backend
+from ..backend import Array
+from ..module import Module
+from ..optim import Optimizer
+from ..optim.clip import gradients_of
+from .checkpoint import generators
+from .divergence import NotFinite, diverged
+from .model_calls import forward_and_backward
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+
+class EnqueuedStep(NamedTuple):
+    """The input of an enqueued step, and the CPU's state before it."""
+
+    inputs: Array
+    targets: Array
+    hidden: Any
+    lr: float
+    cpu_state: dict[str, Any]
+
+
+class AsyncSteps:
+    """The asynchronous alternative to the Trainer's plain step. It keeps the steps whose losses are not yet read.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        `can_step_async` must be True for its model and optimizer.
+    """
+
+    MAX_STEPS = 64  # read the losses after this many steps: all steps after a divergence are wasted
+    MAX_BYTES = 1 << 28  # or when the batches of the unread steps take more memory than this
+
+    def __init__(self, trainer: Trainer):
+        xp = backend.array_module(trainer.optimizer.parameters[0].data)
+        self.generators = generators(trainer.model)
+        self.steps: list[EnqueuedStep] = []
+        self.bytes = 0  # of the batches in self.steps
+        self.results = xp.zeros((self.MAX_STEPS, 2), dtype=np.float64)  # loss and norm of each step in self.steps
+        self.finite = xp.ones(1, dtype=np.int32)  # 1 while all results are finite
+        self.clip, self.factor = xp.zeros(1, dtype=np.int32), xp.ones(1, dtype=np.float64)
+
+    def step(self, trainer: Trainer, inputs: Array, targets: Array, hidden: Any) -> Any:
+        """Enqueue forward -> loss -> backward -> clip -> step on one batch. Return the model's next state.
+
+        This waits for the GPU only when the unread steps reach `MAX_STEPS` or `MAX_BYTES`.
+        """
+        optimizer, max_norm = trainer.optimizer, trainer.max_norm
+        step = EnqueuedStep(inputs, targets, hidden, optimizer.lr, self._cpu_state(trainer))
+        trainer.zero_grad()
+        loss, next_hidden = forward_and_backward(trainer.model, trainer.criterion, inputs, targets, hidden)
+        gradients = gradients_of(optimizer.parameters)
+        squares = sum(backend.sums_of_squares(gradients))
+        if isinstance(loss, float):  # a user's criterion may have read its loss already
+            loss = backend.array_module(self.results).full(1, loss)
+        check_and_record(loss, squares, max_norm, len(self.steps), self.finite, self.clip, self.factor, self.results)
+        if max_norm < math.inf:
+            with backend.only_if(self.clip):
+                scale_by(self.factor, gradients)
+        with backend.only_if(self.finite):
+            optimizer.step()
+        self.steps.append(step)
+        arrays = inputs, targets, *(hidden if isinstance(hidden, tuple) else (hidden,))
+        self.bytes += sum(getattr(a, "nbytes", 0) for a in arrays)
+        if len(self.steps) == self.MAX_STEPS or self.bytes > self.MAX_BYTES:
+            self.finish(trainer)
+        return next_hidden
+
+    def finish(self, trainer: Trainer) -> None:
+        """Wait for all enqueued steps and add their results to the trainer's history.
+
+        Raises
+        ------
+        TrainingDiverged
+            The loss or gradient of a step was not finite. The trainer is as it was before that step.
+        """
+        if not self.steps:
+            return
+        results = backend.to_numpy(self.results).tolist()
+        steps, self.steps, self.bytes = self.steps, [], 0
+        self.finite.fill(1)
+        for step, (loss, norm) in zip(steps, results, strict=False):
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                self._restore_cpu_state(trainer, step.cpu_state)
+                trainer.zero_grad()
+                with np.errstate(over="ignore", invalid="ignore"), backend.deferred_reads():
+                    forward_and_backward(trainer.model, trainer.criterion, step.inputs, step.targets, step.hidden)
+                raise diverged(trainer, NotFinite(loss), step.inputs, step.targets)
+            trainer.recorded.add_step(loss, step.lr, norm)
+
+    def _cpu_state(self, trainer: Trainer) -> dict[str, Any]:
+        """Return what a step changes on the CPU."""
+        return {
+            "steps_done": trainer.steps_done,
+            "optimizer": (trainer.optimizer.lr, trainer.optimizer.steps),
+            "scheduler": None if trainer.scheduler is None else trainer.scheduler.state_dict(),
+            "rng": [rng.bit_generator.state for rng in self.generators],
+            "hidden": trainer.hidden,
+            "epoch_rng": trainer.epoch_rng,
+        }
+
+    def _restore_cpu_state(self, trainer: Trainer, state: dict[str, Any]) -> None:
+        trainer.steps_done = state["steps_done"]
+        if trainer.scheduler is not None:
+            trainer.scheduler.load_state_dict(state["scheduler"])
+        trainer.optimizer.lr, trainer.optimizer.steps = state["optimizer"]
+        for rng, rng_state in zip(self.generators, state["rng"], strict=True):
+            rng.bit_generator.state = rng_state
+        trainer.hidden, trainer.epoch_rng = state["hidden"], state["epoch_rng"]
+
+
+def can_step_async(model: Module, optimizer: Optimizer) -> bool:
+    """True if the GPU can skip a step without a trace: every change is made by a kernel that checks first.
+
+    False for a layer with buffers (BatchNorm updates its running averages in forward), for an optimizer whose update
+    is not one of this package's kernels, for float16, and on a CPU.
+    """
+    kernels = type(optimizer).step is Optimizer.step and getattr(optimizer.update, "takes_lists", False)
+    on_gpu = all(backend.launch_bound(p.data) and p.data.dtype != np.float16 for p in optimizer.parameters)
+    return kernels and on_gpu and not any(model.named_buffers())
+
+
+@backend.fused(
+    "T loss, float64 squares, float64 max_norm, int64 k",
+    "int32 finite, int32 clip, float64 factor, raw float64 results",
+    """
+    const double norm = sqrt(squares);
+    results[2 * k] = loss;
+    results[2 * k + 1] = norm;
+    finite = finite && isfinite((double)loss) && isfinite(norm);
+    clip = finite && norm > max_norm;
+    factor = clip ? max_norm / norm : 1;
+    """,
+)
+def check_and_record(
+    loss: Array, squares: Array, max_norm: float, k: int, finite: Array, clip: Array, factor: Array, results: Array
+) -> None:
+    """Record loss and norm of step k; set `finite`, `clip` and the `factor` that clips the gradients."""
+    norm = np.sqrt(np.float64(squares))
+    results[k] = loss, norm
+    finite[:] = finite & np.isfinite(loss) & np.isfinite(norm)
+    clip[:] = finite & (norm > max_norm)
+    factor[:] = np.where(clip, max_norm / norm, 1)
+
+
+@backend.fused("raw float64 factor", "T g", "g *= (T)factor[0];")
+def scale_by(factor: Array, g: Array | list[Array]) -> None:
+    """Compute g = factor g, in place."""
+    g *= g.dtype.type(factor[0])

@@ -1,0 +1,91 @@
+"""Divergence: a loss or gradient that is NaN or infinite stops training before it reaches the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .. import backend
+from ..backend import Array
+from ..optim.clip import clip_by_squares, gradients_of
+from ..parameter import Parameter
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+
+class TrainingDiverged(FloatingPointError):
+    """The loss or a gradient is NaN or infinite. The weights are those from before the step that failed.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> model = nn.Linear(2, 1, rng=0)
+    >>> trainer = nn.Trainer(model, nn.MSELoss(), nn.optim.SGD(model.parameters(), lr=1e30))
+    >>> try:
+    ...     history = trainer.fit([(np.ones((4, 2), dtype=np.float32), np.ones((4, 1), dtype=np.float32))], steps=10)
+    ... except TrainingDiverged as error:
+    ...     print(str(error).partition(":")[0])
+    the loss is inf at step 2
+    """
+
+
+class NotFinite(Exception):
+    """Raised inside a step, before the optimizer changes a weight. The Trainer turns it into `TrainingDiverged`."""
+
+    def __init__(self, loss: float):
+        super().__init__("the gradient is not finite" if math.isfinite(loss) else f"the loss is {loss}")
+
+
+def clip_if_finite(loss: float | Array, parameters: Sequence[Parameter], max_norm: float) -> tuple[float, float]:
+    """Clip the gradients to `max_norm`; return the loss and the gradient's norm before clipping.
+
+    The loss and the squares of the gradients are read together: on a GPU, each read waits.
+
+    Raises
+    ------
+    NotFinite
+        The loss or the norm is NaN or infinite. The gradients are unchanged.
+    """
+    loss, *squares = backend.to_floats([loss, *backend.sums_of_squares(gradients_of(parameters))])
+    if not math.isfinite(loss):
+        raise NotFinite(loss)
+    try:
+        return loss, clip_by_squares(parameters, squares, max_norm)
+    except FloatingPointError:
+        raise NotFinite(loss) from None
+
+
+def diverged(trainer: Trainer, what: NotFinite, inputs: Array, targets: Array) -> TrainingDiverged:
+    """Return the error to raise: the step, and the batch, weight or gradient in which the problem began.
+
+    Call it after the forward and backward pass of the step that failed. It clears the gradients.
+    """
+    message = f"{what} at step {trainer.steps_done + 1}: {_where(trainer, inputs, targets)}"
+    trainer.zero_grad()
+    return TrainingDiverged(message)
+
+
+def _where(trainer: Trainer, inputs: Array, targets: Array) -> str:
+    for name, array in (("inputs", inputs), ("targets", targets)):
+        if array.dtype.kind == "f" and not _is_finite(array):
+            return f"the batch's {name} hold NaN or infinity: check the data. The step was not made."
+    named = list(trainer.model.named_parameters())
+    weights = [name for name, p in named if not _is_finite(p.data)]
+    gradients = [name for name, p in named if not _is_finite(p.grad)]
+    if weights:
+        where = f"the weights of {', '.join(weights)} were not finite before this step"
+    elif gradients:
+        # Backward runs from the last layer to the first, so the last name is the gradient that was computed first.
+        where = f"in backward, the gradient of {gradients[-1]} is the first that is not finite; all weights are finite"
+    else:
+        where = "all weights and gradients are finite; a value inside forward was too large for the dtype"
+    return (
+        f"{where}. The step was not made. "
+        f"Try a smaller learning rate than {trainer.optimizer.lr:.3g}, or clip the gradient (max_norm)."
+    )
+
+
+def _is_finite(array: Array) -> bool:
+    return bool(backend.array_module(array).isfinite(array).all())

@@ -1,0 +1,52 @@
+"""The batches of a run: epoch after epoch, starting in the middle of an epoch if the run was resumed there."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..checks import positive_int
+from ..optim.optimizer import at_least
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+
+def total_steps(batches: Any, epochs: float | None, steps: int | None) -> int:
+    """Return `steps`, or the number of steps in `epochs` epochs of `batches`; raise if an argument cannot be used."""
+    if (epochs is None) == (steps is None):
+        raise TypeError("fit needs either epochs or steps")
+    if not hasattr(batches, "__len__"):
+        raise TypeError(
+            f"fit: batches must have a length and be iterable more than once: "
+            f"give a list, Batches or TextBatches, not a {type(batches).__name__}"
+        )
+    if len(batches) == 0:
+        raise ValueError("fit got no batches")
+    if steps is None:
+        steps = math.ceil(at_least("epochs", epochs, 0) * len(batches))
+    return positive_int("steps", steps)
+
+
+def remaining_batches(trainer: Trainer, batches: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield batches from the trainer's next step to its last step.
+
+    Batches that shuffle have a generator, ``batches.rng``. Its state at the start of an epoch gives the order of that
+    epoch; the trainer keeps this state, so a resumed run repeats the order and skips the batches already used.
+    """
+    rng = getattr(batches, "rng", None)
+    while trainer.steps_done < trainer.total_steps:
+        done = trainer.steps_done % len(batches)
+        if done == 0:
+            trainer.hidden = None  # the text starts again, so a recurrent model starts from a zero state
+            trainer.epoch_rng = None if rng is None else rng.bit_generator.state
+        elif rng is not None and trainer.epoch_rng is not None:
+            rng.bit_generator.state = trainer.epoch_rng
+        for batch in itertools.islice(batches, done, None):
+            if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+                raise TypeError(f"fit needs batches that are pairs (inputs, targets), got a {type(batch).__name__}")
+            yield batch
+            if trainer.steps_done == trainer.total_steps:
+                return

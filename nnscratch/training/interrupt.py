@@ -1,0 +1,36 @@
+"""Ctrl-C during training: the first one ends training after the current step, the second one raises."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+INTERRUPTED = "interrupted"
+
+
+@contextlib.contextmanager
+def finish_step_on_ctrl_c(trainer: Trainer) -> Iterator[None]:
+    """Inside the block, let the first Ctrl-C set ``trainer.stop``. A second one raises KeyboardInterrupt as usual.
+
+    Python allows signal handlers in the main thread only: in any other thread this changes nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.getsignal(signal.SIGINT)
+
+    def stop_after_this_step(signum: int, frame: Any) -> None:
+        trainer.stop = INTERRUPTED
+        signal.signal(signal.SIGINT, previous)
+
+    signal.signal(signal.SIGINT, stop_after_this_step)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)

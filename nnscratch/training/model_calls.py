@@ -1,0 +1,67 @@
+"""How training calls a model.
+
+Any Module can be trained. Three optional methods or attributes of a model change how it is called:
+
+    init_hidden(batch_size)     The model is recurrent. It is called as ``model(inputs, hidden)``, returns
+                                ``(prediction, hidden)``, and its state is carried from batch to batch.
+    loss_and_backward(...)      The model computes its cross-entropy and all gradients in one call. That takes less
+                                memory, because the model never holds all its logits.
+    vocab_size                  The model reads token ids. They are checked on the CPU before they go to a GPU.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import backend
+from ..checks import check_token_ids
+from ..losses import CrossEntropyLoss
+from ..module import Module, to_device_of, without_input_grad
+
+
+def batch_on_device_of(model: Module, inputs: Any, targets: Any) -> tuple[Any, Any]:
+    """Return the batch on the model's device."""
+    moved = to_device_of(model, inputs, targets)
+    if backend.device_of(moved[0]) != "cpu":
+        for array in (inputs, targets):
+            check_token_ids(model, "tokens and targets", array)
+    return moved
+
+
+def hidden_for(model: Module, inputs: Any, hidden: Any) -> Any:
+    """Return the state to start this batch from: `hidden` if it fits the batch size, else a zero state."""
+    if not hasattr(model, "init_hidden"):
+        return None
+    zero = model.init_hidden(len(inputs))
+    fits = hidden is not None and all(a.shape == b.shape for a, b in zip(hidden, zero, strict=True))
+    return hidden if fits else zero
+
+
+def call_model(model: Module, inputs: Any, hidden: Any) -> tuple[Any, Any]:
+    """Return the model's prediction and its next state, which is None unless the model is recurrent."""
+    if hasattr(model, "init_hidden"):
+        return model(inputs, hidden)
+    return model(inputs), None
+
+
+def computes_own_loss(model: Module, criterion: Module) -> bool:
+    """True if ``model.loss_and_backward`` gives this criterion's loss: a plain CrossEntropyLoss."""
+    return (
+        hasattr(model, "loss_and_backward")
+        and type(criterion) is CrossEntropyLoss
+        and criterion.config() == CrossEntropyLoss().config()
+    )
+
+
+def forward_and_backward(model: Module, criterion: Module, inputs: Any, targets: Any, hidden: Any) -> tuple[Any, Any]:
+    """Add the batch's gradients to the model's; return the loss and the model's next state.
+
+    These are the first three lines of `Trainer`'s plain step: forward, loss, backward.
+    """
+    if computes_own_loss(model, criterion):
+        return model.loss_and_backward(inputs, targets, hidden)
+    prediction, hidden = call_model(model, inputs, hidden)
+    loss = criterion(prediction, targets)
+    with without_input_grad(model):  # the input is data: training does not use its gradient
+        model.backward(criterion.backward())
+    return loss, hidden

@@ -1,0 +1,136 @@
+"""Split batch: cut each batch into parts and run the parts in parallel threads, one for each core.
+
+The loss is a mean over the n targets of the batch. If part k has n_k targets and the mean loss L_k, then
+
+    L = sum over k  n_k/n  L_k          g = sum over k  n_k/n  g_k
+
+so the gradient g of the batch is a weighted sum of the parts' gradients g_k. BLAS runs only matrix products in
+parallel, and NumPy runs everything else on one core; here all of it runs in parallel. Each part has a copy of the model
+with its own gradients and stacks. The weights are not copied: every copy's ``p.data`` is the same array.
+
+This does not help where a step consists of many short operations, because the threads wait for Python's global lock
+(an LSTM), or where a model has many weights and little work, because adding the gradients takes longer than the split
+saves (an MLP).
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from typing import TYPE_CHECKING, Any
+
+from .. import backend
+from ..backend import Array
+from ..losses import CrossEntropyLoss
+from ..module import Module
+from .divergence import clip_if_finite
+from .model_calls import forward_and_backward
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+
+class SplitBatch:
+    """The alternative to the Trainer's plain step that computes loss and gradients in parallel parts.
+
+    Parameters
+    ----------
+    model, criterion : Module
+    parts : int
+        Number of parts of each batch, each in a thread of its own.
+
+    Raises
+    ------
+    ValueError
+        The sum over the parts would differ from the whole batch's result, or from run to run: the model normalises
+        over the batch, draws random numbers, carries a state from batch to batch or is on a GPU, or the loss is not a
+        plain mean.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> model, criterion = nn.Linear(3, 2, rng=0), nn.CrossEntropyLoss()
+    >>> x, y = np.ones((5, 3), dtype=np.float32), np.array([0, 1, 1, 0, 1])
+    >>> loss, _ = forward_and_backward(model, criterion, x, y, None)
+    >>> gradient = model.weight.grad.copy()
+    >>> model.zero_grad()
+    >>> bool(np.isclose(SplitBatch(model, criterion, 2).loss_and_gradients(x, y), loss))
+    True
+    >>> bool(np.allclose(model.weight.grad, gradient))
+    True
+    """
+
+    def __init__(self, model: Module, criterion: Module, parts: int):
+        reason = why_not(model, criterion)
+        if reason is not None:
+            raise ValueError(f"threads={parts} cannot split the batches of this model: {reason}. Use threads=1")
+        self.model, self.criterion, self.parts = model, criterion, parts
+        self._workers: list[tuple[Module, Module]] = []  # a model and a criterion for each part
+        self._weights: list[Array] = []  # the arrays that all workers share
+
+    def step(self, trainer: Trainer, inputs: Array, targets: Array, hidden: Any) -> Any:
+        """Make one step: forward, loss and backward in parallel parts -> clip -> step. Return `hidden` unchanged."""
+        optimizer, lr = trainer.optimizer, trainer.optimizer.lr
+        # Idle OpenBLAS threads keep their cores busy for a while. So no product may use several threads here.
+        with backend.single_threaded_blas():
+            trainer.zero_grad()
+            loss = self.loss_and_gradients(inputs, targets)
+            loss, norm = clip_if_finite(loss, optimizer.parameters, trainer.max_norm)
+            optimizer.step()
+        trainer.recorded.add_step(loss, lr, norm)
+        return hidden
+
+    def loss_and_gradients(self, inputs: Array, targets: Array) -> float:
+        """Return the loss and add the gradients to the model's, which must be zero before."""
+        n, parts = len(inputs), min(self.parts, len(inputs))
+        cuts = [slice(n * k // parts, n * (k + 1) // parts) for k in range(parts)]
+        workers = self._synchronized_workers()[:parts]
+        losses = backend.run_concurrently(
+            [functools.partial(one_part, *w, inputs[cut], targets[cut]) for w, cut in zip(workers, cuts, strict=True)]
+        )
+        weights = [(cut.stop - cut.start) / n for cut in cuts]  # n_k / n
+        for p, *others in zip(*(model.parameters() for model, _ in workers), strict=True):
+            p.grad *= weights[0]
+            for weight, other in zip(weights[1:], others, strict=True):
+                p.grad += weight * other.grad
+        return sum(weight * loss for weight, loss in zip(weights, losses, strict=True))
+
+    def _synchronized_workers(self) -> list[tuple[Module, Module]]:
+        """Return the workers; make new copies if the model's arrays have been replaced."""
+        arrays = [p.data for p in self.model.parameters()]
+        if len(arrays) != len(self._weights) or any(a is not b for a, b in zip(arrays, self._weights, strict=True)):
+            own = self.model, self.criterion
+            self._workers, self._weights = [own, *(copy.deepcopy(own) for _ in range(self.parts - 1))], arrays
+            for model, _ in self._workers[1:]:
+                for p, data in zip(model.parameters(), arrays, strict=True):
+                    p.data = data
+        for model, criterion in self._workers[1:]:
+            model.train(self.model.training)
+            criterion.train(self.criterion.training)
+        return self._workers
+
+
+def one_part(model: Module, criterion: Module, inputs: Array, targets: Array) -> float:
+    """Return the mean loss of one part; its gradients are in `model`."""
+    model.zero_grad()
+    criterion.zero_grad()
+    loss, _ = forward_and_backward(model, criterion, inputs, targets, () if hasattr(model, "init_hidden") else None)
+    return float(loss)
+
+
+def why_not(model: Module, criterion: Module) -> str | None:
+    """Return why batches of this model cannot be split, or None if they can."""
+    modules = dict(model.named_modules())
+    for name, _ in model.named_buffers():
+        owner = modules[name.rpartition(".")[0]]
+        return f"{type(owner).__name__} needs all examples of a batch together"
+    for module in modules.values():
+        if module.draws_random_numbers:
+            return f"{type(module).__name__} draws random numbers, and the order of the threads is not fixed"
+    if hasattr(model, "init_hidden") and len(model.init_hidden(1)) > 0:
+        return f"{type(model).__name__} carries a state from batch to batch"
+    if any(parameter.device != "cpu" for parameter in model.parameters()):
+        return "the model is on a GPU, which already runs in parallel"
+    if isinstance(criterion, CrossEntropyLoss) and (criterion.ignore_index, criterion.weight) != (None, None):
+        return f"{type(criterion).__name__} weighs its targets, so the loss is not a plain mean"
+    return None

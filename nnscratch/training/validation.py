@@ -1,0 +1,21 @@
+"""Validation: measure the model during training, and record the result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .evaluate import evaluate
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+
+def validate(trainer: Trainer, batches: Any, epoch: float) -> None:
+    """Add the mean loss on `batches` to the history, and step a scheduler that needs it, such as ReduceLROnPlateau."""
+    history = trainer.history
+    loss = evaluate(trainer.model, trainer.criterion, batches)
+    trainer.update_seconds()
+    seconds = round(history.seconds, 3)
+    history.valid.append({"step": trainer.steps_done, "epoch": epoch, "loss": loss, "seconds": seconds})
+    if trainer.scheduler is not None and trainer.scheduler.after_validation:
+        trainer.scheduler.step(loss)
