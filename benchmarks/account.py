@@ -184,10 +184,10 @@ def adam(way: str) -> Callable[[], None]:
         tasks = []
         for k, p in enumerate(parameters):
             state = (optimizer.state[name][k] for name in optimizer.moments)
-            tasks += nn.optim.optimizer.stretches(p.data, p.grad, *state)
+            tasks += nn.optim.optimizer.chunks(p.data, p.grad, *state)
         nn.backend.parallel_for(optimizer.update, tasks)
 
-    return {"formula": formula, "stretches": optimizer.step, "threads": threads}[way]
+    return {"formula": formula, "chunks": optimizer.step, "threads": threads}[way]
 
 
 # --- the embedding's gradient ----------------------------------------------------------------------------------------
@@ -321,7 +321,7 @@ def main() -> None:
         },
         "Adam, 11 million weights": {
             "the formula, whole arrays": adam("formula"),
-            "chunks that fit in the cache (`nn.optim.Adam`)": adam("stretches"),
+            "chunks that fit in the cache (`nn.optim.Adam`)": adam("chunks"),
             f"chunks distributed over {nn.backend.num_threads()} threads": adam("threads"),
         },
         "Gradient of an embedding, and plain gradient descent": {
