@@ -30,7 +30,7 @@ WRONG = [
     (ValueError, lambda: nn.Linear(784, 10)(np.ones((5, 28, 28), F)), r"must be 784. Did you forget nn.Flatten\(\)\?"),
     (TypeError, lambda: nn.models.MLP([3, 2])([[1.0, 2.0, 3.0]]), "MLP: x: expected a NumPy or CuPy array, got list"),
     (TypeError, lambda: nn.models.CNN((1, 4, 4), 2)([1.0]), "CNN: x: expected a NumPy or CuPy array, got list"),
-    (ValueError, lambda: nn.Conv2d(1, 2, 3)(IMAGES), r"One channel\? x\[:, None\] gives images an axis for it"),
+    (ValueError, lambda: nn.Conv2d(1, 2, 3)(IMAGES), r"If the images have one channel, x\[:, None\] adds the axis"),
     (ValueError, lambda: nn.Conv2d(1, 2, 5)(IMAGES[:, None]), r"no window of \(5, 5\).* fits into images of \(4, 4\)"),
     (ValueError, lambda: nn.BatchNorm1d(3)(X[:1]), "the variance of one number per channel is undefined"),
     (TypeError, lambda: nn.Embedding(3, 2)(X), "Embedding: ids must be integers, got float32"),

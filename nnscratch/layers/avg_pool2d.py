@@ -1,14 +1,14 @@
-"""AvgPool2d: of every window, the mean.
+"""AvgPool2d: the mean of every window.
 
     shapes      x (N, C, H, W)    y (N, C, H', W')    H', W' as in windows.py    k = k_h k_w pixels in a window
 
     forward     y  = sum over the window / k
-    backward    dx = dy / k, added at every place of the window
+    backward    dx = dy / k, added at every pixel of the window
 
-Padding counts, as zeros, and k is always the whole window's: PyTorch's default.
+Padding counts as zeros, and k is the same for every window, including windows at the edge. This is PyTorch's default.
 
-Reference: LeCun, Bottou, Bengio and Haffner (1998), "Gradient-based learning applied to document recognition", where
-it is called sub-sampling and has learned coefficients.
+Reference: LeCun, Bottou, Bengio and Haffner (1998), "Gradient-based learning applied to document recognition". Their
+layer, called sub-sampling, also has learned coefficients.
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ from .. import backend
 from ..backend import Array
 from ..checks import check_floats, check_gradient
 from ..module import Module
-from .conv2d import check_images
-from .max_pool2d import pooling_windows
-from .windows import Pair, pair
+from .windows import Pair, check_windows_fit, pair, pooling_windows
 
 
 class AvgPool2d(Module):
@@ -29,11 +27,11 @@ class AvgPool2d(Module):
 
     Parameters
     ----------
-    kernel_size : int, or (down, across)
-    stride : int, or (down, across), optional
-        How far the window moves; by default its own size, so that windows do not overlap.
-    padding : int, or (down, across)
-        At most half the kernel.
+    kernel_size : int, or (vertical, horizontal)
+    stride : int, or (vertical, horizontal), optional
+        The step between windows. The default is `kernel_size`, so that windows do not overlap.
+    padding : int, or (vertical, horizontal)
+        At most half of `kernel_size`.
 
     Examples
     --------
@@ -57,19 +55,19 @@ class AvgPool2d(Module):
 
     def forward(self, x: Array) -> Array:
         check_floats(self, "x", x)
-        check_images(self, x, None, self.windows)
+        check_windows_fit(self, x, None, self.windows)
         (N, C, H, W), padded = x.shape, self.windows.pad(x)
         y = backend.array_module(x).zeros((N, C, *self.windows.count(H, W)), dtype=x.dtype)
-        for _, _, down, across in self.windows.slices(H, W):
-            y += padded[:, :, down, across]
+        for _, _, row, column in self.windows.slices(H, W):
+            y += padded[:, :, row, column]  # (N, C, H', W')
         self.save_for_backward(x.shape, x.dtype)
         return y / math.prod(self.kernel_size)
 
     def backward(self, dy: Array) -> Array:
         (N, C, H, W), dtype = self.saved()
         check_gradient(self, dy, (N, C, *self.windows.count(H, W)), dtype)
-        (p, q), share = self.padding, dy / math.prod(self.kernel_size)
-        dx = backend.array_module(dy).zeros((N, C, H + 2 * p, W + 2 * q), dtype=dtype)
-        for _, _, down, across in self.windows.slices(H, W):
-            dx[:, :, down, across] += share
-        return self.windows.unpad(dx)
+        (p_h, p_w), dy_k = self.padding, dy / math.prod(self.kernel_size)
+        dpadded = backend.array_module(dy).zeros((N, C, H + 2 * p_h, W + 2 * p_w), dtype=dtype)
+        for _, _, row, column in self.windows.slices(H, W):
+            dpadded[:, :, row, column] += dy_k
+        return self.windows.unpad(dpadded)

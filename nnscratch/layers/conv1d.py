@@ -1,12 +1,13 @@
-"""Conv1d: small learned patches, compared with every place of a sequence.
+"""Conv1d: compare a small learned patch with every window of a sequence.
 
-    shapes      x (N, C, L)    W (O, C, k)    b (O,)    y (N, O, L')    L' = floor((L + 2p - d (k - 1) - 1) / s) + 1
+    shapes      x (N, C, L)    w (O, C, k)    b (O,)    y (N, O, L')    L' = floor((L + 2p - d (k - 1) - 1) / s) + 1
 
-    forward     y[n, o, t] = b[o] + sum over c, i   W[o, c, i] x[n, c, t s + i d - p]
-    backward    as Conv2d's
+    forward     y[n, o, t] = b[o] + sum over c, i   w[o, c, i] x[n, c, t s + i d - p]
+    backward    as in Conv2d
 
-A sequence is an image one pixel high, so Conv2d's two products do the work; see there. Note the order of the axes:
-channels before time, as in PyTorch, where the recurrent layers have time before features.
+with stride s, dilation d and padding p. A sequence is an image of height 1, so this layer calls the functions of
+Conv2d; conv2d.py explains them. Channels come before time, as in PyTorch. In recurrent layers, time comes before
+features.
 
 Reference: Waibel, Hanazawa, Hinton, Shikano and Lang (1989), "Phoneme recognition using time-delay neural networks".
 """
@@ -21,7 +22,7 @@ import numpy as np
 from ..backend import Array
 from ..checks import check_floats, check_gradient, positive_int
 from ..module import Module
-from .conv2d import convolve, convolve_backward, weight_and_bias
+from .conv2d import convolve, convolve_backward, initial_weight_and_bias
 from .windows import Windows, pair
 
 
@@ -33,12 +34,12 @@ class Conv1d(Module):
     in_channels, out_channels : int
         C and O.
     kernel_size, stride, padding, dilation : int
-        The patch's length; how far it moves at each step; how many zeros are put at either end; how far the patch's
-        own places lie apart.
+        The length of the patch; the step between windows; the number of zeros at each end; the distance between the
+        elements of a window.
     bias : bool
-        Whether b is there.
+        True to add b.
     init : function of (shape, rng), optional
-        One of `nnscratch.init`, for the weight. By default weight and bias are uniform within 1/sqrt(C k).
+        The initialiser of w, from `nnscratch.init`. By default w and b are uniform within 1/sqrt(C k), as in PyTorch.
     rng : None, int or numpy.random.Generator
 
     Attributes
@@ -74,7 +75,7 @@ class Conv1d(Module):
         self.padding, self.dilation = pair("padding", padding, least=0)[1], positive_int("dilation", dilation)
         self.windows = Windows((1, self.kernel_size), (1, self.stride), (0, self.padding), (1, self.dilation))
         shape = (self.out_channels, self.in_channels, self.kernel_size)
-        self.weight, self.bias = weight_and_bias(shape, bias, init, rng)
+        self.weight, self.bias = initial_weight_and_bias(shape, bias, init, rng)
 
     def config(self) -> dict[str, Any]:
         names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation")

@@ -1,20 +1,21 @@
-"""MaxPool2d: of every window, the largest number.
+"""MaxPool2d: the largest element of every window.
 
     shapes      x (N, C, H, W)    y (N, C, H', W')    H', W' as in windows.py
 
-    forward     y = max over the window
-    backward    dx at the place of the maximum += dy, elsewhere nothing
+    forward     y  = max over the window
+    backward    dx = dy, added at the position of the maximum; 0 elsewhere
 
-Only the winner moved y, so only the winner gets the gradient; of two equal ones, the first. Padding counts as minus
-infinity: it never wins.
+y depends on the maximum only, so the maximum receives the whole gradient. If several elements are equal, the first one
+in row-major order receives it. Padding counts as minus infinity, so it is never the maximum.
 
-The largest number of a window is the largest of its rows' largest, r. That takes k_h + k_w comparisons of whole
-arrays where pixel by pixel would take k_h k_w, and windows side by side share their rows:
+The code takes the maximum in two steps, first over the columns of the window and then over its rows:
 
-    forward     r = max over j  x[.., v s + j]      (N, C, H + 2p, W')      y = max over i  r[.., u s + i, :]
-    backward    dr from dy: to the first row where r = y;   dx from dr: to the first pixel of the row where x = r
+    forward     r = max over j  x[..., v s + j]         (N, C, H + 2p, W')
+                y = max over i  r[..., u s + i, :]      (N, C, H', W')
+    backward    dr from dy: each element goes to the first row i where r = y
+                dx from dr: each element goes to the first column j where x = r
 
-The first row that holds the maximum, and the first pixel in it: reading row by row, that is the first in the window.
+This takes k_h + k_w comparisons of whole arrays instead of k_h k_w.
 
 Reference: Riesenhuber and Poggio (1999), "Hierarchical models of object recognition in cortex".
 """
@@ -27,10 +28,9 @@ from .. import backend
 from ..backend import Array
 from ..checks import check_floats, check_gradient
 from ..module import Module
-from .conv2d import check_images
-from .windows import Pair, Windows, pair
+from .windows import Pair, check_windows_fit, pair, pooling_windows
 
-Place = tuple  # of slices: an index into an array of images
+Index = tuple  # an index into an array of images: slices and an ellipsis
 
 
 class MaxPool2d(Module):
@@ -38,11 +38,11 @@ class MaxPool2d(Module):
 
     Parameters
     ----------
-    kernel_size : int, or (down, across)
-    stride : int, or (down, across), optional
-        How far the window moves; by default its own size, so that windows do not overlap.
-    padding : int, or (down, across)
-        At most half the kernel.
+    kernel_size : int, or (vertical, horizontal)
+    stride : int, or (vertical, horizontal), optional
+        The step between windows. The default is `kernel_size`, so that windows do not overlap.
+    padding : int, or (vertical, horizontal)
+        At most half of `kernel_size`.
 
     Examples
     --------
@@ -66,53 +66,50 @@ class MaxPool2d(Module):
 
     def forward(self, x: Array) -> Array:
         check_floats(self, "x", x)
-        check_images(self, x, None, self.windows)
-        rows, columns = self._places(*x.shape[2:])
-        padded = self.windows.pad(x, -math.inf)
-        r = largest(padded, columns)
-        y = largest(r, rows)
+        check_windows_fit(self, x, None, self.windows)
+        rows, columns = self._row_and_column_indices(*x.shape[2:])
+        padded = self.windows.pad(x, -math.inf)  # (N, C, H + 2p, W + 2p)
+        r = max_over(padded, columns)  # (N, C, H + 2p, W')
+        y = max_over(r, rows)  # (N, C, H', W')
         self.save_for_backward(padded, r, y, x.shape[2:])
         return y
 
     def backward(self, dy: Array) -> Array:
         padded, r, y, size = self.saved()
         check_gradient(self, dy, y.shape, y.dtype)
-        rows, columns = self._places(*size)
-        down_apart, across_apart = (s >= k for s, k in zip(self.stride, self.kernel_size, strict=True))
-        dr = to_the_first(dy, y, r, rows, down_apart)
-        return self.windows.unpad(to_the_first(dr, r, padded, columns, across_apart))
+        rows, columns = self._row_and_column_indices(*size)
+        rows_disjoint, columns_disjoint = (s >= k for s, k in zip(self.stride, self.kernel_size, strict=True))
+        dr = max_over_backward(dy, y, r, rows, rows_disjoint)  # (N, C, H + 2p, W')
+        dpadded = max_over_backward(dr, r, padded, columns, columns_disjoint)  # (N, C, H + 2p, W + 2p)
+        return self.windows.unpad(dpadded)
 
-    def _places(self, H: int, W: int) -> tuple[list[Place], list[Place]]:
-        """What to index images with, to get the i-th row of all windows, and the j-th column."""
-        rows, columns = self.windows.along(H, W)
-        return [(..., down, slice(None)) for down in rows], [(..., across) for across in columns]
+    def _row_and_column_indices(self, H: int, W: int) -> tuple[list[Index], list[Index]]:
+        """Return the index that selects row i of all windows for each i, and the same for each column j."""
+        rows, columns = self.windows.row_and_column_slices(H, W)
+        return [(..., row, slice(None)) for row in rows], [(..., column) for column in columns]
 
 
-def largest(x: Array, places: list[Place]) -> Array:
-    """y: the largest of x[place] over all places, element by element; NaN where one is NaN."""
-    xp, (first, *others) = backend.array_module(x), [x[place] for place in places]
-    y = xp.maximum(first, others[0] if others else first)  # a new array, laid out in memory as x is
+def max_over(x: Array, indices: list[Index]) -> Array:
+    """Return y, the elementwise maximum of ``x[index]`` over all `indices`. NaN propagates."""
+    xp, (first, *others) = backend.array_module(x), [x[index] for index in indices]
+    y = xp.maximum(first, others[0] if others else first)  # a new array, with the memory layout of x
     for other in others[1:]:
         xp.maximum(y, other, out=y)
     return y
 
 
-def to_the_first(dy: Array, y: Array, x: Array, places: list[Place], apart: bool) -> Array:
-    """dx, where ``y = largest(x, places)``: dy, at the first place where x equals y. `apart`: no two places overlap."""
+def max_over_backward(dy: Array, y: Array, x: Array, indices: list[Index], disjoint: bool) -> Array:
+    """Return dx for ``y = max_over(x, indices)``: each element of dy goes to the first index where x equals y.
+
+    If no two indices select the same element, `disjoint` is True, and assignment replaces the slower addition.
+    """
     xp = backend.array_module(x)
-    dx, left = xp.zeros_like(x), xp.ones_like(y, dtype=bool)  # left: whose dy has not been given yet
-    for k, place in enumerate(places, start=1):
-        first = left if k == len(places) else (x[place] == y) & left  # what is left at the last place is the last's
-        if apart:
-            xp.multiply(dy, first, out=dx[place])
+    dx, remaining = xp.zeros_like(x), xp.ones_like(y, dtype=bool)  # remaining: the elements of dy not yet assigned
+    for k, index in enumerate(indices, start=1):
+        here = remaining if k == len(indices) else (x[index] == y) & remaining  # the last index takes the rest
+        if disjoint:
+            xp.multiply(dy, here, out=dx[index])
         else:
-            dx[place] += dy * first
-        left = left ^ first
+            dx[index] += dy * here
+        remaining = remaining ^ here
     return dx
-
-
-def pooling_windows(kernel: Pair, stride: Pair, padding: Pair) -> Windows:
-    """The windows, or an error where some would hold nothing but padding."""
-    if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
-        raise ValueError(f"padding must be at most half the kernel_size {kernel}, got {padding}")
-    return Windows(kernel, stride, padding)

@@ -1,23 +1,25 @@
-"""Windows: what convolution and pooling share. im2col lays every window of an image out as a column.
+"""Windows: the rectangles of pixels that convolution and pooling read, and im2col, which copies them into a matrix.
 
-A window of k_h by k_w pixels slides over the image, s pixels further at each step; its own pixels lie d apart
-(dilation). With p pixels of padding around the image there is room for
+A window of k_h by k_w pixels slides over an image and moves s pixels (the stride) at each step. Its own pixels are d
+pixels apart (the dilation; 1 for neighbouring pixels). The image has p rows or columns of padding at each edge. The
+number of windows is
 
-    H' = floor((H + 2p - d (k_h - 1) - 1) / s) + 1          windows down, W' in the same way across.
+    H' = floor((H + 2p - d (k_h - 1) - 1) / s) + 1          vertically, and W' in the same way horizontally.
 
-im2col turns images into a matrix with one window a column, so that a convolution is one matrix product:
+im2col copies every window into one column of a matrix, so that a convolution is one matrix product:
 
     x (N, C, H, W)  ->  columns (C k_h k_w, H' W' N)
 
              x            a 2 x 2 window, stride 1: four windows, four columns
-         0  1  2          0  1  3  4      <- every window's top left pixel
-         3  4  5          1  2  4  5      <- every window's top right pixel
+         0  1  2          0  1  3  4      <- the top left pixel of every window
+         3  4  5          1  2  4  5      <- the top right pixel of every window
          6  7  8          3  4  6  7
-                          4  5  7  8      <- every window's bottom right pixel
+                          4  5  7  8      <- the bottom right pixel of every window
 
-Each *row* is the image itself, shifted and thinned out: x[i d : : s, j d : : s]. So k_h k_w slices fill the matrix,
-which is as fast as NumPy's sliding_window_view (measured) and shows its own transpose: col2im *adds* every row back
-where it was read. A pixel that was in four windows gets four gradients.
+Row (i, j) of the matrix holds pixel (i, j) of every window. These pixels are a slice of the padded image,
+x[i*d : : s, j*d : : s], so k_h k_w slices fill the matrix. This is as fast as NumPy's sliding_window_view, and it
+shows the transpose: col2im adds every row back to the slice that it came from. A pixel that lies in four windows
+receives the sum of four gradients.
 """
 
 from __future__ import annotations
@@ -29,13 +31,14 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
+from ..module import Module
 
 Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Size, step, padding and dilation of a window, each as (down, across)."""
+    """The size, stride, padding and dilation of a window, each as a pair (vertical, horizontal)."""
 
     kernel: Pair
     stride: Pair
@@ -43,42 +46,45 @@ class Windows:
     dilation: Pair = (1, 1)
 
     def count(self, H: int, W: int) -> Pair:
-        """(H', W'): how many windows an image has; less than 1 where the window does not fit."""
+        """Return (H', W'), the number of windows in an image; 0 or less if the window does not fit."""
         return tuple(
             (size + 2 * p - d * (k - 1) - 1) // s + 1
             for size, k, s, p, d in zip((H, W), self.kernel, self.stride, self.padding, self.dilation, strict=True)
         )
 
-    def along(self, H: int, W: int) -> tuple[list[slice], list[slice]]:
-        """Where the window's i-th row lies, in all windows, in an image padded already; and where its j-th column."""
+    def row_and_column_slices(self, H: int, W: int) -> tuple[list[slice], list[slice]]:
+        """Return the slice of row i of all windows for each i, and the slice of column j for each j.
+
+        The slices belong to padded images, of height H + 2p.
+        """
         return tuple(
-            [slice(k * d, k * d + (count - 1) * s + 1, s) for k in range(size)]
-            for count, size, s, d in zip(self.count(H, W), self.kernel, self.stride, self.dilation, strict=True)
+            [slice(i * d, i * d + (count - 1) * s + 1, s) for i in range(k)]
+            for count, k, s, d in zip(self.count(H, W), self.kernel, self.stride, self.dilation, strict=True)
         )
 
     def slices(self, H: int, W: int) -> Iterator[tuple[int, int, slice, slice]]:
-        """For each pixel (i, j) of the window: i, j, and where it lies, in all windows, in an image padded already."""
-        rows, columns = self.along(H, W)
-        for i, down in enumerate(rows):
-            for j, across in enumerate(columns):
-                yield i, j, down, across
+        """Yield i, j and the two slices of a padded image that select pixel (i, j) of all windows."""
+        rows, columns = self.row_and_column_slices(H, W)
+        for i, row in enumerate(rows):
+            for j, column in enumerate(columns):
+                yield i, j, row, column
 
     def pad(self, x: Array, value: float = 0.0) -> Array:
-        """`x` with `value` around every image; `x` itself where there is no padding."""
+        """Return images with `value` as padding, (N, C, H + 2p, W + 2p); `x` itself if the padding is 0."""
         if self.padding == (0, 0):
             return x
         (p, q), (N, C, H, W), xp = self.padding, x.shape, backend.array_module(x)
-        padded = xp.full_like(x, value, shape=(N, C, H + 2 * p, W + 2 * q))  # laid out in memory as x is
+        padded = xp.full_like(x, value, shape=(N, C, H + 2 * p, W + 2 * q))  # full_like keeps the memory layout of x
         padded[:, :, p : p + H, q : q + W] = x
         return padded
 
     def unpad(self, x: Array) -> Array:
-        """The images without what `pad` put around them."""
+        """Return the images without their padding, (N, C, H, W), as a view."""
         (p, q), (H, W) = self.padding, x.shape[2:]
         return x[:, :, p : H - p, q : W - q]
 
     def im2col(self, x: Array, H: int, W: int) -> Array:
-        """The windows of images padded already, (N, C, H + 2p, W + 2p), as columns: (C k_h k_w, H' W' N).
+        """Copy the windows of padded images, (N, C, H + 2p, W + 2p), into columns, (C k_h k_w, H' W' N).
 
         Examples
         --------
@@ -91,35 +97,45 @@ class Windows:
         """
         N, C = x.shape[:2]
         columns = backend.array_module(x).empty((C, *self.kernel, *self.count(H, W), N), dtype=x.dtype)
-        images_last = x.transpose(1, 2, 3, 0)  # (C, H + 2p, W + 2p, N)
-        for i, j, down, across in self.slices(H, W):
-            columns[:, i, j] = images_last[:, down, across]
+        x = x.transpose(1, 2, 3, 0)  # (C, H + 2p, W + 2p, N)
+        for i, j, row, column in self.slices(H, W):
+            columns[:, i, j] = x[:, row, column]  # (C, H', W', N)
         return columns.reshape(C * self.kernel[0] * self.kernel[1], -1)
 
     def col2im(self, columns: Array, out: Array, H: int, W: int) -> None:
-        """Add every number of `columns` to the pixel of `out`, (N, C, H + 2p, W + 2p), that im2col reads it from."""
+        """Add every element of `columns` to the pixel of `out`, (N, C, H + 2p, W + 2p), that im2col copies it from."""
         N, C = out.shape[:2]
         columns = columns.reshape(C, *self.kernel, *self.count(H, W), N)
-        images_last = out.transpose(1, 2, 3, 0)  # a view: what is added to it is added to `out`
-        for i, j, down, across in self.slices(H, W):
-            images_last[:, down, across] += columns[:, i, j]
+        out = out.transpose(1, 2, 3, 0)  # (C, H + 2p, W + 2p, N), a view of the caller's array
+        for i, j, row, column in self.slices(H, W):
+            out[:, row, column] += columns[:, i, j]
 
 
-def empty_images(like: Array, N: int, C: int, H: int, W: int) -> Array:
-    """Room for images (N, C, H, W), one pixel of all N side by side in memory."""
-    return backend.array_module(like).empty((C, H, W, N), dtype=like.dtype).transpose(3, 0, 1, 2)
+def pooling_windows(kernel: Pair, stride: Pair, padding: Pair) -> Windows:
+    """Return the windows of a pooling layer; raise if one of them could hold nothing but padding."""
+    if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
+        raise ValueError(f"padding must be at most half the kernel_size {kernel}, got {padding}")
+    return Windows(kernel, stride, padding)
 
 
-def images_last(x: Array) -> Array:
-    """`x`, laid out in memory as `empty_images` is: a copy, or `x` itself."""
-    return backend.array_module(x).ascontiguousarray(x.transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
+def check_windows_fit(owner: Module, x: Array, channels: int | None, windows: Windows) -> None:
+    """Raise unless `x` is (N, C, H, W) with C = `channels`, if given, and at least one window fits into an image."""
+    title = type(owner).__name__
+    if x.ndim != 4 or (channels is not None and x.shape[1] != channels):
+        hint = " If the images have one channel, x[:, None] adds the axis." if x.ndim == 3 and channels == 1 else ""
+        raise ValueError(f"{title} needs images x of shape (N, {channels or 'C'}, H, W), got {x.shape}.{hint}")
+    if min(windows.count(*x.shape[2:])) < 1:
+        raise ValueError(
+            f"{title}: no window of {windows.kernel}, dilation {windows.dilation}, fits into images of "
+            f"{x.shape[2:]} with padding {windows.padding}"
+        )
 
 
 def pair(name: str, value: int | Pair, least: int = 1) -> Pair:
-    """`value` as two integers of `least` or more: an int stands for both."""
+    """Return `value` as a pair of integers, each `least` or more; an int stands for both."""
     both = (value, value) if isinstance(value, (int, np.integer)) else value
     if not isinstance(both, (tuple, list)) or len(both) != 2 or not all(_is_int(v) and v >= least for v in both):
-        raise ValueError(f"{name} must be an integer of {least} or more, or two of them, got {value!r}")
+        raise ValueError(f"{name} must be an integer of {least} or more, or a pair of them, got {value!r}")
     return int(both[0]), int(both[1])
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import nnscratch as nn
 from nnscratch.gradcheck import check_gradients
-from nnscratch.layers import conv2d
+from nnscratch.layers import image_layout
 from nnscratch.layers.windows import Windows
 
 small = st.integers(1, 3)
@@ -76,7 +76,7 @@ def test_images_taken_a_few_at_a_time_give_the_same_as_all_at_once(monkeypatch):
     x, dy = rng.normal(size=(7, 2, 5, 5)), rng.normal(size=(7, 3, 5, 5))
     results = []
     for block in (1, 1000, 1 << 19):
-        monkeypatch.setattr(conv2d, "BLOCK", block)
+        monkeypatch.setattr(image_layout, "BLOCK", block)
         layer = nn.Conv2d(2, 3, 3, padding=1, rng=1).to(dtype=np.float64)
         results.append((layer(x), layer.backward(dy), layer.weight.grad))
     for result in results[1:]:
@@ -211,11 +211,11 @@ IMAGES = np.zeros((2, 1, 4, 4), dtype=np.float32)
 
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: nn.Conv2d(3, 2, 3)(IMAGES), r"Conv2d needs images x of shape \(N, 3, H, W\), got \(2, 1, 4, 4\)"),
-    (lambda: nn.Conv2d(1, 2, 3)(IMAGES[:, 0]), r"One channel\? x\[:, None\] gives images an axis for it"),
+    (lambda: nn.Conv2d(1, 2, 3)(IMAGES[:, 0]), r"If the images have one channel, x\[:, None\] adds the axis"),
     (lambda: nn.Conv2d(1, 2, 5)(IMAGES), r"no window of \(5, 5\), dilation \(1, 1\), fits into images of \(4, 4\)"),
-    (lambda: nn.Conv2d(1, 2, 0), "kernel_size must be an integer of 1 or more, or two of them, got 0"),
-    (lambda: nn.Conv2d(1, 2, 3, stride=(1, 2, 3)), r"stride must be an integer of 1 or more, or two of them"),
-    (lambda: nn.Conv2d(1, 2, 3, padding=-1), "padding must be an integer of 0 or more, or two of them, got -1"),
+    (lambda: nn.Conv2d(1, 2, 0), "kernel_size must be an integer of 1 or more, or a pair of them, got 0"),
+    (lambda: nn.Conv2d(1, 2, 3, stride=(1, 2, 3)), r"stride must be an integer of 1 or more, or a pair of them"),
+    (lambda: nn.Conv2d(1, 2, 3, padding=-1), "padding must be an integer of 0 or more, or a pair of them, got -1"),
     (lambda: nn.Conv2d(1, 0, 3), "out_channels must be an integer of 1 or more, got 0"),
     (lambda: nn.Conv1d(1, 2, 3)(IMAGES), r"Conv1d needs x of shape \(N, 1, L\), channels before time"),
     (lambda: nn.Conv1d(1, 2, 9)(IMAGES[:, 0, :1]), "no window of 9, dilation 1, fits into a length of 4"),
