@@ -1,4 +1,4 @@
-"""What is installed is what setup.cfg says: version, entry points, data, types."""
+"""Test that the installed package has the version, entry points, data and types that setup.cfg declares."""
 
 import ast
 from importlib.metadata import PackageNotFoundError, distribution

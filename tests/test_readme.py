@@ -1,5 +1,6 @@
-"""What the README shows is what happens: its programs run, and print what stands under them."""
+"""Test that the README is true: its programs print the output shown, its links exist, and its map fits the package."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -33,3 +34,39 @@ def test_every_file_it_points_to_is_there():
 
 def test_nothing_is_left_to_fill_in():
     assert "@@" not in TEXT
+
+
+def modules_of_the_map():
+    """Return {top-level module or folder of the package: line of the map}."""
+    (lines,) = (block.splitlines()[1:] for kind, block in BLOCKS if block.startswith("nnscratch/\n"))
+    lines = [line for line in lines if line.startswith("    ")]
+    names = [re.split(r" {3,}", line)[1].split() for line in lines]
+    return {re.sub(r"/|\.py$", "", name): k for k, line in enumerate(names) for name in line}
+
+
+def imported_at_import_time(node):
+    """Yield each module of the package, such as ``layers``, that a file imports outside functions."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ImportFrom):
+            yield child
+        elif not isinstance(child, ast.FunctionDef) and "TYPE_CHECKING" not in ast.unparse(child).split("\n")[0]:
+            yield from imported_at_import_time(child)
+
+
+def test_the_map_names_every_part_of_the_package():
+    package = README.parent / "nnscratch"
+    parts = {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert modules_of_the_map().keys() == parts - {"__init__", "__main__"}
+
+
+def test_each_line_of_the_map_imports_only_from_the_lines_above_it():
+    line, package, wrong = modules_of_the_map(), README.parent / "nnscratch", []
+    for path in package.rglob("*.py"):
+        inside = path.relative_to(package).with_suffix("").parts
+        if inside[0].startswith("__"):
+            continue
+        for node in imported_at_import_time(ast.parse(path.read_text(encoding="utf-8"))):
+            if node.level and node.level >= len(inside):  # an import from another part of the package
+                names = [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names]
+                wrong += [f"{'/'.join(inside)} imports {name}" for name in names if line.get(name, 0) > line[inside[0]]]
+    assert wrong == []

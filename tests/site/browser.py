@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over its own protocol through a pair of pipes: no package needed, and no port open."""
+"""Control a headless Chromium with its DevTools protocol over a pair of pipes: no extra package and no open port."""
 
 import base64
 import itertools
@@ -17,18 +17,18 @@ FLAGS = (
 
 
 def executable():
-    """Where Chromium is."""
+    """Return the path of Chromium."""
     names = ("chromium", "chromium-browser", "google-chrome")
     found = next(filter(None, map(shutil.which, names)), None)
     if found is None:
-        raise FileNotFoundError(f"these tests open the site in Chromium, and there is none of {', '.join(names)}")
+        raise FileNotFoundError(f"these tests need Chromium, but none of these programs was found: {', '.join(names)}")
     return found
 
 
 class Page:
-    """One page of one browser, at one width, light or dark.
+    """One page in its own browser, with a width and a light or dark colour scheme.
 
-    ``errors`` collects what the page complained about; ``requests`` every address it asked for.
+    ``errors`` lists the error messages of the page, and ``requests`` every address that the page requested.
     """
 
     def __init__(self, width=1300, height=900, dark=False, phone=False):
@@ -38,7 +38,7 @@ class Page:
         flags = [*FLAGS, f"--user-data-dir={self.profile}", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 
         def pipes_at_3_and_4():
-            os.dup2(to_read, 100)  # first out of the way: one of the two may be 3 or 4 itself
+            os.dup2(to_read, 100)  # two steps, because one of the two descriptors may be 3 or 4
             os.dup2(to_write, 101)
             os.dup2(100, 3)
             os.dup2(101, 4)
@@ -63,7 +63,7 @@ class Page:
         self.call("Emulation.setEmulatedMedia", features=[scheme])
 
     def call(self, method, **params):
-        """Send a command and wait for its result."""
+        """Send a command, wait, and return its result."""
         number = next(self._numbers)
         message = {"id": number, "method": method, "params": params}
         if self._session:
@@ -82,7 +82,7 @@ class Page:
             ready, _, _ = select.select([self._read], [], [], max(0, end - time.monotonic()))
             chunk = os.read(self._read, 1 << 16) if ready else b""
             if not chunk:
-                raise RuntimeError("Chromium does not answer")
+                raise RuntimeError("Chromium does not respond")
             self._rest += chunk
         first, self._rest = self._rest.split(b"\0", 1)
         message = json.loads(first)
@@ -100,7 +100,7 @@ class Page:
             self.requests.append(params["request"]["url"])
 
     def open(self, address):
-        """Go to an address and wait until all has loaded and the mathematics is set."""
+        """Open an address and wait until everything is loaded and the mathematics is typeset."""
         self.errors.clear()
         self.requests.clear()
         self.call("Page.navigate", url=address)
@@ -111,22 +111,22 @@ class Page:
         )
 
     def js(self, expression):
-        """The value of an expression in the page; a promise is waited for."""
+        """Evaluate an expression in the page and return its value; wait if it is a promise."""
         result = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         if "exceptionDetails" in result:
             raise RuntimeError(f"{expression}: {result['exceptionDetails']}")
         return result["result"].get("value")
 
     def wait(self, expression, seconds=30):
-        """Until an expression is true."""
+        """Wait until an expression is true."""
         end = time.monotonic() + seconds
         while not self.js(expression):
             if time.monotonic() > end:
-                raise TimeoutError(f"still not so after {seconds} s: {expression}")
+                raise TimeoutError(f"not true after {seconds} s: {expression}")
             time.sleep(0.05)
 
     def screenshot(self, path):
-        """What is in the window now, as PNG."""
+        """Save the visible part of the page as PNG."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 

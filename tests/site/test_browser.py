@@ -1,6 +1,6 @@
-"""The built site in a real browser that reaches nothing else: make docs-test.
+"""Test the built site in a browser without network access: make docs-test.
 
-Screenshots of the main pages, wide and narrow, light and dark, are left in docs/_build/screenshots to be looked at.
+The tests save screenshots of the main pages (wide and narrow, light and dark) in docs/_build/screenshots.
 """
 
 import functools
@@ -35,7 +35,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def address():
-    """Where the built site is served, on this machine only."""
+    """Serve the built site on this machine and return its address."""
     handler = functools.partial(Quiet, directory=HTML)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -51,7 +51,7 @@ def page():
 
 
 @pytest.mark.parametrize("name", PAGES + NOTEBOOKS)
-def test_a_page_opens_without_an_error_and_asks_nobody_else(page, address, name):
+def test_a_page_opens_without_an_error_and_loads_nothing_from_other_servers(page, address, name):
     page.open(f"{address}/{name}.html")
     assert page.errors == []
     assert [url for url in page.requests if not url.startswith((address, "data:"))] == []

@@ -1,4 +1,4 @@
-"""The site's pages, as they are written: nothing public is missing from them, and their Python runs."""
+"""Test the sources of the site: every public name is in the reference, and the Python code of the pages runs."""
 
 import importlib.util
 import inspect

@@ -1,4 +1,4 @@
-"""Every link of the built site that stays on the site leads somewhere: the page is there, and so is the place on it."""
+"""Test that every internal link of the built site leads to an existing page and an existing place on it."""
 
 import os
 from html.parser import HTMLParser
@@ -15,7 +15,7 @@ pytestmark = [
 
 
 class Links(HTMLParser):
-    """A page's ids, and what it refers to."""
+    """The ids of a page, and the targets of its links."""
 
     def __init__(self, page):
         super().__init__()
