@@ -80,9 +80,9 @@ def rows(run: dict[str, Any], flops: float, bandwidth: float) -> list[list[str]]
         found.append(
             [
                 f"({job.key}) {job.title}",
-                report.number(operations / 1e9),
-                report.number(moved / 2**20),
-                *(report.number(seconds * 1e3) for seconds in (floor, ours, theirs)),
+                report.three_digits(operations / 1e9),
+                report.three_digits(moved / 2**20),
+                *(report.three_digits(seconds * 1e3) for seconds in (floor, ours, theirs)),
                 f"{floor / theirs:.2f}",
                 f"{ours / theirs:.2f}",
                 f"{TARGETS[job.key]:.2f}",

@@ -213,7 +213,7 @@ def markdown(results: dict[str, Any]) -> str:
         if sweep["name"] == "tokens":
             header.append("all logits at once, MiB")
             columns.append(all_logits(sweep))
-        rows = [[f"{x:,}", *map(report.number, ys)] for x, *ys in zip(sweep["x"], *columns, strict=True)]
+        rows = [[f"{x:,}", *map(report.three_digits, ys)] for x, *ys in zip(sweep["x"], *columns, strict=True)]
         lines.append(report.table(header, rows))
     return "\n\n".join(lines) + "\n"
 

@@ -120,7 +120,7 @@ def times(run: dict[str, Any], timed: dict[str, Any]) -> str:
         found = timed["results"][library.key]
         step, memory = found["median_seconds"], found["peak_bytes"] / 2**20
         rows.append(
-            [library.title, f"{step * 1e3:.1f}", f"{step * run['steps'] / 60:.1f}", report.number(memory)],
+            [library.title, f"{step * 1e3:.1f}", f"{step * run['steps'] / 60:.1f}", report.three_digits(memory)],
         )
     ours, theirs = (timed["results"][library.key]["median_seconds"] for library in LIBRARIES)
     return (

@@ -1,13 +1,15 @@
-"""Which matrix product is under NumPy, how fast it is here, and whether a faster one is at hand.
+"""BLAS: which library computes NumPy's matrix products, how fast it is on this machine, and whether it could be faster.
 
-Nearly all of the time of a neural network goes into products of matrices, and NumPy leaves them to a BLAS library. The
-one in its wheels, OpenBLAS, holds a *kernel* for each family of processors and picks one when it is loaded. A processor
-younger than the library may get a kernel that leaves half of its speed unused: OpenBLAS 0.3.31 gives Zen 5 the Haswell
-kernels, without AVX-512. The environment variable OPENBLAS_CORETYPE names another; it must be there before NumPy is
-imported. ``import nnscratch`` leaves everyone's environment alone. The ``nnscratch`` command, whose process is its own,
-starts once more with the variable set where that is sure to be right (:func:`better_kernel`).
+A neural network spends nearly all of its time in matrix products, and NumPy calls a BLAS library for them. The library
+in NumPy's wheels is OpenBLAS. It holds a *kernel* for each family of processors and picks one when it is loaded. A
+processor newer than the library may get a kernel with half of the possible speed. For example, OpenBLAS 0.3.31 picks
+the Haswell kernel on Zen 5, which does not use AVX-512. The environment variable OPENBLAS_CORETYPE selects another
+kernel. It must be set before NumPy is imported.
 
-This file is also a script, which measures one kernel and prints JSON; it imports nothing of the package for that.
+``import nnscratch`` does not change the environment. The ``nnscratch`` command restarts itself with the variable set,
+if the other kernel is certain to run (:func:`better_kernel`).
+
+This file is also a script that measures one kernel and prints JSON. For this purpose it does not import the package.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ import numpy as np
 
 AVX2 = frozenset({"avx2", "fma"})
 AVX512 = AVX2 | {"avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd"}
-KERNELS = {  # OpenBLAS's names, and the instructions that each needs, as /proc/cpuinfo names them
+KERNELS = {  # OpenBLAS's name of each kernel, and the instruction flags in /proc/cpuinfo that it needs
     "Haswell": AVX2,
     "Zen": AVX2,
     "SkylakeX": AVX512,
@@ -37,14 +39,14 @@ KERNELS = {  # OpenBLAS's names, and the instructions that each needs, as /proc/
     "SapphireRapids": AVX512 | {"avx512_bf16", "amx_tile", "amx_bf16"},
 }
 VARIABLE = "OPENBLAS_CORETYPE"
-OURS = "NNSCRATCH_SET_CORETYPE"  # says, to the process that the command started anew, who set VARIABLE
+OURS = "NNSCRATCH_SET_CORETYPE"  # tells the restarted command that the command itself set VARIABLE
 PRODUCTS = {"2048 x 2048 @ 2048 x 2048": (2048, 2048, 2048), "2048 x 512 @ 512 x 20": (2048, 512, 20)}
-WORTH = 1.15  # a kernel this much faster is worth a word; less may be noise
+WORTH = 1.15  # report a kernel that is faster by this factor: a smaller gain may be noise
 
 
 @dataclass(frozen=True)
 class Processor:
-    """What the system says about the processor; without /proc/cpuinfo, flags are not known."""
+    """The processor. Without /proc/cpuinfo, `flags` is empty."""
 
     name: str
     flags: frozenset[str] = frozenset()
@@ -53,7 +55,7 @@ class Processor:
 
 @dataclass(frozen=True)
 class Blas:
-    """The BLAS library under NumPy; None for what it does not tell."""
+    """The BLAS library of NumPy. A value is None if it is not known."""
 
     library: str
     version: str | None = None
@@ -62,11 +64,11 @@ class Blas:
     path: str | None = None
 
 
-# --- what is there ---------------------------------------------------------------------------------------------------
+# --- the processor and the library -----------------------------------------------------------------------------------
 
 
 def parse_cpuinfo(text: str) -> tuple[str, frozenset[str]]:
-    """The processor's name and instruction flags, from the text of /proc/cpuinfo.
+    """Return the processor's name and instruction flags from the text of /proc/cpuinfo.
 
     Examples
     --------
@@ -84,7 +86,7 @@ def parse_cpuinfo(text: str) -> tuple[str, frozenset[str]]:
 
 
 def processor() -> Processor:
-    """The processor this runs on, and how many of its cores this process may use."""
+    """Return the processor of this machine and the number of cores that this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         name, flags = parse_cpuinfo(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
@@ -94,7 +96,7 @@ def processor() -> Processor:
 
 
 def parse_openblas_config(config: str) -> str | None:
-    """The version in what ``openblas_get_config`` says.
+    """Return the version in the result of ``openblas_get_config``.
 
     Examples
     --------
@@ -106,7 +108,10 @@ def parse_openblas_config(config: str) -> str | None:
 
 
 def blas() -> Blas:
-    """The BLAS under NumPy. OpenBLAS is asked itself; of others only what NumPy was built with is known."""
+    """Return the BLAS library of NumPy.
+
+    OpenBLAS reports its kernel and threads. For other libraries, only the name in NumPy's build configuration is known.
+    """
     for path in _candidate_libraries():
         found = _ask_openblas(path)
         if found is not None:
@@ -121,18 +126,21 @@ def blas() -> Blas:
 
 
 def _candidate_libraries() -> list[str]:
-    """Paths of OpenBLAS as this process loaded it: by the system's own list, else beside NumPy, where wheels put it."""
+    """Return the paths of the OpenBLAS libraries that this process has loaded.
+
+    On Linux, the list of mapped files names them. On other systems, look in the folders of NumPy's wheels.
+    """
     try:
         mapped = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
         paths = {line.split(maxsplit=5)[5] for line in mapped.splitlines() if "blas" in line.rpartition("/")[2].lower()}
-        return sorted(paths, key=lambda path: ("numpy" not in path, path))  # SciPy may have loaded one of its own
+        return sorted(paths, key=lambda path: ("numpy" not in path, path))  # NumPy's first: SciPy has its own
     except OSError:
         home = Path(np.__file__).parent
         return [str(p) for d in (home.parent / "numpy.libs", home / ".dylibs") for p in d.glob("*openblas*")]
 
 
 def _function(library: ctypes.CDLL, name: str, result: type | None, *arguments: type) -> Callable[..., Any] | None:
-    """One of OpenBLAS's own functions, under whichever of its names this build has."""
+    """Return one of OpenBLAS's own functions. Its full name depends on the build."""
     for form in ("scipy_openblas_{}64_", "scipy_openblas_{}", "openblas_{}64_", "openblas_{}"):
         function = getattr(library, form.format(name), None)
         if function is not None:
@@ -142,20 +150,20 @@ def _function(library: ctypes.CDLL, name: str, result: type | None, *arguments: 
 
 
 def thread_setting() -> tuple[Callable[[], int], Callable[[int], None]] | None:
-    """How to ask the OpenBLAS under NumPy for its number of threads, and how to set it; None for another library."""
+    """Return OpenBLAS's functions that get and set its number of threads, or None for another library."""
     for path in _candidate_libraries():
         with contextlib.suppress(OSError):
             library = ctypes.CDLL(path)
-            ask = _function(library, "get_num_threads", ctypes.c_int)
-            tell = _function(library, "set_num_threads", None, ctypes.c_int)
-            if ask is not None and tell is not None:
-                return ask, tell
+            get_threads = _function(library, "get_num_threads", ctypes.c_int)
+            set_threads = _function(library, "set_num_threads", None, ctypes.c_int)
+            if get_threads is not None and set_threads is not None:
+                return get_threads, set_threads
     return None
 
 
 def _ask_openblas(path: str) -> Blas | None:
     try:
-        library = ctypes.CDLL(path)  # loaded already: this only finds it again
+        library = ctypes.CDLL(path)  # returns the library that is already loaded
     except OSError:
         return None
 
@@ -175,14 +183,15 @@ def _ask_openblas(path: str) -> Blas | None:
 
 
 def usable_kernels(flags: frozenset[str]) -> list[str]:
-    """The kernels whose instructions the processor has: no other may ever be tried, it would crash."""
+    """Return the kernels whose instructions the processor has. Any other kernel would crash the process."""
     return [name for name, needed in KERNELS.items() if needed <= flags]
 
 
 def better_kernel(flags: frozenset[str], kernel: str | None, environment: Mapping[str, str]) -> str | None:
-    """The kernel that the command should ask for, or None to leave everything as it is.
+    """Return the kernel that the command should select, or None to keep OpenBLAS's choice.
 
-    Only where OpenBLAS took AVX2 kernels on a processor that has AVX-512, and the user has not named one.
+    The result is a kernel only if OpenBLAS picked an AVX2 kernel on a processor with AVX-512, and the environment does
+    not name a kernel.
 
     Examples
     --------
@@ -197,11 +206,11 @@ def better_kernel(flags: frozenset[str], kernel: str | None, environment: Mappin
 
 
 def restart_with_better_kernel() -> None:
-    """Run this very command again with OPENBLAS_CORETYPE set, if that is better; otherwise return at once.
+    """Restart this command with OPENBLAS_CORETYPE set if that is faster. Otherwise return.
 
-    The process keeps its number, its terminal and its signals: the shell sees one command. It costs a second start of
-    Python, and only on machines where it pays. Only on Linux, where the processor's instructions can be read (and
-    where a process can be replaced, which Windows cannot do).
+    The new program replaces this one in the same process, so the shell still sees one command. The cost is a second
+    start of Python. This works only on Linux, where the processor's instructions can be read and a process can be
+    replaced.
     """
     if not sys.platform.startswith("linux") or VARIABLE in os.environ:
         return
@@ -216,9 +225,10 @@ def restart_with_better_kernel() -> None:
 
 
 def measure(seconds: float = 0.3) -> dict[str, float]:
-    """GFLOP/s (10^9 floating-point operations a second) of float32 products of two sizes, the best of several.
+    """Measure the speed of two float32 products in GFLOP/s, 10^9 floating-point operations per second.
 
-    The large square one shows what the machine can do; the other is what an LSTM does at every step.
+    The large square product shows the limit of the machine. The other product is the one in each step of an LSTM. The
+    result is the best of all repetitions in `seconds`.
     """
     speeds = {}
     for name, (m, k, n) in PRODUCTS.items():
@@ -236,14 +246,24 @@ def measure(seconds: float = 0.3) -> dict[str, float]:
 
 
 def measure_kernel(name: str | None, seconds: float = 0.3) -> tuple[str | None, dict[str, float]] | None:
-    """Which kernel a new process gets that asks for `name` (None: asks for nothing), and its speeds; None if it fails.
+    """Measure a kernel in a new process.
 
-    The processor must have the instructions: see `usable_kernels`.
+    Parameters
+    ----------
+    name : str or None
+        One of `usable_kernels`, or None for the kernel that OpenBLAS picks.
+    seconds : float
+        For each product.
+
+    Returns
+    -------
+    (str or None, dict) or None
+        The kernel that OpenBLAS used and its speeds, or None if the process failed.
     """
     environment = {key: value for key, value in os.environ.items() if key not in (VARIABLE, OURS)}
     if name is not None:
         environment[VARIABLE] = name
-    # -P: else this file's folder would be where the child looks first for what NumPy imports
+    # Without -P, this file's folder would come first on the path of the new process and hide modules of NumPy.
     command = [sys.executable, "-P", __file__, str(seconds)]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
@@ -254,28 +274,28 @@ def measure_kernel(name: str | None, seconds: float = 0.3) -> tuple[str | None, 
 
 
 def compare_kernels(flags: frozenset[str], seconds: float = 0.3) -> tuple[str | None, dict[str, dict[str, float]]]:
-    """The kernel that OpenBLAS picks by itself, and the speeds of that and of every other usable one.
+    """Return the kernel that OpenBLAS picks, and the speeds of that kernel and of all other usable kernels.
 
-    Each is measured twice, in turns, and the better speed counts: what disturbs one measurement for a moment, such as
-    another program, would otherwise be taken for a slow kernel.
+    Each kernel is measured twice, in turns, and the better speed counts. Otherwise a short disturbance by another
+    program would look like a slow kernel.
     """
-    by_itself = measure_kernel(None, seconds)
-    if by_itself is None:
+    default = measure_kernel(None, seconds)
+    if default is None:
         return None, {}
-    own = by_itself[0]
+    own = default[0]
     others = [name for name in usable_kernels(flags) if name.lower() != (own or "").lower()]
-    results: dict[str, dict[str, float]] = {} if own is None else {own: by_itself[1]}
+    results: dict[str, dict[str, float]] = {} if own is None else {own: default[1]}
     for name in (*others, None, *others):
         measured = measure_kernel(name, seconds)
         if measured is None or measured[0] is None or (name is not None and measured[0].lower() != name.lower()):
-            continue  # a library built without this kernel answers with another
+            continue  # a library that was built without this kernel uses another one
         so_far = results.setdefault(measured[0], measured[1])
         results[measured[0]] = {product: max(speed, so_far[product]) for product, speed in measured[1].items()}
     return own, results
 
 
 def faster_kernel(own: str | None, results: Mapping[str, Mapping[str, float]]) -> str | None:
-    """The kernel that is clearly faster than `own`, over all products together, if there is one.
+    """Return the kernel that is clearly faster than `own`, over all products together, or None.
 
     Examples
     --------
@@ -284,7 +304,8 @@ def faster_kernel(own: str | None, results: Mapping[str, Mapping[str, float]]) -
     >>> faster_kernel("SkylakeX", {"Haswell": {"square": 216.0}, "SkylakeX": {"square": 427.0}})
     """
 
-    def gain(name: str) -> float:  # the geometric mean of the gains
+    def gain(name: str) -> float:
+        """Return the geometric mean of the speedups."""
         gains = [results[name][product] / results[own][product] for product in results[own]]
         return float(np.prod(gains)) ** (1 / len(gains))
 
@@ -294,11 +315,11 @@ def faster_kernel(own: str | None, results: Mapping[str, Mapping[str, float]]) -
     return best if gain(best) >= WORTH else None
 
 
-# --- what `nnscratch info` prints -------------------------------------------------------------------------------------
+# --- the text of `nnscratch info` -------------------------------------------------------------------------------------
 
 
 def report(version: str, devices: Sequence[str], seconds: float = 0.3) -> str:
-    """Versions, processor, BLAS, devices, how fast products run, and what could be better."""
+    """Return the text of ``nnscratch info``: versions, processor, BLAS, devices, speeds, and advice on the kernel."""
     cpu, library = processor(), blas()
     lines = [
         f"nnscratch   {version}",
@@ -315,7 +336,7 @@ def report(version: str, devices: Sequence[str], seconds: float = 0.3) -> str:
         lines.append(row("here", here))
         lines += [
             "",
-            f"NumPy's BLAS is {library.library}: it does not say which kernel it uses, and none can be chosen.",
+            f"NumPy's BLAS is {library.library}. It does not report its kernel, and you cannot select one.",
         ]
         return "\n".join(lines)
     if usable_kernels(cpu.flags):
@@ -327,12 +348,14 @@ def report(version: str, devices: Sequence[str], seconds: float = 0.3) -> str:
         lines.append(row(f"kernel {name}{' (in use)' if name == library.kernel else ''}", speeds))
     lines += ["", advice(own, library.kernel, results, os.environ)]
     if is_busy(cpu.cores):
-        lines.append("Other programs are running: these speeds say little. Measure again when the machine is quiet.")
+        lines.append(
+            "Other programs are running, so these speeds are not reliable. Measure again when they have ended."
+        )
     return "\n".join(lines)
 
 
 def is_busy(cores: int) -> bool:
-    """Whether, over the last minute, other programs than this one wanted half of the cores or more."""
+    """Return True if the load average of the last minute is above half of the cores."""
     return hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5 * cores
 
 
@@ -341,7 +364,7 @@ def row(name: str, speeds: Mapping[str, float]) -> str:
 
 
 def describe(library: Blas) -> str:
-    """A BLAS library in words."""
+    """Describe a BLAS library in one line."""
     kernel = None if library.kernel is None else f"kernel {library.kernel}"
     threads = None if library.threads is None else f"{library.threads} thread{'s' * (library.threads != 1)}"
     name = library.library + (f" {library.version}" if library.version else "")
@@ -362,22 +385,22 @@ def advice(
     results: Mapping[str, Mapping[str, float]],
     environment: Mapping[str, str],
 ) -> str:
-    """One or two sentences on what to do about the kernel."""
+    """Return one or two sentences of advice on the kernel."""
     better = faster_kernel(own, results)
     if environment.get(OURS):
-        said = f"OpenBLAS by itself picks {own} here; the nnscratch command has asked it for {in_use}."
+        text = f"OpenBLAS picks {own} on this processor; the nnscratch command has selected {in_use}."
     elif VARIABLE in environment:
-        said = f"{VARIABLE}={environment[VARIABLE]} is set in your environment; by itself OpenBLAS picks {own}."
+        text = f"{VARIABLE}={environment[VARIABLE]} is set in your environment; without it, OpenBLAS picks {own}."
     elif better is None:
-        return f"OpenBLAS picked {own} by itself, and no kernel this processor can run is clearly faster."
+        return f"OpenBLAS picked {own}, and no other kernel for this processor is clearly faster."
     else:
-        said = f"OpenBLAS by itself picks {own}."
+        text = f"OpenBLAS picks {own}."
     if better is None:
-        return said + " No kernel is clearly faster than its own choice."
+        return text + " No kernel is clearly faster."
     return (
-        f"{said} {better} is faster. For programs of your own, set it before Python starts:\n"
+        f"{text} {better} is faster. For your own programs, set it before Python starts:\n"
         f"    export {VARIABLE}={better}\n"
-        f"or before anything imports NumPy: os.environ[{VARIABLE!r}] = {better!r}"
+        f"or before the first import of NumPy: os.environ[{VARIABLE!r}] = {better!r}"
     )
 
 

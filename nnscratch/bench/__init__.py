@@ -1,11 +1,12 @@
-"""How fast, beside others: the same work from the same numbers, in turns.
+"""The benchmark: the speed of this package and of other libraries at the same jobs, from the same first weights.
 
-    jobs.py          what is to be done: sizes, first weights, data
-    ours.py          each job by this package           a peer is a module with build(job, variant); those for the
-    pytorch.py       each job by PyTorch                other libraries are in the repository, benchmarks/peers/
-    worker.py        one library at one job, in a process of its own
-    runner.py        takes the workers in turns; medians, ratios
-    report.py        Markdown and JSON
+    jobs.py          the jobs: sizes, first weights, data
+    ours.py          each job written with this package
+    pytorch.py       each job written with PyTorch; for other libraries, see benchmarks/peers/ in the repository
+    worker.py        a process that runs one job with one library
+    runner.py        runs the workers in turns; medians and ratios
+    report.py        results as Markdown and JSON
 
-jobs, worker and the peers import nothing of the rest of this package: the memory measured is the library's own.
+A *peer* is a module with a function build(job, variant), such as pytorch.py. jobs, worker and the peers do not import
+the rest of this package, so the measured memory is that of the library alone.
 """

@@ -15,26 +15,28 @@ from .jobs import GPU_JOBS, JOBS, select
 
 def add_options(parser: argparse.ArgumentParser, libraries: Sequence[runner.Library], kernel: str = "found") -> None:
     peers = ", ".join(library.key for library in libraries[1:])
-    parser.add_argument("--jobs", metavar="A,B", help=f"which jobs, of {', '.join(JOBS)} (default: all)")
-    parser.add_argument("--peers", metavar="P,Q", help=f"which of {peers}, or none (default: all)")
-    parser.add_argument("--repeats", type=int, default=5, help="rounds of turns (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="for each library and job (default: %(default)s)")
-    parser.add_argument("--threads", type=int, help="for every library (default: all cores)")
+    parser.add_argument("--jobs", metavar="A,B", help=f"jobs to run, from {', '.join(JOBS)} (default: all)")
+    parser.add_argument(
+        "--peers", metavar="P,Q", help=f"libraries to compare with, from {peers}; or none (default: all)"
+    )
+    parser.add_argument("--repeats", type=int, default=5, help="number of rounds (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="time per library and job (default: %(default)s)")
+    parser.add_argument("--threads", type=int, help="threads of each library (default: all cores)")
     parser.add_argument(
         "--blas-kernel",
         default=kernel,
         metavar="KERNEL",
-        help="OpenBLAS's kernel: found, best (for this processor), both, its name, or several of these: found,Haswell "
-        "(default: %(default)s)",
+        help="OpenBLAS kernel: found (its own choice), best (the fastest on this processor), both, a name, or a list "
+        "such as found,Haswell (default: %(default)s)",
     )
 
 
 def run_on_gpu(arguments: argparse.Namespace) -> None:
-    """Measure the jobs at a GPU's sizes beside PyTorch with cuDNN, and print the table."""
-    module_for("cuda")  # or an error that says what is missing
+    """Measure the GPU jobs with this package and with PyTorch and cuDNN, and print the table."""
+    module_for("cuda")  # raises DeviceError with the reason if no GPU can be used
     jobs, libraries = select(arguments.jobs, GPU_JOBS), choose(runner.GPU, arguments.peers)
     environment, measured = runner.environment_for(None, arguments.threads), []
-    environment.pop("CUPY_TF32", None)  # both in float32
+    environment.pop("CUPY_TF32", None)  # both libraries compute in float32
     for job in jobs:
         results = runner.measure_job(job, libraries, arguments.repeats, arguments.seconds, environment, say=progress)
         measured.append((job, results))
@@ -52,7 +54,7 @@ def progress(text: str) -> None:
 
 
 def choose(libraries: Sequence[runner.Library], text: str | None) -> list[runner.Library]:
-    """Our own library and the peers named.
+    """Return our library and the peers in `text`, or all peers if `text` is None.
 
     Examples
     --------
@@ -61,12 +63,12 @@ def choose(libraries: Sequence[runner.Library], text: str | None) -> list[runner
     """
     if text is None:
         return list(libraries)
-    asked = [key.strip() for key in text.split(",") if key.strip() not in ("", "none")]
+    chosen = [key.strip() for key in text.split(",") if key.strip() not in ("", "none")]
     known = {library.key: library for library in libraries[1:]}
-    unknown = [key for key in asked if key not in known]
+    unknown = [key for key in chosen if key not in known]
     if unknown:
         raise ValueError(f"there is no peer {', '.join(unknown)}; the peers are {', '.join(known)}")
-    return [libraries[0], *(known[key] for key in known if key in asked)]
+    return [libraries[0], *(known[key] for key in known if key in chosen)]
 
 
 def run(
@@ -76,7 +78,7 @@ def run(
     roots: Sequence[Path] = (),
     add: bool = False,
 ) -> dict[str, Any]:
-    """Measure, print the tables, and write them to `out` if it is given; with `add`, beside what it holds already."""
+    """Measure and print the tables. Write them to `out` if given, and keep its other jobs if `add` is True."""
     results = runner.run(
         select(arguments.jobs),
         choose(libraries, arguments.peers),

@@ -1,7 +1,7 @@
-"""What every library is asked to do: sizes, first weights, data.
+"""The jobs of the benchmark: sizes, first weights, data.
 
-Weights have PyTorch's names and layouts, and are drawn here, so that every library starts from the same numbers and
-its first losses must be the same.
+The weights have PyTorch's names and layouts. They are drawn here, so every library starts from the same weights and
+must compute the same first losses.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PROMPT = 5
 
 @dataclass(frozen=True)
 class Job:
-    """One thing to do, again and again; `unit` and `per` say how one step's time is shown.
+    """One job. A step takes ``per`` of the units that `unit` names, for example 100 tokens.
 
     Examples
     --------
@@ -37,14 +37,15 @@ class Job:
 
     @property
     def tokens(self) -> int:
-        """Tokens in one batch."""
+        """The number of tokens in one batch."""
         return self.sizes["batch"] * self.sizes["steps"]
 
     @property
     def flops(self) -> int:
-        """Floating-point operations of one training step's matrix products, for a language model of LSTMs.
+        """The floating-point operations in the matrix products of one training step of an LSTM language model.
 
-        Each weight of a product is multiplied and added once for every token going forward, and twice going backward.
+        Each weight takes part in one multiplication and one addition per token in the forward pass, and in two of each
+        in the backward pass.
         """
         s = self.sizes
         inputs = [s["embed"], *[s["hidden"]] * (s["layers"] - 1)]
@@ -52,7 +53,7 @@ class Job:
         return 6 * weights * self.tokens
 
     def weights(self) -> dict[str, np.ndarray]:
-        """The first values of all parameters, float32, by PyTorch's names."""
+        """Return the first values of all parameters, float32, under PyTorch's names."""
         values = {}
         for k, (name, (shape, scale)) in enumerate(shapes(self).items()):
             rng = np.random.default_rng([7, k])
@@ -63,7 +64,7 @@ class Job:
         return values
 
     def batches(self, count: int = 4) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Inputs and targets: integers (batch, steps) for a language model, floats and labels for images."""
+        """Return inputs and targets: integers (batch, steps) for a language model, floats and labels for images."""
         rng, s = np.random.default_rng(11), self.sizes
         if "vocab" in s:
             draw = [rng.integers(0, s["vocab"], (s["batch"], s["steps"] + 1)) for _ in range(count)]
@@ -72,13 +73,16 @@ class Job:
         return [(rng.random(shape, dtype=np.float32), rng.integers(0, 10, s["batch"])) for _ in range(count)]
 
     def text(self) -> np.ndarray:
-        """A text for evaluation, `batches` batches long."""
+        """Return a text for evaluation with the length of `batches` batches."""
         s = self.sizes
         return np.random.default_rng(13).integers(0, s["vocab"], s["batch"] * s["steps"] * s["batches"] + 1)
 
 
 def shapes(job: Job) -> dict[str, tuple[tuple[int, ...], float | None]]:
-    """Every parameter's shape, and the bound of its uniform draw; None: ones for a weight, zeros for a bias."""
+    """Return the shape of every parameter and the bound of its uniform distribution.
+
+    A bound of None stands for ones in a weight and zeros in a bias.
+    """
     s = job.sizes
     if job.kind == "mlp":
         sizes = (784, 256, 256, 10)
@@ -166,7 +170,7 @@ GPU_JOBS = {
 
 
 def select(text: str | None, jobs: dict[str, Job] = JOBS) -> list[Job]:
-    """The jobs meant by ``"a,g"``; g means ga and gc; None means all.
+    """Return the jobs in a list such as ``"a,g"``, where g stands for ga and gc. None stands for all jobs.
 
     Examples
     --------
@@ -182,5 +186,5 @@ def select(text: str | None, jobs: dict[str, Job] = JOBS) -> list[Job]:
             raise ValueError(f"there is no job {key!r}; the jobs are {', '.join(jobs)}")
         found += [job for job in matches if job not in found]
     if not found:
-        raise ValueError(f"no jobs are named; the jobs are {', '.join(jobs)}")
+        raise ValueError(f"expected at least one job, got {text!r}; the jobs are {', '.join(jobs)}")
     return found

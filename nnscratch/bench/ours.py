@@ -1,4 +1,4 @@
-"""The jobs by this package, as its users would write them."""
+"""The jobs written with this package, as its users would write them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nnscratch.generation import generate_ids
 
 
 def build(job: Any, variant: str) -> dict[str, Any]:
-    """A peer: what `job` means here; see worker.py. The variant "cuda" trains a language model on a GPU."""
+    """Build `job`: see worker.py. The variant "cuda" trains a language model on a GPU."""
     if variant == "cuda":
         step = training(job, language_model(job).to("cuda"), adam, 5.0)
         return {"version": nn.__version__, "gpu": backend.devices()[1], "product": product_on_gpu(), **step}
@@ -23,7 +23,7 @@ def build(job: Any, variant: str) -> dict[str, Any]:
 
 
 def product_on_gpu(size: int = 4096, repeats: int = 20) -> float:
-    """FLOP/s of a product of square float32 matrices: what the GPU can reach at the best."""
+    """Measure the FLOP/s of a product of square float32 matrices, the upper limit for any model on this GPU."""
     xp = backend.module_for("cuda")
     a, out = xp.ones((size, size), dtype=np.float32), xp.empty((size, size), dtype=np.float32)
     best = float("inf")

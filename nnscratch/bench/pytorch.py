@@ -1,7 +1,7 @@
-"""The jobs by PyTorch, with the best settings its users would choose.
+"""The jobs written with PyTorch, with the fastest settings that its users would choose.
 
-Fused Adam, batch-first nn.LSTM, all cores, inference_mode where nothing is learned. The variant "compile" puts
-torch.compile around the model.
+These are fused Adam, batch-first nn.LSTM, all cores, and inference_mode for evaluation and generation. The variant
+"compile" wraps the model in torch.compile.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 
 def build(job: Any, variant: str) -> dict[str, Any]:
-    """A peer: what `job` means here; see worker.py."""
+    """Build `job`: see worker.py."""
     import torch
 
     from .worker import threads
@@ -28,12 +28,12 @@ def build(job: Any, variant: str) -> dict[str, Any]:
         version = f"{torch.__version__}, cuDNN {torch.backends.cudnn.version()}"
         return {"version": version, **jobs.lm()}
     if variant == "compile" and job.kind in ("generate", "gradcheck"):
-        raise NotImplementedError("only timed where a model is compiled once and run often: training and evaluation")
+        raise NotImplementedError("timed only for training and evaluation, which compile a model once and run it often")
     return {"version": torch.__version__, "threads": torch.get_num_threads(), **getattr(jobs, job.kind)()}
 
 
 class Jobs:
-    """One method for each kind of job; each returns ``step`` and, where the losses are not what to check, ``check``."""
+    """One method for each kind of job. It returns ``step`` and, unless the losses are the check, ``check``."""
 
     def __init__(self, torch: Any, job: Any, compiled: bool, device: str = "cpu"):
         self.torch, self.nn, self.F = torch, torch.nn, torch.nn.functional
@@ -117,7 +117,9 @@ class Jobs:
             def __init__(self) -> None:
                 super().__init__()
                 self.norm1, self.norm2 = nn.LayerNorm(D), nn.LayerNorm(D)
-                self.self_attn = nn.MultiheadAttention(D, heads, batch_first=True)  # only its weights and their names
+                self.self_attn = nn.MultiheadAttention(
+                    D, heads, batch_first=True
+                )  # used for its weights and their names
                 self.linear1, self.linear2 = nn.Linear(D, 4 * D), nn.Linear(4 * D, D)
 
             def forward(self, x):
@@ -153,7 +155,7 @@ class Jobs:
                 logits, state = model(tokens, state)
                 p = (logits[0, -1] / 0.8).softmax(dim=0)
                 tokens = torch.multinomial(p, 1)[None]
-                token = tokens.item()  # whoever generates text wants to see it
+                token = tokens.item()  # the text is read while it is generated
             return token
 
         @torch.inference_mode()

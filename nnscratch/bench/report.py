@@ -1,4 +1,4 @@
-"""What a run found, as Markdown and as JSON."""
+"""The results of a run as Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOTHING = "–"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, its columns aligned: the first to the left, numbers to the right.
+    """Return a Markdown table. The first column is aligned to the left, the others to the right.
 
     Examples
     --------
@@ -33,12 +33,12 @@ def cell(text: str, width: int, column: int) -> str:
     return text.ljust(width) if column == 0 else text.rjust(width)
 
 
-def number(value: float) -> str:
-    """Three digits, as many as such a measurement has.
+def three_digits(value: float) -> str:
+    """Return the number with three significant digits, and more only in front of the decimal point.
 
     Examples
     --------
-    >>> number(0.01234), number(1.234), number(123.4), number(12345.6)
+    >>> three_digits(0.01234), three_digits(1.234), three_digits(123.4), three_digits(12345.6)
     ('0.0123', '1.23', '123', '12,346')
     """
     if value >= 100:
@@ -48,37 +48,36 @@ def number(value: float) -> str:
 
 
 def ratio(job: dict[str, Any], ours: str, theirs: str) -> float | None:
-    """Our median over theirs; None where one of the two has none."""
+    """Return our median divided by theirs, or None if one of the two is missing."""
     medians = [job["results"].get(key, {}).get("median_seconds") for key in (ours, theirs)]
     return None if None in medians else medians[0] / medians[1]
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """The whole page: for each kernel the machine, times, ratios and memory; then why some places are empty."""
+    """Return the whole page: for each kernel the machine, times, ratios, memory, and the reasons for missing values."""
     parts = ["# Beside other libraries", *(summary(results, run) for run in results["runs"])]
     seconds, repeats = results["seconds"], results["repeats"]
     parts.append(
-        f"Each library ran in a process of its own, all in turns, {repeats} rounds of together about {seconds:g} s for "
-        "each library and job, from the same first weights; before anything was timed their first losses were compared "
-        "and found equal. Times are medians over all steps; memory is the most that the process held, interpreter and "
-        "libraries included. "
+        f"Each library ran in its own process. The processes took turns: {repeats} rounds, together about {seconds:g} "
+        "s for each library and job. All started from the same weights, and their first losses were equal. Times are "
+        "medians over all steps. Memory is the peak of the process, with the interpreter and the libraries. "
     )
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
 def summary(results: dict[str, Any], run: dict[str, Any]) -> str:
-    """One run's tables."""
+    """Return the tables of one run."""
     jobs = run["jobs"]
-    there = {key for job in jobs for key in job["results"]}
-    titles = {key: title for key, title in results["libraries"].items() if key in there}
+    measured = {key for job in jobs for key in job["results"]}
+    titles = {key: title for key, title in results["libraries"].items() if key in measured}
     ours, *peers = titles
     time_rows, ratio_rows, memory_rows, reasons = [], [], [], {}
     for job in jobs:
         name, scale = f"({job['key']}) {job['title']}", 1000 / job["per"]
         times, memory = [], []
         for key in titles:
-            result = job["results"].get(key, {"why": "not measured this time"})
-            times.append(number(result["median_seconds"] * scale) if result.get("median_seconds") else NOTHING)
+            result = job["results"].get(key, {"why": "not measured"})
+            times.append(three_digits(result["median_seconds"] * scale) if result.get("median_seconds") else NOTHING)
             memory.append(f"{result['peak_bytes'] / 2**20:,.0f}" if result.get("peak_bytes") else NOTHING)
             if "why" in result:
                 reasons.setdefault((key, result["why"]), []).append(job["key"])
@@ -93,23 +92,23 @@ def summary(results: dict[str, Any], run: dict[str, Any]) -> str:
         lines += [f"### {titles[ours]} over each: below 1 is faster", table(["", *over], ratio_rows)]
     lines += ["### Peak memory, MiB", table(["", *titles.values()], memory_rows)]
     if reasons:
-        lines.append(f"{NOTHING} where there is no number:")
+        lines.append(f"The reasons for {NOTHING}:")
         lines.append("\n".join(f"- {titles[key]}, {', '.join(keys)}: {why}" for (key, why), keys in reasons.items()))
     return "\n\n".join(lines)
 
 
 def gpu_markdown(measured: Sequence[tuple[Any, Sequence[Any]]], titles: dict[str, str]) -> str:
-    """The page of a run on a GPU: times, and the share of a plain product's speed that the products of a step reach."""
+    """Return the page of a run on a GPU: times, and the speed of a step relative to that of a single matrix product."""
     ours, *peers = titles
-    rows, notes, said = [], [], {}
+    rows, notes, infos = [], [], {}
     for job, results in measured:
         by_key = {result.library: result for result in results}
-        said |= {key: result.info for key, result in by_key.items() if "version" in result.info}
+        infos |= {key: result.info for key, result in by_key.items() if "version" in result.info}
         product = by_key[ours].info.get("product")
         row = [f"({job.key}) {job.title}"]
         for key in titles:
             seconds = by_key[key].median
-            row.append(NOTHING if seconds is None else number(1000 * seconds))
+            row.append(NOTHING if seconds is None else three_digits(1000 * seconds))
             row.append(NOTHING if seconds is None or not product else f"{job.flops / seconds / product:.0%}")
             if by_key[key].why is not None:
                 notes.append(f"- {titles[key]}, {job.key}: {by_key[key].why}")
@@ -119,24 +118,25 @@ def gpu_markdown(measured: Sequence[tuple[Any, Sequence[Any]]], titles: dict[str
         rows.append(row)
     header = ["", *(part for title in titles.values() for part in (f"{title}, ms a step", "of a product"))]
     header += [f"ours / {titles[key]}" for key in peers]
-    versions = ", ".join(f"{titles[key]} {info['version']}" for key, info in said.items())
-    gpu = said.get(ours, {}).get("gpu", "no GPU was used")
-    speed = said.get(ours, {}).get("product")
+    versions = ", ".join(f"{titles[key]} {info['version']}" for key, info in infos.items())
+    gpu = infos.get(ours, {}).get("gpu", "no GPU was used")
+    speed = infos.get(ours, {}).get("product")
     parts = [
         "# On a GPU",
         f"{gpu}; {versions}; {date.today()}.",
         table(header, rows),
-        "float32, without TF32. Times are medians over all steps, each library in a process of its own, in turns, from "
-        "the same first weights. `of a product` is the speed of a step's matrix products, the time of all else counted "
-        "in, over that of one 4096 x 4096 product" + ("." if speed is None else f", {speed / 1e12:.1f} TFLOP/s here."),
+        "float32, without TF32. Times are medians over all steps. Each library ran in its own process, in turns, from "
+        "the same first weights. `of a product` is the number of operations in the matrix products of a step, divided "
+        "by the time of the whole step, relative to the speed of one 4096 x 4096 product"
+        + ("." if speed is None else f", which is {speed / 1e12:.1f} TFLOP/s here."),
     ]
     if notes:
-        parts += [f"{NOTHING} where there is no number:", "\n".join(notes)]
+        parts += [f"The reasons for {NOTHING}:", "\n".join(notes)]
     return "\n\n".join(parts) + "\n"
 
 
 def machine(found: dict[str, Any]) -> str:
-    """The machine in one sentence."""
+    """Describe the machine in one sentence."""
     library = found["blas"]
     blas = f"{library.get('library', 'unknown')} {library.get('version') or ''}".strip()
     if library.get("kernel"):
@@ -151,27 +151,27 @@ def machine(found: dict[str, Any]) -> str:
 
 
 def versions(results: dict[str, Any], run: dict[str, Any]) -> str:
-    """Every library's version and threads, as it said itself."""
-    said = []
+    """Return the version and the number of threads that every library reported."""
+    found = []
     for key, title in results["libraries"].items():
         infos = [job["results"][key] for job in run["jobs"] if "version" in job["results"].get(key, {})]
         if infos:
             threads = f" ({infos[0]['threads']} threads)" if "threads" in infos[0] else ""
-            said.append(f"{title} {infos[0]['version']}{threads}")
-    return "Versions: " + ", ".join(said) + "." if said else ""
+            found.append(f"{title} {infos[0]['version']}{threads}")
+    return "Versions: " + ", ".join(found) + "." if found else ""
 
 
 def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """`old` with the jobs of `new` in it, in the place of those it has already; kernel by kernel.
+    """Return `old` with the jobs of `new` added. For each kernel, jobs that `old` already has are replaced.
 
     Raises
     ------
     ValueError
-        The two were measured in another number of rounds or seconds.
+        The two were measured with different numbers of rounds or seconds.
     """
     for name in ("schema", "repeats", "seconds"):
         if old[name] != new[name]:
-            raise ValueError(f"{name} differ: {old[name]} and {new[name]}; results like these make no one table")
+            raise ValueError(f"{name} differ: {old[name]} and {new[name]}; such results cannot share a table")
     runs = {run["kernel"]: run for run in old["runs"]}
     for run in new["runs"]:
         known = runs.get(run["kernel"], run | {"jobs": []})
@@ -181,7 +181,7 @@ def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 
 def write(results: dict[str, Any], folder: Path, name: str = "results", add: bool = False) -> list[Path]:
-    """NAME.md and NAME.json in `folder`; with `add`, beside what NAME.json holds already."""
+    """Write NAME.md and NAME.json into `folder`. If `add` is True, keep the other jobs in NAME.json."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.md", folder / f"{name}.json"]
     if add and paths[1].exists():

@@ -1,9 +1,8 @@
-"""The workers in turns: ours, peer, ours, peer ...; medians and ratios.
+"""The runner: run the workers in turns (ours, peer, ours, peer, ...), and compute medians and ratios.
 
-A machine's speed wanders, with its temperature and with what else it does. Libraries that are timed one after the
-other meet different weather; taken in turns, within one run, they share it, and their ratio means something. Before a
-turn there is a short rest, because the threads of the library before spin for a while before they fall asleep, and a
-turn's first steps, in which the caches fill again, are not counted.
+The speed of a machine changes with its temperature and with other programs. If libraries take turns within one run,
+such changes affect all of them alike, and the ratio of their times is reliable. A short pause before each turn lets the
+threads of the previous library go to sleep. The first steps of a turn fill the caches and are not counted.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from .. import blas
 from .jobs import Job
 
 HERE = Path(__file__).parent
-TOLERANCE = 1e-4  # of the checked numbers. Seen: 2e-7 in float32; 1e-5 by DeZero, whose Adam adds eps elsewhere
-REST = 0.05  # seconds between turns: OpenBLAS's threads spin for about 0.025
-MOST_STEPS = 5000  # in one turn
-PATIENCE = 3  # a library may take this many times its share of seconds, but no more
+TOLERANCE = 1e-4  # relative, of the compared values. Typical: 2e-7, and 1e-5 for DeZero, whose Adam adds eps elsewhere
+REST = 0.05  # seconds between turns: OpenBLAS's threads wait actively for about 0.025 s
+MOST_STEPS = 5000  # per turn
+PATIENCE = 3  # a library stops after this many times `seconds`
 
 
 @dataclass(frozen=True)
 class Library:
-    """A library to measure: the module that builds its jobs, and the statement by which its users import it."""
+    """A library to measure: the module that builds its jobs, and the import statement of its users."""
 
     key: str
     title: str
@@ -54,7 +53,7 @@ GPU = (
 
 @dataclass
 class Result:
-    """What one library did at one job; `why` says why there are no numbers."""
+    """The result of one library at one job. `why` is the reason if there are no times."""
 
     library: str
     why: str | None = None
@@ -81,19 +80,19 @@ class Result:
 
 
 def ratio_of_medians(ours: Result, theirs: Result) -> float | None:
-    """Our median over theirs: below 1 is faster."""
+    """Return our median divided by theirs. Below 1, ours is faster."""
     return None if ours.median is None or theirs.median is None else ours.median / theirs.median
 
 
 class WorkerStopped(RuntimeError):
-    """The worker's process ended, or said what no worker says."""
+    """The worker's process ended."""
 
 
 class Worker:
-    """A process that runs worker.py; use it as a context manager."""
+    """A process that runs worker.py. Use it as a context manager."""
 
     def __init__(self, library: Library, job: Job, environment: dict[str, str], roots: Sequence[Path] = ()):
-        # Only `bench` is imported, not `nnscratch.bench`, which would bring the whole package into every peer's memory.
+        # Import `bench`, not `nnscratch.bench`: that would load the whole package into the memory of every peer.
         paths = [str(path) for path in (HERE.parent, HERE.parent.parent, *roots)]
         code = f"import sys; sys.path += {paths!r}; from bench.worker import main; main(*sys.argv[1:])"
         self.errors = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")  # noqa: SIM115
@@ -124,12 +123,12 @@ class Worker:
         self.process.communicate()
         self.errors.close()
 
-    def hear(self) -> dict[str, Any]:
+    def read_answer(self) -> dict[str, Any]:
         line = self.process.stdout.readline()
         if not line:
             self.process.wait()
             self.errors.seek(0)
-            last = (self.errors.read().strip().splitlines() or ["it said nothing"])[-1]
+            last = (self.errors.read().strip().splitlines() or ["no error message"])[-1]
             raise WorkerStopped(f"stopped with code {self.process.returncode}: {last[:200]}")
         return json.loads(line)
 
@@ -138,12 +137,12 @@ class Worker:
             self.process.stdin.write(json.dumps({"steps": steps}) + "\n")
             self.process.stdin.flush()
         except BrokenPipeError:
-            pass  # hear() says why
-        return self.hear()
+            pass  # read_answer() raises the error with the reason
+        return self.read_answer()
 
 
 def agree(ours: Sequence[float], theirs: Sequence[float]) -> bool:
-    """Whether two libraries got the same numbers, so that they did the same work.
+    """Return True if two libraries computed the same values, so that they do the same work.
 
     Examples
     --------
@@ -164,7 +163,7 @@ def measure_job(
     roots: Sequence[Path] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Result]:
-    """Every library at one job, in turns; the first of `libraries` is the one the others are compared with."""
+    """Measure all libraries at one job, in turns. The values of the others are compared with the first library's."""
     if job.kind == "import":
         return measure_imports(libraries, repeats, environment)
     results = [Result(library.key) for library in libraries]
@@ -174,7 +173,7 @@ def measure_job(
             say(f"{job.key}: {library.title} ...")
             workers[k] = Worker(library, job, environment, roots)
             try:
-                first = workers[k].hear()
+                first = workers[k].read_answer()
             except WorkerStopped as error:
                 first = {"unavailable": str(error)}
             results[k].why = first.pop("unavailable", None)
@@ -182,9 +181,7 @@ def measure_job(
             if results[k].why is None and results[0].why is None:
                 check, ours = first["check"], results[0].info["check"]
                 if not agree(ours, check):
-                    results[
-                        k
-                    ].why = f"not the same work: it got {shown(check)} where {libraries[0].key} got {shown(ours)}"
+                    results[k].why = f"different values: {shown(check)}, and {libraries[0].key} computes {shown(ours)}"
             if results[k].why is not None:
                 workers.pop(k).__exit__()
         take_turns(workers, results, repeats, seconds, lambda turn: say(f"{job.key}: round {turn} of {repeats}"))
@@ -201,7 +198,7 @@ def take_turns(
     seconds: float,
     say: Callable[[int], None],
 ) -> None:
-    """`repeats` rounds of all workers, there and back; a slow one leaves the rounds when its time is over."""
+    """Run `repeats` rounds of all workers, in alternating order. A slow worker stops when its time is over."""
     steps, spent = {}, dict.fromkeys(workers, 0.0)
 
     def answer_of(k: int, count: int) -> dict[str, Any] | None:
@@ -214,7 +211,7 @@ def take_turns(
 
     for k in list(workers):
         first = answer_of(k, 1)
-        if first is not None and first["seconds"][0] < seconds:  # else one step says enough: a second takes as long
+        if first is not None and first["seconds"][0] < seconds:  # the first step may be slower than the others
             first = answer_of(k, 2)
         if first is None:
             continue
@@ -226,7 +223,7 @@ def take_turns(
         for k in order:
             if turn >= 2 and spent[k] > PATIENCE * seconds:
                 continue
-            warm = 0 if steps[k] == 1 else max(1, steps[k] // 20)  # one that fills a turn has no share to give away
+            warm = 0 if steps[k] == 1 else max(1, steps[k] // 20)  # a single step is always counted
             time.sleep(REST)
             answer = answer_of(k, steps[k] + warm)
             if answer is None:
@@ -237,7 +234,7 @@ def take_turns(
 
 
 def measure_imports(libraries: Sequence[Library], repeats: int, environment: dict[str, str]) -> list[Result]:
-    """The time and the memory that ``import`` of each library takes, each time in a new process."""
+    """Measure the time and the memory of importing each library, each time in a new process."""
     once = [library for library in libraries if not library.variant]
     results = {library.key: Result(library.key) for library in once}
     code = (
@@ -246,7 +243,7 @@ def measure_imports(libraries: Sequence[Library], repeats: int, environment: dic
         "from bench.worker import peak_memory; import json\n"
         "print(); print(json.dumps([seconds, peak_memory()]))"
     )
-    for turn in range(repeats + 1):  # the first, from the disk, is not counted
+    for turn in range(repeats + 1):  # the first import reads from the disk and is not counted
         for library in once:
             result = results[library.key]
             if result.why is not None:
@@ -272,9 +269,12 @@ def shown(numbers: Sequence[float]) -> str:
 
 
 def environment_for(kernel: str | None, threads: int | None) -> dict[str, str]:
-    """The workers' environment. `kernel` None leaves OpenBLAS to choose, unless the user has named one."""
+    """Return the environment of the workers.
+
+    If `kernel` is None, OpenBLAS picks its kernel, or uses the one that the environment names.
+    """
     environment = dict(os.environ)
-    if environment.pop(blas.OURS, None):  # the nnscratch command set it: as found means without
+    if environment.pop(blas.OURS, None):  # the nnscratch command set the variable, not the user
         environment.pop(blas.VARIABLE, None)
     if kernel is not None:
         environment[blas.VARIABLE] = kernel
@@ -287,7 +287,7 @@ def environment_for(kernel: str | None, threads: int | None) -> dict[str, str]:
 
 
 def kernels_to_run(which: str) -> list[tuple[str, str | None]]:
-    """Headings and kernels for ``--blas-kernel``: found, best, both, a kernel's name, or several with commas."""
+    """Return headings and kernels for ``--blas-kernel``: found, best, both, a kernel's name, or a list with commas."""
     if "," in which:
         return [run for name in which.split(",") for run in kernels_to_run(name.strip())]
     if which == "found":
@@ -297,7 +297,7 @@ def kernels_to_run(which: str) -> list[tuple[str, str | None]]:
         if which not in blas.KERNELS:
             raise ValueError(f"--blas-kernel must be found, best, both or one of {', '.join(blas.KERNELS)}")
         if flags and which not in blas.usable_kernels(flags):
-            raise ValueError(f"this processor has not the instructions that OpenBLAS's {which} kernels need")
+            raise ValueError(f"this processor lacks instructions that OpenBLAS's {which} kernel needs")
         return [(f"kernel {which}", which)]
     own, speeds = blas.compare_kernels(blas.processor().flags)
     better = blas.faster_kernel(own, speeds)
@@ -308,7 +308,7 @@ def kernels_to_run(which: str) -> list[tuple[str, str | None]]:
 
 
 def describe_machine(threads: int | None, environment: dict[str, str]) -> dict[str, Any]:
-    """Everything a reader needs to judge the numbers; the BLAS is asked in a process like the workers'."""
+    """Describe the machine and the software. A process with the workers' environment reports the BLAS."""
     cpu = blas.processor()
     code = "import json, runpy, sys; from dataclasses import asdict; m = runpy.run_path(sys.argv[1]); "
     code += "print(json.dumps(asdict(m['blas']()))); import numpy; print(json.dumps(numpy.__version__))"
@@ -339,26 +339,26 @@ def run(
     roots: Sequence[Path] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Measure everything and return it, as it is written to JSON: see report.py.
+    """Measure all jobs and return the results in the form that is written to JSON: see report.py.
 
     Parameters
     ----------
     jobs, libraries : sequences
-        The first library is the one the others are compared with.
+        The other libraries are compared with the first one.
     repeats : int
-        Rounds of turns.
+        The number of rounds.
     seconds : float
-        For each library and job, about how long to measure.
+        The approximate time for each library and job.
     kernel : str
         ``found``, ``best``, ``both`` or the name of an OpenBLAS kernel.
     threads : int, optional
-        For every library; by default all cores.
+        The number of threads of every library. The default is all cores.
     """
     if repeats < 1 or not 0 < seconds < float("inf") or (threads is not None and threads < 1):
         raise ValueError(f"repeats, seconds and threads must be above 0, got {repeats}, {seconds} and {threads}")
-    if threads is None:  # the user's own limit, if there is one, holds for every library and not for one BLAS alone
-        asked = [os.environ.get(name, "") for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")]
-        threads = next((int(text) for text in asked if text.isdigit() and int(text) > 0), None)
+    if threads is None:  # a limit in the environment applies to every library, not only to one BLAS
+        limits = [os.environ.get(name, "") for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")]
+        threads = next((int(text) for text in limits if text.isdigit() and int(text) > 0), None)
     runs = []
     for heading, name in kernels_to_run(kernel):
         environment = environment_for(name, threads)

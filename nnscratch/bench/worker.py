@@ -1,12 +1,16 @@
-"""One library at one job, in a process of its own: builds it, then runs so many steps whenever it is told to.
+"""The worker: a process that builds one job with one library and runs as many steps as it is told.
 
-    in      a line of JSON:  {"steps": n}
-    out     first {"check": [...], ...} or {"unavailable": "why"}; then, line by line, {"seconds": [...], "memory": m}
+    input     a line of JSON for each turn:  {"steps": n}
+    output    first {"check": [...], ...} or {"unavailable": "why"}, then for each turn {"seconds": [...], "memory": m}
 
-A peer is a module with ``build(job, variant)``. It returns a dict: ``step``, a function that does the work once;
-``check``, one that returns numbers which must be the same for every library (without it: what the first three steps
-return, the losses); and anything it wants written down, such as ``version``. It raises ImportError where the library is
-missing and NotImplementedError("why") where the library cannot do the job.
+A peer is a module with ``build(job, variant)``. It returns a dict with these keys:
+
+    step      a function that runs one step
+    check     optional: a function that returns values which must be the same for every library. Without it, the losses
+              of the first three steps are compared.
+    others    are copied to the results, for example ``version``
+
+``build`` raises ImportError if the library is missing, and NotImplementedError("why") if it cannot do the job.
 """
 
 from __future__ import annotations
@@ -22,16 +26,16 @@ CHECKED_STEPS = 3
 
 
 def threads() -> int:
-    """How many threads a library may use: what was asked for, else all cores there are."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
+    """Return how many threads a library may use: OMP_NUM_THREADS, or all cores if it is not set."""
+    limit = os.environ.get("OMP_NUM_THREADS", "")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return int(asked) if asked.isdigit() and int(asked) > 0 else cores
+    return int(limit) if limit.isdigit() and int(limit) > 0 else cores
 
 
 def peak_memory() -> int | None:
-    """The most memory this process has held, in bytes.
+    """Return the peak memory of this process in bytes.
 
-    Not ru_maxrss where it can be avoided: on Linux a child's begins with its parent's.
+    On Linux, ru_maxrss of a child process starts with the peak of its parent, so /proc is read first.
     """
     try:
         with open("/proc/self/status", encoding="ascii") as status:
@@ -47,7 +51,7 @@ def peak_memory() -> int | None:
 
 
 def prepare(module: str, job: Any, variant: str) -> tuple[Any, dict[str, Any]]:
-    """The function to time, and what to answer: the numbers to check, or why there is nothing to time."""
+    """Return the function to time and the first answer: the values to compare, or the reason why there is no job."""
     try:
         peer = importlib.import_module(module).build(job, variant)
         step = peer.pop("step")
@@ -57,12 +61,12 @@ def prepare(module: str, job: Any, variant: str) -> tuple[Any, dict[str, Any]]:
         return None, {"unavailable": f"not installed ({error})"}
     except NotImplementedError as error:
         return None, {"unavailable": str(error) or "cannot express this job"}
-    except Exception as error:  # whatever a peer breaks with is its own affair; the others are measured
+    except Exception as error:  # one failing library must not stop the others
         return None, {"unavailable": f"failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"}
 
 
 def main(module: str, job: str, variant: str) -> None:
-    """Answer on standard output, where nothing else may be written: what the library prints goes to standard error."""
+    """Run the worker. Answers go to standard output, and everything that the library prints goes to standard error."""
     from .jobs import Job
 
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")

@@ -42,7 +42,8 @@ def test_arrays_in_another_order_are_taken_one_by_one(rng, on_cuda, on_cpu):
 
 def test_arrays_that_do_not_fit_are_refused_before_any_is_written(on_cuda):
     two, three = on_cuda(np.ones(2)), on_cuda(np.ones(3))
-    with pytest.raises(ValueError, match=r"scaled: expected arrays of equal size and dtype, got \[\(\(2,\), 'float64'\), \(\(3,\), 'float64'\)"):
+    message = r"scaled: expected arrays of equal size and dtype, got \[\(\(2,\), 'float64'\), \(\(3,\), 'float64'\)"
+    with pytest.raises(ValueError, match=message):
         scaled([two, two], 3.0, [two, three], [two, three])
     assert (two == 1).all()
 
