@@ -1,35 +1,42 @@
-"""MultiheadAttention: every token looks at the others and takes a weighted mean of what they offer.
+"""MultiheadAttention: the output of every token is a weighted mean of the values of the tokens that it attends to.
 
-Each token asks a question q, offers a key k to be found by, and a value v to be taken. How well a question and a key
-agree is their scalar product; softmax makes weights of that; the answer is the weighted mean of the values. Several
-heads do so side by side, each in its own d of the D features, so that a token can look at several places for
-several reasons.
+Each token has a query q, a key k and a value v. The scalar product of a query and a key is a score: how well the two
+match. Softmax turns the scores of a query into weights, and the output is the mean of the values with these weights.
+Several heads do this in parallel, each with its own d of the D features. So a token can attend to several positions
+for different reasons.
 
-    shapes      x (N, T, D)    memory (N, S, D)    d = D / heads
-                in_proj_weight (3D, D), in_proj_bias (3D,): the rows of W_q, then W_k, then W_v, as in PyTorch
-                out_proj.weight (D, D), out_proj.bias (D,)
+    shapes      x (N, T, D)    m (N, S, D)    d = D / heads
+                in_proj_weight (3D, D) holds the rows of W_q, then W_k, then W_v, as in PyTorch; in_proj_bias (3D,)
+                holds b_q, b_k and b_v; out_proj.weight is W_o (D, D), and out_proj.bias is b_o (D,)
 
-    forward     q = x W_q^T + b_q      k = m W_k^T + b_k      v = m W_v^T + b_v        m is x itself, or a memory
-                each cut into heads: q (N, heads, T, d), k and v (N, heads, S, d)
-                Z = q k^T / sqrt(d)         (N, heads, T, S)    -inf where a token may not look
-                A = softmax(Z)              along S: row t says where token t looks
-                o = A v                     (N, heads, T, d), heads laid side by side again: (N, T, D)
-                y = o W_o^T + b_o
+    forward     q = x W_q^T + b_q      k = m W_k^T + b_k      v = m W_v^T + b_v        m is the memory, or x itself
+                each split into heads: q (N, heads, T, d), k and v (N, heads, S, d)
+                Z = q k^T / sqrt(d)         (N, heads, T, S)    -inf where token t must not attend to token s
+                A = softmax(Z)              (N, heads, T, S)    along S
+                o = A v                     (N, heads, T, d)    then the heads are joined: (N, T, D)
+                y = o W_o^T + b_o           (N, T, D)
 
-    backward    do = dy W_o
-                dA = do v^T          dv = A^T do
-                dZ = A * (dA - sum over S of dA * A)                        softmax's backward
-                dq = dZ k / sqrt(d)  dk = dZ^T q / sqrt(d)
-                dx = dq W_q + dk W_k + dv W_v        dW_q = dq^T x   dW_k = dk^T m   dW_v = dv^T m   (summed over N, T)
+    backward    do = dy W_o                 (N, T, D)           then split into heads: (N, heads, T, d)
+                dA = do v^T                 (N, heads, T, S)
+                dv = A^T do                 (N, heads, S, d)
+                dZ = A * (dA - sum over S of dA * A)            the backward of softmax
+                dq = dZ k / sqrt(d)         (N, heads, T, d)
+                dk = dZ^T q / sqrt(d)       (N, heads, S, d)    then the heads of dq, dk and dv are joined
+                dx = dq W_q                 dm = dk W_k + dv W_v        if m is x, dx is the sum of both
+                dW_q = dq^T x               dW_k = dk^T m               dW_v = dv^T m       summed over N and the tokens
 
-Why sqrt(d): q k^T is a sum of d products. With q and k of variance 1 it has variance d, and softmax of numbers that far
-apart is all but a switch, whose slope is all but zero.
+Why sqrt(d): q k^T is a sum of d products. If the elements of q and k have variance 1, the sum has variance d. Softmax
+of such large scores is almost one-hot, and its gradient is almost zero. Division by sqrt(d) makes the variance 1.
 
-Why causal: a language model at token t is to predict token t+1 and must not see it. Where s > t, Z is -inf and A is 0,
-so no gradient flows there either: dZ = A * (...).
+Why causal: a language model predicts token t+1 from tokens 0..t and must not see later tokens. Where s > t, Z is -inf.
+So A is 0, and dZ is 0 too.
 
-The sum in softmax's backward need not be taken over the (T, S) array: sum_s dA_ts A_ts = do_t . sum_s A_ts v_s =
-do_t . o_t, a sum over d only. That holds with dropout on A too, which stands between A and v.
+Dropout multiplies A by a mask M before it meets v: o = (A * M) v, dA = (do v^T) * M and dv = (A * M)^T do.
+
+The sum in dZ equals do . o, because sum_s dA_ts A_ts = do_t . sum_s A_ts v_s = do_t . o_t, with dropout too. The code
+uses this form: it adds up d elements instead of S. The code also keeps q, k and v, and their gradients, in the columns
+of one array (N, T, 3D). The projections then take one product instead of three, and heads are split and joined without
+copies.
 
 References
 ----------
@@ -53,26 +60,29 @@ from .directions import check_lengths
 from .dropout import dropout_mask
 from .linear import Linear
 from .lstm_cell import check_pair
+from .softmax import softmax
 
 Cache = tuple[Array, Array]
 
 
 class MultiheadAttention(Module):
-    """Scaled dot-product attention in several heads, with a projection before and one after.
+    """Scaled dot-product attention with several heads, an input projection and an output projection.
 
     Parameters
     ----------
     embed_dim : int
         D.
     num_heads : int
-        Divides D.
+        The number of heads, a divisor of D.
     dropout : float, 0 <= dropout < 1
-        Probability of dropping each weight of A, in training mode.
+        The probability of dropping each element of A, in training mode.
     bias : bool
+        True to add b_q, b_k, b_v and b_o.
     causal : bool
-        Token t sees tokens 0..t only.
+        True if token t may attend to tokens 0..t only.
     rng : None, int or numpy.random.Generator
-        The weights start as PyTorch's do: in_proj Glorot-uniform, out_proj uniform within 1/sqrt(D), biases 0.
+        The source of the initial weights and the dropout masks. The initial distributions are PyTorch's: in_proj is
+        Glorot-uniform, out_proj is uniform within 1/sqrt(D), and the biases are 0.
 
     Attributes
     ----------
@@ -82,7 +92,7 @@ class MultiheadAttention(Module):
 
     Examples
     --------
-    Self-attention: the tokens look at each other, here only at those before them.
+    Self-attention: the tokens of a sequence attend to each other, here only to themselves and earlier tokens.
 
     >>> import numpy as np, nnscratch as nn
     >>> attention = nn.MultiheadAttention(embed_dim=8, num_heads=2, causal=True, rng=0)
@@ -90,12 +100,12 @@ class MultiheadAttention(Module):
     >>> y = attention(x)
     >>> attention.backward(np.ones_like(y)).shape
     (1, 3, 8)
-    >>> print(np.triu(attention.weights(x)[0, 0], 1))                   # nobody looks ahead
+    >>> print(np.triu(attention.weights(x)[0, 0], 1))                   # later tokens have weight 0
     [[0. 0. 0.]
      [0. 0. 0.]
      [0. 0. 0.]]
 
-    Cross-attention: 3 tokens look at 5 others, a translation at its source, say.
+    Cross-attention: 3 tokens attend to 5 other tokens, as a translation attends to its source.
 
     >>> attention = nn.MultiheadAttention(embed_dim=8, num_heads=2, rng=0)
     >>> memory = np.ones((1, 5, 8), dtype=np.float32)
@@ -117,7 +127,7 @@ class MultiheadAttention(Module):
     ):
         self.embed_dim, self.num_heads = positive_int("embed_dim", embed_dim), positive_int("num_heads", num_heads)
         if embed_dim % num_heads:
-            raise ValueError(f"num_heads must divide embed_dim: {embed_dim} numbers cannot be cut into {num_heads}")
+            raise ValueError(f"num_heads must divide embed_dim, got embed_dim={embed_dim} and num_heads={num_heads}")
         self.dropout, self.causal = probability("dropout", dropout), bool(causal)
         self.rng = rng = backend.generator(rng)
         D = embed_dim
@@ -138,123 +148,125 @@ class MultiheadAttention(Module):
     def forward(
         self, x: Array, memory: Array | None = None, lengths: Any = None, past: Cache | None = None
     ) -> Array | tuple[Array, Cache]:
-        """What every token of `x` finds.
+        """Return the output of every token of `x`.
 
         Parameters
         ----------
         x : array, shape (N, T, D)
-            Who looks.
+            The tokens that attend.
         memory : array, shape (N, S, D), optional
-            What is looked at; `x` itself if not given.
+            The tokens that `x` attends to. The default is `x` itself.
         lengths : sequence of N integers in 1..S, optional
-            How many tokens each sequence looked at has; what lies behind is padding, and nobody looks there.
+            The number of real tokens in each sequence of `memory`, or of `x` without a memory. The tokens after them
+            are padding, and no token attends to padding.
         past : (k, v), each of shape (N, heads, P, d), optional
-            In ``eval()`` mode only: keys and values of P earlier tokens, which are looked at too, so that a text can be
-            read token by token without computing them again.
+            Keys and values of P earlier tokens, in ``eval()`` mode only. The tokens of `x` attend to these too. So a
+            model can read a text token by token without computing keys and values again.
 
         Returns
         -------
         y : array, shape (N, T, D)
         present : (k, v), each of shape (N, heads, P + T, d)
-            Only if `past` is given: what to give as `past` with the tokens that follow.
+            Only if `past` is given: the `past` for the next tokens.
         """
         self._check(x, memory, past)
-        xp, m = backend.array_module(x), x if memory is None else memory
-        q, k, v = self._project(x, m)
+        xp = backend.array_module(x)
+        q, k, v = self._queries_keys_values(x, memory)  # (N, heads, T, d), twice (N, heads, S, d)
         if past is not None:
             k, v = (xp.concatenate([old, new], axis=2) for old, new in zip(past, (k, v), strict=True))
-        A = self._softmax_of_scores(q, k, lengths)  # (N, heads, T, S)
-        mask = dropout_mask(A.shape, self.dropout, self.rng, A) if self.training and self.dropout > 0 else None
-        side_by_side, o = self._room(x)  # (N, T, D), and the same in heads, (N, heads, T, d)
-        xp.matmul(A if mask is None else A * mask, v, out=o)
-        self.save_for_backward(x, memory, q, k, v, A, mask, o)
-        y = self.out_proj(side_by_side)
+        A = self._attention_weights(q, k, lengths)  # (N, heads, T, S)
+        M = dropout_mask(A.shape, self.dropout, self.rng, A) if self.training and self.dropout > 0 else None
+        joined = xp.empty(x.shape, dtype=x.dtype)  # (N, T, D)
+        (o,) = self._heads(joined)  # (N, heads, T, d), a view
+        xp.matmul(A if M is None else A * M, v, out=o)
+        self.save_for_backward(x, memory, q, k, v, A, M, o)
+        y = self.out_proj(joined)
         return y if past is None else (y, (k, v))
 
     def backward(self, dy: Array) -> Array | tuple[Array, Array]:
-        """dL/dx, shape (N, T, D); with a memory (dL/dx, dL/dmemory)."""
-        x, memory, q, k, v, A, mask, o = self.saved()
-        xp, D, d = backend.array_module(x), self.embed_dim, q.shape[3]
+        """Return dL/dx, shape (N, T, D); with a memory the pair (dL/dx, dL/dmemory)."""
+        x, memory, q, k, v, A, M, o = self.saved()
+        xp, (N, T, D) = backend.array_module(x), x.shape
+        scale = 1 / math.sqrt(q.shape[3])
         check_gradient(self, dy, x.shape, x.dtype)
-        do = self._cut(self.out_proj.backward(dy))  # (N, heads, T, d)
+        (do,) = self._heads(self.out_proj.backward(dy))  # (N, heads, T, d)
         if memory is None:
-            dp, dq, dk, dv = self._room(x, 3)
+            joined = xp.empty((N, T, 3 * D), dtype=x.dtype)
+            dq, dk, dv = self._heads(joined)  # each (N, heads, T, d), views
         else:
-            (dq_rows, dq), (dkv_rows, dk, dv) = self._room(x), self._room(memory, 2)
+            joined, joined_kv = (xp.empty((*m.shape[:2], n * D), dtype=x.dtype) for m, n in ((x, 1), (memory, 2)))
+            (dq,), (dk, dv) = self._heads(joined), self._heads(joined_kv)
+
         dA = do @ v.swapaxes(2, 3)  # (N, heads, T, S)
-        if mask is not None:
-            dA *= mask
-        xp.matmul((A if mask is None else A * mask).swapaxes(2, 3), do, out=dv)  # (N, heads, S, d)
+        if M is not None:
+            dA *= M
+        xp.matmul((A if M is None else A * M).swapaxes(2, 3), do, out=dv)  # (N, heads, S, d)
         dA -= xp.einsum("nhtd,nhtd->nht", do, o)[..., None]  # do . o
-        dA *= A
-        dA *= 1 / math.sqrt(d)
-        dZ = dA  # with the factor of Z = q k^T / sqrt(d) in it
-        xp.matmul(dZ, k, out=dq)  # (N, heads, T, d)
-        xp.matmul(dZ.swapaxes(2, 3), q, out=dk)  # (N, heads, S, d)
+        scaled_dZ = xp.multiply(dA, A, out=dA)  # dZ / sqrt(d), in the memory of dA
+        scaled_dZ *= scale
+        xp.matmul(scaled_dZ, k, out=dq)  # (N, heads, T, d)
+        xp.matmul(scaled_dZ.swapaxes(2, 3), q, out=dk)  # (N, heads, S, d)
+
         if memory is None:
-            return self._project_backward(dp, x, slice(0, 3 * D))
-        dx = self._project_backward(dq_rows, x, slice(0, D))
-        return dx, self._project_backward(dkv_rows, memory, slice(D, 3 * D))
+            return self._project_backward(joined, x, slice(0, 3 * D))
+        return self._project_backward(joined, x, slice(0, D)), self._project_backward(
+            joined_kv, memory, slice(D, 3 * D)
+        )
 
     def weights(self, x: Array, memory: Array | None = None, lengths: Any = None) -> Array:
-        """A, shape (N, heads, T, S): where every token of `x` looks, in each head. To be looked at; keeps nothing."""
+        """Return A, shape (N, heads, T, S): how much each token attends to each other token, in every head.
+
+        Use it to inspect the attention; it keeps nothing for backward.
+        """
         self._check(x, memory, None)
-        q, k, _ = self._project(x, x if memory is None else memory)
-        return self._softmax_of_scores(q, k, lengths)
+        q, k, _ = self._queries_keys_values(x, memory)
+        return self._attention_weights(q, k, lengths)
 
-    # --- inside --------------------------------------------------------------------------------------------------
+    # --- the steps of forward and backward -----------------------------------------------------------------------
 
-    def _project(self, x: Array, m: Array) -> tuple[Array, Array, Array]:
-        """q of `x`, k and v of `m`, in heads."""
+    def _queries_keys_values(self, x: Array, memory: Array | None) -> list[Array]:
+        """Return q of `x`, and k and v of `memory` or `x`, split into heads."""
         D = self.embed_dim
-        if m is x:
-            p = self._projected(x, slice(0, 3 * D))  # one product for all three
-            return tuple(self._cut(p[:, :, part * D : (part + 1) * D]) for part in range(3))
-        q, kv = self._projected(x, slice(0, D)), self._projected(m, slice(D, 3 * D))
-        return self._cut(q), self._cut(kv[:, :, :D]), self._cut(kv[:, :, D:])
+        if memory is None:
+            return self._heads(self._project(x, slice(0, 3 * D)))
+        return self._heads(self._project(x, slice(0, D))) + self._heads(self._project(memory, slice(D, 3 * D)))
 
-    def _projected(self, x: Array, own: slice) -> Array:
-        """p = x W^T + b, with these rows of in_proj_weight: (N, T, D) -> (N, T, rows)."""
-        p = x.reshape(-1, self.embed_dim) @ self.in_proj_weight.data[own].T
+    def _project(self, x: Array, rows: slice) -> Array:
+        """Return p = x W^T + b with some rows of in_proj_weight and in_proj_bias: (N, T, D) -> (N, T, len(rows))."""
+        p = x.reshape(-1, self.embed_dim) @ self.in_proj_weight.data[rows].T  # (N T, len(rows))
         if self.in_proj_bias is not None:
-            p += self.in_proj_bias.data[own]
+            p += self.in_proj_bias.data[rows]
         return p.reshape(*x.shape[:2], -1)
 
-    def _project_backward(self, dp: Array, x: Array, own: slice) -> Array:
-        """dx; dW and db are added."""
-        rows, drows = x.reshape(-1, self.embed_dim), dp.reshape(-1, dp.shape[2])
-        self.in_proj_weight.grad[own] += drows.T @ rows
+    def _project_backward(self, dp: Array, x: Array, rows: slice) -> Array:
+        """Return dp W, and add dp^T x and the sum of dp to the gradients of W and b."""
+        x_rows, dp_rows = x.reshape(-1, self.embed_dim), dp.reshape(-1, dp.shape[2])  # (N T, D), (N T, len(rows))
+        self.in_proj_weight.grad[rows] += dp_rows.T @ x_rows
         if self.in_proj_bias is not None:
-            self.in_proj_bias.grad[own] += drows.sum(axis=0)
-        return (drows @ self.in_proj_weight.data[own]).reshape(x.shape)
+            self.in_proj_bias.grad[rows] += dp_rows.sum(axis=0)
+        return (dp_rows @ self.in_proj_weight.data[rows]).reshape(x.shape)
 
-    def _room(self, x: Array, parts: int = 1) -> tuple[Array, ...]:
-        """Room for rows (N, T, parts D), and each part of it in heads: what is written there needs no joining."""
+    def _heads(self, p: Array) -> list[Array]:
+        """Split (N, T, n D) into n arrays (N, heads, T, d). They are views: writing to them writes to `p`."""
         D = self.embed_dim
-        rows = backend.array_module(x).empty((*x.shape[:2], parts * D), dtype=x.dtype)
-        return rows, *(self._cut(rows[:, :, part * D : (part + 1) * D]) for part in range(parts))
+        parts = [p[:, :, start : start + D] for start in range(0, p.shape[2], D)]  # (N, T, D)
+        return [a.reshape(*a.shape[:2], self.num_heads, -1).transpose(0, 2, 1, 3) for a in parts]
 
-    def _cut(self, a: Array) -> Array:
-        """(N, T, D) -> (N, heads, T, d), a view."""
-        return a.reshape(*a.shape[:2], self.num_heads, -1).transpose(0, 2, 1, 3)
-
-    def _softmax_of_scores(self, q: Array, k: Array, lengths: Any) -> Array:
-        """A, shape (N, heads, T, S)."""
+    def _attention_weights(self, q: Array, k: Array, lengths: Any) -> Array:
+        """Return A = softmax(q k^T / sqrt(d)), shape (N, heads, T, S)."""
         xp, (N, _, T, d), S = backend.array_module(q), q.shape, k.shape[2]
         Z = (q * (1 / math.sqrt(d))) @ k.swapaxes(2, 3)
-        if self.causal:  # the last of the T tokens sees all S keys, the one before it all but one ...
-            hidden = xp.arange(S) > xp.arange(T)[:, None] + (S - T)  # (T, S)
-            Z += xp.where(hidden, -math.inf, 0).astype(Z.dtype)
+        if self.causal:  # of S keys, the last T belong to the queries: query t is at position t + S - T
+            later = xp.arange(S) > xp.arange(T)[:, None] + (S - T)  # (T, S)
+            Z += xp.where(later, -math.inf, 0).astype(Z.dtype)
         lengths = check_lengths(self, lengths, N, S)
         if lengths is not None:
             padding = np.arange(S) >= lengths[:, None]  # (N, S)
             Z += xp.asarray(np.where(padding, -math.inf, 0).astype(Z.dtype))[:, None, None]
-        Z -= Z.max(axis=3, keepdims=True)
-        A = xp.exp(Z, out=Z)
-        A /= (A @ xp.ones(S, dtype=A.dtype))[..., None]  # their sum, as a product: in a sixth of the time
-        return A
+        return softmax(Z, out=Z)
 
     def _check(self, x: Array, memory: Array | None, past: Cache | None) -> None:
+        """Raise unless the arguments of forward have the right types and shapes."""
         D = self.embed_dim
         for name, a in (("x", x), ("memory", memory)):
             if a is None:
@@ -262,21 +274,21 @@ class MultiheadAttention(Module):
             check_floats(self, name, a, like=self.in_proj_weight)
             if a.ndim != 3 or a.shape[2] != D or 0 in a.shape or len(a) != len(x):
                 raise ValueError(
-                    f"MultiheadAttention needs {name} of shape (batch, tokens, {D}) with at least one of each, "
-                    f"got {a.shape}" + ("" if a is x else f" beside x of {x.shape}")
+                    f"MultiheadAttention needs {name} of shape (batch, tokens, {D}) with at least one sequence and one "
+                    f"token, got {a.shape}" + ("" if a is x else f" with x of shape {x.shape}")
                 )
         if memory is not None and self.causal:
-            raise ValueError("a causal MultiheadAttention looks at earlier tokens of x: it has no use for a memory")
+            raise ValueError("a causal MultiheadAttention attends to earlier tokens of x: call it without a memory")
         if past is None:
             return
         if self.training:
-            raise ValueError("past holds no gradients: give it in eval() mode only")
+            raise ValueError("past has no gradient: use it in eval() mode only")
         check_pair(self, "past", past, "(k, v)")
         for name, a in zip(("past[0]", "past[1]"), past, strict=True):
             check_floats(self, name, a, like=self.in_proj_weight)
             N, heads, d = len(x), self.num_heads, D // self.num_heads
             if a.ndim != 4 or (*a.shape[:2], a.shape[3]) != (N, heads, d) or a.shape != past[0].shape:
                 raise ValueError(
-                    f"MultiheadAttention needs {name} of shape ({N}, {heads}, P, {d}), as many tokens P in both; "
+                    f"MultiheadAttention needs {name} of shape ({N}, {heads}, P, {d}), with the same P in both arrays; "
                     f"got {a.shape}"
                 )

@@ -23,14 +23,22 @@ from .. import backend
 from ..backend import Array
 from ..checks import check_floats, check_gradient
 from ..module import Module
+from .fast_products import row_sums
 
 
-def softmax(x: Array) -> Array:
-    """Return the softmax of an array of floats along its last axis."""
+def softmax(x: Array, out: Array | None = None) -> Array:
+    """Return the softmax along the last axis.
+
+    Parameters
+    ----------
+    x : array of floats, shape (..., C)
+    out : array, optional
+        The array to write the result into. It may be `x` itself.
+    """
     xp = backend.array_module(x)
-    y = x - x.max(axis=-1, keepdims=True)
+    y = xp.subtract(x, x.max(axis=-1, keepdims=True), out=out)
     xp.exp(y, out=y)
-    y /= y.sum(axis=-1, keepdims=True)
+    y /= row_sums(y)
     return y
 
 

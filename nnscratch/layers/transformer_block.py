@@ -1,4 +1,4 @@
-"""TransformerBlock: attention between the tokens, then a small network on each token; twice x + f(norm(x)).
+"""TransformerBlock: attention between the tokens, then a small network for each token, each with a residual connection.
 
     x (N, T, D) -> LayerNorm -> MultiheadAttention -> Dropout -> + x = a
     a (N, T, D) -> LayerNorm -> Linear (D, F) -> GELU -> Dropout -> Linear (F, D) -> Dropout -> + a = y
@@ -6,12 +6,12 @@
     forward     a  = x + attention(norm1(x))
                 y  = a + f(norm2(a))                            f: linear1, GELU, linear2
 
-    backward    da = dy + norm2.backward(f.backward(dy))        the two paths from a to y: their gradients are added
+    backward    da = dy + norm2.backward(f.backward(dy))        a has two paths to y: their gradients are added
                 dx = da + norm1.backward(attention.backward(da))
 
-The plus signs are the point: dy reaches x unchanged, whatever the layers between do to their share of it, so that deep
-stacks of blocks can be trained. "Pre-norm" means that the norm stands before each layer, inside the branch, and nothing
-stands on the straight path; in the first Transformer it stood after each plus, and training needed a slow start.
+The residual connections make deep stacks of blocks trainable: dy reaches x unchanged, whatever the layers of the two
+branches do. In this "pre-norm" form, each norm is inside its branch, and x passes from block to block without a norm.
+The first Transformer had a norm after each addition, and its training needed a learning-rate warm-up.
 
 The parameters have the names of PyTorch's ``TransformerEncoderLayer(..., norm_first=True, activation="gelu")``.
 
@@ -47,15 +47,15 @@ class TransformerBlock(Module):
     embed_dim : int
         D.
     num_heads : int
-        Divides D.
+        The number of heads, a divisor of D.
     dim_feedforward : int, optional
-        F, the width of the network on each token. The default is 4 D.
+        F, the hidden size of the network for each token. The default is 4 D.
     dropout : float, 0 <= dropout < 1
-        On the attention weights, after each branch, and inside f.
+        The probability of dropping an element: of the attention weights, inside f, and at the end of both branches.
     causal : bool
-        Token t sees tokens 0..t only.
+        True if token t may attend to tokens 0..t only.
     approximate : {"none", "tanh"}
-        The GELU's form: see `GELU`.
+        The form of the GELU: see `GELU`.
     rng : None, int or numpy.random.Generator
     hidden : int, optional
         The old name of `dim_feedforward`.
@@ -113,15 +113,15 @@ class TransformerBlock(Module):
         self.dropout2 = Dropout(dropout, rng=rng)
 
     def forward(self, x: Array, lengths: Any = None, past: Cache | None = None) -> Array | tuple[Array, Cache]:
-        """The tokens, each with what it found; `lengths`, `past` and the second result are the attention's."""
-        found = self.self_attn(self.norm1(x), lengths=lengths, past=past)
-        found, present = found if past is not None else (found, None)
-        a = x + self.dropout1(found)  # (N, T, D)
-        f = self.dropout_hidden(self.activation(self.linear1(self.norm2(a))))  # (N, T, F)
-        y = a + self.dropout2(self.linear2(f))  # (N, T, D)
+        """Return y; `lengths`, `past` and the second result are those of `MultiheadAttention`."""
+        attended = self.self_attn(self.norm1(x), lengths=lengths, past=past)
+        attended, present = attended if past is not None else (attended, None)
+        a = x + self.dropout1(attended)  # (N, T, D)
+        hidden = self.dropout_hidden(self.activation(self.linear1(self.norm2(a))))  # (N, T, F)
+        y = a + self.dropout2(self.linear2(hidden))  # (N, T, D)
         return y if past is None else (y, present)
 
     def backward(self, dy: Array) -> Array:
-        df = self.dropout_hidden.backward(self.linear2.backward(self.dropout2.backward(dy)))
-        da = dy + self.norm2.backward(self.linear1.backward(self.activation.backward(df)))
+        dhidden = self.dropout_hidden.backward(self.linear2.backward(self.dropout2.backward(dy)))  # (N, T, F)
+        da = dy + self.norm2.backward(self.linear1.backward(self.activation.backward(dhidden)))  # (N, T, D)
         return da + self.norm1.backward(self.self_attn.backward(self.dropout1.backward(da)))
