@@ -1,4 +1,18 @@
-"""Is this backward right? And if it is not: which mistake was made, and where?
+"""The gradient checker: is this backward pass right, and if not, which mistake is in it?
+
+The steps of a check, and the files that do them:
+
+    checker.py                       check_gradients: the steps in order; settings.py holds its options
+    adapters/                        one adapter for each form of code that can be checked
+    snapshot.py, random_states.py    everything the code holds is recorded, and restored afterwards
+    projection.py                    the outputs, reduced to one number f; precision.py: in float64
+    traps.py                         faults that a comparison does not show
+    numerical.py, differences.py     finite differences with error bounds; complex_step.py: a more exact method
+    entries.py                       one array: compare analytic and numeric gradient
+    sampling.py, directional.py      which elements or directions are compared
+    kinks.py, verdict.py             right, wrong or cannot tell
+    diagnosis/                       which mistake explains a wrong gradient; tape/ records forward for it
+    report.py, printing.py           the result; pictures.py draws it, command.py is the shell command
 
 >>> import numpy as np, nnscratch as nn
 >>> report = nn.gradcheck.check_gradients(nn.Tanh(), np.linspace(-1, 1, 6).reshape(2, 3))

@@ -1,10 +1,10 @@
 """``nnscratch gradcheck FILE.py:NAME``: check a student's layer from the shell.
 
-The file is run in a process of its own, with a time limit: whatever it does, endless loops and ``sys.exit`` included,
-ends there. Exit code 0: right. 1: wrong. 2: could not be checked.
+The file runs in a separate process with a time limit, so that an endless loop or ``sys.exit`` ends only that process.
+The exit code is 0 for right, 1 for wrong, and 2 if the code could not be checked.
 
-NAME is a layer (an object), a class or function that takes no arguments and gives one, or the first of a pair of
-functions NAME and its backward: ``affine_forward`` goes with ``affine_backward``, in CS231n's form.
+NAME is a layer (an object), a class or function without arguments that makes one, or the forward of a pair of functions
+in CS231n's form: ``affine_forward`` is checked together with ``affine_backward``.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ RIGHT, WRONG, NOT_CHECKED = 0, 1, 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="FILE.py:NAME", help="a layer, or a function that makes one")
+    parser.add_argument("subject", metavar="FILE.py:NAME", help="a layer, or a function that makes one")
     parser.add_argument(
         "--input",
         action="append",
         metavar="4,5",
         default=[],
-        help="shape of an input, drawn at random, once for each (default: 4,5). ids:4,5:10 draws integers below 10",
+        help="shape of a random input; repeat it for several inputs (default: 4,5). ids:4,5:10 draws integers below 10",
     )
     parser.add_argument("--seconds", type=float, default=60, help="time limit (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the inputs (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="print the report for machines")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the inputs (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
 def run_gradcheck(arguments: argparse.Namespace) -> int:
-    """Check in a child process, under the time limit; returns the exit code."""
+    """Check in a child process with a time limit, and return the exit code."""
     if not 0 < arguments.seconds < math.inf:
         raise ValueError(f"seconds must be above 0, got {arguments.seconds}")
-    command = [sys.executable, "-m", "nnscratch.gradcheck.command", arguments.target, "--seed", str(arguments.seed)]
+    command = [sys.executable, "-m", "nnscratch.gradcheck.command", arguments.subject, "--seed", str(arguments.seed)]
     command += [f"--input={shape}" for shape in arguments.input] + ["--json"] * arguments.json
-    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL  # nothing: a file that asks for input() gets an end of file
+    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL  # stdin is empty: input() in the file raises EOFError
     process = subprocess.Popen(
         command, stdin=nothing, stdout=pipe, stderr=pipe, text=True, errors="replace", start_new_session=True
     )
@@ -66,38 +66,39 @@ def run_gradcheck(arguments: argparse.Namespace) -> int:
 
 
 def end(process: subprocess.Popen) -> None:
-    """End the process with all that it started: a child of its own would hold its output open, and us."""
+    """Kill the process and its children. A running child would keep the output open, and this process waiting."""
     try:
         if hasattr(os, "killpg"):
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
-    except ProcessLookupError:  # all are gone
+    except ProcessLookupError:  # they have ended already
         pass
     process.communicate()
 
 
 def refuse(arguments: argparse.Namespace, why: str) -> int:
+    """Print why the code could not be checked, and return the exit code."""
     if arguments.json:
         print(json.dumps({"verdict": "could not check", "reason": why}))
     else:
-        print(f"nnscratch gradcheck: could not check {arguments.target}: {why}", file=sys.stderr)
+        print(f"nnscratch gradcheck: could not check {arguments.subject}: {why}", file=sys.stderr)
     return NOT_CHECKED
 
 
 # --- in the child ----------------------------------------------------------------------------------------------------
 
 
-def load(target: str) -> Any:
-    """What FILE.py:NAME names, made ready to be checked."""
-    path, _, name = target.rpartition(":")
+def load(subject: str) -> Any:
+    """Import FILE.py, and return the object or the pair of functions that NAME stands for."""
+    path, _, name = subject.rpartition(":")
     if not path or not name:
-        raise ValueError(f"expected FILE.py:NAME, got {target!r}")
+        raise ValueError(f"expected FILE.py:NAME, got {subject!r}")
     if not Path(path).is_file():
         raise FileNotFoundError(f"no such file: {path}")
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     if spec is None:
-        raise ValueError(f"{path} is no Python file")
+        raise ValueError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(Path(path).resolve().parent))
     spec.loader.exec_module(module)
@@ -113,14 +114,14 @@ def load(target: str) -> Any:
         if needed:
             raise ValueError(
                 f"{name} takes {', '.join(needed)}. What can be checked: an object; a class or function without "
-                f"arguments that makes one; a function x_forward with x_backward beside it"
+                f"arguments that makes one; a function x_forward in a file that also has x_backward"
             )
         return found()
     return found
 
 
 def draw(shape: str, rng: np.random.Generator) -> np.ndarray:
-    """An input: ``4,5`` of normal floats, ``ids:4,5:10`` of integers below 10."""
+    """Draw an input: ``4,5`` for normal floats of that shape, ``ids:4,5:10`` for integers below 10."""
     try:
         if shape.startswith("ids:"):
             _, sizes, below = shape.split(":")
@@ -131,12 +132,13 @@ def draw(shape: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def to_json(report: Any) -> str:
-    """`report.as_dict()`, its entries by name."""
+    """Return the report as JSON, its entries by name."""
     found = report.as_dict()
     return json.dumps(found | {"entries": {entry["name"]: entry for entry in found["entries"]}}, indent=1)
 
 
 def child(argv: list[str] | None = None) -> int:
+    """Check in this process, print the report, and return the exit code."""
     from . import check_gradients
 
     parser = argparse.ArgumentParser()
@@ -144,8 +146,8 @@ def child(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     rng = np.random.default_rng(arguments.seed)
     inputs = [draw(shape, rng) for shape in arguments.input or ["4,5"]]
-    with contextlib.redirect_stdout(sys.stderr):  # what the student's code prints is not the report
-        report = check_gradients(load(arguments.target), *inputs)
+    with contextlib.redirect_stdout(sys.stderr):  # the student's code may print; stdout is for the report
+        report = check_gradients(load(arguments.subject), *inputs)
     print(to_json(report) if arguments.json else report)
     return {"right": RIGHT, "wrong": WRONG}.get(report.verdict, NOT_CHECKED)
 
@@ -153,7 +155,7 @@ def child(argv: list[str] | None = None) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(child())
-    except Exception as error:  # whatever the student's code raises is why it could not be checked
+    except Exception as error:  # an error in the student's code is the reason to print
         package = str(Path(__file__).parents[1])
         own = [
             f

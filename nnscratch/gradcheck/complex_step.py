@@ -1,10 +1,10 @@
-"""The derivative by a step into the complex plane: no difference is taken, so nothing is lost to rounding.
+"""The complex step: a derivative without a subtraction, and so without cancellation.
 
     f(x + ih) = f(x) + ih f'(x) - h^2 f''(x)/2 - ...    so    f'(x) = Im f(x + ih) / h + O(h^2)
 
-With h = 1e-30 the error is the machine's alone. It asks that f is analytic and computed with complex numbers
-throughout: a modulus, a real part or an array of floats on the way drops the imaginary part without a word. So it is
-believed only where a difference confirms it. (Lyness and Moler, 1967; Squire and Trapp, 1998.)
+With h = 1e-30 only the machine's rounding error is left. f must be analytic, and computed in complex numbers from end
+to end: a modulus, a real part or a float array on the way drops the imaginary part without an error. Therefore the
+result is used only where finite differences agree with it. (Lyness and Moler, 1967; Squire and Trapp, 1998.)
 """
 
 from __future__ import annotations
@@ -17,32 +17,33 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from .isolation import Snapshot, recast
-from .objective import Objective
-from .tree import is_array, is_float, leaves, transform
+from .nested import is_array, is_float, leaves, map_leaves
+from .projection import Projection
+from .snapshot import Snapshot
+from .substitution import cast_arrays
 
 STEP = 1e-30
 
 
 def complex_step_gradient(f: Callable[[Array], Any], x: Array) -> Array:
-    """The gradient of a function of an array, to machine precision, if the function takes complex numbers.
+    """Compute the gradient of a function to machine precision, if the function accepts complex numbers.
 
     Parameters
     ----------
     f : callable
-        Takes a complex array like `x`, returns one complex number. It has to be analytic: made of arithmetic, powers,
-        exp, sin ... and products of matrices, without abs, conj or real.
-    x : array of floats
+        Takes a complex array of the shape of `x` and returns one complex number. It must be analytic: arithmetic,
+        powers, exp, sin and matrix products are allowed; abs, conj and real are not.
+    x : float array
 
     Returns
     -------
     float64 array
-        Shape of `x`.
+        The gradient, of the shape of `x`.
 
     Raises
     ------
     TypeError
-        `x` is no array of floats, or `f` returns no complex number.
+        `x` is not a float array, or `f` does not return one complex number.
 
     Examples
     --------
@@ -60,57 +61,61 @@ def complex_step_gradient(f: Callable[[Array], Any], x: Array) -> Array:
         y = f(z)
         z[i] = held
         if getattr(y, "size", 1) != 1 or not np.iscomplexobj(y):
-            raise TypeError("f must return one complex number when given complex ones; it returned something else")
+            raise TypeError(
+                f"f must return one complex number for a complex array, got shape {np.shape(y)} and type "
+                f"{getattr(y, 'dtype', type(y).__name__)}"
+            )
         gradient[i] = float(y.imag) / STEP
     return gradient
 
 
-def complex_derivatives(objective: Objective, name: str, places: list[tuple]) -> np.ndarray | None:
-    """df/d(variable `name`) at `places`; None where the target does not take complex numbers.
+def complex_derivatives(projection: Projection, name: str, indices: list[tuple]) -> np.ndarray | None:
+    """Return df/d(variable `name`) at `indices`; None if the code does not accept complex numbers.
 
-    All float arrays that the target holds are complex for the time of this call.
+    During this call, all float arrays that the code holds are complex.
     """
-    target = objective.target
-    if objective.replayed == "state" or objective.written or not is_numpy(objective):
+    adapter = projection.adapter
+    if projection.replayed == "state" or projection.written_inputs or not is_numpy(projection):
         return None
-    inputs = target.inputs
-    snapshot = Snapshot(target.source)
+    inputs = adapter.inputs
+    snapshot = Snapshot(adapter.source)
     try:
-        recast(snapshot, np.complex128)
+        cast_arrays(snapshot, np.complex128)
         new = {id(a): a.astype(np.complex128) for _, a in leaves("", inputs) if is_array(a) and is_float(a)}
-        target.inputs = transform(lambda a: new.get(id(a), a), inputs)
-        parameters = target.complex_parameters()
-        array = new.get(id(objective.variables[name]), parameters.get(name))
+        adapter.inputs = map_leaves(lambda a: new.get(id(a), a), inputs)
+        parameters = adapter.complex_parameters()
+        array = new.get(id(projection.variables[name]), parameters.get(name))
         if array is None:
             return None
         found = []
         with warnings.catch_warnings():
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
-            for place in places:
-                value = array[place]
-                array[place] = value + 1j * STEP
-                found.append(imaginary(objective) / STEP)
-                array[place] = value
+            for index in indices:
+                value = array[index]
+                array[index] = value + 1j * STEP
+                found.append(imaginary(projection) / STEP)
+                array[index] = value
                 if len(found) == 1 and found[0] != found[0]:
                     return None
         return np.array(found)
-    except Exception:  # whatever a target says to complex numbers means that it does not take them
+    except Exception:  # any error means that the code does not accept complex numbers
         return None
     finally:
-        target.inputs = inputs
-        target.forget()
+        adapter.inputs = inputs
+        adapter.clear_saved()
         snapshot.restore()
 
 
-def imaginary(objective: Objective) -> float:
-    """Im <R, y>; NaN where the outputs are not complex."""
+def imaginary(projection: Projection) -> float:
+    """Run forward and return Im <R, y>; NaN if the outputs are not complex."""
     total, any_complex = 0.0, False
-    for (_, w), (_, y) in zip(leaves("", objective.weights), leaves("", objective.forward()), strict=True):
+    for (_, w), (_, y) in zip(leaves("", projection.weights), leaves("", projection.forward()), strict=True):
         if w is not None and np.iscomplexobj(y):
             total, any_complex = total + float(np.sum(np.imag(y) * w)), True
-    objective.target.forget()
+    projection.adapter.clear_saved()
     return total if any_complex else float("nan")
 
 
-def is_numpy(objective: Objective) -> bool:
-    return all(isinstance(v, np.ndarray) and v.dtype == np.float64 for v in objective.variables.values())
+def is_numpy(projection: Projection) -> bool:
+    """Return True if all variables are float64 NumPy arrays."""
+    return all(isinstance(v, np.ndarray) and v.dtype == np.float64 for v in projection.variables.values())

@@ -1,7 +1,8 @@
-"""What differences say of one objective: derivatives by single elements, and along directions."""
+"""Differences: numeric derivatives of f, by single elements and along directions."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,113 +10,97 @@ import numpy as np
 from .. import backend
 from .complex_step import complex_derivatives
 from .numerical import Derivative, differentiate, estimate
-from .objective import Objective
+from .projection import Projection
 from .report import Entry
-from .verdict import judge
+from .verdict import set_verdict
 
 
 class Differences:
-    """An objective at one point, and how it moves.
+    """Numeric derivatives of a projection at its current point.
 
     Parameters
     ----------
-    objective : Objective
+    projection : Projection
     itemsize : int
-        Bytes per number of the coarsest float in it.
+        Bytes per value of the least precise float in it.
     rtol : float or None
-        How much an element may differ, relative to itself.
+        The relative difference allowed at each element; None for the default of the precision.
 
     Attributes
     ----------
-    centre, size : float
-        f as it is, and the sum of the absolute values of all that it adds up.
+    centre, magnitude : float
+        f at the current point, and the sum of the absolute values of its terms.
     evaluations : int
-        Forward passes made.
-    complex : bool
-        The complex step was used, and confirmed.
+        The number of forward passes.
+    complex_step_used, complex_step_failed : bool
+        True if the complex step gave values that the differences confirm, or did not work.
     """
 
-    def __init__(self, objective: Objective, itemsize: int, rtol: float | None):
-        self.objective, self.itemsize, self.rtol = objective, itemsize, rtol
-        self.centre = objective()
-        self.size = sum(float(np.abs(terms).sum()) for terms in objective.terms())
-        self.evaluations, self.no_complex, self.complex = 0, False, False
-        self.near_zero = 0.0  # the largest |f| met, where f itself is zero: what there is to compare with
+    def __init__(self, projection: Projection, itemsize: int, rtol: float | None):
+        self.projection, self.itemsize, self.rtol = projection, itemsize, rtol
+        self.centre = projection()
+        self.magnitude = sum(float(np.abs(terms).sum()) for terms in projection.terms())
+        self.evaluations, self.complex_step_failed, self.complex_step_used = 0, False, False
+        self.largest_value = 0.0  # the largest |f| met; replaces `magnitude` where that is zero
 
     def f(self) -> float:
+        """Run forward, count it, and return f."""
         self.evaluations += 1
-        value = self.objective()
-        if self.size == 0 and np.isfinite(value):
-            self.near_zero = max(self.near_zero, abs(value))
+        value = self.projection()
+        if self.magnitude == 0 and np.isfinite(value):
+            self.largest_value = max(self.largest_value, abs(value))
         return value
 
     def judge(self, entry: Entry) -> Entry:
-        judge(entry, self.tolerance(), self.itemsize, self.size or self.near_zero)
+        """Set the verdict of `entry`, and return it."""
+        set_verdict(entry, self.tolerance(), self.itemsize, self.magnitude or self.largest_value)
         return entry
 
     def tolerance(self) -> float:
+        """Return the relative difference allowed at each element."""
         return self.rtol or (1e-6 if self.itemsize == 8 else 1e-2)
 
-    def elements(self, array: Any, places: list[tuple]) -> tuple[np.ndarray, ...]:
-        """Derivatives at `places`: value, uncertainty, low, high; NaN elsewhere."""
+    def element_derivatives(self, array: Any, indices: list[tuple]) -> tuple[np.ndarray, ...]:
+        """Return value, uncertainty, low and high at `indices`: four arrays, NaN at all other elements."""
         out = [np.full(array.shape, np.nan) for _ in range(4)]
         scale, sizes = 0.0, backend.to_numpy(abs(array[array != 0]))
-        usual = float(np.median(sizes)) if sizes.size else 1.0
-        for place in places:
-            d = self.derivative(array, place, scale, usual)
+        typical = float(np.median(sizes)) if sizes.size else 1.0
+        for index in indices:
+            d = self.element_derivative(array, index, scale, typical)
             scale = max(scale, abs(d.value)) if np.isfinite(d.value) else scale
             for part, value in zip(out, (d.value, d.uncertainty, d.low, d.high), strict=True):
-                part[place] = value
+                part[index] = value
         return tuple(out)
 
-    def derivative(
-        self, array: Any, place: tuple, scale: float, usual: float = 1.0, stretch: float = 1.0
+    def element_derivative(
+        self, array: Any, index: tuple, scale: float, typical: float = 1.0, step_factor: float = 1.0
     ) -> Derivative:
-        if array.dtype.itemsize != self.itemsize:  # float64 variables, float32 arithmetic inside
-            return estimate(self._along(array, place), self.centre, self.size, stretch, self.itemsize, scale)
-        return differentiate(self.f, array, place, self.centre, self.size, scale, usual, stretch)
+        """Return the derivative by one element; for the other arguments see `differentiate`."""
+        if array.dtype.itemsize == self.itemsize:
+            return differentiate(self.f, array, index, self.centre, self.magnitude, scale, typical, step_factor)
+        # The array is float64, but forward computes in float32: use the steps of float32.
+        move = self._element_mover(array, index)
+        return estimate(move, self.centre, self.magnitude, step_factor, self.itemsize, scale)
 
-    def _along(self, array: Any, place: tuple) -> Any:
-        value = float(array[place])
+    def _element_mover(self, array: Any, index: tuple) -> Callable[[float], tuple[float, float]]:
+        value = float(array[index])
 
-        def along(h: float) -> tuple[float, float]:
-            array[place] = value + h
-            step = float(array[place]) - value
+        def evaluate_at(h: float) -> tuple[float, float]:
+            array[index] = value + h
+            step = float(array[index]) - value
             try:
                 return self.f(), step
             finally:
-                array[place] = value
+                array[index] = value
 
-        return along
+        return evaluate_at
 
-    def sharpen(self, name: str, places: list[tuple], numeric: Any, *rest: Any) -> None:
-        """Put the complex step's values, good to the last digit, in the place of differences that confirm them."""
-        uncertainty, low, high = rest
-        smooth = [p for p in places if low[p] == high[p] and np.isfinite(numeric[p])]
-        if not smooth or self.no_complex or self.itemsize < 8:
-            return
-        found = complex_derivatives(self.objective, name, smooth)
-        self.no_complex = found is None
-        if found is None:
-            return
-        self.evaluations += len(smooth)
-        at = tuple(np.array(smooth).T) if numeric.ndim else ()
-        found = found if numeric.ndim else found[0]
-        known = uncertainty[at] <= 1e-3 * np.maximum(np.abs(found), np.abs(numeric[at]).max()) + 1e-12
-        close = np.abs(found - numeric[at]) <= 10 * uncertainty[at] + 1e-9 * np.abs(found)
-        if np.any(known & ~close):  # not analytic: it drops the imaginary part somewhere
-            self.no_complex = True
-            return
-        for part in (numeric, low, high):
-            part[at] = np.where(known, found, part[at])
-        uncertainty[at] = np.where(known, 4e-16 * np.maximum(np.abs(found), np.abs(found).max()), uncertainty[at])
-        self.complex = True
-
-    def slope(self, array: Any, v: np.ndarray) -> Derivative:
+    def directional_derivative(self, array: Any, v: np.ndarray) -> Derivative:
+        """Return the derivative along the direction `v`."""
         xp, held = backend.array_module(array), array.copy()
         on_device = xp.asarray(v, dtype=array.dtype)
 
-        def along(h: float) -> tuple[float, float]:
+        def evaluate_at(h: float) -> tuple[float, float]:
             xp.multiply(on_device, h, out=array)
             array[...] += held
             try:
@@ -123,4 +108,36 @@ class Differences:
             finally:
                 array[...] = held
 
-        return estimate(along, self.centre, self.size, 1.0, self.itemsize)
+        return estimate(evaluate_at, self.centre, self.magnitude, 1.0, self.itemsize)
+
+    def refine_with_complex_step(self, name: str, indices: list[tuple], numeric: Any, *rest: Any) -> None:
+        """Replace differences by the complex step's values, if the code accepts complex numbers and the two agree.
+
+        Parameters
+        ----------
+        name : str
+            The name of the array.
+        indices : list of tuple
+        numeric, *rest : ndarray
+            The four arrays that `element_derivatives` returns; they are changed in place.
+        """
+        uncertainty, low, high = rest
+        smooth = [p for p in indices if low[p] == high[p] and np.isfinite(numeric[p])]
+        if not smooth or self.complex_step_failed or self.itemsize < 8:
+            return
+        found = complex_derivatives(self.projection, name, smooth)
+        self.complex_step_failed = found is None
+        if found is None:
+            return
+        self.evaluations += len(smooth)
+        at = tuple(np.array(smooth).T) if numeric.ndim else ()
+        found = found if numeric.ndim else found[0]
+        known = uncertainty[at] <= 1e-3 * np.maximum(np.abs(found), np.abs(numeric[at]).max()) + 1e-12
+        close = np.abs(found - numeric[at]) <= 10 * uncertainty[at] + 1e-9 * np.abs(found)
+        if np.any(known & ~close):  # forward drops the imaginary part somewhere
+            self.complex_step_failed = True
+            return
+        for part in (numeric, low, high):
+            part[at] = np.where(known, found, part[at])
+        uncertainty[at] = np.where(known, 4e-16 * np.maximum(np.abs(found), np.abs(found).max()), uncertainty[at])
+        self.complex_step_used = True

@@ -1,15 +1,19 @@
-"""Derivatives by differences: slow, simple, and with a bound on their own error.
+"""Numerical derivatives by finite differences, each with a bound on its own error.
 
     central      D(h) = (f(x+h) - f(x-h)) / 2h                    error ~ f''' h^2 / 6  +  eps |f| / h
     Richardson   R(h) = (4 D(h) - D(2h)) / 3                      error ~ f^(5) h^4 / 30  +  the same round-off
-    one-sided    D+(h) = (4 f(x+h) - 3 f(x) - f(x+2h)) / 2h       and D- likewise: they differ at a kink
+    one-sided    D+(h) = (4 f(x+h) - 3 f(x) - f(x+2h)) / 2h       and D-(h) with -h: they differ at a kink
 
-|D(h) - D(2h)| bounds what truncation can have done to R(h), eps sum|terms of f| / h what round-off can. Where the bound
-is too large a smaller h is tried, in the end one in proportion to a small x; where D+ and D- go on differing as h
-shrinks there is a kink, and the derivative is an interval. Where f is smooth, |D+ - D-| = O(h^3) is smaller than
-|D(h) - D(2h)| = O(h^2): more is a kink's or noise's. A function that moves in steps (rounded, quantised) stands still
-for a small h: that is believed only if the larger h allow it. (Press et al., Numerical Recipes, section 5.7; Fornberg,
-1988.)
+The error of R(h) has two bounds: |D(h) - D(2h)| for truncation, and eps sum|terms of f| / h for round-off. If their sum
+is too large, smaller steps are tried, at the end steps in proportion to a small x.
+
+If D+ and D- still differ when h shrinks, x lies on a kink, and the derivative is the interval between them. Where f is
+smooth, |D+ - D-| = O(h^3) is smaller than |D(h) - D(2h)| = O(h^2); a larger difference comes from a kink or from noise.
+
+A function that is constant in steps, because it rounds its values, does not change for a small h. A derivative of zero
+is therefore accepted only if the larger steps agree with it.
+
+References: Press et al., Numerical Recipes, section 5.7; Fornberg, 1988.
 """
 
 from __future__ import annotations
@@ -23,32 +27,32 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 
-STEPS = {8: (2e-4, 2e-5, 2e-6, 4e-7), 4: (1e-2, 2.5e-3)}  # bytes per number -> steps tried, for |x| of 1 or less
-NEARER = (2e-2, 2e-4)  # then these, times |x| and times the array's usual |x|, where these are small
+STEPS = {8: (2e-4, 2e-5, 2e-6, 4e-7), 4: (1e-2, 2.5e-3)}  # bytes per value -> steps to try, if |x| <= 1
+SMALL_VALUE_STEPS = (2e-2, 2e-4)  # then these times |x|, and times the array's typical |x|, if they are small
 
 
 def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = None) -> Array:
-    """The gradient of a function of an array, by differences.
+    """Compute the gradient of a function by finite differences.
 
     Parameters
     ----------
     f : callable
-        Takes `x`, returns one number.
-    x : array of floats
-        Changed for the moment of each call, and put back.
+        Takes `x` and returns one number.
+    x : float array
+        Its elements are changed one after the other, and restored.
     eps : float, optional
-        The step of a plain central difference. By default the step is scaled to each value and the estimate is
-        Richardson's, good to about eleven digits where `f` is smooth.
+        The step of a plain central difference. By default, the step is scaled to each value and Richardson's formula is
+        used, which gives about eleven correct digits where `f` is smooth.
 
     Returns
     -------
     array
-        Shape and dtype of `x`.
+        The gradient, of the shape and dtype of `x`.
 
     Raises
     ------
     TypeError
-        `x` is no array of floats, or `f` returns no number.
+        `x` is not a float array, or `f` does not return one real number.
     ValueError
         `eps` is not positive, or `x` is read-only.
 
@@ -64,7 +68,7 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = 
         raise ValueError(f"eps must be positive, got {eps}")
 
     if not getattr(x.flags, "writeable", True):
-        raise ValueError("x is read-only, and has to be moved for a moment; give x.copy()")
+        raise ValueError("x is read-only, but its elements must be changed during the call: pass x.copy()")
 
     def value() -> float:
         y = f(x)
@@ -76,7 +80,7 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = 
     gradient = backend.array_module(x).zeros_like(x)
     if eps is not None:
         for i in np.ndindex(x.shape):
-            with nudged(x, i) as move:
+            with perturbed(x, i) as move:
                 up, above = move(eps), value()
                 down, below = move(-eps), value()
             gradient[i] = (above - below) / (up - down)
@@ -87,10 +91,10 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = 
     return gradient
 
 
-class nudged:
-    """``with nudged(x, i) as move: move(h)`` sets x[i] to its value + h; leaving puts the value back.
+class perturbed:
+    """Change one element for a while: ``with perturbed(x, i) as move: move(h)`` adds h to the element's own value.
 
-    ``move`` returns the step really made, which rounding may have changed.
+    ``move`` returns the step after rounding. Leaving the block restores the value.
     """
 
     def __init__(self, x: Array, index: tuple):
@@ -110,15 +114,15 @@ class nudged:
 
 @dataclass
 class Derivative:
-    """A derivative and how far it can be trusted.
+    """A derivative and its uncertainty.
 
     Attributes
     ----------
     value : float
     uncertainty : float
-        Its error is at most about this.
+        About the largest error that `value` can have.
     low, high : float
-        Equal to `value` where the function is smooth; the one-sided derivatives at a kink.
+        The one-sided derivatives at a kink; elsewhere equal to `value`.
     kink : bool
     """
 
@@ -134,65 +138,67 @@ def differentiate(
     x: Array,
     index: tuple,
     centre: float,
-    size: float,
+    magnitude: float,
     scale: float = 0.0,
-    usual: float = 1.0,
-    stretch: float = 1.0,
+    typical: float = 1.0,
+    step_factor: float = 1.0,
 ) -> Derivative:
-    """df/dx[index], where `f` reads `x`.
+    """Return df/dx[index], where `f` reads `x`.
 
     Parameters
     ----------
     f : callable without arguments
     x : array
-        Moved in place, and put back.
+        Changed in place and restored.
+    index : tuple
     centre : float
-        f as it is.
-    size : float
-        The sum of the absolute values that `f` adds up: rounding errors are about this times the machine's epsilon.
+        f at x.
+    magnitude : float
+        The sum of the absolute values of the terms of f. Its rounding error is about this times the machine epsilon.
     scale : float
-        How large the array's other derivatives are: an uncertainty small beside it is small enough.
-    usual : float
-        How large the array's other values are.
-    stretch : float
-        All steps times this: an estimate to compare with.
+        The size of the array's other derivatives. An uncertainty that is small relative to it is accepted.
+    typical : float
+        The size of the array's other values.
+    step_factor : float
+        A factor for all steps, to get a second estimate that can be compared with the first.
     """
-    with nudged(x, index) as move:
-        at = float(x[index])
+    with perturbed(x, index) as move:
+        value = float(x[index])
 
-        def along(h: float) -> tuple[float, float]:
+        def evaluate_at(h: float) -> tuple[float, float]:
             return f() if (step := move(h)) == step else np.nan, step
 
-        nearer = sorted({u for u in (abs(at), usual) if 0 < u < 0.01}, reverse=True)
-        nearer = [stretch * u for u in nearer]
-        return estimate(along, centre, size, stretch * max(1.0, abs(at)), x.dtype.itemsize, scale, nearer)
+        smaller = sorted({u for u in (abs(value), typical) if 0 < u < 0.01}, reverse=True)
+        smaller = [step_factor * u for u in smaller]
+        unit = step_factor * max(1.0, abs(value))
+        return estimate(evaluate_at, centre, magnitude, unit, x.dtype.itemsize, scale, smaller)
 
 
 def estimate(
-    along: Callable[[float], tuple[float, float]],
+    evaluate_at: Callable[[float], tuple[float, float]],
     centre: float,
-    size: float,
+    magnitude: float,
     unit: float,
     itemsize: int = 8,
     scale: float = 0.0,
-    nearer: Sequence[float] = (),
+    smaller: Sequence[float] = (),
 ) -> Derivative:
-    """The derivative at 0 of ``along``, which returns the value at h and the step really made."""
+    """Return the derivative at h = 0 of `evaluate_at`, which returns the value at h and the step after rounding."""
     epsilon = {8: 2.2e-16, 4: 1.2e-7, 2: 1e-3}[itemsize]
     good = 1e-8 if itemsize == 8 else 1e-3
     tried: list[tuple[Derivative, float, float]] = []
-    for h in [h * unit for h in STEPS.get(itemsize, (0.05,))] + [h * u for u in nearer for h in NEARER]:
-        (p1, s1), (m1, t1), (p2, s2), (m2, t2) = (along(k * h) for k in (1, -1, 2, -2))
+    for h in [h * unit for h in STEPS.get(itemsize, (0.05,))] + [h * u for u in smaller for h in SMALL_VALUE_STEPS]:
+        (p1, s1), (m1, t1), (p2, s2), (m2, t2) = (evaluate_at(k * h) for k in (1, -1, 2, -2))
         if not np.isfinite([p1, m1, p2, m2]).all():
-            continue  # outside the domain: come nearer
+            continue  # outside the domain of f: try a smaller step
         near, far = (p1 - m1) / (s1 - t1), (p2 - m2) / (s2 - t2)
         plus, minus = (one_sided(centre, p1, p2, s1, s2), one_sided(centre, m1, m2, t1, t2))
-        rounding = 4 * epsilon * max(size, abs(p1)) / s1
+        rounding = 4 * epsilon * max(magnitude, abs(p1)) / s1
         jump = abs(plus - minus)
         uncertainty = abs(near - far) + rounding
         value = (4 * near - far) / 3
         d = Derivative(value, uncertainty, value, value)
-        gap = max([0.0, *(abs(value - t.value) - t.uncertainty - j for t, j, _ in tried)])  # disagrees with larger h
+        gap = max([0.0, *(abs(value - t.value) - t.uncertainty - j for t, j, _ in tried)])  # distance to larger steps
         if p1 == m1 == p2 == m2 == centre:
             d.uncertainty = uncertainty = uncertainty + gap
         tried.append((d, jump, rounding))
@@ -206,17 +212,17 @@ def estimate(
     if not tried:
         return Derivative(float("nan"), float("inf"), float("nan"), float("nan"))
     best, jump, rounding = min(tried, key=lambda t: t[0].uncertainty + (t[1] if t[1] > 20 * t[2] else 0))
-    best.uncertainty += jump if jump > 20 * rounding else 0.0  # noise, or a kink not understood
+    best.uncertainty += jump if jump > 20 * rounding else 0.0  # noise, or a kink that was not recognised
     return best
 
 
 def random_direction(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """A random direction of length 10; shorter, sqrt(size), in arrays of less than 100 elements."""
+    """Return a random direction of length 10, or of length sqrt(size) for less than 100 elements."""
     v = rng.standard_normal(shape)
     v *= min(10.0, np.sqrt(v.size)) / max(float(np.linalg.norm(v)), 1e-300)
     return v
 
 
 def one_sided(f0: float, f1: float, f2: float, h1: float, h2: float) -> float:
-    """The slope at 0 of the parabola through (0, f0), (h1, f1), (h2, f2)."""
+    """Return the slope at 0 of the parabola through (0, f0), (h1, f1) and (h2, f2)."""
     return (f1 - f0) / h1 * (h2 / (h2 - h1)) - (f2 - f0) / h2 * (h1 / (h2 - h1))

@@ -1,4 +1,4 @@
-"""Pictures of a report, drawn with matplotlib (imported only when a picture is asked for)."""
+"""Draw a report with matplotlib, which is imported only when a picture is drawn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def draw_report(report: GradientReport) -> Any:
-    """A row for each array: on the left every element, analytic against numeric; on the right the error's map."""
+    """Draw a row for each array: on the left analytic against numeric, on the right a map of the errors."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -26,7 +26,7 @@ def draw_report(report: GradientReport) -> Any:
 
 
 def draw_scatter(axes: Any, entry: Entry) -> None:
-    """Every element measured; right ones lie on the diagonal. Colour and marker both say the verdict."""
+    """Draw every measured element; right ones lie on the diagonal. Colour and marker show the verdict."""
     from ..plotting import style
 
     colour, marker = {
@@ -39,15 +39,15 @@ def draw_scatter(axes: Any, entry: Entry) -> None:
     both = np.concatenate([np.ravel(a), np.ravel(n), [0.0]])
     axes.axline((0, 0), slope=1, color="0.7", linewidth=1, zorder=0)
     axes.scatter(n, a, s=18, color=colour, marker=marker, linewidths=0)
-    room = 0.05 * max(np.ptp(both), 1e-30)
-    axes.set_xlim(both.min() - room, both.max() + room)
-    axes.set_ylim(both.min() - room, both.max() + room)
+    margin = 0.05 * max(np.ptp(both), 1e-30)
+    axes.set_xlim(both.min() - margin, both.max() + margin)
+    axes.set_ylim(both.min() - margin, both.max() + margin)
     shape = "x".join(map(str, entry.shape)) or "a number"
     axes.set(xlabel="numeric", ylabel="analytic", title=f"{entry.name} ({shape}): {entry.verdict}")
 
 
 def draw_map(figure: Any, axes: Any, entry: Entry) -> None:
-    """|analytic - numeric| of each element; the last axis runs to the right, all others downwards."""
+    """Draw |analytic - numeric| of each element. The last axis runs to the right, all others run downwards."""
     from matplotlib.ticker import MaxNLocator
 
     from ..plotting import style

@@ -1,8 +1,7 @@
-"""What a check found: one entry for each array, the traps, and how to print, show and draw them."""
+"""GradientReport and its parts: an Entry for each array, Diagnoses of wrong gradients, and Traps."""
 
 from __future__ import annotations
 
-import html
 import os
 import sys
 from collections.abc import Iterator
@@ -11,25 +10,24 @@ from typing import Any
 
 import numpy as np
 
-COLOURS = {"right": "\x1b[32m", "wrong": "\x1b[31m", "cannot tell": "\x1b[33m"}
-BOLD, DIM, PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
+from .printing import as_html, as_text, table_rows
 
 
 @dataclass
 class Diagnosis:
-    """A mistake that explains a wrong gradient, tested against the numbers.
+    """A mistake that explains a wrong gradient. It was tested: the gradient it would give is the gradient given.
 
     Attributes
     ----------
     mistake : str
-        Its name, such as ``"sign flipped"``.
+        The name of the mistake, such as ``"sign flipped"``.
     evidence : str
-        What was computed, and how well it agrees.
+        What was compared, and how well it agrees.
     place : str
-        Where: an array, rows of it, or a line of the target's forward.
+        Where the mistake is: an array, some of its rows, or a line of forward.
     misfit : float
-        The largest difference left between the gradient given and the one this mistake would give, relative to the
-        size of the gradient. Small is convincing.
+        The largest difference between the gradient given and the one that this mistake would give, relative to the size
+        of the gradient. A small value is convincing.
 
     Examples
     --------
@@ -50,14 +48,14 @@ class Diagnosis:
 
 @dataclass
 class Trap:
-    """Something wrong around the gradients: see traps.py for the kinds.
+    """A fault that a comparison of gradients does not show, such as a changed input. traps.py lists the kinds.
 
     Attributes
     ----------
     kind : str
     message : str
     severity : str
-        "wrong" (the target breaks its contract), "cannot tell" (no check is possible) or "note".
+        "wrong" if the code breaks its contract, "cannot tell" if no check is possible, or "note".
 
     Examples
     --------
@@ -83,29 +81,32 @@ class Trap:
 
 @dataclass
 class Entry:
-    """One array's gradient, checked.
+    """The result for one array.
 
     Attributes
     ----------
     name, shape
     analytic, numeric : ndarray
-        What backward said, and what differences say; NaN at elements not looked at. In directional mode one number
-        for each direction, three where they are wrong.
+        The gradient that backward gave, and the finite differences; NaN at elements that were not measured. In
+        directional mode, one value for each direction.
     uncertainty : ndarray
-        How far each numeric value can be trusted.
+        About the largest error that each numeric value can have.
     low, high : ndarray
-        The one-sided derivatives at kinks; `numeric` elsewhere.
+        The one-sided derivatives at kinks; elsewhere equal to `numeric`.
     error : float
         The largest difference, relative to the array's largest element.
     worst_index : tuple of int
+        The element that differs most.
     verdict : str
         "right", "wrong" or "cannot tell".
     reason : str
-        Why, where the verdict is not "right".
+        Why the verdict is not "right".
     kinks : int
-        Elements where the function has no derivative, only one-sided ones.
+        The number of elements at which the function has only one-sided derivatives.
+    checked : int
+        The number of elements or directions that were compared.
     diagnoses : list of Diagnosis
-        Best first.
+        The mistakes that explain a wrong gradient, the best explanation first.
 
     Examples
     --------
@@ -132,48 +133,50 @@ class Entry:
 
     @property
     def diagnosis(self) -> Diagnosis | None:
-        """The best explanation of a wrong gradient, if one was found."""
+        """The best explanation of a wrong gradient, or None."""
         return self.diagnoses[0] if self.diagnoses else None
 
     @property
     def worst(self) -> tuple[float, float]:
-        """Analytic and numeric value at `worst_index`."""
+        """The analytic and the numeric value at `worst_index`."""
         fits = np.shape(self.analytic) == np.shape(self.numeric) and np.size(self.numeric)
         if not fits or np.asarray(self.analytic).dtype.kind not in "fiub":
             return float("nan"), float("nan")
         return float(self.analytic[self.worst_index]), float(self.numeric[self.worst_index])
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the entry as a dictionary that can be written as JSON."""
         analytic, numeric = self.worst if np.size(self.numeric) else (float("nan"), float("nan"))
         return {
             "name": self.name,
             "shape": list(self.shape),
-            "error": number(self.error),
+            "error": finite_or_none(self.error),
             "worst_index": [int(i) for i in self.worst_index],
-            "worst_analytic": number(analytic),
-            "worst_numeric": number(numeric),
+            "worst_analytic": finite_or_none(analytic),
+            "worst_numeric": finite_or_none(numeric),
             "verdict": self.verdict,
             "reason": self.reason,
             "checked": self.checked,
             "kinks": self.kinks,
-            "diagnoses": [vars(d) | {"misfit": number(d.misfit)} for d in self.diagnoses],
+            "diagnoses": [vars(d) | {"misfit": finite_or_none(d.misfit)} for d in self.diagnoses],
         }
 
 
 @dataclass
 class GradientReport:
-    """What `check_gradients` found. ``print(report)`` shows it; ``report["weight"]`` is one entry of it.
+    """The result of `check_gradients`. ``print(report)`` shows a table; ``report["weight"]`` is one entry.
 
     Attributes
     ----------
     title : str
+        The name of the checked code.
     entries : dict of str to Entry
     traps : list of Trap
     notes : list of str
     mode, method : str
     evaluations : int
-        Forward passes made.
+        The number of forward passes.
+    seconds : float
 
     Examples
     --------
@@ -194,13 +197,13 @@ class GradientReport:
 
     @property
     def verdict(self) -> str:
-        """ "wrong" if anything is; else "cannot tell" if that is so of anything; else "right"."""
+        """The worst verdict of all entries and traps: "wrong", "cannot tell" or "right"."""
         all_verdicts = [e.verdict for e in self.entries.values()] + [t.severity for t in self.traps]
         return next((v for v in ("wrong", "cannot tell") if v in all_verdicts), "right")
 
     @property
     def ok(self) -> bool:
-        """Every gradient is right, and no trap was met."""
+        """True if the verdict is "right"."""
         return self.verdict == "right"
 
     @property
@@ -211,12 +214,12 @@ class GradientReport:
 
     @property
     def kinks(self) -> int:
-        """Elements accepted between their one-sided derivatives."""
+        """The number of elements at which the function has only one-sided derivatives."""
         return sum(entry.kinks for entry in self.entries.values())
 
     @property
     def diagnoses(self) -> list[Diagnosis]:
-        """Every array's diagnoses in one ranking: what explains most arrays and fits best comes first."""
+        """The diagnoses of all arrays, ranked: first the mistakes that explain most arrays best."""
         votes: dict[str, list[Diagnosis]] = {}
         ranks: dict[str, float] = {}
         for entry in self.entries.values():
@@ -243,101 +246,30 @@ class GradientReport:
     def __repr__(self) -> str:
         return f"<GradientReport of {self.title}: {self.verdict}, largest error {self.max_error:.1e}>"
 
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
     def rows(self) -> list[list[str]]:
-        """The table, cell by cell: name, shape, error, worst index, analytic, numeric, verdict."""
-        rows = []
-        for e in self.entries.values():
-            known = np.size(e.numeric) and np.shape(e.analytic) == np.shape(e.numeric)
-            analytic, numeric = e.worst if known else (float("nan"), float("nan"))
-            at = ",".join(str(int(i)) for i in e.worst_index)
-            kinks = f" ({e.kinks} kink{'s' * (e.kinks != 1)})" if e.kinks else ""
-            rows.append(
-                [
-                    e.name,
-                    "x".join(map(str, e.shape)) or "number",
-                    f"{e.error:.1e}" if e.error == e.error else "-",
-                    f"[{at}]",
-                    f"{analytic:.6g}" if analytic == analytic or known else "-",
-                    self.interval(e) or (f"{numeric:.6g}" if numeric == numeric else "-"),
-                    e.verdict + kinks,
-                ]
-            )
-        return rows
-
-    @staticmethod
-    def interval(entry: Entry) -> str:
-        """The one-sided derivatives at the worst element, if it is a kink."""
-        if not entry.kinks or np.shape(entry.low) != entry.shape:
-            return ""
-        low, high = float(entry.low[entry.worst_index]), float(entry.high[entry.worst_index])
-        return f"{low:.4g} to {high:.4g}" if low < high else ""
-
-    def explanations(self) -> Iterator[list[tuple[Diagnosis, str, list[str]]]]:
-        """For each entry its first three diagnoses: what is said of several arrays is to be printed once.
-
-        With each diagnosis come the earlier array under which mistake and evidence stand already ("" if there is
-        none), and the later arrays that they explain too, with the place where it is another.
-        """
-        met: dict[tuple[str, str], list[tuple[str, str]]] = {}
-        for entry in self.entries.values():
-            for d in entry.diagnoses[:3]:
-                met.setdefault((d.mistake, d.evidence), []).append((entry.name, d.place))
-        for entry in self.entries.values():
-            told = []
-            for d in entry.diagnoses[:3]:
-                (first, place), *rest = met[d.mistake, d.evidence]
-                later = [n if where in (place, n) else f"{n} [{where}]" for n, where in rest]
-                told.append((d, "", later) if entry.name == first else (d, first, []))
-            yield told
+        """Return the table as text: name, shape, error, worst index, analytic, numeric and verdict of each array."""
+        return table_rows(self)
 
     def text(self, colour: bool = False) -> str:
-        """The report as text. Evidence that several arrays share stands under the first of them, and names the others.
+        """Return the report as text. Evidence shared by several arrays is printed once, under the first of them.
 
         Parameters
         ----------
         colour : bool
-            With a terminal's colours.
+            Add the colour codes of a terminal.
         """
-
-        def paint(code: str, words: str) -> str:
-            return f"{code}{words}{PLAIN}" if colour else words
-
-        verdict = paint(COLOURS[self.verdict] + BOLD, self.verdict)
-        lines = [f"{self.title}: {verdict}   ({self.mode}, {self.method}, {self.evaluations} forward passes)"]
-        header = ["array", "shape", "error", "worst at", "analytic", "numeric", "verdict"]
-        rows = self.rows()
-        widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-        if rows:
-            lines.append(paint(DIM, "  " + "  ".join(c.ljust(w) for c, w in zip(header, widths, strict=True)).rstrip()))
-        for entry, row, told in zip(self.entries.values(), rows, self.explanations(), strict=True):
-            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-            cells[-1] = paint(COLOURS[entry.verdict], row[-1])
-            see = f", as for {told[0][1]}" if told and told[0][1] else ""
-            lines.append("  " + "  ".join(cells) + see)
-            if entry.reason:
-                lines.append(f"      {entry.reason}")
-            for rank, (diagnosis, first, later) in enumerate(told):
-                if first:
-                    continue
-                lines.append(
-                    f"      {'-> ' if rank == 0 else 'or '}{paint(BOLD, diagnosis.mistake)}"
-                    f"{f' [{diagnosis.place}]' if diagnosis.place else ''}"
-                )
-                lines.append(paint(DIM, f"         {diagnosis.evidence}"))
-                lines += [paint(DIM, f"         the same explains {', '.join(later)}")] if later else []
-        for trap in self.traps:
-            colour_of = COLOURS.get(trap.severity, DIM)
-            lines.append(f"  {paint(colour_of, trap.severity)}: {trap.kind}: {trap.message}")
-        lines += [paint(DIM, f"  note: {note}") for note in self.notes]
-        return "\n".join(lines)
+        return as_text(self, colour)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the report as a dictionary that can be written as JSON."""
         return {
             "title": self.title,
             "verdict": self.verdict,
             "ok": self.ok,
-            "max_error": number(self.max_error),
+            "max_error": finite_or_none(self.max_error),
             "mode": self.mode,
             "method": self.method,
             "evaluations": self.evaluations,
@@ -347,39 +279,18 @@ class GradientReport:
             "notes": list(self.notes),
         }
 
-    def _repr_html_(self) -> str:
-        colours = {"right": "#2a7d2a", "wrong": "#b81d1d", "cannot tell": "#a36a00"}
-        out = [
-            f"<p><b>{html.escape(self.title)}</b>: <b style='color:{colours[self.verdict]}'>{self.verdict}</b> "
-            f"({self.mode}, {self.method}, {self.evaluations} forward passes)</p>"
-        ]
-        header = ["array", "shape", "error", "worst at", "analytic", "numeric", "verdict"]
-        explained = any(e.diagnoses or e.reason for e in self.entries.values())
-        header += ["diagnosis"] * explained
-        left = "style='text-align:left; padding:0.1em 0.8em 0.1em 0; vertical-align:top'"
-        out.append("<table><thead><tr>" + "".join(f"<th {left}>{h}</th>" for h in header) + "</tr></thead><tbody>")
-        for entry, row, told in zip(self.entries.values(), self.rows(), self.explanations(), strict=True):
-            words = [entry.reason] if entry.reason else []
-            for d, first, later in told:
-                words.append(f"{d.mistake}: as for {first}" if first else str(d))
-                words[-1] += f"; the same explains {', '.join(later)}" if later else ""
-            why = "<br>".join(html.escape(line) for line in words)
-            cells = [html.escape(cell) for cell in row]
-            cells[-1] = f"<span style='color:{colours[entry.verdict]}'>{cells[-1]}</span>"
-            out.append("<tr>" + "".join(f"<td {left}>{c}</td>" for c in cells + [why] * explained) + "</tr>")
-        out.append("</tbody></table>")
-        remarks = [f"{t.severity}: {t.kind}: {t.message}" for t in self.traps] + self.notes
-        if remarks:
-            out.append("<ul>" + "".join(f"<li>{html.escape(r)}</li>" for r in remarks) + "</ul>")
-        return "".join(out)
-
     def plot(self) -> Any:
-        """Analytic against numeric, and a map of the differences, for every array; returns a matplotlib figure."""
+        """Draw, for every array, analytic against numeric values and a map of the differences.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
         from .pictures import draw_report
 
         return draw_report(self)
 
 
-def number(value: float) -> float | None:
-    """`value`, or None where JSON has no number for it."""
+def finite_or_none(value: float) -> float | None:
+    """Return `value`, or None for NaN and infinity, which JSON cannot hold."""
     return float(value) if np.isfinite(value) else None

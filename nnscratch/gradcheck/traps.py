@@ -1,12 +1,11 @@
-"""What can be wrong around a gradient before its numbers are compared.
+"""Traps: faults that a comparison of gradients does not show.
 
-    forward      writes into its inputs or parameters; gives NaN; returns its input itself
-    backward     writes into its inputs, into dy or into parameters; overwrites where it should add;
-                 uses what another forward kept instead of its own (forward A, forward B, backward);
-                 leaves what forward kept for it
-    a gradient   of another shape or dtype than its array; NaN
+    forward      writes into its inputs or parameters; returns NaN; returns memory of its input
+    backward     writes into its inputs, into dy or into parameters; overwrites a gradient instead of adding to it;
+                 uses what another forward kept (forward A, forward B, backward); does not use what forward saved
+    a gradient   has another shape or dtype than its array; holds NaN
 
-A trap of severity "wrong" makes the whole report wrong; a "note" is said and no more.
+A trap of severity "wrong" makes the whole report wrong. A "note" is only printed.
 """
 
 from __future__ import annotations
@@ -16,22 +15,23 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from .isolation import Snapshot, same
-from .objective import Objective
+from .adapters import NO_CACHE
+from .nested import is_array, is_float, leaves, map_leaves
+from .projection import Projection
 from .report import Trap
-from .targets import NO_CACHE, ModuleTarget, PairTarget
-from .tree import is_array, is_float, leaves, transform
+from .snapshot import Snapshot, equal_arrays
 
 
-def forward_traps(objective: Objective) -> list[Trap]:
-    """Run forward once and look at what it did to its arrays."""
-    target = objective.target
-    traps = [Trap("forward writes into its input", f"{name} is changed by the call") for name in objective.written]
-    inputs = [leaf for pair in zip(target.input_names, target.inputs, strict=True) for leaf in leaves(*pair)]
-    for y_name, y in leaves("output", objective.forward()):
+def forward_traps(projection: Projection) -> list[Trap]:
+    """Run forward once, and return the traps in what it returns and changes."""
+    adapter = projection.adapter
+    kind = "forward writes into its input"
+    traps = [Trap(kind, f"{name} is changed by the call") for name in projection.written_inputs]
+    inputs = [leaf for pair in zip(adapter.input_names, adapter.inputs, strict=True) for leaf in leaves(*pair)]
+    for y_name, y in leaves("output", projection.forward()):
         if is_array(y) and is_float(y):
             for name, array in inputs:
-                if is_array(array) and shares(array, y):
+                if is_array(array) and share_memory(array, y):
                     traps.append(
                         Trap(
                             "output aliases an input",
@@ -40,75 +40,77 @@ def forward_traps(objective: Objective) -> list[Trap]:
                         )
                     )
             if not bool(backend.array_module(y).isfinite(y).all()):
-                traps.append(Trap("not finite", f"{y_name} holds NaN or infinity; nothing to compare", "cannot tell"))
+                message = f"{y_name} holds NaN or infinity, so nothing can be compared"
+                traps.append(Trap("not finite", message, "cannot tell"))
         elif is_float(y) and not np.isfinite(y):
-            traps.append(Trap("not finite", f"{y_name} is {y}; nothing to compare", "cannot tell"))
-    target.forget()
+            traps.append(Trap("not finite", f"{y_name} is {y}, so nothing can be compared", "cannot tell"))
+    adapter.clear_saved()
     return traps
 
 
-def backward_traps(objective: Objective) -> list[Trap]:
-    """Run forward and backward and look at what backward did, and at the form of what it returned."""
-    target, traps = objective.target, []
-    arrays = target.arrays()
-    objective.forward()
-    before, cache = [a.copy() for _, a in arrays], Snapshot(target.kept())
-    ours = objective.dys()
-    given = target.gradients(ours)
-    left = target.left() if isinstance(target, ModuleTarget) else []
-    target.forget()
-    known = [a for _, a in arrays] + [given.get(name) for name in target.parameters()]
+def backward_traps(projection: Projection) -> list[Trap]:
+    """Run forward and backward, and return the traps in what backward changes and returns."""
+    adapter, traps = projection.adapter, []
+    arrays = adapter.arrays()
+    projection.forward()
+    before, cache = [a.copy() for _, a in arrays], Snapshot(adapter.cached())
+    dys = projection.dys()
+    given = adapter.gradients(dys)
+    unused_saved = adapter.unused_saved()
+    adapter.clear_saved()
+    known = [a for _, a in arrays] + [given.get(name) for name in adapter.parameters()]
     cache_changed = [a for a in cache.changed() if not any(a is b for b in known)]
     for (name, array), old in zip(arrays, before, strict=True):
-        if not same(array, old):
+        if not equal_arrays(array, old):
             traps.append(Trap("backward writes into its input", f"{name} is changed by backward"))
             array[...] = old
-    for name, array in objective.variables.items():
+    for name, array in projection.variables.items():
         if given.get(name) is not None:
-            traps += form_of(name, array, given[name])
-    for (name, dy), (_, w) in zip(leaves("dy", ours), leaves("dy", objective.dys()), strict=True):
-        if is_array(dy) and not same(dy, w):
-            traps.append(Trap("backward writes into dy", f"{name} is changed: whoever gave it may need it", "note"))
-    if left:
+            traps += form_traps(name, array, given[name])
+    for (name, dy), (_, w) in zip(leaves("dy", dys), leaves("dy", projection.dys()), strict=True):
+        if is_array(dy) and not equal_arrays(dy, w):
+            message = f"{name} is changed, but the caller may still need it"
+            traps.append(Trap("backward writes into dy", message, "note"))
+    if unused_saved:
         traps.append(
             Trap(
-                "kept for nobody",
-                f"{', '.join(left)}: what forward gave to save_for_backward, backward does not take back with saved(); "
-                f"it stays, and more with every step",
+                "saved but not used",
+                f"{', '.join(unused_saved)}: forward calls save_for_backward, but backward does not call saved(), so "
+                f"memory grows with every step",
                 "note",
             )
         )
-    if cache_changed and not same_twice(objective):
+    if cache_changed and not repeats_equally(projection):
         shapes = ", ".join(str(a.shape) for a in cache_changed[:3])
         traps.append(
             Trap(
                 "backward writes into the cache",
-                f"what forward kept, of shape {shapes}, is changed: a second backward from it gives another gradient",
-                "wrong" if isinstance(target, PairTarget) else "note",  # an object's cache is its own affair
+                f"the cached array of shape {shapes} is changed, so a second backward gives another gradient",
+                "wrong" if adapter.returns_cache else "note",  # a cache inside an object is private
             )
         )
     return traps
 
 
-def same_twice(objective: Objective) -> bool:
-    """True if two backwards after one forward agree (or add up, in gradients that are added to)."""
-    objective.forward()
+def repeats_equally(projection: Projection) -> bool:
+    """Return True if a second backward after the same forward gives the same gradients, or adds them again."""
+    projection.forward()
     found = []
     for _ in range(2):
-        given = objective.target.gradients(objective.dys())
+        given = projection.adapter.gradients(projection.dys())
         found.append({name: backend.to_numpy(g).copy() for name, g in given.items() if is_array(g)})
     first, second = found
-    return all(close(second[k], first[k]) or close(second[k], 2 * first[k]) for k in first if k in second)
+    return all(nearly_equal(second[k], first[k]) or nearly_equal(second[k], 2 * first[k]) for k in first if k in second)
 
 
-def form_of(name: str, array: Any, gradient: Any) -> list[Trap]:
-    """Shape, dtype and finiteness of one gradient."""
+def form_traps(name: str, array: Any, gradient: Any) -> list[Trap]:
+    """Return the traps in the shape, the dtype and the values of one gradient."""
     traps, kind = [], type(gradient).__name__
     if not is_array(gradient):
         try:
             gradient = np.asarray(gradient, dtype=np.float64)
         except (TypeError, ValueError):
-            return [Trap("not an array", f"the gradient of {name} is of type {kind}")]
+            return [Trap("not an array", f"the gradient of {name} is a {kind}")]
         if array.ndim:
             traps.append(Trap("not an array", f"the gradient of {name} is a {kind}, {name} is an array", "note"))
     if gradient.shape != array.shape:
@@ -117,7 +119,7 @@ def form_of(name: str, array: Any, gradient: Any) -> list[Trap]:
         traps.append(Trap("wrong dtype", f"the gradient of {name} is {gradient.dtype}, {name} is {array.dtype}"))
         return traps
     if gradient.dtype.kind != "f":
-        traps.append(Trap("wrong dtype", f"the gradient of {name} is {gradient.dtype}: its fractions are lost"))
+        traps.append(Trap("wrong dtype", f"the gradient of {name} is {gradient.dtype}, which cannot hold fractions"))
     elif gradient.dtype.itemsize < array.dtype.itemsize:
         traps.append(
             Trap("wrong dtype", f"the gradient of {name} is {gradient.dtype}, {name} is {array.dtype}", "note")
@@ -127,43 +129,44 @@ def form_of(name: str, array: Any, gradient: Any) -> list[Trap]:
     return traps
 
 
-def accumulation_traps(objective: Objective, analytic: dict[str, Any]) -> list[Trap]:
-    """Two backwards without clearing between them must give twice the gradient, in targets that add."""
-    target = objective.target
-    if not isinstance(target, ModuleTarget):
+def accumulation_traps(projection: Projection, analytic: dict[str, Any]) -> list[Trap]:
+    """Run backward twice without zero_grad: code that must add to its gradients must give twice the gradient."""
+    adapter = projection.adapter
+    if not adapter.accumulates:
         return []
-    objective.forward()
-    target.gradients(objective.dys())
-    target.forget()
-    objective.forward()
-    twice = target.gradients(objective.dys(), zero=False)
-    target.forget()
+    projection.forward()
+    adapter.gradients(projection.dys())
+    adapter.clear_saved()
+    projection.forward()
+    twice = adapter.gradients(projection.dys(), zero=False)
+    adapter.clear_saved()
     traps = []
-    for name in target.parameters():
+    for name in adapter.parameters():
         once, both = analytic.get(name), backend.to_numpy(twice[name]) if is_array(twice.get(name)) else None
         if once is None or both is None or once.shape != both.shape or not np.any(once):
             continue
-        if close(both, once) and not close(both, 2 * once):
+        if nearly_equal(both, once) and not nearly_equal(both, 2 * once):
             traps.append(
                 Trap(
                     "gradient overwritten",
-                    f"{name}.grad is the same after a second backward; it must be added to "
+                    f"{name}.grad is the same after a second backward; backward must add to it "
                     f"(grad += ..., not grad = ...)",
                 )
             )
     return traps
 
 
-def stale_traps(objective: Objective) -> list[Trap]:
-    """forward A, forward B, backward: each backward must use its own forward.
+def stale_traps(projection: Projection) -> list[Trap]:
+    """Run forward on A, forward on B, then backward, which must use its own forward.
 
-    A and B differ in their float inputs. A pair with a cache is asked for A's gradient from A's cache; what keeps its
-    cache to itself, for B's. A Module is then asked for A's as well, which a stack (`save_for_backward`) makes right
-    and an attribute does not: worth a note, since it matters only where a module is used twice.
+    A and B differ in their float inputs. If forward returns its cache, backward gets A's cache and must give A's
+    gradient. Otherwise it must give B's gradient. A Module runs a second backward, which must give A's gradient: with a
+    stack (`save_for_backward`) it does, with an attribute it does not. The latter is only a note, because it matters
+    only for a module that is used twice.
     """
-    target = objective.target
-    A = target.inputs
-    if not target.input_leaves() or objective.replayed == "state":
+    adapter = projection.adapter
+    A = adapter.inputs
+    if not adapter.float_inputs() or projection.replayed == "state":
         return []
     rng = np.random.default_rng(12345)
 
@@ -171,91 +174,95 @@ def stale_traps(objective: Objective) -> list[Trap]:
         if not (is_array(v) and is_float(v)):
             return v
         shift = backend.array_module(v).asarray(rng.uniform(0.05, 0.3, v.shape), dtype=v.dtype)
-        return backend.array_module(v).asarray(v.ravel()[::-1].reshape(v.shape) + shift)  # NumPy adds to a number
+        # NumPy returns a number for the sum of two arrays of shape (), so asarray makes it an array again.
+        return backend.array_module(v).asarray(v.ravel()[::-1].reshape(v.shape) + shift)
 
-    B = transform(other, A)
+    B = map_leaves(other, A)
 
     def forward(inputs: tuple) -> Any:
-        target.inputs = inputs
-        objective.forward()
-        return getattr(target, "cache", None)
+        adapter.inputs = inputs
+        projection.forward()
+        return adapter.cache
 
     def backward(inputs: tuple) -> dict[str, Any]:
-        target.inputs = inputs
-        given = target.gradients(objective.dys())
+        adapter.inputs = inputs
+        given = adapter.gradients(projection.dys())
         return {name: backend.to_numpy(g).copy() for name, g in given.items() if is_array(g)}
 
-    def fresh() -> None:
-        target.forget()
-        objective.back_to_start()
+    def reset() -> None:
+        adapter.clear_saved()
+        projection.back_to_start()
 
-    words = "forward on A, forward on B, then backward: the gradient of {} is not {}'s; backward uses what another "
-    words += "forward kept"
+    message = "forward on A, forward on B, then backward: the gradient of {} is not {}'s; backward uses what another "
+    message += "forward kept"
     try:
-        fresh()
+        reset()
         forward(B)
-    except (ValueError, ArithmeticError, IndexError):  # B may be none of its business
-        target.inputs = A
-        fresh()
+    except (ValueError, ArithmeticError, IndexError):  # B may be outside the domain of forward
+        adapter.inputs = A
+        reset()
         return []
     try:
-        fresh()
-        if isinstance(target, PairTarget) and target.cache is not NO_CACHE:
+        reset()
+        if adapter.cache is not NO_CACHE:
             forward(A)
             expected = backward(A)
             cache = forward(A)
             forward(B)
-            target.cache = cache
-            wrong = unlike(backward(A), expected)
-            return [Trap("stale cache", words.format(", ".join(wrong), "A"))] if wrong else []
+            adapter.cache = cache
+            wrong = differing_names(backward(A), expected)
+            return [Trap("stale cache", message.format(", ".join(wrong), "A"))] if wrong else []
         forward(B)
         expected = backward(B)
-        fresh()
+        reset()
         forward(A)
         forward(B)
-        wrong = unlike(backward(B), expected)
+        wrong = differing_names(backward(B), expected)
         if wrong:
-            return [Trap("stale cache", words.format(", ".join(wrong), "B"))]
-        if isinstance(target, ModuleTarget):
+            return [Trap("stale cache", message.format(", ".join(wrong), "B"))]
+        if adapter.accumulates:
             got = backward(A)
-            fresh()
+            reset()
             forward(A)
-            wrong = unlike(got, backward(A))
+            wrong = differing_names(got, backward(A))
             if wrong:
-                return [keeps_only_one(f"the second is not A's for {', '.join(wrong)}")]
+                return [one_forward_kept(f"the second gives another gradient than A's for {', '.join(wrong)}")]
     except (RuntimeError, IndexError, ValueError, TypeError, AttributeError, KeyError) as error:
-        return [keeps_only_one(f"{type(error).__name__}: {error}")]
+        return [one_forward_kept(f"{type(error).__name__}: {error}")]
     finally:
-        target.inputs = A
-        fresh()
+        adapter.inputs = A
+        reset()
     return []
 
 
-def keeps_only_one(what: str) -> Trap:
+def one_forward_kept(what: str) -> Trap:
+    """Return the note about code that keeps the values of its last forward only."""
     return Trap(
         "one forward kept",
-        f"forward on A, forward on B, backward, backward: {what}. Used twice in one network, as a recurrent cell is, "
-        f"its gradients are wrong; self.save_for_backward(...) keeps one entry for each forward",
+        f"forward on A, forward on B, backward, backward: {what}. If it is used twice in one network, as a recurrent "
+        f"cell is, its gradients are wrong; self.save_for_backward(...) keeps one entry for each forward",
         "note",
     )
 
 
-def unlike(got: dict[str, Any], expected: dict[str, Any]) -> list[str]:
-    """The names whose gradients are finite and differ."""
+def differing_names(got: dict[str, Any], expected: dict[str, Any]) -> list[str]:
+    """Return the names of the gradients that differ, and should be finite."""
     return [
         name
         for name, g in got.items()
         if name in expected
         and g.shape == expected[name].shape
         and bool(np.isfinite(expected[name]).all())
-        and not close(g, expected[name])
+        and not nearly_equal(g, expected[name])
     ]
 
 
-def close(a: Any, b: Any) -> bool:
+def nearly_equal(a: Any, b: Any) -> bool:
+    """Return True if all elements differ by at most a millionth of the largest element."""
     top = max(float(np.abs(a).max(initial=0)), float(np.abs(b).max(initial=0)))
     return bool(np.all(np.abs(a - b) <= 1e-6 * top + 1e-300))
 
 
-def shares(a: Any, b: Any) -> bool:
+def share_memory(a: Any, b: Any) -> bool:
+    """Return True if `a` and `b` are the same array or NumPy arrays with common memory."""
     return a is b or isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and np.shares_memory(a, b)

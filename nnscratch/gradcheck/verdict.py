@@ -1,10 +1,10 @@
 """The verdict on an entry: right, wrong or cannot tell.
 
-right         |a - n| <= rtol * max(|a|, |n|) + what differences cannot tell
+right         |a - n| <= rtol * max(|a|, |n|) + 3 * the uncertainty of n, for every element
 wrong         otherwise
-cannot tell   right, but only because differences can tell so little there
+cannot tell   right, but only because n is too uncertain to show an error
 
-Where there is a kink, n is the interval between the one-sided derivatives.
+a is the analytic value and n the numeric one. At a kink, n is the interval between the one-sided derivatives.
 """
 
 from __future__ import annotations
@@ -16,8 +16,19 @@ import numpy as np
 from .report import Entry
 
 
-def judge(entry: Entry, rtol: float, itemsize: int, size: float) -> None:
-    """Give `entry` its verdict, error and worst index; `size` is that of all that f adds up."""
+def set_verdict(entry: Entry, rtol: float, itemsize: int, magnitude: float) -> None:
+    """Set the verdict, the error and the worst index of `entry`.
+
+    Parameters
+    ----------
+    entry : Entry
+    rtol : float
+        The relative difference allowed at each element.
+    itemsize : int
+        Bytes per value of the least precise float in the computation.
+    magnitude : float
+        The sum of the absolute values of the terms of f.
+    """
     known = np.isfinite(entry.numeric)
     if not entry.numeric.size:
         return
@@ -28,41 +39,42 @@ def judge(entry: Entry, rtol: float, itemsize: int, size: float) -> None:
     nearest = np.clip(a, entry.low, entry.high)
     difference = np.where(known, np.abs(a - nearest), 0.0)
     ends = np.maximum(np.abs(entry.low), np.abs(entry.high))
-    top = float(max(np.abs(a[known]).max(), ends[known].max()))
+    largest = float(max(np.abs(a[known]).max(), ends[known].max()))
     floor = 1e5 * float(np.median(entry.uncertainty[known])) if itemsize == 8 else 0.0
-    doubt = np.where(known, entry.uncertainty, 0.0)
-    allowed = rtol * np.maximum(np.abs(a), np.nan_to_num(ends)) + 3 * doubt + rtol * 1e-3 * top
+    uncertainty = np.where(known, entry.uncertainty, 0.0)
+    allowed = rtol * np.maximum(np.abs(a), np.nan_to_num(ends)) + 3 * uncertainty + rtol * 1e-3 * largest
     excess = difference - allowed
     worst = np.unravel_index(int(np.argmax(np.where(known, excess, -np.inf))), a.shape)
     entry.worst_index = tuple(int(i) for i in worst)
-    entry.error = float(difference.max() / max(top, min(floor, 1.0), 1e-300)) if top else 0.0
+    entry.error = float(difference.max() / max(largest, min(floor, 1.0), 1e-300)) if largest else 0.0
     if (excess > 0).any():
         entry.verdict = "wrong"
         return
-    lost = np.isinf(entry.uncertainty)
-    if lost.any():
+    not_finite = np.isinf(entry.uncertainty)
+    if not_finite.any():
         entry.verdict = "cannot tell"
-        entry.reason = f"the function is not finite around {int(lost.sum())} element(s)"
+        entry.reason = f"the function is not finite around {int(not_finite.sum())} element(s)"
         return
-    enough = 1e-2 if itemsize == 8 else 5e-2
-    vague = known & (3 * doubt > enough * np.maximum(top, 1e-3 * floor)) & (doubt > 1e-6 * min(1.0, size))
+    limit = (1e-2 if itemsize == 8 else 5e-2) * np.maximum(largest, 1e-3 * floor)
+    vague = known & (3 * uncertainty > limit) & (uncertainty > 1e-6 * min(1.0, magnitude))
     if vague.any():
         entry.verdict = "cannot tell"
         entry.reason = (
-            f"differences are uncertain by {doubt.max():.1e} at {int(vague.sum())} element(s): the function is too "
-            f"rough or too noisy here"
+            f"differences are uncertain by {uncertainty.max():.1e} at {int(vague.sum())} element(s): the function is "
+            f"too rough or too noisy here"
         )
         entry.error = float(min(entry.error, 1.0))
 
 
-def suspicious(entry: Entry, rtol: float) -> list[tuple]:
-    """The places of `entry` where analytic and numeric differ too much."""
+def out_of_tolerance(entry: Entry, rtol: float) -> list[tuple]:
+    """Return the indices where the analytic and the numeric value differ too much."""
     nearest = np.clip(entry.analytic, entry.low, entry.high)
     allowed = rtol * np.maximum(np.abs(entry.analytic), np.abs(nearest)) + 3 * entry.uncertainty
-    return [tuple(int(i) for i in p) for p in np.argwhere(np.abs(entry.analytic - nearest) > allowed)]
+    return [tuple(int(i) for i in index) for index in np.argwhere(np.abs(entry.analytic - nearest) > allowed)]
 
 
-def shape_fits(entry: Entry) -> bool:
+def is_comparable(entry: Entry) -> bool:
+    """Return True if the analytic gradient is finite and has the shape of the numeric one."""
     return (
         entry.analytic is not None
         and entry.analytic.shape == np.shape(entry.low) == np.shape(entry.numeric)
@@ -70,18 +82,30 @@ def shape_fits(entry: Entry) -> bool:
     )
 
 
-def unfit(name: str, array: Any, analytic: Any, reason: str) -> Entry:
-    nothing = np.full(array.shape, np.nan)
+def unusable_entry(name: str, array: Any, analytic: Any, reason: str) -> Entry:
+    """Return a wrong entry for a gradient that cannot be compared, because of its shape, dtype or values."""
+    unknown = np.full(array.shape, np.nan)
     return Entry(
         name,
         array.shape,
         analytic,
-        nothing,
-        nothing,
-        nothing,
-        nothing,
+        unknown,
+        unknown,
+        unknown,
+        unknown,
         error=float("inf"),
         verdict="wrong",
         reason=reason,
         worst_index=(0,) * len(array.shape),
     )
+
+
+def worst_elements(given: np.ndarray, true: np.ndarray, count: int = 3) -> str:
+    """List the elements that differ most, with the given and the true value of each."""
+    off = np.nan_to_num(np.abs(given - true))
+    listed = []
+    for i in np.argsort(off, axis=None)[::-1][:count]:
+        p = np.unravel_index(int(i), off.shape)
+        digits = 4 if f"{given[p]:.4g}" != f"{true[p]:.4g}" else 10
+        listed.append(f"[{','.join(map(str, p))}] given {given[p]:.{digits}g}, true {true[p]:.{digits}g}")
+    return ", ".join(listed)

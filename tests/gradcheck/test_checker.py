@@ -182,15 +182,15 @@ def test_evidence_that_several_arrays_share_is_printed_once_and_names_them():
     report = check_gradients(Squashed(3, 2, rng=0), X)
     assert [d.mistake for d in report.diagnoses] == ["activation's derivative missing"]
     printed = report.text().splitlines()
-    assert sum("given as if the derivative" in line for line in printed) == 1
+    assert sum("backward computes as if the derivative" in line for line in printed) == 1
     assert sum(line.startswith("      -> activation's derivative missing [") for line in printed) == 1
-    (names,) = (line.strip() for line in printed if "the same explains" in line)
+    (names,) = (line.strip() for line in printed if "this also explains" in line)
     first, *others = report.entries
-    assert names == f"the same explains {', '.join(others)}"
+    assert names == f"this also explains {', '.join(others)}"
     for name in others:
         (row,) = (line for line in printed if line.startswith(f"  {name} "))
-        assert row.endswith(f"wrong, as for {first}")
-    assert report._repr_html_().count("given as if the derivative") == 1
+        assert row.endswith(f"wrong, same as {first}")
+    assert report._repr_html_().count("backward computes as if the derivative") == 1
 
 
 def test_evidence_of_the_same_words_at_other_places_says_the_places():
@@ -203,7 +203,7 @@ def test_evidence_of_the_same_words_at_other_places_says_the_places():
 
     printed = check_gradients(Cut(3, 4, rng=0), RNG.normal(size=(2, 5, 3))).text()
     assert "-> a gate's block wrong [elements 4:8 of bias_ih_l0, the forget gate]" in printed
-    assert "the same explains bias_hh_l0 [elements 4:8 of bias_hh_l0, the forget gate]" in printed
+    assert "this also explains bias_hh_l0 [elements 4:8 of bias_hh_l0, the forget gate]" in printed
     assert printed.count("the other 3 blocks are right") == 1
 
 
@@ -330,7 +330,7 @@ def test_an_array_that_is_read_only_or_a_view_is_checked_in_a_copy():
 
 @pytest.mark.parametrize("forward", [lambda x: np.round(x).astype(int), lambda x: 1j * x])
 def test_a_forward_that_returns_no_floats_is_refused_not_called_right(forward):
-    with pytest.raises(TypeError, match="returns no floats, so that there is nothing to differentiate: (int|complex)"):
+    with pytest.raises(TypeError, match="returns no floats, so there is nothing to differentiate: (int|complex)"):
         check_gradients((forward, np.zeros_like), np.ones((3, 4)))
 
 

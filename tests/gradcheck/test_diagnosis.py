@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 import nnscratch as nn
 from nnscratch.gradcheck import check_gradients
-from nnscratch.gradcheck.objective import Objective
-from nnscratch.gradcheck.tape import CannotTape, Tape, cofactor, gain, slope
-from nnscratch.gradcheck.targets import make_target
+from nnscratch.gradcheck.adapters import make_adapter
+from nnscratch.gradcheck.projection import Projection
+from nnscratch.gradcheck.tape import CannotTape, Tape, change_path, replace_factor, replace_slope
 
 SIZES = st.tuples(*[st.integers(2, 5)] * 3)
 
@@ -68,20 +68,20 @@ X, W, V = drawn((4, 3, 3), 0)[0], *(np.random.default_rng(1).normal(size=(3, 3))
 
 
 def taped(function=two_layers, inputs=(X, W, V)):
-    return Objective(make_target((function, lambda dout, cache: None), inputs), np.random.default_rng(0))
+    return Projection(make_adapter((function, lambda dout, cache: None), inputs), np.random.default_rng(0))
 
 
 def test_a_taped_forward_is_the_same_forward():
-    objective = taped()
-    with Tape(objective) as tape:
-        assert tape.value() == pytest.approx(objective(), rel=1e-14)
+    projection = taped()
+    with Tape(projection) as tape:
+        assert tape.value() == pytest.approx(projection(), rel=1e-14)
         assert [node.name for node in tape.nodes] == ["matmul", "tanh", "matmul", "multiply"]
-        assert [node.words for node in tape.nodes][-1] == ["x @ v", "h"]
-    assert all(type(v) is np.ndarray for v in objective.variables.values())
+        assert [node.operand_names for node in tape.nodes][-1] == ["x @ v", "h"]
+    assert all(type(v) is np.ndarray for v in projection.variables.values())
 
 
 def derivative(tape, name, direction, h=1e-6):
-    array, held = tape.objective.variables[name], tape.objective.variables[name].copy()
+    array, held = tape.projection.variables[name], tape.projection.variables[name].copy()
     f = []
     for step in (h, -h):
         array[...] = held + step * direction
@@ -91,8 +91,8 @@ def derivative(tape, name, direction, h=1e-6):
 
 
 def test_changes_give_the_gradient_of_the_mistake_they_stand_for():
-    objective = taped()
-    (R,) = objective.weights
+    projection = taped()
+    (R,) = projection.weights
     h = np.tanh(X @ W)
     direction = np.random.default_rng(2).normal(size=W.shape)
     gradients = {
@@ -101,12 +101,12 @@ def test_changes_give_the_gradient_of_the_mistake_they_stand_for():
         "the slope of tanh missing": X.T @ (R * (X @ V)),
         "h used for x v": X.T @ (R * h * (1 - h**2)),
     }
-    with Tape(objective) as tape:
+    with Tape(projection) as tape:
         changes = {
             "true": {},
-            "no path through h": {3: gain(1, lambda d: 0 * d)},
-            "the slope of tanh missing": {1: slope(tape, (1, 0), lambda d: d)},
-            "h used for x v": {3: cofactor(1, 0, h)},
+            "no path through h": {3: change_path(1, lambda d: 0 * d)},
+            "the slope of tanh missing": {1: replace_slope(tape, (1, 0), lambda d: d)},
+            "h used for x v": {3: replace_factor(1, 0, h)},
         }
         for mistake, gradient in gradients.items():
             tape.changes = changes[mistake]

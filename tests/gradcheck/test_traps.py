@@ -289,8 +289,8 @@ class TakesItBack(KeepsTooMuch):
 
 def test_what_forward_keeps_and_backward_does_not_take_is_noted():
     report = check_gradients(nn.Sequential(KeepsTooMuch(), nn.Tanh()), X)
-    assert report.ok and kinds(report, "note") == {"kept for nobody"}
-    assert "KeepsTooMuch: what forward gave to save_for_backward" in str(report)
+    assert report.ok and kinds(report, "note") == {"saved but not used"}
+    assert "KeepsTooMuch: forward calls save_for_backward" in str(report)
     assert check_gradients(nn.Sequential(TakesItBack(), nn.Tanh()), X).traps == []
 
 

@@ -1,13 +1,21 @@
-"""From a wrong gradient to the mistake that explains it.
+"""The diagnosis: find the mistake that explains a wrong gradient.
 
-Every hypothesis computes the gradient that its mistake would give and is kept only if that *is* the gradient given.
+A hypothesis is a mistake together with the gradient that it would give. The hypothesis is reported only if that is the
+gradient that backward gave.
 
-    algebra        seen from the two arrays alone: a sign, a factor, an axis, a block
-    shares         which outputs were counted: every output's share in the gradient
-    comparisons    what forward compared with: a target one off
-    paths          inside forward, on its tape: cuts, functions, products; must explain all arrays at once
+    array_mistakes.py         seen in the gradient itself: a sign, a factor, an axis, a block of rows
+    output_mistakes.py        some outputs were not counted
+    elementwise_mistakes.py   a wrong slope of y = phi(x); this file and the last one use jacobian.py
+    target_mistakes.py        other targets: shifted by one, left out, with the sign flipped
+    search.py                 inside forward: it tests the hypotheses of the next four files on a tape
+      missing_paths.py        a path cut or counted twice; rounds of a loop left out
+      wrong_slopes.py         a function whose derivative is missing or wrong
+      softmax_mistakes.py     softmax's Jacobian
+      wrong_factors.py        a product with another factor; blocks exchanged
 
-evidence.py, along.py and slopes.py say when a gradient is explained; forward.py knows the taped operations.
+    case.py, directional_case.py   a wrong gradient, and the test of a hypothesis about it
+    hypotheses.py                  the test of a hypothesis about forward, for all arrays together
+    forward_graph.py               the recorded operations of forward
 """
 
 from __future__ import annotations
@@ -15,55 +23,58 @@ from __future__ import annotations
 import numpy as np
 
 from ..numerical import Derivative
-from ..objective import Objective
+from ..projection import Projection
 from ..report import GradientReport
-from .algebra import algebra
-from .along import CaseAlong
-from .comparisons import other_targets
-from .evidence import Case
-from .paths import paths
-from .shares import shares
+from ..verdict import worst_elements
+from .array_mistakes import array_mistakes
+from .case import Case
+from .directional_case import DirectionalCase
+from .output_mistakes import output_mistakes
+from .search import forward_mistakes
+from .target_mistakes import target_mistakes
 
 
 def diagnose_entries(
     report: GradientReport,
-    objective: Objective,
+    projection: Projection,
     gradients: dict[str, np.ndarray],
-    slopes: dict[str, list[tuple[np.ndarray, Derivative]]],
+    derivatives: dict[str, list[tuple[np.ndarray, Derivative]]],
 ) -> None:
-    """Write into every wrong entry of `report` the mistakes that explain it.
+    """Add to every wrong entry of `report` the mistakes that explain it.
 
-    First come those that explain most of the wrong arrays, for one mistake is likelier than several; among these the
-    most specific.
+    Mistakes that explain more of the wrong arrays come first, because one mistake is more likely than several. Among
+    these, the most specific mistake comes first.
 
     Parameters
     ----------
+    report : GradientReport
+    projection : Projection
     gradients : dict of str to ndarray
-        What backward said, whole.
-    slopes : dict of str to list of (ndarray, Derivative)
-        Directions and the derivatives along them, of those wrong arrays of which no elements are known.
+        The complete gradients that backward gave.
+    derivatives : dict of str to list of (ndarray, Derivative)
+        In directional mode, for each wrong array, directions and the derivatives along them.
     """
     cases: dict[str, Case] = {}
-    right: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # given, and true
-    others: dict[str, np.ndarray] = {}
+    right: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # gradients given and true
+    true_gradients: dict[str, np.ndarray] = {}
     for name, e in report.entries.items():
-        if name in slopes:
-            cases[name] = CaseAlong(e, objective, gradients[name], slopes[name])
+        if name in derivatives:
+            cases[name] = DirectionalCase(e, projection, gradients[name], derivatives[name])
         elif np.shape(e.numeric) == e.shape:
-            others[name] = e.numeric
+            true_gradients[name] = e.numeric
             if e.verdict == "wrong":
-                cases[name] = Case(e, objective)
+                cases[name] = Case(e, projection)
             else:
-                right[name] = (e.analytic, np.where(Case(e, objective).smooth, e.numeric, np.nan))
-        elif e.verdict == "right":  # along random directions: so in every element
-            others[name] = gradients[name]
+                right[name] = (e.analytic, np.where(Case(e, projection).smooth, e.numeric, np.nan))
+        elif e.verdict == "right":  # right along random directions, and so in every element
+            true_gradients[name] = gradients[name]
             right[name] = (gradients[name], gradients[name])
-    along = {name: case for name, case in cases.items() if name in slopes}
+    directional = {name: case for name, case in cases.items() if name in derivatives}
     for case in cases.values():
-        algebra(case, others, along)
-        shares(case)
-    other_targets(cases, right, report, objective)
-    paths(cases, right, report, objective)
+        array_mistakes(case, true_gradients, directional)
+        output_mistakes(case)
+    target_mistakes(cases, right, report, projection)
+    forward_mistakes(cases, right, report, projection)
     explained: dict[str, int] = {}
     for case in cases.values():
         for mistake in {d.mistake for _, d in case.found}:
@@ -72,16 +83,5 @@ def diagnose_entries(
         case.entry.diagnoses = sorted(case.ranked(), key=lambda d: -explained[d.mistake])
         if not case.found and not case.entry.reason:
             case.entry.reason = "none of the mistakes tried explains it"
-            if case.elementwise:
-                case.entry.reason += f"; the worst elements: {worst(case.given, case.true)}"
-
-
-def worst(given: np.ndarray, true: np.ndarray, count: int = 3) -> str:
-    """The elements that differ most, with what was given and what is true."""
-    off = np.nan_to_num(np.abs(given - true))
-    words = []
-    for i in np.argsort(off, axis=None)[::-1][:count]:
-        p = np.unravel_index(int(i), off.shape)
-        digits = 4 if f"{given[p]:.4g}" != f"{true[p]:.4g}" else 10
-        words.append(f"[{','.join(map(str, p))}] given {given[p]:.{digits}g}, true {true[p]:.{digits}g}")
-    return ", ".join(words)
+            if case.by_element:
+                case.entry.reason += f"; the worst elements: {worst_elements(case.given, case.true)}"

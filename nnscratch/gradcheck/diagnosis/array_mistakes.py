@@ -1,10 +1,10 @@
-"""Mistakes that can be seen from the two arrays alone: a sign, a factor, an axis, a block of rows.
+"""Mistakes that show in the gradient itself: a sign, a factor, an axis, a block of rows.
 
-given = -true, c * true, true^T, true reversed or shifted along an axis, zero, the gradient of another array,
-true summed over too few axes, wrong in some blocks of rows only, true + lambda * parameter
+The gradient given may be -true, c * true, true.T, true reversed or shifted along an axis, zero, the gradient of another
+array, true summed over too few axes, wrong in some blocks of rows only, or true + lambda * parameter.
 
-Where it can be, the mistake is undone and the result compared with the true gradient: that needs only what is known of
-the true one, some of its elements or its slopes along some directions.
+Most tests undo the mistake in the gradient given, and compare the result with the true gradient. They also work if only
+some elements of the true gradient are known, or only derivatives along directions.
 """
 
 from __future__ import annotations
@@ -15,72 +15,73 @@ from typing import Any
 import numpy as np
 
 from ... import backend
-from ..tree import is_array
-from .evidence import GOOD, Case
+from ..nested import is_array
+from .case import MAX_MISFIT, Case
 
 
-def algebra(case: Case, others: dict[str, np.ndarray], along: dict[str, Case]) -> None:
-    """Test all of them.
+def array_mistakes(case: Case, others: dict[str, np.ndarray], directional: dict[str, Case]) -> None:
+    """Add to `case` the mistakes that the gradient itself shows.
 
     Parameters
     ----------
+    case : Case
     others : dict of str to ndarray
-        The true gradients of the arrays, where they are known whole.
-    along : dict of str to CaseAlong
-        The arrays of whose true gradient only slopes are known.
+        The true gradients that are known completely.
+    directional : dict of str to DirectionalCase
+        The arrays of whose true gradient only derivatives along directions are known.
     """
-    shapes(case)
-    exchanged(case, others, along)
+    wrong_shape(case)
+    exchanged(case, others, directional)
     if not case.same_shape:
         return
-    given, true = case.seen
+    given, true = case.observed
     if not np.any(case.given) and np.any(np.abs(true) > 0):
         case.add(0.5, "gradient never computed", "backward gives zero everywhere; differences do not")
         return
-    noise(case)
+    float32_noise(case)
     if not case.usable:
         return
-    axes(case)
-    c = factor(given, true, case.near)
+    reordered_axes(case)
+    c = constant_factor(given, true, case.tolerance)
     if c is not None:
-        scaled(case, c)
+        scaled_by_constant(case, c)
     else:
-        blocks(case)
-        decay(case)
+        wrong_blocks(case)
+        weight_decay(case)
 
 
-def factor(given: np.ndarray, true: np.ndarray, near: Any = None) -> float | None:
-    """c with given = c * true, if there is one; by `near` they may differ, or by a ten-thousandth of the largest."""
+def constant_factor(given: np.ndarray, true: np.ndarray, tolerance: Any = None) -> float | None:
+    """Return c if given = c * true up to `tolerance`, by default a ten-thousandth of the largest; else None."""
     size = float(true @ true)
     if size == 0 or true.size < 1:
         return None
     c = float(given @ true) / size
-    near = GOOD * max(np.abs(given).max(), 1e-300) if near is None else near
-    if (np.abs(given - c * true) > near).any() or abs(c - 1) < 1e-7:
+    tolerance = MAX_MISFIT * max(np.abs(given).max(), 1e-300) if tolerance is None else tolerance
+    if (np.abs(given - c * true) > tolerance).any() or abs(c - 1) < 1e-7:
         return None
     return c
 
 
-def scaled(case: Case, c: float) -> None:
-    """given = c * true: the sign, or a constant with a name."""
+def scaled_by_constant(case: Case, c: float) -> None:
+    """Add the mistake for given = c * true: a sign, or a constant with its likely origin."""
     n = case.true.size
     fits = f"given = {c:.6g} * true {case.extent}"
     if abs(c + 1) < 1e-4:
         case.add(1, "sign flipped", fits)
         return
-    name = constant(case, c)
+    name = explain_constant(case, c)
     if n == 1 and not name:
-        return  # any number is a multiple of any other
+        return  # one number is always a multiple of another
     case.add(6 if n > 1 else 9, "scaled by a constant", f"{fits}{f'; {name}' if name else ''}")
     if abs(c - round(c)) < 1e-4 and 2 <= round(c) <= 3:
-        case.add(6.5, "counted twice", f"{fits}: every contribution is there {round(c)} times")
+        case.add(6.5, "counted twice", f"{fits}: every contribution is added {round(c)} times")
 
 
-def constant(case: Case, c: float) -> str:
-    """What c may be, from the sizes at hand."""
+def explain_constant(case: Case, c: float) -> str:
+    """Say what `c` may be: a size of an input, its inverse, 2, 1/2, or a learning rate."""
     sizes: dict[str, float] = {}
-    target = case.objective.target
-    for name, value in zip(target.input_names, target.inputs, strict=True):
+    adapter = case.projection.adapter
+    for name, value in zip(adapter.input_names, adapter.inputs, strict=True):
         if is_array(value):
             labels = ("N", "T", "D") if value.ndim == 3 else ("N", "D", "H", "W")
             for axis, length in enumerate(value.shape):
@@ -99,47 +100,47 @@ def constant(case: Case, c: float) -> str:
     return "; ".join(dict.fromkeys(names[:2]))
 
 
-def noise(case: Case) -> None:
-    """Right, but computed in float32 somewhere."""
-    misfit = case.rounding()
+def float32_noise(case: Case) -> None:
+    """Test whether the gradient is right, but was computed in float32."""
+    misfit = case.rounding_error()
     rounded = bool(np.all(case.given.astype(np.float32).astype(np.float64) == case.given))
-    if misfit < (3e-5 if case.elementwise else 2e-6) and (rounded or case.elementwise):
-        what = "every value is a float32" if rounded else "about float32's rounding"
+    if misfit < (3e-5 if case.by_element else 2e-6) and (rounded or case.by_element):
+        what = "every value is a float32" if rounded else "about the size of float32's rounding errors"
         case.add(0.8, "right but for float32 noise", f"largest difference {misfit:.0e} of the gradient, {what}")
 
 
-def axes(case: Case) -> None:
-    """Transposed, reversed, shifted, reordered."""
+def reordered_axes(case: Case) -> None:
+    """Test whether the gradient is transposed, reshaped, reversed or shifted."""
     given, shape = case.given, case.shape
     if len(shape) >= 2 and shape[-1] == shape[-2]:
         words = "given = true with its last two axes exchanged"
-        case.test_other(np.swapaxes(given, -1, -2), 2, "transposed", words)
+        case.test_undone(np.swapaxes(given, -1, -2), 2, "transposed", words)
     reshaped = "reshaped instead of transposed"
     if len(shape) == 2 and shape[0] != shape[1]:
-        case.test_other(given.reshape(shape[::-1]).T, 2.5, reshaped, "given = true.T.reshape(shape)")
-        case.test_other(given.T.reshape(shape), 2.5, reshaped, "given.T = true.reshape")
+        case.test_undone(given.reshape(shape[::-1]).T, 2.5, reshaped, "given = true.T.reshape(shape)")
+        case.test_undone(given.T.reshape(shape), 2.5, reshaped, "given.T = true.reshape")
     if len(shape) > 2:
         rows = given.reshape(-1, shape[0]).T
         words = "given = the rows of true as columns, reshaped: .T is missing before .reshape"
-        case.test_other(rows.reshape(shape), 2.5, reshaped, words)
+        case.test_undone(rows.reshape(shape), 2.5, reshaped, words)
     for count in (1, 2):
         for where in combinations(range(len(shape)), count):
             if all(shape[axis] > 1 for axis in where):
                 words = f"given = true reversed along axes {list(where)}"
-                case.test_other(np.flip(given, where), 3, "axes reversed", words)
+                case.test_undone(np.flip(given, where), 3, "axes reversed", words)
     for axis in range(len(shape)):
         if shape[axis] > 2:
             for step in (1, -1):
                 words = f"given = true shifted by {step} along axis {axis}"
-                case.test_other(np.roll(given, -step, axis), 3, "shifted by one", words)
+                case.test_undone(np.roll(given, -step, axis), 3, "shifted by one", words)
                 shifted(case, axis, step, words)
 
 
 def shifted(case: Case, axis: int, step: int, words: str) -> None:
-    """Shifted, and at the end where nothing comes from: zero, or something else."""
+    """Test whether the gradient is shifted, with zero or any other value at the end that the shift leaves empty."""
     before, end = (slice(None),) * axis, 0 if step == 1 else -1
     inside = (*before, slice(1, None) if step == 1 else slice(None, -1))
-    if case.given[inside].size < 4 or not case.shifted_true(axis, step, inside):
+    if case.given[inside].size < 4 or not case.is_shifted(axis, step, inside):
         return
     if np.any(case.given[(*before, end)]):
         case.add(3.05, "shifted by one", f"{words}, but for the end")
@@ -147,26 +148,26 @@ def shifted(case: Case, axis: int, step: int, words: str) -> None:
         case.add(3, "shifted by one", f"{words}, zero at the end")
 
 
-def shapes(case: Case) -> None:
-    """A gradient of another shape: transposed, or an axis that forward broadcast and backward did not sum."""
+def wrong_shape(case: Case) -> None:
+    """Test a gradient of another shape: transposed, reshaped, or with an axis that should be summed."""
     given, shape, size = case.given, case.shape, case.true.size
     if given.shape == shape:
         return
     if given.shape == shape[::-1]:
-        case.test_other(given.T, 0.6, "transposed", "given.T = true")
+        case.test_undone(given.T, 0.6, "transposed", "given.T = true")
     if given.size == size:
-        case.test_other(given.reshape(shape), 0.7, "reshape missing", "given.reshape(shape) = true")
+        case.test_undone(given.reshape(shape), 0.7, "reshape missing", "given.reshape(shape) = true")
     for count in range(1, given.ndim + 1):
         for where in combinations(range(given.ndim), count):
             summed = given.sum(axis=where)
             if summed.size == size:
-                case.test_other(
+                case.test_undone(
                     summed.reshape(shape),
                     0.6 + 0.01 * count,
                     sum_name(case, given, where),
                     f"given.sum(axis={where[0] if count == 1 else where}) = true",
                 )
-                case.test_other(
+                case.test_undone(
                     summed.reshape(shape) / np.prod([given.shape[a] for a in where]),
                     0.9,
                     sum_name(case, given, where),
@@ -175,30 +176,30 @@ def shapes(case: Case) -> None:
 
 
 def sum_name(case: Case, given: np.ndarray, where: tuple[int, ...]) -> str:
-    """Which sum is missing: over the batch (axis 0 of the inputs), or over a broadcast axis."""
-    batch = {v.shape[0] for v in case.objective.target.inputs if is_array(v) and v.ndim > 0}
+    """Return the name of the missing sum: over the batch, which is axis 0 of an input, or over a broadcast axis."""
+    batch = {v.shape[0] for v in case.projection.adapter.inputs if is_array(v) and v.ndim > 0}
     if where[0] == 0 and given.shape[0] in batch:
         return "sum over the batch missing"
     return "broadcast axis not summed"
 
 
-def exchanged(case: Case, others: dict[str, np.ndarray], along: dict[str, Case]) -> None:
-    """The gradient of one array given as another's."""
+def exchanged(case: Case, others: dict[str, np.ndarray], directional: dict[str, Case]) -> None:
+    """Test whether the gradient given is the gradient of another array."""
     given = case.given
-    if not np.any(given) or not np.isfinite(given).all() or case.misfit(case.true) <= GOOD:
+    if not np.any(given) or not np.isfinite(given).all() or case.misfit(case.true) <= MAX_MISFIT:
         return
-    found = [name for name, other in along.items() if other.misfit_of_true(given) <= GOOD]
+    found = [name for name, other in directional.items() if other.misfit_of_true(given) <= MAX_MISFIT]
     for name, other in others.items():
         if other.shape == given.shape and np.isfinite(other).all() and np.any(other):
             size = max(np.abs(other).max(), np.abs(given).max())
-            found += [name] if np.abs(other - given).max() <= GOOD * size else []
+            found += [name] if np.abs(other - given).max() <= MAX_MISFIT * size else []
     for name in found:
         if name != case.name:
             case.add(0.7, "two gradients exchanged", f"what is given for {case.name} is the gradient of {name}")
 
 
-def blocks(case: Case) -> None:
-    """Wrong in some of 3 or 4 equal blocks along an axis: the gates of a recurrent layer."""
+def wrong_blocks(case: Case) -> None:
+    """Test whether only some of 3 or 4 equal blocks along an axis are wrong: the gates of a recurrent layer."""
     shape = case.shape
     for count in (4, 3):
         names = gate_names(case, count)
@@ -208,11 +209,11 @@ def blocks(case: Case) -> None:
             if length % count or length < 2 * count:
                 continue
             size = length // count
-            seen = case.blocks(axis, count)
-            if seen is None:
+            observed = case.block_values(axis, count)
+            if observed is None:
                 continue
-            g, t, near = seen
-            bad = [k for k in range(count) if (np.abs(g[k] - t[k]) > near).any()]
+            g, t, tolerance = observed
+            bad = [k for k in range(count) if (np.abs(g[k] - t[k]) > tolerance).any()]
             line = "elements" if len(shape) == 1 else {0: "rows", len(shape) - 1: "columns"}.get(axis, "elements")
             where = " and ".join(f"{k * size}:{(k + 1) * size}" for k in bad)
             place = f"{line} {where} of {case.name}, {', '.join(names[k] for k in bad)}"
@@ -221,16 +222,16 @@ def blocks(case: Case) -> None:
                 order = list(range(count))
                 order[i], order[j] = j, i
                 parts = np.split(case.given, count, axis)
-                if case.misfit_of_true(np.concatenate([parts[k] for k in order], axis)) <= GOOD:
+                if case.misfit_of_true(np.concatenate([parts[k] for k in order], axis)) <= MAX_MISFIT:
                     case.add(1.5, "two gates swapped", f"block {i} given is block {j} true, and the other way", place)
             if len(bad) == 1:
-                c = factor(g[bad[0]], t[bad[0]])
+                c = constant_factor(g[bad[0]], t[bad[0]])
                 what = (
                     "it is zero"
                     if not np.any(g[bad[0]])
                     else f"there given = {c:.4g} * true"
                     if c is not None
-                    else ("there it is no multiple of the true one")
+                    else "there it is not a multiple of the true one"
                 )
                 if c is not None and abs(c + 1) < 1e-4:
                     case.add(1.8, "sign flipped", f"in one block only: {what}", place)
@@ -240,16 +241,19 @@ def blocks(case: Case) -> None:
 
 
 def gate_names(case: Case, count: int) -> list[str] | None:
-    """Names for the blocks, if another array or output has the size of one block; PyTorch's order for its names."""
+    """Return names for the blocks; None if no other array or output has the size of a block.
+
+    Parameters with PyTorch's names, such as weight_ih, have their gates in PyTorch's order.
+    """
     shape = case.true.shape
     blocks_of = {n // count for n in shape if n % count == 0 and n >= 2 * count}
-    seen: set[int] = set()
-    for array in case.objective.variables.values():
-        seen |= set(array.shape)
-    for y in case.objective.outputs:
+    observed: set[int] = set()
+    for array in case.projection.variables.values():
+        observed |= set(array.shape)
+    for y in case.projection.outputs:
         if is_array(y):
-            seen |= set(y.shape)
-    if not blocks_of & seen:
+            observed |= set(y.shape)
+    if not blocks_of & observed:
         return None
     if case.name.rsplit(".", 1)[-1].startswith(("weight_ih", "weight_hh", "bias_ih", "bias_hh")):
         return [
@@ -259,15 +263,15 @@ def gate_names(case: Case, count: int) -> list[str] | None:
     return [f"block {k + 1} of {count}" for k in range(count)]
 
 
-def decay(case: Case) -> None:
-    """given = true + lambda * parameter: regularisation counted on one side only."""
-    given, true = case.seen
-    value = case.look(backend.to_numpy(case.objective.variables[case.name]))
+def weight_decay(case: Case) -> None:
+    """Test given = true + lambda * parameter: only forward or only backward counts the weight decay."""
+    given, true = case.observed
+    value = case.observe(backend.to_numpy(case.projection.variables[case.name]))
     if given.size < 3:
         return
     difference = given - true
-    c = factor(difference, value)
-    if c is not None or np.abs(difference - value).max() < GOOD * np.abs(difference).max():
+    c = constant_factor(difference, value)
+    if c is not None or np.abs(difference - value).max() < MAX_MISFIT * np.abs(difference).max():
         c = 1.0 if c is None else c
-        extent = "in every element" if case.elementwise else case.extent
+        extent = "in every element" if case.by_element else case.extent
         case.add(2.2, "weight decay's share wrong", f"given - true = {c:.4g} * {case.name}, {extent}")

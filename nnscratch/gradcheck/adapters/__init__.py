@@ -1,0 +1,66 @@
+"""Adapters: one for each form of code that can be checked.
+
+    form                                   example                                               file
+    a Module, with or without a loss       nn.LSTM(3, 4)                                         modules.py
+    a pair of functions                    (affine_forward, affine_backward)                     functions.py
+    a function and its gradient            (f, grad_f), or one function that returns both        functions.py
+    an object with forward and backward    params and grads, self.W and self.dW, ...             objects.py
+    an object with a loss                  loss, grads = net.loss(x, t), or net.gradient(x, t)   objects.py
+
+An :class:`Adapter` (base.py) names the arrays, runs forward, and collects the gradients that backward gives. To support
+another form, write its adapter in a file of this folder and let :func:`make_adapter` recognise it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...module import Module
+from .base import NO_CACHE, Adapter, copy_array
+from .functions import PairAdapter, ValueAndGradientAdapter
+from .modules import ModuleAdapter
+from .objects import LossObjectAdapter, ObjectAdapter
+
+__all__ = ["NO_CACHE", "Adapter", "copy_array", "make_adapter"]
+
+
+def make_adapter(subject: Any, inputs: tuple, loss: Any = None, targets: Any = ()) -> Adapter:
+    """Return the adapter for the form that `subject` has.
+
+    Raises
+    ------
+    TypeError
+        `subject` has none of the forms that can be checked, or `loss` does not fit it.
+    """
+    if not isinstance(targets, tuple):
+        targets = (targets,)
+    if isinstance(subject, type):
+        raise TypeError(f"expected an object to check, got the class {subject.__name__} itself: give an instance of it")
+    if isinstance(subject, Module):
+        if loss is not None and (isinstance(loss, type) or not (callable(loss) and hasattr(loss, "backward"))):
+            got = f"the class {loss.__name__} itself" if isinstance(loss, type) else type(loss).__name__
+            raise TypeError(f"loss must be a Module such as nn.MSELoss(), got {got}")
+        return ModuleAdapter(subject, inputs, loss, targets)
+    if loss is not None:
+        raise TypeError(
+            f"loss= can only be used with a Module, got {type(subject).__name__}. Compute the loss in "
+            f"the forward function instead"
+        )
+    if isinstance(subject, (tuple, list)) and len(subject) == 2 and all(callable(part) for part in subject):
+        owner = getattr(subject[0], "__self__", None)
+        if owner is not None and owner is getattr(subject[1], "__self__", None):  # two methods: check the whole object
+            if isinstance(owner, Module):
+                return ModuleAdapter(owner, inputs)
+            return ObjectAdapter(owner, inputs, *subject)
+        return PairAdapter(*subject, inputs)
+    if hasattr(subject, "backward") and any(hasattr(subject, n) for n in ("forward", "predict", "__call__")):
+        return ObjectAdapter(subject, inputs)
+    if hasattr(subject, "loss") and callable(subject.loss) and hasattr(subject, "params"):
+        return LossObjectAdapter(subject, inputs)
+    if callable(subject):
+        return ValueAndGradientAdapter(subject, inputs)
+    raise TypeError(
+        "the code to check must be a Module, a pair (forward, backward) of functions, an object with forward and "
+        "backward, an object with params and loss, or a function that returns (loss, gradient); got "
+        f"{type(subject).__name__}"
+    )

@@ -1,0 +1,164 @@
+"""Adapter: the one interface through which the checker uses code of any form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..nested import float_leaves, is_array, is_float, leaves, map_leaves
+from .names import argument_names, gradient_names
+
+NO_CACHE = object()  # forward returned no cache; None would be a cache
+
+
+class Adapter:
+    """The checked code, as the checker sees it: named arrays, `run` for forward, `gradients` for backward.
+
+    A subclass writes `run` and `gradients`, and the other methods where its form needs them.
+
+    Parameters
+    ----------
+    source : object
+        The objects that hold the code's state. Everything reachable from them is restored after the check.
+    title : str
+        The name shown in the report.
+    inputs : tuple
+        The arguments of forward; they are copied.
+    function : callable
+        Forward, whose signature gives the names of the inputs.
+
+    Attributes
+    ----------
+    inputs, targets : tuple
+        The checker's own copies of the inputs, and of the further arguments of a loss.
+    input_names : list of str
+    notes : list of str
+        Remarks for the report.
+    loss : Module or None
+        The loss that the first output goes into.
+    cache : object
+        What forward returned for backward, or `NO_CACHE`.
+    accumulates : bool
+        True if backward must add to the gradients, as a Module's must, and not overwrite them.
+    returns_cache : bool
+        True if forward returns its cache, so that the user holds it.
+    """
+
+    accumulates = False
+    returns_cache = False
+    targets: tuple = ()
+    loss: Any = None
+    cache: Any = NO_CACHE
+
+    def __init__(self, source: Any, title: str, inputs: tuple, function: Callable):
+        self.source, self.title = source, title
+        self.inputs = tuple(map_leaves(copy_array, value) for value in inputs)
+        self.input_names = argument_names(function, len(inputs))
+        self.notes: list[str] = []
+
+    # --- what a subclass writes --------------------------------------------------------------------------------------
+
+    def run(self) -> tuple:
+        """Run forward and return a tuple of outputs; each is an array, a number, or a nest of them."""
+        raise NotImplementedError
+
+    def gradients(self, dys: tuple) -> dict[str, Any]:
+        """Run backward on the last forward and return its gradients by name.
+
+        `dys` are the gradients with respect to the outputs. An array for which the code has no gradient is left out.
+        """
+        raise NotImplementedError
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the learned arrays by name. They are the arrays that forward reads, not copies."""
+        return {}
+
+    def complex_parameters(self) -> dict[str, Any]:
+        """Return the parameters while they are complex, when `parameters` may not count them as floats."""
+        return {}
+
+    def prepare(self) -> None:
+        """Bring the code into the state in which it is checked."""
+
+    def cached(self) -> Any:
+        """Return what forward kept for backward, as far as it can be seen from outside."""
+        return ()
+
+    def clear_saved(self) -> None:
+        """Drop what forward kept for a backward that will not be run."""
+
+    def unused_saved(self) -> list[str]:
+        """Return the names of the classes whose saved values the last backward did not use."""
+        return []
+
+    # --- what all forms share ----------------------------------------------------------------------------------------
+
+    def float_inputs(self) -> dict[str, Any]:
+        """Return the float arrays among the inputs by name."""
+        taken = self.parameters()
+        found = {}
+        for name, value in zip(self.input_names, self.inputs, strict=True):
+            for leaf_name, leaf in leaves(name, value):
+                if is_array(leaf) and is_float(leaf):
+                    found[f"input {leaf_name}" if leaf_name in taken else leaf_name] = leaf
+        return found
+
+    def arrays(self) -> list[tuple[str, Any]]:
+        """Return the name and the array of every parameter and input, integer inputs included."""
+        inputs = [leaf for pair in zip(self.input_names, self.inputs, strict=True) for leaf in leaves(*pair)]
+        return [(name, a) for name, a in [*self.parameters().items(), *inputs] if is_array(a)]
+
+    def add_note(self, note: str) -> None:
+        """Add a remark to the report, unless it is there already."""
+        if note not in self.notes:
+            self.notes.append(note)
+
+    def match_to_inputs(self, result: Any, scalar: bool = False) -> dict[str, Any]:
+        """Assign the gradients that backward returned to the float inputs, by name or by position.
+
+        Parameters
+        ----------
+        result : array, tuple, list, dict or None
+            What backward returned.
+        scalar : bool
+            True for a function that returns one number and its gradient. A single gradient then belongs to the first
+            input, and the other inputs, such as a loss's targets, are not checked.
+        """
+        floats = [
+            (name, value) for name, value in zip(self.input_names, self.inputs, strict=True) if float_leaves(value)
+        ]
+        taken = self.parameters()
+        if not floats:
+            return {}
+        if isinstance(result, dict):
+            pairs = [(n, v, next((result[k] for k in gradient_names(n) if k in result), None)) for n, v in floats]
+        elif not isinstance(result, (tuple, list)):
+            given = [result, *(None for _ in floats[1:])]
+            pairs = [(n, v, g) for (n, v), g in zip(floats, given, strict=True)]
+            if scalar:
+                pairs = pairs[:1]
+        elif len(self.inputs) == 1 and isinstance(self.inputs[0], (tuple, list)) and len(result) == len(self.inputs[0]):
+            pairs = [(self.input_names[0], self.inputs[0], result)]
+        elif len(result) >= len(self.inputs) or len(result) != len(floats):
+            by_position = dict(zip(self.input_names, result, strict=False))
+            if any(g is not None for g in result[len(self.inputs) :]):
+                self.add_note(
+                    f"backward returns {len(result)} gradients for {len(self.inputs)} inputs: the last are ignored"
+                )
+            pairs = [(n, v, by_position.get(n)) for n, v in floats]
+        else:
+            pairs = [(n, v, g) for (n, v), g in zip(floats, result, strict=True)]
+        out = {}
+        for name, value, gradient in pairs:
+            float_parts = [(n, leaf) for n, leaf in leaves(name, value) if is_array(leaf) and is_float(leaf)]
+            nested = isinstance(value, (tuple, list, dict)) and isinstance(gradient, (tuple, list, dict))
+            got = list(leaves(name, gradient)) if nested else None
+            for number, (leaf_name, _) in enumerate(float_parts):
+                g = gradient if got is None else (got[number][1] if number < len(got) else None)
+                out[f"input {leaf_name}" if leaf_name in taken else leaf_name] = g
+        return out
+
+
+def copy_array(value: Any) -> Any:
+    """Return a copy of an array; any other value is returned unchanged."""
+    return value.copy() if is_array(value) else value

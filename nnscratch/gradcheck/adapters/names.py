@@ -1,0 +1,55 @@
+"""Names of arguments, from a function's signature, and names of gradients, from the names of parameters."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+
+def gradient_names(name: str) -> list[str]:
+    """Return the names under which a gradient of `name` is looked up.
+
+    Examples
+    --------
+    >>> gradient_names("W")
+    ['W', 'dW', 'd_W', 'grad_W', 'W_grad']
+    """
+    return [name, f"d{name}", f"d_{name}", f"grad_{name}", f"{name}_grad"]
+
+
+def is_gradient_name(name: str, others: Any) -> bool:
+    """Return True if `name` is a usual name for the gradient of one of `others`."""
+    return any(name in gradient_names(other)[1:] for other in others)
+
+
+def function_name(function: Any) -> str:
+    """Return the name of a function, or the class name of another callable."""
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def argument_names(function: Callable, count: int) -> list[str]:
+    """Return the names of the first `count` positional arguments of `function`."""
+    try:
+        kinds = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        kinds = []
+    names = [p.name for p in kinds if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][:count]
+    rest = next((p.name for p in kinds if p.kind == p.VAR_POSITIONAL), "x")
+    return names + [f"{rest}[{i}]" for i in range(count - len(names))]
+
+
+def positional_count(function: Callable) -> int | None:
+    """Return how many positional arguments `function` requires; None if it takes any number or cannot be inspected."""
+    try:
+        kinds = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return None
+    if any(p.kind == p.VAR_POSITIONAL for p in kinds):
+        return None
+    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty for p in kinds)
+
+
+def needs_argument(function: Callable) -> bool:
+    """Return True if `function` cannot be called without arguments."""
+    return positional_count(function) not in (0, None)

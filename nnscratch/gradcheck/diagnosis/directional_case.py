@@ -1,0 +1,163 @@
+"""DirectionalCase: a wrong gradient of which only derivatives along a few directions are known.
+
+In directional mode, the elements of the true gradient are unknown; its derivatives <true, v> along some directions v
+are known. The gradient given, and the gradient that a hypothesis predicts, are known completely, so their derivatives
+can be compared with the true ones. If three random directions agree, every element agrees. For a hypothesis about a
+part of the array, the derivative along a direction through that part is measured.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ... import backend
+from ..numerical import Derivative
+from ..projection import Projection
+from ..report import Entry
+from .case import MAX_MISFIT, Case
+
+
+class DirectionalCase(Case):
+    """One wrong gradient in directional mode.
+
+    Parameters
+    ----------
+    entry : Entry
+    projection : Projection
+    gradient : ndarray
+        The complete gradient that backward gave.
+    derivatives : list of (ndarray, Derivative)
+        Directions, and the derivatives along them.
+    """
+
+    by_element = False
+
+    def __init__(
+        self,
+        entry: Entry,
+        projection: Projection,
+        gradient: np.ndarray,
+        derivatives: list[tuple[np.ndarray, Derivative]],
+    ):
+        super().__init__(entry, projection)
+        self.gradient = gradient
+        self.directions = [v for v, _ in derivatives]
+        self.slopes = np.array([d.value for _, d in derivatives])
+        own = self.observe(gradient) if gradient.shape == entry.shape else 0 * self.slopes
+        # On a kink the derivative is an interval: its width is part of the noise.
+        self.noise = np.array([3 * d.uncertainty + d.high - d.low for _, d in derivatives])
+        self.errors = np.abs(own - self.slopes)
+
+    @property
+    def usable(self) -> bool:  # type: ignore[override]
+        return bool((self.noise <= 1e-3 * self.errors).all())
+
+    @property
+    def given(self) -> np.ndarray:
+        return self.gradient
+
+    @property
+    def true(self) -> np.ndarray:
+        """NaN everywhere: no element of the true gradient is known."""
+        return np.broadcast_to(np.nan, self.shape)
+
+    @property
+    def extent(self) -> str:
+        return f"along {len(self.directions)} random directions"
+
+    @property
+    def misfit_unit(self) -> str:
+        return f"the error {self.extent}"
+
+    @property
+    def scale(self) -> float:
+        return max(float(np.abs(self.slopes).max()), float(self.errors.max()), 1e-300)
+
+    def observe(self, array: np.ndarray) -> np.ndarray:
+        """Return the derivatives along the directions, if `array` is the gradient."""
+        return np.array([float(np.vdot(array, v)) for v in self.directions])
+
+    @property
+    def observed(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.observe(self.given), self.slopes
+
+    @property
+    def tolerance(self) -> Any:
+        return MAX_MISFIT * self.errors + self.noise if self.usable else 0.0
+
+    def rounding_error(self) -> float:
+        sizes = np.array([np.linalg.norm(self.given * v) for v in self.directions])  # rounding errors add at random
+        return float((self.errors / np.maximum(sizes, 1e-300)).max())
+
+    def wrong_elements(self) -> int:
+        """Return 1 if a single wrong element explains the errors along all directions, else the size of the array."""
+        off = self.observe(self.given) - self.slopes
+        moves = np.array([np.ravel(v) for v in self.directions])
+        lengths = np.linalg.norm(moves, axis=0) * np.linalg.norm(off)
+        cosines = np.abs(off @ moves) / np.maximum(lengths, 1e-300)  # 1 where the errors are a multiple of one element
+        return 1 if (cosines > 1 - 1e-5).any() and moves.shape[1] < 1000 else moves.shape[1]
+
+    def measure(self, v: np.ndarray, h: float = 2e-5) -> float:
+        """Measure the true derivative along `v`."""
+        array = self.projection.variables[self.name]
+        held, v = array.copy(), backend.array_module(array).asarray(v, dtype=array.dtype)
+        try:
+            f = []
+            for step in (h, -h):
+                array[...] = held + step * v
+                f.append(self.projection())
+        finally:
+            array[...] = held
+        return (f[0] - f[1]) / (2 * h)
+
+    def block_values(self, axis: int, count: int) -> tuple[list[np.ndarray], list[np.ndarray], Any] | None:
+        """Measure the derivatives along the directions restricted to each block.
+
+        Return None if the blocks do not add up to the derivatives already known, or if none of them is right.
+        """
+        if not self.usable:
+            return None
+        g, t = np.zeros((2, count, len(self.directions)))
+        tolerance = np.zeros(len(self.directions))
+        for d, v in enumerate(self.directions):
+            for k, block in enumerate(np.array_split(np.arange(self.shape[axis]), count)):
+                part, at = np.zeros(self.shape), (slice(None),) * axis + (block,)
+                part[at] = v[at]
+                g[k, d], t[k, d] = np.vdot(self.given, part), self.measure(part)
+            tolerance[d] = MAX_MISFIT * self.errors[d] + 3 * abs(t[:, d].sum() - self.slopes[d])
+            if tolerance[d] > 1e-2 * self.errors[d] or (np.abs(g[:, d] - t[:, d]) > tolerance[d]).all():
+                return None
+        return list(g), list(t), tolerance
+
+    def is_shifted(self, axis: int, step: int, inside: tuple) -> bool:
+        for v, error, noise in zip(self.directions, self.errors, self.noise, strict=True):
+            part = np.zeros(self.shape)
+            part[inside] = v[inside]
+            off = abs(self.measure(np.roll(part, -step, axis)) - np.vdot(self.given, part))
+            if not off <= MAX_MISFIT * error + noise:
+                return False
+        return True
+
+    def test_observed(self, rank: float, values: np.ndarray, mistake: str, evidence: str) -> bool:
+        misfit = self.misfit_along(values, self.observe(self.given)) if self.same_shape else float("inf")
+        if misfit > MAX_MISFIT:
+            return False
+        self.add(rank, mistake, f"{evidence}: fits to {misfit:.0e} of {self.misfit_unit}", "", misfit)
+        return True
+
+    def misfit(self, candidate: Any, given: Any = None) -> float:
+        if np.shape(candidate) != self.shape or np.shape(self.given) != self.shape:
+            return float("inf")
+        return self.misfit_along(self.observe(candidate), self.observe(self.given))
+
+    def misfit_of_true(self, corrected: Any) -> float:
+        if np.shape(corrected) != self.shape:
+            return float("inf")
+        return self.misfit_along(self.observe(corrected), self.slopes)
+
+    def misfit_along(self, slopes: np.ndarray, wanted: np.ndarray) -> float:
+        """Return the largest difference between derivatives, relative to the error along that direction."""
+        off = np.maximum(np.abs(slopes - wanted) - self.noise, 0) / np.maximum(self.errors, 1e-300)
+        return float(off.max()) if self.usable and np.isfinite(off).all() else float("inf")

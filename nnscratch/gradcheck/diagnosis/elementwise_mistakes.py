@@ -1,0 +1,96 @@
+"""Mistakes in y = phi(x), element by element, and Jacobians reduced to their diagonal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ... import backend
+from .case import MAX_MISFIT, Case
+from .jacobian import DirectionalJacobian, ElementJacobian
+
+
+def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R: np.ndarray, outputs: list) -> None:
+    """If forward is y = phi(x), element by element, test which factor backward uses instead of phi'(x)."""
+    x = backend.to_numpy(case.projection.variables[case.name]).ravel()
+    if len(outputs) != 1 or not J.is_diagonal:
+        return
+    slope = J.diagonal
+    y = np.asarray(backend.to_numpy(outputs[0][1])).ravel()
+    shape, levels = case.given.shape, np.unique(np.round(slope, 6))
+    nonzero = levels[levels != 0]
+    on_off = len(levels) == 2 and 0 in levels
+    factor = case.given.ravel() / R  # what backward multiplied dy by
+
+    def test(rank: float, other: Any, mistake: str, evidence: str) -> None:
+        case.test(rank, (R * other).reshape(shape), mistake, evidence)
+
+    if on_off:
+        on = nonzero[0]
+        test(1.1, np.ones(x.size), "mask not applied", "given = dy, also where forward lets nothing through")
+        test(1.1, np.full(x.size, on), "mask not applied", f"given = {on:.4g} * dy, also where y does not move")
+        if abs(on - 1) > 1e-6:
+            missing = "keep-probability not applied"
+            test(1.2, (slope != 0).astype(float), missing, f"forward multiplies by {on:.4g}, backward does not")
+            test(1.2, (slope != 0) / on, missing, f"forward multiplies by {on:.4g}, backward divides by it")
+        test(1.3, np.where(slope != 0, 0, on), "mask inverted", "the gradient passes exactly where it should not")
+        passed = np.abs(factor - on) <= MAX_MISFIT * abs(on)
+        if x.size >= 8 and passed.any() and not passed.all() and not np.any(factor[~passed]):
+            differ = int((passed != (slope != 0)).sum())
+            evidence = f"given is 0 or {on:.4g} * dy, but at other elements than in forward"
+            case.add(1.6, "another mask applied", f"{evidence}: {differ} of {x.size} differ")
+    else:
+        later = 0.0 if len(case.projection.variables) == 1 else 2.5  # the missing factor may also be a weight
+        wrong = "activation's derivative wrong"
+        test(1.2 + later, np.ones(x.size), "activation's derivative missing", "given = dy, unchanged")
+        test(1.2 + later, y, wrong, "given = dy * y")
+        test(1.2 + later, 1 - y, wrong, "given = dy * (1 - y)")
+        test(1.2 + later, y**2, wrong, "given = dy * y^2")
+        test(1.2 + later, 1 + y**2, wrong, "given = dy * (1 + y^2)")
+        test(1.2 + later, y * (1 + y), wrong, "given = dy * y (1 + y)")
+        test(1.2 + later, y * (1 - y), wrong, "given = dy * y (1 - y), which is the sigmoid's")
+        test(1.2 + later, 1 - y**2, wrong, "given = dy * (1 - y^2), which is tanh's")
+        test(1.3 + later, slope**2, "activation's derivative applied twice", "given = dy * phi'(x)^2")
+    wrong_point = "derivative taken at the wrong value"
+    test(1.15, x * (1 - x), wrong_point, "given = dy * x (1 - x): the formula for the output y, given the input x")
+    test(1.15, 1 - x**2, wrong_point, "given = dy * (1 - x^2): the formula for the output y, given the input x")
+    at_dy = elementwise_slope_at(case, R)
+    if at_dy is not None:
+        test(1.12, at_dy, wrong_point, "given = dy * phi'(dy): phi' is taken at dy, not at x")
+    if not on_off and y.size == x.size and case.misfit((R * slope).reshape(shape)) > MAX_MISFIT:
+        at_y = elementwise_slope_at(case, y)
+        if at_y is not None:
+            evidence = "given = dy * phi'(y): phi' is taken at the activation, not the pre-activation"
+            test(1.1, at_y, wrong_point, evidence)
+    if on_off and not np.any(factor == 0):
+        test(1.4, (x >= 0).astype(float), "mask not applied", "given = dy where x >= 0")
+
+
+def elementwise_slope_at(case: Case, point: np.ndarray) -> np.ndarray | None:
+    """Return phi'(point), by differences of forward; None if forward cannot be run there."""
+    array = case.projection.variables[case.name]
+    held = array.copy()
+    at_point = backend.array_module(array).asarray(point.reshape(array.shape), dtype=array.dtype)
+    try:
+        array[...] = at_point + 1e-5
+        above = case.projection.flat_outputs()
+        array[...] = at_point - 1e-5
+        slope = (above - case.projection.flat_outputs()) / 2e-5
+    except (ValueError, ArithmeticError):
+        return None
+    finally:
+        array[...] = held
+    return slope if np.isfinite(slope).all() else None
+
+
+def reduced_jacobian(case: Case, J: ElementJacobian | DirectionalJacobian, R: np.ndarray, outputs: list) -> None:
+    """Test whether backward uses the Jacobian's diagonal only, as in s (1 - s) for a softmax, or no Jacobian."""
+    if len(outputs) == 1 and R.size == case.true.size and not J.is_diagonal:
+        shape = case.shape
+        if J.diagonal is not None:
+            evidence = "given = dy_i * dy_i/dx_i: the contributions of all other outputs are left out"
+            case.test(1, (R * J.diagonal).reshape(shape), "Jacobian reduced to its diagonal", evidence)
+        y = np.asarray(backend.to_numpy(outputs[0][1])).ravel()
+        case.test(1.5, (R * y).reshape(shape), "Jacobian reduced to its diagonal", "given = dy * y")
+        case.test(3.6, R.reshape(shape), "Jacobian missing", "given = dy, unchanged")

@@ -1,0 +1,225 @@
+"""Hypothesis, and HypothesisTester: is the gradient given that of a changed forward?
+
+A changed forward has the derivative (f(h v) - f(-h v)) / 2h along a direction v, and the gradient given has <given, v>.
+Two forward passes therefore test a hypothesis about all arrays together, however large they are. A hypothesis is
+accepted if it agrees along three random directions to a ten-thousandth of the error.
+
+In directional mode, the directions are those that were measured already. The true derivative along a direction that
+moves several arrays is the sum of the arrays' derivatives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..numerical import random_direction
+from ..tape import Tape, change_path
+from .case import Case
+from .directional_case import DirectionalCase
+
+TOLERANCE = 1e-4  # relative to the error along a direction
+BUDGET = 150_000_000  # elements read and written by all forward passes; an operation counts as 200 at least
+
+
+@dataclass
+class Hypothesis:
+    """A mistake, and the changes to forward whose gradient it would give.
+
+    Attributes
+    ----------
+    rank : float
+        A smaller rank is a more specific mistake.
+    mistake, evidence, place : str
+        As in a Diagnosis.
+    changes : dict of int to function
+        For `Tape.changes`.
+    only : str or None
+        The one array whose gradient changes, or None if it can be any.
+    weights : tuple or None
+        Output weights to use in place of R.
+    """
+
+    rank: float
+    mistake: str
+    evidence: str
+    place: str
+    changes: dict[int, Callable] = field(default_factory=dict)
+    only: str | None = None
+    weights: tuple | None = None
+
+
+@dataclass
+class Direction:
+    """A direction `v` through one or more arrays, with the derivatives along it: given and true."""
+
+    v: dict[str, np.ndarray]
+    given: float
+    true: float
+    noise: float = 0.0
+
+    @property
+    def error(self) -> float:
+        return abs(self.given - self.true)
+
+    def matches(self, slope: float) -> bool:
+        """Return True if `slope` is the derivative given."""
+        return abs(slope - self.given) <= TOLERANCE * self.error + self.noise
+
+
+class HypothesisTester:
+    """Test hypotheses along directions through all arrays whose gradient has the right shape.
+
+    Parameters
+    ----------
+    tape : Tape
+    cases : dict of str to Case
+        The wrong arrays.
+    right : dict of str to (ndarray, ndarray)
+        For each other array, the gradient given and the true one; NaN where that is unknown.
+
+    Attributes
+    ----------
+    wrong : list of str
+        The names of the wrong arrays that can be tested.
+    elements : dict of str to int
+        How many elements of each a hypothesis must explain.
+    usable : bool
+        True if the unchanged forward has the true derivatives along all directions.
+    """
+
+    def __init__(self, tape: Tape, cases: dict[str, Case], right: dict[str, tuple[np.ndarray, np.ndarray]]):
+        self.tape, self.h = tape, 1e-4
+        self.cases = {name: case for name, case in cases.items() if case.same_shape and case.usable}
+        self.wrong = list(self.cases)
+        self.rng = np.random.default_rng(7)
+        self.fixed: dict[int, Callable] = {}
+        self.alone = {name: [self._direction_of(case, k) for k in range(3)] for name, case in self.cases.items()}
+        self.joint = [self._joint_direction(k, right) for k in range(3)]
+        self.elements = {name: case.wrong_elements() for name, case in self.cases.items()}
+        self.usable = bool(self.wrong) and self._choose_step()
+        self._first_run = tape.runs
+
+    def _direction_of(self, case: Case, k: int) -> Direction:
+        if isinstance(case, DirectionalCase):
+            given, true = case.observed
+            return Direction({case.name: case.directions[k]}, given[k], true[k])
+        return self._random_direction(case.name, case.given, np.where(case.smooth, case.true, np.nan))
+
+    def _random_direction(self, name: str, given: np.ndarray, true: np.ndarray) -> Direction:
+        """Return a random direction through the elements whose true gradient is known."""
+        v = np.where(np.isfinite(true), random_direction(given.shape, self.rng), 0.0)
+        return Direction({name: v}, float((given * v).sum()), float((np.nan_to_num(true) * v).sum()))
+
+    def _joint_direction(self, k: int, right: dict[str, tuple[np.ndarray, np.ndarray]]) -> Direction:
+        """Return a direction through all arrays."""
+        parts = [self._direction_of(case, k) for case in self.cases.values()]
+        parts += [self._random_direction(name, *pair) for name, pair in right.items()]
+        v = {name: values for part in parts for name, values in part.v.items()}
+        return Direction(v, sum(part.given for part in parts), sum(part.true for part in parts))
+
+    def _choose_step(self) -> bool:
+        """Find the step for which the unchanged forward has the true derivatives, and measure the remaining noise."""
+        every = [*self.joint, *(d for ds in self.alone.values() for d in ds)]
+        for h in (1e-4, 1e-5, 1e-6):
+            self.h = h
+            for d in every:
+                d.noise = 3 * abs(self.slope({}, d) - d.true)
+            if all(d.noise <= 1e-3 * d.error for d in every):
+                self._fix_maxima()
+                return True
+        return False
+
+    def _fix_maxima(self) -> None:
+        """Keep a maximum fixed if it does not affect f, such as the one that softmax subtracts.
+
+        Its derivatives cancel, so backward leaves them out. If a hypothesis cut one of its two paths, they would no
+        longer cancel.
+        """
+        for node in self.tape.nodes:
+            if node.name == "maximum.reduce":
+                cut = {node.number: change_path(0, lambda d: 0 * d)}
+                if all(abs(self.slope(cut, d) - d.true) <= d.noise + 1e-9 * abs(d.true) for d in self.joint):
+                    self.fixed |= cut
+
+    def slope(self, changes: dict[int, Callable], direction: Direction, weights: tuple | None = None) -> float:
+        """Return the derivative of the changed forward along `direction`; NaN if it cannot be run."""
+        variables = self.tape.projection.variables
+        held = {name: variables[name].copy() for name in direction.v}
+        self.tape.changes = {**self.fixed, **changes}
+        self.tape.weights = self.tape.projection.weights if weights is None else weights
+        try:
+            f = []
+            for h in (self.h, -self.h):
+                for name, v in direction.v.items():
+                    variables[name][...] = held[name] + h * v
+                with np.errstate(all="ignore"):
+                    f.append(self.tape.value())
+        except Exception:  # the changed values may be ones for which the checked code raises any error
+            return float("nan")
+        finally:
+            self.tape.changes, self.tape.weights = {}, self.tape.projection.weights
+            for name, v in held.items():
+                variables[name][...] = v
+        return (f[0] - f[1]) / (2 * self.h)
+
+    def gradient(self, changes: dict[int, Callable], name: str) -> np.ndarray | None:
+        """Return the changed forward's gradient of one array, element by element; None if it cannot be run."""
+        shape = self.tape.projection.variables[name].shape
+        found = np.zeros(shape)
+        for index in np.ndindex(shape):
+            unit = np.zeros(shape)
+            unit[index] = 1
+            found[index] = self.slope(changes, Direction({name: unit}, 0, 0))
+        return found if np.isfinite(found).all() else None
+
+    @property
+    def budget_spent(self) -> bool:
+        """True if no further hypothesis should be tested."""
+        return (self.tape.runs - self._first_run) * self.tape.cost > BUDGET
+
+    def explained_arrays(self, h: Hypothesis) -> list[str]:
+        """Return the wrong arrays that the hypothesis explains. All arrays together must agree with it."""
+        if h.only is not None:
+            if h.only not in self.wrong or self.elements[h.only] < 2:
+                return []
+            return [h.only] if all(d.matches(self.slope(h.changes, d, h.weights)) for d in self.alone[h.only]) else []
+        if sum(self.elements.values()) < 2 or not all(
+            d.matches(self.slope(h.changes, d, h.weights)) for d in self.joint
+        ):
+            return []
+        return [n for n in self.wrong if self.alone[n][0].matches(self.slope(h.changes, self.alone[n][0], h.weights))]
+
+    def explains_alone(self, h: Hypothesis, name: str) -> bool:
+        """Return True if the hypothesis explains the array `name`, whatever it predicts for the others."""
+        if self.elements[name] < 3:
+            return False
+        return all(d.matches(self.slope(h.changes, d, h.weights)) for d in self.alone[name])
+
+    def path_factor(self, cut: dict[int, Callable], only: str | None) -> float | None:
+        """Return c if the gradient given counts the path that `cut` cuts c times; None if there is no such c.
+
+        If the path counts c times, the derivative is s(c) = s(0) + c (s(1) - s(0)). Here s(0) is the derivative of the
+        cut forward, and s(1) is the true one. Each direction gives a value of c, and all must agree. The formula holds
+        for paths that do not meet a second time.
+        """
+        directions = self.joint if only is None else self.alone.get(only, [])
+        if not directions or sum(self.elements[n] for n in (self.wrong if only is None else [only])) < 3:
+            return None
+        c = None
+        for d in directions:
+            cut_slope = self.slope(cut, d)
+            contribution = d.true - cut_slope
+            if not np.isfinite(contribution):
+                return None
+            if abs(contribution) <= 100 * d.noise or abs(contribution) < 1e-3 * d.error:
+                return None  # too small to be measured
+            if c is None:
+                c = (d.given - cut_slope) / contribution
+                if abs(c) < 1e-3:
+                    return None  # the path is missing: another hypothesis
+            elif abs(cut_slope + c * contribution - d.given) > TOLERANCE * d.error + 3 * d.noise * (1 + abs(c)):
+                return None
+        return c

@@ -1,0 +1,76 @@
+"""The Jacobian dy/dw of all outputs y with respect to one array w, by central differences.
+
+A row holds the derivatives of all outputs by one element of w; in directional mode, along one direction. The true
+gradient is the row times R. A backward that forgets some outputs gives the row times R with zeros in it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ... import backend
+from .case import Case
+from .directional_case import DirectionalCase
+
+
+class ElementJacobian:
+    """The Jacobian, one row for each element of the array.
+
+    Attributes
+    ----------
+    rows : ndarray
+        A row for each element; in a `DirectionalJacobian`, for each direction.
+    total : ndarray
+        The sum over all elements: the derivatives if all elements move together.
+    diagonal : ndarray or None
+        dy_i/dw_i, if there are as many outputs as elements, and if these values can be known.
+    is_diagonal : bool
+        True if each output depends on its own element only.
+    """
+
+    def __init__(self, case: Case):
+        projection, array = case.projection, case.projection.variables[case.name]
+        rows = []
+        for index in np.ndindex(array.shape):
+            value = float(array[index])
+            h = 1e-5 * max(1.0, abs(value))
+            try:
+                array[index] = value + h
+                above = projection.flat_outputs()
+                array[index] = value - h
+                rows.append((above - projection.flat_outputs()) / (2 * h))
+            finally:
+                array[index] = value
+        self.rows = np.array(rows)
+        self.total = self.rows.sum(axis=0)
+        square = self.rows.shape[0] == self.rows.shape[1]
+        self.diagonal = np.diag(self.rows) if square else None
+        self.is_diagonal = square and is_close_to(self.rows, np.diag(self.diagonal))
+
+
+class DirectionalJacobian:
+    """The derivatives of all outputs along each direction of the case; the attributes are those of ElementJacobian."""
+
+    def __init__(self, case: DirectionalCase):
+        self.case = case
+        self.rows = np.array([self._row(v) for v in case.directions])
+        self.total = self._row(np.ones(case.shape))
+        moves = np.array([np.ravel(v) for v in case.directions])
+        self.is_diagonal = moves.shape == self.rows.shape and is_close_to(self.rows, moves * self.total)
+        self.diagonal = self.total if self.is_diagonal else None
+
+    def _row(self, v: np.ndarray, h: float = 1e-5) -> np.ndarray:
+        projection, array = self.case.projection, self.case.projection.variables[self.case.name]
+        held, v = array.copy(), backend.array_module(array).asarray(v, dtype=array.dtype)
+        try:
+            array[...] = held + h * v
+            above = projection.flat_outputs()
+            array[...] = held - h * v
+            return (above - projection.flat_outputs()) / (2 * h)
+        finally:
+            array[...] = held
+
+
+def is_close_to(a: np.ndarray, b: np.ndarray) -> bool:
+    """Return True if all elements differ by at most a millionth of the largest element of `b`."""
+    return bool(np.abs(a - b).max() <= 1e-6 * max(float(np.abs(b).max()), 1e-300))

@@ -1,0 +1,161 @@
+"""Hypotheses: a path is cut, has the wrong sign or counts twice, or rounds of a loop are left out.
+
+a path missing                       the movement of an operand is not passed on
+the state's own path missing         the same, for an operand that comes from the previous round
+bias's share missing                 the same, for a bias
+only the last time step counted      the same, in all rounds but the last
+rows met twice counted once          the same, for elements that a later window contains again
+upstream gradient missing            a result counts with weight 1, whatever follows it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from ..nested import leaves, map_leaves
+from ..tape import Node, change_path, replace_upstream_by_ones
+from .forward_graph import ForwardGraph
+from .hypotheses import Hypothesis
+
+
+def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
+    """Yield hypotheses in which nothing passes along one edge, in all rounds of a loop or in some."""
+    for nodes, j, only in graph.edges():
+        place, path = nodes[0].place, graph.describe(nodes, j)
+        cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
+        state, bias = graph.is_state(nodes, j), graph.is_bias(nodes, j)
+        mistake, rank = ("the state's own path missing", 3.0) if state else ("a path missing", 3.4)
+        rank -= 1e-5 * nodes[0].number  # in a chain of operations, prefer the last one: there the path joins others
+        if bias:
+            mistake, rank = "bias's share missing", 2.9
+        yield Hypothesis(rank, mistake, f"backward computes as if nothing passed through {path}", place, cut, only)
+        if state:
+            yield from cut_state_and_output(graph, nodes, j, cut)
+        if len(nodes) > 1:
+            yield from cut_some_rounds(graph, nodes, j, only, state)
+            if only is None:
+                for c, name in ((-1, "sign flipped"), (2, "counted twice"), (0.5, "scaled by a constant")):
+                    scaled = {n.number: change_path(j, lambda d, c=c: c * d) for n in nodes}
+                    evidence = f"backward computes as if what passes through {path} counted {c} times, in every round"
+                    yield Hypothesis({-1: 1.06, 2: 2.6, 0.5: 6.3}[c], name, evidence, place, scaled, only)
+
+
+def cut_state_and_output(graph: ForwardGraph, nodes: list[Node], j: int, cut: dict) -> Iterator[Hypothesis]:
+    """Yield hypotheses in which nothing passes between rounds, and an output's gradient (the last state's) is not used.
+
+    The same with both signs flipped.
+    """
+    path = graph.describe(nodes, j)
+    names = [name for name, w in leaves("output", graph.projection.weights) if w is not None]
+    later = {k: v for k, v in cut.items() if k != nodes[0].number}
+    turned = {n.number: change_path(j, np.negative) for n in nodes}
+    later_turned = {k: v for k, v in turned.items() if k != nodes[0].number}
+    for name in names if len(names) > 1 else ():
+        weights = scale_output_weights(graph.projection.weights, name, 0)
+        evidence = f"backward computes as if nothing passed through {path}, and {name}'s gradient were not used"
+        for changes in (cut, later):
+            yield Hypothesis(3.05, "the state's own path missing", evidence, nodes[0].place, changes, None, weights)
+        weights = scale_output_weights(graph.projection.weights, name, -1)
+        evidence = f"backward computes as if what passes through {path} counted -1 times, and {name}'s gradient too"
+        for changes in (turned, later_turned):
+            yield Hypothesis(1.07, "sign flipped", evidence, nodes[0].place, changes, None, weights)
+
+
+def cut_some_rounds(
+    graph: ForwardGraph, nodes: list[Node], j: int, only: str | None, state: bool
+) -> Iterator[Hypothesis]:
+    """Yield hypotheses in which nothing passes along one edge in the first, the last, or all other rounds."""
+    path, place = graph.describe(nodes, j), nodes[0].place
+    cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
+    first, last = nodes[0].number, nodes[-1].number
+    noun = "time step" if graph.is_time_loop(len(nodes)) else "round of the loop"
+    if state:
+        rest = {k: v for k, v in cut.items() if k != first}
+        evidence = f"backward computes as if nothing passed from one round to the next through {path}"
+        yield Hypothesis(2.95, "the state's own path missing", evidence, place, rest, only)
+    for kept, word in ((last, "last"), (first, "first")):
+        rest = {k: v for k, v in cut.items() if k != kept}
+        evidence = f"backward computes as if {path} counted in the {word} of {len(nodes)} rounds only"
+        yield Hypothesis(3.2, f"only the {word} {noun} counted", evidence, place, rest, only)
+        if len(nodes) > 2:
+            evidence = f"backward computes as if {path} counted in all of {len(nodes)} rounds but the {word}"
+            yield Hypothesis(3.3, f"the {word} {noun} not counted", evidence, place, {kept: cut[kept]}, only)
+
+
+def overlapping_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
+    """Yield hypotheses in which an element of overlapping windows counts in its last window only, or in its first."""
+    for nodes, j, only in graph.edges():
+        if only is None or len(nodes) < 2 or any(n.view_indices[j] is None for n in nodes):
+            continue
+        for order, word in ((nodes, "last"), (nodes[::-1], "first")):
+            owner = np.full(graph.projection.variables[only].size, -1)
+            for n in order:
+                owner[n.view_indices[j]] = n.number
+            once = {n.number: change_path(j, partial(np.multiply, owner[n.view_indices[j]] == n.number)) for n in nodes}
+            window = nodes[0].operand_names[j]
+            evidence = f"backward computes as if every element of {only} counted in the {word} `{window}` that it is in"
+            yield Hypothesis(3.15, "rows met twice counted once", evidence, nodes[0].place, once, only)
+
+
+def skipped_rounds(graph: ForwardGraph) -> Iterator[Hypothesis]:
+    """Yield hypotheses in which the first or the last round of a loop is left out."""
+    counts = {len(nodes) for nodes in graph.families.values()}
+    for count in counts - {1, 2}:
+        of_loop = [n for nodes in graph.families.values() if len(nodes) == count for n in nodes]
+        noun = "time step" if graph.is_time_loop(count) else "round of the loop"
+        for r, word in ((0, "first"), (count - 1, "last")):
+            cut = {n.number: change_path(-1, lambda d: 0 * d) for n in of_loop if n.round == r}
+            evidence = f"backward computes as if nothing passed through the {word} of {count} rounds"
+            yield Hypothesis(3.25, f"the {word} {noun} not counted", evidence, of_loop[0].place, cut)
+
+
+def two_cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
+    """Yield hypotheses in which two statistics of an array, such as mean and deviation, are both taken as constant."""
+    small = [
+        (nodes[0], j)
+        for nodes, j, only in graph.edges()
+        if len(nodes) == 1 and j >= 0 and only is None and np.size(nodes[0].operands[j]) < nodes[0].result.size
+    ]
+    for (a, i), (b, j) in combinations(small[:16], 2):
+        if a is b:
+            continue
+        cut = {a.number: change_path(i, lambda d: 0 * d), b.number: change_path(j, lambda d: 0 * d)}
+        paths = f"`{a.operand_names[i]}` ({a.place}) nor through `{b.operand_names[j]}`"
+        evidence = f"backward computes as if nothing passed through {paths}"
+        yield Hypothesis(3.5, "a path missing", evidence, b.place, cut)
+
+
+def upstream_missing(graph: ForwardGraph) -> Iterator[Hypothesis]:
+    """Yield hypotheses in which backward replaces the gradient of an output, or of a result, by 1."""
+    mistake = "upstream gradient missing"
+    ones = map_leaves(lambda w: None if w is None else np.ones_like(w), graph.projection.weights)
+    if any(w is not None and np.any(w != 1) for _, w in leaves("", graph.projection.weights)):
+        yield Hypothesis(1.4, mistake, "backward computes as if dy were 1 everywhere", "", {}, None, ones)
+    for nodes in graph.families.values():
+        if len(nodes) == 1 and any(nodes[0].active) and nodes[0].result.size > 1:
+            result = graph.describe(nodes, -1)
+            evidence = f"backward computes as if the gradient that comes to {result} were 1 everywhere"
+            changes = {nodes[0].number: replace_upstream_by_ones(graph.tape)}
+            yield Hypothesis(6.5, mistake, evidence, nodes[0].place, changes)
+
+
+def single_paths(graph: ForwardGraph) -> Iterator[tuple[dict, str | None, str, str]]:
+    """Yield (cut, variable, place, description) of the paths that do not meet a second time."""
+    for nodes, j, only in graph.edges():
+        if len(nodes) == 1 or only is not None:
+            cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
+            yield cut, only, nodes[0].place, graph.describe(nodes, j)
+
+
+def scale_output_weights(weights: Any, name: str, c: float, own: str = "output") -> Any:
+    """Return `weights` with those of the output `name` multiplied by `c`."""
+    if isinstance(weights, (tuple, list)):
+        return tuple(scale_output_weights(w, name, c, f"{own}[{i}]") for i, w in enumerate(weights))
+    if isinstance(weights, dict):
+        return {k: scale_output_weights(w, name, c, f"{own}[{k!r}]") for k, w in weights.items()}
+    return c * weights if own == name and weights is not None else weights

@@ -1,0 +1,147 @@
+"""Mistakes about which outputs were counted: a sample, a time step or an output is forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ... import backend
+from ..nested import is_array, is_float, leaves
+from .case import MAX_MISFIT, Case
+from .directional_case import DirectionalCase
+from .elementwise_mistakes import elementwise_mistakes, reduced_jacobian
+from .jacobian import DirectionalJacobian, ElementJacobian
+
+MAX_JACOBIAN = 400_000  # elements; along a few directions, ten times as many
+
+
+def output_mistakes(case: Case) -> None:
+    """Add to `case` the mistakes that its Jacobian shows."""
+    if not case.same_shape and case.given.ndim != 1:
+        return
+    projection, array = case.projection, case.projection.variables[case.name]
+    R = projection.flat_weights()
+    if R.size < 2 or not case.usable:
+        return
+    if isinstance(case, DirectionalCase):
+        if 4 * R.size > 10 * MAX_JACOBIAN:
+            return
+        J = DirectionalJacobian(case)
+        if not case.misfit_along(J.rows @ R, case.slopes) <= MAX_MISFIT:
+            return
+    else:
+        if array.size * R.size > MAX_JACOBIAN:
+            return
+        J = ElementJacobian(case)
+    outputs = [(n, y) for n, y in leaves("output", projection.outputs) if is_float(y)]
+    summed_over_the_wrong_axis(case, J, R, outputs)
+    if not case.same_shape:
+        return
+    elementwise_mistakes(case, J, R, outputs)
+    reduced_jacobian(case, J, R, outputs)
+    uncounted_outputs(case, J, R, outputs)
+
+
+def uncounted_outputs(case: Case, J: ElementJacobian | DirectionalJacobian, R: np.ndarray, outputs: list) -> None:
+    """Test whether outputs, time steps, samples or repeated ids are missing from the gradient."""
+
+    def counting(mask: np.ndarray) -> np.ndarray:
+        """Return the gradient of a backward that counts the outputs where `mask` is 1."""
+        return J.rows @ (R * mask)
+
+    ones, slices = np.ones(R.size), output_slices(outputs)
+    if len(outputs) > 1:
+        for (name, _), own in zip(outputs, slices, strict=True):
+            only, without = np.zeros(R.size), np.ones(R.size)
+            only[own], without[own] = 1, 0
+            mistake = "the state's own path missing"
+            incoming = f"the gradient that comes in through {name}"
+            case.test_observed(3.5, counting(without), mistake, f"{incoming} is not used")
+            case.test_observed(3.6, counting(only), mistake, f"only {incoming} is used")
+    for (name, y), own in zip(outputs, slices, strict=True):
+        if not is_array(y) or y.ndim < 1:
+            continue
+        if y.ndim == 3 and y.shape[1] > 1:
+            for t, word in ((-1, "last"), (0, "first")):
+                only, at = mask_only(R.size, own, y.shape, 1, t), mask_at(R.size, own, y.shape, 1, t)
+                evidence = f"the true gradient of {name} at that step alone"
+                case.test_observed(4, counting(only), f"only the {word} time step counted", evidence)
+                evidence = f"the true gradient of {name} at all other steps"
+                case.test_observed(4.2, counting(ones - at), f"the {word} time step not counted", evidence)
+        if y.ndim >= 2 and y.shape[0] > 1:
+            N = y.shape[0]
+            for n in range(min(N, 16)):
+                only, at = mask_only(R.size, own, y.shape, 0, n), mask_at(R.size, own, y.shape, 0, n)
+                evidence = f"the true gradient of sample {n} alone"
+                case.test_observed(4, counting(only), "one sample counted", evidence)
+                case.test_observed(4.1, counting(only) / N, "one sample counted", f"{evidence}, divided by N")
+                evidence = f"the true gradient of all samples but {n}"
+                case.test_observed(4.3, counting(ones - at), "one sample not counted", evidence)
+        repeated_ids(case, counting, R.size, own, y)
+
+
+def output_slices(outputs: list[tuple[str, Any]]) -> list[slice]:
+    """Return, for each output, its slice of the flat array of all outputs."""
+    found, start = [], 0
+    for _, y in outputs:
+        size = y.size if is_array(y) else 1
+        found.append(slice(start, start + size))
+        start += size
+    return found
+
+
+def mask_at(size: int, own: slice, shape: tuple[int, ...], axis: int, index: int) -> np.ndarray:
+    """Return a mask over all outputs: 1 at one index along an axis of the output in the slice `own`, else 0."""
+    inside = np.zeros(shape)
+    inside[(slice(None),) * axis + (index,)] = 1
+    mask = np.zeros(size)
+    mask[own] = inside.ravel()
+    return mask
+
+
+def mask_only(size: int, own: slice, shape: tuple[int, ...], axis: int, index: int) -> np.ndarray:
+    """Return a mask as `mask_at` does, but with 1 for all other outputs."""
+    mask = np.ones(size)
+    mask[own] = 0
+    return mask + mask_at(size, own, shape, axis, index)
+
+
+def repeated_ids(case: Case, counting: Callable[[np.ndarray], np.ndarray], size: int, own: slice, y: Any) -> None:
+    """Test whether rows that are looked up several times are counted once: the last time, or the first."""
+    for name, ids in zip(case.projection.adapter.input_names, case.projection.adapter.inputs, strict=True):
+        if not is_array(ids) or ids.dtype.kind not in "iu" or y.shape[: ids.ndim] != ids.shape:
+            continue
+        flat = backend.to_numpy(ids).ravel()
+        if len(np.unique(flat)) == len(flat):
+            continue
+        for ordered, word in ((flat[::-1], "last"), (flat, "first")):
+            counted = np.zeros(len(flat))
+            counted[np.unique(ordered, return_index=True)[1]] = 1
+            counted = counted[::-1] if word == "last" else counted
+            mask = np.ones(size)
+            mask[own] = np.broadcast_to(counted.reshape(ids.shape + (1,) * (y.ndim - ids.ndim)), y.shape).ravel()
+            evidence = f"the true gradient if only the {word} occurrence of each id in {name} is counted"
+            case.test_observed(1, counting(mask), "rows met twice counted once", evidence)
+
+
+def summed_over_the_wrong_axis(
+    case: Case, J: ElementJacobian | DirectionalJacobian, R: np.ndarray, outputs: list
+) -> None:
+    """Test whether a bias gradient is summed over the features instead of the batch."""
+    given = case.given
+    if len(case.shape) != 1 or given.ndim != 1 or len(outputs) != 1 or not is_array(outputs[0][1]):
+        return
+    shape = outputs[0][1].shape
+    contributions = (J.total * R).reshape(shape)
+    for axis in range(len(shape)):
+        summed = contributions.sum(axis=tuple(a for a in range(len(shape)) if a != axis))
+        if summed.shape != given.shape:
+            continue
+        if case.same_shape:
+            fits = case.misfit(summed) <= MAX_MISFIT < case.misfit(case.true)
+        else:
+            fits = np.abs(summed - given).max() <= MAX_MISFIT * np.abs(given).max()
+        if fits:
+            case.add(0.65, "summed over the wrong axis", f"given is the sum over all axes of the output but {axis}")

@@ -1,0 +1,189 @@
+"""Search for mistakes inside forward: test every hypothesis about it on a tape.
+
+A hypothesis changes the derivative of some operations of forward. It is accepted if the gradient of the changed forward
+is the gradient given, for all arrays together. The evidence then names the line of forward whose derivative is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from ..projection import Projection
+from ..report import GradientReport
+from ..tape import CannotTape, Tape, change_path
+from .array_mistakes import explain_constant, reordered_axes
+from .case import Case
+from .forward_graph import ForwardGraph
+from .hypotheses import Hypothesis, HypothesisTester
+from .missing_paths import (
+    cut_paths,
+    overlapping_windows,
+    single_paths,
+    skipped_rounds,
+    two_cut_paths,
+    upstream_missing,
+)
+from .softmax_mistakes import softmax_jacobians
+from .wrong_factors import maximum_without_mask, swapped_blocks, wrong_factors, wrong_powers
+from .wrong_slopes import wrong_slopes
+
+
+def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport, projection: Projection) -> None:
+    """Add to `cases` the mistakes inside forward that explain them; if forward cannot be recorded, add a note."""
+    try:
+        with Tape(projection) as tape:
+            graph = ForwardGraph(tape)
+            gradients_of_results(cases, graph)
+            tester = HypothesisTester(tape, cases, right)
+            if tester.usable:
+                search(cases, graph, tester)
+    except CannotTape as error:
+        if not all(case.found for case in cases.values()):
+            report.notes.append(f"the inside of forward was not searched for the mistake: {error}")
+
+
+def hypotheses(graph: ForwardGraph) -> Iterator[Hypothesis]:
+    """Yield all hypotheses, the most specific kinds first."""
+    yield from upstream_missing(graph)
+    yield from wrong_slopes(graph)
+    yield from softmax_jacobians(graph)
+    yield from maximum_without_mask(graph)
+    yield from cut_paths(graph)
+    yield from overlapping_windows(graph)
+    yield from skipped_rounds(graph)
+    yield from wrong_factors(graph)
+    yield from swapped_blocks(graph)
+    yield from wrong_powers(graph)
+    yield from two_cut_paths(graph)
+
+
+def search(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
+    """Test all hypotheses within the tester's budget."""
+    tried: list[Hypothesis] = []
+    best = least_rank(cases)
+    for h in hypotheses(graph):
+        if tester.budget_spent:
+            return
+        if h.rank > best + 0.5:
+            continue  # a more specific mistake explains everything already
+        tried.append(h)
+        explained = tester.explained_arrays(h)
+        if len(explained) == len(cases):
+            best = min(best, h.rank)
+        for name in explained:
+            arrays = "this array" if h.only else "all arrays"
+            cases[name].add(h.rank, h.mistake, f"{h.evidence}; fits {arrays} along 3 random directions", h.place)
+    for cut, only, place, path in single_paths(graph):
+        if tester.budget_spent:
+            return
+        c = tester.path_factor(cut, only)
+        if c is None:
+            continue
+        for name in [only] if only else tester.wrong:
+            add_path_factor(cases[name], c, place, path)
+    mistakes_in_one_use(cases, graph, tester)
+    missing_array_factors(cases, graph, tester)
+    for name in tester.wrong:  # two mistakes at the same time: test each array alone
+        if not cases[name].found:
+            for h in tried:
+                if tester.budget_spent:
+                    return
+                if h.only in (None, name) and tester.explains_alone(h, name):
+                    cases[name].add(5 + h.rank, h.mistake, f"{h.evidence}; fits this array alone", h.place)
+
+
+def least_rank(cases: dict[str, Case]) -> float:
+    """Return the rank of the most specific mistake found so far that explains every wrong array, or infinity."""
+    ranks: dict[str, list[float]] = {}
+    for case in cases.values():
+        mine: dict[str, float] = {}
+        for rank, diagnosis in case.found:
+            mine[diagnosis.mistake] = min(rank, mine.get(diagnosis.mistake, np.inf))
+        for mistake, rank in mine.items():
+            ranks.setdefault(mistake, []).append(rank)
+    return min((max(r) for r in ranks.values() if len(r) == len(cases)), default=np.inf)
+
+
+def add_path_factor(case: Case, c: float, place: str, path: str) -> None:
+    """Add the mistake of counting a path `c` times."""
+    evidence = f"what passes through {path} counts {c:.6g} times"
+    if abs(c + 1) < 1e-4:
+        case.add(1.05, "sign flipped", evidence, place)
+    elif abs(c - 2) < 1e-4:
+        case.add(2.6, "counted twice", evidence, place)
+    elif abs(c - 1) > 1e-4:
+        constant = explain_constant(case, c)
+        case.add(6.2, "scaled by a constant", f"{evidence}{f'; {constant}' if constant else ''}", place)
+
+
+def gradients_of_results(cases: dict[str, Case], graph: ForwardGraph) -> None:
+    """Recognise a gradient that has the shape of a result inside forward: a factor on the way back is missing."""
+    for case in cases.values():
+        given = case.given
+        if case.found or given.shape == case.shape or given.dtype.kind != "f" or not np.isfinite(given).all():
+            continue
+        if given.size < 2:
+            continue
+        for values, name in graph.arrays.get(1, {}).values():
+            for array, how in ((values[0], ""), (values[0].T, ", transposed")):
+                if array.shape == given.shape and np.array_equal(array, given):
+                    evidence = f"given is `{name}` itself{how}: not multiplied by the gradient that comes in"
+                    case.add(2.3, "upstream gradient missing", evidence)
+        rng = np.random.default_rng(3)
+        directions = [rng.standard_normal(given.shape) for _ in range(3)]
+        slopes = [float((given * v).sum()) for v in directions]
+        tolerance = 1e-5 * float(np.abs(given).max())
+        for nodes in graph.families.values():
+            if len(nodes) == 1 and nodes[0].result.shape == given.shape and any(nodes[0].active):
+                if all(
+                    abs(graph.derivative_by_result(nodes[0], v) - s) <= tolerance
+                    for v, s in zip(directions, slopes, strict=True)
+                ):
+                    result = graph.describe(nodes, -1)
+                    evidence = f"given is the gradient of {result}; the factor from there to {case.name} is missing"
+                    case.add(2.4, "a factor missing", evidence, nodes[0].place)
+
+
+def missing_array_factors(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
+    """Test whether the gradient given is the true one times, or divided by, an array met in forward."""
+    for name in tester.wrong:
+        case = cases[name]
+        if case.found or tester.elements[name] < 4:
+            continue
+        for values, factor in graph.arrays.get(1, {}).values():
+            a = np.asarray(values[0], dtype=float)
+            if a.size < 2 or not a.all() or not broadcasts_to(a.shape, case.shape):
+                continue
+            divided = f"given = true * `{factor}`: it is not divided by it"
+            multiplied = f"given = true / `{factor}`: it is not multiplied by it"
+            case.test_undone(case.given / a, 2.5, "a factor missing", divided)
+            case.test_undone(case.given * a, 2.5, "a factor missing", multiplied)
+
+
+def broadcasts_to(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+    """Return True if an array of shape `small` can be broadcast to the shape `large`."""
+    return len(small) <= len(large) and all(a in (1, b) for a, b in zip(small[::-1], large[::-1], strict=False))
+
+
+def mistakes_in_one_use(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
+    """For an array that is used several times, test whether one use's gradient is transposed, reversed or shifted."""
+    for name in tester.wrong:
+        uses = [(nodes, j) for nodes, j, only in graph.edges() if only == name]
+        case = cases[name]
+        if case.found or len(uses) < 2 or case.true.size > 400 or not np.isfinite(case.true).all():
+            continue
+        for nodes, j in uses:
+            if tester.budget_spent:
+                return
+            without = tester.gradient({n.number: change_path(j, lambda d: 0 * d) for n in nodes}, name)
+            if without is None or np.abs(case.true - without).max() < 1e-3 * case.scale:
+                continue
+            entry = replace(case.entry, analytic=case.given - without, numeric=case.true - without, diagnoses=[])
+            one_use = Case(entry, graph.projection)
+            reordered_axes(one_use)
+            for rank, d in one_use.found:
+                evidence = f"in the part that comes through {graph.describe(nodes, j)}, {d.evidence}"
+                case.add(rank + 1, d.mistake, evidence, nodes[0].place, d.misfit)

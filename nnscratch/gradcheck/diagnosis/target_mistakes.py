@@ -1,0 +1,53 @@
+"""Mistakes about the targets that forward compares with: shifted by one, left out, or with the sign flipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..projection import Projection
+from ..report import GradientReport
+from ..tape import CannotTape, Tape
+from .case import Case
+from .hypotheses import Hypothesis, HypothesisTester
+
+
+def target_mistakes(cases: dict[str, Case], right: dict, report: GradientReport, projection: Projection) -> None:
+    """Add to `cases` the mistakes that other targets explain: integers shifted by one, floats left out or negated."""
+    adapter = projection.adapter
+    checked = {id(projection.variables[name]) for name in report.entries}
+    arrays = [a for a in (*adapter.inputs, *adapter.targets) if isinstance(a, np.ndarray) and a.size > 1]
+    arrays += [a for a in projection.constant_arrays() if not any(a is b for b in arrays)][:10]
+    shapes = {v.shape for v in projection.variables.values()}
+    others = [(a, *other) for a in arrays if a.dtype.kind in "iu" for other in shifted_integers(a)]
+    for a in arrays:
+        if a.dtype.kind in "iuf" and a.shape in shapes and id(a) not in checked:
+            others.append((a, 0 * a, "target's share missing", "zeros in place of the targets"))
+            others.append((a, -a, "sign flipped", "the targets' sign flipped"))
+    if not others:
+        return
+    try:
+        with Tape(projection) as tape:
+            tester = HypothesisTester(tape, cases, right)
+            for array, other, mistake, how in others if tester.usable else ():
+                held = array.copy()
+                array[...] = other
+                try:
+                    h = Hypothesis(1.1, mistake, f"given is the gradient with {how}", "")
+                    for name in tester.explained_arrays(h):
+                        cases[name].add(h.rank, h.mistake, h.evidence, name)
+                finally:
+                    array[...] = held
+    except CannotTape:
+        return
+
+
+def shifted_integers(ids: np.ndarray) -> Iterator[tuple[np.ndarray, str, str]]:
+    """Yield (other integers, mistake, description): each value or each position shifted by one."""
+    mistake = "target one off"
+    for step in (-1, 1):
+        yield ids + step, mistake, f"every integer {step:+d}"
+        yield (ids + step) % (ids.max() + 1), mistake, f"every integer {step:+d}, wrapped around"
+        for axis in range(ids.ndim):
+            yield np.roll(ids, step, axis), mistake, f"the integers moved by {step:+d} along axis {axis}"

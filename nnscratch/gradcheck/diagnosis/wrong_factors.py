@@ -1,0 +1,174 @@
+"""Hypotheses: the derivative of a product has another factor, or blocks of it are exchanged.
+
+u v                  backward uses 1, v transposed, v without its bias, or another array instead of v
+x / s                backward uses another power of s
+(a, b, c, d)         the gradients of two blocks, such as gates, are exchanged
+max                  every element gets the gradient, not only the largest
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from ..tape import Node, change_path, replace_factor
+from .forward_graph import ForwardGraph, content_key
+from .hypotheses import Hypothesis
+
+PRODUCTS = {"multiply", "matmul", "dot", "einsum", "divide", "tensordot", "outer", "inner"}
+
+
+def wrong_factors(graph: ForwardGraph) -> Iterator[Hypothesis]:
+    """Yield hypotheses in which backward uses another factor than v for u v."""
+    for nodes in graph.families.values():
+        node = nodes[0]
+        if node.name not in PRODUCTS:
+            continue
+        operand_numbers = [j for j, x in enumerate(node.operands) if isinstance(x, (np.ndarray, float, int))]
+        if len(operand_numbers) != 2:
+            continue
+        for j, other in (tuple(operand_numbers), tuple(operand_numbers[::-1])):
+            if node.name == "divide" and j == operand_numbers[1]:
+                continue
+            if any(n.active[j] for n in nodes) and isinstance(node.operands[other], np.ndarray):
+                yield from alternative_factors(graph, nodes, j, other)
+
+
+def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: int) -> Iterator[Hypothesis]:
+    """Yield hypotheses about the derivative by operand `j`, in which `other` is replaced."""
+    node, only = nodes[0], graph.variable_name(nodes, j)
+    factor, place = node.operand_names[other], node.place
+    right = [np.asarray(n.operands[other], dtype=float) for n in nodes]
+
+    def with_values(values: list[Any]) -> dict:
+        return {n.number: replace_factor(j, other, v) for n, v in zip(nodes, values, strict=True)}
+
+    def says(instead: str) -> str:
+        return f"backward computes as if `{factor}` were {instead}, on the way back to `{node.operand_names[j]}`"
+
+    ones = with_values([np.ones_like(v) for v in right])
+    top = float(max(v.max() for v in right))
+    if all(((v == 0) | (v == top)).all() for v in right) and any((v == 0).any() for v in right) and top > 0:
+        yield Hypothesis(1.2, "mask not applied", says("1"), place, ones, only)
+        yield Hypothesis(
+            1.25, "mask not applied", says(f"{top:.4g}"), place, with_values([0 * v + top for v in right]), only
+        )
+        if abs(top - 1) > 1e-6:
+            bare = with_values([v / top for v in right])
+            yield Hypothesis(1.2, "keep-probability not applied", says("0 or 1"), place, bare, only)
+        turned = with_values([top - v for v in right])
+        yield Hypothesis(1.3, "mask inverted", says("0 where it is not, and not where it is"), place, turned, only)
+    elif node.name in ("multiply", "divide"):
+        yield Hypothesis(2.4, "a factor missing", says("1"), place, ones, only)
+        squares = with_values([v**2 for v in right])
+        yield Hypothesis(4.5, "a factor applied twice", says("its square"), place, squares, only)
+        if all(v.all() for v in right):
+            inverse = with_values([1 / v for v in right])
+            name = "multiplied instead of divided" if node.name == "divide" else "divided instead of multiplied"
+            yield Hypothesis(4.6, name, says("its inverse"), place, inverse, only)
+    if node.name not in ("multiply", "divide") and right[0].ndim == 2 and right[0].shape[0] == right[0].shape[1]:
+        yield Hypothesis(2, "transposed", says(f"{factor}.T"), place, with_values([v.T for v in right]), only)
+    if node.name in ("matmul", "dot") and right[0].ndim == 2 and right[0].shape[0] == right[0].shape[1]:
+        alone = with_values([np.eye(len(v)) for v in right])
+        yield Hypothesis(2.4, "a factor missing", says("the identity"), place, alone, only)
+    for values, expression in sums_with_other_sign(graph, nodes, other):
+        yield Hypothesis(2.9, "sign flipped", says(f"`{expression}`"), place, with_values(values), only)
+    for axis in range(right[0].ndim):
+        if right[0].shape[axis] > 1 and right[0].size < 1000:
+            flipped = with_values([np.flip(v, axis) for v in right])
+            yield Hypothesis(3.1, "axes reversed", says(f"reversed along axis {axis}"), place, flipped, only)
+    for values, expression in without_bias(graph, nodes, other):
+        yield Hypothesis(2.8, "bias's share missing", says(f"`{expression}`"), place, with_values(values), only)
+    for values, expression in graph.arrays_like_operand(nodes, other):
+        found = with_values(values)
+        yield Hypothesis(4, "the wrong array used", says(f"`{expression}`"), place, found, only)
+
+
+def sums_with_other_sign(graph: ForwardGraph, nodes: list[Node], other: int) -> Iterator[tuple[list[Any], str]]:
+    """Yield a - b if the operand is a + b, and a + b if it is a - b."""
+    values, expression = [], ""
+    for node in nodes:
+        made = [m for m in graph.producers.get(content_key(node.operands[other]), ()) if m.number < node.number]
+        if not made or made[-1].name not in ("add", "subtract"):
+            return
+        a, b = made[-1].operands
+        values.append(a - b if made[-1].name == "add" else a + b)
+        expression = f" {'-' if made[-1].name == 'add' else '+'} ".join(made[-1].operand_names)
+    yield values, expression
+
+
+def without_bias(graph: ForwardGraph, nodes: list[Node], other: int) -> Iterator[tuple[list[Any], str]]:
+    """Yield the operand without its bias, if it is a sum with a bias or a block of one."""
+    right = [n.operands[other] for n in nodes]
+    for sums in graph.families.values():
+        for b in range(len(sums[0].operands)):
+            if len(sums) != len(nodes) or not graph.is_bias(sums, b):
+                continue
+            whole, width = sums[0].result.shape, right[0].shape[-1] if right[0].ndim else 1
+            if right[0].ndim != len(whole) or whole[-1] % width:
+                continue
+            for start in range(0, whole[-1], width):
+                block = (..., slice(start, start + width))
+                if all(content_key(s.result[block]) == content_key(v) for s, v in zip(sums, right, strict=True)):
+                    yield (
+                        [s.operands[1 - b][block] for s in sums],
+                        f"{sums[0].operand_names[1 - b]}, without {sums[0].operand_names[b]}",
+                    )
+
+
+def wrong_powers(graph: ForwardGraph) -> Iterator[Hypothesis]:
+    """Yield hypotheses about x / s in which its derivative by s, -x / s^2, has another power of s."""
+    for nodes, j, only in graph.edges():
+        if nodes[0].name == "divide" and j == 1:
+            divisor, place = graph.describe(nodes, j), nodes[0].place
+            for power, mistake in (
+                (1, "a factor missing"),
+                (-1, "a factor applied twice"),
+                (2, "a factor missing"),
+                (-2, "a factor applied twice"),
+                (3, "a factor missing"),
+            ):
+                other = {n.number: change_path(j, partial(np.multiply, n.operands[j] ** float(power))) for n in nodes}
+                exponent = f"{divisor} to the power {power - 2}, not -2"
+                evidence = f"backward computes as if the derivative with respect to {divisor} had {exponent}"
+                yield Hypothesis(4.4 + 0.01 * abs(power), mistake, evidence, place, other, only)
+
+
+def swapped_blocks(graph: ForwardGraph) -> Iterator[Hypothesis]:
+    """Yield hypotheses in which the gradients of two of 3 or 4 blocks of a result are exchanged."""
+    for nodes, j, _ in graph.edges():
+        shape = nodes[0].result.shape
+        if j != -1 or len(shape) < 2 or nodes[0].name not in ("add", "matmul", "dot"):
+            continue
+        for count in (4, 3):
+            size, rest = divmod(shape[-1], count)
+            if rest or not any(size in v.shape for v in graph.projection.variables.values()) or size < 2:
+                continue
+            for a, b in combinations(range(count), 2):
+                order = np.arange(shape[-1]).reshape(count, size)
+                order[[a, b]] = order[[b, a]]
+                flat = order.ravel()
+                swap = {n.number: change_path(-1, lambda d, o=flat: d[..., o]) for n in nodes}
+                evidence = (
+                    f"backward computes as if the gradients of columns {a * size}:{(a + 1) * size} and "
+                    f"{b * size}:{(b + 1) * size} of {graph.describe(nodes, -1)} were exchanged"
+                )
+                yield Hypothesis(1.5, "two gates swapped", evidence, nodes[0].place, swap)
+
+
+def maximum_without_mask(graph: ForwardGraph) -> Iterator[Hypothesis]:
+    """Yield hypotheses in which a maximum passes its gradient to every element, not only to the largest."""
+    for nodes, j, only in graph.edges():
+        if nodes[0].name not in ("maximum.reduce", "minimum.reduce") or j != 0:
+            continue
+        kwargs = {k: v for k, v in nodes[0].kwargs.items() if k in ("axis", "keepdims")}
+        everyone = {
+            n.number: (lambda node, x, kw=kwargs: node.result + np.add.reduce(x[0] - node.operands[0], **kw))
+            for n in nodes
+        }
+        evidence = f"backward computes as if every element of {graph.describe(nodes, 0)} were the largest"
+        yield Hypothesis(1.2, "mask not applied", evidence, nodes[0].place, everyone, only)

@@ -1,0 +1,200 @@
+"""Hypotheses: the derivative of a function of one array is missing, wrong, or taken at the wrong value.
+
+If the operations between an array u and a later array y are elementwise and depend on nothing else that moves, then
+y = phi(u), element by element. A hypothesis puts another factor in the place of phi'(u): 1, phi'(y), the sigmoid's
+formula, or 1 - h^2 with another array h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..tape import Node, record_operand, replace_slope
+from .forward_graph import ForwardGraph, content_key
+from .hypotheses import Hypothesis
+
+SMOOTH = {"sqrt", "square", "power", "reciprocal", "multiply", "divide", "add", "subtract", "negative"}
+
+
+def wrong_slopes(graph: ForwardGraph) -> Iterator[Hypothesis]:
+    """Yield hypotheses in which backward uses another factor than phi'(u)."""
+    for sources, j, sinks, block in find_functions(graph):
+        blocks = [block(s, n) for s, n in zip(sources, sinks, strict=True)]
+        if not all(n in nodes for n, nodes in zip(sinks, blocks, strict=True)):
+            continue
+        found = [ElementwiseFunction(s, j, n, nodes) for s, n, nodes in zip(sources, sinks, blocks, strict=True)]
+        if not all(f.is_nonlinear for f in found):
+            continue
+        only = graph.variable_name(sources, j)
+        if only is not None and sum(1 for _, _, v in graph.edges() if v == only) > 1:
+            only = None
+        names = {n.name for n in found[0].nodes}
+        for rank, mistake, evidence, slopes in alternative_slopes(graph, found, not names <= SMOOTH, sources, sinks):
+            if is_proportional(slopes, [f.d for f in found]):
+                continue  # the same slope times a constant
+            changes = {}
+            for f, g in zip(found, slopes, strict=True):
+                changes |= with_slope(graph, (f.source.number, j), f.sink.number, g)
+            yield Hypothesis(rank, mistake, evidence, sinks[0].place, changes, only)
+
+
+def alternative_slopes(
+    graph: ForwardGraph, found: list[ElementwiseFunction], activation: bool, sources: list[Node], sinks: list[Node]
+) -> Iterator[tuple[float, str, str, list[Any]]]:
+    """Yield (rank, mistake, evidence, slopes): other factors than phi'(u), one array for each round."""
+    d, u, y = ([getattr(f, part) for f in found] for part in ("d", "u", "y"))
+    says = f"backward computes as if the derivative with respect to `{sources[0].operand_names[found[0].j]}` were "
+    levels = np.unique(np.concatenate([np.round(x, 6).ravel() for x in d]))
+    on_off = len(levels) == 2 and levels[0] == 0
+    missing = "activation's derivative missing" if activation else "a factor missing"
+    wrong = "activation's derivative wrong" if activation else "a derivative wrong"
+    elsewhere = "derivative taken at the wrong value"
+    at_y = [f.slope_at(f.y) for f in found]
+    if on_off:
+        top = levels[1]
+        yield 1.1, "mask not applied", f"{says}{top:.4g} everywhere", [0 * x + top for x in d]
+        yield 1.15, "mask not applied", f"{says}1 everywhere", [0 * x + 1 for x in d]
+        yield 1.3, "mask inverted", f"{says}{top:.4g} exactly where it is 0", [np.where(x == 0, top, 0) for x in d]
+    else:
+        yield (1.2 if activation else 4.4), missing, f"{says}1", [0 * x + 1 for x in d]
+        yield 1.3, "activation's derivative applied twice", f"{says}its square", [x**2 for x in d]
+        if activation:
+            for formula, text in (
+                (lambda u, y: y, "y"),
+                (lambda u, y: 1 - y, "1 - y"),
+                (lambda u, y: y * (1 - y), "y (1 - y), which is the sigmoid's"),
+                (lambda u, y: 1 - y**2, "1 - y^2, which is tanh's"),
+                (lambda u, y: y**2, "y^2"),
+                (lambda u, y: 1 + y**2, "1 + y^2"),
+                (lambda u, y: y * (1 + y), "y (1 + y)"),
+                (lambda u, y: (u > 0) * 1.0, "1 where the input is above 0, else 0"),
+                (lambda u, y: np.where(u > 0, 1, y), "1 where the input is above 0, else y"),
+                (lambda u, y: np.where(u > 0, 1, u), "1 where the input is above 0, else the input"),
+            ):
+                yield 1.35, wrong, says + text, [formula(a, b) for a, b in zip(u, y, strict=True)]
+    if activation or on_off:
+        if all(np.isfinite(x).all() for x in at_y):
+            yield 1.25, elsewhere, f"{says}phi' at the activation, not at the pre-activation", at_y
+        for values, name in arrays_like_result(graph, sinks):
+            if all(np.array_equal(a, b) for a, b in zip(values, y, strict=True)):
+                continue
+            formulas = [("phi' at `%s`", lambda f, a: f.slope_at(a))]
+            if all(np.allclose(1 - b**2, x) for b, x in zip(y, d, strict=True)):  # phi is tanh
+                formulas.append(("1 - %s^2", lambda f, a: 1 - a**2))
+            if all(np.allclose(b * (1 - b), x) for b, x in zip(y, d, strict=True)):  # phi is the sigmoid
+                formulas.append(("%s (1 - %s)", lambda f, a: a * (1 - a)))
+            for text, formula in formulas:
+                g = [formula(f, a) for f, a in zip(found, values, strict=True)]
+                if all(np.isfinite(x).all() for x in g):
+                    yield 1.28, elsewhere, says + text.replace("%s", name), g
+
+
+def arrays_like_result(graph: ForwardGraph, sinks: list[Node]) -> Iterator[tuple[list[Any], str]]:
+    """Yield the float arrays with the shape of the result, one array for each round, with their name."""
+    for values, name in graph.arrays.get(len(sinks), {}).values():
+        if values[0].shape == sinks[0].result.shape and values[0].dtype.kind == "f":
+            yield values, name
+
+
+def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
+    """Yield (sources, operand, sinks, block) for results that are elementwise functions of one earlier array.
+
+    `sources` are the operations, one for each round, that read the array as `operand`; `sinks` compute the results;
+    ``block(source, sink)`` lists the operations between them.
+    """
+    edges = [(nodes, j) for nodes, j, _ in graph.edges() if j >= 0]
+    seen: set[tuple] = set()
+    for sources, j in edges:
+        start = sources[-1]  # in the first round, the state is zeros
+        if not start.elementwise or np.shape(start.operands[j]) != start.result.shape:
+            continue
+        u = content_key(start.operands[j])
+        made = [m for m in graph.producers.get(u, ()) if m.number < start.number]
+        if made and made[-1].elementwise and sum(made[-1].active) == 1 and keeps_shape(made[-1]):
+            continue  # part of a longer function, which is found from its own start
+        if (u, start.result.shape) in seen:
+            continue
+        seen.add((u, start.result.shape))
+        block = elementwise_block(graph, start, u)
+        for sink in block:
+            consumers = graph.consumers.get(content_key(sink.result), [])
+            if len(consumers) == 1 and consumers[0] in block and is_single_step(consumers[0]):
+                continue  # an intermediate result
+            sinks = graph.families[sink.family]
+            if len(sinks) == len(sources):
+                yield sources, j, sinks, lambda s, n, j=j: elementwise_block(graph, s, content_key(s.operands[j]), n)
+
+
+def elementwise_block(graph: ForwardGraph, start: Node, u: tuple, end: Node | None = None) -> list[Node]:
+    """Return the elementwise operations from `start` on whose active operands are `u` or one another's results."""
+    inside, found = {u}, []
+    for node in graph.tape.nodes[start.number : start.number + 60]:
+        if node.elementwise and any(node.active) and node.result.shape == start.result.shape:
+            read = {content_key(x) for x, active in zip(node.operands, node.active, strict=True) if active}
+            if read <= inside:
+                found.append(node)
+                inside.add(content_key(node.result))
+        if node is end or len(found) == 10:
+            break
+    return found
+
+
+class ElementwiseFunction:
+    """phi, from operand `j` of the operation `source` to the result of `sink`; `d` is its derivative at the operand."""
+
+    def __init__(self, source: Node, j: int, sink: Node, nodes: list[Node]):
+        self.source, self.j, self.sink, self.nodes = source, j, sink, nodes
+        self.u, self.y = source.operands[j], sink.result
+        self.d = self.slope_at(self.u)
+
+    @property
+    def is_nonlinear(self) -> bool:
+        """True if phi' is not the same for all elements."""
+        return bool(np.isfinite(self.d).all()) and self.d.size > 1 and float(np.ptp(self.d)) > 1e-6
+
+    def slope_at(self, point: Any) -> Any:
+        """Return phi'(point), by differences."""
+        return (self(point + 1e-5) - self(point - 1e-5)) / 2e-5
+
+    def __call__(self, u: Any) -> Any:
+        values = {content_key(self.u): u}
+        with np.errstate(all="ignore"):
+            for node in self.nodes:
+                operands = [
+                    values.get(content_key(x), x) if active else x
+                    for x, active in zip(node.operands, node.active, strict=True)
+                ]
+                values[content_key(node.result)] = node.compute(*operands)
+        return values[content_key(self.y)]
+
+
+def keeps_shape(node: Node) -> bool:
+    """Return True if an active operand has the shape of the result."""
+    pairs = zip(node.active, node.operands, strict=True)
+    return any(active and np.shape(x) == node.result.shape for active, x in pairs)
+
+
+def is_single_step(node: Node) -> bool:
+    """Return True if the operation has one active operand, and all others are single numbers."""
+    return sum(node.active) == 1 and all(
+        active or np.size(x) == 1 for x, active in zip(node.operands, node.active, strict=True)
+    )
+
+
+def is_proportional(a: list[Any], b: list[Any]) -> bool:
+    """Return True if the arrays in `a` are those in `b` times one constant."""
+    x, y = (np.concatenate([np.ravel(part) for part in parts]) for parts in (a, b))
+    size = float(y @ y)
+    return size == 0 or float(np.abs(x - (x @ y) / size * y).max()) <= 1e-6 * float(np.abs(x).max(initial=0))
+
+
+def with_slope(graph: ForwardGraph, source: tuple[int, int], sink: int, g: Any) -> dict:
+    """Return the changes that make `g`, an array or a function, the slope of `sink` with respect to `source`."""
+    found = {sink: replace_slope(graph.tape, source, g if callable(g) else partial(np.multiply, g))}
+    if source[0] != sink:
+        found[source[0]] = record_operand(graph.tape, source[1])
+    return found

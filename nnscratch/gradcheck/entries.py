@@ -1,0 +1,131 @@
+"""EntryChecker: compare one array's gradient with the differences, for its Entry in the report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .differences import Differences
+from .directional import DirectionalDerivatives, describe_wrong_elements, directional_entry, measure_directions
+from .kinks import allow_kinks_per_output, remeasure
+from .report import Entry, GradientReport
+from .sampling import sample_indices
+from .settings import Settings
+from .verdict import is_comparable, unusable_entry
+
+DIAGNOSIS_DIRECTIONS = 3  # the diagnosis compares along this many directions
+LOCATE_BUDGET = 300  # no search for the wrong elements of one more array starts after this many forward passes
+MAX_REFERENCE_SIZE = 5000  # above this size, an unusable gradient is not compared element by element
+
+
+class EntryChecker:
+    """Check one array after the other.
+
+    Parameters
+    ----------
+    differences : Differences
+    settings : Settings
+    rng : numpy.random.Generator
+        Draws samples and directions.
+
+    Attributes
+    ----------
+    gradients : dict of str to ndarray
+        The complete gradient that backward gave for each array.
+    directional : dict of str to DirectionalDerivatives
+        In directional mode, the derivatives measured for the diagnosis of each wrong array.
+    """
+
+    def __init__(self, differences: Differences, settings: Settings, rng: np.random.Generator):
+        self.differences, self.settings, self.rng = differences, settings, rng
+        self.gradients: dict[str, np.ndarray] = {}
+        self.directional: dict[str, DirectionalDerivatives] = {}
+
+    def entry(self, name: str, array: Any, analytic: Any) -> Entry:
+        """Return the entry of one array, with its verdict. `analytic` is what backward gave: an array or None."""
+        mode, missing = self.settings.mode, analytic is None
+        if missing:
+            analytic = np.zeros(array.shape)
+        self.gradients[name] = analytic
+        if analytic.dtype.kind not in "fiub":
+            unknown = np.full(array.shape, np.nan)
+            return unusable_entry(name, array, unknown, f"the gradient has dtype {analytic.dtype}")
+        if analytic.shape != array.shape:
+            entry = unusable_entry(name, array, analytic, f"the gradient has shape {analytic.shape}, not {array.shape}")
+            if mode == "directional" and array.size > DIAGNOSIS_DIRECTIONS:
+                if self.settings.diagnose:
+                    self.directional[name] = measure_directions(self.differences, array, DIAGNOSIS_DIRECTIONS, self.rng)
+            elif array.size <= MAX_REFERENCE_SIZE:
+                entry.numeric = self.differences.element_derivatives(array, list(np.ndindex(array.shape)))[0]
+            return entry
+        if not np.isfinite(analytic).all():
+            first = tuple(int(i) for i in np.argwhere(~np.isfinite(analytic))[0])
+            entry = unusable_entry(name, array, analytic, f"the gradient is not finite, first at {list(first)}")
+            entry.worst_index = first
+            if array.size <= MAX_REFERENCE_SIZE:
+                indices = [first] if mode == "directional" else list(np.ndindex(array.shape))
+                entry.numeric = self.differences.element_derivatives(array, indices)[0]
+            return entry
+        if mode == "directional" and array.size > self.settings.directions:
+            entry = self._along_directions(name, array, analytic)
+        else:
+            indices = list(np.ndindex(array.shape)) if mode == "full" else self._sample(array, analytic)
+            entry = self._by_elements(name, array, analytic, indices)
+        if missing and entry.verdict == "wrong":
+            entry.reason = "backward returned None for it"
+        return entry
+
+    def _sample(self, array: Any, analytic: np.ndarray) -> list[tuple]:
+        return sample_indices(array, analytic, self.settings.samples, self.rng)
+
+    def _by_elements(self, name: str, array: Any, analytic: np.ndarray, indices: list[tuple]) -> Entry:
+        """Compare single elements."""
+        differences = self.differences
+        numeric, uncertainty, low, high = differences.element_derivatives(array, indices)
+        differences.refine_with_complex_step(name, indices, numeric, uncertainty, low, high)
+        kinks = int((np.nan_to_num(high) > np.nan_to_num(low)).sum())
+        entry = Entry(name, array.shape, analytic, numeric, uncertainty, low, high, kinks=kinks)
+        entry.checked = len(indices)
+        if differences.judge(entry).verdict == "wrong":
+            allow_kinks_per_output(differences, entry, array)
+            remeasure(differences, entry, array)
+            entry.verdict = "right"
+            differences.judge(entry)
+        return entry
+
+    def _along_directions(self, name: str, array: Any, analytic: np.ndarray) -> Entry:
+        """Compare derivatives along random directions; if they are wrong, along enough of them for a diagnosis.
+
+        Where several kinks lie on a direction, its derivative can take more values than the two one-sided ones. If the
+        gradient is wrong along such directions only, a sample of the elements decides.
+        """
+        derivatives = measure_directions(self.differences, array, self.settings.directions, self.rng)
+        entry = self.differences.judge(directional_entry(name, analytic, derivatives))
+        smooth = [(v, d) for v, d in derivatives if not d.kink]
+        if entry.verdict != "wrong":
+            return entry
+        if len(smooth) < len(derivatives) and (
+            not smooth or self.differences.judge(directional_entry(name, analytic, smooth)).verdict != "wrong"
+        ):
+            entry = self._by_elements(name, array, analytic, self._sample(array, analytic))
+            if entry.verdict == "right" and entry.checked < array.size:
+                entry.verdict = "cannot tell"
+                entry.reason = f"several kinks lie on the directions; the {entry.checked} elements checked are right"
+        elif self.settings.diagnose:
+            missing = DIAGNOSIS_DIRECTIONS - self.settings.directions
+            derivatives += measure_directions(self.differences, array, missing, self.rng)
+            self.directional[name] = derivatives
+            entry = self.differences.judge(directional_entry(name, analytic, derivatives))
+        return entry
+
+    def locate_unexplained(self, report: GradientReport) -> None:
+        """In directional mode, say where the wrong elements are, in arrays that no diagnosis explains."""
+        limit = self.differences.evaluations + LOCATE_BUDGET
+        for name, derivatives in self.directional.items():
+            entry = report[name]
+            if not entry.diagnoses and is_comparable(entry) and self.differences.evaluations < limit:
+                array = self.differences.projection.variables[name]
+                entry.reason += describe_wrong_elements(
+                    self.differences, array, self.gradients[name], derivatives, self.settings.samples, self.rng
+                )

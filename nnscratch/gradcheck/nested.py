@@ -1,0 +1,67 @@
+"""Nested tuples, lists and dictionaries of arrays, as forward takes and returns them.
+
+A leaf is an array or any other single value. ``("state", (h, c))`` has the leaves ``state[0]`` and ``state[1]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+
+
+def is_array(value: Any) -> bool:
+    """Return True for a NumPy or CuPy array of any dtype."""
+    try:
+        backend.array_module(value)
+    except TypeError:
+        return False
+    return True
+
+
+def is_float(value: Any) -> bool:
+    """Return True for what can be differentiated: a float array or a single float."""
+    if is_array(value):
+        return value.dtype.kind == "f"
+    return isinstance(value, (float, np.floating))
+
+
+def has_no_axes(value: Any) -> bool:
+    """Return True for a single number, and for an array of shape ()."""
+    return getattr(value, "ndim", 0) == 0 and not isinstance(value, (tuple, list, dict))
+
+
+def leaves(name: str, nest: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the name and the value of every leaf.
+
+    Examples
+    --------
+    >>> list(leaves("state", (1.0, [2.0, {"c": 3.0}])))
+    [('state[0]', 1.0), ('state[1][0]', 2.0), ("state[1][1]['c']", 3.0)]
+    """
+    if isinstance(nest, (tuple, list)):
+        for number, value in enumerate(nest):
+            yield from leaves(f"{name}[{number}]", value)
+    elif isinstance(nest, dict):
+        for key, value in nest.items():
+            yield from leaves(f"{name}[{key!r}]", value)
+    else:
+        yield name, nest
+
+
+def map_leaves(function: Callable[[Any], Any], nest: Any) -> Any:
+    """Return a nest of the same form with `function` applied to every leaf."""
+    if isinstance(nest, (tuple, list)):
+        values = [map_leaves(function, value) for value in nest]
+        return type(nest)(*values) if hasattr(nest, "_fields") else type(nest)(values)
+    if isinstance(nest, dict):
+        return {key: map_leaves(function, value) for key, value in nest.items()}
+    return function(nest)
+
+
+def float_leaves(nest: Any) -> list[Any]:
+    """Return the leaves that can be differentiated, in order."""
+    return [leaf for _, leaf in leaves("", nest) if is_float(leaf)]

@@ -1,0 +1,89 @@
+"""Convert the checked code to float64 for the check, where that is possible.
+
+Finite differences in float32 have only four or five correct digits, so a float32 Module is checked in a float64 copy.
+Code that insists on float32 is checked in float32, with wider tolerances.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .adapters import Adapter
+from .nested import is_array, is_float, map_leaves
+from .projection import NotDeterministic, Projection
+from .report import GradientReport
+from .snapshot import Snapshot
+from .substitution import cast_arrays
+from .traps import backward_traps
+
+
+def project_in_float64(
+    adapter: Adapter, before: Snapshot, rng: np.random.Generator, report: GradientReport
+) -> tuple[Projection, int]:
+    """Build the Projection of `adapter`, in float64 if the code accepts that, else in its own dtype.
+
+    Parameters
+    ----------
+    adapter : Adapter
+    before : Snapshot
+        Everything that the checked code holds, in its own dtype.
+    rng : numpy.random.Generator
+    report : GradientReport
+        Receives the traps that only show in the code's own dtype, and a note if float64 is impossible.
+
+    Returns
+    -------
+    (Projection, int)
+        The projection, and the bytes per value of the least precise float in it.
+
+    Raises
+    ------
+    NotDeterministic
+        Forward gives another answer at every call.
+    """
+    narrow = [a for a in before.arrays() if a.dtype.kind == "f" and a.dtype.itemsize < 8]
+    inputs, targets = adapter.inputs, adapter.targets
+    state = rng.bit_generator.state
+    narrow += [a for a in adapter.float_inputs().values() if a.dtype.itemsize < 8]
+    try:
+        first = Projection(adapter, rng)
+        own_dtype_traps, ran = backward_traps(first), True
+    except (TypeError, ValueError):
+        if not narrow:
+            raise
+        own_dtype_traps, ran = [], False  # float32 weights with float64 inputs may fail; both in float64 may work
+    # A gradient of the wrong dtype shows here only: in float64 it would have the right one.
+    report.traps += [trap for trap in own_dtype_traps if trap.kind == "wrong dtype"] if narrow else []
+    if not narrow:
+        return first, smallest_itemsize(first)
+    before.restore()
+    cast_arrays(before, np.float64)
+    adapter.inputs, adapter.targets = map_leaves(float64_copy, inputs), map_leaves(float64_copy, targets)
+    adapter.prepare()
+    rng.bit_generator.state = state
+    try:
+        projection = Projection(adapter, rng)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, NotDeterministic) or not ran:  # it runs in neither dtype
+            raise
+        before.restore()
+        adapter.inputs, adapter.targets = inputs, targets
+        adapter.prepare()
+        report.notes.append(f"the code does not accept float64 ({type(error).__name__}), so its own dtype was used")
+        rng.bit_generator.state = state
+        projection = Projection(adapter, rng)
+    return projection, smallest_itemsize(projection)
+
+
+def float64_copy(value: Any) -> Any:
+    """Return a float64 copy of a float32 or float16 array; any other value is returned unchanged."""
+    return value.astype(np.float64) if is_array(value) and is_float(value) and value.dtype.itemsize < 8 else value
+
+
+def smallest_itemsize(projection: Projection) -> int:
+    """Return the bytes per value of the least precise float among the variables and the outputs."""
+    sizes = [v.dtype.itemsize for v in projection.variables.values()]
+    map_leaves(lambda y: sizes.append(y.dtype.itemsize) if is_array(y) and is_float(y) else None, projection.outputs)
+    return max(2, min(sizes, default=8))

@@ -1,0 +1,225 @@
+"""Projection: the outputs y of forward, reduced to one number f = sum of R * y.
+
+A derivative is of one number. The weights R are random, so that errors in different outputs do not cancel, and they
+stay the same during a check. df/dy is R, so backward is called with dy = R. A loss, which is one number, has R = 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from .adapters import Adapter, copy_array
+from .nested import has_no_axes, is_array, is_float, leaves, map_leaves
+from .random_states import RandomStates
+from .snapshot import Snapshot, equal_arrays
+
+
+class NotDeterministic(ValueError):
+    """Forward gives another result at every call, even if random numbers are replayed and state is restored."""
+
+
+class Projection:
+    """f as a function of the arrays that the checked code holds: ``projection()`` runs forward and returns f.
+
+    Parameters
+    ----------
+    adapter : Adapter
+    rng : numpy.random.Generator
+        Draws R.
+
+    Attributes
+    ----------
+    variables : dict of str to array
+        The arrays that f is differentiated with respect to: parameters, then float inputs.
+    outputs : tuple
+        The outputs of the first forward.
+    weights : tuple
+        R, nested as the outputs are; None for outputs that are not floats.
+    written_inputs : list of str
+        The inputs and parameters that forward writes into. Later calls of forward get copies of them.
+    replayed : str
+        What is reset before every forward: "" for nothing, "draws" for random generators, "state" for everything that
+        the code holds.
+
+    Raises
+    ------
+    NotDeterministic
+        Forward gives another result at every call.
+    TypeError
+        Forward returns no floats.
+    """
+
+    def __init__(self, adapter: Adapter, rng: np.random.Generator):
+        self.adapter = adapter
+        self.variables = {**adapter.parameters(), **adapter.float_inputs()}
+        self.replayed = ""
+        self.written_inputs: list[str] = []
+        self._state = Snapshot(adapter.source, adapter.inputs)
+        self._random_states = RandomStates(self._state.generators)
+        arrays = adapter.arrays()
+        before = [a.copy() for _, a in arrays]
+        first = self._copies(adapter.run())
+        for (name, array), old in zip(arrays, before, strict=True):
+            if not equal_arrays(array, old):
+                self.written_inputs.append(name)
+                array[...] = old
+        drawn = self._random_states.advanced()
+        adapter.clear_saved()
+        self.replayed = "draws" if drawn else ""
+        again = self._copies(self.forward())
+        adapter.clear_saved()
+        if not equal_outputs(first, again):
+            self.replayed = "state"
+            again, third = self._copies(self.forward()), self._copies(self.forward())
+            adapter.clear_saved()
+            if not equal_outputs(first, again) or not equal_outputs(first, third):
+                raise NotDeterministic(
+                    f"{adapter.title} gives another answer at every call, even if every random generator it uses "
+                    f"(attributes, globals, numpy.random, random) is replayed and all its attributes are restored"
+                )
+        self.outputs = first
+        if not any(is_float(y) for _, y in leaves("", first)):
+            kinds = ", ".join(str(getattr(y, "dtype", type(y).__name__)) for _, y in leaves("", first))
+            raise TypeError(f"{adapter.title} returns no floats, so there is nothing to differentiate: {kinds}")
+        self.weights = map_leaves(lambda y: random_weights_like(y, rng), first)
+        if len(first) == 1 and has_no_axes(first[0]):
+            self.weights = (
+                1.0 if isinstance(first[0], float) and not isinstance(first[0], np.generic) else np.ones(()),
+            )
+        elif adapter.loss is not None and has_no_axes(first[0]):
+            self.weights = (1.0, *self.weights[1:])
+
+    @staticmethod
+    def _copies(ys: tuple) -> tuple:
+        return map_leaves(lambda y: y.copy() if is_array(y) else y, ys)
+
+    def forward(self) -> tuple:
+        """Run forward with the same random numbers as the first time, and return the outputs."""
+        if self.replayed == "draws":
+            self._random_states.replay()
+        elif self.replayed == "state":
+            self.back_to_start()
+        if not self.written_inputs:
+            return self.adapter.run()
+        inputs, own = self.adapter.inputs, list(self.adapter.parameters().values())
+        before = [a.copy() for a in own]
+        self.adapter.inputs = map_leaves(copy_array, inputs)
+        try:
+            return self._copies(self.adapter.run())
+        finally:
+            self.adapter.inputs = inputs
+            for array, old in zip(own, before, strict=True):
+                array[...] = old
+
+    def back_to_start(self) -> None:
+        """Restore everything that the code held before its first forward, except the values of the variables."""
+        self._state.restore(keep={id(v) for v in self.variables.values()})
+
+    def constant_arrays(self) -> list[Any]:
+        """Return the NumPy arrays that the code holds and does not learn, such as targets kept in an attribute."""
+        own = {id(v) for v in self.variables.values()}
+        return [a for a in self._state.arrays() if isinstance(a, np.ndarray) and a.size > 1 and id(a) not in own]
+
+    def terms(self) -> list[Any]:
+        """Return R * y for each float output, as flat arrays."""
+        ys = self.forward()
+        found = [
+            np.ravel(w * (backend.to_numpy(y) if is_array(y) else y))
+            for (_, w), (_, y) in zip(leaves("", self.weights), leaves("", ys), strict=True)
+            if w is not None
+        ]
+        self.adapter.clear_saved()
+        return found
+
+    def __call__(self) -> float:
+        """Run forward and return f."""
+        total = 0.0
+        ys = self.forward()
+        for (_, w), (_, y) in zip(leaves("", self.weights), leaves("", ys), strict=True):
+            if w is not None:
+                total += float((backend.to_numpy(y) * w).sum()) if is_array(y) else float(y) * w
+        self.adapter.clear_saved()
+        return total
+
+    def flat_outputs(self) -> np.ndarray:
+        """Run forward and return all float outputs in one flat array."""
+        ys = self.forward()
+        found = [
+            np.ravel(backend.to_numpy(y) if is_array(y) else np.asarray(y))
+            for (_, w), (_, y) in zip(leaves("", self.weights), leaves("", ys), strict=True)
+            if w is not None
+        ]
+        self.adapter.clear_saved()
+        return np.concatenate(found).astype(np.float64) if found else np.zeros(0)
+
+    def flat_weights(self) -> np.ndarray:
+        """Return R in one flat array, in the order of `flat_outputs`."""
+        found = [np.ravel(w) for _, w in leaves("", self.weights) if w is not None]
+        return np.concatenate(found).astype(np.float64) if found else np.zeros(0)
+
+    def dys(self, weights: tuple | None = None) -> tuple:
+        """Return the gradients of f with respect to the outputs: copies of R, in the outputs' dtype and device."""
+        weights = self.weights if weights is None else weights
+        return weights_like_outputs(weights, self.outputs)
+
+    def analytic(self, weights: tuple | None = None) -> dict[str, Any]:
+        """Run backward and return float64 copies of its gradients by name; None where it returned None."""
+        self.forward()
+        arrays = [a for _, a in self.adapter.arrays()]
+        before = [a.copy() for a in arrays]
+        given = self.adapter.gradients(self.dys(weights))
+        self.adapter.clear_saved()
+        found = {name: gradient_as_float64(given[name]) for name in self.variables if name in given}
+        for array, old in zip(arrays, before, strict=True):
+            if not equal_arrays(array, old):  # backward has changed it
+                array[...] = old
+        return found
+
+
+def random_weights_like(y: Any, rng: np.random.Generator) -> Any:
+    """Return random weights for the output `y`, of both signs and not near zero; None if `y` is not a float."""
+    if not is_float(y):
+        return None
+    if not is_array(y):
+        return 1.0
+    return np.asarray(rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape))
+
+
+def weights_like_outputs(weights: Any, ys: Any) -> Any:
+    """Return copies of `weights` in the form of the outputs `ys`: containers, dtypes and device."""
+    if isinstance(ys, (tuple, list)):
+        values = [weights_like_outputs(w, y) for w, y in zip(weights, ys, strict=True)]
+        return type(ys)(*values) if hasattr(ys, "_fields") else type(ys)(values)
+    if isinstance(ys, dict):
+        return {key: weights_like_outputs(weights[key], ys[key]) for key in ys}
+    if isinstance(ys, np.floating) and weights is not None:
+        return np.asarray(weights, dtype=ys.dtype)
+    if weights is None or not is_array(ys):
+        return weights
+    return backend.array_module(ys).asarray(weights, dtype=ys.dtype).copy().reshape(ys.shape)
+
+
+def gradient_as_float64(gradient: Any) -> Any:
+    """Return a float64 NumPy copy of a gradient. Values that are not real numbers keep their dtype."""
+    if gradient is None:
+        return None
+    try:
+        array = backend.to_numpy(gradient) if is_array(gradient) else np.asarray(gradient)
+    except ValueError:  # a ragged list
+        array = np.asarray(str(type(gradient).__name__))
+    return array.astype(np.float64) if array.dtype.kind in "fiub" else array.copy()
+
+
+def equal_outputs(a: tuple, b: tuple) -> bool:
+    """Return True if all outputs are equal. NaN equals NaN."""
+    pairs = zip(leaves("", a), leaves("", b), strict=True)
+    for (_, x), (_, y) in pairs:
+        if not is_array(x):
+            if x != y and not (is_float(x) and x != x):
+                return False
+        elif x.shape != y.shape or not bool(((x == y) | ((x != x) & (y != y))).all()):
+            return False
+    return True

@@ -1,0 +1,61 @@
+"""Replace the arrays that an object holds: by copies in another dtype, or by traced views."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from .snapshot import Snapshot, refill
+
+
+def cast_arrays(snapshot: Snapshot, dtype: Any) -> dict[int, Any]:
+    """Replace every float array in `snapshot` that is narrower than `dtype` by a copy in `dtype`.
+
+    The old arrays do not change, so ``snapshot.restore()`` brings them back. Arrays that share memory, such as a flat
+    array and its views, are not replaced: their copies would no longer share it.
+
+    Returns
+    -------
+    dict of int to array
+        The new array by the ``id`` of the old one.
+    """
+    small = [a for a in snapshot.arrays() if a.dtype.kind == "f" and a.dtype.itemsize < np.dtype(dtype).itemsize]
+    owners: dict[int, int] = {}
+    for array in small:
+        owner = id(array) if array.base is None else id(array.base)
+        owners[owner] = owners.get(owner, 0) + 1
+    new = {
+        id(array): array.astype(dtype)
+        for array in small
+        if owners[id(array) if array.base is None else id(array.base)] == 1
+    }
+
+    substitute(snapshot, new)
+    return new
+
+
+def substitute(snapshot: Snapshot, new: dict[int, Any]) -> None:
+    """Replace every object whose ``id`` is in `new`, in all containers of `snapshot`."""
+
+    def exchange(value: Any) -> Any:
+        if id(value) in new:
+            return new[id(value)]
+        if type(value) is tuple:
+            changed = tuple(exchange(item) for item in value)
+            return changed if any(a is not b for a, b in zip(changed, value, strict=True)) else value
+        return value
+
+    for container, before in snapshot.containers:
+        if isinstance(container, (list, deque)):
+            refill(container, [exchange(value) for value in before])
+        elif isinstance(container, dict):
+            for key, value in before.items():
+                changed = exchange(value)
+                if changed is not value:
+                    container[key] = changed
+        elif not isinstance(container, set):
+            changed = exchange(before)
+            if changed is not before:
+                refill(container, changed)

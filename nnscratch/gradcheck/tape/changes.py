@@ -1,0 +1,81 @@
+"""Changes of one operation's derivative, for :attr:`Tape.changes`.
+
+Let u0, v0 and y0 be the operands and the result in the first run. A change keeps y0, and lets the result depend in
+another way on the movement of the operands away from u0 and v0:
+
+    change_path                 the operand u becomes u0 + L(u - u0): L = 0 cuts the path, L = -1 flips its sign
+    replace_factor              u v becomes u0 v + (u - u0) v': backward multiplies by v' instead of v
+    replace_slope               y(u) becomes y0 + g (u - u0): the derivative is g
+    replace_upstream_by_ones    backward ignores the gradient that comes from the output, and uses 1
+
+Each function here returns a function of (node, operands) that computes the changed operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .tape import Node, Tape
+
+
+def change_path(j: int, L: Callable) -> Callable:
+    """Apply `L` to the movement of operand `j`, or of the result if `j` is -1."""
+
+    def changed(node: Node, operands: list[Any]) -> Any:
+        if j == -1:
+            return node.result + L(node.compute(*operands) - node.result)
+        operands = list(operands)
+        moved = operands[j] - node.operands[j]
+        for i in range(len(operands)):
+            same = node.active[i] and np.array_equal(node.operands[i], node.operands[j])  # x * x: both are one path
+            if i == j or same:
+                operands[i] = node.operands[i] + L(moved)
+        return node.compute(*operands)
+
+    return changed
+
+
+def replace_factor(j: int, other: int, value: Any) -> Callable:
+    """In a product, multiply the movement of operand `j` by `value` instead of the operand `other`."""
+
+    def changed(node: Node, operands: list[Any]) -> Any:
+        still, moving = list(operands), list(node.operands)
+        still[j] = node.operands[j]
+        moving[j], moving[other] = operands[j] - node.operands[j], value
+        return node.compute(*still) + node.compute(*moving)
+
+    return changed
+
+
+def record_operand(tape: Tape, j: int) -> Callable:
+    """Change nothing, but record the movement of operand `j` for a later `replace_slope`."""
+
+    def changed(node: Node, operands: list[Any]) -> Any:
+        tape.recorded[node.number, j] = operands[j] - node.operands[j]
+        return node.compute(*operands)
+
+    return changed
+
+
+def replace_slope(tape: Tape, source: tuple[int, int], derivative: Callable) -> Callable:
+    """Let the result move by ``derivative(movement)`` of the recorded operand `source`: (operation, operand)."""
+
+    def changed(node: Node, operands: list[Any]) -> Any:
+        if source[0] == node.number:
+            tape.recorded[source] = operands[source[1]] - node.operands[source[1]]
+        return node.result + derivative(tape.recorded[source])
+
+    return changed
+
+
+def replace_upstream_by_ones(tape: Tape) -> Callable:
+    """Add the movement of each element of the result to f, and pass nothing on to later operations."""
+
+    def changed(node: Node, operands: list[Any]) -> Any:
+        tape.added += float((node.compute(*operands) - node.result).sum())
+        return node.result
+
+    return changed

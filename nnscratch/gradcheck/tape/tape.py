@@ -1,0 +1,239 @@
+"""Tape: the operations of one forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..nested import is_array, leaves, map_leaves
+from ..projection import Projection
+from ..snapshot import Snapshot
+from ..substitution import substitute
+from .source import calling_code
+from .traced_array import TracedArray, as_plain, running
+
+MAX_NODES = 3000
+MAX_ELEMENTS = 3_000_000  # read and written by one forward: a larger one is too slow to run for many hypotheses
+MIXING = {"matmul", "dot", "einsum", "tensordot", "inner", "outer", "vecdot", "vecmat", "matvec"}  # not elementwise
+
+
+class CannotTape(ValueError):
+    """Forward cannot be recorded: it is too large, uses other arrays than NumPy's, or changes from call to call."""
+
+
+@dataclass
+class Node:
+    """One operation of the first run.
+
+    Attributes
+    ----------
+    number : int
+        Its position in forward, from 0.
+    name : str
+        "add", "matmul", "maximum.reduce", ...
+    family : tuple
+        The positions of all calls in the user's code that led to it. The rounds of a loop have the same.
+    round : int
+        How many operations of the same family came before it.
+    place : str
+        "file.py:12: the expression", or "file.py:12 from 30: ..." in a function that line 30 calls.
+    operand_names : list of str
+        The source of each operand.
+    operands, result
+        Copies of the values.
+    compute : callable
+        Computes the result from operands.
+    kwargs : dict
+    variables : list of (str or None)
+        For each operand, the name of the differentiated array that it is or is a view of.
+    view_indices : list of (ndarray or None)
+        For an operand that is a view of a part of such an array, the flat indices of that part.
+    active : list of bool
+        True for each operand that depends on a differentiated array.
+    """
+
+    number: int
+    name: str
+    family: tuple
+    round: int
+    place: str
+    operand_names: list[str]
+    operands: list[Any]
+    result: Any
+    compute: Callable
+    kwargs: dict
+    variables: list[str | None]
+    view_indices: list[Any]
+    active: list[bool] = field(default_factory=list)
+
+    @property
+    def elementwise(self) -> bool:
+        """True if each element of the result depends on one element of each operand."""
+        return self.name == "where" or ("." not in self.name and hasattr(np, self.name) and self.name not in MIXING)
+
+
+class Tape:
+    """The operations of one forward, as a context manager. Leaving it restores the code's own arrays.
+
+    Parameters
+    ----------
+    projection : Projection
+
+    Attributes
+    ----------
+    nodes : list of Node
+    changes : dict of int to function
+        For the numbers of changed operations, a function of (node, operands) that returns the result: see changes.py.
+    weights : tuple
+        The output weights R: the projection's, unless a hypothesis sets others.
+    recorded : dict
+        Movements of operands, by (operation, operand): see `record_operand`.
+    added : float
+        A sum that changes add to f: see `replace_upstream_by_ones`.
+    runs, cost : int
+        The number of forward passes, and about how many elements each reads and writes.
+
+    Raises
+    ------
+    CannotTape
+        On entering, if forward cannot be recorded.
+    """
+
+    def __init__(self, projection: Projection):
+        self.projection, self.adapter = projection, projection.adapter
+        self.nodes: list[Node] = []
+        self.changes: dict[int, Callable] = {}
+        self.recorded: dict[tuple[int, int], Any] = {}
+        self.weights, self.added = projection.weights, 0.0
+        self.runs, self.cost = 0, 0
+        self._counts: dict[tuple, int] = {}
+        self._number, self._mode = 0, "record"
+
+    def __enter__(self) -> Tape:
+        if self.projection.replayed == "state":
+            raise CannotTape("forward keeps state from call to call")
+        variables = self.projection.variables
+        if not all(type(v) is np.ndarray and v.dtype == np.float64 for v in variables.values()):
+            raise CannotTape("only NumPy arrays in float64 can be recorded")
+        self._before = Snapshot(self.adapter.source)
+        self._inputs = self.adapter.inputs
+        views = {id(v): v.view(TracedArray) for v in variables.values()}
+        substitute(self._before, views)
+        self.adapter.inputs = map_leaves(lambda x: views.get(id(x), x), self._inputs)
+        try:
+            self.value()
+            self._mode = "compare"
+            self._find_active()
+        except CannotTape:
+            self.__exit__()
+            raise
+        except Exception as error:
+            self.__exit__()
+            raise CannotTape(f"{type(error).__name__}: {error}") from error
+        self._mode = "replay"
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._before.restore(keep={id(v) for v in self.projection.variables.values()})
+        self.adapter.inputs = self._inputs
+
+    def _find_active(self) -> None:
+        """Move every variable a little, and find the operands that move with them."""
+        rng = np.random.default_rng(0)
+        held = {name: v.copy() for name, v in self.projection.variables.items()}
+        try:
+            for name, v in self.projection.variables.items():
+                v[...] = held[name] + 1e-6 * rng.uniform(0.5, 1, v.shape)
+            self.value()
+        finally:
+            for name, v in self.projection.variables.items():
+                v[...] = held[name]
+
+    def value(self) -> float:
+        """Run forward with the changes, and return f."""
+        self._number, self.recorded, self.added = 0, {}, 0.0
+        self.runs += 1
+        running.append(self)
+        try:
+            ys = self.projection.forward()
+        finally:
+            running.pop()
+        self.adapter.clear_saved()
+        if self._mode != "record" and self._number != len(self.nodes):
+            raise CannotTape("forward made other operations than the first time")
+        total = self.added
+        for (_, w), (_, y) in zip(leaves("", self.weights), leaves("", ys), strict=True):
+            if w is not None:
+                total += float((as_plain(y) * w).sum()) if is_array(y) else float(y) * float(w)
+        return total
+
+    def operation(self, name: str, compute: Callable, operands: list[Any], kwargs: dict) -> Any:
+        """Record one operation, or compute it again with its change, if it has one. Called by `TracedArray`."""
+        if self._mode == "record":
+            result = compute(*operands)
+            if getattr(result, "dtype", np.dtype(int)).kind == "f":
+                if len(self.nodes) >= MAX_NODES:
+                    raise CannotTape(f"forward has more than {MAX_NODES} operations")
+                self.cost += 200 + result.size + sum(np.size(x) for x in operands)
+                if self.cost > MAX_ELEMENTS:
+                    raise CannotTape("forward is too large to be recorded; try the same code with smaller arrays")
+                self._record(name, compute, operands, kwargs, result)
+            return result
+        k = self._number
+        if k >= len(self.nodes) or self.nodes[k].name != name:
+            result = compute(*operands)
+            if getattr(result, "dtype", np.dtype(int)).kind == "f":
+                raise CannotTape("forward made other operations than the first time")
+            return result  # a comparison, which has no derivative and is not recorded
+        node = self.nodes[k]
+        self._number += 1
+        if self._mode == "compare":
+            pairs = zip(operands, node.operands, strict=True)
+            node.active = [isinstance(a, np.ndarray) and a.dtype.kind == "f" and bool((a != b).any()) for a, b in pairs]
+        return self.changes[k](node, operands) if k in self.changes else compute(*operands)
+
+    def _record(self, name: str, compute: Callable, operands: list[Any], kwargs: dict, result: Any) -> None:
+        family, place, operand_names = calling_code(name, len(operands), Tape.value.__code__)
+        count = self._counts.get(family, 0)
+        self._counts[family] = count + 1
+        variables = [
+            next((n for n, v in self.projection.variables.items() if np.may_share_memory(x, v)), None)
+            if isinstance(x, np.ndarray)
+            else None
+            for x in operands
+        ]
+        view_indices = [
+            None if n is None else flat_indices_of_view(x, self.projection.variables[n])
+            for n, x in zip(variables, operands, strict=True)
+        ]
+        self.nodes.append(
+            Node(
+                number=len(self.nodes),
+                name=name,
+                family=family,
+                round=count,
+                place=place,
+                operand_names=operand_names,
+                operands=[np.array(x, copy=True) if isinstance(x, np.ndarray) else x for x in operands],
+                result=np.array(result),
+                compute=compute,
+                kwargs=kwargs,
+                variables=variables,
+                view_indices=view_indices,
+            )
+        )
+
+
+def flat_indices_of_view(view: np.ndarray, array: np.ndarray) -> np.ndarray | None:
+    """Return the flat indices in `array` of the elements of `view`, a part of it; None if it shows the whole array."""
+    if view.size >= array.size or not array.flags.c_contiguous:
+        return None
+    start = (view.__array_interface__["data"][0] - array.__array_interface__["data"][0]) // array.itemsize
+    found = np.full(view.shape, start)
+    for axis, (length, stride) in enumerate(zip(view.shape, view.strides, strict=True)):
+        steps = np.arange(length) * (stride // array.itemsize)
+        found = found + steps.reshape((length,) + (1,) * (view.ndim - axis - 1))
+    return found

@@ -1,0 +1,66 @@
+"""TracedArray: a NumPy array that reports every operation on it to the running tape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+FUNCTIONS = {np.dot, np.einsum, np.where, np.tensordot, np.inner, np.outer}  # reported as one operation each
+running: list[Any] = []  # the tapes that are running, the innermost last
+
+
+class TracedArray(np.ndarray):
+    """An array that reports each operation on it to the running tape."""
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
+        into = None if out is None else tuple(as_plain(o) for o in out)
+        function = getattr(ufunc, method)
+        if method not in ("__call__", "reduce") or ufunc.nout > 1 or kwargs.get("where", True) is not True:
+            extra = {} if into is None else {"out": into}
+            result = function(*(as_plain(x) for x in inputs), **kwargs, **extra)
+            return result if out is None else (out[0] if len(out) == 1 else out)
+
+        def compute(*operands: Any) -> Any:
+            return function(*operands, **kwargs)
+
+        name = ufunc.__name__ + ("" if method == "__call__" else ".reduce")
+        result = apply_operation(name, compute, inputs, None if into is None else into[0], kwargs)
+        return result if out is None else out[0]
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if func is np.where and len(args) != 3:
+            return func(*(as_plain(a) for a in args), **kwargs)
+        if func not in FUNCTIONS or "out" in kwargs:
+            return super().__array_function__(func, types, args, kwargs)
+        return apply_operation(func.__name__, lambda *operands: func(*operands, **kwargs), args, None, kwargs)
+
+    def dot(self, other: Any, out: Any = None) -> Any:
+        return np.dot(self, other)
+
+    def __getitem__(self, index: Any) -> Any:
+        parts = index if isinstance(index, tuple) else (index,)
+        if not running or not any(isinstance(i, (np.ndarray, list, range)) for i in parts):
+            found = super().__getitem__(index)
+            # b[k], one element, is returned as a traced array without axes: a NumPy number would not be traced.
+            return super().__getitem__((*parts, ...)) if isinstance(found, np.floating) else found
+        return apply_operation("lookup", lambda x: x[index], (self,), None, {})
+
+
+def as_plain(x: Any) -> Any:
+    """Return a traced array as a plain NumPy array; any other value is returned unchanged."""
+    return x.view(np.ndarray) if isinstance(x, TracedArray) else x
+
+
+def apply_operation(name: str, compute: Callable, operands: tuple, into: Any, kwargs: dict) -> Any:
+    """Compute one operation through the running tape, and return the result as a traced array.
+
+    If `into` is an array, the result is written into it.
+    """
+    plain = [as_plain(x) for x in operands]
+    result = running[-1].operation(name, compute, plain, kwargs) if running else compute(*plain)
+    if into is not None:
+        np.copyto(into, result, casting="unsafe")
+        return into
+    return np.asarray(result).view(TracedArray) if isinstance(result, (np.ndarray, np.floating)) else result
