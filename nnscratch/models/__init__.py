@@ -1,4 +1,4 @@
-"""Whole networks, made of the layers."""
+"""Complete networks, built from the layers."""
 
 from .cnn import CNN
 from .language_model import LanguageModel

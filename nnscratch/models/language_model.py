@@ -1,15 +1,15 @@
-"""LanguageModel: which token comes next?
+"""LanguageModel: predict the next token with a recurrent network.
 
-    tokens (N, T) -> Embedding -> Dropout -> LSTM, layer upon layer -> Dropout -> Linear -> logits (N, T, V)
+    tokens (N, T) -> Embedding -> Dropout -> LSTM with one or more layers -> Dropout -> Linear -> logits (N, T, V)
 
-The logits at step t are scores for token t+1, given all the tokens up to t. The state (h, c) that comes out is what
-the model remembers; given to the next call, it reads on where it stopped. With cell="rnn" or "gru" another recurrent
-network stands in the LSTM's place, and the state is h alone.
+The logits at step t are scores for token t+1, given the tokens 0..t. The model returns its state (h, c), which
+summarises all tokens read so far. Pass it to the next call to continue the text. With cell="rnn" or "gru", another
+recurrent network replaces the LSTM, and the state is h alone.
 
 References
 ----------
 Mikolov et al. (2010), "Recurrent neural network based language model".
-Zaremba, Sutskever and Vinyals (2014), "Recurrent neural network regularization": where the dropout goes.
+Zaremba, Sutskever and Vinyals (2014), "Recurrent neural network regularization": where to apply dropout.
 Press and Wolf (2017), "Using the output embedding to improve language models": tied weights.
 """
 
@@ -31,22 +31,26 @@ CELLS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 
 
 class LanguageModel(Module):
-    """A recurrent language model: an LSTM's, unless another cell is asked for.
+    """A recurrent language model, by default with an LSTM.
 
     Parameters
     ----------
     vocab_size : int
         V, the number of different tokens.
-    embed_size, hidden_size, num_layers : int
-    dropout : float
-        After the embedding, between the LSTM's layers, and before the last linear layer; never on the recurrence.
+    embed_size : int
+        D, the length of the embedding vectors.
+    hidden_size, num_layers : int
+        H, the size of the hidden state, and the number of recurrent layers.
+    dropout : float, 0 <= dropout < 1
+        The probability of dropping an element: after the embedding, between the recurrent layers, and before the last
+        Linear layer. The recurrence itself has no dropout.
     tie_weights : bool
-        One matrix serves as embedding and as output weights: fewer parameters, often better. Needs
-        ``embed_size == hidden_size``.
+        True to use one matrix as the embedding and as the output weights. This saves parameters and often gives better
+        predictions. It requires ``embed_size == hidden_size``.
     cell : {"lstm", "gru", "rnn"}
-        The recurrent layer; the model holds it under that name.
+        The type of the recurrent layer. It is also the name of the attribute that holds the layer.
     rng : None, int or numpy.random.Generator
-        The same seed gives the same model.
+        The source of the initial weights and the dropout masks. The same seed gives the same model.
 
     Examples
     --------
@@ -77,7 +81,7 @@ class LanguageModel(Module):
     ):
         if tie_weights and embed_size != hidden_size:
             raise ValueError(
-                f"tie_weights makes one matrix of the embedding (vocab_size, embed_size) and the output weights "
+                f"tie_weights uses one matrix as the embedding, (vocab_size, embed_size), and as the output weights, "
                 f"(vocab_size, hidden_size): the sizes must be equal, got {embed_size} and {hidden_size}"
             )
         if cell not in CELLS:
@@ -95,16 +99,16 @@ class LanguageModel(Module):
         self.dropout_out = Dropout(dropout, rng=rng)
         self.linear = Linear(hidden_size, vocab_size, rng=rng)
         if tie_weights:
-            # The embedding's usual start, of variance 1, would make logits of variance H: too sure of itself.
+            # With the embedding's default variance of 1, the initial logits would have a variance of up to H.
             self.embedding.weight = self.linear.weight = Parameter(uniform((vocab_size, embed_size), 0.1, rng))
 
     @property
     def recurrent(self) -> LSTM | GRU | RNN:
-        """The recurrent layer, whichever it is."""
+        """The recurrent layer: the attribute `lstm`, `gru` or `rnn`."""
         return getattr(self, self.cell)
 
     def init_hidden(self, batch_size: int) -> State:
-        """The state before anything was read: h and c (of "rnn" and "gru" h alone), (num_layers, N, H), all zero."""
+        """Return the initial state: zeros for h and c, or for h alone, each of shape (num_layers, N, H)."""
         shape = (self.num_layers, positive_int("batch_size", batch_size), self.hidden_size)
         weight = self.linear.weight.data
         xp = backend.array_module(weight)
@@ -112,13 +116,13 @@ class LanguageModel(Module):
         return (h, xp.zeros_like(h)) if self.cell == "lstm" else h
 
     def forward(self, tokens: Array, state: State | None = None) -> tuple[Array, State]:
-        """Scores for the token after each token.
+        """Return scores for the token after each token.
 
         Parameters
         ----------
         tokens : array of integers in 0..V-1, shape (N, T)
         state : (h, c), or h, optional
-            What an earlier call returned; zero if not given.
+            The state that an earlier call returned. The default is zero.
 
         Returns
         -------
@@ -129,10 +133,10 @@ class LanguageModel(Module):
         return self.linear(h), state
 
     def loss_and_backward(self, tokens: Array, targets: Array, state: State | None = None) -> tuple[float, State]:
-        """Forward, cross-entropy and backward in one go, never holding all the logits: what `Trainer` uses.
+        """Run forward, cross-entropy and backward without ever holding all logits; return the loss and the state.
 
-        The same loss and gradients as the three calls one by one (a test holds them equal), faster and in less memory.
-        In ``eval()`` mode only the loss is computed.
+        The loss and the gradients equal those of the three separate calls (a test holds them equal). This method is
+        faster and takes less memory, so `Trainer` uses it. In ``eval()`` mode it computes the loss only.
         """
         h, state = self._hidden(tokens, state)
         loss, dh = linear_cross_entropy(self.linear, h, targets, workspace=self.workspace, learn=self.training)
@@ -141,21 +145,26 @@ class LanguageModel(Module):
         return backend.to_scalar(loss), state
 
     def backward(self, dlogits: Array, dstate: State | None = None) -> tuple[None, State]:
-        """Gradients for all weights; returns None (tokens have no gradient) and that of the initial state."""
+        """Add the gradients of all weights; return None for the tokens, and the gradient of the initial state."""
         return None, self._backward_from_hidden(self.linear.backward(dlogits), dstate)
 
     def _hidden(self, tokens: Array, state: State | None) -> tuple[Array, State]:
-        """What the last linear layer reads, shape (N, T, H)."""
+        """Return the input of the last Linear layer, shape (N, T, H), and the state."""
         check_ids(self, "tokens", tokens, self.vocab_size)
         if tokens.ndim != 2:
             raise ValueError(f"LanguageModel needs tokens of shape (batch, time), got {tokens.shape}")
         x = self.embedding(tokens)  # (N, T, D)
-        if self.dropout_in.training:  # else it does nothing; writing text, one token at a time, even that can be felt
+        if (
+            self.dropout_in.training
+        ):  # in eval() mode Dropout does nothing, and skipping the call makes generation faster
             x = self.dropout_in(x)
         h, state = self.recurrent(x, state)  # (N, T, H)
-        return self.dropout_out(h) if self.dropout_out.training else h, state
+        if self.dropout_out.training:
+            h = self.dropout_out(h)
+        return h, state
 
     def _backward_from_hidden(self, dh: Array, dstate: State | None) -> State:
+        """Run backward through all layers before the last Linear layer; return the gradient of the initial state."""
         dx, dstate = self.recurrent.backward(self.dropout_out.backward(dh), dstate)
         self.embedding.backward(self.dropout_in.backward(dx))
         return dstate

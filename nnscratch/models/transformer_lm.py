@@ -1,20 +1,19 @@
-"""TransformerLM: a small GPT. Which token comes next, by attention instead of recurrence.
+"""TransformerLM: predict the next token with attention, as GPT-2 does.
 
-    tokens (N, T) -> Embedding + PositionalEmbedding -> Dropout -> TransformerBlock, block upon block
+    tokens (N, T) -> Embedding + PositionalEmbedding -> Dropout -> one or more TransformerBlocks
                   -> LayerNorm -> Linear -> logits (N, T, V)
 
-The logits at step t are scores for token t+1, given tokens 0..t: the blocks are causal. All T predictions are made, and
-learned from, in one pass without a loop over time; but no token further back than `context` can be seen, where an
-LSTM's state has no such edge.
+The logits at step t are scores for token t+1, given the tokens 0..t: the blocks are causal. The model makes all T
+predictions in one pass, without a loop over time. It cannot use tokens further back than `context`; the state of an
+LSTM has no such limit.
 
-    training      each batch is read by itself. Nothing is carried from batch to batch: the state that comes back is
-                  (), and one that is given is not used.
-    eval() mode   the state is the window: its tokens, and each block's keys and values of them. Reading on costs the
-                  new tokens only. The window never holds more than `context` tokens; when it is full, the older half
-                  is forgotten and the newer half is read again, because every place in the window has a vector of its
-                  own, and those tokens now stand at other places. So every prediction but the very first ones sees
-                  between context/2 and context tokens, and the thousandth token costs, on average, what the first
-                  thousand did, in the same memory.
+    training      Each batch is read separately. forward ignores the state that it gets, and returns () as the new one.
+
+    eval() mode   The state is the window: up to `context` tokens, with the keys and values that each block computed
+                  for them. Continuing a text costs the work for the new tokens only. A full window loses its older
+                  half. Its newer half is then read again, since these tokens move to other positions and each position
+                  has its own vector. So every prediction, except at the start of a text, uses between context/2 and
+                  context tokens. The average cost of a token and the memory do not grow with the length of the text.
 
 References
 ----------
@@ -48,16 +47,17 @@ class TransformerLM(Module):
     vocab_size : int
         V, the number of different tokens.
     embed_size : int
-        D, the length of every token's vector, all the way through.
+        D, the length of the vector of each token in all layers.
     num_heads, num_layers : int
+        The number of attention heads in a block, and the number of blocks.
     context : int, 2 or more
-        The longest sequence that can be learned from, and the most tokens a prediction can see.
-    dropout : float
+        The length of the longest training sequence, and the largest number of tokens that a prediction can use.
+    dropout : float, 0 <= dropout < 1
+        The probability of dropping an element, in every block and after the embeddings.
     tie_weights : bool
-        One matrix serves as embedding and as output weights.
+        True to use one matrix as the embedding and as the output weights.
     rng : None, int or numpy.random.Generator
-        The same seed gives the same model. Weights start normal, of variance 1/fan-in; on each block's way back to the
-        straight path less by 2 num_layers, as GPT-2's, so that the sum over all blocks does not grow with depth.
+        The source of the initial weights and the dropout masks. The same seed gives the same model.
 
     Examples
     --------
@@ -69,7 +69,7 @@ class TransformerLM(Module):
     (2, 3, 10)
     >>> model.backward(np.ones_like(logits))
 
-    Reading on, in eval() mode:
+    In eval() mode, the state continues a text:
 
     >>> model = model.eval()
     >>> whole, _ = model(tokens)
@@ -104,58 +104,67 @@ class TransformerLM(Module):
         self.embedding = Embedding(vocab_size, embed_size, rng=rng)
         self.position = PositionalEmbedding(context, embed_size, rng=rng)
         self.dropout_in = Dropout(dropout, rng=rng)
-        options = {"dropout": dropout, "causal": True, "approximate": "tanh"}  # GPT-2's GELU, three times as fast
+        options = {
+            "dropout": dropout,
+            "causal": True,
+            "approximate": "tanh",
+        }  # this form of GELU is three times as fast
         self.blocks = Sequential(
             *(TransformerBlock(embed_size, num_heads, **options, rng=rng) for _ in range(num_layers))
         )
         self.norm = LayerNorm(embed_size)
         self.linear = Linear(embed_size, vocab_size, bias=False, rng=rng)
-        self._start(rng)
+        self._initialise(rng)
         if tie_weights:
             self.linear.weight = self.embedding.weight
 
-    def _start(self, rng: np.random.Generator) -> None:
-        """The first weights.
+    def _initialise(self, rng: np.random.Generator) -> None:
+        """Draw the weights from a normal distribution with variance 1/fan-in, and set the biases to 0.
 
-        GPT-2 starts all of them from a standard deviation of 0.02, which is about 1/sqrt(fan-in) for its D = 768. With
-        D = 128 and 0.02 the branches are so faint that the model learns little but pairs of characters for long.
+        The last layer of each of the 2 num_layers branches gets a variance smaller by the factor 2 num_layers, as in
+        GPT-2. Otherwise the sum over all branches would grow with depth.
+
+        GPT-2 uses a standard deviation of 0.02 for all weights, which is close to 1/sqrt(fan-in) for its D = 768. With
+        D = 128, a deviation of 0.02 would make the branches so weak that the model would long learn little more than
+        the frequencies of pairs of tokens.
         """
         for name, p in self.named_parameters():
             if len(p.shape) == 2:
-                way_back = name.endswith(("out_proj.weight", "linear2.weight"))
-                std = 1 / math.sqrt(p.shape[1] * (2 * self.num_layers if way_back else 1))
+                ends_branch = name.endswith(("out_proj.weight", "linear2.weight"))
+                std = 1 / math.sqrt(p.shape[1] * (2 * self.num_layers if ends_branch else 1))
                 p.data[...] = normal(p.shape, std, rng)
             elif name.endswith("bias"):
                 p.data[...] = 0
 
     def init_hidden(self, batch_size: int) -> State:
-        """The state before anything was read: nothing."""
+        """Return the initial state, which is empty."""
         positive_int("batch_size", batch_size)
         return ()
 
     def forward(self, tokens: Array, state: State | None = None) -> tuple[Array, State]:
-        """Scores for the token after each token.
+        """Return scores for the token after each token.
 
         Parameters
         ----------
         tokens : array of integers in 0..V-1, shape (N, T)
             In training mode T is at most `context`.
         state : tuple, optional
-            In ``eval()`` mode, what an earlier call returned: read on after it.
+            In ``eval()`` mode, the state that an earlier call returned: the tokens continue its text.
 
         Returns
         -------
         logits : array, shape (N, T, V)
         state : tuple
-            In training mode ().
+            The new state; () in training mode.
         """
         h, state = self._hidden(tokens, state)
         return self.linear(h), state
 
     def loss_and_backward(self, tokens: Array, targets: Array, state: State | None = None) -> tuple[float, State]:
-        """Forward, cross-entropy and backward in one go, never holding all the logits: what `Trainer` uses.
+        """Run forward, cross-entropy and backward without ever holding all logits; return the loss and the state.
 
-        In ``eval()`` mode only the loss is computed.
+        The loss and the gradients equal those of the three separate calls (a test holds them equal). This method is
+        faster and takes less memory, so `Trainer` uses it. In ``eval()`` mode it computes the loss only.
         """
         h, state = self._hidden(tokens, state)
         loss, dh = linear_cross_entropy(self.linear, h, targets, workspace=self.workspace, learn=self.training)
@@ -164,56 +173,73 @@ class TransformerLM(Module):
         return backend.to_scalar(loss), state
 
     def backward(self, dlogits: Array) -> None:
-        """Gradients for all weights. Tokens have none."""
+        """Add the gradients of all weights. Tokens have no gradient."""
         self._backward_from_hidden(self.linear.backward(dlogits))
 
     def _backward_from_hidden(self, dh: Array) -> None:
+        """Run backward through all layers before the last Linear layer."""
         dx = self.blocks.backward(self.norm.backward(dh))
         self.embedding.backward(self.position.backward(self.dropout_in.backward(dx)))
 
     def _hidden(self, tokens: Array, state: State | None) -> tuple[Array, State]:
-        """What the last linear layer reads, shape (N, T, D), and the state."""
+        """Return the input of the last Linear layer, shape (N, T, D), and the state."""
         check_ids(self, "tokens", tokens, self.vocab_size)
         if tokens.ndim != 2 or 0 in tokens.shape:
             raise ValueError(f"TransformerLM needs tokens of shape (batch, time), got {tokens.shape}")
         if not self.training:
-            return self._read_on(tokens, () if state is None else state)
+            return self._continue(tokens, () if state is None else state)
         if tokens.shape[1] > self.context:
             raise ValueError(
-                f"TransformerLM learns from at most context={self.context} tokens at once, got {tokens.shape[1]}: "
-                f"make the batches shorter (seq_len) or the context longer"
+                f"TransformerLM trains on sequences of at most context={self.context} tokens, got {tokens.shape[1]}: "
+                f"make the sequences shorter (seq_len) or the context longer"
             )
         x = self.dropout_in(self.position(self.embedding(tokens)))  # (N, T, D)
         return self.norm(self.blocks(x)), ()
 
     # --- eval() mode: the window ---------------------------------------------------------------------------------
 
-    def _read_on(self, tokens: Array, state: State) -> tuple[Array, State]:
-        """As many pieces as it takes: each fills the window, and a full window loses its older half."""
+    def _continue(self, tokens: Array, state: State) -> tuple[Array, State]:
+        """Read `tokens` after those of `state`.
+
+        Each piece fills the window. A full window loses its older half.
+        """
+        self._check_state(tokens, state)
+        outputs = []
+        while tokens.shape[1]:
+            if state and state[0].shape[1] == self.context:
+                newer_half = state[0][:, -(self.context // 2) :]
+                _, state = self._read_piece(newer_half, ())
+            free = self.context - (state[0].shape[1] if state else 0)
+            h, state = self._read_piece(tokens[:, :free], state)
+            outputs.append(h)
+            tokens = tokens[:, free:]
+        h = outputs[0] if len(outputs) == 1 else backend.array_module(outputs[0]).concatenate(outputs, axis=1)
+        return h, state
+
+    def _read_piece(self, tokens: Array, state: State) -> tuple[Array, State]:
+        """Read tokens that fit into the window.
+
+        A state is () or (tokens in the window, k and v of block 0, k and v of block 1, ...).
+        """
+        xp, (N, _), weight = backend.array_module(tokens), tokens.shape, self.position.weight
+        if not state:
+            empty = xp.zeros((N, self.num_heads, 0, self.embed_size // self.num_heads), dtype=weight.dtype)
+            state = tokens[:, :0], *[empty] * (2 * self.num_layers)
+        window, *past = state
+        x, present = self.position(self.embedding(tokens), start=window.shape[1]), []
+        for block, k, v in zip(self.blocks.layers, past[::2], past[1::2], strict=True):
+            x, keys_and_values = block(x, past=(k, v))
+            present += keys_and_values
+        return self.norm(x), (xp.concatenate([window, tokens], axis=1), *present)
+
+    def _check_state(self, tokens: Array, state: State) -> None:
+        """Raise unless `state` is empty or one that an earlier call returned for the same number of sequences."""
         if not isinstance(state, (tuple, list)) or len(state) not in (0, 1 + 2 * self.num_layers):
             came = f"{len(state)} of them" if isinstance(state, (tuple, list)) else type(state).__name__
-            raise TypeError(f"TransformerLM: state must be the {1 + 2 * self.num_layers} arrays of a call, got {came}")
+            raise TypeError(
+                f"TransformerLM: state must be the {1 + 2 * self.num_layers} arrays that a call returned, got {came}"
+            )
         if state:
             check_ids(self, "state[0]", state[0], self.vocab_size)
         if state and len(state[0]) != len(tokens):
-            raise ValueError(f"TransformerLM: the state is of {len(state[0])} sequences, the tokens of {len(tokens)}")
-        read = []
-        while tokens.shape[1]:
-            if state and state[0].shape[1] == self.context:
-                _, state = self._read_piece(state[0][:, -(self.context // 2) :], ())
-            room = self.context - (state[0].shape[1] if state else 0)
-            h, state = self._read_piece(tokens[:, :room], state)
-            read.append(h)
-            tokens = tokens[:, room:]
-        return read[0] if len(read) == 1 else backend.array_module(read[0]).concatenate(read, axis=1), state
-
-    def _read_piece(self, tokens: Array, state: State) -> tuple[Array, State]:
-        """Tokens that fit into the window; the state is (tokens in it, k and v of block 0, k and v of block 1, ...)."""
-        xp, (N, _), weight = backend.array_module(tokens), tokens.shape, self.position.weight
-        empty = xp.zeros((N, self.num_heads, 0, self.embed_size // self.num_heads), dtype=weight.dtype)
-        window, *past = state if state else (tokens[:, :0], *(empty for _ in range(2 * self.num_layers)))
-        x, present = self.position(self.embedding(tokens), start=window.shape[1]), []
-        for number, block in enumerate(self.blocks.layers):
-            x, keys_and_values = block(x, past=tuple(past[2 * number : 2 * number + 2]))
-            present += keys_and_values
-        return self.norm(x), (xp.concatenate([window, tokens], axis=1), *present)
+            raise ValueError(f"TransformerLM: state has {len(state[0])} sequences, but tokens has {len(tokens)}")

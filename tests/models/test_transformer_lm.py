@@ -118,17 +118,17 @@ def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="num_heads must divide embed_dim"):
         nn.models.TransformerLM(5, 6, 4, 1, 8)
     model = make(context=8)
-    with pytest.raises(ValueError, match="learns from at most context=8 tokens at once, got 12"):
+    with pytest.raises(ValueError, match="trains on sequences of at most context=8 tokens, got 12"):
         model(BATCHES[0][0])
     with pytest.raises(ValueError, match=r"needs tokens of shape \(batch, time\), got \(4,\)"):
         model(BATCHES[0][0][:, 0])
     model.eval()
     _, state = model(BATCHES[0][0])
-    with pytest.raises(ValueError, match="the state is of 4 sequences, the tokens of 2"):
+    with pytest.raises(ValueError, match="state has 4 sequences, but tokens has 2"):
         model(BATCHES[0][0][:2], state)
     for bad, message in [
-        (state[0], "state must be the 5 arrays of a call, got ndarray"),
-        (state[:3], "state must be the 5 arrays of a call, got 3 of them"),
+        (state[0], "state must be the 5 arrays that a call returned, got ndarray"),
+        (state[:3], "state must be the 5 arrays that a call returned, got 3 of them"),
         ((state[1], *state[1:]), r"state\[0\] must be integers, got float32"),
     ]:
         with pytest.raises(TypeError, match=message):
