@@ -272,9 +272,9 @@ def main(argv: list[str] | None = None) -> int:
             for alarm in wrong + unknown:
                 print(alarm)
             say(
-                f"- **False alarms**, {mode} mode: {len(wrong)} called wrong, {len(unknown)} not told in {checked:,} "
-                f"cases of correct code, drawn by hypothesis over every layer and loss, kinks included "
-                f"({time.perf_counter() - started:.0f} s)."
+                f"- **False alarms**, {mode} mode: {len(wrong)} times \"wrong\" and {len(unknown)} times \"cannot "
+                f"tell\" in {checked:,} cases of correct code. Hypothesis draws them from every layer and loss, kinks "
+                f"included ({time.perf_counter() - started:.0f} s)."
             )
     if "agreement" in parts:
         table, unlike = agreement(arguments.agree, arguments.seed)
@@ -284,7 +284,7 @@ def main(argv: list[str] | None = None) -> int:
         say(
             f"- **Agreement with `torch.autograd.gradcheck`** (eps 1e-6, atol 1e-6, rtol 1e-4) in "
             f"{sum(table.values()) - len(unlike)} of {sum(table.values())} smooth cases: both say right in "
-            f"{table[True, True]}, both say wrong in {table[False, False]}, only one of them in {len(unlike)}."
+            f"{table[True, True]}, both say wrong in {table[False, False]}, and they disagree in {len(unlike)}."
         )
     if "language-model" in parts:
         report, size = language_model()
@@ -292,8 +292,8 @@ def main(argv: list[str] | None = None) -> int:
         say(
             f"- **A large model**: directional mode on `LanguageModel(10_000, 256, 512, 2)` with `CrossEntropyLoss`, "
             f"{size:,} parameters, batch 20 of 35 steps, float64: {report.seconds:.0f} s, {report.evaluations} forward "
-            f"passes, {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB at most; it says "
-            f"{report.verdict}, largest error {report.max_error:.0e}."
+            f"passes, at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB; the verdict is "
+            f"{report.verdict}, the largest error {report.max_error:.0e}."
         )
     if "curve" in parts:
         found = curve()
@@ -305,13 +305,13 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.only is None:
         threads = os.environ.get("OMP_NUM_THREADS", "as many as there are cores")
         head = (
-            "# What it reaches, measured\n\n"
-            "Written by `python -m benchmarks.checker`; run it to see your own figures.\n\n"
+            "# Measured results\n\n"
+            "`python -m benchmarks.checker` writes this page. Run it to get the figures of your machine.\n\n"
             f"{os.cpu_count()} cores, BLAS threads: {threads}; Python {platform.python_version()}, "
             f"NumPy {np.__version__}.\n\n"
         )
         arguments.out.mkdir(parents=True, exist_ok=True)
-        page.append("\nThe errors against the step are drawn in [how it works](how-it-works.md).\n")
+        page.append("\n[How it works](how-it-works.md) shows the errors against the step in a picture.\n")
         (arguments.out / "measured.md").write_text(head + "\n".join(page), encoding="utf-8")
     return int(failed > 0)
 

@@ -17,37 +17,39 @@ DOCS = Path(__file__).parents[2] / "docs" / "gradcheck"
 
 HEAD = """# Planted mistakes
 
-Every line is code with one mistake in it, as a student would write it: a pair of functions in CS231n's form, a class
-in the form of "Deep Learning from Scratch", a Module, a Module with a loss, or a function that returns a loss and its
-gradient. The mistake's name was written down before the diagnosis was tried on it. The code is in
-`benchmarks/mistakes`, each mistake beside the same code without it; `python -m benchmarks.mistakes` writes this page.
+Every row is a piece of code with one mistake in it, as a student would write it: a pair of functions in CS231n's
+form, a class in the form of "Deep Learning from Scratch", a Module, a Module with a loss, or a function that returns
+a loss and its gradient. The name of the mistake was written down before the diagnosis was tried. The code is in
+`benchmarks/mistakes`, where each mistake stands next to the same code without it. `python -m benchmarks.mistakes`
+writes this page.
 
-How much of the last column is knowledge of these very lines, the first tries say. Of the first 102 mistakes the
-diagnosis named 44 first when it could only compare arrays; 88 at the first try with forward written down operation by
-operation; then it was worked on until it named them all. Thirty-four more, marked *held out*, were written after that
-and tried once: 30 were named first, and four not at all (windows that overlap, the first word of a bag of words, a
-ReLU whose state is zero at first, a bidirectional sum not turned back), for which it was then extended as well.
+The diagnosis was developed on these mistakes, so the results at the first try say more than the table. Of the first
+102 mistakes, the diagnosis named 44 first when it could only compare arrays, and 88 at the first try with a recorded
+forward. It was then improved until it named all of them. After that, 34 more mistakes, marked *held out*, were
+written and tried once. The diagnosis named 30 of them first, and 4 not at all: windows that overlap, the first word
+of a bag of words, a ReLU whose state is zero at first, and a bidirectional sum whose second direction was not
+reversed. It was then extended for these four too.
 
-*Caught* means that the verdict is "wrong". *Rank* is where the mistake's name stands among the diagnoses; the third
-column is the diagnosis that stands first. Where two names are accepted, the numbers are the same under both.
+*Caught* means that the verdict is "wrong". *First diagnosis* is the diagnosis at the top of the list, and *rank* is
+the position of the mistake's name in it. If two names are accepted, both describe the same gradient.
 
-In *directional* mode nothing is known of the true gradient of a wrong array but its slopes along three random
-directions (arrays of one or two elements apart). The first try named 132 of 136; two of the other four, a shift and
-float32 noise, were then made testable along directions.
+In *directional* mode, the diagnosis of a wrong array knows only the derivatives along three random directions (arrays
+of one or two elements are checked by element). It named 132 of 136 mistakes at the first try. Two of the other four,
+a shift and float32 noise, were then made testable along directions.
 """
 
 
-CHANGED = """# Backward passes changed by a machine
+CHANGED = """# Automatically changed backward passes
 
-The [planted mistakes](planted-mistakes.md) were chosen by those who wrote the diagnosis. These were not: each
-operation of the backward passes of the suite's correct code is changed in turn, as below, and what gives wrong
-gradients is diagnosed. Nobody wrote down what the mistake should be called, so this table says how often there is an
-explanation, not how often it is the one a teacher would give. Many of these changes no student would make; those
-without an explanation are mostly sums of which one term alone is left, and products in the middle of a formula that
-lose the gradient itself. The first full count, before the diagnosis was extended for what was seen here, gave 427 of
-611 (70 %). `python -m benchmarks.mistakes --changed` writes this page, in some minutes.
+The authors of the diagnosis chose the [planted mistakes](planted-mistakes.md). They did not choose these: a program
+changes each operation in the backward passes of the suite's correct code, one at a time, as shown below. Every change
+that makes a gradient wrong is diagnosed. No name was written down for these mistakes, so the table shows how often
+there is an explanation, and not how often it is the best one. A student would not make many of these changes. Most of
+the changes without an explanation leave only one term of a sum, or drop the gradient from a product in the middle of
+a formula. The first full count gave 427 of 611 (70 %); the diagnosis was then extended for what this count showed.
+`python -m benchmarks.mistakes --changed` writes this page in a few minutes.
 
-| change | what becomes of it |
+| change | effect |
 |---|---|
 | factor | `a * b`, `a / b` or `a @ b` becomes `a`, or `b` |
 | term | `a + b` or `a - b` becomes `a`, or `b` |
@@ -102,7 +104,7 @@ def row(outcome: Outcome) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mistakes", description=__doc__.splitlines()[0])
     parser.add_argument("--show", metavar="WORDS", help="only print the reports of the lines that contain WORDS")
-    parser.add_argument("--changed", action="store_true", help="change the correct backward passes instead")
+    parser.add_argument("--changed", action="store_true", help="diagnose automatically changed backward passes instead")
     arguments = parser.parse_args()
     if arguments.show:
         for planted in all_mistakes():

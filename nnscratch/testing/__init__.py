@@ -1,4 +1,4 @@
-"""For other people's tests: an assertion, a pytest plugin (plugin.py), hypothesis strategies (strategies.py), and
+"""Tools for your own tests: an assertion, a pytest plugin (plugin.py), hypothesis strategies (strategies.py), and
 exercises in notebooks (exercise.py).
 
 >>> import numpy as np, nnscratch as nn
@@ -12,19 +12,19 @@ from __future__ import annotations
 from typing import Any
 
 from ..gradcheck import GradientReport, check_gradients
-from . import record
+from . import check_log
 from .exercise import exercise, fast
 
 __all__ = ["assert_gradients_match", "exercise", "fast"]
 
 
-def assert_gradients_match(target: Any, /, *inputs: Any, **options: Any) -> GradientReport:
-    """Check the gradients of `target`, and fail with the printed report unless every one is right.
+def assert_gradients_match(subject: Any, /, *inputs: Any, **options: Any) -> GradientReport:
+    """Check the gradients of `subject`, and raise the printed report as an error unless all of them are right.
 
     Parameters
     ----------
-    target, *inputs, **options
-        As for :func:`nnscratch.gradcheck.check_gradients`.
+    subject, *inputs, **options
+        The arguments of :func:`nnscratch.gradcheck.check_gradients`.
 
     Returns
     -------
@@ -33,8 +33,8 @@ def assert_gradients_match(target: Any, /, *inputs: Any, **options: Any) -> Grad
     Raises
     ------
     AssertionError
-        A gradient is wrong, a trap was met, or the check could not tell. The message is the report, which is also the
-        error's attribute `report`.
+        The verdict is not "right": a gradient is wrong, there is a trap, or the check cannot tell. The message is the
+        printed report; the error's attribute `report` is the GradientReport.
 
     Examples
     --------
@@ -44,8 +44,8 @@ def assert_gradients_match(target: Any, /, *inputs: Any, **options: Any) -> Grad
     'right'
     """
     __tracebackhide__ = True
-    report = check_gradients(target, *inputs, **options)
-    record.add(report)
+    report = check_gradients(subject, *inputs, **options)
+    check_log.add(report)
     if not report.ok:
         failure = AssertionError("\n" + report.text())
         failure.report = report  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
-"""For notebooks that teach: a cell that checks an exercise without stopping the notebook, and a fast mode.
+"""Exercises in notebooks: check an answer without stopping the notebook, and a fast mode.
 
-A failing assertion would end a run of the notebook from top to bottom. Inside ``with exercise("1"):`` it becomes one
-line of text that says what is not right yet.
+A failing assertion would stop a notebook that runs from top to bottom. Inside ``with exercise("1"):`` it is printed as
+a short message that says what is not right yet.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-LONGEST = 300  # characters of a reason; more is no longer a hint but a wall
+LONGEST = 300  # characters of a message; a longer one is cut, so that it stays a hint
 
 
 def fast() -> bool:
-    """Whether a notebook should do with fewer steps: the environment variable ``NNSCRATCH_FAST`` is set, and not to 0.
+    """Return True if a notebook should use fewer steps: the environment variable ``NNSCRATCH_FAST`` is set and not 0.
 
     Examples
     --------
@@ -27,12 +27,12 @@ def fast() -> bool:
 
 @contextmanager
 def exercise(name: str) -> Iterator[None]:
-    """Run the checks of an exercise, and print whether they hold; what they raise goes no further.
+    """Run the checks of an exercise and print the result. Exceptions are printed, and do not leave the ``with`` block.
 
     Parameters
     ----------
     name : str
-        The exercise's number or name, for the line printed.
+        The number or name of the exercise, for the message.
 
     Examples
     --------
@@ -56,12 +56,12 @@ def exercise(name: str) -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """One or a few lines that say why: no traceback, and no digits that differ from machine to machine."""
+    """Return a few lines that say why, without a traceback and without digits that differ between machines."""
     report = getattr(error, "report", None)
     if report is not None:
         return wrong_gradients(report)
     if isinstance(error, TypeError) and "ellipsis" in str(error):
-        return "Something that was to be written is still `...`."
+        return "Your code still contains `...`: replace it with your answer."
     lines = [line.rstrip() for line in str(error).splitlines() if line.strip()]
     if isinstance(error, AssertionError):
         words = "\n    ".join(lines[:4]) or f"This does not hold: {failing_line(error)}"
@@ -71,7 +71,7 @@ def reason(error: Exception) -> str:
 
 
 def wrong_gradients(report) -> str:
-    """What a gradient check found, an array a line: its worst element, and the mistake that explains it."""
+    """Return one line for each wrong array: its worst element, and the mistake that explains it."""
     lines = []
     for entry in report:
         if entry.verdict == "right":
@@ -82,14 +82,14 @@ def wrong_gradients(report) -> str:
         if analytic == analytic and numeric == numeric:
             line += f", backward says {analytic:.3g} at {at}, differences say {numeric:.3g}"
         if entry.reason:
-            line += " (" + entry.reason.split("; ")[0] + ")"  # what follows is where to look: for a report
+            line += " (" + entry.reason.split("; ")[0] + ")"  # the rest lists elements: only for the report
         lines.append(line + (f"; {entry.diagnosis.mistake}" if entry.diagnosis else "") + ".")
     lines += [f"{trap.kind}: {trap.message}" for trap in report.traps if trap.severity != "note"]
     return "\n    ".join(lines[:4])
 
 
 def failing_line(error: Exception) -> str:
-    """The source of the assertion that failed: the last line of the user's own code on the way to it."""
+    """Return the source of the assertion that failed, or of the last line in the traceback."""
     frames = traceback.extract_tb(error.__traceback__)
     for frame in reversed(frames):
         line = linecache.getline(frame.filename, frame.lineno or 0).strip()

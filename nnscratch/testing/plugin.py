@@ -1,6 +1,6 @@
-"""The pytest plugin: a ``gradcheck`` fixture, and ``--gradcheck-report``, which lists everything checked in the run.
+"""The pytest plugin: a ``gradcheck`` fixture, and ``--gradcheck-report``, which lists every check of the run.
 
-pytest loads it by its entry point. It imports nothing by itself; the checker is imported when the fixture is used.
+pytest loads this file through its entry point. The checker is imported only when the fixture is used.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def gradcheck() -> Callable[..., Any]:
-    """``gradcheck(target, *inputs, ...)``: fails the test, with the printed report, unless every gradient is right.
+    """Return the function ``gradcheck(subject, *inputs, ...)``. It fails the test unless every gradient is right.
 
-    The arguments are those of :func:`nnscratch.gradcheck.check_gradients`; the report is returned.
+    Its arguments are those of :func:`nnscratch.gradcheck.check_gradients`, and it returns the report.
     """
     from nnscratch.testing import assert_gradients_match
 
@@ -33,23 +33,23 @@ def gradcheck() -> Callable[..., Any]:
 
 @pytest.fixture(autouse=True)
 def _gradcheck_test_name(request: pytest.FixtureRequest) -> Any:
-    """While a test runs, checks made in it are filed under its name (only where the report was asked for)."""
+    """With ``--gradcheck-report``, log the checks of each test under the test's name."""
     if not request.config.getoption("--gradcheck-report"):
         yield
         return
-    from nnscratch.testing import record
+    from nnscratch.testing import check_log
 
-    with record.under(request.node.nodeid):
+    with check_log.log_under(request.node.nodeid):
         yield
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     if not config.getoption("--gradcheck-report"):
         return
-    from nnscratch.testing import record
+    from nnscratch.testing import check_log
 
     terminalreporter.section("gradients checked")
-    for name, checks, arrays, worst, verdict in record.rows():
+    for name, checks, arrays, worst, verdict in check_log.rows():
         terminalreporter.write_line(f"{verdict:12} {worst:9.1e}  {checks:5} checks  {arrays:6} arrays  {name}")
-    if not record.CHECKED:
+    if not check_log.CHECKED:
         terminalreporter.write_line("none")

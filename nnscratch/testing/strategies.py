@@ -1,4 +1,4 @@
-"""Hypothesis strategies for testing layers: yours as well as these. Needs hypothesis, of the extra ``test``.
+"""Hypothesis strategies for testing layers, yours as well as these. They need hypothesis, of the extra ``test``.
 
     from hypothesis import given
     from nnscratch.testing import assert_gradients_match, strategies as nst
@@ -7,12 +7,14 @@
     def test_my_layer(x):
         assert_gradients_match(MyLayer(), x)
 
-What is drawn is small, since a gradient check runs forward four times for each element, and tame: differences are
-exact to ten digits only where a function does not rush to infinity. The strategies differ in what they do about kinks,
-the points without a derivative that ReLU has at zero and max pooling where two values are equal: `well_conditioned`
-keeps away from zero, `distinct` from zero and from ties, `with_zeros` looks for both.
+The arrays are small, because a gradient check runs forward four times for each element. Their values are moderate,
+because finite differences are accurate only where a function does not grow too fast.
 
-Wherever a `shape` is asked for, a tuple or a strategy for tuples will do.
+The strategies differ in how they treat kinks, the points without a derivative: ReLU has one at zero, and max pooling
+has one where two values are equal. `well_conditioned` avoids zeros, `distinct` avoids zeros and equal values, and
+`with_zeros` draws many of both.
+
+A `shape` is a tuple, or a strategy that draws tuples.
 """
 
 from __future__ import annotations
@@ -27,19 +29,19 @@ try:
 except ImportError:
     raise ImportError("nnscratch.testing.strategies needs hypothesis: pip install 'nnscratch[test]'") from None
 
-Shape = Any  # a tuple of int, or a strategy for them
-HUNDREDTHS = 200  # of one: the largest value drawn, so that everything lies between -2 and 2
+Shape = Any  # a tuple of int, or a strategy that draws them
+HUNDREDTHS = 200  # the largest value, in hundredths: everything lies between -2 and 2
 
 
 def shapes(min_dims: int = 1, max_dims: int = 3, *, min_side: int = 1, max_side: int = 4) -> st.SearchStrategy:
-    """Shapes of small arrays.
+    """Draw shapes of small arrays.
 
     Parameters
     ----------
     min_dims, max_dims : int
-        How many axes.
+        The number of axes.
     min_side, max_side : int
-        How long each axis is.
+        The length of each axis.
 
     Returns
     -------
@@ -57,12 +59,13 @@ def shapes(min_dims: int = 1, max_dims: int = 3, *, min_side: int = 1, max_side:
 
 
 def as_strategy(shape: Shape) -> st.SearchStrategy:
+    """Return `shape` as a strategy."""
     return shape if isinstance(shape, st.SearchStrategy) else st.just(tuple(shape))
 
 
 @st.composite
 def well_conditioned(draw: Any, shape: Shape, *, dtype: Any = np.float64) -> np.ndarray:
-    """Arrays of floats between -2 and 2, none closer to zero than 0.01, in hundredths.
+    """Draw arrays of floats between -2 and 2, in hundredths and without zeros.
 
     Parameters
     ----------
@@ -89,7 +92,7 @@ def well_conditioned(draw: Any, shape: Shape, *, dtype: Any = np.float64) -> np.
 
 @st.composite
 def with_zeros(draw: Any, shape: Shape, *, dtype: Any = np.float64) -> np.ndarray:
-    """Arrays of floats from -2, -1.5, ... 2: zeros and equal values are common, as ReLU's and max pooling's kinks.
+    """Draw arrays of floats from -2, -1.5, ... 2. Zeros and equal values are common: kinks of ReLU and max pooling.
 
     Parameters
     ----------
@@ -115,13 +118,13 @@ def with_zeros(draw: Any, shape: Shape, *, dtype: Any = np.float64) -> np.ndarra
 
 @st.composite
 def distinct(draw: Any, shape: Shape, *, apart: float = 0.1, dtype: Any = np.float64) -> np.ndarray:
-    """Arrays of floats that all lie at least `apart` from each other, and half of that from zero: no kink is near.
+    """Draw arrays of floats at least `apart` from each other, and half of that from zero, so that no kink is near.
 
     Parameters
     ----------
     shape : tuple of int, or strategy
     apart : float
-        With n elements, the largest is about ``n * apart / 2``.
+        The largest of n elements is about ``n * apart / 2``.
     dtype : dtype
         A float type.
 
@@ -144,7 +147,7 @@ def distinct(draw: Any, shape: Shape, *, apart: float = 0.1, dtype: Any = np.flo
 
 @st.composite
 def ids(draw: Any, shape: Shape, num_embeddings: int) -> np.ndarray:
-    """Integers from 0 to `num_embeddings` - 1, as an Embedding takes; one id often occurs several times.
+    """Draw integers from 0 to `num_embeddings` - 1, as an Embedding takes. Repeated ids are common.
 
     Parameters
     ----------
@@ -168,15 +171,15 @@ def ids(draw: Any, shape: Shape, num_embeddings: int) -> np.ndarray:
 
 @st.composite
 def targets(draw: Any, shape: Shape, num_classes: int, *, ignore_index: int | None = None) -> np.ndarray:
-    """Class labels for a cross-entropy.
+    """Draw class labels for a cross-entropy.
 
     Parameters
     ----------
     shape : tuple of int, or strategy
-        That of the logits without their last axis.
+        The shape of the logits without their last axis.
     num_classes : int
     ignore_index : int, optional
-        Stands at some places; never at all of them, since a mean over nothing is no loss.
+        Replaces some labels, but never all of them: the mean over no labels is undefined.
 
     Returns
     -------
@@ -200,7 +203,7 @@ def targets(draw: Any, shape: Shape, num_classes: int, *, ignore_index: int | No
 
 @st.composite
 def probabilities(draw: Any, shape: Shape, *, dtype: Any = np.float64) -> np.ndarray:
-    """Arrays whose last axis sums to 1: soft targets. None is under 0.01 where there are ten classes or fewer.
+    """Draw arrays whose last axis sums to 1, as soft targets. With ten classes or fewer, no value is below 0.01.
 
     Parameters
     ----------
@@ -225,5 +228,5 @@ def probabilities(draw: Any, shape: Shape, *, dtype: Any = np.float64) -> np.nda
 
 
 def dtype_like(dtype: Any) -> Any:
-    """100 in that dtype, so that a division keeps it."""
+    """Return 100 as a scalar of that dtype, so that a division by it keeps the dtype."""
     return np.dtype(dtype).type(100)

@@ -1,4 +1,4 @@
-"""Backward passes changed by a machine."""
+"""Automatically changed backward passes."""
 
 import ast
 

@@ -35,7 +35,7 @@ def test_an_error_says_its_kind_and_its_first_line(capsys):
 def test_what_is_still_an_ellipsis_is_named_so(capsys):
     with exercise("1"):
         assert ... > 0
-    assert "still `...`" in capsys.readouterr().out
+    assert "still contains `...`" in capsys.readouterr().out
 
 
 def test_a_wrong_gradient_names_the_array_both_values_and_the_mistake_and_no_right_one(capsys):

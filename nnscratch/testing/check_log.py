@@ -1,4 +1,4 @@
-"""What was checked in a run of tests: kept only while ``--gradcheck-report`` is on."""
+"""A log of the gradient checks in a test run, for ``pytest --gradcheck-report``."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from typing import Any
 
 CHECKED: list[tuple[str, str, int, float, str]] = []
-"""(test, title of the target, arrays, largest error, verdict) of each check."""
+"""(test, name of the checked code, number of arrays, largest error, verdict) of each check."""
 
 _test: list[str] = []
 
 
 @contextmanager
-def under(test: str) -> Iterator[None]:
-    """File the checks made inside under the name `test`."""
+def log_under(test: str) -> Iterator[None]:
+    """Log the checks inside the ``with`` block under the name `test`."""
     _test.append(test)
     try:
         yield
@@ -23,13 +23,13 @@ def under(test: str) -> Iterator[None]:
 
 
 def add(report: Any) -> None:
-    """Write down `report`, if anybody asked."""
+    """Log `report`, if a test is being logged."""
     if _test:
         CHECKED.append((_test[-1], report.title, len(report), report.max_error, report.verdict))
 
 
 def rows() -> list[tuple[str, int, int, float, str]]:
-    """For each test and target: its name, how many checks, how many arrays, the largest error, the worst verdict."""
+    """Return, for each test and checked code: name, number of checks, of arrays, largest error, worst verdict."""
     order = ("right", "cannot tell", "wrong")
     found: dict[str, list] = {}
     for test, title, arrays, error, verdict in CHECKED:
