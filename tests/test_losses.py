@@ -1,4 +1,4 @@
-"""MSELoss and CrossEntropyLoss: values, gradients, and what no input may do to them."""
+"""MSELoss and CrossEntropyLoss: values, gradients, extreme inputs, and wrong arguments."""
 
 import math
 
@@ -88,7 +88,7 @@ def test_cross_entropy_is_finite_and_exact_for_logits_of_ten_thousand(dtype, smo
     criterion = nn.CrossEntropyLoss(label_smoothing=smoothing)
     loss = criterion(logits, target)
     dlogits = criterion.backward()
-    # exp(-1e4) is zero in every dtype: the softmax is shared by the largest logits alone
+    # exp(-1e4) is zero in every dtype, so only the largest logits have a probability above zero
     top = logits.max(axis=1, keepdims=True)
     log_p = logits - top - np.log((logits == top).sum(axis=1, keepdims=True))
     q = np.full((4, 3), smoothing / 3)

@@ -1,4 +1,4 @@
-"""The layers, one concept a file; in each, backward stands right under forward."""
+"""The layers. Each file explains one layer, with backward directly below forward."""
 
 from ..deprecated import renamed
 from .attention import MultiheadAttention

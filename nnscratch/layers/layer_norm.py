@@ -13,9 +13,9 @@
                 dn = dy w
                 dx = r (dn - mean(dn) - n mean(dn n))
 
-A row is the last axis, and every mean is over its D elements. mu and r depend on all elements of the row, which gives
-the two means in dx. The first removes the part of dn that would shift the whole row, the second the part that would
-stretch it: neither a shift nor a stretch of x changes n.
+A row is the last axis, and every mean is over its D elements. mu and r depend on all elements of the row: that is why
+dx contains two means. The first removes the part of dn that is the same for all elements, since adding a constant to a
+row does not change n. The second removes the part proportional to n, since scaling a row does not change n either.
 
 Backward needs n and r only, so x is not kept.
 

@@ -6,18 +6,19 @@
                 L  = mean over rows of  - sum_j q_j log p_j
     backward    dx = (p - q) / n
 
-q is 1 at the label and 0 elsewhere. So the loss of a row is -log p_t, and dx is p, minus 1 at the label, divided by n.
+q is 1 at the label and 0 elsewhere. So the loss of a row is -log p_t. To get dx, subtract 1 from p at the label, and
+divide by n.
 
-Softmax and logarithm are computed together because this is numerically stable. With m the largest logit of a row,
-log p_j = x_j - m - log sum_k e^(x_k - m) never overflows. The gradient p - q needs no division; the gradient of the
-logarithm alone would divide by p_t, which may have rounded to zero.
+Softmax and logarithm are combined for numerical stability. With m the largest logit of a row, the expression
+log p_j = x_j - m - log sum_k e^(x_k - m) never overflows. The gradient p - q contains no division. The gradient of the
+logarithm alone would contain 1 / p_t, and p_t may have been rounded to zero.
 
 Three options change the loss:
 
     label smoothing e       q = 1 - e + e/C at the label, e/C elsewhere
     class weights w (C,)    q_j becomes w_j q_j, and n becomes the sum of w_t over the rows. The gradient is then
                             dx_j = (p_j sum_k w_k q_k - w_j q_j) / n, where sum_k w_k q_k = (1 - e) w_t + e mean(w)
-    ignore_index            rows with this label add nothing to the loss, and n does not count them
+    ignore_index            rows with this label have no loss and no gradient, and n does not count them
 """
 
 from __future__ import annotations
@@ -97,10 +98,10 @@ class CrossEntropyLoss(Module):
         w = None if self.weight is None else xp.asarray(self.weight, dtype=x.dtype)
 
         p, log_p_label, mean_log_p = softmax_of_rows(x, t, w, e > 0)
-        loss = -log_p_label
+        loss = -log_p_label  # - log p_t, (n,)
         if w is not None:
             loss *= w[t]
-        if e:
+        if e:  # - sum_j w_j q_j log p_j, as a sum of its parts with 1 - e and with e
             loss = (1 - e) * loss - e * mean_log_p
         if counted is not None:
             loss = xp.where(counted, loss, 0)
@@ -112,7 +113,7 @@ class CrossEntropyLoss(Module):
         p, t, counted, n, w, shape = self.saved()
         xp, C, e = backend.array_module(p), p.shape[-1], self.label_smoothing
         label = xp.arange(len(t)), t  # the index of the label in every row
-        dx = p  # p is not needed again: its memory is reused for the gradient
+        dx = p  # in the memory of p, which is not needed again
         if w is None:
             w_t = w = 1
         else:
@@ -127,9 +128,10 @@ class CrossEntropyLoss(Module):
         return dx.reshape(shape)
 
     def count(self, target: Array) -> float | Array:
-        """Return n, which the sum over the rows is divided by: the number of rows that count, or their total weight.
+        """Return n: the number of rows that count, or with class weights the sum of w_t over these rows.
 
-        On a GPU the result stays there, since reading it would block. If no row counts, the loss there is NaN.
+        On a GPU the result is an array of shape (), since reading its value would block. If no row counts, the loss is
+        NaN there.
 
         Raises
         ------

@@ -1,7 +1,7 @@
-"""Softmax of every row of a matrix, with the logarithms that CrossEntropyLoss needs, in the form that runs fastest.
+"""Softmax of every row of a matrix, with the logarithms that CrossEntropyLoss needs, in the fastest form.
 
-On the CPU the work is done in chunks of rows. A chunk is small enough to stay in the processor's cache from one
-operation to the next. On a GPU four kernels do all of it.
+On the CPU the rows are processed in chunks. A chunk is small enough to stay in the processor's cache from one operation
+to the next. On a GPU four kernels compute everything.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
+from .kernels import SOFTMAX_OF_CHUNK
 
 BLOCK = 1 << 16  # elements of a chunk: 256 KiB of float32
 
@@ -51,6 +52,7 @@ def softmax_of_rows(x: Array, t: Array, w: Array | None, with_mean: bool) -> tup
     return p, log_p_label, mean_log_p
 
 
+@backend.fused_rows(*SOFTMAX_OF_CHUNK)
 def softmax_of_chunk(
     x: Array, label: Array, w: Array | None, w_mean: Any, p: Array, log_p_label: Array, mean_log_p: Array
 ) -> None:
@@ -69,23 +71,3 @@ def softmax_of_chunk(
     log_p_label -= log_total  # log p = x - m - log total
     if w is not None:
         mean_log_p -= log_total * w_mean
-
-
-# The same on a GPU: one kernel for each quantity of a row, then one kernel for all elements.
-softmax_of_chunk = backend.fused_rows(
-    "T x, L label, T w, T w_mean",
-    "T p, raw T log_p_label, raw T mean_log_p",
-    {
-        "top": ("x", "a > b ? a : b", "log((T)0)"),  # the maximum of no elements is -infinity
-        "total": ("exp(x - top)", "a + b", "0"),
-        "weighted": ("w * (x - top)", "a + b", "0"),
-    },
-    """
-    p = exp(x - top) / total;
-    if (column == 0) {
-        mean_log_p[row] = weighted / columns - w_mean * log(total);
-        if (label < 0 || label >= columns) log_p_label[row] = log((T)-1);  // a label out of range gives NaN
-    }
-    if (column == label) log_p_label[row] = x - top - log(total);
-    """,
-)(softmax_of_chunk)

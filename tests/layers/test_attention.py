@@ -1,4 +1,4 @@
-"""Multi-head attention and positions: what they compute, and that their gradients are right."""
+"""Multi-head attention and positional embeddings: values, gradients, and wrong arguments."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def make(D=6, heads=2, **more):
 
 
 def by_the_book(attention, x, memory, hidden):
-    """Attention one sequence, one head and one token at a time."""
+    """Compute attention for one sequence, one head and one token at a time."""
     D, heads = attention.embed_dim, attention.num_heads
     d = D // heads
     W, b = attention.in_proj_weight.data, attention.in_proj_bias.data

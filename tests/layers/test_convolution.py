@@ -1,4 +1,4 @@
-"""Conv1d, Conv2d, MaxPool2d, AvgPool2d, Flatten: the sums written out, any setting, and what is refused."""
+"""Conv1d, Conv2d, MaxPool2d, AvgPool2d, Flatten: values, gradients with any setting, and wrong arguments."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ seeds = st.integers(0, 999)
 
 
 def convolution_by_the_sum(x, w, b, stride, padding, dilation):
-    """The equation of conv2d.py, number by number."""
+    """The equation in conv2d.py, one output element at a time."""
     (N, _, H, W), (out, _, kh, kw) = x.shape, w.shape
     shape = Windows((kh, kw), stride, padding, dilation).count(H, W)
     y = np.zeros((N, out, *shape))
@@ -62,7 +62,7 @@ def test_the_gradients_of_conv2d_match_finite_differences_with_any_setting(case)
 
 @given(convolutions())
 def test_col2im_is_the_transpose_of_im2col(case):
-    # <im2col(x), c> = <x, col2im(c)> for all x and c is what "transpose" means
+    # col2im is the transpose of im2col if <im2col(x), c> = <x, col2im(c)> for all x and c
     layer, x = case
     padded, (H, W) = layer.windows.pad(x), x.shape[2:]
     columns = layer.windows.im2col(padded, H, W)
@@ -113,7 +113,7 @@ def poolings(draw, kind):
 
 
 def windows_of(layer, x, value):
-    """The window behind each output, cut out of the padded image."""
+    """For each output position, its window of the padded image."""
     (p, q), (s, t), (kh, kw) = layer.padding, layer.stride, layer.kernel_size
     padded = np.pad(x, ((0, 0), (0, 0), (p, p), (q, q)), constant_values=value)
     h, w = layer.windows.count(*x.shape[2:])
@@ -155,12 +155,12 @@ def test_of_two_equal_maxima_the_first_gets_the_gradient():
 def test_of_equal_maxima_the_first_read_row_by_row_gets_the_gradient_of_every_window(case, seed):
     layer, x = case
     rng = np.random.default_rng(seed)
-    x = rng.integers(0, 3, x.shape).astype(float)  # hardly a window without equal ones
+    x = rng.integers(0, 3, x.shape).astype(float)  # almost every window has equal elements
     dy = rng.normal(size=layer(x).shape)
     (p, q), (H, W) = layer.padding, x.shape[2:]
     expected = np.zeros((*x.shape[:2], H + 2 * p, W + 2 * q))
     for (u, v), window in windows_of(layer, x, -np.inf).items():
-        winner = window.reshape(*x.shape[:2], -1).argmax(axis=2)  # argmax is the first
+        winner = window.reshape(*x.shape[:2], -1).argmax(axis=2)  # argmax returns the first maximum
         i, j = winner // layer.kernel_size[1], winner % layer.kernel_size[1]
         for n, c in np.ndindex(x.shape[:2]):
             at = u * layer.stride[0] + i[n, c], v * layer.stride[1] + j[n, c]

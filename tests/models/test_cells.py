@@ -1,4 +1,4 @@
-"""LanguageModel with another recurrent layer than the LSTM: the same names, calls and files."""
+"""LanguageModel with each type of recurrent layer: training, files and parameter names."""
 
 import numpy as np
 import pytest

@@ -25,7 +25,7 @@ def loss_of(model, tokens, targets, state, dstate):
 
 
 def backward(model, tokens, targets, state, dstate):
-    """The gradient of that loss with respect to the initial state; the weights get theirs."""
+    """Run backward; return the gradient of that loss with respect to the initial state."""
     criterion = nn.CrossEntropyLoss()
     logits, _ = model(tokens, state)
     criterion(logits, targets)

@@ -1,4 +1,4 @@
-"""MLP and CNN: gradients, saving, what they learn of the digits, and what they refuse."""
+"""MLP and CNN: gradients, files, training on the digits, and wrong arguments."""
 
 import numpy as np
 import pytest

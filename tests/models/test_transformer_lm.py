@@ -1,4 +1,4 @@
-"""The small GPT: its gradients, its window, and that it trains, writes and is saved like the others."""
+"""TransformerLM: gradients, the window, training, generation, files and wrong arguments."""
 
 import numpy as np
 import pytest
@@ -76,7 +76,7 @@ def test_past_the_window_a_token_is_predicted_from_the_newer_half_and_what_follo
         np.testing.assert_allclose(logits[:, -1], model(tokens[:, t + 1 - held[-1] : t + 1])[0][:, -1], atol=1e-12)
     assert held == [*range(1, 9), *([5, 6, 7, 8] * 6)][:30]
     assert max(a.shape[2] for a in state[1:]) <= context
-    np.testing.assert_allclose(model(tokens)[0][:, -1], logits[:, -1], atol=1e-12)  # in one call it is the same
+    np.testing.assert_allclose(model(tokens)[0][:, -1], logits[:, -1], atol=1e-12)  # the same in one call
 
 
 def test_in_training_nothing_is_carried_from_batch_to_batch():

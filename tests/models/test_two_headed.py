@@ -1,4 +1,4 @@
-"""One body, two heads: the trunk's gradient is the sum of what both heads send back."""
+"""TwoHeaded: the trunk's gradient is the sum of the gradients from both heads."""
 
 import numpy as np
 import pytest
