@@ -22,8 +22,8 @@ DEFAULT_SOURCE = f"{runs.AUSTEN_PREFIX}pride_and_prejudice"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code: 0, or 2 for an error that one line on stderr explains."""
-    if argv is None:  # the command's own process, not a call from Python
+    """Run the command and return its exit code: 0, 130 after Ctrl-C, or 2 for an error, with one line on stderr."""
+    if argv is None:  # called as a command, not from Python: this process may be restarted
         blas.restart_with_better_kernel()
     arguments = parser().parse_args(argv)
     try:
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         print(
             f"nnscratch {arguments.command}: out of memory: {_one_line(error)} "
-            f"A smaller --batch, --seq-len or --hidden takes less.",
+            f"A smaller --batch, --seq-len or --hidden needs less.",
             file=sys.stderr,
         )
         return 2
@@ -46,71 +46,85 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="nnscratch",
-        description="Neural networks from scratch: train a language model, write text, check gradients.",
+        description="Neural networks from scratch: train a language model, generate text, check gradients.",
     )
     top.add_argument("--version", action="version", version=f"nnscratch {nn.__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    train = commands.add_parser("train", help="train a language model, an LSTM if not told otherwise, on a text")
+    train = commands.add_parser("train", help="train a language model on a text")
     train.set_defaults(run=run_train)
     train.add_argument(
         "text",
         nargs="?",
         metavar="TEXT_FILE",
-        help="a UTF-8 text, or austen:TITLE, or austen:six for all six novels (default: austen:pride_and_prejudice)",
+        help="a UTF-8 file, austen:TITLE, or austen:six for all six novels (default: austen:pride_and_prejudice)",
     )
-    train.add_argument("--out", type=Path, metavar="FOLDER", help="where everything goes (default: runs/NAME)")
-    train.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    train.add_argument("--out", type=Path, metavar="FOLDER", help="folder for the results (default: runs/NAME)")
+    train.add_argument("--resume", action="store_true", help="continue the run in --out")
     how_long = train.add_mutually_exclusive_group()
-    how_long.add_argument("--epochs", type=float, help="times through the text (default: 6 by character, 10 by word)")
-    how_long.add_argument("--minutes", type=float, help="about how long to train")
-    how_long.add_argument("--steps", type=int, help="exactly how many steps")
+    how_long.add_argument(
+        "--epochs", type=float, help="passes over the text (default: 6 with characters, 10 with words)"
+    )
+    how_long.add_argument("--minutes", type=float, help="train for about this many minutes")
+    how_long.add_argument("--steps", type=int, help="train for exactly this many steps")
     train.add_argument(
         "--level",
         choices=("char", "word", "split"),
-        help="what a token is; split: whatever stands between blanks, for prepared corpora (default: char)",
+        help="a token is a character, a word, or the text between two spaces (split, for prepared corpora) "
+        "(default: char)",
     )
-    train.add_argument("--preset", choices=runs.PRESETS, help="the settings of a published model; options change them")
-    train.add_argument("--valid", metavar="FILE", help="validate on this text, and learn from the whole of TEXT_FILE")
-    train.add_argument("--test", metavar="FILE", help="goes with --valid")
-    train.add_argument("--cell", choices=("lstm", "gru", "rnn", "transformer"), help="the network (default: lstm)")
-    train.add_argument("--heads", type=int, help="a transformer's attention heads (default: 4)")
-    train.add_argument("--embed", type=int, help="size of a token's vector")
-    train.add_argument("--hidden", type=int, help="size of the state; of a transformer's vectors")
-    train.add_argument("--layers", type=int, help="layers")
-    train.add_argument("--dropout", type=float, help="probability of dropping a number between layers")
-    train.add_argument("--tie", action=argparse.BooleanOptionalAction, default=None, help="tie output to input weights")
-    train.add_argument("--vocab", type=int, help="most words kept, with --level word (default: 10000)")
-    train.add_argument("--batch", type=int, help="lanes read side by side")
-    train.add_argument("--seq-len", type=int, help="steps of backpropagation through time")
-    train.add_argument("--lr", type=float, help="learning rate; brought to 0 along a cosine")
-    train.add_argument("--clip", type=float, help="largest norm of the gradient (default: 5)")
-    train.add_argument("--patience", type=int, help="stop after so many validations without a better one")
+    train.add_argument(
+        "--preset", choices=runs.PRESETS, help="use the settings of a published model; other options override them"
+    )
+    train.add_argument("--valid", metavar="FILE", help="validate on this text, and train on all of TEXT_FILE")
+    train.add_argument("--test", metavar="FILE", help="the test text; needed with --valid")
+    train.add_argument(
+        "--cell", choices=("lstm", "gru", "rnn", "transformer"), help="the kind of network (default: lstm)"
+    )
+    train.add_argument("--heads", type=int, help="attention heads of a transformer (default: 4)")
+    train.add_argument("--embed", type=int, help="size of the embedding vectors")
+    train.add_argument("--hidden", type=int, help="size of the hidden state, or of a transformer's vectors")
+    train.add_argument("--layers", type=int, help="number of layers")
+    train.add_argument("--dropout", type=float, help="dropout probability between layers")
+    train.add_argument(
+        "--tie",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="use the embedding's weights as the output layer's weights",
+    )
+    train.add_argument("--vocab", type=int, help="largest vocabulary size, with --level word (default: 10000)")
+    train.add_argument("--batch", type=int, help="batch size: sequences read in parallel")
+    train.add_argument("--seq-len", type=int, help="time steps of backpropagation through time")
+    train.add_argument("--lr", type=float, help="initial learning rate; it follows a cosine to 0")
+    train.add_argument("--clip", type=float, help="clip the norm of the gradient to this (default: 5)")
+    train.add_argument("--patience", type=int, help="stop after this many validations without a lower loss")
     train.add_argument("--seed", type=int, help="the same seed gives the same run (default: 0)")
     add_device(train)
 
-    evaluate = commands.add_parser("evaluate", help="measure a trained model on a text")
+    evaluate = commands.add_parser("evaluate", help="compute the loss of a trained model on a text")
     evaluate.set_defaults(run=run_evaluate)
-    evaluate.add_argument("folder", type=Path, metavar="RUN", help="the run's folder")
+    evaluate.add_argument("folder", type=Path, metavar="RUN", help="the folder of the run")
     evaluate.add_argument("text", nargs="?", metavar="TEXT_FILE", help="default: the run's validation and test parts")
     add_device(evaluate)
 
-    generate = commands.add_parser("generate", help="write text with a trained model")
+    generate = commands.add_parser("generate", help="generate text with a trained model")
     generate.set_defaults(run=run_generate)
-    generate.add_argument("folder", type=Path, metavar="RUN", help="the run's folder")
-    generate.add_argument("--prompt", default="It is a truth", help="what the text begins with (default: %(default)r)")
-    generate.add_argument("--tokens", type=int, default=500, help="how many to write (default: %(default)s)")
-    generate.add_argument("--temperature", type=float, default=0.8, help="0: the likeliest (default: %(default)s)")
-    generate.add_argument("--top-k", type=int, help="draw among the K likeliest")
-    generate.add_argument("--top-p", type=float, help="draw among the fewest that hold probability P")
-    generate.add_argument("--stop", help="stop before this token, e.g. '<eos>'")
+    generate.add_argument("folder", type=Path, metavar="RUN", help="the folder of the run")
+    generate.add_argument("--prompt", default="It is a truth", help="start of the text (default: %(default)r)")
+    generate.add_argument("--tokens", type=int, default=500, help="number of tokens to generate (default: %(default)s)")
+    generate.add_argument(
+        "--temperature", type=float, default=0.8, help="0: always the most likely token (default: %(default)s)"
+    )
+    generate.add_argument("--top-k", type=int, help="sample from the K most likely tokens")
+    generate.add_argument("--top-p", type=float, help="sample from the fewest tokens with total probability P")
+    generate.add_argument("--stop", help="stop before this token, for example '<eos>'")
     generate.add_argument("--seed", type=int, help="the same seed gives the same text")
     add_device(generate)
 
-    bench = commands.add_parser("bench", help="how fast this package is here, beside PyTorch if that is installed")
+    bench = commands.add_parser("bench", help="measure the speed on this machine, and PyTorch's if it is installed")
     bench.set_defaults(run=run_bench)
     bench_command.add_options(bench, bench_libraries(), kernel="best")
-    bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: a GPU, its own jobs and sizes")
+    bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda runs larger jobs on a GPU")
     bench.add_argument("--out", type=Path, metavar="FOLDER", help="write results.md and results.json there")
 
     gradcheck = commands.add_parser("gradcheck", help="check the gradients of a layer in a Python file")
@@ -118,7 +132,7 @@ def parser() -> argparse.ArgumentParser:
     add_gradcheck_arguments(gradcheck)
 
     info = commands.add_parser(
-        "info", help="versions, BLAS and devices, how fast this machine multiplies, and what could be better"
+        "info", help="show versions, BLAS, devices and the speed of matrix products, with advice"
     )
     info.set_defaults(run=run_info)
     return top
@@ -126,18 +140,18 @@ def parser() -> argparse.ArgumentParser:
 
 def add_device(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--device", default="cpu", help="cpu, cuda or cuda:N; a run begun on one goes on on another (default: cpu)"
+        "--device", default="cpu", help="cpu, cuda or cuda:N; a run can be resumed on another device (default: cpu)"
     )
     command.add_argument(
-        "--tf32", action="store_true", help="on a GPU: products of matrices faster, to three digits instead of seven"
+        "--tf32", action="store_true", help="on a GPU: faster matrix products, with 3 correct digits instead of 7"
     )
 
 
 def device(arguments: argparse.Namespace) -> str:
-    """The device asked for, which can be used."""
+    """Return ``--device``, or raise if it cannot be used. Turns on TF32 if ``--tf32`` is given."""
     if arguments.tf32:
         if arguments.device == "cpu":
-            raise ValueError("--tf32 goes with --device cuda")
+            raise ValueError("--tf32 needs --device cuda")
         backend.allow_tf32()
     backend.module_for(arguments.device)
     return arguments.device
@@ -156,11 +170,11 @@ def run_train(arguments: argparse.Namespace) -> int:
     print(
         f"{run.config.source}: {sum(map(len, run.parts.values())):,} characters, "
         f"{len(run.tokenizer):,} different tokens; "
-        f"{steps} steps an epoch, {total} steps in all -> {run.folder}"
+        f"{steps} steps per epoch, {total} steps in total -> {run.folder}"
     )
-    stopped = run.train(go_on=arguments.resume, device=on)
+    stopped = run.train(resumed=arguments.resume, device=on)
     if stopped == "interrupted":
-        print(f"\nStopped at step {run.history.steps} of {total}; everything is saved. To go on:")
+        print(f"\nStopped at step {run.history.steps} of {total}; the run is saved. To resume it:")
         print(f"    {_command()} train --out {run.folder} --resume")
         return 130
     if stopped:
@@ -182,7 +196,7 @@ def _create(arguments: argparse.Namespace) -> runs.Run:
     preset = runs.PRESETS[arguments.preset] if arguments.preset else {}
     level = arguments.level or preset.get("level", "char")
     if preset and not arguments.level and source.startswith(runs.AUSTEN_PREFIX):
-        level = "word"  # the novels are not prepared, as the papers' corpora are
+        level = "word"  # the presets' corpora are already split into tokens, the novels are not
     asked = {name: value for name in _settings() if (value := getattr(arguments, name, None)) is not None}
     of_cell = runs.TRANSFORMER if arguments.cell == "transformer" else {}
     settings = (preset or runs.DEFAULTS[level]) | of_cell | asked
@@ -200,11 +214,12 @@ def _create(arguments: argparse.Namespace) -> runs.Run:
 
 def _open_to_resume(arguments: argparse.Namespace) -> runs.Run:
     if arguments.out is None:
-        raise ValueError("--resume needs --out FOLDER, the run to go on with")
+        raise ValueError("--resume needs --out FOLDER, the folder of the run to resume")
     given = [n for n in ("text", "preset", "minutes", *_settings()) if getattr(arguments, n, None) is not None]
     if given:
         raise ValueError(
-            f"a resumed run keeps its own settings (in {arguments.out / 'config.json'}); leave out {', '.join(given)}"
+            f"a resumed run keeps its own settings (in {arguments.out / 'config.json'}): "
+            f"leave out {', '.join('--' + name.replace('_', '-') if name != 'text' else 'TEXT_FILE' for name in given)}"
         )
     return runs.Run.open(arguments.out)
 
@@ -252,7 +267,7 @@ def run_info(arguments: argparse.Namespace) -> None:
 
 
 def _command() -> str:
-    """How the user can call this command again: by its name if that is found, else by its path."""
+    """Return how to call this command: by its name if that is on the PATH, else by its path."""
     return "nnscratch" if shutil.which("nnscratch") else os.path.relpath(sys.argv[0])
 
 

@@ -1,14 +1,14 @@
-"""A run: one language model trained on one text, and the folder that holds all of it.
+"""A run: one language model trained on one text, and the folder that holds its files.
 
-    config.json             what was asked for, and the text's fingerprint
+    config.json             the settings, and a hash of the text
     tokenizer.json          the tokens
-    checkpoint.safetensors  everything needed to go on, bit for bit
-    model.safetensors       the weights that were best on the validation text
-    history.json, loss.png  what was measured
-    sample.txt              what the model writes
+    checkpoint.safetensors  the state from which the run resumes, bit for bit
+    model.safetensors       the weights with the lowest validation loss
+    history.json, loss.png  the losses, as numbers and as a picture
+    sample.txt              a text that the model generated
 
-The text is cut at 90 % and at 95 %: the first part is learned from, the second says how well (validation), the third
-(test) is touched only by ``nnscratch evaluate``.
+The first 90 % of the text are for training, the next 5 % for validation and the last 5 % for the test. Only
+``nnscratch evaluate`` reads the test part.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ PARTS = ("train", "valid", "test")
 
 @dataclass
 class Config:
-    """What a run was asked for.
+    """The settings of a run.
 
-    `source` is a path, or ``austen:TITLE`` for a text of the package, or ``austen:six`` for all six novels in their
-    fixed split. Where `valid` and `test` are given, `source` is learned from whole.
+    `source` is a path, ``austen:TITLE`` for a text of the package, or ``austen:six`` for all six novels in their fixed
+    split. If `valid` and `test` are given, the whole of `source` is for training.
     """
 
     source: str
     valid: str | None = None
     test: str | None = None
     level: str = "char"
-    cell: str = "lstm"  # or "gru", "rnn"; or "transformer", where hidden is every vector's length and embed unused
-    heads: int = 4  # of a transformer
+    cell: str = "lstm"  # or "gru", "rnn", "transformer"; a transformer has `hidden` features and does not use `embed`
+    heads: int = 4  # of the attention, in a transformer
     embed: int = 64
     hidden: int = 256
     layers: int = 1
@@ -65,9 +65,9 @@ class Config:
     optimizer: str = "adam"
     lr: float = 8e-3
     clip: float = 5.0
-    hold: float | None = None  # epochs at the full rate; without it the rate follows a cosine to 0
-    decay: float = 1.0  # after them, the rate is multiplied by this each epoch
-    init: float | None = None  # all weights uniform in +-init; without it each layer's own start
+    hold: float | None = None  # epochs at the full learning rate; None: the rate follows a cosine to 0
+    decay: float = 1.0  # after `hold` epochs, each epoch multiplies the rate by this
+    init: float | None = None  # all weights uniform in [-init, init]; None: each layer's own initialisation
     epochs: float | None = None
     steps: int | None = None
     patience: int | None = None
@@ -87,10 +87,12 @@ UNIT = {"char": "bpc", "word": "perplexity", "split": "perplexity"}
 
 
 def zaremba(hidden: int, seq_len: int, dropout: float, init: float, clip: float, hold: int, decay: float, epochs: int):
-    """A model of Zaremba, Sutskever and Vinyals (2014), "Recurrent neural network regularization", arXiv:1409.2329.
+    """Return the settings of a model of the paper below: two layers, batch 20, plain SGD with a learning rate of 1.
 
-    Two layers, batch 20, plain SGD from a rate of 1. The paper's loss is summed over the time steps of a batch, ours is
-    their mean: for the same weights after each step, the rate is multiplied by seq_len and the clipping norm divided.
+    The paper sums the loss over the time steps of a batch, and this package takes the mean. To get the same weights
+    after each step, the learning rate is multiplied by seq_len and the clipping norm is divided by it.
+
+    Reference: Zaremba, Sutskever and Vinyals (2014), "Recurrent neural network regularization", arXiv:1409.2329.
     """
     sizes = {"level": "split", "embed": hidden, "hidden": hidden, "layers": 2, "batch": 20, "seq_len": seq_len}
     rates = {"optimizer": "sgd", "lr": 1.0 * seq_len, "clip": clip / seq_len, "hold": hold, "decay": decay}
@@ -105,7 +107,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def read_parts(config: Config) -> dict[str, str]:
-    """The text a run learns from, the one it is validated on and the one it is tested on."""
+    """Return the training, validation and test text of a run, under the names in PARTS."""
     if config.source == f"{AUSTEN_PREFIX}six":
         return dict(zip(PARTS, data.austen_split(), strict=True))
     if config.source.startswith(AUSTEN_PREFIX):
@@ -121,7 +123,7 @@ def read_parts(config: Config) -> dict[str, str]:
 
 
 def new_tokenizer(level: str, parts: dict[str, str], vocab: int) -> Any:
-    """All the characters there are, or the commonest words of what is learned from."""
+    """Return a tokenizer of all characters in the text, or of the most frequent words of its training part."""
     if level == "char":
         return data.CharTokenizer.from_text("".join(parts.values()))
     tokenizer = {"word": data.WordTokenizer, "split": data.SplitTokenizer}[level]
@@ -129,7 +131,7 @@ def new_tokenizer(level: str, parts: dict[str, str], vocab: int) -> Any:
 
 
 class Run:
-    """A run in its folder: made by `plan` and `create`, or found by `open`; trained by `train`."""
+    """A run in its folder. `plan` and `create` make a new one, `open` finds an old one, `train` trains it."""
 
     def __init__(self, folder: Path, config: Config, tokenizer: Any, parts: dict[str, str] | None = None):
         self.folder, self.config, self.tokenizer, self._parts = folder, config, tokenizer, parts
@@ -137,18 +139,18 @@ class Run:
 
     @classmethod
     def plan(cls, folder: Path, config: Config) -> Run:
-        """A new run, checked whole; its folder is not made yet.
+        """Return a new run after checking all its settings. This does not make the folder: `create` does.
 
         Raises
         ------
         ValueError
             A setting is out of range, or the text is too short.
         FileExistsError
-            `folder` is there already and holds something.
+            `folder` exists and is not empty.
         """
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise FileExistsError(
-                f"{folder} exists and is not empty: choose another --out, or go on with it: "
+                f"{folder} exists and is not empty: choose another --out, or resume the run in it: "
                 f"nnscratch train --out {folder} --resume"
             )
         parts = read_parts(config)
@@ -160,21 +162,21 @@ class Run:
         return run
 
     def create(self) -> None:
-        """Make the folder of a planned run, and write down what was asked for."""
+        """Make the folder of a planned run, and write its settings and tokenizer."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._write_json("config.json", asdict(self.config))
         self._write_json("tokenizer.json", self.tokenizer.to_dict())
 
     @classmethod
     def open(cls, folder: Path) -> Run:
-        """The run that is in `folder`.
+        """Return the run in `folder`. Its text is read later, by `parts`.
 
         Raises
         ------
         FileNotFoundError
-            There is no run there, or the text it learned from is gone.
+            `folder` has no run.
         ValueError
-            A file of it is broken, or the text is no longer the one it learned from.
+            A file of the run cannot be read.
         """
         config_path = folder / "config.json"
         if not config_path.is_file():
@@ -196,22 +198,22 @@ class Run:
 
     @property
     def parts(self) -> dict[str, str]:
-        """The run's three texts, read when first asked for, if they are still the same."""
+        """The run's training, validation and test text. Raises ValueError if the text has changed since `create`."""
         if self._parts is None:
             parts = read_parts(self.config)
             if _fingerprint(parts) != self.config.sha256:
-                raise ValueError(f"{self.config.source} has changed since {self.folder} was begun")
+                raise ValueError(f"{self.config.source} has changed since the run in {self.folder} was created")
             self._parts = parts
         return self._parts
 
     def batches(self, part: str) -> data.TextBatches:
-        """The batches of one part of the run's text."""
+        """Return the batches of one part of the run's text."""
         return self.batches_of(self.parts[part], part)
 
     def batches_of(self, text: str, name: str) -> data.TextBatches:
-        """A text's batches: as many lanes as asked for when learning, ten at the most when measuring.
+        """Return the batches of a text: `config.batch` lanes for training, at most ten lanes otherwise.
 
-        Every lane starts with nothing read before it, so few lanes measure better what a model knows of a text.
+        The model starts each lane without context, where it predicts badly. So few lanes measure the loss better.
         """
         tokens = self.tokenizer.encode(text)
         lanes, length = self.config.batch, self.config.seq_len
@@ -223,7 +225,7 @@ class Run:
             raise ValueError(f"the {name} part of {self.config.source}: {error}") from None
 
     def new_trainer(self, device: str = "cpu") -> Trainer:
-        """A trainer at step 0, for the number of steps the configuration comes to."""
+        """Return a new trainer for this run, with `total_steps` steps to make."""
         c, V = self.config, len(self.tokenizer)
         if c.cell == "transformer":
             model = TransformerLM(V, c.hidden, c.heads, c.layers, c.seq_len, c.dropout, c.tie, rng=c.seed)
@@ -233,7 +235,7 @@ class Run:
             rng = np.random.default_rng(c.seed)
             for parameter in model.parameters():
                 parameter.data[...] = uniform(parameter.shape, c.init, rng)
-        model.to(device)  # before the optimiser is made: its averages lie beside the weights
+        model.to(device)  # before the optimizer is made, because its averages must be on the same device
         optimizer = OPTIMIZERS[c.optimizer](model.parameters(), lr=c.lr)
         if c.hold is None:
             scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.total_steps())
@@ -249,11 +251,18 @@ class Run:
             raise ValueError(f"epochs must be above 0, got {self.config.epochs}")
         return max(1, round(self.config.epochs * len(self.batches("train"))))
 
-    def train(self, go_on: bool = False, device: str = "cpu") -> str | None:
-        """Train to the end; returns why it stopped early, or None. Everything measured is written to the folder."""
+    def train(self, resumed: bool = False, device: str = "cpu") -> str | None:
+        """Train, and write all results to the folder. Return why training stopped early, or None.
+
+        Parameters
+        ----------
+        resumed : bool
+            Start from the checkpoint in the folder.
+        device : str
+        """
         batches, valid = self.batches("train"), self.batches("valid")
         trainer = self.new_trainer(device)
-        if go_on:
+        if resumed:
             resume(trainer, self.folder)
         total = self.total_steps()
         trainer.callbacks = [ProgressBar(self.unit), Checkpoint(self.folder)]
@@ -270,14 +279,17 @@ class Run:
         return trainer.stop
 
     def model(self) -> Module:
-        """The weights that were best on the validation text."""
+        """Return the model with the lowest validation loss."""
         path = self.folder / "model.safetensors"
         if not path.is_file():
-            raise FileNotFoundError(f"{self.folder} has no model yet: train it first")
+            raise FileNotFoundError(f"{self.folder} has no model.safetensors yet: train it first")
         return load(path)
 
     def sample(self, model: Module) -> str:
-        """What the model writes, kept in sample.txt: from a new paragraph on, or from the text's first words."""
+        """Generate a text, write it to sample.txt and return it.
+
+        The prompt is the start of a paragraph (characters), or the first three words of the training text (words).
+        """
         if self.config.level == "char":
             text = self.parts["train"]
             prompt, length = "\n\n" if "\n\n" in text else text[:1], SAMPLE_CHARACTERS
@@ -288,16 +300,16 @@ class Run:
         return text
 
     def known_words(self, sample: str) -> float:
-        """The share of the sample's words that are words of the text."""
+        """Return the fraction of the sample's words that also occur in the text."""
         known = {word for text in self.parts.values() for word in words(text)}
-        written = words(sample)
-        return sum(word in known for word in written) / max(1, len(written))
+        generated = words(sample)
+        return sum(word in known for word in generated) / max(1, len(generated))
 
     def loss(self, model: Module, batches: data.TextBatches) -> float:
         return evaluate(model, CrossEntropyLoss(), batches)
 
     def show(self, loss: float) -> str:
-        """A loss as people say it: ``1.702 bits per character`` or ``perplexity 85.3``."""
+        """Return the loss in the run's unit, such as ``1.702 bits per character`` or ``perplexity 85.3``."""
         convert, form = UNITS[self.unit]
         value = format(convert(loss), form)
         return f"{value} bits per character" if self.unit == "bpc" else f"perplexity {value}"
@@ -307,15 +319,15 @@ class Run:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text in any script, in lower case: runs of letters."""
+    """Return the words of a text in lower case. A word is a run of letters, of any script."""
     return re.findall(r"[^\W\d_]+", text.lower())
 
 
 def steps_in(minutes: float, run: Run, device: str = "cpu") -> int:
-    """How many steps a run makes in so many minutes, timed on a few steps of a throw-away copy.
+    """Return about how many steps a run makes in `minutes`, timed on a few steps of a second trainer.
 
-    Timing comes before training and only sets a number, so that a run with ``--minutes`` can be repeated exactly with
-    ``--steps``.
+    The timing ends before training begins and only sets the number of steps. So ``--steps`` with that number repeats
+    a run with ``--minutes`` exactly.
     """
     if not 0 < minutes < float("inf"):
         raise ValueError(f"minutes must be above 0, got {minutes}")
@@ -326,11 +338,12 @@ def steps_in(minutes: float, run: Run, device: str = "cpu") -> int:
         trainer.train_step(*batches[k % len(batches)])
         backend.synchronize(device)
         measured.append(time.perf_counter() - start)
-    return max(1, int(minutes * 60 / (sum(sorted(measured[2:])[2:8]) / 6) * 0.97))  # 3 % for validation
+    seconds = sum(sorted(measured[2:])[2:8]) / 6
+    return max(1, int(minutes * 60 / seconds * 0.97))  # 3 % of the time is for validation
 
 
 def free_folder(source: str, level: str) -> Path:
-    """runs/NAME, or runs/NAME-2, -3 ...: the first that is not taken."""
+    """Return the first of runs/NAME, runs/NAME-2, runs/NAME-3, ... that does not exist."""
     stem = source.removeprefix(AUSTEN_PREFIX) if source.startswith(AUSTEN_PREFIX) else Path(source).stem
     base = Path("runs") / f"{stem}-{level}"
     candidates = [base, *(base.with_name(f"{base.name}-{k}") for k in range(2, 1000))]

@@ -1,8 +1,8 @@
-"""Saving and loading: weights as safetensors, under PyTorch's names, and never a pickle.
+"""Save and load models as safetensors files, with PyTorch's parameter names. Nothing is pickled.
 
-A file holds the arrays of ``model.state_dict()`` and, in its text header, what the model is: class and arguments. So
-``nn.load`` rebuilds the models of this package from the file alone, and PyTorch's ``safetensors.torch.load_file`` reads
-the same file as a state dict.
+A file holds the arrays of ``model.state_dict()``. Its text header holds a description of the model: the class and the
+constructor's arguments. So ``nn.load`` rebuilds a model of this package from the file alone, and PyTorch's
+``safetensors.torch.load_file`` reads the same file as a state dict.
 """
 
 from __future__ import annotations
@@ -23,14 +23,28 @@ from . import backend
 from .module import Module
 
 PathLike = str | os.PathLike
-RENAMED = {  # classes that were renamed or moved: files written before name them so
+RENAMED = {  # old name: new name. Older files use the old names of classes that were renamed or moved
     "nnscratch.module.Sequential": "nnscratch.sequential.Sequential",
     "nnscratch.layers.attention.MultiHeadAttention": "nnscratch.layers.attention.MultiheadAttention",
 }
 
 
 def save(model: Module, path: PathLike) -> None:
-    """Write `model`'s weights and what it takes to rebuild it. The file appears whole or not at all.
+    """Write the weights of `model`, and the description from which `load` rebuilds it, to one file.
+
+    The file is written atomically: if saving fails, an older file at `path` is unchanged.
+
+    Parameters
+    ----------
+    model : Module
+    path : str or path
+
+    Raises
+    ------
+    TypeError
+        `model` is not a Module.
+    FileNotFoundError
+        The folder of `path` does not exist.
 
     Examples
     --------
@@ -53,19 +67,21 @@ def save(model: Module, path: PathLike) -> None:
 
 
 def load(path: PathLike, model: Module | None = None) -> Module:
-    """The model in the file, ready to train on or to use.
+    """Return the model in the file, in training mode.
 
     Parameters
     ----------
     path : str or path
     model : Module, optional
-        For a class of your own, which cannot be rebuilt by name: build it yourself, and it is filled and returned.
+        Load the weights into this model and return it. Needed for a class that is not part of nnscratch, and for a
+        file that another program wrote: such a model cannot be rebuilt from the file.
 
     Raises
     ------
     FileNotFoundError
+        There is no file at `path`.
     ValueError
-        The file is no safetensors file, is cut short, or holds another model. Nothing has been changed then.
+        The file is not a complete safetensors file, or holds another model. `model` is unchanged.
 
     Examples
     --------
@@ -80,17 +96,18 @@ def load(path: PathLike, model: Module | None = None) -> Module:
     if model is None:
         if "optimizer" in header:
             raise ValueError(
-                f"{path} is a training checkpoint: load model.safetensors beside it, or go on with "
+                f"{path} is a training checkpoint: load model.safetensors beside it, or resume the training with "
                 f"nn.training.resume or nnscratch train --resume"
             )
         if "model" not in header:
             raise ValueError(
-                f"{path} does not say what model it holds (PyTorch wrote it?): build one, and nn.load(path, model)"
+                f"{path} does not say which model it holds (did another program write it?): "
+                f"build the model, then call nn.load(path, model)"
             )
         try:
             model = build(header["model"])
         except (LookupError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path}: its description of the model is broken ({error!r})") from None
+            raise ValueError(f"{path}: the description of the model cannot be read ({error!r})") from None
         for dtype in {a.dtype for a in state.values() if a.dtype.kind == "f"}:
             model.to(dtype=dtype)
     try:
@@ -101,9 +118,11 @@ def load(path: PathLike, model: Module | None = None) -> Module:
 
 
 def describe(model: Module, seen: dict[int, int] | None = None) -> dict[str, Any]:
-    """What `build` needs: the class, its arguments and, where these are modules, theirs. JSON can hold it.
+    """Return the description from which `build` builds `model`, made of values that JSON can store.
 
-    A module met for the second time, whose weights are shared, is given as its number among those in `seen`.
+    It holds the class, the constructor's arguments (`Module.config`) and the descriptions of the modules among them
+    (`Module.constructor_modules`). A module that occurs again, so that its weights are shared, is described by its
+    number only: ``seen[id(module)]``.
     """
     seen = {} if seen is None else seen
     if id(model) in seen:
@@ -117,7 +136,7 @@ def describe(model: Module, seen: dict[int, int] | None = None) -> dict[str, Any
 
 
 def build(spec: dict[str, Any], made: list[Module] | None = None) -> Module:
-    """The module a description speaks of, with new weights. A file can name classes of this package only."""
+    """Build the module of a description, with new weights. Only classes of this package can be built."""
     made = [] if made is None else made
     if "same" in spec:
         return made[spec["same"]]
@@ -127,33 +146,33 @@ def build(spec: dict[str, Any], made: list[Module] | None = None) -> Module:
 
 
 def full_name(cls: type) -> str:
-    """Module and name of a class: nnscratch.layers.linear.Linear."""
+    """Return a class's full name, such as ``nnscratch.layers.linear.Linear``."""
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def find_class(full: str) -> type[Module]:
-    """The Module of this package with that full name, or an error that says why there is none."""
+    """Return the Module subclass of this package with that full name, or raise ValueError."""
     full = RENAMED.get(full, full)
     where, _, name = full.rpartition(".")
     if where != "nnscratch" and not where.startswith("nnscratch."):
-        raise ValueError(f"{full} is not part of nnscratch: build it yourself, and nn.load(path, model)")
+        raise ValueError(f"{full} is not part of nnscratch: build the model yourself, then call nn.load(path, model)")
     try:
         cls = getattr(importlib.import_module(where), name)
     except (ImportError, AttributeError):
         raise ValueError(f"this version of nnscratch has no {full}") from None
     if not (isinstance(cls, type) and issubclass(cls, Module)):
-        raise ValueError(f"{full} is no Module")
+        raise ValueError(f"{full} is not a Module")
     return cls
 
 
 def write_arrays(path: PathLike, arrays: dict[str, Any], header: dict[str, Any]) -> None:
-    """A safetensors file of the arrays, `header` kept as JSON in its metadata; written atomically."""
+    """Write the arrays to a safetensors file, with `header` as JSON in its metadata. The write is atomic."""
     own = {name: np.asarray(backend.to_numpy(a), order="C") for name, a in arrays.items()}
     write_atomically(path, to_bytes(own, metadata={"nnscratch": json.dumps(header)}))
 
 
 def read_arrays(path: PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays and the header of a safetensors file; the header is empty if nnscratch did not write it."""
+    """Return the arrays and the header of a safetensors file. The header is empty if nnscratch did not write it."""
     if Path(path).is_dir():
         raise FileNotFoundError(f"{path} is a folder: name a file in it, such as model.safetensors")
     if not Path(path).is_file():
@@ -163,16 +182,16 @@ def read_arrays(path: PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
             header = json.loads((file.metadata() or {}).get("nnscratch", "{}"))
     except (SafetensorError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
-    except (TypeError, AttributeError) as error:  # such as bfloat16
-        raise ValueError(f"{path} holds numbers of a type that NumPy does not have: {error}") from None
+        raise ValueError(f"{path} is not a complete safetensors file: {error}") from None
+    except (TypeError, AttributeError) as error:  # for example bfloat16
+        raise ValueError(f"{path} has an array of a dtype that NumPy does not support: {error}") from None
     if not isinstance(header, dict):
-        raise ValueError(f"{path} is no file of nnscratch: its header must be a dictionary, got {header!r:.50}")
+        raise ValueError(f"{path} is not a file of nnscratch: its header must be a dictionary, got {header!r:.50}")
     return arrays, header
 
 
 def write_atomically(path: PathLike, content: bytes) -> None:
-    """Write beside `path` and rename: whoever reads `path`, at any moment, finds the old file or the new one."""
+    """Write `content` to a temporary file, then rename it to `path`. A reader sees the old file or the new one."""
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
@@ -182,7 +201,7 @@ def write_atomically(path: PathLike, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's files are private; this one is an ordinary file
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes a private file; give it the usual permissions
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

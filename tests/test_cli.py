@@ -155,7 +155,7 @@ def test_resume_says_what_it_cannot_do(run, text, tmp_path, capsys):
     checkpoint = run / "checkpoint.safetensors"
     whole = checkpoint.read_bytes()
     checkpoint.write_bytes(whole[: len(whole) // 2])
-    assert "not a whole safetensors file" in error_of(capsys, "train", "--resume", "--out", run)
+    assert "not a complete safetensors file" in error_of(capsys, "train", "--resume", "--out", run)
     nn.save(nn.Linear(2, 2), checkpoint)
     assert "not a training checkpoint" in error_of(capsys, "train", "--resume", "--out", run)
     checkpoint.write_bytes(whole)
@@ -168,7 +168,7 @@ def test_generate_and_evaluate_say_what_is_wrong(run, tmp_path, capsys):
     assert "holds no run" in error_of(capsys, "generate", tmp_path)
     assert "temperature must be" in error_of(capsys, "generate", run, "--prompt", "the", "--temperature", "-1")
     (run / "model.safetensors").write_bytes(b"not a model")
-    assert "not a whole safetensors file" in error_of(capsys, "evaluate", run)
+    assert "not a complete safetensors file" in error_of(capsys, "evaluate", run)
     (run / "config.json").write_text("{")
     assert "config.json is broken" in error_of(capsys, "evaluate", run)
 

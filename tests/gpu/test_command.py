@@ -123,7 +123,7 @@ def test_too_little_memory_is_said_in_one_line(text, tmp_path, capsys, monkeypat
         error = error_of(capsys, "train", text, "--out", tmp_path / "run", *SMALL, "--device", "cuda")
     assert error.endswith(
         "out of memory: Out of memory allocating 512 bytes (allocated so far: 0 bytes). "
-        "A smaller --batch, --seq-len or --hidden takes less."
+        "A smaller --batch, --seq-len or --hidden needs less."
     )
 
 
@@ -136,7 +136,7 @@ def test_an_unknown_device_is_refused_by_name(device, text, tmp_path, capsys):
 def test_tf32_is_asked_of_cupy_and_only_for_a_gpu(text, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("CUPY_TF32", "0")
     error = error_of(capsys, "train", text, "--out", tmp_path / "run", *SMALL, "--tf32")
-    assert "--tf32 goes with --device cuda" in error and os.environ["CUPY_TF32"] == "0"
+    assert "--tf32 needs --device cuda" in error and os.environ["CUPY_TF32"] == "0"
     with strict_cupy.installed():
         assert main(["train", str(text), "--out", str(tmp_path / "run"), *SMALL, "--device", "cuda", "--tf32"]) == 0
     assert os.environ["CUPY_TF32"] == "1"

@@ -236,7 +236,7 @@ def test_a_checkpoint_cut_short_is_refused_and_nothing_changes(tmp_path):
     path.write_bytes(path.read_bytes()[:-10])
     fresh = new_trainer()
     before = weights(fresh)
-    with pytest.raises(ValueError, match=r"checkpoint\.safetensors is not a whole safetensors file"):
+    with pytest.raises(ValueError, match=r"checkpoint\.safetensors is not a complete safetensors file"):
         resume(fresh, tmp_path)
     assert fresh.steps_done == 0
     for name, value in before.items():
