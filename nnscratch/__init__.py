@@ -39,6 +39,7 @@ from .layers import (
     Softplus,
     Tanh,
     TransformerBlock,
+    Unrolled,
     VariationalDropout,
 )
 from .losses import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, KLDivLoss, MSELoss, MultiMarginLoss
@@ -95,6 +96,7 @@ __all__ = [
     "Tanh",
     "Trainer",
     "TransformerBlock",
+    "Unrolled",
     "VariationalDropout",
     "backend",
     "data",

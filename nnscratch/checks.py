@@ -88,6 +88,13 @@ def check_instance(owner: str, name: str, value: Any, kind: type) -> None:
         raise TypeError(f"{owner}: {name} must be an instance of {kind.__name__}, got {value!r}")
 
 
+def check_is_pair(owner: Module, name: str, value: Any, what: str) -> None:
+    """Raise unless `value` is a tuple or list of two; `what` names the two in the message, as in ``"(h, c)"``."""
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        came = f"{len(value)} of them" if isinstance(value, (tuple, list)) else type(value).__name__
+        raise TypeError(f"{type(owner).__name__}: {name} must be a pair {what}, got {came}")
+
+
 def positive_int(name: str, value: int) -> int:
     """Return `value` if it is an integer of 1 or more; raise otherwise."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 1:

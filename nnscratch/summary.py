@@ -165,7 +165,7 @@ def _attention(module: Module, inputs: tuple, output: Any) -> int:
 COUNTS: dict[Any, Callable[[Module, tuple, Any], int]] = {
     layers.Linear: _linear,
     (layers.Conv1d, layers.Conv2d): _convolution,
-    (Recurrent, layers.LSTM): _recurrent,
+    Recurrent: _recurrent,
     (layers.RNNCell, layers.GRUCell, layers.LSTMCell): _cell,
     layers.MultiheadAttention: _attention,
 }
@@ -173,8 +173,6 @@ COUNTS: dict[Any, Callable[[Module, tuple, Any], int]] = {
 
 def _arrays(value: Any, counted: set[int]) -> list[Array]:
     """The arrays in a nest of tuples and lists whose memory was not counted before; a view is its whole array."""
-    if isinstance(value, Module):  # the one-layer modules of directions.py
-        return _arrays([*value.__dict__.get("_stack", ())], counted)
     if isinstance(value, (tuple, list)):
         return [array for inner in value for array in _arrays(inner, counted)]
     if not hasattr(value, "nbytes") or not hasattr(value, "base"):

@@ -32,6 +32,7 @@ from .softmax import Softmax
 from .softplus import Softplus
 from .tanh import Tanh
 from .transformer_block import TransformerBlock
+from .unrolled import Unrolled
 from .variational_dropout import VariationalDropout
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "Softplus",
     "Tanh",
     "TransformerBlock",
+    "Unrolled",
     "VariationalDropout",
 ]
 

@@ -52,14 +52,13 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import check_floats, check_gradient, positive_int, probability
+from ..checks import check_floats, check_gradient, check_is_pair, positive_int, probability
 from ..init import xavier_uniform
 from ..module import Module
 from ..parameter import Parameter
-from .directions import check_lengths
 from .dropout import dropout_mask
 from .linear import Linear
-from .lstm_cell import check_pair
+from .segments import check_lengths
 from .softmax import softmax
 
 Cache = tuple[Array, Array]
@@ -283,7 +282,7 @@ class MultiheadAttention(Module):
             return
         if self.training:
             raise ValueError("past has no gradient: use it in eval() mode only")
-        check_pair(self, "past", past, "(k, v)")
+        check_is_pair(self, "past", past, "(k, v)")
         for name, a in zip(("past[0]", "past[1]"), past, strict=True):
             check_floats(self, name, a, like=self.in_proj_weight)
             N, heads, d = len(x), self.num_heads, D // self.num_heads

@@ -33,13 +33,12 @@ Hochreiter and Schmidhuber (1997), "Long short-term memory". Gers, Schmidhuber a
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import check_floats, check_gradient, positive_int
+from ..checks import check_floats, check_gradient, check_is_pair, positive_int
 from ..init import uniform
 from ..module import Module
 from ..parameter import Parameter
@@ -96,7 +95,7 @@ class LSTMCell(Module):
             raise ValueError(f"LSTMCell needs x of shape (N, {self.input_size}), got {x.shape}")
         if state is None:
             state = xp.zeros((len(x), H), dtype=x.dtype), xp.zeros((len(x), H), dtype=x.dtype)
-        check_pair(self, "state", state, "(h, c)")
+        check_is_pair(self, "state", state, "(h, c)")
         h, c = state
         for name, s in (("h", h), ("c", c)):
             check_floats(self, name, s, like=self.weight_ih)
@@ -133,10 +132,3 @@ class LSTMCell(Module):
         self.bias_ih.grad += dz.sum(axis=0)
         self.bias_hh.grad += dz.sum(axis=0)
         return dz @ self.weight_ih.data, (dz @ self.weight_hh.data, dc)
-
-
-def check_pair(owner: Module, name: str, state: Any, what: str) -> None:
-    """Raise unless `state` is a pair."""
-    if not isinstance(state, (tuple, list)) or len(state) != 2:
-        came = f"{len(state)} of them" if isinstance(state, (tuple, list)) else type(state).__name__
-        raise TypeError(f"{type(owner).__name__}: {name} must be a pair {what}, got {came}")

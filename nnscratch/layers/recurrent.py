@@ -1,13 +1,27 @@
-"""Recurrent: the layers and the bookkeeping that RNN and GRU share; the equations are in their own files.
+"""Recurrent: the base class of RNN, GRU and LSTM. It loops over layers, directions and segments of time.
 
-The layout is LSTM's (see lstm.py for why): features first, so that one step is  W_hh @ h[:, t]  with h of shape
-(H, T+1, N), and time in the middle, so that what does not depend on the recurrence is one product for all T*N columns:
+The equations of one layer are in rnn.py, gru.py and lstm.py. Inside, time is the first axis:
 
-    before the loop over time       Z = W_ih X + b                                  (G*H, T*N)
-    after it, going backward        dW_ih += dU X^T     dW_hh += dV [h_0 ... h_T-1]^T     dX = W_ih^T dU
+    X (T, N, D)     the input of a layer        Y, h (T, N, H)      its output
+    y = Y of the last layer, transposed back to (N, T, H)
 
-dU and dV are the gradients of the two summands, the input's and the state's; they differ only in the GRU, whose reset
-gate stands between them.
+Products that do not depend on the recurrence are computed for many steps at a time (see `chunks`):
+
+    before the steps of a chunk     U   = W_ih X^T + b              (G H, steps * N)    G gates
+    at each step                    v_t = W_hh h_t^T                (G H, N)
+    after them, going backward      dW_ih += dU X      dW_hh += dV h      dX = dU^T W_ih
+
+dU and dV are the gradients of U and of all the v_t. They differ only in the GRU.
+
+Two directions. Each layer runs twice, with different weights: from the first step to the last, and from the last to
+the first. The second output is reversed in time and placed after the first along the last axis:
+
+    forward     Y  = [ run(X),  reversed(run_reverse(reversed(X))) ]                    (T, N, 2H)
+    backward    dX = run.backward(dY[.., :H]) + reversed(run_reverse.backward(reversed(dY[.., H:])))
+
+Sequences of different lengths run in segments: see segments.py.
+
+Reference: Schuster and Paliwal (1997), "Bidirectional recurrent neural networks".
 """
 
 from __future__ import annotations
@@ -19,20 +33,25 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import check_floats, check_gradient, positive_int, probability
+from ..checks import check_floats, check_gradient, check_is_pair, positive_int, probability
 from ..init import uniform
 from ..module import Module
 from ..parameter import Parameter
-from .directions import NAMES, directions_backward, directions_forward, suffixes
 from .dropout import dropout_mask
+from .segments import check_lengths, flipped, segments
+
+State = tuple[Array, ...]
+CHUNK_COLUMNS = 128  # the columns of U for one chunk, or 2H if that is more
 
 
 class Recurrent(Module):
-    """What RNN and GRU inherit: they write `buffer_shapes`, `layer_forward` and `layer_backward`, for one layer."""
+    """The base class of RNN, GRU and LSTM, which define `buffer_shapes`, `layer_forward` and `layer_backward`."""
 
     arguments = ("input_size", "hidden_size", "num_layers", "dropout", "bidirectional")
     gates = 1
-    """G: how many blocks of H rows the weights have."""
+    """G, the number of blocks of H rows in each weight."""
+    state_names: tuple[str, ...] = ("state",)
+    """The names of the state's arrays; ("h", "c") for an LSTM."""
 
     def __init__(
         self,
@@ -53,113 +72,195 @@ class Recurrent(Module):
         self.workspace = backend.Workspace()
         rows, bound = self.gates * H, 1 / math.sqrt(H)
         for layer in range(num_layers):
-            D = input_size if layer == 0 else H * (1 + self.bidirectional)
-            for suffix in suffixes(layer, self.bidirectional):
-                for name, shape in zip(NAMES, ((rows, D), (rows, H), (rows,), (rows,)), strict=True):
-                    setattr(self, name + suffix, Parameter(uniform(shape, bound, self.rng)))
+            D = input_size if layer == 0 else H * len(self._directions)
+            shapes = {"weight_ih": (rows, D), "weight_hh": (rows, H), "bias_ih": (rows,), "bias_hh": (rows,)}
+            for direction in self._directions:
+                for name, shape in shapes.items():
+                    setattr(self, f"{name}{suffix(layer, direction)}", Parameter(uniform(shape, bound, self.rng)))
 
     @property
     def draws_random_numbers(self) -> bool:
         return self.dropout > 0
 
-    def layer_parameters(self, layer: int) -> tuple[Parameter, Parameter, Parameter, Parameter]:
-        """weight_ih, weight_hh, bias_ih and bias_hh of one layer."""
-        return tuple(getattr(self, f"{name}_l{layer}") for name in NAMES)
+    def layer_parameters(self, layer: int, direction: int = 0) -> tuple[Parameter, Parameter, Parameter, Parameter]:
+        """Return weight_ih, weight_hh, bias_ih and bias_hh of one layer; direction 1 is the reverse one."""
+        end = suffix(layer, direction)
+        return tuple([getattr(self, name + end) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")])
 
-    def forward(self, x: Array, state: Array | None = None, lengths: Any = None) -> tuple[Array, Array]:
+    def forward(self, x: Array, state: Any = None, lengths: Any = None) -> tuple[Array, Any]:
         """Run over the sequences.
 
         Parameters
         ----------
         x : array, shape (N, T, D)
-        state : array, shape (num_layers * directions, N, H), optional
-            h to start from; zero if not given.
+        state : array of shape (num_layers * directions, N, H), or for an LSTM a pair (h, c) of them; optional
+            The initial state; zero if not given.
         lengths : sequence of N integers in 1..T, optional
-            How many steps each sequence has; what lies behind is padding and is never looked at.
+            The number of steps of each sequence. The steps after them are padding and are never read.
 
         Returns
         -------
         y : array, shape (N, T, directions * H)
             The last layer's h at every step; zero on padding.
-        state : array, shape (num_layers * directions, N, H)
-            Every layer's h after each sequence's last step: give it to the next call to go on from there.
+        state : like `state`
+            Every layer's state after each sequence's last step. Pass it to the next call to continue the sequences.
         """
         N, T = self._check_input(x)
-        xp, H = backend.array_module(x), self.hidden_size
-        h0 = self._check_state(state, x, N)
-        if self.bidirectional or lengths is not None:
-            y, (h_last,) = directions_forward(self, x, (h0,), lengths)
-            return y, h_last
-
-        h_last = xp.empty_like(h0)
-        X = x.transpose(1, 0, 2).reshape(T * N, -1).T  # (D, T*N): a copy by rows, seen as columns
-        caches = []
+        state = self._initial_state(state, x, N)
+        lengths = None if lengths is None else check_lengths(self, lengths, N, T)
+        X, kept = x.transpose(1, 0, 2), []  # (T, N, D)
         for layer in range(self.num_layers):
-            mask = None
+            mask, outputs, runs = None, [], []
             if layer > 0 and self.training and self.dropout > 0:
                 mask = dropout_mask(X.shape, self.dropout, self.rng, like=x)
                 X = X * mask
-            h, *_ = buffers = self.workspace.take(x, *self.buffer_shapes(T, N))
-            h[:, 0] = h0[layer].T
-            self.layer_forward(X, *(p.data for p in self.layer_parameters(layer)), buffers)
-            h_last[layer] = h[:, T].T
-            caches.append((X, mask, buffers))
-            X = h[:, 1:].reshape(H, T * N)
-        y = xp.array(h[:, 1:].transpose(2, 1, 0), order="C")  # (H, T, N) -> (N, T, H), a copy for the caller
-        self.save_for_backward((N, T), caches)
+            for direction in self._directions:
+                own = [s[len(self._directions) * layer + direction] for s in state]  # views, for the final state
+                Y, run = self._run_forward(flipped(X, lengths) if direction else X, own, lengths, layer, direction)
+                outputs.append(flipped(Y, lengths) if direction else Y)
+                runs.append(run)
+            kept.append((mask, runs))
+            X = outputs[0] if len(outputs) == 1 else backend.array_module(x).concatenate(outputs, axis=2)
+        y = X.transpose(1, 0, 2).copy()  # (N, T, directions * H); X may be a buffer that the next forward overwrites
+        self.save_for_backward((N, T), lengths, kept)
         if not self.training:
-            for _, _, buffers in caches:
-                self.workspace.give(*buffers)
-        return y, h_last
+            self._give_back(kept)
+        return y, self._public(state)
 
-    def backward(self, dy: Array, dstate: Array | None = None) -> tuple[Array, Array]:
+    def backward(self, dy: Array, dstate: Any = None) -> tuple[Array, Any]:
         """Backpropagation through time.
 
         Parameters
         ----------
         dy : array, shape (N, T, directions * H)
-        dstate : array, shape (num_layers * directions, N, H), optional
-            The gradient with respect to the final state; zero if not given, which is truncated backpropagation.
+        dstate : like the final state, optional
+            The gradient with respect to the final state. If not given it is zero: truncated backpropagation.
 
         Returns
         -------
         dx : array, shape (N, T, D)
             Zero on padding.
-        dstate : array, shape (num_layers * directions, N, H)
+        dstate : like the initial state
             The gradient with respect to the initial state.
         """
-        shape, kept = self.saved()
-        xp, H = backend.array_module(dy), self.hidden_size
-        N, T = kept[2][:2] if shape is None else shape
-        check_gradient(self, dy, (N, T, H * (1 + self.bidirectional)), self.weight_hh_l0.dtype)
-        dh0 = xp.zeros(self._state_shape(N), dtype=dy.dtype)
-        if dstate is not None:
-            check_gradient(self, dstate, dh0.shape, dh0.dtype, "dstate")
-            dh0[...] = dstate
-        if shape is None:
-            dx, (dh0,) = directions_backward(self, kept, dy, (dh0,))
-            return dx, dh0
-
-        dY = xp.ascontiguousarray(dy.transpose(2, 1, 0))  # (H, T, N)
+        (N, T), lengths, kept = self.saved()
+        H, directions = self.hidden_size, self._directions
+        check_gradient(self, dy, (N, T, len(directions) * H), self.weight_hh_l0.dtype)
+        dstate = self._final_gradient(dstate, dy, N)
+        dY = dy.transpose(1, 0, 2)  # (T, N, directions * H)
         for layer in reversed(range(self.num_layers)):
-            X, mask, buffers = kept[layer]
-            weight_ih, weight_hh, bias_ih, bias_hh = self.layer_parameters(layer)
-            dU, dV, dh = self.layer_backward(dY, xp.array(dh0[layer].T, order="C"), weight_hh.data, buffers)
-            dh0[layer] = dh.T
-            weight_ih.add_product(dU, X.T)  # weight_ih.grad += dU X^T
-            weight_hh.add_product(dV, buffers[0][:, :T].reshape(H, T * N).T)  # ... h before each step
-            bias_ih.grad += dU.sum(axis=1)
-            bias_hh.grad += dV.sum(axis=1)
-            if layer > 0:
-                dY = weight_ih.data.T @ dU  # (H, T*N)
-                if mask is not None:
-                    dY *= mask
-                dY = dY.reshape(H, T, N)
-            else:
-                dx = dU.T @ weight_ih.data  # (T*N, D)
-        for _, _, buffers in kept:
-            self.workspace.give(*buffers)
-        return xp.ascontiguousarray(dx.reshape(T, N, -1).transpose(1, 0, 2)), dh0
+            (mask, runs), dX = kept[layer], None
+            for direction in reversed(directions):
+                own = [ds[len(directions) * layer + direction] for ds in dstate]  # views, for the initial state's
+                part = dY[..., direction * H : (direction + 1) * H]
+                part = flipped(part, lengths) if direction else part
+                part = self._run_backward(part, own, lengths, layer, direction, runs[direction])
+                part = flipped(part, lengths) if direction else part
+                dX = part if dX is None else dX + part  # both directions read the same X
+            if mask is not None:
+                dX *= mask
+            dY = dX
+        self._give_back(kept)
+        return backend.array_module(dy).ascontiguousarray(dX.transpose(1, 0, 2)), self._public(dstate)
+
+    # --- one layer, one direction, segment by segment ------------------------------------------------------------
+
+    def _run_forward(
+        self, X: Array, state: list[Array], lengths: np.ndarray | None, layer: int, direction: int
+    ) -> tuple[Array, list[tuple[Array, State]]]:
+        """Return Y, shape (T, N, H), and what backward needs; overwrite `state`, arrays (N, H), by the final state."""
+        parameters = self.layer_parameters(layer, direction)
+        if lengths is None:
+            return self._segment_forward(X, state, parameters)
+        xp, (T, N, _) = backend.array_module(X), X.shape
+        Y, run = xp.zeros((T, N, self.hidden_size), dtype=X.dtype), []
+        for steps, rows in segments(lengths, xp):
+            active = [s[rows] for s in state]
+            Y[steps, rows], segment = self._segment_forward(X[steps, rows], active, parameters)
+            run += segment
+            for s, new in zip(state, active, strict=True):
+                s[rows] = new
+        return Y, run
+
+    def _segment_forward(
+        self, X: Array, state: list[Array], parameters: tuple[Parameter, ...]
+    ) -> tuple[Array, list[tuple[Array, State]]]:
+        X = backend.array_module(X).ascontiguousarray(X)
+        buffers = self.workspace.take(X, *self.buffer_shapes(*X.shape[:2]))
+        Y, final = self.layer_forward(X, state, parameters, buffers)
+        for s, new in zip(state, final, strict=True):
+            s[...] = new
+        return Y, [(X, buffers)]
+
+    def _run_backward(
+        self, dY: Array, dstate: list[Array], lengths: np.ndarray | None, layer: int, direction: int, run: list
+    ) -> Array:
+        """Return dX, shape (T, N, D); overwrite `dstate` by the gradient of the initial state."""
+        parameters = self.layer_parameters(layer, direction)
+        if lengths is None:
+            return self._segment_backward(dY, dstate, parameters, *run)
+        xp, (T, N, _) = backend.array_module(dY), dY.shape
+        dX = xp.zeros((T, N, parameters[0].shape[1]), dtype=dY.dtype)
+        for (steps, rows), segment in zip(reversed(segments(lengths, xp)), reversed(run), strict=True):
+            active = [ds[rows] for ds in dstate]
+            dX[steps, rows] = self._segment_backward(dY[steps, rows], active, parameters, segment)
+            for ds, new in zip(dstate, active, strict=True):
+                ds[rows] = new
+        return dX
+
+    def _segment_backward(
+        self, dY: Array, dstate: list[Array], parameters: tuple[Parameter, ...], segment: tuple[Array, State]
+    ) -> Array:
+        dX, initial = self.layer_backward(dY, dstate, segment[0], parameters, segment[1])
+        for ds, new in zip(dstate, initial, strict=True):
+            ds[...] = new
+        return dX
+
+    # --- what a subclass defines ---------------------------------------------------------------------------------
+
+    def buffer_shapes(self, T: int, N: int) -> tuple[tuple[int, ...], ...]:
+        """Return the shapes of the arrays that one layer fills in forward and reads in backward."""
+        raise NotImplementedError
+
+    def layer_forward(
+        self, X: Array, state: list[Array], parameters: tuple[Parameter, ...], buffers: tuple[Array, ...]
+    ) -> tuple[Array, State]:
+        """Run one layer over X, shape (T, N, D), from `state`, arrays of shape (N, H); return Y and the final state.
+
+        Fill `buffers`, arrays of the shapes that `buffer_shapes` returns. Y may be a view of one of them.
+        """
+        raise NotImplementedError
+
+    def layer_backward(
+        self,
+        dY: Array,
+        dstate: list[Array],
+        X: Array,
+        parameters: tuple[Parameter, ...],
+        buffers: tuple[Array, ...],
+    ) -> tuple[Array, State]:
+        """Run one layer backward; add to its parameters' gradients, and return dX and the initial state's gradient."""
+        raise NotImplementedError
+
+    # --- checks and states ---------------------------------------------------------------------------------------
+
+    @property
+    def _directions(self) -> tuple[int, ...]:
+        """Return 0 for the first step to the last, and if bidirectional 1 for the last to the first."""
+        return (0, 1) if self.bidirectional else (0,)
+
+    def _state_shape(self, N: int) -> tuple[int, int, int]:
+        return self.num_layers * len(self._directions), N, self.hidden_size
+
+    def _public(self, state: list[Array]) -> Any:
+        """Return the state as a user sees it: one array alone, or a tuple of several."""
+        return state[0] if len(state) == 1 else tuple(state)
+
+    def _as_tuple(self, name: str, state: Any, what: str) -> State:
+        if len(self.state_names) == 1:
+            return (state,)
+        check_is_pair(self, name, state, what)
+        return tuple(state)
 
     def _check_input(self, x: Array) -> tuple[int, int]:
         check_floats(self, "x", x, like=self.weight_ih_l0)
@@ -170,22 +271,78 @@ class Recurrent(Module):
             )
         return x.shape[:2]
 
-    def _check_state(self, state: Array | None, x: Array, N: int) -> Array:
+    def _initial_state(self, state: Any, x: Array, N: int) -> list[Array]:
+        """Return new arrays that hold the initial state."""
         shape = self._state_shape(N)
         if state is None:
-            return backend.array_module(x).zeros(shape, dtype=x.dtype)
-        check_floats(self, "state", state, like=self.weight_ih_l0)
-        if state.shape != shape:
-            raise ValueError(
-                f"{type(self).__name__}: state must be (num_layers * directions, batch, hidden_size) = {shape}, "
-                f"got {state.shape}"
-            )
-        return state
+            return [backend.array_module(x).zeros(shape, dtype=x.dtype) for _ in self.state_names]
+        state = self._as_tuple("state", state, "(h, c)")
+        for name, s in zip(self.state_names, state, strict=True):
+            check_floats(self, name, s, like=self.weight_ih_l0)
+            if s.shape != shape:
+                layers = "num_layers * 2" if self.bidirectional else "num_layers"
+                raise ValueError(
+                    f"{type(self).__name__}: {name} must be ({layers}, batch, hidden_size) = {shape}, got {s.shape}"
+                )
+        return [s.copy() for s in state]
 
-    def _state_shape(self, N: int) -> tuple[int, int, int]:
-        return self.num_layers * (1 + self.bidirectional), N, self.hidden_size
+    def _final_gradient(self, dstate: Any, dy: Array, N: int) -> list[Array]:
+        """Return new arrays that hold the gradient of the final state."""
+        shape = self._state_shape(N)
+        if dstate is None:
+            return [backend.array_module(dy).zeros(shape, dtype=dy.dtype) for _ in self.state_names]
+        dstate = self._as_tuple("dstate", dstate, "(dh, dc)")
+        for name, ds in zip(self.state_names, dstate, strict=True):
+            check_gradient(self, ds, shape, dy.dtype, f"d{name}")
+        return [ds.copy() for ds in dstate]
+
+    def _give_back(self, kept: list) -> None:
+        """Return every layer's buffers to the workspace, for the next forward."""
+        for _, runs in kept:
+            for run in runs:
+                for _, buffers in run:
+                    self.workspace.give(*buffers)
 
 
-def padded(columns: int) -> int:
-    """Some columns more, so that the rows are not a power of two apart: those fall on the same places of the cache."""
-    return (columns // 32 | 1) * 32 + 32
+def suffix(layer: int, direction: int) -> str:
+    """Return how PyTorch ends the names of a layer's parameters: ``_l0``, or ``_l0_reverse`` for direction 1."""
+    return f"_l{layer}{'_reverse' * direction}"
+
+
+def chunk_length(T: int, N: int, H: int) -> int:
+    """Return the number of steps in a chunk: enough for efficient products, few enough for U to stay in the cache."""
+    return min(T, max(1, max(CHUNK_COLUMNS, 2 * H) // N))
+
+
+def chunks(T: int, length: int) -> list[slice]:
+    """Cut T steps into chunks of `length` steps; the last one may be shorter.
+
+    Examples
+    --------
+    >>> chunks(5, 3)
+    [slice(0, 3, None), slice(3, 5, None)]
+    """
+    return [slice(start, min(start + length, T)) for start in range(0, T, length)]
+
+
+def add_gradients(parameters: tuple[Parameter, ...], dU: Array, dV: Array, X: Array, h: Array, dX: Array) -> None:
+    """Add the gradients of one chunk to those of the parameters, and write dX.
+
+    Parameters
+    ----------
+    parameters : weight_ih, weight_hh, bias_ih and bias_hh
+    dU, dV : array, shape (G * H, steps * N)
+        The same array if both are equal.
+    X, dX : array, shape (steps, N, D)
+    h : array, shape (steps, N, H)
+        The state before each step.
+    """
+    weight_ih, weight_hh, bias_ih, bias_hh = parameters
+    xp, columns = backend.array_module(dU), dU.shape[1]
+    weight_ih.add_product(dU, X.reshape(columns, -1))
+    weight_hh.add_product(dV, h.reshape(columns, -1))
+    ones = xp.ones(columns, dtype=dU.dtype)  # dU @ ones is dU.sum(axis=1), several times as fast
+    db = dU @ ones
+    bias_ih.grad += db
+    bias_hh.grad += db if dV is dU else dV @ ones
+    xp.matmul(dU.T, weight_ih.data, out=dX.reshape(columns, -1))

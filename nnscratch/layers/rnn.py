@@ -1,14 +1,19 @@
-"""RNN: the cell of rnn_cell.py over whole sequences, in several layers. The fast version.
+"""RNN: Elman's recurrent network over whole sequences, in several layers. The fast version of :class:`RNNCell`.
 
-The equations are RNNCell's, layer upon layer: layer l reads the h of layer l-1. Layers, directions and lengths are
-recurrent.py's; here is one layer, features first, with the input's share Z of all steps computed at once:
+This file runs one layer in one direction. Layer l reads the h of layer l-1: recurrent.py loops over layers, directions
+and segments of time. lstm.py explains what differs from the textbook, and why.
 
-    forward     Z    = W_ih X + b_ih + b_hh                     (H, T*N)
-                h[t+1] = tanh(W_hh h[t] + Z[t])                 (H, N)      or max(., 0)
+    shapes      X (T, N, D)    h (T+1, N, H)    U, dU (H, steps * N)    u, a, da (H, N)
+                h[t] is the state before step t, h[t+1] the state after it
 
-    backward    dh  += dY[t]                                    from above, added to what came from the right
-                da   = dh * (1 - h[t+1]^2)                      or dh where h[t+1] > 0
-                dh   = W_hh^T da                                to the left
+    forward     U       = W_ih X^T + b_ih + b_hh                    for all steps of a chunk
+                a       = u_t + W_hh h[t]^T                         at each step; u_t are the columns of step t in U
+                h[t+1]  = tanh(a)                                   or max(a, 0)
+
+    backward    dh += dY[t]                                         from the layer above, added to that of step t+1
+                da  = dh * (1 - h[t+1]^2)                           or dh where h[t+1] > 0
+                dh  = W_hh^T da                                     to step t-1
+                dU  = all da of a chunk; from it, the gradients of the weights and of X (add_gradients)
 """
 
 from __future__ import annotations
@@ -17,7 +22,9 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from .recurrent import Recurrent, padded
+from ..parameter import Parameter
+from .kernels import rnn as kernels
+from .recurrent import Recurrent, State, add_gradients, chunk_length, chunks
 from .rnn_cell import check_nonlinearity
 
 
@@ -30,18 +37,18 @@ class RNN(Recurrent):
         D and H.
     num_layers : int
     dropout : float, 0 <= dropout < 1
-        Probability of dropping each number that goes from one layer to the next, in training mode.
+        In training mode, the probability of zeroing each element that one layer passes to the next.
     nonlinearity : {"tanh", "relu"}
     bidirectional : bool
-        Run each layer in both directions, with weights of their own; y is (N, T, 2H).
+        Run each layer in both directions, with separate weights; y is (N, T, 2H).
     rng : None, int or numpy.random.Generator
-        Weights start uniform within 1/sqrt(H), as in PyTorch; dropout draws from it too.
+        Draws the weights, uniform within 1/sqrt(H) as in PyTorch, and the dropout masks.
 
     Attributes
     ----------
     weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, weight_ih_l1, ... : Parameter
-        Shapes (H, D), (H, H), (H,), (H,). From layer 1 on, D is H (2H if bidirectional, where names end in
-        ``_reverse`` for the second direction).
+        Shapes (H, D), (H, H), (H,), (H,). From layer 1 on, D is H, or 2H if bidirectional. The names of the second
+        direction end in ``_reverse``.
 
     Examples
     --------
@@ -55,7 +62,7 @@ class RNN(Recurrent):
     >>> dx.shape, dh.shape
     ((4, 7, 3), (2, 4, 5))
 
-    Sequences of 7, 2, 3 and 1 steps in one batch, read from both ends:
+    Sequences of 7, 2, 3 and 1 steps in one batch, in both directions:
 
     >>> y, h = nn.RNN(3, 5, bidirectional=True, rng=0)(x, lengths=[7, 2, 3, 1])
     >>> y.shape, bool(y[1, 2:].any())
@@ -79,63 +86,82 @@ class RNN(Recurrent):
         super().__init__(input_size, hidden_size, num_layers, dropout, bidirectional=bidirectional, rng=rng)
 
     def buffer_shapes(self, T: int, N: int) -> tuple[tuple[int, ...], ...]:
-        """h, and Z, which becomes dA."""
-        return (self.hidden_size, T + 1, N), (self.hidden_size, padded(T * N))
+        """Return the shapes of h, and of U or dU of one chunk."""
+        H = self.hidden_size
+        return (T + 1, N, H), (H, chunk_length(T, N, H) * N)
 
-    def layer_forward(self, X: Array, W_ih: Array, W_hh: Array, b_ih: Array, b_hh: Array, buffers: tuple) -> None:
-        """One layer over T steps: fills h[:, 1:] from X, shape (D, T*N), and h[:, 0]."""
-        xp, (h, Z) = backend.array_module(X), buffers
-        H, N = len(h), h.shape[2]
-        Z = Z[:, : X.shape[1]]
-        xp.matmul(W_ih, X, out=Z)
-        Z += (b_ih + b_hh)[:, None]
-        a = xp.empty((H, N), dtype=X.dtype)
-        for t in range(h.shape[1] - 1):
-            xp.matmul(W_hh, h[:, t], out=a)
-            STEPS[self.nonlinearity][0](Z[:, t * N : (t + 1) * N], a, h[:, t + 1])
+    def layer_forward(
+        self, X: Array, state: list[Array], parameters: tuple[Parameter, ...], buffers: tuple[Array, ...]
+    ) -> tuple[Array, State]:
+        h, chunk = buffers
+        W_ih, W_hh, b_ih, b_hh = [p.data for p in parameters]
+        xp, (T, N, H) = backend.array_module(X), h[1:].shape
+        h[0] = state[0]
+        b, a = (b_ih + b_hh)[:, None], xp.empty((H, N), dtype=X.dtype)
+        for steps in chunks(T, chunk.shape[1] // N):
+            rows = X[steps].reshape(-1, X.shape[2])  # (steps * N, D)
+            U = xp.matmul(W_ih, rows.T, out=chunk[:, : len(rows)])
+            U += b
+            for t in range(steps.start, steps.stop):
+                u = U[:, (t - steps.start) * N : (t - steps.start + 1) * N]
+                xp.matmul(W_hh, h[t].T, out=a)
+                FORWARD[self.nonlinearity](u, a, h[t + 1].T)
+        return h[1:], (h[T],)
 
-    def layer_backward(self, dY: Array, dh: Array, W_hh: Array, buffers: tuple) -> tuple[Array, Array, Array]:
-        """One layer back: dA, shape (H, T*N), once for the input's share and once for the state's, and dh_0."""
-        xp, (h, dA) = backend.array_module(dY), buffers
-        H, T, N = dY.shape
-        dA = dA[:, : T * N]
-        da = xp.empty((H, N), dtype=dY.dtype)
-        for t in reversed(range(T)):
-            STEPS[self.nonlinearity][1](dY[:, t], h[:, t + 1], dh, da, dA[:, t * N : (t + 1) * N])
-            xp.matmul(W_hh.T, da, out=dh)
-        return dA, dA, dh
+    def layer_backward(
+        self,
+        dY: Array,
+        dstate: list[Array],
+        X: Array,
+        parameters: tuple[Parameter, ...],
+        buffers: tuple[Array, ...],
+    ) -> tuple[Array, State]:
+        h, chunk = buffers
+        W_hh = parameters[1].data
+        xp, (T, N, H) = backend.array_module(X), h[1:].shape
+        dh = xp.array(dstate[0].T, order="C")  # (H, N), a copy: each step overwrites it
+        dX, da = xp.empty_like(X), xp.empty_like(dh)
+        for steps in reversed(chunks(T, chunk.shape[1] // N)):
+            dU = chunk[:, : (steps.stop - steps.start) * N]
+            for t in reversed(range(steps.start, steps.stop)):
+                da_copy = dU[:, (t - steps.start) * N : (t - steps.start + 1) * N]
+                BACKWARD[self.nonlinearity](dY[t].T, h[t + 1].T, dh, da, da_copy)
+                xp.matmul(W_hh.T, da, out=dh)
+            add_gradients(parameters, dU, dU, X[steps], h[steps], dX[steps])
+        return dX, (dh.T,)
 
 
-# One step's forward and backward, element by element; all arrays are (H, N). column is da once more, at its place among
-# those of all steps.
+# One step, element by element. All arrays are (H, N).
 
 
-@backend.fused("T z", "T a, T h", "h = tanh(a + z);")
-def tanh_forward(z: Array, a: Array, h: Array) -> None:
-    a += z
-    np.tanh(a, out=h)
+@backend.fused(*kernels.TANH_FORWARD)
+def tanh_forward(u: Array, a: Array, h: Array) -> None:
+    a += u
+    np.tanh(a, out=a)
+    h[...] = a
 
 
-@backend.fused("T dy, T h", "T dh, T da, T column", "dh += dy; da = dh * (1 - h * h); column = da;")
-def tanh_backward(dy: Array, h: Array, dh: Array, da: Array, column: Array) -> None:
+@backend.fused(*kernels.TANH_BACKWARD)
+def tanh_backward(dy: Array, h: Array, dh: Array, da: Array, da_copy: Array) -> None:
     dh += dy
     np.multiply(h, h, out=da)
     np.subtract(1, da, out=da)
     da *= dh
-    column[...] = da
+    da_copy[...] = da
 
 
-@backend.fused("T z", "T a, T h", "a += z; h = a < (T)0 ? (T)0 : a;")
-def relu_forward(z: Array, a: Array, h: Array) -> None:
-    a += z
+@backend.fused(*kernels.RELU_FORWARD)
+def relu_forward(u: Array, a: Array, h: Array) -> None:
+    a += u
     np.maximum(a, 0, out=h)
 
 
-@backend.fused("T dy, T h", "T dh, T da, T column", "dh += dy; da = h > 0 ? dh : (T)0; column = da;")
-def relu_backward(dy: Array, h: Array, dh: Array, da: Array, column: Array) -> None:
+@backend.fused(*kernels.RELU_BACKWARD)
+def relu_backward(dy: Array, h: Array, dh: Array, da: Array, da_copy: Array) -> None:
     dh += dy
     np.multiply(dh, h > 0, out=da)
-    column[...] = da
+    da_copy[...] = da
 
 
-STEPS = {"tanh": (tanh_forward, tanh_backward), "relu": (relu_forward, relu_backward)}
+FORWARD = {"tanh": tanh_forward, "relu": relu_forward}
+BACKWARD = {"tanh": tanh_backward, "relu": relu_backward}

@@ -1,0 +1,72 @@
+"""Sequences of different lengths in one batch: time is cut into segments.
+
+Short sequences are padded at the end. Time is cut into segments wherever a sequence
+ends, and each segment runs only the sequences that are still active:
+
+    lengths 5, 2, 3     steps 0 1 | 2 | 3 4         sequence 0    x x | x | x x
+                        rows  0 1 2 | 0 2 | 0       sequence 1    x x |   |
+                                                    sequence 2    x x | x |
+
+A sequence keeps its state after its last step. Padding is never read, so it may hold any values, and y and dx are zero
+there. Backward takes the segments in the opposite order. No step is computed for padding, as with PyTorch's packed
+sequences.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from ..backend import Array
+from ..module import Module
+
+
+def segments(lengths: np.ndarray, xp: ModuleType = np) -> list[tuple[slice, Array]]:
+    """Cut time wherever a sequence ends; return the steps of each segment and the rows that are still active.
+
+    Examples
+    --------
+    >>> for steps, rows in segments(np.array([5, 2, 3])):
+    ...     print(steps.start, steps.stop, rows)
+    0 2 [0 1 2]
+    2 3 [0 2]
+    3 5 [0]
+    """
+    ends = np.unique(lengths).tolist()
+    starts = [0, *ends[:-1]]
+    return [
+        (slice(start, end), xp.asarray(np.flatnonzero(lengths >= end)))
+        for start, end in zip(starts, ends, strict=True)
+    ]
+
+
+def flipped(X: Array, lengths: np.ndarray | None) -> Array:
+    """Return X, shape (T, N, D), with each sequence reversed in time; padding stays where it is."""
+    if lengths is None:
+        return X[::-1]
+    xp, (T, N, _) = backend.array_module(X), X.shape
+    t = np.arange(T)[:, None]
+    index = np.where(t < lengths, lengths - 1 - t, t)  # (T, N)
+    return X[xp.asarray(index), xp.arange(N)]
+
+
+def check_lengths(module: Module, lengths: Any, N: int, T: int) -> np.ndarray | None:
+    """Return `lengths` as a NumPy array of N integers in 1..T, or None."""
+    if lengths is None:
+        return None
+    title = type(module).__name__
+    try:
+        lengths = np.asarray(lengths if isinstance(lengths, (list, tuple)) else backend.to_numpy(lengths))
+    except TypeError as error:
+        raise TypeError(f"{title}: lengths: {error}") from None
+    if lengths.shape != (N,) or lengths.dtype.kind not in "iu":
+        raise ValueError(
+            f"{title}: lengths must be one integer for each of the {N} sequences, "
+            f"got shape {lengths.shape} of {lengths.dtype}"
+        )
+    if lengths.min() < 1 or lengths.max() > T:
+        raise ValueError(f"{title}: lengths must be in 1..{T}, got {lengths.min()}..{lengths.max()}")
+    return lengths.astype(np.int64)
