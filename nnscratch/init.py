@@ -150,8 +150,8 @@ def drawn(init: Callable[..., np.ndarray], shape: tuple[int, ...], rng: np.rando
 def open_forget_gates(model: Module, value: float = 1.0) -> None:
     """Set the forget gates' biases of every LSTM and LSTMCell in `model`: b_ih to `value`, b_hh to 0.
 
-    With a bias of 0 a new LSTM forgets half of its memory at every step, 1 - sigma(0), and what it forgot cannot be
-    learned from. With 1 it keeps sigma(1) = 73 %. The gates' order is i, f, g, o: the second quarter is meant.
+    With a bias of 0, the forget gate of a new LSTM is sigmoid(0): each step keeps half of the memory, so the gradient
+    fades within a few steps. With a bias of 1, each step keeps sigmoid(1), or 73 %.
 
     Raises
     ------
@@ -171,14 +171,12 @@ def open_forget_gates(model: Module, value: float = 1.0) -> None:
     >>> print(lstm.bias_ih_l0.data[3:6] + lstm.bias_hh_l0.data[3:6])
     [1. 1. 1.]
     """
+    from .layers import LSTM, LSTMCell  # not at the top: the layers import this file
+
     finite("value", value)
-    found = False
-    for module in model.modules():
-        if type(module).__name__ not in ("LSTM", "LSTMCell"):
-            continue
-        found, H = True, module.hidden_size
-        for name, bias in vars(module).items():
-            if name.startswith("bias_"):
-                bias.data[H : 2 * H] = value if name.startswith("bias_ih") else 0
+    found = [module for module in model.modules() if isinstance(module, (LSTM, LSTMCell))]
     if not found:
         raise ValueError(f"open_forget_gates: there is no LSTM or LSTMCell in this {type(model).__name__}")
+    for module in found:
+        for bias_ih, bias_hh in module.forget_gate_biases():
+            bias_ih[...], bias_hh[...] = value, 0

@@ -1,26 +1,27 @@
-"""GRUCell: one step of a gated recurrent unit, gate by gate. The textbook version, to be read.
+"""GRUCell: one step of a gated recurrent unit, gate by gate. The textbook version.
 
-One vector h is both the memory and what is shown of it. The reset gate decides how much of the old h the candidate
-may see; the update gate, how much of the old h stays.
+One vector h is both the memory and the output. The reset gate decides how much of the old h the candidate reads. The
+update gate decides how much of the old h stays.
 
     shapes      x (N, D)    h (N, H)    each gate (N, H)    W_ih (3H, D)    W_hh (3H, H)    b_ih, b_hh (3H,)
-                rows 0..H of W are the reset gate's, then update, candidate: the order r, z, n of PyTorch
+                gates in PyTorch's order r, z, n: rows 0..H of W belong to the reset gate, and so on
 
-    forward     u = x W_ih^T + b_ih     (N, 3H), cut into u_r, u_z, u_n
-                v = h W_hh^T + b_hh     (N, 3H), cut into v_r, v_z, v_n
-                r  = sigmoid(u_r + v_r)         how much of the old memory the candidate sees
-                z  = sigmoid(u_z + v_z)         how much of the old memory stays
-                n  = tanh(u_n + r * v_n)        the candidate; the bias b_hn is inside v_n, so r scales it too
+    forward     u = x W_ih^T + b_ih     (N, 3H), split into u_r, u_z, u_n
+                v = h W_hh^T + b_hh     (N, 3H), split into v_r, v_z, v_n
+                r  = sigmoid(u_r + v_r)         how much of the old h the candidate reads
+                z  = sigmoid(u_z + v_z)         how much of the old h stays
+                n  = tanh(u_n + r * v_n)        the candidate; v_n includes the bias b_hn, so r scales it too
                 h' = (1 - z) * n + z * h
 
-    backward    dz  = dh' * (h - n)         dn = dh' * (1 - z)          dh = dh' * z      (one of four paths into h)
+    backward    dz  = dh' * (h - n)         dn = dh' * (1 - z)          dh = dh' * z      (the first of four terms)
                 du_n = dn * (1 - n^2)       dv_n = du_n * r             dr = du_n * v_n
                 du_r = dv_r = dr * r (1 - r)                            du_z = dv_z = dz * z (1 - z)
                 dW_ih += du^T x       db_ih += sum over N of du         dx  = du W_ih
-                dW_hh += dv^T h       db_hh += sum over N of dv         dh += dv W_hh     (the other three)
+                dW_hh += dv^T h       db_hh += sum over N of dv         dh += dv W_hh     (the other three terms)
 
-In the paper r multiplies h before the product with W_hn. Here it multiplies the product, as in PyTorch and cuDNN: then
-all of h W_hh^T is one product. :class:`~nnscratch.GRU` runs this over a whole sequence; a test holds the two equal.
+In the paper, r multiplies h before the product with W_hn. Here r multiplies the product, as in PyTorch and cuDNN, so
+that h W_hh^T is one product for all three gates. :class:`~nnscratch.Unrolled` runs cells over a whole sequence.
+:class:`~nnscratch.GRU` computes the same many times faster. A test checks that both give equal results.
 
 Reference: Cho et al. (2014), "Learning phrase representations using RNN encoder-decoder for statistical machine
 translation".
@@ -49,7 +50,7 @@ class GRUCell(Module):
     input_size, hidden_size : int
         D and H.
     rng : None, int or numpy.random.Generator
-        Weights and biases start uniform within 1/sqrt(H), as in PyTorch.
+        Draws the weights and biases, uniform within 1/sqrt(H) as in PyTorch.
 
     Attributes
     ----------
@@ -81,7 +82,7 @@ class GRUCell(Module):
         self.bias_hh = Parameter(uniform((3 * H,), bound, rng))
 
     def forward(self, x: Array, h: Array | None = None) -> Array:
-        """One step: the new h, shape (N, H), from the input and the old h, which is zero if not given."""
+        """Return the new h, shape (N, H), from the input and the old h, which is zero if not given."""
         check_floats(self, "x", x, like=self.weight_ih)
         xp, H = backend.array_module(x), self.hidden_size
         if x.ndim != 2 or x.shape[1] != self.input_size:
@@ -102,7 +103,7 @@ class GRUCell(Module):
         return (1 - z) * n + z * h
 
     def backward(self, dh_new: Array) -> tuple[Array, Array]:
-        """From dL/dh' to dL/dx, shape (N, D), and dL/dh, shape (N, H)."""
+        """Return dL/dx, shape (N, D), and dL/dh, shape (N, H), from dL/dh'."""
         x, h, r, z, n, v_n = self.saved()
         xp = backend.array_module(x)
         check_gradient(self, dh_new, h.shape, h.dtype, "dh")

@@ -85,6 +85,12 @@ class LSTM(Recurrent):
         columns = chunk_length(T, N, H) * N
         return (T + 1, N, H), (T + 1, H, N), (T, H, N), (T, 4 * H, N), (4 * H, columns)
 
+    def forget_gate_biases(self) -> list[tuple[Array, Array]]:
+        """Return the forget gate's rows of bias_ih and bias_hh of each layer and direction, as views."""
+        rows = slice(self.hidden_size, 2 * self.hidden_size)
+        every = [self.layer_parameters(layer, k) for layer in range(self.num_layers) for k in self._directions]
+        return [(bias_ih.data[rows], bias_hh.data[rows]) for _, _, bias_ih, bias_hh in every]
+
     def layer_forward(
         self, X: Array, state: list[Array], parameters: tuple[Parameter, ...], buffers: tuple[Array, ...]
     ) -> tuple[Array, State]:

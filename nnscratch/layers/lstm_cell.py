@@ -1,12 +1,12 @@
-"""LSTMCell: one step of a long short-term memory, gate by gate. The textbook version, to be read.
+"""LSTMCell: one step of a long short-term memory, gate by gate. The textbook version.
 
-The cell carries two vectors from step to step: c, the memory, and h, what it shows of it. Four gates, each computed
-from the input x and the previous h, decide what happens to the memory.
+The cell passes two vectors from step to step: the memory c and the output h. Four gates, each computed from the input
+x and the previous h, decide how the memory changes and how much of it the output shows.
 
     shapes      x (N, D)    h, c (N, H)    each gate (N, H)    W_ih (4H, D)    W_hh (4H, H)    b_ih, b_hh (4H,)
-                rows 0..H of W are the input gate's, then forget, candidate, output: the order i, f, g, o of PyTorch
+                gates in PyTorch's order i, f, g, o: rows 0..H of W belong to the input gate, and so on
 
-    forward     z  = x W_ih^T + b_ih + h W_hh^T + b_hh      (N, 4H), cut into z_i, z_f, z_g, z_o
+    forward     z  = x W_ih^T + b_ih + h W_hh^T + b_hh      (N, 4H), split into z_i, z_f, z_g, z_o
                 i  = sigmoid(z_i)       how much of the candidate to write
                 f  = sigmoid(z_f)       how much of the old memory to keep
                 g  = tanh(z_g)          the candidate
@@ -14,16 +14,17 @@ from the input x and the previous h, decide what happens to the memory.
                 c' = f * c + i * g
                 h' = o * tanh(c')
 
-    backward    given dh' and dc' (the memory has a path of its own into the next step, so both arrive):
+    backward    given dh' and dc': the next step reads both h' and c', so both have a gradient
                 do   = dh' * tanh(c')
-                dc'  = dc' + dh' * o * (1 - tanh(c')^2)     the two paths into c' meet: they are added
+                dc'  = dc' + dh' * o * (1 - tanh(c')^2)     the loss depends on c' in two ways: add their gradients
                 di   = dc' * g        df = dc' * c        dg = dc' * i
-                dc   = dc' * f                              back along the memory: only scaled by f, never by a matrix
+                dc   = dc' * f                              no matrix here: f alone scales the memory's gradient
                 dz_i = di * i (1 - i)      dz_f = df * f (1 - f)      dz_g = dg * (1 - g^2)      dz_o = do * o (1 - o)
-                dW_ih += dz^T x       dW_hh += dz^T h       db_ih += sum over N of dz       db_hh the same
+                dW_ih += dz^T x       dW_hh += dz^T h       db_ih += sum over N of dz       db_hh += the same
                 dx = dz W_ih          dh = dz W_hh
 
-:class:`~nnscratch.LSTM` runs this over a whole sequence, many times faster; a test holds the two equal.
+:class:`~nnscratch.Unrolled` runs cells over a whole sequence. :class:`~nnscratch.LSTM` computes the same many times
+faster. A test checks that both give equal results.
 
 References
 ----------
@@ -33,6 +34,7 @@ Hochreiter and Schmidhuber (1997), "Long short-term memory". Gers, Schmidhuber a
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -47,6 +49,15 @@ from .sigmoid import sigmoid
 State = tuple[Array, Array]
 
 
+class Gates(NamedTuple):
+    """The four gates of one step, each of shape (N, H)."""
+
+    i: Array
+    f: Array
+    g: Array
+    o: Array
+
+
 class LSTMCell(Module):
     """One step of an LSTM.
 
@@ -55,14 +66,14 @@ class LSTMCell(Module):
     input_size, hidden_size : int
         D and H.
     rng : None, int or numpy.random.Generator
-        Weights and biases start uniform within 1/sqrt(H), as in PyTorch.
+        Draws the weights and biases, uniform within 1/sqrt(H) as in PyTorch.
 
     Attributes
     ----------
     weight_ih : Parameter, shape (4H, D)
     weight_hh : Parameter, shape (4H, H)
     bias_ih, bias_hh : Parameter, shape (4H,)
-        Two biases where one would do: PyTorch's layout, so that weights can be exchanged with it.
+        One bias would be enough. There are two so that weights can be exchanged with PyTorch.
 
     Examples
     --------
@@ -87,8 +98,20 @@ class LSTMCell(Module):
         self.bias_ih = Parameter(uniform((4 * H,), bound, rng))
         self.bias_hh = Parameter(uniform((4 * H,), bound, rng))
 
+    def forget_gate_biases(self) -> list[tuple[Array, Array]]:
+        """Return the forget gate's rows of bias_ih and bias_hh, as views."""
+        rows = slice(self.hidden_size, 2 * self.hidden_size)
+        return [(self.bias_ih.data[rows], self.bias_hh.data[rows])]
+
+    def gates(self, x: Array, h: Array) -> Gates:
+        """Return the four gates from the input, shape (N, D), and the old h, shape (N, H)."""
+        xp, H = backend.array_module(x), self.hidden_size
+        z = x @ self.weight_ih.data.T + self.bias_ih.data + h @ self.weight_hh.data.T + self.bias_hh.data  # (N, 4H)
+        z_i, z_f, z_g, z_o = (z[:, k * H : (k + 1) * H] for k in range(4))
+        return Gates(i=sigmoid(z_i), f=sigmoid(z_f), g=xp.tanh(z_g), o=sigmoid(z_o))
+
     def forward(self, x: Array, state: State | None = None) -> State:
-        """One step: the new (h, c) from the input and the old (h, c), which is zero if not given."""
+        """Return the new (h, c) from the input and the old (h, c), which is zero if not given."""
         check_floats(self, "x", x, like=self.weight_ih)
         xp, H = backend.array_module(x), self.hidden_size
         if x.ndim != 2 or x.shape[1] != self.input_size:
@@ -102,11 +125,7 @@ class LSTMCell(Module):
             if s.shape != (len(x), H):
                 raise ValueError(f"LSTMCell needs {name} of shape {(len(x), H)}, got {s.shape}")
 
-        z = x @ self.weight_ih.data.T + self.bias_ih.data + h @ self.weight_hh.data.T + self.bias_hh.data  # (N, 4H)
-        i = sigmoid(z[:, 0 * H : 1 * H])
-        f = sigmoid(z[:, 1 * H : 2 * H])
-        g = xp.tanh(z[:, 2 * H : 3 * H])
-        o = sigmoid(z[:, 3 * H : 4 * H])
+        i, f, g, o = self.gates(x, h)
         c_new = f * c + i * g
         tanh_c = xp.tanh(c_new)
         h_new = o * tanh_c
@@ -114,7 +133,7 @@ class LSTMCell(Module):
         return h_new, c_new
 
     def backward(self, dh_new: Array, dc_new: Array | None = None) -> tuple[Array, State]:
-        """From dL/dh' and dL/dc' (zero if not given) to dL/dx and (dL/dh, dL/dc)."""
+        """Return dL/dx and (dL/dh, dL/dc) from dL/dh' and dL/dc', which is zero if not given."""
         x, h, c, i, f, g, o, tanh_c = self.saved()
         xp = backend.array_module(x)
         check_gradient(self, dh_new, h.shape, h.dtype, "dh")
@@ -123,7 +142,7 @@ class LSTMCell(Module):
         check_gradient(self, dc_new, c.shape, c.dtype, "dc")
 
         do = dh_new * tanh_c
-        dc_new = dc_new + dh_new * o * (1 - tanh_c**2)  # a new array: the caller's dc is not to be changed
+        dc_new = dc_new + dh_new * o * (1 - tanh_c**2)  # not +=, which would change the caller's array
         di, df, dg = dc_new * g, dc_new * c, dc_new * i
         dc = dc_new * f
         dz = xp.concatenate([di * i * (1 - i), df * f * (1 - f), dg * (1 - g**2), do * o * (1 - o)], axis=1)  # (N, 4H)

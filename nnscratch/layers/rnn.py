@@ -118,7 +118,7 @@ class RNN(Recurrent):
     ) -> tuple[Array, State]:
         h, chunk = buffers
         W_hh = parameters[1].data
-        xp, (T, N, H) = backend.array_module(X), h[1:].shape
+        xp, (T, N, _) = backend.array_module(X), X.shape
         dh = xp.array(dstate[0].T, order="C")  # (H, N), a copy: each step overwrites it
         dX, da = xp.empty_like(X), xp.empty_like(dh)
         for steps in reversed(chunks(T, chunk.shape[1] // N)):

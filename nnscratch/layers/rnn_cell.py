@@ -1,7 +1,6 @@
-"""RNNCell: one step of the simplest recurrent network (Elman's). The textbook version, to be read.
+"""RNNCell: one step of the simplest recurrent network, Elman's. The textbook version.
 
-The cell carries one vector h from step to step: what it remembers is a squashed mixture of what it sees and of what
-it remembered.
+The cell passes one vector h from step to step. The new h is a nonlinear function of the input and the old h.
 
     shapes      x (N, D)    h (N, H)    W_ih (H, D)    W_hh (H, H)    b_ih, b_hh (H,)
 
@@ -9,13 +8,14 @@ it remembered.
                 h' = tanh(a)                                or max(a, 0), with nonlinearity="relu"
 
     backward    da = dh' * (1 - h'^2)                       or dh' where h' > 0
-                dW_ih += da^T x       dW_hh += da^T h       db_ih += sum over N of da       db_hh the same
+                dW_ih += da^T x       dW_hh += da^T h       db_ih += sum over N of da       db_hh += the same
                 dx = da W_ih          dh = da W_hh
 
-Over T steps the gradient is multiplied by W_hh and by a slope of at most 1 again and again, T times: it fades or it
-explodes, exponentially in T. The gates of GRUCell and LSTMCell are there to give it a path without that product.
+Over T steps, the gradient is multiplied T times by W_hh and by a derivative of at most 1. So it vanishes or explodes,
+exponentially in T. The gates of GRUCell and LSTMCell give the gradient a path without this product.
 
-:class:`~nnscratch.RNN` runs this over a whole sequence, several times faster; a test holds the two equal.
+:class:`~nnscratch.Unrolled` runs cells over a whole sequence. :class:`~nnscratch.RNN` computes the same several times
+faster. A test checks that both give equal results.
 
 References
 ----------
@@ -49,14 +49,14 @@ class RNNCell(Module):
         D and H.
     nonlinearity : {"tanh", "relu"}
     rng : None, int or numpy.random.Generator
-        Weights and biases start uniform within 1/sqrt(H), as in PyTorch.
+        Draws the weights and biases, uniform within 1/sqrt(H) as in PyTorch.
 
     Attributes
     ----------
     weight_ih : Parameter, shape (H, D)
     weight_hh : Parameter, shape (H, H)
     bias_ih, bias_hh : Parameter, shape (H,)
-        Two biases where one would do: PyTorch's layout, so that weights can be exchanged with it.
+        One bias would be enough. There are two so that weights can be exchanged with PyTorch.
 
     Examples
     --------
@@ -89,7 +89,7 @@ class RNNCell(Module):
         self.bias_hh = Parameter(uniform((H,), bound, rng))
 
     def forward(self, x: Array, h: Array | None = None) -> Array:
-        """One step: the new h, shape (N, H), from the input and the old h, which is zero if not given."""
+        """Return the new h, shape (N, H), from the input and the old h, which is zero if not given."""
         check_floats(self, "x", x, like=self.weight_ih)
         xp, H = backend.array_module(x), self.hidden_size
         if x.ndim != 2 or x.shape[1] != self.input_size:
@@ -106,7 +106,7 @@ class RNNCell(Module):
         return h_new
 
     def backward(self, dh_new: Array) -> tuple[Array, Array]:
-        """From dL/dh' to dL/dx, shape (N, D), and dL/dh, shape (N, H)."""
+        """Return dL/dx, shape (N, D), and dL/dh, shape (N, H), from dL/dh'."""
         x, h, h_new = self.saved()
         check_gradient(self, dh_new, h.shape, h.dtype, "dh")
         da = dh_new * (1 - h_new**2) if self.nonlinearity == "tanh" else dh_new * (h_new > 0)  # (N, H)
@@ -118,7 +118,7 @@ class RNNCell(Module):
 
 
 def check_nonlinearity(name: str) -> str:
-    """`name`, if it is one of NONLINEARITIES."""
+    """Return `name`; raise unless it is one of NONLINEARITIES."""
     if name not in NONLINEARITIES:
         raise ValueError(f'nonlinearity must be "tanh" or "relu", got {name!r}')
     return name

@@ -1,4 +1,4 @@
-"""The gates of an LSTM while it reads a sentence: what it lets in, what it keeps, what it shows."""
+"""The gates of an LSTM at each step of a text."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from ..checks import positive_int
-from ..layers import LSTM, LSTMCell
+from ..layers import LSTM, LSTMCell, Unrolled
+from ..record import record
 from .style import MAP, new_axes, shown
 
 TITLES = {"i": "input gate", "f": "forget gate", "g": "candidate", "o": "output gate", "c": "memory c", "h": "state h"}
 
 
 def lstm_gates(lstm: LSTM, x: Array, layer: int = 0) -> dict[str, np.ndarray]:
-    """All that one layer of `lstm` computes while it reads one sequence.
+    """Return the gates and states of one layer of `lstm` at each step of one sequence.
 
-    The textbook cell with the same weights does it, step by step: what it puts away for backward is just this.
+    They are computed by :class:`~nnscratch.Unrolled` with the same weights.
 
     Parameters
     ----------
     lstm : LSTM
-        Of one direction.
+        Not bidirectional.
     x : array, shape (T, D)
-        What layer 0 reads.
+        The input of layer 0.
     layer : int
+        The layer whose gates to return.
 
     Returns
     -------
@@ -50,32 +52,41 @@ def lstm_gates(lstm: LSTM, x: Array, layer: int = 0) -> dict[str, np.ndarray]:
     x = backend.to_numpy(x)
     if x.ndim != 2 or x.shape[1] != lstm.input_size or len(x) == 0:
         raise ValueError(f"lstm_gates needs x of shape (T, {lstm.input_size}), one sequence, got {x.shape}")
-    for number in range(layer + 1):
-        cell = LSTMCell(x.shape[1], lstm.hidden_size).to(dtype=x.dtype)
-        for name in cell.state_dict():
-            getattr(cell, name).data[...] = backend.to_numpy(getattr(lstm, f"{name}_l{number}").data)
-        state, kept = None, {name: [] for name in TITLES}
-        for t in range(len(x)):
-            state = cell(x[t : t + 1], state)
-            _, _, _, i, f, g, o, _ = cell.saved()
-            for name, value in zip("ifgoch", (i, f, g, o, state[1], state[0]), strict=True):
-                kept[name].append(value[0])
-        gates = {name: np.stack(values) for name, values in kept.items()}
-        x = gates["h"]
-    return gates
+    unrolled, zeros = textbook(lstm, x.dtype), np.zeros((lstm.num_layers, 1, lstm.hidden_size), dtype=x.dtype)
+    with record(unrolled) as seen:
+        unrolled(x[None], (zeros, zeros))
+    steps = seen[f"cells.{layer}"]
+    kept = {name: [] for name in TITLES}
+    for (x_t, (h, _)), (h_new, c_new) in zip(steps.inputs, steps.outputs, strict=True):
+        values = unrolled.cells[layer].gates(x_t, h)._asdict() | {"c": c_new, "h": h_new}
+        for name, value in values.items():
+            kept[name].append(value[0])
+    return {name: np.stack(values) for name, values in kept.items()}
+
+
+def textbook(lstm: LSTM, dtype: Any) -> Unrolled:
+    """Return LSTMCells with the weights of `lstm`, unrolled, on the CPU and in eval mode."""
+    cells = []
+    for layer in range(lstm.num_layers):
+        weight_ih, _, _, _ = own = lstm.layer_parameters(layer)
+        cell = LSTMCell(weight_ih.shape[1], lstm.hidden_size).to(dtype=dtype)
+        for p, q in zip(cell.parameters(), own, strict=True):
+            p.data[...] = backend.to_numpy(q.data)
+        cells.append(cell)
+    return Unrolled(cells).eval()
 
 
 def plot_gates(gates: dict[str, Array], tokens: Sequence[str], show: str = "f", units: int = 12, ax: Any = None) -> Any:
-    """One gate over a text: a column for each token, a row for each of the units that move most.
+    """Draw one gate over a text: a column for each token, a row for each of the units that vary most.
 
     Parameters
     ----------
     gates : dict of str to array, shape (T, H)
-        Of :func:`lstm_gates`.
+        The result of :func:`lstm_gates`.
     tokens : sequence of T str
     show : {"i", "f", "g", "o", "c", "h"}
     units : int
-        How many of the H rows.
+        The number of rows.
     ax : matplotlib Axes, optional
 
     Returns

@@ -23,6 +23,7 @@ LAYERS = {
     "RNN": (lambda: nn.RNN(5, 6, num_layers=2, rng=1), X),
     "GRUCell": (lambda: nn.GRUCell(5, 6, rng=1), X[:, 0]),
     "GRU": (lambda: nn.GRU(5, 6, num_layers=2, rng=1), X),
+    "Unrolled": (lambda: nn.Unrolled([nn.LSTMCell(5, 6, rng=1), nn.LSTMCell(6, 6, rng=2)]), X),
     "LSTM, both directions": (lambda: nn.LSTM(5, 6, num_layers=2, bidirectional=True, rng=1), X),
     "MultiheadAttention": (lambda: nn.MultiheadAttention(5, 5, causal=True, rng=1), X),
     "TransformerBlock": (lambda: nn.TransformerBlock(5, 5, rng=1), X),

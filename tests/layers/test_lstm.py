@@ -22,37 +22,15 @@ def draw(n, t, d, h, layers, seed):
     return lstm, x, state, dy, dstate
 
 
-def cells_of(lstm):
-    """The same LSTM as textbook cells, one for each layer."""
+def textbook(lstm):
+    """The same LSTM as textbook cells, unrolled."""
     cells = []
     for layer in range(lstm.num_layers):
         cell = nn.LSTMCell(lstm.input_size if layer == 0 else lstm.hidden_size, lstm.hidden_size).to(dtype=np.float64)
         for own, fast in zip(cell.parameters(), lstm.layer_parameters(layer), strict=True):
             own.data[...] = fast.data
         cells.append(cell)
-    return cells
-
-
-def unrolled(cells, x, state, dy, dstate):
-    """Forward and backward, step by step and layer by layer: y, final state, dx, gradient of the initial state."""
-    N, T, _ = x.shape
-    L = len(cells)
-    h, c = [list(s) for s in state]
-    y = np.empty((N, T, cells[-1].hidden_size))
-    for t in range(T):
-        below = x[:, t]
-        for layer, cell in enumerate(cells):
-            h[layer], c[layer] = cell(below, (h[layer], c[layer]))
-            below = h[layer]
-        y[:, t] = below
-    dh, dc = [list(s) for s in dstate]
-    dx = np.empty_like(x)
-    for t in reversed(range(T)):
-        above = dy[:, t]
-        for layer in reversed(range(L)):
-            above, (dh[layer], dc[layer]) = cells[layer].backward(dh[layer] + above, dc[layer])
-        dx[:, t] = above
-    return y, (np.stack(h), np.stack(c)), dx, (np.stack(dh), np.stack(dc))
+    return nn.Unrolled(cells)
 
 
 def assert_close(one, other, tolerance=1e-12):
@@ -62,8 +40,9 @@ def assert_close(one, other, tolerance=1e-12):
 @given(**sizes)
 def test_lstm_equals_lstm_cell_unrolled(n, t, d, h, layers, seed):
     lstm, x, state, dy, dstate = draw(n, t, d, h, layers, seed)
-    cells = cells_of(lstm)
-    y_cells, final_cells, dx_cells, dinitial_cells = unrolled(cells, x, state, dy, dstate)
+    unrolled = textbook(lstm)
+    y_cells, final_cells = unrolled(x, state)
+    dx_cells, dinitial_cells = unrolled.backward(dy, dstate)
     y, final = lstm(x, state)
     dx, dinitial = lstm.backward(dy, dstate)
 
@@ -71,15 +50,16 @@ def test_lstm_equals_lstm_cell_unrolled(n, t, d, h, layers, seed):
     assert_close(final, final_cells)
     assert_close(dx, dx_cells)
     assert_close(dinitial, dinitial_cells)
-    for layer, cell in enumerate(cells):
+    for layer, cell in enumerate(unrolled.cells.layers):
         for fast, own in zip(lstm.layer_parameters(layer), cell.parameters(), strict=True):
             assert_close(fast.grad, own.grad)
 
 
 def test_lstm_equals_lstm_cell_unrolled_at_a_size_where_the_products_are_blocked():
     lstm, x, state, dy, dstate = draw(n=7, t=33, d=20, h=65, layers=2, seed=0)
-    cells = cells_of(lstm)
-    y_cells, final_cells, dx_cells, dinitial_cells = unrolled(cells, x, state, dy, dstate)
+    unrolled = textbook(lstm)
+    y_cells, final_cells = unrolled(x, state)
+    dx_cells, dinitial_cells = unrolled.backward(dy, dstate)
     y, final = lstm(x, state)
     dx, dinitial = lstm.backward(dy, dstate)
     for one, other in ((y, y_cells), (final, final_cells), (dx, dx_cells), (dinitial, dinitial_cells)):

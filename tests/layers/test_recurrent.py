@@ -44,36 +44,15 @@ def assert_same(got, expected, tolerance=1e-12):
 # --- the textbook ----------------------------------------------------------------------------------------------------
 
 
-def unrolled(kind, module, x, state, dy, dstate):
-    """What `module` does, by its textbook cell: step by step, layer upon layer, and back."""
+def textbook(kind, module):
+    """The textbook cells with the weights of `module`, unrolled."""
     _, cell, options = KINDS[kind]
-    cells = []
+    cells, own = [], module.state_dict()
     for layer in range(module.num_layers):
         size = module.input_size if layer == 0 else module.hidden_size
         cells.append(cell(size, module.hidden_size, **options).to(dtype=np.float64))
-        own = module.state_dict()
         cells[-1].load_state_dict({name: own[f"{name}_l{layer}"] for name in cells[-1].state_dict()})
-    T = x.shape[1]
-    states = [as_state([s[layer] for s in parts(state)]) for layer in range(len(cells))]
-    dstates = [as_state([ds[layer] for ds in parts(dstate)]) for layer in range(len(cells))]
-    ys = []
-    for t in range(T):
-        below = x[:, t]
-        for layer, one in enumerate(cells):
-            states[layer] = one(below, states[layer])
-            below = parts(states[layer])[0]
-        ys.append(below)
-    dxs = []
-    for t in reversed(range(T)):
-        above = dy[:, t]
-        for layer in reversed(range(len(cells))):
-            dh, *dc = parts(dstates[layer])
-            above, dstates[layer] = cells[layer].backward(dh + above, *dc)
-        dxs.append(above)
-    gradients = {f"{name}_l{layer}": p.grad for layer, one in enumerate(cells) for name, p in one.named_parameters()}
-    first = as_state([np.stack(s) for s in zip(*map(parts, dstates), strict=True)])
-    last = as_state([np.stack(s) for s in zip(*map(parts, states), strict=True)])
-    return np.stack(ys, axis=1), last, np.stack(dxs[::-1], axis=1), first, gradients
+    return nn.Unrolled(cells)
 
 
 @every_kind
@@ -86,10 +65,13 @@ def test_the_fast_one_equals_the_cell_unrolled_values_and_gradients(kind, n, t, 
     state, dstate = (draw_state(kind, (layers, n, h), rng) for _ in range(2))
     y, last = module(x, state)
     dx, first = module.backward(dy, dstate)
-    y_, last_, dx_, first_, gradients = unrolled(kind, module, x, state, dy, dstate)
+    unrolled = textbook(kind, module)
+    y_, last_ = unrolled(x, state)
+    dx_, first_ = unrolled.backward(dy, dstate)
     assert_same((y, *parts(last), dx, *parts(first)), (y_, *parts(last_), dx_, *parts(first_)))
-    for name, p in module.named_parameters():
-        assert_same(p.grad, gradients[name])
+    for layer, cell in enumerate(unrolled.cells.layers):
+        for p, q in zip(module.layer_parameters(layer), cell.parameters(), strict=True):
+            assert_same(p.grad, q.grad)
 
 
 @every_kind
@@ -300,3 +282,57 @@ def test_an_unknown_nonlinearity_is_refused():
     for layer in (nn.RNN, nn.RNNCell):
         with pytest.raises(ValueError, match='nonlinearity must be "tanh" or "relu", got \'gelu\''):
             layer(2, 3, nonlinearity="gelu")
+
+
+# --- Unrolled --------------------------------------------------------------------------------------------------------
+
+
+def two_cells():
+    return nn.Unrolled([nn.GRUCell(2, 3, rng=0), nn.GRUCell(3, 3, rng=1)])
+
+
+def test_unrolled_names_its_parameters_by_layer():
+    names = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]
+    assert list(two_cells().state_dict()) == [f"cells.{layer}.{name}" for layer in range(2) for name in names]
+
+
+def test_unrolled_can_be_saved_and_loaded(tmp_path):
+    model, x = two_cells(), np.ones((2, 4, 2), np.float32)
+    nn.save(model, tmp_path / "model")
+    np.testing.assert_array_equal(nn.load(tmp_path / "model")(x)[0], model(x)[0])
+
+
+@every_kind
+def test_unrolled_without_state_or_dstate_starts_from_zeros(kind):
+    unrolled, rng = textbook(kind, make(kind, 2, 3, 2)), np.random.default_rng(0)
+    x, dy = rng.normal(size=(2, 4, 2)), rng.normal(size=(2, 4, 3))
+    zeros = as_state([np.zeros((2, 2, 3)) for _ in range(2 if kind == "lstm" else 1)])
+    assert_same(unrolled(x)[0], unrolled(x, zeros)[0], 0)
+    assert_same(unrolled.backward(dy)[0], unrolled.backward(dy, zeros)[0], 0)
+
+
+def test_one_cell_can_serve_as_two_layers(numerical):
+    cell = nn.RNNCell(3, 3, rng=0).to(dtype=np.float64)
+    unrolled, rng = nn.Unrolled([cell, cell]), np.random.default_rng(1)
+    x, dy = rng.normal(size=(2, 4, 3)), rng.normal(size=(2, 4, 3))
+    unrolled(x)
+    unrolled.backward(dy)
+    unrolled.eval()
+    expected = numerical(lambda: (unrolled(x)[0] * dy).sum(), cell.weight_hh.data)
+    np.testing.assert_allclose(cell.weight_hh.grad, expected, atol=1e-8)
+
+
+def test_unrolled_refuses_what_does_not_fit():
+    x = np.ones((2, 4, 2), np.float32)
+    with pytest.raises(ValueError, match="Unrolled needs at least one cell"):
+        nn.Unrolled([])
+    with pytest.raises(TypeError, match="takes modules"):
+        nn.Unrolled([nn.RNNCell])
+    with pytest.raises(ValueError, match=r"x of shape \(batch, time, features\) .* got \(2, 2\)"):
+        two_cells()(x[:, 0])
+    with pytest.raises(ValueError, match="Unrolled has 2 layers, and got a state of shape"):
+        two_cells()(x, np.ones((1, 2, 3), np.float32))
+    model = two_cells()
+    model(x)
+    with pytest.raises(ValueError, match="dy must have the output's shape"):
+        model.backward(np.ones((2, 3, 3), np.float32))

@@ -72,6 +72,26 @@ def recurrent(kind: str, *states: tuple[int, ...]) -> list[Case]:
     ]  # fmt: skip
 
 
+def unrolled(kind: str, *states: tuple[int, ...]) -> Case:
+    """Two cells unrolled, against PyTorch's layer with the same weights under its own names."""
+    cell = getattr(nn, f"{kind}Cell")
+
+    def inputs(rng):
+        state = tuple(rng.normal(size=(2, 2, 4)) for _ in states)
+        return rng.normal(size=(2, 5, 3)), state if len(states) == 2 else state[0]
+
+    def peer(torch):
+        theirs = getattr(torch.nn, kind)(3, 4, 2, batch_first=True)
+
+        def run(ours, weights, x, state):
+            renamed = {f"{name.split('.')[2]}_l{name.split('.')[1]}": weight for name, weight in weights.items()}
+            return torch.func.functional_call(theirs, renamed, (x, state))
+
+        return run
+
+    return Case(f"Unrolled {kind}Cell", lambda: nn.Unrolled([cell(3, 4, rng=1), cell(4, 4, rng=2)]), inputs, peer)
+
+
 def same_mask(torch: Any) -> Callable:
     """Dropout's peer: x times the mask that a layer with the same seed draws."""
     return lambda ours, weights, x: x * torch.tensor(ours(np.ones(tuple(x.shape))))
@@ -195,6 +215,7 @@ LAYERS: dict[type, list[Case]] = {
     nn.GRUCell: recurrent("GRU", ())[2:],
     nn.LSTM: recurrent("LSTM", (), ())[:2],
     nn.LSTMCell: recurrent("LSTM", (), ())[2:],
+    nn.Unrolled: [unrolled("RNN", ()), unrolled("GRU", ()), unrolled("LSTM", (), ())],
 }  # fmt: skip
 
 

@@ -103,6 +103,16 @@ def recurrent(draw: Any, cls: type, states: int) -> tuple:
 
 
 @st.composite
+def unrolled(draw: Any) -> tuple:
+    N, T, D, H, L = draw(st.integers(1, 2)), draw(st.integers(1, 3)), draw(side), draw(side), draw(st.integers(1, 2))
+    kind = draw(st.sampled_from([nn.RNNCell, nn.GRUCell, nn.LSTMCell]))
+    layer = nn.Unrolled([kind(D if k == 0 else H, H, rng=draw(seed)) for k in range(L)])
+    h = [draw(plain((L, N, H))) for _ in range(2 if kind is nn.LSTMCell else 1)]
+    state = () if draw(yes) else (tuple(h) if len(h) == 2 else h[0],)
+    return layer, draw(plain((N, T, D))), *state
+
+
+@st.composite
 def attention(draw: Any) -> tuple:
     heads, N, T = draw(st.integers(1, 2)), draw(st.integers(1, 2)), draw(st.integers(1, 3))
     E = heads * draw(st.integers(1, 2))
@@ -195,6 +205,7 @@ CASES: dict[type, st.SearchStrategy] = {
     nn.RNN: recurrent(nn.RNN, 1),
     nn.GRU: recurrent(nn.GRU, 1),
     nn.LSTM: recurrent(nn.LSTM, 2),
+    nn.Unrolled: unrolled(),
     nn.MultiheadAttention: attention(),
     nn.TransformerBlock: block(),
     nn.PositionalEmbedding: position(),
