@@ -26,9 +26,8 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..parameter import Parameter
 from .kernels import gru as kernels
-from .recurrent import Recurrent, State, add_gradients, chunk_length, chunks
+from .recurrent import Arrays, Parameters, Recurrent, add_gradients, chunk_length, chunks
 
 
 class GRU(Recurrent):
@@ -73,9 +72,7 @@ class GRU(Recurrent):
         columns = chunk_length(T, N, H) * N
         return (T + 1, N, H), (T, 3 * H, N), (T, H, N), (3 * H, columns), (3 * H, columns)
 
-    def layer_forward(
-        self, X: Array, state: list[Array], parameters: tuple[Parameter, ...], buffers: tuple[Array, ...]
-    ) -> tuple[Array, State]:
+    def layer_forward(self, X: Array, state: Arrays, parameters: Parameters, buffers: Arrays) -> tuple[Array, Arrays]:
         h, gates, v_n, chunk, _ = buffers
         W_ih, W_hh, b_ih, b_hh = [p.data for p in parameters]
         xp, (T, H, N) = backend.array_module(X), v_n.shape
@@ -93,13 +90,8 @@ class GRU(Recurrent):
         return h[1:], (h[T],)
 
     def layer_backward(
-        self,
-        dY: Array,
-        dstate: list[Array],
-        X: Array,
-        parameters: tuple[Parameter, ...],
-        buffers: tuple[Array, ...],
-    ) -> tuple[Array, State]:
+        self, dY: Array, dstate: Arrays, X: Array, parameters: Parameters, buffers: Arrays
+    ) -> tuple[Array, Arrays]:
         h, gates, v_n, chunk, chunk_dV = buffers
         W_hh = parameters[1].data
         xp, (T, H, N) = backend.array_module(X), v_n.shape
@@ -111,9 +103,7 @@ class GRU(Recurrent):
             for t in reversed(range(steps.start, steps.stop)):
                 columns = slice((t - steps.start) * N, (t - steps.start + 1) * N)
                 du_copy, dv_copy = (d[:, columns].reshape(3, H, N) for d in (dU, dV))
-                step_backward(
-                    dY[t].T, gates[t].reshape(3, H, N), v_n[t], h[t].T, dh, du, dv, temp, du_copy, dv_copy
-                )
+                step_backward(dY[t].T, gates[t].reshape(3, H, N), v_n[t], h[t].T, dh, du, dv, temp, du_copy, dv_copy)
                 dh += xp.matmul(W_hh.T, dv.reshape(3 * H, N), out=temp)
             add_gradients(parameters, dU, dV, X[steps], h[steps], dX[steps])
         return dX, (dh.T,)

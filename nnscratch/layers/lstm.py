@@ -37,9 +37,8 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..parameter import Parameter
 from .kernels import lstm as kernels
-from .recurrent import Recurrent, State, add_gradients, chunk_length, chunks
+from .recurrent import Arrays, Parameters, Recurrent, add_gradients, chunk_length, chunks
 
 
 class LSTM(Recurrent):
@@ -91,9 +90,7 @@ class LSTM(Recurrent):
         every = [self.layer_parameters(layer, k) for layer in range(self.num_layers) for k in self._directions]
         return [(bias_ih.data[rows], bias_hh.data[rows]) for _, _, bias_ih, bias_hh in every]
 
-    def layer_forward(
-        self, X: Array, state: list[Array], parameters: tuple[Parameter, ...], buffers: tuple[Array, ...]
-    ) -> tuple[Array, State]:
+    def layer_forward(self, X: Array, state: Arrays, parameters: Parameters, buffers: Arrays) -> tuple[Array, Arrays]:
         h, c, tanh_c, gates, chunk = buffers
         W_ih, W_hh, b_ih, b_hh = [p.data for p in parameters]
         xp, (T, H, N) = backend.array_module(X), tanh_c.shape
@@ -110,13 +107,8 @@ class LSTM(Recurrent):
         return h[1:], (h[T], c[T].T)
 
     def layer_backward(
-        self,
-        dY: Array,
-        dstate: list[Array],
-        X: Array,
-        parameters: tuple[Parameter, ...],
-        buffers: tuple[Array, ...],
-    ) -> tuple[Array, State]:
+        self, dY: Array, dstate: Arrays, X: Array, parameters: Parameters, buffers: Arrays
+    ) -> tuple[Array, Arrays]:
         h, c, tanh_c, gates, chunk = buffers
         W_hh = parameters[1].data
         xp, (T, H, N) = backend.array_module(X), tanh_c.shape

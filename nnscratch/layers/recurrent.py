@@ -27,6 +27,7 @@ Reference: Schuster and Paliwal (1997), "Bidirectional recurrent neural networks
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,9 @@ from ..parameter import Parameter
 from .dropout import dropout_mask
 from .segments import check_lengths, flipped, segments
 
-State = tuple[Array, ...]
+Arrays = Sequence[Array]
+Parameters = tuple[Parameter, Parameter, Parameter, Parameter]  # weight_ih, weight_hh, bias_ih, bias_hh
+Segment = tuple[Array, Arrays]  # what backward reads: X and the buffers
 CHUNK_COLUMNS = 128  # the columns of U for one chunk, or 2H if that is more
 
 
@@ -82,7 +85,7 @@ class Recurrent(Module):
     def draws_random_numbers(self) -> bool:
         return self.dropout > 0
 
-    def layer_parameters(self, layer: int, direction: int = 0) -> tuple[Parameter, Parameter, Parameter, Parameter]:
+    def layer_parameters(self, layer: int, direction: int = 0) -> Parameters:
         """Return weight_ih, weight_hh, bias_ih and bias_hh of one layer; direction 1 is the reverse one."""
         end = suffix(layer, direction)
         return tuple([getattr(self, name + end) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")])
@@ -115,7 +118,7 @@ class Recurrent(Module):
                 mask = dropout_mask(X.shape, self.dropout, self.rng, like=x)
                 X = X * mask
             for direction in self._directions:
-                own = [s[len(self._directions) * layer + direction] for s in state]  # views, for the final state
+                own = [s[len(self._directions) * layer + direction] for s in state]  # views of `state`
                 Y, run = self._run_forward(flipped(X, lengths) if direction else X, own, lengths, layer, direction)
                 outputs.append(flipped(Y, lengths) if direction else Y)
                 runs.append(run)
@@ -151,7 +154,7 @@ class Recurrent(Module):
         for layer in reversed(range(self.num_layers)):
             (mask, runs), dX = kept[layer], None
             for direction in reversed(directions):
-                own = [ds[len(directions) * layer + direction] for ds in dstate]  # views, for the initial state's
+                own = [ds[len(directions) * layer + direction] for ds in dstate]  # views of `dstate`
                 part = dY[..., direction * H : (direction + 1) * H]
                 part = flipped(part, lengths) if direction else part
                 part = self._run_backward(part, own, lengths, layer, direction, runs[direction])
@@ -167,35 +170,35 @@ class Recurrent(Module):
 
     def _run_forward(
         self, X: Array, state: list[Array], lengths: np.ndarray | None, layer: int, direction: int
-    ) -> tuple[Array, list[tuple[Array, State]]]:
-        """Return Y, shape (T, N, H), and what backward needs; overwrite `state`, arrays (N, H), by the final state."""
+    ) -> tuple[Array, list[Segment]]:
+        """Return Y, shape (T, N, H), and the segments; write the final state into `state`, arrays of shape (N, H)."""
         parameters = self.layer_parameters(layer, direction)
         if lengths is None:
-            return self._segment_forward(X, state, parameters)
+            Y, segment = self._segment_forward(X, state, parameters)
+            return Y, [segment]
         xp, (T, N, _) = backend.array_module(X), X.shape
         Y, run = xp.zeros((T, N, self.hidden_size), dtype=X.dtype), []
         for steps, rows in segments(lengths, xp):
             active = [s[rows] for s in state]
             Y[steps, rows], segment = self._segment_forward(X[steps, rows], active, parameters)
-            run += segment
+            run.append(segment)
             for s, new in zip(state, active, strict=True):
                 s[rows] = new
         return Y, run
 
-    def _segment_forward(
-        self, X: Array, state: list[Array], parameters: tuple[Parameter, ...]
-    ) -> tuple[Array, list[tuple[Array, State]]]:
+    def _segment_forward(self, X: Array, state: list[Array], parameters: Parameters) -> tuple[Array, Segment]:
+        """Do the same for one segment."""
         X = backend.array_module(X).ascontiguousarray(X)
         buffers = self.workspace.take(X, *self.buffer_shapes(*X.shape[:2]))
         Y, final = self.layer_forward(X, state, parameters, buffers)
         for s, new in zip(state, final, strict=True):
             s[...] = new
-        return Y, [(X, buffers)]
+        return Y, (X, buffers)
 
     def _run_backward(
-        self, dY: Array, dstate: list[Array], lengths: np.ndarray | None, layer: int, direction: int, run: list
+        self, dY: Array, dstate: list[Array], lengths: np.ndarray | None, layer: int, direction: int, run: list[Segment]
     ) -> Array:
-        """Return dX, shape (T, N, D); overwrite `dstate` by the gradient of the initial state."""
+        """Return dX, shape (T, N, D); write the gradient of the initial state into `dstate`."""
         parameters = self.layer_parameters(layer, direction)
         if lengths is None:
             return self._segment_backward(dY, dstate, parameters, *run)
@@ -208,10 +211,10 @@ class Recurrent(Module):
                 ds[rows] = new
         return dX
 
-    def _segment_backward(
-        self, dY: Array, dstate: list[Array], parameters: tuple[Parameter, ...], segment: tuple[Array, State]
-    ) -> Array:
-        dX, initial = self.layer_backward(dY, dstate, segment[0], parameters, segment[1])
+    def _segment_backward(self, dY: Array, dstate: list[Array], parameters: Parameters, segment: Segment) -> Array:
+        """Do the same for one segment."""
+        X, buffers = segment
+        dX, initial = self.layer_backward(dY, dstate, X, parameters, buffers)
         for ds, new in zip(dstate, initial, strict=True):
             ds[...] = new
         return dX
@@ -222,9 +225,7 @@ class Recurrent(Module):
         """Return the shapes of the arrays that one layer fills in forward and reads in backward."""
         raise NotImplementedError
 
-    def layer_forward(
-        self, X: Array, state: list[Array], parameters: tuple[Parameter, ...], buffers: tuple[Array, ...]
-    ) -> tuple[Array, State]:
+    def layer_forward(self, X: Array, state: Arrays, parameters: Parameters, buffers: Arrays) -> tuple[Array, Arrays]:
         """Run one layer over X, shape (T, N, D), from `state`, arrays of shape (N, H); return Y and the final state.
 
         Fill `buffers`, arrays of the shapes that `buffer_shapes` returns. Y may be a view of one of them.
@@ -232,13 +233,8 @@ class Recurrent(Module):
         raise NotImplementedError
 
     def layer_backward(
-        self,
-        dY: Array,
-        dstate: list[Array],
-        X: Array,
-        parameters: tuple[Parameter, ...],
-        buffers: tuple[Array, ...],
-    ) -> tuple[Array, State]:
+        self, dY: Array, dstate: Arrays, X: Array, parameters: Parameters, buffers: Arrays
+    ) -> tuple[Array, Arrays]:
         """Run one layer backward; add to its parameters' gradients, and return dX and the initial state's gradient."""
         raise NotImplementedError
 
@@ -246,7 +242,7 @@ class Recurrent(Module):
 
     @property
     def _directions(self) -> tuple[int, ...]:
-        """Return 0 for the first step to the last, and if bidirectional 1 for the last to the first."""
+        """The numbers of the directions: 0 reads from the first step to the last, 1 from the last to the first."""
         return (0, 1) if self.bidirectional else (0,)
 
     def _state_shape(self, N: int) -> tuple[int, int, int]:
@@ -256,7 +252,7 @@ class Recurrent(Module):
         """Return the state as a user sees it: one array alone, or a tuple of several."""
         return state[0] if len(state) == 1 else tuple(state)
 
-    def _as_tuple(self, name: str, state: Any, what: str) -> State:
+    def _as_tuple(self, name: str, state: Any, what: str) -> Arrays:
         if len(self.state_names) == 1:
             return (state,)
         check_is_pair(self, name, state, what)
@@ -325,7 +321,7 @@ def chunks(T: int, length: int) -> list[slice]:
     return [slice(start, min(start + length, T)) for start in range(0, T, length)]
 
 
-def add_gradients(parameters: tuple[Parameter, ...], dU: Array, dV: Array, X: Array, h: Array, dX: Array) -> None:
+def add_gradients(parameters: Parameters, dU: Array, dV: Array, X: Array, h: Array, dX: Array) -> None:
     """Add the gradients of one chunk to those of the parameters, and write dX.
 
     Parameters

@@ -22,9 +22,8 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..parameter import Parameter
 from .kernels import rnn as kernels
-from .recurrent import Recurrent, State, add_gradients, chunk_length, chunks
+from .recurrent import Arrays, Parameters, Recurrent, add_gradients, chunk_length, chunks
 from .rnn_cell import check_nonlinearity
 
 
@@ -90,9 +89,7 @@ class RNN(Recurrent):
         H = self.hidden_size
         return (T + 1, N, H), (H, chunk_length(T, N, H) * N)
 
-    def layer_forward(
-        self, X: Array, state: list[Array], parameters: tuple[Parameter, ...], buffers: tuple[Array, ...]
-    ) -> tuple[Array, State]:
+    def layer_forward(self, X: Array, state: Arrays, parameters: Parameters, buffers: Arrays) -> tuple[Array, Arrays]:
         h, chunk = buffers
         W_ih, W_hh, b_ih, b_hh = [p.data for p in parameters]
         xp, (T, N, H) = backend.array_module(X), h[1:].shape
@@ -109,13 +106,8 @@ class RNN(Recurrent):
         return h[1:], (h[T],)
 
     def layer_backward(
-        self,
-        dY: Array,
-        dstate: list[Array],
-        X: Array,
-        parameters: tuple[Parameter, ...],
-        buffers: tuple[Array, ...],
-    ) -> tuple[Array, State]:
+        self, dY: Array, dstate: Arrays, X: Array, parameters: Parameters, buffers: Arrays
+    ) -> tuple[Array, Arrays]:
         h, chunk = buffers
         W_hh = parameters[1].data
         xp, (T, N, _) = backend.array_module(X), X.shape

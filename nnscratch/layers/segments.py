@@ -38,8 +38,7 @@ def segments(lengths: np.ndarray, xp: ModuleType = np) -> list[tuple[slice, Arra
     ends = np.unique(lengths).tolist()
     starts = [0, *ends[:-1]]
     return [
-        (slice(start, end), xp.asarray(np.flatnonzero(lengths >= end)))
-        for start, end in zip(starts, ends, strict=True)
+        (slice(start, end), xp.asarray(np.flatnonzero(lengths >= end))) for start, end in zip(starts, ends, strict=True)
     ]
 
 
