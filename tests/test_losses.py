@@ -111,7 +111,7 @@ def test_many_rows_at_a_time_give_the_same_as_one_block(monkeypatch):
         whole, in_blocks = (nn.CrossEntropyLoss(label_smoothing=smoothing) for _ in range(2))
         expected = whole(logits, target)
         with monkeypatch.context() as patch:
-            patch.setattr(nn.losses.fast_softmax, "BLOCK", 20)
+            patch.setattr(nn.losses.fast_softmax, "CHUNK_SIZE", 20)
             assert in_blocks(logits, target) == pytest.approx(expected, rel=1e-14)
         np.testing.assert_array_equal(in_blocks.backward(), whole.backward())
 

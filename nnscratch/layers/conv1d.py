@@ -1,4 +1,4 @@
-"""Conv1d: compare a small learned patch with every window of a sequence.
+"""Conv1d: multiply every window of a sequence by small learned kernels, and sum.
 
     shapes      x (N, C, L)    w (O, C, k)    b (O,)    y (N, O, L')    L' = floor((L + 2p - d (k - 1) - 1) / s) + 1
 
@@ -34,7 +34,7 @@ class Conv1d(Module):
     in_channels, out_channels : int
         C and O.
     kernel_size, stride, padding, dilation : int
-        The length of the patch; the step between windows; the number of zeros at each end; the distance between the
+        The length of a kernel; the step between windows; the number of zeros at each end; the distance between the
         elements of a window.
     bias : bool
         True to add b.

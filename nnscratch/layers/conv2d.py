@@ -1,4 +1,4 @@
-"""Conv2d: compare a small learned patch with every window of an image.
+"""Conv2d: multiply every window of an image by small learned kernels, and sum.
 
     shapes      x (N, C, H, W)    w (O, C, k_h, k_w)    b (O,)    y (N, O, H', W')
 
@@ -14,8 +14,8 @@
                 dX = w^T dY                     (K, H' W' N)
                 dx = col2im(dX)                                 each pixel adds the gradients of all its windows
 
-Strictly, this is a cross-correlation: a convolution in the mathematical sense would flip the patch first. Since the
-patch is learned, the difference does not matter.
+Strictly, this is a cross-correlation: a convolution in the mathematical sense would flip the kernel first. Since the
+kernel is learned, the difference does not matter.
 
 The code deviates from the equations in two ways, which image_layout.py explains. It computes Y and dX for a chunk of
 images at a time, since X is k_h k_w times as large as x. And it stores images with the batch axis last in memory,
@@ -51,7 +51,7 @@ class Conv2d(Module):
     in_channels, out_channels : int
         C and O.
     kernel_size, stride, padding, dilation : int, or (vertical, horizontal)
-        The size of the patch; the step between windows; the number of zeros at each edge of the image; the distance
+        The size of a kernel; the step between windows; the number of zeros at each edge of the image; the distance
         between the pixels of a window.
     bias : bool
         True to add b.

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from .. import backend
 from ..backend import Array
 
-BLOCK = 1 << 21  # elements of an im2col matrix: 8 MiB of float32
+IM2COL_SIZE = 1 << 21  # elements of an im2col matrix: 8 MiB of float32
 
 
 def empty_images(like: Array, N: int, C: int, H: int, W: int) -> Array:
@@ -31,7 +31,7 @@ def batch_last(x: Array) -> Array:
 
 
 def chunks_of_images(x: Array, size_per_image: int) -> Iterator[slice]:
-    """Cut a batch into chunks whose im2col matrices have about `BLOCK` elements; on a GPU more.
+    """Cut a batch into chunks whose im2col matrices have at most about `IM2COL_SIZE` elements, or more on a GPU.
 
     im2col makes a matrix k_h k_w times as large as the images. For 10,000 images of shape (32, 14, 14) and a 3 x 3
     window, it would take 2.3 GB.
@@ -47,5 +47,5 @@ def chunks_of_images(x: Array, size_per_image: int) -> Iterator[slice]:
     slice
         A slice of the batch axis.
     """
-    length = max(1, backend.chunk_size(x, BLOCK) // size_per_image)
+    length = max(1, backend.chunk_size(x, IM2COL_SIZE) // size_per_image)
     return (slice(start, start + length) for start in range(0, len(x), length))

@@ -14,7 +14,7 @@ from .. import backend
 from ..backend import Array
 from .kernels import SOFTMAX_OF_CHUNK
 
-BLOCK = 1 << 16  # elements of a chunk: 256 KiB of float32
+CHUNK_SIZE = 1 << 16  # elements of a chunk: 256 KiB of float32
 
 
 def softmax_of_rows(x: Array, t: Array, w: Array | None, with_mean: bool) -> tuple[Array, Array, Array]:
@@ -45,7 +45,7 @@ def softmax_of_rows(x: Array, t: Array, w: Array | None, with_mean: bool) -> tup
     w_mean = 0 if w is None else w.mean()
     p = xp.empty(x.shape, dtype=x.dtype)
     log_p_label, mean_log_p = xp.empty((2, n), dtype=x.dtype)
-    chunk = max(1, backend.chunk_size(x, BLOCK) // C)
+    chunk = max(1, backend.chunk_size(x, CHUNK_SIZE) // C)
     for start in range(0, n, chunk):
         rows = slice(start, start + chunk)
         softmax_of_chunk(x[rows], t[rows, None], w, w_mean, p[rows], log_p_label[rows], mean_log_p[rows])

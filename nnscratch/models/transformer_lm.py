@@ -125,13 +125,15 @@ class TransformerLM(Module):
         D = 128, a deviation of 0.02 would make the branches so weak that the model would long learn little more than
         the frequencies of pairs of tokens.
         """
-        for name, p in self.named_parameters():
-            if len(p.shape) == 2:
-                ends_branch = name.endswith(("out_proj.weight", "linear2.weight"))
-                std = 1 / math.sqrt(p.shape[1] * (2 * self.num_layers if ends_branch else 1))
-                p.data[...] = normal(p.shape, std, rng)
-            elif name.endswith("bias"):
-                p.data[...] = 0
+        blocks = self.blocks.layers
+        last_of_branch = {id(layer.weight) for block in blocks for layer in (block.self_attn.out_proj, block.linear2)}
+        for p in self.parameters():
+            if len(p.shape) == 2:  # all weights but those of LayerNorm, which stay 1
+                branches = 2 * self.num_layers if id(p) in last_of_branch else 1
+                p.data[...] = normal(p.shape, 1 / math.sqrt(p.shape[1] * branches), rng)
+        for block in blocks:  # all other biases are 0 already
+            block.linear1.bias.data[...] = 0
+            block.linear2.bias.data[...] = 0
 
     def init_hidden(self, batch_size: int) -> State:
         """Return the initial state, which is empty."""

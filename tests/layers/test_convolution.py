@@ -76,7 +76,7 @@ def test_images_taken_a_few_at_a_time_give_the_same_as_all_at_once(monkeypatch):
     x, dy = rng.normal(size=(7, 2, 5, 5)), rng.normal(size=(7, 3, 5, 5))
     results = []
     for block in (1, 1000, 1 << 19):
-        monkeypatch.setattr(image_layout, "BLOCK", block)
+        monkeypatch.setattr(image_layout, "IM2COL_SIZE", block)
         layer = nn.Conv2d(2, 3, 3, padding=1, rng=1).to(dtype=np.float64)
         results.append((layer(x), layer.backward(dy), layer.weight.grad))
     for result in results[1:]:
