@@ -245,7 +245,7 @@ MISTAKES = [
     ),
     Planted(
         "derivative taken at the wrong value",
-        "sigmoid(z): s(out) (1 - s(out)), at the activation",
+        "sigmoid(z): s(out) (1 - s(out)), taken at the activation",
         (dense_sigmoid_forward, dense_sigmoid_backward_of_the_output),
         (X, W, B),
     ),

@@ -237,7 +237,7 @@ MISTAKES = [
     ),
     Planted(
         "shifted by one",
-        "the padding cut off as [:-2] instead of [1:-1]",
+        "the padding removed by [:-2] instead of [1:-1]",
         (conv_forward_naive, conv_backward_cut_off_at_one_side),
         (IMAGES, KERNELS, B),
     ),
@@ -255,11 +255,11 @@ MISTAKES = [
     ),
     Planted(
         "broadcast axis not summed",
-        "db = dout.sum(axis=0): (F, H, W) left",
+        "db = dout.sum(axis=0), which leaves shape (F, H, W)",
         ConvolutionWithAWideBias(KERNELS.copy(), B.copy()),
         (IMAGES,),
     ),
-    Planted("mask not applied", "max pooling: dy to all of the window", MaxPool2x2ToEveryone(), (IMAGES,)),
+    Planted("mask not applied", "max pooling: dy passed to the whole window", MaxPool2x2ToEveryone(), (IMAGES,)),
     Planted(
         "scaled by a constant",
         "average pooling: not divided by 4",

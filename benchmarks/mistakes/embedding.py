@@ -187,8 +187,6 @@ MISTAKES = [
     ),
     Planted("scaled by a constant", "sqrt(D) forgotten in backward", ScaledEmbeddingWithoutTheRoot(TABLE), (IDS,)),
     Planted("sum over the batch missing", "positions.grad = dy", WithPositionsNotSummed(TABLE, TABLE[:4]), (IDS,)),
-    Planted(
-        "a path missing", "tied weights: only the lookup's share of the gradient", TiedCountedAtTheInput(TABLE), (IDS,)
-    ),
-    Planted("mask not applied", "padding gets a share in backward", PaddedMeanWithPadding(TABLE), (IDS,)),
+    Planted("a path missing", "tied weights: only the gradient of the embedding", TiedCountedAtTheInput(TABLE), (IDS,)),
+    Planted("mask not applied", "a gradient for padding positions", PaddedMeanWithPadding(TABLE), (IDS,)),
 ]

@@ -278,7 +278,7 @@ MISTAKES = [
     Planted(
         "derivative taken at the wrong value", "tanh's slope at an, not at n", GRUWithTanhsSlopeAtItsInput(), (X, H0)
     ),
-    Planted("a factor missing", "r forgotten on the way to h W_n", GRUWithoutItsReset(), (X, H0), says="r"),
+    Planted("a factor missing", "r forgotten in the gradient of h W_n", GRUWithoutItsReset(), (X, H0), says="r"),
     Planted(
         "a gate's block wrong", "Wh.grad from the input's gate gradients", GRUWithTheInputsGatesForItsWeights(), (X, H0)
     ),

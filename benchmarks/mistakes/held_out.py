@@ -702,7 +702,7 @@ MISTAKES = [
         (highway_forward, highway_backward_plus),
         (X, *SQUARES),
     ),
-    held_out("activation", "a path missing", "GELU: dy (1 + tanh) / 2, and nothing through tanh", TanhGELU(), (X,)),
+    held_out("activation", "a path missing", "GELU: dy (1 + tanh) / 2, no gradient through tanh", TanhGELU(), (X,)),
     held_out(
         "activation",
         "mask not applied",
@@ -736,11 +736,11 @@ MISTAKES = [
     held_out(
         "loss",
         "scaled by a constant",
-        "divided by N, not by the number of samples kept",
+        "divided by N instead of the number of samples that count",
         masked_mean_loss,
         (X, LABELS, np.array([1, 1, 0, 1, 1, 0])),
     ),
-    held_out("loss", "a path missing", "cosine: the lengths taken as fixed", cosine_loss, (X, X[::-1] + 0.5)),
+    held_out("loss", "a path missing", "cosine: the lengths treated as constants", cosine_loss, (X, X[::-1] + 0.5)),
     held_out(
         "convolution",
         "rows met twice counted once",
@@ -757,12 +757,12 @@ MISTAKES = [
     ),
     held_out("embedding", "only the first time step counted", "np.add.at(dW, ids[:, 0], dout)", BagOfWords(), (IDS,)),
     held_out(
-        "embedding", "rows met twice counted once", "only the first place of each id", LanguageModelHead(), (IDS,)
+        "embedding", "rows met twice counted once", "only the first position of each id", LanguageModelHead(), (IDS,)
     ),
     held_out(
         "normalisation",
         "a path missing",
-        "instance norm: nothing passes through the mean",
+        "instance norm: no gradient through the mean",
         InstanceNorm(),
         (rng.normal(size=(2, 2, 3, 3)),),
     ),
@@ -788,13 +788,17 @@ MISTAKES = [
         (rng.normal(size=(2, 3, 5)),),
     ),
     held_out(
-        "dropout", "scaled by a constant", "the mask has its scale; divided by it again", DropoutScaledTwice(), (X,)
+        "dropout",
+        "scaled by a constant",
+        "the mask is already scaled; divided by 1 - p again",
+        DropoutScaledTwice(),
+        (X,),
     ),
     held_out("RNN", "mask not applied", "a ReLU RNN without ReLU's mask", ReLURNN(), (SEQUENCE,)),
     held_out(
         "RNN",
         "axes reversed",
-        "bidirectional: dx of the second direction not turned back",
+        "bidirectional: dx of the second direction not reversed",
         (bidirectional_forward, bidirectional_backward_not_turned_back),
         BOTH,
     ),
@@ -819,7 +823,7 @@ MISTAKES = [
     held_out(
         "GRU",
         "activation's derivative missing",
-        "the update gate's sigmoid without its slope",
+        "the derivative of the update gate's sigmoid missing",
         (keras_gru_forward, keras_gru_backward_without_zs_slope),
         GRU,
     ),
@@ -833,7 +837,7 @@ MISTAKES = [
     held_out(
         "LSTM",
         "activation's derivative wrong",
-        "the cell's gate: g (1 - g), the sigmoid's",
+        "the candidate g: g (1 - g), the derivative of a sigmoid",
         GateByGateLSTMWithASigmoidsSlope(),
         (rng.normal(size=(3, 3)),),
     ),
@@ -847,7 +851,7 @@ MISTAKES = [
     held_out(
         "LSTM",
         "the state's own path missing",
-        "peepholes: the input gate's way back to the cell forgotten",
+        "peepholes: the path from the input gate to the cell forgotten",
         (peephole_forward, peephole_backward_without_the_peepholes),
         PEEP,
         also=("a path missing",),

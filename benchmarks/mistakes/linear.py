@@ -322,7 +322,7 @@ MISTAKES = [
         (X,),
         says="learning rate",
     ),
-    Planted("transposed", "weight.grad += x.T @ dy, where it is square", DenseTransposed(SQUARE, B), (X4,)),
+    Planted("transposed", "weight.grad += x.T @ dy, where weight is square", DenseTransposed(SQUARE, B), (X4,)),
     Planted("broadcast axis not summed", "s.grad = dy * x for s (N, 1)", RowScale(X[:, :1]), (X,)),
     Planted("counted twice", "the residual's dy added a second time", ResidualBlockTwice(SQUARE), (X4,)),
     Planted("sign flipped", "2 X.T (T - X w) for (T - X w)^2", linear_regression_sign, (W, B)),
@@ -331,7 +331,7 @@ MISTAKES = [
     Planted("mask not applied", "ReLU's mask forgotten in a two-layer net", TwoLayerNetWithoutItsMask(), (X, LABELS)),
     Planted(
         "bias's share missing",
-        "the decoder's bias counted at the output only, not where it is taken off the input",
+        "the decoder's bias: only its gradient at the output, not at the input where it is subtracted",
         (autoencoder_forward, autoencoder_backward_of_the_output_alone),
         AUTO,
     ),

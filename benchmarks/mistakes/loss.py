@@ -250,7 +250,12 @@ MISTAKES = [
         says="N = 6",
     ),
     Planted("target one off", "dx[range(N), y - 1] -= 1", softmax_loss_one_off, (SCORES, LABELS)),
-    Planted("a path missing", "dx = probs / N, no 1 taken off", softmax_loss_without_the_target, (SCORES, LABELS)),
+    Planted(
+        "a path missing",
+        "dx = probs / N, without subtracting 1 at the label",
+        softmax_loss_without_the_target,
+        (SCORES, LABELS),
+    ),
     Planted(
         "Jacobian reduced to its diagonal",
         "softmax, then cross-entropy: dy y (1 - y)",
@@ -260,7 +265,7 @@ MISTAKES = [
     Planted("mask not applied", "padding counted in backward", temporal_softmax_loss_without_its_mask, CAPTIONS),
     Planted(
         "a path missing",
-        "multi-class hinge: the correct class gets no share",
+        "multi-class hinge: no gradient for the correct class",
         svm_loss_without_the_correct_class,
         (SCORES, LABELS),
     ),

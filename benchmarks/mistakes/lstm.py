@@ -385,7 +385,7 @@ MISTAKES = [
     ),
     Planted(
         "a path missing",
-        "one step: dc = dnext_c, nothing comes through tanh(c)",
+        "one step: dc = dnext_c, no gradient through tanh(c)",
         (lstm_step_forward, lstm_step_backward_of_c_alone),
         STEP,
     ),
@@ -421,7 +421,7 @@ MISTAKES = [
     ),
     Planted(
         "the state's own path missing",
-        "a sequence: dh goes back in time, dc does not",
+        "a sequence: dh passed back in time, dc not",
         TimeLSTMWithoutItsCellsPath(),
         (X,),
     ),
@@ -434,21 +434,21 @@ MISTAKES = [
     Planted("only the first time step counted", "a sequence: grads assigned in the loop", TimeLSTMAssigned(), (X,)),
     Planted(
         "a gate's block wrong",
-        "weight_hh's rows of the forget gate left out",
+        "weight_hh: no gradient for the rows of the forget gate",
         LSTMWithoutItsForgetGatesWeights(),
         (X, H0, C0),
         says="forget gate",
     ),
-    Planted("gradient never computed", "bias_hh gets no gradient", LSTMWithOneBias(), (X, H0, C0)),
+    Planted("gradient never computed", "no gradient for bias_hh", LSTMWithOneBias(), (X, H0, C0)),
     Planted(
         "the state's own path missing",
-        "the gradient of the final cell state not taken in",
+        "the gradient of the final cell state not used",
         LSTMWithoutTheFinalCell(),
         (X, H0, C0),
     ),
     Planted(
         "activation's derivative missing",
-        "the output gate's sigmoid without its slope",
+        "the derivative of the output gate's sigmoid missing",
         LSTMWithoutTheOutputGatesSlope(),
         (X, H0, C0),
     ),

@@ -184,14 +184,14 @@ CORRECT = [
 MISTAKES = [
     Planted(
         "a path missing",
-        "batch norm: nothing passes through the variance",
+        "batch norm: no gradient through the variance",
         (batchnorm_forward, batchnorm_backward_without_the_variance),
         (X, GAMMA, BETA),
         says="std",
     ),
     Planted(
         "a path missing",
-        "batch norm: nothing passes through the mean",
+        "batch norm: no gradient through the mean",
         (batchnorm_forward, batchnorm_backward_without_the_mean),
         (X, GAMMA, BETA),
         says="mu",
@@ -206,7 +206,10 @@ MISTAKES = [
         (X, GAMMA, BETA),
     ),
     Planted(
-        "a path missing", "layer norm: d / std, mean and variance taken as fixed", LayerNormAsIfFixed(GAMMA, BETA), (X,)
+        "a path missing",
+        "layer norm: d / std, mean and variance treated as constants",
+        LayerNormAsIfFixed(GAMMA, BETA),
+        (X,),
     ),
     Planted("a factor missing", "layer norm: gamma forgotten in dx", LayerNormWithoutGamma(GAMMA, BETA), (X,)),
     Planted(

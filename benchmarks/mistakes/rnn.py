@@ -278,19 +278,19 @@ MISTAKES = [
     Planted("transposed", "one step: dprev_h = dz @ Wh", (rnn_step_forward, rnn_step_backward_not_transposed), STEP),
     Planted(
         "the state's own path missing",
-        "dh[:, t] alone, what comes back from t + 1 not added",
+        "only dh[:, t]; the gradient from step t + 1 not added",
         (rnn_forward, rnn_backward_without_the_state),
         SEQUENCE,
     ),
     Planted(
         "only the first time step counted",
-        "dWh = ... instead of dWh += ... in the loop backwards",
+        "dWh = ... instead of dWh += ... in the backward loop",
         (rnn_forward, rnn_backward_assigned),
         SEQUENCE,
     ),
     Planted(
         "only the last time step counted",
-        "the gradient of the last output alone goes in",
+        "only the gradient of the last output used",
         (rnn_forward, rnn_backward_of_the_last_output),
         SEQUENCE,
     ),
@@ -315,7 +315,7 @@ MISTAKES = [
     ),
     Planted(
         "the state's own path missing",
-        "the gradient of the last state not taken in",
+        "the gradient of the last state not used",
         RNNWithoutTheLastState(WX, WH, B),
         (X, H0),
     ),

@@ -28,7 +28,7 @@ def line(planted):
 
 NOT_NAMED = {
     "activation: log-softmax: dout (1 - p)",
-    "RNN: bidirectional: dx of the second direction not turned back",
+    "RNN: bidirectional: dx of the second direction not reversed",
 }  # they need elements
 
 
