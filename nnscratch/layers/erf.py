@@ -43,8 +43,8 @@ def erf(x: Array) -> Array:
     xp = backend.array_module(x)
     value, slope = (xp.asarray(table.astype(x.dtype)) for table in grid())
     size = xp.minimum(xp.abs(x), END)  # erf(-x) = -erf(x): look up |x| and restore the sign at the end
-    k = xp.rint(xp.nan_to_num(size) * SPACING).astype(np.int32)  # the index of g; a NaN takes index 0 ...
+    k = xp.rint(xp.nan_to_num(size) * SPACING).astype(np.int32)  # the index of g, or 0 where x is NaN
     g = k.astype(x.dtype) / SPACING
-    d = size - g  # ... and makes d NaN, and so the result
+    d = size - g  # NaN where x is NaN, so the result is NaN there
     series = d * (1 + d * (-g + d * ((2 * g * g - 1) / 3 + d * (3 - 2 * g * g) * g / 6)))
     return xp.copysign(value[k] + slope[k] * series, x)

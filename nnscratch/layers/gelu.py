@@ -83,9 +83,9 @@ class GELU(Module):
             dx *= x
             dx += A  # u'
             dx *= x  # x u'
-            dt_du = t * t
-            dt_du -= 1  # t^2 - 1: minus the derivative of tanh
-            dx *= dt_du  # -x (1 - t^2) u'
+            minus_dt_du = t * t
+            minus_dt_du -= 1  # t^2 - 1
+            dx *= minus_dt_du  # -x (1 - t^2) u'
             dx -= t
             dx -= 1
             dx *= -0.5  # (x (1 - t^2) u' + t + 1) / 2

@@ -4,10 +4,10 @@ Images have the axes (N, C, H, W). The functions here store them in memory in th
 of one pixel in all images are contiguous. This order is fast for two reasons:
 
 - A convolution computes the product w X, whose shape is (O, H' W' N). It needs no reordering.
-- im2col, col2im and pooling take slices of H and W. In this order they copy runs of N contiguous elements.
+- im2col, col2im and pooling slice H and W. In this order, a slice consists of runs of N contiguous elements.
 
-NumPy's elementwise functions keep the layout of their input, so the layout survives a ReLU between two convolutions.
-It has no influence on any value.
+NumPy's elementwise functions keep the layout of their input, so a ReLU between two convolutions keeps it too. The
+layout changes no value.
 """
 
 from __future__ import annotations
