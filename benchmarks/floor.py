@@ -100,7 +100,7 @@ def markdown(results: dict[str, Any], flops: float, bandwidth: float) -> str:
     ]
     for run in results["runs"]:
         parts += [
-            f"**{run['kernel'][0].upper()}{run['kernel'][1:]}**",
+            f"**{report.kernel_title(run)}**",
             report.table(header, rows(run, flops, bandwidth)),
         ]
     return "\n\n".join(parts) + "\n"

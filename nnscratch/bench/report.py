@@ -55,7 +55,7 @@ def ratio(job: dict[str, Any], ours: str, theirs: str) -> float | None:
 
 def markdown(results: dict[str, Any]) -> str:
     """Return the whole page: for each kernel the machine, times, ratios, memory, and the reasons for missing values."""
-    parts = ["# Beside other libraries", *(summary(results, run) for run in results["runs"])]
+    parts = ["# Comparison with other libraries", *(summary(results, run) for run in results["runs"])]
     seconds, repeats = results["seconds"], results["repeats"]
     parts.append(
         f"Each library ran in its own process. The processes took turns: {repeats} rounds, together about {seconds:g} "
@@ -85,16 +85,22 @@ def summary(results: dict[str, Any], run: dict[str, Any]) -> str:
         time_rows.append([name, *times, job["unit"]])
         memory_rows.append([name, *memory])
         ratio_rows.append([name, *(NOTHING if r is None else f"{r:.2f}" for r in ratios)])
-    lines = [f"## {run['kernel'][0].upper()}{run['kernel'][1:]}", machine(run["machine"]), versions(results, run)]
+    lines = [f"## {kernel_title(run)}", machine(run["machine"]), versions(results, run)]
     lines += ["### Time", table(["", *titles.values(), "unit"], time_rows)]
     if peers:
         over = [f"/ {titles[key]}" for key in peers]
-        lines += [f"### {titles[ours]} over each: below 1 is faster", table(["", *over], ratio_rows)]
+        lines += [f"### Time of {titles[ours]} / time of the other library", table(["", *over], ratio_rows)]
     lines += ["### Peak memory, MiB", table(["", *titles.values()], memory_rows)]
     if reasons:
         lines.append(f"The reasons for {NOTHING}:")
         lines.append("\n".join(f"- {titles[key]}, {', '.join(keys)}: {why}" for (key, why), keys in reasons.items()))
     return "\n\n".join(lines)
+
+
+def kernel_title(run: dict[str, Any]) -> str:
+    """Return a heading for the BLAS kernel of a run, which is stored as "as found" or "kernel NAME"."""
+    title = run["kernel"].replace("as found", "default kernel")
+    return title[0].upper() + title[1:]
 
 
 def gpu_markdown(measured: Sequence[tuple[Any, Sequence[Any]]], titles: dict[str, str]) -> str:
