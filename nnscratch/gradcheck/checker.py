@@ -138,7 +138,7 @@ class Check:
         self.adapter, self.before, self.settings, self.rng = adapter, before, settings, rng
 
     def report(self) -> GradientReport:
-        """Run the steps of this file's docstring, from 2 to 6."""
+        """Run steps 2 to 6 of the list at the top of this file."""
         report = GradientReport(self.adapter.title, mode=self.settings.mode, notes=self.adapter.notes)
         self.adapter.prepare()
         try:

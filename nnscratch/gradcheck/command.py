@@ -1,6 +1,6 @@
 """``nnscratch gradcheck FILE.py:NAME``: check a student's layer from the shell.
 
-The file runs in a separate process with a time limit, so that an endless loop or ``sys.exit`` ends only that process.
+The file runs in a separate process with a time limit, so that an endless loop or ``sys.exit`` cannot stop the command.
 The exit code is 0 for right, 1 for wrong, and 2 if the code could not be checked.
 
 NAME is a layer (an object), a class or function without arguments that makes one, or the forward of a pair of functions
@@ -57,7 +57,7 @@ def run_gradcheck(arguments: argparse.Namespace) -> int:
     except subprocess.TimeoutExpired:
         return refuse(arguments, f"not finished after {arguments.seconds:g} seconds")
     finally:
-        end(process)
+        kill(process)
     if process.returncode not in (RIGHT, WRONG, NOT_CHECKED) or not out:
         error = err.strip().splitlines()[-1:] if process.returncode == NOT_CHECKED else []
         return refuse(arguments, error[0] if error else "its process ended without a report")
@@ -65,7 +65,7 @@ def run_gradcheck(arguments: argparse.Namespace) -> int:
     return process.returncode
 
 
-def end(process: subprocess.Popen) -> None:
+def kill(process: subprocess.Popen) -> None:
     """Kill the process and its children. A running child would keep the output open, and this process waiting."""
     try:
         if hasattr(os, "killpg"):
@@ -89,7 +89,7 @@ def refuse(arguments: argparse.Namespace, why: str) -> int:
 # --- in the child ----------------------------------------------------------------------------------------------------
 
 
-def load(subject: str) -> Any:
+def load_subject(subject: str) -> Any:
     """Import FILE.py, and return the object or the pair of functions that NAME stands for."""
     path, _, name = subject.rpartition(":")
     if not path or not name:
@@ -120,7 +120,7 @@ def load(subject: str) -> Any:
     return found
 
 
-def draw(shape: str, rng: np.random.Generator) -> np.ndarray:
+def draw_input(shape: str, rng: np.random.Generator) -> np.ndarray:
     """Draw an input: ``4,5`` for normal floats of that shape, ``ids:4,5:10`` for integers below 10."""
     try:
         if shape.startswith("ids:"):
@@ -145,9 +145,9 @@ def child(argv: list[str] | None = None) -> int:
     add_arguments(parser)
     arguments = parser.parse_args(argv)
     rng = np.random.default_rng(arguments.seed)
-    inputs = [draw(shape, rng) for shape in arguments.input or ["4,5"]]
+    inputs = [draw_input(shape, rng) for shape in arguments.input or ["4,5"]]
     with contextlib.redirect_stdout(sys.stderr):  # the student's code may print; stdout is for the report
-        report = check_gradients(load(arguments.subject), *inputs)
+        report = check_gradients(load_subject(arguments.subject), *inputs)
     print(to_json(report) if arguments.json else report)
     return {"right": RIGHT, "wrong": WRONG}.get(report.verdict, NOT_CHECKED)
 

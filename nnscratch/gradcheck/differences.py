@@ -75,7 +75,7 @@ class Differences:
     def element_derivative(
         self, array: Any, index: tuple, scale: float, typical: float = 1.0, step_factor: float = 1.0
     ) -> Derivative:
-        """Return the derivative by one element; for the other arguments see `differentiate`."""
+        """Return the derivative with respect to one element; `differentiate` documents the other arguments."""
         if array.dtype.itemsize == self.itemsize:
             return differentiate(self.f, array, index, self.centre, self.magnitude, scale, typical, step_factor)
         # The array is float64, but forward computes in float32: use the steps of float32.

@@ -15,12 +15,12 @@ from .settings import Settings
 from .verdict import is_comparable, unusable_entry
 
 DIAGNOSIS_DIRECTIONS = 3  # the diagnosis compares along this many directions
-LOCATE_BUDGET = 300  # no search for the wrong elements of one more array starts after this many forward passes
+LOCATE_BUDGET = 300  # after this many forward passes, no search in a further array starts
 MAX_REFERENCE_SIZE = 5000  # above this size, an unusable gradient is not compared element by element
 
 
 class EntryChecker:
-    """Check one array after the other.
+    """Compare arrays one by one, and return an Entry for each.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ class EntryChecker:
         return entry
 
     def locate_unexplained(self, report: GradientReport) -> None:
-        """In directional mode, say where the wrong elements are, in arrays that no diagnosis explains."""
+        """In directional mode, add to each entry without a diagnosis where its wrong elements are."""
         limit = self.differences.evaluations + LOCATE_BUDGET
         for name, derivatives in self.directional.items():
             entry = report[name]

@@ -1,4 +1,4 @@
-"""Elements that look wrong and need not be: several kinks at one point, and noise.
+"""Elements that look wrong although backward may be right: several kinks at one point, and noise.
 
 The differences themselves recognise a single kink (numerical.py). This file treats kinks that lie at one point, in
 several outputs or in several hidden units.
@@ -16,7 +16,7 @@ from .numerical import one_sided
 from .report import Entry
 from .verdict import is_comparable, out_of_tolerance
 
-MAX_ELEMENTS = 200  # examined in one array
+MAX_SUSPECTS = 200  # examined in one array
 
 
 def remeasure(differences: Differences, entry: Entry, array: Any) -> None:
@@ -24,7 +24,7 @@ def remeasure(differences: Differences, entry: Entry, array: Any) -> None:
 
     A disagreement raises the uncertainty in `entry`.
     """
-    for index in out_of_tolerance(entry, differences.tolerance())[:MAX_ELEMENTS]:
+    for index in out_of_tolerance(entry, differences.tolerance())[:MAX_SUSPECTS]:
         if entry.low[index] == entry.high[index]:
             again = differences.element_derivative(array, index, 0.0, step_factor=0.37)
             apart = abs(again.value - float(entry.numeric[index]))
@@ -44,7 +44,7 @@ def allow_kinks_per_output(differences: Differences, entry: Entry, array: Any) -
     if R.size < 2 or differences.itemsize < 8:
         return
     y0 = differences.projection.flat_outputs()
-    for index in out_of_tolerance(entry, differences.tolerance())[:MAX_ELEMENTS]:
+    for index in out_of_tolerance(entry, differences.tolerance())[:MAX_SUSPECTS]:
         value, found = float(array[index]), []
         if entry.low[index] == entry.high[index]:
             continue
@@ -80,14 +80,14 @@ def compare_nearby(
     (a) backward agrees with the differences at the eight points, where nothing lies on a kink,
     (b) the derivative jumps between these points, so that there is a kink, and
     (c) the gradient lies among the derivatives there. If they have more than the two levels of a single kink, it may
-        lie outside by up to their range, because eight points need not meet every combination of slopes.
+        lie outside them by up to their range, because eight points need not meet every combination of slopes.
 
     The verdicts in `wrong` are set again.
     """
     variables = differences.projection.variables
     held = {name: v.copy() for name, v in variables.items()}
     suspects = {e.name: out_of_tolerance(e, differences.tolerance()) for e in wrong if is_comparable(e)}
-    if not suspects or max(map(len, suspects.values())) > MAX_ELEMENTS:
+    if not suspects or max(map(len, suspects.values())) > MAX_SUSPECTS:
         return
     nearby: dict[str, list[list[float]]] = {name: [] for name in suspects}
     agree = {name: np.ones(len(indices), dtype=bool) for name, indices in suspects.items()}

@@ -4,14 +4,14 @@
     Richardson   R(h) = (4 D(h) - D(2h)) / 3                      error ~ f^(5) h^4 / 30  +  the same round-off
     one-sided    D+(h) = (4 f(x+h) - 3 f(x) - f(x+2h)) / 2h       and D-(h) with -h: they differ at a kink
 
-The error of R(h) has two bounds: |D(h) - D(2h)| for truncation, and eps sum|terms of f| / h for round-off. If their sum
-is too large, smaller steps are tried, at the end steps in proportion to a small x.
+Two terms bound the error of R(h): |D(h) - D(2h)| for truncation, and eps sum|terms of f| / h for round-off. If their
+sum is too large, smaller steps are tried. If x is small, the last steps are in proportion to x.
 
 If D+ and D- still differ when h shrinks, x lies on a kink, and the derivative is the interval between them. Where f is
 smooth, |D+ - D-| = O(h^3) is smaller than |D(h) - D(2h)| = O(h^2); a larger difference comes from a kink or from noise.
 
-A function that is constant in steps, because it rounds its values, does not change for a small h. A derivative of zero
-is therefore accepted only if the larger steps agree with it.
+A function that rounds its values may not change at all for a small h. A derivative of zero is therefore accepted only
+if the larger steps agree with it.
 
 References: Press et al., Numerical Recipes, section 5.7; Fornberg, 1988.
 """
@@ -27,7 +27,7 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 
-STEPS = {8: (2e-4, 2e-5, 2e-6, 4e-7), 4: (1e-2, 2.5e-3)}  # bytes per value -> steps to try, if |x| <= 1
+RELATIVE_STEPS = {8: (2e-4, 2e-5, 2e-6, 4e-7), 4: (1e-2, 2.5e-3)}  # bytes per value -> steps to try, if |x| <= 1
 SMALL_VALUE_STEPS = (2e-2, 2e-4)  # then these times |x|, and times the array's typical |x|, if they are small
 
 
@@ -187,7 +187,8 @@ def estimate(
     epsilon = {8: 2.2e-16, 4: 1.2e-7, 2: 1e-3}[itemsize]
     good = 1e-8 if itemsize == 8 else 1e-3
     tried: list[tuple[Derivative, float, float]] = []
-    for h in [h * unit for h in STEPS.get(itemsize, (0.05,))] + [h * u for u in smaller for h in SMALL_VALUE_STEPS]:
+    steps = [h * unit for h in RELATIVE_STEPS.get(itemsize, (0.05,))]
+    for h in steps + [h * u for u in smaller for h in SMALL_VALUE_STEPS]:
         (p1, s1), (m1, t1), (p2, s2), (m2, t2) = (evaluate_at(k * h) for k in (1, -1, 2, -2))
         if not np.isfinite([p1, m1, p2, m2]).all():
             continue  # outside the domain of f: try a smaller step

@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from .report import Diagnosis, Entry, GradientReport
 
-COLOURS = {"right": "\x1b[32m", "wrong": "\x1b[31m", "cannot tell": "\x1b[33m"}
+TERMINAL_COLOURS = {"right": "\x1b[32m", "wrong": "\x1b[31m", "cannot tell": "\x1b[33m"}
 BOLD, DIM, PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 HTML_COLOURS = {"right": "#2a7d2a", "wrong": "#b81d1d", "cannot tell": "#a36a00"}
 HEADER = ["array", "shape", "error", "worst at", "analytic", "numeric", "verdict"]
@@ -53,7 +53,7 @@ def explanations(report: GradientReport) -> Iterator[list[tuple[Diagnosis, str, 
 
     Each diagnosis comes with two more items. The first is the earlier array under which the same mistake and evidence
     are printed already, or "". The second is the list of later arrays that it explains too, each with its place if that
-    is another.
+    differs.
     """
     met: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for entry in report.entries.values():
@@ -74,7 +74,7 @@ def as_text(report: GradientReport, colour: bool) -> str:
     def paint(code: str, words: str) -> str:
         return f"{code}{words}{PLAIN}" if colour else words
 
-    verdict = paint(COLOURS[report.verdict] + BOLD, report.verdict)
+    verdict = paint(TERMINAL_COLOURS[report.verdict] + BOLD, report.verdict)
     lines = [f"{report.title}: {verdict}   ({report.mode}, {report.method}, {report.evaluations} forward passes)"]
     rows = table_rows(report)
     widths = [max(len(row[i]) for row in [HEADER, *rows]) for i in range(len(HEADER))]
@@ -82,7 +82,7 @@ def as_text(report: GradientReport, colour: bool) -> str:
         lines.append(paint(DIM, "  " + "  ".join(c.ljust(w) for c, w in zip(HEADER, widths, strict=True)).rstrip()))
     for entry, row, told in zip(report.entries.values(), rows, explanations(report), strict=True):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        cells[-1] = paint(COLOURS[entry.verdict], row[-1])
+        cells[-1] = paint(TERMINAL_COLOURS[entry.verdict], row[-1])
         see = f", same as {told[0][1]}" if told and told[0][1] else ""
         lines.append("  " + "  ".join(cells) + see)
         if entry.reason:
@@ -97,7 +97,7 @@ def as_text(report: GradientReport, colour: bool) -> str:
             lines.append(paint(DIM, f"         {diagnosis.evidence}"))
             lines += [paint(DIM, f"         this also explains {', '.join(later)}")] if later else []
     for trap in report.traps:
-        colour_of = COLOURS.get(trap.severity, DIM)
+        colour_of = TERMINAL_COLOURS.get(trap.severity, DIM)
         lines.append(f"  {paint(colour_of, trap.severity)}: {trap.kind}: {trap.message}")
     lines += [paint(DIM, f"  note: {note}") for note in report.notes]
     return "\n".join(lines)

@@ -29,7 +29,7 @@ class RandomStates:
         return generator.bit_generator.state if isinstance(generator, np.random.Generator) else generator.get_state()
 
     def advanced(self) -> bool:
-        """Return True if a number has been drawn since."""
+        """Return True if a number has been drawn since this object was created."""
         return (
             any(not equal_states(self._state(g), s) for g, s in zip(self.generators, self._states, strict=True))
             or not equal_states(np.random.get_state(), self._numpy)  # noqa: NPY002

@@ -60,7 +60,7 @@ class Snapshot:
         self.containers: list[tuple[Any, Any]] = []  # each with a copy of its members
         self._arrays: list[tuple[Any, Any]] = []  # each with a copy of its values
         self.generators: list[Any] = []
-        self._roots = roots  # a reference, so that no object is freed and its id used again
+        self._roots = roots  # keeps the objects alive, so that no id is used a second time
         seen: set[int] = set()
         queue = list(roots)
         while queue:

@@ -1,4 +1,4 @@
-"""Replace the arrays that an object holds: by copies in another dtype, or by traced views."""
+"""Replace the arrays that an object holds by others: copies in another dtype, or traced views."""
 
 from __future__ import annotations
 

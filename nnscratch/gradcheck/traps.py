@@ -23,7 +23,7 @@ from .snapshot import Snapshot, equal_arrays
 
 
 def forward_traps(projection: Projection) -> list[Trap]:
-    """Run forward once, and return the traps in what it returns and changes."""
+    """Run forward once, and return the traps in its outputs and in its changes to arrays."""
     adapter = projection.adapter
     kind = "forward writes into its input"
     traps = [Trap(kind, f"{name} is changed by the call") for name in projection.written_inputs]
@@ -49,7 +49,7 @@ def forward_traps(projection: Projection) -> list[Trap]:
 
 
 def backward_traps(projection: Projection) -> list[Trap]:
-    """Run forward and backward, and return the traps in what backward changes and returns."""
+    """Run forward and backward, and return the traps in the gradients and in backward's changes to arrays."""
     adapter, traps = projection.adapter, []
     arrays = adapter.arrays()
     projection.forward()
@@ -246,7 +246,7 @@ def one_forward_kept(what: str) -> Trap:
 
 
 def differing_names(got: dict[str, Any], expected: dict[str, Any]) -> list[str]:
-    """Return the names of the gradients that differ, and should be finite."""
+    """Return the names of the gradients in `got` that differ from the finite ones in `expected`."""
     return [
         name
         for name, g in got.items()

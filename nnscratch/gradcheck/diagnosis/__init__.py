@@ -7,7 +7,7 @@ gradient that backward gave.
     output_mistakes.py        some outputs were not counted
     elementwise_mistakes.py   a wrong slope of y = phi(x); this file and the last one use jacobian.py
     target_mistakes.py        other targets: shifted by one, left out, with the sign flipped
-    search.py                 inside forward: it tests the hypotheses of the next four files on a tape
+    forward_mistakes.py       inside forward: it tests the hypotheses of the next four files on a tape
       missing_paths.py        a path cut or counted twice; rounds of a loop left out
       wrong_slopes.py         a function whose derivative is missing or wrong
       softmax_mistakes.py     softmax's Jacobian
@@ -29,8 +29,8 @@ from ..verdict import worst_elements
 from .array_mistakes import array_mistakes
 from .case import Case
 from .directional_case import DirectionalCase
+from .forward_mistakes import forward_mistakes
 from .output_mistakes import output_mistakes
-from .search import forward_mistakes
 from .target_mistakes import target_mistakes
 
 

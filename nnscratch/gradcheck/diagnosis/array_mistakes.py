@@ -143,7 +143,7 @@ def shifted(case: Case, axis: int, step: int, words: str) -> None:
     if case.given[inside].size < 4 or not case.is_shifted(axis, step, inside):
         return
     if np.any(case.given[(*before, end)]):
-        case.add(3.05, "shifted by one", f"{words}, but for the end")
+        case.add(3.05, "shifted by one", f"{words}, except at the end")
     else:
         case.add(3, "shifted by one", f"{words}, zero at the end")
 
@@ -195,7 +195,7 @@ def exchanged(case: Case, others: dict[str, np.ndarray], directional: dict[str, 
             found += [name] if np.abs(other - given).max() <= MAX_MISFIT * size else []
     for name in found:
         if name != case.name:
-            case.add(0.7, "two gradients exchanged", f"what is given for {case.name} is the gradient of {name}")
+            case.add(0.7, "two gradients exchanged", f"the gradient given for {case.name} is the gradient of {name}")
 
 
 def wrong_blocks(case: Case) -> None:
@@ -223,15 +223,16 @@ def wrong_blocks(case: Case) -> None:
                 order[i], order[j] = j, i
                 parts = np.split(case.given, count, axis)
                 if case.misfit_of_true(np.concatenate([parts[k] for k in order], axis)) <= MAX_MISFIT:
-                    case.add(1.5, "two gates swapped", f"block {i} given is block {j} true, and the other way", place)
+                    evidence = f"block {i} of the gradient given is block {j} of the true one, and vice versa"
+                    case.add(1.5, "two gates swapped", evidence, place)
             if len(bad) == 1:
                 c = constant_factor(g[bad[0]], t[bad[0]])
                 what = (
                     "it is zero"
                     if not np.any(g[bad[0]])
-                    else f"there given = {c:.4g} * true"
+                    else f"in it, given = {c:.4g} * true"
                     if c is not None
-                    else "there it is not a multiple of the true one"
+                    else "it is not a multiple of the true one"
                 )
                 if c is not None and abs(c + 1) < 1e-4:
                     case.add(1.8, "sign flipped", f"in one block only: {what}", place)

@@ -20,7 +20,7 @@ from ..tape import Tape, change_path
 from .case import Case
 from .directional_case import DirectionalCase
 
-TOLERANCE = 1e-4  # relative to the error along a direction
+MAX_SLOPE_MISFIT = 1e-4  # relative to the error along a direction
 BUDGET = 150_000_000  # elements read and written by all forward passes; an operation counts as 200 at least
 
 
@@ -66,7 +66,7 @@ class Direction:
 
     def matches(self, slope: float) -> bool:
         """Return True if `slope` is the derivative given."""
-        return abs(slope - self.given) <= TOLERANCE * self.error + self.noise
+        return abs(slope - self.given) <= MAX_SLOPE_MISFIT * self.error + self.noise
 
 
 class HypothesisTester:
@@ -220,6 +220,6 @@ class HypothesisTester:
                 c = (d.given - cut_slope) / contribution
                 if abs(c) < 1e-3:
                     return None  # the path is missing: another hypothesis
-            elif abs(cut_slope + c * contribution - d.given) > TOLERANCE * d.error + 3 * d.noise * (1 + abs(c)):
+            elif abs(cut_slope + c * contribution - d.given) > MAX_SLOPE_MISFIT * d.error + 3 * d.noise * (1 + abs(c)):
                 return None
         return c

@@ -1,7 +1,7 @@
 """The Jacobian dy/dw of all outputs y with respect to one array w, by central differences.
 
-A row holds the derivatives of all outputs by one element of w; in directional mode, along one direction. The true
-gradient is the row times R. A backward that forgets some outputs gives the row times R with zeros in it.
+A row holds the derivatives of all outputs with respect to one element of w; in directional mode, along one direction.
+The true gradient is the row times R. A backward that forgets some outputs gives the row times an R with zeros in it.
 """
 
 from __future__ import annotations

@@ -19,14 +19,14 @@ from ..tape import Node, change_path, replace_factor
 from .forward_graph import ForwardGraph, content_key
 from .hypotheses import Hypothesis
 
-PRODUCTS = {"multiply", "matmul", "dot", "einsum", "divide", "tensordot", "outer", "inner"}
+PRODUCT_OPERATIONS = {"multiply", "matmul", "dot", "einsum", "divide", "tensordot", "outer", "inner"}
 
 
 def wrong_factors(graph: ForwardGraph) -> Iterator[Hypothesis]:
     """Yield hypotheses in which backward uses another factor than v for u v."""
     for nodes in graph.families.values():
         node = nodes[0]
-        if node.name not in PRODUCTS:
+        if node.name not in PRODUCT_OPERATIONS:
             continue
         operand_numbers = [j for j, x in enumerate(node.operands) if isinstance(x, (np.ndarray, float, int))]
         if len(operand_numbers) != 2:
@@ -39,7 +39,7 @@ def wrong_factors(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: int) -> Iterator[Hypothesis]:
-    """Yield hypotheses about the derivative by operand `j`, in which `other` is replaced."""
+    """Yield hypotheses in which the operand `other` is replaced in the derivative with respect to operand `j`."""
     node, only = nodes[0], graph.variable_name(nodes, j)
     factor, place = node.operand_names[other], node.place
     right = [np.asarray(n.operands[other], dtype=float) for n in nodes]
@@ -61,7 +61,7 @@ def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: i
             bare = with_values([v / top for v in right])
             yield Hypothesis(1.2, "keep-probability not applied", says("0 or 1"), place, bare, only)
         turned = with_values([top - v for v in right])
-        yield Hypothesis(1.3, "mask inverted", says("0 where it is not, and not where it is"), place, turned, only)
+        yield Hypothesis(1.3, "mask inverted", says("inverted"), place, turned, only)
     elif node.name in ("multiply", "divide"):
         yield Hypothesis(2.4, "a factor missing", says("1"), place, ones, only)
         squares = with_values([v**2 for v in right])
@@ -121,7 +121,7 @@ def without_bias(graph: ForwardGraph, nodes: list[Node], other: int) -> Iterator
 
 
 def wrong_powers(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses about x / s in which its derivative by s, -x / s^2, has another power of s."""
+    """Yield hypotheses about x / s, whose derivative with respect to s is -x / s^2, with another power of s."""
     for nodes, j, only in graph.edges():
         if nodes[0].name == "divide" and j == 1:
             divisor, place = graph.describe(nodes, j), nodes[0].place

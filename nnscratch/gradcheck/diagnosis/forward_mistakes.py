@@ -1,4 +1,4 @@
-"""Search for mistakes inside forward: test every hypothesis about it on a tape.
+"""Mistakes inside forward: test every hypothesis about its operations on a tape.
 
 A hypothesis changes the derivative of some operations of forward. It is accepted if the gradient of the changed forward
 is the gradient given, for all arrays together. The evidence then names the line of forward whose derivative is wrong.
@@ -39,7 +39,7 @@ def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport
             gradients_of_results(cases, graph)
             tester = HypothesisTester(tape, cases, right)
             if tester.usable:
-                search(cases, graph, tester)
+                try_hypotheses(cases, graph, tester)
     except CannotTape as error:
         if not all(case.found for case in cases.values()):
             report.notes.append(f"the inside of forward was not searched for the mistake: {error}")
@@ -60,8 +60,8 @@ def hypotheses(graph: ForwardGraph) -> Iterator[Hypothesis]:
     yield from two_cut_paths(graph)
 
 
-def search(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
-    """Test all hypotheses within the tester's budget."""
+def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
+    """Test all hypotheses until the tester's budget is spent, and add those that fit to `cases`."""
     tried: list[Hypothesis] = []
     best = least_rank(cases)
     for h in hypotheses(graph):
