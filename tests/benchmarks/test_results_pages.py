@@ -1,12 +1,14 @@
-"""The pages that benchmarks.images and benchmarks.transformer_or_lstm write: every figure of the results is on them."""
+"""The pages that the benchmarks write: they show every figure of the stored results."""
 
 import importlib
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import nnscratch as nn
+from nnscratch.bench import report
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(not (ROOT / "benchmarks").is_dir(), reason="benchmarks/ is not part of an installation")
@@ -61,3 +63,17 @@ def test_the_page_says_who_predicts_better(load, tests, better, tmp_path):
     assert "**1.700**" in page and "> **LSTM:** It was." in page
     module.picture(results, tmp_path / "curve.png")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_stored_pages_are_what_the_commands_write_from_the_stored_results(load):
+    docs = Path(__file__).parents[2] / "docs"
+    write = {
+        "performance/results": report.markdown,
+        "performance/growth": load("growth").markdown,
+        "results/images": load("images").report,
+        "performance/_zaremba_ptb": lambda found: load("zaremba").markdown("ptb", 200, found, found["times"]),
+        "performance/_zaremba_austen": lambda found: load("zaremba").markdown("austen", 200, found, found["times"]),
+    }
+    for name, markdown in write.items():
+        page, results = (docs / f"{name}.{ending}" for ending in ("md", "json"))
+        assert page.read_text(encoding="utf-8") == markdown(json.loads(results.read_text(encoding="utf-8"))), name
