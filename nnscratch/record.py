@@ -1,14 +1,13 @@
-"""record: what flows through every module, on the way forward and on the way back, without touching their code.
+"""record: save copies of the inputs, outputs and gradients of every module while a block runs.
 
     with record(model) as seen:
         loss = criterion(model(x), target)
         model.backward(criterion.backward())
-    seen["0"].output       what the first layer gave
-    seen["0"].gradient     dL/d(that), as it came back
+    seen["0"].output       the output of the first layer
+    seen["0"].gradient     the gradient of the loss with respect to that output
 
-While the block runs, each module's ``forward`` and ``backward`` are wrapped in functions that write down what goes in
-and comes out. They are put on the object, where Python looks before it looks into the class; at the end they are taken
-off again, also after an error.
+While the block runs, functions that copy the arrays wrap ``forward`` and ``backward`` of each module. They are stored
+on the object, where Python finds them before the methods of the class. At the end they are removed, even after an error.
 """
 
 from __future__ import annotations
@@ -23,33 +22,34 @@ from .module import Module
 
 @dataclass
 class Seen:
-    """What was seen of one module, call by call. Arrays are copies; several outputs are a tuple of them."""
+    """The recorded calls of one module. Arrays are copies. If a call returns several outputs, they are a tuple."""
 
     module: Module
     inputs: list[tuple] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
     gradients: list[Any] = field(default_factory=list)
-    """dL/d(output), one for each call of backward, in the order of these calls."""
+    """The gradients with respect to the output, one for each call of backward, in the order of the calls."""
 
     @property
     def output(self) -> Any:
-        """What the latest forward gave; of several outputs the first."""
+        """The output of the latest forward; if there are several outputs, the first."""
         return _latest(self.outputs, "forward")
 
     @property
     def gradient(self) -> Any:
-        """dL/d(output), as the latest backward received it."""
+        """The gradient with respect to the output that the latest backward received."""
         return _latest(self.gradients, "backward")
 
 
 @contextlib.contextmanager
 def record(model: Module) -> Iterator[dict[str, Seen]]:
-    """Record every module of `model`, itself under the name ``""``, as long as the ``with`` block runs.
+    """Record every module of `model` while the ``with`` block runs.
 
     Yields
     ------
     dict of str to Seen
-        By dotted names, as in ``named_modules``; a module that has two names is there under its first.
+        The records under the dotted names of ``named_modules``. The name of `model` itself is ``""``. A module with two
+        names has only its first name here.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def record(model: Module) -> Iterator[dict[str, Seen]]:
         for module, own in before:
             for way in ("forward", "backward"):
                 vars(module).pop(way, None)
-            vars(module).update(own)  # the wrappers of a recording around this one
+            vars(module).update(own)  # restore the wrappers of an outer recording
 
 
 def _wrap(seen: Seen) -> None:
@@ -109,5 +109,5 @@ def _copied(value: Any) -> Any:
 
 def _latest(values: list[Any], way: str) -> Any:
     if not values:
-        raise RuntimeError(f"no {way} was seen of this module")
+        raise RuntimeError(f"no call of {way} was recorded for this module")
     return values[-1][0] if isinstance(values[-1], tuple) and values[-1] else values[-1]

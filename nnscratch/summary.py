@@ -1,11 +1,11 @@
-"""summary: a model as a table. Which layers, what shapes come out, how many parameters, how much memory, how much work.
+"""summary: a table of a model's layers, with output shapes, parameters, memory and floating-point operations.
 
-It is measured, not guessed: a copy of the model is run on the inputs given. What a layer keeps for backward is the size
-of the arrays on its stack; an array that two layers keep is counted at the first.
+`summary` runs a copy of the model on the given inputs and measures it. The memory that a layer saves for backward is
+the size of the arrays on its stack. An array that two layers save is counted only for the first.
 
-Work is counted where nearly all of it is, in the products of matrices and the convolutions of one forward pass: an
-(n, k) by (k, m) product is n m k multiplications and as many additions, 2 n m k in all. A backward pass is about twice
-that: one such product for dx, one for dW.
+Only the matrix products and convolutions of one forward pass are counted, because they are nearly all of the work. A
+product of shapes (n, k) and (k, m) has n m k multiplications and n m k additions: 2 n m k operations. A backward pass
+takes about twice as many, with one product for dx and one for dW.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .record import Seen, record
 
 @dataclass
 class Row:
-    """One module: its dotted name, class, output shape, own parameters, bytes kept for backward, and operations."""
+    """One module: dotted name, class, output shape, own parameters, bytes saved for backward, and operations."""
 
     name: str
     kind: str
@@ -37,7 +37,7 @@ class Row:
 
 @dataclass
 class Summary:
-    """The table that `summary` gives; print it."""
+    """The table that `summary` returns. Print it to see it."""
 
     rows: list[Row]
     parameter_bytes: int
@@ -48,12 +48,12 @@ class Summary:
 
     @property
     def kept(self) -> int:
-        """Bytes that one forward keeps for backward."""
+        """The number of bytes that one forward pass saves for backward."""
         return sum(row.kept for row in self.rows)
 
     @property
     def flops(self) -> int:
-        """Operations of one forward."""
+        """The number of operations of one forward pass."""
         return sum(row.flops for row in self.rows)
 
     def __repr__(self) -> str:
@@ -86,13 +86,15 @@ class Summary:
 
 
 def summary(model: Module, *inputs: Any) -> Summary:
-    """What `model` is made of and what it costs on `inputs`. The model itself is not run and not changed.
+    """Return a table of the layers of `model` and their cost on `inputs`.
+
+    A copy of the model is run; the model itself does not change.
 
     Parameters
     ----------
     model : Module
     *inputs : arrays
-        What its forward takes.
+        The arguments of its forward.
 
     Examples
     --------
@@ -128,7 +130,7 @@ def summary(model: Module, *inputs: Any) -> Summary:
 
 
 def flops(seen: Seen) -> int:
-    """Operations in the products of one module itself, over all its forward calls; what is inside it counts there."""
+    """Return the operations of a module in all its forward calls, without those of the modules inside it."""
     for classes, count in COUNTS.items():
         if isinstance(seen.module, classes):
             return sum(
@@ -147,7 +149,7 @@ def _convolution(module: Module, inputs: tuple, output: Array) -> int:
 
 def _recurrent(module: Module, inputs: tuple, output: Any) -> int:
     N, T = inputs[0].shape[:2]
-    weights = sum(p.size for p in module.parameters() if len(p.shape) == 2)  # each row meets every step once
+    weights = sum(p.size for p in module.parameters() if len(p.shape) == 2)  # each matrix is used once in every step
     return 2 * N * T * weights
 
 
@@ -172,7 +174,7 @@ COUNTS: dict[Any, Callable[[Module, tuple, Any], int]] = {
 
 
 def _arrays(value: Any, counted: set[int]) -> list[Array]:
-    """The arrays in a nest of tuples and lists whose memory was not counted before; a view is its whole array."""
+    """Return the arrays in nested tuples and lists that were not counted before. A view counts as its whole array."""
     if isinstance(value, (tuple, list)):
         return [array for inner in value for array in _arrays(inner, counted)]
     if not hasattr(value, "nbytes") or not hasattr(value, "base"):
@@ -186,7 +188,7 @@ def _arrays(value: Any, counted: set[int]) -> list[Array]:
 
 
 def in_bytes(n: float) -> str:
-    """1,536 bytes as ``1.5 KiB``."""
+    """Return a number of bytes as text, such as ``1.5 KiB`` for 1536."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if n < 1024 or unit == "GiB":
             return f"{n:.0f} {unit}" if n >= 10 or unit == "B" else f"{n:.1f} {unit}"
@@ -195,7 +197,7 @@ def in_bytes(n: float) -> str:
 
 
 def in_thousands(n: float) -> str:
-    """12,845,056 as ``12.8M``."""
+    """Return a number as short text, such as ``12.8M`` for 12,845,056."""
     for unit in ("", "k", "M", "G", "T"):
         if n < 1000 or unit == "T":
             return f"{n:.0f}{unit}" if n >= 100 or not unit else f"{n:.1f}{unit}"

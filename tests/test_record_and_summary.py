@@ -76,7 +76,7 @@ def test_record_works_through_a_language_model_in_eval_mode_and_both_directions(
 def test_what_was_not_seen_is_an_error():
     with nn.record(small()) as seen:
         pass
-    with pytest.raises(RuntimeError, match="no forward was seen"):
+    with pytest.raises(RuntimeError, match="no call of forward was recorded"):
         seen["0"].output  # noqa: B018
     with pytest.raises(TypeError, match="model must be a Module, got list"), nn.record([]):
         pass
