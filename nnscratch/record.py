@@ -7,7 +7,7 @@
     seen["0"].gradient     the gradient of the loss with respect to that output
 
 While the block runs, functions that copy the arrays wrap ``forward`` and ``backward`` of each module. They are stored
-on the object, where Python finds them before the methods of the class. At the end they are removed, even after an error.
+on the object, where Python finds them before the class's methods. At the end they are removed, also after an error.
 """
 
 from __future__ import annotations
