@@ -1,16 +1,16 @@
-"""Settings for all tests, and what several of them share."""
+"""Settings for all tests, and shared fixtures."""
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
-settings.register_profile("nnscratch", deadline=None)  # a busy machine is no failure
+settings.register_profile("nnscratch", deadline=None)  # a slow machine must not fail a test
 settings.load_profile("nnscratch")
 
 
 @pytest.fixture
 def numerical():
-    """numerical(f, x, eps): dL/dx of a number L = f(), by central differences, x changed in place and put back."""
+    """Provide numerical(f, x, eps): dL/dx of L = f() by central differences. x is changed in place and restored."""
 
     def gradient_of(f, x, eps=1e-5):
         gradient = np.empty_like(x)

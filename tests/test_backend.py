@@ -135,7 +135,7 @@ def test_in_threads_runs_every_task_once_and_an_error_comes_out_after_all_have_e
 
     with pytest.raises(ZeroDivisionError):
         backend.parallel_for(fails_first, [(out[k], k) for k in range(8)])
-    assert sorted(done) == (list(range(1, 8)) if threads == 2 else [])  # the other thread was waited for
+    assert sorted(done) == (list(range(1, 8)) if threads == 2 else [])  # the other thread has finished
     backend.threads._pool.cache_clear()
 
 
@@ -143,7 +143,7 @@ COUNT_FAULTS = """
 import resource, numpy as np
 from nnscratch import backend
 
-def faults():  # of twenty rounds in which four arrays of 3.2 MB come and go
+def faults():  # in twenty rounds that create and free four arrays of 3.2 MB
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(20):
         arrays = [np.ones(400_000) for _ in range(4)]
@@ -164,4 +164,4 @@ def test_memory_that_was_freed_is_not_fetched_again_once_it_is_to_be_kept():
 
     before, asked, _, after = count()
     assert asked == "True" and int(after) < 100 < int(before)
-    assert count(MALLOC_TRIM_THRESHOLD_="100000")[1] == "False"  # whoever set it knows why
+    assert count(MALLOC_TRIM_THRESHOLD_="100000")[1] == "False"  # a value set by the user is kept

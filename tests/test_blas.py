@@ -1,4 +1,4 @@
-"""Which BLAS kernel is used, which could be, and when the command asks for another."""
+"""Detection of the BLAS kernel, the kernels that are available, and when the command selects another."""
 
 import os
 import subprocess
@@ -54,11 +54,11 @@ def test_only_kernels_whose_instructions_the_processor_has_are_tried():
     [
         (ZEN_4, "Haswell", {}, "SkylakeX"),  # Zen 5 with OpenBLAS 0.3.31
         (ZEN_4, "Zen", {}, "SkylakeX"),
-        (ZEN_4, "SkylakeX", {}, None),  # right already: nothing is set
+        (ZEN_4, "SkylakeX", {}, None),  # already the right kernel: nothing is set
         (ZEN_4, "Cooperlake", {}, None),
         (ZEN_4, None, {}, None),  # not OpenBLAS
         (ZEN_3, "Zen", {}, None),  # no AVX-512
-        (ZEN_4, "Haswell", {"OPENBLAS_CORETYPE": "Haswell"}, None),  # the user's word counts
+        (ZEN_4, "Haswell", {"OPENBLAS_CORETYPE": "Haswell"}, None),  # the user's choice is kept
         (ZEN_4, "Haswell", {"OPENBLAS_CORETYPE": ""}, None),
         ("", "Haswell", {}, None),  # unknown processor
     ],

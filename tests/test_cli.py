@@ -1,4 +1,4 @@
-"""The nnscratch command, as a user meets it: what it writes, and one clear line when it cannot."""
+"""The nnscratch command: its output, and one clear line for each error."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def run(text, tmp_path):
 
 
 def error_of(capsys, *arguments):
-    """The single line a failing command leaves on stderr."""
+    """Return the single line that a failing command writes to stderr."""
     capsys.readouterr()
     assert main([str(a) for a in arguments]) == 2
     error = capsys.readouterr().err.strip()

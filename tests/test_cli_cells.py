@@ -1,4 +1,4 @@
-"""nnscratch train --cell: every network goes the whole way, from the command to a text."""
+"""nnscratch train --cell: every type of network trains and generates text."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Old names work for one more release, and say what they are called now."""
+"""Old names work for one more release and warn with the new name."""
 
 import json
 

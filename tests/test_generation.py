@@ -1,4 +1,4 @@
-"""Writing text: what is drawn, and what it costs."""
+"""Text generation: which tokens are drawn, and its time and memory."""
 
 import tracemalloc
 

@@ -1,4 +1,4 @@
-"""The initialisers: how large the numbers are, and that a seed decides them."""
+"""The initialisers draw values of the right size, and a seed determines them."""
 
 import math
 
@@ -72,7 +72,7 @@ def test_shapes_without_two_axes_are_refused():
 
 
 def growth_per_layer(init_of, activation, depth=12, width=400):
-    """By what factor the mean square grows from layer to layer: the signal's, and the gradient's on its way back."""
+    """Return the factors by which the mean squares of signal and gradient grow from layer to layer."""
     rng = np.random.default_rng(0)
     linears = [nn.Linear(width, width, bias=False, init=init_of, rng=rng) for _ in range(depth)]
     model = nn.Sequential(*(layer for linear in linears for layer in (linear, activation())))

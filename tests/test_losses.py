@@ -16,7 +16,7 @@ shapes = hnp.array_shapes(min_dims=1, max_dims=3, max_side=4)
 
 
 def classification(leading, classes, seed, size=1.0):
-    """Logits (..., C) and labels (...)."""
+    """Draw logits (..., C) and labels (...)."""
     rng = np.random.default_rng(seed)
     return size * rng.normal(size=(*leading, classes)), rng.integers(0, classes, leading)
 

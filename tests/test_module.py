@@ -1,4 +1,4 @@
-"""Parameter, Module and Sequential: names, stacks, state, and what is refused."""
+"""Parameter, Module and Sequential: names, stacks, state and errors."""
 
 import warnings
 
@@ -18,7 +18,7 @@ def small_network(rng=0):
 
 
 class Doubled(nn.Module):
-    """y = 2 W x: a module with a module inside, and a parameter of its own."""
+    """y = 2 W x: a module that contains another module and has its own parameter."""
 
     def __init__(self):
         self.inner = nn.Linear(3, 3, rng=0)
@@ -165,7 +165,7 @@ def test_to_refuses_what_is_no_float_type_and_what_is_no_device_and_changes_noth
     with pytest.raises(ValueError, match='device must be "cpu", "cuda" or "cuda:N", got \'tpu\''):
         model.to("tpu")
     with pytest.raises(TypeError, match=r"device must be a string, such as \"cpu\", got <class 'numpy.float64'>"):
-        model.to(np.float64)  # in PyTorch a dtype may stand there
+        model.to(np.float64)  # PyTorch accepts a dtype here
     assert all(p.dtype == F32 and p.device == "cpu" for p in model.parameters())
 
 

@@ -51,7 +51,7 @@ def paper_network():
 
 
 def assert_is(array, *digits):
-    """Equal to the numbers on the sheet, to 1e-10."""
+    """Assert equality with the numbers worked out by hand, to 1e-10."""
     np.testing.assert_allclose(array.reshape(-1), digits, rtol=0, atol=1e-10)
 
 
@@ -101,7 +101,7 @@ def test_one_step_of_gradient_descent_gives_the_weights_on_the_sheet():
 
 
 def numerical_gradient_of_w1():
-    """What no formula of ours had a hand in: (L(w + e) - L(w - e)) / 2e for both weights of W1."""
+    """Return (L(w + e) - L(w - e)) / 2e for both weights of W1, which uses no formula for the gradient."""
     model, criterion = paper_network().eval(), nn.MSELoss().eval()
     return numerical_gradient(lambda w: criterion(model(X), T), model[0].weight.data)
 
@@ -114,13 +114,13 @@ def our_gradient_of_w1():
 
 
 def gradients_by_hand(w2_first=False, slope_of_activation=False):
-    """dW1 and dW2 as a popular write-up has them, with either of its two mistakes, or with none."""
+    """Return dW1 and dW2 as in a popular write-up, with one, both or none of its two mistakes."""
 
     def sigma(z):
         return 1 / (1 + np.exp(-z))
 
     def slope(z, a):
-        s = sigma(a) if slope_of_activation else sigma(z)  # sigma'(a) where sigma'(z) is meant
+        s = sigma(a) if slope_of_activation else sigma(z)  # sigma'(a) instead of sigma'(z)
         return s * (1 - s)
 
     x, t = 0.8, 0.9
@@ -145,7 +145,7 @@ def test_our_hidden_gradient_is_the_one_finite_differences_find():
 def test_updating_w2_before_the_hidden_error_is_computed_gives_another_gradient_and_a_wrong_one():
     mistaken, dW2 = gradients_by_hand(w2_first=True)
     assert_is(mistaken, -0.0218474838, 0.0080120721)
-    np.testing.assert_allclose(dW2, gradients_by_hand()[1])  # the last layer's own gradient is not touched by it
+    np.testing.assert_allclose(dW2, gradients_by_hand()[1])  # the gradient of the last layer is not affected
     error = np.abs(mistaken / numerical_gradient_of_w1() - 1)
     assert (error > 0.06).all()  # 6.6 % and 11 %
 

@@ -1,4 +1,4 @@
-"""Every picture: drawn into the axes given, which come back, with labelled axes and what it should show on them."""
+"""Every plot draws into the given axes, returns them, labels them, and shows the right data."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Nothing public goes unchecked: a name that is missing from the shared table of cases makes a test here fail.
+"""Every public name is tested: these tests fail if a name is missing from the shared table of cases.
 
 What is in the table is checked against finite differences (tests/test_gradients.py), and against PyTorch
 (tests/oracle/test_every_case.py, tests/oracle/test_every_optimizer.py), which go through all of it.
@@ -14,7 +14,7 @@ import nnscratch as nn
 
 
 def classes(module, base):
-    """The classes of that kind that a module makes public."""
+    """Return the public subclasses of `base` in a module."""
     found = [getattr(module, name) for name in module.__all__]
     return {cls for cls in found if inspect.isclass(cls) and issubclass(cls, base) and cls is not base}
 
@@ -65,7 +65,7 @@ def test_layers_and_losses_are_all_names_of_the_package_itself():
 
 
 def public_classes_and_functions():
-    """Everything of the package that has a public name: layers, data, metrics, pictures, all of it."""
+    """Return every public class and function of the package."""
     listed = nn, nn.data, nn.gradcheck, nn.layers, nn.losses, nn.models, nn.optim, nn.plotting, nn.testing, nn.training
     found = {f"{module.__name__}.{name}": getattr(module, name) for module in listed for name in module.__all__}
     for module in (nn.init, nn.optim.lr_scheduler):

@@ -1,4 +1,4 @@
-"""What can be seen of a model: record, which wraps its modules for a while, and summary, a table."""
+"""record, which records the calls of each module, and summary, a table of the layers."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""nn.save and nn.load: the whole model in one file, or a clear word why not."""
+"""nn.save and nn.load: the whole model in one file, or a clear error."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a beginner gets wrong, with layers, losses, optimisers and data: refused by name, and nothing has changed."""
+"""Common mistakes raise an error that names the argument and leave the state unchanged."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def trainer(model=LINEAR, criterion=None, optimizer=None):
 
 
 WRONG = [
-    # what comes in
+    # inputs
     (TypeError, lambda: LINEAR([[1.0, 2.0, 3.0]]), r"Linear: x: expected a NumPy or CuPy array, got list"),
     (TypeError, lambda: LINEAR(np.ones((2, 3), int)), "Linear: x must be floats, got int64"),
     (TypeError, lambda: LINEAR(np.ones((2, 3))), "Linear holds float32 and got x of float64"),
@@ -43,7 +43,7 @@ WRONG = [
     (TypeError, lambda: nn.models.LanguageModel(5, 4, 3)([[1]]), "LanguageModel: tokens: expected a NumPy or CuPy"),
     (ValueError, lambda: nn.models.TransformerLM(5, 4, 2, 1, 8)(np.array([[5]])), "TransformerLM: tokens must be"),
     (ValueError, lambda: nn.MultiheadAttention(6, 4), "num_heads must divide embed_dim"),
-    # how it is built
+    # constructor arguments
     (ValueError, lambda: nn.Linear(-1, 2), "in_features must be an integer of 1 or more, got -1"),
     (TypeError, lambda: nn.Linear(2, 2, init="he"), r"init must be a function of \(shape, rng\), such as nn.init.he"),
     (ValueError, lambda: nn.Linear(2, 3, init=lambda shape, rng: np.ones((2, 3))), r"an array of shape \(3, 2\)"),
@@ -119,7 +119,7 @@ def test_a_batch_with_a_nan_does_not_stay_in_the_running_averages():
     with np.errstate(invalid="ignore"):
         y = layer(one_bad)
     twin(X)
-    assert not np.isfinite(y[:, 1]).all()  # whoever reads on sees it
+    assert not np.isfinite(y[:, 1]).all()  # the wrong values are visible in the output
     np.testing.assert_array_equal(layer.running_mean[[0, 2]], twin.running_mean[[0, 2]])
     assert layer.running_mean[1] == 0 and layer.running_var[1] == 1
 

@@ -1,4 +1,4 @@
-"""The benchmark's arithmetic, its honesty and its tables. Nothing here says how fast anything is."""
+"""The benchmark: its arithmetic, the same work for each library, and its tables. No speed is tested."""
 
 import json
 import os
@@ -81,7 +81,7 @@ def test_a_peer_that_cannot_is_told_from_one_that_is_missing_or_broken(peers):
 
 
 class OneStepTakes:
-    """A worker whose every step takes as long as it says, and who counts."""
+    """A worker whose steps take a given time, and that counts its steps."""
 
     def __init__(self, seconds):
         self.seconds, self.steps = seconds, []
@@ -95,8 +95,8 @@ def test_a_step_longer_than_its_share_of_time_is_not_run_twice_to_learn_that():
     slow, quick = OneStepTakes(9.0), OneStepTakes(0.1)
     results = [Result("slow"), Result("quick")]
     runner.take_turns({0: slow, 1: quick}, results, repeats=2, seconds=2.0, say=lambda turn: None)
-    assert slow.steps == [1, 1, 1]  # once to see, then once a round
-    assert quick.steps[:2] == [1, 2] and quick.steps[2:] == [11, 11]  # ten counted, one to warm up
+    assert slow.steps == [1, 1, 1]  # one warm-up step, then one per round
+    assert quick.steps[:2] == [1, 2] and quick.steps[2:] == [11, 11]  # ten measured steps and one to warm up
     assert results[0].median == 9.0 and len(results[1].rounds[0]) == 10
 
 
@@ -124,7 +124,7 @@ def test_our_own_jobs_start_from_the_weights_given_and_are_what_they_say():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no way to ask for the peak there")
 def test_a_worker_measures_its_own_memory_not_its_parents():
-    held = np.ones(50_000_000 // 8)  # 50 MB that the worker has not
+    held = np.ones(50_000_000 // 8)  # 50 MB that the worker does not have
     with Worker(runner.OURS, JOBS["e"], {**os.environ, "OPENBLAS_NUM_THREADS": "1"}) as worker:
         first = worker.read_answer()
         assert len(first["check"]) == 3 and len(worker.run(2)["seconds"]) == 2
@@ -151,9 +151,9 @@ def test_jobs_are_named_by_letter():
 
 def test_the_environment_of_a_worker(monkeypatch):
     monkeypatch.setenv(blas.VARIABLE, "SkylakeX")
-    assert runner.environment_for(None, None)[blas.VARIABLE] == "SkylakeX"  # the user's word counts
+    assert runner.environment_for(None, None)[blas.VARIABLE] == "SkylakeX"  # the user's choice is kept
     monkeypatch.setenv(blas.OURS, "1")
-    assert blas.VARIABLE not in runner.environment_for(None, None)  # as found: as the user would find it
+    assert blas.VARIABLE not in runner.environment_for(None, None)  # as found: without our change
     assert runner.environment_for("Haswell", 2)[blas.VARIABLE] == "Haswell"
     assert runner.environment_for("Haswell", 2)["OPENBLAS_NUM_THREADS"] == "2"
 

@@ -1,4 +1,4 @@
-"""The floor: the work counted is the work there is."""
+"""The lower bound counts all the work of a job."""
 
 import numpy as np
 import pytest

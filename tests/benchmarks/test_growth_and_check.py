@@ -1,4 +1,4 @@
-"""The parts of benchmarks/ that compute: fits, verdicts, the list of libraries."""
+"""Fits, verdicts and the list of libraries in benchmarks/."""
 
 import importlib
 import json

@@ -43,7 +43,7 @@ def test_with_a_short_memory_every_character_is_predicted_from_half_a_context_to
     model = nn.models.LanguageModel(9, 4, 5, rng=0).eval()
     losses = []
     for t in range(module.CONTEXT // 2, len(tokens) // 32 * 32 - 1 - 31):
-        start = (t // 32 - 1) * 32  # the place where the memory of this piece begins
+        start = (t // 32 - 1) * 32  # the first token that the prediction may use
         logits, _ = model(tokens[None, start : t + 1])
         losses.append(nn.CrossEntropyLoss().eval()(logits[:, -1], tokens[None, t + 1]))
     assert module.loss_with_short_memory(model, tokens) == pytest.approx(np.mean(losses), rel=1e-4)

@@ -1,4 +1,4 @@
-"""The page of a Zaremba run: what it says is what the run's own files and weights say."""
+"""The page of a Zaremba run agrees with the files and weights of the run."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Lanes carry the text on from batch to batch; shuffled batches carry every row once."""
+"""Each lane of a text continues from batch to batch, and shuffled batches contain every row once."""
 
 import numpy as np
 import pytest
@@ -71,7 +71,7 @@ def test_batches_are_int64_and_read_only_and_the_tokens_stay_the_callers(dtype):
         assert array.dtype == np.int64
         with pytest.raises(ValueError, match="read-only"):
             array[0, 0] = 7
-    tokens[0] = 7  # still theirs to write
+    tokens[0] = 7  # the caller may still write to it
 
 
 def test_int64_tokens_are_not_copied():

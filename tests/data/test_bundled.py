@@ -1,4 +1,4 @@
-"""The data sets in the package are the originals, and texts of one's own are read or refused clearly."""
+"""The bundled data sets equal the originals; other texts are read, or a clear error is raised."""
 
 import hashlib
 import re
@@ -38,7 +38,7 @@ def test_an_unknown_title_is_refused_with_the_list_of_titles():
 
 def test_the_split_cuts_each_novel_after_the_last_line_break_before_90_and_95_percent():
     train, valid, test = austen_split()
-    for title in AUSTEN:  # said again here, line by line, so that a slip in the code would show
+    for title in AUSTEN:  # computed again here, line by line, to find a mistake in the code
         text = load_austen(title)
         lines, cuts, place = text.splitlines(keepends=True), [0, 0], 0
         for line in lines:

@@ -1,4 +1,4 @@
-"""IDX files: what is written can be read, compressed or not, and what is damaged is refused."""
+"""IDX files are read, compressed or not, and damaged files raise an error."""
 
 import gzip
 

@@ -1,4 +1,4 @@
-"""What is encoded comes back; vocabularies are what the rules say; wrong input is named."""
+"""Decoding inverts encoding, vocabularies follow their rules, and wrong input raises a clear error."""
 
 import json
 import time
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nnscratch.data import CharTokenizer, SplitTokenizer, WordTokenizer, load_austen, tokenizer_from_dict
 from nnscratch.data.tokenizers import EOS, UNK
 
-# Pieces that the rules of WordTokenizer treat in different ways: put together at random, they find the corners.
+# Strings that the rules of WordTokenizer treat differently. Random combinations of them test the special cases.
 WORDS = "a I Be don't 3 mr mr. Mrs. etc. &c. <unk> <eos> < eos > é ß İ Σ"
 MARKS = ". ! ? , ; : … ' ’ ‘ \" “ ” ( ) [ ] - -- --- — _ £ % * & "
 SPACES = [" ", " ", " ", "\n", "\n\n", "\t", "\u00a0"]
@@ -28,7 +28,7 @@ def tokens_of(text):
 
 
 @given(st.text(st.characters(), min_size=1))
-@example("\ud800")  # half of a surrogate pair: no character, yet some strings hold it
+@example("\ud800")  # half of a surrogate pair: not a character, but strings may contain it
 def test_characters_encode_and_decode_to_the_same_text(text):
     tokenizer = CharTokenizer.from_text(text)
     ids = tokenizer.encode(text)
@@ -112,7 +112,7 @@ def test_several_stops_end_one_sentence():
 
 
 def test_a_long_run_of_stops_is_read_once():
-    tokens = WordTokenizer.tokenize("." * 200_000 + "x")  # looked at again from each of its stops it would take minutes
+    tokens = WordTokenizer.tokenize("." * 200_000 + "x")  # quadratic time would take minutes
     assert tokens == ["."] * 200_000 + ["x"]
 
 

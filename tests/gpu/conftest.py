@@ -1,4 +1,4 @@
-"""Where the tests of this folder run: each of them on the strict stand-in for CuPy, and on a GPU where there is one."""
+"""Run each test of this folder on the strict stand-in for CuPy and, if there is one, on a GPU."""
 
 import os
 from importlib.util import find_spec
@@ -11,7 +11,7 @@ from nnscratch import backend
 
 
 def why_no_gpu():
-    """None if there is a GPU that CuPy can use, else what is missing."""
+    """Return None if CuPy can use a GPU, or the reason why not."""
     if find_spec("cupy") is None:
         return "CuPy is not installed"
     try:
@@ -23,7 +23,7 @@ def why_no_gpu():
 
 @pytest.fixture(params=["stand-in", pytest.param("GPU", marks=pytest.mark.gpu)])
 def on_cuda(request):
-    """Makes the device "cuda" there. on_cuda(nest) moves all arrays in a nest of tuples to it."""
+    """Make the device "cuda" available. on_cuda(nest) moves all arrays in nested tuples to it."""
     if request.param == "GPU":
         reason = why_no_gpu()
         if reason is not None:
@@ -36,7 +36,7 @@ def on_cuda(request):
 
 @pytest.fixture
 def on_cpu():
-    """on_cpu(nest) copies all arrays in a nest of tuples to the CPU."""
+    """Provide on_cpu(nest), which copies all arrays in nested tuples to the CPU."""
     return moved_to("cpu")
 
 

@@ -1,7 +1,7 @@
-"""What CuPy has: writes tests/shared/cupy_api.txt, the list that the strict stand-in (strict_cupy.py) goes by.
+"""Write tests/shared/cupy_api.txt, the list of CuPy's functions that the strict stand-in (strict_cupy.py) uses.
 
-CuPy can be imported, and asked what it has, on a machine without a GPU. Run once in an environment of each release
-that has to be served, the oldest and the newest, then once more to keep what all of them have:
+CuPy can be imported and inspected on a machine without a GPU. Run this script once with the oldest and once with the
+newest supported release, and then once more to keep what both have:
 
     python tests/gpu/list_cupy.py list > 13.txt             with cupy-cuda12x 13.3.0
     python tests/gpu/list_cupy.py list > 14.txt             with cupy-cuda12x 14.2.0
@@ -20,7 +20,7 @@ KEPT_DUNDERS = re.compile(r"__(r|i)?(add|sub|mul|matmul|truediv|floordiv|mod|pow
 
 
 def parameters(f: Any) -> str:
-    """Names of the arguments a function takes, ``?`` where nobody says."""
+    """Return the names of the arguments of a function, ``?`` if they are not documented."""
     try:
         return " ".join(p.name for p in inspect.signature(f).parameters.values()) or "-"
     except (ValueError, TypeError):
@@ -34,7 +34,7 @@ def parameters(f: Any) -> str:
 
 
 def entries() -> dict[str, str]:
-    """``kind name`` -> the arguments."""
+    """Return {``kind name``: arguments}."""
     import cupy
 
     found = {}

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 @pytest.fixture
 def theirs(on_cuda):
-    """Where PyTorch computes."""
+    """Return the device on which PyTorch computes."""
     if backend.module_for("cuda") is strict_cupy.CUPY:
         return "cpu"
     if not torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""The benchmark on a GPU: the same work, its arithmetic and its table. Nothing here says how fast anything is."""
+"""The benchmark on a GPU: equal work for each library, its arithmetic and its table. No speed is tested."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What docs/gpu.md shows runs as it stands there."""
+"""The code in docs/gpu.md runs."""
 
 import re
 from pathlib import Path

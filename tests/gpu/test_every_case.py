@@ -1,6 +1,6 @@
-"""Every public layer, loss and optimiser gives on "cuda" what it gives on the CPU.
+"""Every public layer, loss and optimiser gives the same results on "cuda" as on the CPU.
 
-The cases are those of tests/shared/cases.py, one after the other.
+The cases are in tests/shared/cases.py.
 """
 
 import numpy as np
@@ -14,12 +14,12 @@ every_dtype = pytest.mark.parametrize("dtype", TOLERANCE)
 
 
 def leaves(nest):
-    """Everything in a nest of tuples, one after the other."""
+    """Yield every leaf of nested tuples."""
     return [leaf for inner in nest for leaf in leaves(inner)] if isinstance(nest, tuple) else [nest]
 
 
 def like(nest, make):
-    """The same nest of tuples with `make(leaf)` for each leaf."""
+    """Return the same nested tuples with `make(leaf)` for each leaf."""
     return tuple(like(inner, make) for inner in nest) if isinstance(nest, tuple) else make(nest)
 
 
@@ -37,7 +37,7 @@ def assert_same(ours, theirs, dtype):
 
 
 def run(layer, inputs, dy):
-    """Outputs and input gradients of one forward and backward in training mode, then the outputs in eval() mode."""
+    """Return outputs and input gradients of one step in training mode, and the outputs in eval() mode."""
     y = layer(*inputs)
     dx = layer.backward(*dy) if isinstance(dy, tuple) else layer.backward(dy)
     return y, dx, layer.eval()(*inputs)

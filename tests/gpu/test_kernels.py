@@ -1,6 +1,6 @@
-"""Every kernel of the package compiles with the compiler that CuPy brings along; that takes no GPU.
+"""Every kernel of the package compiles with the compiler that comes with CuPy. This needs no GPU.
 
-What a kernel computes is tested in test_every_case.py, on the stand-in with the machine's C compiler.
+test_every_case.py tests the results of the kernels on the stand-in, with the machine's C compiler.
 """
 
 import importlib
@@ -22,7 +22,7 @@ from nnscratch.training.async_steps import scale_by
 
 
 class SOURCES:
-    """In the place of the module cupy: instead of a kernel, what it would be made of."""
+    """Replace the module cupy; return the source of each kernel instead of the kernel."""
 
     @staticmethod
     def ElementwiseKernel(*made_of, options=()):  # noqa: N802
@@ -32,11 +32,11 @@ class SOURCES:
 
 
 def kernels():
-    """(inputs, outputs, body, name) of every kernel in the package."""
+    """Return (inputs, outputs, body, name) of every kernel in the package."""
     found = {"add_sorted_rows": backend.sums._add_sorted_rows(SOURCES), "uniform": backend.random.draw(SOURCES)}
     for dtype in ("float32", "float64"):
         found[f"squares of {dtype}"] = backend.sums._SQUARES.kernel(SOURCES, dtype, ())
-    over_lists = {}  # each with which of its arguments are lists
+    over_lists = {}  # with the information which arguments are lists
     for function in (adam_step, adagrad_step, momentum_step, sgd_step, scale, scale_by):
         arguments = inspect.signature(function).parameters
         over_lists[function.__name__] = function, tuple(name in {"g", "w", "m", "v", "s"} for name in arguments)
@@ -47,7 +47,7 @@ def kernels():
         over_lists.items(), ("float16", "float32", "float64"), (False, True)
     ):
         if (name, dtype) == ("scale_by", "float16"):
-            continue  # nobody asks for it: steps in float16 are not asked for ahead
+            continue  # not used: steps in float16 are not asynchronous
         key = f"{name} over lists of {dtype}{', only if' * looks}"
         found[key] = function.gpu_kernel_over_lists(SOURCES, dtype, listed, looks)
     for info in pkgutil.walk_packages(nnscratch.__path__, "nnscratch."):
@@ -63,7 +63,7 @@ def kernels():
 
 
 def reductions():
-    """What every ReductionKernel in the package is made of."""
+    """Return the arguments of every ReductionKernel in the package."""
     functions = softmax_minus_target_of_chunk, softmax_of_chunk
     return {made_of[-1]: made_of for f in functions for _, made_of in f.gpu_kernels(SOURCES)[0].values()}
 
@@ -73,11 +73,11 @@ NUMBERS = set(
     D K V alpha beta1 beta2 columns count eps factor k keep lr max_norm momentum nesterov one_less_alpha
     one_less_beta1 one_less_beta2 scale step threads total w_mean weight_decay
     """.split()
-)  # the arguments that are one number
+)  # the scalar arguments
 
 
 def nvidia_headers():
-    """Where the packages of CUDA's own headers are, if they are installed beside CuPy."""
+    """Return the folders with the headers of CUDA, if these packages are installed."""
     return [folder for path in sys.path for folder in Path(path).glob("nvidia/*/include")]
 
 
@@ -110,7 +110,7 @@ def test_the_kernels_are_found():
 @pytest.mark.parametrize("name", kernels())
 def test_the_source_that_cupy_makes_of_a_kernel_compiles(name, dtype, contiguous):
     cupy = pytest.importorskip("cupy")
-    from cupy._core import _kernel  # how CuPy puts a kernel together is nobody's business but its own
+    from cupy._core import _kernel  # a private part of CuPy, which generates the source of a kernel
 
     if not hasattr(_kernel, "_get_elementwise_kernel_code"):
         pytest.skip(f"CuPy {cupy.__version__} does not show the source of a kernel")
@@ -160,7 +160,7 @@ def test_the_source_that_cupy_makes_of_a_reduction_compiles(name, dtype, contigu
 
 
 def compile_for_a_gpu(source, options=()):
-    """By NVIDIA's compiler, with CuPy's own headers; an error is a failed test."""
+    """Compile with NVIDIA's compiler and CuPy's headers. An error makes the test fail."""
     import cupy
     from cupy.cuda import nvrtc
 

@@ -1,4 +1,4 @@
-"""A fused function done to lists of arrays: one kernel for all of a model's parameters."""
+"""A fused function of lists of arrays: one kernel for all parameters of a model."""
 
 import functools
 
@@ -17,7 +17,7 @@ def scaled(x, a, y, z):
 
 
 def arrays(rng, dtypes):
-    """Three lists of arrays of one, some, no and many numbers."""
+    """Return three lists of arrays with one, some, no and many elements."""
     shapes = [(1,), (2, 3), (0,), (40, 50), (1, 1)]
     return [[rng.normal(size=s).astype(d) for s, d in zip(shapes, dtypes, strict=True)] for _ in range(3)]
 
@@ -30,7 +30,7 @@ def test_lists_give_what_their_arrays_give_one_by_one(dtypes, rng, on_cuda, on_c
     for x, y, z, y_there, z_there in zip(xs, ys, zs, *there[1:], strict=True):
         scaled(x, 0.5, y, z)
         np.testing.assert_array_equal(on_cpu(y_there), y)
-        np.testing.assert_allclose(on_cpu(z_there), z, rtol=1e-6, atol=1e-6)  # a GPU may round once, NumPy twice
+        np.testing.assert_allclose(on_cpu(z_there), z, rtol=1e-6, atol=1e-6)  # a GPU may round once
 
 
 def test_arrays_in_another_order_are_taken_one_by_one(rng, on_cuda, on_cpu):
@@ -51,14 +51,14 @@ def test_arrays_that_do_not_fit_are_refused_before_any_is_written(on_cuda):
 @pytest.mark.parametrize("dtypes", [["f8"] * 5, ["f4"] * 5, ["f4", "f8", "f4", "f4", "f8"]], ids=str)
 @pytest.mark.parametrize("threads", [1 << 18, 7])
 def test_the_squares_of_all_arrays_add_up_to_what_they_do_on_the_cpu(dtypes, threads, rng, monkeypatch, on_cuda):
-    monkeypatch.setattr(type(backend.sums._SQUARES), "THREADS", threads)  # fewer threads than numbers, and more
+    monkeypatch.setattr(type(backend.sums._SQUARES), "THREADS", threads)  # fewer threads than elements, and more
     xs, *_ = arrays(rng, dtypes)
     xs[3] *= 100
     expected = sum(np.square(x, dtype=np.float64).sum() for x in xs)
     there = backend.sums_of_squares([on_cuda(x) for x in xs])
     assert len(there) == len(set(dtypes))
     assert sum(backend.to_floats(there)) == pytest.approx(expected, rel=1e-12)
-    assert sum(backend.to_floats(backend.sums_of_squares([on_cuda(xs[2])]))) == 0  # of no number
+    assert sum(backend.to_floats(backend.sums_of_squares([on_cuda(xs[2])]))) == 0  # an empty array
     assert sum(backend.to_floats(backend.sums_of_squares(xs))) == pytest.approx(expected, rel=1e-6)
 
 
@@ -121,7 +121,7 @@ def test_an_optimizer_steps_all_parameters_by_one_launch_and_copies_its_table_on
                 optimizer.step()
             assert (counts.launches, counts.copies, counts.waits) == (1, 2 if step == 0 else 0, 0)
         before = [p.data for p in parameters]
-        parameters[1].grad = cp.zeros((4,))  # another array: another table
+        parameters[1].grad = cp.zeros((4,))  # another array needs another table
         with strict_cupy.counted() as counts:
             optimizer.step()
         assert (counts.launches, counts.copies) == (1, 2)
@@ -132,11 +132,11 @@ def test_gradients_are_clipped_by_one_launch():
     with strict_cupy.installed() as cp:
         parameters = [nn.Parameter(cp.ones(shape)) for shape in ((3, 4), (4,), (5, 2, 2))]
         launches = []
-        for max_norm in (100.0, 1.0):  # nothing to clip, and something
+        for max_norm in (100.0, 1.0):  # without and with clipping
             for p in parameters:
                 p.grad[...] = 1.0
             with strict_cupy.counted() as counts:
                 assert nn.optim.clip_grad_norm_(parameters, max_norm) == pytest.approx(6.0)
             launches.append(counts.launches)
-        assert launches == [3, 4]  # the squares, their sum, to read it; and to scale
+        assert launches == [3, 4]  # the squares, their sum, reading it; and scaling
         assert float(parameters[0].grad[0, 0]) == pytest.approx(1 / 6)

@@ -1,4 +1,4 @@
-"""What a GPU draws is what NumPy draws, to the last bit, and the generator goes on from the same place."""
+"""A GPU draws the same numbers as NumPy, bit for bit, and leaves the generator in the same state."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from nnscratch.backend.random import EACH
 
 
 def drawn(rngs, shapes, like, on_cpu=backend.to_numpy):
-    """Each shape drawn by both generators, the second there; equal, and both in the same state."""
+    """Draw each shape with both generators, the second on the GPU; both must agree in values and state."""
     here, there = rngs
     for shape in shapes:
         expected, found = here.random(shape, dtype=np.float32), backend.uniform(there, shape, like)
@@ -32,7 +32,7 @@ def test_numbers_are_numpys_from_any_seed_and_any_place(seed, counts, start):
         rngs = [np.random.default_rng(seed) for _ in range(2)]
         for rng in rngs:
             rng.bit_generator.advance(start)
-            rng.integers(0, 5, size=seed % 3)  # 32 bits each: some leave the second half of a draw
+            rng.integers(0, 5, size=seed % 3)  # 32 bits each, so some leave half of a 64-bit draw
         drawn(rngs, [(count,) for count in counts], cp.zeros(1))
 
 
@@ -52,4 +52,4 @@ def test_dropout_drops_the_same_on_both_devices(on_cuda, on_cpu):
 def test_drawing_copies_nothing_and_waits_for_nothing():
     with strict_cupy.installed() as cp, strict_cupy.counted() as counts:
         backend.uniform(np.random.default_rng(0), (100, 100), cp.zeros(1))
-    assert (counts.copies, counts.waits, counts.launches) == (0, 0, 2)  # one of them makes the zeros
+    assert (counts.copies, counts.waits, counts.launches) == (0, 0, 2)  # one launch creates the zeros

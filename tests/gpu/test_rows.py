@@ -1,4 +1,4 @@
-"""Softmax and cross-entropy in three kernels: the rows' largest logit, their total, and all the gradients."""
+"""Softmax and cross-entropy in three kernels: the largest logit of each row, the sum, and all gradients."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_numbers_of_a_row_are_computed_in_their_order_and_known_to_the_next(dtyp
 
 
 def logits(rng, dtype):
-    """Rows in which the largest logit is far away, negative, or stands twice."""
+    """Return rows whose largest logit is large, negative, or occurs twice."""
     x = rng.normal(size=(6, 1000)).astype(dtype)
     x[0] += 1e4
     x[1] -= 1e4

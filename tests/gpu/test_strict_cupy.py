@@ -1,4 +1,4 @@
-"""The stand-in is strict: what would fail, copy or wait on a GPU fails or is counted here."""
+"""The stand-in is strict: it fails where a GPU would fail, and counts copies and waits."""
 
 import __future__
 
@@ -26,7 +26,7 @@ def x(cp):
 
 
 class WithNumpy(nn.Module):
-    """A layer as it is written by somebody who thinks of the CPU only."""
+    """A layer that was written only for the CPU."""
 
     def __init__(self, forward):
         self.compute = forward
@@ -142,7 +142,7 @@ def test_a_kernel_is_compiled_and_run(cp, x):
     kernel(x, 2.0, y, z)
     np.testing.assert_array_equal(y.get(), 2 * x.get())
     np.testing.assert_allclose(z.get(), 1 + np.tanh(2 * x.get()), rtol=1e-14)
-    kernel(x.T, 3, y.T, z.T)  # any strides
+    kernel(x.T, 3, y.T, z.T)  # arrays with any strides
     np.testing.assert_array_equal(y.get(), 3 * x.get())
 
 

@@ -1,4 +1,4 @@
-"""What every layer promises: the contract between forward and backward, one layer after the other."""
+"""Every layer keeps the contract between forward and backward."""
 
 import numpy as np
 import pytest
@@ -37,20 +37,20 @@ every_layer = pytest.mark.parametrize("name", LAYERS)
 
 
 def make(name, dtype=np.float64):
-    """The layer and an input for it, in one dtype."""
+    """Return the layer and an input for it, in one dtype."""
     build, x = LAYERS[name]
     return build().to(dtype=dtype), x if x.dtype.kind == "i" else x.astype(dtype)
 
 
 def arrays_in(value):
-    """All the arrays in a nest of tuples."""
+    """Return all arrays in nested tuples."""
     if isinstance(value, tuple):
         return [array for inner in value for array in arrays_in(inner)]
     return [] if value is None else [value]
 
 
 def forward(layer, x):
-    """The first output, where a layer has several."""
+    """Return the first output if a layer has several."""
     return arrays_in(layer(x))[0]
 
 

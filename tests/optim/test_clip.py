@@ -1,4 +1,4 @@
-"""clip_grad_norm_: long steps are made short, their direction kept."""
+"""clip_grad_norm_ shortens long steps and keeps their direction."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What every optimiser and every schedule promises: saved and restored it goes on as if nothing had happened.
+"""Every optimiser and every schedule, saved and restored, continues as if it had not been interrupted.
 
 The settings are those of tests/shared/cases.py, one after the other.
 """

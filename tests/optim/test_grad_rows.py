@@ -1,4 +1,4 @@
-"""Gradients of a few rows: kept by themselves, and everything that comes of them equals the whole gradient's."""
+"""Gradients of a few rows are stored separately, and all results equal those of the whole gradient."""
 
 import numpy as np
 import pytest
@@ -77,7 +77,7 @@ def test_every_optimizer_does_with_rows_what_it_does_with_the_whole_gradient(nam
             p.zero_grad()
             p.add_rows(index, values)
             if p is whole:
-                assert p.grad.any()  # a look, and it is whole
+                assert p.grad.any()  # reading it gives the whole array
             optimizer.step()
     np.testing.assert_array_equal(by_rows.data, whole.data)
     for moment in optimizers[0].moments:

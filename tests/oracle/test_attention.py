@@ -14,7 +14,7 @@ def assert_close(ours, theirs, name=""):
 
 
 def moved(ours, theirs):
-    """PyTorch's module with the weights of ours: names and shapes are the same."""
+    """Return PyTorch's module with our weights; names and shapes are the same."""
     theirs = theirs.double()
     theirs.load_state_dict({name: torch.tensor(a) for name, a in ours.state_dict().items()})
     return theirs

@@ -11,12 +11,12 @@ torch = pytest.importorskip("torch")
 
 
 def arrays_in(nest):
-    """Everything in a nest of tuples, one after the other."""
+    """Yield every leaf of nested tuples."""
     return [leaf for inner in nest for leaf in arrays_in(inner)] if isinstance(nest, tuple) else [nest]
 
 
 def like(nest, make):
-    """The same nest of tuples with `make(leaf)` for each leaf."""
+    """Return the same nested tuples with `make(leaf)` for each leaf."""
     return tuple(like(inner, make) for inner in nest) if isinstance(nest, tuple) else make(nest)
 
 
@@ -25,7 +25,7 @@ def tensor(array):
 
 
 def theirs_like(case, ours):
-    """A function that does PyTorch's version of the forward, and the tensors it has for our parameters."""
+    """Return a function that runs PyTorch's forward, and its tensors for our parameters."""
     peer = case.peer(torch)
     if isinstance(peer, torch.nn.Module):
         peer = peer.double()
@@ -79,7 +79,7 @@ def test_what_eval_mode_answers_after_some_training_is_pytorchs(case):
     for a, b in zip(arrays_in(y), arrays_in(t_y), strict=True):
         assert_close(a, b, "an output")
     for name, array in ours.state_dict().items():
-        assert_close(array, peer.state_dict()[name], name)  # BatchNorm's running averages among them
+        assert_close(array, peer.state_dict()[name], name)  # includes the running averages of BatchNorm
 
 
 @pytest.mark.parametrize("case", [case for cases in LOSSES.values() for case in cases], ids=repr)

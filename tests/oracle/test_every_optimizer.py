@@ -1,4 +1,4 @@
-"""Every optimiser and every schedule walks where PyTorch's walks, over 200 steps, to 1e-6 in float64.
+"""Every optimiser and every schedule agrees with PyTorch's for 200 steps, to 1e-6 in float64.
 
 The settings are those of tests/shared/cases.py, one after the other.
 """
@@ -15,7 +15,7 @@ SHAPES = [(3, 4), (5,), ()]
 
 
 def valley(w, noise):
-    """The gradient in a bent and noisy valley."""
+    """Return the noisy gradient of a curved valley."""
     return np.sin(w) + 0.1 * w + noise
 
 

@@ -1,4 +1,4 @@
-"""The checker and torch.autograd.gradcheck give the same verdicts: some of what python -m benchmarks.checker draws."""
+"""The checker and torch.autograd.gradcheck agree on some of the cases of python -m benchmarks.checker."""
 
 import importlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The language model beside the same model in PyTorch: one state dict, the same numbers, the same training."""
+"""The language model and the same model in PyTorch share a state dict, results and training."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import nnscratch as nn
 
 torch = pytest.importorskip("torch")
 files = pytest.importorskip("safetensors.torch")
-torch.set_num_threads(1)  # models this small only wait for a second thread, on a busy machine for long
+torch.set_num_threads(1)  # for models this small, a second thread only causes waiting
 
 
 class TorchLanguageModel(torch.nn.Module):
@@ -26,7 +26,7 @@ SIZES = {"vocab_size": 13, "embed_size": 6, "hidden_size": 9, "num_layers": 2}
 
 
 def both_models(dtype):
-    """Ours, and PyTorch's with the same weights."""
+    """Return our model, and PyTorch's with the same weights."""
     ours = nn.models.LanguageModel(**SIZES, rng=0).to(dtype=dtype)
     theirs = TorchLanguageModel(**SIZES).to(torch.float64 if dtype == np.float64 else torch.float32)
     theirs.load_state_dict({name: torch.tensor(array) for name, array in ours.state_dict().items()})
@@ -62,7 +62,7 @@ def test_from_one_state_dict_come_the_same_logits_loss_and_gradients(n, t):
 
 
 def batches(steps):
-    """Batches from a text that can be learned, but not at once: (tokens, targets)."""
+    """Return batches (tokens, targets) of a text that takes some steps to learn."""
     text = np.array([(k * k) % 13 if k % 7 else (3 * k) % 13 for k in range(4 * (steps * 10 + 1))]).reshape(4, -1)
     for step in range(steps):
         yield text[:, 10 * step : 10 * step + 10], text[:, 10 * step + 1 : 10 * step + 11]
@@ -98,14 +98,14 @@ def their_losses(model, steps):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-4), (np.float64, 1e-5)])
 def test_two_hundred_adam_steps_with_clipping_follow_pytorchs_loss_curve(dtype, tolerance):
-    # In float64 what is left is PyTorch's clipping, which divides by the norm plus 1e-6.
+    # In float64 the only difference is PyTorch's clipping, which divides by the norm plus 1e-6.
     ours, theirs = both_models(dtype)
     losses, norms = our_losses(ours, 200)
     expected_losses, expected_norms = their_losses(theirs, 200)
     np.testing.assert_allclose(losses, expected_losses, rtol=tolerance)
     np.testing.assert_allclose(norms[:20], expected_norms[:20], rtol=1e-3)
     assert 20 < (np.array(norms) > 0.25).sum() < 200  # some steps were clipped, and some were not
-    assert losses[-1] < 0.7 * losses[0]  # and something was learned on the way
+    assert losses[-1] < 0.7 * losses[0]  # the model has learned
 
 
 def test_a_file_written_by_nn_save_loads_into_the_torch_module(tmp_path):

@@ -1,4 +1,4 @@
-"""Every layer and every loss gives PyTorch's values and PyTorch's gradients, to 1e-10 in float64."""
+"""Every layer and every loss has the values and gradients of PyTorch, to 1e-10 in float64."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def tensor(array, learn=True):
 
 
 def load(theirs, ours):
-    """The torch module with our weights, under our names."""
+    """Return the torch module with our weights, which have the same names."""
     theirs = theirs.double()
     theirs.load_state_dict({name: torch.tensor(array) for name, array in ours.state_dict().items()})
     return theirs
@@ -63,7 +63,7 @@ def test_linear(n, t, d, h, bias, seed):
 def test_activation(ours, theirs, n, d, size, seed):
     rng = np.random.default_rng(seed)
     x, dy = size * rng.normal(size=(n, d)), rng.normal(size=(n, d))
-    x[0, 0] = 0  # PyTorch too has a slope for ReLU there: zero
+    x[0, 0] = 0  # PyTorch also uses the slope 0 there
     tx = tensor(x)
     ty = theirs(tx)
     ty.backward(tensor(dy, learn=False))

@@ -1,4 +1,4 @@
-"""Two hundred steps of every optimiser and schedule, beside PyTorch's."""
+"""Compare two hundred steps of every optimiser and schedule with PyTorch."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ SHAPES = [(3, 4), (5,), ()]
 
 
 def both_trajectories(ours, theirs, our_schedule=None, their_schedule=None, steps=200):
-    """The weights after every step, ours and PyTorch's, descending the same bent and noisy valley."""
+    """Return the weights after every step, ours and PyTorch's, in the same noisy, curved valley."""
     rng = np.random.default_rng(0)
     parameters = [nn.Parameter(np.array(rng.normal(size=shape))) for shape in SHAPES]
     tensors = [torch.tensor(p.data, requires_grad=True) for p in parameters]

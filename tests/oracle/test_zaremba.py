@@ -1,4 +1,4 @@
-"""A preset trained by both libraries: from the same weights on the same batches they reach the same perplexities."""
+"""Both libraries train a preset from the same weights on the same batches, and reach the same perplexities."""
 
 import numpy as np
 import pytest

@@ -19,7 +19,7 @@ import nnscratch as nn
 
 @dataclass
 class Case:
-    """`build()` makes the module, `inputs(rng)` what its forward takes, `peer(torch)` what should give the same.
+    """`build()` returns the module, `inputs(rng)` the arguments of forward, `peer(torch)` an equivalent in PyTorch.
 
     `peer` returns a torch module, which is given our state dict; or a function of another module of ours, just built,
     of the dictionary of our parameters as tensors, and of the inputs.
@@ -39,13 +39,13 @@ def normal(*shape: int) -> Callable[[np.random.Generator], tuple]:
 
 
 def distinct(*shape: int) -> Callable[[np.random.Generator], tuple]:
-    """Numbers that lie 0.1 apart: differences cannot step over a maximum's kink, nor over zero."""
+    """Return values at least 0.1 apart and away from 0, so that finite differences do not cross a kink."""
     size = int(np.prod(shape))
     return lambda rng: (0.1 * (rng.permutation(size).reshape(shape) - size // 2) + 0.05,)
 
 
 def seen(module: nn.Module, rng_seed: int = 5) -> nn.Module:
-    """`module` with parameters and buffers that are not the round numbers it starts from."""
+    """Return `module` with random parameters and buffers instead of its initial ones and zeros."""
     rng = np.random.default_rng(rng_seed)
     for p in module.parameters():
         p.data[...] = rng.normal(size=p.shape)
@@ -53,7 +53,7 @@ def seen(module: nn.Module, rng_seed: int = 5) -> nn.Module:
 
 
 def recurrent(kind: str, *states: tuple[int, ...]) -> list[Case]:
-    """A cell and a layer of two directions and two layers, with a state and without."""
+    """Return cases of a cell and of a bidirectional layer with two layers, with and without a state."""
     two = len(states) == 2
 
     def state(rng, shape):
@@ -73,7 +73,7 @@ def recurrent(kind: str, *states: tuple[int, ...]) -> list[Case]:
 
 
 def unrolled(kind: str, *states: tuple[int, ...]) -> Case:
-    """Two cells unrolled, against PyTorch's layer with the same weights under its own names."""
+    """Compare two unrolled cells with PyTorch's layer, with the same weights under PyTorch's names."""
     cell = getattr(nn, f"{kind}Cell")
 
     def inputs(rng):
@@ -93,7 +93,7 @@ def unrolled(kind: str, *states: tuple[int, ...]) -> Case:
 
 
 def same_mask(torch: Any) -> Callable:
-    """Dropout's peer: x times the mask that a layer with the same seed draws."""
+    """Return the equivalent of dropout: x times the mask that a layer with the same seed draws."""
     return lambda ours, weights, x: x * torch.tensor(ours(np.ones(tuple(x.shape))))
 
 
@@ -220,7 +220,7 @@ LAYERS: dict[type, list[Case]] = {
 
 
 def labels(*leading: int, classes: int = 4) -> Callable[[np.random.Generator], tuple]:
-    """Scores 0.1 apart, so that no hinge is near its kink, and labels."""
+    """Return labels and scores at least 0.1 apart, so that no hinge is near its kink."""
     return lambda rng: (distinct(*leading, classes)(rng)[0], rng.integers(0, classes, leading))
 
 
@@ -285,7 +285,7 @@ LOSSES: dict[type, list[Case]] = {
     ],
 }  # fmt: skip
 
-# Of the optimisers, the arguments: the same for PyTorch's class of the same name.
+# The arguments of the optimisers, which are the same for PyTorch's class of the same name.
 OPTIMIZERS: dict[type, list[dict[str, Any]]] = {
     nn.optim.SGD: [
         {"lr": 0.05}, {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.05},
@@ -300,7 +300,7 @@ OPTIMIZERS: dict[type, list[dict[str, Any]]] = {
     nn.optim.AdamW: [{}, {"lr": 0.05, "betas": (0.5, 0.9), "eps": 1e-3, "weight_decay": 0.3}],
 }  # fmt: skip
 
-# Of the schedules, our arguments, and what PyTorch calls the schedule and them.
+# The arguments of the schedules, and the names of the schedule and its arguments in PyTorch.
 SCHEDULES: dict[type, list[tuple[dict[str, Any], str, dict[str, Any]]]] = {
     nn.optim.lr_scheduler.StepLR: [({"step_size": 30, "gamma": 0.5}, "StepLR", {"step_size": 30, "gamma": 0.5})],
     nn.optim.lr_scheduler.CosineAnnealingLR: [

@@ -18,7 +18,7 @@ side, seed, yes = st.integers(1, 4), st.integers(0, 999), st.booleans()
 
 
 def plain(shape: Any) -> st.SearchStrategy:
-    """Values anywhere, on kinks too."""
+    """Draw any values, also on kinks."""
     return nst.well_conditioned(shape) | nst.with_zeros(shape)
 
 
@@ -47,13 +47,13 @@ def dropout(draw: Any, cls: type) -> tuple:
 
 @st.composite
 def norm(draw: Any, make: Any, shape: st.SearchStrategy, axis: int) -> tuple:
-    """`make(n, eps)`; a small eps makes a row of nearly equal values steep, so it is not drawn with those."""
+    """Draw `make(n, eps)`. Rows of nearly equal values get no small eps, which would make the function too steep."""
     x = draw(nst.distinct(shape, apart=0.3))
     return shaken(make(x.shape[axis], draw(st.sampled_from([1e-5, 1e-2, 0.5]))), draw(seed)), x
 
 
 def shaken(module: nn.Module, seed: int) -> nn.Module:
-    """Weights that are not the ones and zeros it begins with."""
+    """Replace the initial ones and zeros with random weights."""
     rng = np.random.default_rng(seed)
     for p in module.parameters():
         p.data[...] = rng.normal(size=p.shape)
@@ -222,5 +222,5 @@ CASES: dict[type, st.SearchStrategy] = {
 
 @st.composite
 def cases(draw: Any) -> tuple:
-    """A module and its inputs, of any kind."""
+    """Draw any module and its inputs."""
     return draw(CASES[draw(st.sampled_from(list(CASES)))])

@@ -49,7 +49,7 @@ FROM_HOST = {"array", "asarray"}
 
 @dataclass
 class Counts:
-    """How often the host waited for the GPU, copied to it, and launched a kernel on it."""
+    """The numbers of waits for the GPU, copies to it, and kernel launches."""
 
     waits: int = 0
     copies: int = 0
@@ -69,7 +69,7 @@ def counted() -> Iterator[Counts]:
 
 
 def read_api() -> dict[str, dict[str, list[str] | None]]:
-    """kind -> name -> the arguments that CuPy takes, None where its list does not say."""
+    """Return {kind: {name: arguments}}, with None if the arguments are not known."""
     api: dict[str, dict[str, list[str] | None]] = {
         kind: {} for kind in ("ufunc", "function", "constant", "method", "attribute")
     }
@@ -90,7 +90,7 @@ def mixed(where: str, value: Any) -> TypeError:
 
 
 def inside(where: str, value: Any, from_host: bool = False) -> Any:
-    """`value` with every array of ours replaced by the NumPy array in it; NumPy's own arrays are refused."""
+    """Return `value` with each stand-in array replaced by its NumPy array; raise for a NumPy array."""
     if isinstance(value, ndarray):
         return value._a
     if isinstance(value, (tuple, list)):
@@ -101,7 +101,7 @@ def inside(where: str, value: Any, from_host: bool = False) -> Any:
 
 
 def outside(value: Any, *arguments: Any) -> Any:
-    """The opposite: what NumPy returned, as CuPy would; an array that came in goes out as the same object."""
+    """Convert a result of NumPy to what CuPy returns. An array that was an argument stays the same object."""
     if isinstance(value, (tuple, list)):
         return type(value)(outside(v, *arguments) for v in value)
     if isinstance(value, np.generic):
@@ -119,7 +119,7 @@ def outside(value: Any, *arguments: Any) -> Any:
 
 
 def check_call(kind: str, name: str, args: tuple, kwargs: dict) -> None:
-    """Raise unless CuPy's `name` takes these arguments."""
+    """Raise unless CuPy's function `name` accepts these arguments."""
     taken = API[kind][name]
     if taken is None:
         return
@@ -133,7 +133,7 @@ def has_array(value: Any) -> bool:
 
 
 def call(kind: str, name: str, function: Any, args: tuple, kwargs: dict, own: ndarray | None = None) -> Any:
-    """Call NumPy's `function` as CuPy's `name` would be called."""
+    """Call NumPy's `function` with the rules of CuPy's function `name`."""
     check_call(kind, name, args, kwargs)
     where, host = f"cupy.{name}", kind == "function" and name in FROM_HOST
     for value in (*args, kwargs.get("out")):
@@ -145,22 +145,22 @@ def call(kind: str, name: str, function: Any, args: tuple, kwargs: dict, own: nd
     COUNTS.launches += name not in VIEWS
     result = function(*given[0], **given[1])
     if name in ("empty", "empty_like") and result.dtype.kind == "f":
-        result.fill(12345)  # what was there before: nobody may count on zeros, and a NaN could be taken for a result
+        result.fill(12345)  # arbitrary contents: code must not rely on zeros, and a NaN could look like a result
     if kind == "ufunc" and kwargs.get("out") is None and isinstance(result, np.ndarray):
         result = np.ascontiguousarray(result).reshape(result.shape)
     return outside(result, *([own] if own is not None else []), *args, *kwargs.values())
 
 
 class ndarray:
-    """The stand-in's array: what it holds is `_a`, which nobody but this file touches."""
+    """The array of the stand-in. Only this file uses its NumPy array `_a`."""
 
-    __array_ufunc__ = None  # NumPy's operators leave it to ours
+    __array_ufunc__ = None  # NumPy's operators call ours
     __hash__ = None
 
     def __init__(self, a: np.ndarray, base: ndarray | None = None):
         self._a, self.base = a, base
 
-    # --- what it will not do, and what it does at a price
+    # --- operations that raise, and operations that are counted
 
     def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Use .get() to make one explicitly.")
@@ -241,7 +241,7 @@ class ndarray:
 
     @property
     def data(self) -> Any:
-        return types.SimpleNamespace(ptr=self._a.ctypes.data)  # CuPy's too is a pointer, and nothing that can be read
+        return types.SimpleNamespace(ptr=self._a.ctypes.data)  # in CuPy it is also a pointer and not readable data
 
     @property
     def device(self) -> Any:
@@ -314,7 +314,7 @@ C_TYPES = {"float32": "float", "float64": "double", "int32": "int", "int64": "lo
 
 @dataclass(frozen=True)
 class Argument:
-    """One of an ElementwiseKernel's: ``T x``, ``float64 lr``, ``raw int64 order``."""
+    """One argument of an ElementwiseKernel: ``T x``, ``float64 lr``, ``raw int64 order``."""
 
     type: str
     name: str
@@ -325,7 +325,7 @@ class ElementwiseKernel:
     """cupy.ElementwiseKernel, compiled by the C compiler; a machine without one skips the test."""
 
     def __init__(self, in_params: str, out_params: str, operation: str, name: str = "kernel", **options: Any):
-        if options not in ({}, {"options": ("--device-int128",)}):  # what C compilers do unasked
+        if options not in ({}, {"options": ("--device-int128",)}):  # C compilers support it by default
             raise TypeError(f"the stand-in's ElementwiseKernel does not know {options}")
         self.ins, self.outs = self._arguments(in_params), self._arguments(out_params)
         for argument in (*self.ins, *self.outs):
@@ -489,7 +489,7 @@ def compiler() -> str | None:
 
 @functools.cache
 def compiled(source: str) -> Path:
-    """The library made of `source`, in a folder that goes when Python ends."""
+    """Return the library compiled from `source`, in a folder that is deleted when Python exits."""
     if compiler() is None:
         pytest.skip("no C compiler here to run a GPU's kernels with")
     path = Path(_folder().name) / hashlib.sha256(source.encode()).hexdigest()[:16]
@@ -533,7 +533,7 @@ class Device:
 
 
 class MemoryPool:
-    """As much of CuPy's as is asked for: of what it holds, half is in use until it is freed."""
+    """The part of CuPy's memory pool that the package uses. Half of its memory is in use until it is freed."""
 
     def __init__(self) -> None:
         self.used, self.total, self.limit = 1 << 20, 2 << 20, 0
@@ -552,7 +552,7 @@ class MemoryPool:
 
 
 class Cupy(types.ModuleType):
-    """The module ``cupy``."""
+    """Return the module ``cupy``."""
 
     ndarray, ufunc, ElementwiseKernel, ReductionKernel = ndarray, Ufunc, ElementwiseKernel, ReductionKernel
     matmul = staticmethod(matmul)
@@ -594,7 +594,7 @@ CUPY.cuda.memory = types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError)
 
 @contextlib.contextmanager
 def installed() -> Iterator[Cupy]:
-    """Inside, ``import cupy`` gives the stand-in."""
+    """Make ``import cupy`` return the stand-in while the block runs."""
     names = {"cupy": CUPY, "cupy.cuda": CUPY.cuda}
     before = {name: sys.modules.get(name) for name in names}
     sys.modules.update(names)

@@ -1,4 +1,4 @@
-"""The checker in other people's tests."""
+"""The checker as an assertion in tests."""
 
 import numpy as np
 import pytest

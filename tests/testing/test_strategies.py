@@ -1,4 +1,4 @@
-"""What the strategies promise to those who draw from them."""
+"""Each strategy draws values with the documented properties."""
 
 import subprocess
 import sys
