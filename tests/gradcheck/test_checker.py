@@ -1,4 +1,4 @@
-"""What can be checked, how it is judged, and that the target comes back as it was."""
+"""Test the forms of code that can be checked, the verdicts, and that the checked code is restored."""
 
 from typing import NamedTuple
 
@@ -90,7 +90,7 @@ def test_a_relu_at_exact_zeros_is_no_false_alarm_and_hides_nothing(seed, zeros):
         def backward(self, dy):
             return 1.5 * super().backward(dy)
 
-    if (x > 0).any():  # else 1.5 times nothing is right
+    if (x > 0).any():  # otherwise the gradient is zero, and 1.5 times zero is right
         assert not check_gradients(Wrong(), x, diagnose=False).ok
 
 
@@ -227,13 +227,13 @@ def test_arguments_that_make_no_sense_are_refused():
         check_gradients("a layer", X)
 
 
-# --- where students keep parameters and gradients ---------------------------------------------------------------------
+# --- where students store parameters and gradients --------------------------------------------------------------------
 
 W, B = RNG.normal(size=(3, 2)), RNG.normal(size=2)
 
 
 class Layer:
-    """x W + b; `keep` puts dW and db where a test wants them."""
+    """x W + b. A subclass overrides `keep` to store dW and db elsewhere."""
 
     def __init__(self):
         self.W, self.b = W.copy(), B.copy()
@@ -278,7 +278,7 @@ class Params(Layer):
 def test_parameters_are_found_wherever_a_class_keeps_them(cls):
     layer = cls(W.copy(), B.copy()) if cls is Affine else cls()
     before = dict(vars(layer))
-    for _ in range(2):  # the second time, it has been used: x and dW are attributes by then
+    for _ in range(2):  # in the second round, the layer has been used: x and dW are attributes
         report = check_gradients(layer, X)
         assert report.ok and len(report) == 3 and "x" in report.entries
         assert vars(layer).keys() == before.keys()

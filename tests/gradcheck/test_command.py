@@ -1,4 +1,4 @@
-"""nnscratch gradcheck FILE.py:NAME: exit codes, the report, and code that misbehaves."""
+"""Test ``nnscratch gradcheck FILE.py:NAME``: exit codes, the report, and code that misbehaves."""
 
 import json
 
@@ -123,7 +123,7 @@ def test_a_pair_of_functions_and_integer_inputs(check):
         ("Asks", [], "EOFError"),
         ("Leaves", [], "without a report"),
         ("Raises", [], "ZeroDivisionError: oh ("),
-        ("Raises", [], ".py:"),  # and where, in the file of whoever wrote it
+        ("Raises", [], ".py:"),  # the message names the line in the user's file
         ("Takes", [], "Takes takes size, depth. What can be checked: an object; a class or function without arguments"),
         ("alone_forward", [], "alone_forward takes x. What can be checked"),
         ("Nobody", [], "has no Nobody"),

@@ -1,4 +1,4 @@
-"""The hypotheses: found where they hold, on arrays of any size, and nowhere else."""
+"""Test that each hypothesis is reported where it holds, for arrays of any size, and nowhere else."""
 
 import numpy as np
 import pytest
@@ -110,8 +110,8 @@ def test_changes_give_the_gradient_of_the_mistake_they_stand_for():
         }
         for mistake, gradient in gradients.items():
             tape.changes = changes[mistake]
-            along = float((gradient * direction).sum())
-            assert derivative(tape, "w", direction) == pytest.approx(along, rel=1e-7, abs=1e-9), mistake
+            expected = float((gradient * direction).sum())
+            assert derivative(tape, "w", direction) == pytest.approx(expected, rel=1e-7, abs=1e-9), mistake
 
 
 def test_what_cannot_be_taped_is_still_checked():
@@ -158,7 +158,7 @@ def test_the_target_is_as_it_was_after_a_diagnosis():
 
 
 def mlp(mistake):
-    """tanh, then sigmoid, then linear; `mistake` is the layer whose slope is left out."""
+    """tanh, then sigmoid, then linear. `mistake` is the number of the layer whose derivative is left out."""
 
     def forward(x, w1, w2, w3):
         h1 = np.tanh(x @ w1)

@@ -1,4 +1,4 @@
-"""Directional mode: what is wrong is named from slopes along a few directions, and nothing is said of what is right."""
+"""Test directional mode: it names mistakes from derivatives along a few directions, and none in right code."""
 
 import drawn
 import numpy as np
@@ -18,7 +18,7 @@ def along(target, *inputs, **options):
 
 
 def affine(backward):
-    """x W + b in CS231n's form, with this backward of (x, w, b, dout)."""
+    """x W + b in CS231n's form; `backward` is a function of (x, w, b, dout)."""
     return (lambda x, w, b: (x @ w + b, (x, w, b))), (lambda dout, cache: backward(*cache, dout))
 
 
@@ -29,7 +29,7 @@ def line(planted):
 NOT_NAMED = {
     "activation: log-softmax: dout (1 - p)",
     "RNN: bidirectional: dx of the second direction not reversed",
-}  # they need elements
+}  # they show in single elements only
 
 
 @pytest.mark.parametrize("planted", [p for p in all_mistakes() if p.held_out], ids=line)
@@ -105,7 +105,7 @@ def test_where_nothing_explains_it_a_sample_of_the_wrong_rows_is_shown():
 
 
 def test_what_cannot_be_told_right_is_not_said_to_be_right():
-    """In float32 the last row's 5 % too much drowns in rounding: that is no reason to leave it out."""
+    """In float32, rounding hides an error of 5 % in the last row, but that row must not be reported as right."""
 
     def forward(x):
         return np.tanh(x.astype(np.float32)), x
@@ -175,7 +175,7 @@ def test_where_kinks_meet_on_a_direction_elements_decide():
     def first(x):
         return x > 0
 
-    assert along(relu(first), np.zeros(12)).ok  # every one of its twelve elements is looked at
+    assert along(relu(first), np.zeros(12)).ok  # all twelve elements are checked
     report = along(relu(first), np.zeros(50))
     assert report["x"].verdict == "cannot tell"
     assert report["x"].reason == "several kinks lie on the directions; the 20 elements checked are right"

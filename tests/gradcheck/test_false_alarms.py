@@ -1,4 +1,4 @@
-"""Correct code is called right, wherever its inputs lie: some of the cases that python -m benchmarks.checker draws."""
+"""Test that correct code is called right for any inputs: some of the cases that benchmarks.checker draws."""
 
 import drawn
 import numpy as np
@@ -32,7 +32,7 @@ def test_a_correct_layer_is_called_right(cls):
 def test_ties_of_overlapping_windows_hide_no_wrong_gradient(case, factor):
     module, x = case
     if not module.backward(np.ones_like(module(x))).any():
-        return  # any factor times nothing is right
+        return  # the gradient is zero, and any factor times zero is right
 
     class Wrong(nn.MaxPool2d):
         def backward(self, dy):

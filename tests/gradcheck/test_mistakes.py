@@ -1,4 +1,4 @@
-"""Mistakes that students make, planted; each is found, and named by what it is."""
+"""Test that typical mistakes of students are found and named."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ X, W, B = RNG.normal(size=(5, 3)), RNG.normal(size=(3, 4)), RNG.normal(size=4)
 
 
 def affine(backward):
-    """x W + b in CS231n's form, with this backward of (x, w, b, dout)."""
+    """x W + b in CS231n's form; `backward` is a function of (x, w, b, dout)."""
     return (lambda x, w, b: (x @ w + b, (x, w, b))), (lambda dout, cache: backward(*cache, dout))
 
 
@@ -92,7 +92,7 @@ def test_a_forgotten_keep_probability_is_named_and_the_mask_is_replayed():
 class EmbeddingThatOverwrites(nn.Embedding):
     def backward(self, dy):
         (ids,) = self.saved()
-        self.weight.grad[ids] += dy  # NumPy keeps only the last of equal indices
+        self.weight.grad[ids] += dy  # NumPy adds only once for repeated indices
 
 
 def test_an_embedding_row_met_twice_and_counted_once_is_named():

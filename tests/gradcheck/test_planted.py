@@ -1,4 +1,4 @@
-"""The suite of planted mistakes: every one is caught and named, and the code without the mistake is right."""
+"""Test that every planted mistake is caught and named, and that the code without it is right."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from benchmarks.mistakes import Outcome, all_correct, all_mistakes
 from nnscratch.gradcheck import check_gradients
 
 MISTAKES = all_mistakes()
-NOT_NAMED_FIRST: set[str] = set()  # "area: what was written" of the known misses
+NOT_NAMED_FIRST: set[str] = set()  # the known exceptions, as "area: what was written"
 
 
 def line(planted):

@@ -1,4 +1,4 @@
-"""What the checker sees around the gradients: one planted trap after the other, and the same code without it."""
+"""Test that every trap is found, and that code without it has none."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_clean_code_meets_no_trap():
 
 
 class Dropout:
-    """Draws from what it is given: a generator, numpy.random or a fresh generator every time."""
+    """`draw` draws from a generator, from numpy.random, or from a new generator at every call."""
 
     def __init__(self, draw):
         self.draw = draw
@@ -78,7 +78,7 @@ def test_a_state_kept_from_call_to_call_is_put_back_before_each():
     assert report.ok and any("keeps state" in note for note in report.notes)
 
 
-# --- writing where others read --------------------------------------------------------------------------------------
+# --- changed inputs, caches and dy ----------------------------------------------------------------------------------
 
 
 def test_a_forward_that_changes_its_input_is_seen_and_still_compared():
@@ -179,11 +179,11 @@ def test_an_input_that_is_not_finite_is_not_called_right():
     assert report.verdict == "cannot tell" and "not finite around 1 element" in report["x"].reason
 
 
-# --- adding up, and which forward a backward belongs to -------------------------------------------------------------
+# --- accumulation, and which forward a backward uses ----------------------------------------------------------------
 
 
 class Scale(nn.Module):
-    """y = w x, which tests break."""
+    """y = w x. Tests add mistakes to it."""
 
     def __init__(self):
         self.w = nn.Parameter(np.array([2.0, 3.0, 4.0]))
@@ -271,7 +271,7 @@ def test_a_module_that_keeps_one_forward_only_is_noted():
 
 
 class KeepsTooMuch(nn.Module):
-    """y = 2x needs nothing of x in backward."""
+    """y = 2x. It saves x, which backward does not need."""
 
     def forward(self, x):
         self.save_for_backward(x)
