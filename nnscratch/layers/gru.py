@@ -3,18 +3,19 @@
 This file runs one layer in one direction. Layer l reads the h of layer l-1: recurrent.py loops over layers, directions
 and segments of time. lstm.py explains what differs from the textbook, and why.
 
-    shapes      X (T, N, D)    h (T+1, N, H)    U, dU, dV (3H, steps * N)    gates, u, v, du, dv (3H, N)
-                h[t] is the state before step t, h[t+1] the state after it
+    shapes      X (T, N, D)    h (T+1, N, H)    hT (T+1, H, N)    U, dU, dV (3H, steps * N)
+                gates, u, v, du, dv (3H, N)
+                h[t] is the state before step t, h[t+1] the state after it; hT[t] is its transpose, h[t]^T
                 gates r, z, n: rows 0..H, H..2H, 2H..3H
 
     forward     U       = W_ih X^T + b_ih + (b_hr, b_hz, 0)         for all steps of a chunk
-                v       = W_hh h[t]^T + (0, 0, b_hn)                at each step; u_t are the columns of step t in U
+                v       = W_hh hT[t] + (0, 0, b_hn)                 at each step; u_t are the columns of step t in U
                 r, z    = sigmoid(u_r + v_r), sigmoid(u_z + v_z)
                 n       = tanh(u_n + r * v_n)
-                h[t+1]  = n + z * (h[t] - n)
+                hT[t+1] = n + z * (hT[t] - n)
 
     backward    dh  += dY[t]                                        from the layer above, added to that of step t+1
-                du_n = dh (1 - z) (1 - n^2)        du_z = dh (h[t] - n) z (1 - z)        du_r = du_n v_n r (1 - r)
+                du_n = dh (1 - z) (1 - n^2)        du_z = dh (hT[t] - n) z (1 - z)       du_r = du_n v_n r (1 - r)
                 dv   = du_r, du_z, du_n * r
                 dh   = dh * z + W_hh^T dv                           to step t-1
                 dU, dV = all du and dv of a chunk; from them, the gradients of the weights and of X (add_gradients)
@@ -27,7 +28,7 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from .kernels import gru as kernels
-from .recurrent import Arrays, Parameters, Recurrent, add_gradients, chunk_length, chunks
+from .recurrent import Arrays, Parameters, Recurrent, add_gradients, by_step, chunk_length, chunks
 
 
 class GRU(Recurrent):
@@ -67,32 +68,32 @@ class GRU(Recurrent):
     gates = 3
 
     def buffer_shapes(self, T: int, N: int) -> tuple[tuple[int, ...], ...]:
-        """Return the shapes of h, the gates, v_n, and for one chunk U or dU, and dV."""
+        """Return the shapes of h, hT, the gates, v_n, and for one chunk U or dU, and dV."""
         H = self.hidden_size
         columns = chunk_length(T, N, H) * N
-        return (T + 1, N, H), (T, 3 * H, N), (T, H, N), (3 * H, columns), (3 * H, columns)
+        return (T + 1, N, H), (T + 1, H, N), (T, 3 * H, N), (T, H, N), (3 * H, columns), (3 * H, columns)
 
     def layer_forward(self, X: Array, state: Arrays, parameters: Parameters, buffers: Arrays) -> tuple[Array, Arrays]:
-        h, gates, v_n, chunk, _ = buffers
+        h, hT, gates, v_n, chunk, _ = buffers
         W_ih, W_hh, b_ih, b_hh = [p.data for p in parameters]
         xp, (T, H, N) = backend.array_module(X), v_n.shape
-        h[0] = state[0]
-        b, b_hn, temp = b_ih.copy(), b_hh[2 * H :, None], xp.empty((H, N), dtype=X.dtype)
+        h[0], hT[0] = state[0], state[0].T
+        b, b_hn = b_ih.copy(), b_hh[2 * H :, None]
         b[: 2 * H] += b_hh[: 2 * H]
         for steps in chunks(T, chunk.shape[1] // N):
             rows = X[steps].reshape(-1, X.shape[2])  # (steps * N, D)
             U = xp.matmul(W_ih, rows.T, out=chunk[:, : len(rows)])
             U += b[:, None]
-            for t in range(steps.start, steps.stop):
-                u = U[:, (t - steps.start) * N : (t - steps.start + 1) * N].reshape(3, H, N)
-                xp.matmul(W_hh, h[t].T, out=gates[t])
-                step_forward(u, b_hn, h[t].T, gates[t].reshape(3, H, N), v_n[t], h[t + 1].T, temp)
+            for t, u in zip(range(T)[steps], by_step(U, 3, N), strict=True):
+                xp.matmul(W_hh, hT[t], out=gates[t])
+                step_forward(u, b_hn, hT[t], gates[t].reshape(3, H, N), v_n[t], hT[t + 1])
+            h[steps.start + 1 : steps.stop + 1] = hT[steps.start + 1 : steps.stop + 1].transpose(0, 2, 1)
         return h[1:], (h[T],)
 
     def layer_backward(
         self, dY: Array, dstate: Arrays, X: Array, parameters: Parameters, buffers: Arrays
     ) -> tuple[Array, Arrays]:
-        h, gates, v_n, chunk, chunk_dV = buffers
+        h, hT, gates, v_n, chunk, chunk_dV = buffers
         W_hh = parameters[1].data
         xp, (T, H, N) = backend.array_module(X), v_n.shape
         dh = xp.array(dstate[0].T, order="C")  # (H, N), a copy: each step overwrites it
@@ -100,17 +101,16 @@ class GRU(Recurrent):
         du, dv = (xp.empty((3, H, N), dtype=X.dtype) for _ in range(2))
         for steps in reversed(chunks(T, chunk.shape[1] // N)):
             dU, dV = (d[:, : (steps.stop - steps.start) * N] for d in (chunk, chunk_dV))
-            for t in reversed(range(steps.start, steps.stop)):
-                columns = slice((t - steps.start) * N, (t - steps.start + 1) * N)
-                du_copy, dv_copy = (d[:, columns].reshape(3, H, N) for d in (dU, dV))
-                step_backward(dY[t].T, gates[t].reshape(3, H, N), v_n[t], h[t].T, dh, du, dv, temp, du_copy, dv_copy)
+            copies = by_step(dU, 3, N)[::-1], by_step(dV, 3, N)[::-1]
+            for t, du_copy, dv_copy in zip(range(T)[steps][::-1], *copies, strict=True):
+                step_backward(dY[t].T, gates[t].reshape(3, H, N), v_n[t], hT[t], dh, du, dv, temp, du_copy, dv_copy)
                 dh += xp.matmul(W_hh.T, dv.reshape(3 * H, N), out=temp)
             add_gradients(parameters, dU, dV, X[steps], h[steps], dX[steps])
         return dX, (dh.T,)
 
 
 @backend.fused(*kernels.STEP_FORWARD)
-def step_forward(u: Array, b_hn: Array, h: Array, gates: Array, v_n: Array, h_new: Array, temp: Array) -> None:
+def step_forward(u: Array, b_hn: Array, h: Array, gates: Array, v_n: Array, h_new: Array) -> None:
     """Compute the new state. `gates` holds W_hh h, and then r, z, n.
 
     u and gates are (3, H, N), b_hn (H, 1), the others (H, N).
@@ -126,10 +126,9 @@ def step_forward(u: Array, b_hn: Array, h: Array, gates: Array, v_n: Array, h_ne
     np.multiply(r, v_n, out=n)
     n += u[2]
     np.tanh(n, out=n)
-    np.subtract(h, n, out=temp)
-    temp *= z
-    temp += n
-    h_new[...] = temp
+    np.subtract(h, n, out=h_new)
+    h_new *= z
+    h_new += n
 
 
 @backend.fused(*kernels.STEP_BACKWARD)

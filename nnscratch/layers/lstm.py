@@ -38,7 +38,7 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from .kernels import lstm as kernels
-from .recurrent import Arrays, Parameters, Recurrent, add_gradients, chunk_length, chunks
+from .recurrent import Arrays, Parameters, Recurrent, add_gradients, by_step, chunk_length, chunks
 
 
 class LSTM(Recurrent):
@@ -100,8 +100,7 @@ class LSTM(Recurrent):
             rows = X[steps].reshape(-1, X.shape[2])  # (steps * N, D)
             U = xp.matmul(W_ih, rows.T, out=chunk[:, : len(rows)])
             U += b
-            for t in range(steps.start, steps.stop):
-                u = U[:, (t - steps.start) * N : (t - steps.start + 1) * N].reshape(4, H, N)
+            for t, u in zip(range(T)[steps], by_step(U, 4, N), strict=True):
                 xp.matmul(W_hh, h[t].T, out=gates[t])
                 step_forward(u, c[t], gates[t].reshape(4, H, N), c[t + 1], tanh_c[t], h[t + 1].T, temp)
         return h[1:], (h[T], c[T].T)
@@ -117,8 +116,7 @@ class LSTM(Recurrent):
         dz, slope = (xp.empty((4, H, N), dtype=X.dtype) for _ in range(2))
         for steps in reversed(chunks(T, chunk.shape[1] // N)):
             dU = chunk[:, : (steps.stop - steps.start) * N]
-            for t in reversed(range(steps.start, steps.stop)):
-                du = dU[:, (t - steps.start) * N : (t - steps.start + 1) * N].reshape(4, H, N)
+            for t, du in zip(range(T)[steps][::-1], by_step(dU, 4, N)[::-1], strict=True):
                 step_backward(dY[t].T, gates[t].reshape(4, H, N), c[t], tanh_c[t], dh, dc, dz, slope, temp, du)
                 xp.matmul(W_hh.T, dz.reshape(4 * H, N), out=dh)
             add_gradients(parameters, dU, dU, X[steps], h[steps], dX[steps])

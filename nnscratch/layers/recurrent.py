@@ -111,14 +111,15 @@ class Recurrent(Module):
         N, T = self._check_input(x)
         state = self._initial_state(state, x, N)
         lengths = None if lengths is None else check_lengths(self, lengths, N, T)
-        X, kept = x.transpose(1, 0, 2), []  # (T, N, D)
+        directions, kept = self._directions, []
+        X = x.transpose(1, 0, 2)  # (T, N, D)
         for layer in range(self.num_layers):
             mask, outputs, runs = None, [], []
             if layer > 0 and self.training and self.dropout > 0:
                 mask = dropout_mask(X.shape, self.dropout, self.rng, like=x)
                 X = X * mask
-            for direction in self._directions:
-                own = [s[len(self._directions) * layer + direction] for s in state]  # views of `state`
+            for direction in directions:
+                own = [s[len(directions) * layer + direction] for s in state]  # views of `state`
                 Y, run = self._run_forward(flipped(X, lengths) if direction else X, own, lengths, layer, direction)
                 outputs.append(flipped(Y, lengths) if direction else Y)
                 runs.append(run)
@@ -319,6 +320,12 @@ def chunks(T: int, length: int) -> list[slice]:
     [slice(0, 3, None), slice(3, 5, None)]
     """
     return [slice(start, min(start + length, T)) for start in range(0, T, length)]
+
+
+def by_step(U: Array, gates: int, N: int) -> Array:
+    """Return a view of U, shape (gates * H, steps * N), of shape (steps, gates, H, N)."""
+    rows, columns = U.shape
+    return U.reshape(gates, rows // gates, columns // N, N).transpose(2, 0, 1, 3)
 
 
 def add_gradients(parameters: Parameters, dU: Array, dV: Array, X: Array, h: Array, dX: Array) -> None:

@@ -3,15 +3,15 @@
 This file runs one layer in one direction. Layer l reads the h of layer l-1: recurrent.py loops over layers, directions
 and segments of time. lstm.py explains what differs from the textbook, and why.
 
-    shapes      X (T, N, D)    h (T+1, N, H)    U, dU (H, steps * N)    u, a, da (H, N)
-                h[t] is the state before step t, h[t+1] the state after it
+    shapes      X (T, N, D)    h (T+1, N, H)    hT (T+1, H, N)    U, dU (H, steps * N)    u, a, da (H, N)
+                h[t] is the state before step t, h[t+1] the state after it; hT[t] is its transpose, h[t]^T
 
     forward     U       = W_ih X^T + b_ih + b_hh                    for all steps of a chunk
-                a       = u_t + W_hh h[t]^T                         at each step; u_t are the columns of step t in U
-                h[t+1]  = tanh(a)                                   or max(a, 0)
+                a       = u_t + W_hh hT[t]                          at each step; u_t are the columns of step t in U
+                hT[t+1] = tanh(a)                                   or max(a, 0)
 
     backward    dh += dY[t]                                         from the layer above, added to that of step t+1
-                da  = dh * (1 - h[t+1]^2)                           or dh where h[t+1] > 0
+                da  = dh * (1 - hT[t+1]^2)                          or dh where hT[t+1] > 0
                 dh  = W_hh^T da                                     to step t-1
                 dU  = all da of a chunk; from it, the gradients of the weights and of X (add_gradients)
 """
@@ -23,7 +23,7 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from .kernels import rnn as kernels
-from .recurrent import Arrays, Parameters, Recurrent, add_gradients, chunk_length, chunks
+from .recurrent import Arrays, Parameters, Recurrent, add_gradients, by_step, chunk_length, chunks
 from .rnn_cell import check_nonlinearity
 
 
@@ -85,52 +85,50 @@ class RNN(Recurrent):
         super().__init__(input_size, hidden_size, num_layers, dropout, bidirectional=bidirectional, rng=rng)
 
     def buffer_shapes(self, T: int, N: int) -> tuple[tuple[int, ...], ...]:
-        """Return the shapes of h, and of U or dU of one chunk."""
+        """Return the shapes of h, hT, and U or dU of one chunk."""
         H = self.hidden_size
-        return (T + 1, N, H), (H, chunk_length(T, N, H) * N)
+        return (T + 1, N, H), (T + 1, H, N), (H, chunk_length(T, N, H) * N)
 
     def layer_forward(self, X: Array, state: Arrays, parameters: Parameters, buffers: Arrays) -> tuple[Array, Arrays]:
-        h, chunk = buffers
+        h, hT, chunk = buffers
         W_ih, W_hh, b_ih, b_hh = [p.data for p in parameters]
-        xp, (T, N, H) = backend.array_module(X), h[1:].shape
-        h[0] = state[0]
-        b, a = (b_ih + b_hh)[:, None], xp.empty((H, N), dtype=X.dtype)
+        xp, (T, N, D) = backend.array_module(X), X.shape
+        h[0], hT[0] = state[0], state[0].T
+        b, step_forward = (b_ih + b_hh)[:, None], FORWARD[self.nonlinearity]
         for steps in chunks(T, chunk.shape[1] // N):
-            rows = X[steps].reshape(-1, X.shape[2])  # (steps * N, D)
+            rows = X[steps].reshape(-1, D)  # (steps * N, D)
             U = xp.matmul(W_ih, rows.T, out=chunk[:, : len(rows)])
             U += b
-            for t in range(steps.start, steps.stop):
-                u = U[:, (t - steps.start) * N : (t - steps.start + 1) * N]
-                xp.matmul(W_hh, h[t].T, out=a)
-                FORWARD[self.nonlinearity](u, a, h[t + 1].T)
+            for t, u in zip(range(T)[steps], by_step(U, 1, N)[:, 0], strict=True):
+                xp.matmul(W_hh, hT[t], out=hT[t + 1])
+                step_forward(u, hT[t + 1])
+            h[steps.start + 1 : steps.stop + 1] = hT[steps.start + 1 : steps.stop + 1].transpose(0, 2, 1)
         return h[1:], (h[T],)
 
     def layer_backward(
         self, dY: Array, dstate: Arrays, X: Array, parameters: Parameters, buffers: Arrays
     ) -> tuple[Array, Arrays]:
-        h, chunk = buffers
-        W_hh = parameters[1].data
+        h, hT, chunk = buffers
+        W_hh, step_backward = parameters[1].data, BACKWARD[self.nonlinearity]
         xp, (T, N, _) = backend.array_module(X), X.shape
         dh = xp.array(dstate[0].T, order="C")  # (H, N), a copy: each step overwrites it
         dX, da = xp.empty_like(X), xp.empty_like(dh)
         for steps in reversed(chunks(T, chunk.shape[1] // N)):
             dU = chunk[:, : (steps.stop - steps.start) * N]
-            for t in reversed(range(steps.start, steps.stop)):
-                da_copy = dU[:, (t - steps.start) * N : (t - steps.start + 1) * N]
-                BACKWARD[self.nonlinearity](dY[t].T, h[t + 1].T, dh, da, da_copy)
+            for t, da_copy in zip(range(T)[steps][::-1], by_step(dU, 1, N)[::-1, 0], strict=True):
+                step_backward(dY[t].T, hT[t + 1], dh, da, da_copy)
                 xp.matmul(W_hh.T, da, out=dh)
             add_gradients(parameters, dU, dU, X[steps], h[steps], dX[steps])
         return dX, (dh.T,)
 
 
-# One step, element by element. All arrays are (H, N).
+# One step, element by element. All arrays are (H, N). In forward, h holds W_hh h of the old h, and then the new h.
 
 
 @backend.fused(*kernels.TANH_FORWARD)
-def tanh_forward(u: Array, a: Array, h: Array) -> None:
-    a += u
-    np.tanh(a, out=a)
-    h[...] = a
+def tanh_forward(u: Array, h: Array) -> None:
+    h += u
+    np.tanh(h, out=h)
 
 
 @backend.fused(*kernels.TANH_BACKWARD)
@@ -143,9 +141,9 @@ def tanh_backward(dy: Array, h: Array, dh: Array, da: Array, da_copy: Array) -> 
 
 
 @backend.fused(*kernels.RELU_FORWARD)
-def relu_forward(u: Array, a: Array, h: Array) -> None:
-    a += u
-    np.maximum(a, 0, out=h)
+def relu_forward(u: Array, h: Array) -> None:
+    h += u
+    np.maximum(h, 0, out=h)
 
 
 @backend.fused(*kernels.RELU_BACKWARD)

@@ -2,7 +2,7 @@
 
 STEP_FORWARD = (
     "T u[3], T b_hn, T h",
-    "T gates[3], T v_n, T h_new, T temp",
+    "T gates[3], T v_n, T h_new",
     """
     const T half = 0.5;
     v_n = gates2 + b_hn;
