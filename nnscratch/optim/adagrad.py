@@ -29,8 +29,11 @@ class Adagrad(Optimizer):
     ----------
     params : iterable of Parameter
     lr : float
+        The learning rate, 0 or more.
     eps : float
+        A small number that keeps the denominator above zero.
     weight_decay : float
+        0 or more. Adds ``weight_decay * w`` to the gradient.
 
     Examples
     --------
@@ -49,7 +52,7 @@ class Adagrad(Optimizer):
     def __init__(self, params: Iterable[Parameter], lr: float = 1e-2, eps: float = 1e-10, weight_decay: float = 0.0):
         self.eps = at_least("eps", eps, 0)
         self.weight_decay = at_least("weight_decay", weight_decay, 0)
-        self.rests_at_zero = not self.weight_decay and self.eps > 0  # without eps, 0 / 0
+        self.rests_at_zero = not self.weight_decay and self.eps > 0  # with eps = 0, the update would be 0 / 0
         super().__init__(params, lr)
 
     def textbook_update(self, w: Array, g: Array, s: Array) -> tuple[Array, Array]:

@@ -3,8 +3,8 @@
     g  = g + weight_decay w                 only with weight decay
     m  = beta1 m + (1 - beta1) g            running mean of the gradient
     v  = beta2 v + (1 - beta2) g^2          running mean of its square
-    m^ = m / (1 - beta1^t)                  m and v start at zero: undo that bias. t = 1, 2, 3, ... counts steps
-    v^ = v / (1 - beta2^t)
+    m^ = m / (1 - beta1^t)                  t = 1, 2, 3, ... is the number of the step
+    v^ = v / (1 - beta2^t)                  m and v start at zero; m^ and v^ are free of that bias
     w  = w - lr m^ / (sqrt(v^) + eps)
 
 Reference: Kingma and Ba (2015), "Adam: a method for stochastic optimization".
@@ -28,9 +28,13 @@ class Adam(Optimizer):
     ----------
     params : iterable of Parameter
     lr : float
+        The learning rate, 0 or more.
     betas : (float, float), each in [0, 1)
+        The fractions of m and of v that each step keeps.
     eps : float
+        A small number that keeps the denominator above zero.
     weight_decay : float
+        0 or more. Adds ``weight_decay * w`` to the gradient.
 
     Examples
     --------
@@ -75,6 +79,4 @@ class Adam(Optimizer):
 
     @takes_lists
     def update(self, w: Array, g: Array, m: Array, v: Array) -> None:
-        kernels.adam(
-            w, g, m, v, t=self.steps, lr=self.lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay
-        )
+        kernels.adam(w, g, m, v, self.steps, self.lr, self.betas, self.eps, weight_decay=self.weight_decay)

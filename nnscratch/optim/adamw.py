@@ -5,7 +5,7 @@
     w = w - lr m^ / (sqrt(v^) + eps)
 
 Adam adds the decay to g, so the division by sqrt(v^) applies to the decay too: weights with large gradients hardly
-decay. For SGD the two forms are the same. For Adam they are not, and AdamW has the form that was intended.
+decay. AdamW decays every weight by the same factor. (For SGD the two forms are equal.)
 
 Reference: Loshchilov and Hutter (2019), "Decoupled weight decay regularization".
 """
@@ -28,9 +28,13 @@ class AdamW(Adam):
     ----------
     params : iterable of Parameter
     lr : float
+        The learning rate, 0 or more.
     betas : (float, float), each in [0, 1)
+        The fractions of m and of v that each step keeps.
     eps : float
+        A small number that keeps the denominator above zero.
     weight_decay : float
+        0 or more. Each step subtracts ``lr * weight_decay * w`` from w.
 
     Examples
     --------
@@ -51,7 +55,7 @@ class AdamW(Adam):
         weight_decay: float = 0.01,
     ):
         self.decoupled_decay = at_least("weight_decay", weight_decay, 0)
-        super().__init__(params, lr, betas, eps, weight_decay=0)  # none in the gradient
+        super().__init__(params, lr, betas, eps, weight_decay=0)  # the gradient has no decay
 
     def textbook_update(self, w: Array, g: Array, m: Array, v: Array) -> tuple[Array, Array, Array]:
         """Return the new w, m and v: the equations above, at step t. `update` does the same in place."""
@@ -60,5 +64,4 @@ class AdamW(Adam):
 
     @takes_lists
     def update(self, w: Array, g: Array, m: Array, v: Array) -> None:
-        settings = {"t": self.steps, "lr": self.lr, "betas": self.betas, "eps": self.eps}
-        kernels.adam(w, g, m, v, **settings, decoupled_weight_decay=self.decoupled_decay)
+        kernels.adam(w, g, m, v, self.steps, self.lr, self.betas, self.eps, decoupled_weight_decay=self.decoupled_decay)

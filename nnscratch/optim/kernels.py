@@ -128,11 +128,11 @@ def adam(
     g: Array,
     m: Array,
     v: Array,
-    *,
     t: int,
     lr: float,
     betas: tuple[float, float],
     eps: float,
+    *,
     weight_decay: float = 0.0,
     decoupled_weight_decay: float = 0.0,
 ) -> None:

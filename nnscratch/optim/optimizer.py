@@ -110,17 +110,17 @@ class Optimizer:
         ValueError
             A gradient does not have its parameter's shape, and NumPy would broadcast it. No parameter has changed.
         """
+        gradients = [parameter.nonzero_rows() for parameter in self.parameters]
         self._check_devices()
-        self._check_shapes()
+        self._check_shapes(gradients)
         self.steps += 1
         tasks: list[tuple[Array, ...]] = []
-        for k, parameter in enumerate(self.parameters):
+        for k, (parameter, (rows, g)) in enumerate(zip(self.parameters, gradients, strict=True)):
             moments = [self.state[name][k] for name in self.moments]
-            rows, g = parameter.nonzero_rows() if self.rests_at_zero else (None, parameter.grad)
-            if rows is None:
-                tasks += chunks(parameter.data, g, *moments)
-            else:
+            if rows is not None and self.rests_at_zero:
                 self._update_rows(rows, g, parameter.data, moments)
+            else:
+                tasks += chunks(parameter.data, g if rows is None else parameter.grad, *moments)
         if tasks and backend.launch_bound(tasks[0][0]) and getattr(self.update, "takes_lists", False):
             tasks = [tuple(list(arrays) for arrays in zip(*tasks, strict=True))]
         for task in tasks:  # on one thread: with two, operations this short would wait for the interpreter's lock
@@ -135,9 +135,8 @@ class Optimizer:
                         f"{backend.device_of(moment)!r}: move the model first, then create the optimizer"
                     )
 
-    def _check_shapes(self) -> None:
-        for number, parameter in enumerate(self.parameters):
-            rows, g = parameter.nonzero_rows()
+    def _check_shapes(self, gradients: list[tuple[Array | None, Array]]) -> None:
+        for number, (parameter, (rows, g)) in enumerate(zip(self.parameters, gradients, strict=True)):
             if rows is None and getattr(g, "shape", None) != parameter.shape:
                 raise ValueError(
                     f"{type(self).__name__}: the gradient of parameter {number} must have its shape {parameter.shape}, "

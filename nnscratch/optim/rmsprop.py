@@ -27,17 +27,21 @@ from .optimizer import Optimizer, at_least, takes_lists
 
 
 class RMSprop(Optimizer):
-    """Root mean square propagation.
+    """RMSprop, root mean square propagation.
 
     Parameters
     ----------
     params : iterable of Parameter
     lr : float
+        The learning rate, 0 or more.
     alpha : float, 0 <= alpha < 1
         The fraction of the running means that each step keeps.
     eps : float
+        A small number that keeps the denominator above zero.
     weight_decay : float
+        0 or more. Adds ``weight_decay * w`` to the gradient.
     momentum : float, 0 <= momentum < 1
+        The fraction of b that each step keeps.
     centered : bool
         Divide by the gradient's standard deviation in place of its root mean square.
 
@@ -76,15 +80,16 @@ class RMSprop(Optimizer):
         """Return the new w, v and, where they are kept, a and b: the equations above. `update` does it in place."""
         g = g + self.weight_decay * w
         v = self.alpha * v + (1 - self.alpha) * g**2
-        new, variance = [v], v
+        moments, variance = [v], v
         if self.centered:
             a = self.alpha * a_and_b[0] + (1 - self.alpha) * g
-            new, variance = [*new, a], v - a**2
+            moments, variance = [*moments, a], v - a**2
         step = g / (backend.array_module(v).sqrt(variance) + self.eps)
         if self.momentum:
             step = b = self.momentum * a_and_b[-1] + step
-            new = [*new, b]
-        return w - self.lr * step, *new
+            moments = [*moments, b]
+        w = w - self.lr * step
+        return w, *moments
 
     @takes_lists
     def update(self, w: Array, g: Array, v: Array, *a_and_b: Array) -> None:

@@ -23,16 +23,19 @@ from .optimizer import Optimizer, at_least, takes_lists
 
 
 class SGD(Optimizer):
-    """(Stochastic) gradient descent.
+    """Stochastic gradient descent.
 
     Parameters
     ----------
     params : iterable of Parameter
     lr : float
+        The learning rate, 0 or more.
     momentum : float, 0 <= momentum < 1
+        The fraction of v that each step keeps.
     nesterov : bool
         Use Nesterov's form of momentum, which needs ``momentum > 0``.
     weight_decay : float
+        0 or more. Adds ``weight_decay * w`` to the gradient.
 
     Examples
     --------
