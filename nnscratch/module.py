@@ -358,12 +358,14 @@ def without_input_grad(module: Module) -> Iterator[None]:
     """
     code = getattr(module.backward, "__code__", None)
     reads_flag = code is not None and "needs_input_grad" in code.co_names
-    before = module.needs_input_grad
-    module.needs_input_grad = before and not reads_flag
+    if not reads_flag or not module.needs_input_grad:
+        yield
+        return
+    module.needs_input_grad = False
     try:
         yield
     finally:
-        module.needs_input_grad = before
+        del module.needs_input_grad  # the class attribute, True, is visible again
 
 
 @contextlib.contextmanager

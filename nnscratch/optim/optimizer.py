@@ -110,9 +110,8 @@ class Optimizer:
         ValueError
             A gradient does not have its parameter's shape, and NumPy would broadcast it. No parameter has changed.
         """
-        gradients = [parameter.nonzero_rows() for parameter in self.parameters]
         self._check_devices()
-        self._check_shapes(gradients)
+        gradients = self._gradients()
         self.steps += 1
         tasks: list[tuple[Array, ...]] = []
         for k, (parameter, (rows, g)) in enumerate(zip(self.parameters, gradients, strict=True)):
@@ -135,13 +134,18 @@ class Optimizer:
                         f"{backend.device_of(moment)!r}: move the model first, then create the optimizer"
                     )
 
-    def _check_shapes(self, gradients: list[tuple[Array | None, Array]]) -> None:
-        for number, (parameter, (rows, g)) in enumerate(zip(self.parameters, gradients, strict=True)):
-            if rows is None and getattr(g, "shape", None) != parameter.shape:
+    def _gradients(self) -> list[tuple[Array | None, Array]]:
+        """Return ``nonzero_rows()`` of every parameter, or raise if a gradient has another shape than its parameter."""
+        found = []
+        for parameter in self.parameters:
+            rows, g = parameter.nonzero_rows()
+            if rows is None and getattr(g, "shape", None) != parameter.data.shape:
                 raise ValueError(
-                    f"{type(self).__name__}: the gradient of parameter {number} must have its shape {parameter.shape}, "
-                    f"got {getattr(g, 'shape', type(g).__name__)}"
+                    f"{type(self).__name__}: the gradient of parameter {len(found)} must have its shape "
+                    f"{parameter.shape}, got {getattr(g, 'shape', type(g).__name__)}"
                 )
+            found.append((rows, g))
+        return found
 
     def _update_rows(self, rows: Array, g: Array, w: Array, moments: list[Array]) -> None:
         """Update only these rows, whose gradient is `g`: copy them, change the copy and write it back."""
