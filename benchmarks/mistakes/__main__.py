@@ -20,8 +20,8 @@ HEAD = """# Planted mistakes
 Every row is a piece of code with one mistake in it, as a student would write it: a pair of functions in CS231n's
 form, a class in the form of "Deep Learning from Scratch", a Module, a Module with a loss, or a function that returns
 a loss and its gradient. The name of the mistake was written down before the diagnosis was tried. The code is in
-`benchmarks/mistakes`, where each mistake stands next to the same code without it. `python -m benchmarks.mistakes`
-writes this page.
+`benchmarks/mistakes`, together with the same code without the mistake. `python -m benchmarks.mistakes` writes this
+page.
 
 The diagnosis was developed on these mistakes, so the results at the first try say more than the table. Of the first
 102 mistakes, the diagnosis named 44 first when it could only compare arrays, and 88 at the first try with a recorded
