@@ -9,9 +9,9 @@ GPU checks that itself:
     w      = w after the optimizer's step                       only if finite
 
 Losses and norms stay on the GPU until they are needed. One copy then reads them all. If one of them is not finite, the
-weights are still those from before its step, because no later step changed them either. The Trainer restores what is
-kept on the CPU (step count, learning rate, random generators) to that moment, and runs forward and backward on that
-batch again to find where the problem began.
+weights are still those from before its step, because the GPU skipped all later steps too. Then the state on the CPU
+(step count, learning rate, random generators) is restored to that moment, and forward and backward run on that batch
+again to find where the problem began.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class EnqueuedStep(NamedTuple):
 
 
 class AsyncSteps:
-    """The asynchronous alternative to the Trainer's plain step. It keeps the steps whose losses are not yet read.
+    """The asynchronous alternative to the Trainer's plain step, and the list of steps whose losses are not read yet.
 
     Parameters
     ----------
@@ -135,10 +135,10 @@ class AsyncSteps:
 
 
 def can_step_async(model: Module, optimizer: Optimizer) -> bool:
-    """True if the GPU can skip a step without a trace: every change is made by a kernel that checks first.
+    """True if all parameters are on a GPU, and a step that the GPU skips changes nothing.
 
-    False for a layer with buffers (BatchNorm updates its running averages in forward), for an optimizer whose update
-    is not one of this package's kernels, for float16, and on a CPU.
+    That is not so for a model with buffers, because BatchNorm updates its running averages in forward; for an
+    optimizer whose update is not one of this package's kernels; and for float16.
     """
     kernels = type(optimizer).step is Optimizer.step and getattr(optimizer.update, "takes_lists", False)
     on_gpu = all(backend.launch_bound(p.data) and p.data.dtype != np.float16 for p in optimizer.parameters)

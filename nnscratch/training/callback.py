@@ -1,4 +1,4 @@
-"""Callback: code of your own that the Trainer calls at fixed moments of a run."""
+"""Callback: your own code, which the Trainer calls during training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """The base class of callbacks. Override the methods that you need; each receives the trainer.
+    """The base class of callbacks. Override the methods that you need. Each of them receives the trainer.
 
     Examples
     --------
@@ -26,10 +26,14 @@ class Callback:
     ('good enough', True)
     """
 
-    def on_fit_start(self, trainer: Trainer) -> None: ...
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Called at the start of `fit`, before the first step."""
 
-    def on_step_end(self, trainer: Trainer) -> None: ...
+    def on_step_end(self, trainer: Trainer) -> None:
+        """Called after every step."""
 
-    def on_validation_end(self, trainer: Trainer) -> None: ...
+    def on_validation_end(self, trainer: Trainer) -> None:
+        """Called after every validation; its result is ``trainer.history.valid[-1]``."""
 
-    def on_fit_end(self, trainer: Trainer) -> None: ...
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Called at the end of `fit`, also if training ended with an error."""

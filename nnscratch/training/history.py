@@ -1,4 +1,4 @@
-"""History: what a training run measured, step by step and at each validation."""
+"""History: the losses of a training run, for each step and each validation."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class History:
     Attributes
     ----------
     loss : list of float
-        The training loss of every step, as the criterion gives it: a cross-entropy in nats per target.
+        The training loss of every step, as the criterion returns it. A cross-entropy is in nats per target.
     lr, norm : list of float
-        The learning rate and the gradient's norm before clipping, of every step.
+        The learning rate of every step, and the norm of its gradient before clipping.
     valid : list of dict
-        One for each validation: ``step``, ``epoch``, ``loss`` and ``seconds`` since training began.
+        One dict for each validation: ``step``, ``epoch``, ``loss`` and ``seconds`` since training began.
     seconds : float
-        Time spent, over all the calls of ``fit`` that led here.
+        The time spent in all calls of ``fit``, including those before a resume.
 
     Examples
     --------
@@ -42,17 +42,19 @@ class History:
 
     @property
     def steps(self) -> int:
+        """The number of steps."""
         return len(self.loss)
 
     @property
     def best(self) -> dict[str, float] | None:
-        """The validation with the lowest loss, or None before the first. One of NaN is worse than any other."""
+        """The validation with the lowest loss, or None if there is none. NaN counts as worse than any number."""
         return min(self.valid, key=lambda record: (math.isnan(record["loss"]), record["loss"]), default=None)
 
     def recent_loss(self, steps: int = 50) -> float:
-        """The mean training loss of the latest steps."""
+        """Return the mean training loss of the latest `steps` steps, NaN if there is none."""
         latest = self.loss[-steps:]
         return sum(latest) / len(latest) if latest else float("nan")
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the record as a dict that JSON can store; ``History(**record)`` restores it."""
         return {"loss": self.loss, "lr": self.lr, "norm": self.norm, "valid": self.valid, "seconds": self.seconds}

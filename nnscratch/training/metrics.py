@@ -1,4 +1,4 @@
-"""What a result means: a loss in units people use, and how often a classifier is right."""
+"""Metrics: a loss as perplexity or bits per character, and the accuracy of a classifier."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from ..checks import positive_int
 
 
 def perplexity(loss: float) -> float:
-    """exp(loss): among how many equally likely tokens the model is as unsure.
+    """Return exp(loss). A model that chooses among n equally likely tokens has the perplexity n.
+
+    Parameters
+    ----------
+    loss : float
+        A mean cross-entropy, in nats per token.
 
     Examples
     --------
@@ -21,7 +26,12 @@ def perplexity(loss: float) -> float:
 
 
 def bits_per_character(loss: float) -> float:
-    """loss / ln 2: how many yes-or-no answers each character costs.
+    """Return loss / ln 2, which converts nats to bits.
+
+    Parameters
+    ----------
+    loss : float
+        A mean cross-entropy, in nats per character.
 
     Examples
     --------
@@ -32,13 +42,18 @@ def bits_per_character(loss: float) -> float:
 
 
 def accuracy(prediction: Array, target: Array) -> float:
-    """The share of targets that were met.
+    """Return the fraction of correct predictions.
 
     Parameters
     ----------
     prediction : array of floats, shape (..., C), or of integers, shape (...)
-        Scores for each class, of which the largest counts, or the classes themselves.
+        A score for each class, where the largest is the prediction; or the predicted classes.
     target : array of integers, shape (...)
+        The true classes.
+
+    Returns
+    -------
+    float
 
     Examples
     --------
@@ -51,19 +66,20 @@ def accuracy(prediction: Array, target: Array) -> float:
 
 
 def confusion_matrix(prediction: Array, target: Array, num_classes: int | None = None) -> Array:
-    """How often each class was taken for each: row t, column p counts targets t that were predicted as p.
+    """Count how often each class was predicted as each class.
 
     Parameters
     ----------
     prediction, target
-        As of :func:`accuracy`.
+        As for :func:`accuracy`.
     num_classes : int, optional
         C; by default the number of scores, or one more than the largest class.
 
     Returns
     -------
     integer array, shape (C, C)
-        Its diagonal holds what was right; its sum is the number of targets.
+        Row t, column p counts the targets of class t that were predicted as class p. The diagonal counts the correct
+        predictions, and the sum of all elements is the number of targets.
 
     Examples
     --------
@@ -79,13 +95,13 @@ def confusion_matrix(prediction: Array, target: Array, num_classes: int | None =
         num_classes = max(scores, int(classes.max()) + 1, int(target.max()) + 1)
     C = positive_int("num_classes", num_classes)
     if min(int(classes.min()), int(target.min())) < 0 or max(int(classes.max()), int(target.max())) >= C:
-        raise ValueError(f"confusion_matrix: classes must be in 0..{C - 1}")
-    cells = target.astype("int64") * C + classes.astype("int64")  # row t, column p; bytes could not count so far
+        raise ValueError(f"confusion_matrix: classes must be in 0..{C - 1}; give a larger num_classes")
+    cells = target.astype("int64") * C + classes.astype("int64")  # row t, column p; int8 labels would overflow
     return backend.array_module(target).bincount(cells.reshape(-1), minlength=C * C).reshape(C, C)
 
 
 def predicted_classes(prediction: Array, target: Array) -> Array:
-    """The classes meant by `prediction`, one for each target."""
+    """Return the predicted class for each target: the index of the largest score, or `prediction` itself."""
     for name, array in (("prediction", prediction), ("target", target)):
         try:
             backend.array_module(array)
@@ -94,11 +110,13 @@ def predicted_classes(prediction: Array, target: Array) -> Array:
     if prediction.dtype.kind == "f":
         if prediction.ndim == 0 or prediction.shape[-1] < 2:
             raise ValueError(f"scores must have a last axis of two or more classes, got shape {prediction.shape}")
-        if backend.array_module(prediction).isnan(prediction).any():  # else the largest score would be a NaN
-            raise ValueError("scores must be numbers, and some are NaN")
+        if backend.array_module(prediction).isnan(prediction).any():  # argmax would choose NaN
+            raise ValueError("scores must not be NaN")
         prediction = prediction.argmax(axis=-1)
     if prediction.dtype.kind not in "iu" or target.dtype.kind not in "iu":
         raise TypeError(f"classes must be integers, got {prediction.dtype} and {target.dtype}")
     if prediction.shape != target.shape or target.size == 0:
-        raise ValueError(f"one prediction is needed for each target, got {prediction.shape} and {target.shape}")
+        raise ValueError(
+            f"prediction must have one class for each target: got shapes {prediction.shape} and {target.shape}"
+        )
     return prediction

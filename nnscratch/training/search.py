@@ -1,10 +1,10 @@
-"""Hyper-parameter search: try settings, keep what the validation loss says, and give up early on what goes badly.
+"""Hyper-parameter search: train with different settings, and find those with the lowest validation loss.
 
-    for each trial:  suggest settings -> make_trainer(trial) -> fit, validate now and then -> best validation loss
+    for each trial:  suggest settings -> make_trainer(trial) -> fit, with validations -> best validation loss
 
-What to try next is Optuna's business: its sampler starts at random and then tries more of what went well (a
-tree-structured Parzen estimator), and its pruner ends a trial whose validation loss is worse than the median of the
-trials before it at the same step. What a trial is, is the caller's: a function that makes a Trainer.
+You write the function that makes a Trainer with suggested settings. Optuna chooses the settings. Its sampler, a
+tree-structured Parzen estimator, starts at random and then tries more settings like the best ones. Its pruner ends a
+trial early if the validation loss is worse than the median of the earlier trials at the same step.
 
 References
 ----------
@@ -35,33 +35,34 @@ def search(
     evaluate_every: int | None = None,
     seed: int = 0,
 ) -> Any:
-    """Train once for each trial, and find the settings with the lowest validation loss.
+    """Train once per trial, and return the study with the settings that gave the lowest validation loss.
 
     Parameters
     ----------
     make_trainer : function of an optuna.Trial
-        Asks it for settings (``trial.suggest_float("lr", 1e-4, 1e-1, log=True)``, ``suggest_int``,
-        ``suggest_categorical``) and returns a new Trainer made with them.
+        It gets settings from the trial (``trial.suggest_float("lr", 1e-4, 1e-1, log=True)``, ``suggest_int``,
+        ``suggest_categorical``) and returns a new Trainer that uses them.
     batches, valid
-        As of `Trainer.fit`.
+        As for `Trainer.fit`.
     steps : int
-        Of each trial.
+        Number of steps of each trial.
     trials : int
+        Number of trials.
     evaluate_every : int, optional
-        Steps between two looks at the validation loss; a tenth of `steps` if not given.
+        Number of steps between two validations; by default a tenth of `steps`.
     seed : int
-        Of the sampler: the same seed gives the same search.
+        Seed of the sampler. The same seed gives the same search.
 
     Returns
     -------
     optuna.Study
-        ``study.best_params``, ``study.best_value``, ``study.trials``. A picture:
+        Read ``study.best_params``, ``study.best_value`` and ``study.trials``, or plot it with
         ``nn.plotting.plot_search(study, "lr")``.
 
     Raises
     ------
     ImportError
-        Optuna is not installed: it is the extra ``nnscratch[search]``.
+        Optuna is not installed. Install the extra ``nnscratch[search]``.
 
     Examples
     --------
@@ -81,7 +82,7 @@ def search(
     except ImportError:
         raise ImportError("search needs Optuna: pip install 'nnscratch[search]'") from None
     if valid is None:
-        raise TypeError("search compares validation losses: valid must be batches, got None")
+        raise TypeError("search compares validation losses, so valid must be batches, got None")
     positive_int("steps", steps)
     positive_int("trials", trials)
     every = positive_int("evaluate_every", evaluate_every or max(1, steps // 10))
@@ -94,8 +95,8 @@ def search(
         try:
             trainer.fit(batches, valid, steps=steps, evaluate_every=every)
         except TrainingDiverged:
-            raise optuna.TrialPruned() from None  # too bold a setting is an answer, not an error
-        if trainer.stop == GIVEN_UP:
+            raise optuna.TrialPruned() from None  # some settings are expected to diverge
+        if trainer.stop == PRUNED:
             raise optuna.TrialPruned()
         return trainer.history.best["loss"]
 
@@ -111,11 +112,11 @@ def search(
     return study
 
 
-GIVEN_UP = "the search gave this trial up"
+PRUNED = "the search ended this trial early"
 
 
 class _Report(Callback):
-    """Tells the search every validation loss, and ends the training when it says so."""
+    """Report every validation loss to the trial, and end training when its pruner decides so."""
 
     def __init__(self, trial: Any):
         self.trial = trial
@@ -125,4 +126,4 @@ class _Report(Callback):
         if np.isfinite(record["loss"]):
             self.trial.report(record["loss"], int(record["step"]))
         if trainer.steps_done < trainer.total_steps and self.trial.should_prune():
-            trainer.stop = GIVEN_UP
+            trainer.stop = PRUNED

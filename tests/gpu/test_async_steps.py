@@ -1,7 +1,7 @@
-"""A GPU's steps are asked for ahead of their losses; whatever happens, what is left is what it is on the CPU.
+"""Asynchronous steps on a GPU leave the same results as steps on the CPU, whatever happens during the run.
 
-There each loss is read before its step is made. Drawn are: a batch that breaks it, when somebody looks at a loss, saves
-or validates, a schedule, and an early end.
+On the CPU, each loss is read before its step is made. Hypothesis draws the scenario: which batch diverges, when a loss
+is read, when a checkpoint is saved, when the model is validated, the schedule, and when training ends.
 """
 
 import tempfile
@@ -16,7 +16,7 @@ import nnscratch as nn
 from nnscratch import backend
 from nnscratch.training import Callback, Checkpoint, TrainingDiverged, resume
 
-STEPS = 90  # more than are asked for at a time
+STEPS = 90  # more than AsyncSteps.MAX_STEPS
 OPTIMIZERS = {
     "SGD": lambda p: nn.optim.SGD(p, lr=0.1),
     "AdamW": lambda p: nn.optim.AdamW(p, lr=0.02),
@@ -59,7 +59,7 @@ class Watch(Callback):
 
 
 def what_is_left(device, drawn, folder):
-    """Of a run, and of one that goes on from its checkpoint with whole batches: what was said, counted and learned."""
+    """Return messages, counts and values of a run, and of one resumed from its checkpoint with good batches."""
     rng = np.random.default_rng(0)
     good = [(rng.normal(size=(4, 5)), rng.normal(size=(4, 3))) for _ in range(11)]
     batches = [(x * np.inf if k == drawn["broken"] else x, y) for k, (x, y) in enumerate(good)]

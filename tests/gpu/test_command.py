@@ -1,4 +1,4 @@
-"""The command with --device, and what it says when there is no GPU, no driver or no memory."""
+"""The command with --device, and its errors without a GPU, a driver or enough memory."""
 
 import builtins
 import os
@@ -25,7 +25,7 @@ def text(tmp_path):
 
 @pytest.fixture
 def no_driver(monkeypatch):
-    """CuPy is there, a driver is not."""
+    """CuPy is installed, but there is no GPU driver."""
 
     def fail():
         raise strict_cupy.CUDARuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient")
@@ -36,7 +36,7 @@ def no_driver(monkeypatch):
 
 
 def error_of(capsys, *arguments):
-    """The single line a failing command leaves on stderr."""
+    """Return the single line that a failing command prints to stderr."""
     capsys.readouterr()
     assert main([str(a) for a in arguments]) == 2
     error = capsys.readouterr().err.strip()
@@ -65,7 +65,7 @@ def test_a_run_is_trained_on_cuda_gone_on_with_on_the_cpu_measured_and_written_w
 
 
 def test_info_names_the_gpu(on_cuda, capsys, monkeypatch):
-    monkeypatch.setattr(blas, "usable_kernels", lambda flags: [])  # no need to measure products for this
+    monkeypatch.setattr(blas, "usable_kernels", lambda flags: [])  # skip the measurement of products
     monkeypatch.setattr(blas, "measure", lambda seconds: dict.fromkeys(blas.PRODUCTS, 1.0))
     assert main(["info"]) == 0
     printed = capsys.readouterr().out

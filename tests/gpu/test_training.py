@@ -148,7 +148,7 @@ class Breaks(nn.Module):
 @pytest.mark.parametrize("broken", [0, 5, 63, 64, 69])
 @pytest.mark.parametrize(("factor", "what"), [(np.inf, "the loss is nan"), (1e9, "the gradient is not finite")])
 def test_a_step_found_broken_late_was_not_made_nor_any_after_it(broken, factor, what, rng, on_cuda, on_cpu):
-    """On the CPU each loss is read before the step. What is left, and what comes of going on, must be the same."""
+    """On the CPU each loss is read before the step. The state after the error, and a resumed run, must be the same."""
     good = [(rng.normal(size=(4, 5)), rng.normal(size=(4, 3))) for _ in range(70)]
     bad = [(x * factor if k == broken else x, y) for k, (x, y) in enumerate(good)]
     left = []
@@ -180,7 +180,7 @@ class BreaksOnce(nn.CrossEntropyLoss):
 
 
 def test_a_state_that_went_past_a_broken_step_is_put_back_too(on_cuda, on_cpu):
-    """The text goes on where the step was not made, with the state before it and the dropout masks behind it."""
+    """The next run starts at the failed step, with the hidden state from before it and new dropout masks."""
     tokens = np.random.default_rng(1).integers(0, 10, 4 * 9 * 20 + 1)
     tokens[9 * 7 + 1] = 10  # the first target of the eighth batch
     batches = nn.data.TextBatches(tokens, batch_size=4, seq_len=9)
@@ -255,14 +255,14 @@ def test_arrays_of_two_devices_are_refused_by_name(rng, on_cuda):
         layer(np.ones((4, 3), dtype=np.float32))
 
 
-# --- what a step costs: counted on the stand-in only ---------------------------------------------------------------
+# --- the cost of a step, counted on the stand-in only ---------------------------------------------------------------
 
 
 @every_model
 def test_a_training_step_copies_only_its_batch_and_waits_for_nothing(name):
     with strict_cupy.installed():
         trainer = trainer_for(name, "cuda", np.float32)
-        trainer.fit(text(), steps=3)  # buffers are made, kernels compiled
+        trainer.fit(text(), steps=3)  # allocate buffers and compile kernels
         batch = next(iter(text()))
         with strict_cupy.counted() as counts:
             trainer.enqueue_step(*batch)
@@ -290,7 +290,7 @@ def test_a_step_with_any_loss_waits_only_for_who_looks_and_an_evaluation_once_fo
         with strict_cupy.counted() as counts:
             for _ in range(3):
                 trainer.enqueue_step(x, target)
-        assert counts.waits == (3 if batch_norm else 0)  # its averages could not be taken back
+        assert counts.waits == (3 if batch_norm else 0)  # BatchNorm is not asynchronous
         with strict_cupy.counted() as counts:
             assert all(type(loss) is float for loss in trainer.history.loss) and trainer.history.steps == 3
         assert counts.waits == (0 if batch_norm else 1)
@@ -310,7 +310,7 @@ def test_a_progress_bar_waits_only_when_it_shows_something(rng):
         trainer = nn.Trainer(model, nn.MSELoss(), optimizer, callbacks=[nn.training.ProgressBar()])
         with strict_cupy.counted() as counts:
             trainer.fit([batch], steps=30)
-    assert counts.waits == 1  # at the end; on a terminal five times a second before
+    assert counts.waits == 1  # at the end; on a terminal, five times a second
 
 
 def test_large_batches_are_not_held_for_many_steps(rng, monkeypatch):
@@ -336,7 +336,7 @@ def test_a_loss_called_by_itself_is_a_number_of_pythons(rng, on_cuda):
 
 @pytest.mark.parametrize(("layer", "expected"), [(nn.LSTM, 4), (nn.GRU, 5), (nn.RNN, 4)])
 def test_each_step_over_time_is_a_kernel_and_a_product_forward_and_backward(layer, expected):
-    launches = []  # the GRU adds the product to what comes past it
+    launches = []  # the GRU also adds a product to the gradient of its state
     for steps in (10, 20):
         with strict_cupy.installed() as cp:
             recurrent, x = layer(3, 4, rng=1).to("cuda"), cp.ones((2, steps, 3), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Checkpoints: refused before a step is made, not after an epoch."""
+"""Checkpoints and the progress bar. A checkpoint that does not fit is refused before the first step."""
 
 import numpy as np
 import pytest
@@ -62,7 +62,7 @@ def test_a_checkpoint_of_another_trainer_is_refused_and_nothing_is_changed(tmp_p
 
 
 def test_a_trainer_that_refuses_a_state_has_changed_nothing(tmp_path):
-    """Not of another optimiser: of the same, whose averages have other shapes; the model is filled before them."""
+    """The state is of the same optimizer, but its averages have other shapes. The model is loaded before them."""
     other, trainer = new_trainer(tmp_path, nn.optim.Adam), new_trainer(tmp_path, nn.optim.Adam)
     other.fit(BATCHES, steps=3)
     arrays, header = other.state_dict()
@@ -107,5 +107,5 @@ def test_the_progress_bar_counts_every_step_also_those_it_did_not_stop_to_show(t
     trainer.fit(BATCHES, BATCHES, steps=30, evaluate_every=12)
     shown = capsys.readouterr().err
     assert [f"{n}/30" in shown for n in (0, 12, 24, 30)] == [True] * 4  # the start, each validation, the end
-    assert "13/30" not in shown  # no terminal: a log wants few lines
+    assert "13/30" not in shown  # stderr is not a terminal, so few lines are shown
     assert "step     12" in shown and "(best)" in shown

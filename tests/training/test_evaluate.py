@@ -1,4 +1,4 @@
-"""evaluate: batches of any sizes, and targets that count for more or for nothing."""
+"""evaluate, with batches of different sizes and with weighted or ignored targets."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ RNG = np.random.default_rng(0)
 def test_targets_count_as_they_do_in_the_loss_of_all_batches_at_once(settings):
     model, criterion = nn.Linear(3, 4, rng=0).to(dtype=np.float64), nn.CrossEntropyLoss(**settings)
     x, y = RNG.normal(size=(12, 3)), RNG.integers(0, 4, 12)
-    y[:5] = 0  # the first batch has few others
+    y[:5] = 0  # so the first batch has few targets of other classes
     batches = [(x[:6], y[:6]), (x[6:8], y[6:8]), (x[8:], y[8:])]
     assert nn.evaluate(model, criterion, batches) == pytest.approx(criterion(model(x), y), rel=1e-12)
 

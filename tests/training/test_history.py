@@ -1,4 +1,4 @@
-"""History: what was measured, and which of it was best."""
+"""History: which validation is the best one."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Accuracy and the confusion matrix: how often a classifier is right, and what it takes for what."""
+"""Accuracy and the confusion matrix."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_classes_in_bytes_are_counted_like_any_other():
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="num_classes must be an integer of 1 or more, got 2.5"):
         confusion_matrix(np.array([1]), np.array([1]), 2.5)
-    with pytest.raises(ValueError, match="one prediction is needed for each target"):
+    with pytest.raises(ValueError, match="prediction must have one class for each target"):
         accuracy(np.array([1, 2]), np.array([1]))
     with pytest.raises(ValueError, match="two or more classes"):
         accuracy(np.array([[0.5]]), np.array([0]))
@@ -47,7 +47,7 @@ def test_bad_input_is_refused():
 
 
 def test_a_score_that_is_nan_is_refused_not_taken_for_the_largest():
-    with pytest.raises(ValueError, match="scores must be numbers, and some are NaN"):
+    with pytest.raises(ValueError, match="scores must not be NaN"):
         accuracy(np.array([[0.1, np.nan], [0.2, 0.1]]), np.array([0, 0]))
 
 

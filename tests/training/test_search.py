@@ -1,4 +1,4 @@
-"""A search over a Trainer's settings finds good ones, gives up on bad ones, and repeats itself with a seed."""
+"""A search finds good settings, ends bad trials early, and gives the same result with the same seed."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_bad_input_is_refused():
         nn.training.search(make_trainer, DATA, DATA, steps=1, trials=0)
     with pytest.raises(TypeError, match="make_trainer must return a Trainer, got NoneType"):
         nn.training.search(lambda trial: None, DATA, DATA, steps=1, trials=1)
-    with pytest.raises(TypeError, match="valid must be batches, got None"):
+    with pytest.raises(TypeError, match="so valid must be batches, got None"):
         nn.training.search(make_trainer, DATA, None, steps=1, trials=1)
 
 

@@ -1,4 +1,4 @@
-"""A batch in parts, each in a thread: the sums must be those of the whole batch, each time the same."""
+"""A split batch gives the loss and gradients of the whole batch, and the same bits in every run."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_loss_and_gradients_are_those_of_the_whole_batch(name, parts):
 
 def trained(threads, steps=5):
     model = transformer()
-    optimizer = nn.optim.SGD(model.parameters(), lr=0.1)  # Adam blows up the rounding errors of gradients that are 0
+    optimizer = nn.optim.SGD(model.parameters(), lr=0.1)  # Adam would enlarge the rounding errors of gradients near 0
     trainer = nn.Trainer(model, nn.CrossEntropyLoss(), optimizer, max_norm=1.0, threads=threads)
     trainer.fit([(TOKENS, NEXT), (NEXT, TOKENS)], steps=steps)
     return model, trainer

@@ -1,4 +1,4 @@
-"""The training loop: what it computes, how it stops, and that it goes on bit for bit."""
+"""The training loop: what it computes, how it stops, and that a resumed run is equal bit for bit."""
 
 import json
 import signal

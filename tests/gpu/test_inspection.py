@@ -1,4 +1,4 @@
-"""What looks into a model, looks into one on "cuda" too: recording, summaries, pictures."""
+"""Recording, summaries and plots of a model on "cuda"."""
 
 import matplotlib.pyplot as plt
 import numpy as np
