@@ -20,6 +20,7 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from ..checks import check_floats, check_ids
+from .kernels.linear_cross_entropy import SOFTMAX_MINUS_TARGET_OF_CHUNK
 from .linear import Linear
 
 BLOCK = 1 << 23  # elements of the logits in a block: 32 MiB of float32
@@ -95,21 +96,7 @@ def softmax_minus_target(x: Array, b: Array | None, label: Array, loss: Array, s
     backend.parallel_for(lambda x, label, loss: softmax_minus_target_of_chunk(b, label, scale, x, loss), tasks)
 
 
-@backend.fused_rows(
-    "T bias, L label, T scale",
-    "T x, raw T loss",
-    {
-        "top": ("x + bias", "a > b ? a : b", "log((T)0)"),  # the maximum of no elements is -infinity
-        "total": ("exp(x + bias - top)", "a + b", "0"),
-    },
-    """
-    const T z = x + bias - top;
-    const int here = column == label;
-    if (here) loss[row] = log(total) - z;
-    if (column == 0 && (label < 0 || label >= columns)) loss[row] = log((T)-1);   // a label out of range gives NaN
-    x = scale * (exp(z) / total - (here ? (T)1 : (T)0));
-    """,
-)
+@backend.fused_rows(*SOFTMAX_MINUS_TARGET_OF_CHUNK)
 def softmax_minus_target_of_chunk(bias: Array | None, label: Array, scale: float, x: Array, loss: Array) -> None:
     """Process one chunk of rows for `softmax_minus_target`. The labels have shape (n, 1)."""
     if bias is not None:

@@ -27,7 +27,7 @@ from .checks import check_same_shape
 class BCEWithLogitsLoss(Module):
     """The binary cross-entropy between targets in [0, 1] and the sigmoid of logits.
 
-    ``criterion(logits, targets)`` takes float arrays of one shape and dtype.
+    ``criterion(logits, targets)`` takes float arrays of the same shape and dtype.
 
     Examples
     --------

@@ -27,7 +27,7 @@ from .checks import check_same_shape
 class HuberLoss(Module):
     """The mean of the Huber function of the differences.
 
-    ``criterion(prediction, target)`` takes float arrays of one shape and dtype.
+    ``criterion(prediction, target)`` takes float arrays of the same shape and dtype.
 
     Parameters
     ----------

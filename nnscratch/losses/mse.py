@@ -24,7 +24,7 @@ from .checks import check_same_shape
 class MSELoss(Module):
     """The mean of the squared differences.
 
-    ``criterion(prediction, target)`` takes float arrays of one shape and dtype.
+    ``criterion(prediction, target)`` takes float arrays of the same shape and dtype.
 
     Examples
     --------

@@ -1,5 +1,6 @@
-"""The GPU versions of one time step of LSTM, GRU and RNN, in C.
+"""The GPU versions of the fused functions of layers, in C.
 
-Each constant holds the arguments of :func:`~nnscratch.backend.fused`: inputs, outputs, and the C code for one element.
-The NumPy function of the same name in lstm.py, gru.py or rnn.py computes the same. Tests hold the two equal.
+Each constant holds the arguments of :func:`~nnscratch.backend.fused` or :func:`~nnscratch.backend.fused_rows`, among
+them the C code for one element. The NumPy function of the same name, in the layer file of the same name, computes the
+same. Tests hold the two equal.
 """
