@@ -190,11 +190,12 @@ class MultiheadAttention(Module):
         check_gradient(self, dy, x.shape, x.dtype)
         (do,) = self._heads(self.out_proj.backward(dy))  # (N, heads, T, d)
         if memory is None:
-            joined = xp.empty((N, T, 3 * D), dtype=x.dtype)
-            dq, dk, dv = self._heads(joined)  # each (N, heads, T, d), views
+            dqkv = xp.empty((N, T, 3 * D), dtype=x.dtype)
+            dq, dk, dv = self._heads(dqkv)  # each (N, heads, T, d), views
         else:
-            joined, joined_kv = (xp.empty((*m.shape[:2], n * D), dtype=x.dtype) for m, n in ((x, 1), (memory, 2)))
-            (dq,), (dk, dv) = self._heads(joined), self._heads(joined_kv)
+            dq_joined = xp.empty((N, T, D), dtype=x.dtype)
+            dkv = xp.empty((*memory.shape[:2], 2 * D), dtype=x.dtype)  # (N, S, 2D)
+            (dq,), (dk, dv) = self._heads(dq_joined), self._heads(dkv)
 
         dA = do @ v.swapaxes(2, 3)  # (N, heads, T, S)
         if M is not None:
@@ -207,10 +208,10 @@ class MultiheadAttention(Module):
         xp.matmul(scaled_dZ.swapaxes(2, 3), q, out=dk)  # (N, heads, S, d)
 
         if memory is None:
-            return self._project_backward(joined, x, slice(0, 3 * D))
-        return self._project_backward(joined, x, slice(0, D)), self._project_backward(
-            joined_kv, memory, slice(D, 3 * D)
-        )
+            return self._project_backward(dqkv, x, slice(0, 3 * D))
+        dx = self._project_backward(dq_joined, x, slice(0, D))
+        dmemory = self._project_backward(dkv, memory, slice(D, 3 * D))
+        return dx, dmemory
 
     def weights(self, x: Array, memory: Array | None = None, lengths: Any = None) -> Array:
         """Return A, shape (N, heads, T, S): how much each token attends to each other token, in every head.

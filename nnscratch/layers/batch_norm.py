@@ -91,7 +91,8 @@ class BatchNorm1d(Module):
 
     def forward(self, x: Array) -> Array:
         self._check(x)
-        xp, axes, column = backend.array_module(x), *self._axes_and_column(x.ndim)
+        xp = backend.array_module(x)
+        axes, column = self._axes_and_column(x.ndim)
         if self.training:
             mu = x.mean(axis=axes)  # (C,)
             c = x - mu.reshape(column)
