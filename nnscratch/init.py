@@ -33,7 +33,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
     Examples
     --------
-    >>> fans((8, 4, 3, 3))                                              # a convolution of 4 channels to 8, 3 x 3
+    >>> fans((8, 4, 3, 3))                                              # a 3 x 3 convolution from 4 to 8 channels
     (36, 72)
     """
     if len(shape) < 2:

@@ -375,8 +375,8 @@ def eval_mode(*modules: Module) -> Iterator[None]:
     Parameters
     ----------
     *modules : Module
-        One model, which stands for all modules inside it; or two or more modules, and then only these are switched. To
-        list a model's modules once and pass the list saves time in a loop.
+        One model: it is switched with all modules inside it. Or two or more modules: only these are switched. In a
+        loop, it is faster to list a model's modules once and to pass them all.
     """
     modes = [(module, module.training) for module in (modules if len(modules) > 1 else modules[0].modules())]
     for module, _ in modes:

@@ -35,7 +35,7 @@ class Sequential(Module):
     def __init__(self, *modules: Module):
         for number, module in enumerate(modules):
             if not isinstance(module, Module):
-                raise TypeError(f"Sequential takes modules; number {number} is {type(module).__name__}")
+                raise TypeError(f"Sequential takes modules, but argument {number} is a {type(module).__name__}")
             setattr(self, str(number), module)
 
     @property

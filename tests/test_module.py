@@ -212,9 +212,9 @@ def test_a_subclass_without_forward_or_backward_is_told_to_write_it():
 
 
 def test_sequential_takes_modules_only():
-    with pytest.raises(TypeError, match="Sequential takes modules; number 1 is function"):
+    with pytest.raises(TypeError, match="Sequential takes modules, but argument 1 is a function"):
         nn.Sequential(nn.Tanh(), small_network)
-    with pytest.raises(TypeError, match="number 0 is type"):
+    with pytest.raises(TypeError, match="argument 0 is a type"):
         nn.Sequential(nn.Tanh)
 
 
@@ -340,7 +340,7 @@ def test_layers_in_a_list_only_are_refused_not_left_untrained(held):
             use(model)
 
 
-def test_a_list_of_layers_that_are_attributes_too_is_nobodys_loss():
+def test_a_list_of_layers_that_are_attributes_too_is_accepted():
     model = InAList([])
     model.blocks = [model.head]
     assert [name for name, _ in model.named_parameters()] == ["head.weight", "head.bias"]

@@ -2,8 +2,8 @@
 
 shapes      x (N, ...)    y (N, D)    D = the product of the other axes
 
-forward     y  = x, reshaped row by row
-backward    dx = dy, reshaped to the shape of x
+forward     y  = x, each example as one row
+backward    dx = dy, in the shape of x
 """
 
 from __future__ import annotations

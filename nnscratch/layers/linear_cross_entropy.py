@@ -9,8 +9,8 @@ With a vocabulary of V words, the logits of n tokens have n * V elements: for 70
         dx = (p - q) / n            in place;  q is 1 at the label and 0 elsewhere
         dh = dx W                   dW += dx^T h                    db += sum of dx over rows
 
-Backward runs inside forward. This is possible because the gradient of L with respect to L is 1: nothing has to arrive
-from above. The textbook version is ``CrossEntropyLoss()(Linear(...)(h), target)``; a test holds the two equal.
+Backward runs inside forward. This is possible because the loss is the last operation: backward needs no gradient from
+above. The textbook version is ``CrossEntropyLoss()(Linear(...)(h), target)``; a test holds the two equal.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def linear_cross_entropy(
                 W.add_product(x.T, rows)
             else:  # add dx^T h in blocks: a whole one needs as much memory as the gradient
                 for v in range(0, V, max(1, DW_BLOCK // linear.in_features)):
-                    words = slice(v, v + max(1, DW_BLOCK // linear.in_features))
+                    words = slice(v, v + max(1, DW_BLOCK // linear.in_features))  # rows of W
                     W.grad[words] += x[:, words].T @ rows[block]
             if b is not None:
                 linear.bias.grad += xp.ones(len(x), dtype=x.dtype) @ x  # x.sum(axis=0), but several times as fast

@@ -1,12 +1,12 @@
 """CNN: a small convolutional network for small images.
 
     x (N, C, H, W)
-      -> [Conv2d 3 x 3 -> BatchNorm2d -> ReLU -> MaxPool2d 2 x 2] once for each entry of `channels`; halves H and W
+      -> [Conv2d 3 x 3 -> BatchNorm2d -> ReLU -> MaxPool2d 2 x 2] for each entry of `channels`: halves H and W
       -> Flatten -> Linear -> ReLU -> Dropout -> Linear -> logits (N, classes)
 
 A convolution uses the same small patches at every position of the image. A stroke that it learns to detect in one
-corner is detected in all. Each pooling doubles the part of the image that the next patches cover, and loses some of the
-exact positions.
+corner is detected in all corners. After each pooling, a patch covers twice as much of the image in each direction, and
+exact positions are lost.
 
 Reference: LeCun, Bottou, Bengio and Haffner (1998), "Gradient-based learning applied to document recognition"; with
 BatchNorm, ReLU and Dropout, which are newer.
@@ -38,7 +38,7 @@ class CNN(Module):
     classes : int
         The number of outputs.
     channels : sequence of int
-        The output channels of each convolution. The image is halved once for each, so it must be large enough.
+        The number of output channels of each convolution. Each one halves H and W, so the images must be large enough.
     hidden : int
         The width of the first Linear layer.
     dropout : float, 0 <= dropout < 1

@@ -5,11 +5,12 @@ operations of an update. Three things differ from the textbook form:
 
 - Every array is changed in place: no new array of weights or moments is allocated.
 - Factors that are the same for all elements are multiplied first, as Python floats.
-- On a GPU the whole update is one kernel. Its C text stands in the decorator, above the NumPy function that does the
-  same, with the same names; it describes what happens to one element. See `backend.fused`.
+- On a GPU the whole update is one kernel. Its C text is in the decorator, above the NumPy function that computes the
+  same with the same names. It describes the update of one element. In it, d is the gradient with weight decay, because
+  a kernel does not write to g. See `backend.fused`.
 
-The arguments are first what is only read (`g`, then the hyperparameters), and then what is changed (`w` and the
-moments). A test holds every function equal to its textbook form.
+Each function takes first the arguments that it only reads (`g` and the hyperparameters), then the arrays that it
+changes (`w` and the moments). Tests hold every function equal to its textbook form.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ def test_sizes_are_integers_of_one_or_more(name, value):
 @pytest.mark.parametrize("rows", [1, 2, 5, 40, 200])
 @pytest.mark.parametrize(("inputs", "outputs"), [(7, 30), (30, 7)])
 def test_few_rows_or_many_the_products_are_those_of_the_equations(rows, inputs, outputs):
-    # the two forms that `fast_products.matmul` uses, and the gradients that go back through what it lays out by columns
+    # both forms of `fast_products.matmul`, and backward through a result that is stored column by column
     rng = np.random.default_rng(0)
     layer = nn.Linear(inputs, outputs, rng=0).to(dtype=np.float64)
     x, dy = rng.normal(size=(rows, inputs)), rng.normal(size=(rows, outputs))

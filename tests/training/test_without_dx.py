@@ -1,4 +1,4 @@
-"""While a model learns from data, its first layer leaves the data's gradient out, and nothing else changes."""
+"""In training, the first layer does not compute the gradient of the data. All other gradients stay the same."""
 
 import contextlib
 
