@@ -357,7 +357,7 @@ def without_input_grad(module: Module) -> Iterator[None]:
     [4. 4.]
     """
     code = getattr(module.backward, "__code__", None)
-    reads_flag = code is not None and "needs_input_grad" in code.co_names
+    reads_flag = code is not None and "needs_input_grad" in code.co_names  # co_names: the attributes the code uses
     if not reads_flag or not module.needs_input_grad:
         yield
         return

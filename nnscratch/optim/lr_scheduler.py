@@ -77,6 +77,15 @@ class StepLR(LRScheduler):
 
     With `hold`, the first multiplication comes after `hold` steps, and the next ones every `step_size` steps.
 
+    Parameters
+    ----------
+    optimizer : Optimizer
+    step_size : int
+    gamma : float
+        0 or more.
+    hold : int, optional
+        The number of steps before the first multiplication; `step_size` by default.
+
     Examples
     --------
     >>> import numpy as np, nnscratch as nn
@@ -104,6 +113,16 @@ class CosineAnnealingLR(LRScheduler):
         lr = eta_min + (base_lr - eta_min) (1 + cos(pi s / (T_max - warmup))) / 2   with s = steps - warmup
 
     After T_max steps the rate stays at eta_min.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    T_max : int
+        The number of steps, warm-up included.
+    eta_min : float
+        The lowest rate, 0 or more.
+    warmup : int
+        0 or more, below `T_max`.
 
     Reference: Loshchilov and Hutter (2017), "SGDR: stochastic gradient descent with warm restarts".
 
@@ -140,6 +159,12 @@ class LinearWarmup(LRScheduler):
     increases by the same amount at each step, from the first one on. In PyTorch this schedule is
     ``LinearLR(start_factor=..., total_iters=warmup_steps)``.
 
+    Parameters
+    ----------
+    optimizer : Optimizer
+    warmup_steps : int
+    start_factor : float, 0 <= start_factor < 1, optional
+
     Reference: Goyal et al. (2017), "Accurate, large minibatch SGD: training ImageNet in 1 hour".
 
     Examples
@@ -173,6 +198,16 @@ class OneCycleLR(LRScheduler):
     max_lr / div_factor / final_div_factor at step total_steps - 1. Then it stays there. Both parts follow half a
     cosine. The optimiser's initial rate is not used. The momentum does not change, as in PyTorch with
     ``cycle_momentum=False``.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    max_lr : float
+    total_steps : int
+    pct_start : float, 0 <= pct_start < 1
+        The fraction of the steps in which the rate increases.
+    div_factor, final_div_factor : float
+        1 or more.
 
     Reference: Smith and Topin (2019), "Super-convergence: very fast training of neural networks using large learning
     rates".
@@ -228,9 +263,20 @@ class ReduceLROnPlateau(LRScheduler):
     """Multiply the rate by `factor` when the validation loss has not improved more than `patience` times in a row.
 
     A loss improves if it is below (1 - threshold) times the best loss so far. After each reduction, the next `cooldown`
-    losses do not count. This is PyTorch's ``mode="min"``.
+    losses are not counted against `patience`. This is PyTorch's ``mode="min"``.
 
     A Trainer calls ``step`` after each validation. In your own loop, call ``scheduler.step(loss)`` there.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    factor : float, 0 <= factor < 1
+    patience : int
+        How many losses in a row may fail to improve before the rate is reduced.
+    threshold : float, 0 <= threshold < 1
+    cooldown : int
+    min_lr : float
+        The rate is never reduced below this value.
 
     Examples
     --------
