@@ -4,9 +4,9 @@ Python only enqueues work; the GPU runs it in order. Reading a loss waits until 
 GPU is idle until Python enqueues more. But a step may change the weights only if loss and gradient are finite. So the
 GPU checks that itself:
 
-    finite = finite and loss is finite and norm is finite       starts at 1; once it is 0, it stays 0
-    g      = g * max_norm / norm                                only if finite, and norm > max_norm
-    w      = w after the optimizer's step                       only if finite
+    all_finite = all_finite and loss is finite and norm is finite       starts at 1; once it is 0, it stays 0
+    g          = g * max_norm / norm                                    only if all_finite, and norm > max_norm
+    w          = w after the optimizer's step                           only if all_finite
 
 Losses and norms stay on the GPU until they are needed. One copy then reads them all. If one of them is not finite, the
 weights are still those from before its step, because the GPU skipped all later steps too. Then the state on the CPU
@@ -62,7 +62,7 @@ class AsyncSteps:
         self.steps: list[EnqueuedStep] = []
         self.bytes = 0  # of the batches in self.steps
         self.results = xp.zeros((self.MAX_STEPS, 2), dtype=np.float64)  # loss and norm of each step in self.steps
-        self.finite = xp.ones(1, dtype=np.int32)  # 1 while all results are finite
+        self.all_finite = xp.ones(1, dtype=np.int32)  # 1 while all results are finite
         self.clip, self.factor = xp.zeros(1, dtype=np.int32), xp.ones(1, dtype=np.float64)
 
     def step(self, trainer: Trainer, inputs: Array, targets: Array, hidden: Any) -> Any:
@@ -78,11 +78,13 @@ class AsyncSteps:
         squares = sum(backend.sums_of_squares(gradients))
         if isinstance(loss, float):  # a user's criterion may have read its loss already
             loss = backend.array_module(self.results).full(1, loss)
-        check_and_record(loss, squares, max_norm, len(self.steps), self.finite, self.clip, self.factor, self.results)
+        check_and_record(
+            loss, squares, max_norm, len(self.steps), self.all_finite, self.clip, self.factor, self.results
+        )
         if max_norm < math.inf:
             with backend.only_if(self.clip):
                 scale_by(self.factor, gradients)
-        with backend.only_if(self.finite):
+        with backend.only_if(self.all_finite):
             optimizer.step()
         self.steps.append(step)
         arrays = inputs, targets, *(hidden if isinstance(hidden, tuple) else (hidden,))
@@ -103,7 +105,7 @@ class AsyncSteps:
             return
         results = backend.to_numpy(self.results).tolist()
         steps, self.steps, self.bytes = self.steps, [], 0
-        self.finite.fill(1)
+        self.all_finite.fill(1)
         for step, (loss, norm) in zip(steps, results, strict=False):
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 self._restore_cpu_state(trainer, step.cpu_state)
@@ -147,24 +149,24 @@ def can_step_async(model: Module, optimizer: Optimizer) -> bool:
 
 @backend.fused(
     "T loss, float64 squares, float64 max_norm, int64 k",
-    "int32 finite, int32 clip, float64 factor, raw float64 results",
+    "int32 all_finite, int32 clip, float64 factor, raw float64 results",
     """
     const double norm = sqrt(squares);
     results[2 * k] = loss;
     results[2 * k + 1] = norm;
-    finite = finite && isfinite((double)loss) && isfinite(norm);
-    clip = finite && norm > max_norm;
+    all_finite = all_finite && isfinite((double)loss) && isfinite(norm);
+    clip = all_finite && norm > max_norm;
     factor = clip ? max_norm / norm : 1;
     """,
 )
 def check_and_record(
-    loss: Array, squares: Array, max_norm: float, k: int, finite: Array, clip: Array, factor: Array, results: Array
+    loss: Array, squares: Array, max_norm: float, k: int, all_finite: Array, clip: Array, factor: Array, results: Array
 ) -> None:
-    """Record loss and norm of step k; set `finite`, `clip` and the `factor` that clips the gradients."""
+    """Record loss and norm of step k; set `all_finite`, `clip` and the `factor` that clips the gradients."""
     norm = np.sqrt(np.float64(squares))
     results[k] = loss, norm
-    finite[:] = finite & np.isfinite(loss) & np.isfinite(norm)
-    clip[:] = finite & (norm > max_norm)
+    all_finite[:] = all_finite & np.isfinite(loss) & np.isfinite(norm)
+    clip[:] = all_finite & (norm > max_norm)
     factor[:] = np.where(clip, max_norm / norm, 1)
 
 
