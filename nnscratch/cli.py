@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         print(
             f"nnscratch {arguments.command}: out of memory: {_one_line(error)} "
-            f"A smaller --batch, --seq-len or --hidden needs less.",
+            f"A smaller --batch, --seq-len or --hidden needs less memory.",
             file=sys.stderr,
         )
         return 2
@@ -70,8 +70,8 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--level",
         choices=("char", "word", "split"),
-        help="a token is a character, a word, or the text between two spaces (split, for prepared corpora) "
-        "(default: char)",
+        help="what a token is: a character, a word, or any text between two spaces (for prepared corpora); "
+        "default: char",
     )
     train.add_argument(
         "--preset", choices=runs.PRESETS, help="use the settings of a published model; other options override them"
@@ -147,7 +147,7 @@ def add_device(command: argparse.ArgumentParser) -> None:
     )
 
 
-def device(arguments: argparse.Namespace) -> str:
+def usable_device(arguments: argparse.Namespace) -> str:
     """Return ``--device``, or raise if it cannot be used. Turns on TF32 if ``--tf32`` is given."""
     if arguments.tf32:
         if arguments.device == "cpu":
@@ -161,7 +161,7 @@ def device(arguments: argparse.Namespace) -> str:
 
 
 def run_train(arguments: argparse.Namespace) -> int:
-    start, on = time.perf_counter(), device(arguments)
+    start, device = time.perf_counter(), usable_device(arguments)
     if arguments.resume:
         run = _open_to_resume(arguments)
     else:
@@ -172,14 +172,14 @@ def run_train(arguments: argparse.Namespace) -> int:
         f"{len(run.tokenizer):,} different tokens; "
         f"{steps} steps per epoch, {total} steps in total -> {run.folder}"
     )
-    stopped = run.train(resumed=arguments.resume, device=on)
+    stopped = run.train(resumed=arguments.resume, device=device)
     if stopped == "interrupted":
         print(f"\nStopped at step {run.history.steps} of {total}; the run is saved. To resume it:")
         print(f"    {_command()} train --out {run.folder} --resume")
         return 130
     if stopped:
         print(f"stopped early: {stopped}")
-    model = run.model().to(on)
+    model = run.model().to(device)
     sample = run.sample(model)
     best = run.history.best
     print(f"\n{sample[:600].strip()}\n")
@@ -232,8 +232,8 @@ def _settings() -> list[str]:
 
 
 def run_evaluate(arguments: argparse.Namespace) -> None:
-    on, run = device(arguments), runs.Run.open(arguments.folder)
-    model = run.model().to(on)
+    device, run = usable_device(arguments), runs.Run.open(arguments.folder)
+    model = run.model().to(device)
     if arguments.text is not None:
         parts = {arguments.text: run.batches_of(data.load_text(arguments.text), arguments.text)}
     else:
@@ -246,8 +246,8 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
 
 
 def run_generate(arguments: argparse.Namespace) -> None:
-    a, on, run = arguments, device(arguments), runs.Run.open(arguments.folder)
-    model = run.model().to(on)
+    device, run, a = usable_device(arguments), runs.Run.open(arguments.folder), arguments
+    model = run.model().to(device)
     print(nn.generate(model, run.tokenizer, a.prompt, a.tokens, a.temperature, a.top_k, a.top_p, a.stop, a.seed))
 
 

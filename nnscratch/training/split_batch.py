@@ -4,13 +4,13 @@ The loss is a mean over the n targets of the batch. If part k has n_k targets an
 
     L = sum over k  n_k/n  L_k          g = sum over k  n_k/n  g_k
 
-so the gradient g of the batch is a weighted sum of the parts' gradients g_k. BLAS runs only matrix products in
-parallel, and NumPy runs everything else on one core; here all of it runs in parallel. Each part has a copy of the model
-with its own gradients and stacks. The weights are not copied: every copy's ``p.data`` is the same array.
+so the gradient g of the batch is a weighted sum of the parts' gradients g_k. Without the split, only the matrix
+products run in parallel (in BLAS), and NumPy runs everything else on one core. With it, everything runs in parallel.
+Each part has a copy of the model with its own gradients and saved values. The weights are not copied: ``p.data`` is the
+same array in every copy.
 
-This does not help where a step consists of many short operations, because the threads wait for Python's global lock
-(an LSTM), or where a model has many weights and little work, because adding the gradients takes longer than the split
-saves (an MLP).
+Two kinds of model do not gain. In an LSTM, a step has many short operations, and the threads wait for Python's global
+lock. In an MLP, there are many weights and little work, and adding the gradients takes longer than the split saves.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class SplitBatch:
             raise ValueError(f"threads={parts} cannot split the batches of this model: {reason}. Use threads=1")
         self.model, self.criterion, self.parts = model, criterion, parts
         self._workers: list[tuple[Module, Module]] = []  # a model and a criterion for each part
-        self._weights: list[Array] = []  # the arrays that all workers share
+        self._shared: list[Array] = []  # the weights, which all workers share
 
     def step(self, trainer: Trainer, inputs: Array, targets: Array, hidden: Any) -> Any:
         """Make one step: forward, loss and backward in parallel parts -> clip -> step. Return `hidden` unchanged."""
@@ -81,26 +81,26 @@ class SplitBatch:
         return hidden
 
     def loss_and_gradients(self, inputs: Array, targets: Array) -> float:
-        """Return the loss and add the gradients to the model's, which must be zero before."""
+        """Return the loss, and leave the gradients in the model. Clear the model's gradients before the call."""
         n, parts = len(inputs), min(self.parts, len(inputs))
         cuts = [slice(n * k // parts, n * (k + 1) // parts) for k in range(parts)]
         workers = self._synchronized_workers()[:parts]
         losses = backend.run_concurrently(
             [functools.partial(one_part, *w, inputs[cut], targets[cut]) for w, cut in zip(workers, cuts, strict=True)]
         )
-        weights = [(cut.stop - cut.start) / n for cut in cuts]  # n_k / n
+        fractions = [(cut.stop - cut.start) / n for cut in cuts]  # n_k / n
         for p, *others in zip(*(model.parameters() for model, _ in workers), strict=True):
-            p.grad *= weights[0]
-            for weight, other in zip(weights[1:], others, strict=True):
-                p.grad += weight * other.grad
-        return sum(weight * loss for weight, loss in zip(weights, losses, strict=True))
+            p.grad *= fractions[0]
+            for fraction, other in zip(fractions[1:], others, strict=True):
+                p.grad += fraction * other.grad
+        return sum(fraction * loss for fraction, loss in zip(fractions, losses, strict=True))
 
     def _synchronized_workers(self) -> list[tuple[Module, Module]]:
         """Return the workers; make new copies if the model's arrays have been replaced."""
         arrays = [p.data for p in self.model.parameters()]
-        if len(arrays) != len(self._weights) or any(a is not b for a, b in zip(arrays, self._weights, strict=True)):
+        if len(arrays) != len(self._shared) or any(a is not b for a, b in zip(arrays, self._shared, strict=True)):
             own = self.model, self.criterion
-            self._workers, self._weights = [own, *(copy.deepcopy(own) for _ in range(self.parts - 1))], arrays
+            self._workers, self._shared = [own, *(copy.deepcopy(own) for _ in range(self.parts - 1))], arrays
             for model, _ in self._workers[1:]:
                 for p, data in zip(model.parameters(), arrays, strict=True):
                     p.data = data

@@ -123,7 +123,7 @@ def test_too_little_memory_is_said_in_one_line(text, tmp_path, capsys, monkeypat
         error = error_of(capsys, "train", text, "--out", tmp_path / "run", *SMALL, "--device", "cuda")
     assert error.endswith(
         "out of memory: Out of memory allocating 512 bytes (allocated so far: 0 bytes). "
-        "A smaller --batch, --seq-len or --hidden needs less."
+        "A smaller --batch, --seq-len or --hidden needs less memory."
     )
 
 

@@ -73,7 +73,13 @@ def test_a_model_whose_arrays_were_replaced_is_copied_anew():
     assert trainer.train_step(TOKENS, NEXT) == pytest.approx(whole, rel=1e-5)
 
 
+class Noise(nn.Module):
+    def __init__(self):
+        self.noise, self.linear = np.random.default_rng(0), nn.Linear(2, 2)
+
+
 @pytest.mark.parametrize(("build", "criterion", "why"), [
+    (Noise, nn.CrossEntropyLoss(), "Noise draws random numbers"),
     (lambda: nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), nn.CrossEntropyLoss(), "BatchNorm1d needs all"),
     (lambda: nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5)), nn.CrossEntropyLoss(), "Dropout draws random numbers"),
     (lambda: nn.TransformerBlock(4, 2, dropout=0.1), nn.CrossEntropyLoss(), "MultiheadAttention draws random numbers"),
