@@ -1,4 +1,4 @@
-"""How training calls a model.
+"""The calls of a model during training and evaluation.
 
 Any Module can be trained. Three optional methods or attributes of a model change how it is called:
 

@@ -61,12 +61,12 @@ class Case:
 
     @property
     def extent(self) -> str:
-        """Where the gradients were compared, for the evidence."""
+        """The elements that were compared, in words for the evidence."""
         return f"in all {np.size(self.true)} element(s)"
 
     @property
     def misfit_unit(self) -> str:
-        """What a misfit is relative to, for the evidence."""
+        """The quantity that a misfit is relative to, in words for the evidence."""
         return "the gradient"
 
     @property

@@ -1,7 +1,7 @@
 """Hypotheses: the derivative of a function of one array is missing, wrong, or taken at the wrong value.
 
 If the operations between an array u and a later array y are elementwise and depend on nothing else that moves, then
-y = phi(u), element by element. A hypothesis puts another factor in the place of phi'(u): 1, phi'(y), the sigmoid's
+y = phi(u), element by element. A hypothesis replaces phi'(u) with another factor: 1, phi'(y), the sigmoid's
 formula, or 1 - h^2 with another array h.
 """
 
