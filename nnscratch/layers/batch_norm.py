@@ -23,8 +23,8 @@
                    = r w (dy - db / m - n dw / m)               because w is constant within a channel
 
 Every sum and mean is over all axes except the channel axis. LayerNorm has the same equations, with means over the
-features of one example. Here the means are over the examples, so the gradient of each example depends on all others,
-and training needs more than one element per channel.
+features of one example. Here the means are over the examples, so the gradient of each example depends on all others.
+Training needs more than one element per channel, since the variance of one element is 0.
 
 Reference: Ioffe and Szegedy (2015), "Batch normalization: accelerating deep network training by reducing internal
 covariate shift".

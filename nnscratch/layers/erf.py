@@ -1,13 +1,13 @@
 """The error function, erf(x) = 2/sqrt(pi) times the integral of e^(-u^2) from 0 to x, for arrays. NumPy has none.
 
-Python's math.erf takes one number. For arrays, this file looks up erf at the nearest point g of a grid and adds the
-Taylor series in d = x - g. All derivatives are known:
+Python's math.erf takes one number. For arrays, this file looks up erf at g, the grid point nearest to x. It then adds
+the Taylor series in d = x - g, since all derivatives are known:
 
     erf' = 2/sqrt(pi) e^(-g^2)     erf'' = -2 g erf'     erf''' = (4 g^2 - 2) erf'     erf'''' = (12 g - 8 g^3) erf'
 
     erf(g + d) = erf(g) + erf'(g) d (1 - g d + (2 g^2 - 1)/3 d^2 + (3 g - 2 g^3)/6 d^3) + R
 
-The grid points are 1/512 apart, so |d| is at most 1/1024 and the error |R| = |erf^(5)| d^5/120 is below 2e-16, the
+The grid points are 1/512 apart, so |d| is at most 1/1024. The error |R| = |erf^(5)| d^5/120 is then below 2e-16, the
 precision of float64. For |x| > 6, 1 - |erf(x)| is below 3e-17, so the result is 1 or -1.
 """
 

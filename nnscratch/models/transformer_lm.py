@@ -122,8 +122,8 @@ class TransformerLM(Module):
         GPT-2. Otherwise the sum over all branches would grow with depth.
 
         GPT-2 uses a standard deviation of 0.02 for all weights, which is close to 1/sqrt(fan-in) for its D = 768. With
-        D = 128, a deviation of 0.02 would make the branches so weak that the model would long learn little more than
-        the frequencies of pairs of tokens.
+        D = 128, a deviation of 0.02 would make the branches too weak: for a long time, the model would learn little
+        more than the frequencies of pairs of tokens.
         """
         blocks = self.blocks.layers
         last_of_branch = {id(layer.weight) for block in blocks for layer in (block.self_attn.out_proj, block.linear2)}
