@@ -190,6 +190,8 @@ def estimate(
     steps = [h * unit for h in RELATIVE_STEPS.get(itemsize, (0.05,))]
     for h in steps + [h * u for u in smaller for h in SMALL_VALUE_STEPS]:
         (p1, s1), (m1, t1), (p2, s2), (m2, t2) = (evaluate_at(k * h) for k in (1, -1, 2, -2))
+        if 0 in (s1, t1, s2 - s1, t2 - t1):
+            continue  # the step is too small for the precision of x
         if not np.isfinite([p1, m1, p2, m2]).all():
             continue  # outside the domain of f: try a smaller step
         near, far = (p1 - m1) / (s1 - t1), (p2 - m2) / (s2 - t2)

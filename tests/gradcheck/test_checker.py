@@ -360,6 +360,10 @@ def test_the_step_follows_the_values(f, slope, scale):
     assert report.verdict == "wrong"
 
 
+def test_an_array_of_large_and_tiny_values_is_checked():
+    assert check_gradients(nn.GELU(), np.array([-3.0, 1e-300, 1e-300])).ok
+
+
 def test_a_function_that_takes_complex_numbers_is_checked_to_machine_precision():
     layer = Params()
     report = check_gradients(layer, X)
