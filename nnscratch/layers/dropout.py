@@ -1,10 +1,12 @@
-"""Dropout: while training, each number is set to zero with probability p.
+"""Dropout: in training mode, each element is set to zero with probability p.
+
+    shapes      x, y, mask: any, the same
 
     forward     y  = x * mask       mask is 0 with probability p, else 1 / (1 - p)
     backward    dx = dy * mask      the same mask
 
-Dividing by the probability of being kept ("inverted" dropout) keeps the expected value of y at x, so that nothing has
-to be changed when the network is used: in ``eval()`` mode y = x.
+The probability of keeping an element is 1 - p. Dividing by it makes the expected value of y equal to x ("inverted"
+dropout). So in ``eval()`` mode y = x, without any scaling.
 
 Reference: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov (2014), "Dropout: a simple way to prevent neural
 networks from overfitting".
@@ -21,18 +23,18 @@ from ..module import Module
 
 
 class Dropout(Module):
-    """Zero each element with probability `p` in training mode; do nothing in evaluation mode.
+    """Dropout. It zeros each element with probability `p` in training mode and does nothing in evaluation mode.
 
     Parameters
     ----------
     p : float, 0 <= p < 1
-        The probability of being dropped.
+        The probability of zeroing an element.
     rng : None, int or numpy.random.Generator
 
     Attributes
     ----------
     rng : numpy.random.Generator
-        Where the masks come from. A checkpoint keeps its state; the gradient checker replays it.
+        Draws the masks. Checkpoints store its state. The gradient checker restores it before every forward.
 
     Examples
     --------
@@ -70,7 +72,7 @@ class Dropout(Module):
 
 
 def dropout_mask(shape: tuple[int, ...], p: float, rng: np.random.Generator, like: Array) -> Array:
-    """Zeros with probability `p`, elsewhere 1 / (1 - p), with the dtype and on the device of `like`."""
+    """Return an array of 0, with probability `p`, and 1 / (1 - p), with the dtype and on the device of `like`."""
     keep = backend.uniform(rng, shape, like) >= p
     mask = keep.astype(like.dtype)
     mask *= 1 / (1 - p)

@@ -65,7 +65,7 @@ class GRU(Recurrent):
     ((4, 7, 3), (2, 4, 5))
     """
 
-    gates = 3
+    num_gates = 3
 
     def buffer_shapes(self, T: int, N: int) -> tuple[tuple[int, ...], ...]:
         """Return the shapes of h, hT, the gates, v_n, and for one chunk U or dU, and dV."""

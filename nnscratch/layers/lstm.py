@@ -75,7 +75,7 @@ class LSTM(Recurrent):
     ((4, 7, 3), (2, 4, 5))
     """
 
-    gates = 4
+    num_gates = 4
     state_names = ("h", "c")
 
     def buffer_shapes(self, T: int, N: int) -> tuple[tuple[int, ...], ...]:

@@ -2,16 +2,16 @@
 
 The equations of one layer are in rnn.py, gru.py and lstm.py. Inside, time is the first axis:
 
-    X (T, N, D)     the input of a layer        Y, h (T, N, H)      its output
-    y = Y of the last layer, transposed back to (N, T, H)
+    X (T, N, D)     the input of a layer; of the first, x transposed
+    Y (T, N, H)     its output, h at every step; of the last, y transposed
 
 Products that do not depend on the recurrence are computed for many steps at a time (see `chunks`):
 
-    before the steps of a chunk     U   = W_ih X^T + b              (G H, steps * N)    G gates
-    at each step                    v_t = W_hh h_t^T                (G H, N)
-    after them, going backward      dW_ih += dU X      dW_hh += dV h      dX = dU^T W_ih
+    forward, before the steps       U = W_ih X^T + b            (G * H, steps * N), for G gates
+    forward, at step t              v = W_hh h[t]^T             (G * H, N)
+    backward, after the steps       dW_ih += dU X      dW_hh += dV h      dX = dU^T W_ih
 
-dU and dV are the gradients of U and of all the v_t. They differ only in the GRU.
+dU is the gradient of U; dV holds the gradients of v at all steps. They differ only in the GRU.
 
 Two directions. Each layer runs twice, with different weights: from the first step to the last, and from the last to
 the first. The second output is reversed in time and placed after the first along the last axis:
@@ -51,7 +51,7 @@ class Recurrent(Module):
     """The base class of RNN, GRU and LSTM, which define `buffer_shapes`, `layer_forward` and `layer_backward`."""
 
     arguments = ("input_size", "hidden_size", "num_layers", "dropout", "bidirectional")
-    gates = 1
+    num_gates = 1
     """G, the number of blocks of H rows in each weight."""
     state_names: tuple[str, ...] = ("state",)
     """The names of the state's arrays; ("h", "c") for an LSTM."""
@@ -73,7 +73,7 @@ class Recurrent(Module):
         self.bidirectional = bool(bidirectional)
         self.rng = backend.generator(rng)
         self.workspace = backend.Workspace()
-        rows, bound = self.gates * H, 1 / math.sqrt(H)
+        rows, bound = self.num_gates * H, 1 / math.sqrt(H)
         for layer in range(num_layers):
             D = input_size if layer == 0 else H * len(self._directions)
             shapes = {"weight_ih": (rows, D), "weight_hh": (rows, H), "bias_ih": (rows,), "bias_hh": (rows,)}
@@ -322,10 +322,10 @@ def chunks(T: int, length: int) -> list[slice]:
     return [slice(start, min(start + length, T)) for start in range(0, T, length)]
 
 
-def by_step(U: Array, gates: int, N: int) -> Array:
-    """Return a view of U, shape (gates * H, steps * N), of shape (steps, gates, H, N)."""
+def by_step(U: Array, num_gates: int, N: int) -> Array:
+    """Return a view of U, shape (num_gates * H, steps * N), of shape (steps, num_gates, H, N)."""
     rows, columns = U.shape
-    return U.reshape(gates, rows // gates, columns // N, N).transpose(2, 0, 1, 3)
+    return U.reshape(num_gates, rows // num_gates, columns // N, N).transpose(2, 0, 1, 3)
 
 
 def add_gradients(parameters: Parameters, dU: Array, dV: Array, X: Array, h: Array, dX: Array) -> None:

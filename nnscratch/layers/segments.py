@@ -1,15 +1,15 @@
 """Sequences of different lengths in one batch: time is cut into segments.
 
-Short sequences are padded at the end. Time is cut into segments wherever a sequence
-ends, and each segment runs only the sequences that are still active:
+Short sequences are padded at the end. Time is cut into segments wherever a sequence ends. Each segment runs only the
+sequences that have not ended:
 
     lengths 5, 2, 3     steps 0 1 | 2 | 3 4         sequence 0    x x | x | x x
                         rows  0 1 2 | 0 2 | 0       sequence 1    x x |   |
                                                     sequence 2    x x | x |
 
-A sequence keeps its state after its last step. Padding is never read, so it may hold any values, and y and dx are zero
-there. Backward takes the segments in the opposite order. No step is computed for padding, as with PyTorch's packed
-sequences.
+A sequence's state does not change after its last step. Padding is never read, so it may hold any values; y and dx are
+zero there. Backward visits the segments in the opposite order. As with PyTorch's packed sequences, no time is spent on
+padding.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..module import Module
 
 
 def segments(lengths: np.ndarray, xp: ModuleType = np) -> list[tuple[slice, Array]]:
-    """Cut time wherever a sequence ends; return the steps of each segment and the rows that are still active.
+    """Cut time wherever a sequence ends; return each segment's steps and the rows that have not ended.
 
     Examples
     --------

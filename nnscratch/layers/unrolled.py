@@ -1,4 +1,4 @@
-"""Unrolled: cells over a whole sequence, step by step and layer upon layer. The textbook version, to be read.
+"""Unrolled: cells over whole sequences, step by step and layer by layer. The textbook version.
 
     y_t  <- cell L-1 <- ... <- cell 1 <- cell 0 <- x_t          at every step t
             each cell also reads its own state of step t-1

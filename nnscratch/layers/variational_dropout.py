@@ -1,13 +1,13 @@
-"""Variational dropout: the same units are dropped at every step of a sequence.
+"""Variational dropout: the same units are zeroed at every step of a sequence.
 
     shapes      x, y (N, T, D)    mask (N, 1, D)
 
     forward     y  = x * mask       mask is 0 with probability p, else 1 / (1 - p); one for each sequence
     backward    dx = dy * mask      the same mask
 
-Ordinary dropout draws anew at every time step, so over a long sequence a recurrent network sees noise that averages
-out, or, worse, forgets what it stored. A mask that stays gives it one thinned network for the whole sequence, which is
-also what the Bayesian reading of dropout asks for. In ``eval()`` mode y = x.
+Ordinary dropout draws a new mask at every time step. Over a long sequence this noise averages out, or it erases what a
+recurrent network has stored. With one mask for each sequence, the same units are missing at all of its steps. This
+agrees with the Bayesian interpretation of dropout. In ``eval()`` mode y = x.
 
 Reference: Gal and Ghahramani (2016), "A theoretically grounded application of dropout in recurrent neural networks".
 """
@@ -24,18 +24,18 @@ from .dropout import dropout_mask
 
 
 class VariationalDropout(Module):
-    """Zero each feature of a sequence, at all its steps, with probability `p` in training mode.
+    """Variational dropout. In training mode, it zeros each feature of a sequence at all steps with probability `p`.
 
     Parameters
     ----------
     p : float, 0 <= p < 1
-        The probability of being dropped.
+        The probability of zeroing a feature.
     rng : None, int or numpy.random.Generator
 
     Attributes
     ----------
     rng : numpy.random.Generator
-        Where the masks come from.
+        Draws the masks.
 
     Examples
     --------
