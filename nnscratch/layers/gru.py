@@ -1,7 +1,7 @@
 """GRU: gated recurrent units over whole sequences, in several layers. The fast version of :class:`GRUCell`.
 
-This file runs one layer in one direction. Layer l reads the h of layer l-1: recurrent.py loops over layers, directions
-and segments of time. lstm.py explains what differs from the textbook, and why.
+This file computes one layer in one direction. recurrent.py loops over layers, directions and segments of time. lstm.py
+explains what differs from the textbook, and why.
 
     shapes      X (T, N, D)    h (T+1, N, H)    hT (T+1, H, N)    U, dU, dV (3H, steps * N)
                 gates, u, v, du, dv (3H, N)
@@ -18,7 +18,7 @@ and segments of time. lstm.py explains what differs from the textbook, and why.
                 du_n = dh (1 - z) (1 - n^2)        du_z = dh (hT[t] - n) z (1 - z)       du_r = du_n v_n r (1 - r)
                 dv   = du_r, du_z, du_n * r
                 dh   = dh * z + W_hh^T dv                           to step t-1
-                dU, dV = all du and dv of a chunk; from them, the gradients of the weights and of X (add_gradients)
+                dU, dV = all du and dv of a chunk, from which add_gradients computes the rest
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """LSTM: long short-term memory over whole sequences, in several layers. The fast version of :class:`LSTMCell`.
 
-This file runs one layer in one direction. Layer l reads the h of layer l-1: recurrent.py loops over layers, directions
-and segments of time. Within a layer, each step has its features first:
+This file computes one layer in one direction. recurrent.py loops over layers, directions and segments of time. In most
+arrays, the features come before the sequences of the batch:
 
     shapes      X (T, N, D)    h (T+1, N, H)    c (T+1, H, N)    U, dU (4H, steps * N)    gates, u, dz (4H, N)
                 h[t] and c[t] are the state before step t, h[t+1] and c[t+1] the state after it
@@ -20,12 +20,12 @@ and segments of time. Within a layer, each step has its features first:
                 dz_g = dc * i * (1 - g^2)        dz_o = dh * tanh(c[t+1]) * o (1 - o)
                 dc   = dc * f                                       to step t-1
                 dh   = W_hh^T dz
-                dU   = all dz of a chunk; from it, the gradients of the weights and of X (add_gradients)
+                dU   = all dz of a chunk, from which add_gradients computes dW_ih, dW_hh, db_ih, db_hh and dX
 
 Four things differ from the textbook, for speed:
 
-1. Features first. BLAS computes W_hh (4H, H) @ h^T (H, N) up to twice as fast as h (N, H) @ W_hh^T, and each gate is
-   one contiguous block of the result.
+1. Features first. BLAS computes W_hh (4H, H) @ h^T (H, N) up to twice as fast as h (N, H) @ W_hh^T. Each gate is one
+   contiguous block of the result.
 2. Chunks of steps. The products that do not depend on the recurrence are computed for many steps at a time.
 3. One tanh for all gates, because sigmoid(z) = 1/2 + tanh(z/2)/2.
 4. No new arrays in the loop over time. Results are written into buffers (``out=``), which the next forward reuses.
@@ -126,15 +126,15 @@ class LSTM(Recurrent):
 @backend.fused(*kernels.STEP_FORWARD)
 def step_forward(u: Array, c: Array, gates: Array, c_new: Array, tanh_c: Array, h_new: Array, temp: Array) -> None:
     """Compute the new state. `gates` holds W_hh h, and then i, f, g, o; it and u are (4, H, N), the others (H, N)."""
-    i, f, g, o = gates
-    i_and_f = gates[:2]
-    gates += u  # z
-    i_and_f *= 0.5  # sigmoid(z) = 1/2 + tanh(z/2)/2
-    o *= 0.5
+    sigmoids = gates[:2], gates[3]  # i and f, and o
+    gates += u
+    for z in sigmoids:
+        z *= 0.5
     np.tanh(gates, out=gates)
-    for sigmoid in (i_and_f, o):
-        sigmoid *= 0.5
-        sigmoid += 0.5
+    for tanh in sigmoids:  # sigmoid(z) = 1/2 + tanh(z/2)/2
+        tanh *= 0.5
+        tanh += 0.5
+    i, f, g, o = gates
     np.multiply(f, c, out=c_new)
     np.multiply(i, g, out=temp)
     c_new += temp

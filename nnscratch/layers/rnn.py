@@ -1,7 +1,7 @@
 """RNN: Elman's recurrent network over whole sequences, in several layers. The fast version of :class:`RNNCell`.
 
-This file runs one layer in one direction. Layer l reads the h of layer l-1: recurrent.py loops over layers, directions
-and segments of time. lstm.py explains what differs from the textbook, and why.
+This file computes one layer in one direction. recurrent.py loops over layers, directions and segments of time. lstm.py
+explains what differs from the textbook, and why.
 
     shapes      X (T, N, D)    h (T+1, N, H)    hT (T+1, H, N)    U, dU (H, steps * N)    u, a, da (H, N)
                 h[t] is the state before step t, h[t+1] the state after it; hT[t] is its transpose, h[t]^T
@@ -13,7 +13,7 @@ and segments of time. lstm.py explains what differs from the textbook, and why.
     backward    dh += dY[t]                                         from the layer above, added to that of step t+1
                 da  = dh * (1 - hT[t+1]^2)                          or dh where hT[t+1] > 0
                 dh  = W_hh^T da                                     to step t-1
-                dU  = all da of a chunk; from it, the gradients of the weights and of X (add_gradients)
+                dU  = all da of a chunk, from which add_gradients computes dW_ih, dW_hh, db_ih, db_hh and dX
 """
 
 from __future__ import annotations

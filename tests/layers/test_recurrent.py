@@ -183,7 +183,7 @@ def test_a_batch_of_different_lengths_equals_every_sequence_alone(kind, data, bi
     x, dy = rng.normal(size=(n, t, d)), rng.normal(size=(n, t, directions * h))
     state, dstate = (draw_state(kind, (layers * directions, n, h), rng) for _ in range(2))
     padding = np.arange(t) >= np.array(lengths)[:, None]
-    x[padding] = np.nan  # never looked at
+    x[padding] = np.nan  # never read
     dy[padding] = np.nan
 
     y, last = module(x, state, lengths)
