@@ -84,7 +84,7 @@ class GRU(Recurrent):
             rows = X[steps].reshape(-1, X.shape[2])  # (steps * N, D)
             U = xp.matmul(W_ih, rows.T, out=chunk[:, : len(rows)])
             U += b[:, None]
-            for t, u in zip(range(T)[steps], by_step(U, 3, N), strict=True):
+            for t, u in enumerate(by_step(U, 3, N), steps.start):
                 xp.matmul(W_hh, hT[t], out=gates[t])
                 step_forward(u, b_hn, hT[t], gates[t].reshape(3, H, N), v_n[t], hT[t + 1])
             h[steps.start + 1 : steps.stop + 1] = hT[steps.start + 1 : steps.stop + 1].transpose(0, 2, 1)

@@ -100,7 +100,7 @@ class LSTM(Recurrent):
             rows = X[steps].reshape(-1, X.shape[2])  # (steps * N, D)
             U = xp.matmul(W_ih, rows.T, out=chunk[:, : len(rows)])
             U += b
-            for t, u in zip(range(T)[steps], by_step(U, 4, N), strict=True):
+            for t, u in enumerate(by_step(U, 4, N), steps.start):
                 xp.matmul(W_hh, h[t].T, out=gates[t])
                 step_forward(u, c[t], gates[t].reshape(4, H, N), c[t + 1], tanh_c[t], h[t + 1].T, temp)
         return h[1:], (h[T], c[T].T)

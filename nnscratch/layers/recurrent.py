@@ -71,6 +71,7 @@ class Recurrent(Module):
         self.num_layers = positive_int("num_layers", num_layers)
         self.dropout = probability("dropout", dropout)
         self.bidirectional = bool(bidirectional)
+        self._directions = (0, 1) if bidirectional else (0,)  # 0: from the first step to the last, 1: the reverse
         self.rng = backend.generator(rng)
         self.workspace = backend.Workspace()
         rows, bound = self.num_gates * H, 1 / math.sqrt(H)
@@ -241,11 +242,6 @@ class Recurrent(Module):
 
     # --- checks and states ---------------------------------------------------------------------------------------
 
-    @property
-    def _directions(self) -> tuple[int, ...]:
-        """The numbers of the directions: 0 reads from the first step to the last, 1 from the last to the first."""
-        return (0, 1) if self.bidirectional else (0,)
-
     def _state_shape(self, N: int) -> tuple[int, int, int]:
         return self.num_layers * len(self._directions), N, self.hidden_size
 
@@ -273,15 +269,16 @@ class Recurrent(Module):
         shape = self._state_shape(N)
         if state is None:
             return [backend.array_module(x).zeros(shape, dtype=x.dtype) for _ in self.state_names]
-        state = self._as_tuple("state", state, "(h, c)")
-        for name, s in zip(self.state_names, state, strict=True):
+        own = []
+        for name, s in zip(self.state_names, self._as_tuple("state", state, "(h, c)"), strict=True):
             check_floats(self, name, s, like=self.weight_ih_l0)
             if s.shape != shape:
                 layers = "num_layers * 2" if self.bidirectional else "num_layers"
                 raise ValueError(
                     f"{type(self).__name__}: {name} must be ({layers}, batch, hidden_size) = {shape}, got {s.shape}"
                 )
-        return [s.copy() for s in state]
+            own.append(s.copy())
+        return own
 
     def _final_gradient(self, dstate: Any, dy: Array, N: int) -> list[Array]:
         """Return new arrays that hold the gradient of the final state."""

@@ -99,7 +99,7 @@ class RNN(Recurrent):
             rows = X[steps].reshape(-1, D)  # (steps * N, D)
             U = xp.matmul(W_ih, rows.T, out=chunk[:, : len(rows)])
             U += b
-            for t, u in zip(range(T)[steps], by_step(U, 1, N)[:, 0], strict=True):
+            for t, u in enumerate(by_step(U, 1, N)[:, 0], steps.start):
                 xp.matmul(W_hh, hT[t], out=hT[t + 1])
                 step_forward(u, hT[t + 1])
             h[steps.start + 1 : steps.stop + 1] = hT[steps.start + 1 : steps.stop + 1].transpose(0, 2, 1)
