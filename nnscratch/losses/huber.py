@@ -32,7 +32,7 @@ class HuberLoss(Module):
     Parameters
     ----------
     delta : float, above 0
-        The largest difference |d| for which the loss is quadratic.
+        The largest absolute difference for which the loss is quadratic.
 
     Examples
     --------
