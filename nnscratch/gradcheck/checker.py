@@ -28,7 +28,7 @@ from .projection import NotDeterministic, Projection
 from .report import GradientReport, Trap
 from .settings import Settings
 from .snapshot import Snapshot
-from .traps import accumulation_traps, backward_traps, forward_traps, stale_traps
+from .traps import WRITES, accumulation_traps, backward_traps, forward_traps, stale_traps
 
 
 def check_gradients(
@@ -158,11 +158,17 @@ class Check:
         report.traps += backward_traps(projection)
         analytic = projection.analytic()
         report.traps += accumulation_traps(projection, analytic)
-        if not any(trap.kind == "backward writes into its input" for trap in report.traps):
+        if not any(trap.kind == WRITES and trap.severity == "wrong" for trap in report.traps):
             report.traps += stale_traps(projection)
         self._check_names(analytic)
         differences = Differences(projection, itemsize, self.settings.rtol)
         self._compare(report, projection, differences, analytic)
+        if differences.has_drifted():
+            message = "forward gives another result after the measurements than before, at the same inputs and weights"
+            report.traps.append(Trap("state has drifted", message, "cannot tell"))
+        for trap in report.traps:
+            if trap.kind == WRITES and any(entry.verdict == "wrong" for entry in report):
+                trap.severity = "wrong"  # the likely reason for the wrong gradients
         report.evaluations = differences.evaluations
         if differences.complex_step_used:
             report.method = "complex step in float64, confirmed by central differences"

@@ -51,6 +51,12 @@ class Differences:
             self.largest_value = max(self.largest_value, abs(value))
         return value
 
+    def has_drifted(self) -> bool:
+        """Return True if f is no longer what it was at the first forward: a call has left a change behind."""
+        epsilon = {8: 2.2e-16, 4: 1.2e-7, 2: 1e-3}[self.itemsize]
+        start, end = self.projection.weighted_sum(self.projection.outputs), self.projection()
+        return bool(abs(end - start) > 1e3 * epsilon * max(self.magnitude, abs(start)))
+
     def judge(self, entry: Entry) -> Entry:
         """Set the verdict of `entry`, and return it."""
         set_verdict(entry, self.tolerance(), self.itemsize, self.magnitude or self.largest_value)

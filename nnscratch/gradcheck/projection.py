@@ -6,6 +6,8 @@ stay the same during a check. df/dy is R, so backward is called with dy = R. A l
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -69,6 +71,9 @@ class Projection:
         drawn = self._random_states.advanced()
         adapter.clear_saved()
         self.replayed = "draws" if drawn else ""
+        if self.replaced_parameters():
+            self.replayed = "state"
+            self.back_to_start()
         again = self._copies(self.forward())
         adapter.clear_saved()
         if not equal_outputs(first, again):
@@ -118,6 +123,31 @@ class Projection:
         """Restore everything that the code held before its first forward, except the values of the variables."""
         self._state.restore(keep={id(v) for v in self.variables.values()})
 
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Restore, on leaving the block, what the code held before its first forward, and the variables' values.
+
+        A backward may update the weights in place, or replace them by new arrays. Every backward runs in such a block,
+        so that all later measurements see the weights that were there before it.
+        """
+        arrays = [*self.variables.values(), *(a for _, a in self.adapter.arrays())]
+        held = [(array, array.copy()) for array in {id(a): a for a in arrays}.values()]
+        try:
+            yield
+        finally:
+            self.adapter.clear_saved()
+            self.back_to_start()
+            for array, old in held:
+                if not equal_arrays(array, old):
+                    array[...] = old
+
+    def replaced_parameters(self) -> list[str]:
+        """Return the names of the parameters in whose place the code has put another array."""
+        now = self.adapter.parameters()
+        taken = {id(v) for v in self.adapter.float_inputs().values()}
+        own = [name for name, v in self.variables.items() if id(v) not in taken]
+        return [name for name in own if now.get(name) is not self.variables[name]]
+
     def constant_arrays(self) -> list[Any]:
         """Return the NumPy arrays that the code holds and does not learn, such as targets kept in an attribute."""
         own = {id(v) for v in self.variables.values()}
@@ -136,12 +166,16 @@ class Projection:
 
     def __call__(self) -> float:
         """Run forward and return f."""
+        total = self.weighted_sum(self.forward())
+        self.adapter.clear_saved()
+        return total
+
+    def weighted_sum(self, ys: tuple) -> float:
+        """Return the sum of R * y over the outputs `ys`."""
         total = 0.0
-        ys = self.forward()
         for (_, w), (_, y) in zip(leaves("", self.weights), leaves("", ys), strict=True):
             if w is not None:
                 total += float((backend.to_numpy(y) * w).sum()) if is_array(y) else float(y) * w
-        self.adapter.clear_saved()
         return total
 
     def flat_outputs(self) -> np.ndarray:
@@ -167,16 +201,10 @@ class Projection:
 
     def analytic(self, weights: tuple | None = None) -> dict[str, Any]:
         """Run backward and return float64 copies of its gradients by name; None where it returned None."""
-        self.forward()
-        arrays = [a for _, a in self.adapter.arrays()]
-        before = [a.copy() for a in arrays]
-        given = self.adapter.gradients(self.dys(weights))
-        self.adapter.clear_saved()
-        found = {name: gradient_as_float64(given[name]) for name in self.variables if name in given}
-        for array, old in zip(arrays, before, strict=True):
-            if not equal_arrays(array, old):  # backward has changed it
-                array[...] = old
-        return found
+        with self.unchanged():
+            self.forward()
+            given = self.adapter.gradients(self.dys(weights))
+            return {name: gradient_as_float64(given[name]) for name in self.variables if name in given}
 
 
 def random_weights_like(y: Any, rng: np.random.Generator) -> Any:

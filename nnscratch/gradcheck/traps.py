@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from .adapters import NO_CACHE
+from .adapters import NO_CACHE, Adapter
 from .nested import is_array, is_float, leaves, map_leaves
-from .projection import Projection
+from .projection import Projection, gradient_as_float64
 from .report import Trap
 from .snapshot import Snapshot, equal_arrays
+
+WRITES = "backward writes into its input"
 
 
 def forward_traps(projection: Projection) -> list[Trap]:
@@ -51,19 +53,19 @@ def forward_traps(projection: Projection) -> list[Trap]:
 def backward_traps(projection: Projection) -> list[Trap]:
     """Run forward and backward, and return the traps in the gradients and in backward's changes to arrays."""
     adapter, traps = projection.adapter, []
-    arrays = adapter.arrays()
-    projection.forward()
-    before, cache = [a.copy() for _, a in arrays], Snapshot(adapter.cached())
-    dys = projection.dys()
-    given = adapter.gradients(dys)
-    unused_saved = adapter.unused_saved()
-    adapter.clear_saved()
-    known = [a for _, a in arrays] + [given.get(name) for name in adapter.parameters()]
-    cache_changed = [a for a in cache.changed() if not any(a is b for b in known)]
-    for (name, array), old in zip(arrays, before, strict=True):
-        if not equal_arrays(array, old):
-            traps.append(Trap("backward writes into its input", f"{name} is changed by backward"))
-            array[...] = old
+    with projection.unchanged():
+        arrays = adapter.arrays()
+        projection.forward()
+        before, cache = [a.copy() for _, a in arrays], Snapshot(adapter.cached())
+        dys = projection.dys()
+        given = adapter.gradients(dys)
+        unused_saved = adapter.unused_saved()
+        known = [a for _, a in arrays] + [given.get(name) for name in adapter.parameters()]
+        cache_changed = [a for a in cache.changed() if not any(a is b for b in known)]
+        replaced = projection.replaced_parameters()
+        written = [n for (n, a), old in zip(arrays, before, strict=True) if not equal_arrays(a, old)]
+        given = {name: g.copy() if is_array(g) else g for name, g in given.items()}
+    traps += change_traps(adapter, written, replaced)
     for name, array in projection.variables.items():
         if given.get(name) is not None:
             traps += form_traps(name, array, given[name])
@@ -92,13 +94,34 @@ def backward_traps(projection: Projection) -> list[Trap]:
     return traps
 
 
+def change_traps(adapter: Adapter, written: list[str], replaced: list[str]) -> list[Trap]:
+    """Return the traps for arrays that backward writes into or replaces.
+
+    An object may update its own weights in backward: that is a note, because the gradients are compared at the weights
+    before the update. A Module leaves the update to its optimizer, and inputs belong to the caller.
+    """
+    traps = []
+    own = set() if adapter.accumulates else set(adapter.parameters())
+    for names, what in ((written, "changed"), (replaced, "replaced by other arrays")):
+        updated = [name for name in names if name in own]
+        traps += [Trap(WRITES, f"{name} is {what} by backward") for name in names if name not in own]
+        if updated:
+            message = (
+                f"{', '.join(updated)}: {what} by backward, and restored by the checker after every backward. An update "
+                f"must come last, after all gradients that need the old values"
+            )
+            traps.append(Trap(WRITES, message, "note"))
+    return traps
+
+
 def repeats_equally(projection: Projection) -> bool:
     """Return True if a second backward after the same forward gives the same gradients, or adds them again."""
-    projection.forward()
     found = []
-    for _ in range(2):
-        given = projection.adapter.gradients(projection.dys())
-        found.append({name: backend.to_numpy(g).copy() for name, g in given.items() if is_array(g)})
+    with projection.unchanged():
+        projection.forward()
+        for _ in range(2):
+            given = projection.adapter.gradients(projection.dys())
+            found.append({name: backend.to_numpy(g).copy() for name, g in given.items() if is_array(g)})
     first, second = found
     return all(nearly_equal(second[k], first[k]) or nearly_equal(second[k], 2 * first[k]) for k in first if k in second)
 
@@ -134,15 +157,15 @@ def accumulation_traps(projection: Projection, analytic: dict[str, Any]) -> list
     adapter = projection.adapter
     if not adapter.accumulates:
         return []
-    projection.forward()
-    adapter.gradients(projection.dys())
-    adapter.clear_saved()
-    projection.forward()
-    twice = adapter.gradients(projection.dys(), zero=False)
-    adapter.clear_saved()
+    with projection.unchanged():
+        projection.forward()
+        adapter.gradients(projection.dys())
+        adapter.clear_saved()
+        projection.forward()
+        twice = {n: gradient_as_float64(g) for n, g in adapter.gradients(projection.dys(), zero=False).items()}
     traps = []
     for name in adapter.parameters():
-        once, both = analytic.get(name), backend.to_numpy(twice[name]) if is_array(twice.get(name)) else None
+        once, both = analytic.get(name), twice.get(name)
         if once is None or both is None or once.shape != both.shape or not np.any(once):
             continue
         if nearly_equal(both, once) and not nearly_equal(both, 2 * once):
@@ -178,6 +201,7 @@ def stale_traps(projection: Projection) -> list[Trap]:
         return backend.array_module(v).asarray(v.ravel()[::-1].reshape(v.shape) + shift)
 
     B = map_leaves(other, A)
+    held = [(a, a.copy()) for _, a in adapter.arrays()]
 
     def forward(inputs: tuple) -> Any:
         adapter.inputs = inputs
@@ -192,6 +216,9 @@ def stale_traps(projection: Projection) -> list[Trap]:
     def reset() -> None:
         adapter.clear_saved()
         projection.back_to_start()
+        for array, old in held:
+            if not equal_arrays(array, old):  # backward has updated it
+                array[...] = old
 
     message = "forward on A, forward on B, then backward: the gradient of {} is not {}'s; backward uses what another "
     message += "forward kept"
@@ -207,6 +234,7 @@ def stale_traps(projection: Projection) -> list[Trap]:
         if adapter.cache is not NO_CACHE:
             forward(A)
             expected = backward(A)
+            reset()
             cache = forward(A)
             forward(B)
             adapter.cache = cache

@@ -1,0 +1,93 @@
+"""Test what the checker measures: weights that backward changes, kinks, scales, noise, cost."""
+
+import numpy as np
+import pytest
+
+from nnscratch.gradcheck import check_gradients
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+X = rng(100).normal(size=(4, 3))
+
+
+# --- backward changes the weights -------------------------------------------------------------------------------------
+
+
+class Updates:
+    """Two layers. Backward updates the weights `early` or last, and replaces them or writes into them."""
+
+    def __init__(self, early, in_place, seed):
+        r = rng(seed)
+        self.W1, self.W2, self.early, self.in_place = r.normal(size=(3, 4)), r.normal(size=(4, 2)), early, in_place
+
+    def update(self, name, gradient):
+        if self.in_place:
+            getattr(self, name)[...] -= 0.1 * gradient
+        else:
+            setattr(self, name, getattr(self, name) - 0.1 * gradient)
+
+    def forward(self, x):
+        self.x, self.h = x, np.tanh(x @ self.W1)
+        return self.h @ self.W2
+
+    def backward(self, d):
+        self.dW2 = self.h.T @ d
+        if self.early:
+            self.update("W2", self.dW2)
+        dh = d @ self.W2.T * (1 - self.h**2)
+        self.dW1 = self.x.T @ dh
+        dx = dh @ self.W1.T
+        if not self.early:
+            self.update("W2", self.dW2)
+            self.update("W1", self.dW1)
+        return dx
+
+
+@pytest.mark.parametrize("mode", ["full", "sampled", "directional"])
+@pytest.mark.parametrize("in_place", [True, False])
+@pytest.mark.parametrize("seed", range(5))
+def test_an_update_in_backward_is_named_and_the_gradients_are_those_before_it(mode, in_place, seed):
+    net = Updates(False, in_place, seed)
+    before = net.W1, net.W2, net.W1.copy(), net.W2.copy()
+    report = check_gradients(net, X, mode=mode)
+    assert report.ok and [trap.kind for trap in report.traps] == ["backward writes into its input"]
+    assert report.traps[0].message.startswith("W1, W2") if not in_place else "W2" in report.traps[0].message
+    assert net.W1 is before[0] and net.W2 is before[1]
+    np.testing.assert_array_equal(net.W1, before[2])
+    np.testing.assert_array_equal(net.W2, before[3])
+
+
+@pytest.mark.parametrize("mode", ["full", "sampled", "directional"])
+@pytest.mark.parametrize("in_place", [True, False])
+@pytest.mark.parametrize("seed", range(5))
+def test_an_update_before_the_weights_are_used_is_wrong_and_never_a_kink(mode, in_place, seed):
+    report = check_gradients(Updates(True, in_place, seed), X, mode=mode)
+    assert {entry.name: entry.verdict for entry in report} == {"W1": "wrong", "W2": "right", "x": "wrong"}
+    assert report.kinks == 0 and [trap.severity for trap in report.traps] == ["wrong"]
+
+
+class Hidden:
+    scale = 1.0
+
+
+def test_a_change_that_cannot_be_restored_makes_the_verdict_cannot_tell():
+    def backward(d, cache):
+        Hidden.scale *= 1.5  # an attribute of a class is not recorded
+        return d * 2
+
+    try:
+        report = check_gradients((lambda x: (2 * Hidden.scale * x, None), backward), X, diagnose=False)
+        assert not report.ok
+        Hidden.scale = 0.0
+        report = check_gradients((lambda x: (x + (Hidden.scale > 3), None), lambda d, c: next_scale(d)), X)
+        assert report.verdict == "cannot tell" and report.traps[-1].kind == "state has drifted"
+    finally:
+        Hidden.scale = 1.0
+
+
+def next_scale(d):
+    Hidden.scale += 1
+    return d
