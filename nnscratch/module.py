@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class Module:
     2. ``forward`` computes y. It saves what ``backward`` needs with one call of ``save_for_backward``.
     3. ``backward`` gets these values from one call of ``saved()``. It *adds* to ``parameter.grad`` and never sets it,
        since the parameter may be used elsewhere too. It returns dL/dx: a tuple if forward takes several arrays, None
-       for an array of integers. It may return None if ``self.needs_input_grad`` is False.
+       for an array of integers. With the decorator `input_grad_optional` it may return None to save time.
     4. ``backward`` calls the ``backward`` of inner modules in the opposite order. If forward uses a value twice, add
        its two gradients.
     5. A module that behaves differently in training reads ``self.training``.
@@ -335,15 +335,22 @@ class Module:
         return f"{type(self).__name__}({shown})"
 
 
+def input_grad_optional(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a ``backward`` that returns None instead of dL/dx if ``self.needs_input_grad`` is False.
+
+    A subclass that overrides ``backward`` without this mark always returns dL/dx, and so does ``super().backward(dy)``
+    in it.
+    """
+    backward.input_grad_optional = True
+    return backward
+
+
 @contextlib.contextmanager
 def without_input_grad(module: Module) -> Iterator[None]:
-    """Set ``module.needs_input_grad`` to False inside the ``with`` block.
+    """Set ``module.needs_input_grad`` to False inside the ``with`` block, if its backward has the mark above.
 
     Use it around a call of ``module.backward`` if you do not use the result. Example: the input of a network is data.
     Without the gradient with respect to it, the first layer computes two products instead of three.
-
-    The flag changes only if ``module.backward`` reads it. If a subclass overrides ``backward`` and does not read the
-    flag, nothing changes: ``super().backward(dy)`` still returns dL/dx there.
 
     Examples
     --------
@@ -356,9 +363,7 @@ def without_input_grad(module: Module) -> Iterator[None]:
     >>> print(layer.bias.grad)
     [4. 4.]
     """
-    code = getattr(module.backward, "__code__", None)
-    reads_flag = code is not None and "needs_input_grad" in code.co_names  # co_names: the attributes the code uses
-    if not reads_flag or not module.needs_input_grad:
+    if not getattr(module.backward, "input_grad_optional", False) or not module.needs_input_grad:
         yield
         return
     module.needs_input_grad = False

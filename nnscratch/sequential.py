@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from .backend import Array
-from .module import Module, without_input_grad
+from .module import Module, input_grad_optional, without_input_grad
 from .parameter import Parameter
 
 
@@ -50,6 +50,7 @@ class Sequential(Module):
             x = layer(x)
         return x
 
+    @input_grad_optional
     def backward(self, dy: Array) -> Array | None:
         if not self.needs_input_grad:
             return self._backward_without_dx(dy)

@@ -21,7 +21,7 @@ import numpy as np
 
 from ..backend import Array
 from ..checks import check_floats, check_gradient, positive_int
-from ..module import Module
+from ..module import Module, input_grad_optional
 from .conv2d import convolve, convolve_backward, initial_weight_and_bias
 from .windows import Windows, pair
 
@@ -95,6 +95,7 @@ class Conv1d(Module):
         self.save_for_backward(x)
         return y
 
+    @input_grad_optional
     def backward(self, dy: Array) -> Array | None:
         (x,) = self.saved()
         check_gradient(self, dy, (len(x), self.out_channels, self.windows.count(1, x.shape[2])[1]), x.dtype)

@@ -37,7 +37,7 @@ from .. import backend
 from ..backend import Array
 from ..checks import check_floats, check_gradient, positive_int
 from ..init import drawn, uniform
-from ..module import Module
+from ..module import Module, input_grad_optional
 from ..parameter import Parameter
 from .image_layout import batch_last, chunks_of_images, empty_images
 from .windows import Pair, Windows, check_windows_fit, pair
@@ -111,6 +111,7 @@ class Conv2d(Module):
         self.save_for_backward(x)
         return y
 
+    @input_grad_optional
     def backward(self, dy: Array) -> Array | None:
         (x,) = self.saved()
         check_gradient(self, dy, (len(x), self.out_channels, *self.windows.count(*x.shape[2:])), x.dtype)

@@ -23,7 +23,7 @@ from .. import backend
 from ..backend import Array
 from ..checks import check_floats, check_gradient, positive_int
 from ..init import drawn, uniform
-from ..module import Module
+from ..module import Module, input_grad_optional
 from ..parameter import Parameter
 from .fast_products import matmul
 
@@ -95,6 +95,7 @@ class Linear(Module):
         self.save_for_backward(x)
         return y.reshape(*x.shape[:-1], self.out_features)
 
+    @input_grad_optional
     def backward(self, dy: Array) -> Array | None:
         (x,) = self.saved()
         check_gradient(self, dy, (*x.shape[:-1], self.out_features), x.dtype)

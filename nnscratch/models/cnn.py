@@ -24,7 +24,7 @@ from ..backend import Array
 from ..checks import check_floats, positive_int, probability
 from ..init import he_normal
 from ..layers import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
-from ..module import Module, without_input_grad
+from ..module import Module, input_grad_optional, without_input_grad
 from ..sequential import Sequential
 
 
@@ -111,6 +111,7 @@ class CNN(Module):
         self.save_for_backward(shape)
         return self.classifier(self.features(x))
 
+    @input_grad_optional
     def backward(self, dy: Array) -> Array | None:
         (shape,) = self.saved()
         dfeatures = self.classifier.backward(dy)

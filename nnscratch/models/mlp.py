@@ -20,7 +20,7 @@ from ..backend import Array
 from ..checks import check_floats, positive_int, probability
 from ..init import he_uniform
 from ..layers import Dropout, Flatten, Linear, ReLU
-from ..module import Module, without_input_grad
+from ..module import Module, input_grad_optional, without_input_grad
 from ..sequential import Sequential
 
 
@@ -92,6 +92,7 @@ class MLP(Module):
             )
         return self.layers(x)
 
+    @input_grad_optional
     def backward(self, dy: Array) -> Array | None:
         if self.needs_input_grad:
             return self.layers.backward(dy)

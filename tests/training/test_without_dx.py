@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nnscratch as nn
-from nnscratch.module import without_input_grad
+from nnscratch.module import input_grad_optional, without_input_grad
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(4, 1, 8, 8)).astype(np.float32)
@@ -47,6 +47,7 @@ def test_the_parameters_gradients_are_the_same_and_every_forward_has_met_its_bac
 
 def test_the_trainer_leaves_it_out():
     class Counts(nn.Linear):
+        @input_grad_optional
         def backward(self, dy):
             self.needed = self.needs_input_grad
             return super().backward(dy)
