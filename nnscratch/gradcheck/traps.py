@@ -107,8 +107,8 @@ def change_traps(adapter: Adapter, written: list[str], replaced: list[str]) -> l
         traps += [Trap(WRITES, f"{name} is {what} by backward") for name in names if name not in own]
         if updated:
             message = (
-                f"{', '.join(updated)}: {what} by backward, and restored by the checker after every backward. An update "
-                f"must come last, after all gradients that need the old values"
+                f"{', '.join(updated)}: {what} by backward, and restored by the checker after every backward. An "
+                f"update must come last, after all gradients that need the old values"
             )
             traps.append(Trap(WRITES, message, "note"))
     return traps
