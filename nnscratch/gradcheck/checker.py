@@ -20,6 +20,7 @@ import numpy as np
 
 from .. import backend
 from .adapters import Adapter, make_adapter
+from .completeness import completeness_traps
 from .differences import Differences
 from .entries import EntryChecker
 from .kinks import compare_nearby
@@ -161,6 +162,7 @@ class Check:
         if not any(trap.kind == WRITES and trap.severity == "wrong" for trap in report.traps):
             report.traps += stale_traps(projection)
         self._check_names(analytic)
+        report.traps += completeness_traps(projection, report, restricted=self.settings.only is not None)
         differences = Differences(projection, itemsize, self.settings.rtol)
         self._compare(report, projection, differences, analytic)
         if differences.has_drifted():

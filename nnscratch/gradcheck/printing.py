@@ -11,9 +11,9 @@ import numpy as np
 if TYPE_CHECKING:
     from .report import Diagnosis, Entry, GradientReport
 
-TERMINAL_COLOURS = {"right": "\x1b[32m", "wrong": "\x1b[31m", "cannot tell": "\x1b[33m"}
+TERMINAL_COLOURS = {"right": "\x1b[32m", "wrong": "\x1b[31m", "cannot tell": "\x1b[33m", "incomplete": "\x1b[33m"}
 BOLD, DIM, PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
-HTML_COLOURS = {"right": "#2a7d2a", "wrong": "#b81d1d", "cannot tell": "#a36a00"}
+HTML_COLOURS = {"right": "#2a7d2a", "wrong": "#b81d1d", "cannot tell": "#a36a00", "incomplete": "#a36a00"}
 HEADER = ["array", "shape", "error", "worst at", "analytic", "numeric", "verdict"]
 SHOWN = 3  # diagnoses for each array
 

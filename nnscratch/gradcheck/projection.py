@@ -45,6 +45,8 @@ class Projection:
     replayed : str
         What is reset before every forward: "" for nothing, "draws" for random generators, "state" for everything that
         the code holds.
+    state : Snapshot
+        Everything that the code held before its first forward, found from `state_roots`.
 
     Raises
     ------
@@ -59,8 +61,9 @@ class Projection:
         self.variables = {**adapter.parameters(), **adapter.float_inputs()}
         self.replayed = ""
         self.written_inputs: list[str] = []
-        self._state = Snapshot(adapter.source, adapter.inputs)
-        self._random_states = RandomStates(self._state.generators)
+        self.state_roots = (adapter.source, adapter.inputs)
+        self.state = Snapshot(*self.state_roots)
+        self._random_states = RandomStates(self.state.generators)
         arrays = adapter.arrays()
         before = [a.copy() for _, a in arrays]
         first = self._copies(adapter.run())
@@ -121,7 +124,7 @@ class Projection:
 
     def back_to_start(self) -> None:
         """Restore everything that the code held before its first forward, except the values of the variables."""
-        self._state.restore(keep={id(v) for v in self.variables.values()})
+        self.state.restore(keep={id(v) for v in self.variables.values()})
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
@@ -151,7 +154,7 @@ class Projection:
     def constant_arrays(self) -> list[Any]:
         """Return the NumPy arrays that the code holds and does not learn, such as targets kept in an attribute."""
         own = {id(v) for v in self.variables.values()}
-        return [a for a in self._state.arrays() if isinstance(a, np.ndarray) and a.size > 1 and id(a) not in own]
+        return [a for a in self.state.arrays() if isinstance(a, np.ndarray) and a.size > 1 and id(a) not in own]
 
     def terms(self) -> list[Any]:
         """Return R * y for each float output, as flat arrays."""

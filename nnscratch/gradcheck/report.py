@@ -55,7 +55,8 @@ class Trap:
     kind : str
     message : str
     severity : str
-        "wrong" if the code breaks its contract, "cannot tell" if no check is possible, or "note".
+        "wrong" if the code breaks its contract, "cannot tell" if no check is possible, "incomplete" if something that
+        affects the outputs was not checked, or "note".
 
     Examples
     --------
@@ -197,9 +198,9 @@ class GradientReport:
 
     @property
     def verdict(self) -> str:
-        """The worst verdict of all entries and traps: "wrong", "cannot tell" or "right"."""
+        """The worst verdict of all entries and traps: "wrong", "cannot tell", "incomplete" or "right"."""
         all_verdicts = [e.verdict for e in self.entries.values()] + [t.severity for t in self.traps]
-        return next((v for v in ("wrong", "cannot tell") if v in all_verdicts), "right")
+        return next((v for v in ("wrong", "cannot tell", "incomplete") if v in all_verdicts), "right")
 
     @property
     def ok(self) -> bool:

@@ -31,6 +31,8 @@ ATOMS = (
     np.generic,
 )
 GENERATORS = (np.random.Generator, np.random.RandomState)
+Step = tuple[str, Any]  # one step into a container: ("attribute", "W"), ("item", 0), ...; places.py follows them
+Steps = tuple[Step, ...]
 
 
 class Snapshot:
@@ -45,6 +47,9 @@ class Snapshot:
     ----------
     generators : list
         The NumPy random generators found.
+    places : list of (Steps, object)
+        Where each array and each Python float was found: the steps that lead from `roots` to it. An array that is held
+        at several places is listed with each of them.
 
     Examples
     --------
@@ -60,69 +65,82 @@ class Snapshot:
         self.containers: list[tuple[Any, Any]] = []  # each with a copy of its members
         self._arrays: list[tuple[Any, Any]] = []  # each with a copy of its values
         self.generators: list[Any] = []
+        self.places: list[tuple[Steps, Any]] = []
         self._roots = roots  # keeps the objects alive, so that no id is used a second time
         seen: set[int] = set()
-        queue = list(roots)
-        while queue:
-            value = queue.pop()
-            if isinstance(value, ATOMS) or id(value) in seen:
+        queue: deque[tuple[Any, Steps]] = deque((root, (("root", i),)) for i, root in enumerate(roots))
+        while queue:  # breadth first, so that the first place of an array is its shortest name
+            value, steps = queue.popleft()
+            if isinstance(value, ATOMS):
+                if type(value) is float and steps[-1][0] == "attribute":
+                    self.places.append((steps, value))
+                continue
+            array = is_array(value)
+            if array and value.dtype.kind != "O":
+                self.places.append((steps, value))
+            if id(value) in seen:
                 continue
             seen.add(id(value))
-            if is_array(value):
+            if array:
                 if value.dtype.kind != "O":
                     self._arrays.append((value, value.copy()))
             elif isinstance(value, GENERATORS):
                 self.generators.append(value)
             else:
-                queue.extend(self._remember(value))
+                queue.extend((member, (*steps, step)) for step, member in self._remember(value))
         self._random_states = RandomStates(self.generators)
 
-    def _remember(self, value: Any) -> Iterator[Any]:
-        """Record the container `value`, and yield its members."""
+    def _remember(self, value: Any) -> Iterator[tuple[Step, Any]]:
+        """Record the container `value`, and yield its members, each with the step that leads to it."""
         if isinstance(value, (list, dict, set, deque)):
             self.containers.append((value, value.copy()))
-            yield from value.values() if isinstance(value, dict) else value
-        elif isinstance(value, (tuple, frozenset)):
-            yield from value
+        if isinstance(value, dict):
+            yield from ((("item", key), member) for key, member in value.items())
+        elif isinstance(value, (list, tuple, deque)):
+            yield from ((("item", number), member) for number, member in enumerate(value))
+        elif isinstance(value, (set, frozenset)):
+            yield from ((("member", None), member) for member in value)
         elif isinstance(value, types.MethodType):
-            yield value.__self__
-            yield value.__func__
+            yield ("self", None), value.__self__
+            yield ("function", None), value.__func__
         elif isinstance(value, types.FunctionType):
             yield from self._remember_function(value)
         else:
             attributes = getattr(value, "__dict__", None)
             if isinstance(attributes, dict):
                 self.containers.append((attributes, attributes.copy()))
-                yield from attributes.values()
-            for cls in type(value).__mro__:  # attributes of the class
+                yield from ((("attribute", name), member) for name, member in attributes.items())
+            for cls in type(value).__mro__:
                 if cls.__module__ not in ("builtins", "numpy"):
                     kinds = (list, dict, set, deque, *GENERATORS)
-                    yield from (v for v in vars(cls).values() if is_array(v) or isinstance(v, kinds))
+                    for name, member in vars(cls).items():
+                        if is_array(member) or isinstance(member, kinds):
+                            yield ("class attribute", name), member
             for slot in slots_of(value):
                 if hasattr(value, slot):
                     held = getattr(value, slot)
                     self.containers.append((Slot(value, slot), held))
-                    yield held
+                    yield ("attribute", slot), held
             if callable(value) and hasattr(value, "func") and hasattr(value, "args"):  # functools.partial
-                yield value.func
-                yield value.args
+                yield ("attribute", "func"), value.func
+                yield ("attribute", "args"), value.args
 
-    def _remember_function(self, function: types.FunctionType) -> Iterator[Any]:
+    def _remember_function(self, function: types.FunctionType) -> Iterator[tuple[Step, Any]]:
         """Record the closure of `function` and the globals it uses: arrays, generators, and objects of its own file."""
-        for cell in function.__closure__ or ():
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
             try:
                 held = cell.cell_contents
             except ValueError:  # the variable has no value yet
                 continue
             self.containers.append((cell, held))
-            yield held
-        yield from function.__defaults__ or ()
+            yield ("variable", name), held
+        yield from ((("default", number), held) for number, held in enumerate(function.__defaults__ or ()))
         for name in function.__code__.co_names:  # globals it uses
             if name in function.__globals__:
                 held = function.__globals__[name]
                 if isinstance(held, types.FunctionType):
                     if held.__globals__ is function.__globals__:
-                        yield held
+                        yield ("global", name), held
                 elif (
                     is_array(held)
                     or isinstance(held, (int, float, tuple, list, dict, set, deque, *GENERATORS))
@@ -130,7 +148,7 @@ class Snapshot:
                     or hasattr(held, "named_parameters")
                 ):
                     self.containers.append((Global(function.__globals__, name), held))
-                    yield held
+                    yield ("global", name), held
 
     def arrays(self) -> list[Any]:
         """Return every array found."""

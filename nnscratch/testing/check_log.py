@@ -30,7 +30,7 @@ def add(report: Any) -> None:
 
 def rows() -> list[tuple[str, int, int, float, str]]:
     """Return, for each test and checked code: name, number of checks, of arrays, largest error, worst verdict."""
-    order = ("right", "cannot tell", "wrong")
+    order = ("right", "incomplete", "cannot tell", "wrong")
     found: dict[str, list] = {}
     for test, title, arrays, error, verdict in CHECKED:
         row = found.setdefault(f"{test} {title}", [0, 0, 0.0, "right"])

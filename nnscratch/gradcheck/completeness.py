@@ -1,0 +1,196 @@
+"""Completeness: is there an array that moves the outputs, and that was not checked?
+
+A check that compares the gradient of x only says nothing about the weights. Every float array that the checked code
+holds is therefore changed by a random amount. If the outputs change with it, and the checker found no gradient of it,
+the verdict is "incomplete". These arrays are not counted:
+
+- arrays that forward replaces or overwrites: they are caches or a state;
+- arrays that a function reads from outside (a closure or a global), defaults, and attributes of a class;
+- buffers of a Module, read-only arrays, and arrays whose name says that they are settings or statistics
+  (`learned_names.py`). The report lists those that move the outputs in a note;
+- arrays of a Module that are not Parameters, and arrays of an object with `params` that are not among them, unless
+  their name is a usual name of a weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from ..module import Module
+from ..parameter import Parameter
+from .learned_names import is_learned_name, is_setting_name, name_of
+from .nested import is_array, is_float, leaves, map_leaves
+from .places import follow, is_outside, place_name
+from .projection import Projection, equal_outputs
+from .report import GradientReport, Trap
+from .snapshot import Steps
+from .traps import share_memory
+
+SHOWN = 6  # arrays named in a report
+CHANGES = (1e-3, 0.3)  # the relative sizes of the two random changes of an array
+
+
+@dataclass(eq=False)
+class Unchecked:
+    """An array that the code holds and that is not among the checked ones.
+
+    Attributes
+    ----------
+    array : array
+    places : list of Steps
+        All places at which the code holds it.
+    """
+
+    array: Any
+    places: list[Steps] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The name of its first place, such as ``self.fc1.W``."""
+        return place_name(self.places[0])
+
+
+def completeness_traps(projection: Projection, report: GradientReport, restricted: bool) -> list[Trap]:
+    """Return a trap of severity "incomplete" for each array that moves the outputs and is not checked.
+
+    Parameters
+    ----------
+    projection : Projection
+    report : GradientReport
+        Receives notes about arrays that move the outputs and look like constants.
+    restricted : bool
+        True if the user chose the arrays to check, so that a note is enough.
+    """
+    moving = list(moving_arrays(projection, unchecked_arrays(projection)))
+    constants = [u for u in moving if is_constant(projection, u)]
+    missing = [u for u in moving if u not in constants]
+    noted = [u.name for u in constants if not is_outside(u.places[0])]
+    if noted:
+        report.notes.append(f"{listed(noted)}: treated as constant, because of the name or the way it is held")
+    if restricted and missing:
+        report.notes.append(f"{listed([u.name for u in missing])}: not checked, because only= names other arrays")
+        return []
+    traps = [Trap("no gradient found", advice(projection, u), "incomplete") for u in missing[:SHOWN]]
+    if len(missing) > SHOWN:
+        rest = listed([u.name for u in missing[SHOWN:]])
+        traps.append(Trap("no gradient found", f"{rest}: the same", "incomplete"))
+    return traps
+
+
+def unchecked_arrays(projection: Projection) -> list[Unchecked]:
+    """Return the float arrays that the code holds, except the checked ones, the inputs, and gradients of Parameters."""
+    known = list(projection.variables.values())
+    known += [leaf for _, leaf in leaves("", projection.adapter.inputs) if is_array(leaf)]
+    found: dict[int, Unchecked] = {}
+    roots = projection.state_roots
+    for steps, array in projection.state.places:
+        if not is_array(array) or not is_float(array) or not array.size or steps[0] != ("root", 0):
+            continue
+        if isinstance(holder_at(roots, steps), Parameter):
+            continue
+        if any(share_memory(array, other) for other in known):
+            continue
+        found.setdefault(id(array), Unchecked(array)).places.append(steps)
+    return list(found.values())
+
+
+def holder_at(roots: Any, steps: Steps) -> Any:
+    """Return the object that holds the array at `steps`; None if it cannot be reached any more."""
+    value = roots
+    try:
+        for kind, key in steps[:-1]:
+            value = follow(value, kind, key)
+    except (LookupError, AttributeError, TypeError, ValueError):
+        return None
+    return value
+
+
+def moving_arrays(projection: Projection, candidates: list[Unchecked]) -> Iterator[Unchecked]:
+    """Yield those of `candidates` whose change moves the outputs, and which forward itself does not change."""
+    candidates = [u for u in candidates if getattr(getattr(u.array, "flags", None), "writeable", True)]
+    if not candidates:
+        return
+    rng = np.random.default_rng(0)
+    if not any(outputs_move(projection, candidates, size, rng) for size in CHANGES):
+        return  # usually none does: two passes of forward for all of them
+    for u in candidates:
+        if any(outputs_move(projection, [u], size, rng) for size in CHANGES):
+            yield u
+
+
+def outputs_move(projection: Projection, changed: list[Unchecked], size: float, rng: np.random.Generator) -> bool:
+    """Change some arrays, and return True if the outputs change. For one array: unless forward overwrites it."""
+    projection.back_to_start()
+    new = []
+    for u in changed:
+        a = backend.to_numpy(u.array)
+        typical = float(np.abs(a[np.isfinite(a)]).mean()) if np.isfinite(a).any() else 1.0
+        step = size * (np.abs(a) + 0.1 * typical + 1e-3 * (typical == 0)) * rng.uniform(0.5, 1.0, a.shape)
+        u.array[...] += backend.array_module(u.array).asarray(step, dtype=a.dtype)
+        new.append(u.array.copy())
+    try:
+        ys = projection.adapter.run()
+        moved = not equal_outputs(projection.outputs, map_leaves(lambda y: y, ys))
+    except Exception:  # the changed values are outside the domain of forward, so forward reads them
+        moved = True
+    if moved and len(changed) == 1:
+        u = changed[0]
+        now = holder_at(projection.state_roots, (*u.places[0], ("", "")))
+        moved = now is u.array and bool((u.array == new[0]).all())
+    projection.adapter.clear_saved()
+    projection.back_to_start()
+    return moved
+
+
+def is_constant(projection: Projection, u: Unchecked) -> bool:
+    """Return True if the array is held like a constant, or has the name of one."""
+    for steps in u.places:
+        name, holder = name_of(steps), holder_at(projection.state_roots, steps)
+        if is_outside(steps) or steps[-1][0] == "class attribute" or is_setting_name(name):
+            return True
+        if isinstance(holder, Module) and name in holder.__dict__.get("_buffers", ()):
+            return True
+        if lists_its_parameters(holder) and not is_learned_name(name):
+            return True
+    return False
+
+
+def lists_its_parameters(holder: Any) -> bool:
+    """Return True if `holder` is a Module, or an object with parameters in `params` or `parameters`."""
+    lists = (getattr(holder, name, None) for name in ("params", "parameters"))
+    return isinstance(holder, Module) or any(isinstance(p, (dict, list, tuple)) and len(p) for p in lists)
+
+
+def advice(projection: Projection, u: Unchecked) -> str:
+    """Return the message about an array without a gradient, with the line to write."""
+    steps, name = u.places[0], u.name
+    kind, key = steps[-1]
+    holder = holder_at(projection.state_roots, steps)
+    said = f"{name} moves the outputs, but no gradient of it was found, so it was not checked. "
+    if isinstance(holder, Module):
+        return said + (
+            f"If it is learned, write {name} = nn.Parameter(...), and {name}.grad += ... in backward; if it is a "
+            f"constant, self.register_buffer({key!r}, ...)"
+        )
+    if kind == "attribute" and key in ("data", "value", "val"):
+        line = f"{place_name(steps[:-1])}.grad = ..."
+    elif kind == "attribute":
+        line = f"{place_name(steps[:-1])}.d{key} = ..."
+    elif len(steps) > 3:
+        line = f"{place_name(steps[:-2])}.grads[{key!r}] = ..."
+    else:
+        line = f"grads[{key!r}] = ..."
+    return said + (
+        f"In backward, write {line}; if {name} is a constant, make it read-only: {name}.flags.writeable = False"
+    )
+
+
+def listed(names: list[str]) -> str:
+    """Return the first names, and how many there are besides."""
+    shown = ", ".join(names[:SHOWN])
+    return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown

@@ -1,0 +1,71 @@
+"""What the name of an array says: a learned weight, a setting, or neither.
+
+The names are those of courses and books. A name that says nothing counts as learned in an ordinary class, so that no
+weight is missed, and as a constant in a class that lists its parameters.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .snapshot import Steps
+
+LEARNED = frozenset(
+    "w b u v wx wh wq wk wv wo bx bh weight weights weigths kernel kernels filter filters bias biases gamma theta "
+    "coef coefs intercept embedding embeddings emb embed param params parameters".split()
+)
+SETTINGS = frozenset(
+    "running moving avg average mean means std stdev stds var variance eps epsilon mask masks target targets label "
+    "labels truth lr rate momentum decay lambda lam reg temperature temp tau prob probs keep dropout factor const "
+    "constant constants fixed freq freqs frequencies position positions positional encoding encodings pe sin cos "
+    "window stride pad padding shape size axis dim dims seed min max low high lower upper bound bounds threshold clip "
+    "step steps history noise adj adjacency laplacian edges grid stats statistics ones zeros eye identity causal tril "
+    "hyper config options y t h c state states hidden cell memory carry prev previous initial".split()
+)
+WEIGHTS_OF_SAMPLES = frozenset("class sample samples loss pos instance balance".split())
+
+
+def name_of(steps: Steps) -> str:
+    """Return the last name on the way to an array; the numbers of a list's items are left out.
+
+    Examples
+    --------
+    >>> name_of((("root", 0), ("item", 0), ("attribute", "masks"), ("item", 3)))
+    'masks'
+    """
+    names = [key for kind, key in steps[1:] if isinstance(key, str)]
+    if len(names) > 1 and names[-1] in ("data", "value", "val"):  # self.W.data
+        return names[-2]
+    return names[-1] if names else ""
+
+
+def words_of(name: str) -> list[str]:
+    """Return the words of a name in lower case.
+
+    Examples
+    --------
+    >>> words_of("running_mean2"), words_of("posEncoding"), words_of("W1"), words_of("EPS")
+    (['running', 'mean'], ['pos', 'encoding'], ['w'], ['eps'])
+    """
+    parts = re.split(r"[^A-Za-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name))
+    return [part.lower() for part in parts if part]
+
+
+def is_learned_name(name: str) -> bool:
+    """Return True if `name` is a usual name of a weight or bias."""
+    words = set(words_of(name))
+    return bool(words & LEARNED) and not words & WEIGHTS_OF_SAMPLES
+
+
+def is_setting_name(name: str) -> bool:
+    """Return True if `name` is a usual name of a setting, a statistic, a mask or a target, and not of a weight.
+
+    Examples
+    --------
+    >>> [is_setting_name(n) for n in ("running_mean", "class_weights", "W", "mean_weight", "A")]
+    [True, True, False, False, False]
+    """
+    words = set(words_of(name))
+    if words & WEIGHTS_OF_SAMPLES and words & LEARNED:
+        return True
+    return bool(words & SETTINGS) and not words & LEARNED

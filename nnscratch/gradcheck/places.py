@@ -1,0 +1,98 @@
+"""Places: where the checked code holds its arrays, such as ``self.fc1.W`` or ``self.grads['W']``.
+
+A place is a sequence of steps from the roots of a :class:`Snapshot`. It is followed again at every use, because code
+may replace the objects along it, as ``self.dW = ...`` does in every backward.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Sequence
+from typing import Any
+
+from .snapshot import Steps
+
+
+def value_at(roots: Sequence[Any], steps: Steps) -> Any:
+    """Return the object at a place.
+
+    Raises
+    ------
+    LookupError, AttributeError, TypeError, ValueError
+        There is nothing at this place now.
+    """
+    value: Any = roots
+    for kind, key in steps:
+        value = follow(value, kind, key)
+    return value
+
+
+def follow(value: Any, kind: str, key: Any) -> Any:
+    """Return the member of `value` that one step leads to."""
+    if kind in ("root", "item"):
+        return value[key]
+    if kind in ("attribute", "class attribute"):
+        return getattr(value, key)
+    if kind == "variable":
+        return value.__closure__[value.__code__.co_freevars.index(key)].cell_contents
+    if kind == "global":
+        return value.__globals__[key]
+    if kind == "default":
+        return value.__defaults__[key]
+    if kind == "self":
+        return value.__self__
+    if kind == "function":
+        return value.__func__
+    raise LookupError(f"the members of a set have no place ({kind})")
+
+
+def put_at(roots: Sequence[Any], steps: Steps, new: Any) -> None:
+    """Put `new` at a place: an attribute, an item, or a variable of a function."""
+    holder = value_at(roots, steps[:-1])
+    kind, key = steps[-1]
+    if kind == "item":
+        holder[key] = new
+    elif kind == "attribute":
+        setattr(holder, key, new)
+    elif kind == "global":
+        holder.__globals__[key] = new
+    elif kind == "variable":
+        holder.__closure__[holder.__code__.co_freevars.index(key)].cell_contents = new
+    else:
+        raise TypeError(f"nothing can be put at {place_name(steps)}")
+
+
+def place_name(steps: Steps) -> str:
+    """Return the name of a place as Python code.
+
+    Examples
+    --------
+    >>> place_name((("root", 0), ("item", 0), ("attribute", "fc1"), ("attribute", "W")))
+    'self.fc1.W'
+    >>> place_name((("root", 0), ("item", 0), ("variable", "weights"), ("item", "W1")))
+    "weights['W1']"
+    """
+    name = "self"
+    for number, (kind, key) in enumerate(steps):
+        if kind in ("attribute", "class attribute"):
+            name = f"{name}.{key}"
+        elif kind == "item" and number > 1:  # the first two steps lead to the checked code
+            name = f"{name}[{key!r}]"
+        elif kind in ("variable", "global"):
+            name = key
+    return name
+
+
+def is_outside(steps: Steps) -> bool:
+    """Return True for an array that a function reads from outside: a global, a closure variable, or a default."""
+    return steps[-1][0] in ("variable", "global", "default")
+
+
+def holder_types(roots: Sequence[Any], steps: Steps) -> list[type]:
+    """Return the types of the objects that the steps lead through, the nearest holder last."""
+    value, found = roots, []
+    for kind, key in steps[:-1]:
+        value = follow(value, kind, key)
+        if not isinstance(value, (types.FunctionType, types.MethodType)):
+            found.append(type(value))
+    return found
