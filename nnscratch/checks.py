@@ -1,7 +1,7 @@
 """Checks that layers, losses and optimisers make before they compute.
 
-Each function returns, or raises an error that names the argument, what was expected and what came. Nothing has changed
-when it raises.
+Each function returns, or raises an error that names the argument, what was expected and what came. No function changes
+its arguments.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def check_gradient(owner: Module, dy: Array, shape: tuple[int, ...], dtype: Any,
     title = type(owner).__name__
     if isinstance(dy, (int, float, np.generic)):
         raise TypeError(
-            f"{title}.backward takes {name}, the gradient with respect to its output: an array, and "
-            f"criterion.backward() returns it. Got the number {dy!r}; is it the loss?"
+            f"{title}.backward: {name} must be an array, the gradient with respect to the output, got the number "
+            f"{dy!r}. If it is the loss, use the result of criterion.backward() instead"
         )
     check_floats(owner, name, dy)
     if dy.shape != shape or dy.dtype != dtype:

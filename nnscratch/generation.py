@@ -44,7 +44,7 @@ def generate(
     max_tokens : int
         The largest number of tokens to generate.
     temperature : float
-        At 1 tokens are drawn with the model's probabilities. A lower value prefers likely tokens more, and 0 always
+        At 1, tokens are drawn with the model's probabilities. A lower value prefers likely tokens more, and 0 always
         takes the most likely one.
     top_k : int, optional
         Draw only from the k most likely tokens.

@@ -256,7 +256,7 @@ class Module:
         return self
 
     def state_dict(self) -> dict[str, Array]:
-        """Return the names and values of all parameters and buffers. The names are PyTorch's where the layer is.
+        """Return the names and values of all parameters and buffers. For PyTorch's layers, the names are PyTorch's.
 
         The arrays are the module's own, not copies. A tied weight appears under each of its names.
         """
@@ -275,7 +275,7 @@ class Module:
         ------
         TypeError, ValueError
             A name is missing or unknown, a value is not a numeric array, it has another shape, it is not finite in this
-            module's dtype, or a tied weight has two different values. Nothing has changed.
+            module's dtype, or a tied weight has two different values. The module is unchanged.
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"state must be a dict of names and arrays, got {type(state).__name__}")
@@ -302,7 +302,7 @@ class Module:
     def constructor_modules(self) -> list[Module]:
         """Return the modules that the constructor takes as its positional arguments, in that order.
 
-        None by default. Override it in a module that is built from other modules, as `Sequential` is: ``nn.save``
+        The default is an empty list. Override it in a module that is built from others, as `Sequential` is: ``nn.save``
         stores these modules with the model, and ``nn.load`` builds them first.
         """
         return []

@@ -63,8 +63,8 @@ class Parameter:
     def nonzero_rows(self) -> tuple[Array | None, Array]:
         """Return the rows of the gradient that may be nonzero: ``(rows, values)``, where all other rows are zero.
 
-        Optimisers and clipping use this to skip the rest of an embedding's table. A change of `values`, in place, is a
-        change of the gradient.
+        Optimisers and clipping use this to skip the rest of an embedding's table. If you change `values`
+        in place, you change the gradient.
 
         Returns
         -------

@@ -53,7 +53,7 @@ class Config:
     test: str | None = None
     level: str = "char"
     cell: str = "lstm"  # or "gru", "rnn", "transformer"; a transformer has `hidden` features and does not use `embed`
-    heads: int = 4  # of the attention, in a transformer
+    heads: int = 4  # attention heads of a transformer
     embed: int = 64
     hidden: int = 256
     layers: int = 1
@@ -213,7 +213,7 @@ class Run:
     def batches_of(self, text: str, name: str) -> data.TextBatches:
         """Return the batches of a text: `config.batch` lanes for training, at most ten lanes otherwise.
 
-        The model starts each lane without context, where it predicts badly. So few lanes measure the loss better.
+        At the start of a lane, the model has no context and predicts badly. So fewer lanes give a more accurate loss.
         """
         tokens = self.tokenizer.encode(text)
         lanes, length = self.config.batch, self.config.seq_len
@@ -252,7 +252,7 @@ class Run:
         return max(1, round(self.config.epochs * len(self.batches("train"))))
 
     def train(self, resumed: bool = False, device: str = "cpu") -> str | None:
-        """Train, and write all results to the folder. Return why training stopped early, or None.
+        """Train, and write all results to the folder. Return the reason if training stopped early, else None.
 
         Parameters
         ----------
@@ -324,10 +324,10 @@ def words(text: str) -> list[str]:
 
 
 def steps_in(minutes: float, run: Run, device: str = "cpu") -> int:
-    """Return about how many steps a run makes in `minutes`, timed on a few steps of a second trainer.
+    """Return the approximate number of steps of a run of `minutes` minutes, from the time of a few steps.
 
-    The timing ends before training begins and only sets the number of steps. So ``--steps`` with that number repeats
-    a run with ``--minutes`` exactly.
+    A second trainer makes the timed steps before training begins. The timing only sets the number of steps: if you give
+    ``--steps`` this number, you repeat a run with ``--minutes`` exactly.
     """
     if not 0 < minutes < float("inf"):
         raise ValueError(f"minutes must be above 0, got {minutes}")

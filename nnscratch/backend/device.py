@@ -196,8 +196,8 @@ def chunk_size(x: Array, elements: int) -> int:
     """Return how many elements of an array like `x` to process at a time.
 
     On a CPU this is `elements`, a number that fits into its cache: a chain of operations on a larger array would read
-    the array from memory for each operation. On a GPU each call costs more than a cache miss, so it is the number of
-    elements in half a gigabyte.
+    the array from memory for each operation. On a GPU, each call takes longer than a cache miss. So there it is at least
+    the number of elements in half a gigabyte.
     """
     return elements if isinstance(x, np.ndarray) else max(elements, (1 << 29) // x.dtype.itemsize)
 

@@ -69,8 +69,9 @@ def scatter_add(target: Array, index: Array, values: Array) -> None:
 def _add_sorted_rows(xp: ModuleType) -> Callable:
     """Return the kernel of `scatter_add`.
 
-    Thread (k, d) adds up column d of all rows with the k-th index, if k is the first position of that index. An index
-    outside the target is skipped, because writing there would corrupt other memory.
+    The indices are sorted, so equal indices are neighbours. Thread (k, d) does nothing if index k - 1 equals index k.
+    Otherwise it adds up column d of all rows that have index k. An index outside the target is skipped, because writing
+    there would corrupt other memory.
     """
     return xp.ElementwiseKernel(
         "raw T values, raw int64 order, raw int64 row, int64 K, int64 V, int64 D",

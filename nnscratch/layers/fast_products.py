@@ -1,7 +1,7 @@
 """Matrix products and sums in the form that BLAS computes fastest.
 
-The layers' equations say what to compute; the functions here choose how. Each returns what the plain NumPy expression
-in its first line returns, up to rounding, and says what the other form is worth.
+The layers' equations say what to compute; the functions here choose how. Each docstring starts with a plain NumPy
+expression, and then says how much faster the function is. The results are equal up to rounding.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def matmul(a: Array, b: Array) -> Array:
 
     OpenBLAS computes a tall result faster than a wide one: (64, 784) @ (784, 256) took 235 microseconds, and
     (256, 784) @ (784, 64) took 145 to 160. So a product with at most `FEW_ROWS` rows, and more columns than rows, is
-    computed as its transpose. Every element is the same sum. The result is stored column by column, and NumPy keeps
-    that order through the elementwise operations that follow. On a GPU this is always ``a @ b``.
+    computed as its transpose. Each element is the same sum of products. The result is stored column by column, and
+    NumPy keeps that order through the elementwise operations that follow. On a GPU this is always ``a @ b``.
 
     Parameters
     ----------

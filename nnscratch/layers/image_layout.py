@@ -26,7 +26,7 @@ def empty_images(like: Array, N: int, C: int, H: int, W: int) -> Array:
 
 
 def batch_last(x: Array) -> Array:
-    """Return images (N, C, H, W) with the batch axis last in memory: `x` itself if it is stored so, else a copy."""
+    """Return images (N, C, H, W) with the batch axis last in memory: `x` itself if it has this order, else a copy."""
     return backend.array_module(x).ascontiguousarray(x.transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
 
 

@@ -10,7 +10,8 @@ With a vocabulary of V words, the logits of n tokens have n * V elements: for 70
         dh = dx W                   dW += dx^T h                    db += sum of dx over rows
 
 Backward runs inside forward. This is possible because the loss is the last operation: backward needs no gradient from
-above. The textbook version is ``CrossEntropyLoss()(Linear(...)(h), target)``; a test holds the two equal.
+above. The textbook version is ``CrossEntropyLoss()(Linear(...)(h), target)``. A test checks that both give equal
+results.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 The equations of one layer are in rnn.py, gru.py and lstm.py. Inside, time is the first axis:
 
-    X (T, N, D)     the input of a layer; of the first, x transposed
-    Y (T, N, H)     its output, h at every step; of the last, y transposed
+    X (T, N, D)     the input of a layer; in the first layer, this is x with its first two axes swapped
+    Y (T, N, H)     its output, h at every step; in the last layer, this is y with its first two axes swapped
 
 Products that do not depend on the recurrence are computed for many steps at a time (see `chunks`):
 

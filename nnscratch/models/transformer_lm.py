@@ -162,7 +162,7 @@ class TransformerLM(Module):
     def loss_and_backward(self, tokens: Array, targets: Array, state: State | None = None) -> tuple[float, State]:
         """Run forward, cross-entropy and backward without ever holding all logits; return the loss and the state.
 
-        The loss and the gradients equal those of the three separate calls (a test holds them equal). This method is
+        The loss and the gradients equal those of the three separate calls, and a test checks this. This method is
         faster and takes less memory, so `Trainer` uses it. In ``eval()`` mode it computes the loss only.
         """
         h, state = self._hidden(tokens, state)

@@ -10,7 +10,7 @@ operations of an update. Three things differ from the textbook form:
   a kernel does not write to g. See `backend.fused`.
 
 Each function takes first the arguments that it only reads (`g` and the hyperparameters), then the arrays that it
-changes (`w` and the moments). Tests hold every function equal to its textbook form.
+changes (`w` and the moments). Tests check that every function gives the same results as its textbook form.
 """
 
 from __future__ import annotations

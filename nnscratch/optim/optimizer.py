@@ -53,8 +53,8 @@ class Optimizer:
     """Base class of all optimisers: it changes parameters by their gradients.
 
     A subclass lists in `moments` the running averages it keeps, such as a velocity. Each is one array per parameter, of
-    the parameter's shape, and starts at zero. The subclass defines `update`, which `step` calls with one chunk of all
-    these arrays after another.
+    the parameter's shape, and starts at zero. The subclass defines `update`. Its arguments are one chunk of the weights, of
+    the gradient and of each moment, and `step` calls it for every chunk.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ class Optimizer:
         Raises
         ------
         TypeError, ValueError
-            `state` is not a dict, or belongs to another optimiser or another model. Nothing has changed.
+            `state` is not a dict, or belongs to another optimiser or another model. The optimiser is unchanged.
         """
         expected = {"lr", "steps", *self.moments}
         if not isinstance(state, dict):

@@ -43,7 +43,10 @@ def plot_attention(A: Array, tokens: Sequence[str], looked_at: Sequence[str] | N
     """
     A, looked_at = backend.to_numpy(A), tokens if looked_at is None else looked_at
     if A.shape != (len(tokens), len(looked_at)):
-        raise ValueError(f"plot_attention: weights {A.shape} for {len(tokens)} and {len(looked_at)} tokens")
+        raise ValueError(
+            f"plot_attention: A must have one row for each token and one column for each token looked at, "
+            f"({len(tokens)}, {len(looked_at)}), got {A.shape}"
+        )
     T, S = A.shape
     ax = new_axes(min(12, 2.4 + 0.2 * S), min(11, 1.4 + 0.2 * T)) if ax is None else ax
     # On a linear scale, only the largest weights would be visible.

@@ -44,7 +44,7 @@ def plot_confusion_matrix(matrix: Array, labels: Sequence[str] | None = None, ax
     C = len(M)
     names = [str(k) for k in range(C)] if labels is None else list(labels)
     if len(names) != C:
-        raise ValueError(f"plot_confusion_matrix: {len(names)} labels for {C} classes")
+        raise ValueError(f"plot_confusion_matrix: labels must have one name for each of {C} classes, got {len(names)}")
     ax = new_axes(2.6 + 0.42 * C, 1.8 + 0.42 * C) if ax is None else ax
     share = M / np.maximum(M.sum(axis=1, keepdims=True), 1)
     image = ax.imshow(share, cmap=MAP, vmin=0, vmax=1)

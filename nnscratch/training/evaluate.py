@@ -14,8 +14,8 @@ from .model_calls import batch_on_device_of, call_model, computes_own_loss
 def evaluate(model: Module, criterion: Module, batches: Iterable[tuple[Any, Any]]) -> float:
     """Return the mean loss per target over all `batches`.
 
-    The model runs in ``eval()`` mode and in constant memory. With CrossEntropyLoss, targets count as they do in its
-    own mean: ignored targets do not count, and class weights apply. A recurrent model starts from a zero state, and its
+    The model runs in ``eval()`` mode and in constant memory. With CrossEntropyLoss, ignored targets do not count and
+    class weights apply, as in the loss of one batch. A recurrent model starts from a zero state, and its
     state is carried from batch to batch; it starts from zero again when the batch size changes.
 
     Parameters

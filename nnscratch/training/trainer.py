@@ -1,7 +1,7 @@
 """Trainer: the training loop. One step of it, `Trainer._plain_step`, is forward -> loss -> backward -> clip -> step.
 
 Two other kinds of step can take its place: parts of the batch in parallel threads (split_batch.py), and steps that do
-not wait for a GPU (async_steps.py). What else a long run needs is in files of its own: epochs.py (the order of the
+not wait for a GPU (async_steps.py). The other parts of a long run have their own files: epochs.py (the order of the
 batches), model_calls.py, divergence.py, validation.py, checkpoint.py and interrupt.py.
 """
 
@@ -48,8 +48,8 @@ class Trainer:
         Clip the norm of the gradient to this.
     callbacks : sequence of Callback
     threads : int
-        Split every batch into this many parts, and run them in parallel threads. On two cores, the step of a
-        Transformer took 1/7 less time, that of a CNN up to 1/6 less, that of an MLP more. See `training.split_batch`.
+        Split every batch into this many parts, and run them in parallel threads. On two cores, this saved 1/7 of the
+        time of a Transformer's step and up to 1/6 of a CNN's; an MLP became slower. See `training.split_batch`.
 
     Attributes
     ----------

@@ -2,5 +2,5 @@
 
 Each constant holds the arguments of :func:`~nnscratch.backend.fused` or :func:`~nnscratch.backend.fused_rows`, among
 them the C code for one element. The NumPy function of the same name, in the layer file of the same name, computes the
-same. Tests hold the two equal.
+same. Tests check that both give equal results.
 """
