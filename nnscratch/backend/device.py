@@ -196,14 +196,14 @@ def chunk_size(x: Array, elements: int) -> int:
     """Return how many elements of an array like `x` to process at a time.
 
     On a CPU this is `elements`, a number that fits into its cache: a chain of operations on a larger array would read
-    the array from memory for each operation. On a GPU, each call takes longer than a cache miss. So there it is at least
-    the number of elements in half a gigabyte.
+    the array from memory for each operation. On a GPU, each call takes longer than a cache miss. So there it is at
+    least the number of elements in half a gigabyte.
     """
     return elements if isinstance(x, np.ndarray) else max(elements, (1 << 29) // x.dtype.itemsize)
 
 
 def cheap_to_read(x: Array) -> bool:
-    """Return True if checking the values in `x` costs next to nothing, which is so on a CPU.
+    """Return True if checking the values in `x` takes almost no time. It does so on a CPU.
 
     On a GPU, reading a value blocks until the GPU has finished all earlier work.
     """

@@ -4,9 +4,10 @@ The state of PCG64, NumPy's default generator, is a number of 128 bits. Every dr
 
     state = state * MULTIPLIER + increment          modulo 2^128
 
-and returns 64 bits, a mix of the two halves of the state. Such a sequence can be entered at any position: k updates
-together are also one product and one sum, whose two factors follow in log2(k) steps. So each thread of a GPU jumps to
-its own position and draws from there. Together, the threads draw the numbers that NumPy would draw one by one.
+and returns 64 bits, a mix of the two halves of the state. You can jump to any position in this sequence: k updates
+together have the same form, with another multiplier and another increment, and both take log2(k) steps to compute. So
+each thread of a GPU jumps to its own position and draws from there. Together, the threads draw the numbers that NumPy
+would draw one by one.
 
 Reference: O'Neill (2014), "PCG: a family of simple fast space-efficient statistically good algorithms for random number
 generation"; jumping ahead: Brown (1994), "Random number generation with arbitrary strides".

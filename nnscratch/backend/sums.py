@@ -102,7 +102,7 @@ def sums_of_squares(arrays: Sequence[Array]) -> list[Array]:
 
 
 class _Squares(OverLists):
-    """`sums_of_squares` on a GPU: thread i sums elements i, i + THREADS, i + 2 THREADS, ... of all arrays in a row."""
+    """`sums_of_squares` on a GPU. Thread i sums elements i, i + THREADS, ..., counted through all arrays."""
 
     THREADS = 1 << 18  # about as many as a large GPU runs at the same time
 

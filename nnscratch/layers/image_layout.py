@@ -40,7 +40,7 @@ def chunks_of_images(x: Array, size_per_image: int) -> Iterator[slice]:
     ----------
     x : array, shape (N, C, H, W)
     size_per_image : int
-        The number of elements that im2col makes of one image.
+        The number of elements of one image's im2col matrix.
 
     Yields
     ------

@@ -38,7 +38,7 @@ class Linear(Module):
     bias : bool
         If False, there is no b.
     init : function of (shape, rng), optional
-        Draws the weight; a function of `nnscratch.init`, for example. By default weight and bias are drawn uniformly
+        Draws the weight, for example a function of `nnscratch.init`. By default, weight and bias are drawn uniformly
         from [-1/sqrt(D), 1/sqrt(D)), as in PyTorch.
     rng : None, int or numpy.random.Generator
         The source of the random weights, or its seed.

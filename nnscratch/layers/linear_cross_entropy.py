@@ -75,7 +75,7 @@ def linear_cross_entropy(
             xp.matmul(x, W.data, out=dh[block])
             if size == n:
                 W.add_product(x.T, rows)
-            else:  # add dx^T h in blocks: a whole one needs as much memory as the gradient
+            else:  # in blocks: the whole of dx^T h would take as much memory as the gradient
                 for v in range(0, V, max(1, DW_BLOCK // linear.in_features)):
                     words = slice(v, v + max(1, DW_BLOCK // linear.in_features))  # rows of W
                     W.grad[words] += x[:, words].T @ rows[block]

@@ -16,7 +16,7 @@
                     dx_t = dh
 
 A cell's h is read twice: by the cell above it and by the cell itself at the next step. Its two gradients are added.
-:class:`~nnscratch.LSTM`, :class:`~nnscratch.GRU` and :class:`~nnscratch.RNN` compute the same many times faster.
+:class:`~nnscratch.LSTM`, :class:`~nnscratch.GRU` and :class:`~nnscratch.RNN` compute the same, many times faster.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Unrolled(Module):
     Parameters
     ----------
     cells : list of LSTMCell, GRUCell or RNNCell
-        One for each layer, the first reads x. All are of one class and have the same hidden size.
+        One for each layer. The first one reads x. All are of one class and have the same hidden size.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class Unrolled(Module):
         return [self.cells]
 
     def forward(self, x: Array, state: Any = None) -> tuple[Array, Any]:
-        """Run over the sequences: y and the final state, from x and the initial state, which is zero if not given."""
+        """Return y and the final state, from x and the initial state, which is zero if not given."""
         xp, cells = backend.array_module(x), self.cells.layers
         if x.ndim != 3 or 0 in x.shape:
             raise ValueError(f"Unrolled needs x of shape (batch, time, features) with at least one step, got {x.shape}")
@@ -83,7 +83,7 @@ class Unrolled(Module):
         return y, state
 
     def backward(self, dy: Array, dstate: Any = None) -> tuple[Array, Any]:
-        """From dL/dy and dL/d(final state) to dL/dx and dL/d(initial state)."""
+        """Return dL/dx and dL/d(initial state), from dL/dy and dL/d(final state), which is zero if not given."""
         y, state = self.saved()
         xp, cells = backend.array_module(y), self.cells.layers
         check_gradient(self, dy, y.shape, y.dtype)
@@ -122,6 +122,6 @@ def per_layer(state: Any, layers: int) -> list[Any]:
 
 
 def stacked(states: list[Any]) -> Any:
-    """Join the layers' states to arrays of shape (L, N, H)."""
+    """Join the layers' states into arrays of shape (L, N, H)."""
     xp = backend.array_module(as_tuple(states[0])[0])
     return as_state([xp.stack(arrays) for arrays in zip(*map(as_tuple, states), strict=True)])

@@ -112,7 +112,7 @@ class Windows:
 
 
 def pooling_windows(kernel: Pair, stride: Pair, padding: Pair) -> Windows:
-    """Return the windows of a pooling layer; raise if one of them could hold nothing but padding."""
+    """Return the windows of a pooling layer; raise if one of them could contain only padding."""
     if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
         raise ValueError(f"padding must be at most half the kernel_size {kernel}, got {padding}")
     return Windows(kernel, stride, padding)

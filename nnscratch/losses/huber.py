@@ -56,7 +56,7 @@ class HuberLoss(Module):
         xp, d = backend.array_module(prediction), prediction - target
         clipped = xp.clip(d, -self.delta, self.delta)
         self.save_for_backward(clipped)
-        loss = clipped * (d - 0.5 * clipped)  # both branches at once: clipped is d, or delta with the sign of d
+        loss = clipped * (d - 0.5 * clipped)  # d^2 / 2 where clipped is d, and delta (|d| - delta / 2) elsewhere
         return backend.to_scalar(loss.mean(dtype=np.float64))
 
     def backward(self) -> Array:

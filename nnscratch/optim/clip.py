@@ -79,7 +79,7 @@ def clip_by_squares(parameters: Sequence[Parameter], squares: Sequence[float], m
 
 
 def gradients_of(parameters: Sequence[Parameter]) -> list[Array]:
-    """Return, for each parameter, the part of its gradient that may be nonzero. To change it changes the gradient."""
+    """Return, for each parameter, the part of its gradient that may be nonzero. It shares the gradient's memory."""
     return [values for _, values in (parameter.nonzero_rows() for parameter in parameters)]
 
 

@@ -53,8 +53,8 @@ class Optimizer:
     """Base class of all optimisers: it changes parameters by their gradients.
 
     A subclass lists in `moments` the running averages it keeps, such as a velocity. Each is one array per parameter, of
-    the parameter's shape, and starts at zero. The subclass defines `update`. Its arguments are one chunk of the weights, of
-    the gradient and of each moment, and `step` calls it for every chunk.
+    the parameter's shape, and starts at zero. The subclass defines `update`. Its arguments are one chunk of the
+    weights, of the gradient and of each moment, and `step` calls it for every chunk.
 
     Parameters
     ----------

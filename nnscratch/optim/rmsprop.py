@@ -9,7 +9,7 @@
     momentum        b = momentum b + g / (sqrt(v) + eps)
                     w = w - lr b
 
-It is Adagrad with a mean that forgets in place of a sum. v, a and b start at zero.
+It differs from Adagrad in v: Adagrad sums all squares, and a running mean forgets old ones. v, a and b start at zero.
 
 References: Tieleman and Hinton (2012), "Lecture 6.5: RMSprop", Coursera; centered: Graves (2013), "Generating
 sequences with recurrent neural networks".

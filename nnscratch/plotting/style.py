@@ -67,7 +67,7 @@ def use_style() -> None:
             "axes.titlesize": "medium",
             "figure.constrained_layout.use": True,
             "figure.dpi": 100,
-            "figure.facecolor": "white",  # also on a dark page, because the colours need a white background
+            "figure.facecolor": "white",  # the colours need it, so it stays white on a dark page too
             "figure.figsize": (7.0, 4.0),
             "image.cmap": MAP,
             "legend.frameon": False,

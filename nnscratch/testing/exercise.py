@@ -82,7 +82,7 @@ def wrong_gradients(report) -> str:
         if analytic == analytic and numeric == numeric:
             line += f", backward says {analytic:.3g} at {at}, differences say {numeric:.3g}"
         if entry.reason:
-            line += " (" + entry.reason.split("; ")[0] + ")"  # the rest lists elements: only for the report
+            line += " (" + entry.reason.split("; ")[0] + ")"  # without the list of elements
         lines.append(line + (f"; {entry.diagnosis.mistake}" if entry.diagnosis else "") + ".")
     lines += [f"{trap.kind}: {trap.message}" for trap in report.traps if trap.severity != "note"]
     return "\n    ".join(lines[:4])

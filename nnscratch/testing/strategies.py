@@ -1,4 +1,4 @@
-"""Hypothesis strategies for testing layers, yours as well as these. They need hypothesis, of the extra ``test``.
+"""Hypothesis strategies for testing layers. They need hypothesis, which the extra ``test`` installs.
 
     from hypothesis import given
     from nnscratch.testing import assert_gradients_match, strategies as nst
@@ -118,7 +118,9 @@ def with_zeros(draw: Any, shape: Shape, *, dtype: Any = np.float64) -> np.ndarra
 
 @st.composite
 def distinct(draw: Any, shape: Shape, *, apart: float = 0.1, dtype: Any = np.float64) -> np.ndarray:
-    """Draw arrays of floats at least `apart` from each other, and half of that from zero, so that no kink is near.
+    """Draw arrays of floats that are not near a kink.
+
+    Any two elements differ by at least `apart`, and each element differs from zero by at least half of that.
 
     Parameters
     ----------
