@@ -45,6 +45,7 @@ def check_gradients(
     rng: None | int | np.random.Generator = 0,
     only: Sequence[str] | None = None,
     diagnose: bool = True,
+    convention: str = "sum",
 ) -> GradientReport:
     """Check the gradients of a hand-written backward pass against finite differences.
 
@@ -77,6 +78,10 @@ def check_gradients(
         The names of the arrays to check; by default all.
     diagnose : bool
         Search for the mistake behind each wrong gradient.
+    convention : {"sum", "mean"}
+        "sum": the gradients of weights are sums over the examples, as the chain rule gives them. "mean": backward
+        divides them by the number of examples m, as ``dW = 1/m * np.dot(dZ, A_prev.T)`` in deeplearning.ai's courses;
+        the gradients of arrays with one row or column for each example are not divided.
 
     Returns
     -------
@@ -112,7 +117,7 @@ def check_gradients(
     settings = Settings(mode, samples, directions, rtol, only, diagnose)
     rng = backend.generator(rng)
     started = time.perf_counter()
-    adapter = make_adapter(subject, inputs, loss, targets)
+    adapter = make_adapter(subject, inputs, loss, targets, convention)
     before = Snapshot(adapter.source, inputs, targets)
     try:
         with np.errstate(all="ignore"):  # the report names values that are not finite; a step may leave f's domain

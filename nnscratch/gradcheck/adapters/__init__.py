@@ -4,6 +4,7 @@
     a Module, with or without a loss       nn.LSTM(3, 4)                                         modules.py
     a pair of functions                    (affine_forward, affine_backward)                     functions.py
     a function and its gradient            (f, grad_f), or one function that returns both        functions.py
+    a model, its loss, and their gradient  (forward, cost, backward), three functions            three_functions.py
     an object with forward and backward    params and grads, self.W and self.dW, ...             objects.py
     an object with a loss                  loss, grads = net.loss(x, t), or net.gradient(x, t)   objects.py
 
@@ -17,23 +18,33 @@ from typing import Any
 
 from ...module import Module
 from .base import NO_CACHE, Adapter, copy_array
+from .convention import divide_by_examples
 from .functions import PairAdapter, ValueAndGradientAdapter
 from .modules import ModuleAdapter
 from .objects import LossObjectAdapter, ObjectAdapter
+from .three_functions import ThreeFunctionsAdapter, is_three_functions
 
 __all__ = ["NO_CACHE", "Adapter", "copy_array", "make_adapter"]
 
 
-def make_adapter(subject: Any, inputs: tuple, loss: Any = None, targets: Any = ()) -> Adapter:
-    """Return the adapter for the form that `subject` has.
+def make_adapter(subject: Any, inputs: tuple, loss: Any = None, targets: Any = (), convention: str = "sum") -> Adapter:
+    """Return the adapter for the form that `subject` has; `convention` is documented in `check_gradients`.
 
     Raises
     ------
     TypeError
         `subject` has none of the forms that can be checked, or `loss` does not fit it.
     """
-    if not isinstance(targets, tuple):
-        targets = (targets,)
+    if convention not in ("sum", "mean"):
+        raise ValueError(f"convention must be 'sum' or 'mean', got {convention!r}")
+    adapter = find_adapter(subject, inputs, loss, targets if isinstance(targets, tuple) else (targets,))
+    if convention == "mean":
+        divide_by_examples(adapter)
+    return adapter
+
+
+def find_adapter(subject: Any, inputs: tuple, loss: Any, targets: tuple) -> Adapter:
+    """Return the adapter for the form that `subject` has."""
     if isinstance(subject, type):
         raise TypeError(f"expected an object to check, got the class {subject.__name__} itself: give an instance of it")
     if isinstance(subject, Module):
@@ -53,6 +64,10 @@ def make_adapter(subject: Any, inputs: tuple, loss: Any = None, targets: Any = (
                 return ModuleAdapter(owner, inputs)
             return ObjectAdapter(owner, inputs, *subject)
         return PairAdapter(*subject, inputs)
+    if is_three_functions(subject):
+        return ThreeFunctionsAdapter(*subject, inputs)
+    if getattr(subject, "__name__", "") == "loss" and hasattr(getattr(subject, "__self__", None), "params"):
+        return LossObjectAdapter(subject.__self__, inputs)  # model.loss
     if hasattr(subject, "backward") and any(hasattr(subject, n) for n in ("forward", "predict", "__call__")):
         return ObjectAdapter(subject, inputs)
     if hasattr(subject, "loss") and callable(subject.loss) and hasattr(subject, "params"):

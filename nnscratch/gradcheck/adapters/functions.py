@@ -5,16 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..nested import has_no_axes
+from ..nested import float_leaves, has_no_axes
 from .base import NO_CACHE, Adapter
-from .names import function_name, positional_count
+from .calls import (
+    bind_arguments,
+    gradients_taken,
+    is_cache_name,
+    is_gradient_argument,
+    optional_names,
+    required_names,
+    returned_names,
+)
+from .matching import match_by_key
+from .names import function_name
+from .refusals import pair_refusal, value_and_gradient_refusal
 
 
 class PairAdapter(Adapter):
     """Two functions: ``out, cache = forward(x, w, b)`` and ``dx, dw, db = backward(dout, cache)``.
 
     Without a cache, backward is called as ``backward(dout, x, w, b)`` or ``backward(dout)``; for a function that
-    returns one number, as ``backward(x, w, b)``.
+    returns one number, as ``backward(x, w, b)``. Other signatures are called by the names of their arguments: an
+    argument with the name of an input gets that input, as in ``backward_propagation(parameters, cache, X, Y)``, and
+    one with the name of the variable that forward returns gets the output (`bind_arguments`).
 
     Examples
     --------
@@ -30,31 +43,79 @@ class PairAdapter(Adapter):
     def __init__(self, forward: Callable, backward: Callable, inputs: tuple):
         super().__init__([forward, backward], function_name(forward), inputs, forward)
         self.forward, self.backward = forward, backward
+        self.backward_names = required_names(backward)
+        self.output_names = [n for n in returned_names(forward) if n not in self.input_names]
+        self.outputs: tuple = ()
 
     def run(self) -> tuple:
         result = self.forward(*self.inputs)
+        self.cache = NO_CACHE
         if isinstance(result, tuple) and len(result) > 1:
             *ys, self.cache = result
-            return tuple(ys)
-        self.cache = NO_CACHE
-        return (result,)
+            if self._takes_every_output(result):
+                ys, self.cache = list(result), NO_CACHE
+        else:
+            ys = [result]
+        self.outputs = tuple(ys)
+        return self.outputs[: self._outputs_used(len(ys))]
+
+    def _takes_every_output(self, result: tuple) -> bool:
+        """Return True if the last output is no cache: backward takes a gradient of it."""
+        names = self.backward_names or []
+        if any(is_cache_name(n) for n in names) or len(float_leaves(result)) != len(result):
+            return False
+        free = [n for n in names if n not in self.input_names]
+        return len(free) == len(result) and all(is_gradient_argument(n) for n in free) and len(names) > len(free)
+
+    def _outputs_used(self, count: int) -> int:
+        """Return how many of the outputs backward takes a gradient of; `count` if that is not known."""
+        has_cache, names = self.cache is not NO_CACHE, self.backward_names
+        if names is None or len(names) == count + has_cache:
+            return count
+        used = gradients_taken(names, self.input_names, self.output_names, has_cache)
+        if not 0 < used < count:
+            return count
+        self.add_note(f"backward takes the gradient of {used} of {count} outputs; the others were not checked")
+        return used
 
     def cached(self) -> Any:
         return self.cache if self.cache is not NO_CACHE and not callable(self.cache) else ()
 
     def gradients(self, dys: tuple) -> dict[str, Any]:
-        if self.cache is not NO_CACHE:
-            return self.match_to_inputs(self.backward(*dys, self.cache))
-        count, scalar = positional_count(self.backward), has_no_axes(dys[0])
-        if scalar and count in (len(self.inputs), None):
-            return self.match_to_inputs(self.backward(*self.inputs), scalar=True)
-        if count == 1:
-            return self.match_to_inputs(self.backward(*dys))
-        return self.match_to_inputs(self.backward(*dys, *self.inputs))
+        result, scalar = self._call_backward(dys)
+        if isinstance(result, dict):
+            return match_by_key(self, result)
+        return self.match_to_inputs(result, scalar)
+
+    def _call_backward(self, dys: tuple) -> tuple[Any, bool]:
+        """Return backward's result, and True if it is the gradient of one number with respect to the inputs."""
+        names, cache = self.backward_names, self.cache
+        has_cache, scalar = cache is not NO_CACHE, has_no_axes(dys[0])
+        by_name = {n: v for n, v in zip(self.input_names, self.inputs, strict=True)}
+        optional = {n: by_name[n] for n in optional_names(self.backward) if n in by_name}
+        if names is None:
+            arguments = [*dys, cache] if has_cache else [*self.inputs] if scalar else [*dys, *self.inputs]
+        elif has_cache and len(names) == len(dys) + 1 and not set(names[:-1]) <= set(by_name):
+            arguments = [*dys, cache]
+        elif not has_cache and scalar and len(names) == len(self.inputs) and not set(names) & set(by_name):
+            arguments = [*self.inputs]
+        elif not has_cache and not scalar and len(names) == len(dys):
+            arguments = [*dys]
+        else:
+            outputs = dict(zip(self.output_names, self.outputs, strict=False))
+            arguments = bind_arguments(names, by_name, dys, outputs, cache)
+            if arguments is None:
+                reason = f"forward takes {len(self.inputs)} input(s) and returns {len(self.outputs)} output(s)"
+                reason += ", and a cache" if has_cache else ", and no cache"
+                raise pair_refusal(self.forward, self.backward, self.input_names, reason)
+        no_dy = names is None or not any(a is dy for a in arguments for dy in dys)
+        return self.backward(*arguments, **optional), scalar and no_dy and not has_cache
 
 
 class ValueAndGradientAdapter(Adapter):
     """One function that returns (loss, gradients), as CS231n's losses do, or (output, backward function).
+
+    A dictionary of gradients may also stand before the loss, as in deeplearning.ai's ``grads, cost = propagate(...)``.
 
     Examples
     --------
@@ -72,15 +133,16 @@ class ValueAndGradientAdapter(Adapter):
     def run(self) -> tuple:
         result = self.function(*self.inputs)
         if not isinstance(result, tuple) or len(result) < 2:
-            raise TypeError(
-                f"{self.title} must return (loss, gradient) or (output, backward function), got "
-                f"{type(result).__name__}. If value and gradient are two functions, give the pair (f, gradient_of_f)"
-            )
+            raise value_and_gradient_refusal(self.function, self.input_names, result)
         y, *rest = result
+        if isinstance(y, dict) and len(rest) == 1 and not isinstance(rest[0], dict):  # grads, cost
+            y, rest = rest[0], [y]
         self.rest = rest[0] if len(rest) == 1 else tuple(rest)
         return (y,)
 
     def gradients(self, dys: tuple) -> dict[str, Any]:
         if callable(self.rest):
             return self.match_to_inputs(self.rest(*dys))
+        if isinstance(self.rest, dict):
+            return match_by_key(self, self.rest)
         return self.match_to_inputs(self.rest, scalar=True)

@@ -1,0 +1,128 @@
+"""The arguments of backward: which of them are gradients, inputs, outputs and the cache."""
+
+from __future__ import annotations
+
+import dis
+import inspect
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .base import NO_CACHE
+
+GRADIENT_WORDS = ("d", "g", "grad", "gradient", "grads", "delta", "upstream", "err", "error", "dout", "up")
+
+
+def required_names(function: Callable) -> list[str] | None:
+    """Return the names of the positional arguments without a default; None if they cannot be known.
+
+    Examples
+    --------
+    >>> required_names(lambda dout, cache, mode="max": None)
+    ['dout', 'cache']
+    """
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return None
+    if any(p.kind == p.VAR_POSITIONAL for p in parameters):
+        return None
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [p.name for p in parameters if p.kind in positional and p.default is p.empty]
+
+
+def optional_names(function: Callable) -> list[str]:
+    """Return the names of the arguments that have a default."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p.name for p in parameters if p.default is not p.empty and p.kind != p.POSITIONAL_ONLY]
+
+
+def is_cache_name(name: str) -> bool:
+    """Return True for the usual names of what forward returns for backward."""
+    return "cache" in name.lower() or name in ("memory", "saved", "stored")
+
+
+def is_gradient_argument(name: str) -> bool:
+    """Return True if `name` is a usual name for the gradient that backward receives.
+
+    Examples
+    --------
+    >>> [is_gradient_argument(name) for name in ("dout", "grad_output", "dLdZ", "delta", "z", "x", "data")]
+    [True, True, True, True, False, False, False]
+    """
+    lower = name.lower()
+    return (
+        lower in GRADIENT_WORDS
+        or "grad" in lower
+        or "delta" in lower
+        or lower.startswith(("d_", "upstream", "dout", "dvalue", "err_", "error_"))
+        or (len(name) > 1 and name[0] == "d" and (name[1].isupper() or len(name) < 4))
+    )
+
+
+def returned_names(function: Callable) -> list[str]:
+    """Return the names of the variables or attributes that `function` returns, where it returns plain names.
+
+    Examples
+    --------
+    >>> def forward(x):
+    ...     h_t = 2 * x
+    ...     return h_t
+    >>> returned_names(forward)
+    ['h_t']
+    """
+    function = inspect.unwrap(getattr(function, "__func__", function))
+    if not isinstance(function, types.FunctionType):
+        return []
+    previous, found = None, []
+    for step in dis.get_instructions(function):
+        if step.opname == "RETURN_VALUE" and previous is not None:
+            if previous.opname.startswith(("LOAD_FAST", "LOAD_ATTR")) and isinstance(previous.argval, str):
+                found.append(previous.argval)
+        previous = step
+    return found
+
+
+def bind_arguments(
+    names: Sequence[str],
+    inputs: Mapping[str, Any],
+    dys: Sequence[Any],
+    outputs: Mapping[str, Any],
+    cache: Any = NO_CACHE,
+) -> list[Any] | None:
+    """Return a value for each argument of backward; None if there are more arguments than values.
+
+    An argument that has the name of an input, an output or a cache gets that. The others get, in this order, the
+    gradients of the outputs, the cache, and the inputs that no argument is named after.
+
+    Examples
+    --------
+    >>> bind_arguments(["delta", "h_t", "h_prev_l", "h_prev_t"], {"x": "x", "h_prev_t": "h'"}, ["dh"], {"h_t": "h"})
+    ['dh', 'h', 'x', "h'"]
+    """
+    found: dict[str, Any] = {}
+    for name in names:
+        if cache is not NO_CACHE and is_cache_name(name):
+            found[name], cache = cache, NO_CACHE
+        elif name in inputs:
+            found[name] = inputs[name]
+        elif name in outputs:
+            found[name] = outputs[name]
+    free = [name for name in names if name not in found]
+    rest = [value for name, value in inputs.items() if name not in found]
+    queue = [*dys, *([] if cache is NO_CACHE else [cache]), *rest]
+    if len(free) > len(queue):
+        return None
+    if cache is not NO_CACHE and len(free) <= len(dys):  # fewer gradients than outputs, then the cache
+        queue = [*dys[: len(free) - 1], cache]
+    found.update(zip(free, queue, strict=False))
+    return [found[name] for name in names]
+
+
+def gradients_taken(names: Sequence[str], inputs: Mapping[str, Any], outputs: Sequence[str], cache: bool) -> int:
+    """Return how many gradients of outputs backward takes: its arguments that are no input, output or cache."""
+    free = [n for n in names if n not in inputs and n not in outputs and not (cache and is_cache_name(n))]
+    return len(free) - (cache and not any(is_cache_name(n) for n in names))

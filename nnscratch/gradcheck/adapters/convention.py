@@ -1,0 +1,101 @@
+"""convention="mean": backward divides the gradients of weights by the number of examples m.
+
+    dW = 1/m * np.dot(dZ, A_prev.T)      db = 1/m * np.sum(dZ, axis=1, keepdims=True)      dA_prev = np.dot(W.T, dZ)
+
+This is deeplearning.ai's convention. dZ holds one loss for each example, and the cost is their mean.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import nested
+from ..snapshot import Snapshot
+from .base import Adapter
+
+
+def divide_by_examples(adapter: Adapter) -> None:
+    """Make ``adapter.gradients`` undo the division by m in the gradients of the arrays that all examples share.
+
+    The axis of the examples is found by trial: a change of one example of the input changes that example of the output
+    and no other.
+
+    Examples
+    --------
+    >>> from .functions import PairAdapter
+    >>> def backward(dZ, cache):
+    ...     A, W = cache
+    ...     return W.T @ dZ, dZ @ A.T / A.shape[1]
+    >>> adapter = PairAdapter(lambda A, W: (W @ A, (A, W)), backward, (np.ones((3, 5)), np.ones((2, 3))))
+    >>> divide_by_examples(adapter)
+    >>> dW = adapter.gradients(adapter.run())["W"]
+    >>> bool((dW == np.full((2, 5), 3) @ np.ones((5, 3))).all()), adapter.notes
+    (True, ["convention='mean': the gradient of W is multiplied by m = 5, the examples on axis 1"])
+    """
+    count, axis, shared = find_examples(adapter)
+    if not count:
+        adapter.add_note("convention='mean' changes nothing here: forward returns one number, which holds its own mean")
+        return
+    if not shared:
+        return
+    adapter.add_note(
+        f"convention='mean': the gradient of {', '.join(shared)} is multiplied by m = {count}, the examples on axis "
+        f"{axis}"
+    )
+    original = adapter.gradients
+
+    def gradients(dys: tuple, *rest: Any, **options: Any) -> dict[str, Any]:
+        found = original(dys, *rest, **options)
+        return {name: multiplied(g, count) if name in shared else g for name, g in found.items()}
+
+    adapter.gradients = gradients
+
+
+def multiplied(gradient: Any, count: int) -> Any:
+    """Return `gradient` times `count`; None and other values that are no numbers are returned unchanged."""
+    return gradient * count if nested.is_array(gradient) or isinstance(gradient, (int, float)) else gradient
+
+
+def find_examples(adapter: Adapter) -> tuple[int, int, list[str]]:
+    """Return the number of examples, their axis, and the names of the float arrays that all examples share."""
+    before = Snapshot(adapter.source, adapter.inputs)
+    try:
+        outputs = [y for y in nested.float_leaves(adapter.run()) if nested.is_array(y) and y.ndim]
+        if not outputs:
+            return 0, 0, []
+        y = outputs[0].copy()
+        data = adapter.float_inputs()
+        arrays = {**adapter.parameters(), **data}
+        first = next(iter(data.values()), None)
+        axes = range(y.ndim) if first is None else range(min(y.ndim, first.ndim))
+        axis = next((k for k in axes if holds_examples(adapter, before, first, y, k)), 0)
+        shared = [
+            name
+            for name, a in arrays.items()
+            if name not in data or a is not first and not holds_examples(adapter, before, a, y, axis)
+        ]
+        return y.shape[axis], axis, shared
+    finally:
+        before.restore()
+        adapter.clear_saved()
+
+
+def holds_examples(adapter: Adapter, before: Snapshot, array: Any, y: Any, axis: int) -> bool:
+    """Return True if a change of `array` at index 0 of `axis` changes `y` at index 0 of `axis`, and nowhere else."""
+    if array is None or array.ndim <= axis or array.shape[axis] != y.shape[axis]:
+        return False
+    before.restore()
+    index = (slice(None),) * axis + (0,)
+    held = array[index].copy()
+    array[index] += 0.3 + 0.1 * np.abs(held)
+    try:
+        now = next(v for v in nested.float_leaves(adapter.run()) if nested.is_array(v) and v.ndim)
+        moved = now != y
+    except Exception:  # the changed values are outside the domain of forward
+        return False
+    finally:
+        array[index] = held
+    others = np.delete(moved, 0, axis=axis) if y.shape[axis] > 1 else np.zeros(0)
+    return bool(np.any(moved[index])) and not bool(np.any(others))

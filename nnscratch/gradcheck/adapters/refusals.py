@@ -1,0 +1,88 @@
+"""Messages for code that cannot be called: they show the function to write, with the names of the user's code."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .calls import is_cache_name, is_gradient_argument
+from .names import function_name
+
+
+def signature_text(function: Any) -> str:
+    """Return a function's name with its arguments, as ``affine_backward(dout, cache)``."""
+    try:
+        names = [
+            ("*" if p.kind == p.VAR_POSITIONAL else "**" if p.kind == p.VAR_KEYWORD else "") + p.name
+            for p in inspect.signature(function).parameters.values()
+            if p.default is p.empty
+        ]
+    except (TypeError, ValueError):
+        names = ["..."]
+    return f"{function_name(function)}({', '.join(names)})"
+
+
+def pair_refusal(forward: Callable, backward: Callable, input_names: Sequence[str], reason: str) -> TypeError:
+    """Return the error for a pair whose backward cannot be called, with the two functions to write.
+
+    Examples
+    --------
+    >>> def conv_forward(x, w): ...
+    >>> def conv_backward(dout, x, w, stride): ...
+    >>> print(pair_refusal(conv_forward, conv_backward, ["x", "w"], "stride is not known"))
+    conv_backward(dout, x, w, stride) cannot be called: stride is not known. Write two functions that can be checked:
+    <BLANKLINE>
+        def forward(x, w):
+            y = conv_forward(x, w)
+            return y, (x, w)          # the last value is the cache
+    <BLANKLINE>
+        def backward(dy, cache):
+            x, w = cache
+            return conv_backward(dy, x, w, stride=...)          # dx, dw
+    <BLANKLINE>
+        check_gradients((forward, backward), x, w)
+    """
+    arguments = ", ".join(input_names)
+    unpacked = arguments + ("," if len(input_names) == 1 else "")
+    try:
+        taken = [n for n, p in inspect.signature(backward).parameters.items() if p.default is p.empty]
+    except (TypeError, ValueError):
+        taken = ["dy", *input_names]
+    passed = []
+    for number, name in enumerate(taken):
+        if name in input_names:
+            passed.append(name)
+        elif is_cache_name(name):
+            passed.append("cache")
+        elif is_gradient_argument(name) or number == 0:
+            passed.append("dy")
+        else:
+            passed.append(f"{name}=...")
+    return TypeError(
+        f"{signature_text(backward)} cannot be called: {reason}. Write two functions that can be checked:\n\n"
+        f"    def forward({arguments}):\n"
+        f"        y = {function_name(forward)}({arguments})\n"
+        f"        return y, ({unpacked})          # the last value is the cache\n\n"
+        f"    def backward(dy, cache):\n"
+        f"        {unpacked} = cache\n"
+        f"        return {function_name(backward)}({', '.join(passed)})"
+        f"          # {', '.join('d' + name for name in input_names)}\n\n"
+        f"    check_gradients((forward, backward), {arguments})"
+    )
+
+
+def value_and_gradient_refusal(function: Callable, input_names: Sequence[str], got: Any) -> TypeError:
+    """Return the error for a function that returns neither (loss, gradient) nor (output, backward function)."""
+    arguments, name = ", ".join(input_names), function_name(function)
+    gradients = ", ".join(f"d{n}" for n in input_names)
+    return TypeError(
+        f"{name} must return (loss, gradient) or (output, backward function), got {type(got).__name__}. If value and "
+        f"gradient are two functions, give the pair (f, gradient_of_f). If the gradient is computed by other code, "
+        f"write a function that returns both:\n\n"
+        f"    def loss_and_gradients({arguments}):\n"
+        f"        loss = {name}({arguments})\n"
+        f"        {gradients} = ...\n"
+        f"        return loss, {gradients if len(input_names) == 1 else '(' + gradients + ')'}\n\n"
+        f"    check_gradients(loss_and_gradients, {arguments})"
+    )

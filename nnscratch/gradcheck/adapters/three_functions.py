@@ -1,0 +1,98 @@
+"""ThreeFunctionsAdapter: the model, its loss and its gradients as three functions, as in deeplearning.ai's courses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..nested import has_no_axes, is_float
+from .base import NO_CACHE
+from .calls import bind_arguments, optional_names, required_names
+from .functions import PairAdapter
+from .matching import match_by_key
+from .names import function_name
+from .refusals import pair_refusal, signature_text
+
+
+class ThreeFunctionsAdapter(PairAdapter):
+    """Three functions: ``AL, caches = forward(X, parameters)``, ``cost(AL, Y)`` and ``backward(AL, Y, caches)``.
+
+    The inputs are forward's, followed by the other arguments of the cost. Backward gets what its arguments are named
+    after: an input, the cache, or the output; the first argument without such a name gets the output. It returns the
+    gradient of the cost, as a dictionary, a tuple or one array. The same form serves a softmax and its loss that are
+    two functions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def softmax(z):
+    ...     e = np.exp(z - z.max())
+    ...     return e / e.sum()
+    >>> def cross_entropy(p, t):
+    ...     return -np.sum(t * np.log(p))
+    >>> z, t = np.zeros(2), np.array([0, 1])
+    >>> adapter = ThreeFunctionsAdapter(softmax, cross_entropy, lambda p, t: p - t, (z, t))
+    >>> float(adapter.run()[0].round(4)), adapter.gradients((1.0,))
+    (0.6931, {'z': array([ 0.5, -0.5])})
+    """
+
+    returns_cache = False
+
+    def __init__(self, forward: Callable, cost: Callable, backward: Callable, inputs: tuple):
+        super().__init__(forward, backward, inputs)
+        self.source.append(cost)
+        self.cost = cost
+        self.title = f"{function_name(cost)} of {function_name(forward)}"
+        names = required_names(forward)
+        self.forward_count = len(inputs) if names is None else min(len(names), len(inputs))
+        if names is not None and len(inputs) > len(names):
+            extra = len(inputs) - len(names)
+            more = [n for n in [*(required_names(cost) or []), *optional_names(cost)] if n not in names]
+            more = more[1:] if len(more) > extra else more  # the first is the output
+            more += [f"target[{i}]" for i in range(extra - len(more))]
+            self.input_names = [*names, *more[:extra]]
+
+    def cached(self) -> Any:
+        return self.cache if self.cache is not NO_CACHE else ()
+
+    def run(self) -> tuple:
+        result = self.forward(*self.inputs[: self.forward_count])
+        *ys, cache = result if isinstance(result, tuple) and len(result) > 1 else (result, NO_CACHE)
+        self.cache = ys, cache
+        by_name = self._inputs_by_name()
+        names = required_names(self.cost) or ["y", *self.input_names[self.forward_count :]]
+        optional = {n: by_name[n] for n in optional_names(self.cost) if n in by_name}
+        own = set(names) | set(self.input_names[self.forward_count :])
+        of_cost = {n: v for n, v in by_name.items() if n in own and n not in optional}
+        arguments = bind_arguments(names, of_cost, ys, {})
+        if arguments is None:
+            raise TypeError(
+                f"{signature_text(self.cost)} cannot be called with the output of "
+                f"{function_name(self.forward)} and the inputs {', '.join(self.input_names)}: give the further "
+                f"arguments of the loss after those of {signature_text(self.forward)}"
+            )
+        loss = self.cost(*arguments, **optional)
+        if not is_float(loss) or not (has_no_axes(loss) or loss.size == 1):
+            raise TypeError(f"{signature_text(self.cost)} must return one number, the loss")
+        return (loss.reshape(()) if getattr(loss, "ndim", 0) else loss,)
+
+    def _inputs_by_name(self) -> dict[str, Any]:
+        """Return the inputs by name, those of the loss first."""
+        pairs = list(zip(self.input_names, self.inputs, strict=True))
+        return dict(pairs[self.forward_count :] + pairs[: self.forward_count])
+
+    def gradients(self, dys: tuple) -> dict[str, Any]:
+        by_name = self._inputs_by_name()
+        optional = {n: by_name[n] for n in optional_names(self.backward) if n in by_name}
+        names = self.backward_names or ["y", *by_name]
+        ys, cache = self.cache
+        arguments = bind_arguments(names, by_name, ys, dict(zip(self.output_names, ys, strict=False)), cache)
+        if arguments is None:
+            raise pair_refusal(self.forward, self.backward, self.input_names, "it takes more arguments than there are")
+        result = self.backward(*arguments, **optional)
+        return match_by_key(self, result) if isinstance(result, dict) else self.match_to_inputs(result, scalar=True)
+
+
+def is_three_functions(subject: Any) -> bool:
+    """Return True for a tuple or list of three functions."""
+    return isinstance(subject, (tuple, list)) and len(subject) == 3 and all(callable(part) for part in subject)
