@@ -334,10 +334,7 @@ def report(version: str, devices: Sequence[str], seconds: float = 0.3) -> str:
     here, own, results = measure(seconds), None, {}
     if library.kernel is None:
         lines.append(row("here", here))
-        lines += [
-            "",
-            f"NumPy's BLAS is {library.library}. It does not report its kernel, and you cannot select one.",
-        ]
+        lines += ["", f"NumPy's BLAS is {library.library}. It does not report its kernel, and you cannot select one."]
         return "\n".join(lines)
     if usable_kernels(cpu.flags):
         own, results = compare_kernels(cpu.flags, seconds)
@@ -348,9 +345,7 @@ def report(version: str, devices: Sequence[str], seconds: float = 0.3) -> str:
         lines.append(row(f"kernel {name}{' (in use)' if name == library.kernel else ''}", speeds))
     lines += ["", advice(own, library.kernel, results, os.environ)]
     if is_busy(cpu.cores):
-        lines.append(
-            "Other programs are running, so these speeds are not reliable. Measure again when they have ended."
-        )
+        lines.append("Other programs are running, so these speeds are not reliable. Measure again when they are done.")
     return "\n".join(lines)
 
 
@@ -380,10 +375,7 @@ def instructions(flags: frozenset[str]) -> str:
 
 
 def advice(
-    own: str | None,
-    in_use: str | None,
-    results: Mapping[str, Mapping[str, float]],
-    environment: Mapping[str, str],
+    own: str | None, in_use: str | None, results: Mapping[str, Mapping[str, float]], environment: Mapping[str, str]
 ) -> str:
     """Return one or two sentences of advice on the kernel."""
     better = faster_kernel(own, results)

@@ -35,6 +35,9 @@ EXPRESSIONS = {  # a regular expression, in which a space also matches a line br
     "at hand": "available",
     "by (itself|themselves)": "automatically, alone, separately",
     "in the place of": "instead of, in place of",
+    r"holds? (it|them|the two|each|every \w+) equal": "a test checks that both give equal results",
+    "nothing has changed": "... is unchanged",
+    r"what .{1,30} (is|are) worth": "how much it gains",
     "(a|the|each|every|one) stretch|stretch(es)? of": "chunk, segment, block",
 }
 DOCSTRING_STARTS = {
