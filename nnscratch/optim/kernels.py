@@ -71,7 +71,7 @@ def adagrad_step(g: Array, lr: float, eps: float, weight_decay: float, w: Array,
 
 
 def make_rmsprop_step(centered: bool, momentum: bool) -> Callable[..., None]:
-    """Return RMSprop's update of w, v and, if `centered` or `momentum` are True, of a and b.
+    """Return RMSprop's update of w and v, also of a if `centered` is True, and of b if `momentum` is True.
 
     A kernel has a fixed list of arrays, so each of the four combinations has its own kernel.
     """
