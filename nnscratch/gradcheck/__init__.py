@@ -12,7 +12,7 @@ The steps of a check, and the files that do them:
     sampling.py, directional.py      which elements or directions are compared
     kinks.py, verdict.py             right, wrong or cannot tell
     diagnosis/                       which mistake explains a wrong gradient; tape/ records forward for it
-    report.py, printing.py           the result; pictures.py draws it, command.py is the shell command
+    report.py, printing.py           the result; pictures.py draws it, command/ is the shell command
 
 >>> import numpy as np, nnscratch as nn
 >>> report = nn.gradcheck.check_gradients(nn.Tanh(), np.linspace(-1, 1, 6).reshape(2, 3))

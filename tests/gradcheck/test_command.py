@@ -124,8 +124,8 @@ def test_a_pair_of_functions_and_integer_inputs(check):
         ("Leaves", [], "without a report"),
         ("Raises", [], "ZeroDivisionError: oh ("),
         ("Raises", [], ".py:"),  # the message names the line in the user's file
-        ("Takes", [], "Takes takes size, depth. What can be checked: an object; a class or function without arguments"),
-        ("alone_forward", [], "alone_forward takes x. What can be checked"),
+        ("Takes", [], "cannot tell how to call Takes: what is depth? Give --init with the arguments of Takes"),
+        ("alone_forward", [], "alone_forward must return (loss, gradient) or (output, backward function)"),
         ("Nobody", [], "has no Nobody"),
         ("Good", ["--input", "big"], "must look like 4,5"),
     ],
@@ -146,4 +146,6 @@ def test_a_missing_file_or_name_is_said(check, capfd):
     assert main(["gradcheck", "nowhere.py:Layer"]) == 2
     assert "no such file: nowhere.py" in capfd.readouterr().err
     assert main(["gradcheck", "nowhere.py"]) == 2
-    assert "expected FILE.py:NAME" in capfd.readouterr().err
+    assert "no such file: nowhere.py" in capfd.readouterr().err
+    assert main(["gradcheck", "nowhere"]) == 2
+    assert "expected FILE.py or FILE.py:NAME" in capfd.readouterr().err

@@ -1,0 +1,192 @@
+"""``nnscratch gradcheck FILE.py``: check the layers in a student's file from the shell.
+
+The parts, in the order in which they are used:
+
+    discover.py                    what can be checked, by reading the file
+    drawing.py                     the inputs, from signatures, docstring_shapes.py and course_names.py
+    judge.py                       the verdict; this process never imports the file
+    process.py, orphans.py         the worker's process: its time limit and its end
+    wire.py                        messages to and from the worker: JSON and raw bytes
+    worker.py                      runs the file, and returns arrays
+    table.py                       a line for each layer
+
+The exit code is 0 if everything is right, 1 if something is wrong, and 2 otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import math
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .discover import Item, discover, find
+from .drawing import Given, draw_written, parse_init
+from .judge import Result, judge
+from .process import Worker
+from .table import as_json, as_table, report_dict
+
+RIGHT, WRONG, NOT_CHECKED = 0, 1, 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command to `parser`."""
+    add = parser.add_argument
+    add(
+        "subject",
+        metavar="FILE.py[:NAME]",
+        help="a file; or a layer in it, or a function that makes one; or FILE.py:forward,backward",
+    )
+    add(
+        "--input",
+        action="append",
+        metavar="4,5",
+        default=[],
+        help="shape of a random input; repeat it for several inputs. ids:4,5:10 draws integers below 10",
+    )
+    add("--shape", action="append", metavar="x=4,5", default=[], help="shape of the argument x, wherever there is one")
+    add("--arg", action="append", metavar="NAME=VALUE", default=[], help="value of an argument, such as 'p={\"s\": 1}'")
+    add("--init", metavar="3,2", help="the arguments of the constructor")
+    add("--convention", metavar="mean", help="'mean': gradients of parameters are divided by the batch size")
+    add("--seconds", type=float, default=60, help="time limit for each layer (default: %(default)s)")
+    add("--seed", type=int, default=0, help="random seed of the inputs (default: %(default)s)")
+    add("--json", action="store_true", help="print the report as JSON")
+
+
+def run_gradcheck(arguments: argparse.Namespace) -> int:
+    """Check a file or one of its layers, print the result, and return the exit code."""
+    if not 0 < arguments.seconds < math.inf:
+        raise ValueError(f"seconds must be above 0, got {arguments.seconds}")
+    try:
+        path, name = split_subject(arguments.subject)
+        given = given_values(arguments)
+        source = read_source(path)
+        items = [named_item(source, name)] if name else discover(source)
+        if not items:
+            raise ValueError(
+                f"{path} has nothing to check: no X_forward with X_backward, no class with forward and backward, no "
+                f"X_loss that returns (loss, gradient)"
+            )
+    except (ValueError, OSError, SyntaxError) as error:
+        return refuse(arguments, f"{type(error).__name__}: {error}")
+    options = {"convention": arguments.convention} if arguments.convention else {}
+    results = check_items(path, items, given, arguments, options)
+    return report_one(arguments, results[0]) if name else report_all(arguments, path, results)
+
+
+def check_items(
+    path: str, items: list[Item], given: Given, arguments: argparse.Namespace, options: dict[str, Any]
+) -> list[Result]:
+    """Judge all items. A worker that fails is replaced by a new one for the next item."""
+    results: list[Result] = []
+    worker = None
+    try:
+        for item in items:
+            worker = worker or Worker(path)
+            worker.set_limit(arguments.seconds)
+            results.append(judge(worker, item, given, arguments.seed, options))
+            if worker.failed:
+                worker.kill()
+                worker = None
+    finally:
+        if worker is not None:
+            worker.kill()
+    return results
+
+
+def split_subject(subject: str) -> tuple[str, str]:
+    """Return the path and the name, which is "" for a whole file.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        The subject has another form, or there is no such file.
+    """
+    path, _, name = subject.rpartition(":")
+    if not path or os.sep in name or name.endswith(".py"):
+        path, name = subject, ""
+    if not path.endswith(".py") and not Path(path).is_file():
+        raise ValueError(f"expected FILE.py or FILE.py:NAME, got {subject!r}")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    return path, name
+
+
+def read_source(path: str) -> str:
+    """Return the source of a Python file."""
+    try:
+        source = Path(path).read_text(encoding="utf-8", errors="replace")
+        ast.parse(source)
+    except (RecursionError, MemoryError) as error:
+        raise ValueError(f"{path} cannot be read: {type(error).__name__}") from None
+    return source
+
+
+def named_item(source: str, name: str) -> Item:
+    """Return the item that NAME stands for: one that `discover` finds, else whatever the file calls so."""
+    if "," in name:
+        return Item(name, [part.strip() for part in name.split(",", 1)])
+    found = find(source, name)
+    return found if found is not None and not found.reason else Item(name, [name])
+
+
+def given_values(arguments: argparse.Namespace) -> Given:
+    """Return the values of ``--input``, ``--shape``, ``--arg`` and ``--init``."""
+    rng = np.random.default_rng(arguments.seed)
+    given = Given([draw_written(shape, rng) for shape in arguments.input])
+    for text in arguments.shape:
+        name, equals, shape = text.partition("=")
+        draw_written(shape, rng, f"--shape {name}=")
+        if not equals:
+            raise ValueError(f"--shape must look like x=4,5, got {text!r}")
+        given.shapes[name.strip()] = shape
+    for text in arguments.arg:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"--arg must look like NAME=VALUE, got {text!r}")
+        given.values[name.strip()] = parse_value(value)
+    if arguments.init is not None:
+        given.init, given.init_named = parse_init(arguments.init)
+    return given
+
+
+def parse_value(text: str) -> Any:
+    """Return a value written as JSON or as a Python literal; else the text."""
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            return parse(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    return text
+
+
+def report_one(arguments: argparse.Namespace, result: Result) -> int:
+    """Print the report of one item, and return the exit code."""
+    if result.report is None:
+        return refuse(arguments, result.why)
+    print(json.dumps(report_dict(result.report), indent=1) if arguments.json else result.report)
+    return {"right": RIGHT, "wrong": WRONG}.get(result.verdict, NOT_CHECKED)
+
+
+def report_all(arguments: argparse.Namespace, path: str, results: list[Result]) -> int:
+    """Print the table of a whole file, and return the exit code."""
+    verdicts = [result.verdict for result in results]
+    worst = next((v for v in ("wrong", "incomplete", "cannot tell", "could not check") if v in verdicts), "right")
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    print(as_json(path, worst, results) if arguments.json else as_table(path, results, colour))
+    return {"right": RIGHT, "wrong": WRONG}.get(worst, NOT_CHECKED)
+
+
+def refuse(arguments: argparse.Namespace, why: str) -> int:
+    """Print why the code could not be checked, and return the exit code."""
+    if arguments.json:
+        print(json.dumps({"verdict": "could not check", "reason": why}))
+    else:
+        print(f"nnscratch gradcheck: could not check {arguments.subject}: {why}", file=sys.stderr)
+    return NOT_CHECKED

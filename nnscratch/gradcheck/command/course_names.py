@@ -1,0 +1,173 @@
+"""The names that courses give to arguments, with the shapes and values that belong to them.
+
+A shape is a string of letters, one for each axis. Their sizes are in `SIZES`. Most sizes differ, so that the code
+cannot take one axis for another without an error. A family is a set of names that belong together: ``x, w, b`` have
+other shapes in a convolution than in a fully connected layer.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+SIZES = {
+    "N": 3,  # examples
+    "D": 4,  # features
+    "M": 5,  # units
+    "H": 5,  # hidden units
+    "V": 7,  # words, classes
+    "K": 6,  # classes
+    "T": 6,  # steps in time
+    "C": 2,  # channels
+    "F": 3,  # filters
+    "L": 7,  # length of a sequence
+    "Y": 5,  # height of an image
+    "X": 7,  # width of an image
+    "k": 3,  # height and width of a kernel
+    "1": 1,
+    "3": 3 * 5,  # three gates of H units
+    "4": 4 * 5,  # four gates of H units
+    "G": 4,  # channels in two groups
+    "S": 2,  # symbols of a short target
+}
+
+IMAGE, SEQUENCE, VECTOR = "NCYX", "NCL", "ND"
+
+# family: (what the name of the function or class must match, the shapes of the arguments)
+FAMILIES: list[tuple[str, str, dict[str, str]]] = [
+    ("group norm", r"group_?norm", {"x": "NGYX", "gamma": "1G11", "beta": "1G11"}),
+    ("group norm, vectors", r"group_?norm", {"x": "NGYX", "gamma": "G", "beta": "G"}),
+    ("spatial norm of 4 channels", r"norm_?2d|spatial", {"x": "NGYX", "gamma": "G", "beta": "G"}),
+    ("spatial norm", r"spatial|batch_?norm_?2d", {"x": IMAGE, "gamma": "C", "beta": "C"}),
+    ("norm", r"norm", {"x": VECTOR, "gamma": "D", "beta": "D"}),
+    ("pool", r"pool", {"x": IMAGE}),
+    ("pool, channels last", r"pool", {"x": "NYXC"}),
+    ("conv 1d", r"conv\w*1d|downsample1d|upsample1d|pool\w*1d", {"x": SEQUENCE, "w": "FCk", "b": "F"}),
+    ("conv", r"conv", {"x": IMAGE, "w": "FCkk", "b": "F"}),
+    ("conv, transposed", r"conv", {"x": IMAGE, "w": "CFkk", "b": "F"}),
+    ("conv, channels last", r"conv", {"x": "NYXC", "w": "kkCF", "b": "111F"}),
+    ("images", r"2d|image|flatten|upsample|downsample|cnn", {"x": IMAGE}),
+    ("sequences", r"1d|flatten|upsample|downsample|cnn|scan", {"x": SEQUENCE}),
+    ("embedding", r"embed", {"x": "int V:NT", "w": "VD"}),
+    ("lstm step", r"lstm", {"x": "ND", "h": "NH", "c": "NH", "wx": "D4", "wh": "H4", "b": "4"}),
+    ("lstm", r"lstm", {"x": "NTD", "h": "NH", "c": "NH", "wx": "D4", "wh": "H4", "b": "4"}),
+    ("gru step", r"gru", {"x": "ND", "h": "NH", "wx": "D3", "wh": "H3", "b": "3"}),
+    ("gru", r"gru", {"x": "NTD", "h": "NH", "wx": "D3", "wh": "H3", "b": "3"}),
+    ("rnn step", r"rnn|recurrent|cell", {"x": "ND", "h": "NH", "wx": "DH", "wh": "HH", "b": "H"}),
+    ("rnn", r"rnn|recurrent", {"x": "NTD", "h": "NH", "wx": "DH", "wh": "HH", "b": "H"}),
+    ("cell of one example", r"gru|rnn|lstm|cell", {"x": "D", "h": "H", "c": "H"}),
+    ("temporal affine", r"temporal|time", {"x": "NTD", "w": "DM", "b": "M"}),
+    ("temporal loss", r"temporal|time", {"x": "NTV", "y": "int V:NT", "mask": "bool NT"}),
+    ("ctc", r"ctc", {"x": "TNV", "y": "int 1-V:NS", "input_lengths": "full T:N", "target_lengths": "full S:N"}),
+    ("attention", r"atten", {"q": "NTD", "k": "NTD", "v": "NTD", "x": "NTD", "w": "DD"}),
+    ("linear classifier", r"", {"w": "DK", "x": "ND", "y": "int K:N"}),
+    ("classes", r"^(?!.*(mse|mean_?sq|l1|l2|huber|square|regress|bce|binary))", {"x": "NK", "y": "int K:N"}),
+    ("classes, one-hot", r"^(?!.*(mse|mean_?sq|l1|l2|huber|square|regress|bce|binary))", {"x": "NK", "y": "onehot NK"}),
+    ("binary classes", r"bce|binary|logistic|log_?loss|cross", {"x": "prob ND", "y": "binary ND"}),
+    ("regression", r"loss|mse|l1|l2|huber|error|cost|square|criterion", {"x": "ND", "y": "ND"}),
+    ("two vectors", r"loss|mse|l1|l2|huber|error|cost|square", {"x": "N", "y": "N"}),
+    ("columns", r"", {"a": "DN", "w": "MD", "b": "M1"}),
+    ("affine", r"", {"x": "ND", "w": "DM", "b": "M"}),
+    ("affine, transposed", r"", {"x": "ND", "w": "MD", "b": "M"}),
+    ("affine, rows of bias", r"", {"x": "ND", "w": "DM", "b": "1M"}),
+    ("scale and shift", r"", {"x": "ND", "gamma": "D", "beta": "D"}),
+    ("rows", r"", {"x": "ND"}),
+    ("words", r"", {"x": "int V:NT"}),
+    ("positive", r"", {"x": "prob ND"}),
+    ("images, at last", r"", {"x": IMAGE}),
+    ("sequences, at last", r"", {"x": "NTD"}),
+    ("one vector", r"", {"x": "D"}),
+]
+
+# the names in FAMILIES: the names that stand for them
+SAME_NAME = {
+    "x": r"x|x_?t|xs|z|a|a_?prev|a0|input|inputs|input_?data|inp|data|features?|images?|logits?|scores?|pred|preds|"
+    r"y_?pred|y_?hat|out_?prev|activations?|idx|ids|tokens?|words?|probs?|outputs?|predictions?|h_?in",
+    "w": r"w|weights?|kernels?|filters?|theta|embeddings?|table",
+    "b": r"b|bias|biases",
+    "gamma": r"gamma|scale|g",
+    "beta": r"beta|shift",
+    "h": r"h|prev_?h|h_?prev|h0|h_?prev_?t|hidden|h_?t|a_?prev_?t|state|h_?prev_?l",
+    "c": r"c|prev_?c|c_?prev|c0",
+    "wx": r"wx|w_?xh|w_?ih|u",
+    "wh": r"wh|w_?hh",
+    "y": r"y|t|y_?true|targets?|labels?|truth|target_?data|y_?batch|classes",
+    "mask": r"mask",
+    "q": r"q|query|queries",
+    "k": r"k|key|keys",
+    "v": r"v|values?",
+    "a": r"a|a_?prev",
+    "input_lengths": r"input_?len(gth)?s?",
+    "target_lengths": r"target_?len(gth)?s?",
+}
+_SAME_NAME = {name: re.compile(rf"(?:{pattern})\Z") for name, pattern in SAME_NAME.items()}
+
+# dictionaries that courses pass, by the name of the argument; each list is in the order in which they are tried
+SETTINGS: dict[str, list[Any]] = {
+    "conv_param": [{"stride": 2, "pad": 1}, {"stride": 1, "pad": 1}],
+    "pool_param": [
+        {"pool_height": 3, "pool_width": 3, "stride": 2},
+        {"pool_height": 2, "pool_width": 2, "stride": 2},
+    ],
+    "bn_param": [{"mode": "train"}],
+    "ln_param": [{}],
+    "gn_param": [{}],
+    "dropout_param": [{"mode": "train", "p": 0.6, "seed": 1}],
+    "hparameters": [{"stride": 2, "pad": 1, "f": 3}],
+    "hparams": [{"stride": 2, "pad": 1, "f": 3}],
+}
+
+# numbers, by a pattern of the name; the first that matches
+NUMBERS: list[tuple[str, Any]] = [
+    (r"(in|input)_?(channels?|ch|c)|channels?|c_?in", SIZES["C"]),
+    (r"(out|output)_?(channels?|ch|c)|num_?(filters|kernels)|n_?filters|filters|c_?out", SIZES["F"]),
+    (
+        r"(in|input|n)_?(features?|dims?|size|units|d)|n_?(in|x|input)|(num_)?features?|n_?features|d_?in|fan_?in",
+        SIZES["D"],
+    ),
+    (r"(word_?vec|wordvec|embed(ding)?|d|emb)_?(dim|size|model)|dim|size|d|normalized_shape|in_?dim", SIZES["D"]),
+    (r"(num|n)_?(embeddings?|words|tokens)|vocab(_?size)?|n_?vocab", SIZES["V"]),
+    (r"(hidden|h)_?(size|dim|units|features?)|n_?(hidden|h|a|units)|units|hidden", SIZES["H"]),
+    (r"(out|output)_?(features?|dims?|size|units|d)|n_?(out|y|output|neurons?)|d_?out|fan_?out|neurons|m", SIZES["M"]),
+    (r"(num|n)_?(classes|labels)|classes", SIZES["K"]),
+    (r"(num|n)_?heads|heads|g|(num_?)?groups|seq_?len", 2),
+    (r"(kernel|filter|k|f)_?(size|height|width|h|w)|kernel|fh|fw|kh|kw|k|f", SIZES["k"]),
+    (r"pool_?(size|height|width|h|w)|window|up\w*_?(factor|scale)|down\w*_?factor|factor|scale_factor|stride|s", 2),
+    (r"padding|pad", 1),
+    (r"p|drop(out)?(_?(rate|prob|ratio|p))?|keep_?prob|rate|prob|ratio", 0.5),
+    (r"reg|reg_?strength|lamb?d?a?_?|l2|weight_?decay|wd|alpha|slope|negative_?slope|leak", 0.1),
+    (r"eps|epsilon", 1e-5),
+    (r"momentum|rho|decay", 0.9),
+    (r"delta|margin|scale|c", 1.0),
+    (r"lr|learning_?rate|eta", 0.0),
+    (r"blank", 0),
+    (r"seed|rng|random_?state", 0),
+    (r"train(ing)?|is_?train(ing)?|train_?flg|train_?mode", True),
+    (r"eval(uate)?|test|debug|verbose", False),
+    (r"mode", "train"),
+    (r"activation", "relu"),
+]
+_NUMBERS = [(re.compile(rf"(?:{pattern})\Z"), value) for pattern, value in NUMBERS]
+
+
+def canonical(name: str) -> list[str]:
+    """Return the names in `FAMILIES` that `name` may stand for.
+
+    Examples
+    --------
+    >>> canonical("prev_h"), canonical("A_prev"), canonical("foo")
+    (['h'], ['x', 'a'], [])
+    """
+    lower = name.lower()
+    return [known for known, pattern in _SAME_NAME.items() if pattern.match(lower)]
+
+
+def number_for(name: str) -> Any:
+    """Return the value for a number, a flag or a mode of this name; None if the name is unknown.
+
+    Examples
+    --------
+    >>> number_for("in_features"), number_for("stride"), number_for("zzz")
+    (4, 2, None)
+    """
+    return next((value for pattern, value in _NUMBERS if pattern.match(name.lower())), None)

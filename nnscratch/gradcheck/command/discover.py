@@ -1,0 +1,186 @@
+"""Find what can be checked in a Python file, by reading it. The file is not run, so it cannot hide anything.
+
+X_forward and X_backward               a pair; also X and X_backward, forward_X and backward_X, X_forward_naive ...
+a class with forward and backward      also inherited from a class of the same file
+X_loss that returns (loss, gradient)   also ..._cost, loss_..., cost_...
+a class with loss and params           CS231n's networks
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+FORWARD_METHODS = ("forward", "predict", "__call__", "feedforward")
+BACKWARD_METHODS = ("backward", "backprop")
+LOSS = re.compile(r"(?:^|_)(?:loss|cost)(?:_|\d|$)")
+
+
+@dataclass
+class Item:
+    """Something in the file that can be checked.
+
+    Attributes
+    ----------
+    label : str
+        The name in the table, which is also the NAME of ``FILE.py:NAME``.
+    names : list of str
+        The names in the file: a function, a class, or forward and backward.
+    reason : str
+        Why it cannot be checked; "" if it can.
+    """
+
+    label: str
+    names: list[str]
+    reason: str = ""
+
+
+def discover(source: str) -> list[Item]:
+    """Return everything that can be checked, in the order of the file.
+
+    Raises
+    ------
+    SyntaxError
+        The source is not valid Python.
+
+    Examples
+    --------
+    >>> source = "def relu_forward(x): ...\\ndef relu_backward(dout, cache): ..."
+    >>> [item.names for item in discover(source)]
+    [['relu_forward', 'relu_backward']]
+    """
+    functions: dict[str, ast.FunctionDef] = {}
+    classes: dict[str, ast.ClassDef] = {}
+    order: dict[str, int] = {}
+    for node in top_level(ast.parse(source)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            functions[node.name] = node
+        elif isinstance(node, ast.ClassDef):
+            classes[node.name] = node
+        else:
+            continue
+        order[node.name] = node.lineno
+    items = [*pairs(functions), *losses(functions), *checkable_classes(classes)]
+    return sorted(items, key=lambda item: max(order[name] for name in item.names))
+
+
+def find(source: str, name: str) -> Item | None:
+    """Return the item called `name`, by its label or by the name of its forward."""
+    items = discover(source)
+    by_label = next((item for item in items if item.label == name), None)
+    return by_label or next((item for item in items if item.names[0] == name), None)
+
+
+def top_level(tree: ast.Module) -> Iterator[ast.AST]:
+    """Yield the statements of a module, also those inside ``if`` and ``try``."""
+    queue = list(tree.body)
+    while queue:
+        node = queue.pop(0)
+        yield node
+        if isinstance(node, (ast.If, ast.Try, ast.With)):
+            inside = [*node.body, *getattr(node, "orelse", [])]
+            inside += [statement for handler in getattr(node, "handlers", []) for statement in handler.body]
+            queue = inside + queue
+
+
+def pairs(functions: dict[str, ast.FunctionDef]) -> Iterator[Item]:
+    """Yield every pair of forward and backward, and every forward or backward without a partner."""
+    used = set()
+    for backward in functions:
+        if "backward" not in backward or backward.startswith("_"):
+            continue
+        forward = partner(backward, functions)
+        if forward is None:
+            yield Item(backward, [backward], "there is no forward function for it")
+            continue
+        several = forward in used
+        used.add(forward)
+        yield Item(backward if several else forward, [forward, backward])
+    for forward in functions:
+        if "forward" in forward and forward not in used and not forward.startswith("_"):
+            missing = forward.replace("forward", "backward")
+            yield Item(forward, [forward], f"there is no {missing}")
+
+
+def partner(backward: str, functions: dict[str, ast.FunctionDef]) -> str | None:
+    """Return the name of the forward that belongs to `backward`, or None."""
+    exact = backward.replace("backward", "forward")
+    if exact in functions:
+        return exact
+    start, _, end = backward.partition("backward")
+    bare = (start.rstrip("_") + end) if start else end.lstrip("_")
+    if bare in functions:  # relu and relu_backward
+        return bare
+    # batchnorm_backward_alt belongs to batchnorm_forward, conv_backward to conv_forward_naive
+    same_start = [f for f in functions if f.startswith(f"{start}forward")]
+    return same_start[0] if start and same_start else None
+
+
+def losses(functions: dict[str, ast.FunctionDef]) -> Iterator[Item]:
+    """Yield the functions that are called a loss and return two values."""
+    for name, node in functions.items():
+        is_loss = LOSS.search(name) and not name.startswith("_")
+        if is_loss and "backward" not in name and "forward" not in name and returns_several(node):
+            yield Item(name, [name])
+
+
+def returns_several(function: ast.FunctionDef) -> bool:
+    """Return True if a ``return`` of the function has at least two values."""
+    return any(isinstance(r.value, ast.Tuple) and len(r.value.elts) > 1 for r in own_returns(function))
+
+
+def own_returns(function: ast.AST) -> Iterator[ast.Return]:
+    """Yield the ``return`` statements of a function, without those of functions inside it."""
+    queue = list(ast.iter_child_nodes(function))
+    while queue:
+        node = queue.pop()
+        if isinstance(node, ast.Return):
+            yield node
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
+            queue.extend(ast.iter_child_nodes(node))
+
+
+def checkable_classes(classes: dict[str, ast.ClassDef]) -> Iterator[Item]:
+    """Yield the classes with forward and backward, and those with loss and params."""
+    bases = {b.id for node in classes.values() for b in node.bases if isinstance(b, ast.Name)}
+    for name, node in classes.items():
+        if name.startswith("_"):
+            continue
+        methods = methods_of(node, classes)
+        forward = next((methods[m] for m in FORWARD_METHODS if m in methods), None)
+        backward = next((methods[m] for m in BACKWARD_METHODS if m in methods), None)
+        if forward is not None and backward is not None:
+            if not (name in bases and is_abstract(forward)):
+                yield Item(name, [name])
+        elif "forward" in methods and not (name in bases and is_abstract(forward)):
+            if not has_other_bases(node, classes):
+                yield Item(name, [name], "it has no backward")
+        elif "loss" in methods and (returns_several(methods["loss"]) or "gradient" in methods):
+            yield Item(name, [name])
+
+
+def methods_of(
+    node: ast.ClassDef, classes: dict[str, ast.ClassDef], met: tuple[str, ...] = ()
+) -> dict[str, ast.FunctionDef]:
+    """Return the methods of a class, with those it inherits from classes of the same file."""
+    found: dict[str, ast.FunctionDef] = {}
+    for base in reversed(node.bases):
+        if isinstance(base, ast.Name) and base.id in classes and base.id not in met:
+            found |= methods_of(classes[base.id], classes, (*met, base.id))
+    return found | {m.name: m for m in node.body if isinstance(m, (ast.FunctionDef, ast.AsyncFunctionDef))}
+
+
+def has_other_bases(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> bool:
+    """Return True if a class inherits from a class of another file, such as ``nn.Module``."""
+    known = {"object", "ABC"}
+    return any(not (isinstance(b, ast.Name) and b.id in classes.keys() | known) for b in node.bases)
+
+
+def is_abstract(method: ast.FunctionDef) -> bool:
+    """Return True if the body is only a docstring, ``pass``, ``...`` or ``raise NotImplementedError``."""
+    return all(
+        isinstance(s, (ast.Pass, ast.Raise)) or isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant)
+        for s in method.body
+    )

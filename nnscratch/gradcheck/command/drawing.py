@@ -1,0 +1,286 @@
+"""Draw the arguments of code from its signature, its annotations and docstring, and the names that courses use.
+
+The judge draws them, so the student's file does not choose the inputs it is checked with. Often several readings of a
+signature are possible; each is a candidate, and the worker uses the first that forward accepts.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .course_names import FAMILIES, SETTINGS, SIZES, canonical, number_for
+from .docstring_shapes import Described, annotated_axes, described_arguments, sizes_of
+
+WIDTHS = (2, 3, 1, 5, 6, 8, 10, 16, 20, 24, 32, 64, 784)  # tried as the number of features of a class with fixed sizes
+MAX_CANDIDATES = 60
+
+
+class CannotDraw(ValueError):
+    """The arguments of the code are not known."""
+
+
+@dataclass
+class Given:
+    """The values that the user gave on the command line.
+
+    Attributes
+    ----------
+    inputs : list of array
+        The arguments of forward by position.
+    shapes : dict of str to str
+        Shapes by argument, as they were written.
+    values : dict of str to object
+        Values by argument.
+    init, init_named : list, dict
+        The arguments of the constructor.
+    """
+
+    inputs: list[Any] = field(default_factory=list)
+    shapes: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    init: list[Any] | None = None
+    init_named: dict[str, Any] = field(default_factory=dict)
+
+
+def candidates(label: str, described: dict[str, Any], given: Given, seed: int) -> list[dict[str, Any]]:
+    """Return the arguments to try: ``init``, ``init_named`` and ``inputs`` of each candidate, the likeliest first.
+
+    Parameters
+    ----------
+    label : str
+        The name of the code, which tells what kind of layer it is.
+    described : dict
+        The worker's reply to ``describe``.
+    given : Given
+    seed : int
+
+    Raises
+    ------
+    CannotDraw
+        An argument is not known. The message says which, and how to give it.
+    """
+    forward = [a for a in described["forward"] if a["kind"] in ("POSITIONAL_ONLY", "POSITIONAL_OR_KEYWORD")]
+    forward = wanted(forward, given)
+    init = wanted([a for a in described["init"] if "VAR" not in a["kind"]], given)
+    found: list[dict[str, Any]] = []
+    unknown: list[str] = []
+    for name, shapes in readings(label, described, forward, init):
+        rng = np.random.default_rng(seed)
+        try:
+            for settings in range(2):
+                drawn = Drawing(label, name, shapes, given, settings, rng)
+                candidate = {"reading": name, **drawn.constructor(described, init), "inputs": drawn.inputs(forward)}
+                if not any(same(candidate, other) for other in found):
+                    found.append(candidate)
+        except CannotDraw as error:
+            unknown.append(str(error))
+    if not found:
+        raise CannotDraw(unknown[0] if unknown else f"cannot tell how to call {label}")
+    return found[:MAX_CANDIDATES]
+
+
+def wanted(arguments: list[dict], given: Given) -> list[dict]:
+    """Return the arguments to pass: up to the last that is required or given, others keep their defaults."""
+    named = given.shapes.keys() | given.values.keys()
+    needed = [i for i, a in enumerate(arguments) if not a["optional"] or a["name"] in named]
+    return arguments[: needed[-1] + 1] if needed else []
+
+
+def readings(label: str, described: dict, forward: list[dict], init: list[dict]) -> Iterator[tuple[str, dict]]:
+    """Yield the ways to read a signature: a name, and a description of the values for each argument."""
+    arguments = [*init, *forward]
+    names = [a["name"] for a in arguments]
+    from_text = described_arguments(described["doc"], names)
+    for a in arguments:
+        if a["name"] not in from_text and (axes := annotated_axes(a["annotation"])):
+            from_text[a["name"]] = Described(axes, "int" in a["annotation"].lower(), "bool" in a["annotation"].lower())
+    shapes = text_readings(from_text)
+    words = f"{label} {described['kind']}".lower()
+    fitting = [(n, known) for n, pattern, known in FAMILIES if re.search(pattern, words)]
+    if shapes:
+        yield "the docstring", shapes
+        for name, known in fitting:
+            yield f"the docstring, {name}", {**by_family(names, known), **shapes}
+    for name, known in fitting:
+        yield name, by_family(names, known)
+    if described["kind"] != "function" and len(forward) == 1:
+        for width in WIDTHS:
+            yield f"{width} features", {forward[0]["name"]: (SIZES["N"], width)}
+
+
+def text_readings(from_text: dict[str, Described]) -> dict[str, Any]:
+    """Return a description of the values of every argument that a docstring or an annotation describes."""
+    shapes: dict[str, Any] = dict(sizes_of(from_text))
+    for name, d in from_text.items():
+        if d.boolean:
+            shapes[name] = ("bool", shapes[name])
+        elif d.integer:
+            shapes[name] = ("int", 0, integer_limit(name, from_text, shapes), shapes[name])
+    return shapes
+
+
+def integer_limit(name: str, from_text: dict[str, Described], shapes: dict[str, Any]) -> int:
+    """Return the number of classes or words: the size that belongs to the first axis not shared with the others."""
+    for other, d in from_text.items():
+        if other != name and not d.integer and not d.boolean and len(d.axes) >= 2:
+            own = [a for a in d.axes if a not in from_text[name].axes]
+            is_table = not set(d.axes) & set(from_text[name].axes)
+            if own:
+                return shapes[other][0] if is_table else shapes[other][-1]
+    return SIZES["V"]
+
+
+def by_family(names: list[str], known: dict[str, str]) -> dict[str, str]:
+    """Return the letters of the family for each argument that it knows; each of them is used once."""
+    found: dict[str, str] = {}
+    left = dict(known)
+    for name in names:
+        meant = next((c for c in canonical(name) if c in left), None)
+        if meant is not None:
+            found[name] = left.pop(meant)
+    return found
+
+
+class Drawing:
+    """One reading of a signature: draws values for its arguments.
+
+    Parameters
+    ----------
+    label, reading : str
+    shapes : dict
+        What to draw for each argument: letters of `FAMILIES`, a shape, or a tuple with a kind of integers.
+    given : Given
+    settings : int
+        Which of several values in `SETTINGS` to use.
+    rng : numpy.random.Generator
+    """
+
+    def __init__(self, label: str, reading: str, shapes: dict, given: Given, settings: int, rng: np.random.Generator):
+        self.label, self.reading, self.shapes, self.given = label, reading, shapes, given
+        self.settings, self.rng = settings, rng
+
+    def constructor(self, described: dict, init: list[dict]) -> dict[str, Any]:
+        """Return the arguments of the constructor, or of the function that makes the object."""
+        if self.given.init is not None:
+            return {"init": self.given.init, "init_named": self.given.init_named}
+        positional = [self.value(a, "--init") for a in init if a["kind"] != "KEYWORD_ONLY"]
+        named = {a["name"]: self.value(a, "--init") for a in init if a["kind"] == "KEYWORD_ONLY" and not a["optional"]}
+        return {"init": positional, "init_named": named}
+
+    def inputs(self, forward: list[dict]) -> list[Any]:
+        """Return the arguments of forward."""
+        if self.given.inputs:
+            return list(self.given.inputs)
+        return [self.value(a, "--shape") for a in forward]
+
+    def value(self, argument: dict, option: str) -> Any:
+        """Return a value for one argument.
+
+        Raises
+        ------
+        CannotDraw
+            Nothing is known about it.
+        """
+        name, given = argument["name"], self.given
+        if name in given.values:
+            return given.values[name]
+        if name in given.shapes:
+            return draw_written(given.shapes[name], self.rng, f"--shape {name}=")
+        if name.lower() in SETTINGS:
+            several = SETTINGS[name.lower()]
+            return dict(several[min(self.settings, len(several) - 1)])
+        if name in self.shapes:
+            return draw(self.shapes[name], self.rng)
+        number = number_for(name)
+        if number is not None and not is_array_annotation(argument["annotation"]):
+            return number
+        if argument["optional"]:
+            return argument["default"]
+        if argument["annotation"] in ("int", "float", "bool"):
+            return {"int": SIZES["D"], "float": 0.5, "bool": True}[argument["annotation"]]
+        hint = f"{option} {name}=4,5" if option == "--shape" else f"--init with the arguments of {self.label}"
+        raise CannotDraw(f"cannot tell how to call {self.label}: what is {name}? Give {hint}")
+
+
+def is_array_annotation(annotation: str) -> bool:
+    """Return True for annotations such as ``np.ndarray`` and ``NDArray``."""
+    return bool(re.search(r"array|tensor|float\[|int\[", annotation, re.IGNORECASE))
+
+
+def draw(shape: Any, rng: np.random.Generator) -> np.ndarray:
+    """Draw an array, described by "NCYX", "int V:NT" or "prob ND", by a tuple of sizes, or by ("int", 0, 7, (3, 4))."""
+    if isinstance(shape, str):
+        kind, _, letters = shape.rpartition(" ")
+        limit, _, axes = letters.rpartition(":")
+        sizes = tuple(SIZES[letter] for letter in axes)
+        if kind == "int":
+            low, _, high = limit.rpartition("-")
+            return rng.integers(int(low or 0), SIZES[high], sizes)
+        if kind == "full":
+            return np.full(sizes, SIZES[limit])
+    elif isinstance(shape[0], str):
+        kind, *low_high, sizes = shape
+        if kind == "int":
+            return rng.integers(*low_high, sizes)
+    else:
+        kind, sizes = "", shape
+    if kind == "bool":
+        return rng.random(sizes) < 0.7
+    if kind == "prob":
+        return rng.uniform(0.1, 0.9, sizes)
+    if kind == "binary":
+        return rng.integers(0, 2, sizes).astype(float)
+    if kind == "onehot":
+        return np.eye(sizes[-1])[rng.integers(0, sizes[-1], sizes[:-1])]
+    return rng.normal(size=sizes)
+
+
+def draw_written(shape: str, rng: np.random.Generator, option: str = "--input ") -> np.ndarray:
+    """Draw an input as the user wrote it: ``4,5`` for normal floats, ``ids:4,5:10`` for integers below 10.
+
+    Raises
+    ------
+    ValueError
+        It has another form.
+    """
+    try:
+        if shape.startswith("ids:"):
+            _, sizes, below = shape.split(":")
+            return rng.integers(0, int(below), [int(n) for n in sizes.split(",") if n])
+        return np.asarray(rng.normal(size=[int(n) for n in shape.split(",") if n.strip()]))
+    except ValueError:
+        raise ValueError(f"{option.strip()} must look like 4,5 or ids:4,5:10, got {shape!r}") from None
+
+
+def parse_init(text: str) -> tuple[list[Any], dict[str, Any]]:
+    """Return the arguments written as in a call: ``3, 2, bias=False``.
+
+    Examples
+    --------
+    >>> parse_init("3, (2, 2), bias=False")
+    ([3, (2, 2)], {'bias': False})
+    """
+    try:
+        call = ast.parse(f"f({text})", mode="eval").body
+        assert isinstance(call, ast.Call)
+        positional = [ast.literal_eval(a) for a in call.args]
+        return positional, {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+    except (SyntaxError, ValueError, AssertionError, RecursionError):
+        raise ValueError(f"--init must look like 3,2 or 3,bias=False, got {text!r}") from None
+
+
+def same(a: Any, b: Any) -> bool:
+    """Return True if two candidates pass the same values."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(k == "reading" or same(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)):
+        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, np.ndarray):
+        return isinstance(b, np.ndarray) and a.dtype == b.dtype and a.shape == b.shape and bool((a == b).all())
+    return type(a) is type(b) and a == b

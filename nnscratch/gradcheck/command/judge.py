@@ -1,0 +1,199 @@
+"""The process that decides the verdict. It never imports the student's file.
+
+The judge draws the inputs, and sends them to the worker, which runs `check_gradients` on the student's code. If that
+report says anything but "right", the verdict is the report's: it is the file's own. A report that says "right" is only
+a claim. The judge then measures the derivatives itself: it gets outputs and gradients as raw arrays, at points and
+along directions that it chooses, and compares them. A file that prints, exits, or forges a report can at most make
+itself wrong.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..checker import check_gradients
+from ..report import Diagnosis, Entry, GradientReport, Trap
+from .discover import Item
+from .drawing import CannotDraw, Given, candidates
+from .process import Worker, WorkerFailed, printable
+
+VERDICTS = ("right", "wrong", "cannot tell", "incomplete")
+LONGEST_TEXT = 4000  # characters of a message from the worker
+FULL_UP_TO = 600  # elements; above this, the judge checks directions
+
+
+@dataclass
+class Result:
+    """The verdict on one item.
+
+    Attributes
+    ----------
+    label : str
+    verdict : str
+        As of a GradientReport, or "could not check".
+    why : str
+        The first diagnosis, or the reason why there is no verdict.
+    inputs : list of str
+        The arguments and their shapes.
+    report : GradientReport or None
+    """
+
+    label: str
+    verdict: str
+    why: str = ""
+    inputs: list[str] = field(default_factory=list)
+    report: GradientReport | None = None
+
+
+def judge(worker: Worker, item: Item, given: Given, seed: int, options: dict[str, Any]) -> Result:
+    """Check one item, and return the verdict. Nothing that the student's file does raises an error here."""
+    result = Result(item.label, "could not check", item.reason)
+    if item.reason:
+        return result
+    try:
+        described = readable_description(worker.request("describe", names=item.names))
+        tried = candidates(item.label, described, given, seed)
+        sent = [{k: v for k, v in c.items() if k != "reading"} for c in tried]
+        reply = worker.request("check", names=item.names, candidates=sent, seed=seed, options=options)
+        chosen = tried[int(reply["candidate"])]
+        result.inputs = describe_inputs(described, chosen)
+        report = rebuilt(reply["report"])
+        if report.verdict == "right":
+            confirm(worker, report, seed)
+        result.report, result.verdict, result.why = report, report.verdict, first_reason(report)
+    except (WorkerFailed, CannotDraw) as error:
+        result.why = str(error)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        result.why = f"its process sent a report that cannot be read ({type(error).__name__}: {printable(error, 200)})"
+    return result
+
+
+def readable_description(described: Any) -> dict[str, Any]:
+    """Return the worker's description if it has the right form.
+
+    Raises
+    ------
+    TypeError, KeyError
+        It has another form.
+    """
+    for argument in [*described["init"], *described["forward"]]:
+        if not (isinstance(argument["name"], str) and isinstance(argument["annotation"], str)):
+            raise TypeError("a description of another form")
+    if not isinstance(described["doc"], str) or described["kind"] not in ("class", "function", "object"):
+        raise TypeError("a description of another form")
+    return described | {"doc": described["doc"][:20_000]}
+
+
+def describe_inputs(described: dict[str, Any], candidate: dict[str, Any]) -> list[str]:
+    """Return the arguments of forward as text: ``x 3x4``, ``conv_param {...}``."""
+    names = [a["name"] for a in described["forward"]]
+    found = []
+    for number, value in enumerate(candidate["inputs"]):
+        name = names[number] if number < len(names) else f"input {number}"
+        shape = "x".join(map(str, np.shape(value))) if isinstance(value, np.ndarray) else repr(value)
+        found.append(f"{name} {shape}")
+    return found
+
+
+def rebuilt(parts: dict[str, Any]) -> GradientReport:
+    """Return the report that the worker sent, after its values and texts have been examined.
+
+    Raises
+    ------
+    TypeError, ValueError, KeyError
+        It does not have the form of a report.
+    """
+    entries = [clean(Entry, e | {"diagnoses": [clean(Diagnosis, d) for d in e["diagnoses"]]}) for e in parts["entries"]]
+    traps = [clean(Trap, t) for t in parts["traps"]]
+    for verdict in [e.verdict for e in entries] + [t.severity for t in traps if t.severity != "note"]:
+        if verdict not in VERDICTS:
+            raise ValueError("an unknown verdict")
+    fields = {**parts, "entries": {e.name: e for e in entries}, "traps": traps}
+    report = clean(GradientReport, fields)
+    report.notes = [printable(note, LONGEST_TEXT) for note in report.notes]
+    report.text()  # raises if a value has another type than it should
+    return report
+
+
+def clean(kind: type, fields: dict[str, Any]) -> Any:
+    """Return a dataclass with the given fields. Its texts hold no control characters; its shapes are tuples of ints."""
+    known = {f.name for f in dataclasses.fields(kind)}
+    values = {k: v for k, v in fields.items() if k in known}
+    for key, value in values.items():
+        if isinstance(value, str):
+            values[key] = printable(value, LONGEST_TEXT)
+        elif key in ("shape", "worst_index"):
+            values[key] = tuple(int(n) for n in value)
+    return kind(**values)
+
+
+def first_reason(report: GradientReport) -> str:
+    """Return the first diagnosis, or what else keeps the report from being right."""
+    if report.verdict == "right":
+        return ""
+    for trap in report.traps:
+        if trap.severity == "wrong":
+            return f"{trap.kind}: {trap.message}"
+    if report.diagnoses:
+        first = report.diagnoses[0]
+        return f"{first.mistake}{f' [{first.place}]' if first.place else ''}"
+    for entry in report.entries.values():
+        if entry.verdict == report.verdict:
+            return f"{entry.name}: {entry.reason or 'no mistake of the catalogue explains it'}"
+    return next((f"{t.kind}: {t.message}" for t in report.traps if t.severity != "note"), "")
+
+
+def confirm(worker: Worker, claimed: GradientReport, seed: int) -> None:
+    """Measure the gradients that the worker says are right, and change the report if they are not."""
+    variables = worker.request("variables")
+    names = [name for name in claimed.entries if name in variables]
+    if not names:
+        claimed.traps.append(Trap("nothing measured", "the report holds no array that can be measured", "cannot tell"))
+        return
+    forward, backward = remote_functions(worker, names)
+    arrays = [np.asarray(variables[name]) for name in names]
+    mode = "full" if sum(a.size for a in arrays) <= FULL_UP_TO else "directional"
+    own = check_gradients((forward, backward), *arrays, mode=mode, rng=seed, diagnose=False)
+    if worker.failed:  # check_gradients catches errors in some of its tests
+        raise WorkerFailed("its process ended during the check")
+    for name, entry in zip(names, own.entries.values(), strict=False):
+        if entry.verdict != "right":
+            claimed.entries[name] = dataclasses.replace(entry, name=name, reason=entry.reason or DISAGREES)
+    if own.verdict != "right" and claimed.verdict == "right":
+        worst = next((t for t in own.traps if t.severity == own.verdict), Trap("not confirmed", DISAGREES))
+        claimed.traps.append(dataclasses.replace(worst, severity=own.verdict))
+
+
+DISAGREES = "the check inside the file's process said right, but the values it returns say otherwise"
+
+
+def remote_functions(worker: Worker, names: list[str]) -> tuple[Callable, Callable]:
+    """Return forward and backward of the code in the worker, as functions of the arrays called `names`."""
+    # check_gradients restores everything that a function holds. A weak reference keeps it from the worker's pipes.
+    reference = weakref.ref(worker)
+
+    def forward(*arrays: Any) -> tuple:
+        if any(np.iscomplexobj(a) for a in arrays):
+            raise TypeError("complex arrays are not sent to the worker")
+        ys = reference().request("outputs", arrays=dict(zip(names, arrays, strict=True)))
+        if not isinstance(ys, tuple):
+            raise WorkerFailed("its process sent no outputs")
+        return (*ys, tuple(np.array(a) for a in arrays))
+
+    def backward(*dys_and_cache: Any) -> tuple:
+        *dys, arrays = dys_and_cache
+        found = reference().request("gradients", arrays=dict(zip(names, arrays, strict=True)), dys=tuple(dys))
+        return tuple(found[name] for name in names)
+
+    kind = inspect.Parameter.POSITIONAL_ONLY
+    forward.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(f"array_{i}", kind) for i in range(len(names))]
+    )
+    return forward, backward

@@ -1,0 +1,60 @@
+"""Find and kill processes that left the worker's process group (Linux).
+
+A process whose parent has ended is given to the nearest ancestor that is a "child subreaper", else to process 1. While
+a worker runs, the judge is a subreaper, so the worker's grandchildren become its own children, and it can kill them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import time
+
+PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER = 36, 37
+LONGEST = 2.0  # seconds for killing processes that start new ones
+
+
+class Orphans:
+    """Adopt the orphans of processes started after this object was made; `kill` ends them.
+
+    On other systems than Linux, it does nothing.
+    """
+
+    def __init__(self) -> None:
+        self._earlier: set[int] = set()
+        self._was = ctypes.c_int(0)
+        self._prctl = None
+        if sys.platform != "linux" or not os.path.exists("/proc/self/stat"):
+            return
+        with contextlib.suppress(OSError, AttributeError):
+            self._prctl = ctypes.CDLL(None).prctl
+            self._prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(self._was), 0, 0, 0)
+            self._prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+            self._earlier = children()
+
+    def kill(self) -> None:
+        """Kill every adopted process, and the processes that those have started."""
+        if self._prctl is None:
+            return
+        end = time.monotonic() + LONGEST
+        while (found := children() - self._earlier) and time.monotonic() < end:
+            for pid in found:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, 0)
+        self._prctl(PR_SET_CHILD_SUBREAPER, self._was.value, 0, 0, 0)
+
+
+def children() -> set[int]:
+    """Return the ids of the children of this process."""
+    found = set()
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{name}/stat", "rb") as stat:
+                # The second field is the name of the program, which may hold spaces and brackets.
+                if int(stat.read().rpartition(b")")[2].split()[1]) == os.getpid():
+                    found.add(int(name))
+    return found

@@ -1,0 +1,292 @@
+"""The process that runs the student's file. It answers the judge's requests, and decides nothing.
+
+    describe NAME          the arguments of a function, or of a class and its forward
+    check NAME, ...        build the code, find inputs it accepts, and run check_gradients: the report is feedback
+    outputs ARRAYS         forward at these values
+    gradients ARRAYS, DYS  forward and backward at these values
+
+With the last two, the judge measures the derivatives itself, from the arrays that it gets.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import importlib.util
+import inspect
+import os
+import random
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ... import backend
+from ..adapters import make_adapter
+from ..checker import check_gradients
+from ..nested import is_array, is_float, leaves, map_leaves
+from ..precision import project_in_float64
+from ..report import GradientReport
+from ..snapshot import Snapshot
+from . import wire
+
+FORWARD = ("forward", "predict", "__call__", "feedforward", "loss")
+
+
+def main() -> None:
+    """Answer requests until the judge closes the pipe."""
+    requests, replies = private_pipes()
+    path = sys.argv[1]
+    sys.argv = [path]
+    service = Service(path)
+    while (message := read_message(requests)) is not None:
+        number, operation = message.pop("number"), message.pop("operation")
+        try:
+            reply = {"number": number, "value": getattr(service, operation)(**message)}
+            data = wire.frame(reply)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            data = wire.frame({"number": number, "error": describe_error(error)})
+        replies.write(data)
+        replies.flush()
+
+
+def private_pipes() -> tuple[Any, Any]:
+    """Return the pipes from and to the judge, and connect the standard streams to nothing.
+
+    The student's code may read from stdin (an EOFError) and print; neither reaches the judge.
+    """
+    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1):
+        os.dup2(nothing, descriptor)
+    os.close(nothing)
+    return requests, replies
+
+
+def read_message(pipe: Any) -> Any:
+    """Return the next message, or None at the end of the pipe."""
+    lengths = pipe.read(wire.LENGTHS.size)
+    if len(lengths) < wire.LENGTHS.size:
+        return None
+    header, body = wire.LENGTHS.unpack(lengths)
+    return wire.unpack(pipe.read(header), pipe.read(body))
+
+
+class Refused(Exception):
+    """The code cannot be checked. The message is printed as it is."""
+
+
+def describe_error(error: BaseException) -> str:
+    """Return an error as one line, with the last line of the student's code that it came from."""
+    if isinstance(error, Refused):
+        return str(error)
+    if isinstance(error, SystemExit):
+        return f"it called sys.exit({error.code}): its process ended without a report"
+    package = str(Path(__file__).parents[3])
+    own = [
+        f
+        for f in traceback.extract_tb(error.__traceback__)
+        if not f.filename.startswith((package, "<", sys.prefix, sys.base_prefix))
+    ]
+    where = f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
+
+
+class Service:
+    """The requests that the judge can send, one method each."""
+
+    def __init__(self, path: str):
+        self.path = path
+        self._module: Any = None
+
+    def load(self, name: str) -> Any:
+        """Return what the file calls `name`; import the file at the first call."""
+        if self._module is None:
+            stem = Path(self.path).stem
+            key = stem if stem not in sys.modules else f"student_{stem}"
+            spec = importlib.util.spec_from_file_location(key, self.path)
+            if spec is None or spec.loader is None:
+                raise Refused(f"{self.path} is not a Python file")
+            module = importlib.util.module_from_spec(spec)
+            sys.path.insert(0, str(Path(self.path).resolve().parent))
+            sys.modules[key] = module  # dataclasses look for it there
+            spec.loader.exec_module(module)
+            self._module = module
+        if not hasattr(self._module, name):
+            raise Refused(f"{self.path} has no {name}")
+        return getattr(self._module, name)
+
+    def describe(self, names: list[str]) -> dict[str, Any]:
+        """Return the kind of the named code, and the arguments that it takes."""
+        parts = [self.load(name) for name in names]
+        found, made = parts[0], parts[0]
+        if inspect.isclass(found):
+            kind = "class"
+        elif len(parts) == 2 or inspect.isroutine(found) and not makes_an_object(found):
+            return {"kind": "function", "init": [], "forward": arguments(found), "doc": inspect.getdoc(found) or ""}
+        else:
+            kind = "object"
+            made = found() if inspect.isroutine(found) else found
+        method = forward_of(made)
+        text = "\n".join(inspect.getdoc(part) or "" for part in (made, method) if part is not None)
+        return {
+            "kind": kind,
+            "init": arguments(found) if kind == "class" else [],
+            "forward": arguments(method)[kind == "class" :] if method is not None else [],
+            "doc": text,
+        }
+
+    def check(self, names: list[str], candidates: list[dict], seed: int, options: dict[str, Any]) -> dict[str, Any]:
+        """Check the code with the first candidate that forward accepts. The reply holds the report's parts."""
+        build, inputs, number = self._first_that_runs(names, candidates, seed)
+        report = check_gradients(build(), *map_leaves(copy_of, inputs), rng=seed, **options)
+        self._checked = build, inputs, seed, options
+        return {"candidate": number, "report": report_parts(report)}
+
+    def _first_that_runs(self, names: list[str], candidates: list[dict], seed: int) -> tuple[Callable, tuple, int]:
+        parts = [self.load(name) for name in names]
+        first_error, not_finite = None, None
+        for number, candidate in enumerate(candidates):
+            inputs = tuple(candidate["inputs"])
+
+            def build(candidate: dict = candidate) -> Any:
+                return build_subject(parts, candidate, seed)
+
+            try:
+                ys = call_forward(build(), map_leaves(copy_of, inputs))
+            except Exception as error:
+                first_error = first_error or (number, error)
+                continue
+            if all(not is_float(y) or bool(np.isfinite(y).all()) for _, y in leaves("", ys)):
+                return build, inputs, number
+            not_finite = not_finite or (build, inputs, number)
+        if not_finite is not None:
+            return not_finite
+        assert first_error is not None
+        raise first_error[1]
+
+    def variables(self) -> dict[str, Any]:
+        """Build the code anew for `outputs` and `gradients`, and return the arrays that the gradients belong to."""
+        build, inputs, seed, options = self._checked
+        self.adapter = make_adapter(build(), map_leaves(copy_of, inputs), **options)
+        before = Snapshot(self.adapter.source, inputs)
+        self.adapter.prepare()
+        rng = backend.generator(seed)
+        with np.errstate(all="ignore"):
+            self.projection, _ = project_in_float64(self.adapter, before, rng, GradientReport(""))
+        return {name: backend.to_numpy(a) for name, a in self.projection.variables.items()}
+
+    def outputs(self, arrays: dict[str, Any]) -> tuple:
+        """Run forward at the values in `arrays`."""
+        self._set(arrays)
+        with np.errstate(all="ignore"):
+            ys = map_leaves(copy_of, self.projection.forward())
+        self.adapter.clear_saved()
+        return ys
+
+    def gradients(self, arrays: dict[str, Any], dys: tuple) -> dict[str, Any]:
+        """Run forward and backward at the values in `arrays`."""
+        self._set(arrays)
+        with np.errstate(all="ignore"):
+            self.projection.forward()
+            given = self.adapter.gradients(dys)
+        found = {name: copy.deepcopy(given.get(name)) for name in arrays}
+        self.adapter.clear_saved()
+        self.projection.back_to_start()
+        return found
+
+    def _set(self, arrays: dict[str, Any]) -> None:
+        for name, array in arrays.items():
+            self.projection.variables[name][...] = array
+
+
+def makes_an_object(function: Any) -> bool:
+    """Return True if a function takes no arguments, so that it can only make what has to be checked."""
+    return not any(not a["optional"] for a in arguments(function) if "VAR" not in a["kind"])
+
+
+def forward_of(found: Any) -> Any:
+    """Return the method of an object or class that computes the outputs, or None."""
+    for name in FORWARD:
+        if name == "__call__" and inspect.isclass(found) and "__call__" not in dir_of_class(found):
+            continue
+        if callable(getattr(found, name, None)):
+            return getattr(found, name)
+    return None
+
+
+def dir_of_class(cls: type) -> set[str]:
+    """Return the names that a class and its bases define, without those of its metaclass."""
+    return {name for base in cls.__mro__ for name in vars(base)}
+
+
+def arguments(function: Any) -> list[dict[str, Any]]:
+    """Return the arguments of a function or class: name, kind, annotation, and if there is a default."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return []
+    found = []
+    for p in signature.parameters.values():
+        annotation = p.annotation
+        found.append(
+            {
+                "name": p.name,
+                "kind": p.kind.name,
+                "optional": p.default is not p.empty,
+                "default": p.default if isinstance(p.default, (bool, int, float, str)) else None,
+                "annotation": "" if annotation is p.empty else getattr(annotation, "__name__", str(annotation)),
+            }
+        )
+    return found
+
+
+def build_subject(parts: list[Any], candidate: dict, seed: int) -> Any:
+    """Return the code to check: a pair of functions, a function, or an object made with the candidate's arguments."""
+    if len(parts) == 2:
+        return tuple(parts)
+    found = parts[0]
+    if not inspect.isclass(found) and not (inspect.isroutine(found) and (candidate["init"] or makes_an_object(found))):
+        return found
+    np.random.seed(seed)  # noqa: NPY002  students' constructors draw from the global generators
+    random.seed(seed)
+    init = [copy_of(v) for v in candidate["init"]]
+    return found(*init, **{k: copy_of(v) for k, v in candidate["init_named"].items()})
+
+
+def call_forward(subject: Any, inputs: tuple) -> Any:
+    """Run the forward of any form of code."""
+    with np.errstate(all="ignore"):
+        return make_adapter(subject, inputs).run()
+
+
+def copy_of(value: Any) -> Any:
+    """Return a copy of an array or a dictionary; any other value is returned unchanged."""
+    return value.copy() if is_array(value) else value
+
+
+def report_parts(report: GradientReport) -> dict[str, Any]:
+    """Return the fields of a report and of its parts, as plain values and arrays."""
+    parts = {f.name: getattr(report, f.name) for f in dataclasses.fields(report)}
+    parts["entries"] = [plain_fields(entry) for entry in report.entries.values()]
+    parts["traps"] = [plain_fields(trap) for trap in report.traps]
+    return parts
+
+
+def plain_fields(value: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass; an array that cannot be sent is left out."""
+    fields = {}
+    for field in dataclasses.fields(value):
+        held = getattr(value, field.name)
+        if field.name == "diagnoses":
+            held = [plain_fields(d) for d in held]
+        elif is_array(held):
+            held = backend.to_numpy(held)
+            held = held if held.dtype.str in wire.DTYPES else None
+        fields[field.name] = held
+    return fields
