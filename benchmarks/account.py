@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import nnscratch as nn
-from nnscratch import blas
+from nnscratch import blas, info
 from nnscratch.backend import Workspace
 from nnscratch.bench import report
 from nnscratch.layers.linear_cross_entropy import linear_cross_entropy
@@ -358,7 +358,7 @@ def main() -> None:
     lines += ["", report.table(header, profile(tokens, rounds))]
     lines += [
         "",
-        f"A large product runs at {product:.0f} GFLOP/s here; NumPy's BLAS is {blas.describe(blas.blas())}.",
+        f"A large product runs at {product:.0f} GFLOP/s here; NumPy's BLAS is {info.describe(blas.blas())}.",
     ]
     TARGET.parent.mkdir(parents=True, exist_ok=True)
     TARGET.write_text("\n".join(lines) + "\n", encoding="utf-8")

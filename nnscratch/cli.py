@@ -12,7 +12,7 @@ from pathlib import Path
 
 import nnscratch as nn
 
-from . import backend, blas, data, runs
+from . import backend, blas, data, info, runs
 from .bench import command as bench_command
 from .bench import runner
 from .gradcheck.command import add_arguments as add_gradcheck_arguments
@@ -263,7 +263,7 @@ def bench_libraries() -> list[runner.Library]:
 
 
 def run_info(arguments: argparse.Namespace) -> None:
-    print(blas.report(nn.__version__, backend.devices()))
+    print(info.report(nn.__version__, backend.devices()))
 
 
 def _command() -> str:

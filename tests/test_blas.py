@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nnscratch import blas
+from nnscratch import blas, info
 from nnscratch.cli import main
 
 ROOT = Path(blas.__file__).parents[1]
@@ -118,12 +118,12 @@ def test_a_faster_kernel_is_named_only_if_it_is_clearly_faster():
 
 def test_the_advice_says_who_chose_and_what_to_write():
     speeds = {"Haswell": {"a": 216.0}, "SkylakeX": {"a": 427.0}}
-    found = blas.advice("Haswell", "Haswell", speeds, {})
+    found = info.advice("Haswell", "Haswell", speeds, {})
     assert "OpenBLAS picks Haswell" in found and "export OPENBLAS_CORETYPE=SkylakeX" in found
     set_by_us = {"OPENBLAS_CORETYPE": "SkylakeX", "NNSCRATCH_SET_CORETYPE": "1"}
-    assert "the nnscratch command has selected SkylakeX" in blas.advice("Haswell", "SkylakeX", speeds, set_by_us)
-    assert "set in your environment" in blas.advice("Haswell", "Zen", speeds, {"OPENBLAS_CORETYPE": "Zen"})
-    assert "no other kernel" in blas.advice("SkylakeX", "SkylakeX", speeds, {})
+    assert "the nnscratch command has selected SkylakeX" in info.advice("Haswell", "SkylakeX", speeds, set_by_us)
+    assert "set in your environment" in info.advice("Haswell", "Zen", speeds, {"OPENBLAS_CORETYPE": "Zen"})
+    assert "no other kernel" in info.advice("SkylakeX", "SkylakeX", speeds, {})
 
 
 def test_the_blas_under_numpy_here_is_described():
@@ -153,7 +153,7 @@ def test_the_report_says_when_the_machine_is_too_busy_to_measure(monkeypatch, lo
     monkeypatch.setattr(blas, "blas", lambda: blas.Blas("OpenBLAS", "0.3.31", "Haswell", 2))
     monkeypatch.setattr(blas, "measure", lambda seconds: product)
     monkeypatch.setattr(blas, "measure_kernel", lambda name, seconds: ("Haswell", product))
-    assert ("Other programs are running" in blas.report("1.2.3", ["cpu"])) == (load > 1)
+    assert ("Other programs are running" in info.report("1.2.3", ["cpu"])) == (load > 1)
 
 
 @pytest.mark.parametrize("kernel", ["Haswell", None])
@@ -166,6 +166,6 @@ def test_the_report_holds_with_and_without_a_kernel(monkeypatch, kernel):
     answers = {None: ("Haswell", product), "SkylakeX": ("SkylakeX", fast), "Zen": ("Haswell", product)}
     monkeypatch.setattr(blas, "measure_kernel", lambda name, seconds: answers.get(name))
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
-    printed = blas.report("1.2.3", ["cpu"])
+    printed = info.report("1.2.3", ["cpu"])
     assert "1.2.3" in printed and "Fast CPU, 2 cores to use, AVX2 AVX-512" in printed and "216" in printed
     assert ("kernel Haswell (in use)" in printed and "SkylakeX is faster" in printed) == (kernel is not None)

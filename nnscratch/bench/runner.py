@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import blas
+from .. import blas, info
 from .jobs import Job
 
 HERE = Path(__file__).parent
@@ -317,7 +317,7 @@ def describe_machine(threads: int | None, environment: dict[str, str]) -> dict[s
     library, numpy = (json.loads(line) for line in done.stdout.splitlines()) if done.returncode == 0 else ({}, None)
     return {
         "processor": cpu.name,
-        "instructions": blas.instructions(cpu.flags).removeprefix(", "),
+        "instructions": info.instructions(cpu.flags).removeprefix(", "),
         "cores": cpu.cores,
         "threads": threads or cpu.cores,
         "system": f"{os.uname().sysname} {os.uname().release}" if hasattr(os, "uname") else sys.platform,
