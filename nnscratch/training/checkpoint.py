@@ -197,6 +197,6 @@ def _in_order(numbered: dict[str, Any]) -> list[Any]:
 
 
 def generators(model: Module) -> list[np.random.Generator]:
-    """Return the random generators of a model's modules (their attribute ``rng``), each once."""
-    found = {id(m.rng): m.rng for m in model.modules() if isinstance(getattr(m, "rng", None), np.random.Generator)}
-    return list(found.values())
+    """Return the random generators that a model's modules hold, each once."""
+    held = [value for m in model.modules() for value in vars(m).values() if isinstance(value, np.random.Generator)]
+    return list({id(rng): rng for rng in held}.values())

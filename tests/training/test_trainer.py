@@ -124,6 +124,32 @@ def test_a_shuffled_epoch_is_resumed_in_the_same_order(tmp_path):
     assert second.history.loss == whole.history.loss
 
 
+def test_a_generator_of_any_name_in_a_model_is_resumed(tmp_path):
+    class Noise(nn.Module):
+        def __init__(self):
+            self.source = np.random.default_rng(4)
+
+        def forward(self, x):
+            return x + self.source.normal(size=x.shape).astype(x.dtype)
+
+        def backward(self, dy):
+            return dy
+
+    x = np.random.default_rng(3).normal(size=(8, 3)).astype(np.float32)
+
+    def trainer(callbacks=()):
+        model = nn.Sequential(Noise(), nn.Linear(3, 2, rng=0))
+        return nn.Trainer(model, nn.MSELoss(), nn.optim.SGD(model.parameters(), lr=0.1), callbacks=callbacks)
+
+    whole = trainer()
+    whole.fit([(x, x[:, :2])], steps=6)
+    trainer([Checkpoint(tmp_path)]).fit([(x, x[:, :2])], steps=3)
+    second = trainer()
+    resume(second, tmp_path)
+    second.fit([(x, x[:, :2])], steps=6)
+    assert second.history.loss == whole.history.loss
+
+
 def test_a_text_read_with_token_dropout_is_resumed_with_the_same_tokens_dropped(tmp_path):
     def batches():
         return nn.data.TextBatches(TOKENS, 4, 11, transform=nn.data.TokenDropout(0.3), rng=5)
