@@ -5,7 +5,13 @@
     a pair of functions                    (affine_forward, affine_backward)                     functions.py
     a function and its gradient            (f, grad_f), or one function that returns both        functions.py
     a model, its loss, and their gradient  (forward, cost, backward), three functions            three_functions.py
+    an elementwise function and its slope  (sigmoid, sigmoid_prime)                              slopes.py
     an object with forward and backward    params and grads, self.W and self.dW, ...             objects.py
+      that leaves its output in self       layer.forward(x); layer.output                        output_attribute.py
+      whose backward takes more            cell.backward(delta, h_t, h_prev_l, h_prev_t)         extra_arguments.py
+      whose backward updates its weights   layer.backward(error, learning_rate)                  rates.py
+      with backprop(x, y)                  nabla_b, nabla_w = net.backprop(x, y)                 backprop.py
+    a class with a context                 forward(ctx, a, b), backward(ctx, dy), static         contexts.py
     an object with a loss                  loss, grads = net.loss(x, t), or net.gradient(x, t)   objects.py
 
 An :class:`Adapter` (base.py) names the arrays, runs forward, and collects the gradients that backward gives. To support
@@ -14,14 +20,19 @@ another form, write its adapter in a file of this folder and let :func:`make_ada
 
 from __future__ import annotations
 
+from types import FunctionType, MethodType
 from typing import Any
 
 from ...module import Module
 from .base import NO_CACHE, Adapter, copy_array
+from .contexts import FunctionAdapter, class_adapter, takes_context
 from .convention import divide_by_examples
 from .functions import PairAdapter, ValueAndGradientAdapter
 from .modules import ModuleAdapter
-from .objects import LossObjectAdapter, ObjectAdapter
+from .names import function_name
+from .object_forms import object_adapter
+from .objects import LossObjectAdapter
+from .slopes import SlopeAdapter, is_slope
 from .three_functions import ThreeFunctionsAdapter, is_three_functions
 
 __all__ = ["NO_CACHE", "Adapter", "copy_array", "make_adapter"]
@@ -46,7 +57,7 @@ def make_adapter(subject: Any, inputs: tuple, loss: Any = None, targets: Any = (
 def find_adapter(subject: Any, inputs: tuple, loss: Any, targets: tuple) -> Adapter:
     """Return the adapter for the form that `subject` has."""
     if isinstance(subject, type):
-        raise TypeError(f"expected an object to check, got the class {subject.__name__} itself: give an instance of it")
+        return class_adapter(subject, inputs)
     if isinstance(subject, Module):
         if loss is not None and (isinstance(loss, type) or not (callable(loss) and hasattr(loss, "backward"))):
             got = f"the class {loss.__name__} itself" if isinstance(loss, type) else type(loss).__name__
@@ -62,14 +73,20 @@ def find_adapter(subject: Any, inputs: tuple, loss: Any, targets: tuple) -> Adap
         if owner is not None and owner is getattr(subject[1], "__self__", None):  # two methods: check the whole object
             if isinstance(owner, Module):
                 return ModuleAdapter(owner, inputs)
-            return ObjectAdapter(owner, inputs, *subject)
-        return PairAdapter(*subject, inputs)
+            return object_adapter(owner, inputs, *subject)
+        if all(takes_context(part) for part in subject):
+            return FunctionAdapter(function_name(subject[0]), *subject, inputs)
+        return (SlopeAdapter if is_slope(*subject, inputs) else PairAdapter)(*subject, inputs)
     if is_three_functions(subject):
         return ThreeFunctionsAdapter(*subject, inputs)
     if getattr(subject, "__name__", "") == "loss" and hasattr(getattr(subject, "__self__", None), "params"):
         return LossObjectAdapter(subject.__self__, inputs)  # model.loss
-    if hasattr(subject, "backward") and any(hasattr(subject, n) for n in ("forward", "predict", "__call__")):
-        return ObjectAdapter(subject, inputs)
+    if not isinstance(subject, (tuple, list, FunctionType, MethodType)):
+        if callable(getattr(subject, "backward", None)) and takes_context(getattr(subject, "forward", subject)):
+            return FunctionAdapter(type(subject).__name__, subject.forward, subject.backward, inputs)
+        adapter = object_adapter(subject, inputs)
+        if adapter is not None:
+            return adapter
     if hasattr(subject, "loss") and callable(subject.loss) and hasattr(subject, "params"):
         return LossObjectAdapter(subject, inputs)
     if callable(subject):

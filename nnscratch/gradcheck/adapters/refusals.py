@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .calls import is_cache_name, is_gradient_argument
-from .names import function_name
+from .names import argument_names, function_name
 
 
 def signature_text(function: Any) -> str:
@@ -85,4 +85,47 @@ def value_and_gradient_refusal(function: Callable, input_names: Sequence[str], g
         f"        {gradients} = ...\n"
         f"        return loss, {gradients if len(input_names) == 1 else '(' + gradients + ')'}\n\n"
         f"    check_gradients(loss_and_gradients, {arguments})"
+    )
+
+
+def object_refusal(instance: Any, forward: Callable, backward: Callable, input_names: Sequence[str]) -> TypeError:
+    """Return the error for an object whose forward returns None and leaves no output that can be recognised."""
+    arguments, name = ", ".join(input_names), type(instance).__name__
+    return TypeError(
+        f"{name}.{function_name(forward)}({arguments}) returned None, and none of the attributes output, out, y or a "
+        f"was set. Return the output, or write two functions that can be checked:\n\n"
+        f"    def forward({arguments}):\n"
+        f"        layer.{function_name(forward)}({arguments})\n"
+        f"        return layer....                    # the attribute that holds the output\n\n"
+        f"    def backward(dy):\n"
+        f"        return layer.{function_name(backward)}(dy)          # {', '.join('d' + n for n in input_names)}\n\n"
+        f"    check_gradients((forward, backward), {arguments})"
+    )
+
+
+def class_refusal(cls: type, inputs: tuple) -> TypeError:
+    """Return the error for a class that was given in place of an object.
+
+    Examples
+    --------
+    >>> class Dense:
+    ...     def __init__(self, n_in, n_out): ...
+    >>> print(class_refusal(Dense, (1,)))
+    expected an object to check, got the class Dense itself: give an instance of it, as in
+    check_gradients(Dense(n_in=..., n_out=...), x)
+    """
+    try:
+        needed = [
+            n
+            for n, p in inspect.signature(cls).parameters.items()
+            if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        ]
+    except (TypeError, ValueError):
+        needed = []
+    forward = getattr(cls, "forward", None)
+    names = argument_names(forward, len(inputs) + 1)[1:] if callable(forward) else ["x"] * len(inputs)
+    given = ", ".join([f"{cls.__name__}({', '.join(f'{n}=...' for n in needed)})", *names])
+    return TypeError(
+        f"expected an object to check, got the class {cls.__name__} itself: give an instance of it, as in\n"
+        f"check_gradients({given})"
     )

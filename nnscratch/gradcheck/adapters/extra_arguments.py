@@ -1,0 +1,81 @@
+"""Objects whose backward takes more than dy: ``backward(delta, h_t, h_prev_l, h_prev_t)``, ``backward(p, y)``."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..nested import has_no_axes
+from .calls import bind_arguments, required_names, returned_names
+from .names import argument_names
+from .refusals import pair_refusal
+
+PREDICTIONS = ("dvalues", "y_pred", "y_hat", "yhat", "pred", "preds", "prediction", "predictions", "probs", "output")
+
+
+def needs_more(backward: Callable, outputs: int) -> bool:
+    """Return True if backward requires more arguments than one gradient for each output."""
+    names = required_names(backward)
+    return names is not None and len(names) > outputs
+
+
+def methods_with_inputs(instance: Any, forward: Callable, backward: Callable) -> tuple[Callable, Callable]:
+    """Return a forward that keeps its arguments, and a backward that takes gradients only and gets these arguments.
+
+    An argument of backward with the name of an input gets that input, and one with the name of the returned variable
+    gets the output. The first of the others get the gradients, and the rest the inputs that are left, in order. A loss
+    whose backward takes predictions and targets, such as ``backward(dvalues, y_true)`` in nnfs.io, gets its
+    ``self.output`` or its first input as predictions.
+
+    Examples
+    --------
+    >>> class RNNCell:
+    ...     def forward(self, x, h_prev_t):
+    ...         h_t = x + 2 * h_prev_t
+    ...         return h_t
+    ...     def backward(self, delta, h_t, h_prev_l, h_prev_t):
+    ...         return delta, 2 * delta, (h_t, h_prev_l, h_prev_t)
+    >>> cell = RNNCell()
+    >>> forward, backward = methods_with_inputs(cell, cell.forward, cell.backward)
+    >>> forward(1.0, 10.0), backward(5.0)
+    (21.0, (5.0, 10.0, (21.0, 1.0, 10.0)))
+    """
+    kept: dict[str, Any] = {}
+    names, returned = required_names(backward) or [], returned_names(forward)
+
+    @functools.wraps(forward)
+    def keeping(*inputs: Any) -> Any:
+        y = forward(*inputs)
+        kept["inputs"] = dict(zip(argument_names(forward, len(inputs)), inputs, strict=True))
+        kept["outputs"] = dict(zip(returned, y if isinstance(y, tuple) else (y,), strict=False))
+        kept["loss"] = has_no_axes(y)
+        return y
+
+    def with_inputs(*dys: Any) -> Any:
+        inputs, given = kept["inputs"], list(dys)
+        if kept["loss"]:
+            free = [n for n in names if n not in inputs]
+            if free and free[0] in PREDICTIONS:
+                given = [getattr(instance, "output", next(iter(inputs.values())))]
+            elif not free or len(names) <= len(inputs):
+                given = []
+        arguments = bind_arguments(names, inputs, given, kept["outputs"])
+        if arguments is None:
+            reason = f"forward takes {len(inputs)} input(s)"
+            raise pair_refusal(forward, backward, list(inputs), reason)
+        return backward(*arguments)
+
+    return keeping, with_inputs
+
+
+def mean_loss(forward: Callable) -> Callable:
+    """Return a forward that averages the losses of the samples, as ``Loss.calculate`` does in nnfs.io."""
+
+    @functools.wraps(forward)
+    def averaged(*inputs: Any) -> Any:
+        return np.mean(forward(*inputs))
+
+    return averaged

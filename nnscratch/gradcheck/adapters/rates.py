@@ -1,0 +1,109 @@
+"""LearningRateAdapter: ``backward(output_error, learning_rate)``, which updates the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..nested import is_array, is_float
+from ..places import place_name, put_at, value_at
+from ..snapshot import Snapshot, Steps
+from .base import Adapter
+from .calls import required_names
+
+RATES = ("lr", "learning_rate", "learningrate", "eta", "alpha", "step_size", "stepsize", "rate", "l_rate")
+RATE = 1024.0  # a large step: the update is then known to more digits than the weights have
+
+
+def takes_rate(backward: Callable, outputs: int = 1) -> bool:
+    """Return True if backward takes a gradient for each output, and then a learning rate.
+
+    Examples
+    --------
+    >>> takes_rate(lambda output_error, learning_rate: None), takes_rate(lambda dout, cache: None)
+    (True, False)
+    """
+    names = required_names(backward)
+    return names is not None and len(names) == outputs + 1 and names[-1].lower() in RATES
+
+
+class LearningRateAdapter(Adapter):
+    """An object whose backward takes a learning rate and changes the weights: W becomes W - rate * dW.
+
+    The gradient of a weight is its change, divided by the rate. After each backward, the weights are restored. A weight
+    is a float array that backward changes, and forward does not.
+
+    Examples
+    --------
+    >>> class Scale:
+    ...     def __init__(self):
+    ...         self.w = np.ones(2)
+    ...     def forward(self, x):
+    ...         self.x = x
+    ...         return x * self.w
+    ...     def backward(self, dy, lr):
+    ...         dx = dy * self.w
+    ...         self.w = self.w - lr * dy * self.x
+    ...         return dx
+    >>> layer = Scale()
+    >>> adapter = LearningRateAdapter(layer, layer.forward, layer.backward, (np.array([3.0, 4.0]),))
+    >>> adapter.gradients(adapter.run())
+    {'w': array([ 9., 16.]), 'x': array([3., 4.])}
+    >>> print(layer.w)
+    [1. 1.]
+    """
+
+    def __init__(self, instance: Any, forward: Callable, backward: Callable, inputs: tuple):
+        super().__init__([instance], type(instance).__name__, inputs, forward)
+        self.forward, self.backward = forward, backward
+        self._places: dict[str, Steps] = {}
+        before = Snapshot([instance], self.inputs)
+        try:
+            self._find_weights(before)
+        except Exception:  # the check itself meets the same error and reports it
+            pass
+        finally:
+            before.restore()
+        self.add_note("the gradients of the weights are their changes in backward, divided by the learning rate")
+
+    def _find_weights(self, before: Snapshot) -> None:
+        held = {place_name(s): s for s, v in before.places if s[0] == ("root", 0) and is_array(v) and is_float(v)}
+        values = {name: self._at(steps).copy() for name, steps in held.items()}
+        ys = self.run()
+        read = {n: s for n, s in held.items() if np.array_equal(self._at(s), values[n])}
+        self.backward(*(np.ones_like(y) for y in ys), RATE)
+        seen: set[int] = set()
+        for name, steps in read.items():
+            now = self._at(steps)
+            if is_array(now) and now.shape == values[name].shape and not np.array_equal(now, values[name]):
+                if id(now) not in seen:
+                    self._places[name.removeprefix("self.")] = steps
+                seen.add(id(now))
+
+    def _at(self, steps: Steps) -> Any:
+        return value_at([self.source], steps)
+
+    def parameters(self) -> dict[str, Any]:
+        found = {name: self._at(steps) for name, steps in self._places.items()}
+        return {name: a for name, a in found.items() if is_array(a) and a.dtype.kind == "f"}
+
+    def complex_parameters(self) -> dict[str, Any]:
+        return {name: self._at(steps) for name, steps in self._places.items()}
+
+    def run(self) -> tuple:
+        y = self.forward(*self.inputs)
+        return y if isinstance(y, tuple) else (y,)
+
+    def gradients(self, dys: tuple) -> dict[str, Any]:
+        arrays = {name: self._at(steps) for name, steps in self._places.items()}
+        values = {name: a.copy() for name, a in arrays.items()}
+        result = self.backward(*dys, RATE)
+        found = {}
+        for name, steps in self._places.items():
+            found[name] = (values[name] - self._at(steps)) / RATE
+            if self._at(steps) is not arrays[name]:
+                put_at([self.source], steps, arrays[name])
+            arrays[name][...] = values[name]
+        return {**found, **self.match_to_inputs(result)}

@@ -1,0 +1,127 @@
+"""SlopeAdapter: an elementwise function and its derivative, ``(sigmoid, sigmoid_prime)``; an object that has both."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..nested import is_array, is_float
+from ..snapshot import Snapshot, equal_arrays
+from .base import Adapter
+from .calls import is_gradient_argument, required_names, returned_names
+from .names import argument_names, function_name
+
+OUTPUT_NAMES = ("y", "a", "s", "h", "out", "output", "outputs", "activation", "activated", "activations", "fx", "y_hat")
+SLOPE_METHODS = ("derivative", "deriv", "prime", "gradient", "grad", "df", "backward_derivative")
+
+
+class SlopeAdapter(Adapter):
+    """Two functions of one array: ``y = f(x)``, element by element, and ``f_prime(x)``, the derivative of each element.
+
+    If the argument of the derivative has the name of an output (``a``, ``y``, ``out``) and not that of f's argument,
+    the derivative is called with the output, as for ``sigmoid_derivative(a) = a * (1 - a)``.
+
+    Examples
+    --------
+    >>> adapter = SlopeAdapter(np.tanh, lambda a: 1 - a**2, (np.zeros(2),))
+    >>> (y,) = adapter.run()
+    >>> adapter.gradients((np.ones(2),)), adapter.notes
+    ({'x': array([1., 1.])}, ['the derivative is called with the output of tanh, because its argument is named a'])
+    """
+
+    def __init__(self, function: Callable, slope: Callable, inputs: tuple):
+        super().__init__([function, slope], function_name(function), inputs, function)
+        self.function, self.slope = function, slope
+        self.of_output = takes_output(function, slope)
+        if self.of_output:
+            name = (required_names(slope) or ["?"])[0]
+            self.add_note(
+                f"the derivative is called with the output of {self.title}, because its argument is named {name}"
+            )
+
+    def run(self) -> tuple:
+        self.y = self.function(*self.inputs)
+        return (self.y,)
+
+    def gradients(self, dys: tuple) -> dict[str, Any]:
+        return self.match_to_inputs(dys[0] * self.slope(self.y if self.of_output else self.inputs[0]))
+
+
+def takes_output(function: Callable, slope: Callable) -> bool:
+    """Return True if the argument of `slope` has the name of an output of `function`."""
+    names = required_names(slope) or [""]
+    if names[0] in argument_names(function, 1):
+        return False
+    return names[0].lower() in OUTPUT_NAMES or names[0] in returned_names(function)
+
+
+def is_slope(function: Callable, slope: Callable, inputs: tuple) -> bool:
+    """Return True if `slope` is the derivative of an elementwise function: it takes x or y, and no gradient.
+
+    A backward is linear in its argument, dy. A derivative is recognised by the name of its argument, or because it is
+    not linear.
+
+    Examples
+    --------
+    >>> x = (np.linspace(-1, 1, 4),)
+    >>> is_slope(lambda x: x**2, lambda x: 2 * x, x), is_slope(lambda x: 2 * x, lambda dout: 2 * dout, x)
+    (True, False)
+    """
+    names = required_names(slope)
+    if len(inputs) != 1 or not (is_array(inputs[0]) and is_float(inputs[0]) and inputs[0].ndim):
+        return False
+    if names is not None and (len(names) != 1 or is_gradient_argument(names[0])):
+        return False
+    before, x = Snapshot(function, slope, inputs), inputs[0]
+    try:
+        with np.errstate(all="ignore"):
+            y, once, twice = function(x.copy()), slope(x.copy()), slope(2 * x)
+        if not (is_array(y) and is_array(once) and y.shape == x.shape == once.shape):
+            return False
+        same_name = names is not None and names == argument_names(function, 1)
+        return same_name or takes_output(function, slope) or not equal_arrays(np.asarray(twice), 2 * np.asarray(once))
+    except Exception:  # the check itself meets the same error and reports it
+        return False
+    finally:
+        before.restore()
+
+
+def slope_methods(instance: Any, forward: Callable, backward: Callable | None) -> tuple[Callable, Callable] | None:
+    """Return forward and backward for an activation object that gives the derivative of each element.
+
+    The derivative is a backward without arguments, ``dAdZ = layer.backward()``, or a method ``derivative`` or ``prime``
+    of an object without a backward. Returns None for other objects.
+
+    Examples
+    --------
+    >>> class Square:
+    ...     def forward(self, Z):
+    ...         self.Z = Z
+    ...         return Z**2
+    ...     def derivative(self):
+    ...         return 2 * self.Z
+    >>> layer = Square()
+    >>> forward, backward = slope_methods(layer, layer.forward, None)
+    >>> forward(3.0), backward(10.0)
+    (9.0, 60.0)
+    """
+    method = backward or next((m for n in SLOPE_METHODS if callable(m := getattr(instance, n, None))), None)
+    names = None if method is None else required_names(method)
+    if names is None or len(names) > (backward is None):
+        return None
+    of_output = bool(names) and takes_output(forward, method)
+    kept: dict[str, Any] = {}
+
+    @functools.wraps(forward)
+    def keeping(*inputs: Any) -> Any:
+        kept["y"] = forward(*inputs)
+        kept["x"] = inputs[0]
+        return kept["y"]
+
+    def multiplied(dy: Any) -> Any:
+        return dy * (method(kept["y" if of_output else "x"]) if names else method())
+
+    return keeping, multiplied

@@ -1,0 +1,394 @@
+"""Objects in the forms of courses and books: correct code is right, and planted mistakes are caught."""
+
+import numpy as np
+import pytest
+
+from nnscratch.gradcheck import check_gradients
+
+RNG = np.random.default_rng(11)
+X = RNG.normal(size=(5, 3))
+MISTAKES = ("", "scale", "sign", "transposed")
+
+
+def spoil(gradient, mistake):
+    """Plant a mistake in one gradient."""
+    if mistake == "transposed":
+        return gradient[::-1].copy()
+    return {"": 1, "scale": 3, "sign": -1}[mistake] * gradient
+
+
+def check(want_right, *arguments, **options):
+    report = check_gradients(*arguments, diagnose=False, **options)
+    assert report.verdict == ("right" if want_right else "wrong"), report.text()
+    return report
+
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+# --- Neural Networks from Scratch: self.output and self.dinputs ---
+
+
+class LayerDense:
+    def __init__(self, mistake=""):
+        self.mistake, self.weights, self.biases = mistake, RNG.normal(size=(3, 4)), RNG.normal(size=(1, 4))
+
+    def forward(self, inputs):
+        self.inputs = inputs
+        self.output = np.dot(inputs, self.weights) + self.biases
+
+    def backward(self, dvalues):
+        self.dweights = spoil(np.dot(self.inputs.T, dvalues), self.mistake)
+        self.dbiases = np.sum(dvalues, axis=0, keepdims=True)
+        self.dinputs = np.dot(dvalues, self.weights.T)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_layer_that_leaves_its_output_and_its_gradients_in_attributes(mistake):
+    report = check(not mistake, LayerDense(mistake), X)
+    assert report["weights"].verdict == ("wrong" if mistake else "right")
+    assert report["biases"].verdict == report["inputs"].verdict == "right"
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_the_input_gradient_is_read_from_its_attribute(mistake):
+    class ActivationReLU:
+        def forward(self, inputs, training):
+            self.inputs = inputs
+            self.output = np.maximum(0, inputs)
+
+        def backward(self, dvalues):
+            self.dinputs = spoil(dvalues, mistake)
+            self.dinputs[self.inputs <= 0] = 0
+
+    check(not mistake, ActivationReLU(), X, True)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_softmax_and_loss_in_one_object_whose_backward_takes_the_probabilities(mistake):
+    class ActivationSoftmaxLossCategoricalCrossentropy:
+        def forward(self, inputs, y_true):
+            self.output = softmax(inputs)
+            return np.mean(-np.log(self.output[range(len(inputs)), y_true]))
+
+        def backward(self, dvalues, y_true):
+            samples = len(dvalues)
+            self.dinputs = dvalues.copy()
+            self.dinputs[range(samples), y_true] -= 1
+            self.dinputs = spoil(self.dinputs / samples, mistake)
+
+    check(not mistake, ActivationSoftmaxLossCategoricalCrossentropy(), X, np.array([0, 2, 1, 1, 0]))
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_loss_whose_backward_takes_predictions_and_targets(mistake):
+    class Loss:
+        def calculate(self, output, y):
+            return np.mean(self.forward(output, y))
+
+    class LossMeanSquaredError(Loss):
+        def forward(self, y_pred, y_true):
+            return np.mean((y_true - y_pred) ** 2, axis=-1)
+
+        def backward(self, dvalues, y_true):
+            samples, outputs = dvalues.shape
+            self.dinputs = spoil(-2 * (y_true - dvalues) / outputs / samples, mistake)
+
+    report = check(not mistake, LossMeanSquaredError(), X, RNG.normal(size=X.shape))
+    assert "y_pred" in report.entries
+
+
+def test_a_forward_that_returns_nothing_and_leaves_nothing_is_refused_with_the_lines_to_write():
+    class Silent:
+        def forward(self, signal):
+            self.kept = [signal]
+
+        def backward(self, delta):
+            return delta
+
+    with pytest.raises(TypeError, match=r"(?s)Silent.forward\(signal\) returned None.*def forward\(signal\)"):
+        check_gradients(Silent(), X)
+
+
+# --- CMU 11-785's mytorch ---
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("mean", [False, True])
+def test_a_linear_layer_with_dLdW_and_dLdb(mistake, mean):
+    class Linear:
+        def __init__(self):
+            self.W, self.b = RNG.normal(size=(4, 3)), RNG.normal(size=(4, 1))
+
+        def forward(self, A):
+            self.A, self.N = A, A.shape[0]
+            return A @ self.W.T + np.ones((self.N, 1)) @ self.b.T
+
+        def backward(self, dLdZ):
+            n = self.N if mean else 1
+            self.dLdW = spoil(dLdZ.T @ self.A / n, mistake)
+            self.dLdb = dLdZ.T @ np.ones((self.N, 1)) / n
+            return dLdZ @ self.W
+
+    report = check_gradients(Linear(), X, convention="mean" if mean else "sum")
+    assert report.verdict in (("wrong", "incomplete") if mistake else ("right", "incomplete")), report.text()
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_an_activation_whose_backward_takes_nothing_and_returns_the_slope(mistake):
+    class Tanh:
+        def forward(self, Z):
+            self.A = np.tanh(Z)
+            return self.A
+
+        def backward(self):
+            return spoil(1 - self.A**2, mistake)
+
+    check(not mistake, Tanh(), X)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("argument", ["nothing", "input", "output"])
+def test_an_activation_with_a_method_derivative(mistake, argument):
+    class Sigmoid:
+        def forward(self, x):
+            self.state = sigmoid(x)
+            return self.state
+
+    methods = {
+        "nothing": lambda self: spoil(self.state * (1 - self.state), mistake),
+        "input": lambda self, x: spoil(sigmoid(x) * (1 - sigmoid(x)), mistake),
+        "output": lambda self, out: spoil(out * (1 - out), mistake),
+    }
+    Sigmoid.derivative = methods[argument]
+    check(not mistake, Sigmoid(), X)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_loss_with_a_forward_of_two_arguments_and_a_backward_of_none(mistake):
+    class MSELoss:
+        def forward(self, A, Y):
+            self.A, self.Y = A, Y
+            return np.sum((A - Y) ** 2) / A.size
+
+        def backward(self):
+            return spoil(2 * (self.A - self.Y) / self.A.size, mistake)
+
+    report = check_gradients(MSELoss(), X, RNG.normal(size=X.shape), only=["A"])
+    assert report["A"].verdict == ("wrong" if mistake else "right"), report.text()
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_recurrent_cell_whose_backward_takes_states_and_inputs(mistake):
+    class RNNCell:
+        def __init__(self):
+            self.W_ih, self.W_hh = RNG.normal(size=(4, 3)), RNG.normal(size=(4, 4))
+            self.dW_ih, self.dW_hh = np.zeros((4, 3)), np.zeros((4, 4))
+
+        def forward(self, x, h_prev_t):
+            h_t = np.tanh(x @ self.W_ih.T + h_prev_t @ self.W_hh.T)
+            return h_t
+
+        def backward(self, delta, h_t, h_prev_l, h_prev_t):
+            dz = (1 - h_t**2) * delta
+            self.dW_ih = spoil(dz.T @ h_prev_l, mistake)
+            self.dW_hh = dz.T @ h_prev_t
+            return dz @ self.W_ih, dz @ self.W_hh
+
+    report = check(not mistake, RNNCell(), X, RNG.normal(size=(5, 4)))
+    assert report["W_hh"].verdict == report["x"].verdict == report["h_prev_t"].verdict == "right"
+
+
+# --- books and tutorials ---
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("in_place", [True, False])
+def test_backward_with_a_learning_rate_updates_the_weights(mistake, in_place):
+    class FCLayer:
+        def __init__(self):
+            self.weights, self.bias = RNG.normal(size=(3, 2)), RNG.normal(size=(1, 2))
+
+        def forward_propagation(self, input_data):
+            self.input = input_data
+            return input_data @ self.weights + self.bias
+
+        def backward_propagation(self, output_error, learning_rate):
+            input_error = output_error @ self.weights.T
+            weights_error = spoil(self.input.T @ output_error, mistake)
+            if in_place:
+                self.weights -= learning_rate * weights_error
+            else:
+                self.weights = self.weights - learning_rate * weights_error
+            self.bias = self.bias - learning_rate * output_error.sum(axis=0, keepdims=True)
+            return input_error
+
+    layer = FCLayer()
+    before = layer.weights.copy()
+    report = check(not mistake, layer, X)
+    assert {"weights", "bias", "input_data"} == set(report.entries)
+    assert report["input_data"].verdict == "right" and (layer.weights == before).all()
+
+
+def test_weights_that_are_updated_before_they_are_used_give_a_wrong_input_gradient():
+    class FCLayer:
+        def __init__(self):
+            self.weights = RNG.normal(size=(3, 2))
+
+        def forward(self, x):
+            self.x = x
+            return x @ self.weights
+
+        def backward(self, err, lr):
+            self.weights -= lr * self.x.T @ err
+            return err @ self.weights.T
+
+    report = check(False, FCLayer(), X)
+    assert report["weights"].verdict == "right" and report["x"].verdict == "wrong"
+
+
+class Network:
+    """In the form of Nielsen's "Neural Networks and Deep Learning"."""
+
+    def __init__(self, sizes, mistake=""):
+        self.mistake, self.num_layers = mistake, len(sizes)
+        self.biases = [RNG.normal(size=(n, 1)) for n in sizes[1:]]
+        self.weights = [RNG.normal(size=(n, m)) for m, n in zip(sizes[:-1], sizes[1:], strict=True)]
+
+    def feedforward(self, a):
+        for b, w in zip(self.biases, self.weights, strict=True):
+            a = sigmoid(np.dot(w, a) + b)
+        return a
+
+    def cost_derivative(self, a, y):
+        return a - y
+
+    def backprop(self, x, y):
+        nabla_b, nabla_w = [np.zeros(b.shape) for b in self.biases], [np.zeros(w.shape) for w in self.weights]
+        activations, zs = [x], []
+        for b, w in zip(self.biases, self.weights, strict=True):
+            zs.append(np.dot(w, activations[-1]) + b)
+            activations.append(sigmoid(zs[-1]))
+        delta = self.cost_derivative(activations[-1], y) * sigmoid(zs[-1]) * (1 - sigmoid(zs[-1]))
+        if hasattr(self, "cost"):
+            delta = self.cost.delta(zs[-1], activations[-1], y)
+        nabla_b[-1], nabla_w[-1] = delta, np.dot(delta, activations[-2].T)
+        for layer in range(2, self.num_layers):
+            sp = sigmoid(zs[-layer]) * (1 - sigmoid(zs[-layer]))
+            delta = np.dot(self.weights[-layer + 1].T, delta) * sp
+            nabla_b[-layer] = delta
+            nabla_w[-layer] = spoil(np.dot(delta, activations[-layer - 1].T), self.mistake)
+        return nabla_b, nabla_w
+
+
+class CrossEntropyCost:
+    @staticmethod
+    def fn(a, y):
+        return np.sum(np.nan_to_num(-y * np.log(a) - (1 - y) * np.log(1 - a)))
+
+    @staticmethod
+    def delta(z, a, y):
+        return a - y
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("cost", [None, CrossEntropyCost])
+def test_feedforward_and_backprop(mistake, cost):
+    net = Network([3, 4, 2], mistake)
+    if cost is not None:
+        net.cost = cost
+    report = check(not mistake, net, RNG.normal(size=(3, 1)), np.array([[0.0], [1.0]]))
+    assert report["weights[0]"].verdict == ("wrong" if mistake else "right")
+    assert report["biases[1]"].verdict == report["weights[1]"].verdict == "right"
+    assert any("1/2 sum" in note for note in report.notes) == (cost is None)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_fprop_and_bprop(mistake):
+    class Sigmoid:
+        def fprop(self, x):
+            self.y = sigmoid(x)
+            return self.y
+
+        def bprop(self, d):
+            return spoil(d * self.y * (1 - self.y), mistake)
+
+    check(not mistake, Sigmoid(), X)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_static_methods(mistake):
+    class ReLU:
+        @staticmethod
+        def forward(x):
+            return np.maximum(x, 0)
+
+        @staticmethod
+        def backward(dout, x):
+            return spoil(dout * (x > 0), mistake)
+
+    check(not mistake, ReLU, X)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("form", ["minitorch", "attributes", "functions"])
+def test_a_function_with_a_context(mistake, form):
+    class MulExp:
+        @staticmethod
+        def forward(ctx, a, b):
+            y = a * np.exp(b)
+            if form == "attributes":
+                ctx.a, ctx.y, ctx.b = a, y, b
+            else:
+                ctx.save_for_backward(a, y, b)
+            return y
+
+        @staticmethod
+        def backward(ctx, grad_output):
+            a, y, b = (ctx.a, ctx.y, ctx.b) if form == "attributes" else ctx.saved_values
+            return spoil(grad_output * np.exp(b), mistake), grad_output * y
+
+    subject = (MulExp.forward, MulExp.backward) if form == "functions" else MulExp
+    report = check(not mistake, subject, X, RNG.normal(size=X.shape))
+    assert report["b"].verdict == "right"
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_tinygrads_function_keeps_what_it_needs_in_itself(mistake):
+    class Function:
+        def __init__(self, device, *tensors):
+            self.device, self.needs_input_grad = device, [True for _ in tensors]
+
+    class Sigmoid(Function):
+        def forward(self, x):
+            self.ret = sigmoid(x)
+            return self.ret
+
+        def backward(self, grad_output):
+            return spoil(self.ret * (1 - self.ret) * grad_output, mistake)
+
+    check(not mistake, Sigmoid("CPU", X), X)
+    with pytest.raises(TypeError, match=r"check_gradients\(Sigmoid\(device=...\), x\)"):
+        check_gradients(Sigmoid, X)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_an_elementwise_function_and_its_derivative(mistake):
+    def sigmoid_prime(z):
+        return spoil(sigmoid(z) * (1 - sigmoid(z)), mistake)
+
+    def square(x):
+        return x**2
+
+    check(not mistake, (sigmoid, sigmoid_prime), X)
+    check(not mistake, (sigmoid, lambda a: spoil(a * (1 - a), mistake)), X)
+    check(not mistake, (square, lambda x: spoil(2 * x, mistake)), X)
+    check(not mistake, (np.tanh, lambda x: spoil(1 - np.tanh(x) ** 2, mistake)), X)
+    check(False, (sigmoid, lambda z: z * (1 - z)), X)  # a derivative taken at the wrong value
+    check(not mistake, (lambda x: 2 * x, lambda dout: spoil(2 * dout, mistake)), X)  # a backward, not a derivative
