@@ -20,6 +20,7 @@ from .layers import (
     Dropout,
     Embedding,
     Flatten,
+    GroupNorm,
     GRUCell,
     LayerNorm,
     LeakyReLU,
@@ -40,6 +41,7 @@ from .layers import (
     Tanh,
     TransformerBlock,
     Unrolled,
+    Upsample,
     VariationalDropout,
 )
 from .losses import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, KLDivLoss, MSELoss, MultiMarginLoss
@@ -69,6 +71,7 @@ __all__ = [
     "Embedding",
     "Flatten",
     "GRUCell",
+    "GroupNorm",
     "History",
     "HuberLoss",
     "KLDivLoss",
@@ -97,6 +100,7 @@ __all__ = [
     "Trainer",
     "TransformerBlock",
     "Unrolled",
+    "Upsample",
     "VariationalDropout",
     "backend",
     "data",

@@ -11,6 +11,7 @@ from .elu import ELU
 from .embedding import Embedding
 from .flatten import Flatten
 from .gelu import GELU
+from .group_norm import GroupNorm
 from .gru import GRU
 from .gru_cell import GRUCell
 from .layer_norm import LayerNorm
@@ -33,6 +34,7 @@ from .softplus import Softplus
 from .tanh import Tanh
 from .transformer_block import TransformerBlock
 from .unrolled import Unrolled
+from .upsample import Upsample
 from .variational_dropout import VariationalDropout
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "Embedding",
     "Flatten",
     "GRUCell",
+    "GroupNorm",
     "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
@@ -69,6 +72,7 @@ __all__ = [
     "Tanh",
     "TransformerBlock",
     "Unrolled",
+    "Upsample",
     "VariationalDropout",
 ]
 

@@ -1,4 +1,4 @@
-"""Conv1d, Conv2d, MaxPool2d, AvgPool2d, Flatten: values, gradients with any setting, and wrong arguments."""
+"""Conv1d, Conv2d, MaxPool2d, AvgPool2d, Upsample, Flatten: values, gradients with any setting, and wrong arguments."""
 
 import numpy as np
 import pytest
@@ -226,4 +226,26 @@ IMAGES = np.zeros((2, 1, 4, 4), dtype=np.float32)
 ])  # fmt: skip
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_upsample_repeats_every_pixel():
+    x = np.arange(6.0).reshape(1, 1, 2, 3)
+    np.testing.assert_array_equal(nn.Upsample(scale_factor=2)(x), x.repeat(2, axis=2).repeat(2, axis=3))
+
+
+def test_average_pooling_takes_the_upsampled_image_back():
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
+    np.testing.assert_allclose(nn.AvgPool2d(3)(nn.Upsample(scale_factor=3)(x)), x)
+
+
+@pytest.mark.parametrize(("call", "error", "message"), [
+    (lambda: nn.Upsample(scale_factor=0), ValueError, "scale_factor must be an integer of 1 or more, got 0"),
+    (lambda: nn.Upsample(scale_factor=1.5), ValueError, "scale_factor must be an integer of 1 or more, got 1.5"),
+    (lambda: nn.Upsample(scale_factor=2, mode="bilinear"), ValueError, "mode must be 'nearest', got 'bilinear'"),
+    (lambda: nn.Upsample(2), TypeError, "positional"),
+    (lambda: nn.Upsample(scale_factor=2)(np.zeros((2, 3))), ValueError, r"\(N, C, L\) or \(N, C, H, W\), got \(2, 3\)"),
+])  # fmt: skip
+def test_upsample_refuses_what_does_not_fit(call, error, message):
+    with pytest.raises(error, match=message):
         call()

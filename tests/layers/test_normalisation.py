@@ -1,4 +1,4 @@
-"""LayerNorm, RMSNorm, BatchNorm1d and 2d, and VariationalDropout."""
+"""LayerNorm, RMSNorm, BatchNorm1d and 2d, GroupNorm, and VariationalDropout."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_gradients_match_finite_differences(n, d, seed):
     rng = np.random.default_rng(seed)
     for layer, shape in (
         (nn.LayerNorm(d), (n, d)), (nn.RMSNorm(d), (n, 2, d)), (nn.BatchNorm1d(d), (n + 1, d)),
-        (nn.BatchNorm1d(d), (n, d, 3)), (nn.BatchNorm2d(d), (n, d, 2, 2)),
+        (nn.BatchNorm1d(d), (n, d, 3)), (nn.BatchNorm2d(d), (n, d, 2, 2)), (nn.GroupNorm(2, 2 * d), (n, 2 * d, 2, 2)),
     ):  # fmt: skip
         report = check_gradients(with_other_weights(layer, rng), rng.normal(size=shape))
         assert report.ok and report.max_error < 1e-5, report
@@ -107,6 +107,30 @@ def test_one_number_for_each_channel_has_no_variance():
     assert nn.BatchNorm1d(3).eval()(np.zeros((1, 3), dtype=np.float32)).shape == (1, 3)
 
 
+@given(n=sizes, g=sizes, k=sizes, seed=seeds)
+def test_group_norm_gives_every_group_of_an_example_mean_zero_and_variance_one(n, g, k, seed):
+    x = np.random.default_rng(seed).normal(3, 5, (n, g * k, 3, 2))
+    groups = nn.GroupNorm(g, g * k, eps=0).to(dtype=np.float64)(x).reshape(n, g, -1)
+    np.testing.assert_allclose(groups.mean(axis=-1), 0, atol=1e-9)
+    np.testing.assert_allclose(groups.var(axis=-1), 1, rtol=1e-9)
+
+
+@given(n=sizes, d=st.integers(2, 6), seed=seeds)
+def test_group_norm_with_one_group_is_layer_norm_for_vectors(n, d, seed):
+    rng = np.random.default_rng(seed)
+    x, dy = rng.normal(size=(2, n, d))
+    ours, theirs = with_other_weights(nn.GroupNorm(1, d), rng), nn.LayerNorm(d).to(dtype=np.float64)
+    theirs.load_state_dict(ours.state_dict())
+    np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(ours.backward(dy), theirs.backward(dy), rtol=1e-9, atol=1e-9)
+
+
+def test_group_norm_of_an_example_does_not_depend_on_the_rest_of_the_batch():
+    layer, x = nn.GroupNorm(2, 4), np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32)
+    np.testing.assert_allclose(layer(x)[:1], layer(x[:1]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(layer.eval()(x), layer.train()(x))
+
+
 @given(n=sizes, t=sizes, p=st.sampled_from([0.2, 0.5, 0.9]), seed=seeds)
 def test_variational_dropout_drops_the_same_units_at_every_step(n, t, p, seed):
     y = nn.VariationalDropout(p, rng=seed)(np.ones((n, t, 50)))
@@ -132,6 +156,9 @@ def test_variational_dropout_drops_others_in_other_sequences_and_none_in_eval_mo
     (lambda x: nn.BatchNorm1d(4)(x), r"BatchNorm1d\(4\) needs x of shape \(N, C\) or \(N, C, L\), got \(2, 3\)"),
     (lambda x: nn.BatchNorm2d(3)(x), r"BatchNorm2d\(3\) needs x of shape \(N, C, H, W\), got \(2, 3\)"),
     (lambda x: nn.BatchNorm1d(3, momentum=2), r"momentum must be a probability in \[0, 1\), got 2"),
+    (lambda x: nn.GroupNorm(2, 4)(x), r"GroupNorm\(2, 4\) needs x of shape \(N, 4\), .*, got \(2, 3\)"),
+    (lambda x: nn.GroupNorm(2, 3), "num_channels must be divisible by num_groups, got 3 and 2"),
+    (lambda x: nn.GroupNorm(1, 3)(x[:, :, None][:, :, :0]), "the mean of no elements is undefined"),
     (lambda x: nn.VariationalDropout()(x), r"VariationalDropout needs x of shape \(N, T, D\)"),
     (lambda x: nn.VariationalDropout(1.0), r"p must be a probability in \[0, 1\), got 1.0"),
 ])  # fmt: skip

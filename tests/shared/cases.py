@@ -168,6 +168,13 @@ LAYERS: dict[type, list[Case]] = {
         Case("BatchNorm2d", lambda: seen(nn.BatchNorm2d(3, eps=0.1)), normal(2, 3, 4, 2),
              lambda t: t.nn.BatchNorm2d(3, eps=0.1)),
     ],
+    nn.GroupNorm: [
+        Case("GroupNorm", lambda: seen(nn.GroupNorm(2, 6)), normal(2, 6, 3, 2), lambda t: t.nn.GroupNorm(2, 6)),
+        Case("GroupNorm over sequences", lambda: seen(nn.GroupNorm(3, 3, 0.5)), normal(2, 3, 4),
+             lambda t: t.nn.GroupNorm(3, 3, 0.5)),
+        Case("GroupNorm, one group of vectors", lambda: seen(nn.GroupNorm(1, 4)), normal(3, 4),
+             lambda t: t.nn.GroupNorm(1, 4)),
+    ],
     nn.Conv1d: [
         Case("Conv1d", lambda: nn.Conv1d(2, 3, 3, rng=1), normal(2, 2, 6), lambda t: t.nn.Conv1d(2, 3, 3)),
         Case("Conv1d, all settings", lambda: nn.Conv1d(2, 3, 2, 2, 1, 3, bias=False, rng=1), normal(2, 2, 7),
@@ -187,6 +194,12 @@ LAYERS: dict[type, list[Case]] = {
         Case("AvgPool2d", lambda: nn.AvgPool2d(2), normal(2, 2, 4, 5), lambda t: t.nn.AvgPool2d(2)),
         Case("AvgPool2d, overlapping", lambda: nn.AvgPool2d((3, 2), (2, 1), 1), normal(2, 2, 5, 4),
              lambda t: t.nn.AvgPool2d((3, 2), (2, 1), 1)),
+    ],
+    nn.Upsample: [
+        Case("Upsample", lambda: nn.Upsample(scale_factor=2), normal(2, 3, 4, 3),
+             lambda t: t.nn.Upsample(scale_factor=2)),
+        Case("Upsample of sequences", lambda: nn.Upsample(scale_factor=3), normal(2, 3, 4),
+             lambda t: t.nn.Upsample(scale_factor=3)),
     ],
     nn.Flatten: [Case("Flatten", nn.Flatten, normal(2, 3, 4), lambda t: t.nn.Flatten())],
     nn.Sequential: [

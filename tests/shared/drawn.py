@@ -52,6 +52,19 @@ def norm(draw: Any, make: Any, shape: st.SearchStrategy, axis: int) -> tuple:
     return shaken(make(x.shape[axis], draw(st.sampled_from([1e-5, 1e-2, 0.5]))), draw(seed)), x
 
 
+@st.composite
+def group_norm(draw: Any) -> tuple:
+    G, per_group = draw(st.integers(1, 2)), draw(st.integers(2, 3))
+    shape = st.tuples(st.integers(1, 2), st.just(G * per_group), *[st.integers(1, 2)] * draw(st.integers(0, 2)))
+    x = draw(nst.distinct(shape, apart=0.3))
+    return shaken(nn.GroupNorm(G, G * per_group, draw(st.sampled_from([1e-5, 1e-2, 0.5]))), draw(seed)), x
+
+
+@st.composite
+def upsample(draw: Any) -> tuple:
+    return nn.Upsample(scale_factor=draw(st.integers(1, 3))), draw(plain(nst.shapes(3, 4, max_side=3)))
+
+
 def shaken(module: nn.Module, seed: int) -> nn.Module:
     """Replace the initial ones and zeros with random weights."""
     rng = np.random.default_rng(seed)
@@ -195,10 +208,12 @@ CASES: dict[type, st.SearchStrategy] = {
     nn.RMSNorm: norm(nn.RMSNorm, nst.shapes(2, 3, min_side=2), -1),
     nn.BatchNorm1d: norm(nn.BatchNorm1d, nst.shapes(2, 3, min_side=2), 1),
     nn.BatchNorm2d: norm(nn.BatchNorm2d, nst.shapes(4, 4, min_side=2, max_side=3), 1),
+    nn.GroupNorm: group_norm(),
     nn.Conv1d: conv(1),
     nn.Conv2d: conv(2),
     nn.MaxPool2d: pool(nn.MaxPool2d),
     nn.AvgPool2d: pool(nn.AvgPool2d),
+    nn.Upsample: upsample(),
     nn.RNNCell: cell(lambda D, H, seed: nn.RNNCell(D, H, "relu" if seed % 2 else "tanh", rng=seed), 1),
     nn.GRUCell: cell(lambda D, H, seed: nn.GRUCell(D, H, rng=seed), 1),
     nn.LSTMCell: cell(lambda D, H, seed: nn.LSTMCell(D, H, rng=seed), 2),

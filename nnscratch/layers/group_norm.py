@@ -1,0 +1,110 @@
+"""GroupNorm: bring every group of channels to mean 0 and variance 1, then scale and shift each channel.
+
+    shapes      x, y (N, C, ...): (N, C), (N, C, L) or (N, C, H, W)    w, b (C,)
+                c, n (N, G, M): G groups, each with the M = C/G * L or C/G * H W elements of its channels
+                mu, r (N, G, 1)
+
+    forward     mu = mean(x)
+                c  = x - mu
+                r  = 1 / sqrt(mean(c^2) + eps)
+                n  = c r
+                y  = n w + b
+
+    backward    db = sum over all axes except the channels  dy
+                dw = sum over all axes except the channels  dy n
+                dn = dy w
+                dx = r (dn - mean(dn) - n mean(dn n))
+
+Every mean is over the M elements of one group of one example. So the output for an example does not depend on the rest
+of the batch, and there are no running averages: training and eval() mode compute the same. The equations are those of
+LayerNorm. With G = 1, the mean is over all channels and pixels of an example. With G = C, it is over the pixels of one
+channel, which is called instance normalisation.
+
+w and b belong to channels, n to groups: that is why the code reshapes between (N, C, ...) and (N, G, M).
+
+Reference: Wu and He (2018), "Group normalization".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import backend
+from ..backend import Array
+from ..checks import check_floats, check_gradient, not_negative, positive_int
+from ..module import Module
+from ..parameter import Parameter
+from .fast_products import row_means
+
+
+class GroupNorm(Module):
+    """Group normalisation: over each group of channels of one example.
+
+    Parameters
+    ----------
+    num_groups : int
+        G. It must divide `num_channels`.
+    num_channels : int
+        C, the length of the second axis of x.
+    eps : float
+        Added to the variance. It prevents a division by zero if all elements of a group are equal.
+
+    Attributes
+    ----------
+    weight, bias : Parameter, shape (num_channels,)
+        w, initialised to ones, and b, initialised to zeros.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> layer = nn.GroupNorm(2, 4)                    # two groups of two channels
+    >>> x = np.array([[1.0, 3.0, 10.0, 30.0]], dtype=np.float32)
+    >>> print(layer(x).round(3))
+    [[-1.  1. -1.  1.]]
+    """
+
+    arguments = ("num_groups", "num_channels", "eps")
+
+    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5):
+        self.num_groups = positive_int("num_groups", num_groups)
+        self.num_channels = positive_int("num_channels", num_channels)
+        if self.num_channels % self.num_groups:
+            raise ValueError(f"num_channels must be divisible by num_groups, got {num_channels} and {num_groups}")
+        self.eps = not_negative("eps", eps)
+        self.weight = Parameter(np.ones(self.num_channels, dtype=np.float32))
+        self.bias = Parameter(np.zeros(self.num_channels, dtype=np.float32))
+
+    def forward(self, x: Array) -> Array:
+        self._check(x)
+        xp, groups, column = backend.array_module(x), (len(x), self.num_groups, -1), self._column(x.ndim)
+        x_g = x.reshape(groups)  # (N, G, M)
+        c = x_g - row_means(x_g)
+        r = 1 / xp.sqrt(row_means(c * c) + self.eps)  # (N, G, 1)
+        n = xp.multiply(c, r, out=c).reshape(x.shape)  # in the memory of c, which is not needed again
+        self.save_for_backward(n, r)
+        return n * self.weight.data.reshape(column) + self.bias.data.reshape(column)
+
+    def backward(self, dy: Array) -> Array:
+        n, r = self.saved()
+        check_gradient(self, dy, n.shape, n.dtype)
+        groups, column = (*r.shape[:2], -1), self._column(n.ndim)
+        all_but_channels = (0, *range(2, n.ndim))
+        self.bias.grad += dy.sum(axis=all_but_channels)
+        self.weight.grad += (dy * n).sum(axis=all_but_channels)
+        dn = (dy * self.weight.data.reshape(column)).reshape(groups)
+        n_g = n.reshape(groups)  # (N, G, M)
+        dx = r * (dn - row_means(dn) - n_g * row_means(dn * n_g))
+        return dx.reshape(dy.shape)
+
+    @staticmethod
+    def _column(ndim: int) -> tuple[int, ...]:
+        """Return the shape in which (C,) broadcasts along the channel axis: (C, 1, 1) for images."""
+        return (-1,) + (1,) * (ndim - 2)
+
+    def _check(self, x: Array) -> None:
+        check_floats(self, "x", x, like=self.weight)
+        title, C = f"GroupNorm({self.num_groups}, {self.num_channels})", self.num_channels
+        if x.ndim < 2 or x.shape[1] != C:
+            raise ValueError(f"{title} needs x of shape (N, {C}), (N, {C}, L) or (N, {C}, H, W), got {x.shape}")
+        if 0 in x.shape[2:]:
+            raise ValueError(f"{title} got x of shape {x.shape}: the mean of no elements is undefined")
