@@ -193,7 +193,7 @@ class Check:
         if not analytic:
             raise ValueError(
                 f"{self.adapter.title} has no parameters, and there are no float arrays among its inputs, so there is "
-                f"nothing to check. A Python number is not differentiated: pass numpy.array(3.0) instead of 3.0"
+                f"nothing to check. Integers are not differentiated: pass 3.0, or numpy.array(3.0), instead of 3"
             )
         unknown = sorted(set(self.settings.only or ()) - set(analytic))
         if unknown:

@@ -31,6 +31,7 @@ ATOMS = (
     np.generic,
 )
 GENERATORS = (np.random.Generator, np.random.RandomState)
+OPAQUE = frozenset("numba llvmlite jax jaxlib torch tensorflow keras ctypes".split())  # their objects are left alone
 Step = tuple[str, Any]  # one step into a container: ("attribute", "W"), ("item", 0), ...; places.py follows them
 Steps = tuple[Step, ...]
 
@@ -74,6 +75,8 @@ class Snapshot:
             if isinstance(value, ATOMS):
                 if type(value) is float and steps[-1][0] == "attribute":
                     self.places.append((steps, value))
+                continue
+            if type(value).__module__.partition(".")[0] in OPAQUE:  # restoring a compiled function crashes the process
                 continue
             array = is_array(value)
             if array and value.dtype.kind != "O":

@@ -197,8 +197,8 @@ def stale_traps(projection: Projection) -> list[Trap]:
         if not (is_array(v) and is_float(v)):
             return v
         shift = backend.array_module(v).asarray(rng.uniform(0.05, 0.3, v.shape), dtype=v.dtype)
-        # NumPy returns a number for the sum of two arrays of shape (), so asarray makes it an array again.
-        return backend.array_module(v).asarray(v.ravel()[::-1].reshape(v.shape) + shift)
+        # NumPy returns a number for the sum of two arrays of shape (), so asanyarray makes it an array again.
+        return backend.array_module(v).asanyarray(v.ravel()[::-1].reshape(v.shape) + shift)
 
     B = map_leaves(other, A)
     held = [(a, a.copy()) for _, a in adapter.arrays()]

@@ -468,7 +468,7 @@ def test_ties_of_a_maximum_may_be_shared_or_given_to_one():
             "the class MSELoss itself",
         ),
         (lambda: check_gradients(nn.Linear(3, 2), X, loss="mse"), TypeError, "loss must be a Module"),
-        (lambda: check_gradients((np.sin, np.cos), 3.0), ValueError, "numpy.array"),
+        (lambda: check_gradients((np.sin, np.cos), 3), ValueError, "numpy.array"),
         (lambda: check_gradients((np.sin, np.cos), np.arange(3)), ValueError, "nothing to check"),
         (lambda: check_gradients(lambda x: x, X), TypeError, "must return"),
         (lambda: check_gradients(nn.Linear(3, 2), X, loss=nn.MSELoss()), TypeError, "missing 1 required .* 'target'"),

@@ -11,6 +11,8 @@
       whose backward takes more            cell.backward(delta, h_t, h_prev_l, h_prev_t)         extra_arguments.py
       whose backward updates its weights   layer.backward(error, learning_rate)                  rates.py
       with backprop(x, y)                  nabla_b, nabla_w = net.backprop(x, y)                 backprop.py
+    values with data, grad and backward()  lambda a, b: a * b + b, called with micrograd's Value values.py
+    Python numbers and lists of numbers    (f, f_prime), 3.0                                     numbers.py
     a class with a context                 forward(ctx, a, b), backward(ctx, dy), static         contexts.py
     an object with a loss                  loss, grads = net.loss(x, t), or net.gradient(x, t)   objects.py
 
@@ -30,10 +32,12 @@ from .convention import divide_by_examples
 from .functions import PairAdapter, ValueAndGradientAdapter
 from .modules import ModuleAdapter
 from .names import function_name
+from .numbers import as_arrays, holds_numbers, number_subject
 from .object_forms import object_adapter
 from .objects import LossObjectAdapter
 from .slopes import SlopeAdapter, is_slope
 from .three_functions import ThreeFunctionsAdapter, is_three_functions
+from .values import ValueAdapter, first_parameter, values_in
 
 __all__ = ["NO_CACHE", "Adapter", "copy_array", "make_adapter"]
 
@@ -56,6 +60,10 @@ def make_adapter(subject: Any, inputs: tuple, loss: Any = None, targets: Any = (
 
 def find_adapter(subject: Any, inputs: tuple, loss: Any, targets: tuple) -> Adapter:
     """Return the adapter for the form that `subject` has."""
+    if callable(subject) and any(values_in(value) for value in (*inputs, first_parameter(subject))):
+        return ValueAdapter(subject, inputs)
+    if holds_numbers(inputs):
+        subject, inputs = number_subject(subject), as_arrays(inputs)
     if isinstance(subject, type):
         return class_adapter(subject, inputs)
     if isinstance(subject, Module):

@@ -15,7 +15,7 @@ CONTEXT_NAMES = ("ctx", "context", "ctxt", "cx", "fctx", "saved_ctx")
 
 
 class Context:
-    """What forward saves for backward: ``ctx.save_for_backward(a, b)``, ``ctx.saved_tensors``, and free attributes.
+    """The values that forward saves for backward: ``ctx.save_for_backward(a, b)``, ``ctx.saved_tensors``, attributes.
 
     Examples
     --------

@@ -1,0 +1,92 @@
+"""Inputs that are Python numbers or lists of numbers: the checker changes arrays, the code gets what it expects."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..nested import float_leaves, is_array, leaves
+
+
+class NumberArray(np.ndarray):
+    """An array that stands for a Python number or for a list of numbers."""
+
+
+def holds_numbers(inputs: tuple) -> bool:
+    """Return True if the inputs hold Python floats to differentiate, and no float arrays.
+
+    A float next to arrays, such as a regularisation strength or a learning rate, is a constant.
+
+    Examples
+    --------
+    >>> holds_numbers((3.0,)), holds_numbers(([1.0, 2], 5)), holds_numbers((np.ones(2), 0.1)), holds_numbers((3,))
+    (True, True, False, False)
+    """
+    floats = [leaf for value in inputs for leaf in float_leaves(value)]
+    dictionaries = any(isinstance(value, dict) for value in inputs)
+    return bool(floats) and not dictionaries and not any(is_array(leaf) for leaf in floats)
+
+
+def as_arrays(inputs: tuple) -> tuple:
+    """Return the inputs with an array for each Python float and each list of numbers."""
+    return tuple(as_array(value) for value in inputs)
+
+
+def as_array(value: Any) -> Any:
+    """Return a `NumberArray` for a Python float or a list of numbers; any other value is returned unchanged."""
+    if isinstance(value, list) and float_leaves(value) and is_regular(value):
+        return np.array(value, dtype=np.float64).view(NumberArray)
+    if isinstance(value, float) and not isinstance(value, np.generic):
+        return np.array(value).view(NumberArray)
+    return value
+
+
+def is_regular(value: list) -> bool:
+    """Return True for a list of numbers, or a list of lists of numbers of equal lengths."""
+    if any(not isinstance(leaf, (int, float)) for _, leaf in leaves("", value)):
+        return False
+    try:
+        return np.array(value).dtype.kind in "fi"
+    except ValueError:  # lists of different lengths
+        return False
+
+
+def with_numbers(function: Callable) -> Callable:
+    """Return `function` for arrays: it gets Python numbers and lists, and the lists it returns become arrays.
+
+    Examples
+    --------
+    >>> def norm(v):
+    ...     return sum(x * x for x in v + [1.0])
+    >>> with_numbers(norm)(as_array([1.0, 2.0]))
+    6.0
+    """
+
+    @functools.wraps(function)
+    def called(*arguments: Any, **options: Any) -> Any:
+        plain = [a.tolist() if isinstance(a, NumberArray) else a for a in arguments]
+        result = function(*plain, **options)
+        return tuple(gradient_array(r) for r in result) if isinstance(result, tuple) else gradient_array(result)
+
+    return called
+
+
+def gradient_array(value: Any) -> Any:
+    """Return a list of numbers as an array; any other value is returned unchanged."""
+    is_numbers = isinstance(value, list) and float_leaves(value) and is_regular(value)
+    return np.array(value, dtype=np.float64) if is_numbers else value
+
+
+def number_subject(subject: Any) -> Any:
+    """Return the code to check, with functions that get Python numbers and lists instead of arrays.
+
+    Objects are returned unchanged: they get arrays.
+    """
+    if isinstance(subject, (tuple, list)):
+        return tuple(number_subject(part) for part in subject)
+    if isinstance(subject, type) or hasattr(subject, "backward") or getattr(subject, "__self__", None) is not None:
+        return subject
+    return with_numbers(subject) if callable(subject) else subject
