@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from .adapters import Adapter, make_adapter
+from .adapters import Adapter
 from .completeness import completeness_traps
 from .differences import Differences
 from .entries import EntryChecker
 from .kinks import compare_nearby
+from .pairing import complete_adapter
 from .precision import project_in_float64
 from .projection import NotDeterministic, Projection
 from .report import GradientReport, Trap
@@ -117,8 +118,7 @@ def check_gradients(
     settings = Settings(mode, samples, directions, rtol, only, diagnose)
     rng = backend.generator(rng)
     started = time.perf_counter()
-    adapter = make_adapter(subject, inputs, loss, targets, convention)
-    before = Snapshot(adapter.source, inputs, targets)
+    adapter, before = complete_adapter(subject, inputs, loss, targets, convention)
     try:
         with np.errstate(all="ignore"):  # the report names values that are not finite; a step may leave f's domain
             report = Check(adapter, before, settings, rng).report()

@@ -75,10 +75,15 @@ def completeness_traps(projection: Projection, report: GradientReport, restricte
     if restricted and missing:
         report.notes.append(f"{listed([u.name for u in missing])}: not checked, because only= names other arrays")
         return []
-    traps = [Trap("no gradient found", advice(projection, u), "incomplete") for u in missing[:SHOWN]]
+    kind, severity = "no gradient found", "incomplete"
+    traps = [
+        Trap(kind, f"{name} has the name of a weight, but backward returns no gradient for it", severity)
+        for name in projection.adapter.missing
+    ]
+    traps += [Trap(kind, advice(projection, u), severity) for u in missing[:SHOWN]]
     if len(missing) > SHOWN:
         rest = listed([u.name for u in missing[SHOWN:]])
-        traps.append(Trap("no gradient found", f"{rest}: the same", "incomplete"))
+        traps.append(Trap(kind, f"{rest}: the same", severity))
     return traps
 
 

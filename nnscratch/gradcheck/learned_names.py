@@ -1,4 +1,4 @@
-"""Names of arrays: which names suggest a learned weight, and which a setting.
+"""The meaning of an array's name: a learned weight, a setting, or neither.
 
 The names are those of courses and books. A name that says nothing counts as learned in an ordinary class, so that no
 weight is missed, and as a constant in a class that lists its parameters.

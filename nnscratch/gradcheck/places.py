@@ -83,6 +83,20 @@ def place_name(steps: Steps) -> str:
     return name
 
 
+def short_names(all_steps: list[Steps], taken: set[str]) -> dict[Steps, str]:
+    """Return a short name for each place: ``W`` for ``self.params['W']``, if no other place has that name."""
+    names = {}
+    for steps in all_steps:
+        path = place_name(steps[:-1] if steps[-1][1] in ("data", "value", "val") and len(steps) > 3 else steps)
+        path = path.removeprefix("self.")
+        inner = [key for kind, key in steps[2:] if kind in ("attribute", "item", "variable", "global")]
+        short = inner[-1] if len(inner) == 2 and steps[-1][0] == "item" and isinstance(inner[-1], str) else path
+        names[steps] = short if short not in taken and short not in names.values() else path
+        if names[steps] in taken or list(names.values()).count(names[steps]) > 1:
+            names[steps] = place_name(steps)
+    return names
+
+
 def is_outside(steps: Steps) -> bool:
     """Return True for an array that a function reads from outside: a global, a closure variable, or a default."""
     return steps[-1][0] in ("variable", "global", "default")

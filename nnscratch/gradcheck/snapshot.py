@@ -65,6 +65,7 @@ class Snapshot:
     def __init__(self, *roots: Any):
         self.containers: list[tuple[Any, Any]] = []  # each with a copy of its members
         self._arrays: list[tuple[Any, Any]] = []  # each with a copy of its values
+        self._values: dict[int, Any] = {}
         self.generators: list[Any] = []
         self.places: list[tuple[Steps, Any]] = []
         self._roots = roots  # keeps the objects alive, so that no id is used a second time
@@ -73,7 +74,7 @@ class Snapshot:
         while queue:  # breadth first, so that the first place of an array is its shortest name
             value, steps = queue.popleft()
             if isinstance(value, ATOMS):
-                if type(value) is float and steps[-1][0] == "attribute":
+                if isinstance(value, (float, np.floating)) and isinstance(steps[-1][1], str):
                     self.places.append((steps, value))
                 continue
             if type(value).__module__.partition(".")[0] in OPAQUE:  # restoring a compiled function crashes the process
@@ -87,6 +88,7 @@ class Snapshot:
             if array:
                 if value.dtype.kind != "O":
                     self._arrays.append((value, value.copy()))
+                    self._values[id(value)] = self._arrays[-1][1]
             elif isinstance(value, GENERATORS):
                 self.generators.append(value)
             else:
@@ -156,6 +158,10 @@ class Snapshot:
     def arrays(self) -> list[Any]:
         """Return every array found."""
         return [array for array, _ in self._arrays]
+
+    def values_of(self, array: Any) -> Any:
+        """Return the recorded values of an array, or None for an array that was not there."""
+        return self._values.get(id(array))
 
     def changed(self) -> list[Any]:
         """Return the arrays whose values have changed."""

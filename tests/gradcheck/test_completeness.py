@@ -76,3 +76,293 @@ def test_caches_and_states_are_no_parameters():
             return d * (1 - self.out**2)
 
     assert check_gradients(Cell(), X).ok
+
+
+# --- where a class may keep its weights and gradients -----------------------------------------------------------------
+
+
+class Box:
+    """An empty object."""
+
+
+class Dense:
+    """x @ W + b. A subclass says where the weights are (`set`, `get`), and where backward leaves the gradients."""
+
+    names = ("W", "b")
+
+    def __init__(self, factor=1):
+        self.factor = factor
+        self.set(W.copy(), RNG.normal(size=2))
+
+    def set(self, *arrays):
+        for name, array in zip(self.names, arrays, strict=True):
+            setattr(self, name, array)
+
+    def get(self):
+        return [getattr(self, name) for name in self.names]
+
+    def forward(self, x):
+        self.x = x
+        w, b = self.get()
+        return x @ w + b
+
+    def backward(self, d):
+        self.keep(self.factor * self.x.T @ d, d.sum(axis=0))
+        return d @ self.get()[0].T
+
+
+def named(pattern):
+    class Named(Dense):
+        def keep(self, dw, db):
+            setattr(self, pattern.format("W"), dw)
+            setattr(self, pattern.format("b"), db)
+
+    return Named
+
+
+class Dictionaries(Dense):
+    def set(self, w, b):
+        self.parameters, self.gradients = {"W": w, "b": b}, {}
+
+    def get(self):
+        return self.parameters["W"], self.parameters["b"]
+
+    def keep(self, dw, db):
+        self.gradients = {"W": dw, "b": db}
+
+
+class Objects(Dense):
+    def set(self, w, b):
+        self.W, self.b = Box(), Box()
+        self.W.data, self.b.data = w, b
+
+    def get(self):
+        return self.W.data, self.b.data
+
+    def keep(self, dw, db):
+        self.W.grad, self.b.grad = dw, db
+
+
+class ListOfObjects(Objects):
+    def set(self, w, b):
+        self.params = [Box(), Box()]
+        self.params[0].value, self.params[1].value = w, b
+
+    def get(self):
+        return [p.value for p in self.params]
+
+    def keep(self, dw, db):
+        self.params[0].grad, self.params[1].grad = dw, db
+
+
+class Lists(Dense):
+    def set(self, w, b):
+        self.weights, self.biases = [w], [b]
+
+    def get(self):
+        return self.weights[0], self.biases[0]
+
+    def keep(self, dw, db):
+        self.nabla_w, self.nabla_b = [dw], [db]
+
+
+class Slots(Dense):
+    __slots__ = ("W", "b", "dW", "db")
+
+    def keep(self, dw, db):
+        self.dW, self.db = dw, db
+
+
+class InPlace(Dense):
+    def __init__(self, factor=1):
+        super().__init__(factor)
+        self.dW, self.db = np.zeros((3, 2)), np.zeros(2)
+
+    def keep(self, dw, db):
+        self.dW[...] = dw
+        self.db += db
+
+
+class Numbers(Dense):
+    """The bias is a Python number, and the weights are integers."""
+
+    def set(self, w, b):
+        self.W, self.b = np.arange(6).reshape(3, 2), 0.5
+
+    def keep(self, dw, db):
+        self.dW, self.db = dw, db.sum()
+
+
+class OtherNames(Dense):
+    names = ("A", "shift")
+
+    def keep(self, dw, db):
+        self.first, self.second = dw, db
+
+
+class Inner(Dense):
+    """A layer inside another."""
+
+    def set(self, w, b):
+        self.fc = named("d{}")()
+        self.fc.set(w, b)
+
+    def get(self):
+        return self.fc.get()
+
+    def forward(self, x):
+        return self.fc.forward(x)
+
+    def backward(self, d):
+        self.fc.factor = self.factor
+        return self.fc.backward(d)
+
+
+FORMS = {
+    p: named(p) for p in ("d{}", "g{}", "dLd{}", "grad_{}", "{}_grad", "nabla_{}", "delta_{}", "{}_g", "d_{}", "dE_d{}")
+}
+FORMS |= {
+    c.__name__: c for c in (Dictionaries, Objects, ListOfObjects, Lists, Slots, InPlace, Numbers, OtherNames, Inner)
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_weights_and_their_gradients_are_found(form):
+    layer = FORMS[form]()
+    for _ in range(2):  # the second time, the layer has been used
+        report = check_gradients(layer, X)
+        assert report.ok and len(report) == 3, report
+        layer.backward(np.ones_like(layer.forward(X)))
+    wrong = check_gradients(FORMS[form](factor=3), X, diagnose=False)
+    if form == "OtherNames":  # an array with another name that is not the gradient is no gradient
+        assert wrong.verdict == "incomplete" and any("has the shape of self.A" in note for note in wrong.notes)
+    else:
+        assert wrong.verdict == "wrong" and [e.verdict for e in wrong].count("wrong") == 1
+
+
+def test_a_gradient_that_backward_forgets_is_wrong_not_incomplete():
+    class Forgets(InPlace):
+        def keep(self, dw, db):
+            self.db += db
+
+    assert check_gradients(Forgets(), X, diagnose=False)["W"].verdict == "wrong"
+
+
+def test_two_arrays_with_the_name_of_a_gradient_are_told_apart_by_their_values():
+    class Two(Dense):
+        def keep(self, dw, db):
+            self.dW, self.gW, self.db = dw / 4, dw, db
+
+    assert check_gradients(Two(), X).ok
+    report = check_gradients(Two(factor=3), X)
+    assert report.verdict == "incomplete" and any("self.dW and self.gW" in note for note in report.notes)
+
+
+def test_a_scratch_array_of_the_shape_of_a_weight_is_not_its_gradient():
+    class Scratch(Dense):
+        def keep(self, dw, db):
+            self.scratch, self.db = 0.1 * dw, db
+
+    assert check_gradients(Scratch(), X).verdict == "incomplete"
+
+
+def test_gradients_returned_by_key_belong_to_arrays_of_the_object():
+    class Net:
+        def __init__(self):
+            self.W, self.b = W.copy(), np.ones(2)
+
+        def forward(self, x):
+            return np.tanh(x @ self.W + self.b), x
+
+        def backward(self, d, cache):
+            d = d * (1 - np.tanh(cache @ self.W + self.b) ** 2)
+            return {"dW": cache.T @ d, "db": d.sum(axis=0), "dx": d @ self.W.T}
+
+    net = Net()
+    for subject in (net, (net.forward, net.backward)):
+        report = check_gradients(subject, X)
+        assert report.ok and set(report.entries) == {"W", "b", "x"}
+
+
+# --- inputs without a gradient -------------------------------------------------------------------------------------
+
+
+def quadratic(W, b, X, y):
+    e = X @ W + b - y
+    return np.sum(e**2), 2 * X.T @ e, 2 * e.sum(axis=0)
+
+
+@pytest.mark.parametrize(
+    ("subject", "checked"),
+    [
+        (lambda W, b, X, y: (quadratic(W, b, X, y)[0], quadratic(W, b, X, y)[1:]), {"W", "b"}),
+        (lambda X, y, W, b: (quadratic(W, b, X, y)[0], quadratic(W, b, X, y)[1:]), {"W", "b"}),
+        (
+            lambda X, y, W, b: (
+                quadratic(W, b, X, y)[0],
+                dict(zip(("dW", "db"), quadratic(W, b, X, y)[1:], strict=True)),
+            ),
+            {"W", "b"},
+        ),
+        (lambda X, y, W: quadratic(W, 0, X, y)[:2], {"W"}),
+        (lambda W, X, y: quadratic(W, 0, X, y)[:2], {"W"}),
+    ],
+)
+def test_an_input_without_a_returned_gradient_is_a_note(subject, checked):
+    arrays = {"W": W, "b": np.ones(2), "X": X, "y": RNG.normal(size=(4, 2))}
+    names = subject.__code__.co_varnames[: subject.__code__.co_argcount]
+    report = check_gradients(subject, *(arrays[n] for n in names))
+    assert report.ok and set(report.entries) == checked
+    assert any(note.startswith("X: the code gives no gradient for it") for note in report.notes)
+
+
+def test_a_weight_among_the_inputs_without_a_gradient_is_incomplete():
+    def forward(x, w, b):
+        return x @ w + b, (x, w)
+
+    report = check_gradients((forward, lambda d, c: (d @ c[1].T, c[0].T @ d)), X, W, np.ones(2))
+    assert report.verdict == "incomplete" and report.traps[0].message.startswith("b has the name of a weight")
+
+
+def test_statistics_in_a_dictionary_of_options_need_no_gradient():
+    def forward(x, gamma, beta, bn_param):
+        scale = gamma / np.sqrt(bn_param["running_var"] + 1e-5)
+        return (x - bn_param["running_mean"]) * scale + beta, (x, scale, gamma, bn_param)
+
+    def backward(d, cache):
+        x, scale, gamma, p = cache
+        return d * scale, (d * (x - p["running_mean"]) * scale / gamma).sum(axis=0), d.sum(axis=0)
+
+    options = {"mode": "test", "running_mean": np.ones(3), "running_var": np.full(3, 2.0)}
+    assert check_gradients((forward, backward), X, np.ones(3), np.zeros(3), options).ok
+
+
+def test_one_array_listed_twice_has_the_sum_of_its_gradients():
+    class Tied:
+        """x @ W @ W.T, as an embedding that is used for the output too."""
+
+        def __init__(self):
+            self.params = [W.copy()]
+            self.params *= 2
+            self.grads = [np.zeros_like(W), np.zeros_like(W)]
+
+        def forward(self, x):
+            self.x, self.h = x, x @ self.params[0]
+            return self.h @ self.params[1].T
+
+        def backward(self, d):
+            dh = d @ self.params[1]
+            self.grads[0][...] = self.x.T @ dh
+            self.grads[1][...] = d.T @ self.h
+            return dh @ self.params[0].T
+
+    report = check_gradients(Tied(), X)
+    assert report.ok and len(report) == 2 and any("listed 2 times" in note for note in report.notes)
+
+    class Half(Tied):
+        def backward(self, d):
+            dx = super().backward(d)
+            self.grads[1][...] = 0
+            return dx
+
+    assert check_gradients(Half(), X).verdict == "wrong"

@@ -29,6 +29,7 @@ from ...module import Module
 from .base import NO_CACHE, Adapter, copy_array
 from .contexts import FunctionAdapter, class_adapter, takes_context
 from .convention import divide_by_examples
+from .found import FoundParameter, FoundParametersAdapter
 from .functions import PairAdapter, ValueAndGradientAdapter
 from .modules import ModuleAdapter
 from .names import function_name
@@ -39,20 +40,38 @@ from .slopes import SlopeAdapter, is_slope
 from .three_functions import ThreeFunctionsAdapter, is_three_functions
 from .values import ValueAdapter, first_parameter, values_in
 
-__all__ = ["NO_CACHE", "Adapter", "copy_array", "make_adapter"]
+__all__ = [
+    "NO_CACHE",
+    "Adapter",
+    "FoundParameter",
+    "FoundParametersAdapter",
+    "copy_array",
+    "in_convention",
+    "make_adapter",
+]
 
 
-def make_adapter(subject: Any, inputs: tuple, loss: Any = None, targets: Any = (), convention: str = "sum") -> Adapter:
-    """Return the adapter for the form that `subject` has; `convention` is documented in `check_gradients`.
+def make_adapter(subject: Any, inputs: tuple, loss: Any = None, targets: Any = ()) -> Adapter:
+    """Return the adapter for the form that `subject` has.
 
     Raises
     ------
     TypeError
         `subject` has none of the forms that can be checked, or `loss` does not fit it.
     """
+    return find_adapter(subject, inputs, loss, targets if isinstance(targets, tuple) else (targets,))
+
+
+def in_convention(adapter: Adapter, convention: str) -> Adapter:
+    """Return `adapter` with gradients in the given convention, which `check_gradients` documents.
+
+    Raises
+    ------
+    ValueError
+        There is no such convention.
+    """
     if convention not in ("sum", "mean"):
         raise ValueError(f"convention must be 'sum' or 'mean', got {convention!r}")
-    adapter = find_adapter(subject, inputs, loss, targets if isinstance(targets, tuple) else (targets,))
     if convention == "mean":
         divide_by_examples(adapter)
     return adapter

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..nested import float_leaves, is_array, is_float, leaves, map_leaves
-from .names import argument_names, gradient_names
+from ..nested import is_array, is_float, leaves, map_leaves
+from .matching import match_gradients
+from .names import argument_names
 
 NO_CACHE = object()  # forward returned no cache; None would be a cache
 
@@ -42,6 +43,10 @@ class Adapter:
         True if backward must add to the gradients, as a Module's must, and not overwrite them.
     returns_cache : bool
         True if forward returns its cache, so that the user holds it.
+    surplus : list or dict
+        The gradients that backward returned besides those of the inputs.
+    missing : list of str
+        Inputs that have the name of a weight, and for which backward returned nothing.
     """
 
     accumulates = False
@@ -49,6 +54,8 @@ class Adapter:
     targets: tuple = ()
     loss: Any = None
     cache: Any = NO_CACHE
+    surplus: Any = ()
+    missing: Any = ()
 
     def __init__(self, source: Any, title: str, inputs: tuple, function: Callable):
         self.source, self.title = source, title
@@ -113,52 +120,24 @@ class Adapter:
         if note not in self.notes:
             self.notes.append(note)
 
-    def match_to_inputs(self, result: Any, scalar: bool = False) -> dict[str, Any]:
-        """Assign the gradients that backward returned to the float inputs, by name or by position.
+    def match_to_inputs(self, result: Any) -> dict[str, Any]:
+        """Assign the gradients that backward returned to the float inputs; `matching.py` documents the rules.
 
-        Parameters
-        ----------
-        result : array, tuple, list, dict or None
-            What backward returned.
-        scalar : bool
-            True for a function that returns one number and its gradient. A single gradient then belongs to the first
-            input, and the other inputs, such as a loss's targets, are not checked.
+        An input without a gradient is left out. `surplus` receives the gradients that belong to no input, and
+        `missing` the inputs that have the name of a weight and no gradient.
         """
-        floats = [
-            (name, value) for name, value in zip(self.input_names, self.inputs, strict=True) if float_leaves(value)
-        ]
         taken = self.parameters()
-        if not floats:
-            return {}
-        if isinstance(result, dict):
-            pairs = [(n, v, next((result[k] for k in gradient_names(n) if k in result), None)) for n, v in floats]
-        elif not isinstance(result, (tuple, list)):
-            given = [result, *(None for _ in floats[1:])]
-            pairs = [(n, v, g) for (n, v), g in zip(floats, given, strict=True)]
-            if scalar:
-                pairs = pairs[:1]
-        elif len(self.inputs) == 1 and isinstance(self.inputs[0], (tuple, list)) and len(result) == len(self.inputs[0]):
-            pairs = [(self.input_names[0], self.inputs[0], result)]
-        elif len(result) >= len(self.inputs) or len(result) != len(floats):
-            by_position = dict(zip(self.input_names, result, strict=False))
-            if any(g is not None for g in result[len(self.inputs) :]):
-                self.add_note(
-                    f"backward returns {len(result)} gradients for {len(self.inputs)} inputs: the last are ignored"
-                )
-            pairs = [(n, v, by_position.get(n)) for n, v in floats]
-        else:
-            pairs = [(n, v, g) for (n, v), g in zip(floats, result, strict=True)]
-        out = {}
-        for name, value, gradient in pairs:
-            float_parts = [(n, leaf) for n, leaf in leaves(name, value) if is_array(leaf) and is_float(leaf)]
-            nested = isinstance(value, (tuple, list, dict)) and isinstance(gradient, (tuple, list, dict))
-            got = list(leaves(name, gradient)) if nested else None
-            for number, (leaf_name, _) in enumerate(float_parts):
-                g = gradient if got is None else (got[number][1] if number < len(got) else None)
-                out[f"input {leaf_name}" if leaf_name in taken else leaf_name] = g
-        return out
+        match = match_gradients(result, self.input_names, self.inputs)
+        self.surplus, self.missing = match.surplus, match.missing
+        return {f"input {name}" if name in taken else name: g for name, g in match.given.items()}
 
 
 def copy_array(value: Any) -> Any:
     """Return a copy of an array; any other value is returned unchanged."""
     return value.copy() if is_array(value) else value
+
+
+def clear_gradient(gradient: Any) -> None:
+    """Set an array to zero before backward, because backward may add to the gradient of an earlier call."""
+    if is_array(gradient) and is_float(gradient) and getattr(getattr(gradient, "flags", None), "writeable", True):
+        gradient[...] = 0

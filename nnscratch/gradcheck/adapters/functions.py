@@ -16,7 +16,6 @@ from .calls import (
     required_names,
     returned_names,
 )
-from .matching import match_by_key
 from .names import function_name
 from .refusals import pair_refusal, value_and_gradient_refusal
 
@@ -82,13 +81,10 @@ class PairAdapter(Adapter):
         return self.cache if self.cache is not NO_CACHE and not callable(self.cache) else ()
 
     def gradients(self, dys: tuple) -> dict[str, Any]:
-        result, scalar = self._call_backward(dys)
-        if isinstance(result, dict):
-            return match_by_key(self, result)
-        return self.match_to_inputs(result, scalar)
+        return self.match_to_inputs(self._call_backward(dys))
 
-    def _call_backward(self, dys: tuple) -> tuple[Any, bool]:
-        """Return backward's result, and True if it is the gradient of one number with respect to the inputs."""
+    def _call_backward(self, dys: tuple) -> Any:
+        """Call backward with the arguments that it takes, and return its result."""
         names, cache = self.backward_names, self.cache
         has_cache, scalar = cache is not NO_CACHE, has_no_axes(dys[0])
         by_name = {n: v for n, v in zip(self.input_names, self.inputs, strict=True)}
@@ -108,8 +104,7 @@ class PairAdapter(Adapter):
                 reason = f"forward takes {len(self.inputs)} input(s) and returns {len(self.outputs)} output(s)"
                 reason += ", and a cache" if has_cache else ", and no cache"
                 raise pair_refusal(self.forward, self.backward, self.input_names, reason)
-        no_dy = names is None or not any(a is dy for a in arguments for dy in dys)
-        return self.backward(*arguments, **optional), scalar and no_dy and not has_cache
+        return self.backward(*arguments, **optional)
 
 
 class ValueAndGradientAdapter(Adapter):
@@ -137,12 +132,14 @@ class ValueAndGradientAdapter(Adapter):
         y, *rest = result
         if isinstance(y, dict) and len(rest) == 1 and not isinstance(rest[0], dict):  # grads, cost
             y, rest = rest[0], [y]
-        self.rest = rest[0] if len(rest) == 1 else tuple(rest)
+        gradients = next((part for part in rest if isinstance(part, dict) and part), None)
+        if len(rest) == 1:
+            self.rest = rest[0]
+        else:  # (loss, gradients, predictions), or (loss, dW, db)
+            self.rest = tuple(rest) if gradients is None else gradients
         return (y,)
 
     def gradients(self, dys: tuple) -> dict[str, Any]:
         if callable(self.rest):
             return self.match_to_inputs(self.rest(*dys))
-        if isinstance(self.rest, dict):
-            return match_by_key(self, self.rest)
-        return self.match_to_inputs(self.rest, scalar=True)
+        return self.match_to_inputs(self.rest)

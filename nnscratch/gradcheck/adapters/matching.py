@@ -1,39 +1,144 @@
-"""Match a dictionary of gradients to the inputs: by the key of each, and by the keys of dictionaries of parameters."""
+"""Match the gradients that backward returns to the inputs of forward: by key, by name, by shape, and by position."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
-from ..nested import is_array, is_float, leaves
-from .base import Adapter
-from .names import gradient_names
+import numpy as np
+
+from ..gradient_names import gradient_key
+from ..learned_names import is_learned_name, is_setting_name, words_of
+from ..nested import float_leaves, is_array, is_float, leaves
+
+TARGETS = frozenset("target targets label labels truth true y t mask masks".split())
+FEW = 12  # up to this many inputs, all ways to assign fewer gradients are compared
 
 
-def match_by_key(adapter: Adapter, gradients: dict) -> dict[str, Any]:
-    """Return the gradients of the float inputs by name.
+@dataclass
+class Match:
+    """The result of `match_gradients`.
 
-    An input without a key of its own is left out. If an input is a dictionary, such as ``parameters``, and `gradients`
-    holds the gradient of some of its arrays only, the others get None.
+    Attributes
+    ----------
+    given : dict of str to object
+        The gradient of each float array among the inputs, by its name. An input without a gradient is left out.
+    surplus : list or dict
+        The gradients that belong to no input.
+    missing : list of str
+        The inputs whose name is that of a weight, and for which nothing was returned.
+    """
+
+    given: dict[str, Any] = field(default_factory=dict)
+    surplus: Any = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+def match_gradients(result: Any, names: list[str], inputs: tuple) -> Match:
+    """Assign what backward returned to the inputs.
+
+    Parameters
+    ----------
+    result : array, tuple, list, dict or None
+        What backward returned.
+    names : list of str
+        The names of the inputs.
+    inputs : tuple
+        The arguments of forward.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> adapter = Adapter([], "net", ({"W1": np.ones(2), "b1": np.ones(1)}, np.ones(3)), lambda parameters, X: None)
-    >>> match_by_key(adapter, {"dW1": 5.0, "db1": 6.0, "dZ1": 7.0})
-    {"parameters['W1']": 5.0, "parameters['b1']": 6.0}
+    >>> w, x = np.ones((3, 2)), np.ones((4, 3))
+    >>> match_gradients({"dw": 2 * w, "db": 3.0}, ["w", "x"], (w, x)).surplus
+    {'db': 3.0}
+    >>> sorted(match_gradients(2 * w, ["x", "w"], (x, w)).given)
+    ['w']
     """
-    taken, found = adapter.parameters(), {}
-    for name, value in zip(adapter.input_names, adapter.inputs, strict=True):
-        whole = next((gradients[k] for k in gradient_names(name) if k in gradients), None)
-        members = value if isinstance(value, dict) else {}
-        known = {k: next((gradients[n] for n in gradient_names(str(k)) if n in gradients), None) for k in members}
-        if whole is not None:
-            given = dict(leaves(name, whole))
-        elif any(g is not None for g in known.values()):
-            given = dict(leaves(name, known))
-        else:
-            continue
-        for leaf_name, leaf in leaves(name, value):
-            if is_array(leaf) and is_float(leaf):
-                found[f"input {leaf_name}" if leaf_name in taken else leaf_name] = given.get(leaf_name)
-    return found
+    floats = [(name, value) for name, value in zip(names, inputs, strict=True) if float_leaves(value)]
+    match = Match()
+    if isinstance(result, dict):
+        used = match_keys(result, floats, match)
+        match.surplus = {key: value for key, value in result.items() if key not in used}
+    elif not isinstance(result, (tuple, list)):
+        match_some([result], floats, match)
+    elif len(inputs) == 1 and isinstance(inputs[0], (tuple, list)) and len(result) == len(inputs[0]):
+        add(match, *floats[0], result)
+    elif len(result) == 1 and len(floats) == 1:
+        add(match, *floats[0], result[0])
+    elif len(result) >= len(inputs):
+        for name, value, gradient in zip(names, inputs, result, strict=False):
+            if float_leaves(value):
+                add(match, name, value, gradient)
+        match.surplus = list(result[len(inputs) :])
+    else:
+        match_some(list(result), floats, match)
+    match.missing += [n for n, v in floats if is_array(v) and n not in match.given and is_learned_name(n)]
+    return match
+
+
+def match_keys(result: dict, floats: list[tuple[str, Any]], match: Match) -> set[Any]:
+    """Assign the items of a dictionary by their keys, and return the keys used."""
+    used = set()
+    for name, value in floats:
+        key = gradient_key(name, result)
+        if key is not None:
+            used.add(key)
+            add(match, name, value, result[key])
+        elif isinstance(value, dict):  # a dictionary of parameters, and one of their gradients
+            keys = {inner: gradient_key(str(inner), result) for inner in value}
+            used |= {key for key in keys.values() if key is not None}
+            for inner, key in keys.items():
+                if key is not None or (any(keys.values()) and not is_setting_name(str(inner))):
+                    add(match, f"{name}[{inner!r}]", value[inner], None if key is None else result[key])
+    return used
+
+
+def match_some(gradients: list[Any], floats: list[tuple[str, Any]], match: Match) -> None:
+    """Assign fewer gradients than inputs: by shape, if several ways fit by the names of weights, else by position."""
+    count = len(gradients)
+    if count >= len(floats):
+        chosen = list(range(min(count, len(floats))))
+        match.surplus = gradients[len(floats) :]
+    else:
+        chosen = list(range(count))
+        learned = [i for i, (name, _) in enumerate(floats) if is_learned_name(name)]
+        ways = list(combinations(range(len(floats)), count)) if len(floats) <= FEW else [tuple(chosen)]
+        fitting = [way for way in ways if all(fits(floats[i][1], g) for i, g in zip(way, gradients, strict=True))]
+        if fitting:
+            chosen = learned if tuple(learned) in fitting else list(fitting[0])
+        elif len(learned) == count:
+            chosen = learned
+    for i, gradient in zip(chosen, gradients, strict=False):
+        add(match, *floats[i], gradient)
+
+
+def fits(value: Any, gradient: Any) -> bool:
+    """Return True if `gradient` is None, or has the shape of `value`, or the structure of a nest of arrays."""
+    if gradient is None:
+        return True
+    if isinstance(value, dict):
+        return isinstance(gradient, dict) and any(gradient_key(k, gradient) is not None for k in value)
+    if isinstance(value, (tuple, list)):
+        return isinstance(gradient, (tuple, list)) and len(gradient) == len(value)
+    return not isinstance(gradient, (tuple, list, dict)) and np.shape(gradient) == np.shape(value)
+
+
+def add(match: Match, name: str, value: Any, gradient: Any) -> None:
+    """Record the gradient of one input. A nest of arrays takes a nest of gradients."""
+    if gradient is None and set(words_of(name)) & TARGETS:  # None says that it needs no gradient
+        return
+    if isinstance(value, dict) and isinstance(gradient, dict):
+        inner = Match()
+        match_keys(gradient, list(value.items()), inner)
+        for key, part in value.items():
+            for leaf_name, leaf in leaves(f"{name}[{key!r}]", part):
+                own = leaf_name.replace(f"{name}[{key!r}]", str(key), 1)
+                if is_array(leaf) and is_float(leaf) and (own in inner.given or not is_setting_name(str(key))):
+                    match.given[leaf_name] = inner.given.get(own)
+        return
+    parts = [n for n, leaf in leaves(name, value) if is_array(leaf) and is_float(leaf)]
+    nested = isinstance(value, (tuple, list, dict)) and isinstance(gradient, (tuple, list, dict))
+    got = [leaf for _, leaf in leaves(name, gradient)] if nested else [gradient] * len(parts)
+    for number, leaf_name in enumerate(parts):
+        match.given[leaf_name] = got[number] if number < len(got) else None

@@ -95,4 +95,4 @@ class ModuleAdapter(Adapter):
                 f"backward: {error}. If forward broadcasts a parameter over the batch, its gradient is the sum over "
                 f"the batch: grad += dy.sum(axis=0)"
             ) from error
-        return {**{name: p.grad for name, p in self.named_parameters()}, **self.match_to_inputs(result, scalar)}
+        return {**{name: p.grad for name, p in self.named_parameters()}, **self.match_to_inputs(result)}

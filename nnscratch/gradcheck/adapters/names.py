@@ -1,4 +1,4 @@
-"""Names of arguments, from a function's signature, and names of gradients, from the names of parameters."""
+"""Names of functions and of their arguments."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def gradient_names(name: str) -> list[str]:
-    """Return the names under which a gradient of `name` is looked up.
+    """Return the usual names of the gradient of `name`; `gradient_names.py` knows more of them.
 
     Examples
     --------
@@ -16,11 +16,6 @@ def gradient_names(name: str) -> list[str]:
     ['W', 'dW', 'd_W', 'grad_W', 'W_grad']
     """
     return [name, f"d{name}", f"d_{name}", f"grad_{name}", f"{name}_grad"]
-
-
-def is_gradient_name(name: str, others: Any) -> bool:
-    """Return True if `name` is a usual name for the gradient of one of `others`."""
-    return any(name in gradient_names(other)[1:] for other in others)
 
 
 def function_name(function: Any) -> str:

@@ -9,7 +9,6 @@ from ..nested import has_no_axes, is_float
 from .base import NO_CACHE
 from .calls import bind_arguments, optional_names, required_names
 from .functions import PairAdapter
-from .matching import match_by_key
 from .names import function_name
 from .refusals import pair_refusal, signature_text
 
@@ -89,8 +88,7 @@ class ThreeFunctionsAdapter(PairAdapter):
         arguments = bind_arguments(names, by_name, ys, dict(zip(self.output_names, ys, strict=False)), cache)
         if arguments is None:
             raise pair_refusal(self.forward, self.backward, self.input_names, "it takes more arguments than there are")
-        result = self.backward(*arguments, **optional)
-        return match_by_key(self, result) if isinstance(result, dict) else self.match_to_inputs(result, scalar=True)
+        return self.match_to_inputs(self.backward(*arguments, **optional))
 
 
 def is_three_functions(subject: Any) -> bool:

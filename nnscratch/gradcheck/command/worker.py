@@ -28,9 +28,9 @@ from ... import backend
 from ..adapters import make_adapter
 from ..checker import check_gradients
 from ..nested import is_array, is_float, leaves, map_leaves
+from ..pairing import complete_adapter
 from ..precision import project_in_float64
 from ..report import GradientReport
-from ..snapshot import Snapshot
 from . import wire
 
 FORWARD = ("forward", "predict", "__call__", "feedforward", "loss")
@@ -173,8 +173,7 @@ class Service:
     def variables(self) -> dict[str, Any]:
         """Build the code anew for `outputs` and `gradients`, and return the arrays that the gradients belong to."""
         build, inputs, seed, options = self._checked
-        self.adapter = make_adapter(build(), map_leaves(copy_of, inputs), **options)
-        before = Snapshot(self.adapter.source, inputs)
+        self.adapter, before = complete_adapter(build(), map_leaves(copy_of, inputs), **options)
         self.adapter.prepare()
         rng = backend.generator(seed)
         with np.errstate(all="ignore"):

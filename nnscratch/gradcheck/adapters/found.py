@@ -1,0 +1,154 @@
+"""FoundParametersAdapter: another adapter, together with parameters that were found in the code's objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..nested import is_array
+from ..places import put_at, value_at
+from ..snapshot import Steps
+from .base import Adapter, clear_gradient
+
+NOT_THERE = (LookupError, AttributeError, TypeError, ValueError)
+
+
+@dataclass
+class FoundParameter:
+    """An array that forward reads, and the place of its gradient.
+
+    Attributes
+    ----------
+    name : str
+    steps : Steps
+        Where the code holds the array.
+    gradient : Steps
+        Where backward leaves the gradient. The first step is ``("returned", None)`` if backward returns it besides the
+        gradients of the inputs.
+    number : bool
+        True if the code holds integers or a Python number there, for which the check puts a float64 array.
+    """
+
+    name: str
+    steps: Steps
+    gradient: Steps
+    number: bool = False
+
+
+class FoundParametersAdapter(Adapter):
+    """The adapter `inner`, whose parameters are completed by `found`.
+
+    Parameters
+    ----------
+    inner : Adapter
+    found : sequence of FoundParameter
+    """
+
+    def __init__(self, inner: Adapter, found: Sequence[FoundParameter]):
+        self.inner, self.found = inner, list(found)
+        self.source, self.title, self.input_names, self.notes = (
+            inner.source,
+            inner.title,
+            inner.input_names,
+            inner.notes,
+        )
+        self.accumulates, self.loss = inner.accumulates, inner.loss
+
+    @property
+    def inputs(self) -> tuple:
+        """The inputs of `inner`."""
+        return self.inner.inputs
+
+    @inputs.setter
+    def inputs(self, inputs: tuple) -> None:
+        self.inner.inputs = inputs
+
+    @property
+    def targets(self) -> tuple:
+        """The targets of `inner`."""
+        return self.inner.targets
+
+    @targets.setter
+    def targets(self, targets: tuple) -> None:
+        self.inner.targets = targets
+
+    @property
+    def cache(self) -> Any:
+        """The cache of `inner`."""
+        return self.inner.cache
+
+    @cache.setter
+    def cache(self, cache: Any) -> None:
+        self.inner.cache = cache
+
+    @property
+    def surplus(self) -> Any:
+        """The gradients that backward returned besides those of the inputs."""
+        return self.inner.surplus
+
+    @property
+    def missing(self) -> Any:
+        """The inputs of `inner` that look like weights and have no gradient."""
+        return self.inner.missing
+
+    @property
+    def returns_cache(self) -> bool:
+        """True if the forward of `inner` returns its cache."""
+        return self.inner.returns_cache
+
+    def prepare(self) -> None:
+        """Put float64 arrays in place of integers and Python numbers, so that they can be changed a little."""
+        self.inner.prepare()
+        for p in self.found:
+            if p.number:
+                put_at([self.source], p.steps, np.array(value_at([self.source], p.steps), dtype=np.float64))
+
+    def run(self) -> tuple:
+        return self.inner.run()
+
+    def gradients(self, dys: tuple, **options: Any) -> dict[str, Any]:
+        for p in self.found:
+            clear_gradient(self._gradient(p) if p.gradient[0][0] != "returned" else None)
+        given = self.inner.gradients(dys, **options)
+        own = {p.name: self._gradient(p) for p in self.found}
+        if any(g is not None for g in own.values()):  # backward may return None: it is the first layer of a network
+            parameters = self.inner.parameters()
+            inputs = [name for name in given if name not in parameters]
+            if all(given[name] is None for name in inputs):
+                given = {name: g for name, g in given.items() if name in parameters}
+        return {**own, **given}
+
+    def _gradient(self, p: FoundParameter) -> Any:
+        try:
+            if p.gradient[0][0] == "returned":
+                return value_at(self.inner.surplus, p.gradient[1:])
+            return value_at([self.source], p.gradient)
+        except NOT_THERE:
+            return None
+
+    def parameters(self) -> dict[str, Any]:
+        own = {name: a for name, a in self.complex_parameters().items() if is_array(a) and a.dtype.kind == "f"}
+        return {**self.inner.parameters(), **own}
+
+    def complex_parameters(self) -> dict[str, Any]:
+        found = dict(self.inner.complex_parameters())
+        for p in self.found:
+            try:
+                value = value_at([self.source], p.steps)
+            except NOT_THERE:
+                continue
+            if is_array(value):
+                found[p.name] = value
+        return found
+
+    def cached(self) -> Any:
+        return self.inner.cached()
+
+    def clear_saved(self) -> None:
+        self.inner.clear_saved()
+
+    def unused_saved(self) -> list[str]:
+        return self.inner.unused_saved()

@@ -1,0 +1,329 @@
+"""Pairing: find the parameters that the checked objects hold, and the gradient of each.
+
+Forward and backward are run once. An array that forward reads and does not replace may be a parameter. It is one if
+
+1  an array has the name of its gradient (`gradient_names.py`), wherever backward leaves it: in an attribute, a
+   dictionary, a list, a nested object, or among the values that it returns;
+2  backward returns as many gradients besides those of the inputs as there are such arrays without a gradient; or
+3  backward computes exactly one array of its shape that is its gradient along two random directions.
+
+Where two arrays have the name of one gradient, the directions decide. If they cannot, a note names both.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from .adapters import Adapter, FoundParameter, FoundParametersAdapter, in_convention, make_adapter
+from .gradient_names import closeness
+from .learned_names import is_setting_name, name_of
+from .nested import has_no_axes, is_array, leaves, map_leaves
+from .places import is_outside, place_name, put_at, short_names
+from .projection import random_weights_like, weights_like_outputs
+from .snapshot import Snapshot, Steps, equal_arrays
+from .traps import share_memory
+
+STEP = 1e-5
+Places = dict[Steps, Any]
+
+
+def complete_adapter(
+    subject: Any, inputs: tuple, loss: Any = None, targets: Any = (), convention: str = "sum"
+) -> tuple[Adapter, Snapshot]:
+    """Return the adapter for `subject`, completed by the parameters found, and a snapshot of everything it holds.
+
+    The arguments are those of `check_gradients`.
+    """
+    adapter = make_adapter(subject, inputs, loss, targets)
+    before = Snapshot(adapter.source, inputs, targets)
+    with np.errstate(all="ignore"):
+        return in_convention(with_found_parameters(adapter, before), convention), before
+
+
+def with_found_parameters(adapter: Adapter, before: Snapshot) -> Adapter:
+    """Return `adapter`, completed by the parameters that its objects hold and that have a gradient.
+
+    Parameters
+    ----------
+    adapter : Adapter
+    before : Snapshot
+        Everything that the code holds. It is restored.
+    """
+    if adapter.accumulates:  # a Module says which arrays are its parameters
+        return adapter
+    try:
+        found = Search(adapter, before).found()
+    except Exception:  # the check itself meets the same error, and reports it
+        return adapter
+    finally:
+        before.restore()
+    return FoundParametersAdapter(adapter, found) if found else adapter
+
+
+class Search:
+    """One search for parameters and their gradients.
+
+    Attributes
+    ----------
+    candidates : dict of Steps to object
+        The arrays, and the single numbers, that forward reads and does not replace.
+    produced : dict of Steps to object
+        What backward leaves or returns, except what was there before.
+    kept : dict of Steps to object
+        What was there before backward, with the same values.
+    """
+
+    def __init__(self, adapter: Adapter, before: Snapshot):
+        self.adapter, self.before = adapter, before
+        self.candidates: Places = {}
+        self.produced: Places = {}
+        self.kept: Places = {}
+        inputs = [leaf for _, leaf in leaves("", adapter.inputs) if is_array(leaf)]
+        known = [*adapter.parameters().values(), *inputs]
+        held = own_numbers(before, known)
+        if not held:
+            return
+        adapter.prepare()
+        ys = adapter.run()
+        self.outputs = ys
+        self.weights = projection_weights(ys)
+        after_forward = Snapshot(adapter.source)
+        now = dict(after_forward.places)
+        self.candidates = {k: v for k, v in held.items() if now.get(k) is v and is_unchanged(before, v)}
+        self.kept = {k: v for k, v in held.items() if k in now and k not in self.candidates}
+        given = adapter.gradients(weights_like_outputs(self.weights, ys))
+        known += [g for _, g in leaves("", given) if is_array(g)]
+        self.candidates = {k: v for k, v in self.candidates.items() if not shares_memory_with_any(v, known)}
+        for steps, value in own_numbers(Snapshot(adapter.source), known).items():
+            same = now.get(steps) is value and is_unchanged(after_forward, value)
+            (self.kept if same else self.produced)[steps] = copied(value)
+        for steps, value in Snapshot(adapter.surplus).places:
+            self.produced[(("returned", None), *steps[1:])] = copied(value)
+        changed = [k for k in self.candidates if k in self.produced]  # gradients, or weights that backward updates
+        if changed and not self._moves(*changed):
+            self.candidates = {k: v for k, v in self.candidates.items() if k not in changed}
+        elif len(changed) > 1:
+            self.candidates = {k: v for k, v in self.candidates.items() if k not in changed or self._moves(k)}
+
+    def found(self) -> list[FoundParameter]:
+        """Return the parameters, each with the place of its gradient."""
+        pairs: dict[Steps, Steps] = {}
+        for steps in self.candidates:
+            choice = self._by_name(steps)
+            if choice is not None:
+                pairs[steps] = choice
+        self._drop_doubtful(pairs)
+        pairs |= self._by_order(pairs)
+        pairs |= self._by_shape(pairs)
+        names = short_names(list(pairs), set(self.adapter.parameters()) | set(self.adapter.float_inputs()))
+        found = []
+        for steps, gradient in pairs.items():
+            value = self.candidates[steps]
+            number = not is_array(value) or value.dtype.kind in "iu"
+            if is_array(value) and number:
+                self.adapter.add_note(
+                    f"{place_name(steps)} holds integers, and was checked as float64; make it an array of floats, or "
+                    f"an update such as {place_name(steps)} -= lr * gradient raises an error"
+                )
+            found.append(FoundParameter(names[steps], steps, gradient, number))
+        return found
+
+    def _by_name(self, steps: Steps) -> Steps | None:
+        """Return the place of the array whose name fits the gradient of the array at `steps`."""
+        value = self.candidates[steps]
+        careful = is_outside(steps) or is_setting_name(name_of(steps)) or not is_array(value) or value.dtype.kind != "f"
+        ranked: dict[int, list[Steps]] = {}
+        for gradient, given in self.produced.items():
+            if gradient not in self.candidates and (rank := closeness(steps, gradient)):
+                fits = np.shape(given) == np.shape(value)
+                ranked.setdefault(2 * rank + fits, []).append(gradient)
+        if not ranked and not careful:  # a gradient that backward forgets to compute
+            for gradient in self.kept:
+                rank = closeness(steps, gradient)
+                if rank > 1 and gradient not in self.produced and np.shape(self.kept[gradient]) == np.shape(value):
+                    if gradient not in self.candidates or not self._moves(gradient):
+                        ranked.setdefault(rank, []).append(gradient)
+        if not ranked or (careful and max(ranked) < 4):
+            return None
+        options = ranked[max(ranked)]
+        options = list({id(self._value(g)): g for g in reversed(options)}.values())[::-1]
+        if len(options) == 1:
+            return options[0]
+        fitting = [g for g in options if self._is_gradient(steps, g)]
+        if len(fitting) == 1:
+            return fitting[0]
+        names = " and ".join(gradient_name(g) for g in options)
+        self.adapter.add_note(f"{place_name(steps)}: {names} may both be its gradient")
+        return fitting[0] if fitting else None
+
+    def _value(self, gradient: Steps) -> Any:
+        return self.produced.get(gradient, self.kept.get(gradient))
+
+    def _drop_doubtful(self, pairs: dict[Steps, Steps]) -> None:
+        """Remove the pairs of a gradient that several arrays claim, except the one whose name fits best."""
+        for gradient in set(pairs.values()):
+            claims = [steps for steps, g in pairs.items() if g == gradient]
+            claims = list({id(self.candidates[s]): s for s in claims}.values()) if len(claims) > 1 else claims
+            if len(claims) < 2:
+                continue
+            best = max(closeness(s, gradient) for s in claims)
+            first = [s for s in claims if closeness(s, gradient) == best]
+            if len(first) > 1:
+                first = [s for s in claims if self._is_gradient(s, gradient)]
+            for steps in claims:
+                if steps not in first[:1]:
+                    del pairs[steps]
+
+    def _rest(self, pairs: dict[Steps, Steps]) -> list[Steps]:
+        """Return the candidates without a gradient that may be parameters."""
+        taken = {id(self.candidates[s]) for s in pairs}
+        gradients = {id(self._value(g)) for g in pairs.values()}
+        return [
+            steps
+            for steps, value in self.candidates.items()
+            if is_array(value) and value.dtype.kind == "f" and id(value) not in taken
+            if not is_outside(steps) and not is_setting_name(name_of(steps)) and steps not in pairs.values()
+            if id(value) not in gradients
+        ]
+
+    def _by_order(self, pairs: dict[Steps, Steps]) -> dict[Steps, Steps]:
+        """Pair the gradients that backward returns after those of the inputs, in the order in which arrays were set."""
+        surplus = [g for g in self.produced if g[0][0] == "returned" and g not in pairs.values()]
+        if not surplus or isinstance(self.adapter.surplus, dict):
+            return {}
+        rest = self._rest(pairs)
+        if len(rest) != len(surplus):
+            rest = [steps for steps in rest if self._moves(steps)]
+        if len(rest) != len(surplus):
+            self.adapter.add_note(
+                f"backward returns {len(surplus)} gradients besides those of the inputs. It is not known which arrays "
+                f"they belong to: keep them in self.dW, or in self.params and self.grads"
+            )
+            return {}
+        shapes = [np.shape(self.candidates[s]) for s in rest]
+        given = [np.shape(self.produced[g]) for g in surplus]
+        if shapes != given and sorted(shapes) == sorted(given) and len(set(shapes)) == len(shapes):
+            return {steps: surplus[given.index(shape)] for steps, shape in zip(rest, shapes, strict=True)}
+        if len(set(shapes)) < len(shapes):
+            names = ", ".join(place_name(s) for s in rest)
+            self.adapter.add_note(f"the gradients that backward returns were assigned in this order: {names}")
+        return dict(zip(rest, surplus, strict=True))
+
+    def _by_shape(self, pairs: dict[Steps, Steps]) -> dict[Steps, Steps]:
+        """Pair an array with the only array of its shape that backward computes and that is its gradient."""
+        found: dict[Steps, Steps] = {}
+        for steps in self._rest(pairs):
+            shape = self.candidates[steps].shape
+            same = [g for g, v in self.produced.items() if np.shape(v) == shape and g not in self.candidates]
+            same = [g for g in same if g not in pairs.values() and g not in found.values()]
+            same = list({id(self.produced[g]): g for g in same}.values())
+            fitting = [g for g in same if shape and self._is_gradient(steps, g)]
+            if len(fitting) == 1:
+                found[steps] = fitting[0]
+                self.adapter.add_note(f"{gradient_name(fitting[0])} was taken for the gradient of {place_name(steps)}")
+            elif len(same) == 1 and shape and self._moves(steps):
+                self.adapter.add_note(
+                    f"{gradient_name(same[0])} has the shape of {place_name(steps)}, but is not its gradient"
+                )
+        return found
+
+    # --- measurements ------------------------------------------------------------------------------------------------
+
+    def _f(self, changes: Places) -> float:
+        """Return the weighted sum of the outputs after adding `changes` to the arrays and numbers at their places."""
+        self.before.restore()
+        self.adapter.prepare()
+        for steps, change in changes.items():
+            value = self.candidates[steps]
+            if is_array(value) and value.dtype.kind == "f":
+                value += backend.array_module(value).asarray(change, dtype=value.dtype)
+            else:
+                put_at([self.adapter.source], steps, np.asarray(value, dtype=np.float64) + change)
+        try:
+            return weighted_sum(self.weights, self.adapter.run())
+        finally:
+            self.adapter.clear_saved()
+            self.before.restore()
+
+    def _moves(self, *all_steps: Steps) -> bool:
+        """Return True if random changes of the arrays at these places change the outputs."""
+        start, rng = self._f({}), np.random.default_rng(1)
+        try:
+            for size in (1e-3, 0.1):
+                changes = {}
+                for steps in all_steps:
+                    value = np.abs(copied(self.candidates[steps]))
+                    changes[steps] = size * rng.uniform(0.5, 1, np.shape(value)) * (1 + value)
+                if self._f(changes) != start:
+                    return True
+            return False
+        except Exception:  # outside the domain of forward, which therefore reads it
+            return True
+
+    def _is_gradient(self, steps: Steps, gradient: Steps) -> bool:
+        """Return True if the array at `gradient` is the gradient of that at `steps` along two random directions."""
+        given, rng = np.asarray(self._value(gradient), dtype=np.float64), np.random.default_rng(2)
+        value = self.candidates[steps]
+        if given.shape != np.shape(value):
+            return False
+        single = is_array(value) and value.dtype.itemsize < 8
+        step, tolerance = (1e-2, 3e-2) if single else (STEP, 1e-5)
+        for _ in range(2):
+            v = rng.standard_normal(given.shape)
+            along = float((given * v).sum())
+            slope = (self._f({steps: step * v}) - self._f({steps: -step * v})) / (2 * step)
+            if not abs(slope - along) <= tolerance * max(abs(slope), abs(along)) or along == 0:
+                return False
+        return True
+
+
+def own_numbers(snapshot: Snapshot, known: list[Any]) -> Places:
+    """Return the arrays and numbers that the code holds, except those that share memory with `known`."""
+    return {
+        steps: value
+        for steps, value in snapshot.places
+        if steps[0] == ("root", 0)
+        if not is_array(value) or (value.dtype.kind in "fiu" and value.size)
+        if not shares_memory_with_any(value, known)
+    }
+
+
+def shares_memory_with_any(value: Any, arrays: list[Any]) -> bool:
+    """Return True if `value` is an array that shares memory with one of `arrays`."""
+    return is_array(value) and any(share_memory(value, a) for a in arrays)
+
+
+def projection_weights(ys: tuple) -> tuple:
+    """Return random weights for the outputs `ys`; 1 for a single number."""
+    if len(ys) == 1 and has_no_axes(ys[0]):
+        return (1.0,)
+    rng = np.random.default_rng(3)
+    return map_leaves(lambda y: random_weights_like(y, rng), ys)
+
+
+def weighted_sum(weights: tuple, ys: tuple) -> float:
+    """Return the sum of `weights` times `ys`."""
+    pairs = zip(leaves("", weights), leaves("", ys), strict=True)
+    terms = [np.sum(w * (backend.to_numpy(y) if is_array(y) else y)) for (_, w), (_, y) in pairs if w is not None]
+    return float(sum(terms))
+
+
+def is_unchanged(snapshot: Snapshot, value: Any) -> bool:
+    """Return True if an array still has the values recorded in `snapshot`. Numbers cannot change."""
+    old = snapshot.values_of(value) if is_array(value) else None
+    return old is None or equal_arrays(value, old)
+
+
+def copied(value: Any) -> Any:
+    """Return a NumPy copy of an array; a number is returned as it is."""
+    return backend.to_numpy(value).copy() if is_array(value) else value
+
+
+def gradient_name(steps: Steps) -> str:
+    """Return the name of the place of a gradient for a note."""
+    if steps[0][0] == "returned":
+        return "a gradient that backward returns"
+    return place_name(steps)
