@@ -272,8 +272,8 @@ def main(argv: list[str] | None = None) -> int:
             for alarm in wrong + unknown:
                 print(alarm)
             say(
-                f"- **False alarms**, {mode} mode: {len(wrong)} times \"wrong\" and {len(unknown)} times \"cannot "
-                f"tell\" in {checked:,} cases of correct code. Hypothesis draws them from every layer and loss, kinks "
+                f'- **False alarms**, {mode} mode: {len(wrong)} times "wrong" and {len(unknown)} times "cannot '
+                f'tell" in {checked:,} cases of correct code. Hypothesis draws them from every layer and loss, kinks '
                 f"included ({time.perf_counter() - started:.0f} s)."
             )
     if "agreement" in parts:

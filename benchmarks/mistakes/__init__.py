@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from . import activation, convolution, dropout, embedding, gru, held_out, linear, loss, lstm, normalisation, rnn
+from . import activation, convolution, dropout, embedding, gru, held_out, kinds, linear, loss, lstm, normalisation, rnn
 from .planted import Outcome, Planted
 
 AREAS = {
@@ -29,12 +29,14 @@ def all_mistakes() -> list[Planted]:
         for planted in module.MISTAKES:
             planted.area = area
             found.append(planted)
-    return found + held_out.MISTAKES
+    return found + kinds.MISTAKES + held_out.MISTAKES
 
 
 def all_correct() -> list[tuple]:
     """Return (area, target, inputs, options) of the same code without the mistakes."""
-    return [(area, *case) for area, module in AREAS.items() for case in module.CORRECT] + held_out.CORRECT
+    return [(area, *case) for area, module in AREAS.items() for case in module.CORRECT] + (
+        kinds.CORRECT + held_out.CORRECT
+    )
 
 
 __all__ = ["AREAS", "Outcome", "Planted", "all_correct", "all_mistakes"]

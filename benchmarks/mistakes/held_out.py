@@ -829,7 +829,7 @@ MISTAKES = [
     ),
     held_out(
         "LSTM",
-        "two gradients exchanged",
+        "the wrong array used",
         "grads of Wf from the input gate, copied",
         GateByGateLSTMCopied(),
         (rng.normal(size=(3, 3)),),

@@ -20,6 +20,9 @@ gradient that backward gave.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from ..numerical import Derivative
@@ -30,8 +33,10 @@ from .array_mistakes import array_mistakes
 from .case import Case
 from .directional_case import DirectionalCase
 from .forward_mistakes import forward_mistakes
+from .hypotheses import search_failed
 from .output_mistakes import output_mistakes
 from .target_mistakes import target_mistakes
+from .upstream_mistakes import upstream_mistakes
 
 
 def diagnose_entries(
@@ -71,10 +76,11 @@ def diagnose_entries(
             right[name] = (gradients[name], gradients[name])
     directional = {name: case for name, case in cases.items() if name in derivatives}
     for case in cases.values():
-        array_mistakes(case, true_gradients, directional)
-        output_mistakes(case)
-    target_mistakes(cases, right, report, projection)
-    forward_mistakes(cases, right, report, projection)
+        attempt(report, array_mistakes, case, cases, true_gradients, directional)
+        attempt(report, output_mistakes, case)
+    attempt(report, target_mistakes, cases, right, report, projection)
+    attempt(report, forward_mistakes, cases, right, report, projection)
+    attempt(report, upstream_mistakes, cases, gradients, projection)
     explained: dict[str, int] = {}
     for case in cases.values():
         for mistake in {d.mistake for _, d in case.found}:
@@ -85,3 +91,11 @@ def diagnose_entries(
             case.entry.reason = "none of the mistakes tried explains it"
             if case.by_element:
                 case.entry.reason += f"; the worst elements: {worst_elements(case.given, case.true)}"
+
+
+def attempt(report: GradientReport, search: Callable, *arguments: Any) -> None:
+    """Run one search for mistakes. If it fails, add a note to `report`: an error here must not change the verdict."""
+    try:
+        search(*arguments)
+    except Exception as error:
+        report.notes.append(search_failed(search.__name__, error))

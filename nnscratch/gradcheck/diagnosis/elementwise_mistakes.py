@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from ... import backend
 from .case import MAX_MISFIT, Case
 from .jacobian import DirectionalJacobian, ElementJacobian
+from .slope_formulas import name_slope
 
 
 def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R: np.ndarray, outputs: list) -> None:
@@ -65,23 +67,31 @@ def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R
             test(1.1, at_y, wrong_point, evidence)
     if on_off and not np.any(factor == 0):
         test(1.4, (x >= 0).astype(float), "mask not applied", "given = dy where x >= 0")
+    if not case.found and y.size == x.size:
+        later = 0.0 if len(case.projection.variables) == 1 else 2.5
+        named = name_slope(x, y, slope, factor, partial(outputs_at, case), partial(elementwise_slope_at, case))
+        if named is not None:
+            case.add(named[0] + later, *named[1:])
 
 
-def elementwise_slope_at(case: Case, point: np.ndarray) -> np.ndarray | None:
-    """Return phi'(point), by differences of forward; None if forward cannot be run there."""
+def outputs_at(case: Case, point: np.ndarray) -> np.ndarray | None:
+    """Return the outputs of forward at `point`; None if forward cannot be run there."""
     array = case.projection.variables[case.name]
     held = array.copy()
-    at_point = backend.array_module(array).asarray(point.reshape(array.shape), dtype=array.dtype)
     try:
-        array[...] = at_point + 1e-5
-        above = case.projection.flat_outputs()
-        array[...] = at_point - 1e-5
-        slope = (above - case.projection.flat_outputs()) / 2e-5
+        array[...] = backend.array_module(array).asarray(point.reshape(array.shape), dtype=array.dtype)
+        found = case.projection.flat_outputs()
     except (ValueError, ArithmeticError):
         return None
     finally:
         array[...] = held
-    return slope if np.isfinite(slope).all() else None
+    return found if np.isfinite(found).all() else None
+
+
+def elementwise_slope_at(case: Case, point: np.ndarray) -> np.ndarray | None:
+    """Return phi'(point), by differences of forward; None if forward cannot be run there."""
+    above, below = outputs_at(case, point + 1e-5), outputs_at(case, point - 1e-5)
+    return None if above is None or below is None else (above - below) / 2e-5
 
 
 def reduced_jacobian(case: Case, J: ElementJacobian | DirectionalJacobian, R: np.ndarray, outputs: list) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from ..nested import is_array
+from ..nested import is_array, leaves
 from ..tape import Node, Tape
+from .axis_roles import axis_roles
+
+VARIABLE = re.compile(r"[\w.]+(\[[^()]*\])*$")  # the source of a variable or an element: h, self.x, h[t - 1]
 
 
 class ForwardGraph:
@@ -20,7 +24,10 @@ class ForwardGraph:
 
     Attributes
     ----------
+    nodes : list of Node
+        The operations that reach the output. Forward may also compute values for backward only.
     families : dict of tuple to list of Node
+        These operations by family.
     producers, consumers : dict of tuple to list of Node
         The operations with a given array (its `content_key`) as result, or as an active operand.
     arrays : dict of int to dict
@@ -29,38 +36,58 @@ class ForwardGraph:
 
     def __init__(self, tape: Tape):
         self.tape, self.projection = tape, tape.projection
-        self.families: dict[tuple, list[Node]] = {}
+        every_family: dict[tuple, list[Node]] = {}
         for node in tape.nodes:
-            self.families.setdefault(node.family, []).append(node)
+            every_family.setdefault(node.family, []).append(node)
+        self.families = reaching_families(tape, every_family)
+        dead = len(tape.nodes) - sum(len(nodes) for nodes in self.families.values())
+        tape.cost -= 100 * dead  # their results are copied, and not computed
+        tape.skipped = {n.number for key, nodes in every_family.items() if key not in self.families for n in nodes}
+        self.nodes = [node for node in tape.nodes if node.family in self.families]
         self.producers: dict[tuple, list[Node]] = {}
         self.consumers: dict[tuple, list[Node]] = {}
-        for node in tape.nodes:
+        for node in self.nodes:
             self.producers.setdefault(content_key(node.result), []).append(node)
             for operand, active in zip(node.operands, node.active, strict=True):
                 if active:
                     self.consumers.setdefault(content_key(operand), []).append(node)
-        self.arrays = self._arrays()
+        self._roles: dict[str, dict[int, str]] | None = None
+        self.arrays = self._arrays(every_family)  # also those that are computed for backward only
 
-    def _arrays(self) -> dict[int, dict[tuple, tuple[list[Any], str]]]:
+    def _arrays(self, families: dict[tuple, list[Node]]) -> dict[int, dict[tuple, tuple[list[Any], str]]]:
         found: dict[int, dict[tuple, tuple[list[Any], str]]] = {}
-        for nodes in self.families.values():
+        for nodes in families.values():
             of_count = found.setdefault(len(nodes), {})
             for j, name in [*enumerate(nodes[0].operand_names), (-1, nodes[0].place.split(": ", 1)[-1])]:
                 values = [n.result if j == -1 else n.operands[j] for n in nodes]
                 if not all(isinstance(v, np.ndarray) and v.ndim for v in values):
                     continue
                 keys = tuple(content_key(v) for v in values)
-                if keys not in of_count or (name.isidentifier() and not of_count[keys][1].isidentifier()):
+                if keys not in of_count or is_better_name(name, of_count[keys][1]):
                     of_count[keys] = (values, name)
         return found
 
     def arrays_like_operand(self, nodes: list[Node], j: int) -> Iterator[tuple[list[Any], str]]:
         """Yield other float arrays of the shape of operand `j`, one array for each round, with their name."""
         own = tuple(content_key(n.operands[j]) for n in nodes)
-        shape = np.shape(nodes[0].operands[j])
         for keys, (values, name) in self.arrays.get(len(nodes), {}).items():
-            if keys != own and values[0].shape == shape and values[0].dtype.kind == "f":
+            same = all(v.shape == np.shape(n.operands[j]) for v, n in zip(values, nodes, strict=True))
+            if keys != own and same and values[0].dtype.kind == "f" and VARIABLE.match(name):
                 yield values, name
+
+    def single_edges(self) -> Iterator[tuple[list[Node], int, str | None]]:
+        """Yield as `edges` does, but leave out a result that is one operand of one operation: it is the same edge."""
+        for nodes, j, only in self.edges():
+            if j == -1:
+                readers = [m for n in nodes for m in self.consumers.get(content_key(n.result), ())]
+                if len(readers) == len(nodes) and len({m.family for m in readers}) == 1:
+                    continue
+            yield nodes, j, only
+
+    def producer(self, array: Any, number: int) -> Node | None:
+        """Return the last operation before operation `number` with `array` as its result, or None."""
+        made = [m for m in self.producers.get(content_key(array), ()) if m.number < number]
+        return made[-1] if made else None
 
     def variable_name(self, nodes: list[Node], j: int) -> str | None:
         """Return the name of the differentiated array that operand `j` is in every round, or None."""
@@ -81,8 +108,8 @@ class ForwardGraph:
         if j < 0:
             return False
         for node in nodes:
-            made = [m for m in self.producers.get(content_key(node.operands[j]), ()) if m.number < node.number]
-            if made and made[-1].round < node.round:
+            made = self.producer(node.operands[j], node.number)
+            if made is not None and made.round < node.round:
                 return True
         name = self.variable_name(nodes, j)
         inputs = self.projection.adapter.float_inputs()
@@ -117,12 +144,61 @@ class ForwardGraph:
         return f"`{nodes[0].operand_names[j]}`" if j >= 0 else f"the result of `{nodes[0].place.split(': ', 1)[-1]}`"
 
     def is_time_loop(self, count: int) -> bool:
-        """Return True if a loop of `count` rounds can be one over time: axis 1 of an array (N, T, ...)."""
-        arrays = [*self.projection.variables.values(), *self.projection.outputs]
+        """Return True if a loop of `count` rounds is one over time: a round reads what an earlier one computed.
+
+        A loop without a state is one over time if axis 1 of integer inputs, or an axis of the output that holds time
+        steps, has this length.
+        """
+        for nodes in self.families.values():
+            for j in range(len(nodes[0].operands)) if len(nodes) == count else ():
+                made = self.producer(nodes[-1].operands[j], nodes[-1].number) if nodes[-1].active[j] else None
+                if made is not None and made.round < nodes[-1].round and made.family != nodes[-1].family:
+                    return True
         ids = [a for a in self.projection.adapter.inputs if is_array(a) and a.dtype.kind in "iu" and a.ndim > 1]
-        return any(is_array(a) and a.ndim == 3 and a.shape[1] == count for a in arrays) or any(
-            a.shape[1] == count for a in ids
+        if any(a.shape[1] == count for a in ids):
+            return True
+        if self._roles is None:
+            self._roles = axis_roles(self.projection)
+        outputs = dict(leaves("output", self.projection.outputs))
+        return any(
+            role == "time" and outputs[name].shape[axis] == count
+            for name, roles in self._roles.items()
+            for axis, role in roles.items()
         )
+
+
+def reaching_families(tape: Tape, families: dict[tuple, list[Node]]) -> dict[tuple, list[Node]]:
+    """Return the families of which at least one operation affects the output.
+
+    The others compute values for backward, or the whole backward in a function that returns a loss and its gradient. A
+    changed derivative of them changes nothing, so no hypothesis about them can be right.
+    """
+    centre = tape.value()
+
+    def affects_output(nodes: list[Node]) -> bool:
+        tape.changes = {n.number: lambda node, x: 1e-3 + (1 + 1e-3) * node.compute(*x) for n in nodes}
+        try:
+            with np.errstate(all="ignore"):
+                return tape.value() != centre
+        except Exception:  # the changed values may be ones for which the checked code raises any error
+            return True
+        finally:
+            tape.changes = {}
+
+    low, high = 0, len(tape.nodes)  # no operation from `high` on affects the output
+    while low < high:
+        middle = (low + high) // 2
+        if affects_output(tape.nodes[middle:]):
+            low = middle + 1
+        else:
+            high = middle
+    return {k: nodes for k, nodes in families.items() if nodes[0].number < high and affects_output(nodes)}
+
+
+def is_better_name(name: str, other: str) -> bool:
+    """Return True if `name` is a variable's, and `other` is an element's or an expression."""
+    ranks = [2 if n.isidentifier() else 1 if VARIABLE.match(n) else 0 for n in (name, other)]
+    return ranks[0] > ranks[1]
 
 
 def is_square(node: Node) -> bool:

@@ -17,7 +17,9 @@ from ..tape import CannotTape, Tape, change_path
 from .array_mistakes import explain_constant, reordered_axes
 from .case import Case
 from .forward_graph import ForwardGraph
-from .hypotheses import Hypothesis, HypothesisTester
+from .gradient_errors import gradient_errors
+from .hypotheses import Hypothesis, HypothesisTester, search_failed
+from .linalg_mistakes import linalg_mistakes
 from .missing_paths import (
     cut_paths,
     overlapping_windows,
@@ -26,9 +28,14 @@ from .missing_paths import (
     two_cut_paths,
     upstream_missing,
 )
+from .normalisation_mistakes import constants_differentiated, normalisation_mistakes
 from .softmax_mistakes import softmax_jacobians
+from .state_mistakes import state_mistakes
 from .wrong_factors import maximum_without_mask, swapped_blocks, wrong_factors, wrong_powers
 from .wrong_slopes import wrong_slopes
+from .wrong_sums import wrong_sums
+from .wrong_uses import wrong_uses
+from .wrong_windows import moved_windows, repeated_rows, turned_kernels
 
 
 def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport, projection: Projection) -> None:
@@ -39,32 +46,49 @@ def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport
             gradients_of_results(cases, graph)
             tester = HypothesisTester(tape, cases, right)
             if tester.usable:
-                try_hypotheses(cases, graph, tester)
+                try_hypotheses(cases, graph, tester, report.notes)
     except CannotTape as error:
         if not all(case.found for case in cases.values()):
             report.notes.append(f"the inside of forward was not searched for the mistake: {error}")
 
 
-def hypotheses(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield all hypotheses, the most specific kinds first."""
-    yield from upstream_missing(graph)
-    yield from wrong_slopes(graph)
-    yield from softmax_jacobians(graph)
-    yield from maximum_without_mask(graph)
-    yield from cut_paths(graph)
-    yield from overlapping_windows(graph)
-    yield from skipped_rounds(graph)
-    yield from wrong_factors(graph)
-    yield from swapped_blocks(graph)
-    yield from wrong_powers(graph)
-    yield from two_cut_paths(graph)
+KINDS = (  # the most specific kinds first
+    upstream_missing,
+    wrong_slopes,
+    softmax_jacobians,
+    normalisation_mistakes,
+    wrong_sums,
+    linalg_mistakes,
+    maximum_without_mask,
+    cut_paths,
+    state_mistakes,
+    overlapping_windows,
+    repeated_rows,
+    moved_windows,
+    turned_kernels,
+    skipped_rounds,
+    wrong_factors,
+    swapped_blocks,
+    wrong_powers,
+    two_cut_paths,
+    constants_differentiated,
+)
 
 
-def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
+def hypotheses(graph: ForwardGraph, notes: list[str]) -> Iterator[Hypothesis]:
+    """Yield all hypotheses. If the search for one kind fails, add a note and go on with the next kind."""
+    for kind in KINDS:
+        try:
+            yield from kind(graph)
+        except Exception as error:
+            notes.append(search_failed(kind.__name__, error))
+
+
+def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester, notes: list[str]) -> None:
     """Test all hypotheses until the tester's budget is spent, and add those that fit to `cases`."""
     tried: list[Hypothesis] = []
     best = least_rank(cases)
-    for h in hypotheses(graph):
+    for h in hypotheses(graph, notes):
         if tester.budget_spent:
             return
         if h.rank > best + 0.5:
@@ -76,6 +100,22 @@ def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
         for name in explained:
             arrays = "this array" if h.only else "all arrays"
             cases[name].add(h.rank, h.mistake, f"{h.evidence}; fits {arrays} along 3 random directions", h.place)
+    for search in (path_factors, mistakes_in_one_use, missing_array_factors, wrong_uses, gradient_errors):
+        try:
+            search(cases, graph, tester)
+        except Exception as error:
+            notes.append(search_failed(search.__name__, error))
+    for name in tester.wrong:  # two mistakes at the same time: test each array alone
+        if not cases[name].found:
+            for h in tried:
+                if tester.budget_spent:
+                    return
+                if h.only in (None, name) and tester.explains_alone(h, name):
+                    cases[name].add(5 + h.rank, h.mistake, f"{h.evidence}; fits this array alone", h.place)
+
+
+def path_factors(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
+    """Test whether what passes along one edge is counted with a factor."""
     for cut, only, place, path in single_paths(graph):
         if tester.budget_spent:
             return
@@ -84,15 +124,6 @@ def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
             continue
         for name in [only] if only else tester.wrong:
             add_path_factor(cases[name], c, place, path)
-    mistakes_in_one_use(cases, graph, tester)
-    missing_array_factors(cases, graph, tester)
-    for name in tester.wrong:  # two mistakes at the same time: test each array alone
-        if not cases[name].found:
-            for h in tried:
-                if tester.budget_spent:
-                    return
-                if h.only in (None, name) and tester.explains_alone(h, name):
-                    cases[name].add(5 + h.rank, h.mistake, f"{h.evidence}; fits this array alone", h.place)
 
 
 def least_rank(cases: dict[str, Case]) -> float:

@@ -22,10 +22,12 @@ from ..tape import Node, change_path, replace_upstream_by_ones
 from .forward_graph import ForwardGraph
 from .hypotheses import Hypothesis
 
+MAX_ROUNDS = 12  # of a loop, of which up to all but one are left out
+
 
 def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
     """Yield hypotheses in which nothing passes along one edge, in all rounds of a loop or in some."""
-    for nodes, j, only in graph.edges():
+    for nodes, j, only in graph.single_edges():
         place, path = nodes[0].place, graph.describe(nodes, j)
         cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
         state, bias = graph.is_state(nodes, j), graph.is_bias(nodes, j)
@@ -103,15 +105,19 @@ def overlapping_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def skipped_rounds(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which the first or the last round of a loop is left out."""
+    """Yield hypotheses in which the first or the last rounds of a loop are left out."""
     counts = {len(nodes) for nodes in graph.families.values()}
-    for count in counts - {1, 2}:
+    for count in counts - {1}:
         of_loop = [n for nodes in graph.families.values() if len(nodes) == count for n in nodes]
         noun = "time step" if graph.is_time_loop(count) else "round of the loop"
-        for r, word in ((0, "first"), (count - 1, "last")):
-            cut = {n.number: change_path(-1, lambda d: 0 * d) for n in of_loop if n.round == r}
-            evidence = f"backward computes as if nothing passed through the {word} of {count} rounds"
-            yield Hypothesis(3.25, f"the {word} {noun} not counted", evidence, of_loop[0].place, cut)
+        for k in range(1, min(count, MAX_ROUNDS)):
+            for word, other in (("first", "last"), ("last", "first")):
+                skipped = range(k) if word == "first" else range(count - k, count)
+                cut = {n.number: change_path(-1, lambda d: 0 * d) for n in of_loop if n.round in skipped}
+                which = word if k == 1 else f"{word} {k}"
+                evidence = f"backward computes as if nothing passed through the {which} of {count} rounds"
+                name = f"only the {other} {noun} counted" if k == count - 1 else f"the {word} {noun} not counted"
+                yield Hypothesis(3.25 + 0.01 * k, name, evidence, of_loop[0].place, cut)
 
 
 def two_cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
@@ -146,7 +152,7 @@ def upstream_missing(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 def single_paths(graph: ForwardGraph) -> Iterator[tuple[dict, str | None, str, str]]:
     """Yield (cut, variable, place, description) of the paths that do not meet a second time."""
-    for nodes, j, only in graph.edges():
+    for nodes, j, only in graph.single_edges():
         if len(nodes) == 1 or only is not None:
             cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
             yield cut, only, nodes[0].place, graph.describe(nodes, j)

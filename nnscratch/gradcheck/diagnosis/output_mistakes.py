@@ -9,6 +9,7 @@ import numpy as np
 
 from ... import backend
 from ..nested import is_array, is_float, leaves
+from .axis_roles import axis_roles
 from .case import MAX_MISFIT, Case
 from .directional_case import DirectionalCase
 from .elementwise_mistakes import elementwise_mistakes, reduced_jacobian
@@ -60,26 +61,45 @@ def uncounted_outputs(case: Case, J: ElementJacobian | DirectionalJacobian, R: n
             incoming = f"the gradient that comes in through {name}"
             case.test_observed(3.5, counting(without), mistake, f"{incoming} is not used")
             case.test_observed(3.6, counting(only), mistake, f"only {incoming} is used")
+    roles = axis_roles(case.projection)
     for (name, y), own in zip(outputs, slices, strict=True):
         if not is_array(y) or y.ndim < 1:
             continue
-        if y.ndim == 3 and y.shape[1] > 1:
-            for t, word in ((-1, "last"), (0, "first")):
-                only, at = mask_only(R.size, own, y.shape, 1, t), mask_at(R.size, own, y.shape, 1, t)
-                evidence = f"the true gradient of {name} at that step alone"
-                case.test_observed(4, counting(only), f"only the {word} time step counted", evidence)
-                evidence = f"the true gradient of {name} at all other steps"
-                case.test_observed(4.2, counting(ones - at), f"the {word} time step not counted", evidence)
-        if y.ndim >= 2 and y.shape[0] > 1:
-            N = y.shape[0]
-            for n in range(min(N, 16)):
-                only, at = mask_only(R.size, own, y.shape, 0, n), mask_at(R.size, own, y.shape, 0, n)
-                evidence = f"the true gradient of sample {n} alone"
+        for axis, n in enumerate(y.shape):
+            if n < 2:
+                continue
+            role = roles[name].get(axis)
+            nouns = {"time": (4.0, "time step", "step"), None: (4.4, "round of the loop", f"index of axis {axis}")}
+            rank, noun, at_it = nouns.get(role, (4.1, "", ""))
+            for t, word in ((-1, "last"), (0, "first")) if noun and y.ndim > 1 else ():
+                only, at = mask_only(R.size, own, y.shape, axis, t), mask_at(R.size, own, y.shape, axis, t)
+                evidence = f"the true gradient of {name} at that {at_it} alone"
+                case.test_observed(rank, counting(only), f"only the {word} {noun} counted", evidence)
+                evidence = f"the true gradient of {name} at every other {at_it}"
+                case.test_observed(rank + 0.2, counting(ones - at), f"the {word} {noun} not counted", evidence)
+            for k in range(min(n, 16)) if role == "sample" and y.ndim > 1 else ():
+                only, at = mask_only(R.size, own, y.shape, axis, k), mask_at(R.size, own, y.shape, axis, k)
+                evidence = f"the true gradient of sample {k} alone"
                 case.test_observed(4, counting(only), "one sample counted", evidence)
-                case.test_observed(4.1, counting(only) / N, "one sample counted", f"{evidence}, divided by N")
-                evidence = f"the true gradient of all samples but {n}"
+                case.test_observed(4.1, counting(only) / n, "one sample counted", f"{evidence}, divided by N")
+                evidence = f"the true gradient of all samples but {k}"
                 case.test_observed(4.3, counting(ones - at), "one sample not counted", evidence)
+        first_rounds(case, counting, R.size, own, y)
         repeated_ids(case, counting, R.size, own, y)
+
+
+def first_rounds(case: Case, counting: Callable[[np.ndarray], np.ndarray], size: int, own: slice, y: Any) -> None:
+    """Test whether loops over several axes of an output counted their first or last round only."""
+    for count in range(2, y.ndim + 1):
+        for t, word in ((0, "first"), (-1, "last")):
+            inside = np.zeros(y.shape)
+            inside[(t,) * count] = 1
+            if inside.sum() == inside.size:
+                continue
+            mask = np.ones(size)
+            mask[own] = inside.ravel()
+            evidence = f"the true gradient of the output at [{', '.join([str(t)] * count)}] alone"
+            case.test_observed(3.9, counting(mask), f"only the {word} round of the loop counted", evidence)
 
 
 def output_slices(outputs: list[tuple[str, Any]]) -> list[slice]:

@@ -1,58 +1,104 @@
-"""Hypotheses: a result inside forward is a softmax, and backward uses another Jacobian."""
+"""Hypotheses: a result inside forward is a softmax or its logarithm, and backward uses another Jacobian."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from ..tape import Node, change_path
 from .forward_graph import ForwardGraph
 from .hypotheses import Hypothesis
 from .wrong_slopes import with_slope
 
+DIAGONAL, WRONG_AXIS, FACTOR = "Jacobian reduced to its diagonal", "summed over the wrong axis", "a factor missing"
+
 # Rank, mistake, the formula of backward, and the movement of y for a movement d of x that has this backward.
-JACOBIANS = [
-    (1.0, "Jacobian reduced to its diagonal", "dy y (1 - y)", lambda y, d: y * (1 - y) * d),
-    (1.5, "Jacobian reduced to its diagonal", "dy y", lambda y, d: y * d),
-    (1.6, "Jacobian missing", "dy", lambda y, d: d),
-    (1.7, "a factor missing", "dy - sum(dy y)", lambda y, d: d - y * row_sum(d)),
-    (1.7, "a factor missing", "y (dy - sum(dy))", lambda y, d: y * d - row_sum(y * d)),
-    (1.7, "sign flipped", "y (dy + sum(dy y))", lambda y, d: y * d + y * row_sum(y * d)),
-    (1.7, "summed over the wrong axis", "y (dy - sum(dy y) over all)", lambda y, d: y * d - y * (y * d).sum()),
-    (1.7, "summed over the wrong axis", "y (dy - sum(dy y, axis 0))", lambda y, d: y * d - y * (y * d).sum(axis=0)),
+# `sums` adds over the axis of the softmax.
+SOFTMAX = [
+    (1.0, DIAGONAL, "dy y (1 - y)", lambda y, d, sums: y * (1 - y) * d),
+    (1.5, DIAGONAL, "dy y", lambda y, d, sums: y * d),
+    (1.55, DIAGONAL, "-dy y^2, the terms off the diagonal's formula", lambda y, d, sums: -(y**2) * d),
+    (1.6, "Jacobian missing", "dy", lambda y, d, sums: d),
+    (1.7, FACTOR, "dy - sum(dy y)", lambda y, d, sums: d - y * sums(d)),
+    (1.7, FACTOR, "y (dy - sum(dy))", lambda y, d, sums: y * d - sums(y * d)),
+    (1.7, FACTOR, "dy - y sum(dy y)", lambda y, d, sums: d - y * sums(y * d)),
+    (1.7, "sign flipped", "y (dy + sum(dy y))", lambda y, d, sums: y * d + y * sums(y * d)),
+    (1.7, WRONG_AXIS, "y (dy - sum(dy y) over all)", lambda y, d, sums: y * d - y * (y * d).sum()),
+]
+LOG_SOFTMAX = [
+    (1.0, DIAGONAL, "dy (1 - p)", lambda p, d, sums: (1 - p) * d),
+    (1.6, "Jacobian missing", "dy", lambda p, d, sums: d),
+    (1.7, FACTOR, "dy - sum(dy)", lambda p, d, sums: d - sums(d)),
+    (1.7, FACTOR, "dy - sum(dy) / the number of classes", lambda p, d, sums: d - sums(d) / sums(0 * d + 1)),
+    (1.7, "sign flipped", "dy + p sum(dy)", lambda p, d, sums: d + sums(p * d)),
+    (1.7, WRONG_AXIS, "dy - p sum(dy) over all", lambda p, d, sums: d - (p * d).sum()),
+    (1.72, "the wrong array used", "dy - sum(dy p)", lambda p, d, sums: d - p * sums(d)),
 ]
 
 
 def softmax_jacobians(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses about each result that is the softmax of an earlier array."""
+    """Yield hypotheses about each result that is the softmax, or the logarithm of the softmax, of an earlier array."""
     for nodes in graph.families.values():
         y = nodes[0].result
-        if y.ndim == 0 or y.size < 2 or not (y > 0).all() or not np.allclose(y.sum(axis=-1), 1):
+        if y.ndim == 0 or y.size < 2:
             continue
-        for sources, j, _ in graph.edges():
-            if j < 0 or len(sources) != len(nodes) or sources[0].number > nodes[0].number:
-                continue
-            u = sources[0].operands[j]
-            if np.shape(u) != y.shape or not np.allclose(row_softmax(u), y):
-                continue
-            place = nodes[0].place
-            for rank, mistake, formula, derivative in JACOBIANS:
-                changes = {}
-                for s, n in zip(sources, nodes, strict=True):
-                    changes |= with_slope(graph, (s.number, j), n.number, partial(derivative, n.result))
-                evidence = f"softmax's backward computes {formula}"
-                yield Hypothesis(rank, mistake, evidence, place, changes)
-            break
+        for axis in reversed(range(y.ndim)):
+            if (y > 0).all() and y.shape[axis] > 1 and np.allclose(y.sum(axis=axis), 1):
+                yield from wrong_jacobians(graph, nodes, axis, softmax, SOFTMAX, "softmax")
+            elif (y < 0).all() and y.shape[axis] > 1 and np.allclose(np.exp(y).sum(axis=axis), 1):
+                yield from wrong_jacobians(graph, nodes, axis, log_softmax, LOG_SOFTMAX, "log-softmax")
 
 
-def row_sum(x: Any) -> Any:
-    """Return the sums over the last axis, kept as an axis."""
-    return x.sum(axis=-1, keepdims=True)
+def wrong_jacobians(
+    graph: ForwardGraph, nodes: list[Node], axis: int, function: Callable, jacobians: list, name: str
+) -> Iterator[Hypothesis]:
+    """Yield hypotheses about one result that may be `function` of an earlier array along `axis`."""
+    shape, place = nodes[0].result.shape, nodes[0].place
+    for sources, j, _ in graph.edges():
+        if j < 0 or len(sources) != len(nodes) or sources[0].number > nodes[0].number:
+            continue
+        u = sources[0].operands[j]
+        if np.shape(u) != shape or not np.allclose(function(u, axis), nodes[0].result):
+            continue
+        if not all(s.number <= n.number for s, n in zip(sources, nodes, strict=True)):
+            continue
+
+        def sums(d: Any, axis: int = axis) -> Any:
+            return d.sum(axis=axis, keepdims=True)
+
+        def with_movement(formula: Callable, sources: list[Node] = sources, j: int = j) -> dict:
+            changes = {}
+            for s, n in zip(sources, nodes, strict=True):
+                p = n.result if function is softmax else np.exp(n.result)
+                changes |= with_slope(graph, (s.number, j), n.number, partial(formula, p))
+            return changes
+
+        for rank, mistake, formula, movement in jacobians:
+            changes = with_movement(lambda p, d, m=movement, s=sums: m(p, d, s))
+            yield Hypothesis(rank, mistake, f"{name}'s backward computes {formula}", place, changes)
+        if function is softmax:
+            for other in range(len(shape)):
+                if other != axis and shape[other] > 1:
+                    changes = with_movement(lambda y, d, a=other: y * d - y * (y * d).sum(axis=a, keepdims=True))
+                    evidence = f"softmax's backward computes y (dy - sum(dy y, axis {other}))"
+                    yield Hypothesis(1.7, WRONG_AXIS, evidence, place, changes)
+            twice = {}
+            for s, n in zip(sources, nodes, strict=True):
+                twice[s.number] = change_path(j, partial(lambda y, d: y * (1 - y) * d, n.result))
+            evidence = "what comes back to softmax's input is multiplied by y (1 - y) once more"
+            yield Hypothesis(1.75, "activation's derivative applied twice", evidence, place, twice)
+        return
 
 
-def row_softmax(x: Any) -> Any:
-    """Return the softmax over the last axis."""
-    e = np.exp(x - x.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
+def softmax(x: Any, axis: int) -> Any:
+    """Return the softmax over an axis."""
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def log_softmax(x: Any, axis: int) -> Any:
+    """Return the logarithm of the softmax over an axis."""
+    return np.log(softmax(x, axis))

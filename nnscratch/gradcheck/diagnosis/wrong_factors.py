@@ -18,6 +18,7 @@ import numpy as np
 from ..tape import Node, change_path, replace_factor
 from .forward_graph import ForwardGraph, content_key
 from .hypotheses import Hypothesis
+from .state_mistakes import neighbouring_rounds
 
 PRODUCT_OPERATIONS = {"multiply", "matmul", "dot", "einsum", "divide", "tensordot", "outer", "inner"}
 
@@ -83,9 +84,22 @@ def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: i
             yield Hypothesis(3.1, "axes reversed", says(f"reversed along axis {axis}"), place, flipped, only)
     for values, expression in without_bias(graph, nodes, other):
         yield Hypothesis(2.8, "bias's share missing", says(f"`{expression}`"), place, with_values(values), only)
+    after = state_after(graph, nodes, other)
+    for values, expression in neighbouring_rounds(right, after):
+        found = with_values(values)
+        yield Hypothesis(4, "the wrong array used", says(f"that of another round, {expression}"), place, found, only)
     for values, expression in graph.arrays_like_operand(nodes, other):
         found = with_values(values)
         yield Hypothesis(4, "the wrong array used", says(f"`{expression}`"), place, found, only)
+
+
+def state_after(graph: ForwardGraph, nodes: list[Node], j: int) -> Any:
+    """Return the value that operand `j` would have after the last round, if an earlier round computes it; else None."""
+    made = graph.producer(nodes[-1].operands[j], nodes[-1].number)
+    if made is None or made.round >= nodes[-1].round:
+        return None
+    makers = graph.families[made.family]
+    return np.asarray(makers[made.round + 1].result, dtype=float) if made.round + 1 < len(makers) else None
 
 
 def sums_with_other_sign(graph: ForwardGraph, nodes: list[Node], other: int) -> Iterator[tuple[list[Any], str]]:

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from ..tape import Node, record_operand, replace_slope
-from .forward_graph import ForwardGraph, content_key
+from .forward_graph import VARIABLE, ForwardGraph, content_key
 from .hypotheses import Hypothesis
+from .slope_formulas import slope_formulas
 
+MAX_THRESHOLDS = 100  # elements of the input of a mask
 SMOOTH = {"sqrt", "square", "power", "reciprocal", "multiply", "divide", "add", "subtract", "negative"}
 
 
@@ -51,7 +53,6 @@ def alternative_slopes(
     levels = np.unique(np.concatenate([np.round(x, 6).ravel() for x in d]))
     on_off = len(levels) == 2 and levels[0] == 0
     missing = "activation's derivative missing" if activation else "a factor missing"
-    wrong = "activation's derivative wrong" if activation else "a derivative wrong"
     elsewhere = "derivative taken at the wrong value"
     at_y = [f.slope_at(f.y) for f in found]
     if on_off:
@@ -59,23 +60,17 @@ def alternative_slopes(
         yield 1.1, "mask not applied", f"{says}{top:.4g} everywhere", [0 * x + top for x in d]
         yield 1.15, "mask not applied", f"{says}1 everywhere", [0 * x + 1 for x in d]
         yield 1.3, "mask inverted", f"{says}{top:.4g} exactly where it is 0", [np.where(x == 0, top, 0) for x in d]
+        yield from other_thresholds(u, d, top)
     else:
         yield (1.2 if activation else 4.4), missing, f"{says}1", [0 * x + 1 for x in d]
         yield 1.3, "activation's derivative applied twice", f"{says}its square", [x**2 for x in d]
         if activation:
-            for formula, text in (
-                (lambda u, y: y, "y"),
-                (lambda u, y: 1 - y, "1 - y"),
-                (lambda u, y: y * (1 - y), "y (1 - y), which is the sigmoid's"),
-                (lambda u, y: 1 - y**2, "1 - y^2, which is tanh's"),
-                (lambda u, y: y**2, "y^2"),
-                (lambda u, y: 1 + y**2, "1 + y^2"),
-                (lambda u, y: y * (1 + y), "y (1 + y)"),
-                (lambda u, y: (u > 0) * 1.0, "1 where the input is above 0, else 0"),
-                (lambda u, y: np.where(u > 0, 1, y), "1 where the input is above 0, else y"),
-                (lambda u, y: np.where(u > 0, 1, u), "1 where the input is above 0, else the input"),
-            ):
-                yield 1.35, wrong, says + text, [formula(a, b) for a, b in zip(u, y, strict=True)]
+            listed = [list(slope_formulas(f.u, f.y, f.d, f, f.slope_at)) for f in found]
+            for formulas in zip(*listed, strict=False):
+                rank, mistake, text = formulas[0][:3]
+                same = all(formula[2] == text for formula in formulas)
+                if same and all(np.isfinite(formula[3]).all() for formula in formulas):
+                    yield rank, mistake, says + text, [formula[3] for formula in formulas]
     if activation or on_off:
         if all(np.isfinite(x).all() for x in at_y):
             yield 1.25, elsewhere, f"{says}phi' at the activation, not at the pre-activation", at_y
@@ -84,19 +79,35 @@ def alternative_slopes(
                 continue
             formulas = [("phi' at `%s`", lambda f, a: f.slope_at(a))]
             if all(np.allclose(1 - b**2, x) for b, x in zip(y, d, strict=True)):  # phi is tanh
-                formulas.append(("1 - %s^2", lambda f, a: 1 - a**2))
+                formulas += [("1 - %s^2", lambda f, a: 1 - a**2), ("1 - %s", lambda f, a: 1 - a)]
             if all(np.allclose(b * (1 - b), x) for b, x in zip(y, d, strict=True)):  # phi is the sigmoid
-                formulas.append(("%s (1 - %s)", lambda f, a: a * (1 - a)))
+                formulas += [("%s (1 - %s)", lambda f, a: a * (1 - a)), ("1 - %s", lambda f, a: 1 - a)]
             for text, formula in formulas:
                 g = [formula(f, a) for f, a in zip(found, values, strict=True)]
                 if all(np.isfinite(x).all() for x in g):
                     yield 1.28, elsewhere, says + text.replace("%s", name), g
 
 
+def other_thresholds(u: list[Any], d: list[Any], top: float) -> Iterator[tuple[float, str, str, list[Any]]]:
+    """Yield masks that pass where the input, or its size, is above or below another threshold than in forward."""
+    for formula, text in ((np.asarray, "the input is above"), (lambda x: -np.abs(x), "the size of the input is below")):
+        values = [formula(x) for x in u]
+        levels = np.unique(np.concatenate([np.ravel(x) for x in values]))
+        if levels.size > MAX_THRESHOLDS:
+            continue
+        for low, high in zip(levels[:-1], levels[1:], strict=True):
+            masks = [top * (x > (low + high) / 2) for x in values]
+            if not all(np.array_equal(m, x) for m, x in zip(masks, d, strict=True)):
+                a, b = sorted((abs(low), abs(high))) if "size" in text else (low, high)
+                evidence = f"backward passes the gradient where {text} a threshold between {a:.3g} and {b:.3g}"
+                yield 1.45, "another mask applied", evidence, masks
+
+
 def arrays_like_result(graph: ForwardGraph, sinks: list[Node]) -> Iterator[tuple[list[Any], str]]:
     """Yield the float arrays with the shape of the result, one array for each round, with their name."""
     for values, name in graph.arrays.get(len(sinks), {}).values():
-        if values[0].shape == sinks[0].result.shape and values[0].dtype.kind == "f":
+        same = all(v.shape == n.result.shape for v, n in zip(values, sinks, strict=True))
+        if same and values[0].dtype.kind == "f" and VARIABLE.match(name):
             yield values, name
 
 
@@ -132,7 +143,8 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
 def elementwise_block(graph: ForwardGraph, start: Node, u: tuple, end: Node | None = None) -> list[Node]:
     """Return the elementwise operations from `start` on whose active operands are `u` or one another's results."""
     inside, found = {u}, []
-    for node in graph.tape.nodes[start.number : start.number + 60]:
+    first = next(i for i, node in enumerate(graph.nodes) if node is start)
+    for node in graph.nodes[first : first + 60]:
         if node.elementwise and any(node.active) and node.result.shape == start.result.shape:
             read = {content_key(x) for x, active in zip(node.operands, node.active, strict=True) if active}
             if read <= inside:

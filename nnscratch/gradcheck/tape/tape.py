@@ -17,7 +17,11 @@ from .traced_array import TracedArray, as_plain, running
 
 MAX_NODES = 3000
 MAX_ELEMENTS = 3_000_000  # read and written by one forward: a larger one is too slow to run for many hypotheses
-MIXING = {"matmul", "dot", "einsum", "tensordot", "inner", "outer", "vecdot", "vecmat", "matvec"}  # not elementwise
+MIXING = {  # not elementwise
+    *("matmul", "dot", "einsum", "tensordot", "inner", "outer", "vecdot", "vecmat", "matvec", "vdot", "kron", "cross"),
+    *("trace", "convolve", "correlate", "pad", "cumsum", "cumprod", "interp", "inv", "solve", "det", "norm"),
+    *("cholesky", "pinv", "lookup"),
+}
 
 
 class CannotTape(ValueError):
@@ -49,8 +53,10 @@ class Node:
     kwargs : dict
     variables : list of (str or None)
         For each operand, the name of the differentiated array that it is or is a view of.
-    view_indices : list of (ndarray or None)
-        For an operand that is a view of a part of such an array, the flat indices of that part.
+    whole_indices : list of (ndarray or None)
+        For an operand that is such an array or a view of it, the flat index of each of its elements.
+    whole : list of bool
+        False for an operand that is a view of a part of such an array.
     active : list of bool
         True for each operand that depends on a differentiated array.
     """
@@ -66,8 +72,15 @@ class Node:
     compute: Callable
     kwargs: dict
     variables: list[str | None]
-    view_indices: list[Any]
+    whole_indices: list[Any]
+    whole: list[bool]
     active: list[bool] = field(default_factory=list)
+
+    @property
+    def view_indices(self) -> list[Any]:
+        """As `whole_indices`, but None for an operand that shows the whole array."""
+        whole = zip(self.whole_indices, self.whole, strict=True)
+        return [None if shows_all else index for index, shows_all in whole]
 
     @property
     def elementwise(self) -> bool:
@@ -91,8 +104,12 @@ class Tape:
         The output weights R: the projection's, unless a hypothesis sets others.
     recorded : dict
         Movements of operands, by (operation, operand): see `record_operand`.
+    results : dict of int to ndarray, or None
+        If it is a dictionary, it receives the result of every operation.
     added : float
         A sum that changes add to f: see `replace_upstream_by_ones`.
+    skipped : set of int
+        The operations that need not be computed again, because f does not depend on them.
     runs, cost : int
         The number of forward passes, and about how many elements each reads and writes.
 
@@ -108,6 +125,8 @@ class Tape:
         self.changes: dict[int, Callable] = {}
         self.recorded: dict[tuple[int, int], Any] = {}
         self.weights, self.added = projection.weights, 0.0
+        self.results: dict[int, np.ndarray] | None = None
+        self.skipped: set[int] = set()
         self.runs, self.cost = 0, 0
         self._counts: dict[tuple, int] = {}
         self._number, self._mode = 0, "record"
@@ -121,6 +140,9 @@ class Tape:
         self._before = Snapshot(self.adapter.source)
         self._inputs = self.adapter.inputs
         views = {id(v): v.view(TracedArray) for v in variables.values()}
+        for a in self._before.arrays():  # so that the data's own methods are recorded too, as in x.dot(w)
+            if type(a) is np.ndarray and a.dtype == np.float64:
+                views.setdefault(id(a), a.view(TracedArray))
         substitute(self._before, views)
         self.adapter.inputs = map_leaves(lambda x: views.get(id(x), x), self._inputs)
         try:
@@ -190,10 +212,15 @@ class Tape:
             return result  # a comparison, which has no derivative and is not recorded
         node = self.nodes[k]
         self._number += 1
+        if k in self.skipped:
+            return node.result.copy()
         if self._mode == "compare":
             pairs = zip(operands, node.operands, strict=True)
             node.active = [isinstance(a, np.ndarray) and a.dtype.kind == "f" and bool((a != b).any()) for a, b in pairs]
-        return self.changes[k](node, operands) if k in self.changes else compute(*operands)
+        result = self.changes[k](node, operands) if k in self.changes else compute(*operands)
+        if self.results is not None:
+            self.results[k] = np.array(result)
+        return result
 
     def _record(self, name: str, compute: Callable, operands: list[Any], kwargs: dict, result: Any) -> None:
         family, place, operand_names = calling_code(name, len(operands), Tape.value.__code__)
@@ -205,10 +232,8 @@ class Tape:
             else None
             for x in operands
         ]
-        view_indices = [
-            None if n is None else flat_indices_of_view(x, self.projection.variables[n])
-            for n, x in zip(variables, operands, strict=True)
-        ]
+        pairs = list(zip(variables, operands, strict=True))
+        whole_indices = [None if n is None else flat_indices_of_view(x, self.projection.variables[n]) for n, x in pairs]
         self.nodes.append(
             Node(
                 number=len(self.nodes),
@@ -222,14 +247,15 @@ class Tape:
                 compute=compute,
                 kwargs=kwargs,
                 variables=variables,
-                view_indices=view_indices,
+                whole_indices=whole_indices,
+                whole=[n is None or x.size >= self.projection.variables[n].size for n, x in pairs],
             )
         )
 
 
 def flat_indices_of_view(view: np.ndarray, array: np.ndarray) -> np.ndarray | None:
-    """Return the flat indices in `array` of the elements of `view`, a part of it; None if it shows the whole array."""
-    if view.size >= array.size or not array.flags.c_contiguous:
+    """Return the flat indices in `array` of the elements of `view`, which shows it or a part of it."""
+    if not array.flags.c_contiguous:
         return None
     start = (view.__array_interface__["data"][0] - array.__array_interface__["data"][0]) // array.itemsize
     found = np.full(view.shape, start)

@@ -7,14 +7,22 @@ from typing import Any
 
 import numpy as np
 
-FUNCTIONS = {np.dot, np.einsum, np.where, np.tensordot, np.inner, np.outer}  # reported as one operation each
+FUNCTIONS = {  # reported as one operation each
+    *(np.dot, np.einsum, np.where, np.tensordot, np.inner, np.outer, np.vdot, np.kron, np.cross, np.trace),
+    *(np.convolve, np.correlate, np.pad, np.cumsum, np.cumprod, np.interp),
+    *(np.linalg.inv, np.linalg.solve, np.linalg.det, np.linalg.norm, np.linalg.cholesky, np.linalg.pinv),
+}
 running: list[Any] = []  # the tapes that are running, the innermost last
 
 
 class TracedArray(np.ndarray):
     """An array that reports each operation on it to the running tape."""
 
+    __array_priority__ = 1000.0  # the result of an operation that is not reported is a traced array too
+
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
+        if method == "__call__" and out is None and not kwargs and ufunc.nout == 1:  # the usual case, made fast
+            return apply_operation(ufunc.__name__, ufunc, inputs, None, kwargs)
         into = None if out is None else tuple(as_plain(o) for o in out)
         function = getattr(ufunc, method)
         if method not in ("__call__", "reduce") or ufunc.nout > 1 or kwargs.get("where", True) is not True:
@@ -33,11 +41,15 @@ class TracedArray(np.ndarray):
         if func is np.where and len(args) != 3:
             return func(*(as_plain(a) for a in args), **kwargs)
         if func not in FUNCTIONS or "out" in kwargs:
-            return super().__array_function__(func, types, args, kwargs)
+            found = super().__array_function__(func, types, args, kwargs)
+            return found.view(TracedArray) if type(found) is np.ndarray and found.dtype.kind == "f" else found
         return apply_operation(func.__name__, lambda *operands: func(*operands, **kwargs), args, None, kwargs)
 
     def dot(self, other: Any, out: Any = None) -> Any:
         return np.dot(self, other)
+
+    def cumsum(self, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+        return np.cumsum(self, axis)
 
     def __getitem__(self, index: Any) -> Any:
         parts = index if isinstance(index, tuple) else (index,)
@@ -45,7 +57,7 @@ class TracedArray(np.ndarray):
             found = super().__getitem__(index)
             # b[k], one element, is returned as a traced array without axes: a NumPy number would not be traced.
             return super().__getitem__((*parts, ...)) if isinstance(found, np.floating) else found
-        return apply_operation("lookup", lambda x: x[index], (self,), None, {})
+        return apply_operation("lookup", lambda x: x[index], (self,), None, {"index": index})
 
 
 def as_plain(x: Any) -> Any:
@@ -58,7 +70,7 @@ def apply_operation(name: str, compute: Callable, operands: tuple, into: Any, kw
 
     If `into` is an array, the result is written into it.
     """
-    plain = [as_plain(x) for x in operands]
+    plain = [x.view(np.ndarray) if isinstance(x, TracedArray) else x for x in operands]
     result = running[-1].operation(name, compute, plain, kwargs) if running else compute(*plain)
     if into is not None:
         np.copyto(into, result, casting="unsafe")

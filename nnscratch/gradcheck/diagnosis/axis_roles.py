@@ -1,0 +1,93 @@
+"""What an axis of an output means: samples, time steps, or neither.
+
+The names of the axes are unknown, but forward shows them. If an input is changed at its first index along an axis, and
+only the first index of an output changes, the axis holds samples. If all later indices change too, it holds time steps.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from ... import backend
+from ..nested import is_array, is_float, leaves, map_leaves
+from ..projection import Projection
+
+WEIGHT = re.compile(r"(w|u|v|theta|weight|kernel|filter|bias|gamma|beta)[^a-z]*$|[wb][a-z]?[0-9]*$", re.IGNORECASE)
+MAX_AXES = 12  # pairs of axes that are tried
+
+
+def axis_roles(projection: Projection) -> dict[str, dict[int, str]]:
+    """Return, for each output, the role of its axes: "sample" or "time"; an axis that is neither is left out."""
+    outputs = [(name, y) for name, y in leaves("output", projection.outputs) if is_array(y) and is_float(y)]
+    found: dict[str, dict[int, str]] = {name: {} for name, _ in outputs}
+    if not outputs or projection.replayed == "state":
+        return found
+    adapter = projection.adapter
+    pairs = zip(adapter.input_names, adapter.inputs, strict=True)
+    inputs = [v for name, nest in pairs if not WEIGHT.match(name) for _, v in leaves(name, nest) if is_array(v)]
+    inputs += projection.constant_arrays()
+    independent: dict[str, list[int]] = {name: [] for name, _ in outputs}
+    tried = 0
+    for array in inputs:
+        for b in range(array.ndim):
+            n = array.shape[b]
+            if n < 2 or not any(n in y.shape for _, y in outputs) or tried >= MAX_AXES:
+                continue
+            tried += 1
+            moved = [changed_outputs(projection, array, b, index) for index in (0, n - 1)]
+            if None in moved:
+                continue
+            for name, y in outputs:
+                for a in range(y.ndim):
+                    if y.shape[a] != n:
+                        continue
+                    first, last = (moved_indices(m[name], a) for m in moved)
+                    everywhere = list(range(n))
+                    if (first, last) in ((everywhere, [n - 1]), ([0], everywhere)):
+                        found[name][a] = "time"
+                    elif (first, last) == ([0], [n - 1]) and a not in independent[name]:
+                        independent[name].append(a)
+    for name, y in outputs:
+        axes = sorted(a for a in independent[name] if a not in found[name])
+        if axes:
+            found[name][axes[0]] = "sample"
+            if axes[:2] == [0, 1] and y.ndim == 3:
+                found[name].setdefault(1, "time")
+        elif not found[name] and y.ndim == 2:
+            found[name][0] = "sample"
+    return found
+
+
+def changed_outputs(projection: Projection, array: Any, axis: int, index: int) -> dict[str, np.ndarray] | None:
+    """Return where the outputs change if `array` is changed at one index along an axis; None if forward cannot run."""
+    held = array.copy()
+    at = (slice(None),) * axis + (index,)
+    try:
+        if array.dtype.kind == "f":
+            array[at] = array[at] * 1.01 + 0.01
+        elif array.dtype.kind in "iu":
+            array[at] = (array[at] + 1) % (int(array.max()) + 1)
+        else:
+            return None
+        with np.errstate(all="ignore"):
+            ys = map_leaves(lambda y: np.array(backend.to_numpy(y)) if is_array(y) else y, projection.forward())
+    except Exception:  # the changed values may be ones for which the checked code raises any error
+        return None
+    finally:
+        array[...] = held
+        projection.adapter.clear_saved()
+    before = dict(leaves("output", projection.outputs))
+    return {
+        name: y != backend.to_numpy(before[name])
+        for name, y in leaves("output", ys)
+        if is_array(y) and np.shape(y) == np.shape(before[name])
+    }
+
+
+def moved_indices(changed: np.ndarray, axis: int) -> list[int]:
+    """Return the indices along an axis at which anything changed."""
+    other = tuple(a for a in range(changed.ndim) if a != axis)
+    return [int(i) for i in np.flatnonzero(changed.any(axis=other))]

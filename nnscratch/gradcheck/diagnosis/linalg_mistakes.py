@@ -1,0 +1,60 @@
+"""Hypotheses about inverses, solutions of linear equations, and determinants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..tape import Node
+from .forward_graph import ForwardGraph
+from .hypotheses import Hypothesis
+
+# Rank, mistake, what backward computes, and the movement of the result for movements of the operands.
+FORMULAS: dict[str, list[tuple[float, str, str, Callable]]] = {
+    "solve": [
+        (1.5, "transposed", "solves with A instead of A.T", lambda A, x, dA, db: np.linalg.solve(A.T, db - dA @ x)),
+        (1.6, "a factor missing", "does not solve with A.T", lambda A, x, dA, db: db - dA @ x),
+        (1.6, "multiplied instead of divided", "multiplies by A.T", lambda A, x, dA, db: A @ (db - dA @ x)),
+        (1.6, "sign flipped", "has the wrong sign for A", lambda A, x, dA, db: np.linalg.solve(A, db + dA @ x)),
+        (1.7, "a path missing", "passes nothing back to A", lambda A, x, dA, db: np.linalg.solve(A, db)),
+    ],
+    "inv": [
+        (1.5, "transposed", "uses Y instead of Y.T, twice", lambda A, Y, dA: -Y.T @ dA @ Y.T),
+        (1.55, "transposed", "uses Y instead of Y.T on the left", lambda A, Y, dA: -Y.T @ dA @ Y),
+        (1.55, "transposed", "uses Y instead of Y.T on the right", lambda A, Y, dA: -Y @ dA @ Y.T),
+        (1.6, "sign flipped", "has the wrong sign", lambda A, Y, dA: Y @ dA @ Y),
+        (1.6, "a factor missing", "multiplies by Y.T on the left only", lambda A, Y, dA: -Y @ dA),
+        (1.6, "a factor missing", "multiplies by Y.T on the right only", lambda A, Y, dA: -dA @ Y),
+    ],
+    "det": [
+        (1.5, "transposed", "uses the inverse instead of inv(A).T", lambda A, y, dA: y * np.trace(inverse(A).T @ dA)),
+        (1.6, "a factor missing", "leaves out the determinant", lambda A, y, dA: np.trace(inverse(A) @ dA)),
+        (1.6, "a factor missing", "leaves out inv(A).T", lambda A, y, dA: y * dA.sum()),
+    ],
+}
+
+
+def inverse(A: Any) -> Any:
+    """Return the inverse of a matrix."""
+    return np.linalg.inv(A)
+
+
+def linalg_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
+    """Yield hypotheses about the operations of numpy.linalg in forward."""
+    for nodes in graph.families.values():
+        for rank, mistake, text, movement in FORMULAS.get(nodes[0].name, ()):
+            changes = {n.number: with_movement(movement) for n in nodes}
+            evidence = f"the backward of {nodes[0].name}(A) {text}"
+            yield Hypothesis(rank, mistake, evidence, nodes[0].place, changes)
+
+
+def with_movement(movement: Callable) -> Callable:
+    """Let the result move by ``movement(A, result, movements of the operands)``."""
+
+    def changed(node: Node, operands: list[Any]) -> Any:
+        moved = [np.asarray(x) - x0 for x, x0 in zip(operands, node.operands, strict=True)]
+        return node.result + movement(node.operands[0], node.result, *moved)
+
+    return changed

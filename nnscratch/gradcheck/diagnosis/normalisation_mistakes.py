@@ -1,0 +1,123 @@
+"""Hypotheses about statistics: backward of a normalisation uses others than forward, or treats constants as statistics.
+
+Let xhat = (x - mean) / s, and P d = d - mean(d) - xhat mean(xhat d). Backward computes P(dy / s). P is symmetric, so a
+forward with P, or with a wrong P, has the backward with the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from ..tape import Node, change_path
+from .forward_graph import ForwardGraph
+from .hypotheses import Hypothesis
+from .wrong_slopes import with_slope
+
+WRONG_AXIS, FACTOR = "summed over the wrong axis", "a factor missing"
+CONSTANT = "a constant differentiated"
+
+
+def normalisation_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
+    """Yield hypotheses about each result that has mean 0 and deviation 1 along some axes."""
+    for nodes in graph.families.values():
+        h = nodes[0].result
+        for axes in axis_sets(h.ndim):
+            if h.size < 4 or np.prod([h.shape[a] for a in axes]) < 2:
+                continue
+            centred = np.abs(h.mean(axis=axes)).max() < 1e-6
+            if not centred or not (np.abs((h**2).mean(axis=axes) - 1) < 1e-2).all():
+                continue
+            yield from wrong_statistics(graph, nodes, axes)
+            break
+
+
+def axis_sets(ndim: int) -> list[tuple[int, ...]]:
+    """Return all sets of axes, the smallest first."""
+    return [axes for count in range(1, ndim + 1) for axes in combinations(range(ndim), count)]
+
+
+def wrong_statistics(graph: ForwardGraph, nodes: list[Node], axes: tuple[int, ...]) -> Iterator[Hypothesis]:
+    """Yield hypotheses about one normalised result."""
+    shape, place = nodes[0].result.shape, nodes[0].place
+    for sources, j, _ in graph.edges():
+        if j < 0 or len(sources) != len(nodes) or sources[0].number > nodes[0].number:
+            continue
+        u = sources[0].operands[j]
+        if np.shape(u) != shape:
+            continue
+        centred = u - u.mean(axis=axes, keepdims=True)
+        h = nodes[0].result
+        s = np.sqrt((centred**2).mean(axis=axes, keepdims=True) / (h**2).mean(axis=axes, keepdims=True))
+        if not np.allclose(centred / s, h, atol=1e-6):
+            continue
+
+        def with_movement(formula: Callable, sources: list[Node] = sources, j: int = j) -> dict:
+            changes = {}
+            for source, node in zip(sources, nodes, strict=True):
+                x = source.operands[j]
+                c = x - x.mean(axis=axes, keepdims=True)
+                h = node.result
+                s = np.sqrt((c**2).mean(axis=axes, keepdims=True) / (h**2).mean(axis=axes, keepdims=True))
+                movement = lambda d, h=h, s=s: formula(h, s, d)  # noqa: E731
+                changes |= with_slope(graph, (source.number, j), node.number, movement)
+            return changes
+
+        words = "the backward of the normalisation takes its "
+        for other in axis_sets(len(shape)):
+            if other == axes:
+                continue
+            name = "everything" if len(other) == len(shape) else f"axis {' and '.join(map(str, other))}"
+            for reduce, sort in ((np.mean, "means"), (np.sum, "sums")):
+                both = with_movement(lambda h, s, d, r=reduce, a=other: project(d / s, h, r, a))
+                evidence = f"{words}{sort} over {name}, and forward over axis {' and '.join(map(str, axes))}"
+                yield Hypothesis(1.8, WRONG_AXIS, evidence, place, both)
+        sums = with_movement(lambda h, s, d: project(d / s, h, np.sum, axes))
+        yield Hypothesis(1.85, FACTOR, f"{words}sums where it needs means: 1/N is missing", place, sums)
+        for power, text in ((0, "does not divide by the deviation"), (2, "divides by the variance")):
+            other_power = with_movement(lambda h, s, d, p=power: project(d / s**p, h, np.mean, axes))
+            mistake = FACTOR if power == 0 else "a factor applied twice"
+            yield Hypothesis(1.9, mistake, f"the backward of the normalisation {text}", place, other_power)
+        for a, b, text in ((-1, 1, "mean"), (1, -1, "deviation"), (-1, -1, "mean and the deviation")):
+            turned = with_movement(lambda h, s, d, a=a, b=b: project(d / s, h, np.mean, axes, a, b))
+            evidence = f"in the backward of the normalisation, the term of the {text} has the wrong sign"
+            yield Hypothesis(1.9, "sign flipped", evidence, place, turned)
+        return
+
+
+def project(d: Any, h: Any, reduce: Callable, axes: tuple[int, ...], a: float = 1, b: float = 1) -> Any:
+    """Return d - a mean(d) - b h mean(h d)."""
+    return d - a * reduce(d, axis=axes, keepdims=True) - b * h * reduce(h * d, axis=axes, keepdims=True)
+
+
+def constants_differentiated(graph: ForwardGraph) -> Iterator[Hypothesis]:
+    """Yield hypotheses in which backward differentiates a mean, a deviation or a norm that forward holds constant."""
+    for nodes in graph.families.values():
+        node = nodes[0]
+        if node.name not in ("subtract", "divide", "multiply") or sum(node.active) != 1:
+            continue
+        constant = node.operands[1 - node.active.index(True)]
+        h = node.result
+        if h.ndim == 0 or h.size < 4 or np.shape(constant) == h.shape:
+            continue
+        padded = (1,) * (h.ndim - np.ndim(constant)) + np.shape(constant)
+        spread = tuple(a for a in range(h.ndim) if padded[a] == 1 and h.shape[a] > 1)
+        for axes in axis_sets(h.ndim):
+            if not set(axes) <= set(spread):
+                continue
+            name = "axis " + " and ".join(map(str, axes))
+            for a, b, text in ((1, 0, "a mean"), (0, 1, "a deviation"), (1, 1, "a mean and a deviation")):
+                moved = {
+                    n.number: change_path(-1, lambda d, h=n.result, x=axes, a=a, b=b: project(d, h, np.mean, x, a, b))
+                    for n in nodes
+                }
+                evidence = f"backward computes as if forward had computed {text} over {name} here; it uses constants"
+                yield Hypothesis(3.3, CONSTANT, evidence, node.place, moved)
+            norm = {
+                n.number: change_path(-1, lambda d, h=n.result, x=axes: project(d, h, np.sum, x, 0, 1)) for n in nodes
+            }
+            evidence = f"backward computes as if forward had divided by a norm over {name}; it divides by a constant"
+            yield Hypothesis(3.3, CONSTANT, evidence, node.place, norm)

@@ -1,0 +1,178 @@
+"""Formulas that backward may use instead of phi'(u) for y = phi(u), and the search for the one that it used.
+
+`slope_formulas` lists them. `name_slope` takes the slope that backward used, where it is known element by element, and
+names it: a formula of the list, another mask, or a polynomial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from .case import MAX_MISFIT
+
+WRONG, ELSEWHERE = "activation's derivative wrong", "derivative taken at the wrong value"
+SPARE_POINTS = 2  # a polynomial must agree at this many points more than it has coefficients, or more
+
+
+def slope_formulas(
+    u: np.ndarray, y: np.ndarray, d: np.ndarray, phi: Callable, slope_at: Callable
+) -> Iterator[tuple[float, str, str, np.ndarray]]:
+    """Yield (rank, mistake, formula in words, values): formulas that are not phi'(u).
+
+    Parameters
+    ----------
+    u, y, d : ndarray
+        The input, phi(u) and phi'(u), element by element.
+    phi, slope_at : callable
+        phi and phi' at any array of the shape of `u`; None if they cannot be computed there.
+    """
+    own = polynomial_in(y, d)
+    if own is not None:
+        yield 1.35, ELSEWHERE, f"{own[1].replace('y', 'u')}, the formula for the output y, given the input u", own[0](u)
+    at_y = slope_at(y)
+    if at_y is not None:
+        yield 1.35, ELSEWHERE, "phi' at the activation, not at the pre-activation", at_y
+    phi_y = phi(y)
+    if phi_y is not None:
+        yield 1.35, WRONG, "1 - phi(y): phi is applied twice", 1 - phi_y
+        yield 1.35, WRONG, "phi(y): phi is applied twice", phi_y
+        if own is not None:
+            yield 1.35, ELSEWHERE, f"{own[1].replace('y', 'phi(y)')}, where phi is applied twice", own[0](phi_y)
+    for formula, text in (
+        (lambda u, y: y, "y"),
+        (lambda u, y: 1 - y, "1 - y"),
+        (lambda u, y: y * (1 - y), "y (1 - y), which is the sigmoid's"),
+        (lambda u, y: 1 - y**2, "1 - y^2, which is tanh's"),
+        (lambda u, y: (1 - y) ** 2, "(1 - y)^2"),
+        (lambda u, y: y**2, "y^2"),
+        (lambda u, y: 1 + y**2, "1 + y^2"),
+        (lambda u, y: y * (1 + y), "y (1 + y)"),
+        (lambda u, y: u, "the input u"),
+        (lambda u, y: 1 - u, "1 - u"),
+        (lambda u, y: u * (1 - u), "u (1 - u), the sigmoid's formula for its output, given the input"),
+        (lambda u, y: 1 - u**2, "1 - u^2, tanh's formula for its output, given the input"),
+        (lambda u, y: sigmoid(u), "the sigmoid of u"),
+        (lambda u, y: sigmoid(y), "the sigmoid of y"),
+        (lambda u, y: 1 - sigmoid(u), "1 - the sigmoid of u"),
+        (lambda u, y: 1 - sigmoid(y), "1 - the sigmoid of y"),
+        (lambda u, y: sigmoid(u) * (1 - sigmoid(u)), "the sigmoid's derivative at u"),
+        (lambda u, y: sigmoid(y) * (1 - sigmoid(y)), "the sigmoid's derivative at y"),
+        (lambda u, y: 1 - np.tanh(u), "1 - tanh(u)"),
+        (lambda u, y: 1 - np.tanh(u) ** 2, "tanh's derivative at u"),
+        (lambda u, y: 1 - np.tanh(y) ** 2, "tanh's derivative at y"),
+        (lambda u, y: np.exp(u), "exp(u)"),
+        (lambda u, y: np.where(u > 0, 1.0, 0.0), "1 where u is above 0, else 0"),
+        (lambda u, y: np.where(y > 0, 1.0, 0.0), "1 where y is above 0, else 0"),
+        (lambda u, y: np.where(u > 0, 1.0, y), "1 where u is above 0, else y"),
+        (lambda u, y: np.where(u > 0, 1.0, u), "1 where u is above 0, else u"),
+    ):
+        rank = 3.42 if "sigmoid of" in text or text in ("the input u", "1 - u", "exp(u)") else 1.35
+        yield rank, (ELSEWHERE if "given the input" in text else WRONG), text, formula(u, y)
+    nonzero = d.all()
+    yield 3.42, WRONG, "1 / phi'", 1 / d if nonzero else 0 * d
+    if (d >= 0).all():
+        yield 3.42, WRONG, "the square root of phi'", np.sqrt(d)
+
+
+def sigmoid(x: Any) -> Any:
+    """Return the logistic function."""
+    return 0.5 * (1 + np.tanh(0.5 * x))
+
+
+def polynomial_in(point: np.ndarray, values: np.ndarray) -> tuple[Callable, str] | None:
+    """Return the polynomial of degree 1 or 2 in `point` that equals `values`, and its formula; None if there is none.
+
+    Elements where `values` has its most frequent value may be left out: a function may be linear there.
+    """
+    p, v = np.ravel(point), np.ravel(values)
+    known = np.isfinite(p) & np.isfinite(v)
+    rounded = np.round(v, 9)
+    levels, counts = np.unique(rounded[known], return_counts=True)
+    flat = known & False
+    if counts.size and counts.max() > 1 and counts.size > 1:
+        flat = rounded == levels[np.argmax(counts)]
+    for used in (known, known & ~flat):
+        for degree in (1, 2):
+            if used.sum() < degree + 1 + SPARE_POINTS or np.ptp(v[used]) < 1e-9:
+                continue
+            c = np.polyfit(p[used], v[used], degree)
+            if np.abs(np.polyval(c, p[used]) - v[used]).max() > 1e-6 * np.abs(v[used]).max():
+                continue
+            constant = np.where(flat, v, np.nan).reshape(np.shape(values))
+            whole = bool(used.all())
+
+            def polynomial(x: Any, c: Any = c, constant: Any = constant, whole: bool = whole) -> Any:
+                return np.polyval(c, x) if whole else np.where(np.isfinite(constant), constant, np.polyval(c, x))
+
+            return polynomial, formula_of(c)
+    return None
+
+
+def formula_of(coefficients: np.ndarray) -> str:
+    """Return a polynomial in y as text."""
+    words = ""
+    for power, c in enumerate(coefficients[::-1]):
+        if abs(c) > 1e-7:
+            symbol = ("", "y", "y^2")[power]
+            factor = "" if symbol and abs(abs(c) - 1) < 1e-6 else f"{abs(c):.4g}"
+            sign = (" - " if c < 0 else " + ") if words else ("-" if c < 0 else "")
+            words += f"{sign}{factor}{' ' if factor and symbol else ''}{symbol}"
+    return words or "0"
+
+
+def name_slope(
+    u: np.ndarray, y: np.ndarray, d: np.ndarray, g: np.ndarray, phi: Callable, slope_at: Callable
+) -> tuple[float, str, str] | None:
+    """Return (rank, mistake, evidence) for the slope `g` that backward used instead of phi'(u) = d, or None."""
+    u, y, d, g = (np.asarray(a, dtype=float) for a in (u, y, d, g))
+    size = max(float(np.abs(g).max(initial=0)), 1e-300)
+
+    def fits(values: Any) -> bool:
+        return bool(np.isfinite(values).all()) and float(np.abs(values - g).max()) <= MAX_MISFIT * size
+
+    if fits(d) or g.size < 4:
+        return None
+    levels = np.unique(np.round(d, 6))
+    on = float(levels[-1])
+    if len(levels) == 2 and levels[0] == 0 or np.isin(np.round(d, 6), [0, on]).all():
+        other = name_mask(u, d, g, on)
+        if other:
+            return 1.35, "another mask applied", other
+    for rank, mistake, text, values in slope_formulas(u, y, d, phi, slope_at):
+        if fits(values):
+            return rank + 0.01, mistake, f"the derivative used is {text}"
+    changed = np.abs(g - d) > MAX_MISFIT * size
+    ratio = g[changed] / d[changed] if (d[changed] != 0).all() else np.array([np.nan, 0])
+    if 3 <= changed.sum() < g.size and np.ptp(ratio) <= 1e-4 * abs(ratio).max() and np.ptp(d[changed]) <= 1e-4 * on:
+        return 1.4, WRONG, f"where phi' is {d[changed][0]:.4g}, the derivative used is {g[changed][0]:.4g}"
+    true_formula = polynomial_in(y, d)
+    for point, letter in ((y, "y"), (u, "u")):
+        used = polynomial_in(point, g)
+        if used is not None:
+            text = used[1].replace("y", letter)
+            if letter == "u" and true_formula is not None:
+                return 1.4, ELSEWHERE, f"the derivative used is {text}, a formula for y given the input u"
+            return 1.42, WRONG, f"the derivative used is {text}"
+    return None
+
+
+def name_mask(u: np.ndarray, d: np.ndarray, g: np.ndarray, on: float) -> str | None:
+    """Return the evidence that `g` is another mask than `d`, with its threshold; None if it is no mask."""
+    near = [np.abs(g - level) <= MAX_MISFIT * abs(on) for level in (0, on)]
+    passed = near[1]
+    if g.size < 6 or not (near[0] | passed).all() or not passed.any() or passed.all():
+        return None
+    differ = int((passed != (d != 0)).sum())
+    words = f"backward passes the gradient at other elements than forward: {differ} of {g.size} differ"
+    inside, outside = u[passed], u[~passed]
+    if outside.max() < inside.min():
+        words += f"; it passes where the input is above a threshold between {outside.max():.3g} and {inside.min():.3g}"
+    elif outside.min() > inside.max():
+        words += f"; it passes where the input is below a threshold between {inside.max():.3g} and {outside.min():.3g}"
+    elif np.abs(outside).min() > np.abs(inside).max():
+        low, high = np.abs(inside).max(), np.abs(outside).min()
+        words += f"; it passes where the input lies within a limit between {low:.3g} and {high:.3g}"
+    return words

@@ -1,0 +1,131 @@
+"""Hypotheses about a state that a loop hands from round to round.
+
+`dh_next` never updated         nothing comes back from one round to the previous one, through no use of the state
+`dh = dh + ...`                 the gradient of the state keeps what earlier rounds added
+h[t] instead of h[t - 1]        a factor of a product is that of a neighbouring round
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from ..tape import Node, change_path
+from .forward_graph import ForwardGraph, content_key
+from .hypotheses import Hypothesis
+
+MISSING, RUNNING = "the state's own path missing", "accumulator not reset"
+Uses = list[tuple[list[Node], int]]  # the uses of one state: families of operations, and the operand that it is
+
+
+def state_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
+    """Yield hypotheses about each state, and about two states at the same time."""
+    states = find_states(graph)
+    for uses in states:
+        name, place = graph.describe(*uses[0]), uses[0][0][0].place
+        if len(uses) > 1:
+            for later_only in (True, False):
+                evidence = f"backward computes as if no gradient came back from round to round through {name}"
+                yield Hypothesis(2.9, MISSING, evidence, place, cut_uses(uses, later_only))
+        evidence = f"the gradient of {name} that goes to the previous round still holds what later rounds added to it"
+        yield Hypothesis(2.7, RUNNING, evidence, place, running_sum(uses))
+        made = graph.producer(uses[0][0][-1].operands[uses[0][1]], uses[0][0][-1].number)
+        if made is not None and len(graph.families[made.family]) >= len(uses[0][0]) - 1:
+            yield Hypothesis(2.75, RUNNING, evidence, place, kept_sum(graph, uses, graph.families[made.family]))
+    for a, b in combinations(states, 2):
+        if len(a[0][0]) != len(b[0][0]):
+            continue
+        names = f"{graph.describe(*a[0])} nor through {graph.describe(*b[0])}"
+        evidence = f"backward computes as if no gradient came back from round to round through {names}"
+        for later_only in (True, False):
+            both = cut_uses(a, later_only) | cut_uses(b, later_only)
+            yield Hypothesis(2.9, MISSING, evidence, a[0][0][0].place, both)
+
+
+def find_states(graph: ForwardGraph) -> list[Uses]:
+    """Return the states: arrays that a round reads and an earlier round computed, each with all its uses."""
+    states: dict[tuple, Uses] = {}
+    for nodes, j, _ in graph.edges():
+        if j < 0 or len(nodes) < 2 or not all(n.active[j] for n in nodes[1:]):
+            continue
+        last = nodes[-1]
+        made = graph.producer(last.operands[j], last.number)
+        if made is None or made.round >= last.round or made.family == last.family:
+            continue  # a sum over the rounds is no state
+        key = tuple(content_key(n.operands[j]) for n in nodes)
+        states.setdefault(key, []).append((nodes, j))
+    return list(states.values())
+
+
+def cut_uses(uses: Uses, later_only: bool) -> dict[int, Callable]:
+    """Return the changes that cut every use of a state; in all rounds but the first, or in all."""
+    cut: dict[int, list[int]] = {}
+    for nodes, j in uses:
+        for node in nodes[1:] if later_only else nodes:
+            cut.setdefault(node.number, []).append(j)
+    return {number: change_path(js[0], lambda d: 0 * d) for number, js in cut.items()}
+
+
+def running_sum(uses: Uses) -> dict[int, Callable]:
+    """Return the changes that let a state carry the movements of its earlier values with it."""
+    carried: dict[int, Any] = {}
+
+    def with_earlier(r: int, j: int) -> Callable:
+        def changed(node: Node, operands: list[Any]) -> Any:
+            moved = operands[j] - node.operands[j]
+            carried[r] = moved + carried[r - 1] if r else moved
+            return change_path(j, lambda d: carried[r])(node, operands)
+
+        return changed
+
+    return {node.number: with_earlier(r, j) for nodes, j in uses for r, node in enumerate(nodes)}
+
+
+def kept_sum(graph: ForwardGraph, uses: Uses, makers: list[Node]) -> dict[int, Callable]:
+    """Return the changes that add the movement of a state to the movement of the next one."""
+    (readers, j), moved = uses[0], {}
+    changes: dict[int, Callable] = {}
+
+    def reads(r: int) -> Callable:
+        def changed(node: Node, operands: list[Any]) -> Any:
+            moved[r] = operands[j] - node.operands[j]
+            return node.compute(*operands)
+
+        return changed
+
+    def makes(r: int) -> Callable:
+        def changed(node: Node, operands: list[Any]) -> Any:
+            return node.compute(*operands) + moved[r]
+
+        return changed
+
+    for r, (reader, maker) in enumerate(zip(readers, makers, strict=False)):
+        if reader.number < maker.number and np.shape(reader.operands[j]) == maker.result.shape:
+            changes |= {reader.number: reads(r), maker.number: makes(r)}
+    return changes
+
+
+def neighbouring_rounds(values: list[Any], after: Any) -> Iterator[tuple[list[Any], str]]:
+    """Yield `values`, one array for each round, moved by one round.
+
+    Parameters
+    ----------
+    values : list of array
+    after : array or None
+        The value that would follow the last one.
+    """
+    if len(values) < 2 or not all(np.shape(v) == np.shape(values[0]) for v in values):
+        return
+    last = values[-1] if after is None else after
+    yield values[1:] + [last], "one round later"
+    yield [last] + values[:-1], "one round earlier; before the first round, the last"
+    yield [values[0]] + values[:-1], "one round earlier; in the first round, its own"
+    yield [0 * values[0]] + values[:-1], "one round earlier; before the first round, zeros"
+    yield [values[-1]] + values[:-1], "one round earlier, wrapped around"
+    yield values[1:] + [values[0]], "one round later, wrapped around"
+    yield values[1:] + [0 * values[0]], "one round later; after the last round, zeros"
+    if len(values) > 2:
+        yield values[::-1], "the other way round in time"

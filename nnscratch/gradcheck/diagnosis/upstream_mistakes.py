@@ -1,0 +1,172 @@
+"""Which gradient backward took for the outputs.
+
+f = <R, y>, so backward should start from R. If it is right otherwise, its gradients are those that another R gives.
+With the movements of all outputs along enough directions, that R can be solved for. It shows what was done to R: only
+a part was used, one sample's was used for all, a part was multiplied by a constant, or it was moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..nested import is_array, is_float, leaves
+from ..projection import Projection
+from .axis_roles import axis_roles
+from .case import MAX_MISFIT, Case
+
+MAX_OUTPUTS = 200
+SPARE = 5  # directions more than outputs
+
+
+def upstream_mistakes(cases: dict[str, Case], given: dict[str, np.ndarray], projection: Projection) -> None:
+    """Add to `cases` the mistakes that the solved R shows, if it explains all arrays."""
+    outputs = [(name, y) for name, y in leaves("output", projection.outputs) if is_float(y)]
+    R = projection.flat_weights()
+    if not 2 <= R.size <= MAX_OUTPUTS or len(outputs) != 1 or not is_array(outputs[0][1]):
+        return
+    if all(case.found for case in cases.values()) or not all(
+        case.same_shape and case.usable for case in cases.values()
+    ):
+        return
+    used = solve_upstream(projection, given, R)
+    if used is None:
+        return
+    name, y = outputs[0]
+    roles = axis_roles(projection)[name]
+    for rank, mistake, evidence in name_upstream(used.reshape(y.shape), R.reshape(y.shape), roles):
+        for case in cases.values():
+            case.add(rank, mistake, f"{evidence}; this explains all arrays")
+        return
+
+
+def solve_upstream(projection: Projection, given: dict[str, np.ndarray], R: np.ndarray) -> np.ndarray | None:
+    """Return the R that gives the gradients given; None if there is none, or more than one."""
+    variables = projection.variables
+    names = [n for n, g in given.items() if np.shape(g) == variables[n].shape and np.isfinite(g).all()]
+    total = sum(variables[name].size for name in names)
+    count = min(total, R.size + 2 * SPARE)
+    if count < R.size + SPARE:
+        return None
+    rng, h = np.random.default_rng(13), 1e-5
+    held = {name: variables[name].copy() for name in names}
+    rows, wanted = [], []
+    try:
+        for number in range(count):
+            flat = np.eye(total)[number] if count == total else rng.standard_normal(total)
+            parts = np.split(flat, np.cumsum([held[name].size for name in names])[:-1])
+            v = {name: part.reshape(held[name].shape) for name, part in zip(names, parts, strict=True)}
+            ends = []
+            for step in (h, -h):
+                for name in names:
+                    variables[name][...] = held[name] + step * v[name]
+                ends.append(projection.flat_outputs())
+            rows.append((ends[0] - ends[1]) / (2 * h))
+            wanted.append(sum(float(np.vdot(given[name], v[name])) for name in names))
+    finally:
+        for name in names:
+            variables[name][...] = held[name]
+    a, b = np.array(rows), np.array(wanted)
+    if not np.isfinite(a).all():
+        return None
+    solution, _, _, singular = np.linalg.lstsq(a, b, rcond=None)
+    if singular[-1] < 1e-4 * singular[0] or np.abs(a @ solution - b).max() > 1e-6 * np.abs(b).max():
+        return None
+    return solution
+
+
+def name_upstream(used: np.ndarray, R: np.ndarray, roles: dict[int, str]) -> Iterator[tuple[float, str, str]]:
+    """Yield (rank, mistake, evidence) for what was done to R."""
+    size = float(np.abs(used).max())
+
+    def equals(values: Any) -> bool:
+        return float(np.abs(used - values).max()) <= MAX_MISFIT * size
+
+    if equals(R):
+        return
+    c = used / R
+    c = np.where(np.abs(c) < 1e-5, 0.0, c)
+    if set(np.unique(np.round(c, 5))) == {0.0, 1.0}:
+        yield from left_out(np.round(c).astype(bool), roles)
+    for axis, n in enumerate(R.shape):
+        noun = {"sample": "sample", "time": "time step"}.get(roles.get(axis, ""), f"index along axis {axis}")
+        for k in range(n) if n > 1 else ():
+            one = np.take(R, [k], axis)
+            factor = float((used * one).sum() / (one**2).sum() / n)
+            if equals(factor * np.broadcast_to(one, R.shape)):
+                times = f", times {factor:.4g}" if abs(factor - 1) > 1e-6 else ""
+                yield 2.0, "upstream gradient wrong", f"the incoming gradient of {noun} {k} is used for all{times}"
+        along = np.moveaxis(c, axis, 0).reshape(n, -1)
+        if n > 1 and np.ptp(along, axis=1).max() < 1e-4 and np.ptp(along) > 1e-3:
+            values, levels = along[:, 0], np.unique(np.round(along[:, 0], 4))
+            if len(levels) == 2 and 0 not in levels and 1 in levels:
+                which = [k for k in range(n) if abs(values[k] - 1) > 1e-3]
+                evidence = f"the gradient of the outputs at {', '.join(map(str, which))} along axis {axis}"
+                evidence += f" is multiplied by {values[which[0]]:.4g}; the others are right"
+                if which == [n - 1]:
+                    evidence += "; the last window may be smaller than the others"
+                yield 2.5, "scaled by a constant", evidence
+        if n > 1:
+            if equals(np.flip(R, axis)):
+                yield 2.0, "axes reversed", f"the incoming gradient is reversed along axis {axis}"
+            for step in (1, -1):
+                if n > 2 and equals(np.roll(R, step, axis)):
+                    yield 2.0, "shifted by one", f"the incoming gradient is shifted by {step} along axis {axis}"
+            for flip, text in ((False, "earlier"), (True, "later")):
+                summed = np.cumsum(np.flip(R, axis) if flip else R, axis)
+                if equals(np.flip(summed, axis) if flip else summed):
+                    evidence = f"to each incoming gradient, those of all {text} ones along axis {axis} are added"
+                    yield 2.0, "accumulator not reset", evidence
+            for reduce, text in ((np.mean, "mean"), (np.sum, "sum")):
+                if equals(np.broadcast_to(reduce(R, axis=axis, keepdims=True), R.shape)):
+                    evidence = f"the {text} of the incoming gradient along axis {axis} is used for all"
+                    yield 2.0, "upstream gradient wrong", evidence
+    if R.ndim == 2 and R.shape[0] == R.shape[1] and equals(R.T):
+        yield 2.0, "transposed", "the incoming gradient is transposed"
+    if equals(np.abs(R)) or equals(np.sign(R)) or equals(R**2):
+        yield 2.0, "upstream gradient wrong", "the incoming gradient is replaced by a function of it"
+    levels = np.unique(np.round(c, 4))
+    if len(levels) == 2 and 1 in levels and 0 not in levels and (np.abs(c - 1) > 1e-3).sum() >= 2:
+        other = float(levels[levels != 1][0])
+        count = int((np.abs(c - 1) > 1e-3).sum())
+        evidence = f"{count} of {c.size} incoming gradients are multiplied by {other:.4g}; the others are right"
+        yield 2.6, "scaled by a constant", evidence
+
+
+def left_out(counted: np.ndarray, roles: dict[int, str]) -> Iterator[tuple[float, str, str]]:
+    """Yield (rank, mistake, evidence) for outputs that are not counted."""
+    for axis, n in enumerate(counted.shape):
+        along = np.moveaxis(counted, axis, 0).reshape(n, -1)
+        if not (along == along[:, :1]).all():
+            continue
+        kept = [k for k in range(n) if along[k, 0]]
+        role = roles.get(axis)
+        if role == "sample" and len(kept) in (1, n - 1):
+            mistake = "one sample counted" if len(kept) == 1 else "one sample not counted"
+            yield 2.0, mistake, f"the outputs at {', '.join(map(str, kept))} along axis {axis} count"
+        noun = "time step" if role == "time" else "round of the loop"
+        if kept in ([0], [n - 1]):
+            yield 2.0, f"only the {'last' if kept[0] else 'first'} {noun} counted", f"along axis {axis} of the output"
+        evidence = f"only the outputs at {', '.join(map(str, kept))} along axis {axis} count"
+        if kept == list(range(len(kept))):
+            yield 2.1, f"the last {noun} not counted", evidence
+        elif kept == list(range(n - len(kept), n)):
+            yield 2.1, f"the first {noun} not counted", evidence
+        else:
+            yield 2.2, f"a {noun} not counted", evidence
+    at = np.argwhere(counted)
+    for word, index in (("first", 0), ("last", -1)):
+        for count in range(2, counted.ndim + 1):
+            inside = np.zeros(counted.shape, dtype=bool)
+            inside[(index,) * count] = True
+            if np.array_equal(inside, counted):
+                yield 2.0, f"only the {word} round of the loop counted", f"only the outputs at {at[0].tolist()} count"
+    flat, n = np.flatnonzero(counted.ravel()), counted.size
+    if flat.size and np.array_equal(flat, np.arange(flat.size)):
+        yield 2.3, "the last round of the loop not counted", f"only the first {flat.size} of {n} outputs count"
+    elif flat.size and np.array_equal(flat, np.arange(n - flat.size, n)):
+        yield 2.3, "the first round of the loop not counted", f"only the last {flat.size} of {n} outputs count"
+    else:
+        yield 3.6, "a round of the loop not counted", f"{flat.size} of {n} outputs count"

@@ -1,0 +1,58 @@
+"""Hypotheses: the gradient of an array that forward broadcasts is summed over other axes than those."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..tape import Node
+from .forward_graph import ForwardGraph
+from .hypotheses import Hypothesis
+
+MISTAKE = "summed over the wrong axis"
+
+
+def wrong_sums(graph: ForwardGraph) -> Iterator[Hypothesis]:
+    """Yield hypotheses about operands that are smaller than the result of an elementwise operation."""
+    for nodes, j, only in graph.edges():
+        node, ndim = nodes[0], nodes[0].result.ndim
+        if j < 0 or not node.elementwise or np.size(node.operands[j]) >= node.result.size:
+            continue
+        operand, shape = np.asarray(node.operands[j]), node.result.shape
+        padded = (1,) * (len(shape) - operand.ndim) + operand.shape
+        long = [a for a, n in enumerate(padded) if n > 1]
+        path = graph.describe(nodes, j)
+        if operand.size > 1:
+            everything = {n.number: spread_movement(j, lambda d: np.full(d.shape, d.sum())) for n in nodes}
+            evidence = f"the gradient of {path} is summed over everything, and not over the axes that it lacks"
+            yield Hypothesis(1.9, MISTAKE, evidence, node.place, everything, only)
+        if len(long) == 1:
+            for axis, n in enumerate(shape):
+                if axis != long[0] and n == padded[long[0]]:
+                    turned = {
+                        m.number: spread_movement(j, lambda d, a=axis, n=n, r=ndim: along_axis(d, a, n, r))
+                        for m in nodes
+                    }
+                    evidence = f"the gradient of {path} is summed over all axes but {axis}, and not but {long[0]}"
+                    yield Hypothesis(1.9, MISTAKE, evidence, node.place, turned, only)
+
+
+def along_axis(d: Any, axis: int, n: int, ndim: int) -> Any:
+    """Return the `n` elements of `d` along an axis of an array of `ndim` axes."""
+    return np.reshape(d, (1,) * axis + (n,) + (1,) * (ndim - axis - 1))
+
+
+def spread_movement(j: int, L: Callable) -> Callable:
+    """Apply `L` to the movement of operand `j` of an elementwise operation; it may return another shape."""
+
+    def changed(node: Node, operands: list[Any]) -> Any:
+        moved = L(np.asarray(operands[j] - node.operands[j]))
+        operands = list(operands)
+        operands[j] = node.operands[j]
+        alone = list(node.operands)
+        alone[j] = node.operands[j] + moved
+        return node.compute(*operands) + node.compute(*alone) - node.result
+
+    return changed

@@ -1,0 +1,125 @@
+"""Which uses of an array backward counts, and how often.
+
+An array that forward uses in several places gets the sum of their contributions. The derivative through each use alone
+is measured along three directions; then it costs nothing to test every choice of the uses that backward counts.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+
+from ..tape import Node, change_path
+from .case import Case
+from .forward_graph import ForwardGraph
+from .hypotheses import Direction, HypothesisTester
+
+MAX_USES, MAX_ROUNDS = 5, 10
+Use = tuple[list[Node], int]
+
+
+def wrong_uses(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
+    """Add the mistakes in which some uses of an array, or some rounds of one use, are left out or counted twice."""
+    for name in tester.wrong:
+        case = cases[name]
+        if case.found or tester.elements[name] < 2:
+            continue
+        uses = [(nodes, j) for nodes, j, only in graph.single_edges() if only == name]
+        if 2 <= len(uses) <= MAX_USES:
+            parts = [measure_use(tester, name, cut(nodes, j)) for nodes, j in uses]
+            counts = fitting_counts(tester, name, parts, (1, 0, 2, -1) if len(uses) < 4 else (1, 0))
+            if counts is not None:
+                add_uses(case, graph, uses, counts)
+                misplaced(cases, graph, tester, name, [use for use, c in zip(uses, counts, strict=True) if c == 0])
+        if not case.found:
+            for nodes, j in uses:
+                rounds_of_use(case, graph, tester, nodes, j)
+
+
+def cut(nodes: list[Node], j: int) -> dict:
+    """Return the changes that cut one operand."""
+    return {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
+
+
+def measure_use(tester: HypothesisTester, name: str, changes: dict) -> np.ndarray:
+    """Return the part of the true derivatives along the array's directions that comes through what `changes` cut."""
+    return np.array([d.true - tester.slope(changes, d) for d in tester.alone[name]])
+
+
+def fitting_counts(
+    tester: HypothesisTester, name: str, parts: list[np.ndarray], choices: tuple[int, ...]
+) -> tuple[int, ...] | None:
+    """Return how often each part is counted, if some choice gives the derivatives; with the fewest wrong counts."""
+    rest = np.array([d.true for d in tester.alone[name]]) - sum(parts)
+    fitting = []
+    for counts in product(choices, repeat=len(parts)):
+        slopes = rest + sum(c * part for c, part in zip(counts, parts, strict=True))
+        if all(d.matches(s) for d, s in zip(tester.alone[name], slopes, strict=True)):
+            fitting.append(counts)
+    return min(fitting, key=lambda counts: sum(c != 1 for c in counts), default=None)
+
+
+def add_uses(case: Case, graph: ForwardGraph, uses: list[Use], counts: tuple[int, ...]) -> None:
+    """Add the mistake that `counts` shows."""
+    wrong = [(use, c) for use, c in zip(uses, counts, strict=True) if c != 1]
+    places = " and ".join(f"`{nodes[0].place.split(': ', 1)[-1]}`" for (nodes, _), _ in wrong)
+    values = {c for _, c in wrong}
+    place = wrong[0][0][0][0].place
+    if values == {0}:
+        bias = all(graph.is_bias(nodes, j) for (nodes, j), _ in wrong)
+        mistake = "bias's share missing" if bias else "a path missing"
+        case.add(3.3, mistake, f"backward computes as if {case.name} were not used in {places}", place)
+    else:
+        mistake = {frozenset({2}): "counted twice", frozenset({-1}): "sign flipped"}.get(frozenset(values))
+        evidence = f"the uses of {case.name} count {', '.join(map(str, counts))} times"
+        case.add(3.35, mistake or "a path missing", f"{evidence}: {places}", place)
+
+
+def misplaced(
+    cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester, name: str, uses: list[Use]
+) -> None:
+    """Explain other wrong arrays that get the gradient which is missing: forward uses `name` where they belong."""
+    for other in tester.wrong:
+        if cases[other].found or cases[other].shape != cases[name].shape:
+            continue
+        for nodes, j in uses:
+            directions = [Direction({name: d.v[other]}, d.given, 0.0) for d in tester.alone[other]]
+            parts = [tester.slope({}, d) - tester.slope(cut(nodes, j), d) for d in directions]
+            slopes = [part + d.true for part, d in zip(parts, tester.alone[other], strict=True)]
+            if all(abs(s - d.given) <= 1e-4 * abs(d.given) for s, d in zip(slopes, directions, strict=True)):
+                bias = graph.is_bias(nodes, j)
+                use = nodes[0].place.split(": ", 1)[-1]
+                evidence = f"backward computes as if `{use}` used {other}, but forward uses {name} there"
+                cases[other].add(3.3, "bias's share missing" if bias else "a path missing", evidence, nodes[0].place)
+                break
+
+
+def rounds_of_use(case: Case, graph: ForwardGraph, tester: HypothesisTester, nodes: list[Node], j: int) -> None:
+    """Add the mistake in which some rounds of one use in a loop are left out, or counted several times."""
+    count = len(nodes)
+    if not 3 <= count <= MAX_ROUNDS or tester.elements[case.name] < 3:
+        return
+    parts = [measure_use(tester, case.name, cut([node], j)) for node in nodes]
+    counts = fitting_counts(tester, case.name, parts, (1, 0))
+    noun = "time step" if graph.is_time_loop(count) else "round of the loop"
+    path = graph.describe(nodes, j)
+    if counts is not None:
+        kept = [r for r, c in enumerate(counts) if c]
+        if kept == list(range(len(kept))):
+            mistake = f"the last {noun} not counted"
+        elif kept == list(range(count - len(kept), count)):
+            mistake = f"the first {noun} not counted"
+        else:
+            mistake = f"a {noun} not counted"
+        evidence = f"{path} counts in the rounds {', '.join(str(r) for r in kept)} of 0 to {count - 1} only"
+        case.add(3.4, mistake, evidence, nodes[0].place)
+        return
+    rest = np.array([d.true for d in tester.alone[case.name]]) - sum(parts)
+    for weights, text in (
+        ([count - r for r in range(count)], "each round's contribution is added again in every earlier round"),
+        ([r + 1 for r in range(count)], "each round's contribution is added again in every later round"),
+    ):
+        slopes = rest + sum(w * part for w, part in zip(weights, parts, strict=True))
+        if all(d.matches(s) for d, s in zip(tester.alone[case.name], slopes, strict=True)):
+            case.add(3.0, "accumulator not reset", f"{text}, through {path}", nodes[0].place)
