@@ -1,5 +1,7 @@
 """Test that each hypothesis is reported where it holds, for arrays of any size, and nowhere else."""
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 import nnscratch as nn
 from nnscratch.gradcheck import check_gradients
 from nnscratch.gradcheck.adapters import make_adapter
+from nnscratch.gradcheck.diagnosis.forward_graph import ForwardGraph
 from nnscratch.gradcheck.projection import Projection
 from nnscratch.gradcheck.tape import CannotTape, Tape, change_path, replace_factor, replace_slope
 
@@ -257,3 +260,116 @@ def test_one_mistake_in_a_net_is_said_of_every_array_it_spoils():
     report = check_gradients(mlp(1), rng.normal(size=(3, 4)), *(rng.normal(size=s) for s in ((4, 3), (3, 5), (5, 2))))
     assert [report[name].verdict for name in ("x", "w1", "w2", "w3")] == ["wrong", "wrong", "right", "right"]
     assert [report[name].diagnosis.mistake for name in ("x", "w1")] == ["activation's derivative missing"] * 2
+
+
+def test_layers_of_different_widths_in_a_loop_without_the_mask():
+    rng = np.random.default_rng(3)
+
+    def forward(x, w1, w2):
+        cache = []
+        for w in (w1, w2):
+            cache.append((x, w))
+            x = np.maximum(0, x @ w)
+        return x, cache
+
+    def backward(d, cache):
+        gradients = []
+        for x, w in reversed(cache):
+            gradients.insert(0, x.T @ d)
+            d = d @ w.T
+        return (d, *gradients)
+
+    inputs = (rng.normal(size=(5, 4)), rng.normal(size=(4, 4)), rng.normal(size=(4, 6)))
+    report = check_gradients((forward, backward), *inputs)
+    assert report.verdict == "wrong"
+    assert report.diagnoses[0].mistake == "mask not applied"
+    assert not any("of the diagnosis failed" in note for note in report.notes)
+
+
+def test_what_fails_in_the_diagnosis_costs_the_diagnosis_only(monkeypatch):
+    import nnscratch.gradcheck.diagnosis as diagnosis
+
+    def failing(*arguments):
+        raise RuntimeError("a fault of the checker")
+
+    for name in ("array_mistakes", "output_mistakes", "target_mistakes", "forward_mistakes", "upstream_mistakes"):
+        monkeypatch.setattr(diagnosis, name, failing)
+    report = check_gradients((lambda x: (x**2, x), lambda d, x: 3 * d * x), np.arange(1.0, 5.0))
+    assert report.verdict == "wrong"
+    assert report.diagnoses == []
+    assert any("RuntimeError: a fault of the checker" in note for note in report.notes)
+
+
+def test_one_kind_of_hypotheses_that_fails_leaves_the_others(monkeypatch):
+    module = sys.modules["nnscratch.gradcheck.diagnosis.forward_mistakes"]
+
+    def failing(graph):
+        raise ZeroDivisionError("a fault of the checker")
+        yield
+
+    monkeypatch.setattr(module, "KINDS", (failing, *module.KINDS))
+
+    def backward(d, cache):
+        x, w = cache
+        return d @ w.T, x.T @ d
+
+    rng = np.random.default_rng(4)
+    pair = (lambda x, w: (np.tanh(x @ w), (x, w)), backward)
+    report = check_gradients(pair, rng.normal(size=(4, 3)), rng.normal(size=(3, 2)))
+    assert report.diagnoses[0].mistake == "activation's derivative missing"
+    assert any("the search failing of the diagnosis failed" in note for note in report.notes)
+
+
+def test_two_gradients_are_exchanged_only_if_both_are_wrong():
+    rng = np.random.default_rng(5)
+    a, b = rng.normal(size=(2, 4))
+
+    def both(a, b):
+        return np.sum(a**2 * b), (a**2, 2 * a * b)
+
+    def one(a, b):
+        return np.sum(a**2 * b), (a**2, a**2)
+
+    assert check_gradients(both, a, b).diagnoses[0].mistake == "two gradients exchanged"
+    report = check_gradients(one, a, b)
+    assert report["b"].verdict == "right"
+    assert report["a"].diagnosis.mistake == "the wrong array used"
+
+
+def test_a_small_mistake_in_float64_is_not_called_float32_noise():
+    def backward(d, x):
+        return d * 2 * x * (1 + 2e-5 * np.sin(x))
+
+    report = check_gradients((lambda x: (x**2, x), backward), np.linspace(0.3, 2, 8))
+    assert report.verdict == "wrong"
+    assert all(d.mistake != "right but for float32 noise" for d in report.diagnoses)
+
+
+def test_an_axis_of_an_image_is_never_called_time():
+    def forward(x):
+        return x.reshape(2, 2, 2, 2, 3).mean(axis=(1, 3)), x.shape
+
+    def backward(d, shape):
+        dx = np.zeros(shape)
+        dx.reshape(2, 2, 2, 2, 3)[0, :, 0] = d[0, 0] / 4
+        return dx
+
+    report = check_gradients((forward, backward), np.random.default_rng(6).normal(size=(4, 4, 3)))
+    names = [d.mistake for d in report.diagnoses]
+    assert names[0] == "only the first round of the loop counted", names
+    assert not any("time" in name for name in names)
+
+
+def test_operations_that_only_backward_needs_are_pruned():
+    x = np.random.default_rng(7).normal(size=(4, 3))
+
+    def loss(w):
+        y = np.tanh(x @ w)
+        dw = x.T @ (2 * y * (1 - y**2))
+        return np.sum(y**2), dw
+
+    projection = Projection(make_adapter(loss, (np.ones((3, 2)),), None, ()), np.random.default_rng(0))
+    with Tape(projection) as tape:
+        graph = ForwardGraph(tape)
+        assert len(tape.nodes) > len(graph.nodes)
+        assert {node.name for node in graph.nodes} == {"matmul", "tanh", "square", "add.reduce"}

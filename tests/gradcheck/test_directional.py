@@ -27,7 +27,6 @@ def line(planted):
 
 
 NOT_NAMED = {
-    "activation: log-softmax: dout (1 - p)",
     "RNN: bidirectional: dx of the second direction not reversed",
 }  # they show in single elements only
 
