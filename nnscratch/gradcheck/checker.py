@@ -23,7 +23,7 @@ from .adapters import Adapter
 from .completeness import completeness_traps
 from .differences import Differences
 from .entries import EntryChecker
-from .kinks import settle_kinks
+from .kinks import compare_nearby
 from .pairing import complete_adapter
 from .precision import project_in_float64
 from .projection import NotDeterministic, Projection
@@ -31,6 +31,7 @@ from .report import GradientReport, Trap
 from .settings import Settings
 from .snapshot import Snapshot
 from .traps import WRITES, accumulation_traps, backward_traps, forward_traps, stale_traps
+from .vacuous import ForwardCalls, constant_traps, difference_traps
 
 
 def check_gradients(
@@ -162,12 +163,15 @@ class Check:
         if any(trap.severity == "cannot tell" for trap in report.traps):
             return report
         report.traps += backward_traps(projection)
-        analytic = projection.analytic()
+        with ForwardCalls(self.adapter) as calls:
+            analytic = projection.analytic()
+        report.traps += difference_traps(calls.count, projection)
         report.traps += accumulation_traps(projection, analytic)
         if not any(trap.kind == WRITES and trap.severity == "wrong" for trap in report.traps):
             report.traps += stale_traps(projection)
         self._check_names(analytic)
         report.traps += completeness_traps(projection, report, restricted=self.settings.only is not None)
+        report.traps += constant_traps(projection, analytic, report)
         differences = Differences(projection, itemsize, self.settings.rtol)
         self._compare(report, projection, differences, analytic)
         if differences.has_drifted():
@@ -209,8 +213,10 @@ class Check:
                 report.notes.append(f"{name}: the code gives no gradient for it, so it was not checked")
             elif self.settings.only is None or name in self.settings.only:
                 report.entries[name] = checker.entry(name, array, analytic[name])
-        settle_kinks(differences, list(report), checker.gradients, self.rng)
-        wrong = [entry for entry in report if entry.verdict == "wrong"]
+        wrong = [entry for entry in report.entries.values() if entry.verdict == "wrong"]
+        if wrong and self.settings.mode != "directional":
+            compare_nearby(differences, wrong, analytic, self.rng)
+            wrong = [entry for entry in wrong if entry.verdict == "wrong"]
         if wrong and self.settings.diagnose:
             from .diagnosis import diagnose_entries  # imported here because most checks need no diagnosis
 

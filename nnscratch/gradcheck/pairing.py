@@ -18,6 +18,7 @@ import numpy as np
 
 from .. import backend
 from .adapters import Adapter, FoundParameter, FoundParametersAdapter, in_convention, make_adapter
+from .adapters.base import is_transpose
 from .gradient_names import closeness
 from .learned_names import is_setting_name, name_of
 from .nested import has_no_axes, is_array, leaves, map_leaves
@@ -118,9 +119,10 @@ class Search:
         self._drop_doubtful(pairs)
         pairs |= self._by_order(pairs)
         pairs |= self._by_shape(pairs)
-        names = short_names(list(pairs), set(self.adapter.parameters()) | set(self.adapter.float_inputs()))
+        groups = self._groups(pairs)
+        names = short_names(list(groups), set(self.adapter.parameters()) | set(self.adapter.float_inputs()))
         found = []
-        for steps, gradient in pairs.items():
+        for steps, gradients in groups.items():
             value = self.candidates[steps]
             number = not is_array(value) or value.dtype.kind in "iu"
             if is_array(value) and number:
@@ -128,8 +130,30 @@ class Search:
                     f"{place_name(steps)} holds integers, and was checked as float64; make it an array of floats, or "
                     f"an update such as {place_name(steps)} -= lr * gradient raises an error"
                 )
-            found.append(FoundParameter(names[steps], steps, gradient, number))
+            found.append(FoundParameter(names[steps], steps, gradients, number))
         return found
+
+    def _groups(self, pairs: dict[Steps, Steps]) -> dict[Steps, list[tuple[Steps, bool]]]:
+        """Return the gradients of each array, at its first place; an array that is used twice has two of them."""
+        groups: dict[Steps, list[tuple[Steps, bool]]] = {}
+        for steps, gradient in pairs.items():
+            value = self.candidates[steps]
+            for first in groups:
+                other = self.candidates[first]
+                if is_array(value) and (other is value or is_transpose(other, value)):
+                    groups[first].append((gradient, other is not value))
+                    break
+            else:
+                groups[steps] = [(gradient, False)]
+        for first, gradients in groups.items():
+            values = {id(self._value(g)): self._value(g) for g, _ in gradients}
+            if len(values) > 1:  # two uses, each with its gradient; or one use, whose gradient is kept twice
+                alone = next(([(g, t)] for g, t in gradients if not t and self._is_gradient(first, g)), None)
+                groups[first] = alone or gradients
+                if not alone:
+                    count = f"is used {len(gradients)} times"
+                    self.adapter.add_note(f"{place_name(first)} {count}; its gradients were added")
+        return groups
 
     def _by_name(self, steps: Steps) -> Steps | None:
         """Return the place of the array whose name fits the gradient of the array at `steps`."""

@@ -366,3 +366,75 @@ def test_one_array_listed_twice_has_the_sum_of_its_gradients():
             return dx
 
     assert check_gradients(Half(), X).verdict == "wrong"
+
+
+def test_one_array_in_two_layers_has_the_sum_of_their_gradients():
+    square = RNG.normal(size=(3, 3))
+
+    class Twice:
+        def __init__(self, other=1):
+            self.first, self.second = named("d{}")(), named("d{}")(factor=other)
+            for layer in (self.first, self.second):
+                layer.W, layer.b = square, np.ones(3)
+
+        def forward(self, x):
+            self.h = np.tanh(self.first.forward(x))
+            return self.second.forward(self.h)
+
+        def backward(self, d):
+            return self.first.backward(self.second.backward(d) * (1 - self.h**2))
+
+    report = check_gradients(Twice(), X)
+    assert report.ok and set(report.entries) == {"first.W", "first.b", "second.b", "x"}
+    assert any("used 2 times" in note for note in report.notes)
+    assert check_gradients(Twice(other=3), X, diagnose=False)["first.W"].verdict == "wrong"
+
+
+def test_a_gradient_kept_twice_is_not_added():
+    class Copied(Dense):
+        def __init__(self):
+            super().__init__()
+            self.parameters = {"W": self.W, "b": self.b}
+
+        def keep(self, dw, db):
+            self.dW, self.db = dw, db
+            self.gradients = {"W": dw.copy(), "b": db.copy()}
+
+    assert check_gradients(Copied(), X).ok
+
+
+# --- checks that prove nothing -------------------------------------------------------------------------------------
+
+
+def test_a_forward_and_a_backward_that_are_not_written_yet_are_not_right():
+    report = check_gradients((lambda x, w: (np.zeros((4, 2)), None), lambda d, c: (0 * X, 0 * W)), X, W)
+    assert report.verdict == "incomplete" and report.traps[0].kind == "constant output"
+    report = check_gradients(nn.ReLU(), -np.abs(X))
+    assert report.ok and any("every gradient is zero here" in note for note in report.notes)
+
+
+def test_a_backward_that_measures_differences_itself_is_noticed():
+    class Measures:
+        def forward(self, x):
+            self.x = x
+            return np.tanh(x)
+
+        def backward(self, d):
+            x, dx = self.x.copy(), np.zeros_like(self.x)
+            for i in np.ndindex(x.shape):
+                x[i] += 1e-6
+                above = (self.forward(x) * d).sum()
+                x[i] -= 2e-6
+                dx[i] = (above - (self.forward(x) * d).sum()) / 2e-6
+                x[i] += 1e-6
+            return dx
+
+    report = check_gradients(Measures(), X)
+    assert report.verdict == "incomplete"
+    assert any("backward calls forward 24 times" in trap.message for trap in report.traps)
+
+    class Recomputes(Measures):
+        def backward(self, d):
+            return d * (1 - self.forward(self.x) ** 2)
+
+    assert check_gradients(Recomputes(), X).traps == []

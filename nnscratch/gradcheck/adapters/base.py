@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..nested import is_array, is_float, leaves, map_leaves
 from .matching import match_gradients
 from .names import argument_names
@@ -135,6 +137,12 @@ class Adapter:
 def copy_array(value: Any) -> Any:
     """Return a copy of an array; any other value is returned unchanged."""
     return value.copy() if is_array(value) else value
+
+
+def is_transpose(a: Any, b: Any) -> bool:
+    """Return True if `b` is the transpose of the matrix `a`, in the same memory."""
+    both = isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and a.ndim == b.ndim == 2
+    return both and a.ctypes.data == b.ctypes.data and a.shape == b.shape[::-1] and a.strides == b.strides[::-1]
 
 
 def clear_gradient(gradient: Any) -> None:

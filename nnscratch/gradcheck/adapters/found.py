@@ -25,16 +25,17 @@ class FoundParameter:
     name : str
     steps : Steps
         Where the code holds the array.
-    gradient : Steps
+    gradients : list of (Steps, bool)
         Where backward leaves the gradient. The first step is ``("returned", None)`` if backward returns it besides the
-        gradients of the inputs.
+        gradients of the inputs. An array that is used at several places, such as a shared embedding, has several
+        gradients, which are added; True means that the gradient must be transposed first.
     number : bool
         True if the code holds integers or a Python number there, for which the check puts a float64 array.
     """
 
     name: str
     steps: Steps
-    gradient: Steps
+    gradients: list[tuple[Steps, bool]]
     number: bool = False
 
 
@@ -111,7 +112,8 @@ class FoundParametersAdapter(Adapter):
 
     def gradients(self, dys: tuple, **options: Any) -> dict[str, Any]:
         for p in self.found:
-            clear_gradient(self._gradient(p) if p.gradient[0][0] != "returned" else None)
+            for steps, _ in p.gradients:
+                clear_gradient(self._gradient_at(steps) if steps[0][0] != "returned" else None)
         given = self.inner.gradients(dys, **options)
         own = {p.name: self._gradient(p) for p in self.found}
         if any(g is not None for g in own.values()):  # backward may return None: it is the first layer of a network
@@ -122,10 +124,19 @@ class FoundParametersAdapter(Adapter):
         return {**own, **given}
 
     def _gradient(self, p: FoundParameter) -> Any:
+        parts: dict[int, Any] = {}
+        for steps, transposed in p.gradients:
+            gradient = self._gradient_at(steps)
+            if gradient is not None:
+                parts[id(gradient)] = gradient.T if transposed else gradient
+        first, *rest = parts.values() or [None]
+        return sum(rest, first) if rest else first
+
+    def _gradient_at(self, steps: Steps) -> Any:
         try:
-            if p.gradient[0][0] == "returned":
-                return value_at(self.inner.surplus, p.gradient[1:])
-            return value_at([self.source], p.gradient)
+            if steps[0][0] == "returned":
+                return value_at(self.inner.surplus, steps[1:])
+            return value_at([self.source], steps)
         except NOT_THERE:
             return None
 

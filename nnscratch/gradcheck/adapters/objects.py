@@ -7,7 +7,7 @@ from typing import Any
 
 from ..gradient_names import gradient_key, gradient_of
 from ..nested import float_leaves, has_no_axes, is_array, is_float, leaves
-from .base import NO_CACHE, Adapter, clear_gradient
+from .base import NO_CACHE, Adapter, clear_gradient, is_transpose
 from .calls import is_cache_name, is_gradient_argument, required_names
 from .names import needs_argument
 
@@ -37,7 +37,8 @@ class ObjectAdapter(Adapter):
     def _pairs(self) -> list[tuple[str, Any, Any]]:
         """Return the name, the array and the gradients of each array in ``params``.
 
-        An array that is listed twice, such as a shared embedding, has a list of two gradients.
+        An array that is listed twice, such as a shared embedding, has a list of two gradients; so has an array that is
+        listed with its transpose.
         """
         params, grads = getattr(self.instance, "params", None), getattr(self.instance, "grads", None)
         own = {id(v): k for k, v in getattr(self.instance, "__dict__", {}).items() if is_array(v)}
@@ -50,13 +51,16 @@ class ObjectAdapter(Adapter):
             ]
         else:
             return []
-        found: dict[int, tuple[str, Any, list]] = {}
+        found: list[tuple[str, Any, list]] = []
         for name, array, gradient in listed:
-            if is_array(array):
-                gradients = found.setdefault(id(array), (name, array, []))[2]
-                if not any(gradient is g for g in gradients):
-                    gradients.append(gradient)
-        return list(found.values())
+            if not is_array(array):
+                continue
+            first = next((item for item in found if item[1] is array or is_transpose(item[1], array)), None)
+            if first is None:
+                found.append((name, array, [gradient]))
+            elif not any(gradient is g for g in first[2]):
+                first[2].append(gradient.T if first[1] is not array and is_array(gradient) else gradient)
+        return found
 
     def parameters(self) -> dict[str, Any]:
         return {name: array for name, array, _ in self._pairs() if is_float(array)}

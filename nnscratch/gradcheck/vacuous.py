@@ -1,0 +1,122 @@
+"""Checks that prove nothing: a forward that is constant, and a backward that measures finite differences itself."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from .adapters import Adapter
+from .projection import Projection, equal_outputs
+from .report import GradientReport, Trap
+
+FORWARDS = ("forward", "forward_method", "function", "module")  # where an adapter keeps the forward that it calls
+
+
+def constant_traps(projection: Projection, analytic: dict[str, Any], report: GradientReport) -> list[Trap]:
+    """Return a trap if all gradients are zero and the outputs stay the same for all inputs and parameters.
+
+    Zeros that come from a forward that is not written yet agree with a backward that is not written yet. If a larger
+    change of the inputs moves the outputs, as at a ReLU with negative inputs only, `report` receives a note.
+    """
+    arrays = [v for name, v in projection.variables.items() if v.size and analytic.get(name) is not None]
+    if not arrays or not projection.flat_weights().size or any(np.any(g) for g in analytic.values() if g is not None):
+        return []
+    if outputs_are_constant(projection, arrays):
+        message = (
+            "forward returns the same values whatever its inputs and parameters are, and every gradient is zero, so "
+            "nothing was checked. Is forward written yet?"
+        )
+        return [Trap("constant output", message, "incomplete")]
+    report.notes.append("every gradient is zero here; check at other inputs too")
+    return []
+
+
+def outputs_are_constant(projection: Projection, arrays: list[Any]) -> bool:
+    """Return True if the outputs do not move when all `arrays` change by random amounts, small and large."""
+    held, rng = [a.copy() for a in arrays], np.random.default_rng(0)
+    try:
+        for size in (0.1, 1.0, 10.0):
+            for sign in (1, -1):
+                for array, old in zip(arrays, held, strict=True):
+                    step = sign * size * rng.uniform(0.5, 1.5, old.shape) * (1 + np.abs(backend.to_numpy(old)))
+                    array[...] = old + backend.array_module(array).asarray(step, dtype=array.dtype)
+                ys = projection.forward()
+                projection.adapter.clear_saved()
+                if not equal_outputs(ys, projection.outputs):
+                    return False
+    except Exception:  # outside the domain of forward, so forward reads its inputs
+        return False
+    finally:
+        for array, old in zip(arrays, held, strict=True):
+            array[...] = old
+    return True
+
+
+class ForwardCalls:
+    """Count the calls of the checked forward: ``with ForwardCalls(adapter) as calls: ...``, then ``calls.count``.
+
+    A call inside another one is not counted. Nothing is counted while a profiler runs.
+    """
+
+    def __init__(self, adapter: Adapter):
+        self.count, self._depth = 0, 0
+        self._codes: dict[Any, Any] = {}
+        inner = getattr(adapter, "inner", adapter)
+        for name in FORWARDS:
+            found = getattr(inner, name, None)
+            self._add(getattr(found, "forward", found) if name == "module" else found)
+        self._before: Any = None
+
+    def _add(self, function: Callable | None) -> None:
+        function = inspect.unwrap(function) if callable(function) else function
+        code = getattr(getattr(function, "__func__", function), "__code__", None)
+        if code is not None:
+            self._codes[code] = getattr(function, "__self__", None)
+
+    def __enter__(self) -> ForwardCalls:
+        self._before = sys.getprofile()
+        if self._before is None and self._codes:
+            sys.setprofile(self._event)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._before is None:
+            sys.setprofile(None)
+
+    def _event(self, frame: FrameType, event: str, argument: Any) -> None:
+        code = frame.f_code
+        if code not in self._codes or event not in ("call", "return"):
+            return
+        owner = self._codes[code]
+        if owner is not None and frame.f_locals.get(code.co_varnames[0]) is not owner:
+            return
+        if event == "call":
+            self.count += self._depth == 0
+            self._depth += 1
+        else:
+            self._depth = max(0, self._depth - 1)
+
+
+def difference_traps(calls: int, projection: Projection) -> list[Trap]:
+    """Return a trap if backward has called forward about as often as finite differences need it.
+
+    Parameters
+    ----------
+    calls : int
+        How often forward was called during one forward and one backward.
+    projection : Projection
+    """
+    smallest = min((v.size for v in projection.variables.values() if v.size), default=0)
+    if calls - 1 < max(4, smallest):
+        return []
+    message = (
+        f"backward calls forward {calls - 1} times, as finite differences do. Agreement with the differences of the "
+        f"checker then proves nothing; write the derivative as a formula"
+    )
+    return [Trap("finite differences in backward", message, "incomplete")]
