@@ -23,7 +23,7 @@ from .adapters import Adapter
 from .completeness import completeness_traps
 from .differences import Differences
 from .entries import EntryChecker
-from .kinks import compare_nearby
+from .kinks import settle_kinks
 from .pairing import complete_adapter
 from .precision import project_in_float64
 from .projection import NotDeterministic, Projection
@@ -213,10 +213,8 @@ class Check:
                 report.notes.append(f"{name}: the code gives no gradient for it, so it was not checked")
             elif self.settings.only is None or name in self.settings.only:
                 report.entries[name] = checker.entry(name, array, analytic[name])
-        wrong = [entry for entry in report.entries.values() if entry.verdict == "wrong"]
-        if wrong and self.settings.mode != "directional":
-            compare_nearby(differences, wrong, analytic, self.rng)
-            wrong = [entry for entry in wrong if entry.verdict == "wrong"]
+        settle_kinks(differences, list(report), checker.gradients, self.rng)
+        wrong = [entry for entry in report if entry.verdict == "wrong"]
         if wrong and self.settings.diagnose:
             from .diagnosis import diagnose_entries  # imported here because most checks need no diagnosis
 

@@ -101,8 +101,8 @@ class Differences:
 
         return evaluate_at
 
-    def directional_derivative(self, array: Any, v: np.ndarray) -> Derivative:
-        """Return the derivative along the direction `v`."""
+    def directional_derivative(self, array: Any, v: np.ndarray, step_factor: float = 1.0) -> Derivative:
+        """Return the derivative along the direction `v`; all steps are multiplied by `step_factor`."""
         xp, held = backend.array_module(array), array.copy()
         on_device = xp.asarray(v, dtype=array.dtype)
 
@@ -114,7 +114,7 @@ class Differences:
             finally:
                 array[...] = held
 
-        return estimate(evaluate_at, self.centre, self.magnitude, 1.0, self.itemsize)
+        return estimate(evaluate_at, self.centre, self.magnitude, step_factor, self.itemsize)
 
     def refine_with_complex_step(self, name: str, indices: list[tuple], numeric: Any, *rest: Any) -> None:
         """Replace differences by the complex step's values, if the code accepts complex numbers and the two agree.

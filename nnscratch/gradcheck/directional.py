@@ -36,7 +36,7 @@ def directional_entry(name: str, analytic: np.ndarray, derivatives: DirectionalD
     along = np.array([float((analytic * v).sum()) for v, _ in derivatives])
     columns = [np.array([getattr(d, k) for _, d in derivatives]) for k in ("value", "uncertainty", "low", "high")]
     entry = Entry(name, analytic.shape, along, *columns, kinks=sum(d.kink for _, d in derivatives))
-    entry.checked = len(derivatives)
+    entry.checked, entry.along_directions = len(derivatives), True
     return entry
 
 

@@ -12,11 +12,13 @@ import numpy as np
 
 from .. import backend
 from .differences import Differences
-from .numerical import one_sided
+from .kink_units import KinkUnits, typical_size
+from .numerical import one_sided, random_direction
 from .report import Entry
 from .verdict import is_comparable, out_of_tolerance
 
 MAX_SUSPECTS = 200  # examined in one array
+MAX_CONFIRMED = 20  # measured nearby
 
 
 def remeasure(differences: Differences, entry: Entry, array: Any) -> None:
@@ -68,64 +70,134 @@ def allow_kinks_per_output(differences: Differences, entry: Entry, array: Any) -
             entry.high[index] = max(entry.high[index], np.maximum(plus, minus).sum())
 
 
-def compare_nearby(
-    differences: Differences, wrong: list[Entry], analytic: dict[str, Any], rng: np.random.Generator
+def settle_kinks(
+    differences: Differences, entries: list[Entry], gradients: dict[str, np.ndarray], rng: np.random.Generator
 ) -> None:
-    """Compare the elements that look wrong at eight points close by, in case several kinks lie at this one.
+    """Decide the verdict on arrays with kinks: the one-sided derivatives of a single element do not suffice.
 
-    An example is relu(w x) at x = 0 in a hidden layer. A change of w moves several units off their kinks, some up and
-    some down. Every framework uses relu'(0) = 0, and the resulting gradient need not lie between the one-sided ones.
-    The gradient of an element is accepted if
+    An example is relu(x w) at x = 0 in a hidden layer. A change of x moves several units off their kinks, some up and
+    some down. A slope of 0 for all units, which every framework uses, may give a gradient outside the one-sided
+    derivatives, and a slope of -0.5 may give one between them. Therefore backward is compared with itself at points
+    nearby, where nothing lies on a kink, after the differences have confirmed it there (`confirmed_nearby`). The kinks
+    are then resolved unit by unit (kink_units.py). Where they cannot be, because they depend on each other, an element
+    may lie among the derivatives nearby, and outside them by up to their range, because the points need not meet every
+    combination of slopes; beyond that, the verdict is "cannot tell".
 
-    (a) backward agrees with the differences at the eight points, where nothing lies on a kink,
-    (b) the derivative jumps between these points, so that there is a kink, and
-    (c) the gradient lies among the derivatives there. If they have more than the two levels of a single kink, it may
-        lie outside them by up to their range, because eight points need not meet every combination of slopes.
+    Parameters
+    ----------
+    differences : Differences
+    entries : list of Entry
+        Their verdicts are set again.
+    gradients : dict of str to ndarray
+        The complete gradient that backward gave for each array.
+    rng : numpy.random.Generator
+    """
+    if not any(entry.kinks for entry in entries):
+        return
+    candidates, suspects, at_kinks = [], {}, {}
+    for entry in entries:
+        name, gradient = entry.name, gradients[entry.name]
+        by_elements = is_comparable(entry) and not entry.along_directions
+        suspects[name] = out_of_tolerance(entry, differences.tolerance()) if by_elements else []
+        kinked = [tuple(int(i) for i in index) for index in np.argwhere(entry.high > entry.low)] if by_elements else []
+        at_kinks[name] = list(dict.fromkeys([*suspects[name], *kinked]))
+        usable = gradient.shape == entry.shape and bool(np.isfinite(gradient).all())
+        if entry.verdict == "wrong":
+            usable = usable and bool(suspects[name]) and confirmed_nearby(differences, name, suspects[name], rng)
+        elif entry.verdict == "cannot tell":
+            usable = usable and entry.kinks > 0 and confirmed_nearby(differences, name, None, rng)
+        if usable:
+            candidates.append(entry)
+    if not any(entry.kinks for entry in candidates):
+        return
+    own = {entry.name: gradients[entry.name] for entry in candidates}
+    units = KinkUnits(differences.projection, own, at_kinks, rng, max(600, differences.evaluations // 10))
+    for entry in candidates:
+        if units.resolved:
+            apply_units(differences, entry, gradients[entry.name], units)
+        elif suspects[entry.name]:
+            apply_range(differences, entry, suspects[entry.name], units.nearby[entry.name])
 
-    The verdicts in `wrong` are set again.
+
+def confirmed_nearby(
+    differences: Differences, name: str, suspects: list[tuple] | None, rng: np.random.Generator
+) -> bool:
+    """Return True if backward agrees with the differences at points close by, where nothing lies on a kink.
+
+    Compared are the elements `suspects`, or, if that is None, the derivatives along random directions. A difference is
+    measured again with a smaller step, because a point may happen to lie next to another kink.
     """
     variables = differences.projection.variables
-    held = {name: v.copy() for name, v in variables.items()}
-    suspects = {e.name: out_of_tolerance(e, differences.tolerance()) for e in wrong if is_comparable(e)}
-    if not suspects or max(map(len, suspects.values())) > MAX_SUSPECTS:
-        return
-    nearby: dict[str, list[list[float]]] = {name: [] for name in suspects}
-    agree = {name: np.ones(len(indices), dtype=bool) for name, indices in suspects.items()}
-    centre, magnitude = differences.centre, differences.magnitude
+    held, array = {n: v.copy() for n, v in variables.items()}, variables[name]
+    centre, typical = differences.centre, typical_size(array)
+
+    def agrees(index: tuple | None) -> bool:
+        for n, v in variables.items():
+            noise = 1e-3 * min(1.0, typical_size(held[n])) * rng.uniform(-1, 1, v.shape)
+            v[...] = held[n] + backend.array_module(v).asarray(noise, dtype=v.dtype)
+        differences.centre = differences.projection()
+        given = differences.projection.analytic()[name]
+        given = np.zeros(array.shape) if given is None else given
+        direction = random_direction(array.shape, rng) if index is None else None
+        a = float(given[index]) if direction is None else float(np.vdot(given, direction))
+        for factor in (0.02, 0.0005):
+            if direction is None:
+                d = differences.element_derivative(array, index, 0.0, typical, factor)
+            else:
+                d = differences.directional_derivative(array, direction, factor)
+            if abs(a - d.value) <= 1e-5 * max(abs(a), abs(d.value)) + 10 * d.uncertainty:
+                return True
+        return False
+
+    if suspects is not None and len(suspects) > MAX_CONFIRMED:
+        suspects = [suspects[int(i)] for i in rng.choice(len(suspects), MAX_CONFIRMED, replace=False)]
     try:
-        for _ in range(8):
-            for name, v in variables.items():
-                noise = rng.uniform(-1e-3, 1e-3, v.shape)
-                v[...] = held[name] + backend.array_module(v).asarray(noise, dtype=v.dtype)
-            differences.centre = differences.projection()
-            analytic_nearby = differences.projection.analytic()
-            for name, indices in suspects.items():
-                values = []
-                for k, index in enumerate(indices):
-                    d = differences.element_derivative(variables[name], index, 0.0)
-                    a = float(analytic_nearby[name][index]) if analytic_nearby[name] is not None else 0.0
-                    agree[name][k] &= abs(a - d.value) <= 1e-5 * max(abs(a), abs(d.value)) + 10 * d.uncertainty
-                    values.append(d.value)
-                nearby[name].append(values)
-            if not any(ok.any() for ok in agree.values()):
-                return
+        tries = [None, None] if suspects is None else suspects * max(1, 12 // len(suspects))
+        return all(agrees(index) for index in tries)
     finally:
-        differences.centre, differences.magnitude = centre, magnitude
-        for name, v in variables.items():
-            v[...] = held[name]
-    for entry in wrong:
-        if entry.name not in suspects:
-            continue
-        values = np.array(nearby[entry.name])  # (8, elements)
-        for k, index in enumerate(suspects[entry.name]):
-            low, high = values[:, k].min(), values[:, k].max()
-            width = high - low
-            a = float(analytic[entry.name][index])
-            jumps = width > 0.02 * max(abs(low), abs(high), 1e-12)
-            levels = 1 + int((np.diff(np.sort(values[:, k])) > 0.02 * width).sum())
-            slack = width if levels > 2 else 0.01 * width
-            if agree[entry.name][k] and jumps and low - slack <= a <= high + slack:
-                entry.low[index], entry.high[index] = min(low, a), max(high, a)
+        differences.centre = centre
+        for n, v in variables.items():
+            v[...] = held[n]
+
+
+def apply_units(differences: Differences, entry: Entry, gradient: np.ndarray, units: KinkUnits) -> None:
+    """Set the verdict of `entry` by its kinks, which have been resolved unit by unit."""
+    wrong, allowed = units.wrong[entry.name], units.allowed[entry.name]
+    if not entry.along_directions:
+        for index in out_of_tolerance(entry, differences.tolerance()):
+            entry.low[index] = min(entry.low[index], allowed[index])
+            entry.high[index] = max(entry.high[index], allowed[index])
+        for index in wrong:
+            entry.numeric[index] = entry.low[index] = entry.high[index] = allowed[index]
+            entry.uncertainty[index] = 0.0
+        entry.kinks = int((np.nan_to_num(entry.high) > np.nan_to_num(entry.low)).sum()) + len(wrong)
         entry.verdict, entry.reason = "right", ""
-        entry.kinks = int((np.nan_to_num(entry.high) > np.nan_to_num(entry.low)).sum())
         differences.judge(entry)
+    if wrong:
+        worst = max(wrong, key=lambda index: abs(gradient[index] - allowed[index]))
+        at = ",".join(map(str, worst))
+        entry.verdict = "wrong"
+        entry.reason = (
+            f"at a kink, such as a ReLU at zero, the slope of each unit must lie between its two one-sided slopes: at "
+            f"[{at}] the gradient is {gradient[worst]:.4g}, and the nearest that they allow is {allowed[worst]:.4g}"
+        )
+
+
+def apply_range(differences: Differences, entry: Entry, suspects: list[tuple], nearby: np.ndarray) -> None:
+    """Accept the elements that lie among the gradients nearby, or not far outside them, where the gradient jumps."""
+    for index in suspects:
+        values, a = nearby[(slice(None), *index)], float(entry.analytic[index])
+        low, high = values.min(), values.max()
+        width = high - low
+        jumps = width > 0.02 * max(abs(low), abs(high), 1e-12)
+        levels = 1 + int((np.diff(np.sort(values)) > 0.02 * width).sum())
+        slack = width if levels > 2 else 0.01 * width
+        if jumps and low - slack <= a <= high + slack:
+            entry.low[index], entry.high[index] = min(low, a), max(high, a)
+    entry.verdict, entry.reason = "right", ""
+    entry.kinks = int((np.nan_to_num(entry.high) > np.nan_to_num(entry.low)).sum())
+    if differences.judge(entry).verdict == "wrong":
+        entry.verdict = "cannot tell"
+        entry.reason = (
+            f"kinks that depend on each other meet at {len(suspects)} element(s), and their slopes are not known"
+        )

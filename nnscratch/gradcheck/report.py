@@ -106,6 +106,8 @@ class Entry:
         The number of elements at which the function has only one-sided derivatives.
     checked : int
         The number of elements or directions that were compared.
+    along_directions : bool
+        True if `analytic` and `numeric` are derivatives along random directions, not of single elements.
     diagnoses : list of Diagnosis
         The mistakes that explain a wrong gradient, the best explanation first.
 
@@ -130,6 +132,7 @@ class Entry:
     reason: str = ""
     kinks: int = 0
     checked: int = 0
+    along_directions: bool = False
     diagnoses: list[Diagnosis] = field(default_factory=list)
 
     @property

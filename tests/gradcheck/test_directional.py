@@ -175,7 +175,5 @@ def test_where_kinks_meet_on_a_direction_elements_decide():
         return x > 0
 
     assert along(relu(first), np.zeros(12)).ok  # all twelve elements are checked
-    report = along(relu(first), np.zeros(50))
-    assert report["x"].verdict == "cannot tell"
-    assert report["x"].reason == "several kinks lie on the directions; the 20 elements checked are right"
+    assert along(relu(first), np.zeros(50)).ok  # a sample is right, and so are all kinks, unit by unit
     assert along(relu(lambda x: (x > 0) - 0.2), np.zeros(50))["x"].verdict == "wrong"

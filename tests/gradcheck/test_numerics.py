@@ -91,3 +91,80 @@ def test_a_change_that_cannot_be_restored_makes_the_verdict_cannot_tell():
 def next_scale(d):
     Hidden.scale += 1
     return d
+
+
+# --- kinks ------------------------------------------------------------------------------------------------------------
+
+SLOPES = [(0, 0, True), (0.5, 0, True), (1, 0, True), (1.2, 0, False), (1.5, 0, False), (-0.5, 0, False)]
+CONSTANTS = [(0, 0.3, False), (0, -0.3, False), (0, 0.01, False)]  # the constant is added at the kink only
+
+
+def relu(slope, constant):
+    def backward(d, x):
+        return d * np.where(x == 0, slope, x > 0) + constant * (x == 0)
+
+    return (lambda x: (np.maximum(x, 0), x)), backward
+
+
+def relu_layer(slope, constant):
+    def forward(x, w, b, v):
+        z = x @ w + b
+        return np.maximum(z, 0) @ v, (x, w, v, z)
+
+    def backward(d, cache):
+        x, w, v, z = cache
+        dz = d @ v.T * np.where(z == 0, slope, z > 0) + constant * (z == 0)
+        return dz @ w.T, x.T @ dz, dz.sum(axis=0), np.maximum(z, 0).T @ d
+
+    return forward, backward
+
+
+@pytest.mark.parametrize("mode", ["full", "sampled", "directional"])
+@pytest.mark.parametrize(("slope", "constant", "right"), SLOPES + CONSTANTS)
+def test_at_a_kink_the_slope_lies_between_the_one_sided_slopes(mode, slope, constant, right):
+    x = rng(1).normal(size=(4, 6))
+    x[:, ::2] = 0
+    for given in (x, np.zeros((5, 30))):
+        assert check_gradients(relu(slope, constant), given, mode=mode).verdict == ("right" if right else "wrong")
+
+
+@pytest.mark.parametrize("mode", ["full", "sampled", "directional"])
+@pytest.mark.parametrize(("slope", "constant", "right"), SLOPES + CONSTANTS)
+@pytest.mark.parametrize("rows", [1, 2])
+def test_in_a_hidden_layer_too_unit_by_unit(mode, slope, constant, right, rows):
+    for seed in range(2):
+        r = rng(seed)
+        x = r.normal(size=(4, 3))
+        x[:rows] = 0
+        inputs = x, r.normal(size=(3, 6)), np.zeros(6), r.normal(size=(6, 2))
+        report = check_gradients(relu_layer(slope, constant), *inputs, mode=mode, diagnose=False)
+        assert report.verdict == ("right" if right else "wrong"), report
+        if not right:
+            assert "at a kink" in report["b"].reason
+
+
+@pytest.mark.parametrize("slope", [0, 0.5, 1])
+def test_kinks_that_depend_on_each_other_are_no_false_alarm(slope):
+    """Two layers without biases and a row of zeros: the kinks of the second layer move with those of the first."""
+
+    def forward(x, w, v, u):
+        z = x @ w
+        h = np.maximum(z, 0)
+        a = h @ v
+        return np.maximum(a, 0) @ u, (x, w, v, u, z, h, a)
+
+    def backward(d, cache):
+        x, w, v, u, z, h, a = cache
+        da = d @ u.T * np.where(a == 0, slope, a > 0)
+        dz = da @ v.T * np.where(z == 0, slope, z > 0)
+        return dz @ w.T, x.T @ dz, h.T @ da, np.maximum(a, 0).T @ d
+
+    for seed in range(2):
+        r = rng(seed)
+        x = r.normal(size=(4, 3))
+        x[1] = 0
+        inputs = x, r.normal(size=(3, 4)), r.normal(size=(4, 5)), r.normal(size=(5, 2))
+        assert check_gradients((forward, backward), *inputs).verdict in (
+            "right",
+            "right" if slope == 0 else "cannot tell",
+        )

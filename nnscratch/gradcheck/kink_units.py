@@ -1,0 +1,279 @@
+"""Kinks, unit by unit: is the gradient at this point a mixture of the gradients close to it, as the kinks allow?
+
+At a kink of one unit, such as a ReLU at zero, backward may use any slope between the two one-sided ones. If several
+units have a kink at one point, each may use its own slope, and the gradient is
+
+    g = g_start + sum over the units u of theta_u J_u,    0 <= theta_u <= 1
+
+where J_u is the jump of the gradient when unit u alone changes sides. The same theta must explain the gradients of all
+arrays, and of several dy. The jumps are found by running backward itself at points very close by, where nothing lies on
+a kink:
+
+1  An element that takes only two values at these points depends on one unit. Its own value must lie between the two.
+2  For the other elements, a short segment past the point crosses the kinks one after the other; bisection separates the
+   crossings. The model counts only if it also explains the gradients at other points nearby: it does not for kinks that
+   depend on each other, such as those of two layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from .nested import has_no_axes, is_array, leaves, map_leaves
+from .projection import Projection, random_weights_like
+
+POINTS = 16  # nearby points
+NEARBY = 1e-7  # their distance, relative to an array's typical value
+OFFSET = 3e-3  # the distance of the segment from the point, relative to the segment's length
+RESOLUTION = 3e-6  # two crossings closer than this on the segment are not separated
+MAX_UNITS = 64
+MAX_STEPS = 3000  # in the search for the nearest allowed gradient
+MAX_ELEMENTS = 20_000  # compared at each point
+SAME = 1e-4  # two gradients that differ by less, relative to the largest element of the array, are equal
+
+
+class KinkUnits:
+    """The gradients that the kinks at the current point allow.
+
+    Parameters
+    ----------
+    projection : Projection
+    gradients : dict of str to ndarray
+        The gradients of backward at the current point, of the arrays that are right apart from kinks.
+    first : dict of str to list of tuple
+        For each array, the elements to compare in any case: those that look like kinks.
+    rng : numpy.random.Generator
+    limit : int
+        The largest number of times that backward is run in the search for crossings.
+
+    Attributes
+    ----------
+    resolved : bool
+        True if the kinks are understood, so that `allowed` is exact.
+    allowed : dict of str to ndarray
+        For each array, the allowed gradient that is nearest to backward's, under the first dy; NaN at elements that
+        were not compared.
+    nearby : dict of str to ndarray
+        For each array, backward's gradients at the points nearby, under the first dy.
+    wrong : dict of str to list of tuple
+        For each array, the elements whose gradient is not allowed.
+    """
+
+    def __init__(
+        self,
+        projection: Projection,
+        gradients: dict[str, np.ndarray],
+        first: dict[str, list[tuple]],
+        rng: np.random.Generator,
+        limit: int = 600,
+    ):
+        self._limit = limit
+        self.projection, self.rng, self.names = projection, rng, list(gradients)
+        self.runs, self.resolved = 0, False
+        self.allowed = {name: np.full(g.shape, np.nan) for name, g in gradients.items()}
+        self.nearby = {name: np.full((POINTS, *g.shape), np.nan) for name, g in gradients.items()}
+        self.wrong: dict[str, list[tuple]] = {name: [] for name in gradients}
+        self._choose_elements(gradients, first)
+        self._held = {name: v.copy() for name, v in projection.variables.items()}
+        self._reach = {name: NEARBY * typical_size(v) for name, v in self._held.items()}
+        self._weights = [projection.weights]
+        if not all(w is None or has_no_axes(w) for _, w in leaves("", projection.weights)):
+            self._weights += [map_leaves(self._draw, projection.outputs) for _ in range(2)]
+        try:
+            self._resolve()
+        finally:
+            for name, v in projection.variables.items():
+                v[...] = self._held[name]
+
+    def _draw(self, y: Any) -> Any:
+        return random_weights_like(y, self.rng) if is_array(y) and y.ndim else (1.0 if isinstance(y, float) else None)
+
+    def _choose_elements(self, gradients: dict[str, np.ndarray], first: dict[str, list[tuple]]) -> None:
+        """Choose the flat indices to compare in each array."""
+        self._elements, left = {}, MAX_ELEMENTS
+        for name, g in gradients.items():
+            needed = [int(np.ravel_multi_index(index, g.shape)) if g.ndim else 0 for index in first.get(name, [])]
+            rest = np.setdiff1d(np.arange(g.size), needed)
+            fill = max(0, left // len(gradients) - len(needed))
+            rest = rest if rest.size <= fill else self.rng.choice(rest, fill, replace=False)
+            self._elements[name] = np.concatenate([np.array(needed, dtype=int), rest.astype(int)])
+
+    # --- backward at points nearby -----------------------------------------------------------------------------------
+
+    def _gradient(self, offset: dict[str, np.ndarray] | None = None, dys: slice = slice(None)) -> np.ndarray:
+        """Return backward's gradients at the current point plus `offset`: one row for each dy."""
+        for name, v in self.projection.variables.items():
+            v[...] = self._held[name]
+            if offset is not None:
+                v += backend.array_module(v).asarray(offset[name], dtype=v.dtype)
+        rows = []
+        for weights in self._weights[dys]:
+            self.runs += 1
+            given = self.projection.analytic(weights)
+            rows.append(np.concatenate([given[name].ravel()[self._elements[name]] for name in self.names]))
+        return np.array(rows)
+
+    def _offset(self) -> dict[str, np.ndarray]:
+        return {name: reach * self.rng.uniform(-1, 1, self._held[name].shape) for name, reach in self._reach.items()}
+
+    def _resolve(self) -> None:
+        here = self._gradient()
+        points = np.array([self._gradient(self._offset()) for _ in range(POINTS)])  # (points, dys, elements)
+        for name, part in self._parts():
+            self.nearby[name].reshape(POINTS, -1)[:, self._elements[name]] = points[:, 0, part]
+        everything = np.concatenate([points, here[None]])
+        if not np.isfinite(everything).all():
+            return
+        scale = self._scale(everything)
+        low, high = points.min(axis=0), points.max(axis=0)
+        jumps = ((high - low) > SAME * scale).any(axis=0)
+        near_low = np.abs(points - low) <= SAME * scale
+        near_high = np.abs(points - high) <= SAME * scale
+        two_levels = (near_low | near_high).all(axis=(0, 1))
+        nearest = here.copy()
+        single = jumps & two_levels
+        if single.any():
+            nearest[:, single] = self._nearest_on_segment(points[:, :, single], here[:, single])
+        smooth = ~jumps
+        nearest[:, smooth] = points[:, :, smooth].mean(axis=0)
+        if (jumps & ~two_levels).any():
+            found = self._nearest_of_units(points, here, scale)
+            if found is None:
+                return
+            nearest = found
+        elif (np.abs(here - nearest)[:, smooth] > SAME * scale[:, smooth]).any():
+            return  # a side of a kink that no point met
+        self._conclude(here, nearest, scale)
+
+    def _scale(self, rows: np.ndarray) -> np.ndarray:
+        """Return, for each dy and element, the largest gradient of its array; 1 where that is zero."""
+        scale = np.ones(rows.shape[1:])
+        for _, part in self._parts():
+            if part.stop > part.start:
+                largest = np.abs(rows[:, :, part]).max(axis=(0, 2))
+                scale[:, part] = np.where(largest > 0, largest, 1.0)[:, None]
+        return scale
+
+    def _parts(self) -> Iterator[tuple[str, slice]]:
+        """Yield the name of each array, and where its elements lie in a row of gradients."""
+        start = 0
+        for name in self.names:
+            stop = start + len(self._elements[name])
+            yield name, slice(start, stop)
+            start = stop
+
+    @staticmethod
+    def _nearest_on_segment(points: np.ndarray, here: np.ndarray) -> np.ndarray:
+        """Return the point nearest to `here` between the two levels of each element; the dys share one theta."""
+        spread = points - points[0]
+        other = np.abs(spread).sum(axis=1).argmax(axis=0)  # a point on the other side of the kink
+        jump = np.take_along_axis(spread, other[None, None, :], axis=0)[0]
+        theta = ((here - points[0]) * jump).sum(axis=0) / (jump**2).sum(axis=0)
+        return points[0] + np.clip(theta, 0, 1) * jump
+
+    def _conclude(self, here: np.ndarray, nearest: np.ndarray, scale: np.ndarray) -> None:
+        self.resolved = True
+        apart = (np.abs(here - nearest) > 10 * SAME * scale).any(axis=0)
+        for name, part in self._parts():
+            elements, shape = self._elements[name], self.allowed[name].shape
+            self.allowed[name].ravel()[elements] = nearest[0, part]
+            bad = elements[apart[part]]
+            self.wrong[name] = [tuple(int(i) for i in np.unravel_index(int(e), shape)) for e in bad]
+
+    # --- several units -----------------------------------------------------------------------------------------------
+
+    def _nearest_of_units(self, points: np.ndarray, here: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
+        """Return the allowed gradient nearest to `here`, or None if the jumps do not explain the gradients nearby."""
+        for _ in range(2):
+            found = self._crossings(scale)
+            if found is None:
+                return None
+            start, jumps = found
+            box = Box(np.array([(jump / scale).ravel() for jump in jumps]).T)
+            if all(box.contains(((g - start) / scale).ravel(), 10 * SAME) for g in points):
+                theta = box.nearest(((here - start) / scale).ravel())
+                nearest = start + scale * (box.J @ theta).reshape(scale.shape)
+                if (np.abs(nearest - here) <= 10 * SAME * scale).all():
+                    return nearest  # allowed
+                again = self._crossings(scale)
+                if again is None:
+                    return None
+                # Kinks that do not depend on each other give the same jumps on every segment. Now and then a segment
+                # misses one, or two are not separated.
+                same = sum(is_among(jump, jumps, SAME * scale) for jump in again[1])
+                return nearest if same >= 0.8 * max(len(jumps), len(again[1])) else None
+        return None
+
+    def _crossings(self, scale: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]] | None:
+        """Return the gradient at the start of a segment past the point, and the jump at each kink that it crosses."""
+        along, aside = self._offset(), self._offset()
+
+        def at(t: float, dys: slice = slice(0, 1)) -> np.ndarray:
+            return self._gradient({n: t * along[n] + OFFSET * aside[n] for n in along}, dys)
+
+        limit = self.runs + self._limit
+        jumps, parts = [], [(-1.0, at(-1.0), 1.0, at(1.0))]
+        while parts:
+            t0, g0, t1, g1 = parts.pop()
+            if (np.abs(g1 - g0) <= SAME * scale[:1]).all():
+                continue
+            if t1 - t0 < RESOLUTION:
+                jumps.append(at(t1, slice(None)) - at(t0, slice(None)))
+                continue
+            if self.runs > limit or len(jumps) > MAX_UNITS:
+                return None
+            middle = (t0 + t1) / 2
+            g = at(middle)
+            parts += [(t0, g0, middle, g), (middle, g, t1, g1)]
+        return (at(-1.0, slice(None)), jumps) if jumps else None
+
+
+class Box:
+    """The points J theta with every theta_u between 0 and 1.
+
+    Parameters
+    ----------
+    J : ndarray, (elements, units)
+    """
+
+    def __init__(self, J: np.ndarray):
+        self.J, self.gram, self.inverse = J, J.T @ J, np.linalg.pinv(J, rcond=1e-9)
+        self.rate = 1 / max(float(np.linalg.eigvalsh(self.gram)[-1]), 1e-300)
+
+    def nearest(self, r: np.ndarray) -> np.ndarray:
+        """Return the theta for which J theta is nearest to `r`."""
+        theta = self.inverse @ r
+        inside = np.clip(theta, 0, 1)
+        if (np.abs(theta - inside) <= 1e-6).all():
+            return inside
+        target, theta, ahead, t = self.J.T @ r, inside, inside, 1.0
+        for _ in range(MAX_STEPS):  # projected gradient with momentum (FISTA)
+            new = np.clip(ahead - self.rate * (self.gram @ ahead - target), 0, 1)
+            t, before = (1 + np.sqrt(1 + 4 * t * t)) / 2, t
+            ahead = new + (before - 1) / t * (new - theta)
+            done = np.abs(new - theta).max() < 1e-8
+            theta = new
+            if done:
+                break
+        return theta
+
+    def contains(self, r: np.ndarray, tolerance: float) -> bool:
+        """Return True if a point differs from `r` by at most `tolerance` in every element."""
+        if np.abs(self.J @ (self.inverse @ r) - r).max() > tolerance:
+            return False  # not even without the bounds
+        return bool(np.abs(self.J @ self.nearest(r) - r).max() <= tolerance)
+
+
+def is_among(jump: np.ndarray, jumps: list[np.ndarray], tolerance: np.ndarray) -> bool:
+    """Return True if one of `jumps` equals `jump` or its negative."""
+    return any((np.abs(sign * jump - other) <= 10 * tolerance).all() for other in jumps for sign in (1, -1))
+
+
+def typical_size(array: Any) -> float:
+    """Return the median size of the elements that are not zero; 1 if all are."""
+    sizes = backend.to_numpy(abs(array[array != 0]))
+    return float(np.median(sizes)) if sizes.size else 1.0
