@@ -22,7 +22,7 @@ another form, write its adapter in a file of this folder and let :func:`make_ada
 
 from __future__ import annotations
 
-from types import FunctionType, MethodType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 from ...module import Module
@@ -97,7 +97,8 @@ def find_adapter(subject: Any, inputs: tuple, loss: Any, targets: tuple) -> Adap
         )
     if isinstance(subject, (tuple, list)) and len(subject) == 2 and all(callable(part) for part in subject):
         owner = getattr(subject[0], "__self__", None)
-        if owner is not None and owner is getattr(subject[1], "__self__", None):  # two methods: check the whole object
+        same = owner is not None and owner is getattr(subject[1], "__self__", None)
+        if same and not isinstance(owner, ModuleType):  # two methods: check the whole object; math.sin is of no object
             if isinstance(owner, Module):
                 return ModuleAdapter(owner, inputs)
             return object_adapter(owner, inputs, *subject)
