@@ -22,6 +22,7 @@ from .report import Trap
 from .snapshot import Snapshot, equal_arrays
 
 WRITES = "backward writes into its input"
+NOT_AN_ARRAY = "not an array"
 
 
 def forward_traps(projection: Projection) -> list[Trap]:
@@ -66,6 +67,11 @@ def backward_traps(projection: Projection) -> list[Trap]:
         written = [n for (n, a), old in zip(arrays, before, strict=True) if not equal_arrays(a, old)]
         given = {name: g.copy() if is_array(g) else g for name, g in given.items()}
     traps += change_traps(adapter, written, replaced)
+    if adapter.container:
+        fix = " Remove the comma after it." if adapter.container == "tuple" else ""
+        message = f"backward returns a {adapter.container} instead of an array; return the array itself.{fix}"
+        # In a network, the module before a Module gets what backward returns. The user of a function can unpack it.
+        traps.append(Trap(NOT_AN_ARRAY, message, "wrong" if adapter.accumulates else "note"))
     for name, array in projection.variables.items():
         if given.get(name) is not None:
             traps += form_traps(name, array, given[name])
@@ -133,9 +139,9 @@ def form_traps(name: str, array: Any, gradient: Any) -> list[Trap]:
         try:
             gradient = np.asarray(gradient, dtype=np.float64)
         except (TypeError, ValueError):
-            return [Trap("not an array", f"the gradient of {name} is a {kind}")]
+            return [Trap(NOT_AN_ARRAY, f"the gradient of {name} is a {kind}")]
         if array.ndim:
-            traps.append(Trap("not an array", f"the gradient of {name} is a {kind}, {name} is an array", "note"))
+            traps.append(Trap(NOT_AN_ARRAY, f"the gradient of {name} is a {kind}, {name} is an array", "note"))
     if gradient.shape != array.shape:
         return [Trap("wrong shape", f"the gradient of {name} has shape {gradient.shape}, {name} has {array.shape}")]
     if gradient.dtype.kind == "c":

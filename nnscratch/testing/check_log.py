@@ -10,6 +10,7 @@ CHECKED: list[tuple[str, str, int, float, str]] = []
 """(test, name of the checked code, number of arrays, largest error, verdict) of each check."""
 
 _test: list[str] = []
+_collecting: list[list[Any]] = []
 
 
 @contextmanager
@@ -22,8 +23,21 @@ def log_under(test: str) -> Iterator[None]:
         _test.pop()
 
 
+@contextmanager
+def collect() -> Iterator[list[Any]]:
+    """Collect the reports of the checks inside the ``with`` block in a list."""
+    reports: list[Any] = []
+    _collecting.append(reports)
+    try:
+        yield reports
+    finally:
+        _collecting.pop()
+
+
 def add(report: Any) -> None:
-    """Log `report`, if a test is being logged."""
+    """Log `report`, if a test is being logged, and add it to the lists of `collect`."""
+    for reports in _collecting:
+        reports.append(report)
     if _test:
         CHECKED.append((_test[-1], report.title, len(report), report.max_error, report.verdict))
 

@@ -1,18 +1,30 @@
 """Exercises in notebooks: check an answer without stopping the notebook, and a fast mode.
 
 A failing assertion would stop a notebook that runs from top to bottom. Inside ``with exercise("1"):`` it is printed as
-a short message that says what is not right yet.
+a short message that says what is not right yet:
+
+    an assertion       its message, and what is unusual in the answers that it uses, such as None or NaN
+    another error      the line of the answer that raised it, the message, and the shapes or values in that line
+    wrong gradients    for each array: the worst element, and the mistake that explains it, with its evidence
 """
 
 from __future__ import annotations
 
-import linecache
 import os
-import traceback
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-LONGEST = 300  # characters of a message; a longer one is cut, so that it stays a hint
+from ..gradcheck.traps import NOT_AN_ARRAY
+from . import check_log
+from .hints import MISMATCH, STILL_DOTS, answer_hints, error_hints
+from .traceback_places import Place, own_places
+
+LONGEST = 300  # characters of a line; a longer one is cut, so that it stays a hint
+LINES = 4  # lines of an assertion's message
+ARRAYS = 3  # arrays with wrong gradients that are described
+GIVEN_NONE = "returned None"  # in an entry's reason
 
 
 def fast() -> bool:
@@ -48,7 +60,10 @@ def exercise(name: str) -> Iterator[None]:
     Exercise 1: solved.
     """
     try:
-        yield
+        with check_log.collect() as reports:
+            yield
+        remarks = [trap.message for report in reports for trap in report.traps if trap.kind == NOT_AN_ARRAY]
+        assert not remarks, remarks[0]
     except Exception as error:
         print(f"Exercise {name}: not yet. {reason(error)}")
     else:
@@ -57,42 +72,112 @@ def exercise(name: str) -> Iterator[None]:
 
 def reason(error: Exception) -> str:
     """Return a few lines that say why, without a traceback and without digits that differ between machines."""
+    places = own_places(error)
     report = getattr(error, "report", None)
     if report is not None:
-        return wrong_gradients(report)
-    if isinstance(error, TypeError) and "ellipsis" in str(error):
-        return "Your code still contains `...`: replace it with your answer."
-    lines = [line.rstrip() for line in str(error).splitlines() if line.strip()]
-    if isinstance(error, AssertionError):
-        words = "\n    ".join(lines[:4]) or f"This does not hold: {failing_line(error)}"
+        lines = wrong_gradients(report)
+    elif isinstance(error, AssertionError):
+        lines = failed_assertion(error, places)
+    elif isinstance(error, TypeError) and "ellipsis" in str(error):
+        lines = [STILL_DOTS]
     else:
-        words = ": ".join([type(error).__name__, *lines[:1]])
-    return words if len(words) <= LONGEST else words[:LONGEST].rstrip() + " ..."
+        lines = raised_error(error, places)
+    return "\n    ".join(line if len(line) <= LONGEST else line[:LONGEST].rstrip() + " ..." for line in lines)
 
 
-def wrong_gradients(report) -> str:
-    """Return one line for each wrong array: its worst element, and the mistake that explains it."""
-    lines = []
-    for entry in report:
-        if entry.verdict == "right":
-            continue
-        analytic, numeric = entry.worst
-        at = "[" + ", ".join(str(int(i)) for i in entry.worst_index) + "]"
-        line = f"The gradient of {entry.name}: {entry.verdict}"
-        if analytic == analytic and numeric == numeric:
-            line += f", backward says {analytic:.3g} at {at}, differences say {numeric:.3g}"
-        if entry.reason:
-            line += " (" + entry.reason.split("; ")[0] + ")"  # without the list of elements
-        lines.append(line + (f"; {entry.diagnosis.mistake}" if entry.diagnosis else "") + ".")
-    lines += [f"{trap.kind}: {trap.message}" for trap in report.traps if trap.severity != "note"]
-    return "\n    ".join(lines[:4])
+def failed_assertion(error: AssertionError, places: list[Place]) -> list[str]:
+    """Return the message of an assertion, or its source, and what is unusual in the answers that it uses."""
+    lines = message_lines(error)
+    if len(lines) > LINES:
+        lines = [*lines[:LINES], f"(and {len(lines) - LINES} more lines)"]
+    place = places[-1] if places else None
+    if not lines:
+        asserted = [place.source for place in reversed(places) if place.source.startswith("assert")]
+        lines = [f"This does not hold: {asserted[0] if asserted else place.source if place else ''}"]
+    return [*lines, *(answer_hints(place) if place is not None and place.of_check else [])]
 
 
-def failing_line(error: Exception) -> str:
-    """Return the source of the assertion that failed, or of the last line in the traceback."""
-    frames = traceback.extract_tb(error.__traceback__)
-    for frame in reversed(frames):
-        line = linecache.getline(frame.filename, frame.lineno or 0).strip()
-        if line.startswith("assert"):
-            return line
-    return frames[-1].line or "" if frames else ""
+def raised_error(error: Exception, places: list[Place]) -> list[str]:
+    """Return the line of the answer that raised the error, the error's message, and hints.
+
+    If the answer's line is in a function that another one called, the calling lines follow, and the exercise's own line
+    comes last. If no line of the answer was running, the exercise's line is shown in its place.
+    """
+    message = message_lines(error)[:1]
+    if isinstance(error, KeyError) and error.args:
+        message = [f"there is no key {error.args[0]!r}"]
+    words = ": ".join([type(error).__name__, *message])
+    if not places:
+        return [words]
+    answer = [place for place in places if not place.of_check]
+    place = answer[-1] if answer else places[-1]
+    hints = error_hints(place, error)
+    if hints == [STILL_DOTS]:
+        return hints
+    if hints and hints[0].startswith(MISMATCH):
+        hints[0] = f"{type(error).__name__}: {hints[0]}"  # NumPy's message gives the same shapes without names
+    else:
+        hints = [words, *hints]
+    if not answer:
+        return ["The exercise stops with an error where it uses your answer:", f"    {place.source}", *hints]
+    callers = [f"called by: {p.source}" for p in answer[:-1] if p.frame.f_code is not place.frame.f_code]
+    check = [f"The exercise runs: {p.source}" for p in places if p.of_check][-1:]
+    callers = list(dict.fromkeys(reversed(callers)))[:2]
+    return [f"Your code stops with an error in {place.where}:", f"    {place.source}", *hints, *callers, *check]
+
+
+def message_lines(error: BaseException) -> list[str]:
+    """Return the lines of the error's message that are not empty."""
+    return [line.rstrip() for line in str(error).splitlines() if line.strip()]
+
+
+def wrong_gradients(report: Any) -> list[str]:
+    """Return lines for each wrong array: its worst element, and the mistake that explains it with its evidence."""
+    lines: list[str] = []
+    told: set[str] = set()
+    wrong = [entry for entry in report if entry.verdict != "right"]
+    without = [entry.name for entry in wrong if GIVEN_NONE in entry.reason]
+    if without:
+        lines.append(
+            f"Backward gives None for the gradient{'s' * (len(without) > 1)} of {', '.join(without)}. "
+            f"Is `return` missing, or is a gradient missing from what backward returns?"
+        )
+        wrong = [entry for entry in wrong if entry.name not in without]
+    for entry in wrong[:ARRAYS]:
+        lines.append(wrong_gradient(entry))
+        if entry.diagnosis is not None:
+            mistake, evidence = entry.diagnosis.mistake, plain_evidence(entry.diagnosis.evidence)
+            known = f"{mistake}: {evidence}" in told
+            lines.append(f"    Likely mistake: {mistake}" + (", as above." if known else f". Evidence: {evidence}."))
+            told.add(f"{mistake}: {evidence}")
+    if len(wrong) > ARRAYS:
+        lines.append(f"and {len(wrong) - ARRAYS} more: {', '.join(entry.name for entry in wrong[ARRAYS:])}")
+    explained = {"wrong shape", "not finite"} if wrong else set()  # an entry says the same
+    traps = [trap for trap in report.traps if trap.severity != "note" and trap.kind not in explained]
+    lines += [sentence(f"{trap.kind}: {trap.message}") for trap in traps[:ARRAYS]]
+    return lines + ([f"and {len(traps) - ARRAYS} more remarks"] if len(traps) > ARRAYS else [])
+
+
+def wrong_gradient(entry: Any) -> str:
+    """Return a sentence about one array: what backward gives at its worst element, and what is right there."""
+    analytic, numeric = entry.worst
+    at = "[" + ", ".join(str(int(i)) for i in entry.worst_index) + "]"
+    verdict = {"cannot tell": "cannot be judged"}.get(entry.verdict, f"is {entry.verdict}")
+    line = f"The gradient of {entry.name} {verdict}"
+    reason = entry.reason.split("; ")[0]  # the rest lists elements: only for the report
+    if analytic == analytic and numeric == numeric:
+        line += f": at {at} your backward gives {analytic + 0.0:.3g}, but the numerical gradient is {numeric:.3g}"
+    return sentence(line + (f" ({reason})" if reason else ""))
+
+
+def plain_evidence(evidence: str) -> str:
+    """Return the evidence of a diagnosis without what differs between machines: file names and sizes of misfits."""
+    evidence = re.sub(r"\((<[^>]*>|[^\s()<>]*):(\d+): ", r"(line \2: ", evidence)
+    evidence = re.sub(r"(: fits|,) to \S+ of [^;]*|; fits .* random directions", "", evidence)
+    evidence = re.sub(r"(?<!gradient )\bgiven\b", "your gradient", evidence)
+    return re.sub(r"(?<=[*=/] )true\b", "the right one", evidence)
+
+
+def sentence(words: str) -> str:
+    """Return `words` with a full stop."""
+    return words if words.endswith((".", "?")) else words + "."

@@ -1,10 +1,34 @@
-"""Exercises in notebooks: each check prints one line and raises no exception."""
+"""Exercises in notebooks: each check prints one message and raises no exception."""
+
+import linecache
+import textwrap
 
 import numpy as np
 import pytest
 
 import nnscratch as nn
 from nnscratch.testing import exercise, fast
+
+
+@pytest.fixture
+def said(capsys):
+    """said(answer, check): what a check cell prints after an answer cell.
+
+    As in IPython, each cell is a file of its own that exists in `linecache` only.
+    """
+
+    def said(answer, check):
+        scope = {"np": np, "nn": nn, "exercise": exercise}
+        indented = textwrap.indent(textwrap.dedent(check).strip(), "    ")
+        for name, source in (("<answer>", answer), ("<check>", f'with exercise("1"):\n{indented}\n')):
+            source = textwrap.dedent(source).lstrip("\n")
+            linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+            exec(compile(source, name, "exec"), scope)
+        return capsys.readouterr().out
+
+    yield said
+    linecache.cache.pop("<answer>", None)
+    linecache.cache.pop("<check>", None)
 
 
 def test_checks_that_hold_say_solved(capsys):
@@ -26,19 +50,136 @@ def test_an_assertion_without_words_says_its_source(capsys):
     assert said.startswith("Exercise 1: not yet. ") and "1 + 1 == 3" in said.replace("(", "").replace(")", "")
 
 
-def test_an_error_says_its_kind_and_its_first_line(capsys):
+def test_a_long_message_says_how_many_lines_are_left_out(capsys):
     with exercise("1"):
-        raise ValueError("first\nsecond")
-    assert capsys.readouterr().out == "Exercise 1: not yet. ValueError: first\n"
+        raise AssertionError("\n".join("abcdef"))
+    assert capsys.readouterr().out == "Exercise 1: not yet. a\n    b\n    c\n    d\n    (and 2 more lines)\n"
 
 
-def test_what_is_still_an_ellipsis_is_named_so(capsys):
+def test_what_is_still_an_ellipsis_is_named_so(capsys, said):
     with exercise("1"):
         assert ... > 0
     assert "still contains `...`" in capsys.readouterr().out
+    assert "still contains `...`" in said("def f(x):\n    x += ...\n    return x", "f(np.ones(2))")
 
 
-def test_a_wrong_gradient_names_the_array_both_values_and_the_mistake_and_no_right_one(capsys):
+def test_an_error_names_the_line_of_the_answer_and_the_shapes_in_its_own_names(said):
+    answer = """
+        def backward(dz, x):
+            rows = len(x)
+            return dz @ x.T / rows
+        """
+    assert said(answer, "assert backward(np.ones((16, 5)), np.ones((4, 3))).all()") == (
+        "Exercise 1: not yet. Your code stops with an error in `backward`, line 3 of its cell:\n"
+        "        return dz @ x.T / rows\n"
+        "    ValueError: the shapes do not fit: `dz` is (16, 5), `x.T` is (3, 4). For `@`, the last axis of the first "
+        "and the second-to-last axis of the second must be equal.\n"
+        "    The exercise runs: assert backward(np.ones((16, 5)), np.ones((4, 3))).all()\n"
+    )
+
+
+def test_an_error_inside_numpy_shows_the_values_given_to_it(said):
+    out = said("def f(x):\n    n = 3\n    return x.reshape(-1, n)", "f(np.ones((5, 2)))")
+    assert "`f`, line 3 of its cell:\n        return x.reshape(-1, n)\n" in out
+    assert "    Here `x` is (5, 2), `n` is 3.\n" in out
+
+
+def test_an_error_in_a_helper_a_nested_function_or_a_lambda_shows_who_called_it(said):
+    answer = """
+        def layer(x):
+            def double(y):
+                return 2 * y.size()
+            half = lambda y: double(y) / 2
+            return half(x)
+        """
+    out = said(answer, "layer(np.ones(3))")
+    assert "error in `double`, line 3 of its cell:\n        return 2 * y.size()\n" in out
+    assert "    called by: half = lambda y: double(y) / 2\n    called by: return half(x)\n" in out
+    assert out.endswith("    The exercise runs: layer(np.ones(3))\n")
+
+
+def test_an_error_in_a_function_of_the_exercise_names_the_line_of_the_answer_that_called_it(said):
+    check = """
+        def f(x):
+            return x[7]
+        slope(f, np.ones(3))
+        """
+    out = said("def slope(f, x):\n    return f(x + 1)", check)
+    assert "error in `slope`, line 2 of its cell:\n        return f(x + 1)\n" in out
+    assert "IndexError" in out and out.endswith("The exercise runs: return x[7]\n")
+
+
+def test_an_error_in_backward_under_the_checker_names_its_line(said):
+    answer = """
+        class Bias(nn.Module):
+            def __init__(self):
+                self.b = nn.Parameter(np.zeros(3))
+            def forward(self, x):
+                self.save_for_backward(x)
+                return x + self.b.data
+            def backward(self, dy):
+                (x,) = self.saved()
+                self.b.grad += dy
+                return dy
+        """
+    out = said(answer, "nn.testing.assert_gradients_match(Bias(), np.ones((4, 3)))")
+    assert "`Bias.backward`, line 9 of its cell:\n        self.b.grad += dy\n" in out
+    assert "`self.b.grad` is (3,), `dy` is (4, 3)" in out and "is a sum over an axis missing?" in out
+
+
+@pytest.mark.parametrize(
+    "answer, check, hint",
+    [
+        ("def f(x):\n    x * 2", "assert f(3) == 6, 'f(3) must be 6'", "`f` has no `return`, so it gives None"),
+        ("def f(x):\n    print(x)", "y = f(3)\nassert abs(y - 6) < 1", "printing does not return it"),
+        ("def f(x):\n    return", "a, b = f(3)", "`f` has no `return`"),
+        ("def f(x):\n    x", "def call(g):\n    return g(3)\ncall(f).sum()", "`f` has no `return`"),
+        ("def f(x):\n    return x", "a, b = f(3)", "`f` must return 2 values. It returns one value."),
+        ("def f(x):\n    return x, x", "a, b, c = f(3)", "`f` must return 3 values. It returns 2."),
+        ("def f(x):\n    return 2 * x", "a, b = f(np.ones(3))", "`f` must return 2 values. It returns one value."),
+        ("def f():\n    return 1", "f(3)", "It is defined as `f()`. The exercise gives it other arguments"),
+        ("def f(x):\n    return X", "f(3)", "Did you mean `x`?"),
+        ("def f(x):\n    return exp(x)", "f(3)", "Did you mean `np.exp`?"),
+        ("def f(x):\n    return [x].mean()", "f(3)", "a list of 1 element. Arrays have .mean"),
+        ("def f(x):\n    return np.maximun(x, 0)", "f(3)", "Did you mean `np.maximum`?"),
+        ("def f(x):\n    return 1 if x > 0 else 0", "f(np.ones(2))", "np.where and & work on each element"),
+        ("def f(x):\n    return 2 * x", "y = f(np.ones(2))\nassert abs(y) < 1", "needed here, not an array."),
+        ("def f(x):\n    return x ^ 2", "f(0.5)", "a power is written `**`"),
+        ("def f(x):\n    return np.log(-x)", "y = f(np.ones(2))\nassert y.sum() == 0", "`f` returns NaN"),
+        ("def f(x):\n    return x.astype(int)", "y = f(np.ones(2))\nassert y.sum() == 3", "cannot hold fractions"),
+        ("def f(x):\n    return x,", "y = f(3)\nassert y == 3, 'f(3) must be 3'", "a tuple with one element"),
+        ("def f(state):\n    return state['m']", "f({})", "there is no key 'm'\n    Here `state` is an empty dict."),
+    ],
+)  # fmt: skip
+def test_hints_for_common_mistakes(said, answer, check, hint):
+    with np.errstate(all="ignore"):
+        assert hint in said(answer, check)
+
+
+def test_the_hints_run_nothing_of_the_answer_again(said):
+    answer = """
+        calls = []
+        def shift(x):
+            calls.append(1)
+            return x
+        def f(x):
+            return shift(x) @ (shift(x) + shift(x[:2]))
+        """
+    out = said(answer + "\n", "try:\n    f(np.ones((4, 3)))\nfinally:\n    print(len(calls))")
+    assert out.startswith("3\n") and "line 6 of its cell" in out  # three calls, none for the hint
+
+
+def test_a_check_without_an_answer_shows_its_line(capsys):
+    with exercise("1"):
+        raise ValueError("first\nsecond")
+    assert capsys.readouterr().out == (
+        "Exercise 1: not yet. The exercise stops with an error where it uses your answer:\n"
+        '        raise ValueError("first\\nsecond")\n'
+        "    ValueError: first\n"
+    )
+
+
+def test_a_wrong_gradient_names_the_array_both_values_and_the_mistake_with_its_evidence_and_no_right_one(capsys):
     class Flipped(nn.Linear):
         def backward(self, dy):
             return -super().backward(dy)
@@ -47,9 +188,50 @@ def test_a_wrong_gradient_names_the_array_both_values_and_the_mistake_and_no_rig
         nn.testing.assert_gradients_match(Flipped(3, 2, rng=0), np.random.default_rng(0).normal(size=(4, 3)))
     said = capsys.readouterr().out
     assert said == (
-        "Exercise 1: not yet. The gradient of x: wrong, backward says -1.37 at [2, 2], differences say 1.37; "
-        "sign flipped.\n"
+        "Exercise 1: not yet. The gradient of x is wrong: at [2, 2] your backward gives -1.37, but the numerical "
+        "gradient is 1.37.\n"
+        "        Likely mistake: sign flipped. Evidence: your gradient = -1 * the right one in all 12 element(s).\n"
     )
+
+
+def test_more_wrong_arrays_than_are_described_are_counted(capsys):
+    def forward(a, b, c, d, e):
+        return a * b * c * d * e, (a, b, c, d, e)
+
+    def backward(dy, cache):
+        a, b, c, d, e = cache
+        return dy, dy, dy, dy, dy
+
+    with exercise("1"):
+        arrays = (np.random.default_rng(k).normal(size=3) for k in range(5))
+        nn.testing.assert_gradients_match((forward, backward), *arrays)
+    assert capsys.readouterr().out.endswith("    and 2 more: d, e\n")
+
+
+def test_a_backward_that_returns_none_is_told_so_and_not_given_a_diagnosis(capsys):
+    with exercise("1"):
+        nn.testing.assert_gradients_match((lambda x, w: (x * w, 0), lambda dy, cache: (None, None)), *np.ones((2, 3)))
+    said = capsys.readouterr().out
+    assert "Backward gives None for the gradients of x, w. Is `return` missing" in said and "Likely" not in said
+
+
+@pytest.mark.parametrize("wrap, kind", [(lambda dx: (dx,), "tuple"), (lambda dx: dx.tolist(), "list")])
+def test_a_tuple_or_a_list_instead_of_an_array_is_refused(capsys, wrap, kind):
+    class Double(nn.Module):
+        def forward(self, x):
+            return 2 * x
+
+        def backward(self, dy):
+            return wrap(2 * dy)
+
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    pair = lambda x: (2 * x, None), lambda dy, cache: wrap(2 * dy)
+    for subject in (Double(), pair):
+        with exercise("1"):
+            nn.testing.assert_gradients_match(subject, x)
+        assert f"backward returns a {kind} instead of an array" in capsys.readouterr().out
+    assert nn.gradcheck.check_gradients(Double(), x).verdict == "wrong"
+    assert nn.gradcheck.check_gradients(pair, x).verdict == "right"  # outside of exercises, a function may do so
 
 
 def test_an_interrupt_is_not_an_answer():

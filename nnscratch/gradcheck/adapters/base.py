@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..nested import is_array, is_float, leaves, map_leaves
+from ..nested import float_leaves, is_array, is_float, leaves, map_leaves
 from .matching import match_gradients
 from .names import argument_names
 
@@ -47,12 +47,15 @@ class Adapter:
         True if forward returns its cache, so that the user holds it.
     surplus : list or dict
         The gradients that backward returned besides those of the inputs.
+    container : str
+        "tuple" or "list" if backward returned its only gradient in one and not as an array, else "".
     missing : list of str
         Inputs that have the name of a weight, and for which backward returned nothing.
     """
 
     accumulates = False
     returns_cache = False
+    container = ""
     targets: tuple = ()
     loss: Any = None
     cache: Any = NO_CACHE
@@ -129,9 +132,27 @@ class Adapter:
         `missing` the inputs that have the name of a weight and no gradient.
         """
         taken = self.parameters()
+        self.container = container_of_one(result, self.inputs)
+        if self.container == "list":
+            result = np.asarray(result, dtype=np.float64)
         match = match_gradients(result, self.input_names, self.inputs)
         self.surplus, self.missing = match.surplus, match.missing
         return {f"input {name}" if name in taken else name: g for name, g in match.given.items()}
+
+
+def container_of_one(result: Any, inputs: tuple) -> str:
+    """Return "tuple" for ``(dx,)`` and "list" for the elements of dx in lists, where x is the first float input."""
+    value = next((value for value in inputs if float_leaves(value)), None)
+    if not is_array(value) or not isinstance(result, (tuple, list)):
+        return ""
+    if isinstance(result, tuple) and len(result) == 1 and is_array(result[0]):
+        return "tuple"
+    if isinstance(result, list) and value.ndim:
+        try:
+            return "list" if np.shape(result) == value.shape else ""
+        except ValueError:  # a ragged list
+            return ""
+    return ""
 
 
 def copy_array(value: Any) -> Any:

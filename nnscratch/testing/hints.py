@@ -1,0 +1,391 @@
+"""Hints for a beginner: what the values in a failing line have to do with the error."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib.util
+import inspect
+import math
+import re
+import textwrap
+from collections.abc import Iterator
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from .safe_values import SafeValues, Unknown, describe
+from .traceback_places import Place
+
+STILL_DOTS = "Your code still contains `...`: replace it with your answer."
+MISMATCH = "the shapes do not fit"
+SHOWN = 4  # values in a hint
+SYMBOLS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**", ast.FloorDiv: "//"}
+
+
+def error_hints(place: Place, error: BaseException) -> list[str]:
+    """Return sentences that explain `error`, which was raised in `place`."""
+    values, words, node = SafeValues(place.frame), str(error), place.expression
+    found = named_values(node, values)
+    if any(value is ... for value in found.values()):
+        return [STILL_DOTS]
+    hints = []
+    if isinstance(error, NameError):
+        return name_hints(error, place, values)
+    if "unpack" in words:
+        return unpack_hints(place, values, words)
+    if isinstance(error, TypeError) and (called := re.match(r"([\w.<>]+)\(\) (takes|missing|got)", words)):
+        return signature_hints(called[1], place, values)
+    if "NoneType" in words or any(value is None for value in found.values()):
+        hints = none_hints(node, place, values)
+    elif "not subscriptable" in words or "invalid index to scalar" in words:
+        hints = [f"`{name}` must return several values. It returns one." for name in called_names(node, values)]
+    elif isinstance(error, AttributeError):
+        hints = attribute_hints(error, node, found)
+    elif "truth value of an array" in words:
+        if place.of_check:
+            return number_hints(place, values)
+        hints = [
+            "`if`, `and` and `or` need one True or False. np.where and & work on each element; .all() and .any() give "
+            "one answer."
+        ]
+    elif "__format__" in words and place.of_check:
+        return number_hints(place, values)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitXor):
+        hints = ["In Python, a power is written `**`, not `^`."]
+    hints += saved_hints(place, values, found)
+    return [*shape_hints(node, values), *hints] or [*values_line(found), *hints]
+
+
+def values_line(found: dict[str, Any]) -> list[str]:
+    """Return one line that lists the values, such as "Here `dz` is (16, 5), `x` is (4, 3)."."""
+    words = {name: describe(value) for name, value in found.items() if not is_obvious(value)}
+    shown = [f"`{name}` is {text}" for name, text in words.items() if name != text]
+    return [f"Here {', '.join(shown[:SHOWN])}."] if shown else []
+
+
+def is_obvious(value: Any) -> bool:
+    """Return True if a description of the value would not help."""
+    return isinstance(value, (ModuleType, slice)) or isinstance(value, type)
+
+
+def named_values(node: Any, values: SafeValues) -> dict[str, Any]:
+    """Return the values of the operands of a failing expression by their source; of a statement, those of its names."""
+    if isinstance(node, ast.BinOp):
+        parts = [node.left, node.right]
+    elif isinstance(node, ast.AugAssign):
+        parts = [node.target, node.value]
+    elif isinstance(node, ast.Compare):
+        parts = [node.left, *node.comparators]
+    elif isinstance(node, ast.Subscript):
+        parts = [node.value, *(node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice])]
+    elif isinstance(node, (ast.Attribute, ast.Starred)):
+        parts = [node.value]
+    elif isinstance(node, ast.Call):
+        receiver = [node.func.value] if isinstance(node.func, ast.Attribute) else []
+        parts = receiver + node.args + [keyword.value for keyword in node.keywords]
+    else:
+        names = [n for n in ast.walk(node) if isinstance(n, ast.Name)] if node is not None else []
+        parts = [name for name in names if isinstance(name.ctx, ast.Load)]
+    found: dict[str, Any] = {}
+    for part in parts:
+        for inner in part.elts if isinstance(part, (ast.Tuple, ast.List)) else [part]:
+            try:
+                value = values.of(inner)
+            except Unknown:
+                for name in (n for n in ast.walk(inner) if isinstance(n, ast.Name)):
+                    value = values.variables.get(name.id)
+                    if value is not None and not callable(value) and not is_obvious(value):
+                        found.setdefault(name.id, value)
+                continue
+            if not isinstance(inner, ast.Constant) or value is ... or value is None:
+                found.setdefault(ast.unparse(inner), value)
+    return found
+
+
+def shape_hints(node: Any, values: SafeValues) -> list[str]:
+    """Return the shapes of two operands that do not fit, with the rule they break."""
+    for operation in ast.walk(node) if isinstance(node, ast.stmt) else [node]:
+        if isinstance(operation, ast.BinOp):
+            left, right = operation.left, operation.right
+        elif isinstance(operation, ast.AugAssign):
+            left, right = operation.target, operation.value
+        else:
+            continue
+        try:
+            a, b = np.shape(values.of(left)), np.shape(values.of(right))
+        except (Unknown, ValueError):
+            continue
+        names = ast.unparse(left), ast.unparse(right)
+        text = f"{MISMATCH}: `{names[0]}` is {a}, `{names[1]}` is {b}."
+        if isinstance(operation.op, ast.MatMult):
+            if a and b and a[-1] != (b[-2] if len(b) > 1 else b[-1]):
+                which = "second-to-last" if len(b) > 1 else "only"
+                return [f"{text} For `@`, the last axis of the first and the {which} axis of the second must be equal."]
+        elif not fits(a, b):
+            symbol = SYMBOLS.get(type(operation.op), "this operation")
+            return [f"{text} For `{symbol}`, axes must be equal or 1, counted from the last axis."]
+        elif isinstance(operation, ast.AugAssign) and a != np.broadcast_shapes(a, b):
+            return [f"{text} The right side must have the shape of the left one; is a sum over an axis missing?"]
+    return []
+
+
+def fits(a: tuple, b: tuple) -> bool:
+    """Return True if arrays of these shapes can be broadcast together."""
+    return all(m == n or 1 in (m, n) for m, n in zip(reversed(a), reversed(b), strict=False))
+
+
+def number_hints(place: Place, values: SafeValues) -> list[str]:
+    """Return the arrays in a line of the exercise that needs numbers."""
+    found = named_values(place.statement, values)
+    arrays = {name: value for name, value in found.items() if np.shape(value) != () and hasattr(value, "shape")}
+    return ["A number is needed here, not an array.", *values_line(arrays)]
+
+
+def name_hints(error: NameError, place: Place, values: SafeValues) -> list[str]:
+    """Return a hint for a name that has no value."""
+    name = getattr(error, "name", None) or (re.findall(r"'(\w+)'", str(error)) or [""])[0]
+    if isinstance(error, UnboundLocalError):
+        return [f"In this function, `{name}` is used before a value is assigned to it."]
+    own = [key for key in place.frame.f_locals if not key.startswith("_")]
+    attributes = [f"self.{key}" for key in vars(values.variables["self"])] if "self" in own else []
+    if f"self.{name}" in attributes:
+        return [f"Did you mean `self.{name}`?"]
+    close = [key for key in own if key.lower() == name.lower()] or difflib.get_close_matches(name, own, 1)
+    if close:
+        return [f"Did you mean `{close[0]}`?"]
+    if name.isidentifier() and hasattr(np, name):
+        return [f"Did you mean `np.{name}`?"]
+    if name.isidentifier() and importlib.util.find_spec(name) is not None:
+        return [f"`{name}` is a module that is not imported. NumPy has most of its functions: np...."]
+    return [f"No variable has the name `{name}`. Is it spelt right? Was the cell that defines it run?"]
+
+
+def unpack_hints(place: Place, values: SafeValues, words: str) -> list[str]:
+    """Return how many values were needed, and from where they came."""
+    target, statement = place.expression, place.statement
+    source = getattr(statement, "value", None)
+    for part in ast.walk(statement) if statement is not None else ():
+        if isinstance(part, (ast.comprehension, ast.For)) and part.target is target:
+            source = part.iter
+    wanted = len(target.elts) if isinstance(target, (ast.Tuple, ast.List)) else 0
+    if isinstance(statement, ast.Assign) and not wanted:
+        wanted = len(getattr(statement.targets[0], "elts", []))
+    if source is None:
+        return []
+    text = ast.unparse(source)
+    if isinstance(source, ast.Call):
+        names = called_names(source, values)
+        if "NoneType" in words:
+            return none_hints(source, place, values)
+        name = names[0] if names else ast.unparse(source.func)
+        got = re.search(r"got (\d+)", words)
+        what = got[1] if got else "more" if "too many" in words else "one value"
+        if what == "more" and (count := returned_count(values.function(source))):
+            what = "one value" if count == 1 else str(count)
+        return [f"`{name}` must return {wanted} values. It returns {what}."]
+    try:
+        value = values.of(source)
+    except Unknown:
+        return []
+    if value is None:
+        return none_hints(source, place, values)
+    first = f"; the first is {describe(value[0])}" if isinstance(value, (list, tuple)) and value else ""
+    if source is not getattr(statement, "value", None):
+        return [f"Each element of `{text}` must hold {wanted} values. It is {describe(value)}{first}."]
+    return [f"{wanted} values are needed. `{text}` is {describe(value)}{first}."]
+
+
+def signature_hints(name: str, place: Place, values: SafeValues) -> list[str]:
+    """Return the definition of a function that was called with other arguments."""
+    parts = name.split(".<locals>.")[-1].split(".")
+    found = values.variables.get(parts[0])
+    for part in parts[1:]:
+        found = getattr(found, part, None)
+    for call in (n for n in ast.walk(place.expression or ast.Pass()) if isinstance(n, ast.Call)):
+        function = values.function(call)
+        found = function if function is not None and function.__qualname__ == name else found
+    try:
+        definition = f"{parts[-1]}{inspect.signature(found)}"
+    except (TypeError, ValueError):
+        return []
+    if place.of_check or parts[-1] not in place.source:
+        return [
+            f"It is defined as `{definition}`. The exercise gives it other arguments: keep the `def` line as it was."
+        ]
+    return [f"It is defined as `{definition}`."]
+
+
+def attribute_hints(error: AttributeError, node: Any, found: dict[str, Any]) -> list[str]:
+    """Return a hint for an attribute that does not exist."""
+    name = getattr(error, "name", None) or (re.findall(r"'(\w+)'", str(error)) or [""])[-1]
+    owner = getattr(error, "obj", None)
+    if isinstance(owner, (list, tuple)) and hasattr(np.ndarray, name):
+        text = ast.unparse(node.value) if isinstance(node, ast.Attribute) else "it"
+        return [f"`{text}` is {describe(owner)}. Arrays have .{name}: use np.array({text})."]
+    close = difflib.get_close_matches(name, [key for key in dir(owner) if not key.startswith("_")], 1)
+    if close:
+        prefix = ast.unparse(node.value) if isinstance(node, ast.Attribute) else ""
+        return [f"Did you mean `{prefix}.{close[0]}`?"]
+    return values_line(found)
+
+
+def saved_hints(place: Place, values: SafeValues, found: dict[str, Any]) -> list[str]:
+    """Return a hint if a tuple with one array is used as an array."""
+    for name, value in found.items():
+        if isinstance(value, tuple) and len(value) == 1 and name.isidentifier():
+            source = source_of(name, place, place.frame.f_code.co_firstlineno)
+            if source is not None and ast.unparse(source).endswith(".saved()"):
+                return [f"`{name}` is a tuple: saved() returns a tuple. Write `({name},) = {ast.unparse(source)}`."]
+            return [f"`{name}` is a tuple with one element. A comma at the end of a line makes a tuple."]
+    return []
+
+
+def none_hints(node: Any, place: Place, values: SafeValues) -> list[str]:
+    """Return which value is None, and which function returned it."""
+    calls = [n for n in ast.walk(node) if isinstance(n, ast.Call)]
+    start = place.check.lineno if place.of_check and place.check is not None else place.frame.f_code.co_firstlineno
+    for name in (n.id for n in ast.walk(node) if isinstance(n, ast.Name)):
+        if values.variables.get(name, 0) is None:
+            source = source_of(name, place, start)
+            if isinstance(source, ast.Call):
+                calls.insert(0, source)
+            elif source is None or isinstance(source, ast.Constant):
+                return [f"`{name}` is None."]
+    for call in calls:
+        functions = called_functions(call, values)
+        if functions:
+            silent = [f for f in functions if (body := definition_of(f)) is not None and not has_return(body)]
+            return [missing_return((silent or functions)[0])]
+    return ["A value in this line is None. A function without `return` gives None."]
+
+
+def source_of(name: str, place: Place, start: int) -> Any:
+    """Return the expression that was assigned to `name` last, between line `start` and the place, or None."""
+    return sources(place, start).get(name)
+
+
+def sources(place: Place, start: int) -> dict[str, Any]:
+    """Return the expression that was last assigned to each name, between line `start` and the place."""
+    found = sorted(assignments(place, start), key=lambda item: item[0])
+    return {name: source for _, name, source in found}
+
+
+def assignments(place: Place, start: int) -> Iterator[tuple[int, str, Any]]:
+    """Yield (line, name, expression) for each assignment from line `start` to the place's statement."""
+    for node in place.nodes():
+        if isinstance(node, ast.Assign) and start <= node.lineno <= place.line:
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    yield node.lineno, target.id, node.value
+                elif isinstance(target, ast.Tuple):
+                    pairs = isinstance(node.value, ast.Tuple) and len(node.value.elts) == len(target.elts)
+                    sources = node.value.elts if pairs else [node.value] * len(target.elts)
+                    for part, source in zip(target.elts, sources, strict=True):
+                        if isinstance(part, ast.Name):
+                            yield node.lineno, part.id, source
+
+
+def called_names(node: Any, values: SafeValues) -> list[str]:
+    """Return the names of the reader's functions that `node` calls."""
+    calls = [n for n in ast.walk(node) if isinstance(n, ast.Call)] if node is not None else []
+    return [name_of(function) for call in calls for function in called_functions(call, values)]
+
+
+def called_functions(call: ast.Call, values: SafeValues) -> list[Any]:
+    """Return the functions of the reader that a call runs: those given to it as arguments, and the called one."""
+    found = [values.function(call)]
+    for argument in reversed(call.args):
+        value = values.variables.get(argument.id) if isinstance(argument, ast.Name) else None
+        found[:0] = [value] if isinstance(value, FunctionType) else []
+    return [function for function in found if function is not None]
+
+
+def name_of(function: Any) -> str:
+    """Return the name of a function, with its class: "Linear.backward"."""
+    return function.__qualname__.split("<locals>.")[-1]
+
+
+def missing_return(function: Any) -> str:
+    """Return a sentence about a function that returned None."""
+    name, body = name_of(function), definition_of(function)
+    if body is None or has_return(body):
+        return f"`{name}` returns None. Is `return` missing, or a value after it?"
+    printed = any(isinstance(n, ast.Call) and getattr(n.func, "id", "") == "print" for n in ast.walk(body))
+    prints = " It prints a value, but printing does not return it." if printed else ""
+    return f"`{name}` has no `return`, so it gives None.{prints} Is `return` missing?"
+
+
+def definition_of(function: Any) -> Any:
+    """Return the syntax tree of a function's definition, or None if its source is unknown."""
+    try:
+        body = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    except (OSError, TypeError, SyntaxError, IndexError):
+        return None
+    return body if isinstance(body, (ast.FunctionDef, ast.AsyncFunctionDef)) else None
+
+
+def returned_count(function: Any) -> int:
+    """Return how many values a function returns by its source, or 0 if that is unknown."""
+    body = definition_of(function) if function is not None else None
+    returns = [n.value for n in ast.walk(body) if isinstance(n, ast.Return)] if body is not None else []
+    counts = {
+        len(value.elts) if isinstance(value, ast.Tuple) else int(isinstance(value, ast.BinOp)) for value in returns
+    }
+    return counts.pop() if len(counts) == 1 else 0
+
+
+def has_return(definition: Any) -> bool:
+    """Return True if the function itself, not a function inside it, returns a value or yields."""
+    waiting = list(definition.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.Yield, ast.YieldFrom)) or isinstance(node, ast.Return) and node.value is not None:
+            return True
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            waiting += list(ast.iter_child_nodes(node))
+    return False
+
+
+def answer_hints(place: Place) -> list[str]:
+    """Return what is unusual in the answers that a failed assertion of the exercise uses, such as None or NaN."""
+    statement, values = place.statement, SafeValues(place.frame)
+    if not isinstance(statement, ast.Assert) or place.check is None:
+        return []
+    known = sources(place, place.check.lineno)
+    hints, waiting = [], [statement.test]
+    while waiting:
+        node = waiting.pop()
+        for call in (n for n in ast.walk(node) if isinstance(n, ast.Call)):
+            function = values.function(call)
+            body = definition_of(function) if function is not None else None
+            if body is not None and not has_return(body):
+                hints.append(missing_return(function))
+        for name in dict.fromkeys(n.id for n in ast.walk(node) if isinstance(n, ast.Name)):
+            source = known.pop(name, None)
+            if source is not None:
+                hints += unusual(name, values.variables.get(name), source, values)
+                waiting.append(source)
+    return list(dict.fromkeys(hints))
+
+
+def unusual(name: str, value: Any, source: Any, values: SafeValues) -> list[str]:
+    """Return a hint if the value that an answer returned has an unusual form."""
+    function = values.function(source) if isinstance(source, ast.Call) else None
+    if function is None:
+        return []
+    if value is None:
+        return [missing_return(function)]
+    if isinstance(value, float) and math.isnan(value) or has_nan(value):
+        return [f"`{name_of(function)}` returns NaN, from 0 / 0, inf - inf or the logarithm of a negative number."]
+    if isinstance(value, tuple) and len(value) == 1:
+        return [f"`{name_of(function)}` returns a tuple with one element. A comma after the value makes a tuple."]
+    if type(value) is np.ndarray and value.dtype.kind in "iub":
+        return [f"`{name_of(function)}` returns an array of {value.dtype}, which cannot hold fractions."]
+    return []
+
+
+def has_nan(value: Any) -> bool:
+    """Return True for an array of floats with NaN in it."""
+    return type(value) is np.ndarray and value.dtype.kind in "fc" and bool(np.isnan(value).any())
