@@ -85,10 +85,11 @@ class Differences:
         if array.dtype.itemsize == self.itemsize:
             return differentiate(self.f, array, index, self.centre, self.magnitude, scale, typical, step_factor)
         # The array is float64, but forward computes in float32: use the steps of float32.
-        move = self._element_mover(array, index)
+        move = self.element_mover(array, index)
         return estimate(move, self.centre, self.magnitude, step_factor, self.itemsize, scale)
 
-    def _element_mover(self, array: Any, index: tuple) -> Callable[[float], tuple[float, float]]:
+    def element_mover(self, array: Any, index: tuple) -> Callable[[float], tuple[float, float]]:
+        """Return a function that moves one element by h, and returns f there and h after rounding."""
         value = float(array[index])
 
         def evaluate_at(h: float) -> tuple[float, float]:
@@ -103,6 +104,10 @@ class Differences:
 
     def directional_derivative(self, array: Any, v: np.ndarray, step_factor: float = 1.0) -> Derivative:
         """Return the derivative along the direction `v`; all steps are multiplied by `step_factor`."""
+        return estimate(self.direction_mover(array, v), self.centre, self.magnitude, step_factor, self.itemsize)
+
+    def direction_mover(self, array: Any, v: np.ndarray) -> Callable[[float], tuple[float, float]]:
+        """Return a function that moves the array by h v, and returns f there and h."""
         xp, held = backend.array_module(array), array.copy()
         on_device = xp.asarray(v, dtype=array.dtype)
 
@@ -114,7 +119,7 @@ class Differences:
             finally:
                 array[...] = held
 
-        return estimate(evaluate_at, self.centre, self.magnitude, step_factor, self.itemsize)
+        return evaluate_at
 
     def refine_with_complex_step(self, name: str, indices: list[tuple], numeric: Any, *rest: Any) -> None:
         """Replace differences by the complex step's values, if the code accepts complex numbers and the two agree.

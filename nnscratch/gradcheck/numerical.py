@@ -7,8 +7,9 @@
 Two terms bound the error of R(h): |D(h) - D(2h)| for truncation, and eps sum|terms of f| / h for round-off. If their
 sum is too large, smaller steps are tried. If x is small, the last steps are in proportion to x.
 
-If D+ and D- still differ when h shrinks, x lies on a kink, and the derivative is the interval between them. Where f is
-smooth, |D+ - D-| = O(h^3) is smaller than |D(h) - D(2h)| = O(h^2); a larger difference comes from a kink or from noise.
+If D+ and D- still differ when h shrinks below |x| and the array's typical |x|, x lies on a kink, and the derivative is
+the interval between them. Where f is smooth, |D+ - D-| = O(h^3) is smaller than |D(h) - D(2h)| = O(h^2); a larger
+difference comes from a kink or from noise.
 
 A function that rounds its values may not change at all for a small h. A derivative of zero is therefore accepted only
 if the larger steps agree with it.
@@ -187,6 +188,7 @@ def estimate(
     epsilon = {8: 2.2e-16, 4: 1.2e-7, 2: 1e-3}[itemsize]
     good = 1e-8 if itemsize == 8 else 1e-3
     tried: list[tuple[Derivative, float, float]] = []
+    kink: tuple[Derivative, float] | None = None  # found with large steps, and the jump there
     steps = [h * unit for h in RELATIVE_STEPS.get(itemsize, (0.05,))]
     for h in steps + [h * u for u in smaller for h in SMALL_VALUE_STEPS]:
         (p1, s1), (m1, t1), (p2, s2), (m2, t2) = (evaluate_at(k * h) for k in (1, -1, 2, -2))
@@ -209,9 +211,15 @@ def estimate(
         if smooth and uncertainty <= good * (abs(value) + 0.1 * scale) + 2 * rounding:
             return d
         kinked = jump > 20 * rounding and abs(tried[0][1] - jump) < 0.2 * jump and len(tried) > 1
-        if kinked and abs(tried[-2][1] - jump) < 0.01 * jump:
+        if kink and max(jump, 20 * rounding) < 0.5 * kink[1]:
+            kink = None  # a narrow curve that looks like a kink from afar
+        elif not kink and kinked and abs(tried[-2][1] - jump) < 0.01 * jump:
             low, high = sorted((plus, minus))
-            return Derivative((low + high) / 2, abs(far - near) + 10 * rounding, low, high, kink=True)
+            kink = Derivative((low + high) / 2, abs(far - near) + 10 * rounding, low, high, kink=True), jump
+        if kink and not any(u < h for u in smaller):
+            return kink[0]
+    if kink:
+        return kink[0]
     if not tried:
         return Derivative(float("nan"), float("inf"), float("nan"), float("nan"))
     best, jump, rounding = min(tried, key=lambda t: t[0].uncertainty + (t[1] if t[1] > 20 * t[2] else 0))

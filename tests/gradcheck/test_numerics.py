@@ -168,3 +168,93 @@ def test_kinks_that_depend_on_each_other_are_no_false_alarm(slope):
             "right",
             "right" if slope == 0 else "cannot tell",
         )
+
+
+# --- scale ------------------------------------------------------------------------------------------------------------
+
+
+def std(factor):
+    def forward(a):
+        return np.std(a, axis=1), a
+
+    def backward(g, a):
+        s = np.std(a, axis=1, keepdims=True)
+        return factor * g[:, None] * (a - a.mean(axis=1, keepdims=True)) / (a.shape[1] * s)
+
+    return forward, backward
+
+
+@pytest.mark.parametrize("size", [1, 1e-3, 1e-8])
+def test_a_narrow_curve_is_no_kink(size):
+    x = size * rng(120).normal(size=(3, 5))
+    assert check_gradients(std(1), x).verdict == "right"
+    report = check_gradients(std(1.05), x)
+    assert report.verdict == "wrong" and report.kinks == 0
+
+
+# --- noise ------------------------------------------------------------------------------------------------------------
+
+
+def loss_in_float32(factor):
+    def loss(x, w):
+        y = x @ w
+        return float(np.float32(0.5) * np.sum(y.astype(np.float32) ** 2)), (factor * y @ w.T, factor * x.T @ y)
+
+    return loss, (X, rng(1).normal(size=(3, 2)))
+
+
+def mean_in_float32(factor):
+    def loss(x):
+        return float(np.mean(np.sin(x).astype(np.float32) ** 2)), factor * np.sin(2 * x) / x.size
+
+    return loss, (X,)
+
+
+def rounded(factor):
+    return (lambda x: (round(float(np.sum(x**2)), 4), factor * 2 * x)), (X,)
+
+
+def one_minus_cos(factor):
+    forward = lambda x: ((1 - np.cos(x)) / x**2, x)  # noqa: E731
+    return (forward, lambda d, x: -factor * d * x / 12), (1e-6 * X,)
+
+
+def fast_sine(factor):
+    return (lambda x: (np.sin(1e6 * x), x), lambda d, x: factor * 1e6 * np.cos(1e6 * x) * d), (X,)
+
+
+@pytest.mark.parametrize("mode", ["full", "sampled", "directional"])
+@pytest.mark.parametrize("case", [loss_in_float32, mean_in_float32, rounded, one_minus_cos, fast_sine])
+def test_a_noisy_function_is_no_false_alarm(case, mode):
+    code, inputs = case(1)
+    report = check_gradients(code, *inputs, mode=mode)
+    assert report.verdict in ("right", "cannot tell"), report
+    if report.verdict == "cannot tell":
+        assert any("nois" in entry.reason for entry in report)
+
+
+@pytest.mark.parametrize("mode", ["full", "sampled", "directional"])
+@pytest.mark.parametrize("case", [loss_in_float32, mean_in_float32, rounded])
+@pytest.mark.parametrize("factor", [1.1, 3, -1])
+def test_noise_does_not_hide_what_is_larger(case, factor, mode):
+    code, inputs = case(factor)
+    assert check_gradients(code, *inputs, mode=mode, diagnose=False).verdict == "wrong"
+
+
+def test_a_model_that_computes_in_float32_inside_float64_arrays():
+    class Layer:
+        def __init__(self, factor):
+            self.W, self.dW, self.factor = rng(1).normal(size=(3, 2)), np.zeros((3, 2)), factor
+
+        def forward(self, x):
+            self.x, self.h = x, np.empty((len(x), 2))
+            self.h[...] = np.tanh((x @ self.W).astype(np.float32))
+            return self.h
+
+        def backward(self, d):
+            dz = d * (1 - self.h**2)
+            self.dW = self.factor * self.x.T @ dz
+            return dz @ self.W.T
+
+    assert check_gradients(Layer(1), X).verdict in ("right", "cannot tell")
+    assert check_gradients(Layer(1.1), X)["W"].verdict == "wrong"

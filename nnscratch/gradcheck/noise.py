@@ -1,0 +1,125 @@
+"""Noise: how much f scatters, and derivatives of a noisy f.
+
+A loss that is rounded, computed in float32, or subject to cancellation does not change smoothly. Its differences are
+wrong for small steps, by noise / step, and for large steps by truncation. `steady_derivative` tries nineteen steps and
+takes those three neighbouring ones whose results agree best; how far they disagree is the uncertainty.
+
+Reference: Moré and Wild, Estimating computational noise, 2011, for the difference table in `is_noisy`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import factorial
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from .differences import Differences
+from .numerical import Derivative
+from .report import Entry
+from .verdict import out_of_tolerance
+
+STEPS = 10.0 ** np.arange(-1, -10.5, -0.5)
+STEADY = 1e-2  # three results that agree to this, relative to their size, are steady
+SPACINGS = (1e-6, 1e-4)  # of the points in `is_noisy`, relative to an array's typical value
+MAX_ELEMENTS = 40  # measured again in one array
+
+
+def is_noisy(differences: Differences, rng: np.random.Generator) -> bool:
+    """Return True if f scatters by more than the rounding of float64, or does not change at all, over a small distance.
+
+    f is computed at eight points on a line. In their difference table, the values of a smooth function cancel from the
+    fifth column on, and the noise remains.
+    """
+    usual = 2.2e-16 * max(differences.magnitude, differences.largest_value, abs(differences.centre))
+    for spacing in SPACINGS:
+        values = values_on_a_line(differences, spacing, rng)
+        if not np.isfinite(values).all():
+            continue
+        noise = float(np.sqrt(np.mean(np.diff(values, 5) ** 2) * factorial(5) ** 2 / factorial(10)))
+        if noise > 50 * usual or len(set(values)) == 1:
+            return True
+    return False
+
+
+def values_on_a_line(differences: Differences, spacing: float, rng: np.random.Generator) -> list[float]:
+    """Return f at eight points on a random line through all variables."""
+    variables = differences.projection.variables
+    held = {name: v.copy() for name, v in variables.items()}
+    spacing *= min(1.0, 10 / np.sqrt(sum(v.size for v in held.values())))
+    lines, values = {}, []
+    for name, v in held.items():
+        sizes = backend.to_numpy(abs(v[v != 0]))
+        typical = float(np.median(sizes)) if sizes.size else 1.0
+        lines[name] = spacing * typical * rng.uniform(0.5, 1, v.shape) * rng.choice([-1.0, 1.0], v.shape)
+    try:
+        for k in range(8):
+            for name, v in variables.items():
+                v[...] = held[name] + backend.array_module(v).asarray(k * lines[name], dtype=v.dtype)
+            values.append(differences.f())
+    finally:
+        for name, v in variables.items():
+            v[...] = held[name]
+    return values
+
+
+def steady_derivative(evaluate_at: Callable[[float], tuple[float, float]], unit: float) -> Derivative:
+    """Return the derivative at 0 of a noisy function, with an uncertainty that covers the noise.
+
+    Parameters
+    ----------
+    evaluate_at : callable
+        Returns the value at h, and h after rounding.
+    unit : float
+        The size of the largest reasonable step.
+    """
+    steps, found, values = [], [], set()
+    for h in STEPS * unit:
+        (p1, s1), (m1, t1), (p2, s2), (m2, t2) = (evaluate_at(k * h) for k in (1, -1, 2, -2))
+        if 0 in (s1 - t1, s2 - t2) or not np.isfinite([p1, m1, p2, m2]).all():
+            continue
+        values.update((p1, m1, p2, m2))
+        if p1 != m1:  # else the change is below the resolution of f
+            near, far = (p1 - m1) / (s1 - t1), (p2 - m2) / (s2 - t2)
+            steps.append(h)
+            found.append((4 * near - far) / 3)
+    if len(values) == 1:
+        return Derivative(0.0, 0.0, 0.0, 0.0)
+    if len(found) < 3:
+        return Derivative(float("nan"), float("inf"), float("nan"), float("nan"))
+    triples = np.array([found[i : i + 3] for i in range(len(found) - 2)])
+    resolution = float(np.diff(sorted(values)).min())  # large if f is rounded
+    uncertainty = np.ptp(triples, axis=1) + resolution / np.array(steps[1:-1])
+    relative = uncertainty / np.maximum(np.abs(triples).max(axis=1), 1e-300)
+    steady = relative < STEADY
+    best = int(np.argmin(relative if steady.any() else uncertainty))
+    others = np.abs(triples[steady, 1] - triples[best, 1]) - uncertainty[steady]
+    value = float(triples[best, 1])
+    return Derivative(value, float(max([uncertainty[best], *others])), value, value)
+
+
+def measure_through_noise(differences: Differences, entry: Entry, array: Any) -> None:
+    """Measure the elements of `entry` that look wrong again, and set the verdict. f is known to be noisy."""
+    suspects = [i for i in out_of_tolerance(entry, differences.tolerance()) if entry.low[i] == entry.high[i]]
+    suspects.sort(key=lambda i: -abs(float(entry.analytic[i] - entry.numeric[i])))
+    measured = suspects[:MAX_ELEMENTS]
+    for number, index in enumerate(measured):
+        d = steady_derivative(differences.element_mover(array, index), max(1.0, abs(float(array[index]))))
+        if np.isfinite(d.value):
+            entry.numeric[index] = entry.low[index] = entry.high[index] = d.value
+        entry.uncertainty[index] = d.uncertainty
+        if number == 4 and set(measured[:5]) <= set(out_of_tolerance(entry, differences.tolerance())):
+            break  # five of five are wrong
+    entry.verdict = "right"
+    if differences.judge(entry).verdict == "wrong":
+        left = set(out_of_tolerance(entry, differences.tolerance()))
+        if not left & set(measured) and len(suspects) > len(measured):
+            entry.verdict = "cannot tell"  # all that were measured again are right or unknown
+    if entry.verdict == "cannot tell" and measured:
+        scatter = max(float(entry.uncertainty[i]) for i in measured)
+        entry.reason = (
+            f"f is noisy: its differences scatter by {scatter:.1e} from step to step, more than what is compared. Is "
+            f"something rounded, computed in float32, or lost in a subtraction?"
+        )
