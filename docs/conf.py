@@ -160,8 +160,20 @@ class CommandHelp(Directive):
         return found
 
 
+class ExerciseList(Directive):
+    """``{exercise-list}``: the number, name and title of every exercise."""
+
+    def run(self):
+        found = nodes.enumerated_list()
+        for exercise in nnscratch.exercises.LADDER:
+            name, title = nodes.literal(text=exercise.name), nodes.Text(f": {exercise.title}")
+            found += nodes.list_item("", nodes.paragraph("", "", name, title))
+        return [found]
+
+
 def setup(app):
     app.add_directive("command-help", CommandHelp)
+    app.add_directive("exercise-list", ExerciseList)
     app.connect("build-finished", mathjax_in_the_build)
     app.connect("autodoc-process-docstring", equations_and_derivation, priority=900)  # runs after numpydoc's handler
     app.connect("source-read", links_into_the_repository)

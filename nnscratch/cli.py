@@ -1,4 +1,4 @@
-"""The nnscratch command: train, evaluate, generate, gradcheck, bench, info."""
+"""The nnscratch command: train, evaluate, generate, gradcheck, exercises, bench, info."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import nnscratch as nn
 from . import backend, blas, data, info, runs
 from .bench import command as bench_command
 from .bench import runner
+from .exercises.command import add_arguments as add_exercises_arguments
+from .exercises.command import run_exercises
 from .gradcheck.command import add_arguments as add_gradcheck_arguments
 from .gradcheck.command import run_gradcheck
 
@@ -130,6 +132,10 @@ def parser() -> argparse.ArgumentParser:
     gradcheck = commands.add_parser("gradcheck", help="check the gradients of a layer in a Python file")
     gradcheck.set_defaults(run=run_gradcheck)
     add_gradcheck_arguments(gradcheck)
+
+    exercises = commands.add_parser("exercises", help="learn backpropagation in small exercises, with feedback")
+    exercises.set_defaults(run=run_exercises)
+    add_exercises_arguments(exercises)
 
     info = commands.add_parser(
         "info", help="show versions, BLAS, devices and the speed of matrix products, with advice"

@@ -1,0 +1,247 @@
+"""Check a student's file: values first, then gradients. This process never imports the file.
+
+The steps, and what stops the check with a message:
+
+1  read the file       it is missing, unedited, not valid Python, or imports a library that computes the answer
+2  values              for fresh random inputs, compare what the functions return with a reference
+3  gradients           `check_gradients` runs in the student's process; if it says "right", this process measures again
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..gradcheck.command.judge import confirm, first_reason, rebuilt
+from ..gradcheck.command.process import WorkerFailed, printable
+from ..gradcheck.report import GradientReport
+from .exercise import Exercise, Gradients, Values
+from .values import compare
+from .worker import DRIVER, ExerciseWorker
+
+SECONDS = 15.0
+LINE = re.compile(r" \(line (\d+)\)$")
+FORBIDDEN = {"torch", "tensorflow", "jax", "autograd", "cupy", "keras", "nnscratch", "scipy"}
+
+
+@dataclass
+class Feedback:
+    """The result of a check.
+
+    Attributes
+    ----------
+    solved : bool
+    headline : str
+        One sentence.
+    details : list of str
+        Lines that explain it.
+    printed : str
+        The start of what the student's code printed.
+    seed : int
+        Repeats the check with the same inputs.
+    started : bool
+        False if the file is missing, or still as it was given out.
+    """
+
+    solved: bool
+    headline: str
+    details: list[str] = field(default_factory=list)
+    printed: str = ""
+    seed: int = 0
+    started: bool = True
+
+
+class NotYet(Exception):
+    """The check ends here.
+
+    Parameters
+    ----------
+    headline : str
+    *details : str
+    """
+
+    def __init__(self, headline: str, *details: str):
+        super().__init__(headline)
+        self.headline, self.details = headline, list(details)
+
+
+def check(
+    exercise: Exercise,
+    path: str | Path,
+    seed: int | None = None,
+    seconds: float = SECONDS,
+    worker: ExerciseWorker | None = None,
+) -> Feedback:
+    """Check a student's file.
+
+    Parameters
+    ----------
+    exercise : Exercise
+    path : path
+        The student's file.
+    seed : int, optional
+        Draws the inputs. By default every check draws new ones.
+    seconds : float
+        The time limit.
+    worker : ExerciseWorker, optional
+        The process to run the file in. By default, a new one for every check.
+
+    Returns
+    -------
+    Feedback
+        Nothing that the file does raises an error here.
+    """
+    seed = secrets.randbelow(10**6) if seed is None else seed
+    path = Path(path)
+    try:
+        source = read(exercise, path)
+    except NotYet as problem:
+        return Feedback(False, problem.headline, problem.details, seed=seed, started=bool(problem.details))
+    with contextlib.nullcontext(worker) if worker is not None else ExerciseWorker() as worker:
+        worker.set_limit(seconds)
+        feedback = run(worker, exercise, path, seed, source)
+        feedback.printed = printed_by(worker)
+    return feedback
+
+
+def run(worker: ExerciseWorker, exercise: Exercise, path: Path, seed: int, source: str) -> Feedback:
+    """Check all parts of an exercise, until one fails."""
+    try:
+        worker.request("open", path=str(path.resolve()))
+        for part in exercise.parts:
+            check_part(worker, part, seed, source, path.name)
+    except NotYet as problem:
+        return Feedback(False, problem.headline, problem.details, seed=seed)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, WorkerFailed) as error:
+        reason = f"{type(error).__name__}: {printable(error, 200)}"
+        return Feedback(False, "The process of your file sent a reply that cannot be read.", [reason], seed=seed)
+    return Feedback(True, f"{exercise.name} is solved.", seed=seed)
+
+
+def read(exercise: Exercise, path: Path) -> str:
+    """Return the source of the file, or raise NotYet if there is no need to run it."""
+    if not path.is_file():
+        raise NotYet(f"{path.name} is missing. `nnscratch exercises reset {exercise.name}` writes it again.")
+    source = path.read_text(encoding="utf-8", errors="replace")
+    if normalised(source) == normalised(exercise.student_file):
+        raise NotYet(
+            f"You have not started yet: {path.name} is unchanged. Open it and replace each TODO with your code."
+        )
+    try:
+        tree = ast.parse(source)
+    except SyntaxError as error:
+        line = (error.text or "").strip()
+        raise NotYet(f"Python cannot read line {error.lineno}: {error.msg}.", f"line {error.lineno}: {line}") from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise NotYet(f"Python cannot read the file: {error}.", "Is it a text file with Python code?") from None
+    for node in ast.walk(tree):
+        for module in imported(node):
+            if module.split(".")[0] in FORBIDDEN:
+                where = source_line(source, node.lineno)
+                raise NotYet(f"Your file imports {module}. Solve this exercise with Python and NumPy only.", where)
+    return source
+
+
+def normalised(source: str) -> list[str]:
+    """Return the lines that are not empty, without the spaces at their ends."""
+    return [line.rstrip() for line in source.splitlines() if line.strip()]
+
+
+def imported(node: ast.AST) -> list[str]:
+    """Return the names of the modules that a statement imports."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+
+
+def check_part(worker: ExerciseWorker, part: Values | Gradients, seed: int, source: str, file: str) -> None:
+    """Make one comparison for each of the part's cases. Raise NotYet at the first that fails."""
+    for number, draw in enumerate(part.cases):
+        inputs = draw(np.random.default_rng([seed, number]))
+        try:
+            if isinstance(part, Values):
+                check_values(worker, part, inputs)
+            else:
+                check_gradient(worker, part, inputs, seed, source, file)
+        except WorkerFailed as error:
+            raise failed(str(error), source, part) from None
+
+
+def check_values(worker: ExerciseWorker, part: Values, inputs: tuple) -> None:
+    """Compare the values of one call with the reference."""
+    got = worker.request("call", function=part.function, inputs=list(inputs), returns=list(part.returns))
+    if not isinstance(got, tuple) or len(got) != len(part.returns):
+        raise WorkerFailed("its process sent no values")
+    problem = compare(part, inputs, got)
+    if problem is not None:
+        raise NotYet(*problem)
+
+
+def check_gradient(worker: ExerciseWorker, part: Gradients, inputs: tuple, seed: int, source: str, file: str) -> None:
+    """Compare the gradients of one case with finite differences."""
+    candidate = {"inputs": tuple(inputs), "init": [], "init_named": {}}
+    names = list(part.functions)
+    reply = worker.request("check", names=names, candidates=[candidate], seed=seed, options={})
+    report = rebuilt(reply["report"])
+    if report.verdict == "right":
+        confirm(worker, report, seed)
+    if report.verdict != "right":
+        raise NotYet(*wrong_gradient(part, report, source, file))
+
+
+def wrong_gradient(part: Gradients, report: GradientReport, source: str, file: str) -> Iterator[str]:
+    """Yield the headline and the details for a report that is not right."""
+    wrong = [entry.name for entry in report if entry.verdict != "right"]
+    backward = part.functions[-1].removeprefix(DRIVER)
+    right = [entry.name for entry in report if entry.verdict == "right"]
+    values = "The values of forward are right. " if len(part.functions) == 2 else "The loss is right. "
+    what = f"The gradient of {' and '.join(wrong)}" if wrong else f"Something in {backward}"
+    yield f"{values}{what} is not right yet: {' '.join(first_reason(report).split())}"
+    if right:
+        yield f"The gradient of {' and '.join(right)} is right."
+    report.title = backward
+    yield from report.text().splitlines()
+    places = {d.place for entry in report for d in entry.diagnoses[:1]}
+    for number in sorted({int(n) for place in places for n in re.findall(rf"{re.escape(file)}:(\d+)", place)}):
+        yield f"your {source_line(source, number)}"
+
+
+def failed(text: str, source: str, part: Values | Gradients) -> NotYet:
+    """Return the message for code that raised an error or ended its process."""
+    function = (part.function if isinstance(part, Values) else part.functions[-1]).removeprefix(DRIVER)
+    found = LINE.search(text)
+    details = [f"your {source_line(source, int(found[1]))}"] if found else []
+    message = LINE.sub("", text)
+    if message.startswith("NotImplementedError"):
+        return NotYet(f"There is a TODO left, which {function} needs.", *details)
+    if message.startswith("not finished after"):
+        seconds = message.removeprefix("not finished after ")
+        return NotYet(f"Your code did not finish within {seconds}. Is there a loop that never ends?", *details)
+    if message.startswith("its process ended"):
+        details.append("The check runs your file in a process of its own. Something in your code ended that process.")
+    if message.startswith("it calls sys.exit"):
+        details.append("Remove this call: the check has to reach the end of your function.")
+    return NotYet(message if message.startswith(function) else f"{function}: {message}", *details)
+
+
+def source_line(source: str, number: int) -> str:
+    """Return "line 7: the code in this line"."""
+    lines = source.splitlines()
+    return f"line {number}: {lines[number - 1].strip() if 0 < number <= len(lines) else ''}"
+
+
+def printed_by(worker: ExerciseWorker) -> str:
+    """Return what the student's code printed, if its process still answers."""
+    if worker.failed:
+        return ""
+    try:
+        return str(worker.request("printed"))[:4000]
+    except (WorkerFailed, KeyError, TypeError, ValueError):
+        return ""

@@ -1,0 +1,165 @@
+"""The parts of an exercise: what the student gets, what is checked, the hints, and the mistakes that students make."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+Draw = Callable[[np.random.Generator], tuple]
+
+NOT_SENT = {"cache", "layer", "dx"}
+"""The names of returned values that stay in the student's process."""
+
+SOLUTION = re.compile(r"(?ms)^( *)# solution: ([^\n]*)\n(.*?)^ *# end\n")
+"""A part of a solution that the student has to write: from ``# solution: what to do`` to ``# end``."""
+
+
+@dataclass
+class Slip:
+    """A mistake in the values that the check recognises.
+
+    Attributes
+    ----------
+    gives : callable
+        ``gives(*inputs)`` returns the values that this mistake leads to.
+    message : str
+        What the student reads.
+    """
+
+    gives: Callable[..., Any]
+    message: str
+
+
+@dataclass
+class Values:
+    """Compare what a function returns with a reference.
+
+    Attributes
+    ----------
+    function : str
+        The name of the function in the student's file; or ``"driver:NAME"``, a function of drivers.py that calls it.
+    reference : callable
+        Returns the right values for the same inputs: an array, or a tuple of arrays.
+    cases : list of callable
+        Each draws the inputs for one comparison: ``draw(rng) -> tuple``.
+    returns : tuple of str
+        The names of the values that the function returns. Those in `NOT_SENT` are not compared.
+    slips : list of Slip
+        Mistakes that are recognised, the most likely first. Each returns the values of the first output.
+    """
+
+    function: str
+    reference: Callable[..., Any]
+    cases: list[Draw]
+    returns: tuple[str, ...] = ("out",)
+    slips: list[Slip] = field(default_factory=list)
+
+
+@dataclass
+class Gradients:
+    """Compare the gradients of a forward and a backward with finite differences, through the student's own cache.
+
+    Attributes
+    ----------
+    functions : tuple of str
+        Forward and backward; or one function that returns the loss and the gradients.
+    cases : list of callable
+        Each draws the inputs of forward.
+    """
+
+    functions: tuple[str, ...]
+    cases: list[Draw]
+
+
+@dataclass
+class Mistake:
+    """A planted mistake, for the tests: the solution, with `old` replaced by `new`.
+
+    Attributes
+    ----------
+    old, new : str
+    expected : str
+        A part of the first diagnosis that the student must get.
+    """
+
+    old: str
+    new: str
+    expected: str
+
+
+@dataclass
+class Exercise:
+    """One exercise of the ladder.
+
+    Attributes
+    ----------
+    number : int
+        The position in the ladder. It never changes, so that the names of a student's files stay valid.
+    name : str
+    title : str
+        One line for the list.
+    parts : list of Values or Gradients
+        The checks, in this order. The first that fails is reported.
+    hints : tuple of str
+        Two hints, and a third that is shown after solving.
+    reading : str
+        What to read after solving.
+    mistakes : list of Mistake
+    """
+
+    number: int
+    name: str
+    title: str
+    parts: list[Values | Gradients]
+    hints: tuple[str, str, str]
+    reading: str
+    mistakes: list[Mistake]
+
+    @property
+    def filename(self) -> str:
+        """The name of the student's file."""
+        return f"{self.number:02d}_{self.name}.py"
+
+    @property
+    def marked_solution(self) -> str:
+        """The solution with the marks around the parts that the student writes."""
+        return (files("nnscratch.exercises.solutions") / f"{self.name}.py").read_text(encoding="utf-8")
+
+    @property
+    def solution(self) -> str:
+        """A file that passes the check."""
+        return SOLUTION.sub(lambda match: match[3], self.marked_solution)
+
+    @property
+    def student_file(self) -> str:
+        """The file that the student gets: the solution, with a TODO instead of each part to write."""
+        return SOLUTION.sub(to_do, self.marked_solution)
+
+
+def to_do(match: re.Match) -> str:
+    """Return the lines that replace one part of the solution."""
+    indent, task = match[1], match[2]
+    lines = [f"# TODO: {task}", 'raise NotImplementedError("replace this line with your code")']
+    return "".join(f"{indent}{line}\n" for line in lines)
+
+
+def normal(*shapes: tuple[int, ...]) -> Draw:
+    """Return a function that draws one normally distributed array for each shape.
+
+    Examples
+    --------
+    >>> x, w = normal((3, 4), (4, 2))(np.random.default_rng(0))
+    >>> x.shape, w.shape
+    ((3, 4), (4, 2))
+    """
+    return lambda rng: tuple(rng.normal(size=shape) for shape in shapes)
+
+
+def given(*inputs: Any) -> Draw:
+    """Return a function that returns the same inputs always; it copies arrays."""
+    return lambda rng: tuple(x.copy() if isinstance(x, np.ndarray) else x for x in inputs)

@@ -1,0 +1,149 @@
+"""The student's folder: the files of the exercises, and a small JSON file with the progress.
+
+A file belongs to an exercise by its exact name, ``01_sigmoid.py``. All other files in the folder are ignored.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from ..serialization import write_atomically
+from .exercise import Exercise
+from .ladder import LADDER
+
+PROGRESS = "progress.json"
+FORMAT = "nnscratch exercises"
+
+
+class ExerciseFolder:
+    """A folder with exercises.
+
+    Parameters
+    ----------
+    path : path
+        It must hold a progress file; `start` makes one, `find` looks for one.
+
+    Attributes
+    ----------
+    path : Path
+    progress : dict
+        ``"solved"``: the time at which each exercise was solved first; ``"hints"``: the number of hints shown.
+        Names that this version does not know are kept.
+    note : str
+        What was wrong with the progress file, or "".
+    """
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        self.progress, self.note = read_progress(self.path / PROGRESS)
+
+    @classmethod
+    def start(cls, path: Path) -> tuple[ExerciseFolder, list[Path]]:
+        """Make the folder, and write the files that do not exist yet. Return the folder and the files written."""
+        path = Path(path)
+        path.mkdir(parents=True, exist_ok=True)
+        folder = cls(path)
+        written = [folder.file_of(exercise) for exercise in LADDER if not folder.file_of(exercise).exists()]
+        for exercise in LADDER:
+            if folder.file_of(exercise) in written:
+                folder.write(exercise)
+        folder.save()
+        return folder, written
+
+    @classmethod
+    def find(cls, path: Path) -> ExerciseFolder:
+        """Return the folder `path`, or the nearest folder above it that holds a progress file.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is none.
+        """
+        path = Path(path).resolve()
+        for candidate in (path, *path.parents):
+            if is_progress(candidate / PROGRESS):
+                return cls(candidate)
+        raise FileNotFoundError(
+            f"there are no exercises in {path}. Go to the folder of your exercises, or make one: "
+            f"nnscratch exercises start FOLDER"
+        )
+
+    def file_of(self, exercise: Exercise) -> Path:
+        """Return the path of the student's file."""
+        return self.path / exercise.filename
+
+    def write(self, exercise: Exercise) -> None:
+        """Write the file of an exercise, as it is given out."""
+        write_atomically(self.file_of(exercise), exercise.student_file.encode())
+
+    def reset(self, exercise: Exercise) -> Path | None:
+        """Write the file of an exercise anew. Keep the student's file under another name, and return that."""
+        kept, file = None, self.file_of(exercise)
+        if file.exists():
+            number = next(n for n in range(1, 10**6) if not file.with_suffix(f".old{n}").exists())
+            kept = file.with_suffix(f".old{number}")
+            os.replace(file, kept)
+        self.write(exercise)
+        return kept
+
+    def is_solved(self, exercise: Exercise) -> bool:
+        """Return True if the exercise was solved once."""
+        return exercise.name in self.progress["solved"]
+
+    def next(self) -> Exercise | None:
+        """Return the first exercise that is not solved; None if there is none."""
+        return next((exercise for exercise in LADDER if not self.is_solved(exercise)), None)
+
+    def mark_solved(self, exercise: Exercise) -> None:
+        """Note that an exercise is solved, and save this."""
+        self.progress["solved"].setdefault(exercise.name, time.strftime("%Y-%m-%d %H:%M:%S"))
+        self.save()
+
+    def hints_shown(self, exercise: Exercise) -> int:
+        """Return the number of hints that the student has seen."""
+        shown = self.progress["hints"].get(exercise.name, 0)
+        return shown if isinstance(shown, int) else 0
+
+    def mark_hint(self, exercise: Exercise, number: int) -> None:
+        """Note that `number` hints of an exercise were shown, and save this."""
+        self.progress["hints"][exercise.name] = max(number, self.hints_shown(exercise))
+        self.save()
+
+    def save(self) -> None:
+        """Write the progress file. A reader sees the old file or the new one, never a part."""
+        text = json.dumps(self.progress, indent=1, ensure_ascii=False) + "\n"
+        write_atomically(self.path / PROGRESS, text.encode())
+
+
+def read_progress(path: Path) -> tuple[dict[str, Any], str]:
+    """Return the content of a progress file, and a note if it is damaged. A damaged file is renamed, not deleted."""
+    empty: dict[str, Any] = {"format": FORMAT, "solved": {}, "hints": {}}
+    if not path.exists():
+        return empty, ""
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(held, dict):
+            raise ValueError("not a dictionary")
+    except (ValueError, RecursionError):
+        damaged = path.with_suffix(".damaged")
+        os.replace(path, damaged)
+        return empty, f"{path.name} could not be read. It is now {damaged.name}. Check your solutions again."
+    for key in ("solved", "hints"):
+        if not isinstance(held.get(key), dict):
+            held[key] = {}
+    return empty | held, ""
+
+
+def is_progress(path: Path) -> bool:
+    """Return True if `path` is a progress file, damaged or not, and not some other program's progress.json."""
+    if not path.is_file():
+        return False
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        return any((path.parent / exercise.filename).exists() for exercise in LADDER)
+    return isinstance(held, dict) and held.get("format") == FORMAT

@@ -1,0 +1,20 @@
+"""The exercises, one file each: references, inputs, hints and planted mistakes. `LADDER` has them in order."""
+
+from importlib import import_module
+
+from ..exercise import Exercise
+
+NAMES = """
+sigmoid
+numerical_gradient
+one_weight_twice
+relu
+affine
+linear_class
+tanh_gelu
+softmax
+mse
+softmax_loss
+""".split()
+
+LADDER: list[Exercise] = [import_module(f"{__name__}.{name}").EXERCISE for name in NAMES]

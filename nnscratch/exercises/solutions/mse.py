@@ -1,0 +1,27 @@
+"""Exercise 9: mean squared error
+
+A loss for regression: the mean of the squared differences, over all elements.
+
+    loss = mean((x - y)^2)
+    dx   = the gradient of the loss with respect to x
+
+Shapes: x (the predictions), y (the targets) and dx (N, C); loss is one number.
+
+A loss begins the backward pass: there is no gradient from a later layer. So one function returns both values.
+
+What is checked: the loss, to 6 digits; then dx.
+Which courses ask for it: CMU 11-785, homework 1 (MSELoss).
+
+Check it:    nnscratch exercises check mse
+Stuck?       nnscratch exercises hint mse
+"""
+
+
+def mse_loss(x, y):
+    """Return loss and dx."""
+    # solution: Compute loss and dx.
+    difference = x - y
+    loss = (difference**2).mean()
+    dx = 2 * difference / difference.size
+    return loss, dx
+    # end

@@ -1,0 +1,37 @@
+"""Exercise 2: numerical gradient
+
+Write the function that finds out if a gradient is right. It needs no derivative, only values of f:
+
+    grad[i] = (f(x + h e_i) - f(x - h e_i)) / (2 h)        e_i is 1 at element i, and 0 elsewhere
+
+This is a central difference. Its error is proportional to h^2, and with h = 1e-5 it is right to about 10 digits.
+
+Shapes: f takes an array of the shape of x and returns one number. x can have any shape; grad has the shape of x. Every
+element of x has to be changed on its own, because f may mix all of them.
+
+Leave x as it was: the caller still needs it.
+
+What is checked: the values of grad, to 6 digits, for several functions and shapes; and that x is unchanged.
+Which courses ask for it: "Deep Learning from Scratch", chapter 4. CS231n gives it to you (eval_numerical_gradient).
+
+Check it:    nnscratch exercises check numerical_gradient
+Stuck?       nnscratch exercises hint numerical_gradient
+"""
+
+import numpy as np
+
+
+def numerical_gradient(f, x, h=1e-5):
+    """Return grad, the gradient of f at x."""
+    # solution: Compute grad, one element at a time.
+    grad = np.zeros_like(x)
+    for i in np.ndindex(x.shape):
+        kept = x[i]
+        x[i] = kept + h
+        above = f(x)
+        x[i] = kept - h
+        below = f(x)
+        x[i] = kept
+        grad[i] = (above - below) / (2 * h)
+    return grad
+    # end

@@ -1,0 +1,42 @@
+"""Exercise 1: sigmoid
+
+Write the sigmoid function, and its backward pass.
+
+    forward     y  = 1 / (1 + exp(-x))       y is called out in the code
+    backward    dx = dout * y (1 - y)        because the derivative of the sigmoid is y (1 - y)
+
+Shapes: x, out, dout and dx all have the same shape, which can be any.
+
+Backward gets dout, the gradient of the loss with respect to out, and the cache that your forward returned. It returns
+dx, the gradient of the loss with respect to x. What you put into the cache is your choice.
+
+A difficulty: exp(800) is too large for a computer's numbers. Your forward must be right for x = -800 and x = 800 too.
+
+What is checked: the values of forward, to 6 digits, also at x = -800 and 800; then the gradient of backward.
+Which courses ask for it: deeplearning.ai, course 1 (sigmoid, sigmoid_backward); CMU 11-785, homework 1 (Sigmoid).
+
+Check it:    nnscratch exercises check sigmoid
+Stuck?       nnscratch exercises hint sigmoid
+"""
+
+import numpy as np
+
+
+def sigmoid_forward(x):
+    """Return out, the sigmoid of x, and a cache for backward."""
+    # solution: Compute out. Save in cache what backward needs.
+    positive = x >= 0
+    e = np.exp(-np.abs(x))  # at most 1
+    out = np.where(positive, 1 / (1 + e), e / (1 + e))
+    cache = out
+    return out, cache
+    # end
+
+
+def sigmoid_backward(dout, cache):
+    """Return dx, the gradient with respect to x."""
+    # solution: Compute dx from dout and the cache.
+    out = cache
+    dx = dout * out * (1 - out)
+    return dx
+    # end

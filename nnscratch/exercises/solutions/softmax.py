@@ -1,0 +1,42 @@
+"""Exercise 8: softmax
+
+Turn scores into probabilities, row by row.
+
+    forward     p_i = exp(x_i) / sum_k exp(x_k)
+    backward    dx  = J^T dp, with the Jacobian J_ik = dp_i / dx_k = p_i (1 if i = k, else 0) - p_i p_k
+
+Every output depends on every input of its row, so the Jacobian of a row is a full matrix, not only a diagonal. You can
+build it, or work out first what J^T dp is: that needs one line.
+
+A row does not change if a constant is added to all its scores. Use this: exp(1000) is too large for a computer's
+numbers, and your forward must be right for such scores too.
+
+Shapes: x, p, dp and dx (..., C). Softmax is taken over the last axis.
+
+What is checked: the values of forward, to 6 digits, also for scores near 1000; then the gradient of backward.
+Which courses ask for it: CMU 11-785, homework 1 (Softmax, with the full Jacobian).
+
+Check it:    nnscratch exercises check softmax
+Stuck?       nnscratch exercises hint softmax
+"""
+
+import numpy as np
+
+
+def softmax_forward(x):
+    """Return p and a cache for backward."""
+    # solution: Compute p. Save in cache what backward needs.
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    p = e / e.sum(axis=-1, keepdims=True)
+    cache = p
+    return p, cache
+    # end
+
+
+def softmax_backward(dp, cache):
+    """Return dx, the gradient with respect to x."""
+    # solution: Compute dx from dp and the cache.
+    p = cache
+    dx = p * (dp - (dp * p).sum(axis=-1, keepdims=True))
+    return dx
+    # end

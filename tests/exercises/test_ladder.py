@@ -1,0 +1,103 @@
+"""Every exercise: the untouched file fails, the solution passes, and each planted mistake gets its diagnosis."""
+
+import ast
+import re
+
+import pytest
+
+from nnscratch.exercises import LADDER, check
+from nnscratch.exercises.exercise import SOLUTION
+from nnscratch.exercises.worker import ExerciseWorker
+
+every_exercise = pytest.mark.parametrize("exercise", LADDER, ids=lambda exercise: exercise.name)
+every_mistake = pytest.mark.parametrize(
+    ("exercise", "mistake"),
+    [(exercise, mistake) for exercise in LADDER for mistake in exercise.mistakes],
+    ids=lambda part: part.name if hasattr(part, "name") else "",
+)
+
+
+class Shared:
+    """A worker for all tests of this file, replaced when it has failed: starting one takes most of the time."""
+
+    worker = None
+
+    def check(self, exercise, folder, text, **options):
+        path = folder / exercise.filename
+        path.write_text(text)
+        if self.worker is None or self.worker.failed:
+            self.close()
+            self.worker = ExerciseWorker()
+        return check(exercise, path, worker=self.worker, **options)
+
+    def close(self):
+        if self.worker is not None:
+            self.worker.kill()
+
+
+@pytest.fixture(scope="module")
+def shared():
+    shared = Shared()
+    yield shared
+    shared.close()
+
+
+@every_exercise
+def test_the_untouched_file_fails_and_says_that_it_is_not_started(exercise, shared, tmp_path):
+    feedback = shared.check(exercise, tmp_path, exercise.student_file)
+    assert not feedback.solved and not feedback.started
+    assert "You have not started yet" in feedback.headline and exercise.filename in feedback.headline
+
+
+@every_exercise
+def test_a_file_in_which_only_something_else_changed_fails_and_names_the_todo(exercise, shared, tmp_path):
+    feedback = shared.check(exercise, tmp_path, exercise.student_file + "\n\nfinished = True\n")
+    assert not feedback.solved
+    assert "There is a TODO left" in feedback.headline
+    assert re.fullmatch(r"your line \d+: raise NotImplementedError\(.*\)", feedback.details[0])
+
+
+@every_exercise
+def test_every_todo_is_needed(exercise, shared, tmp_path):
+    regions = list(SOLUTION.finditer(exercise.marked_solution))
+    assert regions
+    for region in regions:
+        without = exercise.marked_solution.replace(region[3], f"{region[1]}pass\n")
+        feedback = shared.check(exercise, tmp_path, SOLUTION.sub(lambda match: match[3], without))
+        assert not feedback.solved, region[2]
+
+
+@every_exercise
+def test_the_solution_passes_with_any_seed(exercise, shared, tmp_path):
+    for seed in (None, 0, 1):
+        feedback = shared.check(exercise, tmp_path, exercise.solution, seed=seed)
+        assert feedback.solved, [feedback.headline, *feedback.details]
+
+
+@every_mistake
+def test_a_planted_mistake_gets_its_diagnosis_first(exercise, mistake, shared, tmp_path):
+    assert exercise.solution.count(mistake.old) == 1
+    feedback = shared.check(exercise, tmp_path, exercise.solution.replace(mistake.old, mistake.new))
+    assert not feedback.solved
+    assert mistake.expected in feedback.headline, [feedback.headline, *feedback.details]
+
+
+@every_exercise
+def test_an_exercise_is_complete(exercise):
+    assert len(exercise.mistakes) >= 3 and len(exercise.hints) == 3 and all(exercise.hints) and exercise.reading
+    assert all(len(part.cases) >= 3 or part.function.endswith("__init__") for part in exercise.parts)
+    text = ast.get_docstring(ast.parse(exercise.student_file))
+    assert text.startswith(f"Exercise {exercise.number}: ")
+    for expected in ("Shapes: ", "What is checked: ", "Which courses ask for it: "):
+        assert text.count(expected) == 1
+    assert f"nnscratch exercises check {exercise.name}\n" in text
+    assert text.endswith(f"nnscratch exercises hint {exercise.name}")
+    assert exercise.student_file.count("# TODO: ") == exercise.student_file.count("raise NotImplementedError")
+    assert "# solution" not in exercise.student_file + exercise.solution
+    assert "# end" not in exercise.student_file + exercise.solution
+
+
+def test_names_and_numbers_are_in_order_and_used_once():
+    numbers = [exercise.number for exercise in LADDER]
+    assert numbers == sorted(set(numbers))
+    assert len({exercise.name for exercise in LADDER}) == len(LADDER)
