@@ -11,6 +11,9 @@
       whose backward takes more            cell.backward(delta, h_t, h_prev_l, h_prev_t)         extra_arguments.py
       whose backward updates its weights   layer.backward(error, learning_rate)                  rates.py
       with backprop(x, y)                  nabla_b, nabla_w = net.backprop(x, y)                 backprop.py
+    torch's Module or autograd.Function    torch.nn.Linear(3, 4), or a class with static methods torch_forms.py
+    a function of JAX arrays               jax.custom_vjp(f), jax.jit(f)                         jax_forms.py
+    a function of tensors, a Keras layer   tf.custom_gradient(f), keras.layers.Dense(4)          tensorflow_forms.py
     values with data, grad and backward()  lambda a, b: a * b + b, called with micrograd's Value values.py
     Python numbers and lists of numbers    (f, f_prime), 3.0                                     numbers.py
     a class with a context                 forward(ctx, a, b), backward(ctx, dy), static         contexts.py
@@ -26,18 +29,23 @@ from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 from ...module import Module
+from ..nested import map_leaves
 from .base import NO_CACHE, Adapter, copy_array
 from .contexts import FunctionAdapter, class_adapter, takes_context
 from .convention import divide_by_examples
+from .foreign import refuse_foreign
 from .found import FoundParameter, FoundParametersAdapter
 from .functions import PairAdapter, ValueAndGradientAdapter
+from .jax_forms import JaxAdapter, at_border, returns_gradients, to_array, uses_jax
 from .modules import ModuleAdapter
-from .names import function_name
+from .names import argument_names, function_name
 from .numbers import as_arrays, holds_numbers, number_subject
 from .object_forms import object_adapter
 from .objects import LossObjectAdapter
 from .slopes import SlopeAdapter, is_slope
+from .tensorflow_forms import TensorFlowAdapter, is_tensorflow
 from .three_functions import ThreeFunctionsAdapter, is_three_functions
+from .torch_forms import TorchAdapter, is_torch
 from .values import ValueAdapter, first_parameter, values_in
 
 __all__ = [
@@ -79,10 +87,23 @@ def in_convention(adapter: Adapter, convention: str) -> Adapter:
 
 def find_adapter(subject: Any, inputs: tuple, loss: Any, targets: tuple) -> Adapter:
     """Return the adapter for the form that `subject` has."""
+    if is_torch(subject, inputs):
+        return TorchAdapter(subject, inputs, loss, targets)
+    if is_tensorflow(subject, inputs):
+        return TensorFlowAdapter(subject, inputs)
+    if uses_jax(subject, inputs):
+        if isinstance(subject, (tuple, list)) or returns_gradients(subject, inputs):
+            subject = tuple(at_border(f) for f in subject) if isinstance(subject, (tuple, list)) else at_border(subject)
+            inputs = tuple(map_leaves(to_array, value) for value in inputs)
+        else:
+            return JaxAdapter(subject, inputs)
     if callable(subject) and any(values_in(value) for value in (*inputs, first_parameter(subject))):
         return ValueAdapter(subject, inputs)
     if holds_numbers(inputs):
         subject, inputs = number_subject(subject), as_arrays(inputs)
+    forward = subject[0] if isinstance(subject, (tuple, list)) and subject else getattr(subject, "forward", subject)
+    refuse_foreign(dict(zip(argument_names(forward, len(inputs)), inputs, strict=True)))
+    refuse_foreign({f"self.{name}": value for name, value in getattr(subject, "__dict__", {}).items()})
     if isinstance(subject, type):
         return class_adapter(subject, inputs)
     if isinstance(subject, Module):

@@ -10,6 +10,7 @@ from ..snapshot import Snapshot
 from .backprop import BackpropAdapter
 from .base import Adapter, copy_array
 from .extra_arguments import mean_loss, methods_with_inputs, needs_more
+from .foreign import refuse_foreign
 from .names import argument_names
 from .objects import ObjectAdapter
 from .output_attribute import attributes_of, output_name, returning_backward, returning_methods
@@ -57,6 +58,7 @@ def object_adapter(
             return BackpropAdapter(instance, forward, backprop, inputs)
         backward = backprop
     result, attribute = try_forward(instance, forward, inputs)
+    refuse_foreign({f"the output of {type(instance).__name__}": result})
     is_output = is_array(result) and is_float(result) and result.ndim > 0
     count = len(result) if isinstance(result, tuple) else 1
     if attribute is not None:
