@@ -8,6 +8,8 @@ the verdict is "incomplete". These arrays are not counted:
 - arrays that a function reads from outside (a closure or a global), defaults, and attributes of a class;
 - buffers of a Module, read-only arrays, and arrays whose name says that they are settings or statistics
   (`learned_names.py`). The report lists those that move the outputs in a note;
+- arrays of an object that says ``requires_grad = False`` or ``trainable = False``, and, if forward takes the weights
+  as its inputs, arrays of an object without the name of a weight;
 - arrays of a Module that are not Parameters, and arrays of an object with `params` that are not among them, unless
   their name is a usual name of a weight.
 """
@@ -23,9 +25,9 @@ import numpy as np
 from .. import backend
 from ..module import Module
 from ..parameter import Parameter
-from .learned_names import is_learned_name, is_setting_name, name_of
-from .nested import is_array, is_float, leaves, map_leaves
-from .places import follow, is_outside, place_name
+from .learned_names import WEIGHTS_ONLY, is_learned_name, is_setting_name, name_of, words_of
+from .nested import is_array, is_float, leaves
+from .places import follow, is_outside, place_name, put_at
 from .projection import Projection, equal_outputs
 from .report import GradientReport, Trap
 from .snapshot import Steps
@@ -80,6 +82,7 @@ def completeness_traps(projection: Projection, report: GradientReport, restricte
         Trap(kind, f"{name} has the name of a weight, but backward returns no gradient for it", severity)
         for name in projection.adapter.missing
     ]
+    missing += moving_numbers(projection)
     traps += [Trap(kind, advice(projection, u), severity) for u in missing[:SHOWN]]
     if len(missing) > SHOWN:
         rest = listed([u.name for u in missing[SHOWN:]])
@@ -101,6 +104,31 @@ def unchecked_arrays(projection: Projection) -> list[Unchecked]:
         if any(share_memory(array, other) for other in known):
             continue
         found.setdefault(id(array), Unchecked(array)).places.append(steps)
+    return list(found.values())
+
+
+def moving_numbers(projection: Projection) -> list[Unchecked]:
+    """Return the integers, Python numbers and lists of numbers that have the name of a weight and move the outputs."""
+    found: dict[int, Unchecked] = {}
+    roots = projection.state_roots
+    for steps, value in projection.state.places:
+        words = set(words_of(name_of(steps)))
+        if is_array(value) and (is_float(value) or not value.size or value.dtype.kind not in "iu"):
+            continue
+        if not words or words - WEIGHTS_ONLY or steps[0] != ("root", 0) or is_outside(steps) or id(value) in found:
+            continue
+        projection.back_to_start()
+        try:
+            if holder_at(roots, (*steps, ("", ""))) is not value:
+                continue
+            put_at(roots, steps, np.asarray(backend.to_numpy(value) if is_array(value) else value) * 1.01 + 0.01)
+            if not equal_outputs(projection.adapter.run(), projection.outputs):
+                found[id(value)] = Unchecked(value, [steps])
+        except Exception:  # not a number that can be replaced by another
+            continue
+        finally:
+            projection.adapter.clear_saved()
+            projection.back_to_start()
     return list(found.values())
 
 
@@ -140,7 +168,7 @@ def outputs_move(projection: Projection, changed: list[Unchecked], size: float, 
         new.append(u.array.copy())
     try:
         ys = projection.adapter.run()
-        moved = not equal_outputs(projection.outputs, map_leaves(lambda y: y, ys))
+        moved = not equal_outputs(projection.outputs, ys)
     except Exception:  # the changed values are outside the domain of forward, so forward reads them
         moved = True
     if moved and len(changed) == 1:
@@ -153,14 +181,20 @@ def outputs_move(projection: Projection, changed: list[Unchecked], size: float, 
 
 
 def is_constant(projection: Projection, u: Unchecked) -> bool:
-    """Return True if the array is held like a constant, or has the name of one."""
+    """Return True if the array is held like a constant, or has the name of one.
+
+    If forward takes the weights as its inputs, the object holds the data.
+    """
+    takes_weights = any(is_learned_name(name) for name in projection.adapter.input_names)
     for steps in u.places:
         name, holder = name_of(steps), holder_at(projection.state_roots, steps)
         if is_outside(steps) or steps[-1][0] == "class attribute" or is_setting_name(name):
             return True
         if isinstance(holder, Module) and name in holder.__dict__.get("_buffers", ()):
             return True
-        if lists_its_parameters(holder) and not is_learned_name(name):
+        if (lists_its_parameters(holder) or takes_weights) and not is_learned_name(name):
+            return True
+        if getattr(holder, "requires_grad", True) is False or getattr(holder, "trainable", True) is False:
             return True
     return False
 

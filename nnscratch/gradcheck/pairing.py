@@ -146,13 +146,18 @@ class Search:
             else:
                 groups[steps] = [(gradient, False)]
         for first, gradients in groups.items():
-            values = {id(self._value(g)): self._value(g) for g, _ in gradients}
-            if len(values) > 1:  # two uses, each with its gradient; or one use, whose gradient is kept twice
+            returned = [(g, t) for g, t in gradients if g[0][0] == "returned"]
+            if returned:  # the code hands this one over, so it is the sum of all others
+                groups[first] = returned
+            elif not all(np.array_equal(self._value(gradients[0][0]), self._value(g)) for g, _ in gradients):
+                # two uses, each with its gradient; or one use, whose gradient is kept twice
                 alone = next(([(g, t)] for g, t in gradients if not t and self._is_gradient(first, g)), None)
                 groups[first] = alone or gradients
                 if not alone:
                     count = f"is used {len(gradients)} times"
                     self.adapter.add_note(f"{place_name(first)} {count}; its gradients were added")
+            else:
+                groups[first] = gradients[:1]
         return groups
 
     def _by_name(self, steps: Steps) -> Steps | None:
@@ -177,9 +182,14 @@ class Search:
         if len(options) == 1:
             return options[0]
         fitting = [g for g in options if self._is_gradient(steps, g)]
-        if len(fitting) == 1:
-            return fitting[0]
         names = " and ".join(gradient_name(g) for g in options)
+        if len(fitting) == 1:
+            others = " and ".join(gradient_name(g) for g in options if g not in fitting)
+            self.adapter.add_note(
+                f"{gradient_name(fitting[0])} is the gradient of {place_name(steps)}; {others} has such a name, but "
+                f"other values"
+            )
+            return fitting[0]
         self.adapter.add_note(f"{place_name(steps)}: {names} may both be its gradient")
         return fitting[0] if fitting else None
 
@@ -336,13 +346,15 @@ def weighted_sum(weights: tuple, ys: tuple) -> float:
 
 
 def is_unchanged(snapshot: Snapshot, value: Any) -> bool:
-    """Return True if an array still has the values recorded in `snapshot`. Numbers cannot change."""
-    old = snapshot.values_of(value) if is_array(value) else None
-    return old is None or equal_arrays(value, old)
+    """Return True if an array or list still has the values recorded in `snapshot`. Single numbers cannot change."""
+    old = snapshot.values_of(value) if is_array(value) or isinstance(value, list) else None
+    return old is None or equal_arrays(value if is_array(value) else np.array(value), old)
 
 
 def copied(value: Any) -> Any:
-    """Return a NumPy copy of an array; a number is returned as it is."""
+    """Return a NumPy copy of an array or a list of numbers; a number is returned as it is."""
+    if isinstance(value, list):
+        return np.array(value, dtype=np.float64)
     return backend.to_numpy(value).copy() if is_array(value) else value
 
 

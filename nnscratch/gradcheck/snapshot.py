@@ -49,8 +49,8 @@ class Snapshot:
     generators : list
         The NumPy random generators found.
     places : list of (Steps, object)
-        Where each array and each Python float was found: the steps that lead from `roots` to it. An array that is held
-        at several places is listed with each of them.
+        Where each array, each Python float and each list of numbers was found: the steps that lead from `roots` to it.
+        An array that is held at several places is listed with each of them.
 
     Examples
     --------
@@ -79,6 +79,9 @@ class Snapshot:
                 continue
             if type(value).__module__.partition(".")[0] in OPAQUE:  # restoring a compiled function crashes the process
                 continue
+            if isinstance(value, list) and isinstance(steps[-1][1], str) and is_number_list(value):
+                self.places.append((steps, value))
+                self._values[id(value)] = np.array(value, dtype=np.float64)
             array = is_array(value)
             if array and value.dtype.kind != "O":
                 self.places.append((steps, value))
@@ -160,7 +163,7 @@ class Snapshot:
         return [array for array, _ in self._arrays]
 
     def values_of(self, array: Any) -> Any:
-        """Return the recorded values of an array, or None for an array that was not there."""
+        """Return the recorded values of an array or a list of numbers, or None for one that was not there."""
         return self._values.get(id(array))
 
     def changed(self) -> list[Any]:
@@ -215,6 +218,20 @@ def same_items(now: dict, before: dict) -> bool:
     return len(now) == len(before) and all(
         k is j and v is w for (k, v), (j, w) in zip(now.items(), before.items(), strict=True)
     )
+
+
+def is_number_list(value: list) -> bool:
+    """Return True for a list of numbers, or of lists of numbers of equal length, with a float among them.
+
+    Examples
+    --------
+    >>> is_number_list([0.5, 1]), is_number_list([[1.0], [2.0]]), is_number_list([1, 2]), is_number_list([1.0, "a"])
+    (True, True, False, False)
+    """
+    rows = value if value and all(isinstance(row, list) for row in value) else [value]
+    items = [item for row in rows for item in row]
+    numbers = all(isinstance(i, (int, float)) and not isinstance(i, bool) for i in items)
+    return numbers and any(isinstance(i, float) for i in items) and len({len(row) for row in rows}) == 1
 
 
 def equal_arrays(a: Any, b: Any) -> bool:

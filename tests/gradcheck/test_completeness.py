@@ -37,6 +37,42 @@ def test_an_array_with_the_name_of_a_setting_is_a_note(name):
     assert report.ok and any(note.startswith(f"self.{name}: treated as constant") for note in report.notes)
 
 
+@pytest.mark.parametrize("value", [0.5, [0.5, -0.5], np.array([1, 2])], ids=["number", "list", "integers"])
+def test_a_bias_that_is_no_float_array_and_has_no_gradient_is_incomplete(value):
+    class Biased(Silent):
+        def __init__(self):
+            super().__init__()
+            self.b = value
+            self.W.flags.writeable = False
+
+        def forward(self, x):
+            return x @ self.W + np.asarray(self.b)
+
+    report = check_gradients(Biased(), X)
+    assert report.verdict == "incomplete" and [t.message.split()[0] for t in report.traps] == ["self.b"]
+
+
+def test_an_object_whose_forward_takes_the_weights_holds_the_data():
+    class Loss:
+        def __init__(self):
+            self.design, self.A = X, RNG.normal(size=(4, 2))
+
+        def forward(self, w):
+            self.error = self.design @ w - self.A
+            return np.sum(self.error**2)
+
+        def backward(self):
+            return 2 * self.design.T @ self.error
+
+    assert check_gradients(Loss(), W).ok
+
+
+def test_an_array_that_needs_no_gradient_by_its_flag_is_a_constant():
+    layer = Silent()
+    layer.requires_grad = False
+    assert check_gradients(layer, X).ok
+
+
 def test_a_read_only_array_is_a_constant():
     layer = Silent()
     layer.W.flags.writeable = False
@@ -218,11 +254,66 @@ class Inner(Dense):
         return self.fc.backward(d)
 
 
+class NestedDictionaries(Dense):
+    def set(self, w, b):
+        self.params, self.grads = {"fc": {"W": w, "b": b}}, {}
+
+    def get(self):
+        return self.params["fc"]["W"], self.params["fc"]["b"]
+
+    def keep(self, dw, db):
+        self.grads = {"fc": {"W": dw, "b": db}}
+
+
+class Tuples(Dense):
+    def set(self, w, b):
+        self.params, self.grads = [(w, b)], []
+
+    def get(self):
+        return self.params[0]
+
+    def keep(self, dw, db):
+        self.grads = [(dw, db)]
+
+
+class Private(Dense):
+    names = ("_W", "_b")
+
+    def keep(self, dw, db):
+        self._dW, self._db = dw, db
+
+
+class NumberLists(Dense):
+    def set(self, w, b):
+        self.W, self.b = w.tolist(), b.tolist()
+
+    def get(self):
+        return np.array(self.W), np.array(self.b)
+
+    def keep(self, dw, db):
+        self.dW, self.db = dw.tolist(), db.tolist()
+
+
 FORMS = {
     p: named(p) for p in ("d{}", "g{}", "dLd{}", "grad_{}", "{}_grad", "nabla_{}", "delta_{}", "{}_g", "d_{}", "dE_d{}")
 }
 FORMS |= {
-    c.__name__: c for c in (Dictionaries, Objects, ListOfObjects, Lists, Slots, InPlace, Numbers, OtherNames, Inner)
+    c.__name__: c
+    for c in (
+        Dictionaries,
+        Objects,
+        ListOfObjects,
+        Lists,
+        Slots,
+        InPlace,
+        Numbers,
+        OtherNames,
+        Inner,
+        NestedDictionaries,
+        Tuples,
+        Private,
+        NumberLists,
+    )
 }
 
 
@@ -256,6 +347,27 @@ def test_two_arrays_with_the_name_of_a_gradient_are_told_apart_by_their_values()
     assert check_gradients(Two(), X).ok
     report = check_gradients(Two(factor=3), X)
     assert report.verdict == "incomplete" and any("self.dW and self.gW" in note for note in report.notes)
+
+
+def test_the_gradient_that_a_network_returns_counts_not_the_one_in_its_layers():
+    class Net:
+        def __init__(self, factor):
+            self.factor, self.params = factor, {"W": W.copy()}
+            self.layer = named("d{}")()
+            self.layer.W, self.layer.b = self.params["W"], np.ones(2)
+
+        def loss(self, x, t):
+            self.e = self.layer.forward(x) - t
+            return np.sum(self.e**2)
+
+        def gradient(self, x, t):
+            self.loss(x, t)
+            self.layer.backward(2 * self.e)
+            return {"W": self.factor * self.layer.dW}
+
+    t = RNG.normal(size=(4, 2))
+    assert check_gradients(Net(1), X, t).ok
+    assert check_gradients(Net(3), X, t, diagnose=False)["W"].verdict == "wrong"
 
 
 def test_a_scratch_array_of_the_shape_of_a_weight_is_not_its_gradient():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..nested import float_leaves, has_no_axes
+from ..nested import float_leaves, has_no_axes, is_float
 from .base import NO_CACHE, Adapter
 from .calls import (
     bind_arguments,
@@ -130,8 +130,9 @@ class ValueAndGradientAdapter(Adapter):
         if not isinstance(result, tuple) or len(result) < 2:
             raise value_and_gradient_refusal(self.function, self.input_names, result)
         y, *rest = result
-        if isinstance(y, dict) and len(rest) == 1 and not isinstance(rest[0], dict):  # grads, cost
-            y, rest = rest[0], [y]
+        tuple_first = isinstance(y, (tuple, list)) and is_float(rest[0]) and has_no_axes(rest[0])
+        if tuple_first or (isinstance(y, dict) and len(rest) == 1 and not isinstance(rest[0], dict)):  # grads, cost
+            y, rest = rest[0], [y, *rest[1:]]
         gradients = next((part for part in rest if isinstance(part, dict) and part), None)
         if len(rest) == 1:
             self.rest = rest[0]
