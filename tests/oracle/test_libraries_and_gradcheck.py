@@ -186,7 +186,7 @@ def test_a_custom_gradient_of_tensorflow(factor):
             self.w = self.add_weight(shape=(shape[-1], 2), name="w")
 
         def call(self, x):
-            return tanh_of_product(x, self.w)
+            return tanh_of_product(x, tf.convert_to_tensor(self.w))
 
     layer = Layer()
     layer.build(X.shape)

@@ -40,7 +40,7 @@ from .jax_forms import JaxAdapter, at_border, returns_gradients, to_array, uses_
 from .modules import ModuleAdapter
 from .names import argument_names, function_name
 from .numbers import as_arrays, holds_numbers, number_subject
-from .object_forms import object_adapter
+from .object_forms import object_adapter, three_methods
 from .objects import LossObjectAdapter
 from .slopes import SlopeAdapter, is_slope
 from .tensorflow_forms import TensorFlowAdapter, is_tensorflow
@@ -127,6 +127,9 @@ def find_adapter(subject: Any, inputs: tuple, loss: Any, targets: tuple) -> Adap
             return FunctionAdapter(function_name(subject[0]), *subject, inputs)
         return (SlopeAdapter if is_slope(*subject, inputs) else PairAdapter)(*subject, inputs)
     if is_three_functions(subject):
+        owner = getattr(subject[0], "__self__", None)
+        if owner is not None and all(getattr(part, "__self__", None) is owner for part in subject):
+            return three_methods(owner, *subject, inputs)
         return ThreeFunctionsAdapter(*subject, inputs)
     if getattr(subject, "__name__", "") == "loss" and hasattr(getattr(subject, "__self__", None), "params"):
         return LossObjectAdapter(subject.__self__, inputs)  # model.loss

@@ -9,6 +9,7 @@ from ..nested import is_array, is_float, map_leaves
 from ..snapshot import Snapshot
 from .backprop import BackpropAdapter
 from .base import Adapter, copy_array
+from .calls import optional_names, required_names
 from .extra_arguments import mean_loss, methods_with_inputs, needs_more
 from .foreign import refuse_foreign
 from .names import argument_names
@@ -17,11 +18,13 @@ from .output_attribute import attributes_of, output_name, returning_backward, re
 from .rates import LearningRateAdapter, takes_rate
 from .refusals import object_refusal
 from .slopes import slope_methods
+from .three_functions import ThreeFunctionsAdapter
 
 FORWARDS = (
     "forward predict __call__ forward_propagation forward_prop forward_pass fprop fwd feedforward feed_forward apply"
 ).split()
 BACKWARDS = "backward backward_propagation backward_prop backward_pass bprop bwd back_propagation".split()
+LOSSES = "loss compute_loss cost compute_cost calculate_loss loss_fn criterion calc_loss get_loss".split()
 BACKPROPS = "backprop back_prop backpropagation backpropagate".split()
 
 
@@ -57,6 +60,9 @@ def object_adapter(
         if len(inputs) > 1 and len(argument_names(backprop, 9)) > 1:
             return BackpropAdapter(instance, forward, backprop, inputs)
         backward = backprop
+    loss = loss_method(instance, forward, inputs)
+    if loss is not None and backward is not None:
+        return three_methods(instance, forward, loss, backward, inputs)
     result, attribute = try_forward(instance, forward, inputs)
     refuse_foreign({f"the output of {type(instance).__name__}": result})
     is_output = is_array(result) and is_float(result) and result.ndim > 0
@@ -80,6 +86,46 @@ def object_adapter(
             forward = mean_loss(forward)
         forward, backward = methods_with_inputs(instance, forward, backward)
     return ObjectAdapter(instance, inputs, forward, backward)
+
+
+def three_methods(instance: Any, forward: Callable, loss: Callable, backward: Callable, inputs: tuple) -> Adapter:
+    """Return the adapter for an object whose output goes into a loss: ``forward(x)``, ``loss(y, t)``, ``backward(t)``.
+
+    Examples
+    --------
+    >>> class Net:
+    ...     def __init__(self):
+    ...         self.W = 3.0
+    ...     def forward(self, x):
+    ...         return self.W * x
+    ...     def loss(self, pred, t):
+    ...         return ((pred - t) ** 2).sum()
+    ...     def backward(self, x, t):
+    ...         self.dW = (2 * (self.W * x - t) * x).sum()
+    >>> import numpy as np
+    >>> net = Net()
+    >>> adapter = three_methods(net, net.forward, net.loss, net.backward, (np.ones(2), np.zeros(2)))
+    >>> loss, _ = adapter.run()[0], adapter.gradients((1.0,))
+    >>> float(loss), float(net.dW), adapter.input_names
+    (18.0, 12.0, ['x', 't'])
+    """
+    inner = ThreeFunctionsAdapter(forward, loss, backward, inputs)
+
+    def evaluate(*given: Any) -> Any:
+        inner.inputs = given
+        return inner.run()[0]
+
+    adapter = ObjectAdapter(instance, inputs, evaluate, lambda: inner.call_backward())
+    adapter.input_names = inner.input_names
+    return adapter
+
+
+def loss_method(instance: Any, forward: Callable, inputs: tuple) -> Callable | None:
+    """Return the method that computes the loss, if `inputs` holds more than forward takes; else None."""
+    names = required_names(forward)
+    if names is None or len(inputs) <= len(names) + len(optional_names(forward)):
+        return None
+    return method_of(instance, LOSSES) or method_of(getattr(instance, "criterion", None), ["forward", "__call__"])
 
 
 def try_forward(instance: Any, forward: Callable, inputs: tuple) -> tuple[Any, str | None]:

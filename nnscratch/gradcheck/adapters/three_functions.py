@@ -12,6 +12,8 @@ from .functions import PairAdapter
 from .names import function_name
 from .refusals import pair_refusal, signature_text
 
+TARGETS = ("y", "Y", "t", "target", "targets", "label", "labels", "y_true", "truth")
+
 
 class ThreeFunctionsAdapter(PairAdapter):
     """Three functions: ``AL, caches = forward(X, parameters)``, ``cost(AL, Y)`` and ``backward(AL, Y, caches)``.
@@ -81,14 +83,21 @@ class ThreeFunctionsAdapter(PairAdapter):
         return dict(pairs[self.forward_count :] + pairs[: self.forward_count])
 
     def gradients(self, dys: tuple) -> dict[str, Any]:
+        return self.match_to_inputs(self.call_backward())
+
+    def call_backward(self) -> Any:
+        """Call backward with what its arguments are named after, and return its result."""
         by_name = self._inputs_by_name()
         optional = {n: by_name[n] for n in optional_names(self.backward) if n in by_name}
-        names = self.backward_names or ["y", *by_name]
+        names = ["y", *by_name] if self.backward_names is None else self.backward_names
+        if len(self.inputs) > self.forward_count:  # backward(labels), with a loss(y, target)
+            target = self.input_names[self.forward_count]
+            by_name |= {n: by_name[target] for n in names if n in TARGETS and n not in by_name}
         ys, cache = self.cache
         arguments = bind_arguments(names, by_name, ys, dict(zip(self.output_names, ys, strict=False)), cache)
         if arguments is None:
             raise pair_refusal(self.forward, self.backward, self.input_names, "it takes more arguments than there are")
-        return self.match_to_inputs(self.backward(*arguments, **optional))
+        return self.backward(*arguments, **optional)
 
 
 def is_three_functions(subject: Any) -> bool:
