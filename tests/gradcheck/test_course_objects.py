@@ -441,3 +441,72 @@ def test_an_elementwise_function_and_its_derivative(mistake):
     check(not mistake, (np.tanh, lambda x: spoil(1 - np.tanh(x) ** 2, mistake)), X)
     check(False, (sigmoid, lambda z: z * (1 - z)), X)  # a derivative taken at the wrong value
     check(not mistake, (lambda x: 2 * x, lambda dout: spoil(2 * dout, mistake)), X)  # a backward, not a derivative
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("elementwise", [True, False])
+def test_a_loss_with_its_gradient(mistake, elementwise):
+    class SquareLoss:
+        def loss(self, y, y_pred):
+            parts = 0.5 * (y - y_pred) ** 2
+            return parts if elementwise else parts.sum()
+
+        def gradient(self, y, y_pred):
+            return spoil(y_pred - y, mistake)
+
+    report = check(not mistake, SquareLoss(), RNG.normal(size=(4, 2)), RNG.normal(size=(4, 2)))
+    assert list(report.entries) == ["y_pred"]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_loss_and_its_derivative_that_take_the_targets_first(mistake):
+    def mse(y_true, y_pred):
+        return np.mean((y_true - y_pred) ** 2)
+
+    def mse_prime(y_true, y_pred):
+        return spoil(2 * (y_pred - y_true) / y_true.size, mistake)
+
+    report = check(not mistake, (mse, mse_prime), RNG.normal(size=(4, 2)), RNG.normal(size=(4, 2)))
+    assert list(report.entries) == ["y_pred"]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("method", [True, False])
+def test_a_classifier_whose_loss_returns_the_gradient_of_its_weights(mistake, method):
+    class LinearClassifier:
+        def __init__(self):
+            self.W = RNG.normal(size=(3, 4))
+
+        def loss(self, X_batch, y_batch, reg):
+            p = softmax(X_batch @ self.W)
+            n = np.arange(len(y_batch))
+            d = p.copy()
+            d[n, y_batch] -= 1
+            dW = X_batch.T @ d / len(n) + 2 * reg * self.W
+            return -np.log(p[n, y_batch]).mean() + reg * np.sum(self.W**2), spoil(dW, mistake)
+
+    model = LinearClassifier()
+    report = check(not mistake, model.loss if method else model, X, np.array([0, 1, 3, 2, 0]), 0.1)
+    assert list(report.entries) == ["W"]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_layer_that_appends_what_it_keeps_to_lists(mistake):
+    class FullyConnected:
+        def __init__(self):
+            self.parameters, self.gradients = {"W": RNG.normal(size=(3, 2))}, {"W": np.zeros((3, 2))}
+            self.X = []
+
+        def forward(self, X, retain_derived=True):
+            if retain_derived:
+                self.X.append(X)
+            return X @ self.parameters["W"]
+
+        def backward(self, dLdy, retain_grads=True):
+            dX = []
+            for dy, x in zip([dLdy], self.X, strict=False):
+                self.gradients["W"] += spoil(x.T @ dy, mistake)
+                dX.append(dy @ self.parameters["W"].T)
+            return dX[0] if len(self.X) == 1 else dX
+
+    check(not mistake, FullyConnected(), X)

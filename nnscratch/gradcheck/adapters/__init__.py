@@ -17,7 +17,7 @@
     values with data, grad and backward()  lambda a, b: a * b + b, called with micrograd's Value values.py
     Python numbers and lists of numbers    (f, f_prime), 3.0                                     numbers.py
     a class with a context                 forward(ctx, a, b), backward(ctx, dy), static         contexts.py
-    an object with a loss                  loss, grads = net.loss(x, t), or net.gradient(x, t)   objects.py
+    an object with a loss                  loss, grads = net.loss(x, t), or net.gradient(x, t)   losses.py
 
 An :class:`Adapter` (base.py) names the arrays, runs forward, and collects the gradients that backward gives. To support
 another form, write its adapter in a file of this folder and let :func:`make_adapter` recognise it.
@@ -37,11 +37,11 @@ from .foreign import refuse_foreign
 from .found import FoundParameter, FoundParametersAdapter
 from .functions import PairAdapter, ValueAndGradientAdapter
 from .jax_forms import JaxAdapter, at_border, returns_gradients, to_array, uses_jax
+from .losses import loss_adapter
 from .modules import ModuleAdapter
 from .names import argument_names, function_name
 from .numbers import as_arrays, holds_numbers, number_subject
 from .object_forms import object_adapter, three_methods
-from .objects import LossObjectAdapter
 from .slopes import SlopeAdapter, is_slope
 from .tensorflow_forms import TensorFlowAdapter, is_tensorflow
 from .three_functions import ThreeFunctionsAdapter, is_three_functions
@@ -57,6 +57,7 @@ __all__ = [
     "in_convention",
     "make_adapter",
 ]
+ABSENT = (type(None), ModuleType, type)  # what a function without an object has for __self__
 
 
 def make_adapter(subject: Any, inputs: tuple, loss: Any = None, targets: Any = ()) -> Adapter:
@@ -131,16 +132,17 @@ def find_adapter(subject: Any, inputs: tuple, loss: Any, targets: tuple) -> Adap
         if owner is not None and all(getattr(part, "__self__", None) is owner for part in subject):
             return three_methods(owner, *subject, inputs)
         return ThreeFunctionsAdapter(*subject, inputs)
-    if getattr(subject, "__name__", "") == "loss" and hasattr(getattr(subject, "__self__", None), "params"):
-        return LossObjectAdapter(subject.__self__, inputs)  # model.loss
+    if getattr(subject, "__name__", "") == "loss" and not isinstance(getattr(subject, "__self__", None), ABSENT):
+        return loss_adapter(subject.__self__, inputs)  # model.loss
     if not isinstance(subject, (tuple, list, FunctionType, MethodType)):
         if callable(getattr(subject, "backward", None)) and takes_context(getattr(subject, "forward", subject)):
             return FunctionAdapter(type(subject).__name__, subject.forward, subject.backward, inputs)
         adapter = object_adapter(subject, inputs)
         if adapter is not None:
             return adapter
-    if hasattr(subject, "loss") and callable(subject.loss) and hasattr(subject, "params"):
-        return LossObjectAdapter(subject, inputs)
+    adapter = loss_adapter(subject, inputs)
+    if adapter is not None:
+        return adapter
     if callable(subject):
         return ValueAndGradientAdapter(subject, inputs)
     raise TypeError(

@@ -13,6 +13,7 @@ from ..learned_names import is_learned_name, is_setting_name, words_of
 from ..nested import float_leaves, is_array, is_float, leaves
 
 TARGETS = frozenset("target targets label labels truth true y t mask masks".split())
+PREDICTED = frozenset("pred preds predicted prediction predictions hat yhat output outputs probs logits".split())
 FEW = 12  # up to this many inputs, all ways to assign fewer gradients are compared
 
 
@@ -106,11 +107,23 @@ def match_some(gradients: list[Any], floats: list[tuple[str, Any]], match: Match
         ways = list(combinations(range(len(floats)), count)) if len(floats) <= FEW else [tuple(chosen)]
         fitting = [way for way in ways if all(fits(floats[i][1], g) for i, g in zip(way, gradients, strict=True))]
         if fitting:
-            chosen = learned if tuple(learned) in fitting else list(fitting[0])
+            no_target = [way for way in fitting if not any(is_target_name(floats[i][0]) for i in way)]
+            chosen = learned if tuple(learned) in fitting else list((no_target or fitting)[0])
         elif len(learned) == count:
             chosen = learned
     for i, gradient in zip(chosen, gradients, strict=False):
         add(match, *floats[i], gradient)
+
+
+def is_target_name(name: str) -> bool:
+    """Return True for the usual names of data, targets and settings, and not for those of predictions.
+
+    Examples
+    --------
+    >>> [is_target_name(name) for name in ("y_true", "y", "y_pred", "y_hat", "w")]
+    [True, True, False, False, False]
+    """
+    return is_setting_name(name) and not PREDICTED & set(words_of(name))
 
 
 def fits(value: Any, gradient: Any) -> bool:

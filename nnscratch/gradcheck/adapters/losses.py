@@ -1,0 +1,82 @@
+"""Objects with a method ``loss``: a loss with its gradient, or a model whose loss returns the gradients."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..nested import float_leaves, has_no_axes, is_array
+from .base import Adapter
+from .functions import PairAdapter
+from .objects import LossObjectAdapter
+
+GRADIENTS = "gradient grad derivative deriv prime loss_gradient loss_grad gradients dloss".split()
+
+
+class WeightsLossAdapter(LossObjectAdapter):
+    """A model without ``params`` whose ``loss(X, y)`` returns the loss and the gradients of its weights.
+
+    CS231n's ``LinearClassifier`` has this form: its weights are ``self.W``, and its loss returns ``(loss, dW)``.
+
+    Examples
+    --------
+    >>> class Model:
+    ...     def __init__(self):
+    ...         self.W = np.full((2, 1), 3.0)
+    ...     def loss(self, X, y):
+    ...         error = X @ self.W - y
+    ...         return np.sum(error**2), 2 * X.T @ error
+    >>> adapter = WeightsLossAdapter(Model(), (np.ones((1, 2)), np.ones((1, 1))))
+    >>> float(adapter.run()[0]), adapter.gradients((1.0,)), adapter.surplus[0].tolist()
+    (25.0, {}, [[10.0], [10.0]])
+    """
+
+    def gradients(self, dys: tuple) -> dict[str, Any]:
+        if self.given is None or isinstance(self.given, dict):
+            return super().gradients(dys)
+        self.surplus, self.missing = list(self.given) if isinstance(self.given, tuple) else [self.given], ()
+        return {}
+
+
+def loss_adapter(instance: Any, inputs: tuple) -> Adapter | None:
+    """Return the adapter for an object with a method ``loss``; None if it has no such method.
+
+    An object without arrays, and with a method ``gradient`` or ``grad``, is a loss with its gradient.
+
+    Examples
+    --------
+    >>> class SquareLoss:
+    ...     def loss(self, y, y_pred):
+    ...         return 0.5 * (y - y_pred) ** 2
+    ...     def gradient(self, y, y_pred):
+    ...         return y_pred - y
+    >>> adapter = loss_adapter(SquareLoss(), (np.zeros(2), np.array([1.0, 3.0])))
+    >>> float(adapter.run()[0]), adapter.gradients((1.0,))
+    (5.0, {'y_pred': array([1., 3.])})
+    """
+    loss = getattr(instance, "loss", None)
+    if not callable(loss):
+        return None
+    if hasattr(instance, "params"):
+        return LossObjectAdapter(instance, inputs)
+    gradient = next((m for name in GRADIENTS if callable(m := getattr(instance, name, None))), None)
+    held = [v for v in getattr(instance, "__dict__", {}).values() if any(is_array(a) for a in float_leaves(v))]
+    if gradient is not None and not held:
+        adapter = PairAdapter(summed(loss), gradient, inputs)
+        adapter.source, adapter.title = [instance], type(instance).__name__
+        return adapter
+    return WeightsLossAdapter(instance, inputs)
+
+
+def summed(loss: Callable) -> Callable:
+    """Return a loss that is the sum of the losses of all elements."""
+
+    @functools.wraps(loss)
+    def total(*inputs: Any) -> Any:
+        value = loss(*inputs)
+        return value if has_no_axes(value) else np.sum(value)
+
+    return total
