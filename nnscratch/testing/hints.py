@@ -52,6 +52,8 @@ def error_hints(place: Place, error: BaseException) -> list[str]:
         ]
     elif "__format__" in words and place.of_check:
         return number_hints(place, values)
+    if "dtype('<U" in words:
+        hints = ["One of the values is a string. A number is needed."]
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitXor):
         hints = ["In Python, a power is written `**`, not `^`."]
     hints += saved_hints(place, values, found)
@@ -79,7 +81,9 @@ def named_values(node: Any, values: SafeValues) -> dict[str, Any]:
     elif isinstance(node, ast.Compare):
         parts = [node.left, *node.comparators]
     elif isinstance(node, ast.Subscript):
-        parts = [node.value, *(node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice])]
+        indices = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        bounds = [[i.lower, i.upper, i.step] if isinstance(i, ast.Slice) else [i] for i in indices]
+        parts = [node.value, *(bound for group in bounds for bound in group if bound is not None)]
     elif isinstance(node, (ast.Attribute, ast.Starred)):
         parts = [node.value]
     elif isinstance(node, ast.Call):
