@@ -38,10 +38,13 @@ def constant_traps(projection: Projection, analytic: dict[str, Any], report: Gra
 
 
 def outputs_are_constant(projection: Projection, arrays: list[Any]) -> bool:
-    """Return True if the outputs do not move when all `arrays` change by random amounts, small and large."""
+    """Return True if the outputs do not move when all `arrays` change by random amounts, or become NaN.
+
+    NaN shows that forward reads its input, as a softmax over one class does, although that is always 1.
+    """
     held, rng = [a.copy() for a in arrays], np.random.default_rng(0)
     try:
-        for size in (0.1, 1.0, 10.0):
+        for size in (0.1, 1.0, 10.0, np.nan):
             for sign in (1, -1):
                 for array, old in zip(arrays, held, strict=True):
                     step = sign * size * rng.uniform(0.5, 1.5, old.shape) * (1 + np.abs(backend.to_numpy(old)))

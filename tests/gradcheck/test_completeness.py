@@ -521,6 +521,7 @@ def test_a_gradient_kept_twice_is_not_added():
 def test_a_forward_and_a_backward_that_are_not_written_yet_are_not_right():
     report = check_gradients((lambda x, w: (np.zeros((4, 2)), None), lambda d, c: (0 * X, 0 * W)), X, W)
     assert report.verdict == "incomplete" and report.traps[0].kind == "constant output"
+    assert check_gradients(nn.LogSoftmax(), np.zeros((3, 1))).ok  # zero for every input, and right
     report = check_gradients(nn.ReLU(), -np.abs(X))
     assert report.ok and any("every gradient is zero here" in note for note in report.notes)
 

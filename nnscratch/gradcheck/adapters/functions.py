@@ -43,6 +43,8 @@ class PairAdapter(Adapter):
         super().__init__([forward, backward], function_name(forward), inputs, forward)
         self.forward, self.backward = forward, backward
         self.backward_names = required_names(backward)
+        self._optional_names = optional_names(backward)
+        self._takes_cache = any(is_cache_name(n) for n in self.backward_names or [])
         self.output_names = [n for n in returned_names(forward) if n not in self.input_names]
         self.outputs: tuple = ()
 
@@ -61,10 +63,12 @@ class PairAdapter(Adapter):
     def _takes_every_output(self, result: tuple) -> bool:
         """Return True if the last output is no cache: backward takes a gradient of it."""
         names = self.backward_names or []
-        if any(is_cache_name(n) for n in names) or len(float_leaves(result)) != len(result):
+        if self._takes_cache or len(names) <= len(result):
             return False
         free = [n for n in names if n not in self.input_names]
-        return len(free) == len(result) and all(is_gradient_argument(n) for n in free) and len(names) > len(free)
+        if len(free) != len(result) or not all(is_gradient_argument(n) for n in free):
+            return False
+        return len(float_leaves(result)) == len(result)
 
     def _outputs_used(self, count: int) -> int:
         """Return how many of the outputs backward takes a gradient of; `count` if that is not known."""
@@ -88,7 +92,7 @@ class PairAdapter(Adapter):
         names, cache = self.backward_names, self.cache
         has_cache, scalar = cache is not NO_CACHE, has_no_axes(dys[0])
         by_name = {n: v for n, v in zip(self.input_names, self.inputs, strict=True)}
-        optional = {n: by_name[n] for n in optional_names(self.backward) if n in by_name}
+        optional = {n: by_name[n] for n in self._optional_names if n in by_name}
         if names is None:
             arguments = [*dys, cache] if has_cache else [*self.inputs] if scalar else [*dys, *self.inputs]
         elif has_cache and len(names) == len(dys) + 1 and not set(names[:-1]) <= set(by_name):

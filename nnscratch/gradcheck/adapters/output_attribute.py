@@ -62,8 +62,8 @@ def returning_methods(instance: Any, forward: Callable, backward: Callable, name
 
 def returning_backward(instance: Any, forward: Callable, backward: Callable) -> Callable:
     """Return a backward that returns the gradient of the input from its attribute, if `backward` returns None."""
-    first = argument_names(forward, 1)[0]
-    names = [n for n in (*gradient_names(first)[1:], *INPUT_GRADIENTS) if n not in returned_names(forward)]
+    first, returned = argument_names(forward, 1)[0], returned_names(forward)
+    names = [n for n in (*gradient_names(first)[1:], *INPUT_GRADIENTS) if n not in returned]
 
     @functools.wraps(backward)
     def returning(*arguments: Any) -> Any:
