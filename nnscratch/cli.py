@@ -71,9 +71,9 @@ def parser() -> argparse.ArgumentParser:
     how_long.add_argument("--steps", type=int, help="train for exactly this many steps")
     train.add_argument(
         "--level",
-        choices=("char", "word", "split"),
-        help="what a token is: a character, a word, or any text between two spaces (for prepared corpora); "
-        "default: char",
+        choices=("char", "word", "split", "bpe"),
+        help="what a token is: a character, a word, any text between two spaces (for prepared corpora), "
+        "or a part of a word that byte-pair encoding finds; default: char",
     )
     train.add_argument(
         "--preset", choices=runs.PRESETS, help="use the settings of a published model; other options override them"
@@ -94,7 +94,7 @@ def parser() -> argparse.ArgumentParser:
         default=None,
         help="use the embedding's weights as the output layer's weights",
     )
-    train.add_argument("--vocab", type=int, help="largest vocabulary size, with --level word (default: 10000)")
+    train.add_argument("--vocab", type=int, help="largest vocabulary size (default: 10000 with words, 2000 with bpe)")
     train.add_argument("--batch", type=int, help="batch size: sequences read in parallel")
     train.add_argument("--seq-len", type=int, help="time steps of backpropagation through time")
     train.add_argument("--lr", type=float, help="initial learning rate; it follows a cosine to 0")
@@ -189,7 +189,7 @@ def run_train(arguments: argparse.Namespace) -> int:
     sample = run.sample(model)
     best = run.history.best
     print(f"\n{sample[:600].strip()}\n")
-    print(f"validation         {run.show(best['loss'])} (step {best['step']:.0f} of {total})")
+    print(f"validation         {run.show(best['loss'], run.batches('valid'))} (step {best['step']:.0f} of {total})")
     print(f"words it knows     {run.known_words(sample):.1%} of the words of a sample are words of the text")
     print(f"time               {run.history.seconds:.0f} s of training, {time.perf_counter() - start:.0f} s in all")
     print(f"{run.folder}/    loss.png  sample.txt  model.safetensors  checkpoint.safetensors  history.json")
@@ -247,8 +247,9 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
     for name, batches in parts.items():
         start = time.perf_counter()
         loss = run.loss(model, batches)
-        speed = batches.num_tokens / (time.perf_counter() - start)
-        print(f"{name:<12} {run.show(loss)}   (loss {loss:.4f}, {batches.num_tokens:,} tokens, {speed:,.0f} tokens/s)")
+        count, seconds = batches.num_tokens, time.perf_counter() - start
+        speed = f"(loss {loss:.4f}, {count:,} tokens, {count / seconds:,.0f} tokens/s)"
+        print(f"{name:<12} {run.show(loss, batches)}   {speed}")
 
 
 def run_generate(arguments: argparse.Namespace) -> None:

@@ -36,7 +36,8 @@ from .training import Checkpoint, EarlyStopping, ProgressBar, Trainer, evaluate,
 from .training.callbacks import UNITS
 
 AUSTEN_PREFIX = "austen:"
-SAMPLE_CHARACTERS, SAMPLE_WORDS, SAMPLE_TEMPERATURE = 2000, 300, 0.8
+SAMPLE_TOKENS = {"char": 2000, "bpe": 600, "word": 300, "split": 300}
+SAMPLE_TEMPERATURE = 0.8
 PARTS = ("train", "valid", "test")
 
 
@@ -77,13 +78,14 @@ class Config:
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "char": {"epochs": 6.0},
+    "bpe": {"vocab": 2000, "embed": 128, "epochs": 6.0, "dropout": 0.2, "lr": 4e-3},
     "word": {"embed": 256, "hidden": 256, "layers": 1, "dropout": 0.5, "tie": True, "batch": 20, "seq_len": 35}
     | {"lr": 2e-3, "epochs": 10.0, "patience": 3},
 }
 DEFAULTS["split"] = DEFAULTS["word"]
 TRANSFORMER: dict[str, Any] = {"hidden": 128, "layers": 4, "batch": 8, "seq_len": 64, "lr": 3e-3, "clip": 1.0}
 OPTIMIZERS = {"adam": optim.Adam, "sgd": optim.SGD}
-UNIT = {"char": "bpc", "word": "perplexity", "split": "perplexity"}
+UNIT = {"char": "bpc", "word": "perplexity", "split": "perplexity", "bpe": "loss"}  # for the progress bar and the plot
 
 
 def zaremba(hidden: int, seq_len: int, dropout: float, init: float, clip: float, hold: int, decay: float, epochs: int):
@@ -123,9 +125,11 @@ def read_parts(config: Config) -> dict[str, str]:
 
 
 def new_tokenizer(level: str, parts: dict[str, str], vocab: int) -> Any:
-    """Return a tokenizer of all characters in the text, or of the most frequent words of its training part."""
+    """Return a tokenizer of all characters in the text, or one that learns its tokens from the training part."""
     if level == "char":
         return data.CharTokenizer.from_text("".join(parts.values()))
+    if level == "bpe":
+        return data.BPETokenizer.from_text(parts["train"], vocab)
     tokenizer = {"word": data.WordTokenizer, "split": data.SplitTokenizer}[level]
     return tokenizer.from_text(parts["train"], max_size=positive_int("vocab", vocab))
 
@@ -288,14 +292,14 @@ class Run:
     def sample(self, model: Module) -> str:
         """Generate a text, write it to sample.txt and return it.
 
-        The prompt is the start of a paragraph (characters), or the first three words of the training text (words).
+        The prompt is the start of a paragraph (characters and BPE), or the first three words of the training text.
         """
-        if self.config.level == "char":
-            text = self.parts["train"]
-            prompt, length = "\n\n" if "\n\n" in text else text[:1], SAMPLE_CHARACTERS
+        level, text = self.config.level, self.parts["train"]
+        if level in ("char", "bpe"):
+            prompt = "\n\n" if "\n\n" in text else text[:1]
         else:
-            prompt, length = self.tokenizer.decode(self.tokenizer.encode(self.parts["train"][:1000])[:3]), SAMPLE_WORDS
-        text = generate(model, self.tokenizer, prompt, length, SAMPLE_TEMPERATURE, rng=self.config.seed)
+            prompt = self.tokenizer.decode(self.tokenizer.encode(text[:1000])[:3])
+        text = generate(model, self.tokenizer, prompt, SAMPLE_TOKENS[level], SAMPLE_TEMPERATURE, rng=self.config.seed)
         write_atomically(self.folder / "sample.txt", text.encode())
         return text
 
@@ -308,11 +312,19 @@ class Run:
     def loss(self, model: Module, batches: data.TextBatches) -> float:
         return evaluate(model, CrossEntropyLoss(), batches)
 
-    def show(self, loss: float) -> str:
-        """Return the loss in the run's unit, such as ``1.702 bits per character`` or ``perplexity 85.3``."""
-        convert, form = UNITS[self.unit]
+    def show(self, loss: float, batches: data.TextBatches) -> str:
+        """Return a mean loss over `batches`, such as ``1.702 bits per character`` or ``perplexity 85.3``.
+
+        With BPE, a token is several characters. The sum of the losses is divided by the number of characters in the
+        targets, so you can compare the result with that of a character model.
+        """
+        if isinstance(self.tokenizer, data.BPETokenizer):
+            characters = sum(self.tokenizer.count_characters(targets.ravel()) for _, targets in batches)
+            loss = loss * batches.num_tokens / max(1, characters)
+        unit = "perplexity" if self.unit == "perplexity" else "bpc"
+        convert, form = UNITS[unit]
         value = format(convert(loss), form)
-        return f"{value} bits per character" if self.unit == "bpc" else f"perplexity {value}"
+        return f"{value} bits per character" if unit == "bpc" else f"perplexity {value}"
 
     def _write_json(self, name: str, content: Any) -> None:
         write_atomically(self.folder / name, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())

@@ -65,6 +65,35 @@ def test_words_are_trained_the_same_way(text, tmp_path, capsys):
     assert "perplexity" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("cell", ["lstm", "transformer"])
+def test_byte_pairs_are_trained_the_same_way_and_the_bits_are_per_character(text, tmp_path, capsys, cell):
+    run, command = tmp_path / "run", ["--level", "bpe", "--vocab", "270", "--cell", cell]
+    assert main(["train", str(text), "--out", str(run), *command, *SMALL]) == 0
+    assert "bits per character" in capsys.readouterr().out
+    tokenizer = nn.data.BPETokenizer.load(run)  # the run's tokenizer.json has the form of Hugging Face
+    assert len(tokenizer) == 270 and "".join(tokenizer.tokenize("the")) == "the"
+    assert main(["train", "--out", str(run), "--resume"]) == 0
+    capsys.readouterr()
+
+    assert main(["evaluate", str(run)]) == 0
+    test = capsys.readouterr().out.splitlines()[1]
+    opened = runs.Run.open(run)
+    batches, model = opened.batches("test"), opened.model()
+    nats = nn.evaluate(model, nn.CrossEntropyLoss(), batches) * batches.num_tokens  # the sum over all targets
+    characters = sum(len(tokenizer.decode(row)) for _, targets in batches for row in targets)
+    assert characters > 1.2 * batches.num_tokens
+    assert f"{nats / np.log(2) / characters:.3f} bits per character" in test
+
+    assert main(["generate", str(run), "--prompt", "the 🙂", "--tokens", "10", "--seed", "3"]) == 0
+    assert capsys.readouterr().out.startswith("the 🙂")
+
+
+def test_too_small_a_vocabulary_for_byte_pairs_is_refused(text, tmp_path, capsys):
+    arguments = ["train", text, "--out", tmp_path / "run", "--level", "bpe", "--vocab", "100"]
+    assert "it must be 256 or more, got 100" in error_of(capsys, *arguments)
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_interrupted_run_resumed_equals_one_that_was_not(text, tmp_path):
     command = [sys.executable, "-m", "nnscratch", "train", str(text), *SMALL[:-1], "400", "--dropout", "0.2"]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
@@ -176,7 +205,7 @@ def test_generate_and_evaluate_say_what_is_wrong(run, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("config.json", {"level": "letters"}, "config.json is broken: level must be one of char, word, split"),
+        ("config.json", {"level": "letters"}, "config.json is broken: level must be one of char, word, split, bpe"),
         ("config.json", {"optimizer": "lion"}, "config.json is broken: optimizer must be one of adam, sgd"),
         ("config.json", {"source": 5}, "config.json is broken: source must be a string, got 5"),
         ("config.json", b"\xff", "config.json is broken: 'utf-8' codec"),

@@ -4,11 +4,12 @@ from .augment import Compose, GaussianNoise, RandomRotation, RandomScale, Random
 from .batches import Batches, TextBatches
 from .bundled import AUSTEN, austen_split, digits_split, load_austen, load_digits, load_text
 from .idx import load_idx, read_idx
-from .tokenizers import CharTokenizer, SplitTokenizer, WordTokenizer, tokenizer_from_dict
+from .tokenizers import BPETokenizer, CharTokenizer, SplitTokenizer, WordTokenizer, tokenizer_from_dict
 from .toys import blobs, moons, sine, spirals, xor
 
 __all__ = [
     "AUSTEN",
+    "BPETokenizer",
     "Batches",
     "CharTokenizer",
     "Compose",

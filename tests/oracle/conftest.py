@@ -1,6 +1,6 @@
-"""The tests in this folder compare with PyTorch, and are skipped where it is not installed.
+"""The tests in this folder compare with PyTorch and tokenizers, and are skipped where these are not installed.
 
-Where NNSCRATCH_REQUIRE_ORACLE is set, as in CI, a missing PyTorch is an error instead.
+Where NNSCRATCH_REQUIRE_ORACLE is set, as in CI, a missing library is an error instead.
 """
 
 import os
@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-MISSING = find_spec("torch") is None
+MISSING = [library for library in ("torch", "tokenizers") if find_spec(library) is None]
 
 if MISSING and os.environ.get("NNSCRATCH_REQUIRE_ORACLE"):
-    raise RuntimeError("NNSCRATCH_REQUIRE_ORACLE is set, and PyTorch is not installed: pip install 'nnscratch[oracle]'")
+    raise RuntimeError(
+        f"NNSCRATCH_REQUIRE_ORACLE is set, and not installed: {', '.join(MISSING)}. pip install 'nnscratch[oracle]'"
+    )
 
 
 def pytest_collection_modifyitems(items):

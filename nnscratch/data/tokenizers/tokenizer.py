@@ -24,7 +24,7 @@ class Tokenizer:
         The tokens, each once.
     """
 
-    level: str  # "char", "word" or "split": to_dict() writes it, so that tokenizer_from_dict finds the class
+    level: str  # "char", "word", "split" or "bpe": to_dict() writes it, so that tokenizer_from_dict finds the class
 
     def __init__(self, vocabulary: Iterable[str]):
         self.vocabulary = tuple(vocabulary)
@@ -64,6 +64,10 @@ class Tokenizer:
 
     def _tokens(self, ids: Any) -> list[str]:
         """Return the tokens with these ids."""
+        return [self.vocabulary[number] for number in self._checked(ids)]
+
+    def _checked(self, ids: Any) -> list[int]:
+        """Return the ids as a list, or raise if one of them is not the id of a token."""
         ids = np.asarray(ids)
         if ids.ndim != 1:
             raise ValueError(f"ids must be a sequence of shape (T,), got shape {ids.shape}")
@@ -71,7 +75,7 @@ class Tokenizer:
             raise TypeError(f"ids must be integers, got {ids.dtype}")
         if ids.size and (ids.min() < 0 or ids.max() >= len(self)):
             raise ValueError(f"ids must be in 0..{len(self) - 1}, got {int(ids.min())}..{int(ids.max())}")
-        return [self.vocabulary[number] for number in ids.tolist()]
+        return ids.tolist()
 
 
 def check_text(text: str) -> None:
