@@ -21,6 +21,7 @@ import numpy as np
 from .. import backend
 from .adapters import Adapter
 from .completeness import completeness_traps
+from .cost import choose_mode, progress_bar, sight_note
 from .differences import Differences
 from .entries import EntryChecker
 from .kinks import settle_kinks
@@ -40,7 +41,7 @@ def check_gradients(
     *inputs: Any,
     loss: Any = None,
     targets: Any = (),
-    mode: str = "full",
+    mode: str = "auto",
     samples: int = 20,
     directions: int = 2,
     rtol: float | None = None,
@@ -65,11 +66,12 @@ def check_gradients(
         state, they are added with random weights, so that their gradients are checked too.
     targets : array or tuple of arrays
         The further arguments of the loss.
-    mode : {"full", "sampled", "directional"}
-        "full" checks every element. "sampled" checks `samples` elements of each array, among them the extreme ones.
-        "directional" checks `directions` random directions for each array; its cost does not depend on the array's
-        size. If an array is wrong along these, three directions are measured for the diagnosis, and, if no mistake
-        explains it, up to `samples` of its elements.
+    mode : {"auto", "full", "sampled", "directional"}
+        "auto" times a forward pass, and takes "full" if that will end within 20 seconds, else "directional"; a note in
+        the report then gives the estimate. "full" checks every element. "sampled" checks `samples` elements of each
+        array, among them the extreme ones. "directional" checks `directions` random directions for each array; its cost
+        does not depend on the array's size. If an array is wrong along these, three directions are measured for the
+        diagnosis, and, if no mistake explains it, up to `samples` of its elements.
     samples, directions : int
         See `mode`.
     rtol : float, optional
@@ -146,7 +148,9 @@ class Check:
 
     def report(self) -> GradientReport:
         """Run steps 2 to 6 of the list at the top of this file."""
-        report = GradientReport(self.adapter.title, mode=self.settings.mode, notes=self.adapter.notes)
+        report = GradientReport(
+            self.adapter.title, mode=self.settings.mode.replace("auto", "full"), notes=self.adapter.notes
+        )
         self.adapter.prepare()
         try:
             projection, itemsize = project_in_float64(self.adapter, self.before, self.rng, report)
@@ -207,12 +211,24 @@ class Check:
         self, report: GradientReport, projection: Projection, differences: Differences, analytic: dict[str, Any]
     ) -> None:
         """Fill ``report.entries``, and diagnose those that are wrong."""
+        chosen = {
+            n: a for n, a in projection.variables.items() if self.settings.only is None or n in self.settings.only
+        }
+        sizes = [array.size for name, array in chosen.items() if name in analytic]
+        self.settings = choose_mode(self.settings, differences, sizes, report)
+        if self.settings.mode == "full":
+            differences.bar = progress_bar(sum(sizes), report.estimate)
         checker = EntryChecker(differences, self.settings, self.rng)
-        for name, array in projection.variables.items():
-            if name not in analytic:
-                report.notes.append(f"{name}: the code gives no gradient for it, so it was not checked")
-            elif self.settings.only is None or name in self.settings.only:
-                report.entries[name] = checker.entry(name, array, analytic[name])
+        try:
+            for name, array in projection.variables.items():
+                if name not in analytic:
+                    report.notes.append(f"{name}: the code gives no gradient for it, so it was not checked")
+                elif name in chosen:
+                    report.entries[name] = checker.entry(name, array, analytic[name])
+        finally:
+            if differences.bar is not None:
+                differences.bar.close()
+                differences.bar = None
         settle_kinks(differences, list(report), checker.gradients, self.rng)
         wrong = [entry for entry in report if entry.verdict == "wrong"]
         if wrong and self.settings.diagnose:
@@ -220,3 +236,5 @@ class Check:
 
             diagnose_entries(report, projection, checker.gradients, checker.directional)
             checker.locate_unexplained(report)
+        note = sight_note(report, differences.tolerance())
+        report.notes += [note] if note else []

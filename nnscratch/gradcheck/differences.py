@@ -40,6 +40,7 @@ class Differences:
         self.projection, self.itemsize, self.rtol = projection, itemsize, rtol
         self.centre = projection()
         self.magnitude = sum(float(np.abs(terms).sum()) for terms in projection.terms())
+        self.bar: Any = None  # a progress bar over the elements
         self.evaluations, self.complex_step_failed, self.complex_step_used = 0, False, False
         self.largest_value = 0.0  # the largest |f| met; replaces `magnitude` where that is zero
 
@@ -73,6 +74,8 @@ class Differences:
         typical = float(np.median(sizes)) if sizes.size else 1.0
         for index in indices:
             d = self.element_derivative(array, index, scale, typical)
+            if self.bar is not None:
+                self.bar.update()
             scale = max(scale, abs(d.value)) if np.isfinite(d.value) else scale
             for part, value in zip(out, (d.value, d.uncertainty, d.low, d.high), strict=True):
                 part[index] = value
@@ -150,5 +153,6 @@ class Differences:
             return
         for part in (numeric, low, high):
             part[at] = np.where(known, found, part[at])
-        uncertainty[at] = np.where(known, 4e-16 * np.maximum(np.abs(found), np.abs(found).max()), uncertainty[at])
+        rounding = 4e-16 * np.maximum(np.abs(found), np.abs(found).max()) + 4e-17 * self.magnitude
+        uncertainty[at] = np.where(known, rounding, uncertainty[at])
         self.complex_step_used = True

@@ -30,7 +30,7 @@ def remeasure(differences: Differences, entry: Entry, array: Any) -> None:
         if entry.low[index] == entry.high[index]:
             again = differences.element_derivative(array, index, 0.0, step_factor=0.37)
             apart = abs(again.value - float(entry.numeric[index]))
-            if apart > 3 * float(entry.uncertainty[index]):
+            if apart > 3 * max(float(entry.uncertainty[index]), again.uncertainty):
                 entry.uncertainty[index] = apart
 
 

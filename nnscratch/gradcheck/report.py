@@ -181,6 +181,8 @@ class GradientReport:
     evaluations : int
         The number of forward passes.
     seconds : float
+    estimate : float
+        The seconds that mode="full" was expected to take, from a timed forward pass.
 
     Examples
     --------
@@ -198,6 +200,7 @@ class GradientReport:
     method: str = "central differences in float64"
     evaluations: int = 0
     seconds: float = 0.0
+    estimate: float = 0.0
 
     @property
     def verdict(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MODES = ("full", "sampled", "directional")
+MODES = ("auto", "full", "sampled", "directional")
 
 
 @dataclass
@@ -20,7 +20,7 @@ class Settings:
         An option has a value that is not allowed.
     """
 
-    mode: str = "full"
+    mode: str = "auto"
     samples: int = 20
     directions: int = 2
     rtol: float | None = None

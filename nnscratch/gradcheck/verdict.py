@@ -42,7 +42,9 @@ def set_verdict(entry: Entry, rtol: float, itemsize: int, magnitude: float) -> N
     largest = float(max(np.abs(a[known]).max(), ends[known].max()))
     floor = 1e5 * float(np.median(entry.uncertainty[known])) if itemsize == 8 else 0.0
     uncertainty = np.where(known, entry.uncertainty, 0.0)
-    allowed = rtol * np.maximum(np.abs(a), np.nan_to_num(ends)) + 3 * uncertainty + rtol * 1e-3 * largest
+    exact = uncertainty <= 1e-14 * largest  # known by the complex step
+    smallest = np.where(exact, min(rtol * 1e-3, 1e-13), rtol * 1e-3) * largest
+    allowed = rtol * np.maximum(np.abs(a), np.nan_to_num(ends)) + 3 * uncertainty + smallest
     excess = difference - allowed
     worst = np.unravel_index(int(np.argmax(np.where(known, excess, -np.inf))), a.shape)
     entry.worst_index = tuple(int(i) for i in worst)

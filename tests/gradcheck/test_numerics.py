@@ -1,5 +1,7 @@
 """Test what the checker measures: weights that backward changes, kinks, scales, noise, cost."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -258,3 +260,64 @@ def test_a_model_that_computes_in_float32_inside_float64_arrays():
 
     assert check_gradients(Layer(1), X).verdict in ("right", "cannot tell")
     assert check_gradients(Layer(1.1), X)["W"].verdict == "wrong"
+
+
+@pytest.mark.parametrize("mode", ["full", "sampled"])
+@pytest.mark.parametrize("factor", [1, 1.5])
+def test_elements_far_below_the_largest_are_compared_where_the_complex_step_knows_them(mode, factor):
+    scale = 10.0 ** -np.arange(13)
+    forward = lambda v: (v * scale, None)  # noqa: E731
+    backward = lambda d, _: d * scale * np.where(scale < 1e-9, factor, 1)  # noqa: E731
+    assert check_gradients((forward, backward), rng(1).normal(size=13), mode=mode).ok == (factor == 1)
+
+
+# --- cost -------------------------------------------------------------------------------------------------------------
+
+
+def affine(seconds=0.0):
+    def forward(x, w):
+        time.sleep(seconds)
+        return x @ w, (x, w)
+
+    return forward, lambda d, cache: (d @ cache[1].T, cache[0].T @ d)
+
+
+def test_a_long_check_is_estimated_and_done_along_directions():
+    x, w = rng(1).normal(size=(3, 40)), rng(2).normal(size=(40, 50))
+    report = check_gradients(affine(0.003), x, w)
+    assert report.ok and report.mode == "directional" and report.estimate > 20
+    assert report.notes[0].startswith("mode='auto' chose 'directional': 'full' would take about 10,600 forward passes")
+    short = check_gradients(affine(), X, rng(2).normal(size=(3, 2)))
+    assert short.mode == "full" and short.notes == [] and short.estimate < 20
+
+
+def test_a_mode_that_does_not_compare_everything_says_what_it_would_have_missed():
+    x, w = rng(1).normal(size=(3, 10)), rng(2).normal(size=(10, 50))
+    (note,) = check_gradients(affine(), x, w, mode="sampled").notes
+    assert note.startswith("40 of 530 elements of x, w were compared (7.5 %)")
+    (note,) = check_gradients(affine(), x, w, mode="directional", only=["w"]).notes
+    assert "2 directions were compared: one wrong element of the 500 of w would have been missed if" in note
+    error = float(note.split()[-1])
+
+    def ok(off):
+        forward, backward = affine()
+
+        def spoilt(d, cache):
+            dx, dw = backward(d, cache)
+            dw[3, 4] += off
+            return dx, dw
+
+        return check_gradients((forward, spoilt), x, w, mode="directional", diagnose=False).ok
+
+    assert ok(error / 30) and not ok(error * 30)
+
+
+def test_a_progress_bar_is_shown_for_long_checks_on_a_terminal_only(monkeypatch, capsys):
+    from nnscratch.gradcheck import cost
+
+    assert cost.progress_bar(10, 1000) is None  # stderr is not a terminal
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    assert cost.progress_bar(10, 1) is None
+    monkeypatch.setattr(cost, "BAR_SECONDS", 0.0)
+    assert check_gradients(affine(), X, rng(2).normal(size=(3, 2)), mode="full").ok
+    assert "gradient check" in capsys.readouterr().err

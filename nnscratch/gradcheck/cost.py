@@ -1,0 +1,98 @@
+"""Cost: how long a full check would take, the mode that follows, a progress bar, and what a mode cannot see."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from .differences import Differences
+from .report import Entry, GradientReport
+from .settings import Settings
+
+AUTO_SECONDS = 20.0  # mode="auto" checks every element if that takes less
+BAR_SECONDS = 3.0  # a progress bar is shown if the check takes longer
+PASSES = 5  # forward passes for each element: four for the differences, one for the complex step
+
+
+def choose_mode(settings: Settings, differences: Differences, sizes: list[int], report: GradientReport) -> Settings:
+    """Estimate the cost of a full check from a timed forward, and return the settings with the mode decided.
+
+    Parameters
+    ----------
+    settings : Settings
+    differences : Differences
+    sizes : list of int
+        The sizes of the arrays to check.
+    report : GradientReport
+        Receives the mode, the estimate, and a note if "auto" did not choose "full".
+    """
+    times = []
+    for _ in range(2):
+        started = time.perf_counter()
+        differences.projection()
+        times.append(time.perf_counter() - started)
+    passes = PASSES * sum(sizes)
+    report.estimate = passes * min(times)
+    if settings.mode != "auto":
+        return settings
+    report.mode = "full" if report.estimate <= AUTO_SECONDS else "directional"
+    if report.mode != "full":
+        report.notes.append(
+            f"mode='auto' chose 'directional': 'full' would take about {passes:,} forward passes of "
+            f"{1000 * min(times):.2g} ms, {words_for(report.estimate)} in all"
+        )
+    return dataclasses.replace(settings, mode=report.mode)
+
+
+def words_for(seconds: float) -> str:
+    """Return a duration in words.
+
+    Examples
+    --------
+    >>> words_for(45.2), words_for(300)
+    ('45 seconds', '5 minutes')
+    """
+    return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+
+
+def progress_bar(elements: int, seconds: float) -> Any:
+    """Return a tqdm bar over the elements of a long check, on a terminal or in a notebook; else None."""
+    if seconds < BAR_SECONDS or not (sys.stderr.isatty() or "ipykernel" in sys.modules):
+        return None
+    from tqdm.auto import tqdm  # imported late: without ipywidgets, this import prints a warning in a notebook
+
+    return tqdm(total=elements, desc="gradient check", unit="element", leave=False)
+
+
+def sight_note(report: GradientReport, tolerance: float) -> str:
+    """Say how much of the arrays a mode has compared, and how small an error it would have missed; "" if nothing."""
+    parts = [entry for entry in report if entry.verdict == "right" and np.prod(entry.shape) > entry.checked > 0]
+    sampled = [entry for entry in parts if not entry.along_directions]
+    directional = [entry for entry in parts if entry.along_directions]
+    said = []
+    if sampled:
+        checked, size = sum(e.checked for e in sampled), sum(int(np.prod(e.shape)) for e in sampled)
+        names = ", ".join(entry.name for entry in sampled)
+        said.append(
+            f"{checked:,} of {size:,} elements of {names} were compared ({100 * checked / size:.2g} %): an error that "
+            f"lies only in the others would have been missed"
+        )
+    if directional:
+        worst = max(directional, key=lambda entry: smallest_visible(entry, tolerance))
+        smallest = smallest_visible(worst, tolerance)
+        said.append(
+            f"{worst.checked} directions were compared: one wrong element of the {int(np.prod(worst.shape)):,} of "
+            f"{worst.name} would have been missed if it is off by less than about {smallest:.1g}"
+        )
+    return "; ".join(said)
+
+
+def smallest_visible(entry: Entry, tolerance: float) -> float:
+    """Return the error of a single element that changes the derivative along a direction by what is tolerated."""
+    size = float(np.prod(entry.shape))
+    allowed = tolerance * np.abs(entry.numeric) + 3 * entry.uncertainty + (entry.high - entry.low)
+    return float(np.min(allowed)) * np.sqrt(size) / min(10.0, np.sqrt(size))
