@@ -53,7 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--shape", action="append", metavar="x=4,5", default=[], help="shape of the argument x, wherever there is one")
     add("--arg", action="append", metavar="NAME=VALUE", default=[], help="value of an argument, such as 'p={\"s\": 1}'")
     add("--init", metavar="3,2", help="the arguments of the constructor")
-    add("--convention", metavar="mean", help="'mean': gradients of parameters are divided by the batch size")
+    add(
+        "--convention",
+        action="append",
+        metavar="[NAME=]mean",
+        default=[],
+        help="'mean': backward divides the gradients of weights by the number of examples, everywhere or in NAME",
+    )
     add("--seconds", type=float, default=60, help="time limit for each layer (default: %(default)s)")
     add("--seed", type=int, default=0, help="random seed of the inputs (default: %(default)s)")
     add("--json", action="store_true", help="print the report as JSON")
@@ -75,14 +81,11 @@ def run_gradcheck(arguments: argparse.Namespace) -> int:
             )
     except (ValueError, OSError, SyntaxError) as error:
         return refuse(arguments, f"{type(error).__name__}: {error}")
-    options = {"convention": arguments.convention} if arguments.convention else {}
-    results = check_items(path, items, given, arguments, options)
+    results = check_items(path, items, given, arguments)
     return report_one(arguments, results[0]) if name else report_all(arguments, path, results)
 
 
-def check_items(
-    path: str, items: list[Item], given: Given, arguments: argparse.Namespace, options: dict[str, Any]
-) -> list[Result]:
+def check_items(path: str, items: list[Item], given: Given, arguments: argparse.Namespace) -> list[Result]:
     """Judge all items. A worker that fails is replaced by a new one for the next item."""
     results: list[Result] = []
     worker = None
@@ -90,7 +93,7 @@ def check_items(
         for item in items:
             worker = worker or Worker(path)
             worker.set_limit(arguments.seconds)
-            results.append(judge(worker, item, given, arguments.seed, options))
+            results.append(judge(worker, item, given, arguments.seed))
             if worker.failed:
                 worker.kill()
                 worker = None
@@ -151,6 +154,11 @@ def given_values(arguments: argparse.Namespace) -> Given:
         if not equals:
             raise ValueError(f"--arg must look like NAME=VALUE, got {text!r}")
         given.values[name.strip()] = parse_value(value)
+    for text in arguments.convention:
+        name, _, convention = text.rpartition("=")
+        if convention not in ("sum", "mean"):
+            raise ValueError(f"--convention must look like mean or NAME=mean, got {text!r}")
+        given.conventions[name] = convention
     if arguments.init is not None:
         given.init, given.init_named = parse_init(arguments.init)
     return given

@@ -28,6 +28,8 @@ SIZES = {
     "3": 3 * 5,  # three gates of H units
     "4": 4 * 5,  # four gates of H units
     "G": 4,  # channels in two groups
+    "y": 4,  # even height of an image
+    "z": 6,  # even width of an image
     "S": 2,  # symbols of a short target
 }
 
@@ -44,6 +46,7 @@ FAMILIES: list[tuple[str, str, dict[str, str]]] = [
     ("pool, channels last", r"pool", {"x": "NYXC"}),
     ("conv 1d", r"conv\w*1d|downsample1d|upsample1d|pool\w*1d", {"x": SEQUENCE, "w": "FCk", "b": "F"}),
     ("conv", r"conv", {"x": IMAGE, "w": "FCkk", "b": "F"}),
+    ("conv net", r"conv\w*net|cnn", {"x": "NCyz", "y": "int K:N"}),
     ("conv, transposed", r"conv", {"x": IMAGE, "w": "CFkk", "b": "F"}),
     ("conv, channels last", r"conv", {"x": "NYXC", "w": "kkCF", "b": "111F"}),
     ("images", r"2d|image|flatten|upsample|downsample|cnn", {"x": IMAGE}),
@@ -130,6 +133,7 @@ NUMBERS: list[tuple[str, Any]] = [
     (r"(hidden|h)_?(size|dim|units|features?)|n_?(hidden|h|a|units)|units|hidden", SIZES["H"]),
     (r"(out|output)_?(features?|dims?|size|units|d)|n_?(out|y|output|neurons?)|d_?out|fan_?out|neurons|m", SIZES["M"]),
     (r"(num|n)_?(classes|labels)|classes", SIZES["K"]),
+    (r"hidden_?(dims|sizes|layers|units_list|size_list)|layer_?(dims|sizes)", [SIZES["H"], SIZES["M"]]),
     (r"(num|n)_?heads|heads|g|(num_?)?groups|seq_?len", 2),
     (r"(kernel|filter|k|f)_?(size|height|width|h|w)|kernel|fh|fw|kh|kw|k|f", SIZES["k"]),
     (r"pool_?(size|height|width|h|w)|window|up\w*_?(factor|scale)|down\w*_?factor|factor|scale_factor|stride|s", 2),
@@ -160,6 +164,20 @@ def canonical(name: str) -> list[str]:
     """
     lower = name.lower()
     return [known for known, pattern in _SAME_NAME.items() if pattern.match(lower)]
+
+
+def size_for(name: str, default: Any) -> Any:
+    """Return a small size for a constructor's argument whose default is a size, such as ``hidden_dim=100``, else None.
+
+    Examples
+    --------
+    >>> size_for("hidden_dim", 100), size_for("input_dim", (3, 32, 32)), size_for("stride", 1)
+    (5, (2, 4, 6), None)
+    """
+    if isinstance(default, tuple) and len(default) == 3 and re.match(r"in", name):
+        return SIZES["C"], SIZES["y"], SIZES["z"]
+    value = number_for(name)
+    return value if type(value) is type(default) is int and 1 < value < default else None
 
 
 def number_for(name: str) -> Any:

@@ -6,7 +6,7 @@ import ast
 import re
 from dataclasses import dataclass
 
-from .course_names import SIZES
+from .course_names import SIZES, canonical
 
 SYMBOLS = {
     "n": SIZES["N"],
@@ -29,7 +29,8 @@ SYMBOLS = {
     "l": SIZES["L"],
 }
 OTHER_SIZES = (4, 5, 6, 7, 3)
-IS_INTEGER = re.compile(r"\b(integers?|indices|index|labels?|class(es)?|ids?)\b", re.IGNORECASE)
+IS_INTEGER = re.compile(r"\b(integers?|indices|int)\b", re.IGNORECASE)
+IS_LABEL = re.compile(r"\b(labels?|class(es)?)\b", re.IGNORECASE)
 
 
 @dataclass
@@ -60,7 +61,7 @@ def described_arguments(docstring: str, names: list[str]) -> dict[str, Described
     """
     found: dict[str, Described] = {}
     known = "|".join(re.escape(name) for name in names) or "(?!)"
-    entry = re.compile(rf"(?:^|[-*\n:])\s*`{{0,2}}({known})`{{0,2}}\s*(?:--|:)", re.MULTILINE)
+    entry = re.compile(rf"(?:^|[-*\n:.])\s*`{{0,2}}({known})`{{0,2}}\s*(?:--|:)", re.MULTILINE)
     matches = list(entry.finditer(docstring))
     ends = [match.start() for match in matches[1:]] + [len(docstring)]
     for match, end in zip(matches, ends, strict=False):
@@ -69,8 +70,15 @@ def described_arguments(docstring: str, names: list[str]) -> dict[str, Described
         axes = [axis.strip() for axis in shape.group(1).split(",")] if shape else []
         axes = axes[:-1] if axes and not axes[-1] else axes
         if name not in found and axes and all(re.fullmatch(r"\.\.\.|[\w ]*\w(\s*[*]\s*\w+)*", axis) for axis in axes):
-            found[name] = Described(axes, bool(IS_INTEGER.search(text)), "boolean" in text.lower())
+            found[name] = Described(axes, is_integer(name, text), "boolean" in text.lower())
     return found
+
+
+def is_integer(name: str, text: str) -> bool:
+    """Return True if the description of an argument says that its elements are integers."""
+    if re.search("one.?hot", text, re.IGNORECASE):
+        return False
+    return bool(IS_INTEGER.search(text) or ("y" in canonical(name) and IS_LABEL.search(text)))
 
 
 def sizes_of(described: dict[str, Described]) -> dict[str, tuple[int, ...]]:

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from .course_names import FAMILIES, SETTINGS, SIZES, canonical, number_for
+from .course_names import FAMILIES, SETTINGS, SIZES, canonical, number_for, size_for
 from .docstring_shapes import Described, annotated_axes, described_arguments, sizes_of
 
-WIDTHS = (2, 3, 1, 5, 6, 8, 10, 16, 20, 24, 32, 64, 784)  # tried as the number of features of a class with fixed sizes
-MAX_CANDIDATES = 60
+WIDTHS = (2, 3, 1, 5, 6, 8, 10, 16, 20, 24, 32, 64, 784)  # tried as the features of a class whose sizes are fixed
+CHANNELS = (1, 3, 4, 24)  # and as its channels
+MAX_CANDIDATES = 90
 
 
 class CannotDraw(ValueError):
@@ -39,6 +40,8 @@ class Given:
         Values by argument.
     init, init_named : list, dict
         The arguments of the constructor.
+    conventions : dict of str to str
+        "sum" or "mean" by the name of the layer; "" stands for all layers.
     """
 
     inputs: list[Any] = field(default_factory=list)
@@ -46,6 +49,7 @@ class Given:
     values: dict[str, Any] = field(default_factory=dict)
     init: list[Any] | None = None
     init_named: dict[str, Any] = field(default_factory=dict)
+    conventions: dict[str, str] = field(default_factory=dict)
 
 
 def candidates(label: str, described: dict[str, Any], given: Given, seed: int) -> list[dict[str, Any]]:
@@ -68,27 +72,37 @@ def candidates(label: str, described: dict[str, Any], given: Given, seed: int) -
     forward = [a for a in described["forward"] if a["kind"] in ("POSITIONAL_ONLY", "POSITIONAL_OR_KEYWORD")]
     forward = wanted(forward, given)
     init = wanted([a for a in described["init"] if "VAR" not in a["kind"]], given)
+    optional = [a for a in described["init"][len(init) :] if a["optional"]]
+    small = {a["name"]: size for a in optional if (size := size_for(a["name"], a["default"])) is not None}
     found: list[dict[str, Any]] = []
+    later: list[dict[str, Any]] = []  # with inputs between 0 and 1, for functions such as a logarithm
     unknown: list[str] = []
     for name, shapes in readings(label, described, forward, init):
         rng = np.random.default_rng(seed)
         try:
-            for settings in range(2):
-                drawn = Drawing(label, name, shapes, given, settings, rng)
-                candidate = {"reading": name, **drawn.constructor(described, init), "inputs": drawn.inputs(forward)}
-                if not any(same(candidate, other) for other in found):
-                    found.append(candidate)
+            for settings, sizes, positive in ((0, small, False), (1, small, False), (0, {}, False), (0, small, True)):
+                drawn = Drawing(label, name, shapes, given, settings, positive, rng)
+                made = drawn.constructor(init)
+                made["init_named"] = {**sizes, **made["init_named"]} if given.init is None else made["init_named"]
+                candidate = {"reading": name, **made, "inputs": drawn.inputs(forward)}
+                goes_to = later if positive else found
+                if not any(same(candidate, other) for other in goes_to):
+                    goes_to.append(candidate)
         except CannotDraw as error:
             unknown.append(str(error))
     if not found:
         raise CannotDraw(unknown[0] if unknown else f"cannot tell how to call {label}")
-    return found[:MAX_CANDIDATES]
+    return (found + later)[:MAX_CANDIDATES]
 
 
 def wanted(arguments: list[dict], given: Given) -> list[dict]:
     """Return the arguments to pass: up to the last that is required or given, others keep their defaults."""
     named = given.shapes.keys() | given.values.keys()
-    needed = [i for i, a in enumerate(arguments) if not a["optional"] or a["name"] in named]
+    needed = [
+        i
+        for i, a in enumerate(arguments)
+        if not a["optional"] or a["name"] in named or (a["default"] is None and "y" in canonical(a["name"]))
+    ]
     return arguments[: needed[-1] + 1] if needed else []
 
 
@@ -110,8 +124,12 @@ def readings(label: str, described: dict, forward: list[dict], init: list[dict])
     for name, known in fitting:
         yield name, by_family(names, known)
     if described["kind"] != "function" and len(forward) == 1:
+        name, n = forward[0]["name"], SIZES["N"]
         for width in WIDTHS:
-            yield f"{width} features", {forward[0]["name"]: (SIZES["N"], width)}
+            yield f"{width} features", {name: (n, width)}
+        for channels in CHANNELS:
+            yield f"{channels} channels", {name: (n, channels, SIZES["y"], SIZES["z"])}
+            yield f"sequences of {channels} channels", {name: (n, channels, 2 * SIZES["L"])}
 
 
 def text_readings(from_text: dict[str, Described]) -> dict[str, Any]:
@@ -158,14 +176,25 @@ class Drawing:
     given : Given
     settings : int
         Which of several values in `SETTINGS` to use.
+    positive : bool
+        Draw floats between 0.1 and 0.9.
     rng : numpy.random.Generator
     """
 
-    def __init__(self, label: str, reading: str, shapes: dict, given: Given, settings: int, rng: np.random.Generator):
+    def __init__(
+        self,
+        label: str,
+        reading: str,
+        shapes: dict,
+        given: Given,
+        settings: int,
+        positive: bool,
+        rng: np.random.Generator,
+    ):
         self.label, self.reading, self.shapes, self.given = label, reading, shapes, given
-        self.settings, self.rng = settings, rng
+        self.settings, self.positive, self.rng = settings, positive, rng
 
-    def constructor(self, described: dict, init: list[dict]) -> dict[str, Any]:
+    def constructor(self, init: list[dict]) -> dict[str, Any]:
         """Return the arguments of the constructor, or of the function that makes the object."""
         if self.given.init is not None:
             return {"init": self.given.init, "init_named": self.given.init_named}
@@ -196,11 +225,13 @@ class Drawing:
             several = SETTINGS[name.lower()]
             return dict(several[min(self.settings, len(several) - 1)])
         if name in self.shapes:
-            return draw(self.shapes[name], self.rng)
+            array = draw(self.shapes[name], self.rng)
+            is_normal = self.positive and array.dtype.kind == "f" and "onehot" not in self.shapes[name]
+            return self.rng.uniform(0.1, 0.9, array.shape) if is_normal else array
         number = number_for(name)
         if number is not None and not is_array_annotation(argument["annotation"]):
             return number
-        if argument["optional"]:
+        if argument["optional"] and not (argument["default"] is None and "y" in canonical(name)):
             return argument["default"]
         if argument["annotation"] in ("int", "float", "bool"):
             return {"int": SIZES["D"], "float": 0.5, "bool": True}[argument["annotation"]]

@@ -26,7 +26,7 @@ from .process import Worker, WorkerFailed, printable
 
 VERDICTS = ("right", "wrong", "cannot tell", "incomplete")
 LONGEST_TEXT = 4000  # characters of a message from the worker
-FULL_UP_TO = 600  # elements; above this, the judge checks directions
+FULL_UP_TO = 60  # elements; above this, the judge measures along directions
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Result:
     report: GradientReport | None = None
 
 
-def judge(worker: Worker, item: Item, given: Given, seed: int, options: dict[str, Any]) -> Result:
+def judge(worker: Worker, item: Item, given: Given, seed: int) -> Result:
     """Check one item, and return the verdict. Nothing that the student's file does raises an error here."""
     result = Result(item.label, "could not check", item.reason)
     if item.reason:
@@ -61,13 +61,22 @@ def judge(worker: Worker, item: Item, given: Given, seed: int, options: dict[str
         described = readable_description(worker.request("describe", names=item.names))
         tried = candidates(item.label, described, given, seed)
         sent = [{k: v for k, v in c.items() if k != "reading"} for c in tried]
-        reply = worker.request("check", names=item.names, candidates=sent, seed=seed, options=options)
-        chosen = tried[int(reply["candidate"])]
+        convention = given.conventions.get(item.label, given.conventions.get("", "sum"))
+
+        def check(convention: str) -> tuple[dict, GradientReport]:
+            options = {} if convention == "sum" else {"convention": convention}
+            reply = worker.request("check", names=item.names, candidates=sent, seed=seed, options=options)
+            return tried[int(reply["candidate"])], rebuilt(reply["report"])
+
+        chosen, report = check(convention)
         result.inputs = describe_inputs(described, chosen)
-        report = rebuilt(reply["report"])
         if report.verdict == "right":
             confirm(worker, report, seed)
         result.report, result.verdict, result.why = report, report.verdict, first_reason(report)
+        is_scaled = any(d.mistake.startswith("scaled") for d in report.diagnoses)
+        if is_scaled and convention == "sum" and check("mean")[1].verdict == "right":
+            report.notes.append(IS_MEAN.format(item.label))
+            result.why += "; right as a mean over the batch (--convention)"
     except (WorkerFailed, CannotDraw) as error:
         result.why = str(error)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
@@ -171,6 +180,10 @@ def confirm(worker: Worker, claimed: GradientReport, seed: int) -> None:
         claimed.traps.append(dataclasses.replace(worst, severity=own.verdict))
 
 
+IS_MEAN = (
+    "it is right if backward divides the gradients of weights by the number of examples, as some courses require: "
+    "--convention {}=mean"
+)
 DISAGREES = "the check inside the file's process said right, but the values it returns say otherwise"
 
 

@@ -33,6 +33,7 @@ from ..precision import project_in_float64
 from ..report import GradientReport
 from . import wire
 
+ROOT = str(Path(__file__).resolve().parents[3])
 FORWARD = ("forward", "predict", "__call__", "feedforward", "loss")
 
 
@@ -87,11 +88,10 @@ def describe_error(error: BaseException) -> str:
         return str(error)
     if isinstance(error, SystemExit):
         return f"it called sys.exit({error.code}): its process ended without a report"
-    package = str(Path(__file__).parents[3])
     own = [
         f
         for f in traceback.extract_tb(error.__traceback__)
-        if not f.filename.startswith((package, "<", sys.prefix, sys.base_prefix))
+        if not f.filename.startswith((f"{ROOT}{os.sep}nnscratch", "<", sys.prefix, sys.base_prefix))
     ]
     where = f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
     return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
@@ -107,16 +107,7 @@ class Service:
     def load(self, name: str) -> Any:
         """Return what the file calls `name`; import the file at the first call."""
         if self._module is None:
-            stem = Path(self.path).stem
-            key = stem if stem not in sys.modules else f"student_{stem}"
-            spec = importlib.util.spec_from_file_location(key, self.path)
-            if spec is None or spec.loader is None:
-                raise Refused(f"{self.path} is not a Python file")
-            module = importlib.util.module_from_spec(spec)
-            sys.path.insert(0, str(Path(self.path).resolve().parent))
-            sys.modules[key] = module  # dataclasses look for it there
-            spec.loader.exec_module(module)
-            self._module = module
+            self._module = import_file(Path(self.path).resolve())
         if not hasattr(self._module, name):
             raise Refused(f"{self.path} has no {name}")
         return getattr(self._module, name)
@@ -154,8 +145,10 @@ class Service:
         for number, candidate in enumerate(candidates):
             inputs = tuple(candidate["inputs"])
 
-            def build(candidate: dict = candidate) -> Any:
-                return build_subject(parts, candidate, seed)
+            def build(candidate: dict = candidate, inputs: tuple = inputs) -> Any:
+                subject = build_subject(parts, candidate, seed)
+                vary_parameters(subject, inputs, seed)
+                return subject
 
             try:
                 ys = call_forward(build(), map_leaves(copy_of, inputs))
@@ -204,6 +197,26 @@ class Service:
             self.projection.variables[name][...] = array
 
 
+def import_file(path: Path) -> Any:
+    """Import the student's file; as a part of its package if its folder is one, so that relative imports work."""
+    root = path.parent
+    while (root / "__init__.py").is_file():
+        root = root.parent
+    sys.path[:0] = [str(path.parent)] if root == path.parent else [str(root), str(path.parent)]
+    name = ".".join(path.relative_to(root).with_suffix("").parts)
+    package = name.partition(".")[0]
+    if package != name and package not in sys.modules or str(root) == ROOT:
+        return importlib.import_module(name)
+    key = path.stem if path.stem not in sys.modules else f"student_{path.stem}"
+    spec = importlib.util.spec_from_file_location(key, path)
+    if spec is None or spec.loader is None:
+        raise Refused(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[key] = module  # dataclasses look for it there
+    spec.loader.exec_module(module)
+    return module
+
+
 def makes_an_object(function: Any) -> bool:
     """Return True if a function takes no arguments, so that it can only make what has to be checked."""
     return not any(not a["optional"] for a in arguments(function) if "VAR" not in a["kind"])
@@ -211,6 +224,8 @@ def makes_an_object(function: Any) -> bool:
 
 def forward_of(found: Any) -> Any:
     """Return the method of an object or class that computes the outputs, or None."""
+    if not any(hasattr(found, name) for name in ("backward", "backprop")) and hasattr(found, "loss"):
+        return found.loss
     for name in FORWARD:
         if name == "__call__" and inspect.isclass(found) and "__call__" not in dir_of_class(found):
             continue
@@ -238,11 +253,18 @@ def arguments(function: Any) -> list[dict[str, Any]]:
                 "name": p.name,
                 "kind": p.kind.name,
                 "optional": p.default is not p.empty,
-                "default": p.default if isinstance(p.default, (bool, int, float, str)) else None,
+                "default": plain_default(p.default),
                 "annotation": "" if annotation is p.empty else getattr(annotation, "__name__", str(annotation)),
             }
         )
     return found
+
+
+def plain_default(value: Any) -> Any:
+    """Return a default value that is a number, a text or a tuple of integers, else None."""
+    if isinstance(value, (bool, int, float, str)):
+        return value
+    return value if isinstance(value, tuple) and all(type(n) is int for n in value) else None
 
 
 def build_subject(parts: list[Any], candidate: dict, seed: int) -> Any:
@@ -258,10 +280,46 @@ def build_subject(parts: list[Any], candidate: dict, seed: int) -> Any:
     return found(*init, **{k: copy_of(v) for k, v in candidate["init_named"].items()})
 
 
-def call_forward(subject: Any, inputs: tuple) -> Any:
-    """Run the forward of any form of code."""
+def vary_parameters(subject: Any, inputs: tuple, seed: int) -> None:
+    """Draw new values for parameters that are constant or tiny, as at the start of training: they hide mistakes."""
+    if isinstance(subject, tuple) or inspect.isroutine(subject):
+        return
+    rng = np.random.default_rng(seed)
     with np.errstate(all="ignore"):
-        return make_adapter(subject, inputs).run()
+        found = [*named_parameters(subject), *complete_adapter(subject, inputs)[0].parameters().values()]
+    for array in {id(a): a for a in found}.values():
+        if not (isinstance(array, np.ndarray) and is_float(array) and array.size > 1 and array.flags.writeable):
+            continue
+        if float(np.abs(array).max()) < 0.1:
+            array[...] = rng.normal(0, array.size**-0.25, array.shape)
+        elif np.ptp(array) == 0:
+            array *= rng.uniform(0.5, 1.5, array.shape).astype(array.dtype)
+
+
+def named_parameters(subject: Any) -> list[Any]:
+    """Return the arrays of an object that have the name of a weight, and not that of a weight's gradient.
+
+    With weights of zero, the outputs do not depend on some of them, so they cannot be found by trying.
+    """
+    places = [(steps, name_of(steps), held) for steps, held in Snapshot(subject).places if is_array(held)]
+    names = {name for _, name, _ in places}
+    return [
+        held
+        for steps, name, held in places
+        if is_learned_name(name)
+        and not names.intersection(gradient_of(name))
+        and not any("grad" in str(key).lower() for _, key in steps)
+    ]
+
+
+def call_forward(subject: Any, inputs: tuple) -> Any:
+    """Run the forward of any form of code, with float32 inputs if it does not accept float64."""
+    with np.errstate(all="ignore"):
+        try:
+            return make_adapter(subject, inputs).run()
+        except TypeError:
+            narrow = map_leaves(lambda v: v.astype(np.float32) if is_array(v) and is_float(v) else v, inputs)
+            return make_adapter(subject, narrow).run()
 
 
 def copy_of(value: Any) -> Any:
