@@ -12,8 +12,13 @@ from nnscratch.gradcheck.command.discover import discover
 
 FOLDER = Path(__file__).parent / "assignments"
 OPTIONS = {
-    "cs231n_layers.py": [],
-    "cmu_11785_layers.py": ["--convention", "RNNCell=mean"],  # its gradients of weights are means over the batch
+    "cs231n_layers.py": ["--seconds", "300"],
+    "cmu_11785_layers.py": [
+        "--seconds",
+        "300",
+        "--convention",
+        "RNNCell=mean",
+    ],  # its gradients of weights are means over the batch
 }
 # layer: (a line of the file, which occurs after the layer's name; the line with a mistake)
 CS231N = {

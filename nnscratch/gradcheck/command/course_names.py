@@ -167,13 +167,17 @@ def canonical(name: str) -> list[str]:
 
 
 def size_for(name: str, default: Any) -> Any:
-    """Return a small size for a constructor's argument whose default is a size, such as ``hidden_dim=100``, else None.
+    """Return a value for a constructor's argument whose default is large, or hides mistakes; else None.
 
     Examples
     --------
-    >>> size_for("hidden_dim", 100), size_for("input_dim", (3, 32, 32)), size_for("stride", 1)
-    (5, (2, 4, 6), None)
+    >>> size_for("hidden_dim", 100), size_for("input_dim", (3, 32, 32)), size_for("pad", 0), size_for("p", 0.5)
+    (5, (2, 4, 6), 1, None)
     """
+    if name.lower() in ("pad", "padding") and default == 0 and type(default) is int:
+        return 1
+    if name.lower() == "stride" and default == 1:
+        return 2
     if isinstance(default, tuple) and len(default) == 3 and re.match(r"in", name):
         return SIZES["C"], SIZES["y"], SIZES["z"]
     value = number_for(name)

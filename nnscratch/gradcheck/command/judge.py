@@ -9,6 +9,7 @@ itself wrong.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import weakref
@@ -74,9 +75,11 @@ def judge(worker: Worker, item: Item, given: Given, seed: int) -> Result:
             confirm(worker, report, seed)
         result.report, result.verdict, result.why = report, report.verdict, first_reason(report)
         is_scaled = any(d.mistake.startswith("scaled") for d in report.diagnoses)
-        if is_scaled and convention == "sum" and check("mean")[1].verdict == "right":
-            report.notes.append(IS_MEAN.format(item.label))
-            result.why += "; right as a mean over the batch (--convention)"
+        if is_scaled and convention == "sum":
+            with contextlib.suppress(WorkerFailed):  # it is only a hint
+                if check("mean")[1].verdict == "right":
+                    report.notes.append(IS_MEAN.format(item.label))
+                    result.why += "; right as a mean over the batch (--convention)"
     except (WorkerFailed, CannotDraw) as error:
         result.why = str(error)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
@@ -163,8 +166,13 @@ def confirm(worker: Worker, claimed: GradientReport, seed: int) -> None:
     """Measure the gradients that the worker says are right, and change the report if they are not."""
     variables = worker.request("variables")
     names = [name for name in claimed.entries if name in variables]
-    if not names:
-        claimed.traps.append(Trap("nothing measured", "the report holds no array that can be measured", "cannot tell"))
+    unmeasured = [name for name in claimed.entries if name not in variables]
+    if unmeasured or not names:
+        message = f"the judge cannot measure {', '.join(unmeasured)}" if unmeasured else "the report holds no array"
+        claimed.traps.append(Trap("nothing measured", message, "cannot tell"))
+        return
+    if not any(np.any(entry.analytic) for entry in claimed.entries.values()):
+        claimed.traps.append(Trap("nothing moves", "every gradient is zero at these inputs", "cannot tell"))
         return
     forward, backward = remote_functions(worker, names)
     arrays = [np.asarray(variables[name]) for name in names]
