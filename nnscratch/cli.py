@@ -129,7 +129,7 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda runs larger jobs on a GPU")
     bench.add_argument("--out", type=Path, metavar="FOLDER", help="write results.md and results.json there")
 
-    gradcheck = commands.add_parser("gradcheck", help="check the gradients of a layer in a Python file")
+    gradcheck = commands.add_parser("gradcheck", help="check the gradients of the layers in a Python file")
     gradcheck.set_defaults(run=run_gradcheck)
     add_gradcheck_arguments(gradcheck)
 

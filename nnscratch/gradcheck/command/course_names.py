@@ -63,7 +63,10 @@ FAMILIES: list[tuple[str, str, dict[str, str]]] = [
     ("temporal loss", r"temporal|time", {"x": "NTV", "y": "int V:NT", "mask": "bool NT"}),
     ("ctc", r"ctc", {"x": "TNV", "y": "int 1-V:NS", "input_lengths": "full T:N", "target_lengths": "full S:N"}),
     ("attention", r"atten", {"q": "NTD", "k": "NTD", "v": "NTD", "x": "NTD", "w": "DD"}),
+    ("logistic regression, columns", r"propagate", {"w": "D1", "b": "number", "x": "DN", "y": "binary 1N"}),
     ("linear classifier", r"", {"w": "DK", "x": "ND", "y": "int K:N"}),
+    ("probabilities", r"cross|nll|entropy", {"p": "prob NK", "y": "int K:N"}),
+    ("probabilities, one-hot", r"cross|nll|entropy", {"p": "prob NK", "y": "onehot NK"}),
     ("classes", r"^(?!.*(mse|mean_?sq|l1|l2|huber|square|regress|bce|binary))", {"x": "NK", "y": "int K:N"}),
     ("classes, one-hot", r"^(?!.*(mse|mean_?sq|l1|l2|huber|square|regress|bce|binary))", {"x": "NK", "y": "onehot NK"}),
     ("binary classes", r"bce|binary|logistic|log_?loss|cross", {"x": "prob ND", "y": "binary ND"}),
@@ -86,6 +89,7 @@ FAMILIES: list[tuple[str, str, dict[str, str]]] = [
 SAME_NAME = {
     "x": r"x|x_?t|xs|z|a|a_?prev|a0|input|inputs|input_?data|inp|data|features?|images?|logits?|scores?|pred|preds|"
     r"y_?pred|y_?hat|out_?prev|activations?|idx|ids|tokens?|words?|probs?|outputs?|predictions?|h_?in",
+    "p": r"probs?|y_?pred|y_?hat|predictions?|dvalues|al",
     "w": r"w|weights?|kernels?|filters?|theta|embeddings?|table",
     "b": r"b|bias|biases",
     "gamma": r"gamma|scale|g",
@@ -125,13 +129,16 @@ NUMBERS: list[tuple[str, Any]] = [
     (r"(in|input)_?(channels?|ch|c)|channels?|c_?in", SIZES["C"]),
     (r"(out|output)_?(channels?|ch|c)|num_?(filters|kernels)|n_?filters|filters|c_?out", SIZES["F"]),
     (
-        r"(in|input|n)_?(features?|dims?|size|units|d)|n_?(in|x|input)|(num_)?features?|n_?features|d_?in|fan_?in",
+        r"(in|input|n)_?(features?|dims?|size|units|d)|(n|num)_?(in|x|inputs?)|(num_)?features?|n_?features|d_?in|fan_?in",
         SIZES["D"],
     ),
     (r"(word_?vec|wordvec|embed(ding)?|d|emb)_?(dim|size|model)|dim|size|d|normalized_shape|in_?dim", SIZES["D"]),
     (r"(num|n)_?(embeddings?|words|tokens)|vocab(_?size)?|n_?vocab", SIZES["V"]),
     (r"(hidden|h)_?(size|dim|units|features?)|n_?(hidden|h|a|units)|units|hidden", SIZES["H"]),
-    (r"(out|output)_?(features?|dims?|size|units|d)|n_?(out|y|output|neurons?)|d_?out|fan_?out|neurons|m", SIZES["M"]),
+    (
+        r"(out|output)_?(features?|dims?|size|units|d)|(n|num)_?(out|y|outputs?|neurons?)|d_?out|fan_?out|neurons|m",
+        SIZES["M"],
+    ),
     (r"(num|n)_?(classes|labels)|classes", SIZES["K"]),
     (r"hidden_?(dims|sizes|layers|units_list|size_list)|layer_?(dims|sizes)", [SIZES["H"], SIZES["M"]]),
     (r"(num|n)_?heads|heads|g|(num_?)?groups|seq_?len", 2),

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 FORWARD_METHODS = ("forward", "predict", "__call__", "feedforward")
 BACKWARD_METHODS = ("backward", "backprop")
-LOSS = re.compile(r"(?:^|_)(?:loss|cost)(?:_|\d|$)")
+LOSS = re.compile(r"(?:^|_)(?:loss|cost|propagate)(?:_|\d|$)")
 
 
 @dataclass

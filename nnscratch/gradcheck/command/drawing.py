@@ -116,7 +116,7 @@ def readings(label: str, described: dict, forward: list[dict], init: list[dict])
             from_text[a["name"]] = Described(axes, "int" in a["annotation"].lower(), "bool" in a["annotation"].lower())
     shapes = text_readings(from_text)
     words = f"{label} {described['kind']}".lower()
-    fitting = [(n, known) for n, pattern, known in FAMILIES if re.search(pattern, words)]
+    fitting = [(n, known) for n, pattern, known in FAMILIES if re.search(pattern, words) and fits(names, known)]
     if shapes:
         yield "the docstring", shapes
         for name, known in fitting:
@@ -152,6 +152,12 @@ def integer_limit(name: str, from_text: dict[str, Described], shapes: dict[str, 
             if own:
                 return shapes[other][0] if is_table else shapes[other][-1]
     return SIZES["V"]
+
+
+def fits(names: list[str], known: dict[str, str]) -> bool:
+    """Return False for a family with labels or with columns if one of its arguments is not there."""
+    missing = known.keys() - {"mask"} - {c for name in names for c in canonical(name)}
+    return not missing or not known.keys() & {"y", "a"}
 
 
 def by_family(names: list[str], known: dict[str, str]) -> dict[str, str]:
@@ -226,8 +232,8 @@ class Drawing:
             return dict(several[min(self.settings, len(several) - 1)])
         if name in self.shapes:
             array = draw(self.shapes[name], self.rng)
-            is_normal = self.positive and array.dtype.kind == "f" and "onehot" not in self.shapes[name]
-            return self.rng.uniform(0.1, 0.9, array.shape) if is_normal else array
+            is_normal = self.positive and np.asarray(array).dtype.kind == "f" and "onehot" not in self.shapes[name]
+            return self.rng.uniform(0.1, 0.9, np.shape(array)) if is_normal else array
         number = number_for(name)
         if number is not None and not is_array_annotation(argument["annotation"]):
             return number
@@ -244,11 +250,13 @@ def is_array_annotation(annotation: str) -> bool:
     return bool(re.search(r"array|tensor|float\[|int\[", annotation, re.IGNORECASE))
 
 
-def draw(shape: Any, rng: np.random.Generator) -> np.ndarray:
+def draw(shape: Any, rng: np.random.Generator) -> Any:
     """Draw an array, described by "NCYX", "int V:NT" or "prob ND", by a tuple of sizes, or by ("int", 0, 7, (3, 4))."""
     if isinstance(shape, str):
         kind, _, letters = shape.rpartition(" ")
         limit, _, axes = letters.rpartition(":")
+        if shape == "number":
+            return float(rng.normal())
         sizes = tuple(SIZES[letter] for letter in axes)
         if kind == "int":
             low, _, high = limit.rpartition("-")

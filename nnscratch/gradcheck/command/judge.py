@@ -171,15 +171,14 @@ def confirm(worker: Worker, claimed: GradientReport, seed: int) -> None:
         message = f"the judge cannot measure {', '.join(unmeasured)}" if unmeasured else "the report holds no array"
         claimed.traps.append(Trap("nothing measured", message, "cannot tell"))
         return
-    if not any(np.any(entry.analytic) for entry in claimed.entries.values()):
-        claimed.traps.append(Trap("nothing moves", "every gradient is zero at these inputs", "cannot tell"))
-        return
     forward, backward = remote_functions(worker, names)
     arrays = [np.asarray(variables[name]) for name in names]
     mode = "full" if sum(a.size for a in arrays) <= FULL_UP_TO else "directional"
     own = check_gradients((forward, backward), *arrays, mode=mode, rng=seed, diagnose=False)
     if worker.failed:  # check_gradients catches errors in some of its tests
         raise WorkerFailed("its process ended during the check")
+    if own.verdict == "right" and not any(np.any(entry.analytic) for entry in own):
+        claimed.traps.append(Trap("nothing moves", "every gradient is zero at these inputs", "cannot tell"))
     for name, entry in zip(names, own.entries.values(), strict=False):
         if entry.verdict != "right":
             claimed.entries[name] = dataclasses.replace(entry, name=name, reason=entry.reason or DISAGREES)

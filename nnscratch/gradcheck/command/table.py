@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections import Counter
 from typing import Any
 
@@ -17,7 +16,7 @@ WIDEST = (32, 44, 16, 100)
 def as_table(path: str, results: list[Result], colour: bool) -> str:
     """Return the table as text."""
     rows = [(r.label, ", ".join(r.inputs) or "-", r.verdict, one_line(r.why)) for r in results]
-    rows = [tuple(textwrap.shorten(c, w, placeholder=" ...") for c, w in zip(r, WIDEST, strict=True)) for r in rows]
+    rows = [tuple(shortened(c, w) for c, w in zip(r, WIDEST, strict=True)) for r in rows]
     widths = [max(len(row[i]) for row in [HEADER, *rows]) for i in range(3)]
 
     def line(cells: tuple[str, ...], code: str) -> str:
@@ -32,6 +31,11 @@ def as_table(path: str, results: list[Result], colour: bool) -> str:
     if any(r.report is not None and r.verdict != "right" for r in results):
         lines.append(f"For the details of one: nnscratch gradcheck {path}:NAME")
     return "\n".join(lines)
+
+
+def shortened(text: str, width: int) -> str:
+    """Return a text cut to `width` characters, with dots at the cut."""
+    return text if len(text) <= width else f"{text[: width - 4].rstrip()} ..."
 
 
 def one_line(text: str) -> str:

@@ -167,7 +167,8 @@ class Service:
             except Exception as error:
                 first_error = first_error or (number, error)
                 continue
-            if all(not is_float(y) or bool(np.isfinite(y).all()) for _, y in leaves("", ys)):
+            floats = [np.asarray(y) for _, y in leaves("", ys) if is_float(y)]
+            if floats and all(y.size and np.isfinite(y).all() for y in floats):
                 return build, inputs, number
             not_finite = not_finite or (build, inputs, number)
         if not_finite is not None:
