@@ -69,6 +69,8 @@ FAMILIES: list[tuple[str, str, dict[str, str]]] = [
     ("probabilities, one-hot", r"cross|nll|entropy", {"p": "prob NK", "y": "onehot NK"}),
     ("classes", r"^(?!.*(mse|mean_?sq|l1|l2|huber|square|regress|bce|binary))", {"x": "NK", "y": "int K:N"}),
     ("classes, one-hot", r"^(?!.*(mse|mean_?sq|l1|l2|huber|square|regress|bce|binary))", {"x": "NK", "y": "onehot NK"}),
+    ("network", r"", {"x": "ND", "y": "int K:N"}),
+    ("network, one-hot", r"", {"x": "ND", "y": "onehot NK"}),
     ("binary classes", r"bce|binary|logistic|log_?loss|cross", {"x": "prob ND", "y": "binary ND"}),
     ("regression", r"loss|mse|l1|l2|huber|error|cost|square|criterion", {"x": "ND", "y": "ND"}),
     ("two vectors", r"loss|mse|l1|l2|huber|error|cost|square", {"x": "N", "y": "N"}),

@@ -123,13 +123,14 @@ def readings(label: str, described: dict, forward: list[dict], init: list[dict])
             yield f"the docstring, {name}", {**by_family(names, known), **shapes}
     for name, known in fitting:
         yield name, by_family(names, known)
-    if described["kind"] != "function" and len(forward) == 1:
+    if described["kind"] != "function" and forward:
         name, n = forward[0]["name"], SIZES["N"]
+        labels = {a["name"]: "int K:N" for a in forward[1:] if "y" in canonical(a["name"])}
         for width in WIDTHS:
-            yield f"{width} features", {name: (n, width)}
+            yield f"{width} features", {name: (n, width), **labels}
         for channels in CHANNELS:
-            yield f"{channels} channels", {name: (n, channels, SIZES["y"], SIZES["z"])}
-            yield f"sequences of {channels} channels", {name: (n, channels, 2 * SIZES["L"])}
+            yield f"{channels} channels", {name: (n, channels, SIZES["y"], SIZES["z"]), **labels}
+            yield f"sequences of {channels} channels", {name: (n, channels, 2 * SIZES["L"]), **labels}
 
 
 def text_readings(from_text: dict[str, Described]) -> dict[str, Any]:
