@@ -202,15 +202,22 @@ def wrong_gradient(part: Gradients, report: GradientReport, source: str, file: s
     backward = part.functions[-1].removeprefix(DRIVER)
     right = [entry.name for entry in report if entry.verdict == "right"]
     values = "The values of forward are right. " if len(part.functions) == 2 else "The loss is right. "
-    what = f"The gradient of {' and '.join(wrong)}" if wrong else f"Something in {backward}"
-    yield f"{values}{what} is not right yet: {' '.join(first_reason(report).split())}"
+    what = f"{gradients_of(wrong)} not right yet" if wrong else f"{backward} is not right yet"
+    yield f"{values}{what}: {' '.join(first_reason(report).split())}"
     if right:
-        yield f"The gradient of {' and '.join(right)} is right."
+        yield f"{gradients_of(right)} right."
     report.title = backward
     yield from report.text().splitlines()
     places = {d.place for entry in report for d in entry.diagnoses[:1]}
     for number in sorted({int(n) for place in places for n in re.findall(rf"{re.escape(file)}:(\d+)", place)}):
         yield f"your {source_line(source, number)}"
+
+
+def gradients_of(names: list[str]) -> str:
+    """Return "The gradient of x is", or "The gradients of x and w are"."""
+    if len(names) == 1:
+        return f"The gradient of {names[0]} is"
+    return f"The gradients of {', '.join(names[:-1])} and {names[-1]} are"
 
 
 def failed(text: str, source: str, part: Values | Gradients) -> NotYet:

@@ -61,9 +61,97 @@ def linear_backward(load: Load) -> Callable:
     return backward
 
 
+def two_layer_net(load: Load) -> Callable:
+    """Return a function that makes a TwoLayerNet with given parameters."""
+    cls = load("TwoLayerNet")
+
+    def made(W1: Any, b1: Any, W2: Any, b2: Any, reg: float) -> Any:
+        net = cls(*W1.shape, W2.shape[1], reg=reg)
+        net.params = {"W1": W1, "b1": b1, "W2": W2, "b2": b2}
+        return net
+
+    return made
+
+
+def two_layer_scores(load: Load) -> Callable:
+    """Call the student's loss(X)."""
+    made = two_layer_net(load)
+    return lambda W1, b1, W2, b2, X, y, reg: made(W1, b1, W2, b2, reg).loss(X)
+
+
+def two_layer_loss(load: Load) -> Callable:
+    """Call the student's loss(X, y), and return the loss."""
+    made = two_layer_net(load)
+    return lambda W1, b1, W2, b2, X, y, reg: made(W1, b1, W2, b2, reg).loss(X, y)[0]
+
+
+def two_layer_forward(load: Load) -> Callable:
+    """Return the loss and, as the cache, the gradients."""
+    made = two_layer_net(load)
+
+    def forward(W1: Any, b1: Any, W2: Any, b2: Any, X: Any, y: Any, reg: float) -> tuple:
+        loss, grads = made(W1, b1, W2, b2, reg).loss(X, y)
+        return np.asarray(loss), grads
+
+    return forward
+
+
+def two_layer_backward(load: Load) -> Callable:
+    """Return a backward that belongs to `two_layer_forward`."""
+    return lambda dloss, grads: tuple(dloss * grads[name] for name in ("W1", "b1", "W2", "b2"))
+
+
+def clip_norm(load: Load) -> Callable:
+    """Call the student's clip_norm with a list of two arrays."""
+    called = load("clip_norm")
+
+    def clip(a: Any, b: Any, max_norm: float) -> tuple:
+        norm, clipped = called([a, b], max_norm)
+        return norm, *clipped
+
+    return clip
+
+
+def dropout_forward(load: Load) -> Callable:
+    """Measure the student's mask: the part that is kept, to one digit, and the factors of the kept elements."""
+    called = load("dropout_forward")
+
+    def measured(x: Any, dropout_param: dict) -> tuple:
+        factors = called(x, dropout_param)[0] / x
+        kept = factors[factors != 0]
+        return round(kept.size / x.size, 1), kept.min(initial=np.inf), kept.max(initial=0)
+
+    return measured
+
+
+def batchnorm_forward(load: Load) -> Callable:
+    """Return out, and the running averages that the student's forward stored in bn_param."""
+    called = load("batchnorm_forward")
+
+    def forward(x: Any, gamma: Any, beta: Any, bn_param: dict) -> tuple:
+        out = called(x, gamma, beta, bn_param)[0]
+        return out, bn_param.get("running_mean"), bn_param.get("running_var")
+
+    return forward
+
+
+def batchnorm_training(load: Load) -> Callable:
+    """Return a forward in training that keeps no running averages between calls."""
+    called = load("batchnorm_forward")
+    return lambda x, gamma, beta: called(x, gamma, beta, {"mode": "train"})
+
+
 DRIVERS: dict[str, Callable[[Load], Callable]] = {
     "numerical_gradient": numerical_gradient,
     "Linear.__init__": linear_made,
     "Linear.forward": linear_forward,
     "Linear.backward": linear_backward,
+    "TwoLayerNet.loss(X)": two_layer_scores,
+    "TwoLayerNet.loss(X, y)": two_layer_loss,
+    "TwoLayerNet loss": two_layer_forward,
+    "TwoLayerNet gradients": two_layer_backward,
+    "clip_norm": clip_norm,
+    "dropout_forward": dropout_forward,
+    "batchnorm_forward": batchnorm_forward,
+    "batchnorm in training": batchnorm_training,
 }

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .exercise import NOT_SENT, Values
+from .exercise import NOT_SENT, Slip, Values
 
 TOLERANCE, TOLERANCE_FLOAT32 = 1e-6, 1e-3  # relative to the largest right value
 
@@ -31,23 +31,21 @@ def compare(part: Values, inputs: tuple, got: tuple) -> list[str] | None:
         if problem is None:
             continue
         for slip in part.slips:
-            wrong = wrong_values(slip.gives, inputs, names.index(name))
-            if wrong is not None and same(value, wrong) and not same(wrong, right):
+            if is_slip(slip, inputs, found, wanted):
                 return [f"{title}: {slip.message}", *problem]
         return [f"{title}: {problem[0]}", *problem[1:]]
     return None
 
 
-def wrong_values(gives: Any, inputs: tuple, index: int) -> Any:
-    """Return the values that a mistake leads to; None if it cannot happen with these inputs."""
+def is_slip(slip: Slip, inputs: tuple, found: list, wanted: tuple) -> bool:
+    """Return True if the student's values are those of this mistake, and not the right ones."""
     try:
         with np.errstate(all="ignore"):
-            values = gives(*inputs)
-    except (ValueError, TypeError, IndexError):
-        return None
-    if isinstance(values, tuple):
-        return values[index]
-    return values if index == 0 else None
+            wrong = slip.gives(*inputs)
+    except (ValueError, TypeError, IndexError):  # the mistake is not possible with these inputs
+        return False
+    wrong = wrong if isinstance(wrong, tuple) else (wrong,)
+    return all(map(same, found, wrong)) and not all(map(same, wrong, wanted))
 
 
 def same(a: Any, b: Any) -> bool:

@@ -15,6 +15,16 @@ tanh_gelu
 softmax
 mse
 softmax_loss
+softmax_regression
+two_layer_net
+momentum
+adam
+clip_norm
+dropout
+batchnorm
+layernorm
+conv2d
+max_pool
 """.split()
 
 LADDER: list[Exercise] = [import_module(f"{__name__}.{name}").EXERCISE for name in NAMES]

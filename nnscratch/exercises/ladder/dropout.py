@@ -1,0 +1,66 @@
+"""Exercise 16: inverted dropout, in training and in a test."""
+
+from ..exercise import Exercise, Gradients, Mistake, Slip, Values
+
+
+def kept(x, dropout_param):
+    """Return what drivers.py measures: the kept part, the smallest and the largest factor of the kept elements."""
+    p = dropout_param["p"]
+    return (p, 1 / p, 1 / p) if dropout_param["mode"] == "train" else (1.0, 1.0, 1.0)
+
+
+def case(mode, p):
+    return lambda rng: (rng.uniform(1, 2, (200, 50)), {"mode": mode, "p": p})
+
+
+def small(shape, mode, p):
+    return lambda rng: (rng.normal(size=shape), {"mode": mode, "p": p})
+
+
+EXERCISE = Exercise(
+    number=16,
+    name="dropout",
+    title="dropout, in training and in a test",
+    parts=[
+        Values(
+            "driver:dropout_forward",
+            kept,
+            [case("train", 0.8), case("train", 0.3), case("test", 0.6)],
+            (
+                "the part of the elements that is kept",
+                "the smallest out / x where kept",
+                "the largest out / x where kept",
+            ),
+            slips=[
+                Slip(
+                    lambda x, d: (1 - d["p"], 1 / (1 - d["p"]), 1 / (1 - d["p"])),
+                    "p is taken as the probability to drop an element. Here it is the probability to keep it.",
+                ),
+                Slip(
+                    lambda x, d: (1 - d["p"], 1 / d["p"], 1 / d["p"]),
+                    "elements are kept with probability 1 - p, not p.",
+                ),
+                Slip(lambda x, d: (d["p"], 1.0, 1.0), "the division of the mask by p is missing."),
+                Slip(lambda x, d: (1.0, d["p"], d["p"]), "in a test, out must be x: the division by p is in training."),
+            ],
+        ),
+        Gradients(
+            ("dropout_forward", "dropout_backward"),
+            [small((3, 4), "train", 0.6), small((2, 5), "train", 0.4), small((4, 2), "test", 0.5)],
+        ),
+    ],
+    hints=(
+        "np.random.rand(*x.shape) < p is True with probability p. Divided by p, True becomes 1 / p and False becomes "
+        "0.",
+        "Backward must use the same mask as forward, so put it into the cache. In a test the mask is 1 everywhere.",
+        "A network with dropout is like many networks with shared weights, and the test is like their average.",
+    ),
+    reading="nnscratch/layers/dropout.py; the derivation: docs/derivations/dropout.md",
+    mistakes=[
+        Mistake("< p) / p", "< p) * 1.0", "the division of the mask by p is missing"),
+        Mistake("< p) / p", "> p) / (1 - p)", "the probability to drop"),
+        Mistake("mask = np.ones(x.shape)", "mask = np.full(x.shape, p)", "in a test, out must be x"),
+        Mistake("dx = dout * mask", "dx = dout", "mask not applied"),
+        Mistake("dx = dout * mask", "dx = dout * (mask > 0)", "keep-probability not applied"),
+    ],
+)

@@ -1,0 +1,30 @@
+"""Exercise 15: clip the norm of the gradient
+
+If the gradient of all parameters together is too long, shorten it: this keeps a recurrent network from exploding.
+
+    norm = sqrt(the sum of the squares of all elements of all arrays)
+    if norm > max_norm: multiply every array by max_norm / norm
+
+One factor for all arrays, so that the direction of the step stays the same.
+
+grads is a list of arrays of any shapes. Return the norm before clipping, and a list of new arrays. Leave the arrays in
+grads as they were.
+
+What is checked: norm and the clipped arrays, to 6 digits, for gradients that are too long and for short ones.
+Which courses ask for it: "Deep Learning from Scratch" 2, chapter 6 (clip_grads).
+
+Check it:    nnscratch exercises check clip_norm
+Stuck?       nnscratch exercises hint clip_norm
+"""
+
+import numpy as np
+
+
+def clip_norm(grads, max_norm):
+    """Return norm and clipped, a list of new arrays."""
+    # solution: Compute norm and the list clipped.
+    norm = np.sqrt(sum((grad**2).sum() for grad in grads))
+    factor = min(1, max_norm / norm)
+    clipped = [grad * factor for grad in grads]
+    return norm, clipped
+    # end

@@ -1,0 +1,51 @@
+"""Exercise 19: layer normalisation
+
+The equations of batch normalisation, with means over the features of one example instead of the examples of a batch.
+
+    mu  = mean(x)                                   for each example
+    var = mean((x - mu)^2)
+    n   = (x - mu) / sqrt(var + eps)
+    out = gamma * n + beta
+
+There are no running averages, and training and test compute the same. Look at the axes: the means of forward and of dx
+are over the features, but gamma and beta have one element for each feature, so their gradients are sums over the
+examples.
+
+ln_param is a dictionary; its entry "eps" is 1e-5 if it is missing.
+
+Shapes: x, out, dout and dx (N, D); gamma, beta and their gradients (D,).
+
+What is checked: the values of forward, to 6 digits; then the three gradients of backward.
+Which courses ask for it: CS231n, assignment 2 (layernorm_forward, layernorm_backward).
+
+Check it:    nnscratch exercises check layernorm
+Stuck?       nnscratch exercises hint layernorm
+"""
+
+import numpy as np
+
+
+def layernorm_forward(x, gamma, beta, ln_param):
+    """Return out and a cache for backward."""
+    eps = ln_param.get("eps", 1e-5)
+    # solution: Compute out. Save in cache what backward needs.
+    mu = x.mean(axis=1, keepdims=True)
+    var = x.var(axis=1, keepdims=True)
+    r = 1 / np.sqrt(var + eps)
+    n = (x - mu) * r
+    out = gamma * n + beta
+    cache = (n, r, gamma)
+    return out, cache
+    # end
+
+
+def layernorm_backward(dout, cache):
+    """Return dx, dgamma and dbeta."""
+    # solution: Compute the three gradients.
+    n, r, gamma = cache
+    dgamma = (dout * n).sum(axis=0)
+    dbeta = dout.sum(axis=0)
+    dn = dout * gamma
+    dx = r * (dn - dn.mean(axis=1, keepdims=True) - n * (dn * n).mean(axis=1, keepdims=True))
+    return dx, dgamma, dbeta
+    # end
