@@ -141,6 +141,23 @@ def batchnorm_training(load: Load) -> Callable:
     return lambda x, gamma, beta: called(x, gamma, beta, {"mode": "train"})
 
 
+def upsample_forward(load: Load) -> Callable:
+    """Return a forward of the student's Upsample1d, as a function of its input and its factor."""
+    cls = load("Upsample1d")
+
+    def forward(A: Any, factor: int) -> tuple:
+        layer = cls(factor)
+        return layer.forward(A), layer
+
+    return forward
+
+
+def upsample_backward(load: Load) -> Callable:
+    """Return a backward that belongs to `upsample_forward`."""
+    load("Upsample1d")
+    return lambda dLdZ, layer: layer.backward(dLdZ)
+
+
 DRIVERS: dict[str, Callable[[Load], Callable]] = {
     "numerical_gradient": numerical_gradient,
     "Linear.__init__": linear_made,
@@ -151,6 +168,8 @@ DRIVERS: dict[str, Callable[[Load], Callable]] = {
     "TwoLayerNet loss": two_layer_forward,
     "TwoLayerNet gradients": two_layer_backward,
     "clip_norm": clip_norm,
+    "Upsample1d.forward": upsample_forward,
+    "Upsample1d.backward": upsample_backward,
     "dropout_forward": dropout_forward,
     "batchnorm_forward": batchnorm_forward,
     "batchnorm in training": batchnorm_training,

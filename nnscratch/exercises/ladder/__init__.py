@@ -25,6 +25,12 @@ batchnorm
 layernorm
 conv2d
 max_pool
+upsample
+word_embedding
+rnn_step
+lstm_step
+masked_loss
+attention
 """.split()
 
 LADDER: list[Exercise] = [import_module(f"{__name__}.{name}").EXERCISE for name in NAMES]

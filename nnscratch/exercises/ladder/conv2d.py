@@ -25,9 +25,9 @@ def values(flip=False, bias=True, stride=None, padded=True):
 
 
 CASES = [
-    case((2, 2, 4, 5), (3, 2, 3, 3), 1, 1),
-    case((1, 3, 5, 5), (2, 3, 3, 2), 2, 0),
-    case((3, 1, 4, 4), (2, 1, 2, 2), 2, 1),
+    case((1, 2, 3, 4), (2, 2, 2, 2), 1, 1),
+    case((1, 1, 5, 5), (2, 1, 3, 2), 2, 0),
+    case((2, 1, 4, 4), (1, 1, 2, 2), 2, 1),
 ]
 
 EXERCISE = Exercise(

@@ -7,8 +7,9 @@ If the gradient of all parameters together is too long, shorten it: this keeps a
 
 One factor for all arrays, so that the direction of the step stays the same.
 
-grads is a list of arrays of any shapes. Return the norm before clipping, and a list of new arrays. Leave the arrays in
-grads as they were.
+Shapes: grads is a list of arrays of any shapes; clipped has the same shapes. norm is one number.
+
+Return the norm before clipping, and a list of new arrays. Leave the arrays in grads as they were.
 
 What is checked: norm and the clipped arrays, to 6 digits, for gradients that are too long and for short ones.
 Which courses ask for it: "Deep Learning from Scratch" 2, chapter 6 (clip_grads).

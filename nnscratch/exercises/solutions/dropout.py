@@ -13,6 +13,8 @@ keeps the mean of out equal to the mean of x: this is called inverted dropout.
 dropout_param is a dictionary with the entries "mode" ("train" or "test") and "p". Draw the mask with NumPy, for example
 np.random.rand(*x.shape).
 
+Shapes: x, out, dout and dx all have the same shape, which can be any.
+
 What is checked: in training, how many elements are kept, and their values; in a test, that out is x; then the
 gradient of backward in both modes.
 Which courses ask for it: CS231n, assignment 2 (dropout_forward, dropout_backward).

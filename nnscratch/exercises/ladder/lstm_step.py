@@ -1,0 +1,65 @@
+"""Exercise 31: one step of an LSTM."""
+
+import numpy as np
+
+from ..exercise import Exercise, Gradients, Mistake, Slip, Values, normal
+
+
+def case(N, D, H):
+    return normal((N, D), (N, H), (N, H), (D, 4 * H), (H, 4 * H), (4 * H,))
+
+
+def sigmoid(x):
+    return np.tanh(x / 2) / 2 + 0.5
+
+
+def values(order="ifog", squash=np.tanh, out=np.tanh):
+    def step(x, h, c, Wx, Wh, b):
+        gates = dict(zip(order, np.split(x @ Wx + h @ Wh + b, 4, axis=1), strict=True))
+        next_c = sigmoid(gates["f"]) * c + sigmoid(gates["i"]) * squash(gates["g"])
+        return sigmoid(gates["o"]) * out(next_c), next_c
+
+    return step
+
+
+CASES = [case(3, 4, 2), case(1, 2, 3), case(4, 3, 3)]
+
+EXERCISE = Exercise(
+    number=31,
+    name="lstm_step",
+    title="one step of an LSTM, with its two paths through the cell",
+    parts=[
+        Values(
+            "lstm_step_forward",
+            values(),
+            CASES,
+            ("next_h", "next_c", "cache"),
+            slips=[
+                Slip(values("ifgo"), "the gates are in PyTorch's order i, f, g, o. Here it is i, f, o, g."),
+                Slip(values("fiog"), "the input gate and the forget gate are exchanged."),
+                Slip(values(squash=sigmoid), "g must be a tanh, not a sigmoid."),
+                Slip(values(out=lambda c: c), "next_h needs tanh(next_c)."),
+            ],
+        ),
+        Gradients(("lstm_step_forward", "lstm_step_backward"), CASES),
+    ],
+    hints=(
+        "np.split(a, 4, axis=1) gives the four gates. Save i, f, o, g and next_c: all slopes follow from these values.",
+        "Begin with dc = dnext_c + dnext_h * o * (1 - tanh(next_c)**2). Then each gate: its partner in the product, "
+        "times its own slope, i * (1 - i) for a sigmoid. Join the four with np.concatenate and go on as in rnn_step.",
+        "dprev_c = dc * f: with an open forget gate, the gradient passes unchanged. That is what keeps it from "
+        "vanishing.",
+    ),
+    reading="nnscratch/layers/lstm_cell.py; the derivation: docs/derivations/lstm.md",
+    mistakes=[
+        Mistake("dc = dnext_c + dnext_h * o * (1 - t**2)", "dc = dnext_h * o * (1 - t**2)", "path missing"),
+        Mistake("dc = dnext_c + dnext_h * o * (1 - t**2)", "dc = dnext_c", "path missing"),
+        Mistake(
+            "np.split(a, 4, axis=1)\n    i, f, o, g =",
+            "np.split(a, 4, axis=1)\n    ao, ag = ag, ao\n    i, f, o, g =",
+            "PyTorch's order",
+        ),
+        Mistake("np.tanh(ag)", "sigmoid(ag)", "g must be a tanh"),
+        Mistake("dprev_c = dc * f", "dprev_c = dc", "a factor missing"),
+    ],
+)

@@ -1,0 +1,42 @@
+"""Exercise 24: upsampling
+
+Make a sequence longer by inserting zeros: the opposite of a stride. The result has k - 1 zeros between two neighbours,
+and none after the last element.
+
+    forward     Z[n, c, k i] = A[n, c, i], and all other elements of Z are 0
+    backward    dLdA[n, c, i] = dLdZ[n, c, k i]
+
+Shapes: A and dLdA (N, C, W); Z and dLdZ (N, C, k (W - 1) + 1); k is called upsampling_factor.
+
+What is checked: the values of forward, to 6 digits; then the gradient of backward.
+Which courses ask for it: CMU 11-785, homework 2 part 1 (Upsample1d).
+
+Check it:    nnscratch exercises check upsample
+Stuck?       nnscratch exercises hint upsample
+"""
+
+import numpy as np
+
+
+class Upsample1d:
+    """Insert zeros between the elements of a sequence."""
+
+    def __init__(self, upsampling_factor):
+        self.upsampling_factor = upsampling_factor
+
+    def forward(self, A):
+        """Return Z."""
+        # solution: Compute Z.
+        N, C, W = A.shape
+        k = self.upsampling_factor
+        Z = np.zeros((N, C, k * (W - 1) + 1))
+        Z[:, :, ::k] = A
+        return Z
+        # end
+
+    def backward(self, dLdZ):
+        """Return dLdA."""
+        # solution: Compute dLdA.
+        dLdA = dLdZ[:, :, :: self.upsampling_factor]
+        return dLdA
+        # end
