@@ -236,6 +236,25 @@ def test_backward_with_a_learning_rate_updates_the_weights(mistake, in_place):
     assert report["input_data"].verdict == "right" and (layer.weights == before).all()
 
 
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_learning_rate_may_have_a_default(mistake):
+    class Dense:
+        def __init__(self):
+            self.w = RNG.normal(size=(3, 2))
+
+        def forward(self, x):
+            self.x = x
+            return x @ self.w
+
+        def backward(self, grad, lr=0.01):
+            dx = grad @ self.w.T
+            self.w -= lr * spoil(self.x.T @ grad, mistake)
+            return dx
+
+    report = check(not mistake, Dense(), X)
+    assert report["w"].verdict == ("wrong" if mistake else "right") and report["x"].verdict == "right"
+
+
 def test_weights_that_are_updated_before_they_are_used_give_a_wrong_input_gradient():
     class FCLayer:
         def __init__(self):

@@ -148,5 +148,5 @@ def find_adapter(subject: Any, inputs: tuple, loss: Any, targets: tuple) -> Adap
     raise TypeError(
         "the code to check must be a Module, a pair (forward, backward) of functions, an object with forward and "
         "backward, an object with params and loss, or a function that returns (loss, gradient); got "
-        f"{type(subject).__name__}"
+        f"{type(subject).__name__}. The page 'Your course, your framework' of the documentation lists all forms"
     )

@@ -34,6 +34,12 @@ class Context:
         """Save values for backward."""
         self.saved_tensors = values
 
+    def __setitem__(self, key: Any, value: Any) -> None:
+        setattr(self, str(key), value)
+
+    def __getitem__(self, key: Any) -> Any:
+        return getattr(self, str(key))
+
     @property
     def saved_values(self) -> tuple:
         """The saved values, under minitorch's name."""

@@ -15,7 +15,7 @@ from .foreign import refuse_foreign
 from .names import argument_names
 from .objects import ObjectAdapter
 from .output_attribute import attributes_of, output_name, returning_backward, returning_methods
-from .rates import LearningRateAdapter, takes_rate
+from .rates import LearningRateAdapter, rate_name
 from .refusals import object_refusal
 from .slopes import slope_methods
 from .three_functions import ThreeFunctionsAdapter
@@ -77,8 +77,10 @@ def object_adapter(
             return ObjectAdapter(instance, inputs, *methods)
     if backward is None:
         return None
-    if takes_rate(backward, count):
-        return LearningRateAdapter(instance, forward, backward, inputs)
+    if rate_name(backward, count) is not None:
+        updating = LearningRateAdapter(instance, forward, backward, inputs, count)
+        if updating.parameters() or needs_more(backward, count):
+            return updating
     original = backward
     backward = returning_backward(instance, forward, backward)
     if needs_more(original, count):

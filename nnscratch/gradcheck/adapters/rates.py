@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,22 +12,27 @@ from ..nested import is_array, is_float
 from ..places import place_name, put_at, value_at
 from ..snapshot import Snapshot, Steps
 from .base import Adapter
-from .calls import required_names
+from .calls import optional_names, required_names
 
 RATES = ("lr", "learning_rate", "learningrate", "eta", "alpha", "step_size", "stepsize", "rate", "l_rate")
 RATE = 1024.0  # a large step: the update is then known to more digits than the weights have
 
 
-def takes_rate(backward: Callable, outputs: int = 1) -> bool:
-    """Return True if backward takes a gradient for each output, and then a learning rate.
+def rate_name(backward: Callable, outputs: int = 1) -> str | None:
+    """Return the argument of backward that is a learning rate, after one gradient for each output; None without one.
 
     Examples
     --------
-    >>> takes_rate(lambda output_error, learning_rate: None), takes_rate(lambda dout, cache: None)
-    (True, False)
+    >>> rate_name(lambda output_error, learning_rate: None), rate_name(lambda d, lr=0.1: None)
+    ('learning_rate', 'lr')
     """
     names = required_names(backward)
-    return names is not None and len(names) == outputs + 1 and names[-1].lower() in RATES
+    if names is None:
+        return None
+    if len(names) == outputs + 1 and names[-1].lower() in RATES:
+        return names[-1]
+    optional = [name for name in optional_names(backward) if name.lower() in RATES]
+    return optional[0] if len(names) == outputs and optional else None
 
 
 class LearningRateAdapter(Adapter):
@@ -55,9 +61,10 @@ class LearningRateAdapter(Adapter):
     [1. 1.]
     """
 
-    def __init__(self, instance: Any, forward: Callable, backward: Callable, inputs: tuple):
+    def __init__(self, instance: Any, forward: Callable, backward: Callable, inputs: tuple, outputs: int = 1):
         super().__init__([instance], type(instance).__name__, inputs, forward)
-        self.forward, self.backward = forward, backward
+        self.forward = forward
+        self.backward = functools.partial(backward, **{rate_name(backward, outputs) or "lr": RATE})
         self._places: dict[str, Steps] = {}
         before = Snapshot([instance], self.inputs)
         try:
@@ -73,7 +80,7 @@ class LearningRateAdapter(Adapter):
         values = {name: self._at(steps).copy() for name, steps in held.items()}
         ys = self.run()
         read = {n: s for n, s in held.items() if np.array_equal(self._at(s), values[n])}
-        self.backward(*(np.ones_like(y) for y in ys), RATE)
+        self.backward(*(np.ones_like(y) for y in ys))
         seen: set[int] = set()
         for name, steps in read.items():
             now = self._at(steps)
@@ -99,7 +106,7 @@ class LearningRateAdapter(Adapter):
     def gradients(self, dys: tuple) -> dict[str, Any]:
         arrays = {name: self._at(steps) for name, steps in self._places.items()}
         values = {name: a.copy() for name, a in arrays.items()}
-        result = self.backward(*dys, RATE)
+        result = self.backward(*dys)
         found = {}
         for name, steps in self._places.items():
             found[name] = (values[name] - self._at(steps)) / RATE
