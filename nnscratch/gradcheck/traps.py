@@ -58,12 +58,13 @@ def backward_traps(projection: Projection) -> list[Trap]:
         arrays = adapter.arrays()
         projection.forward()
         before, cache = [a.copy() for _, a in arrays], Snapshot(adapter.cached())
+        by_forward = projection.replaced_parameters()  # such as the running averages in a bn_param
         dys = projection.dys()
         given = adapter.gradients(dys)
         unused_saved = adapter.unused_saved()
         known = [a for _, a in arrays] + [given.get(name) for name in adapter.parameters()]
         cache_changed = [a for a in cache.changed() if not any(a is b for b in known)]
-        replaced = projection.replaced_parameters()
+        replaced = [name for name in projection.replaced_parameters() if name not in by_forward]
         written = [n for (n, a), old in zip(arrays, before, strict=True) if not equal_arrays(a, old)]
         given = {name: g.copy() if is_array(g) else g for name, g in given.items()}
     traps += change_traps(adapter, written, replaced)

@@ -529,3 +529,68 @@ def test_a_layer_that_appends_what_it_keeps_to_lists(mistake):
             return dX[0] if len(self.X) == 1 else dX
 
     check(not mistake, FullyConnected(), X)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_one_function_with_a_flag_for_its_derivative(mistake):
+    def nonlin(x, deriv=False):
+        return spoil(x * (1 - x), mistake) if deriv else sigmoid(x)
+
+    check(not mistake, nonlin, X)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_cost_and_its_prime_that_returns_the_gradients_of_the_weights(mistake):
+    class NeuralNetwork:
+        def __init__(self):
+            self.W1, self.W2 = RNG.normal(size=(3, 4)), RNG.normal(size=(4, 1))
+
+        def forward(self, X):
+            self.a2 = sigmoid(X @ self.W1)
+            return sigmoid(self.a2 @ self.W2)
+
+        def costFunction(self, X, y):
+            return 0.5 * np.sum((y - self.forward(X)) ** 2)
+
+        def costFunctionPrime(self, X, y):
+            out = self.forward(X)
+            d = -(y - out) * out * (1 - out)
+            return spoil(X.T @ (d @ self.W2.T * self.a2 * (1 - self.a2)), mistake), self.a2.T @ d
+
+    net = NeuralNetwork()
+    report = check(not mistake, (net.costFunction, net.costFunctionPrime), X, RNG.normal(size=(5, 1)))
+    assert list(report.entries) == ["W1", "W2"] and report["W2"].verdict == "right"
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_one_loss_for_each_sample_and_a_method_derivative(mistake):
+    class SoftmaxCrossEntropy:
+        def __call__(self, x, y):
+            return self.forward(x, y)
+
+        def forward(self, x, y):
+            self.labels, self.probs = y, softmax(x)
+            return -(y * np.log(self.probs)).sum(axis=1)
+
+        def derivative(self):
+            return spoil(self.probs - self.labels, mistake)
+
+    report = check_gradients(SoftmaxCrossEntropy(), X, np.eye(3)[[0, 1, 2, 1, 0]], only=["x"], diagnose=False)
+    assert report.verdict == ("wrong" if mistake else "right"), report.text()
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_running_averages_that_forward_replaces(factor):
+    def batchnorm_forward(x, gamma, bn_param):
+        mean, s = x.mean(axis=0), np.sqrt(x.var(axis=0) + 1e-5)
+        bn_param["running_mean"] = 0.9 * bn_param["running_mean"] + 0.1 * mean
+        xhat = (x - mean) / s
+        return gamma * xhat, (xhat, gamma, s)
+
+    def batchnorm_backward(dout, cache):
+        xhat, gamma, s = cache
+        g = dout * gamma
+        return (g - g.mean(axis=0) - xhat * (g * xhat).mean(axis=0)) / s, factor * (dout * xhat).sum(axis=0)
+
+    bn_param = {"mode": "train", "running_mean": np.zeros(3)}
+    check(factor == 1, (batchnorm_forward, batchnorm_backward), X, RNG.normal(size=3), bn_param)

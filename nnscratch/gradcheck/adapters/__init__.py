@@ -31,18 +31,19 @@ from typing import Any
 from ...module import Module
 from ..nested import map_leaves
 from .base import NO_CACHE, Adapter, copy_array
+from .calls import required_names
 from .contexts import FunctionAdapter, class_adapter, takes_context
 from .convention import divide_by_examples
 from .foreign import refuse_foreign
 from .found import FoundParameter, FoundParametersAdapter
 from .functions import PairAdapter, ValueAndGradientAdapter
 from .jax_forms import JaxAdapter, at_border, returns_gradients, to_array, uses_jax
-from .losses import loss_adapter
+from .losses import CostPrimeAdapter, loss_adapter
 from .modules import ModuleAdapter
 from .names import argument_names, function_name
 from .numbers import as_arrays, holds_numbers, number_subject
 from .object_forms import object_adapter, three_methods
-from .slopes import SlopeAdapter, is_slope
+from .slopes import SlopeAdapter, flagged_slope, is_slope
 from .tensorflow_forms import TensorFlowAdapter, is_tensorflow
 from .three_functions import ThreeFunctionsAdapter, is_three_functions
 from .torch_forms import TorchAdapter, is_torch
@@ -123,6 +124,8 @@ def find_adapter(subject: Any, inputs: tuple, loss: Any, targets: tuple) -> Adap
         if same and not isinstance(owner, ModuleType):  # two methods: check the whole object; math.sin is of no object
             if isinstance(owner, Module):
                 return ModuleAdapter(owner, inputs)
+            if required_names(subject[0]) == required_names(subject[1]) and len(inputs) > 1:  # cost, cost_prime
+                return CostPrimeAdapter(owner, *subject, inputs)
             return object_adapter(owner, inputs, *subject)
         if all(takes_context(part) for part in subject):
             return FunctionAdapter(function_name(subject[0]), *subject, inputs)
@@ -144,7 +147,7 @@ def find_adapter(subject: Any, inputs: tuple, loss: Any, targets: tuple) -> Adap
     if adapter is not None:
         return adapter
     if callable(subject):
-        return ValueAndGradientAdapter(subject, inputs)
+        return flagged_slope(subject, inputs) or ValueAndGradientAdapter(subject, inputs)
     raise TypeError(
         "the code to check must be a Module, a pair (forward, backward) of functions, an object with forward and "
         "backward, an object with params and loss, or a function that returns (loss, gradient); got "

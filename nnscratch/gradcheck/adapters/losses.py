@@ -41,6 +41,39 @@ class WeightsLossAdapter(LossObjectAdapter):
         return {}
 
 
+class CostPrimeAdapter(PairAdapter):
+    """Two methods of a model, ``cost(X, y)`` and ``cost_prime(X, y)``, which returns the gradients of its weights.
+
+    Examples
+    --------
+    >>> class Model:
+    ...     W = np.full((2, 1), 3.0)
+    ...     def cost(self, X):
+    ...         return np.sum(X @ self.W)
+    ...     def cost_prime(self, X):
+    ...         return (X.sum(axis=0)[:, None],)
+    >>> model = Model()
+    >>> adapter = CostPrimeAdapter(model, model.cost, model.cost_prime, (np.ones((3, 2)),))
+    >>> float(adapter.run()[0]), adapter.gradients((1.0,)), adapter.surplus[0].tolist()
+    (18.0, {}, [[3.0], [3.0]])
+    """
+
+    returns_cache = False
+
+    def __init__(self, instance: Any, cost: Callable, prime: Callable, inputs: tuple):
+        super().__init__(cost, prime, inputs)
+        self.source, self.title = [instance], type(instance).__name__
+
+    def gradients(self, dys: tuple) -> dict[str, Any]:
+        result = self.backward(*self.inputs)
+        given = list(result) if isinstance(result, (tuple, list)) else [result]
+        of_inputs = all(np.shape(g) == np.shape(x) for g, x in zip(given, self.inputs, strict=False))
+        if isinstance(result, dict) or of_inputs:
+            return self.match_to_inputs(result)
+        self.surplus, self.missing = given, ()
+        return {}
+
+
 def loss_adapter(instance: Any, inputs: tuple) -> Adapter | None:
     """Return the adapter for an object with a method ``loss``; None if it has no such method.
 

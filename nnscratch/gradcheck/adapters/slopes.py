@@ -11,7 +11,7 @@ import numpy as np
 from ..nested import is_array, is_float
 from ..snapshot import Snapshot, equal_arrays
 from .base import Adapter
-from .calls import is_gradient_argument, required_names, returned_names
+from .calls import is_gradient_argument, optional_names, required_names, returned_names
 from .names import argument_names, function_name
 
 OUTPUT_NAMES = ("y", "a", "s", "h", "out", "output", "outputs", "activation", "activated", "activations", "fx", "y_hat")
@@ -56,6 +56,35 @@ def takes_output(function: Callable, slope: Callable) -> bool:
     if names[0] in argument_names(function, 1):
         return False
     return names[0].lower() in OUTPUT_NAMES or names[0] in returned_names(function)
+
+
+FLAGS = ("deriv", "derivative", "prime", "derive", "grad", "diff")
+
+
+def flagged_slope(function: Callable, inputs: tuple) -> Adapter | None:
+    """Return the adapter for one function of both, ``nonlin(x, deriv=True)``; None for other functions.
+
+    The derivative may take the input or the output. Finite differences at the input decide.
+
+    Examples
+    --------
+    >>> def nonlin(x, deriv=False):
+    ...     return x * (1 - x) if deriv else 1 / (1 + np.exp(-x))
+    >>> flagged_slope(nonlin, (np.linspace(-1, 1, 3),)).of_output
+    True
+    """
+    flag = next((name for name in optional_names(function) if name in FLAGS), None)
+    if flag is None or len(inputs) != 1 or not (is_array(inputs[0]) and is_float(inputs[0])):
+        return None
+    adapter, x = SlopeAdapter(function, functools.partial(function, **{flag: True}), inputs), inputs[0]
+    try:
+        numeric = (function(x + 1e-4) - function(x - 1e-4)) / 2e-4
+        of_input, of_output = (adapter.slope(v.copy()) for v in (x, function(x.copy())))
+        adapter.of_output = bool(np.allclose(of_output, numeric, rtol=1e-3)) and not np.allclose(of_input, numeric)
+    except Exception:  # the check itself meets the same error and reports it
+        return adapter
+    adapter.notes = [f"{flag}=True was called with the {'output' if adapter.of_output else 'input'} of {adapter.title}"]
+    return adapter
 
 
 def is_slope(function: Callable, slope: Callable, inputs: tuple) -> bool:
@@ -122,6 +151,9 @@ def slope_methods(instance: Any, forward: Callable, backward: Callable | None) -
         return kept["y"]
 
     def multiplied(dy: Any) -> Any:
-        return dy * (method(kept["y" if of_output else "x"]) if names else method())
+        slope = method(kept["y" if of_output else "x"]) if names else method()
+        if np.ndim(slope) > np.ndim(dy) > 0 and slope.shape[: dy.ndim] == dy.shape:  # one loss for each sample
+            dy = dy.reshape(dy.shape + (1,) * (slope.ndim - dy.ndim))
+        return dy * slope
 
     return keeping, multiplied
