@@ -68,7 +68,8 @@ def false_alarms(count: int, number: int = 0, mode: str = "full") -> tuple[int, 
         checked += 1
         report = check_gradients(module, *inputs, rng=checked, mode=mode)
         if not report.ok:
-            alarms[report.verdict].append(f"{module!r}\n{inputs}\n{report}")
+            kind = "cannot tell" if report.verdict == "cannot tell" else "wrong"
+            alarms[kind].append(f"{module!r}\n{inputs}\n{report}")
 
     for k, strategy in enumerate(CASES.values()):
         share = count // len(CASES) + (k < count % len(CASES))

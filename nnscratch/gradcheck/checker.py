@@ -2,7 +2,7 @@
 
 1  copy the inputs, record everything that the code holds, and convert it to float64
 2  reduce the outputs y to one number, f = <R, y>; test that forward is deterministic; look for traps
-3  run backward once: the analytic gradients
+3  run backward once: the analytic gradients; look for arrays that move the outputs and have no gradient
 4  compute the numeric gradients by differences, each with its uncertainty, at every element, at some, or along a few
    directions; replace them by the complex step where forward accepts complex numbers and the differences agree
 5  compare the two, element by element, for the verdict; an element that looks wrong may lie on several kinks

@@ -17,7 +17,7 @@ LEARNED = frozenset(
 SETTINGS = frozenset(
     "running moving avg average mean means std stdev stds var variance eps epsilon mask masks target targets label "
     "labels truth lr rate momentum decay lambda lam reg temperature temp tau prob probs keep dropout factor const "
-    "constant constants fixed freq freqs frequencies position positions positional encoding encodings pe sin cos "
+    "constant constants fixed freq freqs frequencies position positions positional encoding encodings enc pe sin cos "
     "window stride pad padding shape size axis dim dims seed min max low high lower upper bound bounds threshold clip "
     "step steps history noise adj adjacency laplacian edges grid stats statistics ones zeros eye identity causal tril "
     "x xs data input inputs feature features train test batch design sample samples "

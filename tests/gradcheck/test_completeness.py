@@ -428,6 +428,16 @@ def test_an_input_without_a_returned_gradient_is_a_note(subject, checked):
     assert any(note.startswith("X: the code gives no gradient for it") for note in report.notes)
 
 
+def test_none_says_that_a_target_needs_no_gradient():
+    def forward(p, onehot):
+        return -np.sum(onehot * np.log(p)), (p, onehot)
+
+    p, onehot = np.abs(X) + 0.1, np.eye(3)[[0, 1, 2, 1]]
+    assert check_gradients((forward, lambda d, c: (-d * c[1] / c[0], None)), p, onehot).ok
+    report = check_gradients((forward, lambda d, c: (None, None)), p, onehot)
+    assert report["p"].verdict == "wrong"
+
+
 def test_a_weight_among_the_inputs_without_a_gradient_is_incomplete():
     def forward(x, w, b):
         return x @ w + b, (x, w)

@@ -12,7 +12,10 @@ from ..gradient_names import gradient_key
 from ..learned_names import is_learned_name, is_setting_name, words_of
 from ..nested import float_leaves, is_array, is_float, leaves
 
-TARGETS = frozenset("target targets label labels truth true y t mask masks".split())
+TARGETS = frozenset(
+    "target targets label labels truth true y t mask masks onehot hot expected desired gold answer answers "
+    "observed".split()
+)
 PREDICTED = frozenset("pred preds predicted prediction predictions hat yhat output outputs probs logits".split())
 FEW = 12  # up to this many inputs, all ways to assign fewer gradients are compared
 
