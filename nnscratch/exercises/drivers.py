@@ -51,8 +51,7 @@ def linear_forward(load: Load) -> Callable:
 
 
 def linear_backward(load: Load) -> Callable:
-    """Return a backward that belongs to `linear_forward`."""
-    load("Linear")
+    """Return a backward that belongs to `linear_forward` or `conv1d_forward`."""
 
     def backward(dLdZ: Any, layer: Any) -> tuple:
         dLdA = layer.backward(dLdZ)
@@ -124,38 +123,66 @@ def dropout_forward(load: Load) -> Callable:
     return measured
 
 
-def batchnorm_forward(load: Load) -> Callable:
-    """Return out, and the running averages that the student's forward stored in bn_param."""
-    called = load("batchnorm_forward")
+def with_running_averages(name: str) -> Callable[[Load], Callable]:
+    """Return a driver that returns out, and the running averages that the student's forward stored in bn_param."""
 
-    def forward(x: Any, gamma: Any, beta: Any, bn_param: dict) -> tuple:
-        out = called(x, gamma, beta, bn_param)[0]
-        return out, bn_param.get("running_mean"), bn_param.get("running_var")
+    def driver(load: Load) -> Callable:
+        called = load(name)
 
-    return forward
+        def forward(x: Any, gamma: Any, beta: Any, bn_param: dict) -> tuple:
+            out = called(x, gamma, beta, bn_param)[0]
+            return out, bn_param.get("running_mean"), bn_param.get("running_var")
 
+        return forward
 
-def batchnorm_training(load: Load) -> Callable:
-    """Return a forward in training that keeps no running averages between calls."""
-    called = load("batchnorm_forward")
-    return lambda x, gamma, beta: called(x, gamma, beta, {"mode": "train"})
+    return driver
 
 
-def upsample_forward(load: Load) -> Callable:
-    """Return a forward of the student's Upsample1d, as a function of its input and its factor."""
-    cls = load("Upsample1d")
+def in_training(name: str) -> Callable[[Load], Callable]:
+    """Return a driver for a forward in training that keeps no running averages between calls."""
 
-    def forward(A: Any, factor: int) -> tuple:
-        layer = cls(factor)
+    def driver(load: Load) -> Callable:
+        called = load(name)
+        return lambda x, gamma, beta: called(x, gamma, beta, {"mode": "train"})
+
+    return driver
+
+
+def with_setting(name: str) -> Callable[[Load], Callable]:
+    """Return a driver for the forward of a class whose constructor takes one integer."""
+
+    def driver(load: Load) -> Callable:
+        cls = load(name)
+
+        def forward(A: Any, setting: int) -> tuple:
+            layer = cls(setting)
+            return layer.forward(A), layer
+
+        return forward
+
+    return driver
+
+
+def backward_of(name: str) -> Callable[[Load], Callable]:
+    """Return a driver for the backward of the object that forward made."""
+
+    def driver(load: Load) -> Callable:
+        load(name)
+        return lambda dLdZ, layer: layer.backward(dLdZ)
+
+    return driver
+
+
+def conv1d_forward(load: Load) -> Callable:
+    """Return a forward of the student's Conv1d_stride1, as a function of its input and its parameters."""
+    cls = load("Conv1d_stride1")
+
+    def forward(A: Any, W: Any, b: Any) -> tuple:
+        layer = cls(W.shape[1], W.shape[0], W.shape[2])
+        layer.W, layer.b = W, b
         return layer.forward(A), layer
 
     return forward
-
-
-def upsample_backward(load: Load) -> Callable:
-    """Return a backward that belongs to `upsample_forward`."""
-    load("Upsample1d")
-    return lambda dLdZ, layer: layer.backward(dLdZ)
 
 
 DRIVERS: dict[str, Callable[[Load], Callable]] = {
@@ -168,9 +195,15 @@ DRIVERS: dict[str, Callable[[Load], Callable]] = {
     "TwoLayerNet loss": two_layer_forward,
     "TwoLayerNet gradients": two_layer_backward,
     "clip_norm": clip_norm,
-    "Upsample1d.forward": upsample_forward,
-    "Upsample1d.backward": upsample_backward,
+    "Conv1d_stride1.forward": conv1d_forward,
+    "Conv1d_stride1.backward": linear_backward,
+    "MeanPool2d_stride1.forward": with_setting("MeanPool2d_stride1"),
+    "MeanPool2d_stride1.backward": backward_of("MeanPool2d_stride1"),
+    "Upsample1d.forward": with_setting("Upsample1d"),
+    "Upsample1d.backward": backward_of("Upsample1d"),
     "dropout_forward": dropout_forward,
-    "batchnorm_forward": batchnorm_forward,
-    "batchnorm in training": batchnorm_training,
+    "batchnorm_forward": with_running_averages("batchnorm_forward"),
+    "batchnorm in training": in_training("batchnorm_forward"),
+    "spatial_batchnorm_forward": with_running_averages("spatial_batchnorm_forward"),
+    "spatial_batchnorm in training": in_training("spatial_batchnorm_forward"),
 }

@@ -23,9 +23,13 @@ clip_norm
 dropout
 batchnorm
 layernorm
+conv1d
 conv2d
 max_pool
+mean_pool
 upsample
+spatial_batchnorm
+groupnorm
 word_embedding
 rnn_step
 lstm_step

@@ -1,0 +1,53 @@
+"""Exercise 26: group normalisation
+
+Normalise over groups of channels of one example: between layer normalisation (one group) and the normalisation of each
+channel alone (C groups).
+
+    forward     divide the C channels into G groups of C / G neighbouring channels
+                mu, var = mean and variance of a group: over its channels and all pixels, for each example
+                n       = (x - mu) / sqrt(var + eps)
+                out     = gamma * n + beta
+
+The statistics belong to groups, but gamma and beta belong to channels. Reshape between (N, C, H, W) and (N, G, M).
+
+gn_param is a dictionary; its entry "eps" is 1e-5 if it is missing.
+
+Shapes: x, out, dout and dx (N, C, H, W); gamma, beta and their gradients (1, C, 1, 1); G is an integer that divides C.
+
+What is checked: the values of forward, to 6 digits; then the three gradients of backward.
+Which courses ask for it: CS231n, assignment 2 (spatial_groupnorm_forward, spatial_groupnorm_backward).
+
+Check it:    nnscratch exercises check groupnorm
+Stuck?       nnscratch exercises hint groupnorm
+"""
+
+import numpy as np
+
+
+def spatial_groupnorm_forward(x, gamma, beta, G, gn_param):
+    """Return out and a cache for backward."""
+    eps = gn_param.get("eps", 1e-5)
+    # solution: Compute out. Save in cache what backward needs.
+    groups = x.reshape(x.shape[0], G, -1)
+    mu = groups.mean(axis=2, keepdims=True)
+    var = groups.var(axis=2, keepdims=True)
+    r = 1 / np.sqrt(var + eps)
+    n = ((groups - mu) * r).reshape(x.shape)
+    out = gamma * n + beta
+    cache = (n, r, gamma)
+    return out, cache
+    # end
+
+
+def spatial_groupnorm_backward(dout, cache):
+    """Return dx, dgamma and dbeta."""
+    # solution: Compute the three gradients.
+    n, r, gamma = cache
+    dgamma = (dout * n).sum(axis=(0, 2, 3), keepdims=True)
+    dbeta = dout.sum(axis=(0, 2, 3), keepdims=True)
+    groups = (*r.shape[:2], -1)
+    dn, n_g = (dout * gamma).reshape(groups), n.reshape(groups)
+    dx = r * (dn - dn.mean(axis=2, keepdims=True) - n_g * (dn * n_g).mean(axis=2, keepdims=True))
+    dx = dx.reshape(dout.shape)
+    return dx, dgamma, dbeta
+    # end
