@@ -36,7 +36,7 @@ EXERCISE = Exercise(
         Gradients(("driver:Conv1d_stride1.forward", "driver:Conv1d_stride1.backward"), CASES),
     ],
     hints=(
-        "For one k, A[:, :, k : k + size] holds the element k of every window. self.W[:, :, k] @ that gives Z.",
+        "For one k, A[:, :, k : k + size] holds the element k of every window. Add self.W[:, :, k] @ that to Z.",
         "dLdA gets contributions for every k, at shifted positions: add self.W[:, :, k].T @ dLdZ to "
         "dLdA[:, :, k : k + size]. dLdW[:, :, k] is a sum over examples and positions.",
         "Many libraries compute dLdA as a convolution of the padded dLdZ with the flipped kernel. It is the same sum.",
