@@ -11,8 +11,9 @@ The steps of a check, and the files that do them:
     completeness.py, vacuous.py      an array that was not checked; a check that proves nothing
     numerical.py, differences.py     finite differences with error bounds; complex_step.py: a more exact method
     entries.py                       one array: compare analytic and numeric gradient
-    sampling.py, directional.py      which elements or directions are compared
-    kinks.py, verdict.py             right, wrong or cannot tell
+    sampling.py, directional.py      which elements or directions are compared; cost.py chooses the mode
+    kinks.py, kink_units.py          kinks, unit by unit; noise.py: functions that scatter
+    verdict.py                       right, wrong or cannot tell
     diagnosis/                       which mistake explains a wrong gradient; tape/ records forward for it
     report.py, printing.py           the result; pictures.py draws it, command/ is the shell command
 
