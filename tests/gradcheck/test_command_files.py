@@ -192,6 +192,22 @@ class Net:
     assert check(source.replace("dh = dy @ self.V.T", "dh = dy @ self.V.T * (self.h > 0)"))[0] == 0
 
 
+def test_classes_that_need_no_instance(check):
+    source = """
+class Mul:
+    @staticmethod
+    def forward(ctx, a, b):
+        ctx.save_for_backward(a, b)
+        return a * b
+    @staticmethod
+    def backward(ctx, d):
+        a, b = ctx.saved_values
+        return d * b, d * a
+"""
+    assert check(source)[0] == 0
+    assert check(source.replace("d * b, d * a", "d * a, d * b"))[0] == 1
+
+
 def test_zero_forward_with_zero_backward_is_not_right(check):
     code, out, _ = check("def f_forward(x): return 0 * x, None\ndef f_backward(dout, cache): return 0 * dout")
     assert code == 2 and " right " not in out

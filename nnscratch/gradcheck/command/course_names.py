@@ -111,6 +111,8 @@ SAME_NAME = {
 }
 _SAME_NAME = {name: re.compile(rf"(?:{pattern})\Z") for name, pattern in SAME_NAME.items()}
 
+TWO_ALIKE = re.compile(r"[abxyuv][12]?|t[12]|lhs|rhs|left|right|other")  # the arguments of an operation such as a * b
+
 # dictionaries that courses pass, by the name of the argument; each list is in the order in which they are tried
 SETTINGS: dict[str, list[Any]] = {
     "conv_param": [{"stride": 2, "pad": 1}, {"stride": 1, "pad": 1}],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from dataclasses import dataclass
 
@@ -102,7 +103,7 @@ def sizes_of(described: dict[str, Described]) -> dict[str, tuple[int, ...]]:
             return int(match.group(1)) * size(match.group(2))
         if "*" in axis:
             factors = [size(part.strip("_")) for part in axis.split("*")]
-            return int(__import__("math").prod(factors))
+            return math.prod(factors)
         if axis not in symbols:
             symbols[axis] = SYMBOLS.get(axis) or left[len(symbols) % len(left)]
         return symbols[axis]

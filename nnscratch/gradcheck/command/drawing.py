@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .course_names import FAMILIES, SETTINGS, SIZES, canonical, number_for, size_for
+from .course_names import FAMILIES, SETTINGS, SIZES, TWO_ALIKE, canonical, number_for, size_for
 from .docstring_shapes import Described, annotated_axes, described_arguments, sizes_of
 
 WIDTHS = (2, 3, 1, 5, 6, 8, 10, 16, 20, 24, 32, 64, 784)  # tried as the features of a class whose sizes are fixed
@@ -123,6 +123,8 @@ def readings(label: str, described: dict, forward: list[dict], init: list[dict])
             yield f"the docstring, {name}", {**by_family(names, known), **shapes}
     for name, known in fitting:
         yield name, by_family(names, known)
+    if len(forward) > 1 and all(TWO_ALIKE.fullmatch(a["name"].lower()) for a in forward):
+        yield "arrays of one shape", {a["name"]: "ND" for a in forward}
     if described["kind"] != "function" and forward:
         name, n = forward[0]["name"], SIZES["N"]
         labels = {a["name"]: "int K:N" for a in forward[1:] if "y" in canonical(a["name"])}

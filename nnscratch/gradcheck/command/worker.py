@@ -26,6 +26,7 @@ import numpy as np
 
 from ... import backend
 from ..adapters import make_adapter
+from ..adapters.contexts import takes_context
 from ..checker import check_gradients
 from ..gradient_names import gradient_of
 from ..learned_names import is_learned_name, name_of
@@ -120,6 +121,9 @@ class Service:
         """Return the kind of the named code, and the arguments that it takes."""
         parts = [self.load(name) for name in names]
         found, made = parts[0], parts[0]
+        if needs_no_instance(found):
+            taken = arguments(found.forward)[takes_context(found.forward) :]
+            return {"kind": "function", "init": [], "forward": taken, "doc": inspect.getdoc(found.forward) or ""}
         if inspect.isclass(found):
             kind = "class"
         elif len(parts) == 2 or inspect.isroutine(found) and not makes_an_object(found):
@@ -145,7 +149,7 @@ class Service:
             dead = sum(trap.kind == "gradient never moves" for trap in report.traps)
             if best is None or dead < best[0]:
                 best = dead, report, lambda attempt=attempt: build(attempt)
-            if not dead or isinstance(build(0), tuple) or report.verdict == "wrong":
+            if not dead or isinstance(build(0), (tuple, type)) or report.verdict == "wrong":
                 break
         self._checked = best[2], inputs, seed, options
         return {"candidate": number, "report": report_parts(best[1])}
@@ -230,6 +234,14 @@ def import_file(path: Path) -> Any:
     return module
 
 
+def needs_no_instance(found: Any) -> bool:
+    """Return True for a class whose forward is static, or takes a context."""
+    if not inspect.isclass(found) or not callable(getattr(found, "forward", None)):
+        return False
+    is_static = isinstance(inspect.getattr_static(found, "forward"), (staticmethod, classmethod))
+    return is_static or takes_context(found.forward)
+
+
 def makes_an_object(function: Any) -> bool:
     """Return True if a function takes no arguments, so that it can only make what has to be checked."""
     return not any(not a["optional"] for a in arguments(function) if "VAR" not in a["kind"])
@@ -285,6 +297,8 @@ def build_subject(parts: list[Any], candidate: dict, seed: int) -> Any:
     if len(parts) == 2:
         return tuple(parts)
     found = parts[0]
+    if needs_no_instance(found):
+        return found
     if not inspect.isclass(found) and not (inspect.isroutine(found) and (candidate["init"] or makes_an_object(found))):
         return found
     np.random.seed(seed)  # noqa: NPY002  students' constructors draw from the global generators
@@ -295,7 +309,7 @@ def build_subject(parts: list[Any], candidate: dict, seed: int) -> Any:
 
 def vary_parameters(subject: Any, inputs: tuple, seed: int) -> None:
     """Draw new values for parameters that are constant or tiny, as at the start of training: they hide mistakes."""
-    if isinstance(subject, tuple) or inspect.isroutine(subject):
+    if isinstance(subject, (tuple, type)) or inspect.isroutine(subject):
         return
     rng = np.random.default_rng(seed)
     with np.errstate(all="ignore"):
