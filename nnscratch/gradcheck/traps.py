@@ -238,7 +238,7 @@ def stale_traps(projection: Projection) -> list[Trap]:
         return []
     try:
         reset()
-        if adapter.cache is not NO_CACHE:
+        if adapter.cache is not NO_CACHE and adapter.cache is not None:  # None holds nothing of A
             forward(A)
             expected = backward(A)
             reset()

@@ -396,6 +396,20 @@ def test_gradients_returned_by_key_belong_to_arrays_of_the_object():
         assert report.ok and set(report.entries) == {"W", "b", "x"}
 
 
+def test_two_functions_may_call_a_layer_and_hand_over_no_cache():
+    for factor, verdict in ((1, "right"), (3, "wrong")):
+        layer = named("d{}")(factor)
+
+        def forward(x, layer=layer):
+            return layer.forward(x), None
+
+        def backward(d, cache, layer=layer):
+            return layer.backward(d)
+
+        report = check_gradients((forward, backward), X, diagnose=False)
+        assert report.verdict == verdict and len(report) == 3
+
+
 # --- inputs without a gradient -------------------------------------------------------------------------------------
 
 
