@@ -1,4 +1,4 @@
-"""What an axis of an output means: samples, time steps, or neither.
+"""The roles of an output's axes: samples, time steps, or neither.
 
 The names of the axes are unknown, but forward shows them. If an input is changed at its first index along an axis, and
 only the first index of an output changes, the axis holds samples. If all later indices change too, it holds time steps.

@@ -30,6 +30,8 @@ class ForwardGraph:
         These operations by family.
     producers, consumers : dict of tuple to list of Node
         The operations with a given array (its `content_key`) as result, or as an active operand.
+    can_be_wrong : set of (tuple, int), or None
+        The edges, as (family, operand), at which one mistake can explain the gradients given; None for all.
     arrays : dict of int to dict
         By the number of rounds of a loop, the arrays met in each round, with a name for them.
     """
@@ -51,6 +53,7 @@ class ForwardGraph:
             for operand, active in zip(node.operands, node.active, strict=True):
                 if active:
                     self.consumers.setdefault(content_key(operand), []).append(node)
+        self.can_be_wrong: set[tuple[tuple, int]] | None = None
         self._roles: dict[str, dict[int, str]] | None = None
         self.arrays = self._arrays(every_family)  # also those that are computed for backward only
 
@@ -75,6 +78,10 @@ class ForwardGraph:
             if keys != own and same and values[0].dtype.kind == "f" and VARIABLE.match(name):
                 yield values, name
 
+    def is_possible(self, nodes: list[Node], j: int) -> bool:
+        """Return True if a mistake at operand `j`, or at the result if `j` is -1, can explain the gradients given."""
+        return self.can_be_wrong is None or (nodes[0].family, j) in self.can_be_wrong
+
     def single_edges(self) -> Iterator[tuple[list[Node], int, str | None]]:
         """Yield as `edges` does, but leave out a result that is one operand of one operation: it is the same edge."""
         for nodes, j, only in self.edges():
@@ -94,14 +101,19 @@ class ForwardGraph:
         names = {n.variables[j] for n in nodes} if j >= 0 else {None}
         return names.pop() if len(names) == 1 else None
 
-    def edges(self) -> Iterator[tuple[list[Node], int, str | None]]:
-        """Yield (rounds, operand, variable name) for every operand that carries a derivative; -1 is the result."""
+    def edges(self, every: bool = False) -> Iterator[tuple[list[Node], int, str | None]]:
+        """Yield (rounds, operand, variable name) for every operand that carries a derivative; -1 is the result.
+
+        Unless `every` is True, edges that cannot be wrong are left out.
+        """
         for nodes in self.families.values():
             for j in range(len(nodes[0].operands)):
                 if any(n.active[j] for n in nodes) and not (j == 1 and all(is_square(n) for n in nodes)):
-                    yield nodes, j, self.variable_name(nodes, j)
+                    if every or self.is_possible(nodes, j):
+                        yield nodes, j, self.variable_name(nodes, j)
             if any(any(n.active) for n in nodes):
-                yield nodes, -1, None
+                if every or self.is_possible(nodes, -1):
+                    yield nodes, -1, None
 
     def is_state(self, nodes: list[Node], j: int) -> bool:
         """Return True if operand `j` comes from an earlier round, or is an input with the shape of an output."""

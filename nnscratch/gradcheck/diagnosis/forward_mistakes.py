@@ -28,6 +28,7 @@ from .missing_paths import (
     two_cut_paths,
     upstream_missing,
 )
+from .movements import edges_that_can_be_wrong, measure_movements
 from .normalisation_mistakes import constants_differentiated, normalisation_mistakes
 from .softmax_mistakes import softmax_jacobians
 from .state_mistakes import state_mistakes
@@ -46,12 +47,15 @@ def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport
             gradients_of_results(cases, graph)
             tester = HypothesisTester(tape, cases, right)
             if tester.usable:
+                if len(graph.families) >= MANY_FAMILIES:
+                    tester.movements = measure_movements(graph, tester)
                 try_hypotheses(cases, graph, tester, report.notes)
     except CannotTape as error:
         if not all(case.found for case in cases.values()):
             report.notes.append(f"the inside of forward was not searched for the mistake: {error}")
 
 
+MANY_FAMILIES = 12  # from here on, it is worth finding out first which operations can be wrong
 KINDS = (  # the most specific kinds first
     upstream_missing,
     wrong_slopes,
@@ -76,7 +80,7 @@ KINDS = (  # the most specific kinds first
 
 
 def hypotheses(graph: ForwardGraph, notes: list[str]) -> Iterator[Hypothesis]:
-    """Yield all hypotheses. If the search for one kind fails, add a note and go on with the next kind."""
+    """Yield all hypotheses. If the search for one kind fails, add a note and continue with the next kind."""
     for kind in KINDS:
         try:
             yield from kind(graph)
@@ -88,6 +92,9 @@ def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
     """Test all hypotheses until the tester's budget is spent, and add those that fit to `cases`."""
     tried: list[Hypothesis] = []
     best = least_rank(cases)
+    alone: set | None = None
+    if tester.movements is not None:
+        graph.can_be_wrong, alone = edges_that_can_be_wrong(graph, tester.movements)
     for h in hypotheses(graph, notes):
         if tester.budget_spent:
             return
@@ -105,13 +112,16 @@ def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
             search(cases, graph, tester)
         except Exception as error:
             notes.append(search_failed(search.__name__, error))
-    for name in tester.wrong:  # two mistakes at the same time: test each array alone
-        if not cases[name].found:
-            for h in tried:
-                if tester.budget_spent:
-                    return
-                if h.only in (None, name) and tester.explains_alone(h, name):
-                    cases[name].add(5 + h.rank, h.mistake, f"{h.evidence}; fits this array alone", h.place)
+    unexplained = [name for name in tester.wrong if not cases[name].found]
+    if unexplained and alone is not None:
+        graph.can_be_wrong = alone
+        tried = list(hypotheses(graph, notes))
+    for h in tried if unexplained else ():  # two mistakes at the same time: test each array alone
+        for name in unexplained:
+            if tester.budget_spent:
+                return
+            if h.only in (None, name) and tester.explains_alone(h, name):
+                cases[name].add(5 + h.rank, h.mistake, f"{h.evidence}; fits this array alone", h.place)
 
 
 def path_factors(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:

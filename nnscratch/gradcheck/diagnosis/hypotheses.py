@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -100,6 +101,7 @@ class HypothesisTester:
 
     def __init__(self, tape: Tape, cases: dict[str, Case], right: dict[str, tuple[np.ndarray, np.ndarray]]):
         self.tape, self.h, self.right = tape, 1e-4, right
+        self.movements: Any = None  # of all operations, once they are measured
         self.cases = {name: case for name, case in cases.items() if case.same_shape and case.usable}
         self.wrong = list(self.cases)
         self.rng = np.random.default_rng(7)

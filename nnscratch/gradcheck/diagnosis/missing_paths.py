@@ -97,11 +97,22 @@ def overlapping_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
         for order, word in ((nodes, "last"), (nodes[::-1], "first")):
             owner = np.full(graph.projection.variables[only].size, -1)
             for n in order:
-                owner[n.view_indices[j]] = n.number
+                owner[chosen_elements(n, j)] = n.number
             once = {n.number: change_path(j, partial(np.multiply, owner[n.view_indices[j]] == n.number)) for n in nodes}
             window = nodes[0].operand_names[j]
             evidence = f"backward computes as if every element of {only} counted in the {word} `{window}` that it is in"
             yield Hypothesis(3.15, "rows met twice counted once", evidence, nodes[0].place, once, only)
+
+
+def chosen_elements(node: Node, j: int) -> np.ndarray:
+    """Return the flat indices of the elements of operand `j` that get a gradient: for a maximum, the largest only."""
+    index = node.view_indices[j]
+    if node.name not in ("maximum.reduce", "minimum.reduce"):
+        return index
+    axis, result = node.kwargs.get("axis"), node.result
+    if axis is not None and not node.kwargs.get("keepdims"):
+        result = np.expand_dims(result, axis)
+    return index[node.operands[j] == result]
 
 
 def skipped_rounds(graph: ForwardGraph) -> Iterator[Hypothesis]:
@@ -124,7 +135,7 @@ def two_cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
     """Yield hypotheses in which two statistics of an array, such as mean and deviation, are both taken as constant."""
     small = [
         (nodes[0], j)
-        for nodes, j, only in graph.edges()
+        for nodes, j, only in graph.edges(every=True)
         if len(nodes) == 1 and j >= 0 and only is None and np.size(nodes[0].operands[j]) < nodes[0].result.size
     ]
     for (a, i), (b, j) in combinations(small[:16], 2):

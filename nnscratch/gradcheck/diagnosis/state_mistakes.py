@@ -48,7 +48,7 @@ def state_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
 def find_states(graph: ForwardGraph) -> list[Uses]:
     """Return the states: arrays that a round reads and an earlier round computed, each with all its uses."""
     states: dict[tuple, Uses] = {}
-    for nodes, j, _ in graph.edges():
+    for nodes, j, _ in graph.edges(every=True):
         if j < 0 or len(nodes) < 2 or not all(n.active[j] for n in nodes[1:]):
             continue
         last = nodes[-1]

@@ -1,4 +1,4 @@
-"""Which gradient backward took for the outputs.
+"""The gradient that backward took for the outputs.
 
 f = <R, y>, so backward should start from R. If it is right otherwise, its gradients are those that another R gives.
 With the movements of all outputs along enough directions, that R can be solved for. It shows what was done to R: only

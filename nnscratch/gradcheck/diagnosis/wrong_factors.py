@@ -8,7 +8,7 @@ max                  every element gets the gradient, not only the largest
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import combinations
 from typing import Any
@@ -34,6 +34,8 @@ def wrong_factors(graph: ForwardGraph) -> Iterator[Hypothesis]:
             continue
         for j, other in (tuple(operand_numbers), tuple(operand_numbers[::-1])):
             if node.name == "divide" and j == operand_numbers[1]:
+                continue
+            if not graph.is_possible(nodes, j):
                 continue
             if any(n.active[j] for n in nodes) and isinstance(node.operands[other], np.ndarray):
                 yield from alternative_factors(graph, nodes, j, other)
@@ -73,6 +75,12 @@ def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: i
             yield Hypothesis(4.6, name, says("its inverse"), place, inverse, only)
     if node.name not in ("multiply", "divide") and right[0].ndim == 2 and right[0].shape[0] == right[0].shape[1]:
         yield Hypothesis(2, "transposed", says(f"{factor}.T"), place, with_values([v.T for v in right]), only)
+    if node.name in ("matmul", "dot") and node.result.ndim == 2 and len(set(node.result.shape)) == 1:
+        turned_result = {n.number: transpose_movement(j) for n in nodes}
+        words = (
+            f"the gradient of `{node.place.split(': ', 1)[-1]}` is transposed on the way to `{node.operand_names[j]}`"
+        )
+        yield Hypothesis(2.2, "transposed", words, place, turned_result, only)
     if node.name in ("matmul", "dot") and right[0].ndim == 2 and right[0].shape[0] == right[0].shape[1]:
         alone = with_values([np.eye(len(v)) for v in right])
         yield Hypothesis(2.4, "a factor missing", says("the identity"), place, alone, only)
@@ -91,6 +99,17 @@ def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: i
     for values, expression in graph.arrays_like_operand(nodes, other):
         found = with_values(values)
         yield Hypothesis(4, "the wrong array used", says(f"`{expression}`"), place, found, only)
+
+
+def transpose_movement(j: int) -> Callable:
+    """Transpose the movement of a square result that comes from operand `j`."""
+
+    def changed(node: Node, operands: list[Any]) -> Any:
+        still, moving = list(operands), list(node.operands)
+        still[j], moving[j] = node.operands[j], operands[j] - node.operands[j]
+        return node.compute(*still) + node.compute(*moving).T
+
+    return changed
 
 
 def state_after(graph: ForwardGraph, nodes: list[Node], j: int) -> Any:

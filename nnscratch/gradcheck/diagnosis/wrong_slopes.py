@@ -125,7 +125,8 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
             continue
         u = content_key(start.operands[j])
         made = [m for m in graph.producers.get(u, ()) if m.number < start.number]
-        if made and made[-1].elementwise and sum(made[-1].active) == 1 and keeps_shape(made[-1]):
+        inner = made and made[-1].elementwise and sum(made[-1].active) == 1 and keeps_shape(made[-1])
+        if inner and start.name not in ("tanh", "maximum", "clip"):
             continue  # part of a longer function, which is found from its own start
         if (u, start.result.shape) in seen:
             continue

@@ -1,4 +1,4 @@
-"""Which uses of an array backward counts, and how often.
+"""The uses of an array that backward counts, and how often it counts them.
 
 An array that forward uses in several places gets the sum of their contributions. The derivative through each use alone
 is measured along three directions; then it costs nothing to test every choice of the uses that backward counts.

@@ -61,13 +61,20 @@ def moved_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
         variable = graph.projection.variables[only]
         window = nodes[0].operand_names[j]
         starts = [np.unravel_index(int(np.min(n.view_indices[j])), variable.shape) for n in nodes]
+        partners = [i for i in range(len(nodes[0].operands)) if i != j and all(n.active[i] for n in nodes)]
         for describe, mistake, move in window_moves(np.array(starts), variable.shape):
-            changes = {}
+            changes: dict[int, Callable] = {}
+            factors: dict[int, np.ndarray] = {}
             for n, start in zip(nodes, starts, strict=True):
                 index = moved_index(n.view_indices[j], variable.shape, start, move(np.array(start)))
                 changes[n.number] = move_window(graph, j, only, index)
+                factors[n.number] = np.append(variable.ravel(), 0.0)[index]
             evidence = f"backward computes as if `{window}` {describe}"
             yield Hypothesis(1.9, mistake, evidence, nodes[0].place, changes, only)
+            for i in partners if nodes[0].name in PRODUCTS else ():
+                replaced = {number: replace_factor(i, j, values) for number, values in factors.items()}
+                words = f"{evidence}, on the way back to {graph.describe(nodes, i)}"
+                yield Hypothesis(1.95, mistake, words, nodes[0].place, replaced, graph.variable_name(nodes, i))
 
 
 def window_moves(starts: np.ndarray, shape: tuple[int, ...]) -> Iterator[tuple[str, str, Callable]]:

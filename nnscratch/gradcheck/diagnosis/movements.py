@@ -1,0 +1,158 @@
+"""The movements of all results inside forward, and the errors that a wrong step of backward can cause.
+
+If everything but one step of backward is right, the gradient of the array u that this step computes is off by some
+delta, and the error of every array's gradient follows from it: along a direction v, it is <delta, du>, where du is the
+movement of u along v. With more directions than elements of u, delta can be solved for, and the directions left over
+test it. If there is no such delta, no mistake in that step explains the errors.
+
+The movements of all results along all directions come from the same forward passes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..tape import Node
+from .case import MAX_MISFIT
+from .forward_graph import ForwardGraph
+from .hypotheses import Direction, HypothesisTester
+
+MAX_DIRECTIONS = 120
+SPARE = 5  # this many directions, or more, test a solution
+MAX_RESIDUAL = 1e-2  # of the largest error: a step that leaves more cannot be the wrong one
+
+
+@dataclass
+class Movements:
+    """Directions through all arrays, the error of the gradient along each, and how every operation moves.
+
+    Attributes
+    ----------
+    directions : list of dict
+    errors : ndarray
+        The derivative given minus the true one, for each direction.
+    noise : float
+        About the error of `errors`.
+    rows_of : dict of str to slice
+        The directions that move one wrong array only.
+    results : dict of int to ndarray
+        For each operation, the movement of its result, one row for each direction.
+    """
+
+    directions: list[dict[str, np.ndarray]]
+    errors: np.ndarray
+    noise: float
+    rows_of: dict[str, slice]
+    results: dict[int, np.ndarray]
+
+    def can_enter(self, moved: np.ndarray) -> bool:
+        """Return False if no error of the gradient of an array that moves by `moved` explains the errors of all."""
+        return self._leaves_nothing(moved, slice(None), True)
+
+    def can_enter_alone(self, moved: np.ndarray) -> bool:
+        """Return False if it explains the errors of no array alone."""
+        return any(self._leaves_nothing(moved, rows, False) for rows in self.rows_of.values())
+
+    def _leaves_nothing(self, moved: np.ndarray, rows: slice, if_unknown: bool) -> bool:
+        a, b = moved[rows], self.errors[rows]
+        if np.abs(b).max(initial=0.0) <= 10 * self.noise:
+            return False
+        solution, _, rank, _ = np.linalg.lstsq(a, b, rcond=1e-9)
+        if a.shape[0] < rank + SPARE:
+            return if_unknown  # too few directions to tell
+        return bool(np.abs(a @ solution - b).max() <= MAX_RESIDUAL * np.abs(b).max() + 10 * self.noise)
+
+    def solve(self, moved: np.ndarray) -> np.ndarray | None:
+        """Return the error of the gradient of a result that moves by `moved`; None if that does not explain all."""
+        live = np.abs(moved).max(axis=0) > 1e-9 * max(float(np.abs(moved).max()), 1e-300)
+        a = moved[:, live]
+        if not live.any() or a.shape[0] < a.shape[1] + SPARE:
+            return None
+        scales = np.abs(a).max(axis=0)
+        solution, _, _, singular = np.linalg.lstsq(a / scales, self.errors, rcond=None)
+        if singular[-1] < 1e-5 * singular[0]:
+            return None  # some elements always move together
+        off = np.abs(a @ (solution / scales) - self.errors).max()
+        if off > MAX_MISFIT * np.abs(self.errors).max() + self.noise:
+            return None
+        delta = np.zeros(moved.shape[1])
+        delta[live] = solution / scales
+        return delta
+
+
+def measure_movements(graph: ForwardGraph, tester: HypothesisTester) -> Movements | None:
+    """Measure the movements along directions through each array; None if there are too few elements."""
+    tape, variables = graph.tape, graph.projection.variables
+    given = {name: case.given for name, case in tester.cases.items()} | {n: p[0] for n, p in tester.right.items()}
+    names = [name for name, g in given.items() if g.shape == variables[name].shape and np.isfinite(g).all()]
+    rng = np.random.default_rng(11)
+    if sum(variables[name].size for name in names) < 2 * SPARE or not any(name in tester.wrong for name in names):
+        return None
+    limit = max(MAX_DIRECTIONS // len(names), 3)
+    if sum(variables[name].size for name in names) <= MAX_DIRECTIONS:
+        limit = MAX_DIRECTIONS
+    directions: list[dict[str, np.ndarray]] = []
+    rows_of = {}
+    for name in names:
+        shape, size = variables[name].shape, variables[name].size
+        rows = np.eye(size) if size <= limit else rng.standard_normal((limit, size))
+        if name in tester.wrong:
+            rows_of[name] = slice(len(directions), len(directions) + len(rows))
+        directions += [{name: row.reshape(shape)} for row in rows]
+    slopes, moved = [], []
+    for v in directions:
+        ends = []
+        for h in (tester.h, -tester.h):
+            tape.results = {}
+            ends.append((tester.value_after({}, Direction(v, 0, 0), None, h), tape.results))
+        tape.results = None
+        (above, up), (below, down) = ends
+        slopes.append((above - below) / (2 * tester.h))
+        moved.append({k: np.ravel((up[k] - down[k]) / (2 * tester.h)) for k in up if k in down})
+    if not np.isfinite(slopes).all():
+        return None
+    wanted = np.array([sum(float(np.vdot(given[name], v)) for name, v in d.items()) for d in directions])
+    results = {k: np.array([row[k] for row in moved]) for k in moved[0] if all(k in row for row in moved)}
+    noise = 3 * max((d.noise for d in tester.joint), default=0.0)
+    return Movements(directions, wanted - np.array(slopes), noise, rows_of, results)
+
+
+def movement_of_operand(graph: ForwardGraph, movements: Movements, node: Node, j: int) -> np.ndarray | None:
+    """Return the movement of an operand, one row for each direction: it is an earlier result, or an array itself."""
+    made = graph.producer(node.operands[j], node.number)
+    if made is not None:
+        return movements.results.get(made.number)
+    name = node.variables[j]
+    if name is None:
+        return None
+    variable, index = graph.projection.variables[name], node.view_indices[j]
+    rows = []
+    for v in movements.directions:
+        whole = np.ravel(v.get(name, np.zeros(variable.shape)))
+        rows.append(whole if index is None else whole[np.ravel(index)])
+    return np.array(rows) if rows and rows[0].size == np.size(node.operands[j]) else None
+
+
+def edges_that_can_be_wrong(graph: ForwardGraph, movements: Movements) -> tuple[set, set]:
+    """Return the edges at which one mistake can explain the errors of all arrays, and those of one array.
+
+    An edge is (family, operand).
+    """
+    together, alone = set(), set()
+    for nodes, j, only in graph.edges():
+        edge = (nodes[0].family, j)
+        parts = [
+            movements.results.get(n.number) if j == -1 else movement_of_operand(graph, movements, n, j)
+            for n in nodes
+            if j == -1 or n.active[j]
+        ]
+        known = [part for part in parts if part is not None]
+        unknown = only is not None or len(known) < len(parts) or not known
+        moved = None if unknown else np.hstack(known)
+        if moved is None or movements.can_enter(moved):
+            together.add(edge)
+        if moved is None or movements.can_enter_alone(moved):
+            alone.add(edge)
+    return together, alone
