@@ -17,7 +17,7 @@ from ..tape import CannotTape, Tape, change_path
 from .array_mistakes import explain_constant, reordered_axes
 from .case import Case
 from .forward_graph import ForwardGraph
-from .gradient_errors import gradient_errors
+from .gradient_errors import gradient_errors, gradient_of_result
 from .hypotheses import Hypothesis, HypothesisTester, search_failed
 from .linalg_mistakes import linalg_mistakes
 from .missing_paths import (
@@ -29,7 +29,7 @@ from .missing_paths import (
     upstream_missing,
 )
 from .movements import edges_that_can_be_wrong, measure_movements
-from .normalisation_mistakes import constants_differentiated, normalisation_mistakes
+from .normalisation_mistakes import axis_sets, constants_differentiated, normalisation_mistakes
 from .softmax_mistakes import softmax_jacobians
 from .state_mistakes import state_mistakes
 from .wrong_factors import maximum_without_mask, swapped_blocks, wrong_factors, wrong_powers
@@ -166,13 +166,16 @@ def gradients_of_results(cases: dict[str, Case], graph: ForwardGraph) -> None:
         given = case.given
         if case.found or given.shape == case.shape or given.dtype.kind != "f" or not np.isfinite(given).all():
             continue
-        if given.size < 2:
+        gradients_of_broadcast_uses(case, graph)
+        if given.size < 2 or case.found:
             continue
-        for values, name in graph.arrays.get(1, {}).values():
-            for array, how in ((values[0], ""), (values[0].T, ", transposed")):
-                if array.shape == given.shape and np.array_equal(array, given):
-                    evidence = f"given is `{name}` itself{how}: not multiplied by the gradient that comes in"
-                    case.add(2.3, "upstream gradient missing", evidence)
+        for node in (nodes[0] for nodes in graph.families.values() if len(nodes) == 1):
+            named = [*zip(node.operands, node.operand_names, strict=True), (node.result, node.place.split(": ", 1)[-1])]
+            for array, name in named:
+                for how in ("", ", transposed"):
+                    if np.array_equal(np.transpose(array) if how else array, given):
+                        evidence = f"given is `{name}` itself{how}: not multiplied by the gradient that comes in"
+                        case.add(2.3, "upstream gradient missing", evidence)
         rng = np.random.default_rng(3)
         directions = [rng.standard_normal(given.shape) for _ in range(3)]
         slopes = [float((given * v).sum()) for v in directions]
@@ -186,6 +189,31 @@ def gradients_of_results(cases: dict[str, Case], graph: ForwardGraph) -> None:
                     result = graph.describe(nodes, -1)
                     evidence = f"given is the gradient of {result}; the factor from there to {case.name} is missing"
                     case.add(2.4, "a factor missing", evidence, nodes[0].place)
+
+
+def gradients_of_broadcast_uses(case: Case, graph: ForwardGraph) -> None:
+    """Recognise a gradient of the wrong shape that is summed over the wrong axis, or over everything."""
+    given = case.given
+    for nodes, j, only in graph.edges(every=True):
+        node = nodes[0]
+        if only != case.name or len(nodes) > 1 or node.name not in ("add", "subtract", "multiply"):
+            continue
+        if not np.prod(case.shape) < node.result.size <= 400:
+            continue
+        gradient = gradient_of_result(graph, node)
+        if node.name == "multiply":
+            gradient = gradient * node.operands[1 - j]
+        elif node.name == "subtract" and j == 1:
+            gradient = -gradient
+        for axes in axis_sets(gradient.ndim):
+            summed = gradient.sum(axis=axes)
+            if summed.size != given.size or given.size >= gradient.size:
+                continue
+            if np.abs(summed.ravel() - given.ravel()).max() <= 1e-5 * np.abs(given).max():
+                where = "everything" if len(axes) == gradient.ndim else f"axis {' and '.join(map(str, axes))}"
+                evidence = f"given is the gradient of `{node.place.split(': ', 1)[-1]}`, summed over {where}"
+                case.add(0.65, "summed over the wrong axis", evidence, node.place)
+                return
 
 
 def missing_array_factors(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:

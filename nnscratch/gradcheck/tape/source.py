@@ -72,6 +72,8 @@ def expression_at(frame: Any, count: int) -> tuple[str, list[str]]:
     elif isinstance(value, ast.Call):
         method = isinstance(value.func, ast.Attribute) and ast.unparse(value.func.value) not in ("np", "numpy", "xp")
         parts = ([value.func.value] if method else []) + list(value.args)
+        if parts and isinstance(parts[0], (ast.Tuple, ast.List)) and len(parts[0].elts) == count:
+            parts = list(parts[0].elts)  # np.concatenate((a, b), axis=1)
     else:
         parts = []
     for j, part in enumerate(parts[:count]):

@@ -20,7 +20,7 @@ MAX_ELEMENTS = 3_000_000  # read and written by one forward: a larger one is too
 MIXING = {  # not elementwise
     *("matmul", "dot", "einsum", "tensordot", "inner", "outer", "vecdot", "vecmat", "matvec", "vdot", "kron", "cross"),
     *("trace", "convolve", "correlate", "pad", "cumsum", "cumprod", "interp", "inv", "solve", "det", "norm"),
-    *("cholesky", "pinv", "lookup"),
+    *("cholesky", "pinv", "lookup", "concatenate"),
 }
 
 

@@ -40,6 +40,9 @@ class TracedArray(np.ndarray):
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if func is np.where and len(args) != 3:
             return func(*(as_plain(a) for a in args), **kwargs)
+        if func is np.concatenate and "out" not in kwargs and isinstance(args[0], (tuple, list)):
+            rest = args[1:]
+            return apply_operation("concatenate", lambda *x: func(x, *rest, **kwargs), tuple(args[0]), None, kwargs)
         if func not in FUNCTIONS or "out" in kwargs:
             found = super().__array_function__(func, types, args, kwargs)
             return found.view(TracedArray) if type(found) is np.ndarray and found.dtype.kind == "f" else found
