@@ -639,3 +639,85 @@ def gru_state_never_updated(bad):
         return dx, dwx, dwh
 
     return forward, backward
+
+
+@planted(
+    "linear",
+    "activation's derivative missing",
+    "in a larger net, the gradient of one bias alone lacks tanh's slope",
+    normal(80, 3, 4),
+    normal(81, 4),
+    normal(82, 4, 3),
+    normal(83, 3),
+)
+def bias_from_the_activations_gradient(bad):
+    X, t = normal(84, 6, 3), np.array([0, 2, 1, 1, 0, 2])
+
+    def f(w1, b1, w2, b2):
+        h = np.tanh(X @ w1 + b1)
+        z = h @ w2 + b2
+        e = np.exp(z - z.max(axis=1, keepdims=True))
+        p = e / e.sum(axis=1, keepdims=True)
+        dz = (p - np.eye(3)[t]) / 6
+        dh = dz @ w2.T
+        da = dh * (1 - h**2)
+        gradients = X.T @ da, (dh if bad else da).sum(axis=0), h.T @ dz, dz.sum(axis=0)
+        return -np.mean(np.log(p[np.arange(6), t])), gradients
+
+    return f
+
+
+@planted(
+    "LSTM",
+    "the state's own path missing",
+    "columns, [h, x] stacked: neither dh_next nor dc_next is updated",
+    normal(85, 4, 2, 1),
+    0.6 * normal(86, 12, 5),
+    normal(87, 12, 1),
+)
+def lstm_states_never_updated(bad):
+    def forward(x, w, b):
+        h, c, steps = np.zeros((3, 1)), np.zeros((3, 1)), []
+        for column in x:
+            z = np.vstack([h, column])
+            a = w @ z + b
+            f, i, o, g = sigmoid(a[:3]), sigmoid(a[3:6]), sigmoid(a[6:9]), np.tanh(a[9:])
+            steps.append((z, c, f, i, o, g))
+            c = f * c + i * g
+            h = o * np.tanh(c)
+        return h, (w, c, steps)
+
+    def backward(d, cache):
+        w, c, steps = cache
+        dx, dw, db, dc = np.zeros((4, 2, 1)), np.zeros_like(w), np.zeros((12, 1)), np.zeros((3, 1))
+        for t in reversed(range(4)):
+            z, before, f, i, o, g = steps[t]
+            s = np.tanh(f * before + i * g)
+            dc = dc + d * o * (1 - s**2)
+            da = np.vstack([dc * before * f * (1 - f), dc * g * i * (1 - i), d * s * o * (1 - o), dc * i * (1 - g**2)])
+            dz = w.T @ da
+            dx[t], dw, db = dz[3:], dw + da @ z.T, db + da
+            d, dc = (0 * d, 0 * dc) if bad else (dz[:3], dc * f)
+        return dx, dw, db
+
+    return forward, backward
+
+
+@planted(
+    "linear",
+    "summed over the wrong axis",
+    "db.sum() of everything: a number for b (4, 1)",
+    normal(88, 4, 3),
+    normal(89, 3, 5),
+    normal(90, 4, 1),
+)
+def number_for_a_column(bad):
+    def forward(w, x, b):
+        return np.tanh(w @ x + b), (w, x, b)
+
+    def backward(d, cache):
+        w, x, b = cache
+        dz = d * (1 - np.tanh(w @ x + b) ** 2)
+        return dz @ x.T, w.T @ dz, np.sum(dz) if bad else dz.sum(axis=1, keepdims=True)
+
+    return forward, backward

@@ -52,8 +52,13 @@ class Movements:
         return self._leaves_nothing(moved, slice(None), True)
 
     def can_enter_alone(self, moved: np.ndarray) -> bool:
-        """Return False if it explains the errors of no array alone."""
-        return any(self._leaves_nothing(moved, rows, False) for rows in self.rows_of.values())
+        """Return False if it explains the errors of no array alone.
+
+        Arrays with too few elements to tell count only if there are few wrong arrays: the tests that follow cost more
+        the more arrays there are.
+        """
+        if_unknown = len(self.rows_of) <= 3
+        return any(self._leaves_nothing(moved, rows, if_unknown) for rows in self.rows_of.values())
 
     def _leaves_nothing(self, moved: np.ndarray, rows: slice, if_unknown: bool) -> bool:
         a, b = moved[rows], self.errors[rows]
