@@ -346,8 +346,8 @@ class TwoLayers:
 
 
 class WithLoss(TwoLayers):
-    def compute_loss(self, y_pred, y):
-        return np.sum((y_pred - y) ** 2)
+    def compute_loss(self, y, y_pred):
+        return np.sum(y_pred**2 - 2 * y_pred * y)  # not symmetric
 
     def backward(self, X, y):
         self._backward(y)
@@ -356,6 +356,11 @@ class WithLoss(TwoLayers):
 class SquaredError:
     def forward(self, pred, target):
         return np.sum((pred - target) ** 2)
+
+
+class LossOfEachSample:
+    def __call__(self, X, target):  # the first has the name of forward's input, but is its output
+        return np.sum((X - target) ** 2, axis=1) * len(X)  # so that their mean is the sum
 
 
 class WithCriterion(TwoLayers):
@@ -367,8 +372,14 @@ class WithCriterion(TwoLayers):
         self._backward(labels)
 
 
+class WithCriterionOfSamples(WithCriterion):
+    def __init__(self, mistake):
+        super().__init__(mistake)
+        self.criterion = LossOfEachSample()
+
+
 @pytest.mark.parametrize("mistake", MISTAKES)
-@pytest.mark.parametrize("cls", [WithLoss, WithCriterion])
+@pytest.mark.parametrize("cls", [WithLoss, WithCriterion, WithCriterionOfSamples])
 def test_a_network_with_forward_loss_and_backward(mistake, cls):
     net, y = cls(mistake), RNG.normal(size=(5, 2))
     report = check(not mistake, net, X, y)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..nested import has_no_axes, is_float
+import numpy as np
+
+from ..nested import has_no_axes, is_array, is_float
 from .base import NO_CACHE
 from .calls import bind_arguments, optional_names, required_names
 from .functions import PairAdapter
+from .matching import is_target_name
 from .names import function_name
 from .refusals import pair_refusal, signature_text
 
@@ -49,7 +52,9 @@ class ThreeFunctionsAdapter(PairAdapter):
         if names is not None and len(inputs) > len(names):
             extra = len(inputs) - len(names)
             more = [n for n in [*(required_names(cost) or []), *optional_names(cost)] if n not in names]
-            more = more[1:] if len(more) > extra else more  # the first is the output
+            if len(more) > extra:  # one is the output: that which has no target's name, or the first
+                targets = [n for n in more if is_target_name(n)]
+                more = targets if len(targets) == extra else more[1:]
             more += [f"target[{i}]" for i in range(extra - len(more))]
             self.input_names = [*names, *more[:extra]]
 
@@ -65,6 +70,8 @@ class ThreeFunctionsAdapter(PairAdapter):
         optional = {n: by_name[n] for n in optional_names(self.cost) if n in by_name}
         own = set(names) | set(self.input_names[self.forward_count :])
         of_cost = {n: v for n, v in by_name.items() if n in own and n not in optional}
+        if set(names) <= of_cost.keys():  # an argument has the name of forward's input, but gets the output
+            del of_cost[names[0]]
         arguments = bind_arguments(names, of_cost, ys, {})
         if arguments is None:
             raise TypeError(
@@ -73,6 +80,9 @@ class ThreeFunctionsAdapter(PairAdapter):
                 f"arguments of the loss after those of {signature_text(self.forward)}"
             )
         loss = self.cost(*arguments, **optional)
+        if is_array(loss) and loss.ndim == 1 and loss.size > 1:
+            self.add_note(f"{function_name(self.cost)} returns one loss for each sample; their mean was differentiated")
+            loss = np.mean(loss)
         if not is_float(loss) or not (has_no_axes(loss) or loss.size == 1):
             raise TypeError(f"{signature_text(self.cost)} must return one number, the loss")
         return (loss.reshape(()) if getattr(loss, "ndim", 0) else loss,)
