@@ -410,6 +410,35 @@ def test_two_functions_may_call_a_layer_and_hand_over_no_cache():
         assert report.verdict == verdict and len(report) == 3
 
 
+def test_gradients_returned_after_that_of_the_input_belong_to_the_arrays_in_their_order():
+    class Returns(Dense):
+        def backward(self, d):
+            return d @ self.W.T, self.factor * self.x.T @ d, d.sum(axis=0)
+
+    assert check_gradients(Returns(), X).ok
+    report = check_gradients(Returns(factor=3), X, diagnose=False)
+    assert {e.name: e.verdict for e in report} == {"W": "wrong", "b": "right", "x": "right"}
+
+
+def test_one_gradient_that_two_arrays_could_claim_goes_to_the_one_that_it_fits():
+    class Net:
+        def __init__(self):
+            self.first, self.second = Box(), Box()
+            self.first.W, self.second.W = RNG.normal(size=(3, 3)), RNG.normal(size=(3, 3))
+
+        def forward(self, x):
+            self.h = x @ self.first.W
+            return self.h @ self.second.W
+
+        def backward(self, d):
+            self.dW = self.h.T @ d
+            return d @ self.second.W.T @ self.first.W.T
+
+    report = check_gradients(Net(), X)
+    assert report.verdict == "incomplete" and report["second.W"].verdict == "right"
+    assert [trap.message.split()[0] for trap in report.traps] == ["self.first.W"]
+
+
 # --- inputs without a gradient -------------------------------------------------------------------------------------
 
 
