@@ -37,7 +37,7 @@ def generate(
     ----------
     model : Module
         Called as ``logits, state = model(tokens, state)``, in ``eval()`` mode. Afterwards its mode is what it was.
-    tokenizer : CharTokenizer or WordTokenizer
+    tokenizer : CharTokenizer, WordTokenizer, SplitTokenizer or BPETokenizer
         If its vocabulary contains ``<unk>``, that token is never drawn.
     prompt : str
         The start of the text, at least one token.

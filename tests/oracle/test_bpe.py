@@ -115,9 +115,10 @@ def test_the_text_of_drawn_ids(ids):
 
 def test_every_character_is_split_in_the_same_way():
     split = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str
-    characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
-    for start in range(0, len(characters), 4096):
-        text = "".join(f"a{c}1{c}!{c} {c}" for c in characters[start : start + 4096])
+    # Planes 4 to 13 hold no characters, and planes 15 and 16 only those of private use.
+    characters = [chr(code) for code in [*range(0xD800), *range(0xE000, 0x40000), *range(0xE0000, 0xF0100)]]
+    for start in range(0, len(characters), 1024):
+        text = "".join(f"a{c}1{c}!{c} {c}" for c in characters[start : start + 1024])
         assert [text[slice(*place)] for _, place in split(text)] == split_words(text)
 
 
