@@ -22,6 +22,7 @@ adam
 clip_norm
 dropout
 batchnorm
+batchnorm_alt
 layernorm
 conv1d
 conv2d
@@ -35,6 +36,7 @@ rnn_step
 lstm_step
 masked_loss
 attention
+multi_head
 """.split()
 
 LADDER: list[Exercise] = [import_module(f"{__name__}.{name}").EXERCISE for name in NAMES]

@@ -1,0 +1,50 @@
+"""Exercise 18: batch normalisation, with the short form of its backward."""
+
+from ..exercise import Exercise, Gradients, Mistake, Values
+from .batchnorm import train, values
+
+
+def reference(x, gamma, beta):
+    return values()(x, gamma, beta, {"mode": "train"})[0]
+
+
+CASES = [train(5, 3), train(4, 2), train(6, 4)]
+
+EXERCISE = Exercise(
+    number=18,
+    name="batchnorm_alt",
+    title="batch normalisation, with a backward of one line",
+    parts=[
+        Values("batchnorm_forward", reference, CASES, ("out", "cache")),
+        Gradients(("batchnorm_forward", "batchnorm_backward_alt"), CASES),
+    ],
+    hints=(
+        "mean(dn) = gamma * sum(dout) / N = gamma * dbeta / N. In the same way, mean(dn * n) = gamma * dgamma / N.",
+        "Put both into dx = r * (dn - mean(dn) - n * mean(dn * n)) with dn = gamma * dout, and take gamma / N out of "
+        "the bracket.",
+        "CS231n asks for this because it is faster: it passes over the data fewer times.",
+    ),
+    reading="nnscratch/layers/batch_norm.py, whose backward has this form; docs/derivations/normalisation.md",
+    mistakes=[
+        Mistake(
+            "gamma * r / N * (N * dout - dbeta - n * dgamma)\n    return",
+            "r / N * (N * dout - dbeta - n * dgamma)\n    return",
+            "a factor missing",
+        ),
+        Mistake(
+            "gamma * r / N * (N * dout - dbeta - n * dgamma)\n    return",
+            "gamma * r * (N * dout - dbeta - n * dgamma)\n    return",
+            "scaled by a constant",
+        ),
+        Mistake(
+            "gamma * r / N * (N * dout - dbeta - n * dgamma)\n    return",
+            "gamma * r / N * (N * dout - dbeta)\n    return",
+            "a path missing",
+        ),
+        Mistake(
+            "    dbeta = dout.sum(axis=0)\n    dx",
+            "    dbeta = dout.sum(axis=0)\n    dgamma = -dgamma\n    dx",
+            "sign flipped",
+        ),
+    ],
+)

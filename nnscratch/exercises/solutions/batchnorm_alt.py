@@ -1,0 +1,41 @@
+"""Exercise 18: batch normalisation, the short backward
+
+The forward of batch normalisation is given. Derive dx on paper until it needs only dout and the two sums that backward
+computes anyway:
+
+    dgamma = sum(dout * n)
+    dbeta  = sum(dout)
+    dx     = gamma * r / N * (N * dout - dbeta - n * dgamma)        r = 1 / sqrt(var + eps)
+
+Show that this is the same as the formula in the exercise batchnorm: gamma is the same for all examples, so it can be
+taken out of both means, and a mean is a sum divided by N. Then write it down.
+
+Shapes: x, n, dout and dx (N, D); gamma, beta, r and their gradients (D,).
+
+What is checked: the three gradients of backward.
+Which courses ask for it: CS231n, assignment 2 (batchnorm_backward_alt).
+
+Check it:    nnscratch exercises check batchnorm_alt
+Stuck?       nnscratch exercises hint batchnorm_alt
+"""
+
+import numpy as np
+
+
+def batchnorm_forward(x, gamma, beta):
+    """Return out and the cache (n, r, gamma). This function is given."""
+    r = 1 / np.sqrt(x.var(axis=0) + 1e-5)
+    n = (x - x.mean(axis=0)) * r
+    return gamma * n + beta, (n, r, gamma)
+
+
+def batchnorm_backward_alt(dout, cache):
+    """Return dx, dgamma and dbeta."""
+    n, r, gamma = cache
+    # solution: Compute the three gradients.
+    N = len(dout)
+    dgamma = (dout * n).sum(axis=0)
+    dbeta = dout.sum(axis=0)
+    dx = gamma * r / N * (N * dout - dbeta - n * dgamma)
+    return dx, dgamma, dbeta
+    # end
