@@ -164,10 +164,10 @@ class ExerciseList(Directive):
     """``{exercise-list}``: the number, name and title of every exercise."""
 
     def run(self):
-        found = nodes.enumerated_list()
+        found = nodes.bullet_list()
         for exercise in nnscratch.exercises.LADDER:
-            name, title = nodes.literal(text=exercise.name), nodes.Text(f": {exercise.title}")
-            found += nodes.list_item("", nodes.paragraph("", "", name, title))
+            number, name = nodes.Text(f"{exercise.number}  "), nodes.literal(text=exercise.name)
+            found += nodes.list_item("", nodes.paragraph("", "", number, name, nodes.Text(f": {exercise.title}")))
         return [found]
 
 
