@@ -4,17 +4,26 @@ A hypothesis is a mistake together with the gradient that it would give. The hyp
 gradient that backward gave.
 
     array_mistakes.py         seen in the gradient itself: a sign, a factor, an axis, a block of rows
-    output_mistakes.py        some outputs were not counted
+    output_mistakes.py        some outputs were not counted; axis_roles.py finds samples and time steps
     elementwise_mistakes.py   a wrong slope of y = phi(x); this file and the last one use jacobian.py
     target_mistakes.py        other targets: shifted by one, left out, with the sign flipped
-    forward_mistakes.py       inside forward: it tests the hypotheses of the next four files on a tape
+    upstream_mistakes.py      the incoming gradient was changed: it is solved for
+    forward_mistakes.py       inside forward: it tests the hypotheses of the next files on a tape
       missing_paths.py        a path cut or counted twice; rounds of a loop left out
-      wrong_slopes.py         a function whose derivative is missing or wrong
-      softmax_mistakes.py     softmax's Jacobian
+      state_mistakes.py       a state's gradient lost between rounds, or never reset
+      wrong_slopes.py         a function whose derivative is missing or wrong; slope_formulas.py lists formulas
+      softmax_mistakes.py     softmax's and log-softmax's Jacobian
+      normalisation_mistakes.py   wrong statistics; constants differentiated
+      wrong_sums.py           a broadcast operand, summed over the wrong axes
+      wrong_windows.py        windows at another place, kernels not rotated, repeated rows
       wrong_factors.py        a product with another factor; blocks exchanged
+      linalg_mistakes.py      inverses, solutions of linear equations, determinants
+      wrong_uses.py           some uses of an array not counted
+      gradient_errors.py      the slope that backward used, solved for
 
     case.py, directional_case.py   a wrong gradient, and the test of a hypothesis about it
     hypotheses.py                  the test of a hypothesis about forward, for all arrays together
+    movements.py                   the operations at which a mistake can explain the errors at all
     forward_graph.py               the recorded operations of forward
 """
 
