@@ -94,6 +94,12 @@ def test_a_pair_with_a_lower_rank_that_a_merge_makes_comes_next():
     assert apply_merges([0, 1, 0, 1], {(2, 0): (0, 3), (0, 1): (1, 2)}) == [3, 1]
 
 
+def test_a_pair_that_another_merge_took_apart_gives_its_rank_to_no_other_pair():
+    # In a b c d, the merge b c takes b from the pair a b, rank 1. The pair a bc has rank 3: bc d, rank 2, comes first.
+    ranks = {(1, 2): (0, 4), (0, 1): (1, 5), (4, 3): (2, 6), (0, 4): (3, 7)}
+    assert apply_merges([0, 1, 2, 3], ranks) == [0, 6]
+
+
 @given(st.dictionaries(st.text("abc", min_size=1, max_size=9), st.integers(1, 9), min_size=1, max_size=12))
 @example({"aaaaaaa": 1, "abababab": 2, "baaab": 3})
 def test_counting_anew_before_every_merge_gives_the_same_merges(frequencies):
