@@ -57,7 +57,7 @@ def relu_backward(dout, cache):
     ("def relu_forward(x):\n    return relu_forward(x)", "RecursionError", "your line 2"),
     ("def relu_forward(x):\n    out = x * (x > 0)", "returns None. Its last line must be: return out, cache", ""),
     ("def relu_forward(x):\n    return x * (x > 0)", "must return out and cache. It returns one ndarray", ""),
-    ("def relu_forward(x):\n    return x.flatten(), x", "out has shape (12,); it must have shape (3, 4)", ""),
+    ("def relu_forward(x):\n    return x.flatten(), x", "out has shape (30,); it must have shape (6, 5)", ""),
     ("def relu_forward(x):\n    return 0 * x, x", "out is zero everywhere", "it must be"),
     ("def relu_forward(x):\n    return 'x', x", "out must be an array of numbers, got str", ""),
     ("def relu_forward(x):\n    return x / 0 * 0, x", "nan", ""),

@@ -46,7 +46,7 @@ EXERCISE = Exercise(
         ),
         Gradients(
             ("dropout_forward", "dropout_backward"),
-            [small((3, 4), "train", 0.6), small((2, 5), "train", 0.4), small((4, 2), "test", 0.5)],
+            [small((4, 6), "train", 0.6), small((5, 6), "train", 0.5), small((4, 2), "test", 0.5)],
         ),
     ],
     hints=(

@@ -4,7 +4,8 @@ import numpy as np
 
 from ..exercise import Exercise, Gradients, Mistake, Slip, Values, normal
 
-CASES = [normal((3, 4)), normal((7,)), normal((2, 3, 2))]
+# Large enough that never all elements are negative: then every gradient would be zero, which proves nothing.
+CASES = [normal((6, 5)), normal((25,)), normal((3, 4, 2))]
 
 EXERCISE = Exercise(
     number=4,
