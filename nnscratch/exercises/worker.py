@@ -33,7 +33,9 @@ DRIVER = "driver:"
 
 
 class ExerciseWorker(Worker):
-    """The process that runs students' files, as the judge sees it. Use it in a ``with`` block, which kills it.
+    """The judge's handle to the process that runs students' files.
+
+    Use it in a ``with`` block: the process is killed at the end of the block.
 
     The request ``open`` names the file for the requests that follow.
     """

@@ -67,11 +67,12 @@ def check_gradients(
     targets : array or tuple of arrays
         The further arguments of the loss.
     mode : {"auto", "full", "sampled", "directional"}
-        "auto" times a forward pass, and takes "full" if that will end within 20 seconds, else "directional"; a note in
-        the report then gives the estimate. "full" checks every element. "sampled" checks `samples` elements of each
-        array, among them the extreme ones. "directional" checks `directions` random directions for each array; its cost
-        does not depend on the array's size. If an array is wrong along these, three directions are measured for the
-        diagnosis, and, if no mistake explains it, up to `samples` of its elements.
+        "auto" measures how long a forward pass takes. It chooses "full" if the check will end within 20 seconds.
+        Otherwise it chooses "directional", and a note in the report gives the estimated time. "full" checks every
+        element. "sampled" checks `samples` elements of each array, among them the extreme ones. "directional" checks
+        `directions` random directions for each array; its cost does not depend on the array's size. If an array is
+        wrong along these, three directions are measured for the diagnosis, and, if no mistake explains it, up to
+        `samples` of its elements.
     samples, directions : int
         See `mode`.
     rtol : float, optional

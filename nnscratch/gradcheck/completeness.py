@@ -1,6 +1,6 @@
 """Completeness: is there an array that moves the outputs, and that was not checked?
 
-A check that compares the gradient of x only says nothing about the weights. Every float array that the checked code
+A check that compares only the gradient of x says nothing about the weights. Every float array that the checked code
 holds is therefore changed by a random amount. If the outputs change with it, and the checker found no gradient of it,
 the verdict is "incomplete". These arrays are not counted:
 

@@ -168,7 +168,10 @@ class KinkUnits:
 
     @staticmethod
     def _nearest_on_segment(points: np.ndarray, here: np.ndarray) -> np.ndarray:
-        """Return the point nearest to `here` between the two levels of each element; the dys share one theta."""
+        """Return, for each element, the point nearest to `here` on the line segment between its two values.
+
+        All dys of an element have the same position theta on their segments.
+        """
         spread = points - points[0]
         other = np.abs(spread).sum(axis=1).argmax(axis=0)  # a point on the other side of the kink
         jump = np.take_along_axis(spread, other[None, None, :], axis=0)[0]

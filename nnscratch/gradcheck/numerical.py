@@ -28,8 +28,8 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 
-RELATIVE_STEPS = {8: (2e-4, 2e-5, 2e-6, 4e-7), 4: (1e-2, 2.5e-3)}  # bytes per value -> steps to try, if |x| <= 1
-SMALL_VALUE_STEPS = (2e-2, 2e-4)  # then these times |x|, and times the array's typical |x|, if they are small
+RELATIVE_STEPS = {8: (2e-4, 2e-5, 2e-6, 4e-7), 4: (1e-2, 2.5e-3)}  # bytes per value -> steps, times |x| if |x| > 1
+SMALL_VALUE_STEPS = (2e-2, 2e-4)  # for small values: more steps, times |x| and times the typical |x| of the array
 
 
 def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = None) -> Array:

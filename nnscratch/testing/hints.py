@@ -298,7 +298,7 @@ def called_names(node: Any, values: SafeValues) -> list[str]:
 
 
 def called_functions(call: ast.Call, values: SafeValues) -> list[Any]:
-    """Return the functions of the reader that a call runs: those given to it as arguments, and the called one."""
+    """Return the user's functions that a call may run: first those passed as arguments, then the called one."""
     found = [values.function(call)]
     for argument in reversed(call.args):
         value = values.variables.get(argument.id) if isinstance(argument, ast.Name) else None

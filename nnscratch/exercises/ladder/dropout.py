@@ -4,7 +4,7 @@ from ..exercise import Exercise, Gradients, Mistake, Slip, Values
 
 
 def kept(x, dropout_param):
-    """Return what drivers.py measures: the kept part, the smallest and the largest factor of the kept elements."""
+    """Return the fraction of elements kept, and their smallest and largest factor, as drivers.py measures them."""
     p = dropout_param["p"]
     return (p, 1 / p, 1 / p) if dropout_param["mode"] == "train" else (1.0, 1.0, 1.0)
 

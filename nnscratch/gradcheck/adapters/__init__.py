@@ -121,7 +121,8 @@ def find_adapter(subject: Any, inputs: tuple, loss: Any, targets: tuple) -> Adap
     if isinstance(subject, (tuple, list)) and len(subject) == 2 and all(callable(part) for part in subject):
         owner = getattr(subject[0], "__self__", None)
         same = owner is not None and owner is getattr(subject[1], "__self__", None)
-        if same and not isinstance(owner, ModuleType):  # two methods: check the whole object; math.sin is of no object
+        # For two methods of one object, check the whole object. The owner of math.sin is a Python module.
+        if same and not isinstance(owner, ModuleType):
             if isinstance(owner, Module):
                 return ModuleAdapter(owner, inputs)
             if required_names(subject[0]) == required_names(subject[1]) and len(inputs) > 1:  # cost, cost_prime

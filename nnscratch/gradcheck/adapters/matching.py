@@ -99,7 +99,10 @@ def match_keys(result: dict, floats: list[tuple[str, Any]], match: Match) -> set
 
 
 def match_some(gradients: list[Any], floats: list[tuple[str, Any]], match: Match) -> None:
-    """Assign fewer gradients than inputs: by shape, if several ways fit by the names of weights, else by position."""
+    """Assign the gradients to inputs if there are fewer gradients than inputs.
+
+    Shapes decide first. If several assignments fit, the names of weights decide, and then the positions.
+    """
     count = len(gradients)
     if count >= len(floats):
         chosen = list(range(min(count, len(floats))))

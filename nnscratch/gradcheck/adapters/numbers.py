@@ -1,4 +1,7 @@
-"""Inputs that are Python numbers or lists of numbers: the checker changes arrays, the code gets what it expects."""
+"""Inputs that are Python numbers or lists of numbers.
+
+The checker needs arrays that it can change. The checked code still gets numbers or lists.
+"""
 
 from __future__ import annotations
 

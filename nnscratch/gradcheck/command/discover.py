@@ -119,7 +119,7 @@ def partner(backward: str, functions: dict[str, ast.FunctionDef]) -> str | None:
 
 
 def losses(functions: dict[str, ast.FunctionDef]) -> Iterator[Item]:
-    """Yield the functions that are called a loss and return two values."""
+    """Yield the functions whose name says that they compute a loss, and that return several values."""
     for name, node in functions.items():
         is_loss = LOSS.search(name) and not name.startswith("_")
         if is_loss and "backward" not in name and "forward" not in name and returns_several(node):

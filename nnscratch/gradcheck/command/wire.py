@@ -74,7 +74,7 @@ def unpack(header: bytes, body: bytes) -> Any:
 
 
 def _plain(value: Any, chunks: list[bytes]) -> Any:
-    """Return `value` as JSON can hold it, and append the elements of its arrays to `chunks`."""
+    """Return `value` in a form that JSON can represent, and append the elements of its arrays to `chunks`."""
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, (np.ndarray, np.generic)):

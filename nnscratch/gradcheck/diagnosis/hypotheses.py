@@ -1,8 +1,8 @@
 """Hypothesis, and HypothesisTester: is the gradient given that of a changed forward?
 
-A changed forward has the derivative (f(h v) - f(-h v)) / 2h along a direction v, and the gradient given has <given, v>.
-Two forward passes therefore test a hypothesis about all arrays together, however large they are. A hypothesis is
-accepted if it agrees along three random directions to a ten-thousandth of the error.
+Along a direction v, the derivative of a changed forward is (f(x + h v) - f(x - h v)) / 2h. The gradient given predicts
+<given, v>. Two forward passes therefore test a hypothesis about all arrays together, however large they are. A
+hypothesis is accepted if it agrees along three random directions to a ten-thousandth of the error.
 
 In directional mode, the directions are those that were measured already. The true derivative along a direction that
 moves several arrays is the sum of the arrays' derivatives.
