@@ -47,7 +47,7 @@ class Feedback:
     seed : int
         Repeats the check with the same inputs.
     started : bool
-        False if the file is missing, or still as it was given out.
+        False if the file is missing, or has not been changed yet.
     """
 
     solved: bool

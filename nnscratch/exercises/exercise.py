@@ -161,5 +161,5 @@ def normal(*shapes: tuple[int, ...]) -> Draw:
 
 
 def given(*inputs: Any) -> Draw:
-    """Return a function that returns the same inputs always; it copies arrays."""
+    """Return a function that always returns the same inputs, with copies of the arrays."""
     return lambda rng: tuple(x.copy() if isinstance(x, np.ndarray) else x for x in inputs)

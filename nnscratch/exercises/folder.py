@@ -77,7 +77,7 @@ class ExerciseFolder:
         return self.path / exercise.filename
 
     def write(self, exercise: Exercise) -> None:
-        """Write the file of an exercise, as it is given out."""
+        """Write the file of an exercise in its original form."""
         write_atomically(self.file_of(exercise), exercise.student_file.encode())
 
     def reset(self, exercise: Exercise) -> Path | None:

@@ -1,10 +1,10 @@
-"""The gradient checker: is this backward pass right, and if not, which mistake is in it?
+"""The gradient checker: test a backward pass, and name the mistake in a wrong one.
 
 The steps of a check, and the files that do them:
 
     checker.py                       check_gradients: the steps in order; settings.py holds its options
     adapters/                        one adapter for each form of code that can be checked
-    pairing.py, gradient_names.py    the weights that an object holds, and the gradient of each; places.py: where
+    pairing.py, gradient_names.py    weights, and the gradient of each; places.py: where they are
     snapshot.py, random_states.py    everything the code holds is recorded, and restored afterwards
     projection.py                    the outputs, reduced to one number f; precision.py: in float64
     traps.py                         faults that a comparison does not show
@@ -12,7 +12,7 @@ The steps of a check, and the files that do them:
     numerical.py, differences.py     finite differences with error bounds; complex_step.py: a more exact method
     entries.py                       one array: compare analytic and numeric gradient
     sampling.py, directional.py      which elements or directions are compared; cost.py chooses the mode
-    kinks.py, kink_units.py          kinks, unit by unit; noise.py: functions that scatter
+    kinks.py, kink_units.py          kinks, unit by unit; noise.py: noisy functions
     verdict.py                       right, wrong or cannot tell
     diagnosis/                       which mistake explains a wrong gradient; tape/ records forward for it
     report.py, printing.py           the result; pictures.py draws it, command/ is the shell command

@@ -71,8 +71,8 @@ def check_gradients(
         Otherwise it chooses "directional", and a note in the report gives the estimated time. "full" checks every
         element. "sampled" checks `samples` elements of each array, among them the extreme ones. "directional" checks
         `directions` random directions for each array; its cost does not depend on the array's size. If an array is
-        wrong along these, three directions are measured for the diagnosis, and, if no mistake explains it, up to
-        `samples` of its elements.
+        wrong along these directions, three directions are measured for the diagnosis. If no mistake explains the array,
+        up to `samples` of its elements are measured too.
     samples, directions : int
         See `mode`.
     rtol : float, optional

@@ -1,7 +1,7 @@
-"""Completeness: is there an array that moves the outputs, and that was not checked?
+"""Completeness: find arrays that move the outputs, and that were not checked.
 
 A check that compares only the gradient of x says nothing about the weights. Every float array that the checked code
-holds is therefore changed by a random amount. If the outputs change with it, and the checker found no gradient of it,
+holds is therefore changed by a random amount. If the outputs change with it, and the checker found no gradient for it,
 the verdict is "incomplete". These arrays are not counted:
 
 - arrays that forward replaces or overwrites: they are caches or a state;
@@ -150,14 +150,14 @@ def moving_arrays(projection: Projection, candidates: list[Unchecked]) -> Iterat
         return
     rng = np.random.default_rng(0)
     if not any(outputs_move(projection, candidates, size, rng) for size in CHANGES):
-        return  # usually none does: two passes of forward for all of them
+        return  # usually no array moves the outputs, and two forward passes for all of them show it
     for u in candidates:
         if any(outputs_move(projection, [u], size, rng) for size in CHANGES):
             yield u
 
 
 def outputs_move(projection: Projection, changed: list[Unchecked], size: float, rng: np.random.Generator) -> bool:
-    """Change some arrays, and return True if the outputs change. For one array: unless forward overwrites it."""
+    """Change some arrays; return True if the outputs change. One array that forward overwrites does not count."""
     projection.back_to_start()
     new = []
     for u in changed:

@@ -1,4 +1,4 @@
-"""Cost: how long a full check would take, the mode that follows, a progress bar, and what a mode cannot see."""
+"""Cost: the time of a full check, the choice of the mode, a progress bar, and the errors that a mode cannot see."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def sight_note(report: GradientReport, tolerance: float) -> str:
 
 
 def smallest_visible(entry: Entry, tolerance: float) -> float:
-    """Return the error of a single element that changes the derivative along a direction by what is tolerated."""
+    """Return the error of a single element that changes the derivative along a direction by exactly the tolerance."""
     size = float(np.prod(entry.shape))
     allowed = tolerance * np.abs(entry.numeric) + 3 * entry.uncertainty + (entry.high - entry.low)
     return float(np.min(allowed)) * np.sqrt(size) / min(10.0, np.sqrt(size))

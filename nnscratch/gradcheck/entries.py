@@ -103,7 +103,7 @@ class EntryChecker:
     def _f_is_noisy(self) -> bool:
         """Return True if f scatters more than float64 does.
 
-        This is measured once, if something looks wrong although the first step did not suffice for all differences.
+        This is measured only once: when an element looks wrong, and some difference needed more than the first step.
         """
         if self._noisy is None:
             self._noisy = self.differences.itemsize == 8 and is_noisy(self.differences, self.rng)
@@ -113,7 +113,7 @@ class EntryChecker:
         """Compare derivatives along random directions; if they are wrong, along enough of them for a diagnosis.
 
         Where several kinks lie on a direction, its derivative can take more values than the two one-sided ones. If the
-        gradient is wrong along such directions only, a sample of the elements decides.
+        gradient looks wrong only along such directions, a sample of its elements is compared, and decides.
         """
         before = self.differences.evaluations
         derivatives = measure_directions(self.differences, array, self.settings.directions, self.rng)

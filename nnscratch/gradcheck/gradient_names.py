@@ -1,4 +1,4 @@
-"""Names of gradients: which array is the gradient of which, as far as their names and places say it.
+"""Names of gradients: find the array that a gradient belongs to, from the names and places of both.
 
 ``self.dW`` is the gradient of ``self.W``, ``self.grads['W']`` of ``self.params['W']``, ``self.fc1.W.grad`` of
 ``self.fc1.W.data``, and ``self.nabla_w[0]`` of ``self.weights[0]``.
@@ -104,8 +104,8 @@ def plain(words: tuple) -> tuple:
 def closeness(array: Steps, gradient: Steps) -> int:
     """Return how well the two places fit together: 3, 2 or 1 if the names fit, and 0 if they do not.
 
-    3 means that the names are the same, 2 that they are the same but for capitals and synonyms, and 1 that one of the
-    two has further words in front, as ``self.fc1.W`` and ``self.grads['W']``.
+    3 means that the names are the same, 2 that they are the same apart from capitals and synonyms, and 1 that one of
+    the two has further words in front, as ``self.fc1.W`` and ``self.grads['W']``.
     """
     a, gs = array_words(array), gradient_words(gradient)
     if not a or not gs:

@@ -1,4 +1,4 @@
-"""Kinks, unit by unit: is the gradient at this point a mixture of the gradients close to it, as the kinks allow?
+"""Kinks, unit by unit: test whether the gradient at a point is an allowed mixture of the gradients nearby.
 
 At a kink of one unit, such as a ReLU at zero, backward may use any slope between the two one-sided ones. If several
 units have a kink at one point, each may use its own slope, and the gradient is
@@ -11,8 +11,8 @@ a kink:
 
 1  An element that takes only two values at these points depends on one unit. Its own value must lie between the two.
 2  For the other elements, a short segment past the point crosses the kinks one after the other; bisection separates the
-   crossings. The model counts only if it also explains the gradients at other points nearby: it does not for kinks that
-   depend on each other, such as those of two layers.
+   crossings. The model is used only if it also explains the gradients at other points nearby. It does not explain them
+   if the kinks depend on each other, as those of two layers may.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class KinkUnits:
                 return
             nearest = found
         elif (np.abs(here - nearest)[:, smooth] > SAME * scale[:, smooth]).any():
-            return  # a side of a kink that no point met
+            return  # no point lies on one of the sides of a kink
         self._conclude(here, nearest, scale)
 
     def _scale(self, rows: np.ndarray) -> np.ndarray:
@@ -267,7 +267,7 @@ class Box:
     def contains(self, r: np.ndarray, tolerance: float) -> bool:
         """Return True if a point differs from `r` by at most `tolerance` in every element."""
         if np.abs(self.J @ (self.inverse @ r) - r).max() > tolerance:
-            return False  # not even without the bounds
+            return False  # no theta fits, even without the bounds
         return bool(np.abs(self.J @ self.nearest(r) - r).max() <= tolerance)
 
 

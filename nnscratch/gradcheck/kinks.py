@@ -17,12 +17,12 @@ from .numerical import one_sided, random_direction
 from .report import Entry
 from .verdict import is_comparable, out_of_tolerance
 
-MAX_SUSPECTS = 200  # examined in one array
-MAX_CONFIRMED = 20  # measured nearby
+MAX_SUSPECTS = 200  # elements examined in one array
+MAX_CONFIRMED = 20  # elements measured at the points nearby
 
 
 def remeasure(differences: Differences, entry: Entry, array: Any) -> None:
-    """Measure the elements that look wrong again, with other steps. In a noisy function the two results disagree.
+    """Repeat the measurement of elements that look wrong, with other steps. In a noisy function, the results disagree.
 
     A disagreement raises the uncertainty in `entry`.
     """
@@ -79,15 +79,15 @@ def settle_kinks(
     some down. A slope of 0 for all units, which every framework uses, may give a gradient outside the one-sided
     derivatives, and a slope of -0.5 may give one between them. Therefore backward is compared with itself at points
     nearby, where nothing lies on a kink, after the differences have confirmed it there (`confirmed_nearby`). The kinks
-    are then resolved unit by unit (kink_units.py). Where they cannot be, because they depend on each other, an element
-    may lie among the derivatives nearby, and outside them by up to their range, because the points need not meet every
-    combination of slopes; beyond that, the verdict is "cannot tell".
+    are then resolved unit by unit (kink_units.py). This is impossible if they depend on each other. Then an element is
+    accepted if it lies among the derivatives nearby, or outside them by at most their range, because the points do not
+    show every combination of slopes. Otherwise the verdict is "cannot tell".
 
     Parameters
     ----------
     differences : Differences
     entries : list of Entry
-        Their verdicts are set again.
+        Their verdicts are updated.
     gradients : dict of str to ndarray
         The complete gradient that backward gave for each array.
     rng : numpy.random.Generator
@@ -124,7 +124,7 @@ def confirmed_nearby(
 ) -> bool:
     """Return True if backward agrees with the differences at points close by, where nothing lies on a kink.
 
-    Compared are the elements `suspects`, or, if that is None, the derivatives along random directions. A difference is
+    The elements in `suspects` are compared; if it is None, derivatives along random directions. A difference is
     measured again with a smaller step, because a point may happen to lie next to another kink.
     """
     variables = differences.projection.variables

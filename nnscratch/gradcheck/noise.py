@@ -2,7 +2,7 @@
 
 A loss that is rounded, computed in float32, or subject to cancellation does not change smoothly. Its differences are
 wrong for small steps, by noise / step, and for large steps by truncation. `steady_derivative` tries nineteen steps and
-takes those three neighbouring ones whose results agree best; how far they disagree is the uncertainty.
+uses the three neighbouring steps whose results agree best. Their disagreement is the uncertainty.
 
 Reference: Moré and Wild, Estimating computational noise, 2011, for the difference table in `is_noisy`.
 """
@@ -101,7 +101,7 @@ def steady_derivative(evaluate_at: Callable[[float], tuple[float, float]], unit:
 
 
 def measure_through_noise(differences: Differences, entry: Entry, array: Any) -> None:
-    """Measure the elements of `entry` that look wrong again, and set the verdict. f is known to be noisy."""
+    """Repeat the measurement of elements that look wrong, and set the verdict. f is known to be noisy."""
     suspects = [i for i in out_of_tolerance(entry, differences.tolerance()) if entry.low[i] == entry.high[i]]
     suspects.sort(key=lambda i: -abs(float(entry.analytic[i] - entry.numeric[i])))
     measured = suspects[:MAX_ELEMENTS]

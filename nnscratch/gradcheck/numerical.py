@@ -228,7 +228,7 @@ def estimate(
 
 
 def random_direction(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Return a random direction of length 10, or of length sqrt(size) for less than 100 elements."""
+    """Return a random direction of length 10, or of length sqrt(size) for fewer than 100 elements."""
     v = rng.standard_normal(shape)
     v *= min(10.0, np.sqrt(v.size)) / max(float(np.linalg.norm(v)), 1e-300)
     return v

@@ -41,7 +41,7 @@ def project_in_float64(
     Raises
     ------
     NotDeterministic
-        Forward gives another answer at every call.
+        Forward returns a different result at every call.
     """
     narrow = [a for a in before.arrays() if a.dtype.kind == "f" and a.dtype.itemsize < 8]
     inputs, targets = adapter.inputs, adapter.targets

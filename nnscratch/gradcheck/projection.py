@@ -1,7 +1,8 @@
 """Projection: the outputs y of forward, reduced to one number f = sum of R * y.
 
-A derivative is of one number. The weights R are random, so that errors in different outputs do not cancel, and they
-stay the same during a check. df/dy is R, so backward is called with dy = R. A loss, which is one number, has R = 1.
+Only a function that returns one number has a gradient, so the outputs are added. The weights R are random, so that
+errors in different outputs do not cancel, and they stay the same during a check. df/dy is R, so backward is called with
+dy = R. A loss, which is one number, has R = 1.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from .snapshot import Snapshot, equal_arrays
 
 
 class NotDeterministic(ValueError):
-    """Forward gives another result at every call, even if random numbers are replayed and state is restored."""
+    """Forward returns a different result at every call, even if random numbers are replayed and state is restored."""
 
 
 class Projection:
@@ -51,7 +52,7 @@ class Projection:
     Raises
     ------
     NotDeterministic
-        Forward gives another result at every call.
+        Forward returns a different result at every call.
     TypeError
         Forward returns no floats.
     """

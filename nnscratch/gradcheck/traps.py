@@ -191,8 +191,8 @@ def stale_traps(projection: Projection) -> list[Trap]:
 
     A and B differ in their float inputs. If forward returns its cache, backward gets A's cache and must give A's
     gradient. Otherwise it must give B's gradient. A Module runs a second backward, which must give A's gradient: with a
-    stack (`save_for_backward`) it does, with an attribute it does not. The latter is only a note, because it matters
-    only for a module that is used twice.
+    stack (`save_for_backward`) it does, with an attribute it does not. An attribute gives only a note, because it
+    matters only for a module that is used twice.
     """
     adapter = projection.adapter
     A = adapter.inputs

@@ -21,8 +21,8 @@ FORWARDS = ("forward", "forward_method", "function", "module")  # where an adapt
 def constant_traps(projection: Projection, analytic: dict[str, Any], report: GradientReport) -> list[Trap]:
     """Return a trap if all gradients are zero and the outputs stay the same for all inputs and parameters.
 
-    Zeros that come from a forward that is not written yet agree with a backward that is not written yet. If a larger
-    change of the inputs moves the outputs, as at a ReLU with negative inputs only, `report` receives a note.
+    If forward and backward are not written yet, all gradients are zero, and so they agree. If a larger change of the
+    inputs moves the outputs, as at a ReLU with negative inputs only, `report` receives a note.
     """
     arrays = [v for name, v in projection.variables.items() if v.size and analytic.get(name) is not None]
     if not arrays or not projection.flat_weights().size or any(np.any(g) for g in analytic.values() if g is not None):
@@ -38,9 +38,9 @@ def constant_traps(projection: Projection, analytic: dict[str, Any], report: Gra
 
 
 def outputs_are_constant(projection: Projection, arrays: list[Any]) -> bool:
-    """Return True if the outputs do not move when all `arrays` change by random amounts, or become NaN.
+    """Return True if the outputs stay the same when all `arrays` change by random amounts or are filled with NaN.
 
-    NaN shows that forward reads its input, as a softmax over one class does, although that is always 1.
+    A softmax over one class is always 1, but reads its input: NaN shows this.
     """
     held, rng = [a.copy() for a in arrays], np.random.default_rng(0)
     try:

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..exercise import Exercise, Gradients, Mistake, Slip, Values, normal
 
-# Large enough that never all elements are negative: then every gradient would be zero, which proves nothing.
+# Large arrays have some positive elements. Without these, every gradient would be zero, which proves nothing.
 CASES = [normal((6, 5)), normal((25,)), normal((3, 4, 2))]
 
 EXERCISE = Exercise(

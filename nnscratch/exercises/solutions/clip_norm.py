@@ -5,7 +5,7 @@ If the gradient of all parameters together is too long, shorten it: this keeps a
     norm = sqrt(the sum of the squares of all elements of all arrays)
     if norm > max_norm: multiply every array by max_norm / norm
 
-One factor for all arrays, so that the direction of the step stays the same.
+All arrays get the same factor, so that the direction of the step stays the same.
 
 Shapes: grads is a list of arrays of any shapes; clipped has the same shapes. norm is one number.
 

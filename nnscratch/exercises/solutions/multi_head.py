@@ -1,6 +1,6 @@
 """Exercise 35: attention with several heads
 
-Each head is an attention of its own, on a part of the features. All heads together cost as much as one.
+Each head computes its own attention, on a part of the features. All heads together cost as much as one.
 
     Q, K, V = x Wq, x Wk, x Wv
     split the E features of Q, K and V into H heads of E / H neighbouring features

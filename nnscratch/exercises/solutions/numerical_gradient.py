@@ -6,8 +6,8 @@ Write the function that finds out if a gradient is right. It needs no derivative
 
 This is a central difference. Its error is proportional to h^2, and with h = 1e-5 it is right to about 10 digits.
 
-Shapes: f takes an array of the shape of x and returns one number. x can have any shape; grad has the shape of x. Every
-element of x has to be changed on its own, because f may mix all of them.
+Shapes: f takes an array of the shape of x and returns one number. x can have any shape; grad has the shape of x. Change
+one element of x at a time, because f may mix all of them.
 
 Leave x as it was: the caller still needs it.
 

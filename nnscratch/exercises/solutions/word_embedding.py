@@ -3,7 +3,7 @@
 Look up a vector for every word. The ids of the words are integers, and W has one row for each word.
 
     forward     out[n, t] = W[x[n, t]]
-    backward    dW[v]     = the sum of dout[n, t] over all places where x[n, t] = v
+    backward    dW[v]     = the sum of dout[n, t] over all positions where x[n, t] = v
 
 A word that occurs several times gets the sum of its gradients. There is no gradient for x: ids are not numbers that can
 be changed a little.

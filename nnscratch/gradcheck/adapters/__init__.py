@@ -58,7 +58,7 @@ __all__ = [
     "in_convention",
     "make_adapter",
 ]
-ABSENT = (type(None), ModuleType, type)  # what a function without an object has for __self__
+ABSENT = (type(None), ModuleType, type)  # the types of __self__ of a function that is not a method
 
 
 def make_adapter(subject: Any, inputs: tuple, loss: Any = None, targets: Any = ()) -> Adapter:

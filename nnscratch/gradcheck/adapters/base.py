@@ -11,7 +11,7 @@ from ..nested import float_leaves, is_array, is_float, leaves, map_leaves
 from .matching import match_gradients
 from .names import argument_names
 
-NO_CACHE = object()  # forward returned no cache; None would be a cache
+NO_CACHE = object()  # forward returned no cache; None cannot say this, because None may be the cache
 
 
 class Adapter:
@@ -44,11 +44,11 @@ class Adapter:
     accumulates : bool
         True if backward must add to the gradients, as a Module's must, and not overwrite them.
     returns_cache : bool
-        True if forward returns its cache, so that the user holds it.
+        True if forward returns its cache, and does not keep it in an object.
     surplus : list or dict
         The gradients that backward returned besides those of the inputs.
     container : str
-        "tuple" or "list" if backward returned its only gradient in one and not as an array, else "".
+        "tuple" or "list" if backward returned its only gradient inside a tuple or a list, else "".
     missing : list of str
         Inputs that have the name of a weight, and for which backward returned nothing.
     """
@@ -86,7 +86,7 @@ class Adapter:
         return {}
 
     def complex_parameters(self) -> dict[str, Any]:
-        """Return the parameters while they are complex, when `parameters` may not count them as floats."""
+        """Return the parameters during the complex step, where `parameters` may leave out complex arrays."""
         return {}
 
     def prepare(self) -> None:
@@ -141,7 +141,7 @@ class Adapter:
 
 
 def container_of_one(result: Any, inputs: tuple) -> str:
-    """Return "tuple" for ``(dx,)`` and "list" for the elements of dx in lists, where x is the first float input."""
+    """Return "tuple" for ``(dx,)`` and "list" if dx is a list of numbers, where x is the first float input."""
     value = next((value for value in inputs if float_leaves(value)), None)
     if not is_array(value) or not isinstance(result, (tuple, list)):
         return ""

@@ -1,4 +1,4 @@
-"""The arguments of backward: which of them are gradients, inputs, outputs and the cache."""
+"""Recognise the arguments of backward: gradients, inputs, outputs and the cache."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def bind_arguments(
 ) -> list[Any] | None:
     """Return a value for each argument of backward; None if there are more arguments than values.
 
-    An argument that has the name of an input, an output or a cache gets that. The others get, in this order, the
+    An argument that has the name of an input, an output or a cache gets that value. The others get, in this order, the
     gradients of the outputs, the cache, and the inputs that no argument is named after.
 
     Examples

@@ -26,9 +26,9 @@ def methods_with_inputs(instance: Any, forward: Callable, backward: Callable) ->
     """Return a forward that keeps its arguments, and a backward that takes gradients only and gets these arguments.
 
     An argument of backward with the name of an input gets that input, and one with the name of the returned variable
-    gets the output. The first of the others get the gradients, and the rest the inputs that are left, in order. A loss
-    whose backward takes predictions and targets, such as ``backward(dvalues, y_true)`` in nnfs.io, gets its
-    ``self.output`` or its first input as predictions.
+    gets the output. Of the other arguments, the first ones get the gradients. The rest get the remaining inputs, in
+    order. A loss whose backward takes predictions and targets, such as ``backward(dvalues, y_true)`` in nnfs.io, gets
+    its ``self.output`` or its first input as predictions.
 
     Examples
     --------

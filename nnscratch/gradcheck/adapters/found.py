@@ -30,7 +30,7 @@ class FoundParameter:
         gradients of the inputs. An array that is used at several places, such as a shared embedding, has several
         gradients, which are added; True means that the gradient must be transposed first.
     number : bool
-        True if the code holds integers or a Python number there, for which the check puts a float64 array.
+        True if the code holds integers or a Python number there. The check replaces them by a float64 array.
     """
 
     name: str

@@ -1,6 +1,6 @@
 """JaxAdapter: JAX's ``custom_vjp`` and other functions of JAX arrays. JAX is used only where the user has imported it.
 
-Arrays are converted at the border, and everything is computed in float64, whatever the user's setting is.
+Inputs and results are converted, and everything is computed in float64, whatever the user's setting is.
 """
 
 from __future__ import annotations

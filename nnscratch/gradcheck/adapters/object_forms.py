@@ -1,4 +1,4 @@
-"""Objects that are not Modules: which methods are forward and backward, and how they are called."""
+"""Objects that are not Modules: find forward and backward, and the way to call them."""
 
 from __future__ import annotations
 

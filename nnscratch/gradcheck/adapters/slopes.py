@@ -62,7 +62,7 @@ FLAGS = ("deriv", "derivative", "prime", "derive", "grad", "diff")
 
 
 def flagged_slope(function: Callable, inputs: tuple) -> Adapter | None:
-    """Return the adapter for one function of both, ``nonlin(x, deriv=True)``; None for other functions.
+    """Return the adapter for a function that also gives its derivative, ``nonlin(x, deriv=True)``; else None.
 
     The derivative may take the input or the output. Finite differences at the input decide.
 

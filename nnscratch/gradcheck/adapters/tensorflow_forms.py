@@ -64,7 +64,7 @@ class TensorFlowAdapter(Adapter):
         self._arrays = {n: np.array(v.numpy()) for n, v in zip(names, self._variables, strict=True)}
 
     def _in_float64(self, layer: Any, arrays: tuple) -> Any:
-        """Return a copy of a Keras layer in float64; a tf.Module of another kind is returned itself."""
+        """Return a copy of a Keras layer in float64; any other tf.Module is returned unchanged."""
         if not hasattr(layer, "get_config") or not hasattr(layer, "from_config"):
             return layer
         new = type(layer).from_config(with_float64(layer.get_config()))

@@ -21,10 +21,10 @@ TARGETS = ("y", "Y", "t", "target", "targets", "label", "labels", "y_true", "tru
 class ThreeFunctionsAdapter(PairAdapter):
     """Three functions: ``AL, caches = forward(X, parameters)``, ``cost(AL, Y)`` and ``backward(AL, Y, caches)``.
 
-    The inputs are forward's, followed by the other arguments of the cost. Backward gets what its arguments are named
-    after: an input, the cache, or the output; the first argument without such a name gets the output. It returns the
-    gradient of the cost, as a dictionary, a tuple or one array. The same form serves a softmax and its loss that are
-    two functions.
+    The inputs are forward's, followed by the other arguments of the cost. Each argument of backward gets the value that
+    it is named after: an input, the cache, or the output. The first argument without such a name gets the output.
+    Backward returns the gradient of the cost, as a dictionary, a tuple or one array. A softmax and a loss in two
+    separate functions also have this form.
 
     Examples
     --------
@@ -52,7 +52,7 @@ class ThreeFunctionsAdapter(PairAdapter):
         if names is not None and len(inputs) > len(names):
             extra = len(inputs) - len(names)
             more = [n for n in [*(required_names(cost) or []), *optional_names(cost)] if n not in names]
-            if len(more) > extra:  # one is the output: that which has no target's name, or the first
+            if len(more) > extra:  # the output is the one without a target's name, or the first
                 targets = [n for n in more if is_target_name(n)]
                 more = targets if len(targets) == extra else more[1:]
             more += [f"target[{i}]" for i in range(extra - len(more))]
@@ -96,7 +96,7 @@ class ThreeFunctionsAdapter(PairAdapter):
         return self.match_to_inputs(self.call_backward())
 
     def call_backward(self) -> Any:
-        """Call backward with what its arguments are named after, and return its result."""
+        """Call backward with the values that its arguments are named after, and return its result."""
         by_name = self._inputs_by_name()
         optional = {n: by_name[n] for n in optional_names(self.backward) if n in by_name}
         names = ["y", *by_name] if self.backward_names is None else self.backward_names

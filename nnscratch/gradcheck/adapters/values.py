@@ -107,7 +107,7 @@ class ValueAdapter(Adapter):
 
 
 def start_backward(outputs: list[Any], dys: tuple) -> None:
-    """Run backward from one number, from an output that takes its gradient, or from the weighted sum of all outputs."""
+    """Run backward from the only output, which may take `dy`, or from the weighted sum of all outputs."""
     first = outputs[0]
     if len(outputs) == 1 and not np.ndim(first.data):
         first.backward()

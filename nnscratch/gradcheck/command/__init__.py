@@ -132,7 +132,7 @@ def read_source(path: str) -> str:
 
 
 def named_item(source: str, name: str) -> Item:
-    """Return the item that NAME stands for: one that `discover` finds, else whatever the file calls so."""
+    """Return the item that NAME stands for: one that `discover` finds, else the object of that name in the file."""
     if "," in name:
         return Item(name, [part.strip() for part in name.split(",", 1)])
     found = find(source, name)

@@ -1,8 +1,8 @@
 """The names that courses give to arguments, with the shapes and values that belong to them.
 
-A shape is a string of letters, one for each axis. Their sizes are in `SIZES`. Most sizes differ, so that the code
-cannot take one axis for another without an error. A family is a set of names that belong together: ``x, w, b`` have
-other shapes in a convolution than in a fully connected layer.
+A shape is a string of letters, one for each axis. Their sizes are in `SIZES`. Most sizes differ, so that code which
+confuses two axes raises an error. A family is a set of names that belong together: ``x, w, b`` have other shapes in a
+convolution than in a fully connected layer.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def candidates(label: str, described: dict[str, Any], given: Given, seed: int) -
 
 
 def wanted(arguments: list[dict], given: Given) -> list[dict]:
-    """Return the arguments to pass: up to the last that is required or given, others keep their defaults."""
+    """Return the arguments up to the last one that is required or given. The others keep their defaults."""
     named = given.shapes.keys() | given.values.keys()
     needed = [
         i
@@ -158,7 +158,7 @@ def integer_limit(name: str, from_text: dict[str, Described], shapes: dict[str, 
 
 
 def fits(names: list[str], known: dict[str, str]) -> bool:
-    """Return False for a family with labels or with columns if one of its arguments is not there."""
+    """Return False for a family with labels or with columns if one of its arguments is missing."""
     missing = known.keys() - {"mask"} - {c for name in names for c in canonical(name)}
     return not missing or not known.keys() & {"y", "a"}
 

@@ -41,7 +41,7 @@ class Worker:
     Attributes
     ----------
     failed : bool
-        True if the process cannot be used any more: it ended, took too long, or sent something else than a reply.
+        True if the process cannot be used any more: it ended, took too long, or sent something that is not a reply.
     """
 
     def __init__(self, path: str):
@@ -138,7 +138,7 @@ class Worker:
             return f"not finished after {self._seconds:g} seconds"
         try:
             code = self._process.wait(1)
-        except subprocess.TimeoutExpired:  # it closed its pipe and runs on
+        except subprocess.TimeoutExpired:  # it closed its pipe and is still running
             return "its process ended without a report"
         if code < 0:
             with contextlib.suppress(ValueError):

@@ -37,7 +37,7 @@ from ..report import GradientReport
 from ..snapshot import Snapshot
 from . import wire
 
-ATTEMPTS = 4  # at weights for which no gradient is zero everywhere, as behind units of ReLU that are all off
+ATTEMPTS = 4  # draws of the weights, until no gradient is zero everywhere, as behind ReLU units that are all off
 ROOT = str(Path(__file__).resolve().parents[3])
 FORWARD = ("forward", "predict", "__call__", "feedforward", "loss")
 
@@ -243,7 +243,7 @@ def needs_no_instance(found: Any) -> bool:
 
 
 def makes_an_object(function: Any) -> bool:
-    """Return True if a function takes no arguments, so that it can only make what has to be checked."""
+    """Return True if a function takes no arguments: then it makes the object to check."""
     return not any(not a["optional"] for a in arguments(function) if "VAR" not in a["kind"])
 
 

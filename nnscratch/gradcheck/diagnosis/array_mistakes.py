@@ -32,7 +32,7 @@ def array_mistakes(
     others : dict of str to ndarray
         The true gradients that are known completely.
     directional : dict of str to DirectionalCase
-        The arrays of whose true gradient only derivatives along directions are known.
+        The arrays whose true gradient is known only along directions.
     """
     wrong_shape(case)
     exchanged(case, cases, others, directional)
@@ -206,7 +206,7 @@ def sum_name(case: Case, given: np.ndarray, where: tuple[int, ...]) -> str:
 
 
 def exchanged(case: Case, cases: dict[str, Case], others: dict[str, np.ndarray], directional: dict[str, Case]) -> None:
-    """Test whether the gradient given is the gradient of another array, and that one's is this array's."""
+    """Test whether this array and another one were given each other's gradients."""
     given = case.given
     if not np.any(given) or not np.isfinite(given).all() or case.misfit(case.true) <= MAX_MISFIT:
         return

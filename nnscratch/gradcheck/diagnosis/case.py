@@ -71,7 +71,7 @@ class Case:
 
     @property
     def smooth(self) -> np.ndarray:
-        """True at elements whose true gradient is known and is no kink's interval."""
+        """True at elements whose true gradient is known and that do not lie on a kink."""
         return np.isfinite(self.true) & ~(np.nan_to_num(self.entry.high) > np.nan_to_num(self.entry.low))
 
     @property
@@ -104,7 +104,7 @@ class Case:
         return MAX_MISFIT * max(float(np.abs(self.observed[0]).max(initial=0.0)), 1e-300)
 
     def rounding_error(self) -> float:
-        """Return the largest difference, relative to the size to which rounding errors are relative."""
+        """Return the largest difference, relative to the size that determines the rounding errors."""
         given, true = self.observed
         return float(np.abs(given - true).max(initial=0.0)) / self.scale
 

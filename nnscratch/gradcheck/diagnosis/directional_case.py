@@ -2,8 +2,9 @@
 
 In directional mode, the elements of the true gradient are unknown; its derivatives <true, v> along some directions v
 are known. The gradient given, and the gradient that a hypothesis predicts, are known completely, so their derivatives
-can be compared with the true ones. If three random directions agree, every element agrees. For a hypothesis about a
-part of the array, the derivative along a direction through that part is measured.
+can be compared with the true ones. A random direction moves all elements, so if the derivatives agree along three of
+them, all elements agree. For a hypothesis about a part of the array, the derivative along a direction through that part
+is measured.
 """
 
 from __future__ import annotations

@@ -156,9 +156,9 @@ class ForwardGraph:
         return f"`{nodes[0].operand_names[j]}`" if j >= 0 else f"the result of `{nodes[0].place.split(': ', 1)[-1]}`"
 
     def is_time_loop(self, count: int) -> bool:
-        """Return True if a loop of `count` rounds is one over time: a round reads what an earlier one computed.
+        """Return True if a loop of `count` rounds runs over time: a round reads the result of an earlier one.
 
-        A loop without a state is one over time if axis 1 of integer inputs, or an axis of the output that holds time
+        A loop without a state runs over time if axis 1 of integer inputs, or an axis of the output that holds time
         steps, has this length.
         """
         for nodes in self.families.values():

@@ -55,7 +55,7 @@ def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport
             report.notes.append(f"the inside of forward was not searched for the mistake: {error}")
 
 
-MANY_FAMILIES = 12  # from here on, it is worth finding out first which operations can be wrong
+MANY_FAMILIES = 12  # with this many or more, first find out which operations can be wrong
 KINDS = (  # the most specific kinds first
     upstream_missing,
     wrong_slopes,

@@ -1,4 +1,4 @@
-"""Hypothesis, and HypothesisTester: is the gradient given that of a changed forward?
+"""Hypothesis, and HypothesisTester: compare the gradient given with that of a changed forward.
 
 Along a direction v, the derivative of a changed forward is (f(x + h v) - f(x - h v)) / 2h. The gradient given predicts
 <given, v>. Two forward passes therefore test a hypothesis about all arrays together, however large they are. A
@@ -74,7 +74,7 @@ class Direction:
         return abs(slope - self.given) <= MAX_SLOPE_MISFIT * self.error + self.noise
 
     def may_match(self, one_sided: float) -> bool:
-        """Return False if the derivative given lies far from a one-sided difference: half the work shows it."""
+        """Return False if the derivative given is far from a one-sided difference, which costs half as much."""
         return not abs(one_sided - self.given) > 0.1 * self.error + 10 * self.curvature
 
 
@@ -222,7 +222,7 @@ class HypothesisTester:
         return all(self.fits(h, d) for d in self.alone[name])
 
     def path_factor(self, cut: dict[int, Callable], only: str | None) -> float | None:
-        """Return c if the gradient given counts the path that `cut` cuts c times; None if there is no such c.
+        """Return how often the gradient given counts the path that `cut` removes, a number c; None if no c fits.
 
         If the path counts c times, the derivative is s(c) = s(0) + c (s(1) - s(0)). Here s(0) is the derivative of the
         cut forward, and s(1) is the true one. Each direction gives a value of c, and all must agree. The formula holds
@@ -249,5 +249,5 @@ class HypothesisTester:
 
 
 def search_failed(name: str, error: Exception) -> str:
-    """Return the note for a search that raised."""
+    """Return the note for a search that raised an error."""
     return f"the search {name} of the diagnosis failed ({type(error).__name__}: {error}); the verdict holds"

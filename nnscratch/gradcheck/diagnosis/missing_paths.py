@@ -4,8 +4,8 @@ a path missing                       the movement of an operand is not passed on
 the state's own path missing         the same, for an operand that comes from the previous round
 bias's share missing                 the same, for a bias
 only the last time step counted      the same, in all rounds but the last
-rows met twice counted once          the same, for elements that a later window contains again
-upstream gradient missing            a result counts with weight 1, whatever follows it
+rows met twice counted once          the same, for elements that lie in several windows
+upstream gradient missing            backward starts with 1 at a result, whatever follows it
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..tape import Node, change_path, replace_upstream_by_ones
 from .forward_graph import ForwardGraph
 from .hypotheses import Hypothesis
 
-MAX_ROUNDS = 12  # of a loop, of which up to all but one are left out
+MAX_ROUNDS = 12  # a hypothesis leaves out fewer rounds of a loop than this, and not all
 
 
 def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
@@ -50,7 +50,7 @@ def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
 def cut_state_and_output(graph: ForwardGraph, nodes: list[Node], j: int, cut: dict) -> Iterator[Hypothesis]:
     """Yield hypotheses in which nothing passes between rounds, and an output's gradient (the last state's) is not used.
 
-    The same with both signs flipped.
+    Also yield the hypotheses in which both have the wrong sign.
     """
     path = graph.describe(nodes, j)
     names = [name for name, w in leaves("output", graph.projection.weights) if w is not None]
@@ -90,7 +90,7 @@ def cut_some_rounds(
 
 
 def overlapping_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which an element of overlapping windows counts in its last window only, or in its first."""
+    """Yield hypotheses in which an element of overlapping windows counts only in its last window or its first."""
     for nodes, j, only in graph.edges():
         if only is None or len(nodes) < 2 or any(n.view_indices[j] is None for n in nodes):
             continue
@@ -105,7 +105,7 @@ def overlapping_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def chosen_elements(node: Node, j: int) -> np.ndarray:
-    """Return the flat indices of the elements of operand `j` that get a gradient: for a maximum, the largest only."""
+    """Return the flat indices of the elements of operand `j` that get a gradient: the largest only, for a maximum."""
     index = node.view_indices[j]
     if node.name not in ("maximum.reduce", "minimum.reduce"):
         return index

@@ -1,7 +1,7 @@
 """The movements of all results inside forward, and the errors that a wrong step of backward can cause.
 
-If everything but one step of backward is right, the gradient of the array u that this step computes is off by some
-delta, and the error of every array's gradient follows from it: along a direction v, it is <delta, du>, where du is the
+If everything but one step of backward is right, the gradient that this step computes, of an array u, has some error
+delta. The error of every array's gradient follows from delta: along a direction v, it is <delta, du>, where du is the
 movement of u along v. With more directions than elements of u, delta can be solved for, and the directions left over
 test it. If there is no such delta, no mistake in that step explains the errors.
 
@@ -21,7 +21,7 @@ from .hypotheses import Direction, HypothesisTester
 
 MAX_DIRECTIONS = 120
 SPARE = 5  # this many directions, or more, test a solution
-MAX_RESIDUAL = 1e-2  # of the largest error: a step that leaves more cannot be the wrong one
+MAX_RESIDUAL = 1e-2  # relative to the largest error; a step that leaves a larger residual is not the wrong one
 
 
 @dataclass
@@ -48,14 +48,14 @@ class Movements:
     results: dict[int, np.ndarray]
 
     def can_enter(self, moved: np.ndarray) -> bool:
-        """Return False if no error of the gradient of an array that moves by `moved` explains the errors of all."""
+        """Return False if a wrong gradient of the result that moves by `moved` cannot explain all errors."""
         return self._leaves_nothing(moved, slice(None), True)
 
     def can_enter_alone(self, moved: np.ndarray) -> bool:
-        """Return False if it explains the errors of no array alone.
+        """Return False if a wrong gradient of that result cannot explain the errors of any single array.
 
-        Arrays with too few elements to tell count only if there are few wrong arrays: the tests that follow cost more
-        the more arrays there are.
+        Arrays with too few elements for this test count only if there are few wrong arrays, because the later tests
+        cost more for many arrays.
         """
         if_unknown = len(self.rows_of) <= 3
         return any(self._leaves_nothing(moved, rows, if_unknown) for rows in self.rows_of.values())

@@ -1,7 +1,7 @@
-"""Hypotheses about statistics: backward of a normalisation uses others than forward, or treats constants as statistics.
+"""Hypotheses about statistics: backward uses others than forward, or treats constants as statistics.
 
-Let xhat = (x - mean) / s, and P d = d - mean(d) - xhat mean(xhat d). Backward computes P(dy / s). P is symmetric, so a
-forward with P, or with a wrong P, has the backward with the same one.
+Let xhat = (x - mean) / s, and P d = d - mean(d) - xhat mean(xhat d). Backward computes P(dy / s). P is symmetric, so if
+forward applies P, or a wrong P, its backward applies the same one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Mistakes about which outputs were counted: a sample, a time step or an output is forgotten."""
+"""Mistakes in which backward does not count all outputs: it leaves out a sample, a time step or an output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .directional_case import DirectionalCase
 from .elementwise_mistakes import elementwise_mistakes, reduced_jacobian
 from .jacobian import DirectionalJacobian, ElementJacobian
 
-MAX_JACOBIAN = 400_000  # elements; along a few directions, ten times as many
+MAX_JACOBIAN = 400_000  # elements; ten times as many if it holds derivatives along a few directions
 
 
 def output_mistakes(case: Case) -> None:
@@ -129,7 +129,7 @@ def mask_only(size: int, own: slice, shape: tuple[int, ...], axis: int, index: i
 
 
 def repeated_ids(case: Case, counting: Callable[[np.ndarray], np.ndarray], size: int, own: slice, y: Any) -> None:
-    """Test whether rows that are looked up several times are counted once: the last time, or the first."""
+    """Test whether rows that are looked up several times are counted only the last time, or only the first time."""
     for name, ids in zip(case.projection.adapter.input_names, case.projection.adapter.inputs, strict=True):
         if not is_array(ids) or ids.dtype.kind not in "iu" or y.shape[: ids.ndim] != ids.shape:
             continue

@@ -14,7 +14,7 @@ import numpy as np
 from .case import MAX_MISFIT
 
 WRONG, ELSEWHERE = "activation's derivative wrong", "derivative taken at the wrong value"
-SPARE_POINTS = 2  # a polynomial must agree at this many points more than it has coefficients, or more
+SPARE_POINTS = 2  # a polynomial with n coefficients must agree at n + this many points, or more
 
 
 def slope_formulas(
@@ -160,7 +160,7 @@ def name_slope(
 
 
 def name_mask(u: np.ndarray, d: np.ndarray, g: np.ndarray, on: float) -> str | None:
-    """Return the evidence that `g` is another mask than `d`, with its threshold; None if it is no mask."""
+    """Return the evidence that `g` is a mask that differs from `d`, with its threshold; None if it is no mask."""
     near = [np.abs(g - level) <= MAX_MISFIT * abs(on) for level in (0, on)]
     passed = near[1]
     if g.size < 6 or not (near[0] | passed).all() or not passed.any() or passed.all():

@@ -1,8 +1,8 @@
 """Hypotheses about a state that a loop hands from round to round.
 
-`dh_next` never updated         nothing comes back from one round to the previous one, through no use of the state
+`dh_next` never updated         no gradient comes back from one round to the previous one
 `dh = dh + ...`                 the gradient of the state keeps what earlier rounds added
-h[t] instead of h[t - 1]        a factor of a product is that of a neighbouring round
+h[t] instead of h[t - 1]        a factor of a product is taken from a neighbouring round
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .forward_graph import ForwardGraph, content_key
 from .hypotheses import Hypothesis
 
 MISSING, RUNNING = "the state's own path missing", "accumulator not reset"
-Uses = list[tuple[list[Node], int]]  # the uses of one state: families of operations, and the operand that it is
+Uses = list[tuple[list[Node], int]]  # each use of a state: operations, and the operand
 
 
 def state_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:

@@ -1,8 +1,9 @@
 """The gradient that backward took for the outputs.
 
-f = <R, y>, so backward should start from R. If it is right otherwise, its gradients are those that another R gives.
-With the movements of all outputs along enough directions, that R can be solved for. It shows what was done to R: only
-a part was used, one sample's was used for all, a part was multiplied by a constant, or it was moved.
+f = <R, y>, so backward should start from R. If it starts from another R and is right otherwise, its gradients are those
+that this R gives. With the movements of all outputs along enough directions, that R can be solved for. It shows what
+was done to R: only a part was used, one sample's was used for all, a part was multiplied by a constant, or it was
+moved.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .axis_roles import axis_roles
 from .case import MAX_MISFIT, Case
 
 MAX_OUTPUTS = 200
-SPARE = 5  # directions more than outputs
+SPARE = 5  # this many more directions than outputs
 
 
 def upstream_mistakes(cases: dict[str, Case], given: dict[str, np.ndarray], projection: Projection) -> None:

@@ -1,4 +1,4 @@
-"""Hypotheses: the derivative of a product has another factor, or blocks of it are exchanged.
+"""Hypotheses: the derivative of a product has a wrong factor, or two of its blocks are exchanged.
 
 u v                  backward uses 1, v transposed, v without its bias, or another array instead of v
 x / s                backward uses another power of s

@@ -89,7 +89,7 @@ def alternative_slopes(
 
 
 def other_thresholds(u: list[Any], d: list[Any], top: float) -> Iterator[tuple[float, str, str, list[Any]]]:
-    """Yield masks that pass where the input, or its size, is above or below another threshold than in forward."""
+    """Yield masks that compare the input, or its absolute value, with another threshold than forward does."""
     for formula, text in ((np.asarray, "the input is above"), (lambda x: -np.abs(x), "the size of the input is below")):
         values = [formula(x) for x in u]
         levels = np.unique(np.concatenate([np.ravel(x) for x in values]))
@@ -142,7 +142,7 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
 
 
 def elementwise_block(graph: ForwardGraph, start: Node, u: tuple, end: Node | None = None) -> list[Node]:
-    """Return the elementwise operations from `start` on whose active operands are `u` or one another's results."""
+    """Return the elementwise operations, from `start`, that read no active arrays but `u` and each other's results."""
     inside, found = {u}, []
     first = next(i for i, node in enumerate(graph.nodes) if node is start)
     for node in graph.nodes[first : first + 60]:

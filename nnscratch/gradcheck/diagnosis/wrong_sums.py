@@ -1,4 +1,4 @@
-"""Hypotheses: the gradient of an array that forward broadcasts is summed over other axes than those."""
+"""Hypotheses: if forward broadcasts an array, backward sums its gradient over the wrong axes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def along_axis(d: Any, axis: int, n: int, ndim: int) -> Any:
 
 
 def spread_movement(j: int, L: Callable) -> Callable:
-    """Apply `L` to the movement of operand `j` of an elementwise operation; it may return another shape."""
+    """Apply `L` to the movement of operand `j` of an elementwise operation; `L` may change the shape."""
 
     def changed(node: Node, operands: list[Any]) -> Any:
         moved = L(np.asarray(operands[j] - node.operands[j]))

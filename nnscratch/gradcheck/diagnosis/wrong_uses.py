@@ -50,7 +50,7 @@ def measure_use(tester: HypothesisTester, name: str, changes: dict) -> np.ndarra
 def fitting_counts(
     tester: HypothesisTester, name: str, parts: list[np.ndarray], choices: tuple[int, ...]
 ) -> tuple[int, ...] | None:
-    """Return how often each part is counted, if some choice gives the derivatives; with the fewest wrong counts."""
+    """Return how often each part is counted: the choice with the fewest wrong counts that gives the derivatives."""
     rest = np.array([d.true for d in tester.alone[name]]) - sum(parts)
     fitting = []
     for counts in product(choices, repeat=len(parts)):
@@ -79,7 +79,7 @@ def add_uses(case: Case, graph: ForwardGraph, uses: list[Use], counts: tuple[int
 def misplaced(
     cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester, name: str, uses: list[Use]
 ) -> None:
-    """Explain other wrong arrays that get the gradient which is missing: forward uses `name` where they belong."""
+    """Explain other wrong arrays that get the missing gradient: forward uses `name` in their place."""
     for other in tester.wrong:
         if cases[other].found or cases[other].shape != cases[name].shape:
             continue

@@ -1,6 +1,6 @@
 """Hypotheses about windows and rows: backward puts their gradient elsewhere, or counts repeated rows once.
 
-x[2 * i : 2 * i + 3] in a loop      backward adds to x[i : i + 3], or to a window next to the right one
+x[2 * i : 2 * i + 3] in a loop      backward adds to x[i : i + 3], or to a neighbouring window
 a product with a kernel             backward uses the kernel that is not rotated, or rotated once too often
 C[ids], where ids repeat            backward assigns with +=, which adds each repeated row once
 """
