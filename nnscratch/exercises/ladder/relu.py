@@ -2,10 +2,21 @@
 
 import numpy as np
 
-from ..exercise import Exercise, Gradients, Mistake, Slip, Values, normal
+from ..exercise import Draw, Exercise, Gradients, Mistake, Slip, Values
+
+
+def away_from_zero(shape: tuple[int, ...]) -> Draw:
+    """Return a function that draws x with |x| > 0.1: the differences of float32 code must not cross the kink at 0."""
+
+    def draw(rng: np.random.Generator) -> tuple[np.ndarray]:
+        x = rng.normal(size=shape)
+        return (x + 0.1 * np.sign(x),)
+
+    return draw
+
 
 # Large arrays have some positive elements. Without these, every gradient would be zero, which proves nothing.
-CASES = [normal((6, 5)), normal((25,)), normal((3, 4, 2))]
+CASES = [away_from_zero((6, 5)), away_from_zero((25,)), away_from_zero((3, 4, 2))]
 
 EXERCISE = Exercise(
     number=4,
