@@ -108,6 +108,28 @@ class Search:
             self.candidates = {k: v for k, v in self.candidates.items() if k not in changed}
         elif len(changed) > 1:
             self.candidates = {k: v for k, v in self.candidates.items() if k not in changed or self._moves(k)}
+        self._drop_overwritten()
+
+    def _drop_overwritten(self) -> None:
+        """Drop the candidates that forward overwrites, even with equal values: they are copies of an input."""
+        self.before.restore()
+        self.adapter.prepare()
+        arrays = {
+            id(value): value
+            for value in self.candidates.values()
+            if is_array(value) and value.dtype.kind == "f" and getattr(value.flags, "writeable", True)
+        }
+        for value in arrays.values():
+            value += 1e-3 * (1 + abs(value))
+        shifted = {k: v.copy() for k, v in self.candidates.items() if id(v) in arrays}
+        try:
+            self.adapter.run()
+            overwritten = {k for k, v in shifted.items() if not equal_arrays(self.candidates[k], v)}
+        except Exception:  # outside the domain of forward, which therefore reads them
+            overwritten = set()
+        self.adapter.clear_saved()
+        self.before.restore()
+        self.candidates = {k: v for k, v in self.candidates.items() if k not in overwritten}
 
     def found(self) -> list[FoundParameter]:
         """Return the parameters, each with the place of its gradient."""

@@ -604,3 +604,23 @@ def test_a_backward_that_measures_differences_itself_is_noticed():
             return d * (1 - self.forward(self.x) ** 2)
 
     assert check_gradients(Recomputes(), X).traps == []
+
+
+def test_an_array_that_forward_overwrites_with_an_input_is_no_parameter():
+    class Holder:
+        def __init__(self):
+            self.w, self.dw = np.ones((3, 2)), np.zeros((3, 2))
+
+    held = Holder()
+
+    def forward(x, w):
+        held.w[...] = w
+        return x @ held.w, (x, w)
+
+    def backward(dout, cache):
+        x, w = cache
+        held.dw = x.T @ dout
+        return dout @ w.T, held.dw.copy()
+
+    report = check_gradients((forward, backward), np.random.default_rng(0).normal(size=(4, 3)), held.w.copy())
+    assert report.ok and list(report.entries) == ["x", "w"], report

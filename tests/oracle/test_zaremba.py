@@ -38,5 +38,5 @@ def test_both_libraries_train_a_preset_alike(plan):
 
 
 def test_a_run_that_is_not_written_out_for_pytorch_is_refused(plan):
-    with pytest.raises(ValueError, match="not a run of zaremba-small"):
+    with pytest.raises(ValueError, match="not a run of the preset zaremba-small"):
         zaremba_pytorch.train(plan(dropout=0.5))
