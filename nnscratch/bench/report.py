@@ -34,7 +34,7 @@ def cell(text: str, width: int, column: int) -> str:
 
 
 def three_digits(value: float) -> str:
-    """Return the number with three significant digits, and more only in front of the decimal point.
+    """Format a number with three significant digits. A number of 1000 or more keeps its whole integer part.
 
     Examples
     --------

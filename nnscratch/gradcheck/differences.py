@@ -92,7 +92,7 @@ class Differences:
         return estimate(move, self.centre, self.magnitude, step_factor, self.itemsize, scale)
 
     def element_mover(self, array: Any, index: tuple) -> Callable[[float], tuple[float, float]]:
-        """Return a function that moves one element by h, and returns f there and h after rounding."""
+        """Return a function of h. It adds h to one element, and returns f and the step that rounding left of h."""
         value = float(array[index])
 
         def evaluate_at(h: float) -> tuple[float, float]:

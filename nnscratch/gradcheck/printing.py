@@ -51,9 +51,9 @@ def kink_interval(entry: Entry) -> str:
 def explanations(report: GradientReport) -> Iterator[list[tuple[Diagnosis, str, list[str]]]]:
     """Yield the first diagnoses of each entry, so that evidence shared by several arrays is printed once.
 
-    Each diagnosis comes with two more items. The first is the earlier array under which the same mistake and evidence
-    are printed already, or "". The second is the list of later arrays that it explains too, each with its place if that
-    differs.
+    Each diagnosis comes with two more items. The first is the name of an earlier array that already shows the same
+    mistake and evidence, or "" if there is none. The second is the list of later arrays that it explains too, each with
+    its place if that differs.
     """
     met: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for entry in report.entries.values():

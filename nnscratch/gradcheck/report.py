@@ -15,7 +15,7 @@ from .printing import as_html, as_text, table_rows
 
 @dataclass
 class Diagnosis:
-    """A mistake that explains a wrong gradient. It was tested: the gradient it would give is the gradient given.
+    """A mistake that explains a wrong gradient. The checker tested that it gives the gradient that backward gave.
 
     Attributes
     ----------

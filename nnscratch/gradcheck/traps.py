@@ -187,7 +187,7 @@ def accumulation_traps(projection: Projection, analytic: dict[str, Any]) -> list
 
 
 def stale_traps(projection: Projection) -> list[Trap]:
-    """Run forward on A, forward on B, then backward, which must use its own forward.
+    """Run forward on A, then on B, then backward, and return a trap if backward uses the values of the wrong one.
 
     A and B differ in their float inputs. If forward returns its cache, backward gets A's cache and must give A's
     gradient. Otherwise it must give B's gradient. A Module runs a second backward, which must give A's gradient: with a

@@ -23,7 +23,7 @@ def refuse_foreign(named: dict[str, Any]) -> None:
     Parameters
     ----------
     named : dict of str to object
-        The values by the names that the error uses.
+        The values to check. The error message uses the keys as their names.
 
     Examples
     --------

@@ -133,7 +133,7 @@ def is_target_name(name: str) -> bool:
 
 
 def fits(value: Any, gradient: Any) -> bool:
-    """Return True if `gradient` is None, or has the shape of `value`, or the structure of a nest of arrays."""
+    """Return True if `gradient` can be that of `value`: None, an array of its shape, or a nest of the same form."""
     if gradient is None:
         return True
     if isinstance(value, dict):

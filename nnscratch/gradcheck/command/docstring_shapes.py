@@ -42,8 +42,10 @@ class Described:
     ----------
     axes : list of str
         The sizes as they are written: "N", "4H", "d_1", "...".
-    integer, boolean : bool
-        True if the text says that the elements are integers, such as labels, or truth values.
+    integer : bool
+        True if the text says that the elements are integers, such as labels.
+    boolean : bool
+        True if the text says that the elements are True or False.
     """
 
     axes: list[str]

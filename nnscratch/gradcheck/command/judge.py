@@ -1,7 +1,7 @@
 """The process that decides the verdict. It never imports the student's file.
 
 The judge draws the inputs, and sends them to the worker, which runs `check_gradients` on the student's code. If that
-report says anything but "right", the judge accepts it, because no file gains from a worse verdict. A report that says
+report is not "right", the judge accepts it, because a student has no reason to forge a bad verdict. A report that says
 "right" is only a claim. The judge then measures the derivatives itself: it gets outputs and gradients as raw arrays, at
 points and along directions that it chooses, and compares them. A file that prints, exits, or forges a report can at
 most make itself wrong.
