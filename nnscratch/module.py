@@ -131,12 +131,10 @@ class Module:
         """
         stack = self.__dict__.get("_stack")
         if not stack:
-            why = (
-                "none is left: call forward before each backward"
-                if self.training
-                else "in eval() mode forward saves nothing: call train() first"
-            )
-            raise RuntimeError(f"{type(self).__name__}.backward needs a forward call to match, and {why}")
+            title = type(self).__name__
+            if not self.training:
+                raise RuntimeError(f"{title}.backward: in eval() mode forward saves nothing. Call train() first")
+            raise RuntimeError(f"{title}.backward: no saved forward call is left. Call forward before each backward")
         return stack.pop()
 
     def zero_grad(self) -> None:

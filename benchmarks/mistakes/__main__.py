@@ -19,41 +19,42 @@ HEAD = """# Planted mistakes
 
 Every row is a piece of code with one mistake in it, as a student would write it: a pair of functions in CS231n's
 form, a class in the form of "Deep Learning from Scratch", a Module, a Module with a loss, or a function that returns
-a loss and its gradient. The name of the mistake was written down before the diagnosis was tried. The code is in
+a loss and its gradient. We wrote down the name of each mistake before we ran the diagnosis on it. The code is in
 `benchmarks/mistakes`, together with the same code without the mistake. `python -m benchmarks.mistakes` writes this
 page.
 
-The diagnosis was developed on these mistakes, so the results at the first try say more than the table. Of the first
-102 mistakes, the diagnosis named 44 first when it could only compare arrays, and 88 at the first try with a recorded
-forward. It was then improved until it named all of them. After that, 34 more mistakes, marked *held out*, were
-written and tried once. The diagnosis named 30 of them first, and 4 not at all: windows that overlap, the first word
-of a bag of words, a ReLU whose state is zero at first, and a bidirectional sum whose second direction was not
-reversed. It was then extended for these four too.
+We developed the diagnosis on these mistakes. So the results of the first runs say more than the table:
 
-Mistakes that people reported in public showed more kinds: examples in columns, sums over the wrong axes, running sums,
-strides, statistics that forward holds constant. The diagnosis was extended for them, and 34 more mistakes of these
-kinds were written (`benchmarks/mistakes/kinds.py`). It named all of them first at the first try, in both modes,
-because it had been developed on the same kinds. Of 36 other mistakes, written in the style of students and tried once,
-it named 29 first, and 33 after another round of work.
+- At first, there were 102 mistakes. A diagnosis that only compared arrays named 44 of them first. A diagnosis that
+  also records forward named 88 of them first in its first run. We then improved it until it named all 102 first.
+- Then we wrote 34 more mistakes, marked *held out*, and ran the diagnosis once. It named 30 of them first. It had no
+  name for the other four: windows that overlap, the first word of a bag of words, a ReLU whose state is zero at
+  first, and a bidirectional sum whose second direction was not reversed. We then extended the diagnosis for them.
+- Public bug reports showed more kinds of mistakes: examples in columns, sums over the wrong axes, running sums,
+  strides, statistics that forward holds constant. We extended the diagnosis for these kinds, and then wrote 34 more
+  mistakes of the same kinds (`benchmarks/mistakes/kinds.py`). It named all 34 first in its first run, in both modes.
+- We also wrote 36 other mistakes in the style of students. The diagnosis named 29 of them first in its first run, and
+  33 after we had extended it again.
 
 *Caught* means that the verdict is "wrong". *First diagnosis* is the diagnosis at the top of the list, and *rank* is
-the position of the mistake's name in it. If two names are accepted, both describe the same gradient.
+the position of the mistake's name in that list. Some rows accept two names, because both describe the same gradient.
 
 In *directional* mode, the diagnosis of a wrong array knows only the derivatives along three random directions (arrays
-of one or two elements are checked by element). It named 132 of the first 136 mistakes at the first try. Three of the
-other four were then made testable along directions.
+of one or two elements are checked by element). In its first run, it named 132 of the first 136 mistakes. We then
+extended directional mode so that it can test three of the other four.
 """
 
 
 CHANGED = """# Automatically changed backward passes
 
-The authors of the diagnosis chose the [planted mistakes](planted-mistakes.md). They did not choose these: a program
-changes each operation in the backward passes of the suite's correct code, one at a time, as shown below. Every change
-that makes a gradient wrong is diagnosed. No name was written down for these mistakes, so the table shows how often
-there is an explanation, and not how often it is the best one. A student would not make many of these changes. Most of
-the changes without an explanation leave only one term of a sum, or drop the gradient from a product in the middle of
-a formula. The first full count gave 427 of 611 (70 %); the diagnosis was then extended for what this count showed.
-`python -m benchmarks.mistakes --changed` writes this page in a few minutes.
+The authors of the diagnosis chose the [planted mistakes](planted-mistakes.md). A program chose the mistakes on this
+page: it changes each operation in the backward passes of the suite's correct code, one at a time, as shown below. The
+checker then diagnoses every change that makes a gradient wrong. No right name is known for these mistakes. So the table
+shows how often the diagnosis finds an explanation, and not how often it finds the best one. A student would not make
+many of these changes. Most of the changes without an explanation leave only one term of a sum, or drop the gradient
+from a product in the middle of a formula. The first full count gave 427 of 611 (70 %). We then extended the diagnosis
+for changes that it could not explain in this count. `python -m benchmarks.mistakes --changed` writes this page in a few
+minutes.
 
 | change | effect |
 |---|---|

@@ -180,7 +180,9 @@ class Check:
         differences = Differences(projection, itemsize, self.settings.rtol)
         self._compare(report, projection, differences, analytic)
         if differences.has_drifted():
-            message = "forward gives another result after the measurements than before, at the same inputs and weights"
+            message = (
+                "after the measurements, forward returned other outputs for the same inputs and weights than before"
+            )
             report.traps.append(Trap("state has drifted", message, "cannot tell"))
         for trap in report.traps:
             if trap.kind == WRITES and any(entry.verdict == "wrong" for entry in report):

@@ -86,8 +86,8 @@ class Projection:
             adapter.clear_saved()
             if not equal_outputs(first, again) or not equal_outputs(first, third):
                 raise NotDeterministic(
-                    f"{adapter.title} gives another answer at every call, even if every random generator it uses "
-                    f"(attributes, globals, numpy.random, random) is replayed and all its attributes are restored"
+                    f"{adapter.title} returns different outputs for the same inputs, even if all attributes and the state "
+                    f"of every random generator (attributes, globals, numpy.random, random) are restored before each call"
                 )
         self.outputs = first
         if not any(is_float(y) for _, y in leaves("", first)):

@@ -94,7 +94,7 @@ def backward_traps(projection: Projection) -> list[Trap]:
         traps.append(
             Trap(
                 "backward writes into the cache",
-                f"the cached array of shape {shapes} is changed, so a second backward gives another gradient",
+                f"the cached array of shape {shapes} is changed, so a second backward returns a different gradient",
                 "wrong" if adapter.returns_cache else "note",  # a cache inside an object is private
             )
         )
@@ -263,7 +263,7 @@ def stale_traps(projection: Projection) -> list[Trap]:
             forward(A)
             wrong = differing_names(got, backward(A))
             if wrong:
-                return [one_forward_kept(f"the second gives another gradient than A's for {', '.join(wrong)}")]
+                return [one_forward_kept(f"the second backward returns a wrong gradient of {', '.join(wrong)} for A")]
     except (RuntimeError, IndexError, ValueError, TypeError, AttributeError, KeyError) as error:
         return [one_forward_kept(f"{type(error).__name__}: {error}")]
     finally:

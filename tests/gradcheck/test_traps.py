@@ -28,7 +28,7 @@ def test_clean_code_meets_no_trap():
     assert check_gradients((matmul, matmul_back), X, W).traps == []
 
 
-# --- forward gives another answer the second time -------------------------------------------------------------------
+# --- forward returns different outputs the second time --------------------------------------------------------------
 
 
 class Dropout:

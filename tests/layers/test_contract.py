@@ -110,7 +110,7 @@ def test_a_backward_without_a_forward_says_so(name):
     layer, x = make(name)
     dy = np.ones_like(forward(layer, x))
     layer.backward(dy)
-    with pytest.raises(RuntimeError, match="backward needs a forward call to match, and none is left"):
+    with pytest.raises(RuntimeError, match="backward: no saved forward call is left"):
         layer.backward(dy)
 
 
@@ -120,7 +120,7 @@ def test_in_eval_mode_nothing_is_kept_and_backward_says_why(name):
     layer.eval()
     dy = np.ones_like(forward(layer, x))
     assert stacks(layer) == []
-    with pytest.raises(RuntimeError, match=r"in eval\(\) mode forward saves nothing: call train\(\) first"):
+    with pytest.raises(RuntimeError, match=r"in eval\(\) mode forward saves nothing. Call train\(\) first"):
         layer.backward(dy)
 
 
@@ -132,7 +132,7 @@ def test_zero_grad_clears_the_gradients_and_forgets_the_forwards(name):
     forward(layer, x)
     layer.zero_grad()
     assert not any(p.grad.any() for p in layer.parameters())
-    with pytest.raises(RuntimeError, match="none is left"):
+    with pytest.raises(RuntimeError, match="no saved forward call is left"):
         layer.backward(dy)
 
 

@@ -71,7 +71,7 @@ def test_ids_that_have_no_row_are_refused_and_nothing_is_kept(ids, error, messag
     layer = nn.Embedding(4, 2)
     with pytest.raises(error, match=message):
         layer(ids)
-    with pytest.raises(RuntimeError, match="none is left"):
+    with pytest.raises(RuntimeError, match="no saved forward call is left"):
         layer.backward(np.ones((2, 2), np.float32))
 
 

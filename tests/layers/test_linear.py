@@ -91,7 +91,7 @@ def test_what_does_not_fit_is_refused_with_the_reason_and_nothing_is_kept(x, err
     layer = nn.Linear(784, 256, rng=0)
     with pytest.raises(error, match=message):
         layer(x)
-    with pytest.raises(RuntimeError, match="none is left"):
+    with pytest.raises(RuntimeError, match="no saved forward call is left"):
         layer.backward(np.ones((4, 256), np.float32))
 
 

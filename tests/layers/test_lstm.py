@@ -216,7 +216,7 @@ def test_what_does_not_fit_is_refused_and_nothing_is_kept(x, state, error, messa
     lstm = nn.LSTM(3, 4, num_layers=2, rng=0)
     with pytest.raises(error, match=message):
         lstm(x, state)
-    with pytest.raises(RuntimeError, match="none is left"):
+    with pytest.raises(RuntimeError, match="no saved forward call is left"):
         lstm.backward(np.ones((2, 5, 4), F32))
 
 
@@ -250,7 +250,7 @@ def test_the_cell_refuses_what_does_not_fit_and_keeps_nothing(x, state, error, m
     cell = nn.LSTMCell(3, 4, rng=0)
     with pytest.raises(error, match=message):
         cell(x, state)
-    with pytest.raises(RuntimeError, match="none is left"):
+    with pytest.raises(RuntimeError, match="no saved forward call is left"):
         cell.backward(np.ones((2, 4), F32))
 
 

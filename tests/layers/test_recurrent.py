@@ -214,7 +214,7 @@ def test_several_forwards_with_and_without_lengths_are_undone_last_in_first_out(
     module(x, None, [4, 2])
     assert_same(module.backward(dy)[0], expected[1])
     assert_same(module.backward(dy)[0], expected[0])
-    with pytest.raises(RuntimeError, match="needs a forward call to match"):
+    with pytest.raises(RuntimeError, match="no saved forward call is left"):
         module.backward(dy)
 
 
@@ -248,7 +248,7 @@ def test_bad_lengths_are_refused(kind):
             module(x, lengths=bad)
     with pytest.raises(TypeError, match="lengths: expected a NumPy or CuPy array, got int"):
         module(x, lengths=3)
-    with pytest.raises(RuntimeError, match="none is left"):
+    with pytest.raises(RuntimeError, match="no saved forward call is left"):
         module.backward(np.ones((2, 4, 3)))
 
 

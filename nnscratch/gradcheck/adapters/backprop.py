@@ -45,7 +45,7 @@ class BackpropAdapter(Adapter):
         if self.cost is None:
             self.cost = cost if callable(cost) and not isinstance(cost, type) else quadratic_cost
         if self.cost is quadratic_cost:
-            self.add_note("the network has no attribute cost: its cost was taken to be 1/2 sum (a - y)^2")
+            self.add_note("the network has no attribute cost, so the checker used the cost 1/2 sum (a - y)^2")
         before = Snapshot([instance], self.inputs)
         try:
             self._attributes = self._find_attributes(self._returned())
@@ -69,8 +69,8 @@ class BackpropAdapter(Adapter):
             )
         if found and None in found:
             raise TypeError(
-                f"{self.title}.{self.backprop.__name__} returns gradients whose shapes are those of no list of "
-                f"arrays that the network holds ({', '.join(held) or 'it holds none'})"
+                f"{self.title}.{self.backprop.__name__} must return a list of gradients for each list of "
+                f"parameters, with the same shapes. No list of the network ({', '.join(held) or 'it has none'}) fits the gradients returned"
             )
         return found
 

@@ -36,7 +36,7 @@ def divide_by_examples(adapter: Adapter) -> None:
     """
     count, axis, shared = find_examples(adapter)
     if not count:
-        adapter.add_note("convention='mean' changes nothing here: forward returns one number, which holds its own mean")
+        adapter.add_note("convention='mean' changes nothing here, because forward returns one number, the loss")
         return
     if not shared:
         return

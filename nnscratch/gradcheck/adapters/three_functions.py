@@ -76,12 +76,12 @@ class ThreeFunctionsAdapter(PairAdapter):
         if arguments is None:
             raise TypeError(
                 f"{signature_text(self.cost)} cannot be called with the output of "
-                f"{function_name(self.forward)} and the inputs {', '.join(self.input_names)}: give the further "
-                f"arguments of the loss after those of {signature_text(self.forward)}"
+                f"{function_name(self.forward)} and the inputs {', '.join(self.input_names)}: after the inputs of "
+                f"{signature_text(self.forward)}, give the other arguments of the loss"
             )
         loss = self.cost(*arguments, **optional)
         if is_array(loss) and loss.ndim == 1 and loss.size > 1:
-            self.add_note(f"{function_name(self.cost)} returns one loss for each sample; their mean was differentiated")
+            self.add_note(f"{function_name(self.cost)} returns one loss for each sample; the checker uses their mean")
             loss = np.mean(loss)
         if not is_float(loss) or not (has_no_axes(loss) or loss.size == 1):
             raise TypeError(f"{signature_text(self.cost)} must return one number, the loss")

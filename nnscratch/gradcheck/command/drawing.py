@@ -147,7 +147,12 @@ def text_readings(from_text: dict[str, Described]) -> dict[str, Any]:
 
 
 def integer_limit(name: str, from_text: dict[str, Described], shapes: dict[str, Any]) -> int:
-    """Return the number of classes or words: the size that belongs to the first axis not shared with the others."""
+    """Return the number of classes or words for an argument of integers: they are drawn below this number.
+
+    The docstring describes the axes of the arguments. Take the first argument of floats with two or more axes of which
+    some are not axes of `name`. Without a common axis, such as in a table of words, the integers index its first axis.
+    Otherwise they index its last axis, the classes.
+    """
     for other, d in from_text.items():
         if other != name and not d.integer and not d.boolean and len(d.axes) >= 2:
             own = [a for a in d.axes if a not in from_text[name].axes]

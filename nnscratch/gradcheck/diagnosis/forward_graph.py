@@ -214,7 +214,7 @@ def is_better_name(name: str, other: str) -> bool:
 
 
 def is_square(node: Node) -> bool:
-    """Return True for x * x: its two operands are one path."""
+    """Return True if both operands are the same array, as in x * x: both then have the same derivative."""
     return (
         len(node.operands) == 2 and all(node.active) and content_key(node.operands[0]) == content_key(node.operands[1])
     )
