@@ -1,0 +1,166 @@
+"""Exercises that an instructor writes: one Python file each, with a model solution and the shapes of the inputs.
+
+    \"\"\"Write swish: out = x * sigmoid(beta * x).\"\"\"
+
+    import numpy as np
+
+
+    def swish_forward(x, beta):
+        # solution: compute out
+        s = 1 / (1 + np.exp(-beta * x))
+        out = x * s
+        # end
+        return out, (x, beta, s)
+
+
+    def swish_backward(dout, cache):
+        x, beta, s = cache
+        # solution: compute dx and dbeta
+        dx = dout * (s + x * beta * s * (1 - s))
+        dbeta = np.sum(dout * x * x * s * (1 - s))
+        # end
+        return dx, dbeta
+
+
+    # for the instructor
+    SHAPES = [{"x": "4,3", "beta": ""}, {"x": "2,5", "beta": ""}, {"x": "7", "beta": ""}]
+    MISTAKES = [("s + x * beta * s * (1 - s)", "s", "missing")]
+
+Students get the part above the line ``# for the instructor``, with a TODO instead of each solution. The solution is
+also the reference. The names below that line:
+
+    SHAPES      at least three sets of inputs: "4,3" draws normal floats, "" one number, "ids:4,3:10" integers below 10;
+                a function of a random generator draws anything else
+    FUNCTIONS   by default NAME_forward and NAME_backward, or the function NAME; NAME is the name of the file
+    RETURNS     the names of what the first function returns. By default ("out", "cache") for two functions, and
+                ("out",) for one. Give ("loss", "dx") for a loss that also returns its gradient
+    HINTS       three texts
+    MISTAKES    (a piece of the solution, what a student may write instead, a part of the message that this must give)
+"""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..exercises.exercise import NOT_SENT, Draw, Exercise, Gradients, Mistake, Values
+from ..gradcheck.command.drawing import draw_written
+
+FOR_THE_INSTRUCTOR = "# for the instructor"
+LEAST_CASES = 3
+NO_HINTS = ("Read the task once more.", "Test your function with a small input.", "")
+
+
+@dataclass
+class OwnExercise(Exercise):
+    """An exercise from a file of the instructor's.
+
+    Attributes
+    ----------
+    source : str
+        The part of the file for students, with the marks around the solutions.
+    """
+
+    source: str = ""
+
+    @property
+    def filename(self) -> str:
+        """The name of the student's file."""
+        return f"{self.name}.py"
+
+    @property
+    def marked_solution(self) -> str:
+        """The solution with the marks around the parts that the student writes."""
+        return self.source
+
+
+def read_own(path: Path) -> OwnExercise:
+    """Read the file of an exercise. This runs the file: it is the instructor's own.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        The file does not describe an exercise.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist")
+    source = path.read_text(encoding="utf-8")
+    above, mark, _ = source.partition(f"\n{FOR_THE_INSTRUCTOR}")
+    if not mark:
+        raise ValueError(f"{path} has no line {FOR_THE_INSTRUCTOR!r}")
+    try:
+        held = runpy.run_path(str(path))
+    except Exception as error:
+        raise ValueError(f"{path} cannot be run: {type(error).__name__}: {error}") from None
+    try:
+        return exercise_from(path.stem, above.rstrip() + "\n", held)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def exercise_from(name: str, source: str, held: dict[str, Any]) -> OwnExercise:
+    """Return the exercise that the names in the file describe."""
+    functions = functions_of(name, held)
+    returns = tuple(held.get("RETURNS", ("out", "cache") if len(functions) == 2 else ("out",)))
+    cases = [case(shapes) for shapes in held.get("SHAPES", [])]
+    if len(cases) < LEAST_CASES:
+        raise ValueError(f"SHAPES must have at least {LEAST_CASES} sets of inputs, got {len(cases)}")
+    parts: list[Values | Gradients] = [Values(functions[0], reference(held[functions[0]], returns), cases, returns)]
+    if len(functions) == 2 or NOT_SENT.intersection(returns):
+        parts.append(Gradients(functions, cases))
+    hints = tuple(held.get("HINTS", NO_HINTS))
+    if len(hints) != 3:
+        raise ValueError(f"HINTS must be three texts, got {len(hints)}")
+    mistakes = [Mistake(*given) for given in held.get("MISTAKES", [])]
+    for mistake in mistakes:
+        if mistake.old not in source:
+            raise ValueError(f"MISTAKES: the solution has no {mistake.old!r}")
+    title = (held.get("__doc__") or name).strip().partition("\n")[0]
+    exercise = OwnExercise(0, name, title, parts, hints, "", mistakes, source)
+    if exercise.solution == exercise.marked_solution:
+        raise ValueError("there is no solution between the lines '# solution: what to do' and '# end'")
+    return exercise
+
+
+def functions_of(name: str, held: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names of forward and backward, or of the one function."""
+    pair = (f"{name}_forward", f"{name}_backward")
+    functions = tuple(held.get("FUNCTIONS", pair if pair[0] in held else (name,)))
+    for function in functions:
+        if not callable(held.get(function)):
+            raise ValueError(f"there is no function {function}")
+    if len(functions) not in (1, 2):
+        raise ValueError(f"FUNCTIONS must name one or two functions, got {len(functions)}")
+    return functions
+
+
+def case(shapes: dict[str, Any]) -> Draw:
+    """Return a function that draws one set of inputs."""
+    for name, shape in shapes.items():
+        if not callable(shape):
+            draw_written(shape, np.random.default_rng(0), f"the shape of {name}")
+
+    def draw(rng: np.random.Generator) -> tuple:
+        return tuple(shape(rng) if callable(shape) else draw_written(shape, rng) for shape in shapes.values())
+
+    return draw
+
+
+def reference(function: Callable, returns: tuple[str, ...]) -> Callable:
+    """Return a function that computes the right values of those outputs that are compared."""
+
+    def right(*inputs: Any) -> Any:
+        own = [x.copy() if isinstance(x, np.ndarray) else x for x in inputs]
+        values = function(*own)
+        values = (values,) if len(returns) == 1 else values
+        found = tuple(value for name, value in zip(returns, values, strict=True) if name not in NOT_SENT)
+        return found[0] if len(found) == 1 else found
+
+    return right
