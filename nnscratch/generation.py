@@ -17,7 +17,8 @@ import numpy as np
 
 from . import backend
 from .checks import check_token_ids, finite, not_negative, positive_int
-from .module import Module, eval_mode, to_device_of
+from .modes import eval_mode
+from .module import Module, to_device_of
 
 
 def generate(

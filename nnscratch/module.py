@@ -10,9 +10,8 @@ its backward three times, in the opposite order, and its gradients add up. This 
 
 from __future__ import annotations
 
-import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ import numpy as np
 from . import backend
 from .backend import Array
 from .checks import FLOATS, state_value
+from .deprecated import renamed
 from .parameter import Parameter
 
 DEEP_STACK = 10_000  # saved forward calls without a backward at which a module warns
@@ -35,7 +35,7 @@ class Module:
     2. ``forward`` computes y. It saves what ``backward`` needs with one call of ``save_for_backward``.
     3. ``backward`` gets these values from one call of ``saved()``. It *adds* to ``parameter.grad`` and never sets it,
        since the parameter may be used elsewhere too. It returns dL/dx: a tuple if forward takes several arrays, None
-       for an array of integers. With the decorator `input_grad_optional` it may return None to save time.
+       for an array of integers. With the decorator `modes.input_grad_optional` it may return None to save time.
     4. ``backward`` calls the ``backward`` of inner modules in the opposite order. If forward uses a value twice, add
        its two gradients.
     5. A module that behaves differently in training reads ``self.training``.
@@ -188,6 +188,22 @@ class Module:
         """Return every parameter, each once."""
         return [parameter for _, parameter in self.named_parameters()]
 
+    def requires_grad_(self, requires_grad: bool = True) -> Module:
+        """Set ``requires_grad`` of every parameter: False freezes the module, True lets it learn again; return self.
+
+        Examples
+        --------
+        >>> import nnscratch as nn
+        >>> model = nn.models.MLP([3, 4, 2], rng=0).requires_grad_(False)       # freeze all layers
+        >>> model.layers[-1].requires_grad_(True)                               # but train the last one
+        Linear(in_features=4, out_features=2, bias=True)  # 10 parameters
+          weight: (2, 4)
+          bias: (2,)
+        """
+        for parameter in self.parameters():
+            parameter.requires_grad = requires_grad
+        return self
+
     def _all_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Yield every parameter with its dotted name. A tied weight appears under each of its names."""
         self._refuse_lists()
@@ -319,7 +335,7 @@ class Module:
         lines = [f"{self._title()}{f'  # {total:,} parameters' if total else ''}"]
         for name, value in vars(self).items():
             if isinstance(value, Parameter):
-                lines.append(f"  {name}: {value.shape}")
+                lines.append(f"  {name}: {value.shape}{'' if value.requires_grad else ', frozen'}")
             elif isinstance(value, Module):
                 first, *rest = repr(value).splitlines()
                 lines += [f"  ({name}) {first}", *(f"  {line}" for line in rest)]
@@ -333,66 +349,14 @@ class Module:
         return f"{type(self).__name__}({shown})"
 
 
-def input_grad_optional(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark a ``backward`` that returns None instead of dL/dx if ``self.needs_input_grad`` is False.
-
-    A subclass that overrides ``backward`` without this mark always returns dL/dx, and so does ``super().backward(dy)``
-    in it.
-    """
-    backward.input_grad_optional = True
-    return backward
-
-
-@contextlib.contextmanager
-def without_input_grad(module: Module) -> Iterator[None]:
-    """Set ``module.needs_input_grad`` to False inside the ``with`` block, if its backward has the mark above.
-
-    Use it around a call of ``module.backward`` if you do not use the result. Example: the input of a network is data.
-    Without the gradient with respect to it, the first layer computes two products instead of three.
-
-    Examples
-    --------
-    >>> import numpy as np, nnscratch as nn
-    >>> layer = nn.Linear(3, 2, rng=0)
-    >>> y = layer(np.ones((4, 3), dtype=np.float32))
-    >>> with without_input_grad(layer):
-    ...     print(layer.backward(np.ones_like(y)))
-    None
-    >>> print(layer.bias.grad)
-    [4. 4.]
-    """
-    if not getattr(module.backward, "input_grad_optional", False) or not module.needs_input_grad:
-        yield
-        return
-    module.needs_input_grad = False
-    try:
-        yield
-    finally:
-        del module.needs_input_grad  # the class attribute, True, is visible again
-
-
-@contextlib.contextmanager
-def eval_mode(*modules: Module) -> Iterator[None]:
-    """Switch modules to ``eval()`` mode inside the ``with`` block; afterwards each module has its own mode again.
-
-    Parameters
-    ----------
-    *modules : Module
-        One model: it is switched with all modules inside it. Or two or more modules: only these are switched. In a
-        loop, it is faster to list a model's modules once and to pass them all.
-    """
-    modes = [(module, module.training) for module in (modules if len(modules) > 1 else modules[0].modules())]
-    for module, _ in modes:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
 def to_device_of(model: Module, *arrays: Any) -> tuple[Any, ...]:
     """Return `arrays` on the device of the model's first parameter."""
     first = next((v for module in model.modules() for v in vars(module).values() if isinstance(v, Parameter)), None)
     device = "cpu" if first is None else first.device
     return tuple(backend.to_device(array, device) for array in arrays)
+
+
+__getattr__ = renamed(
+    __name__,
+    {name: f"nnscratch.modes.{name}" for name in ("eval_mode", "input_grad_optional", "without_input_grad")},
+)

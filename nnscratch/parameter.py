@@ -17,6 +17,8 @@ class Parameter:
     Parameters
     ----------
     data : array of floats
+    requires_grad : bool
+        False to freeze the parameter.
 
     Attributes
     ----------
@@ -25,15 +27,28 @@ class Parameter:
         sees the change.
     grad : array
         dL/d(data), with the same shape, dtype and device. Every ``backward`` adds to it; `zero_grad` clears it.
+    requires_grad : bool
+        False while the parameter is frozen. The gradient of a frozen parameter is always zero: `add_product` and
+        `add_rows` compute nothing, and a value that ``backward`` adds to `grad` is not kept. Optimisers do not change
+        a frozen parameter. To set this attribute clears the gradient.
 
     Examples
     --------
     >>> import numpy as np, nnscratch as nn
     >>> nn.Parameter(np.ones((2, 3), dtype=np.float32))
     Parameter((2, 3), float32, cpu)
+
+    Freeze a bias. The layer's ``backward`` does not change:
+
+    >>> layer = nn.Linear(3, 2, rng=0)
+    >>> layer.bias.requires_grad = False
+    >>> y = layer(np.ones((4, 3), dtype=np.float32))
+    >>> dx = layer.backward(np.ones_like(y))
+    >>> print(layer.bias.grad, layer.weight.grad[0])
+    [0. 0.] [4. 4. 4.]
     """
 
-    def __init__(self, data: Array):
+    def __init__(self, data: Array, requires_grad: bool = True):
         backend.array_module(data)
         if data.dtype not in FLOATS:
             raise TypeError(f"Parameter needs floats, got an array of {data.dtype}; use data.astype(numpy.float32)")
@@ -45,9 +60,23 @@ class Parameter:
         self._grad = backend.array_module(data).empty_like(self.data)
         self._in_array = False
         self._rows: tuple[Array, Array] | None = None
+        self.requires_grad = requires_grad
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if not isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"requires_grad must be True or False, got {value!r}")
+        self._requires_grad = bool(value)
+        self.zero_grad()
 
     @property
     def grad(self) -> Array:
+        if not self._requires_grad:
+            self._in_array = False  # drop the values that were added to it
         if not self._in_array:
             self._grad[...] = 0
             if self._rows is not None:
@@ -107,23 +136,29 @@ class Parameter:
         """
         self._in_array, self._rows = False, None
 
-    def add_product(self, a: Array, b: Array) -> None:
-        """Add a matrix product: ``grad += a @ b``.
+    def add_product(self, a: Array, b: Array, rows: slice = slice(None)) -> None:
+        """Add a matrix product: ``grad[rows] += a @ b``. The default is all rows.
 
-        The first product after `zero_grad` is written directly into the gradient. For a large weight this saves a
-        temporary array of the same size, and the time to fill the gradient with zeros and to add.
+        The first product of all rows after `zero_grad` is written directly into the gradient. For a large weight this
+        saves a temporary array of the same size, and the time to fill the gradient with zeros and to add. If the
+        parameter is frozen, nothing is computed.
         """
-        if not self._in_array and self._rows is None:
+        if not self._requires_grad:
+            return
+        if rows == slice(None) and not self._in_array and self._rows is None:
             backend.array_module(a).matmul(a, b, out=self._grad)
             self._in_array = True
         else:
-            self.grad += a @ b
+            self.grad[rows] += a @ b
 
     def add_rows(self, index: Array, values: Array) -> None:
         """Add to single rows: ``grad[index[k]] += values[k]`` for every k. Equal indices add up.
 
         The first call after `zero_grad` does not write the whole gradient if there are few rows; see `nonzero_rows`.
+        If the parameter is frozen, nothing is computed.
         """
+        if not self._requires_grad:
+            return
         few = 2 * len(index) < len(self.data) and backend.array_module(values) is np
         if few and not self._in_array and self._rows is None:
             self._rows = backend.sum_rows(index, values)
@@ -138,7 +173,8 @@ class Parameter:
             setattr(self, name, array if dtype is None else array.astype(dtype, copy=False))
 
     def __repr__(self) -> str:
-        return f"Parameter({self.shape}, {self.dtype}, {self.device})"
+        frozen = "" if self.requires_grad else ", requires_grad=False"
+        return f"Parameter({self.shape}, {self.dtype}, {self.device}{frozen})"
 
     # A Parameter is not an array. Arithmetic with it raises an error that names .data, instead of an error of NumPy's.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 
 from .backend import Array
-from .module import Module, input_grad_optional, without_input_grad
+from .modes import input_grad_optional, without_input_grad
+from .module import Module
 from .parameter import Parameter
 
 

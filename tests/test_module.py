@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nnscratch as nn
-from nnscratch.module import eval_mode
+from nnscratch.modes import eval_mode
 
 F32 = np.float32
 

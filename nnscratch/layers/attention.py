@@ -241,7 +241,7 @@ class MultiheadAttention(Module):
     def _project_backward(self, dp: Array, x: Array, rows: slice) -> Array:
         """Return dp W, and add dp^T x and the sum of dp to the gradients of W and b."""
         x_rows, dp_rows = x.reshape(-1, self.embed_dim), dp.reshape(-1, dp.shape[2])  # (N T, D), (N T, len(rows))
-        self.in_proj_weight.grad[rows] += dp_rows.T @ x_rows
+        self.in_proj_weight.add_product(dp_rows.T, x_rows, rows)
         if self.in_proj_bias is not None:
             self.in_proj_bias.grad[rows] += dp_rows.sum(axis=0)
         return (dp_rows @ self.in_proj_weight.data[rows]).reshape(x.shape)

@@ -21,7 +21,8 @@ import numpy as np
 
 from ..backend import Array
 from ..checks import check_floats, check_gradient, positive_int
-from ..module import Module, input_grad_optional
+from ..modes import input_grad_optional
+from ..module import Module
 from .conv2d import convolve, convolve_backward, initial_weight_and_bias
 from .windows import Windows, pair
 

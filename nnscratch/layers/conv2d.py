@@ -37,7 +37,8 @@ from .. import backend
 from ..backend import Array
 from ..checks import check_floats, check_gradient, positive_int
 from ..init import drawn, uniform
-from ..module import Module, input_grad_optional
+from ..modes import input_grad_optional
+from ..module import Module
 from ..parameter import Parameter
 from .image_layout import batch_last, chunks_of_images, empty_images
 from .windows import Pair, Windows, check_windows_fit, pair

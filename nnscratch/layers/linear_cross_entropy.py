@@ -78,7 +78,7 @@ def linear_cross_entropy(
             else:  # in blocks: the whole of dx^T h would take as much memory as the gradient
                 for v in range(0, V, max(1, DW_BLOCK // linear.in_features)):
                     words = slice(v, v + max(1, DW_BLOCK // linear.in_features))  # rows of W
-                    W.grad[words] += x[:, words].T @ rows[block]
+                    W.add_product(x[:, words].T, rows[block], words)
             if b is not None:
                 linear.bias.grad += xp.ones(len(x), dtype=x.dtype) @ x  # x.sum(axis=0), but several times as fast
     workspace.give(buffer)

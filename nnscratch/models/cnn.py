@@ -24,7 +24,8 @@ from ..backend import Array
 from ..checks import check_floats, positive_int, probability
 from ..init import he_normal
 from ..layers import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
-from ..module import Module, input_grad_optional, without_input_grad
+from ..modes import input_grad_optional, without_input_grad
+from ..module import Module
 from ..sequential import Sequential
 
 

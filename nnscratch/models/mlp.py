@@ -20,7 +20,8 @@ from ..backend import Array
 from ..checks import check_floats, positive_int, probability
 from ..init import he_uniform
 from ..layers import Dropout, Flatten, Linear, ReLU
-from ..module import Module, input_grad_optional, without_input_grad
+from ..modes import input_grad_optional, without_input_grad
+from ..module import Module
 from ..sequential import Sequential
 
 

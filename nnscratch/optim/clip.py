@@ -70,7 +70,7 @@ def clip_by_squares(parameters: Sequence[Parameter], squares: Sequence[float], m
         first = next((k for k, square in enumerate(each) if not math.isfinite(square)), 0)
         raise FloatingPointError(
             f"the gradient's norm is {norm}: the first of {len(each)} gradients that is not finite is that of "
-            f"parameter {first}, {parameters[first]!r}"
+            f"parameter {first}, {learned(parameters)[first]!r}"
         )
     if norm > max_norm:
         gradients = gradients_of(parameters)
@@ -80,8 +80,16 @@ def clip_by_squares(parameters: Sequence[Parameter], squares: Sequence[float], m
 
 
 def gradients_of(parameters: Sequence[Parameter]) -> list[Array]:
-    """Return, for each parameter, the part of its gradient that may be nonzero. It shares the gradient's memory."""
-    return [values for _, values in (parameter.nonzero_rows() for parameter in parameters)]
+    """Return, for each parameter that is not frozen, the part of its gradient that may be nonzero.
+
+    The arrays share the gradients' memory.
+    """
+    return [values for _, values in (parameter.nonzero_rows() for parameter in learned(parameters))]
+
+
+def learned(parameters: Iterable[Parameter]) -> list[Parameter]:
+    """Return the parameters that are not frozen."""
+    return [parameter for parameter in parameters if parameter.requires_grad]
 
 
 def clip_grad_value_(parameters: Iterable[Parameter], clip_value: float) -> None:
@@ -105,5 +113,5 @@ def clip_grad_value_(parameters: Iterable[Parameter], clip_value: float) -> None
     [ 1.  -1.   0.5]
     """
     parameters, bound = as_parameters(parameters), at_least("clip_value", clip_value, 0)
-    for p in parameters:
+    for p in learned(parameters):
         backend.array_module(p.grad).clip(p.grad, -bound, bound, out=p.grad)

@@ -52,6 +52,8 @@ def takes_lists(update: Callable) -> Callable:
 class Optimizer:
     """Base class of all optimisers: it changes parameters by their gradients.
 
+    Frozen parameters (`Parameter.requires_grad` is False) do not change, and neither do their moments.
+
     A subclass lists in `moments` the running averages it keeps, such as a velocity. Each is one array per parameter, of
     the parameter's shape, and starts at zero. The subclass defines `update`. Its arguments are one chunk of the
     weights, of the gradient and of each moment, and `step` calls it for every chunk.
@@ -115,6 +117,8 @@ class Optimizer:
         self.steps += 1
         tasks: list[tuple[Array, ...]] = []
         for k, (parameter, (rows, g)) in enumerate(zip(self.parameters, gradients, strict=True)):
+            if not parameter.requires_grad:
+                continue
             moments = [self.state[name][k] for name in self.moments]
             if rows is not None and self.rests_at_zero:
                 self._update_rows(rows, g, parameter.data, moments)

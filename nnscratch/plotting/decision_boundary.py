@@ -10,7 +10,8 @@ from .. import backend
 from ..backend import Array
 from ..layers.sigmoid import sigmoid
 from ..layers.softmax import softmax
-from ..module import Module, eval_mode
+from ..modes import eval_mode
+from ..module import Module
 from .style import COLOURS, MARKERS, new_axes
 
 

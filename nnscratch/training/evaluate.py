@@ -7,7 +7,8 @@ from typing import Any
 
 from .. import backend
 from ..losses import CrossEntropyLoss
-from ..module import Module, eval_mode
+from ..modes import eval_mode
+from ..module import Module
 from .model_calls import batch_on_device_of, call_model, computes_own_loss
 
 

@@ -16,7 +16,8 @@ from typing import Any
 from .. import backend
 from ..checks import check_token_ids
 from ..losses import CrossEntropyLoss
-from ..module import Module, to_device_of, without_input_grad
+from ..modes import without_input_grad
+from ..module import Module, to_device_of
 
 
 def batch_on_device_of(model: Module, inputs: Any, targets: Any) -> tuple[Any, Any]:

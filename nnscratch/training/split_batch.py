@@ -105,6 +105,8 @@ class SplitBatch:
                 for p, data in zip(model.parameters(), arrays, strict=True):
                     p.data = data
         for model, criterion in self._workers[1:]:
+            for p, own in zip(model.parameters(), self.model.parameters(), strict=True):
+                p.requires_grad = own.requires_grad
             model.train(self.model.training)
             criterion.train(self.criterion.training)
         return self._workers

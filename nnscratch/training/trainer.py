@@ -17,7 +17,8 @@ import numpy as np
 from .. import backend
 from ..checks import check_instance, positive_int
 from ..deprecated import renamed_attribute
-from ..module import Module, without_input_grad
+from ..modes import without_input_grad
+from ..module import Module
 from ..optim import Optimizer
 from ..optim.lr_scheduler import LRScheduler
 from ..optim.optimizer import at_least

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nnscratch as nn
-from nnscratch.module import input_grad_optional, without_input_grad
+from nnscratch.modes import input_grad_optional, without_input_grad
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(4, 1, 8, 8)).astype(np.float32)

@@ -36,11 +36,11 @@ class ModuleAdapter(Adapter):
         return [*self.module.modules(), *(self.loss.modules() if self.loss is not None else ())]
 
     def named_parameters(self) -> list[tuple[str, Parameter]]:
-        """Return the parameters of the module, then those of the loss."""
+        """Return the parameters of the module, then those of the loss. Frozen parameters are not checked."""
         named = list(self.module.named_parameters())
         if self.loss is not None:
             named += [(f"loss.{name}", p) for name, p in self.loss.named_parameters()]
-        return named
+        return [(name, p) for name, p in named if p.requires_grad]
 
     def parameters(self) -> dict[str, Any]:
         return {name: p.data for name, p in self.named_parameters()}

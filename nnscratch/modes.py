@@ -1,0 +1,67 @@
+"""Modes that hold inside a ``with`` block: evaluation mode, and backward without the gradient of the input."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .module import Module
+
+
+def input_grad_optional(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a ``backward`` that returns None instead of dL/dx if ``self.needs_input_grad`` is False.
+
+    A subclass that overrides ``backward`` without this mark always returns dL/dx, and so does ``super().backward(dy)``
+    in it.
+    """
+    backward.input_grad_optional = True
+    return backward
+
+
+@contextlib.contextmanager
+def without_input_grad(module: Module) -> Iterator[None]:
+    """Set ``module.needs_input_grad`` to False inside the ``with`` block, if its backward has the mark above.
+
+    Use it around a call of ``module.backward`` if you do not use the result. Example: the input of a network is data.
+    Without the gradient with respect to it, the first layer computes two products instead of three.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> layer = nn.Linear(3, 2, rng=0)
+    >>> y = layer(np.ones((4, 3), dtype=np.float32))
+    >>> with without_input_grad(layer):
+    ...     print(layer.backward(np.ones_like(y)))
+    None
+    >>> print(layer.bias.grad)
+    [4. 4.]
+    """
+    if not getattr(module.backward, "input_grad_optional", False) or not module.needs_input_grad:
+        yield
+        return
+    module.needs_input_grad = False
+    try:
+        yield
+    finally:
+        del module.needs_input_grad  # the class attribute, True, is visible again
+
+
+@contextlib.contextmanager
+def eval_mode(*modules: Module) -> Iterator[None]:
+    """Switch modules to ``eval()`` mode inside the ``with`` block; afterwards each module has its own mode again.
+
+    Parameters
+    ----------
+    *modules : Module
+        One model: it is switched with all modules inside it. Or two or more modules: only these are switched. In a
+        loop, it is faster to list a model's modules once and to pass them all.
+    """
+    modes = [(module, module.training) for module in (modules if len(modules) > 1 else modules[0].modules())]
+    for module, _ in modes:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
