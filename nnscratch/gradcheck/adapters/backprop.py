@@ -69,8 +69,9 @@ class BackpropAdapter(Adapter):
             )
         if found and None in found:
             raise TypeError(
-                f"{self.title}.{self.backprop.__name__} must return a list of gradients for each list of "
-                f"parameters, with the same shapes. No list of the network ({', '.join(held) or 'it has none'}) fits the gradients returned"
+                f"{self.title}.{self.backprop.__name__} must return a list of gradients for each list of parameters, "
+                f"with the same shapes. The gradients returned fit none of the network's lists "
+                f"({', '.join(held) or 'it has none'})"
             )
         return found
 
