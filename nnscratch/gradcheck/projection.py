@@ -86,7 +86,7 @@ class Projection:
             adapter.clear_saved()
             if not equal_outputs(first, again) or not equal_outputs(first, third):
                 raise NotDeterministic(
-                    f"{adapter.title} returns different outputs for the same inputs, even if all its attributes and the "
+                    f"{adapter.title} returns different outputs for the same inputs, even if all attributes and the "
                     f"states of all random generators (its own, numpy.random, random) are restored before each call"
                 )
         self.outputs = first
