@@ -6,6 +6,7 @@ its arguments.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -100,6 +101,13 @@ def positive_int(name: str, value: int) -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 1:
         raise ValueError(f"{name} must be an integer of 1 or more, got {value!r}")
     return int(value)
+
+
+def one_of(name: str, value: str, choices: Iterable[str]) -> str:
+    """Return `value` if it is one of `choices`; raise otherwise."""
+    if value not in tuple(choices):
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+    return value
 
 
 def probability(name: str, value: float) -> float:

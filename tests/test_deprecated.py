@@ -36,6 +36,14 @@ def test_the_old_argument_of_a_transformer_block():
         assert nn.TransformerBlock(4, 2, hidden=6).linear1.out_features == 6
 
 
+def test_the_argument_that_once_chose_the_form_of_the_gelu():
+    with pytest.warns(DeprecationWarning, match="approximate is now called activation"):
+        assert nn.TransformerBlock(4, 2, approximate="tanh").activation == "gelu_tanh"
+    expected = pytest.raises(ValueError, match="approximate must be one of 'none', 'tanh', got 'sigmoid'")
+    with pytest.warns(DeprecationWarning), expected:
+        nn.TransformerBlock(4, 2, approximate="sigmoid")
+
+
 def test_the_old_attributes_of_a_trainer():
     model = nn.Linear(2, 1, rng=0)
     trainer = nn.Trainer(model, nn.MSELoss(), nn.optim.SGD(model.parameters(), lr=0.1))

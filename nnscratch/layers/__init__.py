@@ -22,6 +22,7 @@ from .lstm import LSTM
 from .lstm_cell import LSTMCell
 from .max_pool2d import MaxPool2d
 from .positional_embedding import PositionalEmbedding
+from .positional_encoding import PositionalEncoding
 from .relu import ReLU
 from .residual import Residual
 from .rms_norm import RMSNorm
@@ -61,6 +62,7 @@ __all__ = [
     "MaxPool2d",
     "MultiheadAttention",
     "PositionalEmbedding",
+    "PositionalEncoding",
     "RMSNorm",
     "RNNCell",
     "ReLU",

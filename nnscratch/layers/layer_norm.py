@@ -24,6 +24,8 @@ Reference: Ba, Kiros and Hinton (2016), "Layer normalization".
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .. import backend
@@ -43,11 +45,15 @@ class LayerNorm(Module):
         D, the length of the last axis.
     eps : float
         Added to the variance. It prevents a division by zero if all elements of a row are equal.
+    bias : bool
+        True to add b.
 
     Attributes
     ----------
-    weight, bias : Parameter, shape (normalized_shape,)
-        w, initialised to ones, and b, initialised to zeros.
+    weight : Parameter, shape (normalized_shape,)
+        w, initialised to ones.
+    bias : Parameter, shape (normalized_shape,), or None
+        b, initialised to zeros.
 
     Examples
     --------
@@ -59,13 +65,14 @@ class LayerNorm(Module):
      [-0.577 -0.577 -0.577  1.732]]
     """
 
-    arguments = ("normalized_shape", "eps")
-
-    def __init__(self, normalized_shape: int, eps: float = 1e-5):
+    def __init__(self, normalized_shape: int, eps: float = 1e-5, bias: bool = True):
         self.normalized_shape = positive_int("normalized_shape", normalized_shape)
         self.eps = not_negative("eps", eps)
         self.weight = Parameter(np.ones(self.normalized_shape, dtype=np.float32))
-        self.bias = Parameter(np.zeros(self.normalized_shape, dtype=np.float32))
+        self.bias = Parameter(np.zeros(self.normalized_shape, dtype=np.float32)) if bias else None
+
+    def config(self) -> dict[str, Any]:
+        return {"normalized_shape": self.normalized_shape, "eps": self.eps, "bias": self.bias is not None}
 
     def forward(self, x: Array) -> Array:
         check_last_axis(self, x, self.normalized_shape, like=self.weight)
@@ -75,14 +82,16 @@ class LayerNorm(Module):
         n = xp.multiply(c, r, out=c)  # in the memory of c, which is not needed again
         self.save_for_backward(n, r)
         y = n * self.weight.data
-        y += self.bias.data
+        if self.bias is not None:
+            y += self.bias.data
         return y
 
     def backward(self, dy: Array) -> Array:
         n, r = self.saved()
         check_gradient(self, dy, n.shape, n.dtype)
         xp, D = backend.array_module(dy), self.normalized_shape
-        self.bias.grad += dy.reshape(-1, D).sum(axis=0)
+        if self.bias is not None:
+            self.bias.grad += dy.reshape(-1, D).sum(axis=0)
         self.weight.grad += (dy * n).reshape(-1, D).sum(axis=0)
         dn = dy * self.weight.data
         dx = dn - row_means(dn)

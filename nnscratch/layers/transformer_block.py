@@ -1,19 +1,25 @@
 """TransformerBlock: attention between the tokens, then a small network for each token, each with a residual connection.
 
-    x (N, T, D) -> LayerNorm -> MultiheadAttention -> Dropout -> + x = a
-    a (N, T, D) -> LayerNorm -> Linear (D, F) -> GELU -> Dropout -> Linear (F, D) -> Dropout -> + a = y
+    shapes      x, a, y (N, T, D)
+                f: linear1 (D, F) -> activation -> dropout -> linear2 (F, D) -> dropout, for each token separately
 
-    forward     a  = x + attention(norm1(x))
-                y  = a + f(norm2(a))                            f: linear1, GELU, linear2
+    pre-norm: each norm is inside its branch (norm_first=True, the default)
+        forward     a  = x + attention(norm1(x))
+                    y  = a + f(norm2(a))
+        backward    da = dy + norm2.backward(f.backward(dy))        a has two paths to y: their gradients are added
+                    dx = da + norm1.backward(attention.backward(da))
 
-    backward    da = dy + norm2.backward(f.backward(dy))        a has two paths to y: their gradients are added
-                dx = da + norm1.backward(attention.backward(da))
+    post-norm: each norm follows its addition (norm_first=False)
+        forward     a  = norm1(x + attention(x))
+                    y  = norm2(a + f(a))
+        backward    ds = norm2.backward(dy)         da = ds + f.backward(ds)
+                    dr = norm1.backward(da)         dx = dr + attention.backward(dr)
 
-The residual connections make deep stacks of blocks trainable: dy reaches x unchanged, whatever the layers of the two
-branches do. In this "pre-norm" form, each norm is inside its branch, and x passes from block to block without a norm.
-The first Transformer had a norm after each addition, and its training needed a learning-rate warm-up.
+The residual connections make deep stacks of blocks trainable. In the pre-norm form, dy reaches x unchanged, whatever
+the layers of the two branches do. The first Transformer had the post-norm form, where every dy passes through the
+norms. Its training needed a learning-rate warm-up.
 
-The parameters have the names of PyTorch's ``TransformerEncoderLayer(..., norm_first=True, activation="gelu")``.
+The parameters have the names of PyTorch's ``TransformerEncoderLayer``, whose defaults are the post-norm form and ReLU.
 
 References
 ----------
@@ -30,17 +36,21 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import positive_int, probability
+from ..checks import one_of, positive_int, probability
 from ..module import Module
 from .attention import Cache, MultiheadAttention
 from .dropout import Dropout
 from .gelu import GELU
 from .layer_norm import LayerNorm
 from .linear import Linear
+from .relu import ReLU
+
+ACTIVATIONS = {"relu": ReLU, "gelu": GELU, "gelu_tanh": lambda: GELU("tanh")}
+RENAMED = "TransformerBlock's argument {} is now called {}; the old name will be removed in 2.0"
 
 
 class TransformerBlock(Module):
-    """A pre-norm Transformer block.
+    """A Transformer block.
 
     Parameters
     ----------
@@ -54,11 +64,19 @@ class TransformerBlock(Module):
         The probability of dropping an element: of the attention weights, inside f, and at the end of both branches.
     causal : bool
         True if token t may attend to tokens 0..t only.
-    approximate : {"none", "tanh"}
-        The form of the GELU: see `GELU`.
+    norm_first : bool
+        True for the pre-norm form, False for the post-norm form.
+    activation : {"gelu", "gelu_tanh", "relu"}
+        The activation in f. "gelu_tanh" is the approximation of the GELU that GPT-2 uses: see `GELU`.
+    bias : bool
+        True to give biases to the attention, the norms and the linear layers.
+    layer_norm_eps : float
+        The `eps` of both norms.
     rng : None, int or numpy.random.Generator
     hidden : int, optional
         The old name of `dim_feedforward`.
+    approximate : {"none", "tanh"}, optional
+        The old way to select "gelu" or "gelu_tanh".
 
     Attributes
     ----------
@@ -75,7 +93,9 @@ class TransformerBlock(Module):
     ((2, 5, 8), (2, 5, 8))
     """
 
-    arguments = ("embed_dim", "num_heads", "dim_feedforward", "dropout", "causal", "approximate")
+    arguments = ("embed_dim", "num_heads", "dim_feedforward", "dropout", "causal") + (
+        "norm_first", "activation", "bias", "layer_norm_eps"
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -84,44 +104,64 @@ class TransformerBlock(Module):
         dim_feedforward: int | None = None,
         dropout: float = 0.0,
         causal: bool = False,
-        approximate: str = "none",
+        approximate: str | None = None,
         *,
+        norm_first: bool = True,
+        activation: str = "gelu",
+        bias: bool = True,
+        layer_norm_eps: float = 1e-5,
         rng: None | int | np.random.Generator = None,
         hidden: int | None = None,
     ):
         if hidden is not None:
-            warnings.warn(
-                "TransformerBlock's argument hidden is now called dim_feedforward; the old name will be removed in 2.0",
-                DeprecationWarning,
-                stacklevel=2,
-            )
+            warnings.warn(RENAMED.format("hidden", "dim_feedforward"), DeprecationWarning, stacklevel=2)
             dim_feedforward = hidden
+        if approximate is not None:
+            warnings.warn(RENAMED.format("approximate", "activation"), DeprecationWarning, stacklevel=2)
+            activation = {"none": "gelu", "tanh": "gelu_tanh"}[one_of("approximate", approximate, ("none", "tanh"))]
         rng = backend.generator(rng)
         self.embed_dim, self.num_heads = positive_int("embed_dim", embed_dim), positive_int("num_heads", num_heads)
         self.dropout, self.causal = probability("dropout", dropout), bool(causal)
         if dim_feedforward is None:
             dim_feedforward = 4 * self.embed_dim
         self.dim_feedforward = positive_int("dim_feedforward", dim_feedforward)
-        self.norm1 = LayerNorm(embed_dim)
-        self.self_attn = MultiheadAttention(embed_dim, num_heads, dropout, causal=causal, rng=rng)
+        self.norm_first, self.bias, self.layer_norm_eps = bool(norm_first), bool(bias), layer_norm_eps
+        self.activation = one_of("activation", activation, ACTIVATIONS)
+        self.norm1 = LayerNorm(embed_dim, layer_norm_eps, bias)
+        self.self_attn = MultiheadAttention(embed_dim, num_heads, dropout, bias, causal, rng=rng)
         self.dropout1 = Dropout(dropout, rng=rng)
-        self.norm2 = LayerNorm(embed_dim)
-        self.linear1 = Linear(embed_dim, self.dim_feedforward, rng=rng)
-        self.approximate, self.activation = approximate, GELU(approximate)
+        self.norm2 = LayerNorm(embed_dim, layer_norm_eps, bias)
+        self.linear1 = Linear(embed_dim, self.dim_feedforward, bias, rng=rng)
+        self.nonlinearity = ACTIVATIONS[activation]()
         self.dropout_hidden = Dropout(dropout, rng=rng)
-        self.linear2 = Linear(self.dim_feedforward, embed_dim, rng=rng)
+        self.linear2 = Linear(self.dim_feedforward, embed_dim, bias, rng=rng)
         self.dropout2 = Dropout(dropout, rng=rng)
 
     def forward(self, x: Array, lengths: Any = None, past: Cache | None = None) -> Array | tuple[Array, Cache]:
         """Return y; `lengths`, `past` and the second result are those of `MultiheadAttention`."""
-        attended = self.self_attn(self.norm1(x), lengths=lengths, past=past)
+        attended = self.self_attn(self.norm1(x) if self.norm_first else x, lengths=lengths, past=past)
         attended, present = attended if past is not None else (attended, None)
         a = x + self.dropout1(attended)  # (N, T, D)
-        hidden = self.dropout_hidden(self.activation(self.linear1(self.norm2(a))))  # (N, T, F)
-        y = a + self.dropout2(self.linear2(hidden))  # (N, T, D)
+        if self.norm_first:
+            y = a + self._f(self.norm2(a))
+        else:
+            a = self.norm1(a)
+            y = self.norm2(a + self._f(a))
         return y if past is None else (y, present)
 
     def backward(self, dy: Array) -> Array:
+        if self.norm_first:
+            da = dy + self.norm2.backward(self._f_backward(dy))  # (N, T, D)
+            return da + self.norm1.backward(self.self_attn.backward(self.dropout1.backward(da)))
+        ds = self.norm2.backward(dy)
+        dr = self.norm1.backward(ds + self._f_backward(ds))
+        return dr + self.self_attn.backward(self.dropout1.backward(dr))
+
+    def _f(self, x: Array) -> Array:
+        """Return f(x), the small network for each token."""
+        hidden = self.dropout_hidden(self.nonlinearity(self.linear1(x)))  # (N, T, F)
+        return self.dropout2(self.linear2(hidden))  # (N, T, D)
+
+    def _f_backward(self, dy: Array) -> Array:
         dhidden = self.dropout_hidden.backward(self.linear2.backward(self.dropout2.backward(dy)))  # (N, T, F)
-        da = dy + self.norm2.backward(self.linear1.backward(self.activation.backward(dhidden)))  # (N, T, D)
-        return da + self.norm1.backward(self.self_attn.backward(self.dropout1.backward(da)))
+        return self.linear1.backward(self.nonlinearity.backward(dhidden))  # (N, T, D)

@@ -3,6 +3,10 @@
     tokens (N, T) -> Embedding + PositionalEmbedding -> Dropout -> one or more TransformerBlocks
                   -> LayerNorm -> Linear -> logits (N, T, V)
 
+With norm_first=False, there is no LayerNorm before the last Linear layer, because each block ends with one. With
+positions="sinusoidal", PositionalEncoding replaces PositionalEmbedding, and the embedding is multiplied by sqrt(D), as
+in the first Transformer.
+
 The logits at step t are scores for token t+1, given the tokens 0..t: the blocks are causal. The model makes all T
 predictions in one pass, without a loop over time. It cannot use tokens further back than `context`; the state of an
 LSTM has no such limit.
@@ -17,6 +21,7 @@ LSTM has no such limit.
 
 References
 ----------
+Vaswani et al. (2017), "Attention is all you need".
 Radford, Wu, Child, Luan, Amodei and Sutskever (2019), "Language models are unsupervised multitask learners" (GPT-2).
 Karpathy (2022), nanoGPT. Press and Wolf (2017), "Using the output embedding to improve language models": tied weights.
 """
@@ -29,9 +34,17 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import check_ids, positive_int, probability
+from ..checks import check_ids, one_of, positive_int, probability
 from ..init import normal
-from ..layers import Dropout, Embedding, LayerNorm, Linear, PositionalEmbedding, TransformerBlock
+from ..layers import (
+    Dropout,
+    Embedding,
+    LayerNorm,
+    Linear,
+    PositionalEmbedding,
+    PositionalEncoding,
+    TransformerBlock,
+)
 from ..layers.linear_cross_entropy import linear_cross_entropy
 from ..module import Module
 from ..sequential import Sequential
@@ -56,6 +69,10 @@ class TransformerLM(Module):
         The probability of dropping an element, in every block and after the embeddings.
     tie_weights : bool
         True to use one matrix as the embedding and as the output weights.
+    norm_first, activation, bias, layer_norm_eps
+        The form of the blocks: see `TransformerBlock`. The last Linear layer never has a bias.
+    positions : {"learned", "sinusoidal"}
+        How the position of a token becomes part of its vector: with a `PositionalEmbedding` or a `PositionalEncoding`.
     rng : None, int or numpy.random.Generator
         The source of the initial weights and the dropout masks. The same seed gives the same model.
 
@@ -79,7 +96,9 @@ class TransformerLM(Module):
     True
     """
 
-    arguments = ("vocab_size", "embed_size", "num_heads", "num_layers", "context", "dropout", "tie_weights")
+    arguments = ("vocab_size", "embed_size", "num_heads", "num_layers", "context", "dropout", "tie_weights") + (
+        "norm_first", "activation", "bias", "positions", "layer_norm_eps"
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -91,6 +110,11 @@ class TransformerLM(Module):
         dropout: float = 0.0,
         tie_weights: bool = False,
         *,
+        norm_first: bool = True,
+        activation: str = "gelu_tanh",  # three times as fast as the exact form
+        bias: bool = True,
+        positions: str = "learned",
+        layer_norm_eps: float = 1e-5,
         rng: None | int | np.random.Generator = None,
     ):
         if positive_int("context", context) < 2:
@@ -101,15 +125,19 @@ class TransformerLM(Module):
         self.embed_size = positive_int("embed_size", embed_size)
         self.num_heads, self.num_layers = positive_int("num_heads", num_heads), positive_int("num_layers", num_layers)
         self.context, self.dropout, self.tie_weights = int(context), probability("dropout", dropout), bool(tie_weights)
+        self.norm_first, self.activation, self.bias = bool(norm_first), activation, bool(bias)
+        self.positions = one_of("positions", positions, ("learned", "sinusoidal"))
+        self.layer_norm_eps = layer_norm_eps
         self.embedding = Embedding(vocab_size, embed_size, rng=rng)
-        self.position = PositionalEmbedding(context, embed_size, rng=rng)
+        learned = positions == "learned"
+        self.position = PositionalEmbedding(context, embed_size, rng=rng) if learned else PositionalEncoding()
         self.dropout_in = Dropout(dropout, rng=rng)
-        # The tanh form of GELU, which GPT-2 uses, is three times as fast as the exact form.
-        options = {"dropout": dropout, "causal": True, "approximate": "tanh"}
+        names = ("dropout", "norm_first", "activation", "bias", "layer_norm_eps")
+        options = {name: getattr(self, name) for name in names} | {"causal": True}
         self.blocks = Sequential(
             *(TransformerBlock(embed_size, num_heads, **options, rng=rng) for _ in range(num_layers))
         )
-        self.norm = LayerNorm(embed_size)
+        self.norm = LayerNorm(embed_size, layer_norm_eps, bias) if norm_first else Sequential()
         self.linear = Linear(embed_size, vocab_size, bias=False, rng=rng)
         self._initialise(rng)
         if tie_weights:
@@ -131,9 +159,10 @@ class TransformerLM(Module):
             if len(p.shape) == 2:  # all weights but those of LayerNorm, which stay 1
                 branches = 2 * self.num_layers if id(p) in last_of_branch else 1
                 p.data[...] = normal(p.shape, 1 / math.sqrt(p.shape[1] * branches), rng)
-        for block in blocks:  # all other biases are 0 already
-            block.linear1.bias.data[...] = 0
-            block.linear2.bias.data[...] = 0
+        if self.bias:
+            for block in blocks:  # all other biases are 0 already
+                block.linear1.bias.data[...] = 0
+                block.linear2.bias.data[...] = 0
 
     def init_hidden(self, batch_size: int) -> State:
         """Return the initial state, which is empty."""
@@ -178,7 +207,8 @@ class TransformerLM(Module):
     def _backward_from_hidden(self, dh: Array) -> None:
         """Run backward through all layers before the last Linear layer."""
         dx = self.blocks.backward(self.norm.backward(dh))
-        self.embedding.backward(self.position.backward(self.dropout_in.backward(dx)))
+        dx = self.position.backward(self.dropout_in.backward(dx))
+        self.embedding.backward(dx if self.positions == "learned" else math.sqrt(self.embed_size) * dx)
 
     def _hidden(self, tokens: Array, state: State | None) -> tuple[Array, State]:
         """Return the input of the last Linear layer, shape (N, T, D), and the state."""
@@ -192,8 +222,13 @@ class TransformerLM(Module):
                 f"TransformerLM trains on sequences of at most context={self.context} tokens, got {tokens.shape[1]}: "
                 f"make the sequences shorter (seq_len) or the context longer"
             )
-        x = self.dropout_in(self.position(self.embedding(tokens)))  # (N, T, D)
+        x = self.dropout_in(self._embed(tokens))  # (N, T, D)
         return self.norm(self.blocks(x)), ()
+
+    def _embed(self, tokens: Array, start: int = 0) -> Array:
+        """Return the vectors of `tokens`, the first of which is at position `start`."""
+        x = self.embedding(tokens)  # (N, T, D)
+        return self.position(x if self.positions == "learned" else math.sqrt(self.embed_size) * x, start)
 
     # --- eval() mode: the window ---------------------------------------------------------------------------------
 
@@ -220,12 +255,12 @@ class TransformerLM(Module):
 
         A state is () or (tokens in the window, k and v of block 0, k and v of block 1, ...).
         """
-        xp, (N, _), weight = backend.array_module(tokens), tokens.shape, self.position.weight
+        xp, (N, _), weight = backend.array_module(tokens), tokens.shape, self.embedding.weight
         if not state:
             empty = xp.zeros((N, self.num_heads, 0, self.embed_size // self.num_heads), dtype=weight.dtype)
             state = tokens[:, :0], *[empty] * (2 * self.num_layers)
         window, *past = state
-        x, present = self.position(self.embedding(tokens), start=window.shape[1]), []
+        x, present = self._embed(tokens, start=window.shape[1]), []
         for block, k, v in zip(self.blocks.layers, past[::2], past[1::2], strict=True):
             x, keys_and_values = block(x, past=(k, v))
             present += keys_and_values

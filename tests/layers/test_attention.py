@@ -153,10 +153,22 @@ def test_bad_input_is_refused():
         nn.PositionalEmbedding(4, 6)(np.ones((2, 3), dtype=np.float32))
 
 
+def test_sinusoids_continue_where_the_earlier_tokens_ended():
+    layer, x = nn.PositionalEncoding(), np.zeros((1, 7, 6))
+    np.testing.assert_array_equal(layer(x)[:, 3:], layer(x[:, 3:], start=3))
+    assert layer(x.astype(np.float32)).dtype == np.float32
+    with pytest.raises(ValueError, match=r"needs x of shape \(batch, time, features\), got \(7, 6\)"):
+        layer(x[0])
+    with pytest.raises(ValueError, match="start must be 0 or more, got -1"):
+        layer(x, start=-1)
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
 @pytest.mark.parametrize("causal", [False, True])
-def test_the_blocks_gradients_are_the_numerical_ones(causal, numerical):
+def test_the_blocks_gradients_are_the_numerical_ones(causal, norm_first, numerical):
     rng = np.random.default_rng(5)
-    block = nn.TransformerBlock(4, 2, 5, dropout=0.2, causal=causal, rng=1).to(dtype=np.float64)
+    options = {"dropout": 0.2, "causal": causal, "norm_first": norm_first}
+    block = nn.TransformerBlock(4, 2, 5, **options, rng=1).to(dtype=np.float64)
     x, dy = rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 3, 4))
     state = block.dropout1.rng.bit_generator.state
 
@@ -170,6 +182,15 @@ def test_the_blocks_gradients_are_the_numerical_ones(causal, numerical):
     np.testing.assert_allclose(dx, numerical(loss, x), atol=1e-8)
     for (name, p), g in zip(block.named_parameters(), gradients, strict=True):
         np.testing.assert_allclose(g, numerical(loss, p.data), atol=1e-8, err_msg=name)
+
+
+def test_a_block_without_biases_has_none_and_an_unknown_activation_is_refused():
+    block = nn.TransformerBlock(4, 2, bias=False)
+    assert not [name for name, _ in block.named_parameters() if "bias" in name]
+    with pytest.raises(ValueError, match="activation must be one of 'relu', 'gelu', 'gelu_tanh', got 'tanh'"):
+        nn.TransformerBlock(4, 2, activation="tanh")
+    with pytest.raises(ValueError, match="eps must be 0 or more, got -1"):
+        nn.TransformerBlock(4, 2, layer_norm_eps=-1)
 
 
 def test_a_block_whose_branches_are_zero_passes_everything_through():

@@ -18,9 +18,16 @@ def trainer_of(model):
     return nn.Trainer(model, nn.CrossEntropyLoss(), nn.optim.Adam(model.parameters(), lr=0.01), max_norm=5.0)
 
 
-@pytest.mark.parametrize("tie", [False, True])
-def test_every_gradient_is_the_numerical_one(tie, numerical):
-    model = nn.models.TransformerLM(5, 4, 2, 2, 6, tie_weights=tie, rng=1).to(dtype=np.float64)
+FORMS = [
+    {}, {"tie_weights": True}, {"norm_first": False}, {"bias": False, "activation": "gelu"},
+    {"positions": "sinusoidal"},
+    {"norm_first": False, "positions": "sinusoidal", "bias": False, "tie_weights": True, "layer_norm_eps": 0.1},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_every_gradient_is_the_numerical_one(form, numerical):
+    model = nn.models.TransformerLM(5, 4, 2, 2, 6, **form, rng=1).to(dtype=np.float64)
     rng = np.random.default_rng(0)
     for p in model.parameters():
         p.data[...] += 0.3 * rng.normal(size=p.shape)
@@ -54,8 +61,9 @@ def test_no_logit_depends_on_a_later_token():
     assert np.array_equal(one[:, :7], other[:, :7]) and not np.allclose(one[:, 7:], other[:, 7:])
 
 
-def test_read_on_token_by_token_equals_all_at_once_while_the_window_has_room():
-    model, tokens = make().to(dtype=np.float64).eval(), BATCHES[0][0]
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_read_on_token_by_token_equals_all_at_once_while_the_window_has_room(form):
+    model, tokens = make(**form).to(dtype=np.float64).eval(), BATCHES[0][0]
     whole, _ = model(tokens)
     parts, state = [], None
     for t in range(tokens.shape[1]):
@@ -99,6 +107,22 @@ def test_it_learns_writes_and_survives_a_file(tie, tmp_path):
     texts = [nn.generate(m, TOKENIZER, "the cat sat on the mat. the ", 30, rng=0) for m in (model, loaded)]
     assert texts[0] == texts[1] and len(texts[0]) == 58
     assert not any(m.__dict__.get("_stack") for m in loaded.modules())
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_every_form_survives_a_file(form, tmp_path):
+    model = make(**form)
+    nn.save(model, tmp_path / "model.safetensors")
+    loaded = nn.load(tmp_path / "model.safetensors")
+    assert loaded.config() == model.config()
+    np.testing.assert_array_equal(loaded(BATCHES[0][0])[0], model(BATCHES[0][0])[0])
+
+
+def test_the_switches_are_said_by_name_when_they_are_wrong():
+    with pytest.raises(ValueError, match="positions must be one of 'learned', 'sinusoidal', got 'rotary'"):
+        make(positions="rotary")
+    with pytest.raises(ValueError, match="activation must be one of 'relu', 'gelu', 'gelu_tanh', got 'swish'"):
+        make(activation="swish")
 
 
 def test_a_checkpoint_goes_on_bit_for_bit():

@@ -76,12 +76,13 @@ def test_positions_are_an_embedding_of_the_places():
 
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("lengths", [None, [5, 2, 4]])
-def test_the_block_is_pytorchs_encoder_layer_with_norm_first(causal, lengths):
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_the_block_is_pytorchs_encoder_layer(causal, lengths, norm_first):
     N, T, D, F = 3, 5, 12, 20
-    ours = nn.TransformerBlock(D, 3, F, causal=causal, rng=1).to(dtype=np.float64)
+    ours = nn.TransformerBlock(D, 3, F, causal=causal, norm_first=norm_first, rng=1).to(dtype=np.float64)
     for p in ours.parameters():
         p.data[...] += 0.1 * RNG.normal(size=p.shape)
-    options = {"dropout": 0.0, "activation": "gelu", "batch_first": True, "norm_first": True}
+    options = {"dropout": 0.0, "activation": "gelu", "batch_first": True, "norm_first": norm_first}
     theirs = moved(ours, torch.nn.TransformerEncoderLayer(D, 3, F, **options))
     x, dy = RNG.normal(size=(N, T, D)), RNG.normal(size=(N, T, D))
     tx = torch.tensor(x, requires_grad=True)

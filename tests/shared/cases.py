@@ -107,14 +107,33 @@ def causal_attention(torch: Any) -> Callable:
     return attend
 
 
-def pre_norm_block(torch: Any) -> Callable:
-    theirs = torch.nn.TransformerEncoderLayer(6, 2, 8, 0.0, "gelu", batch_first=True, norm_first=True)
+def causal_block(**settings: Any) -> Callable:
+    """Return the peer of a causal TransformerBlock(6, 2, 8, **settings), without dropout."""
 
-    def run(ours, weights, x):
-        ahead = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(1)
-        return torch.func.functional_call(theirs, weights, (x,), {"src_mask": ahead})
+    def peer(torch):
+        activation = settings.get("activation", "gelu")
+        if activation == "gelu_tanh":
+            activation = torch.nn.GELU("tanh")
+        options = {"norm_first": True} | settings | {"activation": activation, "batch_first": True}
+        theirs = torch.nn.TransformerEncoderLayer(6, 2, 8, 0.0, **options)
 
-    return run
+        def run(ours, weights, x):
+            ahead = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(1)
+            return torch.func.functional_call(theirs, weights, (x,), {"src_mask": ahead})
+
+        return run
+
+    return peer
+
+
+def sinusoids(torch: Any) -> Callable:
+    def add(ours, weights, x):
+        t, exponent = torch.arange(x.shape[1]).double(), torch.arange(0, x.shape[2], 2).double() / x.shape[2]
+        angles = t[:, None] / 10000**exponent
+        pairs = torch.stack([angles.sin(), angles.cos()], dim=-1)  # (T, D/2, 2)
+        return x + pairs.flatten(1)[:, : x.shape[2]]
+
+    return add
 
 
 LAYERS: dict[type, list[Case]] = {
@@ -154,6 +173,8 @@ LAYERS: dict[type, list[Case]] = {
         Case("LayerNorm", lambda: seen(nn.LayerNorm(5)), normal(2, 3, 5), lambda t: t.nn.LayerNorm(5)),
         Case("LayerNorm, large eps", lambda: seen(nn.LayerNorm(5, 0.5)), normal(3, 5),
              lambda t: t.nn.LayerNorm(5, 0.5)),
+        Case("LayerNorm, no bias", lambda: seen(nn.LayerNorm(5, bias=False)), normal(3, 5),
+             lambda t: t.nn.LayerNorm(5, bias=False)),
     ],
     nn.RMSNorm: [
         Case("RMSNorm", lambda: seen(nn.RMSNorm(5)), normal(2, 3, 5), lambda t: t.nn.RMSNorm(5)),
@@ -216,7 +237,20 @@ LAYERS: dict[type, list[Case]] = {
     ],
     nn.TransformerBlock: [
         Case("TransformerBlock", lambda: nn.TransformerBlock(6, 2, 8, causal=True, rng=1), normal(2, 4, 6),
-             pre_norm_block)
+             causal_block()),
+        *(
+            Case(f"TransformerBlock {settings}",
+                 lambda settings=settings: seen(nn.TransformerBlock(6, 2, 8, causal=True, rng=1, **settings)),
+                 normal(2, 4, 6), causal_block(**settings))
+            for settings in [
+                {"activation": "gelu_tanh"}, {"norm_first": False}, {"bias": False},
+                {"norm_first": False, "activation": "relu", "bias": False, "layer_norm_eps": 0.3},
+            ]
+        ),
+    ],
+    nn.PositionalEncoding: [
+        Case("PositionalEncoding", nn.PositionalEncoding, normal(2, 4, 6), sinusoids),
+        Case("PositionalEncoding, odd length", nn.PositionalEncoding, normal(2, 4, 5), sinusoids),
     ],
     nn.PositionalEmbedding: [
         Case("PositionalEmbedding", lambda: nn.PositionalEmbedding(5, 3, rng=1), normal(2, 4, 3),

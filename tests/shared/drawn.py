@@ -137,7 +137,8 @@ def attention(draw: Any) -> tuple:
 def block(draw: Any) -> tuple:
     heads, N, T = draw(st.integers(1, 2)), draw(st.integers(1, 2)), draw(st.integers(1, 2))
     E = 2 * heads
-    layer = nn.TransformerBlock(E, heads, 3, causal=draw(yes), rng=draw(seed))
+    settings = {"norm_first": draw(yes), "activation": draw(st.sampled_from(["gelu", "gelu_tanh"])), "bias": draw(yes)}
+    layer = nn.TransformerBlock(E, heads, 3, causal=draw(yes), rng=draw(seed), **settings)
     return layer, draw(nst.distinct((N, T, E)))
 
 
@@ -224,6 +225,7 @@ CASES: dict[type, st.SearchStrategy] = {
     nn.MultiheadAttention: attention(),
     nn.TransformerBlock: block(),
     nn.PositionalEmbedding: position(),
+    nn.PositionalEncoding: plain(nst.shapes(3, 3)).map(lambda x: (nn.PositionalEncoding(), x)),
     nn.Sequential: sequential(),
     nn.Residual: residual(),
     nn.MSELoss: regression(st.builds(nn.MSELoss)),
