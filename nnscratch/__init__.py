@@ -26,6 +26,7 @@ from .layers import (
     LeakyReLU,
     Linear,
     LogSoftmax,
+    LoRA,
     LSTMCell,
     MaxPool2d,
     MultiheadAttention,
@@ -50,7 +51,7 @@ from .module import Module
 from .parameter import Parameter
 from .record import record
 from .sequential import Sequential
-from .serialization import load, save
+from .serialization import load, load_lora, save, save_lora
 from .summary import summary
 from .training import History, Trainer, evaluate
 
@@ -80,6 +81,7 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LoRA",
     "LogSoftmax",
     "MSELoss",
     "MaxPool2d",
@@ -111,11 +113,13 @@ __all__ = [
     "gradcheck",
     "init",
     "load",
+    "load_lora",
     "models",
     "optim",
     "plotting",
     "record",
     "save",
+    "save_lora",
     "summary",
     "testing",
     "training",

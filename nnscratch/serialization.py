@@ -20,9 +20,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from . import backend
+from .checks import state_value
+from .layers import Linear, LoRA
 from .module import Module
 
 PathLike = str | os.PathLike
+LORA_ARRAYS = ("lora_A", "lora_B")
 RENAMED = {  # old name: new name. Older files use the old names of classes that were renamed or moved
     "nnscratch.module.Sequential": "nnscratch.sequential.Sequential",
     "nnscratch.layers.attention.MultiHeadAttention": "nnscratch.layers.attention.MultiheadAttention",
@@ -114,6 +117,105 @@ def load(path: PathLike, model: Module | None = None) -> Module:
         model.load_state_dict(state)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    return model
+
+
+def save_lora(model: Module, path: PathLike) -> None:
+    """Write only the small matrices of the `LoRA` layers in `model` to one file. The write is atomic.
+
+    The file is as small as the matrices: it does not hold the trained weights. `load_lora` reads it.
+
+    Parameters
+    ----------
+    model : Module
+    path : str or path
+
+    Raises
+    ------
+    TypeError
+        `model` is not a Module.
+    ValueError
+        `model` has no LoRA layer.
+    FileNotFoundError
+        The folder of `path` does not exist.
+
+    Examples
+    --------
+    >>> import os, tempfile, pathlib, nnscratch as nn
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> model = nn.models.MLP([784, 512, 10], rng=0)
+    >>> nn.save(model, folder / "model.safetensors")
+    >>> setattr(model.layers, "1", nn.LoRA(model.layers[1], rank=2, rng=1))
+    >>> nn.save_lora(model, folder / "lora.safetensors")
+    >>> os.path.getsize(folder / "model.safetensors") // os.path.getsize(folder / "lora.safetensors")
+    153
+    >>> adapted = nn.load_lora(folder / "lora.safetensors", nn.load(folder / "model.safetensors"))
+    >>> adapted.layers[1]
+    LoRA(rank=2, alpha=2.0)  # 404,512 parameters
+      (base) Linear(in_features=784, out_features=512, bias=True)  # 401,920 parameters
+        weight: (512, 784), frozen
+        bias: (512,), frozen
+      lora_A: (2, 784)
+      lora_B: (512, 2)
+    """
+    if not isinstance(model, Module):
+        raise TypeError(f"nn.save_lora(model, path): model must be a Module, got {type(model).__name__}")
+    adapted = {name: module for name, module in model.named_modules() if isinstance(module, LoRA)}
+    if not adapted:
+        raise ValueError(f"{type(model).__name__} has no LoRA layer, so there is nothing to save")
+    arrays = {f"{name}.{key}": getattr(lora, key).data for name, lora in adapted.items() for key in LORA_ARRAYS}
+    write_arrays(path, arrays, {"lora": {name: lora.config() for name, lora in adapted.items()}})
+
+
+def load_lora(path: PathLike, model: Module) -> Module:
+    """Load the matrices that `save_lora` wrote into `model`, and return it.
+
+    Each Linear layer that the file names becomes a `LoRA` layer. If it is one already, it gets the file's matrices.
+
+    Parameters
+    ----------
+    path : str or path
+    model : Module
+        The model with the trained weights, from which the saved one was made.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no file at `path`.
+    ValueError
+        `save_lora` did not write the file, or it does not fit `model`. `model` is unchanged.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib, nnscratch as nn
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "lora.safetensors"
+    >>> nn.save_lora(nn.Sequential(nn.LoRA(nn.Linear(3, 2), rank=1)), path)
+    >>> type(nn.load_lora(path, nn.Sequential(nn.Linear(3, 2)))[0]).__name__
+    'LoRA'
+    """
+    arrays, header = read_arrays(path)
+    if "lora" not in header:
+        raise ValueError(f"{path} was not written by nn.save_lora")
+    modules, new = dict(model.named_modules()), {}
+    for name, config in header["lora"].items():
+        layer = modules.get(name)
+        base = layer.base if isinstance(layer, LoRA) else layer
+        if not isinstance(base, Linear) or not name or (isinstance(layer, LoRA) and layer.merged):
+            merged = "a merged " if isinstance(layer, LoRA) else ""
+            came = "no such module" if layer is None else f"{merged}{type(layer).__name__}"
+            raise ValueError(f"{path} adapts the Linear layer {name!r}, and {type(model).__name__} has there: {came}")
+        try:
+            shapes = LoRA(Linear(base.in_features, base.out_features, bias=False), **config).to(dtype=base.weight.dtype)
+            values = [state_value(key, arrays[f"{name}.{key}"], getattr(shapes, key).data) for key in LORA_ARRAYS]
+        except (LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {name}: {error}") from None
+        new[name] = base, config, values
+    for name, (base, config, values) in new.items():
+        lora = LoRA(base, **config)
+        for key, value in zip(LORA_ARRAYS, values, strict=True):
+            getattr(lora, key).data[...] = backend.to_device(value, base.weight.device)
+        parent, _, attribute = name.rpartition(".")
+        setattr(modules[parent], attribute, lora)
     return model
 
 

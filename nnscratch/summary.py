@@ -143,6 +143,10 @@ def _linear(module: Module, inputs: tuple, output: Array) -> int:
     return 2 * output.size * module.in_features
 
 
+def _lora(module: Module, inputs: tuple, output: Array) -> int:
+    return 0 if module.merged else 2 * (output.size + inputs[0].size) * module.rank  # its Linear is counted separately
+
+
 def _convolution(module: Module, inputs: tuple, output: Array) -> int:
     return 2 * output.size * module.weight.size // module.weight.shape[0]
 
@@ -166,6 +170,7 @@ def _attention(module: Module, inputs: tuple, output: Any) -> int:
 
 COUNTS: dict[Any, Callable[[Module, tuple, Any], int]] = {
     layers.Linear: _linear,
+    layers.LoRA: _lora,
     (layers.Conv1d, layers.Conv2d): _convolution,
     Recurrent: _recurrent,
     (layers.RNNCell, layers.GRUCell, layers.LSTMCell): _cell,

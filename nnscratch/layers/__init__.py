@@ -18,6 +18,7 @@ from .layer_norm import LayerNorm
 from .leaky_relu import LeakyReLU
 from .linear import Linear
 from .log_softmax import LogSoftmax
+from .lora import LoRA
 from .lstm import LSTM
 from .lstm_cell import LSTMCell
 from .max_pool2d import MaxPool2d
@@ -58,6 +59,7 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LoRA",
     "LogSoftmax",
     "MaxPool2d",
     "MultiheadAttention",

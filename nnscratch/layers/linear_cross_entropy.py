@@ -51,6 +51,11 @@ def linear_cross_entropy(
     dh : array, shape (..., D)
         None if `learn` is False.
     """
+    if not isinstance(linear, Linear):
+        raise TypeError(
+            f"loss_and_backward needs a Linear layer as the last layer, got {type(linear).__name__}: "
+            f"call forward, CrossEntropyLoss and backward instead"
+        )
     check_floats(linear, "h", h, like=linear.weight)
     if h.shape != (*target.shape, linear.in_features) or target.size == 0:
         raise ValueError(

@@ -136,11 +136,32 @@ def sinusoids(torch: Any) -> Callable:
     return add
 
 
+def low_rank_update(scale: float) -> Callable:
+    """Return the equivalent of LoRA: a Linear layer with the weight W + scale * B A, where W and b are frozen."""
+
+    def peer(torch):
+        def run(ours, weights, x):
+            for name in ("base.weight", "base.bias"):
+                if name in weights:
+                    weights[name].requires_grad_(False)
+            W = weights["base.weight"] + scale * weights["lora_B"] @ weights["lora_A"]
+            return torch.nn.functional.linear(x, W, weights.get("base.bias"))
+
+        return run
+
+    return peer
+
+
 LAYERS: dict[type, list[Case]] = {
     nn.Linear: [
         Case("Linear", lambda: nn.Linear(5, 3, rng=1), normal(2, 4, 5), lambda t: t.nn.Linear(5, 3)),
         Case("Linear, no bias", lambda: nn.Linear(5, 3, bias=False, rng=1), normal(2, 5),
              lambda t: t.nn.Linear(5, 3, bias=False)),
+    ],
+    nn.LoRA: [
+        Case("LoRA", lambda: seen(nn.LoRA(nn.Linear(5, 3, rng=1), 2, rng=2)), normal(2, 4, 5), low_rank_update(1)),
+        Case("LoRA, alpha=6", lambda: seen(nn.LoRA(nn.Linear(5, 3, bias=False, rng=1), 2, 6, rng=2)), normal(4, 5),
+             low_rank_update(3)),
     ],
     nn.Embedding: [
         Case("Embedding", lambda: nn.Embedding(5, 3, rng=1), lambda rng: (rng.integers(0, 5, (4, 3)),),
