@@ -7,9 +7,6 @@ the text that the student's code prints. The code runs with the rights of the us
 from __future__ import annotations
 
 import contextlib
-import itertools
-import os
-import subprocess
 import sys
 import traceback
 from pathlib import Path
@@ -18,13 +15,11 @@ from typing import Any
 import numpy as np
 
 from ..gradcheck.command import wire
-from ..gradcheck.command.orphans import Orphans
-from ..gradcheck.command.process import ROOT, Worker
-from ..gradcheck.command.worker import Refused, Service, copy_of, private_pipes, read_message
+from ..gradcheck.command.process import Worker
+from ..gradcheck.command.worker import Refused, Service, answer_requests, copy_of
 from .drivers import DRIVERS
 from .exercise import NOT_SENT
 
-BOOT = "import sys; sys.path[0] = sys.argv.pop(1); from nnscratch.exercises.worker import main; main()"
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 MEMORY = 1 << 30  # bytes of address space, of which Python and NumPy take a part
 FILE_SIZE = 10 << 20  # bytes
@@ -41,46 +36,25 @@ class ExerciseWorker(Worker):
     """
 
     def __init__(self) -> None:
-        self.failed = False
-        self._numbers = itertools.count(1)
-        self._deadline = float("inf")
-        self._orphans = Orphans()
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", BOOT, ROOT],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, **ONE_THREAD, "MPLBACKEND": "Agg"},
-            start_new_session=True,
-            bufsize=0,
-        )
-        self._requests, self._replies = self._process.stdin.fileno(), self._process.stdout.fileno()
-        if os.name == "posix":
-            os.set_blocking(self._requests, False)
+        super().__init__("nnscratch.exercises.worker", environment=ONE_THREAD)
 
 
 def main() -> None:
     """Answer requests until the judge closes the pipe."""
-    requests, replies = private_pipes()
     limit_resources()
     service, printed, path = None, FirstCharacters(), ""
-    while (message := read_message(requests)) is not None:
-        number, operation = message.pop("number"), message.pop("operation")
-        try:
-            if operation == "open":
-                path, value = message["path"], None
-                service = ExerciseService(path)
-                sys.argv = [path]
-                sys.stdout = printed = FirstCharacters()
-            elif operation == "printed":
-                value = printed.text
-            else:
-                value = getattr(service, operation)(**message)
-            data = wire.frame({"number": number, "value": value})
-        except BaseException as error:
-            data = wire.frame({"number": number, "error": in_file(error, path)})
-        replies.write(data)
-        replies.flush()
+
+    def answer(operation: str, values: dict[str, Any]) -> Any:
+        nonlocal service, printed, path
+        if operation == "open":
+            path = values["path"]
+            service = ExerciseService(path)
+            sys.argv = [path]
+            sys.stdout = printed = FirstCharacters()
+            return None
+        return printed.text if operation == "printed" else getattr(service, operation)(**values)
+
+    answer_requests(answer, lambda error: in_file(error, path))
 
 
 class FirstCharacters:

@@ -5,7 +5,8 @@ The parts, in the order in which they are used:
     discover.py                    what can be checked, by reading the file
     drawing.py                     the inputs, from signatures, docstring_shapes.py and course_names.py
     judge.py                       the verdict; this process never imports the file
-    process.py, orphans.py         the worker's process: its time limit and its end
+    process.py, orphans.py         the worker's process: its start and its end
+    channel.py                     requests to it, with a time limit
     wire.py                        messages to and from the worker: JSON and raw bytes
     worker.py                      runs the file, and returns arrays
     table.py                       a line for each layer
@@ -33,6 +34,7 @@ from .process import Worker
 from .table import as_json, as_table, report_dict
 
 RIGHT, WRONG, NOT_CHECKED = 0, 1, 2
+WORKER = "nnscratch.gradcheck.command.worker"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,7 +93,7 @@ def check_items(path: str, items: list[Item], given: Given, arguments: argparse.
     worker = None
     try:
         for item in items:
-            worker = worker or Worker(path)
+            worker = worker or Worker(WORKER, path)
             worker.set_limit(arguments.seconds)
             results.append(judge(worker, item, given, arguments.seed))
             if worker.failed:

@@ -44,9 +44,9 @@ def frame(message: Any) -> bytes:
     return LENGTHS.pack(len(header), len(body)) + header + body
 
 
-def check_lengths(header: int, body: int) -> None:
+def check_lengths(header: int, body: int, longest: int = MAX_BODY) -> None:
     """Raise `BadMessage` if a frame is too large."""
-    if header > MAX_HEADER or body > MAX_BODY:
+    if header > MAX_HEADER or body > longest:
         raise BadMessage(f"a message of {header + body:,} bytes is too large")
 
 

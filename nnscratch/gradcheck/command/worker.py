@@ -44,19 +44,31 @@ FORWARD = ("forward", "predict", "__call__", "feedforward", "loss")
 
 def main() -> None:
     """Answer requests until the judge closes the pipe."""
-    requests, replies = private_pipes()
     path = sys.argv[1]
     sys.argv = [path]
     service = Service(path)
+    answer_requests(lambda operation, values: getattr(service, operation)(**values), describe_error)
+
+
+def answer_requests(answer: Callable[[str, dict], Any], describe: Callable[[BaseException], str]) -> None:
+    """Answer requests until the judge closes the pipe.
+
+    Parameters
+    ----------
+    answer : callable
+        ``answer(operation, values)`` returns the value to send.
+    describe : callable
+        Returns the text to send for an error.
+    """
+    requests, replies = private_pipes()
     while (message := read_message(requests)) is not None:
         number, operation = message.pop("number"), message.pop("operation")
         try:
-            reply = {"number": number, "value": getattr(service, operation)(**message)}
-            data = wire.frame(reply)
+            data = wire.frame({"number": number, "value": answer(operation, message)})
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            data = wire.frame({"number": number, "error": describe_error(error)})
+            data = wire.frame({"number": number, "error": describe(error)})
         replies.write(data)
         replies.flush()
 

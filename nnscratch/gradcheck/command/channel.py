@@ -1,0 +1,150 @@
+"""Requests to another process, and its replies: two pipes, with a limit for time and for size."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from . import wire
+
+
+class WorkerFailed(Exception):
+    """The worker gave no reply that can be used, or its reply says that the student's code raised an error."""
+
+
+class Clock(Protocol):
+    """A time limit."""
+
+    def left(self) -> float:
+        """Return how many seconds to wait before the next call of `left`. Raise WorkerFailed at the limit."""
+
+
+class WallClock:
+    """A limit for the time that passes, which starts now."""
+
+    def __init__(self, seconds: float):
+        self.seconds, self._end = seconds, time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Return the seconds until the limit. Raise WorkerFailed when they are over."""
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise WorkerFailed(f"not finished after {self.seconds:g} seconds")
+        return min(left, 1e6)
+
+
+class Channel:
+    """Send requests into one pipe, and read the replies from another.
+
+    Parameters
+    ----------
+    requests, replies : int
+        The descriptors of the pipes.
+    ending : callable
+        Returns how the process ended, as a text.
+    stop : callable
+        Ends the process. It is needed only where pipes have no time limit (Windows).
+    longest : int
+        The number of bytes that the arrays of a reply may have.
+
+    Attributes
+    ----------
+    clock : Clock
+        The limit for all requests together.
+    failed : bool
+        True if the process cannot be used any more: it ended, took too long, or sent something that is not a reply.
+    """
+
+    def __init__(
+        self,
+        requests: int,
+        replies: int,
+        ending: Callable[[], str],
+        stop: Callable[[], None],
+        longest: int = wire.MAX_BODY,
+    ):
+        self.failed = False
+        self.clock: Clock = WallClock(float("inf"))
+        self._numbers = itertools.count(1)
+        self._requests, self._replies = requests, replies
+        self._ending, self._stop, self._longest = ending, stop, longest
+        if os.name == "posix":
+            os.set_blocking(requests, False)
+
+    def request(self, operation: str, **values: Any) -> Any:
+        """Send a request and return the reply.
+
+        Raises
+        ------
+        WorkerFailed
+            There is no reply, or the reply says that the student's code raised an error.
+        """
+        number, watchdog = next(self._numbers), None
+        self.failed = True  # until there is a reply
+        if os.name != "posix":  # select works on sockets only
+            watchdog = threading.Timer(self.clock.left(), self._stop)
+            watchdog.start()
+        try:
+            self._write(wire.frame({"number": number, "operation": operation, **values}))
+            header, body = wire.LENGTHS.unpack(self._read(wire.LENGTHS.size))
+            wire.check_lengths(header, body, self._longest)
+            reply = wire.unpack(self._read(header), self._read(body))
+        except wire.BadMessage as error:
+            raise WorkerFailed(f"its process sent {error}") from None
+        finally:
+            if watchdog is not None:
+                watchdog.cancel()
+        if not isinstance(reply, dict) or reply.get("number") != number:
+            raise WorkerFailed("its process sent a reply to another request")
+        self.failed = False
+        if "error" in reply:
+            raise WorkerFailed(printable(reply["error"], 2000))
+        return reply.get("value")
+
+    def _wait(self, descriptor: int, to_write: bool) -> None:
+        """Wait until the pipe is ready, at most until the clock's limit."""
+        if os.name != "posix":
+            return
+        waiting = ([], [descriptor], []) if to_write else ([descriptor], [], [])
+        while not any(select.select(*waiting, self.clock.left())):
+            pass
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            self._wait(self._requests, to_write=True)
+            try:
+                rest = rest[os.write(self._requests, rest) :]
+            except BlockingIOError:
+                continue
+            except OSError:
+                raise WorkerFailed(self._ended()) from None
+
+    def _read(self, count: int) -> bytes:
+        chunks = []
+        while count:
+            self._wait(self._replies, to_write=False)
+            chunk = os.read(self._replies, min(count, 1 << 20))
+            if not chunk:
+                raise WorkerFailed(self._ended())
+            chunks.append(chunk)
+            count -= len(chunk)
+        return b"".join(chunks)
+
+    def _ended(self) -> str:
+        self.clock.left()  # the process may have been ended because of its time limit
+        return self._ending()
+
+
+def printable(text: Any, longest: int) -> str:
+    """Return what the worker sent as text for a terminal: no control characters, and not longer than `longest`.
+
+    Further lines are indented, so that they cannot look like lines of the judge.
+    """
+    lines = ["".join(c if c.isprintable() else " " for c in line).rstrip() for line in str(text)[:longest].splitlines()]
+    return "\n      ".join(lines)
