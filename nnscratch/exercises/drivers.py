@@ -7,6 +7,7 @@ process, so they hold no right answers.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -185,6 +186,53 @@ def conv1d_forward(load: Load) -> Callable:
     return forward
 
 
+class Samples:
+    """Stands for CS224n's dataset: it returns the given words in turn."""
+
+    def __init__(self, words: Any):
+        self._words = itertools.cycle(words.tolist())
+
+    def sampleTokenIdx(self) -> int:
+        return next(self._words)
+
+
+def negative_sampling(load: Load) -> Callable:
+    """Call the student's negSamplingLossAndGradient with a dataset that returns the given words."""
+    called = load("negSamplingLossAndGradient")
+
+    def negSamplingLossAndGradient(centerWordVec: Any, outsideWordIdx: int, outsideVectors: Any, words: Any) -> Any:
+        return called(centerWordVec, outsideWordIdx, outsideVectors, Samples(words), len(words))
+
+    return negSamplingLossAndGradient
+
+
+GRU_PARAMETERS = ("Wrx", "Wzx", "Wnx", "Wrh", "Wzh", "Wnh", "brx", "bzx", "bnx", "brh", "bzh", "bnh")
+
+
+def gru_forward(load: Load) -> Callable:
+    """Return a forward of the student's GRUCell, as a function of its inputs and its parameters."""
+    cls = load("GRUCell")
+
+    def forward(x, h_prev_t, Wrx, Wzx, Wnx, Wrh, Wzh, Wnh, brx, bzx, bnx, brh, bzh, bnh):
+        cell = cls(len(x), len(h_prev_t))
+        values = Wrx, Wzx, Wnx, Wrh, Wzh, Wnh, brx, bzx, bnx, brh, bzh, bnh
+        for name, value in zip(GRU_PARAMETERS, values, strict=True):
+            setattr(cell, name, value)
+        return cell.forward(x, h_prev_t), cell
+
+    return forward
+
+
+def gru_backward(load: Load) -> Callable:
+    """Return a backward that belongs to `gru_forward`."""
+
+    def backward(delta: Any, cell: Any) -> tuple:
+        dx, dh_prev_t = cell.backward(delta)
+        return dx, dh_prev_t, *(getattr(cell, f"d{name}") for name in GRU_PARAMETERS)
+
+    return backward
+
+
 DRIVERS: dict[str, Callable[[Load], Callable]] = {
     "numerical_gradient": numerical_gradient,
     "Linear.__init__": linear_made,
@@ -195,6 +243,9 @@ DRIVERS: dict[str, Callable[[Load], Callable]] = {
     "TwoLayerNet loss": two_layer_forward,
     "TwoLayerNet gradients": two_layer_backward,
     "clip_norm": clip_norm,
+    "negSamplingLossAndGradient": negative_sampling,
+    "GRUCell.forward": gru_forward,
+    "GRUCell.backward": gru_backward,
     "Conv1d_stride1.forward": conv1d_forward,
     "Conv1d_stride1.backward": linear_backward,
     "MeanPool2d_stride1.forward": with_setting("MeanPool2d_stride1"),

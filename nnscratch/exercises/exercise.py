@@ -12,7 +12,7 @@ import numpy as np
 
 Draw = Callable[[np.random.Generator], tuple]
 
-NOT_SENT = {"cache", "layer", "dx", "dW"}
+NOT_SENT = {"cache", "layer", "dx", "dW", "gradCenterVec", "gradOutsideVecs"}
 """The names of returned values that stay in the student's process."""
 
 SOLUTION = re.compile(r"(?ms)^( *)# solution: ([^\n]*)\n(.*?)^ *# end\n")

@@ -143,6 +143,8 @@ def sendable(title: str, name: str, value: Any) -> Any:
         return {str(k): sendable(title, f"{name}[{k!r}]", v) for k, v in value.items()}
     if value is None:
         raise Refused(f"{title}: {name} is None. It must be an array")
+    if isinstance(value, (list, tuple)):
+        raise Refused(f"{title}: {name} is a {type(value).__name__}. Make an array of it: np.array({name})")
     try:
         array = np.asarray(value)
     except ValueError:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .adapters import Adapter
-from .nested import is_array, is_float, map_leaves
+from .nested import is_array, is_float, leaves, map_leaves
 from .projection import NotDeterministic, Projection
 from .report import GradientReport
 from .snapshot import Snapshot
@@ -85,5 +85,6 @@ def float64_copy(value: Any) -> Any:
 def smallest_itemsize(projection: Projection) -> int:
     """Return the bytes per value of the least precise float among the variables and the outputs."""
     sizes = [v.dtype.itemsize for v in projection.variables.values()]
-    map_leaves(lambda y: sizes.append(y.dtype.itemsize) if is_array(y) and is_float(y) else None, projection.outputs)
+    # A loss may be a scalar of float32, which is no array. A float of Python has no dtype.
+    sizes += [y.dtype.itemsize for _, y in leaves("", projection.outputs) if is_float(y) and hasattr(y, "dtype")]
     return max(2, min(sizes, default=8))

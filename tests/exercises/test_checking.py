@@ -60,6 +60,7 @@ def relu_backward(dout, cache):
     ("def relu_forward(x):\n    return x.flatten(), x", "out has shape (30,); it must have shape (6, 5)", ""),
     ("def relu_forward(x):\n    return 0 * x, x", "out is zero everywhere", "it must be"),
     ("def relu_forward(x):\n    return 'x', x", "out must be an array of numbers, got str", ""),
+    ("def relu_forward(x):\n    return x.tolist(), x", "out is a list. Make an array of it: np.array(out)", ""),
     ("def relu_forward(x):\n    return x / 0 * 0, x", "nan", ""),
     ("def relu_forward(x):\n    return x.maximum(0), x", "AttributeError", "your line 2: return x.maximum(0), x"),
     ("def relu_forward(x)\n    return x, x", "Python cannot read line 1: expected ':'", "line 1: def relu_forward(x)"),

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,8 @@ every_mistake = pytest.mark.parametrize(
     [(exercise, mistake) for exercise in LADDER for mistake in exercise.mistakes],
     ids=lambda part: part.name if hasattr(part, "name") else "",
 )
+
+STYLES = sorted((Path(__file__).parent / "styles").glob("*.py"))
 
 
 class Shared:
@@ -72,6 +75,13 @@ def test_the_solution_passes_with_any_seed(exercise, shared, tmp_path):
     for seed in (None, 0):
         feedback = shared.check(exercise, tmp_path, exercise.solution, seed=seed)
         assert feedback.solved, [feedback.headline, *feedback.details]
+
+
+@pytest.mark.parametrize("path", STYLES, ids=lambda path: path.stem)
+def test_a_right_answer_in_another_style_passes(path, shared, tmp_path):
+    exercise = max((e for e in LADDER if path.stem.startswith(e.name)), key=lambda exercise: len(exercise.name))
+    feedback = shared.check(exercise, tmp_path, path.read_text())
+    assert feedback.solved, [feedback.headline, *feedback.details]
 
 
 @every_mistake

@@ -415,6 +415,18 @@ def test_a_float32_target_that_cannot_be_cast_is_judged_by_float32s_limits(insis
     assert not check_gradients((forward, lambda d, x: 1.05 * d * (1 - np.tanh(x) ** 2)), x).ok
 
 
+def test_a_loss_that_is_a_float32_scalar_is_judged_by_float32s_limits():
+    def loss(x, label):
+        p = np.exp(x.astype(np.float32))
+        p /= p.sum(axis=1, keepdims=True)
+        onehot = np.eye(3, dtype=np.float32)[label]
+        return -np.sum(onehot * np.log(p)) / np.float32(len(x)), (p - onehot) / np.float32(len(x))
+
+    for seed in range(5):
+        report = check_gradients(loss, np.random.default_rng(seed).normal(size=(4, 3)), np.array([0, 2, 1, 2]))
+        assert report.ok and "float32" in report.method, report
+
+
 def test_a_float32_target_that_can_be_cast_is_checked_in_float64():
     report = check_gradients(nn.Linear(3, 2, rng=0), X.astype(np.float32))
     assert report.ok and report.max_error < 1e-9 and "float64" in report.method

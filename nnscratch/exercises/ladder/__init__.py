@@ -32,8 +32,11 @@ upsample
 spatial_batchnorm
 groupnorm
 word_embedding
+word2vec
 rnn_step
+rnn_bptt
 lstm_step
+gru_cell
 masked_loss
 attention
 multi_head

@@ -1,0 +1,85 @@
+"""Exercise 28: word2vec with negative sampling, in CS224n's form."""
+
+import numpy as np
+
+from ..exercise import Exercise, Gradients, Mistake, Slip, Values
+
+
+def case(V, D, K):
+    """Draw vectors, the id of the outside word, and K other ids, of which the first two are the same."""
+
+    def draw(rng):
+        outside = int(rng.integers(V))
+        samples = (outside + rng.integers(1, V, K)) % V
+        samples[1] = samples[0]
+        return rng.normal(size=D), outside, rng.normal(size=(V, D)), samples
+
+    return draw
+
+
+def log_sigmoid(x):
+    return -np.logaddexp(0, -x)
+
+
+def loss_with(sign=-1, repeated=True, reduce=np.sum, positive=True):
+    def loss(v, outside, U, samples):
+        ids = samples if repeated else np.unique(samples)
+        negative = -reduce(log_sigmoid(sign * U[ids] @ v))
+        return negative - (log_sigmoid(U[outside] @ v) if positive else 0)
+
+    return loss
+
+
+CASES = [case(5, 3, 4), case(4, 2, 6), case(7, 4, 3)]
+
+EXERCISE = Exercise(
+    number=28,
+    name="word2vec",
+    title="word vectors, learned with negative samples",
+    parts=[
+        Values(
+            "driver:negSamplingLossAndGradient",
+            loss_with(),
+            CASES,
+            ("loss", "gradCenterVec", "gradOutsideVecs"),
+            slips=[
+                Slip(loss_with(sign=1), "the minus sign in sigmoid(-u_k . v) is missing."),
+                Slip(loss_with(repeated=False), "a word that was drawn twice must count twice."),
+                Slip(loss_with(reduce=np.mean), "this is the mean over the negative samples. Take the sum."),
+                Slip(loss_with(positive=False), "the term of the outside word is missing."),
+                Slip(loss_with(reduce=lambda x: 0), "the terms of the negative samples are missing."),
+                Slip(lambda *inputs: -loss_with()(*inputs), "the minus before the logarithms is missing."),
+            ],
+        ),
+        Gradients(("driver:negSamplingLossAndGradient",), CASES),
+    ],
+    hints=(
+        "outsideVectors[negSampleWordIndices] is an array (K, D). Its product with centerWordVec gives K scores. Use "
+        "1 - sigmoid(s) = sigmoid(-s).",
+        "gradOutsideVecs begins as zeros. A line such as gradOutsideVecs[negSampleWordIndices] += ... adds only once "
+        "for a word that was drawn twice; np.add.at or a loop adds every time.",
+        "The full softmax would need the scores of all V words in each step. Here it takes K + 1 of them: that made "
+        "word vectors from billions of words possible.",
+    ),
+    reading='Mikolov et al. (2013), "Distributed Representations of Words and Phrases", section 2.2; '
+    "nnscratch/layers/embedding.py",
+    mistakes=[
+        Mistake(
+            "np.add.at(gradOutsideVecs, negSampleWordIndices, p_negative[:, None] * centerWordVec)",
+            "gradOutsideVecs[negSampleWordIndices] += p_negative[:, None] * centerWordVec",
+            "rows met twice counted once",
+        ),
+        Mistake("np.log(1 - p_negative).sum()", "np.log(p_negative).sum()", "the minus sign in sigmoid(-u_k . v)"),
+        Mistake("np.log(1 - p_negative).sum()", "np.log(1 - p_negative).mean()", "the mean over the negative samples"),
+        Mistake(
+            "gradCenterVec = (p_outside - 1) * outside + p_negative @ negative",
+            "gradCenterVec = (1 - p_outside) * outside - p_negative @ negative",
+            "sign flipped",
+        ),
+        Mistake(
+            "gradCenterVec = (p_outside - 1) * outside + p_negative @ negative",
+            "gradCenterVec = p_outside * outside + p_negative @ negative",
+            "The gradient of centerWordVec is not right",
+        ),
+    ],
+)

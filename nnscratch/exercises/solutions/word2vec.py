@@ -1,0 +1,56 @@
+"""Exercise 28: word2vec with negative sampling
+
+Learn word vectors that separate two kinds of words: the outside word, which occurred near the center word, and K
+negative samples, words drawn at random. v is the vector of the center word, u_o that of the outside word, and the u_k
+are those of the samples.
+
+    loss = -log sigmoid(u_o . v)  -  the sum over k of  log sigmoid(-u_k . v)
+
+    dv   = (sigmoid(u_o . v) - 1) u_o  +  the sum over k of  sigmoid(u_k . v) u_k
+    du_o = (sigmoid(u_o . v) - 1) v
+    du_k =  sigmoid(u_k . v) v
+
+The same word can be drawn several times. Its gradient then counts each time.
+
+Shapes: centerWordVec and gradCenterVec (D,); outsideVectors and gradOutsideVecs (V, D), one row for each word;
+outsideWordIdx is one integer, and negSampleWordIndices a list of K integers. loss is one number.
+
+What is checked: the loss, to 6 digits; then both gradients. Some words are drawn several times.
+Which courses ask for it: CS224n, assignment 2 (negSamplingLossAndGradient).
+
+Check it:    nnscratch exercises check word2vec
+Stuck?       nnscratch exercises hint word2vec
+"""
+
+import numpy as np
+
+
+def sigmoid(x):
+    """Return the sigmoid of x."""
+    return np.tanh(x / 2) / 2 + 0.5
+
+
+def getNegativeSamples(outsideWordIdx, dataset, K):
+    """Return K random words, none of which is the outside word."""
+    samples = []
+    while len(samples) < K:
+        word = dataset.sampleTokenIdx()
+        if word != outsideWordIdx:
+            samples.append(word)
+    return samples
+
+
+def negSamplingLossAndGradient(centerWordVec, outsideWordIdx, outsideVectors, dataset, K=10):
+    """Return loss, gradCenterVec and gradOutsideVecs."""
+    negSampleWordIndices = getNegativeSamples(outsideWordIdx, dataset, K)
+    # solution: Compute loss, gradCenterVec and gradOutsideVecs. Words may occur several times among the samples.
+    outside, negative = outsideVectors[outsideWordIdx], outsideVectors[negSampleWordIndices]
+    p_outside = sigmoid(outside @ centerWordVec)
+    p_negative = sigmoid(negative @ centerWordVec)
+    loss = -np.log(p_outside) - np.log(1 - p_negative).sum()
+    gradCenterVec = (p_outside - 1) * outside + p_negative @ negative
+    gradOutsideVecs = np.zeros(outsideVectors.shape)
+    gradOutsideVecs[outsideWordIdx] = (p_outside - 1) * centerWordVec
+    np.add.at(gradOutsideVecs, negSampleWordIndices, p_negative[:, None] * centerWordVec)
+    return loss, gradCenterVec, gradOutsideVecs
+    # end
