@@ -38,7 +38,7 @@ def test_the_old_argument_of_a_transformer_block():
 
 def test_the_argument_that_once_chose_the_form_of_the_gelu():
     with pytest.warns(DeprecationWarning, match="approximate is now called activation"):
-        assert nn.TransformerBlock(4, 2, approximate="tanh").activation == "gelu_tanh"
+        assert nn.TransformerBlock(4, 2, approximate="tanh").config()["activation"] == "gelu_tanh"
     expected = pytest.raises(ValueError, match="approximate must be one of 'none', 'tanh', got 'sigmoid'")
     with pytest.warns(DeprecationWarning), expected:
         nn.TransformerBlock(4, 2, approximate="sigmoid")

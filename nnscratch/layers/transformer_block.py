@@ -83,6 +83,7 @@ class TransformerBlock(Module):
     norm1, norm2 : LayerNorm
     self_attn : MultiheadAttention
     linear1, linear2 : Linear
+    activation : ReLU or GELU
 
     Examples
     --------
@@ -93,8 +94,8 @@ class TransformerBlock(Module):
     ((2, 5, 8), (2, 5, 8))
     """
 
-    arguments = ("embed_dim", "num_heads", "dim_feedforward", "dropout", "causal") + (
-        "norm_first", "activation", "bias", "layer_norm_eps"
+    arguments = (
+        "embed_dim", "num_heads", "dim_feedforward", "dropout", "causal", "norm_first", "bias", "layer_norm_eps"
     )  # fmt: skip
 
     def __init__(
@@ -126,16 +127,19 @@ class TransformerBlock(Module):
             dim_feedforward = 4 * self.embed_dim
         self.dim_feedforward = positive_int("dim_feedforward", dim_feedforward)
         self.norm_first, self.bias, self.layer_norm_eps = bool(norm_first), bool(bias), layer_norm_eps
-        self.activation = one_of("activation", activation, ACTIVATIONS)
+        self._activation = one_of("activation", activation, ACTIVATIONS)
         self.norm1 = LayerNorm(embed_dim, layer_norm_eps, bias)
         self.self_attn = MultiheadAttention(embed_dim, num_heads, dropout, bias, causal, rng=rng)
         self.dropout1 = Dropout(dropout, rng=rng)
         self.norm2 = LayerNorm(embed_dim, layer_norm_eps, bias)
         self.linear1 = Linear(embed_dim, self.dim_feedforward, bias, rng=rng)
-        self.nonlinearity = ACTIVATIONS[activation]()
+        self.activation = ACTIVATIONS[activation]()
         self.dropout_hidden = Dropout(dropout, rng=rng)
         self.linear2 = Linear(self.dim_feedforward, embed_dim, bias, rng=rng)
         self.dropout2 = Dropout(dropout, rng=rng)
+
+    def config(self) -> dict[str, Any]:
+        return super().config() | {"activation": self._activation}
 
     def forward(self, x: Array, lengths: Any = None, past: Cache | None = None) -> Array | tuple[Array, Cache]:
         """Return y; `lengths`, `past` and the second result are those of `MultiheadAttention`."""
@@ -159,9 +163,9 @@ class TransformerBlock(Module):
 
     def _f(self, x: Array) -> Array:
         """Return f(x), the small network for each token."""
-        hidden = self.dropout_hidden(self.nonlinearity(self.linear1(x)))  # (N, T, F)
+        hidden = self.dropout_hidden(self.activation(self.linear1(x)))  # (N, T, F)
         return self.dropout2(self.linear2(hidden))  # (N, T, D)
 
     def _f_backward(self, dy: Array) -> Array:
         dhidden = self.dropout_hidden.backward(self.linear2.backward(self.dropout2.backward(dy)))  # (N, T, F)
-        return self.linear1.backward(self.nonlinearity.backward(dhidden))  # (N, T, D)
+        return self.linear1.backward(self.activation.backward(dhidden))  # (N, T, D)
