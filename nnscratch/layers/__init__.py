@@ -6,6 +6,7 @@ from .avg_pool2d import AvgPool2d
 from .batch_norm import BatchNorm1d, BatchNorm2d
 from .conv1d import Conv1d
 from .conv2d import Conv2d
+from .cross_attention import CrossAttention
 from .dropout import Dropout
 from .elu import ELU
 from .embedding import Embedding
@@ -35,6 +36,7 @@ from .softmax import Softmax
 from .softplus import Softplus
 from .tanh import Tanh
 from .transformer_block import TransformerBlock
+from .transformer_decoder_block import TransformerDecoderBlock
 from .unrolled import Unrolled
 from .upsample import Upsample
 from .variational_dropout import VariationalDropout
@@ -50,6 +52,7 @@ __all__ = [
     "BatchNorm2d",
     "Conv1d",
     "Conv2d",
+    "CrossAttention",
     "Dropout",
     "Embedding",
     "Flatten",
@@ -75,6 +78,7 @@ __all__ = [
     "Softplus",
     "Tanh",
     "TransformerBlock",
+    "TransformerDecoderBlock",
     "Unrolled",
     "Upsample",
     "VariationalDropout",

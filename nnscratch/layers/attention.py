@@ -274,8 +274,8 @@ class MultiheadAttention(Module):
             check_floats(self, name, a, like=self.in_proj_weight)
             if a.ndim != 3 or a.shape[2] != D or 0 in a.shape or len(a) != len(x):
                 raise ValueError(
-                    f"MultiheadAttention needs {name} of shape (batch, tokens, {D}) with at least one sequence and one "
-                    f"token, got {a.shape}" + ("" if a is x else f" with x of shape {x.shape}")
+                    f"{type(self).__name__} needs {name} of shape (batch, tokens, {D}) with at least one sequence and "
+                    f"one token, got {a.shape}" + ("" if a is x else f" with x of shape {x.shape}")
                 )
         if memory is not None and self.causal:
             raise ValueError("a causal MultiheadAttention attends to earlier tokens of x: call it without a memory")
@@ -289,6 +289,6 @@ class MultiheadAttention(Module):
             N, heads, d = len(x), self.num_heads, D // self.num_heads
             if a.ndim != 4 or (*a.shape[:2], a.shape[3]) != (N, heads, d) or a.shape != past[0].shape:
                 raise ValueError(
-                    f"MultiheadAttention needs {name} of shape ({N}, {heads}, P, {d}), with the same P in both arrays; "
-                    f"got {a.shape}"
+                    f"{type(self).__name__} needs {name} of shape ({N}, {heads}, P, {d}), with the same P in both "
+                    f"arrays; got {a.shape}"
                 )

@@ -93,3 +93,50 @@ def test_the_block_is_pytorchs_encoder_layer(causal, lengths, norm_first):
     assert_close(ours(x, lengths=lengths), ty)
     assert_close(ours.backward(dy), tx.grad)
     assert_gradients_close(ours, theirs)
+
+
+def random_weights(module):
+    for p in module.parameters():
+        p.data[...] += 0.1 * RNG.normal(size=p.shape)
+    return module.to(dtype=np.float64)
+
+
+def padding_of(lengths, S):
+    return torch.arange(S) >= torch.tensor(lengths)[:, None]
+
+
+def test_cross_attention_with_padding_is_pytorchs():
+    N, T, S, D, lengths = 3, 4, 6, 8, [6, 1, 3]
+    ours = random_weights(nn.CrossAttention(D, 2, rng=1))
+    theirs = moved(ours, torch.nn.MultiheadAttention(D, 2, batch_first=True))
+    x, m, dy = RNG.normal(size=(N, T, D)), RNG.normal(size=(N, S, D)), RNG.normal(size=(N, T, D))
+    tx, tm = (torch.tensor(a, requires_grad=True) for a in (x, m))
+    ty, tA = theirs(tx, tm, tm, key_padding_mask=padding_of(lengths, S), average_attn_weights=False)
+    ty.backward(torch.tensor(dy))
+    assert_close(ours(x, m, lengths), ty)
+    assert_close(ours.weights(x, m, lengths), tA)
+    dx, dm = ours.backward(dy)
+    assert_close(dx, tx.grad)
+    assert_close(dm, tm.grad)
+    assert not dm[1, 1:].any()
+    assert_gradients_close(ours, theirs)
+
+
+@pytest.mark.parametrize("norm_first", [True, False])
+@pytest.mark.parametrize("lengths", [None, [6, 1, 3]])
+def test_the_decoder_block_is_pytorchs_decoder_layer(norm_first, lengths):
+    N, T, S, D, F = 3, 4, 6, 12, 20
+    ours = random_weights(nn.TransformerDecoderBlock(D, 3, F, norm_first=norm_first, rng=1))
+    options = {"dropout": 0.0, "activation": "gelu", "batch_first": True, "norm_first": norm_first}
+    theirs = moved(ours, torch.nn.TransformerDecoderLayer(D, 3, F, **options))
+    x, m, dy = RNG.normal(size=(N, T, D)), RNG.normal(size=(N, S, D)), RNG.normal(size=(N, T, D))
+    tx, tm = (torch.tensor(a, requires_grad=True) for a in (x, m))
+    ahead = torch.ones(T, T, dtype=torch.bool).triu(1)
+    padding = None if lengths is None else padding_of(lengths, S)
+    ty = theirs(tx, tm, tgt_mask=ahead, memory_key_padding_mask=padding)
+    ty.backward(torch.tensor(dy))
+    assert_close(ours(x, m, lengths), ty)
+    dx, dm = ours.backward(dy)
+    assert_close(dx, tx.grad)
+    assert_close(dm, tm.grad)
+    assert_gradients_close(ours, theirs)

@@ -136,6 +136,29 @@ def sinusoids(torch: Any) -> Callable:
     return add
 
 
+def cross_attention(torch: Any) -> Callable:
+    theirs = torch.nn.MultiheadAttention(6, 2, batch_first=True)
+    return lambda ours, weights, x, memory: torch.func.functional_call(theirs, weights, (x, memory, memory))[0]
+
+
+def decoder_block(**settings: Any) -> Callable:
+    def peer(torch):
+        options = {"norm_first": True, "activation": "gelu"} | settings
+        theirs = torch.nn.TransformerDecoderLayer(6, 2, 8, 0.0, batch_first=True, **options)
+
+        def run(ours, weights, x, memory):
+            ahead = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(1)
+            return torch.func.functional_call(theirs, weights, (x, memory), {"tgt_mask": ahead})
+
+        return run
+
+    return peer
+
+
+def x_and_memory(rng: np.random.Generator) -> tuple:
+    return rng.normal(size=(2, 3, 6)), rng.normal(size=(2, 4, 6))
+
+
 def low_rank_update(scale: float) -> Callable:
     """Return the equivalent of LoRA: a Linear layer with the weight W + scale * B A, where W and b are frozen."""
 
@@ -268,6 +291,18 @@ LAYERS: dict[type, list[Case]] = {
                 {"norm_first": False, "activation": "relu", "bias": False, "layer_norm_eps": 0.3},
             ]
         ),
+    ],
+    nn.CrossAttention: [
+        Case("CrossAttention", lambda: seen(nn.CrossAttention(6, 2, rng=1)), x_and_memory, cross_attention)
+    ],
+    nn.TransformerDecoderBlock: [
+        Case(f"TransformerDecoderBlock {settings}",
+             lambda settings=settings: seen(nn.TransformerDecoderBlock(6, 2, 8, rng=1, **settings)), x_and_memory,
+             decoder_block(**settings))
+        for settings in [
+            {}, {"norm_first": False}, {"bias": False},
+            {"norm_first": False, "activation": "relu", "bias": False, "layer_norm_eps": 0.3},
+        ]
     ],
     nn.PositionalEncoding: [
         Case("PositionalEncoding", nn.PositionalEncoding, normal(2, 4, 6), sinusoids),
