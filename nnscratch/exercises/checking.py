@@ -22,9 +22,10 @@ import numpy as np
 from ..gradcheck.command.judge import confirm, first_reason, rebuilt
 from ..gradcheck.command.process import WorkerFailed, printable
 from ..gradcheck.report import GradientReport
+from .calling import DRIVER
 from .exercise import Exercise, Gradients, Values
 from .values import compare
-from .worker import DRIVER, ExerciseWorker
+from .worker import ExerciseWorker
 
 SECONDS = 15.0
 LINE = re.compile(r" \(line (\d+)\)$")

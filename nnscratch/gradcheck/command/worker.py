@@ -36,6 +36,7 @@ from ..precision import project_in_float64
 from ..report import GradientReport
 from ..snapshot import Snapshot
 from . import wire
+from .refused import Refused
 
 ATTEMPTS = 4  # draws of the weights, until no gradient is zero everywhere, as behind ReLU units that are all off
 ROOT = str(Path(__file__).resolve().parents[3])
@@ -93,10 +94,6 @@ def read_message(pipe: Any) -> Any:
         return None
     header, body = wire.LENGTHS.unpack(lengths)
     return wire.unpack(pipe.read(header), pipe.read(body))
-
-
-class Refused(Exception):
-    """The code cannot be checked. The message is printed as it is."""
 
 
 def describe_error(error: BaseException) -> str:
