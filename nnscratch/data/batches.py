@@ -157,19 +157,23 @@ def _transform(transform: Any) -> Any:
 class Batches:
     """Rows of `x` and `y` in mini-batches. Iterate over it to get pairs (x, y).
 
-    Each iteration over the batches is one epoch, in a new random order. The last batch of an epoch may be smaller.
+    Each iteration over the batches is one epoch, in a new random order.
 
     Parameters
     ----------
-    x, y : array
-        Two arrays with the same number of rows.
+    x : array, or tuple of arrays
+        The inputs. Give a tuple for a model with several inputs; each batch then has a tuple of the same rows of each.
+    y : array
+        The targets. All arrays must have the same number of rows.
     batch_size : int
     shuffle : bool
         True for a new random order in each epoch, False to keep the order of the rows.
     rng : None, int or numpy.random.Generator
         The generator that draws the orders. It is also passed to `transform`.
     transform : function of (x, rng), optional
-        Applied to the rows of `x` in each batch. See `nnscratch.data.augment`.
+        Applied to the inputs of each batch, an array or a tuple. See `nnscratch.data.augment`.
+    drop_last : bool
+        True to leave out the rows of an epoch that do not fill a batch. If False, the last batch may be smaller.
 
     Attributes
     ----------
@@ -181,7 +185,8 @@ class Batches:
     TypeError
         `x` or `y` is not an array, or `transform` is not callable.
     ValueError
-        `x` and `y` have different numbers of rows or no rows, or `batch_size` is not a positive integer.
+        `x` and `y` have different numbers of rows or no rows, or `batch_size` is not a positive integer, or
+        `drop_last` leaves no batch.
 
     Examples
     --------
@@ -192,39 +197,62 @@ class Batches:
     (2, 2) [2 4]
     (2, 2) [3 0]
     (1, 2) [1]
+
+    Padded sequences and their lengths, for a model that is called as ``model(tokens, lengths)``:
+
+    >>> tokens, lengths = np.array([[5, 6, 0], [7, 8, 9]]), np.array([2, 3])
+    >>> for (ids, n), labels in Batches((tokens, lengths), np.array([1, 0]), batch_size=1, shuffle=False):
+    ...     print(ids, n, labels)
+    [[5 6 0]] [2] [1]
+    [[7 8 9]] [3] [0]
     """
 
     def __init__(
         self,
-        x: Array,
+        x: Array | tuple[Array, ...],
         y: Array,
         batch_size: int,
         shuffle: bool = True,
         rng: None | int | np.random.Generator = None,
-        transform: Callable[[Array, np.random.Generator], Array] | None = None,
+        transform: Callable[[Any, np.random.Generator], Any] | None = None,
+        drop_last: bool = False,
     ):
-        for name, array in (("x", x), ("y", y)):
+        inputs = x if isinstance(x, tuple) else (x,)
+        names = [f"x[{k}]" for k in range(len(inputs))] if isinstance(x, tuple) else ["x"]
+        for name, array in zip((*names, "y"), (*inputs, y), strict=True):
             try:
                 backend.array_module(array)
             except TypeError as error:
                 raise TypeError(f"{name}: {error}") from None
             if array.ndim == 0:
                 raise ValueError(f"{name} must have rows, got an array without axes")
-        if len(x) != len(y) or len(x) == 0:
-            raise ValueError(f"x and y must have the same number of rows, 1 or more, got {len(x)} and {len(y)}")
+        counts = [len(array) for array in (*inputs, y)]
+        if len(set(counts)) != 1 or counts[0] == 0 or not inputs:
+            raise ValueError(
+                f"{' and '.join((*names, 'y'))} must have the same number of rows, 1 or more, "
+                f"got {' and '.join(map(str, counts))}"
+            )
         self.x, self.y = x, y
         self.batch_size = positive_int("batch_size", batch_size)
-        self.shuffle = shuffle
+        self.shuffle, self.drop_last = shuffle, bool(drop_last)
         self.rng = backend.generator(rng)
         self.transform = _transform(transform)
+        if len(self) == 0:
+            raise ValueError(f"drop_last leaves no batch: there are {len(y)} rows, and batch_size is {batch_size}")
 
     def __len__(self) -> int:
-        return -(-len(self.x) // self.batch_size)
+        full, rest = divmod(len(self.y), self.batch_size)
+        return full + (rest > 0 and not self.drop_last)
 
-    def __iter__(self) -> Iterator[tuple[Array, Array]]:
-        count = len(self.x)
+    def __iter__(self) -> Iterator[tuple[Any, Array]]:
+        count = len(self.y)
         order = self.rng.permutation(count) if self.shuffle else np.arange(count)
-        for start in range(0, count, self.batch_size):
-            rows = order[start : start + self.batch_size]
-            x, y = (array[backend.array_module(array).asarray(rows)] for array in (self.x, self.y))
-            yield (x if self.transform is None else self.transform(x, self.rng)), y
+        for number in range(len(self)):
+            rows = order[number * self.batch_size : (number + 1) * self.batch_size]
+            x = tuple(take(a, rows) for a in self.x) if isinstance(self.x, tuple) else take(self.x, rows)
+            yield (x if self.transform is None else self.transform(x, self.rng)), take(self.y, rows)
+
+
+def take(array: Array, rows: np.ndarray) -> Array:
+    """Return these rows of `array`, on its device."""
+    return array[backend.array_module(array).asarray(rows)]

@@ -28,7 +28,7 @@ from ..optim import Optimizer
 from ..optim.clip import gradients_of
 from .checkpoint import generators
 from .divergence import NotFinite, diverged
-from .model_calls import forward_and_backward
+from .model_calls import arrays_of, forward_and_backward
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 class EnqueuedStep(NamedTuple):
     """The input of an enqueued step, and the CPU's state before it."""
 
-    inputs: Array
+    inputs: Any
     targets: Array
     hidden: Any
     lr: float
@@ -65,7 +65,7 @@ class AsyncSteps:
         self.all_finite = xp.ones(1, dtype=np.int32)  # 1 while all results are finite
         self.clip, self.factor = xp.zeros(1, dtype=np.int32), xp.ones(1, dtype=np.float64)
 
-    def step(self, trainer: Trainer, inputs: Array, targets: Array, hidden: Any) -> Any:
+    def step(self, trainer: Trainer, inputs: Any, targets: Array, hidden: Any) -> Any:
         """Enqueue forward -> loss -> backward -> clip -> step on one batch. Return the model's next state.
 
         This waits for the GPU only when the unread steps reach `MAX_STEPS` or `MAX_BYTES`.
@@ -87,7 +87,7 @@ class AsyncSteps:
         with backend.only_if(self.all_finite):
             optimizer.step()
         self.steps.append(step)
-        arrays = inputs, targets, *(hidden if isinstance(hidden, tuple) else (hidden,))
+        arrays = *arrays_of(inputs), targets, *arrays_of(hidden)
         self.bytes += sum(getattr(a, "nbytes", 0) for a in arrays)
         if len(self.steps) == self.MAX_STEPS or self.bytes > self.MAX_BYTES:
             self.finish(trainer)

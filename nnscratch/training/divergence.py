@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import backend
 from ..backend import Array
 from ..optim.clip import clip_by_squares, gradients_of
 from ..parameter import Parameter
+from .model_calls import arrays_of
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -57,7 +58,7 @@ def clip_if_finite(loss: float | Array, parameters: Sequence[Parameter], max_nor
         raise NotFinite(loss) from None
 
 
-def diverged(trainer: Trainer, what: NotFinite, inputs: Array, targets: Array) -> TrainingDiverged:
+def diverged(trainer: Trainer, what: NotFinite, inputs: Any, targets: Array) -> TrainingDiverged:
     """Return the error to raise: the step, and the batch, weight or gradient in which the problem began.
 
     Call it after the forward and backward pass of the step that failed. It clears the gradients.
@@ -67,8 +68,8 @@ def diverged(trainer: Trainer, what: NotFinite, inputs: Array, targets: Array) -
     return TrainingDiverged(message)
 
 
-def _where(trainer: Trainer, inputs: Array, targets: Array) -> str:
-    for name, array in (("inputs", inputs), ("targets", targets)):
+def _where(trainer: Trainer, inputs: Any, targets: Array) -> str:
+    for name, array in (*(("inputs", array) for array in arrays_of(inputs)), ("targets", targets)):
         if array.dtype.kind == "f" and not _is_finite(array):
             return f"the batch's {name} hold NaN or infinity: check the data. The step was not made."
     named = list(trainer.model.named_parameters())

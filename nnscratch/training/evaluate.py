@@ -9,7 +9,7 @@ from .. import backend
 from ..losses import CrossEntropyLoss
 from ..modes import eval_mode
 from ..module import Module
-from .model_calls import batch_on_device_of, call_model, computes_own_loss
+from .model_calls import batch_on_device_of, call_model, computes_own_loss, num_rows
 
 
 def evaluate(model: Module, criterion: Module, batches: Iterable[tuple[Any, Any]]) -> float:
@@ -23,6 +23,7 @@ def evaluate(model: Module, criterion: Module, batches: Iterable[tuple[Any, Any]
     ----------
     model, criterion : Module
     batches : iterable of (inputs, targets)
+        For a model with several inputs, `inputs` is a tuple of arrays.
 
     Returns
     -------
@@ -44,8 +45,8 @@ def evaluate(model: Module, criterion: Module, batches: Iterable[tuple[Any, Any]
     with eval_mode(model), eval_mode(criterion), backend.deferred_reads():  # one wait for the GPU, at the end
         for inputs, targets in batches:
             inputs, targets = batch_on_device_of(model, inputs, targets)
-            if len(inputs) != rows:
-                state, rows = None, len(inputs)
+            if num_rows(inputs) != rows:
+                state, rows = None, num_rows(inputs)
             if computes_own_loss(model, criterion):
                 loss, state = model.loss_and_backward(inputs, targets, state)  # in eval() mode: loss only
             else:

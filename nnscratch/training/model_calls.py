@@ -1,12 +1,14 @@
 """The calls of a model during training and evaluation.
 
-Any Module can be trained. Three optional methods or attributes of a model change how it is called:
+Any Module can be trained. A model with several inputs gets a tuple of arrays from each batch and is called as
+``model(*inputs)``. Three optional methods or attributes of a model change how it is called:
 
-    init_hidden(batch_size)     The model is recurrent. It is called as ``model(inputs, hidden)``, returns
+    init_hidden(batch_size)     The model is recurrent. It is called as ``model(*inputs, hidden)``, returns
                                 ``(prediction, hidden)``, and its state is carried from batch to batch.
     loss_and_backward(...)      The model computes its cross-entropy and all gradients in one call. That takes less
                                 memory, because the model never holds all its logits.
-    vocab_size                  The model reads token ids. They are checked on the CPU before they go to a GPU.
+    vocab_size                  The model reads token ids. They are checked on the CPU before they go to a GPU, if the
+                                model has one input.
 """
 
 from __future__ import annotations
@@ -20,20 +22,32 @@ from ..modes import without_input_grad
 from ..module import Module, to_device_of
 
 
+def arrays_of(inputs: Any) -> tuple[Any, ...]:
+    """Return the arrays of a batch's inputs as a tuple, also if there is only one."""
+    return inputs if isinstance(inputs, tuple) else (inputs,)
+
+
+def num_rows(inputs: Any) -> int:
+    """Return the batch size."""
+    return len(arrays_of(inputs)[0])
+
+
 def batch_on_device_of(model: Module, inputs: Any, targets: Any) -> tuple[Any, Any]:
     """Return the batch on the model's device."""
-    moved = to_device_of(model, inputs, targets)
-    if backend.device_of(moved[0]) != "cpu":
+    *moved, moved_targets = to_device_of(model, *arrays_of(inputs), targets)
+    if isinstance(inputs, tuple):
+        return tuple(moved), moved_targets
+    if backend.device_of(moved_targets) != "cpu":
         for array in (inputs, targets):
             check_token_ids(model, "tokens and targets", array)
-    return moved
+    return moved[0], moved_targets
 
 
 def hidden_for(model: Module, inputs: Any, hidden: Any) -> Any:
     """Return the state to start this batch from: `hidden` if it fits the batch size, else a zero state."""
     if not hasattr(model, "init_hidden"):
         return None
-    zero = model.init_hidden(len(inputs))
+    zero = model.init_hidden(num_rows(inputs))
     fits = hidden is not None and all(a.shape == b.shape for a, b in zip(hidden, zero, strict=True))
     return hidden if fits else zero
 
@@ -41,8 +55,8 @@ def hidden_for(model: Module, inputs: Any, hidden: Any) -> Any:
 def call_model(model: Module, inputs: Any, hidden: Any) -> tuple[Any, Any]:
     """Return the model's prediction and its next state, which is None unless the model is recurrent."""
     if hasattr(model, "init_hidden"):
-        return model(inputs, hidden)
-    return model(inputs), None
+        return model(*arrays_of(inputs), hidden)
+    return model(*arrays_of(inputs)), None
 
 
 def computes_own_loss(model: Module, criterion: Module) -> bool:

@@ -24,7 +24,7 @@ from ..backend import Array
 from ..losses import CrossEntropyLoss
 from ..module import Module
 from .divergence import clip_if_finite
-from .model_calls import forward_and_backward
+from .model_calls import forward_and_backward, num_rows
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -68,7 +68,7 @@ class SplitBatch:
         self._workers: list[tuple[Module, Module]] = []  # a model and a criterion for each part
         self._shared: list[Array] = []  # the weights, which all workers share
 
-    def step(self, trainer: Trainer, inputs: Array, targets: Array, hidden: Any) -> Any:
+    def step(self, trainer: Trainer, inputs: Any, targets: Array, hidden: Any) -> Any:
         """Make one step: forward, loss and backward in parallel parts -> clip -> step. Return `hidden` unchanged."""
         optimizer, lr = trainer.optimizer, trainer.optimizer.lr
         # Idle OpenBLAS threads keep their cores busy for a while. So no product may use several threads here.
@@ -80,13 +80,14 @@ class SplitBatch:
         trainer.recorded.add_step(loss, lr, norm)
         return hidden
 
-    def loss_and_gradients(self, inputs: Array, targets: Array) -> float:
+    def loss_and_gradients(self, inputs: Any, targets: Array) -> float:
         """Return the loss, and leave the gradients in the model. Clear the model's gradients before the call."""
-        n, parts = len(inputs), min(self.parts, len(inputs))
+        n = num_rows(inputs)
+        parts = min(self.parts, n)
         cuts = [slice(n * k // parts, n * (k + 1) // parts) for k in range(parts)]
         workers = self._synchronized_workers()[:parts]
         losses = backend.run_concurrently(
-            [functools.partial(one_part, *w, inputs[cut], targets[cut]) for w, cut in zip(workers, cuts, strict=True)]
+            [functools.partial(one_part, *w, *rows(inputs, targets, c)) for w, c in zip(workers, cuts, strict=True)]
         )
         fractions = [(cut.stop - cut.start) / n for cut in cuts]  # n_k / n
         for p, *others in zip(*(model.parameters() for model, _ in workers), strict=True):
@@ -112,7 +113,13 @@ class SplitBatch:
         return self._workers
 
 
-def one_part(model: Module, criterion: Module, inputs: Array, targets: Array) -> float:
+def rows(inputs: Any, targets: Array, cut: slice) -> tuple[Any, Array]:
+    """Return some rows of a batch."""
+    part = tuple(array[cut] for array in inputs) if isinstance(inputs, tuple) else inputs[cut]
+    return part, targets[cut]
+
+
+def one_part(model: Module, criterion: Module, inputs: Any, targets: Array) -> float:
     """Return the mean loss of one part; its gradients are in `model`."""
     model.zero_grad()
     criterion.zero_grad()

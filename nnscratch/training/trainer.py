@@ -188,7 +188,8 @@ class Trainer:
         Parameters
         ----------
         batches : iterable of (inputs, targets), with a length
-            Iterated over once per epoch. If it shuffles, its attribute ``rng`` is the generator that it uses.
+            Iterated over once per epoch. If it shuffles, its attribute ``rng`` is the generator that it uses. For a
+            model with several inputs, `inputs` is a tuple of arrays.
         valid : iterable of (inputs, targets), optional
             Evaluated every `evaluate_every` steps (by default after each epoch) and at the end, but not after Ctrl-C.
         epochs, steps : number

@@ -135,6 +135,31 @@ def test_an_epoch_carries_every_row_once_with_its_own_label(rows, size, shuffle,
     np.testing.assert_array_equal(np.sort(labels) if shuffle else labels, y)
 
 
+def test_a_tuple_of_inputs_gives_the_same_rows_of_each():
+    tokens, lengths, y = np.arange(20).reshape(10, 2), np.arange(10), np.arange(10) * 3
+    for (rows, counts), labels in Batches((tokens, lengths), y, 4, rng=1):
+        np.testing.assert_array_equal(rows[:, 0], 2 * counts)
+        np.testing.assert_array_equal(labels, 3 * counts)
+    cut = Batches((tokens, lengths), y, 4, transform=lambda x, rng: (x[0][:, :1], x[1]), shuffle=False)
+    assert next(iter(cut))[0][0].tolist() == [[0], [2], [4], [6]]
+    ((only,), _) = next(iter(Batches((tokens,), y, 4)))
+    assert only.shape == (4, 2)
+    with pytest.raises(ValueError, match=r"x\[0\] and x\[1\] and y must have the same .*, got 10 and 9 and 10"):
+        Batches((tokens, lengths[1:]), y, 4)
+    with pytest.raises(TypeError, match=r"x\[1\]: expected a NumPy or CuPy array, got list"):
+        Batches((tokens, [1]), y, 4)
+    with pytest.raises(ValueError, match="y must have the same number of rows"):
+        Batches((), y, 4)
+
+
+@pytest.mark.parametrize(("rows", "size", "sizes"), [(10, 4, [4, 4]), (8, 4, [4, 4]), (4, 4, [4])])
+def test_drop_last_leaves_out_a_batch_that_is_not_full(rows, size, sizes):
+    batches = Batches(np.zeros(rows), np.arange(rows), size, rng=0, drop_last=True)
+    assert [len(labels) for _, labels in batches] == sizes and len(batches) == len(sizes)
+    with pytest.raises(ValueError, match="drop_last leaves no batch: there are 3 rows, and batch_size is 4"):
+        Batches(np.zeros(3), np.zeros(3), 4, drop_last=True)
+
+
 def epoch(batches):
     return np.concatenate([labels for _, labels in batches]).tolist()
 
