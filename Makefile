@@ -11,7 +11,7 @@ CUDA ?= cuda12
 help:
 	@echo "make demo         train a language model on Pride and Prejudice and print a sample of its text (under 5 minutes)"
 	@echo "make test         run the tests"
-	@echo "make test-oracle  compare with PyTorch and tokenizers (installs them: a large download)"
+	@echo "make test-oracle  compare with PyTorch, tokenizers and transformers (installs them: a large download)"
 	@echo "make notebooks    build and run the notebooks (after a change in notebooks/source)"
 	@echo "make docs         build the site in docs/_build/html"
 	@echo "make docs-test    build the site and test its pages in Chromium"

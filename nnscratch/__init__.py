@@ -49,6 +49,7 @@ from .layers import (
     VariationalDropout,
 )
 from .losses import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, KLDivLoss, MSELoss, MultiMarginLoss
+from .models.gpt2 import load_gpt2, save_gpt2
 from .module import Module
 from .parameter import Parameter
 from .record import record
@@ -118,12 +119,14 @@ __all__ = [
     "init",
     "load",
     "load_lora",
+    "load_gpt2",
     "models",
     "optim",
     "plotting",
     "record",
     "save",
     "save_lora",
+    "save_gpt2",
     "summary",
     "testing",
     "training",

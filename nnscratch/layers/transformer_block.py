@@ -72,6 +72,9 @@ class TransformerBlock(Module):
         True to give biases to the attention, the norms and the linear layers.
     layer_norm_eps : float
         The `eps` of both norms.
+    attention_dropout, hidden_dropout : float, optional
+        The probability for the attention weights, and the probability inside f, if they differ from `dropout`. GPT-2
+        has no dropout inside f.
     rng : None, int or numpy.random.Generator
     hidden : int, optional
         The old name of `dim_feedforward`.
@@ -95,7 +98,8 @@ class TransformerBlock(Module):
     """
 
     arguments = (
-        "embed_dim", "num_heads", "dim_feedforward", "dropout", "causal", "norm_first", "bias", "layer_norm_eps"
+        "embed_dim", "num_heads", "dim_feedforward", "dropout", "causal", "norm_first", "bias", "layer_norm_eps",
+        "attention_dropout", "hidden_dropout",
     )  # fmt: skip
 
     def __init__(
@@ -111,6 +115,8 @@ class TransformerBlock(Module):
         activation: str = "gelu",
         bias: bool = True,
         layer_norm_eps: float = 1e-5,
+        attention_dropout: float | None = None,
+        hidden_dropout: float | None = None,
         rng: None | int | np.random.Generator = None,
         hidden: int | None = None,
     ):
@@ -128,13 +134,17 @@ class TransformerBlock(Module):
         self.dim_feedforward = positive_int("dim_feedforward", dim_feedforward)
         self.norm_first, self.bias, self.layer_norm_eps = bool(norm_first), bool(bias), layer_norm_eps
         self._activation = one_of("activation", activation, ACTIVATIONS)
+        self.attention_dropout, self.hidden_dropout = (
+            self.dropout if p is None else probability(name, p)
+            for name, p in (("attention_dropout", attention_dropout), ("hidden_dropout", hidden_dropout))
+        )
         self.norm1 = LayerNorm(embed_dim, layer_norm_eps, bias)
-        self.self_attn = MultiheadAttention(embed_dim, num_heads, dropout, bias, causal, rng=rng)
+        self.self_attn = MultiheadAttention(embed_dim, num_heads, self.attention_dropout, bias, causal, rng=rng)
         self.dropout1 = Dropout(dropout, rng=rng)
         self.norm2 = LayerNorm(embed_dim, layer_norm_eps, bias)
         self.linear1 = Linear(embed_dim, self.dim_feedforward, bias, rng=rng)
         self.activation = ACTIVATIONS[activation]()
-        self.dropout_hidden = Dropout(dropout, rng=rng)
+        self.dropout_hidden = Dropout(self.hidden_dropout, rng=rng)
         self.linear2 = Linear(self.dim_feedforward, embed_dim, bias, rng=rng)
         self.dropout2 = Dropout(dropout, rng=rng)
 

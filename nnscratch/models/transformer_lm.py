@@ -34,7 +34,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import check_ids, one_of, positive_int, probability
+from ..checks import check_ids, one_of, positive_int
 from ..init import normal
 from ..layers import (
     Dropout,
@@ -69,10 +69,12 @@ class TransformerLM(Module):
         The probability of dropping an element, in every block and after the embeddings.
     tie_weights : bool
         True to use one matrix as the embedding and as the output weights.
-    norm_first, activation, bias, layer_norm_eps
+    dim_feedforward, norm_first, activation, bias, layer_norm_eps, attention_dropout, hidden_dropout
         The form of the blocks: see `TransformerBlock`. The last Linear layer never has a bias.
     positions : {"learned", "sinusoidal"}
         How the position of a token becomes part of its vector: with a `PositionalEmbedding` or a `PositionalEncoding`.
+    embedding_dropout : float, optional
+        The probability after the embeddings, if it differs from `dropout`.
     rng : None, int or numpy.random.Generator
         The source of the initial weights and the dropout masks. The same seed gives the same model.
 
@@ -97,7 +99,8 @@ class TransformerLM(Module):
     """
 
     arguments = ("vocab_size", "embed_size", "num_heads", "num_layers", "context", "dropout", "tie_weights") + (
-        "norm_first", "activation", "bias", "positions", "layer_norm_eps"
+        "dim_feedforward", "norm_first", "activation", "bias", "positions", "layer_norm_eps",
+        "embedding_dropout", "attention_dropout", "hidden_dropout",
     )  # fmt: skip
 
     def __init__(
@@ -110,11 +113,15 @@ class TransformerLM(Module):
         dropout: float = 0.0,
         tie_weights: bool = False,
         *,
+        dim_feedforward: int | None = None,
         norm_first: bool = True,
         activation: str = "gelu_tanh",  # three times as fast as the exact form
         bias: bool = True,
         positions: str = "learned",
         layer_norm_eps: float = 1e-5,
+        embedding_dropout: float | None = None,
+        attention_dropout: float | None = None,
+        hidden_dropout: float | None = None,
         rng: None | int | np.random.Generator = None,
     ):
         if positive_int("context", context) < 2:
@@ -124,19 +131,20 @@ class TransformerLM(Module):
         self.vocab_size = positive_int("vocab_size", vocab_size)
         self.embed_size = positive_int("embed_size", embed_size)
         self.num_heads, self.num_layers = positive_int("num_heads", num_heads), positive_int("num_layers", num_layers)
-        self.context, self.dropout, self.tie_weights = int(context), probability("dropout", dropout), bool(tie_weights)
-        self.norm_first, self.activation, self.bias = bool(norm_first), activation, bool(bias)
+        self.context, self.tie_weights = int(context), bool(tie_weights)
         self.positions = one_of("positions", positions, ("learned", "sinusoidal"))
-        self.layer_norm_eps = layer_norm_eps
         self.embedding = Embedding(vocab_size, embed_size, rng=rng)
         learned = positions == "learned"
         self.position = PositionalEmbedding(context, embed_size, rng=rng) if learned else PositionalEncoding()
-        self.dropout_in = Dropout(dropout, rng=rng)
-        names = ("dropout", "norm_first", "activation", "bias", "layer_norm_eps")
-        options = {name: getattr(self, name) for name in names} | {"causal": True}
-        self.blocks = Sequential(
-            *(TransformerBlock(embed_size, num_heads, **options, rng=rng) for _ in range(num_layers))
-        )
+        self.dropout_in = Dropout(dropout if embedding_dropout is None else embedding_dropout, rng=rng)
+        self.embedding_dropout = self.dropout_in.p
+        form = {"dim_feedforward": dim_feedforward, "norm_first": norm_first, "activation": activation, "bias": bias}
+        form |= {"layer_norm_eps": layer_norm_eps, "dropout": dropout, "attention_dropout": attention_dropout}
+        form |= {"hidden_dropout": hidden_dropout}
+        blocks = [TransformerBlock(embed_size, num_heads, causal=True, **form, rng=rng) for _ in range(num_layers)]
+        self.blocks = Sequential(*blocks)
+        for name in form:
+            setattr(self, name, blocks[0].config()[name])  # checked, and without None
         self.norm = LayerNorm(embed_size, layer_norm_eps, bias) if norm_first else Sequential()
         self.linear = Linear(embed_size, vocab_size, bias=False, rng=rng)
         self._initialise(rng)
