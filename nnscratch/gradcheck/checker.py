@@ -1,13 +1,14 @@
 """check_gradients: compare a hand-written backward pass with finite differences.
 
-1  copy the inputs, record everything that the code holds, and convert it to float64
-2  reduce the outputs y to one number, f = <R, y>; test that forward is deterministic; look for traps
-3  run backward once: the analytic gradients; look for arrays that move the outputs and have no gradient
-4  compute the numeric gradients by differences, each with its uncertainty, at every element, at some, or along a few
-   directions; replace them by the complex step where forward accepts complex numbers and the differences agree
-5  compare the two, element by element, for the verdict; an element that looks wrong may lie on several kinks
-6  search for the mistake that explains a wrong gradient (diagnosis)
-7  restore everything
+1  Copy the inputs, record everything that the code holds, and convert it to float64.
+2  Reduce the outputs y to one number, f = <R, y>. Test that forward is deterministic. Search for traps.
+3  Run backward once for the analytic gradients. Search for arrays without a gradient that change the outputs.
+4  Compute the numeric gradients by finite differences, each with its uncertainty: for every element, for some
+   elements, or along a few directions. If forward accepts complex numbers, use the complex step for more digits.
+5  Compare the analytic and the numeric gradients, and decide the verdict. Elements that lie on several kinks need
+   a test of their own.
+6  Search for the mistake that explains a wrong gradient (diagnosis).
+7  Restore everything.
 """
 
 from __future__ import annotations
@@ -57,22 +58,23 @@ def check_gradients(
     subject : Module, pair of functions, object, or function
         The code to check: a Module; a pair ``(forward, backward)`` in CS231n's form; an object with ``forward``,
         ``backward`` and ``params``/``grads`` (or ``self.W`` and ``self.dW``); a scalar function with its gradient,
-        as a pair or as one function that returns both. Everything it holds is restored afterwards, even if it raises.
+        as a pair or as one function that returns both. Afterwards, the checker restores everything that the code holds,
+        even if the code raises an error.
     *inputs : array, nest of arrays, or anything else that forward takes
-        The arguments of forward. Gradients are checked for every float array among them; integer arrays and all other
+        The arguments of forward. The gradient of every float array among them is checked. Integer arrays and all other
         values are passed to forward unchanged.
     loss : Module, optional
-        For a Module: check ``loss(subject(*inputs), *targets)``. If the Module has further outputs, such as a recurrent
-        state, they are added with random weights, so that their gradients are checked too.
+        For a Module: check ``loss(subject(*inputs), *targets)``. If the Module has more outputs, such as a recurrent
+        state, they are added to the loss with random weights. So their gradients are checked too.
     targets : array or tuple of arrays
-        The further arguments of the loss.
+        The arguments of the loss after the prediction.
     mode : {"auto", "full", "sampled", "directional"}
         "auto" measures how long a forward pass takes. It chooses "full" if the check will end within 20 seconds.
-        Otherwise it chooses "directional", and a note in the report gives the estimated time. "full" checks every
-        element. "sampled" checks `samples` elements of each array, among them the extreme ones. "directional" checks
-        `directions` random directions for each array; its cost does not depend on the array's size. If an array is
-        wrong along these directions, three directions are measured for the diagnosis. If no mistake explains the array,
-        up to `samples` of its elements are measured too.
+        Otherwise it chooses "directional", and a note in the report gives the estimated time of a full check. "full"
+        checks every element. "sampled" checks `samples` elements of each array, among them the largest and the
+        smallest. "directional" checks derivatives along `directions` random directions in each array; its cost does not
+        depend on the array's size. If such a derivative is wrong, the diagnosis uses three directions. If the diagnosis
+        finds no mistake, up to `samples` elements of the array are measured too.
     samples, directions : int
         See `mode`.
     rtol : float, optional
@@ -84,9 +86,9 @@ def check_gradients(
     diagnose : bool
         Search for the mistake behind each wrong gradient.
     convention : {"sum", "mean"}
-        "sum": the gradients of weights are sums over the examples, as the chain rule gives them. "mean": backward
-        divides them by the number of examples m, as ``dW = 1/m * np.dot(dZ, A_prev.T)`` in deeplearning.ai's courses;
-        the gradients of arrays with one row or column for each example are not divided.
+        "sum": the gradients of weights are sums over the examples, as the chain rule says. "mean": backward divides
+        them by the number of examples m, as in ``dW = 1/m * np.dot(dZ, A_prev.T)`` of deeplearning.ai's courses. Arrays
+        with one row or column for each example have gradients that are not divided.
 
     Returns
     -------
@@ -98,7 +100,9 @@ def check_gradients(
     TypeError
         `subject` has none of the forms above, or forward returns no floats.
     ValueError
-        An option is not allowed, or there is no float array to check. Errors raised by the checked code are not caught.
+        An option has a value that is not allowed, or there is no float array to check.
+
+    The checker does not catch the errors that the checked code raises.
 
     Examples
     --------
@@ -124,7 +128,7 @@ def check_gradients(
     started = time.perf_counter()
     adapter, before = complete_adapter(subject, inputs, loss, targets, convention)
     try:
-        with np.errstate(all="ignore"):  # the report names values that are not finite; a step may leave f's domain
+        with np.errstate(all="ignore"):  # no warnings: a step may leave the domain of f, and the report names NaN
             report = Check(adapter, before, settings, rng).report()
     finally:
         before.restore()
@@ -160,9 +164,9 @@ class Check:
             return report
         if projection.replayed:
             report.notes.append(
-                "forward draws random numbers; the same ones were replayed at every call"
+                "forward draws random numbers; the checker replayed the same numbers at every call"
                 if projection.replayed == "draws"
-                else "forward keeps state between calls; it was restored before every call"
+                else "forward keeps state between calls; the checker restored this state before every call"
             )
         report.traps += forward_traps(projection)
         if any(trap.severity == "cannot tell" for trap in report.traps):

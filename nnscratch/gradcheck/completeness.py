@@ -1,17 +1,17 @@
-"""Completeness: find arrays that move the outputs, and that were not checked.
+"""Completeness: find arrays that change the outputs but were not checked.
 
-A check that compares only the gradient of x says nothing about the weights. Every float array that the checked code
-holds is therefore changed by a random amount. If the outputs change with it, and the checker found no gradient for it,
-the verdict is "incomplete". These arrays are not counted:
+A check of the gradient of x alone says nothing about the weights. Therefore the checker adds random numbers to every
+other float array that the code holds. If this changes the outputs, and there is no gradient for the array, the verdict
+is "incomplete". These arrays are treated as constants, and do not make the verdict "incomplete":
 
 - arrays that forward replaces or overwrites: they are caches or a state;
-- arrays that a function reads from outside (a closure or a global), defaults, and attributes of a class;
-- buffers of a Module, read-only arrays, and arrays whose name says that they are settings or statistics
-  (`learned_names.py`). The report lists those that move the outputs in a note;
-- arrays of an object that says ``requires_grad = False`` or ``trainable = False``, and, if forward takes the weights
-  as its inputs, arrays of an object without the name of a weight;
-- arrays of a Module that are not Parameters, and arrays of an object with `params` that are not among them, unless
-  their name is a usual name of a weight.
+- arrays that a function reads from a closure, a global or a default, and attributes of a class;
+- buffers of a Module, read-only arrays, and arrays with the name of a setting or a statistic (`learned_names.py`);
+- arrays of an object with ``requires_grad = False`` or ``trainable = False``;
+- arrays without the name of a weight, in a Module (unless they are Parameters), in an object that lists its parameters
+  in ``params``, and in any object if forward takes the weights as its inputs.
+
+A note in the report names the constants of an object that change the outputs, except those that are read-only.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CHANGES = (1e-3, 0.3)  # the relative sizes of the two random changes of an arra
 
 @dataclass(eq=False)
 class Unchecked:
-    """An array that the code holds and that is not among the checked ones.
+    """An array that the code holds, and that was not checked.
 
     Attributes
     ----------
@@ -58,24 +58,24 @@ class Unchecked:
 
 
 def completeness_traps(projection: Projection, report: GradientReport, restricted: bool) -> list[Trap]:
-    """Return a trap of severity "incomplete" for each array that moves the outputs and is not checked.
+    """Return a trap of severity "incomplete" for each array that changes the outputs and was not checked.
 
     Parameters
     ----------
     projection : Projection
     report : GradientReport
-        Receives notes about arrays that move the outputs and look like constants.
+        Receives notes about constants that change the outputs.
     restricted : bool
-        True if the user chose the arrays to check, so that a note is enough.
+        True if the user chose the arrays to check. The other arrays then get a note, and no trap.
     """
     moving = list(moving_arrays(projection, unchecked_arrays(projection)))
     constants = [u for u in moving if is_constant(projection, u)]
     missing = [u for u in moving if u not in constants]
     noted = [u.name for u in constants if not is_outside(u.places[0])]
     if noted:
-        report.notes.append(f"{listed(noted)}: treated as constant, because of the name or the way it is held")
+        report.notes.append(f"{listed(noted)}: treated as constant, because of its name or its holder")
     if restricted and missing:
-        report.notes.append(f"{listed([u.name for u in missing])}: not checked, because only= names other arrays")
+        report.notes.append(f"{listed([u.name for u in missing])}: not checked, because only= does not name it")
         return []
     kind, severity = "no gradient found", "incomplete"
     traps = [
@@ -108,7 +108,7 @@ def unchecked_arrays(projection: Projection) -> list[Unchecked]:
 
 
 def moving_numbers(projection: Projection) -> list[Unchecked]:
-    """Return the integers, Python numbers and lists of numbers that have the name of a weight and move the outputs."""
+    """Return the integers, Python numbers and lists that have the name of a weight and change the outputs."""
     found: dict[int, Unchecked] = {}
     roots = projection.state_roots
     for steps, value in projection.state.places:
@@ -124,7 +124,7 @@ def moving_numbers(projection: Projection) -> list[Unchecked]:
             put_at(roots, steps, np.asarray(backend.to_numpy(value) if is_array(value) else value) * 1.01 + 0.01)
             if not equal_outputs(projection.adapter.run(), projection.outputs):
                 found[id(value)] = Unchecked(value, [steps])
-        except Exception:  # not a number that can be replaced by another
+        except Exception:  # the code does not accept another number here
             continue
         finally:
             projection.adapter.clear_saved()
@@ -133,7 +133,7 @@ def moving_numbers(projection: Projection) -> list[Unchecked]:
 
 
 def holder_at(roots: Any, steps: Steps) -> Any:
-    """Return the object that holds the array at `steps`; None if it cannot be reached any more."""
+    """Return the object that holds the array at `steps`; None if the code has removed it."""
     value = roots
     try:
         for kind, key in steps[:-1]:
@@ -144,20 +144,23 @@ def holder_at(roots: Any, steps: Steps) -> Any:
 
 
 def moving_arrays(projection: Projection, candidates: list[Unchecked]) -> Iterator[Unchecked]:
-    """Yield those of `candidates` whose change moves the outputs, and which forward itself does not change."""
+    """Yield the candidates that change the outputs, and that forward does not overwrite."""
     candidates = [u for u in candidates if getattr(getattr(u.array, "flags", None), "writeable", True)]
     if not candidates:
         return
     rng = np.random.default_rng(0)
     if not any(outputs_move(projection, candidates, size, rng) for size in CHANGES):
-        return  # usually no array moves the outputs, and two forward passes for all of them show it
+        return  # the usual case: two forward passes show that no array changes the outputs
     for u in candidates:
         if any(outputs_move(projection, [u], size, rng) for size in CHANGES):
             yield u
 
 
 def outputs_move(projection: Projection, changed: list[Unchecked], size: float, rng: np.random.Generator) -> bool:
-    """Change some arrays; return True if the outputs change. One array that forward overwrites does not count."""
+    """Change some arrays, run forward, and return True if the outputs change.
+
+    For a single array, return False if forward overwrites it.
+    """
     projection.back_to_start()
     new = []
     for u in changed:
@@ -181,10 +184,7 @@ def outputs_move(projection: Projection, changed: list[Unchecked], size: float, 
 
 
 def is_constant(projection: Projection, u: Unchecked) -> bool:
-    """Return True if the array is held like a constant, or has the name of one.
-
-    If forward takes the weights as its inputs, the object holds the data.
-    """
+    """Return True if the array is treated as a constant: see the list at the top of this file."""
     takes_weights = any(is_learned_name(name) for name in projection.adapter.input_names)
     for steps in u.places:
         name, holder = name_of(steps), holder_at(projection.state_roots, steps)
@@ -206,11 +206,11 @@ def lists_its_parameters(holder: Any) -> bool:
 
 
 def advice(projection: Projection, u: Unchecked) -> str:
-    """Return the message about an array without a gradient, with the line to write."""
+    """Return the message about an array without a gradient. It shows the line that the user should write."""
     steps, name = u.places[0], u.name
     kind, key = steps[-1]
     holder = holder_at(projection.state_roots, steps)
-    said = f"{name} moves the outputs, but no gradient of it was found, so it was not checked. "
+    said = f"{name} changes the outputs, but the checker found no gradient for it, so it was not checked. "
     if isinstance(holder, Module):
         return said + (
             f"If it is learned, write {name} = nn.Parameter(...), and {name}.grad += ... in backward; if it is a "
@@ -230,6 +230,6 @@ def advice(projection: Projection, u: Unchecked) -> str:
 
 
 def listed(names: list[str]) -> str:
-    """Return the first names, and how many there are besides."""
+    """Return the first names, and the number of the others."""
     shown = ", ".join(names[:SHOWN])
     return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown

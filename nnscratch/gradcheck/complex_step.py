@@ -2,9 +2,11 @@
 
     f(x + ih) = f(x) + ih f'(x) - h^2 f''(x)/2 - ...    so    f'(x) = Im f(x + ih) / h + O(h^2)
 
-With h = 1e-30 only the machine's rounding error is left. f must be analytic, and computed in complex numbers from end
-to end: a modulus, a real part or a float array on the way drops the imaginary part without an error. Therefore the
-result is used only where finite differences agree with it. (Lyness and Moler, 1967; Squire and Trapp, 1998.)
+With h = 1e-30, only the rounding error remains. The function f must be analytic, and every step of it must be computed
+in complex numbers. A modulus, a real part or a float array would drop the imaginary part without an error message.
+Therefore the checker uses the result only if finite differences agree with it.
+
+References: Lyness and Moler, 1967; Squire and Trapp, 1998.
 """
 
 from __future__ import annotations
@@ -72,7 +74,7 @@ def complex_step_gradient(f: Callable[[Array], Any], x: Array) -> Array:
 def complex_derivatives(projection: Projection, name: str, indices: list[tuple]) -> np.ndarray | None:
     """Return df/d(variable `name`) at `indices`; None if the code does not accept complex numbers.
 
-    During this call, all float arrays that the code holds are complex.
+    During this call, complex copies replace all float arrays that the code holds.
     """
     adapter = projection.adapter
     if projection.replayed == "state" or projection.written_inputs or not is_numpy(projection):

@@ -1,4 +1,4 @@
-"""Cost: the time of a full check, the choice of the mode, a progress bar, and the errors that a mode cannot see."""
+"""Cost: the time of a full check, the choice of the mode, a progress bar, and the errors that a mode can miss."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def progress_bar(elements: int, seconds: float) -> Any:
 
 
 def sight_note(report: GradientReport, tolerance: float) -> str:
-    """Say how much of the arrays a mode has compared, and how small an error it would have missed; "" if nothing."""
+    """Return a note: how much of the arrays was compared, and which errors the check can miss; "" for a full check."""
     parts = [entry for entry in report if entry.verdict == "right" and np.prod(entry.shape) > entry.checked > 0]
     sampled = [entry for entry in parts if not entry.along_directions]
     directional = [entry for entry in parts if entry.along_directions]
@@ -78,21 +78,24 @@ def sight_note(report: GradientReport, tolerance: float) -> str:
         checked, size = sum(e.checked for e in sampled), sum(int(np.prod(e.shape)) for e in sampled)
         names = ", ".join(entry.name for entry in sampled)
         said.append(
-            f"{checked:,} of {size:,} elements of {names} were compared ({100 * checked / size:.2g} %): an error that "
-            f"lies only in the others would have been missed"
+            f"{checked:,} of {size:,} elements of {names} were compared ({100 * checked / size:.2g} %): the check "
+            f"misses an error that lies only in the other elements"
         )
     if directional:
         worst = max(directional, key=lambda entry: smallest_visible(entry, tolerance))
         smallest = smallest_visible(worst, tolerance)
         said.append(
-            f"{worst.checked} directions were compared: one wrong element of the {int(np.prod(worst.shape)):,} of "
-            f"{worst.name} would have been missed if it is off by less than about {smallest:.1g}"
+            f"{worst.checked} directions were compared: if only one of the {int(np.prod(worst.shape)):,} elements of "
+            f"{worst.name} is wrong, the check misses an error below about {smallest:.1g}"
         )
     return "; ".join(said)
 
 
 def smallest_visible(entry: Entry, tolerance: float) -> float:
-    """Return the error of a single element that changes the derivative along a direction by exactly the tolerance."""
+    """Return the smallest error of one element that directional mode detects.
+
+    This error changes the derivative along a direction by exactly the tolerance.
+    """
     size = float(np.prod(entry.shape))
     allowed = tolerance * np.abs(entry.numeric) + 3 * entry.uncertainty + (entry.high - entry.low)
     return float(np.min(allowed)) * np.sqrt(size) / min(10.0, np.sqrt(size))

@@ -1,4 +1,4 @@
-"""Differences: numeric derivatives of f, by single elements and along directions."""
+"""Differences: numeric derivatives of f with respect to single elements, and along directions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Differences:
     ----------
     projection : Projection
     itemsize : int
-        Bytes per value of the least precise float in it.
+        The bytes of one value in the least precise float dtype of the computation.
     rtol : float or None
         The relative difference allowed at each element; None for the default of the precision.
 
@@ -33,7 +33,7 @@ class Differences:
     evaluations : int
         The number of forward passes.
     complex_step_used, complex_step_failed : bool
-        True if the complex step gave values that the differences confirm, or did not work.
+        True if the complex step gave values that the differences confirm; True if the complex step did not work.
     """
 
     def __init__(self, projection: Projection, itemsize: int, rtol: float | None):
@@ -42,7 +42,7 @@ class Differences:
         self.magnitude = sum(float(np.abs(terms).sum()) for terms in projection.terms())
         self.bar: Any = None  # a progress bar over the elements
         self.evaluations, self.complex_step_failed, self.complex_step_used = 0, False, False
-        self.largest_value = 0.0  # the largest |f| met; replaces `magnitude` where that is zero
+        self.largest_value = 0.0  # the largest |f| so far; used instead of `magnitude` if that is zero
 
     def f(self) -> float:
         """Run forward, count it, and return f."""
@@ -53,7 +53,7 @@ class Differences:
         return value
 
     def has_drifted(self) -> bool:
-        """Return True if f is no longer what it was at the first forward: a call has left a change behind."""
+        """Return True if f differs from its value at the first forward, because a call has changed the code's state."""
         epsilon = {8: 2.2e-16, 4: 1.2e-7, 2: 1e-3}[self.itemsize]
         start, end = self.projection.weighted_sum(self.projection.outputs), self.projection()
         return bool(abs(end - start) > 1e3 * epsilon * max(self.magnitude, abs(start)))
@@ -68,7 +68,7 @@ class Differences:
         return self.rtol or (1e-6 if self.itemsize == 8 else 1e-2)
 
     def element_derivatives(self, array: Any, indices: list[tuple]) -> tuple[np.ndarray, ...]:
-        """Return value, uncertainty, low and high at `indices`: four arrays, NaN at all other elements."""
+        """Return four arrays: value, uncertainty, low and high. All elements outside `indices` are NaN."""
         out = [np.full(array.shape, np.nan) for _ in range(4)]
         scale, sizes = 0.0, backend.to_numpy(abs(array[array != 0]))
         typical = float(np.median(sizes)) if sizes.size else 1.0
@@ -92,7 +92,7 @@ class Differences:
         return estimate(move, self.centre, self.magnitude, step_factor, self.itemsize, scale)
 
     def element_mover(self, array: Any, index: tuple) -> Callable[[float], tuple[float, float]]:
-        """Return a function of h. It adds h to one element, and returns f and the step that rounding left of h."""
+        """Return a function of h. It adds h to one element, and returns f and the step after rounding."""
         value = float(array[index])
 
         def evaluate_at(h: float) -> tuple[float, float]:
@@ -110,7 +110,7 @@ class Differences:
         return estimate(self.direction_mover(array, v), self.centre, self.magnitude, step_factor, self.itemsize)
 
     def direction_mover(self, array: Any, v: np.ndarray) -> Callable[[float], tuple[float, float]]:
-        """Return a function that moves the array by h v, and returns f there and h."""
+        """Return a function of h. It adds h v to the array, and returns f and h."""
         xp, held = backend.array_module(array), array.copy()
         on_device = xp.asarray(v, dtype=array.dtype)
 
@@ -125,7 +125,7 @@ class Differences:
         return evaluate_at
 
     def refine_with_complex_step(self, name: str, indices: list[tuple], numeric: Any, *rest: Any) -> None:
-        """Replace differences by the complex step's values, if the code accepts complex numbers and the two agree.
+        """Replace differences by values of the complex step, if the code accepts complex numbers and both agree.
 
         Parameters
         ----------

@@ -1,7 +1,8 @@
 """Directional mode: derivatives along random directions, and a search for the wrong elements.
 
-A direction moves all elements of an array together, so a derivative along it costs the same for a large array as for a
-small one. If no mistake explains a wrong array, directions through a part of the array find the wrong elements.
+A step along a direction changes all elements of an array together. So a derivative along a direction costs the same for
+a large array as for a small one. If the diagnosis cannot explain a wrong array, this file finds its wrong elements:
+it measures derivatives along directions that change only a part of the array.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def measure_directions(
 
 
 def directional_entry(name: str, analytic: np.ndarray, derivatives: DirectionalDerivatives) -> Entry:
-    """Return an entry that compares the gradient `analytic` with `derivatives`, direction by direction."""
+    """Return an entry that compares <analytic, v> with the measured derivative along each direction v."""
     along = np.array([float((analytic * v).sum()) for v, _ in derivatives])
     columns = [np.array([getattr(d, k) for _, d in derivatives]) for k in ("value", "uncertainty", "low", "high")]
     entry = Entry(name, analytic.shape, along, *columns, kinks=sum(d.kink for _, d in derivatives))
@@ -48,7 +49,7 @@ def describe_wrong_elements(
     samples: int,
     rng: np.random.Generator,
 ) -> str:
-    """Say in which part of the array the wrong elements lie, and show a few of them."""
+    """Return a text that says which part of the array is wrong, and shows a few wrong elements."""
     box = locate_wrong_part(differences, array, analytic, derivatives)
     starts = [part.start for part in box]
     inside = sample_indices(array[box], analytic[box], samples, rng)
@@ -66,10 +67,11 @@ def describe_wrong_elements(
 def locate_wrong_part(
     differences: Differences, array: Any, analytic: np.ndarray, derivatives: DirectionalDerivatives
 ) -> tuple[slice, ...]:
-    """Return the smallest box of the array that holds all wrong elements, one slice for each axis.
+    """Return the smallest box of the array that contains all wrong elements, one slice for each axis.
 
-    On each axis, a bisection finds how much at either end is right. A part is right if the derivative along the
-    direction restricted to it is right, and known to a hundredth of the error along the whole direction.
+    On each axis, a bisection finds how many indices at either end are right. To test a part of the array, set the
+    direction to zero outside the part. The part is wrong if the derivative along this direction is wrong, and its
+    uncertainty is below a hundredth of the error along the whole direction.
     """
     errors = [abs(float(np.vdot(analytic, v)) - d.value) for v, d in derivatives]
     (v, _), largest = derivatives[int(np.argmax(errors))], max(errors)
@@ -85,7 +87,7 @@ def locate_wrong_part(
     for axis, n in enumerate(array.shape):
         first = smallest_true(lambda k, axis=axis: is_wrong(axis, slice(0, k)), n) - 1
         last = n - smallest_true(lambda k, axis=axis, n=n: is_wrong(axis, slice(n - k, n)), n) + 1
-        if first < last:  # if neither part shows an error, it is too small to be located
+        if first < last:  # otherwise the error is too small to be located
             box[axis] = slice(first, last)
     return tuple(box)
 
@@ -93,7 +95,7 @@ def locate_wrong_part(
 def smallest_true(condition: Callable[[int], bool], largest: int) -> int:
     """Return the smallest k from 1 to `largest` for which `condition` holds, by bisection.
 
-    If the condition holds for one k, it must hold for all larger ones.
+    If the condition holds for some k, it must hold for all larger k.
     """
     low, high = 0, 1
     if not condition(1):

@@ -1,4 +1,4 @@
-"""EntryChecker: compare one array's gradient with the differences, for its Entry in the report."""
+"""EntryChecker: compare the gradient of one array with finite differences, and make its Entry of the report."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class EntryChecker:
     Attributes
     ----------
     gradients : dict of str to ndarray
-        The complete gradient that backward gave for each array.
+        The complete gradient that backward returned for each array.
     directional : dict of str to DirectionalDerivatives
         In directional mode, the derivatives measured for the diagnosis of each wrong array.
     """
@@ -45,7 +45,7 @@ class EntryChecker:
         self._noisy: bool | None = None
 
     def entry(self, name: str, array: Any, analytic: Any) -> Entry:
-        """Return the entry of one array, with its verdict. `analytic` is what backward gave: an array or None."""
+        """Return the entry of one array, with its verdict. `analytic` is the gradient from backward, or None."""
         mode, missing = self.settings.mode, analytic is None
         if missing:
             analytic = np.zeros(array.shape)
@@ -75,7 +75,7 @@ class EntryChecker:
             indices = list(np.ndindex(array.shape)) if mode == "full" else self._sample(array, analytic)
             entry = self._by_elements(name, array, analytic, indices)
         if missing and entry.verdict == "wrong":
-            entry.reason = "backward returned None for it"
+            entry.reason = "backward returned None instead of a gradient"
         return entry
 
     def _sample(self, array: Any, analytic: np.ndarray) -> list[tuple]:
@@ -101,19 +101,20 @@ class EntryChecker:
         return entry
 
     def _f_is_noisy(self) -> bool:
-        """Return True if f scatters more than float64 does.
+        """Return True if the noise in f is larger than the rounding of float64.
 
-        This is measured only once: when an element looks wrong, and some difference needed more than the first step.
+        The noise is measured only once, and only if it can be the reason for a wrong verdict: an element looks wrong,
+        and the first step of some difference was not accurate enough.
         """
         if self._noisy is None:
             self._noisy = self.differences.itemsize == 8 and is_noisy(self.differences, self.rng)
         return self._noisy
 
     def _along_directions(self, name: str, array: Any, analytic: np.ndarray) -> Entry:
-        """Compare derivatives along random directions; if they are wrong, along enough of them for a diagnosis.
+        """Compare derivatives along random directions. If one is wrong, measure enough directions for a diagnosis.
 
-        Where several kinks lie on a direction, its derivative can take more values than the two one-sided ones. If the
-        gradient looks wrong only along such directions, a sample of its elements is compared, and decides.
+        If several kinks lie on a direction, a right gradient need not lie between the two one-sided derivatives. If the
+        gradient looks wrong only along such directions, a sample of single elements decides the verdict.
         """
         before = self.differences.evaluations
         derivatives = measure_directions(self.differences, array, self.settings.directions, self.rng)
@@ -141,7 +142,7 @@ class EntryChecker:
         return entry
 
     def locate_unexplained(self, report: GradientReport) -> None:
-        """In directional mode, add to each entry without a diagnosis where its wrong elements are."""
+        """In directional mode, find the wrong elements of each entry without a diagnosis; add them to its reason."""
         limit = self.differences.evaluations + LOCATE_BUDGET
         for name, derivatives in self.directional.items():
             entry = report[name]

@@ -1,4 +1,4 @@
-"""Names of gradients: find the array that a gradient belongs to, from the names and places of both.
+"""Names of gradients: use the names of two arrays to decide if one array is the gradient of the other.
 
 ``self.dW`` is the gradient of ``self.W``, ``self.grads['W']`` of ``self.params['W']``, ``self.fc1.W.grad`` of
 ``self.fc1.W.data``, and ``self.nabla_w[0]`` of ``self.weights[0]``.
@@ -24,7 +24,7 @@ SYNONYMS = {"weight": "w", "weights": "w", "ws": "w", "biases": "b", "bias": "b"
 
 
 def gradient_of(name: str) -> list[str]:
-    """Return the names of the arrays that an array called `name` may be the gradient of.
+    """Return possible names of the array whose gradient is called `name`.
 
     Examples
     --------
@@ -43,7 +43,7 @@ def gradient_of(name: str) -> list[str]:
 
 
 def gradient_key(name: str, keys: Iterable[Any]) -> Any:
-    """Return the key of a dictionary of gradients under which the gradient of `name` is kept, or None.
+    """Return the key of the gradient of `name` in a dictionary of gradients, or None.
 
     Examples
     --------
@@ -64,12 +64,12 @@ def keys_of(steps: Steps) -> list[Any]:
 
 
 def array_words(steps: Steps) -> tuple:
-    """Return the names and numbers that tell an array from others, without containers such as ``params``."""
+    """Return the names and numbers on the way to an array, without containers such as ``params``."""
     return tuple(key for key in keys_of(steps) if key not in CONTAINERS)
 
 
 def gradient_words(steps: Steps) -> set[tuple]:
-    """Return the words of all arrays that the array at `steps` may be the gradient of; empty if its name says nothing.
+    """Return the words of each array whose gradient may be at `steps`; an empty set if the name is not a gradient's.
 
     Examples
     --------
@@ -102,10 +102,11 @@ def plain(words: tuple) -> tuple:
 
 
 def closeness(array: Steps, gradient: Steps) -> int:
-    """Return how well the two places fit together: 3, 2 or 1 if the names fit, and 0 if they do not.
+    """Return how well the name of a gradient fits the name of an array, from 0 (not at all) to 3.
 
-    3 means that the names are the same, 2 that they are the same apart from capitals and synonyms, and 1 that one of
-    the two has further words in front, as ``self.fc1.W`` and ``self.grads['W']``.
+    3    the names are the same, as ``W`` and ``dW``
+    2    they are the same apart from capitals and synonyms, as ``weights`` and ``dW``
+    1    one of the names has more words in front, as ``self.fc1.W`` and ``self.grads['W']``
     """
     a, gs = array_words(array), gradient_words(gradient)
     if not a or not gs:

@@ -1,18 +1,19 @@
 """Kinks, unit by unit: test whether the gradient at a point is an allowed mixture of the gradients nearby.
 
-At a kink of one unit, such as a ReLU at zero, backward may use any slope between the two one-sided ones. If several
-units have a kink at one point, each may use its own slope, and the gradient is
+At a kink of one unit, such as a ReLU at zero, backward may use any slope between the two one-sided slopes. If several
+units have a kink at the same point, backward may use a different slope for each unit. Then the gradient is
 
     g = g_start + sum over the units u of theta_u J_u,    0 <= theta_u <= 1
 
-where J_u is the jump of the gradient when unit u alone changes sides. The same theta must explain the gradients of all
-arrays, and of several dy. The jumps are found by running backward itself at points very close by, where nothing lies on
-a kink:
+where J_u is the jump of the gradient when only unit u moves to the other side of its kink. The same theta must explain
+the gradients of all arrays, for several dy. To find the jumps, this file runs backward at nearby points, where no unit
+lies on a kink:
 
-1  An element that takes only two values at these points depends on one unit. Its own value must lie between the two.
-2  For the other elements, a short segment past the point crosses the kinks one after the other; bisection separates the
-   crossings. The model is used only if it also explains the gradients at other points nearby. It does not explain them
-   if the kinks depend on each other, as those of two layers may.
+1  An element that has only two different values at these points depends on one unit. Its value at the kink must lie
+   between these two values.
+2  For the other elements, choose a short line segment near the point. It crosses the kinks one after the other, and
+   bisection finds the crossings. The formula above is used only if it also explains the gradients at the other nearby
+   points. It fails if the kinks depend on each other, as the kinks of two layers may.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from .nested import has_no_axes, is_array, leaves, map_leaves
 from .projection import Projection, random_weights_like
 
 POINTS = 16  # nearby points
-NEARBY = 1e-7  # their distance, relative to an array's typical value
+NEARBY = 1e-7  # the distance of the nearby points, relative to an array's typical value
 OFFSET = 3e-3  # the distance of the segment from the point, relative to the segment's length
 RESOLUTION = 3e-6  # two crossings closer than this on the segment are not separated
 MAX_UNITS = 64
 MAX_STEPS = 3000  # in the search for the nearest allowed gradient
 MAX_ELEMENTS = 20_000  # compared at each point
-SAME = 1e-4  # two gradients that differ by less, relative to the largest element of the array, are equal
+SAME = 1e-4  # gradients count as equal if they differ by less, relative to the largest element of the array
 
 
 class KinkUnits:
@@ -43,22 +44,22 @@ class KinkUnits:
     ----------
     projection : Projection
     gradients : dict of str to ndarray
-        The gradients of backward at the current point, of the arrays that are right apart from kinks.
+        The gradients of backward at the current point, for arrays that are right at all points without kinks.
     first : dict of str to list of tuple
-        For each array, the elements to compare in any case: those that look like kinks.
+        For each array, the elements that seem to lie on kinks. They are always compared.
     rng : numpy.random.Generator
     limit : int
-        The largest number of times that backward is run in the search for crossings.
+        The largest number of backward passes in the search for crossings.
 
     Attributes
     ----------
     resolved : bool
-        True if the kinks are understood, so that `allowed` is exact.
+        True if the jumps of all kinks are known. Then `allowed` and `wrong` are valid.
     allowed : dict of str to ndarray
-        For each array, the allowed gradient that is nearest to backward's, under the first dy; NaN at elements that
-        were not compared.
+        For each array, the allowed gradient that is nearest to the gradient from backward, for the first dy; NaN at
+        elements that were not compared.
     nearby : dict of str to ndarray
-        For each array, backward's gradients at the points nearby, under the first dy.
+        For each array, the gradients from backward at the nearby points, for the first dy.
     wrong : dict of str to list of tuple
         For each array, the elements whose gradient is not allowed.
     """
@@ -146,7 +147,7 @@ class KinkUnits:
                 return
             nearest = found
         elif (np.abs(here - nearest)[:, smooth] > SAME * scale[:, smooth]).any():
-            return  # no point lies on one of the sides of a kink
+            return  # all nearby points lie on the same side of some kink
         self._conclude(here, nearest, scale)
 
     def _scale(self, rows: np.ndarray) -> np.ndarray:
@@ -159,7 +160,7 @@ class KinkUnits:
         return scale
 
     def _parts(self) -> Iterator[tuple[str, slice]]:
-        """Yield the name of each array, and where its elements lie in a row of gradients."""
+        """Yield the name of each array, and the slice of its elements in a row of gradients."""
         start = 0
         for name in self.names:
             stop = start + len(self._elements[name])
@@ -205,14 +206,14 @@ class KinkUnits:
                 again = self._crossings(scale)
                 if again is None:
                     return None
-                # Kinks that do not depend on each other give the same jumps on every segment. Now and then a segment
-                # misses one, or two are not separated.
+                # If the kinks do not depend on each other, every segment finds the same jumps. Sometimes a segment
+                # misses a kink, or does not separate two kinks, so 80 % of the jumps are enough.
                 same = sum(is_among(jump, jumps, SAME * scale) for jump in again[1])
                 return nearest if same >= 0.8 * max(len(jumps), len(again[1])) else None
         return None
 
     def _crossings(self, scale: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]] | None:
-        """Return the gradient at the start of a segment past the point, and the jump at each kink that it crosses."""
+        """Choose a segment near the point; return the gradient at its start, and the jump at each kink it crosses."""
         along, aside = self._offset(), self._offset()
 
         def at(t: float, dys: slice = slice(0, 1)) -> np.ndarray:
@@ -265,7 +266,7 @@ class Box:
         return theta
 
     def contains(self, r: np.ndarray, tolerance: float) -> bool:
-        """Return True if a point differs from `r` by at most `tolerance` in every element."""
+        """Return True if some J theta in the box differs from `r` by at most `tolerance` in every element."""
         if np.abs(self.J @ (self.inverse @ r) - r).max() > tolerance:
             return False  # no theta fits, even without the bounds
         return bool(np.abs(self.J @ self.nearest(r) - r).max() <= tolerance)

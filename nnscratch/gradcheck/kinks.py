@@ -1,7 +1,7 @@
 """Elements that look wrong although backward may be right: several kinks at one point, and noise.
 
-The differences themselves recognise a single kink (numerical.py). This file treats kinks that lie at one point, in
-several outputs or in several hidden units.
+`estimate` in numerical.py recognises a single kink. The functions here are for points at which several outputs, or
+several hidden units, have a kink.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from .report import Entry
 from .verdict import is_comparable, out_of_tolerance
 
 MAX_SUSPECTS = 200  # elements examined in one array
-MAX_CONFIRMED = 20  # elements measured at the points nearby
+MAX_CONFIRMED = 20  # elements measured at nearby points
 
 
 def remeasure(differences: Differences, entry: Entry, array: Any) -> None:
-    """Repeat the measurement of elements that look wrong, with other steps. In a noisy function, the results disagree.
+    """Measure the elements that look wrong again, with other steps.
 
-    A disagreement raises the uncertainty in `entry`.
+    If the function is noisy, the two results differ, and their difference becomes the uncertainty in `entry`.
     """
     for index in out_of_tolerance(entry, differences.tolerance())[:MAX_SUSPECTS]:
         if entry.low[index] == entry.high[index]:
@@ -35,12 +35,12 @@ def remeasure(differences: Differences, entry: Entry, array: Any) -> None:
 
 
 def allow_kinks_per_output(differences: Differences, entry: Entry, array: Any) -> None:
-    """Widen the accepted interval at elements where several outputs have a kink: each may choose its own slope.
+    """Widen the accepted interval at elements where several outputs have a kink.
 
-    An example is a max pooling with overlapping windows and ties. If x grows, it becomes the maximum of all its
-    windows; if x shrinks, it is the maximum of none. Backward may pass to x the gradients of only those windows in
-    which it comes first. The accepted interval is therefore the sum over the outputs k of R_k [low_k, high_k]. It is
-    wider than [D-, D+] if R has both signs.
+    An example is max pooling with overlapping windows and ties. If x grows, x becomes the only maximum of all its
+    windows. If x shrinks, x is the maximum of no window. Backward may choose the maximum of each window separately, so
+    it may use a different slope for each output. Therefore the accepted interval is the sum over the outputs k of
+    R_k [low_k, high_k]. If R has both signs, this interval is wider than [D-, D+].
     """
     R = differences.projection.flat_weights()
     if R.size < 2 or differences.itemsize < 8:
@@ -73,15 +73,18 @@ def allow_kinks_per_output(differences: Differences, entry: Entry, array: Any) -
 def settle_kinks(
     differences: Differences, entries: list[Entry], gradients: dict[str, np.ndarray], rng: np.random.Generator
 ) -> None:
-    """Decide the verdict on arrays with kinks: the one-sided derivatives of a single element do not suffice.
+    """Decide the verdict on arrays with kinks, where the one-sided derivatives of single elements are not enough.
 
     An example is relu(x w) at x = 0 in a hidden layer. A change of x moves several units off their kinks, some up and
-    some down. A slope of 0 for all units, which every framework uses, may give a gradient outside the one-sided
-    derivatives, and a slope of -0.5 may give one between them. Therefore backward is compared with itself at points
-    nearby, where nothing lies on a kink, after the differences have confirmed it there (`confirmed_nearby`). The kinks
-    are then resolved unit by unit (kink_units.py). This is impossible if they depend on each other. Then an element is
-    accepted if it lies among the derivatives nearby, or outside them by at most their range, because the points do not
-    show every combination of slopes. Otherwise the verdict is "cannot tell".
+    some down. Every framework uses the slope 0 for all these units; this right gradient can lie outside the one-sided
+    derivatives. A wrong slope such as -0.5 can give a gradient between them. So the test has these steps:
+
+    1. At nearby points, where no unit lies on a kink, compare backward with finite differences (`confirmed_nearby`).
+       If they disagree, the verdict stays as it is.
+    2. Then use the gradients of backward at nearby points to find the jump of each unit (kink_units.py).
+    3. If kinks depend on each other, step 2 fails. Then accept an element that lies in the range of the gradients at
+       nearby points, or outside it by at most the width of the range, because these points do not show every
+       combination of slopes. For all other elements, the verdict is "cannot tell".
 
     Parameters
     ----------
@@ -89,7 +92,7 @@ def settle_kinks(
     entries : list of Entry
         Their verdicts are updated.
     gradients : dict of str to ndarray
-        The complete gradient that backward gave for each array.
+        The complete gradient that backward returned for each array.
     rng : numpy.random.Generator
     """
     if not any(entry.kinks for entry in entries):
@@ -122,10 +125,10 @@ def settle_kinks(
 def confirmed_nearby(
     differences: Differences, name: str, suspects: list[tuple] | None, rng: np.random.Generator
 ) -> bool:
-    """Return True if backward agrees with the differences at points close by, where nothing lies on a kink.
+    """Return True if backward agrees with finite differences at nearby points, where no unit lies on a kink.
 
-    The elements in `suspects` are compared; if it is None, derivatives along random directions. A difference is
-    measured again with a smaller step, because a point may happen to lie next to another kink.
+    Compare the elements in `suspects`; if it is None, compare derivatives along random directions. If they disagree,
+    try a smaller step too, because a nearby point may lie close to another kink.
     """
     variables = differences.projection.variables
     held, array = {n: v.copy() for n, v in variables.items()}, variables[name]
@@ -161,7 +164,7 @@ def confirmed_nearby(
 
 
 def apply_units(differences: Differences, entry: Entry, gradient: np.ndarray, units: KinkUnits) -> None:
-    """Set the verdict of `entry` by its kinks, which have been resolved unit by unit."""
+    """Set the verdict of `entry` from the gradients that the kinks allow; the jumps of all units are known."""
     wrong, allowed = units.wrong[entry.name], units.allowed[entry.name]
     if not entry.along_directions:
         for index in out_of_tolerance(entry, differences.tolerance()):
@@ -179,12 +182,15 @@ def apply_units(differences: Differences, entry: Entry, gradient: np.ndarray, un
         entry.verdict = "wrong"
         entry.reason = (
             f"at a kink, such as a ReLU at zero, the slope of each unit must lie between its two one-sided slopes: at "
-            f"[{at}] the gradient is {gradient[worst]:.4g}, and the nearest that they allow is {allowed[worst]:.4g}"
+            f"[{at}] the gradient is {gradient[worst]:.4g}, and the nearest allowed value is {allowed[worst]:.4g}"
         )
 
 
 def apply_range(differences: Differences, entry: Entry, suspects: list[tuple], nearby: np.ndarray) -> None:
-    """Accept the elements that lie among the gradients nearby, or not far outside them, where the gradient jumps."""
+    """Accept elements in or near the range of the gradients at nearby points, if the gradient jumps there.
+
+    Set the verdict "cannot tell" if other elements look wrong.
+    """
     for index in suspects:
         values, a = nearby[(slice(None), *index)], float(entry.analytic[index])
         low, high = values.min(), values.max()
@@ -199,5 +205,5 @@ def apply_range(differences: Differences, entry: Entry, suspects: list[tuple], n
     if differences.judge(entry).verdict == "wrong":
         entry.verdict = "cannot tell"
         entry.reason = (
-            f"kinks that depend on each other meet at {len(suspects)} element(s), and their slopes are not known"
+            f"kinks that depend on each other meet at {len(suspects)} element(s), so the allowed slopes are not known"
         )

@@ -1,7 +1,8 @@
 """The meaning of an array's name: a learned weight, a setting, or neither.
 
-The names are those of courses and books. A name that says nothing counts as learned in an ordinary class, so that no
-weight is missed, and as a constant in a class that lists its parameters.
+The lists contain names from courses and books. completeness.py decides about arrays with other names: in an ordinary
+class, they count as weights, so that the check misses no weight. In a class that lists its parameters, they count as
+constants.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ WEIGHTS_OF_SAMPLES = frozenset("class sample samples loss pos instance balance".
 
 
 def name_of(steps: Steps) -> str:
-    """Return the last name on the way to an array; the numbers of a list's items are left out.
+    """Return the last name on the way to an array. Indices into a list are not names.
 
     Examples
     --------

@@ -23,7 +23,7 @@ def is_array(value: Any) -> bool:
 
 
 def is_float(value: Any) -> bool:
-    """Return True for what can be differentiated: a float array or a single float."""
+    """Return True for a value that can be differentiated: a float array or a single float."""
     if is_array(value):
         return value.dtype.kind == "f"
     return isinstance(value, (float, np.floating))
@@ -53,7 +53,7 @@ def leaves(name: str, nest: Any) -> Iterator[tuple[str, Any]]:
 
 
 def map_leaves(function: Callable[[Any], Any], nest: Any) -> Any:
-    """Return a nest of the same form with `function` applied to every leaf."""
+    """Apply `function` to every leaf, and return a nest with the same structure."""
     if isinstance(nest, (tuple, list)):
         values = [map_leaves(function, value) for value in nest]
         return type(nest)(*values) if hasattr(nest, "_fields") else type(nest)(values)

@@ -1,8 +1,9 @@
-"""Noise: how much f scatters, and derivatives of a noisy f.
+"""Noise: detect it in f, and compute derivatives of a noisy f.
 
-A loss that is rounded, computed in float32, or subject to cancellation does not change smoothly. Its differences are
-wrong for small steps, by noise / step, and for large steps by truncation. `steady_derivative` tries nineteen steps and
-uses the three neighbouring steps whose results agree best. Their disagreement is the uncertainty.
+A loss that is rounded, computed in float32, or subject to cancellation does not change smoothly. With a small step, its
+differences have an error of about noise / step. With a large step, they have a truncation error. `steady_derivative`
+tries nineteen steps and uses the three neighbouring steps whose results agree best. The difference of these results is
+the uncertainty.
 
 Reference: Moré and Wild, Estimating computational noise, 2011, for the difference table in `is_noisy`.
 """
@@ -22,16 +23,16 @@ from .report import Entry
 from .verdict import out_of_tolerance
 
 STEPS = 10.0 ** np.arange(-1, -10.5, -0.5)
-STEADY = 1e-2  # three results that agree to this, relative to their size, are steady
+STEADY = 1e-2  # three results are steady if their relative difference is below this
 SPACINGS = (1e-6, 1e-4)  # of the points in `is_noisy`, relative to an array's typical value
-MAX_ELEMENTS = 40  # measured again in one array
+MAX_ELEMENTS = 40  # in one array, at most this many elements are measured again
 
 
 def is_noisy(differences: Differences, rng: np.random.Generator) -> bool:
-    """Return True if f scatters by more than the rounding of float64, or does not change at all, over a small distance.
+    """Return True if the noise in f is larger than the rounding of float64, or if f is constant over a small distance.
 
-    f is computed at eight points on a line. In their difference table, the values of a smooth function cancel from the
-    fifth column on, and the noise remains.
+    Compute f at eight points on a line, and their fifth differences. For a smooth function, the fifth differences are
+    almost zero; only the noise remains.
     """
     usual = 2.2e-16 * max(differences.magnitude, differences.largest_value, abs(differences.centre))
     for spacing in SPACINGS:
@@ -81,7 +82,7 @@ def steady_derivative(evaluate_at: Callable[[float], tuple[float, float]], unit:
         if 0 in (s1 - t1, s2 - t2) or not np.isfinite([p1, m1, p2, m2]).all():
             continue
         values.update((p1, m1, p2, m2))
-        if p1 != m1:  # else the change is below the resolution of f
+        if p1 != m1:  # otherwise the step is too small to change f
             near, far = (p1 - m1) / (s1 - t1), (p2 - m2) / (s2 - t2)
             steps.append(h)
             found.append((4 * near - far) / 3)
@@ -101,7 +102,7 @@ def steady_derivative(evaluate_at: Callable[[float], tuple[float, float]], unit:
 
 
 def measure_through_noise(differences: Differences, entry: Entry, array: Any) -> None:
-    """Repeat the measurement of elements that look wrong, and set the verdict. f is known to be noisy."""
+    """Measure the elements that look wrong again by `steady_derivative`, and set the verdict. f is noisy."""
     suspects = [i for i in out_of_tolerance(entry, differences.tolerance()) if entry.low[i] == entry.high[i]]
     suspects.sort(key=lambda i: -abs(float(entry.analytic[i] - entry.numeric[i])))
     measured = suspects[:MAX_ELEMENTS]
@@ -111,15 +112,15 @@ def measure_through_noise(differences: Differences, entry: Entry, array: Any) ->
             entry.numeric[index] = entry.low[index] = entry.high[index] = d.value
         entry.uncertainty[index] = d.uncertainty
         if number == 4 and set(measured[:5]) <= set(out_of_tolerance(entry, differences.tolerance())):
-            break  # five of five are wrong
+            break  # the first five elements are all wrong, so the others need no second measurement
     entry.verdict = "right"
     if differences.judge(entry).verdict == "wrong":
         left = set(out_of_tolerance(entry, differences.tolerance()))
         if not left & set(measured) and len(suspects) > len(measured):
-            entry.verdict = "cannot tell"  # all that were measured again are right or unknown
+            entry.verdict = "cannot tell"  # of the elements measured again, none is wrong
     if entry.verdict == "cannot tell" and measured:
         scatter = max(float(entry.uncertainty[i]) for i in measured)
         entry.reason = (
-            f"f is noisy: its differences scatter by {scatter:.1e} from step to step, more than what is compared. Is "
-            f"something rounded, computed in float32, or lost in a subtraction?"
+            f"f is noisy: its differences vary by {scatter:.1e} from step to step, which is too much for a verdict. "
+            f"Does forward round values, compute in float32, or subtract nearly equal numbers?"
         )

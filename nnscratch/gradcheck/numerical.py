@@ -4,15 +4,15 @@
     Richardson   R(h) = (4 D(h) - D(2h)) / 3                      error ~ f^(5) h^4 / 30  +  the same round-off
     one-sided    D+(h) = (4 f(x+h) - 3 f(x) - f(x+2h)) / 2h       and D-(h) with -h: they differ at a kink
 
-Two terms bound the error of R(h): |D(h) - D(2h)| for truncation, and eps sum|terms of f| / h for round-off. If their
-sum is too large, smaller steps are tried. If x is small, the last steps are in proportion to x.
+The bound on the error of R(h) has two terms: |D(h) - D(2h)| for truncation, and eps sum|terms of f| / h for round-off.
+If the bound is too large, smaller steps are tried. If |x| is small, the last steps are proportional to |x|.
 
-If D+ and D- still differ when h shrinks below |x| and the array's typical |x|, x lies on a kink, and the derivative is
-the interval between them. Where f is smooth, |D+ - D-| = O(h^3) is smaller than |D(h) - D(2h)| = O(h^2); a larger
-difference comes from a kink or from noise.
+Where f is smooth, |D+ - D-| = O(h^3) is smaller than |D(h) - D(2h)| = O(h^2). A larger |D+ - D-| comes from a kink or
+from noise. If D+ and D- still differ when h is smaller than |x| and than the array's typical |x|, x lies on a kink.
+Then every value between D- and D+ is accepted as the derivative.
 
-A function that rounds its values may not change at all for a small h. A derivative of zero is therefore accepted only
-if the larger steps agree with it.
+A function that rounds its values may not change at all for a small h. Therefore a derivative of zero is accepted only
+if larger steps give zero too.
 
 References: Press et al., Numerical Recipes, section 5.7; Fornberg, 1988.
 """
@@ -28,8 +28,8 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 
-RELATIVE_STEPS = {8: (2e-4, 2e-5, 2e-6, 4e-7), 4: (1e-2, 2.5e-3)}  # bytes per value -> steps, times |x| if |x| > 1
-SMALL_VALUE_STEPS = (2e-2, 2e-4)  # for small values: more steps, times |x| and times the typical |x| of the array
+RELATIVE_STEPS = {8: (2e-4, 2e-5, 2e-6, 4e-7), 4: (1e-2, 2.5e-3)}  # by bytes per value; multiplied by max(1, |x|)
+SMALL_VALUE_STEPS = (2e-2, 2e-4)  # more steps for small |x|; multiplied by |x| and by the array's typical |x|
 
 
 def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = None) -> Array:
@@ -42,8 +42,8 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = 
     x : float array
         Its elements are changed one after the other, and restored.
     eps : float, optional
-        The step of a plain central difference. By default, the step is scaled to each value and Richardson's formula is
-        used, which gives about eleven correct digits where `f` is smooth.
+        The step of a plain central difference. By default, Richardson's formula is used with steps that fit each value.
+        It gives about eleven correct digits where `f` is smooth.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = 
         raise ValueError(f"eps must be positive, got {eps}")
 
     if not getattr(x.flags, "writeable", True):
-        raise ValueError("x is read-only, but its elements must be changed during the call: pass x.copy()")
+        raise ValueError("x must be writable, because its elements are changed during the call: pass x.copy()")
 
     def value() -> float:
         y = f(x)
@@ -93,9 +93,9 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = 
 
 
 class perturbed:
-    """Change one element for a while: ``with perturbed(x, i) as move: move(h)`` adds h to the element's own value.
+    """Change one element inside a ``with`` block: in ``with perturbed(x, i) as move``, ``move(h)`` sets it to value + h.
 
-    ``move`` returns the step after rounding. Leaving the block restores the value.
+    ``move`` returns the step after rounding. At the end of the block, the element has its old value again.
     """
 
     def __init__(self, x: Array, index: tuple):
@@ -123,7 +123,7 @@ class Derivative:
     uncertainty : float
         About the largest error that `value` can have.
     low, high : float
-        The one-sided derivatives at a kink; elsewhere equal to `value`.
+        At a kink, the smaller and the larger one-sided derivative; elsewhere equal to `value`.
     kink : bool
     """
 
@@ -155,13 +155,14 @@ def differentiate(
     centre : float
         f at x.
     magnitude : float
-        The sum of the absolute values of the terms of f. Its rounding error is about this times the machine epsilon.
+        The sum of the absolute values of the terms of f. Times the machine epsilon, it is about the rounding error of
+        f.
     scale : float
-        The size of the array's other derivatives. An uncertainty that is small relative to it is accepted.
+        The size of the array's other derivatives. An uncertainty that is small compared with `scale` is accepted.
     typical : float
         The size of the array's other values.
     step_factor : float
-        A factor for all steps, to get a second estimate that can be compared with the first.
+        A factor for all steps. With another factor, you get a second estimate to compare with the first.
     """
     with perturbed(x, index) as move:
         value = float(x[index])
@@ -184,11 +185,11 @@ def estimate(
     scale: float = 0.0,
     smaller: Sequence[float] = (),
 ) -> Derivative:
-    """Return the derivative at h = 0 of `evaluate_at`, which returns the value at h and the step after rounding."""
+    """Return df/dh at h = 0. ``evaluate_at(h)`` returns f at h, and h after rounding."""
     epsilon = {8: 2.2e-16, 4: 1.2e-7, 2: 1e-3}[itemsize]
     good = 1e-8 if itemsize == 8 else 1e-3
     tried: list[tuple[Derivative, float, float]] = []
-    kink: tuple[Derivative, float] | None = None  # found with large steps, and the jump there
+    kink: tuple[Derivative, float] | None = None  # a kink found with larger steps, and the jump D+ - D-
     steps = [h * unit for h in RELATIVE_STEPS.get(itemsize, (0.05,))]
     for h in steps + [h * u for u in smaller for h in SMALL_VALUE_STEPS]:
         (p1, s1), (m1, t1), (p2, s2), (m2, t2) = (evaluate_at(k * h) for k in (1, -1, 2, -2))
@@ -212,7 +213,7 @@ def estimate(
             return d
         kinked = jump > 20 * rounding and abs(tried[0][1] - jump) < 0.2 * jump and len(tried) > 1
         if kink and max(jump, 20 * rounding) < 0.5 * kink[1]:
-            kink = None  # a narrow curve that looks like a kink from afar
+            kink = None  # the jump shrinks with the step: f is smooth, but strongly curved
         elif not kink and kinked and abs(tried[-2][1] - jump) < 0.01 * jump:
             low, high = sorted((plus, minus))
             kink = Derivative((low + high) / 2, abs(far - near) + 10 * rounding, low, high, kink=True), jump

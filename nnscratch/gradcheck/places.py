@@ -1,7 +1,7 @@
 """Places: where the checked code holds its arrays, such as ``self.fc1.W`` or ``self.grads['W']``.
 
-A place is a sequence of steps from the roots of a :class:`Snapshot`. It is followed again at every use, because code
-may replace the objects along it, as ``self.dW = ...`` does in every backward.
+A place is a sequence of steps from the roots of a :class:`Snapshot`. The steps are followed again at every use, because
+the code may replace objects on the way. For example, ``self.dW = ...`` makes a new array in every backward.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def value_at(roots: Sequence[Any], steps: Steps) -> Any:
     Raises
     ------
     LookupError, AttributeError, TypeError, ValueError
-        There is nothing at this place now.
+        The place does not exist, because the code has removed an object on the way.
     """
     value: Any = roots
     for kind, key in steps:
@@ -28,7 +28,7 @@ def value_at(roots: Sequence[Any], steps: Steps) -> Any:
 
 
 def follow(value: Any, kind: str, key: Any) -> Any:
-    """Return the member of `value` that one step leads to."""
+    """Return the member of `value` after one step: an attribute, an item, or a variable of a function."""
     if kind in ("root", "item"):
         return value[key]
     if kind in ("attribute", "class attribute"):
@@ -84,7 +84,7 @@ def place_name(steps: Steps) -> str:
 
 
 def short_names(all_steps: list[Steps], taken: set[str]) -> dict[Steps, str]:
-    """Return a short name for each place: ``W`` for ``self.params['W']``, if no other place has that name."""
+    """Return a short name for each place: ``W`` for ``self.params['W']``, if no other array has this name."""
     names = {}
     for steps in all_steps:
         path = place_name(steps[:-1] if steps[-1][1] in ("data", "value", "val") and len(steps) > 3 else steps)
@@ -98,12 +98,12 @@ def short_names(all_steps: list[Steps], taken: set[str]) -> dict[Steps, str]:
 
 
 def is_outside(steps: Steps) -> bool:
-    """Return True for an array that a function reads from outside: a global, a closure variable, or a default."""
+    """Return True if a function reads the array from a global, a closure variable, or a default."""
     return steps[-1][0] in ("variable", "global", "default")
 
 
 def holder_types(roots: Sequence[Any], steps: Steps) -> list[type]:
-    """Return the types of the objects that the steps lead through, the nearest holder last."""
+    """Return the types of the objects on the way to an array. The last type is that of the object that holds it."""
     value, found = roots, []
     for kind, key in steps[:-1]:
         value = follow(value, kind, key)

@@ -1,7 +1,7 @@
 """Convert the checked code to float64 for the check, where that is possible.
 
-Finite differences in float32 have only four or five correct digits, so a float32 Module is checked in a float64 copy.
-Code that insists on float32 is checked in float32, with wider tolerances.
+Finite differences in float32 have only four or five correct digits. Therefore the checker replaces float32 arrays by
+float64 copies. Code that computes in float32 even then is checked in float32, with wider tolerances.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .traps import backward_traps
 def project_in_float64(
     adapter: Adapter, before: Snapshot, rng: np.random.Generator, report: GradientReport
 ) -> tuple[Projection, int]:
-    """Build the Projection of `adapter`, in float64 if the code accepts that, else in its own dtype.
+    """Build the Projection of `adapter`: in float64 if the code accepts float64, else in the code's own dtype.
 
     Parameters
     ----------
@@ -31,12 +31,12 @@ def project_in_float64(
         Everything that the checked code holds, in its own dtype.
     rng : numpy.random.Generator
     report : GradientReport
-        Receives the traps that only show in the code's own dtype, and a note if float64 is impossible.
+        Receives traps that exist only in the code's own dtype, and a note if the code does not accept float64.
 
     Returns
     -------
     (Projection, int)
-        The projection, and the bytes per value of the least precise float in it.
+        The projection, and the bytes of one value in its least precise float dtype.
 
     Raises
     ------
@@ -53,8 +53,8 @@ def project_in_float64(
     except (TypeError, ValueError):
         if not narrow:
             raise
-        own_dtype_traps, ran = [], False  # float32 weights with float64 inputs may fail; both in float64 may work
-    # A gradient of the wrong dtype shows here only: in float64 it would have the right one.
+        own_dtype_traps, ran = [], False  # float32 weights may refuse float64 inputs; with all in float64, it may work
+    # Only this run, in the code's own dtype, can find a gradient of the wrong dtype.
     report.traps += [trap for trap in own_dtype_traps if trap.kind == "wrong dtype"] if narrow else []
     if not narrow:
         return first, smallest_itemsize(first)
@@ -83,7 +83,7 @@ def float64_copy(value: Any) -> Any:
 
 
 def smallest_itemsize(projection: Projection) -> int:
-    """Return the bytes per value of the least precise float among the variables and the outputs."""
+    """Return the bytes of one value in the least precise float dtype of the variables and the outputs."""
     sizes = [v.dtype.itemsize for v in projection.variables.values()]
     # A loss may be a scalar of float32, which is no array. A float of Python has no dtype.
     sizes += [y.dtype.itemsize for _, y in leaves("", projection.outputs) if is_float(y) and hasattr(y, "dtype")]

@@ -49,11 +49,11 @@ def kink_interval(entry: Entry) -> str:
 
 
 def explanations(report: GradientReport) -> Iterator[list[tuple[Diagnosis, str, list[str]]]]:
-    """Yield the first diagnoses of each entry, so that evidence shared by several arrays is printed once.
+    """Yield, for each entry, its first diagnoses as tuples (diagnosis, first, later).
 
-    Each diagnosis comes with two more items. The first is the name of an earlier array that already shows the same
-    mistake and evidence, or "" if there is none. The second is the list of later arrays that it explains too, each with
-    its place if that differs.
+    If several arrays have the same mistake with the same evidence, the evidence is printed only for the first array.
+    For the other arrays, `first` is the name of the first array; otherwise `first` is "". For the first array, `later`
+    lists the other arrays; if the place of the mistake differs, it follows the array's name.
     """
     met: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for entry in report.entries.values():

@@ -1,8 +1,8 @@
 """Projection: the outputs y of forward, reduced to one number f = sum of R * y.
 
-Only a function that returns one number has a gradient, so the outputs are added. The weights R are random, so that
-errors in different outputs do not cancel, and they stay the same during a check. df/dy is R, so backward is called with
-dy = R. A loss, which is one number, has R = 1.
+Only a function that returns one number has a gradient. Therefore the outputs are multiplied by weights R and added. The
+weights are random, so that errors in different outputs do not cancel. They stay the same during a check. Since df/dy is
+R, the checker calls backward with dy = R. If forward returns one number, such as a loss, R is 1.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from .snapshot import Snapshot, equal_arrays
 
 
 class NotDeterministic(ValueError):
-    """Forward returns a different result at every call, even if random numbers are replayed and state is restored."""
+    """Forward returns different outputs for the same inputs, random numbers and state."""
 
 
 class Projection:
-    """f as a function of the arrays that the checked code holds: ``projection()`` runs forward and returns f.
+    """The number f as a function of arrays. ``projection()`` runs forward with their current values, and returns f.
 
     Parameters
     ----------
@@ -36,23 +36,23 @@ class Projection:
     Attributes
     ----------
     variables : dict of str to array
-        The arrays that f is differentiated with respect to: parameters, then float inputs.
+        The arrays with respect to which f is differentiated: parameters, then float inputs.
     outputs : tuple
         The outputs of the first forward.
     weights : tuple
-        R, nested as the outputs are; None for outputs that are not floats.
+        R, with the same structure as the outputs; None for outputs that are not floats.
     written_inputs : list of str
         The inputs and parameters that forward writes into. Later calls of forward get copies of them.
     replayed : str
-        What is reset before every forward: "" for nothing, "draws" for random generators, "state" for everything that
-        the code holds.
+        Which state is restored before every forward: "" for none, "draws" for the random generators, "state" for
+        everything that the code holds.
     state : Snapshot
-        Everything that the code held before its first forward, found from `state_roots`.
+        Everything that the code held before its first forward.
 
     Raises
     ------
     NotDeterministic
-        Forward returns a different result at every call.
+        Forward returns different outputs for the same inputs, random numbers and state.
     TypeError
         Forward returns no floats.
     """
@@ -106,7 +106,7 @@ class Projection:
         return map_leaves(lambda y: y.copy() if is_array(y) else y, ys)
 
     def forward(self) -> tuple:
-        """Run forward with the same random numbers as the first time, and return the outputs."""
+        """Run forward with the random numbers of the first run, and return the outputs."""
         if self.replayed == "draws":
             self._random_states.replay()
         elif self.replayed == "state":
@@ -124,15 +124,15 @@ class Projection:
                 array[...] = old
 
     def back_to_start(self) -> None:
-        """Restore everything that the code held before its first forward, except the values of the variables."""
+        """Restore everything that the code held before its first forward; keep the values of `variables`."""
         self.state.restore(keep={id(v) for v in self.variables.values()})
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
-        """Restore, on leaving the block, what the code held before its first forward, and the variables' values.
+        """Restore the code's state and the values of `variables` at the end of a ``with`` block.
 
         A backward may update the weights in place, or replace them by new arrays. Every backward runs in such a block,
-        so that all later measurements see the weights that were there before it.
+        so that all later measurements use the old weights.
         """
         arrays = [*self.variables.values(), *(a for _, a in self.adapter.arrays())]
         held = [(array, array.copy()) for array in {id(a): a for a in arrays}.values()]
@@ -146,14 +146,14 @@ class Projection:
                     array[...] = old
 
     def replaced_parameters(self) -> list[str]:
-        """Return the names of the parameters in whose place the code has put another array."""
+        """Return the names of the parameters that the code has replaced by another array."""
         now = self.adapter.parameters()
         taken = {id(v) for v in self.adapter.float_inputs().values()}
         own = [name for name, v in self.variables.items() if id(v) not in taken]
         return [name for name in own if now.get(name) is not self.variables[name]]
 
     def constant_arrays(self) -> list[Any]:
-        """Return the NumPy arrays that the code holds and does not learn, such as targets kept in an attribute."""
+        """Return the NumPy arrays that the code holds and that are no variables, such as targets in an attribute."""
         own = {id(v) for v in self.variables.values()}
         return [a for a in self.state.arrays() if isinstance(a, np.ndarray) and a.size > 1 and id(a) not in own]
 
@@ -204,7 +204,7 @@ class Projection:
         return weights_like_outputs(weights, self.outputs)
 
     def analytic(self, weights: tuple | None = None) -> dict[str, Any]:
-        """Run backward and return float64 copies of its gradients by name; None where it returned None."""
+        """Run forward and backward. Return a float64 copy of each gradient by name; None if backward returned None."""
         with self.unchanged():
             self.forward()
             given = self.adapter.gradients(self.dys(weights))
@@ -212,7 +212,7 @@ class Projection:
 
 
 def random_weights_like(y: Any, rng: np.random.Generator) -> Any:
-    """Return random weights for the output `y`, of both signs and not near zero; None if `y` is not a float."""
+    """Return random weights for the output `y`, with both signs and sizes from 0.5 to 1.5; None if `y` is no float."""
     if not is_float(y):
         return None
     if not is_array(y):
@@ -221,7 +221,7 @@ def random_weights_like(y: Any, rng: np.random.Generator) -> Any:
 
 
 def weights_like_outputs(weights: Any, ys: Any) -> Any:
-    """Return copies of `weights` in the form of the outputs `ys`: containers, dtypes and device."""
+    """Return copies of `weights` with the containers, the dtypes and the device of the outputs `ys`."""
     if isinstance(ys, (tuple, list)):
         values = [weights_like_outputs(w, y) for w, y in zip(weights, ys, strict=True)]
         return type(ys)(*values) if hasattr(ys, "_fields") else type(ys)(values)

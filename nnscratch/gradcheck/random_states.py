@@ -9,9 +9,9 @@ import numpy as np
 
 
 class RandomStates:
-    """The states of `generators`, of NumPy's global generator, and of Python's.
+    """The states of `generators` and of two global generators: NumPy's and Python's.
 
-    The global generators are included because students' code often draws from them.
+    Students' code often draws from the global generators.
 
     Parameters
     ----------

@@ -15,19 +15,19 @@ from .printing import as_html, as_text, table_rows
 
 @dataclass
 class Diagnosis:
-    """A mistake that explains a wrong gradient. The checker tested that it gives the gradient that backward gave.
+    """A mistake that explains a wrong gradient. The checker tested that this mistake gives backward's wrong gradient.
 
     Attributes
     ----------
     mistake : str
         The name of the mistake, such as ``"sign flipped"``.
     evidence : str
-        What was compared, and how well it agrees.
+        The comparison that supports the diagnosis, and how well the numbers agree.
     place : str
-        Where the mistake is: an array, some of its rows, or a line of forward.
+        The location of the mistake: an array, some of its rows, or a line of forward.
     misfit : float
-        The largest difference between the gradient given and the one that this mistake would give, relative to the size
-        of the gradient. A small value is convincing.
+        The largest difference between backward's gradient and the gradient that this mistake would give, relative to
+        the size of the gradient. The smaller it is, the more certain is the diagnosis.
 
     Examples
     --------
@@ -48,7 +48,7 @@ class Diagnosis:
 
 @dataclass
 class Trap:
-    """A fault that a comparison of gradients does not show, such as a changed input. traps.py lists the kinds.
+    """A fault that a comparison of gradients cannot find, such as a changed input. traps.py lists the kinds.
 
     Attributes
     ----------
@@ -88,26 +88,26 @@ class Entry:
     ----------
     name, shape
     analytic, numeric : ndarray
-        The gradient that backward gave, and the finite differences; NaN at elements that were not measured. In
-        directional mode, one value for each direction.
+        The gradient from backward, and the finite differences; NaN at elements that were not measured. In directional
+        mode, both have one value for each direction.
     uncertainty : ndarray
         About the largest error that each numeric value can have.
     low, high : ndarray
-        The one-sided derivatives at kinks; elsewhere equal to `numeric`.
+        At kinks, the smaller and the larger one-sided derivative; elsewhere equal to `numeric`.
     error : float
         The largest difference, relative to the array's largest element.
     worst_index : tuple of int
-        The element that differs most.
+        The index of the element that differs most.
     verdict : str
         "right", "wrong" or "cannot tell".
     reason : str
-        Why the verdict is not "right".
+        The reason for a verdict that is not "right".
     kinks : int
-        The number of elements at which the function has only one-sided derivatives.
+        The number of elements that lie on a kink.
     checked : int
         The number of elements or directions that were compared.
     along_directions : bool
-        True if `analytic` and `numeric` are derivatives along random directions, not of single elements.
+        True if `analytic` and `numeric` are derivatives along random directions; False if they are elements.
     diagnoses : list of Diagnosis
         The mistakes that explain a wrong gradient, the best explanation first.
 
@@ -182,7 +182,7 @@ class GradientReport:
         The number of forward passes.
     seconds : float
     estimate : float
-        The seconds that mode="full" was expected to take, from a timed forward pass.
+        The estimated time of mode="full", in seconds.
 
     Examples
     --------
@@ -221,12 +221,12 @@ class GradientReport:
 
     @property
     def kinks(self) -> int:
-        """The number of elements at which the function has only one-sided derivatives."""
+        """The number of elements that lie on a kink."""
         return sum(entry.kinks for entry in self.entries.values())
 
     @property
     def diagnoses(self) -> list[Diagnosis]:
-        """The diagnoses of all arrays, ranked: first the mistakes that explain most arrays best."""
+        """One diagnosis for each mistake. The mistakes that explain the most arrays, and explain them best, come first."""
         votes: dict[str, list[Diagnosis]] = {}
         ranks: dict[str, float] = {}
         for entry in self.entries.values():

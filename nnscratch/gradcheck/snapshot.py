@@ -2,7 +2,7 @@
 
 A snapshot follows attributes, dictionaries, lists, closures, and the globals that functions use. It records the members
 of every container, the values of every array, and the state of every random generator. ``restore`` puts the same
-objects back, with the same contents.
+objects back, with the recorded contents.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ATOMS = (
     np.generic,
 )
 GENERATORS = (np.random.Generator, np.random.RandomState)
-OPAQUE = frozenset("numba llvmlite jax jaxlib torch tensorflow keras ctypes".split())  # their objects are left alone
+OPAQUE = frozenset("numba llvmlite jax jaxlib torch tensorflow keras ctypes".split())  # objects of these libraries are not followed
 Step = tuple[str, Any]  # one step into a container: ("attribute", "W"), ("item", 0), ...; places.py follows them
 Steps = tuple[Step, ...]
 
@@ -49,8 +49,8 @@ class Snapshot:
     generators : list
         The NumPy random generators found.
     places : list of (Steps, object)
-        Where each array, each Python float and each list of numbers was found: the steps that lead from `roots` to it.
-        An array that is held at several places is listed with each of them.
+        The place of each array, each Python float and each list of numbers: the steps from `roots` to the object. An
+        array with several places is listed several times.
 
     Examples
     --------
@@ -134,7 +134,7 @@ class Snapshot:
                 yield ("attribute", "args"), value.args
 
     def _remember_function(self, function: types.FunctionType) -> Iterator[tuple[Step, Any]]:
-        """Record the closure of `function` and the globals it uses: arrays, generators, and objects of its own file."""
+        """Record the closure of `function`, and the globals that it uses: arrays, generators, objects of its own file."""
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
             try:
                 held = cell.cell_contents
@@ -143,7 +143,7 @@ class Snapshot:
             self.containers.append((cell, held))
             yield ("variable", name), held
         yield from ((("default", number), held) for number, held in enumerate(function.__defaults__ or ()))
-        for name in function.__code__.co_names:  # globals it uses
+        for name in function.__code__.co_names:  # the globals that the function uses
             if name in function.__globals__:
                 held = function.__globals__[name]
                 if isinstance(held, types.FunctionType):
@@ -163,7 +163,7 @@ class Snapshot:
         return [array for array, _ in self._arrays]
 
     def values_of(self, array: Any) -> Any:
-        """Return the recorded values of an array or a list of numbers, or None for one that was not there."""
+        """Return the recorded values of an array or a list of numbers; None if the snapshot does not contain it."""
         return self._values.get(id(array))
 
     def changed(self) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Replace the arrays that an object holds by others: copies in another dtype, or traced views."""
+"""Replace the arrays that an object holds: by copies in another dtype, or by traced views."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def cast_arrays(snapshot: Snapshot, dtype: Any) -> dict[int, Any]:
     """Replace every float array in `snapshot` that is narrower than `dtype` by a copy in `dtype`.
 
     The old arrays do not change, so ``snapshot.restore()`` brings them back. Arrays that share memory, such as a flat
-    array and its views, are not replaced: their copies would no longer share it.
+    array and its views, are not replaced, because their copies would not share memory.
 
     Returns
     -------

@@ -1,9 +1,9 @@
-"""Traps: faults that a comparison of gradients does not show.
+"""Traps: faults that a comparison of gradients cannot find.
 
-    forward      writes into its inputs or parameters; returns NaN; returns memory of its input
+    forward      writes into its inputs or parameters; returns NaN; returns a view of its input
     backward     writes into its inputs, into dy or into parameters; overwrites a gradient instead of adding to it;
-                 uses what another forward kept (forward A, forward B, backward); does not use what forward saved
-    a gradient   has another shape or dtype than its array; holds NaN
+                 uses values of the wrong forward (forward A, forward B, backward); does not use the saved values
+    a gradient   has a different shape or dtype than its array; holds NaN
 
 A trap of severity "wrong" makes the whole report wrong. A "note" is only printed.
 """
@@ -26,7 +26,7 @@ NOT_AN_ARRAY = "not an array"
 
 
 def forward_traps(projection: Projection) -> list[Trap]:
-    """Run forward once, and return the traps in its outputs and in its changes to arrays."""
+    """Run forward once. Return traps for outputs that are not usable, and for arrays that forward changes."""
     adapter = projection.adapter
     kind = "forward writes into its input"
     traps = [Trap(kind, f"{name} is changed by the call") for name in projection.written_inputs]
@@ -52,7 +52,7 @@ def forward_traps(projection: Projection) -> list[Trap]:
 
 
 def backward_traps(projection: Projection) -> list[Trap]:
-    """Run forward and backward, and return the traps in the gradients and in backward's changes to arrays."""
+    """Run forward and backward. Return traps for gradients that are not usable, and for arrays that backward changes."""
     adapter, traps = projection.adapter, []
     with projection.unchanged():
         arrays = adapter.arrays()
@@ -71,14 +71,14 @@ def backward_traps(projection: Projection) -> list[Trap]:
     if adapter.container:
         fix = " Remove the comma after it." if adapter.container == "tuple" else ""
         message = f"backward returns a {adapter.container} instead of an array; return the array itself.{fix}"
-        # In a network, the module before a Module gets what backward returns. The user of a function can unpack it.
+        # In a network, the result of a Module's backward goes to the module before it. So it must be an array.
         traps.append(Trap(NOT_AN_ARRAY, message, "wrong" if adapter.accumulates else "note"))
     for name, array in projection.variables.items():
         if given.get(name) is not None:
             traps += form_traps(name, array, given[name])
     for (name, dy), (_, w) in zip(leaves("dy", dys), leaves("dy", projection.dys()), strict=True):
         if is_array(dy) and not equal_arrays(dy, w):
-            message = f"{name} is changed, but the caller may still need it"
+            message = f"backward changes {name}, but the caller may still need it"
             traps.append(Trap("backward writes into dy", message, "note"))
     if unused_saved:
         traps.append(
@@ -102,10 +102,10 @@ def backward_traps(projection: Projection) -> list[Trap]:
 
 
 def change_traps(adapter: Adapter, written: list[str], replaced: list[str]) -> list[Trap]:
-    """Return the traps for arrays that backward writes into or replaces.
+    """Return traps for arrays that backward writes into or replaces.
 
-    An object may update its own weights in backward: that is a note, because the gradients are compared at the weights
-    before the update. A Module leaves the update to its optimizer, and inputs belong to the caller.
+    If an object updates its own weights in backward, the trap is only a note: the checker restores the weights after
+    every backward. In a Module, only the optimizer may update the weights. Inputs belong to the caller.
     """
     traps = []
     own = set() if adapter.accumulates else set(adapter.parameters())
@@ -114,15 +114,15 @@ def change_traps(adapter: Adapter, written: list[str], replaced: list[str]) -> l
         traps += [Trap(WRITES, f"{name} is {what} by backward") for name in names if name not in own]
         if updated:
             message = (
-                f"{', '.join(updated)}: {what} by backward, and restored by the checker after every backward. An "
-                f"update must come last, after all gradients that need the old values"
+                f"{', '.join(updated)}: {what} by backward, and restored by the checker after every backward. Update "
+                f"the weights at the end of backward, because the gradients need the old values"
             )
             traps.append(Trap(WRITES, message, "note"))
     return traps
 
 
 def repeats_equally(projection: Projection) -> bool:
-    """Return True if a second backward after the same forward gives the same gradients, or adds them again."""
+    """Run backward twice after one forward. Return True if the second gradients are equal, or twice as large."""
     found = []
     with projection.unchanged():
         projection.forward()
@@ -134,7 +134,7 @@ def repeats_equally(projection: Projection) -> bool:
 
 
 def form_traps(name: str, array: Any, gradient: Any) -> list[Trap]:
-    """Return the traps in the shape, the dtype and the values of one gradient."""
+    """Return traps for the shape, the dtype and the values of one gradient."""
     traps, kind = [], type(gradient).__name__
     if not is_array(gradient):
         try:
@@ -160,7 +160,7 @@ def form_traps(name: str, array: Any, gradient: Any) -> list[Trap]:
 
 
 def accumulation_traps(projection: Projection, analytic: dict[str, Any]) -> list[Trap]:
-    """Run backward twice without zero_grad: code that must add to its gradients must give twice the gradient."""
+    """Run backward twice without zero_grad, and return a trap for each gradient that is not twice as large."""
     adapter = projection.adapter
     if not adapter.accumulates:
         return []
@@ -179,20 +179,22 @@ def accumulation_traps(projection: Projection, analytic: dict[str, Any]) -> list
             traps.append(
                 Trap(
                     "gradient overwritten",
-                    f"{name}.grad is the same after a second backward; backward must add to it "
-                    f"(grad += ..., not grad = ...)",
+                    f"{name}.grad is the same after a second backward; backward must add to it: "
+                    f"grad += ..., not grad = ...",
                 )
             )
     return traps
 
 
 def stale_traps(projection: Projection) -> list[Trap]:
-    """Run forward on A, then on B, then backward, and return a trap if backward uses the values of the wrong one.
+    """Run forward on A, forward on B, then backward. Return a trap if backward uses the values of the wrong forward.
 
-    A and B differ in their float inputs. If forward returns its cache, backward gets A's cache and must give A's
-    gradient. Otherwise it must give B's gradient. A Module runs a second backward, which must give A's gradient: with a
-    stack (`save_for_backward`) it does, with an attribute it does not. An attribute gives only a note, because it
-    matters only for a module that is used twice.
+    A and B are two sets of inputs. If forward returns a cache, backward gets the cache of A, and must return the
+    gradient for A. Otherwise it must return the gradient for B, the last forward.
+
+    A Module then runs a second backward, which must return the gradient for A. This works if forward saved its values
+    on the stack (`save_for_backward`). It fails if forward keeps them in an attribute. The failure is only a note,
+    because it matters only if the module is used twice in a network.
     """
     adapter = projection.adapter
     A = adapter.inputs
@@ -227,8 +229,8 @@ def stale_traps(projection: Projection) -> list[Trap]:
             if not equal_arrays(array, old):  # backward has updated it
                 array[...] = old
 
-    message = "forward on A, forward on B, then backward: the gradient of {} is not {}'s; backward uses what another "
-    message += "forward kept"
+    message = "forward on A, forward on B, then backward: the gradient of {} is not the gradient for {}; backward uses "
+    message += "values of the wrong forward"
     try:
         reset()
         forward(B)
@@ -238,7 +240,7 @@ def stale_traps(projection: Projection) -> list[Trap]:
         return []
     try:
         reset()
-        if adapter.cache is not NO_CACHE and adapter.cache is not None:  # None holds nothing of A
+        if adapter.cache is not NO_CACHE and adapter.cache is not None:  # a cache of None holds no values
             forward(A)
             expected = backward(A)
             reset()
@@ -255,7 +257,7 @@ def stale_traps(projection: Projection) -> list[Trap]:
         wrong = differing_names(backward(B), expected)
         if wrong:
             if any(isinstance(c, list) and len(c) >= len(old) + 2 for c, old in projection.state.containers):
-                return [one_forward_kept("forward appends to a list, and backward does not use the last item alone")]
+                return [one_forward_kept("forward appends to a list, and backward uses more than the last item")]
             return [Trap("stale cache", message.format(", ".join(wrong), "B"))]
         if adapter.accumulates:
             got = backward(A)
@@ -273,17 +275,17 @@ def stale_traps(projection: Projection) -> list[Trap]:
 
 
 def one_forward_kept(what: str) -> Trap:
-    """Return the note about code that keeps the values of its last forward only."""
+    """Return the note about code that keeps only the values of its last forward."""
     return Trap(
         "one forward kept",
-        f"forward on A, forward on B, backward, backward: {what}. If it is used twice in one network, as a recurrent "
-        f"cell is, its gradients are wrong; self.save_for_backward(...) keeps one entry for each forward",
+        f"forward on A, forward on B, backward, backward: {what}. If you use the module twice in one network, such as a "
+        f"recurrent cell, its gradients are wrong; self.save_for_backward(...) keeps the values of each forward",
         "note",
     )
 
 
 def differing_names(got: dict[str, Any], expected: dict[str, Any]) -> list[str]:
-    """Return the names of the gradients in `got` that differ from the finite ones in `expected`."""
+    """Return the names of the gradients that differ in `got` and `expected`. Skip gradients that are not finite."""
     return [
         name
         for name, g in got.items()
@@ -295,7 +297,7 @@ def differing_names(got: dict[str, Any], expected: dict[str, Any]) -> list[str]:
 
 
 def nearly_equal(a: Any, b: Any) -> bool:
-    """Return True if all elements differ by at most a millionth of the largest element."""
+    """Return True if the difference of each element is at most a millionth of the largest element."""
     top = max(float(np.abs(a).max(initial=0)), float(np.abs(b).max(initial=0)))
     return bool(np.all(np.abs(a - b) <= 1e-6 * top + 1e-300))
 

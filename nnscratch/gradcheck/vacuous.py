@@ -15,14 +15,15 @@ from .adapters import Adapter
 from .projection import Projection, equal_outputs
 from .report import GradientReport, Trap
 
-FORWARDS = ("forward", "forward_method", "function", "module")  # where an adapter keeps the forward that it calls
+FORWARDS = ("forward", "forward_method", "function", "module")  # the attributes in which adapters keep forward
 
 
 def constant_traps(projection: Projection, analytic: dict[str, Any], report: GradientReport) -> list[Trap]:
     """Return a trap if all gradients are zero and the outputs stay the same for all inputs and parameters.
 
-    If forward and backward are not written yet, all gradients are zero, and so they agree. If a larger change of the
-    inputs moves the outputs, as at a ReLU with negative inputs only, `report` receives a note.
+    Without this trap, code that is not written yet would be "right": its analytic and numeric gradients are all zero.
+    If a larger change of the inputs changes the outputs, as for a ReLU with only negative inputs, `report` receives a
+    note instead.
     """
     arrays = [v for name, v in projection.variables.items() if v.size and analytic.get(name) is not None]
     if not arrays or not projection.flat_weights().size or any(np.any(g) for g in analytic.values() if g is not None):
@@ -40,7 +41,8 @@ def constant_traps(projection: Projection, analytic: dict[str, Any], report: Gra
 def outputs_are_constant(projection: Projection, arrays: list[Any]) -> bool:
     """Return True if the outputs stay the same when all `arrays` change by random amounts or are filled with NaN.
 
-    A softmax over one class is always 1, but reads its input: NaN shows this.
+    NaN shows that an output depends on its input even if it is constant for all numbers. An example is a softmax over
+    one class, which is always 1.
     """
     held, rng = [a.copy() for a in arrays], np.random.default_rng(0)
     try:
@@ -64,7 +66,7 @@ def outputs_are_constant(projection: Projection, arrays: list[Any]) -> bool:
 class ForwardCalls:
     """Count the calls of the checked forward: ``with ForwardCalls(adapter) as calls: ...``, then ``calls.count``.
 
-    A call inside another one is not counted. Nothing is counted while a profiler runs.
+    A call inside another call is not counted. While a profiler runs, no calls are counted.
     """
 
     def __init__(self, adapter: Adapter):
@@ -107,19 +109,19 @@ class ForwardCalls:
 
 
 def difference_traps(calls: int, projection: Projection) -> list[Trap]:
-    """Return a trap if backward has called forward about as often as finite differences need it.
+    """Return a trap if backward calls forward so often that it probably computes finite differences.
 
     Parameters
     ----------
     calls : int
-        How often forward was called during one forward and one backward.
+        The number of calls of forward in one forward and one backward.
     projection : Projection
     """
     smallest = min((v.size for v in projection.variables.values() if v.size), default=0)
     if calls - 1 < max(4, smallest):
         return []
     message = (
-        f"backward calls forward {calls - 1} times, as finite differences do. Agreement with the differences of the "
-        f"checker then proves nothing; write the derivative as a formula"
+        f"backward calls forward {calls - 1} times, so it probably computes finite differences. Then a comparison with "
+        f"the checker's finite differences proves nothing; write the derivative as a formula"
     )
     return [Trap("finite differences in backward", message, "incomplete")]

@@ -25,7 +25,7 @@ def set_verdict(entry: Entry, rtol: float, itemsize: int, magnitude: float) -> N
     rtol : float
         The relative difference allowed at each element.
     itemsize : int
-        Bytes per value of the least precise float in the computation.
+        The bytes of one value in the least precise float dtype of the computation.
     magnitude : float
         The sum of the absolute values of the terms of f.
     """
@@ -42,7 +42,7 @@ def set_verdict(entry: Entry, rtol: float, itemsize: int, magnitude: float) -> N
     largest = float(max(np.abs(a[known]).max(), ends[known].max()))
     floor = 1e5 * float(np.median(entry.uncertainty[known])) if itemsize == 8 else 0.0
     uncertainty = np.where(known, entry.uncertainty, 0.0)
-    exact = uncertainty <= 1e-14 * largest  # known by the complex step
+    exact = uncertainty <= 1e-14 * largest  # computed by the complex step
     smallest = np.where(exact, min(rtol * 1e-3, 1e-13), rtol * 1e-3) * largest
     allowed = rtol * np.maximum(np.abs(a), np.nan_to_num(ends)) + 3 * uncertainty + smallest
     excess = difference - allowed
@@ -62,14 +62,14 @@ def set_verdict(entry: Entry, rtol: float, itemsize: int, magnitude: float) -> N
     if vague.any():
         entry.verdict = "cannot tell"
         entry.reason = (
-            f"differences are uncertain by {uncertainty.max():.1e} at {int(vague.sum())} element(s): the function is "
-            f"too rough or too noisy here"
+            f"the finite differences have an uncertainty of {uncertainty.max():.1e} at {int(vague.sum())} element(s): "
+            f"the function is not smooth enough here, or too noisy"
         )
         entry.error = float(min(entry.error, 1.0))
 
 
 def out_of_tolerance(entry: Entry, rtol: float) -> list[tuple]:
-    """Return the indices where the analytic and the numeric value differ too much."""
+    """Return the indices of the elements whose analytic and numeric values differ too much."""
     nearest = np.clip(entry.analytic, entry.low, entry.high)
     allowed = rtol * np.maximum(np.abs(entry.analytic), np.abs(nearest)) + 3 * entry.uncertainty
     return [tuple(int(i) for i in index) for index in np.argwhere(np.abs(entry.analytic - nearest) > allowed)]
@@ -103,7 +103,7 @@ def unusable_entry(name: str, array: Any, analytic: Any, reason: str) -> Entry:
 
 
 def worst_elements(given: np.ndarray, true: np.ndarray, count: int = 3) -> str:
-    """List the elements that differ most, with the given and the true value of each."""
+    """Return a text that lists the elements with the largest errors, each with its given and its true value."""
     off = np.nan_to_num(np.abs(given - true))
     listed = []
     for i in np.argsort(off, axis=None)[::-1][:count]:

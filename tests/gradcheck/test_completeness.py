@@ -1,4 +1,4 @@
-"""Test that an array that moves the outputs is checked, or makes the verdict "incomplete"."""
+"""Test that an array that changes the outputs is checked, or makes the verdict "incomplete"."""
 
 import numpy as np
 import pytest
