@@ -10,7 +10,7 @@ from .. import backend
 
 
 def sample_indices(array: Any, analytic: np.ndarray, count: int, rng: np.random.Generator) -> list[tuple]:
-    """Return `count` indices: extreme values, extreme gradients, the first and the last element, and random elements."""
+    """Return `count` indices: of extreme values and gradients, of the first and last element, and random ones."""
     if array.size <= count:
         return list(np.ndindex(array.shape))
     values = backend.to_numpy(array)

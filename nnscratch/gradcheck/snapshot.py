@@ -31,7 +31,7 @@ ATOMS = (
     np.generic,
 )
 GENERATORS = (np.random.Generator, np.random.RandomState)
-OPAQUE = frozenset("numba llvmlite jax jaxlib torch tensorflow keras ctypes".split())  # objects of these libraries are not followed
+OPAQUE = frozenset("numba llvmlite jax jaxlib torch tensorflow keras ctypes".split())  # not followed
 Step = tuple[str, Any]  # one step into a container: ("attribute", "W"), ("item", 0), ...; places.py follows them
 Steps = tuple[Step, ...]
 
@@ -134,7 +134,7 @@ class Snapshot:
                 yield ("attribute", "args"), value.args
 
     def _remember_function(self, function: types.FunctionType) -> Iterator[tuple[Step, Any]]:
-        """Record the closure of `function`, and the globals that it uses: arrays, generators, objects of its own file."""
+        """Record the closure of `function`, and its globals: arrays, generators, and objects of the same file."""
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
             try:
                 held = cell.cell_contents

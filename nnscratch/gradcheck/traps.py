@@ -52,7 +52,7 @@ def forward_traps(projection: Projection) -> list[Trap]:
 
 
 def backward_traps(projection: Projection) -> list[Trap]:
-    """Run forward and backward. Return traps for gradients that are not usable, and for arrays that backward changes."""
+    """Run forward and backward. Return traps for gradients that are not usable, and arrays that backward changes."""
     adapter, traps = projection.adapter, []
     with projection.unchanged():
         arrays = adapter.arrays()
@@ -278,7 +278,7 @@ def one_forward_kept(what: str) -> Trap:
     """Return the note about code that keeps only the values of its last forward."""
     return Trap(
         "one forward kept",
-        f"forward on A, forward on B, backward, backward: {what}. If you use the module twice in one network, such as a "
+        f"forward on A, forward on B, backward, backward: {what}. If you use the module twice in one network, like a "
         f"recurrent cell, its gradients are wrong; self.save_for_backward(...) keeps the values of each forward",
         "note",
     )
