@@ -57,6 +57,7 @@ from ..init import xavier_uniform
 from ..module import Module
 from ..parameter import Parameter
 from .dropout import dropout_mask
+from .key_value_cache import KeyValueCache
 from .linear import Linear
 from .segments import check_lengths
 from .softmax import softmax
@@ -160,19 +161,20 @@ class MultiheadAttention(Module):
             are padding, and no token attends to padding.
         past : (k, v), each of shape (N, heads, P, d), optional
             Keys and values of P earlier tokens, in ``eval()`` mode only. The tokens of `x` attend to these too. So a
-            model can read a text token by token without computing keys and values again.
+            model can read a text token by token without computing keys and values again. See `KeyValueCache`.
 
         Returns
         -------
         y : array, shape (N, T, D)
-        present : (k, v), each of shape (N, heads, P + T, d)
-            Only if `past` is given: the `past` for the next tokens.
+        present : KeyValueCache
+            Only if `past` is given: the `past` for the next tokens, with keys and values of P + T tokens.
         """
         self._check(x, memory, past)
         xp = backend.array_module(x)
         q, k, v = self._queries_keys_values(x, memory)  # (N, heads, T, d), twice (N, heads, S, d)
         if past is not None:
-            k, v = (xp.concatenate([old, new], axis=2) for old, new in zip(past, (k, v), strict=True))
+            past = past if isinstance(past, KeyValueCache) else KeyValueCache(*past)
+            k, v = past = past.extended(k, v)  # (N, heads, P + T, d)
         A = self._attention_weights(q, k, lengths)  # (N, heads, T, S)
         M = dropout_mask(A.shape, self.dropout, self.rng, A) if self.training and self.dropout > 0 else None
         joined = xp.empty(x.shape, dtype=x.dtype)  # (N, T, D)
@@ -180,7 +182,7 @@ class MultiheadAttention(Module):
         xp.matmul(A if M is None else A * M, v, out=o)
         self.save_for_backward(x, memory, q, k, v, A, M, o)
         y = self.out_proj(joined)
-        return y if past is None else (y, (k, v))
+        return y if past is None else (y, past)
 
     def backward(self, dy: Array) -> Array | tuple[Array, Array]:
         """Return dL/dx, shape (N, T, D); with a memory the pair (dL/dx, dL/dmemory)."""
@@ -256,7 +258,7 @@ class MultiheadAttention(Module):
         """Return A = softmax(q k^T / sqrt(d)), shape (N, heads, T, S)."""
         xp, (N, _, T, d), S = backend.array_module(q), q.shape, k.shape[2]
         Z = (q * (1 / math.sqrt(d))) @ k.swapaxes(2, 3)
-        if self.causal:  # of S keys, the last T belong to the queries: query t is at position t + S - T
+        if self.causal and T > 1:  # of S keys, the last T belong to the queries: query t is at position t + S - T
             later = xp.arange(S) > xp.arange(T)[:, None] + (S - T)  # (T, S)
             Z += xp.where(later, -math.inf, 0).astype(Z.dtype)
         lengths = check_lengths(self, lengths, N, S)

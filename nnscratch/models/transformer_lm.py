@@ -29,6 +29,7 @@ Karpathy (2022), nanoGPT. Press and Wolf (2017), "Using the output embedding to 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -45,11 +46,12 @@ from ..layers import (
     PositionalEncoding,
     TransformerBlock,
 )
+from ..layers.key_value_cache import KeyValueCache
 from ..layers.linear_cross_entropy import linear_cross_entropy
 from ..module import Module
 from ..sequential import Sequential
 
-State = tuple[Array, ...]
+State = tuple[Any, ...]
 
 
 class TransformerLM(Module):
@@ -261,25 +263,26 @@ class TransformerLM(Module):
     def _read_piece(self, tokens: Array, state: State) -> tuple[Array, State]:
         """Read tokens that fit into the window.
 
-        A state is () or (tokens in the window, k and v of block 0, k and v of block 1, ...).
+        A state is () or (tokens in the window, cache of block 0, cache of block 1, ...).
         """
-        xp, (N, _), weight = backend.array_module(tokens), tokens.shape, self.embedding.weight
+        xp, N = backend.array_module(tokens), len(tokens)
         if not state:
-            empty = xp.zeros((N, self.num_heads, 0, self.embed_size // self.num_heads), dtype=weight.dtype)
-            state = tokens[:, :0], *[empty] * (2 * self.num_layers)
+            shape = N, self.num_heads, self.context, self.embed_size // self.num_heads
+            weight = self.linear.weight.data
+            state = tokens[:, :0], *(KeyValueCache.empty(shape, like=weight) for _ in range(self.num_layers))
         window, *past = state
         x, present = self._embed(tokens, start=window.shape[1]), []
-        for block, k, v in zip(self.blocks.layers, past[::2], past[1::2], strict=True):
-            x, keys_and_values = block(x, past=(k, v))
-            present += keys_and_values
+        for block, cache in zip(self.blocks.layers, past, strict=True):
+            x, cache = block(x, past=cache)
+            present.append(cache)
         return self.norm(x), (xp.concatenate([window, tokens], axis=1), *present)
 
     def _check_state(self, tokens: Array, state: State) -> None:
         """Raise unless `state` is empty or one that an earlier call returned for the same number of sequences."""
-        if not isinstance(state, (tuple, list)) or len(state) not in (0, 1 + 2 * self.num_layers):
+        if not isinstance(state, (tuple, list)) or len(state) not in (0, 1 + self.num_layers):
             came = f"{len(state)} of them" if isinstance(state, (tuple, list)) else type(state).__name__
             raise TypeError(
-                f"TransformerLM: state must be the {1 + 2 * self.num_layers} arrays that a call returned, got {came}"
+                f"TransformerLM: state must be the tuple of {1 + self.num_layers} that a call returned, got {came}"
             )
         if state:
             check_ids(self, "state[0]", state[0], self.vocab_size)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nnscratch as nn
+from nnscratch.layers.key_value_cache import KeyValueCache
 
 few = settings(max_examples=20)
 
@@ -87,6 +88,27 @@ def test_token_by_token_with_a_past_equals_all_at_once():
         parts.append(y)
     assert past[0].shape == (2, 2, 5, 3)
     np.testing.assert_allclose(np.concatenate(parts, axis=1), attention(x), atol=1e-12)
+
+
+def test_a_cache_moves_when_it_is_full_or_extended_twice_and_keeps_its_values():
+    rng = np.random.default_rng(0)
+    k, v, one, other = rng.normal(size=(4, 2, 3, 1, 4))
+    cache = KeyValueCache.empty((2, 3, 2, 4), like=k)  # room for 2 tokens
+    tokens, caches = [], [cache]
+    for _ in range(5):
+        tokens.append(rng.normal(size=(2, 2, 3, 1, 4)))
+        caches.append(caches[-1].extended(*tokens[-1]))
+    for size, cache in enumerate(caches):
+        for side in (0, 1):
+            expected = np.concatenate([np.empty((2, 3, 0, 4)), *(pair[side] for pair in tokens[:size])], axis=2)
+            np.testing.assert_array_equal(cache[side], expected)
+    assert np.shares_memory(caches[2][0], caches[1][0])  # within the room
+    assert not np.shares_memory(caches[3][0], caches[2][0])  # the room was full
+    assert np.shares_memory(caches[4][0], caches[3][0])  # the new room has twice the size
+    a, b = caches[3].extended(one, one), caches[3].extended(other, other)
+    np.testing.assert_array_equal(a[0][:, :, 3:], one)
+    np.testing.assert_array_equal(b[1][:, :, 3:], other)
+    np.testing.assert_array_equal(caches[4][0][:, :, 3:], tokens[3][0])
 
 
 @pytest.mark.parametrize("case", ["free", "causal", "lengths", "memory", "dropout"])

@@ -83,8 +83,33 @@ def test_past_the_window_a_token_is_predicted_from_the_newer_half_and_what_follo
         held.append(state[0].shape[1])
         np.testing.assert_allclose(logits[:, -1], model(tokens[:, t + 1 - held[-1] : t + 1])[0][:, -1], atol=1e-12)
     assert held == [*range(1, 9), *([5, 6, 7, 8] * 6)][:30]
-    assert max(a.shape[2] for a in state[1:]) <= context
+    assert max(k.shape[2] for k, _ in state[1:]) <= context
     np.testing.assert_allclose(model(tokens)[0][:, -1], logits[:, -1], atol=1e-12)  # the same in one call
+
+
+def test_one_state_can_be_continued_twice():
+    model = make(context=8).to(dtype=np.float64).eval()
+    tokens = np.random.default_rng(0).integers(0, len(TOKENIZER), (2, 12))
+    _, state = model(tokens[:, :3])
+    one, other = tokens[:, 3:7], tokens[:, 8:12]
+    _, after_one = model(one[:, :2], state)
+    logits_of_other, _ = model(other, state)  # the same state again
+    logits_of_one, _ = model(one[:, 2:], after_one)
+    for continued, logits, text in ((one, logits_of_one, one[:, 2:]), (other, logits_of_other, other)):
+        whole, _ = model(np.concatenate([tokens[:, :3], continued], axis=1))
+        np.testing.assert_allclose(logits, whole[:, -text.shape[1] :], atol=1e-12)
+
+
+def test_a_token_is_written_into_the_room_of_the_state_and_nothing_is_copied():
+    model = make(context=8).eval()
+    tokens = np.random.default_rng(0).integers(0, len(TOKENIZER), (2, 12))
+    _, first = model(tokens[:, :3])
+    state = first
+    for t in range(3, 8):
+        _, state = model(tokens[:, t : t + 1], state)
+    for (k, v), (k_first, v_first) in zip(state[1:], first[1:], strict=True):
+        assert k.shape[2] == v.shape[2] == 8 and k_first.shape[2] == 3
+        assert np.shares_memory(k, k_first) and np.shares_memory(v, v_first)
 
 
 def test_in_training_nothing_is_carried_from_batch_to_batch():
@@ -151,9 +176,9 @@ def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="state has 4 sequences, but tokens has 2"):
         model(BATCHES[0][0][:2], state)
     for bad, message in [
-        (state[0], "state must be the 5 arrays that a call returned, got ndarray"),
-        (state[:3], "state must be the 5 arrays that a call returned, got 3 of them"),
-        ((state[1], *state[1:]), r"state\[0\] must be integers, got float32"),
+        (state[0], "state must be the tuple of 3 that a call returned, got ndarray"),
+        (state[:2], "state must be the tuple of 3 that a call returned, got 2 of them"),
+        ((state[1][0], *state[1:]), r"state\[0\] must be integers, got float32"),
     ]:
         with pytest.raises(TypeError, match=message):
             model(BATCHES[0][0], bad)
