@@ -70,13 +70,18 @@ def run_concurrently(functions: Sequence[Callable[[], Any]]) -> list[Any]:
     """Call the functions at the same time, each in its own thread, and return their results in order.
 
     There are as many threads as cores. While they run, each matrix product uses only the core of its own thread. If a
-    function raises an exception, it is raised here after all functions have ended.
+    function raises an exception, it is raised here after all functions have ended. A call inside one of these functions
+    runs its own functions one after another: all cores are in use already, and to wait for a free one could take for
+    ever.
 
     Examples
     --------
     >>> run_concurrently([lambda: 1, lambda: 2])
     [1, 2]
     """
+
+    if _inside_concurrent.get():
+        return [function() for function in functions]
 
     def call(function: Callable[[], Any]) -> Any:
         _inside_concurrent.set(True)
@@ -119,6 +124,17 @@ def single_threaded_blas() -> Iterator[None]:
             _blas["users"] -= 1
             if _blas["users"] == 0:
                 set_threads(_blas["threads before"])
+
+
+def _after_fork() -> None:
+    """Forget the threads and the lock of the parent process: a forked child has only the thread that called fork."""
+    global _blas_lock
+    _pool.cache_clear()
+    _blas_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @functools.cache
