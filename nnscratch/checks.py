@@ -110,6 +110,16 @@ def one_of(name: str, value: str, choices: Iterable[str]) -> str:
     return value
 
 
+def flag(name: str, value: bool) -> bool:
+    """Return `value` if it is True or False; raise otherwise.
+
+    Without this check, a seed or a generator passed by position where a flag is expected would count as True.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
 def probability(name: str, value: float) -> float:
     """Return `value` if it is in [0, 1); raise otherwise."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < 1:

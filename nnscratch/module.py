@@ -18,7 +18,7 @@ import numpy as np
 
 from . import backend
 from .backend import Array
-from .checks import FLOATS, state_value
+from .checks import FLOATS, flag, state_value
 from .deprecated import renamed
 from .parameter import Parameter
 
@@ -146,6 +146,7 @@ class Module:
 
     def train(self, mode: bool = True) -> Module:
         """Switch this module, and all inside it, to training mode: dropout is active, forward saves for backward."""
+        mode = flag("mode", mode)
         for module in self.modules():
             module.training = mode
         return self
@@ -295,7 +296,7 @@ class Module:
             raise TypeError(f"state must be a dict of names and arrays, got {type(state).__name__}")
         own = self.state_dict()
         missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-        if strict and (missing or unknown):
+        if flag("strict", strict) and (missing or unknown):
             raise ValueError(
                 f"state does not fit {type(self).__name__}: "
                 f"missing {missing or 'nothing'}, unknown {unknown or 'nothing'}"

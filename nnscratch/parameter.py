@@ -8,7 +8,7 @@ import numpy as np
 
 from . import backend
 from .backend import Array
-from .checks import FLOATS
+from .checks import FLOATS, flag
 
 
 class Parameter:
@@ -24,7 +24,8 @@ class Parameter:
     ----------
     data : array
         The values. Optimisers write into this array and never replace it, so every module that holds the parameter
-        sees the change.
+        sees the change. If you assign an array that is not C-contiguous, such as a transpose, it is copied: optimisers
+        write through a flat view of it.
     grad : array
         dL/d(data), with the same shape, dtype and device. Every ``backward`` adds to it; `zero_grad` clears it.
     requires_grad : bool
@@ -49,10 +50,7 @@ class Parameter:
     """
 
     def __init__(self, data: Array, requires_grad: bool = True):
-        backend.array_module(data)
-        if data.dtype not in FLOATS:
-            raise TypeError(f"Parameter needs floats, got an array of {data.dtype}; use data.astype(numpy.float32)")
-        self.data = backend.array_module(data).asarray(data, order="C")  # optimisers write through a flat view of it
+        self.data = data
         # The gradient has one of three forms, and changes form only when it must:
         #   zero            _in_array is False, _rows is None. The content of _grad has no meaning yet.
         #   a few rows      _in_array is False, _rows holds their indices and their values. All other rows are zero.
@@ -63,14 +61,23 @@ class Parameter:
         self.requires_grad = requires_grad
 
     @property
+    def data(self) -> Array:
+        return self._data
+
+    @data.setter
+    def data(self, value: Array) -> None:
+        xp = backend.array_module(value)
+        if value.dtype not in FLOATS:
+            raise TypeError(f"Parameter needs floats, got an array of {value.dtype}; use data.astype(numpy.float32)")
+        self._data = xp.asarray(value, order="C")
+
+    @property
     def requires_grad(self) -> bool:
         return self._requires_grad
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
-        if not isinstance(value, (bool, np.bool_)):
-            raise TypeError(f"requires_grad must be True or False, got {value!r}")
-        self._requires_grad = bool(value)
+        self._requires_grad = flag("requires_grad", value)
         self.zero_grad()
 
     @property

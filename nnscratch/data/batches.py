@@ -21,7 +21,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import positive_int
+from ..checks import flag, positive_int
 
 
 class TextBatches:
@@ -234,7 +234,7 @@ class Batches:
             )
         self.x, self.y = x, y
         self.batch_size = positive_int("batch_size", batch_size)
-        self.shuffle, self.drop_last = shuffle, bool(drop_last)
+        self.shuffle, self.drop_last = flag("shuffle", shuffle), flag("drop_last", drop_last)
         self.rng = backend.generator(rng)
         self.transform = _transform(transform)
         if len(self) == 0:

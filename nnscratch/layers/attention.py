@@ -52,7 +52,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import check_floats, check_gradient, check_is_pair, positive_int, probability
+from ..checks import check_floats, check_gradient, check_is_pair, flag, positive_int, probability
 from ..init import xavier_uniform
 from ..module import Module
 from ..parameter import Parameter
@@ -128,11 +128,11 @@ class MultiheadAttention(Module):
         self.embed_dim, self.num_heads = positive_int("embed_dim", embed_dim), positive_int("num_heads", num_heads)
         if embed_dim % num_heads:
             raise ValueError(f"num_heads must divide embed_dim, got embed_dim={embed_dim} and num_heads={num_heads}")
-        self.dropout, self.causal = probability("dropout", dropout), bool(causal)
+        self.dropout, self.causal = probability("dropout", dropout), flag("causal", causal)
         self.rng = rng = backend.generator(rng)
         D = embed_dim
         self.in_proj_weight = Parameter(xavier_uniform((3 * D, D), rng))
-        self.in_proj_bias = Parameter(np.zeros(3 * D, dtype=np.float32)) if bias else None
+        self.in_proj_bias = Parameter(np.zeros(3 * D, dtype=np.float32)) if flag("bias", bias) else None
         self.out_proj = Linear(D, D, bias, rng=rng)
         if bias:
             self.out_proj.bias.data[...] = 0

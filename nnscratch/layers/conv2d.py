@@ -35,7 +35,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import check_floats, check_gradient, positive_int
+from ..checks import check_floats, check_gradient, flag, positive_int
 from ..init import drawn, uniform
 from ..modes import input_grad_optional
 from ..module import Module
@@ -167,4 +167,4 @@ def initial_weight_and_bias(
     rng = backend.generator(rng)
     bound = 1 / math.sqrt(math.prod(shape[1:]))
     weight = Parameter(uniform(shape, bound, rng) if init is None else drawn(init, shape, rng))
-    return weight, Parameter(uniform(shape[:1], bound, rng)) if bias else None
+    return weight, Parameter(uniform(shape[:1], bound, rng)) if flag("bias", bias) else None

@@ -30,7 +30,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import check_floats, check_gradient, not_negative, positive_int
+from ..checks import check_floats, check_gradient, flag, not_negative, positive_int
 from ..module import Module
 from ..parameter import Parameter
 from .fast_products import row_means
@@ -69,7 +69,7 @@ class LayerNorm(Module):
         self.normalized_shape = positive_int("normalized_shape", normalized_shape)
         self.eps = not_negative("eps", eps)
         self.weight = Parameter(np.ones(self.normalized_shape, dtype=np.float32))
-        self.bias = Parameter(np.zeros(self.normalized_shape, dtype=np.float32)) if bias else None
+        self.bias = Parameter(np.zeros(self.normalized_shape, dtype=np.float32)) if flag("bias", bias) else None
 
     def config(self) -> dict[str, Any]:
         return {"normalized_shape": self.normalized_shape, "eps": self.eps, "bias": self.bias is not None}

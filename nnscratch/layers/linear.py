@@ -21,7 +21,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import check_floats, check_gradient, positive_int
+from ..checks import check_floats, check_gradient, flag, positive_int
 from ..init import drawn, uniform
 from ..modes import input_grad_optional
 from ..module import Module
@@ -77,7 +77,7 @@ class Linear(Module):
         shape = (out_features, in_features)
         bound = 1 / math.sqrt(in_features)
         self.weight = Parameter(uniform(shape, bound, rng) if init is None else drawn(init, shape, rng))
-        self.bias = Parameter(uniform((out_features,), bound, rng)) if bias else None
+        self.bias = Parameter(uniform((out_features,), bound, rng)) if flag("bias", bias) else None
 
     def config(self) -> dict[str, Any]:
         return {"in_features": self.in_features, "out_features": self.out_features, "bias": self.bias is not None}

@@ -34,7 +34,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import check_floats, check_gradient, check_is_pair, positive_int, probability
+from ..checks import check_floats, check_gradient, check_is_pair, flag, positive_int, probability
 from ..init import uniform
 from ..module import Module
 from ..parameter import Parameter
@@ -70,7 +70,7 @@ class Recurrent(Module):
         self.hidden_size = H = positive_int("hidden_size", hidden_size)
         self.num_layers = positive_int("num_layers", num_layers)
         self.dropout = probability("dropout", dropout)
-        self.bidirectional = bool(bidirectional)
+        self.bidirectional = flag("bidirectional", bidirectional)
         self._directions = (0, 1) if bidirectional else (0,)  # 0: from the first step to the last, 1: the reverse
         self.rng = backend.generator(rng)
         self.workspace = backend.Workspace()

@@ -36,7 +36,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import one_of, positive_int, probability
+from ..checks import flag, one_of, positive_int, probability
 from ..module import Module
 from .attention import Cache, MultiheadAttention
 from .dropout import Dropout
@@ -128,11 +128,12 @@ class TransformerBlock(Module):
             activation = {"none": "gelu", "tanh": "gelu_tanh"}[one_of("approximate", approximate, ("none", "tanh"))]
         rng = backend.generator(rng)
         self.embed_dim, self.num_heads = positive_int("embed_dim", embed_dim), positive_int("num_heads", num_heads)
-        self.dropout, self.causal = probability("dropout", dropout), bool(causal)
+        self.dropout, self.causal = probability("dropout", dropout), flag("causal", causal)
         if dim_feedforward is None:
             dim_feedforward = 4 * self.embed_dim
         self.dim_feedforward = positive_int("dim_feedforward", dim_feedforward)
-        self.norm_first, self.bias, self.layer_norm_eps = bool(norm_first), bool(bias), layer_norm_eps
+        self.norm_first, self.bias = flag("norm_first", norm_first), flag("bias", bias)
+        self.layer_norm_eps = layer_norm_eps
         self._activation = one_of("activation", activation, ACTIVATIONS)
         self.attention_dropout, self.hidden_dropout = (
             self.dropout if p is None else probability(name, p)

@@ -62,7 +62,7 @@ class CrossEntropyLoss(Module):
     arguments = ("ignore_index", "label_smoothing", "weight")
 
     def __init__(self, ignore_index: int | None = None, label_smoothing: float = 0.0, weight: Any = None):
-        if ignore_index is not None and not isinstance(ignore_index, (int, np.integer)):
+        if isinstance(ignore_index, bool) or not isinstance(ignore_index, (int, np.integer, type(None))):
             raise TypeError(f"ignore_index must be an integer or None, got {ignore_index!r}")
         self.ignore_index = None if ignore_index is None else int(ignore_index)
         self.label_smoothing = probability("label_smoothing", label_smoothing)

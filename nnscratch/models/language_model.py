@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import check_ids, positive_int, probability
+from ..checks import check_ids, flag, positive_int, probability
 from ..init import uniform
 from ..layers import GRU, LSTM, RNN, Dropout, Embedding, Linear
 from ..layers.linear_cross_entropy import linear_cross_entropy
@@ -92,7 +92,8 @@ class LanguageModel(Module):
         self.embed_size = positive_int("embed_size", embed_size)
         self.hidden_size = positive_int("hidden_size", hidden_size)
         self.num_layers = positive_int("num_layers", num_layers)
-        self.dropout, self.tie_weights, self.cell = probability("dropout", dropout), bool(tie_weights), cell
+        self.dropout, self.cell = probability("dropout", dropout), cell
+        self.tie_weights = flag("tie_weights", tie_weights)
         self.embedding = Embedding(vocab_size, embed_size, rng=rng)
         self.dropout_in = Dropout(dropout, rng=rng)
         setattr(self, cell, CELLS[cell](embed_size, hidden_size, num_layers, dropout, rng=rng))

@@ -35,7 +35,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import check_ids, one_of, positive_int
+from ..checks import check_ids, flag, one_of, positive_int
 from ..init import normal
 from ..layers import (
     Dropout,
@@ -133,7 +133,7 @@ class TransformerLM(Module):
         self.vocab_size = positive_int("vocab_size", vocab_size)
         self.embed_size = positive_int("embed_size", embed_size)
         self.num_heads, self.num_layers = positive_int("num_heads", num_heads), positive_int("num_layers", num_layers)
-        self.context, self.tie_weights = int(context), bool(tie_weights)
+        self.context, self.tie_weights = int(context), flag("tie_weights", tie_weights)
         self.positions = one_of("positions", positions, ("learned", "sinusoidal"))
         self.embedding = Embedding(vocab_size, embed_size, rng=rng)
         learned = positions == "learned"

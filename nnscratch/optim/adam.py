@@ -18,7 +18,7 @@ from .. import backend
 from ..backend import Array
 from ..parameter import Parameter
 from . import kernels
-from .optimizer import Optimizer, at_least, takes_lists
+from .optimizer import Optimizer, at_least, positive_in, takes_lists
 
 
 class Adam(Optimizer):
@@ -48,6 +48,7 @@ class Adam(Optimizer):
     """
 
     moments = ("exp_avg", "exp_avg_sq")  # PyTorch's names for m and v
+    squares = ("exp_avg_sq",)
 
     def __init__(
         self,
@@ -65,6 +66,7 @@ class Adam(Optimizer):
         self.eps = at_least("eps", eps, 0)
         self.weight_decay = at_least("weight_decay", weight_decay, 0)
         super().__init__(params, lr)
+        positive_in(self.eps, self.parameters)
 
     def textbook_update(self, w: Array, g: Array, m: Array, v: Array) -> tuple[Array, Array, Array]:
         """Return the new w, m and v: the equations above, at step t. `update` does the same in place."""

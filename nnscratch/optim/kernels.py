@@ -83,7 +83,8 @@ def make_rmsprop_step(centered: bool, momentum: bool) -> Callable[..., None]:
         const T d = g + weight_decay * w;
         v = alpha * v + one_less_alpha * d * d;
         {"a = alpha * a + one_less_alpha * d;" * centered}
-        T step = d / (sqrt({"v - a * a" if centered else "v"}) + eps);
+        const T variance = {"v - a * a" if centered else "v"};
+        T step = d / (sqrt(variance > 0 ? variance : 0) + eps);
         {"b = momentum * b + step; step = b;" * momentum}
         w -= lr * step;
         """,
@@ -109,7 +110,7 @@ def make_rmsprop_step(centered: bool, momentum: bool) -> Callable[..., None]:
             a = a_and_b[0]
             a *= alpha
             a += one_less_alpha * g
-            variance = v - a * a
+            variance = np.maximum(v - a * a, 0)
         step = g / (np.sqrt(variance) + eps)
         if momentum:
             b = a_and_b[-1]

@@ -65,10 +65,17 @@ class LRScheduler:
         return {"base_lr": self.base_lr, "steps": self.steps}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
-        """Continue the schedule that `state_dict` described, and set the optimiser's learning rate."""
+        """Continue the schedule that `state_dict` described, and set the optimiser's learning rate.
+
+        Raises
+        ------
+        ValueError
+            `state` is of another schedule, or holds a value that cannot be right. The schedule is unchanged.
+        """
         if set(state) != set(self.state_dict()):
             raise ValueError(f"{type(self).__name__} expects {sorted(self.state_dict())}, got {sorted(state)}")
-        self.base_lr, self.steps = float(state["base_lr"]), int(state["steps"])
+        base_lr, steps = at_least("base_lr", state["base_lr"], 0), count("steps", state["steps"])
+        self.base_lr, self.steps = base_lr, steps
         self.optimizer.lr = self.base_lr * self.factor(self.steps)
 
 
@@ -262,8 +269,9 @@ def between(first: float, last: float, progress: float) -> float:
 class ReduceLROnPlateau(LRScheduler):
     """Multiply the rate by `factor` when the validation loss has not improved more than `patience` times in a row.
 
-    A loss improves if it is below (1 - threshold) times the best loss so far. After each reduction, the next `cooldown`
-    losses are not counted against `patience`. This is PyTorch's ``mode="min"``.
+    A loss improves if it is below ``best - threshold * abs(best)``, with the best loss so far. After each reduction,
+    the next `cooldown` losses are not counted against `patience`. This is PyTorch's ``mode="min"`` for losses of 0 or more;
+    after a negative loss, PyTorch counts a slightly worse one as an improvement.
 
     A Trainer calls ``step`` after each validation. In your own loop, call ``scheduler.step(loss)`` there.
 
@@ -315,7 +323,7 @@ class ReduceLROnPlateau(LRScheduler):
     def step(self, loss: float) -> None:
         """Set the learning rate of the next step. Call it after each validation, with the validation loss."""
         finite("loss", loss)
-        if self.best is None or loss < self.best * (1 - self.threshold):
+        if self.best is None or loss < self.best - self.threshold * abs(self.best):
             self.best, self.bad = float(loss), 0
         else:
             self.bad += 1
@@ -331,8 +339,11 @@ class ReduceLROnPlateau(LRScheduler):
     def load_state_dict(self, state: dict[str, float | None]) -> None:
         if set(state) != set(self.state_dict()):
             raise ValueError(f"{type(self).__name__} expects {sorted(self.state_dict())}, got {sorted(state)}")
-        self.cuts, self.bad, self.resting = (int(state[name]) for name in ("cuts", "bad", "resting"))
-        self.best = state["best"]
+        best = None if state["best"] is None else finite("best", state["best"])
+        counts = {name: count(name, state[name]) for name in ("cuts", "bad", "resting", "steps")}
+        at_least("base_lr", state["base_lr"], 0)
+        self.best = best
+        self.cuts, self.bad, self.resting = counts["cuts"], counts["bad"], counts["resting"]
         super().load_state_dict(state)
 
 

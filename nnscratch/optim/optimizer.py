@@ -39,6 +39,16 @@ def at_least(name: str, value: float, low: float, below: float = math.inf) -> fl
     return float(value)
 
 
+def positive_in(eps: float, parameters: Iterable[Parameter]) -> None:
+    """Raise if `eps` is not 0, but becomes 0 in the dtype of a parameter: a step would then divide 0 by 0."""
+    for dtype in {parameter.dtype for parameter in parameters}:
+        if eps and not dtype.type(eps):
+            raise ValueError(
+                f"eps = {eps} is 0 in {dtype}, and the first zero gradient would give NaN: use eps of "
+                f"{float(np.finfo(dtype).tiny):.1g} or more, or train in float32"
+            )
+
+
 def takes_lists(update: Callable) -> Callable:
     """Mark an `update` that also works with lists of arrays: one that only calls a `backend.fused` function.
 
@@ -89,6 +99,8 @@ class Optimizer:
     """
 
     moments: tuple[str, ...] = ()
+    squares: tuple[str, ...] = ()
+    """The names of the moments that are means or sums of squares. `load_state_dict` refuses negative values in them."""
     rests_at_zero = False
     """True if `update` changes nothing where the gradient is zero. `step` then skips the rows known to be zero."""
 
@@ -108,11 +120,13 @@ class Optimizer:
         Raises
         ------
         TypeError
-            The model and the moments are on different devices.
+            The model and the moments are on different devices or have different dtypes.
         ValueError
-            A gradient does not have its parameter's shape, and NumPy would broadcast it. No parameter has changed.
+            A gradient does not have its parameter's shape, and NumPy would broadcast it; or `lr` was set to a value
+            that is not a finite number of 0 or more. No parameter has changed.
         """
-        self._check_devices()
+        at_least("lr", self.lr, 0)
+        self._check_devices_and_dtypes()
         gradients = self._gradients()
         self.steps += 1
         tasks: list[tuple[Array, ...]] = []
@@ -129,13 +143,18 @@ class Optimizer:
         for task in tasks:  # on one thread: with two, operations this short would wait for the interpreter's lock
             self.update(*task)
 
-    def _check_devices(self) -> None:
+    def _check_devices_and_dtypes(self) -> None:
         for arrays in self.state.values():
             for parameter, moment in zip(self.parameters, arrays, strict=True):
                 if type(moment) is not type(parameter.data):
                     raise TypeError(
                         f"the model is on {parameter.device!r} and the moments of {type(self).__name__} are on "
                         f"{backend.device_of(moment)!r}: move the model first, then create the optimizer"
+                    )
+                if moment.dtype != parameter.dtype:
+                    raise TypeError(
+                        f"the model is in {parameter.dtype} and the moments of {type(self).__name__} are in "
+                        f"{moment.dtype}: convert the model first, then create the optimizer"
                     )
 
     def _gradients(self) -> list[tuple[Array | None, Array]]:
@@ -196,6 +215,8 @@ class Optimizer:
                 raise ValueError(f"the shapes of {name} are not those of this optimizer's parameters")
             if not all(backend.array_module(a).isfinite(a).all() for a in state[name]):
                 raise ValueError(f"{name} holds values that are not finite (NaN or infinity)")
+            if name in self.squares and any(bool((a < 0).any()) for a in state[name]):
+                raise ValueError(f"{name} holds negative values, but it is made of squares")
         self.lr, self.steps = at_least("lr", state["lr"], 0), int(at_least("steps", state["steps"], 0))
         for name in self.moments:
             for own, given in zip(self.state[name], state[name], strict=True):

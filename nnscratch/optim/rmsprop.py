@@ -5,7 +5,8 @@
     w = w - lr g / (sqrt(v) + eps)
 
     centered        a = alpha a + (1 - alpha) g                     running mean of the gradient
-                    sqrt(v - a^2), the standard deviation, replaces sqrt(v)
+                    sqrt(max(v - a^2, 0)), the standard deviation, replaces sqrt(v): by rounding, v - a^2
+                    can come out slightly below zero
     momentum        b = momentum b + g / (sqrt(v) + eps)
                     w = w - lr b
 
@@ -21,9 +22,10 @@ from collections.abc import Iterable
 
 from .. import backend
 from ..backend import Array
+from ..checks import flag
 from ..parameter import Parameter
 from .kernels import RMSPROP_STEPS
-from .optimizer import Optimizer, at_least, takes_lists
+from .optimizer import Optimizer, at_least, positive_in, takes_lists
 
 
 class RMSprop(Optimizer):
@@ -56,6 +58,8 @@ class RMSprop(Optimizer):
     [-1.  1.]
     """
 
+    squares = ("square_avg",)
+
     def __init__(
         self,
         params: Iterable[Parameter],
@@ -68,13 +72,14 @@ class RMSprop(Optimizer):
     ):
         self.alpha, self.eps = at_least("alpha", alpha, 0, 1), at_least("eps", eps, 0)
         self.weight_decay = at_least("weight_decay", weight_decay, 0)
-        self.momentum, self.centered = at_least("momentum", momentum, 0, 1), bool(centered)
+        self.momentum, self.centered = at_least("momentum", momentum, 0, 1), flag("centered", centered)
         self.moments = (  # PyTorch's names for v, a and b
             "square_avg",
             *(("grad_avg",) if self.centered else ()),
             *(("momentum_buffer",) if self.momentum else ()),
         )
         super().__init__(params, lr)
+        positive_in(self.eps, self.parameters)
 
     def textbook_update(self, w: Array, g: Array, v: Array, *a_and_b: Array) -> tuple[Array, ...]:
         """Return the new w, v and, where they are kept, a and b: the equations above. `update` does it in place."""
@@ -83,7 +88,7 @@ class RMSprop(Optimizer):
         moments, variance = [v], v
         if self.centered:
             a = self.alpha * a_and_b[0] + (1 - self.alpha) * g
-            moments, variance = [*moments, a], v - a**2
+            moments, variance = [*moments, a], (v - a**2).clip(min=0)
         step = g / (backend.array_module(v).sqrt(variance) + self.eps)
         if self.momentum:
             step = b = self.momentum * a_and_b[-1] + step

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..backend import Array
+from ..checks import flag
 from ..parameter import Parameter
 from .kernels import momentum_step, sgd_step
 from .optimizer import Optimizer, at_least, takes_lists
@@ -60,7 +61,7 @@ class SGD(Optimizer):
         self.weight_decay = at_least("weight_decay", weight_decay, 0)
         if nesterov and not momentum:
             raise ValueError("nesterov needs a momentum above 0")
-        self.nesterov = nesterov
+        self.nesterov = flag("nesterov", nesterov)
         self.moments = ("velocity",) if momentum else ()
         self.rests_at_zero = not momentum and not self.weight_decay
         super().__init__(params, lr)

@@ -85,7 +85,7 @@ def search(
         raise TypeError("search compares validation losses, so valid must be batches, got None")
     positive_int("steps", steps)
     positive_int("trials", trials)
-    every = positive_int("evaluate_every", evaluate_every or max(1, steps // 10))
+    every = positive_int("evaluate_every", max(1, steps // 10) if evaluate_every is None else evaluate_every)
 
     def one_trial(trial: optuna.Trial) -> float:
         trainer = make_trainer(trial)

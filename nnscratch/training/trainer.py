@@ -208,7 +208,7 @@ class Trainer:
         if valid is None and self.scheduler is not None and self.scheduler.after_validation:
             raise ValueError(f"{type(self.scheduler).__name__} needs the validation loss: give fit(..., valid=...)")
         self.total_steps = total_steps(batches, epochs, steps)
-        evaluate_every = positive_int("evaluate_every", evaluate_every or len(batches))
+        evaluate_every = positive_int("evaluate_every", len(batches) if evaluate_every is None else evaluate_every)
         self.stop = None
         self.model.train()
         self.criterion.train()

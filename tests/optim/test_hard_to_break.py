@@ -1,0 +1,136 @@
+"""Settings, states and numbers with which an optimiser would go wrong without a word."""
+
+import math
+
+import numpy as np
+import pytest
+
+import nnscratch as nn
+
+ADAPTIVE = [nn.optim.Adam, nn.optim.AdamW, nn.optim.RMSprop, nn.optim.Adagrad]
+EVERY = [lambda p: nn.optim.SGD(p, 0.1, momentum=0.9), *ADAPTIVE]
+
+
+@pytest.mark.parametrize("make", EVERY)
+def test_a_weight_replaced_by_a_transposed_array_still_learns(make):
+    values = np.arange(6.0).reshape(2, 3)
+    models = [nn.Linear(2, 3, rng=0), nn.Linear(2, 3, rng=0)]
+    for model in models:
+        model.to(dtype=np.float64)
+    models[0].weight.data = values.T  # its flat form is a copy
+    models[1].weight.data[...] = values.T
+    for model in models:
+        optimizer = make(model.parameters())
+        for _ in range(3):
+            model.weight.grad[...] = values.T + 1
+            optimizer.step()
+    assert not np.array_equal(models[0].weight.data, values.T)
+    np.testing.assert_array_equal(models[0].weight.data, models[1].weight.data)
+
+
+def test_a_transposed_gradient_is_clipped():
+    w = nn.Parameter(np.zeros((3, 2)))
+    w.grad = np.array([[3.0, 0.0, 0.0], [0.0, 0.0, 4.0]]).T
+    assert nn.optim.clip_grad_norm_([w], 1.0) == 5.0
+    assert np.linalg.norm(w.grad) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("wrong", [[1.0, 2.0], np.arange(3), "abc"])
+def test_what_is_no_array_of_floats_is_refused_as_data(wrong):
+    w = nn.Parameter(np.ones(3))
+    with pytest.raises(TypeError):
+        w.data = wrong
+    np.testing.assert_array_equal(w.data, 1)
+
+
+@pytest.mark.parametrize("lr", [math.nan, math.inf, -1.0, 1j, "0.1", True, None])
+def test_a_learning_rate_set_later_is_checked_before_anything_changes(lr):
+    w = nn.Parameter(np.ones(3))
+    optimizer = nn.optim.Adam([w])
+    w.grad[...] = 1
+    optimizer.lr = lr
+    with pytest.raises(ValueError, match="lr must be a finite number"):
+        optimizer.step()
+    assert optimizer.steps == 0
+    np.testing.assert_array_equal(w.data, 1)
+
+
+def test_a_model_converted_after_its_optimizer_was_made_is_refused():
+    model = nn.Linear(2, 3, rng=0)
+    optimizer = nn.optim.Adam(model.parameters())
+    model.to(dtype=np.float64)
+    with pytest.raises(TypeError, match="convert the model first"):
+        optimizer.step()
+
+
+@pytest.mark.parametrize("cls", ADAPTIVE)
+def test_an_eps_that_is_zero_in_float16_is_refused_and_a_larger_one_works(cls):
+    w = nn.Parameter(np.ones(3, dtype=np.float16))
+    with pytest.raises(ValueError, match="is 0 in float16"):
+        cls([w], eps=1e-8)
+    optimizer = cls([w], lr=0.1, eps=1e-4)
+    w.grad[...] = 0, 1, 1e-4
+    optimizer.step()
+    assert np.isfinite(w.data).all()
+    assert w.data[0] == pytest.approx(1.0, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("cls", "name"), list(zip(ADAPTIVE, ["exp_avg_sq", "exp_avg_sq", "square_avg", "sum"], strict=True))
+)
+def test_a_state_with_a_negative_mean_of_squares_is_refused(cls, name):
+    w = nn.Parameter(np.ones(3))
+    optimizer = cls([w])
+    state = {k: v if k in ("lr", "steps") else [a.copy() for a in v] for k, v in optimizer.state_dict().items()}
+    state[name][0][1] = -1e-3
+    with pytest.raises(ValueError, match="holds negative values"):
+        optimizer.load_state_dict(state)
+    np.testing.assert_array_equal(optimizer.state[name][0], 0)
+
+
+def test_the_variance_of_centered_rmsprop_is_never_below_zero():
+    """A gradient that is almost constant: v - a^2 is then smaller than the rounding of v."""
+    w = nn.Parameter(np.zeros(50, dtype=np.float32))
+    optimizer = nn.optim.RMSprop([w], lr=1e-6, centered=True)
+    g = np.random.default_rng(0).normal(size=50).astype(np.float32)
+    for _ in range(3000):
+        w.grad[...] = g
+        optimizer.step()
+    v, a = (optimizer.state[name][0] for name in ("square_avg", "grad_avg"))
+    assert (v - a * a).min() < 0  # the case that this test is about
+    assert np.isfinite(w.data).all()
+
+
+def test_losses_that_get_worse_from_a_negative_best_reduce_the_rate():
+    optimizer = nn.optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
+    scheduler = nn.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=3)
+    rates = []
+    for k in range(9):
+        scheduler.step(-100.0 + k)
+        rates.append(optimizer.lr)
+    assert rates == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.01])
+
+
+def test_the_first_loss_of_a_plateau_is_the_best_one():
+    optimizer = nn.optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
+    scheduler = nn.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0)
+    scheduler.step(1.0)
+    assert optimizer.lr == 1.0
+    scheduler.step(1.0)
+    assert optimizer.lr == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"base_lr": math.nan}, {"steps": -1}, {"steps": 1.5}, {"best": math.nan}, {"cuts": -1}, {"bad": "1"}],
+    ids=str,
+)
+def test_a_broken_state_of_a_schedule_is_refused_and_changes_nothing(wrong):
+    optimizer = nn.optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
+    scheduler = nn.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0)
+    scheduler.step(1.0)
+    before = scheduler.state_dict()
+    with pytest.raises(ValueError, match="must be"):
+        scheduler.load_state_dict(before | wrong)
+    assert scheduler.state_dict() == before
+    assert optimizer.lr == 1.0
