@@ -269,9 +269,9 @@ def between(first: float, last: float, progress: float) -> float:
 class ReduceLROnPlateau(LRScheduler):
     """Multiply the rate by `factor` when the validation loss has not improved more than `patience` times in a row.
 
-    A loss improves if it is below ``best - threshold * abs(best)``, with the best loss so far. After each reduction,
-    the next `cooldown` losses are not counted against `patience`. This is PyTorch's ``mode="min"`` for losses of 0 or more;
-    after a negative loss, PyTorch counts a slightly worse one as an improvement.
+    A loss improves if it is below ``best - threshold * abs(best)``, where best is the best loss so far. After each
+    reduction, the next `cooldown` losses are not counted against `patience`. This is PyTorch's ``mode="min"`` for
+    losses of 0 or more; after a negative loss, PyTorch counts a slightly worse one as an improvement.
 
     A Trainer calls ``step`` after each validation. In your own loop, call ``scheduler.step(loss)`` there.
 
