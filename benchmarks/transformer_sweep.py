@@ -4,7 +4,8 @@
 
 It varies the learning rate, the depth, the context and the number of epochs of the TransformerLM of
 `benchmarks.transformer_or_lstm`, one at a time, and gives the LSTM the same budgets. It also trains the TransformerLM
-on BPE tokens. All models have about the same number of parameters. A run that is already in the JSON file is not repeated.
+on BPE tokens. All models have about the same number of parameters. A run that is already in the JSON file is not
+repeated.
 """
 
 from __future__ import annotations
