@@ -4,6 +4,7 @@
 """
 
 from . import backend, data, gradcheck, init, models, optim, plotting, testing, training
+from .decoding import beam_search, greedy_search
 from .deprecated import renamed
 from .generation import generate
 from .layers import (
@@ -112,10 +113,12 @@ __all__ = [
     "Upsample",
     "VariationalDropout",
     "backend",
+    "beam_search",
     "data",
     "evaluate",
     "generate",
     "gradcheck",
+    "greedy_search",
     "init",
     "load",
     "load_lora",

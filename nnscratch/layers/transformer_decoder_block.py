@@ -73,9 +73,7 @@ class TransformerDecoderBlock(TransformerBlock):
     ((2, 3, 8), (2, 5, 8))
     """
 
-    arguments = ("embed_dim", "num_heads", "dim_feedforward", "dropout") + (
-        "norm_first", "activation", "bias", "layer_norm_eps"
-    )  # fmt: skip
+    arguments = ("embed_dim", "num_heads", "dim_feedforward", "dropout", "norm_first", "bias", "layer_norm_eps")
 
     def __init__(
         self,

@@ -3,7 +3,9 @@
 from .cnn import CNN
 from .language_model import LanguageModel
 from .mlp import MLP
+from .seq2seq import Seq2Seq
 from .transformer_lm import TransformerLM
+from .transformer_seq2seq import TransformerSeq2Seq
 from .two_headed import TwoHeaded
 
-__all__ = ["CNN", "LanguageModel", "MLP", "TransformerLM", "TwoHeaded"]
+__all__ = ["CNN", "LanguageModel", "MLP", "Seq2Seq", "TransformerLM", "TransformerSeq2Seq", "TwoHeaded"]

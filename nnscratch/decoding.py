@@ -1,0 +1,160 @@
+"""Decoding: write the target sequence that a sequence-to-sequence model finds likely.
+
+The probability of a target y_1 .. y_T is a product over its tokens, so its logarithm is a sum:
+
+    log p(y | source) = sum over t of log p(y_t | y_1 .. y_{t-1}, source)
+
+greedy      Take the most likely token at every step. A likely first token may lead to unlikely later ones.
+
+beam        Keep the k best beginnings. At every step, extend each by all V tokens, and keep the k best of the k V
+            results. A result that ends with the stop token is finished. With k = 1 this is the greedy search; with k as
+            large as the number of all sequences, it finds the best one.
+
+A longer target has more factors below 1, so its probability is smaller. The score log p / T^a with a > 0, a length
+penalty, prefers longer targets.
+
+References
+----------
+Graves (2012), "Sequence transduction with recurrent neural networks": the beam. Wu et al. (2016), "Google's neural
+machine translation system": length penalties.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import backend
+from .checks import check_ids, not_negative, positive_int
+from .layers import LogSoftmax
+from .modes import eval_mode
+from .module import Module, to_device_of
+
+
+class Hypothesis(NamedTuple):
+    """A target that a search found: its tokens without start and stop, and its score, log p / T^a."""
+
+    tokens: np.ndarray
+    score: float
+
+
+def greedy_search(
+    model: Module, source: Any, start: int, stop: int, max_length: int, lengths: Any = None
+) -> list[np.ndarray]:
+    """Return, for each source, the target that takes the most likely token at every step.
+
+    Parameters
+    ----------
+    model : Seq2Seq or TransformerSeq2Seq
+        Or another Module with the methods ``start`` and ``step`` of these. It runs in ``eval()`` mode.
+    source : array of integers, shape (N, S)
+    start, stop : int
+        The tokens that begin and end a target.
+    max_length : int
+        The largest number of tokens of a target. The search ends a target of this length without a stop token.
+    lengths : sequence of N integers in 1..S, optional
+        The number of real tokens in each source.
+
+    Returns
+    -------
+    list of N integer arrays
+        The tokens of each target, without start and stop.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> model = nn.models.Seq2Seq(10, 8, embed_size=4, hidden_size=6, rng=2)
+    >>> nn.greedy_search(model, np.array([[1, 2, 3]]), start=0, stop=1, max_length=4)
+    [array([7])]
+    """
+    _check(model, start, stop, max_length)
+    (source,) = to_device_of(model, np.asarray(source))
+    written: list[np.ndarray] = []
+    with eval_mode(model):
+        state = model.start(source, lengths)
+        tokens = np.full(len(source), start)
+        stopped = np.zeros(len(source), dtype=bool)
+        while len(written) < max_length and not stopped.all():
+            logits, state = model.step(*to_device_of(model, tokens), state)
+            tokens = backend.to_numpy(logits).argmax(axis=1)  # (N,)
+            stopped |= tokens == stop
+            written.append(np.where(stopped, stop, tokens))
+    rows = np.array(written).T.reshape(len(source), -1)  # (N, T)
+    return [row[: np.count_nonzero(row != stop)] for row in rows]
+
+
+def beam_search(
+    model: Module,
+    source: Any,
+    start: int,
+    stop: int,
+    max_length: int,
+    beam_size: int,
+    length_penalty: float = 0.0,
+) -> list[Hypothesis]:
+    """Return the best targets for one source that a search with a beam finds, the best first.
+
+    Parameters
+    ----------
+    model : Seq2Seq or TransformerSeq2Seq
+        Or another Module with the methods ``start`` and ``step`` of these. It runs in ``eval()`` mode.
+    source : array of integers, shape (S,)
+        One source, without padding.
+    start, stop : int
+        The tokens that begin and end a target.
+    max_length : int
+        The largest number of tokens of a target. The search ends a target of this length without a stop token.
+    beam_size : int
+        k, the number of beginnings that are kept at every step.
+    length_penalty : float
+        a, 0 or more. The score of a target is log p / T^a, where T counts its tokens and the stop token.
+
+    Returns
+    -------
+    list of Hypothesis
+        At most `beam_size` of them.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> model = nn.models.Seq2Seq(10, 8, embed_size=4, hidden_size=6, rng=2)
+    >>> for tokens, score in nn.beam_search(model, np.array([1, 2, 3]), start=0, stop=1, max_length=4, beam_size=2):
+    ...     print(tokens, round(score, 2))
+    [] -1.87
+    [7] -3.69
+    """
+    _check(model, start, stop, max_length)
+    k, penalty = positive_int("beam_size", beam_size), not_negative("length_penalty", length_penalty)
+    (source,) = to_device_of(model, np.asarray(source)[None])  # (1, S)
+    finished: list[Hypothesis] = []
+    with eval_mode(model):
+        state = model.start(source)
+        targets, scores = np.full((1, 1), start), np.zeros(1)  # (B, t) and (B,): the beam of B <= k beginnings
+        for t in range(1, max_length + 1):
+            logits, state = model.step(*to_device_of(model, targets[:, -1]), state)
+            log_p = LogSoftmax().eval()(backend.to_numpy(logits).astype(np.float64))  # (B, V)
+            totals = scores[:, None] + log_p  # (B, V)
+            best = np.argsort(-totals, axis=None, kind="stable")[:k]
+            rows, tokens = np.unravel_index(best, totals.shape)
+            targets, scores = np.column_stack([targets[rows], tokens]), totals[rows, tokens]
+            ended = (tokens == stop) | (t == max_length)
+            for y, score in zip(targets[ended], scores[ended], strict=True):
+                finished.append(Hypothesis(y[1:-1] if y[-1] == stop else y[1:], float(score) / t**penalty))
+            finished = sorted(finished, key=lambda found: -found.score)[:k]
+            targets, scores, rows = targets[~ended], scores[~ended], rows[~ended]
+            # A log p can only fall. So a beginning with the score s ends with a score of at most s / max_length^a.
+            if not len(targets) or (len(finished) == k and (scores / max_length**penalty <= finished[-1].score).all()):
+                break
+            state = tuple(a[backend.array_module(a).asarray(rows)] for a in state)
+    return finished
+
+
+def _check(model: Module, start: int, stop: int, max_length: int) -> None:
+    """Raise unless the arguments that both searches share are right."""
+    for method in ("start", "step"):
+        if not callable(getattr(model, method, None)):
+            raise TypeError(f"{type(model).__name__} has no method {method}: a search needs an encoder and a decoder")
+    for name, token in (("start", start), ("stop", stop)):
+        check_ids(model, name, np.asarray(token), model.target_vocab_size)
+    positive_int("max_length", max_length)
