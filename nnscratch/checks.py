@@ -6,6 +6,7 @@ its arguments.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +139,14 @@ def not_negative(name: str, value: float) -> float:
     """Return `value` if it is a finite number of 0 or more; raise otherwise."""
     if finite(name, value) < 0:
         raise ValueError(f"{name} must be 0 or more, got {value!r}")
+    return float(value)
+
+
+def at_least(name: str, value: float, low: float, below: float = math.inf) -> float:
+    """Return `value` as a float if it is a number with low <= value < below; raise otherwise."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not low <= value < below:
+        limit = f"{low} or more" if below == math.inf else f"in [{low}, {below})"
+        raise ValueError(f"{name} must be a finite number, {limit}, got {value!r}")
     return float(value)
 
 

@@ -17,9 +17,10 @@ from collections.abc import Iterable
 
 from .. import backend
 from ..backend import Array
+from ..checks import at_least
 from ..parameter import Parameter
 from .kernels import adagrad_step
-from .optimizer import Optimizer, at_least, positive_in, takes_lists
+from .optimizer import Optimizer, positive_in, takes_lists
 
 
 class Adagrad(Optimizer):
@@ -52,10 +53,12 @@ class Adagrad(Optimizer):
 
     def __init__(self, params: Iterable[Parameter], lr: float = 1e-2, eps: float = 1e-10, weight_decay: float = 0.0):
         self.eps = at_least("eps", eps, 0)
-        self.weight_decay = at_least("weight_decay", weight_decay, 0)
-        self.rests_at_zero = not self.weight_decay and self.eps > 0  # with eps = 0, the update would be 0 / 0
-        super().__init__(params, lr)
+        super().__init__(params, lr, weight_decay)
         positive_in(self.eps, self.parameters)
+
+    @property
+    def rests_at_zero(self) -> bool:
+        return not self.weight_decay and self.eps > 0  # with eps = 0, the update would be 0 / 0
 
     def textbook_update(self, w: Array, g: Array, s: Array) -> tuple[Array, Array]:
         """Return the new w and s: the equations above. `update` does the same in place."""

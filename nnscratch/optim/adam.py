@@ -16,9 +16,10 @@ from collections.abc import Iterable
 
 from .. import backend
 from ..backend import Array
+from ..checks import at_least
 from ..parameter import Parameter
 from . import kernels
-from .optimizer import Optimizer, at_least, positive_in, takes_lists
+from .optimizer import Optimizer, positive_in, takes_lists
 
 
 class Adam(Optimizer):
@@ -64,8 +65,7 @@ class Adam(Optimizer):
         if len(self.betas) != 2:
             raise ValueError(f"betas must be two numbers, got {betas!r}")
         self.eps = at_least("eps", eps, 0)
-        self.weight_decay = at_least("weight_decay", weight_decay, 0)
-        super().__init__(params, lr)
+        super().__init__(params, lr, weight_decay)
         positive_in(self.eps, self.parameters)
 
     def textbook_update(self, w: Array, g: Array, m: Array, v: Array) -> tuple[Array, Array, Array]:

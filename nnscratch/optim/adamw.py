@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .. import backend
 from ..backend import Array
 from ..parameter import Parameter
 from . import kernels
 from .adam import Adam
-from .optimizer import at_least, takes_lists
+from .optimizer import takes_lists
 
 
 class AdamW(Adam):
@@ -54,14 +55,19 @@ class AdamW(Adam):
         eps: float = 1e-8,
         weight_decay: float = 0.01,
     ):
-        self.decoupled_decay = at_least("weight_decay", weight_decay, 0)
-        super().__init__(params, lr, betas, eps, weight_decay=0)  # the gradient has no decay
+        super().__init__(params, lr, betas, eps, weight_decay)
 
     def textbook_update(self, w: Array, g: Array, m: Array, v: Array) -> tuple[Array, Array, Array]:
         """Return the new w, m and v: the equations above, at step t. `update` does the same in place."""
-        w = w - self.lr * self.decoupled_decay * w
-        return super().textbook_update(w, g, m, v)
+        (beta1, beta2), t = self.betas, self.steps
+        w = w - self.lr * self.weight_decay * w
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        m_hat = m / (1 - beta1**t)
+        v_hat = v / (1 - beta2**t)
+        w = w - self.lr * m_hat / (backend.array_module(v).sqrt(v_hat) + self.eps)
+        return w, m, v
 
     @takes_lists
     def update(self, w: Array, g: Array, m: Array, v: Array) -> None:
-        kernels.adam(w, g, m, v, self.steps, self.lr, self.betas, self.eps, decoupled_weight_decay=self.decoupled_decay)
+        kernels.adam(w, g, m, v, self.steps, self.lr, self.betas, self.eps, decoupled_weight_decay=self.weight_decay)

@@ -17,9 +17,10 @@ from collections.abc import Iterable, Sequence
 
 from .. import backend
 from ..backend import Array
+from ..checks import at_least
 from ..parameter import Parameter
 from .kernels import scale
-from .optimizer import as_parameters, at_least
+from .param_groups import as_parameters
 
 
 def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float) -> float:

@@ -1,30 +1,32 @@
 """Learning-rate schedules: the learning rate as a function of the number of steps.
 
     optimizer.step()
-    scheduler.step()        sets optimizer.lr for the next step
+    scheduler.step()        sets the learning rate of every parameter group for the next step
 
-Each schedule is one formula, `factor(steps)`. The learning rate is this factor times the optimiser's initial rate. Only
-ReduceLROnPlateau is different: it depends on the validation loss, so call ``scheduler.step(loss)`` after each
-validation.
+Each schedule is one formula, ``factor(steps)``. The learning rate of a group is this factor times its initial rate,
+`base_lr`. A schedule with a lowest rate defines ``rate(base_lr, steps)`` instead. Only ReduceLROnPlateau is different:
+it depends on the validation loss, so call ``scheduler.step(loss)`` after each validation.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
-from ..checks import finite, positive_int, probability
-from .optimizer import Optimizer, at_least
+from ..checks import at_least, finite, positive_int, probability
+from .optimizer import Optimizer
 
 
 class LRScheduler:
-    """Base class of all schedules: set ``optimizer.lr`` to ``base_lr * factor(steps)``.
+    """Base class of all schedules: set the ``lr`` of each parameter group to ``base_lr * factor(steps)``.
 
-    A subclass defines `factor`.
+    A subclass defines `factor`, or `rate`.
 
     Parameters
     ----------
     optimizer : Optimizer
-        Its current ``lr`` becomes ``base_lr``.
+        The current ``lr`` of each parameter group becomes its ``base_lr``.
 
     Examples
     --------
@@ -48,35 +50,55 @@ class LRScheduler:
     def __init__(self, optimizer: Optimizer):
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"a schedule needs an optimizer, got {type(optimizer).__name__}")
-        self.optimizer, self.base_lr, self.steps = optimizer, optimizer.lr, 0
-        optimizer.lr = self.base_lr * self.factor(0)
+        self.optimizer, self.base_lrs, self.steps = optimizer, [group["lr"] for group in optimizer.param_groups], 0
+        self._set_rates()
 
     def step(self) -> None:
         """Set the learning rate of the next step. Call it after each ``optimizer.step()``."""
         self.steps += 1
-        self.optimizer.lr = self.base_lr * self.factor(self.steps)
+        self._set_rates()
+
+    def _set_rates(self) -> None:
+        for group, base_lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+            group["lr"] = self.rate(base_lr, self.steps)
+
+    def rate(self, base_lr: float, steps: int) -> float:
+        """Return the learning rate after `steps` steps of a group whose initial rate is `base_lr`."""
+        return base_lr * self.factor(steps)
 
     def factor(self, steps: int) -> float:
         """Return the factor of the learning rate after `steps` steps; a subclass defines this."""
         raise TypeError(f"{type(self).__name__} has no factor method")
 
-    def state_dict(self) -> dict[str, float]:
+    def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` needs to continue this schedule."""
-        return {"base_lr": self.base_lr, "steps": self.steps}
+        return {"base_lrs": list(self.base_lrs), "steps": self.steps}
 
-    def load_state_dict(self, state: dict[str, float]) -> None:
-        """Continue the schedule that `state_dict` described, and set the optimiser's learning rate.
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue the schedule that `state_dict` described, and set the optimiser's learning rates.
 
         Raises
         ------
         ValueError
-            `state` is of another schedule, or holds a value that cannot be right. The schedule is unchanged.
+            `state` is of another schedule or other parameter groups, or holds a value that cannot be right. The
+            schedule is unchanged.
         """
+        state = dict(state)
+        if "base_lr" in state:  # a state from before there were parameter groups
+            state["base_lrs"] = [state.pop("base_lr")]
         if set(state) != set(self.state_dict()):
             raise ValueError(f"{type(self).__name__} expects {sorted(self.state_dict())}, got {sorted(state)}")
-        base_lr, steps = at_least("base_lr", state["base_lr"], 0), count("steps", state["steps"])
-        self.base_lr, self.steps = base_lr, steps
-        self.optimizer.lr = self.base_lr * self.factor(self.steps)
+        if len(state["base_lrs"]) != len(self.base_lrs):
+            raise ValueError(
+                f"{type(self).__name__}: the optimizer has {len(self.base_lrs)} parameter groups, "
+                f"and the state has {len(state['base_lrs'])} rates"
+            )
+        self._load(state)
+        self._set_rates()
+
+    def _load(self, state: dict[str, Any]) -> None:
+        base_lrs, steps = [at_least("base_lr", rate, 0) for rate in state["base_lrs"]], count("steps", state["steps"])
+        self.base_lrs, self.steps = base_lrs, steps
 
 
 class StepLR(LRScheduler):
@@ -111,6 +133,39 @@ class StepLR(LRScheduler):
 
     def factor(self, steps: int) -> float:
         return self.gamma ** max(0, (steps - self.hold) // self.step_size + 1)
+
+
+class MultiStepLR(LRScheduler):
+    """Multiply the rate by `gamma` at each of the `milestones`: factor = gamma ^ (number of milestones <= steps).
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    milestones : sequence of int
+        Numbers of steps, each 1 or more. A number that is given twice counts twice.
+    gamma : float
+        0 or more.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> optimizer = nn.optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
+    >>> scheduler = nn.optim.lr_scheduler.MultiStepLR(optimizer, milestones=[2, 3], gamma=0.5)
+    >>> rates = []
+    >>> for _ in range(5):
+    ...     rates.append(optimizer.lr)
+    ...     scheduler.step()
+    >>> rates
+    [1.0, 1.0, 0.5, 0.25, 0.25]
+    """
+
+    def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1):
+        self.milestones = [positive_int(f"milestones[{k}]", step) for k, step in enumerate(milestones)]
+        self.gamma = at_least("gamma", gamma, 0)
+        super().__init__(optimizer)
+
+    def factor(self, steps: int) -> float:
+        return self.gamma ** sum(milestone <= steps for milestone in self.milestones)
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -151,12 +206,10 @@ class CosineAnnealingLR(LRScheduler):
         self.warmup = warmup
         super().__init__(optimizer)
 
-    def factor(self, steps: int) -> float:
+    def rate(self, base_lr: float, steps: int) -> float:
         if steps < self.warmup:
-            return (steps + 1) / (self.warmup + 1)
-        low = self.eta_min / self.base_lr if self.base_lr else 0.0
-        progress = min(1.0, (steps - self.warmup) / (self.T_max - self.warmup))
-        return low + (1 - low) * (1 + math.cos(math.pi * progress)) / 2
+            return base_lr * (steps + 1) / (self.warmup + 1)
+        return between(base_lr, self.eta_min, min(1.0, (steps - self.warmup) / (self.T_max - self.warmup)))
 
 
 class LinearWarmup(LRScheduler):
@@ -203,8 +256,8 @@ class OneCycleLR(LRScheduler):
 
     The rate starts at max_lr / div_factor, reaches max_lr after ``pct_start * total_steps - 1`` steps, and reaches
     max_lr / div_factor / final_div_factor at step total_steps - 1. Then it stays there. Both parts follow half a
-    cosine. The optimiser's initial rate is not used. The momentum does not change, as in PyTorch with
-    ``cycle_momentum=False``.
+    cosine. The optimiser's initial rates are not used: all groups have the same rate. The momentum does not change, as
+    in PyTorch with ``cycle_momentum=False``.
 
     Parameters
     ----------
@@ -250,15 +303,14 @@ class OneCycleLR(LRScheduler):
                 f"total_steps must be large enough for steps of increase and of decrease, got {total_steps} with "
                 f"pct_start {pct_start}"
             )
+        self.max_lr = at_least("max_lr", max_lr, 0)
         super().__init__(optimizer)
-        self.base_lr = at_least("max_lr", max_lr, 0)
-        optimizer.lr = self.base_lr * self.factor(0)
 
-    def factor(self, steps: int) -> float:
-        start, end = 1 / self.div_factor, 1 / self.div_factor / self.final_div_factor
+    def rate(self, base_lr: float, steps: int) -> float:
+        start, end = self.max_lr / self.div_factor, self.max_lr / self.div_factor / self.final_div_factor
         if steps <= self.peak:
-            return between(start, 1.0, steps / self.peak)
-        return between(1.0, end, min(1.0, (steps - self.peak) / (self.total_steps - 1 - self.peak)))
+            return between(start, self.max_lr, steps / self.peak)
+        return between(self.max_lr, end, min(1.0, (steps - self.peak) / (self.total_steps - 1 - self.peak)))
 
 
 def between(first: float, last: float, progress: float) -> float:
@@ -315,10 +367,9 @@ class ReduceLROnPlateau(LRScheduler):
         self.best: float | None = None
         super().__init__(optimizer)
 
-    def factor(self, steps: int) -> float:
-        """Return `factor` to the power of the number of reductions, but at least ``min_lr / base_lr``."""
-        low = min(1.0, self.min_lr / self.base_lr) if self.base_lr else 0.0
-        return max(low, self.gamma**self.cuts)
+    def rate(self, base_lr: float, steps: int) -> float:
+        """Return `base_lr` times `factor` to the power of the number of reductions, but at least `min_lr`."""
+        return max(min(base_lr, self.min_lr), base_lr * self.gamma**self.cuts)
 
     def step(self, loss: float) -> None:
         """Set the learning rate of the next step. Call it after each validation, with the validation loss."""
@@ -333,18 +384,14 @@ class ReduceLROnPlateau(LRScheduler):
             self.cuts, self.bad, self.resting = self.cuts + 1, 0, self.cooldown
         super().step()
 
-    def state_dict(self) -> dict[str, float | None]:
+    def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {name: getattr(self, name) for name in ("best", "cuts", "bad", "resting")}
 
-    def load_state_dict(self, state: dict[str, float | None]) -> None:
-        if set(state) != set(self.state_dict()):
-            raise ValueError(f"{type(self).__name__} expects {sorted(self.state_dict())}, got {sorted(state)}")
+    def _load(self, state: dict[str, Any]) -> None:
         best = None if state["best"] is None else finite("best", state["best"])
-        counts = {name: count(name, state[name]) for name in ("cuts", "bad", "resting", "steps")}
-        at_least("base_lr", state["base_lr"], 0)
-        self.best = best
-        self.cuts, self.bad, self.resting = counts["cuts"], counts["bad"], counts["resting"]
-        super().load_state_dict(state)
+        cuts, bad, resting = (count(name, state[name]) for name in ("cuts", "bad", "resting"))
+        super()._load(state)
+        self.best, self.cuts, self.bad, self.resting = best, cuts, bad, resting
 
 
 def count(name: str, value: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -10,33 +9,12 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..module import Module
+from ..checks import at_least
 from ..parameter import Parameter
+from .param_groups import ParamGroup, as_param_groups, saved_settings
 
 CHUNK = 1 << 15
 """Elements updated at a time: weights, gradient, moments and scratch memory of a chunk fit into the cache together."""
-
-
-def as_parameters(parameters: Iterable[Parameter]) -> list[Parameter]:
-    """Return a list of distinct parameters, or raise."""
-    if isinstance(parameters, (Module, Parameter)):
-        hint = "put it into a list" if isinstance(parameters, Parameter) else "pass its parameters()"
-        raise TypeError(f"expected a list of parameters, got a {type(parameters).__name__}: {hint}")
-    parameters = list(parameters)
-    for p in parameters:
-        if not isinstance(p, Parameter):
-            raise TypeError(f"expected parameters (model.parameters()), got {type(p).__name__}")
-    if len({id(p) for p in parameters}) != len(parameters):
-        raise ValueError("a parameter is given twice: it would be updated twice")
-    return parameters
-
-
-def at_least(name: str, value: float, low: float, below: float = math.inf) -> float:
-    """Return `value` as a float if it is a number with low <= value < below; raise otherwise."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not low <= value < below:
-        limit = f"{low} or more" if below == math.inf else f"in [{low}, {below})"
-        raise ValueError(f"{name} must be a finite number, {limit}, got {value!r}")
-    return float(value)
 
 
 def positive_in(eps: float, parameters: Iterable[Parameter]) -> None:
@@ -70,14 +48,20 @@ class Optimizer:
 
     Parameters
     ----------
-    parameters : iterable of Parameter
+    parameters : iterable of Parameter, or list of dicts
+        The parameters to change. A list of dicts makes parameter groups: each dict has ``"params"``, and if you like
+        ``"lr"`` and ``"weight_decay"`` for these parameters.
     lr : float
         The learning rate, 0 or more.
+    weight_decay : float, optional
+        0 or more. None for an optimiser without weight decay.
 
     Attributes
     ----------
     parameters : list of Parameter
-    lr : float
+        The parameters of all groups.
+    param_groups : list of dict
+        Each has ``"params"``, ``"lr"`` and, with weight decay, ``"weight_decay"``. You may change the numbers.
     steps : int
         The number of calls of `step` so far.
     state : dict
@@ -85,9 +69,19 @@ class Optimizer:
 
     Examples
     --------
-    Write an optimiser that uses only the sign of the gradient:
+    Weight decay for the weights, but not for biases and norms, which are the parameters with one axis:
 
     >>> import numpy as np, nnscratch as nn
+    >>> model = nn.Sequential(nn.Linear(2, 8, rng=0), nn.LayerNorm(8), nn.Linear(8, 1, rng=1))
+    >>> weights = [p for p in model.parameters() if len(p.shape) > 1]
+    >>> others = [p for p in model.parameters() if len(p.shape) == 1]
+    >>> groups = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
+    >>> optimizer = nn.optim.AdamW(groups, lr=1e-3, weight_decay=0.1)
+    >>> [(len(group["params"]), group["weight_decay"]) for group in optimizer.param_groups]
+    [(2, 0.1), (4, 0.0)]
+
+    Write an optimiser that uses only the sign of the gradient:
+
     >>> class SignSGD(nn.optim.Optimizer):
     ...     def update(self, w, g):
     ...         w -= self.lr * np.sign(g)
@@ -104,15 +98,41 @@ class Optimizer:
     rests_at_zero = False
     """True if `update` changes nothing where the gradient is zero. `step` then skips the rows known to be zero."""
 
-    def __init__(self, parameters: Iterable[Parameter], lr: float):
-        self.parameters = as_parameters(parameters)
+    def __init__(
+        self, parameters: Iterable[Parameter] | Iterable[ParamGroup], lr: float, weight_decay: float | None = None
+    ):
+        settings = {"lr": at_least("lr", lr, 0)}
+        if weight_decay is not None:
+            settings["weight_decay"] = at_least("weight_decay", weight_decay, 0)
+        self.param_groups = as_param_groups(parameters, settings)
+        self.parameters = [p for group in self.param_groups for p in group["params"]]
         if not self.parameters:
             raise ValueError(f"{type(self).__name__} got no parameters")
-        self.lr = at_least("lr", lr, 0)
+        self._group = self.param_groups[0]  # during `step`, the group that is being updated
         self.steps = 0
         self.state: dict[str, list[Array]] = {
             name: [backend.array_module(p.data).zeros_like(p.data) for p in self.parameters] for name in self.moments
         }
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the first group; inside `update`, of the group of `w`. Setting it sets all groups."""
+        return self._group["lr"]
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        for group in self.param_groups:
+            group["lr"] = value
+
+    @property
+    def weight_decay(self) -> float:
+        """The weight decay of the first group; inside `update`, of the group of `w`. Setting it sets all groups."""
+        return self._group["weight_decay"]
+
+    @weight_decay.setter
+    def weight_decay(self, value: float) -> None:
+        for group in self.param_groups:
+            group["weight_decay"] = value
 
     def step(self) -> None:
         """Update every parameter by its gradient, in place.
@@ -122,15 +142,30 @@ class Optimizer:
         TypeError
             The model and the moments are on different devices or have different dtypes.
         ValueError
-            A gradient does not have its parameter's shape, and NumPy would broadcast it; or `lr` was set to a value
-            that is not a finite number of 0 or more. No parameter has changed.
+            A gradient does not have its parameter's shape, and NumPy would broadcast it; or the `lr` or
+            `weight_decay` of a group is not a finite number of 0 or more. No parameter has changed.
         """
-        at_least("lr", self.lr, 0)
+        for group in self.param_groups:
+            for name in group.keys() - {"params"}:
+                at_least(name, group[name], 0)
         self._check_devices_and_dtypes()
         gradients = self._gradients()
         self.steps += 1
+        numbered = enumerate(self.parameters)
+        try:
+            for group in self.param_groups:
+                self._group = group
+                self._update_group([next(numbered) for _ in group["params"]], gradients)
+        finally:
+            self._group = self.param_groups[0]
+
+    def _update_group(
+        self, numbered: list[tuple[int, Parameter]], gradients: list[tuple[Array | None, Array]]
+    ) -> None:
+        """Update these parameters, each given with its number in `parameters`."""
         tasks: list[tuple[Array, ...]] = []
-        for k, (parameter, (rows, g)) in enumerate(zip(self.parameters, gradients, strict=True)):
+        for k, parameter in numbered:
+            rows, g = gradients[k]
             if not parameter.requires_grad:
                 continue
             moments = [self.state[name][k] for name in self.moments]
@@ -193,8 +228,13 @@ class Optimizer:
             parameter.zero_grad()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return ``lr``, ``steps`` and, for each moment, its list of arrays. The arrays are not copied."""
-        return {"lr": self.lr, "steps": self.steps, **{name: list(arrays) for name, arrays in self.state.items()}}
+        """Return ``steps``, ``param_groups`` and, for each moment, its list of arrays. The arrays are not copied.
+
+        As in PyTorch, the ``"params"`` of a group are the numbers of its parameters, not the parameters.
+        """
+        numbers = {id(p): number for number, p in enumerate(self.parameters)}
+        groups = [group | {"params": [numbers[id(p)] for p in group["params"]]} for group in self.param_groups]
+        return {"steps": self.steps, "param_groups": groups, **{name: list(a) for name, a in self.state.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Copy the values of a `state_dict` into this optimizer.
@@ -204,9 +244,13 @@ class Optimizer:
         TypeError, ValueError
             `state` is not a dict, or belongs to another optimiser or another model. The optimiser is unchanged.
         """
-        expected = {"lr", "steps", *self.moments}
+        expected = {"steps", "param_groups", *self.moments}
         if not isinstance(state, dict):
             raise TypeError(f"{type(self).__name__} expects a dict, got {type(state).__name__}")
+        if "lr" in state:  # a state from before there were parameter groups
+            state = {name: value for name, value in state.items() if name != "lr"} | {
+                "param_groups": [self.state_dict()["param_groups"][0] | {"lr": state["lr"]}]
+            }
         if set(state) != expected:
             raise ValueError(f"{type(self).__name__} expects a state with {sorted(expected)}, got {sorted(state)}")
         for name in self.moments:
@@ -217,7 +261,10 @@ class Optimizer:
                 raise ValueError(f"{name} holds values that are not finite (NaN or infinity)")
             if name in self.squares and any(bool((a < 0).any()) for a in state[name]):
                 raise ValueError(f"{name} holds negative values, but it is made of squares")
-        self.lr, self.steps = at_least("lr", state["lr"], 0), int(at_least("steps", state["steps"], 0))
+        groups = saved_settings(self.param_groups, state["param_groups"])
+        self.steps = int(at_least("steps", state["steps"], 0))
+        for own, given in zip(self.param_groups, groups, strict=True):
+            own.update(given)
         for name in self.moments:
             for own, given in zip(self.state[name], state[name], strict=True):
                 own[...] = backend.to_device(given, backend.device_of(own))

@@ -22,10 +22,10 @@ from collections.abc import Iterable
 
 from .. import backend
 from ..backend import Array
-from ..checks import flag
+from ..checks import at_least, flag
 from ..parameter import Parameter
 from .kernels import RMSPROP_STEPS
-from .optimizer import Optimizer, at_least, positive_in, takes_lists
+from .optimizer import Optimizer, positive_in, takes_lists
 
 
 class RMSprop(Optimizer):
@@ -71,14 +71,13 @@ class RMSprop(Optimizer):
         centered: bool = False,
     ):
         self.alpha, self.eps = at_least("alpha", alpha, 0, 1), at_least("eps", eps, 0)
-        self.weight_decay = at_least("weight_decay", weight_decay, 0)
         self.momentum, self.centered = at_least("momentum", momentum, 0, 1), flag("centered", centered)
         self.moments = (  # PyTorch's names for v, a and b
             "square_avg",
             *(("grad_avg",) if self.centered else ()),
             *(("momentum_buffer",) if self.momentum else ()),
         )
-        super().__init__(params, lr)
+        super().__init__(params, lr, weight_decay)
         positive_in(self.eps, self.parameters)
 
     def textbook_update(self, w: Array, g: Array, v: Array, *a_and_b: Array) -> tuple[Array, ...]:

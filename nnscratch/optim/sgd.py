@@ -17,10 +17,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..backend import Array
-from ..checks import flag
+from ..checks import at_least, flag
 from ..parameter import Parameter
 from .kernels import momentum_step, sgd_step
-from .optimizer import Optimizer, at_least, takes_lists
+from .optimizer import Optimizer, takes_lists
 
 
 class SGD(Optimizer):
@@ -58,13 +58,15 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
     ):
         self.momentum = at_least("momentum", momentum, 0, 1)
-        self.weight_decay = at_least("weight_decay", weight_decay, 0)
         if nesterov and not momentum:
             raise ValueError("nesterov needs a momentum above 0")
         self.nesterov = flag("nesterov", nesterov)
         self.moments = ("velocity",) if momentum else ()
-        self.rests_at_zero = not momentum and not self.weight_decay
-        super().__init__(params, lr)
+        super().__init__(params, lr, weight_decay)
+
+    @property
+    def rests_at_zero(self) -> bool:
+        return not self.momentum and not self.weight_decay
 
     def textbook_update(self, w: Array, g: Array, v: Array | None = None) -> tuple[Array, ...]:
         """Return the new w and, with momentum, the new v: the equations above. `update` does the same in place."""

@@ -119,7 +119,8 @@ class AsyncSteps:
         """Return what a step changes on the CPU."""
         return {
             "steps_done": trainer.steps_done,
-            "optimizer": (trainer.optimizer.lr, trainer.optimizer.steps),
+            "rates": [group["lr"] for group in trainer.optimizer.param_groups],
+            "optimizer_steps": trainer.optimizer.steps,
             "scheduler": None if trainer.scheduler is None else trainer.scheduler.state_dict(),
             "rng": [rng.bit_generator.state for rng in self.generators],
             "hidden": trainer.hidden,
@@ -130,7 +131,9 @@ class AsyncSteps:
         trainer.steps_done = state["steps_done"]
         if trainer.scheduler is not None:
             trainer.scheduler.load_state_dict(state["scheduler"])
-        trainer.optimizer.lr, trainer.optimizer.steps = state["optimizer"]
+        trainer.optimizer.steps = state["optimizer_steps"]
+        for group, rate in zip(trainer.optimizer.param_groups, state["rates"], strict=True):
+            group["lr"] = rate
         for rng, rng_state in zip(self.generators, state["rng"], strict=True):
             rng.bit_generator.state = rng_state
         trainer.hidden, trainer.epoch_rng = state["hidden"], state["epoch_rng"]

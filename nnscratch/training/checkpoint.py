@@ -176,10 +176,9 @@ def _load(trainer: Trainer, arrays: dict[str, Any], header: dict[str, Any]) -> N
         )
     moments = {name: _in_order(with_prefix(f"optimizer.{name}.")) for name in optimizer.moments}
     trainer.model.load_state_dict(with_prefix("model."))
-    optimizer.load_state_dict(header["optimizer"] | moments)
     if trainer.scheduler is not None:
         trainer.scheduler.load_state_dict(header["scheduler"])
-        optimizer.lr = float(header["optimizer"]["lr"])
+    optimizer.load_state_dict(header["optimizer"] | moments)
     for rng, state in zip(own_generators, header["rng"], strict=True):
         rng.bit_generator.state = state
     device = optimizer.parameters[0].device

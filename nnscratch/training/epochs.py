@@ -7,8 +7,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..checks import positive_int
-from ..optim.optimizer import at_least
+from ..checks import at_least, positive_int
 
 if TYPE_CHECKING:
     from .trainer import Trainer

@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from ..checks import check_instance, positive_int
+from ..checks import at_least, check_instance, positive_int
 from ..deprecated import renamed_attribute
 from ..modes import without_input_grad
 from ..module import Module
 from ..optim import Optimizer
 from ..optim.lr_scheduler import LRScheduler
-from ..optim.optimizer import at_least
 from . import checkpoint
 from .async_steps import AsyncSteps, can_step_async
 from .callback import Callback

@@ -19,7 +19,7 @@ from nnscratch.training import Callback, Checkpoint, TrainingDiverged, resume
 STEPS = 90  # more than AsyncSteps.MAX_STEPS
 OPTIMIZERS = {
     "SGD": lambda p: nn.optim.SGD(p, lr=0.1),
-    "AdamW": lambda p: nn.optim.AdamW(p, lr=0.02),
+    "AdamW": lambda p: nn.optim.AdamW([{"params": p[:1]}, {"params": p[1:], "weight_decay": 0.0, "lr": 0.01}], lr=0.02),
     "RMSprop": lambda p: nn.optim.RMSprop(p, lr=0.01, momentum=0.5, centered=True),
 }
 SCHEDULES = {
@@ -82,7 +82,8 @@ def what_is_left(device, drawn, folder):
         history = trainer.history
         said.append((trainer.steps_done, optimizer.steps, history.steps, len(history.valid)))
         numbers += [history.loss, history.norm, history.lr, [record["loss"] for record in history.valid]]
-        numbers += [optimizer.lr, watch.seen, *(backend.to_numpy(p.data) for p in model.parameters())]
+        numbers += [[group["lr"] for group in optimizer.param_groups], watch.seen]
+        numbers += [*(backend.to_numpy(p.data) for p in model.parameters())]
     return said, numbers
 
 

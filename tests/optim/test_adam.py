@@ -129,7 +129,7 @@ def test_a_broken_state_is_refused():
     optimizer = nn.optim.Adam([nn.Parameter(np.zeros(2))])
     state = optimizer.state_dict()
     with pytest.raises(ValueError, match="lr must be"):
-        optimizer.load_state_dict(state | {"lr": float("nan")})
+        optimizer.load_state_dict(state | {"param_groups": [state["param_groups"][0] | {"lr": float("nan")}]})
     with pytest.raises(ValueError, match="exp_avg holds values that are not finite"):
         optimizer.load_state_dict(state | {"exp_avg": [np.array([np.nan, 0])]})
     with pytest.raises(TypeError, match="betas must be a pair"):

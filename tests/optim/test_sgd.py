@@ -84,7 +84,7 @@ def test_going_on_from_a_state_dict_is_the_same_as_never_having_stopped():
 def test_the_state_of_another_optimizer_or_model_is_refused_and_nothing_changes():
     w = nn.Parameter(np.ones(3))
     optimizer = nn.optim.SGD([w], lr=0.1, momentum=0.9)
-    with pytest.raises(ValueError, match=r"SGD expects a state with \['lr', 'steps', 'velocity'\], got \['exp_avg'"):
+    with pytest.raises(ValueError, match=r"SGD expects a state with .*'velocity'\], got \['exp_avg', "):
         optimizer.load_state_dict(nn.optim.Adam([w]).state_dict())
     stranger = nn.optim.SGD([nn.Parameter(np.ones(4))], lr=0.5, momentum=0.9)
     with pytest.raises(ValueError, match="the shapes of velocity are not those of this optimizer's parameters"):

@@ -40,6 +40,50 @@ def test_two_hundred_steps_of_an_optimizer_follow_pytorchs(cls, settings):
     assert max(np.abs(p.data - s).max() for p, s in zip(ours, start, strict=True)) > 0.05  # it went somewhere
 
 
+@pytest.mark.parametrize("cls", OPTIMIZERS, ids=lambda cls: cls.__name__)
+def test_parameter_groups_and_a_schedule_are_pytorchs(cls):
+    rng = np.random.default_rng(0)
+    ours = [nn.Parameter(np.array(rng.normal(size=shape))) for shape in SHAPES]
+    theirs = [torch.tensor(p.data, requires_grad=True) for p in ours]
+
+    def groups(params):
+        return [{"params": params[:1], "weight_decay": 0.2}, {"params": params[1:], "lr": 0.002}]
+
+    optimizer = cls(groups(ours), lr=0.01, weight_decay=0.01)
+    peer = getattr(torch.optim, cls.__name__)(groups(theirs), lr=0.01, weight_decay=0.01)
+    schedule = nn.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=100, eta_min=1e-4)
+    their_schedule = torch.optim.lr_scheduler.CosineAnnealingLR(peer, T_max=100, eta_min=1e-4)
+    for _ in range(100):
+        for p, w in zip(ours, theirs, strict=True):
+            p.grad[...] = np.sin(p.data)
+            w.grad = torch.tensor(np.sin(w.detach().numpy()))
+        for stepped in (optimizer, peer, schedule, their_schedule):
+            stepped.step()
+        for p, w in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(p.data, w.detach().numpy(), rtol=1e-6, atol=1e-9)
+        for group, their_group in zip(optimizer.param_groups, peer.param_groups, strict=True):
+            assert group["lr"] == pytest.approx(their_group["lr"], rel=1e-9)
+            assert group["weight_decay"] == their_group["weight_decay"]
+
+
+def test_warm_up_and_cosine_in_one_schedule_are_nanogpts_rates():
+    def factor(step, warmup=10, decay=60, lowest=0.1):  # of nanoGPT's train.py, as a factor of the full rate
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        progress = min(1.0, (step - warmup) / (decay - warmup))
+        return lowest + 0.5 * (1.0 + np.cos(np.pi * progress)) * (1 - lowest)
+
+    ours = nn.optim.SGD([nn.Parameter(np.zeros(1))], lr=0.3)
+    torchs = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.3)
+    schedule = nn.optim.lr_scheduler.CosineAnnealingLR(ours, T_max=60, eta_min=0.03, warmup=10)
+    peer = torch.optim.lr_scheduler.LambdaLR(torchs, factor)
+    for _ in range(80):
+        assert ours.lr == pytest.approx(torchs.param_groups[0]["lr"], rel=1e-9)
+        torchs.step()
+        schedule.step()
+        peer.step()
+
+
 @pytest.mark.parametrize(
     ("cls", "settings", "name", "theirs"),
     [(cls, *entry) for cls, several in SCHEDULES.items() for entry in several],

@@ -406,6 +406,10 @@ OPTIMIZERS: dict[type, list[dict[str, Any]]] = {
 # The arguments of the schedules, and the names of the schedule and its arguments in PyTorch.
 SCHEDULES: dict[type, list[tuple[dict[str, Any], str, dict[str, Any]]]] = {
     nn.optim.lr_scheduler.StepLR: [({"step_size": 30, "gamma": 0.5}, "StepLR", {"step_size": 30, "gamma": 0.5})],
+    nn.optim.lr_scheduler.MultiStepLR: [
+        (settings, "MultiStepLR", settings)
+        for settings in [{"milestones": [30, 80, 81], "gamma": 0.5}, {"milestones": [10, 10, 90, 150]}]
+    ],
     nn.optim.lr_scheduler.CosineAnnealingLR: [
         ({"T_max": 200, "eta_min": 0.001}, "CosineAnnealingLR", {"T_max": 200, "eta_min": 0.001})
     ],
