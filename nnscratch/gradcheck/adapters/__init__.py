@@ -19,8 +19,8 @@
     a class with a context                 forward(ctx, a, b), backward(ctx, dy), static         contexts.py
     an object with a loss                  loss, grads = net.loss(x, t), or net.gradient(x, t)   losses.py
 
-An :class:`Adapter` (base.py) names the arrays, runs forward, and collects the gradients that backward gives. To support
-another form, write its adapter in a file of this folder and let :func:`make_adapter` recognise it.
+An :class:`Adapter` (base.py) names the arrays, runs forward, and collects the gradients from backward. To support
+another form of code, write an adapter in a file of this folder, and extend :func:`make_adapter` to recognise the form.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ __all__ = [
     "in_convention",
     "make_adapter",
 ]
-ABSENT = (type(None), ModuleType, type)  # the types of __self__ of a function that is not a method
+ABSENT = (type(None), ModuleType, type)  # if __self__ has one of these types, the function is not a method
 
 
 def make_adapter(subject: Any, inputs: tuple, loss: Any = None, targets: Any = ()) -> Adapter:
@@ -78,7 +78,7 @@ def in_convention(adapter: Adapter, convention: str) -> Adapter:
     Raises
     ------
     ValueError
-        There is no such convention.
+        `convention` is neither "sum" nor "mean".
     """
     if convention not in ("sum", "mean"):
         raise ValueError(f"convention must be 'sum' or 'mean', got {convention!r}")
@@ -121,7 +121,7 @@ def find_adapter(subject: Any, inputs: tuple, loss: Any, targets: tuple) -> Adap
     if isinstance(subject, (tuple, list)) and len(subject) == 2 and all(callable(part) for part in subject):
         owner = getattr(subject[0], "__self__", None)
         same = owner is not None and owner is getattr(subject[1], "__self__", None)
-        # For two methods of one object, check the whole object. The owner of math.sin is a Python module.
+        # For two methods of one object, check the whole object. (math.sin has a __self__ too: the Python module math.)
         if same and not isinstance(owner, ModuleType):
             if isinstance(owner, Module):
                 return ModuleAdapter(owner, inputs)

@@ -11,13 +11,13 @@ from ..nested import float_leaves, is_array, is_float, leaves, map_leaves
 from .matching import match_gradients
 from .names import argument_names
 
-NO_CACHE = object()  # forward returned no cache; None cannot say this, because None may be the cache
+NO_CACHE = object()  # forward returned no cache. (A forward may also return None as its cache.)
 
 
 class Adapter:
-    """The checked code, as the checker sees it: named arrays, `run` for forward, `gradients` for backward.
+    """The interface between the checker and the code: named arrays, `run` for forward, `gradients` for backward.
 
-    A subclass writes `run` and `gradients`, and the other methods where its form needs them.
+    A subclass defines `run` and `gradients`. It overrides other methods if its form of code needs this.
 
     Parameters
     ----------
@@ -33,24 +33,24 @@ class Adapter:
     Attributes
     ----------
     inputs, targets : tuple
-        The checker's own copies of the inputs, and of the further arguments of a loss.
+        The checker's copies of the inputs, and of the arguments of the loss after the prediction.
     input_names : list of str
     notes : list of str
         Remarks for the report.
     loss : Module or None
-        The loss that the first output goes into.
+        The loss of the first output.
     cache : object
-        What forward returned for backward, or `NO_CACHE`.
+        The value that forward returned for backward, or `NO_CACHE`.
     accumulates : bool
-        True if backward must add to the gradients, as a Module's must, and not overwrite them.
+        True if backward must add to the gradients, as in a Module; False if it may overwrite them.
     returns_cache : bool
-        True if forward returns its cache, and does not keep it in an object.
+        True if forward returns its cache; False if it keeps the cache in an object.
     surplus : list or dict
-        The gradients that backward returned besides those of the inputs.
+        The gradients that backward returned in addition to those of the inputs.
     container : str
         "tuple" or "list" if backward returned its only gradient inside a tuple or a list, else "".
     missing : list of str
-        Inputs that have the name of a weight, and for which backward returned nothing.
+        The inputs with the name of a weight for which backward returned no gradient.
     """
 
     accumulates = False
@@ -75,9 +75,9 @@ class Adapter:
         raise NotImplementedError
 
     def gradients(self, dys: tuple) -> dict[str, Any]:
-        """Run backward on the last forward and return its gradients by name.
+        """Run backward after the last forward, and return its gradients by name.
 
-        `dys` are the gradients with respect to the outputs. An array for which the code has no gradient is left out.
+        `dys` are the gradients with respect to the outputs. Arrays without a gradient are not in the result.
         """
         raise NotImplementedError
 
@@ -86,21 +86,21 @@ class Adapter:
         return {}
 
     def complex_parameters(self) -> dict[str, Any]:
-        """Return the parameters during the complex step, where `parameters` may leave out complex arrays."""
+        """Return the parameters while they are complex. (`parameters` may return float arrays only.)"""
         return {}
 
     def prepare(self) -> None:
-        """Bring the code into the state in which it is checked."""
+        """Change the code's state before the check, if necessary."""
 
     def cached(self) -> Any:
-        """Return what forward kept for backward, as far as it can be seen from outside."""
+        """Return the values that forward saved for backward, if the adapter knows them."""
         return ()
 
     def clear_saved(self) -> None:
-        """Drop what forward kept for a backward that will not be run."""
+        """Drop the values that forward saved, because no backward follows."""
 
     def unused_saved(self) -> list[str]:
-        """Return the names of the classes whose saved values the last backward did not use."""
+        """Return the names of the classes with saved values that the last backward did not use."""
         return []
 
     # --- what all forms share ----------------------------------------------------------------------------------------
@@ -126,10 +126,10 @@ class Adapter:
             self.notes.append(note)
 
     def match_to_inputs(self, result: Any) -> dict[str, Any]:
-        """Assign the gradients that backward returned to the float inputs; `matching.py` documents the rules.
+        """Return the gradient of each float input, by name. `matching.py` documents the rules.
 
-        An input without a gradient is left out. `surplus` receives the gradients that belong to no input, and
-        `missing` the inputs that have the name of a weight and no gradient.
+        Inputs without a gradient are not in the result. Gradients that belong to no input go into `surplus`. Inputs
+        with the name of a weight but without a gradient go into `missing`.
         """
         taken = self.parameters()
         self.container = container_of_one(result, self.inputs)
@@ -141,7 +141,10 @@ class Adapter:
 
 
 def container_of_one(result: Any, inputs: tuple) -> str:
-    """Return "tuple" for ``(dx,)`` and "list" if dx is a list of numbers, where x is the first float input."""
+    """Return "tuple" if `result` is ``(dx,)``, "list" if it is dx as a list of numbers, and "" otherwise.
+
+    dx is the gradient of x, the first float input.
+    """
     value = next((value for value in inputs if float_leaves(value)), None)
     if not is_array(value) or not isinstance(result, (tuple, list)):
         return ""

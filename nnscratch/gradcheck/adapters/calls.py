@@ -14,7 +14,7 @@ GRADIENT_WORDS = ("d", "g", "grad", "gradient", "grads", "delta", "upstream", "e
 
 
 def required_names(function: Callable) -> list[str] | None:
-    """Return the names of the positional arguments without a default; None if they cannot be known.
+    """Return the names of the positional arguments without a default; None if the signature does not tell them.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def optional_names(function: Callable) -> list[str]:
 
 
 def is_cache_name(name: str) -> bool:
-    """Return True for the usual names of what forward returns for backward."""
+    """Return True if `name` is a usual name of a cache, the values that forward returns for backward."""
     return "cache" in name.lower() or name in ("memory", "saved", "stored")
 
 
@@ -64,7 +64,7 @@ def is_gradient_argument(name: str) -> bool:
 
 
 def returned_names(function: Callable) -> list[str]:
-    """Return the names of the variables or attributes that `function` returns, where it returns plain names.
+    """Return the names of the variables or attributes in the ``return`` statements of `function`.
 
     Examples
     --------
@@ -95,8 +95,8 @@ def bind_arguments(
 ) -> list[Any] | None:
     """Return a value for each argument of backward; None if there are more arguments than values.
 
-    An argument that has the name of an input, an output or a cache gets that value. The others get, in this order, the
-    gradients of the outputs, the cache, and the inputs that no argument is named after.
+    An argument with the name of an input, an output or a cache gets that value. The other arguments get the remaining
+    values in this order: the gradients of the outputs, the cache, the inputs.
 
     Examples
     --------
@@ -123,6 +123,6 @@ def bind_arguments(
 
 
 def gradients_taken(names: Sequence[str], inputs: Mapping[str, Any], outputs: Sequence[str], cache: bool) -> int:
-    """Return how many gradients of outputs backward takes: its arguments that are no input, output or cache."""
+    """Return the number of gradients that backward takes: the arguments that are no input, output or cache."""
     free = [n for n in names if n not in inputs and n not in outputs and not (cache and is_cache_name(n))]
     return len(free) - (cache and not any(is_cache_name(n) for n in names))

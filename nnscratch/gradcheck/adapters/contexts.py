@@ -1,4 +1,4 @@
-"""FunctionAdapter: a class whose forward and backward are given a context, as in minitorch, tinygrad and PyTorch."""
+"""FunctionAdapter: forward and backward with a context as first argument, as in minitorch, tinygrad and PyTorch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONTEXT_NAMES = ("ctx", "context", "ctxt", "cx", "fctx", "saved_ctx")
 
 
 class Context:
-    """The values that forward saves for backward: ``ctx.save_for_backward(a, b)``, ``ctx.saved_tensors``, attributes.
+    """The values that forward saves for backward, by ``ctx.save_for_backward(a, b)`` or as attributes.
 
     Examples
     --------

@@ -2,7 +2,8 @@
 
     dW = 1/m * np.dot(dZ, A_prev.T)      db = 1/m * np.sum(dZ, axis=1, keepdims=True)      dA_prev = np.dot(W.T, dZ)
 
-This is deeplearning.ai's convention. dZ holds one loss for each example, and the cost is their mean.
+This is the convention of deeplearning.ai's courses. The cost is the mean of the losses of the examples, and each column
+of dZ is the gradient of one example's loss, without the factor 1/m. So backward divides by m.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from .base import Adapter
 
 
 def divide_by_examples(adapter: Adapter) -> None:
-    """Make ``adapter.gradients`` undo the division by m in the gradients of the arrays that all examples share.
+    """Change ``adapter.gradients``: multiply the gradients of arrays that all examples share by m.
 
-    The axis of the examples is found by trial: a change of one example of the input changes that example of the output
-    and no other.
+    To find the axis of the examples, change the input at one index of an axis. If the output changes only at the same
+    index, the axis holds examples.
 
     Examples
     --------
@@ -54,7 +55,7 @@ def divide_by_examples(adapter: Adapter) -> None:
 
 
 def multiplied(gradient: Any, count: int) -> Any:
-    """Return `gradient` times `count`; None and other values that are no numbers are returned unchanged."""
+    """Return `gradient` times `count`. Return None, and other values that are not numbers, unchanged."""
     return gradient * count if nested.is_array(gradient) or isinstance(gradient, (int, float)) else gradient
 
 

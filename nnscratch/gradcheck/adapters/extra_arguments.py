@@ -23,12 +23,12 @@ def needs_more(backward: Callable, outputs: int) -> bool:
 
 
 def methods_with_inputs(instance: Any, forward: Callable, backward: Callable) -> tuple[Callable, Callable]:
-    """Return a forward that keeps its arguments, and a backward that takes gradients only and gets these arguments.
+    """Return a forward that keeps its arguments, and a backward that takes only gradients.
 
-    An argument of backward with the name of an input gets that input, and one with the name of the returned variable
-    gets the output. Of the other arguments, the first ones get the gradients. The rest get the remaining inputs, in
-    order. A loss whose backward takes predictions and targets, such as ``backward(dvalues, y_true)`` in nnfs.io, gets
-    its ``self.output`` or its first input as predictions.
+    The new backward calls the old backward with more arguments. An argument with the name of an input gets this input.
+    An argument with the name of the variable that forward returns gets the output. The other arguments get the
+    gradients, and then the remaining inputs, in order. The backward of a loss may take predictions and targets, as
+    ``backward(dvalues, y_true)`` in nnfs.io. Its predictions are ``self.output`` or the first input.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def methods_with_inputs(instance: Any, forward: Callable, backward: Callable) ->
 
 
 def mean_loss(forward: Callable) -> Callable:
-    """Return a forward that averages the losses of the samples, as ``Loss.calculate`` does in nnfs.io."""
+    """Return a forward that returns the mean of the samples' losses, as ``Loss.calculate`` does in nnfs.io."""
 
     @functools.wraps(forward)
     def averaged(*inputs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Arrays of other libraries, where a NumPy array is needed: the error says how to convert them."""
+"""Raise an error for arrays of other libraries if the checker needs NumPy arrays. It says how to convert them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def library_of(value: Any) -> str | None:
 
 
 def refuse_foreign(named: dict[str, Any]) -> None:
-    """Raise TypeError if a value, or a part of a nest, is an array of another library.
+    """Raise TypeError if a value, or a leaf of a nest, is an array of another library.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""FoundParametersAdapter: another adapter, together with parameters that were found in the code's objects."""
+"""FoundParametersAdapter: an adapter with additional parameters, which pairing.py found in the code's objects."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class FoundParameter:
     ----------
     name : str
     steps : Steps
-        Where the code holds the array.
+        The place of the array.
     gradients : list of (Steps, bool)
-        Where backward leaves the gradient. The first step is ``("returned", None)`` if backward returns it besides the
-        gradients of the inputs. An array that is used at several places, such as a shared embedding, has several
-        gradients, which are added; True means that the gradient must be transposed first.
+        The places of its gradient. If backward returns the gradient in addition to those of the inputs, the first step
+        is ``("returned", None)``. If the code keeps a gradient for each use of the array, as for a shared embedding,
+        the list has several places, and the gradients are added. True means that the gradient must be transposed.
     number : bool
-        True if the code holds integers or a Python number there. The check replaces them by a float64 array.
+        True if the code has integers or a Python number at this place. The check replaces them by a float64 array.
     """
 
     name: str
@@ -40,7 +40,7 @@ class FoundParameter:
 
 
 class FoundParametersAdapter(Adapter):
-    """The adapter `inner`, whose parameters are completed by `found`.
+    """The adapter `inner`, with the parameters `found` in addition.
 
     Parameters
     ----------
@@ -87,12 +87,12 @@ class FoundParametersAdapter(Adapter):
 
     @property
     def surplus(self) -> Any:
-        """The gradients that backward returned besides those of the inputs."""
+        """The gradients that backward returned in addition to those of the inputs."""
         return self.inner.surplus
 
     @property
     def missing(self) -> Any:
-        """The inputs of `inner` that look like weights and have no gradient."""
+        """The inputs with the name of a weight for which backward returned no gradient."""
         return self.inner.missing
 
     @property
@@ -101,7 +101,7 @@ class FoundParametersAdapter(Adapter):
         return self.inner.returns_cache
 
     def prepare(self) -> None:
-        """Put float64 arrays in place of integers and Python numbers, so that they can be changed a little."""
+        """Replace integers and Python numbers by float64 arrays, so that the checker can change them."""
         self.inner.prepare()
         for p in self.found:
             if p.number:
@@ -116,7 +116,7 @@ class FoundParametersAdapter(Adapter):
                 clear_gradient(self._gradient_at(steps) if steps[0][0] != "returned" else None)
         given = self.inner.gradients(dys, **options)
         own = {p.name: self._gradient(p) for p in self.found}
-        if any(g is not None for g in own.values()):  # backward may return None: it is the first layer of a network
+        if any(g is not None for g in own.values()):  # the first layer of a network may return None for its input
             parameters = self.inner.parameters()
             inputs = [name for name in given if name not in parameters]
             if all(given[name] is None for name in inputs):

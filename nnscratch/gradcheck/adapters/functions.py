@@ -23,10 +23,10 @@ from .refusals import pair_refusal, value_and_gradient_refusal
 class PairAdapter(Adapter):
     """Two functions: ``out, cache = forward(x, w, b)`` and ``dx, dw, db = backward(dout, cache)``.
 
-    Without a cache, backward is called as ``backward(dout, x, w, b)`` or ``backward(dout)``; for a function that
-    returns one number, as ``backward(x, w, b)``. Other signatures are called by the names of their arguments: an
-    argument with the name of an input gets that input, as in ``backward_propagation(parameters, cache, X, Y)``, and
-    one with the name of the variable that forward returns gets the output (`bind_arguments`).
+    If forward returns no cache, backward may be ``backward(dout, x, w, b)`` or ``backward(dout)``. If forward returns
+    one number, it may be ``backward(x, w, b)``. For other signatures, the names of the arguments decide
+    (`bind_arguments`): an argument with the name of an input gets this input, as in ``backward_propagation(parameters,
+    cache, X, Y)``. An argument with the name of the variable that forward returns gets the output.
 
     Examples
     --------
@@ -61,7 +61,7 @@ class PairAdapter(Adapter):
         return self.outputs[: self._outputs_used(len(ys))]
 
     def _takes_every_output(self, result: tuple) -> bool:
-        """Return True if the last output is no cache: backward takes a gradient of it."""
+        """Return True if backward takes a gradient for the last output. Then this output is no cache."""
         names = self.backward_names or []
         if self._takes_cache or len(names) <= len(result):
             return False
@@ -71,14 +71,14 @@ class PairAdapter(Adapter):
         return len(float_leaves(result)) == len(result)
 
     def _outputs_used(self, count: int) -> int:
-        """Return how many of the outputs backward takes a gradient of; `count` if that is not known."""
+        """Return the number of outputs for which backward takes a gradient; `count` if that is not known."""
         has_cache, names = self.cache is not NO_CACHE, self.backward_names
         if names is None or len(names) == count + has_cache:
             return count
         used = gradients_taken(names, self.input_names, self.output_names, has_cache)
         if not 0 < used < count:
             return count
-        self.add_note(f"backward takes the gradient of {used} of {count} outputs; the others were not checked")
+        self.add_note(f"backward takes the gradients of {used} of {count} outputs; the other outputs were not checked")
         return used
 
     def cached(self) -> Any:
@@ -114,7 +114,7 @@ class PairAdapter(Adapter):
 class ValueAndGradientAdapter(Adapter):
     """One function that returns (loss, gradients), as CS231n's losses do, or (output, backward function).
 
-    A dictionary of gradients may also stand before the loss, as in deeplearning.ai's ``grads, cost = propagate(...)``.
+    A dictionary of gradients may also come before the loss, as in deeplearning.ai's ``grads, cost = propagate(...)``.
 
     Examples
     --------

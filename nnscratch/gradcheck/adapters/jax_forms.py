@@ -1,6 +1,6 @@
-"""JaxAdapter: JAX's ``custom_vjp`` and other functions of JAX arrays. JAX is used only where the user has imported it.
+"""JaxAdapter: JAX's ``custom_vjp`` and other functions of JAX arrays. This file never imports JAX: the user does.
 
-Inputs and results are converted, and everything is computed in float64, whatever the user's setting is.
+The adapter converts inputs and results, and computes in float64, also if the user's setting is float32.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def is_jax_function(subject: Any) -> bool:
 
 
 def uses_jax(subject: Any, inputs: tuple) -> bool:
-    """Return True if `subject` is a function of JAX, or a function that is given arrays of JAX."""
+    """Return True if `subject` is a function made by JAX, or if the inputs of a function are arrays of JAX."""
     if sys.modules.get("jax") is None or not hasattr(sys.modules["jax"], "Array"):
         return False
     if isinstance(subject, (tuple, list)):
@@ -82,7 +82,7 @@ def in_float64() -> Any:
 
 
 def at_border(function: Callable) -> Callable:
-    """Return `function` for NumPy arrays: it gets arrays of JAX, and its results are converted back."""
+    """Return a version of `function` for NumPy arrays: convert the arguments to JAX, and the results back."""
 
     @functools.wraps(function)
     def called(*arguments: Any, **options: Any) -> Any:
@@ -104,7 +104,7 @@ def returns_gradients(function: Callable, inputs: tuple) -> bool:
 
 
 class JaxAdapter(Adapter):
-    """A function of JAX arrays, whose gradient is that of ``jax.vjp``: of its custom_vjp, if it has one.
+    """A function of JAX arrays. Its gradient comes from ``jax.vjp``, which uses a custom_vjp if there is one.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Objects with a method ``loss``: a loss with its gradient, or a model whose loss returns the gradients."""
+"""Objects with a method ``loss``: a loss with a method for its gradient, or a model whose loss returns gradients."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class CostPrimeAdapter(PairAdapter):
 def loss_adapter(instance: Any, inputs: tuple) -> Adapter | None:
     """Return the adapter for an object with a method ``loss``; None if it has no such method.
 
-    An object without arrays, and with a method ``gradient`` or ``grad``, is a loss with its gradient.
+    An object without arrays, but with a method such as ``gradient`` or ``grad``, is a loss with its gradient.
 
     Examples
     --------

@@ -17,7 +17,7 @@ TARGETS = frozenset(
     "observed".split()
 )
 PREDICTED = frozenset("pred preds predicted prediction predictions hat yhat output outputs probs logits".split())
-FEW = 12  # up to this many inputs, all ways to assign fewer gradients are compared
+FEW = 12  # with more inputs than this, not all ways to assign the gradients are compared
 
 
 @dataclass
@@ -27,11 +27,11 @@ class Match:
     Attributes
     ----------
     given : dict of str to object
-        The gradient of each float array among the inputs, by its name. An input without a gradient is left out.
+        The gradient of each float array among the inputs, by name. Inputs without a gradient are left out.
     surplus : list or dict
         The gradients that belong to no input.
     missing : list of str
-        The inputs whose name is that of a weight, and for which nothing was returned.
+        The inputs with the name of a weight for which no gradient was returned.
     """
 
     given: dict[str, Any] = field(default_factory=dict)
@@ -40,12 +40,12 @@ class Match:
 
 
 def match_gradients(result: Any, names: list[str], inputs: tuple) -> Match:
-    """Assign what backward returned to the inputs.
+    """Assign the gradients that backward returned to the inputs.
 
     Parameters
     ----------
     result : array, tuple, list, dict or None
-        What backward returned.
+        The value that backward returned.
     names : list of str
         The names of the inputs.
     inputs : tuple
@@ -122,7 +122,7 @@ def match_some(gradients: list[Any], floats: list[tuple[str, Any]], match: Match
 
 
 def is_target_name(name: str) -> bool:
-    """Return True for the usual names of data, targets and settings, and not for those of predictions.
+    """Return True if `name` is a usual name of data, targets or settings, and not of predictions.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def is_target_name(name: str) -> bool:
 
 
 def fits(value: Any, gradient: Any) -> bool:
-    """Return True if `gradient` can be that of `value`: None, an array of its shape, or a nest of the same form."""
+    """Return True if `gradient` can be the gradient of `value`: None, an array of its shape, or a nest like `value`."""
     if gradient is None:
         return True
     if isinstance(value, dict):
@@ -144,8 +144,8 @@ def fits(value: Any, gradient: Any) -> bool:
 
 
 def add(match: Match, name: str, value: Any, gradient: Any) -> None:
-    """Record the gradient of one input. A nest of arrays takes a nest of gradients."""
-    if gradient is None and set(words_of(name)) & TARGETS:  # None says that it needs no gradient
+    """Record the gradient of one input. The gradient of a nest of arrays is a nest of gradients."""
+    if gradient is None and set(words_of(name)) & TARGETS:  # a target needs no gradient, so None is right
         return
     if isinstance(value, dict) and isinstance(gradient, dict):
         inner = Match()

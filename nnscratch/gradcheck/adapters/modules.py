@@ -49,9 +49,10 @@ class ModuleAdapter(Adapter):
         return self.parameters()
 
     def prepare(self) -> None:
-        """Switch to training mode: in eval() mode, forward keeps nothing for backward."""
+        """Switch to training mode, because in eval() mode forward saves nothing for backward."""
         if not self.module.training:
-            self.add_note("it was in eval() mode; checked in train() mode, since eval() keeps nothing for backward")
+            self.add_note("the module was in eval() mode, in which forward saves nothing; it was checked in train()
+            mode")
         for module in self.all_modules():
             module.training = True
 
@@ -77,7 +78,7 @@ class ModuleAdapter(Adapter):
                     value.zero_grad()
 
     def gradients(self, dys: tuple, zero: bool = True) -> dict[str, Any]:
-        """Run backward, and the loss's backward before it; if `zero` is False, add to the gradients that are there."""
+        """Run backward; if there is a loss, run its backward first. If `zero` is False, keep the old gradients."""
         if zero:
             self.zero_parameter_gradients()
         scalar = (

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def gradient_names(name: str) -> list[str]:
-    """Return the usual names of the gradient of `name`; `gradient_names.py` knows more of them.
+    """Return the most usual names of the gradient of `name`; the list in `gradient_names.py` is longer.
 
     Examples
     --------
@@ -35,7 +35,7 @@ def argument_names(function: Callable, count: int) -> list[str]:
 
 
 def positional_count(function: Callable) -> int | None:
-    """Return how many positional arguments `function` requires; None if it takes any number or cannot be inspected."""
+    """Return the number of required positional arguments; None for ``*args``, or if there is no signature."""
     try:
         kinds = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):

@@ -1,6 +1,6 @@
 """Inputs that are Python numbers or lists of numbers.
 
-The checker needs arrays that it can change. The checked code still gets numbers or lists.
+The checker needs arrays that it can change. So it makes arrays from the numbers, and calls the code with numbers again.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from ..nested import float_leaves, is_array, leaves
 
 
 class NumberArray(np.ndarray):
-    """An array that stands for a Python number or for a list of numbers."""
+    """An array that the checker uses in place of a Python number or a list of numbers."""
 
 
 def holds_numbers(inputs: tuple) -> bool:
-    """Return True if the inputs hold Python floats to differentiate, and no float arrays.
+    """Return True if there are Python floats among the inputs, and no float arrays.
 
-    A float next to arrays, such as a regularisation strength or a learning rate, is a constant.
+    If there are float arrays, a Python float is a constant, such as a regularisation strength or a learning rate.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def is_regular(value: list) -> bool:
 
 
 def with_numbers(function: Callable) -> Callable:
-    """Return `function` for arrays: it gets Python numbers and lists, and the lists it returns become arrays.
+    """Return a version of `function` for arrays: convert the arguments to numbers and lists, and lists to arrays.
 
     Examples
     --------
@@ -84,9 +84,9 @@ def gradient_array(value: Any) -> Any:
 
 
 def number_subject(subject: Any) -> Any:
-    """Return the code to check, with functions that get Python numbers and lists instead of arrays.
+    """Return the code to check, with each function replaced by its version from `with_numbers`.
 
-    Objects are returned unchanged: they get arrays.
+    Objects are returned unchanged. Their methods get arrays.
     """
     if isinstance(subject, (tuple, list)):
         return tuple(number_subject(part) for part in subject)

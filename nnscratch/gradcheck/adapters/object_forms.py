@@ -36,9 +36,9 @@ def method_of(instance: Any, names: list[str]) -> Callable | None:
 def object_adapter(
     instance: Any, inputs: tuple, forward: Callable | None = None, backward: Callable | None = None
 ) -> Adapter | None:
-    """Return the adapter for an object with a forward and a backward, of any names; None if it has not both.
+    """Return the adapter for an object with a forward and a backward, with any of their usual names; else None.
 
-    Forward is run once, to find out whether it returns its output or leaves it in an attribute.
+    Forward runs once, to find out if it returns its output or stores it in an attribute.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def object_adapter(
 
 
 def three_methods(instance: Any, forward: Callable, loss: Callable, backward: Callable, inputs: tuple) -> Adapter:
-    """Return the adapter for an object whose output goes into a loss: ``forward(x)``, ``loss(y, t)``, ``backward(t)``.
+    """Return the adapter for three methods of an object, such as ``forward(x)``, ``loss(y, t)`` and ``backward(t)``.
 
     Examples
     --------
@@ -123,7 +123,7 @@ def three_methods(instance: Any, forward: Callable, loss: Callable, backward: Ca
 
 
 def loss_method(instance: Any, forward: Callable, inputs: tuple) -> Callable | None:
-    """Return the method that computes the loss, if `inputs` holds more than forward takes; else None."""
+    """Return the method that computes the loss, if there are more inputs than forward takes; else None."""
     names = required_names(forward)
     if names is None or len(inputs) <= len(names) + len(optional_names(forward)):
         return None
@@ -136,8 +136,8 @@ def try_forward(instance: Any, forward: Callable, inputs: tuple) -> tuple[Any, s
     Returns
     -------
     (object, str or None)
-        What it returned, and the attribute that holds its output if it returned None. An error counts as a result: the
-        check itself meets it again and reports it.
+        The result of forward. If it is None, the second value is the name of the attribute with the output. If forward
+        raises an error, the first value is the error. The check itself raises it again.
     """
     before, attributes = Snapshot(instance, inputs), attributes_of(instance)
     try:

@@ -15,15 +15,15 @@ from .names import needs_argument
 class ObjectAdapter(Adapter):
     """An object with forward and backward, as in the book "Deep Learning from Scratch".
 
-    ``params`` and ``grads`` may be dictionaries or lists. Parameters that an object keeps in any other way are found by
-    running it once (`pairing.py`).
+    ``params`` and ``grads`` may be dictionaries or lists. If an object keeps its parameters in another way, pairing.py
+    runs it once and finds them.
 
     Parameters
     ----------
     instance : object
     inputs : tuple
     forward, backward : callable, optional
-        Methods to use in place of ``forward`` (or ``predict``, or ``__call__``) and ``backward``.
+        The methods to use. The default is ``forward``, ``predict`` or ``__call__``, and ``backward``.
     """
 
     def __init__(self, instance: Any, inputs: tuple, forward: Callable | None = None, backward: Callable | None = None):
@@ -37,8 +37,8 @@ class ObjectAdapter(Adapter):
     def _pairs(self) -> list[tuple[str, Any, Any]]:
         """Return the name, the array and the gradients of each array in ``params``.
 
-        An array that is listed twice, such as a shared embedding, has a list of two gradients; so has an array that is
-        listed with its transpose.
+        If an array is listed twice, as a shared embedding is, its two gradients are in a list. The same applies to an
+        array that is listed together with its transpose.
         """
         params, grads = getattr(self.instance, "params", None), getattr(self.instance, "grads", None)
         own = {id(v): k for k, v in getattr(self.instance, "__dict__", {}).items() if is_array(v)}
@@ -75,7 +75,7 @@ class ObjectAdapter(Adapter):
             if is_float(array):
                 given = [g for g in gradients if g is not None]
                 if len(given) > 1:
-                    self.add_note(f"{name} is listed {len(gradients)} times; its gradients were added")
+                    self.add_note(f"{name} is listed {len(gradients)} times, so the checker added its gradients")
                 found[name] = sum(given[1:], given[0]) if given else None
         return found
 
@@ -102,7 +102,7 @@ class ObjectAdapter(Adapter):
         return result
 
     def _returns_cache(self, result: tuple) -> bool:
-        """Return True if the last of the values that forward returned is a cache, which backward takes."""
+        """Return True if the last value that forward returned is a cache, and backward has an argument for it."""
         names = required_names(self.backward_method) or []
         if len(names) != len(result) or hasattr(result, "_fields"):
             return False

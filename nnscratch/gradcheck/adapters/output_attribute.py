@@ -1,4 +1,4 @@
-"""Objects whose forward returns nothing and leaves ``self.output``, as in "Neural Networks from Scratch" (nnfs.io)."""
+"""Objects whose forward only sets ``self.output``, as in "Neural Networks from Scratch" (nnfs.io)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def attributes_of(instance: Any) -> dict[str, Any]:
 
 
 def output_name(instance: Any, before: dict[str, Any]) -> str | None:
-    """Return the attribute in which forward has left its output; None if there is no such attribute.
+    """Return the name of the attribute that forward has set to its output; None if there is no such attribute.
 
     Parameters
     ----------
@@ -36,8 +36,8 @@ def output_name(instance: Any, before: dict[str, Any]) -> str | None:
 def returning_methods(instance: Any, forward: Callable, backward: Callable, name: str) -> tuple[Callable, Callable]:
     """Return a forward that returns the attribute `name`, and a backward that returns ``self.dinputs``.
 
-    A backward that returns a value itself is left alone. The gradients of weights, ``self.dweights`` and
-    ``self.dbiases``, stay where they are.
+    If the backward of the object returns a value, the new backward returns this value. The gradients of the weights
+    stay in ``self.dweights`` and ``self.dbiases``.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def returning_methods(instance: Any, forward: Callable, backward: Callable, name
 
 
 def returning_backward(instance: Any, forward: Callable, backward: Callable) -> Callable:
-    """Return a backward that returns the gradient of the input from its attribute, if `backward` returns None."""
+    """Return a backward that never returns None: if `backward` does, it returns the attribute with the gradient."""
     first, returned = argument_names(forward, 1)[0], returned_names(forward)
     names = [n for n in (*gradient_names(first)[1:], *INPUT_GRADIENTS) if n not in returned]
 

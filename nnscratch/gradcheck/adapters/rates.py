@@ -15,11 +15,11 @@ from .base import Adapter
 from .calls import optional_names, required_names
 
 RATES = ("lr", "learning_rate", "learningrate", "eta", "alpha", "step_size", "stepsize", "rate", "l_rate")
-RATE = 1024.0  # a large step: the update is then known to more digits than the weights have
+RATE = 1024.0  # with a large step, the rounding of the weights changes the computed gradient less
 
 
 def rate_name(backward: Callable, outputs: int = 1) -> str | None:
-    """Return the argument of backward that is a learning rate, after one gradient for each output; None without one.
+    """Return the name of backward's learning rate, an argument after one gradient for each output; else None.
 
     Examples
     --------
@@ -38,8 +38,8 @@ def rate_name(backward: Callable, outputs: int = 1) -> str | None:
 class LearningRateAdapter(Adapter):
     """An object whose backward takes a learning rate and changes the weights: W becomes W - rate * dW.
 
-    The gradient of a weight is its change, divided by the rate. After each backward, the weights are restored. A weight
-    is a float array that backward changes, and forward does not.
+    The gradient of a weight is its change, divided by -rate. After each backward, the weights are restored. The weights
+    are the float arrays that backward changes and forward does not change.
 
     Examples
     --------

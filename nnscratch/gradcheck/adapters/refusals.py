@@ -1,4 +1,4 @@
-"""Messages for code that cannot be called: they show the function to write, with the names of the user's code."""
+"""Errors for code that cannot be called. Each error shows functions that can be checked, with the user's names."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def value_and_gradient_refusal(function: Callable, input_names: Sequence[str], g
 
 
 def object_refusal(instance: Any, forward: Callable, backward: Callable, input_names: Sequence[str]) -> TypeError:
-    """Return the error for an object whose forward returns None and leaves no output that can be recognised."""
+    """Return the error for an object whose forward returns None, and whose output is in no attribute with a usual name."""
     arguments, name = ", ".join(input_names), type(instance).__name__
     return TypeError(
         f"{name}.{function_name(forward)}({arguments}) returned None, and none of the attributes output, out, y or a "

@@ -1,4 +1,4 @@
-"""SlopeAdapter: an elementwise function and its derivative, ``(sigmoid, sigmoid_prime)``; an object that has both."""
+"""SlopeAdapter: an elementwise function and its derivative, such as ``(sigmoid, sigmoid_prime)``."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ SLOPE_METHODS = ("derivative", "deriv", "prime", "gradient", "grad", "df", "back
 class SlopeAdapter(Adapter):
     """Two functions of one array: ``y = f(x)``, element by element, and ``f_prime(x)``, the derivative of each element.
 
-    If the argument of the derivative has the name of an output (``a``, ``y``, ``out``) and not that of f's argument,
-    the derivative is called with the output, as for ``sigmoid_derivative(a) = a * (1 - a)``.
+    If the argument of the derivative has the name of an output (``a``, ``y``, ``out``), and f's argument has another
+    name, the derivative is called with the output. An example is ``sigmoid_derivative(a) = a * (1 - a)``.
 
     Examples
     --------
@@ -62,9 +62,9 @@ FLAGS = ("deriv", "derivative", "prime", "derive", "grad", "diff")
 
 
 def flagged_slope(function: Callable, inputs: tuple) -> Adapter | None:
-    """Return the adapter for a function that also gives its derivative, ``nonlin(x, deriv=True)``; else None.
+    """Return the adapter for a function with a flag for its derivative, ``nonlin(x, deriv=True)``; else None.
 
-    The derivative may take the input or the output. Finite differences at the input decide.
+    The derivative may be a function of the input or of the output. Finite differences decide.
 
     Examples
     --------
@@ -88,10 +88,10 @@ def flagged_slope(function: Callable, inputs: tuple) -> Adapter | None:
 
 
 def is_slope(function: Callable, slope: Callable, inputs: tuple) -> bool:
-    """Return True if `slope` is the derivative of an elementwise function: it takes x or y, and no gradient.
+    """Return True if `slope` is the derivative of an elementwise function, and False if it is a backward.
 
-    A backward is linear in its argument, dy. A derivative is recognised by the name of its argument, or because it is
-    not linear.
+    A derivative takes x or y; a backward takes dy, and is linear in dy. So `slope` is a derivative if its argument has
+    the name of an input or output, or if it is not linear.
 
     Examples
     --------
@@ -119,10 +119,10 @@ def is_slope(function: Callable, slope: Callable, inputs: tuple) -> bool:
 
 
 def slope_methods(instance: Any, forward: Callable, backward: Callable | None) -> tuple[Callable, Callable] | None:
-    """Return forward and backward for an activation object that gives the derivative of each element.
+    """Return forward and backward for an activation object that returns the derivative of each element.
 
-    The derivative is a backward without arguments, ``dAdZ = layer.backward()``, or a method ``derivative`` or ``prime``
-    of an object without a backward. Returns None for other objects.
+    The derivative comes from a backward without arguments, ``dAdZ = layer.backward()``, or from a method ``derivative``
+    or ``prime`` if the object has no backward. Return None for other objects.
 
     Examples
     --------

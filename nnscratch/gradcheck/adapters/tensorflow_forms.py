@@ -1,7 +1,7 @@
 """TensorFlowAdapter: functions of tensors, custom gradients, and Keras layers.
 
-TensorFlow is used only where the user has imported it. A Keras layer is built again in float64, with the same weights.
-A function is called with float64 tensors.
+This file never imports TensorFlow: the user does. The adapter makes a float64 copy of a Keras layer, with the same
+weights. It calls a function with float64 tensors.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .names import argument_names, function_name
 
 
 def is_tensorflow(subject: Any, inputs: tuple) -> bool:
-    """Return True for a Keras layer, a tf.Module, a custom gradient, or a function that is given tensors."""
+    """Return True for a Keras layer, a tf.Module, a custom gradient, or a function whose inputs are tensors."""
     tf = sys.modules.get("tensorflow")
     if tf is None or not hasattr(tf, "Tensor") or isinstance(subject, (type, tuple, list)) or not callable(subject):
         return False
@@ -33,7 +33,7 @@ def is_layer(tf: Any, subject: Any) -> bool:
 
 
 class TensorFlowAdapter(Adapter):
-    """A Keras layer or a function of tensors, whose gradient is that of ``tf.GradientTape``.
+    """A Keras layer or a function of tensors. Its gradient comes from ``tf.GradientTape``.
 
     Inputs may be tensors or NumPy arrays.
 

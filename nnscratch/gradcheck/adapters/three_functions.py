@@ -21,9 +21,9 @@ TARGETS = ("y", "Y", "t", "target", "targets", "label", "labels", "y_true", "tru
 class ThreeFunctionsAdapter(PairAdapter):
     """Three functions: ``AL, caches = forward(X, parameters)``, ``cost(AL, Y)`` and ``backward(AL, Y, caches)``.
 
-    The inputs are forward's, followed by the other arguments of the cost. Each argument of backward gets the value that
-    it is named after: an input, the cache, or the output. The first argument without such a name gets the output.
-    Backward returns the gradient of the cost, as a dictionary, a tuple or one array. A softmax and a loss in two
+    The inputs are those of forward, followed by the other arguments of the cost. The names of backward's arguments
+    decide their values: an input, the cache, or the output. The first argument with another name gets the output.
+    Backward returns the gradients of the cost, as a dictionary, a tuple or one array. A softmax and a loss in two
     separate functions also have this form.
 
     Examples
@@ -52,7 +52,7 @@ class ThreeFunctionsAdapter(PairAdapter):
         if names is not None and len(inputs) > len(names):
             extra = len(inputs) - len(names)
             more = [n for n in [*(required_names(cost) or []), *optional_names(cost)] if n not in names]
-            if len(more) > extra:  # the output is the one without a target's name, or the first
+            if len(more) > extra:  # the argument for the output has no target's name, or is the first
                 targets = [n for n in more if is_target_name(n)]
                 more = targets if len(targets) == extra else more[1:]
             more += [f"target[{i}]" for i in range(extra - len(more))]
@@ -70,7 +70,7 @@ class ThreeFunctionsAdapter(PairAdapter):
         optional = {n: by_name[n] for n in optional_names(self.cost) if n in by_name}
         own = set(names) | set(self.input_names[self.forward_count :])
         of_cost = {n: v for n, v in by_name.items() if n in own and n not in optional}
-        if set(names) <= of_cost.keys():  # an argument has the name of forward's input, but gets the output
+        if set(names) <= of_cost.keys():  # the first argument gets the output, even if it has the name of an input
             del of_cost[names[0]]
         arguments = bind_arguments(names, of_cost, ys, {})
         if arguments is None:
@@ -96,7 +96,7 @@ class ThreeFunctionsAdapter(PairAdapter):
         return self.match_to_inputs(self.call_backward())
 
     def call_backward(self) -> Any:
-        """Call backward with the values that its arguments are named after, and return its result."""
+        """Choose a value for each argument of backward by its name, call backward, and return its result."""
         by_name = self._inputs_by_name()
         optional = {n: by_name[n] for n in optional_names(self.backward) if n in by_name}
         names = ["y", *by_name] if self.backward_names is None else self.backward_names

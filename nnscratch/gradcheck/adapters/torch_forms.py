@@ -1,7 +1,7 @@
-"""TorchAdapter: PyTorch's ``autograd.Function`` and ``nn.Module``. PyTorch is used only where the user has imported it.
+"""TorchAdapter: PyTorch's ``autograd.Function`` and ``nn.Module``. This file never imports PyTorch: the user does.
 
-The module is copied and converted to float64, whatever its dtype. Its parameters are changed through NumPy arrays that
-share their memory. Random numbers are drawn from the same seed in every forward.
+The adapter makes a float64 copy of the module. The checker changes the parameters through NumPy arrays that share their
+memory. Every forward draws its random numbers from the same seed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .names import argument_names, function_name
 
 
 def is_torch(subject: Any, inputs: tuple) -> bool:
-    """Return True for a torch Module, a subclass of torch.autograd.Function, or a function that is given tensors."""
+    """Return True for a torch Module, a subclass of torch.autograd.Function, or a function whose inputs are tensors."""
     torch = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "Tensor"):
         return False
@@ -84,7 +84,7 @@ class TorchAdapter(Adapter):
             return copy.deepcopy(module).cpu().double()
         except Exception as error:
             raise TypeError(
-                f"{type(module).__name__} cannot be copied ({type(error).__name__}: {error}), and the checker converts "
+                f"{type(module).__name__} cannot be copied ({type(error).__name__}: {error}), but the checker converts "
                 f"a copy to float64: give a module that copy.deepcopy accepts"
             ) from error
 

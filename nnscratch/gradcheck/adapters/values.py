@@ -1,4 +1,4 @@
-"""ValueAdapter: objects that compute gradients themselves, as micrograd's ``Value``: data, grad and backward()."""
+"""ValueAdapter: numbers with ``data``, ``grad`` and ``backward()``, such as micrograd's ``Value``."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def is_value(value: Any) -> bool:
 
 
 def values_in(nest: Any) -> list[Any]:
-    """Return the values in a value, a list or a tuple, in order."""
+    """Return all values of `nest`, which is a value, a list or a tuple, in order."""
     if isinstance(nest, (list, tuple)):
         return [v for item in nest for v in values_in(item)]
     return [nest] if is_value(nest) else []
 
 
 class ValueAdapter(Adapter):
-    """A function of values that returns a value, or a model whose ``parameters()`` are values.
+    """A function that takes and returns values, or a model whose ``parameters()`` are values.
 
-    Numbers in a list become one array, ``x`` of shape (n,). In each forward, the inputs are new values that have no
-    history. Backward starts at the output, or at the sum of all outputs, each times a random weight.
+    For the checker, a list of n values is one array of shape (n,). Each forward makes new values for the inputs.
+    Backward starts at the only output, or at the weighted sum of all outputs.
 
     Examples
     --------
@@ -107,7 +107,7 @@ class ValueAdapter(Adapter):
 
 
 def start_backward(outputs: list[Any], dys: tuple) -> None:
-    """Run backward from the only output, which may take `dy`, or from the weighted sum of all outputs."""
+    """Run backward from the only output (with `dy`, if it accepts an argument), or from the weighted sum of all."""
     first = outputs[0]
     if len(outputs) == 1 and not np.ndim(first.data):
         first.backward()
@@ -132,7 +132,7 @@ def first_parameter(subject: Any) -> Any:
 
 
 def parameter_groups(subject: Any) -> dict[str, Any]:
-    """Return the values of ``subject.parameters()`` by name; the values of one list are one group."""
+    """Return the values of ``subject.parameters()`` by name. The values of one list have one name."""
     parameters = getattr(subject, "parameters", None)
     wanted = {id(v): v for v in values_in(list(parameters()))} if callable(parameters) else {}
     found: dict[str, Any] = {}
@@ -158,7 +158,7 @@ def parameter_groups(subject: Any) -> dict[str, Any]:
 
 
 def same_form(values: list[Any]) -> bool:
-    """Return True if one array can hold all of the values: one value, or single numbers."""
+    """Return True if one array can hold all values: there is only one value, or each value is a single number."""
     return len({id(v) for v in values}) == len(values) and (
         len(values) == 1 or not any(np.ndim(v.data) for v in values)
     )
@@ -191,7 +191,7 @@ def set_data(nest: Any, array: Any) -> None:
 
 
 def new_leaves(nest: Any, array: Any) -> Any:
-    """Return new values that hold the numbers of `array`, in the form of `nest`."""
+    """Return new values with the numbers of `array`, in a nest with the structure of `nest`."""
     if isinstance(nest, (list, tuple)):
         return type(nest)(
             new_leaves(item, part) if values_in(item) else item for item, part in zip(nest, array, strict=True)

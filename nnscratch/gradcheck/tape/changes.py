@@ -1,7 +1,7 @@
 """Changes of one operation's derivative, for :attr:`Tape.changes`.
 
-Let u0, v0 and y0 be the operands and the result in the first run. A change keeps y0, and lets the result depend in
-another way on the movement of the operands away from u0 and v0:
+Let u0, v0 be the operands and y0 the result in the first run. The movement of an operand u is u - u0. A changed
+operation has the result y0 at u0, v0, but depends on the movements of the operands in another way:
 
     change_path                 the operand u becomes u0 + L(u - u0): L = 0 cuts the path, L = -1 flips its sign
     replace_factor              u v becomes u0 v + (u - u0) v': backward multiplies by v' instead of v
@@ -22,7 +22,7 @@ from .tape import Node, Tape
 
 
 def change_path(j: int, L: Callable) -> Callable:
-    """Apply `L` to the movement of operand `j`, or of the result if `j` is -1."""
+    """Apply the function `L` to the movement of operand `j`, or to the movement of the result if `j` is -1."""
 
     def changed(node: Node, operands: list[Any]) -> Any:
         if j == -1:
@@ -30,7 +30,7 @@ def change_path(j: int, L: Callable) -> Callable:
         operands = list(operands)
         moved = operands[j] - node.operands[j]
         for i in range(len(operands)):
-            same = node.active[i] and np.array_equal(node.operands[i], node.operands[j])  # x * x: both are one path
+            same = node.active[i] and np.array_equal(node.operands[i], node.operands[j])  # x * x
             if i == j or same:
                 operands[i] = node.operands[i] + L(moved)
         return node.compute(*operands)
@@ -51,7 +51,7 @@ def replace_factor(j: int, other: int, value: Any) -> Callable:
 
 
 def record_operand(tape: Tape, j: int) -> Callable:
-    """Change nothing, but record the movement of operand `j` for a later `replace_slope`."""
+    """Record the movement of operand `j` for a later `replace_slope`; do not change the result."""
 
     def changed(node: Node, operands: list[Any]) -> Any:
         tape.recorded[node.number, j] = operands[j] - node.operands[j]
@@ -61,7 +61,10 @@ def record_operand(tape: Tape, j: int) -> Callable:
 
 
 def replace_slope(tape: Tape, source: tuple[int, int], derivative: Callable) -> Callable:
-    """Let the result move by ``derivative(movement)`` of the recorded operand `source`: (operation, operand)."""
+    """Make the movement of the result ``derivative(m)``, where m is the recorded movement of operand `source`.
+
+    `source` is (operation, operand).
+    """
 
     def changed(node: Node, operands: list[Any]) -> Any:
         if source[0] == node.number:
@@ -72,7 +75,7 @@ def replace_slope(tape: Tape, source: tuple[int, int], derivative: Callable) -> 
 
 
 def replace_upstream_by_ones(tape: Tape) -> Callable:
-    """Add the movement of each element of the result to f, and pass nothing on to later operations."""
+    """Add the movement of each element of the result to f. For later operations, the result does not move."""
 
     def changed(node: Node, operands: list[Any]) -> Any:
         tape.added += float((node.compute(*operands) - node.result).sum())

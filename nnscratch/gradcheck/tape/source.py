@@ -1,4 +1,4 @@
-"""Find the user's code behind an operation: its file and line, the expression, and the source of each operand."""
+"""Find the user's code of an operation: the file, the line, the expression, and the source text of each operand."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ NUMPY = os.path.dirname(os.path.abspath(np.__file__))
 
 
 def calling_code(operation: str, count: int, entry: CodeType) -> tuple[tuple, str, list[str]]:
-    """Describe the user's code that the running operation was called from.
+    """Return the user's line of code that called the running operation.
 
     Parameters
     ----------
     operation : str
-        The name of the operation, for an operation without any source text.
+        The name of the operation. It is used if there is no source text.
     count : int
-        How many operands it has.
+        The number of operands.
     entry : code
-        The code of the function that started forward. Frames above it are not inspected.
+        The code of the function that started forward. Its callers are not inspected.
 
     Returns
     -------

@@ -16,7 +16,7 @@ from .source import calling_code
 from .traced_array import TracedArray, as_plain, running
 
 MAX_NODES = 3000
-MAX_ELEMENTS = 3_000_000  # read and written by one forward: a larger one is too slow to run for many hypotheses
+MAX_ELEMENTS = 3_000_000  # that one forward reads and writes; a larger forward would be too slow for many hypotheses
 MIXING = {  # not elementwise
     *("matmul", "dot", "einsum", "tensordot", "inner", "outer", "vecdot", "vecmat", "matvec", "vdot", "kron", "cross"),
     *("trace", "convolve", "correlate", "pad", "cumsum", "cumprod", "interp", "inv", "solve", "det", "norm"),
@@ -25,7 +25,7 @@ MIXING = {  # not elementwise
 
 
 class CannotTape(ValueError):
-    """Forward cannot be recorded: it is too large, uses other arrays than NumPy's, or changes from call to call."""
+    """Forward cannot be recorded: it is too large, not all arrays are NumPy's, or its operations change."""
 
 
 @dataclass
@@ -39,24 +39,25 @@ class Node:
     name : str
         "add", "matmul", "maximum.reduce", ...
     family : tuple
-        The positions of all calls in the user's code that led to it. The rounds of a loop have the same.
+        The positions, in the user's code, of all calls that lead to the operation. All rounds of a loop have the same
+        family.
     round : int
-        How many operations of the same family came before it.
+        The number of earlier operations of the same family.
     place : str
-        "file.py:12: the expression", or "file.py:12 from 30: ..." in a function that line 30 calls.
+        "file.py:12: the expression", or "file.py:12 from 30: ..." if line 30 calls the function with line 12.
     operand_names : list of str
-        The source of each operand.
+        The source text of each operand.
     operands, result
         Copies of the values.
     compute : callable
         Computes the result from operands.
     kwargs : dict
     variables : list of (str or None)
-        For each operand, the name of the differentiated array that it is or is a view of.
+        For each operand, the name of the differentiated array whose memory it shares, or None.
     whole_indices : list of (ndarray or None)
-        For an operand that is such an array or a view of it, the flat index of each of its elements.
+        For each operand that shares memory with a differentiated array, the flat indices of its elements in that array.
     whole : list of bool
-        False for an operand that is a view of a part of such an array.
+        False for an operand that is a view of only a part of a differentiated array.
     active : list of bool
         True for each operand that depends on a differentiated array.
     """
@@ -78,7 +79,7 @@ class Node:
 
     @property
     def view_indices(self) -> list[Any]:
-        """As `whole_indices`, but None for an operand that shows the whole array."""
+        """The same as `whole_indices`, but None for an operand that is a view of the whole array."""
         whole = zip(self.whole_indices, self.whole, strict=True)
         return [None if shows_all else index for index, shows_all in whole]
 
@@ -89,7 +90,7 @@ class Node:
 
 
 class Tape:
-    """The operations of one forward, as a context manager. Leaving it restores the code's own arrays.
+    """The operations of one forward, as a context manager. The code's own arrays are restored at the end of the block.
 
     Parameters
     ----------
@@ -99,19 +100,19 @@ class Tape:
     ----------
     nodes : list of Node
     changes : dict of int to function
-        For the numbers of changed operations, a function of (node, operands) that returns the result: see changes.py.
+        The changed operations: by number, a function of (node, operands) that returns the new result. See changes.py.
     weights : tuple
-        The output weights R: the projection's, unless a hypothesis sets others.
+        The output weights R of the projection, or other weights that a hypothesis sets.
     recorded : dict
-        Movements of operands, by (operation, operand): see `record_operand`.
+        Movements of operands, by (operation, operand). See `record_operand`.
     results : dict of int to ndarray, or None
-        If it is a dictionary, it receives the result of every operation.
+        If this is a dictionary, `value` stores the result of every operation in it.
     added : float
-        A sum that changes add to f: see `replace_upstream_by_ones`.
+        A number that is added to f. See `replace_upstream_by_ones`.
     skipped : set of int
-        The operations that need not be computed again, because f does not depend on them.
+        Operations that are not computed again, because f does not depend on them.
     runs, cost : int
-        The number of forward passes, and about how many elements each reads and writes.
+        The number of forward passes, and about how many elements one forward reads and writes.
 
     Raises
     ------
@@ -140,7 +141,7 @@ class Tape:
         self._before = Snapshot(self.adapter.source)
         self._inputs = self.adapter.inputs
         views = {id(v): v.view(TracedArray) for v in variables.values()}
-        for a in self._before.arrays():  # so that the data's own methods are recorded too, as in x.dot(w)
+        for a in self._before.arrays():  # other arrays too: x.dot(w) is a method of the data x
             if type(a) is np.ndarray and a.dtype == np.float64:
                 views.setdefault(id(a), a.view(TracedArray))
         substitute(self._before, views)
@@ -163,7 +164,7 @@ class Tape:
         self.adapter.inputs = self._inputs
 
     def _find_active(self) -> None:
-        """Move every variable a little, and find the operands that move with them."""
+        """Change every variable a little, and find the operands that change."""
         rng = np.random.default_rng(0)
         held = {name: v.copy() for name, v in self.projection.variables.items()}
         try:
@@ -193,7 +194,7 @@ class Tape:
         return total
 
     def operation(self, name: str, compute: Callable, operands: list[Any], kwargs: dict) -> Any:
-        """Record one operation, or compute it again with its change, if it has one. Called by `TracedArray`."""
+        """Record an operation in the first run; in later runs, compute it with its change. `TracedArray` calls this."""
         if self._mode == "record":
             result = compute(*operands)
             if getattr(result, "dtype", np.dtype(int)).kind == "f":
@@ -254,7 +255,7 @@ class Tape:
 
 
 def flat_indices_of_view(view: np.ndarray, array: np.ndarray) -> np.ndarray | None:
-    """Return the flat indices in `array` of the elements of `view`, which shows it or a part of it."""
+    """Return, for each element of `view`, its flat index in `array`. `view` is a view of `array`."""
     if not array.flags.c_contiguous:
         return None
     start = (view.__array_interface__["data"][0] - array.__array_interface__["data"][0]) // array.itemsize

@@ -12,7 +12,7 @@ FUNCTIONS = {  # reported as one operation each
     *(np.convolve, np.correlate, np.pad, np.cumsum, np.cumprod, np.interp),
     *(np.linalg.inv, np.linalg.solve, np.linalg.det, np.linalg.norm, np.linalg.cholesky, np.linalg.pinv),
 }
-running: list[Any] = []  # the tapes that are running, the innermost last
+running: list[Any] = []  # the running tapes; the last one started last
 
 
 class TracedArray(np.ndarray):
@@ -58,7 +58,7 @@ class TracedArray(np.ndarray):
         parts = index if isinstance(index, tuple) else (index,)
         if not running or not any(isinstance(i, (np.ndarray, list, range)) for i in parts):
             found = super().__getitem__(index)
-            # b[k], one element, is returned as a traced array without axes: a NumPy number would not be traced.
+            # Return one element, b[k], as a traced array of shape (), because a NumPy number would not be traced.
             return super().__getitem__((*parts, ...)) if isinstance(found, np.floating) else found
         return apply_operation("lookup", lambda x: x[index], (self,), None, {"index": index})
 
@@ -69,9 +69,9 @@ def as_plain(x: Any) -> Any:
 
 
 def apply_operation(name: str, compute: Callable, operands: tuple, into: Any, kwargs: dict) -> Any:
-    """Compute one operation through the running tape, and return the result as a traced array.
+    """Let the running tape compute one operation, and return the result as a traced array.
 
-    If `into` is an array, the result is written into it.
+    If `into` is an array, write the result into it.
     """
     plain = [x.view(np.ndarray) if isinstance(x, TracedArray) else x for x in operands]
     result = running[-1].operation(name, compute, plain, kwargs) if running else compute(*plain)
