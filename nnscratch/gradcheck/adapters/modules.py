@@ -51,8 +51,7 @@ class ModuleAdapter(Adapter):
     def prepare(self) -> None:
         """Switch to training mode, because in eval() mode forward saves nothing for backward."""
         if not self.module.training:
-            self.add_note("the module was in eval() mode, in which forward saves nothing; it was checked in train()
-            mode")
+            self.add_note("the module was in eval() mode, where forward saves nothing; the checker used train() mode")
         for module in self.all_modules():
             module.training = True
 

@@ -89,7 +89,7 @@ def value_and_gradient_refusal(function: Callable, input_names: Sequence[str], g
 
 
 def object_refusal(instance: Any, forward: Callable, backward: Callable, input_names: Sequence[str]) -> TypeError:
-    """Return the error for an object whose forward returns None, and whose output is in no attribute with a usual name."""
+    """Return the error for an object whose forward returns None and sets no attribute that may be the output."""
     arguments, name = ", ".join(input_names), type(instance).__name__
     return TypeError(
         f"{name}.{function_name(forward)}({arguments}) returned None, and none of the attributes output, out, y or a "
