@@ -1,13 +1,13 @@
 """The diagnosis: find the mistake that explains a wrong gradient.
 
-A hypothesis is a mistake together with the gradient that it would give. The hypothesis is reported only if that is the
-gradient that backward gave.
+A hypothesis is a mistake, together with the gradient that this mistake would give. The hypothesis is reported only if
+its gradient equals the gradient that backward returned.
 
-    array_mistakes.py         seen in the gradient itself: a sign, a factor, an axis, a block of rows
-    output_mistakes.py        some outputs were not counted; axis_roles.py finds samples and time steps
-    elementwise_mistakes.py   a wrong slope of y = phi(x); this file and the last one use jacobian.py
+    array_mistakes.py         visible in the gradient itself: a sign, a factor, an axis, a block of rows
+    output_mistakes.py        some outputs are not counted; axis_roles.py finds samples and time steps
+    elementwise_mistakes.py   a wrong slope of y = phi(x); like output_mistakes.py, it uses jacobian.py
     target_mistakes.py        other targets: shifted by one, left out, with the sign flipped
-    upstream_mistakes.py      the incoming gradient was changed: it is solved for
+    upstream_mistakes.py      backward starts from a wrong dy; it is solved for
     forward_mistakes.py       inside forward: it tests the hypotheses of the next files on a tape
       missing_paths.py        a path cut or counted twice; rounds of a loop left out
       state_mistakes.py       a state's gradient lost between rounds, or never reset
@@ -19,7 +19,7 @@ gradient that backward gave.
       wrong_factors.py        a product with another factor; blocks exchanged
       linalg_mistakes.py      inverses, solutions of linear equations, determinants
       wrong_uses.py           some uses of an array not counted
-      gradient_errors.py      the slope that backward used, solved for
+      gradient_errors.py      a wrong slope inside forward; it is solved for
 
     case.py, directional_case.py   a wrong gradient, and the test of a hypothesis about it
     hypotheses.py                  the test of a hypothesis about forward, for all arrays together
@@ -64,9 +64,9 @@ def diagnose_entries(
     report : GradientReport
     projection : Projection
     gradients : dict of str to ndarray
-        The complete gradients that backward gave.
+        The complete gradients that backward returned.
     derivatives : dict of str to list of (ndarray, Derivative)
-        In directional mode, for each wrong array, directions and the derivatives along them.
+        In directional mode, the directions of each wrong array, and the derivatives along them.
     """
     cases: dict[str, Case] = {}
     right: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # gradients given and true

@@ -1,10 +1,13 @@
-"""Mistakes that show in the gradient itself: a sign, a factor, an axis, a block of rows.
+"""Mistakes that are visible in the gradient itself: a sign, a factor, an axis, a block of rows.
 
-The gradient given may be -true, c * true, true.T, true reversed or shifted along an axis, zero, the gradient of another
-array, true summed over too few axes, wrong in some blocks of rows only, or true + lambda * parameter.
+In this folder, `given` is the gradient that backward returned, and `true` is the gradient from finite differences. The
+given gradient may be
 
-Most tests undo the mistake in the gradient given, and compare the result with the true gradient. They also work if only
-some elements of the true gradient are known, or only derivatives along directions.
+    -true    c * true    true.T    zero    true + lambda * parameter    the gradient of another array
+    true, reversed or shifted along an axis; summed over too few axes; or wrong in only some blocks of rows
+
+Most tests undo the mistake in the given gradient, and compare the result with the true gradient. Therefore they also
+work if only some elements of the true gradient are known, or only derivatives along directions.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ def array_mistakes(
     cases : dict of str to Case
         All wrong arrays.
     others : dict of str to ndarray
-        The true gradients that are known completely.
+        The true gradients, of the arrays for which all elements are known.
     directional : dict of str to DirectionalCase
         The arrays whose true gradient is known only along directions.
     """
@@ -55,7 +58,7 @@ def array_mistakes(
 
 
 def constant_factor(given: np.ndarray, true: np.ndarray, tolerance: Any = None) -> float | None:
-    """Return c if given = c * true up to `tolerance`, by default a ten-thousandth of the largest; else None."""
+    """Return c if given = c * true up to `tolerance` (default: 1e-4 of the largest element); else None."""
     size = float(true @ true)
     if size == 0 or true.size < 1:
         return None
@@ -82,7 +85,7 @@ def scaled_by_constant(case: Case, c: float) -> None:
 
 
 def explain_constant(case: Case, c: float) -> str:
-    """Say what `c` may be: a size of an input, its inverse, 2, 1/2, or a learning rate."""
+    """Return a text with the likely origin of `c`: a size of an input, its inverse, 2, 1/2, or a learning rate."""
     sizes: dict[str, float] = {}
     adapter = case.projection.adapter
     for name, value in zip(adapter.input_names, adapter.inputs, strict=True):
@@ -119,7 +122,10 @@ def float32_noise(case: Case) -> None:
 
 
 def is_computed_in_float32(case: Case) -> bool:
-    """Return True if backward rounds as float32 does: for three times R, it gives nearly three times the gradient."""
+    """Return True if backward seems to compute in float32.
+
+    For dy = 3 R, the result of float64 code is exactly three times as large; that of float32 code is only nearly so.
+    """
     weights = map_leaves(lambda w: None if w is None else 3 * w, case.projection.weights)
     again = case.projection.analytic(weights).get(case.name)
     if again is None or again.shape != case.given.shape:
@@ -155,7 +161,7 @@ def reordered_axes(case: Case) -> None:
 
 
 def shifted(case: Case, axis: int, step: int, words: str) -> None:
-    """Test whether the gradient is shifted, with zero or any other value at the end that the shift leaves empty."""
+    """Test whether the gradient is shifted. At the free end, its elements may be zero or have any value."""
     before, end = (slice(None),) * axis, 0 if step == 1 else -1
     inside = (*before, slice(1, None) if step == 1 else slice(None, -1))
     if case.given[inside].size < 4 or not case.is_shifted(axis, step, inside):
@@ -206,7 +212,7 @@ def sum_name(case: Case, given: np.ndarray, where: tuple[int, ...]) -> str:
 
 
 def exchanged(case: Case, cases: dict[str, Case], others: dict[str, np.ndarray], directional: dict[str, Case]) -> None:
-    """Test whether this array and another one were given each other's gradients."""
+    """Test whether backward exchanged the gradients of this array and another one."""
     given = case.given
     if not np.any(given) or not np.isfinite(given).all() or case.misfit(case.true) <= MAX_MISFIT:
         return

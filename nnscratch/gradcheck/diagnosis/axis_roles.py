@@ -1,7 +1,7 @@
 """The roles of an output's axes: samples, time steps, or neither.
 
-The names of the axes are unknown, but forward shows them. If an input is changed at its first index along an axis, and
-only the first index of an output changes, the axis holds samples. If all later indices change too, it holds time steps.
+To find the role of an axis, change an input at its first index along the axis, and run forward. If only the first index
+of an output changes, the axis holds samples. If all later indices change too, the axis holds time steps.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..nested import is_array, is_float, leaves, map_leaves
 from ..projection import Projection
 
 WEIGHT = re.compile(r"(w|u|v|theta|weight|kernel|filter|bias|gamma|beta)[^a-z]*$|[wb][a-z]?[0-9]*$", re.IGNORECASE)
-MAX_AXES = 12  # pairs of axes that are tried
+MAX_AXES = 12  # at most this many pairs of axes are tried
 
 
 def axis_roles(projection: Projection) -> dict[str, dict[int, str]]:
@@ -62,7 +62,7 @@ def axis_roles(projection: Projection) -> dict[str, dict[int, str]]:
 
 
 def changed_outputs(projection: Projection, array: Any, axis: int, index: int) -> dict[str, np.ndarray] | None:
-    """Return where the outputs change if `array` is changed at one index along an axis; None if forward cannot run."""
+    """Change `array` at one index along an axis. Return which outputs change, or None if forward raises an error."""
     held = array.copy()
     at = (slice(None),) * axis + (index,)
     try:
@@ -74,7 +74,7 @@ def changed_outputs(projection: Projection, array: Any, axis: int, index: int) -
             return None
         with np.errstate(all="ignore"):
             ys = map_leaves(lambda y: np.array(backend.to_numpy(y)) if is_array(y) else y, projection.forward())
-    except Exception:  # the changed values may be ones for which the checked code raises any error
+    except Exception:  # the checked code may raise any error for the changed values
         return None
     finally:
         array[...] = held
@@ -88,6 +88,6 @@ def changed_outputs(projection: Projection, array: Any, axis: int, index: int) -
 
 
 def moved_indices(changed: np.ndarray, axis: int) -> list[int]:
-    """Return the indices along an axis at which anything changed."""
+    """Return the indices along an axis with at least one changed element."""
     other = tuple(a for a in range(changed.ndim) if a != axis)
     return [int(i) for i in np.flatnonzero(changed.any(axis=other))]

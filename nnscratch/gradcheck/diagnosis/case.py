@@ -1,7 +1,8 @@
 """Case: one wrong gradient, and the test of a hypothesis about it.
 
-A hypothesis is accepted if the gradient that it predicts differs from the gradient given by less than a ten-thousandth
-of the gradient's size. directional_case.py does the same where only derivatives along directions are known.
+A hypothesis predicts a gradient. The hypothesis is accepted if this gradient differs from the one that backward
+returned by less than 1e-4 of the gradient's size. directional_case.py contains the same test for derivatives along
+directions.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ MAX_MISFIT = 1e-4
 
 @dataclass
 class Case:
-    """One wrong gradient, with the true gradient by elements.
+    """One wrong gradient, together with the elements of the true gradient.
 
     Attributes
     ----------
     entry : Entry
     projection : Projection
     found : list of (float, Diagnosis)
-        The explanations that fit, each with its rank. A smaller rank is a more specific mistake.
+        The explanations that fit, each with its rank. A more specific mistake has a smaller rank.
     by_element : bool
         True here: single elements are compared.
     usable : bool
@@ -42,7 +43,7 @@ class Case:
 
     @property
     def given(self) -> np.ndarray:
-        """The gradient that backward gave."""
+        """The gradient that backward returned."""
         return self.entry.analytic
 
     @property
@@ -61,12 +62,12 @@ class Case:
 
     @property
     def extent(self) -> str:
-        """The elements that were compared, in words for the evidence."""
+        """A text for the evidence: which elements were compared."""
         return f"in all {np.size(self.true)} element(s)"
 
     @property
     def misfit_unit(self) -> str:
-        """The quantity that a misfit is relative to, in words for the evidence."""
+        """A text for the evidence: the quantity by which a misfit is divided."""
         return "the gradient"
 
     @property
@@ -76,7 +77,7 @@ class Case:
 
     @property
     def same_shape(self) -> bool:
-        """True if the gradient given has the right shape, and only finite elements."""
+        """True if the given gradient has the right shape, and all its elements are finite."""
         return np.shape(self.given) == np.shape(self.true) and bool(np.isfinite(self.given).all())
 
     @property
@@ -95,38 +96,38 @@ class Case:
 
     @property
     def observed(self) -> tuple[np.ndarray, np.ndarray]:
-        """The values of the gradient given, and of the true one, that can be compared."""
+        """The values that can be compared: of the given gradient, and of the true gradient."""
         return self.observe(self.given), self.observe(self.true)
 
     @property
     def tolerance(self) -> Any:
-        """The largest difference between two `observed` values that count as equal."""
+        """Two `observed` values count as equal if they differ by at most this."""
         return MAX_MISFIT * max(float(np.abs(self.observed[0]).max(initial=0.0)), 1e-300)
 
     def rounding_error(self) -> float:
-        """Return the largest difference, relative to the size that determines the rounding errors."""
+        """Return the largest difference, divided by the size of the terms that are rounded."""
         given, true = self.observed
         return float(np.abs(given - true).max(initial=0.0)) / self.scale
 
     def wrong_elements(self) -> int:
-        """Return how many elements a hypothesis must explain. One or two can be explained by chance."""
+        """Return how many elements a hypothesis must explain. A wrong hypothesis can explain one or two by chance."""
         given, true = self.observed
         return int((np.abs(given - true) > 1e-6 * max(float(np.abs(true).max(initial=0)), 1e-300)).sum())
 
     def block_values(self, axis: int, count: int) -> tuple[list[np.ndarray], list[np.ndarray], Any] | None:
-        """Return the values, given and true, of `count` blocks along `axis`, and the tolerance; None if unknown."""
+        """Return the given and the true values of `count` blocks along `axis`, and the tolerance; None if unknown."""
         if not np.isfinite(self.true).all():
             return None
         g, t = ([part.ravel() for part in np.split(a, count, axis)] for a in (self.given, self.true))
         return g, t, MAX_MISFIT * self.scale
 
     def is_shifted(self, axis: int, step: int, inside: tuple) -> bool:
-        """Return True if the gradient given is the true one shifted along `axis`, compared in the part `inside`."""
+        """Return True if, in the part `inside`, the given gradient is the true one shifted along `axis`."""
         off = np.abs(np.roll(self.true, step, axis) - self.given)[inside]
         return bool(np.isfinite(off).all()) and float(off.max()) <= MAX_MISFIT * self.scale
 
     def misfit(self, candidate: Any, given: Any = None) -> float:
-        """Return the largest difference between `candidate` and the gradient given, relative to `scale`."""
+        """Return the largest difference between `candidate` and the given gradient, divided by `scale`."""
         given = self.given if given is None else given
         if np.shape(candidate) != np.shape(given):
             return float("inf")
@@ -136,13 +137,13 @@ class Case:
         return float(np.abs(candidate - given)[known].max() / self.scale)
 
     def misfit_of_true(self, corrected: Any) -> float:
-        """Return the largest difference between `corrected` and the true gradient, relative to `scale`."""
+        """Return the largest difference between `corrected` and the true gradient, divided by `scale`."""
         return self.misfit(corrected, self.true)
 
     # --- tests -------------------------------------------------------------------------------------------------------
 
     def test(self, rank: float, candidate: Any, mistake: str, evidence: str, place: str = "") -> bool:
-        """Add the mistake if `candidate`, the gradient that it would give, is the gradient given."""
+        """Add the mistake if `candidate` equals the given gradient. `candidate` is the gradient with this mistake."""
         misfit = self.misfit(candidate)
         if misfit > MAX_MISFIT:
             return False
@@ -150,7 +151,7 @@ class Case:
         return True
 
     def test_undone(self, corrected: Any, rank: float, mistake: str, evidence: str) -> bool:
-        """Add the mistake if `corrected`, the gradient given with the mistake undone, is the true gradient."""
+        """Add the mistake if `corrected` equals the true gradient. `corrected` is `given` without the mistake."""
         misfit = self.misfit_of_true(corrected)
         if misfit > MAX_MISFIT:
             return False
@@ -158,7 +159,7 @@ class Case:
         return True
 
     def test_observed(self, rank: float, values: np.ndarray, mistake: str, evidence: str) -> bool:
-        """Add the mistake if `values`, the observed values that it would give, are those of the gradient given."""
+        """Add the mistake if `values` equal the observed values of `given`. `values` are those with this mistake."""
         return self.test(rank, values.reshape(self.shape), mistake, evidence)
 
     def add(self, rank: float, mistake: str, evidence: str, place: str = "", misfit: float = 0.0) -> None:

@@ -1,10 +1,10 @@
-"""DirectionalCase: a wrong gradient of which only derivatives along a few directions are known.
+"""DirectionalCase: a wrong gradient, if only derivatives along a few directions are known.
 
-In directional mode, the elements of the true gradient are unknown; its derivatives <true, v> along some directions v
-are known. The gradient given, and the gradient that a hypothesis predicts, are known completely, so their derivatives
-can be compared with the true ones. A random direction moves all elements, so if the derivatives agree along three of
-them, all elements agree. For a hypothesis about a part of the array, the derivative along a direction through that part
-is measured.
+In directional mode, the elements of the true gradient are unknown, but <true, v> is known for some directions v. For
+the gradient that backward returned, and for the gradient of a hypothesis, all elements are known. So their derivatives
+along v can be computed and compared with <true, v>. A random direction changes all elements. Therefore two gradients
+that agree along three random directions agree in all elements. A hypothesis about a part of the array needs new
+measurements, along directions that change only this part.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class DirectionalCase(Case):
     entry : Entry
     projection : Projection
     gradient : ndarray
-        The complete gradient that backward gave.
+        The complete gradient that backward returned.
     derivatives : list of (ndarray, Derivative)
-        Directions, and the derivatives along them.
+        The directions, and the derivatives along them.
     """
 
     by_element = False
@@ -47,7 +47,7 @@ class DirectionalCase(Case):
         self.directions = [v for v, _ in derivatives]
         self.slopes = np.array([d.value for _, d in derivatives])
         own = self.observe(gradient) if gradient.shape == entry.shape else 0 * self.slopes
-        # On a kink the derivative is an interval: its width is part of the noise.
+        # On a kink, the derivative is only known to lie in an interval. The width of the interval counts as noise.
         self.noise = np.array([3 * d.uncertainty + d.high - d.low for _, d in derivatives])
         self.errors = np.abs(own - self.slopes)
 
@@ -77,7 +77,7 @@ class DirectionalCase(Case):
         return max(float(np.abs(self.slopes).max()), float(self.errors.max()), 1e-300)
 
     def observe(self, array: np.ndarray) -> np.ndarray:
-        """Return the derivatives along the directions, if `array` is the gradient."""
+        """Return the derivatives along the directions for the gradient `array`."""
         return np.array([float(np.vdot(array, v)) for v in self.directions])
 
     @property
@@ -93,7 +93,7 @@ class DirectionalCase(Case):
         return float((self.errors / np.maximum(sizes, 1e-300)).max())
 
     def wrong_elements(self) -> int:
-        """Return 1 if a single wrong element explains the errors along all directions, else the size of the array."""
+        """Return 1 if one wrong element explains the errors along all directions; else the size of the array."""
         off = self.observe(self.given) - self.slopes
         moves = np.array([np.ravel(v) for v in self.directions])
         lengths = np.linalg.norm(moves, axis=0) * np.linalg.norm(off)
@@ -114,9 +114,9 @@ class DirectionalCase(Case):
         return (f[0] - f[1]) / (2 * h)
 
     def block_values(self, axis: int, count: int) -> tuple[list[np.ndarray], list[np.ndarray], Any] | None:
-        """Measure the derivatives along the directions restricted to each block.
+        """Measure the derivatives along directions that are zero outside one block, for each block.
 
-        Return None if the blocks do not add up to the derivatives already known, or if none of them is right.
+        Return None if the sum over the blocks differs from the derivatives already known, or if no block is right.
         """
         if not self.usable:
             return None
@@ -159,6 +159,6 @@ class DirectionalCase(Case):
         return self.misfit_along(self.observe(corrected), self.slopes)
 
     def misfit_along(self, slopes: np.ndarray, wanted: np.ndarray) -> float:
-        """Return the largest difference between derivatives, relative to the error along that direction."""
+        """Return the largest difference of two derivatives, divided by the error along their direction."""
         off = np.maximum(np.abs(slopes - wanted) - self.noise, 0) / np.maximum(self.errors, 1e-300)
         return float(off.max()) if self.usable and np.isfinite(off).all() else float("inf")

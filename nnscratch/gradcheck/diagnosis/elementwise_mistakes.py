@@ -1,4 +1,4 @@
-"""Mistakes in y = phi(x), element by element, and Jacobians reduced to their diagonal."""
+"""Mistakes in elementwise functions y = phi(x), and in Jacobians of which only the diagonal is used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .slope_formulas import name_slope
 
 
 def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R: np.ndarray, outputs: list) -> None:
-    """If forward is y = phi(x), element by element, test which factor backward uses instead of phi'(x)."""
+    """If forward is y = phi(x), element by element, find the factor that backward uses instead of phi'(x)."""
     x = backend.to_numpy(case.projection.variables[case.name]).ravel()
     if len(outputs) != 1 or not J.is_diagonal:
         return
@@ -23,7 +23,7 @@ def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R
     shape, levels = case.given.shape, np.unique(np.round(slope, 6))
     nonzero = levels[levels != 0]
     on_off = len(levels) == 2 and 0 in levels
-    factor = case.given.ravel() / R  # what backward multiplied dy by
+    factor = case.given.ravel() / R  # given = factor * dy
 
     def test(rank: float, other: Any, mistake: str, evidence: str) -> None:
         case.test(rank, (R * other).reshape(shape), mistake, evidence)
@@ -43,7 +43,7 @@ def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R
             evidence = f"given is 0 or {on:.4g} * dy, but at other elements than in forward"
             case.add(1.6, "another mask applied", f"{evidence}: {differ} of {x.size} differ")
     else:
-        later = 0.0 if len(case.projection.variables) == 1 else 2.5  # the missing factor may also be a weight
+        later = 0.0 if len(case.projection.variables) == 1 else 2.5  # the missing factor may be a weight
         wrong = "activation's derivative wrong"
         test(1.2 + later, np.ones(x.size), "activation's derivative missing", "given = dy, unchanged")
         test(1.2 + later, y, wrong, "given = dy * y")
@@ -95,7 +95,7 @@ def elementwise_slope_at(case: Case, point: np.ndarray) -> np.ndarray | None:
 
 
 def reduced_jacobian(case: Case, J: ElementJacobian | DirectionalJacobian, R: np.ndarray, outputs: list) -> None:
-    """Test whether backward uses the Jacobian's diagonal only, as in s (1 - s) for a softmax, or no Jacobian."""
+    """Test whether backward uses only the Jacobian's diagonal, such as s (1 - s) of a softmax, or no Jacobian."""
     if len(outputs) == 1 and R.size == case.true.size and not J.is_diagonal:
         shape = case.shape
         if J.diagonal is not None:

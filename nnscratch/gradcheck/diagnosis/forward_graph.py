@@ -1,4 +1,4 @@
-"""ForwardGraph: the recorded operations of forward, by family, and how they are connected."""
+"""ForwardGraph: the recorded operations of forward, grouped in families, and the connections between them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VARIABLE = re.compile(r"[\w.]+(\[[^()]*\])*$")  # the source of a variable or an
 
 
 class ForwardGraph:
-    """The operations on a tape, as families: the rounds of a loop are one family.
+    """The operations on a tape, grouped in families. All rounds of the same operation in a loop are one family.
 
     Parameters
     ----------
@@ -25,15 +25,15 @@ class ForwardGraph:
     Attributes
     ----------
     nodes : list of Node
-        The operations that reach the output. Forward may also compute values for backward only.
+        The operations on which the output depends. (Forward may also compute values that only backward needs.)
     families : dict of tuple to list of Node
         These operations by family.
     producers, consumers : dict of tuple to list of Node
-        The operations with a given array (its `content_key`) as result, or as an active operand.
+        By the `content_key` of an array: the operations with this array as result, or as an active operand.
     can_be_wrong : set of (tuple, int), or None
-        The edges, as (family, operand), at which one mistake can explain the gradients given; None for all.
+        The edges, as (family, operand), at which one mistake can explain all wrong gradients; None for all edges.
     arrays : dict of int to dict
-        By the number of rounds of a loop, the arrays met in each round, with a name for them.
+        For loops with this number of rounds: the arrays of all rounds, with a name for them.
     """
 
     def __init__(self, tape: Tape):
@@ -43,7 +43,7 @@ class ForwardGraph:
             every_family.setdefault(node.family, []).append(node)
         self.families = reaching_families(tape, every_family)
         dead = len(tape.nodes) - sum(len(nodes) for nodes in self.families.values())
-        tape.cost -= 100 * dead  # their results are copied, and not computed
+        tape.cost -= 100 * dead  # skipped operations only copy their results
         tape.skipped = {n.number for key, nodes in every_family.items() if key not in self.families for n in nodes}
         self.nodes = [node for node in tape.nodes if node.family in self.families]
         self.producers: dict[tuple, list[Node]] = {}
@@ -55,7 +55,7 @@ class ForwardGraph:
                     self.consumers.setdefault(content_key(operand), []).append(node)
         self.can_be_wrong: set[tuple[tuple, int]] | None = None
         self._roles: dict[str, dict[int, str]] | None = None
-        self.arrays = self._arrays(every_family)  # also those that are computed for backward only
+        self.arrays = self._arrays(every_family)  # including arrays that only backward needs
 
     def _arrays(self, families: dict[tuple, list[Node]]) -> dict[int, dict[tuple, tuple[list[Any], str]]]:
         found: dict[int, dict[tuple, tuple[list[Any], str]]] = {}
@@ -71,7 +71,7 @@ class ForwardGraph:
         return found
 
     def arrays_like_operand(self, nodes: list[Node], j: int) -> Iterator[tuple[list[Any], str]]:
-        """Yield other float arrays of the shape of operand `j`, one array for each round, with their name."""
+        """Yield float arrays with the shape of operand `j`: a list with one array for each round, and a name."""
         own = tuple(content_key(n.operands[j]) for n in nodes)
         for keys, (values, name) in self.arrays.get(len(nodes), {}).items():
             same = all(v.shape == np.shape(n.operands[j]) for v, n in zip(values, nodes, strict=True))
@@ -79,11 +79,11 @@ class ForwardGraph:
                 yield values, name
 
     def is_possible(self, nodes: list[Node], j: int) -> bool:
-        """Return True if a mistake at operand `j`, or at the result if `j` is -1, can explain the gradients given."""
+        """Return True if a mistake at operand `j`, or at the result if `j` is -1, can explain the wrong gradients."""
         return self.can_be_wrong is None or (nodes[0].family, j) in self.can_be_wrong
 
     def single_edges(self) -> Iterator[tuple[list[Node], int, str | None]]:
-        """Yield as `edges` does, but leave out a result that is one operand of one operation: it is the same edge."""
+        """Yield each edge once. `edges` yields an edge twice if a result is an operand of only one operation."""
         for nodes, j, only in self.edges():
             if j == -1:
                 readers = [m for n in nodes for m in self.consumers.get(content_key(n.result), ())]
@@ -92,12 +92,12 @@ class ForwardGraph:
             yield nodes, j, only
 
     def producer(self, array: Any, number: int) -> Node | None:
-        """Return the last operation before operation `number` with `array` as its result, or None."""
+        """Return the last operation with the result `array` before operation `number`, or None."""
         made = [m for m in self.producers.get(content_key(array), ()) if m.number < number]
         return made[-1] if made else None
 
     def variable_name(self, nodes: list[Node], j: int) -> str | None:
-        """Return the name of the differentiated array that operand `j` is in every round, or None."""
+        """Return the name of a differentiated array if operand `j` is this array in every round; else None."""
         names = {n.variables[j] for n in nodes} if j >= 0 else {None}
         return names.pop() if len(names) == 1 else None
 
@@ -141,7 +141,7 @@ class ForwardGraph:
         )
 
     def derivative_by_result(self, node: Node, v: Any, h: float = 1e-5) -> float:
-        """Return the derivative of f if the result of an operation moves along `v`."""
+        """Return the derivative of f along the direction `v` of an operation's result."""
         f = []
         for step in (h, -h):
             self.tape.changes = {node.number: lambda node, x, step=step: node.compute(*x) + step * v}
@@ -152,14 +152,14 @@ class ForwardGraph:
         return (f[0] - f[1]) / (2 * h)
 
     def describe(self, nodes: list[Node], j: int) -> str:
-        """Return the source of operand `j`, or of the result, for the evidence."""
+        """Return the source text of operand `j`, or of the result if `j` is -1, for the evidence."""
         return f"`{nodes[0].operand_names[j]}`" if j >= 0 else f"the result of `{nodes[0].place.split(': ', 1)[-1]}`"
 
     def is_time_loop(self, count: int) -> bool:
-        """Return True if a loop of `count` rounds runs over time: a round reads the result of an earlier one.
+        """Return True if a loop of `count` rounds runs over time.
 
-        A loop without a state runs over time if axis 1 of integer inputs, or an axis of the output that holds time
-        steps, has this length.
+        In such a loop, a round reads the result of an earlier round. A loop without a state also runs over time if its
+        count is the length of axis 1 of integer inputs, or of an output's axis of time steps.
         """
         for nodes in self.families.values():
             for j in range(len(nodes[0].operands)) if len(nodes) == count else ():
@@ -180,10 +180,10 @@ class ForwardGraph:
 
 
 def reaching_families(tape: Tape, families: dict[tuple, list[Node]]) -> dict[tuple, list[Node]]:
-    """Return the families of which at least one operation affects the output.
+    """Return the families with at least one operation that affects the output.
 
-    The others compute values for backward, or the whole backward in a function that returns a loss and its gradient. A
-    changed derivative of them changes nothing, so no hypothesis about them can be right.
+    The other operations compute values for backward. In a function that returns a loss and its gradient, they are the
+    whole backward. f does not depend on them, so no hypothesis about them can be right.
     """
     centre = tape.value()
 
@@ -192,12 +192,12 @@ def reaching_families(tape: Tape, families: dict[tuple, list[Node]]) -> dict[tup
         try:
             with np.errstate(all="ignore"):
                 return tape.value() != centre
-        except Exception:  # the changed values may be ones for which the checked code raises any error
+        except Exception:  # the checked code may raise any error for the changed values
             return True
         finally:
             tape.changes = {}
 
-    low, high = 0, len(tape.nodes)  # no operation from `high` on affects the output
+    low, high = 0, len(tape.nodes)  # the operations with a number of `high` or more do not affect the output
     while low < high:
         middle = (low + high) // 2
         if affects_output(tape.nodes[middle:]):
@@ -208,7 +208,7 @@ def reaching_families(tape: Tape, families: dict[tuple, list[Node]]) -> dict[tup
 
 
 def is_better_name(name: str, other: str) -> bool:
-    """Return True if `name` is a variable's, and `other` is an element's or an expression."""
+    """Return True if `name` is better for a message. A variable is best, then an element, then an expression."""
     ranks = [2 if n.isidentifier() else 1 if VARIABLE.match(n) else 0 for n in (name, other)]
     return ranks[0] > ranks[1]
 

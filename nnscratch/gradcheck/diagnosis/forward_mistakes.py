@@ -1,7 +1,8 @@
 """Mistakes inside forward: test every hypothesis about its operations on a tape.
 
-A hypothesis changes the derivative of some operations of forward. It is accepted if the gradient of the changed forward
-is the gradient given, for all arrays together. The evidence then names the line of forward whose derivative is wrong.
+A hypothesis changes the derivative of some operations of forward. The hypothesis is accepted if the gradient of the
+changed forward equals the gradient that backward returned, for all arrays. The evidence names the line of forward whose
+derivative is wrong in backward.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from .wrong_windows import moved_windows, repeated_rows, turned_kernels
 
 
 def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport, projection: Projection) -> None:
-    """Add to `cases` the mistakes inside forward that explain them; if forward cannot be recorded, add a note."""
+    """Find mistakes inside forward, and add them to `cases`. If forward cannot be recorded, add a note."""
     try:
         with Tape(projection) as tape:
             graph = ForwardGraph(tape)
@@ -89,7 +90,7 @@ def hypotheses(graph: ForwardGraph, notes: list[str]) -> Iterator[Hypothesis]:
 
 
 def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester, notes: list[str]) -> None:
-    """Test all hypotheses until the tester's budget is spent, and add those that fit to `cases`."""
+    """Test all hypotheses until the tester's budget is spent. Add those that fit to `cases`."""
     tried: list[Hypothesis] = []
     best = least_rank(cases)
     alone: set | None = None
@@ -99,7 +100,7 @@ def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
         if tester.budget_spent:
             return
         if h.rank > best + 0.5:
-            continue  # a more specific mistake explains everything already
+            continue  # a more specific mistake already explains all arrays
         tried.append(h)
         explained = tester.explained_arrays(h)
         if len(explained) == len(cases):
@@ -116,7 +117,7 @@ def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
     if unexplained and alone is not None:
         graph.can_be_wrong = alone
         tried = list(hypotheses(graph, notes))
-    for h in tried if unexplained else ():  # two mistakes at the same time: test each array alone
+    for h in tried if unexplained else ():  # there may be two mistakes, so test each array alone
         for name in unexplained:
             if tester.budget_spent:
                 return
@@ -125,7 +126,7 @@ def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
 
 
 def path_factors(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
-    """Test whether what passes along one edge is counted with a factor."""
+    """Test whether backward multiplies the gradient along one edge by a constant."""
     for cut, only, place, path in single_paths(graph):
         if tester.budget_spent:
             return
@@ -161,7 +162,7 @@ def add_path_factor(case: Case, c: float, place: str, path: str) -> None:
 
 
 def gradients_of_results(cases: dict[str, Case], graph: ForwardGraph) -> None:
-    """Recognise a gradient that has the shape of a result inside forward: a factor on the way back is missing."""
+    """Test whether backward returns the gradient of a result inside forward: the last factor is missing."""
     for case in cases.values():
         given = case.given
         if case.found or given.shape == case.shape or given.dtype.kind != "f" or not np.isfinite(given).all():
@@ -192,7 +193,7 @@ def gradients_of_results(cases: dict[str, Case], graph: ForwardGraph) -> None:
 
 
 def gradients_of_broadcast_uses(case: Case, graph: ForwardGraph) -> None:
-    """Recognise a gradient of the wrong shape that is summed over the wrong axis, or over everything."""
+    """Test whether a gradient of the wrong shape was summed over the wrong axis, or over all axes."""
     given = case.given
     for nodes, j, only in graph.edges(every=True):
         node = nodes[0]
@@ -217,7 +218,7 @@ def gradients_of_broadcast_uses(case: Case, graph: ForwardGraph) -> None:
 
 
 def missing_array_factors(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
-    """Test whether the gradient given is the true one times, or divided by, an array met in forward."""
+    """Test whether the given gradient is the true one multiplied or divided by an array of forward."""
     for name in tester.wrong:
         case = cases[name]
         if case.found or tester.elements[name] < 4:
@@ -238,7 +239,7 @@ def broadcasts_to(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
 
 
 def mistakes_in_one_use(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
-    """For an array that is used several times, test whether one use's gradient is transposed, reversed or shifted."""
+    """For arrays with several uses, test whether the gradient of one use is transposed, reversed or shifted."""
     for name in tester.wrong:
         uses = [(nodes, j) for nodes, j, only in graph.edges() if only == name]
         case = cases[name]

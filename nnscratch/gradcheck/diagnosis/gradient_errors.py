@@ -1,6 +1,6 @@
-"""The gradients of results inside forward that backward used, solved for: they show the slope of a function.
+"""Find the gradients of results inside forward that backward used. They show which slope backward used for a function.
 
-movements.py explains how a gradient is solved for.
+movements.py explains how these gradients are computed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from .movements import Movements, measure_movements, movement_of_operand
 from .slope_formulas import name_slope
 from .wrong_slopes import ElementwiseFunction, find_functions
 
-MAX_SIZE = 64  # elements of a result whose gradient is solved for
+MAX_SIZE = 64  # for results with more elements, the gradient is not solved for
 
 
 def gradient_errors(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
-    """Add the mistakes that the solved gradients of results show, if nothing else explains an array."""
+    """If no mistake explains an array, solve for the gradients of results, and add the mistakes that they show."""
     if all(case.found for case in cases.values()) or len(tester.cases) < len(cases):
         return
     movements = tester.movements or measure_movements(graph, tester)
@@ -33,7 +33,7 @@ def gradient_errors(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothe
 
 
 def wrong_functions(graph: ForwardGraph, movements: Movements) -> Iterator[tuple[float, str, str, str]]:
-    """Yield (rank, mistake, evidence, place) for functions y = phi(u) whose slope in backward can be named."""
+    """Yield (rank, mistake, evidence, place) for functions y = phi(u) with a wrong slope whose formula is known."""
     for sources, j, sinks, block in find_functions(graph):
         if len(sources) > 1 or np.size(sources[0].operands[j]) > MAX_SIZE:
             continue

@@ -1,11 +1,12 @@
-"""Hypothesis, and HypothesisTester: compare the gradient given with that of a changed forward.
+"""Hypothesis, and HypothesisTester: compare backward's gradient with the gradient of a changed forward.
 
-Along a direction v, the derivative of a changed forward is (f(x + h v) - f(x - h v)) / 2h. The gradient given predicts
-<given, v>. Two forward passes therefore test a hypothesis about all arrays together, however large they are. A
-hypothesis is accepted if it agrees along three random directions to a ten-thousandth of the error.
+Let `given` be the gradient that backward returned. The derivative of the changed forward along a direction v is
+(f(x + h v) - f(x - h v)) / 2h. If the hypothesis is right, this is <given, v>. So two forward passes test a hypothesis
+about all arrays together, even if they are large. The hypothesis is accepted if the two numbers agree along three
+random directions, up to 1e-4 of the error.
 
-In directional mode, the directions are those that were measured already. The true derivative along a direction that
-moves several arrays is the sum of the arrays' derivatives.
+In directional mode, the test uses the directions that were measured before. If a direction changes several arrays, the
+true derivative along it is the sum of the arrays' derivatives.
 """
 
 from __future__ import annotations
@@ -22,23 +23,23 @@ from .case import Case
 from .directional_case import DirectionalCase
 
 MAX_SLOPE_MISFIT = 1e-4  # relative to the error along a direction
-BUDGET = 80_000_000  # elements read and written by all forward passes; an operation counts as 200 at least
+BUDGET = 80_000_000  # elements that all forward passes read and write; each operation counts as at least 200
 
 
 @dataclass
 class Hypothesis:
-    """A mistake, and the changes to forward whose gradient it would give.
+    """A mistake, and the changes of forward that have the same gradient as a backward with this mistake.
 
     Attributes
     ----------
     rank : float
-        A smaller rank is a more specific mistake.
+        A more specific mistake has a smaller rank.
     mistake, evidence, place : str
         As in a Diagnosis.
     changes : dict of int to function
         For `Tape.changes`.
     only : str or None
-        The one array whose gradient changes, or None if it can be any.
+        The name of the only array whose gradient changes, or None if all gradients may change.
     weights : tuple or None
         Output weights to use in place of R.
     """
@@ -54,9 +55,9 @@ class Hypothesis:
 
 @dataclass
 class Direction:
-    """A direction `v` through one or more arrays, with the derivatives along it: given and true.
+    """A direction `v` through one or more arrays, with the given and the true derivative along `v`.
 
-    `noise` is the error of a central difference along it, and `curvature` that of a one-sided difference.
+    `noise` is the error of a central difference along `v`, and `curvature` is the error of a one-sided difference.
     """
 
     v: dict[str, np.ndarray]
@@ -70,11 +71,11 @@ class Direction:
         return abs(self.given - self.true)
 
     def matches(self, slope: float) -> bool:
-        """Return True if `slope` is the derivative given."""
+        """Return True if `slope` equals the given derivative."""
         return abs(slope - self.given) <= MAX_SLOPE_MISFIT * self.error + self.noise
 
     def may_match(self, one_sided: float) -> bool:
-        """Return False if the derivative given is far from a one-sided difference, which costs half as much."""
+        """Return False if a one-sided difference, which needs one forward pass, already excludes the hypothesis."""
         return not abs(one_sided - self.given) > 0.1 * self.error + 10 * self.curvature
 
 
@@ -87,14 +88,14 @@ class HypothesisTester:
     cases : dict of str to Case
         The wrong arrays.
     right : dict of str to (ndarray, ndarray)
-        For each other array, the gradient given and the true one; NaN where that is unknown.
+        For each other array, the given and the true gradient; NaN where the true gradient is unknown.
 
     Attributes
     ----------
     wrong : list of str
         The names of the wrong arrays that can be tested.
     elements : dict of str to int
-        How many elements of each a hypothesis must explain.
+        For each wrong array, how many elements a hypothesis must explain.
     usable : bool
         True if the unchanged forward has the true derivatives along all directions.
     """
@@ -131,7 +132,7 @@ class HypothesisTester:
         return Direction(v, sum(part.given for part in parts), sum(part.true for part in parts))
 
     def _choose_step(self) -> bool:
-        """Find the step for which the unchanged forward has the true derivatives, and measure the remaining noise."""
+        """Find a step for which differences of the unchanged forward are the true derivatives; measure their noise."""
         every = [*self.joint, *(d for ds in self.alone.values() for d in ds)]
         self.centre = self.tape.value()
         for h in (1e-4, 1e-5, 1e-6):
@@ -145,10 +146,10 @@ class HypothesisTester:
         return False
 
     def _fix_maxima(self) -> None:
-        """Keep a maximum fixed if it does not affect f, such as the one that softmax subtracts.
+        """Keep a maximum constant if f does not depend on it, such as the maximum that softmax subtracts.
 
-        Its derivatives cancel, so backward leaves them out. If a hypothesis cut one of its two paths, they would no
-        longer cancel.
+        Its derivatives along two paths cancel, so backward leaves them out. Without this step, a hypothesis that cuts
+        one of the two paths would change f.
         """
         for node in self.tape.nodes:
             if node.name == "maximum.reduce":
@@ -157,23 +158,23 @@ class HypothesisTester:
                     self.fixed |= cut
 
     def slope(self, changes: dict[int, Callable], direction: Direction, weights: tuple | None = None) -> float:
-        """Return the derivative of the changed forward along `direction`; NaN if it cannot be run."""
+        """Return the derivative of the changed forward along `direction`; NaN if forward raises an error."""
         above, below = (self.value_after(changes, direction, weights, h) for h in (self.h, -self.h))
         return (above - below) / (2 * self.h)
 
     def one_sided(self, changes: dict[int, Callable], direction: Direction) -> float:
-        """Return the difference of the changed forward for one step forward."""
+        """Return the one-sided difference of the changed forward along `direction`."""
         return (self.value_after(changes, direction, None, self.h) - self.centre) / self.h
 
     def fits(self, h: Hypothesis, direction: Direction) -> bool:
-        """Return True if the hypothesis gives the derivative given along `direction`."""
+        """Return True if the changed forward has the given derivative along `direction`."""
         above = self.value_after(h.changes, direction, h.weights, self.h)
         if h.changes and h.weights is None and not direction.may_match((above - self.centre) / self.h):
             return False
         return direction.matches((above - self.value_after(h.changes, direction, h.weights, -self.h)) / (2 * self.h))
 
     def value_after(self, changes: dict[int, Callable], direction: Direction, weights: tuple | None, h: float) -> float:
-        """Return the changed forward's f after a step `h` along `direction`; NaN if it cannot be run."""
+        """Return f of the changed forward after a step `h` along `direction`; NaN if forward raises an error."""
         variables = self.tape.projection.variables
         held = {name: variables[name].copy() for name in direction.v}
         self.tape.changes = {**self.fixed, **changes}
@@ -183,7 +184,7 @@ class HypothesisTester:
                 variables[name][...] = held[name] + h * v
             with np.errstate(all="ignore"):
                 return self.tape.value()
-        except Exception:  # the changed values may be ones for which the checked code raises any error
+        except Exception:  # the checked code may raise any error for the changed values
             return float("nan")
         finally:
             self.tape.changes, self.tape.weights = {}, self.tape.projection.weights
@@ -191,7 +192,7 @@ class HypothesisTester:
                 variables[name][...] = v
 
     def gradient(self, changes: dict[int, Callable], name: str) -> np.ndarray | None:
-        """Return the changed forward's gradient of one array, element by element; None if it cannot be run."""
+        """Return all elements of the changed forward's gradient of one array; None if forward raises an error."""
         shape = self.tape.projection.variables[name].shape
         found = np.zeros(shape)
         for index in np.ndindex(shape):
@@ -202,11 +203,11 @@ class HypothesisTester:
 
     @property
     def budget_spent(self) -> bool:
-        """True if no further hypothesis should be tested."""
+        """True if the forward passes so far have used up `BUDGET`."""
         return (self.tape.runs - self._first_run) * self.tape.cost > BUDGET
 
     def explained_arrays(self, h: Hypothesis) -> list[str]:
-        """Return the wrong arrays that the hypothesis explains. All arrays together must agree with it."""
+        """Return the wrong arrays that the hypothesis explains. It must also fit the gradients of all other arrays."""
         if h.only is not None:
             if h.only not in self.wrong or self.elements[h.only] < 2:
                 return []
@@ -216,17 +217,17 @@ class HypothesisTester:
         return [name for name in self.wrong if self.fits(h, self.alone[name][0])]
 
     def explains_alone(self, h: Hypothesis, name: str) -> bool:
-        """Return True if the hypothesis explains the array `name`, whatever it predicts for the others."""
+        """Return True if the hypothesis explains the array `name`, even if it does not fit other arrays."""
         if self.elements[name] < 3:
             return False
         return all(self.fits(h, d) for d in self.alone[name])
 
     def path_factor(self, cut: dict[int, Callable], only: str | None) -> float | None:
-        """Return how often the gradient given counts the path that `cut` removes, a number c; None if no c fits.
+        """Return the factor c by which backward multiplies the gradient along the path that `cut` removes; else None.
 
-        If the path counts c times, the derivative is s(c) = s(0) + c (s(1) - s(0)). Here s(0) is the derivative of the
-        cut forward, and s(1) is the true one. Each direction gives a value of c, and all must agree. The formula holds
-        for paths that do not meet a second time.
+        With the factor c, the derivative is s(c) = s(0) + c (s(1) - s(0)). Here s(0) is the derivative of forward
+        without the path, and s(1) is the true derivative. Each direction gives a value of c, and all values must agree.
+        The formula holds if the derivative passes the changed operations only once.
         """
         directions = self.joint if only is None else self.alone.get(only, [])
         if not directions or sum(self.elements[n] for n in (self.wrong if only is None else [only])) < 3:
@@ -238,11 +239,11 @@ class HypothesisTester:
             if not np.isfinite(contribution):
                 return None
             if abs(contribution) <= 100 * d.noise or abs(contribution) < 1e-3 * d.error:
-                return None  # too small to be measured
+                return None  # the derivative through the path is too small
             if c is None:
                 c = (d.given - cut_slope) / contribution
                 if abs(c) < 1e-3:
-                    return None  # the path is missing: another hypothesis
+                    return None  # c = 0: another hypothesis tests this
             elif abs(cut_slope + c * contribution - d.given) > MAX_SLOPE_MISFIT * d.error + 3 * d.noise * (1 + abs(c)):
                 return None
         return c

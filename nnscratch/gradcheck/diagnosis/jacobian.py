@@ -1,7 +1,8 @@
 """The Jacobian dy/dw of all outputs y with respect to one array w, by central differences.
 
-A row holds the derivatives of all outputs with respect to one element of w; in directional mode, along one direction.
-The true gradient is the row times R. A backward that forgets some outputs gives the row times an R with zeros in it.
+A row contains the derivatives of all outputs with respect to one element of w, or along one direction in directional
+mode. An element of the true gradient is a row times R. If backward forgets some outputs, its element is the row times
+an R with zeros for these outputs.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ class ElementJacobian:
     rows : ndarray
         A row for each element; in a `DirectionalJacobian`, for each direction.
     total : ndarray
-        The sum over all elements: the derivatives if all elements move together.
+        The sum of the rows over all elements.
     diagonal : ndarray or None
-        dy_i/dw_i, if there are as many outputs as elements, and if these values can be known.
+        dy_i/dw_i for all i; None if the numbers of outputs and elements differ, or if the values are unknown.
     is_diagonal : bool
-        True if each output depends on its own element only.
+        True if output i depends only on element i.
     """
 
     def __init__(self, case: Case):
@@ -72,5 +73,5 @@ class DirectionalJacobian:
 
 
 def is_close_to(a: np.ndarray, b: np.ndarray) -> bool:
-    """Return True if all elements differ by at most a millionth of the largest element of `b`."""
+    """Return True if the difference of each element is at most a millionth of the largest element of `b`."""
     return bool(np.abs(a - b).max() <= 1e-6 * max(float(np.abs(b).max()), 1e-300))

@@ -51,7 +51,7 @@ def linalg_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def with_movement(movement: Callable) -> Callable:
-    """Let the result move by ``movement(A, result, movements of the operands)``."""
+    """Make the movement of the result ``movement(A, result, movements of the operands)``."""
 
     def changed(node: Node, operands: list[Any]) -> Any:
         moved = [np.asarray(x) - x0 for x, x0 in zip(operands, node.operands, strict=True)]

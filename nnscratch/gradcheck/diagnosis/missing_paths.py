@@ -1,11 +1,11 @@
-"""Hypotheses: a path is cut, has the wrong sign or counts twice, or rounds of a loop are left out.
+"""Hypotheses: backward leaves out a path or rounds of a loop, counts a path twice, or has its sign wrong.
 
-a path missing                       the movement of an operand is not passed on
+a path missing                       the result does not depend on the movement of an operand
 the state's own path missing         the same, for an operand that comes from the previous round
 bias's share missing                 the same, for a bias
-only the last time step counted      the same, in all rounds but the last
+only the last time step counted      the same, in all rounds except the last
 rows met twice counted once          the same, for elements that lie in several windows
-upstream gradient missing            backward starts with 1 at a result, whatever follows it
+upstream gradient missing            backward starts with the gradient 1 at a result inside forward
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from ..tape import Node, change_path, replace_upstream_by_ones
 from .forward_graph import ForwardGraph
 from .hypotheses import Hypothesis
 
-MAX_ROUNDS = 12  # a hypothesis leaves out fewer rounds of a loop than this, and not all
+MAX_ROUNDS = 12  # a hypothesis leaves out fewer rounds than this, and never all rounds
 
 
 def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which nothing passes along one edge, in all rounds of a loop or in some."""
+    """Yield hypotheses in which backward leaves out one edge, in all rounds of a loop or in some rounds."""
     for nodes, j, only in graph.single_edges():
         place, path = nodes[0].place, graph.describe(nodes, j)
         cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
@@ -48,9 +48,9 @@ def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def cut_state_and_output(graph: ForwardGraph, nodes: list[Node], j: int, cut: dict) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which nothing passes between rounds, and an output's gradient (the last state's) is not used.
+    """Yield hypotheses in which backward leaves out the path between rounds, and ignores the gradient of an output.
 
-    Also yield the hypotheses in which both have the wrong sign.
+    The output is usually the last state. Also yield hypotheses in which both parts have the wrong sign.
     """
     path = graph.describe(nodes, j)
     names = [name for name, w in leaves("output", graph.projection.weights) if w is not None]
@@ -71,7 +71,7 @@ def cut_state_and_output(graph: ForwardGraph, nodes: list[Node], j: int, cut: di
 def cut_some_rounds(
     graph: ForwardGraph, nodes: list[Node], j: int, only: str | None, state: bool
 ) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which nothing passes along one edge in the first, the last, or all other rounds."""
+    """Yield hypotheses in which backward counts one edge only in the first or last round, or in all other rounds."""
     path, place = graph.describe(nodes, j), nodes[0].place
     cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
     first, last = nodes[0].number, nodes[-1].number
@@ -90,7 +90,7 @@ def cut_some_rounds(
 
 
 def overlapping_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which an element of overlapping windows counts only in its last window or its first."""
+    """Yield hypotheses in which backward counts an element of overlapping windows in only one of its windows."""
     for nodes, j, only in graph.edges():
         if only is None or len(nodes) < 2 or any(n.view_indices[j] is None for n in nodes):
             continue
@@ -105,7 +105,7 @@ def overlapping_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def chosen_elements(node: Node, j: int) -> np.ndarray:
-    """Return the flat indices of the elements of operand `j` that get a gradient: the largest only, for a maximum."""
+    """Return the flat indices of the elements of operand `j` that get a gradient. For a maximum: the largest only."""
     index = node.view_indices[j]
     if node.name not in ("maximum.reduce", "minimum.reduce"):
         return index
@@ -132,7 +132,7 @@ def skipped_rounds(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def two_cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which two statistics of an array, such as mean and deviation, are both taken as constant."""
+    """Yield hypotheses in which backward treats two statistics of an array as constants: mean and deviation."""
     small = [
         (nodes[0], j)
         for nodes, j, only in graph.edges(every=True)
@@ -148,7 +148,7 @@ def two_cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def upstream_missing(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward replaces the gradient of an output, or of a result, by 1."""
+    """Yield hypotheses in which backward uses 1 instead of the gradient of an output, or of a result inside forward."""
     mistake = "upstream gradient missing"
     ones = map_leaves(lambda w: None if w is None else np.ones_like(w), graph.projection.weights)
     if any(w is not None and np.any(w != 1) for _, w in leaves("", graph.projection.weights)):
@@ -162,7 +162,7 @@ def upstream_missing(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def single_paths(graph: ForwardGraph) -> Iterator[tuple[dict, str | None, str, str]]:
-    """Yield (cut, variable, place, description) of the paths that do not meet a second time."""
+    """Yield (cut, variable, place, description) for each edge that every derivative passes at most once."""
     for nodes, j, only in graph.single_edges():
         if len(nodes) == 1 or only is not None:
             cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}

@@ -1,11 +1,11 @@
-"""The movements of all results inside forward, and the errors that a wrong step of backward can cause.
+"""The movements of all results inside forward, and the errors that one wrong step of backward can cause.
 
-If everything but one step of backward is right, the gradient that this step computes, of an array u, has some error
-delta. The error of every array's gradient follows from delta: along a direction v, it is <delta, du>, where du is the
-movement of u along v. With more directions than elements of u, delta can be solved for, and the directions left over
-test it. If there is no such delta, no mistake in that step explains the errors.
+Suppose that only one step of backward is wrong. It computes the gradient of a result u with an error delta. Let du be
+the movement of u: its derivative along a direction v. Then the gradients of the arrays have the error <delta, du> along
+v. Each direction gives one linear equation for delta. With more directions than elements of u, the equations determine
+delta, and the other directions test it. If there is no solution, no mistake in this step explains the errors.
 
-The movements of all results along all directions come from the same forward passes.
+The same forward passes measure the movements of all results.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from .forward_graph import ForwardGraph
 from .hypotheses import Direction, HypothesisTester
 
 MAX_DIRECTIONS = 120
-SPARE = 5  # this many directions, or more, test a solution
-MAX_RESIDUAL = 1e-2  # relative to the largest error; a step that leaves a larger residual is not the wrong one
+SPARE = 5  # a solution is tested along at least this many other directions
+MAX_RESIDUAL = 1e-2  # relative to the largest error; with a larger residual, this step is not the wrong one
 
 
 @dataclass
 class Movements:
-    """Directions through all arrays, the error of the gradient along each, and how every operation moves.
+    """Directions through all arrays, the error of the gradient along each, and the movements of all results.
 
     Attributes
     ----------
     directions : list of dict
     errors : ndarray
-        The derivative given minus the true one, for each direction.
+        For each direction, the given derivative minus the true derivative.
     noise : float
-        About the error of `errors`.
+        The estimated noise in `errors`.
     rows_of : dict of str to slice
-        The directions that move one wrong array only.
+        For each wrong array, the directions that change only this array.
     results : dict of int to ndarray
         For each operation, the movement of its result, one row for each direction.
     """
@@ -48,14 +48,14 @@ class Movements:
     results: dict[int, np.ndarray]
 
     def can_enter(self, moved: np.ndarray) -> bool:
-        """Return False if a wrong gradient of the result that moves by `moved` cannot explain all errors."""
+        """Return False if a wrong gradient of a result cannot explain all errors. The result has movements `moved`."""
         return self._leaves_nothing(moved, slice(None), True)
 
     def can_enter_alone(self, moved: np.ndarray) -> bool:
-        """Return False if a wrong gradient of that result cannot explain the errors of any single array.
+        """Return False if a wrong gradient of a result cannot explain the errors of any single array.
 
-        Arrays with too few elements for this test count only if there are few wrong arrays, because the later tests
-        cost more for many arrays.
+        If an array has too few elements for this test, return True only if there are few wrong arrays, because later
+        tests cost more for many arrays.
         """
         if_unknown = len(self.rows_of) <= 3
         return any(self._leaves_nothing(moved, rows, if_unknown) for rows in self.rows_of.values())
@@ -70,7 +70,7 @@ class Movements:
         return bool(np.abs(a @ solution - b).max() <= MAX_RESIDUAL * np.abs(b).max() + 10 * self.noise)
 
     def solve(self, moved: np.ndarray) -> np.ndarray | None:
-        """Return the error of the gradient of a result that moves by `moved`; None if that does not explain all."""
+        """Return delta for a result with movements `moved`; None if no delta explains all errors."""
         live = np.abs(moved).max(axis=0) > 1e-9 * max(float(np.abs(moved).max()), 1e-300)
         a = moved[:, live]
         if not live.any() or a.shape[0] < a.shape[1] + SPARE:
@@ -78,7 +78,7 @@ class Movements:
         scales = np.abs(a).max(axis=0)
         solution, _, _, singular = np.linalg.lstsq(a / scales, self.errors, rcond=None)
         if singular[-1] < 1e-5 * singular[0]:
-            return None  # some elements always move together
+            return None  # the movements of some elements are proportional, so delta is not unique
         off = np.abs(a @ (solution / scales) - self.errors).max()
         if off > MAX_MISFIT * np.abs(self.errors).max() + self.noise:
             return None
@@ -88,7 +88,7 @@ class Movements:
 
 
 def measure_movements(graph: ForwardGraph, tester: HypothesisTester) -> Movements | None:
-    """Measure the movements along directions through each array; None if there are too few elements."""
+    """Measure the movements along directions through each array; return None if there are too few elements."""
     tape, variables = graph.tape, graph.projection.variables
     given = {name: case.given for name, case in tester.cases.items()} | {n: p[0] for n, p in tester.right.items()}
     names = [name for name, g in given.items() if g.shape == variables[name].shape and np.isfinite(g).all()]
@@ -125,7 +125,7 @@ def measure_movements(graph: ForwardGraph, tester: HypothesisTester) -> Movement
 
 
 def movement_of_operand(graph: ForwardGraph, movements: Movements, node: Node, j: int) -> np.ndarray | None:
-    """Return the movement of an operand, one row for each direction: it is an earlier result, or an array itself."""
+    """Return the movement of an operand, which is an earlier result or an array; one row for each direction."""
     made = graph.producer(node.operands[j], node.number)
     if made is not None:
         return movements.results.get(made.number)
@@ -141,9 +141,10 @@ def movement_of_operand(graph: ForwardGraph, movements: Movements, node: Node, j
 
 
 def edges_that_can_be_wrong(graph: ForwardGraph, movements: Movements) -> tuple[set, set]:
-    """Return the edges at which one mistake can explain the errors of all arrays, and those of one array.
+    """Return two sets of edges (family, operand).
 
-    An edge is (family, operand).
+    At an edge of the first set, one mistake can explain the errors of all arrays. At an edge of the second set, one
+    mistake can explain the errors of one array.
     """
     together, alone = set(), set()
     for nodes, j, only in graph.edges():

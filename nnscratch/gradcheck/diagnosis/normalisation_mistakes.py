@@ -1,7 +1,7 @@
-"""Hypotheses about statistics: backward uses others than forward, or treats constants as statistics.
+"""Hypotheses about statistics: backward uses wrong statistics, or differentiates statistics that are constants.
 
-Let xhat = (x - mean) / s, and P d = d - mean(d) - xhat mean(xhat d). Backward computes P(dy / s). P is symmetric, so if
-forward applies P, or a wrong P, its backward applies the same one.
+Let xhat = (x - mean) / s, and P d = d - mean(d) - xhat mean(xhat d). Backward computes P(dy / s). P is symmetric. So a
+changed forward whose derivative is a wrong P has a backward with the same wrong P.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def project(d: Any, h: Any, reduce: Callable, axes: tuple[int, ...], a: float = 
 
 
 def constants_differentiated(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward differentiates a mean, a deviation or a norm that forward holds constant."""
+    """Yield hypotheses in which backward differentiates a mean, a deviation or a norm that is a constant in forward."""
     for nodes in graph.families.values():
         node = nodes[0]
         if node.name not in ("subtract", "divide", "multiply") or sum(node.active) != 1:

@@ -89,7 +89,7 @@ def uncounted_outputs(case: Case, J: ElementJacobian | DirectionalJacobian, R: n
 
 
 def first_rounds(case: Case, counting: Callable[[np.ndarray], np.ndarray], size: int, own: slice, y: Any) -> None:
-    """Test whether loops over several axes of an output counted their first or last round only."""
+    """Test whether loops over several axes of an output count only their first or last round."""
     for count in range(2, y.ndim + 1):
         for t, word in ((0, "first"), (-1, "last")):
             inside = np.zeros(y.shape)
@@ -122,14 +122,14 @@ def mask_at(size: int, own: slice, shape: tuple[int, ...], axis: int, index: int
 
 
 def mask_only(size: int, own: slice, shape: tuple[int, ...], axis: int, index: int) -> np.ndarray:
-    """Return a mask as `mask_at` does, but with 1 for all other outputs."""
+    """Return the same mask as `mask_at`, but with 1 for all other outputs."""
     mask = np.ones(size)
     mask[own] = 0
     return mask + mask_at(size, own, shape, axis, index)
 
 
 def repeated_ids(case: Case, counting: Callable[[np.ndarray], np.ndarray], size: int, own: slice, y: Any) -> None:
-    """Test whether rows that are looked up several times are counted only the last time, or only the first time."""
+    """Test whether backward counts repeated ids only the last time, or only the first time."""
     for name, ids in zip(case.projection.adapter.input_names, case.projection.adapter.inputs, strict=True):
         if not is_array(ids) or ids.dtype.kind not in "iu" or y.shape[: ids.ndim] != ids.shape:
             continue

@@ -1,7 +1,7 @@
-"""Formulas that backward may use instead of phi'(u) for y = phi(u), and the search for the one that it used.
+"""Formulas that backward may use instead of phi'(u) for y = phi(u), and the search for the formula that it used.
 
-`slope_formulas` lists them. `name_slope` takes the slope that backward used, where it is known element by element, and
-names it: a formula of the list, another mask, or a polynomial.
+`slope_formulas` lists formulas. `name_slope` takes the elements of the slope that backward used, and searches for their
+formula: one of the list, another mask, or a polynomial.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import numpy as np
 from .case import MAX_MISFIT
 
 WRONG, ELSEWHERE = "activation's derivative wrong", "derivative taken at the wrong value"
-SPARE_POINTS = 2  # a polynomial with n coefficients must agree at n + this many points, or more
+SPARE_POINTS = 2  # a polynomial with n coefficients must agree at n + SPARE_POINTS points or more
 
 
 def slope_formulas(
     u: np.ndarray, y: np.ndarray, d: np.ndarray, phi: Callable, slope_at: Callable
 ) -> Iterator[tuple[float, str, str, np.ndarray]]:
-    """Yield (rank, mistake, formula in words, values): formulas that are not phi'(u).
+    """Yield (rank, mistake, formula in words, values) for formulas that backward may use instead of phi'(u).
 
     Parameters
     ----------
     u, y, d : ndarray
         The input, phi(u) and phi'(u), element by element.
     phi, slope_at : callable
-        phi and phi' at any array of the shape of `u`; None if they cannot be computed there.
+        phi and phi' for any array with the shape of `u`; they return None if they cannot be computed for it.
     """
     own = polynomial_in(y, d)
     if own is not None:
@@ -85,7 +85,7 @@ def sigmoid(x: Any) -> Any:
 def polynomial_in(point: np.ndarray, values: np.ndarray) -> tuple[Callable, str] | None:
     """Return the polynomial of degree 1 or 2 in `point` that equals `values`, and its formula; None if there is none.
 
-    Elements where `values` has its most frequent value may be left out: a function may be linear there.
+    If no polynomial fits all elements, leave out those with the most frequent value: the function may be linear there.
     """
     p, v = np.ravel(point), np.ravel(values)
     known = np.isfinite(p) & np.isfinite(v)
@@ -160,7 +160,7 @@ def name_slope(
 
 
 def name_mask(u: np.ndarray, d: np.ndarray, g: np.ndarray, on: float) -> str | None:
-    """Return the evidence that `g` is a mask that differs from `d`, with its threshold; None if it is no mask."""
+    """Return evidence with a threshold if `g` is a mask that differs from `d`; None if `g` is no mask."""
     near = [np.abs(g - level) <= MAX_MISFIT * abs(on) for level in (0, on)]
     passed = near[1]
     if g.size < 6 or not (near[0] | passed).all() or not passed.any() or passed.all():

@@ -1,4 +1,4 @@
-"""Hypotheses: a result inside forward is a softmax or its logarithm, and backward uses another Jacobian."""
+"""Hypotheses: a result inside forward is a softmax or a log-softmax, and backward uses a wrong Jacobian for it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from .wrong_slopes import with_slope
 
 DIAGONAL, WRONG_AXIS, FACTOR = "Jacobian reduced to its diagonal", "summed over the wrong axis", "a factor missing"
 
-# Rank, mistake, the formula of backward, and the movement of y for a movement d of x that has this backward.
+# Rank, mistake, the formula of a wrong backward, and the movement of y for a movement d of x. A forward with this
+# movement has this backward.
 # `sums` adds over the axis of the softmax.
 SOFTMAX = [
     (1.0, DIAGONAL, "dy y (1 - y)", lambda y, d, sums: y * (1 - y) * d),

@@ -1,7 +1,7 @@
-"""Hypotheses about a state that a loop hands from round to round.
+"""Hypotheses about a state that a loop passes from round to round.
 
 `dh_next` never updated         no gradient comes back from one round to the previous one
-`dh = dh + ...`                 the gradient of the state keeps what earlier rounds added
+`dh = dh + ...`                 the gradient of the state is never reset, so other rounds are counted again
 h[t] instead of h[t - 1]        a factor of a product is taken from a neighbouring round
 """
 
@@ -70,7 +70,7 @@ def cut_uses(uses: Uses, later_only: bool) -> dict[int, Callable]:
 
 
 def running_sum(uses: Uses) -> dict[int, Callable]:
-    """Return the changes that let a state carry the movements of its earlier values with it."""
+    """Return the changes that add the movements of a state's earlier values to the movement of the state."""
     carried: dict[int, Any] = {}
 
     def with_earlier(r: int, j: int) -> Callable:

@@ -1,4 +1,4 @@
-"""Mistakes about the targets that forward compares with: shifted by one, left out, or with the sign flipped."""
+"""Mistakes about the targets of a loss: shifted by one, left out, or with the sign flipped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .hypotheses import Hypothesis, HypothesisTester
 
 
 def target_mistakes(cases: dict[str, Case], right: dict, report: GradientReport, projection: Projection) -> None:
-    """Add to `cases` the mistakes that other targets explain: integers shifted by one, floats left out or negated."""
+    """Add mistakes to `cases` if other targets explain them: integers shifted by one, floats left out or negated."""
     adapter = projection.adapter
     checked = {id(projection.variables[name]) for name in report.entries}
     arrays = [a for a in (*adapter.inputs, *adapter.targets) if isinstance(a, np.ndarray) and a.size > 1]

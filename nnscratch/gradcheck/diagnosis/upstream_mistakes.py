@@ -1,9 +1,9 @@
-"""The gradient that backward took for the outputs.
+"""Mistakes in the gradient of the outputs, from which backward starts.
 
-f = <R, y>, so backward should start from R. If it starts from another R and is right otherwise, its gradients are those
-that this R gives. With the movements of all outputs along enough directions, that R can be solved for. It shows what
-was done to R: only a part was used, one sample's was used for all, a part was multiplied by a constant, or it was
-moved.
+Because f = <R, y>, backward should start from dy = R. Suppose that it starts from another array R' and is right
+otherwise. Then <R', dy/dv> is its derivative along a direction v. With enough directions, these linear equations
+determine R'. A comparison of R' with R shows the mistake: backward uses only a part of R, uses one sample's part for
+all samples, multiplies a part by a constant, or shifts R.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .axis_roles import axis_roles
 from .case import MAX_MISFIT, Case
 
 MAX_OUTPUTS = 200
-SPARE = 5  # this many more directions than outputs
+SPARE = 5  # the number of directions minus the number of outputs
 
 
 def upstream_mistakes(cases: dict[str, Case], given: dict[str, np.ndarray], projection: Projection) -> None:
-    """Add to `cases` the mistakes that the solved R shows, if it explains all arrays."""
+    """Solve for R'. If it explains all arrays, add the mistakes that it shows to `cases`."""
     outputs = [(name, y) for name, y in leaves("output", projection.outputs) if is_float(y)]
     R = projection.flat_weights()
     if not 2 <= R.size <= MAX_OUTPUTS or len(outputs) != 1 or not is_array(outputs[0][1]):
@@ -44,7 +44,7 @@ def upstream_mistakes(cases: dict[str, Case], given: dict[str, np.ndarray], proj
 
 
 def solve_upstream(projection: Projection, given: dict[str, np.ndarray], R: np.ndarray) -> np.ndarray | None:
-    """Return the R that gives the gradients given; None if there is none, or more than one."""
+    """Return the R' from which backward started; None if there is no solution, or more than one."""
     variables = projection.variables
     names = [n for n, g in given.items() if np.shape(g) == variables[n].shape and np.isfinite(g).all()]
     total = sum(variables[name].size for name in names)
@@ -79,7 +79,7 @@ def solve_upstream(projection: Projection, given: dict[str, np.ndarray], R: np.n
 
 
 def name_upstream(used: np.ndarray, R: np.ndarray, roles: dict[int, str]) -> Iterator[tuple[float, str, str]]:
-    """Yield (rank, mistake, evidence) for what was done to R."""
+    """Yield (rank, mistake, evidence) for each way in which `used`, the R' of backward, can come from R."""
     size = float(np.abs(used).max())
 
     def equals(values: Any) -> bool:

@@ -3,7 +3,7 @@
 u v                  backward uses 1, v transposed, v without its bias, or another array instead of v
 x / s                backward uses another power of s
 (a, b, c, d)         the gradients of two blocks, such as gates, are exchanged
-max                  every element gets the gradient, not only the largest
+max                  every element gets the gradient, and not only the largest element
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PRODUCT_OPERATIONS = {"multiply", "matmul", "dot", "einsum", "divide", "tensordo
 
 
 def wrong_factors(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward uses another factor than v for u v."""
+    """Yield hypotheses in which backward uses a wrong factor instead of v for a product u v."""
     for nodes in graph.families.values():
         node = nodes[0]
         if node.name not in PRODUCT_OPERATIONS:
@@ -102,7 +102,7 @@ def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: i
 
 
 def transpose_movement(j: int) -> Callable:
-    """Transpose the movement of a square result that comes from operand `j`."""
+    """Transpose the movement that operand `j` gives to a square result."""
 
     def changed(node: Node, operands: list[Any]) -> Any:
         still, moving = list(operands), list(node.operands)
@@ -113,7 +113,7 @@ def transpose_movement(j: int) -> Callable:
 
 
 def state_after(graph: ForwardGraph, nodes: list[Node], j: int) -> Any:
-    """Return the value that operand `j` would have after the last round, if an earlier round computes it; else None."""
+    """Return the value of operand `j` after the last round, if each round computes it for the next; else None."""
     made = graph.producer(nodes[-1].operands[j], nodes[-1].number)
     if made is None or made.round >= nodes[-1].round:
         return None
@@ -135,7 +135,7 @@ def sums_with_other_sign(graph: ForwardGraph, nodes: list[Node], other: int) -> 
 
 
 def without_bias(graph: ForwardGraph, nodes: list[Node], other: int) -> Iterator[tuple[list[Any], str]]:
-    """Yield the operand without its bias, if it is a sum with a bias or a block of one."""
+    """Yield the operand without its bias, if it is a sum with a bias, or a block of such a sum."""
     right = [n.operands[other] for n in nodes]
     for sums in graph.families.values():
         for b in range(len(sums[0].operands)):

@@ -1,8 +1,8 @@
 """Hypotheses: the derivative of a function of one array is missing, wrong, or taken at the wrong value.
 
-If the operations between an array u and a later array y are elementwise and depend on nothing else that moves, then
-y = phi(u), element by element. A hypothesis replaces phi'(u) with another factor: 1, phi'(y), the sigmoid's
-formula, or 1 - h^2 with another array h.
+If all operations between an array u and a later array y are elementwise, and if u is their only active operand, then
+y = phi(u), element by element. A hypothesis replaces phi'(u) by another factor: 1, phi'(y), the sigmoid's formula, or
+1 - h^2 with another array h.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .forward_graph import VARIABLE, ForwardGraph, content_key
 from .hypotheses import Hypothesis
 from .slope_formulas import slope_formulas
 
-MAX_THRESHOLDS = 100  # elements of the input of a mask
+MAX_THRESHOLDS = 100  # only if the mask's input has at most this many different values
 SMOOTH = {"sqrt", "square", "power", "reciprocal", "multiply", "divide", "add", "subtract", "negative"}
 
 
 def wrong_slopes(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward uses another factor than phi'(u)."""
+    """Yield hypotheses in which backward uses a wrong factor instead of phi'(u)."""
     for sources, j, sinks, block in find_functions(graph):
         blocks = [block(s, n) for s, n in zip(sources, sinks, strict=True)]
         if not all(n in nodes for n, nodes in zip(sinks, blocks, strict=True)):
@@ -47,7 +47,7 @@ def wrong_slopes(graph: ForwardGraph) -> Iterator[Hypothesis]:
 def alternative_slopes(
     graph: ForwardGraph, found: list[ElementwiseFunction], activation: bool, sources: list[Node], sinks: list[Node]
 ) -> Iterator[tuple[float, str, str, list[Any]]]:
-    """Yield (rank, mistake, evidence, slopes): other factors than phi'(u), one array for each round."""
+    """Yield (rank, mistake, evidence, slopes) for wrong factors; `slopes` has one array for each round."""
     d, u, y = ([getattr(f, part) for f in found] for part in ("d", "u", "y"))
     says = f"backward computes as if the derivative with respect to `{sources[0].operand_names[found[0].j]}` were "
     levels = np.unique(np.concatenate([np.round(x, 6).ravel() for x in d]))
@@ -89,7 +89,7 @@ def alternative_slopes(
 
 
 def other_thresholds(u: list[Any], d: list[Any], top: float) -> Iterator[tuple[float, str, str, list[Any]]]:
-    """Yield masks that compare the input, or its absolute value, with another threshold than forward does."""
+    """Yield masks that compare the input, or its absolute value, with a different threshold than forward."""
     for formula, text in ((np.asarray, "the input is above"), (lambda x: -np.abs(x), "the size of the input is below")):
         values = [formula(x) for x in u]
         levels = np.unique(np.concatenate([np.ravel(x) for x in values]))
@@ -104,7 +104,7 @@ def other_thresholds(u: list[Any], d: list[Any], top: float) -> Iterator[tuple[f
 
 
 def arrays_like_result(graph: ForwardGraph, sinks: list[Node]) -> Iterator[tuple[list[Any], str]]:
-    """Yield the float arrays with the shape of the result, one array for each round, with their name."""
+    """Yield float arrays with the shape of the result: a list with one array for each round, and a name."""
     for values, name in graph.arrays.get(len(sinks), {}).values():
         same = all(v.shape == n.result.shape for v, n in zip(values, sinks, strict=True))
         if same and values[0].dtype.kind == "f" and VARIABLE.match(name):
@@ -142,7 +142,7 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
 
 
 def elementwise_block(graph: ForwardGraph, start: Node, u: tuple, end: Node | None = None) -> list[Node]:
-    """Return the elementwise operations, from `start`, that read no active arrays but `u` and each other's results."""
+    """Return the elementwise operations from `start` on whose active operands are `u` or results of this list."""
     inside, found = {u}, []
     first = next(i for i, node in enumerate(graph.nodes) if node is start)
     for node in graph.nodes[first : first + 60]:
@@ -157,7 +157,7 @@ def elementwise_block(graph: ForwardGraph, start: Node, u: tuple, end: Node | No
 
 
 class ElementwiseFunction:
-    """phi, from operand `j` of the operation `source` to the result of `sink`; `d` is its derivative at the operand."""
+    """phi, from operand `j` of the operation `source` to the result of `sink`; `d` is phi' at this operand."""
 
     def __init__(self, source: Node, j: int, sink: Node, nodes: list[Node]):
         self.source, self.j, self.sink, self.nodes = source, j, sink, nodes
@@ -199,7 +199,7 @@ def is_single_step(node: Node) -> bool:
 
 
 def is_proportional(a: list[Any], b: list[Any]) -> bool:
-    """Return True if the arrays in `a` are those in `b` times one constant."""
+    """Return True if the arrays in `a` equal the arrays in `b` times one constant."""
     x, y = (np.concatenate([np.ravel(part) for part in parts]) for parts in (a, b))
     size = float(y @ y)
     return size == 0 or float(np.abs(x - (x @ y) / size * y).max()) <= 1e-6 * float(np.abs(x).max(initial=0))

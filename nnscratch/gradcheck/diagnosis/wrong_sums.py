@@ -1,4 +1,4 @@
-"""Hypotheses: if forward broadcasts an array, backward sums its gradient over the wrong axes."""
+"""Hypotheses: forward broadcasts an array, and backward sums its gradient over the wrong axes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def wrong_sums(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def along_axis(d: Any, axis: int, n: int, ndim: int) -> Any:
-    """Return the `n` elements of `d` along an axis of an array of `ndim` axes."""
+    """Reshape `d`, which has `n` elements, so that they lie along one axis of an array with `ndim` axes."""
     return np.reshape(d, (1,) * axis + (n,) + (1,) * (ndim - axis - 1))
 
 

@@ -1,7 +1,7 @@
-"""The uses of an array that backward counts, and how often it counts them.
+"""Arrays with several uses in forward: which uses does backward count, and how often?
 
-An array that forward uses in several places gets the sum of their contributions. The derivative through each use alone
-is measured along three directions; then it costs nothing to test every choice of the uses that backward counts.
+The gradient of such an array is the sum over its uses. The derivative through each use alone is measured along three
+directions. After that, every choice of uses can be tested without more forward passes.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ def cut(nodes: list[Node], j: int) -> dict:
 
 
 def measure_use(tester: HypothesisTester, name: str, changes: dict) -> np.ndarray:
-    """Return the part of the true derivatives along the array's directions that comes through what `changes` cut."""
+    """Return the part of the true derivatives, along the array's directions, that passes the paths cut by `changes`."""
     return np.array([d.true - tester.slope(changes, d) for d in tester.alone[name]])
 
 
 def fitting_counts(
     tester: HypothesisTester, name: str, parts: list[np.ndarray], choices: tuple[int, ...]
 ) -> tuple[int, ...] | None:
-    """Return how often each part is counted: the choice with the fewest wrong counts that gives the derivatives."""
+    """Return how often each part is counted. Of all choices that fit, return one with the fewest wrong counts."""
     rest = np.array([d.true for d in tester.alone[name]]) - sum(parts)
     fitting = []
     for counts in product(choices, repeat=len(parts)):
@@ -79,7 +79,7 @@ def add_uses(case: Case, graph: ForwardGraph, uses: list[Use], counts: tuple[int
 def misplaced(
     cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester, name: str, uses: list[Use]
 ) -> None:
-    """Explain other wrong arrays that get the missing gradient: forward uses `name` in their place."""
+    """Explain other wrong arrays that get the missing gradient, as if forward used them there instead of `name`."""
     for other in tester.wrong:
         if cases[other].found or cases[other].shape != cases[name].shape:
             continue

@@ -1,8 +1,8 @@
-"""Hypotheses about windows and rows: backward puts their gradient elsewhere, or counts repeated rows once.
+"""Hypotheses about windows and rows: backward adds their gradient at a wrong position, or counts repeated rows once.
 
 x[2 * i : 2 * i + 3] in a loop      backward adds to x[i : i + 3], or to a neighbouring window
-a product with a kernel             backward uses the kernel that is not rotated, or rotated once too often
-C[ids], where ids repeat            backward assigns with +=, which adds each repeated row once
+a product with a kernel             backward does not rotate the kernel, or rotates it once too often
+C[ids] with repeated ids            backward uses dC[ids] += d, which adds only one d for each repeated id
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PRODUCTS = {"multiply", "matmul", "dot", "einsum", "tensordot", "inner", "vdot",
 
 
 def repeated_rows(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which repeated indices of one lookup count once: in all, or in each row of the indices."""
+    """Yield hypotheses in which a repeated index counts once in all indices, or once in each row of the indices."""
     for nodes in graph.families.values():
         node = nodes[0]
         index = node.kwargs.get("index") if node.name == "lookup" else None
@@ -39,7 +39,7 @@ def repeated_rows(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def repeated_once(node: Node, ids: np.ndarray, groups: Any, where: str, only: str | None) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which the indices that repeat in a group count once: the last time, or the first."""
+    """Yield hypotheses in which an index that repeats in a group counts only the last time, or only the first time."""
     keys = (np.broadcast_to(groups, ids.shape) * (ids.max() - ids.min() + 1) + ids).ravel()
     if len(np.unique(keys)) == len(keys):
         return
@@ -54,7 +54,7 @@ def repeated_once(node: Node, ids: np.ndarray, groups: Any, where: str, only: st
 
 
 def moved_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which the windows of a loop lie elsewhere in backward: their stride is forgotten."""
+    """Yield hypotheses in which backward uses other positions for the windows of a loop, such as another stride."""
     for nodes, j, only in graph.edges():
         if only is None or len(nodes) < 2 or any(n.view_indices[j] is None for n in nodes):
             continue
@@ -118,7 +118,7 @@ def moved_index(index: np.ndarray, shape: tuple[int, ...], start: tuple, new: np
 
 
 def move_window(graph: ForwardGraph, j: int, name: str, index: np.ndarray) -> Callable:
-    """Let operand `j`, a window of the array `name`, move as another part of that array does."""
+    """Replace the movement of operand `j`, a window of the array `name`, by that of another part of this array."""
     variable = graph.projection.variables[name]
     before = variable.ravel().copy()
 
