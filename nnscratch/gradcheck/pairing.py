@@ -1,13 +1,16 @@
 """Pairing: find the parameters that the checked objects hold, and the gradient of each.
 
-Forward and backward are run once. An array that forward reads and does not replace may be a parameter. It is one if
+Run forward and backward once. The candidates are the arrays that forward reads and does not replace. A candidate is a
+parameter in one of these three cases:
 
-1  an array has the name of its gradient (`gradient_names.py`), wherever backward leaves it: in an attribute, a
-   dictionary, a list, a nested object, or among the values that it returns;
-2  backward returns as many gradients besides those of the inputs as there are such arrays without a gradient; or
-3  backward computes exactly one array of its shape that is its gradient along two random directions.
+1  Backward computes an array with the name of the candidate's gradient (`gradient_names.py`). This array may be an
+   attribute, an item of a dictionary or list, in a nested object, or a value that backward returns.
+2  Backward returns more gradients than those of the inputs, and their number equals the number of candidates that are
+   still without a gradient.
+3  Exactly one array that backward computes has the candidate's shape and is its gradient along two random directions.
 
-Where two arrays have the name of one gradient, the directions decide. If they cannot, a note names both.
+If several arrays have a fitting name, derivatives along the two random directions decide. If these do not decide, a
+note names the arrays.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ Places = dict[Steps, Any]
 def complete_adapter(
     subject: Any, inputs: tuple, loss: Any = None, targets: Any = (), convention: str = "sum"
 ) -> tuple[Adapter, Snapshot]:
-    """Return the adapter for `subject`, completed by the parameters found, and a snapshot of everything it holds.
+    """Return an adapter for `subject` that includes the parameters found, and a snapshot of everything that it holds.
 
     The arguments are those of `check_gradients`.
     """
@@ -45,19 +48,19 @@ def complete_adapter(
 
 
 def with_found_parameters(adapter: Adapter, before: Snapshot) -> Adapter:
-    """Return `adapter`, completed by the parameters that its objects hold and that have a gradient.
+    """Return `adapter`, with the parameters that are found in its objects in addition.
 
     Parameters
     ----------
     adapter : Adapter
     before : Snapshot
-        Everything that the code holds. It is restored.
+        Everything that the code holds. The search restores it.
     """
-    if adapter.accumulates:  # a Module says which arrays are its parameters
+    if adapter.accumulates:  # a Module lists its parameters
         return adapter
     try:
         found = Search(adapter, before).found()
-    except Exception:  # the check itself meets the same error, and reports it
+    except Exception:  # the check itself raises the same error again
         return adapter
     finally:
         before.restore()
@@ -70,11 +73,11 @@ class Search:
     Attributes
     ----------
     candidates : dict of Steps to object
-        The arrays, and the single numbers, that forward reads and does not replace.
+        The arrays and numbers that forward reads and does not replace.
     produced : dict of Steps to object
-        What backward leaves or returns, except what was there before.
+        The new or changed arrays and numbers after backward, and the values that backward returns.
     kept : dict of Steps to object
-        What was there before backward, with the same values.
+        The arrays and numbers that have the same values before and after backward.
     """
 
     def __init__(self, adapter: Adapter, before: Snapshot):
@@ -111,7 +114,7 @@ class Search:
         self._drop_overwritten()
 
     def _drop_overwritten(self) -> None:
-        """Drop the candidates that forward overwrites, even with equal values: they are copies of an input."""
+        """Drop the candidates that forward overwrites with the same values, such as copies of an input."""
         self.before.restore()
         self.adapter.prepare()
         arrays = {
@@ -125,7 +128,7 @@ class Search:
         try:
             self.adapter.run()
             overwritten = {k for k, v in shifted.items() if not equal_arrays(self.candidates[k], v)}
-        except Exception:  # outside the domain of forward, which therefore reads them
+        except Exception:  # outside the domain of forward, so forward reads them
             overwritten = set()
         self.adapter.clear_saved()
         self.before.restore()
@@ -156,7 +159,7 @@ class Search:
         return found
 
     def _groups(self, pairs: dict[Steps, Steps]) -> dict[Steps, list[tuple[Steps, bool]]]:
-        """Return the gradients of each array, at its first place; an array that is used twice has two of them."""
+        """Return, for the first place of each array, a list of its gradients: several if the array has several uses."""
         groups: dict[Steps, list[tuple[Steps, bool]]] = {}
         for steps, gradient in pairs.items():
             value = self.candidates[steps]
@@ -169,21 +172,21 @@ class Search:
                 groups[steps] = [(gradient, False)]
         for first, gradients in groups.items():
             returned = [(g, t) for g, t in gradients if g[0][0] == "returned"]
-            if returned:  # the code hands this one over, so it is the sum of all others
+            if returned:  # a gradient that backward returns includes all uses
                 groups[first] = returned
             elif not all(np.array_equal(self._value(gradients[0][0]), self._value(g)) for g, _ in gradients):
-                # two uses, each with its gradient; or one use, whose gradient is kept twice
+                # The code keeps a gradient for each use, or it keeps the gradient and another value with its name.
                 alone = next(([(g, t)] for g, t in gradients if not t and self._is_gradient(first, g)), None)
                 groups[first] = alone or gradients
                 if not alone:
                     count = f"is used {len(gradients)} times"
-                    self.adapter.add_note(f"{place_name(first)} {count}; its gradients were added")
+                    self.adapter.add_note(f"{place_name(first)} {count}, so the checker added its gradients")
             else:
                 groups[first] = gradients[:1]
         return groups
 
     def _by_name(self, steps: Steps) -> Steps | None:
-        """Return the place of the array whose name fits the gradient of the array at `steps`."""
+        """Return the place of an array whose name is that of the gradient of the array at `steps`."""
         value = self.candidates[steps]
         careful = is_outside(steps) or is_setting_name(name_of(steps)) or not is_array(value) or value.dtype.kind != "f"
         ranked: dict[int, list[Steps]] = {}
@@ -191,7 +194,7 @@ class Search:
             if gradient not in self.candidates and (rank := closeness(steps, gradient)):
                 fits = np.shape(given) == np.shape(value)
                 ranked.setdefault(2 * rank + fits, []).append(gradient)
-        if not ranked and not careful:  # a gradient that backward forgets to compute
+        if not ranked and not careful:  # backward may have forgotten to compute the gradient
             for gradient in self.kept:
                 rank = closeness(steps, gradient)
                 if rank > 1 and gradient not in self.produced and np.shape(self.kept[gradient]) == np.shape(value):
@@ -208,18 +211,18 @@ class Search:
         if len(fitting) == 1:
             others = " and ".join(gradient_name(g) for g in options if g not in fitting)
             self.adapter.add_note(
-                f"{gradient_name(fitting[0])} is the gradient of {place_name(steps)}; {others} has such a name, but "
-                f"other values"
+                f"{gradient_name(fitting[0])} is the gradient of {place_name(steps)}; {others} has a fitting name too, "
+                f"but wrong values"
             )
             return fitting[0]
-        self.adapter.add_note(f"{place_name(steps)}: {names} may both be its gradient")
+        self.adapter.add_note(f"{place_name(steps)}: by their names, {names} may be its gradient")
         return fitting[0] if fitting else None
 
     def _value(self, gradient: Steps) -> Any:
         return self.produced.get(gradient, self.kept.get(gradient))
 
     def _drop_doubtful(self, pairs: dict[Steps, Steps]) -> None:
-        """Remove the pairs of a gradient that several arrays claim, except the one whose name fits best."""
+        """If a gradient is paired with several arrays, keep only the pair with the best fitting name."""
         for gradient in set(pairs.values()):
             claims = [steps for steps, g in pairs.items() if g == gradient]
             claims = list({id(self.candidates[s]): s for s in claims}.values()) if len(claims) > 1 else claims
@@ -234,7 +237,7 @@ class Search:
                     del pairs[steps]
 
     def _rest(self, pairs: dict[Steps, Steps]) -> list[Steps]:
-        """Return the candidates without a gradient that may be parameters."""
+        """Return the candidates that have no gradient yet and may be parameters."""
         taken = {id(self.candidates[s]) for s in pairs}
         gradients = {id(self._value(g)) for g in pairs.values()}
         return [
@@ -246,7 +249,7 @@ class Search:
         ]
 
     def _by_order(self, pairs: dict[Steps, Steps]) -> dict[Steps, Steps]:
-        """Pair the gradients that backward returns after those of the inputs, in the order in which arrays were set."""
+        """Pair the gradients that backward returns after those of the inputs, in the order of the candidates."""
         surplus = [g for g in self.produced if g[0][0] == "returned" and g not in pairs.values()]
         if not surplus or isinstance(self.adapter.surplus, dict):
             return {}
@@ -255,8 +258,8 @@ class Search:
             rest = [steps for steps in rest if self._moves(steps)]
         if len(rest) != len(surplus):
             self.adapter.add_note(
-                f"backward returns {len(surplus)} gradients besides those of the inputs. It is not known which arrays "
-                f"they belong to: keep them in self.dW, or in self.params and self.grads"
+                f"backward returns {len(surplus)} more gradients than there are inputs, and the checker does not know "
+                f"their arrays: keep the gradient of self.W in self.dW, or use self.params and self.grads"
             )
             return {}
         shapes = [np.shape(self.candidates[s]) for s in rest]
@@ -269,7 +272,7 @@ class Search:
         return dict(zip(rest, surplus, strict=True))
 
     def _by_shape(self, pairs: dict[Steps, Steps]) -> dict[Steps, Steps]:
-        """Pair an array with the only array of its shape that backward computes and that is its gradient."""
+        """Pair a candidate with its gradient, if exactly one array with its shape is the gradient."""
         found: dict[Steps, Steps] = {}
         for steps in self._rest(pairs):
             shape = self.candidates[steps].shape
@@ -279,7 +282,7 @@ class Search:
             fitting = [g for g in same if shape and self._is_gradient(steps, g)]
             if len(fitting) == 1:
                 found[steps] = fitting[0]
-                self.adapter.add_note(f"{gradient_name(fitting[0])} was taken for the gradient of {place_name(steps)}")
+                self.adapter.add_note(f"the gradient of {place_name(steps)} is {gradient_name(fitting[0])}")
             elif len(same) == 1 and shape and self._moves(steps):
                 self.adapter.add_note(
                     f"{gradient_name(same[0])} has the shape of {place_name(steps)}, but is not its gradient"
@@ -289,7 +292,7 @@ class Search:
     # --- measurements ------------------------------------------------------------------------------------------------
 
     def _f(self, changes: Places) -> float:
-        """Return the weighted sum of the outputs after adding `changes` to the arrays and numbers at their places."""
+        """Add `changes` to the arrays and numbers at their places, and return the weighted sum of the outputs."""
         self.before.restore()
         self.adapter.prepare()
         for steps, change in changes.items():
@@ -316,11 +319,11 @@ class Search:
                 if self._f(changes) != start:
                     return True
             return False
-        except Exception:  # outside the domain of forward, which therefore reads it
+        except Exception:  # outside the domain of forward, so forward reads it
             return True
 
     def _is_gradient(self, steps: Steps, gradient: Steps) -> bool:
-        """Return True if the array at `gradient` is the gradient of that at `steps` along two random directions."""
+        """Return True if the array at `gradient` gives the derivatives of the array at `steps` along two directions."""
         given, rng = np.asarray(self._value(gradient), dtype=np.float64), np.random.default_rng(2)
         value = self.candidates[steps]
         if given.shape != np.shape(value):
@@ -374,14 +377,14 @@ def is_unchanged(snapshot: Snapshot, value: Any) -> bool:
 
 
 def copied(value: Any) -> Any:
-    """Return a NumPy copy of an array or a list of numbers; a number is returned as it is."""
+    """Return a NumPy copy of an array or a list of numbers; return a number unchanged."""
     if isinstance(value, list):
         return np.array(value, dtype=np.float64)
     return backend.to_numpy(value).copy() if is_array(value) else value
 
 
 def gradient_name(steps: Steps) -> str:
-    """Return the name of the place of a gradient for a note."""
+    """Return a text for notes that names the place of a gradient."""
     if steps[0][0] == "returned":
         return "a gradient that backward returns"
     return place_name(steps)

@@ -2,14 +2,14 @@
 
 The parts, in the order in which they are used:
 
-    discover.py                    what can be checked, by reading the file
-    drawing.py                     the inputs, from signatures, docstring_shapes.py and course_names.py
-    judge.py                       the verdict; this process never imports the file
-    process.py, orphans.py         the worker's process: its start and its end
-    channel.py                     requests to it, with a time limit
+    discover.py                    read the file and list the code that can be checked
+    drawing.py                     draw the inputs, with help of docstring_shapes.py and course_names.py
+    judge.py                       decide the verdict, in a process that never imports the file
+    process.py, orphans.py         start the worker's process, and kill it
+    channel.py                     send requests to the worker, with a time limit
     wire.py                        messages to and from the worker: JSON and raw bytes
-    worker.py                      runs the file, and returns arrays
-    table.py                       a line for each layer
+    worker.py                      run the file, and return arrays
+    table.py                       print a line for each layer
 
 The exit code is 0 if everything is right, 1 if something is wrong, and 2 otherwise.
 """
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "subject",
         metavar="FILE.py[:NAME]",
-        help="a file; or a layer in it, or a function that makes one; or FILE.py:forward,backward",
+        help="a file; a layer of the file, or a function that returns a layer; or FILE.py:forward,backward",
     )
     add(
         "--input",
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="shape of a random input; repeat it for several inputs. ids:4,5:10 draws integers below 10",
     )
-    add("--shape", action="append", metavar="x=4,5", default=[], help="shape of the argument x, wherever there is one")
+    add("--shape", action="append", metavar="x=4,5", default=[], help="shape of every argument with the name x")
     add("--arg", action="append", metavar="NAME=VALUE", default=[], help="value of an argument, such as 'p={\"s\": 1}'")
     add("--init", metavar="3,2", help="the arguments of the constructor")
     add(
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="[NAME=]mean",
         default=[],
-        help="'mean': backward divides the gradients of weights by the number of examples, everywhere or in NAME",
+        help="'mean': backward divides the gradients of weights by the number of examples; for all code, or for NAME",
     )
     add("--seconds", type=float, default=60, help="time limit for each layer (default: %(default)s)")
     add("--seed", type=int, default=0, help="random seed of the inputs (default: %(default)s)")
@@ -88,7 +88,7 @@ def run_gradcheck(arguments: argparse.Namespace) -> int:
 
 
 def check_items(path: str, items: list[Item], given: Given, arguments: argparse.Namespace) -> list[Result]:
-    """Judge all items. A worker that fails is replaced by a new one for the next item."""
+    """Judge all items. If a worker fails, start a new worker for the next item."""
     results: list[Result] = []
     worker = None
     try:
@@ -111,7 +111,7 @@ def split_subject(subject: str) -> tuple[str, str]:
     Raises
     ------
     ValueError, FileNotFoundError
-        The subject has another form, or there is no such file.
+        `subject` is not FILE.py or FILE.py:NAME, or there is no such file.
     """
     path, _, name = subject.rpartition(":")
     if not path or os.sep in name or name.endswith(".py"):
@@ -134,7 +134,7 @@ def read_source(path: str) -> str:
 
 
 def named_item(source: str, name: str) -> Item:
-    """Return the item that NAME stands for: one that `discover` finds, else the object of that name in the file."""
+    """Return the item called `name`: one that `discover` finds, or else any object of the file with this name."""
     if "," in name:
         return Item(name, [part.strip() for part in name.split(",", 1)])
     found = find(source, name)
@@ -167,7 +167,7 @@ def given_values(arguments: argparse.Namespace) -> Given:
 
 
 def parse_value(text: str) -> Any:
-    """Return a value written as JSON or as a Python literal; else the text."""
+    """Return the value of JSON or of a Python literal; return any other text unchanged."""
     for parse in (json.loads, ast.literal_eval):
         try:
             return parse(text)

@@ -1,8 +1,8 @@
-"""The names that courses give to arguments, with the shapes and values that belong to them.
+"""The usual names of arguments in courses, with a shape or a value for each.
 
-A shape is a string of letters, one for each axis. Their sizes are in `SIZES`. Most sizes differ, so that code which
-confuses two axes raises an error. A family is a set of names that belong together: ``x, w, b`` have other shapes in a
-convolution than in a fully connected layer.
+A shape is a string with one letter for each axis. `SIZES` contains the sizes. Most sizes differ, so that code with two
+axes confused raises an error. A family is a set of names that are used together. It is needed because ``x, w, b`` have
+different shapes in a convolution and in a fully connected layer.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ _NUMBERS = [(re.compile(rf"(?:{pattern})\Z"), value) for pattern, value in NUMBE
 
 
 def canonical(name: str) -> list[str]:
-    """Return the names in `FAMILIES` that `name` may stand for.
+    """Return the names in `FAMILIES` that have the same meaning as `name`.
 
     Examples
     --------
@@ -178,7 +178,7 @@ def canonical(name: str) -> list[str]:
 
 
 def size_for(name: str, default: Any) -> Any:
-    """Return a value for a constructor's argument whose default is large, or hides mistakes; else None.
+    """Return a value for a constructor's argument if its default is large or hides mistakes; else None.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Find what can be checked in a Python file, by reading it. The file is not run, so it cannot hide anything.
+"""Read a Python file and list the code that can be checked. The file is not run, so it cannot hide code.
 
 X_forward and X_backward               a pair; also X and X_backward, forward_X and backward_X, X_forward_naive ...
 a class with forward and backward      also inherited from a class of the same file
@@ -20,7 +20,7 @@ LOSS = re.compile(r"(?:^|_)(?:loss|cost|propagate)(?:_|\d|$)")
 
 @dataclass
 class Item:
-    """Something in the file that can be checked.
+    """Code in the file that can be checked: a function, two functions or a class.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Item:
     names : list of str
         The names in the file: a function, a class, or forward and backward.
     reason : str
-        Why it cannot be checked; "" if it can.
+        The reason why the code cannot be checked; "" if it can be checked.
     """
 
     label: str
@@ -38,7 +38,7 @@ class Item:
 
 
 def discover(source: str) -> list[Item]:
-    """Return everything that can be checked, in the order of the file.
+    """Return all code that can be checked, in the order of the file.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def checkable_classes(classes: dict[str, ast.ClassDef]) -> Iterator[Item]:
 def methods_of(
     node: ast.ClassDef, classes: dict[str, ast.ClassDef], met: tuple[str, ...] = ()
 ) -> dict[str, ast.FunctionDef]:
-    """Return the methods of a class, with those it inherits from classes of the same file."""
+    """Return the methods of a class, including those that it inherits from classes of the same file."""
     found: dict[str, ast.FunctionDef] = {}
     for base in reversed(node.bases):
         if isinstance(base, ast.Name) and base.id in classes and base.id not in met:

@@ -36,12 +36,12 @@ IS_LABEL = re.compile(r"\b(labels?|class(es)?)\b", re.IGNORECASE)
 
 @dataclass
 class Described:
-    """The shape of one argument, as a docstring gives it.
+    """The description of one argument in a docstring.
 
     Attributes
     ----------
     axes : list of str
-        The sizes as they are written: "N", "4H", "d_1", "...".
+        The sizes in the docstring: "N", "4H", "d_1", "...".
     integer : bool
         True if the text says that the elements are integers, such as labels.
     boolean : bool
@@ -54,7 +54,7 @@ class Described:
 
 
 def described_arguments(docstring: str, names: list[str]) -> dict[str, Described]:
-    """Return the arguments whose shapes the docstring gives.
+    """Return the description of each argument for which the docstring contains a shape.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def is_integer(name: str, text: str) -> bool:
 
 
 def sizes_of(described: dict[str, Described]) -> dict[str, tuple[int, ...]]:
-    """Return a shape for each argument, in which the same symbol always has the same size.
+    """Return a shape for each argument. The same symbol has the same size in all shapes.
 
     Examples
     --------
@@ -121,7 +121,7 @@ def sizes_of(described: dict[str, Described]) -> dict[str, tuple[int, ...]]:
 
 
 def annotated_axes(annotation: str) -> list[str]:
-    """Return the axes that an annotation names, such as ``Float[np.ndarray, "N D"]``; [] if it names none.
+    """Return the axes in an annotation such as ``Float[np.ndarray, "N D"]``; [] if there are none.
 
     Examples
     --------

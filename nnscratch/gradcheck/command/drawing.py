@@ -1,7 +1,8 @@
-"""Draw the arguments of code from its signature, its annotations and docstring, and the names that courses use.
+"""Draw values for the arguments of code, from its signature, its annotations, its docstring and usual names.
 
-The judge draws them, so the student's file does not choose the inputs it is checked with. Often several readings of a
-signature are possible; each is a candidate, and the worker uses the first that forward accepts.
+The judge draws the values, so that the student's file cannot choose the inputs of its own check. Often a signature can
+be read in several ways. Each reading gives a candidate, a list of values for all arguments. The worker uses the first
+candidate that forward accepts.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ MAX_CANDIDATES = 90
 
 
 class CannotDraw(ValueError):
-    """The arguments of the code are not known."""
+    """There is no value for an argument."""
 
 
 @dataclass
@@ -35,13 +36,13 @@ class Given:
     inputs : list of array
         The arguments of forward by position.
     shapes : dict of str to str
-        Shapes by argument, as they were written.
+        By the name of the argument: its shape, as text.
     values : dict of str to object
-        Values by argument.
+        By the name of the argument: its value.
     init, init_named : list, dict
         The arguments of the constructor.
     conventions : dict of str to str
-        "sum" or "mean" by the name of the layer; "" stands for all layers.
+        By the name of the layer: "sum" or "mean". The name "" means all layers.
     """
 
     inputs: list[Any] = field(default_factory=list)
@@ -53,12 +54,12 @@ class Given:
 
 
 def candidates(label: str, described: dict[str, Any], given: Given, seed: int) -> list[dict[str, Any]]:
-    """Return the arguments to try: ``init``, ``init_named`` and ``inputs`` of each candidate, the likeliest first.
+    """Return the candidates, the most likely first. Each is a dict with ``init``, ``init_named`` and ``inputs``.
 
     Parameters
     ----------
     label : str
-        The name of the code, which tells what kind of layer it is.
+        The name of the code. It often contains the kind of layer.
     described : dict
         The worker's reply to ``describe``.
     given : Given
@@ -67,7 +68,7 @@ def candidates(label: str, described: dict[str, Any], given: Given, seed: int) -
     Raises
     ------
     CannotDraw
-        An argument is not known. The message says which, and how to give it.
+        There is no value for an argument. The message names the argument and the option that sets it.
     """
     forward = [a for a in described["forward"] if a["kind"] in ("POSITIONAL_ONLY", "POSITIONAL_OR_KEYWORD")]
     forward = wanted(forward, given)
@@ -96,7 +97,7 @@ def candidates(label: str, described: dict[str, Any], given: Given, seed: int) -
 
 
 def wanted(arguments: list[dict], given: Given) -> list[dict]:
-    """Return the arguments up to the last one that is required or given. The others keep their defaults."""
+    """Return the arguments up to the last required or given one. The later arguments keep their defaults."""
     named = given.shapes.keys() | given.values.keys()
     needed = [
         i
@@ -107,7 +108,7 @@ def wanted(arguments: list[dict], given: Given) -> list[dict]:
 
 
 def readings(label: str, described: dict, forward: list[dict], init: list[dict]) -> Iterator[tuple[str, dict]]:
-    """Yield the ways to read a signature: a name, and a description of the values for each argument."""
+    """Yield the readings of a signature: the name of the reading, and a description of each argument's values."""
     arguments = [*init, *forward]
     names = [a["name"] for a in arguments]
     from_text = described_arguments(described["doc"], names)
@@ -163,13 +164,16 @@ def integer_limit(name: str, from_text: dict[str, Described], shapes: dict[str, 
 
 
 def fits(names: list[str], known: dict[str, str]) -> bool:
-    """Return False for a family with labels or with columns if one of its arguments is missing."""
+    """Return True if the family `known` can describe arguments with these names.
+
+    A family with labels, or with examples in columns, does not fit if one of its arguments is missing.
+    """
     missing = known.keys() - {"mask"} - {c for name in names for c in canonical(name)}
     return not missing or not known.keys() & {"y", "a"}
 
 
 def by_family(names: list[str], known: dict[str, str]) -> dict[str, str]:
-    """Return the letters of the family for each argument that it knows; each of them is used once."""
+    """Return the shape of each argument that the family contains. Each shape of the family is used once."""
     found: dict[str, str] = {}
     left = dict(known)
     for name in names:
@@ -180,16 +184,16 @@ def by_family(names: list[str], known: dict[str, str]) -> dict[str, str]:
 
 
 class Drawing:
-    """One reading of a signature: draws values for its arguments.
+    """Draws values for the arguments of one reading of a signature.
 
     Parameters
     ----------
     label, reading : str
     shapes : dict
-        What to draw for each argument: letters of `FAMILIES`, a shape, or a tuple with a kind of integers.
+        The description of each argument's values: see `draw`.
     given : Given
     settings : int
-        Which of several values in `SETTINGS` to use.
+        The index of the value to use from the lists in `SETTINGS`.
     positive : bool
         Draw floats between 0.1 and 0.9.
     rng : numpy.random.Generator
@@ -209,7 +213,7 @@ class Drawing:
         self.settings, self.positive, self.rng = settings, positive, rng
 
     def constructor(self, init: list[dict]) -> dict[str, Any]:
-        """Return the arguments of the constructor, or of the function that makes the object."""
+        """Return values for the arguments of the constructor, or of the function that makes the object."""
         if self.given.init is not None:
             return {"init": self.given.init, "init_named": self.given.init_named}
         positional = [self.value(a, "--init") for a in init if a["kind"] != "KEYWORD_ONLY"]
@@ -217,7 +221,7 @@ class Drawing:
         return {"init": positional, "init_named": named}
 
     def inputs(self, forward: list[dict]) -> list[Any]:
-        """Return the arguments of forward."""
+        """Return values for the arguments of forward."""
         if self.given.inputs:
             return list(self.given.inputs)
         return [self.value(a, "--shape") for a in forward]
@@ -228,7 +232,7 @@ class Drawing:
         Raises
         ------
         CannotDraw
-            Nothing is known about it.
+            There is no value for this argument.
         """
         name, given = argument["name"], self.given
         if name in given.values:
@@ -294,7 +298,7 @@ def draw_written(shape: str, rng: np.random.Generator, option: str = "--input ")
     Raises
     ------
     ValueError
-        It has another form.
+        `shape` does not look like one of these two examples.
     """
     try:
         if shape.startswith("ids:"):
@@ -306,7 +310,7 @@ def draw_written(shape: str, rng: np.random.Generator, option: str = "--input ")
 
 
 def parse_init(text: str) -> tuple[list[Any], dict[str, Any]]:
-    """Return the arguments written as in a call: ``3, 2, bias=False``.
+    """Return the positional and the named arguments of a text such as ``3, 2, bias=False``.
 
     Examples
     --------
@@ -323,7 +327,7 @@ def parse_init(text: str) -> tuple[list[Any], dict[str, Any]]:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Return True if two candidates pass the same values."""
+    """Return True if two candidates contain the same values."""
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(k == "reading" or same(a[k], b[k]) for k in a)
     if isinstance(a, (list, tuple)):

@@ -1,10 +1,10 @@
-"""The process that decides the verdict. It never imports the student's file.
+"""The judge: the process that decides the verdict. It never imports the student's file.
 
-The judge draws the inputs, and sends them to the worker, which runs `check_gradients` on the student's code. If that
-report is not "right", the judge accepts it, because a student has no reason to forge a bad verdict. A report that says
-"right" is only a claim. The judge then measures the derivatives itself: it gets outputs and gradients as raw arrays, at
-points and along directions that it chooses, and compares them. A file that prints, exits, or forges a report can at
-most make itself wrong.
+The judge draws the inputs and sends them to the worker, which runs `check_gradients` on the student's code. If the
+verdict of this report is not "right", the judge accepts it, because a student has no reason to forge a bad verdict. If
+it is "right", the judge measures the derivatives itself: it chooses points and directions, gets the outputs and
+gradients from the worker as arrays, and compares them. So a file that prints, exits, or forges a report cannot get a
+better verdict.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .process import Worker, WorkerFailed, printable
 
 VERDICTS = ("right", "wrong", "cannot tell", "incomplete")
 LONGEST_TEXT = 4000  # characters of a message from the worker
-FULL_UP_TO = 60  # elements; above this, the judge measures along directions
+FULL_UP_TO = 60  # elements of an array; for larger arrays, the judge measures derivatives along directions
 
 
 @dataclass
@@ -38,11 +38,11 @@ class Result:
     ----------
     label : str
     verdict : str
-        As of a GradientReport, or "could not check".
+        The verdict of a GradientReport, or "could not check".
     why : str
-        The first diagnosis, or the reason why there is no verdict.
+        The first diagnosis, or the reason why the code could not be checked.
     inputs : list of str
-        The arguments and their shapes.
+        The arguments of forward, with their shapes.
     report : GradientReport or None
     """
 
@@ -54,7 +54,7 @@ class Result:
 
 
 def judge(worker: Worker, item: Item, given: Given, seed: int) -> Result:
-    """Check one item, and return the verdict. Nothing that the student's file does raises an error here."""
+    """Check one item, and return the verdict. An error in the student's file never raises an error here."""
     result = Result(item.label, "could not check", item.reason)
     if item.reason:
         return result
@@ -88,12 +88,12 @@ def judge(worker: Worker, item: Item, given: Given, seed: int) -> Result:
 
 
 def readable_description(described: Any) -> dict[str, Any]:
-    """Return the worker's description if it has the right form.
+    """Return the worker's description after a check of its structure.
 
     Raises
     ------
     TypeError, KeyError
-        It has another form.
+        The structure is wrong.
     """
     for argument in [*described["init"], *described["forward"]]:
         if not (isinstance(argument["name"], str) and isinstance(argument["annotation"], str)):
@@ -115,12 +115,12 @@ def describe_inputs(described: dict[str, Any], candidate: dict[str, Any]) -> lis
 
 
 def rebuilt(parts: dict[str, Any]) -> GradientReport:
-    """Return the report that the worker sent, after its values and texts have been examined.
+    """Return the report that the worker sent, after a check of its values and texts.
 
     Raises
     ------
     TypeError, ValueError, KeyError
-        It does not have the form of a report.
+        The worker did not send a valid report.
     """
     entries = [clean(Entry, e | {"diagnoses": [clean(Diagnosis, d) for d in e["diagnoses"]]}) for e in parts["entries"]]
     traps = [clean(Trap, t) for t in parts["traps"]]
@@ -130,12 +130,12 @@ def rebuilt(parts: dict[str, Any]) -> GradientReport:
     fields = {**parts, "entries": {e.name: e for e in entries}, "traps": traps}
     report = clean(GradientReport, fields)
     report.notes = [printable(note, LONGEST_TEXT) for note in report.notes]
-    report.text()  # raises if a value has another type than it should
+    report.text()  # raises an error if a value has the wrong type
     return report
 
 
 def clean(kind: type, fields: dict[str, Any]) -> Any:
-    """Return a dataclass with the given fields. Its texts hold no control characters; its shapes are tuples of ints."""
+    """Return a dataclass with the given fields. Remove control characters from texts; make shapes tuples of ints."""
     known = {f.name for f in dataclasses.fields(kind)}
     values = {k: v for k, v in fields.items() if k in known}
     for key, value in values.items():
@@ -147,7 +147,7 @@ def clean(kind: type, fields: dict[str, Any]) -> Any:
 
 
 def first_reason(report: GradientReport) -> str:
-    """Return the first diagnosis, or what else keeps the report from being right."""
+    """Return the first diagnosis, or another reason why the verdict is not "right"."""
     if report.verdict == "right":
         return ""
     for trap in report.traps:
@@ -163,7 +163,7 @@ def first_reason(report: GradientReport) -> str:
 
 
 def confirm(worker: Worker, claimed: GradientReport, seed: int) -> None:
-    """Measure the gradients that the worker says are right, and change the report if they are not."""
+    """Measure the gradients that are right in the worker's report. Change the report if they are wrong."""
     variables = worker.request("variables")
     names = [name for name in claimed.entries if name in variables]
     unmeasured = [name for name in claimed.entries if name not in variables]
@@ -191,12 +191,12 @@ IS_MEAN = (
     "it is right if backward divides the gradients of weights by the number of examples, as some courses require: "
     "--convention {}=mean"
 )
-DISAGREES = "the check inside the file's process said right, but the values it returns say otherwise"
+DISAGREES = "the report of the file's process said right, but the arrays that it returned are wrong"
 
 
 def remote_functions(worker: Worker, names: list[str]) -> tuple[Callable, Callable]:
-    """Return forward and backward of the code in the worker, as functions of the arrays called `names`."""
-    # check_gradients restores everything that a function holds. A weak reference keeps it from the worker's pipes.
+    """Return forward and backward of the worker's code, as functions of the arrays called `names`."""
+    # check_gradients restores everything that a function holds. With a weak reference, it does not find the worker.
     reference = weakref.ref(worker)
 
     def forward(*arrays: Any) -> tuple:

@@ -1,7 +1,8 @@
 """Find and kill processes that left the worker's process group (Linux).
 
-A process whose parent has ended is given to the nearest ancestor that is a "child subreaper", else to process 1. While
-a worker runs, the judge is a subreaper, so the worker's grandchildren become its own children, and it can kill them.
+If the parent of a process ends, the nearest ancestor that is a "child subreaper" becomes its new parent, or else
+process 1. While a worker runs, the judge is a subreaper. So processes that the worker left behind become children of
+the judge, and the judge can kill them.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import sys
 import time
 
 PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER = 36, 37
-LONGEST = 2.0  # seconds for killing processes that start new ones
+LONGEST = 2.0  # seconds to spend on killing processes, because a process may start new ones
 
 
 class Orphans:
-    """Adopt the orphans of processes started after this object was made; `kill` ends them.
+    """Become the parent of processes without a parent, from the creation of this object on; `kill` kills them.
 
-    On other systems than Linux, it does nothing.
+    On systems other than Linux, this class does nothing.
     """
 
     def __init__(self) -> None:
@@ -36,7 +37,7 @@ class Orphans:
             self._earlier = children()
 
     def kill(self) -> None:
-        """Kill every adopted process, and the processes that those have started."""
+        """Kill these processes, and the processes that they have started."""
         if self._prctl is None:
             return
         end = time.monotonic() + LONGEST

@@ -1,7 +1,7 @@
-"""Worker: the process that runs the student's file, as the judge sees it.
+"""Worker: the judge's side of the process that runs the student's file.
 
-The judge writes requests into one pipe and reads replies from another. It never waits longer than its time limit, and
-never reads more than `wire` allows. Afterwards it kills the process and all its children.
+The judge writes requests into one pipe and reads replies from another pipe (channel.py). At the end, it kills the
+process and all its children.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .orphans import Orphans
 
 __all__ = ["ROOT", "Worker", "WorkerFailed", "printable"]
 
-# The path of the package is given, so that a file such as random.py in the current folder is not imported.
+# With the package's path first, Python does not import a file such as random.py from the current folder.
 BOOT = "import sys; sys.path[0] = sys.argv.pop(1); from {} import main; main()"
 ROOT = str(Path(__file__).resolve().parents[3])
 
@@ -31,7 +31,7 @@ class Worker:
     Parameters
     ----------
     module : str
-        The module whose ``main`` the process runs: it answers requests.
+        The name of a module. The process runs its function ``main``, which answers requests.
     *arguments : str
         The arguments of the process.
     environment : mapping, optional
@@ -65,7 +65,7 @@ class Worker:
         return self._channel.failed
 
     def set_limit(self, seconds: float) -> None:
-        """Allow all requests together `seconds` from now."""
+        """Set the time limit: all later requests together may take `seconds`."""
         self._channel.clock = WallClock(seconds)
 
     def request(self, operation: str, **values: Any) -> Any:
@@ -74,12 +74,12 @@ class Worker:
         Raises
         ------
         WorkerFailed
-            There is no reply, or the reply says that the student's code raised an error.
+            There is no valid reply, or the reply says that the student's code raised an error.
         """
         return self._channel.request(operation, **values)
 
     def _ending(self) -> str:
-        """Say how the process ended."""
+        """Return a text that says how the process ended."""
         try:
             code = self._process.wait(1)
         except subprocess.TimeoutExpired:  # it closed its pipe and is still running

@@ -1,6 +1,6 @@
 """Messages between the judge and the worker: nests of plain values and arrays, as JSON followed by raw bytes.
 
-A message is never unpickled, so reading it cannot run code. A frame is
+Messages are not pickled, so reading a message cannot run code. A frame consists of
 
     8 bytes    length of the header
     8 bytes    length of the body
@@ -35,9 +35,9 @@ def frame(message: Any) -> bytes:
     Raises
     ------
     TypeError
-        It holds a value that is neither an array of numbers nor a plain value.
+        A value in the message is neither an array of numbers nor a plain value.
     BadMessage
-        It is too large.
+        The message is too large.
     """
     header, body = pack(message)
     check_lengths(len(header), len(body))

@@ -1,11 +1,11 @@
-"""The process that runs the student's file. It answers the judge's requests, and decides nothing.
+"""The worker: the process that runs the student's file. It answers the judge's requests. The judge decides.
 
     describe NAME          the arguments of a function, or of a class and its forward
-    check NAME, ...        build the code, find inputs it accepts, and run check_gradients: the report is feedback
+    check NAME, ...        build the code, find inputs that it accepts, run check_gradients, and return its report
     outputs ARRAYS         forward at these values
     gradients ARRAYS, DYS  forward and backward at these values
 
-With the last two, the judge measures the derivatives itself, from the arrays that it gets.
+From the arrays of the last two replies, the judge computes the derivatives itself.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from ..snapshot import Snapshot
 from . import wire
 from .refused import Refused
 
-ATTEMPTS = 4  # draws of the weights, until no gradient is zero everywhere, as behind ReLU units that are all off
+ATTEMPTS = 4  # draw the weights at most this often, until no gradient is zero everywhere, as with dead ReLU units
 ROOT = str(Path(__file__).resolve().parents[3])
 FORWARD = ("forward", "predict", "__call__", "feedforward", "loss")
 
@@ -97,7 +97,7 @@ def read_message(pipe: Any) -> Any:
 
 
 def describe_error(error: BaseException) -> str:
-    """Return an error as one line, with the last line of the student's code that it came from."""
+    """Return an error as one line of text, with the last line of the student's code in its traceback."""
     if isinstance(error, Refused):
         return str(error)
     if isinstance(error, SystemExit):
@@ -119,7 +119,7 @@ class Service:
         self._module: Any = None
 
     def load(self, name: str) -> Any:
-        """Return what the file calls `name`; import the file at the first call."""
+        """Return the object `name` of the file. The first call imports the file."""
         if self._module is None:
             self._module = import_file(Path(self.path).resolve())
         if not hasattr(self._module, name):
@@ -150,7 +150,7 @@ class Service:
         }
 
     def check(self, names: list[str], candidates: list[dict], seed: int, options: dict[str, Any]) -> dict[str, Any]:
-        """Check the code with the first candidate that forward accepts. The reply holds the report's parts."""
+        """Check the code with the first candidate that forward accepts, and return the parts of the report."""
         build, inputs, number = self._first_that_runs(names, candidates, seed)
         best = None
         for attempt in range(ATTEMPTS):
@@ -164,7 +164,7 @@ class Service:
         return {"candidate": number, "report": report_parts(best[1])}
 
     def _first_that_runs(self, names: list[str], candidates: list[dict], seed: int) -> tuple[Callable, tuple, int]:
-        """Return a function that builds the code, the inputs, and the number of the first candidate that works."""
+        """Find the first candidate that works. Return a function that builds the code, the inputs, and its index."""
         parts = [self.load(name) for name in names]
         first_error, not_finite = None, None
         for number, candidate in enumerate(candidates):
@@ -224,7 +224,7 @@ class Service:
 
 
 def import_file(path: Path) -> Any:
-    """Import the student's file; as a part of its package if its folder is one, so that relative imports work."""
+    """Import the student's file. If its folder is a package, import it as a part of it: relative imports work."""
     root = path.parent
     while (root / "__init__.py").is_file():
         root = root.parent
@@ -244,7 +244,7 @@ def import_file(path: Path) -> Any:
 
 
 def needs_no_instance(found: Any) -> bool:
-    """Return True for a class whose forward is static, or takes a context."""
+    """Return True for a class with a static forward, or with a forward that takes a context."""
     if not inspect.isclass(found) or not callable(getattr(found, "forward", None)):
         return False
     is_static = isinstance(inspect.getattr_static(found, "forward"), (staticmethod, classmethod))
@@ -252,7 +252,7 @@ def needs_no_instance(found: Any) -> bool:
 
 
 def makes_an_object(function: Any) -> bool:
-    """Return True if a function takes no arguments: then it makes the object to check."""
+    """Return True if a function takes no arguments. Such a function returns the object to check."""
     return not any(not a["optional"] for a in arguments(function) if "VAR" not in a["kind"])
 
 
@@ -274,7 +274,7 @@ def dir_of_class(cls: type) -> set[str]:
 
 
 def arguments(function: Any) -> list[dict[str, Any]]:
-    """Return the arguments of a function or class: name, kind, annotation, and if there is a default."""
+    """Return the arguments of a function or class: name, kind, annotation, default."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
@@ -317,7 +317,7 @@ def build_subject(parts: list[Any], candidate: dict, seed: int) -> Any:
 
 
 def vary_parameters(subject: Any, inputs: tuple, seed: int) -> None:
-    """Draw new values for parameters that are constant or tiny, as at the start of training: they hide mistakes."""
+    """Draw new values for parameters that are constant or tiny, because such values hide mistakes."""
     if isinstance(subject, (tuple, type)) or inspect.isroutine(subject):
         return
     rng = np.random.default_rng(seed)
@@ -333,9 +333,9 @@ def vary_parameters(subject: Any, inputs: tuple, seed: int) -> None:
 
 
 def named_parameters(subject: Any) -> list[Any]:
-    """Return the arrays of an object that have the name of a weight, and not that of a weight's gradient.
+    """Return the arrays of an object that have the name of a weight, and not the name of a gradient.
 
-    With weights of zero, the outputs do not depend on some of them, so they cannot be found by trying.
+    If the weights are zero, the outputs do not depend on some of them. So only their names show that they are weights.
     """
     places = [(steps, name_of(steps), held) for steps, held in Snapshot(subject).places if is_array(held)]
     names = {name for _, name, _ in places}
