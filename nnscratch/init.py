@@ -14,8 +14,10 @@ networks".
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -24,6 +26,41 @@ from .checks import finite, not_negative
 from .module import Module
 
 RNG = None | int | np.random.Generator
+
+_values_left: contextvars.ContextVar[int | None] = contextvars.ContextVar("values_left", default=None)
+
+
+@contextlib.contextmanager
+def without_drawing(most: int) -> Iterator[None]:
+    """Make `uniform` and `normal` return zeros inside a ``with`` block, and at most `most` values in total.
+
+    ``nn.load`` builds models in such a block, because it replaces all weights anyway. NumPy asks the system for zeros
+    and gets memory only when it writes, so a file that describes a model that is too large costs no memory.
+
+    Examples
+    --------
+    >>> with without_drawing(100):
+    ...     print(normal((2, 3)))
+    [[0. 0. 0.]
+     [0. 0. 0.]]
+    """
+    token = _values_left.set(most)
+    try:
+        yield
+    finally:
+        _values_left.reset(token)
+
+
+def _undrawn(shape: tuple[int, ...]) -> np.ndarray | None:
+    """Return zeros inside a `without_drawing` block, else None."""
+    left = _values_left.get()
+    if left is None:
+        return None
+    left -= math.prod(shape)
+    if left < 0:
+        raise ValueError("the model has more values than the file")
+    _values_left.set(left)
+    return np.zeros(shape, dtype=np.float32)
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -52,6 +89,8 @@ def uniform(shape: tuple[int, ...], bound: float, rng: RNG = None) -> np.ndarray
      [-0.48  0.31  0.41]]
     """
     not_negative("bound", bound)
+    if (zeros := _undrawn(shape)) is not None:
+        return zeros
     return backend.generator(rng).uniform(-bound, bound, shape).astype(np.float32)
 
 
@@ -65,6 +104,8 @@ def normal(shape: tuple[int, ...], std: float = 1.0, rng: RNG = None) -> np.ndar
      [ 0.01 -0.05  0.04]]
     """
     not_negative("std", std)
+    if (zeros := _undrawn(shape)) is not None:
+        return zeros
     return (std * backend.generator(rng).standard_normal(shape)).astype(np.float32)
 
 

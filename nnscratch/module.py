@@ -290,12 +290,15 @@ class Module:
         ------
         TypeError, ValueError
             A name is missing or unknown, a value is not a numeric array, it has another shape, it is not finite in this
-            module's dtype, or a tied weight has two different values. The module is unchanged.
+            module's dtype, or a tied weight has two different values. The module is unchanged. A tied weight needs one
+            of its names.
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"state must be a dict of names and arrays, got {type(state).__name__}")
         own = self.state_dict()
-        missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+        given = {id(own[name]) for name in own.keys() & state.keys()}
+        missing = sorted(name for name in own.keys() - state.keys() if id(own[name]) not in given)
+        unknown = sorted(state.keys() - own.keys())
         if flag("strict", strict) and (missing or unknown):
             raise ValueError(
                 f"state does not fit {type(self).__name__}: "

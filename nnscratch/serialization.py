@@ -1,14 +1,13 @@
 """Save and load models as safetensors files, with PyTorch's parameter names. Nothing is pickled.
 
-A file holds the arrays of ``model.state_dict()``. Its text header holds a description of the model: the class and the
-constructor's arguments. So ``nn.load`` rebuilds a model of this package from the file alone, and PyTorch's
-``safetensors.torch.load_file`` reads the same file as a state dict.
+A file holds the arrays of ``model.state_dict()``. Its text header holds a description of the model, such as the class
+and the constructor's arguments; see `nnscratch.description`. So ``nn.load`` rebuilds a model of this package from the
+file alone, and PyTorch's ``safetensors.torch.load_file`` reads the same file as a state dict.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import os
 import tempfile
@@ -21,15 +20,12 @@ from safetensors.numpy import save as to_bytes
 
 from . import backend
 from .checks import state_value
+from .description import build, describe
 from .layers import Linear, LoRA
 from .module import Module
 
 PathLike = str | os.PathLike
 LORA_ARRAYS = ("lora_A", "lora_B")
-RENAMED = {  # old name: new name. Older files use the old names of classes that were renamed or moved
-    "nnscratch.module.Sequential": "nnscratch.sequential.Sequential",
-    "nnscratch.layers.attention.MultiHeadAttention": "nnscratch.layers.attention.MultiheadAttention",
-}
 
 
 def save(model: Module, path: PathLike) -> None:
@@ -108,9 +104,9 @@ def load(path: PathLike, model: Module | None = None) -> Module:
                 f"build the model, then call nn.load(path, model)"
             )
         try:
-            model = build(header["model"])
-        except (LookupError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path}: the description of the model cannot be read ({error!r})") from None
+            model = build(header["model"], num_values=sum(a.size for a in state.values()))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
         for dtype in {a.dtype for a in state.values() if a.dtype.kind == "f"}:
             model.to(dtype=dtype)
     try:
@@ -217,54 +213,6 @@ def load_lora(path: PathLike, model: Module) -> Module:
         parent, _, attribute = name.rpartition(".")
         setattr(modules[parent], attribute, lora)
     return model
-
-
-def describe(model: Module, seen: dict[int, int] | None = None) -> dict[str, Any]:
-    """Return the description from which `build` builds `model`, made of values that JSON can store.
-
-    It holds the class, the constructor's arguments (`Module.config`) and the descriptions of the modules among them
-    (`Module.constructor_modules`). A module that occurs again, so that its weights are shared, is described by its
-    number only: ``seen[id(module)]``.
-    """
-    seen = {} if seen is None else seen
-    if id(model) in seen:
-        return {"same": seen[id(model)]}
-    config = {k: {"class": full_name(v)} if isinstance(v, type) else v for k, v in model.config().items()}
-    spec: dict[str, Any] = {"class": full_name(type(model)), "config": config}
-    if inner := model.constructor_modules():
-        spec["modules"] = [describe(module, seen) for module in inner]
-    seen[id(model)] = len(seen)
-    return spec
-
-
-def build(spec: dict[str, Any], made: list[Module] | None = None) -> Module:
-    """Build the module of a description, with new weights. Only classes of this package can be built."""
-    made = [] if made is None else made
-    if "same" in spec:
-        return made[spec["same"]]
-    config = {k: find_class(v["class"]) if isinstance(v, dict) else v for k, v in spec["config"].items()}
-    made.append(find_class(spec["class"])(*[build(inner, made) for inner in spec.get("modules", ())], **config))
-    return made[-1]
-
-
-def full_name(cls: type) -> str:
-    """Return a class's full name, such as ``nnscratch.layers.linear.Linear``."""
-    return f"{cls.__module__}.{cls.__qualname__}"
-
-
-def find_class(full: str) -> type[Module]:
-    """Return the Module subclass of this package with that full name, or raise ValueError."""
-    full = RENAMED.get(full, full)
-    where, _, name = full.rpartition(".")
-    if where != "nnscratch" and not where.startswith("nnscratch."):
-        raise ValueError(f"{full} is not part of nnscratch: build the model yourself, then call nn.load(path, model)")
-    try:
-        cls = getattr(importlib.import_module(where), name)
-    except (ImportError, AttributeError):
-        raise ValueError(f"this version of nnscratch has no {full}") from None
-    if not (isinstance(cls, type) and issubclass(cls, Module)):
-        raise ValueError(f"{full} is not a Module")
-    return cls
 
 
 def write_arrays(path: PathLike, arrays: dict[str, Any], header: dict[str, Any]) -> None:

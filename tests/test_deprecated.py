@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nnscratch as nn
-from nnscratch import serialization
+from nnscratch import description, serialization
 
 OLD_NAMES = [
     (nn, "MultiHeadAttention", nn.MultiheadAttention),
@@ -58,7 +58,7 @@ def test_the_old_attributes_of_a_trainer():
 
 def test_a_file_that_names_classes_as_they_were_called_is_read(tmp_path):
     model = nn.Sequential(nn.Linear(4, 4, rng=0), nn.MultiheadAttention(4, 2, rng=1))
-    spec = json.dumps(serialization.describe(model))
+    spec = json.dumps(description.describe(model))
     spec = spec.replace("nnscratch.sequential.", "nnscratch.module.").replace("MultiheadA", "MultiHeadA")
     assert "nnscratch.module.Sequential" in spec and "MultiHeadAttention" in spec
     serialization.write_arrays(tmp_path / "old.safetensors", model.state_dict(), {"model": json.loads(spec)})

@@ -1,0 +1,164 @@
+"""Describe a model in values that JSON can store, and build a model from such a description.
+
+    {"class": "nnscratch.models.mlp.MLP", "config": {...}, "modules": [...]}    what the constructor is called with
+    {"same": k}                                     module number k of the description once more, so weights are shared
+    "replaced": {"layers.0": {...}}                 modules that are not the ones that the constructor makes
+    "tied": [["a.weight", "b.weight"]]              parameters that are one and the same, although no module is
+
+A file can come from a stranger. So only classes of this package are built, no module
+is imported, and nothing larger than the arrays of the file is allocated.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import Any
+
+from .init import without_drawing
+from .module import Module
+from .parameter import Parameter
+
+RENAMED = {  # old name: new name. Older files use the old names of classes that were renamed or moved
+    "nnscratch.module.Sequential": "nnscratch.sequential.Sequential",
+    "nnscratch.layers.attention.MultiHeadAttention": "nnscratch.layers.attention.MultiheadAttention",
+}
+
+
+def describe(model: Module) -> dict[str, Any]:
+    """Return the description from which `build` builds `model`.
+
+    It has no entry "replaced" if a class of `model` is not part of nnscratch: `build` refuses such a class anyway.
+    """
+    spec = _described(model, {})
+    try:
+        made = build(spec, num_values=sum(parameter.size for parameter in model.parameters()))
+    except ValueError:
+        return spec
+    if replaced := _replaced(model, made):
+        spec["replaced"] = {name: _described(module, {}) for name, module in replaced.items()}
+        for name, module in replaced.items():
+            _set(made, name, module)
+    if (tied := _tied(model)) != _tied(made):
+        spec["tied"] = tied
+    return spec
+
+
+def build(spec: dict[str, Any], num_values: int) -> Module:
+    """Build the module of a description. Its weights are zeros.
+
+    Parameters
+    ----------
+    spec : dict
+    num_values : int
+        The number of values in the file's arrays. A description of a larger model is refused.
+
+    Raises
+    ------
+    ValueError
+        The description names a class that is not part of nnscratch, is of a larger model, or cannot be read.
+    """
+    try:
+        with without_drawing(2 * num_values + 1000):  # twice: a replaced module is built after the one it replaces
+            model = _built(spec, [], max(num_values, 1 << 20))
+            for name, inner in spec.get("replaced", {}).items():
+                _set(model, name, _built(inner, [], max(num_values, 1 << 20)))
+        for first, *others in spec.get("tied", ()):
+            for name in others:
+                _set(model, name, _get(model, first))
+    except ValueError:
+        raise
+    except Exception as error:  # a description may hold anything
+        raise ValueError(f"the description of the model cannot be read ({type(error).__name__}: {error})") from None
+    if not isinstance(model, Module):
+        raise ValueError("the description of the model cannot be read: it is not that of a Module")
+    return model
+
+
+def _described(model: Module, seen: dict[int, int]) -> dict[str, Any]:
+    """Describe the class, the constructor's arguments (`Module.config`) and the modules among them.
+
+    A module that occurs again is described by its number only, ``seen[id(module)]``.
+    """
+    if id(model) in seen:
+        return {"same": seen[id(model)]}
+    config = {k: {"class": full_name(v)} if isinstance(v, type) else v for k, v in model.config().items()}
+    spec: dict[str, Any] = {"class": full_name(type(model)), "config": config}
+    if inner := model.constructor_modules():
+        spec["modules"] = [_described(module, seen) for module in inner]
+    seen[id(model)] = len(seen)
+    return spec
+
+
+def _built(spec: dict[str, Any], made: list[Module], largest: int) -> Module:
+    if "same" in spec:
+        return made[spec["same"]]
+    config = {k: find_class(v["class"]) if isinstance(v, dict) else v for k, v in spec["config"].items()}
+    for name, value in config.items():
+        for size in value if isinstance(value, list) else [value]:
+            if isinstance(size, int) and size > largest:
+                raise ValueError(f"{name} = {size} is larger than the number of values in the file")
+    inner = [_built(module, made, largest) for module in spec.get("modules", ())]
+    made.append(find_class(spec["class"])(*inner, **config))
+    return made[-1]
+
+
+def _replaced(model: Module, made: Module) -> dict[str, Module]:
+    """Return the modules of `model` that differ from those of `made` in class or settings, without their children."""
+    others, found = dict(made.named_modules()), {}
+    for name, module in model.named_modules():
+        if any(name == outer or name.startswith(f"{outer}.") for outer in found):
+            continue
+        other = others.get(name)
+        if other is None or type(other) is not type(module) or other.config() != module.config():
+            found[name] = module
+    return found
+
+
+def _tied(model: Module) -> list[list[str]]:
+    """Return the names of each parameter that occurs under several names."""
+    names: dict[int, list[str]] = {}
+    for name, module in model.named_modules():
+        for key, value in vars(module).items():
+            if isinstance(value, Parameter):
+                names.setdefault(id(value), []).append(f"{name}.{key}" if name else key)
+    return sorted(group for group in names.values() if len(group) > 1)
+
+
+def _get(model: Module, name: str) -> Any:
+    return functools.reduce(lambda module, key: vars(module)[key], name.split("."), model)
+
+
+def _set(model: Module, name: str, value: Module | Parameter) -> None:
+    """Replace the module or parameter `name` of `model`, which must exist and be of the same kind."""
+    outer, _, key = name.rpartition(".")
+    owner = _get(model, outer) if outer else model
+    kind = Module if isinstance(value, Module) else Parameter
+    if not isinstance(owner, Module) or not isinstance(vars(owner).get(key), kind) or not isinstance(value, kind):
+        raise ValueError(f"the description of the model cannot be read: it has no {name}")
+    setattr(owner, key, value)
+
+
+def full_name(cls: type) -> str:
+    """Return a class's full name, such as ``nnscratch.layers.linear.Linear``."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def find_class(full: str) -> type[Module]:
+    """Return the Module subclass of this package with that full name, or raise ValueError.
+
+    The modules of all layers, losses and models are loaded when nnscratch is imported. No other module is imported
+    here: to import ``nnscratch.__main__`` would run the command.
+    """
+    if not isinstance(full, str) or len(full) > 200:
+        raise ValueError(f"the name of a class must be a short text, got {full!r:.50}")
+    full = RENAMED.get(full, full)
+    where, _, name = full.rpartition(".")
+    if where != "nnscratch" and not where.startswith("nnscratch."):
+        raise ValueError(f"{full} is not part of nnscratch: build the model yourself, then call nn.load(path, model)")
+    cls = vars(sys.modules[where]).get(name) if where in sys.modules else None
+    if cls is None:
+        raise ValueError(f"this version of nnscratch has no {full}")
+    if not (isinstance(cls, type) and issubclass(cls, Module)):
+        raise ValueError(f"{full} is not a Module")
+    return cls
