@@ -19,7 +19,9 @@ from .exercises.command import add_arguments as add_exercises_arguments
 from .exercises.command import run_exercises
 from .gradcheck.command import add_arguments as add_gradcheck_arguments
 from .gradcheck.command import run_gradcheck
+from .models.gpt2 import is_gpt2
 
+END_OF_TEXT = "<|endoftext|>"  # the token with which GPT-2 ends a text
 DEFAULT_SOURCE = f"{runs.AUSTEN_PREFIX}pride_and_prejudice"
 
 
@@ -109,9 +111,14 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("text", nargs="?", metavar="TEXT_FILE", help="default: the run's validation and test parts")
     add_device(evaluate)
 
-    generate = commands.add_parser("generate", help="generate text with a trained model")
+    generate = commands.add_parser("generate", help="generate text with a trained model, or with GPT-2")
     generate.set_defaults(run=run_generate)
-    generate.add_argument("folder", type=Path, metavar="RUN", help="the folder of the run")
+    generate.add_argument(
+        "folder",
+        type=Path,
+        metavar="FOLDER",
+        help="the folder of a run, or a folder of Hugging Face's library transformers with a GPT-2 and its tokenizer",
+    )
     generate.add_argument("--prompt", default="It is a truth", help="start of the text (default: %(default)r)")
     generate.add_argument("--tokens", type=int, default=500, help="number of tokens to generate (default: %(default)s)")
     generate.add_argument(
@@ -119,7 +126,16 @@ def parser() -> argparse.ArgumentParser:
     )
     generate.add_argument("--top-k", type=int, help="sample from the K most likely tokens")
     generate.add_argument("--top-p", type=float, help="sample from the fewest tokens with total probability P")
-    generate.add_argument("--stop", help="stop before this token, for example '<eos>'")
+    generate.add_argument("--min-p", type=float, help="sample from tokens with this fraction of the largest probability")
+    generate.add_argument(
+        "--repetition-penalty", type=float, default=1.0, help="above 1: repeat fewer tokens (default: %(default)s)"
+    )
+    generate.add_argument(
+        "--stop", action="append", help=f"stop before this text or token; default with GPT-2: {END_OF_TEXT}"
+    )
+    generate.add_argument(
+        "--n", type=int, default=1, help="generate this number of texts, with a line of dashes between them (default: 1)"
+    )
     generate.add_argument("--seed", type=int, help="the same seed gives the same text")
     add_device(generate)
 
@@ -253,9 +269,19 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
 
 
 def run_generate(arguments: argparse.Namespace) -> None:
-    device, run, a = usable_device(arguments), runs.Run.open(arguments.folder), arguments
-    model = run.model().to(device)
-    print(nn.generate(model, run.tokenizer, a.prompt, a.tokens, a.temperature, a.top_k, a.top_p, a.stop, a.seed))
+    device, a, stop = usable_device(arguments), arguments, arguments.stop
+    if is_gpt2(a.folder):
+        model, tokenizer = nn.load_gpt2(a.folder), data.BPETokenizer.load(a.folder)
+        if stop is None and END_OF_TEXT in tokenizer.vocabulary:
+            stop = END_OF_TEXT
+    else:
+        run = runs.Run.open(a.folder)
+        model, tokenizer = run.model(), run.tokenizer
+    settings = {"min_p": a.min_p, "repetition_penalty": a.repetition_penalty, "n": a.n}
+    texts = nn.generate(
+        model.to(device), tokenizer, a.prompt, a.tokens, a.temperature, a.top_k, a.top_p, stop, a.seed, **settings
+    )
+    print(f"\n{'-' * 40}\n".join(texts))
 
 
 def run_bench(arguments: argparse.Namespace) -> None:

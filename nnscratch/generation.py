@@ -1,24 +1,28 @@
 """Generate text with a language model, token by token: predict the next token, draw it, and feed it back.
 
-    logits -> / temperature -> keep the k most likely (top-k) -> keep the fewest with probability p (top-p) -> draw
+    logits, state = model(tokens, state)  -> draw a token (sampling.py)  -> tokens = the drawn token  -> again
 
-Only the model's state passes from one token to the next. For a recurrent model, every token costs the same time and
-memory.
+Only the model's state passes from one token to the next. In a recurrent model, the state is a vector. In a Transformer,
+it is the keys and values of the tokens in its window. So the model reads each token once, and the cost of a token does
+not grow with the text. A model without a state reads the whole text again for every token.
 
-Reference for top-p: Holtzman, Buys, Du, Forbes and Choi (2020), "The curious case of neural text degeneration".
+`sampling.py` says how a token is drawn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from . import backend
-from .checks import check_token_ids, finite, not_negative, positive_int
+from .checks import check_instance, check_token_ids, positive_int
 from .modes import eval_mode
 from .module import Module, to_device_of
+from .sampling import Sampling
+
+UNK = "<unk>"
 
 
 def generate(
@@ -29,15 +33,22 @@ def generate(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
-    stop: str | None = None,
+    stop: str | Iterable[str] | None = None,
     rng: None | int | np.random.Generator = None,
-) -> str:
+    *,
+    min_p: float | None = None,
+    repetition_penalty: float = 1.0,
+    n: int | None = None,
+    context: int | None = None,
+) -> str | list[str]:
     """Return `prompt` followed by the text that the model generates.
 
     Parameters
     ----------
     model : Module
-        Called as ``logits, state = model(tokens, state)``, in ``eval()`` mode. Afterwards its mode is what it was.
+        A model with a method ``init_hidden(batch_size)`` is called as ``logits, state = model(tokens, state)``, so it
+        reads each token once. Any other model is called as ``logits = model(tokens)`` with the whole text. Tokens have
+        the shape (N, T), and logits (N, T, V). The model runs in ``eval()`` mode. Afterwards its mode is what it was.
     tokenizer : CharTokenizer, WordTokenizer, SplitTokenizer or BPETokenizer
         If its vocabulary contains ``<unk>``, that token is never drawn.
     prompt : str
@@ -51,19 +62,30 @@ def generate(
         Draw only from the k most likely tokens.
     top_p : float, optional
         Draw only from the fewest tokens whose probabilities sum to at least p.
-    stop : str, optional
-        Stop when this token is drawn, such as ``"<eos>"``. It is not part of the result.
+    stop : str or several of them, optional
+        Stop when the generated text holds this string, or when this token is drawn, such as ``"<eos>"``. It is not part
+        of the result. `prompt` may hold it.
     rng : None, int or numpy.random.Generator
         The source of randomness, or its seed.
+    min_p : float, optional
+        Draw only from tokens with at least this fraction of the largest probability.
+    repetition_penalty : float
+        A value above 1 makes tokens less likely that the text already holds, the prompt included.
+    n : int, optional
+        Return a list of n texts. They are generated together, which takes less time than one after another.
+    context : int, optional
+        For a model without a state: the largest number of tokens that it reads at once. Older tokens are dropped.
 
     Returns
     -------
-    str
+    str, or list of str
+        A list if `n` is given.
 
     Raises
     ------
     ValueError
-        The prompt is empty or contains unknown characters, `stop` is not a token, or a setting is out of range.
+        The prompt is empty or contains unknown characters, the tokenizer cannot write `stop`, or a setting is out of
+        range.
     FloatingPointError
         The model's logits are not finite.
 
@@ -74,10 +96,26 @@ def generate(
     >>> model = nn.models.LanguageModel(len(tokenizer), 4, 8, rng=0)
     >>> nn.generate(model, tokenizer, "ab", max_tokens=5, temperature=0)
     'abaaaaa'
+    >>> nn.generate(model, tokenizer, "ab", max_tokens=5, n=2, rng=0)
+    ['abbbaac', 'abaccca']
     """
+    count = 1 if n is None else positive_int("n", n)
+    sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
+    stops = _Stops(tokenizer, stop)
     ids = tokenizer.encode(prompt)
-    written = list(generate_ids(model, tokenizer, ids, max_tokens, temperature, top_k, top_p, stop, rng))
-    return tokenizer.decode(np.concatenate([ids, np.array(written, dtype=ids.dtype)]))
+    written: list[list[int]] = [[] for _ in range(count)]
+    texts: list[str | None] = [None] * count
+    for tokens in _draw(model, ids, max_tokens, count, sampling, _never(tokenizer), rng, len(tokenizer), context):
+        for k in range(count):
+            if texts[k] is None and tokens[k] in stops.ids:
+                texts[k] = _text(tokenizer, ids, written[k])
+            elif texts[k] is None:
+                written[k].append(tokens[k])
+                texts[k] = stops.text_before(ids, written[k])
+        if None not in texts:
+            break
+    texts = [_text(tokenizer, ids, w) if t is None else t for t, w in zip(texts, written, strict=True)]
+    return texts[0] if n is None else texts
 
 
 def generate_ids(
@@ -91,60 +129,119 @@ def generate_ids(
     stop: str | None = None,
     rng: None | int | np.random.Generator = None,
 ) -> Iterator[int]:
-    """Yield the token ids that `generate` draws, one at a time. The prompt is an array of ids."""
-    positive_int("max_tokens", max_tokens)
-    if len(prompt) == 0:
-        raise ValueError("the prompt is empty; the model needs at least one token to start from")
-    not_negative("temperature", temperature)
-    if top_k is not None:
-        positive_int("top_k", top_k)
-    if top_p is not None and not 0 < finite("top_p", top_p) <= 1:
-        raise ValueError(f"top_p must be in (0, 1], got {top_p!r}")
-    rng = backend.generator(rng)
+    """Yield the token ids that `generate` draws, one at a time. `prompt` is an array of ids, and `stop` is a token."""
+    sampling = Sampling(temperature, top_k, top_p)
     stop_id = None if stop is None else tokenizer.id(stop)
-    never = tokenizer.id("<unk>") if "<unk>" in tokenizer.vocabulary else None
-    return _draw(model, prompt, max_tokens, temperature, top_k, top_p, stop_id, never, rng)
-
-
-def _draw(model, prompt, max_tokens, temperature, top_k, top_p, stop_id, never, rng) -> Iterator[int]:
-    device, state = model.parameters()[0].device, None
-    check_token_ids(model, "tokens", np.asarray(prompt))
-    (tokens,) = to_device_of(model, np.asarray(prompt)[None, :])  # (1, T)
-    modules = list(model.modules())  # listed once: in a small model, a search for them takes longer than a token
-    for _ in range(max_tokens):
-        with eval_mode(*modules):  # not around the loop: the caller may train between two tokens
-            logits, state = model(backend.to_device(tokens, device), state)
-        scores = backend.to_numpy(logits[0, -1]).astype(np.float64)  # (V,)
-        if not np.isfinite(scores).all():
-            raise FloatingPointError("the model's logits are not finite (NaN or infinity); check its weights")
-        if never is not None:
-            scores[never] = -np.inf
-        token = choose(scores, temperature, top_k, top_p, rng)
+    for (token,) in _draw(model, prompt, max_tokens, 1, sampling, _never(tokenizer), rng):
         if token == stop_id:
             return
         yield token
-        tokens = np.array([[token]])
 
 
-def choose(
-    scores: np.ndarray, temperature: float, top_k: int | None, top_p: float | None, rng: np.random.Generator
-) -> int:
-    """Draw one token id, given the scores (logits) of all tokens, shape (V,)."""
-    if temperature == 0:
-        return int(scores.argmax())
-    if top_k is not None and top_k < len(scores):
-        least = np.partition(scores, -top_k)[-top_k]  # the k-th largest; of equal scores, keep the first
-        equal = np.flatnonzero(scores == least)[top_k - np.count_nonzero(scores > least) :]
-        scores = np.where(scores < least, -np.inf, scores)
-        scores[equal] = -np.inf
-    with np.errstate(over="ignore"):  # a temperature near 0 makes all but the largest -infinity
-        scores = (scores - scores.max()) / temperature
-    p = np.exp(scores)  # the softmax without its division by the sum, which drawing does not need
-    if top_p is not None:
-        p /= p.sum()
-        order = np.argsort(-p, kind="stable")
-        enough = int(np.searchsorted(np.cumsum(p[order]), top_p)) + 1
-        p[order[enough:]] = 0
-    below = p.cumsum()
-    below /= below[-1]  # the last element is exactly 1, above every draw from [0, 1)
-    return int(below.searchsorted(rng.random(), side="right"))
+def _draw(
+    model: Module,
+    prompt: np.ndarray,
+    max_tokens: int,
+    count: int,
+    sampling: Sampling,
+    never: int | None,
+    rng: None | int | np.random.Generator,
+    vocabulary: int | None = None,
+    context: int | None = None,
+) -> Iterator[list[int]]:
+    """Yield the next token of each of `count` texts, `max_tokens` times.
+
+    `never` is a token that is not drawn. Nor are tokens from `vocabulary` on, which the tokenizer does not know.
+    """
+    check_instance("generate", "model", model, Module)
+    positive_int("max_tokens", max_tokens)
+    if context is not None:
+        positive_int("context", context)
+    if len(prompt) == 0:
+        raise ValueError("the prompt is empty; the model needs at least one token to start from")
+    prompt, rng = np.asarray(prompt), backend.generator(rng)
+    check_token_ids(model, "tokens", prompt)
+    tokens, state = np.repeat(prompt[None], count, axis=0), None  # (count, T)
+    modules = list(model.modules())  # listed once: in a small model, a search for them takes longer than a token
+    stateful, seen = hasattr(model, "init_hidden"), None
+    for _ in range(max_tokens):
+        with eval_mode(*modules):  # not around the loop: the caller may train between two tokens
+            (here,) = to_device_of(model, tokens)
+            if stateful:
+                logits, state = model(here, model.init_hidden(count) if state is None else state)
+            else:
+                logits = model(here)
+        scores = _scores(logits, tokens.shape, vocabulary)  # (count, V)
+        if never is not None:
+            scores[:, never] = -np.inf
+        if sampling.repetition_penalty != 1 and seen is None:
+            seen = np.zeros(scores.shape, dtype=bool)
+            seen[:, prompt] = True
+        drawn = []
+        for k in range(count):
+            drawn.append(sampling.choose(scores[k], rng, None if seen is None else seen[k]))
+            if seen is not None:
+                seen[k, drawn[k]] = True
+        yield drawn
+        new = np.array(drawn)[:, None]  # (count, 1)
+        tokens = new if stateful else np.concatenate([tokens, new], axis=1)[:, -(context or 0) :]
+
+
+def _scores(logits: Any, shape: tuple[int, int], vocabulary: int | None) -> np.ndarray:
+    """Return the logits after the last token, shape (N, V), as float64 on the CPU."""
+    if getattr(logits, "ndim", None) != 3 or logits.shape[:2] != shape:
+        came = getattr(logits, "shape", type(logits).__name__)
+        raise ValueError(
+            f"generate needs a model that returns logits of shape (N, T, V) for tokens of shape {shape}, got {came}. A "
+            f"model that returns (logits, state) needs a method init_hidden(batch_size)"
+        )
+    scores = backend.to_numpy(logits[:, -1]).astype(np.float64)
+    if not np.isfinite(scores).all():
+        raise FloatingPointError("the model's logits are not finite (NaN or infinity); check its weights")
+    if vocabulary is not None and scores.shape[1] < vocabulary:
+        raise ValueError(f"the model predicts {scores.shape[1]} tokens, but the tokenizer has {vocabulary}")
+    if vocabulary is not None:
+        scores[:, vocabulary:] = -np.inf  # some models have more rows than their tokenizer has tokens
+    return scores
+
+
+def _never(tokenizer: Any) -> int | None:
+    return tokenizer.id(UNK) if UNK in tokenizer.vocabulary else None
+
+
+def _text(tokenizer: Any, prompt: np.ndarray, written: list[int]) -> str:
+    return tokenizer.decode(np.concatenate([prompt, np.array(written, dtype=prompt.dtype)]))
+
+
+class _Stops:
+    """The strings at which a text ends: tokens, and texts that may be part of a token or of several."""
+
+    def __init__(self, tokenizer: Any, stop: str | Iterable[str] | None):
+        self.tokenizer, self.ids, self.texts = tokenizer, set(), []
+        for text in [] if stop is None else [stop] if isinstance(stop, str) else stop:
+            if not isinstance(text, str) or not text:
+                raise ValueError(f"stop must be a string that is not empty, or several of them, got {text!r}")
+            if text in tokenizer.vocabulary:
+                self.ids.add(tokenizer.id(text))
+            ids = tokenizer.encode(text)
+            if text != UNK and _never(tokenizer) in ids.tolist():
+                raise ValueError(f"stop {text!r} holds a token that is not in the vocabulary, so it is never generated")
+            self.texts.append(tokenizer.decode(ids))  # as the tokenizer writes it, for example in lower case
+            if not self.texts[-1]:
+                raise ValueError(f"stop {text!r} holds no token of this tokenizer")
+        # A match ends in the newest token. Each token writes at least one byte, but for some <eos>.
+        self.tokens = 8 + 2 * max([len(text.encode()) for text in self.texts], default=0)
+
+    def text_before(self, prompt: np.ndarray, written: list[int]) -> str | None:
+        """Return the text before the first stop in the generated text, or None if there is none."""
+        if not self.texts:
+            return None
+        tail = written[-self.tokens :]
+        if len(tail) < self.tokens:
+            tail = [prompt[-1], *tail]  # so that the first word has a space before it
+        end = self.tokenizer.decode(tail)
+        if not any(text in end for text in self.texts):
+            return None
+        whole, start = _text(self.tokenizer, prompt, written), len(self.tokenizer.decode(prompt))
+        found = [k for k in (whole.find(text, start) for text in self.texts) if k >= 0]
+        return whole[: min(found)] if found else None

@@ -158,6 +158,14 @@ def save_gpt2(model: TransformerLM, folder: str | os.PathLike) -> None:
     write_atomically(folder / "config.json", (json.dumps(_config_of(model), indent=2) + "\n").encode())
 
 
+def is_gpt2(folder: str | os.PathLike) -> bool:
+    """Return True if the config.json in `folder` is that of a model of transformers, which names its type."""
+    try:
+        return "model_type" in _read_config(Path(folder) / "config.json")
+    except (OSError, ValueError):
+        return False
+
+
 # --- config.json -----------------------------------------------------------------------------------------------------
 
 
