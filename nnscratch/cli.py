@@ -126,7 +126,9 @@ def parser() -> argparse.ArgumentParser:
     )
     generate.add_argument("--top-k", type=int, help="sample from the K most likely tokens")
     generate.add_argument("--top-p", type=float, help="sample from the fewest tokens with total probability P")
-    generate.add_argument("--min-p", type=float, help="sample from tokens with this fraction of the largest probability")
+    generate.add_argument(
+        "--min-p", type=float, help="sample from tokens with this fraction of the largest probability"
+    )
     generate.add_argument(
         "--repetition-penalty", type=float, default=1.0, help="above 1: repeat fewer tokens (default: %(default)s)"
     )
@@ -134,7 +136,10 @@ def parser() -> argparse.ArgumentParser:
         "--stop", action="append", help=f"stop before this text or token; default with GPT-2: {END_OF_TEXT}"
     )
     generate.add_argument(
-        "--n", type=int, default=1, help="generate this number of texts, with a line of dashes between them (default: 1)"
+        "--n",
+        type=int,
+        default=1,
+        help="generate this number of texts, with a line of dashes between them (default: 1)",
     )
     generate.add_argument("--seed", type=int, help="the same seed gives the same text")
     add_device(generate)

@@ -280,3 +280,51 @@ def test_words_are_found_in_any_script():
     assert runs.words("Все счастливы. A naïve don't, 42 times_over") == [
         "все", "счастливы", "a", "naïve", "don", "t", "times", "over"
     ]  # fmt: skip
+
+
+# --- GPT-2 -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gpt2(tmp_path):
+    folder = tmp_path / "gpt2"
+    tokenizer = nn.data.BPETokenizer.from_text(TEXT, 300, special_tokens=["<|endoftext|>"])
+    nn.save_gpt2(nn.models.TransformerLM(len(tokenizer), 8, 2, 2, 16, tie_weights=True, rng=0), folder)
+    tokenizer.save(folder)
+    return folder
+
+
+@pytest.mark.parametrize("files", [["tokenizer.json"], ["vocab.json", "merges.txt"]])
+def test_generate_reads_a_folder_of_gpt2(gpt2, capsys, files):
+    for name in {"tokenizer.json", "vocab.json", "merges.txt"} - set(files):
+        (gpt2 / name).unlink()
+    texts = []
+    for _ in range(2):
+        assert main(["generate", str(gpt2), "--prompt", "the moor", "--tokens", "30", "--seed", "3"]) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1] and texts[0].startswith("the moor") and len(texts[0]) > 20
+
+
+def test_generate_stops_at_the_end_token_of_gpt2_and_at_a_given_text(gpt2, capsys):
+    model = nn.load_gpt2(gpt2)
+    model.norm.bias.data[:] = 100 * model.embedding.weight.data[0]  # now token 0, the end, is far the most likely
+    nn.save_gpt2(model, gpt2)
+    assert main(["generate", str(gpt2), "--prompt", "the moor", "--tokens", "5"]) == 0
+    assert capsys.readouterr().out == "the moor\n"
+    assert main(["generate", str(gpt2), "--prompt", "the moor", "--tokens", "5", "--stop", "zz"]) == 0
+    assert capsys.readouterr().out == f"the moor{5 * '<|endoftext|>'}\n"
+
+
+def test_generate_writes_several_texts(run, capsys):
+    options = ["--prompt", "the ", "--tokens", "20", "--seed", "3", "--n", "3", "--min-p", "0.02"]
+    assert main(["generate", str(run), *options, "--repetition-penalty", "1.2", "--stop", "hhhh", "--stop", "mmmm"]) == 0
+    texts = capsys.readouterr().out.split("\n" + 40 * "-" + "\n")
+    assert len(texts) == len(set(texts)) == 3 and all(text.startswith("the ") for text in texts)
+
+
+def test_generate_says_what_is_wrong_with_a_folder_of_gpt2(gpt2, capsys):
+    (gpt2 / "tokenizer.json").unlink()
+    (gpt2 / "merges.txt").unlink()
+    assert "holds neither tokenizer.json nor both vocab.json and merges.txt" in error_of(capsys, "generate", gpt2)
+    (gpt2 / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    assert "model_type must be 'gpt2', got 'llama'" in error_of(capsys, "generate", gpt2)

@@ -159,9 +159,7 @@ class Optimizer:
         finally:
             self._group = self.param_groups[0]
 
-    def _update_group(
-        self, numbered: list[tuple[int, Parameter]], gradients: list[tuple[Array | None, Array]]
-    ) -> None:
+    def _update_group(self, numbered: list[tuple[int, Parameter]], gradients: list[tuple[Array | None, Array]]) -> None:
         """Update these parameters, each given with its number in `parameters`."""
         tasks: list[tuple[Array, ...]] = []
         for k, parameter in numbered:
