@@ -1,6 +1,6 @@
-"""Call a student's functions, and return what they give in a form that can be sent.
+"""Call a student's functions, and return their values in a form that can be sent to the judge.
 
-This runs in the student's process. It imports NumPy and the format of the messages, and nothing that holds an answer.
+This file runs in the student's process. It imports only NumPy and the format of the messages, and no solutions.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PRINTED = 1500  # characters
 
 
 class FirstCharacters:
-    """A text file that keeps the first `PRINTED` characters, and drops all others."""
+    """A text file that keeps the first `PRINTED` characters, and drops the others."""
 
     encoding = "utf-8"
 
@@ -39,7 +39,7 @@ class FirstCharacters:
 
 
 def in_file(error: BaseException, path: str) -> str:
-    """Return an error as text, and at the end the last line of the student's file that it came from: " (line 7)"."""
+    """Return an error as text. The text ends with the last line of the student's file in the traceback: " (line 7)"."""
     if isinstance(error, Refused):
         return str(error)
     if isinstance(error, MemoryError):
@@ -54,7 +54,7 @@ def in_file(error: BaseException, path: str) -> str:
 
 
 def call(load: Callable, function: str, inputs: list, returns: list[str], withheld: Collection[str]) -> tuple:
-    """Call a function of the student's, and return the values called `returns`; None for those in `withheld`.
+    """Call a student's function, and return its values called `returns`, with None for those in `withheld`.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def call(load: Callable, function: str, inputs: list, returns: list[str], withhe
     Raises
     ------
     Refused
-        The function returns something else, or it changes its arguments.
+        The function returns other values than `returns`, or it changes its arguments.
     """
     called, title = load(function), function.removeprefix(DRIVER)
     own = [copy_of(x) for x in inputs]
@@ -86,7 +86,7 @@ def call(load: Callable, function: str, inputs: list, returns: list[str], withhe
 
 
 def check_unchanged(title: str, own: list, inputs: list) -> None:
-    """Raise Refused if the arrays of `own` differ from those that they are copies of."""
+    """Raise Refused if the arrays in `own` differ from `inputs`, of which they were copies before the call."""
     for x, before in zip(own, inputs, strict=True):
         if isinstance(x, np.ndarray) and not np.array_equal(x, before, equal_nan=True):
             raise Refused(
@@ -106,7 +106,7 @@ def sendable(title: str, name: str, value: Any) -> Any:
     Raises
     ------
     Refused
-        It is not an array of numbers.
+        `value` is not an array of numbers.
     """
     if isinstance(value, dict):
         return {str(k): sendable(title, f"{name}[{k!r}]", v) for k, v in value.items()}

@@ -4,7 +4,8 @@ The steps, and what stops the check with a message:
 
 1  read the file       it is missing, unedited, not valid Python, or imports a library that computes the answer
 2  values              for fresh random inputs, compare what the functions return with a reference
-3  gradients           `check_gradients` runs in the student's process; if it says "right", this process measures again
+3  gradients           `check_gradients` runs in the student's process. If its verdict is "right", this process measures
+                       the gradients again, so that a forged report cannot pass
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Feedback:
     printed : str
         The start of what the student's code printed.
     seed : int
-        Repeats the check with the same inputs.
+        With this seed, a check has the same inputs.
     started : bool
         False if the file is missing, or has not been changed yet.
     """
@@ -60,7 +61,7 @@ class Feedback:
 
 
 class NotYet(Exception):
-    """The check ends here.
+    """The exercise is not solved yet. This ends the check.
 
     Parameters
     ----------
@@ -97,7 +98,7 @@ def check(
     Returns
     -------
     Feedback
-        Nothing that the file does raises an error here.
+        An error in the student's file is part of the feedback, and is not raised here.
     """
     seed = secrets.randbelow(10**6) if seed is None else seed
     path = Path(path)
@@ -163,7 +164,7 @@ def imported(node: ast.AST) -> list[str]:
 
 
 def check_part(worker: ExerciseWorker, part: Values | Gradients, seed: int, source: str, file: str) -> None:
-    """Make one comparison for each of the part's cases. Raise NotYet at the first that fails."""
+    """Make one comparison for each case of the part. Raise NotYet at the first comparison that fails."""
     for number, draw in enumerate(part.cases):
         inputs = draw(np.random.default_rng([seed, number]))
         try:

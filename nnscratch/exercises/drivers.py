@@ -1,8 +1,8 @@
-"""Functions that call a student's code where it does not have the form ``forward(arrays)``, ``backward(dout, cache)``.
+"""Drivers: they call student's code whose functions are not ``forward(arrays)`` and ``backward(dout, cache)``.
 
-A driver takes ``load``, which returns what the student's file calls a name, and returns a function of arrays. That
-function must not hold ``load``: the check restores everything that a function holds. Drivers run in the student's
-process, so they hold no right answers.
+A driver takes ``load`` and returns a function of arrays. ``load(name)`` returns an object of the student's file. The
+returned function must not hold ``load``, because the check restores everything that a function holds. Drivers run in
+the student's process, so they contain no solutions.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def conv1d_forward(load: Load) -> Callable:
 
 
 class Samples:
-    """Stands for CS224n's dataset: it returns the given words in turn."""
+    """A replacement for CS224n's dataset. It returns the given words, one after the other."""
 
     def __init__(self, words: Any):
         self._words = itertools.cycle(words.tolist())

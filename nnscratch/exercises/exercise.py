@@ -1,4 +1,4 @@
-"""The parts of an exercise: what the student gets, what is checked, the hints, and the mistakes that students make."""
+"""The parts of an exercise: the student's file, the checks, the hints, and usual mistakes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SOLUTION = re.compile(r"(?ms)^( *)# solution: ([^\n]*)\n(.*?)^ *# end\n")
 
 @dataclass
 class Slip:
-    """A mistake in the values that the check recognises.
+    """A mistake in the values, with a message. The check recognises it.
 
     Attributes
     ----------
     gives : callable
-        ``gives(*inputs)`` returns the values that this mistake leads to.
+        ``gives(*inputs)`` returns the values of code with this mistake.
     message : str
-        What the student reads.
+        The message to the student.
     """
 
     gives: Callable[..., Any]
@@ -50,7 +50,7 @@ class Values:
     returns : tuple of str
         The names of the values that the function returns. Those in `NOT_SENT` are not compared.
     slips : list of Slip
-        Mistakes that are recognised, the most likely first. Each returns the values of the first output.
+        Mistakes in the first output that are recognised, the most likely first.
     """
 
     function: str
@@ -62,7 +62,7 @@ class Values:
 
 @dataclass
 class Gradients:
-    """Compare the gradients of a forward and a backward with finite differences, through the student's own cache.
+    """Compare the student's gradients with finite differences. Backward gets the cache of the student's forward.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class Exercise:
     Attributes
     ----------
     number : int
-        The position in the ladder. It never changes, so that the names of a student's files stay valid.
+        The position in the ladder. It never changes, because it is part of the names of students' files.
     name : str
     title : str
         One line for the list.
@@ -127,7 +127,7 @@ class Exercise:
 
     @property
     def marked_solution(self) -> str:
-        """The solution with the marks around the parts that the student writes."""
+        """The solution, with marks around the parts that the student has to write."""
         return (files("nnscratch.exercises.solutions") / f"{self.name}.py").read_text(encoding="utf-8")
 
     @property

@@ -31,10 +31,10 @@ class ExerciseFolder:
     ----------
     path : Path
     progress : dict
-        ``"solved"``: the time at which each exercise was solved first; ``"hints"``: the number of hints shown.
-        Names that this version does not know are kept.
+        ``"solved"``: the time at which each exercise was first solved; ``"hints"``: the number of hints shown.
+        Entries that this version does not use are kept.
     note : str
-        What was wrong with the progress file, or "".
+        A message about a damaged progress file, or "".
     """
 
     def __init__(self, path: Path):
@@ -81,7 +81,7 @@ class ExerciseFolder:
         write_atomically(self.file_of(exercise), exercise.student_file.encode())
 
     def reset(self, exercise: Exercise) -> Path | None:
-        """Write the file of an exercise anew. Keep the student's file under another name, and return that."""
+        """Write the file of an exercise again. Keep the student's file under another name, and return its path."""
         kept, file = None, self.file_of(exercise)
         if file.exists():
             number = next(n for n in range(1, 10**6) if not file.with_suffix(f".old{n}").exists())
@@ -139,7 +139,7 @@ def read_progress(path: Path) -> tuple[dict[str, Any], str]:
 
 
 def is_progress(path: Path) -> bool:
-    """Return True if `path` is a progress file, damaged or not, and not some other program's progress.json."""
+    """Return True if `path` is a progress file, even a damaged one; False for a progress.json of another program."""
     if not path.is_file():
         return False
     try:

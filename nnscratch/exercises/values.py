@@ -1,4 +1,4 @@
-"""Compare the values that a student's function returns with the right ones, and say what differs."""
+"""Compare the values that a student's function returns with the right values, and describe the first difference."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def compare(part: Values, inputs: tuple, got: tuple) -> list[str] | None:
 
 
 def is_slip(slip: Slip, inputs: tuple, found: list, wanted: tuple) -> bool:
-    """Return True if the student's values are those of this mistake, and not the right ones."""
+    """Return True if the student's values are the values of this mistake, and differ from the right values."""
     try:
         with np.errstate(all="ignore"):
             wrong = slip.gives(*inputs)
@@ -65,7 +65,7 @@ def scale_of(values: np.ndarray) -> float:
 
 
 def difference(name: str, value: Any, right: Any, inputs: tuple) -> list[str] | None:
-    """Return what is wrong with one value, as a sentence and further lines; None if it is right."""
+    """Return a sentence and more lines about a wrong value; None if the value is right."""
     if isinstance(right, dict):
         return difference_of_dicts(name, value, right, inputs)
     if isinstance(value, dict):
@@ -98,7 +98,7 @@ SHOULD = "it must be {:.6g}"
 
 
 def difference_of_dicts(name: str, value: Any, right: dict, inputs: tuple) -> list[str] | None:
-    """Compare the entries of two dictionaries; entries that only the student's has are allowed."""
+    """Compare the entries of two dictionaries. The student's dictionary may have more entries."""
     if not isinstance(value, dict):
         return [f"{name} must be a dictionary"]
     for key, wanted in right.items():
@@ -125,5 +125,5 @@ def at_inputs(index: tuple[int, ...], inputs: tuple) -> list[str]:
 
 
 def shapes(inputs: tuple) -> str:
-    """Return the shapes of arrays, and all other inputs as they are."""
+    """Return a text with the shape of each array, and the value of each other input."""
     return ", ".join(f"shape {x.shape}" if isinstance(x, np.ndarray) else repr(x) for x in inputs)

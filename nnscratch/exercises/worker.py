@@ -1,4 +1,4 @@
-"""The process that runs a student's file. It returns arrays and a report; the judge (checking.py) decides.
+"""The process that runs a student's file. It returns arrays and a report. The judge (checking.py) decides the verdict.
 
 It extends the worker of ``nnscratch gradcheck`` with limits for memory and files, with the request ``call``, and with
 the text that the student's code prints. The code runs with the rights of the user: check only files that you trust.
@@ -17,7 +17,7 @@ from .drivers import DRIVERS
 from .exercise import NOT_SENT
 
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-MEMORY = 1 << 30  # bytes of address space, of which Python and NumPy take a part
+MEMORY = 1 << 30  # bytes of address space, including the memory that Python and NumPy need
 FILE_SIZE = 10 << 20  # bytes
 
 
@@ -65,11 +65,11 @@ class ExerciseService(Service):
     """The requests that the judge can send: those of `Service`, and ``call``."""
 
     def load(self, name: str) -> Any:
-        """Return what the file calls `name`; or the driver of that name, made for the file."""
+        """Return the object `name` of the student's file; for ``"driver:NAME"``, return the driver's function."""
         if not name.startswith(DRIVER):
             return super().load(name)
         return DRIVERS[name.removeprefix(DRIVER)](super().load)
 
     def call(self, function: str, inputs: list, returns: list[str]) -> tuple:
-        """Call a function of the student's, and return the values called `returns`; None for those in `NOT_SENT`."""
+        """Call a student's function, and return its values called `returns`, with None for those in `NOT_SENT`."""
         return call(self.load, function, inputs, returns, NOT_SENT)

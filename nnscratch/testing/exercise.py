@@ -1,7 +1,7 @@
 """Exercises in notebooks: check an answer without stopping the notebook, and a fast mode.
 
-A failing assertion would stop a notebook that runs from top to bottom. Inside ``with exercise("1"):`` it is printed as
-a short message that says what is not right yet:
+A failing assertion would stop a notebook that runs from top to bottom. Inside ``with exercise("1"):``, the error is
+printed as a short message instead:
 
     an assertion       its message, and what is unusual in the answers that it uses, such as None or NaN
     another error      the line of the answer that raised it, the message, and the shapes or values in that line
@@ -21,9 +21,9 @@ from . import check_log
 from .hints import MISMATCH, STILL_DOTS, answer_hints, error_hints
 from .traceback_places import Place, own_places
 
-LONGEST = 300  # characters of a line; a longer one is cut, so that it stays a hint
-LINES = 4  # lines of an assertion's message
-ARRAYS = 3  # arrays with wrong gradients that are described
+LONGEST = 300  # characters; a longer line is cut
+LINES = 4  # lines that are shown of an assertion's message
+ARRAYS = 3  # arrays with wrong gradients that are shown
 GIVEN_NONE = "returned None"  # in an entry's reason
 
 
@@ -71,7 +71,7 @@ def exercise(name: str) -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """Return a few lines that say why, without a traceback and without digits that differ between machines."""
+    """Return a few lines that explain `error`, without a traceback and without digits that differ between machines."""
     places = own_places(error)
     report = getattr(error, "report", None)
     if report is not None:
@@ -100,8 +100,8 @@ def failed_assertion(error: AssertionError, places: list[Place]) -> list[str]:
 def raised_error(error: Exception, places: list[Place]) -> list[str]:
     """Return the line of the answer that raised the error, the error's message, and hints.
 
-    If the answer's line is in a function that another one called, the calling lines follow, and the exercise's own line
-    comes last. If no line of the answer was running, the exercise's line is shown in its place.
+    If this line is in a function, the lines that called the function follow; the line of the exercise is the last. If
+    the error was raised outside of the answer, only the line of the exercise is shown.
     """
     message = message_lines(error)[:1]
     if isinstance(error, KeyError) and error.args:
@@ -152,26 +152,26 @@ def wrong_gradients(report: Any) -> list[str]:
             told.add(f"{mistake}: {evidence}")
     if len(wrong) > ARRAYS:
         lines.append(f"and {len(wrong) - ARRAYS} more: {', '.join(entry.name for entry in wrong[ARRAYS:])}")
-    explained = {"wrong shape", "not finite"} if wrong else set()  # an entry says the same
+    explained = {"wrong shape", "not finite"} if wrong else set()  # the lines above say the same
     traps = [trap for trap in report.traps if trap.severity != "note" and trap.kind not in explained]
     lines += [sentence(f"{trap.kind}: {trap.message}") for trap in traps[:ARRAYS]]
     return lines + ([f"and {len(traps) - ARRAYS} more remarks"] if len(traps) > ARRAYS else [])
 
 
 def wrong_gradient(entry: Any) -> str:
-    """Return a sentence about one array: what backward gives at its worst element, and what is right there."""
+    """Return a sentence about one array: backward's value and the numerical value of its worst element."""
     analytic, numeric = entry.worst
     at = "[" + ", ".join(str(int(i)) for i in entry.worst_index) + "]"
     verdict = {"cannot tell": "cannot be judged"}.get(entry.verdict, f"is {entry.verdict}")
     line = f"The gradient of {entry.name} {verdict}"
-    reason = entry.reason.split("; ")[0]  # the rest lists elements: only for the report
+    reason = entry.reason.split("; ")[0]  # without the list of elements
     if analytic == analytic and numeric == numeric:
         line += f": at {at} your backward gives {analytic + 0.0:.3g}, but the numerical gradient is {numeric:.3g}"
     return sentence(line + (f" ({reason})" if reason else ""))
 
 
 def plain_evidence(evidence: str) -> str:
-    """Return the evidence of a diagnosis without what differs between machines: file names and sizes of misfits."""
+    """Return the evidence of a diagnosis without file names and misfits, which differ between machines."""
     evidence = re.sub(r"\((<[^>]*>|[^\s()<>]*):(\d+): ", r"(line \2: ", evidence)
     evidence = re.sub(r"(: fits|,) to \S+ of [^;]*|; fits .* random directions", "", evidence)
     evidence = re.sub(r"(?<!gradient )\bgiven\b", "your gradient", evidence)

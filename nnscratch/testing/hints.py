@@ -1,4 +1,4 @@
-"""Hints for a beginner: what the values in a failing line have to do with the error."""
+"""Hints for a beginner: explain an error by the values in the line that raised it."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def is_obvious(value: Any) -> bool:
 
 
 def named_values(node: Any, values: SafeValues) -> dict[str, Any]:
-    """Return the values of the operands of a failing expression by their source; of a statement, those of its names."""
+    """Return, by source text, the values of the operands of an expression, or of the names in a statement."""
     if isinstance(node, ast.BinOp):
         parts = [node.left, node.right]
     elif isinstance(node, ast.AugAssign):
@@ -109,7 +109,7 @@ def named_values(node: Any, values: SafeValues) -> dict[str, Any]:
 
 
 def shape_hints(node: Any, values: SafeValues) -> list[str]:
-    """Return the shapes of two operands that do not fit, with the rule they break."""
+    """Return the shapes of two operands that do not fit, and the rule for their shapes."""
     for operation in ast.walk(node) if isinstance(node, ast.stmt) else [node]:
         if isinstance(operation, ast.BinOp):
             left, right = operation.left, operation.right
@@ -141,7 +141,7 @@ def fits(a: tuple, b: tuple) -> bool:
 
 
 def number_hints(place: Place, values: SafeValues) -> list[str]:
-    """Return the arrays in a line of the exercise that needs numbers."""
+    """Return a hint if the exercise uses an array where it needs a number."""
     found = named_values(place.statement, values)
     arrays = {name: value for name, value in found.items() if np.shape(value) != () and hasattr(value, "shape")}
     return ["A number is needed here, not an array.", *values_line(arrays)]
@@ -167,7 +167,7 @@ def name_hints(error: NameError, place: Place, values: SafeValues) -> list[str]:
 
 
 def unpack_hints(place: Place, values: SafeValues, words: str) -> list[str]:
-    """Return how many values were needed, and from where they came."""
+    """Return a hint about an assignment to several names: how many values it needs, and how many it gets."""
     target, statement = place.expression, place.statement
     source = getattr(statement, "value", None)
     for part in ast.walk(statement) if statement is not None else ():
@@ -202,7 +202,7 @@ def unpack_hints(place: Place, values: SafeValues, words: str) -> list[str]:
 
 
 def signature_hints(name: str, place: Place, values: SafeValues) -> list[str]:
-    """Return the definition of a function that was called with other arguments."""
+    """Return a hint with the definition of a function that was called with wrong arguments."""
     parts = name.split(".<locals>.")[-1].split(".")
     found = values.variables.get(parts[0])
     for part in parts[1:]:
@@ -247,7 +247,7 @@ def saved_hints(place: Place, values: SafeValues, found: dict[str, Any]) -> list
 
 
 def none_hints(node: Any, place: Place, values: SafeValues) -> list[str]:
-    """Return which value is None, and which function returned it."""
+    """Return a hint that names a value that is None, and the function that returned it."""
     calls = [n for n in ast.walk(node) if isinstance(n, ast.Call)]
     start = place.check.lineno if place.of_check and place.check is not None else place.frame.f_code.co_firstlineno
     for name in (n.id for n in ast.walk(node) if isinstance(n, ast.Name)):
@@ -331,7 +331,7 @@ def definition_of(function: Any) -> Any:
 
 
 def returned_count(function: Any) -> int:
-    """Return how many values a function returns by its source, or 0 if that is unknown."""
+    """Return the number of values in a function's ``return``, or 0 if it is unknown."""
     body = definition_of(function) if function is not None else None
     returns = [n.value for n in ast.walk(body) if isinstance(n, ast.Return)] if body is not None else []
     counts = {
@@ -353,7 +353,7 @@ def has_return(definition: Any) -> bool:
 
 
 def answer_hints(place: Place) -> list[str]:
-    """Return what is unusual in the answers that a failed assertion of the exercise uses, such as None or NaN."""
+    """Return hints about unusual values, such as None or NaN, of the answers in a failed assertion."""
     statement, values = place.statement, SafeValues(place.frame)
     if not isinstance(statement, ast.Assert) or place.check is None:
         return []
@@ -375,7 +375,7 @@ def answer_hints(place: Place) -> list[str]:
 
 
 def unusual(name: str, value: Any, source: Any, values: SafeValues) -> list[str]:
-    """Return a hint if the value that an answer returned has an unusual form."""
+    """Return a hint if the value that an answer returned is unusual: NaN, a tuple of one element, integers."""
     function = values.function(source) if isinstance(source, ast.Call) else None
     if function is None:
         return []

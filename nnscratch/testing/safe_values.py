@@ -1,4 +1,4 @@
-"""The values of expressions in a frame, computed again only if that cannot change anything."""
+"""The values of expressions in a frame. An expression is computed again only if this cannot change any variable."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LARGEST = 10**6  # elements; products of larger arrays are not computed again
 
 
 class Unknown(Exception):
-    """The value of this expression cannot be found without running the reader's code again."""
+    """To find the value of this expression, the reader's code would have to run again."""
 
 
 class SafeValues:
@@ -63,7 +63,7 @@ class SafeValues:
         Raises
         ------
         Unknown
-            The expression calls a function other than those above, has an unknown name, or fails.
+            The expression calls a function that is not in the lists above, has an unknown name, or raises an error.
         """
         try:
             with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -134,7 +134,7 @@ class SafeValues:
         return forward if isinstance(forward, FunctionType) else None
 
     def _called(self, node: Any) -> Any:
-        """Return the method for ``layer.backward``, and the method forward for ``Layer()``."""
+        """Return the method for ``layer.backward``; for ``Layer()``, return its method forward."""
         try:
             if isinstance(node, ast.Attribute):
                 return getattr(type(self.of(node.value)), node.attr, None)
@@ -153,7 +153,7 @@ def allow(value: Any, condition: bool) -> Any:
 
 
 def describe(value: Any) -> str:
-    """Return a few words for a value: the shape of an array, the value of a number, else the type.
+    """Return a short description of a value: the shape of an array, the value of a number, else the type.
 
     Examples
     --------

@@ -7,8 +7,8 @@
     def test_my_layer(x):
         assert_gradients_match(MyLayer(), x)
 
-The arrays are small, because a gradient check runs forward four times for each element. Their values are moderate,
-because finite differences are accurate only where a function does not grow too fast.
+The arrays are small, because a gradient check runs forward four times for each element. Their values lie between about
+-2 and 2, because finite differences are less accurate where a function grows fast.
 
 The strategies differ in how they treat kinks, the points without a derivative: ReLU has one at zero, and max pooling
 has one where two values are equal. `well_conditioned` avoids zeros, `distinct` avoids zeros and equal values, and
@@ -30,7 +30,7 @@ except ImportError:
     raise ImportError("nnscratch.testing.strategies needs hypothesis: pip install 'nnscratch[test]'") from None
 
 Shape = Any  # a tuple of int, or a strategy that draws them
-HUNDREDTHS = 200  # the largest value, in hundredths: everything lies between -2 and 2
+HUNDREDTHS = 200  # the largest value, in hundredths: all values lie between -2 and 2
 
 
 def shapes(min_dims: int = 1, max_dims: int = 3, *, min_side: int = 1, max_side: int = 4) -> st.SearchStrategy:
@@ -230,5 +230,5 @@ def probabilities(draw: Any, shape: Shape, *, dtype: Any = np.float64) -> np.nda
 
 
 def dtype_like(dtype: Any) -> Any:
-    """Return 100 as a scalar of that dtype, so that a division by it keeps the dtype."""
+    """Return 100 as a scalar with the given dtype. A division by it keeps the dtype."""
     return np.dtype(dtype).type(100)

@@ -41,12 +41,12 @@ class Place:
 
     @property
     def file(self) -> str:
-        """The name of the file. A notebook cell has one too, and `linecache` knows its text."""
+        """The name of the file. A notebook cell has a file name too, and `linecache` returns its text."""
         return self.frame.f_code.co_filename
 
     @property
     def source(self) -> str:
-        """The text of the line; of a simple statement on several lines, all of them in one."""
+        """The text of the line. A simple statement on several lines is joined into one line."""
         lines = [self.line]
         if self.statement is not None and not hasattr(self.statement, "body"):
             lines = list(range(self.statement.lineno, self.statement.end_lineno + 1))
@@ -54,7 +54,7 @@ class Place:
 
     @property
     def where(self) -> str:
-        """The function and the number of the line, in words."""
+        """A text with the function and the number of the line."""
         code = self.frame.f_code
         name = getattr(code, "co_qualname", code.co_name).split("<locals>.")[-1]
         in_cell = "ipykernel_" in self.file or not os.path.exists(self.file)
@@ -121,9 +121,9 @@ def is_library(file: str) -> bool:
 
 
 def own_places(error: BaseException) -> list[Place]:
-    """Return the traceback's places outside of libraries, the outermost first.
+    """Return the places of the traceback that are not in libraries, the outermost first.
 
-    If the error was raised from another one, the places of that one follow. The first place is in the exercise's block.
+    The first place is in the exercise's block. If the error has a cause, another error, the places of the cause follow.
     """
     places = []
     current: BaseException | None = error
