@@ -90,6 +90,11 @@ class Module:
     """True in training mode, False in evaluation mode. See `train` and `eval`."""
     needs_input_grad = True
     """False while the caller of ``backward`` does not use dL/dx. See `without_input_grad`."""
+    is_batch_mean: bool = False
+    """True for a loss that is the mean over the examples of a batch, each with the same weight.
+
+    The Trainer splits batches over threads only with such a loss.
+    """
     arguments: tuple[str, ...] = ()
     """Names of the constructor's arguments that are attributes too. ``repr`` shows them, and `nn.save` stores them."""
 

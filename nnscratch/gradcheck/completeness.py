@@ -190,7 +190,7 @@ def is_constant(projection: Projection, u: Unchecked) -> bool:
         name, holder = name_of(steps), holder_at(projection.state_roots, steps)
         if is_outside(steps) or steps[-1][0] == "class attribute" or is_setting_name(name):
             return True
-        if isinstance(holder, Module) and name in holder.__dict__.get("_buffers", ()):
+        if isinstance(holder, Module) and name in dict(holder.named_buffers()):
             return True
         if (lists_its_parameters(holder) or takes_weights) and not is_learned_name(name):
             return True

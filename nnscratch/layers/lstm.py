@@ -22,13 +22,12 @@ arrays, the features come before the sequences of the batch:
                 dh   = W_hh^T dz
                 dU   = all dz of a chunk, from which add_gradients computes dW_ih, dW_hh, db_ih, db_hh and dX
 
-Four things differ from the textbook, for speed:
+Three things differ from the textbook, for speed, in addition to the chunks (see recurrent.py):
 
 1. Features first. BLAS computes W_hh (4H, H) @ h^T (H, N) up to twice as fast as h (N, H) @ W_hh^T. Each gate is one
    contiguous block of the result.
-2. Chunks of steps. The products that do not depend on the recurrence are computed for many steps at a time.
-3. One tanh for all gates, because sigmoid(z) = 1/2 + tanh(z/2)/2.
-4. No new arrays in the loop over time. Results are written into buffers (``out=``), which the next forward reuses.
+2. One tanh for all gates, because sigmoid(z) = 1/2 + tanh(z/2)/2.
+3. No new arrays in the loop over time. Results are written into buffers (``out=``), which the next forward reuses.
 """
 
 from __future__ import annotations
@@ -81,14 +80,13 @@ class LSTM(Recurrent):
     def buffer_shapes(self, T: int, N: int) -> tuple[tuple[int, ...], ...]:
         """Return the shapes of h, c, tanh(c), the gates, and U or dU of one chunk."""
         H = self.hidden_size
-        columns = chunk_length(T, N, H) * N
-        return (T + 1, N, H), (T + 1, H, N), (T, H, N), (T, 4 * H, N), (4 * H, columns)
+        return (T + 1, N, H), (T + 1, H, N), (T, H, N), (T, 4 * H, N), (4 * H, chunk_length(T, N, H) * N)
 
     def forget_gate_biases(self) -> list[tuple[Array, Array]]:
         """Return the forget gate's rows of bias_ih and bias_hh of each layer and direction, as views."""
-        rows = slice(self.hidden_size, 2 * self.hidden_size)
-        every = [self.layer_parameters(layer, k) for layer in range(self.num_layers) for k in self._directions]
-        return [(bias_ih.data[rows], bias_hh.data[rows]) for _, _, bias_ih, bias_hh in every]
+        H, layers = self.hidden_size, range(self.num_layers)
+        every = [self.layer_parameters(layer, direction) for layer in layers for direction in self._directions]
+        return [(bias_ih.data[H : 2 * H], bias_hh.data[H : 2 * H]) for _, _, bias_ih, bias_hh in every]
 
     def layer_forward(self, X: Array, state: Arrays, parameters: Parameters, buffers: Arrays) -> tuple[Array, Arrays]:
         h, c, tanh_c, gates, chunk = buffers

@@ -70,6 +70,11 @@ class CrossEntropyLoss(Module):
             raise TypeError(f"weight must have one number for each class, got {weight!r}")
         self.weight = None if weight is None else tuple(not_negative("weight", w) for w in weight)
 
+    @property
+    def is_batch_mean(self) -> bool:  # type: ignore[override]
+        """True without `ignore_index` and `weight`: then each target has the same weight in the mean."""
+        return self.ignore_index is None and self.weight is None
+
     def forward(self, logits: Array, target: Array) -> float:
         """Return the mean loss.
 

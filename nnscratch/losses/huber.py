@@ -44,6 +44,8 @@ class HuberLoss(Module):
     [0.25 0.5 ]
     """
 
+    is_batch_mean = True
+
     arguments = ("delta",)
 
     def __init__(self, delta: float = 1.0):

@@ -39,6 +39,8 @@ class KLDivLoss(Module):
     [[-1. -0.]]
     """
 
+    is_batch_mean = True
+
     def forward(self, prediction: Array, target: Array) -> float:
         check_same_shape(self, prediction, target)
         xp, x, t = backend.array_module(prediction), prediction, target

@@ -36,6 +36,8 @@ class MSELoss(Module):
     [0. 2.]
     """
 
+    is_batch_mean = True
+
     def forward(self, prediction: Array, target: Array) -> float:
         check_same_shape(self, prediction, target)
         difference = prediction - target

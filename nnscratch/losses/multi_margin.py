@@ -45,6 +45,8 @@ class MultiMarginLoss(Module):
     [[-0.3333  0.3333  0.    ]]
     """
 
+    is_batch_mean = True
+
     arguments = ("margin",)
 
     def __init__(self, margin: float = 1.0):

@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..checks import at_least, finite, positive_int, probability
+from ..checks import at_least, check_instance, finite, positive_int, probability
 from .optimizer import Optimizer
 
 
@@ -48,8 +48,7 @@ class LRScheduler:
     """True if you call ``step(loss)`` after each validation, False if you call ``step()`` after each optimizer step."""
 
     def __init__(self, optimizer: Optimizer):
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"a schedule needs an optimizer, got {type(optimizer).__name__}")
+        check_instance(type(self).__name__, "optimizer", optimizer, Optimizer)
         self.optimizer, self.base_lrs, self.steps = optimizer, [group["lr"] for group in optimizer.param_groups], 0
         self._set_rates()
 

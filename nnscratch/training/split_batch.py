@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 from .. import backend
 from ..backend import Array
-from ..losses import CrossEntropyLoss
 from ..module import Module
 from .divergence import clip_if_finite
 from .model_calls import forward_and_backward, num_rows
@@ -44,7 +43,7 @@ class SplitBatch:
     ValueError
         The sum over the parts would differ from the whole batch's result, or from run to run: the model normalises
         over the batch, draws random numbers, carries a state from batch to batch or is on a GPU, or the loss is not a
-        plain mean.
+        plain mean (`Module.is_batch_mean`).
 
     Examples
     --------
@@ -140,6 +139,6 @@ def why_not(model: Module, criterion: Module) -> str | None:
         return f"{type(model).__name__} carries a state from batch to batch"
     if any(parameter.device != "cpu" for parameter in model.parameters()):
         return "the model is on a GPU, which already runs in parallel"
-    if isinstance(criterion, CrossEntropyLoss) and (criterion.ignore_index, criterion.weight) != (None, None):
-        return f"{type(criterion).__name__} weighs its targets, so the loss is not a plain mean"
+    if not criterion.is_batch_mean:
+        return f"{type(criterion).__name__} is not a plain mean over the examples of a batch (is_batch_mean is False)"
     return None

@@ -57,8 +57,6 @@ class Trainer:
         Number of optimizer steps made so far.
     targets : int
         Number of targets in the latest batch.
-    history : History
-        The record of all steps. On a GPU, reading it waits for the enqueued steps (see `training.async_steps`).
     stop : str or None
         To end training after the current step, set this to the reason in a callback.
 
@@ -239,7 +237,7 @@ class Trainer:
 
     @property
     def history(self) -> History:
-        """The record of all steps so far. Reading it waits for the steps enqueued on a GPU."""
+        """The record of all steps so far. Reading it waits for the steps enqueued on a GPU (async_steps.py)."""
         if self._async_steps is not None:
             self._async_steps.finish(self)
         return self.recorded

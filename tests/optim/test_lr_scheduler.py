@@ -80,7 +80,7 @@ def test_arguments_out_of_range_are_refused_and_the_learning_rate_stays(new, mes
 
 
 def test_a_schedule_needs_an_optimizer_and_a_formula():
-    with pytest.raises(TypeError, match="a schedule needs an optimizer, got Linear"):
+    with pytest.raises(TypeError, match="optimizer must be an instance of Optimizer, got Linear"):
         StepLR(nn.Linear(1, 1), 3)
     with pytest.raises(TypeError, match="LRScheduler has no factor method"):
         LRScheduler(new_optimizer())

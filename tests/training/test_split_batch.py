@@ -26,6 +26,7 @@ CASES = {
     "CNN": (cnn, nn.CrossEntropyLoss, IMAGES, LABELS),
     "TransformerLM": (transformer, nn.CrossEntropyLoss, TOKENS, NEXT),
     "regression": (lambda: nn.Linear(8, 3, rng=0), nn.MSELoss, IMAGES[:, 0, 0], RNG.normal(size=(7, 3))),
+    "own loss": (lambda: nn.Linear(8, 3, rng=0), lambda: OwnMSE(), IMAGES[:, 0, 0], RNG.normal(size=(7, 3))),
     "smoothed labels": (cnn, lambda: nn.CrossEntropyLoss(label_smoothing=0.1), IMAGES, LABELS),
 }
 
@@ -73,6 +74,39 @@ def test_a_model_whose_arrays_were_replaced_is_copied_anew():
     assert trainer.train_step(TOKENS, NEXT) == pytest.approx(whole, rel=1e-5)
 
 
+class WeightedMSE(nn.Module):
+    """A mean over the elements with a positive target: parts of a batch may have different numbers of them."""
+
+    def forward(self, x, t):
+        w = t > 0
+        d, n = w * (x - t), w.sum()
+        self.save_for_backward(d, n)
+        return float((d * d).sum() / n)
+
+    def backward(self):
+        d, n = self.saved()
+        return 2 * d / n
+
+
+class OwnMSE(nn.Module):
+    is_batch_mean = True
+
+    def forward(self, x, t):
+        self.save_for_backward(x - t)
+        return float(((x - t) ** 2).mean())
+
+    def backward(self):
+        (d,) = self.saved()
+        return 2 * d / d.size
+
+
+def test_with_a_loss_that_is_no_plain_mean_the_parts_would_give_another_loss():
+    x, t = IMAGES[:, 0, 0], np.where(np.arange(56).reshape(7, 8)[:, :3] < 15, -1.0, 1.0)
+    model = nn.Linear(8, 3, rng=0).to(dtype=np.float64)
+    parts = [WeightedMSE()(model(x[cut]), t[cut]) for cut in (slice(0, 4), slice(4, 7))]
+    assert 4 / 7 * parts[0] + 3 / 7 * parts[1] != pytest.approx(WeightedMSE()(model(x), t), rel=1e-3)
+
+
 class Noise(nn.Module):
     def __init__(self):
         self.noise, self.linear = np.random.default_rng(0), nn.Linear(2, 2)
@@ -84,8 +118,9 @@ class Noise(nn.Module):
     (lambda: nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5)), nn.CrossEntropyLoss(), "Dropout draws random numbers"),
     (lambda: nn.TransformerBlock(4, 2, dropout=0.1), nn.CrossEntropyLoss(), "MultiheadAttention draws random numbers"),
     (lambda: nn.models.LanguageModel(5, 4, 4, 1), nn.CrossEntropyLoss(), "LanguageModel carries a state"),
-    (lambda: nn.Linear(2, 2), nn.CrossEntropyLoss(ignore_index=0), "CrossEntropyLoss weighs its targets"),
-    (lambda: nn.Linear(2, 2), nn.CrossEntropyLoss(weight=[1, 2]), "CrossEntropyLoss weighs its targets"),
+    (lambda: nn.Linear(2, 2), nn.CrossEntropyLoss(ignore_index=0), "CrossEntropyLoss is not a plain mean"),
+    (lambda: nn.Linear(2, 2), nn.CrossEntropyLoss(weight=[1, 2]), "CrossEntropyLoss is not a plain mean"),
+    (lambda: nn.Linear(2, 2), WeightedMSE(), "WeightedMSE is not a plain mean"),
 ])  # fmt: skip
 def test_what_would_not_add_up_is_refused_with_the_reason(build, criterion, why):
     model = build()
