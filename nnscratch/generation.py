@@ -97,7 +97,7 @@ def generate(
     >>> nn.generate(model, tokenizer, "ab", max_tokens=5, temperature=0)
     'abaaaaa'
     >>> nn.generate(model, tokenizer, "ab", max_tokens=5, n=2, rng=0)
-    ['abbbaac', 'abaccca']
+    ['abbacbb', 'abaaccc']
     """
     count = 1 if n is None else positive_int("n", n)
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)

@@ -317,7 +317,8 @@ def test_generate_stops_at_the_end_token_of_gpt2_and_at_a_given_text(gpt2, capsy
 
 def test_generate_writes_several_texts(run, capsys):
     options = ["--prompt", "the ", "--tokens", "20", "--seed", "3", "--n", "3", "--min-p", "0.02"]
-    assert main(["generate", str(run), *options, "--repetition-penalty", "1.2", "--stop", "hhhh", "--stop", "mmmm"]) == 0
+    options += ["--repetition-penalty", "1.2", "--stop", "hhhh", "--stop", "mmmm"]
+    assert main(["generate", str(run), *options]) == 0
     texts = capsys.readouterr().out.split("\n" + 40 * "-" + "\n")
     assert len(texts) == len(set(texts)) == 3 and all(text.startswith("the ") for text in texts)
 
