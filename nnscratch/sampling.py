@@ -28,7 +28,7 @@ from .checks import finite, not_negative, positive_int
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to choose a token. The parameters are those of `nn.generate`.
+    """The settings that choose a token. They are parameters of `nn.generate`.
 
     Examples
     --------
