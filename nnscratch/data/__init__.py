@@ -4,6 +4,7 @@ from .augment import Compose, GaussianNoise, RandomRotation, RandomScale, Random
 from .batches import Batches, TextBatches
 from .bundled import AUSTEN, austen_split, digits_split, load_austen, load_digits, load_text
 from .idx import load_idx, read_idx
+from .pairs import additions, dates, pad_sequences
 from .tokenizers import BPETokenizer, CharTokenizer, SplitTokenizer, WordTokenizer, tokenizer_from_dict
 from .toys import blobs, moons, sine, spirals, xor
 
@@ -21,14 +22,17 @@ __all__ = [
     "TextBatches",
     "TokenDropout",
     "WordTokenizer",
+    "additions",
     "austen_split",
     "blobs",
+    "dates",
     "digits_split",
     "load_austen",
     "load_digits",
     "load_idx",
     "load_text",
     "moons",
+    "pad_sequences",
     "read_idx",
     "sine",
     "spirals",
