@@ -52,7 +52,7 @@ def greedy_search(
     start, stop : int
         The tokens that begin and end a target.
     max_length : int
-        The largest number of tokens of a target. The search ends a target of this length without a stop token.
+        The largest number of tokens of a target. A target of this length ends without a stop token.
     lengths : sequence of N integers in 1..S, optional
         The number of real tokens in each source.
 
@@ -104,7 +104,7 @@ def beam_search(
     start, stop : int
         The tokens that begin and end a target.
     max_length : int
-        The largest number of tokens of a target. The search ends a target of this length without a stop token.
+        The largest number of tokens of a target. A target of this length ends without a stop token.
     beam_size : int
         k, the number of beginnings that are kept at every step.
     length_penalty : float

@@ -75,7 +75,7 @@ WRONG = [
     (ValueError, lambda: nn.optim.clip_grad_norm_(parameters(), -1), "max_norm must be a finite number, 0 or more"),
     (TypeError, lambda: nn.optim.SGD(parameters(), lr=0.1).load_state_dict(None), "SGD expects a dict, got NoneType"),
     (TypeError, lambda: LINEAR.load_state_dict([1]), "state must be a dict of names and arrays, got list"),
-    (TypeError, lambda: nn.optim.lr_scheduler.StepLR(LINEAR, 1), "optimizer must be an instance of Optimizer, got Linear"),
+    (TypeError, lambda: nn.optim.lr_scheduler.StepLR(LINEAR, 1), "StepLR: optimizer must be an instance of Optimizer"),
     # data
     (ValueError, lambda: nn.data.Batches(X, LABELS[:3], 2), "the same number of rows, 1 or more, got 4 and 3"),
     (TypeError, lambda: nn.data.Batches(X, LABELS, 2, transform=3), r"transform must be a function of \(x, rng\)"),

@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 TOLERANCE = 1e-4  # relative, of the compared values. Typical: 2e-7, and 1e-5 for DeZero, whose Adam adds eps elsewhere
 REST = 0.05  # seconds between turns: OpenBLAS's threads wait actively for about 0.025 s
 MOST_STEPS = 5000  # per turn
-PATIENCE = 3  # a library stops after this many times `seconds`
+PATIENCE = 3  # a library is stopped if it takes PATIENCE times as long as `seconds`
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def measure_job(
     roots: Sequence[Path] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Result]:
-    """Measure all libraries at one job, in turns. The values of the others are compared with the first library's."""
+    """Measure all libraries at one job, in turns. Compare the values of each library with those of the first one."""
     if job.kind == "import":
         return measure_imports(libraries, repeats, environment)
     results = [Result(library.key) for library in libraries]

@@ -20,7 +20,7 @@ def matmul(a: Array, b: Array) -> Array:
 
     OpenBLAS computes a tall result faster than a wide one: (64, 784) @ (784, 256) took 235 microseconds, and
     (256, 784) @ (784, 64) took 145 to 160. So a product with at most `FEW_ROWS` rows, and more columns than rows, is
-    computed as its transpose. Each element is the same sum of products. The result is stored column by column, and
+    computed as its transpose, which has the same elements. The result is stored column by column, and
     NumPy keeps that order through the elementwise operations that follow. On a GPU this is always ``a @ b``.
 
     Parameters

@@ -4,15 +4,16 @@
 
     extended    k <- [k; k_new]     v <- [v; v_new]         along the tokens: S becomes S + T
 
-The outputs of causal attention at tokens 0..S-1 do not depend on later tokens. So their keys and values in the next
-layer do not either, and the model never has to compute them again: for T new tokens it computes T queries, keys and
-values, and the queries meet all S + T keys.
+The outputs of causal attention at tokens 0..S-1 do not depend on later tokens. So the keys and values of these tokens
+in the next layer do not depend on later tokens either, and the model never has to compute them again. For T new tokens,
+the model computes T queries, keys and values. Each query attends to all S + T keys.
 
-The arrays have room for more than S tokens. A new token is written into the room, and k and v are views of its first
-part: nothing else is copied. If the room is full, the cache moves to a room of twice the size.
+The *room* of a cache is a pair of arrays for more than S tokens; k and v are views of the first S tokens. New tokens
+are written behind them, and no other token is copied. If the room is full, all tokens are copied to a room of twice the
+size.
 
-A cache never changes: `extended` returns another one, and both use the same room. If you extend one cache twice, to try
-two continuations of a text, the second continuation would overwrite the first. So the second one gets its own room.
+A cache never changes: `extended` returns a new cache, and both caches use the same room. If you extend one cache twice,
+to try two continuations of a text, the second continuation would overwrite the first. So it gets its own room.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def with_factors(factor_of):
 
 
 def with_norm(norm_of):
-    """Return the values for another norm."""
+    """Return a wrong clip, which computes the norm by `norm_of`."""
 
     def clip(a, b, max_norm):
         norm = norm_of(a, b)

@@ -11,7 +11,7 @@ from ..nested import float_leaves, is_array, is_float, leaves, map_leaves
 from .matching import match_gradients
 from .names import argument_names
 
-NO_CACHE = object()  # forward returned no cache. (A forward may also return None as its cache.)
+NO_CACHE = object()  # means that forward returned no cache; None may be a cache
 
 
 class Adapter:

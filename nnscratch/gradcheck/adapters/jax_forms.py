@@ -99,7 +99,7 @@ def returns_gradients(function: Callable, inputs: tuple) -> bool:
     try:
         with in_float64():
             return isinstance(function(*(map_leaves(to_jax, value) for value in inputs)), tuple)
-    except Exception:  # the check itself meets the same error and reports it
+    except Exception:  # the check itself raises the same error again
         return False
 
 

@@ -69,7 +69,7 @@ class LearningRateAdapter(Adapter):
         before = Snapshot([instance], self.inputs)
         try:
             self._find_weights(before)
-        except Exception:  # the check itself meets the same error and reports it
+        except Exception:  # the check itself raises the same error again
             pass
         finally:
             before.restore()

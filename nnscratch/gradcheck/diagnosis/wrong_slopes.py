@@ -37,7 +37,7 @@ def wrong_slopes(graph: ForwardGraph) -> Iterator[Hypothesis]:
         names = {n.name for n in found[0].nodes}
         for rank, mistake, evidence, slopes in alternative_slopes(graph, found, not names <= SMOOTH, sources, sinks):
             if is_proportional(slopes, [f.d for f in found]):
-                continue  # the same slope times a constant
+                continue  # these slopes are phi'(u) times a constant, which is another mistake
             changes = {}
             for f, g in zip(found, slopes, strict=True):
                 changes |= with_slope(graph, (f.source.number, j), f.sink.number, g)
