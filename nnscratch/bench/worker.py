@@ -51,7 +51,7 @@ def peak_memory() -> int | None:
 
 
 def prepare(module: str, job: Any, variant: str) -> tuple[Any, dict[str, Any]]:
-    """Return the function to time and the first answer: the values to compare, or the reason why there is no job."""
+    """Return the function to time, and a dict with the values to compare, or with the reason why the job cannot run."""
     try:
         peer = importlib.import_module(module).build(job, variant)
         step = peer.pop("step")

@@ -16,7 +16,7 @@ from .settings import Settings
 from .verdict import is_comparable, unusable_entry
 
 DIAGNOSIS_DIRECTIONS = 3  # the diagnosis compares along this many directions
-LOCATE_BUDGET = 300  # after this many forward passes, no search in a further array starts
+LOCATE_BUDGET = 300  # after this many forward passes, the search for wrong elements ends
 MAX_REFERENCE_SIZE = 5000  # above this size, an unusable gradient is not compared element by element
 
 

@@ -116,7 +116,7 @@ def bind_arguments(
     queue = [*dys, *([] if cache is NO_CACHE else [cache]), *rest]
     if len(free) > len(queue):
         return None
-    if cache is not NO_CACHE and len(free) <= len(dys):  # fewer gradients than outputs, then the cache
+    if cache is not NO_CACHE and len(free) <= len(dys):  # backward takes the first gradients only, and the cache
         queue = [*dys[: len(free) - 1], cache]
     found.update(zip(free, queue, strict=False))
     return [found[name] for name in names]

@@ -89,7 +89,7 @@ def match_keys(result: dict, floats: list[tuple[str, Any]], match: Match) -> set
         if key is not None:
             used.add(key)
             add(match, name, value, result[key])
-        elif isinstance(value, dict):  # a dictionary of parameters, and one of their gradients
+        elif isinstance(value, dict):  # `value` is a dictionary of parameters, and `result` one of gradients
             keys = {inner: gradient_key(str(inner), result) for inner in value}
             used |= {key for key in keys.values() if key is not None}
             for inner, key in keys.items():

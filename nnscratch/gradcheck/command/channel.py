@@ -14,7 +14,7 @@ from . import wire
 
 
 class WorkerFailed(Exception):
-    """The worker gave no reply that can be used, or its reply says that the student's code raised an error."""
+    """The worker sent no valid reply, or the reply says that the student's code raised an error."""
 
 
 class Clock(Protocol):
@@ -57,7 +57,7 @@ class Channel:
     clock : Clock
         The limit for all requests together.
     failed : bool
-        True if the process cannot be used any more: it ended, took too long, or sent something that is not a reply.
+        True if the process cannot be used any more: it ended, took too long, or sent an invalid reply.
     """
 
     def __init__(
@@ -142,9 +142,9 @@ class Channel:
 
 
 def printable(text: Any, longest: int) -> str:
-    """Return what the worker sent as text for a terminal: no control characters, and not longer than `longest`.
+    """Return a text from the worker for a terminal, without control characters, at most `longest` characters long.
 
-    Further lines are indented, so that they cannot look like lines of the judge.
+    All lines after the first are indented, so that they cannot look like lines of the judge.
     """
     lines = ["".join(c if c.isprintable() else " " for c in line).rstrip() for line in str(text)[:longest].splitlines()]
     return "\n      ".join(lines)

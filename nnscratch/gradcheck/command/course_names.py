@@ -113,7 +113,7 @@ _SAME_NAME = {name: re.compile(rf"(?:{pattern})\Z") for name, pattern in SAME_NA
 
 TWO_ALIKE = re.compile(r"[abxyuv][12]?|t[12]|lhs|rhs|left|right|other")  # the arguments of an operation such as a * b
 
-# dictionaries that courses pass, by the name of the argument; each list is in the order in which they are tried
+# Values for dictionaries, by the name of the argument. The values of a list are tried in this order.
 SETTINGS: dict[str, list[Any]] = {
     "conv_param": [{"stride": 2, "pad": 1}, {"stride": 1, "pad": 1}],
     "pool_param": [

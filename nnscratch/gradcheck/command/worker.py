@@ -75,7 +75,7 @@ def answer_requests(answer: Callable[[str, dict], Any], describe: Callable[[Base
 
 
 def private_pipes() -> tuple[Any, Any]:
-    """Return the pipes from and to the judge, and connect the standard streams to nothing.
+    """Return the pipes from and to the judge, and connect the standard streams to the null device.
 
     The student's code may read from stdin (an EOFError) and print; neither reaches the judge.
     """

@@ -11,7 +11,8 @@ from ..tape import Node
 from .forward_graph import ForwardGraph
 from .hypotheses import Hypothesis
 
-# Rank, mistake, what backward computes, and the movement of the result for movements of the operands.
+# Rank, mistake, what a wrong backward does, and the movement of the result for movements of the operands. A forward
+# with this movement has this backward.
 FORMULAS: dict[str, list[tuple[float, str, str, Callable]]] = {
     "solve": [
         (1.5, "transposed", "solves with A instead of A.T", lambda A, x, dA, db: np.linalg.solve(A.T, db - dA @ x)),

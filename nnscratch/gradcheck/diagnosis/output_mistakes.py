@@ -15,7 +15,7 @@ from .directional_case import DirectionalCase
 from .elementwise_mistakes import elementwise_mistakes, reduced_jacobian
 from .jacobian import DirectionalJacobian, ElementJacobian
 
-MAX_JACOBIAN = 400_000  # elements; ten times as many if it holds derivatives along a few directions
+MAX_JACOBIAN = 400_000  # elements; in directional mode, ten times this number
 
 
 def output_mistakes(case: Case) -> None:
