@@ -1,0 +1,68 @@
+"""What a student's file may import: the standard library, NumPy, and from nnscratch only Module and Parameter.
+
+The refusal here is a message for the student. The protection is that the other files cannot be read (sandbox.py).
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...gradcheck.command.refused import Refused
+
+REFUSED = "Solve this exercise with Python and NumPy only"
+
+
+class Parameter:
+    """An array with its gradient."""
+
+    def __init__(self, data: Any):
+        self.data = np.asarray(data)
+        self.grad = np.zeros_like(self.data)
+
+
+class Module:
+    """The base class of a layer: calling it runs forward."""
+
+    def __call__(self, *inputs: Any) -> Any:
+        return self.forward(*inputs)
+
+    def forward(self, *inputs: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+
+class OnlyAllowed:
+    """Refuse all imports that are not allowed; the first finder of ``sys.meta_path``."""
+
+    allowed = sys.stdlib_module_names | {"numpy", "nnscratch"}
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> None:
+        """Return None, so that the next finder continues, or raise Refused."""
+        if name.partition(".")[0] not in self.allowed or name.startswith("nnscratch."):
+            raise Refused(f"Your file imports {name}. {REFUSED}")
+
+
+def stub() -> types.ModuleType:
+    """Return a module called nnscratch that has Module and Parameter only."""
+    module = types.ModuleType("nnscratch")
+    module.__path__ = []
+
+    def missing(name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise Refused(f"Your file uses nnscratch.{name}. {REFUSED}")
+
+    module.__dict__.update(Module=Module, Parameter=Parameter, __getattr__=missing)
+    return module
+
+
+def restrict_imports() -> None:
+    """Remove this package from the imported modules, and refuse further ones."""
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("nnscratch", "landlock", "pyseccomp")]:
+        del sys.modules[name]
+    sys.modules["nnscratch"] = stub()
+    sys.meta_path.insert(0, OnlyAllowed())

@@ -1,0 +1,11 @@
+"""The orders from the judge to the process that starts the others, over a socket.
+
+f SEED, SECONDS, MEMORY    start a process; two pipes come with the order. The reply is its id, and 0
+e PID, 0, 0                kill it. The reply is its wait status, and its processor time in microseconds
+"""
+
+import struct
+
+ORDER = struct.Struct(">cqqq")
+REPLY = struct.Struct(">qq")
+REQUESTS, REPLIES = 3, 4  # the descriptors of the pipes in the new process
