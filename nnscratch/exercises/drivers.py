@@ -112,18 +112,6 @@ def clip_norm(load: Load) -> Callable:
     return clip
 
 
-def dropout_forward(load: Load) -> Callable:
-    """Measure the student's mask: the part that is kept, to one digit, and the factors of the kept elements."""
-    called = load("dropout_forward")
-
-    def measured(x: Any, dropout_param: dict) -> tuple:
-        factors = called(x, dropout_param)[0] / x
-        kept = factors[factors != 0]
-        return round(kept.size / x.size, 1), kept.min(initial=np.inf), kept.max(initial=0)
-
-    return measured
-
-
 def with_running_averages(name: str) -> Callable[[Load], Callable]:
     """Return a driver that returns out, and the running averages that the student's forward stored in bn_param."""
 
@@ -252,7 +240,6 @@ DRIVERS: dict[str, Callable[[Load], Callable]] = {
     "MeanPool2d_stride1.backward": backward_of("MeanPool2d_stride1"),
     "Upsample1d.forward": with_setting("Upsample1d"),
     "Upsample1d.backward": backward_of("Upsample1d"),
-    "dropout_forward": dropout_forward,
     "batchnorm_forward": with_running_averages("batchnorm_forward"),
     "batchnorm in training": in_training("batchnorm_forward"),
     "spatial_batchnorm_forward": with_running_averages("spatial_batchnorm_forward"),

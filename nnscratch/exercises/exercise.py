@@ -51,6 +51,9 @@ class Values:
         The names of the values that the function returns. Those in `NOT_SENT` are not compared.
     slips : list of Slip
         Mistakes in the first output that are recognised, the most likely first.
+    measure : callable, optional
+        For outputs that are random: ``measure(inputs, *outputs)`` returns a dictionary of numbers, which are compared
+        instead of the outputs. It raises a ValueError if the outputs cannot be measured.
     """
 
     function: str
@@ -58,6 +61,7 @@ class Values:
     cases: list[Draw]
     returns: tuple[str, ...] = ("out",)
     slips: list[Slip] = field(default_factory=list)
+    measure: Callable[..., dict[str, Any]] | None = None
 
 
 @dataclass
@@ -70,10 +74,16 @@ class Gradients:
         Forward and backward; or one function that returns the loss and the gradients.
     cases : list of callable
         Each draws the inputs of forward.
+    reference : callable, optional
+        Returns the right outputs for the same inputs. By default, the reference of the `Values` for the same forward.
+    replay : callable, optional
+        For a forward that is random: ``replay(inputs, *outputs)`` returns a forward with the same random draws.
     """
 
     functions: tuple[str, ...]
     cases: list[Draw]
+    reference: Callable[..., Any] | None = None
+    replay: Callable[..., Callable] | None = None
 
 
 @dataclass

@@ -26,6 +26,13 @@ def compare(part: Values, inputs: tuple, got: tuple) -> list[str] | None:
     wanted = wanted if isinstance(wanted, tuple) and len(names) > 1 else (wanted,)
     found = [value for name, value in zip(part.returns, got, strict=True) if name not in NOT_SENT]
     title = part.function.removeprefix("driver:")
+    if part.measure is not None:
+        try:
+            measured = part.measure(inputs, *found)
+        except ValueError as error:
+            return [f"{title}: {error}", f"the inputs: {shapes(inputs)}"]
+        names, found = list(measured), list(measured.values())
+        wanted = part.reference(*inputs)
     for name, value, right in zip(names, found, wanted, strict=True):
         problem = difference(name, value, right, inputs)
         if problem is None:

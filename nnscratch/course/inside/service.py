@@ -68,7 +68,7 @@ class FileService:
         inputs : list
             The arguments of forward.
         dys : list of arrays
-            The gradients of the outputs.
+            The gradients of the outputs. If it is empty, backward is not called.
         outputs : int
             The number of outputs that forward returns; what it returns after them is the cache.
 
@@ -88,7 +88,9 @@ class FileService:
         check_unchanged(first, own, inputs)
         ys, rest = given[:outputs], given[outputs:]
         calls = 0
-        if len(functions) == 2:
+        if not dys:
+            rest = ()
+        elif len(functions) == 2:
             with np.errstate(all="ignore"), Counter(self._code_of(functions[0])) as counter:
                 rest = self._load(functions[1])(*[copy_of(dy) for dy in dys], *rest)
             calls = counter.count

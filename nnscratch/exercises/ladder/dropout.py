@@ -1,12 +1,34 @@
 """Exercise 16: inverted dropout, in training and in a test."""
 
+import numpy as np
+
 from ..exercise import Exercise, Gradients, Mistake, Slip, Values
 
 
 def kept(x, dropout_param):
-    """Return the fraction of elements kept, and their smallest and largest factor, as drivers.py measures them."""
+    """Return the fraction of elements kept, and their smallest and largest factor."""
     p = dropout_param["p"]
     return (p, 1 / p, 1 / p) if dropout_param["mode"] == "train" else (1.0, 1.0, 1.0)
+
+
+def measure(inputs, out):
+    """Measure the student's mask: the part that is kept, to one digit, and the factors of the kept elements."""
+    x, out = inputs[0], np.asarray(out)
+    if out.shape != x.shape:
+        raise ValueError(f"out has shape {out.shape}; it must have shape {x.shape}")
+    factors = out / x
+    kept = factors[factors != 0]
+    return {
+        "the part of the elements that is kept": round(kept.size / x.size, 1),
+        "the smallest out / x where kept": kept.min(initial=np.inf),
+        "the largest out / x where kept": kept.max(initial=0),
+    }
+
+
+def replay(inputs, out):
+    """Return dropout with the mask that the student's forward has drawn."""
+    mask = out / inputs[0]
+    return lambda x, dropout_param: x * mask
 
 
 def case(mode, p):
@@ -23,14 +45,11 @@ EXERCISE = Exercise(
     title="dropout, in training and in a test",
     parts=[
         Values(
-            "driver:dropout_forward",
+            "dropout_forward",
             kept,
             [case("train", 0.8), case("train", 0.3), case("test", 0.6)],
-            (
-                "the part of the elements that is kept",
-                "the smallest out / x where kept",
-                "the largest out / x where kept",
-            ),
+            ("out", "cache"),
+            measure=measure,
             slips=[
                 Slip(
                     lambda x, d: (1 - d["p"], 1 / (1 - d["p"]), 1 / (1 - d["p"])),
@@ -47,6 +66,7 @@ EXERCISE = Exercise(
         Gradients(
             ("dropout_forward", "dropout_backward"),
             [small((4, 6), "train", 0.6), small((5, 6), "train", 0.5), small((4, 2), "test", 0.5)],
+            replay=replay,
         ),
     ],
     hints=(

@@ -32,6 +32,8 @@ def squares(*arrays):
     return sum((a**2).sum() for a in arrays)
 
 
+loss = loss_with(lambda W1, b1, W2, b2: squares(W1, W2))
+
 CASES = [case(5, 3, 4, 3, 0.1), case(2, 4, 3, 5, 0.3), case(7, 2, 5, 2, 0.05)]
 
 EXERCISE = Exercise(
@@ -57,7 +59,7 @@ EXERCISE = Exercise(
         ),
         Values(
             "driver:TwoLayerNet.loss(X, y)",
-            loss_with(lambda W1, b1, W2, b2: squares(W1, W2)),
+            loss,
             CASES,
             ("loss",),
             slips=[
@@ -67,7 +69,7 @@ EXERCISE = Exercise(
                 Slip(loss_with(squares), "the biases must have no weight decay."),
             ],
         ),
-        Gradients(("driver:TwoLayerNet loss", "driver:TwoLayerNet gradients"), CASES),
+        Gradients(("driver:TwoLayerNet loss", "driver:TwoLayerNet gradients"), CASES, loss),
     ],
     hints=(
         "Go back through the steps of forward in reverse order: scores, h, the ReLU, the first affine layer. Each step "
