@@ -15,6 +15,8 @@ import nnscratch as nn
 from . import backend, blas, data, info, runs
 from .bench import command as bench_command
 from .bench import runner
+from .course.command import add_arguments as add_grade_arguments
+from .course.command import run_grade
 from .exercises.command import add_arguments as add_exercises_arguments
 from .exercises.command import run_exercises
 from .gradcheck.command import add_arguments as add_gradcheck_arguments
@@ -157,6 +159,10 @@ def parser() -> argparse.ArgumentParser:
     exercises = commands.add_parser("exercises", help="learn backpropagation in small exercises, with feedback")
     exercises.set_defaults(run=run_exercises)
     add_exercises_arguments(exercises)
+
+    grade = commands.add_parser("grade", help="mark the submissions of a course")
+    grade.set_defaults(run=run_grade)
+    add_grade_arguments(grade)
 
     info = commands.add_parser(
         "info", help="show versions, BLAS, devices and the speed of matrix products, with advice"

@@ -2,6 +2,9 @@
 
 settings.py    the file course.toml: exercises, points, limits
 own.py         exercises that an instructor writes
+judging.py     the mark for one file; box.py and inside/ run the file in a process of its own
+submission.py  the marks for one student; batch.py marks all
+command.py     ``nnscratch grade``
 """
 
 from .settings import Course, Limits, Task, read_course

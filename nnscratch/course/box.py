@@ -12,18 +12,21 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..gradcheck.command.channel import Channel, WallClock, WorkerFailed
+from ..gradcheck.command.channel import Channel, WorkerFailed
+from ..gradcheck.command.orphans import Orphans
 from ..gradcheck.command.process import ROOT, ending
 from .inside.orders import ORDER, REPLY
 
 LONGEST_REPLY = 32 << 20  # bytes
-WALL = 4.0  # the time that may pass, as a multiple of the processor time, plus `GRACE` seconds
-GRACE = 4.0
+WAIT = 2.0  # seconds in which a process may wait for something; it has nothing to wait for
+WAITS = "it waits for something"
+LOOK = 0.05  # seconds between two looks at the limits
 START = 60.0  # seconds in which the starter must answer
 
 # The packages above `inside` are empty here: their own files would import the references.
@@ -46,47 +49,76 @@ ENVIRONMENT = {
 }
 
 
+PASSED = ("LD_LIBRARY_PATH",)  # Python itself may need it; nothing else of the environment is passed
+
+
 class StarterFailed(Exception):
     """The process that starts others does not answer."""
 
 
 class ProcessorClock:
-    """A limit for the processor time of a process, and a wider one for the time that passes.
+    """A limit for the processor time of a process, and one for the time in which it waits for something.
+
+    On Linux, the state of the process says if it waits. So a computer that is busy with other work changes no mark.
 
     Parameters
     ----------
     pid : int
     seconds : float
         The limit for the processor time.
+
+    Attributes
+    ----------
+    waited : bool
+        True if the limit for waiting was reached.
     """
 
     def __init__(self, pid: int, seconds: float):
-        self.seconds = seconds
-        self._clock = (~pid << 3) | 2 if sys.platform == "linux" else None  # the clock of another process
-        self._wall = WallClock(seconds * WALL + GRACE)
+        self.seconds, self.waited = seconds, False
+        self._linux = sys.platform == "linux"
+        self._clock, self._state = (~pid << 3) | 2, f"/proc/{pid}/stat"  # the clock of another process
+        self._longest = WAIT if self._linux else seconds * 3 + WAIT
+        self._waiting, self._last = 0.0, time.monotonic()
 
-    def used(self) -> float:
-        """Return the processor time so far, in seconds; 0 where it cannot be read."""
-        if self._clock is not None:
-            with contextlib.suppress(OSError):
-                return time.clock_gettime(self._clock)
-        return 0.0
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Measure inside this block: the judge has sent a request, and the process must answer."""
+        self._last = time.monotonic()
+        yield
 
     def left(self) -> float:
         """Return a time to wait until the next look at the limits. Raise WorkerFailed if one is reached."""
-        left = self.seconds - self.used()
+        left = self.seconds - (time.clock_gettime(self._clock) if self._linux else 0.0)
         if left <= 0:
             raise WorkerFailed(f"not finished after {self.seconds:g} seconds of processor time")
-        try:
-            return min(left + 0.001, self._wall.left())
-        except WorkerFailed as error:
-            raise WorkerFailed(f"{error}. It waits, or sleeps") from None
+        now = time.monotonic()
+        if now - self._last >= LOOK:
+            self._waiting += now - self._last if self._waits() else 0.0
+            self._last = now
+        if self._waiting >= self._longest:
+            self.waited = True
+            raise WorkerFailed(f"not finished after {self._longest:g} seconds in which {WAITS}")
+        return min(left + 0.001, LOOK)
+
+    def _waits(self) -> bool:
+        """Return True if the process sleeps, or if that cannot be known."""
+        if not self._linux:
+            return True
+        with open(self._state, "rb") as stat:
+            return stat.read().rpartition(b") ")[2][:1] == b"S"
 
 
 class Starter:
-    """The process that starts others. Use it in a ``with`` block, which ends it."""
+    """The process that starts others. Use it in a ``with`` block, which ends it.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    trust : bool
+        True if students' processes may start others because there is no sandbox. Then those are killed too.
+    """
+
+    def __init__(self, trust: bool = False) -> None:
+        self.trust = trust
         self._control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._control.settimeout(START)
         self._process = subprocess.Popen(
@@ -94,7 +126,7 @@ class Starter:
             stdin=other,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=ENVIRONMENT,
+            env=ENVIRONMENT | {name: os.environ[name] for name in PASSED if name in os.environ},
             cwd="/",
             start_new_session=True,
         )
@@ -105,6 +137,11 @@ class Starter:
 
     def __exit__(self, *error: Any) -> None:
         self.close()
+
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._process.pid
 
     def close(self) -> None:
         """End the process."""
@@ -150,7 +187,7 @@ class Box:
     Attributes
     ----------
     used : float
-        The processor time of the process in seconds, after its end.
+        The processor time of the process in seconds, after its end; the limit, if it waited too long.
     """
 
     def __init__(self, starter: Starter, seed: int, seconds: float, memory: int):
@@ -159,6 +196,7 @@ class Box:
         requests_out, requests = os.pipe()
         replies, replies_in = os.pipe()
         self._pipes = [requests, replies]
+        self._orphans = Orphans() if starter.trust else None
         try:
             numbers = seed, int(seconds) + 2, memory << 20
             self._pid, _ = starter.order(b"f", *numbers, descriptors=(requests_out, replies_in))
@@ -169,7 +207,7 @@ class Box:
             os.close(requests_out)
             os.close(replies_in)
         self._channel = Channel(requests, replies, self._ending, self.close, longest=LONGEST_REPLY)
-        self._channel.clock = ProcessorClock(self._pid, seconds)
+        self._clock = self._channel.clock = ProcessorClock(self._pid, seconds)
 
     def __enter__(self) -> Box:
         return self
@@ -184,7 +222,8 @@ class Box:
 
     def request(self, operation: str, **values: Any) -> Any:
         """Send a request and return the reply. Raise WorkerFailed if there is none, or if it is an error."""
-        return self._channel.request(operation, **values)
+        with self._clock.running():
+            return self._channel.request(operation, **values)
 
     def _ending(self) -> str:
         """Say how the process ended. It has closed its pipe, and is killed here if it still runs."""
@@ -195,7 +234,8 @@ class Box:
         """Kill the process if it still runs, and return its exit code."""
         if self._pid:
             status, used = self._starter.order(b"e", self._pid)
-            self._code, self.used, self._pid = os.waitstatus_to_exitcode(status), used / 1e6, 0
+            self._code, self._pid = os.waitstatus_to_exitcode(status), 0
+            self.used = self._clock.seconds if self._clock.waited else used / 1e6
         return self._code
 
     def close(self) -> None:
@@ -205,6 +245,9 @@ class Box:
                 os.close(pipe)
         self._pipes = []
         self._end()
+        if self._orphans is not None:
+            self._orphans.kill()
+            self._orphans = None
 
 
 def missing_protections(starter: Starter) -> list[str]:

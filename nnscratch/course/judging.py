@@ -25,7 +25,7 @@ from ..exercises.values import compare, difference
 from ..gradcheck import GradientReport, check_gradients
 from ..gradcheck.command.channel import WorkerFailed, printable
 from ..gradcheck.command.judge import first_reason
-from .box import Box, Starter
+from .box import WAITS, Box, Starter
 from .settings import KINDS, Limits, Task
 
 LONGEST_SOURCE = 1 << 20  # bytes
@@ -345,7 +345,9 @@ def wrong_gradient(part: Gradients, report: GradientReport) -> list[str]:
 
 
 def explained(problem: NotYet, text: str) -> NotYet:
-    """Add a line that explains an error of the sandbox."""
+    """Explain an error of the sandbox."""
+    if WAITS in text:
+        problem.headline = f"Your code was {text}, such as a lock or an input. Nothing comes here."
     if any(sign in text for sign in NOT_ALLOWED):
         problem.details.append(EXPLAINED)
     return problem

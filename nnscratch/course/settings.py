@@ -92,15 +92,19 @@ class Course:
     tasks : tuple of Task
         In the order in which students get them.
     limits : Limits
-    folder : Path
-        The folder of the file.
+    file : Path
     """
 
     title: str
     seed: int
     tasks: tuple[Task, ...]
     limits: Limits
-    folder: Path
+    file: Path
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the file."""
+        return self.file.parent
 
     @property
     def total(self) -> float:
@@ -149,12 +153,12 @@ def read_course(path: str | Path) -> Course:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{file}: {error}") from None
     try:
-        return course_from(held, file.parent)
+        return course_from(held, file)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
 
 
-def course_from(held: dict[str, Any], folder: Path) -> Course:
+def course_from(held: dict[str, Any], file: Path) -> Course:
     """Return the course that the tables of a course.toml describe."""
     only_known(held, ("title", "seed", "limits", "exercises"), "the file")
     title, seed, entries = held.get("title", "Course"), held.get("seed", 0), held.get("exercises")
@@ -164,14 +168,14 @@ def course_from(held: dict[str, Any], folder: Path) -> Course:
         raise ValueError(f"seed must be an integer of at least 0, got {seed!r}")
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError("there must be at least one table [[exercises]]")
-    tasks = tuple(task_from(entry, number, folder) for number, entry in enumerate(entries, start=1))
+    tasks = tuple(task_from(entry, number, file.parent) for number, entry in enumerate(entries, start=1))
     files = [task.exercise.filename for task in tasks]
     names = [task.name for task in tasks]
     for found in (names, files):
         twice = next((name for name in found if found.count(name) > 1), None)
         if twice is not None:
             raise ValueError(f"{twice} is there twice")
-    return Course(title, seed, tasks, limits_from(held.get("limits", {})), folder)
+    return Course(title, seed, tasks, limits_from(held.get("limits", {})), file)
 
 
 def limits_from(held: Any) -> Limits:

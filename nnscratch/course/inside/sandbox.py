@@ -23,6 +23,7 @@ import signal
 import socket
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ def missing(folder: str) -> list[str]:
     """
     attempts = {
         "reading files": lambda: os.listdir(folder),
-        "writing files": lambda: os.close(os.open(os.path.join(folder, ".written"), os.O_WRONLY | os.O_CREAT)),
+        "writing files": lambda: tempfile.TemporaryFile().close(),
         "new processes": new_process,
         "the network": lambda: socket.socket().close(),
         "signals to other processes": lambda: os.kill(os.getppid(), 0),

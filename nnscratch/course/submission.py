@@ -1,0 +1,162 @@
+"""Mark the files of one student, and write the marks as a dictionary or as text for the student."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import stat
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .box import Starter
+from .judging import LONGEST_SOURCE, FileMark, PartMark, mark_file
+from .settings import Course, Task
+
+WIDTH = 100
+
+
+@dataclass
+class SubmissionMark:
+    """The marks of one student.
+
+    Attributes
+    ----------
+    student : str
+        The name of the folder.
+    files : list of FileMark
+        One for each exercise of the course.
+    seed : int
+        Drew the inputs.
+    """
+
+    student: str
+    files: list[FileMark]
+    seed: int
+
+    @property
+    def points(self) -> float:
+        """The points for all files."""
+        return round(sum(file.points for file in self.files), 6)
+
+    @property
+    def out_of(self) -> float:
+        """The points for a perfect submission."""
+        return round(sum(file.out_of for file in self.files), 6)
+
+
+def mark_submission(
+    starter: Starter, course: Course, tasks: Sequence[Task], student: str, sources: Sequence[bytes | None], seed: int
+) -> SubmissionMark:
+    """Mark the files of one student.
+
+    Parameters
+    ----------
+    starter : Starter
+    course : Course
+    tasks : sequence of Task
+        The exercises to mark.
+    student : str
+    sources : sequence of bytes or None
+        The content of the file for each task; see `read_sources`.
+    seed : int
+        Draws the inputs.
+
+    Returns
+    -------
+    SubmissionMark
+    """
+    left, marks = course.limits.submission, []
+    for task, source in zip(tasks, sources, strict=True):
+        marks.append(mark_file(starter, task, source, seed, course.limits, left))
+        left -= marks[-1].seconds
+    return SubmissionMark(student, marks, seed)
+
+
+def read_sources(folder: Path, tasks: Sequence[Task]) -> list[bytes | None]:
+    """Return the content of the file for each task; None for those that are missing.
+
+    If the folder holds nothing but one other folder, as archives often do, that one is read. Only regular files are
+    read: a link could show a file of another student.
+    """
+    entries = sorted(folder.iterdir())
+    if len(entries) == 1 and entries[0].is_dir() and not entries[0].is_symlink():
+        folder = entries[0]
+    return [read_regular(folder / task.exercise.filename) for task in tasks]
+
+
+def read_regular(path: Path) -> bytes | None:
+    """Return the start of a file, one byte more than `LONGEST_SOURCE` at most; None if it is no regular file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        return file.read(LONGEST_SOURCE + 1)
+
+
+def fingerprint(course: Course, tasks: Sequence[Task], sources: Sequence[bytes | None], seed: int, version: str) -> str:
+    """Return a text that differs if anything differs that a mark depends on."""
+    found = hashlib.sha256(f"{version} {seed} {course.limits}".encode())
+    for task, source in zip(tasks, sources, strict=True):
+        found.update(f"{task.name} {task.points}".encode() + task.exercise.marked_solution.encode())
+        found.update(b"missing" if source is None else hashlib.sha256(source).digest())
+    return found.hexdigest()
+
+
+def to_dict(mark: SubmissionMark) -> dict[str, Any]:
+    """Return a mark as plain values, for a JSON file."""
+    return dataclasses.asdict(mark)
+
+
+def from_dict(held: dict[str, Any]) -> SubmissionMark:
+    """Return the mark that `to_dict` was called with."""
+    files = [FileMark(**file | {"parts": [PartMark(**part) for part in file["parts"]]}) for file in held["files"]]
+    return SubmissionMark(held["student"], files, held["seed"])
+
+
+def number(points: float) -> str:
+    """Return points with two digits after the point at most."""
+    return f"{points:.2f}".rstrip("0").rstrip(".")
+
+
+def as_text(mark: SubmissionMark, title: str) -> str:
+    """Return the feedback that the student reads."""
+    width = max(len(file.name) for file in mark.files)
+    lines = [f"{title}: {mark.student}", "", f"{number(mark.points)} of {number(mark.out_of)} points", ""]
+    for file in mark.files:
+        lines.append(f"  {file.name.ljust(width)}  {number(file.points):>5} of {number(file.out_of)}")
+    for file in mark.files:
+        lines += ["", "", f"{file.name} ({file.filename}): {number(file.points)} of {number(file.out_of)} points"]
+        lines += file_lines(file)
+    lines += ["", "", f"The inputs were drawn with the seed {mark.seed}. All students got the same inputs."]
+    return "\n".join(lines) + "\n"
+
+
+def file_lines(file: FileMark) -> list[str]:
+    """Return the feedback for one file."""
+    headlines = {part.headline for part in file.parts}
+    if len(headlines) == 1 and not file.points:  # one reason for all parts
+        return [*wrapped(file.parts[0].headline), *(f"    {line}" for line in file.parts[0].details), *printed(file)]
+    lines = []
+    for part in file.parts:
+        lines += wrapped(f"{part.kind}, {number(part.points)} of {number(part.out_of)}: {part.headline}")
+        lines += [f"    {line}" for line in part.details]
+    return lines + printed(file)
+
+
+def printed(file: FileMark) -> list[str]:
+    """Return what the student's code printed, as the last lines of the feedback for a file."""
+    if not file.printed.strip():
+        return []
+    return ["  Your code printed:", *(f"    | {line}" for line in file.printed.splitlines())]
+
+
+def wrapped(text: str) -> list[str]:
+    """Return a sentence in lines of at most `WIDTH` characters."""
+    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
