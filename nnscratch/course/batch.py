@@ -2,7 +2,7 @@
 
 grades.csv           a line for each student
 grades/STUDENT.txt   the feedback for the student
-grades/STUDENT.json  the marks, from which grades.csv is written; a later run uses it again if nothing has changed
+grades/STUDENT.json  the marks, from which grades.csv is written; a later run uses it again if all files are unchanged
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ def not_marked(tasks: Sequence[Task], student: str, seed: int) -> SubmissionMark
 
 
 class Judge:
-    """What a process of the pool keeps between two submissions."""
+    """The state that a process of the pool keeps between two submissions."""
 
     def __init__(self, path: str, names: Sequence[str], seed: int, trust: bool):
         self.course = read_course(path)

@@ -1,4 +1,4 @@
-"""What a student's file may import: the standard library, NumPy, and from nnscratch only Module and Parameter.
+"""The imports that a student's file may use: the standard library, NumPy, and from nnscratch only Module and Parameter.
 
 The refusal here is a message for the student. The protection is that the other files cannot be read (sandbox.py).
 """

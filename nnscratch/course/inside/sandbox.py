@@ -1,4 +1,4 @@
-"""What a process that runs a student's file may do.
+"""The limits of a process that runs a student's file.
 
     Landlock      files: it can read Python's standard library and NumPy, and nothing else
     seccomp       system calls: those in `ALLOWED`. So there are no new processes or threads, no network, no signals to
