@@ -29,7 +29,7 @@ DW_BLOCK = 1 << 22  # elements of dW computed at a time, if there are several bl
 
 
 def linear_cross_entropy(
-    linear: Linear, h: Array, target: Array, *, workspace: backend.Workspace, learn: bool
+    linear: Linear, h: Array, target: Array, *, workspace: backend.Workspace, learn: bool, scale: float = 1.0
 ) -> tuple[float | Array, Array | None]:
     """Return the mean cross-entropy of ``linear(h)`` and dL/dh; add dL/dW and dL/db to the layer's gradients.
 
@@ -42,6 +42,8 @@ def linear_cross_entropy(
         Holds the buffer for the logits between calls.
     learn : bool
         If False, compute the loss only.
+    scale : float
+        Multiplies all gradients.
 
     Returns
     -------
@@ -75,7 +77,7 @@ def linear_cross_entropy(
     for start in range(0, n, size):
         block = slice(start, start + size)
         x = xp.matmul(rows[block], W.data.T, out=buffer[: len(labels[block])])
-        softmax_minus_target(x, b, labels[block], loss[block], 1 / n if learn else 0.0)  # x is now dx
+        softmax_minus_target(x, b, labels[block], loss[block], scale / n if learn else 0.0)  # x is now dx
         if learn:
             xp.matmul(x, W.data, out=dh[block])
             if size == n:

@@ -100,6 +100,7 @@ class CrossEntropyLoss(Module):
         t, counted = self._without_ignored(target.reshape(-1))  # (n,)
         check_ids(self, "target", t, C)
         n = self.count(target)
+        self._check_that_a_row_counts(n, counted)
         w = None if self.weight is None else xp.asarray(self.weight, dtype=x.dtype)
 
         p, log_p_label, mean_log_p = softmax_of_rows(x, t, w, e > 0)
@@ -135,29 +136,26 @@ class CrossEntropyLoss(Module):
     def count(self, target: Array) -> float | Array:
         """Return n: the number of rows that count, or with class weights the sum of w_t over these rows.
 
-        On a GPU the result is an array of shape (), since reading its value would block. If no row counts, the loss is
-        NaN there.
-
-        Raises
-        ------
-        ValueError
-            No row counts. On the CPU only.
+        On a GPU the result is an array of shape (), since reading its value would block.
         """
         t, counted = self._without_ignored(target.reshape(-1))
         if self.weight is None and counted is None:
             return len(t)
+        if self.weight is not None:
+            check_ids(self, "target", t, len(self.weight))
         weights = counted if self.weight is None else backend.array_module(t).asarray(self.weight)[t]  # (n,)
         if self.weight is not None and counted is not None:
             weights = weights * counted
         n = weights.sum(dtype=np.float64)
-        if not backend.cheap_to_read(t):
-            return n
-        if n == 0:
+        return float(n) if backend.cheap_to_read(t) else n
+
+    def _check_that_a_row_counts(self, n: float | Array, counted: Array | None) -> None:
+        """Raise if n is 0, on the CPU only: on a GPU, the loss is then NaN."""
+        if isinstance(n, (int, float)) and n == 0:
             why = "of a class with weight 0"
             if counted is not None and not counted.any():
                 why = f"ignore_index={self.ignore_index}"
             raise ValueError(f"CrossEntropyLoss: every label is {why}, so there is nothing to average")
-        return float(n)
 
     def _without_ignored(self, t: Array) -> tuple[Array, Array | None]:
         """Return `t` with 0 in place of ignored labels, and a mask of the rows that count, or None if all do."""

@@ -198,14 +198,18 @@ class TransformerLM(Module):
         h, state = self._hidden(tokens, state)
         return self.linear(h), state
 
-    def loss_and_backward(self, tokens: Array, targets: Array, state: State | None = None) -> tuple[float, State]:
+    def loss_and_backward(
+        self, tokens: Array, targets: Array, state: State | None = None, scale: float = 1.0
+    ) -> tuple[float, State]:
         """Run forward, cross-entropy and backward without ever holding all logits; return the loss and the state.
 
         The loss and the gradients equal those of the three separate calls, and a test checks this. This method is
-        faster and takes less memory, so `Trainer` uses it. In ``eval()`` mode it computes the loss only.
+        faster and takes less memory, so `Trainer` uses it. In ``eval()`` mode it computes the loss only. The gradients,
+        but not the loss, are multiplied by `scale`.
         """
         h, state = self._hidden(tokens, state)
-        loss, dh = linear_cross_entropy(self.linear, h, targets, workspace=self.workspace, learn=self.training)
+        options = {"workspace": self.workspace, "learn": self.training, "scale": scale}
+        loss, dh = linear_cross_entropy(self.linear, h, targets, **options)
         if self.training:
             self._backward_from_hidden(dh)
         return backend.to_scalar(loss), state

@@ -17,6 +17,7 @@ again to find where the problem began.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -25,7 +26,8 @@ from .. import backend
 from ..backend import Array
 from ..module import Module
 from ..optim import Optimizer
-from ..optim.clip import gradients_of
+from ..optim.clip import clip_grad_value_, gradients_of
+from .accumulate import Part
 from .checkpoint import generators
 from .divergence import NotFinite, diverged
 from .model_calls import arrays_of, forward_and_backward
@@ -35,11 +37,9 @@ if TYPE_CHECKING:
 
 
 class EnqueuedStep(NamedTuple):
-    """The input of an enqueued step, and the CPU's state before it."""
+    """The batches of an enqueued step, and the CPU's state before it."""
 
-    inputs: Any
-    targets: Array
-    hidden: Any
+    parts: Sequence[Part]
     lr: float
     cpu_state: dict[str, Any]
 
@@ -65,15 +65,16 @@ class AsyncSteps:
         self.all_finite = xp.ones(1, dtype=np.int32)  # 1 while all results are finite
         self.clip, self.factor = xp.zeros(1, dtype=np.int32), xp.ones(1, dtype=np.float64)
 
-    def step(self, trainer: Trainer, inputs: Any, targets: Array, hidden: Any) -> Any:
-        """Enqueue forward -> loss -> backward -> clip -> step on one batch. Return the model's next state.
+    def step(self, trainer: Trainer, parts: Sequence[Part]) -> Any:
+        """Enqueue forward -> loss -> backward -> clip -> step. Return the model's next state.
 
         This waits for the GPU only when the unread steps reach `MAX_STEPS` or `MAX_BYTES`.
         """
         optimizer, max_norm = trainer.optimizer, trainer.max_norm
-        step = EnqueuedStep(inputs, targets, hidden, optimizer.lr, self._cpu_state(trainer))
+        step = EnqueuedStep(parts, optimizer.lr, self._cpu_state(trainer))
         trainer.zero_grad()
-        loss, next_hidden = forward_and_backward(trainer.model, trainer.criterion, inputs, targets, hidden)
+        loss, next_hidden = forward_and_backward(trainer.model, trainer.criterion, parts, trainer.hidden)
+        trainer.call("on_backward_end")
         gradients = gradients_of(optimizer.parameters)
         squares = sum(backend.sums_of_squares(gradients))
         if isinstance(loss, float):  # a user's criterion may have read its loss already
@@ -84,11 +85,13 @@ class AsyncSteps:
         if max_norm < math.inf:
             with backend.only_if(self.clip):
                 scale_by(self.factor, gradients)
+        if trainer.clip_value < math.inf:  # also if not all is finite: the step is then not made
+            clip_grad_value_(optimizer.parameters, trainer.clip_value)
         with backend.only_if(self.all_finite):
             optimizer.step()
         self.steps.append(step)
-        arrays = *arrays_of(inputs), targets, *arrays_of(hidden)
-        self.bytes += sum(getattr(a, "nbytes", 0) for a in arrays)
+        arrays = [a for part in parts for a in (*arrays_of(part.inputs), part.targets)]
+        self.bytes += sum(getattr(a, "nbytes", 0) for a in (*arrays, *arrays_of(trainer.hidden)))
         if len(self.steps) == self.MAX_STEPS or self.bytes > self.MAX_BYTES:
             self.finish(trainer)
         return next_hidden
@@ -111,8 +114,8 @@ class AsyncSteps:
                 self._restore_cpu_state(trainer, step.cpu_state)
                 trainer.zero_grad()
                 with np.errstate(over="ignore", invalid="ignore"), backend.deferred_reads():
-                    forward_and_backward(trainer.model, trainer.criterion, step.inputs, step.targets, step.hidden)
-                raise diverged(trainer, NotFinite(loss), step.inputs, step.targets)
+                    forward_and_backward(trainer.model, trainer.criterion, step.parts, trainer.hidden)
+                raise diverged(trainer, NotFinite(loss), step.parts)
             trainer.recorded.add_step(loss, step.lr, norm)
 
     def _cpu_state(self, trainer: Trainer) -> dict[str, Any]:

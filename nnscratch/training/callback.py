@@ -29,6 +29,9 @@ class Callback:
     def on_fit_start(self, trainer: Trainer) -> None:
         """Called at the start of `fit`, before the first step."""
 
+    def on_backward_end(self, trainer: Trainer) -> None:
+        """Called in every step after backward, before the gradients are clipped. You may change the gradients."""
+
     def on_step_end(self, trainer: Trainer) -> None:
         """Called after every step."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import backend
 from ..backend import Array
-from ..optim.clip import clip_by_squares, gradients_of
+from ..optim.clip import clip_by_squares, clip_grad_value_, gradients_of
 from ..parameter import Parameter
+from .accumulate import Part
 from .model_calls import arrays_of
 
 if TYPE_CHECKING:
@@ -39,8 +40,10 @@ class NotFinite(Exception):
         super().__init__("the gradient is not finite" if math.isfinite(loss) else f"the loss is {loss}")
 
 
-def clip_if_finite(loss: float | Array, parameters: Sequence[Parameter], max_norm: float) -> tuple[float, float]:
-    """Clip the gradients to `max_norm`; return the loss and the gradient's norm before clipping.
+def clip_if_finite(
+    loss: float | Array, parameters: Sequence[Parameter], max_norm: float, clip_value: float
+) -> tuple[float, float]:
+    """Clip the gradients to `max_norm`, or by value; return the loss and the gradient's norm before clipping.
 
     The loss and the squares of the gradients are read together: on a GPU, each read waits.
 
@@ -53,23 +56,27 @@ def clip_if_finite(loss: float | Array, parameters: Sequence[Parameter], max_nor
     if not math.isfinite(loss):
         raise NotFinite(loss)
     try:
-        return loss, clip_by_squares(parameters, squares, max_norm)
+        norm = clip_by_squares(parameters, squares, max_norm)
     except FloatingPointError:
         raise NotFinite(loss) from None
+    if clip_value < math.inf:
+        clip_grad_value_(parameters, clip_value)
+    return loss, norm
 
 
-def diverged(trainer: Trainer, what: NotFinite, inputs: Any, targets: Array) -> TrainingDiverged:
+def diverged(trainer: Trainer, what: NotFinite, parts: Sequence[Part]) -> TrainingDiverged:
     """Return the error to raise: the step, and the batch, weight or gradient in which the problem began.
 
     Call it after the forward and backward pass of the step that failed. It clears the gradients.
     """
-    message = f"{what} at step {trainer.steps_done + 1}: {_where(trainer, inputs, targets)}"
+    message = f"{what} at step {trainer.steps_done + 1}: {_where(trainer, parts)}"
     trainer.zero_grad()
     return TrainingDiverged(message)
 
 
-def _where(trainer: Trainer, inputs: Any, targets: Array) -> str:
-    for name, array in (*(("inputs", array) for array in arrays_of(inputs)), ("targets", targets)):
+def _where(trainer: Trainer, parts: Sequence[Part]) -> str:
+    named_arrays = [("inputs", a) for part in parts for a in arrays_of(part.inputs)]
+    for name, array in named_arrays + [("targets", part.targets) for part in parts]:
         if array.dtype.kind == "f" and not _is_finite(array):
             return f"the batch's {name} hold NaN or infinity: check the data. The step was not made."
     named = list(trainer.model.named_parameters())

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 
-def total_steps(batches: Any, epochs: float | None, steps: int | None) -> int:
+def steps_in_epoch(batches: Any, accumulate: int) -> int:
+    """Return the number of steps in one epoch, where a step takes `accumulate` batches, and the last step the rest."""
+    return -(-len(batches) // accumulate)
+
+
+def total_steps(batches: Any, epochs: float | None, steps: int | None, accumulate: int) -> int:
     """Return `steps`, or the number of steps in `epochs` epochs of `batches`; raise if an argument cannot be used."""
     if (epochs is None) == (steps is None):
         raise TypeError("fit needs either epochs or steps")
@@ -25,27 +30,34 @@ def total_steps(batches: Any, epochs: float | None, steps: int | None) -> int:
     if len(batches) == 0:
         raise ValueError("fit got no batches")
     if steps is None:
-        steps = math.ceil(at_least("epochs", epochs, 0) * len(batches))
+        steps = math.ceil(at_least("epochs", epochs, 0) * steps_in_epoch(batches, accumulate))
     return positive_int("steps", steps)
 
 
-def remaining_batches(trainer: Trainer, batches: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield batches from the trainer's next step to its last step.
+def remaining_steps(trainer: Trainer, batches: Any) -> Iterator[list[tuple[Any, Any]]]:
+    """Yield the batches of each step, from the trainer's next step to its last one.
 
     Batches that shuffle have a generator, ``batches.rng``. Its state at the start of an epoch gives the order of that
     epoch; the trainer keeps this state, so a resumed run repeats the order and skips the batches already used.
     """
+    steps = steps_in_epoch(batches, trainer.accumulate)
     rng = getattr(batches, "rng", None)
+    if rng is not None and trainer.epoch_rng is not None and trainer.steps_done % steps == 0:
+        rng.bit_generator.state = trainer.epoch_rng  # resumed between two epochs: the next order follows from
+        for _ in batches:  # the state after the whole of the last one
+            pass
     while trainer.steps_done < trainer.total_steps:
-        done = trainer.steps_done % len(batches)
+        done = trainer.steps_done % steps
         if done == 0:
             trainer.hidden = None  # the text starts again, so a recurrent model starts from a zero state
             trainer.epoch_rng = None if rng is None else rng.bit_generator.state
         elif rng is not None and trainer.epoch_rng is not None:
             rng.bit_generator.state = trainer.epoch_rng
-        for batch in itertools.islice(batches, done, None):
-            if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-                raise TypeError(f"fit needs batches that are pairs (inputs, targets), got a {type(batch).__name__}")
-            yield batch
+        rest = itertools.islice(batches, done * trainer.accumulate, None)
+        while of_step := list(itertools.islice(rest, trainer.accumulate)):
+            for batch in of_step:
+                if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+                    raise TypeError(f"fit needs batches that are pairs (inputs, targets), got a {type(batch).__name__}")
+            yield of_step
             if trainer.steps_done == trainer.total_steps:
                 return

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import backend
-from ..losses import CrossEntropyLoss
 from ..modes import eval_mode
 from ..module import Module
+from .accumulate import number_of_targets
 from .model_calls import batch_on_device_of, call_model, computes_own_loss, num_rows
 
 
@@ -32,7 +32,7 @@ def evaluate(model: Module, criterion: Module, batches: Iterable[tuple[Any, Any]
     Raises
     ------
     ValueError
-        `batches` is empty.
+        `batches` is empty, or no target counts.
 
     Examples
     --------
@@ -45,6 +45,9 @@ def evaluate(model: Module, criterion: Module, batches: Iterable[tuple[Any, Any]
     with eval_mode(model), eval_mode(criterion), backend.deferred_reads():  # one wait for the GPU, at the end
         for inputs, targets in batches:
             inputs, targets = batch_on_device_of(model, inputs, targets)
+            n = number_of_targets(criterion, targets)
+            if isinstance(n, (int, float)) and n == 0:
+                continue  # no target counts, as if the batch were not there
             if num_rows(inputs) != rows:
                 state, rows = None, num_rows(inputs)
             if computes_own_loss(model, criterion):
@@ -52,10 +55,9 @@ def evaluate(model: Module, criterion: Module, batches: Iterable[tuple[Any, Any]
             else:
                 prediction, state = call_model(model, inputs, state)
                 loss = criterion(prediction, targets)
-            n = criterion.count(targets) if isinstance(criterion, CrossEntropyLoss) else targets.size
             total += loss * n
             count += n
     if rows == 0:
-        raise ValueError("evaluate needs at least one batch, got none")
+        raise ValueError("evaluate needs at least one batch with a target that counts, got none")
     total, count = backend.to_floats([total, count])
     return total / count

@@ -6,13 +6,15 @@ Any Module can be trained. A model with several inputs gets a tuple of arrays fr
     init_hidden(batch_size)     The model is recurrent. It is called as ``model(*inputs, hidden)``, returns
                                 ``(prediction, hidden)``, and its state is carried from batch to batch.
     loss_and_backward(...)      The model computes its cross-entropy and all gradients in one call. That takes less
-                                memory, because the model never holds all its logits.
+                                memory, because the model never holds all its logits. It is called as
+                                ``loss_and_backward(inputs, targets, hidden, scale)``; `scale` multiplies the gradients.
     vocab_size                  The model reads token ids. They are checked on the CPU before they go to a GPU, if the
                                 model has one input.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from .. import backend
@@ -20,6 +22,7 @@ from ..checks import check_token_ids
 from ..losses import CrossEntropyLoss
 from ..modes import without_input_grad
 from ..module import Module, to_device_of
+from .accumulate import Part, parts_of_step, scaled
 
 
 def arrays_of(inputs: Any) -> tuple[Any, ...]:
@@ -41,6 +44,12 @@ def batch_on_device_of(model: Module, inputs: Any, targets: Any) -> tuple[Any, A
         for array in (inputs, targets):
             check_token_ids(model, "tokens and targets", array)
     return moved[0], moved_targets
+
+
+def parts_on_device_of(model: Module, criterion: Module, batches: Sequence[tuple[Any, Any]]) -> list[Part]:
+    """Return the batches of one step on the model's device, with their fractions of the targets."""
+    parts = parts_of_step(criterion, batches)
+    return [Part(*batch_on_device_of(model, inputs, targets), fraction) for inputs, targets, fraction in parts]
 
 
 def hidden_for(model: Module, inputs: Any, hidden: Any) -> Any:
@@ -68,15 +77,20 @@ def computes_own_loss(model: Module, criterion: Module) -> bool:
     )
 
 
-def forward_and_backward(model: Module, criterion: Module, inputs: Any, targets: Any, hidden: Any) -> tuple[Any, Any]:
-    """Add the batch's gradients to the model's; return the loss and the model's next state.
+def forward_and_backward(model: Module, criterion: Module, parts: Sequence[Part], hidden: Any) -> tuple[Any, Any]:
+    """Add the gradients of a step's batches to the model's; return the loss and the model's next state.
 
-    These are the first three lines of `Trainer`'s plain step: forward, loss, backward.
+    This is the loop of `Trainer`'s plain step: forward, loss, backward.
     """
-    if computes_own_loss(model, criterion):
-        return model.loss_and_backward(inputs, targets, hidden)
-    prediction, hidden = call_model(model, inputs, hidden)
-    loss = criterion(prediction, targets)
-    with without_input_grad(model):  # the input is data: training does not use its gradient
-        model.backward(criterion.backward())
+    loss = 0.0
+    for inputs, targets, fraction in parts:
+        hidden = hidden_for(model, inputs, hidden)
+        if computes_own_loss(model, criterion):
+            part_loss, hidden = model.loss_and_backward(inputs, targets, hidden, fraction)
+        else:
+            prediction, hidden = call_model(model, inputs, hidden)
+            part_loss = criterion(prediction, targets)
+            with without_input_grad(model):  # the input is data: training does not use its gradient
+                model.backward(scaled(fraction, criterion.backward()))
+        loss += fraction * part_loss
     return loss, hidden

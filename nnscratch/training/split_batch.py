@@ -4,8 +4,9 @@ The loss is a mean over the n targets of the batch. If part k has n_k targets an
 
     L = sum over k  n_k/n  L_k          g = sum over k  n_k/n  g_k
 
-so the gradient g of the batch is a weighted sum of the parts' gradients g_k. Without the split, only the matrix
-products run in parallel (in BLAS), and NumPy runs everything else on one core. With it, everything runs in parallel.
+so the gradient g of the batch is a weighted sum of the parts' gradients g_k, as in accumulate.py. Without the split,
+only the matrix products run in parallel (in BLAS), and NumPy runs everything else on one core. With it, everything runs
+in parallel.
 Each part has a copy of the model with its own gradients and saved values. The weights are not copied: ``p.data`` is the
 same array in every copy.
 
@@ -17,11 +18,13 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import backend
 from ..backend import Array
 from ..module import Module
+from .accumulate import Part
 from .divergence import clip_if_finite
 from .model_calls import forward_and_backward, num_rows
 
@@ -50,10 +53,10 @@ class SplitBatch:
     >>> import numpy as np, nnscratch as nn
     >>> model, criterion = nn.Linear(3, 2, rng=0), nn.CrossEntropyLoss()
     >>> x, y = np.ones((5, 3), dtype=np.float32), np.array([0, 1, 1, 0, 1])
-    >>> loss, _ = forward_and_backward(model, criterion, x, y, None)
+    >>> loss, _ = forward_and_backward(model, criterion, [Part(x, y, 1.0)], None)
     >>> gradient = model.weight.grad.copy()
     >>> model.zero_grad()
-    >>> bool(np.isclose(SplitBatch(model, criterion, 2).loss_and_gradients(x, y), loss))
+    >>> bool(np.isclose(SplitBatch(model, criterion, 2).loss_and_gradients([Part(x, y, 1.0)]), loss))
     True
     >>> bool(np.allclose(model.weight.grad, gradient))
     True
@@ -67,33 +70,37 @@ class SplitBatch:
         self._workers: list[tuple[Module, Module]] = []  # a model and a criterion for each part
         self._shared: list[Array] = []  # the weights, which all workers share
 
-    def step(self, trainer: Trainer, inputs: Any, targets: Array, hidden: Any) -> Any:
-        """Make one step: forward, loss and backward in parallel parts -> clip -> step. Return `hidden` unchanged."""
+    def step(self, trainer: Trainer, parts: Sequence[Part]) -> Any:
+        """Make one step: forward, loss and backward in parallel parts -> clip -> step. Return the state unchanged."""
         optimizer, lr = trainer.optimizer, trainer.optimizer.lr
         # Idle OpenBLAS threads keep their cores busy for a while. So no product may use several threads here.
         with backend.single_threaded_blas():
             trainer.zero_grad()
-            loss = self.loss_and_gradients(inputs, targets)
-            loss, norm = clip_if_finite(loss, optimizer.parameters, trainer.max_norm)
+            loss = self.loss_and_gradients(parts)
+            trainer.call("on_backward_end")
+            loss, norm = clip_if_finite(loss, optimizer.parameters, trainer.max_norm, trainer.clip_value)
             optimizer.step()
         trainer.recorded.add_step(loss, lr, norm)
-        return hidden
+        return trainer.hidden
 
-    def loss_and_gradients(self, inputs: Any, targets: Array) -> float:
+    def loss_and_gradients(self, batches: Sequence[Part]) -> float:
         """Return the loss, and leave the gradients in the model. Clear the model's gradients before the call."""
-        n = num_rows(inputs)
-        parts = min(self.parts, n)
-        cuts = [slice(n * k // parts, n * (k + 1) // parts) for k in range(parts)]
-        workers = self._synchronized_workers()[:parts]
+        parts_of_worker: list[list[Part]] = [[] for _ in range(self.parts)]
+        for inputs, targets, fraction in batches:
+            n = num_rows(inputs)
+            parts = min(self.parts, n)
+            for k in range(parts):
+                cut = slice(n * k // parts, n * (k + 1) // parts)
+                n_k = cut.stop - cut.start
+                parts_of_worker[k].append(Part(rows(inputs, cut), targets[cut], fraction * n_k / n))
+        workers = [w for w in zip(self._synchronized_workers(), parts_of_worker, strict=True) if w[1]]
         losses = backend.run_concurrently(
-            [functools.partial(one_part, *w, *rows(inputs, targets, c)) for w, c in zip(workers, cuts, strict=True)]
+            [functools.partial(one_worker, model, criterion, parts) for (model, criterion), parts in workers]
         )
-        fractions = [(cut.stop - cut.start) / n for cut in cuts]  # n_k / n
-        for p, *others in zip(*(model.parameters() for model, _ in workers), strict=True):
-            p.grad *= fractions[0]
-            for fraction, other in zip(fractions[1:], others, strict=True):
-                p.grad += fraction * other.grad
-        return sum(fraction * loss for fraction, loss in zip(fractions, losses, strict=True))
+        for p, *others in zip(*(model.parameters() for (model, _), _ in workers), strict=True):
+            for other in others:
+                p.grad += other.grad
+        return sum(losses)
 
     def _synchronized_workers(self) -> list[tuple[Module, Module]]:
         """Return the workers; make new copies if the model's arrays have been replaced."""
@@ -112,17 +119,16 @@ class SplitBatch:
         return self._workers
 
 
-def rows(inputs: Any, targets: Array, cut: slice) -> tuple[Any, Array]:
-    """Return some rows of a batch."""
-    part = tuple(array[cut] for array in inputs) if isinstance(inputs, tuple) else inputs[cut]
-    return part, targets[cut]
+def rows(inputs: Any, cut: slice) -> Any:
+    """Return some rows of a batch's inputs."""
+    return tuple(array[cut] for array in inputs) if isinstance(inputs, tuple) else inputs[cut]
 
 
-def one_part(model: Module, criterion: Module, inputs: Any, targets: Array) -> float:
-    """Return the mean loss of one part; its gradients are in `model`."""
+def one_worker(model: Module, criterion: Module, parts: Sequence[Part]) -> float:
+    """Return the sum of the losses of `parts`, each multiplied by its fraction; the gradients are in `model`."""
     model.zero_grad()
     criterion.zero_grad()
-    loss, _ = forward_and_backward(model, criterion, inputs, targets, () if hasattr(model, "init_hidden") else None)
+    loss, _ = forward_and_backward(model, criterion, parts, () if hasattr(model, "init_hidden") else None)
     return float(loss)
 
 

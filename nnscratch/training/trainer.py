@@ -22,19 +22,20 @@ from ..module import Module
 from ..optim import Optimizer
 from ..optim.lr_scheduler import LRScheduler
 from . import checkpoint
+from .accumulate import Part, scaled
 from .async_steps import AsyncSteps, can_step_async
 from .callback import Callback
 from .divergence import NotFinite, clip_if_finite, diverged
-from .epochs import remaining_batches, total_steps
+from .epochs import remaining_steps, steps_in_epoch, total_steps
 from .history import History
 from .interrupt import INTERRUPTED, finish_step_on_ctrl_c
-from .model_calls import batch_on_device_of, call_model, computes_own_loss, hidden_for
+from .model_calls import call_model, computes_own_loss, hidden_for, parts_on_device_of
 from .split_batch import SplitBatch
 from .validation import validate
 
 
 class Trainer:
-    """Trains a model on batches.
+    """Trains a model on batches. The reference page on training has the same loop, written out.
 
     Parameters
     ----------
@@ -46,6 +47,11 @@ class Trainer:
         Stepped after every optimizer step; ReduceLROnPlateau after every validation, with its loss.
     max_norm : float, optional
         Clip the norm of the gradient to this.
+    clip_value : float, optional
+        Clip every element of the gradient to [-clip_value, clip_value]. Give this or `max_norm`, not both.
+    accumulate : int
+        The number of batches in a step. The step equals that of one batch with all their rows: see
+        `training.accumulate`. At the end of an epoch, a step may have fewer batches.
     callbacks : sequence of Callback
     threads : int
         Split every batch into this many parts, and run them in parallel threads. On two cores, this saved 1/7 of the
@@ -56,7 +62,7 @@ class Trainer:
     steps_done : int
         Number of optimizer steps made so far.
     targets : int
-        Number of targets in the latest batch.
+        Number of targets in the latest step.
     stop : str or None
         To end training after the current step, set this to the reason in a callback.
 
@@ -69,20 +75,6 @@ class Trainer:
     >>> history = trainer.fit([(x, y)], steps=100)
     >>> print(model(x).argmax(axis=1), history.steps)
     [0 1 1 0] 100
-
-    The same training, written out:
-
-    >>> same = nn.models.MLP([2, 8, 2], rng=0)
-    >>> criterion, optimizer = nn.CrossEntropyLoss(), nn.optim.Adam(same.parameters(), lr=0.05)
-    >>> for step in range(100):
-    ...     same.zero_grad()
-    ...     prediction = same(x)                                            # forward
-    ...     loss = criterion(prediction, y)                                 # loss
-    ...     dx = same.backward(criterion.backward())                        # backward
-    ...     norm = nn.optim.clip_grad_norm_(same.parameters(), 1.0)         # clip
-    ...     optimizer.step()                                                # step
-    >>> all((p.data == q.data).all() for p, q in zip(model.parameters(), same.parameters(), strict=True))
-    True
     """
 
     step = renamed_attribute("step", "steps_done")
@@ -96,6 +88,8 @@ class Trainer:
         *,
         scheduler: LRScheduler | None = None,
         max_norm: float | None = None,
+        clip_value: float | None = None,
+        accumulate: int = 1,
         callbacks: Sequence[Callback] = (),
         threads: int = 1,
     ):
@@ -109,6 +103,10 @@ class Trainer:
         backend.keep_freed_memory()
         self.model, self.criterion, self.optimizer, self.scheduler = model, criterion, optimizer, scheduler
         self.max_norm = math.inf if max_norm is None else at_least("max_norm", max_norm, 0)
+        self.clip_value = math.inf if clip_value is None else at_least("clip_value", clip_value, 0)
+        if max_norm is not None and clip_value is not None:
+            raise ValueError(f"give max_norm or clip_value, not both, got {max_norm} and {clip_value}")
+        self.accumulate = positive_int("accumulate", accumulate)
         self.callbacks = list(callbacks)
         self.steps_done, self.total_steps, self.targets = 0, 0, 0
         self.stop: str | None = None
@@ -120,18 +118,23 @@ class Trainer:
         self._async_steps: AsyncSteps | None = None
         self._step: Callable[..., Any] | None = None  # _plain_step, SplitBatch.step or AsyncSteps.step
 
-    def _plain_step(self, inputs: Any, targets: Any, hidden: Any) -> Any:
+    def _plain_step(self, parts: Sequence[Part]) -> Any:
         """Make one step: forward -> loss -> backward -> clip -> step. Return a recurrent model's next state."""
         model, criterion, optimizer, lr = self.model, self.criterion, self.optimizer, self.optimizer.lr
         self.zero_grad()
-        if computes_own_loss(model, criterion):  # forward, loss and backward in one call: it needs less memory
-            loss, hidden = model.loss_and_backward(inputs, targets, hidden)
-        else:
-            prediction, hidden = call_model(model, inputs, hidden)  # forward
-            loss = criterion(prediction, targets)  # loss
-            with without_input_grad(model):
-                model.backward(criterion.backward())  # backward
-        loss, norm = clip_if_finite(loss, optimizer.parameters, self.max_norm)  # clip
+        loss, hidden = 0.0, self.hidden
+        for inputs, targets, fraction in parts:  # one batch with fraction 1, or `accumulate` batches
+            hidden = hidden_for(model, inputs, hidden)
+            if computes_own_loss(model, criterion):  # forward, loss and backward in one call: it needs less memory
+                part_loss, hidden = model.loss_and_backward(inputs, targets, hidden, fraction)
+            else:
+                prediction, hidden = call_model(model, inputs, hidden)  # forward
+                part_loss = criterion(prediction, targets)  # loss
+                with without_input_grad(model):
+                    model.backward(scaled(fraction, criterion.backward()))  # backward
+            loss += fraction * part_loss
+        self.call("on_backward_end")
+        loss, norm = clip_if_finite(loss, optimizer.parameters, self.max_norm, self.clip_value)  # clip
         optimizer.step()  # step
         self.recorded.add_step(loss, lr, norm)
         return hidden
@@ -143,23 +146,25 @@ class Trainer:
 
     def enqueue_step(self, inputs: Any, targets: Any) -> None:
         """Make one step on one batch without waiting for a GPU: its loss is read when you read `history`."""
+        self._enqueue([(inputs, targets)])
+
+    def _enqueue(self, batches: Sequence[tuple[Any, Any]]) -> None:
         if self._step is None:
             self._step = self._choose_step()
-        inputs, targets = batch_on_device_of(self.model, inputs, targets)
-        hidden = hidden_for(self.model, inputs, self.hidden)
+        parts = parts_on_device_of(self.model, self.criterion, batches)
         # An overflow raises TrainingDiverged, so NumPy need not warn. On a GPU, losses are not read one by one.
         with np.errstate(over="ignore", invalid="ignore"), backend.deferred_reads():
             try:
-                self.hidden = self._step(self, inputs, targets, hidden)
+                self.hidden = self._step(self, parts)
             except NotFinite as what:
-                raise diverged(self, what, inputs, targets) from None
+                raise diverged(self, what, parts) from None
         if self.scheduler is not None and not self.scheduler.after_validation:
             self.scheduler.step()
         self.steps_done += 1
-        self.targets = targets.size
+        self.targets = sum(part.targets.size for part in parts)
 
     def _choose_step(self) -> Callable[..., Any]:
-        """Return the step for this model and device, a function of (trainer, inputs, targets, hidden)."""
+        """Return the step for this model and device, a function of (trainer, parts)."""
         if self._split_batch is not None:
             return self._split_batch.step
         if self._async_steps is None and can_step_async(self.model, self.optimizer):
@@ -204,34 +209,36 @@ class Trainer:
         """
         if valid is None and self.scheduler is not None and self.scheduler.after_validation:
             raise ValueError(f"{type(self.scheduler).__name__} needs the validation loss: give fit(..., valid=...)")
-        self.total_steps = total_steps(batches, epochs, steps)
-        evaluate_every = positive_int("evaluate_every", len(batches) if evaluate_every is None else evaluate_every)
+        self.total_steps = total_steps(batches, epochs, steps, self.accumulate)
+        steps_per_epoch = steps_in_epoch(batches, self.accumulate)
+        evaluate_every = positive_int("evaluate_every", steps_per_epoch if evaluate_every is None else evaluate_every)
         self.stop = None
         self.model.train()
         self.criterion.train()
         self._seconds_before, self._started = self.recorded.seconds, time.perf_counter()
         self._step = self._choose_step()
-        self._call("on_fit_start")
+        self.call("on_fit_start")
         try:
             with finish_step_on_ctrl_c(self):
-                for inputs, targets in remaining_batches(self, batches):
-                    self.enqueue_step(inputs, targets)
+                for batches_of_step in remaining_steps(self, batches):
+                    self._enqueue(batches_of_step)
                     self.update_seconds()
-                    self._call("on_step_end")
+                    self.call("on_step_end")
                     # Not after Ctrl-C: a resumed run then validates at the same steps as a run that never stopped.
                     last = self.steps_done == self.total_steps or self.stop not in (None, INTERRUPTED)
                     if valid is not None and (self.steps_done % evaluate_every == 0 or last):
-                        validate(self, valid, epoch=self.steps_done / len(batches))
-                        self._call("on_validation_end")
+                        validate(self, valid, epoch=self.steps_done / steps_per_epoch)
+                        self.call("on_validation_end")
                     if self.stop is not None:
                         break
                 history = self.history  # waits for the steps enqueued on a GPU
                 self.update_seconds()
         finally:
-            self._call("on_fit_end")
+            self.call("on_fit_end")
         return history
 
-    def _call(self, event: str) -> None:
+    def call(self, event: str) -> None:
+        """Call one method of every callback."""
         for callback in self.callbacks:
             getattr(callback, event)(self)
 

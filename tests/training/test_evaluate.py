@@ -17,6 +17,15 @@ def test_targets_count_as_they_do_in_the_loss_of_all_batches_at_once(settings):
     assert nn.evaluate(model, criterion, batches) == pytest.approx(criterion(model(x), y), rel=1e-12)
 
 
+def test_a_batch_in_which_no_target_counts_is_left_out():
+    model, criterion = nn.Linear(3, 4, rng=0), nn.CrossEntropyLoss(ignore_index=0)
+    x, y = RNG.normal(size=(4, 3)).astype(np.float32), np.array([0, 0, 1, 2])
+    batches = [(x[:2], y[:2]), (x[2:], y[2:])]
+    assert nn.evaluate(model, criterion, batches) == pytest.approx(criterion(model(x), y), rel=1e-6)
+    with pytest.raises(ValueError, match="at least one batch with a target that counts, got none"):
+        nn.evaluate(model, criterion, batches[:1])
+
+
 @pytest.mark.parametrize("cell", ["lstm", "gru", "transformer"])
 def test_a_last_batch_of_fewer_sequences_is_measured_too(cell):
     if cell == "transformer":

@@ -5,6 +5,7 @@ import pytest
 
 import nnscratch as nn
 from nnscratch import backend, blas
+from nnscratch.training.accumulate import Part
 from nnscratch.training.model_calls import forward_and_backward
 from nnscratch.training.split_batch import SplitBatch
 
@@ -36,12 +37,12 @@ CASES = {
 def test_loss_and_gradients_are_those_of_the_whole_batch(name, parts):
     build, loss, inputs, targets = CASES[name]
     model, criterion = build().to(dtype=np.float64), loss()
-    expected, _ = forward_and_backward(model, criterion, inputs, targets, ())
+    expected, _ = forward_and_backward(model, criterion, [Part(inputs, targets, 1.0)], ())
     gradients = [p.grad.copy() for p in model.parameters()]
     split = SplitBatch(model, criterion, parts)
     for _ in range(2):
         model.zero_grad()
-        assert split.loss_and_gradients(inputs, targets) == pytest.approx(float(expected), rel=1e-12)
+        assert split.loss_and_gradients([Part(inputs, targets, 1.0)]) == pytest.approx(float(expected), rel=1e-12)
         for p, gradient in zip(model.parameters(), gradients, strict=True):
             np.testing.assert_allclose(p.grad, gradient, rtol=1e-10, atol=1e-14)
 

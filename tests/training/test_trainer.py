@@ -103,7 +103,8 @@ def test_a_run_stopped_and_resumed_equals_one_that_never_stopped(tmp_path, stop_
         np.testing.assert_array_equal(second.model.state_dict()[name], value)
 
 
-def test_a_shuffled_epoch_is_resumed_in_the_same_order(tmp_path):
+@pytest.mark.parametrize("stop_at", [7, 10, 14])  # 7 steps an epoch: also between two epochs
+def test_a_shuffled_epoch_is_resumed_in_the_same_order(tmp_path, stop_at):
     rng = np.random.default_rng(3)
     x, y = rng.normal(size=(50, 3)).astype(np.float32), rng.integers(0, 2, 50)
 
@@ -117,7 +118,7 @@ def test_a_shuffled_epoch_is_resumed_in_the_same_order(tmp_path):
     whole = trainer()
     whole.fit(batches(), steps=20)
     first = trainer([Checkpoint(tmp_path)])
-    first.fit(batches(), steps=10)  # 7 steps an epoch: stopped in the middle of the second
+    first.fit(batches(), steps=stop_at)
     second = trainer()
     resume(second, tmp_path)
     second.fit(batches(), steps=20)

@@ -1,0 +1,66 @@
+"""Gradient accumulation: one optimizer step for k batches. It equals a step on one batch k times as large.
+
+The loss is a mean over the n targets of all k batches. If batch j has n_j targets and the mean loss L_j, then
+
+    L = sum over j  n_j/n  L_j          g = sum over j  n_j/n  g_j
+
+Every `backward` adds to the gradients. So it is enough to multiply each batch's gradient of the loss by n_j/n before it
+enters the model. The activations of only one batch are in memory at a time, and that is the use of it: large batches
+in little memory.
+
+n_j counts the targets as the loss does: `CrossEntropyLoss` leaves out ignored targets, and with class weights it adds
+up the weights of the targets. A mean of the k mean losses would be wrong when the n_j differ, as the last batch's does.
+
+Three kinds of model are an exception. BatchNorm normalises each of the k batches separately. Dropout draws other masks
+than for one large batch. A recurrent model carries its state from each of the k batches to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from .. import backend
+from ..backend import Array
+from ..losses import CrossEntropyLoss
+from ..module import Module
+
+
+class Part(NamedTuple):
+    """One of the k batches of a step, and its fraction n_j/n of the targets."""
+
+    inputs: Any
+    targets: Array
+    fraction: float
+
+
+def number_of_targets(criterion: Module, targets: Array) -> float | Array:
+    """Return the number of targets that the mean of `criterion` counts. On a GPU, it may be an array of shape ()."""
+    backend.array_module(targets)
+    return criterion.count(targets) if isinstance(criterion, CrossEntropyLoss) else targets.size
+
+
+def parts_of_step(criterion: Module, batches: Sequence[tuple[Any, Array]]) -> list[Part]:
+    """Return the batches of one step with their fractions. A batch in which no target counts is left out.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> batches = [(np.zeros((n, 2)), np.zeros(n, dtype=int)) for n in (3, 3, 2)]
+    >>> [part.fraction for part in parts_of_step(nn.CrossEntropyLoss(), batches)]
+    [0.375, 0.375, 0.25]
+    """
+    if len(batches) == 1:
+        return [Part(*batches[0], 1.0)]
+    counts = backend.to_floats([number_of_targets(criterion, targets) for _, targets in batches])
+    n = sum(counts)
+    if n == 0:  # the loss of any of them raises the error
+        return [Part(*batches[0], 1.0)]
+    return [Part(*batch, n_j / n) for batch, n_j in zip(batches, counts, strict=True) if n_j]
+
+
+def scaled(fraction: float, gradient: Any) -> Any:
+    """Return ``fraction * gradient``; a loss of several predictions returns a tuple of gradients."""
+    if fraction == 1:
+        return gradient
+    return tuple(fraction * g for g in gradient) if isinstance(gradient, tuple) else fraction * gradient
