@@ -12,9 +12,10 @@ The steps of a check, and the files that do them:
     numerical.py, differences.py     finite differences with error bounds; complex_step.py: a more exact method
     entries.py                       one array: compare analytic and numeric gradient
     sampling.py, directional.py      which elements or directions are compared; cost.py chooses the mode
-    kinks.py, kink_units.py          kinks, unit by unit; noise.py: noisy functions
+    kinks.py, kink_units.py          kinks, unit by unit; zero_units.py: several layers; noise.py: noisy functions
+    small_constants.py               a gradient that leaves out the eps of log(p + eps)
     verdict.py                       right, wrong or cannot tell
-    diagnosis/                       which mistake explains a wrong gradient; tape/ records forward for it
+    diagnosis/                       which mistake explains a wrong gradient; tape/ records forward
     report.py, printing.py           the result; pictures.py draws it, command/ is the shell command
 
 >>> import numpy as np, nnscratch as nn

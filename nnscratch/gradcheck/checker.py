@@ -31,6 +31,7 @@ from .precision import project_in_float64
 from .projection import NotDeterministic, Projection
 from .report import GradientReport, Trap
 from .settings import Settings
+from .small_constants import excuse_small_constants
 from .snapshot import Snapshot
 from .traps import WRITES, accumulation_traps, backward_traps, forward_traps, stale_traps
 from .vacuous import ForwardCalls, constant_traps, difference_traps
@@ -179,7 +180,7 @@ class Check:
         if not any(trap.kind == WRITES and trap.severity == "wrong" for trap in report.traps):
             report.traps += stale_traps(projection)
         self._check_names(analytic)
-        report.traps += completeness_traps(projection, report, restricted=self.settings.only is not None)
+        report.traps += completeness_traps(projection, analytic, report, restricted=self.settings.only is not None)
         report.traps += constant_traps(projection, analytic, report)
         differences = Differences(projection, itemsize, self.settings.rtol)
         self._compare(report, projection, differences, analytic)
@@ -237,6 +238,7 @@ class Check:
                 differences.bar.close()
                 differences.bar = None
         settle_kinks(differences, list(report), checker.gradients, self.rng)
+        excuse_small_constants(report, projection, checker)
         wrong = [entry for entry in report if entry.verdict == "wrong"]
         if wrong and self.settings.diagnose:
             from .diagnosis import diagnose_entries  # imported here because most checks need no diagnosis

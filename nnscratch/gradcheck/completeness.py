@@ -16,6 +16,7 @@ A note in the report names the constants of an object that change the outputs, e
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,12 +27,13 @@ from .. import backend
 from ..module import Module
 from ..parameter import Parameter
 from .learned_names import WEIGHTS_ONLY, is_learned_name, is_setting_name, name_of, words_of
-from .nested import is_array, is_float, leaves
+from .nested import has_no_axes, is_array, is_float, leaves
 from .places import follow, is_outside, place_name, put_at
 from .projection import Projection, equal_outputs
 from .report import GradientReport, Trap
 from .snapshot import Steps
 from .traps import share_memory
+from .vacuous import outputs_are_constant
 
 SHOWN = 6  # arrays named in a report
 CHANGES = (1e-3, 0.3)  # the relative sizes of the two random changes of an array
@@ -57,12 +59,16 @@ class Unchecked:
         return place_name(self.places[0])
 
 
-def completeness_traps(projection: Projection, report: GradientReport, restricted: bool) -> list[Trap]:
+def completeness_traps(
+    projection: Projection, analytic: dict[str, Any], report: GradientReport, restricted: bool
+) -> list[Trap]:
     """Return a trap of severity "incomplete" for each array that changes the outputs and was not checked.
 
     Parameters
     ----------
     projection : Projection
+    analytic : dict of str to object
+        The gradients that backward gave, by name.
     report : GradientReport
         Receives notes about constants that change the outputs.
     restricted : bool
@@ -82,12 +88,32 @@ def completeness_traps(projection: Projection, report: GradientReport, restricte
         Trap(kind, f"{name} has the name of a weight, but backward returns no gradient for it", severity)
         for name in projection.adapter.missing
     ]
+    traps += [
+        Trap(kind, f"{name} changes the outputs, but backward returns no gradient for it", severity)
+        for name in forgotten_inputs(projection, analytic)
+    ]
     missing += moving_numbers(projection)
     traps += [Trap(kind, advice(projection, u), severity) for u in missing[:SHOWN]]
     if len(missing) > SHOWN:
         rest = listed([u.name for u in missing[SHOWN:]])
         traps.append(Trap(kind, f"{rest}: the same", severity))
     return traps
+
+
+def forgotten_inputs(projection: Projection, analytic: dict[str, Any]) -> list[str]:
+    """Return the inputs of a layer that move its outputs, have no gradient, and no name of data, a target or a setting.
+
+    A layer has outputs with axes. A loss, which is one number, may have a gradient for some of its inputs only.
+    """
+    if all(w is None or has_no_axes(w) for _, w in leaves("", projection.weights)):
+        return []
+    return [
+        name
+        for name, array in projection.adapter.float_inputs().items()
+        if name not in analytic and name not in projection.adapter.missing
+        if not is_setting_name(re.findall(r"[A-Za-z]\w*", name)[-1])  # the last key of "bn_param['running_mean']"
+        if array.size and not outputs_are_constant(projection, [array])
+    ]
 
 
 def unchecked_arrays(projection: Projection) -> list[Unchecked]:

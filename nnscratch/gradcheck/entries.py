@@ -70,10 +70,10 @@ class EntryChecker:
                 entry.numeric = self.differences.element_derivatives(array, indices)[0]
             return entry
         if mode == "directional" and array.size > self.settings.directions:
-            entry = self._along_directions(name, array, analytic)
+            entry = self.along_directions(name, array, analytic)
         else:
             indices = list(np.ndindex(array.shape)) if mode == "full" else self._sample(array, analytic)
-            entry = self._by_elements(name, array, analytic, indices)
+            entry = self.by_elements(name, array, analytic, indices)
         if missing and entry.verdict == "wrong":
             entry.reason = "backward returned None instead of a gradient"
         return entry
@@ -81,7 +81,7 @@ class EntryChecker:
     def _sample(self, array: Any, analytic: np.ndarray) -> list[tuple]:
         return sample_indices(array, analytic, self.settings.samples, self.rng)
 
-    def _by_elements(self, name: str, array: Any, analytic: np.ndarray, indices: list[tuple]) -> Entry:
+    def by_elements(self, name: str, array: Any, analytic: np.ndarray, indices: list[tuple]) -> Entry:
         """Compare single elements."""
         differences = self.differences
         before = differences.evaluations
@@ -110,7 +110,7 @@ class EntryChecker:
             self._noisy = self.differences.itemsize == 8 and is_noisy(self.differences, self.rng)
         return self._noisy
 
-    def _along_directions(self, name: str, array: Any, analytic: np.ndarray) -> Entry:
+    def along_directions(self, name: str, array: Any, analytic: np.ndarray) -> Entry:
         """Compare derivatives along random directions. If one is wrong, measure enough directions for a diagnosis.
 
         If several kinks lie on a direction, a right gradient need not lie between the two one-sided derivatives. If the
@@ -130,7 +130,7 @@ class EntryChecker:
         if len(smooth) < len(derivatives) and (
             not smooth or self.differences.judge(directional_entry(name, analytic, smooth)).verdict != "wrong"
         ):
-            entry = self._by_elements(name, array, analytic, self._sample(array, analytic))
+            entry = self.by_elements(name, array, analytic, self._sample(array, analytic))
             if entry.verdict == "right" and entry.checked < array.size:
                 entry.verdict = "cannot tell"
                 entry.reason = f"several kinks lie on the directions; the {entry.checked} elements checked are right"

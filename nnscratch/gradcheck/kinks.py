@@ -16,6 +16,7 @@ from .kink_units import KinkUnits, typical_size
 from .numerical import one_sided, random_direction
 from .report import Entry
 from .verdict import is_comparable, out_of_tolerance
+from .zero_units import SlopesAtZero, slopes_at_zero
 
 MAX_SUSPECTS = 200  # elements examined in one array
 MAX_CONFIRMED = 20  # elements measured at nearby points
@@ -81,8 +82,9 @@ def settle_kinks(
 
     1. At nearby points, where no unit lies on a kink, compare backward with finite differences (`confirmed_nearby`).
        If they disagree, the verdict stays as it is.
-    2. Then use the gradients of backward at nearby points to find the jump of each unit (kink_units.py).
-    3. If kinks depend on each other, step 2 fails. Then accept an element that lies in the range of the gradients at
+    2. If sums inside forward are exactly zero, such as x w, move each of them alone (zero_units.py).
+    3. Otherwise use the gradients of backward at nearby points to find the jump of each unit (kink_units.py).
+    4. If kinks depend on each other, step 3 fails. Then accept an element that lies in the range of the gradients at
        nearby points, or outside it by at most the width of the range, because these points do not show every
        combination of slopes. For all other elements, the verdict is "cannot tell".
 
@@ -105,15 +107,20 @@ def settle_kinks(
         kinked = [tuple(int(i) for i in index) for index in np.argwhere(entry.high > entry.low)] if by_elements else []
         at_kinks[name] = list(dict.fromkeys([*suspects[name], *kinked]))
         usable = gradient.shape == entry.shape and bool(np.isfinite(gradient).all())
-        if entry.verdict == "wrong":
-            usable = usable and bool(suspects[name]) and confirmed_nearby(differences, name, suspects[name], rng)
-        elif entry.verdict == "cannot tell":
-            usable = usable and entry.kinks > 0 and confirmed_nearby(differences, name, None, rng)
+        if entry.verdict == "cannot tell" and not entry.kinks:
+            usable = False
+        elif entry.verdict != "right":
+            usable = usable and confirmed_nearby(differences, name, suspects[name] or None, rng)
         if usable:
             candidates.append(entry)
     if not any(entry.kinks for entry in candidates):
         return
     own = {entry.name: gradients[entry.name] for entry in candidates}
+    slopes = slopes_at_zero(differences.projection, list(own), rng)
+    if slopes is not None and (slopes.wrong or all(slopes.moving[n][i] for n in own for i in suspects[n])):
+        for entry in candidates:
+            apply_slopes(entry, suspects[entry.name], slopes)
+        return
     units = KinkUnits(differences.projection, own, at_kinks, rng, max(600, differences.evaluations // 10))
     for entry in candidates:
         if units.resolved:
@@ -163,6 +170,26 @@ def confirmed_nearby(
             v[...] = held[n]
 
 
+def apply_slopes(entry: Entry, suspects: list[tuple], slopes: SlopesAtZero) -> None:
+    """Set the verdict of `entry` by the slopes that backward uses at units that are zero."""
+    worst = next((wrong for wrong in slopes.wrong if wrong.name == entry.name), None)
+    if worst is not None:
+        entry.verdict, entry.reason = "wrong", outside_of_slopes(worst.index, worst.given, worst.allowed)
+    elif not slopes.wrong:
+        for index in suspects:
+            entry.low[index] = min(entry.low[index], entry.analytic[index])
+            entry.high[index] = max(entry.high[index], entry.analytic[index])
+        entry.verdict, entry.reason = "right", ""
+
+
+def outside_of_slopes(index: tuple, given: float, allowed: float) -> str:
+    """Return the reason why a gradient at a kink is wrong."""
+    return (
+        f"at a kink, such as a ReLU at zero, the slope of each unit must lie between its two one-sided slopes: at "
+        f"[{','.join(map(str, index))}] the gradient is {given:.4g}, and the nearest allowed value is {allowed:.4g}"
+    )
+
+
 def apply_units(differences: Differences, entry: Entry, gradient: np.ndarray, units: KinkUnits) -> None:
     """Set the verdict of `entry` from the gradients that the kinks allow; the jumps of all units are known."""
     wrong, allowed = units.wrong[entry.name], units.allowed[entry.name]
@@ -178,12 +205,8 @@ def apply_units(differences: Differences, entry: Entry, gradient: np.ndarray, un
         differences.judge(entry)
     if wrong:
         worst = max(wrong, key=lambda index: abs(gradient[index] - allowed[index]))
-        at = ",".join(map(str, worst))
         entry.verdict = "wrong"
-        entry.reason = (
-            f"at a kink, such as a ReLU at zero, the slope of each unit must lie between its two one-sided slopes: at "
-            f"[{at}] the gradient is {gradient[worst]:.4g}, and the nearest allowed value is {allowed[worst]:.4g}"
-        )
+        entry.reason = outside_of_slopes(worst, gradient[worst], allowed[worst])
 
 
 def apply_range(differences: Differences, entry: Entry, suspects: list[tuple], nearby: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""The layers that CS231n and CMU 11-785 ask for: one command finds each right, and finds a mistake planted in each."""
+"""The layers of CS231n, CMU 11-785 and deeplearning.ai: one command finds each right, and each planted mistake."""
 
 import argparse
 import json
@@ -19,6 +19,14 @@ OPTIONS = {
         "--convention",
         "RNNCell=mean",
     ],  # its gradients of weights are means over the batch
+    "deeplearning_ai_layers.py": [
+        "--seconds",
+        "300",
+        "--convention",
+        "linear_forward=mean",
+        "--convention",
+        "linear_activation_forward=mean",
+    ],
 }
 # layer: (a line of the file, which occurs after the layer's name; the line with a mistake)
 CS231N = {
@@ -86,13 +94,24 @@ CMU = {
     "GRUCell": (" + dr_in @ self.Wrx", ""),
     "CTCLoss": ("dY[t, b, symbol] -=", "dY[t, b, symbol] ="),
 }  # fmt: skip
-MISTAKES = {"cs231n_layers.py": CS231N, "cmu_11785_layers.py": CMU}
+DEEPLEARNING_AI = {
+    "sigmoid": ("return dA * s * (1 - s)", "return dA * s"),
+    "relu": ("dZ[cache <= 0] = 0", "pass"),
+    "propagate": ("dw = np.dot(X, (A - Y).T) / m", "dw = np.dot(X, (A - Y).T)"),
+    "forward_propagation": ("(1 - np.power(A1, 2))", "(1 - A1)"),
+    "linear_forward": ("dA_prev = np.dot(W.T, dZ)", "dA_prev = np.dot(W.T, dZ) / m"),
+    "linear_activation_forward": ("dZ = relu_backward(dA, activation_cache)", "dZ = dA"),
+    "L_model_forward": ('caches[layer], "relu")', 'caches[layer], "sigmoid")'),
+    "rnn_cell_forward": ("dz = (1 - a_next**2) * da_next", "dz = (1 - a_next) * da_next"),
+    "rnn_forward": ("da[:, :, t] + da_prev", "da[:, :, t]"),
+}
+MISTAKES = {"cs231n_layers.py": CS231N, "cmu_11785_layers.py": CMU, "deeplearning_ai_layers.py": DEEPLEARNING_AI}
 EACH = [(file, layer) for file, layers in MISTAKES.items() for layer in layers]
 MADE_OF_OTHERS = [  # mistakes are planted in one of these groups at a time, and in all layers that are in no group
-    {"affine_relu_forward", "spatial_batchnorm_forward", "rnn_forward", "lstm_forward"},
+    {"affine_relu_forward", "spatial_batchnorm_forward", "rnn_forward", "lstm_forward", "linear_activation_forward"},
     {"TwoLayerNet", "FullyConnectedNet", "ThreeLayerConvNet"},
     {"MLP0", "MLP1", "MLP4", "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "MaxPool2d", "MeanPool2d"},
-    {"CNN_SimpleScanningMLP"},
+    {"CNN_SimpleScanningMLP", "L_model_forward"},
 ]
 
 

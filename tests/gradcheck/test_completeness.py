@@ -624,3 +624,39 @@ def test_an_array_that_forward_overwrites_with_an_input_is_no_parameter():
 
     report = check_gradients((forward, backward), np.random.default_rng(0).normal(size=(4, 3)), held.w.copy())
     assert report.ok and list(report.entries) == ["x", "w"], report
+
+
+def layer_of_two(second):
+    """tanh(x + the second input), whose backward returns the gradient of x only."""
+    found = {}
+    exec(f"def forward(x1, {second}):\n    return np.tanh(x1 + {second}), (x1, {second})", {"np": np}, found)
+    return found["forward"], lambda d, cache: d * (1 - np.tanh(cache[0] + cache[1]) ** 2)
+
+
+@pytest.mark.parametrize("mode", ["full", "directional"])
+@pytest.mark.parametrize("name", ["k", "context", "p2"])
+def test_an_input_of_a_layer_that_moves_the_output_and_has_no_gradient_is_incomplete(name, mode):
+    report = check_gradients(layer_of_two(name), X, X + 1, mode=mode)
+    assert report.verdict == "incomplete"
+    assert "backward returns no gradient for it" in report.traps[0].message
+
+
+@pytest.mark.parametrize("name", ["target", "y_true", "mask", "labels"])
+def test_an_input_with_the_name_of_data_or_a_target_needs_no_gradient(name):
+    report = check_gradients(layer_of_two(name), X, X + 1)
+    assert report.ok and any(name in note for note in report.notes)
+
+
+def test_an_input_that_does_not_move_the_output_needs_no_gradient():
+    def forward(x, k):
+        return np.tanh(x), x
+
+    assert check_gradients((forward, lambda d, x: d * (1 - np.tanh(x) ** 2)), X, X + 1).ok
+
+
+def test_a_loss_may_have_the_gradient_of_one_of_its_inputs():
+    def kl(p, q):
+        return np.sum(p * np.log(p / q)), np.log(p / q) + 1
+
+    p, q = np.abs(X) + 0.1, np.abs(X[::-1]) + 0.2
+    assert check_gradients(kl, p, q).ok

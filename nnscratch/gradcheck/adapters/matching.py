@@ -113,12 +113,17 @@ def match_some(gradients: list[Any], floats: list[tuple[str, Any]], match: Match
         ways = list(combinations(range(len(floats)), count)) if len(floats) <= FEW else [tuple(chosen)]
         fitting = [way for way in ways if all(fits(floats[i][1], g) for i, g in zip(way, gradients, strict=True))]
         if fitting:
-            no_target = [way for way in fitting if not any(is_target_name(floats[i][0]) for i in way)]
+            no_target = [way for way in fitting if not any(is_label_name(floats[i][0]) for i in way)]
             chosen = learned if tuple(learned) in fitting else list((no_target or fitting)[0])
         elif len(learned) == count:
             chosen = learned
     for i, gradient in zip(chosen, gradients, strict=False):
         add(match, *floats[i], gradient)
+
+
+def is_label_name(name: str) -> bool:
+    """Return True for the usual names of targets and masks, and not for those of predictions."""
+    return bool(TARGETS & set(words_of(name))) and not PREDICTED & set(words_of(name))
 
 
 def is_target_name(name: str) -> bool:

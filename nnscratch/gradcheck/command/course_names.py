@@ -31,6 +31,7 @@ SIZES = {
     "y": 4,  # even height of an image
     "z": 6,  # even width of an image
     "S": 2,  # symbols of a short target
+    "+": 5 + 4,  # a hidden state above the features
 }
 
 IMAGE, SEQUENCE, VECTOR = "NCYX", "NCL", "ND"
@@ -52,6 +53,11 @@ FAMILIES: list[tuple[str, str, dict[str, str]]] = [
     ("images", r"2d|image|flatten|upsample|downsample|cnn", {"x": IMAGE}),
     ("sequences", r"1d|flatten|upsample|downsample|cnn|scan", {"x": SEQUENCE}),
     ("embedding", r"embed", {"x": "int V:NT", "w": "VD"}),
+    ("rnn step, columns", r"rnn", {"x": "DN", "a": "HN", "parameters": "dict"}),
+    ("rnn, columns", r"rnn", {"x": "DNT", "a": "HN", "parameters": "dict"}),
+    ("lstm step, columns", r"lstm", {"x": "DN", "a": "HN", "c": "HN", "parameters": "dict"}),
+    ("lstm, columns", r"lstm", {"x": "DNT", "a": "HN", "parameters": "dict"}),
+    ("network, columns", r"", {"x": "DN", "y": "binary 1N", "parameters": "dict"}),
     ("lstm step", r"lstm", {"x": "ND", "h": "NH", "c": "NH", "wx": "D4", "wh": "H4", "b": "4"}),
     ("lstm", r"lstm", {"x": "NTD", "h": "NH", "c": "NH", "wx": "D4", "wh": "H4", "b": "4"}),
     ("gru step", r"gru", {"x": "ND", "h": "NH", "wx": "D3", "wh": "H3", "b": "3"}),
@@ -105,11 +111,25 @@ SAME_NAME = {
     "q": r"q|query|queries",
     "k": r"k|key|keys",
     "v": r"v|values?",
-    "a": r"a|a_?prev",
+    "a": r"a|a_?prev|a_?0",
+    "parameters": r"parameters|params",
     "input_lengths": r"input_?len(gth)?s?",
     "target_lengths": r"target_?len(gth)?s?",
 }
 _SAME_NAME = {name: re.compile(rf"(?:{pattern})\Z") for name, pattern in SAME_NAME.items()}
+
+# the arrays in a dictionary of parameters whose examples are columns; the layers of a network are numbered: W1, b1
+COLUMNS = [
+    (re.compile(pattern), shape)
+    for pattern, shape in (
+        (r"Waa", "HH"),
+        (r"Wax", "HD"),
+        (r"Wya|Wy", "MH"),
+        (r"by", "M1"),
+        (r"ba|b[fiuco]", "H1"),
+        (r"W[fiuco]", "H+"),
+    )
+]
 
 TWO_ALIKE = re.compile(r"[abxyuv][12]?|t[12]|lhs|rhs|left|right|other")  # the arguments of an operation such as a * b
 

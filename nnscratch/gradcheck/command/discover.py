@@ -2,6 +2,7 @@
 
 X_forward and X_backward               a pair; also X and X_backward, forward_X and backward_X, X_forward_naive ...
 a class with forward and backward      also inherited from a class of the same file
+... whose backward takes the labels     with the cost: L_model_forward, compute_cost, L_model_backward
 X_loss that returns (loss, gradient)   also ..._cost, loss_..., cost_...
 a class with loss and params           CS231n's networks
 """
@@ -12,6 +13,8 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from ..adapters.matching import is_target_name
 
 FORWARD_METHODS = ("forward", "predict", "__call__", "feedforward")
 BACKWARD_METHODS = ("backward", "backprop")
@@ -27,7 +30,7 @@ class Item:
     label : str
         The name in the table, which is also the NAME of ``FILE.py:NAME``.
     names : list of str
-        The names in the file: a function, a class, or forward and backward.
+        The names in the file: a function, a class, forward and backward, or these two and the cost.
     reason : str
         The reason why the code cannot be checked; "" if it can be checked.
     """
@@ -97,11 +100,30 @@ def pairs(functions: dict[str, ast.FunctionDef]) -> Iterator[Item]:
             continue
         several = forward in used
         used.add(forward)
-        yield Item(backward if several else forward, [forward, backward])
+        yield Item(backward if several else forward, [forward, backward, *cost_between(forward, backward, functions)])
     for forward in functions:
         if "forward" in forward and forward not in used and not forward.startswith("_"):
             missing = forward.replace("forward", "backward")
             yield Item(forward, [forward], f"there is no {missing}")
+
+
+def cost_between(forward: str, backward: str, functions: dict[str, ast.FunctionDef]) -> list[str]:
+    """Return the name of the cost, a function (output, labels), if backward takes labels that forward does not take.
+
+    Such a backward returns the gradients of the cost, as in deeplearning.ai's courses.
+    """
+    labels = set(arguments_of(functions[backward])) - set(arguments_of(functions[forward]))
+    for name, node in functions.items():
+        taken = arguments_of(node)
+        if LOSS.search(name) and not returns_several(node) and len(taken) == 2 and is_target_name(taken[1]):
+            return [name] if taken[1] in labels else []
+    return []
+
+
+def arguments_of(function: ast.FunctionDef) -> list[str]:
+    """Return the names of the arguments that a function requires."""
+    taken = [*function.args.posonlyargs, *function.args.args]
+    return [a.arg for a in taken[: len(taken) - len(function.args.defaults)]]
 
 
 def partner(backward: str, functions: dict[str, ast.FunctionDef]) -> str | None:

@@ -8,6 +8,7 @@ candidate that forward accepts.
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .course_names import FAMILIES, SETTINGS, SIZES, TWO_ALIKE, canonical, number_for, size_for
+from .course_names import COLUMNS, FAMILIES, SETTINGS, SIZES, TWO_ALIKE, canonical, number_for, size_for
 from .docstring_shapes import Described, annotated_axes, described_arguments, sizes_of
 
 WIDTHS = (2, 3, 1, 5, 6, 8, 10, 16, 20, 24, 32, 64, 784)  # features to try if a class fixes its own sizes
@@ -166,10 +167,10 @@ def integer_limit(name: str, from_text: dict[str, Described], shapes: dict[str, 
 def fits(names: list[str], known: dict[str, str]) -> bool:
     """Return True if the family `known` can describe arguments with these names.
 
-    A family with labels, or with examples in columns, does not fit if one of its arguments is missing.
+    A family with labels, examples in columns or a dictionary does not fit if one of its arguments is missing.
     """
     missing = known.keys() - {"mask"} - {c for name in names for c in canonical(name)}
-    return not missing or not known.keys() & {"y", "a"}
+    return not missing or not known.keys() & {"y", "a", "parameters"}
 
 
 def by_family(names: list[str], known: dict[str, str]) -> dict[str, str]:
@@ -242,6 +243,8 @@ class Drawing:
         if name.lower() in SETTINGS:
             several = SETTINGS[name.lower()]
             return dict(several[min(self.settings, len(several) - 1)])
+        if self.shapes.get(name) == "dict":
+            return draw_parameters(argument["keys"], self.rng)
         if name in self.shapes:
             array = draw(self.shapes[name], self.rng)
             is_normal = self.positive and np.asarray(array).dtype.kind == "f" and "onehot" not in self.shapes[name]
@@ -290,6 +293,39 @@ def draw(shape: Any, rng: np.random.Generator) -> Any:
     if kind == "onehot":
         return np.eye(sizes[-1])[rng.integers(0, sizes[-1], sizes[:-1])]
     return rng.normal(size=sizes)
+
+
+def draw_parameters(keys: list[str], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Draw a dictionary of parameters whose examples are columns.
+
+    Parameters
+    ----------
+    keys : list of str
+        The keys that forward uses; ``"W"`` if they are computed, as in ``parameters["W" + str(l)]``.
+    rng : numpy.random.Generator
+
+    Raises
+    ------
+    CannotDraw
+        The shape of one of them is not known.
+
+    Examples
+    --------
+    >>> {k: v.shape for k, v in draw_parameters(["W1", "b1", "W2", "b2"], np.random.default_rng(0)).items()}
+    {'W1': (5, 4), 'b1': (5, 1), 'W2': (1, 5), 'b2': (1, 1)}
+    """
+    numbers = [int(key[1:]) for key in keys if re.fullmatch(r"[Wb]\d+", key)]
+    if numbers or set(keys) & {"W", "b"}:
+        sizes = [SIZES["D"], *[SIZES["H"], SIZES["M"] + 1][: max(numbers, default=3) - 1], 1]
+        found = {}
+        for layer, (before, after) in enumerate(itertools.pairwise(sizes), start=1):
+            found |= {f"W{layer}": rng.normal(size=(after, before)), f"b{layer}": rng.normal(size=(after, 1))}
+        return found
+    shapes = {key: next((shape for pattern, shape in COLUMNS if pattern.fullmatch(key)), None) for key in keys}
+    unknown = [key for key, shape in shapes.items() if shape is None]
+    if unknown or not keys:
+        raise CannotDraw(f"cannot tell which arrays are in the dictionary of parameters: {', '.join(unknown)}")
+    return {key: draw(shape, rng) for key, shape in shapes.items()}
 
 
 def draw_written(shape: str, rng: np.random.Generator, option: str = "--input ") -> np.ndarray:

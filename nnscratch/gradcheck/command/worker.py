@@ -10,6 +10,7 @@ From the arrays of the last two replies, the judge computes the derivatives itse
 
 from __future__ import annotations
 
+import ast
 import copy
 import dataclasses
 import importlib.util
@@ -17,6 +18,7 @@ import inspect
 import os
 import random
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -135,8 +137,10 @@ class Service:
             return {"kind": "function", "init": [], "forward": taken, "doc": inspect.getdoc(found.forward) or ""}
         if inspect.isclass(found):
             kind = "class"
-        elif len(parts) == 2 or inspect.isroutine(found) and not makes_an_object(found):
-            return {"kind": "function", "init": [], "forward": arguments(found), "doc": inspect.getdoc(found) or ""}
+        elif len(parts) > 1 or inspect.isroutine(found) and not makes_an_object(found):
+            labels = arguments(parts[2])[1:2] if len(parts) == 3 else []  # of the cost
+            taken = arguments(found) + labels
+            return {"kind": "function", "init": [], "forward": taken, "doc": inspect.getdoc(found) or ""}
         else:
             kind = "object"
             made = found() if inspect.isroutine(found) else found
@@ -274,12 +278,12 @@ def dir_of_class(cls: type) -> set[str]:
 
 
 def arguments(function: Any) -> list[dict[str, Any]]:
-    """Return the arguments of a function or class: name, kind, annotation, default."""
+    """Return the arguments of a function or class: name, kind, annotation, default, and the keys of a dictionary."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
         return []
-    found = []
+    found, keys = [], keys_used(function)
     for p in signature.parameters.values():
         annotation = p.annotation
         found.append(
@@ -288,9 +292,36 @@ def arguments(function: Any) -> list[dict[str, Any]]:
                 "kind": p.kind.name,
                 "optional": p.default is not p.empty,
                 "default": plain_default(p.default),
+                "keys": keys.get(p.name, []),
                 "annotation": "" if annotation is p.empty else getattr(annotation, "__name__", str(annotation)),
             }
         )
+    return found
+
+
+def keys_used(function: Any) -> dict[str, list[str]]:
+    """Return, for each variable of a function, the keys with which it is indexed; only their start if computed.
+
+    A variable that is not indexed may be handed on to a function that indexes an argument of the same name.
+    """
+    found: dict[str, list[str]] = {}
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError):
+        return found
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+            key: Any = node.slice
+            key = key.values[0] if isinstance(key, ast.JoinedStr) and key.values else key  # f"W{layer}"
+            key = key.left if isinstance(key, ast.BinOp) else key  # "W" + str(layer)
+            if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                keys = found.setdefault(node.value.id, [])
+                keys += [key.value] if key.value not in keys else []
+    names = getattr(getattr(function, "__code__", None), "co_names", ())
+    called = [getattr(function, "__globals__", {}).get(name) for name in names]
+    for other in called:
+        if inspect.isfunction(other) and other is not function and other.__module__ == function.__module__:
+            found = {**keys_used(other), **found}
     return found
 
 
@@ -303,8 +334,9 @@ def plain_default(value: Any) -> Any:
 
 def build_subject(parts: list[Any], candidate: dict, seed: int) -> Any:
     """Return the code to check: a pair of functions, a function, or an object made with the candidate's arguments."""
-    if len(parts) == 2:
-        return tuple(parts)
+    if len(parts) > 1:
+        forward, backward, *cost = parts
+        return forward, *cost, backward
     found = parts[0]
     if needs_no_instance(found):
         return found

@@ -1,0 +1,104 @@
+"""Small constants: a gradient that leaves out the 1e-7 in ``np.log(p + 1e-7)`` is not wrong because of it.
+
+Code adds a small constant to avoid log(0) or a division by 0, and many courses leave it out of the derivative: the
+gradient of a softmax with cross-entropy is (y - t) / N, whatever is added inside the logarithm. Such a gradient differs
+from the differences by about 1e-7 / p.
+
+To test this explanation, forward and backward are run again, with c = 0 in every operation ``a + c`` or ``a - c`` with
+0 < abs(c) <= 1e-5. If the two then agree at every element that looked wrong, the constants are the only reason. The
+array is "right" with a note, or, if the constants change its gradient by more than 1 %, "cannot tell". Any other
+mistake remains in the code without the constants, and is found there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .differences import Differences
+from .entries import EntryChecker
+from .projection import Projection
+from .report import Entry, GradientReport
+from .tape import traced
+from .tape.source import calling_code
+from .verdict import is_comparable
+
+LARGEST = 1e-5  # the default of batch normalisation; larger constants change a gradient visibly
+NEGLIGIBLE = 1e-2  # the largest change of a gradient, relative to its largest element, that is called right
+SHOWN = 3  # lines of code named in a note
+
+
+def excuse_small_constants(report: GradientReport, projection: Projection, checker: EntryChecker) -> None:
+    """Change the verdict on the wrong entries that are right without the small constants in the code.
+
+    Parameters
+    ----------
+    report : GradientReport
+        Receives a note for each such entry.
+    projection : Projection
+    checker : EntryChecker
+        The one that made the entries.
+    """
+    wrong = [entry for entry in report if entry.verdict == "wrong" and is_comparable(entry) and entry.error < np.inf]
+    if not wrong or checker.differences.itemsize < 8:
+        return
+    try:
+        constants = ConstantsLeftOut()
+        with traced(projection, constants, backward=True) as plain:
+            analytic = plain.analytic()
+            if not constants.places:
+                return
+            differences = Differences(plain, 8, checker.differences.rtol)
+            again = EntryChecker(differences, checker.settings, np.random.default_rng(0))
+            excused = [e for e in wrong if analytic.get(e.name) is not None and agrees(e, analytic[e.name], again)]
+    except Exception:  # code that does not accept a subclass of ndarray keeps its verdict
+        return
+    checker.differences.evaluations += differences.evaluations
+    for entry in excused:
+        said = f"right if small constants are left out ({'; '.join(constants.places[:SHOWN])})"
+        if entry.error <= NEGLIGIBLE:
+            entry.verdict = "right"
+            report.notes.append(f"{entry.name}: {said}; with them, backward and forward differ by {entry.error:.1e}")
+        else:
+            entry.verdict = "cannot tell"
+            entry.reason = f"{said}, but with them, backward and forward differ by {entry.error:.0%}; use other inputs"
+
+
+def agrees(entry: Entry, analytic: np.ndarray, checker: EntryChecker) -> bool:
+    """Return True if `analytic` agrees with the differences of `checker`, at the elements or along directions."""
+    array = checker.differences.projection.variables[entry.name]
+    if entry.along_directions:
+        return checker.along_directions(entry.name, array, analytic).verdict == "right"
+    measured = [tuple(int(i) for i in index) for index in np.argwhere(np.isfinite(entry.numeric))]
+    tries = ([entry.worst_index], measured)  # one element shows most mistakes
+    return all(checker.by_elements(entry.name, array, analytic, indices).verdict == "right" for indices in tries)
+
+
+class ConstantsLeftOut:
+    """Computes every operation of a `TracedArray` as usual, except the addition of a small constant.
+
+    Attributes
+    ----------
+    places : list of str
+        The lines of the code in which a constant was left out, with their source.
+    """
+
+    def __init__(self) -> None:
+        self.places: list[str] = []
+
+    def operation(self, name: str, compute: Callable, operands: list[Any], kwargs: dict) -> Any:
+        """Compute one operation. Called by `TracedArray`."""
+        small = [is_small(x) for x in operands] if name in ("add", "subtract") else []
+        if any(small):
+            place = calling_code(name, len(operands), excuse_small_constants.__code__)[1]
+            if place not in self.places:
+                self.places.append(place)
+            operands = [0.0 if left_out else x for x, left_out in zip(operands, small, strict=True)]
+        return compute(*operands)
+
+
+def is_small(value: Any) -> bool:
+    """Return True for a number that code adds to avoid log(0) or a division by 0."""
+    return isinstance(value, (float, np.floating)) and 0 < abs(value) <= LARGEST

@@ -1,0 +1,65 @@
+"""Run the checked code on traced arrays, with another object than a `Tape` that sees its operations."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ..nested import map_leaves
+from ..projection import Projection
+from ..snapshot import Snapshot
+from ..substitution import substitute
+from .traced_array import TracedArray, running
+
+
+@contextmanager
+def traced(projection: Projection, watcher: Any, backward: bool) -> Iterator[Projection]:
+    """Replace the arrays of the code by traced views. Leaving the block restores the code's own arrays.
+
+    Parameters
+    ----------
+    projection : Projection
+    watcher : object
+        Its method ``operation(name, compute, operands, kwargs)`` computes every operation of forward.
+    backward : bool
+        True if it also computes every operation of backward.
+
+    Yields
+    ------
+    Projection
+        A projection of the same code, with the same output weights. Its variables are the views.
+    """
+    adapter, inputs = projection.adapter, projection.adapter.inputs
+    before = Snapshot(adapter.source)
+    arrays = [*projection.variables.values(), *before.arrays()]
+    views = {id(a): a.view(TracedArray) for a in arrays if type(a) is np.ndarray and a.dtype == np.float64}
+
+    def watched(method: Callable) -> Callable:
+        @functools.wraps(method)
+        def run(*arguments: Any, **options: Any) -> Any:
+            running.append(watcher)
+            try:
+                return method(*arguments, **options)
+            finally:
+                running.pop()
+
+        return run
+
+    try:
+        substitute(before, views)
+        adapter.inputs = map_leaves(lambda x: views.get(id(x), x), inputs)
+        adapter.run = watched(adapter.run)
+        if backward:
+            adapter.gradients = watched(adapter.gradients)
+        found = Projection(adapter, np.random.default_rng(0))
+        found.weights = projection.weights
+        yield found
+    finally:
+        vars(adapter).pop("run", None)
+        vars(adapter).pop("gradients", None)
+        before.restore(keep={id(v) for v in projection.variables.values()})
+        adapter.inputs = inputs

@@ -1,0 +1,206 @@
+"""Units at exactly zero: measure the slope that backward uses at the kink of each.
+
+A unit is an element of a sum or product, such as z in z = x W, that is exactly zero. If a ReLU follows, z lies on its
+kink. Several such units may depend on each other: if z is zero in the first layer, it is zero in the second one too. No
+change of the arrays moves one of them alone, but a change inside forward does. Forward is run on traced arrays
+(tape/traced_projection.py), and every unit is set to a small value of either sign, except one, u:
+
+    g_u = backward's gradient with u at zero,    g_plus and g_minus with u at a small positive or negative value
+
+Backward may use any slope between the two one-sided ones, so that g_u = g_minus + theta (g_plus - g_minus) must hold in
+every element, and for every dy, with 0 <= theta <= 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .nested import has_no_axes, leaves, map_leaves
+from .projection import Projection
+from .tape import traced
+
+SUMS = {"add", "subtract", "matmul", "dot", "einsum", "tensordot", "inner", "add.reduce", "vecmat", "matvec"}
+SMALL = 1e-12  # the size of the values to which units are set
+UNITS = 4  # measured for each operation; the units of a layer have the same slope
+MAX_OPERATIONS = 12
+SAME = 1e-3  # relative to the jump
+NOTHING = 1e-7  # a smaller jump, relative to the array's gradient, is no kink
+
+
+@dataclass
+class WrongSlope:
+    """A unit at which backward uses a slope that is not allowed.
+
+    Attributes
+    ----------
+    name : str
+        The array whose gradient shows it.
+    index : tuple of int
+        The element of that array that is most wrong.
+    given, allowed : float
+        The gradient of that element, and the nearest allowed one, with all other units moved off their kinks.
+    """
+
+    name: str
+    index: tuple[int, ...]
+    given: float
+    allowed: float
+
+
+@dataclass
+class SlopesAtZero:
+    """The slopes that backward uses at units that are zero.
+
+    Attributes
+    ----------
+    wrong : list of WrongSlope
+        Those that are not allowed, the worst first.
+    moving : dict of str to ndarray
+        For each array, True at the elements whose gradient depends on a unit that is zero.
+    """
+
+    wrong: list[WrongSlope] = field(default_factory=list)
+    moving: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class UnitsMoved:
+    """Computes the operations of forward, and replaces sums that are exactly zero.
+
+    Attributes
+    ----------
+    zeros : list of (ndarray or None)
+        For each operation of the first forward, where its result is zero.
+    values : dict of int to ndarray
+        For the number of an operation, the values of its zeros; without an entry, they stay zero.
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.zeros: list[np.ndarray | None] = []
+        self.values: dict[int, np.ndarray] = {}
+        self.recording, self.number = True, 0
+
+    def operation(self, name: str, compute: Callable, operands: list[Any], kwargs: dict) -> Any:
+        """Compute one operation. Called by `TracedArray`."""
+        result = compute(*operands)
+        if getattr(result, "dtype", np.dtype(int)).kind != "f":
+            return result
+        if self.recording:
+            zeros = np.asarray(result == 0) if name in SUMS else None
+            self.names.append(name)
+            self.zeros.append(zeros if zeros is not None and zeros.any() else None)
+            return result
+        if self.number >= len(self.names) or self.names[self.number] != name:
+            raise ValueError("forward made other operations than the first time")
+        values = self.values.get(self.number)
+        if values is not None:
+            result = np.array(result)
+            result[self.zeros[self.number]] = values
+        self.number += 1
+        return result
+
+
+def slopes_at_zero(projection: Projection, names: list[str], rng: np.random.Generator) -> SlopesAtZero | None:
+    """Measure the slopes that backward uses at units that are exactly zero.
+
+    Parameters
+    ----------
+    projection : Projection
+    names : list of str
+        The arrays whose gradients are compared.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    SlopesAtZero, or None
+        None if no unit is zero, or if forward cannot be traced.
+    """
+    if projection.replayed == "state":
+        return None
+    watcher = UnitsMoved()
+    try:
+        with traced(projection, watcher, backward=False) as inner:
+            return Measurement(inner, watcher, names, rng).slopes()
+    except Exception:  # forward cannot be traced
+        return None
+
+
+class Measurement:
+    """One run of `slopes_at_zero`."""
+
+    def __init__(self, projection: Projection, watcher: UnitsMoved, names: list[str], rng: np.random.Generator):
+        self.projection, self.watcher, self.rng = projection, watcher, rng
+        watcher.names, watcher.zeros = [], []  # those of the constructor's forward passes
+        self.names = names
+        self.before = self._gradients()
+        watcher.recording = False
+        sizes = [np.abs(g).max(initial=0.0) for g in self.before]
+        self.scale = [max(size, 1e-3 * max(sizes), 1e-300) for size in sizes]
+        self.operations = [k for k, zeros in enumerate(watcher.zeros) if zeros is not None][:MAX_OPERATIONS]
+
+    def _gradients(self) -> list[np.ndarray]:
+        """Return backward's gradients of all arrays, each with one row for dy = R and one for dy = -R."""
+        weights = [self.projection.weights]
+        if not all(w is None or has_no_axes(w) for _, w in leaves("", weights[0])):
+            weights.append(map_leaves(lambda w: None if w is None else -w, weights[0]))
+        found = []
+        for R in weights:
+            self.watcher.number = 0
+            given = self.projection.analytic(R)
+            found.append([np.ravel(given[name]) for name in self.names])
+        return [np.array(rows) for rows in zip(*found, strict=True)]
+
+    def _draw(self, k: int) -> np.ndarray:
+        count = int(self.watcher.zeros[k].sum())
+        return SMALL * self.rng.uniform(0.5, 1.5, count) * self.rng.choice([-1.0, 1.0], count)
+
+    def slopes(self) -> SlopesAtZero | None:
+        """Measure the slopes, one unit after the other; None if there is no unit."""
+        if not self.operations:
+            return None
+        found = SlopesAtZero(moving={name: np.zeros(v.shape, bool) for name, v in self._variables()})
+        for k in self.operations:
+            count = int(self.watcher.zeros[k].sum())
+            for unit in self.rng.permutation(count)[:UNITS]:
+                self.watcher.values = {j: self._draw(j) for j in self.operations}
+                wrong = self._measure(k, unit, SMALL, found.moving)
+                if wrong:  # a sharp bend, as of sqrt(v + 1e-12), is straight at a smaller distance
+                    wrong = self._measure(k, unit, 1e-3 * SMALL, found.moving)
+                found.wrong += wrong
+            if found.wrong:
+                break
+        found.wrong.sort(key=lambda wrong: -abs(wrong.given - wrong.allowed))
+        return found
+
+    def _variables(self) -> list[tuple[str, Any]]:
+        return [(name, self.projection.variables[name]) for name in self.names]
+
+    def _measure(self, k: int, unit: int, size: float, moving: dict[str, np.ndarray]) -> list[WrongSlope]:
+        """Run backward with one unit at zero and near it; return what is wrong, and mark in `moving` what moves."""
+        at = []
+        for value in (0.0, size, -size):
+            self.watcher.values[k][unit] = value
+            at.append(self._gradients())
+            for (name, v), g, before, s in zip(self._variables(), at[-1], self.before, self.scale, strict=True):
+                moving[name] |= (np.abs(g - before) > NOTHING * s).any(axis=0).reshape(v.shape)
+        return self._wrong(*at)
+
+    def _wrong(self, here: list, plus: list, minus: list) -> list[WrongSlope]:
+        """Return, for each array, the element that shows most that the slope of one unit is not allowed."""
+        jumps = [p - m for p, m in zip(plus, minus, strict=True)]
+        moved = [h - m for h, m in zip(here, minus, strict=True)]
+        jump = np.concatenate([(j / s).ravel() for j, s in zip(jumps, self.scale, strict=True)])
+        move = np.concatenate([(m / s).ravel() for m, s in zip(moved, self.scale, strict=True)])
+        theta = float(np.clip(jump @ move / max(float(jump @ jump), 1e-300), 0, 1))
+        found = []
+        for (name, v), h, m, j, low, s in zip(self._variables(), here, moved, jumps, minus, self.scale, strict=True):
+            apart = np.abs(m - theta * j)
+            if apart.max(initial=0.0) > SAME * np.abs(j).max() + NOTHING * s:
+                dy, e = np.unravel_index(int(apart.argmax()), apart.shape)
+                index = tuple(int(i) for i in np.unravel_index(int(e), v.shape)) if v.shape else ()
+                found.append(WrongSlope(name, index, float(h[dy, e]), float(low[dy, e] + theta * j[dy, e])))
+        return found
