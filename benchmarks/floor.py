@@ -23,7 +23,7 @@ import numpy as np
 
 from nnscratch import backend, blas
 from nnscratch.bench import report
-from nnscratch.bench.jobs import JOBS, Job, shapes
+from nnscratch.bench.jobs import JOBS, Job, parameter_shapes
 
 from .libraries import ROOT
 
@@ -35,7 +35,7 @@ TARGETS = {"a": 0.65, "b": 0.7, "c": 0.8, "d": 0.8, "e": 0.6, "ga": 0.3, "gc": 0
 
 
 def weights(job: Job) -> dict[str, int]:
-    return {name: int(np.prod(shape)) for name, (shape, _) in shapes(job).items()}
+    return {name: int(np.prod(shape)) for name, (shape, _) in parameter_shapes(job).items()}
 
 
 def work(job: Job) -> tuple[float, float]:

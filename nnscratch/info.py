@@ -19,7 +19,7 @@ def report(version: str, devices: Sequence[str], seconds: float = 0.3) -> str:
         f"python      {platform.python_version()}, {platform.system()} {platform.machine()}",
         f"processor   {cpu.name}, {cpu.cores} core{'s' * (cpu.cores != 1)} to use{instructions(cpu.flags)}",
         f"numpy       {np.__version__}",
-        f"BLAS        {describe(library)}",
+        f"BLAS        {describe_blas(library)}",
         *(f"{'device' if k == 0 else '':<11} {device}" for k, device in enumerate(devices)),
         "",
         "float32 products, GFLOP/s" + "".join(f"{name:>28}" for name in blas.PRODUCTS),
@@ -36,7 +36,7 @@ def report(version: str, devices: Sequence[str], seconds: float = 0.3) -> str:
         return "\n".join(lines)
     for name, speeds in results.items():
         lines.append(row(f"kernel {name}{' (in use)' if name == library.kernel else ''}", speeds))
-    lines += ["", advice(own, library.kernel, results, os.environ)]
+    lines += ["", kernel_advice(own, library.kernel, results, os.environ)]
     if is_busy(cpu.cores):
         lines.append("Other programs are running, so these speeds are not reliable. Measure again when they are done.")
     return "\n".join(lines)
@@ -51,7 +51,7 @@ def row(name: str, speeds: Mapping[str, float]) -> str:
     return f"  {name:<23}" + "".join(f"{speeds[product]:>28.0f}" for product in blas.PRODUCTS)
 
 
-def describe(library: blas.Blas) -> str:
+def describe_blas(library: blas.Blas) -> str:
     """Describe a BLAS library in one line."""
     kernel = None if library.kernel is None else f"kernel {library.kernel}"
     threads = None if library.threads is None else f"{library.threads} thread{'s' * (library.threads != 1)}"
@@ -67,7 +67,7 @@ def instructions(flags: frozenset[str]) -> str:
     return f", {' '.join(found)}" if found else ""
 
 
-def advice(
+def kernel_advice(
     own: str | None, in_use: str | None, results: Mapping[str, Mapping[str, float]], environment: Mapping[str, str]
 ) -> str:
     """Return one or two sentences of advice on the kernel."""

@@ -118,12 +118,12 @@ def test_a_faster_kernel_is_named_only_if_it_is_clearly_faster():
 
 def test_the_advice_says_who_chose_and_what_to_write():
     speeds = {"Haswell": {"a": 216.0}, "SkylakeX": {"a": 427.0}}
-    found = info.advice("Haswell", "Haswell", speeds, {})
+    found = info.kernel_advice("Haswell", "Haswell", speeds, {})
     assert "OpenBLAS picks Haswell" in found and "export OPENBLAS_CORETYPE=SkylakeX" in found
     set_by_us = {"OPENBLAS_CORETYPE": "SkylakeX", "NNSCRATCH_SET_CORETYPE": "1"}
-    assert "the nnscratch command has selected SkylakeX" in info.advice("Haswell", "SkylakeX", speeds, set_by_us)
-    assert "set in your environment" in info.advice("Haswell", "Zen", speeds, {"OPENBLAS_CORETYPE": "Zen"})
-    assert "no other kernel" in info.advice("SkylakeX", "SkylakeX", speeds, {})
+    assert "the nnscratch command has selected SkylakeX" in info.kernel_advice("Haswell", "SkylakeX", speeds, set_by_us)
+    assert "set in your environment" in info.kernel_advice("Haswell", "Zen", speeds, {"OPENBLAS_CORETYPE": "Zen"})
+    assert "no other kernel" in info.kernel_advice("SkylakeX", "SkylakeX", speeds, {})
 
 
 def test_the_blas_under_numpy_here_is_described():

@@ -119,7 +119,7 @@ def main() -> int:
                 print(f"{planted.area}: {planted.what}\n{planted.check()}\n")
         return 0
     if arguments.changed:
-        name, page = "changed-backwards.md", CHANGED + "\n".join(mutants.summary(mutants.mutants())) + "\n"
+        name, page = "changed-backwards.md", CHANGED + "\n".join(mutants.table_of_changes(mutants.mutants())) + "\n"
     else:
         planted = all_mistakes()
         full = [Outcome(p, p.check()) for p in planted]

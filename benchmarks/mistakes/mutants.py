@@ -117,7 +117,7 @@ def checked(tree: ast.AST, backward: Callable, put: Callable, inputs: tuple, opt
         return None
 
 
-def summary(found: Iterator[tuple[str, str, str, GradientReport]]) -> list[str]:
+def table_of_changes(found: Iterator[tuple[str, str, str, GradientReport]]) -> list[str]:
     """Return a table: for each kind, the number of mistakes, how many were explained, and the most common diagnoses."""
     count: Counter[str] = Counter()
     explained: Counter[str] = Counter()

@@ -23,7 +23,7 @@ from .device import (
     to_numpy,
 )
 from .kernels import fused, fused_rows, only_if
-from .random import generator, uniform
+from .random import generator, uniform_like
 from .scalars import deferred_reads, to_floats, to_scalar
 from .sums import scatter_add, sum_rows, sums_of_squares
 from .threads import num_threads, parallel_for, run_concurrently, single_threaded_blas
@@ -61,7 +61,7 @@ __all__ = [
     "to_device",
     "to_floats",
     "to_numpy",
-    "uniform",
+    "uniform_like",
 ]
 
 __getattr__ = renamed(
@@ -71,5 +71,6 @@ __getattr__ = renamed(
         "can_look": "cheap_to_read",
         "number": "to_scalar",
         "reading_later": "deferred_reads",
+        "uniform": "uniform_like",
     },
 )

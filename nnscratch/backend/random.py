@@ -46,7 +46,7 @@ def generator(rng: None | int | np.random.Generator) -> np.random.Generator:
     raise TypeError(f"rng must be None, an int of 0 or more, or a numpy.random.Generator, got {rng!r}")
 
 
-def uniform(rng: np.random.Generator, shape: tuple[int, ...], like: Array) -> Array:
+def uniform_like(rng: np.random.Generator, shape: tuple[int, ...], like: Array) -> Array:
     """Return ``rng.random(shape, dtype=numpy.float32)``, numbers in [0, 1), on the device of `like`.
 
     On a GPU, the GPU draws the same numbers and `rng` is advanced past them. If the generator is not a PCG64, the
@@ -55,7 +55,7 @@ def uniform(rng: np.random.Generator, shape: tuple[int, ...], like: Array) -> Ar
     Examples
     --------
     >>> import numpy as np
-    >>> print(uniform(np.random.default_rng(0), (2,), np.zeros(1)))
+    >>> print(uniform_like(np.random.default_rng(0), (2,), np.zeros(1)))
     [0.8506242  0.63696164]
     """
     if isinstance(like, np.ndarray) or type(rng.bit_generator) is not np.random.PCG64:
@@ -89,7 +89,7 @@ EACH = 32  # draws per thread
 
 @functools.cache
 def draw(xp: ModuleType) -> Callable:
-    """Return the kernel of `uniform`. Thread i makes EACH draws, and two numbers from each draw."""
+    """Return the kernel of `uniform_like`. Thread i makes EACH draws, and two numbers from each draw."""
     return xp.ElementwiseKernel(
         "uint64 state_high, uint64 state_low, uint64 inc_high, uint64 inc_low, uint32 left, int64 kept, int64 count, "
         "int64 draws",

@@ -55,7 +55,7 @@ class Job:
     def weights(self) -> dict[str, np.ndarray]:
         """Return the first values of all parameters, float32, under PyTorch's names."""
         values = {}
-        for k, (name, (shape, scale)) in enumerate(shapes(self).items()):
+        for k, (name, (shape, scale)) in enumerate(parameter_shapes(self).items()):
             rng = np.random.default_rng([7, k])
             if scale is None:
                 values[name] = np.full(shape, 1 if name.endswith("weight") else 0, dtype=np.float32)
@@ -78,7 +78,7 @@ class Job:
         return np.random.default_rng(13).integers(0, s["vocab"], s["batch"] * s["steps"] * s["batches"] + 1)
 
 
-def shapes(job: Job) -> dict[str, tuple[tuple[int, ...], float | None]]:
+def parameter_shapes(job: Job) -> dict[str, tuple[tuple[int, ...], float | None]]:
     """Return the shape of every parameter and the bound of its uniform distribution.
 
     A bound of None stands for ones in a weight and zeros in a bias.

@@ -55,7 +55,7 @@ def ratio(job: dict[str, Any], ours: str, theirs: str) -> float | None:
 
 def markdown(results: dict[str, Any]) -> str:
     """Return the whole page: for each kernel the machine, times, ratios, memory, and the reasons for missing values."""
-    parts = ["# Comparison with other libraries", *(summary(results, run) for run in results["runs"])]
+    parts = ["# Comparison with other libraries", *(tables_of_run(results, run) for run in results["runs"])]
     seconds, repeats = results["seconds"], results["repeats"]
     parts.append(
         f"Each library ran in its own process. The processes took turns: {repeats} rounds, together about {seconds:g} "
@@ -65,7 +65,7 @@ def markdown(results: dict[str, Any]) -> str:
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def summary(results: dict[str, Any], run: dict[str, Any]) -> str:
+def tables_of_run(results: dict[str, Any], run: dict[str, Any]) -> str:
     """Return the tables of one run."""
     jobs = run["jobs"]
     measured = {key for job in jobs for key in job["results"]}

@@ -79,7 +79,8 @@ def difference(name: str, value: Any, right: Any, inputs: tuple) -> list[str] | 
         return [f"{name} must be an array, got a dictionary"]
     value, right = np.asarray(value), np.asarray(right)
     if value.shape != right.shape:
-        return [f"{name} has shape {value.shape}; it must have shape {right.shape}", f"the inputs: {shapes(inputs)}"]
+        wrong = f"{name} has shape {value.shape}; it must have shape {right.shape}"
+        return [wrong, f"the inputs: {shapes_text(inputs)}"]
     allowed = TOLERANCE_FLOAT32 if value.dtype.itemsize < 8 and value.dtype.kind == "f" else TOLERANCE
     value, right = value.astype(np.float64), right.astype(np.float64)
     if not np.isfinite(value).all() and np.isfinite(right).all():
@@ -125,12 +126,12 @@ def element(name: str, index: tuple[int, ...]) -> str:
 def at_inputs(index: tuple[int, ...], inputs: tuple) -> list[str]:
     """Return the element of the first input at the same index, if it has one, and the shapes of all inputs."""
     first = next((x for x in inputs if isinstance(x, np.ndarray)), None)
-    lines = [f"the inputs: {shapes(inputs)}"]
+    lines = [f"the inputs: {shapes_text(inputs)}"]
     if first is not None and len(index) == first.ndim and all(i < n for i, n in zip(index, first.shape, strict=True)):
         lines.insert(0, f"there, the first input is {first[index]:.6g}")
     return lines
 
 
-def shapes(inputs: tuple) -> str:
+def shapes_text(inputs: tuple) -> str:
     """Return a text with the shape of each array, and the value of each other input."""
     return ", ".join(f"shape {x.shape}" if isinstance(x, np.ndarray) else repr(x) for x in inputs)

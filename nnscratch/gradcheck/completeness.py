@@ -93,7 +93,7 @@ def completeness_traps(
         for name in forgotten_inputs(projection, analytic)
     ]
     missing += moving_numbers(projection)
-    traps += [Trap(kind, advice(projection, u), severity) for u in missing[:SHOWN]]
+    traps += [Trap(kind, missing_gradient_message(projection, u), severity) for u in missing[:SHOWN]]
     if len(missing) > SHOWN:
         rest = listed([u.name for u in missing[SHOWN:]])
         traps.append(Trap(kind, f"{rest}: the same", severity))
@@ -231,7 +231,7 @@ def lists_its_parameters(holder: Any) -> bool:
     return isinstance(holder, Module) or any(isinstance(p, (dict, list, tuple)) and len(p) for p in lists)
 
 
-def advice(projection: Projection, u: Unchecked) -> str:
+def missing_gradient_message(projection: Projection, u: Unchecked) -> str:
     """Return the message about an array without a gradient. It shows the line that the user should write."""
     steps, name = u.places[0], u.name
     kind, key = steps[-1]

@@ -28,7 +28,7 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from .kernels import gru as kernels
-from .recurrent import Arrays, Parameters, Recurrent, add_gradients, by_step, chunk_length, chunks
+from .recurrent import Arrays, Parameters, Recurrent, add_gradients, by_step, chunk_length, chunks_of_steps
 
 
 class GRU(Recurrent):
@@ -80,7 +80,7 @@ class GRU(Recurrent):
         h[0], hT[0] = state[0], state[0].T
         b, b_hn = b_ih.copy(), b_hh[2 * H :, None]
         b[: 2 * H] += b_hh[: 2 * H]
-        for steps in chunks(T, chunk.shape[1] // N):
+        for steps in chunks_of_steps(T, chunk.shape[1] // N):
             rows = X[steps].reshape(-1, X.shape[2])  # (steps * N, D)
             U = xp.matmul(W_ih, rows.T, out=chunk[:, : len(rows)])
             U += b[:, None]
@@ -99,7 +99,7 @@ class GRU(Recurrent):
         dh = xp.array(dstate[0].T, order="C")  # (H, N), a copy: each step overwrites it
         dX, temp = xp.empty_like(X), xp.empty_like(dh)
         du, dv = (xp.empty((3, H, N), dtype=X.dtype) for _ in range(2))
-        for steps in reversed(chunks(T, chunk.shape[1] // N)):
+        for steps in reversed(chunks_of_steps(T, chunk.shape[1] // N)):
             dU, dV = (d[:, : (steps.stop - steps.start) * N] for d in (chunk, chunk_dV))
             copies = by_step(dU, 3, N)[::-1], by_step(dV, 3, N)[::-1]
             for t, du_copy, dv_copy in zip(range(T)[steps][::-1], *copies, strict=True):

@@ -37,7 +37,7 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from .kernels import lstm as kernels
-from .recurrent import Arrays, Parameters, Recurrent, add_gradients, by_step, chunk_length, chunks
+from .recurrent import Arrays, Parameters, Recurrent, add_gradients, by_step, chunk_length, chunks_of_steps
 
 
 class LSTM(Recurrent):
@@ -94,7 +94,7 @@ class LSTM(Recurrent):
         xp, (T, H, N) = backend.array_module(X), tanh_c.shape
         h[0], c[0] = state[0], state[1].T
         b, temp = (b_ih + b_hh)[:, None], xp.empty((H, N), dtype=X.dtype)
-        for steps in chunks(T, chunk.shape[1] // N):
+        for steps in chunks_of_steps(T, chunk.shape[1] // N):
             rows = X[steps].reshape(-1, X.shape[2])  # (steps * N, D)
             U = xp.matmul(W_ih, rows.T, out=chunk[:, : len(rows)])
             U += b
@@ -112,7 +112,7 @@ class LSTM(Recurrent):
         dh, dc = (xp.array(ds.T, order="C") for ds in dstate)  # (H, N), copies: each step overwrites them
         dX, temp = xp.empty_like(X), xp.empty_like(dh)
         dz, slope = (xp.empty((4, H, N), dtype=X.dtype) for _ in range(2))
-        for steps in reversed(chunks(T, chunk.shape[1] // N)):
+        for steps in reversed(chunks_of_steps(T, chunk.shape[1] // N)):
             dU = chunk[:, : (steps.stop - steps.start) * N]
             for t, du in zip(range(T)[steps][::-1], by_step(dU, 4, N)[::-1], strict=True):
                 step_backward(dY[t].T, gates[t].reshape(4, H, N), c[t], tanh_c[t], dh, dc, dz, slope, temp, du)

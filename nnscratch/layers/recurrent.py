@@ -5,7 +5,7 @@ The equations of one layer are in rnn.py, gru.py and lstm.py. Inside, time is th
     X (T, N, D)     the input of a layer; in the first layer, this is x with its first two axes swapped
     Y (T, N, H)     its output, h at every step; in the last layer, this is y with its first two axes swapped
 
-Products that do not depend on the recurrence are computed for many steps at a time (see `chunks`):
+Products that do not depend on the recurrence are computed for many steps at a time (see `chunks_of_steps`):
 
     forward, before the steps       U = W_ih X^T + b            (G * H, steps * N), for G gates
     forward, at step t              v = W_hh h[t]^T             (G * H, N)
@@ -308,12 +308,12 @@ def chunk_length(T: int, N: int, H: int) -> int:
     return min(T, max(1, max(CHUNK_COLUMNS, 2 * H) // N))
 
 
-def chunks(T: int, length: int) -> list[slice]:
+def chunks_of_steps(T: int, length: int) -> list[slice]:
     """Cut T steps into chunks of `length` steps; the last one may be shorter.
 
     Examples
     --------
-    >>> chunks(5, 3)
+    >>> chunks_of_steps(5, 3)
     [slice(0, 3, None), slice(3, 5, None)]
     """
     return [slice(start, min(start + length, T)) for start in range(0, T, length)]

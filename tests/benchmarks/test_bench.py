@@ -11,7 +11,7 @@ import pytest
 import nnscratch as nn
 from nnscratch import blas
 from nnscratch.bench import command, ours, report, runner
-from nnscratch.bench.jobs import JOBS, select, shapes
+from nnscratch.bench.jobs import JOBS, parameter_shapes, select
 from nnscratch.bench.runner import Library, Result, Worker, agree, measure_job, ratio_of_medians
 from nnscratch.cli import main
 
@@ -115,7 +115,8 @@ def test_our_own_jobs_start_from_the_weights_given_and_are_what_they_say():
         assert peer["version"] == nn.__version__ and np.isfinite(peer["step"]())
     job = JOBS["c"]
     model = nn.models.LanguageModel(65, 64, 128, 1, rng=0)
-    assert {name: p.shape for name, p in model.named_parameters()} == {k: v[0] for k, v in shapes(job).items()}
+    shapes = {name: shape for name, (shape, _) in parameter_shapes(job).items()}
+    assert {name: p.shape for name, p in model.named_parameters()} == shapes
     model.load_state_dict(job.weights())
     (tokens, targets), *_ = job.batches(1)
     logits, _ = model(tokens)

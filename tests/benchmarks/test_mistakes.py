@@ -4,7 +4,7 @@ import ast
 
 import numpy as np
 
-from benchmarks.mistakes.mutants import changes, mutants, summary
+from benchmarks.mistakes.mutants import changes, mutants, table_of_changes
 
 
 def test_every_operation_is_changed_once_in_each_way():
@@ -37,5 +37,5 @@ def test_what_a_change_does_is_diagnosed_and_counted():
     by_words = {words: report.diagnoses[0].mistake for _, _, words, report in found if report.diagnoses}
     assert by_words["dout * (1 - np.tanh(x * w) ** 2) -> dout"] == "activation's derivative missing"
     assert by_words["dz * w -> dz"] == "a factor missing"
-    table = summary(iter(found))
+    table = table_of_changes(iter(found))
     assert table[-1].startswith(f"| all | {len(found)} | ")

@@ -15,7 +15,7 @@ def drawn(rngs, shapes, like, on_cpu=backend.to_numpy):
     """Draw each shape with both generators, the second on the GPU; both must agree in values and state."""
     here, there = rngs
     for shape in shapes:
-        expected, found = here.random(shape, dtype=np.float32), backend.uniform(there, shape, like)
+        expected, found = here.random(shape, dtype=np.float32), backend.uniform_like(there, shape, like)
         assert found.dtype == np.float32 and found.shape == expected.shape
         np.testing.assert_array_equal(on_cpu(found), expected)
         assert str(there.bit_generator.state) == str(here.bit_generator.state)
@@ -51,5 +51,5 @@ def test_dropout_drops_the_same_on_both_devices(on_cuda, on_cpu):
 
 def test_drawing_copies_nothing_and_waits_for_nothing():
     with strict_cupy.installed() as cp, strict_cupy.counted() as counts:
-        backend.uniform(np.random.default_rng(0), (100, 100), cp.zeros(1))
+        backend.uniform_like(np.random.default_rng(0), (100, 100), cp.zeros(1))
     assert (counts.copies, counts.waits, counts.launches) == (0, 0, 2)  # one launch creates the zeros
