@@ -17,6 +17,7 @@ OLD_NAMES = [
     (nn.backend, "can_look", nn.backend.cheap_to_read),
     (nn.backend, "number", nn.backend.to_scalar),
     (nn.backend, "reading_later", nn.backend.deferred_reads),
+    (nn.backend, "uniform", nn.backend.uniform_like),
 ]
 
 
