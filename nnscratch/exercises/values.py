@@ -30,7 +30,7 @@ def compare(part: Values, inputs: tuple, got: tuple) -> list[str] | None:
         try:
             measured = part.measure(inputs, *found)
         except ValueError as error:
-            return [f"{title}: {error}", f"the inputs: {shapes(inputs)}"]
+            return [f"{title}: {error}", f"the inputs: {shapes_text(inputs)}"]
         names, found = list(measured), list(measured.values())
         wanted = part.reference(*inputs)
     for name, value, right in zip(names, found, wanted, strict=True):
