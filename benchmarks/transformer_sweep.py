@@ -30,15 +30,16 @@ TARGET = Path("docs/results/transformer_sweep.json")
 STEP = 256  # characters or tokens in a training step
 BASE = {"model": "TransformerLM", "lr": 3e-3, "width": 64, "heads": 4, "layers": 4, "context": 64, "epochs": 3}
 LSTM = {"model": "LSTM", "lr": 4e-3, "width": 64, "hidden": 190, "layers": 1, "context": 64, "epochs": 3}
-BPE = BASE | {"vocab": 1000, "width": 56, "epochs": 6}
+BPE = BASE | {"vocab": 1000, "width": 56}
 RUNS: dict[str, list[dict]] = {
-    "Learning rate": [BASE | {"lr": lr} for lr in (1e-3, 3e-3, 6e-3)],
-    "Depth": [BASE | {"layers": n, "width": d, "heads": h} for n, d, h in ((2, 90, 3), (4, 64, 4), (8, 46, 2))],
     "Context": [BASE | {"context": context} for context in (32, 64, 128, 256)],
     "Learning rate of the LSTM": [LSTM | {"lr": lr} for lr in (2e-3, 4e-3, 8e-3)],
-    "Characters or BPE": [BASE | {"epochs": 6}, BPE, BPE | {"steps_of": 6}],
-    "Epochs": [run | {"epochs": epochs} for epochs in (3, 6, 12) for run in (LSTM, BASE, BASE | {"context": 256})],
+    "Learning rate": [BASE | {"lr": lr} for lr in (1e-3, 3e-3, 6e-3)],
+    "Depth": [BASE | {"layers": n, "width": d, "heads": h} for n, d, h in ((2, 90, 3), (4, 64, 4), (8, 46, 2))],
+    "Characters or BPE": [BASE, BPE, BPE | {"steps_of": 3}],
+    "Epochs": [run | {"epochs": epochs} for epochs in (3, 6) for run in (LSTM, BASE, BASE | {"context": 256})],
 }
+ORDER = "Context", "Learning rate of the LSTM", "Characters or BPE", "Learning rate", "Depth", "Epochs"
 
 
 def label(run: dict) -> str:
@@ -112,7 +113,7 @@ def main() -> None:
     found["machine"] = (
         f"{cpu_name()}, {os.cpu_count()} cores, NumPy {np.__version__}, Python {platform.python_version()}"
     )
-    wanted = {label(run): run for runs in RUNS.values() for run in runs}
+    wanted = {label(run): run for name in ORDER for run in RUNS[name]}
     left = [run for key, run in wanted.items() if key not in found]
     with ProcessPoolExecutor(arguments.processes, mp_context=multiprocessing.get_context("spawn")) as pool:
         for job in as_completed([pool.submit(train, run) for run in left]):

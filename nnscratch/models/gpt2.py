@@ -25,6 +25,7 @@ Reference: Radford, Wu, Child, Luan, Amodei and Sutskever (2019), "Language mode
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from safetensors.numpy import save as to_bytes
 
 from .. import backend
 from ..checks import check_instance, not_negative, one_of, positive_int, probability, state_value
+from ..init import without_drawing
 from ..serialization import write_atomically
 from .transformer_lm import TransformerLM
 
@@ -102,7 +104,9 @@ def load_gpt2(folder: str | os.PathLike) -> TransformerLM:
                 raise ValueError(f"config.json has n_layer {arguments['num_layers']}, but the file has fewer tensors")
             expected = _expected(arguments, PREFIX if f"{PREFIX}wte.weight" in found else "")
             _check_header(expected, found)  # before the model is built: so it needs no more memory than the file
-            model = TransformerLM(**arguments, rng=0)
+            values = sum(math.prod(found[name].get_shape()) for name in expected)
+            with without_drawing(4 * values):  # some weights are drawn twice, and a tied one replaces another
+                model = TransformerLM(**arguments, rng=0)
             if all(found[name].get_dtype() == "F64" for name in expected):
                 model.to(dtype=np.float64)
             parameters = dict(model.named_parameters())
