@@ -65,7 +65,12 @@ def test_classifiers_train_on_cuda_as_on_the_cpu(build, shape, rng, on_cuda):
 def test_the_same_seed_writes_the_same_text_on_cuda(name, on_cuda):
     tokenizer = nn.data.CharTokenizer.from_text("abcdefghijk")
     here, there = MODELS[name](), MODELS[name]().to("cuda")
-    for settings in ({"temperature": 0}, {"top_k": 5, "rng": 3}, {"top_p": 0.8, "rng": 3}):
+    for settings in (
+        {"temperature": 0},
+        {"top_k": 5, "rng": 3},
+        {"top_p": 0.8, "rng": 3},
+        {"n": 2, "min_p": 0.01, "rng": 3},
+    ):
         texts = [nn.generate(model, tokenizer, "abc", 20, **settings) for model in (here, there)]
         assert texts[0] == texts[1]
 

@@ -161,6 +161,17 @@ def test_a_checkpoint_goes_on_bit_for_bit():
     assert second.history.loss == whole.history.loss
 
 
+def test_dropout_has_the_four_places_of_gpt2():
+    model = make(dropout=0.1, embedding_dropout=0.2, attention_dropout=0.3, hidden_dropout=0.0)
+    block = model.blocks[1]
+    assert (model.dropout_in.p, block.self_attn.dropout, block.dropout_hidden.p) == (0.2, 0.3, 0.0)
+    assert block.dropout1.p == block.dropout2.p == 0.1
+    block = make(dropout=0.1).blocks[0]
+    assert {make(dropout=0.1).dropout_in.p, block.self_attn.dropout, block.dropout_hidden.p, block.dropout1.p} == {0.1}
+    with pytest.raises(ValueError, match=r"attention_dropout must be a probability in \[0, 1\), got 1"):
+        make(attention_dropout=1)
+
+
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="context must be 2 or more"):
         make(context=1)

@@ -147,3 +147,28 @@ def test_each_reads_the_files_of_the_other(tmp_path):
         assert_same_ids(loaded, THEIRS, text)
         assert (loaded.vocabulary, loaded.merges) == (OURS.vocabulary, OURS.merges)
         assert set(loaded.special_tokens) == set(OURS.special_tokens)
+
+
+def test_a_file_with_truncation_and_padding_is_read_without_them_as_transformers_does(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    theirs = tokenizers.Tokenizer.from_str(THEIRS.to_str())
+    theirs.enable_truncation(max_length=3)
+    theirs.enable_padding(length=8, pad_token="<|end|>")
+    theirs.save(str(tmp_path / "tokenizer.json"))
+    text = NOVELS[:500]
+    ids = BPETokenizer.load(tmp_path).encode(text).tolist()
+    assert len(ids) > 100 and ids == OURS.encode(text).tolist()
+    assert ids == transformers.PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / "tokenizer.json")).encode(text)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_ids_are_those_of_tiktoken_with_the_same_merges(name):
+    tiktoken = pytest.importorskip("tiktoken")
+    special = {token: OURS.id(token) for token in OURS.special_tokens}
+    ranks = {OURS.decode_bytes([k]): k for k in range(len(OURS)) if OURS.vocabulary[k] not in special}
+    pattern = (
+        r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"  # GPT-2's, as tiktoken writes it
+    )
+    theirs = tiktoken.Encoding("ours", pat_str=pattern, mergeable_ranks=ranks, special_tokens=special)
+    text = SAMPLES[name] + "<|endoftext|>" + SAMPLES[name][:100]
+    assert OURS.encode(text).tolist() == theirs.encode(text, allowed_special="all")

@@ -292,7 +292,8 @@ class BPETokenizer(Tokenizer):
         Parameters
         ----------
         path : str or path
-            A file tokenizer.json, or a folder with tokenizer.json, or with vocab.json and merges.txt.
+            A file tokenizer.json, or a folder with tokenizer.json, or with vocab.json and merges.txt. The entries
+            "truncation" and "padding" of tokenizer.json are ignored: no text is cut, and none is filled.
 
         Raises
         ------

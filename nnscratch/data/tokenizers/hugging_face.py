@@ -53,6 +53,9 @@ def to_json(vocabulary: Sequence[str], merges: Sequence[tuple[str, str]], specia
 def from_json(content: Any) -> Parts:
     """Return the vocabulary, the merges and the special tokens in the content of tokenizer.json.
 
+    The entries "truncation" and "padding" are ignored, as ``transformers`` does. They do not belong to the tokenizer:
+    they say how one program cut and filled the texts of a batch.
+
     Raises
     ------
     ValueError
