@@ -17,6 +17,8 @@ from .bench import command as bench_command
 from .bench import runner
 from .course.command import add_arguments as add_grade_arguments
 from .course.command import run_grade
+from .course.course_command import add_arguments as add_course_arguments
+from .course.course_command import run_course
 from .exercises.command import add_arguments as add_exercises_arguments
 from .exercises.command import run_exercises
 from .gradcheck.command import add_arguments as add_gradcheck_arguments
@@ -159,6 +161,10 @@ def parser() -> argparse.ArgumentParser:
     exercises = commands.add_parser("exercises", help="learn backpropagation in small exercises, with feedback")
     exercises.set_defaults(run=run_exercises)
     add_exercises_arguments(exercises)
+
+    course = commands.add_parser("course", help="prepare a course with exercises")
+    course.set_defaults(run=run_course)
+    add_course_arguments(course)
 
     grade = commands.add_parser("grade", help="mark the submissions of a course")
     grade.set_defaults(run=run_grade)

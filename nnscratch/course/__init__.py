@@ -4,9 +4,18 @@ settings.py    the file course.toml: exercises, points, limits
 own.py         exercises that an instructor writes
 judging.py     the mark for one file; box.py and inside/ run the file in a process of its own
 submission.py  the marks for one student; batch.py marks all
-command.py     ``nnscratch grade``
+formats.py     the marks in the formats of other systems; autograder.py writes a zip file for Gradescope
+command.py     ``nnscratch grade``; course_command.py: ``nnscratch course``
 """
 
-from .settings import Course, Limits, Task, read_course
+from importlib import import_module
+from typing import Any
 
 __all__ = ["Course", "Limits", "Task", "read_course"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import settings.py, and all exercises with it, only when something of it is needed."""
+    if name in __all__:
+        return getattr(import_module(f"{__name__}.settings"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -128,6 +128,36 @@ def mark_all(
     return ordered
 
 
+def mark_one(
+    course: Course, folder: Path, seed: int | None = None, only: Sequence[str] = (), trust: bool = False
+) -> SubmissionMark:
+    """Mark the folder of one student, and write nothing.
+
+    Parameters
+    ----------
+    course, seed, only, trust
+        See `mark_all`.
+    folder : Path
+        It holds the files of the student.
+
+    Returns
+    -------
+    SubmissionMark
+
+    Raises
+    ------
+    ValueError, OSError
+        `folder` is no folder; the course has no such exercise; there is no sandbox here.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder")
+    tasks = [course.task(name) for name in only] or list(course.tasks)
+    check_protections(trust)
+    with Starter(trust) as starter:
+        sources = read_sources(folder, tasks)
+        return mark_submission(starter, course, tasks, folder.name, sources, course.seed if seed is None else seed)
+
+
 def students_in(submissions: Path) -> list[str]:
     """Return the names of the folders. Files, links and hidden folders are left out."""
     if not submissions.is_dir():

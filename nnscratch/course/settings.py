@@ -93,6 +93,8 @@ class Course:
         In the order in which students get them.
     limits : Limits
     file : Path
+    own_files : tuple of Path
+        The files of the instructor's exercises, relative to the folder of `file`.
     """
 
     title: str
@@ -100,6 +102,7 @@ class Course:
     tasks: tuple[Task, ...]
     limits: Limits
     file: Path
+    own_files: tuple[Path, ...]
 
     @property
     def folder(self) -> Path:
@@ -169,13 +172,14 @@ def course_from(held: dict[str, Any], file: Path) -> Course:
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError("there must be at least one table [[exercises]]")
     tasks = tuple(task_from(entry, number, file.parent) for number, entry in enumerate(entries, start=1))
+    own = tuple(Path(entry["file"]) for entry in entries if "file" in entry)
     files = [task.exercise.filename for task in tasks]
     names = [task.name for task in tasks]
     for found in (names, files):
         twice = next((name for name in found if found.count(name) > 1), None)
         if twice is not None:
             raise ValueError(f"{twice} is there twice")
-    return Course(title, seed, tasks, limits_from(held.get("limits", {})), file)
+    return Course(title, seed, tasks, limits_from(held.get("limits", {})), file, own)
 
 
 def limits_from(held: Any) -> Limits:
@@ -199,6 +203,8 @@ def task_from(entry: dict[str, Any], number: int, folder: Path) -> Task:
     name, file = entry.get("name"), entry.get("file")
     if (name is None) == (file is None) or not isinstance(name or file, str):
         raise ValueError(f"{where}: give a name, or a file of your own, as a text")
+    if file is not None and (Path(file).is_absolute() or ".." in Path(file).parts):
+        raise ValueError(f"{where}: file must be in the folder of the course, got {file!r}")
     exercise = of_the_ladder(name, where) if file is None else read_own(folder / file)
     return Task(exercise, points_from(entry.get("points", 1), exercise, f"{where}, {exercise.name}"))
 
