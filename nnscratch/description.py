@@ -82,10 +82,13 @@ def _described(model: Module, seen: dict[int, int]) -> dict[str, Any]:
     """
     if id(model) in seen:
         return {"same": seen[id(model)]}
-    config = {k: {"class": full_name(v)} if isinstance(v, type) else v for k, v in model.config().items()}
-    spec: dict[str, Any] = {"class": full_name(type(model)), "config": config}
+    spec: dict[str, Any] = {"class": full_name(type(model)), "config": {}}
     if inner := model.constructor_modules():
         spec["modules"] = [_described(module, seen) for module in inner]
+    for name, value in model.config().items():
+        if isinstance(value, type):
+            value = {"class": full_name(value)}
+        spec["config"][name] = {"module": _described(value, seen)} if isinstance(value, Module) else value
     seen[id(model)] = len(seen)
     return spec
 
@@ -93,12 +96,16 @@ def _described(model: Module, seen: dict[int, int]) -> dict[str, Any]:
 def _built(spec: dict[str, Any], made: list[Module], largest: int) -> Module:
     if "same" in spec:
         return made[spec["same"]]
-    config = {k: find_class(v["class"]) if isinstance(v, dict) else v for k, v in spec["config"].items()}
+    inner = [_built(module, made, largest) for module in spec.get("modules", ())]
+    config = {}
+    for name, value in spec["config"].items():
+        if isinstance(value, dict):
+            value = _built(value["module"], made, largest) if "module" in value else find_class(value["class"])
+        config[name] = value
     for name, value in config.items():
         for size in value if isinstance(value, list) else [value]:
             if isinstance(size, int) and size > largest:
                 raise ValueError(f"{name} = {size} is larger than the number of values in the file")
-    inner = [_built(module, made, largest) for module in spec.get("modules", ())]
     made.append(find_class(spec["class"])(*inner, **config))
     return made[-1]
 
@@ -110,7 +117,7 @@ def _replaced(model: Module, made: Module) -> dict[str, Module]:
         if any(name == outer or name.startswith(f"{outer}.") for outer in found):
             continue
         other = others.get(name)
-        if other is None or type(other) is not type(module) or other.config() != module.config():
+        if other is None or type(other) is not type(module) or settings(other) != settings(module):
             found[name] = module
     return found
 
@@ -137,6 +144,11 @@ def _set(model: Module, name: str, value: Module | Parameter) -> None:
     if not isinstance(owner, Module) or not isinstance(vars(owner).get(key), kind) or not isinstance(value, kind):
         raise ValueError(f"the description of the model cannot be read: it has no {name}")
     setattr(owner, key, value)
+
+
+def settings(module: Module) -> dict[str, Any]:
+    """Return the constructor's arguments that are not modules."""
+    return {name: value for name, value in module.config().items() if not isinstance(value, Module)}
 
 
 def full_name(cls: type) -> str:

@@ -319,7 +319,7 @@ class Module:
             own[name][...] = backend.to_device(value, backend.device_of(own[name]))
 
     def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments that build a module of the same shapes."""
+        """Return the constructor's arguments, by name, that build a module of the same shapes."""
         return {name: getattr(self, name) for name in self.arguments}
 
     def constructor_modules(self) -> list[Module]:
@@ -354,6 +354,7 @@ class Module:
         shown = ", ".join(
             f"{name}={value.__name__ if isinstance(value, type) else repr(value)}"
             for name, value in self.config().items()
+            if not isinstance(value, Module)
         )
         return f"{type(self).__name__}({shown})"
 

@@ -174,7 +174,8 @@ class Parameter:
 
     def to(self, *, device: str | None = None, dtype: Any = None) -> None:
         """Move data and gradient to a device, or convert them to a dtype. The parameter object stays the same."""
-        if device in (None, self.device) and dtype in (None, self.dtype):
+        same_dtype = dtype is None or np.dtype(dtype) == self.dtype  # `dtype in (None, ...)` is true for float64
+        if device in (None, self.device) and same_dtype:
             return  # without reading grad, which would allocate and fill it
         for name in ("data", "grad"):
             array = getattr(self, name)

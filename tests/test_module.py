@@ -358,3 +358,9 @@ def test_backward_given_the_loss_says_what_it_takes():
     message = r"Tanh.backward: dy must be an array, .* use the result of criterion.backward\(\)"
     with pytest.raises(TypeError, match=message):
         model.backward(loss)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.dtype(np.float64), "float64"])
+def test_a_dtype_in_any_form_converts_the_parameters(dtype):
+    layer = nn.Linear(2, 3).to(dtype=dtype)
+    assert layer.weight.dtype == layer.weight.grad.dtype == np.float64

@@ -225,6 +225,15 @@ def test_a_broken_description_is_refused_with_the_files_name(tmp_path, descripti
         nn.load(path)
 
 
+def test_a_model_in_float64_comes_back_in_float64(path):
+    model = nn.Linear(2, 3, rng=0).to(dtype=np.float64)
+    model.weight.data += 1e-12
+    nn.save(model, path)
+    loaded = nn.load(path)
+    assert loaded.weight.dtype == np.float64
+    np.testing.assert_array_equal(loaded.weight.data, model.weight.data)
+
+
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere"):
         nn.save(nn.Linear(2, 2), tmp_path / "nowhere" / "model.safetensors")

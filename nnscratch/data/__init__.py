@@ -4,6 +4,7 @@ from .augment import Compose, GaussianNoise, RandomRotation, RandomScale, Random
 from .batches import Batches, TextBatches
 from .bundled import AUSTEN, austen_split, digits_split, load_austen, load_digits, load_text
 from .idx import load_idx, read_idx
+from .one_hot import one_hot
 from .pairs import additions, dates, pad_sequences
 from .tokenizers import BPETokenizer, CharTokenizer, SplitTokenizer, WordTokenizer, tokenizer_from_dict
 from .toys import blobs, moons, sine, spirals, xor
@@ -32,6 +33,7 @@ __all__ = [
     "load_idx",
     "load_text",
     "moons",
+    "one_hot",
     "pad_sequences",
     "read_idx",
     "sine",

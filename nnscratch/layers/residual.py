@@ -1,9 +1,12 @@
 """Residual: y = x + f(x). The inner layers learn only the change of x.
 
-    shapes      x, y and f(x) have the same shape
+    shapes      x, y and f(x) have the same shape; with a projection, only y, f(x) and p(x)
 
-    forward     y  = x + f(x)
-    backward    dx = dy + df/dx^T dy         the gradient takes both paths, and passes one of them unchanged
+    forward     y  = x + f(x)                   y  = p(x) + f(x)        with a projection p
+    backward    dx = dy + df/dx^T dy            dx = dp/dx^T dy + df/dx^T dy
+
+The gradient takes both paths, and passes the first of them unchanged. A projection, such as a convolution with a 1x1
+kernel, brings x to the shape of f(x). Only a block that changes the shape needs one.
 
 Through a hundred layers the product of a hundred Jacobians vanishes or explodes. Here each factor is 1 + df/dx, and
 the 1 carries the gradient down to the first layer.
@@ -14,6 +17,7 @@ Reference: He, Zhang, Ren and Sun (2016), "Deep residual learning for image reco
 from __future__ import annotations
 
 from ..backend import Array
+from ..module import Module
 from ..sequential import Sequential
 
 
@@ -23,7 +27,9 @@ class Residual(Sequential):
     Parameters
     ----------
     *modules : Module
-        The output of the last must have the shape of the input of the first.
+        f. Without a projection, the output of the last must have the shape of the input of the first.
+    projection : Module, optional
+        p.
 
     Examples
     --------
@@ -33,16 +39,39 @@ class Residual(Sequential):
     [-1.  4.]
     >>> print(block.backward(np.ones(2)))
     [1. 2.]
+
+    The first block of a stage of a ResNet. It halves the image and doubles the channels:
+
+    >>> f = nn.Conv2d(4, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1)
+    >>> block = nn.Residual(*f, projection=nn.Conv2d(4, 8, 1, stride=2))
+    >>> block(np.ones((2, 4, 6, 6), dtype=np.float32)).shape
+    (2, 8, 3, 3)
     """
+
+    def __init__(self, *modules: Module, projection: Module | None = None):
+        super().__init__(*modules)
+        if projection is not None and not isinstance(projection, Module):
+            raise TypeError(f"Residual: projection must be a Module or None, got {type(projection).__name__}")
+        self.projection = projection
+
+    @property
+    def layers(self) -> list[Module]:
+        return [module for name, module in self.named_children() if name != "projection"]
+
+    def config(self) -> dict[str, Module | None]:
+        return {} if self.projection is None else {"projection": self.projection}
 
     def forward(self, x: Array) -> Array:
         change = super().forward(x)
-        if change.shape != x.shape:
+        shortcut = x if self.projection is None else self.projection(x)
+        if change.shape != shortcut.shape:
+            name = "x" if self.projection is None else "the projection of x"
             raise ValueError(
-                f"Residual adds the output of its modules to x, so both must have the same shape; "
-                f"got x of shape {x.shape} and an output of shape {change.shape}"
+                f"Residual adds the output of its modules to {name}, so both must have the same shape; "
+                f"got {name} of shape {shortcut.shape} and an output of shape {change.shape}"
             )
-        return x + change
+        return shortcut + change
 
     def backward(self, dy: Array) -> Array:
-        return dy + super().backward(dy)
+        dshortcut = dy if self.projection is None else self.projection.backward(dy)
+        return dshortcut + super().backward(dy)

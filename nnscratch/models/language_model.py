@@ -20,6 +20,7 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from ..checks import check_ids, flag, positive_int, probability
+from ..data.one_hot import one_hot
 from ..init import uniform
 from ..layers import GRU, LSTM, RNN, Dropout, Embedding, Linear
 from ..layers.linear_cross_entropy import linear_cross_entropy
@@ -37,8 +38,9 @@ class LanguageModel(Module):
     ----------
     vocab_size : int
         V, the number of different tokens.
-    embed_size : int
-        D, the length of the embedding vectors.
+    embed_size : int or None
+        D, the length of the embedding vectors. None for one-hot input: a token enters the recurrent layer as a vector
+        of V numbers, 1 for this token and 0 for all others, and there is no embedding.
     hidden_size, num_layers : int
         H, the size of the hidden state, and the number of recurrent layers.
     dropout : float, 0 <= dropout < 1
@@ -49,6 +51,8 @@ class LanguageModel(Module):
         predictions. It requires ``embed_size == hidden_size``.
     cell : {"lstm", "gru", "rnn"}
         The type of the recurrent layer. It is also the name of the attribute that holds the layer.
+    nonlinearity : {"tanh", "relu"}
+        The nonlinearity of an RNN: see `RNN`. For ``cell="rnn"`` only.
     rng : None, int or numpy.random.Generator
         The source of the initial weights and the dropout masks. The same seed gives the same model.
 
@@ -65,18 +69,21 @@ class LanguageModel(Module):
     (2, 2, 8)
     """
 
-    arguments = ("vocab_size", "embed_size", "hidden_size", "num_layers", "dropout", "tie_weights", "cell")
+    arguments = (
+        "vocab_size", "embed_size", "hidden_size", "num_layers", "dropout", "tie_weights", "cell", "nonlinearity"
+    )  # fmt: skip
 
     def __init__(
         self,
         vocab_size: int,
-        embed_size: int,
+        embed_size: int | None,
         hidden_size: int,
         num_layers: int = 1,
         dropout: float = 0.0,
         tie_weights: bool = False,
         cell: str = "lstm",
         *,
+        nonlinearity: str = "tanh",
         rng: None | int | np.random.Generator = None,
     ):
         if tie_weights and embed_size != hidden_size:
@@ -86,17 +93,22 @@ class LanguageModel(Module):
             )
         if cell not in CELLS:
             raise ValueError(f"cell must be one of {', '.join(CELLS)}, got {cell!r}")
+        if cell != "rnn" and nonlinearity != "tanh":
+            raise ValueError(f'nonlinearity={nonlinearity!r} is for cell="rnn" only, got cell={cell!r}')
         rng = backend.generator(rng)
         self.workspace = backend.Workspace()
         self.vocab_size = positive_int("vocab_size", vocab_size)
-        self.embed_size = positive_int("embed_size", embed_size)
+        self.embed_size = None if embed_size is None else positive_int("embed_size", embed_size)
         self.hidden_size = positive_int("hidden_size", hidden_size)
         self.num_layers = positive_int("num_layers", num_layers)
         self.dropout, self.cell = probability("dropout", dropout), cell
         self.tie_weights = flag("tie_weights", tie_weights)
-        self.embedding = Embedding(vocab_size, embed_size, rng=rng)
+        self.nonlinearity = nonlinearity
+        self.embedding = None if embed_size is None else Embedding(vocab_size, embed_size, rng=rng)
         self.dropout_in = Dropout(dropout, rng=rng)
-        setattr(self, cell, CELLS[cell](embed_size, hidden_size, num_layers, dropout, rng=rng))
+        options = {"nonlinearity": nonlinearity} if cell == "rnn" else {}
+        D = vocab_size if embed_size is None else embed_size
+        setattr(self, cell, CELLS[cell](D, hidden_size, num_layers, dropout, **options, rng=rng))
         self.dropout_out = Dropout(dropout, rng=rng)
         self.linear = Linear(hidden_size, vocab_size, rng=rng)
         if tie_weights:
@@ -158,7 +170,10 @@ class LanguageModel(Module):
         check_ids(self, "tokens", tokens, self.vocab_size)
         if tokens.ndim != 2:
             raise ValueError(f"LanguageModel needs tokens of shape (batch, time), got {tokens.shape}")
-        x = self.embedding(tokens)  # (N, T, D)
+        if self.embedding is None:
+            x = one_hot(tokens, self.vocab_size, self.linear.weight.dtype)  # (N, T, V)
+        else:
+            x = self.embedding(tokens)  # (N, T, D)
         if (
             self.dropout_in.training
         ):  # in eval() mode Dropout does nothing, and skipping the call makes generation faster
@@ -171,5 +186,7 @@ class LanguageModel(Module):
     def _backward_from_hidden(self, dh: Array, dstate: State | None) -> State:
         """Run backward through all layers before the last Linear layer; return the gradient of the initial state."""
         dx, dstate = self.recurrent.backward(self.dropout_out.backward(dh), dstate)
-        self.embedding.backward(self.dropout_in.backward(dx))
+        dx = self.dropout_in.backward(dx)
+        if self.embedding is not None:
+            self.embedding.backward(dx)
         return dstate

@@ -46,10 +46,11 @@ def accuracy(prediction: Array, target: Array) -> float:
 
     Parameters
     ----------
-    prediction : array of floats, shape (..., C), or of integers, shape (...)
-        A score for each class, where the largest is the prediction; or the predicted classes.
+    prediction : array of floats, shape (..., C) or (...), or of integers, shape (...)
+        A score for each class, where the largest is the prediction. Or one score for each target, such as the logits of
+        `BCEWithLogitsLoss`, where a score above 0 predicts class 1. Or the predicted classes.
     target : array of integers, shape (...)
-        The true classes.
+        The true classes. With one score for each target, they are 0 and 1, and may be floats.
 
     Returns
     -------
@@ -57,6 +58,9 @@ def accuracy(prediction: Array, target: Array) -> float:
 
     Examples
     --------
+    >>> accuracy(np.array([-0.3, 2.0, 0.1, -5.0]), np.array([0.0, 1.0, 0.0, 0.0]))
+    0.75
+
     >>> import numpy as np
     >>> round(accuracy(np.array([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]]), np.array([1, 0, 0])), 3)
     0.667
@@ -90,13 +94,14 @@ def confusion_matrix(prediction: Array, target: Array, num_classes: int | None =
      [0 1 1]]
     """
     classes = predicted_classes(prediction, target)
+    target = target.astype("int64")  # with one score for each target, they may be floats
     if num_classes is None:
-        scores = prediction.shape[-1] if prediction.dtype.kind == "f" else 0
+        scores = prediction.shape[-1] if prediction.dtype.kind == "f" and prediction.shape != target.shape else 0
         num_classes = max(scores, int(classes.max()) + 1, int(target.max()) + 1)
     C = positive_int("num_classes", num_classes)
     if min(int(classes.min()), int(target.min())) < 0 or max(int(classes.max()), int(target.max())) >= C:
         raise ValueError(f"confusion_matrix: classes must be in 0..{C - 1}; give a larger num_classes")
-    cells = target.astype("int64") * C + classes.astype("int64")  # row t, column p; int8 labels would overflow
+    cells = target * C + classes.astype("int64")  # row t, column p; int8 labels would overflow
     return backend.array_module(target).bincount(cells.reshape(-1), minlength=C * C).reshape(C, C)
 
 
@@ -108,10 +113,16 @@ def predicted_classes(prediction: Array, target: Array) -> Array:
         except TypeError as error:
             raise TypeError(f"{name}: {error}") from None
     if prediction.dtype.kind == "f":
-        if prediction.ndim == 0 or prediction.shape[-1] < 2:
-            raise ValueError(f"scores must have a last axis of two or more classes, got shape {prediction.shape}")
+        one_score = prediction.shape == target.shape
+        if not one_score and (prediction.ndim == 0 or prediction.shape[-1] < 2):
+            raise ValueError(
+                f"scores must have the shape of target, or one more axis of two or more classes, "
+                f"got {prediction.shape} and {target.shape}"
+            )
         if backend.array_module(prediction).isnan(prediction).any():  # argmax would choose NaN
             raise ValueError("scores must not be NaN")
+        if one_score:
+            return one_score_classes(prediction, target)
         prediction = prediction.argmax(axis=-1)
     if prediction.dtype.kind not in "iu" or target.dtype.kind not in "iu":
         raise TypeError(f"classes must be integers, got {prediction.dtype} and {target.dtype}")
@@ -120,3 +131,10 @@ def predicted_classes(prediction: Array, target: Array) -> Array:
             f"prediction must have one class for each target: got shapes {prediction.shape} and {target.shape}"
         )
     return prediction
+
+
+def one_score_classes(scores: Array, target: Array) -> Array:
+    """Return class 1 where a score is above 0, else class 0; raise if a target is another class."""
+    if target.size == 0 or not ((target == 0) | (target == 1)).all():
+        raise ValueError("with one score for each target, the targets must be 0 or 1, and there must be at least one")
+    return (scores > 0).astype("int64")

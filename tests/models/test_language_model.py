@@ -199,3 +199,46 @@ def test_arguments_that_do_not_fit_are_refused():
         nn.models.LanguageModel(5, 3, 4, num_layers=0)
     with pytest.raises(ValueError, match="batch_size must be an integer of 1 or more, got 0"):
         nn.models.LanguageModel(5, 3, 4).init_hidden(0)
+
+
+@pytest.mark.parametrize("settings", [
+    {"embed_size": None}, {"embed_size": None, "cell": "gru", "num_layers": 2},
+    {"embed_size": 3, "cell": "rnn", "nonlinearity": "relu"},
+    {"embed_size": None, "cell": "rnn", "nonlinearity": "relu"},
+], ids=str)  # fmt: skip
+def test_one_hot_input_and_a_relu_network_have_the_numerical_gradients_and_files(settings, numerical, tmp_path):
+    model = nn.models.LanguageModel(vocab_size=5, hidden_size=4, rng=1, **settings).to(dtype=np.float64)
+    tokens, targets = np.random.default_rng(0).integers(0, 5, (2, 2, 3))
+    model.loss_and_backward(tokens, targets)
+    gradients = {name: p.grad.copy() for name, p in model.named_parameters()}
+    assert ("embedding.weight" in gradients) == (settings["embed_size"] is not None)
+    criterion = nn.CrossEntropyLoss()
+    for name, p in model.named_parameters():
+        expected = numerical(lambda: criterion(model(tokens)[0], targets), p.data)
+        np.testing.assert_allclose(gradients[name], expected, atol=1e-8, err_msg=name)
+    nn.save(model, tmp_path / "model.safetensors")
+    loaded = nn.load(tmp_path / "model.safetensors")
+    assert loaded.config() == model.config()
+    np.testing.assert_array_equal(loaded(tokens)[0], model(tokens)[0])
+
+
+def test_one_hot_input_is_an_embedding_with_the_identity_as_its_table():
+    one = nn.models.LanguageModel(5, None, 4, rng=1)
+    other = nn.models.LanguageModel(5, 5, 4, rng=1)
+    other.load_state_dict(one.state_dict() | {"embedding.weight": np.eye(5, dtype=np.float32)})
+    tokens = np.array([[1, 2, 4], [0, 3, 1]])
+    np.testing.assert_allclose(one(tokens)[0], other(tokens)[0], rtol=1e-6)
+
+
+def test_the_settings_of_one_hot_input_and_of_the_relu_are_checked():
+    with pytest.raises(ValueError, match='nonlinearity=.relu. is for cell="rnn" only, got cell=.lstm.'):
+        nn.models.LanguageModel(5, 4, 4, nonlinearity="relu")
+    with pytest.raises(ValueError, match="nonlinearity must be"):
+        nn.models.LanguageModel(5, 4, 4, cell="rnn", nonlinearity="sigmoid")
+    with pytest.raises(ValueError, match="the sizes must be equal, got None and 4"):
+        nn.models.LanguageModel(5, None, 4, tie_weights=True)
+    with pytest.raises(ValueError, match=r"one_hot: ids must be in 0\.\.2, got 0\.\.3"):
+        nn.data.one_hot(np.array([0, 3]), 3)
+    with pytest.raises(TypeError, match="one_hot needs integers, got float64"):
+        nn.data.one_hot(np.array([0.0]), 3)
+    assert nn.data.one_hot(np.array([[1]]), 2, np.float64).dtype == np.float64

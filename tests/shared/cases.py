@@ -175,6 +175,16 @@ def low_rank_update(scale: float) -> Callable:
     return peer
 
 
+def projected(torch: Any) -> Callable:
+    linear = torch.nn.functional.linear
+
+    def run(ours, weights, x):
+        shortcut = linear(x, weights["projection.weight"], weights["projection.bias"])
+        return shortcut + torch.tanh(linear(x, weights["0.weight"], weights["0.bias"]))
+
+    return run
+
+
 LAYERS: dict[type, list[Case]] = {
     nn.Linear: [
         Case("Linear", lambda: nn.Linear(5, 3, rng=1), normal(2, 4, 5), lambda t: t.nn.Linear(5, 3)),
@@ -274,6 +284,9 @@ LAYERS: dict[type, list[Case]] = {
     nn.Residual: [
         Case("Residual", lambda: nn.Residual(nn.Tanh(), nn.Softplus()), normal(5, 3),
              lambda t: lambda ours, weights, x: x + t.nn.functional.softplus(t.tanh(x))),
+        Case("Residual, projection",
+             lambda: nn.Residual(nn.Linear(3, 2, rng=1), nn.Tanh(), projection=nn.Linear(3, 2, rng=2)), normal(5, 3),
+             projected),
     ],
     nn.MultiheadAttention: [
         Case("MultiheadAttention", lambda: nn.MultiheadAttention(6, 2, causal=True, rng=1), normal(2, 4, 6),

@@ -25,6 +25,19 @@ def test_scores_count_by_their_largest():
     assert confusion_matrix(scores, np.array([[1, 1]])).tolist() == [[0, 0], [1, 1]]
 
 
+@pytest.mark.parametrize("shape", [(6,), (6, 1), (2, 3)])
+@pytest.mark.parametrize("dtype", [np.int64, np.float32])
+def test_one_score_for_each_target_predicts_class_1_above_0(shape, dtype):
+    scores = np.array([-1.0, 2.0, 0.5, -0.1, 3.0, -2.0]).reshape(shape)
+    target = np.array([0, 1, 0, 0, 1, 1], dtype=dtype).reshape(shape)
+    assert accuracy(scores, target) == pytest.approx(4 / 6)
+    assert confusion_matrix(scores, target).tolist() == [[2, 1], [1, 2]]
+    with pytest.raises(ValueError, match="the targets must be 0 or 1"):
+        accuracy(scores, target + 1)
+    with pytest.raises(ValueError, match="scores must not be NaN"):
+        accuracy(scores * np.nan, target)
+
+
 def test_classes_in_bytes_are_counted_like_any_other():
     labels = np.array([200, 3, 200], dtype=np.uint8)
     matrix = confusion_matrix(labels, labels)
