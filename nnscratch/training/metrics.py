@@ -58,10 +58,9 @@ def accuracy(prediction: Array, target: Array) -> float:
 
     Examples
     --------
+    >>> import numpy as np
     >>> accuracy(np.array([-0.3, 2.0, 0.1, -5.0]), np.array([0.0, 1.0, 0.0, 0.0]))
     0.75
-
-    >>> import numpy as np
     >>> round(accuracy(np.array([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]]), np.array([1, 0, 0])), 3)
     0.667
     """
