@@ -8,7 +8,7 @@ The parts, in the order in which they are used:
     process.py, orphans.py         start the worker's process, and kill it
     channel.py                     send requests to the worker, with a time limit
     wire.py                        messages to and from the worker: JSON and raw bytes
-    worker.py                      run the file, and return arrays
+    worker.py                      run the file, and return arrays; signatures.py describes its functions
     table.py                       print a line for each layer
 
 The exit code is 0 if everything is right, 1 if something is wrong, and 2 otherwise.

@@ -10,7 +10,6 @@ From the arrays of the last two replies, the judge computes the derivatives itse
 
 from __future__ import annotations
 
-import ast
 import copy
 import dataclasses
 import importlib.util
@@ -18,7 +17,6 @@ import inspect
 import os
 import random
 import sys
-import textwrap
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -39,10 +37,10 @@ from ..report import GradientReport
 from ..snapshot import Snapshot
 from . import wire
 from .refused import Refused
+from .signatures import arguments, forward_of, makes_an_object, needs_no_instance
 
 ATTEMPTS = 4  # draw the weights at most this often, until no gradient is zero everywhere, as with dead ReLU units
 ROOT = str(Path(__file__).resolve().parents[3])
-FORWARD = ("forward", "predict", "__call__", "feedforward", "loss")
 
 
 def main() -> None:
@@ -245,91 +243,6 @@ def import_file(path: Path) -> Any:
     sys.modules[key] = module  # dataclasses look for it there
     spec.loader.exec_module(module)
     return module
-
-
-def needs_no_instance(found: Any) -> bool:
-    """Return True for a class with a static forward, or with a forward that takes a context."""
-    if not inspect.isclass(found) or not callable(getattr(found, "forward", None)):
-        return False
-    is_static = isinstance(inspect.getattr_static(found, "forward"), (staticmethod, classmethod))
-    return is_static or takes_context(found.forward)
-
-
-def makes_an_object(function: Any) -> bool:
-    """Return True if a function takes no arguments. Such a function returns the object to check."""
-    return not any(not a["optional"] for a in arguments(function) if "VAR" not in a["kind"])
-
-
-def forward_of(found: Any) -> Any:
-    """Return the method of an object or class that computes the outputs, or None."""
-    if not any(hasattr(found, name) for name in ("backward", "backprop")) and hasattr(found, "loss"):
-        return found.loss
-    for name in FORWARD:
-        if name == "__call__" and inspect.isclass(found) and "__call__" not in dir_of_class(found):
-            continue
-        if callable(getattr(found, name, None)):
-            return getattr(found, name)
-    return None
-
-
-def dir_of_class(cls: type) -> set[str]:
-    """Return the names that a class and its bases define, without those of its metaclass."""
-    return {name for base in cls.__mro__ for name in vars(base)}
-
-
-def arguments(function: Any) -> list[dict[str, Any]]:
-    """Return the arguments of a function or class: name, kind, annotation, default, and the keys of a dictionary."""
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        return []
-    found, keys = [], keys_used(function)
-    for p in signature.parameters.values():
-        annotation = p.annotation
-        found.append(
-            {
-                "name": p.name,
-                "kind": p.kind.name,
-                "optional": p.default is not p.empty,
-                "default": plain_default(p.default),
-                "keys": keys.get(p.name, []),
-                "annotation": "" if annotation is p.empty else getattr(annotation, "__name__", str(annotation)),
-            }
-        )
-    return found
-
-
-def keys_used(function: Any) -> dict[str, list[str]]:
-    """Return, for each variable of a function, the keys with which it is indexed; only their start if computed.
-
-    A variable that is not indexed may be handed on to a function that indexes an argument of the same name.
-    """
-    found: dict[str, list[str]] = {}
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError):
-        return found
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
-            key: Any = node.slice
-            key = key.values[0] if isinstance(key, ast.JoinedStr) and key.values else key  # f"W{layer}"
-            key = key.left if isinstance(key, ast.BinOp) else key  # "W" + str(layer)
-            if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                keys = found.setdefault(node.value.id, [])
-                keys += [key.value] if key.value not in keys else []
-    names = getattr(getattr(function, "__code__", None), "co_names", ())
-    called = [getattr(function, "__globals__", {}).get(name) for name in names]
-    for other in called:
-        if inspect.isfunction(other) and other is not function and other.__module__ == function.__module__:
-            found = {**keys_used(other), **found}
-    return found
-
-
-def plain_default(value: Any) -> Any:
-    """Return a default value that is a number, a text or a tuple of integers, else None."""
-    if isinstance(value, (bool, int, float, str)):
-        return value
-    return value if isinstance(value, tuple) and all(type(n) is int for n in value) else None
 
 
 def build_subject(parts: list[Any], candidate: dict, seed: int) -> Any:
