@@ -3,6 +3,8 @@
 >>> import nnscratch as nn
 """
 
+from importlib import import_module
+
 from . import backend, data, gradcheck, init, models, optim, plotting, testing, training
 from .decoding import beam_search, greedy_search
 from .deprecated import renamed
@@ -116,6 +118,7 @@ __all__ = [
     "beam_search",
     "data",
     "evaluate",
+    "exercises",
     "generate",
     "gradcheck",
     "greedy_search",
@@ -135,4 +138,9 @@ __all__ = [
     "training",
 ]
 
-__getattr__ = renamed(__name__, {"MultiHeadAttention": "MultiheadAttention"})
+old_name = renamed(__name__, {"MultiHeadAttention": "MultiheadAttention"})
+
+
+def __getattr__(name):
+    # Imported on use: most programs need no exercises.
+    return import_module(".exercises", __name__) if name == "exercises" else old_name(name)

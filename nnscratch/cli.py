@@ -19,8 +19,7 @@ from .course.command import add_arguments as add_grade_arguments
 from .course.command import run_grade
 from .course.course_command import add_arguments as add_course_arguments
 from .course.course_command import run_course
-from .exercises.command import add_arguments as add_exercises_arguments
-from .exercises.command import run_exercises
+from .exercises.arguments import add_arguments as add_exercises_arguments
 from .gradcheck.command import add_arguments as add_gradcheck_arguments
 from .gradcheck.command import run_gradcheck
 from .models.gpt2 import is_gpt2
@@ -175,6 +174,12 @@ def parser() -> argparse.ArgumentParser:
     )
     info.set_defaults(run=run_info)
     return top
+
+
+def run_exercises(arguments: argparse.Namespace) -> int:
+    from .exercises.command import run_exercises  # on use: it imports 35 exercises
+
+    return run_exercises(arguments)
 
 
 def add_device(command: argparse.ArgumentParser) -> None:

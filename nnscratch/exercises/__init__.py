@@ -5,10 +5,30 @@ exercise.py            what an exercise consists of
 folder.py              the student's folder: files, progress
 checking.py            check one file; values.py compares values, worker.py runs the file
 drivers.py             calls of student's code that need more than arrays
-command.py             ``nnscratch exercises``
+notebook.py            check functions in a notebook; notebook_files.py writes the notebooks
+command.py             ``nnscratch exercises``, with the options in arguments.py; watch.py checks after each save
+
+The modules are imported on use, since the command ``nnscratch`` is often started for something else.
 """
 
-from .checking import Feedback, check
-from .ladder import LADDER
+from importlib import import_module
 
-__all__ = ["LADDER", "Feedback", "check"]
+HOMES = {
+    "LADDER": "ladder",
+    "Feedback": "checking",
+    "check_file": "checking",
+    "check": "notebook",
+    "Report": "notebook",
+}
+
+__all__ = ["LADDER", "Feedback", "Report", "check", "check_file"]
+
+
+def __getattr__(name):
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{HOMES[name]}", __name__), name)
+
+
+def __dir__():
+    return sorted([*globals(), *HOMES])

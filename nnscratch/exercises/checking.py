@@ -74,7 +74,7 @@ class NotYet(Exception):
         self.headline, self.details = headline, list(details)
 
 
-def check(
+def check_file(
     exercise: Exercise,
     path: str | Path,
     seed: int | None = None,

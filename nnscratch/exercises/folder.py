@@ -31,8 +31,8 @@ class ExerciseFolder:
     ----------
     path : Path
     progress : dict
-        ``"solved"``: the time at which each exercise was first solved; ``"hints"``: the number of hints shown.
-        Entries that this version does not use are kept.
+        ``"solved"``: the time at which each exercise was first solved; ``"hints"``: the number of hints shown;
+        ``"exercises"``: the names of a course's exercises. Entries that this version does not use are kept.
     note : str
         A message about a damaged progress file, or "".
     """
@@ -41,16 +41,43 @@ class ExerciseFolder:
         self.path = Path(path)
         self.progress, self.note = read_progress(self.path / PROGRESS)
 
+    @property
+    def exercises(self) -> list[Exercise]:
+        """The exercises of the course that the folder belongs to, in its order; without a course, the whole ladder."""
+        known = {exercise.name: exercise for exercise in LADDER}
+        names = self.progress.get("exercises")
+        chosen = [known[name] for name in names if name in known] if isinstance(names, list) else []
+        return chosen or LADDER
+
+    @property
+    def solved(self) -> int:
+        """The number of exercises that are solved."""
+        return sum(self.is_solved(exercise) for exercise in self.exercises)
+
     @classmethod
-    def start(cls, path: Path) -> tuple[ExerciseFolder, list[Path]]:
-        """Make the folder, and write the files that do not exist yet. Return the folder and the files written."""
+    def start(cls, path: Path, names: list[str] | None = None) -> tuple[ExerciseFolder, list[Path]]:
+        """Make the folder, and write the files that do not exist yet.
+
+        Parameters
+        ----------
+        path : path
+        names : list of str, optional
+            The exercises of a course. By default, those that the folder has already, or the whole ladder.
+
+        Returns
+        -------
+        (ExerciseFolder, list of Path)
+            The folder, and the files written.
+        """
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
         folder = cls(path)
-        written = [folder.file_of(exercise) for exercise in LADDER if not folder.file_of(exercise).exists()]
-        for exercise in LADDER:
-            if folder.file_of(exercise) in written:
-                folder.write(exercise)
+        if names is not None:
+            folder.progress["exercises"] = names
+        missing = [exercise for exercise in folder.exercises if not folder.file_of(exercise).exists()]
+        for exercise in missing:
+            folder.write(exercise)
+        written = [folder.file_of(exercise) for exercise in missing]
         folder.save()
         return folder, written
 
@@ -96,10 +123,11 @@ class ExerciseFolder:
 
     def next(self) -> Exercise | None:
         """Return the first exercise that is not solved; None if there is none."""
-        return next((exercise for exercise in LADDER if not self.is_solved(exercise)), None)
+        return next((exercise for exercise in self.exercises if not self.is_solved(exercise)), None)
 
     def mark_solved(self, exercise: Exercise) -> None:
         """Note that an exercise is solved, and save this."""
+        self.read_again()
         self.progress["solved"].setdefault(exercise.name, time.strftime("%Y-%m-%d %H:%M:%S"))
         self.save()
 
@@ -110,8 +138,14 @@ class ExerciseFolder:
 
     def mark_hint(self, exercise: Exercise, number: int) -> None:
         """Note that `number` hints of an exercise were shown, and save this."""
+        self.read_again()
         self.progress["hints"][exercise.name] = max(number, self.hints_shown(exercise))
         self.save()
+
+    def read_again(self) -> None:
+        """Read the progress file. A command in another window may have changed it since."""
+        self.progress, note = read_progress(self.path / PROGRESS)
+        self.note = self.note or note
 
     def save(self) -> None:
         """Write the progress file. A reader sees the old file or the new one, never a part."""
@@ -131,6 +165,9 @@ def read_progress(path: Path) -> tuple[dict[str, Any], str]:
     except (ValueError, RecursionError):
         damaged = path.with_suffix(".damaged")
         os.replace(path, damaged)
+        present = [exercise.name for exercise in LADDER if (path.parent / exercise.filename).exists()]
+        if len(present) < len(LADDER):  # the folder of a course
+            empty["exercises"] = present
         return empty, f"{path.name} could not be read. It is now {damaged.name}. Check your solutions again."
     for key in ("solved", "hints"):
         if not isinstance(held.get(key), dict):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nnscratch.course import read_course
-from nnscratch.exercises import check
+from nnscratch.exercises import check_file
 
 TOML = """
 title = "Term"
@@ -108,10 +108,10 @@ def test_the_solution_of_an_own_exercise_passes_and_its_mistake_does_not(tmp_pat
     answer = tmp_path / "answer" / "swish.py"
     answer.parent.mkdir()
     answer.write_text(task.exercise.solution)
-    assert check(task.exercise, answer).solved
+    assert check_file(task.exercise, answer).solved
     (mistake,) = task.exercise.mistakes
     answer.write_text(task.exercise.solution.replace(mistake.old, mistake.new))
-    feedback = check(task.exercise, answer)
+    feedback = check_file(task.exercise, answer)
     assert not feedback.solved and mistake.expected in feedback.headline
 
 

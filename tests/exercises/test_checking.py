@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from nnscratch.exercises import LADDER, check
+from nnscratch.exercises import LADDER, check_file
 from nnscratch.exercises.values import difference
 
 RELU = next(exercise for exercise in LADDER if exercise.name == "relu")
@@ -16,15 +16,9 @@ RIGHT = "def relu_forward(x):\n    return x * (x > 0), x"
 
 
 @pytest.fixture
-def relu(tmp_path):
+def relu(shared, tmp_path):
     """Check an answer to the exercise relu."""
-
-    def checked(text, **options):
-        path = tmp_path / RELU.filename
-        path.write_text(text)
-        return check(RELU, path, **options)
-
-    return checked
+    return lambda text, **options: shared.check(RELU, tmp_path, text, **options)
 
 
 def test_any_right_answer_passes_and_its_prints_are_shown(relu):
@@ -97,14 +91,15 @@ def test_the_same_seed_repeats_a_check(relu):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    feedback = check(RELU, tmp_path / RELU.filename)
+    feedback = check_file(RELU, tmp_path / RELU.filename)
     assert not feedback.solved and "`nnscratch exercises reset relu` writes it again" in feedback.headline
 
 
 def test_the_gradient_of_a_loss_alone_is_named(tmp_path):
     path = tmp_path / MSE.filename
     path.write_text("def mse_loss(x, y):\n    return ((x - y) ** 2).mean(), x - y")
-    assert check(MSE, path).headline.startswith("The loss is right. The gradient of x is not right yet: scaled by a")
+    headline = check_file(MSE, path).headline
+    assert headline.startswith("The loss is right. The gradient of x is not right yet: scaled by a")
 
 
 @pytest.mark.parametrize(("value", "message"), [

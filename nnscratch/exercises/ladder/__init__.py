@@ -1,6 +1,8 @@
 """The exercises, one file each: references, inputs, hints and planted mistakes. `LADDER` has them in order."""
 
+import difflib
 from importlib import import_module
+from pathlib import Path
 
 from ..exercise import Exercise
 
@@ -43,3 +45,20 @@ multi_head
 """.split()
 
 LADDER: list[Exercise] = [import_module(f"{__name__}.{name}").EXERCISE for name in NAMES]
+
+
+def named(name: str) -> Exercise:
+    """Return an exercise by its name, its number, or the name or path of its file.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    last = Path(name).name
+    for exercise in LADDER:
+        if last in (exercise.name, exercise.filename, exercise.filename.removesuffix(".py"), str(exercise.number)):
+            return exercise
+    close = difflib.get_close_matches(last, [exercise.name for exercise in LADDER], n=1)
+    advice = f"Did you mean {close[0]}?" if close else "`nnscratch exercises status` lists them."
+    raise ValueError(f"there is no exercise called {name!r}. {advice}")

@@ -65,7 +65,7 @@ EXERCISE = Exercise(
     reading="nnscratch/losses/cross_entropy.py; the derivation: docs/derivations/softmax-cross-entropy.md",
     mistakes=[
         Mistake("    dx /= N\n", "", "scaled by a constant"),
-        Mistake("    dx[np.arange(N), y] -= 1\n", "", "softmax"),
+        Mistake("    dx[np.arange(N), y] -= 1\n", "", "a path missing"),
         Mistake("loss = -log_p[np.arange(N), y].mean()", "loss = -log_p[np.arange(N), y].sum()", "this is a sum"),
         Mistake("shifted = x - x.max(axis=1, keepdims=True)", "shifted = x", "too large for large scores"),
         Mistake(

@@ -114,9 +114,9 @@ def describe_error(error: BaseException) -> str:
 class Service:
     """The requests that the judge can send, one method each."""
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, module: Any = None):
         self.path = path
-        self._module: Any = None
+        self._module = module  # None: the file is imported at the first request
 
     def load(self, name: str) -> Any:
         """Return the object `name` of the file. The first call imports the file."""

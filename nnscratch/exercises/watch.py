@@ -1,0 +1,117 @@
+"""``nnscratch exercises watch``: check an exercise after each save of its file.
+
+The time and the size of the file are read twice a second. Systems that report changes do so only for local disks; this
+also works on network drives and for Windows files seen from WSL.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from .exercise import Exercise
+from .folder import ExerciseFolder
+from .show import all_solved, check_and_print, show_hint, show_task
+from .terminal import Wait
+
+POLL = 0.5  # seconds between two looks at the file
+SETTLE = 0.1  # seconds without a change, after which a save is complete
+KEYS = "n next   h hint   r run again   q quit"
+
+
+class Watch:
+    """Check one exercise after another, each time its file changes.
+
+    Parameters
+    ----------
+    folder : ExerciseFolder
+    exercise : Exercise
+        The first to check.
+    keys : callable or None
+        Waits for a key, see terminal.py. Without keys, a solved exercise is followed by the next one.
+    seconds : float
+        The time limit of each check.
+    """
+
+    def __init__(self, folder: ExerciseFolder, exercise: Exercise, keys: Wait | None, seconds: float):
+        self.folder, self.exercise, self.keys, self.seconds = folder, exercise, keys, seconds
+
+    def run(self) -> None:
+        """Check until the user presses q or Ctrl-C; without keys, also until all exercises are solved."""
+        try:
+            self.check()
+            while (key := self.wait(POLL)) != "q":
+                if key == "n":
+                    self.go_to_next()
+                elif key == "h":
+                    print()
+                    show_hint(self.exercise, self.folder)
+                elif key == "r" or self.file_changed():
+                    self.check()
+                if self.keys is None and self.folder.is_solved(self.exercise) and not self.go_to_next():
+                    return
+        except KeyboardInterrupt:
+            pass
+        print("\nStopped. Your progress is saved.")
+
+    def check(self) -> None:
+        """Check the file as it is now, and print the feedback and the keys."""
+        self.seen = stamp(self.folder.file_of(self.exercise))
+        clear_screen()
+        show_task(self.exercise, self.folder)
+        print()
+        check_and_print(self.exercise, self.folder, None, self.seconds)
+        self.print_status()
+
+    def go_to_next(self) -> bool:
+        """Check the next exercise that is not solved, if there is one. After the last one, begin at the first."""
+        every = self.folder.exercises
+        position = every.index(self.exercise) + 1 if self.exercise in every else 0
+        for exercise in every[position:] + every[:position]:
+            if exercise is not self.exercise and not self.folder.is_solved(exercise):
+                self.exercise = exercise
+                self.check()
+                return True
+        if self.folder.next() is None:
+            print("\n" + all_solved(self.folder))
+        return False
+
+    def file_changed(self) -> bool:
+        """Return True if the file is another than at the last check. Wait until an editor has written all of it."""
+        path, now = self.folder.file_of(self.exercise), self.seen
+        while (last := stamp(path)) != now:
+            now = last
+            time.sleep(SETTLE)
+        return now != self.seen
+
+    def wait(self, seconds: float) -> str:
+        """Return the key that was pressed in the next `seconds`, or ""."""
+        if self.keys is not None:
+            return self.keys(seconds)
+        time.sleep(seconds)
+        return ""
+
+    def print_status(self) -> None:
+        """Print the progress, and what the user can do."""
+        done, count = self.folder.solved, len(self.folder.exercises)
+        bar = "#" * round(20 * done / count)
+        waiting = f"Waiting for changes of {self.exercise.filename}."
+        print(f"\n[{bar.ljust(20, '.')}] {done} of {count} solved   {waiting}")
+        print("Ctrl-C ends." if self.keys is None else KEYS, flush=True)
+
+
+def stamp(path: Path) -> tuple[int, int] | None:
+    """Return the time and the size of a file; None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+def clear_screen() -> None:
+    """Begin at the top of the terminal, if the output is one."""
+    if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and (os.name != "nt" or "WT_SESSION" in os.environ):
+        print("\033[H\033[2J", end="")
