@@ -104,6 +104,13 @@ def positive_int(name: str, value: int) -> int:
     return int(value)
 
 
+def count(name: str, value: int) -> int:
+    """Return `value` if it is an integer of 0 or more; raise otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{name} must be an integer of 0 or more, got {value!r}")
+    return value
+
+
 def one_of(name: str, value: str, choices: Iterable[str]) -> str:
     """Return `value` if it is one of `choices`; raise otherwise."""
     if value not in tuple(choices):

@@ -205,7 +205,7 @@ class Run:
         """The run's training, validation and test text. Raises ValueError if the text has changed since `create`."""
         if self._parts is None:
             parts = read_parts(self.config)
-            if _fingerprint(parts) != self.config.sha256:
+            if self.config.sha256 not in (_fingerprint(parts), _old_fingerprint(parts)):
                 raise ValueError(f"{self.config.source} has changed since the run in {self.folder} was created")
             self._parts = parts
         return self._parts
@@ -363,4 +363,10 @@ def free_folder(source: str, level: str) -> Path:
 
 
 def _fingerprint(parts: dict[str, str]) -> str:
+    """Return a hash of the parts that changes if text moves from one part to another."""
+    return hashlib.sha256(json.dumps([parts[name] for name in PARTS]).encode()).hexdigest()
+
+
+def _old_fingerprint(parts: dict[str, str]) -> str:
+    """Return the hash that older runs have in their configuration."""
     return hashlib.sha256("".join(parts[name] for name in PARTS).encode()).hexdigest()

@@ -329,3 +329,8 @@ def test_generate_says_what_is_wrong_with_a_folder_of_gpt2(gpt2, capsys):
     assert "holds neither tokenizer.json nor both vocab.json and merges.txt" in error_of(capsys, "generate", gpt2)
     (gpt2 / "config.json").write_text(json.dumps({"model_type": "llama"}))
     assert "model_type must be 'gpt2', got 'llama'" in error_of(capsys, "generate", gpt2)
+
+
+def test_text_that_moves_from_one_part_to_another_changes_the_fingerprint():
+    one, other = ({"train": "ab", "valid": "c", "test": ""}, {"train": "a", "valid": "bc", "test": ""})
+    assert runs._fingerprint(one) != runs._fingerprint(other)

@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..checks import at_least, check_instance, finite, positive_int, probability
+from ..checks import at_least, check_instance, count, finite, positive_int, probability
 from .optimizer import Optimizer
 
 
@@ -391,10 +391,3 @@ class ReduceLROnPlateau(LRScheduler):
         cuts, bad, resting = (count(name, state[name]) for name in ("cuts", "bad", "resting"))
         super()._load(state)
         self.best, self.cuts, self.bad, self.resting = best, cuts, bad, resting
-
-
-def count(name: str, value: int) -> int:
-    """Return `value` if it is an integer of 0 or more; raise otherwise."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{name} must be an integer of 0 or more, got {value!r}")
-    return value

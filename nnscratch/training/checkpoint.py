@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import backend
-from ..checks import positive_int
+from ..checks import count, positive_int
 from ..module import Module
 from ..serialization import PathLike, read_arrays, save, write_arrays
 from .callback import Callback
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 FILE = "checkpoint.safetensors"
+STEP_RECORDS = ("loss", "lr", "norm")
+"""The lists of a `History` with one value for each step. They are saved as arrays: a run has millions of steps."""
 
 
 class Checkpoint(Callback):
@@ -129,17 +131,22 @@ def state_dict(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
     optimizer = trainer.optimizer.state_dict()
     arrays = {f"model.{name}": a for name, a in trainer.model.state_dict().items()}
     for name in trainer.optimizer.moments:
-        arrays |= {f"optimizer.{name}.{k}": a for k, a in enumerate(optimizer.pop(name))}
+        names = parameter_names(trainer)
+        arrays |= {f"optimizer.{name}.{key}": a for key, a in zip(names, optimizer.pop(name), strict=True)}
     hidden = trainer.hidden
     hidden = hidden if isinstance(hidden, tuple) else () if hidden is None else (hidden,)
     arrays |= {f"hidden.{k}": a for k, a in enumerate(hidden)}
+    steps = history.to_dict()
+    arrays |= {f"history.{name}": np.array(steps.pop(name), dtype=np.float64) for name in STEP_RECORDS}
+    rng = trainer.batches_rng
     header = {
         "step": trainer.steps_done,
         "optimizer": optimizer,
         "scheduler": None if trainer.scheduler is None else trainer.scheduler.state_dict(),
         "rng": [rng.bit_generator.state for rng in generators(trainer.model)],
         "epoch_rng": trainer.epoch_rng,
-        "history": history.to_dict(),
+        "batches_rng": trainer.stopped_at_rng if rng is None else rng.bit_generator.state,
+        "history": steps,
         "callbacks": [getattr(callback, "state", None) for callback in trainer.callbacks],
     }
     return arrays, header
@@ -159,9 +166,11 @@ def load_state_dict(trainer: Trainer, arrays: dict[str, Any], header: dict[str, 
     own_arrays = {name: a.copy() for name, a in own_arrays.items()}
     try:
         _load(trainer, arrays, header)
-    except (ValueError, TypeError, KeyError):
+    except Exception as error:  # a damaged or edited checkpoint may hold anything
         _load(trainer, own_arrays, own_header)  # the model may be loaded already when the optimizer raises
-        raise
+        if isinstance(error, ValueError):
+            raise
+        raise ValueError(f"the checkpoint cannot be read ({type(error).__name__}: {error})") from None
 
 
 def _load(trainer: Trainer, arrays: dict[str, Any], header: dict[str, Any]) -> None:
@@ -174,7 +183,8 @@ def _load(trainer: Trainer, arrays: dict[str, Any], header: dict[str, Any]) -> N
             f"the checkpoint is of a model with {len(header['rng'])} random generators; "
             f"this model has {len(own_generators)}"
         )
-    moments = {name: _in_order(with_prefix(f"optimizer.{name}.")) for name in optimizer.moments}
+    step, history = count("step", header["step"]), _history(header, with_prefix("history."))
+    moments = {name: _moments(trainer, with_prefix(f"optimizer.{name}.")) for name in optimizer.moments}
     trainer.model.load_state_dict(with_prefix("model."))
     if trainer.scheduler is not None:
         trainer.scheduler.load_state_dict(header["scheduler"])
@@ -184,11 +194,44 @@ def _load(trainer: Trainer, arrays: dict[str, Any], header: dict[str, Any]) -> N
     device = optimizer.parameters[0].device
     hidden = tuple(backend.to_device(a, device) for a in _in_order(with_prefix("hidden.")))
     trainer.hidden = hidden if len(hidden) > 1 else hidden[0] if hidden else None
-    trainer.epoch_rng, trainer.steps_done = header["epoch_rng"], header["step"]
-    trainer.recorded = History(**header["history"])
+    trainer.epoch_rng, trainer.stopped_at_rng = header["epoch_rng"], header.get("batches_rng")
+    trainer.batches_rng, trainer.steps_done = None, step
+    trainer.recorded = history
     for callback, state in zip(trainer.callbacks, header["callbacks"], strict=False):
         if state is not None:
             callback.state = state
+
+
+def parameter_names(trainer: Trainer) -> list[str]:
+    """Return the name in the model of each parameter of the optimizer; its number if the model does not have it.
+
+    With names, moments find their parameter although its number changes, such as when attributes are reordered.
+    """
+    names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}
+    return [names.get(id(parameter), str(k)) for k, parameter in enumerate(trainer.optimizer.parameters)]
+
+
+def _moments(trainer: Trainer, saved: dict[str, Any]) -> list[Any]:
+    """Return the saved arrays of one moment in the order of the optimizer's parameters."""
+    if all(key.isdigit() for key in saved):  # older checkpoints have numbers
+        return _in_order(saved)
+    names = parameter_names(trainer)
+    if set(names) != saved.keys():
+        raise ValueError(
+            f"the checkpoint's optimizer has other parameters: {sorted(saved.keys() - set(names))} are only in the "
+            f"checkpoint, {sorted(set(names) - saved.keys())} only in this optimizer"
+        )
+    return [saved[name] for name in names]
+
+
+def _history(header: dict[str, Any], arrays: dict[str, Any]) -> History:
+    """Return the saved history; raise if it does not have one loss, rate and norm for each step."""
+    records = {name: arrays[name].tolist() for name in STEP_RECORDS if name in arrays}  # older ones are in the header
+    history = History(**header["history"], **records)
+    counts = {name: len(getattr(history, name)) for name in STEP_RECORDS}
+    if len(set(counts.values())) != 1 or not all(isinstance(record, dict) for record in history.valid):
+        raise ValueError(f"the checkpoint's history must have one record for each step, got {counts}")
+    return history
 
 
 def _in_order(numbered: dict[str, Any]) -> list[Any]:

@@ -37,23 +37,30 @@ def total_steps(batches: Any, epochs: float | None, steps: int | None, accumulat
 def remaining_steps(trainer: Trainer, batches: Any) -> Iterator[list[tuple[Any, Any]]]:
     """Yield the batches of each step, from the trainer's next step to its last one.
 
-    Batches that shuffle have a generator, ``batches.rng``. Its state at the start of an epoch gives the order of that
-    epoch; the trainer keeps this state, so a resumed run repeats the order and skips the batches already used.
+    Batches that shuffle or change their inputs have a generator, ``batches.rng``. Its state at the start of an epoch
+    gives the order of that epoch. A run that continues in the middle of an epoch repeats the order from this state and
+    skips the batches already used. Then the generator gets the state that it had when the run stopped.
     """
     steps = steps_in_epoch(batches, trainer.accumulate)
-    rng = getattr(batches, "rng", None)
-    if rng is not None and trainer.epoch_rng is not None and trainer.steps_done % steps == 0:
-        rng.bit_generator.state = trainer.epoch_rng  # resumed between two epochs: the next order follows from
-        for _ in batches:  # the state after the whole of the last one
-            pass
+    rng = trainer.batches_rng = getattr(batches, "rng", None)
+    stopped_at, trainer.stopped_at_rng = trainer.stopped_at_rng, None
+    if rng is not None and stopped_at is None:
+        stopped_at = rng.bit_generator.state
     while trainer.steps_done < trainer.total_steps:
-        done = trainer.steps_done % steps
+        steps_before = trainer.steps_done
+        done = steps_before % steps
+        if rng is not None:
+            start = stopped_at if done == 0 else trainer.epoch_rng
+            rng.bit_generator.state = rng.bit_generator.state if start is None else start
         if done == 0:
             trainer.hidden = None  # the text starts again, so a recurrent model starts from a zero state
             trainer.epoch_rng = None if rng is None else rng.bit_generator.state
-        elif rng is not None and trainer.epoch_rng is not None:
-            rng.bit_generator.state = trainer.epoch_rng
-        rest = itertools.islice(batches, done * trainer.accumulate, None)
+        rest = iter(batches)
+        for _ in itertools.islice(rest, done * trainer.accumulate):  # used already
+            pass
+        if done and stopped_at is not None:
+            rng.bit_generator.state = stopped_at
+        stopped_at = None
         while of_step := list(itertools.islice(rest, trainer.accumulate)):
             for batch in of_step:
                 if not isinstance(batch, (tuple, list)) or len(batch) != 2:
@@ -61,3 +68,8 @@ def remaining_steps(trainer: Trainer, batches: Any) -> Iterator[list[tuple[Any, 
             yield of_step
             if trainer.steps_done == trainer.total_steps:
                 return
+        if trainer.steps_done == steps_before:
+            raise ValueError(
+                f"fit: batches has the length {len(batches)}, but iterating over it again gave no batch after number "
+                f"{done * trainer.accumulate}: give a list, Batches or TextBatches"
+            )

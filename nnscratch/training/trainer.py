@@ -112,6 +112,8 @@ class Trainer:
         self.stop: str | None = None
         self.hidden: Any = None  # a recurrent model's state after the latest batch
         self.epoch_rng: dict | None = None  # state of the batches' generator when this epoch began
+        self.batches_rng: np.random.Generator | None = None  # the generator of the batches given to `fit`
+        self.stopped_at_rng: dict | None = None  # its state when the run that was resumed had stopped
         self.recorded = History()  # without the steps that are enqueued on a GPU
         self._seconds_before, self._started = 0.0, 0.0
         self._split_batch = SplitBatch(model, criterion, threads) if positive_int("threads", threads) > 1 else None

@@ -66,7 +66,7 @@ def test_a_trainer_that_refuses_a_state_has_changed_nothing(tmp_path):
     other, trainer = new_trainer(tmp_path, nn.optim.Adam), new_trainer(tmp_path, nn.optim.Adam)
     other.fit(BATCHES, steps=3)
     arrays, header = other.state_dict()
-    arrays["optimizer.exp_avg.0"] = np.zeros((5, 5), dtype=np.float32)
+    arrays["optimizer.exp_avg.weight"] = np.zeros((5, 5), dtype=np.float32)
     before = trainer.model.weight.data.copy()
     with pytest.raises(ValueError, match="the shapes of exp_avg are not those of this optimizer's parameters"):
         trainer.load_state_dict(arrays, header)
