@@ -1,18 +1,30 @@
-"""``nnscratch course``: what an instructor does before and around the marking."""
+"""``nnscratch course``: new, check, release and autograder, which an instructor needs before the marking."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands to `parser`."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    help = "write the zip file that Gradescope needs to mark the course"
-    autograder = actions.add_parser("autograder", help=help, description=help[0].upper() + help[1:] + ".")
-    autograder.set_defaults(run_action=run_autograder)
-    autograder.add_argument("--course", type=Path, default=Path(), help="the folder of course.toml (default: this one)")
+
+    def action(name: str, run: Callable, help: str) -> argparse.ArgumentParser:
+        added = actions.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+        added.set_defaults(run_action=run)
+        if name != "new":
+            course = "the folder of course.toml (default: this one)"
+            added.add_argument("--course", type=Path, default=Path(), help=course)
+        return added
+
+    new = action("new", run_new, "write an example of a course, which you then change")
+    new.add_argument("folder", type=Path, metavar="FOLDER")
+    action("check", run_check, "try each exercise: the untouched file, the solution, and the planted mistakes")
+    release = action("release", run_release, "write the files that students get, without the solutions")
+    release.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a new folder, or a .zip file")
+    autograder = action("autograder", run_autograder, "write the zip file that Gradescope needs to mark the course")
     autograder.add_argument("--out", type=Path, required=True, metavar="autograder.zip", help="the file to write")
     autograder.add_argument(
         "--trust-submissions", action="store_true", help="mark also where Gradescope's machine has no sandbox"
@@ -22,6 +34,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run_course(arguments: argparse.Namespace) -> int:
     """Run ``nnscratch course ACTION`` and return the exit code."""
     return arguments.run_action(arguments)
+
+
+def run_new(arguments: argparse.Namespace) -> int:
+    """Write an example of a course."""
+    from .example import write_example
+
+    for path in write_example(arguments.folder):
+        print(path)
+    print(f"\nEdit course.toml, then:\n    cd {arguments.folder}\n    nnscratch course check")
+    return 0
+
+
+def run_check(arguments: argparse.Namespace) -> int:
+    """Try each exercise, and print a line for each. Return 1 if there is a problem."""
+    from .settings import read_course
+    from .submission import number
+    from .trial import ENOUGH_MISTAKES, Trial
+
+    course = read_course(arguments.course)
+    width, failed = max(len(task.name) for task in course.tasks), 0
+    with Trial(course.seed) as trial:
+        for task in course.tasks:
+            found, count = list(trial.problems(task.exercise)), len(task.exercise.mistakes)
+            failed += bool(found)
+            state = "not right" if found else f"right     {count} planted mistakes are recognised"
+            if not found and count < ENOUGH_MISTAKES:
+                state += f"; better plant {ENOUGH_MISTAKES}"
+            print(f"  {task.name.ljust(width)}  {number(task.total).rjust(5)} points  {state}", flush=True)
+            for problem in found:
+                print(f"      {problem}")
+    print(f"{len(course.tasks)} exercises, {number(course.total)} points" + (f", {failed} not right" if failed else ""))
+    if not failed:
+        print("\nNext:\n    nnscratch course release --out FOR_STUDENTS.zip")
+    return 1 if failed else 0
+
+
+def run_release(arguments: argparse.Namespace) -> int:
+    """Write the files for students."""
+    from .release import write_release
+    from .settings import read_course
+
+    names = write_release(read_course(arguments.course), arguments.out)
+    print(f"{arguments.out}: {', '.join(names)}")
+    return 0
 
 
 def run_autograder(arguments: argparse.Namespace) -> int:

@@ -64,9 +64,12 @@ class OwnExercise(Exercise):
     ----------
     source : str
         The part of the file for students, with the marks around the solutions.
+    gradient_command : str
+        How a student checks the gradients; "" if there are none, or if the shapes are not texts.
     """
 
     source: str = ""
+    gradient_command: str = ""
 
     @property
     def filename(self) -> str:
@@ -124,6 +127,10 @@ def exercise_from(name: str, source: str, held: dict[str, Any]) -> OwnExercise:
             raise ValueError(f"MISTAKES: the solution has no {mistake.old!r}")
     title = (held.get("__doc__") or name).strip().partition("\n")[0]
     exercise = OwnExercise(0, name, title, parts, hints, "", mistakes, source)
+    shapes = list(held["SHAPES"][0].values())
+    if len(parts) == 2 and all(isinstance(shape, str) for shape in shapes):
+        inputs = "".join(f' --input "{shape}"' for shape in shapes)
+        exercise.gradient_command = f"nnscratch gradcheck {exercise.filename}:{','.join(functions)}{inputs}"
     if exercise.solution == exercise.marked_solution:
         raise ValueError("there is no solution between the lines '# solution: what to do' and '# end'")
     return exercise

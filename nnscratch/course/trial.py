@@ -1,0 +1,69 @@
+"""``nnscratch course check``: try each exercise of a course before students get it.
+
+The untouched file must fail, the solution must pass, and each planted mistake must get the message that belongs to it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..exercises.checking import Feedback, check_file
+from ..exercises.exercise import Exercise
+from ..exercises.worker import ExerciseWorker
+
+ENOUGH_MISTAKES = 3
+
+
+class Trial:
+    """Runs versions of the exercises' files in one process. Use it in a ``with`` block.
+
+    Parameters
+    ----------
+    seed : int
+        Draws the inputs.
+    """
+
+    def __init__(self, seed: int):
+        self.seed, self._worker = seed, ExerciseWorker()
+        self._folder = tempfile.TemporaryDirectory()
+
+    def __enter__(self) -> Trial:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._worker.kill()
+        self._folder.cleanup()
+
+    def feedback(self, exercise: Exercise, text: str) -> Feedback:
+        """Check a file with this text."""
+        if self._worker.failed:  # the last file ended the process
+            self._worker.kill()
+            self._worker = ExerciseWorker()
+        path = Path(self._folder.name) / exercise.filename
+        path.write_text(text, encoding="utf-8")
+        return check_file(exercise, path, self.seed, worker=self._worker)
+
+    def problems(self, exercise: Exercise) -> Iterator[str]:
+        """Yield a sentence for each thing that is not as it must be."""
+        if self.feedback(exercise, exercise.student_file).solved:
+            yield "the untouched file passes"
+        if self.feedback(exercise, exercise.student_file + "\n\nedited = True\n").solved:
+            yield "a file in which every TODO is left passes"
+        solution = self.feedback(exercise, exercise.solution)
+        if not solution.solved:
+            yield f"the solution does not pass: {solution.headline}"
+            return
+        for number, mistake in enumerate(exercise.mistakes, start=1):
+            found = self.feedback(exercise, exercise.solution.replace(mistake.old, mistake.new))
+            if found.solved:
+                yield f"mistake {number} passes: {shown(mistake.new)}"
+            elif mistake.expected not in found.headline:
+                yield f"mistake {number}, {shown(mistake.new)}, gets another message: {found.headline}"
+
+
+def shown(code: str) -> str:
+    """Return a piece of code on one line."""
+    return "`" + " ".join(code.split()) + "`"
