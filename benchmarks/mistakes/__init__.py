@@ -5,7 +5,21 @@
 
 from __future__ import annotations
 
-from . import activation, convolution, dropout, embedding, gru, held_out, kinds, linear, loss, lstm, normalisation, rnn
+from . import (
+    activation,
+    convolution,
+    dropout,
+    embedding,
+    forms,
+    gru,
+    held_out,
+    kinds,
+    linear,
+    loss,
+    lstm,
+    normalisation,
+    rnn,
+)
 from .planted import Outcome, Planted
 
 AREAS = {
@@ -23,20 +37,20 @@ AREAS = {
 
 
 def all_mistakes() -> list[Planted]:
-    """Return every planted mistake, in the order of the areas."""
+    """Return every planted mistake, in the order of the areas; those of `forms`, which take minutes, last."""
     found = []
     for area, module in AREAS.items():
         for planted in module.MISTAKES:
             planted.area = area
             found.append(planted)
-    return found + kinds.MISTAKES + held_out.MISTAKES
+    return found + kinds.MISTAKES + held_out.MISTAKES + forms.MISTAKES
 
 
 def all_correct() -> list[tuple]:
     """Return (area, target, inputs, options) of the same code without the mistakes."""
     return [(area, *case) for area, module in AREAS.items() for case in module.CORRECT] + (
-        kinds.CORRECT + held_out.CORRECT
+        kinds.CORRECT + held_out.CORRECT + forms.CORRECT
     )
 
 
-__all__ = ["AREAS", "Outcome", "Planted", "all_correct", "all_mistakes"]
+__all__ = ["AREAS", "Outcome", "Planted", "all_correct", "all_mistakes", "forms"]

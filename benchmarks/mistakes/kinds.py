@@ -458,7 +458,7 @@ def returned_inside_the_loop(bad):
     "scaled by a constant",
     "the last window is clipped, and divided by the full size",
     normal(60, 3, 5),
-    says="2 along axis 1",
+    says="[2]",
 )
 def clipped_window(bad):
     def forward(x):

@@ -251,10 +251,11 @@ MISTAKES = [
     ),
     Planted("target one off", "dx[range(N), y - 1] -= 1", softmax_loss_one_off, (SCORES, LABELS)),
     Planted(
-        "a path missing",
+        "target's share missing",
         "dx = probs / N, without subtracting 1 at the label",
         softmax_loss_without_the_target,
         (SCORES, LABELS),
+        also=("a path missing",),
     ),
     Planted(
         "Jacobian reduced to its diagonal",

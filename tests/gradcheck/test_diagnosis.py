@@ -55,7 +55,9 @@ def test_a_single_number_is_not_called_a_multiple_of_another():
     def forward(x):
         return float(np.sin(x[0]))
 
-    assert names(check_gradients((forward, lambda x: 1.2345 * np.cos(x)), np.array([0.7]))) == []
+    assert names(check_gradients((forward, lambda x: np.cos(x) + 0.1 * x**3), np.array([0.7]))) == []
+    at_every_point = check_gradients((forward, lambda x: 1.2345 * np.cos(x)), np.array([0.7]))
+    assert names(at_every_point) == ["scaled by a constant"]
     assert names(check_gradients((forward, lambda x: -np.cos(x)), np.array([0.7]))) == ["sign flipped"]
 
 

@@ -179,14 +179,19 @@ def gradient_of(nest: Any) -> Any:
     return np.zeros(np.shape(nest.data)) if grad is None else np.array(grad, dtype=np.float64)
 
 
+def parts_of(array: Any) -> list[Any]:
+    """Return the elements along the first axis as arrays, of the class of `array`: the diagnosis traces them."""
+    return [array[k : k + 1].reshape(array.shape[1:]) for k in range(len(array))]
+
+
 def set_data(nest: Any, array: Any) -> None:
     """Put numbers into a value, or into the values of a list, and set their gradients to zero."""
     if isinstance(nest, (list, tuple)):
-        for item, part in zip(nest, array, strict=True):
+        for item, part in zip(nest, parts_of(array), strict=True):
             if values_in(item):
                 set_data(item, part)
         return
-    nest.data = np.array(array) if is_array(nest.data) else float(array)
+    nest.data = np.array(array) if is_array(nest.data) else np.asanyarray(array).tolist()
     nest.grad = np.zeros(np.shape(array)) if is_array(nest.grad) else None if nest.grad is None else 0.0
 
 
@@ -194,7 +199,8 @@ def new_leaves(nest: Any, array: Any) -> Any:
     """Return new values with the numbers of `array`, in a nest with the structure of `nest`."""
     if isinstance(nest, (list, tuple)):
         return type(nest)(
-            new_leaves(item, part) if values_in(item) else item for item, part in zip(nest, array, strict=True)
+            new_leaves(item, part) if values_in(item) else item
+            for item, part in zip(nest, parts_of(array), strict=True)
         )
     new = copy.copy(nest)
     set_data(new, array)

@@ -19,8 +19,10 @@ its gradient equals the gradient that backward returned.
       wrong_factors.py        a product with another factor; blocks exchanged
       linalg_mistakes.py      inverses, solutions of linear equations, determinants
       wrong_uses.py           some uses of an array not counted
-      gradient_errors.py      a wrong slope inside forward; it is solved for
+      used_gradients.py       a changed gradient of an array inside forward; changed_gradients.py lists the changes
+      gradient_errors.py      the slope that backward used, solved for
 
+    other_points.py                the explanations of few numbers, tested at other inputs
     case.py, directional_case.py   a wrong gradient, and the test of a hypothesis about it
     hypotheses.py                  the test of a hypothesis about forward, for all arrays together
     movements.py                   the operations at which a mistake can explain the errors at all
@@ -43,6 +45,7 @@ from .case import Case
 from .directional_case import DirectionalCase
 from .forward_mistakes import forward_mistakes
 from .hypotheses import search_failed
+from .other_points import are_few, keep_what_holds_elsewhere
 from .output_mistakes import output_mistakes
 from .target_mistakes import target_mistakes
 from .upstream_mistakes import upstream_mistakes
@@ -85,11 +88,20 @@ def diagnose_entries(
             right[name] = (gradients[name], gradients[name])
     directional = {name: case for name, case in cases.items() if name in derivatives}
     for case in cases.values():
-        attempt(report, array_mistakes, case, cases, true_gradients, directional)
-        attempt(report, output_mistakes, case)
-    attempt(report, target_mistakes, cases, right, report, projection)
-    attempt(report, forward_mistakes, cases, right, report, projection)
-    attempt(report, upstream_mistakes, cases, gradients, projection)
+        case.few = are_few(cases)
+
+    def search(cases: dict[str, Case], right: dict, true_gradients: dict[str, np.ndarray]) -> None:
+        for case in cases.values():
+            attempt(report, array_mistakes, case, cases, true_gradients, directional)
+            attempt(report, output_mistakes, case)
+        attempt(report, target_mistakes, cases, right, report, projection)
+        attempt(report, forward_mistakes, cases, right, report, projection)
+        attempt(report, upstream_mistakes, cases, gradients, projection)
+
+    search(cases, right, true_gradients)
+    if are_few(cases):
+        attempt(report, keep_what_holds_elsewhere, cases, projection, search)
+        report.notes[:] = dict.fromkeys(report.notes)
     explained: dict[str, int] = {}
     for case in cases.values():
         for mistake in {d.mistake for _, d in case.found}:

@@ -15,8 +15,10 @@ from ... import backend
 from ..nested import is_array, is_float, leaves, map_leaves
 from ..projection import Projection
 
-WEIGHT = re.compile(r"(w|u|v|theta|weight|kernel|filter|bias|gamma|beta)[^a-z]*$|[wb][a-z]?[0-9]*$", re.IGNORECASE)
-MAX_AXES = 12  # at most this many pairs of axes are tried
+WEIGHT = re.compile(
+    r"(w|u|v|theta|weight|kernel|filter|bias|gamma|beta)[^a-z]*$|(w[a-z]{0,2}|b[a-z]?)[0-9]*$", re.IGNORECASE
+)
+MAX_AXES = 12  # pairs of axes that are tried
 
 
 def axis_roles(projection: Projection) -> dict[str, dict[int, str]]:
@@ -27,7 +29,7 @@ def axis_roles(projection: Projection) -> dict[str, dict[int, str]]:
         return found
     adapter = projection.adapter
     pairs = zip(adapter.input_names, adapter.inputs, strict=True)
-    inputs = [v for name, nest in pairs if not WEIGHT.match(name) for _, v in leaves(name, nest) if is_array(v)]
+    inputs = [v for own, nest in pairs for n, v in leaves(own, nest) if is_array(v) and not WEIGHT.match(last_name(n))]
     inputs += projection.constant_arrays()
     independent: dict[str, list[int]] = {name: [] for name, _ in outputs}
     tried = 0
@@ -59,6 +61,12 @@ def axis_roles(projection: Projection) -> dict[str, dict[int, str]]:
         elif not found[name] and y.ndim == 2:
             found[name][0] = "sample"
     return found
+
+
+def last_name(name: str) -> str:
+    """Return the last key of a name: W for parameters['W'], and x for x or x[0]."""
+    keys = re.findall(r"[A-Za-z_]\w*", name)
+    return keys[-1] if keys else name
 
 
 def changed_outputs(projection: Projection, array: Any, axis: int, index: int) -> dict[str, np.ndarray] | None:

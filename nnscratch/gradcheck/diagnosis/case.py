@@ -27,7 +27,9 @@ class Case:
     entry : Entry
     projection : Projection
     found : list of (float, Diagnosis)
-        The explanations that fit, each with its rank. A more specific mistake has a smaller rank.
+        The explanations that fit, each with its rank. A smaller rank is a more specific mistake.
+    few : bool
+        True if there are few elements, and the explanations are tested at other points too: see other_points.py.
     by_element : bool
         True here: single elements are compared.
     usable : bool
@@ -37,6 +39,7 @@ class Case:
     entry: Entry
     projection: Projection
     found: list[tuple[float, Diagnosis]] = field(default_factory=list)
+    few: bool = False
 
     by_element = True
     usable = True

@@ -12,6 +12,7 @@ from ..nested import is_array, leaves
 from ..tape import Node, Tape
 from .axis_roles import axis_roles
 
+MAX_LAYERS = 6  # rounds of a loop that are inspected one by one
 VARIABLE = re.compile(r"[\w.]+(\[[^()]*\])*$")  # the source of a variable or an element: h, self.x, h[t - 1]
 
 
@@ -59,24 +60,34 @@ class ForwardGraph:
 
     def _arrays(self, families: dict[tuple, list[Node]]) -> dict[int, dict[tuple, tuple[list[Any], str]]]:
         found: dict[int, dict[tuple, tuple[list[Any], str]]] = {}
+        graph_of_numbers = all(v.ndim == 0 for v in self.projection.variables.values())
         for nodes in families.values():
             of_count = found.setdefault(len(nodes), {})
-            for j, name in [*enumerate(nodes[0].operand_names), (-1, nodes[0].place.split(": ", 1)[-1])]:
+            for j, name in [*enumerate(nodes[0].operand_names), (-1, name_of_result(nodes[0]))]:
                 values = [n.result if j == -1 else n.operands[j] for n in nodes]
-                if not all(isinstance(v, np.ndarray) and v.ndim for v in values):
+                if not all(isinstance(v, np.ndarray) and (v.ndim or graph_of_numbers) for v in values):
                     continue
                 keys = tuple(content_key(v) for v in values)
                 if keys not in of_count or is_better_name(name, of_count[keys][1]):
                     of_count[keys] = (values, name)
+                alone = found.setdefault(1, {})  # the values of single rounds
+                for key, value in zip(keys, values, strict=True) if 1 < len(nodes) <= MAX_LAYERS else ():
+                    alone.setdefault((key,), ([value], name))
         return found
 
     def arrays_like_operand(self, nodes: list[Node], j: int) -> Iterator[tuple[list[Any], str]]:
         """Yield float arrays with the shape of operand `j`: a list with one array for each round, and a name."""
         own = tuple(content_key(n.operands[j]) for n in nodes)
+        shapes = [np.shape(n.operands[j]) for n in nodes]
         for keys, (values, name) in self.arrays.get(len(nodes), {}).items():
-            same = all(v.shape == np.shape(n.operands[j]) for v, n in zip(values, nodes, strict=True))
-            if keys != own and same and values[0].dtype.kind == "f" and VARIABLE.match(name):
+            if keys == own or values[0].dtype.kind != "f" or not VARIABLE.match(name):
+                continue
+            if [v.shape for v in values] == shapes:
                 yield values, name
+            if [v.T.shape for v in values] == shapes and values[0].ndim == 2:
+                turned = [v.T for v in values]
+                if tuple(content_key(v) for v in turned) != own:
+                    yield turned, name[:-2] if name.endswith(".T") else f"{name}.T"
 
     def is_possible(self, nodes: list[Node], j: int) -> bool:
         """Return True if a mistake at operand `j`, or at the result if `j` is -1, can explain the wrong gradients."""
@@ -152,8 +163,11 @@ class ForwardGraph:
         return (f[0] - f[1]) / (2 * h)
 
     def describe(self, nodes: list[Node], j: int) -> str:
-        """Return the source text of operand `j`, or of the result if `j` is -1, for the evidence."""
-        return f"`{nodes[0].operand_names[j]}`" if j >= 0 else f"the result of `{nodes[0].place.split(': ', 1)[-1]}`"
+        """Return the source of operand `j`, or of the result, for the evidence."""
+        if j >= 0:
+            return f"`{nodes[0].operand_names[j]}`"
+        name, expression = nodes[0].result_name, nodes[0].place.split(": ", 1)[-1]
+        return f"`{name}`" if name else f"the result of `{expression}`"
 
     def is_time_loop(self, count: int) -> bool:
         """Return True if a loop of `count` rounds runs over time.
@@ -161,6 +175,10 @@ class ForwardGraph:
         In such a loop, a round reads the result of an earlier round. A loop without a state also runs over time if its
         count is the length of axis 1 of integer inputs, or of an output's axis of time steps.
         """
+        for nodes in self.families.values():
+            columns = zip(*(n.variables for n in nodes), strict=True) if len(nodes) == count else ()
+            if any(len(set(names) - {None}) > 1 for names in columns):
+                return False  # every round has weights of its own: the loop runs over layers
         for nodes in self.families.values():
             for j in range(len(nodes[0].operands)) if len(nodes) == count else ():
                 made = self.producer(nodes[-1].operands[j], nodes[-1].number) if nodes[-1].active[j] else None
@@ -205,6 +223,21 @@ def reaching_families(tape: Tape, families: dict[tuple, list[Node]]) -> dict[tup
         else:
             high = middle
     return {k: nodes for k, nodes in families.items() if nodes[0].number < high and affects_output(nodes)}
+
+
+def gradient_of_result(graph: ForwardGraph, node: Node) -> np.ndarray:
+    """Return the true gradient of f with respect to the result of an operation, by differences."""
+    gradient = np.zeros(node.result.shape)
+    for index in np.ndindex(gradient.shape):
+        unit = np.zeros(gradient.shape)
+        unit[index] = 1
+        gradient[index] = graph.derivative_by_result(node, unit)
+    return gradient
+
+
+def name_of_result(node: Node) -> str:
+    """Return the variable that the result of an operation is assigned to, or else the expression."""
+    return node.result_name or node.place.split(": ", 1)[-1]
 
 
 def is_better_name(name: str, other: str) -> bool:

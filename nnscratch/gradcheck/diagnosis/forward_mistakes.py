@@ -14,16 +14,15 @@ import numpy as np
 
 from ..projection import Projection
 from ..report import GradientReport
-from ..tape import CannotTape, Tape, change_path
+from ..tape import CannotTape, Node, Tape, change_path
 from .array_mistakes import explain_constant, reordered_axes
 from .case import Case
-from .forward_graph import ForwardGraph
-from .gradient_errors import gradient_errors, gradient_of_result
+from .forward_graph import MAX_LAYERS, ForwardGraph, gradient_of_result
+from .gradient_errors import gradient_errors
 from .hypotheses import Hypothesis, HypothesisTester, search_failed
 from .linalg_mistakes import linalg_mistakes
 from .missing_paths import (
     cut_paths,
-    overlapping_windows,
     single_paths,
     skipped_rounds,
     two_cut_paths,
@@ -33,11 +32,12 @@ from .movements import edges_that_can_be_wrong, measure_movements
 from .normalisation_mistakes import axis_sets, constants_differentiated, normalisation_mistakes
 from .softmax_mistakes import softmax_jacobians
 from .state_mistakes import state_mistakes
+from .used_gradients import used_gradients
 from .wrong_factors import maximum_without_mask, swapped_blocks, wrong_factors, wrong_powers
-from .wrong_slopes import wrong_slopes
+from .wrong_slopes import is_mask_product, wrong_slopes
 from .wrong_sums import wrong_sums
 from .wrong_uses import wrong_uses
-from .wrong_windows import moved_windows, repeated_rows, turned_kernels
+from .wrong_windows import moved_windows, overwritten_windows, repeated_rows, turned_kernels
 
 
 def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport, projection: Projection) -> None:
@@ -56,6 +56,7 @@ def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport
             report.notes.append(f"the inside of forward was not searched for the mistake: {error}")
 
 
+ABOUT_ROUNDS = {"accumulator not reset", "the state's own path missing"}  # these say already which rounds are wrong
 MANY_FAMILIES = 12  # with this many or more, first find out which operations can be wrong
 KINDS = (  # the most specific kinds first
     upstream_missing,
@@ -67,7 +68,7 @@ KINDS = (  # the most specific kinds first
     maximum_without_mask,
     cut_paths,
     state_mistakes,
-    overlapping_windows,
+    overwritten_windows,
     repeated_rows,
     moved_windows,
     turned_kernels,
@@ -108,7 +109,16 @@ def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
         for name in explained:
             arrays = "this array" if h.only else "all arrays"
             cases[name].add(h.rank, h.mistake, f"{h.evidence}; fits {arrays} along 3 random directions", h.place)
-    for search in (path_factors, mistakes_in_one_use, missing_array_factors, wrong_uses, gradient_errors):
+    if not all(case.found for case in cases.values()):
+        in_some_rounds(cases, tried, graph, tester)
+    for search in (
+        path_factors,
+        mistakes_in_one_use,
+        missing_array_factors,
+        wrong_uses,
+        gradient_errors,
+        used_gradients,
+    ):
         try:
             search(cases, graph, tester)
         except Exception as error:
@@ -125,16 +135,53 @@ def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
                 cases[name].add(5 + h.rank, h.mistake, f"{h.evidence}; fits this array alone", h.place)
 
 
+def in_some_rounds(
+    cases: dict[str, Case], tried: list[Hypothesis], graph: ForwardGraph, tester: HypothesisTester
+) -> None:
+    """Test the hypotheses about a loop in some of its rounds only: backward may treat the last layer apart."""
+    for h in tried:
+        rounds: dict[int, dict] = {}
+        for number, change in h.changes.items():
+            rounds.setdefault(graph.tape.nodes[number].round, {})[number] = change
+        if not 2 <= len(rounds) <= MAX_LAYERS or h.mistake in ABOUT_ROUNDS:
+            continue
+        last, first = max(rounds), min(rounds)
+        kept = [[r for r in rounds if r != last], [r for r in rounds if r != first], *([r] for r in rounds)]
+        for some in kept[2:] if len(rounds) == 2 else kept:
+            if tester.budget_spent:
+                return
+            part = replace(h, changes={k: v for r in some for k, v in rounds[r].items()})
+            for name in tester.explained_arrays(part):
+                which = f"in round {', '.join(map(str, sorted(some)))} of 0 to {last}"
+                evidence = f"{h.evidence}, {which}; fits {'this array' if h.only else 'all arrays'} along 3 directions"
+                cases[name].add(h.rank + 0.3, h.mistake, evidence, h.place)
+
+
 def path_factors(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
-    """Test whether backward multiplies the gradient along one edge by a constant."""
-    for cut, only, place, path in single_paths(graph):
+    """Test whether what passes along one edge is counted with a factor."""
+    for cut, only, node, path in single_paths(graph):
         if tester.budget_spent:
             return
         c = tester.path_factor(cut, only)
         if c is None:
             continue
         for name in [only] if only else tester.wrong:
-            add_path_factor(cases[name], c, place, path)
+            if is_keep_probability(graph, node, c):
+                evidence = f"what passes through {path} counts {c:.6g} times, as without the scale of the mask"
+                cases[name].add(1.2, "keep-probability not applied", evidence, node.place)
+            add_path_factor(cases[name], c, node.place, path)
+
+
+def is_keep_probability(graph: ForwardGraph, node: Node, c: float) -> bool:
+    """Return True if an operation scales the product with a mask by a number, and `c` undoes this scale."""
+    if node.name not in ("multiply", "divide") or len(node.operands) != 2:
+        return False
+    scale = next((float(x) for x in node.operands if np.size(x) == 1), None)
+    masked = next((x for x in node.operands if np.size(x) > 1), None)
+    if scale is None or masked is None or min(abs(c - scale), abs(c * scale - 1)) > 1e-4:
+        return False
+    made = graph.producer(masked, node.number)
+    return made is not None and is_mask_product(made)
 
 
 def least_rank(cases: dict[str, Case]) -> float:
@@ -152,9 +199,10 @@ def least_rank(cases: dict[str, Case]) -> float:
 def add_path_factor(case: Case, c: float, place: str, path: str) -> None:
     """Add the mistake of counting a path `c` times."""
     evidence = f"what passes through {path} counts {c:.6g} times"
+    of_numbers = all(v.ndim == 0 for v in case.projection.variables.values())  # no size can explain a factor of 3
     if abs(c + 1) < 1e-4:
         case.add(1.05, "sign flipped", evidence, place)
-    elif abs(c - 2) < 1e-4:
+    elif abs(c - 2) < 1e-4 or (of_numbers and 2 < c < 10 and abs(c - round(c)) < 1e-4):
         case.add(2.6, "counted twice", evidence, place)
     elif abs(c - 1) > 1e-4:
         constant = explain_constant(case, c)

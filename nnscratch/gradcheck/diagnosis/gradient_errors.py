@@ -9,9 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..tape import Node
 from .case import Case
-from .forward_graph import ForwardGraph
+from .forward_graph import ForwardGraph, gradient_of_result
 from .hypotheses import HypothesisTester
 from .movements import Movements, measure_movements, movement_of_operand
 from .slope_formulas import name_slope
@@ -57,13 +56,3 @@ def wrong_functions(graph: ForwardGraph, movements: Movements) -> Iterator[tuple
             rank, mistake, evidence = named
             place = f"the derivative with respect to `{source.operand_names[j]}`"
             yield rank, mistake, f"{evidence} ({place})", sink.place
-
-
-def gradient_of_result(graph: ForwardGraph, node: Node) -> np.ndarray:
-    """Return the true gradient of f with respect to the result of an operation, by differences."""
-    gradient = np.zeros(node.result.shape)
-    for index in np.ndindex(gradient.shape):
-        unit = np.zeros(gradient.shape)
-        unit[index] = 1
-        gradient[index] = graph.derivative_by_result(node, unit)
-    return gradient

@@ -105,6 +105,7 @@ class HypothesisTester:
         self.movements: Any = None  # of all operations, once they are measured
         self.cases = {name: case for name, case in cases.items() if case.same_shape and case.usable}
         self.wrong = list(self.cases)
+        self.few = any(case.few for case in cases.values())
         self.rng = np.random.default_rng(7)
         self.fixed: dict[int, Callable] = {}
         self.alone = {name: [self._direction_of(case, k) for k in range(3)] for name, case in self.cases.items()}
@@ -209,16 +210,16 @@ class HypothesisTester:
     def explained_arrays(self, h: Hypothesis) -> list[str]:
         """Return the wrong arrays that the hypothesis explains. It must also fit the gradients of all other arrays."""
         if h.only is not None:
-            if h.only not in self.wrong or self.elements[h.only] < 2:
+            if h.only not in self.wrong or self.elements[h.only] < (1 if self.few else 2):
                 return []
             return [h.only] if all(self.fits(h, d) for d in self.alone[h.only]) else []
-        if sum(self.elements.values()) < 2 or not all(self.fits(h, d) for d in self.joint):
+        if sum(self.elements.values()) < (1 if self.few else 2) or not all(self.fits(h, d) for d in self.joint):
             return []
         return [name for name in self.wrong if self.fits(h, self.alone[name][0])]
 
     def explains_alone(self, h: Hypothesis, name: str) -> bool:
-        """Return True if the hypothesis explains the array `name`, even if it does not fit other arrays."""
-        if self.elements[name] < 3:
+        """Return True if the hypothesis explains the array `name`, whatever it predicts for the others."""
+        if self.elements[name] < (1 if self.few else 3):
             return False
         return all(self.fits(h, d) for d in self.alone[name])
 
@@ -230,7 +231,9 @@ class HypothesisTester:
         The formula holds if the derivative passes the changed operations only once.
         """
         directions = self.joint if only is None else self.alone.get(only, [])
-        if not directions or sum(self.elements[n] for n in (self.wrong if only is None else [only])) < 3:
+        if not directions or sum(self.elements[n] for n in (self.wrong if only is None else [only])) < (
+            1 if self.few else 3
+        ):
             return None
         c = None
         for d in directions:

@@ -3,15 +3,13 @@
 a path missing                       the result does not depend on the movement of an operand
 the state's own path missing         the same, for an operand that comes from the previous round
 bias's share missing                 the same, for a bias
-only the last time step counted      the same, in all rounds except the last
-rows met twice counted once          the same, for elements that lie in several windows
-upstream gradient missing            backward starts with the gradient 1 at a result inside forward
+only the last time step counted      the same, in all rounds but the last
+upstream gradient missing            backward starts with 1 at a result, whatever follows it
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -89,32 +87,6 @@ def cut_some_rounds(
             yield Hypothesis(3.3, f"the {word} {noun} not counted", evidence, place, {kept: cut[kept]}, only)
 
 
-def overlapping_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward counts an element of overlapping windows in only one of its windows."""
-    for nodes, j, only in graph.edges():
-        if only is None or len(nodes) < 2 or any(n.view_indices[j] is None for n in nodes):
-            continue
-        for order, word in ((nodes, "last"), (nodes[::-1], "first")):
-            owner = np.full(graph.projection.variables[only].size, -1)
-            for n in order:
-                owner[chosen_elements(n, j)] = n.number
-            once = {n.number: change_path(j, partial(np.multiply, owner[n.view_indices[j]] == n.number)) for n in nodes}
-            window = nodes[0].operand_names[j]
-            evidence = f"backward computes as if every element of {only} counted in the {word} `{window}` that it is in"
-            yield Hypothesis(3.15, "rows met twice counted once", evidence, nodes[0].place, once, only)
-
-
-def chosen_elements(node: Node, j: int) -> np.ndarray:
-    """Return the flat indices of the elements of operand `j` that get a gradient. For a maximum: the largest only."""
-    index = node.view_indices[j]
-    if node.name not in ("maximum.reduce", "minimum.reduce"):
-        return index
-    axis, result = node.kwargs.get("axis"), node.result
-    if axis is not None and not node.kwargs.get("keepdims"):
-        result = np.expand_dims(result, axis)
-    return index[node.operands[j] == result]
-
-
 def skipped_rounds(graph: ForwardGraph) -> Iterator[Hypothesis]:
     """Yield hypotheses in which the first or the last rounds of a loop are left out."""
     counts = {len(nodes) for nodes in graph.families.values()}
@@ -154,19 +126,20 @@ def upstream_missing(graph: ForwardGraph) -> Iterator[Hypothesis]:
     if any(w is not None and np.any(w != 1) for _, w in leaves("", graph.projection.weights)):
         yield Hypothesis(1.4, mistake, "backward computes as if dy were 1 everywhere", "", {}, None, ones)
     for nodes in graph.families.values():
-        if len(nodes) == 1 and any(nodes[0].active) and nodes[0].result.size > 1:
+        whole = nodes[0].result.size > 1 or all(v.ndim == 0 for v in graph.projection.variables.values())
+        if len(nodes) == 1 and any(nodes[0].active) and whole:
             result = graph.describe(nodes, -1)
             evidence = f"backward computes as if the gradient that comes to {result} were 1 everywhere"
             changes = {nodes[0].number: replace_upstream_by_ones(graph.tape)}
             yield Hypothesis(6.5, mistake, evidence, nodes[0].place, changes)
 
 
-def single_paths(graph: ForwardGraph) -> Iterator[tuple[dict, str | None, str, str]]:
-    """Yield (cut, variable, place, description) for each edge that every derivative passes at most once."""
+def single_paths(graph: ForwardGraph) -> Iterator[tuple[dict, str | None, Node, str]]:
+    """Yield (cut, variable, operation, description) of the paths that do not meet a second time."""
     for nodes, j, only in graph.single_edges():
         if len(nodes) == 1 or only is not None:
             cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
-            yield cut, only, nodes[0].place, graph.describe(nodes, j)
+            yield cut, only, nodes[0], graph.describe(nodes, j)
 
 
 def scale_output_weights(weights: Any, name: str, c: float, own: str = "output") -> Any:

@@ -77,6 +77,11 @@ def wrong_statistics(graph: ForwardGraph, nodes: list[Node], axes: tuple[int, ..
                 yield Hypothesis(1.8, WRONG_AXIS, evidence, place, both)
         sums = with_movement(lambda h, s, d: project(d / s, h, np.sum, axes))
         yield Hypothesis(1.85, FACTOR, f"{words}sums where it needs means: 1/N is missing", place, sums)
+        bare = with_movement(
+            lambda h, s, d: project(d / s, h, np.mean, axes, 1, 0) - h * (d / s).mean(axes, keepdims=True)
+        )
+        evidence = "in the backward of the normalisation, the term of the deviation lacks the normalised input"
+        yield Hypothesis(1.9, FACTOR, evidence, place, bare)
         for power, text in ((0, "does not divide by the deviation"), (2, "divides by the variance")):
             other_power = with_movement(lambda h, s, d, p=power: project(d / s**p, h, np.mean, axes))
             mistake = FACTOR if power == 0 else "a factor applied twice"

@@ -71,6 +71,8 @@ def slope_formulas(
     ):
         rank = 3.42 if "sigmoid of" in text or text in ("the input u", "1 - u", "exp(u)") else 1.35
         yield rank, (ELSEWHERE if "given the input" in text else WRONG), text, formula(u, y)
+    top = float(np.abs(d).max(initial=0))
+    yield 1.36, WRONG, f"{top:.4g} times the sign of u", top * np.sign(u)
     nonzero = d.all()
     yield 3.42, WRONG, "1 / phi'", 1 / d if nonzero else 0 * d
     if (d >= 0).all():

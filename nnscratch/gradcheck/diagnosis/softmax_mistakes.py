@@ -89,6 +89,11 @@ def wrong_jacobians(
             twice = {}
             for s, n in zip(sources, nodes, strict=True):
                 twice[s.number] = change_path(j, partial(lambda y, d: y * (1 - y) * d, n.result))
+            again = {}
+            for s, n in zip(sources, nodes, strict=True):
+                again[s.number] = change_path(j, partial(lambda y, d: y * d - y * sums(y * d), n.result))
+            evidence = "what comes back to softmax's input is multiplied by softmax's Jacobian once more"
+            yield Hypothesis(1.74, "activation's derivative applied twice", evidence, place, again)
             evidence = "what comes back to softmax's input is multiplied by y (1 - y) once more"
             yield Hypothesis(1.75, "activation's derivative applied twice", evidence, place, twice)
         return

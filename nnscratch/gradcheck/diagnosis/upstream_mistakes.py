@@ -9,6 +9,7 @@ all samples, multiplies a part by a constant, or shifts R.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -126,6 +127,11 @@ def name_upstream(used: np.ndarray, R: np.ndarray, roles: dict[int, str]) -> Ite
                     yield 2.0, "upstream gradient wrong", evidence
     if R.ndim == 2 and R.shape[0] == R.shape[1] and equals(R.T):
         yield 2.0, "transposed", "the incoming gradient is transposed"
+    for order in permutations(range(R.ndim)) if 2 <= R.ndim <= 4 else ():
+        other = R.reshape(tuple(R.shape[a] for a in order)).transpose(np.argsort(order))
+        if order != tuple(range(R.ndim)) and (equals(other) or equals(R.transpose(order).reshape(R.shape))):
+            evidence = f"the incoming gradient is reshaped where transpose{order} is needed"
+            yield 2.05, "reshaped instead of transposed", evidence
     if equals(np.abs(R)) or equals(np.sign(R)) or equals(R**2):
         yield 2.0, "upstream gradient wrong", "the incoming gradient is replaced by a function of it"
     levels = np.unique(np.round(c, 4))

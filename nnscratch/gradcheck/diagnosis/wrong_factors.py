@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from .hypotheses import Hypothesis
 from .state_mistakes import neighbouring_rounds
 
 PRODUCT_OPERATIONS = {"multiply", "matmul", "dot", "einsum", "divide", "tensordot", "outer", "inner"}
+AXES = {"einsum", "tensordot", "matmul"}  # products of arrays with more than two axes
 
 
 def wrong_factors(graph: ForwardGraph) -> Iterator[Hypothesis]:
@@ -32,6 +33,12 @@ def wrong_factors(graph: ForwardGraph) -> Iterator[Hypothesis]:
         operand_numbers = [j for j, x in enumerate(node.operands) if isinstance(x, (np.ndarray, float, int))]
         if len(operand_numbers) != 2:
             continue
+        if node.name == "multiply" and all(
+            all(n.active) and len({np.shape(x) for x in n.operands}) == 1 for n in nodes
+        ):
+            own = {n.number: with_own_factors for n in nodes}
+            words = f"backward gives each factor of `{node.place.split(': ', 1)[-1]}` the gradient of the other one"
+            yield Hypothesis(1.6, "two gradients exchanged", words, node.place, own)
         for j, other in (tuple(operand_numbers), tuple(operand_numbers[::-1])):
             if node.name == "divide" and j == operand_numbers[1]:
                 continue
@@ -39,6 +46,9 @@ def wrong_factors(graph: ForwardGraph) -> Iterator[Hypothesis]:
                 continue
             if any(n.active[j] for n in nodes) and isinstance(node.operands[other], np.ndarray):
                 yield from alternative_factors(graph, nodes, j, other)
+                layers = len({n.variables[j] for n in nodes} - {None})
+                for n in nodes if layers == len(nodes) > 1 else ():  # the rounds of the loop are layers
+                    yield from alternative_factors(graph, [n], j, other)
 
 
 def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: int) -> Iterator[Hypothesis]:
@@ -84,6 +94,10 @@ def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: i
     if node.name in ("matmul", "dot") and right[0].ndim == 2 and right[0].shape[0] == right[0].shape[1]:
         alone = with_values([np.eye(len(v)) for v in right])
         yield Hypothesis(2.4, "a factor missing", says("the identity"), place, alone, only)
+    for order in permutations(range(right[0].ndim)) if node.name in AXES and right[0].ndim in (3, 4) else ():
+        if order != tuple(range(right[0].ndim)) and tuple(right[0].shape[a] for a in order) == right[0].shape:
+            words = says(f"{factor}.transpose{order}")
+            yield Hypothesis(2, "transposed", words, place, with_values([v.transpose(order) for v in right]), only)
     for values, expression in sums_with_other_sign(graph, nodes, other):
         yield Hypothesis(2.9, "sign flipped", says(f"`{expression}`"), place, with_values(values), only)
     for axis in range(right[0].ndim):
@@ -99,6 +113,11 @@ def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: i
     for values, expression in graph.arrays_like_operand(nodes, other):
         found = with_values(values)
         yield Hypothesis(4, "the wrong array used", says(f"`{expression}`"), place, found, only)
+
+
+def with_own_factors(node: Node, operands: list[Any]) -> Any:
+    """Multiply the movement of each factor of a product by that factor instead of the other one."""
+    return node.result + sum(x0 * (x - x0) for x0, x in zip(node.operands, operands, strict=True))
 
 
 def transpose_movement(j: int) -> Callable:

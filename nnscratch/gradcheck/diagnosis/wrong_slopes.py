@@ -14,16 +14,20 @@ from typing import Any
 import numpy as np
 
 from ..tape import Node, record_operand, replace_slope
-from .forward_graph import VARIABLE, ForwardGraph, content_key
+from .forward_graph import VARIABLE, ForwardGraph, content_key, gradient_of_result
 from .hypotheses import Hypothesis
 from .slope_formulas import slope_formulas
 
-MAX_THRESHOLDS = 100  # only if the mask's input has at most this many different values
+WHOLE = {"tanh", "maximum", "minimum", "clip", "where"}  # backward may be wrong about one of these in a longer function
+STEPS = {*WHOLE, "exp", "log", "sqrt", "sin", "cos"}  # functions of another function: the chain rule has a factor here
+FEW = 8  # with fewer elements in all, slopes of single numbers are tested at several points: other_points.py
+MAX_THRESHOLDS = 100  # elements of the input of a mask
 SMOOTH = {"sqrt", "square", "power", "reciprocal", "multiply", "divide", "add", "subtract", "negative"}
 
 
 def wrong_slopes(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward uses a wrong factor instead of phi'(u)."""
+    """Yield hypotheses in which backward uses another factor than phi'(u)."""
+    few = sum(v.size for v in graph.projection.variables.values()) < FEW
     for sources, j, sinks, block in find_functions(graph):
         blocks = [block(s, n) for s, n in zip(sources, sinks, strict=True)]
         if not all(n in nodes for n, nodes in zip(sinks, blocks, strict=True)):
@@ -36,8 +40,8 @@ def wrong_slopes(graph: ForwardGraph) -> Iterator[Hypothesis]:
             only = None
         names = {n.name for n in found[0].nodes}
         for rank, mistake, evidence, slopes in alternative_slopes(graph, found, not names <= SMOOTH, sources, sinks):
-            if is_proportional(slopes, [f.d for f in found]):
-                continue  # these slopes are phi'(u) times a constant, which is another mistake
+            if not few and is_proportional(slopes, [f.d for f in found]):
+                continue  # the same slope times a constant
             changes = {}
             for f, g in zip(found, slopes, strict=True):
                 changes |= with_slope(graph, (f.source.number, j), f.sink.number, g)
@@ -61,6 +65,16 @@ def alternative_slopes(
         yield 1.15, "mask not applied", f"{says}1 everywhere", [0 * x + 1 for x in d]
         yield 1.3, "mask inverted", f"{says}{top:.4g} exactly where it is 0", [np.where(x == 0, top, 0) for x in d]
         yield from other_thresholds(u, d, top)
+        if sum(x.size for x in d) <= MAX_THRESHOLDS:
+            signs = [gradient_of_result(graph, n) > 0 for n in sinks]
+            words = "backward passes the gradient where the gradient itself is above 0, not where the input is"
+            yield 1.4, "another mask applied", words, [top * s for s in signs]
+            yield (
+                1.4,
+                "another mask applied",
+                f"{words}, and where the input is",
+                [s * x for s, x in zip(signs, d, strict=True)],
+            )
     else:
         yield (1.2 if activation else 4.4), missing, f"{says}1", [0 * x + 1 for x in d]
         yield 1.3, "activation's derivative applied twice", f"{says}its square", [x**2 for x in d]
@@ -126,7 +140,7 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
         u = content_key(start.operands[j])
         made = [m for m in graph.producers.get(u, ()) if m.number < start.number]
         inner = made and made[-1].elementwise and sum(made[-1].active) == 1 and keeps_shape(made[-1])
-        if inner and start.name not in ("tanh", "maximum", "clip"):
+        if inner and start.name not in WHOLE and not is_mask_product(start):
             continue  # part of a longer function, which is found from its own start
         if (u, start.result.shape) in seen:
             continue
@@ -134,9 +148,11 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
         block = elementwise_block(graph, start, u)
         for sink in block:
             consumers = graph.consumers.get(content_key(sink.result), [])
-            if len(consumers) == 1 and consumers[0] in block and is_single_step(consumers[0]):
-                continue  # an intermediate result
             sinks = graph.families[sink.family]
+            inside = len(consumers) == 1 and consumers[0] in block and is_single_step(consumers[0])
+            if inside and sink.name not in WHOLE and consumers[0].name not in STEPS:
+                if len(graph.families[consumers[0].family]) == len(sinks):  # else it is the result of a loop
+                    continue  # an intermediate result
             if len(sinks) == len(sources):
                 yield sources, j, sinks, lambda s, n, j=j: elementwise_block(graph, s, content_key(s.operands[j]), n)
 
@@ -166,8 +182,12 @@ class ElementwiseFunction:
 
     @property
     def is_nonlinear(self) -> bool:
-        """True if phi' is not the same for all elements."""
-        return bool(np.isfinite(self.d).all()) and self.d.size > 1 and float(np.ptp(self.d)) > 1e-6
+        """True if phi' is not the same for all elements; for one element, if it is not the same elsewhere."""
+        if not np.isfinite(self.d).all():
+            return False
+        if self.d.size == 1:
+            return bool(np.abs(self.slope_at(self.u + 0.1) - self.d).max() > 1e-6)
+        return float(np.ptp(self.d)) > 1e-6
 
     def slope_at(self, point: Any) -> Any:
         """Return phi'(point), by differences."""
@@ -183,6 +203,14 @@ class ElementwiseFunction:
                 ]
                 values[content_key(node.result)] = node.compute(*operands)
         return values[content_key(self.y)]
+
+
+def is_mask_product(node: Node) -> bool:
+    """Return True for the product with a constant mask, whose elements are 0 or one other number."""
+    if node.name != "multiply" or sum(node.active) != 1:
+        return False
+    mask = np.asarray(node.operands[node.active.index(False)])
+    return mask.ndim > 0 and len(np.unique(mask)) == 2 and 0 in mask
 
 
 def keeps_shape(node: Node) -> bool:

@@ -8,12 +8,14 @@ C[ids] with repeated ids            backward uses dC[ids] += d, which adds only 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from ..tape import Node, change_path, replace_factor
+from ..tape import Node, change_path, flat_indices_of_view, replace_factor
 from .forward_graph import ForwardGraph
 from .hypotheses import Hypothesis
 
@@ -24,60 +26,205 @@ def repeated_rows(graph: ForwardGraph) -> Iterator[Hypothesis]:
     """Yield hypotheses in which a repeated index counts once in all indices, or once in each row of the indices."""
     for nodes in graph.families.values():
         node = nodes[0]
-        index = node.kwargs.get("index") if node.name == "lookup" else None
-        ids = index if isinstance(index, np.ndarray) else np.asarray(index) if isinstance(index, list) else None
-        if ids is None or ids.dtype.kind not in "iu" or len(nodes) > 1 or not node.active[0]:
+        if node.name not in ("lookup", "take") or len(nodes) > 1 or not node.active[0]:
             continue
         only = graph.variable_name(nodes, 0)
-        for axes in range(ids.ndim):
-            groups = np.arange(int(np.prod(ids.shape[:axes]))).reshape(ids.shape[:axes] + (1,) * (ids.ndim - axes))
-            where = "in all" if axes == 0 else "in each row of the indices"
-            yield from repeated_once(node, ids, groups, where, only)
-        if ids.ndim == 2:
-            groups = np.arange(ids.shape[1])[None, :]
-            yield from repeated_once(node, ids, groups, "in each column of the indices", only)
+        places = np.arange(np.size(node.operands[0])).reshape(np.shape(node.operands[0]))
+        keys = np.asarray(node.compute(places))
+        if keys.shape != node.result.shape or len(np.unique(keys)) == keys.size:
+            continue
+        for axes in ((), *((axis,) for axis in range(min(keys.ndim - 1, 2)))):
+            groups = np.arange(keys.size).reshape(keys.shape) * 0
+            for axis in axes:
+                shape = [n if a == axis else 1 for a, n in enumerate(keys.shape)]
+                groups = groups + np.arange(keys.shape[axis]).reshape(shape)
+            where = "in all" if not axes else f"at one index along axis {axes[0]}"
+            flat = (groups * places.size + keys).ravel()
+            for ordered, word in ((flat[::-1], "last"), (flat, "first")):
+                counted = np.zeros(flat.size)
+                counted[np.unique(ordered, return_index=True)[1]] = 1
+                mask = (counted[::-1] if word == "last" else counted).reshape(keys.shape)
+                if mask.all():
+                    continue
+                once = {node.number: change_path(-1, lambda d, m=mask: m * d)}
+                evidence = f"backward computes as if an index that repeats {where} counted once, the {word} time"
+                yield Hypothesis(1.0, "rows met twice counted once", evidence, node.place, once, only)
 
 
-def repeated_once(node: Node, ids: np.ndarray, groups: Any, where: str, only: str | None) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which an index that repeats in a group counts only the last time, or only the first time."""
-    keys = (np.broadcast_to(groups, ids.shape) * (ids.max() - ids.min() + 1) + ids).ravel()
-    if len(np.unique(keys)) == len(keys):
-        return
-    for ordered, word in ((keys[::-1], "last"), (keys, "first")):
-        counted = np.zeros(len(keys))
-        counted[np.unique(ordered, return_index=True)[1]] = 1
-        counted = (counted[::-1] if word == "last" else counted).reshape(ids.shape)
-        mask = counted.reshape(ids.shape + (1,) * (node.result.ndim - ids.ndim))
-        once = {node.number: change_path(-1, lambda d, m=mask: m * d)}
-        evidence = f"backward computes as if an index that repeats {where} counted once, the {word} time"
-        yield Hypothesis(1.0, "rows met twice counted once", evidence, node.place, once, only)
+def overwritten_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
+    """Yield hypotheses in which an element of overlapping windows counts only in its last window or its first."""
+    for w in find_windows(graph):
+        orders = [(w.pieces, "last window"), (w.pieces[::-1], "first window")]
+        if len(w.nodes) == 1:  # rows of one matrix: backward may also go over its columns
+            columns = list(np.array(w.pieces).reshape(len(w.pieces), -1).T)
+            orders += [(columns, "last column"), (columns[::-1], "first column")]
+        chosen = [w.pieces] if w.nodes[0].name not in ("maximum.reduce", "minimum.reduce") else [w.chosen, w.pieces]
+        for own in chosen:
+            for order, word in orders:
+                owner = np.full(w.base.size, -1)
+                if "column" in word:
+                    for k, index in enumerate(order):
+                        owner[index] = k
+                    masks = [owner[index] == np.arange(len(order)) for index in w.pieces]
+                    masks = [np.array(masks) if word == "last column" else np.array(masks)[:, ::-1]]
+                else:
+                    numbers = range(len(order)) if word == "last window" else range(len(order) - 1, -1, -1)
+                    for k, index in zip(numbers, own if word == "last window" else own[::-1], strict=True):
+                        owner[index] = k
+                    masks = [owner[index] == k for k, index in enumerate(w.pieces)]
+                    if len(w.nodes) == 1:
+                        masks = [np.array(masks)]
+                if all(m.all() for m in masks):
+                    continue
+                once = {
+                    n.number: change_path(w.j, partial(np.multiply, m.reshape(np.shape(n.operands[w.j]))))
+                    for n, m in zip(w.nodes, masks, strict=True)
+                }
+                evidence = f"backward computes as if every element of {w.name} counted in the {word} that it is in"
+                mistake = "rows met twice counted once"
+                if len(w.nodes) > 1 and are_repeated(w.pieces):
+                    noun = "time step" if graph.is_time_loop(len(w.nodes)) else "round of the loop"
+                    mistake = f"only the {word.split()[0]} {noun} counted"
+                yield Hypothesis(3.15, mistake, evidence, w.nodes[0].place, once, w.name)
+
+
+def are_repeated(pieces: list[np.ndarray]) -> bool:
+    """Return True if windows that overlap are equal."""
+    whole = {frozenset(np.ravel(i).tolist()) for i in pieces}
+    return sum(map(len, whole)) == len(frozenset().union(*whole))
+
+
+@dataclass
+class Windows:
+    """Windows of one array that forward reads, in the rounds of a loop or as the rows of one matrix.
+
+    Attributes
+    ----------
+    nodes : list of Node
+        The operations that read them as operand `j`.
+    name : str
+        The differentiated array whose elements they hold.
+    base : ndarray
+        The array that they are windows of: that array itself, or a padded copy.
+    origin : ndarray
+        For each element of `base`, its flat index in the differentiated array; -1 for padding.
+    pieces : list of ndarray
+        For each window, the flat indices in `base` of its elements.
+    chosen : list of ndarray
+        The indices that get a gradient: the largest only, for a maximum.
+    own : bool
+        True if the windows are views of the differentiated array.
+    """
+
+    nodes: list[Node]
+    j: int
+    name: str
+    base: np.ndarray
+    origin: np.ndarray
+    pieces: list[np.ndarray]
+    chosen: list[np.ndarray]
+    own: bool
+
+
+def find_windows(graph: ForwardGraph) -> Iterator[Windows]:
+    """Yield the windows that forward reads."""
+    variables = graph.projection.variables
+    for nodes, j, only in graph.edges():
+        if j < 0 or not isinstance(nodes[0].operands[j], np.ndarray):
+            continue
+        if only is not None and len(nodes) > 1 and all(n.view_indices[j] is not None for n in nodes):
+            index = [n.view_indices[j] for n in nodes]
+            base, origin, name = variables[only], np.arange(variables[only].size), only
+        elif len(nodes) > 1 and all(n.views[j] is not None for n in nodes):
+            owners = [owner_of(n.views[j]) for n in nodes]
+            base = owners[0]
+            if any(o is not base for o in owners) or any(n.views[j].size >= base.size for n in nodes):
+                continue
+            found = elements_of(base, variables)
+            index = [flat_indices_of_view(n.views[j], base) for n in nodes]
+            if found is None or any(i is None for i in index):
+                continue
+            name, origin = found
+        elif len(nodes) == 1 and only is None and np.ndim(nodes[0].operands[j]) == 2:
+            made = graph.producer(nodes[0].operands[j], nodes[0].number)
+            found = None if made is not None else elements_of(nodes[0].operands[j], variables)
+            if found is None or (found[1] < 0).any():
+                continue
+            name, rows = found
+            rows = rows.reshape(nodes[0].operands[j].shape)
+            base, origin, index = variables[name], np.arange(variables[name].size), list(rows)
+            if np.unique(rows).size == rows.size:
+                continue
+        else:
+            continue
+        chosen = index if len(nodes) == 1 else [chosen_elements(n, j, i) for n, i in zip(nodes, index, strict=True)]
+        yield Windows(nodes, j, name, base, origin, index, chosen, only is not None)
+
+
+def owner_of(view: np.ndarray) -> np.ndarray:
+    """Return the array that owns the memory of a view."""
+    while isinstance(view.base, np.ndarray):
+        view = view.base
+    return view.view(np.ndarray) if type(view) is not np.ndarray and view.base is None else view
+
+
+def elements_of(array: np.ndarray, variables: dict[str, np.ndarray]) -> tuple[str, np.ndarray] | None:
+    """Return the differentiated array whose elements `array` holds, and their flat indices; -1 for zeros."""
+    flat = np.ravel(array)
+    for name, variable in variables.items():
+        values = np.ravel(variable)
+        order = np.argsort(values)
+        if values.size < 4 or (np.diff(values[order]) == 0).any():
+            continue
+        at = order[np.clip(np.searchsorted(values[order], flat), 0, values.size - 1)]
+        same = values[at] == flat
+        if (same | (flat == 0)).all() and same.any():
+            return name, np.where(same & (flat != 0), at, -1)
+    return None
+
+
+def chosen_elements(node: Node, j: int, index: np.ndarray) -> np.ndarray:
+    """Return the indices of the elements of operand `j` that get a gradient: the largest only, for a maximum."""
+    if node.name not in ("maximum.reduce", "minimum.reduce"):
+        return index
+    axis, result = node.kwargs.get("axis"), node.result
+    if axis is not None and not node.kwargs.get("keepdims"):
+        result = np.expand_dims(result, axis)
+    return index[node.operands[j] == result]
 
 
 def moved_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward uses other positions for the windows of a loop, such as another stride."""
-    for nodes, j, only in graph.edges():
-        if only is None or len(nodes) < 2 or any(n.view_indices[j] is None for n in nodes):
+    """Yield hypotheses in which the windows of a loop lie elsewhere in backward: their stride is forgotten."""
+    for w in find_windows(graph):
+        first, j = w.nodes[0], w.j
+        shape, window = w.base.shape, first.operand_names[j]
+        if len(w.pieces) < 2:
             continue
-        variable = graph.projection.variables[only]
-        window = nodes[0].operand_names[j]
-        starts = [np.unravel_index(int(np.min(n.view_indices[j])), variable.shape) for n in nodes]
-        partners = [i for i in range(len(nodes[0].operands)) if i != j and all(n.active[i] for n in nodes)]
-        for describe, mistake, move in window_moves(np.array(starts), variable.shape):
-            changes: dict[int, Callable] = {}
-            factors: dict[int, np.ndarray] = {}
-            for n, start in zip(nodes, starts, strict=True):
-                index = moved_index(n.view_indices[j], variable.shape, start, move(np.array(start)))
-                changes[n.number] = move_window(graph, j, only, index)
-                factors[n.number] = np.append(variable.ravel(), 0.0)[index]
+        starts = [np.unravel_index(int(np.min(i)), shape) for i in w.pieces]
+        partners = [i for i in range(len(first.operands)) if i != j and all(n.active[i] for n in w.nodes)]
+        padded = np.append(w.origin, -1)  # an index of -1 lies outside
+        ends = np.array([np.unravel_index(int(np.max(i)), shape) for i in w.pieces])
+        wide = (ends > np.array(starts)).any(axis=0)  # the axes along which a window has more than one element
+        for describe, mistake, move in window_moves(np.array(starts), shape, wide):
+            moved = [
+                moved_index(i, shape, start, move(np.array(start))) for i, start in zip(w.pieces, starts, strict=True)
+            ]
+            if len(w.nodes) == 1:
+                moved = [np.array(moved)]
+            where = {n.number: padded[i] for n, i in zip(w.nodes, moved, strict=True)}
+            factors = {n.number: np.append(np.ravel(w.base), 0.0)[i] for n, i in zip(w.nodes, moved, strict=True)}
             evidence = f"backward computes as if `{window}` {describe}"
-            yield Hypothesis(1.9, mistake, evidence, nodes[0].place, changes, only)
-            for i in partners if nodes[0].name in PRODUCTS else ():
-                replaced = {number: replace_factor(i, j, values) for number, values in factors.items()}
-                words = f"{evidence}, on the way back to {graph.describe(nodes, i)}"
-                yield Hypothesis(1.95, mistake, words, nodes[0].place, replaced, graph.variable_name(nodes, i))
+            changes = {k: move_window(graph, j, w.name, index) for k, index in where.items()}
+            yield Hypothesis(1.9, mistake, evidence, first.place, changes, w.name)
+            for i in partners if first.name in PRODUCTS else ():
+                replaced = {k: replace_factor(i, j, values) for k, values in factors.items()}
+                words = f"{evidence}, on the way back to {graph.describe(w.nodes, i)}"
+                yield Hypothesis(1.95, mistake, words, first.place, replaced, graph.variable_name(w.nodes, i))
+                both = {k: move_window(graph, j, w.name, where[k], i, factors[k]) for k in where}
+                yield Hypothesis(1.92, mistake, f"{evidence}, for both operands", first.place, both)
 
 
-def window_moves(starts: np.ndarray, shape: tuple[int, ...]) -> Iterator[tuple[str, str, Callable]]:
+def window_moves(starts: np.ndarray, shape: tuple[int, ...], long: np.ndarray) -> Iterator[tuple[str, str, Callable]]:
     """Yield (description, mistake, function from the start of a window in forward to the one in backward)."""
     strides = []
     for axis in range(starts.shape[1]):
@@ -93,7 +240,9 @@ def window_moves(starts: np.ndarray, shape: tuple[int, ...]) -> Iterator[tuple[s
         words = f"moved by 1 and not by {strides[axes[0]]} from round to round, along axis {where}"
         yield words, "stride forgotten", lambda s, k=scale, f=first: f + (s - f) // k
     for axis in moving:
-        for stride in {strides[axis] + 1, strides[axis] - 1, strides[axis] * 2} - {0, strides[axis], 1}:
+        for stride in (
+            () if not long[axis] else {strides[axis] + 1, strides[axis] - 1, strides[axis] * 2} - {0, strides[axis], 1}
+        ):
             first = starts.min(axis=0)
 
             def other_stride(s: Any, a: int = axis, k: int = stride, f: Any = first) -> Any:
@@ -117,16 +266,25 @@ def moved_index(index: np.ndarray, shape: tuple[int, ...], start: tuple, new: np
     return np.where(inside, flat, -1)
 
 
-def move_window(graph: ForwardGraph, j: int, name: str, index: np.ndarray) -> Callable:
-    """Replace the movement of operand `j`, a window of the array `name`, by that of another part of this array."""
+def move_window(
+    graph: ForwardGraph, j: int, name: str, index: np.ndarray, other: int | None = None, factor: Any = None
+) -> Callable:
+    """Let operand `j`, a window of the array `name`, move as another part of that array does.
+
+    If `other` is given, the movement of that operand is multiplied by `factor` instead of operand `j`.
+    """
     variable = graph.projection.variables[name]
     before = variable.ravel().copy()
 
     def changed(node: Node, operands: list[Any]) -> Any:
         moved = np.append(variable.ravel() - before, 0.0)[index]
-        operands = list(operands)
+        operands, moving = list(operands), list(node.operands)
         operands[j] = node.operands[j] + moved
-        return node.compute(*operands)
+        if other is None:
+            return node.compute(*operands)
+        moving[j], moving[other] = factor, operands[other] - node.operands[other]
+        operands[other] = node.operands[other]
+        return node.compute(*operands) + node.compute(*moving)
 
     return changed
 

@@ -11,14 +11,14 @@ diagnosis compares this gradient with the gradient that the user's backward retu
 """
 
 from .changes import change_path, record_operand, replace_factor, replace_slope, replace_upstream_by_ones
-from .tape import CannotTape, Node, Tape
-from .traced_projection import traced
+from .tape import CannotTape, Node, Tape, flat_indices_of_view
 
 __all__ = [
     "CannotTape",
     "Node",
     "Tape",
     "change_path",
+    "flat_indices_of_view",
     "record_operand",
     "replace_factor",
     "replace_slope",

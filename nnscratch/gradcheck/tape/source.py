@@ -6,17 +6,42 @@ import ast
 import linecache
 import os
 import sys
+from dataclasses import dataclass
+from functools import lru_cache
 from types import CodeType
 from typing import Any
 
 import numpy as np
 
 GRADCHECK = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TAPE = os.path.dirname(os.path.abspath(__file__))
 NUMPY = os.path.dirname(os.path.abspath(np.__file__))
 
 
-def calling_code(operation: str, count: int, entry: CodeType) -> tuple[tuple, str, list[str]]:
-    """Return the user's line of code that called the running operation.
+@dataclass
+class Source:
+    """The user's code behind an operation.
+
+    Attributes
+    ----------
+    family : tuple
+        The operation, and the positions of all calls on the way to it.
+    place : str
+        "file.py:12: the expression".
+    operand_names : list of str
+        The source of each operand.
+    result_name : str or None
+        The variable that the expression is assigned to.
+    """
+
+    family: tuple
+    place: str
+    operand_names: list[str]
+    result_name: str | None = None
+
+
+def calling_code(operation: str, count: int, entry: CodeType) -> Source:
+    """Describe the user's code that the running operation was called from.
 
     Parameters
     ----------
@@ -25,44 +50,37 @@ def calling_code(operation: str, count: int, entry: CodeType) -> tuple[tuple, st
     count : int
         The number of operands.
     entry : code
-        The code of the function that started forward. Its callers are not inspected.
-
-    Returns
-    -------
-    (tuple, str, list of str)
-        The positions of all calls on the way to the operation; "file.py:12: expression"; the source of each operand.
+        The code of the function that started forward. Frames above it are not inspected.
     """
     frame, calls, user_frame, caller = sys._getframe(2), [], None, None
     while frame is not None and frame.f_code is not entry:
         file = frame.f_code.co_filename
-        if not file.startswith(GRADCHECK + os.sep):
+        if not file.startswith(TAPE + os.sep):
             calls.append((file, frame.f_code.co_name, frame.f_lasti))
+        if not file.startswith(GRADCHECK + os.sep):
             if user_frame is None and not file.startswith(NUMPY):
                 user_frame = frame
             elif user_frame is not None and caller is None and file == user_frame.f_code.co_filename:
                 caller = frame
         frame = frame.f_back
+    family = (operation, count, *calls)
+    names = [f"operand {j + 1}" for j in range(count)]
     if user_frame is None:
-        return tuple(calls), operation, [f"operand {j + 1}" for j in range(count)]
-    expression, operand_names = expression_at(user_frame, count)
+        return Source(family, operation, names)
+    expression, names, result_name = expression_at(user_frame, names)
     place = f"{os.path.basename(user_frame.f_code.co_filename)}:{user_frame.f_lineno}"
     place += f" from {caller.f_lineno}" if caller is not None else ""
-    return tuple(calls), f"{place}: {expression}", operand_names
+    return Source(family, f"{place}: {expression}", names, result_name)
 
 
-def expression_at(frame: Any, count: int) -> tuple[str, list[str]]:
-    """Return the source of the operation that `frame` is executing, and the source of its operands."""
-    operand_names = [f"operand {j + 1}" for j in range(count)]
-    line, last, start, stop = list(frame.f_code.co_positions())[frame.f_lasti // 2]
-    text = linecache.getline(frame.f_code.co_filename, line) if line else ""
-    if line != last or start is None or not text:
-        return " ".join(text.split()), operand_names
-    source = text.encode()[start:stop].decode()
-    try:
-        tree = ast.parse(source).body[0]
-    except (SyntaxError, IndexError):
-        return source, operand_names
-    value = tree.value if isinstance(tree, ast.Expr) else tree
+def expression_at(frame: Any, names: list[str]) -> tuple[str, list[str], str | None]:
+    """Return the source of the operation that `frame` is executing, of its operands, and the variable it goes to."""
+    position = list(frame.f_code.co_positions())[frame.f_lasti // 2]
+    line, file = position[0], frame.f_code.co_filename
+    value, target = expressions(file, tuple(linecache.getlines(file))).get(position, (None, None))
+    if value is None:
+        return " ".join(linecache.getline(file, line).split()) if line else "", names, None
+    names = list(names)
     if isinstance(value, ast.BinOp):
         parts = [value.left, value.right]
     elif isinstance(value, ast.AugAssign):
@@ -72,10 +90,53 @@ def expression_at(frame: Any, count: int) -> tuple[str, list[str]]:
     elif isinstance(value, ast.Call):
         method = isinstance(value.func, ast.Attribute) and ast.unparse(value.func.value) not in ("np", "numpy", "xp")
         parts = ([value.func.value] if method else []) + list(value.args)
-        if parts and isinstance(parts[0], (ast.Tuple, ast.List)) and len(parts[0].elts) == count:
+        if parts and isinstance(parts[0], (ast.Tuple, ast.List)) and len(parts[0].elts) == len(names):
             parts = list(parts[0].elts)  # np.concatenate((a, b), axis=1)
     else:
         parts = []
-    for j, part in enumerate(parts[:count]):
-        operand_names[j] = ast.unparse(part)
-    return source, operand_names
+    if len(parts) == 1 < len(names):  # np.stack of a list: its elements
+        names = [f"{ast.unparse(parts[0])}[{j}]" for j in range(len(names))]
+    else:
+        for j, part in enumerate(parts[: len(names)]):
+            names[j] = ast.unparse(part)
+    return source_of(value, tuple(linecache.getlines(file))), names, target
+
+
+def source_of(value: ast.AST, lines: tuple[str, ...]) -> str:
+    """Return the source text of an expression on one line, as the user wrote it."""
+    found = ast.get_source_segment("".join(lines), value) if value.lineno != value.end_lineno else None
+    if found is None:
+        found = lines[value.lineno - 1].encode()[value.col_offset : value.end_col_offset].decode()
+    return " ".join(found.split())
+
+
+@lru_cache(maxsize=64)
+def expressions(file: str, lines: tuple[str, ...]) -> dict[tuple, tuple[ast.AST, str | None]]:
+    """Return, by position, the operations of a file, each with the variable that it is assigned to, or None."""
+    try:
+        tree = ast.parse("".join(lines))
+    except (SyntaxError, ValueError):
+        return {}
+    targets: dict[int, str] = {}
+    found: dict[tuple, tuple[ast.AST, str | None]] = {}
+    for node in ast.walk(tree):
+        pairs: list[tuple[ast.AST, ast.AST]] = []
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                both = (target, node.value)
+                if all(isinstance(part, (ast.Tuple, ast.List)) for part in both):
+                    pairs += list(zip(target.elts, node.value.elts, strict=False))
+                else:
+                    pairs.append((target, node.value))
+        elif isinstance(node, ast.AugAssign):
+            pairs.append((node.target, node))
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            pairs.append((node.target, node.value))
+        for target, value in pairs:
+            if not isinstance(target, (ast.Tuple, ast.List)):
+                targets[id(value)] = ast.unparse(target)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.BinOp, ast.UnaryOp, ast.Call, ast.AugAssign, ast.Subscript, ast.Compare)):
+            position = (node.lineno, node.end_lineno, node.col_offset, node.end_col_offset)
+            found[position] = (node, targets.get(id(node)))
+    return found

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from ..adapters.numbers import NumberArray
+from ..adapters.values import ValueAdapter
 from ..nested import is_array, leaves, map_leaves
 from ..projection import Projection
 from ..snapshot import Snapshot
 from ..substitution import substitute
 from .source import calling_code
 from .traced_array import TracedArray, as_plain, running
+from .traced_number import TracedNumberArray, traced_math
 
 MAX_NODES = 3000
 MAX_ELEMENTS = 3_000_000  # that one forward reads and writes; a larger forward would be too slow for many hypotheses
 MIXING = {  # not elementwise
     *("matmul", "dot", "einsum", "tensordot", "inner", "outer", "vecdot", "vecmat", "matvec", "vdot", "kron", "cross"),
     *("trace", "convolve", "correlate", "pad", "cumsum", "cumprod", "interp", "inv", "solve", "det", "norm"),
-    *("cholesky", "pinv", "lookup", "concatenate"),
+    *("cholesky", "pinv", "lookup", "concatenate", "repeat", "take", "roll"),
 }
 
 
@@ -46,7 +50,9 @@ class Node:
     place : str
         "file.py:12: the expression", or "file.py:12 from 30: ..." if line 30 calls the function with line 12.
     operand_names : list of str
-        The source text of each operand.
+        The source of each operand.
+    result_name : str or None
+        The variable that the result is assigned to.
     operands, result
         Copies of the values.
     compute : callable
@@ -57,7 +63,9 @@ class Node:
     whole_indices : list of (ndarray or None)
         For each operand that shares memory with a differentiated array, the flat indices of its elements in that array.
     whole : list of bool
-        False for an operand that is a view of only a part of a differentiated array.
+        False for an operand that is a view of a part of such an array.
+    views : list of (ndarray or None)
+        For each other float operand, the operand itself and not a copy: it may be a window of a larger array.
     active : list of bool
         True for each operand that depends on a differentiated array.
     """
@@ -68,6 +76,7 @@ class Node:
     round: int
     place: str
     operand_names: list[str]
+    result_name: str | None
     operands: list[Any]
     result: Any
     compute: Callable
@@ -75,6 +84,7 @@ class Node:
     variables: list[str | None]
     whole_indices: list[Any]
     whole: list[bool]
+    views: list[Any]
     active: list[bool] = field(default_factory=list)
 
     @property
@@ -130,38 +140,56 @@ class Tape:
         self.skipped: set[int] = set()
         self.runs, self.cost = 0, 0
         self._counts: dict[tuple, int] = {}
+        self._start: Snapshot | None = None
+        self._traced_functions: Callable = nullcontext
         self._number, self._mode = 0, "record"
 
     def __enter__(self) -> Tape:
-        if self.projection.replayed == "state":
-            raise CannotTape("forward keeps state from call to call")
         variables = self.projection.variables
-        if not all(type(v) is np.ndarray and v.dtype == np.float64 for v in variables.values()):
+        if not all(type(v) in (np.ndarray, NumberArray) and v.dtype == np.float64 for v in variables.values()):
             raise CannotTape("only NumPy arrays in float64 can be recorded")
-        self._before = Snapshot(self.adapter.source)
-        self._inputs = self.adapter.inputs
-        views = {id(v): v.view(TracedArray) for v in variables.values()}
-        for a in self._before.arrays():  # other arrays too: x.dot(w) is a method of the data x
+        self._replayed, self._inputs = self.projection.replayed, self.adapter.inputs
+        error: Exception | None = None
+        for keeps_state in (False, True) if self._replayed != "state" else (True,):
+            try:
+                self._begin(keeps_state)
+                self.value()
+                self._mode = "compare"
+                self._find_active()
+                self._mode = "replay"
+                return self
+            except Exception as raised:
+                self.__exit__()
+                error = raised
+        raise CannotTape(str(error) if isinstance(error, CannotTape) else f"{type(error).__name__}: {error}")
+
+    def _begin(self, keeps_state: bool) -> None:
+        """Put traced views in place of the arrays. If the code keeps state, restore it before every run."""
+        self.nodes, self._counts, self.cost, self._mode = [], {}, 0, "record"
+        if keeps_state:
+            self.projection.back_to_start()
+        self._before = Snapshot(self.adapter.source, self._inputs)
+        variables = list(self.projection.variables.values())
+        holds_numbers = isinstance(self.adapter, ValueAdapter) or any(type(v) is NumberArray for v in variables)
+        self._traced_functions = traced_math if holds_numbers else nullcontext
+        views = {id(v): v.view(TracedNumberArray if holds_numbers else TracedArray) for v in variables}
+        for a in self._before.arrays():  # so that the data's own methods are recorded too, as in x.dot(w)
             if type(a) is np.ndarray and a.dtype == np.float64:
                 views.setdefault(id(a), a.view(TracedArray))
         substitute(self._before, views)
         self.adapter.inputs = map_leaves(lambda x: views.get(id(x), x), self._inputs)
-        try:
-            self.value()
-            self._mode = "compare"
-            self._find_active()
-        except CannotTape:
-            self.__exit__()
-            raise
-        except Exception as error:
-            self.__exit__()
-            raise CannotTape(f"{type(error).__name__}: {error}") from error
-        self._mode = "replay"
-        return self
+        self._start = Snapshot(self.adapter.source, self.adapter.inputs) if keeps_state else None
+        self._kept = {
+            id(a)
+            for a in (self._start.arrays() if keeps_state else ())
+            if any(np.may_share_memory(a, v) for v in variables)
+        }
+        if keeps_state:
+            self.projection.replayed = ""
 
     def __exit__(self, *error: Any) -> None:
         self._before.restore(keep={id(v) for v in self.projection.variables.values()})
-        self.adapter.inputs = self._inputs
+        self.adapter.inputs, self.projection.replayed = self._inputs, self._replayed
 
     def _find_active(self) -> None:
         """Change every variable a little, and find the operands that change."""
@@ -179,9 +207,12 @@ class Tape:
         """Run forward with the changes, and return f."""
         self._number, self.recorded, self.added = 0, {}, 0.0
         self.runs += 1
+        if self._start is not None:
+            self._start.restore(keep=self._kept)
         running.append(self)
         try:
-            ys = self.projection.forward()
+            with self._traced_functions():
+                ys = self.projection.forward()
         finally:
             running.pop()
         self.adapter.clear_saved()
@@ -224,9 +255,9 @@ class Tape:
         return result
 
     def _record(self, name: str, compute: Callable, operands: list[Any], kwargs: dict, result: Any) -> None:
-        family, place, operand_names = calling_code(name, len(operands), Tape.value.__code__)
-        count = self._counts.get(family, 0)
-        self._counts[family] = count + 1
+        source = calling_code(name, len(operands), Tape.value.__code__)
+        count = self._counts.get(source.family, 0)
+        self._counts[source.family] = count + 1
         variables = [
             next((n for n, v in self.projection.variables.items() if np.may_share_memory(x, v)), None)
             if isinstance(x, np.ndarray)
@@ -239,16 +270,20 @@ class Tape:
             Node(
                 number=len(self.nodes),
                 name=name,
-                family=family,
+                family=source.family,
                 round=count,
-                place=place,
-                operand_names=operand_names,
+                place=source.place,
+                operand_names=source.operand_names,
+                result_name=source.result_name,
                 operands=[np.array(x, copy=True) if isinstance(x, np.ndarray) else x for x in operands],
                 result=np.array(result),
                 compute=compute,
                 kwargs=kwargs,
                 variables=variables,
                 whole_indices=whole_indices,
+                views=[
+                    x if n is None and isinstance(x, np.ndarray) and x.dtype.kind == "f" else None for n, x in pairs
+                ],
                 whole=[n is None or x.size >= self.projection.variables[n].size for n, x in pairs],
             )
         )

@@ -9,10 +9,11 @@ import numpy as np
 
 FUNCTIONS = {  # reported as one operation each
     *(np.dot, np.einsum, np.where, np.tensordot, np.inner, np.outer, np.vdot, np.kron, np.cross, np.trace),
-    *(np.convolve, np.correlate, np.pad, np.cumsum, np.cumprod, np.interp),
+    *(np.convolve, np.correlate, np.pad, np.cumsum, np.cumprod, np.interp, np.repeat, np.take, np.roll),
     *(np.linalg.inv, np.linalg.solve, np.linalg.det, np.linalg.norm, np.linalg.cholesky, np.linalg.pinv),
 }
-running: list[Any] = []  # the running tapes; the last one started last
+STACKS = {np.concatenate, np.stack, np.vstack, np.hstack, np.dstack, np.column_stack}  # of a sequence of arrays
+running: list[Any] = []  # the tapes that are running, the innermost last
 
 
 class TracedArray(np.ndarray):
@@ -40,7 +41,7 @@ class TracedArray(np.ndarray):
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if func is np.where and len(args) != 3:
             return func(*(as_plain(a) for a in args), **kwargs)
-        if func is np.concatenate and "out" not in kwargs and isinstance(args[0], (tuple, list)):
+        if func in STACKS and "out" not in kwargs and isinstance(args[0], (tuple, list)):
             rest = args[1:]
             return apply_operation("concatenate", lambda *x: func(x, *rest, **kwargs), tuple(args[0]), None, kwargs)
         if func not in FUNCTIONS or "out" in kwargs:
@@ -53,6 +54,13 @@ class TracedArray(np.ndarray):
 
     def cumsum(self, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
         return np.cumsum(self, axis)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        mask = as_plain(index) if isinstance(index, np.ndarray) else None
+        if running and mask is not None and mask.dtype == bool and mask.shape == self.shape and np.ndim(value) == 0:
+            apply_operation("where", lambda x: np.where(mask, as_plain(value), x), (self,), as_plain(self), {})
+        else:
+            super().__setitem__(index, value)
 
     def __getitem__(self, index: Any) -> Any:
         parts = index if isinstance(index, tuple) else (index,)

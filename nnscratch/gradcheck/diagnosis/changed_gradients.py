@@ -1,0 +1,184 @@
+"""What a wrong backward may have done to the gradient g of one array: the changes c - g that used_gradients.py tests.
+
+`changed_gradients` yields (rank, mistake, evidence, change by rounds, free). If `free` is True, the change is known up
+to a factor, and "%c" in the evidence stands for it. "%u" stands for the name of the array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import combinations, permutations
+from typing import Any
+
+import numpy as np
+
+TARGETS = "target's share missing"
+MAX_ARRAYS = 16  # arrays that are combined with each other
+Change = tuple[float, str, str, list[np.ndarray], bool]
+Known = list[tuple[list[np.ndarray], str, bool]]
+
+
+def changed_gradients(site: Any, known: Known, labels: list[tuple[str, np.ndarray]]) -> Iterator[Change]:
+    """Yield the changes of the gradients of a site; `known` are arrays of its shape, `labels` arrays of integers."""
+    gs = site.gradients
+    yield from without_targets(site, known, labels)
+    if len({g.shape for g in gs}) == 1:
+        for rank, mistake, text, f in formulas(gs[0]):
+            yield rank, mistake, text, [f(g) - g for g in gs], False
+    known = [found for found in known if all(np.ptp(v) > 1e-9 for v in found[0])]
+    yield from with_factors(site, known)
+    yield from with_other_arrays(site, known)
+
+
+def formulas(g: np.ndarray) -> Iterator[tuple[float, str, str, Callable]]:
+    """Yield (rank, mistake, evidence, function of g) for changes that need no other array."""
+    says = "the gradient of `%u` "
+    yield 2.3, "another mask applied", f"{says}is set to 0 where it is negative", lambda g: np.maximum(g, 0)
+    yield 2.3, "another mask applied", f"{says}is set to 0 where it is positive", lambda g: np.minimum(g, 0)
+    yield 2.4, "upstream gradient missing", f"{says}is taken as 1 everywhere", np.ones_like
+    for f, words in ((np.abs, "its absolute value"), (np.sign, "its sign"), (np.square, "its square")):
+        yield 2.4, "upstream gradient wrong", f"{says}is replaced by {words}", f
+    for axis, n in enumerate(g.shape):
+        if n < 2:
+            continue
+        for k in {0, n - 1, *range(min(n, 8))}:
+            noun = "sample" if axis == 0 or g.ndim == 2 else "index"
+            along = f"{says}counts {noun} {k} along axis {axis}"
+            yield 2.5, "one sample counted", f"{along} only", lambda g, a=axis, k=k: only(g, a, k)
+            yield (
+                2.55,
+                "one sample not counted",
+                f"{says}does not count {noun} {k} along axis {axis}",
+                (lambda g, a=axis, k=k: g - only(g, a, k)),
+            )
+            yield (
+                2.6,
+                "upstream gradient wrong",
+                f"{says}at {noun} {k} along axis {axis} is used for all",
+                (lambda g, a=axis, k=k: np.broadcast_to(np.take(g, [k], a), g.shape)),
+            )
+        for f, words in ((np.sum, "sum"), (np.mean, "mean")):
+            yield (
+                2.6,
+                "upstream gradient wrong",
+                f"the {words} of the gradient of `%u` along axis {axis} is used for all",
+                (lambda g, a=axis, f=f: np.broadcast_to(f(g, axis=a, keepdims=True), g.shape)),
+            )
+        yield 2.5, "axes reversed", f"{says}is reversed along axis {axis}", lambda g, a=axis: np.flip(g, a)
+        for step in (1, -1) if n > 2 else ():
+            yield (
+                2.5,
+                "shifted by one",
+                f"{says}is shifted by {step} along axis {axis}",
+                (lambda g, a=axis, s=step: np.roll(g, s, a)),
+            )
+            yield (
+                2.5,
+                "shifted by one",
+                f"{says}is shifted by {step} along axis {axis}, with zeros at the end",
+                (lambda g, a=axis, s=step: shifted_with_zeros(g, s, a)),
+            )
+    for order in permutations(range(g.ndim)) if 2 <= g.ndim <= 4 else ():
+        if order == tuple(range(g.ndim)):
+            continue
+        same = tuple(g.shape[a] for a in order) == g.shape
+        if same:
+            yield (
+                2.5,
+                "transposed",
+                f"the axes of the gradient of `%u` are exchanged: transpose{order}",
+                (lambda g, o=order: g.transpose(o)),
+            )
+        if reshaped(g, order) is not None:
+            yield (
+                2.6,
+                "reshaped instead of transposed",
+                f"{says}is reshaped where transpose{order} is needed",
+                (lambda g, o=order: reshaped(g, o)),
+            )
+
+
+def only(g: np.ndarray, axis: int, k: int) -> np.ndarray:
+    """Return `g` with zeros at all indices along an axis but `k`."""
+    found = np.zeros_like(g)
+    at = (slice(None),) * axis + (k,)
+    if k < g.shape[axis]:
+        found[at] = g[at]
+    return found
+
+
+def shifted_with_zeros(g: np.ndarray, step: int, axis: int) -> np.ndarray:
+    """Return `g` shifted along an axis, with zeros where nothing is shifted to."""
+    return np.roll(g, step, axis) - only(np.roll(g, step, axis), axis, 0 if step == 1 else g.shape[axis] - 1)
+
+
+def reshaped(g: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
+    """Return what a reshape gives of the transposed gradient, if it stands where the transpose back should stand."""
+    return g.transpose(order).reshape(g.shape)
+
+
+def without_targets(site: Any, known: Known, labels: list[tuple[str, np.ndarray]]) -> Iterator[Change]:
+    """Yield changes that are a multiple of targets: of constants, or of the one-hot vectors of labels."""
+    for values, name, constant in known:
+        if constant and all(np.ptp(v) > 0 for v in values):
+            yield 1.1, TARGETS, f"the gradient of `%u` lacks the part that comes from {name}: %c times it", values, True
+    for name, ids in labels:
+        for k in range(len(site.values)):  # a loop over time may hold one label a round
+            g = site.gradients[k]
+            if g.ndim == 2 and len(site.values) == 1:
+                for hot, flip in ((one_hot(ids, *g.shape), False), (one_hot(ids, *g.shape[::-1]), True)):
+                    if hot is not None:
+                        text = f"the gradient of `%u` lacks the part of the classes in {name}: %c at each of them"
+                        yield 1.1, TARGETS, text, [hot.T if flip else hot], True
+
+
+def one_hot(ids: np.ndarray, n: int, classes: int) -> np.ndarray | None:
+    """Return the one-hot rows of `ids`, or None if there are not `n` of them, or too large ones."""
+    if len(ids) != n or ids.max() >= classes:
+        return None
+    found = np.zeros((n, classes))
+    found[np.arange(n), ids] = 1
+    return found
+
+
+def with_factors(site: Any, known: Known) -> Iterator[Change]:
+    """Yield changes that multiply the gradient by an array of forward, or divide by it."""
+    gs = site.gradients
+    for values, name, _ in known:
+        inside = all((v > 0).all() and (v < 1).all() for v in values)
+        slopes = [(lambda v: v * (1 - v), f"`{name}` (1 - `{name}`)")] if inside else []
+        if all((np.abs(v) < 1).all() for v in values):
+            slopes.append((lambda v: 1 - v**2, f"(1 - `{name}`^2)"))
+        for f, text in slopes:
+            twice = [g * f(v) - g for g, v in zip(gs, values, strict=True)]
+            words = f"the gradient of `%u` is multiplied by {text} once too often"
+            yield 2.2, "activation's derivative applied twice", words, twice, False
+            if all((f(v) != 0).all() for v in values):
+                missing = [g / f(v) - g for g, v in zip(gs, values, strict=True)]
+                words = f"the gradient of `%u` is not multiplied by {text}"
+                yield 2.25, "activation's derivative missing", words, missing, False
+        twice = [g * v - g for g, v in zip(gs, values, strict=True)]
+        yield (
+            2.7,
+            "a factor applied twice",
+            f"the gradient of `%u` is multiplied by `{name}` once too often",
+            twice,
+            False,
+        )
+        if all((np.abs(v) > 1e-9).all() for v in values):
+            missing = [g / v - g for g, v in zip(gs, values, strict=True)]
+            yield 2.65, "a factor missing", f"the gradient of `%u` lacks the factor `{name}`", missing, False
+
+
+def with_other_arrays(site: Any, known: Known) -> Iterator[Change]:
+    """Yield changes that replace one array of forward by another, as a factor, or in a sum."""
+    gs = site.gradients
+    used = known[:MAX_ARRAYS]
+    for (a, name, _), (b, other, _) in permutations(used, 2):
+        if all((np.abs(v) > 1e-9).all() for v in a):
+            replaced = [g / x * y - g for g, x, y in zip(gs, a, b, strict=True)]
+            words = f"the gradient of `%u` has the factor `{other}` instead of `{name}`"
+            yield 2.8, "the wrong array used", words, replaced, False
+    for (a, name, _), (b, other, _) in combinations(used, 2):
+        words = f"the gradient of `%u` contains `{name}` instead of `{other}`, or the other way round"
+        yield 2.85, "the wrong array used", words, [x - y for x, y in zip(a, b, strict=True)], True

@@ -1,0 +1,89 @@
+"""Few numbers are explained by chance: test the explanations again at other points.
+
+A function of two numbers has a gradient of two numbers, and several mistakes may give the same two. At other inputs,
+they give different ones. An explanation is kept if it is found at every point at which the gradient is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from ..projection import Projection
+from ..report import Diagnosis
+from .case import Case
+
+FEW = 8  # wrong arrays with fewer elements in all than this are checked at other points
+POINTS = 4
+Right = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def are_few(cases: dict[str, Case]) -> bool:
+    """Return True if the wrong gradients have so few elements that chance may explain them."""
+    known = all(case.by_element and case.same_shape and case.smooth.all() for case in cases.values())
+    return bool(cases) and known and sum(case.true.size for case in cases.values()) < FEW
+
+
+def keep_what_holds_elsewhere(cases: dict[str, Case], projection: Projection, search: Callable) -> None:
+    """Remove the explanations that `search`, a function of cases and right gradients, does not find at other points."""
+    rng, variables, outputs = np.random.default_rng(17), projection.variables, projection.outputs
+    held = {name: v.copy() for name, v in variables.items()}
+    for _ in range(POINTS):
+        if not any(case.found for case in cases.values()):
+            return
+        try:
+            for name, v in variables.items():
+                v[...] = held[name] * rng.uniform(0.7, 1.4, v.shape)
+            projection.outputs = projection._copies(projection.forward())
+            projection.adapter.clear_saved()
+            given, true = projection.analytic(), {name: central_differences(projection, name) for name in variables}
+            others, right = cases_at_this_point(cases, given, true)
+            if others:
+                search(others, right, true)
+        finally:
+            projection.outputs = outputs
+            for name, v in variables.items():
+                v[...] = held[name]
+        for name, other in others.items():
+            names = {explanation(d) for _, d in other.found}
+            cases[name].found = [pair for pair in cases[name].found if explanation(pair[1]) in names]
+
+
+def cases_at_this_point(
+    cases: dict[str, Case], given: dict[str, np.ndarray], true: dict[str, np.ndarray]
+) -> tuple[dict[str, Case], Right]:
+    """Return the arrays whose gradient is wrong here too, as cases, and the others that are right."""
+    wrong, right = {}, {}
+    for name, t in true.items():
+        g = given.get(name)
+        if g is None or np.shape(g) != t.shape or not np.isfinite(t).all() or not np.isfinite(g).all():
+            continue
+        if np.abs(g - t).max() <= 1e-5 * max(float(np.abs(t).max()), float(np.abs(g).max()), 1e-300):
+            right[name] = (g, t)
+        elif name in cases:
+            entry = replace(cases[name].entry, analytic=g, numeric=t, low=t, high=t, diagnoses=[])
+            wrong[name] = Case(entry, cases[name].projection, few=True)
+    return wrong, right
+
+
+def central_differences(projection: Projection, name: str) -> np.ndarray:
+    """Return the gradient of f with respect to one array."""
+    array = projection.variables[name]
+    found = np.zeros(array.shape)
+    for index in np.ndindex(array.shape):
+        value = float(array[index])
+        h = 1e-5 * max(1.0, abs(value))
+        array[index] = value + h
+        above = projection()
+        array[index] = value - h
+        found[index] = (above - projection()) / (2 * h)
+        array[index] = value
+    return found
+
+
+def explanation(diagnosis: Diagnosis) -> tuple[str, str, str]:
+    """Return what two explanations must have in common: the mistake, the place, and the factor."""
+    factor = diagnosis.evidence.split(";")[0] if diagnosis.mistake == "scaled by a constant" else ""
+    return diagnosis.mistake, diagnosis.place, factor

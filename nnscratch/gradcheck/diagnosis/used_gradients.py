@@ -1,0 +1,175 @@
+"""The gradient that backward used at one point inside forward: it tests what may have been done to the true one.
+
+Let g be the true gradient of an array u inside forward (or of a differentiated array itself). If backward used c
+instead of g there and is right otherwise, the error of the gradient along a direction is <c - g, du>, where du is the
+movement of u. So any formula for c can be tested without another forward pass: g for one sample only, g times an array
+that forward computed, g without the targets' share, ...
+
+A site is such an array, or the arrays of all rounds of a loop. The error may be in all gradients that depend on u, or
+only in that of one array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..nested import is_array, leaves
+from .case import MAX_MISFIT, Case
+from .changed_gradients import TARGETS, changed_gradients
+from .forward_graph import MAX_LAYERS, ForwardGraph, content_key, gradient_of_result
+from .hypotheses import HypothesisTester
+from .movements import Movements, measure_movements
+
+MAX_SIZE = 130  # elements of a site
+MIN_ROWS = 4  # directions with an error
+Found = tuple[float, str, str]
+
+
+@dataclass
+class Site:
+    """One point of forward.
+
+    Attributes
+    ----------
+    name : str
+        The name of u, for the evidence.
+    place : str
+        The line that computes u.
+    values, gradients : list of ndarray
+        u and g, in every round of a loop.
+    moved : ndarray
+        The movement of all elements of u, one row for each direction.
+    """
+
+    name: str
+    place: str
+    values: list[np.ndarray]
+    gradients: list[np.ndarray]
+    moved: np.ndarray
+
+
+def used_gradients(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
+    """Add the mistakes that explain all wrong arrays by a changed gradient at one site, or one array by its use."""
+    open_cases = {name for name, case in cases.items() if not case.found}
+    only_targets = not open_cases and all(d.mistake == "a path missing" for c in cases.values() for d in c.ranked()[:1])
+    if len(tester.cases) < len(cases) or not (open_cases or only_targets):
+        return
+    movements = tester.movements or measure_movements(graph, tester)
+    if movements is None:
+        return
+    everything = slice(None)
+    for site in sites(graph, tester, movements):
+        if tester.budget_spent:
+            return
+        groups = [(everything, list(cases))] if len(open_cases) in (0, len(cases)) else []
+        groups += [(rows, [name]) for name, rows in movements.rows_of.items() if name in open_cases]
+        for rows, names in groups:
+            for rank, mistake, evidence in fitting_changes(graph, site, movements, rows):
+                if only_targets and mistake != TARGETS:
+                    continue
+                extent = "all arrays" if rows == everything else "this array"
+                for name in names:
+                    own = rank + (0 if rows == everything else 0.5)
+                    cases[name].add(own, mistake, f"{evidence}; this explains {extent}", site.place)
+
+
+def sites(graph: ForwardGraph, tester: HypothesisTester, movements: Movements) -> Iterator[Site]:
+    """Yield the differentiated arrays that are wrong, and the results at which the errors can enter."""
+    for name in movements.rows_of:
+        case = tester.cases[name]
+        if case.by_element and case.true.size <= MAX_SIZE and np.isfinite(case.true).all():
+            moved = np.array([np.ravel(v.get(name, np.zeros(case.shape))) for v in movements.directions])
+            value = graph.projection.variables[name]
+            yield Site(name, name, [np.array(value)], [case.true], moved)
+    for nodes in graph.families.values():
+        size = sum(n.result.size for n in nodes)
+        if not any(any(n.active) for n in nodes) or not 2 <= size <= MAX_SIZE:
+            continue
+        parts = [movements.results.get(n.number) for n in nodes]
+        if any(part is None for part in parts):
+            continue
+        groups = [nodes] if len(nodes) == 1 else [nodes, *([n] for n in nodes if len(nodes) <= MAX_LAYERS)]
+        for group in groups:
+            moved = np.hstack([movements.results[n.number] for n in group])
+            possible = movements.can_enter(moved) or movements.can_enter_alone(moved)
+            if possible and sum(n.result.size for n in group) > 1 and not tester.budget_spent:
+                gradients = [gradient_of_result(graph, n) for n in group]
+                name = graph.describe(group, -1).strip("`")
+                yield Site(name, group[0].place, [n.result for n in group], gradients, moved)
+
+
+def fitting_changes(graph: ForwardGraph, site: Site, movements: Movements, rows: slice) -> Iterator[Found]:
+    """Yield (rank, mistake, evidence) for changes of the gradient at `site` that explain the errors in `rows`."""
+    moved, errors = site.moved[rows], movements.errors[rows]
+    size = float(np.abs(errors).max(initial=0.0))
+    wrong = int((np.abs(errors) > 1e-4 * size).sum())
+    if size <= 10 * movements.noise or wrong < MIN_ROWS or not np.any(moved):
+        return
+    g = np.concatenate([np.ravel(x) for x in site.gradients])
+    limit = MAX_MISFIT * size + movements.noise
+    for rank, mistake, text, change, free in changed_gradients(site, known_arrays(graph, site), labels(graph)):
+        flat = np.concatenate([np.ravel(x) for x in change])
+        if flat.shape != g.shape or not np.isfinite(flat).all():
+            continue
+        predicted = moved @ flat
+        if free:  # the change is known up to a factor
+            length = float(predicted @ predicted)
+            if length <= 1e-12 * size**2:
+                continue
+            c = float(predicted @ errors) / length
+            predicted = c * predicted
+            text = text.replace("%c", f"{c:.4g}")
+        if np.abs(predicted - errors).max() <= limit:
+            yield rank, mistake, text.replace("%u", site.name)
+
+
+def known_arrays(graph: ForwardGraph, site: Site) -> list[tuple[list[np.ndarray], str, bool]]:
+    """Return arrays of the site's shape that forward met: values by rounds, name, and True if they are constants."""
+    found: list[tuple[list[np.ndarray], str, bool]] = []
+    shapes = [x.shape for x in site.values]
+    still, moving = set(), set()
+    for node in graph.nodes:
+        moving |= {content_key(node.result)} if any(node.active) else set()
+        for x, active in zip(node.operands, node.active, strict=True):
+            if isinstance(x, np.ndarray):
+                (moving if active else still).add(content_key(x))
+    for keys, (values, name) in graph.arrays.get(len(site.values), {}).items():
+        if not all(key in still or key in moving for key in keys):
+            continue  # computed for backward only, as the gradients themselves are in a function that returns them
+        if values[0].dtype.kind == "f" and all(fits_into(v.shape, s) for v, s in zip(values, shapes, strict=True)):
+            spread = [np.broadcast_to(v, s) for v, s in zip(values, shapes, strict=True)]
+            found.append((spread, name, all(key in still and key not in moving for key in keys)))
+            if all((v < 0).all() for v in spread):  # logarithms of probabilities
+                found.append(([np.exp(v) for v in spread], f"exp({name})", False))
+    return found
+
+
+def fits_into(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+    """Return True if an array of shape `small`, with more than one element, can be broadcast to `large`."""
+    pairs = zip(small[::-1], large[::-1], strict=False)
+    return 0 < len(small) <= len(large) and any(n > 1 for n in small) and all(a in (1, b) for a, b in pairs)
+
+
+def constants(graph: ForwardGraph) -> list[tuple[str, np.ndarray]]:
+    """Return the arrays that the code gets or holds and that are not differentiated, with a name."""
+    adapter, variables = graph.projection.adapter, graph.projection.variables
+    own = {id(v) for v in variables.values()}
+    given = [
+        (n, a) for name, nest in zip(adapter.input_names, adapter.inputs, strict=True) for n, a in leaves(name, nest)
+    ]
+    held = [("an array that the code holds", a) for a in graph.projection.constant_arrays()[:12]]
+    held += [("the targets", a) for a in adapter.targets]
+    shared = [v for v in variables.values()]
+    return [
+        (name, np.asarray(a))
+        for name, a in given + held
+        if is_array(a) and id(a) not in own and not any(np.may_share_memory(a, v) for v in shared)
+    ]
+
+
+def labels(graph: ForwardGraph) -> list[tuple[str, np.ndarray]]:
+    """Return the arrays of integers that may be labels, flat, with a name."""
+    return [(name, a.ravel()) for name, a in constants(graph) if a.dtype.kind in "iu" and a.size and a.min() >= 0]
