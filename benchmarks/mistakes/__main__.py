@@ -38,8 +38,8 @@ We developed the diagnosis on these mistakes. So the results of the first runs s
 
 To find the forms in which the diagnosis fails, each name was then written in every form of code for which the mistake
 makes sense (`benchmarks/mistakes/forms`): pairs, classes, dictionaries, columns, loops over time, Python numbers. These
-mistakes were written without regard to how the diagnosis works. It named 67 % of them first at the first try. It was then
-extended for the kinds that it missed.
+mistakes were written without regard to how the diagnosis works. It named 67 % of them first at the first try, and was
+then extended for the kinds that it missed.
 
 *Caught* means that the verdict is "wrong". *First diagnosis* is the diagnosis at the top of the list, and *rank* is
 the position of the mistake's name in that list. Some rows accept two names, because both describe the same gradient.
