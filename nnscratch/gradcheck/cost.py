@@ -72,7 +72,7 @@ def sight_note(report: GradientReport, tolerance: float) -> str:
     """Return a note: how much of the arrays was compared, and which errors the check can miss; "" for a full check."""
     parts = [entry for entry in report if entry.verdict == "right" and np.prod(entry.shape) > entry.checked > 0]
     sampled = [entry for entry in parts if not entry.along_directions]
-    directional = [entry for entry in parts if entry.along_directions]
+    directional = [entry for entry in parts if entry.along_directions and smallest_visible(entry, tolerance) > 0]
     said = []
     if sampled:
         checked, size = sum(e.checked for e in sampled), sum(int(np.prod(e.shape)) for e in sampled)

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import backend
 from .complex_step import complex_derivatives
-from .numerical import Derivative, differentiate, estimate
+from .numerical import Derivative, differentiate, estimate, typical_size
 from .projection import Projection
 from .report import Entry
 from .verdict import set_verdict
@@ -70,8 +70,7 @@ class Differences:
     def element_derivatives(self, array: Any, indices: list[tuple]) -> tuple[np.ndarray, ...]:
         """Return four arrays: value, uncertainty, low and high. All elements outside `indices` are NaN."""
         out = [np.full(array.shape, np.nan) for _ in range(4)]
-        scale, sizes = 0.0, backend.to_numpy(abs(array[array != 0]))
-        typical = float(np.median(sizes)) if sizes.size else 1.0
+        scale, typical = 0.0, typical_size(array)
         for index in indices:
             d = self.element_derivative(array, index, scale, typical)
             if self.bar is not None:
@@ -107,7 +106,10 @@ class Differences:
 
     def directional_derivative(self, array: Any, v: np.ndarray, step_factor: float = 1.0) -> Derivative:
         """Return the derivative along the direction `v`; all steps are multiplied by `step_factor`."""
-        return estimate(self.direction_mover(array, v), self.centre, self.magnitude, step_factor, self.itemsize)
+        typical = typical_size(array)  # where it is small, steps that are small too tell a sharp bend from a kink
+        smaller = [step_factor * typical] if typical < 0.01 and self.itemsize == 8 else []
+        move = self.direction_mover(array, v)
+        return estimate(move, self.centre, self.magnitude, step_factor, self.itemsize, smaller=smaller)
 
     def direction_mover(self, array: Any, v: np.ndarray) -> Callable[[float], tuple[float, float]]:
         """Return a function of h. It adds h v to the array, and returns f and h."""

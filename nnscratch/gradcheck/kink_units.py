@@ -25,6 +25,7 @@ import numpy as np
 
 from .. import backend
 from .nested import has_no_axes, is_array, leaves, map_leaves
+from .numerical import typical_size
 from .projection import Projection, random_weights_like
 
 POINTS = 16  # nearby points
@@ -275,9 +276,3 @@ class Box:
 def is_among(jump: np.ndarray, jumps: list[np.ndarray], tolerance: np.ndarray) -> bool:
     """Return True if one of `jumps` equals `jump` or its negative."""
     return any((np.abs(sign * jump - other) <= 10 * tolerance).all() for other in jumps for sign in (1, -1))
-
-
-def typical_size(array: Any) -> float:
-    """Return the median size of the elements that are not zero; 1 if all are."""
-    sizes = backend.to_numpy(abs(array[array != 0]))
-    return float(np.median(sizes)) if sizes.size else 1.0

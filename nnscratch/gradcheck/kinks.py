@@ -12,8 +12,8 @@ import numpy as np
 
 from .. import backend
 from .differences import Differences
-from .kink_units import KinkUnits, typical_size
-from .numerical import one_sided, random_direction
+from .kink_units import KinkUnits
+from .numerical import one_sided, random_direction, typical_size
 from .report import Entry
 from .verdict import is_comparable, out_of_tolerance
 from .zero_units import SlopesAtZero, slopes_at_zero

@@ -12,9 +12,15 @@ import numpy as np
 
 from .. import backend
 
+PLAIN = frozenset((float, int, bool, str, tuple, list, dict, type(None), np.float64))  # the most frequent other types
+
 
 def is_array(value: Any) -> bool:
     """Return True for a NumPy or CuPy array of any dtype."""
+    if isinstance(value, np.ndarray):
+        return True
+    if type(value) in PLAIN:
+        return False
     try:
         backend.array_module(value)
     except TypeError:

@@ -18,7 +18,7 @@ import numpy as np
 
 from .. import backend
 from .differences import Differences
-from .numerical import Derivative
+from .numerical import Derivative, typical_size
 from .report import Entry
 from .verdict import out_of_tolerance
 
@@ -52,9 +52,7 @@ def values_on_a_line(differences: Differences, spacing: float, rng: np.random.Ge
     spacing *= min(1.0, 10 / np.sqrt(sum(v.size for v in held.values())))
     lines, values = {}, []
     for name, v in held.items():
-        sizes = backend.to_numpy(abs(v[v != 0]))
-        typical = float(np.median(sizes)) if sizes.size else 1.0
-        lines[name] = spacing * typical * rng.uniform(0.5, 1, v.shape) * rng.choice([-1.0, 1.0], v.shape)
+        lines[name] = spacing * typical_size(v) * rng.uniform(0.5, 1, v.shape) * rng.choice([-1.0, 1.0], v.shape)
     try:
         for k in range(8):
             for name, v in variables.items():

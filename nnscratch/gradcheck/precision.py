@@ -49,13 +49,13 @@ def project_in_float64(
     narrow += [a for a in adapter.float_inputs().values() if a.dtype.itemsize < 8]
     try:
         first = Projection(adapter, rng)
-        own_dtype_traps, ran = backward_traps(first), True
+        own_dtype_traps, ran = backward_traps(first) if narrow else [], True
     except (TypeError, ValueError):
         if not narrow:
             raise
         own_dtype_traps, ran = [], False  # float32 weights may refuse float64 inputs; with all in float64, it may work
     # Only this run, in the code's own dtype, can find a gradient of the wrong dtype.
-    report.traps += [trap for trap in own_dtype_traps if trap.kind == "wrong dtype"] if narrow else []
+    report.traps += [trap for trap in own_dtype_traps if trap.kind == "wrong dtype"]
     if not narrow:
         return first, smallest_itemsize(first)
     before.restore()

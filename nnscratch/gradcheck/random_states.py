@@ -43,8 +43,10 @@ class RandomStates:
                 generator.bit_generator.state = state
             else:
                 generator.set_state(state)
-        np.random.set_state(self._numpy)  # noqa: NPY002
-        random.setstate(self._python)
+        if not equal_states(np.random.get_state(), self._numpy):  # noqa: NPY002  to compare is faster than to set
+            np.random.set_state(self._numpy)  # noqa: NPY002
+        if random.getstate() != self._python:
+            random.setstate(self._python)
 
 
 def equal_states(a: Any, b: Any) -> bool:

@@ -177,3 +177,24 @@ def test_where_kinks_meet_on_a_direction_elements_decide():
     assert along(relu(first), np.zeros(12)).ok  # all twelve elements are checked
     assert along(relu(first), np.zeros(50)).ok  # a sample is right, and so are all kinks, unit by unit
     assert along(relu(lambda x: (x > 0) - 0.2), np.zeros(50))["x"].verdict == "wrong"
+
+
+@pytest.mark.parametrize("size", [1e-8, 1e-4, 1e-2])
+def test_a_sharp_bend_between_small_values_is_no_kink_along_a_direction(size):
+    def backward(factor):
+        def run(d, x):
+            s = x.std(axis=1, keepdims=True)
+            return factor * d[:, None] * (x - x.mean(axis=1, keepdims=True)) / (x.shape[1] * s)
+
+        return run
+
+    x = size * np.random.default_rng(0).normal(size=(3, 4))
+    for factor, verdict in ((1, "right"), (1.05, "wrong"), (-1, "wrong")):
+        pair = (lambda x: (x.std(axis=1), x)), backward(factor)
+        report = check_gradients(pair, x, mode="directional", diagnose=False)
+        assert report.verdict == verdict and report.kinks == 0, report
+
+
+def test_a_gradient_that_is_zero_gets_no_note_about_errors_of_size_zero():
+    report = check_gradients((lambda x: (0 * x, x), lambda d, x: 0 * d), np.ones(30), mode="directional")
+    assert not any("about 0" in note for note in report.notes)

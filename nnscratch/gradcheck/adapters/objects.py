@@ -41,11 +41,11 @@ class ObjectAdapter(Adapter):
         array that is listed together with its transpose.
         """
         params, grads = getattr(self.instance, "params", None), getattr(self.instance, "grads", None)
-        own = {id(v): k for k, v in getattr(self.instance, "__dict__", {}).items() if is_array(v)}
         if isinstance(params, dict) and isinstance(grads, dict):
             keys = [(str(k), v, gradient_key(k, grads)) for k, v in params.items()]
             listed = [(name, v, grads.get(key) if key is not None else None) for name, v, key in keys]
         elif isinstance(params, (list, tuple)) and isinstance(grads, (list, tuple)):
+            own = {id(v): k for k, v in getattr(self.instance, "__dict__", {}).items() if is_array(v)}
             listed = [
                 (own.get(id(v), f"params[{i}]"), v, grads[i] if i < len(grads) else None) for i, v in enumerate(params)
             ]
