@@ -490,7 +490,7 @@ def test_ties_of_a_maximum_may_be_shared_or_given_to_one():
         (lambda: numerical_gradient(lambda x: x, X), TypeError, "one real number"),
         (lambda: numerical_gradient(lambda x: x.sum() * 1j, X), TypeError, "one real number"),
         (lambda: numerical_gradient(np.sum, np.arange(3)), TypeError, "array of floats"),
-        (lambda: numerical_gradient(np.sum, np.broadcast_to(1.0, 3)), ValueError, "read-only"),
+        (lambda: numerical_gradient(np.sum, np.broadcast_to(1.0, 3)), ValueError, "must be writable"),
         (lambda: numerical_gradient(np.sum, X, eps=0), ValueError, "eps must be positive"),
     ],
 )
