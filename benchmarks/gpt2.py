@@ -10,6 +10,7 @@ the same load of the machine. One library waits while the other computes.
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import multiprocessing
 import os
@@ -212,6 +213,71 @@ def measure(folder: str, sizes: dict[str, int], threads: int, turns: int, compar
     return found
 
 
+def report(found: dict[str, Any]) -> str:
+    """Return the page of the results."""
+    threads = sorted((key for key in found if key.startswith("threads ")), key=lambda key: int(key.split()[1]))
+    names = {key: "one thread" if key == "threads 1" else f"{key.split()[1]} threads" for key in threads}
+    one = found[threads[0]]
+    tokens, length = found["tokens"], found["length"]
+
+    def median(key: str, what: str, library: str, column: int) -> float:
+        return float(np.median([row[column] for row in found[key][what][library]]))
+
+    rows = [
+        ("processor time of loading, s", *(f"{one['load'][library][2]:.1f}" for library in (OURS, THEIRS))),
+        (
+            "largest memory, after all calls, MB",
+            *(f"{max(row[2] for row in one['step'][library]):,.0f}" for library in (OURS, THEIRS)),
+        ),
+    ]
+    for key in threads:
+        speed = [tokens / median(key, "generate", library, 0) for library in (OURS, THEIRS)]
+        rows.append((f"generating, {names[key]}: tokens per second", *(f"**{value:.1f}**" for value in speed)))
+    for what, named, unit in (("generate", "generating", tokens / 1000), ("step", "training step", 1 / 1000)):
+        times = [median(threads[0], what, library, 1) / unit for library in (OURS, THEIRS)]
+        per = "ms per token" if what == "generate" else "ms"
+        rows.append((f"{named}, one thread: processor time, {per}", *(f"{value:,.0f}" for value in times)))
+    uncached = one["uncached"][OURS][1] / tokens * 1000
+    rows.append(("generating without a cache, one thread: processor time, ms per token", f"{uncached:,.0f}", "–"))
+    ratios = {key: median(key, "generate", THEIRS, 0) / median(key, "generate", OURS, 0) for key in threads}
+    cpu = median(threads[0], "generate", THEIRS, 1) / median(threads[0], "generate", OURS, 1)
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    differences = one["differences"]
+    same = (
+        f"Both write the same {tokens} tokens."
+        if all(found[key]["same text"] for key in threads)
+        else f"The {tokens} tokens that they write differ: two scores are equal up to rounding."
+    )
+    faster = " ".join(f"With {names[key]}, it generates {ratio:.2f} times as many." for key, ratio in ratios.items())
+    return f"""# GPT-2 beside transformers
+
+`python -m benchmarks.gpt2` wrote this page; the figures are from its latest run.
+
+The model has the shape of the smallest GPT-2: 12 blocks, 768 features, 12 heads, a vocabulary of 50,257 and a context
+of 1024. Its weights are random, and its file has {found["file"]:.0f} MB. `nn.load_gpt2` and
+`transformers.GPT2LMHeadModel.from_pretrained` read the same folder. Each library runs in a process of its own. They
+take turns: one waits while the other computes. The figures are medians of {len(one["generate"][OURS])} turns.
+Everything is float32.
+
+For one batch of 1 x {length} tokens, the logits differ by at most {differences["logits"]:.1e}, and the losses by
+{differences["loss"]:.1e}. Of all gradients, that of `{differences["worst"]}` differs most, by
+{differences["gradients"]:.1e} of its largest element. {same}
+
+| | {OURS} | {THEIRS} |
+|---|---|---|
+{table}
+
+Generating is greedy, with a cache: {tokens} tokens after a prompt of {found["prompt"]}. Compare the tokens per second
+of this package with those of transformers. {faster} In processor time, with one thread, it is {cpu:.2f} times as
+fast. Each token reads all weights once, so both libraries wait for the memory most of the time. The training step is
+forward, loss and backward, without an optimiser. To load, transformers maps the file into memory and reads it later.
+
+Machine: {found["machine"]}, NumPy {found["numpy"]}, PyTorch {found["torch"]}, transformers
+{found["transformers"]}, Python {found["python"]}. Other programs ran on the same cores: the load average was
+{found["load average"]:.0f}. So compare the two columns, and do not read the clock times as the speed of this machine.
+"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=TARGET, help="the JSON file (default: %(default)s)")
@@ -220,7 +286,8 @@ def main() -> None:
     from .transformer_or_lstm import cpu_name
 
     found: dict[str, Any] = {"machine": f"{cpu_name()}, {os.cpu_count()} cores", "numpy": np.__version__}
-    found["python"] = platform.python_version()
+    found |= {"python": platform.python_version(), "tokens": TOKENS, "prompt": PROMPT, "length": LENGTH}
+    found |= {name: importlib.metadata.version(name) for name in ("torch", "transformers")}
     with tempfile.TemporaryDirectory() as folder:
         process = multiprocessing.get_context("spawn").Process(target=write_model, args=(folder, FULL))
         process.start()
@@ -231,6 +298,7 @@ def main() -> None:
             print(json.dumps(found[f"threads {threads}"]), flush=True)
     found["load average"] = os.getloadavg()[0]
     arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+    arguments.out.with_suffix(".md").write_text(report(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 import nnscratch as nn
+from nnscratch.modes import eval_mode
 from nnscratch.plotting import style
 from nnscratch.training import bits_per_character
 
@@ -53,7 +54,7 @@ def loss_with_short_memory(model: nn.Module, tokens: np.ndarray) -> float:
     half = CONTEXT // 2
     pieces = np.lib.stride_tricks.sliding_window_view(tokens, CONTEXT + 1)[::half]  # (n, CONTEXT + 1)
     criterion, total = nn.CrossEntropyLoss().eval(), 0.0
-    with nn.module.eval_mode(model):
+    with eval_mode(model):
         for some in np.array_split(pieces, max(1, len(pieces) // 64)):
             logits, _ = model(some[:, :-1], model.init_hidden(len(some)))
             total += len(some) * criterion(logits[:, half:], some[:, 1 + half :])

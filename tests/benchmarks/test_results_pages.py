@@ -71,6 +71,7 @@ def test_the_stored_pages_are_what_the_commands_write_from_the_stored_results(lo
         "performance/results": report.markdown,
         "performance/growth": load("growth").markdown,
         "results/images": load("images").report,
+        "results/gpt2": load("gpt2").report,
         "performance/_zaremba_ptb": lambda found: load("zaremba").markdown("ptb", 200, found, found["times"]),
         "performance/_zaremba_austen": lambda found: load("zaremba").markdown("austen", 200, found, found["times"]),
     }
