@@ -21,6 +21,7 @@ import numpy as np
 
 import nnscratch as nn
 from nnscratch.data import Batches, Compose, RandomRotation, RandomScale
+from nnscratch.modes import eval_mode
 
 TARGET = Path("docs/results/images.md")
 SEEDS = 3  # for the digits, which train in seconds
@@ -29,7 +30,7 @@ SEEDS = 3  # for the digits, which train in seconds
 def accuracy(model, images, labels):
     """Return the fraction of images whose largest logit belongs to the label."""
     right = 0
-    with nn.module.eval_mode(model):
+    with eval_mode(model):
         for start in range(0, len(images), 500):
             rows = slice(start, start + 500)
             right += int((model(images[rows]).argmax(axis=1) == labels[rows]).sum())
