@@ -1,6 +1,6 @@
 """check_gradients: compare a hand-written backward pass with finite differences.
 
-1  Copy the inputs, record everything that the code holds, and convert it to float64.
+1  Copy the inputs. Record everything that the code holds, and convert its arrays to float64.
 2  Reduce the outputs y to one number, f = <R, y>. Test that forward is deterministic. Search for traps.
 3  Run backward once for the analytic gradients. Search for arrays without a gradient that change the outputs.
 4  Compute the numeric gradients by finite differences, each with its uncertainty: for every element, for some
@@ -88,8 +88,8 @@ def check_gradients(
         Search for the mistake behind each wrong gradient.
     convention : {"sum", "mean"}
         "sum": the gradients of weights are sums over the examples, as the chain rule says. "mean": backward divides
-        them by the number of examples m, as in ``dW = 1/m * np.dot(dZ, A_prev.T)`` of deeplearning.ai's courses. Arrays
-        with one row or column for each example have gradients that are not divided.
+        them by the number of examples m, as in ``dW = 1/m * np.dot(dZ, A_prev.T)`` of deeplearning.ai's courses. The
+        gradient of an array with one row or column for each example is not divided.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def check_gradients(
     started = time.perf_counter()
     adapter, before = complete_adapter(subject, inputs, loss, targets, convention)
     try:
-        with np.errstate(all="ignore"):  # no warnings: a step may leave the domain of f, and the report names NaN
+        with np.errstate(all="ignore"):  # a step may leave the domain of f; the report shows this
             report = Check(adapter, before, settings, rng).report()
     finally:
         before.restore()
@@ -186,7 +186,7 @@ class Check:
         self._compare(report, projection, differences, analytic)
         if differences.has_drifted():
             message = (
-                "after the measurements, forward returned other outputs for the same inputs and weights than before"
+                "after the measurements, forward returned different outputs for the same inputs and weights"
             )
             report.traps.append(Trap("state has drifted", message, "cannot tell"))
         for trap in report.traps:

@@ -8,10 +8,10 @@ is "incomplete". These arrays are treated as constants, and do not make the verd
 - arrays that a function reads from a closure, a global or a default, and attributes of a class;
 - buffers of a Module, read-only arrays, and arrays with the name of a setting or a statistic (`learned_names.py`);
 - arrays of an object with ``requires_grad = False`` or ``trainable = False``;
-- arrays without the name of a weight, in a Module (unless they are Parameters), in an object that lists its parameters
-  in ``params``, and in any object if forward takes the weights as its inputs.
+- arrays that do not have the name of a weight, if they belong to a Module (and are not Parameters), to an object that
+  lists its parameters in ``params``, or to an object whose forward takes the weights as inputs.
 
-A note in the report names the constants of an object that change the outputs, except those that are read-only.
+A note in the report names each of these constants that belongs to an object, changes the outputs, and is not read-only.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def completeness_traps(
 
 
 def forgotten_inputs(projection: Projection, analytic: dict[str, Any]) -> list[str]:
-    """Return the inputs of a layer that move its outputs, have no gradient, and no name of data, a target or a setting.
+    """Return the inputs of a layer that change its outputs, but have no gradient. Leave out data, targets and settings.
 
     A layer has outputs with axes. A loss, which is one number, may have a gradient for some of its inputs only.
     """
@@ -198,7 +198,7 @@ def outputs_move(projection: Projection, changed: list[Unchecked], size: float, 
     try:
         ys = projection.adapter.run()
         moved = not equal_outputs(projection.outputs, ys)
-    except Exception:  # the changed values are outside the domain of forward, so forward reads them
+    except Exception:  # forward fails with the changed values, so it reads them
         moved = True
     if moved and len(changed) == 1:
         u = changed[0]

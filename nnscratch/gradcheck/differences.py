@@ -33,7 +33,8 @@ class Differences:
     evaluations : int
         The number of forward passes.
     complex_step_used, complex_step_failed : bool
-        True if the complex step gave values that the differences confirm; True if the complex step did not work.
+        The first is True if the complex step gave values that the differences confirm. The second is True if the
+        complex step failed.
     """
 
     def __init__(self, projection: Projection, itemsize: int, rtol: float | None):

@@ -113,7 +113,7 @@ class EntryChecker:
     def along_directions(self, name: str, array: Any, analytic: np.ndarray) -> Entry:
         """Compare derivatives along random directions. If one is wrong, measure enough directions for a diagnosis.
 
-        If several kinks lie on a direction, a right gradient need not lie between the two one-sided derivatives. If the
+        If several kinks lie on a direction, a right gradient may lie outside the two one-sided derivatives. If the
         gradient looks wrong only along such directions, a sample of single elements decides the verdict.
         """
         before = self.differences.evaluations
@@ -142,7 +142,7 @@ class EntryChecker:
         return entry
 
     def locate_unexplained(self, report: GradientReport) -> None:
-        """In directional mode, find the wrong elements of each entry without a diagnosis; add them to its reason."""
+        """In directional mode, find the wrong elements of each entry that has no diagnosis. Add them to its reason."""
         limit = self.differences.evaluations + LOCATE_BUDGET
         for name, derivatives in self.directional.items():
             entry = report[name]

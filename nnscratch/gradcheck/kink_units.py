@@ -203,7 +203,7 @@ class KinkUnits:
                 theta = box.nearest(((here - start) / scale).ravel())
                 nearest = start + scale * (box.J @ theta).reshape(scale.shape)
                 if (np.abs(nearest - here) <= 10 * SAME * scale).all():
-                    return nearest  # allowed
+                    return nearest  # the given gradient is allowed
                 again = self._crossings(scale)
                 if again is None:
                     return None

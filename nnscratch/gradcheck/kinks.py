@@ -23,7 +23,7 @@ MAX_CONFIRMED = 20  # elements measured at nearby points
 
 
 def remeasure(differences: Differences, entry: Entry, array: Any) -> None:
-    """Measure the elements that look wrong again, with other steps.
+    """Measure each element that looks wrong a second time, with other steps.
 
     If the function is noisy, the two results differ, and their difference becomes the uncertainty in `entry`.
     """

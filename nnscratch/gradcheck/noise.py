@@ -100,7 +100,7 @@ def steady_derivative(evaluate_at: Callable[[float], tuple[float, float]], unit:
 
 
 def measure_through_noise(differences: Differences, entry: Entry, array: Any) -> None:
-    """Measure the elements that look wrong again by `steady_derivative`, and set the verdict. f is noisy."""
+    """For a noisy f, measure each element that looks wrong again, by `steady_derivative`. Then set the verdict."""
     suspects = [i for i in out_of_tolerance(entry, differences.tolerance()) if entry.low[i] == entry.high[i]]
     suspects.sort(key=lambda i: -abs(float(entry.analytic[i] - entry.numeric[i])))
     measured = suspects[:MAX_ELEMENTS]
@@ -115,7 +115,7 @@ def measure_through_noise(differences: Differences, entry: Entry, array: Any) ->
     if differences.judge(entry).verdict == "wrong":
         left = set(out_of_tolerance(entry, differences.tolerance()))
         if not left & set(measured) and len(suspects) > len(measured):
-            entry.verdict = "cannot tell"  # of the elements measured again, none is wrong
+            entry.verdict = "cannot tell"  # no element that was measured again is wrong
     if entry.verdict == "cannot tell" and measured:
         scatter = max(float(entry.uncertainty[i]) for i in measured)
         entry.reason = (

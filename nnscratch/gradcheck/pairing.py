@@ -48,7 +48,7 @@ def complete_adapter(
 
 
 def with_found_parameters(adapter: Adapter, before: Snapshot) -> Adapter:
-    """Return `adapter`, with the parameters that are found in its objects in addition.
+    """Return an adapter that has the parameters of `adapter` and those that are found in its objects.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def with_found_parameters(adapter: Adapter, before: Snapshot) -> Adapter:
         return adapter
     try:
         found = Search(adapter, before).found()
-    except Exception:  # the check itself raises the same error again
+    except Exception:  # the check will raise the same error
         return adapter
     finally:
         before.restore()
@@ -128,7 +128,7 @@ class Search:
         try:
             self.adapter.run()
             overwritten = {k for k, v in shifted.items() if not equal_arrays(self.candidates[k], v)}
-        except Exception:  # outside the domain of forward, so forward reads them
+        except Exception:  # forward fails with the changed values, so it reads them
             overwritten = set()
         self.adapter.clear_saved()
         self.before.restore()
@@ -159,7 +159,7 @@ class Search:
         return found
 
     def _groups(self, pairs: dict[Steps, Steps]) -> dict[Steps, list[tuple[Steps, bool]]]:
-        """Return, for the first place of each array, a list of its gradients: several if the array has several uses."""
+        """Return the gradients of each array, by its first place. An array with several uses may have several."""
         groups: dict[Steps, list[tuple[Steps, bool]]] = {}
         for steps, gradient in pairs.items():
             value = self.candidates[steps]
@@ -175,7 +175,7 @@ class Search:
             if returned:  # a gradient that backward returns includes all uses
                 groups[first] = returned
             elif not all(np.array_equal(self._value(gradients[0][0]), self._value(g)) for g, _ in gradients):
-                # The code keeps a gradient for each use, or it keeps the gradient and another value with its name.
+                # The code keeps one gradient for each use. Or only one of these values is the gradient.
                 alone = next(([(g, t)] for g, t in gradients if not t and self._is_gradient(first, g)), None)
                 groups[first] = alone or gradients
                 if not alone:
@@ -186,7 +186,7 @@ class Search:
         return groups
 
     def _by_name(self, steps: Steps) -> Steps | None:
-        """Return the place of an array whose name is that of the gradient of the array at `steps`."""
+        """Return the place of the array that, by its name, is the gradient of the array at `steps`."""
         value = self.candidates[steps]
         careful = is_outside(steps) or is_setting_name(name_of(steps)) or not is_array(value) or value.dtype.kind != "f"
         ranked: dict[int, list[Steps]] = {}
@@ -319,7 +319,7 @@ class Search:
                 if self._f(changes) != start:
                     return True
             return False
-        except Exception:  # outside the domain of forward, so forward reads it
+        except Exception:  # forward fails with the changed values, so it reads them
             return True
 
     def _is_gradient(self, steps: Steps, gradient: Steps) -> bool:

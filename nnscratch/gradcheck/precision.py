@@ -53,7 +53,7 @@ def project_in_float64(
     except (TypeError, ValueError):
         if not narrow:
             raise
-        own_dtype_traps, ran = [], False  # float32 weights may refuse float64 inputs; with all in float64, it may work
+        own_dtype_traps, ran = [], False  # code with float32 weights may need float32 inputs
     # Only this run, in the code's own dtype, can find a gradient of the wrong dtype.
     report.traps += [trap for trap in own_dtype_traps if trap.kind == "wrong dtype"]
     if not narrow:
@@ -66,7 +66,7 @@ def project_in_float64(
     try:
         projection = Projection(adapter, rng)
     except (TypeError, ValueError) as error:
-        if isinstance(error, NotDeterministic) or not ran:  # it runs in neither dtype
+        if isinstance(error, NotDeterministic) or not ran:  # the code fails in both dtypes
             raise
         before.restore()
         adapter.inputs, adapter.targets = inputs, targets

@@ -53,7 +53,7 @@ def explanations(report: GradientReport) -> Iterator[list[tuple[Diagnosis, str, 
 
     If several arrays have the same mistake with the same evidence, the evidence is printed only for the first array.
     For the other arrays, `first` is the name of the first array; otherwise `first` is "". For the first array, `later`
-    lists the other arrays; if the place of the mistake differs, it follows the array's name.
+    lists the other arrays, each with the place of the mistake if that place is different.
     """
     met: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for entry in report.entries.values():

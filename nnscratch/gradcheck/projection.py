@@ -153,7 +153,7 @@ class Projection:
         return [name for name in own if now.get(name) is not self.variables[name]]
 
     def constant_arrays(self) -> list[Any]:
-        """Return the NumPy arrays that the code holds and that are no variables, such as targets in an attribute."""
+        """Return the NumPy arrays that the code holds and that are not variables, such as targets in an attribute."""
         own = {id(v) for v in self.variables.values()}
         return [a for a in self.state.arrays() if isinstance(a, np.ndarray) and a.size > 1 and id(a) not in own]
 

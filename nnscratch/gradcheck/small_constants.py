@@ -1,13 +1,14 @@
-"""Small constants: a gradient that leaves out the 1e-7 in ``np.log(p + 1e-7)`` is not wrong because of it.
+"""Small constants: a gradient may leave out the 1e-7 in ``np.log(p + 1e-7)``, and is still called right.
 
-Code adds a small constant to avoid log(0) or a division by 0, and many courses leave it out of the derivative: the
-gradient of a softmax with cross-entropy is (y - t) / N, whatever is added inside the logarithm. Such a gradient differs
-from the differences by about 1e-7 / p.
+Code adds a small constant to avoid log(0) or a division by 0. Many courses leave this constant out of the derivative.
+For example, they use (y - t) / N as the gradient of softmax with cross-entropy, although the code computes
+log(y + 1e-7). This gradient differs from the finite differences by about 1e-7 / y.
 
 To test this explanation, forward and backward are run again, with c = 0 in every operation ``a + c`` or ``a - c`` with
-0 < abs(c) <= 1e-5. If the two then agree at every element that looked wrong, the constants are the only reason. The
-array is "right" with a note, or, if the constants change its gradient by more than 1 %, "cannot tell". Any other
-mistake remains in the code without the constants, and is found there.
+0 < abs(c) <= 1e-5. If forward and backward then agree at every element that looked wrong, the constants are the only
+reason. The verdict is "right" with a note if the constants change the gradient by at most 1 %, and "cannot tell"
+otherwise. If the code has another mistake, forward and backward still disagree without the constants, and the verdict
+stays "wrong".
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def excuse_small_constants(report: GradientReport, projection: Projection, check
         Receives a note for each such entry.
     projection : Projection
     checker : EntryChecker
-        The one that made the entries.
+        The EntryChecker that made the entries.
     """
     wrong = [entry for entry in report if entry.verdict == "wrong" and is_comparable(entry) and entry.error < np.inf]
     if not wrong or checker.differences.itemsize < 8:

@@ -55,7 +55,7 @@ def outputs_are_constant(projection: Projection, arrays: list[Any]) -> bool:
                 projection.adapter.clear_saved()
                 if not equal_outputs(ys, projection.outputs):
                     return False
-    except Exception:  # outside the domain of forward, so forward reads its inputs
+    except Exception:  # forward fails with the changed values, so it reads them
         return False
     finally:
         for array, old in zip(arrays, held, strict=True):

@@ -2,13 +2,14 @@
 
 A unit is an element of a sum or product, such as z in z = x W, that is exactly zero. If a ReLU follows, z lies on its
 kink. Several such units may depend on each other: if z is zero in the first layer, it is zero in the second one too. No
-change of the arrays moves one of them alone, but a change inside forward does. Forward is run on traced arrays
-(tape/traced_projection.py), and every unit is set to a small value of either sign, except one, u:
+change of the arrays moves one of them alone, but a change inside forward does. To make this change, run forward on
+traced arrays (tape/traced_projection.py). Choose one unit u. Set every other unit to a small positive or negative
+value. Then measure three gradients:
 
     g_u = backward's gradient with u at zero,    g_plus and g_minus with u at a small positive or negative value
 
-Backward may use any slope between the two one-sided ones, so that g_u = g_minus + theta (g_plus - g_minus) must hold in
-every element, and for every dy, with 0 <= theta <= 1.
+Backward may use any slope between the two one-sided slopes of u. Therefore, the gradients must satisfy g_u = g_minus +
+theta (g_plus - g_minus) with 0 <= theta <= 1. The same theta must fit every element and every dy.
 """
 
 from __future__ import annotations
@@ -73,9 +74,9 @@ class UnitsMoved:
     Attributes
     ----------
     zeros : list of (ndarray or None)
-        For each operation of the first forward, where its result is zero.
+        For each operation of the first forward, a mask of the zeros in its result.
     values : dict of int to ndarray
-        For the number of an operation, the values of its zeros; without an entry, they stay zero.
+        The values that replace the zeros of an operation, by the operation's number. Other operations keep their zeros.
     """
 
     def __init__(self) -> None:
@@ -134,7 +135,7 @@ class Measurement:
 
     def __init__(self, projection: Projection, watcher: UnitsMoved, names: list[str], rng: np.random.Generator):
         self.projection, self.watcher, self.rng = projection, watcher, rng
-        watcher.names, watcher.zeros = [], []  # those of the constructor's forward passes
+        watcher.names, watcher.zeros = [], []  # drop the records of the constructor's forward passes
         self.names = names
         self.before = self._gradients()
         watcher.recording = False
@@ -168,7 +169,7 @@ class Measurement:
             for unit in self.rng.permutation(count)[:UNITS]:
                 self.watcher.values = {j: self._draw(j) for j in self.operations}
                 wrong = self._measure(k, unit, SMALL, found.moving)
-                if wrong:  # a sharp bend, as of sqrt(v + 1e-12), is straight at a smaller distance
+                if wrong:  # nearer to 0, a sharp bend such as sqrt(v + 1e-12) is a straight line
                     wrong = self._measure(k, unit, 1e-3 * SMALL, found.moving)
                 found.wrong += wrong
             if found.wrong:
@@ -180,7 +181,7 @@ class Measurement:
         return [(name, self.projection.variables[name]) for name in self.names]
 
     def _measure(self, k: int, unit: int, size: float, moving: dict[str, np.ndarray]) -> list[WrongSlope]:
-        """Run backward with one unit at zero and near it; return what is wrong, and mark in `moving` what moves."""
+        """Run backward with one unit at 0 and near 0. Return wrong slopes; mark changed elements in `moving`."""
         at = []
         for value in (0.0, size, -size):
             self.watcher.values[k][unit] = value
@@ -190,7 +191,7 @@ class Measurement:
         return self._wrong(*at)
 
     def _wrong(self, here: list, plus: list, minus: list) -> list[WrongSlope]:
-        """Return, for each array, the element that shows most that the slope of one unit is not allowed."""
+        """Return, for each array with a gradient that is not allowed, the element that is most wrong."""
         jumps = [p - m for p, m in zip(plus, minus, strict=True)]
         moved = [h - m for h, m in zip(here, minus, strict=True)]
         jump = np.concatenate([(j / s).ravel() for j, s in zip(jumps, self.scale, strict=True)])

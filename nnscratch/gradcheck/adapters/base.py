@@ -11,7 +11,7 @@ from ..nested import float_leaves, is_array, is_float, leaves, map_leaves
 from .matching import match_gradients
 from .names import argument_names
 
-NO_CACHE = object()  # means that forward returned no cache; None may be a cache
+NO_CACHE = object()  # marks a forward that returned no cache; a forward may return None as its cache
 
 
 class Adapter:
@@ -86,7 +86,7 @@ class Adapter:
         return {}
 
     def complex_parameters(self) -> dict[str, Any]:
-        """Return the parameters while they are complex. (`parameters` may return float arrays only.)"""
+        """Return the parameters while they are complex numbers. (`parameters` may return only float arrays.)"""
         return {}
 
     def prepare(self) -> None:

@@ -123,6 +123,6 @@ def bind_arguments(
 
 
 def gradients_taken(names: Sequence[str], inputs: Mapping[str, Any], outputs: Sequence[str], cache: bool) -> int:
-    """Return the number of gradients that backward takes: the arguments that are no input, output or cache."""
+    """Return how many gradients backward takes: its arguments that are not an input, an output or the cache."""
     free = [n for n in names if n not in inputs and n not in outputs and not (cache and is_cache_name(n))]
     return len(free) - (cache and not any(is_cache_name(n) for n in names))

@@ -94,7 +94,7 @@ def holds_examples(adapter: Adapter, before: Snapshot, array: Any, y: Any, axis:
     try:
         now = next(v for v in nested.float_leaves(adapter.run()) if nested.is_array(v) and v.ndim)
         moved = now != y
-    except Exception:  # the changed values are outside the domain of forward
+    except Exception:  # forward fails with the changed values
         return False
     finally:
         array[index] = held

@@ -1,4 +1,4 @@
-"""Raise an error for arrays of other libraries if the checker needs NumPy arrays. It says how to convert them."""
+"""Raise an error, with the conversion to use, for arrays of other libraries if the checker needs NumPy arrays."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class FoundParameter:
     gradients : list of (Steps, bool)
         The places of its gradient. If backward returns the gradient in addition to those of the inputs, the first step
         is ``("returned", None)``. If the code keeps a gradient for each use of the array, as for a shared embedding,
-        the list has several places, and the gradients are added. True means that the gradient must be transposed.
+        the list has several places, and the gradients are added. The bool is True if the gradient must be transposed.
     number : bool
         True if the code has integers or a Python number at this place. The check replaces them by a float64 array.
     """
@@ -40,7 +40,7 @@ class FoundParameter:
 
 
 class FoundParametersAdapter(Adapter):
-    """The adapter `inner`, with the parameters `found` in addition.
+    """An adapter that has the parameters of `inner` and the parameters `found`.
 
     Parameters
     ----------

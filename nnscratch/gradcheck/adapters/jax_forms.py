@@ -1,6 +1,6 @@
 """JaxAdapter: JAX's ``custom_vjp`` and other functions of JAX arrays. This file never imports JAX: the user does.
 
-The adapter converts inputs and results, and computes in float64, also if the user's setting is float32.
+The adapter converts inputs and results. It computes in float64, even if the user has set JAX to float32.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def returns_gradients(function: Callable, inputs: tuple) -> bool:
     try:
         with in_float64():
             return isinstance(function(*(map_leaves(to_jax, value) for value in inputs)), tuple)
-    except Exception:  # the check itself raises the same error again
+    except Exception:  # the check will raise the same error
         return False
 
 

@@ -17,7 +17,7 @@ TARGETS = frozenset(
     "observed".split()
 )
 PREDICTED = frozenset("pred preds predicted prediction predictions hat yhat output outputs probs logits".split())
-FEW = 12  # with more inputs than this, not all ways to assign the gradients are compared
+FEW = 12  # with more inputs than this, the number of assignments is too large to compare all
 
 
 @dataclass

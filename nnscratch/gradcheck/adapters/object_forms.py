@@ -137,7 +137,7 @@ def try_forward(instance: Any, forward: Callable, inputs: tuple) -> tuple[Any, s
     -------
     (object, str or None)
         The result of forward. If it is None, the second value is the name of the attribute with the output. If forward
-        raises an error, the first value is the error. The check itself raises it again.
+        raises an error, the first value is this error. The check will raise it again.
     """
     before, attributes = Snapshot(instance, inputs), attributes_of(instance)
     try:

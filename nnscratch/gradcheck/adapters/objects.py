@@ -37,7 +37,7 @@ class ObjectAdapter(Adapter):
     def _pairs(self) -> list[tuple[str, Any, Any]]:
         """Return the name, the array and the gradients of each array in ``params``.
 
-        If an array is listed twice, as a shared embedding is, its two gradients are in a list. The same applies to an
+        If an array is listed twice, such as a shared embedding, its two gradients are in a list. The same applies to an
         array that is listed together with its transpose.
         """
         params, grads = getattr(self.instance, "params", None), getattr(self.instance, "grads", None)

@@ -15,7 +15,7 @@ from .base import Adapter
 from .calls import optional_names, required_names
 
 RATES = ("lr", "learning_rate", "learningrate", "eta", "alpha", "step_size", "stepsize", "rate", "l_rate")
-RATE = 1024.0  # with a large step, the rounding of the weights changes the computed gradient less
+RATE = 1024.0  # large, because the rounding of W - rate * dW is divided by the rate
 
 
 def rate_name(backward: Callable, outputs: int = 1) -> str | None:
@@ -69,7 +69,7 @@ class LearningRateAdapter(Adapter):
         before = Snapshot([instance], self.inputs)
         try:
             self._find_weights(before)
-        except Exception:  # the check itself raises the same error again
+        except Exception:  # the check will raise the same error
             pass
         finally:
             before.restore()

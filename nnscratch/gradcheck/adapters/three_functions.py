@@ -52,7 +52,7 @@ class ThreeFunctionsAdapter(PairAdapter):
         if names is not None and len(inputs) > len(names):
             extra = len(inputs) - len(names)
             more = [n for n in [*(required_names(cost) or []), *optional_names(cost)] if n not in names]
-            if len(more) > extra:  # the argument for the output has no target's name, or is the first
+            if len(more) > extra:  # the argument for the output comes first, or does not have the name of a target
                 targets = [n for n in more if is_target_name(n)]
                 more = targets if len(targets) == extra else more[1:]
             more += [f"target[{i}]" for i in range(extra - len(more))]
@@ -88,7 +88,7 @@ class ThreeFunctionsAdapter(PairAdapter):
         return (loss.reshape(()) if getattr(loss, "ndim", 0) else loss,)
 
     def _inputs_by_name(self) -> dict[str, Any]:
-        """Return the inputs by name, those of the loss first."""
+        """Return the inputs by name: first the inputs of the loss, then those of the model."""
         pairs = list(zip(self.input_names, self.inputs, strict=True))
         return dict(pairs[self.forward_count :] + pairs[: self.forward_count])
 

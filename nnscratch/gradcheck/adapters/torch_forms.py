@@ -1,7 +1,7 @@
 """TorchAdapter: PyTorch's ``autograd.Function`` and ``nn.Module``. This file never imports PyTorch: the user does.
 
-The adapter makes a float64 copy of the module. The checker changes the parameters through NumPy arrays that share their
-memory. Every forward draws its random numbers from the same seed.
+The adapter makes a float64 copy of the module. The parameters share their memory with NumPy arrays, which the checker
+changes. Every forward draws its random numbers from the same seed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A tape records forward operation by operation, and runs it again with one operation's derivative changed.
+"""A tape records the operations of forward. It can run forward again with a changed derivative of one operation.
 
 The arrays that a check differentiates are replaced by views of class :class:`TracedArray` (traced_array.py). They
 report every operation on them to a :class:`Tape` (tape.py). The tape numbers the operations, and keeps their operands,

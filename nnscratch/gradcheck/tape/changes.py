@@ -1,7 +1,7 @@
 """Changes of one operation's derivative, for :attr:`Tape.changes`.
 
-Let u0, v0 be the operands and y0 the result in the first run. The movement of an operand u is u - u0. A changed
-operation has the result y0 at u0, v0, but depends on the movements of the operands in another way:
+Let u0, v0 be the operands and y0 the result in the first run. The movement of an operand u is u - u0. If no operand
+moves, a changed operation still has the result y0. But if an operand moves, the result moves differently:
 
     change_path                 the operand u becomes u0 + L(u - u0): L = 0 cuts the path, L = -1 flips its sign
     replace_factor              u v becomes u0 v + (u - u0) v': backward multiplies by v' instead of v
@@ -61,7 +61,7 @@ def record_operand(tape: Tape, j: int) -> Callable:
 
 
 def replace_slope(tape: Tape, source: tuple[int, int], derivative: Callable) -> Callable:
-    """Make the movement of the result ``derivative(m)``, where m is the recorded movement of operand `source`.
+    """Set the movement of the result to ``derivative(m)``, where m is the recorded movement of operand `source`.
 
     `source` is (operation, operand).
     """
@@ -75,7 +75,7 @@ def replace_slope(tape: Tape, source: tuple[int, int], derivative: Callable) -> 
 
 
 def replace_upstream_by_ones(tape: Tape) -> Callable:
-    """Add the movement of each element of the result to f. For later operations, the result does not move."""
+    """Add the movement of each element of the result directly to f. Later operations get the unmoved result."""
 
     def changed(node: Node, operands: list[Any]) -> Any:
         tape.added += float((node.compute(*operands) - node.result).sum())

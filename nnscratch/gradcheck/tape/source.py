@@ -50,7 +50,7 @@ def calling_code(operation: str, count: int, entry: CodeType) -> Source:
     count : int
         The number of operands.
     entry : code
-        The code of the function that started forward. Frames above it are not inspected.
+        The code of the function that started forward. The search ends there.
     """
     frame, calls, user_frame, caller = sys._getframe(2), [], None, None
     while frame is not None and frame.f_code is not entry:

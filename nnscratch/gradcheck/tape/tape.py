@@ -20,7 +20,7 @@ from .traced_array import TracedArray, as_plain, running
 from .traced_number import TracedNumberArray, traced_math
 
 MAX_NODES = 3000
-MAX_ELEMENTS = 3_000_000  # that one forward reads and writes; a larger forward would be too slow for many hypotheses
+MAX_ELEMENTS = 3_000_000  # elements that one forward reads and writes; a larger forward takes too long
 MIXING = {  # not elementwise
     *("matmul", "dot", "einsum", "tensordot", "inner", "outer", "vecdot", "vecmat", "matvec", "vdot", "kron", "cross"),
     *("trace", "convolve", "correlate", "pad", "cumsum", "cumprod", "interp", "inv", "solve", "det", "norm"),
@@ -43,8 +43,8 @@ class Node:
     name : str
         "add", "matmul", "maximum.reduce", ...
     family : tuple
-        The positions, in the user's code, of all calls that lead to the operation. All rounds of a loop have the same
-        family.
+        The positions, in the user's code, of all calls that lead to the operation. A loop executes the operations of
+        one family again and again; each execution is a round of the loop.
     round : int
         The number of earlier operations of the same family.
     place : str
@@ -61,7 +61,8 @@ class Node:
     variables : list of (str or None)
         For each operand, the name of the differentiated array whose memory it shares, or None.
     whole_indices : list of (ndarray or None)
-        For each operand that shares memory with a differentiated array, the flat indices of its elements in that array.
+        For each operand that shares memory with a differentiated array, the flat indices of the operand's elements in
+        that array.
     whole : list of bool
         False for an operand that is a view of a part of such an array.
     views : list of (ndarray or None)
@@ -120,7 +121,7 @@ class Tape:
     added : float
         A number that is added to f. See `replace_upstream_by_ones`.
     skipped : set of int
-        Operations that are not computed again, because f does not depend on them.
+        Operations that later runs skip, because f does not depend on them.
     runs, cost : int
         The number of forward passes, and about how many elements one forward reads and writes.
 
@@ -173,7 +174,7 @@ class Tape:
         holds_numbers = isinstance(self.adapter, ValueAdapter) or any(type(v) is NumberArray for v in variables)
         self._traced_functions = traced_math if holds_numbers else nullcontext
         views = {id(v): v.view(TracedNumberArray if holds_numbers else TracedArray) for v in variables}
-        for a in self._before.arrays():  # so that the data's own methods are recorded too, as in x.dot(w)
+        for a in self._before.arrays():  # trace other arrays too: x.dot(w) calls a method of x, not of w
             if type(a) is np.ndarray and a.dtype == np.float64:
                 views.setdefault(id(a), a.view(TracedArray))
         substitute(self._before, views)

@@ -13,13 +13,13 @@ FUNCTIONS = {  # reported as one operation each
     *(np.linalg.inv, np.linalg.solve, np.linalg.det, np.linalg.norm, np.linalg.cholesky, np.linalg.pinv),
 }
 STACKS = {np.concatenate, np.stack, np.vstack, np.hstack, np.dstack, np.column_stack}  # of a sequence of arrays
-running: list[Any] = []  # the tapes that are running, the innermost last
+running: list[Any] = []  # the running tapes, in the order of their start
 
 
 class TracedArray(np.ndarray):
     """An array that reports each operation on it to the running tape."""
 
-    __array_priority__ = 1000.0  # the result of an operation that is not reported is a traced array too
+    __array_priority__ = 1000.0  # NumPy's other operations return traced arrays too
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
         if method == "__call__" and out is None and not kwargs and ufunc.nout == 1:  # the usual case, made fast

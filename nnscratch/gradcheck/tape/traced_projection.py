@@ -1,4 +1,4 @@
-"""Run the checked code on traced arrays, with another object than a `Tape` that sees its operations."""
+"""Run the checked code on traced arrays, and give each operation to an object that is not a `Tape`."""
 
 from __future__ import annotations
 
