@@ -51,7 +51,7 @@ def check_protections(trust: bool) -> list[str]:
     if missing and not trust:
         raise NotProtected(
             f"here, a student's file is not kept from: {', '.join(missing)}. On Linux 5.13 or later, install the "
-            f"sandbox: pip install 'nnscratch[grade]', and the library libseccomp (Debian: apt install libseccomp2). "
+            f"sandbox: pip install landlock pyseccomp, and the library libseccomp (Debian: apt install libseccomp2). "
             f"If you trust all submissions, use --trust-submissions"
         )
     return missing

@@ -166,7 +166,7 @@ def test_a_wrong_argument_is_named(course, hand_in, tmp_path, monkeypatch, capsy
 
 def test_without_a_sandbox_nothing_is_marked_unless_the_submissions_are_trusted(monkeypatch):
     monkeypatch.setattr(batch, "missing_protections", lambda starter: ["reading files", "the network"])
-    with pytest.raises(NotProtected, match=r"reading files, the network.*nnscratch\[grade\].*--trust-submissions"):
+    with pytest.raises(NotProtected, match=r"reading files, the network.*pip install landlock.*--trust-submissions"):
         check_protections(trust=False)
     assert check_protections(trust=True) == ["reading files", "the network"]
 
