@@ -124,7 +124,7 @@ def mark_all(
         save(folder, mark, waiting[student][1], course.title)
         done(mark)
     ordered = [marks[student] for student in students]
-    write_atomically(out, as_csv(ordered).encode())
+    write_atomically(out, as_csv(ordered).encode(errors="surrogateescape"))
     return ordered
 
 
@@ -218,13 +218,17 @@ def in_processes(
     context = multiprocessing.get_context("spawn")
     with futures.ProcessPoolExecutor(min(jobs, len(waiting)), context, start_judge, start) as pool:
         running = {pool.submit(judge_one, student, sources): student for student, (sources, _) in waiting.items()}
-        for future in futures.as_completed(running):
-            try:
-                mark = from_dict(future.result())
-            except (futures.BrokenExecutor, StarterFailed):
-                lost.append(running[future])
-                continue
-            yield running[future], mark
+        try:
+            for future in futures.as_completed(running):
+                try:
+                    mark = from_dict(future.result())
+                except Exception:  # whatever it is, the other submissions get their marks
+                    lost.append(running[future])
+                    continue
+                yield running[future], mark
+        except BaseException:  # Ctrl-C
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def not_marked(tasks: Sequence[Task], student: str, seed: int) -> SubmissionMark:

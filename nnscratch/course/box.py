@@ -88,7 +88,7 @@ class ProcessorClock:
 
     def left(self) -> float:
         """Return a time to wait until the next look at the limits. Raise WorkerFailed if one is reached."""
-        left = self.seconds - (time.clock_gettime(self._clock) if self._linux else 0.0)
+        left = self.seconds - self._used()
         if left <= 0:
             raise WorkerFailed(f"not finished after {self.seconds:g} seconds of processor time")
         now = time.monotonic()
@@ -100,12 +100,19 @@ class ProcessorClock:
             raise WorkerFailed(f"not finished after {self._longest:g} seconds in which {WAITS}")
         return min(left + 0.001, LOOK)
 
+    def _used(self) -> float:
+        """Return the processor time so far, in seconds; 0 if it cannot be known, as after the end of the process."""
+        if self._linux:
+            with contextlib.suppress(OSError):
+                return time.clock_gettime(self._clock)
+        return 0.0
+
     def _waits(self) -> bool:
         """Return True if the process sleeps, or if that cannot be known."""
-        if not self._linux:
-            return True
-        with open(self._state, "rb") as stat:
-            return stat.read().rpartition(b") ")[2][:1] == b"S"
+        if self._linux:
+            with contextlib.suppress(OSError), open(self._state, "rb") as stat:
+                return stat.read().rpartition(b") ")[2][:1] == b"S"
+        return True
 
 
 class Starter:

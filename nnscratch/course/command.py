@@ -58,7 +58,8 @@ def run_grade(arguments: argparse.Namespace) -> int:
     def report(mark: SubmissionMark) -> None:
         nonlocal count
         count += 1
-        print(f"{count:4d}  {mark.student}: {number(mark.points)} of {number(mark.out_of)}", flush=True)
+        name = mark.student.encode(errors="replace").decode()
+        print(f"{count:4d}  {name}: {number(mark.points)} of {number(mark.out_of)}", flush=True)
 
     mark_all(course, arguments.submissions, arguments.out, jobs=arguments.jobs, report=report, **how)
     print(f"The marks are in {arguments.out}, the feedback for students in {arguments.out.with_suffix('')}{os.sep}.")

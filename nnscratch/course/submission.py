@@ -82,7 +82,10 @@ def read_sources(folder: Path, tasks: Sequence[Task]) -> list[bytes | None]:
     If the folder holds nothing but one other folder, as archives often do, that one is read. Only regular files are
     read: a link could show a file of another student.
     """
-    entries = sorted(folder.iterdir())
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:  # not readable
+        return [None] * len(tasks)
     if len(entries) == 1 and entries[0].is_dir() and not entries[0].is_symlink():
         folder = entries[0]
     return [read_regular(folder / task.exercise.filename) for task in tasks]

@@ -8,4 +8,6 @@ from nnscratch.course.batch import judge_one
 def die_at_ben(student, sources):
     if student == "ben":
         os._exit(1)
+    if student == "eve":
+        raise ValueError("a mistake in the judge")
     return judge_one(student, sources)

@@ -138,11 +138,11 @@ def test_a_run_continues_where_another_has_stopped(course, hand_in, tmp_path, mo
 
 
 def test_a_judge_that_dies_loses_no_other_mark(course, hand_in, tmp_path, monkeypatch):
-    for student in ("anna", "ben", "carl"):
+    for student in ("anna", "ben", "carl", "eve"):
         hand_in(student)
     monkeypatch.setattr(batch, "judge_one", die_at_ben)
     marks = mark_all(course, tmp_path / "submissions", tmp_path / "grades.csv", only=["clip_norm"], jobs=2)
-    assert [mark.points for mark in marks] == [1, 0, 1]
+    assert [mark.points for mark in marks] == [1, 0, 1, 0]
     assert "The grader has failed" in marks[1].files[0].parts[0].headline
 
 
