@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -32,10 +33,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 130 after Ctrl-C, or 2 for an error, with one line on stderr."""
     if argv is None:  # called as a command, not from Python: this process may be restarted
         blas.restart_with_better_kernel()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a "?" for a character that the terminal cannot show
     arguments = parser().parse_args(argv)
     try:
-        return arguments.run(arguments) or 0
-    except (ValueError, TypeError, OSError, FloatingPointError, backend.DeviceError) as error:
+        code = arguments.run(arguments) or 0
+        if sys.stdout is not None:  # None if the descriptor is closed
+            sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader of a pipe has ended, such as head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        return 128 + 13  # as a program that SIGPIPE ends
+    except (ValueError, TypeError, OSError, ArithmeticError, backend.DeviceError) as error:
         print(f"nnscratch {arguments.command}: {_one_line(error)}", file=sys.stderr)
         return 2
     except MemoryError as error:
@@ -219,7 +229,7 @@ def run_train(arguments: argparse.Namespace) -> int:
     stopped = run.train(resumed=arguments.resume, device=device)
     if stopped == "interrupted":
         print(f"\nStopped at step {run.history.steps} of {total}; the run is saved. To resume it:")
-        print(f"    {_command()} train --out {run.folder} --resume")
+        print(f"    {_command()} train --out {shlex.quote(str(run.folder))} --resume")
         return 130
     if stopped:
         print(f"stopped early: {stopped}")
@@ -231,12 +241,12 @@ def run_train(arguments: argparse.Namespace) -> int:
     print(f"words it knows     {run.known_words(sample):.1%} of the words of a sample are words of the text")
     print(f"time               {run.history.seconds:.0f} s of training, {time.perf_counter() - start:.0f} s in all")
     print(f"{run.folder}/    loss.png  sample.txt  model.safetensors  checkpoint.safetensors  history.json")
-    print(f"write more         {_command()} generate {run.folder} --prompt 'It is a truth'")
+    print(f"write more         {_command()} generate {shlex.quote(str(run.folder))} --prompt 'It is a truth'")
     return 0
 
 
 def _create(arguments: argparse.Namespace) -> runs.Run:
-    source = arguments.text or DEFAULT_SOURCE
+    source = DEFAULT_SOURCE if arguments.text is None else arguments.text
     preset = runs.PRESETS[arguments.preset] if arguments.preset else {}
     level = arguments.level or preset.get("level", "char")
     if preset and not arguments.level and source.startswith(runs.AUSTEN_PREFIX):

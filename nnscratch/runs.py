@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import time
 from dataclasses import asdict, dataclass
@@ -31,14 +32,16 @@ from .losses import CrossEntropyLoss
 from .models import LanguageModel, TransformerLM
 from .module import Module
 from .plotting import plot_history, save_figure
+from .run_folder import ctrl_c_for_other_signals, locked, remove_unfinished_files
 from .serialization import load, write_atomically
-from .training import Checkpoint, EarlyStopping, ProgressBar, Trainer, evaluate, resume
+from .training import Checkpoint, EarlyStopping, ProgressBar, Trainer, checkpoint, evaluate, resume
 from .training.callbacks import UNITS
 
 AUSTEN_PREFIX = "austen:"
 SAMPLE_TOKENS = {"char": 2000, "bpe": 600, "word": 300, "split": 300}
 SAMPLE_TEMPERATURE = 0.8
 PARTS = ("train", "valid", "test")
+MAX_STEPS = 10**12  # more than any computer makes; the number of steps stays an exact integer below it
 
 
 @dataclass
@@ -158,6 +161,10 @@ class Run:
                 f"nnscratch train --out {folder} --resume"
             )
         parts = read_parts(config)
+        for name in ("source", "valid", "test"):  # absolute, so the run can be resumed from any folder
+            path = getattr(config, name)
+            if path is not None and not path.startswith(AUSTEN_PREFIX):
+                setattr(config, name, os.path.abspath(path))
         config.sha256 = _fingerprint(parts)
         run = cls(folder, config, new_tokenizer(config.level, parts, config.vocab), parts)
         for part in ("train", "valid"):
@@ -168,6 +175,7 @@ class Run:
     def create(self) -> None:
         """Make the folder of a planned run, and write its settings and tokenizer."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "config.json").touch(exist_ok=False)  # raises if another process has created a run meanwhile
         self._write_json("config.json", asdict(self.config))
         self._write_json("tokenizer.json", self.tokenizer.to_dict())
 
@@ -250,10 +258,16 @@ class Run:
 
     def total_steps(self) -> int:
         if self.config.steps is not None:
-            return positive_int("steps", self.config.steps)
+            steps = positive_int("steps", self.config.steps)
+            if steps > MAX_STEPS:
+                raise ValueError(f"steps must be at most {MAX_STEPS:,}, got a number of {len(str(steps))} digits")
+            return steps
         if self.config.epochs is None or not 0 < self.config.epochs < float("inf"):
             raise ValueError(f"epochs must be above 0, got {self.config.epochs}")
-        return max(1, round(self.config.epochs * len(self.batches("train"))))
+        steps = self.config.epochs * len(self.batches("train"))
+        if steps > MAX_STEPS:
+            raise ValueError(f"epochs must be smaller: {self.config.epochs:g} epochs are {steps:.2g} steps")
+        return max(1, round(steps))
 
     def train(self, resumed: bool = False, device: str = "cpu") -> str | None:
         """Train, and write all results to the folder. Return the reason if training stopped early, else None.
@@ -261,24 +275,33 @@ class Run:
         Parameters
         ----------
         resumed : bool
-            Start from the checkpoint in the folder.
+            Start from the checkpoint in the folder. A run that ended before its first checkpoint starts again.
         device : str
+
+        Raises
+        ------
+        BlockingIOError
+            Another process trains the run in this folder.
         """
         batches, valid = self.batches("train"), self.batches("valid")
         trainer = self.new_trainer(device)
-        if resumed:
-            resume(trainer, self.folder)
         total = self.total_steps()
-        trainer.callbacks = [ProgressBar(self.unit), Checkpoint(self.folder)]
-        if self.config.patience is not None:
-            trainer.callbacks.insert(0, EarlyStopping(self.config.patience))
-        try:
-            if trainer.steps_done < total:
-                trainer.fit(batches, valid, steps=total, evaluate_every=max(1, min(len(batches), -(-total // 10))))
-        finally:
-            if trainer.history.steps:
-                self._write_json("history.json", trainer.history.to_dict())
-                save_figure(plot_history(trainer.history, self.unit), self.folder / "loss.png")
+        with locked(self.folder / "config.json"), ctrl_c_for_other_signals():
+            remove_unfinished_files(self.folder)
+            if resumed and (self.folder / checkpoint.FILE).exists():
+                resume(trainer, self.folder)
+            trainer.callbacks = [ProgressBar(self.unit), Checkpoint(self.folder)]
+            if self.config.patience is not None:
+                early_stopping = EarlyStopping(self.config.patience)
+                trainer.callbacks.insert(0, early_stopping)
+                trainer.stop = early_stopping.reason(trainer)  # of a run that had stopped early
+            try:
+                if trainer.steps_done < total and trainer.stop is None:
+                    trainer.fit(batches, valid, steps=total, evaluate_every=max(1, min(len(batches), -(-total // 10))))
+            finally:
+                if trainer.history.steps:
+                    self._write_json("history.json", trainer.history.to_dict())
+                    save_figure(plot_history(trainer.history, self.unit), self.folder / "loss.png")
         self.history = trainer.history
         return trainer.stop
 

@@ -219,16 +219,16 @@ def load_lora(path: PathLike, model: Module) -> Module:
 def write_arrays(path: PathLike, arrays: dict[str, Any], header: dict[str, Any]) -> None:
     """Write the arrays to a safetensors file, with `header` as JSON in its metadata. The write is atomic.
 
-    The metadata also has a checksum of header, names and values, which `read_arrays` compares.
+    The header in the file also has a checksum of names, values and the rest of the header; `read_arrays` compares it.
     """
     own = {name: np.asarray(backend.to_numpy(a), order="C") for name, a in arrays.items()}
-    text = json.dumps(header)
-    write_atomically(path, to_bytes(own, metadata={"nnscratch": text, "crc32": checksum(own, text)}))
+    text = json.dumps(header | {"crc32": checksum(own, header)})
+    write_atomically(path, to_bytes(own, metadata={"nnscratch": text}))
 
 
-def checksum(arrays: dict[str, np.ndarray], text: str) -> str:
-    """Return a CRC-32 of `text` and of the names, dtypes, shapes and values of `arrays`, in hexadecimal."""
-    crc = zlib.crc32(text.encode())
+def checksum(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> str:
+    """Return a CRC-32 of `header` and of the names, dtypes, shapes and values of `arrays`, in hexadecimal."""
+    crc = zlib.crc32(json.dumps(header).encode())
     for name, array in sorted(arrays.items()):
         crc = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), crc)
         crc = zlib.crc32(array.reshape(-1).view(np.uint8), crc)
@@ -244,16 +244,16 @@ def read_arrays(path: PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     try:
         with safe_open(path, framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-            metadata = file.metadata() or {}
-        header = json.loads(metadata.get("nnscratch", "{}"))
+            header = json.loads((file.metadata() or {}).get("nnscratch", "{}"))
     except (SafetensorError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not a complete safetensors file: {error}") from None
     except (TypeError, AttributeError) as error:  # for example bfloat16
         raise ValueError(f"{path} has an array of a dtype that NumPy does not support: {error}") from None
-    if "crc32" in metadata and metadata["crc32"] != checksum(arrays, metadata.get("nnscratch", "")):
-        raise ValueError(f"{path} is damaged: its values do not have the checksum with which nnscratch wrote them")
     if not isinstance(header, dict):
         raise ValueError(f"{path} is not a file of nnscratch: its header must be a dictionary, got {header!r:.50}")
+    written = header.pop("crc32", None)  # older files have none
+    if written is not None and written != checksum(arrays, header):
+        raise ValueError(f"{path} is damaged: its values do not have the checksum with which nnscratch wrote them")
     return arrays, header
 
 

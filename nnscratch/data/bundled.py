@@ -139,7 +139,7 @@ def load_text(path: str | os.PathLike[str]) -> str:
     FileNotFoundError
         There is no such file.
     ValueError
-        `path` is a folder, or the file holds no text or is not UTF-8.
+        `path` is a folder or a device, or the file holds no text or is not UTF-8.
 
     Examples
     --------
@@ -149,11 +149,15 @@ def load_text(path: str | os.PathLike[str]) -> str:
     >>> load_text(path)
     'two\\nlines'
     """
+    if not os.fspath(path):
+        raise ValueError("the path of the text file is empty")
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file")
     if path.is_dir():
         raise ValueError(f"{path} is a folder; a text file is needed")
+    if not path.is_file():  # reading a device or a pipe may never end
+        raise ValueError(f"{path} is not a regular file; a text file is needed")
     data = path.read_bytes()
     try:
         text = data.decode("utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Callable
@@ -43,12 +44,14 @@ class ProgressBar(Callback):
     def on_fit_start(self, trainer: Trainer) -> None:
         from tqdm.auto import tqdm  # imported late: without ipywidgets, this import prints a warning in a notebook
 
+        stream = io.StringIO() if sys.stderr is None else sys.stderr  # None if the descriptor is closed
         self.bar = tqdm(
             total=trainer.total_steps,
             initial=trainer.steps_done,
             unit="step",
             dynamic_ncols=True,
-            mininterval=0.2 if sys.stderr.isatty() else 20,  # few lines in a log file
+            mininterval=0.2 if stream.isatty() else 20,  # few lines in a log file
+            file=stream,
         )
         self.first_seconds = trainer.history.seconds
         self.targets, self.unshown, self.shown_at = 0, 0, time.monotonic()
@@ -119,7 +122,10 @@ class EarlyStopping(Callback):
         self.patience = positive_int("patience", patience)
 
     def on_validation_end(self, trainer: Trainer) -> None:
+        trainer.stop = self.reason(trainer) or trainer.stop
+
+    def reason(self, trainer: Trainer) -> str | None:
+        """Return the reason to stop, or None to continue."""
         valid = trainer.history.valid
-        since_best = len(valid) - 1 - valid.index(trainer.history.best)
-        if since_best >= self.patience:
-            trainer.stop = f"no better validation loss in {since_best} tries"
+        since_best = len(valid) - 1 - valid.index(trainer.history.best) if valid else 0
+        return f"no better validation loss in {since_best} tries" if since_best >= self.patience else None

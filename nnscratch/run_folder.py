@@ -1,0 +1,69 @@
+"""The folder of a run while a process trains in it: locked, free of unfinished files, and saved when a signal comes."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Lock the file at `path` inside a ``with`` block. The lock ends with the process, however it ends.
+
+    On Windows, nothing is locked.
+
+    Raises
+    ------
+    BlockingIOError
+        Another process holds the lock.
+    """
+    if fcntl is None:
+        yield
+        return
+    with open(path, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BlockingIOError(f"another process is training the run in {path.parent}") from None
+        yield
+
+
+def remove_unfinished_files(folder: Path) -> None:
+    """Remove the temporary files that `write_atomically` leaves if the process is killed while it writes."""
+    for path in folder.glob(".*.*.????????"):
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def ctrl_c_for_other_signals() -> Iterator[None]:
+    """Inside the block, SIGTERM and SIGHUP do what Ctrl-C does, so a batch system or a closed terminal loses no work.
+
+    A signal that is ignored stays ignored, as SIGHUP is under ``nohup``. Python allows signal handlers in the main
+    thread only: in any other thread this changes nothing.
+    """
+    previous = {}
+    if threading.current_thread() is threading.main_thread():
+        signals = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        previous = {number: signal.getsignal(number) for number in signals}
+    for number, handler in previous.items():
+        if handler == signal.SIG_DFL:
+            signal.signal(number, _as_ctrl_c)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            if handler == signal.SIG_DFL:
+                signal.signal(number, handler)
+
+
+def _as_ctrl_c(signum: int, frame: Any) -> None:
+    signal.raise_signal(signal.SIGINT)
