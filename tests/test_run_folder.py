@@ -130,7 +130,11 @@ def test_what_is_no_file_is_no_text(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["--epochs", "1e308"], "epochs must be"), (["--steps", "9" * 400], "steps must be"), (["--lr", "1e400"], "lr must be")],
+    [
+        (["--epochs", "1e308"], "epochs must be"),
+        (["--steps", "9" * 400], "steps must be"),
+        (["--lr", "1e400"], "lr must be"),
+    ],
 )
 def test_numbers_that_are_too_large_get_a_line(text, tmp_path, capsys, options, message):
     assert message in error_of(capsys, "train", text, "--out", tmp_path / "run", *SMALL, *options)
