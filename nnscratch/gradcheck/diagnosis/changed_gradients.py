@@ -1,4 +1,4 @@
-"""What a wrong backward may have done to the gradient g of one array: the changes c - g that used_gradients.py tests.
+"""Changes c - g that a wrong backward makes to the gradient g of one array. used_gradients.py tests them.
 
 `changed_gradients` yields (rank, mistake, evidence, change by rounds, free). If `free` is True, the change is known up
 to a factor, and "%c" in the evidence stands for it. "%u" stands for the name of the array.
