@@ -27,7 +27,7 @@ demo: .venv/.installed
 	$(BIN)/nnscratch train
 
 test: .venv/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-oracle: .venv/.installed-oracle
 	NNSCRATCH_REQUIRE_ORACLE=1 $(BIN)/python -m pytest tests/oracle

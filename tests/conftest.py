@@ -1,11 +1,20 @@
 """Settings for all tests, and shared fixtures."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import settings
 
 settings.register_profile("nnscratch", deadline=None)  # a slow machine must not fail a test
 settings.load_profile("nnscratch")
+
+
+def pytest_configure(config):
+    """Let each process of ``pytest -n`` use one core: OpenBLAS's threads wait in a loop, and slow down their neighbours."""
+    if getattr(config.option, "numprocesses", None):
+        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+            os.environ.setdefault(name, "1")
 
 
 @pytest.fixture
