@@ -11,7 +11,7 @@ settings.load_profile("nnscratch")
 
 
 def pytest_configure(config):
-    """Let each process of ``pytest -n`` use one core: OpenBLAS's threads wait in a loop, and slow down their neighbours."""
+    """Let each process of ``pytest -n`` use one core: the waiting threads of OpenBLAS slow down their neighbours."""
     if getattr(config.option, "numprocesses", None):
         for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
             os.environ.setdefault(name, "1")
