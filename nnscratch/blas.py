@@ -1,9 +1,9 @@
 """BLAS: which library computes NumPy's matrix products, how fast it is on this machine, and whether it could be faster.
 
 A neural network spends nearly all of its time in matrix products, and NumPy calls a BLAS library for them. The library
-in NumPy's wheels is OpenBLAS. It holds a *kernel* for each family of processors and picks one when it is loaded. A
-processor newer than the library may get a kernel with half of the possible speed. For example, OpenBLAS 0.3.31 picks
-the Haswell kernel on Zen 5, which does not use AVX-512. The environment variable OPENBLAS_CORETYPE selects another
+in NumPy's wheels is OpenBLAS. It holds a *kernel* for each family of processors and picks one when it is loaded. On a
+processor newer than the library, it may pick a kernel with half of the possible speed. For example, on Zen 5, OpenBLAS
+0.3.31 picks the Haswell kernel, which does not use AVX-512. The environment variable OPENBLAS_CORETYPE selects another
 kernel. It must be set before NumPy is imported.
 
 ``import nnscratch`` does not change the environment. The ``nnscratch`` command restarts itself with the variable set,
@@ -150,7 +150,7 @@ def _function(library: ctypes.CDLL, name: str, result: type | None, *arguments: 
 
 
 def thread_setting() -> tuple[Callable[[], int], Callable[[int], None]] | None:
-    """Return OpenBLAS's functions that get and set its number of threads, or None for another library."""
+    """Return OpenBLAS's functions that get and set its number of threads, or None if NumPy uses another library."""
     for path in _candidate_libraries():
         with contextlib.suppress(OSError):
             library = ctypes.CDLL(path)
@@ -276,8 +276,8 @@ def measure_kernel(name: str | None, seconds: float = 0.3) -> tuple[str | None, 
 def compare_kernels(flags: frozenset[str], seconds: float = 0.3) -> tuple[str | None, dict[str, dict[str, float]]]:
     """Return the kernel that OpenBLAS picks, and the speeds of that kernel and of all other usable kernels.
 
-    Each kernel is measured twice, in turns, and the better speed counts. Otherwise a short disturbance by another
-    program would look like a slow kernel.
+    Each kernel is measured twice, in turns, and the better speed counts. Otherwise a kernel would seem slow if another
+    program ran for a moment.
     """
     default = measure_kernel(None, seconds)
     if default is None:

@@ -62,7 +62,7 @@ def check_gradient(owner: Module, dy: Array, shape: tuple[int, ...], dtype: Any,
 def check_ids(owner: Module, name: str, ids: Array, below: int) -> None:
     """Raise unless `ids` is an array of integers in 0 .. below-1.
 
-    On a GPU the range is not checked: to read the result would block until the GPU has finished.
+    On a GPU the range is not checked: reading the result would block until the GPU has finished.
     """
     title = type(owner).__name__
     try:
@@ -78,7 +78,7 @@ def check_ids(owner: Module, name: str, ids: Array, below: int) -> None:
 def check_token_ids(model: Module, name: str, ids: Array) -> None:
     """Raise if `model` is a language model and `ids`, on the CPU, holds an id outside its vocabulary.
 
-    Call it before the ids go to a GPU: there, reading them back to check them would wait for the GPU.
+    Call it before the ids are moved to a GPU: reading them back from the GPU would block until the GPU has finished.
     """
     if hasattr(model, "vocab_size") and isinstance(ids, np.ndarray):
         check_ids(model, name, ids, model.vocab_size)
@@ -121,7 +121,7 @@ def one_of(name: str, value: str, choices: Iterable[str]) -> str:
 def flag(name: str, value: bool) -> bool:
     """Return `value` if it is True or False; raise otherwise.
 
-    Without this check, a seed or a generator passed by position where a flag is expected would count as True.
+    Without this check, a seed or generator in the position of a flag would count as True.
     """
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, got {value!r}")

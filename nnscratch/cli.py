@@ -187,7 +187,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run_exercises(arguments: argparse.Namespace) -> int:
-    from .exercises.command import run_exercises  # on use: it imports 35 exercises
+    from .exercises.command import run_exercises  # imported late: this imports 35 exercises
 
     return run_exercises(arguments)
 

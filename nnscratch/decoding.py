@@ -7,11 +7,11 @@ The probability of a target y_1 .. y_T is a product over its tokens, so its loga
 greedy      Take the most likely token at every step. A likely first token may lead to unlikely later ones.
 
 beam        Keep the k best beginnings. At every step, extend each by all V tokens, and keep the k best of the k V
-            results. A result that ends with the stop token is finished. With k = 1 this is the greedy search; with k as
-            large as the number of all sequences, it finds the best one.
+            results. A result that ends with the stop token is finished. With k = 1 this is the greedy search. If k is
+            the number of all possible sequences, the search finds the best one.
 
-A longer target has more factors below 1, so its probability is smaller. The score log p / T^a with a > 0, a length
-penalty, prefers longer targets.
+The probability of a longer target is a product of more factors below 1, so it is smaller. The score log p / T^a,
+with a > 0, prefers longer targets. This is called a length penalty.
 
 References
 ----------
@@ -47,7 +47,7 @@ def greedy_search(
     Parameters
     ----------
     model : Seq2Seq or TransformerSeq2Seq
-        Or another Module with the methods ``start`` and ``step`` of these. It runs in ``eval()`` mode.
+        Or another Module with the methods ``start`` and ``step``. It runs in ``eval()`` mode.
     source : array of integers, shape (N, S)
     start, stop : int
         The tokens that begin and end a target.
@@ -93,12 +93,12 @@ def beam_search(
     beam_size: int,
     length_penalty: float = 0.0,
 ) -> list[Hypothesis]:
-    """Return the best targets for one source that a search with a beam finds, the best first.
+    """Return the best targets that a beam search finds for one source, the best first.
 
     Parameters
     ----------
     model : Seq2Seq or TransformerSeq2Seq
-        Or another Module with the methods ``start`` and ``step`` of these. It runs in ``eval()`` mode.
+        Or another Module with the methods ``start`` and ``step``. It runs in ``eval()`` mode.
     source : array of integers, shape (S,)
         One source, without padding.
     start, stop : int
@@ -151,7 +151,7 @@ def beam_search(
 
 
 def _check(model: Module, start: int, stop: int, max_length: int) -> None:
-    """Raise unless the arguments that both searches share are right."""
+    """Raise unless the arguments that both searches have are right."""
     for method in ("start", "step"):
         if not callable(getattr(model, method, None)):
             raise TypeError(f"{type(model).__name__} has no method {method}: a search needs an encoder and a decoder")

@@ -1,4 +1,4 @@
-"""Old names of things that were renamed. They work for one more release, and warn."""
+"""Old names of functions, classes and attributes. They work for one more release, and give a warning."""
 
 from __future__ import annotations
 

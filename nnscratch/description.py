@@ -5,8 +5,8 @@
     "replaced": {"layers.0": {...}}                 modules that are not the ones that the constructor makes
     "tied": [["a.weight", "b.weight"]]              parameters that are one and the same, although no module is
 
-A file can come from a stranger. So only classes of this package are built, no module
-is imported, and nothing larger than the arrays of the file is allocated.
+A file can come from a stranger. So `build` makes only classes of this package, imports no module, and allocates no more
+memory than the arrays of the file need.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ RENAMED = {  # old name: new name. Older files use the old names of classes that
 def describe(model: Module) -> dict[str, Any]:
     """Return the description from which `build` builds `model`.
 
-    It has no entry "replaced" if a class of `model` is not part of nnscratch: `build` refuses such a class anyway.
+    If a class of `model` is not part of nnscratch, the description has no entry "replaced", because `build` raises an
+    error for such a class.
     """
     spec = _described(model, {})
     try:
@@ -51,7 +52,7 @@ def build(spec: dict[str, Any], num_values: int) -> Module:
     ----------
     spec : dict
     num_values : int
-        The number of values in the file's arrays. A description of a larger model is refused.
+        The number of values in the file's arrays. If the description is of a larger model, an error is raised.
 
     Raises
     ------
@@ -160,7 +161,7 @@ def find_class(full: str) -> type[Module]:
     """Return the Module subclass of this package with that full name, or raise ValueError.
 
     The modules of all layers, losses and models are loaded when nnscratch is imported. No other module is imported
-    here: to import ``nnscratch.__main__`` would run the command.
+    here: importing ``nnscratch.__main__`` would run the command.
     """
     if not isinstance(full, str) or len(full) > 200:
         raise ValueError(f"the name of a class must be a short text, got {full!r:.50}")

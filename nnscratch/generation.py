@@ -48,7 +48,8 @@ def generate(
     model : Module
         A model with a method ``init_hidden(batch_size)`` is called as ``logits, state = model(tokens, state)``, so it
         reads each token once. Any other model is called as ``logits = model(tokens)`` with the whole text. Tokens have
-        the shape (N, T), and logits (N, T, V). The model runs in ``eval()`` mode. Afterwards its mode is what it was.
+        the shape (N, T), and logits (N, T, V). The model runs in ``eval()`` mode and returns to its earlier mode
+        afterwards.
     tokenizer : CharTokenizer, WordTokenizer, SplitTokenizer or BPETokenizer
         If its vocabulary contains ``<unk>``, that token is never drawn.
     prompt : str
@@ -63,14 +64,14 @@ def generate(
     top_p : float, optional
         Draw only from the fewest tokens whose probabilities sum to at least p.
     stop : str or several of them, optional
-        Stop when the generated text holds this string, or when this token is drawn, such as ``"<eos>"``. It is not part
-        of the result. `prompt` may hold it.
+        Stop when the generated text contains this string, or when this token is drawn, such as ``"<eos>"``. The result
+        does not contain it. `prompt` may contain it.
     rng : None, int or numpy.random.Generator
         The source of randomness, or its seed.
     min_p : float, optional
         Draw only from tokens with at least this fraction of the largest probability.
     repetition_penalty : float
-        A value above 1 makes tokens less likely that the text already holds, the prompt included.
+        A value above 1 makes a token less likely if the text or the prompt already contains it.
     n : int, optional
         Return a list of n texts. They are generated together, which takes less time than one after another.
     context : int, optional
@@ -151,7 +152,8 @@ def _draw(
 ) -> Iterator[list[int]]:
     """Yield the next token of each of `count` texts, `max_tokens` times.
 
-    `never` is a token that is not drawn. Nor are tokens from `vocabulary` on, which the tokenizer does not know.
+    The token `never` is not drawn. Token ids of `vocabulary` or more are not drawn either: the tokenizer does not know
+    them.
     """
     check_instance("generate", "model", model, Module)
     positive_int("max_tokens", max_tokens)
@@ -162,7 +164,7 @@ def _draw(
     prompt, rng = np.asarray(prompt), backend.generator(rng)
     check_token_ids(model, "tokens", prompt)
     tokens, state = np.repeat(prompt[None], count, axis=0), None  # (count, T)
-    modules = list(model.modules())  # listed once: in a small model, a search for them takes longer than a token
+    modules = list(model.modules())  # listed once: in a small model, listing them takes longer than computing a token
     stateful, seen = hasattr(model, "init_hidden"), None
     for _ in range(max_tokens):
         with eval_mode(*modules):  # not around the loop: the caller may train between two tokens
@@ -229,7 +231,7 @@ class _Stops:
             self.texts.append(tokenizer.decode(ids))  # as the tokenizer writes it, for example in lower case
             if not self.texts[-1]:
                 raise ValueError(f"stop {text!r} holds no token of this tokenizer")
-        # A match ends in the newest token. Each token writes at least one byte, but for some <eos>.
+        # A match ends in the newest token. Each token writes at least one byte; only <eos> may write none.
         self.tokens = 8 + 2 * max([len(text.encode()) for text in self.texts], default=0)
 
     def text_before(self, prompt: np.ndarray, written: list[int]) -> str | None:

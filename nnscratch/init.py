@@ -34,8 +34,8 @@ _values_left: contextvars.ContextVar[int | None] = contextvars.ContextVar("value
 def without_drawing(most: int) -> Iterator[None]:
     """Make `uniform` and `normal` return zeros inside a ``with`` block, and at most `most` values in total.
 
-    ``nn.load`` builds models in such a block, because it replaces all weights anyway. NumPy asks the system for zeros
-    and gets memory only when it writes, so a file that describes a model that is too large costs no memory.
+    ``nn.load`` builds models in such a block, because it replaces all weights anyway. The system gives NumPy memory for
+    zeros only when NumPy writes to it. So a file that describes too large a model uses no memory.
 
     Examples
     --------
@@ -110,7 +110,9 @@ def normal(shape: tuple[int, ...], std: float = 1.0, rng: RNG = None) -> np.ndar
 
 
 def xavier_uniform(shape: tuple[int, ...], rng: RNG = None) -> np.ndarray:
-    """Draw uniformly with variance 2 / (fan_in + fan_out), Glorot and Bengio's compromise, for tanh and linear units.
+    """Draw uniformly with variance 2 / (fan_in + fan_out), for tanh and linear units.
+
+    The variance is a compromise: 1 / fan_in would suit the forward pass, and 1 / fan_out the backward pass.
 
     Examples
     --------
@@ -134,7 +136,7 @@ def xavier_normal(shape: tuple[int, ...], rng: RNG = None) -> np.ndarray:
 def he_uniform(shape: tuple[int, ...], rng: RNG = None) -> np.ndarray:
     """Draw uniformly with variance 2 / fan_in, for ReLU.
 
-    A ReLU sets half of its inputs to zero. Twice the variance makes up for them.
+    A ReLU sets half of its inputs to zero. The factor 2 compensates for this.
 
     Examples
     --------

@@ -12,8 +12,8 @@ from .module import Module
 def input_grad_optional(backward: Callable[..., Any]) -> Callable[..., Any]:
     """Mark a ``backward`` that returns None instead of dL/dx if ``self.needs_input_grad`` is False.
 
-    A subclass that overrides ``backward`` without this mark always returns dL/dx, and so does ``super().backward(dy)``
-    in it.
+    If a subclass overrides ``backward`` without this mark, its ``backward`` always returns dL/dx. A call of
+    ``super().backward(dy)`` in it then returns dL/dx too.
     """
     backward.input_grad_optional = True
     return backward

@@ -30,8 +30,8 @@ class Module:
 
     You write your own module as in PyTorch, and in addition ``backward``, under ``forward``:
 
-    1. Set parameters and inner modules as attributes. They are found automatically, at any depth, and there is no need
-       to call ``super().__init__()``. A plain list of layers raises an error: use `Sequential`.
+    1. Set parameters and inner modules as attributes. They are found automatically, at any depth. You do not need to
+       call ``super().__init__()``. A plain list of layers raises an error: use `Sequential`.
     2. ``forward`` computes y. It saves what ``backward`` needs with one call of ``save_for_backward``.
     3. ``backward`` gets these values from one call of ``saved()``. It *adds* to ``parameter.grad`` and never sets it,
        since the parameter may be used elsewhere too. It returns dL/dx: a tuple if forward takes several arrays, None
@@ -89,9 +89,9 @@ class Module:
     training = True
     """True in training mode, False in evaluation mode. See `train` and `eval`."""
     needs_input_grad = True
-    """False while the caller of ``backward`` does not use dL/dx. See `without_input_grad`."""
+    """False while ``backward`` need not return dL/dx, because its caller does not use it. See `without_input_grad`."""
     is_batch_mean: bool = False
-    """True for a loss that is the mean over the examples of a batch, each with the same weight.
+    """True for a loss that is the mean over the examples of a batch, where all examples have the same weight.
 
     The Trainer splits batches over threads only with such a loss.
     """
@@ -334,7 +334,7 @@ class Module:
     def draws_random_numbers(self) -> bool:
         """True if ``forward`` draws random numbers in training mode.
 
-        By default, a module draws if it holds a numpy Generator. Override it where that depends on a setting:
+        By default, it is True if the module holds a numpy Generator. Override it if drawing depends on a setting:
         `Dropout` draws only if p > 0.
         """
         return any(isinstance(value, np.random.Generator) for value in vars(self).values())

@@ -31,7 +31,7 @@ class Parameter:
     requires_grad : bool
         False while the parameter is frozen. The gradient of a frozen parameter is always zero: `add_product` and
         `add_rows` compute nothing, and a value that ``backward`` adds to `grad` is not kept. Optimisers do not change
-        a frozen parameter. To set this attribute clears the gradient.
+        a frozen parameter. Setting this attribute clears the gradient.
 
     Examples
     --------
@@ -147,8 +147,8 @@ class Parameter:
         """Add a matrix product: ``grad[rows] += a @ b``. The default is all rows.
 
         The first product of all rows after `zero_grad` is written directly into the gradient. For a large weight this
-        saves a temporary array of the same size, and the time to fill the gradient with zeros and to add. If the
-        parameter is frozen, nothing is computed.
+        saves a temporary array of the same size, and the time for filling the gradient with zeros and adding the
+        product to it. If the parameter is frozen, nothing is computed.
         """
         if not self._requires_grad:
             return

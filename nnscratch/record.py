@@ -6,8 +6,9 @@
     seen["0"].output       the output of the first layer
     seen["0"].gradient     the gradient of the loss with respect to that output
 
-While the block runs, functions that copy the arrays wrap ``forward`` and ``backward`` of each module. They are stored
-on the object, where Python finds them before the class's methods. At the end they are removed, also after an error.
+While the block runs, ``forward`` and ``backward`` of each module are wrapped in functions that copy the arrays. These
+functions are attributes of the object, so Python finds them before the methods of the class. At the end of the block
+they are removed, also after an error.
 """
 
 from __future__ import annotations

@@ -247,7 +247,7 @@ class Run:
             rng = np.random.default_rng(c.seed)
             for parameter in model.parameters():
                 parameter.data[...] = uniform(parameter.shape, c.init, rng)
-        model.to(device)  # before the optimizer is made, because its averages must be on the same device
+        model.to(device)  # before the optimizer is created, because its averages must be on the same device
         optimizer = OPTIMIZERS[c.optimizer](model.parameters(), lr=c.lr)
         if c.hold is None:
             scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.total_steps())
@@ -315,7 +315,8 @@ class Run:
     def sample(self, model: Module) -> str:
         """Generate a text, write it to sample.txt and return it.
 
-        The prompt is the start of a paragraph (characters and BPE), or the first three words of the training text.
+        With characters and BPE, the prompt is the start of a paragraph. Otherwise it is the first three words of the
+        training text.
         """
         level, text = self.config.level, self.parts["train"]
         if level in ("char", "bpe"):
@@ -354,15 +355,15 @@ class Run:
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text in lower case. A word is a run of letters, of any script."""
+    """Return the words of a text in lower case. A word is a run of letters of any alphabet."""
     return re.findall(r"[^\W\d_]+", text.lower())
 
 
 def steps_in(minutes: float, run: Run, device: str = "cpu") -> int:
     """Return the approximate number of steps of a run of `minutes` minutes, from the time of a few steps.
 
-    A second trainer makes the timed steps before training begins. The timing only sets the number of steps: if you give
-    ``--steps`` this number, you repeat a run with ``--minutes`` exactly.
+    A second trainer makes the timed steps before training begins. The time determines only the number of steps. To
+    repeat a run with ``--minutes`` exactly, give this number as ``--steps``.
     """
     if not 0 < minutes < float("inf"):
         raise ValueError(f"minutes must be above 0, got {minutes}")

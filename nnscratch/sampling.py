@@ -2,13 +2,14 @@
 
     scores  -> repetition penalty -> / temperature -> top-k -> top-p -> min-p -> probabilities -> draw
 
-    repetition penalty r    A token that the text already holds gets score / r if its score is positive, else score * r.
+    repetition penalty r    If the text contains the token, its score s becomes s / r for positive s, else s r.
     top-k                   Keep the k most likely tokens.
     top-p                   Keep the fewest tokens whose probabilities sum to at least p.
     min-p                   Keep the tokens with at least m times the probability of the most likely token.
 
-With scores x and temperature t, the probabilities are softmax(x / t). Each filter works on what the filter before it
-kept, and the rest is scaled to the sum 1. The order is that of Hugging Face's library ``transformers``.
+With scores x and temperature t, the probabilities are softmax(x / t). Each filter reads only the tokens that the filter
+before it kept. Their probabilities are scaled so that the sum is 1. The order is that of Hugging Face's library
+``transformers``.
 
 References
 ----------
@@ -76,14 +77,14 @@ class Sampling:
         return p / p.sum()
 
     def _weights(self, scores: np.ndarray, seen: np.ndarray | None) -> np.ndarray:
-        """Return the probabilities before their division by the sum, which drawing does not need."""
+        """Return the probabilities before the division by their sum. Drawing a token does not need this division."""
         scores = self._penalised(scores, seen)
         if self.top_k is not None and self.top_k < len(scores):
             least = np.partition(scores, -self.top_k)[-self.top_k]  # the k-th largest; of equal scores, keep the first
             equal = np.flatnonzero(scores == least)[self.top_k - np.count_nonzero(scores > least) :]
             scores = np.where(scores < least, -np.inf, scores)
             scores[equal] = -np.inf
-        with np.errstate(over="ignore"):  # a temperature near 0 makes all but the largest -infinity
+        with np.errstate(over="ignore"):  # a temperature near 0 makes all scores but the largest -infinity
             scores = (scores - scores.max()) / self.temperature
         p = np.exp(scores)
         if self.top_p is not None:

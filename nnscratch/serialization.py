@@ -73,8 +73,8 @@ def load(path: PathLike, model: Module | None = None) -> Module:
     ----------
     path : str or path
     model : Module, optional
-        Load the weights into this model and return it. Needed for a class that is not part of nnscratch, and for a
-        file that another program wrote: such a model cannot be rebuilt from the file.
+        Load the weights into this model and return it. You need it for a model whose class is not part of nnscratch,
+        and for a file that another program wrote. Such a model cannot be rebuilt from the file alone.
 
     Raises
     ------
@@ -167,13 +167,14 @@ def save_lora(model: Module, path: PathLike) -> None:
 def load_lora(path: PathLike, model: Module) -> Module:
     """Load the matrices that `save_lora` wrote into `model`, and return it.
 
-    Each Linear layer that the file names becomes a `LoRA` layer. If it is one already, it gets the file's matrices.
+    Each Linear layer that the file names becomes a `LoRA` layer. If it is a `LoRA` layer already, it gets the matrices
+    of the file.
 
     Parameters
     ----------
     path : str or path
     model : Module
-        The model with the trained weights, from which the saved one was made.
+        A model with the trained weights to which the saved matrices were added.
 
     Raises
     ------
@@ -219,7 +220,8 @@ def load_lora(path: PathLike, model: Module) -> Module:
 def write_arrays(path: PathLike, arrays: dict[str, Any], header: dict[str, Any]) -> None:
     """Write the arrays to a safetensors file, with `header` as JSON in its metadata. The write is atomic.
 
-    The header in the file also has a checksum of names, values and the rest of the header; `read_arrays` compares it.
+    The header in the file also holds a checksum of names, values and the other entries of the header. `read_arrays`
+    verifies it.
     """
     own = {name: np.asarray(backend.to_numpy(a), order="C") for name, a in arrays.items()}
     text = json.dumps(header | {"crc32": checksum(own, header)})

@@ -3,9 +3,9 @@
 `summary` runs a copy of the model on the given inputs and measures it. The memory that a layer saves for backward is
 the size of the arrays on its stack. An array that two layers save is counted only for the first.
 
-Only the matrix products and convolutions of one forward pass are counted, because they are nearly all of the work. A
-product of shapes (n, k) and (k, m) has n m k multiplications and n m k additions: 2 n m k operations. A backward pass
-takes about twice as many, with one product for dx and one for dW.
+Only the operations of matrix products and convolutions in one forward pass are counted. They are nearly all operations
+of the pass. A product of shapes (n, k) and (k, m) has n m k multiplications and n m k additions: 2 n m k operations. A
+backward pass takes about twice as many, with one product for dx and one for dW.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def _linear(module: Module, inputs: tuple, output: Array) -> int:
 
 
 def _lora(module: Module, inputs: tuple, output: Array) -> int:
-    return 0 if module.merged else 2 * (output.size + inputs[0].size) * module.rank  # its Linear is counted separately
+    return 0 if module.merged else 2 * (output.size + inputs[0].size) * module.rank  # without those of its Linear
 
 
 def _convolution(module: Module, inputs: tuple, output: Array) -> int:

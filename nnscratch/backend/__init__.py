@@ -1,4 +1,4 @@
-"""The backend: NumPy on a CPU, CuPy on a GPU. No other code depends on which one it is.
+"""The backend: NumPy on a CPU, CuPy on a GPU. The code of the other folders is the same for both.
 
 All other code calls ``xp = array_module(x)`` and writes ``xp.tanh(x)``. Arrays are plain NumPy or CuPy arrays, never
 wrappers. Only :func:`to_device` moves an array between devices.

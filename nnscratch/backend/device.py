@@ -31,7 +31,7 @@ def array_module(x: Array) -> ModuleType:
     Raises
     ------
     TypeError
-        `x` is not a NumPy or CuPy array, but for example a list, a number or a PyTorch tensor.
+        `x` is not a NumPy or CuPy array. For example, it is a list, a number or a PyTorch tensor.
 
     Examples
     --------
@@ -166,7 +166,7 @@ def memory(device: str) -> tuple[int, int]:
 
 
 def free_memory(device: str) -> None:
-    """Return the reserved memory that no array uses to the GPU, so that other programs can use it."""
+    """Release the reserved memory that no array uses, so that other programs can use it."""
     cupy = module_for(device)
     cupy.get_default_memory_pool().free_all_blocks()
     cupy.get_default_pinned_memory_pool().free_all_blocks()
@@ -176,7 +176,7 @@ def synchronize(device: str) -> None:
     """Wait until `device` has finished all its work.
 
     A GPU works asynchronously: a call returns before its result is computed. Call this function before you read a
-    clock, otherwise you time only how long it takes to start the work.
+    clock. Otherwise you measure only the time for starting the work.
     """
     if device != "cpu":
         module_for(device).cuda.Device().synchronize()
@@ -195,15 +195,15 @@ def allow_tf32() -> None:
 def chunk_size(x: Array, elements: int) -> int:
     """Return how many elements of an array like `x` to process at a time.
 
-    On a CPU this is `elements`, a number that fits into its cache: a chain of operations on a larger array would read
-    the array from memory for each operation. On a GPU, each call takes longer than a cache miss. So there it is at
-    least the number of elements in half a gigabyte.
+    On a CPU the result is `elements`, and a chunk of this size should fit into the cache: each operation on a larger
+    array would read the array from memory again. On a GPU, starting an operation takes longer than reading from memory.
+    So there the result is at least the number of elements in half a gigabyte.
     """
     return elements if isinstance(x, np.ndarray) else max(elements, (1 << 29) // x.dtype.itemsize)
 
 
 def cheap_to_read(x: Array) -> bool:
-    """Return True if checking the values in `x` takes almost no time. It does so on a CPU.
+    """Return True if reading the values in `x` takes almost no time, as on a CPU.
 
     On a GPU, reading a value blocks until the GPU has finished all earlier work.
     """
@@ -213,6 +213,6 @@ def cheap_to_read(x: Array) -> bool:
 def launch_bound(x: Array) -> bool:
     """Return True if starting an operation costs more than computing it, as for small arrays on a GPU.
 
-    Code then handles many arrays in one kernel instead of one after the other.
+    It is then faster to process many arrays in one kernel.
     """
     return not isinstance(x, np.ndarray)

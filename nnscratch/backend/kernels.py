@@ -1,7 +1,8 @@
 """Fused kernels: a function of NumPy arrays, paired with one GPU kernel in C that computes the same.
 
 Without fusing, a GPU starts one kernel for every NumPy operation. Each start takes some microseconds, and each kernel
-reads and writes whole arrays. One kernel for a sequence of small operations saves both.
+reads and writes whole arrays. If one kernel computes a sequence of operations, it is started once. It reads each input
+once and writes each output once.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ def fused(inputs: str, outputs: str, body: str) -> Callable[[Callable], Callable
     ----------
     inputs, outputs : str
         The function's arguments in order, in the notation of ``cupy.ElementwiseKernel``: ``"T x, T a"``. The function
-        may read an output before it writes it. ``T z[4]`` is one argument of shape (4, ...), which the kernel knows as
-        z0, z1, z2 and z3. A ``raw`` argument is a whole array in the kernel: ``a[0]`` is the first element of
+        may read an output before it writes it. ``T z[4]`` is one argument of shape (4, ...), whose parts are called z0,
+        z1, z2 and z3 in the kernel. A ``raw`` argument is a whole array in the kernel: ``a[0]`` is the first element of
         ``raw float64 a``.
     body : str
         The computation for one element of each array, in C.
@@ -141,7 +142,7 @@ class OverLists:
 
     @staticmethod
     def can_take(arrays: list[Array]) -> bool:
-        """Return True if all arrays are C-contiguous GPU arrays, as the kernel needs them."""
+        """Return True if all arrays are C-contiguous GPU arrays, which the kernel needs."""
         return all(not isinstance(a, np.ndarray) and a.flags.c_contiguous for a in arrays)
 
     def __call__(self, args: Sequence[Any], go: Array | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The benchmark: the speed of this package and of other libraries at the same jobs, from the same first weights.
+"""The benchmark: measure this package and other libraries at the same jobs, from the same first weights.
 
     jobs.py          the jobs: sizes, first weights, data
     ours.py          each job written with this package
@@ -8,5 +8,5 @@
     report.py        results as Markdown and JSON
 
 A *peer* is a module with a function build(job, variant), such as pytorch.py. jobs, worker and the peers do not import
-the rest of this package, so the measured memory is that of the library alone.
+the rest of this package. So the measured memory contains only the measured library.
 """

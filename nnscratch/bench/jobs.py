@@ -1,6 +1,6 @@
 """The jobs of the benchmark: sizes, first weights, data.
 
-The weights have PyTorch's names and layouts. They are drawn here, so every library starts from the same weights and
+The weights have PyTorch's names and layouts. This file draws them, so all libraries start from the same weights and
 must compute the same first losses.
 """
 
@@ -44,8 +44,8 @@ class Job:
     def flops(self) -> int:
         """The floating-point operations in the matrix products of one training step of an LSTM language model.
 
-        Each weight takes part in one multiplication and one addition per token in the forward pass, and in two of each
-        in the backward pass.
+        For each token, each weight needs one multiplication and one addition in the forward pass, and two
+        multiplications and two additions in the backward pass.
         """
         s = self.sizes
         inputs = [s["embed"], *[s["hidden"]] * (s["layers"] - 1)]

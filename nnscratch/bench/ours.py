@@ -1,4 +1,4 @@
-"""The jobs written with this package, as its users would write them."""
+"""The jobs, written with this package in the way that users write."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def build(job: Any, variant: str) -> dict[str, Any]:
 
 
 def product_on_gpu(size: int = 4096, repeats: int = 20) -> float:
-    """Measure the FLOP/s of a product of square float32 matrices, the upper limit for any model on this GPU."""
+    """Measure the FLOP/s of a product of square float32 matrices. No model on this GPU can be faster."""
     xp = backend.module_for("cuda")
     a, out = xp.ones((size, size), dtype=np.float32), xp.empty((size, size), dtype=np.float32)
     best = float("inf")

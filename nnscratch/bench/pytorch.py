@@ -1,4 +1,4 @@
-"""The jobs written with PyTorch, with the fastest settings that its users would choose.
+"""The jobs, written with PyTorch in the way that users write, with fast settings.
 
 These are fused Adam, batch-first nn.LSTM, all cores, and inference_mode for evaluation and generation. The variant
 "compile" wraps the model in torch.compile.

@@ -104,7 +104,7 @@ def kernel_title(run: dict[str, Any]) -> str:
 
 
 def gpu_markdown(measured: Sequence[tuple[Any, Sequence[Any]]], titles: dict[str, str]) -> str:
-    """Return the page of a run on a GPU: times, and the speed of a step relative to that of a single matrix product."""
+    """Return the page of a run on a GPU: times, and the speed of a step divided by that of a matrix product."""
     ours, *peers = titles
     rows, notes, infos = [], [], {}
     for job, results in measured:

@@ -23,8 +23,8 @@ from .. import blas, info
 from .jobs import Job
 
 HERE = Path(__file__).parent
-TOLERANCE = 1e-4  # relative, of the compared values. Typical: 2e-7, and 1e-5 for DeZero, whose Adam adds eps elsewhere
-REST = 0.05  # seconds between turns: OpenBLAS's threads wait actively for about 0.025 s
+TOLERANCE = 1e-4  # relative, of the compared values. Typical: 2e-7; DeZero 1e-5: its Adam adds eps in another position
+REST = 0.05  # seconds between turns: after a product, OpenBLAS's threads use the CPU for about 0.025 s
 MOST_STEPS = 5000  # per turn
 PATIENCE = 3  # a library is stopped if it takes PATIENCE times as long as `seconds`
 
@@ -142,7 +142,7 @@ class Worker:
 
 
 def agree(ours: Sequence[float], theirs: Sequence[float]) -> bool:
-    """Return True if two libraries computed the same values, so that they do the same work.
+    """Return True if two libraries computed the same values. They then do the same work.
 
     Examples
     --------
@@ -198,7 +198,7 @@ def take_turns(
     seconds: float,
     say: Callable[[int], None],
 ) -> None:
-    """Run `repeats` rounds of all workers, in alternating order. A slow worker stops when its time is over."""
+    """Run `repeats` rounds of all workers, in alternating order. A slow worker stops when its time has run out."""
     steps, spent = {}, dict.fromkeys(workers, 0.0)
 
     def answer_of(k: int, count: int) -> dict[str, Any] | None:

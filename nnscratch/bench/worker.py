@@ -1,4 +1,4 @@
-"""The worker: a process that builds one job with one library and runs as many steps as it is told.
+"""The worker: a process that builds one job with one library. It runs the number of steps that the runner requests.
 
     input     a line of JSON for each turn:  {"steps": n}
     output    first {"check": [...], ...} or {"unavailable": "why"}, then for each turn {"seconds": [...], "memory": m}

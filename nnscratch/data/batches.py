@@ -1,4 +1,4 @@
-"""Mini-batches: contiguous lanes of a text for truncated backpropagation, shuffled rows for everything else.
+"""Mini-batches: contiguous lanes of a text for truncated backpropagation, and shuffled rows for all other data.
 
 A text of tokens t_0 t_1 ... is cut into N lanes of equal length L, one below the other. Each batch takes the next T
 steps of every lane (here N = 2, L = 5, T = 3):
@@ -171,14 +171,14 @@ class Batches:
     rng : None, int or numpy.random.Generator
         The generator that draws the orders. It is also passed to `transform`.
     transform : function of (x, rng), optional
-        Applied to the inputs of each batch, an array or a tuple. See `nnscratch.data.augment`.
+        Applied to the inputs of each batch, which are an array or a tuple. See `nnscratch.data.augment`.
     drop_last : bool
         True to leave out the rows of an epoch that do not fill a batch. If False, the last batch may be smaller.
 
     Attributes
     ----------
     rng : numpy.random.Generator
-        If you save its state between two epochs and restore it later, the same orders follow.
+        To repeat the orders of some epochs, save its state before them and restore it later.
 
     Raises
     ------

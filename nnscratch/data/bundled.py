@@ -55,7 +55,7 @@ def load_austen(title: str) -> str:
 
 
 def austen_split() -> tuple[str, str, str]:
-    """Return the six novels as training, validation and test text: the split of all results that the project reports.
+    """Return the six novels as training, validation and test text. All results of this project use this split.
 
     Each novel is cut at 90 % and at 95 % of its characters, each time after the last line break before that point. The
     first parts of the six novels, in alphabetical order of title, make the training text. The second parts make the
@@ -104,7 +104,7 @@ def load_digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def digits_split() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Return the digits as training and test set: the split of all results on digits that the project reports.
+    """Return the digits as training and test set. All results of this project on digits use this split.
 
     The digits are sorted by label, and every fifth digit goes into the test set. This gives 1,438 training digits and
     359 test digits, with all labels in both sets. The same people wrote the digits of both sets. So the test accuracy

@@ -14,8 +14,8 @@ from ..checks import positive_int
 def one_hot(ids: Array, num_classes: int, dtype: Any = np.float32) -> Array:
     """Return the one-hot vectors of `ids`.
 
-    A matrix times a one-hot vector is a column of the matrix. So a layer that reads one-hot vectors computes what an
-    `Embedding` looks up.
+    A matrix times a one-hot vector is a column of the matrix. So a Linear layer on one-hot vectors computes the rows
+    that an `Embedding` looks up.
 
     Parameters
     ----------

@@ -84,14 +84,14 @@ def additions(count: int, digits: int = 3, rng: RNG = None) -> tuple[Texts, Text
     if positive_int("count", count) > limit**2 // 2:
         raise ValueError(f"count must be at most {limit**2 // 2:,} with digits={digits}, got {count:,}")
     pairs: dict[tuple[int, int], None] = {}
-    while len(pairs) < count:  # each number of digits is drawn equally often, so that short numbers are not rare
+    while len(pairs) < count:  # draw the number of digits first: otherwise most numbers would be long
         a, b = (int(rng.integers(10 ** rng.integers(1, digits + 1))) for _ in range(2))
         pairs[a, b] = None
     return [f"{a}+{b}" for a, b in pairs], [str(a + b) for a, b in pairs]
 
 
 def dates(count: int, rng: RNG = None) -> tuple[Texts, Texts]:
-    """Draw dates in six formats that people write, and each date in the form ``yyyy-mm-dd``.
+    """Draw dates. Return each one in a format that people write, one of six, and in the form ``yyyy-mm-dd``.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Toy data sets, points in the plane and a noisy wave, for pictures of an idea before you try it on real data.
+"""Toy data sets: points in the plane, and a noisy wave. Use them to show an idea in a picture.
 
 Each function takes ``rng`` and returns x, float32 with one example per row, and y.
 """

@@ -1,4 +1,4 @@
-"""CrossAttention: the tokens of one sequence attend to the tokens of another, as a translation to its source.
+"""CrossAttention: the tokens of one sequence attend to the tokens of another, such as the source of a translation.
 
     shapes      x (N, T, D)    m (N, S, D), the memory    q (N, heads, T, d)    k, v (N, heads, S, d)    y (N, T, D)
 
@@ -9,11 +9,11 @@
     backward    dx = dq W_q                                 through the queries
                 dm = dk W_k + dv W_v                        through the keys and the values
 
-The steps between are those of `MultiheadAttention`, and so is the code: see attention.py. In self-attention m is x, and
-dx is the sum of both gradients. Here they belong to two inputs, and `backward` returns both.
+The other steps and the code are those of `MultiheadAttention`: see attention.py. In self-attention m is x, and dx is
+the sum of both gradients. Here they belong to two inputs, and `backward` returns both.
 
-The sequences of m have different lengths, and are padded at the end to S tokens. Where a token is padding, the score is
--inf and A is 0. So dk and dv are 0 there, and dm is 0 too.
+The sequences of m may have different lengths. They are padded at the end to S tokens. Where a token is padding, the
+score is -inf and A is 0. So dk and dv are 0 there, and dm is 0 too.
 
 Reference: Bahdanau, Cho and Bengio (2015), "Neural machine translation by jointly learning to align and translate".
 """

@@ -5,8 +5,8 @@
     forward     y  = x  where x > 0, else  a (e^x - 1)
     backward    dx = dy where x > 0, else  dy a e^x = dy (y + a)
 
-With a = 1 the two branches have the same slope at 0, so there is no kink. The mean of ELU's output is closer to zero
-than the mean of ReLU's. The next layer's inputs are therefore closer to being centred.
+With a = 1 the two branches have the same slope at 0, so there is no kink. The outputs of ELU are positive and negative,
+so their mean is closer to zero than the mean of ReLU's outputs.
 
 Reference: Clevert, Unterthiner and Hochreiter (2016), "Fast and accurate deep network learning by exponential linear
 units (ELUs)".

@@ -19,9 +19,9 @@ def matmul(a: Array, b: Array) -> Array:
     """``a @ b`` for two matrices; if `a` has few rows, computed as (b^T a^T)^T.
 
     OpenBLAS computes a tall result faster than a wide one: (64, 784) @ (784, 256) took 235 microseconds, and
-    (256, 784) @ (784, 64) took 145 to 160. So a product with at most `FEW_ROWS` rows, and more columns than rows, is
-    computed as its transpose, which has the same elements. The result is stored column by column, and
-    NumPy keeps that order through the elementwise operations that follow. On a GPU this is always ``a @ b``.
+    (256, 784) @ (784, 64) took 145 to 160. So if the product has at most `FEW_ROWS` rows, and more columns than rows,
+    this function computes its transpose. It returns a transposed view of that array. NumPy keeps this memory order in
+    the elementwise operations that follow. On a GPU the function always computes ``a @ b``.
 
     Parameters
     ----------
@@ -63,9 +63,9 @@ def row_sums(x: Array) -> Array:
 def row_means(x: Array) -> Array:
     """``x.mean(axis=-1, keepdims=True)``, computed as a product with a vector, as in `row_sums`.
 
-    The vector does not hold 1/D, which is rounded unless D is a power of two. The mean of D equal numbers would then
-    differ from the number, and LayerNorm would divide the difference by a standard deviation close to zero. The vector
-    holds 1/P, with P a power of two, and the result is divided by D/P: both are exact.
+    Every element of the vector is 1/P, where P is a power of two, and the product is divided by D/P. So the mean of D
+    equal numbers is exactly this number. With elements 1/D, rounding would make the mean slightly different, and
+    LayerNorm would divide the difference by a standard deviation close to zero.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@
         backward    dx = dy ((1 + t) / 2 + x (1 - t^2) u' / 2)
 
 GELU is a smooth ReLU that passes small negative values. GPT-2 used the second form, which differs from the first by
-less than 5e-4. It was introduced because erf was slow to compute.
+less than 5e-4. The second form was introduced because erf was slow to compute.
 
 The code of the second form updates one array in place, term by term: allocating an array for each term would take
 longer than the arithmetic.

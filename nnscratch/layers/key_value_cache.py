@@ -25,7 +25,7 @@ from ..backend import Array
 
 
 class KeyValueCache(tuple):
-    """A pair ``(k, v)`` of arrays of shape (N, heads, S, d), which `extended` continues without copying them.
+    """A pair ``(k, v)`` of arrays of shape (N, heads, S, d). `extended` adds tokens and rarely copies old ones.
 
     Parameters
     ----------
@@ -52,9 +52,9 @@ class KeyValueCache(tuple):
 
     @classmethod
     def _in_room(cls, room: tuple[Array, Array], used: list[int], size: int) -> KeyValueCache:
-        """Return the cache of the first `size` tokens in `room`. Caches with one room share the list `used`."""
+        """Return the cache of the first `size` tokens in `room`. All caches in a room have the same list `used`."""
         cache = super().__new__(cls, (array[:, :, :size] for array in room))
-        cache._room, cache._used = room, used  # used: a list of one number, the tokens that are written in the room
+        cache._room, cache._used = room, used  # used: a list that holds the number of tokens written in the room
         return cache
 
     def extended(self, k: Array, v: Array) -> KeyValueCache:

@@ -1,4 +1,4 @@
-"""LoRA: adapt a trained Linear layer with two small matrices. The layer's own weights stay as they are.
+"""LoRA: adapt a trained Linear layer with two small matrices. The layer's own weights do not change.
 
     shapes      x (..., D)    W (H, D), frozen    A (r, D)    B (H, r)    u (..., r)    y (..., H)    s = alpha / r
 

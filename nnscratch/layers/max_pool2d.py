@@ -101,7 +101,7 @@ def max_over(x: Array, indices: list[Index]) -> Array:
 def max_over_backward(dy: Array, y: Array, x: Array, indices: list[Index], disjoint: bool) -> Array:
     """Return dx for ``y = max_over(x, indices)``: each element of dy goes to the first index where x equals y.
 
-    If no two indices select the same element, `disjoint` is True, and assignment replaces the slower addition.
+    `disjoint` is True if no two indices select the same element. Then an assignment is enough; an addition is slower.
     """
     xp = backend.array_module(x)
     dx, remaining = xp.zeros_like(x), xp.ones_like(y, dtype=bool)  # remaining: the elements of dy not yet assigned

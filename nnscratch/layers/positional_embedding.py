@@ -1,6 +1,6 @@
 """PositionalEmbedding: a learned vector for each position in the sequence, added to the token's vector.
 
-    shapes      x, y (N, T, D)    W (L, D), L the longest sequence    s: the position of the first token, usually 0
+    shapes      x, y (N, T, D)    W (L, D), L positions    s: the position of the first token, usually 0
 
     forward     y[:, t] = x[:, t] + W[s + t]
     backward    dx = dy         dW[s + t] += sum over N of dy[:, t]

@@ -11,7 +11,7 @@ Products that do not depend on the recurrence are computed for many steps at a t
     forward, at step t              v = W_hh h[t]^T             (G * H, N)
     backward, after the steps       dW_ih += dU X      dW_hh += dV h      dX = dU^T W_ih
 
-dU is the gradient of U; dV holds the gradients of v at all steps. They differ only in the GRU.
+dU is the gradient of U; dV holds the gradients of v at all steps. In RNN and LSTM, dU and dV are equal.
 
 Two directions. Each layer runs twice, with different weights: from the first step to the last, and from the last to
 the first. The second output is reversed in time and placed after the first along the last axis:

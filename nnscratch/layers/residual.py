@@ -5,11 +5,11 @@
     forward     y  = x + f(x)                   y  = p(x) + f(x)        with a projection p
     backward    dx = dy + df/dx^T dy            dx = dp/dx^T dy + df/dx^T dy
 
-The gradient takes both paths, and passes the first of them unchanged. A projection, such as a convolution with a 1x1
-kernel, brings x to the shape of f(x). Only a block that changes the shape needs one.
+The gradient flows through both paths. Without a projection, the path of x leaves it unchanged. A projection, such as a
+convolution with a 1x1 kernel, gives x the shape of f(x). Only a block that changes the shape needs one.
 
-Through a hundred layers the product of a hundred Jacobians vanishes or explodes. Here each factor is 1 + df/dx, and
-the 1 carries the gradient down to the first layer.
+In a plain network of a hundred layers, the gradient is a product of a hundred Jacobians, which vanishes or explodes.
+Here each factor is 1 + df/dx. Because of the 1, the gradient reaches the first layer.
 
 Reference: He, Zhang, Ren and Sun (2016), "Deep residual learning for image recognition".
 """

@@ -10,8 +10,9 @@
                 dn = dy w
                 dx = r (dn - n mean(dn n))
 
-This is LayerNorm without the mean. LayerNorm helps training because it fixes the scale of a row; fixing its mean
-matters little, and leaving it out saves a pass over the data. Most large language models of today use RMSNorm.
+This is LayerNorm without the mean. LayerNorm fixes the mean and the scale of a row. Training needs the fixed scale; the
+fixed mean matters little. Without the mean, the layer needs one pass less over the data. Most large language models of
+today use RMSNorm.
 
 Reference: Zhang and Sennrich (2019), "Root mean square layer normalization".
 """

@@ -9,7 +9,7 @@
 q is 1 at the label and 0 elsewhere. So the loss of a row is -log p_t. To get dx, subtract 1 from p at the label, and
 divide by n.
 
-Softmax and logarithm are combined for numerical stability. With m the largest logit of a row, the expression
+Softmax and logarithm are combined for numerical stability. Let m be the largest logit of a row. Then
 log p_j = x_j - m - log sum_k e^(x_k - m) never overflows. The gradient p - q contains no division. The gradient of the
 logarithm alone would contain 1 / p_t, and p_t may have been rounded to zero.
 
@@ -158,7 +158,7 @@ class CrossEntropyLoss(Module):
             raise ValueError(f"CrossEntropyLoss: every label is {why}, so there is nothing to average")
 
     def _without_ignored(self, t: Array) -> tuple[Array, Array | None]:
-        """Return `t` with 0 in place of ignored labels, and a mask of the rows that count, or None if all do."""
+        """Return `t` with 0 for ignored labels, and a mask of the rows that count (None if all rows count)."""
         if self.ignore_index is None:
             return t, None
         counted = t != self.ignore_index

@@ -6,7 +6,7 @@
                               delta (|d| - delta / 2)       elsewhere: a straight line that continues the parabola
     backward    dx = d / n, clipped to the range -delta/n to delta/n
 
-An outlier changes a gradient by at most delta / n. With MSELoss its effect grows with the size of the error.
+An outlier changes the gradient by at most delta / n. With MSELoss, this change grows with the size of the error.
 
 Reference: Huber (1964), "Robust estimation of a location parameter".
 """

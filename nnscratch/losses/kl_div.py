@@ -9,7 +9,7 @@ The divergence is the cross-entropy minus the entropy of t. It is 0 if the two d
 fixed, its gradient equals the gradient of the cross-entropy. In distillation, a small model minimises this loss to
 learn from the softmax outputs t of a large model.
 
-The mean is over rows. In PyTorch this is reduction="batchmean"; PyTorch's default also divides by C.
+The mean is over rows. This is PyTorch's reduction="batchmean". PyTorch's default reduction also divides by C.
 
 Reference: Kullback and Leibler (1951), "On information and sufficiency".
 """

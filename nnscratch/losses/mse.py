@@ -5,8 +5,8 @@
     forward     L  = sum (x - t)^2 / n
     backward    dx = 2 (x - t) / n
 
-n counts elements, not rows, as in PyTorch. Minimising this loss maximises the likelihood of the targets if they carry
-Gaussian noise of constant variance.
+n counts elements, not rows, as in PyTorch. If the targets contain Gaussian noise of constant variance, minimising this
+loss maximises their likelihood.
 
 Reference: Bishop (2006), "Pattern recognition and machine learning", section 3.1.1.
 """

@@ -6,10 +6,10 @@
     backward    dx_j = 1 / (n C)         for every j != t whose term is positive
                 dx_t = - k / (n C)       where k is the number of those j
 
-This is the loss of the support vector machine, in the form of Weston and Watkins for several classes. Once the correct
-score leads by the margin, the loss and its gradient are exactly zero. The gradient of cross-entropy, in contrast, is
-never zero. As in PyTorch, the sum is divided by C; the notes of the course CS231n omit this. At the kink, where the
-lead equals the margin, this layer uses the slope 0.
+This is the loss of the support vector machine, in the form of Weston and Watkins for several classes. If the correct
+score exceeds all others by the margin, the loss and its gradient are exactly zero. The gradient of cross-entropy, in
+contrast, is never zero. As in PyTorch, the sum is divided by C; the notes of the course CS231n omit this. The loss has
+a kink where the difference of two scores equals the margin. There, this layer uses the slope 0.
 
 Reference: Weston and Watkins (1999), "Support vector machines for multi-class pattern recognition".
 """
@@ -33,7 +33,7 @@ class MultiMarginLoss(Module):
     Parameters
     ----------
     margin : float
-        The lead that the correct score must have.
+        The amount by which the correct score must exceed every other score.
 
     Examples
     --------

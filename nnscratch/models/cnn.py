@@ -8,8 +8,8 @@ A convolution uses the same small patches at every position of the image. A stro
 corner is detected in all corners. After each pooling, a patch covers twice as much of the image in each direction, and
 exact positions are lost.
 
-Reference: LeCun, Bottou, Bengio and Haffner (1998), "Gradient-based learning applied to document recognition"; with
-BatchNorm, ReLU and Dropout, which are newer.
+Reference: LeCun, Bottou, Bengio and Haffner (1998), "Gradient-based learning applied to document recognition".
+BatchNorm, ReLU and Dropout are newer.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     config.json         the sizes and settings            model.safetensors   the weights
 
-GPT-2 is a `TransformerLM`. Only the names differ, and the layout of four weights in each block: the file stores them as
-(in, out), and `Linear` as (out, in).
+GPT-2 is a `TransformerLM` whose parameters have other names. In each block, four weights have another layout too: the
+file stores them as (in, out), and `Linear` as (out, in).
 
     in the file                          here                                      shape here
     wte.weight                           embedding.weight                          (V, D)
@@ -63,8 +63,8 @@ PREFIX, HEAD = "transformer.", "lm_head.weight"
 def load_gpt2(folder: str | os.PathLike) -> TransformerLM:
     """Return the GPT-2 in a folder of Hugging Face's library ``transformers``.
 
-    The model is in training mode and has the dropout of its config.json. It is float64 if the weights are, and float32
-    otherwise. It was tested on random weights only.
+    The model is in training mode and has the dropout of its config.json. It is float64 if the weights in the file are
+    float64, and float32 otherwise. This function was tested on random weights only.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def load_gpt2(folder: str | os.PathLike) -> TransformerLM:
         The folder or a file is missing.
     ValueError
         A file is damaged, the two files contradict each other, or the model has a setting that is not supported. The
-        message names it.
+        message names the file or the setting.
 
     Examples
     --------
@@ -103,7 +103,7 @@ def load_gpt2(folder: str | os.PathLike) -> TransformerLM:
             if arguments["num_layers"] > len(found):
                 raise ValueError(f"config.json has n_layer {arguments['num_layers']}, but the file has fewer tensors")
             expected = _expected(arguments, PREFIX if f"{PREFIX}wte.weight" in found else "")
-            _check_header(expected, found)  # before the model is built: so it needs no more memory than the file
+            _check_header(expected, found)  # before the model is built, so that no model larger than the file is built
             values = sum(math.prod(found[name].get_shape()) for name in expected)
             with without_drawing(4 * values):  # some weights are drawn twice, and a tied one replaces another
                 model = TransformerLM(**arguments, rng=0)
@@ -138,7 +138,7 @@ def save_gpt2(model: TransformerLM, folder: str | os.PathLike) -> None:
     TypeError
         `model` is not a TransformerLM.
     ValueError
-        `model` has no biases, post-norm blocks or sinusoidal positions. GPT-2 has no such form.
+        `model` has a form that GPT-2 does not have: no biases, post-norm blocks or sinusoidal positions.
 
     Examples
     --------
@@ -163,7 +163,7 @@ def save_gpt2(model: TransformerLM, folder: str | os.PathLike) -> None:
 
 
 def is_gpt2(folder: str | os.PathLike) -> bool:
-    """Return True if the config.json in `folder` is that of a model of transformers, which names its type."""
+    """Return True if the config.json in `folder` names a model type: it then belongs to a model of transformers."""
     try:
         return "model_type" in _read_config(Path(folder) / "config.json")
     except (OSError, ValueError):
@@ -219,7 +219,8 @@ def _arguments(config: dict[str, Any], path: Path) -> dict[str, Any]:
 def _config_of(model: TransformerLM) -> dict[str, Any]:
     """Return the content of config.json."""
     settings = model.config()
-    # The last token of GPT-2's own vocabulary ends a text. For another vocabulary, the token is not known here.
+    # The last token of GPT-2's own vocabulary ends a text. In another vocabulary, we do not know which token ends a
+    # text.
     end = 50256 if model.vocab_size == 50257 else None
     return {
         "model_type": "gpt2",

@@ -7,7 +7,7 @@
 The logits at step t are scores for target token t+1, given the whole source and the target tokens 0..t. The target
 begins with a start token and ends with a stop token. The decoder sees the source in one of three ways:
 
-    connection="state"      only through the state (h, c). All that it knows of the source must fit into it.
+    connection="state"      only through the state (h, c), which must hold all information about the source.
     connection="peek"       the encoder's last h is also part of every input of the decoder and of the last layer:
                             x_t = (embedding, h)        z_t = (d_t, h)
     connection="attention"  at every step, a mean of all outputs of the encoder, with weights that depend on d_t:
@@ -48,7 +48,7 @@ class Seq2Seq(Module):
     Parameters
     ----------
     source_vocab_size, target_vocab_size : int
-        The number of different tokens of the source, and V, that of the target.
+        The number of different tokens of the source, and V, the number of different tokens of the target.
     embed_size : int
         The length of the embedding vectors.
     hidden_size, num_layers : int
@@ -174,7 +174,7 @@ class Seq2Seq(Module):
     def start(self, source: Array, lengths: Any = None) -> State:
         """Read the source, and return the state before the first target token.
 
-        The first axis of every array of the state is the batch, so ``a[rows]`` of each selects sequences.
+        The first axis of every array ``a`` of the state is the batch, so ``a[rows]`` selects sequences.
         """
         check_source_and_target(self, source, source[:, :0])
         xp, (N, S) = backend.array_module(source), source.shape

@@ -16,8 +16,8 @@ LSTM has no such limit.
     eval() mode   The state is the window: up to `context` tokens, with the keys and values that each block computed
                   for them. To continue a text, only the new tokens are computed. A full window loses its older
                   half. Its newer half is then read again, since these tokens move to other positions and each position
-                  has its own vector. So every prediction, except at the start of a text, uses between context/2 and
-                  context tokens. The average cost of a token and the memory do not grow with the length of the text.
+                  has its own vector. So every prediction uses between context/2 and context tokens, except at the start
+                  of a text. The average cost of a token and the memory do not grow with the length of the text.
 
 References
 ----------
@@ -160,8 +160,8 @@ class TransformerLM(Module):
         as in GPT-2. Otherwise the sum over all branches would grow with depth.
 
         GPT-2 uses a standard deviation of 0.02 for all weights, which is close to 1/sqrt(fan-in) for its D = 768. With
-        D = 128, a deviation of 0.02 would make the branches too weak: for a long time, the model would learn little
-        more than the frequencies of pairs of tokens.
+        D = 128, a deviation of 0.02 would make the outputs of the branches too small: for a long time, the model would
+        learn little more than the frequencies of pairs of tokens.
         """
         blocks = self.blocks.layers
         last_of_branch = {id(layer.weight) for block in blocks for layer in (block.self_attn.out_proj, block.linear2)}
@@ -265,7 +265,7 @@ class TransformerLM(Module):
         return h, state
 
     def _read_piece(self, tokens: Array, state: State) -> tuple[Array, State]:
-        """Read tokens that fit into the window.
+        """Read `tokens`, of which there are few enough to fit into the window.
 
         A state is () or (tokens in the window, cache of block 0, cache of block 1, ...).
         """

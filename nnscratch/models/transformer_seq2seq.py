@@ -8,8 +8,9 @@
                 dm, the sum of the parts -> norm -> the encoder's blocks, from the last
 
 The logits at step t are scores for target token t+1, given the whole source and the target tokens 0..t: the decoder's
-self-attention is causal. The encoder's is not, since the whole source is known. In training, all T predictions are
-computed in one pass. `step` computes one token at a time, and keeps the keys and values of earlier tokens.
+self-attention is causal. The encoder's self-attention is not causal, since the whole source is known. In training, all
+T predictions are computed in one pass. `step` computes one token at a time, and keeps the keys and values of earlier
+tokens.
 
 With the same weights, the two stacks give the values and gradients of PyTorch's ``nn.Transformer``, in both forms.
 
@@ -47,7 +48,7 @@ class TransformerSeq2Seq(Module):
     Parameters
     ----------
     source_vocab_size, target_vocab_size : int
-        The number of different tokens of the source, and V, that of the target.
+        The number of different tokens of the source, and V, the number of different tokens of the target.
     embed_size : int
         D, the length of the vector of each token in all layers.
     num_heads, num_layers : int
@@ -166,7 +167,7 @@ class TransformerSeq2Seq(Module):
     def start(self, source: Array, lengths: Any = None) -> State:
         """Read the source, and return the state before the first target token, in ``eval()`` mode.
 
-        The first axis of every array of the state is the batch, so ``a[rows]`` of each selects sequences.
+        The first axis of every array ``a`` of the state is the batch, so ``a[rows]`` selects sequences.
         """
         check_source_and_target(self, source, source[:, :0])
         m, (N, S) = self._encode(source, lengths), source.shape

@@ -8,8 +8,9 @@
     backward    dh = first.backward(dy1) + second.backward(dy2)         h is used twice: add its gradients
                 dx = trunk.backward(dh)
 
-Each loss has its own backward. To give a loss twice the weight, multiply its gradient by two. The trunk learns
-features that serve both tasks. Often this is better than one task alone, and it costs less than two networks.
+Each loss has its own backward. To give a loss twice the weight, multiply its gradient by two. The trunk learns features
+that help both tasks. Often both results are better than with a separate network for each task, and one trunk costs less
+than two.
 
 Reference: Caruana (1997), "Multitask learning".
 """

@@ -4,8 +4,8 @@
     s = s + g^2                         s starts at zero
     w = w - lr g / (sqrt(s) + eps)
 
-A weight that seldom gets a gradient, such as the embedding of a rare word, keeps a large step size. But s only grows,
-so all step sizes go to zero in the end. RMSprop and Adam forget old gradients instead.
+A weight that seldom gets a gradient, such as the embedding of a rare word, keeps a large step size. But s never
+decreases, so over a long run all step sizes approach zero. RMSprop and Adam forget old gradients instead.
 
 Reference: Duchi, Hazan and Singer (2011), "Adaptive subgradient methods for online learning and stochastic
 optimization".

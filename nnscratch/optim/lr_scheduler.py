@@ -4,8 +4,8 @@
     scheduler.step()        sets the learning rate of every parameter group for the next step
 
 Each schedule is one formula, ``factor(steps)``. The learning rate of a group is this factor times its initial rate,
-`base_lr`. A schedule with a lowest rate defines ``rate(base_lr, steps)`` instead. Only ReduceLROnPlateau is different:
-it depends on the validation loss, so call ``scheduler.step(loss)`` after each validation.
+`base_lr`. A schedule that has a lowest rate defines ``rate(base_lr, steps)`` instead. ReduceLROnPlateau depends on the
+validation loss, not on the number of steps: call ``scheduler.step(loss)`` after each validation.
 """
 
 from __future__ import annotations
@@ -215,7 +215,7 @@ class LinearWarmup(LRScheduler):
     """Increase the rate linearly from ``start_factor * lr`` to ``lr`` over `warmup_steps` steps, then keep it.
 
     factor = start + (1 - start) steps / warmup_steps, at most 1. By default start = 1 / (warmup_steps + 1), so the rate
-    increases by the same amount at each step, from the first one on. In PyTorch this schedule is
+    increases by the same amount at each step. In PyTorch this schedule is
     ``LinearLR(start_factor=..., total_iters=warmup_steps)``.
 
     Parameters
@@ -321,8 +321,8 @@ class ReduceLROnPlateau(LRScheduler):
     """Multiply the rate by `factor` when the validation loss has not improved more than `patience` times in a row.
 
     A loss improves if it is below ``best - threshold * abs(best)``, where best is the best loss so far. After each
-    reduction, the next `cooldown` losses are not counted against `patience`. This is PyTorch's ``mode="min"`` for
-    losses of 0 or more; after a negative loss, PyTorch counts a slightly worse one as an improvement.
+    reduction, the next `cooldown` losses are not counted against `patience`. For losses of 0 or more, this is PyTorch's
+    ``mode="min"``. If the best loss is negative, PyTorch counts even a slightly worse loss as an improvement.
 
     A Trainer calls ``step`` after each validation. In your own loop, call ``scheduler.step(loss)`` there.
 
@@ -331,7 +331,7 @@ class ReduceLROnPlateau(LRScheduler):
     optimizer : Optimizer
     factor : float, 0 <= factor < 1
     patience : int
-        How many losses in a row may fail to improve before the rate is reduced.
+        The number of losses in a row that may be no improvement. One more such loss reduces the rate.
     threshold : float, 0 <= threshold < 1
     cooldown : int
     min_lr : float

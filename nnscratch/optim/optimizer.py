@@ -14,7 +14,7 @@ from ..parameter import Parameter
 from .param_groups import ParamGroup, as_param_groups, saved_settings
 
 CHUNK = 1 << 15
-"""Elements updated at a time: weights, gradient, moments and scratch memory of a chunk fit into the cache together."""
+"""The number of elements in a chunk. Its weights, gradient, moments and scratch memory fit into the cache together."""
 
 
 def positive_in(eps: float, parameters: Iterable[Parameter]) -> None:
@@ -28,7 +28,7 @@ def positive_in(eps: float, parameters: Iterable[Parameter]) -> None:
 
 
 def takes_lists(update: Callable) -> Callable:
-    """Mark an `update` that also works with lists of arrays: one that only calls a `backend.fused` function.
+    """Mark an `update` that also works with lists of arrays, because it only calls a `backend.fused` function.
 
     On a GPU, `Optimizer.step` then passes the lists of all weights, all gradients and so on, and one kernel updates
     them all.
@@ -49,7 +49,7 @@ class Optimizer:
     Parameters
     ----------
     parameters : iterable of Parameter, or list of dicts
-        The parameters to change. A list of dicts makes parameter groups: each dict has ``"params"``, and if you like
+        The parameters to change. A list of dicts makes parameter groups: each dict has ``"params"``, and optionally
         ``"lr"`` and ``"weight_decay"`` for these parameters.
     lr : float
         The learning rate, 0 or more.
@@ -142,8 +142,8 @@ class Optimizer:
         TypeError
             The model and the moments are on different devices or have different dtypes.
         ValueError
-            A gradient does not have its parameter's shape, and NumPy would broadcast it; or the `lr` or
-            `weight_decay` of a group is not a finite number of 0 or more. No parameter has changed.
+            A gradient does not have the shape of its parameter, or the `lr` or `weight_decay` of a group is not a
+            finite number of 0 or more. No parameter has changed.
         """
         for group in self.param_groups:
             for name in group.keys() - {"params"}:
@@ -271,8 +271,8 @@ class Optimizer:
 def chunks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
     """Yield the same chunk of every array, as flat views, one chunk after another.
 
-    A sequence of operations on arrays larger than the cache reads them from main memory once per operation. Done chunk
-    by chunk, it reads them once.
+    If an array is larger than the cache, every operation on the whole array reads it from main memory again. If all
+    operations run on one chunk before the next, the array is read from main memory once.
     """
     flat = [a.reshape(-1) for a in arrays]
     length = backend.chunk_size(flat[0], CHUNK)

@@ -1,9 +1,9 @@
-"""Parameter groups: parts of a model that one optimiser updates with a learning rate or a weight decay of their own.
+"""Parameter groups: parts of a model for which one optimiser has different learning rates or weight decays.
 
     param_groups = [{"params": [...], "lr": 0.001, "weight_decay": 0.1}, {"params": [...], "lr": 0.001, ...}, ...]
 
 An optimiser that is built from one list of parameters has one group. Built from a list of dicts, it has one group for
-each dict. A setting that a dict does not have is the optimiser's.
+each dict. If a dict does not have a setting, the group uses the optimiser's value.
 """
 
 from __future__ import annotations

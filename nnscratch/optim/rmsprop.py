@@ -1,4 +1,4 @@
-"""RMSprop: each gradient is divided by a running root mean square of its size.
+"""RMSprop: each gradient is divided by its running root mean square.
 
     g = g + weight_decay w                  only with weight decay
     v = alpha v + (1 - alpha) g^2           running mean of the square
@@ -10,7 +10,8 @@
     momentum        b = momentum b + g / (sqrt(v) + eps)
                     w = w - lr b
 
-It differs from Adagrad in v: Adagrad sums all squares, and a running mean forgets old ones. v, a and b start at zero.
+RMSprop differs from Adagrad in v. Adagrad sums all squares; RMSprop takes a running mean, which forgets old ones. v, a
+and b start at zero.
 
 References: Tieleman and Hinton (2012), "Lecture 6.5: RMSprop", Coursera; centered: Graves (2013), "Generating
 sequences with recurrent neural networks".

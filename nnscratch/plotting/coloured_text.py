@@ -1,4 +1,4 @@
-"""A text with a colour behind each token, to see what one unit of a network reacts to.
+"""A text with a colour behind each token. It shows to which tokens one unit of a network reacts.
 
 Reference: Karpathy, Johnson and Fei-Fei (2016), "Visualizing and understanding recurrent networks".
 """

@@ -23,7 +23,7 @@ def plot_decision_boundary(model: Module, x: Array, y: Array, ax: Any = None) ->
     Parameters
     ----------
     model : Module
-        Maps (N, 2) to one score for each class, (N, C), or to one logit (N, 1), the logit of class 1 of two classes.
+        Maps (N, 2) to one score for each class, (N, C), or, for two classes, to the logit of class 1, (N, 1).
     x : array, shape (N, 2)
     y : array of integers, shape (N,) or (N, 1)
     ax : matplotlib Axes, optional

@@ -13,7 +13,7 @@ from .style import MAP, new_axes
 
 
 def plot_filters(weight: Array, ax: Any = None) -> Any:
-    """Plot every filter as a small picture. A filter with several input channels is a row of pictures.
+    """Plot every filter as a row of small pictures, one for each input channel.
 
     All pictures have the same scale, symmetric about zero: dark is negative, light is positive.
 
@@ -40,7 +40,7 @@ def plot_filters(weight: Array, ax: Any = None) -> Any:
     filters, channels, height, width = W.shape
     columns = math.ceil(math.sqrt(filters)) if channels == 1 else min(filters, max(1, 16 // channels))
     rows = math.ceil(filters / columns)
-    scale, gap = 4, 2  # each weight is scale x scale pixels, so the gap between filters can be narrower than a weight
+    scale, gap = 4, 2  # each weight is scale x scale pixels, so a gap can be narrower than the picture of a weight
     tall, wide = scale * height + gap, scale * channels * width + gap
     picture = np.full((rows * tall - gap, columns * wide - gap), np.nan)
     for k in range(filters):

@@ -10,7 +10,7 @@ from .style import BLUE, GREY, ORANGE, new_axes
 
 
 def plot_search(study: Any, parameter: str | None = None, ax: Any = None) -> Any:
-    """Plot the result of every trial, in order or over one hyper-parameter.
+    """Plot the result of every trial over its number or over one hyper-parameter.
 
     Parameters
     ----------
@@ -46,7 +46,8 @@ def plot_search(study: Any, parameter: str | None = None, ax: Any = None) -> Any
         names = {name: None for t in finished for name in t.params}
         if parameter not in names:
             raise ValueError(f"the search has no parameter {parameter!r}; it has {', '.join(names)}")
-        finished, cut = ([t for t in trials if parameter in t.params] for trials in (finished, cut))  # some may lack it
+        # A trial may have no such parameter.
+        finished, cut = ([t for t in trials if parameter in t.params] for trials in (finished, cut))
     ax = new_axes() if ax is None else ax
 
     def position(trial: Any) -> Any:

@@ -67,7 +67,7 @@ def use_style() -> None:
             "axes.titlesize": "medium",
             "figure.constrained_layout.use": True,
             "figure.dpi": 100,
-            "figure.facecolor": "white",  # the colours need it, so it stays white on a dark page too
+            "figure.facecolor": "white",  # the colours need a white background, also on a dark page
             "figure.figsize": (7.0, 4.0),
             "image.cmap": MAP,
             "legend.frameon": False,
@@ -79,7 +79,7 @@ def use_style() -> None:
         from IPython.core.pylabtools import select_figure_formats
 
         shell.run_line_magic("matplotlib", "inline")
-        # Without Matplotlib's version in the file, drawing the same picture again gives the same bytes.
+        # Leave Matplotlib's version out of the file, so that the same picture always gives the same bytes.
         select_figure_formats(shell, {"png"}, facecolor="white", metadata={"Software": None})
 
 

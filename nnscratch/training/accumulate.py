@@ -5,14 +5,16 @@ The loss is a mean over the n targets of all k batches. If batch j has n_j targe
     L = sum over j  n_j/n  L_j          g = sum over j  n_j/n  g_j
 
 Every `backward` adds to the gradients. So it is enough to multiply each batch's gradient of the loss by n_j/n before it
-enters the model. The activations of only one batch are in memory at a time, and that is the use of it: large batches
-in little memory.
+enters the model. The activations of only one batch are in memory at a time. So a step can use a large batch with little
+memory.
 
 n_j counts the targets as the loss does: `CrossEntropyLoss` leaves out ignored targets, and with class weights it adds
-up the weights of the targets. A mean of the k mean losses would be wrong when the n_j differ, as the last batch's does.
+up the weights of the targets. The mean of the k mean losses L_j would be wrong, because the n_j may differ. For
+example, the last batch may be smaller.
 
-Three kinds of model are an exception. BatchNorm normalises each of the k batches separately. Dropout draws other masks
-than for one large batch. A recurrent model carries its state from each of the k batches to the next.
+Three kinds of model are an exception. For them, k batches give another result than one large batch. BatchNorm
+normalises each of the k batches separately. Dropout draws other masks. A recurrent model carries its state from each of
+the k batches to the next.
 """
 
 from __future__ import annotations

@@ -2,16 +2,16 @@
 
 Python only enqueues work; the GPU runs it in order. Reading a loss waits until all earlier work is done, and then the
 GPU is idle until Python enqueues more. But a step may change the weights only if loss and gradient are finite. So the
-GPU checks that itself:
+GPU makes this check:
 
     all_finite = all_finite and loss is finite and norm is finite       starts at 1; once it is 0, it stays 0
     g          = g * max_norm / norm                                    only if all_finite, and norm > max_norm
     w          = w after the optimizer's step                           only if all_finite
 
 Losses and norms stay on the GPU until they are needed. One copy then reads them all. If one of them is not finite, the
-weights are still those from before its step, because the GPU skipped all later steps too. Then the state on the CPU
-(step count, learning rate, random generators) is restored to that moment, and forward and backward run on that batch
-again to find where the problem began.
+GPU has not changed the weights in that step or in a later one. The Trainer then restores the state on the CPU (step
+count, learning rate, random generators) from before that step. It runs forward and backward on that batch again, to
+find where the problem began.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class AsyncSteps:
         if max_norm < math.inf:
             with backend.only_if(self.clip):
                 scale_by(self.factor, gradients)
-        if trainer.clip_value < math.inf:  # also if not all is finite: the step is then not made
+        if trainer.clip_value < math.inf:  # also if something is not finite: the GPU then skips the step
             clip_grad_value_(optimizer.parameters, trainer.clip_value)
         with backend.only_if(self.all_finite):
             optimizer.step()

@@ -1,4 +1,4 @@
-"""Callbacks: the progress bar and early stopping. (Checkpoints have a file of their own, checkpoint.py.)"""
+"""Callbacks: the progress bar and early stopping. (The callback for checkpoints is in checkpoint.py.)"""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ProgressBar(Callback):
     Parameters
     ----------
     unit : {"loss", "bpc", "perplexity"}
-        The unit in which to show the loss, beside the loss itself.
+        The bar shows the loss, and if `unit` is not "loss", also the loss in this unit.
 
     Examples
     --------

@@ -205,7 +205,8 @@ def _load(trainer: Trainer, arrays: dict[str, Any], header: dict[str, Any]) -> N
 def parameter_names(trainer: Trainer) -> list[str]:
     """Return the name in the model of each parameter of the optimizer; its number if the model does not have it.
 
-    With names, moments find their parameter although its number changes, such as when attributes are reordered.
+    The number of a parameter changes if you reorder attributes of the model. Its name does not, so checkpoints store
+    moments by name.
     """
     names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}
     return [names.get(id(parameter), str(k)) for k, parameter in enumerate(trainer.optimizer.parameters)]

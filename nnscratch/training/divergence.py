@@ -45,7 +45,7 @@ def clip_if_finite(
 ) -> tuple[float, float]:
     """Clip the gradients to `max_norm`, or by value; return the loss and the gradient's norm before clipping.
 
-    The loss and the squares of the gradients are read together: on a GPU, each read waits.
+    The loss and the squares of the gradients are read together, because each read waits for the GPU.
 
     Raises
     ------

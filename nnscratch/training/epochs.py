@@ -1,4 +1,4 @@
-"""The batches of a run: epoch after epoch, starting in the middle of an epoch if the run was resumed there."""
+"""The batches of a run, epoch after epoch. A resumed run may start in the middle of an epoch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def steps_in_epoch(batches: Any, accumulate: int) -> int:
-    """Return the number of steps in one epoch, where a step takes `accumulate` batches, and the last step the rest."""
+    """Return the number of steps in one epoch. A step takes `accumulate` batches; the last step may take fewer."""
     return -(-len(batches) // accumulate)
 
 

@@ -16,8 +16,8 @@ def evaluate(model: Module, criterion: Module, batches: Iterable[tuple[Any, Any]
     """Return the mean loss per target over all `batches`.
 
     The model runs in ``eval()`` mode and in constant memory. With CrossEntropyLoss, ignored targets do not count and
-    class weights apply, as in the loss of one batch. A recurrent model starts from a zero state, and its
-    state is carried from batch to batch; it starts from zero again when the batch size changes.
+    class weights apply, as in the loss of one batch. A recurrent model starts from a zero state and carries its state
+    from batch to batch. When the batch size changes, it starts from a zero state again.
 
     Parameters
     ----------

@@ -47,8 +47,9 @@ def accuracy(prediction: Array, target: Array) -> float:
     Parameters
     ----------
     prediction : array of floats, shape (..., C) or (...), or of integers, shape (...)
-        A score for each class, where the largest is the prediction. Or one score for each target, such as the logits of
-        `BCEWithLogitsLoss`, where a score above 0 predicts class 1. Or the predicted classes.
+        One of three forms. A score for each class: the class with the largest score is the prediction. One score for
+        each target, such as the logits of `BCEWithLogitsLoss`: a score above 0 predicts class 1. Or the predicted
+        classes themselves.
     target : array of integers, shape (...)
         The true classes. With one score for each target, they are 0 and 1, and may be floats.
 

@@ -5,13 +5,13 @@ The loss is a mean over the n targets of the batch. If part k has n_k targets an
     L = sum over k  n_k/n  L_k          g = sum over k  n_k/n  g_k
 
 so the gradient g of the batch is a weighted sum of the parts' gradients g_k, as in accumulate.py. Without the split,
-only the matrix products run in parallel (in BLAS), and NumPy runs everything else on one core. With it, everything runs
-in parallel.
-Each part has a copy of the model with its own gradients and saved values. The weights are not copied: ``p.data`` is the
-same array in every copy.
+only the matrix products run in parallel (in BLAS), and NumPy runs all other operations on one core. With the split, all
+operations run in parallel. Each part has a copy of the model with its own gradients and saved values. The weights are
+not copied: ``p.data`` is the same array in every copy.
 
-Two kinds of model do not gain. In an LSTM, a step has many short operations, and the threads wait for Python's global
-lock. In an MLP, there are many weights and little work, and adding the gradients takes longer than the split saves.
+Two kinds of model do not become faster. In an LSTM, a step has many short operations, and the threads wait for Python's
+global lock. An MLP has many weights and few other operations, so adding the gradients of the parts takes longer than
+the split saves.
 """
 
 from __future__ import annotations
@@ -44,9 +44,8 @@ class SplitBatch:
     Raises
     ------
     ValueError
-        The sum over the parts would differ from the whole batch's result, or from run to run: the model normalises
-        over the batch, draws random numbers, carries a state from batch to batch or is on a GPU, or the loss is not a
-        plain mean (`Module.is_batch_mean`).
+        The model normalises over the batch, draws random numbers, carries a state from batch to batch or is on a GPU,
+        or the loss is not a plain mean (see `Module.is_batch_mean`).
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """Trainer: the training loop. One step of it, `Trainer._plain_step`, is forward -> loss -> backward -> clip -> step.
 
-Two other kinds of step can take its place: parts of the batch in parallel threads (split_batch.py), and steps that do
-not wait for a GPU (async_steps.py). The other parts of a long run have their own files: epochs.py (the order of the
+Two other kinds of step can replace it. split_batch.py runs parts of the batch in parallel threads. async_steps.py makes
+steps that do not wait for a GPU. The other parts of a long run have their own files: epochs.py (the order of the
 batches), model_calls.py, divergence.py, validation.py, checkpoint.py and interrupt.py.
 """
 
@@ -50,7 +50,7 @@ class Trainer:
     clip_value : float, optional
         Clip every element of the gradient to [-clip_value, clip_value]. Give this or `max_norm`, not both.
     accumulate : int
-        The number of batches in a step. The step equals that of one batch with all their rows: see
+        The number of batches in a step. The step equals a step on one batch that contains all their rows: see
         `training.accumulate`. At the end of an epoch, a step may have fewer batches.
     callbacks : sequence of Callback
     threads : int
@@ -113,7 +113,7 @@ class Trainer:
         self.hidden: Any = None  # a recurrent model's state after the latest batch
         self.epoch_rng: dict | None = None  # state of the batches' generator when this epoch began
         self.batches_rng: np.random.Generator | None = None  # the generator of the batches given to `fit`
-        self.stopped_at_rng: dict | None = None  # its state when the run that was resumed had stopped
+        self.stopped_at_rng: dict | None = None  # its state at the moment when the resumed run stopped
         self.recorded = History()  # without the steps that are enqueued on a GPU
         self._seconds_before, self._started = 0.0, 0.0
         self._split_batch = SplitBatch(model, criterion, threads) if positive_int("threads", threads) > 1 else None
@@ -154,7 +154,8 @@ class Trainer:
         if self._step is None:
             self._step = self._choose_step()
         parts = parts_on_device_of(self.model, self.criterion, batches)
-        # An overflow raises TrainingDiverged, so NumPy need not warn. On a GPU, losses are not read one by one.
+        # After an overflow, the step raises TrainingDiverged, so NumPy's warning is not needed. On a GPU, losses are
+        # not read one by one.
         with np.errstate(over="ignore", invalid="ignore"), backend.deferred_reads():
             try:
                 self.hidden = self._step(self, parts)
@@ -246,7 +247,7 @@ class Trainer:
 
     @property
     def history(self) -> History:
-        """The record of all steps so far. Reading it waits for the steps enqueued on a GPU (async_steps.py)."""
+        """The record of all steps so far. Reading it first waits for the steps enqueued on a GPU (async_steps.py)."""
         if self._async_steps is not None:
             self._async_steps.finish(self)
         return self.recorded

@@ -52,7 +52,8 @@ class BPETokenizer(Tokenizer):
     merges : iterable of (str, str)
         The pairs of tokens to merge, in the order in which to merge them.
     special_tokens : iterable of str
-        Tokens such as ``<|endoftext|>``. They are written as they are. Where the text holds one, it is one token.
+        Tokens such as ``<|endoftext|>``. Their characters do not stand for bytes. Each occurrence in a text becomes one
+        token.
 
     Raises
     ------
@@ -132,10 +133,10 @@ class BPETokenizer(Tokenizer):
         ----------
         text : str
         vocab_size : int
-            The number of tokens, 256 and the special tokens among them. The vocabulary is smaller if each word of the
-            text is one token before that.
+            The number of tokens, including the 256 bytes and the special tokens. The vocabulary is smaller if every
+            word of the text has become one token before this number is reached.
         special_tokens : iterable of str
-            Tokens to add. They are not learned: in `text`, they are read as any other characters.
+            Tokens to add. In `text`, they have no special meaning: the merges are learned from their characters.
 
         Raises
         ------
@@ -191,10 +192,10 @@ class BPETokenizer(Tokenizer):
         return self._encode(bytes(data).decode("utf-8", "surrogateescape"))
 
     def _encode(self, text: str) -> np.ndarray:
-        """Return the ids of a text in which lone surrogates stand for bytes that are not UTF-8."""
+        """Return the ids of a text. A lone surrogate in it stands for a byte that is not UTF-8."""
         pieces: list[list[int]] = []
         for number, part in enumerate(self._special.split(text) if self._special else [text]):
-            if number % 2:  # re.split returns the text between the special tokens, and the tokens, in turns
+            if number % 2:  # re.split returns texts and special tokens in turns: text, token, text, ...
                 pieces.append([self._ids[part]])
                 continue
             words = split_words(part)
@@ -233,7 +234,8 @@ class BPETokenizer(Tokenizer):
     def count_characters(self, ids: Any) -> int:
         """Return the number of characters that begin in the tokens with these ids.
 
-        Divide a loss by it instead of the number of tokens, and you can compare it with that of a character model.
+        If you divide the sum of the losses by this number, you can compare the result with the loss of a character
+        model.
         """
         data = np.frombuffer(self.decode_bytes(ids), dtype=np.uint8)
         return int(np.count_nonzero(data & 0b1100_0000 != 0b1000_0000))  # the other bytes continue a character
@@ -293,7 +295,7 @@ class BPETokenizer(Tokenizer):
         ----------
         path : str or path
             A file tokenizer.json, or a folder with tokenizer.json, or with vocab.json and merges.txt. The entries
-            "truncation" and "padding" of tokenizer.json are ignored: no text is cut, and none is filled.
+            "truncation" and "padding" of tokenizer.json are ignored: texts are neither cut nor padded.
 
         Raises
         ------

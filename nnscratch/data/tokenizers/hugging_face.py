@@ -53,8 +53,8 @@ def to_json(vocabulary: Sequence[str], merges: Sequence[tuple[str, str]], specia
 def from_json(content: Any) -> Parts:
     """Return the vocabulary, the merges and the special tokens in the content of tokenizer.json.
 
-    The entries "truncation" and "padding" are ignored, as ``transformers`` does. They do not belong to the tokenizer:
-    they say how one program cut and filled the texts of a batch.
+    The entries "truncation" and "padding" are ignored, as in ``transformers``. They describe how a program cut and
+    padded the texts of a batch.
 
     Raises
     ------
@@ -112,8 +112,8 @@ def read_tokenizer_json(path: Path) -> Parts:
 def read_vocab_and_merges(vocab_path: Path, merges_path: Path) -> Parts:
     """Return the vocabulary, the merges and the special tokens in vocab.json and merges.txt.
 
-    The files do not say which tokens are special. These are the tokens that are neither a byte nor the result of a
-    merge, such as ``<|endoftext|>``: nothing else could produce them.
+    The files do not say which tokens are special. A token such as ``<|endoftext|>`` is neither a byte nor the result of
+    a merge. So it must be a special token.
     """
     vocabulary = _in_order(_checked_ids(_read_json(vocab_path), "vocab.json"))
     merges = []

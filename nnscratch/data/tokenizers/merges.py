@@ -12,7 +12,7 @@ Repeat until the vocabulary is large enough or no pair is left:
 2. Add the symbol ab to the vocabulary.
 3. In each word, from left to right, replace a b by ab.
 
-Step 3 changes few counts. Where h a b k becomes h ab k, ::
+Step 3 changes few counts. If h a b k becomes h ab k, ::
 
     count(h, a)  -= f(w)     count(h, ab) += f(w)
     count(b, k)  -= f(w)     count(ab, k) += f(w)
@@ -88,7 +88,7 @@ def learn_merges(frequencies: Mapping[str, int], symbols: list[str], vocab_size:
         a, b = pair
         merges.append((symbols[a], symbols[b]))
         merged = symbols[a] + symbols[b]
-        if merged not in ids:  # a special token can be equal to it
+        if merged not in ids:  # a special token may have this name already
             ids[merged] = len(symbols)
             symbols.append(merged)
         ab = ids[merged]
@@ -120,7 +120,7 @@ def learn_merges(frequencies: Mapping[str, int], symbols: list[str], vocab_size:
 def apply_merges(word: list[int], merges: Mapping[Pair, tuple[int, int]]) -> list[int]:
     """Return the ids of a word after all merges.
 
-    A heap of (rank, position) makes the time for n symbols proportional to n log n, so a long word is no problem.
+    With a heap of (rank, position), the time for n symbols is proportional to n log n, so long words are not slow.
 
     Parameters
     ----------

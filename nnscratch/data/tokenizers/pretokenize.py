@@ -10,9 +10,9 @@ Each match of this pattern is one word, and each character of the text is in exa
     |\s+                       any other white space
 
 ``\p{L}`` is a letter, ``\p{N}`` is a number and ``\s`` is white space, each as Unicode defines it. Python's ``re`` does
-not know the first two, and it counts four control characters more as white space. So this file writes out all three
-as ranges of code points. It takes them from :mod:`unicodedata`, and adds what is newer than the Unicode version
-of Python 3.11. So every Python version splits a text in the same way.
+not know ``\p{L}`` and ``\p{N}``, and its ``\s`` has four more control characters. So this file writes out all three as
+ranges of code points. It takes them from :mod:`unicodedata`, and adds the characters that Python 3.11 does not know. So
+every Python version splits a text in the same way.
 
 Reference: Radford, Wu, Child, Luan, Amodei and Sutskever (2019), "Language models are unsupervised multitask learners".
 """
@@ -43,7 +43,7 @@ NEWER_NUMBERS = (
 
 
 def split_words(text: str) -> list[str]:
-    """Split `text` into words. Joined, they are `text` again.
+    """Split `text` into words. If you join the words, you get `text`.
 
     Examples
     --------

@@ -14,10 +14,10 @@ from .tokenizer import EOS, UNK, Tokenizer, check_text
 
 
 class SplitTokenizer(Tokenizer):
-    """One token per string between blanks, and ``<eos>`` for the end of each line.
+    """Each string between blanks is a token. The token ``<eos>`` marks the end of each line.
 
-    Prepared corpora such as Mikolov's Penn Treebank have this form. Perplexities are comparable with published ones
-    only if the tokens stay as they are.
+    Prepared corpora such as Mikolov's Penn Treebank have this form. You can compare a perplexity with published ones
+    only if you do not change these tokens.
 
     Parameters
     ----------
@@ -55,13 +55,13 @@ class SplitTokenizer(Tokenizer):
         ----------
         text : str
         max_size : int, optional
-            Keep only the `max_size` most frequent tokens, ``<unk>`` and ``<eos>`` among them.
+            Keep only the `max_size` most frequent tokens, including ``<unk>`` and ``<eos>``.
 
         Raises
         ------
         ValueError
-            The text holds no token. Or the text has more than `max_size` different tokens, and it holds no ``<unk>``
-            to replace the others, or `max_size` is below 3.
+            The text holds no token. Or the text has more than `max_size` different tokens, and either `max_size` is
+            below 3 or the text holds no ``<unk>`` to replace the others.
         """
         counts = Counter({EOS: 0})  # in the vocabulary even if the text is a single line
         counts.update(cls.tokenize(text))
@@ -97,7 +97,7 @@ class SplitTokenizer(Tokenizer):
         Raises
         ------
         ValueError
-            A token is not in the vocabulary, and ``<unk>`` is not either.
+            Neither a token of the text nor ``<unk>`` is in the vocabulary.
         """
         unknown = self._ids.get(UNK)
         ids = [self._ids.get(token, unknown) for token in self.tokenize(text)]

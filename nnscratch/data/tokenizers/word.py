@@ -2,8 +2,8 @@
 
     text  -> tokenize -> words and marks  -> encode -> ids, an int64 array of shape (T,)  -> decode -> text
 
-A word tokenizer drops capitals and spacing, and replaces rare words by ``<unk>``. In return, the same text takes far
-fewer steps than by character.
+A word tokenizer drops capitals and spacing, and replaces rare words by ``<unk>``. In return, a text has far fewer words
+than characters, so a model needs fewer steps.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _INNER_APOSTROPHE = re.compile(r"(?<=\w)’(?=\w)")
 _STRAIGHT_OPENING = r"(?<![^\s(\[{“‘'\"–—-])%s(?=[^\s.,;:!?)\]}])"  # after a space or opening mark, before a word
 _OPENING_DOUBLE, _OPENING_SINGLE = (re.compile(_STRAIGHT_OPENING % mark) for mark in "\"'")
 _CLOSING_SINGLE = re.compile(r"(?<!\w)'|'(?!\w)")
-# Possessive quantifiers: without them, a long run of marks would take quadratic time.
+# Possessive quantifiers: without them, the time for a long run of marks would be quadratic in its length.
 _SENTENCE_END = re.compile(rf"({_ABBREVIATION})|[.!?]++[”’)\]]*+(?=(\s|$)?)")
 _SEVERAL_ENDS = re.compile(rf"{EOS}(?:\s*{EOS})+")
 _TOKEN = re.compile(rf"{UNK}|{EOS}|{_ABBREVIATION}|\w+(?:'\w+)*|-+|[^\w\s]")
@@ -49,7 +49,7 @@ class WordTokenizer(Tokenizer):
       Underscores are dropped: Project Gutenberg marks italics with them.
     - A sentence ends with ``.``, ``!`` or ``?`` and any closing quotes or brackets, followed by a space or the end of
       the text. ``<eos>`` is inserted there. Several ``<eos>`` in a row become one.
-    - ``<unk>`` and ``<eos>`` in the text are read as these tokens, so prepared corpora work too.
+    - ``<unk>`` and ``<eos>`` in the text become these tokens, so you can use prepared corpora too.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ class WordTokenizer(Tokenizer):
         return np.array([find(token, 0) for token in self.tokenize(text)], dtype=np.int64)
 
     def decode(self, ids: Any) -> str:
-        """Return readable text, with spaces as in English, and ``<eos>`` only where no full stop ends the sentence.
+        """Return readable text with spaces as in English. It contains ``<eos>`` only where a sentence has no full stop.
 
         Encoding the text again gives the same ids, with two exceptions. Several ``<eos>`` in a row become one, and a
         final full stop without ``<eos>`` gets one. The text of the first k ids is always a prefix of the text of all
