@@ -144,8 +144,8 @@ def save_lora(model: Module, path: PathLike) -> None:
     >>> nn.save(model, folder / "model.safetensors")
     >>> setattr(model.layers, "1", nn.LoRA(model.layers[1], rank=2, rng=1))
     >>> nn.save_lora(model, folder / "lora.safetensors")
-    >>> os.path.getsize(folder / "model.safetensors") // os.path.getsize(folder / "lora.safetensors")
-    153
+    >>> os.path.getsize(folder / "model.safetensors") > 150 * os.path.getsize(folder / "lora.safetensors")
+    True
     >>> adapted = nn.load_lora(folder / "lora.safetensors", nn.load(folder / "model.safetensors"))
     >>> adapted.layers[1]
     LoRA(rank=2, alpha=2.0)  # 404,512 parameters
