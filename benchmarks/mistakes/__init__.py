@@ -37,7 +37,7 @@ AREAS = {
 
 
 def all_mistakes() -> list[Planted]:
-    """Return every planted mistake, in the order of the areas; those of `forms`, which take minutes, last."""
+    """Return every planted mistake, in the order of the areas. Those of `forms` take minutes and come last."""
     found = []
     for area, module in AREAS.items():
         for planted in module.MISTAKES:

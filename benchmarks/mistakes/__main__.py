@@ -23,7 +23,9 @@ a loss and its gradient. We wrote down the name of each mistake before we ran th
 `benchmarks/mistakes`, together with the same code without the mistake. `python -m benchmarks.mistakes` writes this
 page.
 
-We developed the diagnosis on these mistakes. So the results of the first runs say more than the table:
+The report of a wrong gradient may list several names of mistakes. The diagnosis *names a mistake first* if the right
+name is at the top of this list. We developed the diagnosis on these mistakes. So the results of the first runs say
+more than the table:
 
 - At first, there were 102 mistakes. A diagnosis that only compared arrays named 44 of them first. A diagnosis that
   also records forward named 88 of them first in its first run. We then improved it until it named all 102 first.
@@ -36,10 +38,9 @@ We developed the diagnosis on these mistakes. So the results of the first runs s
 - We also wrote 36 other mistakes in the style of students. The diagnosis named 29 of them first in its first run, and
   33 after we had extended it again.
 
-To find the forms in which the diagnosis fails, each name was then written in every form of code for which the mistake
-makes sense (`benchmarks/mistakes/forms`): pairs, classes, dictionaries, columns, loops over time, Python numbers. These
-mistakes were written without regard to how the diagnosis works. It named 67 % of them first at the first try, and was
-then extended for the kinds that it missed.
+Then we wrote each kind of mistake in every form of code in which it can occur (`benchmarks/mistakes/forms`): pairs of
+functions, classes, dictionaries, columns, loops over time, Python numbers. We did not choose these mistakes by how the
+diagnosis works. In its first run, it named 67 % of them first. We then extended it for the kinds that it missed.
 
 *Caught* means that the verdict is "wrong". *First diagnosis* is the diagnosis at the top of the list, and *rank* is
 the position of the mistake's name in that list. Some rows accept two names, because both describe the same gradient.
@@ -54,12 +55,12 @@ CHANGED = """# Automatically changed backward passes
 
 The authors of the diagnosis chose the [planted mistakes](planted-mistakes.md). A program chose the mistakes on this
 page: it changes each operation in the backward passes of the suite's correct code, one at a time, as shown below. The
-checker then diagnoses every change that makes a gradient wrong. No right name is known for these mistakes. So the table
-shows how often the diagnosis finds an explanation, and not how often it finds the best one. A student would not make
-many of these changes. Most of the changes without an explanation leave only one term of a sum, or drop the gradient
-from a product in the middle of a formula. The first full count gave 427 of 611 (70 %). We then extended the diagnosis
-for changes that it could not explain in this count. `python -m benchmarks.mistakes --changed` writes this page in a few
-minutes.
+checker then diagnoses every change that makes a gradient wrong. We did not name these mistakes in advance. Therefore
+the table shows how often the diagnosis finds an explanation. It does not show how often this explanation is the best
+one. A student would not make many of these changes. Most of the changes without an explanation leave only one term of a
+sum, or drop the gradient from a product in the middle of a formula. The first full count gave 427 of 611 (70 %). We
+then extended the diagnosis for changes that it could not explain in this count. `python -m benchmarks.mistakes
+--changed` writes this page in a few minutes.
 
 | change | effect |
 |---|---|

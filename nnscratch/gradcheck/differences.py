@@ -107,7 +107,7 @@ class Differences:
 
     def directional_derivative(self, array: Any, v: np.ndarray, step_factor: float = 1.0) -> Derivative:
         """Return the derivative along the direction `v`; all steps are multiplied by `step_factor`."""
-        typical = typical_size(array)  # where it is small, steps that are small too tell a sharp bend from a kink
+        typical = typical_size(array)  # for small values, use smaller steps: they separate a sharp bend from a kink
         smaller = [step_factor * typical] if typical < 0.01 and self.itemsize == 8 else []
         move = self.direction_mover(array, v)
         return estimate(move, self.centre, self.magnitude, step_factor, self.itemsize, smaller=smaller)

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import backend
 
-PLAIN = frozenset((float, int, bool, str, tuple, list, dict, type(None), np.float64))  # the most frequent other types
+PLAIN = frozenset((float, int, bool, str, tuple, list, dict, type(None), np.float64))  # other types
 
 
 def is_array(value: Any) -> bool:

@@ -241,7 +241,7 @@ def one_sided(f0: float, f1: float, f2: float, h1: float, h2: float) -> float:
 
 
 def typical_size(array: Array) -> float:
-    """Return the median size of the elements that are not zero, of 10,000 elements of a large array; 1 if all are."""
+    """Return the median size of the nonzero elements, from 10,000 elements at most; 1 if all are zero."""
     some = array if array.size <= 10_000 else array.ravel()[:: array.size // 10_000]
     sizes = backend.to_numpy(abs(some[some != 0]))
     return float(np.median(sizes)) if sizes.size else 1.0

@@ -43,7 +43,7 @@ class RandomStates:
                 generator.bit_generator.state = state
             else:
                 generator.set_state(state)
-        if not equal_states(np.random.get_state(), self._numpy):  # noqa: NPY002  to compare is faster than to set
+        if not equal_states(np.random.get_state(), self._numpy):  # noqa: NPY002 comparing is faster than setting
             np.random.set_state(self._numpy)  # noqa: NPY002
         if random.getstate() != self._python:
             random.setstate(self._python)

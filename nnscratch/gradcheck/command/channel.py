@@ -21,7 +21,7 @@ class Clock(Protocol):
     """A time limit."""
 
     def left(self) -> float:
-        """Return how many seconds to wait before the next call of `left`. Raise WorkerFailed at the limit."""
+        """Return how many seconds to wait before the next call of `left`. Raise WorkerFailed after the limit."""
 
 
 class WallClock:
@@ -31,7 +31,7 @@ class WallClock:
         self.seconds, self._end = seconds, time.monotonic() + seconds
 
     def left(self) -> float:
-        """Return the seconds until the limit. Raise WorkerFailed when they are over."""
+        """Return the seconds that are left. Raise WorkerFailed after the limit."""
         left = self._end - time.monotonic()
         if left <= 0:
             raise WorkerFailed(f"not finished after {self.seconds:g} seconds")
@@ -50,7 +50,7 @@ class Channel:
     stop : callable
         Ends the process. It is needed only where pipes have no time limit (Windows).
     longest : int
-        The number of bytes that the arrays of a reply may have.
+        The largest number of bytes that the arrays of a reply may have.
 
     Attributes
     ----------
@@ -137,7 +137,7 @@ class Channel:
         return b"".join(chunks)
 
     def _ended(self) -> str:
-        self.clock.left()  # the process may have been ended because of its time limit
+        self.clock.left()  # the process has already ended, for example because of its time limit
         return self._ending()
 
 

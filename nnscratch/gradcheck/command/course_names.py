@@ -1,8 +1,8 @@
 """The usual names of arguments in courses, with a shape or a value for each.
 
 A shape is a string with one letter for each axis. `SIZES` contains the sizes. Most sizes differ, so that code with two
-axes confused raises an error. A family is a set of names that are used together. It is needed because ``x, w, b`` have
-different shapes in a convolution and in a fully connected layer.
+axes confused raises an error. A family is a set of names that are used together. Families are needed because ``x, w,
+b`` have different shapes in a convolution and in a fully connected layer.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class Item:
     Attributes
     ----------
     label : str
-        The name in the table, which is also the NAME of ``FILE.py:NAME``.
+        The name in the table. It is also the NAME in ``FILE.py:NAME``.
     names : list of str
         The names in the file: a function, a class, forward and backward, or these two and the cost.
     reason : str

@@ -149,11 +149,11 @@ def text_readings(from_text: dict[str, Described]) -> dict[str, Any]:
 
 
 def integer_limit(name: str, from_text: dict[str, Described], shapes: dict[str, Any]) -> int:
-    """Return the number of classes or words for an argument of integers: they are drawn below this number.
+    """Return a number of classes or words: the integers of the argument `name` are drawn below it.
 
-    The docstring describes the axes of the arguments. Take the first argument of floats with two or more axes of which
-    some are not axes of `name`. Without a common axis, such as in a table of words, the integers index its first axis.
-    Otherwise they index its last axis, the classes.
+    The docstring describes the axes of the arguments. Take the first argument of floats that has two or more axes, and
+    an axis that `name` does not have. If it has no axis in common with `name`, it is a table of words, and the integers
+    index its first axis. Otherwise they index its last axis, the classes.
     """
     for other, d in from_text.items():
         if other != name and not d.integer and not d.boolean and len(d.axes) >= 2:

@@ -76,7 +76,7 @@ def judge(worker: Worker, item: Item, given: Given, seed: int) -> Result:
         result.report, result.verdict, result.why = report, report.verdict, first_reason(report)
         is_scaled = any(d.mistake.startswith("scaled") for d in report.diagnoses)
         if is_scaled and convention == "sum":
-            with contextlib.suppress(WorkerFailed):  # it is only a hint
+            with contextlib.suppress(WorkerFailed):  # without this second check, only the hint is missing
                 if check("mean")[1].verdict == "right":
                     report.notes.append(IS_MEAN.format(item.label))
                     result.why += "; right as a mean over the batch (--convention)"
@@ -196,7 +196,7 @@ DISAGREES = "the report of the file's process said right, but the arrays that it
 
 def remote_functions(worker: Worker, names: list[str]) -> tuple[Callable, Callable]:
     """Return forward and backward of the worker's code, as functions of the arrays called `names`."""
-    # check_gradients restores everything that a function holds. With a weak reference, it does not find the worker.
+    # check_gradients restores everything that a function holds. It does not follow weak references to the worker.
     reference = weakref.ref(worker)
 
     def forward(*arrays: Any) -> tuple:

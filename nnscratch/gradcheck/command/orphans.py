@@ -19,7 +19,7 @@ LONGEST = 2.0  # seconds to spend on killing processes, because a process may st
 
 
 class Orphans:
-    """Become the parent of processes without a parent, from the creation of this object on; `kill` kills them.
+    """From the creation of this object on, this process becomes the parent of orphans; `kill` kills them.
 
     On systems other than Linux, this class does nothing.
     """

@@ -1,4 +1,4 @@
-"""The error for code that cannot be checked. It has a file of its own because it is needed where little is imported."""
+"""The error for code that cannot be checked, in a separate file, so that other files can import it quickly."""
 
 
 class Refused(Exception):

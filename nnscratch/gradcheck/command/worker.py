@@ -1,4 +1,4 @@
-"""The worker: the process that runs the student's file. It answers the judge's requests. The judge decides.
+"""The worker: the process that runs the student's file and answers the judge's requests. The judge decides the verdict.
 
     describe NAME          the arguments of a function, or of a class and its forward
     check NAME, ...        build the code, find inputs that it accepts, run check_gradients, and return its report
@@ -39,7 +39,7 @@ from . import wire
 from .refused import Refused
 from .signatures import arguments, forward_of, makes_an_object, needs_no_instance
 
-ATTEMPTS = 4  # draw the weights at most this often, until no gradient is zero everywhere, as with dead ReLU units
+ATTEMPTS = 4  # draw the weights again, at most this often, if a gradient is zero everywhere, as with dead ReLU units
 ROOT = str(Path(__file__).resolve().parents[3])
 
 
@@ -136,7 +136,7 @@ class Service:
         if inspect.isclass(found):
             kind = "class"
         elif len(parts) > 1 or inspect.isroutine(found) and not makes_an_object(found):
-            labels = arguments(parts[2])[1:2] if len(parts) == 3 else []  # of the cost
+            labels = arguments(parts[2])[1:2] if len(parts) == 3 else []  # the arguments of the cost
             taken = arguments(found) + labels
             return {"kind": "function", "init": [], "forward": taken, "doc": inspect.getdoc(found) or ""}
         else:
@@ -240,7 +240,7 @@ def import_file(path: Path) -> Any:
     if spec is None or spec.loader is None:
         raise Refused(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[key] = module  # dataclasses look for it there
+    sys.modules[key] = module  # dataclasses look for the module in sys.modules
     spec.loader.exec_module(module)
     return module
 

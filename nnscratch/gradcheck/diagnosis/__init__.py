@@ -1,13 +1,20 @@
 """The diagnosis: find the mistake that explains a wrong gradient.
 
 A hypothesis is a mistake, together with the gradient that this mistake would give. The hypothesis is reported only if
-its gradient equals the gradient that backward returned.
+its gradient equals the gradient that backward returned. The files use these words:
+
+    round       one pass through the body of a loop in the user's code
+    edge        an operand or the result of an operation; a gradient passes along it in backward
+    movement    the change of an array if the differentiated arrays change along a direction
+    active      an operand is active if it depends on a differentiated array
+    case        one wrong gradient that must be explained
+    rank        a number for each mistake: a more specific mistake has a smaller rank
 
     array_mistakes.py         visible in the gradient itself: a sign, a factor, an axis, a block of rows
     output_mistakes.py        some outputs are not counted; axis_roles.py finds samples and time steps
     elementwise_mistakes.py   a wrong slope of y = phi(x); like output_mistakes.py, it uses jacobian.py
     target_mistakes.py        other targets: shifted by one, left out, with the sign flipped
-    upstream_mistakes.py      backward starts from a wrong dy; it is solved for
+    upstream_mistakes.py      backward starts from a wrong dy; linear equations give this dy
     forward_mistakes.py       inside forward: it tests the hypotheses of the next files on a tape
       missing_paths.py        a path cut or counted twice; rounds of a loop left out
       state_mistakes.py       a state's gradient lost between rounds, or never reset
@@ -20,12 +27,12 @@ its gradient equals the gradient that backward returned.
       linalg_mistakes.py      inverses, solutions of linear equations, determinants
       wrong_uses.py           some uses of an array not counted
       used_gradients.py       a changed gradient of an array inside forward; changed_gradients.py lists the changes
-      gradient_errors.py      the slope that backward used, solved for
+      gradient_errors.py      the slope that backward used; linear equations give it
 
-    other_points.py                the explanations of few numbers, tested at other inputs
+    other_points.py                tests the explanations of small gradients at other inputs
     case.py, directional_case.py   a wrong gradient, and the test of a hypothesis about it
     hypotheses.py                  the test of a hypothesis about forward, for all arrays together
-    movements.py                   the operations at which a mistake can explain the errors at all
+    movements.py                   the operations at which a mistake can explain the errors
     forward_graph.py               the recorded operations of forward
 """
 
@@ -72,7 +79,7 @@ def diagnose_entries(
         In directional mode, the directions of each wrong array, and the derivatives along them.
     """
     cases: dict[str, Case] = {}
-    right: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # gradients given and true
+    right: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # the given and the true gradient
     true_gradients: dict[str, np.ndarray] = {}
     for name, e in report.entries.items():
         if name in derivatives:
@@ -83,7 +90,7 @@ def diagnose_entries(
                 cases[name] = Case(e, projection)
             else:
                 right[name] = (e.analytic, np.where(Case(e, projection).smooth, e.numeric, np.nan))
-        elif e.verdict == "right":  # right along random directions, and so in every element
+        elif e.verdict == "right":  # right along random directions, therefore right in every element
             true_gradients[name] = gradients[name]
             right[name] = (gradients[name], gradients[name])
     directional = {name: case for name, case in cases.items() if name in derivatives}

@@ -78,7 +78,7 @@ def scaled_by_constant(case: Case, c: float) -> None:
         return
     name = explain_constant(case, c)
     if n == 1 and not name:
-        return  # one number is always a multiple of another
+        return  # if both are single numbers, one is always a multiple of the other
     case.add(6 if n > 1 else 9, "scaled by a constant", f"{fits}{f'; {name}' if name else ''}")
     if abs(c - round(c)) < 1e-4 and 2 <= round(c) <= 3:
         case.add(6.5, "counted twice", f"{fits}: every contribution is added {round(c)} times")
@@ -117,14 +117,15 @@ def float32_noise(case: Case) -> None:
     elif is_computed_in_float32(case):
         what = "three times the incoming gradient does not give exactly three times the gradient"
     else:
-        return  # float64 code: a small mistake, such as an epsilon that one of the two passes leaves out
+        return  # float64 code with a small mistake, such as an epsilon that only forward or only backward uses
     case.add(0.8, "right but for float32 noise", f"largest difference {misfit:.0e} of the gradient, {what}")
 
 
 def is_computed_in_float32(case: Case) -> bool:
     """Return True if backward seems to compute in float32.
 
-    For dy = 3 R, the result of float64 code is exactly three times as large; that of float32 code is only nearly so.
+    For dy = 3 R, float64 code returns a result that is exactly three times as large. In float32 code, the factor is not
+    exactly three.
     """
     weights = map_leaves(lambda w: None if w is None else 3 * w, case.projection.weights)
     again = case.projection.analytic(weights).get(case.name)
@@ -161,7 +162,7 @@ def reordered_axes(case: Case) -> None:
 
 
 def shifted(case: Case, axis: int, step: int, words: str) -> None:
-    """Test whether the gradient is shifted. At the free end, its elements may be zero or have any value."""
+    """Test whether the gradient is shifted. At the end that the shift leaves free, its elements may have any value."""
     before, end = (slice(None),) * axis, 0 if step == 1 else -1
     inside = (*before, slice(1, None) if step == 1 else slice(None, -1))
     if case.given[inside].size < 4 or not case.is_shifted(axis, step, inside):
@@ -184,7 +185,7 @@ def wrong_shape(case: Case) -> None:
         rank = 0.5 if only_ones and given.shape != shape[::-1] else 0.7
         if case.test_undone(given.reshape(shape), rank, "reshape missing", "given.reshape(shape) = true"):
             if only_ones:
-                return  # an axis of length 1 that is summed is the same as one that is removed
+                return  # a sum over an axis of length 1 only removes this axis
     for count in range(1, given.ndim + 1):
         for where in combinations(range(given.ndim), count):
             summed = given.sum(axis=where)
@@ -298,7 +299,7 @@ def gate_names(case: Case, count: int) -> list[str] | None:
 
 
 def weight_decay(case: Case) -> None:
-    """Test given = true + lambda * parameter: only forward or only backward counts the weight decay."""
+    """Test given = true + lambda * parameter: only one of forward and backward includes the weight decay."""
     given, true = case.observed
     value = case.observe(backend.to_numpy(case.projection.variables[case.name]))
     if given.size < 3:

@@ -27,7 +27,7 @@ class Case:
     entry : Entry
     projection : Projection
     found : list of (float, Diagnosis)
-        The explanations that fit, each with its rank. A smaller rank is a more specific mistake.
+        The explanations that fit, each with its rank. A more specific mistake has a smaller rank.
     few : bool
         True if there are few elements, and the explanations are tested at other points too: see other_points.py.
     by_element : bool
@@ -91,7 +91,7 @@ class Case:
         finite = self.given[np.isfinite(self.given)] if self.given.size else np.zeros(1)
         return max(largest, float(np.abs(finite).max(initial=0.0)), 1e-300)
 
-    # --- what can be compared: here elements, in a DirectionalCase derivatives along directions ----------------------
+    # --- what can be compared: elements here, derivatives along directions in a DirectionalCase ----------------------
 
     def observe(self, array: np.ndarray) -> np.ndarray:
         """Return the values of `array` that can be compared with the true gradient: the measured elements."""
@@ -108,7 +108,7 @@ class Case:
         return MAX_MISFIT * max(float(np.abs(self.observed[0]).max(initial=0.0)), 1e-300)
 
     def rounding_error(self) -> float:
-        """Return the largest difference, divided by the size of the terms that are rounded."""
+        """Return the largest difference between given and true values, divided by the size of the gradient."""
         given, true = self.observed
         return float(np.abs(given - true).max(initial=0.0)) / self.scale
 
@@ -162,7 +162,7 @@ class Case:
         return True
 
     def test_observed(self, rank: float, values: np.ndarray, mistake: str, evidence: str) -> bool:
-        """Add the mistake if `values` equal the observed values of `given`. `values` are those with this mistake."""
+        """Add the mistake if `values` equal the observed values of `given`. This mistake would give `values`."""
         return self.test(rank, values.reshape(self.shape), mistake, evidence)
 
     def add(self, rank: float, mistake: str, evidence: str, place: str = "", misfit: float = 0.0) -> None:

@@ -1,7 +1,9 @@
-"""Changes c - g that a wrong backward makes to the gradient g of one array. used_gradients.py tests them.
+"""Formulas for a wrong gradient c that backward may use instead of the gradient g of one array.
 
-`changed_gradients` yields (rank, mistake, evidence, change by rounds, free). If `free` is True, the change is known up
-to a factor, and "%c" in the evidence stands for it. "%u" stands for the name of the array.
+used_gradients.py tests these formulas. `changed_gradients` yields (rank, mistake, evidence, changes, free). `changes`
+are the arrays c - g, one for each round. If `free` is True, the change may have any factor, and "%c" in the evidence
+stands for this factor. "%u" stands for the name of the array. A site is the array g, or one array for each round of a
+loop.
 """
 
 from __future__ import annotations
@@ -13,13 +15,13 @@ from typing import Any
 import numpy as np
 
 TARGETS = "target's share missing"
-MAX_ARRAYS = 16  # arrays that are combined with each other
+MAX_ARRAYS = 16  # of this many arrays, every pair is tried
 Change = tuple[float, str, str, list[np.ndarray], bool]
 Known = list[tuple[list[np.ndarray], str, bool]]
 
 
 def changed_gradients(site: Any, known: Known, labels: list[tuple[str, np.ndarray]]) -> Iterator[Change]:
-    """Yield the changes of the gradients of a site; `known` are arrays of its shape, `labels` arrays of integers."""
+    """Yield the possible changes. `known` are float arrays with the site's shape; `labels` are integer arrays."""
     gs = site.gradients
     yield from without_targets(site, known, labels)
     if len({g.shape for g in gs}) == 1:
@@ -99,7 +101,7 @@ def formulas(g: np.ndarray) -> Iterator[tuple[float, str, str, Callable]]:
 
 
 def only(g: np.ndarray, axis: int, k: int) -> np.ndarray:
-    """Return `g` with zeros at all indices along an axis but `k`."""
+    """Return `g`, set to zero at all indices along an axis except `k`."""
     found = np.zeros_like(g)
     at = (slice(None),) * axis + (k,)
     if k < g.shape[axis]:
@@ -108,22 +110,22 @@ def only(g: np.ndarray, axis: int, k: int) -> np.ndarray:
 
 
 def shifted_with_zeros(g: np.ndarray, step: int, axis: int) -> np.ndarray:
-    """Return `g` shifted along an axis, with zeros where nothing is shifted to."""
+    """Return `g` shifted along an axis, with zeros at the free end."""
     return np.roll(g, step, axis) - only(np.roll(g, step, axis), axis, 0 if step == 1 else g.shape[axis] - 1)
 
 
 def reshaped(g: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
-    """Return what a reshape gives of the transposed gradient, if it stands where the transpose back should stand."""
+    """Return the transposed gradient, reshaped to the shape of `g` (a mistake: it should be transposed back)."""
     return g.transpose(order).reshape(g.shape)
 
 
 def without_targets(site: Any, known: Known, labels: list[tuple[str, np.ndarray]]) -> Iterator[Change]:
-    """Yield changes that are a multiple of targets: of constants, or of the one-hot vectors of labels."""
+    """Yield changes that leave out the targets: a multiple of a constant array, or of the one-hot vectors of labels."""
     for values, name, constant in known:
         if constant and all(np.ptp(v) > 0 for v in values):
             yield 1.1, TARGETS, f"the gradient of `%u` lacks the part that comes from {name}: %c times it", values, True
     for name, ids in labels:
-        for k in range(len(site.values)):  # a loop over time may hold one label a round
+        for k in range(len(site.values)):  # each round of a loop over time may have one label
             g = site.gradients[k]
             if g.ndim == 2 and len(site.values) == 1:
                 for hot, flip in ((one_hot(ids, *g.shape), False), (one_hot(ids, *g.shape[::-1]), True)):
@@ -133,7 +135,7 @@ def without_targets(site: Any, known: Known, labels: list[tuple[str, np.ndarray]
 
 
 def one_hot(ids: np.ndarray, n: int, classes: int) -> np.ndarray | None:
-    """Return the one-hot rows of `ids`, or None if there are not `n` of them, or too large ones."""
+    """Return the one-hot rows of `ids`. Return None if there are not `n` ids, or if an id is too large."""
     if len(ids) != n or ids.max() >= classes:
         return None
     found = np.zeros((n, classes))
@@ -171,7 +173,7 @@ def with_factors(site: Any, known: Known) -> Iterator[Change]:
 
 
 def with_other_arrays(site: Any, known: Known) -> Iterator[Change]:
-    """Yield changes that replace one array of forward by another, as a factor, or in a sum."""
+    """Yield changes in which one array of forward replaces another one, as a factor or in a sum."""
     gs = site.gradients
     used = known[:MAX_ARRAYS]
     for (a, name, _), (b, other, _) in permutations(used, 2):

@@ -1,4 +1,8 @@
-"""ForwardGraph: the recorded operations of forward, grouped in families, and the connections between them."""
+"""ForwardGraph: the recorded operations of forward, grouped in families, and the connections between them.
+
+A family is one operation of the user's code with all its rounds. The files of this folder identify an edge by
+(family, j): j is the number of the operand, or -1 for the result.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ VARIABLE = re.compile(r"[\w.]+(\[[^()]*\])*$")  # the source of a variable or an
 
 
 class ForwardGraph:
-    """The operations on a tape, grouped in families. All rounds of the same operation in a loop are one family.
+    """The operations on a tape, grouped in families. All rounds of one operation in a loop are one family.
 
     Parameters
     ----------
@@ -30,11 +34,12 @@ class ForwardGraph:
     families : dict of tuple to list of Node
         These operations by family.
     producers, consumers : dict of tuple to list of Node
-        By the `content_key` of an array: the operations with this array as result, or as an active operand.
+        By the `content_key` of an array: the operations that compute this array; the operations with it as active
+        operand.
     can_be_wrong : set of (tuple, int), or None
-        The edges, as (family, operand), at which one mistake can explain all wrong gradients; None for all edges.
+        The edges at which one mistake can explain all wrong gradients; None for all edges.
     arrays : dict of int to dict
-        For loops with this number of rounds: the arrays of all rounds, with a name for them.
+        By the number of rounds of a loop: the arrays of all rounds, with a name for them.
     """
 
     def __init__(self, tape: Tape):
@@ -44,7 +49,7 @@ class ForwardGraph:
             every_family.setdefault(node.family, []).append(node)
         self.families = reaching_families(tape, every_family)
         dead = len(tape.nodes) - sum(len(nodes) for nodes in self.families.values())
-        tape.cost -= 100 * dead  # skipped operations only copy their results
+        tape.cost -= 100 * dead  # a skipped operation only copies its result
         tape.skipped = {n.number for key, nodes in every_family.items() if key not in self.families for n in nodes}
         self.nodes = [node for node in tape.nodes if node.family in self.families]
         self.producers: dict[tuple, list[Node]] = {}
@@ -56,7 +61,7 @@ class ForwardGraph:
                     self.consumers.setdefault(content_key(operand), []).append(node)
         self.can_be_wrong: set[tuple[tuple, int]] | None = None
         self._roles: dict[str, dict[int, str]] | None = None
-        self.arrays = self._arrays(every_family)  # including arrays that only backward needs
+        self.arrays = self._arrays(every_family)  # also the arrays that only backward needs
 
     def _arrays(self, families: dict[tuple, list[Node]]) -> dict[int, dict[tuple, tuple[list[Any], str]]]:
         found: dict[int, dict[tuple, tuple[list[Any], str]]] = {}
@@ -108,12 +113,12 @@ class ForwardGraph:
         return made[-1] if made else None
 
     def variable_name(self, nodes: list[Node], j: int) -> str | None:
-        """Return the name of a differentiated array if operand `j` is this array in every round; else None."""
+        """If operand `j` is the same differentiated array in every round, return the name of this array; else None."""
         names = {n.variables[j] for n in nodes} if j >= 0 else {None}
         return names.pop() if len(names) == 1 else None
 
     def edges(self, every: bool = False) -> Iterator[tuple[list[Node], int, str | None]]:
-        """Yield (rounds, operand, variable name) for every operand that carries a derivative; -1 is the result.
+        """Yield (operations of all rounds, operand, variable name) for every edge that carries a derivative.
 
         Unless `every` is True, edges that cannot be wrong are left out.
         """
@@ -178,7 +183,7 @@ class ForwardGraph:
         for nodes in self.families.values():
             columns = zip(*(n.variables for n in nodes), strict=True) if len(nodes) == count else ()
             if any(len(set(names) - {None}) > 1 for names in columns):
-                return False  # every round has weights of its own: the loop runs over layers
+                return False  # every round has different weights: the loop runs over layers
         for nodes in self.families.values():
             for j in range(len(nodes[0].operands)) if len(nodes) == count else ():
                 made = self.producer(nodes[-1].operands[j], nodes[-1].number) if nodes[-1].active[j] else None
@@ -241,7 +246,7 @@ def name_of_result(node: Node) -> str:
 
 
 def is_better_name(name: str, other: str) -> bool:
-    """Return True if `name` is better for a message. A variable is best, then an element, then an expression."""
+    """Return True if `name` is better for a message: first variables, then elements, then other expressions."""
     ranks = [2 if n.isidentifier() else 1 if VARIABLE.match(n) else 0 for n in (name, other)]
     return ranks[0] > ranks[1]
 

@@ -56,7 +56,7 @@ def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport
             report.notes.append(f"the inside of forward was not searched for the mistake: {error}")
 
 
-ABOUT_ROUNDS = {"accumulator not reset", "the state's own path missing"}  # these say already which rounds are wrong
+ABOUT_ROUNDS = {"accumulator not reset", "the state's own path missing"}  # the name says which rounds are wrong
 MANY_FAMILIES = 12  # with this many or more, first find out which operations can be wrong
 KINDS = (  # the most specific kinds first
     upstream_missing,
@@ -138,7 +138,7 @@ def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
 def in_some_rounds(
     cases: dict[str, Case], tried: list[Hypothesis], graph: ForwardGraph, tester: HypothesisTester
 ) -> None:
-    """Test the hypotheses about a loop in some of its rounds only: backward may treat the last layer apart."""
+    """Test each hypothesis about a loop in some rounds only: backward may be wrong only in the last layer."""
     for h in tried:
         rounds: dict[int, dict] = {}
         for number, change in h.changes.items():
@@ -158,7 +158,7 @@ def in_some_rounds(
 
 
 def path_factors(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
-    """Test whether what passes along one edge is counted with a factor."""
+    """Test whether backward multiplies the gradient along one edge by a constant."""
     for cut, only, node, path in single_paths(graph):
         if tester.budget_spent:
             return
@@ -167,13 +167,13 @@ def path_factors(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothesis
             continue
         for name in [only] if only else tester.wrong:
             if is_keep_probability(graph, node, c):
-                evidence = f"what passes through {path} counts {c:.6g} times, as without the scale of the mask"
+                evidence = f"what passes through {path} counts {c:.6g} times: the scale of the mask is missing"
                 cases[name].add(1.2, "keep-probability not applied", evidence, node.place)
             add_path_factor(cases[name], c, node.place, path)
 
 
 def is_keep_probability(graph: ForwardGraph, node: Node, c: float) -> bool:
-    """Return True if an operation scales the product with a mask by a number, and `c` undoes this scale."""
+    """Return True if an operation multiplies masked values by a scale, and the factor `c` removes this scale."""
     if node.name not in ("multiply", "divide") or len(node.operands) != 2:
         return False
     scale = next((float(x) for x in node.operands if np.size(x) == 1), None)
@@ -185,7 +185,7 @@ def is_keep_probability(graph: ForwardGraph, node: Node, c: float) -> bool:
 
 
 def least_rank(cases: dict[str, Case]) -> float:
-    """Return the rank of the most specific mistake found so far that explains every wrong array, or infinity."""
+    """Of the mistakes that explain every wrong array, return the smallest rank found so far, or infinity."""
     ranks: dict[str, list[float]] = {}
     for case in cases.values():
         mine: dict[str, float] = {}
@@ -199,7 +199,7 @@ def least_rank(cases: dict[str, Case]) -> float:
 def add_path_factor(case: Case, c: float, place: str, path: str) -> None:
     """Add the mistake of counting a path `c` times."""
     evidence = f"what passes through {path} counts {c:.6g} times"
-    of_numbers = all(v.ndim == 0 for v in case.projection.variables.values())  # no size can explain a factor of 3
+    of_numbers = all(v.ndim == 0 for v in case.projection.variables.values())  # no size explains the factor
     if abs(c + 1) < 1e-4:
         case.add(1.05, "sign flipped", evidence, place)
     elif abs(c - 2) < 1e-4 or (of_numbers and 2 < c < 10 and abs(c - round(c)) < 1e-4):

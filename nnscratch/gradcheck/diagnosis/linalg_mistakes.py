@@ -11,8 +11,8 @@ from ..tape import Node
 from .forward_graph import ForwardGraph
 from .hypotheses import Hypothesis
 
-# Rank, mistake, what a wrong backward does, and the movement of the result for movements of the operands. A forward
-# with this movement has this backward.
+# Each entry: rank, mistake, what the wrong backward does, and a formula for the movement of the result. If forward had
+# this movement, the wrong backward would be right.
 FORMULAS: dict[str, list[tuple[float, str, str, Callable]]] = {
     "solve": [
         (1.5, "transposed", "solves with A instead of A.T", lambda A, x, dA, db: np.linalg.solve(A.T, db - dA @ x)),
@@ -52,7 +52,7 @@ def linalg_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def with_movement(movement: Callable) -> Callable:
-    """Make the movement of the result ``movement(A, result, movements of the operands)``."""
+    """Return a change that sets the movement of the result to ``movement(A, result, *movements of the operands)``."""
 
     def changed(node: Node, operands: list[Any]) -> Any:
         moved = [np.asarray(x) - x0 for x, x0 in zip(operands, node.operands, strict=True)]

@@ -20,7 +20,7 @@ from ..tape import Node, change_path, replace_upstream_by_ones
 from .forward_graph import ForwardGraph
 from .hypotheses import Hypothesis
 
-MAX_ROUNDS = 12  # a hypothesis leaves out fewer rounds than this, and never all rounds
+MAX_ROUNDS = 12  # a hypothesis leaves out fewer rounds than this
 
 
 def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
@@ -30,7 +30,7 @@ def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
         cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
         state, bias = graph.is_state(nodes, j), graph.is_bias(nodes, j)
         mistake, rank = ("the state's own path missing", 3.0) if state else ("a path missing", 3.4)
-        rank -= 1e-5 * nodes[0].number  # in a chain of operations, prefer the last one: there the path joins others
+        rank -= 1e-5 * nodes[0].number  # in a chain of operations, prefer the last, where other paths join
         if bias:
             mistake, rank = "bias's share missing", 2.9
         yield Hypothesis(rank, mistake, f"backward computes as if nothing passed through {path}", place, cut, only)
@@ -135,7 +135,7 @@ def upstream_missing(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def single_paths(graph: ForwardGraph) -> Iterator[tuple[dict, str | None, Node, str]]:
-    """Yield (cut, variable, operation, description) of the paths that do not meet a second time."""
+    """Yield (cut, variable, operation, description) for each edge that every derivative passes at most once."""
     for nodes, j, only in graph.single_edges():
         if len(nodes) == 1 or only is not None:
             cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}

@@ -1,9 +1,10 @@
-"""The movements of all results inside forward, and the errors that one wrong step of backward can cause.
+"""The movements of all results inside forward, and the errors that one wrong step in backward can cause.
 
-Suppose that only one step of backward is wrong. It computes the gradient of a result u with an error delta. Let du be
-the movement of u: its derivative along a direction v. Then the gradients of the arrays have the error <delta, du> along
-v. Each direction gives one linear equation for delta. With more directions than elements of u, the equations determine
-delta, and the other directions test it. If there is no solution, no mistake in this step explains the errors.
+Suppose that only one step of backward is wrong. Let delta be the error of this step: the gradient that it computes for
+a result u, minus the true gradient. Let du be the movement of u: its derivative along a direction v. Then the gradients
+of the arrays have the error <delta, du> along v. Each direction gives one linear equation for delta. With more
+directions than elements of u, the equations determine delta, and the other directions test it. If there is no solution,
+no mistake in this step explains the errors.
 
 The same forward passes measure the movements of all results.
 """
@@ -21,7 +22,7 @@ from .hypotheses import Direction, HypothesisTester
 
 MAX_DIRECTIONS = 120
 SPARE = 5  # a solution is tested along at least this many other directions
-MAX_RESIDUAL = 1e-2  # relative to the largest error; with a larger residual, this step is not the wrong one
+MAX_RESIDUAL = 1e-2  # relative to the largest error; a step with a larger residual is not the wrong step
 
 
 @dataclass
@@ -48,7 +49,7 @@ class Movements:
     results: dict[int, np.ndarray]
 
     def can_enter(self, moved: np.ndarray) -> bool:
-        """Return False if a wrong gradient of a result cannot explain all errors. The result has movements `moved`."""
+        """Return False if a wrong gradient of the result with the movements `moved` cannot explain all errors."""
         return self._leaves_nothing(moved, slice(None), True)
 
     def can_enter_alone(self, moved: np.ndarray) -> bool:

@@ -1,7 +1,8 @@
 """Hypotheses about statistics: backward uses wrong statistics, or differentiates statistics that are constants.
 
-Let xhat = (x - mean) / s, and P d = d - mean(d) - xhat mean(xhat d). Backward computes P(dy / s). P is symmetric. So a
-changed forward whose derivative is a wrong P has a backward with the same wrong P.
+Let xhat = (x - mean) / s, and P d = d - mean(d) - xhat mean(xhat d). Backward computes P(dy / s). P is symmetric. To
+test a wrong P, change forward so that its derivative is this wrong P. The backward of this forward then uses the same
+wrong P.
 """
 
 from __future__ import annotations
@@ -119,10 +120,14 @@ def constants_differentiated(graph: ForwardGraph) -> Iterator[Hypothesis]:
                     n.number: change_path(-1, lambda d, h=n.result, x=axes, a=a, b=b: project(d, h, np.mean, x, a, b))
                     for n in nodes
                 }
-                evidence = f"backward computes as if forward had computed {text} over {name} here; it uses constants"
+                evidence = (
+                    f"backward computes as if forward had computed {text} over {name} here; but forward uses constants"
+                )
                 yield Hypothesis(3.3, CONSTANT, evidence, node.place, moved)
             norm = {
                 n.number: change_path(-1, lambda d, h=n.result, x=axes: project(d, h, np.sum, x, 0, 1)) for n in nodes
             }
-            evidence = f"backward computes as if forward had divided by a norm over {name}; it divides by a constant"
+            evidence = (
+                f"backward computes as if forward had divided by a norm over {name}; but forward divides by a constant"
+            )
             yield Hypothesis(3.3, CONSTANT, evidence, node.place, norm)

@@ -1,7 +1,8 @@
-"""Few numbers are explained by chance: test the explanations again at other points.
+"""Test the explanations of a small gradient again at other points, because they may fit by chance.
 
-A function of two numbers has a gradient of two numbers, and several mistakes may give the same two. At other inputs,
-they give different ones. An explanation is kept if it is found at every point at which the gradient is wrong.
+For example, the gradient of a function of two numbers has only two elements. At one point, several mistakes may give
+the same two values. At other points, these mistakes give different values. An explanation is kept if the search finds
+it at every point at which the gradient is wrong.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ..projection import Projection
 from ..report import Diagnosis
 from .case import Case
 
-FEW = 8  # wrong arrays with fewer elements in all than this are checked at other points
+FEW = 8  # the explanations are tested at other points if the wrong arrays have fewer elements than this in total
 POINTS = 4
 Right = dict[str, tuple[np.ndarray, np.ndarray]]
 
@@ -27,7 +28,7 @@ def are_few(cases: dict[str, Case]) -> bool:
 
 
 def keep_what_holds_elsewhere(cases: dict[str, Case], projection: Projection, search: Callable) -> None:
-    """Remove the explanations that `search`, a function of cases and right gradients, does not find at other points."""
+    """Remove the explanations that `search` does not find at other points."""
     rng, variables, outputs = np.random.default_rng(17), projection.variables, projection.outputs
     held = {name: v.copy() for name, v in variables.items()}
     for _ in range(POINTS):
@@ -54,7 +55,7 @@ def keep_what_holds_elsewhere(cases: dict[str, Case], projection: Projection, se
 def cases_at_this_point(
     cases: dict[str, Case], given: dict[str, np.ndarray], true: dict[str, np.ndarray]
 ) -> tuple[dict[str, Case], Right]:
-    """Return the arrays whose gradient is wrong here too, as cases, and the others that are right."""
+    """Return a case for each array that is wrong at this point too, and the gradients that are right."""
     wrong, right = {}, {}
     for name, t in true.items():
         g = given.get(name)
@@ -69,7 +70,7 @@ def cases_at_this_point(
 
 
 def central_differences(projection: Projection, name: str) -> np.ndarray:
-    """Return the gradient of f with respect to one array."""
+    """Return the gradient of f with respect to one array, by central differences."""
     array = projection.variables[name]
     found = np.zeros(array.shape)
     for index in np.ndindex(array.shape):
@@ -84,6 +85,6 @@ def central_differences(projection: Projection, name: str) -> np.ndarray:
 
 
 def explanation(diagnosis: Diagnosis) -> tuple[str, str, str]:
-    """Return what two explanations must have in common: the mistake, the place, and the factor."""
+    """Return a key that is equal for equal explanations: the mistake, the place, and the factor."""
     factor = diagnosis.evidence.split(";")[0] if diagnosis.mistake == "scaled by a constant" else ""
     return diagnosis.mistake, diagnosis.place, factor

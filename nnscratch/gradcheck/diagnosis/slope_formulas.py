@@ -162,7 +162,7 @@ def name_slope(
 
 
 def name_mask(u: np.ndarray, d: np.ndarray, g: np.ndarray, on: float) -> str | None:
-    """Return evidence with a threshold if `g` is a mask that differs from `d`; None if `g` is no mask."""
+    """If `g` is a mask and differs from `d`, return evidence with the threshold of `g`; else None."""
     near = [np.abs(g - level) <= MAX_MISFIT * abs(on) for level in (0, on)]
     passed = near[1]
     if g.size < 6 or not (near[0] | passed).all() or not passed.any() or passed.all():

@@ -15,9 +15,8 @@ from .wrong_slopes import with_slope
 
 DIAGONAL, WRONG_AXIS, FACTOR = "Jacobian reduced to its diagonal", "summed over the wrong axis", "a factor missing"
 
-# Rank, mistake, the formula of a wrong backward, and the movement of y for a movement d of x. A forward with this
-# movement has this backward.
-# `sums` adds over the axis of the softmax.
+# Each entry: rank, mistake, the formula of the wrong backward, and the movement of y for a movement d of x. If forward
+# had this movement, the wrong backward would be right. `sums` adds over the axis of the softmax.
 SOFTMAX = [
     (1.0, DIAGONAL, "dy y (1 - y)", lambda y, d, sums: y * (1 - y) * d),
     (1.5, DIAGONAL, "dy y", lambda y, d, sums: y * d),

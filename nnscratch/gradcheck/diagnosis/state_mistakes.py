@@ -18,7 +18,7 @@ from .forward_graph import ForwardGraph, content_key
 from .hypotheses import Hypothesis
 
 MISSING, RUNNING = "the state's own path missing", "accumulator not reset"
-Uses = list[tuple[list[Node], int]]  # each use of a state: operations, and the operand
+Uses = list[tuple[list[Node], int]]  # each use: the operations of all rounds, and the operand's number
 
 
 def state_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
@@ -46,7 +46,7 @@ def state_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def find_states(graph: ForwardGraph) -> list[Uses]:
-    """Return the states: arrays that a round reads and an earlier round computed, each with all its uses."""
+    """Return all uses of each state. A state is an array that one round computes and a later round reads."""
     states: dict[tuple, Uses] = {}
     for nodes, j, _ in graph.edges(every=True):
         if j < 0 or len(nodes) < 2 or not all(n.active[j] for n in nodes[1:]):
@@ -54,14 +54,14 @@ def find_states(graph: ForwardGraph) -> list[Uses]:
         last = nodes[-1]
         made = graph.producer(last.operands[j], last.number)
         if made is None or made.round >= last.round or made.family == last.family:
-            continue  # a sum over the rounds is no state
+            continue  # a sum over the rounds is not a state
         key = tuple(content_key(n.operands[j]) for n in nodes)
         states.setdefault(key, []).append((nodes, j))
     return list(states.values())
 
 
 def cut_uses(uses: Uses, later_only: bool) -> dict[int, Callable]:
-    """Return the changes that cut every use of a state; in all rounds but the first, or in all."""
+    """Return the changes that cut every use of a state: in all rounds, or in all rounds except the first."""
     cut: dict[int, list[int]] = {}
     for nodes, j in uses:
         for node in nodes[1:] if later_only else nodes:

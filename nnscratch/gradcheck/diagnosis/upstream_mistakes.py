@@ -1,9 +1,9 @@
 """Mistakes in the gradient of the outputs, from which backward starts.
 
-Because f = <R, y>, backward should start from dy = R. Suppose that it starts from another array R' and is right
-otherwise. Then <R', dy/dv> is its derivative along a direction v. With enough directions, these linear equations
-determine R'. A comparison of R' with R shows the mistake: backward uses only a part of R, uses one sample's part for
-all samples, multiplies a part by a constant, or shifts R.
+Because f = <R, y>, backward should start from dy = R. Suppose that backward starts from another array R' and makes no
+other mistake. Then the gradient that it returns has the derivative <R', dy/dv> along a direction v. With enough
+directions, these linear equations determine R'. A comparison of R' with R shows the mistake: backward uses only a part
+of R, uses one sample's part for all samples, multiplies a part by a constant, or shifts R.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .axis_roles import axis_roles
 from .case import MAX_MISFIT, Case
 
 MAX_OUTPUTS = 200
-SPARE = 5  # the number of directions minus the number of outputs
+SPARE = 5  # there must be this many more directions than outputs; they test the solution
 
 
 def upstream_mistakes(cases: dict[str, Case], given: dict[str, np.ndarray], projection: Projection) -> None:

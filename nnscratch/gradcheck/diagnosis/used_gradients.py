@@ -1,12 +1,12 @@
-"""The gradient that backward used at one point inside forward: it tests what may have been done to the true one.
+"""Test formulas for the wrong gradient that backward used for one array inside forward.
 
-Let g be the true gradient of an array u inside forward (or of a differentiated array itself). If backward used c
-instead of g there and is right otherwise, the error of the gradient along a direction is <c - g, du>, where du is the
-movement of u. So any formula for c can be tested without another forward pass: g for one sample only, g times an array
-that forward computed, g without the targets' share, ...
+Let g be the true gradient of an array u inside forward; u may also be a differentiated array. Let du be the movement of
+u along a direction. If backward uses c instead of g, and is right otherwise, its derivative along this direction has
+the error <c - g, du>. So any formula for c can be tested without another forward pass. For example, c may be g for one
+sample only, g times an array that forward computed, or g without the targets.
 
-A site is such an array, or the arrays of all rounds of a loop. The error may be in all gradients that depend on u, or
-only in that of one array.
+A site is such an array u, or the arrays u of all rounds of a loop. The error may be in all gradients that depend on u,
+or in the gradient of one array only.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from .forward_graph import MAX_LAYERS, ForwardGraph, content_key, gradient_of_re
 from .hypotheses import HypothesisTester
 from .movements import Movements, measure_movements
 
-MAX_SIZE = 130  # elements of a site
-MIN_ROWS = 4  # directions with an error
+MAX_SIZE = 130  # the largest number of elements of a site
+MIN_ROWS = 4  # the smallest number of directions with an error
 Found = tuple[float, str, str]
 
 
 @dataclass
 class Site:
-    """One point of forward.
+    """An array u inside forward, or one such array for each round of a loop.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Site:
 
 
 def used_gradients(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
-    """Add the mistakes that explain all wrong arrays by a changed gradient at one site, or one array by its use."""
+    """Add the mistakes at one site that explain all wrong arrays, or one wrong array."""
     open_cases = {name for name, case in cases.items() if not case.found}
     only_targets = not open_cases and all(d.mistake == "a path missing" for c in cases.values() for d in c.ranked()[:1])
     if len(tester.cases) < len(cases) or not (open_cases or only_targets):
@@ -77,7 +77,7 @@ def used_gradients(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
 
 
 def sites(graph: ForwardGraph, tester: HypothesisTester, movements: Movements) -> Iterator[Site]:
-    """Yield the differentiated arrays that are wrong, and the results at which the errors can enter."""
+    """Yield a site for each wrong differentiated array, and for each result at which the errors can begin."""
     for name in movements.rows_of:
         case = tester.cases[name]
         if case.by_element and case.true.size <= MAX_SIZE and np.isfinite(case.true).all():
@@ -115,7 +115,7 @@ def fitting_changes(graph: ForwardGraph, site: Site, movements: Movements, rows:
         if flat.shape != g.shape or not np.isfinite(flat).all():
             continue
         predicted = moved @ flat
-        if free:  # the change is known up to a factor
+        if free:  # find the factor that fits best
             length = float(predicted @ predicted)
             if length <= 1e-12 * size**2:
                 continue
@@ -127,7 +127,7 @@ def fitting_changes(graph: ForwardGraph, site: Site, movements: Movements, rows:
 
 
 def known_arrays(graph: ForwardGraph, site: Site) -> list[tuple[list[np.ndarray], str, bool]]:
-    """Return arrays of the site's shape that forward met: values by rounds, name, and True if they are constants."""
+    """Return the arrays of forward that fit the site's shape: values by round, name, and True for constants."""
     found: list[tuple[list[np.ndarray], str, bool]] = []
     shapes = [x.shape for x in site.values]
     still, moving = set(), set()
@@ -138,11 +138,11 @@ def known_arrays(graph: ForwardGraph, site: Site) -> list[tuple[list[np.ndarray]
                 (moving if active else still).add(content_key(x))
     for keys, (values, name) in graph.arrays.get(len(site.values), {}).items():
         if not all(key in still or key in moving for key in keys):
-            continue  # computed for backward only, as the gradients themselves are in a function that returns them
+            continue  # only backward needs it; a function that returns (loss, gradient) also computes such arrays
         if values[0].dtype.kind == "f" and all(fits_into(v.shape, s) for v, s in zip(values, shapes, strict=True)):
             spread = [np.broadcast_to(v, s) for v, s in zip(values, shapes, strict=True)]
             found.append((spread, name, all(key in still and key not in moving for key in keys)))
-            if all((v < 0).all() for v in spread):  # logarithms of probabilities
+            if all((v < 0).all() for v in spread):  # they may be logarithms of probabilities
                 found.append(([np.exp(v) for v in spread], f"exp({name})", False))
     return found
 
@@ -154,7 +154,7 @@ def fits_into(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
 
 
 def constants(graph: ForwardGraph) -> list[tuple[str, np.ndarray]]:
-    """Return the arrays that the code gets or holds and that are not differentiated, with a name."""
+    """Return the constant arrays, each with a name: inputs, targets, and arrays that the code holds."""
     adapter, variables = graph.projection.adapter, graph.projection.variables
     own = {id(v) for v in variables.values()}
     given = [
@@ -171,5 +171,5 @@ def constants(graph: ForwardGraph) -> list[tuple[str, np.ndarray]]:
 
 
 def labels(graph: ForwardGraph) -> list[tuple[str, np.ndarray]]:
-    """Return the arrays of integers that may be labels, flat, with a name."""
+    """Return the integer arrays that may be labels, each with a name and as a flat array."""
     return [(name, a.ravel()) for name, a in constants(graph) if a.dtype.kind in "iu" and a.size and a.min() >= 0]

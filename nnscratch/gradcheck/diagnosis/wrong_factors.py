@@ -3,7 +3,7 @@
 u v                  backward uses 1, v transposed, v without its bias, or another array instead of v
 x / s                backward uses another power of s
 (a, b, c, d)         the gradients of two blocks, such as gates, are exchanged
-max                  every element gets the gradient, and not only the largest element
+max                  every element gets the gradient, not only the largest
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def with_own_factors(node: Node, operands: list[Any]) -> Any:
 
 
 def transpose_movement(j: int) -> Callable:
-    """Transpose the movement that operand `j` gives to a square result."""
+    """Transpose the part of a square result's movement that comes from operand `j`."""
 
     def changed(node: Node, operands: list[Any]) -> Any:
         still, moving = list(operands), list(node.operands)
@@ -154,7 +154,7 @@ def sums_with_other_sign(graph: ForwardGraph, nodes: list[Node], other: int) -> 
 
 
 def without_bias(graph: ForwardGraph, nodes: list[Node], other: int) -> Iterator[tuple[list[Any], str]]:
-    """Yield the operand without its bias, if it is a sum with a bias, or a block of such a sum."""
+    """If the operand is a sum with a bias, or a block of such a sum, yield the operand without the bias."""
     right = [n.operands[other] for n in nodes]
     for sums in graph.families.values():
         for b in range(len(sums[0].operands)):

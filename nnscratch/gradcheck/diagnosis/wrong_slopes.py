@@ -18,9 +18,9 @@ from .forward_graph import VARIABLE, ForwardGraph, content_key, gradient_of_resu
 from .hypotheses import Hypothesis
 from .slope_formulas import slope_formulas
 
-WHOLE = {"tanh", "maximum", "minimum", "clip", "where"}  # backward may be wrong about one of these in a longer function
-STEPS = {*WHOLE, "exp", "log", "sqrt", "sin", "cos"}  # functions of another function: the chain rule has a factor here
-FEW = 8  # with fewer elements in all, slopes of single numbers are tested at several points: other_points.py
+WHOLE = {"tanh", "maximum", "minimum", "clip", "where"}  # tested separately, even as a part of a longer function
+STEPS = {*WHOLE, "exp", "log", "sqrt", "sin", "cos"}  # the chain rule has a factor for each of these
+FEW = 8  # with fewer elements in total, constant slopes are tested too, at several points (other_points.py)
 MAX_THRESHOLDS = 100  # elements of the input of a mask
 SMOOTH = {"sqrt", "square", "power", "reciprocal", "multiply", "divide", "add", "subtract", "negative"}
 
@@ -141,7 +141,7 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
         made = [m for m in graph.producers.get(u, ()) if m.number < start.number]
         inner = made and made[-1].elementwise and sum(made[-1].active) == 1 and keeps_shape(made[-1])
         if inner and start.name not in WHOLE and not is_mask_product(start):
-            continue  # part of a longer function, which is found from its own start
+            continue  # part of a longer function, which is found from its start
         if (u, start.result.shape) in seen:
             continue
         seen.add((u, start.result.shape))
@@ -158,7 +158,7 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
 
 
 def elementwise_block(graph: ForwardGraph, start: Node, u: tuple, end: Node | None = None) -> list[Node]:
-    """Return the elementwise operations from `start` on whose active operands are `u` or results of this list."""
+    """Return elementwise operations from `start` on: their active operands are `u` or results of these operations."""
     inside, found = {u}, []
     first = next(i for i, node in enumerate(graph.nodes) if node is start)
     for node in graph.nodes[first : first + 60]:

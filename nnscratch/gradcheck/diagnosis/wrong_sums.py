@@ -26,7 +26,7 @@ def wrong_sums(graph: ForwardGraph) -> Iterator[Hypothesis]:
         path = graph.describe(nodes, j)
         if operand.size > 1:
             everything = {n.number: spread_movement(j, lambda d: np.full(d.shape, d.sum())) for n in nodes}
-            evidence = f"the gradient of {path} is summed over everything, and not over the axes that it lacks"
+            evidence = f"the gradient of {path} is summed over all axes, not only over the axes that it lacks"
             yield Hypothesis(1.9, MISTAKE, evidence, node.place, everything, only)
         if len(long) == 1:
             for axis, n in enumerate(shape):
@@ -35,7 +35,7 @@ def wrong_sums(graph: ForwardGraph) -> Iterator[Hypothesis]:
                         m.number: spread_movement(j, lambda d, a=axis, n=n, r=ndim: along_axis(d, a, n, r))
                         for m in nodes
                     }
-                    evidence = f"the gradient of {path} is summed over all axes but {axis}, and not but {long[0]}"
+                    evidence = f"the gradient of {path} is summed over all axes but {axis}, not all but {long[0]}"
                     yield Hypothesis(1.9, MISTAKE, evidence, node.place, turned, only)
 
 

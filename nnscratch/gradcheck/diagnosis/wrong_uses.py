@@ -43,7 +43,7 @@ def cut(nodes: list[Node], j: int) -> dict:
 
 
 def measure_use(tester: HypothesisTester, name: str, changes: dict) -> np.ndarray:
-    """Return the part of the true derivatives, along the array's directions, that passes the paths cut by `changes`."""
+    """Return, for each direction of the array, the part of the true derivative that `changes` removes."""
     return np.array([d.true - tester.slope(changes, d) for d in tester.alone[name]])
 
 
@@ -79,7 +79,7 @@ def add_uses(case: Case, graph: ForwardGraph, uses: list[Use], counts: tuple[int
 def misplaced(
     cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester, name: str, uses: list[Use]
 ) -> None:
-    """Explain other wrong arrays that get the missing gradient, as if forward used them there instead of `name`."""
+    """Explain other wrong arrays: where forward uses `name`, backward adds the gradient to the other array."""
     for other in tester.wrong:
         if cases[other].found or cases[other].shape != cases[name].shape:
             continue

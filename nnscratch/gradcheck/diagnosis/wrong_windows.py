@@ -52,10 +52,10 @@ def repeated_rows(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def overwritten_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which an element of overlapping windows counts only in its last window or its first."""
+    """Yield hypotheses in which each element of overlapping windows counts only in its first or its last window."""
     for w in find_windows(graph):
         orders = [(w.pieces, "last window"), (w.pieces[::-1], "first window")]
-        if len(w.nodes) == 1:  # rows of one matrix: backward may also go over its columns
+        if len(w.nodes) == 1:  # the windows are rows of one matrix; backward may loop over its columns instead
             columns = list(np.array(w.pieces).reshape(len(w.pieces), -1).T)
             orders += [(columns, "last column"), (columns[::-1], "first column")]
         chosen = [w.pieces] if w.nodes[0].name not in ("maximum.reduce", "minimum.reduce") else [w.chosen, w.pieces]
@@ -96,22 +96,22 @@ def are_repeated(pieces: list[np.ndarray]) -> bool:
 
 @dataclass
 class Windows:
-    """Windows of one array that forward reads, in the rounds of a loop or as the rows of one matrix.
+    """The windows of one array that forward reads: one in each round of a loop, or as the rows of one matrix.
 
     Attributes
     ----------
     nodes : list of Node
-        The operations that read them as operand `j`.
+        The operations that read the windows as operand `j`.
     name : str
-        The differentiated array whose elements they hold.
+        The differentiated array whose elements the windows hold.
     base : ndarray
-        The array that they are windows of: that array itself, or a padded copy.
+        The array from which the windows are taken: the differentiated array, or a padded copy of it.
     origin : ndarray
         For each element of `base`, its flat index in the differentiated array; -1 for padding.
     pieces : list of ndarray
         For each window, the flat indices in `base` of its elements.
     chosen : list of ndarray
-        The indices that get a gradient: the largest only, for a maximum.
+        For each window, the indices that get a gradient. For a maximum, only the largest element gets one.
     own : bool
         True if the windows are views of the differentiated array.
     """
@@ -184,7 +184,7 @@ def elements_of(array: np.ndarray, variables: dict[str, np.ndarray]) -> tuple[st
 
 
 def chosen_elements(node: Node, j: int, index: np.ndarray) -> np.ndarray:
-    """Return the indices of the elements of operand `j` that get a gradient: the largest only, for a maximum."""
+    """Return the indices of the elements of operand `j` that get a gradient: for a maximum, only the largest."""
     if node.name not in ("maximum.reduce", "minimum.reduce"):
         return index
     axis, result = node.kwargs.get("axis"), node.result
@@ -194,7 +194,7 @@ def chosen_elements(node: Node, j: int, index: np.ndarray) -> np.ndarray:
 
 
 def moved_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which the windows of a loop lie elsewhere in backward: their stride is forgotten."""
+    """Yield hypotheses in which backward uses windows at other positions, such as windows with another stride."""
     for w in find_windows(graph):
         first, j = w.nodes[0], w.j
         shape, window = w.base.shape, first.operand_names[j]
@@ -202,7 +202,7 @@ def moved_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
             continue
         starts = [np.unravel_index(int(np.min(i)), shape) for i in w.pieces]
         partners = [i for i in range(len(first.operands)) if i != j and all(n.active[i] for n in w.nodes)]
-        padded = np.append(w.origin, -1)  # an index of -1 lies outside
+        padded = np.append(w.origin, -1)  # -1 means outside the array
         ends = np.array([np.unravel_index(int(np.max(i)), shape) for i in w.pieces])
         wide = (ends > np.array(starts)).any(axis=0)  # the axes along which a window has more than one element
         for describe, mistake, move in window_moves(np.array(starts), shape, wide):
@@ -225,7 +225,7 @@ def moved_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def window_moves(starts: np.ndarray, shape: tuple[int, ...], long: np.ndarray) -> Iterator[tuple[str, str, Callable]]:
-    """Yield (description, mistake, function from the start of a window in forward to the one in backward)."""
+    """Yield (description, mistake, function). The function maps a window's start in forward to that in backward."""
     strides = []
     for axis in range(starts.shape[1]):
         values = np.unique(starts[:, axis])
@@ -269,9 +269,9 @@ def moved_index(index: np.ndarray, shape: tuple[int, ...], start: tuple, new: np
 def move_window(
     graph: ForwardGraph, j: int, name: str, index: np.ndarray, other: int | None = None, factor: Any = None
 ) -> Callable:
-    """Let operand `j`, a window of the array `name`, move as another part of that array does.
+    """Replace the movement of operand `j`, a window of the array `name`, by the movement of another part of this array.
 
-    If `other` is given, the movement of that operand is multiplied by `factor` instead of operand `j`.
+    If `other` is given, multiply the movement of the operand `other` by `factor` instead of operand `j`.
     """
     variable = graph.projection.variables[name]
     before = variable.ravel().copy()

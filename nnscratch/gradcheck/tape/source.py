@@ -41,7 +41,7 @@ class Source:
 
 
 def calling_code(operation: str, count: int, entry: CodeType) -> Source:
-    """Describe the user's code that the running operation was called from.
+    """Describe the line of the user's code that called the running operation.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def calling_code(operation: str, count: int, entry: CodeType) -> Source:
 
 
 def expression_at(frame: Any, names: list[str]) -> tuple[str, list[str], str | None]:
-    """Return the source of the operation that `frame` is executing, of its operands, and the variable it goes to."""
+    """Return the source of the operation that `frame` is executing, the sources of its operands, and its variable."""
     position = list(frame.f_code.co_positions())[frame.f_lasti // 2]
     line, file = position[0], frame.f_code.co_filename
     value, target = expressions(file, tuple(linecache.getlines(file))).get(position, (None, None))

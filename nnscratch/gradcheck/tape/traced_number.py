@@ -16,14 +16,14 @@ import numpy as np
 from ..adapters.numbers import NumberArray
 from .traced_array import TracedArray, running
 
-MATH = {  # functions of math, with NumPy's function that is recorded for each
+MATH = {  # for each function of `math`, the NumPy function that is recorded in its place
     **{name: getattr(np, name) for name in ("exp", "log", "tanh", "sqrt", "sin", "cos", "tan", "sinh", "cosh")},
     **{"log1p": np.log1p, "expm1": np.expm1, "fabs": np.absolute, "pow": np.power, "atan": np.arctan},
 }
 
 
 class TracedNumber(float):
-    """A number that stands for an array without axes: `array`."""
+    """A number that stands for an array without axes, its attribute `array`."""
 
     array: np.ndarray
 
@@ -54,7 +54,7 @@ class TracedNumberArray(TracedArray, NumberArray):
 
 
 def operate(function: Callable, *numbers: Any) -> Any:
-    """Compute one operation through the running tape, or without one if none is running."""
+    """Compute one operation: through the running tape if there is one, else directly."""
     operands = [n.array if isinstance(n, TracedNumber) else n for n in numbers]
     if not running:
         return float(function(*operands))
