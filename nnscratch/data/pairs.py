@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from ..checks import positive_int
+from ..checks import one_of, positive_int
 
 RNG = None | int | np.random.Generator
 Texts = list[str]
@@ -17,14 +17,18 @@ MONTHS = "january february march april may june july august september october no
 WEEKDAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
 
 
-def pad_sequences(sequences: Sequence[Any], value: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Put sequences of token ids into one array. Shorter ones are padded at the end.
+def pad_sequences(
+    sequences: Sequence[Any], value: int = 0, padding_side: str = "right"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Put sequences of token ids into one array. Shorter ones are padded, by default at the end.
 
     Parameters
     ----------
     sequences : sequence of N integer arrays, each of shape (T_n,)
     value : int
         The padding.
+    padding_side : {"right", "left"}
+        "left" to put the padding before each sequence. Then pass the same `padding_side` to the layers.
 
     Returns
     -------
@@ -35,7 +39,8 @@ def pad_sequences(sequences: Sequence[Any], value: int = 0) -> tuple[np.ndarray,
     Raises
     ------
     TypeError, ValueError
-        There is no sequence, or one of them is not a one-dimensional array of integers or is empty.
+        There is no sequence, or one of them is not a one-dimensional array of integers or is empty, or `padding_side`
+        is another word.
 
     Examples
     --------
@@ -56,9 +61,10 @@ def pad_sequences(sequences: Sequence[Any], value: int = 0) -> tuple[np.ndarray,
         if a.dtype.kind not in "iu":
             raise TypeError(f"sequence {n} must be integers, got {a.dtype}")
     lengths = np.array([len(a) for a in arrays])
+    left = one_of("padding_side", padding_side, ("right", "left")) == "left"
     padded = np.full((len(arrays), lengths.max()), value, dtype=np.int64)
     for row, a in zip(padded, arrays, strict=True):
-        row[: len(a)] = a
+        row[slice(-len(a), None) if left else slice(len(a))] = a
     return padded, lengths
 
 

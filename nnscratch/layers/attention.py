@@ -59,7 +59,7 @@ from ..parameter import Parameter
 from .dropout import dropout_mask
 from .key_value_cache import KeyValueCache
 from .linear import Linear
-from .segments import check_lengths
+from .segments import check_lengths, is_left
 from .softmax import softmax
 
 Cache = tuple[Array, Array]
@@ -146,7 +146,12 @@ class MultiheadAttention(Module):
         return {name: getattr(self, name) for name in names} | {"bias": self.in_proj_bias is not None}
 
     def forward(
-        self, x: Array, memory: Array | None = None, lengths: Any = None, past: Cache | None = None
+        self,
+        x: Array,
+        memory: Array | None = None,
+        lengths: Any = None,
+        past: Cache | None = None,
+        padding_side: str = "right",
     ) -> Array | tuple[Array, Cache]:
         """Return the output of every token of `x`.
 
@@ -157,11 +162,13 @@ class MultiheadAttention(Module):
         memory : array, shape (N, S, D), optional
             The tokens that `x` attends to. The default is `x` itself.
         lengths : sequence of N integers in 1..S, optional
-            The number of real tokens in each sequence of `memory`, or of `x` without a memory. The tokens after them
-            are padding, and no token attends to padding.
+            The number of real tokens in each sequence of `memory`, or of `x` without a memory. The other tokens are
+            padding, and no token attends to padding.
         past : (k, v), each of shape (N, heads, P, d), optional
             Keys and values of P earlier tokens, in ``eval()`` mode only. The tokens of `x` attend to these too. So a
             model can read a text token by token without computing keys and values again. See `KeyValueCache`.
+        padding_side : {"right", "left"}
+            "right" if the padding comes after each sequence, "left" if it comes before.
 
         Returns
         -------
@@ -175,7 +182,7 @@ class MultiheadAttention(Module):
         if past is not None:
             past = past if isinstance(past, KeyValueCache) else KeyValueCache(*past)
             k, v = past = past.extended(k, v)  # (N, heads, P + T, d)
-        A = self._attention_weights(q, k, lengths)  # (N, heads, T, S)
+        A = self._attention_weights(q, k, lengths, padding_side)  # (N, heads, T, S)
         M = dropout_mask(A.shape, self.dropout, self.rng, A) if self.training and self.dropout > 0 else None
         joined = xp.empty(x.shape, dtype=x.dtype)  # (N, T, D)
         (o,) = self._heads(joined)  # (N, heads, T, d), a view
@@ -215,14 +222,16 @@ class MultiheadAttention(Module):
         dmemory = self._project_backward(dkv, memory, slice(D, 3 * D))
         return dx, dmemory
 
-    def weights(self, x: Array, memory: Array | None = None, lengths: Any = None) -> Array:
+    def weights(
+        self, x: Array, memory: Array | None = None, lengths: Any = None, padding_side: str = "right"
+    ) -> Array:
         """Return A, shape (N, heads, T, S): how much each token attends to each other token, in every head.
 
         Use it to inspect the attention; it keeps nothing for backward.
         """
         self._check(x, memory, None)
         q, k, _ = self._queries_keys_values(x, memory)
-        return self._attention_weights(q, k, lengths)
+        return self._attention_weights(q, k, lengths, padding_side)
 
     # --- the steps of forward and backward -----------------------------------------------------------------------
 
@@ -254,7 +263,7 @@ class MultiheadAttention(Module):
         parts = [p[:, :, start : start + D] for start in range(0, p.shape[2], D)]  # (N, T, D)
         return [a.reshape(*a.shape[:2], self.num_heads, -1).transpose(0, 2, 1, 3) for a in parts]
 
-    def _attention_weights(self, q: Array, k: Array, lengths: Any) -> Array:
+    def _attention_weights(self, q: Array, k: Array, lengths: Any, padding_side: str) -> Array:
         """Return A = softmax(q k^T / sqrt(d)), shape (N, heads, T, S)."""
         xp, (N, _, T, d), S = backend.array_module(q), q.shape, k.shape[2]
         Z = (q * (1 / math.sqrt(d))) @ k.swapaxes(2, 3)
@@ -263,8 +272,12 @@ class MultiheadAttention(Module):
             Z += xp.where(later, -math.inf, 0).astype(Z.dtype)
         lengths = check_lengths(self, lengths, N, S)
         if lengths is not None:
-            padding = np.arange(S) >= lengths[:, None]  # (N, S)
-            Z += xp.asarray(np.where(padding, -math.inf, 0).astype(Z.dtype))[:, None, None]
+            left = is_left(padding_side)
+            s, n = np.arange(S), lengths[:, None, None]
+            padding = s < S - n if left else s >= n  # (N, 1, S)
+            if left and self.causal:  # padding at the start has no earlier token, so it attends to itself
+                padding = padding & (s != np.arange(S - T, S)[:, None])  # (N, T, S)
+            Z += xp.asarray(np.where(padding, -math.inf, 0).astype(Z.dtype))[:, None]
         return softmax(Z, out=Z)
 
     def _check(self, x: Array, memory: Array | None, past: Cache | None) -> None:

@@ -39,7 +39,7 @@ from ..init import uniform
 from ..module import Module
 from ..parameter import Parameter
 from .dropout import dropout_mask
-from .segments import check_lengths, flipped, segments
+from .segments import check_lengths, flipped, is_left, rolled, segments
 
 Arrays = Sequence[Array]
 Parameters = tuple[Parameter, Parameter, Parameter, Parameter]  # weight_ih, weight_hh, bias_ih, bias_hh
@@ -91,7 +91,9 @@ class Recurrent(Module):
         end = suffix(layer, direction)
         return tuple([getattr(self, name + end) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")])
 
-    def forward(self, x: Array, state: Any = None, lengths: Any = None) -> tuple[Array, Any]:
+    def forward(
+        self, x: Array, state: Any = None, lengths: Any = None, padding_side: str = "right"
+    ) -> tuple[Array, Any]:
         """Run over the sequences.
 
         Parameters
@@ -100,7 +102,9 @@ class Recurrent(Module):
         state : array of shape (num_layers * directions, N, H), or for an LSTM a pair (h, c) of them; optional
             The initial state; zero if not given.
         lengths : sequence of N integers in 1..T, optional
-            The number of steps of each sequence. The steps after them are padding and are never read.
+            The number of steps of each sequence. The other steps are padding and are never read.
+        padding_side : {"right", "left"}
+            "right" if the padding comes after each sequence, "left" if it comes before.
 
         Returns
         -------
@@ -113,7 +117,10 @@ class Recurrent(Module):
         state = self._initial_state(state, x, N)
         lengths = None if lengths is None else check_lengths(self, lengths, N, T)
         directions, kept = self._directions, []
+        left = is_left(padding_side) and lengths is not None
         X = x.transpose(1, 0, 2)  # (T, N, D)
+        if left:
+            X = rolled(X, lengths)
         for layer in range(self.num_layers):
             mask, outputs, runs = None, [], []
             if layer > 0 and self.training and self.dropout > 0:
@@ -126,8 +133,10 @@ class Recurrent(Module):
                 runs.append(run)
             kept.append((mask, runs))
             X = outputs[0] if len(outputs) == 1 else backend.array_module(x).concatenate(outputs, axis=2)
+        if left:
+            X = rolled(X, lengths, back=True)
         y = X.transpose(1, 0, 2).copy()  # (N, T, directions * H); X may be a buffer that the next forward overwrites
-        self.save_for_backward((N, T), lengths, kept)
+        self.save_for_backward((N, T), lengths, left, kept)
         if not self.training:
             self._give_back(kept)
         return y, self._public(state)
@@ -148,11 +157,13 @@ class Recurrent(Module):
         dstate : like the initial state
             The gradient with respect to the initial state.
         """
-        (N, T), lengths, kept = self.saved()
+        (N, T), lengths, left, kept = self.saved()
         H, directions = self.hidden_size, self._directions
         check_gradient(self, dy, (N, T, len(directions) * H), self.weight_hh_l0.dtype)
         dstate = self._final_gradient(dstate, dy, N)
         dY = dy.transpose(1, 0, 2)  # (T, N, directions * H)
+        if left:
+            dY = rolled(dY, lengths)
         for layer in reversed(range(self.num_layers)):
             (mask, runs), dX = kept[layer], None
             for direction in reversed(directions):
@@ -166,6 +177,8 @@ class Recurrent(Module):
                 dX *= mask
             dY = dX
         self._give_back(kept)
+        if left:
+            dX = rolled(dX, lengths, back=True)
         return backend.array_module(dy).ascontiguousarray(dX.transpose(1, 0, 2)), self._public(dstate)
 
     # --- one layer, one direction, segment by segment ------------------------------------------------------------

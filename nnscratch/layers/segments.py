@@ -10,6 +10,9 @@ sequences that have not ended:
 A sequence's state does not change after its last step. Padding is never read, so it may hold any values; y and dx are
 zero there. Backward visits the segments in the opposite order. As with PyTorch's packed sequences, no time is spent on
 padding.
+
+Where the padding comes before the sequences, each sequence is first rolled to the front of its row, and y is rolled
+back.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
+from ..checks import one_of
 from ..module import Module
 
 
@@ -50,6 +54,19 @@ def flipped(X: Array, lengths: np.ndarray | None) -> Array:
     t = np.arange(T)[:, None]
     index = np.where(t < lengths, lengths - 1 - t, t)  # (T, N)
     return X[xp.asarray(index), xp.arange(N)]
+
+
+def rolled(X: Array, lengths: np.ndarray, back: bool = False) -> Array:
+    """Return X, shape (T, N, D), with the padding before each sequence moved behind it; with `back`, the opposite."""
+    xp, (T, N, _) = backend.array_module(X), X.shape
+    shift = T - lengths  # the number of steps of padding
+    index = (np.arange(T)[:, None] + (-shift if back else shift)) % T  # (T, N)
+    return X[xp.asarray(index), xp.arange(N)]
+
+
+def is_left(padding_side: str) -> bool:
+    """Return True for "left" and False for "right"; raise for anything else."""
+    return one_of("padding_side", padding_side, ("right", "left")) == "left"
 
 
 def check_lengths(module: Module, lengths: Any, N: int, T: int) -> np.ndarray | None:

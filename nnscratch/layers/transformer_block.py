@@ -152,9 +152,12 @@ class TransformerBlock(Module):
     def config(self) -> dict[str, Any]:
         return super().config() | {"activation": self._activation}
 
-    def forward(self, x: Array, lengths: Any = None, past: Cache | None = None) -> Array | tuple[Array, Cache]:
-        """Return y; `lengths`, `past` and the second result are those of `MultiheadAttention`."""
-        attended = self.self_attn(self.norm1(x) if self.norm_first else x, lengths=lengths, past=past)
+    def forward(
+        self, x: Array, lengths: Any = None, past: Cache | None = None, padding_side: str = "right"
+    ) -> Array | tuple[Array, Cache]:
+        """Return y; `lengths`, `past`, `padding_side` and the second result are those of `MultiheadAttention`."""
+        n = self.norm1(x) if self.norm_first else x
+        attended = self.self_attn(n, lengths=lengths, past=past, padding_side=padding_side)
         attended, present = attended if past is not None else (attended, None)
         a = x + self.dropout1(attended)  # (N, T, D)
         if self.norm_first:
