@@ -216,6 +216,8 @@ def test_min_p_keeps_the_tokens_with_enough_of_the_largest_probability():
     np.testing.assert_allclose(Sampling(min_p=0.3).probabilities(np.log(p)), np.array([0, 0.5, 0.15, 0.25]) / 0.9)
     np.testing.assert_allclose(Sampling(min_p=0.0).probabilities(np.log(p)), p)
     np.testing.assert_allclose(Sampling(min_p=1.0).probabilities(np.log(p)), [0, 1, 0, 0])
+    both = Sampling(top_p=0.85, min_p=0.4).probabilities(np.log(p))  # top-p keeps 0.5, 0.15 and 0.25
+    np.testing.assert_allclose(both, [0, 2 / 3, 0, 1 / 3])
 
 
 def test_the_repetition_penalty_lowers_the_scores_of_tokens_that_occurred():
