@@ -1,4 +1,4 @@
-"""The folder of a run while a process trains in it: locked, free of unfinished files, and saved when a signal comes."""
+"""Protect the folder of a run while a process trains in it: a lock, and the removal of unfinished files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ except ImportError:  # Windows
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Lock the file at `path` inside a ``with`` block. The lock ends with the process, however it ends.
+    """Lock the file at `path` inside a ``with`` block. If the process ends, the lock ends too, even after a crash.
 
     On Windows, nothing is locked.
 
@@ -45,10 +45,11 @@ def remove_unfinished_files(folder: Path) -> None:
 
 @contextlib.contextmanager
 def ctrl_c_for_other_signals() -> Iterator[None]:
-    """Inside the block, SIGTERM and SIGHUP do what Ctrl-C does, so a batch system or a closed terminal loses no work.
+    """Inside the block, SIGTERM and SIGHUP do what Ctrl-C does.
 
-    A signal that is ignored stays ignored, as SIGHUP is under ``nohup``. Python allows signal handlers in the main
-    thread only: in any other thread this changes nothing.
+    So no work is lost when a batch system or a closed terminal ends the process. If the process ignores a signal, as it
+    ignores SIGHUP under ``nohup``, this does not change. Python allows signal handlers in the main thread only: in any
+    other thread this changes nothing.
     """
     previous = {}
     if threading.current_thread() is threading.main_thread():
