@@ -8,6 +8,7 @@ from .one_hot import one_hot
 from .pairs import additions, dates, pad_sequences
 from .tokenizers import BPETokenizer, CharTokenizer, SplitTokenizer, WordTokenizer, tokenizer_from_dict
 from .toys import blobs, moons, sine, spirals, xor
+from .word_windows import WordWindows
 
 __all__ = [
     "AUSTEN",
@@ -23,6 +24,7 @@ __all__ = [
     "TextBatches",
     "TokenDropout",
     "WordTokenizer",
+    "WordWindows",
     "additions",
     "austen_split",
     "blobs",

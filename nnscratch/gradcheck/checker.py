@@ -185,9 +185,7 @@ class Check:
         differences = Differences(projection, itemsize, self.settings.rtol)
         self._compare(report, projection, differences, analytic)
         if differences.has_drifted():
-            message = (
-                "after the measurements, forward returned different outputs for the same inputs and weights"
-            )
+            message = "after the measurements, forward returned different outputs for the same inputs and weights"
             report.traps.append(Trap("state has drifted", message, "cannot tell"))
         for trap in report.traps:
             if trap.kind == WRITES and any(entry.verdict == "wrong" for entry in report):

@@ -7,5 +7,15 @@ from .seq2seq import Seq2Seq
 from .transformer_lm import TransformerLM
 from .transformer_seq2seq import TransformerSeq2Seq
 from .two_headed import TwoHeaded
+from .word_vectors import WordVectors
 
-__all__ = ["CNN", "LanguageModel", "MLP", "Seq2Seq", "TransformerLM", "TransformerSeq2Seq", "TwoHeaded"]
+__all__ = [
+    "CNN",
+    "LanguageModel",
+    "MLP",
+    "Seq2Seq",
+    "TransformerLM",
+    "TransformerSeq2Seq",
+    "TwoHeaded",
+    "WordVectors",
+]
