@@ -1,7 +1,7 @@
 """The zip file that an instructor uploads to Gradescope: the course, this package, and two scripts.
 
 Gradescope unpacks the zip file into /autograder/source, runs setup.sh once, and run_autograder for each submission.
-That script finds the files in /autograder/submission, and writes /autograder/results/results.json.
+run_autograder reads the files in /autograder/submission, and writes /autograder/results/results.json.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..serialization import write_atomically
 from .settings import COURSE_FILE, Course
 
 PACKAGES = "'numpy>=2.0' 'matplotlib>=3.9' 'tqdm>=4.66' 'safetensors>=0.4.3' 'landlock>=1.0.0.dev5' 'pyseccomp>=0.1.2'"
-LEFT_OUT = {"__pycache__", "files"}  # folders of the package: the bundled texts are not needed to mark
+LEFT_OUT = {"__pycache__", "files"}  # folders of the package that marking does not need
 
 SETUP = f"""#!/usr/bin/env bash
 # Install a Python that is new enough, the packages, and the library of the sandbox.
@@ -52,8 +52,8 @@ def write_autograder(course: Course, out: Path, trust: bool = False) -> None:
     course : Course
     out : Path
     trust : bool
-        Mark also where the sandbox does not work. Gradescope runs each submission in a container of its own, so other
-        students are safe there; but a file could then read the references.
+        Mark the files even if the sandbox does not work. Gradescope runs each submission in a separate container, so a
+        file cannot harm other students. But without a sandbox, it can read the references.
     """
     run = RUN.replace("TRUST", " --trust-submissions" if trust else "")
     data = io.BytesIO()
@@ -71,7 +71,7 @@ def write_autograder(course: Course, out: Path, trust: bool = False) -> None:
 
 
 def write_script(file: zipfile.ZipFile, name: str, text: str) -> None:
-    """Add a file that can be run."""
+    """Add an executable file."""
     info = zipfile.ZipInfo(name, date_time=(2026, 1, 1, 0, 0, 0))
     info.external_attr = 0o755 << 16
     file.writestr(info, text, zipfile.ZIP_DEFLATED)

@@ -1,8 +1,8 @@
-"""Mark all submissions, in several processes. Every mark is saved at once, so an interrupted run can be continued.
+"""Mark all submissions, in several processes. Every mark is saved immediately, so you can continue an interrupted run.
 
 grades.csv           a line for each student
 grades/STUDENT.txt   the feedback for the student
-grades/STUDENT.json  the marks, from which grades.csv is written; a later run uses it again if all files are unchanged
+grades/STUDENT.json  the marks; a later run reads them again if all files of the student are unchanged
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ class NotProtected(OSError):
 
 
 def check_protections(trust: bool) -> list[str]:
-    """Return what students' files can do here and should not.
+    """Return the list of forbidden things that students' files can do on this machine, such as "reading files".
 
     Raises
     ------
     NotProtected
-        There is something, and `trust` is False.
+        The list is not empty, and `trust` is False.
     """
     with Starter(trust) as starter:
         missing = missing_protections(starter)
@@ -73,19 +73,19 @@ def mark_all(
     ----------
     course : Course
     submissions : Path
-        It holds a folder for each student.
+        A folder that contains one folder for each student.
     out : Path
-        The CSV file. The feedback is written into the folder of the same name without suffix.
+        The CSV file. The feedback goes into a folder with the same name without ".csv".
     seed : int, optional
-        Draws the inputs. By default that of the course.
+        The seed of the inputs; by default the seed of the course.
     only : sequence of str
         Mark these exercises only.
     jobs : int
         The number of submissions that are marked at the same time.
     trust : bool
-        Mark the files also if there is no sandbox.
+        Mark the files even if there is no sandbox.
     report : callable
-        Called with each mark, in the order in which they become known.
+        Called with each mark as soon as it is known.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def mark_all(
     Raises
     ------
     ValueError, OSError
-        `submissions` holds no folder; the course has no such exercise; there is no sandbox here.
+        `submissions` contains no folder, the course has no exercise named in `only`, or there is no sandbox here.
     """
     tasks = [course.task(name) for name in only] or list(course.tasks)
     students = students_in(submissions)
@@ -138,7 +138,7 @@ def mark_one(
     course, seed, only, trust
         See `mark_all`.
     folder : Path
-        It holds the files of the student.
+        The folder with the student's files.
 
     Returns
     -------
@@ -147,7 +147,7 @@ def mark_one(
     Raises
     ------
     ValueError, OSError
-        `folder` is no folder; the course has no such exercise; there is no sandbox here.
+        `folder` is not a folder, the course has no exercise named in `only`, or there is no sandbox here.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder")
@@ -202,7 +202,7 @@ def marked(
     start = (str(course.file), [task.name for task in tasks], seed, trust)
     lost: list[str] = []
     yield from in_processes(waiting, start, jobs, lost)
-    for student in list(lost):  # a process has died, perhaps at another submission: mark each alone
+    for student in list(lost):  # a process has died, perhaps because of another submission: mark each submission alone
         lost.clear()
         yield from in_processes({student: waiting[student]}, start, 1, lost)
         if lost:
@@ -212,7 +212,7 @@ def marked(
 def in_processes(
     waiting: dict[str, tuple], start: tuple, jobs: int, lost: list[str]
 ) -> Iterator[tuple[str, SubmissionMark]]:
-    """Mark submissions in `jobs` processes. The names of those without a mark, because a process died, go to `lost`."""
+    """Mark submissions in `jobs` processes. If a process dies, add the students without a mark to `lost`."""
     if not waiting:
         return
     context = multiprocessing.get_context("spawn")
@@ -232,8 +232,8 @@ def in_processes(
 
 
 def not_marked(tasks: Sequence[Task], student: str, seed: int) -> SubmissionMark:
-    """Return no points, with the reason that the judge itself has failed."""
-    problem = NotYet("The grader has failed at this submission. Your instructor must look into it.")
+    """Return a mark of 0 points that tells the student that the grader has failed."""
+    problem = NotYet("The grader has failed at this submission. Please tell your instructor.")
     files = [
         FileMark(task.name, task.exercise.filename, [none_of(part, task, problem) for part in task.exercise.parts])
         for task in tasks
@@ -251,7 +251,7 @@ class Judge:
         self.starter = Starter(trust)
 
     def mark(self, student: str, sources: Sequence[bytes | None]) -> SubmissionMark:
-        """Mark one submission. If the starter has ended, as when memory runs out, start another and try again."""
+        """Mark one submission. If the starter has ended, for example without memory, start a new one and try again."""
         try:
             return mark_submission(self.starter, self.course, self.tasks, student, sources, self.seed)
         except StarterFailed:

@@ -1,7 +1,7 @@
 """The judge's side of the processes in which students' files run.
 
-Starter    a process that has imported NumPy and starts the others; it never runs students' code
-Box        one of those others: the process of one file. It answers requests through two pipes of its own
+Starter    a process that has imported NumPy and starts other processes; it never runs students' code
+Box        one of these other processes; it runs one student's file, and answers requests through two pipes
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from ..gradcheck.command.process import ROOT, ending
 from .inside.orders import ORDER, REPLY
 
 LONGEST_REPLY = 32 << 20  # bytes
-WAIT = 2.0  # seconds in which a process may wait for something; it has nothing to wait for
+WAIT = 2.0  # seconds that a process may wait; a right solution never waits
 WAITS = "it waits for something"
-LOOK = 0.05  # seconds between two looks at the limits
+LOOK = 0.05  # seconds between two checks of the limits
 START = 60.0  # seconds in which the starter must answer
 
 # The packages above `inside` are empty here: their own files would import the references.
@@ -49,7 +49,7 @@ ENVIRONMENT = {
 }
 
 
-PASSED = ("LD_LIBRARY_PATH",)  # Python itself may need it; nothing else of the environment is passed
+PASSED = ("LD_LIBRARY_PATH",)  # Python may need this variable; no other environment variable is passed
 
 
 class StarterFailed(Exception):
@@ -57,9 +57,10 @@ class StarterFailed(Exception):
 
 
 class ProcessorClock:
-    """A limit for the processor time of a process, and one for the time in which it waits for something.
+    """Two limits for a process: one for its processor time, one for the time during which it waits.
 
-    On Linux, the state of the process says if it waits. So a computer that is busy with other work changes no mark.
+    On Linux, the state of the process says whether it waits. Therefore marks do not depend on other work of the
+    computer.
 
     Parameters
     ----------
@@ -87,7 +88,7 @@ class ProcessorClock:
         yield
 
     def left(self) -> float:
-        """Return a time to wait until the next look at the limits. Raise WorkerFailed if one is reached."""
+        """Return the time until the next check of the limits. Raise WorkerFailed if a limit is reached."""
         left = self.seconds - self._used()
         if left <= 0:
             raise WorkerFailed(f"not finished after {self.seconds:g} seconds of processor time")
@@ -121,7 +122,7 @@ class Starter:
     Parameters
     ----------
     trust : bool
-        True if students' processes may start others because there is no sandbox. Then those are killed too.
+        True if there is no sandbox, so that students' processes can start other processes. These are then killed too.
     """
 
     def __init__(self, trust: bool = False) -> None:
@@ -157,7 +158,7 @@ class Starter:
         self._process.wait()
 
     def order(self, kind: bytes, *numbers: int, descriptors: tuple[int, ...] = ()) -> tuple[int, int]:
-        """Give an order, and return the two numbers that come back.
+        """Send an order, and return the two numbers of the reply.
 
         Raises
         ------
@@ -194,7 +195,8 @@ class Box:
     Attributes
     ----------
     used : float
-        The processor time of the process in seconds, after its end; the limit, if it waited too long.
+        The processor time of the process in seconds, known after its end. If the process waited too long, this is the
+        limit.
     """
 
     def __init__(self, starter: Starter, seed: int, seconds: float, memory: int):
@@ -228,13 +230,13 @@ class Box:
         return self._channel.failed
 
     def request(self, operation: str, **values: Any) -> Any:
-        """Send a request and return the reply. Raise WorkerFailed if there is none, or if it is an error."""
+        """Send a request and return the reply. Raise WorkerFailed if there is no reply, or if the reply is an error."""
         with self._clock.running():
             return self._channel.request(operation, **values)
 
     def _ending(self) -> str:
-        """Say how the process ended. It has closed its pipe, and is killed here if it still runs."""
-        time.sleep(0.002)  # between the end of the pipe and the end of the process
+        """Return a text that says how the process ended. If it has closed its pipe but still runs, kill it first."""
+        time.sleep(0.002)  # time for the process to end after it has closed its pipe
         return f"its process ended without a report ({ending(self._end())})"
 
     def _end(self) -> int:
@@ -258,6 +260,6 @@ class Box:
 
 
 def missing_protections(starter: Starter) -> list[str]:
-    """Return what a student's file could do, and what must be refused: ``["reading files", "the network"]``."""
+    """Return the forbidden things that a student's file can do here, such as ``["reading files", "the network"]``."""
     with Box(starter, seed=0, seconds=10.0, memory=1024) as box:
         return [str(name) for name in box.request("missing", folder=ROOT)]

@@ -1,4 +1,4 @@
-"""``nnscratch grade``: the marks for all submissions of a course, or for one in the format of another system."""
+"""``nnscratch grade``: mark all submissions of a course, or mark one submission for another grading system."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--course", type=Path, default=Path(), help="the folder of course.toml (default: this one)")
     add("--only", action="append", default=[], metavar="NAME", help="mark this exercise only; repeat it for several")
     add("--jobs", type=int, default=1, help="submissions that are marked at the same time (default: %(default)s)")
-    add("--seed", type=int, help="draw other inputs than those of the course, as for an appeal")
+    add("--seed", type=int, help="draw inputs with this seed instead of the course's seed")
     add(
         "--format",
         choices=FORMATS,
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="other than csv: SUBMISSIONS is the folder of one student, and --out the file for that system "
         "(autolab: printed)",
     )
-    add("--trust-submissions", action="store_true", help="run the files without a sandbox where there is none")
+    add("--trust-submissions", action="store_true", help="run the files even if there is no sandbox")
 
 
 def run_grade(arguments: argparse.Namespace) -> int:

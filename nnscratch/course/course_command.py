@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     autograder = action("autograder", run_autograder, "write the zip file that Gradescope needs to mark the course")
     autograder.add_argument("--out", type=Path, required=True, metavar="autograder.zip", help="the file to write")
     autograder.add_argument(
-        "--trust-submissions", action="store_true", help="mark also where Gradescope's machine has no sandbox"
+        "--trust-submissions", action="store_true", help="mark even if Gradescope's machine has no sandbox"
     )
 
 

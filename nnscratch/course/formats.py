@@ -14,7 +14,7 @@ from typing import Any
 
 from .submission import SubmissionMark, file_lines, number
 
-# The field of result.json: the variable that Classroom 50 sets for it
+# for each field of result.json, the environment variable from which Classroom 50 gives it
 FROM_ENVIRONMENT = {
     "classroom": "CLASSROOM",
     "assignment": "ASSIGNMENT",

@@ -1,9 +1,9 @@
 """Mark one file: the points for each of its parts, and a message for the student.
 
-The judge holds the references, draws the inputs, and decides. The student's code runs in another process (box.py). It
-gets inputs, and returns arrays. The steps:
+The judge knows the references (the right functions), draws the inputs, and decides. The student's code runs in another
+process (box.py), which gets inputs and returns arrays. The steps:
 
-1  values       compare what the functions return with the reference. A part that is right earns its points
+1  values       compare the results of the functions with the reference. A part that is right earns its points
 2  gradients    only if all values are right. The student's backward gets the cache of the student's own forward. Its
                 gradients are compared with finite differences of the reference, and the outputs of that forward with
                 the reference at the same inputs
@@ -111,7 +111,7 @@ def mark_file(
     Raises
     ------
     StarterFailed
-        The process that starts the student's has ended, which a student's file cannot cause.
+        The starter, which starts the student's process, has ended. A student's file cannot cause this.
     """
     exercise = task.exercise
     mark = FileMark(task.name, exercise.filename, [])
@@ -176,7 +176,7 @@ def problem_of(box: Box, exercise: Exercise, part: Values | Gradients, seed: int
         return problem
     except WorkerFailed as error:
         return explained(failed(str(error), source, part), str(error))
-    except Exception as error:  # a reply of another form than the judge expects may lead to any error
+    except Exception as error:  # a reply of a wrong form may lead to any error
         reason = f"{type(error).__name__}: {printable(error, 200)}"
         return NotYet("The process of your file sent a reply that cannot be read.", reason)
     return None
@@ -202,7 +202,7 @@ def check_gradient(box: Box, exercise: Exercise, part: Gradients, inputs: tuple,
     report = None
     try:
         report = check_gradients((pair.forward(), pair.backward()), *inputs, mode=mode, rtol=rtol, rng=seed)
-    except (TypeError, ValueError) as error:  # backward returns something that is no gradient
+    except (TypeError, ValueError) as error:  # backward returns a value that is not a gradient
         refused = NotYet(f"{name_of(part)}: {printable(error, 500)}")
         refused.__cause__ = error
     if pair.problem is not None:  # check_gradients catches errors in some of its tests
@@ -229,7 +229,7 @@ class RemotePair:
     is_float32 : bool
         True if the student's code computes with less than 64 bits.
     problem : NotYet, WorkerFailed or None
-        The first problem with what the student's process has sent.
+        The first problem with a reply of the student's process.
     """
 
     def __init__(self, box: Box, exercise: Exercise, part: Gradients, inputs: tuple):
@@ -268,7 +268,7 @@ class RemotePair:
 
     def backward(self) -> Callable:
         """Return the student's backward, as a function of the gradients of the outputs and the cache of `forward`."""
-        # check_gradients restores everything that a function holds. A weak reference keeps it from the pipes.
+        # check_gradients restores everything that a function holds. It does not follow a weak reference to the pipes.
         reference = weakref.ref(self)
 
         def backward(*dys_and_inputs: Any) -> Any:
@@ -292,12 +292,12 @@ class RemotePair:
             self.problem = self.problem or problem
             raise
         found = reply["gradients"]
-        if len(self._part.functions) == 1:  # the gradients of the loss, not yet times the gradient of the loss
+        if len(self._part.functions) == 1:  # backward returned the gradients of the loss; multiply them by dy
             found = [None if g is None else np.asarray(dys[0]) * g for g in found]
         return found[0] if len(found) == 1 else tuple(found)
 
     def _compare_outputs(self, inputs: tuple, outputs: list) -> None:
-        """Raise NotYet if the student's forward returns other values here than the reference."""
+        """Raise NotYet if the student's forward and the reference return different values here."""
         for output, right in zip(outputs, as_tuple(self._right(*copies(inputs))), strict=True):
             problem = difference("out", output, right, inputs)
             if problem is not None:
@@ -306,7 +306,7 @@ class RemotePair:
 
 
 def reference_of(exercise: Exercise, part: Gradients) -> Callable | None:
-    """Return the reference for the forward of a part; None for a random one, which is replayed."""
+    """Return the reference for the forward of a part; None if this forward is random. A random forward is replayed."""
     if part.reference is not None or part.replay is not None:
         return part.reference
     for other in exercise.parts:
@@ -316,7 +316,7 @@ def reference_of(exercise: Exercise, part: Gradients) -> Callable | None:
 
 
 def names_of(function: Callable, count: int) -> list[str]:
-    """Return names for `count` inputs: those of the function's arguments where it has that many."""
+    """Return names for `count` inputs: the names of the function's arguments, if it has that many arguments."""
     names = [p.name for p in inspect.signature(function).parameters.values() if "VAR" not in p.kind.name]
     return names[:count] if len(names) >= count else [f"input_{i}" for i in range(count)]
 
@@ -354,7 +354,7 @@ def explained(problem: NotYet, text: str) -> NotYet:
 
 
 def points_of(part: Values | Gradients, task: Task) -> tuple[str, float]:
-    """Return the kind of a part, and its points: those of the kind, divided equally between its parts."""
+    """Return the kind of a part, and its points. All parts of one kind get equal points."""
     kind = next(kind for kind, cls in KINDS.items() if isinstance(part, cls))
     return kind, task.points[kind] / sum(isinstance(other, KINDS[kind]) for other in task.exercise.parts)
 
@@ -372,7 +372,7 @@ def all_of(part: Values | Gradients, task: Task) -> PartMark:
 
 
 def name_of(part: Values | Gradients) -> str:
-    """Return the name of the function that a part is about."""
+    """Return the name of the function that a part checks."""
     return (part.function if isinstance(part, Values) else part.functions[-1]).removeprefix("driver:")
 
 

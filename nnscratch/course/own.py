@@ -32,10 +32,10 @@ also the reference. The names below that line:
     SHAPES      at least three sets of inputs: "4,3" draws normal floats, "" one number, "ids:4,3:10" integers below 10;
                 a function of a random generator draws anything else
     FUNCTIONS   by default NAME_forward and NAME_backward, or the function NAME; NAME is the name of the file
-    RETURNS     the names of what the first function returns. By default ("out", "cache") for two functions, and
+    RETURNS     the names of the values that the first function returns: ("out", "cache") by default for two functions,
                 ("out",) for one. Give ("loss", "dx") for a loss that also returns its gradient
     HINTS       three texts
-    MISTAKES    (a piece of the solution, what a student may write instead, a part of the message that this must give)
+    MISTAKES    (a piece of the solution, a wrong text in its place, a part of the message that the check then gives)
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ NO_HINTS = ("Read the task once more.", "Test your function with a small input."
 
 @dataclass
 class OwnExercise(Exercise):
-    """An exercise from a file of the instructor's.
+    """An exercise from a file that the instructor wrote.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class OwnExercise(Exercise):
 
 
 def read_own(path: Path) -> OwnExercise:
-    """Read the file of an exercise. This runs the file: it is the instructor's own.
+    """Read the file of an exercise. This runs the file, which the instructor wrote.
 
     Raises
     ------

@@ -236,7 +236,7 @@ def check_points(value: Any, what: str) -> None:
 
 
 def only_known(held: dict[str, Any], known: tuple[str, ...], where: str) -> None:
-    """Raise ValueError for an entry with another name than those in `known`."""
+    """Raise ValueError for an entry whose name is not in `known`."""
     for name in held:
         if name not in known:
             raise ValueError(f"{where} has no entry {name!r}{advice(name, known)}. It has: {', '.join(known)}")

@@ -30,7 +30,7 @@ class SubmissionMark:
     files : list of FileMark
         One for each exercise of the course.
     seed : int
-        Drew the inputs.
+        The seed of the inputs.
     """
 
     student: str
@@ -79,8 +79,8 @@ def mark_submission(
 def read_sources(folder: Path, tasks: Sequence[Task]) -> list[bytes | None]:
     """Return the content of the file for each task; None for those that are missing.
 
-    If the folder holds nothing but one other folder, as archives often do, that one is read. Only regular files are
-    read: a link could show a file of another student.
+    If the folder contains only one other folder, as archives often do, this inner folder is read. Links are not read,
+    because a link could show a file of another student.
     """
     try:
         entries = sorted(folder.iterdir())
@@ -92,7 +92,7 @@ def read_sources(folder: Path, tasks: Sequence[Task]) -> list[bytes | None]:
 
 
 def read_regular(path: Path) -> bytes | None:
-    """Return the start of a file, one byte more than `LONGEST_SOURCE` at most; None if it is no regular file."""
+    """Return the start of a file, at most `LONGEST_SOURCE` + 1 bytes; None if it is not a regular file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
@@ -104,7 +104,7 @@ def read_regular(path: Path) -> bytes | None:
 
 
 def fingerprint(course: Course, tasks: Sequence[Task], sources: Sequence[bytes | None], seed: int, version: str) -> str:
-    """Return a text that differs if anything differs that a mark depends on."""
+    """Return a text that contains everything on which a mark depends: two marks with equal texts are equal."""
     found = hashlib.sha256(f"{version} {seed} {course.limits}".encode())
     for task, source in zip(tasks, sources, strict=True):
         found.update(f"{task.name} {task.points}".encode() + task.exercise.marked_solution.encode())
@@ -118,13 +118,13 @@ def to_dict(mark: SubmissionMark) -> dict[str, Any]:
 
 
 def from_dict(held: dict[str, Any]) -> SubmissionMark:
-    """Return the mark that `to_dict` was called with."""
+    """Return the mark for a dictionary from `to_dict`."""
     files = [FileMark(**file | {"parts": [PartMark(**part) for part in file["parts"]]}) for file in held["files"]]
     return SubmissionMark(held["student"], files, held["seed"])
 
 
 def number(points: float) -> str:
-    """Return points with two digits after the point at most."""
+    """Return points as text, with at most two digits after the decimal point."""
     return f"{points:.2f}".rstrip("0").rstrip(".")
 
 
@@ -154,7 +154,7 @@ def file_lines(file: FileMark) -> list[str]:
 
 
 def printed(file: FileMark) -> list[str]:
-    """Return what the student's code printed, as the last lines of the feedback for a file."""
+    """Return the output that the student's code printed, as the last lines of the feedback for a file."""
     if not file.printed.strip():
         return []
     return ["  Your code printed:", *(f"    | {line}" for line in file.printed.splitlines())]

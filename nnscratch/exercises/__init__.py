@@ -8,7 +8,7 @@ drivers.py             calls of student's code that need more than arrays
 notebook.py            check functions in a notebook; notebook_files.py writes the notebooks
 command.py             ``nnscratch exercises``, with the options in arguments.py; watch.py checks after each save
 
-The modules are imported on use, since the command ``nnscratch`` is often started for something else.
+Each module is imported on its first use, because most commands of ``nnscratch`` do not need the exercises.
 """
 
 from importlib import import_module

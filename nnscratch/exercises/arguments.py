@@ -1,4 +1,4 @@
-"""The options of ``nnscratch exercises``. This file imports nothing else of the ladder, so that it is read quickly."""
+"""The options of ``nnscratch exercises``. This file does not import the exercises, so that it is quick to import."""
 
 from __future__ import annotations
 
@@ -35,4 +35,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     action("status", "list all exercises")
     action("reset", "write an exercise anew; your file is kept under another name", "required")
     solution = action("solution", "print the model solution of a solved exercise", "required")
-    solution.add_argument("--anyway", action="store_true", help="also if you have not solved it")
+    solution.add_argument("--anyway", action="store_true", help="even if you have not solved it")

@@ -86,7 +86,7 @@ def call(load: Callable, function: str, inputs: list, returns: list[str], withhe
 
 
 def check_unchanged(title: str, own: list, inputs: list) -> None:
-    """Raise Refused if the arrays in `own` differ from `inputs`, of which they were copies before the call."""
+    """Raise Refused if the call has changed `own`, the copies of `inputs` that the function received."""
     for x, before in zip(own, inputs, strict=True):
         if isinstance(x, np.ndarray) and not np.array_equal(x, before, equal_nan=True):
             raise Refused(

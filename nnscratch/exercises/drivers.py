@@ -1,4 +1,4 @@
-"""Drivers: they call student's code whose functions are not ``forward(arrays)`` and ``backward(dout, cache)``.
+"""Drivers: functions that call student's code without the form ``forward(arrays)`` and ``backward(dout, cache)``.
 
 A driver takes ``load`` and returns a function of arrays. ``load(name)`` returns an object of the student's file. The
 returned function must not hold ``load``, because the check restores everything that a function holds. Drivers run in

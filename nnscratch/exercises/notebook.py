@@ -1,7 +1,7 @@
 """Check functions that were written in a notebook: ``nn.exercises.check("relu", relu_forward, relu_backward)``.
 
 The functions run in the notebook's own process, because they may use anything that other cells define. So there is no
-time limit: interrupt the kernel to end a loop that never ends.
+time limit: to stop an endless loop, interrupt the kernel.
 """
 
 from __future__ import annotations
@@ -92,8 +92,7 @@ def check(name: str, *code: Callable, seed: int | None = None) -> Report:
     name : str
         The name of the exercise, such as ``"lstm_step"``.
     *code : callable
-        What the exercise asks for, in its order: forward and backward, one function, or a class. They may have any
-        names.
+        The functions or the class that the exercise describes, in the same order. They may have any names.
     seed : int, optional
         Draws the inputs. By default every check draws new ones.
 
@@ -108,7 +107,7 @@ def check(name: str, *code: Callable, seed: int | None = None) -> Report:
     ValueError
         There is no such exercise.
     TypeError
-        The exercise asks for another number of functions.
+        The exercise needs a different number of functions.
 
     Examples
     --------

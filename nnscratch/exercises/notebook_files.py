@@ -1,7 +1,7 @@
 """Write each exercise as a notebook, from the text of its file: the task, the code to write, a check, the hints.
 
-The notebooks are made when a student asks for them, not kept in the repository: then they belong to the version that is
-installed, and no second copy of the texts has to agree with the first.
+The repository does not contain these notebooks. This file makes them from the installed exercises, so their texts
+always agree with the exercises.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NEW_PARAGRAPHS = re.compile(r"\n(?=Which courses ask for it: )")
 
 
 def write_notebooks(folder: Path) -> tuple[int, int]:
-    """Write a notebook for each exercise that has none. Return how many were written, and how many were there."""
+    """Write a notebook for each exercise that has none. Return how many were written, and how many already existed."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / exercise.filename.replace(".py", ".ipynb") for exercise in LADDER]
     missing = [(exercise, path) for exercise, path in zip(LADDER, paths, strict=True) if not path.exists()]

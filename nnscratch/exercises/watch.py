@@ -1,7 +1,7 @@
 """``nnscratch exercises watch``: check an exercise after each save of its file.
 
-The time and the size of the file are read twice a second. Systems that report changes do so only for local disks; this
-also works on network drives and for Windows files seen from WSL.
+The time and the size of the file are read twice a second. This also works on network drives, and for Windows files in
+WSL. There, the operating system does not report changes of files.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .folder import ExerciseFolder
 from .show import all_solved, check_and_print, show_hint, show_task
 from .terminal import Wait
 
-POLL = 0.5  # seconds between two looks at the file
+POLL = 0.5  # seconds between two checks of the file's time
 SETTLE = 0.1  # seconds without a change, after which a save is complete
 KEYS = "n next   h hint   r run again   q quit"
 
@@ -79,7 +79,7 @@ class Watch:
         return False
 
     def file_changed(self) -> bool:
-        """Return True if the file is another than at the last check. Wait until an editor has written all of it."""
+        """Return True if the file has changed since the last check. Wait until the editor has written all of it."""
         path, now = self.folder.file_of(self.exercise), self.seen
         while (last := stamp(path)) != now:
             now = last
@@ -112,6 +112,6 @@ def stamp(path: Path) -> tuple[int, int] | None:
 
 
 def clear_screen() -> None:
-    """Begin at the top of the terminal, if the output is one."""
+    """Clear the screen, if the output is a terminal."""
     if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and (os.name != "nt" or "WT_SESSION" in os.environ):
         print("\033[H\033[2J", end="")

@@ -43,7 +43,7 @@ def add(report: Any) -> None:
 
 
 def rows() -> list[tuple[str, int, int, float, str]]:
-    """Return, for each test and checked code: name, number of checks, of arrays, largest error, worst verdict."""
+    """Return, for each test and checked code: name, numbers of checks and of arrays, largest error, worst verdict."""
     order = ("right", "incomplete", "cannot tell", "wrong")
     found: dict[str, list] = {}
     for test, title, arrays, error, verdict in CHECKED:

@@ -1,4 +1,4 @@
-"""The lines of a traceback that belong to the reader: to an answer, or to the exercise that checks it."""
+"""The lines of a traceback in the user's code: in an answer, or in the exercise that checks it."""
 
 from __future__ import annotations
 

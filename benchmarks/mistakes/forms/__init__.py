@@ -1,4 +1,4 @@
-"""The names of the catalogue in the forms of code that courses and frameworks use.
+"""Each kind of mistake, in the forms of code that courses and frameworks use.
 
 Each builder holds one piece of correct code in one form, and several mistakes in it, chosen by `kind`.
 """

@@ -1,6 +1,6 @@
 """The imports that a student's file may use: the standard library, NumPy, and from nnscratch only Module and Parameter.
 
-The refusal here is a message for the student. The protection is that the other files cannot be read (sandbox.py).
+This file only tells the student what is not allowed. The sandbox protects the other files: they cannot be read.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Module:
 
 
 class OnlyAllowed:
-    """Refuse all imports that are not allowed; the first finder of ``sys.meta_path``."""
+    """Refuse all imports that are not allowed. This is the first finder in ``sys.meta_path``."""
 
     allowed = sys.stdlib_module_names | {"numpy", "nnscratch"}
 

@@ -1,7 +1,7 @@
 """Start a process for each student's file. This process never runs students' code itself.
 
-It has imported NumPy, so a new process is a fork, which takes milliseconds. It carries out the orders of
-orders.py.
+It has imported NumPy already. A new process is a fork of it, which takes only milliseconds. orders.py lists the orders
+that it carries out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .orders import ORDER, REPLIES, REPLY, REQUESTS
 from .sandbox import close_files, limit, system_calls
 from .service import FileService
 
-LATE = ("fft", "linalg", "random")  # NumPy imports these at their first use, which would be once for each file
+LATE = ("fft", "linalg", "random")  # otherwise, NumPy would import these in the process of each file
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)
     calls = None
-    with contextlib.suppress(ImportError, OSError):  # the judge finds out what is missing
+    with contextlib.suppress(ImportError, OSError):  # the judge tests which parts of the sandbox are missing
         calls = system_calls()
     with contextlib.suppress(ImportError, OSError):
         close_files()
@@ -39,7 +39,7 @@ def main() -> None:
         importlib.import_module(f"numpy.{name}")
     restrict_imports()
     gc.collect()
-    gc.freeze()  # so that a collection in a new process does not copy the memory of all old objects
+    gc.freeze()  # otherwise, a garbage collection in a new process would copy the memory of all old objects
     while True:
         data, descriptors, _, _ = socket.recv_fds(control, ORDER.size, 2)
         if not data:
@@ -58,7 +58,7 @@ def main() -> None:
 
 def end(pid: int) -> tuple[int, int]:
     """Kill a process and its group. Return its wait status, and its processor time in microseconds."""
-    for kill in (os.killpg, os.kill):  # it has no group yet if it has just been started
+    for kill in (os.killpg, os.kill):  # a process that has just started has no group yet
         with contextlib.suppress(OSError):
             kill(pid, signal.SIGKILL)
     _, status, usage = os.wait4(pid, 0)

@@ -1,4 +1,4 @@
-"""The orders from the judge to the process that starts the others, over a socket.
+"""The orders that the judge sends over a socket to the process that starts other processes.
 
 f SEED, SECONDS, MEMORY    start a process; two pipes come with the order. The reply is its id, and 0
 e PID, 0, 0                kill it. The reply is its wait status, and its processor time in microseconds

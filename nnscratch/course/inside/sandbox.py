@@ -1,15 +1,16 @@
 """The limits of a process that runs a student's file.
 
-    Landlock      files: it can read Python's standard library and NumPy, and nothing else
-    seccomp       system calls: those in `ALLOWED`. So there are no new processes or threads, no network, no signals to
-                  other processes, no sleep, and no file can be opened for writing
+    Landlock      files: the process can read only Python's standard library and NumPy
+    seccomp       system calls: only those in `ALLOWED`. So the process cannot start processes or threads, use the
+                  network, send signals to other processes, sleep, or open a file for writing
     rlimits       memory, processor time, open files
 
 Landlock and seccomp are parts of Linux. The packages `landlock` and `pyseccomp` (which needs the library libseccomp)
-call them. Both also bind a process of root. The limit for the number of processes (RLIMIT_NPROC) does not bind root, so
-it is not used; and another user may be unable to read the files of Python itself, so the user stays the same.
+call them. Both also apply to processes of the user root. The limit for the number of processes (RLIMIT_NPROC) does not
+apply to root, so it is not used. The user is not changed, because another user may not be allowed to read the files of
+Python.
 
-`missing` tries what a student's file might try. It says what is not refused.
+`missing` tries forbidden things, as a student's file might do, and returns those that succeed.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ clock_gettime clock_getres gettimeofday time times getrusage sysinfo uname getra
 getpid gettid getppid getuid geteuid getgid getegid sched_yield sched_getaffinity getrlimit
 exit exit_group
 """.split()
-FCNTL = (0, 1, 2, 3, 1030)  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC; others can send signals
+FCNTL = (0, 1, 2, 3, 1030)  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC; other commands can send signals
 TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 TCGETS = 0x5401  # os.isatty
 
@@ -57,7 +58,7 @@ def close_files() -> None:
     """
     from landlock import FSAccess, Ruleset
 
-    ctypes.set_errno(0)  # the package takes an older error for one of its own
+    ctypes.set_errno(0)  # the package would mistake an older error for its own
     rules = Ruleset()
     for path in readable():
         right = FSAccess.READ_FILE | FSAccess.READ_DIR if path.is_dir() else FSAccess.READ_FILE
@@ -66,7 +67,7 @@ def close_files() -> None:
 
 
 def readable() -> list[Path]:
-    """Return what a student's file may read: the standard library without site-packages, and NumPy."""
+    """Return the paths that a student's file may read: the standard library without site-packages, and NumPy."""
     numpy = Path(np.__file__).resolve().parent
     found = {numpy, numpy.with_name("numpy.libs")}
     for name in ("stdlib", "platstdlib"):
@@ -112,7 +113,7 @@ def limit(seconds: int, memory: int, writes: bool) -> None:
     Parameters
     ----------
     seconds : int
-        Processor time. The judge stops the process earlier; this is the second line.
+        The limit for the processor time. Usually the judge stops the process earlier.
     memory : int
         Bytes of address space.
     writes : bool
@@ -130,7 +131,7 @@ def limit(seconds: int, memory: int, writes: bool) -> None:
 
 
 def missing(folder: str) -> list[str]:
-    """Try what a student's file might try, and return what is not refused.
+    """Try forbidden things, as a student's file might do, and return those that succeed.
 
     Parameters
     ----------

@@ -1,10 +1,10 @@
-"""The requests that the judge sends to the process of a student's file. They return arrays; the judge decides.
+"""The requests that the judge sends to the process of a student's file. The replies are arrays; the judge decides.
 
 open SOURCE               run the file
 call FUNCTION, INPUTS     the values that a function returns
 gradients FUNCTIONS, ...  forward, and backward with the cache that this forward has returned
-printed                   the start of what the file has printed
-missing FOLDER            what the sandbox does not refuse
+printed                   the start of the output that the file has printed
+missing FOLDER            the forbidden things that the sandbox does not prevent
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class FileService:
         sys.argv, sys.stdout = [path], self._printed
         linecache.cache[path] = len(source), None, source.splitlines(keepends=True), path  # for inspect.getsource
         self._module.__file__ = path
-        sys.modules["student"] = self._module  # dataclasses look for it there
+        sys.modules["student"] = self._module  # dataclasses look for the module in sys.modules
         self._restart_randomness()
         try:
             code = compile(source, path, "exec", dont_inherit=True)
@@ -54,7 +54,7 @@ class FileService:
         exec(code, self._module.__dict__)
 
     def call(self, function: str, inputs: list, returns: list[str], withheld: list[str]) -> tuple:
-        """Return what the student's function returns."""
+        """Call the student's function, and return its result."""
         self._restart_randomness()
         return call(self._load, function, inputs, returns, withheld)
 
@@ -70,7 +70,7 @@ class FileService:
         dys : list of arrays
             The gradients of the outputs. If it is empty, backward is not called.
         outputs : int
-            The number of outputs that forward returns; what it returns after them is the cache.
+            The number of outputs that forward returns. The values after the outputs are the cache.
 
         Returns
         -------
@@ -107,11 +107,11 @@ class FileService:
         return self._printed.text
 
     def missing(self, folder: str) -> list[str]:
-        """Return what the sandbox does not refuse."""
+        """Return the forbidden things that the sandbox does not prevent."""
         return missing(folder)
 
     def _load(self, name: str) -> Callable:
-        """Return what the file calls `name`; or the driver of that name, made for the file."""
+        """Return the object called `name` in the file; or the driver called `name`, made for the file."""
         if name.startswith(DRIVER):
             return DRIVERS[name.removeprefix(DRIVER)](self._load)
         found = vars(self._module).get(name)

@@ -69,7 +69,7 @@ EXERCISE = Exercise(
         Gradients(("driver:batchnorm in training", "batchnorm_backward"), CASES, in_training),
     ],
     hints=(
-        "Write n = (x - mu) * r with r = 1 / sqrt(var + eps). For the test, only mu and var come from another place. "
+        "Write n = (x - mu) * r with r = 1 / sqrt(var + eps). In a test, only mu and var are different. "
         "Store the averages in bn_param, not only in a variable.",
         "dn = dout * gamma. Then dx = r * (dn - mean(dn) - n * mean(dn * n)), with means over the batch. The second "
         "term comes from mu, the third from var.",

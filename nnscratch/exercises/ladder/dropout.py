@@ -60,7 +60,7 @@ EXERCISE = Exercise(
                     "elements are kept with probability 1 - p, not p.",
                 ),
                 Slip(lambda x, d: (d["p"], 1.0, 1.0), "the division of the mask by p is missing."),
-                Slip(lambda x, d: (1.0, d["p"], d["p"]), "in a test, out must be x: the division by p is in training."),
+                Slip(lambda x, d: (1.0, d["p"], d["p"]), "in a test, out must be x. Divide by p only in training."),
             ],
         ),
         Gradients(

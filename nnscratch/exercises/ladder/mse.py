@@ -24,9 +24,7 @@ EXERCISE = Exercise(
             slips=[
                 Slip(lambda x, y: ((x - y) ** 2).sum(), "this is the sum of the squares. The loss is their mean."),
                 Slip(lambda x, y: ((x - y) ** 2).sum() / len(x), "the sum is divided by N, not by the N * C elements."),
-                Slip(
-                    lambda x, y: reference(x, y) / 2, "a factor 1/2 is too much: some books use it, this task does not."
-                ),
+                Slip(lambda x, y: reference(x, y) / 2, "there is a factor 1/2. Some books use it, this task does not."),
                 Slip(lambda x, y: np.sqrt(reference(x, y)), "this is the square root of the loss."),
                 Slip(lambda x, y: np.abs(x - y).mean(), "this is the mean absolute difference. Square it."),
             ],

@@ -23,7 +23,7 @@ def states(x, h0, Wx, Wh, b, prev=lambda h, h0: h):
 
 
 def truncated(carried=lambda h, h0: h, stops=lambda t, steps: t % steps == 0, counted=lambda t, T, steps: True):
-    """Return the values for a state carried into each piece, and a gradient that stops before certain steps."""
+    """Return a version of rnn_truncated, right by default. Wrong arguments give the mistakes of students."""
 
     def run(x, h0, Wx, Wh, b, dh, steps):
         T, h, before, found = x.shape[1], h0, [], []
@@ -104,8 +104,8 @@ EXERCISE = Exercise(
         "the next step in a variable, which begins as zeros.",
         "In backward: da = (dh[:, t] + dnext) * (1 - h[:, t]**2), dnext = da @ Wh.T, dWx += x[:, t].T @ da, and in the "
         "same way dWh and db. rnn_truncated is a loop over range(0, T, steps) that calls your two functions.",
-        "A truncated gradient is not the gradient of the loss: it ignores what a weight did in earlier pieces. So "
-        "finite differences cannot confirm it. Recurrent language models are trained with it nevertheless.",
+        "A truncated gradient is not the gradient of the loss: it ignores the effect of the weights in earlier "
+        "pieces. So finite differences cannot confirm it. Still, recurrent language models are trained with it.",
     ),
     reading="nnscratch/layers/unrolled.py; the derivation: docs/derivations/rnn.md",
     mistakes=[

@@ -31,8 +31,8 @@ EXERCISE = Exercise(
         Gradients(("sigmoid_forward", "sigmoid_backward"), SHAPES),
     ],
     hints=(
-        "For x >= 0, exp(-x) is at most 1. For x < 0, exp(x) is. Write the sigmoid with exp(x) for x < 0: multiply the "
-        "numerator and the denominator by exp(x).",
+        "For x >= 0, exp(-x) is at most 1. For x < 0, exp(x) is at most 1. Write the sigmoid with exp(x) for x < 0: "
+        "multiply the numerator and the denominator by exp(x).",
         "np.exp(-np.abs(x)) is never large. Call it e. Then np.where(x >= 0, 1 / (1 + e), e / (1 + e)) is the sigmoid. "
         "Its derivative needs only the output: out * (1 - out). The chain rule multiplies it by dout.",
         "Another stable form needs no case distinction: tanh(x / 2) / 2 + 1 / 2. The package uses it.",

@@ -48,8 +48,8 @@ EXERCISE = Exercise(
     hints=(
         "x.max(axis=-1, keepdims=True) has shape (..., 1), so it can be subtracted from x. The result is at most 0, "
         "and exp of it is at most 1.",
-        "Element k of J^T dp is sum_i dp_i J_ik = p_k dp_k - p_k sum_i dp_i p_i. So dx is p times the difference of dp "
-        "and one number for each row, the sum of dp * p.",
+        "Element k of J^T dp is sum_i dp_i J_ik = p_k dp_k - p_k sum_i dp_i p_i. For each row, compute s, the sum of "
+        "dp * p. Then dx is p * (dp - s).",
         "The elements of each row of dx add up to 0: adding a constant to all scores changes nothing, so dx has no "
         "part in that direction.",
     ),

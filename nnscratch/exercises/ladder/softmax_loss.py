@@ -59,8 +59,8 @@ EXERCISE = Exercise(
     hints=(
         "log_p[np.arange(N), y] takes one element of each row: the one at the right class.",
         "dx begins as p = np.exp(log_p). Subtract 1 at [np.arange(N), y], then divide by N, since the loss is a mean.",
-        "p minus the one-hot label: the simplest gradient there is. It is the reason why softmax and the logarithm are "
-        "one function in every library.",
+        "The gradient is simply p minus the one-hot label. That is why softmax and the logarithm are one function in "
+        "every library.",
     ),
     reading="nnscratch/losses/cross_entropy.py; the derivation: docs/derivations/softmax-cross-entropy.md",
     mistakes=[

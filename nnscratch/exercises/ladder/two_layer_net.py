@@ -76,7 +76,7 @@ EXERCISE = Exercise(
         "is one of the exercises before.",
         "dscores as in softmax_loss. dW2 = h.T @ dscores, dh = dscores @ W2.T. The ReLU passes dh where h > 0. Then "
         "dW1 = X.T @ da. Add 2 * reg * W to both weights' gradients.",
-        "To write every network in this way is tedious, and that is why layers are objects: each keeps its own cache, "
+        "It is tedious to write every network in this way. That is why layers are objects: each keeps its own cache, "
         "and a container runs them backwards.",
     ),
     reading="nnscratch/sequential.py and nnscratch/models/mlp.py",

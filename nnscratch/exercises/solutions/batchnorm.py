@@ -11,7 +11,7 @@ Bring every feature to mean 0 and variance 1 over the batch, then scale and shif
     test        the same n and out, with running_mean and running_var instead of mu and var
 
     backward    dgamma = sum(dout * n),  dbeta = sum(dout)
-                dx: mu and var depend on x too, so x reaches out on three paths
+                dx: mu and var depend on x too, so x affects out on three paths
 
 bn_param is a dictionary with the entry "mode" ("train" or "test"). It may also hold "eps" (otherwise 1e-5), "momentum"
 (otherwise 0.9), "running_mean" and "running_var" (otherwise zeros). In training, store the new running averages in it.

@@ -4,7 +4,7 @@
 
 xpad is x with `pad` rows and columns of zeros at each edge, and s is the stride. Loops are fine here.
 
-Backward: every product above is used once, so its gradient goes to two places. Loop over the same indices, and add
+Backward: every product above has two factors, and both get a gradient. Loop over the same indices, and add
 
     dout[n, f, i, j] * w[f, c, u, v]    to dxpad[n, c, i s + u, j s + v]
     dout[n, f, i, j] * xpad[...]        to dw[f, c, u, v]

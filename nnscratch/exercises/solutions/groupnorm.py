@@ -1,7 +1,7 @@
 """Exercise 26: group normalisation
 
-Normalise over groups of channels of one example: between layer normalisation (one group) and the normalisation of each
-channel alone (C groups).
+Normalise each group of channels of an example. With one group, this is layer normalisation. With C groups, each channel
+is normalised alone.
 
     forward     divide the C channels into G groups of C / G neighbouring channels
                 mu, var = mean and variance of a group: over its channels and all pixels, for each example

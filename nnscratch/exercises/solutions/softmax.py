@@ -6,7 +6,7 @@ Turn scores into probabilities, row by row.
     backward    dx  = J^T dp, with the Jacobian J_ik = dp_i / dx_k = p_i (1 if i = k, else 0) - p_i p_k
 
 Every output depends on every input of its row, so the Jacobian of a row is a full matrix, not only a diagonal. You can
-build it, or work out first what J^T dp is: that needs one line.
+build it. Or derive a formula for J^T dp first: then one line of code is enough.
 
 A row does not change if a constant is added to all its scores. Use this: exp(1000) is too large for a computer's
 numbers, and your forward must be right for such scores too.

@@ -1,8 +1,8 @@
 """Exercise 28: word2vec with negative sampling
 
 Learn word vectors that separate two kinds of words: the outside word, which occurred near the center word, and K
-negative samples, words drawn at random. v is the vector of the center word, u_o that of the outside word, and the u_k
-are those of the samples.
+negative samples, words drawn at random. v is the vector of the center word, u_o is the vector of the outside word, and
+each u_k is the vector of a negative sample.
 
     loss = -log sigmoid(u_o . v)  -  the sum over k of  log sigmoid(-u_k . v)
 
