@@ -255,12 +255,12 @@ def report(found: dict[str, Any]) -> str:
 
 The model has the shape of the smallest GPT-2: 12 blocks, 768 features, 12 heads, a vocabulary of 50,257 and a context
 of 1024. Its weights are random, and its file has {found["file"]:.0f} MB. `nn.load_gpt2` and
-`transformers.GPT2LMHeadModel.from_pretrained` read the same folder. Each library runs in a process of its own. They
+`transformers.GPT2LMHeadModel.from_pretrained` read the same folder. Each library runs in its own process. They
 take turns: one waits while the other computes. The figures are medians of {len(one["generate"][OURS])} turns.
 Everything is float32.
 
 For one batch of 1 x {length} tokens, the logits differ by at most {differences["logits"]:.1e}, and the losses by
-{differences["loss"]:.1e}. Of all gradients, that of `{differences["worst"]}` differs most, by
+{differences["loss"]:.1e}. The largest difference of a gradient is in `{differences["worst"]}`:
 {differences["gradients"]:.1e} of its largest element. {same}
 
 | | {OURS} | {THEIRS} |

@@ -21,7 +21,8 @@ def input_grad_optional(backward: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextlib.contextmanager
 def without_input_grad(module: Module) -> Iterator[None]:
-    """Set ``module.needs_input_grad`` to False inside the ``with`` block, if its backward has the mark above.
+    """Set ``module.needs_input_grad`` to False inside the ``with`` block, if its backward is marked
+    `input_grad_optional`.
 
     Use it around a call of ``module.backward`` if you do not use the result. Example: the input of a network is data.
     Without the gradient with respect to it, the first layer computes two products instead of three.

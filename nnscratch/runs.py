@@ -340,7 +340,7 @@ class Run:
         """Return a mean loss over `batches`, such as ``1.702 bits per character`` or ``perplexity 85.3``.
 
         With BPE, a token is several characters. The sum of the losses is divided by the number of characters in the
-        targets, so you can compare the result with that of a character model.
+        targets, so you can compare the result with the loss of a character model.
         """
         if isinstance(self.tokenizer, data.BPETokenizer):
             characters = sum(self.tokenizer.count_characters(targets.ravel()) for _, targets in batches)

@@ -130,7 +130,7 @@ def summary(model: Module, *inputs: Any) -> Summary:
 
 
 def flops(seen: Seen) -> int:
-    """Return the operations of a module in all its forward calls, without those of the modules inside it."""
+    """Return the operations of a module in all its forward calls, but not the operations of modules inside it."""
     for classes, count in COUNTS.items():
         if isinstance(seen.module, classes):
             return sum(

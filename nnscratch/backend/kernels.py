@@ -129,7 +129,7 @@ class OverLists:
 
     A kernel takes a fixed number of arrays. This kernel takes tables instead: ``begin`` holds the address of every
     array, and ``end[k]`` is the total number of elements of arrays 0..k. Thread i searches ``end`` for the array that
-    holds element i. The tables are copied to the GPU only when the arrays differ from those of the last call.
+    holds element i. The tables are copied to the GPU only when the arrays are not the arrays of the last call.
     """
 
     def __init__(self, inputs: str, outputs: str, body: str, name: str):

@@ -5,9 +5,9 @@ The state of PCG64, NumPy's default generator, is a number of 128 bits. Every dr
     state = state * MULTIPLIER + increment          modulo 2^128
 
 and returns 64 bits, a mix of the two halves of the state. You can jump to any position in this sequence: k updates
-together have the same form, with another multiplier and another increment, and both take log2(k) steps to compute. So
-each thread of a GPU jumps to its own position and draws from there. Together, the threads draw the numbers that NumPy
-would draw one by one.
+together have the same form as one update, with another multiplier and another increment. Computing these two numbers
+takes log2(k) steps. So each thread of a GPU jumps to its own position and draws from there. Together, the threads draw
+the numbers that NumPy would draw one by one.
 
 Reference: O'Neill (2014), "PCG: a family of simple fast space-efficient statistically good algorithms for random number
 generation"; jumping ahead: Brown (1994), "Random number generation with arbitrary strides".
@@ -26,7 +26,7 @@ from .device import Array, array_module, device_of, to_device
 
 
 def generator(rng: None | int | np.random.Generator) -> np.random.Generator:
-    """Return a NumPy random generator. It is NumPy's on every device, so a seed gives the same numbers everywhere.
+    """Return a NumPy random generator, also for a GPU. So a seed gives the same numbers on every device.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """Reading scalars from a GPU. Each read waits for the GPU, so several scalars are read together.
 
-``float(x)`` of a CuPy array blocks until the GPU has computed `x`. A loss and a gradient norm read separately would
-make a training step wait twice. Inside :func:`deferred_reads`, :func:`to_scalar` returns the array unread, and
-:func:`to_floats` reads all of them in one copy.
+``float(x)`` of a CuPy array blocks until the GPU has computed `x`. If a training step reads the loss and the norm of
+the gradient separately, it waits twice. Inside :func:`deferred_reads`, :func:`to_scalar` returns the array itself,
+without reading its value. :func:`to_floats` then reads several such arrays in one copy.
 """
 
 from __future__ import annotations

@@ -46,8 +46,8 @@ def scatter_add(target: Array, index: Array, values: Array) -> None:
 
     ``target[index] += values`` would keep only the last row of each index, a classic mistake in the backward pass of an
     embedding. ``numpy.add.at`` is correct but slow: on a CPU, `sum_rows` is up to seven times as fast. On a GPU,
-    ``add.at`` adds in a different order at each call, so its rounding differs from run to run. There, equal indices are
-    sorted together, and one thread per row and column computes the sum.
+    ``add.at`` adds in a different order at each call, so its rounding differs from run to run. So on a GPU, the indices
+    are sorted, and one thread for each row and column computes the sum.
 
     Parameters
     ----------

@@ -70,9 +70,9 @@ def run_concurrently(functions: Sequence[Callable[[], Any]]) -> list[Any]:
     """Call the functions at the same time, each in its own thread, and return their results in order.
 
     There are as many threads as cores. While they run, each matrix product uses only the core of its own thread. If a
-    function raises an exception, it is raised here after all functions have ended. A call inside one of these functions
-    runs its own functions one after another: all cores are in use already, and to wait for a free one could take for
-    ever.
+    function raises an exception, it is raised here after all functions have ended. If one of these functions calls
+    `run_concurrently` again, the inner functions run one after another: all cores are in use already, and waiting for a
+    free core could take for ever.
 
     Examples
     --------
@@ -105,7 +105,7 @@ _blas_lock, _blas = threading.Lock(), {"users": 0, "threads before": 0}
 def single_threaded_blas() -> Iterator[None]:
     """Limit OpenBLAS to one thread inside a ``with`` block. Other BLAS libraries are not changed.
 
-    Several threads may be inside such a block: the last one to leave restores the setting.
+    Several threads may be inside such a block. The last thread that leaves the block restores the setting.
     """
     setting = _blas_threads()
     if setting is None:

@@ -163,7 +163,7 @@ def measure_job(
     roots: Sequence[Path] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Result]:
-    """Measure all libraries at one job, in turns. Compare the values of each library with those of the first one."""
+    """Measure all libraries at one job, in turns, and compare their values with the values of the first library."""
     if job.kind == "import":
         return measure_imports(libraries, repeats, environment)
     results = [Result(library.key) for library in libraries]

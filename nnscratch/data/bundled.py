@@ -108,7 +108,7 @@ def digits_split() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.
 
     The digits are sorted by label, and every fifth digit goes into the test set. This gives 1,438 training digits and
     359 test digits, with all labels in both sets. The same people wrote the digits of both sets. So the test accuracy
-    does not tell how well a model reads the handwriting of other people.
+    says nothing about the handwriting of other people.
 
     Returns
     -------

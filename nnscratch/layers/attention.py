@@ -82,7 +82,7 @@ class MultiheadAttention(Module):
         True if token t may attend to tokens 0..t only.
     rng : None, int or numpy.random.Generator
         The source of the initial weights and the dropout masks. The initial distributions are PyTorch's: in_proj is
-        Glorot-uniform, out_proj is uniform within 1/sqrt(D), and the biases are 0.
+        Glorot-uniform, out_proj is uniform from -1/sqrt(D) to 1/sqrt(D), and the biases are 0.
 
     Attributes
     ----------

@@ -48,8 +48,8 @@ def linear_cross_entropy(
     Returns
     -------
     loss : float64 scalar
-        On a GPU, an array of shape (). Converting it to float blocks until the GPU has finished, so start the rest of
-        backward first.
+        On a GPU, an array of shape (). ``float(loss)`` waits until the GPU has finished, so start the rest of backward
+        first.
     dh : array, shape (..., D)
         None if `learn` is False.
     """

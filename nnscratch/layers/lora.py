@@ -10,11 +10,11 @@
                 dA = sum over rows  du^T x
                 dB = sum over rows  s dy^T u        no dW and no db
 
-The output is that of a Linear layer with the weight W + s B A. The product B A has the shape of W, but its rank is at
+A Linear layer with the weight W + s B A has the same output. The product B A has the shape of W, but its rank is at
 most r, so it is described by r (D + H) numbers instead of D H. With D = H = 512 and r = 4, that is 1.6 % of them.
 
-B starts at zero. So the first output is that of the trained layer, and the first gradient of A is zero. A starts at
-random values: if both were zero, both gradients would be zero too, and nothing would be learned.
+B starts at zero. So the first output equals the output of the trained layer, and the first gradient of A is zero. A
+starts at random values: if both were zero, both gradients would be zero too, and nothing would be learned.
 
 Why alpha: s = alpha / r keeps the size of the update similar if you change r, and then the same learning rate fits.
 
@@ -50,7 +50,7 @@ class LoRA(Module):
     alpha : float, optional
         The update is multiplied by ``alpha / rank``. The default is `rank`, which multiplies by 1.
     rng : None, int or numpy.random.Generator
-        The source of A, or its seed. A is uniform within 1/sqrt(D), as the weight of a Linear layer, and B is 0.
+        The source of A, or its seed. A is uniform from -1/sqrt(D) to 1/sqrt(D), as in a Linear layer. B is 0.
 
     Attributes
     ----------

@@ -53,7 +53,7 @@ class LSTM(Recurrent):
     bidirectional : bool
         Run each layer in both directions, with separate weights; y is (N, T, 2H).
     rng : None, int or numpy.random.Generator
-        Draws the weights, uniform within 1/sqrt(H) as in PyTorch, and the dropout masks.
+        Draws the weights, uniform from -1/sqrt(H) to 1/sqrt(H) as in PyTorch, and the dropout masks.
 
     Attributes
     ----------

@@ -66,7 +66,7 @@ class LSTMCell(Module):
     input_size, hidden_size : int
         D and H.
     rng : None, int or numpy.random.Generator
-        Draws the weights and biases, uniform within 1/sqrt(H) as in PyTorch.
+        Draws the weights and biases, uniform from -1/sqrt(H) to 1/sqrt(H) as in PyTorch.
 
     Attributes
     ----------

@@ -49,7 +49,7 @@ class RNNCell(Module):
         D and H.
     nonlinearity : {"tanh", "relu"}
     rng : None, int or numpy.random.Generator
-        Draws the weights and biases, uniform within 1/sqrt(H) as in PyTorch.
+        Draws the weights and biases, uniform from -1/sqrt(H) to 1/sqrt(H) as in PyTorch.
 
     Attributes
     ----------

@@ -155,7 +155,7 @@ class TransformerBlock(Module):
     def forward(
         self, x: Array, lengths: Any = None, past: Cache | None = None, padding_side: str = "right"
     ) -> Array | tuple[Array, Cache]:
-        """Return y; `lengths`, `past`, `padding_side` and the second result are those of `MultiheadAttention`."""
+        """Return y. `MultiheadAttention` describes `lengths`, `past`, `padding_side` and the second result."""
         n = self.norm1(x) if self.norm_first else x
         attended = self.self_attn(n, lengths=lengths, past=past, padding_side=padding_side)
         attended, present = attended if past is not None else (attended, None)

@@ -150,9 +150,9 @@ class LanguageModel(Module):
     ) -> tuple[float, State]:
         """Run forward, cross-entropy and backward without ever holding all logits; return the loss and the state.
 
-        The loss and the gradients equal those of the three separate calls, and a test checks this. This method is
-        faster and takes less memory, so `Trainer` uses it. In ``eval()`` mode it computes the loss only. The gradients,
-        but not the loss, are multiplied by `scale`.
+        The three separate calls give the same loss and gradients, and a test checks this. This method is faster and
+        takes less memory, so `Trainer` uses it. In ``eval()`` mode it computes the loss only. The gradients, but not
+        the loss, are multiplied by `scale`.
         """
         h, state = self._hidden(tokens, state)
         options = {"workspace": self.workspace, "learn": self.training, "scale": scale}

@@ -203,9 +203,9 @@ class TransformerLM(Module):
     ) -> tuple[float, State]:
         """Run forward, cross-entropy and backward without ever holding all logits; return the loss and the state.
 
-        The loss and the gradients equal those of the three separate calls, and a test checks this. This method is
-        faster and takes less memory, so `Trainer` uses it. In ``eval()`` mode it computes the loss only. The gradients,
-        but not the loss, are multiplied by `scale`.
+        The three separate calls give the same loss and gradients, and a test checks this. This method is faster and
+        takes less memory, so `Trainer` uses it. In ``eval()`` mode it computes the loss only. The gradients, but not
+        the loss, are multiplied by `scale`.
         """
         h, state = self._hidden(tokens, state)
         options = {"workspace": self.workspace, "learn": self.training, "scale": scale}
@@ -240,7 +240,7 @@ class TransformerLM(Module):
         return self.norm(self.blocks(x)), ()
 
     def _embed(self, tokens: Array, start: int = 0) -> Array:
-        """Return the vectors of `tokens`, the first of which is at position `start`."""
+        """Return the vectors of `tokens`. The first token is at position `start`."""
         x = self.embedding(tokens)  # (N, T, D)
         return self.position(x if self.positions == "learned" else math.sqrt(self.embed_size) * x, start)
 
@@ -265,7 +265,7 @@ class TransformerLM(Module):
         return h, state
 
     def _read_piece(self, tokens: Array, state: State) -> tuple[Array, State]:
-        """Read `tokens`, of which there are few enough to fit into the window.
+        """Read `tokens`. They must fit into the window.
 
         A state is () or (tokens in the window, cache of block 0, cache of block 1, ...).
         """

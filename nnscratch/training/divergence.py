@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class TrainingDiverged(FloatingPointError):
-    """The loss or a gradient is NaN or infinite. The weights are those from before the step that failed.
+    """The loss or a gradient is NaN or infinite. The weights have the values from before the step that failed.
 
     Examples
     --------

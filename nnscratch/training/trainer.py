@@ -208,7 +208,7 @@ class Trainer:
         Raises
         ------
         TrainingDiverged
-            A loss or gradient is NaN or infinite. The step is not made: the weights are those from before it.
+            A loss or gradient is NaN or infinite. The step is not made, so the weights keep their values.
         """
         if valid is None and self.scheduler is not None and self.scheduler.after_validation:
             raise ValueError(f"{type(self.scheduler).__name__} needs the validation loss: give fit(..., valid=...)")

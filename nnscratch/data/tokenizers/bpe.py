@@ -41,8 +41,8 @@ _TO_BYTE = {symbol: byte for byte, symbol in enumerate(SYMBOLS)}
 class BPETokenizer(Tokenizer):
     """Byte-level BPE: frequent words are one token, and rare words are several. Every text can be encoded.
 
-    Use :meth:`from_text` to learn the tokens from a text, and :meth:`load` to read the files of GPT-2. The ids are the
-    same as those of the library `tokenizers <https://github.com/huggingface/tokenizers>`_.
+    Use :meth:`from_text` to learn the tokens from a text, and :meth:`load` to read the files of GPT-2. The library
+    `tokenizers <https://github.com/huggingface/tokenizers>`_ gives the same ids.
 
     Parameters
     ----------
@@ -126,8 +126,8 @@ class BPETokenizer(Tokenizer):
     def from_text(cls, text: str, vocab_size: int, special_tokens: Iterable[str] = ()) -> BPETokenizer:
         """Learn the merges from `text`, and return a tokenizer with them.
 
-        The vocabulary is the special tokens, then the 256 bytes, then one token for each merge. The result is that of
-        ``tokenizers.trainers.BpeTrainer`` with the alphabet of all bytes.
+        The vocabulary is the special tokens, then the 256 bytes, then one token for each merge.
+        ``tokenizers.trainers.BpeTrainer`` gives the same result, with the alphabet of all bytes.
 
         Parameters
         ----------
@@ -180,7 +180,7 @@ class BPETokenizer(Tokenizer):
     def encode_bytes(self, data: bytes) -> np.ndarray:
         """Return the ids of the tokens of any bytes. :meth:`decode_bytes` returns exactly `data`.
 
-        For the UTF-8 bytes of a text, the ids are those of :meth:`encode`. Bytes that are not UTF-8 are treated as
+        For the UTF-8 bytes of a text, :meth:`encode` returns the same ids. Bytes that are not UTF-8 are treated as
         punctuation marks when the words are split.
 
         Returns
