@@ -88,7 +88,7 @@ def generate(
         The prompt is empty or contains unknown characters, the tokenizer cannot write `stop`, or a setting is out of
         range.
     FloatingPointError
-        The model's logits are not finite.
+        A logit is NaN or +infinity, or all logits are -infinity. A logit of -infinity bans its token.
 
     Examples
     --------
@@ -198,8 +198,8 @@ def _scores(logits: Any, shape: tuple[int, int], vocabulary: int | None) -> np.n
             f"model that returns (logits, state) needs a method init_hidden(batch_size)"
         )
     scores = backend.to_numpy(logits[:, -1]).astype(np.float64)
-    if not np.isfinite(scores).all():
-        raise FloatingPointError("the model's logits are not finite (NaN or infinity); check its weights")
+    if not np.isfinite(scores.max(axis=1)).all():  # -inf bans a token, but not all of them
+        raise FloatingPointError("the model's logits are not finite (NaN, +infinity or all -infinity); check its weights")
     if vocabulary is not None and scores.shape[1] < vocabulary:
         raise ValueError(f"the model predicts {scores.shape[1]} tokens, but the tokenizer has {vocabulary}")
     if vocabulary is not None:

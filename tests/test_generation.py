@@ -266,3 +266,29 @@ def test_rows_of_a_model_that_the_tokenizer_has_no_token_for_are_never_drawn():
     m = nn.models.LanguageModel(len(TOKENIZER) + 3, 4, 8, rng=0)
     m.linear.bias.data[len(TOKENIZER) :] = 50.0
     assert len(nn.generate(m, TOKENIZER, "ab", 30, rng=0)) == 32
+
+
+class Banned(nn.Module):
+    """A model without a state that gives the logits `row` to every next token."""
+
+    def __init__(self, row):
+        self.row = np.array(row, dtype=np.float32)
+
+    def forward(self, tokens):
+        return np.broadcast_to(self.row, (*tokens.shape, len(self.row)))
+
+
+WAYS = [{"temperature": 0}, {"temperature": 1.0}, {"top_k": 2}, {"top_p": 0.9}, {"min_p": 0.1}]
+
+
+@pytest.mark.parametrize("settings", WAYS, ids=str)
+def test_a_logit_of_minus_infinity_bans_its_token(settings):
+    tokenizer = nn.data.CharTokenizer.from_text("abc")
+    text = nn.generate(Banned([-np.inf, 1.0, 1.0]), tokenizer, "b", 50, **settings, rng=0)
+    assert "a" not in text and len(text) == 51
+
+
+@pytest.mark.parametrize("row", [[np.nan, 0, 0], [np.inf, 0, 0], [-np.inf] * 3])
+def test_logits_from_which_nothing_can_be_drawn_are_refused(row):
+    with pytest.raises(FloatingPointError, match="check its weights"):
+        nn.generate(Banned(row), nn.data.CharTokenizer.from_text("abc"), "b", 5, rng=0)
