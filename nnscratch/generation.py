@@ -199,7 +199,9 @@ def _scores(logits: Any, shape: tuple[int, int], vocabulary: int | None) -> np.n
         )
     scores = backend.to_numpy(logits[:, -1]).astype(np.float64)
     if not np.isfinite(scores.max(axis=1)).all():  # -inf bans a token, but not all of them
-        raise FloatingPointError("the model's logits are not finite (NaN, +infinity or all -infinity); check its weights")
+        raise FloatingPointError(
+            "the model's logits are not finite (NaN, +infinity or all -infinity); check its weights"
+        )
     if vocabulary is not None and scores.shape[1] < vocabulary:
         raise ValueError(f"the model predicts {scores.shape[1]} tokens, but the tokenizer has {vocabulary}")
     if vocabulary is not None:
