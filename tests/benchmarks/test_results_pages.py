@@ -72,9 +72,24 @@ def test_the_stored_pages_are_what_the_commands_write_from_the_stored_results(lo
         "performance/growth": load("growth").markdown,
         "results/images": load("images").report,
         "results/gpt2": load("gpt2").report,
+        "results/transformer_sweep": load("transformer_sweep").report,
         "performance/_zaremba_ptb": lambda found: load("zaremba").markdown("ptb", 200, found, found["times"]),
         "performance/_zaremba_austen": lambda found: load("zaremba").markdown("austen", 200, found, found["times"]),
     }
     for name, markdown in write.items():
         page, results = (docs / f"{name}.{ending}" for ending in ("md", "json"))
         assert page.read_text(encoding="utf-8") == markdown(json.loads(results.read_text(encoding="utf-8"))), name
+
+
+def test_a_run_of_the_sweep_trains_the_model_that_its_settings_describe(load, monkeypatch):
+    sweep = load("transformer_sweep")
+    text = nn.data.load_austen("pride_and_prejudice")[:6000]
+    monkeypatch.setattr(nn.data, "load_austen", lambda title: text)
+    small = {"width": 8, "heads": 2, "layers": 1, "context": 16}
+    by_character = sweep.train(sweep.BASE | small | {"epochs": 1})
+    by_bpe = sweep.train(sweep.BPE | small | {"vocab": 300, "steps_of": 1})
+    lstm = sweep.train(sweep.LSTM | {"hidden": 8, "context": 16, "epochs": 1})
+    steps = [result["steps"] for result in (by_character, lstm, by_bpe)]  # of 256 tokens; 5,400 characters to train on
+    assert max(steps) - min(steps) <= 1 and min(steps) >= 5400 // 256
+    assert by_character["parameters"] != by_bpe["parameters"]
+    assert all(2 < result["test"] < 10 for result in (by_character, by_bpe, lstm))
