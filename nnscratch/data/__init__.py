@@ -4,6 +4,7 @@ from .augment import Compose, GaussianNoise, RandomRotation, RandomScale, Random
 from .batches import Batches, TextBatches
 from .bundled import AUSTEN, austen_split, digits_split, load_austen, load_digits, load_text
 from .idx import load_idx, read_idx
+from .masked_batches import MaskedBatches
 from .one_hot import one_hot
 from .pairs import additions, dates, pad_sequences
 from .tokenizers import BPETokenizer, CharTokenizer, SplitTokenizer, WordTokenizer, tokenizer_from_dict
@@ -17,6 +18,7 @@ __all__ = [
     "CharTokenizer",
     "Compose",
     "GaussianNoise",
+    "MaskedBatches",
     "RandomRotation",
     "RandomScale",
     "RandomShift",

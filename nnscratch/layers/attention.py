@@ -222,9 +222,7 @@ class MultiheadAttention(Module):
         dmemory = self._project_backward(dkv, memory, slice(D, 3 * D))
         return dx, dmemory
 
-    def weights(
-        self, x: Array, memory: Array | None = None, lengths: Any = None, padding_side: str = "right"
-    ) -> Array:
+    def weights(self, x: Array, memory: Array | None = None, lengths: Any = None, padding_side: str = "right") -> Array:
         """Return A, shape (N, heads, T, S): how much each token attends to each other token, in every head.
 
         Use it to inspect the attention; it keeps nothing for backward.
