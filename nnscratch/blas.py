@@ -227,7 +227,7 @@ def restart_with_better_kernel() -> None:
 def measure(seconds: float = 0.3) -> dict[str, float]:
     """Measure the speed of two float32 products in GFLOP/s, 10^9 floating-point operations per second.
 
-    The large square product shows the limit of the machine. The other product is the one in each step of an LSTM. The
+    The large square product shows the limit of the machine. The other product occurs in each step of an LSTM. The
     result is the best of all repetitions in `seconds`.
     """
     speeds = {}

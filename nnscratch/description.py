@@ -1,7 +1,7 @@
 """Describe a model in values that JSON can store, and build a model from such a description.
 
     {"class": "nnscratch.models.mlp.MLP", "config": {...}, "modules": [...]}    what the constructor is called with
-    {"same": k}                                     module number k of the description once more, so weights are shared
+    {"same": k}                                     module number k of the description again: the weights are shared
     "replaced": {"layers.0": {...}}                 modules that are not the ones that the constructor makes
     "tied": [["a.weight", "b.weight"]]              parameters that are one and the same, although no module is
 

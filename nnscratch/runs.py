@@ -41,7 +41,7 @@ AUSTEN_PREFIX = "austen:"
 SAMPLE_TOKENS = {"char": 2000, "bpe": 600, "word": 300, "split": 300}
 SAMPLE_TEMPERATURE = 0.8
 PARTS = ("train", "valid", "test")
-MAX_STEPS = 10**12  # more than any computer makes; the number of steps stays an exact integer below it
+MAX_STEPS = 10**12  # more steps than any run makes; a float holds such an integer exactly
 
 
 @dataclass

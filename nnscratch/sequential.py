@@ -81,6 +81,6 @@ class Sequential(Module):
 
 
 def can_be_skipped(layer: Module) -> bool:
-    """True if `layer` has no parameters, no inner modules, and values saved by its forward."""
+    """True if `layer` has neither parameters nor inner modules, and its forward has saved values."""
     values = vars(layer).values()
     return bool(vars(layer).get("_stack")) and not any(isinstance(value, (Parameter, Module)) for value in values)

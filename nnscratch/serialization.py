@@ -255,7 +255,7 @@ def read_arrays(path: PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise ValueError(f"{path} is not a file of nnscratch: its header must be a dictionary, got {header!r:.50}")
     written = header.pop("crc32", None)  # older files have none
     if written is not None and written != checksum(arrays, header):
-        raise ValueError(f"{path} is damaged: its values do not have the checksum with which nnscratch wrote them")
+        raise ValueError(f"{path} is damaged: its values do not match the checksum in it")
     return arrays, header
 
 

@@ -66,7 +66,7 @@ INSTALL = "pip install 'nnscratch[cuda12]' or 'nnscratch[cuda13]'"
 
 
 def module_for(device: str) -> ModuleType:
-    """Return ``numpy`` for ``"cpu"`` and ``cupy`` for ``"cuda"``, and make that GPU the current device.
+    """Return ``numpy`` for ``"cpu"``. For a GPU, make it the current device and return ``cupy``.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ PROMPT = 5
 
 @dataclass(frozen=True)
 class Job:
-    """One job. A step takes ``per`` of the units that `unit` names, for example 100 tokens.
+    """One job. A step has ``per`` parts, for example 100 tokens. `unit` is the unit of the reported time, "ms a token".
 
     Examples
     --------

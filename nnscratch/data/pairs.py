@@ -97,7 +97,7 @@ def additions(count: int, digits: int = 3, rng: RNG = None) -> tuple[Texts, Text
 
 
 def dates(count: int, rng: RNG = None) -> tuple[Texts, Texts]:
-    """Draw dates. Return each one in a format that people write, one of six, and in the form ``yyyy-mm-dd``.
+    """Draw dates. Return each date in one of six formats that people write, and in the form ``yyyy-mm-dd``.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""WordWindows: batches for word vectors. Each shows words that stand near each other, and words drawn at random.
+"""WordWindows: batches for word vectors. Each batch holds words that stand near each other, and words drawn at random.
 
     text with window 2      ... the  pride  OF  the  man ...
 
@@ -6,9 +6,9 @@
     skip-gram               input of                            candidates (pride, and K random words), and so on for
                                                                 each of the four words around it
 
-A negative w is drawn with a probability proportional to count(w)^0.75: less often than in the text if w is frequent.
-Frequent words are also left out of the text at random, which leaves more room in a window for the others: a word with
-the frequency f is kept with the probability sqrt(t / f), or 1 if that is larger.
+The word w is drawn as a negative with a probability proportional to count(w)^0.75. So frequent words are drawn less
+often than they occur. Frequent words are also left out of the text at random, so that a window holds more rare words. A
+word with the frequency f is kept with the probability min(1, sqrt(t / f)).
 
 Reference: Mikolov, Sutskever, Chen, Corrado and Dean (2013), "Distributed representations of words and phrases and
 their compositionality".
@@ -40,7 +40,7 @@ class WordWindows:
     window : int
         W, the number of words on each side.
     negatives : int
-        K, the number of random words beside each right one.
+        K, the number of negatives for each right candidate.
     batch_size : int
         N, the number of windows (CBOW) or of pairs of words (skip-gram) in a batch.
     kind : {"cbow", "skip-gram"}

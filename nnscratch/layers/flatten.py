@@ -16,7 +16,7 @@ from ..module import Module
 
 
 class Flatten(Module):
-    """Flatten each example to one row, as between a convolution and a Linear layer.
+    """Flatten each example to one row, for example between a convolution and a Linear layer.
 
     Examples
     --------

@@ -16,7 +16,8 @@ most r, so it is described by r (D + H) numbers instead of D H. With D = H = 512
 B starts at zero. So the first output equals the output of the trained layer, and the first gradient of A is zero. A
 starts at random values: if both were zero, both gradients would be zero too, and nothing would be learned.
 
-Why alpha: s = alpha / r keeps the size of the update similar if you change r, and then the same learning rate fits.
+Why alpha: with s = alpha / r, the size of the update is similar for every r. So you can keep the learning rate if you
+change r.
 
 Reference: Hu, Shen, Wallis, Allen-Zhu, Li, Wang, Wang and Chen (2022), "LoRA: low-rank adaptation of large language
 models".

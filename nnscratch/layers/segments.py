@@ -1,7 +1,7 @@
 """Sequences of different lengths in one batch: time is cut into segments.
 
-Short sequences are padded at the end. Time is cut into segments wherever a sequence ends. Each segment runs only the
-sequences that have not ended:
+Short sequences are padded, by default at the end. Time is cut into segments wherever a sequence ends. Each segment runs
+only the sequences that have not ended:
 
     lengths 5, 2, 3     steps 0 1 | 2 | 3 4         sequence 0    x x | x | x x
                         rows  0 1 2 | 0 2 | 0       sequence 1    x x |   |
@@ -11,7 +11,7 @@ A sequence's state does not change after its last step. Padding is never read, s
 zero there. Backward visits the segments in the opposite order. As with PyTorch's packed sequences, no time is spent on
 padding.
 
-Where the padding comes before the sequences, each sequence is first rolled to the front of its row, and y is rolled
+If the padding comes before the sequences, each sequence is first moved to the front of its row. At the end, y is moved
 back.
 """
 

@@ -1,7 +1,8 @@
 """WordVectors: vectors for words, learned from the words around them (word2vec).
 
-A word gets two vectors: a row of E, as an input, and a row of O, as a candidate. Some words are given (the inputs), and
-the model scores candidates: the first one really stood there, and the K others were drawn at random (the negatives).
+A word gets two vectors: a row of E, as an input, and a row of O, as a candidate. The model reads some words of the text
+(the inputs) and gives scores to candidates. The first candidate is a word that stands near the inputs in the text. The
+K others are drawn at random (the negatives).
 
     shapes      inputs (N, C)    candidates (N, 1 + K)    E, O (V, D)    h (N, D)    scores (N, 1 + K)
 
@@ -11,11 +12,11 @@ the model scores candidates: the first one really stood there, and the K others 
     backward    dO[candidates_nk] += dscore_nk h_n          dh_n = sum over k of dscore_nk O[candidates_nk]
                 dE[inputs_nc]     += dh_n / C
 
-    CBOW        the inputs are the C words around a place, and the first candidate is the word in the middle
+    CBOW        the inputs are the C words around a position, and the first candidate is the word there
     skip-gram   the one input is the word in the middle (C = 1), and the first candidate is a word near it
 
-With `BCEWithLogitsLoss` and the targets 1, 0, ..., 0, this is negative sampling: it replaces a softmax over all V words
-by 1 + K yes-or-no questions. `WordWindows` makes the batches.
+With `BCEWithLogitsLoss` and the targets 1, 0, ..., 0, this is negative sampling: 1 + K yes-or-no questions replace a
+softmax over all V words. `WordWindows` makes the batches.
 
 Reference: Mikolov, Sutskever, Chen, Corrado and Dean (2013), "Distributed representations of words and phrases and
 their compositionality".
@@ -43,7 +44,7 @@ class WordVectors(Module):
     embed_size : int
         D, the length of the vectors.
     rng : None, int or numpy.random.Generator
-        The source of E, uniform within 1/(2 D). O starts at 0.
+        The source of E, which is uniform from -1/(2 D) to 1/(2 D). O starts at 0.
 
     Attributes
     ----------
@@ -124,10 +125,10 @@ class WordVectors(Module):
         return np.argsort(-cosines, kind="stable")[: positive_int("count", count)]
 
     def analogy(self, a: int, b: int, c: int, count: int = 1) -> np.ndarray:
-        """Return the words that are to `c` as `b` is to `a`: the nearest to E[b] - E[a] + E[c], without a, b and c.
+        """Return the words that complete "`a` is to `b` as `c` is to ...": the nearest to E[b] - E[a] + E[c].
 
         Each vector is first divided by its length. The words a, b and c are excluded, as in the published measurements.
-        Without this, the answer is `c` in most cases.
+        Otherwise `c` would be the answer in most cases.
         """
         unit = [backend.to_numpy(self.embedding.weight.data[word]).astype(np.float64) for word in (a, b, c)]
         unit = [e / max(np.linalg.norm(e), 1e-30) for e in unit]

@@ -251,7 +251,7 @@ class LinearWarmup(LRScheduler):
 
 
 class OneCycleLR(LRScheduler):
-    """Increase the rate to `max_lr`, then decrease it far below its start: one cycle over `total_steps` steps.
+    """Increase the rate to `max_lr`, then decrease it far below the first rate: one cycle over `total_steps` steps.
 
     The rate starts at max_lr / div_factor, reaches max_lr after ``pct_start * total_steps - 1`` steps, and reaches
     max_lr / div_factor / final_div_factor at step total_steps - 1. Then it stays there. Both parts follow half a

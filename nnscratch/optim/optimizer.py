@@ -40,7 +40,7 @@ def takes_lists(update: Callable) -> Callable:
 class Optimizer:
     """Base class of all optimisers: it changes parameters by their gradients.
 
-    Frozen parameters (`Parameter.requires_grad` is False) do not change, and neither do their moments.
+    Frozen parameters (`Parameter.requires_grad` is False) and their moments do not change.
 
     A subclass lists in `moments` the running averages it keeps, such as a velocity. Each is one array per parameter, of
     the parameter's shape, and starts at zero. The subclass defines `update`. Its arguments are one chunk of the

@@ -203,7 +203,7 @@ def _load(trainer: Trainer, arrays: dict[str, Any], header: dict[str, Any]) -> N
 
 
 def parameter_names(trainer: Trainer) -> list[str]:
-    """Return the name in the model of each parameter of the optimizer; its number if the model does not have it.
+    """Return, for each parameter of the optimizer, its name in the model, or its number if the model does not have it.
 
     The number of a parameter changes if you reorder attributes of the model. Its name does not, so checkpoints store
     moments by name.
