@@ -139,7 +139,7 @@ def convolve(x: Array, w: Array, b: Array | None, windows: Windows) -> Array:
 def convolve_backward(
     dy: Array, x: Array, w: Array, windows: Windows, dw: Array, needs_dx: bool = True
 ) -> Array | None:
-    """Return dx, (N, C, H, W), or None if `needs_dx` is False; add the gradient of `w` to `dw`. dy is (N, O, H', W')."""
+    """Return dx, (N, C, H, W), or None if `needs_dx` is False; add dL/dw to `dw`. dy is (N, O, H', W')."""
     xp, (_, _, H, W) = backend.array_module(x), x.shape
     O = len(w)  # noqa: E741
     w, dw = w.reshape(O, -1), dw.reshape(O, -1)  # (O, K), views
