@@ -1,4 +1,4 @@
-"""Held-out mistakes: written after the diagnosis was finished, and tried once before it was extended for them."""
+"""Held-out mistakes: written after the diagnosis was finished. It was run on them once before it was extended."""
 
 import numpy as np
 

@@ -1,6 +1,6 @@
-"""Mistakes of the kinds that public reports show and the other files lack: each in several forms.
+"""Mistakes that public bug reports show and that the other files do not contain, each in several forms.
 
-Every builder takes `bad`: with True it returns code with the mistake, with False the same code corrected.
+Every builder takes `bad`. If it is True, the builder returns code with the mistake, else the corrected code.
 """
 
 from __future__ import annotations

@@ -288,7 +288,7 @@ class LSTM(nn.Module):
         return np.stack(ys, axis=1), (h, c)
 
     def gates(self, dh, dc, step):
-        """Return the gradients of the gates' inputs, and dc of the step before."""
+        """Return the gradients of the gates' inputs, and dc of the previous step."""
         h_prev, c_prev, i, f, g, o, tanh_c = step
         dc = dc + dh * o * (1 - tanh_c**2)
         da = [dc * g * i * (1 - i), dc * c_prev * f * (1 - f), dc * i * (1 - g**2), dh * tanh_c * o * (1 - o)]

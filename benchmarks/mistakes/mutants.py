@@ -72,7 +72,7 @@ def exchanged(tree: ast.AST, old: ast.AST, new: ast.AST) -> ast.AST:
 
 
 def with_backward(target: Any) -> tuple[Callable, Callable] | None:
-    """Return (backward, a function that returns the target with another backward), or None."""
+    """Return backward, and a function that puts another backward into the target; or None."""
     if isinstance(target, tuple):
         return target[1], lambda function: (target[0], function)
     if not hasattr(type(target), "backward"):

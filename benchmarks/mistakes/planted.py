@@ -21,7 +21,7 @@ class Planted:
     target, inputs : object, tuple
         The arguments of check_gradients.
     also : tuple of str
-        Other correct names for the same gradient: a gradient counted twice is also one scaled by 2.
+        Other right names for the same gradient. For example, a gradient that is counted twice is also scaled by 2.
     says : str
         Text that the diagnosis must also contain: a factor, a gate, a line.
     options : dict

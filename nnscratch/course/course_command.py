@@ -1,4 +1,4 @@
-"""``nnscratch course``: new, check, release and autograder, which an instructor needs before the marking."""
+"""``nnscratch course``: the actions new, check, release and autograder, for the instructor before the marking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files that ``nnscratch course new`` writes: a course of four exercises, one of them the instructor's own."""
+"""The files that ``nnscratch course new`` writes: a course of four exercises. The instructor wrote one of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ COURSE = """\
 title = "Neural networks"
 seed = 20261012                  # draws the inputs of all checks; the same for all students
 
-# [limits]                       # remove the marks # to change a limit
+# [limits]                       # to change a limit, remove the # in front
 # exercise = 3                   # seconds of processor time for one file
 # submission = 15                # seconds of processor time for all files of a student
 # memory = 1024                  # megabytes
@@ -75,7 +75,7 @@ def swish_backward(dout, cache):
 
 SHAPES = [{"x": "4,3", "beta": ""}, {"x": "2,5", "beta": ""}, {"x": "7", "beta": ""}]
 
-# A piece of the solution, what a student may write instead, and a part of the message that this must give.
+# A piece of the solution, a wrong text in its place, and a part of the message that the check then gives.
 MISTAKES = [
     ("out = x * s\\n", "out = s\\n", "out"),
     ("dx = dout * (s + beta * x * s * (1 - s))", "dx = dout * s", "gradient of x"),

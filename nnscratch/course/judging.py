@@ -90,7 +90,7 @@ class FileMark:
 def mark_file(
     starter: Starter, task: Task, source: bytes | None, seed: int, limits: Limits, left: float | None = None
 ) -> FileMark:
-    """Mark one file. Nothing that the file does raises an error here.
+    """Mark one file. Errors in the file become part of the mark, and are not raised here.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def mark_file(
     try:
         text = readable(exercise, source)
         if left <= 0:
-            raise NotYet("This file was not graded: the files before it have used all the time of the submission.")
+            raise NotYet("This file was not graded: the files before it have used the whole time of the submission.")
     except NotYet as problem:
         mark.parts = [none_of(part, task, problem) for part in exercise.parts]
         return mark

@@ -1,4 +1,4 @@
-"""``nnscratch course release``: the files that students get. They hold no solutions and no references."""
+"""``nnscratch course release``: write the files that students get, without solutions and references."""
 
 from __future__ import annotations
 

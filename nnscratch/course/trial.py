@@ -1,6 +1,6 @@
 """``nnscratch course check``: try each exercise of a course before students get it.
 
-The untouched file must fail, the solution must pass, and each planted mistake must get the message that belongs to it.
+The unchanged file must fail, the solution must pass, and each planted mistake must give its own message.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ class Trial:
         return check_file(exercise, path, self.seed, worker=self._worker)
 
     def problems(self, exercise: Exercise) -> Iterator[str]:
-        """Yield a sentence for each thing that is not as it must be."""
+        """Yield a sentence for each problem."""
         if self.feedback(exercise, exercise.student_file).solved:
             yield "the untouched file passes"
         if self.feedback(exercise, exercise.student_file + "\n\nedited = True\n").solved:
-            yield "a file in which every TODO is left passes"
+            yield "a file with all TODOs unchanged passes"
         solution = self.feedback(exercise, exercise.solution)
         if not solution.solved:
             yield f"the solution does not pass: {solution.headline}"
