@@ -248,7 +248,7 @@ class RemotePair:
         self.is_float32 = any(a.dtype.kind == "f" and a.dtype.itemsize < 8 for a in map(np.asarray, arrays))
 
     def _ask(self, inputs: Sequence, dys: list) -> dict[str, Any]:
-        """Run the student's forward and backward, or forward only if `dys` is empty."""
+        """Run the student's forward and backward. If `dys` is empty, run forward alone."""
         values = {"functions": list(self._part.functions), "inputs": list(inputs), "dys": dys}
         reply = self._box.request("gradients", outputs=self._outputs, **values)
         if not isinstance(reply["outputs"], list) or len(reply["outputs"]) != self._outputs:

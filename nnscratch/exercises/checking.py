@@ -234,7 +234,7 @@ def failed(text: str, source: str, part: Values | Gradients) -> NotYet:
         seconds = message.removeprefix("not finished after ")
         return NotYet(f"Your code did not finish within {seconds}. Is there a loop that never ends?", *details)
     if message.startswith("its process ended"):
-        details.append("The check runs your file in a process of its own. Something in your code ended that process.")
+        details.append("The check runs your file in a separate process. Your code ended this process.")
     if message.startswith("it calls sys.exit"):
         details.append("Remove this call: the check has to reach the end of your function.")
     return NotYet(message if message.startswith(function) else f"{function}: {message}", *details)

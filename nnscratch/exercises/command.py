@@ -117,7 +117,7 @@ def run_reset(arguments: argparse.Namespace, folder: ExerciseFolder) -> int:
     """Write one file anew."""
     exercise = named(arguments.name)
     kept = folder.reset(exercise)
-    print(f"{exercise.filename} is as it was given out." + (f" Your file is now {kept.name}." if kept else ""))
+    print(f"{exercise.filename} has its original text again." + (f" Your file is now {kept.name}." if kept else ""))
     return SOLVED
 
 

@@ -88,7 +88,7 @@ class ExerciseFolder:
         Raises
         ------
         FileNotFoundError
-            There is none.
+            There is no such folder.
         """
         path = Path(path).resolve()
         for candidate in (path, *path.parents):

@@ -226,7 +226,7 @@ class GradientReport:
 
     @property
     def diagnoses(self) -> list[Diagnosis]:
-        """One diagnosis for each mistake; those that explain the most arrays, and explain them best, come first."""
+        """One diagnosis for each mistake, sorted by how many arrays the mistake explains, and how well."""
         votes: dict[str, list[Diagnosis]] = {}
         ranks: dict[str, float] = {}
         for entry in self.entries.values():

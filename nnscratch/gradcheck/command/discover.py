@@ -108,7 +108,7 @@ def pairs(functions: dict[str, ast.FunctionDef]) -> Iterator[Item]:
 
 
 def cost_between(forward: str, backward: str, functions: dict[str, ast.FunctionDef]) -> list[str]:
-    """Return the name of the cost, a function (output, labels), if backward takes labels that forward does not take.
+    """If backward takes labels, and forward does not, return the name of the cost, a function (output, labels).
 
     Such a backward returns the gradients of the cost, as in deeplearning.ai's courses.
     """

@@ -163,7 +163,7 @@ def first_reason(report: GradientReport) -> str:
 
 
 def confirm(worker: Worker, claimed: GradientReport, seed: int) -> None:
-    """Measure the gradients that are right in the worker's report. Change the report if they are wrong."""
+    """Measure the gradients that the worker's report calls right. If they are wrong, change the report."""
     variables = worker.request("variables")
     names = [name for name in claimed.entries if name in variables]
     unmeasured = [name for name in claimed.entries if name not in variables]

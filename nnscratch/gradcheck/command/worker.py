@@ -226,7 +226,7 @@ class Service:
 
 
 def import_file(path: Path) -> Any:
-    """Import the student's file. If its folder is a package, import it as a part of it: relative imports work."""
+    """Import the student's file. If its folder is a package, import the file as a module of this package."""
     root = path.parent
     while (root / "__init__.py").is_file():
         root = root.parent

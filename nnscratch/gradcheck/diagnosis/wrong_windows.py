@@ -89,7 +89,7 @@ def overwritten_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def are_repeated(pieces: list[np.ndarray]) -> bool:
-    """Return True if windows that overlap are equal."""
+    """Return True if any two windows are either equal or do not overlap."""
     whole = {frozenset(np.ravel(i).tolist()) for i in pieces}
     return sum(map(len, whole)) == len(frozenset().union(*whole))
 
