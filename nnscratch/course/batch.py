@@ -215,7 +215,8 @@ def in_processes(
     """Mark submissions in `jobs` processes. If a process dies, add the students without a mark to `lost`."""
     if not waiting:
         return
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")  # imports this package once, for all processes
+    context.set_forkserver_preload([__name__])
     with futures.ProcessPoolExecutor(min(jobs, len(waiting)), context, start_judge, start) as pool:
         running = {pool.submit(judge_one, student, sources): student for student, (sources, _) in waiting.items()}
         try:

@@ -79,23 +79,28 @@ class ProcessorClock:
         self._linux = sys.platform == "linux"
         self._clock, self._state = (~pid << 3) | 2, f"/proc/{pid}/stat"  # the clock of another process
         self._longest = WAIT if self._linux else seconds * 3 + WAIT
-        self._waiting, self._last = 0.0, time.monotonic()
+        self._waiting, self._asleep, self._last = 0.0, False, time.monotonic()
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Measure inside this block: the judge has sent a request, and the process must answer."""
-        self._last = time.monotonic()
+        self._asleep, self._last = not self._linux, time.monotonic()
         yield
 
     def left(self) -> float:
-        """Return the time until the next check of the limits. Raise WorkerFailed if a limit is reached."""
+        """Return the time until the next check of the limits. Raise WorkerFailed if a limit is reached.
+
+        It is called only if there is no reply. If the process slept at the call before and sleeps now, it waited for
+        something else than a request.
+        """
         left = self.seconds - self._used()
         if left <= 0:
-            raise WorkerFailed(f"not finished after {self.seconds:g} seconds of processor time")
-        now = time.monotonic()
-        if now - self._last >= LOOK:
-            self._waiting += now - self._last if self._waits() else 0.0
-            self._last = now
+            raise WorkerFailed(f"not finished after {self.seconds:.3g} seconds of processor time")
+        before, now = self._asleep, time.monotonic()
+        self._asleep = self._sleeps()
+        if before and self._asleep:
+            self._waiting += min(now - self._last, 2 * LOOK)  # not more: the judge itself may have been stopped
+        self._last = now
         if self._waiting >= self._longest:
             self.waited = True
             raise WorkerFailed(f"not finished after {self._longest:g} seconds in which {WAITS}")
@@ -108,7 +113,7 @@ class ProcessorClock:
                 return time.clock_gettime(self._clock)
         return 0.0
 
-    def _waits(self) -> bool:
+    def _sleeps(self) -> bool:
         """Return True if the process sleeps, or if that cannot be known."""
         if self._linux:
             with contextlib.suppress(OSError), open(self._state, "rb") as stat:

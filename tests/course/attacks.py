@@ -21,12 +21,12 @@ ENDED = "ended without a report"
 # name: (what stands above the functions, what stands at the start of forward, a part of the feedback)
 # The file is right apart from the attack. A feedback of "" means that it gets all points: the attack has no effect.
 ATTACKS = {
-    "an endless loop": ("", "while True: pass", "did not finish within 0.3 seconds"),
-    "an endless loop at import": ("while True: pass", "", "did not finish within 0.3 seconds"),
+    "an endless loop": ("", "while True: pass", "did not finish within 0.5 seconds"),
+    "an endless loop at import": ("while True: pass", "", "did not finish within 0.5 seconds"),
     "ignoring signals": (
         "import signal\nfor n in range(1, 65):\n    try: signal.signal(n, signal.SIG_IGN)\n    except OSError: pass",
         "while True: pass",
-        "did not finish within 0.3 seconds",
+        "did not finish within 0.5 seconds",
     ),
     "sleep": ("import time", "time.sleep(1000)", FORBIDDEN),
     "waiting for itself": ("import _thread\nlock = _thread.allocate_lock()", "lock.acquire(); lock.acquire()", "waits"),
@@ -61,7 +61,7 @@ ATTACKS = {
         "can't start new thread",
     ),
     "a huge array": ("", "np.ones((1 << 15, 1 << 15))", "MemoryError"),
-    "a growing list": ("", "grown = [0]\n    while True: grown = grown + grown", "MemoryError"),
+    "a growing list": ("", "grown = []\n    while True: grown.append(bytes(1 << 24))", "MemoryError"),
     "a segmentation fault": ("import ctypes", "ctypes.string_at(0)", "SIGSEGV"),
     "deep recursion": ("", "relu_forward(x)", "RecursionError"),
     "deep recursion in C": (

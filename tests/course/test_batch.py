@@ -1,8 +1,6 @@
 """Marking a folder of submissions: one table, one text for each student, and marks that depend on the files only."""
 
-import json
 import os
-import sys
 
 import pytest
 from attacks import attack
@@ -15,8 +13,7 @@ from nnscratch.course.box import Box, Starter
 from nnscratch.gradcheck.command.channel import WorkerFailed
 from nnscratch.gradcheck.command.orphans import children
 
-if sys.platform != "linux":
-    pytest.skip("the sandbox is a part of Linux", allow_module_level=True)
+pytestmark = pytest.mark.usefixtures("starter")
 
 TOML = """
 title = "Term"
@@ -132,18 +129,16 @@ def test_a_run_continues_where_another_has_stopped(course, hand_in, tmp_path, mo
     assert seen == ["ben"] and first.replace("ben,4,1,1,6,8", "ben,4,3,1,8,8") == out.read_text()
     mark_all(course, submissions, out)
     assert seen == ["ben"]
-    (marked, _) = mark_all(course, submissions, out, seed=8, only=["relu"])
-    assert sorted(seen) == ["anna", "ben", "ben"] and [file.name for file in marked.files] == ["relu"]
-    assert json.loads((tmp_path / "grades" / "ben.json").read_text())["mark"]["seed"] == 8
 
 
 def test_a_judge_that_dies_loses_no_other_mark(course, hand_in, tmp_path, monkeypatch):
-    for student in ("anna", "ben", "carl", "eve"):
+    for student in ("ben", "carl", "eve"):
         hand_in(student)
     monkeypatch.setattr(batch, "judge_one", die_at_ben)
-    marks = mark_all(course, tmp_path / "submissions", tmp_path / "grades.csv", only=["clip_norm"], jobs=2)
-    assert [mark.points for mark in marks] == [1, 0, 1, 0]
-    assert "The grader has failed" in marks[1].files[0].parts[0].headline
+    marks = mark_all(course, tmp_path / "submissions", tmp_path / "grades.csv", seed=8, only=["clip_norm"])
+    assert [mark.points for mark in marks] == [0, 1, 0] and marks[1].seed == 8
+    assert "The grader has failed" in marks[0].files[0].parts[0].headline
+    assert [file.name for file in marks[1].files] == ["clip_norm"]
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

@@ -111,8 +111,9 @@ class Channel:
         if os.name != "posix":
             return
         waiting = ([], [descriptor], []) if to_write else ([descriptor], [], [])
-        while not any(select.select(*waiting, self.clock.left())):
-            pass
+        while not any(select.select(*waiting, 0)):  # so the clock is asked only when there is nothing to read
+            if any(select.select(*waiting, self.clock.left())):
+                return
 
     def _write(self, data: bytes) -> None:
         rest = memoryview(data)
