@@ -1,11 +1,11 @@
-"""MaskedBatches: parts of a text in which some tokens are hidden, for a model that restores them.
+"""MaskedBatches: parts of a text with some hidden tokens, for a model that predicts the hidden tokens.
 
     text        t h e _ h o u s e          of all tokens, 15 % are chosen at random
     inputs      t # e _ h o k s e          80 % of those become the mask #, 10 % a random token, 10 % stay as they are
     targets     . h . . . . u . .          only they count: everywhere else, the target is -100
 
-Why not always the mask: in later use, no token is hidden. If the model sees that a token without a mask may be wrong,
-it must also use the context of the others.
+Why not always the mask: when you use the model later, its input has no masks. Because a token without a mask may be
+wrong too, the model learns to use the context of every token.
 
 Reference: Devlin, Chang, Lee and Toutanova (2019), "BERT: pre-training of deep bidirectional transformers for language
 understanding".
@@ -28,7 +28,7 @@ IGNORED = -100
 class MaskedBatches:
     """Sequences of a text with hidden tokens. Iterate over it to get pairs (inputs, targets).
 
-    Each iteration is one epoch: the sequences come in a new random order, with other tokens hidden. Use it with
+    Each iteration is one epoch: the sequences come in a new random order, and other tokens are hidden. Use it with
     ``CrossEntropyLoss(ignore_index=-100)``.
 
     Parameters
@@ -40,7 +40,7 @@ class MaskedBatches:
     mask : int
         The id that hides a token. It must be larger than all ids of the text.
     p : float, 0 < p < 1
-        The fraction of the tokens that must be restored.
+        The fraction of the tokens that the model must predict.
     rng : None, int or numpy.random.Generator
 
     Raises

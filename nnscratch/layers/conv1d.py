@@ -40,7 +40,8 @@ class Conv1d(Module):
     bias : bool
         True to add b.
     init : function of (shape, rng), optional
-        The initialiser of w, from `nnscratch.init`. By default w and b are uniform within 1/sqrt(C k), as in PyTorch.
+        The initialiser of w, from `nnscratch.init`. By default w and b are uniform in [-a, a) with a = 1/sqrt(C k), as
+        in PyTorch.
     rng : None, int or numpy.random.Generator
 
     Attributes

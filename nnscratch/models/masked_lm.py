@@ -1,12 +1,12 @@
-"""MaskedLM: a Transformer that reads in both directions and restores hidden tokens, as BERT does.
+"""MaskedLM: a Transformer that reads in both directions and predicts hidden tokens, as BERT does.
 
     tokens (N, T) -> Embedding + PositionalEmbedding -> Dropout -> TransformerBlocks, not causal -> LayerNorm
                   -> h (N, T, D), the output of the encoder
     h -> Linear -> logits (N, T, V)
 
-A causal model predicts the next token, so each token may see earlier ones only. Here each token sees all others, and
-the task must be another one: some tokens of the input are hidden, and the model restores them from both sides.
-`MaskedBatches` makes such batches. The loss counts only the hidden tokens.
+A causal model predicts the next token, so each token may see only earlier tokens. Here each token sees all others, so
+the task must be different. Some tokens of the input are hidden, and the model predicts them from the tokens on both
+sides. `MaskedBatches` makes such batches. The loss counts only the hidden tokens.
 
 Reference: Devlin, Chang, Lee and Toutanova (2019), "BERT: pre-training of deep bidirectional transformers for language
 understanding".
@@ -75,7 +75,7 @@ class TransformerEncoder(Module):
         self.context, self.dropout = positive_int("context", context), probability("dropout", dropout)
         rng = backend.generator(rng)
         self.embedding = Embedding(vocab_size, embed_size, rng=rng)
-        self.embedding.weight.data *= 0.1  # the positions start small, and must not vanish beside the tokens
+        self.embedding.weight.data *= 0.1  # small, because the position vectors are small at the start too
         self.position = PositionalEmbedding(context, embed_size, rng=rng)
         self.dropout_in = Dropout(dropout, rng=rng)
         self.blocks = Sequential(
@@ -107,7 +107,7 @@ class TransformerEncoder(Module):
 
 
 class MaskedLM(Module):
-    """A bidirectional Transformer that restores hidden tokens.
+    """A bidirectional Transformer that predicts hidden tokens.
 
     Parameters
     ----------

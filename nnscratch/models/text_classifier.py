@@ -33,7 +33,7 @@ class TextClassifier(Module):
     num_classes : int
         C.
     pool : {"mean", "last"}
-        How one vector is made of the outputs of a sequence.
+        How to compute p from the outputs of a sequence: their mean, or the last output.
     rng : None, int or numpy.random.Generator
         The source of the last layer's weights.
 
