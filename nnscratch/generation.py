@@ -218,7 +218,7 @@ def _text(tokenizer: Any, prompt: np.ndarray, written: list[int]) -> str:
 
 
 class _Stops:
-    """The strings at which a text ends: tokens, and texts that may be part of a token or of several."""
+    """The strings at which a text ends: single tokens, and texts that may begin or end inside a token."""
 
     def __init__(self, tokenizer: Any, stop: str | Iterable[str] | None):
         self.tokenizer, self.ids, self.texts = tokenizer, set(), []

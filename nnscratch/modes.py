@@ -25,7 +25,7 @@ def without_input_grad(module: Module) -> Iterator[None]:
     `input_grad_optional`.
 
     Use it around a call of ``module.backward`` if you do not use the result. Example: the input of a network is data.
-    Without the gradient with respect to it, the first layer computes two products instead of three.
+    If backward does not compute the gradient of the data, the first layer computes two products instead of three.
 
     Examples
     --------

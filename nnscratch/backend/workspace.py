@@ -61,7 +61,7 @@ def keep_freed_memory() -> bool:
     Every training step creates arrays of the same sizes. By default, the C library returns the memory of large arrays
     to the operating system and requests it again, page by page. This took nearly half of the time of a small
     convolutional network's step. The setting applies to the whole process, which then keeps the largest amount of
-    memory that it has used. Nothing changes if the C library is another one, or if ``MALLOC_TRIM_THRESHOLD_`` or
+    memory that it has used. This has no effect with another C library, or if ``MALLOC_TRIM_THRESHOLD_`` or
     ``MALLOC_MMAP_THRESHOLD_`` is set in the environment.
 
     Returns

@@ -122,7 +122,7 @@ class RNN(Recurrent):
         return dX, (dh.T,)
 
 
-# One step, element by element. All arrays are (H, N). In forward, h holds W_hh h of the old h, and then the new h.
+# One step, element by element. All arrays are (H, N). In forward, the array h first holds W_hh h, and then the new h.
 
 
 @backend.fused(*kernels.TANH_FORWARD)

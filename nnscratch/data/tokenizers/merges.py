@@ -2,7 +2,7 @@ r"""Byte-pair encoding: learn merges from the words of a text, and apply them to
 
 A word is a sequence of symbols. At first, each symbol is one byte.
 
-Learning. With f(w) the number of times that word w is in the text, the count of a pair of symbols is ::
+Learning. Let f(w) be the number of times that word w is in the text. The count of a pair of symbols is ::
 
     count(a, b) = sum over w of f(w) * (number of places in w where b comes right after a)
 
