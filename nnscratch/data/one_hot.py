@@ -27,7 +27,7 @@ def one_hot(ids: Array, num_classes: int, dtype: Any = np.float32) -> Array:
 
     Returns
     -------
-    array of `dtype`, shape (*ids.shape, K)
+    array of `dtype`, shape ``(*ids.shape, K)``
 
     Raises
     ------

@@ -111,7 +111,7 @@ class Channel:
         if os.name != "posix":
             return
         waiting = ([], [descriptor], []) if to_write else ([descriptor], [], [])
-        while not any(select.select(*waiting, 0)):  # so the clock is asked only when there is nothing to read
+        while not any(select.select(*waiting, 0)):  # read the clock only when there is nothing to read
             if any(select.select(*waiting, self.clock.left())):
                 return
 
