@@ -20,7 +20,7 @@ from .ladder import LADDER
 from .notebook import asked_for
 
 ABOUT_COMMANDS = re.compile(r"\nCheck it: .*\nStuck\? .*\Z")
-NEW_PARAGRAPHS = re.compile(r"\n(?=Which courses ask for it: )")
+NEW_PARAGRAPHS = re.compile(r"\n(?=Tolerances: |Which courses ask for it: )")
 
 
 def write_notebooks(folder: Path) -> tuple[int, int]:

@@ -138,6 +138,20 @@ def test_the_cells_run_and_the_check_passes_with_the_solution():
     assert eval(call, found).solved
 
 
+def test_a_notebook_runs_in_jupyter_and_names_lines_of_the_cell():
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    notebook = nbformat.from_dict(notebook_of(named("word_embedding")))
+    solution = nbformat.v4.new_code_cell(task_and_code(named("word_embedding").solution)[1])
+    check = notebook.cells[3]
+    notebook.cells += [solution, nbformat.v4.new_code_cell(check.source)]
+    nbclient.NotebookClient(notebook, timeout=120).execute()
+    (first,), (last,) = check.outputs, notebook.cells[-1].outputs
+    assert "There is a TODO left" in first.data["text/html"]
+    assert "your line 7: raise NotImplementedError" in first.data["text/html"]
+    assert "Solved." in last.data["text/html"] and "Solved." in last.data["text/plain"]
+
+
 def test_the_ladder_is_imported_on_use():
     code = "import sys, nnscratch.cli; print(*(m for m in sys.modules if m.startswith('nnscratch.exercises')))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

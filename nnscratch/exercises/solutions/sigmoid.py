@@ -13,6 +13,7 @@ dx, the gradient of the loss with respect to x. What you put into the cache is y
 A difficulty: exp(800) is too large for a computer's numbers. Your forward must be right for x = -800 and x = 800 too.
 
 What is checked: the values of forward, to 6 digits, also at x = -800 and 800; then the gradient of backward.
+Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
 Which courses ask for it: deeplearning.ai, course 1 (sigmoid, sigmoid_backward); CMU 11-785, homework 1 (Sigmoid).
 
 Check it:    nnscratch exercises check sigmoid

@@ -143,8 +143,10 @@ def in_some_rounds(
         rounds: dict[int, dict] = {}
         for number, change in h.changes.items():
             rounds.setdefault(graph.tape.nodes[number].round, {})[number] = change
-        if not 2 <= len(rounds) <= MAX_LAYERS or h.mistake in ABOUT_ROUNDS:
+        if not 2 <= len(rounds) <= MAX_LAYERS or h.mistake in ABOUT_ROUNDS or h.mistake.startswith("only the "):
             continue
+        if h.mistake == "a path missing" and h.only and len(rounds) > 2:
+            continue  # wrong_uses finds out which rounds are not counted
         last, first = max(rounds), min(rounds)
         kept = [[r for r in rounds if r != last], [r for r in rounds if r != first], *([r] for r in rounds)]
         for some in kept[2:] if len(rounds) == 2 else kept:
