@@ -29,6 +29,7 @@ from .values import compare
 from .worker import ExerciseWorker
 
 SECONDS = 15.0
+START = 120.0  # seconds in which the process must be ready; a busy computer or a network drive takes long
 LINE = re.compile(r" \(line (\d+)\)$")
 FORBIDDEN = {"torch", "tensorflow", "jax", "autograd", "cupy", "keras", "nnscratch", "scipy"}
 
@@ -91,7 +92,7 @@ def check_file(
     seed : int, optional
         Draws the inputs. By default every check draws new ones.
     seconds : float
-        The time limit.
+        The time limit for the student's code.
     worker : ExerciseWorker, optional
         The process to run the file in. By default, a new one for every check.
 
@@ -107,6 +108,11 @@ def check_file(
     except NotYet as problem:
         return Feedback(False, problem.headline, problem.details, seed=seed, started=bool(problem.details))
     with contextlib.nullcontext(worker) if worker is not None else ExerciseWorker() as worker:
+        worker.set_limit(START)
+        try:
+            worker.request("open", path=str(path.resolve()))
+        except WorkerFailed as error:
+            return Feedback(False, f"The check cannot start a process for your file: {error}.", seed=seed)
         worker.set_limit(seconds)
         feedback = run(worker, exercise, path, seed, source)
         feedback.printed = printed_by(worker)
@@ -116,7 +122,6 @@ def check_file(
 def run(worker: ExerciseWorker, exercise: Exercise, path: Path, seed: int, source: str) -> Feedback:
     """Check all parts of an exercise, until one fails."""
     try:
-        worker.request("open", path=str(path.resolve()))
         for part in exercise.parts:
             check_part(worker, part, seed, source, path.name)
     except NotYet as problem:
@@ -131,7 +136,10 @@ def read(exercise: Exercise, path: Path) -> str:
     """Return the source of the file, or raise NotYet if there is no need to run it."""
     if not path.is_file():
         raise NotYet(f"{path.name} is missing. `nnscratch exercises reset {exercise.name}` writes it again.")
-    source = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        source = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:  # on Windows, an editor may hold the file while it saves
+        raise NotYet(f"{path.name} cannot be read: {error.strerror}.", "Save it again.") from None
     if normalised(source) == normalised(exercise.student_file):
         raise NotYet(
             f"You have not started yet: {path.name} is unchanged. Open it and replace each TODO with your code."

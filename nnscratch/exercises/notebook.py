@@ -181,8 +181,6 @@ class Here:
 
     def request(self, operation: str, **values: Any) -> Any:
         """Call a method of the service. Arrays are copied, as if they were sent to another process."""
-        if operation == "open":
-            return None
         try:
             return copied(getattr(self._service, operation)(**copied(values)))
         except (Exception, SystemExit) as error:

@@ -1,7 +1,5 @@
 """A check survives any file, and its message says what happened."""
 
-import time
-
 import numpy as np
 import pytest
 
@@ -44,7 +42,6 @@ def relu_backward(dout, cache):
 
 
 @pytest.mark.parametrize(("forward", "message", "detail"), [
-    ("def relu_forward(x):\n    while True:\n        pass", "did not finish within 4 seconds. Is there a loop", ""),
     ("import sys\ndef relu_forward(x):\n    sys.exit(0)", "relu_forward: it calls sys.exit(0)", "your line 3: sys.exi"),
     ("import os\ndef relu_forward(x):\n    os._exit(0)", "process ended without a report (exit code 0)", ""),
     ("def relu_forward(x):\n    return bytearray(1 << 40), x", "MemoryError: your code needs too much", "your line 2"),
@@ -63,11 +60,29 @@ def relu_backward(dout, cache):
     ("1 / 0\n" + RIGHT, "ZeroDivisionError", "your line 1: 1 / 0"),
 ])  # fmt: skip
 def test_a_wrong_or_hostile_file_gets_a_message(relu, forward, message, detail):
-    start = time.monotonic()
-    feedback = relu(forward + BACKWARD, seconds=4)
-    assert not feedback.solved and time.monotonic() - start < 60
+    feedback = relu(forward + BACKWARD, seconds=60)
+    assert not feedback.solved
     assert message in feedback.headline
     assert detail in "\n".join(feedback.details)
+
+
+def test_a_loop_that_never_ends_is_ended(relu):
+    feedback = relu("def relu_forward(x):\n    while True:\n        pass" + BACKWARD, seconds=1)
+    assert "did not finish within 1 seconds. Is there a loop that never ends?" in feedback.headline
+
+
+def test_a_process_that_does_not_start_gets_a_message(relu, monkeypatch):
+    monkeypatch.setattr("nnscratch.exercises.checking.START", 0.0)
+    feedback = relu(RIGHT + BACKWARD)
+    assert not feedback.solved and "cannot start a process for your file" in feedback.headline
+
+
+def test_a_file_that_cannot_be_read_gets_a_message(relu, monkeypatch):
+    def locked(*args, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.read_text", locked)
+    assert "04_relu.py cannot be read: Permission denied" in relu(RIGHT + BACKWARD).headline
 
 
 def test_a_flood_of_output_is_cut(relu):
