@@ -127,10 +127,10 @@ def check_gradients(
     settings = Settings(mode, samples, directions, rtol, only, diagnose)
     rng = backend.generator(rng)
     started = time.perf_counter()
-    adapter, before = complete_adapter(subject, inputs, loss, targets, convention)
+    adapter, before, start = complete_adapter(subject, inputs, loss, targets, convention)
     try:
         with np.errstate(all="ignore"):  # a step may leave the domain of f; the report shows this
-            report = Check(adapter, before, settings, rng).report()
+            report = Check(adapter, start, settings, rng).report()
     finally:
         before.restore()
     report.seconds = time.perf_counter() - started

@@ -77,7 +77,7 @@ def completeness_traps(
     moving = list(moving_arrays(projection, unchecked_arrays(projection)))
     constants = [u for u in moving if is_constant(projection, u)]
     missing = [u for u in moving if u not in constants]
-    noted = [u.name for u in constants if not is_outside(u.places[0])]
+    noted = list(dict.fromkeys(u.name for u in constants))
     if noted:
         report.notes.append(f"{listed(noted)}: treated as constant, because of its name or its holder")
     if restricted and missing:

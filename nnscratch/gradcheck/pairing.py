@@ -23,6 +23,7 @@ from .. import backend
 from .adapters import Adapter, FoundParameter, FoundParametersAdapter, in_convention, make_adapter
 from .adapters.base import is_transpose
 from .gradient_names import closeness
+from .lazy_weights import start_with_weights
 from .learned_names import is_setting_name, name_of
 from .nested import has_no_axes, is_array, leaves, map_leaves
 from .places import is_outside, place_name, put_at, short_names
@@ -36,15 +37,17 @@ Places = dict[Steps, Any]
 
 def complete_adapter(
     subject: Any, inputs: tuple, loss: Any = None, targets: Any = (), convention: str = "sum"
-) -> tuple[Adapter, Snapshot]:
-    """Return an adapter for `subject` that includes the parameters found, and a snapshot of everything that it holds.
+) -> tuple[Adapter, Snapshot, Snapshot]:
+    """Return an adapter for `subject` that includes the parameters found, and two snapshots of what it holds.
 
-    The arguments are those of `check_gradients`.
+    The first snapshot is the state now, the second one is the state in which the check starts. They differ if the first
+    forward creates the weights. The arguments are those of `check_gradients`.
     """
     adapter = make_adapter(subject, inputs, loss, targets)
     before = Snapshot(adapter.source, inputs, targets)
     with np.errstate(all="ignore"):
-        return in_convention(with_found_parameters(adapter, before), convention), before
+        start = before if adapter.accumulates else start_with_weights(adapter, before)
+        return in_convention(with_found_parameters(adapter, start), convention), before, start
 
 
 def with_found_parameters(adapter: Adapter, before: Snapshot) -> Adapter:
@@ -149,8 +152,9 @@ class Search:
         found = []
         for steps, gradients in groups.items():
             value = self.candidates[steps]
-            number = not is_array(value) or value.dtype.kind in "iu"
-            if is_array(value) and number:
+            integers = is_array(value) and value.dtype.kind in "iu"
+            number = not is_array(value) or integers or not getattr(value.flags, "writeable", True)
+            if integers:
                 self.adapter.add_note(
                     f"{place_name(steps)} holds integers, and was checked as float64; make it an array of floats, or "
                     f"an update such as {place_name(steps)} -= lr * gradient raises an error"
@@ -200,7 +204,10 @@ class Search:
                 if rank > 1 and gradient not in self.produced and np.shape(self.kept[gradient]) == np.shape(value):
                     if gradient not in self.candidates or not self._moves(gradient):
                         ranked.setdefault(rank, []).append(gradient)
-        if not ranked or (careful and max(ranked) < 4):
+        least = 3 if is_outside(steps) and np.ndim(value) else 4  # dW in another dictionary may belong to a global W
+        if not ranked or (careful and max(ranked) < least):
+            return None
+        if is_outside(steps) and not self._moves(steps):  # such as a global W from which __init__ copies self.W
             return None
         options = ranked[max(ranked)]
         options = list({id(self._value(g)): g for g in reversed(options)}.values())[::-1]

@@ -6,6 +6,7 @@ the code may replace objects on the way. For example, ``self.dW = ...`` makes a 
 
 from __future__ import annotations
 
+import inspect
 import types
 from collections.abc import Sequence
 from typing import Any
@@ -33,6 +34,8 @@ def follow(value: Any, kind: str, key: Any) -> Any:
         return value[key]
     if kind in ("attribute", "class attribute"):
         return getattr(value, key)
+    if kind == "method":
+        return inspect.getattr_static(type(value), key)
     if kind == "variable":
         return value.__closure__[value.__code__.co_freevars.index(key)].cell_contents
     if kind == "global":

@@ -1,6 +1,7 @@
 """Snapshot: everything that an object holds, recorded before a check and restored after it.
 
-A snapshot follows attributes, dictionaries, lists, closures, and the globals that functions use. It records the members
+A snapshot follows attributes, dictionaries, lists, arrays of objects, closures, and the globals that functions and
+methods use. It records the members
 of every container, the values of every array, and the state of every random generator. ``restore`` puts the same
 objects back, with the recorded contents.
 """
@@ -32,6 +33,7 @@ ATOMS = (
 )
 GENERATORS = (np.random.Generator, np.random.RandomState)
 OPAQUE = frozenset("numba llvmlite jax jaxlib torch tensorflow keras ctypes".split())  # not followed
+PACKAGE = __name__.partition(".")[0]
 Step = tuple[str, Any]  # one step into a container: ("attribute", "W"), ("item", 0), ...; places.py follows them
 Steps = tuple[Step, ...]
 
@@ -88,10 +90,9 @@ class Snapshot:
             if id(value) in seen:
                 continue
             seen.add(id(value))
-            if array:
-                if value.dtype.kind != "O":
-                    self._arrays.append((value, value.copy()))
-                    self._values[id(value)] = self._arrays[-1][1]
+            if array and value.dtype.kind != "O":
+                self._arrays.append((value, value.copy()))
+                self._values[id(value)] = self._arrays[-1][1]
             elif isinstance(value, GENERATORS):
                 self.generators.append(value)
             else:
@@ -102,7 +103,10 @@ class Snapshot:
         """Record the container `value`, and yield its members, each with the step that leads to it."""
         if isinstance(value, (list, dict, set, deque)):
             self.containers.append((value, value.copy()))
-        if isinstance(value, dict):
+        if is_array(value):  # of objects, such as weights of different shapes
+            self.containers.append((value, value.copy()))
+            yield from ((("item", i if len(i) > 1 else i[0]), value[i]) for i in np.ndindex(value.shape) if i)
+        elif isinstance(value, dict):
             yield from ((("item", key), member) for key, member in value.items())
         elif isinstance(value, (list, tuple, deque)):
             yield from ((("item", number), member) for number, member in enumerate(value))
@@ -124,6 +128,8 @@ class Snapshot:
                     for name, member in vars(cls).items():
                         if is_array(member) or isinstance(member, kinds):
                             yield ("class attribute", name), member
+                        elif isinstance(member, types.FunctionType) and not cls.__module__.startswith(PACKAGE):
+                            yield ("method", name), member
             for slot in slots_of(value):
                 if hasattr(value, slot):
                     held = getattr(value, slot)
@@ -196,7 +202,9 @@ class Global:
 
 def refill(container: Any, before: Any) -> None:
     """Put the members `before` back into `container`."""
-    if isinstance(container, list):
+    if is_array(container):
+        container[...] = before
+    elif isinstance(container, list):
         container[:] = before
     elif isinstance(container, deque):
         container.clear()

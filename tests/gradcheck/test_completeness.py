@@ -660,3 +660,108 @@ def test_a_loss_may_have_the_gradient_of_one_of_its_inputs():
 
     p, q = np.abs(X) + 0.1, np.abs(X[::-1]) + 0.2
     assert check_gradients(kl, p, q).ok
+
+
+# --- weights in other places ---------------------------------------------------------------------------------------
+
+
+def built_at_the_first_call(factor):
+    class Lazy:
+        W = None
+
+        def forward(self, x):
+            if self.W is None:
+                self.W, self.b = np.random.default_rng(1).normal(size=(x.shape[1], 2)), np.zeros(2)
+            self.x = x
+            return x @ self.W + self.b
+
+        def backward(self, d):
+            self.dW, self.db = factor * self.x.T @ d, d.sum(axis=0)
+            return d @ self.W.T
+
+    return Lazy()
+
+
+def array_of_arrays(factor):
+    class Two:
+        def __init__(self):
+            self.weights = np.empty(2, dtype=object)
+            self.weights[:] = [W.copy(), RNG.normal(size=(2, 2))]
+
+        def forward(self, x):
+            self.x, self.h = x, np.tanh(x @ self.weights[0])
+            return self.h @ self.weights[1]
+
+        def backward(self, d):
+            self.grads = np.empty(2, dtype=object)
+            dh = d @ self.weights[1].T * (1 - self.h**2)
+            self.grads[:] = [factor * self.x.T @ dh, self.h.T @ d]
+            return dh @ self.weights[0].T
+
+    return Two()
+
+
+def in_the_closure_of_the_methods(factor):
+    weights, store = W.copy(), {}
+
+    class Closed:
+        def forward(self, x):
+            self.x = x
+            return x @ weights
+
+        def backward(self, d):
+            store["dweights"] = factor * self.x.T @ d
+            return d @ weights.T
+
+    return Closed()
+
+
+def read_only(factor):
+    class Frozen(Silent):
+        def __init__(self):
+            super().__init__()
+            self.W.flags.writeable = False
+
+        def forward(self, x):
+            self.x = x
+            return super().forward(x)
+
+        def backward(self, d):
+            self.dW = factor * self.x.T @ d
+            return super().backward(d)
+
+    return Frozen()
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [built_at_the_first_call, array_of_arrays, in_the_closure_of_the_methods, read_only],
+    ids=lambda f: f.__name__,
+)
+def test_the_gradients_of_weights_in_other_places_are_checked(layer):
+    right = layer(1)
+    report = check_gradients(right, X)
+    assert report.ok and len(report) >= 2, report
+    assert getattr(right, "W", None) is None or layer is read_only  # the object is as it was
+    wrong = check_gradients(layer(2), X, diagnose=False)
+    assert wrong.verdict == "wrong" and [e.verdict for e in wrong].count("wrong") == 1
+
+
+GLOBAL_WEIGHTS, STORE = W.copy(), {}
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_the_gradient_of_a_global_in_a_dictionary_is_checked(factor):
+    def forward(x):
+        return x @ GLOBAL_WEIGHTS, x
+
+    def backward(d, x):
+        STORE["dGLOBAL_WEIGHTS"] = factor * x.T @ d
+        return d @ GLOBAL_WEIGHTS.T
+
+    assert check_gradients((forward, backward), X, diagnose=False).ok == (factor == 1)
+
+
+def test_a_global_without_a_gradient_is_a_constant_with_a_note():
+    report = check_gradients((lambda x: (x @ GLOBAL_WEIGHTS, x), lambda d, x: d @ GLOBAL_WEIGHTS.T), X)
+    assert report.ok and any(note.startswith("GLOBAL_WEIGHTS: treated as constant") for note in report.notes)

@@ -266,3 +266,32 @@ def test_a_refusal_shows_the_functions_to_write_with_the_users_names():
         check_gradients(dense_forward, X, X.T.copy())
     with pytest.raises(ValueError, match="convention must be"):
         check_gradients((dense_forward, dense_backward), X, convention="average")
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_a_derivative_may_be_the_jacobian_of_a_vector(factor):
+    def softmax(x):
+        e = np.exp(x - x.max())
+        return e / e.sum()
+
+    def softmax_derivative(x):
+        s = softmax(x)[:, None]
+        return factor * (np.diagflat(s) - s @ s.T)
+
+    report = check_gradients((softmax, softmax_derivative), np.linspace(-1, 2, 5), diagnose=False)
+    assert report.ok == (factor == 1) and any("returns the Jacobian" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_a_loss_may_return_the_gradients_of_the_weights_and_then_a_new_state(factor):
+    def rnn_loss(ids, targets, h, w_in, w_state, bias):
+        new = np.tanh(w_in[:, ids].sum(axis=1, keepdims=True) + w_state @ h + bias)
+        da = 2 * (new - targets) * (1 - new**2)
+        counts = np.bincount(ids, minlength=w_in.shape[1])
+        return np.sum((new - targets) ** 2), factor * da * counts, da @ h.T, da, new
+
+    rng = np.random.default_rng(0)
+    shapes = [(3, 1), (3, 1), (3, 5), (3, 3), (3, 1)]
+    targets, *rest = [rng.normal(size=shape) for shape in shapes]
+    report = check_gradients(rnn_loss, [0, 2, 2], (targets > 0).astype(int), *rest, diagnose=False)
+    assert report.ok == (factor == 1) and list(report.entries) == ["w_in", "w_state", "bias"], report

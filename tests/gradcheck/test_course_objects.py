@@ -605,3 +605,39 @@ def test_running_averages_that_forward_replaces(factor):
 
     bn_param = {"mode": "train", "running_mean": np.zeros(3)}
     check(factor == 1, (batchnorm_forward, batchnorm_backward), X, RNG.normal(size=3), bn_param)
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_a_loss_method_may_take_the_targets_only(factor):
+    class Logistic:
+        def __init__(self):
+            self.w, self.b = np.array([[0.3], [-0.7], [0.2]]), 0.1
+
+        def forward(self, X):
+            self.X = X
+            self.a = 1 / (1 + np.exp(-(X @ self.w + self.b)))
+            return self.a
+
+        def loss(self, y):
+            return -np.mean(y * np.log(self.a) + (1 - y) * np.log(1 - self.a))
+
+        def backward(self, y):
+            self.dw, self.db = factor * self.X.T @ (self.a - y) / len(y), np.mean(self.a - y)
+
+    X, y = np.random.default_rng(0).normal(size=(4, 3)), np.array([[0.0], [1.0], [1.0], [0.0]])
+    assert check_gradients(Logistic(), X, y, diagnose=False).ok == (factor == 1)
+
+
+def test_a_network_that_holds_its_data_and_updates_itself_is_refused():
+    class Network:
+        def __init__(self):
+            self.weights = np.ones((3, 1))
+
+        def feedforward(self):
+            return np.ones((4, 3)) @ self.weights
+
+        def backprop(self):
+            self.weights += 0.1
+
+    with pytest.raises(TypeError, match=r"Network.backprop\(\) takes no arguments.*check_gradients\(\(forward, loss"):
+        check_gradients(Network())

@@ -131,3 +131,19 @@ def test_what_nothing_explains_is_said_to_be_unexplained():
     assert report["w"].verdict == "wrong" and report["w"].diagnosis is None
     place = np.unravel_index(np.abs(noise).argmax(), noise.shape)
     assert f"none of the mistakes tried explains it; the worst elements: [{place[0]},{place[1]}] given" in str(report)
+
+
+@pytest.mark.parametrize("n", [3, 9])
+def test_a_mistake_is_named_in_the_convention_of_means(n):
+    def backward(dZ, cache):
+        A, W, b = cache
+        m = A.shape[1]
+        return W.T @ dZ, dZ @ A.T / m, np.sum(dZ) / m * np.ones_like(b)
+
+    rng = np.random.default_rng(8)
+    report = check_gradients(
+        (lambda A, W, b: (W @ A + b, (A, W, b)), backward),
+        *(rng.normal(size=shape) for shape in [(4, 5), (n, 4), (n, 1)]),
+        convention="mean",
+    )
+    assert report["b"].diagnosis.mistake == "summed over the wrong axis"

@@ -30,7 +30,8 @@ class FoundParameter:
         is ``("returned", None)``. If the code keeps a gradient for each use of the array, as for a shared embedding,
         the list has several places, and the gradients are added. The bool is True if the gradient must be transposed.
     number : bool
-        True if the code has integers or a Python number at this place. The check replaces them by a float64 array.
+        True if the code has integers, a Python number or a read-only array at this place. The check replaces them by a
+        float64 array that it can change.
     """
 
     name: str
@@ -101,7 +102,7 @@ class FoundParametersAdapter(Adapter):
         return self.inner.returns_cache
 
     def prepare(self) -> None:
-        """Replace integers and Python numbers by float64 arrays, so that the checker can change them."""
+        """Replace integers, Python numbers and read-only arrays by float64 arrays that the checker can change."""
         self.inner.prepare()
         for p in self.found:
             if p.number:

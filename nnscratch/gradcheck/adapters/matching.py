@@ -70,6 +70,10 @@ def match_gradients(result: Any, names: list[str], inputs: tuple) -> Match:
         add(match, *floats[0], result)
     elif len(result) == 1 and len(floats) == 1:
         add(match, *floats[0], result[0])
+    elif skipped := skipped_inputs(result, inputs, floats):
+        for (name, value), gradient in zip(floats[skipped:], result, strict=False):
+            add(match, name, value, gradient)
+        match.surplus = list(result[len(floats) - skipped :])
     elif len(result) >= len(inputs):
         for name, value, gradient in zip(names, inputs, result, strict=False):
             if float_leaves(value):
@@ -79,6 +83,29 @@ def match_gradients(result: Any, names: list[str], inputs: tuple) -> Match:
         match_some(list(result), floats, match)
     match.missing += [n for n, v in floats if is_array(v) and n not in match.given and is_learned_name(n)]
     return match
+
+
+def skipped_inputs(result: Any, inputs: tuple, floats: list[tuple[str, Any]]) -> int:
+    """Return how many float inputs come before the first one with a gradient, if only the shapes can tell; else 0.
+
+    An example is ``loss, dW, db, h = f(ids, h0, W, b)``: the state h0 has no gradient, but a new state is returned.
+
+    Examples
+    --------
+    >>> h, w, b = np.ones(4), np.ones((3, 4)), np.ones(2)
+    >>> skipped_inputs((w, b, h), (h, w, b), [("h", h), ("w", w), ("b", b)])
+    1
+    """
+    by_position = inputs if len(result) >= len(inputs) else [v for _, v in floats]
+    pairs = zip(by_position, result, strict=False)
+    if len(result) < len(floats) or all(not float_leaves(v) or fits(v, g) for v, g in pairs):
+        return 0
+    ways = [
+        start
+        for start in range(1, len(floats) - 1)
+        if all(g is not None and fits(v, g) for (_, v), g in zip(floats[start:], result, strict=False))
+    ]
+    return ways[0] if len(ways) == 1 else 0
 
 
 def match_keys(result: dict, floats: list[tuple[str, Any]], match: Match) -> set[Any]:

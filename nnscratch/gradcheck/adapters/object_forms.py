@@ -71,7 +71,14 @@ def object_adapter(
         forward, backward = returning_methods(instance, forward, backward, attribute)
     elif result is None and backward is not None:
         raise object_refusal(instance, forward, backward, argument_names(forward, len(inputs)))
-    if is_output or backward is None:
+    if not inputs and backward is not None and not (required_names(backward) or optional_names(backward)):
+        name = type(instance).__name__
+        raise TypeError(
+            f"{name}.{backward.__name__}() takes no arguments, and the checker has no inputs for "
+            f"{name}.{forward.__name__}(). Write three functions that take the data as arguments, and give them: "
+            f"check_gradients((forward, loss, backward), x, y)"
+        )
+    if inputs and (is_output or backward is None):
         methods = slope_methods(instance, forward, backward)
         if methods is not None:
             return ObjectAdapter(instance, inputs, *methods)

@@ -47,7 +47,16 @@ class SlopeAdapter(Adapter):
         return (self.y,)
 
     def gradients(self, dys: tuple) -> dict[str, Any]:
-        return self.match_to_inputs(dys[0] * self.slope(self.y if self.of_output else self.inputs[0]))
+        slope = self.slope(self.y if self.of_output else self.inputs[0])
+        if is_jacobian(slope, self.inputs[0]):
+            self.add_note(f"{function_name(self.slope)} returns the Jacobian, so the checker multiplied it by dy")
+            return self.match_to_inputs(dys[0] @ slope)
+        return self.match_to_inputs(dys[0] * slope)
+
+
+def is_jacobian(slope: Any, x: Any) -> bool:
+    """Return True if `slope` is a matrix with the derivatives of all elements of y, and x is a vector."""
+    return is_array(slope) and x.ndim == 1 and slope.shape == x.shape * 2
 
 
 def takes_output(function: Callable, slope: Callable) -> bool:
@@ -108,7 +117,9 @@ def is_slope(function: Callable, slope: Callable, inputs: tuple) -> bool:
     try:
         with np.errstate(all="ignore"):
             y, once, twice = function(x.copy()), slope(x.copy()), slope(2 * x)
-        if not (is_array(y) and is_array(once) and y.shape == x.shape == once.shape):
+        if not (is_array(y) and is_array(once) and y.shape == x.shape):
+            return False
+        if once.shape != x.shape and not is_jacobian(once, x):
             return False
         same_name = names is not None and names == argument_names(function, 1)
         return same_name or takes_output(function, slope) or not equal_arrays(np.asarray(twice), 2 * np.asarray(once))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -70,7 +71,9 @@ class ThreeFunctionsAdapter(PairAdapter):
         optional = {n: by_name[n] for n in optional_names(self.cost) if n in by_name}
         own = set(names) | set(self.input_names[self.forward_count :])
         of_cost = {n: v for n, v in by_name.items() if n in own and n not in optional}
-        if set(names) <= of_cost.keys():  # the first argument gets the output, even if it has the name of an input
+        # A method may take the targets only, because the object holds the output.
+        only_targets = inspect.ismethod(self.cost) and names == self.input_names[self.forward_count :]
+        if set(names) <= of_cost.keys() and not only_targets:  # the first one gets the output, whatever its name is
             del of_cost[names[0]]
         arguments = bind_arguments(names, of_cost, ys, {})
         if arguments is None:

@@ -194,11 +194,11 @@ class Service:
     def variables(self) -> dict[str, Any]:
         """Build the code anew for `outputs` and `gradients`, and return the arrays that the gradients belong to."""
         build, inputs, seed, options = self._checked
-        self.adapter, before = complete_adapter(build(), map_leaves(copy_of, inputs), **options)
+        self.adapter, _, start = complete_adapter(build(), map_leaves(copy_of, inputs), **options)
         self.adapter.prepare()
         rng = backend.generator(seed)
         with np.errstate(all="ignore"):
-            self.projection, _ = project_in_float64(self.adapter, before, rng, GradientReport(""))
+            self.projection, _ = project_in_float64(self.adapter, start, rng, GradientReport(""))
         return {name: backend.to_numpy(a) for name, a in self.projection.variables.items()}
 
     def outputs(self, arrays: dict[str, Any]) -> tuple:

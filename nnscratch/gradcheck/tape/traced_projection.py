@@ -35,6 +35,7 @@ def traced(projection: Projection, watcher: Any, backward: bool) -> Iterator[Pro
     """
     adapter, inputs = projection.adapter, projection.adapter.inputs
     before = Snapshot(adapter.source)
+    own = {name: method for name, method in vars(adapter).items() if name in ("run", "gradients")}
     arrays = [*projection.variables.values(), *before.arrays()]
     views = {id(a): a.view(TracedArray) for a in arrays if type(a) is np.ndarray and a.dtype == np.float64}
 
@@ -59,7 +60,8 @@ def traced(projection: Projection, watcher: Any, backward: bool) -> Iterator[Pro
         found.weights = projection.weights
         yield found
     finally:
-        vars(adapter).pop("run", None)
-        vars(adapter).pop("gradients", None)
+        for name in ("run", "gradients"):
+            vars(adapter).pop(name, None)
+        vars(adapter).update(own)  # in_convention sets gradients
         before.restore(keep={id(v) for v in projection.variables.values()})
         adapter.inputs = inputs

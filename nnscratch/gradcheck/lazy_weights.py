@@ -1,0 +1,63 @@
+"""Lazy weights: arrays that forward creates in its first call, because their shapes depend on the input.
+
+An example is ``if self.W is None: self.W = init(x.shape[1], 2)``. The checker restores the state from before a forward.
+With such code, this state has no weights, so forward would create them again in each call, and the checker would not
+find them. Therefore the check starts after the first forward if that forward has created weights.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .adapters import Adapter
+from .learned_names import is_learned_name, name_of
+from .nested import is_array, is_float, leaves
+from .places import is_outside
+from .snapshot import Snapshot, Steps, equal_arrays
+from .traps import share_memory
+
+
+def start_with_weights(adapter: Adapter, before: Snapshot) -> Snapshot:
+    """Run forward twice, and return a snapshot of the state in which the check starts.
+
+    This is the state after the first forward if that forward creates arrays with the names of weights, and the second
+    forward keeps them. Otherwise it is `before`. If forward raises an error, it is `before` too, because the check will
+    raise the same error.
+
+    Parameters
+    ----------
+    adapter : Adapter
+    before : Snapshot
+        Everything that the code holds.
+    """
+    held = {steps for steps, value in before.places if is_array(value)}
+    inputs = [leaf for _, leaf in leaves("", adapter.inputs) if is_array(leaf)]
+    copies = [a.copy() for a in inputs]
+    try:
+        adapter.run()
+        start = Snapshot(adapter.source)
+        created = {s: a for s, a in start.places if is_new_weight(s, a, held, inputs)}
+        if created:
+            adapter.run()
+            now = dict(Snapshot(adapter.source).places)
+            created = {s: a for s, a in created.items() if now.get(s) is a and equal_arrays(a, start.values_of(a))}
+    except Exception:
+        created = {}
+    for array, old in zip(inputs, copies, strict=True):  # forward may write into its inputs
+        if not equal_arrays(array, old):
+            array[...] = old
+    adapter.clear_saved()
+    if not created:
+        before.restore()
+        return before
+    start.restore()
+    return start
+
+
+def is_new_weight(steps: Steps, value: Any, held: set[Steps], inputs: list[Any]) -> bool:
+    """Return True if forward has created the array at `steps`, and it has the name of a weight."""
+    if not is_array(value) or not is_float(value) or not np.size(value) or steps in held or is_outside(steps):
+        return False
+    return is_learned_name(name_of(steps)) and not any(share_memory(value, a) for a in inputs)
