@@ -147,3 +147,8 @@ def test_a_mistake_is_named_in_the_convention_of_means(n):
         convention="mean",
     )
     assert report["b"].diagnosis.mistake == "summed over the wrong axis"
+
+
+def test_a_mask_from_the_sign_of_the_incoming_gradient_is_another_mask():
+    report = check_gradients((lambda x: (np.maximum(0, x), x), lambda dout, x: dout * (dout > 0)), X)
+    assert report["x"].diagnosis.mistake == "another mask applied"

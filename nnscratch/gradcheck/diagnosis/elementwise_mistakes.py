@@ -58,7 +58,9 @@ def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R
     test(1.15, x * (1 - x), wrong_point, "given = dy * x (1 - x): the formula for the output y, given the input x")
     test(1.15, 1 - x**2, wrong_point, "given = dy * (1 - x^2): the formula for the output y, given the input x")
     at_dy = elementwise_slope_at(case, R)
-    if at_dy is not None:
+    if at_dy is not None and on_off:
+        test(1.12, at_dy, "another mask applied", "given = dy where forward would let dy itself pass, not x")
+    elif at_dy is not None:
         test(1.12, at_dy, wrong_point, "given = dy * phi'(dy): phi' is taken at dy, not at x")
     if not on_off and y.size == x.size and case.misfit((R * slope).reshape(shape)) > MAX_MISFIT:
         at_y = elementwise_slope_at(case, y)
