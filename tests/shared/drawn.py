@@ -134,6 +134,29 @@ def attention(draw: Any) -> tuple:
 
 
 @st.composite
+def cross_attention(draw: Any) -> tuple:
+    heads, N, T, S = draw(st.integers(1, 2)), draw(st.integers(1, 2)), draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    E = heads * draw(st.integers(1, 2))
+    layer = nn.CrossAttention(E, heads, rng=draw(seed))
+    return shaken(layer, draw(seed)), draw(plain((N, T, E))), draw(plain((N, S, E)))
+
+
+@st.composite
+def decoder_block(draw: Any) -> tuple:
+    heads, N, T, S = draw(st.integers(1, 2)), draw(st.integers(1, 2)), draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    E = 2 * heads
+    layer = nn.TransformerDecoderBlock(E, heads, 3, norm_first=draw(yes), activation="gelu", rng=draw(seed))
+    return layer, draw(nst.distinct((N, T, E))), draw(nst.distinct((N, S, E)))
+
+
+@st.composite
+def lora(draw: Any) -> tuple:
+    N, D, H = draw(side), draw(st.integers(2, 4)), draw(st.integers(2, 4))
+    layer = nn.LoRA(nn.Linear(D, H, bias=draw(yes), rng=draw(seed)), draw(st.integers(1, 2)), rng=draw(seed))
+    return shaken(layer, draw(seed)), draw(plain((N, D)))
+
+
+@st.composite
 def block(draw: Any) -> tuple:
     heads, N, T = draw(st.integers(1, 2)), draw(st.integers(1, 2)), draw(st.integers(1, 2))
     E = 2 * heads
@@ -223,7 +246,10 @@ CASES: dict[type, st.SearchStrategy] = {
     nn.LSTM: recurrent(nn.LSTM, 2),
     nn.Unrolled: unrolled(),
     nn.MultiheadAttention: attention(),
+    nn.CrossAttention: cross_attention(),
+    nn.LoRA: lora(),
     nn.TransformerBlock: block(),
+    nn.TransformerDecoderBlock: decoder_block(),
     nn.PositionalEmbedding: position(),
     nn.PositionalEncoding: plain(nst.shapes(3, 3)).map(lambda x: (nn.PositionalEncoding(), x)),
     nn.Sequential: sequential(),
