@@ -250,7 +250,7 @@ MISTAKES = [
         (X, W, B),
     ),
     Planted(
-        "derivative taken at the wrong value",
+        "another mask applied",
         "ReLU: masked where dout <= 0",
         (relu_forward, relu_backward_of_dout),
         (X,),

@@ -93,7 +93,7 @@ class ConstantsLeftOut:
         """Compute one operation. Called by `TracedArray`."""
         small = [is_small(x) for x in operands] if name in ("add", "subtract") else []
         if any(small):
-            place = calling_code(name, len(operands), excuse_small_constants.__code__)[1]
+            place = calling_code(name, len(operands), excuse_small_constants.__code__).place
             if place not in self.places:
                 self.places.append(place)
             operands = [0.0 if left_out else x for x, left_out in zip(operands, small, strict=True)]

@@ -46,7 +46,7 @@ EXERCISE = Exercise(
     ),
     reading="nnscratch/layers/relu.py; the derivation: docs/derivations/activations.md",
     mistakes=[
-        Mistake("dx = dout * (x > 0)", "dx = dout * (dout > 0)", "derivative taken at the wrong value"),
+        Mistake("dx = dout * (x > 0)", "dx = dout * (dout > 0)", "another mask applied"),
         Mistake("dx = dout * (x > 0)", "dx = (x > 0) * 1.0", "upstream gradient missing"),
         Mistake("out = np.maximum(x, 0)", "x[x < 0] = 0\n    out = x", "changes one of its arguments"),
         Mistake("out = np.maximum(x, 0)", "out = np.abs(x)", "absolute value"),

@@ -11,6 +11,7 @@ import numpy as np
 from ..nested import float_leaves, has_no_axes, is_array
 from .base import Adapter
 from .functions import PairAdapter
+from .matching import shape_of
 from .objects import LossObjectAdapter
 
 GRADIENTS = "gradient grad derivative deriv prime loss_gradient loss_grad gradients dloss".split()
@@ -67,7 +68,7 @@ class CostPrimeAdapter(PairAdapter):
     def gradients(self, dys: tuple) -> dict[str, Any]:
         result = self.backward(*self.inputs)
         given = list(result) if isinstance(result, (tuple, list)) else [result]
-        of_inputs = all(np.shape(g) == np.shape(x) for g, x in zip(given, self.inputs, strict=False))
+        of_inputs = all(shape_of(g) == shape_of(x) for g, x in zip(given, self.inputs, strict=False))
         if isinstance(result, dict) or of_inputs:
             return self.match_to_inputs(result)
         self.surplus, self.missing = given, ()

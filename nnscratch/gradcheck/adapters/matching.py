@@ -172,7 +172,12 @@ def fits(value: Any, gradient: Any) -> bool:
         return isinstance(gradient, dict) and any(gradient_key(k, gradient) is not None for k in value)
     if isinstance(value, (tuple, list)):
         return isinstance(gradient, (tuple, list)) and len(gradient) == len(value)
-    return not isinstance(gradient, (tuple, list, dict)) and np.shape(gradient) == np.shape(value)
+    return not isinstance(gradient, (tuple, list, dict)) and shape_of(gradient) == shape_of(value)
+
+
+def shape_of(value: Any) -> tuple[int, ...]:
+    """Return the shape of an array on any device, or of a number."""
+    return tuple(value.shape) if hasattr(value, "shape") else np.shape(value)
 
 
 def add(match: Match, name: str, value: Any, gradient: Any) -> None:
