@@ -6,11 +6,12 @@ BIN := .venv/bin
 
 CUDA ?= cuda12
 
-.PHONY: help demo test test-oracle test-gpu notebooks docs docs-test docs-linkcheck docs-lite lint clean bench bench-growth bench-check
+.PHONY: help demo test test-thorough test-oracle test-gpu notebooks docs docs-test docs-linkcheck docs-lite lint clean bench bench-growth bench-check
 
 help:
 	@echo "make demo         train a language model on Pride and Prejudice and print a sample of its text (under 5 minutes)"
 	@echo "make test         run the tests"
+	@echo "make test-thorough run the tests that take long: all notebooks, and more wrong gradients (4 minutes)"
 	@echo "make test-oracle  compare with PyTorch, tokenizers and transformers (installs them: a large download)"
 	@echo "make notebooks    build and run the notebooks (after a change in notebooks/source)"
 	@echo "make docs         build the site in docs/_build/html"
@@ -28,6 +29,9 @@ demo: .venv/.installed
 
 test: .venv/.installed
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+test-thorough: .venv/.installed
+	NNSCRATCH_THOROUGH=1 $(BIN)/python -m pytest -m thorough -n auto --dist loadfile
 
 test-oracle: .venv/.installed-oracle
 	NNSCRATCH_REQUIRE_ORACLE=1 $(BIN)/python -m pytest tests/oracle

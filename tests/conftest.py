@@ -17,6 +17,15 @@ def pytest_configure(config):
             os.environ.setdefault(name, "1")
 
 
+def pytest_collection_modifyitems(items):
+    """Skip the tests that take long, unless NNSCRATCH_THOROUGH is set, as in make test-thorough."""
+    if os.environ.get("NNSCRATCH_THOROUGH"):
+        return
+    for item in items:
+        if item.get_closest_marker("thorough"):
+            item.add_marker(pytest.mark.skip(reason="takes long: make test-thorough"))
+
+
 @pytest.fixture
 def numerical():
     """Provide numerical(f, x, eps): dL/dx of L = f() by central differences. x is changed in place and restored."""

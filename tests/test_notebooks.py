@@ -30,6 +30,9 @@ TEMPLATE = ROOT / "notebooks" / "template.md"
 SOURCES = [TEMPLATE, *build.sources()]
 SECONDS = 60  # a notebook may take in fast mode
 each_source = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
+# make test executes the template and notebook 01, make test-thorough executes all the others
+OTHERS = [pytest.param(source, marks=pytest.mark.thorough) for source in SOURCES[2:]]
+each_executed = pytest.mark.parametrize("source", [*SOURCES[:2], *OTHERS], ids=lambda source: source.stem)
 
 
 def with_solutions(notebook):
@@ -64,6 +67,7 @@ def executed(request):
         item.callspec.params["source"]: None
         for item in request.session.items
         if item.path == request.path and "executed" in item.fixturenames and hasattr(item, "callspec")
+        and not item.get_closest_marker("skip")
     }
     with ThreadPoolExecutor(max_workers=2) as pool:
         runs = {source: pool.submit(executed_in_a_process, source) for source in wanted}
@@ -87,7 +91,7 @@ def outputs(notebook):
                     yield kind, content if isinstance(content, str) else str(content)
 
 
-@each_source
+@each_executed
 def test_it_runs_and_every_exercise_is_unsolved_as_it_stands_and_solved_by_its_solution(source, executed):
     notebook = executed(source)
     unsolved, solved = build.tagged(notebook, "check"), build.tagged(notebook, "solved")
@@ -97,6 +101,7 @@ def test_it_runs_and_every_exercise_is_unsolved_as_it_stands_and_solved_by_its_s
         assert f"Exercise {name}: solved." in printed(notebook.cells[solved[name]])
 
 
+@pytest.mark.thorough
 def test_an_error_in_a_cell_names_its_line_and_the_shapes_in_it(executed):
     source = next(path for path in build.sources() if path.name.startswith("03"))
     notebook = executed(source)
@@ -105,7 +110,7 @@ def test_an_error_in_a_cell_names_its_line_and_the_shapes_in_it(executed):
     assert "`dy.T` is (2, 5, 4), `x` is (4, 5, 3)" in said
 
 
-@each_source
+@each_executed
 def test_its_outputs_have_no_warning_no_path_and_no_memory_address(source, executed):
     for kind, content in outputs(executed(source)):
         assert kind != "stderr", f"something was written to stderr: {content}"

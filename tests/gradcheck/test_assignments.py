@@ -153,6 +153,7 @@ def test_a_solved_assignment_is_right_line_by_line(file, capfd):
     assert code == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("file", "layer"), EACH)
 def test_a_mistake_in_the_layer_is_found(planted, file, layer):
     result = planted[file, layer]

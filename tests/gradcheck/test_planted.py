@@ -39,6 +39,7 @@ def test_the_code_without_the_mistake_is_right(area, target, inputs, options):
 PAIRS = [(t, inputs) for _, t, inputs, _ in all_correct()[: -len(forms.CORRECT)] if isinstance(t, tuple)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("target", "inputs"), PAIRS, ids=[pair[0].__name__ for pair, _ in PAIRS])
 @pytest.mark.parametrize("where", [0, -1])
 def test_noise_in_one_gradient_is_wrong_and_nothing_explains_it(target, inputs, where):
