@@ -148,6 +148,7 @@ def agreement(count: int, number: int = 0) -> tuple[dict[tuple[bool, bool], int]
 
     kinked = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.MaxPool2d, nn.RNNCell, nn.Sequential, nn.Residual)
     others = (nn.HuberLoss, nn.MultiMarginLoss, nn.Dropout, nn.VariationalDropout, nn.LSTMCell)
+    others += (nn.CrossAttention, nn.TransformerDecoderBlock, nn.LoRA)  # two inputs; weights that get no gradient
     kinds = [cls for cls in CASES if cls not in kinked + others]
     table = {(a, b): 0 for a in (True, False) for b in (True, False)}
     unlike: list[str] = []

@@ -165,7 +165,7 @@ def save_lora(model: Module, path: PathLike) -> None:
 
 
 def load_lora(path: PathLike, model: Module) -> Module:
-    """Load the matrices that `save_lora` wrote into `model`, and return it.
+    """Load into `model` the matrices that `save_lora` wrote to the file, and return the model.
 
     Each Linear layer that the file names becomes a `LoRA` layer. If it is a `LoRA` layer already, it gets the matrices
     of the file.

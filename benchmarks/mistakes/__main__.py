@@ -27,8 +27,8 @@ The report of a wrong gradient may list several names of mistakes. The diagnosis
 name is at the top of this list. We developed the diagnosis on these mistakes. So the results of the first runs say
 more than the table:
 
-- At first, there were 102 mistakes. A diagnosis that only compared arrays named 44 of them first. A diagnosis that
-  also records forward named 88 of them first in its first run. We then improved it until it named all 102 first.
+- At first, there were 102 mistakes. The first diagnosis only compared arrays, and named 44 of them first. A diagnosis
+  that also records forward named 88 of them first in its first run. We then improved it until it named all 102 first.
 - Then we wrote 34 more mistakes, marked *held out*, and ran the diagnosis once. It named 30 of them first. It had no
   name for the other four: windows that overlap, the first word of a bag of words, a ReLU whose state is zero at
   first, and a bidirectional sum whose second direction was not reversed. We then extended the diagnosis for them.

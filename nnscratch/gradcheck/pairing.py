@@ -391,7 +391,7 @@ def copied(value: Any) -> Any:
 
 
 def gradient_name(steps: Steps) -> str:
-    """Return a text for notes that names the place of a gradient."""
+    """Return the words with which a note names the place of a gradient."""
     if steps[0][0] == "returned":
         return "a gradient that backward returns"
     return place_name(steps)

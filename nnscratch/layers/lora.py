@@ -122,7 +122,9 @@ class LoRA(Module):
 
     def constructor_modules(self) -> list[Module]:
         if self.merged:
-            raise ValueError("a merged LoRA cannot be saved: call unmerge(), or save the Linear layer it returned")
+            raise ValueError(
+                "a merged LoRA cannot be saved: call unmerge() first, or save the Linear layer that merge() returned"
+            )
         return [self.base]
 
     @property

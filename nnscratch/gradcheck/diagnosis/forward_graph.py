@@ -220,7 +220,7 @@ def reaching_families(tape: Tape, families: dict[tuple, list[Node]]) -> dict[tup
         finally:
             tape.changes = {}
 
-    low, high = 0, len(tape.nodes)  # the operations with a number of `high` or more do not affect the output
+    low, high = 0, len(tape.nodes)  # the operations numbered high, high + 1, ... do not affect the output
     while low < high:
         middle = (low + high) // 2
         if affects_output(tape.nodes[middle:]):

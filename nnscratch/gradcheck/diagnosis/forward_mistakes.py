@@ -91,7 +91,7 @@ def hypotheses(graph: ForwardGraph, notes: list[str]) -> Iterator[Hypothesis]:
 
 
 def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester, notes: list[str]) -> None:
-    """Test all hypotheses until the tester's budget is spent. Add those that fit to `cases`."""
+    """Test all hypotheses until the tester's budget is spent. Add to `cases` those that fit."""
     tried: list[Hypothesis] = []
     best = least_rank(cases)
     alone: set | None = None

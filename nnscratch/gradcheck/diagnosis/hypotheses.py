@@ -2,8 +2,9 @@
 
 Let `given` be the gradient that backward returned. The derivative of the changed forward along a direction v is
 (f(x + h v) - f(x - h v)) / 2h. If the hypothesis is right, this is <given, v>. So two forward passes test a hypothesis
-about all arrays together, even if they are large. The hypothesis is accepted if the two numbers agree along three
-random directions, up to 1e-4 of the error.
+about all arrays together, even if they are large. The error of backward along v is the difference between <given, v>
+and the derivative of the unchanged forward. The hypothesis is accepted if, along each of three random directions, the
+two numbers differ by at most 1e-4 of this error, plus the noise of the differences.
 
 In directional mode, the test uses the directions that were measured before. If a direction changes several arrays, the
 true derivative along it is the sum of the arrays' derivatives.
