@@ -3,7 +3,7 @@
     {"class": "nnscratch.models.mlp.MLP", "config": {...}, "modules": [...]}    what the constructor is called with
     {"same": k}                                     module number k of the description again: the weights are shared
     "replaced": {"layers.0": {...}}                 modules that are not the ones that the constructor makes
-    "tied": [["a.weight", "b.weight"]]              parameters that are one and the same, although no module is
+    "tied": [["a.weight", "b.weight"]]              names of the same parameter in different modules
 
 A file can come from a stranger. So `build` makes only classes of this package, imports no module, and allocates no more
 memory than the arrays of the file need.

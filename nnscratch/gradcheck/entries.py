@@ -103,8 +103,8 @@ class EntryChecker:
     def _f_is_noisy(self) -> bool:
         """Return True if the noise in f is larger than the rounding of float64.
 
-        The noise is measured only once, and only if it can be the reason for a wrong verdict: an element looks wrong,
-        and the first step of some difference was not accurate enough.
+        The noise is measured once, at the first call. Call this only if an element looks wrong, and the first step of
+        some difference was not accurate enough. Otherwise, noise cannot be the reason for a wrong verdict.
         """
         if self._noisy is None:
             self._noisy = self.differences.itemsize == 8 and is_noisy(self.differences, self.rng)

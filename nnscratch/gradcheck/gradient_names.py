@@ -69,7 +69,7 @@ def array_words(steps: Steps) -> tuple:
 
 
 def gradient_words(steps: Steps) -> set[tuple]:
-    """Return the words of each array whose gradient may be at `steps`; an empty set if the name is not of a gradient.
+    """Return the words of each array whose gradient may be at `steps`. If no gradient has this name, the set is empty.
 
     Examples
     --------

@@ -84,9 +84,9 @@ def settle_kinks(
        If they disagree, the verdict stays as it is.
     2. If sums inside forward are exactly zero, such as x w, move each of them alone (zero_units.py).
     3. Otherwise use the gradients of backward at nearby points to find the jump of each unit (kink_units.py).
-    4. If kinks depend on each other, step 3 fails. Then accept an element that lies in the range of the gradients at
-       nearby points, or outside it by at most the width of the range, because these points do not show every
-       combination of slopes. For all other elements, the verdict is "cannot tell".
+    4. If kinks depend on each other, step 3 fails. Then find the range of each element's gradients at nearby points.
+       These points do not show every combination of slopes, so accept an element in a range of up to three times
+       this width, with the same centre. For all other elements, the verdict is "cannot tell".
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Small constants: a gradient may leave out the 1e-7 in ``np.log(p + 1e-7)``, and is still called right.
+"""Small constants: accept a gradient that leaves out the 1e-7 in ``np.log(p + 1e-7)``.
 
 Code adds a small constant to avoid log(0) or a division by 0. Many courses leave this constant out of the derivative.
 For example, they use (y - t) / N as the gradient of softmax with cross-entropy, although the code computes

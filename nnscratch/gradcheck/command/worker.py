@@ -192,7 +192,7 @@ class Service:
         raise first_error[1]
 
     def variables(self) -> dict[str, Any]:
-        """Build the code anew for `outputs` and `gradients`, and return the arrays that the gradients belong to."""
+        """Build the code again, for `outputs` and `gradients`. Return the arrays whose gradients are checked."""
         build, inputs, seed, options = self._checked
         self.adapter, _, start = complete_adapter(build(), map_leaves(copy_of, inputs), **options)
         self.adapter.prepare()

@@ -55,8 +55,8 @@ class Movements:
     def can_enter_alone(self, moved: np.ndarray) -> bool:
         """Return False if a wrong gradient of a result cannot explain the errors of any single array.
 
-        If an array has too few elements for this test, return True only if there are few wrong arrays, because later
-        tests cost more for many arrays.
+        An array with few elements does not allow this test. Then return True if at most three arrays are wrong: with
+        more, the later tests of the result would take too long.
         """
         if_unknown = len(self.rows_of) <= 3
         return any(self._leaves_nothing(moved, rows, if_unknown) for rows in self.rows_of.values())

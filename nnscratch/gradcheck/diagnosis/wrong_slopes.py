@@ -134,7 +134,7 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
     edges = [(nodes, j) for nodes, j, _ in graph.edges() if j >= 0]
     seen: set[tuple] = set()
     for sources, j in edges:
-        start = sources[-1]  # in the first round, the state is zeros
+        start = sources[-1]  # not the first round, in which the state is zero
         if not start.elementwise or np.shape(start.operands[j]) != start.result.shape:
             continue
         u = content_key(start.operands[j])
@@ -151,7 +151,7 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
             sinks = graph.families[sink.family]
             inside = len(consumers) == 1 and consumers[0] in block and is_single_step(consumers[0])
             if inside and sink.name not in WHOLE and consumers[0].name not in STEPS:
-                if len(graph.families[consumers[0].family]) == len(sinks):  # else it is the result of a loop
+                if len(graph.families[consumers[0].family]) == len(sinks):  # if not, it is the result of a loop
                     continue  # an intermediate result
             if len(sinks) == len(sources):
                 yield sources, j, sinks, lambda s, n, j=j: elementwise_block(graph, s, content_key(s.operands[j]), n)
