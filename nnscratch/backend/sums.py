@@ -62,7 +62,8 @@ def scatter_add(target: Array, index: Array, values: Array) -> None:
     elif index.size:
         order = xp.argsort(index, kind="stable")
         values, (V, D) = xp.ascontiguousarray(values), target.shape
-        _add_sorted_rows(xp)(values, order, index[order].astype(np.int64), len(index), V, D, target, size=values.size)
+        row = index[order].astype(np.int64, copy=False)
+        _add_sorted_rows(xp)(values, order, row, len(index), V, D, target, size=values.size)
 
 
 @functools.cache

@@ -57,6 +57,7 @@ from ..init import xavier_uniform
 from ..module import Module
 from ..parameter import Parameter
 from .dropout import dropout_mask
+from .fast_products import row_dots
 from .key_value_cache import KeyValueCache
 from .linear import Linear
 from .segments import check_lengths, is_left
@@ -210,7 +211,7 @@ class MultiheadAttention(Module):
         if M is not None:
             dA *= M
         xp.matmul((A if M is None else A * M).swapaxes(2, 3), do, out=dv)  # (N, heads, S, d)
-        dA -= xp.einsum("nhtd,nhtd->nht", do, o)[..., None]  # do . o
+        dA -= row_dots(do, o)  # do . o
         scaled_dZ = xp.multiply(dA, A, out=dA)  # dZ / sqrt(d), in the memory of dA
         scaled_dZ *= scale
         xp.matmul(scaled_dZ, k, out=dq)  # (N, heads, T, d)

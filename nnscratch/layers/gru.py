@@ -28,7 +28,16 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from .kernels import gru as kernels
-from .recurrent import Arrays, Parameters, Recurrent, add_gradients, by_step, chunk_length, chunks_of_steps
+from .recurrent import (
+    Arrays,
+    Parameters,
+    Recurrent,
+    add_gradients,
+    by_step,
+    chunk_length,
+    chunks_of_steps,
+    first_columns,
+)
 
 
 class GRU(Recurrent):
@@ -82,7 +91,7 @@ class GRU(Recurrent):
         b[: 2 * H] += b_hh[: 2 * H]
         for steps in chunks_of_steps(T, chunk.shape[1] // N):
             rows = X[steps].reshape(-1, X.shape[2])  # (steps * N, D)
-            U = xp.matmul(W_ih, rows.T, out=chunk[:, : len(rows)])
+            U = xp.matmul(W_ih, rows.T, out=first_columns(chunk, len(rows)))
             U += b[:, None]
             for t, u in enumerate(by_step(U, 3, N), steps.start):
                 xp.matmul(W_hh, hT[t], out=gates[t])
@@ -100,7 +109,7 @@ class GRU(Recurrent):
         dX, temp = xp.empty_like(X), xp.empty_like(dh)
         du, dv = (xp.empty((3, H, N), dtype=X.dtype) for _ in range(2))
         for steps in reversed(chunks_of_steps(T, chunk.shape[1] // N)):
-            dU, dV = (d[:, : (steps.stop - steps.start) * N] for d in (chunk, chunk_dV))
+            dU, dV = (first_columns(d, (steps.stop - steps.start) * N) for d in (chunk, chunk_dV))
             copies = by_step(dU, 3, N)[::-1], by_step(dV, 3, N)[::-1]
             for t, du_copy, dv_copy in zip(range(T)[steps][::-1], *copies, strict=True):
                 step_backward(dY[t].T, gates[t].reshape(3, H, N), v_n[t], hT[t], dh, du, dv, temp, du_copy, dv_copy)

@@ -21,6 +21,7 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from ..checks import check_floats, check_ids
+from .fast_products import column_sums
 from .kernels.linear_cross_entropy import SOFTMAX_MINUS_TARGET_OF_CHUNK
 from .linear import Linear
 
@@ -83,11 +84,12 @@ def linear_cross_entropy(
             if size == n:
                 W.add_product(x.T, rows)
             else:  # in blocks: the whole of dx^T h would take as much memory as the gradient
-                for v in range(0, V, max(1, DW_BLOCK // linear.in_features)):
-                    words = slice(v, v + max(1, DW_BLOCK // linear.in_features))  # rows of W
+                step = max(1, backend.chunk_size(x, DW_BLOCK) // linear.in_features)
+                for v in range(0, V, step):
+                    words = slice(v, v + step)  # rows of W
                     W.add_product(x[:, words].T, rows[block], words)
             if b is not None:
-                linear.bias.grad += xp.ones(len(x), dtype=x.dtype) @ x  # x.sum(axis=0), but several times as fast
+                linear.bias.grad += column_sums(x)
     workspace.give(buffer)
     return loss.mean(dtype=np.float64), None if dh is None else dh.reshape(h.shape)
 

@@ -135,9 +135,9 @@ class LoRA(Module):
         y = self.base(x)  # (..., H)
         if self.merged:
             return y
-        u = x @ self.lora_A.data.T  # (..., r)
+        u = x.reshape(-1, x.shape[-1]) @ self.lora_A.data.T  # (rows, r)
         self.save_for_backward(x, u)
-        y += self.scale * (u @ self.lora_B.data.T)
+        y += self.scale * (u @ self.lora_B.data.T).reshape(y.shape)
         return y
 
     @input_grad_optional
@@ -150,7 +150,7 @@ class LoRA(Module):
         s_dy = self.scale * dy.reshape(-1, H)  # (rows, H)
         du = s_dy @ self.lora_B.data  # (rows, r)
         self.lora_A.add_product(du.T, x.reshape(-1, x.shape[-1]))
-        self.lora_B.add_product(s_dy.T, u.reshape(-1, self.rank))
+        self.lora_B.add_product(s_dy.T, u)
         if not self.needs_input_grad:
             with without_input_grad(self.base):
                 return self.base.backward(dy)

@@ -37,7 +37,16 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from .kernels import lstm as kernels
-from .recurrent import Arrays, Parameters, Recurrent, add_gradients, by_step, chunk_length, chunks_of_steps
+from .recurrent import (
+    Arrays,
+    Parameters,
+    Recurrent,
+    add_gradients,
+    by_step,
+    chunk_length,
+    chunks_of_steps,
+    first_columns,
+)
 
 
 class LSTM(Recurrent):
@@ -96,7 +105,7 @@ class LSTM(Recurrent):
         b, temp = (b_ih + b_hh)[:, None], xp.empty((H, N), dtype=X.dtype)
         for steps in chunks_of_steps(T, chunk.shape[1] // N):
             rows = X[steps].reshape(-1, X.shape[2])  # (steps * N, D)
-            U = xp.matmul(W_ih, rows.T, out=chunk[:, : len(rows)])
+            U = xp.matmul(W_ih, rows.T, out=first_columns(chunk, len(rows)))
             U += b
             for t, u in enumerate(by_step(U, 4, N), steps.start):
                 xp.matmul(W_hh, h[t].T, out=gates[t])
@@ -113,7 +122,7 @@ class LSTM(Recurrent):
         dX, temp = xp.empty_like(X), xp.empty_like(dh)
         dz, slope = (xp.empty((4, H, N), dtype=X.dtype) for _ in range(2))
         for steps in reversed(chunks_of_steps(T, chunk.shape[1] // N)):
-            dU = chunk[:, : (steps.stop - steps.start) * N]
+            dU = first_columns(chunk, (steps.stop - steps.start) * N)
             for t, du in zip(range(T)[steps][::-1], by_step(dU, 4, N)[::-1], strict=True):
                 step_backward(dY[t].T, gates[t].reshape(4, H, N), c[t], tanh_c[t], dh, dc, dz, slope, temp, du)
                 xp.matmul(W_hh.T, dz.reshape(4 * H, N), out=dh)

@@ -23,7 +23,16 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from .kernels import rnn as kernels
-from .recurrent import Arrays, Parameters, Recurrent, add_gradients, by_step, chunk_length, chunks_of_steps
+from .recurrent import (
+    Arrays,
+    Parameters,
+    Recurrent,
+    add_gradients,
+    by_step,
+    chunk_length,
+    chunks_of_steps,
+    first_columns,
+)
 from .rnn_cell import check_nonlinearity
 
 
@@ -97,7 +106,7 @@ class RNN(Recurrent):
         b, step_forward = (b_ih + b_hh)[:, None], FORWARD[self.nonlinearity]
         for steps in chunks_of_steps(T, chunk.shape[1] // N):
             rows = X[steps].reshape(-1, D)  # (steps * N, D)
-            U = xp.matmul(W_ih, rows.T, out=chunk[:, : len(rows)])
+            U = xp.matmul(W_ih, rows.T, out=first_columns(chunk, len(rows)))
             U += b
             for t, u in enumerate(by_step(U, 1, N)[:, 0], steps.start):
                 xp.matmul(W_hh, hT[t], out=hT[t + 1])
@@ -114,7 +123,7 @@ class RNN(Recurrent):
         dh = xp.array(dstate[0].T, order="C")  # (H, N), a copy: each step overwrites it
         dX, da = xp.empty_like(X), xp.empty_like(dh)
         for steps in reversed(chunks_of_steps(T, chunk.shape[1] // N)):
-            dU = chunk[:, : (steps.stop - steps.start) * N]
+            dU = first_columns(chunk, (steps.stop - steps.start) * N)
             for t, da_copy in zip(range(T)[steps][::-1], by_step(dU, 1, N)[::-1, 0], strict=True):
                 step_backward(dY[t].T, hT[t + 1], dh, da, da_copy)
                 xp.matmul(W_hh.T, da, out=dh)

@@ -115,6 +115,36 @@ def test_waiting_for_the_gpu_is_counted(look, x):
     assert counts.waits == 1
 
 
+@pytest.mark.parametrize(
+    ("product", "launches"),
+    [
+        (lambda cp, a: cp.matmul(a, a, out=cp.empty((4, 4))), 1),
+        (lambda cp, a: cp.matmul(a.T, a.T, out=cp.empty((4, 4))), 1),
+        (lambda cp, a: a @ a[0], 1),
+        (lambda cp, a: a[0] @ a[0], 2),
+        (lambda cp, a: cp.matmul(a[:2, :2], a[:2], out=cp.empty((2, 4))), 2),  # the first is in neither order
+        (lambda cp, a: cp.matmul(a, a[:, :2], out=cp.empty((4, 2))), 2),
+        (lambda cp, a: cp.matmul(a, a, out=cp.empty((4, 5))[:, :4]), 2),
+        (lambda cp, a: cp.matmul(a, a, out=a), 2),
+        (lambda cp, a: a.reshape(2, 2, 4) @ a.reshape(2, 4, 2), 1),
+        (lambda cp, a: a.reshape(2, 2, 4) @ a.reshape(2, 2, 4).swapaxes(1, 2), 2),
+        (lambda cp, a: a.reshape(2, 2, 4) @ a[0], 4),  # three tables of addresses
+        (lambda cp, a: a.reshape(1, 2, 2, 4) @ a[0], 7),
+        (lambda cp, a: a.T.reshape(-1), 1),
+        (lambda cp, a: a.reshape(2, 8), 0),
+        (lambda cp, a: cp.ascontiguousarray(a.T), 1),
+        (lambda cp, a: cp.ascontiguousarray(a), 0),
+        (lambda cp, a: a.astype(a.dtype, copy=False), 0),
+        (lambda cp, a: a.astype(a.dtype), 1),
+    ],
+)
+def test_copies_that_the_memory_order_costs_are_counted(product, launches, cp):
+    a = cp.asarray(np.ones((4, 4)))
+    with strict_cupy.counted() as counts:
+        product(cp, a)
+    assert counts.launches == launches
+
+
 def test_computing_does_not_wait(cp, x):
     with strict_cupy.counted() as counts:
         cp.exp(x @ x.T).sum(axis=1)

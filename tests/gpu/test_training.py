@@ -350,3 +350,17 @@ def test_each_step_over_time_is_a_kernel_and_a_product_forward_and_backward(laye
                     recurrent.backward(cp.ones_like(recurrent(x)[0]))
             launches.append(counts.launches)
     assert (launches[1] - launches[0]) / 10 == expected
+
+
+@pytest.mark.parametrize("cell", [nn.LSTM, nn.GRU, nn.RNN])
+def test_a_chunk_that_is_shorter_than_the_buffer_is_not_copied(cell):
+    launches = []  # 64 and 129 steps of two sequences: one chunk, and three chunks of which the last has one step
+    for steps in (63, 64, 128, 129):
+        with strict_cupy.installed() as cp:
+            recurrent, x = cell(3, 4, rng=1).to("cuda"), cp.ones((2, steps, 3), dtype=np.float32)
+            with strict_cupy.counted() as counts:
+                recurrent.backward(cp.ones_like(recurrent(x)[0]))
+        launches.append(counts.launches)
+    each_step = launches[1] - launches[0]
+    each_chunk = launches[2] - launches[1] - 64 * each_step
+    assert launches[3] - launches[2] == each_step + each_chunk

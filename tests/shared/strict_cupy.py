@@ -14,6 +14,8 @@ stricter than CuPy's own:
 - What makes the host wait for the GPU is counted (``float(x)``, ``if x > 0``, ``x.get()``, ``x[mask]``), and so is
   every copy to it, and every launch of a kernel: ``strict_cupy.counted()``. Sorting counts as a wait: CuPy 13 sorts by
   Thrust's ``par``, which waits; CuPy 14 by its ``par_nosync``, which does not.
+- Launches include the copies that CuPy makes because of the order of an array in memory: for a matrix product
+  (`launches_of_product`), and for a reshape that cannot be a view.
 - ElementwiseKernel and ReductionKernel compile the very source that a GPU would get, with the machine's C compiler, and
   run it.
 """
@@ -45,6 +47,7 @@ WAITS = {"nonzero", "flatnonzero", "argwhere", "unique", "bincount", "allclose",
 VIEWS = {"reshape", "transpose", "swapaxes", "moveaxis", "ravel", "squeeze", "expand_dims", "broadcast_to", "empty",
          "empty_like", "diagonal", "view", "split", "asarray", "ascontiguousarray"}  # fmt: skip
 FROM_HOST = {"array", "asarray"}
+LAUNCHES = {"mean": 2}  # a sum, and a division: what CuPy does with the sums of CUB. All others are one launch
 
 
 @dataclass
@@ -118,6 +121,12 @@ def outside(value: Any, *arguments: Any) -> Any:
     return ndarray(value, base)
 
 
+def is_copy(result: Any, *arguments: Any) -> bool:
+    """Return True if a function of VIEWS could not return a view of the array that it was given."""
+    own = next((a._a for a in arguments if isinstance(a, ndarray)), None)
+    return own is not None and isinstance(result, np.ndarray) and not np.may_share_memory(result, own)
+
+
 def check_call(kind: str, name: str, args: tuple, kwargs: dict) -> None:
     """Raise unless CuPy's function `name` accepts these arguments."""
     taken = API[kind][name]
@@ -142,8 +151,8 @@ def call(kind: str, name: str, function: Any, args: tuple, kwargs: dict, own: nd
     given = inside(where, args, host), {k: inside(where, v, host) for k, v in kwargs.items()}
     COUNTS.waits += name in WAITS
     COUNTS.copies += host and not has_array(args[0])
-    COUNTS.launches += name not in VIEWS
     result = function(*given[0], **given[1])
+    COUNTS.launches += LAUNCHES.get(name, 1) if name not in VIEWS else is_copy(result, own, *args)
     if name in ("empty", "empty_like") and result.dtype.kind == "f":
         result.fill(12345)  # arbitrary contents: code must not rely on zeros, and a NaN could look like a result
     if kind == "ufunc" and kwargs.get("out") is None and isinstance(result, np.ndarray):
@@ -251,8 +260,9 @@ class ndarray:
         self[...] = value
 
     def astype(self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True):
-        COUNTS.launches += 1
-        return outside(self._a.astype(dtype, order=order, copy=copy), self)
+        result = self._a.astype(dtype, order=order, copy=copy)
+        COUNTS.launches += result is not self._a
+        return outside(result, self)
 
 
 def operator(name: str, symbol: str, in_place: bool, reflected: bool) -> Any:
@@ -299,11 +309,41 @@ class Ufunc:
         self.numpy.at(a._a, a._index(indices), inside("ufunc.at", b))
 
 
-def matmul(*args: Any, **kwargs: Any) -> Any:
-    for value in (*args, kwargs.get("out")):
+def matmul(a: Any, b: Any, out: Any = None) -> Any:
+    for value in (a, b, out):
         if not isinstance(value, ndarray) and value is not None:
             raise mixed("cupy.matmul", value)
-    return call("function", "matmul", np.matmul, args, kwargs)
+    COUNTS.launches += launches_of_product(a._a, b._a, None if out is None else out._a) - 1  # `call` counts one
+    return call("function", "matmul", np.matmul, (a, b), {} if out is None else {"out": out})
+
+
+def launches_of_product(a: np.ndarray, b: np.ndarray, out: np.ndarray | None) -> int:
+    """Return the number of launches of CuPy's matmul: the call of cuBLAS, and copies in an order that cuBLAS can read.
+
+    This follows cupy/_core/_routines_linalg.pyx, which is the same in this respect from 13.3 to 14.2:
+
+    - Two matrices, each in C or Fortran order: one call. A matrix in neither order is copied. Two vectors: a product
+      and a sum.
+    - Stacks of matrices: both in C order, otherwise they are copied. If they broadcast, as in a stack of matrices times
+      one vector, three tables of addresses are computed, each with one launch for each axis of the stack. Stacks of
+      float16 are copied to float32, and the result is copied back.
+    - An `out` that is not in C order, or shares memory with a or b, is written by one more copy.
+    """
+    ndim = max(a.ndim, b.ndim)
+    written_aside = out is not None and (
+        not out.flags.c_contiguous or np.may_share_memory(out, a) or np.may_share_memory(out, b)
+    )
+    launches = 1 + written_aside
+    if ndim <= 2:
+        return launches + (a.ndim == b.ndim == 1) + sum(not in_one_order(x) for x in (a, b))
+    launches += sum(not x.flags.c_contiguous or x.dtype == np.float16 for x in (a, b))
+    launches += np.result_type(a, b) == np.float16
+    stacks = [(1,) * (ndim - x.ndim) + x.shape[:-2] if x.ndim > 1 else (1,) * (ndim - 2) for x in (a, b)]
+    return launches + 3 * (ndim - 2) * (stacks[0] != stacks[1])
+
+
+def in_one_order(x: np.ndarray) -> bool:
+    return x.flags.c_contiguous or x.flags.f_contiguous
 
 
 # --- kernels ---------------------------------------------------------------------------------------------------------

@@ -1,0 +1,38 @@
+"""Sums of rows and columns: the same values on "cuda" as on the CPU, and as few launches as CuPy needs."""
+
+import numpy as np
+import pytest
+import strict_cupy
+
+from nnscratch.layers.fast_products import column_sums, row_dots, row_means, row_sums
+
+FUNCTIONS = {"row_sums": row_sums, "row_means": row_means, "row_dots": lambda x: row_dots(x, x)}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_number_for_each_row(name, dtype, rng, on_cuda, on_cpu):
+    for shape in ((5,), (3, 5), (2, 3, 4, 5)):
+        x = rng.normal(size=shape).astype(dtype)
+        y = FUNCTIONS[name](x)
+        there = on_cpu(FUNCTIONS[name](on_cuda(x)))
+        assert y.shape == there.shape == (*shape[:-1], 1) and y.dtype == there.dtype == dtype
+        np.testing.assert_allclose(there, y, rtol=1e-4 if dtype == np.float32 else 1e-12)
+
+
+def test_a_number_for_each_column(rng, on_cuda, on_cpu):
+    x = rng.normal(size=(7, 5))
+    np.testing.assert_allclose(column_sums(x), x.sum(axis=0))
+    np.testing.assert_allclose(on_cpu(column_sums(on_cuda(x))), x.sum(axis=0))
+
+
+@pytest.mark.parametrize(
+    ("function", "launches"),
+    [(row_sums, 1), (row_means, 2), (lambda x: row_dots(x, x), 2), (lambda x: column_sums(x[0]), 1)],
+)
+def test_sums_on_cuda_take_no_tables_of_addresses(function, launches):
+    with strict_cupy.installed() as cp:
+        x = cp.ones((3, 4, 5))
+        with strict_cupy.counted() as counts:
+            function(x)
+    assert (counts.launches, counts.copies, counts.waits) == (launches, 0, 0)
