@@ -24,7 +24,7 @@ from ..gradcheck.command.process import ROOT, ending
 from .inside.orders import ORDER, REPLY
 
 LONGEST_REPLY = 32 << 20  # bytes
-WAIT = 2.0  # seconds that a process may wait; a right solution never waits
+WAIT = 2.0  # seconds; no process may wait longer. A right solution never waits
 WAITS = "it waits for something"
 LOOK = 0.05  # seconds between two checks of the limits
 START = 60.0  # seconds in which the starter must answer
@@ -66,19 +66,19 @@ class ProcessorClock:
     ----------
     pid : int
     seconds : float
-        The limit for the processor time.
+        The limit for the processor time. The limit for waiting is the same, but at most `WAIT`.
 
     Attributes
     ----------
-    waited : bool
-        True if the limit for waiting was reached.
+    over : bool
+        True if a limit was reached.
     """
 
     def __init__(self, pid: int, seconds: float):
-        self.seconds, self.waited = seconds, False
+        self.seconds, self.over = seconds, False
         self._linux = sys.platform == "linux"
         self._clock, self._state = (~pid << 3) | 2, f"/proc/{pid}/stat"  # the clock of another process
-        self._longest = WAIT if self._linux else seconds * 3 + WAIT
+        self._longest = min(WAIT, seconds) if self._linux else seconds * 3 + WAIT
         self._waiting, self._asleep, self._last = 0.0, False, time.monotonic()
 
     @contextlib.contextmanager
@@ -95,6 +95,7 @@ class ProcessorClock:
         """
         left = self.seconds - self._used()
         if left <= 0:
+            self.over = True
             raise WorkerFailed(f"not finished after {self.seconds:.3g} seconds of processor time")
         before, now = self._asleep, time.monotonic()
         self._asleep = self._sleeps()
@@ -102,8 +103,8 @@ class ProcessorClock:
             self._waiting += min(now - self._last, 2 * LOOK)  # not more: the judge itself may have been stopped
         self._last = now
         if self._waiting >= self._longest:
-            self.waited = True
-            raise WorkerFailed(f"not finished after {self._longest:g} seconds in which {WAITS}")
+            self.over = True
+            raise WorkerFailed(f"not finished after {self._longest:.3g} seconds in which {WAITS}")
         return min(left + 0.001, LOOK)
 
     def _used(self) -> float:
@@ -200,8 +201,7 @@ class Box:
     Attributes
     ----------
     used : float
-        The processor time of the process in seconds, known after its end. If the process waited too long, this is the
-        limit.
+        The processor time of the process in seconds, known after its end.
     """
 
     def __init__(self, starter: Starter, seed: int, seconds: float, memory: int):
@@ -234,6 +234,11 @@ class Box:
         """True if the process cannot be used any more."""
         return self._channel.failed
 
+    @property
+    def over(self) -> bool:
+        """True if the process has reached a limit for its time."""
+        return self._clock.over
+
     def request(self, operation: str, **values: Any) -> Any:
         """Send a request and return the reply. Raise WorkerFailed if there is no reply, or if the reply is an error."""
         with self._clock.running():
@@ -249,7 +254,7 @@ class Box:
         if self._pid:
             status, used = self._starter.order(b"e", self._pid)
             self._code, self._pid = os.waitstatus_to_exitcode(status), 0
-            self.used = self._clock.seconds if self._clock.waited else used / 1e6
+            self.used = used / 1e6
         return self._code
 
     def close(self) -> None:

@@ -68,6 +68,10 @@ class FileMark:
         The start of what the file has printed.
     seconds : float
         The processor time of the file. It is not a part of the mark.
+    finished : bool
+        False if the file was stopped because it took too long.
+    note : str
+        A sentence about the limits, for the student.
     """
 
     name: str
@@ -75,6 +79,8 @@ class FileMark:
     parts: list[PartMark]
     printed: str = ""
     seconds: float = 0.0
+    finished: bool = True
+    note: str = ""
 
     @property
     def points(self) -> float:
@@ -88,7 +94,7 @@ class FileMark:
 
 
 def mark_file(
-    starter: Starter, task: Task, source: bytes | None, seed: int, limits: Limits, left: float | None = None
+    starter: Starter, task: Task, source: bytes | None, seed: int, limits: Limits, seconds: float | None = None
 ) -> FileMark:
     """Mark one file. Errors in the file become part of the mark, and are not raised here.
 
@@ -101,8 +107,8 @@ def mark_file(
     seed : int
         Draws the inputs.
     limits : Limits
-    left : float, optional
-        The seconds of processor time that the submission has left.
+    seconds : float, optional
+        The limit for the processor time; by default ``limits.exercise``.
 
     Returns
     -------
@@ -115,18 +121,15 @@ def mark_file(
     """
     exercise = task.exercise
     mark = FileMark(task.name, exercise.filename, [])
-    left = limits.exercise if left is None else left
     try:
         text = readable(exercise, source)
-        if left <= 0:
-            raise NotYet("This file was not graded: the files before it have used the whole time of the submission.")
     except NotYet as problem:
         mark.parts = [none_of(part, task, problem) for part in exercise.parts]
         return mark
-    with Box(starter, seed, min(limits.exercise, left), limits.memory) as box:
+    with Box(starter, seed, limits.exercise if seconds is None else seconds, limits.memory) as box:
         mark.parts = mark_parts(box, task, text, seed)
         mark.printed = printed_by(box)
-    mark.seconds = box.used
+    mark.seconds, mark.finished = box.used, not box.over
     return mark
 
 

@@ -35,6 +35,7 @@ from ..exercises.ladder import LADDER
 from .own import read_own
 
 COURSE_FILE = "course.toml"
+FIRST_ROUNDS = (0.1, 0.5)  # seconds; a right file needs less than 0.05
 KINDS = {"values": Values, "gradients": Gradients}
 
 
@@ -53,6 +54,19 @@ class Limits:
     exercise: float = 3.0
     submission: float = 15.0
     memory: int = 1024
+
+    @property
+    def rounds(self) -> tuple[float, ...]:
+        """The limits of one file in the rounds of grading. A file that does not finish is run in the next round too.
+
+        So a file that finishes quickly gets its mark, even if other files of the student never finish.
+        """
+        return (*(seconds for seconds in FIRST_ROUNDS if seconds < self.exercise), self.exercise)
+
+    @property
+    def unfinished(self) -> float:
+        """The seconds that the runs of a student's files may take if they do not finish, all runs together."""
+        return 1.5 * self.exercise
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 from .box import Starter
 from .judging import LONGEST_SOURCE, FileMark, PartMark, mark_file
-from .settings import Course, Task
+from .settings import Course, Limits, Task
 
 WIDTH = 100
 
@@ -69,11 +69,32 @@ def mark_submission(
     -------
     SubmissionMark
     """
-    left, marks = course.limits.submission, []
-    for task, source in zip(tasks, sources, strict=True):
-        marks.append(mark_file(starter, task, source, seed, course.limits, left))
-        left -= marks[-1].seconds
-    return SubmissionMark(student, marks, seed)
+    limits, marks = course.limits, {}
+    spent = lost = before = 0.0
+    again = list(zip(tasks, sources, strict=True))
+    for longest in limits.rounds:
+        files, again = again, []
+        for task, source in files:
+            seconds = min(longest, limits.unfinished - lost, limits.submission - spent)
+            if before and seconds <= before:
+                marks[task.name].note = not_again(limits, before)
+                continue
+            seconds = seconds if before else longest  # in the first round, each file gets the same time
+            mark = marks[task.name] = mark_file(starter, task, source, seed, limits, seconds)
+            spent += mark.seconds
+            if not mark.finished:
+                lost = round(lost + seconds, 3)  # not the measured time, which differs between two runs
+                again.append((task, source))
+        before = longest
+    return SubmissionMark(student, [marks[task.name] for task in tasks], seed)
+
+
+def not_again(limits: Limits, before: float) -> str:
+    """Return the note for a file that is not run again, after a run of `before` seconds."""
+    return (
+        f"It was not run again with more than {before:g} seconds, because your files have used their time: "
+        f"{limits.unfinished:g} seconds for runs that do not finish, {limits.submission:g} seconds for all runs."
+    )
 
 
 def read_sources(folder: Path, tasks: Sequence[Task]) -> list[bytes | None]:
@@ -145,19 +166,20 @@ def file_lines(file: FileMark) -> list[str]:
     """Return the feedback for one file."""
     headlines = {part.headline for part in file.parts}
     if len(headlines) == 1 and not file.points:  # one reason for all parts
-        return [*wrapped(file.parts[0].headline), *(f"    {line}" for line in file.parts[0].details), *printed(file)]
+        return [*wrapped(file.parts[0].headline), *(f"    {line}" for line in file.parts[0].details), *ending(file)]
     lines = []
     for part in file.parts:
         lines += wrapped(f"{part.kind}, {number(part.points)} of {number(part.out_of)}: {part.headline}")
         lines += [f"    {line}" for line in part.details]
-    return lines + printed(file)
+    return lines + ending(file)
 
 
-def printed(file: FileMark) -> list[str]:
-    """Return the output that the student's code printed, as the last lines of the feedback for a file."""
-    if not file.printed.strip():
-        return []
-    return ["  Your code printed:", *(f"    | {line}" for line in file.printed.splitlines())]
+def ending(file: FileMark) -> list[str]:
+    """Return the last lines of the feedback for a file: the note, and the output that the student's code printed."""
+    lines = wrapped(file.note)
+    if file.printed.strip():
+        lines += ["  Your code printed:", *(f"    | {line}" for line in file.printed.splitlines())]
+    return lines
 
 
 def wrapped(text: str) -> list[str]:

@@ -62,6 +62,13 @@ ATTACKS = {
     ),
     "a huge array": ("", "np.ones((1 << 15, 1 << 15))", "MemoryError"),
     "a growing list": ("", "grown = []\n    while True: grown.append(bytes(1 << 24))", "MemoryError"),
+    "a list that fills the last byte": (
+        "",
+        "grown = []\n    for size in (1 << 24, 1 << 16, 1 << 10, 64):\n        try:\n"
+        "            while True: grown.append(bytes(size))\n        except MemoryError: pass\n"
+        "    grown.append(bytes(1 << 24))",
+        "MemoryError",
+    ),
     "a segmentation fault": ("import ctypes", "ctypes.string_at(0)", "SIGSEGV"),
     "deep recursion": ("", "relu_forward(x)", "RecursionError"),
     "deep recursion in C": (

@@ -1,5 +1,6 @@
 """Marking a folder of submissions: one table, one text for each student, and marks that depend on the files only."""
 
+import dataclasses
 import os
 
 import pytest
@@ -7,9 +8,11 @@ from attacks import attack
 from dying_judge import die_at_ben
 
 from nnscratch.cli import main
-from nnscratch.course import batch, box, read_course
+from nnscratch.course import batch, box, read_course, submission
 from nnscratch.course.batch import NotProtected, check_protections, mark_all
 from nnscratch.course.box import Box, Starter
+from nnscratch.course.judging import FileMark
+from nnscratch.course.submission import mark_submission
 from nnscratch.gradcheck.command.channel import WorkerFailed
 from nnscratch.gradcheck.command.orphans import children
 
@@ -94,7 +97,7 @@ def test_marks_depend_on_the_own_files_only(course, hand_in, tmp_path, capsys):
     feedback = {path.stem: path.read_text() for path in (tmp_path / "grades").glob("*.txt")}
     assert "Forward is right, backward is not. The gradient of x is not right" in feedback["ben"]
     assert "15_clip_norm.py is missing." in feedback["ben"]
-    assert feedback["carl"].count("did not finish within") == 3  # of 0.5, 0.5 and 0.2 seconds
+    assert feedback["carl"].count("did not finish within") == 3
     assert "01_sigmoid.py is unchanged." in feedback["dora"] and "Python cannot read line 1" in feedback["dora"]
     assert feedback["mallory"].count("cannot use other files, processes") == 2
     assert "15_clip_norm.py is missing." in feedback["mallory"]
@@ -108,6 +111,62 @@ def test_marks_depend_on_the_own_files_only(course, hand_in, tmp_path, capsys):
     assert (tmp_path / "again" / "ben").is_dir() and again[1].points == 5
     assert (tmp_path / "again.csv").read_text().splitlines()[2] in (tmp_path / "grades.csv").read_text()
     assert feedback["ben"] == (tmp_path / "again" / "ben.txt").read_text()
+
+
+@pytest.fixture
+def runs(course, monkeypatch):
+    """Mark a submission whose files need the given seconds, without running them. Return all runs and the mark."""
+
+    def made(**needed):
+        found = []
+
+        def mark_file(starter, task, source, seed, limits, seconds):
+            found.append((task.name, round(seconds, 3)))
+            need = needed[task.name]
+            return FileMark(task.name, task.exercise.filename, [], seconds=min(need, seconds), finished=need <= seconds)
+
+        monkeypatch.setattr(submission, "mark_file", mark_file)
+        return found, mark_submission(None, course, course.tasks, "anna", [b""] * 3, 0)
+
+    return made
+
+
+FOREVER = float("inf")
+
+
+def test_a_file_that_does_not_finish_is_run_again_with_more_time(runs):
+    found, mark = runs(sigmoid=0.02, relu=0.3, clip_norm=FOREVER)
+    assert found == [
+        *[("sigmoid", 0.1), ("relu", 0.1), ("clip_norm", 0.1)],
+        *[("relu", 0.5), ("clip_norm", 0.5)],
+    ]
+    assert [file.finished for file in mark.files] == [True, True, False]
+    assert not any(file.note for file in mark.files)
+
+
+def test_files_that_hang_take_no_time_from_a_quick_file_and_less_than_their_limit_together(runs):
+    found, mark = runs(sigmoid=FOREVER, relu=FOREVER, clip_norm=0.02)
+    assert found == [("sigmoid", 0.1), ("relu", 0.1), ("clip_norm", 0.1), ("sigmoid", 0.5)]
+    assert [file.finished for file in mark.files] == [False, False, True]
+    assert [bool(file.note) for file in mark.files] == [False, True, False]
+    assert "It was not run again with more than 0.1 seconds" in submission.as_text(mark, "Term")
+
+
+def test_25_files_that_hang_take_four_and_a_half_seconds(course, runs):
+    limits = type(course.limits)()
+    tasks = [task for _ in range(9) for task in course.tasks][:25]
+    found, _ = runs(sigmoid=FOREVER, relu=FOREVER, clip_norm=FOREVER)
+    found.clear()
+    mark_submission(None, dataclasses.replace(course, limits=limits), tasks, "anna", [b""] * 25, 0)
+    assert round(sum(seconds for _, seconds in found), 6) <= 4.5
+    assert limits.rounds == (0.1, 0.5, 3.0)
+
+
+def test_right_code_that_is_slow_gets_its_points(course, hand_in, tmp_path):
+    slow = "import time\nend = time.process_time() + 0.15\nwhile time.process_time() < end: pass\n"
+    hand_in("anna", relu=slow + course.task("relu").exercise.solution, clip_norm="while True: pass")
+    (mark,) = mark_all(course, tmp_path / "submissions", tmp_path / "grades.csv")
+    assert [file.points for file in mark.files] == [4, 3, 0]
 
 
 def test_a_run_continues_where_another_has_stopped(course, hand_in, tmp_path, monkeypatch):
