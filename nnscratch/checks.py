@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .module import Module
     from .parameter import Parameter
 
+LARGEST = float(np.finfo(np.float64).max)
 FLOATS = (np.dtype("float32"), np.dtype("float64"), np.dtype("float16"))
 
 
@@ -97,18 +98,28 @@ def check_is_pair(owner: Module, name: str, value: Any, what: str) -> None:
         raise TypeError(f"{type(owner).__name__}: {name} must be a pair {what}, got {came}")
 
 
+def short(value: Any) -> str:
+    """Return ``repr(value)`` for an error message; of a long one, such as an integer of 4,000 digits, the beginning."""
+    if isinstance(value, int) and abs(value) > 10**40:  # Python refuses to convert integers of many digits
+        return f"an integer of {value.bit_length():,} bits"
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
 def positive_int(name: str, value: int) -> int:
     """Return `value` if it is an integer of 1 or more; raise otherwise."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} must be an integer of 1 or more, got {value!r}")
+        raise ValueError(f"{name} must be an integer of 1 or more, got {short(value)}")
     return int(value)
 
 
 def count(name: str, value: int) -> int:
     """Return `value` if it is an integer of 0 or more; raise otherwise."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{name} must be an integer of 0 or more, got {value!r}")
-    return value
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 0:
+        raise ValueError(f"{name} must be an integer of 0 or more, got {short(value)}")
+    if value >= 1 << 63:
+        raise ValueError(f"{name} must be below 2**63, got {short(value)}")
+    return int(value)
 
 
 def one_of(name: str, value: str, choices: Iterable[str]) -> str:
@@ -130,15 +141,15 @@ def flag(name: str, value: bool) -> bool:
 
 def probability(name: str, value: float) -> float:
     """Return `value` if it is in [0, 1); raise otherwise."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < 1:
+    if not _is_number(value) or not 0 <= value < 1:
         raise ValueError(f"{name} must be a probability in [0, 1), got {value!r}")
     return float(value)
 
 
 def finite(name: str, value: float) -> float:
     """Return `value` if it is a finite number; raise otherwise."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    if not _is_number(value) or not -LARGEST <= value <= LARGEST:
+        raise ValueError(f"{name} must be a finite number, got {short(value)}")
     return float(value)
 
 
@@ -151,10 +162,15 @@ def not_negative(name: str, value: float) -> float:
 
 def at_least(name: str, value: float, low: float, below: float = math.inf) -> float:
     """Return `value` as a float if it is a number with low <= value < below; raise otherwise."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not low <= value < below:
+    if not _is_number(value) or not low <= value < below or value > LARGEST:
         limit = f"{low} or more" if below == math.inf else f"in [{low}, {below})"
-        raise ValueError(f"{name} must be a finite number, {limit}, got {value!r}")
+        raise ValueError(f"{name} must be a finite number, {limit}, got {short(value)}")
     return float(value)
+
+
+def _is_number(value: Any) -> bool:
+    """True for a real number of Python or NumPy, but not for True and False."""
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def state_value(name: str, value: Array, like: Array) -> Array:

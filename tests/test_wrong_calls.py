@@ -43,6 +43,17 @@ WRONG = [
     (TypeError, lambda: nn.models.LanguageModel(5, 4, 3)([[1]]), "LanguageModel: tokens: expected a NumPy or CuPy"),
     (ValueError, lambda: nn.models.TransformerLM(5, 4, 2, 1, 8)(np.array([[5]])), "TransformerLM: tokens must be"),
     (ValueError, lambda: nn.MultiheadAttention(6, 4), "num_heads must divide embed_dim"),
+    # arrays that compute in another way: a matrix multiplies with *, and layers would not use a mask
+    (TypeError, lambda: LINEAR(X.view(np.matrix)), r"Linear: x: expected a plain array, got a numpy matrix"),
+    (TypeError, lambda: nn.ReLU()(X.view(np.matrix)), "ReLU: x: expected a plain array, got a numpy matrix"),
+    (TypeError, lambda: LINEAR(np.ma.array(X)), r"got a numpy MaskedArray; use x.filled\(value\)"),
+    (TypeError, lambda: nn.Parameter(np.ma.array(X)), "got a numpy MaskedArray"),
+    (TypeError, lambda: nn.MSELoss()(X, np.ma.array(X)), "MSELoss: target: expected a plain array"),
+    (TypeError, lambda: nn.CrossEntropyLoss()(X, np.ma.array(LABELS)), "CrossEntropyLoss: target: expected a plain"),
+    (TypeError, lambda: nn.Embedding(3, 2)(np.ma.array(LABELS)), "Embedding: ids: expected a plain array"),
+    (TypeError, lambda: nn.data.Batches(np.ma.array(X), LABELS, 2), "x: expected a plain array"),
+    (TypeError, lambda: nn.data.TextBatches(np.ma.array(LABELS), 1, 2), "got a numpy MaskedArray"),
+    (TypeError, lambda: LINEAR.load_state_dict(LINEAR.state_dict() | {"bias": np.ma.zeros(2, F)}), "bias: expected a"),
     # constructor arguments
     (ValueError, lambda: nn.Linear(-1, 2), "in_features must be an integer of 1 or more, got -1"),
     (TypeError, lambda: nn.Linear(2, 2, init="he"), r"init must be a function of \(shape, rng\), such as nn.init.he"),

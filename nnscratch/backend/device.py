@@ -31,7 +31,8 @@ def array_module(x: Array) -> ModuleType:
     Raises
     ------
     TypeError
-        `x` is not a NumPy or CuPy array. For example, it is a list, a number or a PyTorch tensor.
+        `x` is not a NumPy or CuPy array. For example, it is a list, a number or a PyTorch tensor. A masked array and a
+        `numpy.matrix` are refused too: the layers would not use the mask, and `*` of a matrix is another product.
 
     Examples
     --------
@@ -39,6 +40,11 @@ def array_module(x: Array) -> ModuleType:
     >>> array_module(np.zeros(3)).__name__
     'numpy'
     """
+    if type(x) is np.ndarray:
+        return np
+    if isinstance(x, (np.ma.MaskedArray, np.matrix)):
+        hint = "x.filled(value)" if isinstance(x, np.ma.MaskedArray) else "numpy.asarray(x)"
+        raise TypeError(f"expected a plain array, got a numpy {type(x).__name__}; use {hint}")
     if isinstance(x, np.ndarray):
         return np
     cupy = sys.modules.get("cupy")  # CuPy arrays exist only after CuPy has been imported

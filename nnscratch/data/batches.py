@@ -134,6 +134,8 @@ class TextBatches:
 
 def _token_ids(tokens: Any) -> np.ndarray:
     """Return `tokens` as a read-only int64 array of shape (length,)."""
+    if isinstance(tokens, np.ndarray):
+        backend.array_module(tokens)  # raises for a masked array, whose mask numpy.asarray would drop
     tokens = np.asarray(tokens)
     if tokens.ndim != 1:
         raise ValueError(f"tokens must be one sequence, shape (length,), got shape {tokens.shape}")

@@ -60,7 +60,7 @@ from .dropout import dropout_mask
 from .fast_products import row_dots
 from .key_value_cache import KeyValueCache
 from .linear import Linear
-from .segments import check_lengths, is_left
+from .segments import check_lengths, is_left, is_padding, with_finite_padding
 from .softmax import softmax
 
 Cache = tuple[Array, Array]
@@ -164,7 +164,7 @@ class MultiheadAttention(Module):
             The tokens that `x` attends to. The default is `x` itself.
         lengths : sequence of N integers in 1..S, optional
             The number of real tokens in each sequence of `memory`, or of `x` without a memory. The other tokens are
-            padding, and no token attends to padding.
+            padding, and no token attends to padding. NaN and infinity in the padding are read as 0.
         past : (k, v), each of shape (N, heads, P, d), optional
             Keys and values of P earlier tokens, in ``eval()`` mode only. The tokens of `x` attend to these too. So a
             model can read a text token by token without computing keys and values again. See `KeyValueCache`.
@@ -178,6 +178,7 @@ class MultiheadAttention(Module):
             Only if `past` is given: the `past` for the next tokens, with keys and values of P + T tokens.
         """
         self._check(x, memory, past)
+        x, memory = self._with_finite_padding(x, memory, lengths, padding_side, 0 if past is None else past[0].shape[2])
         xp = backend.array_module(x)
         q, k, v = self._queries_keys_values(x, memory)  # (N, heads, T, d), twice (N, heads, S, d)
         if past is not None:
@@ -229,10 +230,19 @@ class MultiheadAttention(Module):
         Use it to inspect the attention; it keeps nothing for backward.
         """
         self._check(x, memory, None)
+        x, memory = self._with_finite_padding(x, memory, lengths, padding_side)
         q, k, _ = self._queries_keys_values(x, memory)
         return self._attention_weights(q, k, lengths, padding_side)
 
     # --- the steps of forward and backward -----------------------------------------------------------------------
+
+    def _with_finite_padding(
+        self, x: Array, memory: Array | None, lengths: Any, padding_side: str, past: int = 0
+    ) -> tuple[Array, Array | None]:
+        """Return x and memory. In the one that `lengths` describes, NaN and infinity in the padding are replaced."""
+        if memory is None:
+            return with_finite_padding(self, x, lengths, padding_side, past), None
+        return x, with_finite_padding(self, memory, lengths, padding_side)
 
     def _queries_keys_values(self, x: Array, memory: Array | None) -> list[Array]:
         """Return q of `x`, and k and v of `memory` or `x`, split into heads."""
@@ -272,10 +282,9 @@ class MultiheadAttention(Module):
         lengths = check_lengths(self, lengths, N, S)
         if lengths is not None:
             left = is_left(padding_side)
-            s, n = np.arange(S), lengths[:, None, None]
-            padding = s < S - n if left else s >= n  # (N, 1, S)
+            padding = is_padding(lengths, S, left)[:, None]  # (N, 1, S)
             if left and self.causal:  # padding at the start has no earlier token, so it attends to itself
-                padding = padding & (s != np.arange(S - T, S)[:, None])  # (N, T, S)
+                padding = padding & (np.arange(S) != np.arange(S - T, S)[:, None])  # (N, T, S)
             Z += xp.asarray(np.where(padding, -math.inf, 0).astype(Z.dtype))[:, None]
         return softmax(Z, out=Z)
 

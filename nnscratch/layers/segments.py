@@ -24,7 +24,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import one_of
+from ..checks import check_floats, one_of
 from ..module import Module
 
 
@@ -67,6 +67,43 @@ def rolled(X: Array, lengths: np.ndarray, back: bool = False) -> Array:
 def is_left(padding_side: str) -> bool:
     """Return True for "left" and False for "right"; raise for anything else."""
     return one_of("padding_side", padding_side, ("right", "left")) == "left"
+
+
+def is_padding(lengths: np.ndarray, T: int, left: bool) -> np.ndarray:
+    """Return an array of shape (N, T), True where a step is padding.
+
+    Examples
+    --------
+    >>> print(is_padding(np.array([1, 3]), 3, left=False).astype(int))
+    [[0 1 1]
+     [0 0 0]]
+    """
+    t, n = np.arange(T), lengths[:, None]
+    return t < T - n if left else t >= n
+
+
+def with_finite_padding(module: Module, x: Array, lengths: Any, padding_side: str, past: int = 0) -> Array:
+    """Return `x`, shape (N, T, D), with 0 for each value in the padding that is not finite.
+
+    The weight of padding in attention is 0. But 0 times NaN is NaN, so a NaN in the padding would reach all tokens of
+    its sequence, and the gradients.
+
+    Parameters
+    ----------
+    past : int
+        The number of earlier steps that `lengths` counts too, but that are not in `x`.
+    """
+    if lengths is None:
+        return x
+    check_floats(module, "x", x)
+    if x.ndim != 3:
+        return x  # the layer raises the error
+    xp, steps = backend.array_module(x), past + x.shape[1]
+    lengths = check_lengths(module, lengths, len(x), steps)
+    padding = xp.asarray(is_padding(lengths, steps, is_left(padding_side))[:, past:])  # (N, T)
+    if backend.cheap_to_read(x) and xp.isfinite(x[padding]).all():
+        return x
+    return xp.where(padding[:, :, None] & ~xp.isfinite(x), x.dtype.type(0), x)
 
 
 def check_lengths(module: Module, lengths: Any, N: int, T: int) -> np.ndarray | None:

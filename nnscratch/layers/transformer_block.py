@@ -44,6 +44,7 @@ from .gelu import GELU
 from .layer_norm import LayerNorm
 from .linear import Linear
 from .relu import ReLU
+from .segments import with_finite_padding
 
 ACTIVATIONS = {"relu": ReLU, "gelu": GELU, "gelu_tanh": lambda: GELU("tanh")}
 RENAMED = "TransformerBlock's argument {} is now called {}; the old name will be removed in 2.0"
@@ -156,6 +157,8 @@ class TransformerBlock(Module):
         self, x: Array, lengths: Any = None, past: Cache | None = None, padding_side: str = "right"
     ) -> Array | tuple[Array, Cache]:
         """Return y. `MultiheadAttention` describes `lengths`, `past`, `padding_side` and the second result."""
+        if past is None:
+            x = with_finite_padding(self, x, lengths, padding_side)
         n = self.norm1(x) if self.norm_first else x
         attended = self.self_attn(n, lengths=lengths, past=past, padding_side=padding_side)
         attended, present = attended if past is not None else (attended, None)

@@ -56,6 +56,10 @@ class Adagrad(Optimizer):
         super().__init__(params, lr, weight_decay)
         positive_in(self.eps, self.parameters)
 
+    def check_settings(self) -> None:
+        super().check_settings()
+        at_least("eps", self.eps, 0)
+
     @property
     def rests_at_zero(self) -> bool:
         return not self.weight_decay and self.eps > 0  # with eps = 0, the update would be 0 / 0

@@ -13,6 +13,7 @@ Reference: Kingma and Ba (2015), "Adam: a method for stochastic optimization".
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from .. import backend
 from ..backend import Array
@@ -59,14 +60,14 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ):
-        if not isinstance(betas, (tuple, list)):
-            raise TypeError(f"betas must be a pair of numbers, got {betas!r}")
-        self.betas = tuple(at_least(f"betas[{k}]", beta, 0, 1) for k, beta in enumerate(betas))
-        if len(self.betas) != 2:
-            raise ValueError(f"betas must be two numbers, got {betas!r}")
-        self.eps = at_least("eps", eps, 0)
+        self.betas, self.eps = _pair_of_betas(betas), at_least("eps", eps, 0)
         super().__init__(params, lr, weight_decay)
         positive_in(self.eps, self.parameters)
+
+    def check_settings(self) -> None:
+        super().check_settings()
+        _pair_of_betas(self.betas)
+        at_least("eps", self.eps, 0)
 
     def textbook_update(self, w: Array, g: Array, m: Array, v: Array) -> tuple[Array, Array, Array]:
         """Return the new w, m and v: the equations above, at step t. `update` does the same in place."""
@@ -82,3 +83,12 @@ class Adam(Optimizer):
     @takes_lists
     def update(self, w: Array, g: Array, m: Array, v: Array) -> None:
         kernels.adam(w, g, m, v, self.steps, self.lr, self.betas, self.eps, weight_decay=self.weight_decay)
+
+
+def _pair_of_betas(betas: Any) -> tuple[float, float]:
+    """Return `betas` as two floats in [0, 1), or raise."""
+    if not isinstance(betas, (tuple, list)):
+        raise TypeError(f"betas must be a pair of numbers, got {betas!r}")
+    if len(betas) != 2:
+        raise ValueError(f"betas must be two numbers, got {betas!r}")
+    return at_least("betas[0]", betas[0], 0, 1), at_least("betas[1]", betas[1], 0, 1)

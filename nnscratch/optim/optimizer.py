@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import at_least
+from ..checks import at_least, count
 from ..parameter import Parameter
 from .param_groups import ParamGroup, as_param_groups, saved_settings
 
@@ -142,12 +142,10 @@ class Optimizer:
         TypeError
             The model and the moments are on different devices or have different dtypes.
         ValueError
-            A gradient does not have the shape of its parameter, or the `lr` or `weight_decay` of a group is not a
-            finite number of 0 or more. No parameter has changed.
+            A gradient does not have the shape of its parameter, or a setting that you have changed is out of range,
+            such as `lr`. No parameter has changed.
         """
-        for group in self.param_groups:
-            for name in group.keys() - {"params"}:
-                at_least(name, group[name], 0)
+        self.check_settings()
         self._check_devices_and_dtypes()
         gradients = self._gradients()
         self.steps += 1
@@ -158,6 +156,15 @@ class Optimizer:
                 self._update_group([next(numbered) for _ in group["params"]], gradients)
         finally:
             self._group = self.param_groups[0]
+
+    def check_settings(self) -> None:
+        """Raise ValueError if a setting is out of range. `step` calls this, since you may change settings at any time.
+
+        A subclass with further settings overrides this.
+        """
+        for group in self.param_groups:
+            for name in group.keys() - {"params"}:
+                at_least(name, group[name], 0)
 
     def _update_group(self, numbered: list[tuple[int, Parameter]], gradients: list[tuple[Array | None, Array]]) -> None:
         """Update these parameters, each given with its number in `parameters`."""
@@ -259,8 +266,9 @@ class Optimizer:
                 raise ValueError(f"{name} holds values that are not finite (NaN or infinity)")
             if name in self.squares and any(bool((a < 0).any()) for a in state[name]):
                 raise ValueError(f"{name} holds negative values, but it is made of squares")
+        steps = count("steps", state["steps"])
         groups = saved_settings(self.param_groups, state["param_groups"])
-        self.steps = int(at_least("steps", state["steps"], 0))
+        self.steps = steps
         for own, given in zip(self.param_groups, groups, strict=True):
             own.update(given)
         for name in self.moments:

@@ -73,13 +73,23 @@ class RMSprop(Optimizer):
     ):
         self.alpha, self.eps = at_least("alpha", alpha, 0, 1), at_least("eps", eps, 0)
         self.momentum, self.centered = at_least("momentum", momentum, 0, 1), flag("centered", centered)
-        self.moments = (  # PyTorch's names for v, a and b
-            "square_avg",
-            *(("grad_avg",) if self.centered else ()),
-            *(("momentum_buffer",) if self.momentum else ()),
-        )
+        self.moments = self._moments()
         super().__init__(params, lr, weight_decay)
         positive_in(self.eps, self.parameters)
+
+    def _moments(self) -> tuple[str, ...]:
+        """Return PyTorch's names of v, a and b, as far as they are kept."""
+        centered, momentum = ("grad_avg",) * self.centered, ("momentum_buffer",) * (self.momentum > 0)
+        return ("square_avg", *centered, *momentum)
+
+    def check_settings(self) -> None:
+        super().check_settings()
+        at_least("alpha", self.alpha, 0, 1)
+        at_least("momentum", self.momentum, 0, 1)
+        at_least("eps", self.eps, 0)
+        flag("centered", self.centered)
+        if self._moments() != self.moments:
+            raise ValueError("centered cannot change, and momentum cannot change to 0 or from 0: create a new RMSprop")
 
     def textbook_update(self, w: Array, g: Array, v: Array, *a_and_b: Array) -> tuple[Array, ...]:
         """Return the new w, v and, where they are kept, a and b: the equations above. `update` does it in place."""

@@ -64,6 +64,13 @@ class SGD(Optimizer):
         self.moments = ("velocity",) if momentum else ()
         super().__init__(params, lr, weight_decay)
 
+    def check_settings(self) -> None:
+        super().check_settings()
+        at_least("momentum", self.momentum, 0, 1)
+        flag("nesterov", self.nesterov)
+        if (self.momentum > 0) != bool(self.moments):
+            raise ValueError("momentum cannot change to 0 or from 0: SGD keeps a velocity only if it starts above 0")
+
     @property
     def rests_at_zero(self) -> bool:
         return not self.momentum and not self.weight_decay

@@ -42,8 +42,18 @@ def number_of_targets(criterion: Module, targets: Array) -> float | Array:
     return criterion.count(targets) if isinstance(criterion, CrossEntropyLoss) else targets.size
 
 
+def no_target_counts(criterion: Module, targets: Array) -> bool:
+    """Return True if `criterion` leaves out all targets of a batch. On a GPU this is not known, and False."""
+    backend.array_module(targets)
+    if not isinstance(criterion, CrossEntropyLoss) or criterion.is_batch_mean or not backend.cheap_to_read(targets):
+        return False
+    return targets.size > 0 and criterion.count(targets) == 0
+
+
 def parts_of_step(criterion: Module, batches: Sequence[tuple[Any, Array]]) -> list[Part]:
     """Return the batches of one step with their fractions. A batch in which no target counts is left out.
+
+    If no target of the step counts, the list is empty. The step then has the loss 0 and the gradient 0.
 
     Examples
     --------
@@ -53,11 +63,11 @@ def parts_of_step(criterion: Module, batches: Sequence[tuple[Any, Array]]) -> li
     [0.375, 0.375, 0.25]
     """
     if len(batches) == 1:
-        return [Part(*batches[0], 1.0)]
+        return [] if no_target_counts(criterion, batches[0][1]) else [Part(*batches[0], 1.0)]
     counts = backend.to_floats([number_of_targets(criterion, targets) for _, targets in batches])
     n = sum(counts)
-    if n == 0:  # the loss of any of them raises the error
-        return [Part(*batches[0], 1.0)]
+    if n == 0:  # in an empty batch, the loss raises an error
+        return [Part(*batch, 1.0) for batch in batches if batch[1].size == 0]
     return [Part(*batch, n_j / n) for batch, n_j in zip(batches, counts, strict=True) if n_j]
 
 

@@ -138,7 +138,7 @@ def state_dict(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
     arrays |= {f"hidden.{k}": a for k, a in enumerate(hidden)}
     steps = history.to_dict()
     arrays |= {f"history.{name}": np.array(steps.pop(name), dtype=np.float64) for name in STEP_RECORDS}
-    rng = trainer.batches_rng
+    rng, valid_rng = trainer.batches_rng, trainer.valid_rng
     header = {
         "step": trainer.steps_done,
         "optimizer": optimizer,
@@ -146,6 +146,7 @@ def state_dict(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
         "rng": [rng.bit_generator.state for rng in generators(trainer.model)],
         "epoch_rng": trainer.epoch_rng,
         "batches_rng": trainer.stopped_at_rng if rng is None else rng.bit_generator.state,
+        "valid_rng": trainer.stopped_valid_rng if valid_rng is None else valid_rng.bit_generator.state,
         "history": steps,
         "callbacks": [getattr(callback, "state", None) for callback in trainer.callbacks],
     }
@@ -195,6 +196,7 @@ def _load(trainer: Trainer, arrays: dict[str, Any], header: dict[str, Any]) -> N
     hidden = tuple(backend.to_device(a, device) for a in _in_order(with_prefix("hidden.")))
     trainer.hidden = hidden if len(hidden) > 1 else hidden[0] if hidden else None
     trainer.epoch_rng, trainer.stopped_at_rng = header["epoch_rng"], header.get("batches_rng")
+    trainer.stopped_valid_rng, trainer.valid_rng = header.get("valid_rng"), None
     trainer.batches_rng, trainer.steps_done = None, step
     trainer.recorded = history
     for callback, state in zip(trainer.callbacks, header["callbacks"], strict=False):

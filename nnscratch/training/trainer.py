@@ -114,6 +114,8 @@ class Trainer:
         self.epoch_rng: dict | None = None  # state of the batches' generator when this epoch began
         self.batches_rng: np.random.Generator | None = None  # the generator of the batches given to `fit`
         self.stopped_at_rng: dict | None = None  # its state at the moment when the resumed run stopped
+        self.valid_rng: np.random.Generator | None = None  # the generator of the validation batches, if they draw
+        self.stopped_valid_rng: dict | None = None  # its state at the moment when the resumed run stopped
         self.recorded = History()  # without the steps that are enqueued on a GPU
         self._seconds_before, self._started = 0.0, 0.0
         self._split_batch = SplitBatch(model, criterion, threads) if positive_int("threads", threads) > 1 else None
@@ -216,6 +218,10 @@ class Trainer:
         steps_per_epoch = steps_in_epoch(batches, self.accumulate)
         evaluate_every = positive_int("evaluate_every", steps_per_epoch if evaluate_every is None else evaluate_every)
         self.stop = None
+        self.valid_rng = getattr(valid, "rng", None)
+        if self.valid_rng is not None and self.stopped_valid_rng is not None:
+            self.valid_rng.bit_generator.state = self.stopped_valid_rng
+        self.stopped_valid_rng = None
         self.model.train()
         self.criterion.train()
         self._seconds_before, self._started = self.recorded.seconds, time.perf_counter()

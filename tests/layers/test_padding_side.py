@@ -84,3 +84,47 @@ def test_sequences_are_padded_on_the_left():
 def test_another_side_is_refused(call):
     with pytest.raises(ValueError, match="padding_side must be one of 'right', 'left', got 'before'"):
         call()
+
+
+OF_MEMORY = ("memory", "decoder")  # in these, the padding is in the memory
+
+
+def attention_cases():
+    D = 6
+    x = np.random.default_rng(4).normal(size=(2, 3, D))
+    return {
+        "attention": (nn.MultiheadAttention(D, 2, rng=0), lambda layer, a, **o: layer(a, **o)),
+        "causal attention": (nn.MultiheadAttention(D, 2, causal=True, rng=0), lambda layer, a, **o: layer(a, **o)),
+        "memory": (nn.CrossAttention(D, 2, rng=0), lambda layer, a, lengths: layer(x, a, lengths)),
+        "decoder": (nn.TransformerDecoderBlock(D, 2, rng=0), lambda layer, a, lengths: layer(x, a, lengths)),
+        "block": (nn.TransformerBlock(D, 2, rng=0), lambda layer, a, **o: layer(a, **o)),
+        "post-norm": (nn.TransformerBlock(D, 2, norm_first=False, rng=0), lambda layer, a, **o: layer(a, **o)),
+    }
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(("case", "side"), [
+    *((case, "right") for case in attention_cases()),
+    *((case, "left") for case in attention_cases() if case not in OF_MEMORY),
+])  # fmt: skip
+def test_nan_in_the_padding_reaches_neither_the_tokens_nor_the_gradients(case, side, value):
+    layer, call = attention_cases()[case]
+    options = {"lengths": [2, 4]} | ({} if side == "right" else {"padding_side": "left"})
+    layer.to(dtype=np.float64)
+    a = np.random.default_rng(5).normal(size=(2, 4, 6))
+    real = np.ones((2, 4), dtype=bool)
+    real[0, 2:] = False
+    if side == "left":
+        real[0] = real[0, ::-1]
+    results = []
+    for padding in (0.0, value):
+        padded = np.where(real[:, :, None], a, padding)
+        layer.zero_grad()
+        y = call(layer, padded, **options)
+        dy = np.random.default_rng(6).normal(size=y.shape)
+        if case not in OF_MEMORY:
+            dy[~real], y = 0, y[real]
+        dx = layer.backward(dy)
+        results.append([y, *(dx if isinstance(dx, tuple) else [dx]), *(p.grad.copy() for p in layer.parameters())])
+    for expected, got in zip(*results, strict=True):
+        np.testing.assert_array_equal(got, expected)

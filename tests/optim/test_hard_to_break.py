@@ -134,3 +134,56 @@ def test_a_broken_state_of_a_schedule_is_refused_and_changes_nothing(wrong):
         scheduler.load_state_dict(before | wrong)
     assert scheduler.state_dict() == before
     assert optimizer.lr == 1.0
+
+
+@pytest.mark.parametrize(("make", "name", "value", "message"), [
+    (lambda p: nn.optim.SGD(p, 0.1, momentum=0.9), "momentum", math.nan, "momentum must be a finite number"),
+    (lambda p: nn.optim.SGD(p, 0.1, momentum=0.9), "momentum", True, "momentum must be a finite number"),
+    (lambda p: nn.optim.SGD(p, 0.1, momentum=0.9), "momentum", 1.0, r"in \[0, 1\)"),
+    (lambda p: nn.optim.SGD(p, 0.1, momentum=0.9), "momentum", 0.0, "momentum cannot change to 0 or from 0"),
+    (lambda p: nn.optim.SGD(p, 0.1), "momentum", 0.9, "momentum cannot change to 0 or from 0"),
+    (lambda p: nn.optim.SGD(p, 0.1, momentum=0.9), "nesterov", "no", "nesterov must be True or False"),
+    (nn.optim.Adam, "betas", (0.9, math.nan), r"betas\[1\] must be a finite number"),
+    (nn.optim.AdamW, "betas", 0.9, "betas must be a pair of numbers"),
+    (nn.optim.Adam, "eps", -1.0, "eps must be a finite number"),
+    (nn.optim.RMSprop, "alpha", 2, "alpha must be a finite number"),
+    (nn.optim.RMSprop, "eps", math.nan, "eps must be a finite number"),
+    (nn.optim.RMSprop, "centered", True, "create a new RMSprop"),
+    (nn.optim.RMSprop, "momentum", 0.9, "create a new RMSprop"),
+    (nn.optim.Adagrad, "eps", None, "eps must be a finite number"),
+])  # fmt: skip
+def test_a_setting_changed_later_is_checked_before_anything_changes(make, name, value, message):
+    w = nn.Parameter(np.ones(3))
+    optimizer = make([w])
+    w.grad[...] = 1
+    setattr(optimizer, name, value)
+    with pytest.raises((TypeError, ValueError), match=message):
+        optimizer.step()
+    assert optimizer.steps == 0
+    np.testing.assert_array_equal(w.data, 1)
+
+
+def test_settings_that_may_change_still_may():
+    w = nn.Parameter(np.ones(1))
+    optimizer = nn.optim.SGD([w], 0.1, momentum=0.9)
+    optimizer.momentum = 0.5
+    for _ in range(2):
+        w.grad[...] = 1
+        optimizer.step()
+    np.testing.assert_allclose(w.data, 1 - 0.1 - 0.1 * 1.5)
+
+
+@pytest.mark.parametrize("steps", [1.5, True, -1, "1", None, 10**400])
+def test_a_state_with_a_wrong_number_of_steps_is_refused(steps):
+    optimizer = nn.optim.Adam([nn.Parameter(np.ones(2))])
+    with pytest.raises(ValueError, match="steps must be"):
+        optimizer.load_state_dict(optimizer.state_dict() | {"steps": steps})
+    assert optimizer.steps == 0
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**5000)], ids=["400 digits", "5000 digits"])
+def test_integers_that_no_float_holds_are_refused_by_name(number):
+    with pytest.raises(ValueError, match="lr must be a finite number, 0 or more, got an integer of 1[0-9,]+ bits"):
+        nn.optim.SGD([nn.Parameter(np.ones(2))], lr=number)
+    with pytest.raises(ValueError, match="bound must be a finite number, got an integer of"):
+        nn.init.uniform((2, 2), number)

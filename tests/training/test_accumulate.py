@@ -259,8 +259,22 @@ def test_wrong_settings_are_refused(options, message):
         trainer_of(classifier(), **options)
 
 
-def test_where_no_target_of_a_step_counts_the_loss_says_why():
-    trainer = trainer_of(classifier(), nn.CrossEntropyLoss(ignore_index=0), accumulate=2)
-    with pytest.raises(ValueError, match="every label is ignore_index=0, so there is nothing to average"):
-        trainer.fit([(X, 0 * Y), (X, 0 * Y)], steps=1)
-    assert trainer.steps_done == 0
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_step_in_which_no_target_counts_has_the_loss_and_the_gradient_0(accumulate):
+    trainer = trainer_of(classifier(), nn.CrossEntropyLoss(ignore_index=0), accumulate=accumulate)
+    before = {name: a.copy() for name, a in trainer.model.state_dict().items()}
+    ignored, counted = [(X, 0 * Y)] * accumulate, [(X, 0 * Y + 1)] * accumulate
+    trainer.fit(ignored, steps=1)
+    for name, a in trainer.model.state_dict().items():
+        np.testing.assert_array_equal(a, before[name])
+    trainer.fit(counted, valid=[ignored[0], counted[0]], steps=2)
+    assert trainer.history.loss[0] == trainer.history.norm[0] == 0.0
+    assert trainer.history.loss[1] > 0 and trainer.history.norm[1] > 0
+    assert trainer.history.valid[0]["loss"] == nn.evaluate(trainer.model, trainer.criterion, counted)
+
+
+def test_an_empty_batch_is_still_an_error():
+    for accumulate in (1, 2):
+        trainer = trainer_of(classifier(), nn.CrossEntropyLoss(ignore_index=0), accumulate=accumulate)
+        with pytest.raises(ValueError, match="one integer label for each row"):
+            trainer.fit([(X[:0], Y[:0])] * accumulate, steps=1)

@@ -47,6 +47,20 @@ def test_a_resumed_run_equals_one_that_never_stopped(tmp_path, kind, stop):
         np.testing.assert_array_equal(one.data, other.data)
 
 
+def test_validation_batches_that_draw_continue_after_a_resume(tmp_path):
+    def new_valid():
+        return nn.data.Batches(X, Y, 3, rng=8, transform=add_noise)
+
+    straight, batches = new_run(tmp_path, "shuffled batches", callbacks=False)
+    straight.fit(batches, new_valid(), steps=STEPS)
+    first, batches = new_run(tmp_path, "shuffled batches")
+    first.fit(batches, new_valid(), steps=4)
+    later, batches = new_run(tmp_path, "shuffled batches")
+    resume(later, tmp_path)
+    later.fit(batches, new_valid(), steps=STEPS)
+    assert [record["loss"] for record in later.history.valid] == [record["loss"] for record in straight.history.valid]
+
+
 @pytest.mark.parametrize("stop", [3, 4])
 @pytest.mark.parametrize("kind", ["shuffled batches", "a transform that draws", "a shared generator"])
 def test_fit_called_twice_equals_fit_called_once(tmp_path, kind, stop):
