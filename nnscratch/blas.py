@@ -15,7 +15,6 @@ This file is also a script that measures one kernel and prints JSON. For this pu
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import platform
@@ -29,6 +28,11 @@ from typing import Any
 
 import numpy as np
 
+try:
+    import ctypes
+except ImportError:  # a Python without it, as in some browsers: no library can be called
+    ctypes = None
+
 AVX2 = frozenset({"avx2", "fma"})
 AVX512 = AVX2 | {"avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd"}
 KERNELS = {  # OpenBLAS's name of each kernel, and the instruction flags in /proc/cpuinfo that it needs
@@ -40,7 +44,8 @@ KERNELS = {  # OpenBLAS's name of each kernel, and the instruction flags in /pro
 }
 VARIABLE = "OPENBLAS_CORETYPE"
 OURS = "NNSCRATCH_SET_CORETYPE"  # tells the restarted command that the command itself set VARIABLE
-PRODUCTS = {"2048 x 2048 @ 2048 x 2048": (2048, 2048, 2048), "2048 x 512 @ 512 x 20": (2048, 512, 20)}
+LARGE = 256 if sys.platform == "emscripten" else 2048  # in a browser, a product of 2048 takes minutes
+PRODUCTS = {f"{LARGE} x {LARGE} @ {LARGE} x {LARGE}": (LARGE, LARGE, LARGE), "2048 x 512 @ 512 x 20": (2048, 512, 20)}
 WORTH = 1.15  # report a kernel that is faster by this factor: a smaller gain may be noise
 
 
@@ -130,6 +135,8 @@ def _candidate_libraries() -> list[str]:
 
     On Linux, the list of mapped files names them. On other systems, look in the folders of NumPy's wheels.
     """
+    if ctypes is None:
+        return []
     try:
         mapped = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
         paths = {line.split(maxsplit=5)[5] for line in mapped.splitlines() if "blas" in line.rpartition("/")[2].lower()}

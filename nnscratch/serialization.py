@@ -10,14 +10,20 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import tempfile
 import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as to_bytes
+
+try:
+    from safetensors import SafetensorError, safe_open
+    from safetensors.numpy import save as to_bytes
+except ImportError:  # Pyodide 0.27 has no such library; this module writes the same bytes
+    from .safetensors_file import SafetensorError, safe_open
+    from .safetensors_file import save as to_bytes
 
 from . import backend
 from .checks import state_value
@@ -270,7 +276,8 @@ def write_atomically(path: PathLike, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes a private file; give it the usual permissions
+        if sys.platform != "emscripten":  # in a browser, the mask is always 0o777: nothing could read the file
+            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes a private file; give it the usual permissions
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

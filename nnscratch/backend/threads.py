@@ -6,6 +6,7 @@ import contextlib
 import contextvars
 import functools
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -19,9 +20,10 @@ _inside_concurrent: contextvars.ContextVar[bool] = contextvars.ContextVar("insid
 def num_threads() -> int:
     """Return how many threads to use: the number of cores of this process, or OMP_NUM_THREADS if that is smaller.
 
-    Inside a function that `run_concurrently` runs, the answer is 1.
+    Inside a function that `run_concurrently` runs, the answer is 1. In a browser it is 1 too, because Pyodide cannot
+    start threads.
     """
-    if _inside_concurrent.get():
+    if _inside_concurrent.get() or sys.platform == "emscripten":
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limit = os.environ.get("OMP_NUM_THREADS", "")
@@ -72,7 +74,7 @@ def run_concurrently(functions: Sequence[Callable[[], Any]]) -> list[Any]:
     There are as many threads as cores. While they run, each matrix product uses only the core of its own thread. If a
     function raises an exception, it is raised here after all functions have ended. If one of these functions calls
     `run_concurrently` again, the inner functions run one after another: all cores are in use already, and waiting for a
-    free core could take for ever.
+    free core could take for ever. In a browser, where no thread can start, the functions run one after another too.
 
     Examples
     --------
@@ -80,7 +82,7 @@ def run_concurrently(functions: Sequence[Callable[[], Any]]) -> list[Any]:
     [1, 2]
     """
 
-    if _inside_concurrent.get():
+    if _inside_concurrent.get() or sys.platform == "emscripten":
         return [function() for function in functions]
 
     def call(function: Callable[[], Any]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import os
 import sys
@@ -71,6 +70,8 @@ def keep_freed_memory() -> bool:
     """
     if sys.platform != "linux" or any(f"MALLOC_{what}_THRESHOLD_" in os.environ for what in ("TRIM", "MMAP")):
         return False
+    import ctypes  # imported here because not every Python has it
+
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None or not mallopt(M_MMAP_THRESHOLD, 1 << 25):  # arrays above 32 MiB are still returned
         return False

@@ -176,7 +176,7 @@ def resample(x: Array, matrices: np.ndarray) -> Array:
     centre = np.array([(H - 1) / 2, (W - 1) / 2])
     grid = np.stack(np.meshgrid(np.arange(H), np.arange(W), indexing="ij")).reshape(2, -1)  # (2, H W)
     source = matrices @ (grid - centre[:, None]) + centre[:, None]  # (N, 2, H W), positions in the old image
-    corner = np.floor(source).astype(np.int64)  # the upper left of the four pixels around each position
+    corner = np.floor(source).astype(np.intp)  # the upper left of the four pixels around each position
     offset = source - corner  # between 0 and 1
     old = x.reshape(N, -1, H * W)  # (N, C, H W)
     new = xp.zeros_like(old)

@@ -141,7 +141,7 @@ def _token_ids(tokens: Any) -> np.ndarray:
         raise ValueError(f"tokens must be one sequence, shape (length,), got shape {tokens.shape}")
     if tokens.size and tokens.dtype.kind not in "iu":
         raise TypeError(f"tokens must be integers, got {tokens.dtype}; tokenizer.encode(text) returns integers")
-    tokens = tokens.astype(np.int64, copy=False).view()
+    tokens = tokens.astype(np.intp, copy=False).view()
     if tokens.size and tokens.min() < 0:
         position = int(np.argmax(tokens < 0))
         raise ValueError(f"tokens must be 0 or more, got {tokens[position]} at position {position}")

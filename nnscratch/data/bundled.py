@@ -98,7 +98,7 @@ def load_digits() -> tuple[np.ndarray, np.ndarray]:
     ((1797, 8, 8), (1797,), 0)
     """
     rows = gzip.decompress(_read("digits.csv.gz")).decode("ascii").splitlines()
-    table = np.array([row.split(",") for row in rows], dtype=np.int64)  # (1797, 65): 64 pixels, then the label
+    table = np.array([row.split(",") for row in rows], dtype=np.intp)  # (1797, 65): 64 pixels, then the label
     images = table[:, :64].reshape(-1, 8, 8).astype(np.float32) / 16
     return images, table[:, 64].copy()
 

@@ -122,7 +122,7 @@ def _images_and_labels(folder: Path, part: str) -> Pair:
             f"{folder}: {part} images and labels do not match: {images.dtype} images of shape {images.shape}, and "
             f"labels of shape {labels.shape}"
         )
-    return images.astype(np.float32) / 255, labels.astype(np.int64)
+    return images.astype(np.float32) / 255, labels.astype(np.intp)
 
 
 def _find(folder: Path, name: str) -> Path:

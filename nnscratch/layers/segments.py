@@ -122,4 +122,4 @@ def check_lengths(module: Module, lengths: Any, N: int, T: int) -> np.ndarray | 
         )
     if lengths.min() < 1 or lengths.max() > T:
         raise ValueError(f"{title}: lengths must be in 1..{T}, got {lengths.min()}..{lengths.max()}")
-    return lengths.astype(np.int64)
+    return lengths.astype(np.intp)

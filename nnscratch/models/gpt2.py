@@ -31,13 +31,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as to_bytes
 
 from .. import backend
 from ..checks import check_instance, not_negative, one_of, positive_int, probability, state_value
 from ..init import without_drawing
-from ..serialization import write_atomically
+from ..serialization import SafetensorError, safe_open, to_bytes, write_atomically
 from .transformer_lm import TransformerLM
 
 SIZES = {"vocab_size": "vocab_size", "n_embd": "embed_size", "n_head": "num_heads", "n_layer": "num_layers"}

@@ -94,14 +94,14 @@ def confusion_matrix(prediction: Array, target: Array, num_classes: int | None =
      [0 1 1]]
     """
     classes = predicted_classes(prediction, target)
-    target = target.astype("int64")  # with one score for each target, they may be floats
+    target = target.astype("intp")  # with one score for each target, they may be floats
     if num_classes is None:
         scores = prediction.shape[-1] if prediction.dtype.kind == "f" and prediction.shape != target.shape else 0
         num_classes = max(scores, int(classes.max()) + 1, int(target.max()) + 1)
     C = positive_int("num_classes", num_classes)
     if min(int(classes.min()), int(target.min())) < 0 or max(int(classes.max()), int(target.max())) >= C:
         raise ValueError(f"confusion_matrix: classes must be in 0..{C - 1}; give a larger num_classes")
-    cells = target * C + classes.astype("int64")  # row t, column p; int8 labels would overflow
+    cells = target * C + classes.astype("intp")  # row t, column p; int8 labels would overflow
     return backend.array_module(target).bincount(cells.reshape(-1), minlength=C * C).reshape(C, C)
 
 
@@ -137,4 +137,4 @@ def one_score_classes(scores: Array, target: Array) -> Array:
     """Return class 1 where a score is above 0, else class 0; raise if a target is another class."""
     if target.size == 0 or not ((target == 0) | (target == 1)).all():
         raise ValueError("with one score for each target, the targets must be 0 or 1, and there must be at least one")
-    return (scores > 0).astype("int64")
+    return (scores > 0).astype("intp")

@@ -205,7 +205,7 @@ class BPETokenizer(Tokenizer):
             pieces += map(self._cache.__getitem__, words)
             if len(self._cache) > MAX_CACHED_WORDS:
                 self._cache.clear()
-        return np.fromiter(chain.from_iterable(pieces), dtype=np.int64)
+        return np.fromiter(chain.from_iterable(pieces), dtype=np.intp)
 
     def tokenize(self, text: str) -> list[str]:
         """Return the tokens of `text` as they are in the vocabulary."""

@@ -76,7 +76,7 @@ class CharTokenizer(Tokenizer):
         """
         check_text(text)
         codes = _code_points(text)  # (T,)
-        ids = np.searchsorted(self._codes, codes).astype(np.int64)  # a binary search for each character, in C
+        ids = np.searchsorted(self._codes, codes).astype(np.intp)  # a binary search for each character, in C
         unknown = self._codes[np.minimum(ids, len(self) - 1)] != codes
         if unknown.any():
             self._refuse(text, np.flatnonzero(unknown))

@@ -103,7 +103,7 @@ class SplitTokenizer(Tokenizer):
         ids = [self._ids.get(token, unknown) for token in self.tokenize(text)]
         if None in ids:
             raise ValueError(f"token {self.tokenize(text)[ids.index(None)]!r} is not in the vocabulary, nor is {UNK}")
-        return np.array(ids, dtype=np.int64)
+        return np.array(ids, dtype=np.intp)
 
     def decode(self, ids: Any) -> str:
         """Return the tokens with blanks between them, and a line break for each ``<eos>``.

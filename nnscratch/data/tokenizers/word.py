@@ -137,7 +137,7 @@ class WordTokenizer(Tokenizer):
         ids : int64 array, shape (T,)
         """
         find = self._ids.get
-        return np.array([find(token, 0) for token in self.tokenize(text)], dtype=np.int64)
+        return np.array([find(token, 0) for token in self.tokenize(text)], dtype=np.intp)
 
     def decode(self, ids: Any) -> str:
         """Return readable text with spaces as in English. It contains ``<eos>`` only where a sentence has no full stop.

@@ -8,7 +8,6 @@ the judge, and the judge can kill them.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import sys
@@ -26,10 +25,12 @@ class Orphans:
 
     def __init__(self) -> None:
         self._earlier: set[int] = set()
-        self._was = ctypes.c_int(0)
         self._prctl = None
         if sys.platform != "linux" or not os.path.exists("/proc/self/stat"):
             return
+        import ctypes  # imported here because not every Python has it
+
+        self._was = ctypes.c_int(0)
         with contextlib.suppress(OSError, AttributeError):
             self._prctl = ctypes.CDLL(None).prctl
             self._prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(self._was), 0, 0, 0)
