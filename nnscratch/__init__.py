@@ -5,7 +5,7 @@
 
 from importlib import import_module
 
-from . import backend, data, gradcheck, init, models, optim, plotting, testing, training
+from . import backend, data, explain, gradcheck, init, models, optim, plotting, testing, training
 from .decoding import beam_search, greedy_search
 from .deprecated import renamed
 from .generation import generate
@@ -119,6 +119,7 @@ __all__ = [
     "data",
     "evaluate",
     "exercises",
+    "explain",
     "generate",
     "gradcheck",
     "greedy_search",

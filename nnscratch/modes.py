@@ -1,4 +1,4 @@
-"""Modes that hold inside a ``with`` block: evaluation mode, and backward without the gradient of the input."""
+"""Modes that hold inside a ``with`` block: evaluation mode, with or without backward, and backward without dL/dx."""
 
 from __future__ import annotations
 
@@ -66,3 +66,39 @@ def eval_mode(*modules: Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+@contextlib.contextmanager
+def eval_with_backward(model: Module) -> Iterator[None]:
+    """Let `model` compute inside the ``with`` block what it computes in ``eval()`` mode, and let backward work.
+
+    Use it for the gradient with respect to the input. There is no dropout, and BatchNorm uses its running averages.
+    The parameters are frozen. Afterwards each module has its own mode again, and the gradients and the saved forward
+    calls that it had before.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> model = nn.Sequential(nn.Linear(3, 2, rng=0), nn.Dropout(0.5)).eval()
+    >>> x = np.ones((1, 3), dtype=np.float32)
+    >>> with eval_with_backward(model):
+    ...     y = model(x)
+    ...     dx = model.backward(np.array([[1, 0]], dtype=np.float32))
+    >>> bool((y == model(x)).all()), bool((dx == model[0].weight.data[0]).all())
+    (True, True)
+    """
+    modules = list(model.modules())
+    names = ("training", "deterministic", "_stack")
+    before = [{name: vars(module)[name] for name in names if name in vars(module)} for module in modules]
+    with contextlib.ExitStack() as stack:
+        for parameter in model.parameters():
+            stack.enter_context(parameter.frozen())
+        for module in modules:
+            vars(module).update(training=True, deterministic=True, _stack=[])
+        try:
+            yield
+        finally:
+            for module, own in zip(modules, before, strict=True):
+                for name in names:
+                    vars(module).pop(name, None)
+                vars(module).update(own)

@@ -38,7 +38,7 @@ class Module:
        for an array of integers. With the decorator `modes.input_grad_optional` it may return None to save time.
     4. ``backward`` calls the ``backward`` of inner modules in the opposite order. If forward uses a value twice, add
        its two gradients.
-    5. A module that behaves differently in training reads ``self.training``.
+    5. A module that behaves differently in training reads ``self.training``, and ``self.deterministic``.
 
     Then check it with `nn.gradcheck.check_gradients`.
 
@@ -88,6 +88,11 @@ class Module:
 
     training = True
     """True in training mode, False in evaluation mode. See `train` and `eval`."""
+    deterministic = False
+    """True inside `modes.eval_with_backward`: forward computes what ``eval()`` mode computes, and saves for backward.
+
+    A module that behaves differently in training does so only if ``self.training and not self.deterministic``.
+    """
     needs_input_grad = True
     """False while ``backward`` need not return dL/dx, because its caller does not use it. See `without_input_grad`."""
     is_batch_mean: bool = False

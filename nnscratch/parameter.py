@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -135,6 +137,17 @@ class Parameter:
     @property
     def device(self) -> str:
         return backend.device_of(self.data)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Freeze the parameter inside the ``with`` block. Afterwards it has the gradient that it had before."""
+        before = self._grad, self._in_array, self._rows, self._requires_grad
+        self._grad = backend.array_module(self._grad).empty_like(self._grad)
+        self._in_array, self._rows, self._requires_grad = False, None, False
+        try:
+            yield
+        finally:
+            self._grad, self._in_array, self._rows, self._requires_grad = before
 
     def zero_grad(self) -> None:
         """Set the gradient to zero.

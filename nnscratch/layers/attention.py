@@ -185,7 +185,8 @@ class MultiheadAttention(Module):
             past = past if isinstance(past, KeyValueCache) else KeyValueCache(*past)
             k, v = past = past.extended(k, v)  # (N, heads, P + T, d)
         A = self._attention_weights(q, k, lengths, padding_side)  # (N, heads, T, S)
-        M = dropout_mask(A.shape, self.dropout, self.rng, A) if self.training and self.dropout > 0 else None
+        drops = self.training and not self.deterministic and self.dropout > 0
+        M = dropout_mask(A.shape, self.dropout, self.rng, A) if drops else None
         joined = xp.empty(x.shape, dtype=x.dtype)  # (N, T, D)
         (o,) = self._heads(joined)  # (N, heads, T, d), a view
         xp.matmul(A if M is None else A * M, v, out=o)

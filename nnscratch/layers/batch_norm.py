@@ -14,7 +14,7 @@
                 running_var  = (1 - momentum) running_var  + momentum v m / (m - 1)
 
     eval        the same, with mu = running_mean and v = running_var: the output for one example must not depend on
-                the other examples in the batch
+                the other examples in the batch. In `modes.eval_with_backward` too, with dx = r dn in backward
 
     backward    db = sum(dy)
                 dw = sum(dy n)
@@ -93,7 +93,8 @@ class BatchNorm1d(Module):
         self._check(x)
         xp = backend.array_module(x)
         axes, column = self._axes_and_column(x.ndim)
-        if self.training:
+        from_batch = self.training and not self.deterministic
+        if from_batch:
             mu = x.mean(axis=axes)  # (C,)
             c = x - mu.reshape(column)
             v = (c * c).mean(axis=axes)  # (C,)
@@ -102,11 +103,11 @@ class BatchNorm1d(Module):
             c, v = x - self.running_mean.reshape(column), self.running_var
         r = (1 / xp.sqrt(v + self.eps)).reshape(column)
         n = xp.multiply(c, r, out=c)  # in the memory of c, which is not needed again
-        self.save_for_backward(n, r)
+        self.save_for_backward(n, r, from_batch)
         return n * self.weight.data.reshape(column) + self.bias.data.reshape(column)
 
     def backward(self, dy: Array) -> Array:
-        n, r = self.saved()
+        n, r, from_batch = self.saved()
         check_gradient(self, dy, n.shape, n.dtype)
         axes, column = self._axes_and_column(n.ndim)
         m = n.size // self.num_features
@@ -114,6 +115,8 @@ class BatchNorm1d(Module):
         self.bias.grad += db
         self.weight.grad += dw
         w = self.weight.data.reshape(column)
+        if not from_batch:
+            return r * w * dy
         return r * w * (dy - db.reshape(column) / m - n * (dw.reshape(column) / m))
 
     @staticmethod
@@ -138,7 +141,7 @@ class BatchNorm1d(Module):
         check_floats(self, "x", x, like=self.weight)
         if x.ndim not in self.layouts or x.shape[1] != self.num_features:
             raise ValueError(f"{title} needs x of shape {' or '.join(self.layouts.values())}, got {x.shape}")
-        if self.training and x.size <= self.num_features:
+        if self.training and not self.deterministic and x.size <= self.num_features:
             raise ValueError(
                 f"{title} got x of shape {x.shape}: the variance of one number per channel is undefined. "
                 f"Train on larger batches, or call eval()"

@@ -58,7 +58,7 @@ class Dropout(Module):
 
     def forward(self, x: Array) -> Array:
         check_floats(self, "x", x)
-        if not self.training or self.p == 0:
+        if not self.training or self.deterministic or self.p == 0:
             self.save_for_backward(x.shape, x.dtype, None)
             return x
         mask = dropout_mask(x.shape, self.p, self.rng, x)

@@ -124,7 +124,7 @@ class Recurrent(Module):
             X = rolled(X, lengths)
         for layer in range(self.num_layers):
             mask, outputs, runs = None, [], []
-            if layer > 0 and self.training and self.dropout > 0:
+            if layer > 0 and self.training and not self.deterministic and self.dropout > 0:
                 mask = dropout_mask(X.shape, self.dropout, self.rng, like=x)
                 X = X * mask
             for direction in directions:

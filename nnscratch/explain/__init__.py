@@ -1,0 +1,9 @@
+"""Explain a model: which inputs made it say this? One method a file, with its equations on top."""
+
+from .gradient_x_input import gradient_x_input
+from .input_gradients import input_gradients
+from .integrated_gradients import integrated_gradients
+from .scores import scores
+from .smooth_grad import smooth_grad
+
+__all__ = ["gradient_x_input", "input_gradients", "integrated_gradients", "scores", "smooth_grad"]

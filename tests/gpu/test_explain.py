@@ -1,0 +1,32 @@
+"""Explanations on "cuda" are those on the CPU."""
+
+import numpy as np
+import pytest
+
+import nnscratch as nn
+
+R = np.random.default_rng(0)
+IMAGES, TOKENS = R.random((2, 1, 6, 6)), R.integers(0, 9, (2, 4))
+MODELS = {
+    "cnn": (lambda: nn.models.CNN((1, 6, 6), 4, (3,), 8, rng=1), IMAGES),
+    "lstm": (lambda: nn.models.LanguageModel(9, 6, 8, 2, 0.3, rng=1), TOKENS),
+    "transformer": (lambda: nn.models.TransformerLM(9, 8, 2, 2, 6, 0.3, rng=1), TOKENS),
+}
+METHODS = {
+    "input_gradients": lambda m, x, t: nn.explain.input_gradients(m, x, t),
+    "gradient_x_input": lambda m, x, t: nn.explain.gradient_x_input(m, x, t),
+    "integrated_gradients": lambda m, x, t: nn.explain.integrated_gradients(m, x, t, steps=20),
+    "integrated_gradients from a baseline": lambda m, x, t: nn.explain.integrated_gradients(m, x, t, 1, steps=20),
+    "smooth_grad": lambda m, x, t: nn.explain.smooth_grad(m, x, t, samples=3, rng=0),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("method", METHODS)
+def test_an_explanation_on_cuda_is_that_on_the_cpu(name, method, on_cuda, on_cpu):
+    build, x = MODELS[name]
+    explain, target = METHODS[method], np.array([1, 3])
+    expected = explain(build().to(dtype=np.float64), x, target)
+    there = build().to("cuda", dtype=np.float64)
+    for t in (target, on_cuda(target)):
+        np.testing.assert_allclose(on_cpu(explain(there, on_cuda(x), t)), expected, atol=1e-10)
