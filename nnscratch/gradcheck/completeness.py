@@ -27,7 +27,7 @@ from .. import backend
 from ..module import Module
 from ..parameter import Parameter
 from .learned_names import WEIGHTS_ONLY, is_learned_name, is_setting_name, name_of, words_of
-from .nested import has_no_axes, is_array, is_float, leaves
+from .nested import attribute_of, has_no_axes, is_array, is_float, leaves, to_numpy
 from .places import follow, is_outside, place_name, put_at
 from .projection import Projection, equal_outputs
 from .report import GradientReport, Trap
@@ -147,7 +147,7 @@ def moving_numbers(projection: Projection) -> list[Unchecked]:
         try:
             if holder_at(roots, (*steps, ("", ""))) is not value:
                 continue
-            put_at(roots, steps, np.asarray(backend.to_numpy(value) if is_array(value) else value) * 1.01 + 0.01)
+            put_at(roots, steps, np.asarray(to_numpy(value) if is_array(value) else value) * 1.01 + 0.01)
             if not equal_outputs(projection.adapter.run(), projection.outputs):
                 found[id(value)] = Unchecked(value, [steps])
         except Exception:  # the code does not accept another number here
@@ -190,7 +190,7 @@ def outputs_move(projection: Projection, changed: list[Unchecked], size: float, 
     projection.back_to_start()
     new = []
     for u in changed:
-        a = backend.to_numpy(u.array)
+        a = to_numpy(u.array)
         typical = float(np.abs(a[np.isfinite(a)]).mean()) if np.isfinite(a).any() else 1.0
         step = size * (np.abs(a) + 0.1 * typical + 1e-3 * (typical == 0)) * rng.uniform(0.5, 1.0, a.shape)
         u.array[...] += backend.array_module(u.array).asarray(step, dtype=a.dtype)
@@ -220,14 +220,14 @@ def is_constant(projection: Projection, u: Unchecked) -> bool:
             return True
         if (lists_its_parameters(holder) or takes_weights) and not is_learned_name(name):
             return True
-        if getattr(holder, "requires_grad", True) is False or getattr(holder, "trainable", True) is False:
+        if attribute_of(holder, "requires_grad", True) is False or attribute_of(holder, "trainable", True) is False:
             return True
     return False
 
 
 def lists_its_parameters(holder: Any) -> bool:
     """Return True if `holder` is a Module, or an object with parameters in `params` or `parameters`."""
-    lists = (getattr(holder, name, None) for name in ("params", "parameters"))
+    lists = (attribute_of(holder, name) for name in ("params", "parameters"))
     return isinstance(holder, Module) or any(isinstance(p, (dict, list, tuple)) and len(p) for p in lists)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from .differences import Differences
 from .directional import DirectionalDerivatives, describe_wrong_elements, directional_entry, measure_directions
 from .kinks import allow_kinks_per_output, remeasure
-from .noise import is_noisy, measure_through_noise, steady_derivative
+from .noise import is_noisy, measure_through_noise, noise_reason, steady_derivative
 from .report import Entry, GradientReport
 from .sampling import sample_indices
 from .settings import Settings
@@ -124,6 +124,8 @@ class EntryChecker:
             movers = [self.differences.direction_mover(array, v) for v, _ in derivatives]
             derivatives = [(v, steady_derivative(m, 1.0)) for (v, _), m in zip(derivatives, movers, strict=True)]
             entry = self.differences.judge(directional_entry(name, analytic, derivatives))
+            if entry.verdict == "cannot tell":
+                entry.reason = noise_reason(float(entry.uncertainty.max()))
         smooth = [(v, d) for v, d in derivatives if not d.kink]
         if entry.verdict != "wrong":
             return entry

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import backend
 
+ABSENT = object()  # an attribute that does not exist
 PLAIN = frozenset((float, int, bool, str, tuple, list, dict, type(None), np.float64))  # other types
 
 
@@ -23,9 +24,39 @@ def is_array(value: Any) -> bool:
         return False
     try:
         backend.array_module(value)
-    except TypeError:
+    except Exception:  # a TypeError, or an error in the ``__getattr__`` of another object
         return False
     return True
+
+
+def attribute_of(value: Any, name: str, default: Any = None) -> Any:
+    """Return an attribute of an object of the checked code, or `default` if reading it raises an error.
+
+    `getattr` returns its default only for an AttributeError. But a property may raise any error, and so may a
+    ``__getattr__`` that reads a dictionary.
+
+    Examples
+    --------
+    >>> class Settings(dict):
+    ...     def __getattr__(self, name):
+    ...         return self[name]
+    >>> attribute_of(Settings(lr=0.1), "lr"), attribute_of(Settings(lr=0.1), "forward")
+    (0.1, None)
+    """
+    try:
+        return getattr(value, name, default)
+    except Exception:  # from the checked code
+        return default
+
+
+def has_attribute(value: Any, name: str) -> bool:
+    """Return True if `value` has the attribute, and reading it raises no error."""
+    return attribute_of(value, name, ABSENT) is not ABSENT
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    """Return an array on the CPU, and a plain array for a `numpy.matrix`, whose ``*`` is not elementwise."""
+    return np.asarray(array) if isinstance(array, np.matrix) else backend.to_numpy(array)
 
 
 def is_float(value: Any) -> bool:

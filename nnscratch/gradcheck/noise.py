@@ -24,6 +24,7 @@ from .verdict import out_of_tolerance
 
 STEPS = 10.0 ** np.arange(-1, -10.5, -0.5)
 STEADY = 1e-2  # three results are steady if their relative difference is below this
+UNKNOWN = 0.3  # if it is above this for all results, they say nothing about the derivative
 SPACINGS = (1e-6, 1e-4)  # of the points in `is_noisy`, relative to an array's typical value
 MAX_ELEMENTS = 40  # in one array, at most this many elements are measured again
 
@@ -74,26 +75,31 @@ def steady_derivative(evaluate_at: Callable[[float], tuple[float, float]], unit:
     unit : float
         The size of the largest reasonable step.
     """
-    steps, found, values = [], [], set()
+    steps, found, changes, values, evaluations = [], [], [], set(), 0
     for h in STEPS * unit:
         (p1, s1), (m1, t1), (p2, s2), (m2, t2) = (evaluate_at(k * h) for k in (1, -1, 2, -2))
         if 0 in (s1 - t1, s2 - t2) or not np.isfinite([p1, m1, p2, m2]).all():
             continue
         values.update((p1, m1, p2, m2))
+        evaluations += 4
         if p1 != m1:  # otherwise the step is too small to change f
             near, far = (p1 - m1) / (s1 - t1), (p2 - m2) / (s2 - t2)
             steps.append(h)
+            changes.append(abs(p1 - m1))
             found.append((4 * near - far) / 3)
     if len(values) == 1:
         return Derivative(0.0, 0.0, 0.0, 0.0)
     if len(found) < 3:
         return Derivative(float("nan"), float("inf"), float("nan"), float("nan"))
     triples = np.array([found[i : i + 3] for i in range(len(found) - 2)])
-    resolution = float(np.diff(sorted(values)).min())  # large if f is rounded
+    # If f is rounded, equal values occur, and the smallest difference between two values is the rounding.
+    resolution = float(np.diff(sorted(values)).min()) if len(values) < evaluations else 0.0
     uncertainty = np.ptp(triples, axis=1) + resolution / np.array(steps[1:-1])
     relative = uncertainty / np.maximum(np.abs(triples).max(axis=1), 1e-300)
     steady = relative < STEADY
-    best = int(np.argmin(relative if steady.any() else uncertainty))
+    best = int(np.argmin(relative))
+    if relative[best] > UNKNOWN or np.median(changes[-3:]) > 0.1 * (max(values) - min(values)):
+        uncertainty[best] = np.inf  # even the smallest steps change f as much as large steps do
     others = np.abs(triples[steady, 1] - triples[best, 1]) - uncertainty[steady]
     value = float(triples[best, 1])
     return Derivative(value, float(max([uncertainty[best], *others])), value, value)
@@ -110,6 +116,9 @@ def measure_through_noise(differences: Differences, entry: Entry, array: Any) ->
             entry.numeric[index] = entry.low[index] = entry.high[index] = d.value
         entry.uncertainty[index] = d.uncertainty
         if number == 4 and set(measured[:5]) <= set(out_of_tolerance(entry, differences.tolerance())):
+            for part in (entry.numeric, entry.uncertainty, entry.low, entry.high):
+                for other in suspects[5:]:
+                    part[other] = np.nan  # the first measurement was too noisy
             break  # the first five elements are all wrong, so the others need no second measurement
     entry.verdict = "right"
     if differences.judge(entry).verdict == "wrong":
@@ -117,8 +126,17 @@ def measure_through_noise(differences: Differences, entry: Entry, array: Any) ->
         if not left & set(measured) and len(suspects) > len(measured):
             entry.verdict = "cannot tell"  # no element that was measured again is wrong
     if entry.verdict == "cannot tell" and measured:
-        scatter = max(float(entry.uncertainty[i]) for i in measured)
-        entry.reason = (
-            f"f is noisy: its differences vary by {scatter:.1e} from step to step, which is too much for a verdict. "
-            f"Does forward round values, compute in float32, or subtract nearly equal numbers?"
+        entry.reason = noise_reason(max(float(entry.uncertainty[i]) for i in measured))
+
+
+def noise_reason(scatter: float) -> str:
+    """Return the reason for "cannot tell" if the differences of f vary by `scatter` from step to step."""
+    if not np.isfinite(scatter):
+        return (
+            "f changes as much over the smallest steps as over large ones, so its derivative cannot be measured. Does "
+            "forward multiply its inputs by a large number, as sin(1e10 x) does? Use smaller inputs"
         )
+    return (
+        f"f is noisy: its differences vary by {scatter:.1e} from step to step, which is too much for a verdict. "
+        f"Does forward round values, compute in float32, or subtract nearly equal numbers?"
+    )

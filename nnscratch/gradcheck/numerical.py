@@ -27,6 +27,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
+from .nested import to_numpy
 
 RELATIVE_STEPS = {8: (2e-4, 2e-5, 2e-6, 4e-7), 4: (1e-2, 2.5e-3)}  # by bytes per value; multiplied by max(1, |x|)
 SMALL_VALUE_STEPS = (2e-2, 2e-4)  # more steps for small |x|; multiplied by |x| and by the array's typical |x|
@@ -242,6 +243,7 @@ def one_sided(f0: float, f1: float, f2: float, h1: float, h2: float) -> float:
 
 def typical_size(array: Array) -> float:
     """Return the median size of the nonzero elements, from 10,000 elements at most; 1 if all are zero."""
+    array = np.asarray(array) if isinstance(array, np.matrix) else array
     some = array if array.size <= 10_000 else array.ravel()[:: array.size // 10_000]
-    sizes = backend.to_numpy(abs(some[some != 0]))
+    sizes = to_numpy(abs(some[some != 0]))
     return float(np.median(sizes)) if sizes.size else 1.0

@@ -25,7 +25,7 @@ from .adapters.base import is_transpose
 from .gradient_names import closeness
 from .lazy_weights import start_with_weights
 from .learned_names import is_setting_name, name_of
-from .nested import has_no_axes, is_array, leaves, map_leaves
+from .nested import has_no_axes, is_array, leaves, map_leaves, to_numpy
 from .places import is_outside, place_name, put_at, short_names
 from .projection import random_weights_like, weights_like_outputs
 from .snapshot import Snapshot, Steps, equal_arrays
@@ -89,7 +89,8 @@ class Search:
         self.produced: Places = {}
         self.kept: Places = {}
         inputs = [leaf for _, leaf in leaves("", adapter.inputs) if is_array(leaf)]
-        known = [*adapter.parameters().values(), *inputs]
+        listed = adapter.parameters()  # a property `grads` may fail before the first backward; then nothing is listed
+        known = [*listed.values(), *inputs]
         held = own_numbers(before, known)
         if not held:
             return
@@ -102,7 +103,8 @@ class Search:
         self.candidates = {k: v for k, v in held.items() if now.get(k) is v and is_unchanged(before, v)}
         self.kept = {k: v for k, v in held.items() if k in now and k not in self.candidates}
         given = adapter.gradients(weights_like_outputs(self.weights, ys))
-        known += [g for _, g in leaves("", given) if is_array(g)]
+        late = adapter.parameters().keys() - listed.keys()
+        known += [g for name, part in given.items() if name not in late for _, g in leaves("", part) if is_array(g)]
         self.candidates = {k: v for k, v in self.candidates.items() if not shares_memory_with_any(v, known)}
         for steps, value in own_numbers(Snapshot(adapter.source), known).items():
             same = now.get(steps) is value and is_unchanged(after_forward, value)
@@ -373,7 +375,7 @@ def projection_weights(ys: tuple) -> tuple:
 def weighted_sum(weights: tuple, ys: tuple) -> float:
     """Return the sum of `weights` times `ys`."""
     pairs = zip(leaves("", weights), leaves("", ys), strict=True)
-    terms = [np.sum(w * (backend.to_numpy(y) if is_array(y) else y)) for (_, w), (_, y) in pairs if w is not None]
+    terms = [np.sum(w * (to_numpy(y) if is_array(y) else y)) for (_, w), (_, y) in pairs if w is not None]
     return float(sum(terms))
 
 
@@ -387,7 +389,7 @@ def copied(value: Any) -> Any:
     """Return a NumPy copy of an array or a list of numbers; return a number unchanged."""
     if isinstance(value, list):
         return np.array(value, dtype=np.float64)
-    return backend.to_numpy(value).copy() if is_array(value) else value
+    return to_numpy(value).copy() if is_array(value) else value
 
 
 def gradient_name(steps: Steps) -> str:

@@ -11,6 +11,7 @@ import types
 from collections.abc import Sequence
 from typing import Any
 
+from .nested import ABSENT, attribute_of
 from .snapshot import Steps
 
 
@@ -33,7 +34,10 @@ def follow(value: Any, kind: str, key: Any) -> Any:
     if kind in ("root", "item"):
         return value[key]
     if kind in ("attribute", "class attribute"):
-        return getattr(value, key)
+        held = attribute_of(value, key, ABSENT)
+        if held is ABSENT:
+            raise AttributeError(f"{type(value).__name__} has no attribute {key}")
+        return held
     if kind == "method":
         return inspect.getattr_static(type(value), key)
     if kind == "variable":

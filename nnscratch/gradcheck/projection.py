@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import backend
 from .adapters import Adapter, copy_array
-from .nested import has_no_axes, is_array, is_float, leaves, map_leaves
+from .nested import has_no_axes, is_array, is_float, leaves, map_leaves, to_numpy
 from .random_states import RandomStates
 from .snapshot import Snapshot, equal_arrays
 
@@ -161,7 +161,7 @@ class Projection:
         """Return R * y for each float output, as flat arrays."""
         ys = self.forward()
         found = [
-            np.ravel(w * (backend.to_numpy(y) if is_array(y) else y))
+            np.ravel(w * (to_numpy(y) if is_array(y) else y))
             for (_, w), (_, y) in zip(leaves("", self.weights), leaves("", ys), strict=True)
             if w is not None
         ]
@@ -179,14 +179,14 @@ class Projection:
         total = 0.0
         for (_, w), (_, y) in zip(leaves("", self.weights), leaves("", ys), strict=True):
             if w is not None:
-                total += float((backend.to_numpy(y) * w).sum()) if is_array(y) else float(y) * w
+                total += float((to_numpy(y) * w).sum()) if is_array(y) else float(y) * w
         return total
 
     def flat_outputs(self) -> np.ndarray:
         """Run forward and return all float outputs in one flat array."""
         ys = self.forward()
         found = [
-            np.ravel(backend.to_numpy(y) if is_array(y) else np.asarray(y))
+            np.ravel(to_numpy(y) if is_array(y) else np.asarray(y))
             for (_, w), (_, y) in zip(leaves("", self.weights), leaves("", ys), strict=True)
             if w is not None
         ]
@@ -221,7 +221,7 @@ def random_weights_like(y: Any, rng: np.random.Generator) -> Any:
 
 
 def weights_like_outputs(weights: Any, ys: Any) -> Any:
-    """Return copies of `weights` with the containers, the dtypes and the device of the outputs `ys`."""
+    """Return copies of `weights` with the containers, the array types and the device of the outputs `ys`."""
     if isinstance(ys, (tuple, list)):
         values = [weights_like_outputs(w, y) for w, y in zip(weights, ys, strict=True)]
         return type(ys)(*values) if hasattr(ys, "_fields") else type(ys)(values)
@@ -231,7 +231,8 @@ def weights_like_outputs(weights: Any, ys: Any) -> Any:
         return np.asarray(weights, dtype=ys.dtype)
     if weights is None or not is_array(ys):
         return weights
-    return backend.array_module(ys).asarray(weights, dtype=ys.dtype).copy().reshape(ys.shape)
+    values = backend.array_module(ys).asarray(weights, dtype=ys.dtype).copy().reshape(ys.shape)
+    return values.view(np.matrix) if isinstance(ys, np.matrix) else values
 
 
 def gradient_as_float64(gradient: Any) -> Any:
@@ -239,7 +240,7 @@ def gradient_as_float64(gradient: Any) -> Any:
     if gradient is None:
         return None
     try:
-        array = backend.to_numpy(gradient) if is_array(gradient) else np.asarray(gradient)
+        array = to_numpy(gradient) if is_array(gradient) else np.asarray(gradient)
     except ValueError:  # a ragged list
         array = np.asarray(str(type(gradient).__name__))
     return array.astype(np.float64) if array.dtype.kind in "fiub" else array.copy()

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend
+from .nested import to_numpy
 
 
 def sample_indices(array: Any, analytic: np.ndarray, count: int, rng: np.random.Generator) -> list[tuple]:
     """Return `count` indices: of extreme values and gradients, of the first and last element, and random ones."""
     if array.size <= count:
         return list(np.ndindex(array.shape))
-    values = backend.to_numpy(array)
+    values = to_numpy(array)
     picked = [
         np.abs(analytic).argmax(),
         np.abs(analytic).argmin(),

@@ -8,6 +8,7 @@ objects back, with the recorded contents.
 
 from __future__ import annotations
 
+import functools
 import types
 from collections import deque
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .nested import is_array
+from .nested import attribute_of, has_attribute, is_array
 from .random_states import RandomStates
 
 ATOMS = (
@@ -118,7 +119,7 @@ class Snapshot:
         elif isinstance(value, types.FunctionType):
             yield from self._remember_function(value)
         else:
-            attributes = getattr(value, "__dict__", None)
+            attributes = attribute_of(value, "__dict__")
             if isinstance(attributes, dict):
                 self.containers.append((attributes, attributes.copy()))
                 yield from ((("attribute", name), member) for name, member in attributes.items())
@@ -131,11 +132,11 @@ class Snapshot:
                         elif isinstance(member, types.FunctionType) and not cls.__module__.startswith(PACKAGE):
                             yield ("method", name), member
             for slot in slots_of(value):
-                if hasattr(value, slot):
+                if has_attribute(value, slot):
                     held = getattr(value, slot)
                     self.containers.append((Slot(value, slot), held))
                     yield ("attribute", slot), held
-            if callable(value) and hasattr(value, "func") and hasattr(value, "args"):  # functools.partial
+            if isinstance(value, functools.partial):
                 yield ("attribute", "func"), value.func
                 yield ("attribute", "args"), value.args
 
@@ -159,7 +160,7 @@ class Snapshot:
                     is_array(held)
                     or isinstance(held, (int, float, tuple, list, dict, set, deque, *GENERATORS))
                     or type(held).__module__ == function.__module__
-                    or hasattr(held, "named_parameters")
+                    or has_attribute(held, "named_parameters")
                 ):
                     self.containers.append((Global(function.__globals__, name), held))
                     yield ("global", name), held

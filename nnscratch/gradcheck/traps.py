@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import backend
 from .adapters import NO_CACHE, Adapter
-from .nested import is_array, is_float, leaves, map_leaves
+from .nested import is_array, is_float, leaves, map_leaves, to_numpy
 from .projection import Projection, gradient_as_float64
 from .report import Trap
 from .snapshot import Snapshot, equal_arrays
@@ -128,7 +128,7 @@ def repeats_equally(projection: Projection) -> bool:
         projection.forward()
         for _ in range(2):
             given = projection.adapter.gradients(projection.dys())
-            found.append({name: backend.to_numpy(g).copy() for name, g in given.items() if is_array(g)})
+            found.append({name: to_numpy(g).copy() for name, g in given.items() if is_array(g)})
     first, second = found
     return all(nearly_equal(second[k], first[k]) or nearly_equal(second[k], 2 * first[k]) for k in first if k in second)
 
@@ -220,7 +220,7 @@ def stale_traps(projection: Projection) -> list[Trap]:
     def backward(inputs: tuple) -> dict[str, Any]:
         adapter.inputs = inputs
         given = adapter.gradients(projection.dys())
-        return {name: backend.to_numpy(g).copy() for name, g in given.items() if is_array(g)}
+        return {name: to_numpy(g).copy() for name, g in given.items() if is_array(g)}
 
     def reset() -> None:
         adapter.clear_saved()

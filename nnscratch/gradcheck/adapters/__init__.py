@@ -29,7 +29,7 @@ from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 from ...module import Module
-from ..nested import map_leaves
+from ..nested import attribute_of, map_leaves
 from .base import NO_CACHE, Adapter, copy_array
 from .calls import required_names
 from .contexts import FunctionAdapter, class_adapter, takes_context
@@ -103,9 +103,11 @@ def find_adapter(subject: Any, inputs: tuple, loss: Any, targets: tuple) -> Adap
         return ValueAdapter(subject, inputs)
     if holds_numbers(inputs):
         subject, inputs = number_subject(subject), as_arrays(inputs)
-    forward = subject[0] if isinstance(subject, (tuple, list)) and subject else getattr(subject, "forward", subject)
+    forward = (
+        subject[0] if isinstance(subject, (tuple, list)) and subject else attribute_of(subject, "forward", subject)
+    )
     refuse_foreign(dict(zip(argument_names(forward, len(inputs)), inputs, strict=True)))
-    refuse_foreign({f"self.{name}": value for name, value in getattr(subject, "__dict__", {}).items()})
+    refuse_foreign({f"self.{name}": value for name, value in attribute_of(subject, "__dict__", {}).items()})
     if isinstance(subject, type):
         return class_adapter(subject, inputs)
     if isinstance(subject, Module):
@@ -119,8 +121,8 @@ def find_adapter(subject: Any, inputs: tuple, loss: Any, targets: tuple) -> Adap
             f"the forward function instead"
         )
     if isinstance(subject, (tuple, list)) and len(subject) == 2 and all(callable(part) for part in subject):
-        owner = getattr(subject[0], "__self__", None)
-        same = owner is not None and owner is getattr(subject[1], "__self__", None)
+        owner = attribute_of(subject[0], "__self__")
+        same = owner is not None and owner is attribute_of(subject[1], "__self__")
         # For two methods of one object, check the whole object. (math.sin has a __self__ too: the Python module math.)
         if same and not isinstance(owner, ModuleType):
             if isinstance(owner, Module):
@@ -132,14 +134,14 @@ def find_adapter(subject: Any, inputs: tuple, loss: Any, targets: tuple) -> Adap
             return FunctionAdapter(function_name(subject[0]), *subject, inputs)
         return (SlopeAdapter if is_slope(*subject, inputs) else PairAdapter)(*subject, inputs)
     if is_three_functions(subject):
-        owner = getattr(subject[0], "__self__", None)
-        if owner is not None and all(getattr(part, "__self__", None) is owner for part in subject):
+        owner = attribute_of(subject[0], "__self__")
+        if owner is not None and all(attribute_of(part, "__self__") is owner for part in subject):
             return three_methods(owner, *subject, inputs)
         return ThreeFunctionsAdapter(*subject, inputs)
-    if getattr(subject, "__name__", "") == "loss" and not isinstance(getattr(subject, "__self__", None), ABSENT):
+    if attribute_of(subject, "__name__", "") == "loss" and not isinstance(attribute_of(subject, "__self__"), ABSENT):
         return loss_adapter(subject.__self__, inputs)  # model.loss
     if not isinstance(subject, (tuple, list, FunctionType, MethodType)):
-        if callable(getattr(subject, "backward", None)) and takes_context(getattr(subject, "forward", subject)):
+        if callable(attribute_of(subject, "backward")) and takes_context(attribute_of(subject, "forward", subject)):
             return FunctionAdapter(type(subject).__name__, subject.forward, subject.backward, inputs)
         adapter = object_adapter(subject, inputs)
         if adapter is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..nested import float_leaves, has_no_axes, is_array, is_float, leaves
+from ..nested import attribute_of, float_leaves, has_no_axes, is_array, is_float, leaves
 from ..snapshot import Snapshot
 from .base import Adapter
 
@@ -40,8 +40,8 @@ class BackpropAdapter(Adapter):
         if len(inputs) < 2:
             raise TypeError(f"{self.title}.{backprop.__name__} takes x and y: call check_gradients(net, x, y)")
         self.instance, self.forward, self.backprop = instance, forward, backprop
-        cost = getattr(instance, "cost", None)
-        self.cost = next((getattr(cost, n) for n in COSTS if callable(getattr(cost, n, None))), None)
+        cost = attribute_of(instance, "cost")
+        self.cost = next((found for n in COSTS if callable(found := attribute_of(cost, n))), None)
         if self.cost is None:
             self.cost = cost if callable(cost) and not isinstance(cost, type) else quadratic_cost
         if self.cost is quadratic_cost:

@@ -10,6 +10,7 @@ import numpy as np
 from ..nested import float_leaves, is_array, is_float, leaves, map_leaves
 from .matching import match_gradients
 from .names import argument_names
+from .order import in_input_order, returned_gradient_names
 
 NO_CACHE = object()  # marks a forward that returned no cache; a forward may return None as its cache
 
@@ -51,6 +52,8 @@ class Adapter:
         "tuple" or "list" if backward returned its only gradient inside a tuple or a list, else "".
     missing : list of str
         The inputs with the name of a weight for which backward returned no gradient.
+    returning : callable, optional
+        The function whose ``return`` statement names the gradients. None if they must be in the order of the inputs.
     """
 
     accumulates = False
@@ -61,6 +64,8 @@ class Adapter:
     cache: Any = NO_CACHE
     surplus: Any = ()
     missing: Any = ()
+    returning: Callable | None = None
+    _returned: list[str] | None = None
 
     def __init__(self, source: Any, title: str, inputs: tuple, function: Callable):
         self.source, self.title = source, title
@@ -135,6 +140,12 @@ class Adapter:
         self.container = container_of_one(result, self.inputs)
         if self.container == "list":
             result = np.asarray(result, dtype=np.float64)
+        if isinstance(result, (tuple, list)) and self.returning is not None and len(result) > 1:
+            if self._returned is None:
+                self._returned = returned_gradient_names(self.returning)
+            result, note = in_input_order(result, self.input_names, self.inputs, self._returned)
+            if note:
+                self.add_note(note)
         match = match_gradients(result, self.input_names, self.inputs)
         self.surplus, self.missing = match.surplus, match.missing
         return {f"input {name}" if name in taken else name: g for name, g in match.given.items()}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..nested import has_no_axes
+from ..nested import attribute_of, has_no_axes
 from .calls import bind_arguments, required_names, returned_names
 from .names import argument_names
 from .refusals import pair_refusal
@@ -59,7 +59,7 @@ def methods_with_inputs(instance: Any, forward: Callable, backward: Callable) ->
         if kept["loss"]:
             free = [n for n in names if n not in inputs]
             if free and free[0] in PREDICTIONS:
-                given = [getattr(instance, "output", next(iter(inputs.values())))]
+                given = [attribute_of(instance, "output", next(iter(inputs.values())))]
             elif not free or len(names) <= len(inputs):
                 given = []
         arguments = bind_arguments(names, inputs, given, kept["outputs"])

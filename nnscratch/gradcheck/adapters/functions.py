@@ -41,7 +41,8 @@ class PairAdapter(Adapter):
 
     def __init__(self, forward: Callable, backward: Callable, inputs: tuple):
         super().__init__([forward, backward], function_name(forward), inputs, forward)
-        self.forward, self.backward = forward, backward
+        self.forward = forward
+        self.backward = self.returning = backward
         self.backward_names = required_names(backward)
         self._optional_names = optional_names(backward)
         self._takes_cache = any(is_cache_name(n) for n in self.backward_names or [])
@@ -127,7 +128,7 @@ class ValueAndGradientAdapter(Adapter):
 
     def __init__(self, function: Callable, inputs: tuple):
         super().__init__([function], function_name(function), inputs, function)
-        self.function = function
+        self.function = self.returning = function
 
     def run(self) -> tuple:
         result = self.function(*self.inputs)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..nested import is_array, is_float, map_leaves
+from ..nested import attribute_of, has_attribute, is_array, is_float, map_leaves
 from .base import Adapter
 from .names import function_name
 
@@ -36,12 +36,12 @@ def uses_jax(subject: Any, inputs: tuple) -> bool:
         return False
     if isinstance(subject, (tuple, list)):
         return all(callable(part) for part in subject) and (any_jax(inputs) or any(map(mentions_jax, subject)))
-    return is_jax_function(subject) or (hasattr(subject, "__code__") and any_jax(inputs))
+    return is_jax_function(subject) or (has_attribute(subject, "__code__") and any_jax(inputs))
 
 
 def mentions_jax(function: Any) -> bool:
     """Return True if a function uses a module of JAX, such as ``jnp``."""
-    code = getattr(function, "__code__", None)
+    code = attribute_of(function, "__code__")
     if code is None:
         return False
     held = [function.__globals__.get(name) for name in code.co_names]

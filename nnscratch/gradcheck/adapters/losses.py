@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..nested import float_leaves, has_no_axes, is_array
+from ..nested import attribute_of, float_leaves, has_attribute, has_no_axes, is_array
 from .base import Adapter
 from .functions import PairAdapter
 from .matching import shape_of
@@ -91,13 +91,13 @@ def loss_adapter(instance: Any, inputs: tuple) -> Adapter | None:
     >>> float(adapter.run()[0]), adapter.gradients((1.0,))
     (5.0, {'y_pred': array([1., 3.])})
     """
-    loss = getattr(instance, "loss", None)
+    loss = attribute_of(instance, "loss")
     if not callable(loss):
         return None
-    if hasattr(instance, "params"):
+    if has_attribute(instance, "params"):
         return LossObjectAdapter(instance, inputs)
-    gradient = next((m for name in GRADIENTS if callable(m := getattr(instance, name, None))), None)
-    held = [v for v in getattr(instance, "__dict__", {}).values() if any(is_array(a) for a in float_leaves(v))]
+    gradient = next((m for name in GRADIENTS if callable(m := attribute_of(instance, name))), None)
+    held = [v for v in attribute_of(instance, "__dict__", {}).values() if any(is_array(a) for a in float_leaves(v))]
     if gradient is not None and not held:
         adapter = PairAdapter(summed(loss), gradient, inputs)
         adapter.source, adapter.title = [instance], type(instance).__name__

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from ..nested import attribute_of
+
 
 def gradient_names(name: str) -> list[str]:
     """Return the most usual names of the gradient of `name`; the list in `gradient_names.py` is longer.
@@ -20,7 +22,7 @@ def gradient_names(name: str) -> list[str]:
 
 def function_name(function: Any) -> str:
     """Return the name of a function, or the class name of another callable."""
-    return getattr(function, "__name__", type(function).__name__)
+    return attribute_of(function, "__name__", type(function).__name__)
 
 
 def argument_names(function: Callable, count: int) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..nested import float_leaves, is_array, leaves
+from ..nested import attribute_of, float_leaves, has_attribute, is_array, leaves
 
 
 class NumberArray(np.ndarray):
@@ -90,6 +90,6 @@ def number_subject(subject: Any) -> Any:
     """
     if isinstance(subject, (tuple, list)):
         return tuple(number_subject(part) for part in subject)
-    if isinstance(subject, type) or hasattr(subject, "backward") or getattr(subject, "__self__", None) is not None:
+    if isinstance(subject, type) or has_attribute(subject, "backward") or attribute_of(subject, "__self__") is not None:
         return subject
     return with_numbers(subject) if callable(subject) else subject

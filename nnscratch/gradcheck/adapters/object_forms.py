@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..nested import is_array, is_float, map_leaves
+from ..nested import attribute_of, is_array, is_float, map_leaves
 from ..snapshot import Snapshot
 from .backprop import BackpropAdapter
 from .base import Adapter, copy_array
@@ -30,7 +30,7 @@ BACKPROPS = "backprop back_prop backpropagation backpropagate".split()
 
 def method_of(instance: Any, names: list[str]) -> Callable | None:
     """Return the first method of `instance` with one of these names; None if there is none."""
-    return next((method for name in names if callable(method := getattr(instance, name, None))), None)
+    return next((method for name in names if callable(method := attribute_of(instance, name))), None)
 
 
 def object_adapter(
@@ -91,7 +91,7 @@ def object_adapter(
     original = backward
     backward = returning_backward(instance, forward, backward)
     if needs_more(original, count):
-        if is_output and callable(getattr(instance, "calculate", None)):  # a loss of nnfs.io
+        if is_output and callable(attribute_of(instance, "calculate")):  # a loss of nnfs.io
             forward = mean_loss(forward)
         forward, backward = methods_with_inputs(instance, forward, backward)
     return ObjectAdapter(instance, inputs, forward, backward)
@@ -134,7 +134,7 @@ def loss_method(instance: Any, forward: Callable, inputs: tuple) -> Callable | N
     names = required_names(forward)
     if names is None or len(inputs) <= len(names) + len(optional_names(forward)):
         return None
-    return method_of(instance, LOSSES) or method_of(getattr(instance, "criterion", None), ["forward", "__call__"])
+    return method_of(instance, LOSSES) or method_of(attribute_of(instance, "criterion"), ["forward", "__call__"])
 
 
 def try_forward(instance: Any, forward: Callable, inputs: tuple) -> tuple[Any, str | None]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..gradient_names import gradient_key, gradient_of
-from ..nested import float_leaves, has_no_axes, is_array, is_float, leaves
+from ..nested import attribute_of, float_leaves, has_attribute, has_no_axes, is_array, is_float, leaves
 from .base import NO_CACHE, Adapter, clear_gradient, is_transpose
 from .calls import is_cache_name, is_gradient_argument, required_names
 from .names import needs_argument
@@ -29,9 +29,9 @@ class ObjectAdapter(Adapter):
     def __init__(self, instance: Any, inputs: tuple, forward: Callable | None = None, backward: Callable | None = None):
         self.instance = instance
         self.forward_method = forward or next(
-            getattr(instance, n) for n in ("forward", "predict", "__call__") if hasattr(instance, n)
+            getattr(instance, n) for n in ("forward", "predict", "__call__") if has_attribute(instance, n)
         )
-        self.backward_method = backward or instance.backward
+        self.backward_method = self.returning = backward or instance.backward
         super().__init__([instance], type(instance).__name__, inputs, self.forward_method)
 
     def _pairs(self) -> list[tuple[str, Any, Any]]:
@@ -40,12 +40,12 @@ class ObjectAdapter(Adapter):
         If an array is listed twice, such as a shared embedding, its two gradients are in a list. The same applies to an
         array that is listed together with its transpose.
         """
-        params, grads = getattr(self.instance, "params", None), getattr(self.instance, "grads", None)
+        params, grads = attribute_of(self.instance, "params"), attribute_of(self.instance, "grads")
         if isinstance(params, dict) and isinstance(grads, dict):
             keys = [(str(k), v, gradient_key(k, grads)) for k, v in params.items()]
             listed = [(name, v, grads.get(key) if key is not None else None) for name, v, key in keys]
         elif isinstance(params, (list, tuple)) and isinstance(grads, (list, tuple)):
-            own = {id(v): k for k, v in getattr(self.instance, "__dict__", {}).items() if is_array(v)}
+            own = {id(v): k for k, v in attribute_of(self.instance, "__dict__", {}).items() if is_array(v)}
             listed = [
                 (own.get(id(v), f"params[{i}]"), v, grads[i] if i < len(grads) else None) for i, v in enumerate(params)
             ]
@@ -82,8 +82,8 @@ class ObjectAdapter(Adapter):
     def cached(self) -> Any:
         if self.cache is not NO_CACHE:
             return self.cache
-        own = {id(a) for a in (*self.parameters().values(), *float_leaves(getattr(self.instance, "grads", ())))}
-        held = getattr(self.instance, "__dict__", {})
+        own = {id(a) for a in (*self.parameters().values(), *float_leaves(attribute_of(self.instance, "grads", ())))}
+        held = attribute_of(self.instance, "__dict__", {})
         return [
             v
             for k, v in held.items()
@@ -138,7 +138,8 @@ class LossObjectAdapter(ObjectAdapter):
     """An object whose ``loss(x, t)`` returns (loss, grads), or whose ``gradient(x, t)`` returns the gradients."""
 
     def __init__(self, instance: Any, inputs: tuple):
-        self.instance, self.forward_method = instance, instance.loss
+        self.instance = instance
+        self.forward_method = self.returning = instance.loss
         Adapter.__init__(self, [instance], type(instance).__name__, inputs, instance.loss)
 
     def run(self) -> tuple:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from ..nested import is_float
+from ..nested import attribute_of, is_float
 from .calls import returned_names
 from .names import argument_names, gradient_names
 
@@ -16,7 +16,7 @@ INPUT_GRADIENTS = ("dinputs", "dinput", "d_input", "d_inputs", "input_gradient",
 
 def attributes_of(instance: Any) -> dict[str, Any]:
     """Return the attributes of an object by name, those in ``__slots__`` excluded."""
-    return dict(getattr(instance, "__dict__", {}))
+    return dict(attribute_of(instance, "__dict__", {}))
 
 
 def output_name(instance: Any, before: dict[str, Any]) -> str | None:

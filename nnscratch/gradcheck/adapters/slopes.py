@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..nested import is_array, is_float
+from ..nested import attribute_of, is_array, is_float
 from ..snapshot import Snapshot, equal_arrays
 from .base import Adapter
 from .calls import is_gradient_argument, optional_names, required_names, returned_names
@@ -148,7 +148,7 @@ def slope_methods(instance: Any, forward: Callable, backward: Callable | None) -
     >>> forward(3.0), backward(10.0)
     (9.0, 60.0)
     """
-    method = backward or next((m for n in SLOPE_METHODS if callable(m := getattr(instance, n, None))), None)
+    method = backward or next((m for n in SLOPE_METHODS if callable(m := attribute_of(instance, n))), None)
     names = None if method is None else required_names(method)
     if names is None or len(names) > (backward is None):
         return None

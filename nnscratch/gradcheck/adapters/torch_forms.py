@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..nested import is_array, is_float, map_leaves
+from ..nested import has_attribute, is_array, is_float, map_leaves
 from .base import Adapter
 from .contexts import takes_context
 from .names import argument_names, function_name
@@ -29,7 +29,7 @@ def is_torch(subject: Any, inputs: tuple) -> bool:
         return issubclass(subject, torch.autograd.Function)
     if isinstance(subject, torch.nn.Module):
         return True
-    own = hasattr(subject, "backward") or isinstance(subject, (tuple, list))
+    own = has_attribute(subject, "backward") or isinstance(subject, (tuple, list))
     return not own and callable(subject) and any(has_tensor(torch, value) for value in inputs)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...module import Module
-from ..nested import is_array
+from ..nested import attribute_of, has_attribute, is_array
 from .base import Adapter
 from .calls import optional_names, required_names
 from .names import argument_names, function_name
@@ -20,9 +20,9 @@ def is_value(value: Any) -> bool:
     """Return True for an object with ``data``, ``grad`` and ``backward()``."""
     return (
         not isinstance(value, type)
-        and hasattr(value, "data")
-        and hasattr(value, "grad")
-        and callable(getattr(value, "backward", None))
+        and has_attribute(value, "data")
+        and has_attribute(value, "grad")
+        and callable(attribute_of(value, "backward"))
         and (is_array(value.data) or isinstance(value.data, (int, float, np.number)))
     )
 
@@ -123,7 +123,7 @@ def start_backward(outputs: list[Any], dys: tuple) -> None:
 
 def first_parameter(subject: Any) -> Any:
     """Return the first of ``subject.parameters()``; None if it has no such method."""
-    if isinstance(subject, (type, Module)) or not callable(getattr(subject, "parameters", None)):
+    if isinstance(subject, (type, Module)) or not callable(attribute_of(subject, "parameters")):
         return None
     try:
         return next(iter(subject.parameters()), None)
@@ -133,7 +133,7 @@ def first_parameter(subject: Any) -> Any:
 
 def parameter_groups(subject: Any) -> dict[str, Any]:
     """Return the values of ``subject.parameters()`` by name. The values of one list have one name."""
-    parameters = getattr(subject, "parameters", None)
+    parameters = attribute_of(subject, "parameters")
     wanted = {id(v): v for v in values_in(list(parameters()))} if callable(parameters) else {}
     found: dict[str, Any] = {}
     queue, seen = [("", subject)], set()
@@ -142,7 +142,7 @@ def parameter_groups(subject: Any) -> dict[str, Any]:
         if id(holder) in seen:
             continue
         seen.add(id(holder))
-        items = enumerate(holder) if isinstance(holder, (list, tuple)) else getattr(holder, "__dict__", {}).items()
+        items = enumerate(holder) if isinstance(holder, (list, tuple)) else attribute_of(holder, "__dict__", {}).items()
         for key, member in items:
             path = f"{name}[{key}]" if isinstance(key, int) else f"{name}.{key}".lstrip(".")
             values = values_in(member)

@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import backend
-from ..nested import is_array, map_leaves
+from ..nested import is_array, map_leaves, to_numpy
 from .case import MAX_MISFIT, Case
 
 
@@ -301,7 +300,7 @@ def gate_names(case: Case, count: int) -> list[str] | None:
 def weight_decay(case: Case) -> None:
     """Test given = true + lambda * parameter: only one of forward and backward includes the weight decay."""
     given, true = case.observed
-    value = case.observe(backend.to_numpy(case.projection.variables[case.name]))
+    value = case.observe(to_numpy(case.projection.variables[case.name]))
     if given.size < 3:
         return
     difference = given - true

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import backend
-from ..nested import is_array, is_float, leaves, map_leaves
+from ..nested import is_array, is_float, leaves, map_leaves, to_numpy
 from ..projection import Projection
 
 WEIGHT = re.compile(
@@ -81,7 +80,7 @@ def changed_outputs(projection: Projection, array: Any, axis: int, index: int) -
         else:
             return None
         with np.errstate(all="ignore"):
-            ys = map_leaves(lambda y: np.array(backend.to_numpy(y)) if is_array(y) else y, projection.forward())
+            ys = map_leaves(lambda y: np.array(to_numpy(y)) if is_array(y) else y, projection.forward())
     except Exception:  # the checked code may raise any error for the changed values
         return None
     finally:
@@ -89,7 +88,7 @@ def changed_outputs(projection: Projection, array: Any, axis: int, index: int) -
         projection.adapter.clear_saved()
     before = dict(leaves("output", projection.outputs))
     return {
-        name: y != backend.to_numpy(before[name])
+        name: y != to_numpy(before[name])
         for name, y in leaves("output", ys)
         if is_array(y) and np.shape(y) == np.shape(before[name])
     }

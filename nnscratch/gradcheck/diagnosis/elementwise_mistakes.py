@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ... import backend
+from ..nested import to_numpy
 from .case import MAX_MISFIT, Case
 from .jacobian import DirectionalJacobian, ElementJacobian
 from .slope_formulas import name_slope
@@ -15,11 +16,11 @@ from .slope_formulas import name_slope
 
 def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R: np.ndarray, outputs: list) -> None:
     """If forward is y = phi(x), element by element, find the factor that backward uses instead of phi'(x)."""
-    x = backend.to_numpy(case.projection.variables[case.name]).ravel()
+    x = to_numpy(case.projection.variables[case.name]).ravel()
     if len(outputs) != 1 or not J.is_diagonal:
         return
     slope = J.diagonal
-    y = np.asarray(backend.to_numpy(outputs[0][1])).ravel()
+    y = np.asarray(to_numpy(outputs[0][1])).ravel()
     shape, levels = case.given.shape, np.unique(np.round(slope, 6))
     nonzero = levels[levels != 0]
     on_off = len(levels) == 2 and 0 in levels
@@ -103,6 +104,6 @@ def reduced_jacobian(case: Case, J: ElementJacobian | DirectionalJacobian, R: np
         if J.diagonal is not None:
             evidence = "given = dy_i * dy_i/dx_i: the contributions of all other outputs are left out"
             case.test(1, (R * J.diagonal).reshape(shape), "Jacobian reduced to its diagonal", evidence)
-        y = np.asarray(backend.to_numpy(outputs[0][1])).ravel()
+        y = np.asarray(to_numpy(outputs[0][1])).ravel()
         case.test(1.5, (R * y).reshape(shape), "Jacobian reduced to its diagonal", "given = dy * y")
         case.test(3.6, R.reshape(shape), "Jacobian missing", "given = dy, unchanged")

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import backend
-from ..nested import is_array, is_float, leaves
+from ..nested import is_array, is_float, leaves, to_numpy
 from .axis_roles import axis_roles
 from .case import MAX_MISFIT, Case
 from .directional_case import DirectionalCase
@@ -133,7 +132,7 @@ def repeated_ids(case: Case, counting: Callable[[np.ndarray], np.ndarray], size:
     for name, ids in zip(case.projection.adapter.input_names, case.projection.adapter.inputs, strict=True):
         if not is_array(ids) or ids.dtype.kind not in "iu" or y.shape[: ids.ndim] != ids.shape:
             continue
-        flat = backend.to_numpy(ids).ravel()
+        flat = to_numpy(ids).ravel()
         if len(np.unique(flat)) == len(flat):
             continue
         for ordered, word in ((flat[::-1], "last"), (flat, "first")):

@@ -1,0 +1,137 @@
+"""Put the gradients that backward returns in the order of the inputs.
+
+Backward returns ``dx, dw, db`` for a forward that takes ``x, w, b``. Some code uses another order, such as
+``dw, db, dx``. If the shapes show that, the gradients are put in order: by the names in the ``return`` statement, or
+else by shape, if only one order fits.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Sequence
+from itertools import permutations
+from typing import Any
+
+from ..gradient_names import gradient_of
+from ..nested import float_leaves
+from .matching import fits
+
+MANY = 6  # with more gradients than this, only the names are used
+
+
+def returned_gradient_names(function: Callable) -> list[str]:
+    """Return the names in the last ``return`` statement that returns several values; "" for any other expression.
+
+    A tuple inside a tuple is unpacked. Without a source text, the list is empty.
+
+    Examples
+    --------
+    >>> import statistics
+    >>> returned_gradient_names(statistics.linear_regression), returned_gradient_names(len)
+    ([], [])
+    """
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
+    except (OSError, TypeError, SyntaxError, ValueError):
+        return []
+    body = tree.body[0] if tree.body else None
+    if not isinstance(body, ast.FunctionDef):  # a lambda
+        return []
+    inner = {id(n) for f in ast.walk(body) if isinstance(f, ast.FunctionDef) and f is not body for n in ast.walk(f)}
+    returned = [n.value for n in ast.walk(body) if isinstance(n, ast.Return) and id(n) not in inner]
+    tuples = [value for value in returned if isinstance(value, ast.Tuple)]
+    return names_in(tuples[-1]) if tuples else []
+
+
+def names_in(value: ast.expr) -> list[str]:
+    """Return the name of each variable or attribute in a tuple; "" for any other expression."""
+    if isinstance(value, (ast.Tuple, ast.List)):
+        return [name for item in value.elts for name in names_in(item)]
+    return [getattr(value, "id", getattr(value, "attr", ""))]
+
+
+def in_input_order(result: Sequence[Any], names: list[str], inputs: tuple, returned: list[str]) -> tuple[Any, str]:
+    """Return the gradients in the order of the inputs, and a note if backward uses another order.
+
+    Parameters
+    ----------
+    result : tuple or list
+        The gradients that backward returned.
+    names : list of str
+        The names of the inputs.
+    inputs : tuple
+    returned : list of str
+        The names of the gradients in backward's ``return`` statement; an empty list if they are not known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x, w, b = np.ones((4, 3)), np.ones((3, 2)), np.ones(2)
+    >>> gradients, note = in_input_order((w, b, x), ["x", "w", "b"], (x, w, b), ["dw", "db", "dx"])
+    >>> [g.shape for g in gradients], note
+    ([(4, 3), (3, 2), (2,)], 'backward returns dw, db, dx; the checker matched them to x, w, b by their names')
+    """
+    floats = [i for i, value in enumerate(inputs) if float_leaves(value)]
+    returned = returned[-len(result) :] if len(returned) >= len(result) else [""] * len(result)
+    if len(result) < len(floats):
+        return some_in_input_order(result, [(names[i], inputs[i]) for i in floats], returned)
+    by_name = [next((j for j, n in enumerate(returned) if n and names[i] in gradient_of(n)), None) for i in floats]
+    expected = floats if len(result) >= len(inputs) else range(len(floats))  # the positions of their gradients
+    fit = all(fits(inputs[i], result[j]) for i, j in zip(floats, expected, strict=True))
+    order = ", ".join(names[i] for i in floats)
+    if None not in by_name and len(set(by_name)) == len(floats):
+        if by_name == list(expected) or not all(
+            fits(inputs[i], result[j]) for i, j in zip(floats, by_name, strict=True)
+        ):
+            return result, ""
+        said = f"backward returns {', '.join(returned)}"
+        if fit:  # the order of the inputs is the rule, so it decides
+            return result, f"{said}, but the order of the inputs is {order}; return the gradients in that order"
+        return reordered(result, inputs, floats, by_name), f"{said}; the checker matched them to {order} by their names"
+    if fit or len(result) > MANY or any(g is None for g in result):
+        return result, ""
+    ways = [
+        way
+        for way in permutations(range(len(result)), len(floats))
+        if all(fits(inputs[i], result[j]) for i, j in zip(floats, way, strict=True))
+    ]
+    if not ways:
+        return result, ""
+    said = f"backward returns the gradients in another order than {order}"
+    if len(ways) > 1:
+        return result, f"{said}, and several orders fit their shapes; return them in the order of the inputs"
+    return reordered(result, inputs, floats, ways[0]), f"{said}; the checker matched them by their shapes"
+
+
+def some_in_input_order(result: Sequence[Any], floats: list[tuple[str, Any]], returned: list[str]) -> tuple[Any, str]:
+    """Do the same if backward returns gradients for some of the inputs only. Gradients in another order are in a dict.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> floats = [("x", np.ones((4, 3))), ("w", np.ones((3, 2))), ("b", np.ones(2))]
+    >>> gradients, note = some_in_input_order((np.ones(2), np.ones((3, 2))), floats, ["", ""])
+    >>> {name: g.shape for name, g in gradients.items()}
+    {'b': (2,), 'w': (3, 2)}
+    """
+    if len(floats) > MANY or any(g is None for g in result):
+        return result, ""
+    ways = [w for w in permutations(floats, len(result)) if all(fits(f[1], g) for f, g in zip(w, result, strict=True))]
+    names = [name for name, _ in floats]
+    chosen = [[name for name, _ in way] for way in ways]
+    if not ways or any(sorted(way, key=names.index) == way for way in chosen):  # the order of the inputs fits
+        return result, ""
+    named = [way for way in chosen if all(n and name in gradient_of(n) for name, n in zip(way, returned, strict=True))]
+    way = (named or chosen)[0]
+    said = f"the gradients that backward returns were assigned to {', '.join(way)}, in this order"
+    return dict(zip(way, result, strict=True)), said
+
+
+def reordered(result: Sequence[Any], inputs: tuple, floats: list[int], way: Sequence[int]) -> list[Any]:
+    """Return one gradient for each input, None for an input that is no float, and then all other gradients."""
+    chosen = dict(zip(floats, way, strict=True))
+    rest = [g for j, g in enumerate(result) if j not in way]
+    given = [result[chosen[i]] if i in chosen else None for i in range(len(inputs))]
+    return [*given, *(g for g in rest if g is not None)]
