@@ -58,6 +58,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"\nnnscratch {arguments.command}: interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        failure = backend.gpu_error(error)
+        if failure is None:
+            raise
+        print(f"nnscratch {arguments.command}: the GPU failed: {failure}", file=sys.stderr)
+        return 2
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,8 +1,10 @@
 """Test that the installed package has the version, entry points, data and types that setup.cfg declares."""
 
 import ast
+import configparser
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +39,15 @@ def test_the_metadata_says_licence_python_and_extras(installed):
     assert set(installed.metadata.get_all("Provides-Extra")) >= {
         *("cuda12", "cuda13", "test", "oracle", "notebooks", "docs", "lint")
     }
+
+
+def test_an_extra_with_the_cuda_libraries_needs_a_cupy_that_has_it():
+    """CuPy 13 has no extra ``ctk``: pip would install it without the libraries, and only warn."""
+    settings = configparser.ConfigParser()
+    settings.read(Path(__file__).parents[1] / "setup.cfg")
+    extras = settings["options.extras_require"]
+    cupy = [line for name in ("cuda12", "cuda13") for line in extras[name].split()]
+    assert cupy == ["cupy-cuda12x[ctk]>=14.0", "cupy-cuda13x[ctk]>=14.0"]
 
 
 @pytest.mark.parametrize(("group", "target"), [("console_scripts", "nnscratch.cli"), ("pytest11", "nnscratch.testing")])

@@ -6,6 +6,7 @@ wrappers. Only :func:`to_device` moves an array between devices.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from types import ModuleType
@@ -65,7 +66,7 @@ def device_of(x: Array) -> str:
 
 
 class DeviceError(RuntimeError):
-    """A device cannot be used, because CuPy, the driver or the GPU itself is missing."""
+    """A device cannot be used, because CuPy, the driver, a CUDA library or the GPU itself is missing."""
 
 
 INSTALL = "pip install 'nnscratch[cuda12]' or 'nnscratch[cuda13]'"
@@ -84,7 +85,8 @@ def module_for(device: str) -> ModuleType:
     ValueError
         The name of the device is unknown.
     DeviceError
-        CuPy is not installed, or it finds no such GPU.
+        CuPy is not installed, it finds no such GPU, or it cannot compute on the GPU. The first call for a GPU tests
+        this with a tiny computation, because CuPy loads the CUDA libraries only when they are needed.
     """
     if device == "cpu":
         return np
@@ -98,7 +100,42 @@ def module_for(device: str) -> ModuleType:
     if number >= count:
         raise DeviceError(f"device {device!r} does not exist: this machine has {count} GPU(s)")
     cupy.cuda.Device(number).use()
+    _check_computes(cupy, device)
     return cupy
+
+
+@functools.cache
+def _check_computes(cupy: ModuleType, device: str) -> None:
+    """Raise DeviceError unless the GPU can run a kernel, a matrix product and a sum. If it can, this runs once."""
+    try:
+        x = cupy.ones((2, 2), dtype=np.float64)  # float64, because the first product of float32 fixes TF32 on or off
+        result = float((x @ x + 1).sum())
+    except MemoryError:
+        raise
+    except Exception as error:  # of many types: ImportError, CUBLASError, CompileException, CUDARuntimeError, ...
+        raise DeviceError(
+            f"device {device!r}: CuPy finds the GPU, but cannot compute on it ({_one_line(error)}). Probably a CUDA "
+            f"library or header is missing, or does not fit the driver. Install CuPy with its libraries: {INSTALL}"
+        ) from None
+    if result != 12:
+        raise DeviceError(f"device {device!r}: a test computation on the GPU gave {result} instead of 12")
+
+
+def gpu_error(error: BaseException) -> str | None:
+    """Describe an error that CuPy or a CUDA library raised, in one line. Return None for any other error.
+
+    Examples
+    --------
+    >>> gpu_error(ValueError("not of a GPU")) is None
+    True
+    """
+    return _one_line(error) if type(error).__module__.partition(".")[0] in ("cupy", "cupy_backends", "cuda") else None
+
+
+def _one_line(error: BaseException) -> str:
+    """Return the type and the beginning of the message of an error."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text if len(text) <= 200 else text[:200] + '...'}"
 
 
 def _cupy(device: str) -> ModuleType:

@@ -12,12 +12,14 @@ torch = pytest.importorskip("torch")
 
 
 @pytest.fixture
-def theirs(on_cuda):
+def theirs(on_cuda, monkeypatch):
     """Return the device on which PyTorch computes."""
     if backend.module_for("cuda") is strict_cupy.CUPY:
         return "cpu"
     if not torch.cuda.is_available():
         pytest.skip("this PyTorch sees no GPU")
+    for library in (torch.backends.cuda.matmul, torch.backends.cudnn):  # float32 without TF32, as CuPy
+        monkeypatch.setattr(library, "allow_tf32", False)
     return "cuda"
 
 

@@ -114,6 +114,65 @@ def test_a_cupy_that_cannot_be_imported_is_told_from_none_at_all(monkeypatch):
         backend.module_for("cuda")
 
 
+CUDA_ERRORS = {
+    "a missing library": ImportError("libcublas.so.12: cannot open shared object file"),
+    "missing headers": type("CompileException", (Exception,), {})('cannot open source file "cuda_fp16.h"'),
+    "a broken library": type("CUBLASError", (RuntimeError,), {})("CUBLAS_STATUS_NOT_INITIALIZED"),
+    "a GPU that CuPy has no code for": strict_cupy.CUDARuntimeError("cudaErrorNoKernelImageForDevice"),
+}
+
+
+@pytest.fixture
+def untested_device():
+    """Let the next use of the device test it again."""
+    backend.device._check_computes.cache_clear()
+    yield
+    backend.device._check_computes.cache_clear()
+
+
+@pytest.mark.parametrize("reason", CUDA_ERRORS)
+def test_a_gpu_that_cannot_compute_is_no_device_and_one_line_says_why(
+    reason, text, tmp_path, capsys, monkeypatch, untested_device
+):
+    error = CUDA_ERRORS[reason]
+
+    def fail(*arguments, **settings):
+        raise error
+
+    with strict_cupy.installed() as cupy:
+        monkeypatch.setattr(cupy, "matmul", fail)
+        backend.device._check_computes.cache_clear()
+        said = error_of(capsys, "train", text, "--out", tmp_path / "run", *SMALL, "--device", "cuda")
+        assert f"device 'cuda': CuPy finds the GPU, but cannot compute on it ({type(error).__name__}: {error})" in said
+        assert said.endswith("Install CuPy with its libraries: pip install 'nnscratch[cuda12]' or 'nnscratch[cuda13]'")
+        assert backend.devices()[1].startswith("no GPU: device 'cuda': CuPy finds the GPU, but cannot compute on it")
+        monkeypatch.undo()
+        assert backend.module_for("cuda") is cupy  # a failure is not remembered
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_gpu_that_computes_wrong_numbers_is_no_device(monkeypatch, untested_device):
+    with strict_cupy.installed() as cupy:
+        monkeypatch.setattr(cupy, "matmul", lambda a, b: a)
+        backend.device._check_computes.cache_clear()
+        with pytest.raises(backend.DeviceError, match="a test computation on the GPU gave 8.0 instead of 12"):
+            backend.module_for("cuda")
+
+
+@pytest.mark.parametrize("kind", ["CUBLASError", "CUDARuntimeError"])
+def test_a_gpu_that_fails_during_training_is_said_in_one_line(kind, text, tmp_path, capsys, monkeypatch):
+    error = type(kind, (RuntimeError,), {"__module__": "cupy_backends.cuda.libs.some"})("it broke:\n  an old GPU")
+
+    def fail(*arguments, **settings):
+        raise error
+
+    with strict_cupy.installed() as cupy:
+        monkeypatch.setattr(cupy, "matmul", fail)
+        assert main(["train", str(text), "--out", str(tmp_path / "run"), *SMALL, "--device", "cuda"]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]  # after the progress bar
+    assert said == f"nnscratch train: the GPU failed: {kind}: it broke: an old GPU"
+
+
 def test_too_little_memory_is_said_in_one_line(text, tmp_path, capsys, monkeypatch):
     def full(*shape, **settings):
         raise strict_cupy.OutOfMemoryError("Out of memory allocating 512 bytes (allocated so far: 0 bytes).")
