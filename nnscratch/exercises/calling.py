@@ -46,6 +46,8 @@ def in_file(error: BaseException, path: str) -> str:
         text = "MemoryError: your code needs too much memory"
     elif isinstance(error, SystemExit):
         text = f"it calls sys.exit({error.code!r})"
+    elif isinstance(error, FloatingPointError) and "overflow" in str(error):
+        text = f"{error}: the result is too large for a computer's numbers"
     else:
         text = f"{type(error).__name__}: {' '.join(str(error).split())}"
     own = Path(path).absolute()
@@ -53,7 +55,9 @@ def in_file(error: BaseException, path: str) -> str:
     return f"{text} (line {lines[-1]})" if lines else text
 
 
-def call(load: Callable, function: str, inputs: list, returns: list[str], withheld: Collection[str]) -> tuple:
+def call(
+    load: Callable, function: str, inputs: list, returns: list[str], withheld: Collection[str], overflow: str = "ignore"
+) -> tuple:
     """Call a student's function, and return its values called `returns`, with None for those in `withheld`.
 
     Parameters
@@ -65,6 +69,8 @@ def call(load: Callable, function: str, inputs: list, returns: list[str], withhe
     returns : list of str
     withheld : collection of str
         The names of values that stay in this process, such as the cache.
+    overflow : str
+        "raise" makes an overflow in NumPy an error.
 
     Raises
     ------
@@ -73,7 +79,7 @@ def call(load: Callable, function: str, inputs: list, returns: list[str], withhe
     """
     called, title = load(function), function.removeprefix(DRIVER)
     own = [copy_of(x) for x in inputs]
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore", over=overflow):
         given = called(*own)
     values = (given,) if len(returns) == 1 else given
     if given is None:

@@ -54,6 +54,8 @@ class Values:
     measure : callable, optional
         For outputs that are random: ``measure(inputs, *outputs)`` returns a dictionary of numbers, which are compared
         instead of the outputs. It raises a ValueError if the outputs cannot be measured.
+    stable : bool
+        True if an overflow is a mistake even where the values are right, as 1 / (1 + exp(800)) = 0 is.
     """
 
     function: str
@@ -62,6 +64,7 @@ class Values:
     returns: tuple[str, ...] = ("out",)
     slips: list[Slip] = field(default_factory=list)
     measure: Callable[..., dict[str, Any]] | None = None
+    stable: bool = False
 
 
 @dataclass

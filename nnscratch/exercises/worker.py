@@ -70,6 +70,6 @@ class ExerciseService(Service):
             return super().load(name)
         return DRIVERS[name.removeprefix(DRIVER)](super().load)
 
-    def call(self, function: str, inputs: list, returns: list[str]) -> tuple:
+    def call(self, function: str, inputs: list, returns: list[str], overflow: str) -> tuple:
         """Call a student's function, and return its values called `returns`, with None for those in `NOT_SENT`."""
-        return call(self.load, function, inputs, returns, NOT_SENT)
+        return call(self.load, function, inputs, returns, NOT_SENT, overflow)

@@ -4,10 +4,14 @@ import ast
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from nnscratch.course.judging import names_of, reference_of
 from nnscratch.exercises import LADDER
-from nnscratch.exercises.exercise import SOLUTION
+from nnscratch.exercises.calling import DRIVER
+from nnscratch.exercises.drivers import DRIVERS
+from nnscratch.exercises.exercise import SOLUTION, Gradients
 
 every_exercise = pytest.mark.parametrize("exercise", LADDER, ids=lambda exercise: exercise.name)
 every_mistake = pytest.mark.parametrize(
@@ -78,6 +82,23 @@ def test_an_exercise_is_complete(exercise):
     assert exercise.student_file.count("# TODO: ") == exercise.student_file.count("raise NotImplementedError")
     assert "# solution" not in exercise.student_file + exercise.solution
     assert "# end" not in exercise.student_file + exercise.solution
+
+
+@every_exercise
+def test_messages_of_the_grader_use_the_names_in_the_students_file(exercise):
+    students = {}
+    exec(exercise.solution, students)
+    for part in exercise.parts:
+        reference = reference_of(exercise, part) if isinstance(part, Gradients) else None
+        if reference is None:
+            continue
+        name = part.functions[0]
+        forward = DRIVERS[name[len(DRIVER) :]](students.get) if name.startswith(DRIVER) else students[name]
+        inputs = part.cases[0](np.random.default_rng(0))
+        names = zip(inputs, names_of(forward, len(inputs)), names_of(reference, len(inputs)), strict=True)
+        for value, own, shown in names:
+            if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+                assert shown == own
 
 
 def test_names_and_numbers_are_in_order_and_used_once():

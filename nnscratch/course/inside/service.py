@@ -53,10 +53,10 @@ class FileService:
             raise Refused(f"Python cannot read line {error.lineno}: {error.msg} (line {error.lineno})") from None
         exec(code, self._module.__dict__)
 
-    def call(self, function: str, inputs: list, returns: list[str], withheld: list[str]) -> tuple:
+    def call(self, function: str, inputs: list, returns: list[str], withheld: list[str], overflow: str) -> tuple:
         """Call the student's function, and return its result."""
         self._restart_randomness()
-        return call(self._load, function, inputs, returns, withheld)
+        return call(self._load, function, inputs, returns, withheld, overflow)
 
     def gradients(self, functions: list[str], inputs: list, dys: list, outputs: int) -> dict[str, Any]:
         """Run forward, then backward with its cache.

@@ -18,7 +18,8 @@ def new_state(nx, h, W, b, r):
 
 
 def cell(new=new_state, mix=lambda z, n, h: (1 - z) * n + z * h):
-    def step(x, h, Wrx, Wzx, Wnx, Wrh, Wzh, Wnh, brx, bzx, bnx, brh, bzh, bnh):
+    def step(x, h_prev_t, Wrx, Wzx, Wnx, Wrh, Wzh, Wnh, brx, bzx, bnx, brh, bzh, bnh):
+        h = h_prev_t
         r = sigmoid(Wrx @ x + brx + Wrh @ h + brh)
         z = sigmoid(Wzx @ x + bzx + Wzh @ h + bzh)
         return mix(z, new(Wnx @ x + bnx, h, Wnh, bnh, r), h)

@@ -14,9 +14,9 @@ def sigmoid(x):
 
 
 def values(order="ifog", squash=np.tanh, out=np.tanh):
-    def step(x, h, c, Wx, Wh, b):
-        gates = dict(zip(order, np.split(x @ Wx + h @ Wh + b, 4, axis=1), strict=True))
-        next_c = sigmoid(gates["f"]) * c + sigmoid(gates["i"]) * squash(gates["g"])
+    def step(x, prev_h, prev_c, Wx, Wh, b):
+        gates = dict(zip(order, np.split(x @ Wx + prev_h @ Wh + b, 4, axis=1), strict=True))
+        next_c = sigmoid(gates["f"]) * prev_c + sigmoid(gates["i"]) * squash(gates["g"])
         return sigmoid(gates["o"]) * out(next_c), next_c
 
     return step

@@ -18,7 +18,7 @@ EXERCISE = Exercise(
     parts=[
         Values(
             "rnn_step_forward",
-            lambda x, h, Wx, Wh, b: np.tanh(x @ Wx + h @ Wh + b),
+            lambda x, prev_h, Wx, Wh, b: np.tanh(x @ Wx + prev_h @ Wh + b),
             CASES,
             ("next_h", "cache"),
             slips=[

@@ -27,14 +27,16 @@ EXERCISE = Exercise(
                 Slip(lambda x: 1 / (1 + np.exp(x)), "a sign is wrong: this is the sigmoid of -x."),
                 Slip(np.tanh, "this is tanh. The sigmoid has values between 0 and 1."),
             ],
+            stable=True,
         ),
         Gradients(("sigmoid_forward", "sigmoid_backward"), SHAPES),
     ],
     hints=(
         "For x >= 0, exp(-x) is at most 1. For x < 0, exp(x) is at most 1. Write the sigmoid with exp(x) for x < 0: "
         "multiply the numerator and the denominator by exp(x).",
-        "np.exp(-np.abs(x)) is never large. Call it e. Then np.where(x >= 0, 1 / (1 + e), e / (1 + e)) is the sigmoid. "
-        "Its derivative needs only the output: out * (1 - out). The chain rule multiplies it by dout.",
+        "np.where computes both of its branches, so neither may overflow. np.exp(-np.abs(x)) is never large. Call it "
+        "e. Then np.where(x >= 0, 1 / (1 + e), e / (1 + e)) is the sigmoid. Its derivative needs only the output: "
+        "out * (1 - out). The chain rule multiplies it by dout.",
         "Another stable form needs no case distinction: tanh(x / 2) / 2 + 1 / 2. The package uses it.",
     ),
     reading="nnscratch/layers/sigmoid.py; the derivation: docs/derivations/activations.md",
@@ -42,6 +44,7 @@ EXERCISE = Exercise(
         Mistake("dx = dout * out * (1 - out)", "dx = out * (1 - out)", "upstream gradient"),
         Mistake("dx = dout * out * (1 - out)", "dx = -dout * out * (1 - out)", "sign flipped"),
         Mistake("out = np.where(positive, 1 / (1 + e), e / (1 + e))", "out = np.exp(x) / (1 + np.exp(x))", "too large"),
+        Mistake("out = np.where(positive, 1 / (1 + e), e / (1 + e))", "out = 1 / (1 + np.exp(-x))", "overflow"),
         Mistake("dx = dout * out * (1 - out)", "dx = dout * (1 - out)", "activation's derivative wrong"),
     ],
 )

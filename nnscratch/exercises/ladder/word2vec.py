@@ -22,10 +22,10 @@ def log_sigmoid(x):
 
 
 def loss_with(sign=-1, repeated=True, reduce=np.sum, positive=True):
-    def loss(v, outside, U, samples):
+    def loss(centerWordVec, outsideWordIdx, outsideVectors, samples):
         ids = samples if repeated else np.unique(samples)
-        negative = -reduce(log_sigmoid(sign * U[ids] @ v))
-        return negative - (log_sigmoid(U[outside] @ v) if positive else 0)
+        negative = -reduce(log_sigmoid(sign * outsideVectors[ids] @ centerWordVec))
+        return negative - (log_sigmoid(outsideVectors[outsideWordIdx] @ centerWordVec) if positive else 0)
 
     return loss
 
