@@ -16,7 +16,7 @@ The steps of a check, and the files that do them:
     small_constants.py               a gradient that leaves out the eps of log(p + eps)
     verdict.py                       right, wrong or cannot tell
     diagnosis/                       which mistake explains a wrong gradient; tape/ records forward
-    report.py, printing.py           the result; pictures.py draws it, command/ is the shell command
+    report.py, printing.py           the result; pictures.py and animated.py draw it, command/ is the shell command
 
 >>> import numpy as np, nnscratch as nn
 >>> report = nn.gradcheck.check_gradients(nn.Tanh(), np.linspace(-1, 1, 6).reshape(2, 3))

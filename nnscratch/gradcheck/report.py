@@ -148,6 +148,30 @@ class Entry:
             return float("nan"), float("nan")
         return float(self.analytic[self.worst_index]), float(self.numeric[self.worst_index])
 
+    def animate(self) -> Any:
+        """Show the comparison of the two gradients, one element after the other.
+
+        Returns
+        -------
+        nnscratch.plotting.Animation
+            One picture for each element; if there are more than 60 elements, of the first 60.
+
+        Raises
+        ------
+        ValueError
+            No element was compared, for example because backward returned no gradient.
+
+        Examples
+        --------
+        >>> import numpy as np, nnscratch as nn
+        >>> report = nn.gradcheck.check_gradients((lambda x: x**3, lambda dy, x: 2 * dy * x**2), np.array([1.0, -2.0]))
+        >>> report["x"].animate().labels
+        ['[0]: wrong', '[1]: wrong']
+        """
+        from .animated import animate_entry
+
+        return animate_entry(self)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the entry as a dictionary that can be written as JSON."""
         analytic, numeric = self.worst if np.size(self.numeric) else (float("nan"), float("nan"))

@@ -1,5 +1,14 @@
-"""Plots. Every function draws into ``ax=``, or into a new figure, and returns the Matplotlib axes."""
+"""Plots and animations. A function ``plot_...`` draws into ``ax=`` or into a new figure, and returns the axes.
 
+A function ``animate_...`` returns an :class:`Animation`.
+"""
+
+from .animate_attention import animate_attention
+from .animate_backpropagation import animate_backpropagation
+from .animate_convolution import animate_convolution
+from .animate_descent import animate_descent
+from .animate_gradient_path import animate_gradient_path
+from .animation import Animation
 from .attention import plot_attention
 from .coloured_text import plot_text
 from .confusion import plot_confusion_matrix
@@ -9,6 +18,7 @@ from .gates import lstm_gates, plot_gates
 from .gradient_flow import plot_gradient_flow
 from .histograms import plot_histograms
 from .history import plot_history
+from .network import draw_network
 from .search import plot_search
 from .style import BLUE, GREEN, GREY, ORANGE, new_axes, save_figure, use_style
 from .surface import plot_paths
@@ -18,6 +28,13 @@ __all__ = [
     "GREEN",
     "GREY",
     "ORANGE",
+    "Animation",
+    "animate_attention",
+    "animate_backpropagation",
+    "animate_convolution",
+    "animate_descent",
+    "animate_gradient_path",
+    "draw_network",
     "lstm_gates",
     "new_axes",
     "plot_attention",
