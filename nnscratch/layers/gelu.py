@@ -14,8 +14,8 @@
 GELU is a smooth ReLU that passes small negative values. GPT-2 used the second form, which differs from the first by
 less than 5e-4. The second form was introduced because erf was slow to compute.
 
-The code of the second form updates one array in place, term by term: allocating an array for each term would take
-longer than the arithmetic.
+The code updates few arrays in place, term by term: allocating an array for each term would take longer than the
+arithmetic. On a GPU, each of the four functions is one kernel (kernels/gelu.py).
 
 Reference: Hendrycks and Gimpel (2016), "Gaussian error linear units (GELUs)".
 """
@@ -24,11 +24,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from .. import backend
 from ..backend import Array
 from ..checks import check_floats, check_gradient
 from ..module import Module
 from .erf import erf
+from .kernels import gelu as kernels
 
 A, B = math.sqrt(2 / math.pi), 0.044715
 
@@ -61,37 +64,60 @@ class GELU(Module):
     def forward(self, x: Array) -> Array:
         check_floats(self, "x", x)
         xp = backend.array_module(x)
-        if self.approximate == "tanh":
-            u = A * B * x
-            u *= x  # A B x^2
-            u += A
-            u *= x  # A (x + B x^3)
-            t = xp.tanh(u)
-            self.save_for_backward(x, t)
-            y = 0.5 * x
-            y += y * t  # x (1 + t) / 2
-            return y
-        Phi = 0.5 * (1 + erf(xp.asarray(x * math.sqrt(0.5))))
-        self.save_for_backward(x, Phi)
-        return x * Phi
+        y, inner = xp.empty_like(x), xp.empty_like(x)  # inner: Phi(x), or t
+        (exact_forward if self.approximate == "none" else tanh_forward)(x, inner, y)
+        self.save_for_backward(x, inner)
+        return y
 
     def backward(self, dy: Array) -> Array:
-        if self.approximate == "tanh":
-            x, t = self.saved()
-            check_gradient(self, dy, x.shape, x.dtype)
-            dx = 3 * A * B * x
-            dx *= x
-            dx += A  # u'
-            dx *= x  # x u'
-            minus_dt_du = t * t
-            minus_dt_du -= 1  # t^2 - 1
-            dx *= minus_dt_du  # -x (1 - t^2) u'
-            dx -= t
-            dx -= 1
-            dx *= -0.5  # (x (1 - t^2) u' + t + 1) / 2
-            dx *= dy
-            return dx
-        x, Phi = self.saved()
+        x, inner = self.saved()
         check_gradient(self, dy, x.shape, x.dtype)
-        phi = backend.array_module(x).exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
-        return dy * (Phi + x * phi)
+        dx = backend.array_module(x).empty_like(x)
+        (exact_backward if self.approximate == "none" else tanh_backward)(x, inner, dy, dx)
+        return dx
+
+
+@backend.fused(*kernels.EXACT_FORWARD)
+def exact_forward(x: Array, Phi: Array, y: Array) -> None:
+    np.multiply(x, math.sqrt(0.5), out=y)
+    Phi[...] = erf(y)
+    Phi += 1
+    Phi *= 0.5
+    np.multiply(x, Phi, out=y)
+
+
+@backend.fused(*kernels.EXACT_BACKWARD)
+def exact_backward(x: Array, Phi: Array, dy: Array, dx: Array) -> None:
+    np.multiply(x, x, out=dx)
+    dx *= -0.5
+    np.exp(dx, out=dx)
+    dx *= 1 / math.sqrt(2 * math.pi)  # phi(x)
+    dx *= x
+    dx += Phi
+    dx *= dy
+
+
+@backend.fused(*kernels.TANH_FORWARD)
+def tanh_forward(x: Array, t: Array, y: Array) -> None:
+    np.multiply(x, A * B, out=t)
+    t *= x  # A B x^2
+    t += A
+    t *= x  # A (x + B x^3)
+    np.tanh(t, out=t)
+    np.multiply(x, 0.5, out=y)
+    y += y * t  # x (1 + t) / 2
+
+
+@backend.fused(*kernels.TANH_BACKWARD)
+def tanh_backward(x: Array, t: Array, dy: Array, dx: Array) -> None:
+    np.multiply(x, 3 * A * B, out=dx)
+    dx *= x
+    dx += A  # u'
+    dx *= x  # x u'
+    minus_dt_du = t * t
+    minus_dt_du -= 1  # t^2 - 1
+    dx *= minus_dt_du  # -x (1 - t^2) u'
+    dx -= t
+    dx -= 1
+    dx *= -0.5  # (x (1 - t^2) u' + t + 1) / 2
+    dx *= dy

@@ -84,6 +84,10 @@ def nvidia_headers():
 def test_the_kernels_are_found():
     assert {name.removeprefix("nnscratch.") for name in kernels() if " of " not in name} == {
         "add_sorted_rows",
+        "layers.gelu.exact_backward",
+        "layers.gelu.exact_forward",
+        "layers.gelu.tanh_backward",
+        "layers.gelu.tanh_forward",
         "layers.gru.step_backward",
         "layers.gru.step_forward",
         "layers.linear_cross_entropy.softmax_minus_target_of_chunk",

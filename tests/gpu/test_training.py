@@ -352,6 +352,15 @@ def test_each_step_over_time_is_a_kernel_and_a_product_forward_and_backward(laye
     assert (launches[1] - launches[0]) / 10 == expected
 
 
+@pytest.mark.parametrize("form", ["none", "tanh"])
+def test_gelu_is_one_kernel_forward_and_one_backward(form):
+    with strict_cupy.installed() as cp:
+        layer, x = nn.GELU(form), cp.ones((3, 4))
+        with strict_cupy.counted() as counts:
+            layer.backward(layer(x))
+    assert (counts.launches, counts.copies, counts.waits) == (2, 0, 0)
+
+
 @pytest.mark.parametrize("cell", [nn.LSTM, nn.GRU, nn.RNN])
 def test_a_chunk_that_is_shorter_than_the_buffer_is_not_copied(cell):
     launches = []  # 64 and 129 steps of two sequences: one chunk, and three chunks of which the last has one step
