@@ -125,23 +125,34 @@ def baseline_of(model: Model, x: Array, baseline: Any) -> Array:
     xp = backend.array_module(features)
     if baseline is None:
         return xp.zeros_like(features)
+    if is_tokens(x):
+        ids, below = baseline_ids(x, baseline), embedding_of(model).num_embeddings
+        if backend.cheap_to_read(ids) and (ids.min() < 0 or ids.max() >= below):
+            raise ValueError(f"baseline must hold token ids in 0..{below - 1}, got {baseline}")
+        return embedding_of(model).weight.data[ids]
+    return xp.broadcast_to(xp.asarray(_checked_baseline(x, baseline), dtype=x.dtype), x.shape)
+
+
+def baseline_ids(x: Array, baseline: Any) -> Array:
+    """Return the baseline of token ids, in the shape of x."""
+    xp = backend.array_module(x)
+    return xp.broadcast_to(xp.asarray(_checked_baseline(x, baseline), dtype=x.dtype), x.shape)
+
+
+def _checked_baseline(x: Array, baseline: Any) -> Array:
+    """Return the baseline as an array. Raise if it holds another kind of number than x, or does not broadcast to x."""
     baseline = np.asarray(baseline) if np.isscalar(baseline) else baseline
+    backend.array_module(baseline)
     if baseline.dtype.kind not in ("iu" if is_tokens(x) else "iuf"):
         kind = "token ids" if is_tokens(x) else "numbers"
         raise TypeError(f"baseline must hold {kind}, as x does, got {baseline.dtype}")
     try:
-        np.broadcast_shapes(baseline.shape, x.shape)
-        fits = baseline.ndim <= x.ndim and np.broadcast_shapes(baseline.shape, x.shape) == x.shape
+        fits = np.broadcast_shapes(baseline.shape, x.shape) == x.shape
     except ValueError:
         fits = False
     if not fits:
         raise ValueError(f"baseline must broadcast to the shape of x, {x.shape}, got {baseline.shape}")
-    if not is_tokens(x):
-        return xp.broadcast_to(xp.asarray(baseline, dtype=x.dtype), x.shape)
-    layer = embedding_of(model)
-    if backend.cheap_to_read(baseline) and (baseline.min() < 0 or baseline.max() >= layer.num_embeddings):
-        raise ValueError(f"baseline must hold token ids in 0..{layer.num_embeddings - 1}, got {baseline}")
-    return layer.weight.data[xp.broadcast_to(xp.asarray(baseline), x.shape)]
+    return baseline
 
 
 def per_input(values: Array, x: Array) -> Array:

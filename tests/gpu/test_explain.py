@@ -18,7 +18,16 @@ METHODS = {
     "integrated_gradients": lambda m, x, t: nn.explain.integrated_gradients(m, x, t, steps=20),
     "integrated_gradients from a baseline": lambda m, x, t: nn.explain.integrated_gradients(m, x, t, 1, steps=20),
     "smooth_grad": lambda m, x, t: nn.explain.smooth_grad(m, x, t, samples=3, rng=0),
+    "occlusion": lambda m, x, t: nn.explain.occlusion(m, x, t, groups=groups(x)),
+    "occlusion with a baseline": lambda m, x, t: nn.explain.occlusion(m, x, t, 1, groups(x)),
+    "shapley_values": lambda m, x, t: nn.explain.shapley_values(m, x, t, groups=groups(x)),
+    "kernel_shap": lambda m, x, t: nn.explain.kernel_shap(m, x, t, groups=groups(x), samples=50, rng=0),
+    "lime": lambda m, x, t: nn.explain.lime(m, x, t, groups=groups(x), samples=50, rng=0),
 }
+
+
+def groups(x):
+    return nn.explain.patches(x.shape[1:], 2) if x.ndim == 4 else None
 
 
 @pytest.mark.parametrize("name", MODELS)

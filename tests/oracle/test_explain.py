@@ -114,3 +114,76 @@ def test_smooth_grad_is_captums_within_its_sampling_error():
         np.testing.assert_allclose(b, a.detach(), atol=0.01)
         raw = explain.input_gradients(ours, x[n : n + 1], int(TARGET[n]))
         assert abs(b - raw).max() > 0.02  # so the comparison can fail
+
+
+GROUPS = np.array([0, 0, 1, 2, 3, 3])
+
+
+@pytest.mark.parametrize("model", ["mlp", "cnn"])
+def test_occlusion_is_captums_feature_ablation(model):
+    ours, theirs, x = MODELS[model]()
+    groups = explain.patches((1, 6, 6), 2) if model == "cnn" else GROUPS
+    ablation = attr.FeatureAblation(theirs)
+    expected = ablation.attribute(torch.tensor(x), 0.5, torch.tensor(TARGET), feature_mask=torch.tensor(groups)[None])
+    np.testing.assert_allclose(explain.occlusion(ours, x, TARGET, 0.5, groups), expected.detach(), rtol=1e-6, atol=1e-9)
+
+
+def test_patches_are_captums_occlusion_with_windows_side_by_side():
+    ours, theirs, x = cnn()
+    expected = attr.Occlusion(theirs).attribute(torch.tensor(x), (1, 2, 2), (1, 2, 2), 0.0, torch.tensor(TARGET))
+    a = explain.occlusion(ours, x, TARGET, groups=explain.patches((1, 6, 6), 2))
+    np.testing.assert_allclose(a, expected.detach(), rtol=1e-6, atol=1e-9)
+
+
+def function_of(ours, target):
+    return lambda x: ours.eval()(np.ascontiguousarray(x))[:, target]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_shapley_values_are_shaps_exact_ones():
+    shap = pytest.importorskip("shap")
+    ours, _, x = mlp()
+    x0 = R.normal(size=(1, 6))
+    for n in range(len(x)):
+        exact = shap.ExactExplainer(function_of(ours, TARGET[n]), shap.maskers.Independent(x0))
+        expected = exact(x[n : n + 1]).values
+        for a in (explain.shapley_values, explain.kernel_shap):
+            np.testing.assert_allclose(a(ours, x[n : n + 1], int(TARGET[n]), x0), expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_kernel_shap_is_shaps_with_all_sets():
+    shap = pytest.importorskip("shap")
+    ours, _, x = mlp()
+    x0 = R.normal(size=(1, 6))
+    expected = shap.KernelExplainer(function_of(ours, 3), x0).shap_values(x, nsamples=1000, l1_reg=False, silent=True)
+    np.testing.assert_allclose(explain.kernel_shap(ours, x, 3, x0), expected, rtol=1e-6, atol=1e-9)
+
+
+def test_limes_local_model_is_scikit_learns_ridge_regression():
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    from nnscratch.explain.lime import local_model
+
+    m, y, w = (R.random((200, 6)) < 0.5).astype(float), R.normal(size=200), R.random(200)
+    fit = linear_model.Ridge(alpha=0.7).fit(m, y, sample_weight=w)
+    b, b0, r2 = local_model(m, y, w, 0.7)
+    np.testing.assert_allclose(b, fit.coef_, rtol=1e-6)
+    np.testing.assert_allclose([b0, r2], [fit.intercept_, fit.score(m, y, sample_weight=w)], rtol=1e-6)
+
+
+def test_lime_is_captums_within_its_sampling_error():
+    from captum._utils.models.linear_model import SkLearnLinearModel
+
+    pytest.importorskip("sklearn")
+    ours, theirs, x = mlp()
+    x = x[:1]
+
+    def similarity(original, perturbed, mask, **_):
+        return torch.exp(-((1 - mask.double().mean().sqrt()) ** 2) / 0.25**2)
+
+    torch.manual_seed(0)
+    lime = attr.Lime(theirs, SkLearnLinearModel("linear_model.LinearRegression"), similarity)
+    expected = lime.attribute(torch.tensor(x), 0.0, 1, n_samples=3000)
+    a = explain.lime(ours, x, 1, samples=3000, ridge=0, rng=0)
+    np.testing.assert_allclose(a, expected, atol=0.02)
+    assert abs(a).max() > 0.1

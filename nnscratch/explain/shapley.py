@@ -1,0 +1,80 @@
+"""Shapley values: the mean contribution of each part of the input, over all orders in which the parts can be added.
+
+    shapes      phi (G,)        S: a set of groups without g, from all 2^(G-1) of them
+
+    phi_g = sum over S of  |S|! (G - |S| - 1)! / G!  (v(S and g) - v(S))            v: see masking.py
+
+The weight is the fraction of the G! orders in which the groups before g are exactly those of S. Shapley proved that
+only these numbers have four properties together: the phi_g sum to v(all) - v(none); two groups that always change v by
+the same amount get the same number; a group that never changes v gets 0; and the numbers of the sum of two games are
+the sums of their numbers.
+
+This file computes v for all 2^G sets, so G must be small. `kernel_shap` estimates the same numbers for a larger G.
+
+References
+----------
+Shapley (1953), "A value for n-person games". Strumbelj and Kononenko (2010), "An efficient explanation of individual
+classifications using game theory".
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..backend import Array
+from .masking import Value, explain_each
+from .scores import Model, Target
+
+MAX_GROUPS = 16  # 65,536 forward passes for an example
+
+
+def shapley_values(model: Model, x: Array, target: Target, baseline: Any = None, groups: Any = None) -> Array:
+    """Return the exact Shapley values of the parts of the input, by enumeration of all sets of parts.
+
+    Parameters
+    ----------
+    model, x, target, baseline, groups
+        See `occlusion`. There may be at most 16 groups.
+
+    Returns
+    -------
+    array, in the shape of x
+        Every element has the number of its group.
+
+    Raises
+    ------
+    ValueError
+        There are more than 16 groups, or an argument is wrong.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> print(nn.explain.shapley_values(lambda x: x[:, 0] + 2 * x[:, 1] * x[:, 2], np.array([[1.0, 2.0, 3.0]]), None))
+    [[1. 6. 6.]]
+    """
+    return explain_each(model, x, target, baseline, groups, exact_values)
+
+
+def exact_values(v: Value, G: int) -> np.ndarray:
+    """Return phi, shape (G,)."""
+    if G > MAX_GROUPS:
+        raise ValueError(
+            f"shapley_values enumerates all sets of at most {MAX_GROUPS} groups, got {G}: use larger groups, or "
+            f"kernel_shap"
+        )
+    sets = all_sets(G)  # (2^G, G)
+    values, sizes = v(sets), sets.sum(axis=1)
+    weights = np.array([math.factorial(k) * math.factorial(G - k - 1) / math.factorial(G) for k in range(G)])
+    phi = np.empty(G)
+    for g in range(G):
+        S = np.flatnonzero(~sets[:, g])  # the rows of all sets without g
+        phi[g] = (weights[sizes[S]] * (values[S + 2**g] - values[S])).sum()  # row S + 2^g: the set S and g
+    return phi
+
+
+def all_sets(G: int) -> np.ndarray:
+    """Return all 2^G masks. In row k, group g is present if bit g of k is 1."""
+    return (np.arange(2**G)[:, None] >> np.arange(G) & 1).astype(bool)
