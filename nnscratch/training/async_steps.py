@@ -73,7 +73,8 @@ class AsyncSteps:
         optimizer, max_norm = trainer.optimizer, trainer.max_norm
         step = EnqueuedStep(parts, optimizer.lr, self._cpu_state(trainer))
         trainer.zero_grad()
-        loss, next_hidden = forward_and_backward(trainer.model, trainer.criterion, parts, trainer.hidden)
+        compute = forward_and_backward if trainer.together is None else trainer.together.forward_and_backward
+        loss, next_hidden = compute(trainer.model, trainer.criterion, parts, trainer.hidden)
         trainer.call("on_backward_end")
         gradients = gradients_of(optimizer.parameters)
         squares = sum(backend.sums_of_squares(gradients))

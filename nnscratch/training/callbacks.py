@@ -52,6 +52,7 @@ class ProgressBar(Callback):
             dynamic_ncols=True,
             mininterval=0.2 if stream.isatty() else 20,  # few lines in a log file
             file=stream,
+            disable=trainer.rank > 0,
         )
         self.first_seconds = trainer.history.seconds
         self.targets, self.unshown, self.shown_at = 0, 0, time.monotonic()

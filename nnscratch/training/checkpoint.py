@@ -58,7 +58,7 @@ class Checkpoint(Callback):
         self.every = None if every is None else positive_int("every", every)
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        if not self.folder.is_dir():  # raise now, not after the first epoch
+        if trainer.rank == 0 and not self.folder.is_dir():  # raise now, not after the first epoch
             raise FileNotFoundError(f"Checkpoint: there is no folder {self.folder}. Make it first")
         self.earlier_steps = trainer.optimizer.steps - trainer.steps_done
 
@@ -67,14 +67,14 @@ class Checkpoint(Callback):
             self.write(trainer)
 
     def on_validation_end(self, trainer: Trainer) -> None:
-        if trainer.history.valid[-1] is trainer.history.best:
+        if trainer.history.valid[-1] is trainer.history.best and trainer.rank == 0:
             save(trainer.model, self.folder / "model.safetensors")
         self.write(trainer)
 
     def on_fit_end(self, trainer: Trainer) -> None:
         if trainer.optimizer.steps - trainer.steps_done > self.earlier_steps:
             return  # a second Ctrl-C interrupted a step: keep the checkpoint of the last complete step
-        if self.write(trainer) and trainer.history.best is None:
+        if self.write(trainer) and trainer.history.best is None and trainer.rank == 0:
             save(trainer.model, self.folder / "model.safetensors")
 
     def write(self, trainer: Trainer) -> bool:
@@ -82,7 +82,8 @@ class Checkpoint(Callback):
         if not all(backend.array_module(p.data).isfinite(p.data).all() for p in trainer.model.parameters()):
             return False
         arrays, header = trainer.state_dict()
-        write_arrays(self.folder / FILE, arrays, header)
+        if trainer.rank == 0:
+            write_arrays(self.folder / FILE, arrays, header)
         return True
 
 
@@ -126,14 +127,20 @@ def resume(trainer: Trainer, folder: PathLike) -> None:
 
 
 def state_dict(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the state of `trainer`: named arrays, and a header of values that JSON can store."""
+    """Return the state of `trainer`: named arrays, and a header of values that JSON can store.
+
+    With a communicator, call it on all ranks. Rank 0 returns what a single process would: the states of all rows.
+    """
     history = trainer.history
     optimizer = trainer.optimizer.state_dict()
     arrays = {f"model.{name}": a for name, a in trainer.model.state_dict().items()}
     for name in trainer.optimizer.moments:
         names = parameter_names(trainer)
         arrays |= {f"optimizer.{name}.{key}": a for key, a in zip(names, optimizer.pop(name), strict=True)}
-    hidden = trainer.hidden
+    hidden, states = trainer.hidden, [rng.bit_generator.state for rng in generators(trainer.model)]
+    together, states_of_ranks = trainer.together, None
+    if together is not None:  # the ranks exchange messages, so all of them must be here
+        hidden, states_of_ranks = together.all_hidden(hidden), together.all_generators(states)
     hidden = hidden if isinstance(hidden, tuple) else () if hidden is None else (hidden,)
     arrays |= {f"hidden.{k}": a for k, a in enumerate(hidden)}
     steps = history.to_dict()
@@ -143,7 +150,8 @@ def state_dict(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
         "step": trainer.steps_done,
         "optimizer": optimizer,
         "scheduler": None if trainer.scheduler is None else trainer.scheduler.state_dict(),
-        "rng": [rng.bit_generator.state for rng in generators(trainer.model)],
+        "rng": states,
+        "rng_of_ranks": states_of_ranks,
         "epoch_rng": trainer.epoch_rng,
         "batches_rng": trainer.stopped_at_rng if rng is None else rng.bit_generator.state,
         "valid_rng": trainer.stopped_valid_rng if valid_rng is None else valid_rng.bit_generator.state,
@@ -190,11 +198,16 @@ def _load(trainer: Trainer, arrays: dict[str, Any], header: dict[str, Any]) -> N
     if trainer.scheduler is not None:
         trainer.scheduler.load_state_dict(header["scheduler"])
     optimizer.load_state_dict(header["optimizer"] | moments)
-    for rng, state in zip(own_generators, header["rng"], strict=True):
+    states = header["rng"]
+    if trainer.together is not None:
+        states = trainer.together.own_generators(states, header.get("rng_of_ranks"))
+    for rng, state in zip(own_generators, states, strict=True):
         rng.bit_generator.state = state
     device = optimizer.parameters[0].device
     hidden = tuple(backend.to_device(a, device) for a in _in_order(with_prefix("hidden.")))
     trainer.hidden = hidden if len(hidden) > 1 else hidden[0] if hidden else None
+    if trainer.together is not None:
+        trainer.hidden = trainer.together.own_hidden(trainer.hidden)
     trainer.epoch_rng, trainer.stopped_at_rng = header["epoch_rng"], header.get("batches_rng")
     trainer.stopped_valid_rng, trainer.valid_rng = header.get("valid_rng"), None
     trainer.batches_rng, trainer.steps_done = None, step

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .. import backend
 from ..modes import eval_mode
 from ..module import Module
 from .accumulate import number_of_targets
-from .model_calls import batch_on_device_of, call_model, computes_own_loss, num_rows
+from .model_calls import batch_on_device_of, call_model, computes_own_loss, hidden_for, num_rows, rows_of
 
 
 def evaluate(model: Module, criterion: Module, batches: Iterable[tuple[Any, Any]]) -> float:
@@ -41,6 +41,25 @@ def evaluate(model: Module, criterion: Module, batches: Iterable[tuple[Any, Any]
     >>> round(nn.evaluate(model, nn.CrossEntropyLoss(), batches), 4)
     1.4521
     """
+    total, count = loss_sum(model, criterion, batches)
+    return total / count
+
+
+def loss_sum(
+    model: Module,
+    criterion: Module,
+    batches: Iterable[tuple[Any, Any]],
+    own_rows: Callable[[int], slice] = slice,
+) -> tuple[float, float]:
+    """Return the sum of the losses of all targets, and the number of targets that count.
+
+    Parameters
+    ----------
+    model, criterion, batches
+        As for `evaluate`.
+    own_rows : function of the number of rows of a batch
+        Returns the rows to evaluate, as a slice. By default, all of them.
+    """
     total, count, state, rows = 0.0, 0, None, 0
     with eval_mode(model), eval_mode(criterion), backend.deferred_reads():  # one wait for the GPU, at the end
         for inputs, targets in batches:
@@ -50,6 +69,15 @@ def evaluate(model: Module, criterion: Module, batches: Iterable[tuple[Any, Any]
                 continue  # no target counts, as if the batch were not there
             if num_rows(inputs) != rows:
                 state, rows = None, num_rows(inputs)
+            own = own_rows(rows)
+            if own != slice(rows):
+                inputs, targets = rows_of(inputs, own), targets[own]
+                n = number_of_targets(criterion, targets)
+                if not len(targets):
+                    continue
+                if isinstance(n, (int, float)) and n == 0:  # nothing counts, but the state moves on
+                    _, state = call_model(model, inputs, hidden_for(model, inputs, state))
+                    continue
             if computes_own_loss(model, criterion):
                 loss, state = model.loss_and_backward(inputs, targets, state)  # in eval() mode: loss only
             else:
@@ -60,4 +88,4 @@ def evaluate(model: Module, criterion: Module, batches: Iterable[tuple[Any, Any]
     if rows == 0:
         raise ValueError("evaluate needs at least one batch with a target that counts, got none")
     total, count = backend.to_floats([total, count])
-    return total / count
+    return total, count

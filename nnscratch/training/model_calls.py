@@ -35,6 +35,11 @@ def num_rows(inputs: Any) -> int:
     return len(arrays_of(inputs)[0])
 
 
+def rows_of(inputs: Any, cut: slice) -> Any:
+    """Return some rows of a batch's inputs."""
+    return tuple(array[cut] for array in inputs) if isinstance(inputs, tuple) else inputs[cut]
+
+
 def batch_on_device_of(model: Module, inputs: Any, targets: Any) -> tuple[Any, Any]:
     """Return the batch on the model's device."""
     *moved, moved_targets = to_device_of(model, *arrays_of(inputs), targets)

@@ -26,7 +26,7 @@ from ..backend import Array
 from ..module import Module
 from .accumulate import Part
 from .divergence import clip_if_finite
-from .model_calls import forward_and_backward, num_rows
+from .model_calls import forward_and_backward, num_rows, rows_of
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -91,7 +91,7 @@ class SplitBatch:
             for k in range(parts):
                 cut = slice(n * k // parts, n * (k + 1) // parts)
                 n_k = cut.stop - cut.start
-                parts_of_worker[k].append(Part(rows(inputs, cut), targets[cut], fraction * n_k / n))
+                parts_of_worker[k].append(Part(rows_of(inputs, cut), targets[cut], fraction * n_k / n))
         workers = [w for w in zip(self._synchronized_workers(), parts_of_worker, strict=True) if w[1]]
         losses = backend.run_concurrently(
             [functools.partial(one_worker, model, criterion, parts) for (model, criterion), parts in workers]
@@ -116,11 +116,6 @@ class SplitBatch:
             model.train(self.model.training)
             criterion.train(self.criterion.training)
         return self._workers
-
-
-def rows(inputs: Any, cut: slice) -> Any:
-    """Return some rows of a batch's inputs."""
-    return tuple(array[cut] for array in inputs) if isinstance(inputs, tuple) else inputs[cut]
 
 
 def one_worker(model: Module, criterion: Module, parts: Sequence[Part]) -> float:

@@ -1,8 +1,9 @@
 """Trainer: the training loop. One step of it, `Trainer._plain_step`, is forward -> loss -> backward -> clip -> step.
 
-Two other kinds of step can replace it. split_batch.py runs parts of the batch in parallel threads. async_steps.py makes
-steps that do not wait for a GPU. The other parts of a long run have their own files: epochs.py (the order of the
-batches), model_calls.py, divergence.py, validation.py, checkpoint.py and interrupt.py.
+Three other kinds of step can replace it. split_batch.py runs parts of the batch in parallel threads. async_steps.py
+makes steps that do not wait for a GPU. together.py trains with other processes. The other parts of a long run have
+their own files: epochs.py (the order of the batches), model_calls.py, divergence.py, validation.py, checkpoint.py and
+interrupt.py.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from .history import History
 from .interrupt import INTERRUPTED, finish_step_on_ctrl_c
 from .model_calls import call_model, computes_own_loss, hidden_for, parts_on_device_of
 from .split_batch import SplitBatch
+from .together import end_all_ranks_on_error, training_together
 from .validation import validate
 
 
@@ -56,6 +58,8 @@ class Trainer:
     threads : int
         Split every batch into this many parts, and run them in parallel threads. On two cores, this saved 1/7 of the
         time of a Transformer's step and up to 1/6 of a CNN's; an MLP became slower. See `training.split_batch`.
+    communicator : mpi4py.MPI.Comm, optional
+        Train together with the other processes of ``MPI.COMM_WORLD``. See `training.together`.
 
     Attributes
     ----------
@@ -65,6 +69,8 @@ class Trainer:
         Number of targets in the latest step.
     stop : str or None
         To end training after the current step, set this to the reason in a callback.
+    rank : int
+        The number of this process among those that train together. Only rank 0 prints and writes files.
 
     Examples
     --------
@@ -92,6 +98,7 @@ class Trainer:
         accumulate: int = 1,
         callbacks: Sequence[Callback] = (),
         threads: int = 1,
+        communicator: Any = None,
     ):
         check_instance("Trainer", "model", model, Module)
         check_instance("Trainer", "criterion", criterion, Module)
@@ -119,8 +126,10 @@ class Trainer:
         self.recorded = History()  # without the steps that are enqueued on a GPU
         self._seconds_before, self._started = 0.0, 0.0
         self._split_batch = SplitBatch(model, criterion, threads) if positive_int("threads", threads) > 1 else None
+        self.together = training_together(self, communicator, threads)  # None in a single process
+        self.rank = 0 if self.together is None else self.together.rank
         self._async_steps: AsyncSteps | None = None
-        self._step: Callable[..., Any] | None = None  # _plain_step, SplitBatch.step or AsyncSteps.step
+        self._step: Callable[..., Any] | None = None  # _plain_step, or .step of one of the others
 
     def _plain_step(self, parts: Sequence[Part]) -> Any:
         """Make one step: forward -> loss -> backward -> clip -> step. Return a recurrent model's next state."""
@@ -154,7 +163,7 @@ class Trainer:
 
     def _enqueue(self, batches: Sequence[tuple[Any, Any]]) -> None:
         if self._step is None:
-            self._step = self._choose_step()
+            self._prepare()
         parts = parts_on_device_of(self.model, self.criterion, batches)
         # After an overflow, the step raises TrainingDiverged, so NumPy's warning is not needed. On a GPU, losses are
         # not read one by one.
@@ -168,13 +177,14 @@ class Trainer:
         self.steps_done += 1
         self.targets = sum(part.targets.size for part in parts)
 
-    def _choose_step(self) -> Callable[..., Any]:
-        """Return the step for this model and device, a function of (trainer, parts)."""
-        if self._split_batch is not None:
-            return self._split_batch.step
-        if self._async_steps is None and can_step_async(self.model, self.optimizer):
+    def _prepare(self, batches: Any = None) -> None:
+        """Choose the step for this model and device, a function of (trainer, parts). All ranks begin alike."""
+        if self._async_steps is None and self._split_batch is None and can_step_async(self.model, self.optimizer):
             self._async_steps = AsyncSteps(self)
-        return type(self)._plain_step if self._async_steps is None else self._async_steps.step
+        if self.together is not None:
+            self.together.start(self, batches)
+        others = [other for other in (self._split_batch, self._async_steps, self.together) if other is not None]
+        self._step = others[0].step if others else type(self)._plain_step
 
     def zero_grad(self) -> None:
         """Clear the gradients, and what earlier forward calls saved for backward."""
@@ -225,26 +235,34 @@ class Trainer:
         self.model.train()
         self.criterion.train()
         self._seconds_before, self._started = self.recorded.seconds, time.perf_counter()
-        self._step = self._choose_step()
+        self._prepare(batches)
         self.call("on_fit_start")
         try:
-            with finish_step_on_ctrl_c(self):
+            with end_all_ranks_on_error(self.together), finish_step_on_ctrl_c(self):
                 for batches_of_step in remaining_steps(self, batches):
                     self._enqueue(batches_of_step)
                     self.update_seconds()
                     self.call("on_step_end")
+                    stop = self._reason_to_stop()
                     # Not after Ctrl-C: a resumed run then validates at the same steps as a run that never stopped.
-                    last = self.steps_done == self.total_steps or self.stop not in (None, INTERRUPTED)
+                    last = self.steps_done == self.total_steps or stop not in (None, INTERRUPTED)
                     if valid is not None and (self.steps_done % evaluate_every == 0 or last):
                         validate(self, valid, epoch=self.steps_done / steps_per_epoch)
                         self.call("on_validation_end")
-                    if self.stop is not None:
+                        stop = self._reason_to_stop()
+                    if stop is not None:
                         break
                 history = self.history  # waits for the steps enqueued on a GPU
                 self.update_seconds()
         finally:
             self.call("on_fit_end")
         return history
+
+    def _reason_to_stop(self) -> str | None:
+        stop = self.stop if self.together is None else self.together.agree(self.stop)
+        if stop is not None:
+            self.stop = stop
+        return stop
 
     def call(self, event: str) -> None:
         """Call one method of every callback."""

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 def validate(trainer: Trainer, batches: Any, epoch: float) -> None:
     """Add the mean loss on `batches` to the history, and step a scheduler that needs it, such as ReduceLROnPlateau."""
     history = trainer.history
-    loss = evaluate(trainer.model, trainer.criterion, batches)
+    if trainer.together is None:
+        loss = evaluate(trainer.model, trainer.criterion, batches)
+    else:
+        loss = trainer.together.evaluate(trainer.criterion, batches)
     trainer.update_seconds()
     seconds = round(history.seconds, 3)
     history.valid.append({"step": trainer.steps_done, "epoch": epoch, "loss": loss, "seconds": seconds})

@@ -1,0 +1,119 @@
+"""The program that tests/training/test_together.py starts with mpiexec. Every rank runs it.
+
+    mpiexec -n 2 python together_program.py CHECK [ARGUMENT ...]
+
+Each check compares training on several ranks with training in one process, which rank 0 does.
+"""
+
+import functools
+import sys
+
+import numpy as np
+from mpi4py import MPI
+
+import nnscratch as nn
+
+WORLD = MPI.COMM_WORLD
+RNG = np.random.default_rng(0)
+TOKENS = RNG.integers(0, 11, 5 * 43 + 1)
+IMAGES, LABELS = RNG.normal(size=(23, 1, 8, 8)), RNG.integers(0, 3, 23)
+IGNORING = RNG.integers(0, 3, 23)
+IGNORING[[0, 1, 2, 3, 8, 9, 15]] = -1  # all targets of the first rows of two batches
+
+
+def lanes():
+    return nn.data.TextBatches(TOKENS, batch_size=5, seq_len=7)
+
+
+def lanes_of_two_sizes():
+    return [batch for n in (5, 4) for batch in nn.data.TextBatches(TOKENS[:60], batch_size=n, seq_len=3)]
+
+
+def shuffled(labels=LABELS, rank=0):
+    return nn.data.Batches(IMAGES, labels, batch_size=8, rng=3 + rank)  # batches of 8, 8 and 7 rows
+
+
+def language_model(cell, **settings):
+    return nn.models.LanguageModel(11, 6, 8, 2, cell=cell, **settings)
+
+
+def cnn(rng):
+    convolution = nn.Conv2d(1, 4, 3, padding=1, rng=rng)
+    return nn.Sequential(convolution, nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64, 3, rng=rng))
+
+
+def mlp(rng):
+    return nn.Sequential(nn.Flatten(), nn.models.MLP([64, 16, 3], rng=rng))
+
+
+def large_vocabulary(rng):
+    return nn.models.LanguageModel(500, 6, 8, 1, rng=rng)
+
+
+SGD = functools.partial(nn.optim.SGD, lr=0.1, momentum=0.9)
+ADAM = functools.partial(nn.optim.Adam, lr=1e-2)
+MODELS = {  # name: model, optimizer, batches, settings of the Trainer, tolerance
+    "LSTM": (lambda rng: language_model("lstm", rng=rng), ADAM, lanes, {"max_norm": 0.5}, 1e-12),
+    "GRU": (lambda rng: language_model("gru", rng=rng), SGD, lanes, {"clip_value": 0.01}, 1e-12),
+    "tied": (lambda rng: nn.models.LanguageModel(11, 8, 8, 1, tie_weights=True, rng=rng), SGD, lanes, {}, 1e-12),
+    "rows of an embedding": (large_vocabulary, SGD, lanes, {"max_norm": 0.5}, 1e-12),
+    "accumulate": (lambda rng: language_model("lstm", rng=rng), SGD, lanes, {"accumulate": 2}, 1e-12),
+    "another batch size": (lambda rng: language_model("rnn", rng=rng), SGD, lanes_of_two_sizes, {}, 1e-12),
+    "CNN": (cnn, ADAM, shuffled, {}, 1e-12),
+    "MLP": (mlp, functools.partial(nn.optim.AdamW, lr=1e-2), shuffled, {"accumulate": 2}, 1e-12),
+    "Transformer": (
+        lambda rng: nn.models.TransformerLM(11, 8, 2, 1, context=7, rng=rng),
+        ADAM,  # it enlarges the rounding errors in the gradients of the key biases, which are zero
+        lanes,
+        {"max_norm": 1.0},
+        1e-9,
+    ),
+    "ignored targets": (mlp, SGD, functools.partial(shuffled, IGNORING), {"accumulate": 2}, 1e-12),
+    "fewer rows than ranks": (mlp, SGD, lambda: [(IMAGES[:1], LABELS[:1]), (IMAGES[1:], LABELS[1:])], {}, 1e-12),
+}
+
+
+def trainer_of(name, communicator, rng=0, callbacks=()):
+    build, optimizer, _, settings, _ = MODELS[name]
+    model = build(rng).to(dtype=np.float64)
+    criterion = nn.CrossEntropyLoss(ignore_index=-1 if name == "ignored targets" else None)
+    optimizer = optimizer(model.parameters())
+    schedule = nn.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=40)
+    settings = settings | {"scheduler": schedule, "callbacks": callbacks}
+    return nn.Trainer(model, criterion, optimizer, communicator=communicator, **settings)
+
+
+def assert_close(trainer, other, tolerance):
+    for (name, p), q in zip(trainer.model.named_parameters(), other.model.parameters(), strict=True):
+        assert np.abs(p.data - q.data).max() <= tolerance, (name, np.abs(p.data - q.data).max())
+    np.testing.assert_allclose(trainer.history.loss, other.history.loss, rtol=1e-7)
+    np.testing.assert_allclose(trainer.history.norm, other.history.norm, rtol=1e-6)
+    for mine, theirs in zip(trainer.history.valid, other.history.valid, strict=True):
+        np.testing.assert_allclose(mine["loss"], theirs["loss"], rtol=1e-7)
+
+
+def assert_same_bits_on_all_ranks(trainer):
+    bits = [p.data.tobytes() for p in trainer.model.parameters()]
+    assert all(other == bits for other in WORLD.allgather(bits))
+    losses = trainer.history.loss
+    assert all(other == losses for other in WORLD.allgather(losses))
+
+
+def check_same_result(steps, *names):
+    """The weights, losses and validation of every model are those of a single process."""
+    for name in names or MODELS:
+        batches, tolerance = MODELS[name][2], MODELS[name][4]
+        together = trainer_of(name, WORLD, rng=WORLD.rank)  # only rank 0 has the weights to begin with
+        own = {} if batches is not shuffled else {"rank": WORLD.rank}  # and the order
+        together.fit(batches(**own), batches(), steps=int(steps), evaluate_every=5)
+        assert_same_bits_on_all_ranks(together)
+        if WORLD.rank == 0:
+            alone = trainer_of(name, None)
+            alone.fit(batches(), batches(), steps=int(steps), evaluate_every=5)
+            assert_close(together, alone, tolerance)
+
+
+if __name__ == "__main__":
+    globals()[f"check_{sys.argv[1]}"](*sys.argv[2:])
+    if WORLD.rank == 0:
+        print("all checks passed")
