@@ -93,12 +93,13 @@ def sums_of_squares(arrays: Sequence[Array]) -> list[Array]:
     """Return scalars whose sum is the sum of the squares of all elements of `arrays`.
 
     On a CPU there is one scalar for each array, computed as a dot product. On a GPU there is one scalar for each dtype,
-    computed by two kernels for any number of arrays, and not read from the GPU. Arrays of float16 use dot products on a
-    GPU too.
+    computed by two kernels for any number of arrays, and not read from the GPU. Squares of float16 are computed in
+    float32 or float64, because the largest float16 is 65504.
     """
     flat = [a.reshape(-1) for a in arrays]
-    if flat and launch_bound(flat[0]) and all(a.dtype != np.float16 for a in flat):
+    if flat and launch_bound(flat[0]):
         return _SQUARES(flat)
+    flat = [a.astype(np.float32) if a.dtype == np.float16 else a for a in flat]
     return [a @ a for a in flat]
 
 

@@ -350,8 +350,23 @@ def in_one_order(x: np.ndarray) -> bool:
 
 # --- kernels ---------------------------------------------------------------------------------------------------------
 
-C_TYPES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long long", "int16": "short",
-           "bool": "unsigned char", "uint32": "unsigned int", "uint64": "unsigned long long"}  # fmt: skip
+C_TYPES = {"float16": "float16", "float32": "float", "float64": "double", "bool": "unsigned char", "int16": "short",
+           "int32": "int", "int64": "long long", "uint32": "unsigned int", "uint64": "unsigned long long"}  # fmt: skip
+
+
+# The functions of C++ that take every type of number. As CuPy's class float16 does, _Float16 computes them in float.
+FLOAT16 = """
+#include <math.h>
+#ifdef __FLT16_MAX__
+typedef _Float16 float16;
+#else
+typedef struct { short bits; } float16;  // an older compiler, which does not compute with it
+#endif
+"""
+MATH = FLOAT16 + "\n".join(
+    f"#define {f}(x) _Generic((x), float16: {f}f, float: {f}f, default: {f})(x)"
+    for f in "erf exp fabs floor log sqrt tanh".split()
+)
 
 
 @dataclass(frozen=True)
@@ -415,6 +430,8 @@ class ElementwiseKernel:
                 strides += [0] * len(shape) if argument.raw else list(a.strides)
             else:
                 dtype = types.get(argument.type) or np.dtype(argument.type)
+                if dtype == np.float16:  # ctypes has no such type
+                    value, dtype = np.float32(np.float16(value)), np.dtype(np.float32)
                 c_values.append(np.ctypeslib.as_ctypes_type(dtype)(value))
         scalars = tuple(not isinstance(value, ndarray) for value in args)
         names = {t: C_TYPES[(types.get(t) or np.dtype(t)).name] for t in {a.type for a in arguments}}
@@ -431,7 +448,7 @@ class ElementwiseKernel:
         for argument, scalar in zip(arguments, scalars, strict=True):
             ctype, name = types[argument.type], argument.name
             if scalar:
-                signature.append(f"{ctype} {name}")
+                signature.append(f"{'float' if ctype == 'float16' else ctype} {name}")
                 continue
             const = "const " if argument in self.ins else ""
             if argument.raw:
@@ -443,7 +460,7 @@ class ElementwiseKernel:
                 undo.append(f"#undef {name}")
             k += 1
         typedefs = "\n".join(f"typedef {c} {t};" for t, c in types.items() if len(t) == 1)
-        source = f"""#include <tgmath.h>
+        source = f"""{MATH}
 {typedefs}
 static long long _offset(const long long *strides, const long long *shape, int axes, long long i) {{
     long long at = 0;
@@ -501,7 +518,7 @@ class ReductionKernel:
         each, combine, post, start = self.expressions
         taken = ", ".join(f"const {a.type} *_{a.name}" for a in self.ins)
         here = "\n".join(f"const {a.type} {a.name} = _{a.name}[_row * _columns + _j];" for a in self.ins)
-        source = f"""#include <tgmath.h>
+        source = f"""{MATH}
 {chr(10).join(f"typedef {c} {t};" for t, c in names)}
 #define _REDUCE(a, b) ({combine})
 #define _POST(a) ({post})
@@ -527,6 +544,14 @@ void {self.name}(long long _n, long long _columns, {taken}, {self.out.type} *_ou
 @functools.cache
 def compiler() -> str | None:
     return shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+
+
+@functools.cache
+def computes_float16() -> bool:
+    """Return True if the machine's C compiler knows _Float16, as GCC does from version 12 on, and Clang from 15 on."""
+    source = FLOAT16 + "float16 twice(float16 x) { return x + x; }"
+    command = [str(compiler()), "-x", "c", "-fsyntax-only", "-"]
+    return compiler() is not None and subprocess.run(command, input=source, text=True).returncode == 0
 
 
 @functools.cache
