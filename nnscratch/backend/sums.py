@@ -97,9 +97,9 @@ def sums_of_squares(arrays: Sequence[Array]) -> list[Array]:
     float32 or float64, because the largest float16 is 65504.
     """
     flat = [a.reshape(-1) for a in arrays]
+    flat = [a.astype(np.float32) if a.dtype == np.float16 else a for a in flat]
     if flat and launch_bound(flat[0]):
         return _SQUARES(flat)
-    flat = [a.astype(np.float32) if a.dtype == np.float16 else a for a in flat]
     return [a @ a for a in flat]
 
 

@@ -34,7 +34,7 @@ class SOURCES:
 def kernels():
     """Return (inputs, outputs, body, name) of every kernel in the package."""
     found = {"add_sorted_rows": backend.sums._add_sorted_rows(SOURCES), "uniform": backend.random.draw(SOURCES)}
-    for dtype in ("float16", "float32", "float64"):
+    for dtype in ("float32", "float64"):
         found[f"squares of {dtype}"] = backend.sums._SQUARES.kernel(SOURCES, dtype, ())
     over_lists = {}  # with the information which arguments are lists
     for function in (adam_step, adagrad_step, momentum_step, sgd_step, scale, scale_by):
