@@ -1,25 +1,37 @@
 """Explain a model: which inputs made it say this? One method a file, with its equations on top."""
 
+from .activations import layer_activations
+from .attention_rollout import attention_rollout
 from .gradient_x_input import gradient_x_input
 from .input_gradients import input_gradients
 from .integrated_gradients import integrated_gradients
 from .kernel_shap import kernel_shap
 from .lime import lime
+from .linear_probe import Probe, linear_probe
+from .logit_lens import logit_lens
 from .masking import patches
 from .occlusion import occlusion
 from .scores import scores
 from .shapley import shapley_values
 from .smooth_grad import smooth_grad
+from .top_contexts import Context, top_contexts
 
 __all__ = [
+    "Context",
+    "Probe",
+    "attention_rollout",
     "gradient_x_input",
     "input_gradients",
     "integrated_gradients",
     "kernel_shap",
+    "layer_activations",
     "lime",
+    "linear_probe",
+    "logit_lens",
     "occlusion",
     "patches",
     "scores",
     "shapley_values",
     "smooth_grad",
+    "top_contexts",
 ]

@@ -39,3 +39,24 @@ def test_an_explanation_on_cuda_is_that_on_the_cpu(name, method, on_cuda, on_cpu
     there = build().to("cuda", dtype=np.float64)
     for t in (target, on_cuda(target)):
         np.testing.assert_allclose(on_cpu(explain(there, on_cuda(x), t)), expected, atol=1e-10)
+
+
+def test_what_is_inside_a_model_on_cuda_is_that_on_the_cpu(on_cuda, on_cpu):
+    build, tokens = MODELS["transformer"]
+    here, there = build().to(dtype=np.float64), build().to("cuda", dtype=np.float64)
+    for look in (nn.explain.logit_lens, nn.explain.attention_rollout):
+        np.testing.assert_allclose(on_cpu(look(there, on_cuda(tokens))), look(here, tokens), atol=1e-10)
+    h = nn.explain.layer_activations(there, on_cuda(tokens))["blocks.1"]
+    expected = nn.explain.layer_activations(here, tokens)["blocks.1"]
+    np.testing.assert_allclose(on_cpu(h), expected, atol=1e-10)
+    probe = nn.explain.linear_probe(h, on_cuda(tokens % 2), steps=3, rng=0)
+    assert 0 <= probe.test_accuracy <= 1 and probe.predict(h).shape == tokens.shape
+
+
+def test_top_contexts_on_cuda_are_those_on_the_cpu(on_cuda):
+    text = "the cat sat on the mat and the dog ate the hat"
+    tokenizer = nn.data.CharTokenizer.from_text(text)
+    model = nn.models.LanguageModel(len(tokenizer), 6, 8, rng=1)
+    found = nn.explain.top_contexts(model, tokenizer, text, "lstm", 2, k=3, context=8)
+    there = nn.explain.top_contexts(model.to("cuda"), tokenizer, text, "lstm", 2, k=3, context=8)
+    assert [f.position for f in there] == [f.position for f in found]
