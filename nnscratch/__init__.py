@@ -5,7 +5,7 @@
 
 from importlib import import_module
 
-from . import backend, data, explain, gradcheck, init, models, optim, plotting, testing, training
+from . import backend, data, explain, gradcheck, init, models, optim, plotting, privacy, testing, training
 from .decoding import beam_search, greedy_search
 from .deprecated import renamed
 from .generation import generate
@@ -130,6 +130,7 @@ __all__ = [
     "models",
     "optim",
     "plotting",
+    "privacy",
     "record",
     "save",
     "save_lora",

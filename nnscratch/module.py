@@ -100,6 +100,8 @@ class Module:
 
     The Trainer splits batches over threads only with such a loss.
     """
+    keeps_examples: bool = False
+    """True for a layer whose backward also keeps the gradient of each example: see `privacy.keep_examples`."""
     arguments: tuple[str, ...] = ()
     """Names of the constructor's arguments that are attributes too. ``repr`` shows them, and `nn.save` stores them."""
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import backend
 from .backend import Array
 from .checks import FLOATS, flag
+
+if TYPE_CHECKING:
+    from .per_example import Form
 
 
 class Parameter:
@@ -34,6 +37,9 @@ class Parameter:
         False while the parameter is frozen. The gradient of a frozen parameter is always zero: `add_product` and
         `add_rows` compute nothing, and a value that ``backward`` adds to `grad` is not kept. Optimisers do not change
         a frozen parameter. Setting this attribute clears the gradient.
+    examples : list or None
+        None, except inside `privacy.keep_examples`: there ``backward`` adds each example's part of the gradient to this
+        list, in a form of `nnscratch.per_example`, and `grad` stays zero.
 
     Examples
     --------
@@ -60,6 +66,8 @@ class Parameter:
         self._grad = backend.array_module(data).empty_like(self.data)
         self._in_array = False
         self._rows: tuple[Array, Array] | None = None
+        self.examples: list[Form] | None = None
+        self.added_in_examples = False  # True if backward has added to `grad` while `examples` is a list
         self.requires_grad = requires_grad
 
     @property
@@ -84,7 +92,7 @@ class Parameter:
 
     @property
     def grad(self) -> Array:
-        if not self._requires_grad:
+        if self._drops_gradient():
             self._in_array = False  # drop the values that were added to it
         if not self._in_array:
             self._grad[...] = 0
@@ -163,7 +171,7 @@ class Parameter:
         saves a temporary array of the same size, and the time for filling the gradient with zeros and adding the
         product to it. If the parameter is frozen, nothing is computed.
         """
-        if not self._requires_grad:
+        if self._drops_gradient():
             return
         if rows == slice(None) and not self._in_array and self._rows is None:
             backend.array_module(a).matmul(a, b, out=self._grad)
@@ -177,13 +185,23 @@ class Parameter:
         The first call after `zero_grad` does not write the whole gradient if there are few rows; see `nonzero_rows`.
         If the parameter is frozen, nothing is computed.
         """
-        if not self._requires_grad:
+        if self._drops_gradient():
             return
         few = 2 * len(index) < len(self.data) and backend.array_module(values) is np
         if few and not self._in_array and self._rows is None:
             self._rows = backend.sum_rows(index, values)
         else:
             backend.scatter_add(self.grad, index, values)
+
+    def keep(self, form: Form) -> None:
+        """Add each example's part of the gradient to `examples`; nothing is kept if the parameter is frozen."""
+        if self._requires_grad:
+            self.examples.append(form)
+
+    def _drops_gradient(self) -> bool:
+        """Return True if what is added to the gradient is not kept."""
+        self.added_in_examples = self.examples is not None
+        return not self._requires_grad or self.examples is not None
 
     def to(self, *, device: str | None = None, dtype: Any = None) -> None:
         """Move data and gradient to a device, or convert them to a dtype. The parameter object stays the same."""

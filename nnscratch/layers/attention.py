@@ -24,6 +24,7 @@ for different reasons.
                 dk = dZ^T q / sqrt(d)       (N, heads, S, d)    then the heads of dq, dk and dv are joined
                 dx = dq W_q                 dm = dk W_k + dv W_v        if m is x, dx is the sum of both
                 dW_q = dq^T x               dW_k = dk^T m               dW_v = dv^T m       summed over N and the tokens
+    per example the last line, summed over the tokens of example n alone
 
 Why sqrt(d): q k^T is a sum of d products. If the elements of q and k have variance 1, the sum has variance d. Softmax
 of such large scores is almost one-hot, and its gradient is almost zero. Division by sqrt(d) makes the variance 1.
@@ -56,6 +57,7 @@ from ..checks import check_floats, check_gradient, check_is_pair, flag, positive
 from ..init import xavier_uniform
 from ..module import Module
 from ..parameter import Parameter
+from ..per_example import Each, Outer
 from .dropout import dropout_mask
 from .fast_products import row_dots
 from .key_value_cache import KeyValueCache
@@ -115,6 +117,8 @@ class MultiheadAttention(Module):
     >>> dx.shape, dmemory.shape
     ((1, 3, 8), (1, 5, 8))
     """
+
+    keeps_examples = True
 
     def __init__(
         self,
@@ -265,7 +269,17 @@ class MultiheadAttention(Module):
         self.in_proj_weight.add_product(dp_rows.T, x_rows, rows)
         if self.in_proj_bias is not None:
             self.in_proj_bias.grad[rows] += dp_rows.sum(axis=0)
+        if self.in_proj_weight.examples is not None:
+            self.keep_examples(dp, x, rows)
         return (dp_rows @ self.in_proj_weight.data[rows]).reshape(x.shape)
+
+    def keep_examples(self, dp: Array, x: Array, rows: slice) -> None:
+        """Keep the gradients of each example; those of the other rows are zero."""
+        da = backend.array_module(dp).zeros((*dp.shape[:2], 3 * self.embed_dim), dtype=dp.dtype)  # (N, T, 3D)
+        da[:, :, rows] = dp
+        self.in_proj_weight.keep(Outer(da, x))
+        if self.in_proj_bias is not None:
+            self.in_proj_bias.keep(Each(da.sum(axis=1)))
 
     def _heads(self, p: Array) -> list[Array]:
         """Split (N, T, n D) into n arrays (N, heads, T, d). They are views: writing to them writes to `p`."""

@@ -3,7 +3,7 @@
     shapes      x (N, C, L)    w (O, C, k)    b (O,)    y (N, O, L')    L' = floor((L + 2p - d (k - 1) - 1) / s) + 1
 
     forward     y[n, o, t] = b[o] + sum over c, i   w[o, c, i] x[n, c, t s + i d - p]
-    backward    as in Conv2d
+    backward    as in Conv2d, and per example too
 
 with stride s, dilation d and padding p. A sequence is an image of height 1, so this layer calls the functions of
 Conv2d; conv2d.py explains them. Channels come before time, as in PyTorch. In recurrent layers, time comes before
@@ -23,7 +23,7 @@ from ..backend import Array
 from ..checks import check_floats, check_gradient, positive_int
 from ..modes import input_grad_optional
 from ..module import Module
-from .conv2d import convolve, convolve_backward, initial_weight_and_bias
+from .conv2d import convolve, convolve_backward, initial_weight_and_bias, keep_examples
 from .windows import Windows, pair
 
 
@@ -57,6 +57,8 @@ class Conv1d(Module):
     >>> print(layer(np.array([[[0, 0, 3, 0, 0, 6]]], dtype=np.float32)))
     [[[0. 1. 1. 1. 2. 2.]]]
     """
+
+    keeps_examples = True
 
     def __init__(
         self,
@@ -103,6 +105,8 @@ class Conv1d(Module):
         check_gradient(self, dy, (len(x), self.out_channels, self.windows.count(1, x.shape[2])[1]), x.dtype)
         if self.bias is not None:
             self.bias.grad += dy.sum(axis=(0, 2))
+        if self.weight.examples is not None:
+            keep_examples(self.weight, self.bias, dy[:, :, None], x[:, :, None], self.windows)
         w, dw = self.weight.data[:, :, None], self.weight.grad[:, :, None]  # (O, C, 1, k), views
         dx = convolve_backward(dy[:, :, None], x[:, :, None], w, self.windows, dw, self.needs_input_grad)
         return None if dx is None else dx[:, :, 0]

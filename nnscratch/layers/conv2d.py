@@ -14,6 +14,9 @@
                 dX = w^T dY                     (K, H' W' N)
                 dx = col2im(dX)                                 each pixel adds the gradients of all its windows
 
+    per example dw_n = dY_n X_n^T               (O, K)          over the H' W' columns of image n
+                db_n = sum over these columns  dY_n
+
 Strictly, this is a cross-correlation: a convolution in the mathematical sense would flip the kernel first. Since the
 kernel is learned, the difference does not matter.
 
@@ -40,6 +43,7 @@ from ..init import drawn, uniform
 from ..modes import input_grad_optional
 from ..module import Module
 from ..parameter import Parameter
+from ..per_example import Each, Outer
 from .image_layout import batch_last, chunks_of_images, empty_images
 from .windows import Pair, Windows, check_windows_fit, pair
 
@@ -80,6 +84,8 @@ class Conv2d(Module):
        [-1.  0.  0.  1.]]]]
     """
 
+    keeps_examples = True
+
     def __init__(
         self,
         in_channels: int,
@@ -118,6 +124,8 @@ class Conv2d(Module):
         check_gradient(self, dy, (len(x), self.out_channels, *self.windows.count(*x.shape[2:])), x.dtype)
         if self.bias is not None:
             self.bias.grad += dy.sum(axis=(0, 2, 3))
+        if self.weight.examples is not None:
+            keep_examples(self.weight, self.bias, dy, x, self.windows)
         return convolve_backward(dy, x, self.weight.data, self.windows, self.weight.grad, self.needs_input_grad)
 
 
@@ -155,6 +163,17 @@ def convolve_backward(
             windows.col2im(dX, dpadded, H, W)
             dx[images] = windows.unpad(dpadded)
     return dx
+
+
+def keep_examples(weight: Parameter, bias: Parameter | None, dy: Array, x: Array, windows: Windows) -> None:
+    """Keep the gradients of each image: dw_n = dY_n X_n^T, with one row of X_n^T for each window of image n."""
+    N, O, H_out, W_out = dy.shape  # noqa: E741
+    X = windows.im2col(windows.pad(x), *x.shape[2:])  # (K, H' W' N)
+    X = X.reshape(len(X), H_out * W_out, N).transpose(2, 1, 0).copy()  # (N, H' W', K)
+    dY = dy.reshape(N, O, H_out * W_out).transpose(0, 2, 1)  # (N, H' W', O)
+    weight.keep(Outer(dY, X))
+    if bias is not None:
+        bias.keep(Each(dY.sum(axis=1)))
 
 
 def initial_weight_and_bias(

@@ -4,6 +4,7 @@
 
     forward     y[k] = W[ids[k]]
     backward    dW[v] = sum of dy[k] over all k with ids[k] = v
+    per example dW_n[v] = the same sum over the k of example n
 
 An embedding is a Linear layer on one-hot vectors, without the multiplications by zero. A token that occurs twice gets
 the *sum* of both gradients. The ids are integers, so there is no gradient with respect to them.
@@ -23,6 +24,7 @@ from ..checks import check_gradient, check_ids, positive_int
 from ..init import normal
 from ..module import Module
 from ..parameter import Parameter
+from ..per_example import Rows
 
 
 class Embedding(Module):
@@ -52,6 +54,7 @@ class Embedding(Module):
     [1. 0. 0. 2. 0.]
     """
 
+    keeps_examples = True
     arguments = ("num_embeddings", "embedding_dim")
 
     def __init__(self, num_embeddings: int, embedding_dim: int, *, rng: None | int | np.random.Generator = None):
@@ -68,3 +71,6 @@ class Embedding(Module):
         (ids,) = self.saved()
         check_gradient(self, dy, (*ids.shape, self.embedding_dim), self.weight.dtype)
         self.weight.add_rows(ids.reshape(-1), dy.reshape(-1, self.embedding_dim))
+        if self.weight.examples is not None:
+            N = len(ids)
+            self.weight.keep(Rows(ids.reshape(N, -1), dy.reshape(N, -1, self.embedding_dim)))

@@ -14,6 +14,7 @@
                 dw = sum over all axes except the channels  dy n
                 dn = dy w
                 dx = r (dn - mean(dn) - n mean(dn n))
+    per example db_n and dw_n are the sums over the axes of example n
 
 Every mean is over the M elements of one group of one example. So the output for an example does not depend on the rest
 of the batch, and there are no running averages: training and eval() mode compute the same. The equations are those of
@@ -34,6 +35,7 @@ from ..backend import Array
 from ..checks import check_floats, check_gradient, not_negative, positive_int
 from ..module import Module
 from ..parameter import Parameter
+from ..per_example import Each
 from .fast_products import row_means
 
 
@@ -63,6 +65,7 @@ class GroupNorm(Module):
     [[-1.  1. -1.  1.]]
     """
 
+    keeps_examples = True
     arguments = ("num_groups", "num_channels", "eps")
 
     def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5):
@@ -91,6 +94,9 @@ class GroupNorm(Module):
         all_but_channels = (0, *range(2, n.ndim))
         self.bias.grad += dy.sum(axis=all_but_channels)
         self.weight.grad += (dy * n).sum(axis=all_but_channels)
+        if self.weight.examples is not None:
+            self.weight.keep(Each((dy * n).sum(axis=all_but_channels[1:])))
+            self.bias.keep(Each(dy.sum(axis=all_but_channels[1:])))
         dn = (dy * self.weight.data.reshape(column)).reshape(groups)
         n_g = n.reshape(groups)  # (N, G, M)
         dx = r * (dn - row_means(dn) - n_g * row_means(dn * n_g))

@@ -39,6 +39,7 @@ from ..checks import check_floats, check_gradient, positive_int
 from ..init import uniform
 from ..module import Module
 from ..parameter import Parameter
+from ..per_example import keep_recurrent
 from .sigmoid import sigmoid
 
 
@@ -70,6 +71,7 @@ class GRUCell(Module):
     ((2, 3), (2, 5))
     """
 
+    keeps_examples = True
     arguments = ("input_size", "hidden_size")
 
     def __init__(self, input_size: int, hidden_size: int, *, rng: None | int | np.random.Generator = None):
@@ -116,4 +118,7 @@ class GRUCell(Module):
         self.weight_hh.grad += dv.T @ h
         self.bias_ih.grad += du.sum(axis=0)
         self.bias_hh.grad += dv.sum(axis=0)
+        if self.weight_ih.examples is not None:
+            parameters = self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
+            keep_recurrent(parameters, du[:, None], dv[:, None], x[:, None], h[:, None])  # each sequence has one step
         return du @ self.weight_ih.data, dh_new * z + dv @ self.weight_hh.data

@@ -12,6 +12,7 @@
                 dw = sum over rows  dy n
                 dn = dy w
                 dx = r (dn - mean(dn) - n mean(dn n))
+    per example dw_n and db_n are the sums over the rows of example n
 
 A row is the last axis, and every mean is over its D elements. mu and r depend on all elements of the row: that is why
 dx contains two means. The first removes the part of dn that is the same for all elements, since adding a constant to a
@@ -33,6 +34,7 @@ from ..backend import Array
 from ..checks import check_floats, check_gradient, flag, not_negative, positive_int
 from ..module import Module
 from ..parameter import Parameter
+from ..per_example import Each
 from .fast_products import row_means
 
 
@@ -65,6 +67,8 @@ class LayerNorm(Module):
      [-0.577 -0.577 -0.577  1.732]]
     """
 
+    keeps_examples = True
+
     def __init__(self, normalized_shape: int, eps: float = 1e-5, bias: bool = True):
         self.normalized_shape = positive_int("normalized_shape", normalized_shape)
         self.eps = not_negative("eps", eps)
@@ -93,6 +97,10 @@ class LayerNorm(Module):
         if self.bias is not None:
             self.bias.grad += dy.reshape(-1, D).sum(axis=0)
         self.weight.grad += (dy * n).reshape(-1, D).sum(axis=0)
+        if self.weight.examples is not None:
+            self.weight.keep(Each((dy * n).reshape(len(dy), -1, D).sum(axis=1)))
+            if self.bias is not None:
+                self.bias.keep(Each(dy.reshape(len(dy), -1, D).sum(axis=1)))
         dn = dy * self.weight.data
         dx = dn - row_means(dn)
         dn_n = xp.multiply(dn, n, out=dn)  # in the memory of dn, which is not needed again

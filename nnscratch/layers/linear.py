@@ -8,6 +8,8 @@ backward    dx = dy W                    each input contributed to all H outputs
             dW = sum over rows  dy^T x   every row used the same W, so its gradient is a sum
             db = sum over rows  dy
 
+per example dW_n = sum over the rows of example n  dy^T x        db_n = sum over the rows of example n  dy
+
 Reference: Rumelhart, Hinton and Williams (1986), "Learning representations by back-propagating errors".
 """
 
@@ -26,6 +28,7 @@ from ..init import drawn, uniform
 from ..modes import input_grad_optional
 from ..module import Module
 from ..parameter import Parameter
+from ..per_example import Each, Outer
 from .fast_products import matmul
 
 
@@ -61,6 +64,8 @@ class Linear(Module):
     >>> print(layer.bias.grad)
     [4. 4.]
     """
+
+    keeps_examples = True
 
     def __init__(
         self,
@@ -104,6 +109,15 @@ class Linear(Module):
         self.weight.add_product(drows.T, rows)  # weight.grad += dy^T x
         if self.bias is not None:
             self.bias.grad += drows.sum(axis=0)
+        if self.weight.examples is not None:
+            self.keep_examples(dy, x)
         if not self.needs_input_grad:
             return None
         return matmul(drows, self.weight.data).reshape(x.shape)
+
+    def keep_examples(self, dy: Array, x: Array) -> None:
+        """Keep dW_n and db_n of every example n."""
+        rows, drows = (a.reshape(len(a), -1, a.shape[-1]) for a in (x, dy))  # (N, T, D), (N, T, H)
+        self.weight.keep(Outer(drows, rows))
+        if self.bias is not None:
+            self.bias.keep(Each(drows.sum(axis=1)))

@@ -9,6 +9,7 @@
                 dx = dy W + du A                    x was used twice
                 dA = sum over rows  du^T x
                 dB = sum over rows  s dy^T u        no dW and no db
+    per example the same sums over the rows of example n
 
 A Linear layer with the weight W + s B A has the same output. The product B A has the shape of W, but its rank is at
 most r, so it is described by r (D + H) numbers instead of D H. With D = H = 512 and r = 4, that is 1.6 % of them.
@@ -36,6 +37,7 @@ from ..init import uniform
 from ..modes import input_grad_optional, without_input_grad
 from ..module import Module
 from ..parameter import Parameter
+from ..per_example import Outer
 from .linear import Linear
 
 
@@ -102,6 +104,7 @@ class LoRA(Module):
     True
     """
 
+    keeps_examples = True
     arguments = ("rank", "alpha")
 
     def __init__(
@@ -151,6 +154,10 @@ class LoRA(Module):
         du = s_dy @ self.lora_B.data  # (rows, r)
         self.lora_A.add_product(du.T, x.reshape(-1, x.shape[-1]))
         self.lora_B.add_product(s_dy.T, u)
+        if self.lora_A.examples is not None:
+            s_dy_n, du_n, x_n, u_n = (a.reshape(len(x), -1, a.shape[-1]) for a in (s_dy, du, x, u))  # (N, T, ...)
+            self.lora_A.keep(Outer(du_n, x_n))
+            self.lora_B.keep(Outer(s_dy_n, u_n))
         if not self.needs_input_grad:
             with without_input_grad(self.base):
                 return self.base.backward(dy)

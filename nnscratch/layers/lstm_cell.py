@@ -44,6 +44,7 @@ from ..checks import check_floats, check_gradient, check_is_pair, positive_int
 from ..init import uniform
 from ..module import Module
 from ..parameter import Parameter
+from ..per_example import keep_recurrent
 from .sigmoid import sigmoid
 
 State = tuple[Array, Array]
@@ -87,6 +88,7 @@ class LSTMCell(Module):
     ((2, 3), (2, 5))
     """
 
+    keeps_examples = True
     arguments = ("input_size", "hidden_size")
 
     def __init__(self, input_size: int, hidden_size: int, *, rng: None | int | np.random.Generator = None):
@@ -150,4 +152,7 @@ class LSTMCell(Module):
         self.weight_hh.grad += dz.T @ h
         self.bias_ih.grad += dz.sum(axis=0)
         self.bias_hh.grad += dz.sum(axis=0)
+        if self.weight_ih.examples is not None:
+            parameters = self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
+            keep_recurrent(parameters, dz[:, None], dz[:, None], x[:, None], h[:, None])  # each sequence has one step
         return dz @ self.weight_ih.data, (dz @ self.weight_hh.data, dc)

@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import backend
 from ..backend import Array
 from ..checks import check_floats, check_gradient, positive_int
 from ..init import normal
 from ..module import Module
 from ..parameter import Parameter
+from ..per_example import Rows
 
 
 class PositionalEmbedding(Module):
@@ -50,6 +52,7 @@ class PositionalEmbedding(Module):
     [3. 3. 3. 3. 0.]
     """
 
+    keeps_examples = True
     arguments = ("max_length", "embed_dim")
 
     def __init__(self, max_length: int, embed_dim: int, *, rng: None | int | np.random.Generator = None):
@@ -73,4 +76,7 @@ class PositionalEmbedding(Module):
         shape, positions = self.saved()
         check_gradient(self, dy, shape, self.weight.dtype)
         self.weight.grad[positions] += dy.sum(axis=0)
+        if self.weight.examples is not None:
+            ids = backend.array_module(dy).arange(positions.start, positions.stop)
+            self.weight.keep(Rows(ids[None].repeat(len(dy), axis=0), dy))
         return dy.copy()

@@ -10,6 +10,7 @@ Products that do not depend on the recurrence are computed for many steps at a t
     forward, before the steps       U = W_ih X^T + b            (G * H, steps * N), for G gates
     forward, at step t              v = W_hh h[t]^T             (G * H, N)
     backward, after the steps       dW_ih += dU X      dW_hh += dV h      dX = dU^T W_ih
+    per example                     the same products, over the columns of sequence n alone
 
 dU is the gradient of U; dV holds the gradients of v at all steps. In RNN and LSTM, dU and dV are equal.
 
@@ -38,6 +39,7 @@ from ..checks import check_floats, check_gradient, check_is_pair, flag, positive
 from ..init import uniform
 from ..module import Module
 from ..parameter import Parameter
+from ..per_example import keep_recurrent, spread_examples
 from .dropout import dropout_mask
 from .fast_products import row_sums
 from .segments import check_lengths, flipped, is_left, rolled, segments
@@ -51,6 +53,7 @@ CHUNK_COLUMNS = 128  # the columns of U for one chunk, or 2H if that is more
 class Recurrent(Module):
     """The base class of RNN, GRU and LSTM, which define `buffer_shapes`, `layer_forward` and `layer_backward`."""
 
+    keeps_examples = True
     arguments = ("input_size", "hidden_size", "num_layers", "dropout", "bidirectional")
     num_gates = 1
     """G, the number of blocks of H rows in each weight."""
@@ -222,7 +225,8 @@ class Recurrent(Module):
         dX = xp.zeros((T, N, parameters[0].shape[1]), dtype=dY.dtype)
         for (steps, rows), segment in zip(reversed(segments(lengths, xp)), reversed(run), strict=True):
             active = [ds[rows] for ds in dstate]
-            dX[steps, rows] = self._segment_backward(dY[steps, rows], active, parameters, segment)
+            with spread_examples(parameters, rows, N):
+                dX[steps, rows] = self._segment_backward(dY[steps, rows], active, parameters, segment)
             for ds, new in zip(dstate, active, strict=True):
                 ds[rows] = new
         return dX
@@ -374,3 +378,8 @@ def add_gradients(parameters: Parameters, dU: Array, dV: Array, X: Array, h: Arr
     bias_ih.grad += db
     bias_hh.grad += db if dV is dU else row_sums(dV)[:, 0]
     xp.matmul(dU.T, weight_ih.data, out=dX.reshape(columns, -1))
+    if weight_ih.examples is not None:
+        rows, steps, N = len(dU), len(X), X.shape[1]
+        dU, dV = (d.reshape(rows, steps, N).transpose(2, 1, 0) for d in (dU, dV))  # (N, steps, G * H)
+        # copies, since the next chunk overwrites dU and dV, and the next forward h
+        keep_recurrent(parameters, dU.copy(), dV.copy(), X.transpose(1, 0, 2).copy(), h.transpose(1, 0, 2).copy())

@@ -9,6 +9,7 @@
     backward    dw = sum over rows  dy n
                 dn = dy w
                 dx = r (dn - n mean(dn n))
+    per example dw_n is the sum over the rows of example n
 
 This is LayerNorm without the mean. LayerNorm fixes the mean and the scale of a row. Training needs the fixed scale; the
 fixed mean matters little. Without the mean, the layer needs one pass less over the data. Most large language models of
@@ -26,6 +27,7 @@ from ..backend import Array
 from ..checks import check_gradient, not_negative, positive_int
 from ..module import Module
 from ..parameter import Parameter
+from ..per_example import Each
 from .fast_products import row_means
 from .layer_norm import check_last_axis
 
@@ -54,6 +56,7 @@ class RMSNorm(Module):
      [-0.849  1.131]]
     """
 
+    keeps_examples = True
     arguments = ("normalized_shape", "eps")
 
     def __init__(self, normalized_shape: int, eps: float | None = None):
@@ -73,5 +76,7 @@ class RMSNorm(Module):
         n, r = self.saved()
         check_gradient(self, dy, n.shape, n.dtype)
         self.weight.grad += (dy * n).reshape(-1, self.normalized_shape).sum(axis=0)
+        if self.weight.examples is not None:
+            self.weight.keep(Each((dy * n).reshape(len(dy), -1, self.normalized_shape).sum(axis=1)))
         dn = dy * self.weight.data
         return r * (dn - n * row_means(dn * n))

@@ -36,6 +36,7 @@ from ..checks import check_floats, check_gradient, positive_int
 from ..init import uniform
 from ..module import Module
 from ..parameter import Parameter
+from ..per_example import keep_recurrent
 
 NONLINEARITIES = ("tanh", "relu")
 
@@ -70,6 +71,7 @@ class RNNCell(Module):
     ((2, 3), (2, 5))
     """
 
+    keeps_examples = True
     arguments = ("input_size", "hidden_size", "nonlinearity")
 
     def __init__(
@@ -114,6 +116,9 @@ class RNNCell(Module):
         self.weight_hh.grad += da.T @ h
         self.bias_ih.grad += da.sum(axis=0)
         self.bias_hh.grad += da.sum(axis=0)
+        if self.weight_ih.examples is not None:
+            parameters = self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
+            keep_recurrent(parameters, da[:, None], da[:, None], x[:, None], h[:, None])  # each sequence has one step
         return da @ self.weight_ih.data, da @ self.weight_hh.data
 
 

@@ -68,6 +68,8 @@ class ProgressBar(Callback):
         shown = {"loss": f"{trainer.history.recent_loss():.4f}"}
         if self.unit != "loss":
             shown[self.unit] = self.show(trainer.history.recent_loss())
+        if trainer.privacy is not None:
+            shown["epsilon"] = f"{trainer.privacy.epsilon(trainer.steps_done):.2f}"
         if trainer.history.valid:
             shown["valid"] = self.show(trainer.history.valid[-1]["loss"])
         self.bar.set_postfix(shown, refresh=False)

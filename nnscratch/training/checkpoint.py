@@ -137,7 +137,7 @@ def state_dict(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
     for name in trainer.optimizer.moments:
         names = parameter_names(trainer)
         arrays |= {f"optimizer.{name}.{key}": a for key, a in zip(names, optimizer.pop(name), strict=True)}
-    hidden, states = trainer.hidden, [rng.bit_generator.state for rng in generators(trainer.model)]
+    hidden, states = trainer.hidden, [rng.bit_generator.state for rng in _generators(trainer)]
     together, states_of_ranks = trainer.together, None
     if together is not None:  # the ranks exchange messages, so all of them must be here
         hidden, states_of_ranks = together.all_hidden(hidden), together.all_generators(states)
@@ -186,11 +186,11 @@ def _load(trainer: Trainer, arrays: dict[str, Any], header: dict[str, Any]) -> N
     def with_prefix(prefix: str) -> dict[str, Any]:
         return {name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)}
 
-    optimizer, own_generators = trainer.optimizer, generators(trainer.model)
+    optimizer, own_generators = trainer.optimizer, _generators(trainer)
     if len(header["rng"]) != len(own_generators):
         raise ValueError(
-            f"the checkpoint is of a model with {len(header['rng'])} random generators; "
-            f"this model has {len(own_generators)}"
+            f"the checkpoint is of a run with {len(header['rng'])} random generators; this run has "
+            f"{len(own_generators)}"
         )
     step, history = count("step", header["step"]), _history(header, with_prefix("history."))
     moments = {name: _moments(trainer, with_prefix(f"optimizer.{name}.")) for name in optimizer.moments}
@@ -258,3 +258,8 @@ def generators(model: Module) -> list[np.random.Generator]:
     """Return the random generators that a model's modules hold, each once."""
     held = [value for m in model.modules() for value in vars(m).values() if isinstance(value, np.random.Generator)]
     return list({id(rng): rng for rng in held}.values())
+
+
+def _generators(trainer: Trainer) -> list[np.random.Generator]:
+    """Return those of the trainer's model, and the one that draws the noise of private steps."""
+    return generators(trainer.model) + ([] if trainer.privacy is None else [trainer.privacy.rng])

@@ -1,9 +1,9 @@
 """Trainer: the training loop. One step of it, `Trainer._plain_step`, is forward -> loss -> backward -> clip -> step.
 
-Three other kinds of step can replace it. split_batch.py runs parts of the batch in parallel threads. async_steps.py
-makes steps that do not wait for a GPU. together.py trains with other processes. The other parts of a long run have
-their own files: epochs.py (the order of the batches), model_calls.py, divergence.py, validation.py, checkpoint.py and
-interrupt.py.
+Four other kinds of step can replace it. split_batch.py runs parts of the batch in parallel threads. async_steps.py
+makes steps that do not wait for a GPU. together.py trains with other processes. privacy/dpsgd.py makes steps that hide
+each single example. The other parts of a long run have their own files: epochs.py (the order of the batches),
+model_calls.py, divergence.py, validation.py, checkpoint.py and interrupt.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,6 +34,9 @@ from .model_calls import call_model, computes_own_loss, hidden_for, parts_on_dev
 from .split_batch import SplitBatch
 from .together import end_all_ranks_on_error, training_together
 from .validation import validate
+
+if TYPE_CHECKING:
+    from ..privacy import DPSGD
 
 
 class Trainer:
@@ -60,6 +63,8 @@ class Trainer:
         time of a Transformer's step and up to 1/6 of a CNN's; an MLP became slower. See `training.split_batch`.
     communicator : mpi4py.MPI.Comm, optional
         Train together with the other processes of ``MPI.COMM_WORLD``. See `training.together`.
+    privacy : privacy.DPSGD, optional
+        Make differentially private steps. It clips the gradient of each example, so give no `max_norm` or `clip_value`.
 
     Attributes
     ----------
@@ -99,6 +104,7 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         threads: int = 1,
         communicator: Any = None,
+        privacy: DPSGD | None = None,
     ):
         check_instance("Trainer", "model", model, Module)
         check_instance("Trainer", "criterion", criterion, Module)
@@ -128,8 +134,23 @@ class Trainer:
         self._split_batch = SplitBatch(model, criterion, threads) if positive_int("threads", threads) > 1 else None
         self.together = training_together(self, communicator, threads)  # None in a single process
         self.rank = 0 if self.together is None else self.together.rank
+        self.privacy = None if privacy is None else self._checked_privacy(privacy)
         self._async_steps: AsyncSteps | None = None
         self._step: Callable[..., Any] | None = None  # _plain_step, or .step of one of the others
+
+    def _checked_privacy(self, privacy: DPSGD) -> DPSGD:
+        """Return `privacy`; raise if it does not fit the model or the other settings."""
+        from ..privacy import DPSGD  # imported late: privacy is built on training
+
+        check_instance("Trainer", "privacy", privacy, DPSGD)
+        alone = self._split_batch is None and self.together is None and self.accumulate == 1
+        if not alone or min(self.max_norm, self.clip_value) < math.inf:
+            raise ValueError(
+                "privacy clips each example of one batch in one process: leave out max_norm, clip_value, accumulate, "
+                "threads and communicator"
+            )
+        privacy.check(self.model, self.criterion)
+        return privacy
 
     def _plain_step(self, parts: Sequence[Part]) -> Any:
         """Make one step: forward -> loss -> backward -> clip -> step. Return a recurrent model's next state."""
@@ -179,11 +200,13 @@ class Trainer:
 
     def _prepare(self, batches: Any = None) -> None:
         """Choose the step for this model and device, a function of (trainer, parts). All ranks begin alike."""
-        if self._async_steps is None and self._split_batch is None and can_step_async(self.model, self.optimizer):
+        plain = self._async_steps is None and self._split_batch is None and self.privacy is None
+        if plain and can_step_async(self.model, self.optimizer):
             self._async_steps = AsyncSteps(self)
         if self.together is not None:
             self.together.start(self, batches)
-        others = [other for other in (self._split_batch, self._async_steps, self.together) if other is not None]
+        kinds = self.privacy, self._split_batch, self._async_steps, self.together
+        others = [other for other in kinds if other is not None]
         self._step = others[0].step if others else type(self)._plain_step
 
     def zero_grad(self) -> None:

@@ -1,0 +1,125 @@
+"""DP-SGD: training that hides whether any one example was in the data.
+
+    batch       each example is in it with probability q = L / (number of examples): poisson.py
+    g_n         the gradient of the loss of example n alone, over all parameters
+    clip        g_n min(1, C / ||g_n||)                         no example can contribute more than C
+    noise       g = (sum over n of the clipped g_n + N(0, (sigma C)^2 I)) / L
+    step        the optimiser uses g, with any rule: SGD, Adam, ...
+    account     epsilon(steps, q, sigma, delta): accountant.py
+
+Someone who knows all other examples and sees all weights during training cannot tell whether example n was among the
+data, except as (epsilon, delta) allows: the probability of any outcome changes by a factor of at most exp(epsilon),
+up to delta. So sigma sets the price of privacy, and C balances noise, which grows with C, against clipping.
+
+The gradient is divided by the mean batch size L, not by the size of this batch, which depends on who is in it. A batch
+may be empty. Then the step consists of noise.
+
+Reference: Abadi, Chu, Goodfellow, McMahan, Mironov, Talwar and Zhang (2016), "Deep learning with differential privacy".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .. import backend
+from ..checks import at_least, check_instance
+from ..module import Module
+from ..optim.clip import learned
+from ..training.accumulate import Part
+from ..training.divergence import clip_if_finite
+from ..training.model_calls import num_rows
+from .accountant import ORDERS, epsilon_of, renyi_divergence
+from .per_example import backward_per_example, check_has_rules, check_is_mean
+from .poisson import PoissonBatches
+
+if TYPE_CHECKING:
+    from ..training.trainer import Trainer
+
+
+class DPSGD:
+    """Differentially private steps: ``Trainer(..., privacy=DPSGD(...))``.
+
+    Parameters
+    ----------
+    batches : PoissonBatches
+        The batches that you give to `Trainer.fit`. The accountant reads the sample rate from them.
+    noise_multiplier : float
+        sigma, 0 or more. `noise_multiplier_for` computes it from the epsilon that you allow.
+    max_norm : float
+        C, the norm to which each example's gradient is clipped.
+    delta : float
+        For `epsilon`. Choose less than 1 / (number of examples).
+    rng : None, int or numpy.random.Generator
+        The source of the noise. With a seed you can repeat a run, but someone who knows the seed can subtract the
+        noise. Keep it secret, or give None.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> x, y = nn.data.xor(500, rng=0)
+    >>> batches = nn.privacy.PoissonBatches(x, y.astype(int), batch_size=50, rng=0)
+    >>> privacy = nn.privacy.DPSGD(batches, noise_multiplier=1.0, max_norm=1.0, delta=1e-3, rng=0)
+    >>> model = nn.models.MLP([2, 8, 2], rng=0)
+    >>> optimizer = nn.optim.Adam(model.parameters(), lr=0.02)
+    >>> trainer = nn.Trainer(model, nn.CrossEntropyLoss(), optimizer, privacy=privacy)
+    >>> history = trainer.fit(batches, steps=100)
+    >>> round(privacy.epsilon(trainer.steps_done), 2)
+    5.64
+    """
+
+    def __init__(
+        self,
+        batches: PoissonBatches,
+        *,
+        noise_multiplier: float,
+        max_norm: float,
+        delta: float,
+        rng: None | int | np.random.Generator = None,
+    ):
+        check_instance("DPSGD", "batches", batches, PoissonBatches)
+        self.batches = batches
+        self.noise_multiplier = at_least("noise_multiplier", noise_multiplier, 0)
+        self.max_norm = at_least("max_norm", max_norm, 0)
+        if self.max_norm == 0:
+            raise ValueError("max_norm must be above 0: with 0, every step is noise alone")
+        if not 0 < delta < 1:
+            raise ValueError(f"delta must be above 0 and below 1, got {delta!r}")
+        self.delta = float(delta)
+        self.rng = backend.generator(rng)
+        rate = batches.sample_rate
+        self._divergences = [renyi_divergence(rate, self.noise_multiplier, alpha) for alpha in ORDERS]
+
+    def epsilon(self, steps: int) -> float:
+        """Return the epsilon that `steps` steps spend, at this object's delta."""
+        return epsilon_of(steps, self._divergences, self.delta)
+
+    def check(self, model: Module, criterion: Module) -> None:
+        """Raise ValueError if the gradients of single examples of this model and loss are not known."""
+        check_has_rules(model)
+        check_is_mean(criterion)
+
+    def step(self, trainer: Trainer, parts: Sequence[Part]) -> None:
+        """Make one step: gradients of each example -> clip each -> sum -> noise -> step. A recurrent state is dropped.
+
+        An example must not depend on another one, so each sequence starts from a zero state.
+        """
+        ((inputs, targets, _),) = parts
+        optimizer, lr, L, C = trainer.optimizer, trainer.optimizer.lr, self.batches.batch_size, self.max_norm
+        trainer.zero_grad()
+        loss = trainer.recorded.loss[-1] if trainer.recorded.loss else 0.0  # of an empty batch: that of the last step
+        if num_rows(inputs) > 0:
+            examples, loss = backward_per_example(trainer.model, trainer.criterion, inputs, targets)
+            norms = examples.norms()
+            xp = backend.array_module(norms)
+            examples.add_weighted(xp.minimum(1, C / xp.maximum(norms, 1e-12)) / L)  # clip each, and sum
+        for parameter in learned(optimizer.parameters):
+            noise = self.rng.standard_normal(parameter.shape, dtype=np.float32) * (self.noise_multiplier * C / L)
+            parameter.grad += backend.to_device(noise.astype(parameter.dtype), parameter.device)
+        trainer.call("on_backward_end")
+        loss, norm = clip_if_finite(loss, optimizer.parameters, math.inf, math.inf)  # raises if NaN or infinite
+        optimizer.step()
+        trainer.recorded.add_step(loss, lr, norm)
