@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 CUDA ?= cuda12
 
-.PHONY: help demo test test-thorough test-oracle test-gpu notebooks docs docs-test docs-linkcheck docs-lite lint clean bench bench-growth bench-check
+.PHONY: help demo test test-thorough test-oracle test-gpu gpu-check notebooks docs docs-test docs-linkcheck docs-lite lint clean bench bench-growth bench-check
 
 help:
 	@echo "make demo         train a language model on Pride and Prejudice and print a sample of its text (under 5 minutes)"
@@ -18,6 +18,7 @@ help:
 	@echo "make docs-test    build the site and test its pages in Chromium"
 	@echo "make docs-lite    add JupyterLite to the site, which runs the notebooks in the browser"
 	@echo "make test-gpu     run the GPU tests on a GPU (installs CuPy: a large download; make CUDA=cuda13 for CUDA 13)"
+	@echo "make gpu-check    check a GPU in under ten minutes with PYTHON, which has CuPy; installs nothing"
 	@echo "make bench        compare the speed with PyTorch, JAX and others (installs them: a large download; 40 minutes)"
 	@echo "make bench-growth measure how time and memory grow with each size (5 minutes)"
 	@echo "make bench-check  check that nothing became slower relative to PyTorch (1 minute)"
@@ -55,6 +56,10 @@ docs-linkcheck: .venv/.installed-docs
 # -m gpu selects the tests on a real GPU. make test runs the same tests on the stand-in for CuPy.
 test-gpu: .venv/.installed-$(CUDA) .venv/.installed-oracle
 	NNSCRATCH_REQUIRE_GPU=1 $(BIN)/python -m pytest tests/gpu -m gpu -rs
+
+# Installs nothing: PYTHON has CuPy, pytest and hypothesis already, as on a machine that you rent for an hour.
+gpu-check:
+	$(PYTHON) tests/gpu/check_gpu.py --out gpu-check
 
 bench: .venv/.installed-bench
 	$(BIN)/python -m benchmarks --blas-kernel both
