@@ -279,6 +279,8 @@ class Trainer:
                 self.update_seconds()
         finally:
             self.call("on_fit_end")
+            if self.together is not None:
+                self.together.communicator.Barrier()  # no rank may read a checkpoint that rank 0 still writes
         return history
 
     def _reason_to_stop(self) -> str | None:

