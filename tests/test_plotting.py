@@ -33,12 +33,14 @@ PICTURES = {
     "confusion": lambda ax: plotting.plot_confusion_matrix(np.array([[3, 1], [0, 2]]), ax=ax),
     "gates": lambda ax: plotting.plot_gates(gates(), "ab d", ax=ax),
     "attention": lambda ax: plotting.plot_attention(np.eye(3), "a b", ax=ax),
+    "attributions": lambda ax: plotting.plot_attributions(np.eye(3), np.arange(-4, 5).reshape(3, 3), ax=ax),
+    "contributions": lambda ax: plotting.plot_contributions(["a", "b", "c"], np.array([1, -2, 0.5]), k=2, ax=ax),
     "paths": lambda ax: plotting.plot_paths(
         lambda a, b: a**2 + b**2, {"SGD": RNG.normal(size=(9, 2))}, (-2, 2), (-2, 2), ax=ax
     ),
     "text": lambda ax: plotting.plot_text("some text\nof two lines", np.linspace(-1, 1, 22), ax=ax),
 }
-WITHOUT_AXES = {"text", "filters"}
+WITHOUT_AXES = {"text", "filters", "attributions"}
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -130,10 +132,47 @@ def test_words_of_single_characters_are_not_torn_between_lines():
     assert [sorted(rows).count(r) for r in sorted(set(rows))] == [4, 4, 4]
 
 
+def test_words_have_gaps_between_them_also_after_a_short_one():
+    ax = plotting.plot_text(["It", "is", "a", "truth"], np.zeros(4))
+    assert [(patch.get_x(), patch.get_width()) for patch in ax.patches] == [(0, 2), (3, 2), (6, 1), (8, 5)]
+
+
+def test_contributions_of_a_text_are_white_at_0_red_above_and_blue_below():
+    ax = plotting.plot_text("abc", np.array([0.0, 1.0, 0.5]), contributions=True)
+    white, red, light_red = (patch.get_facecolor()[:3] for patch in ax.patches)
+    assert min(white) > 0.95 and red[0] > red[2] and light_red[0] > light_red[2] and sum(light_red) > sum(red)
+    (blue,) = (patch.get_facecolor() for patch in plotting.plot_text("a", np.array([-1.0]), contributions=True).patches)
+    assert blue[2] > blue[0]
+
+
+def test_the_heat_map_is_the_attribution_with_the_same_scale_on_both_sides():
+    a = np.array([[0.0, 1.0], [-4.0, 2.0]])
+    ax = plotting.plot_attributions(np.eye(2), a)
+    heat = ax.images[1]
+    np.testing.assert_array_equal(heat.get_array(), a)
+    assert heat.get_clim() == (-4, 4) and heat.get_alpha()[0, 0] == 0 and heat.get_alpha()[1, 0] == 1
+    channels = plotting.plot_attributions(np.ones((3, 2, 2)), np.stack([a, a, a]))
+    np.testing.assert_array_equal(channels.images[1].get_array(), 3 * a)
+    assert plotting.plot_attributions(np.zeros((2, 2)), np.zeros((2, 2))).images[1].get_clim() == (-1, 1)
+
+
+def test_the_bars_are_the_largest_contributions_and_the_sum_of_the_others():
+    ax = plotting.plot_contributions(list("abcd"), np.array([1.0, -5.0, 0.5, 3.0]), k=2)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "d", "2 others"]
+    assert [bar.get_width() for bar in ax.patches] == [-5, 3, 1.5]
+    assert len(plotting.plot_contributions("ab", np.ones(2)).patches) == 2
+
+
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
         (lambda: plotting.plot_gradient_flow(nn.Tanh()), "no parameters"),
+        (lambda: plotting.plot_attributions(np.eye(2), np.eye(3)), r"same shape, got \(2, 2\) and \(3, 3\)"),
+        (lambda: plotting.plot_attributions(np.ones(2), np.ones(2)), r"\(H, W\) or \(C, H, W\)"),
+        (lambda: plotting.plot_attributions(np.eye(2), np.full((2, 2), np.nan)), "attributions must be finite"),
+        (lambda: plotting.plot_contributions("ab", np.ones(3)), "one value for each of 2 names"),
+        (lambda: plotting.plot_contributions("a", np.array([np.inf])), "values must be finite"),
+        (lambda: plotting.plot_contributions("a", np.ones(1), k=0), "k must be"),
         (lambda: plotting.plot_histograms({}), "got no values"),
         (lambda: plotting.plot_decision_boundary(trained(), X[:, :1], np.zeros(30)), r"x of shape \(N, 2\)"),
         (lambda: plotting.plot_filters(np.zeros((3, 3))), "out_channels, in_channels, height, width"),

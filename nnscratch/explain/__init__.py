@@ -1,7 +1,10 @@
 """Explain a model: which inputs made it say this? One method a file, with its equations on top."""
 
 from .activations import layer_activations
+from .agreement import rank_correlation
 from .attention_rollout import attention_rollout
+from .compare import Comparison, compare
+from .curves import deletion_curve, insertion_curve
 from .gradient_x_input import gradient_x_input
 from .input_gradients import input_gradients
 from .integrated_gradients import integrated_gradients
@@ -11,17 +14,22 @@ from .linear_probe import Probe, linear_probe
 from .logit_lens import logit_lens
 from .masking import patches
 from .occlusion import occlusion
+from .sanity import sanity_check
 from .scores import scores
 from .shapley import shapley_values
 from .smooth_grad import smooth_grad
 from .top_contexts import Context, top_contexts
 
 __all__ = [
+    "Comparison",
     "Context",
     "Probe",
     "attention_rollout",
+    "compare",
+    "deletion_curve",
     "gradient_x_input",
     "input_gradients",
+    "insertion_curve",
     "integrated_gradients",
     "kernel_shap",
     "layer_activations",
@@ -30,6 +38,8 @@ __all__ = [
     "logit_lens",
     "occlusion",
     "patches",
+    "rank_correlation",
+    "sanity_check",
     "scores",
     "shapley_values",
     "smooth_grad",

@@ -69,10 +69,9 @@ def explain_each(
     """
     check_input(x)
     groups, G = checked_groups(x, groups)
-    targets = [target] * len(x) if target is None or np.isscalar(target) else list(backend.to_numpy(target))
     found = []
     for n in range(len(x)):
-        v = value_function(model, x[n : n + 1], targets[n], baseline_row(baseline, x, n), groups)
+        v = value_function(model, x[n : n + 1], target_row(target, n), baseline_row(baseline, x, n), groups)
         found.append(one(v, G)[groups])
     found = np.stack(found)  # (N, ...), float64
     return backend.to_device(found if is_tokens(x) else found.astype(x.dtype), backend.device_of(x))
@@ -121,3 +120,8 @@ def baseline_row(baseline: Any, x: Array, n: int) -> Any:
     if getattr(baseline, "ndim", 0) == x.ndim and len(baseline) == len(x):
         return baseline[n : n + 1]
     return baseline
+
+
+def target_row(target: Target, n: int) -> Target:
+    """Return the target of example n."""
+    return int(backend.to_numpy(target)[n]) if getattr(target, "ndim", 0) else target

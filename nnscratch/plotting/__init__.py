@@ -10,6 +10,7 @@ from .animate_descent import animate_descent
 from .animate_gradient_path import animate_gradient_path
 from .animation import Animation
 from .attention import plot_attention
+from .attributions import plot_attributions, plot_contributions
 from .coloured_text import plot_text
 from .confusion import plot_confusion_matrix
 from .decision_boundary import plot_decision_boundary
@@ -38,7 +39,9 @@ __all__ = [
     "lstm_gates",
     "new_axes",
     "plot_attention",
+    "plot_attributions",
     "plot_confusion_matrix",
+    "plot_contributions",
     "plot_decision_boundary",
     "plot_filters",
     "plot_gates",

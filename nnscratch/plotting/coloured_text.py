@@ -1,4 +1,4 @@
-"""A text with a colour behind each token. It shows to which tokens one unit of a network reacts.
+"""A text with a colour behind each token: the tokens to which a unit of a network reacts, or that explain a prediction.
 
 Reference: Karpathy, Johnson and Fei-Fei (2016), "Visualizing and understanding recurrent networks".
 """
@@ -12,10 +12,18 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from .style import MAP, ink_on, new_axes, shown
+from .style import MAP, SIGNED_MAP, ink_on, new_axes, shown
 
 
-def plot_text(tokens: Sequence[str], values: Array, label: str = "activation", width: int = 72, ax: Any = None) -> Any:
+def plot_text(
+    tokens: Sequence[str],
+    values: Array,
+    label: str = "activation",
+    width: int = 72,
+    ax: Any = None,
+    *,
+    contributions: bool = False,
+) -> Any:
     """Plot a text in lines. The colour behind each token shows its value.
 
     Parameters
@@ -29,6 +37,8 @@ def plot_text(tokens: Sequence[str], values: Array, label: str = "activation", w
     width : int
         The number of characters in a line. A line break in the text also starts a new line.
     ax : matplotlib Axes, optional
+    contributions : bool
+        True for an explanation: red for values above 0, blue for values below 0, and white at 0.
 
     Returns
     -------
@@ -47,13 +57,14 @@ def plot_text(tokens: Sequence[str], values: Array, label: str = "activation", w
     if not np.isfinite(values).all():
         raise ValueError(f"plot_text: the value of token {int(np.argmin(np.isfinite(values)))} is not finite")
     positions, line, column = [], 0, 0
+    gap = int(any(len(token) > 1 for token in tokens))  # between words; none between characters
     for number, token in enumerate(tokens):
         size = max(1, len(token))
         starts_word = number == 0 or not tokens[number - 1].strip() or size > 1
         if column and column + (word_length(tokens, number) if starts_word else size) > width:
             line, column = line + 1, 0
         positions.append((line, column, size))
-        column += size + (1 if size > 1 else 0)  # a gap after a word, none after a character
+        column += size + gap
         if "\n" in token:
             line, column = line + 1, 0
     lines = max(row for row, _, _ in positions) + 1
@@ -65,7 +76,8 @@ def plot_text(tokens: Sequence[str], values: Array, label: str = "activation", w
 
     signed = values.min() < 0
     limit = float(np.abs(values).max()) or 1.0
-    colours = ScalarMappable(Normalize(-limit if signed else 0.0, limit), MAP)
+    lowest = -limit if signed or contributions else 0.0
+    colours = ScalarMappable(Normalize(lowest, limit), SIGNED_MAP if contributions else MAP)
     for token, value, (row, start, size) in zip(tokens, values, positions, strict=True):
         colour = colours.to_rgba(value)
         ax.add_patch(Rectangle((start, row), size, 1, facecolor=colour, linewidth=0))

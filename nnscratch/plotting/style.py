@@ -14,6 +14,7 @@ COLOURS = (BLUE, "#E69F00", GREEN, "#CC79A7", "#56B4E9", ORANGE, "#F0E442", "#00
 MARKERS = "os^Dv*PX"
 LINES = ("-", "--", "-.", ":")
 MAP = "cividis"  # from dark to light, also for people with colour blindness and in black-and-white print
+SIGNED_MAP = "RdBu_r"  # blue below 0, white at 0, red above
 
 
 def new_axes(width: float = 7.0, height: float = 4.0) -> Any:

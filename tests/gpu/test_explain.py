@@ -60,3 +60,13 @@ def test_top_contexts_on_cuda_are_those_on_the_cpu(on_cuda):
     found = nn.explain.top_contexts(model, tokenizer, text, "lstm", 2, k=3, context=8)
     there = nn.explain.top_contexts(model.to("cuda"), tokenizer, text, "lstm", 2, k=3, context=8)
     assert [f.position for f in there] == [f.position for f in found]
+
+
+def test_the_table_and_the_pictures_on_cuda(on_cuda):
+    build, images = MODELS["cnn"]
+    target = np.array([1, 3])
+    here = nn.explain.compare(build().to(dtype=np.float64), images, target)
+    there = nn.explain.compare(build().to("cuda", dtype=np.float64), on_cuda(images), target)
+    assert str(there) == str(here)
+    nn.plotting.plot_attributions(on_cuda(images[0]), there.attributions["occlusion"][0])
+    nn.plotting.plot_contributions("abcdef", there.attributions["occlusion"][0, 0, 0])
