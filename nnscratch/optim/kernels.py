@@ -84,7 +84,7 @@ def make_rmsprop_step(centered: bool, momentum: bool) -> Callable[..., None]:
         v = alpha * v + one_less_alpha * d * d;
         {"a = alpha * a + one_less_alpha * d;" * centered}
         const T variance = {"v - a * a" if centered else "v"};
-        T step = d / (sqrt(variance > 0 ? variance : 0) + eps);
+        T step = d / (sqrt(variance > (T)0 ? variance : (T)0) + eps);
         {"b = momentum * b + step; step = b;" * momentum}
         w -= lr * step;
         """,

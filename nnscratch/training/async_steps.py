@@ -163,7 +163,7 @@ def can_step_async(model: Module, optimizer: Optimizer) -> bool:
     results[2 * k + 1] = norm;
     all_finite = all_finite && isfinite((double)loss) && isfinite(norm);
     clip = all_finite && norm > max_norm;
-    factor = clip ? max_norm / norm : 1;
+    factor = clip ? max_norm / norm : 1.0;
     """,
 )
 def check_and_record(

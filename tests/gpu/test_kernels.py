@@ -7,6 +7,7 @@ import importlib
 import inspect
 import itertools
 import pkgutil
+import re
 import sys
 from pathlib import Path
 
@@ -107,6 +108,12 @@ def test_the_kernels_are_found():
         "training.async_steps.scale_by",
         "uniform",
     }
+
+
+def test_no_choice_is_between_a_float_and_an_integer_literal():
+    """``x > 0 ? x : 0`` is ambiguous for the C++ class float16. C, which the stand-in compiles, accepts it."""
+    literal = re.compile(r"\?[^;?:]*:\s*\d+\s*[;),]|\?\s*\d+\s*:")
+    assert [name for name, (_, _, body, *_) in kernels().items() if literal.search(body)] == []
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
