@@ -1,4 +1,4 @@
-"""``nnscratch course``: the actions new, check, release and autograder, for the instructor before the marking."""
+"""``nnscratch course``: the actions new, check, release, autograder, notebooks and collect, before the marking."""
 
 from __future__ import annotations
 
@@ -29,6 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     autograder.add_argument(
         "--trust-submissions", action="store_true", help="mark even if Gradescope's machine has no sandbox"
     )
+    notebooks = action("notebooks", run_notebooks, "write the exercises as notebooks for nbgrader or Otter")
+    notebooks.add_argument("--system", choices=("nbgrader", "otter"), required=True, help="the grading system")
+    notebooks.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the folder of the notebooks")
+    collect = action("collect", run_collect, "write the code of students' notebooks into files for `nnscratch grade`")
+    collect.add_argument("submitted", type=Path, metavar="SUBMITTED", help="a folder with a folder for each student")
+    collect.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a new folder")
 
 
 def run_course(arguments: argparse.Namespace) -> int:
@@ -89,4 +95,24 @@ def run_autograder(arguments: argparse.Namespace) -> int:
     course = read_course(arguments.course)
     write_autograder(course, arguments.out, arguments.trust_submissions)
     print(f"{arguments.out}: {len(course.tasks)} exercises. Upload it at Gradescope as the autograder.")
+    return 0
+
+
+def run_notebooks(arguments: argparse.Namespace) -> int:
+    """Write the notebooks from which nbgrader or Otter makes those of the students."""
+    from .notebooks import write_notebooks
+    from .settings import read_course
+
+    for path in write_notebooks(read_course(arguments.course), arguments.system, arguments.out):
+        print(path)
+    return 0
+
+
+def run_collect(arguments: argparse.Namespace) -> int:
+    """Write the code of students' notebooks into files, and print the names for each student."""
+    from .notebooks import collect
+    from .settings import read_course
+
+    for student, names in collect(read_course(arguments.course), arguments.submitted, arguments.out).items():
+        print(f"{student.encode(errors='replace').decode()}: {', '.join(names) or 'no notebook of the course'}")
     return 0

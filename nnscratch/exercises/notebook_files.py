@@ -35,14 +35,19 @@ def write_notebooks(folder: Path) -> tuple[int, int]:
 
 
 def notebook_of(exercise: Exercise) -> dict[str, Any]:
-    """Return the notebook of an exercise, in the format nbformat 4.5."""
+    """Return the notebook of an exercise."""
     task, code = task_and_code(exercise.student_file)
     check = f'import nnscratch as nn\n\nnn.exercises.check("{exercise.name}", {", ".join(asked_for(exercise))})'
     hints = "\n\n".join(hint(number, text) for number, text in enumerate(exercise.hints[:2], start=1))
     again = "Run the next cell to check your code. Change the code, run both cells again, and repeat.\n\n" + hints
     cells = [cell("markdown", task), cell("code", code), cell("markdown", again), cell("code", check)]
+    return as_notebook(cells, exercise.name)
+
+
+def as_notebook(cells: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """Return a notebook of these cells, in the format nbformat 4.5. The ids of the cells are made from `name`."""
     for number, made in enumerate(cells):
-        made["id"] = hashlib.sha256(f"{exercise.name} {number}".encode()).hexdigest()[:8]
+        made["id"] = hashlib.sha256(f"{name} {number}".encode()).hexdigest()[:8]
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     return {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
 

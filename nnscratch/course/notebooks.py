@@ -1,0 +1,164 @@
+"""The exercises of a course as notebooks for nbgrader or Otter, and the files of exercises from students' notebooks.
+
+write_notebooks     the instructor's notebooks, from which nbgrader or Otter makes those of the students
+collect             from the notebooks that students handed in, the folders that ``nnscratch grade`` marks
+
+In both systems, the check runs in the process of the student's code. So its result is feedback for the student.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from ..exercises.exercise import SOLUTION
+from ..exercises.notebook import asked_for
+from ..exercises.notebook_files import as_notebook, cell, task_and_code
+from ..serialization import write_atomically
+from .own import OwnExercise
+from .settings import Course, Task
+from .submission import number, read_regular
+
+DEFINES = re.compile(r"(?m)^(?:def|class) ")
+CHECKS = re.compile(r"(?m)^\s*(?:(?:import|from) +(?:nnscratch|otter)\b|grader\.)")
+COMMAND = re.compile(r"(?m)^\s*[%!].*$")  # of IPython, not Python code
+
+
+def write_notebooks(course: Course, system: str, folder: Path) -> list[Path]:
+    """Write one notebook for each exercise, with the solutions, and return their paths.
+
+    Parameters
+    ----------
+    course : Course
+    system : {"nbgrader", "otter"}
+    folder : Path
+
+    Raises
+    ------
+    FileExistsError
+        One of the notebooks exists.
+    """
+    make = {"nbgrader": for_nbgrader, "otter": for_otter}[system]
+    paths = [folder / notebook_name(task) for task in course.tasks]
+    for path in paths:
+        if path.exists():
+            raise FileExistsError(f"{path} exists already. Give the name of a new folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    for task, path in zip(course.tasks, paths, strict=True):
+        made = as_notebook(make(task, course.seed), path.stem)
+        write_atomically(path, (json.dumps(made, indent=1, ensure_ascii=False) + "\n").encode())
+    return paths
+
+
+def for_nbgrader(task: Task, seed: int) -> list[dict[str, Any]]:
+    """Return the cells: the task, the solution, and a test that gives the points. nbgrader reads their metadata."""
+    text, code = task_and_code(with_solution(task, "### BEGIN SOLUTION", "### END SOLUTION"))
+    solution, test = cell("code", code), cell("code", check_of(task, seed))
+    solution["metadata"] = {"nbgrader": nbgrader_data(task.name, solution=True)}
+    test["metadata"] = {"nbgrader": nbgrader_data(f"check-{task.name}", points=task.total)}
+    return [cell("markdown", text), solution, *([] if isinstance(task.exercise, OwnExercise) else [test])]
+
+
+def nbgrader_data(grade_id: str, solution: bool = False, points: float | None = None) -> dict[str, Any]:
+    """Return the metadata of a cell, in nbgrader's schema 3."""
+    test = points is not None
+    data = {"grade_id": grade_id, "schema_version": 3, "solution": solution, "grade": test, "locked": test}
+    return data | {"task": False} | ({"points": points} if test else {})
+
+
+def for_otter(task: Task, seed: int) -> list[dict[str, Any]]:
+    """Return the cells of a notebook for ``otter assign``: one question. Raw cells mark its parts."""
+    text, code = task_and_code(with_solution(task, "# BEGIN SOLUTION", "# END SOLUTION"))
+    config = f"# ASSIGNMENT CONFIG\nname: {task.name}\ntests:\n    ok_format: false"  # tests are functions
+    start = [cell("raw", config), cell("markdown", text)]
+    start.append(cell("raw", f"# BEGIN QUESTION\nname: {task.name}\npoints: {number(task.total)}"))
+    question = [cell("markdown", "Write your code here:"), cell("raw", "# BEGIN SOLUTION"), cell("code", code)]
+    question.append(cell("raw", "# END SOLUTION"))
+    if not isinstance(task.exercise, OwnExercise):
+        arguments = ", ".join(asked_for(task.exercise))
+        body = "".join(f"    {line}\n" for line in check_of(task, seed).splitlines())
+        test = cell("code", f"def test_{task.name}({arguments}):\n{body}".rstrip())
+        question += [cell("raw", "# BEGIN TESTS"), test, cell("raw", "# END TESTS")]
+    return [*start, *question, cell("raw", "# END QUESTION")]
+
+
+def with_solution(task: Task, begin: str, end: str) -> str:
+    """Return the model solution, with these marks around the parts that the student has to write."""
+
+    def marked(match: re.Match) -> str:
+        indent = match[1]
+        return f"{indent}# TODO: {match[2]}\n{indent}{begin}\n{match[3]}{indent}{end}\n"
+
+    return SOLUTION.sub(marked, task.exercise.marked_solution)
+
+
+def check_of(task: Task, seed: int) -> str:
+    """Return code that checks the student's functions, and raises an error with the report if they are not right."""
+    names = ", ".join(asked_for(task.exercise))
+    check = f'report = nn.exercises.check("{task.name}", {names}, seed={seed})'
+    return f"import nnscratch as nn\n{check}\nassert report.solved, str(report)"
+
+
+def notebook_name(task: Task) -> str:
+    """Return the name of the notebook of an exercise."""
+    return task.exercise.filename.removesuffix(".py") + ".ipynb"
+
+
+def collect(course: Course, submitted: Path, out: Path) -> dict[str, list[str]]:
+    """Write the code of the students' notebooks into files that ``nnscratch grade`` marks.
+
+    Parameters
+    ----------
+    course : Course
+    submitted : Path
+        A folder that contains one folder for each student. Their notebooks may be in inner folders. Links are not
+        followed. If a student has several notebooks of one name, the one whose path is first in the alphabet counts.
+    out : Path
+        The new folder, with a folder for each student.
+
+    Returns
+    -------
+    dict
+        For each student, the names of the files that were written.
+
+    Raises
+    ------
+    FileNotFoundError
+        `submitted` is not a folder.
+    FileExistsError
+        `out` exists and is not an empty folder.
+    """
+    if not submitted.is_dir():
+        raise FileNotFoundError(f"{submitted} is not a folder")
+    if out.exists() and (out.is_file() or any(out.iterdir())):
+        raise FileExistsError(f"{out} exists already. Remove it, or give another name")
+    found: dict[str, list[str]] = {}
+    students = sorted(path for path in submitted.iterdir() if path.is_dir() and not path.is_symlink())
+    for student in students:
+        notebooks: dict[str, Path] = {}
+        for folder, _, files in sorted(os.walk(student)):
+            for name in files:
+                notebooks.setdefault(name, Path(folder) / name)
+        found[student.name] = []
+        (out / student.name).mkdir(parents=True)
+        for task in course.tasks:
+            path = notebooks.get(notebook_name(task))
+            code = None if path is None else code_of(read_regular(path))
+            if code is not None:
+                write_atomically(out / student.name / task.exercise.filename, code.encode(errors="replace"))
+                found[student.name].append(task.exercise.filename)
+    return found
+
+
+def code_of(data: bytes | None) -> str | None:
+    """Return the code of a notebook; None if it is not a notebook. Cells that only check the code are left out."""
+    try:
+        cells = json.loads(data or b"")["cells"]
+        texts = ["".join(made["source"]) for made in cells if made["cell_type"] == "code"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    own = [text for text in texts if DEFINES.search(text) or not CHECKS.search(text)]
+    return "\n\n\n".join(COMMAND.sub("", text) for text in own) + "\n"
