@@ -125,7 +125,7 @@ def count(name: str, value: int) -> int:
 def one_of(name: str, value: str, choices: Iterable[str]) -> str:
     """Return `value` if it is one of `choices`; raise otherwise."""
     if value not in tuple(choices):
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {short(value)}")
     return value
 
 

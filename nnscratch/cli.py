@@ -13,7 +13,7 @@ from pathlib import Path
 
 import nnscratch as nn
 
-from . import backend, blas, data, info, runs
+from . import backend, blas, data, info, run_settings, runs
 from .bench import command as bench_command
 from .bench import runner
 from .course.command import add_arguments as add_grade_arguments
@@ -97,7 +97,9 @@ def parser() -> argparse.ArgumentParser:
         "or a part of a word that byte-pair encoding finds; default: char",
     )
     train.add_argument(
-        "--preset", choices=runs.PRESETS, help="use the settings of a published model; other options override them"
+        "--preset",
+        choices=run_settings.PRESETS,
+        help="use the settings of a published model; other options override them",
     )
     train.add_argument("--valid", metavar="FILE", help="validate on this text, and train on all of TEXT_FILE")
     train.add_argument("--test", metavar="FILE", help="the test text; needed with --valid")
@@ -253,17 +255,17 @@ def run_train(arguments: argparse.Namespace) -> int:
 
 def _create(arguments: argparse.Namespace) -> runs.Run:
     source = DEFAULT_SOURCE if arguments.text is None else arguments.text
-    preset = runs.PRESETS[arguments.preset] if arguments.preset else {}
+    preset = run_settings.PRESETS[arguments.preset] if arguments.preset else {}
     level = arguments.level or preset.get("level", "char")
     if preset and not arguments.level and source.startswith(runs.AUSTEN_PREFIX):
         level = "word"  # the presets' corpora are already split into tokens, the novels are not
     asked = {name: value for name in _settings() if (value := getattr(arguments, name, None)) is not None}
-    of_cell = runs.TRANSFORMER if arguments.cell == "transformer" else {}
-    settings = (preset or runs.DEFAULTS[level]) | of_cell | asked
+    of_cell = run_settings.TRANSFORMER if arguments.cell == "transformer" else {}
+    settings = (preset or run_settings.DEFAULTS[level]) | of_cell | asked
     if arguments.steps is not None:
         settings["epochs"] = None
     folder = arguments.out or runs.free_folder(source, level)
-    config = runs.Config(**settings | {"source": source, "level": level})
+    config = run_settings.Config(**settings | {"source": source, "level": level})
     run = runs.Run.plan(folder, config)
     if arguments.minutes is not None:
         config.steps = runs.steps_in(arguments.minutes, run, arguments.device)
@@ -285,7 +287,7 @@ def _open_to_resume(arguments: argparse.Namespace) -> runs.Run:
 
 
 def _settings() -> list[str]:
-    return [name for name in runs.Config.__dataclass_fields__ if name not in ("source", "sha256")]
+    return [name for name in run_settings.Config.__dataclass_fields__ if name not in ("source", "sha256")]
 
 
 # --- evaluate, generate, info ----------------------------------------------------------------------------------------

@@ -66,6 +66,8 @@ def build(spec: dict[str, Any], num_values: int) -> Module:
                 _set(model, name, _built(inner, [], max(num_values, 1 << 20)))
         for first, *others in spec.get("tied", ()):
             for name in others:
+                if _get(model, name).shape != _get(model, first).shape:
+                    raise ValueError(f"the description of the model ties {first} and {name}, which have other shapes")
                 _set(model, name, _get(model, first))
     except ValueError:
         raise

@@ -18,14 +18,13 @@ import json
 import os
 import re
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from . import backend, data, optim
-from .checks import positive_int
 from .generation import generate
 from .init import uniform
 from .losses import CrossEntropyLoss
@@ -33,6 +32,7 @@ from .models import LanguageModel, TransformerLM
 from .module import Module
 from .plotting import plot_history, save_figure
 from .run_folder import ctrl_c_for_other_signals, locked, remove_unfinished_files
+from .run_settings import MAX_STEPS, OPTIMIZERS, UNIT, Config
 from .serialization import load, write_atomically
 from .training import Checkpoint, EarlyStopping, ProgressBar, Trainer, checkpoint, evaluate, resume
 from .training.callbacks import UNITS
@@ -41,74 +41,6 @@ AUSTEN_PREFIX = "austen:"
 SAMPLE_TOKENS = {"char": 2000, "bpe": 600, "word": 300, "split": 300}
 SAMPLE_TEMPERATURE = 0.8
 PARTS = ("train", "valid", "test")
-MAX_STEPS = 10**12  # more steps than any run makes; a float holds such an integer exactly
-
-
-@dataclass
-class Config:
-    """The settings of a run.
-
-    `source` is a path, ``austen:TITLE`` for a text of the package, or ``austen:six`` for all six novels in their fixed
-    split. If `valid` and `test` are given, the whole of `source` is for training.
-    """
-
-    source: str
-    valid: str | None = None
-    test: str | None = None
-    level: str = "char"
-    cell: str = "lstm"  # or "gru", "rnn", "transformer"; a transformer has `hidden` features and does not use `embed`
-    heads: int = 4  # attention heads of a transformer
-    embed: int = 64
-    hidden: int = 256
-    layers: int = 1
-    dropout: float = 0.0
-    tie: bool = False
-    vocab: int = 10_000
-    batch: int = 16
-    seq_len: int = 64
-    optimizer: str = "adam"
-    lr: float = 8e-3
-    clip: float = 5.0
-    hold: float | None = None  # epochs at the full learning rate; None: the rate follows a cosine to 0
-    decay: float = 1.0  # after `hold` epochs, each epoch multiplies the rate by this
-    init: float | None = None  # all weights uniform in [-init, init]; None: each layer's own initialisation
-    epochs: float | None = None
-    steps: int | None = None
-    patience: int | None = None
-    seed: int = 0
-    sha256: str = ""
-
-
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "char": {"epochs": 6.0},
-    "bpe": {"vocab": 2000, "embed": 128, "epochs": 6.0, "dropout": 0.2, "lr": 4e-3},
-    "word": {"embed": 256, "hidden": 256, "layers": 1, "dropout": 0.5, "tie": True, "batch": 20, "seq_len": 35}
-    | {"lr": 2e-3, "epochs": 10.0, "patience": 3},
-}
-DEFAULTS["split"] = DEFAULTS["word"]
-TRANSFORMER: dict[str, Any] = {"hidden": 128, "layers": 4, "batch": 8, "seq_len": 64, "lr": 3e-3, "clip": 1.0}
-OPTIMIZERS = {"adam": optim.Adam, "sgd": optim.SGD}
-UNIT = {"char": "bpc", "word": "perplexity", "split": "perplexity", "bpe": "loss"}  # for the progress bar and the plot
-
-
-def zaremba(hidden: int, seq_len: int, dropout: float, init: float, clip: float, hold: int, decay: float, epochs: int):
-    """Return the settings of a model of the paper below: two layers, batch 20, plain SGD with a learning rate of 1.
-
-    The paper sums the loss over the time steps of a batch, and this package takes the mean. To get the same weights
-    after each step, the learning rate is multiplied by seq_len and the clipping norm is divided by it.
-
-    Reference: Zaremba, Sutskever and Vinyals (2014), "Recurrent neural network regularization", arXiv:1409.2329.
-    """
-    sizes = {"level": "split", "embed": hidden, "hidden": hidden, "layers": 2, "batch": 20, "seq_len": seq_len}
-    rates = {"optimizer": "sgd", "lr": 1.0 * seq_len, "clip": clip / seq_len, "hold": hold, "decay": decay}
-    return sizes | rates | {"dropout": dropout, "init": init, "epochs": epochs, "patience": None, "tie": False}
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "zaremba-small": zaremba(200, 20, 0.0, init=0.1, clip=5, hold=4, decay=1 / 2, epochs=13),
-    "zaremba-medium": zaremba(650, 35, 0.5, init=0.05, clip=5, hold=6, decay=1 / 1.2, epochs=39),
-    "zaremba-large": zaremba(1500, 35, 0.65, init=0.04, clip=10, hold=14, decay=1 / 1.15, epochs=55),
-}
 
 
 def read_parts(config: Config) -> dict[str, str]:
@@ -134,7 +66,7 @@ def new_tokenizer(level: str, parts: dict[str, str], vocab: int) -> Any:
     if level == "bpe":
         return data.BPETokenizer.from_text(parts["train"], vocab)
     tokenizer = {"word": data.WordTokenizer, "split": data.SplitTokenizer}[level]
-    return tokenizer.from_text(parts["train"], max_size=positive_int("vocab", vocab))
+    return tokenizer.from_text(parts["train"], max_size=vocab)
 
 
 class Run:
@@ -160,6 +92,7 @@ class Run:
                 f"{folder} exists and is not empty: choose another --out, or resume the run in it: "
                 f"nnscratch train --out {folder} --resume"
             )
+        config.check()
         parts = read_parts(config)
         for name in ("source", "valid", "test"):  # absolute, so the run can be resumed from any folder
             path = getattr(config, name)
@@ -195,16 +128,12 @@ class Run:
             raise FileNotFoundError(f"{folder} holds no run (there is no {config_path})")
         try:
             config = Config(**json.loads(config_path.read_text(encoding="utf-8")))
-            for name, known in (("level", UNIT), ("optimizer", OPTIMIZERS)):
-                if getattr(config, name) not in known:
-                    raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(config, name)!r}")
-            if not isinstance(config.source, str):
-                raise ValueError(f"source must be a string, got {config.source!r}")
-        except (ValueError, TypeError) as error:
+            config.check()
+        except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"{config_path} is broken: {error}") from None
         try:
             tokenizer = data.tokenizer_from_dict(json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{folder / 'tokenizer.json'} is broken: {error}") from None
         return cls(folder, config, tokenizer)
 
@@ -253,15 +182,13 @@ class Run:
             scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.total_steps())
         else:
             epoch = len(self.batches("train"))
-            scheduler = optim.lr_scheduler.StepLR(optimizer, epoch, c.decay, hold=max(1, round(c.hold * epoch)))
+            hold = max(1, round(min(c.hold * epoch, MAX_STEPS)))
+            scheduler = optim.lr_scheduler.StepLR(optimizer, epoch, c.decay, hold=hold)
         return Trainer(model, CrossEntropyLoss(), optimizer, scheduler=scheduler, max_norm=c.clip)
 
     def total_steps(self) -> int:
         if self.config.steps is not None:
-            steps = positive_int("steps", self.config.steps)
-            if steps > MAX_STEPS:
-                raise ValueError(f"steps must be at most {MAX_STEPS:,}, got a number of {len(str(steps))} digits")
-            return steps
+            return self.config.steps
         if self.config.epochs is None or not 0 < self.config.epochs < float("inf"):
             raise ValueError(f"epochs must be above 0, got {self.config.epochs}")
         steps = self.config.epochs * len(self.batches("train"))
@@ -375,7 +302,7 @@ def steps_in(minutes: float, run: Run, device: str = "cpu") -> int:
         backend.synchronize(device)
         measured.append(time.perf_counter() - start)
     seconds = sum(sorted(measured[2:])[2:8]) / 6
-    return max(1, int(minutes * 60 / seconds * 0.97))  # 3 % of the time is for validation
+    return max(1, int(min(minutes * 60 / seconds * 0.97, MAX_STEPS)))  # 3 % of the time is for validation
 
 
 def free_folder(source: str, level: str) -> Path:

@@ -198,7 +198,7 @@ def load_lora(path: PathLike, model: Module) -> Module:
     'LoRA'
     """
     arrays, header = read_arrays(path)
-    if "lora" not in header:
+    if not isinstance(header.get("lora"), dict):
         raise ValueError(f"{path} was not written by nn.save_lora")
     modules, new = dict(model.named_modules()), {}
     for name, config in header["lora"].items():

@@ -156,12 +156,15 @@ def test_a_text_that_cannot_be_used_is_refused_and_no_folder_is_made(tmp_path, c
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--hidden", "0", "hidden_size must be"),
+        ("--hidden", "0", "hidden must be"),
         ("--dropout", "1.0", "must be a probability"),
         ("--lr", "nan", "lr must be"),
         ("--steps", "0", "steps must be"),
         ("--epochs", "-1", "epochs must be above 0"),
         ("--minutes", "0", "minutes must be above 0"),
+        ("--steps", "9" * 4000, "steps must be at most 1,000,000,000,000"),
+        ("--layers", "9" * 20, "layers must be at most"),
+        ("--epochs", "1e308", "epochs must be smaller"),
         ("--clip", "-1", "max_norm must be"),
         ("--seq-len", "0", "seq_len must be"),
     ],
@@ -205,9 +208,11 @@ def test_generate_and_evaluate_say_what_is_wrong(run, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("config.json", {"level": "letters"}, "config.json is broken: level must be one of char, word, split, bpe"),
-        ("config.json", {"optimizer": "lion"}, "config.json is broken: optimizer must be one of adam, sgd"),
+        ("config.json", {"level": "letters"}, "config.json is broken: level must be one of 'char', "),
+        ("config.json", {"optimizer": "lion"}, "config.json is broken: optimizer must be one of 'adam', 'sgd'"),
         ("config.json", {"source": 5}, "config.json is broken: source must be a string, got 5"),
+        ("config.json", b"[" * 100_000, "config.json is broken: maximum recursion depth"),
+        ("tokenizer.json", b"[" * 100_000, "tokenizer.json is broken: maximum recursion depth"),
         ("config.json", b"\xff", "config.json is broken: 'utf-8' codec"),
         ("tokenizer.json", b"\xff", "tokenizer.json is broken: 'utf-8' codec"),
         ("tokenizer.json", b"[]", "tokenizer.json is broken: saved must be a dictionary"),

@@ -12,6 +12,7 @@ import pytest
 import nnscratch as nn
 from nnscratch import run_folder, runs
 from nnscratch.cli import main
+from nnscratch.run_settings import DEFAULTS, Config
 
 TEXT = "the cat sat on the mat. the dog sat on the cat. the mat sat on the dog. " * 60
 SMALL = ["--hidden", "8", "--embed", "4", "--batch", "4", "--seq-len", "16"]
@@ -77,7 +78,7 @@ def test_two_processes_do_not_train_in_one_folder(text, tmp_path, capsys):
 
 
 def test_a_run_that_another_process_has_created_meanwhile_is_not_overwritten(text, tmp_path):
-    config = runs.Config(**runs.DEFAULTS["char"] | {"source": str(text), "hidden": 8})
+    config = Config(**DEFAULTS["char"] | {"source": str(text), "hidden": 8})
     one, other = (runs.Run.plan(tmp_path / "run", config) for _ in range(2))
     one.create()
     with pytest.raises(FileExistsError):

@@ -173,7 +173,7 @@ def saved_mark(path: Path, key: str) -> SubmissionMark | None:
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
         return from_dict(held["mark"]) if held["key"] == key else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

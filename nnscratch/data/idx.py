@@ -18,10 +18,12 @@ import math
 import os
 import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+PIECE = 1 << 20  # bytes
 Pair = tuple[np.ndarray, np.ndarray]
 
 
@@ -39,6 +41,11 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     ValueError
         The file is not an IDX file, or it is truncated.
 
+    Notes
+    -----
+    The file is read in pieces, and never further than its header says. So a small compressed file does not fill the
+    memory, unless its header names an array of that size.
+
     Examples
     --------
     >>> import tempfile, pathlib
@@ -50,24 +57,37 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
-    data = path.read_bytes()
-    if data[:2] == b"\x1f\x8b":  # the first two bytes of every gzip file
+    with open(path, "rb") as file:
+        compressed = file.read(2) == b"\x1f\x8b"  # the first two bytes of every gzip file
+        file.seek(0)
+        if not compressed:
+            return _read_array(path, file)
         try:
-            data = gzip.decompress(data)
-        except (EOFError, OSError, zlib.error) as error:
+            with gzip.open(file) as unpacked:
+                return _read_array(path, unpacked)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ValueError(f"{path} is damaged or truncated: {error}") from None
-    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in DTYPES:
-        raise ValueError(f"{path} is not an IDX file: its first bytes are {data[:4].hex(' ') or 'missing'}")
-    start, dtype = 4 + 4 * data[3], np.dtype(DTYPES[data[2]])
-    if len(data) < start:
-        raise ValueError(f"{path} is truncated: its header needs {start} bytes, and the file has {len(data)}")
-    shape = tuple(int(n) for n in np.frombuffer(data, dtype=">u4", count=data[3], offset=4))
-    if len(data) != start + math.prod(shape) * dtype.itemsize:
+
+
+def _read_array(path: Path, file: IO[bytes]) -> np.ndarray:
+    head = file.read(4)
+    if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in DTYPES:
+        raise ValueError(f"{path} is not an IDX file: its first bytes are {head.hex(' ') or 'missing'}")
+    dtype, axes = np.dtype(DTYPES[head[2]]), file.read(4 * head[3])
+    start = 4 + 4 * head[3]
+    if len(axes) < 4 * head[3]:
+        raise ValueError(f"{path} is truncated: its header needs {start} bytes, and the file has {4 + len(axes)}")
+    shape = tuple(int(n) for n in np.frombuffer(axes, dtype=">u4"))
+    size, data = math.prod(shape) * dtype.itemsize, bytearray()
+    while piece := file.read(min(PIECE, size + 1 - len(data))):  # one byte more than needed, to find a file too long
+        data += piece
+    if len(data) != size:
+        came = f"{start + len(data):,}" if len(data) < size else "more"
         raise ValueError(
-            f"{path} is truncated or too long: shape {shape} of {dtype.name} needs "
-            f"{start + math.prod(shape) * dtype.itemsize:,} bytes, and the file has {len(data):,}"
+            f"{path} is truncated or too long: shape {shape} of {dtype.name} needs {start + size:,} bytes, "
+            f"and the file has {came}"
         )
-    return np.frombuffer(data, dtype=dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
+    return np.frombuffer(data, dtype=dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 
 
 def load_idx(folder: str | os.PathLike[str]) -> tuple[Pair, Pair]:

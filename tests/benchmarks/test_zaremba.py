@@ -9,7 +9,8 @@ import pytest
 
 import nnscratch as nn
 from benchmarks import zaremba
-from nnscratch.runs import PRESETS, Config, Run
+from nnscratch.run_settings import PRESETS, Config
+from nnscratch.runs import Run
 
 
 @pytest.fixture(scope="module")

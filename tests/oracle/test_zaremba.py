@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from benchmarks import zaremba, zaremba_pytorch
-from nnscratch.runs import PRESETS, Config, Run
+from nnscratch.run_settings import PRESETS, Config
+from nnscratch.runs import Run
 
 pytest.importorskip("torch")
 

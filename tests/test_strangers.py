@@ -1,0 +1,121 @@
+"""Files from strangers: a file may hold anything. It is refused by name, and takes no more memory than its size."""
+
+import gzip
+import json
+import struct
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import nnscratch as nn
+from nnscratch.data import read_idx
+from nnscratch.run_settings import Config
+from nnscratch.serialization import read_arrays, write_arrays
+
+DEEP = "[" * 100_000 + "]" * 100_000
+LINEAR = {"class": "nnscratch.layers.linear.Linear", "config": {"in_features": 2, "out_features": 2}}
+
+
+def peak_memory(call):
+    tracemalloc.start()
+    call()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
+
+
+@pytest.mark.parametrize("head", [bytes([0, 0, 8, 1, 0, 0, 0, 10]), b"\0", bytes([0, 0, 8, 1, 0, 0, 1, 0])])
+def test_a_small_compressed_file_that_unpacks_to_a_large_one_takes_no_memory(tmp_path, head):
+    path = tmp_path / "images.gz"
+    path.write_bytes(gzip.compress(head + bytes(1 << 26)))
+    assert path.stat().st_size < 100_000
+
+    def refuse():
+        with pytest.raises(ValueError, match="truncated or too long|not an IDX file"):
+            read_idx(path)
+
+    assert peak_memory(refuse) < 8 << 20
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_a_header_that_promises_more_than_the_file_holds_takes_no_memory(tmp_path, compress):
+    path = tmp_path / "images"
+    path.write_bytes(compress(bytes([0, 0, 8, 3]) + struct.pack(">III", 1 << 20, 1 << 20, 1) + b"abc"))
+
+    def refuse():
+        with pytest.raises(ValueError, match=r"needs 1,099,511,627,792 bytes, and the file has 19"):
+            read_idx(path)
+
+    assert peak_memory(refuse) < 4 << 20
+
+
+def file_with(tmp_path, header, **arrays):
+    path = tmp_path / "model.safetensors"
+    write_arrays(path, arrays or {"weight": np.zeros((2, 2)), "bias": np.zeros(2)}, header)
+    return path
+
+
+@pytest.mark.parametrize(("model", "message"), [
+    (LINEAR | {"tied": [["weight", "bias"]]}, "ties weight and bias, which have other shapes"),
+    (LINEAR | {"tied": [["weight", "forward"]]}, "cannot be read"),
+    (LINEAR | {"tied": 3}, "cannot be read"),
+    (LINEAR | {"replaced": {"": LINEAR}}, "cannot be read"),
+    (LINEAR | {"modules": [3]}, "cannot be read"),
+    (LINEAR | {"config": {"in_features": 1e308, "out_features": 2}}, "in_features must be an integer"),
+    (LINEAR | {"config": {"in_features": 10**30, "out_features": 2}}, "larger than the number of values"),
+    (LINEAR | {"class": "nnscratch." + "a." * 100_000}, "must be a short text"),
+    (LINEAR | {"class": ["x"]}, "must be a short text"),
+    (LINEAR | {"class": "nnscratch.cli.main"}, "is not a Module"),
+    (LINEAR | {"class": "os.system"}, "is not part of nnscratch"),
+])  # fmt: skip
+def test_a_description_that_cannot_be_right_is_refused(tmp_path, model, message):
+    with pytest.raises(ValueError, match=message) as refused:
+        nn.load(file_with(tmp_path, {"model": model}))
+    assert len(str(refused.value)) < 500
+
+
+def test_deep_json_is_refused(tmp_path):
+    from safetensors.numpy import save
+
+    for text in (DEEP, '{"model":' + DEEP + "}"):
+        path = tmp_path / "model.safetensors"
+        path.write_bytes(save({"a": np.zeros(2)}, metadata={"nnscratch": text}))
+        for read in (nn.load, read_arrays):
+            with pytest.raises(ValueError, match="recursion"):
+                read(path)
+    (tmp_path / "tokenizer.json").write_text(DEEP)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        nn.data.BPETokenizer.load(tmp_path)
+
+
+@pytest.mark.parametrize("lora", [3, None, [], {"0": 3}, {"0": {"rank": "x"}}, {"": {}}, {"0": {"rank": 10**9}}])
+def test_a_lora_file_that_cannot_be_right_is_refused_and_changes_nothing(tmp_path, lora):
+    model = nn.Sequential(nn.Linear(2, 2, rng=0))
+    path = file_with(tmp_path, {"lora": lora}, **{"0.lora_A": np.zeros((1, 2)), "0.lora_B": np.zeros((2, 1))})
+    with pytest.raises(ValueError):
+        nn.load_lora(path, model)
+    assert type(model[0]) is nn.Linear
+
+
+SETTINGS = json.loads(json.dumps(Config("text.txt").__dict__))
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    *((name, value) for name in SETTINGS for value in ([], {})),
+    ("level", "x" * 1000), ("cell", "x"), ("optimizer", 3), ("lr", "x"), ("hidden", -1), ("patience", 0),
+    ("source", None), ("valid", 3), ("tie", 1), ("tie", None), ("batch", None), ("batch", True), ("batch", 2.0),
+    ("seq_len", 0), ("heads", 0), ("layers", 10**9), ("hidden", 10**30), ("seed", 1 << 70), ("steps", 10**4000),
+    ("lr", float("nan")), ("lr", float("inf")), ("decay", float("nan")), ("hold", float("inf")), ("clip", 10**400),
+])  # fmt: skip
+def test_a_setting_of_another_type_or_out_of_range_is_refused_by_name(name, value):
+    with pytest.raises(ValueError, match=f"^{name} must be ") as refused:
+        Config(**SETTINGS | {name: value}).check()
+    assert len(str(refused.value)) < 400
+
+
+def test_the_settings_of_every_kind_of_run_pass():
+    from nnscratch.run_settings import DEFAULTS, PRESETS, TRANSFORMER
+
+    for settings in (*DEFAULTS.values(), *PRESETS.values(), TRANSFORMER | {"cell": "transformer"}, {"seed": 0}):
+        Config(**settings | {"source": "text.txt"}).check()
