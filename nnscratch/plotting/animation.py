@@ -113,6 +113,9 @@ class Animation:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        return f"<Animation of {len(self)} pictures>"
+
     def figure(self, k: int) -> Any:
         """Return a Matplotlib figure with picture number `k`; -1 is the last one."""
         figure = self._empty_figure()
@@ -120,10 +123,13 @@ class Animation:
         return figure
 
     def png(self, k: int) -> bytes:
-        """Return picture number `k` as the bytes of a PNG file."""
-        content = io.BytesIO()
-        self.figure(k).savefig(content, format="png", dpi=DPI, metadata={"Software": None})
-        return content.getvalue()
+        """Return picture number `k` as the bytes of a PNG file of 256 colours, which are enough for a plot."""
+        from PIL import Image
+
+        full, small = io.BytesIO(), io.BytesIO()
+        self.figure(k).savefig(full, format="png", dpi=DPI)
+        Image.open(full).convert("RGB").quantize(256).save(small, "PNG", optimize=True)
+        return small.getvalue()
 
     def html(self) -> str:
         """Return the pictures, the slider and the button as HTML with a script, for a page without a kernel."""
