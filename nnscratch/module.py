@@ -102,6 +102,11 @@ class Module:
     """
     keeps_examples: bool = False
     """True for a layer whose backward also keeps the gradient of each example: see `privacy.keep_examples`."""
+    inputs_on_cpu: tuple[int, ...] = ()
+    """The positions of the arguments of forward that the Trainer does not move to a GPU, such as sequence lengths.
+
+    Their values are read on the CPU. Reading them from a GPU would block until the GPU has finished.
+    """
     arguments: tuple[str, ...] = ()
     """Names of the constructor's arguments that are attributes too. ``repr`` shows them, and `nn.save` stores them."""
 

@@ -54,6 +54,7 @@ class TransformerEncoder(Module):
     >>> encoder.backward(np.ones_like(h))                               # tokens have no gradient
     """
 
+    inputs_on_cpu = (1,)  # lengths
     arguments = ("vocab_size", "embed_size", "num_heads", "num_layers", "context", "dropout")
 
     def __init__(
@@ -131,6 +132,8 @@ class MaskedLM(Module):
     2.63
     >>> model.backward(criterion.backward())
     """
+
+    inputs_on_cpu = (1,)  # lengths
 
     def __init__(self, encoder: TransformerEncoder, *, rng: None | int | np.random.Generator = None):
         check_instance("MaskedLM", "encoder", encoder, TransformerEncoder)

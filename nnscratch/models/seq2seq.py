@@ -79,6 +79,7 @@ class Seq2Seq(Module):
     [[5, 0, 5], [5, 0, 5]]
     """
 
+    inputs_on_cpu = (2,)  # lengths
     arguments = ("source_vocab_size", "target_vocab_size", "embed_size", "hidden_size", "num_layers", "dropout") + (
         "connection",
     )

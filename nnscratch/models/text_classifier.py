@@ -48,6 +48,7 @@ class TextClassifier(Module):
     >>> model.backward(np.ones_like(logits))
     """
 
+    inputs_on_cpu = (1,)  # lengths
     arguments = ("num_classes", "pool")
 
     def __init__(

@@ -83,6 +83,7 @@ class TransformerSeq2Seq(Module):
     True
     """
 
+    inputs_on_cpu = (2,)  # lengths
     arguments = ("source_vocab_size", "target_vocab_size", "embed_size", "num_heads", "num_layers") + (
         "dim_feedforward", "dropout", "norm_first", "activation"
     )  # fmt: skip

@@ -41,10 +41,12 @@ def rows_of(inputs: Any, cut: slice) -> Any:
 
 
 def batch_on_device_of(model: Module, inputs: Any, targets: Any) -> tuple[Any, Any]:
-    """Return the batch on the model's device."""
-    *moved, moved_targets = to_device_of(model, *arrays_of(inputs), targets)
+    """Return the batch on the model's device, without the inputs that the model reads on the CPU."""
+    arrays, stay = arrays_of(inputs), model.inputs_on_cpu
+    *moved, moved_targets = to_device_of(model, *(a for k, a in enumerate(arrays) if k not in stay), targets)
     if isinstance(inputs, tuple):
-        return tuple(moved), moved_targets
+        rest = iter(moved)
+        return tuple(a if k in stay else next(rest) for k, a in enumerate(arrays)), moved_targets
     if backend.device_of(moved_targets) != "cpu":
         for array in (inputs, targets):
             check_token_ids(model, "tokens and targets", array)

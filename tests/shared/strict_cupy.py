@@ -46,6 +46,7 @@ AT = {"add", "subtract", "maximum", "minimum", "bitwise_and", "bitwise_or", "bit
 WAITS = {"nonzero", "flatnonzero", "argwhere", "unique", "bincount", "allclose", "array_equal", "compress", "extract",
          "array_repr", "array_str", "asnumpy", "median", "percentile", "quantile", "choose", "put",
          "sort", "argsort", "lexsort"}  # fmt: skip
+SORTS = {"sort", "argsort", "lexsort"}
 VIEWS = {"reshape", "transpose", "swapaxes", "moveaxis", "ravel", "squeeze", "expand_dims", "broadcast_to",
          "diagonal", "view", "split", "asarray", "ascontiguousarray"}  # fmt: skip
 FROM_HOST = {"array", "asarray"}
@@ -54,11 +55,12 @@ LAUNCHES = {"mean": 2, "empty": 0, "empty_like": 0}  # mean: a sum by CUB, and a
 
 @dataclass
 class Counts:
-    """The numbers of waits for the GPU, copies to it, and kernel launches."""
+    """The numbers of waits for the GPU (with those of sorting), copies to it, kernel launches, and sorts."""
 
     waits: int = 0
     copies: int = 0
     launches: int = 0
+    sorts: int = 0
 
 
 COUNTS = Counts()
@@ -152,6 +154,7 @@ def call(kind: str, name: str, function: Any, args: tuple, kwargs: dict, own: nd
             raise mixed(where, value)
     given = inside(where, args, host), {k: inside(where, v, host) for k, v in kwargs.items()}
     COUNTS.waits += name in WAITS
+    COUNTS.sorts += name in SORTS
     COUNTS.copies += host and not has_array(args[0])
     result = function(*given[0], **given[1])
     COUNTS.launches += LAUNCHES.get(name, 1) if name not in VIEWS else is_copy(result, own, *args)
