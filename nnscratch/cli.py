@@ -1,4 +1,4 @@
-"""The nnscratch command: train, evaluate, generate, gradcheck, exercises, bench, info."""
+"""The nnscratch command: train, evaluate, generate, explain, gradcheck, exercises, bench, info."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import nnscratch as nn
 
@@ -165,6 +166,19 @@ def parser() -> argparse.ArgumentParser:
     generate.add_argument("--seed", type=int, help="the same seed gives the same text")
     add_device(generate)
 
+    explain = commands.add_parser("explain", help="show which tokens of a prompt led to the next token")
+    explain.set_defaults(run=run_explain)
+    explain.add_argument("folder", type=Path, metavar="FOLDER", help="the folder of a run, or of a GPT-2")
+    explain.add_argument("--prompt", required=True, help="the text whose next token is explained")
+    explain.add_argument("--next", metavar="TOKEN", help="explain this next token (default: the most likely one)")
+    explain.add_argument(
+        "--method",
+        choices=sorted(nn.explain.prompt.METHODS),
+        default="integrated_gradients",
+        help="how to compute the contributions (default: %(default)s)",
+    )
+    add_device(explain)
+
     bench = commands.add_parser("bench", help="measure the speed on this machine, and PyTorch's if it is installed")
     bench.set_defaults(run=run_bench)
     bench_command.add_options(bench, bench_libraries(), kernel="best")
@@ -310,18 +324,29 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
 
 def run_generate(arguments: argparse.Namespace) -> None:
     device, a, stop = usable_device(arguments), arguments, arguments.stop
-    if is_gpt2(a.folder):
-        model, tokenizer = nn.load_gpt2(a.folder), data.BPETokenizer.load(a.folder)
-        if stop is None and END_OF_TEXT in tokenizer.vocabulary:
-            stop = END_OF_TEXT
-    else:
-        run = runs.Run.open(a.folder)
-        model, tokenizer = run.model(), run.tokenizer
+    model, tokenizer = _model_and_tokenizer(a.folder)
+    if stop is None and is_gpt2(a.folder) and END_OF_TEXT in tokenizer.vocabulary:
+        stop = END_OF_TEXT
     settings = {"min_p": a.min_p, "repetition_penalty": a.repetition_penalty, "n": a.n}
     texts = nn.generate(
         model.to(device), tokenizer, a.prompt, a.tokens, a.temperature, a.top_k, a.top_p, stop, a.seed, **settings
     )
     print(f"\n{'-' * 40}\n".join(texts))
+
+
+def run_explain(arguments: argparse.Namespace) -> None:
+    device, a = usable_device(arguments), arguments
+    model, tokenizer = _model_and_tokenizer(a.folder)
+    explanation = nn.explain.explain_prompt(model.to(device), tokenizer, a.prompt, a.next, a.method)
+    print(explanation.text(colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+
+
+def _model_and_tokenizer(folder: Path) -> tuple[nn.Module, Any]:
+    """Return the model and the tokenizer of a run, or of a folder with a GPT-2."""
+    if is_gpt2(folder):
+        return nn.load_gpt2(folder), data.BPETokenizer.load(folder)
+    run = runs.Run.open(folder)
+    return run.model(), run.tokenizer
 
 
 def run_bench(arguments: argparse.Namespace) -> None:

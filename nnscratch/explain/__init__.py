@@ -14,6 +14,7 @@ from .linear_probe import Probe, linear_probe
 from .logit_lens import logit_lens
 from .masking import patches
 from .occlusion import occlusion
+from .prompt import PromptExplanation, explain_prompt
 from .sanity import sanity_check
 from .scores import scores
 from .shapley import shapley_values
@@ -24,9 +25,11 @@ __all__ = [
     "Comparison",
     "Context",
     "Probe",
+    "PromptExplanation",
     "attention_rollout",
     "compare",
     "deletion_curve",
+    "explain_prompt",
     "gradient_x_input",
     "input_gradients",
     "insertion_curve",
