@@ -134,6 +134,25 @@ ATTACKS = {
         "is too large",
     ),
     "an object as a reply": ("", "return np.array([print], dtype=object), x", "must be an array of numbers"),
+    "replies in advance": (
+        "import os, json, struct\n"
+        "def frame(held):\n    text = json.dumps(held).encode()\n"
+        "    return struct.pack('>QQ', len(text), 0) + text",
+        "for n in range(3, 40): os.write(4, frame({'dict': [['number', n], ['value', None]]}))",
+        "a reply to another request",
+    ),
+    "a reply of many levels": (
+        "import os, struct\ntext = b'{\"list\":[' * 20000 + b'1' + b']}' * 20000",
+        "os.write(4, struct.pack('>QQ', len(text), 0) + text); os._exit(0)",
+        "RecursionError",
+    ),
+    "an error whose text never ends": (
+        "class Error(Exception):\n    def __str__(self):\n        while True: pass",
+        "raise Error",
+        "did not finish within 0.5 seconds",
+    ),
+    "control characters in an error": ("", "raise ValueError('\\x1b[2J 5 of 5 points')", "ValueError:  [2J 5 of 5"),
+    "a null byte": ("x = '\0'", "", "Python cannot read the file"),
     "closing all descriptors": ("import os", "os.closerange(0, 99)", "process"),
 }
 

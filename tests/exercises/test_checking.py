@@ -55,6 +55,7 @@ def relu_backward(dout, cache):
     ("def relu_forward(x):\n    return x / 0 * 0, x", "nan", ""),
     ("def relu_forward(x):\n    return x.maximum(0), x", "AttributeError", "your line 2: return x.maximum(0), x"),
     ("def relu_forward(x)\n    return x, x", "Python cannot read line 1: expected ':'", "line 1: def relu_forward(x)"),
+    ("x = '\0'\n" + RIGHT, "Python cannot read the file: ", "Is it a text file with Python code?"),
     ("import torch\n" + RIGHT, "Your file imports torch", "line 1: import torch"),
     ("def relu(x):\n    return x, x", "has no relu_forward", ""),
     ("1 / 0\n" + RIGHT, "ZeroDivisionError", "your line 1: 1 / 0"),
