@@ -79,7 +79,7 @@ class GRU(Recurrent):
     def buffer_shapes(self, T: int, N: int) -> tuple[tuple[int, ...], ...]:
         """Return the shapes of h, hT, the gates, v_n, and for one chunk U or dU, and dV."""
         H = self.hidden_size
-        columns = chunk_length(T, N, H) * N
+        columns = chunk_length(T, N, H, self.weight_hh_l0.data) * N
         return (T + 1, N, H), (T + 1, H, N), (T, 3 * H, N), (T, H, N), (3 * H, columns), (3 * H, columns)
 
     def layer_forward(self, X: Array, state: Arrays, parameters: Parameters, buffers: Arrays) -> tuple[Array, Arrays]:

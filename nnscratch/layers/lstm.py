@@ -89,7 +89,8 @@ class LSTM(Recurrent):
     def buffer_shapes(self, T: int, N: int) -> tuple[tuple[int, ...], ...]:
         """Return the shapes of h, c, tanh(c), the gates, and U or dU of one chunk."""
         H = self.hidden_size
-        return (T + 1, N, H), (T + 1, H, N), (T, H, N), (T, 4 * H, N), (4 * H, chunk_length(T, N, H) * N)
+        columns = chunk_length(T, N, H, self.weight_hh_l0.data) * N
+        return (T + 1, N, H), (T + 1, H, N), (T, H, N), (T, 4 * H, N), (4 * H, columns)
 
     def forget_gate_biases(self) -> list[tuple[Array, Array]]:
         """Return the forget gate's rows of bias_ih and bias_hh of each layer and direction, as views."""

@@ -321,9 +321,16 @@ def suffix(layer: int, direction: int) -> str:
     return f"_l{layer}{'_reverse' * direction}"
 
 
-def chunk_length(T: int, N: int, H: int) -> int:
-    """Return the number of steps in a chunk: enough for efficient products, few enough for U to stay in the cache."""
-    return min(T, max(1, max(CHUNK_COLUMNS, 2 * H) // N))
+def chunk_length(T: int, N: int, H: int, like: Array) -> int:
+    """Return the number of steps in a chunk.
+
+    On a CPU, these are enough steps for efficient products, and few enough for U to stay in the cache. On a GPU, where
+    each chunk costs a dozen kernels, these are all T steps, unless U would take more than half a gigabyte.
+    """
+    columns = max(CHUNK_COLUMNS, 2 * H)
+    if backend.launch_bound(like):
+        columns = max(columns, backend.chunk_size(like, 0) // (4 * H))
+    return min(T, max(1, columns // N))
 
 
 def chunks_of_steps(T: int, length: int) -> list[slice]:

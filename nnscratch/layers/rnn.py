@@ -96,7 +96,8 @@ class RNN(Recurrent):
     def buffer_shapes(self, T: int, N: int) -> tuple[tuple[int, ...], ...]:
         """Return the shapes of h, hT, and U or dU of one chunk."""
         H = self.hidden_size
-        return (T + 1, N, H), (T + 1, H, N), (H, chunk_length(T, N, H) * N)
+        columns = chunk_length(T, N, H, self.weight_hh_l0.data) * N
+        return (T + 1, N, H), (T + 1, H, N), (H, columns)
 
     def layer_forward(self, X: Array, state: Arrays, parameters: Parameters, buffers: Arrays) -> tuple[Array, Arrays]:
         h, hT, chunk = buffers

@@ -362,7 +362,20 @@ def test_gelu_is_one_kernel_forward_and_one_backward(form):
 
 
 @pytest.mark.parametrize("cell", [nn.LSTM, nn.GRU, nn.RNN])
-def test_a_chunk_that_is_shorter_than_the_buffer_is_not_copied(cell):
+def test_a_long_sequence_is_one_chunk(cell):
+    launches = []  # of 64 sequences: two of their steps are a chunk on the CPU
+    for steps in (2, 12, 22):
+        with strict_cupy.installed() as cp:
+            recurrent, x = cell(3, 4, rng=1).to("cuda"), cp.ones((64, steps, 3), dtype=np.float32)
+            with strict_cupy.counted() as counts:
+                recurrent.backward(cp.ones_like(recurrent(x)[0]))
+        launches.append(counts.launches)
+    assert launches[2] - launches[1] == launches[1] - launches[0] == 10 * (5 if cell is nn.GRU else 4)
+
+
+@pytest.mark.parametrize("cell", [nn.LSTM, nn.GRU, nn.RNN])
+def test_a_chunk_that_is_shorter_than_the_buffer_is_not_copied(cell, monkeypatch):
+    monkeypatch.setattr(backend, "chunk_size", lambda like, elements: 0)  # as little memory as on a CPU
     launches = []  # 64 and 129 steps of two sequences: one chunk, and three chunks of which the last has one step
     for steps in (63, 64, 128, 129):
         with strict_cupy.installed() as cp:
