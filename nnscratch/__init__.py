@@ -5,7 +5,7 @@
 
 from importlib import import_module
 
-from . import backend, data, explain, gradcheck, init, models, optim, plotting, privacy, testing, training
+from . import backend, data, explain, fairness, gradcheck, init, models, optim, plotting, privacy, testing, training
 from .decoding import beam_search, greedy_search
 from .deprecated import renamed
 from .generation import generate
@@ -119,6 +119,7 @@ __all__ = [
     "data",
     "evaluate",
     "exercises",
+    "fairness",
     "explain",
     "generate",
     "gradcheck",
