@@ -14,7 +14,7 @@ from typing import Any
 
 import nnscratch as nn
 
-from . import backend, blas, data, info, run_settings, runs
+from . import backend, blas, data, info, launch, run_settings, runs
 from .bench import command as bench_command
 from .bench import runner
 from .course.command import add_arguments as add_grade_arguments
@@ -38,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a "?" for a character that the terminal cannot show
     arguments = parser().parse_args(argv)
+    arguments.argv = sys.argv[1:] if argv is None else list(argv)
     try:
         code = arguments.run(arguments) or 0
         if sys.stdout is not None:  # None if the descriptor is closed
@@ -47,18 +48,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
         return 128 + 13  # as a program that SIGPIPE ends
     except (ValueError, TypeError, OSError, ArithmeticError, backend.DeviceError) as error:
-        print(f"nnscratch {arguments.command}: {_one_line(error)}", file=sys.stderr)
-        return 2
+        print(f"nnscratch {arguments.command}: {launch.rank_in_words()}{_one_line(error)}", file=sys.stderr)
+        return launch.end_all_ranks(2)
     except MemoryError as error:
         print(
-            f"nnscratch {arguments.command}: out of memory: {_one_line(error)} "
+            f"nnscratch {arguments.command}: {launch.rank_in_words()}out of memory: {_one_line(error)} "
             f"A smaller --batch, --seq-len or --hidden needs less memory.",
             file=sys.stderr,
         )
-        return 2
+        return launch.end_all_ranks(2)
     except KeyboardInterrupt:
-        print(f"\nnnscratch {arguments.command}: interrupted", file=sys.stderr)
-        return 130
+        print(f"\nnnscratch {arguments.command}: {launch.rank_in_words()}interrupted", file=sys.stderr)
+        return launch.end_all_ranks(130)
     except Exception as error:
         failure = backend.gpu_error(error)
         if failure is None:
@@ -125,6 +126,9 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--clip", type=float, help="clip the norm of the gradient to this (default: 5)")
     train.add_argument("--patience", type=int, help="stop after this many validations without a lower loss")
     train.add_argument("--seed", type=int, help="the same seed gives the same run (default: 0)")
+    train.add_argument(
+        "--ranks", type=int, help="start this number of processes with MPI's mpiexec, which train together (default: 1)"
+    )
     add_device(train)
 
     evaluate = commands.add_parser("evaluate", help="compute the loss of a trained model on a text")
@@ -237,18 +241,29 @@ def usable_device(arguments: argparse.Namespace) -> str:
 
 
 def run_train(arguments: argparse.Namespace) -> int:
+    if launch.needs_start(arguments.ranks):
+        return launch.start(arguments.ranks, arguments.argv)
+    communicator = launch.communicator()
+    with launch.only_rank_0_prints(communicator):
+        return _train(arguments, communicator)
+
+
+def _train(arguments: argparse.Namespace, communicator: Any) -> int:
+    arguments.device = launch.device_of_rank(communicator, arguments.device)
     start, device = time.perf_counter(), usable_device(arguments)
     if arguments.resume:
         run = _open_to_resume(arguments)
     else:
-        run = _create(arguments)
+        run = _create(arguments, communicator)
     steps, total = len(run.batches("train")), run.total_steps()
     print(
         f"{run.config.source}: {sum(map(len, run.parts.values())):,} characters, "
         f"{len(run.tokenizer):,} different tokens; "
         f"{steps} steps per epoch, {total} steps in total -> {run.folder}"
     )
-    stopped = run.train(resumed=arguments.resume, device=device)
+    stopped = run.train(resumed=arguments.resume, device=device, communicator=communicator)
+    if not launch.is_rank_0(communicator):
+        return 0  # also after Ctrl-C: at another code, mpiexec kills rank 0, which still writes files
     if stopped == "interrupted":
         print(f"\nStopped at step {run.history.steps} of {total}; the run is saved. To resume it:")
         print(f"    {_command()} train --out {shlex.quote(str(run.folder))} --resume")
@@ -267,7 +282,7 @@ def run_train(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _create(arguments: argparse.Namespace) -> runs.Run:
+def _create(arguments: argparse.Namespace, communicator: Any) -> runs.Run:
     source = DEFAULT_SOURCE if arguments.text is None else arguments.text
     preset = run_settings.PRESETS[arguments.preset] if arguments.preset else {}
     level = arguments.level or preset.get("level", "char")
@@ -280,11 +295,16 @@ def _create(arguments: argparse.Namespace) -> runs.Run:
         settings["epochs"] = None
     folder = arguments.out or runs.free_folder(source, level)
     config = run_settings.Config(**settings | {"source": source, "level": level})
+    folder = launch.of_rank_0(communicator, folder)
     run = runs.Run.plan(folder, config)
     if arguments.minutes is not None:
-        config.steps = runs.steps_in(arguments.minutes, run, arguments.device)
+        steps = runs.steps_in(arguments.minutes, run, arguments.device, communicator)
+        config.steps = launch.of_rank_0(communicator, steps)
         print(f"{arguments.minutes:g} minutes are about {config.steps} steps (--steps {config.steps} repeats this run)")
-    run.create()
+    launch.wait_for_all_ranks(communicator)  # `plan` checks on each rank that the folder is new
+    if launch.is_rank_0(communicator):
+        run.create()
+    launch.wait_for_all_ranks(communicator)
     return run
 
 

@@ -45,7 +45,7 @@ def remove_unfinished_files(folder: Path) -> None:
 
 @contextlib.contextmanager
 def ctrl_c_for_other_signals() -> Iterator[None]:
-    """Inside the block, SIGTERM and SIGHUP do what Ctrl-C does.
+    """Inside the block, SIGTERM, SIGHUP and SIGUSR1 do what Ctrl-C does.
 
     So no work is lost when a batch system or a closed terminal ends the process. If the process ignores a signal, as it
     ignores SIGHUP under ``nohup``, this does not change. Python allows signal handlers in the main thread only: in any
@@ -53,7 +53,7 @@ def ctrl_c_for_other_signals() -> Iterator[None]:
     """
     previous = {}
     if threading.current_thread() is threading.main_thread():
-        signals = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        signals = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
         previous = {number: signal.getsignal(number) for number in signals}
     for number, handler in previous.items():
         if handler == signal.SIG_DFL:

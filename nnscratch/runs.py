@@ -18,6 +18,7 @@ import json
 import os
 import re
 import time
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -165,7 +166,7 @@ class Run:
         except ValueError as error:
             raise ValueError(f"the {name} part of {self.config.source}: {error}") from None
 
-    def new_trainer(self, device: str = "cpu") -> Trainer:
+    def new_trainer(self, device: str = "cpu", communicator: Any = None) -> Trainer:
         """Return a new trainer for this run, with `total_steps` steps to make."""
         c, V = self.config, len(self.tokenizer)
         if c.cell == "transformer":
@@ -184,7 +185,8 @@ class Run:
             epoch = len(self.batches("train"))
             hold = max(1, round(min(c.hold * epoch, MAX_STEPS)))
             scheduler = optim.lr_scheduler.StepLR(optimizer, epoch, c.decay, hold=hold)
-        return Trainer(model, CrossEntropyLoss(), optimizer, scheduler=scheduler, max_norm=c.clip)
+        settings = {"scheduler": scheduler, "max_norm": c.clip, "communicator": communicator}
+        return Trainer(model, CrossEntropyLoss(), optimizer, **settings)
 
     def total_steps(self) -> int:
         if self.config.steps is not None:
@@ -196,7 +198,7 @@ class Run:
             raise ValueError(f"epochs must be smaller: {self.config.epochs:g} epochs are {steps:.2g} steps")
         return max(1, round(steps))
 
-    def train(self, resumed: bool = False, device: str = "cpu") -> str | None:
+    def train(self, resumed: bool = False, device: str = "cpu", communicator: Any = None) -> str | None:
         """Train, and write all results to the folder. Return the reason if training stopped early, else None.
 
         Parameters
@@ -204,6 +206,8 @@ class Run:
         resumed : bool
             Start from the checkpoint in the folder. A run that ended before its first checkpoint starts again.
         device : str
+        communicator : mpi4py.MPI.Comm, optional
+            Call this method on all its ranks. Rank 0 writes the results.
 
         Raises
         ------
@@ -211,9 +215,9 @@ class Run:
             Another process trains the run in this folder.
         """
         batches, valid = self.batches("train"), self.batches("valid")
-        trainer = self.new_trainer(device)
-        total = self.total_steps()
-        with locked(self.folder / "config.json"), ctrl_c_for_other_signals():
+        trainer = self.new_trainer(device, communicator)
+        writes, total = trainer.rank == 0, self.total_steps()
+        with locked(self.folder / "config.json") if writes else nullcontext(), ctrl_c_for_other_signals():
             remove_unfinished_files(self.folder)
             if resumed and (self.folder / checkpoint.FILE).exists():
                 resume(trainer, self.folder)
@@ -226,7 +230,7 @@ class Run:
                 if trainer.steps_done < total and trainer.stop is None:
                     trainer.fit(batches, valid, steps=total, evaluate_every=max(1, min(len(batches), -(-total // 10))))
             finally:
-                if trainer.history.steps:
+                if trainer.history.steps and writes:
                     self._write_json("history.json", trainer.history.to_dict())
                     save_figure(plot_history(trainer.history, self.unit), self.folder / "loss.png")
         self.history = trainer.history
@@ -286,7 +290,7 @@ def words(text: str) -> list[str]:
     return re.findall(r"[^\W\d_]+", text.lower())
 
 
-def steps_in(minutes: float, run: Run, device: str = "cpu") -> int:
+def steps_in(minutes: float, run: Run, device: str = "cpu", communicator: Any = None) -> int:
     """Return the approximate number of steps of a run of `minutes` minutes, from the time of a few steps.
 
     A second trainer makes the timed steps before training begins. The time determines only the number of steps. To
@@ -294,7 +298,7 @@ def steps_in(minutes: float, run: Run, device: str = "cpu") -> int:
     """
     if not 0 < minutes < float("inf"):
         raise ValueError(f"minutes must be above 0, got {minutes}")
-    trainer, batches = run.new_trainer(device), run.batches("train")
+    trainer, batches = run.new_trainer(device, communicator), run.batches("train")
     measured = []
     for k in range(12):
         start = time.perf_counter()

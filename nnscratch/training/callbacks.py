@@ -44,7 +44,8 @@ class ProgressBar(Callback):
     def on_fit_start(self, trainer: Trainer) -> None:
         from tqdm.auto import tqdm  # imported late: without ipywidgets, this import prints a warning in a notebook
 
-        stream = io.StringIO() if sys.stderr is None else sys.stderr  # None if the descriptor is closed
+        silent = sys.stderr is None or trainer.rank > 0  # None if the descriptor is closed
+        stream = self.stream = io.StringIO() if silent else sys.stderr
         self.bar = tqdm(
             total=trainer.total_steps,
             initial=trainer.steps_done,
@@ -52,7 +53,6 @@ class ProgressBar(Callback):
             dynamic_ncols=True,
             mininterval=0.2 if stream.isatty() else 20,  # few lines in a log file
             file=stream,
-            disable=trainer.rank > 0,
         )
         self.first_seconds = trainer.history.seconds
         self.targets, self.unshown, self.shown_at = 0, 0, time.monotonic()
@@ -85,7 +85,7 @@ class ProgressBar(Callback):
         self.bar.write(
             f"step {record['step']:>6}  epoch {record['epoch']:5.2f}  {self.unit}: "
             f"train {self.show(trainer.history.recent_loss())}  valid {self.show(record['loss'])}{best}",
-            file=sys.stderr,
+            file=self.stream,
         )
 
     def on_fit_end(self, trainer: Trainer) -> None:

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -82,7 +83,7 @@ class Together:
         self.batch_rows = 0  # N of the latest batch; the states that the model carries belong to these rows
         self.started = False
         self.own_streams = False  # True when the random generators differ between the ranks
-        end_all_ranks_on_uncaught_error(communicator)
+        end_all_ranks_on_uncaught_error()
 
     def own_rows(self, n: int) -> slice:
         """Return the rows of this rank, of a batch with `n` rows."""
@@ -270,21 +271,24 @@ def end_all_ranks_on_error(together: Together | None) -> Iterator[None]:
         if together is None:
             raise
         traceback.print_exc()
-        _end_all_ranks(together.communicator)
+        _end_all_ranks()
 
 
-def end_all_ranks_on_uncaught_error(communicator: Any) -> None:
+@functools.cache  # the first call of a process is enough
+def end_all_ranks_on_uncaught_error() -> None:
     """From now on, let an error that this program does not catch end all ranks. Other ranks would wait for ever."""
     show: Callable[..., None] = sys.excepthook
 
     def show_and_end(*error: Any) -> None:
         show(*error)
-        _end_all_ranks(communicator)
+        _end_all_ranks()
 
     sys.excepthook = show_and_end
 
 
-def _end_all_ranks(communicator: Any) -> None:
-    rank, size = communicator.Get_rank(), communicator.Get_size()
+def _end_all_ranks() -> None:
+    from mpi4py import MPI
+
+    rank, size = MPI.COMM_WORLD.Get_rank(), MPI.COMM_WORLD.Get_size()
     print(f"This error was raised on rank {rank} of {size}. It ends all ranks.", file=sys.stderr, flush=True)
-    communicator.Abort(1)
+    MPI.COMM_WORLD.Abort(1)
