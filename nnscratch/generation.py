@@ -47,7 +47,8 @@ def generate(
     ----------
     model : Module
         A model with a method ``init_hidden(batch_size)`` is called as ``logits, state = model(tokens, state)``, so it
-        reads each token once. Any other model is called as ``logits = model(tokens)`` with the whole text. Tokens have
+        reads each token once. If it also has ``repeat_hidden(state, n)``, it reads the prompt once for all n texts. Any
+        other model is called as ``logits = model(tokens)`` with the whole text. Tokens have
         the shape (N, T), and logits (N, T, V). The model runs in ``eval()`` mode and returns to its earlier mode
         afterwards.
     tokenizer : CharTokenizer, WordTokenizer, SplitTokenizer or BPETokenizer
@@ -163,17 +164,21 @@ def _draw(
         raise ValueError("the prompt is empty; the model needs at least one token to start from")
     prompt, rng = np.asarray(prompt), backend.generator(rng)
     check_token_ids(model, "tokens", prompt)
-    tokens, state = np.repeat(prompt[None], count, axis=0), None  # (count, T)
     modules = list(model.modules())  # listed once: in a small model, listing them takes longer than computing a token
-    stateful, seen = hasattr(model, "init_hidden"), None
+    stateful, seen, state = hasattr(model, "init_hidden"), None, None
+    rows = 1 if hasattr(model, "repeat_hidden") or not stateful else count
+    tokens = np.repeat(prompt[None], rows, axis=0)  # (rows, T): the n texts have the same prompt
     for _ in range(max_tokens):
         with eval_mode(*modules):  # not around the loop: the caller may train between two tokens
             (here,) = to_device_of(model, tokens)
             if stateful:
-                logits, state = model(here, model.init_hidden(count) if state is None else state)
+                logits, state = model(here, model.init_hidden(rows) if state is None else state)
             else:
                 logits = model(here)
-        scores = _scores(logits, tokens.shape, vocabulary)  # (count, V)
+        scores = _scores(logits, tokens.shape, vocabulary)  # (rows, V)
+        if rows < count:
+            scores, tokens = np.repeat(scores, count, axis=0), np.repeat(tokens, count, axis=0)
+            state, rows = model.repeat_hidden(state, count) if stateful else None, count
         if never is not None:
             scores[:, never] = -np.inf
         if sampling.repetition_penalty != 1 and seen is None:

@@ -157,6 +157,40 @@ def test_several_texts_at_once_are_each_what_the_model_predicts_for_them(make):
     assert nn.generate(m, TOKENIZER, "abc", 40, n=1, rng=5) == [nn.generate(m, TOKENIZER, "abc", 40, rng=5)]
 
 
+def gru():
+    return nn.models.LanguageModel(len(TOKENIZER), 4, 8, 2, cell="gru", rng=0)
+
+
+@pytest.mark.parametrize("make", [model, gru, transformer])
+def test_several_texts_read_the_prompt_once(make, monkeypatch):
+    m, shapes = make().to(dtype=np.float64), []
+    read = type(m).forward
+
+    def forward(self, tokens, *state):
+        shapes.append(tokens.shape)
+        return read(self, tokens, *state)
+
+    monkeypatch.setattr(type(m), "forward", forward)
+    texts = nn.generate(m, TOKENIZER, "abcabca", 30, n=3, rng=5)
+    assert shapes == [(1, 7)] + [(3, 1)] * 29
+    monkeypatch.delattr(type(m), "repeat_hidden")
+    assert nn.generate(m, TOKENIZER, "abcabca", 30, n=3, rng=5) == texts
+    assert shapes[30] == (3, 7)
+
+
+def test_a_model_without_a_state_reads_the_prompt_once(monkeypatch):
+    layers = nn.Sequential(nn.Embedding(len(TOKENIZER), 4, rng=0), nn.Linear(4, len(TOKENIZER), rng=1))
+    shapes = []
+
+    def forward(tokens, read=layers.forward):
+        shapes.append(tokens.shape)
+        return read(tokens)
+
+    monkeypatch.setattr(layers, "forward", forward)
+    texts = nn.generate(layers, TOKENIZER, "ab", 3, n=2, rng=0)
+    assert shapes == [(1, 2), (2, 3), (2, 4)] and all(text.startswith("ab") for text in texts)
+
+
 def test_each_of_several_texts_stops_at_its_own_stop():
     m = model()
     whole = nn.generate(m, TOKENIZER, "ab", 60, n=4, rng=1)

@@ -24,8 +24,11 @@ from typing import Any
 
 import numpy as np
 
+from .. import backend
 from ..backend import Array
-from .attention import MultiheadAttention
+from ..checks import check_floats, check_is_pair
+from .attention import Cache, MultiheadAttention
+from .segments import with_finite_padding
 
 
 class CrossAttention(MultiheadAttention):
@@ -81,15 +84,15 @@ class CrossAttention(MultiheadAttention):
     def config(self) -> dict[str, Any]:
         return {name: value for name, value in super().config().items() if name != "causal"}
 
-    def forward(self, x: Array, memory: Array, lengths: Any = None) -> Array:
+    def forward(self, x: Array, memory: Array | Cache, lengths: Any = None) -> Array:
         """Return the output of every token of `x`.
 
         Parameters
         ----------
         x : array, shape (N, T, D)
             The tokens that attend.
-        memory : array, shape (N, S, D)
-            The tokens that `x` attends to.
+        memory : array, shape (N, S, D), or (k, v)
+            The tokens that `x` attends to; or their keys and values from `keys_and_values`, in ``eval()`` mode only.
         lengths : sequence of N integers in 1..S, optional
             The number of real tokens in each sequence of `memory`. The tokens after them are padding.
 
@@ -99,4 +102,38 @@ class CrossAttention(MultiheadAttention):
         """
         if memory is None:
             raise TypeError("CrossAttention needs a memory; for attention of x to itself use MultiheadAttention")
-        return super().forward(x, memory, lengths)
+        if not isinstance(memory, tuple):
+            return super().forward(x, memory, lengths)
+        self._check(x, None, None)
+        self._check_keys_and_values(x, memory)
+        (q,), (k, v) = self._heads(self._project(x, slice(0, self.embed_dim))), memory
+        xp = backend.array_module(x)
+        joined = xp.empty(x.shape, dtype=x.dtype)  # (N, T, D)
+        (o,) = self._heads(joined)  # (N, heads, T, d), a view
+        xp.matmul(self._attention_weights(q, k, lengths, "right"), v, out=o)
+        return self.out_proj(joined)
+
+    def keys_and_values(self, memory: Array, lengths: Any = None) -> Cache:
+        """Return k and v of `memory`, each of shape (N, heads, S, d).
+
+        A decoder that writes token by token attends to the same memory at every step. With these two arrays instead of
+        `memory`, `forward` does not compute them again. `lengths` is that of `forward`.
+        """
+        D = self.embed_dim
+        check_floats(self, "memory", memory, like=self.in_proj_weight)
+        if memory.ndim != 3 or memory.shape[2] != D or 0 in memory.shape:
+            raise ValueError(f"CrossAttention needs memory of shape (batch, tokens, {D}), got {memory.shape}")
+        memory = with_finite_padding(self, memory, lengths, "right")
+        k, v = self._heads(self._project(memory, slice(D, 3 * D)))
+        return k, v
+
+    def _check_keys_and_values(self, x: Array, pair: Cache) -> None:
+        """Raise unless `pair` is a pair of arrays (N, heads, S, d), and this is ``eval()`` mode."""
+        if self.training:
+            raise ValueError("keys and values have no gradient: use them in eval() mode only")
+        check_is_pair(self, "memory", pair, "(k, v)")
+        N, heads, d = len(x), self.num_heads, self.embed_dim // self.num_heads
+        for a in pair:
+            check_floats(self, "memory", a, like=self.in_proj_weight)
+            if a.ndim != 4 or (*a.shape[:2], a.shape[3]) != (N, heads, d) or a.shape != pair[0].shape:
+                raise ValueError(f"CrossAttention needs k and v of shape ({N}, {heads}, S, {d}), got {a.shape}")

@@ -67,6 +67,14 @@ class KeyValueCache(tuple):
         used[0] = total
         return self._in_room(room, used, total)
 
+    def repeated(self, count: int) -> KeyValueCache:
+        """Return a cache with `count` copies of each sequence, in its own room of the same length."""
+        xp, (N, heads, room, d), size = backend.array_module(self[0]), self._room[0].shape, self[0].shape[2]
+        copies = tuple(xp.empty((N * count, heads, room, d), dtype=array.dtype) for array in self)
+        for array, old in zip(copies, self, strict=True):
+            array[:, :, :size] = xp.repeat(old, count, axis=0)
+        return self._in_room(copies, [size], size)
+
     def _moved(self, tokens: int) -> tuple[Any, ...]:
         """Return copies of k and v in a new room for this number of tokens."""
         xp, (N, heads, size, d) = backend.array_module(self[0]), self[0].shape

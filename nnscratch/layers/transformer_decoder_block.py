@@ -106,15 +106,15 @@ class TransformerDecoderBlock(TransformerBlock):
         self.norm3 = LayerNorm(embed_dim, layer_norm_eps, bias)
 
     def forward(
-        self, x: Array, memory: Array, lengths: Any = None, past: Cache | None = None
+        self, x: Array, memory: Array | Cache, lengths: Any = None, past: Cache | None = None
     ) -> Array | tuple[Array, Cache]:
         """Return y, shape (N, T, D).
 
         Parameters
         ----------
         x : array, shape (N, T, D)
-        memory : array, shape (N, S, D)
-            The output of the encoder.
+        memory : array, shape (N, S, D), or (k, v)
+            The output of the encoder; or its keys and values, in ``eval()`` mode: see `CrossAttention`.
         lengths : sequence of N integers in 1..S, optional
             The number of real tokens in each sequence of `memory`.
         past : (k, v), optional

@@ -128,6 +128,12 @@ class LanguageModel(Module):
         h = xp.zeros(shape, dtype=weight.dtype)
         return (h, xp.zeros_like(h)) if self.cell == "lstm" else h
 
+    def repeat_hidden(self, state: State, count: int) -> State:
+        """Return the state for `count` copies of each sequence, for several continuations of one text."""
+        if isinstance(state, tuple):
+            return tuple(self.repeat_hidden(array, count) for array in state)
+        return backend.array_module(state).repeat(state, count, axis=1)
+
     def forward(self, tokens: Array, state: State | None = None) -> tuple[Array, State]:
         """Return scores for the token after each token.
 

@@ -179,6 +179,14 @@ class TransformerLM(Module):
         positive_int("batch_size", batch_size)
         return ()
 
+    def repeat_hidden(self, state: State, count: int) -> State:
+        """Return the state for `count` copies of each sequence, for several continuations of one text."""
+        if not state:
+            return ()
+        window, *caches = state
+        xp = backend.array_module(window)
+        return xp.repeat(window, count, axis=0), *(cache.repeated(count) for cache in caches)
+
     def forward(self, tokens: Array, state: State | None = None) -> tuple[Array, State]:
         """Return scores for the token after each token.
 

@@ -10,7 +10,7 @@
 The logits at step t are scores for target token t+1, given the whole source and the target tokens 0..t: the decoder's
 self-attention is causal. The encoder's self-attention is not causal, since the whole source is known. In training, all
 T predictions are computed in one pass. `step` computes one token at a time, and keeps the keys and values of earlier
-tokens.
+tokens, and those of the memory, which never change.
 
 With the same weights, the two stacks give the values and gradients of PyTorch's ``nn.Transformer``, in both forms.
 
@@ -175,13 +175,17 @@ class TransformerSeq2Seq(Module):
         xp, lengths = backend.array_module(m), check_lengths(self, lengths, N, S)
         lengths = xp.full(N, S) if lengths is None else xp.asarray(lengths)
         nothing = xp.zeros((N, self.num_heads, 0, self.embed_size // self.num_heads), dtype=m.dtype)
-        return m, lengths, *[nothing] * (2 * self.num_layers)  # the memory, then k and v of each block
+        state = [lengths]
+        for block in self.decoder.layers:
+            state += [*block.multihead_attn.keys_and_values(m, lengths), nothing, nothing]
+        return tuple(state)  # the lengths; then, for each block, k and v of the memory, and k and v of the target
 
     def step(self, tokens: Array, state: State) -> tuple[Array, State]:
         """Read one target token of each sequence, shape (N,); return the scores of the next, (N, V), and the state."""
-        m, lengths, *past = state
-        x, present = self.position(self.target_embedding(tokens[:, None]), start=past[0].shape[2]), []
-        for block, k, v in zip(self.decoder.layers, past[::2], past[1::2], strict=True):
-            x, keys_and_values = block(x, m, lengths, past=(k, v))
-            present += keys_and_values
-        return self.linear(self.decoder_norm(x))[:, 0], (m, lengths, *present)
+        lengths, *arrays = state
+        x, present = self.position(self.target_embedding(tokens[:, None]), start=arrays[2].shape[2]), [lengths]
+        for i, block in enumerate(self.decoder.layers):
+            k_memory, v_memory, k, v = arrays[4 * i : 4 * i + 4]
+            x, (k, v) = block(x, (k_memory, v_memory), lengths, past=(k, v))
+            present += [k_memory, v_memory, k, v]
+        return self.linear(self.decoder_norm(x))[:, 0], tuple(present)

@@ -105,6 +105,33 @@ def test_they_are_saved_and_loaded(tmp_path):
         np.testing.assert_array_equal(layer(x, m), other(x, m))
 
 
+@pytest.mark.parametrize("lengths", [None, [4, 2]])
+def test_keys_and_values_computed_once_give_the_same_output(lengths):
+    layer, rng = attention(dropout=0.5).eval(), np.random.default_rng(0)
+    x, m = rng.normal(size=(2, 3, 6)), rng.normal(size=(2, 4, 6))
+    if lengths is not None:
+        m[1, 2:] = np.nan  # padding may hold any values
+    k, v = layer.keys_and_values(m, lengths)
+    assert k.shape == v.shape == (2, 2, 4, 3)
+    np.testing.assert_allclose(layer(x, (k, v), lengths), layer(x, m, lengths), rtol=1e-12)
+
+
+def test_keys_and_values_are_for_eval_mode_and_have_the_right_shape():
+    layer, x = attention(), np.ones((2, 3, 6))
+    k, v = layer.keys_and_values(np.ones((2, 4, 6)))
+    with pytest.raises(ValueError, match="keys and values have no gradient"):
+        layer(x, (k, v))
+    layer.eval()
+    with pytest.raises(TypeError, match=r"memory must be a pair \(k, v\)"):
+        layer(x, (k, v, v))
+    with pytest.raises(ValueError, match=r"needs k and v of shape \(2, 2, S, 3\), got \(1, 2, 4, 3\)"):
+        layer(x, (k[:1], v[:1]))
+    with pytest.raises(ValueError, match=r"needs k and v of shape \(2, 2, S, 3\), got \(2, 2, 2, 3\)"):
+        layer(x, (k, v[:, :, :2]))
+    with pytest.raises(ValueError, match="memory of shape"):
+        layer.keys_and_values(np.ones((2, 4, 5)))
+
+
 def test_bad_input_is_refused():
     layer, x = attention(), np.ones((2, 3, 6))
     with pytest.raises(

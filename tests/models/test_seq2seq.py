@@ -96,6 +96,16 @@ def test_token_by_token_it_gives_what_one_call_gives(name, lengths):
     np.testing.assert_allclose(logits, everything[rows], rtol=1e-10, atol=1e-12)
 
 
+def test_a_step_does_not_compute_the_keys_and_values_of_the_memory_again():
+    model = make("pre-norm").eval()
+    expected = model(SOURCE, TARGET[:, :1])[:, 0]
+    state = model.start(SOURCE)
+    for block in model.decoder.layers:
+        block.multihead_attn.in_proj_weight.data[model.embed_size :] = np.nan  # those of the keys and the values
+    logits, _ = model.step(TARGET[:, 0], state)
+    np.testing.assert_allclose(logits, expected, rtol=1e-10, atol=1e-12)
+
+
 @every_model
 def test_it_learns_to_reverse_a_sequence_and_survives_a_file(name, tmp_path):
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""The tests in this folder compare with PyTorch, tokenizers and transformers, and need them all.
+"""The tests in this folder compare with PyTorch, tokenizers, tiktoken and transformers, and need them all.
 
 Where one is not installed, the tests that use it are skipped. Where NNSCRATCH_REQUIRE_ORACLE is set, as in CI,
 a missing library is an error instead.
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-MISSING = [library for library in ("torch", "tokenizers", "transformers") if find_spec(library) is None]
+MISSING = [library for library in ("torch", "tokenizers", "tiktoken", "transformers") if find_spec(library) is None]
 
 if MISSING and os.environ.get("NNSCRATCH_REQUIRE_ORACLE"):
     raise RuntimeError(
