@@ -9,6 +9,7 @@ The steps of a check, and the files that do them:
     projection.py                    the outputs, reduced to one number f; precision.py: in float64
     traps.py                         faults that a comparison does not show
     completeness.py, vacuous.py      an array that was not checked; a check that proves nothing
+    perturbed.py, zero_arrays.py     a backward that measures derivatives itself; weights that are all zero
     numerical.py, differences.py     finite differences with error bounds; complex_step.py: a more exact method
     entries.py                       one array: compare analytic and numeric gradient
     sampling.py, directional.py      which elements or directions are compared; cost.py chooses the mode

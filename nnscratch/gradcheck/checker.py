@@ -27,6 +27,7 @@ from .differences import Differences
 from .entries import EntryChecker
 from .kinks import settle_kinks
 from .pairing import complete_adapter
+from .perturbed import measured_derivative_traps
 from .precision import project_in_float64
 from .projection import NotDeterministic, Projection
 from .report import GradientReport, Trap
@@ -35,6 +36,7 @@ from .small_constants import excuse_small_constants
 from .snapshot import Snapshot
 from .traps import WRITES, accumulation_traps, backward_traps, forward_traps, stale_traps
 from .vacuous import ForwardCalls, constant_traps, difference_traps
+from .zero_arrays import check_without_zeros
 
 
 def check_gradients(
@@ -130,7 +132,11 @@ def check_gradients(
     adapter, before, start = complete_adapter(subject, inputs, loss, targets, convention)
     try:
         with np.errstate(all="ignore"):  # a step may leave the domain of f; the report shows this
+            notes = list(adapter.notes)
             report = Check(adapter, start, settings, rng).report()
+            report = check_without_zeros(
+                report, adapter, start, notes, lambda state: Check(adapter, state, settings, rng).report()
+            )
     finally:
         before.restore()
     report.seconds = time.perf_counter() - started
@@ -184,6 +190,8 @@ class Check:
         report.traps += constant_traps(projection, analytic, report)
         differences = Differences(projection, itemsize, self.settings.rtol)
         self._compare(report, projection, differences, analytic)
+        if report.ok and itemsize == 8:
+            report.traps += measured_derivative_traps(projection)
         if differences.has_drifted():
             message = "after the measurements, forward returned different outputs for the same inputs and weights"
             report.traps.append(Trap("state has drifted", message, "cannot tell"))
@@ -198,7 +206,9 @@ class Check:
             report.notes.append("the outputs are float32 even for float64 inputs, so float32 tolerances were used")
         for name, entry in report.entries.items():
             if entry.verdict == "right" and name in self.adapter.parameters() and not np.any(entry.analytic):
-                message = f"{name}: its gradient is zero everywhere, so it does not affect these outputs"
+                message = (
+                    f"{name}: its gradient is zero everywhere, so a small change of it does not change these outputs"
+                )
                 report.traps.append(Trap("gradient never moves", message, "note"))
         return report
 

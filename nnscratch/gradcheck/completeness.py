@@ -5,7 +5,9 @@ other float array that the code holds. If this changes the outputs, and there is
 is "incomplete". These arrays are treated as constants, and do not make the verdict "incomplete":
 
 - arrays that forward replaces or overwrites: they are caches or a state;
-- arrays that a function reads from a closure, a global or a default, and attributes of a class;
+- arrays that a function, but not a method, reads from a closure or a global;
+- arrays that a method reads from a closure or a global, attributes of a class, and default arguments, unless their
+  name is used for weights only, such as ``W``, ``b``, ``weights``, ``bias`` or ``theta``;
 - buffers of a Module, read-only arrays, and arrays with the name of a setting or a statistic (`learned_names.py`);
 - arrays of an object with ``requires_grad = False`` or ``trainable = False``;
 - arrays that do not have the name of a weight, if they belong to a Module (and are not Parameters), to an object that
@@ -26,12 +28,12 @@ import numpy as np
 from .. import backend
 from ..module import Module
 from ..parameter import Parameter
-from .learned_names import WEIGHTS_ONLY, is_learned_name, is_setting_name, name_of, words_of
+from .learned_names import is_learned_name, is_setting_name, is_weight_name, name_of
 from .nested import attribute_of, has_no_axes, is_array, is_float, leaves, to_numpy
 from .places import follow, is_outside, place_name, put_at
 from .projection import Projection, equal_outputs
 from .report import GradientReport, Trap
-from .snapshot import Steps
+from .snapshot import Steps, is_number_sequence
 from .traps import share_memory
 from .vacuous import outputs_are_constant
 
@@ -134,14 +136,16 @@ def unchecked_arrays(projection: Projection) -> list[Unchecked]:
 
 
 def moving_numbers(projection: Projection) -> list[Unchecked]:
-    """Return the integers, Python numbers and lists that have the name of a weight and change the outputs."""
+    """Return the integers, Python numbers and sequences that have the name of a weight and change the outputs."""
     found: dict[int, Unchecked] = {}
     roots = projection.state_roots
     for steps, value in projection.state.places:
-        words = set(words_of(name_of(steps)))
-        if is_array(value) and (is_float(value) or not value.size or value.dtype.kind not in "iu"):
+        if is_array(value) and (is_float(value) or not value.size or value.dtype.kind not in "iuO"):
             continue
-        if not words or words - WEIGHTS_ONLY or steps[0] != ("root", 0) or is_outside(steps) or id(value) in found:
+        named = is_learned_name if is_number_sequence(value) else is_weight_name
+        if not named(name_of(steps)) or steps[0] != ("root", 0) or is_outside(steps) or id(value) in found:
+            continue
+        if isinstance(holder_at(roots, steps), Module):  # its weights are Parameters; a class weight is a setting
             continue
         projection.back_to_start()
         try:
@@ -212,9 +216,12 @@ def outputs_move(projection: Projection, changed: list[Unchecked], size: float, 
 def is_constant(projection: Projection, u: Unchecked) -> bool:
     """Return True if the array is treated as a constant: see the list at the top of this file."""
     takes_weights = any(is_learned_name(name) for name in projection.adapter.input_names)
-    for steps in u.places:
+    places = [steps for steps in u.places if not is_read_by_function(steps)]
+    for steps in places:
         name, holder = name_of(steps), holder_at(projection.state_roots, steps)
-        if is_outside(steps) or steps[-1][0] == "class attribute" or is_setting_name(name):
+        if is_setting_name(name):
+            return True
+        if (is_outside(steps) or steps[-1][0] == "class attribute") and not is_weight_name(name):
             return True
         if isinstance(holder, Module) and name in dict(holder.named_buffers()):
             return True
@@ -222,7 +229,12 @@ def is_constant(projection: Projection, u: Unchecked) -> bool:
             return True
         if attribute_of(holder, "requires_grad", True) is False or attribute_of(holder, "trainable", True) is False:
             return True
-    return False
+    return not places
+
+
+def is_read_by_function(steps: Steps) -> bool:
+    """Return True if a function, but not a method, reads the array from a closure or a global."""
+    return steps[-1][0] in ("variable", "global") and not any(kind == "method" for kind, _ in steps)
 
 
 def lists_its_parameters(holder: Any) -> bool:
@@ -242,17 +254,20 @@ def missing_gradient_message(projection: Projection, u: Unchecked) -> str:
             f"If it is learned, write {name} = nn.Parameter(...), and {name}.grad += ... in backward; if it is a "
             f"constant, self.register_buffer({key!r}, ...)"
         )
-    if kind == "attribute" and key in ("data", "value", "val"):
-        line = f"{place_name(steps[:-1])}.grad = ..."
-    elif kind == "attribute":
-        line = f"{place_name(steps[:-1])}.d{key} = ..."
+    if is_outside(steps):
+        line = f"make {name} an argument of forward, and return its gradient"
+    elif kind == "attribute" and key in ("data", "value", "val"):
+        line = f"in backward, write {place_name(steps[:-1])}.grad = ..."
+    elif kind in ("attribute", "class attribute"):
+        line = f"in backward, write {place_name(steps[:-1])}.d{key} = ..."
     elif len(steps) > 3:
-        line = f"{place_name(steps[:-2])}.grads[{key!r}] = ..."
+        line = f"in backward, write {place_name(steps[:-2])}.grads[{key!r}] = ..."
     else:
-        line = f"grads[{key!r}] = ..."
-    return said + (
-        f"In backward, write {line}; if {name} is a constant, make it read-only: {name}.flags.writeable = False"
-    )
+        line = f"in backward, write grads[{key!r}] = ..."
+    constant = "give it another name"
+    if is_array(u.array) and is_float(u.array):
+        constant = f"make it read-only: {name}.flags.writeable = False"
+    return said + f"{line[0].upper()}{line[1:]}; if {name} is a constant, {constant}"
 
 
 def listed(names: list[str]) -> str:

@@ -59,7 +59,7 @@ def gradient_key(name: str, keys: Iterable[Any]) -> Any:
 def keys_of(steps: Steps) -> list[Any]:
     """Return the names and numbers on the way to an array, without the steps that lead to the checked code."""
     first = 1 if steps[0][0] == "returned" else 2
-    keys = [key for kind, key in steps[first:] if key is not None and kind not in ("default", "root", "method")]
+    keys = [key for kind, key in steps[first:] if key is not None and kind not in ("root", "method")]
     return [(key.lstrip("_") or key) if isinstance(key, str) else key for key in keys]
 
 

@@ -60,6 +60,12 @@ def is_learned_name(name: str) -> bool:
     return bool(words & LEARNED) and not words & WEIGHTS_OF_SAMPLES
 
 
+def is_weight_name(name: str) -> bool:
+    """Return True for the few names that are used for weights only, such as W, b, weights, bias and theta."""
+    words = set(words_of(name))
+    return bool(words) and words <= WEIGHTS_ONLY
+
+
 def is_setting_name(name: str) -> bool:
     """Return True if `name` is a usual name of a setting, a statistic, a mask or a target, and not of a weight.
 

@@ -28,7 +28,7 @@ from .learned_names import is_setting_name, name_of
 from .nested import has_no_axes, is_array, leaves, map_leaves, to_numpy
 from .places import is_outside, place_name, put_at, short_names
 from .projection import random_weights_like, weights_like_outputs
-from .snapshot import Snapshot, Steps, equal_arrays
+from .snapshot import Snapshot, Steps, equal_arrays, is_number_sequence
 from .traps import share_memory
 
 STEP = 1e-5
@@ -155,7 +155,7 @@ class Search:
         for steps, gradients in groups.items():
             value = self.candidates[steps]
             integers = is_array(value) and value.dtype.kind in "iu"
-            number = not is_array(value) or integers or not getattr(value.flags, "writeable", True)
+            number = not is_array(value) or value.dtype.kind != "f" or not getattr(value.flags, "writeable", True)
             if integers:
                 self.adapter.add_note(
                     f"{place_name(steps)} holds integers, and was checked as float64; make it an array of floats, or "
@@ -354,7 +354,7 @@ def own_numbers(snapshot: Snapshot, known: list[Any]) -> Places:
         steps: value
         for steps, value in snapshot.places
         if steps[0] == ("root", 0)
-        if not is_array(value) or (value.dtype.kind in "fiu" and value.size)
+        if not is_array(value) or (value.dtype.kind in "fiuO" and value.size)
         if not shares_memory_with_any(value, known)
     }
 
@@ -380,14 +380,14 @@ def weighted_sum(weights: tuple, ys: tuple) -> float:
 
 
 def is_unchanged(snapshot: Snapshot, value: Any) -> bool:
-    """Return True if an array or list still has the values recorded in `snapshot`. Single numbers cannot change."""
-    old = snapshot.values_of(value) if is_array(value) or isinstance(value, list) else None
+    """Return True if an array or sequence still has the values recorded in `snapshot`. Single numbers cannot change."""
+    old = snapshot.values_of(value)
     return old is None or equal_arrays(value if is_array(value) else np.array(value), old)
 
 
 def copied(value: Any) -> Any:
-    """Return a NumPy copy of an array or a list of numbers; return a number unchanged."""
-    if isinstance(value, list):
+    """Return a NumPy copy of an array or a sequence of numbers; return a number unchanged."""
+    if is_number_sequence(value):
         return np.array(value, dtype=np.float64)
     return to_numpy(value).copy() if is_array(value) else value
 

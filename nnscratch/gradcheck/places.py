@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from .nested import ABSENT, attribute_of
-from .snapshot import Steps
+from .snapshot import Steps, default_names
+
+OUTSIDE = ("variable", "global", "default", "keyword default")  # places outside of the checked object
 
 
 def value_at(roots: Sequence[Any], steps: Steps) -> Any:
@@ -45,7 +47,9 @@ def follow(value: Any, kind: str, key: Any) -> Any:
     if kind == "global":
         return value.__globals__[key]
     if kind == "default":
-        return value.__defaults__[key]
+        return value.__defaults__[default_names(value).index(key)]
+    if kind == "keyword default":
+        return value.__kwdefaults__[key]
     if kind == "self":
         return value.__self__
     if kind == "function":
@@ -65,6 +69,11 @@ def put_at(roots: Sequence[Any], steps: Steps, new: Any) -> None:
         holder.__globals__[key] = new
     elif kind == "variable":
         holder.__closure__[holder.__code__.co_freevars.index(key)].cell_contents = new
+    elif kind == "default":
+        names = default_names(holder)
+        holder.__defaults__ = tuple(new if n == key else v for n, v in zip(names, holder.__defaults__, strict=True))
+    elif kind == "keyword default":
+        holder.__kwdefaults__[key] = new
     else:
         raise TypeError(f"nothing can be put at {place_name(steps)}")
 
@@ -85,7 +94,7 @@ def place_name(steps: Steps) -> str:
             name = f"{name}.{key}"
         elif kind == "item" and number > 1:  # the first two steps lead to the checked code
             name = f"{name}[{key!r}]"
-        elif kind in ("variable", "global"):
+        elif kind in OUTSIDE:
             name = key
     return name
 
@@ -96,7 +105,7 @@ def short_names(all_steps: list[Steps], taken: set[str]) -> dict[Steps, str]:
     for steps in all_steps:
         path = place_name(steps[:-1] if steps[-1][1] in ("data", "value", "val") and len(steps) > 3 else steps)
         path = path.removeprefix("self.")
-        inner = [key for kind, key in steps[2:] if kind in ("attribute", "item", "variable", "global")]
+        inner = [key for kind, key in steps[2:] if kind in ("attribute", "item", *OUTSIDE)]
         short = inner[-1] if len(inner) == 2 and steps[-1][0] == "item" and isinstance(inner[-1], str) else path
         names[steps] = short if short not in taken and short not in names.values() else path
         if names[steps] in taken or list(names.values()).count(names[steps]) > 1:
@@ -106,7 +115,7 @@ def short_names(all_steps: list[Steps], taken: set[str]) -> dict[Steps, str]:
 
 def is_outside(steps: Steps) -> bool:
     """Return True if a function reads the array from a global, a closure variable, or a default."""
-    return steps[-1][0] in ("variable", "global", "default")
+    return steps[-1][0] in OUTSIDE
 
 
 def holder_types(roots: Sequence[Any], steps: Steps) -> list[type]:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import functools
 import types
+from array import array as number_array
 from collections import deque
 from collections.abc import Iterator
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -52,8 +54,8 @@ class Snapshot:
     generators : list
         The NumPy random generators found.
     places : list of (Steps, object)
-        The place of each array, each Python float and each list of numbers: the steps from `roots` to the object. An
-        array with several places is listed several times.
+        The place of each array, each Python float and each sequence of numbers: the steps from `roots` to the object.
+        An array with several places is listed several times.
 
     Examples
     --------
@@ -82,16 +84,16 @@ class Snapshot:
                 continue
             if type(value).__module__.partition(".")[0] in OPAQUE:  # restoring a compiled function crashes the process
                 continue
-            if isinstance(value, list) and isinstance(steps[-1][1], str) and is_number_list(value):
+            if isinstance(steps[-1][1], str) and is_number_sequence(value):
                 self.places.append((steps, value))
                 self._values[id(value)] = np.array(value, dtype=np.float64)
-            array = is_array(value)
-            if array and value.dtype.kind != "O":
+            numeric = is_array(value) and value.dtype.kind != "O"
+            if numeric:
                 self.places.append((steps, value))
             if id(value) in seen:
                 continue
             seen.add(id(value))
-            if array and value.dtype.kind != "O":
+            if numeric:
                 self._arrays.append((value, value.copy()))
                 self._values[id(value)] = self._arrays[-1][1]
             elif isinstance(value, GENERATORS):
@@ -102,8 +104,10 @@ class Snapshot:
 
     def _remember(self, value: Any) -> Iterator[tuple[Step, Any]]:
         """Record the container `value`, and yield its members, each with the step that leads to it."""
-        if isinstance(value, (list, dict, set, deque)):
-            self.containers.append((value, value.copy()))
+        if isinstance(value, (list, dict, set, deque, number_array)):
+            self.containers.append((value, copy(value)))
+            if isinstance(value, number_array):
+                return
         if is_array(value):  # of objects, such as weights of different shapes
             self.containers.append((value, value.copy()))
             yield from ((("item", i if len(i) > 1 else i[0]), value[i]) for i in np.ndindex(value.shape) if i)
@@ -149,7 +153,13 @@ class Snapshot:
                 continue
             self.containers.append((cell, held))
             yield ("variable", name), held
-        yield from ((("default", number), held) for number, held in enumerate(function.__defaults__ or ()))
+        if function.__defaults__:
+            self.containers.append((Defaults(function), function.__defaults__))
+            named = zip(default_names(function), function.__defaults__, strict=True)
+            yield from ((("default", name), held) for name, held in named)
+        if function.__kwdefaults__:
+            self.containers.append((function.__kwdefaults__, function.__kwdefaults__.copy()))
+            yield from ((("keyword default", name), held) for name, held in function.__kwdefaults__.items())
         for name in function.__code__.co_names:  # the globals that the function uses
             if name in function.__globals__:
                 held = function.__globals__[name]
@@ -170,7 +180,7 @@ class Snapshot:
         return [array for array, _ in self._arrays]
 
     def values_of(self, array: Any) -> Any:
-        """Return the recorded values of an array or a list of numbers; None if the snapshot does not contain it."""
+        """Return the recorded values of an array or a sequence of numbers; None if the snapshot does not contain it."""
         return self._values.get(id(array))
 
     def changed(self) -> list[Any]:
@@ -201,12 +211,33 @@ class Global:
         self.names, self.name = names, name
 
 
+class Defaults:
+    """The default values of a function's positional arguments."""
+
+    def __init__(self, function: types.FunctionType):
+        self.function = function
+
+
+def default_names(function: types.FunctionType) -> tuple[str, ...]:
+    """Return the names of the positional arguments that have a default.
+
+    Examples
+    --------
+    >>> default_names(lambda x, scale=2.0, shift=1.0: None)
+    ('scale', 'shift')
+    """
+    code = function.__code__
+    return code.co_varnames[: code.co_argcount][-len(function.__defaults__ or ()) :]
+
+
 def refill(container: Any, before: Any) -> None:
     """Put the members `before` back into `container`."""
     if is_array(container):
         container[...] = before
-    elif isinstance(container, list):
+    elif isinstance(container, (list, number_array)):
         container[:] = before
+    elif isinstance(container, Defaults):
+        container.function.__defaults__ = before
     elif isinstance(container, deque):
         container.clear()
         container.extend(before)
@@ -229,15 +260,23 @@ def same_items(now: dict, before: dict) -> bool:
     )
 
 
-def is_number_list(value: list) -> bool:
-    """Return True for a list of numbers, or of lists of numbers of equal length, with a float among them.
+def is_number_sequence(value: Any) -> bool:
+    """Return True for numbers in a list or tuple, in an `array.array`, or in a NumPy array of objects.
+
+    One of the numbers must be a float. A list may also contain lists of equal length.
 
     Examples
     --------
-    >>> is_number_list([0.5, 1]), is_number_list([[1.0], [2.0]]), is_number_list([1, 2]), is_number_list([1.0, "a"])
-    (True, True, False, False)
+    >>> [is_number_sequence(v) for v in ([0.5, 1], [[1.0], [2.0]], number_array("d", [1, 2]), [1, 2], [1.0, "a"])]
+    [True, True, True, False, False]
     """
-    rows = value if value and all(isinstance(row, list) for row in value) else [value]
+    if isinstance(value, number_array):
+        return value.typecode in "fd" and len(value) > 0
+    if is_array(value) and value.dtype.kind == "O":
+        value = value.ravel().tolist() if value.size else []
+    elif not isinstance(value, (list, tuple)):
+        return False
+    rows = value if value and all(isinstance(row, (list, tuple)) for row in value) else [value]
     items = [item for row in rows for item in row]
     numbers = all(isinstance(i, (int, float)) and not isinstance(i, bool) for i in items)
     return numbers and any(isinstance(i, float) for i in items) and len({len(row) for row in rows}) == 1

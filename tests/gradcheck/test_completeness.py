@@ -1,5 +1,7 @@
 """Test that an array that changes the outputs is checked, or makes the verdict "incomplete"."""
 
+from array import array as number_array
+
 import numpy as np
 import pytest
 
@@ -79,8 +81,95 @@ def test_a_read_only_array_is_a_constant():
     assert check_gradients(layer, X).ok
 
 
-def test_arrays_from_outside_a_function_are_constants():
-    assert check_gradients((lambda x: x @ W, lambda d, x: d @ W.T), X).ok
+def test_arrays_that_a_function_reads_from_outside_are_constants_with_a_note():
+    report = check_gradients((lambda x: x @ W, lambda d, x: d @ W.T), X)
+    assert report.ok and any(note.startswith("W: treated as constant") for note in report.notes)
+
+
+def in_a_default(A, W=None):
+    """Multiply x by an array in a default; it is called A, or W if the name is used for weights only."""
+    if W is None:
+        return (lambda x, A=A: x @ A), lambda d, x: d @ A.T
+    return (lambda x, W=W: x @ W), lambda d, x: d @ W.T
+
+
+def in_a_keyword_default(A, W=None):
+    if W is None:
+        return (lambda x, *, A=A: x @ A), lambda d, x: d @ A.T
+    return (lambda x, *, W=W: x @ W), lambda d, x: d @ W.T
+
+
+def in_the_closure_of_a_method(A, W=None):
+    class Closed:
+        def forward(self, x):
+            return x @ (A if W is None else W)
+
+        def backward(self, d):
+            return d @ (A if W is None else W).T
+
+    return Closed()
+
+
+@pytest.mark.parametrize(
+    "code", [in_a_default, in_a_keyword_default, in_the_closure_of_a_method], ids=lambda f: f.__name__
+)
+def test_an_array_outside_an_object_is_a_constant_unless_it_has_the_name_of_a_weight(code):
+    report = check_gradients(code(W), X)
+    assert report.ok and any(note.startswith("A: treated as constant") for note in report.notes)
+    report = check_gradients(code(None, W), X)
+    assert report.verdict == "incomplete" and "Make W an argument of forward" in report.traps[0].message
+    frozen = W.copy()
+    frozen.flags.writeable = False
+    assert check_gradients(code(None, frozen), X).ok
+
+
+def test_a_weight_in_an_attribute_of_the_class_is_incomplete():
+    class Shared:
+        W = W.copy()
+
+        def forward(self, x):
+            return x @ self.W
+
+        def backward(self, d):
+            return d @ self.W.T
+
+    report = check_gradients(Shared(), X)
+    assert report.verdict == "incomplete" and "write self.dW = ..." in report.traps[0].message
+
+
+HOLDERS = {
+    "array.array": lambda: number_array("d", W[:, 0]),
+    "objects": lambda: W[:, 0].astype(object),
+    "tuple": lambda: tuple(W[:, 0].tolist()),
+    "list": lambda: W[:, 0].tolist(),
+}
+
+
+@pytest.mark.parametrize("name", ["w", "kernel"])
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_weights_in_other_sequences(holder, name):
+    class Column:
+        factor = None
+
+        def __init__(self):
+            setattr(self, name, HOLDERS[holder]())
+
+        def forward(self, x):
+            self.x = x
+            return x @ np.array(getattr(self, name), dtype=np.float64)
+
+        def backward(self, d):
+            if self.factor is not None:
+                setattr(self, f"d{name}", self.factor * self.x.T @ d)
+            return np.outer(d, np.array(getattr(self, name), dtype=np.float64))
+
+    layer = Column()
+    before = getattr(layer, name)
+    assert check_gradients(layer, X).verdict == "incomplete"
+    for layer.factor, verdict in ((1.0, "right"), (2.0, "wrong")):
+        report = check_gradients(layer, X, diagnose=False)
+        assert report.verdict == verdict and report[name].verdict == verdict
+    assert getattr(layer, name) is before and list(before) == list(HOLDERS[holder]())
 
 
 @pytest.mark.parametrize(("name", "verdict"), [("weight", "incomplete"), ("table", "right")])

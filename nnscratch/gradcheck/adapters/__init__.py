@@ -19,6 +19,7 @@
     a class with a context                 forward(ctx, a, b), backward(ctx, dy), static         contexts.py
     an object with a loss                  loss, grads = net.loss(x, t), or net.gradient(x, t)   losses.py
 
+The gradients that backward returns are assigned to the inputs by matching.py and order.py.
 An :class:`Adapter` (base.py) names the arrays, runs forward, and collects the gradients from backward. To support
 another form of code, write an adapter in a file of this folder, and extend :func:`make_adapter` to recognise the form.
 """

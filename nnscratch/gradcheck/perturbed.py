@@ -1,0 +1,137 @@
+"""Find a backward that measures derivatives itself, by finite differences or by the complex step.
+
+Such a backward repeats forward, so a comparison with the finite differences of forward proves nothing. It computes the
+operations of forward again, with operands that are shifted by a small step h:
+
+    (np.tanh(x + h) - np.tanh(x - h)) / (2 * h)         np.tanh(x + 1e-20j).imag / 1e-20
+
+Forward and backward run once on traced arrays, which report their operations. An operation of backward is suspicious if
+forward has the same operation, and their operands differ by one number: in all elements, or in a single element, as
+``x[i] += h`` does. If one function computes the loss and the gradients, its operations are compared with each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .projection import Projection
+from .report import Trap
+from .tape import traced
+
+ENOUGH = 8  # shifts of one size, if there is no division by this size
+MANY = 50  # operations of one kind in forward that are compared
+SMALL = 2e-3  # the largest step, relative to the largest operand
+BUDGET = 20_000_000  # elements compared; then the search ends
+
+
+def measured_derivative_traps(projection: Projection) -> list[Trap]:
+    """Return a trap if backward computes operations of forward with operands that are shifted by a small step."""
+    shifted = ShiftedOperations()
+    try:
+        with traced(projection, shifted, backward=True) as plain, plain.unchanged():
+            plain.forward()
+            shifted.in_backward = True
+            plain.adapter.gradients(plain.dys())
+    except Exception:  # code that does not accept a subclass of ndarray
+        return []
+    step = shifted.step()
+    if step is None:
+        return []
+    kind = "the complex step" if isinstance(step, complex) else "finite differences"
+    message = (
+        f"backward computes operations of forward with operands shifted by {abs(step):.2g}, so it probably computes "
+        f"{kind} itself. Then a comparison with finite differences proves nothing; write the derivative as a formula"
+    )
+    return [Trap("finite differences in backward", message, "incomplete")]
+
+
+class ShiftedOperations:
+    """Computes the operations of a `TracedArray` as usual, and keeps the steps between those of forward and backward.
+
+    Attributes
+    ----------
+    in_backward : bool
+        True while backward runs.
+    """
+
+    def __init__(self) -> None:
+        self.in_backward = False
+        self._operands: dict[str, list[list[Any]]] = {}  # of the operations of forward
+        self._shifts: dict[tuple[str, complex | float], set[bytes]] = {}  # by operation and step: the shifted operands
+        self._divisors: set[float] = set()
+        self._backward_computes = False
+        self._left = BUDGET
+
+    def operation(self, name: str, compute: Callable, operands: list[Any], kwargs: dict) -> Any:
+        """Compute one operation. Called by `TracedArray`."""
+        arrays = [x for x in operands if isinstance(x, np.ndarray) and x.dtype.kind in "fc"]
+        if self._left > 0 and arrays:
+            if self.in_backward and not self._backward_computes:  # then forward is not compared with itself
+                self._backward_computes = True
+                self._shifts.clear()
+            if name in ("divide", "multiply") and isinstance(operands[-1], (float, np.floating)) and operands[-1]:
+                factor = abs(float(operands[-1]))
+                self._divisors.add(factor if name == "divide" else 1 / factor)
+            known = self._operands.setdefault(name, [])
+            steps = {self._step(base, arrays) for base in known[:MANY]}
+            if 0.0 not in steps and max(a.size for a in arrays) > 1:  # two numbers may be close by chance
+                for step in steps - {None}:
+                    self._shifts.setdefault((name, step), set()).add(b"".join(a.tobytes() for a in arrays))
+            if not self.in_backward:
+                known.append([a.copy() for a in arrays])
+        return compute(*operands)
+
+    def _step(self, base: list[np.ndarray], arrays: list[np.ndarray]) -> complex | float | None:
+        """Return the size of the step from the operands `base` to `arrays`; None if they differ by several numbers."""
+        if [a.shape for a in base] != [a.shape for a in arrays]:
+            return None
+        self._left -= sum(a.size for a in arrays)
+        steps: set[complex | float] = set()
+        for old, new in zip(base, arrays, strict=True):
+            step = shift_between(old, new)
+            if step is None:
+                return None
+            if step:
+                steps.add(step)
+        return 0.0 if not steps else steps.pop() if len(steps) == 1 else None
+
+    def step(self) -> complex | float | None:
+        """Return the step with which backward measures derivatives; None if it does not.
+
+        A shift and a division by its size show it, as do many shifts of the same size, and an imaginary shift.
+        """
+        for (_, step), shifts in self._shifts.items():
+            divided = any(np.isclose(d, k * abs(step), rtol=1e-4, atol=0) for d in self._divisors for k in (1, 2))
+            if len(shifts) >= ENOUGH or divided or isinstance(step, complex):
+                return step
+        return None
+
+
+def shift_between(old: np.ndarray, new: np.ndarray) -> complex | float | None:
+    """Return the size of the step from `old` to `new`: 0 if they are equal, None if they differ by several numbers.
+
+    The step is imaginary if `new` has an imaginary part.
+
+    Examples
+    --------
+    >>> x = np.array([1.0, 2.0])
+    >>> shift_between(x, x - 1e-3), shift_between(x, x + np.array([0, 1e-20j])), shift_between(x, 2 * x)
+    (0.001, 1e-20j, None)
+    """
+    difference = (new - old).ravel()
+    changed = difference[difference != 0]
+    if not changed.size:
+        return 0.0
+    imaginary = np.iscomplexobj(changed)
+    if imaginary and np.any(changed.real):
+        return None
+    sizes = np.abs(changed)
+    largest = float(np.abs(old).max(initial=0))
+    equal = sizes.max() - sizes.min() <= 1e-12 * largest + 1e-3 * sizes.max()
+    if not equal or changed.size not in (1, difference.size) or sizes.max() > SMALL * max(largest, 1.0):
+        return None
+    step = float(f"{sizes.max():.4g}")
+    return complex(0, step) if imaginary else step

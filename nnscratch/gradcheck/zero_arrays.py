@@ -1,0 +1,74 @@
+"""Arrays that are zero everywhere: with random numbers in their place, more of the gradients can be compared.
+
+In a network whose weights are all zero, the true gradients of most weights are zero too, and a backward that computes
+nothing seems right. Therefore the check runs again if a gradient is zero everywhere and an array is zero everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .. import backend
+from .adapters import Adapter
+from .report import GradientReport
+from .snapshot import Snapshot
+
+
+def check_without_zeros(
+    report: GradientReport,
+    adapter: Adapter,
+    start: Snapshot,
+    notes: list[str],
+    check: Callable[[Snapshot], GradientReport],
+) -> GradientReport:
+    """Run the check again with random numbers in place of zeros, if a gradient was compared that is zero everywhere.
+
+    Parameters
+    ----------
+    report : GradientReport
+        The result of the first check.
+    adapter : Adapter
+    start : Snapshot
+        The state in which the first check started; it is restored.
+    notes : list of str
+        The notes of the adapter before the first check.
+    check : callable
+        Runs the check in the state that a snapshot contains.
+
+    Returns
+    -------
+    GradientReport
+        The second report if it is not right; otherwise `report`, with a note.
+    """
+    without_effect = [entry.name for entry in report if not np.any(entry.analytic)]
+    if not report.ok or not without_effect:
+        return report
+    start.restore()
+    arrays = {**adapter.parameters(), **adapter.float_inputs()}
+    zero = {
+        n: a for n, a in arrays.items() if n in report.entries and a.size and a.flags.writeable and not (a != 0).any()
+    }
+    if not zero:
+        return report
+    report.notes = list(report.notes)
+    adapter.notes[:] = notes
+    rng = np.random.default_rng(0)
+    try:
+        for a in zero.values():
+            a[...] = backend.array_module(a).asarray(rng.uniform(0.2, 0.8, a.shape), dtype=a.dtype)
+        second = check(Snapshot(adapter.source, adapter.inputs, adapter.targets))
+    except Exception:  # the code does not accept other numbers here
+        return report
+    finally:
+        for a in zero.values():
+            a[...] = 0
+        start.restore()
+    said = f"{', '.join(zero)}: zero everywhere, which makes the gradient of {', '.join(without_effect)} zero"
+    if second.verdict in ("wrong", "incomplete"):
+        second.notes.append(f"{said}; this report is for random numbers in place of the zeros")
+        return second
+    if second.ok:
+        report.notes.append(f"{said}; the gradients are also right with random numbers in place of the zeros")
+    return report
