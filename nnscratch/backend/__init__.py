@@ -24,6 +24,7 @@ from .device import (
     to_numpy,
 )
 from .kernels import fused, fused_rows, only_if
+from .nccl import NcclSum
 from .random import generator, uniform_like
 from .scalars import deferred_reads, to_floats, to_scalar
 from .sums import scatter_add, sum_rows, sums_of_squares
@@ -33,6 +34,7 @@ from .workspace import Workspace, keep_freed_memory
 __all__ = [
     "Array",
     "DeviceError",
+    "NcclSum",
     "Workspace",
     "allow_tf32",
     "array_module",

@@ -11,6 +11,8 @@ A gradient travels in one of two forms. K is the number of parameters, p the num
 A small table of shape (p, 1 + K) comes first. Row r has rank r's part of the loss and its R_r for each parameter, with
 R_r = V for a whole gradient. From the table, all ranks choose the same form. Every rank adds up the same numbers in the
 same order, so all ranks get the same bits.
+
+On GPUs, all gradients travel whole. NCCL adds up the flat arrays and the loss, and no rank waits for its GPU.
 """
 
 from __future__ import annotations
@@ -40,25 +42,28 @@ class GradientSum:
     Raises
     ------
     TypeError
-        A parameter is float16, which MPI cannot add.
+        A parameter is float16 and on the CPU. MPI cannot add float16.
     """
 
     def __init__(self, communicator: Any, parameters: Sequence[Parameter]):
         from mpi4py import MPI
 
-        if any(p.dtype == np.float16 for p in parameters):
+        if any(p.dtype == np.float16 and p.device == "cpu" for p in parameters):
             raise TypeError("MPI cannot add float16: use model.to(dtype=numpy.float32) before you create the Trainer")
         self.communicator, self.in_place, self.parameters = communicator, MPI.IN_PLACE, parameters
+        self._nccl: backend.NcclSum | None = None
         self._learned: list[Parameter] = []
         self._flat: dict[np.dtype, Array] = {}  # for each dtype, the array that holds the gradients
         self._slices: list[slice] = []  # the part of it for each parameter in _learned, with the gap after it
         self._views: list[Array] = []  # that part without the gap, in the parameter's shape
 
-    def add_up(self, loss: float) -> float:
+    def add_up(self, loss: float | Array) -> float | Array:
         """Replace every gradient by its sum over the ranks, and return the sum of the `loss` of all ranks."""
         learned = [p for p in self.parameters if p.requires_grad]
         if not _same(learned, self._learned):
             self._lay_out(learned)
+        if any(p.device != "cpu" for p in learned):
+            return self._add_up_on_gpu(loss)
         found = [p.nonzero_rows() for p in learned]
         lengths = [_length(p) if rows is None else len(rows) for p, (rows, _) in zip(learned, found, strict=True)]
         table = self._table(loss, lengths)
@@ -77,7 +82,23 @@ class GradientSum:
 
     def sum_in_place(self, array: Array) -> None:
         """Replace `array` by its sum over the ranks."""
-        self.communicator.Allreduce(self.in_place, array)
+        if backend.array_module(array) is np:
+            self.communicator.Allreduce(self.in_place, array)
+            return
+        if self._nccl is None:
+            ranks = self.communicator
+            self._nccl = backend.NcclSum(array, ranks.Get_rank(), ranks.Get_size(), ranks.bcast)
+        self._nccl(array)
+
+    def _add_up_on_gpu(self, loss: float | Array) -> Array:
+        for k in range(len(self._learned)):
+            self._put_into_view(k)
+        xp = backend.array_module(self._views[0])
+        total = xp.zeros(1, dtype=np.float64)
+        total += loss
+        for array in (*self._flat.values(), total):
+            self.sum_in_place(array)
+        return total.reshape(())
 
     def _table(self, loss: float, counts: list[int]) -> np.ndarray:
         row = np.array([loss, *counts], dtype=np.float64)

@@ -32,7 +32,7 @@ import subprocess
 import sys
 import tempfile
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -621,6 +621,26 @@ class MemoryPool:
         self.total = self.used
 
 
+STREAM = 7  # the address of the stand-in's only stream
+NCCL_CONSTANTS = {"NCCL_SUM": 0, "NCCL_FLOAT16": 6, "NCCL_FLOAT32": 7, "NCCL_FLOAT64": 8}
+
+
+class NcclCommunicator:
+    """NCCL's communicator of one process. A test with several processes sets `exchange`, which adds up an array."""
+
+    exchange: Callable[[np.ndarray], None] = staticmethod(lambda array: None)
+    made: list[tuple[int, tuple, int]] = []  # the arguments of all communicators
+
+    def __init__(self, ndev: int, commId: tuple, rank: int):
+        self.made.append((ndev, commId, rank))
+
+    def allReduce(self, sendbuf: int, recvbuf: int, count: int, datatype: int, op: int, stream: int) -> None:
+        assert sendbuf == recvbuf and op == NCCL_CONSTANTS["NCCL_SUM"] and stream == STREAM
+        c_type = {7: ctypes.c_float, 8: ctypes.c_double}[datatype]
+        self.exchange(np.ctypeslib.as_array((c_type * count).from_address(recvbuf)))
+        COUNTS.launches += 1
+
+
 class Cupy(types.ModuleType):
     """Return the module ``cupy``."""
 
@@ -658,6 +678,13 @@ CUPY.cuda.runtime = types.SimpleNamespace(
     memGetInfo=lambda: (3 << 30, 4 << 30),
     driverGetVersion=lambda: 12040,
     runtimeGetVersion=lambda: 12090,
+)
+CUPY.cuda.get_current_stream = lambda: types.SimpleNamespace(ptr=STREAM)
+CUPY.cuda.nccl = types.SimpleNamespace(
+    available=True,
+    get_unique_id=lambda: (1, 2, 3),
+    NcclCommunicator=NcclCommunicator,
+    **NCCL_CONSTANTS,
 )
 CUPY.cuda.memory = types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError)
 

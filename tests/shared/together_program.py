@@ -15,6 +15,7 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import strict_cupy
 from mpi4py import MPI
 
 import nnscratch as nn
@@ -90,9 +91,9 @@ NOT_OF_ONE_PROCESS = {
 }
 
 
-def trainer_of(name, communicator, rng=0, callbacks=()):
+def trainer_of(name, communicator, rng=0, callbacks=(), device="cpu"):
     build, optimizer, _, settings, _ = (MODELS | NOT_OF_ONE_PROCESS)[name]
-    model = build(rng).to(dtype=np.float64)
+    model = build(rng).to(device, dtype=np.float64)
     criterion = nn.CrossEntropyLoss(ignore_index=-1 if name == "ignored targets" else None)
     optimizer = optimizer(model.parameters())
     schedule = nn.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=40)
@@ -215,6 +216,33 @@ def check_stop(base):
         history = trainer.fit(lanes(), steps=10)
         assert (trainer.stop, history.steps) == (reason, 4)
     nn.training.resume(trainer_of("LSTM", WORLD), base)
+
+
+def check_gpus():
+    """On the stand-in for CuPy, NCCL adds up the gradients; the result is that of one process on the CPU."""
+    nccl = strict_cupy.NcclCommunicator
+    nccl.exchange = staticmethod(lambda array: WORLD.Allreduce(MPI.IN_PLACE, array))
+    with strict_cupy.installed():
+        for name in ("LSTM", "fewer rows than ranks", "BatchNorm"):
+            nccl.made.clear()
+            trainers = trainer_of(name, WORLD, device="cuda"), trainer_of(name, WORLD)
+            for trainer in trainers:
+                batches = (MODELS | NOT_OF_ONE_PROCESS)[name][2]()
+                trainer.fit(batches, batches, steps=4, evaluate_every=3)
+            on_gpu, on_cpu = trainers
+            assert (on_gpu._async_steps is None) == (name == "BatchNorm")
+            assert nccl.made == [(WORLD.size, (1, 2, 3), WORLD.rank)]
+            on_gpu.model.to("cpu")
+            assert_close(on_gpu, on_cpu, 1e-12)
+            assert_same_bits_on_all_ranks(on_gpu)
+        waits = []
+        for communicator in (None, WORLD):
+            trainer = trainer_of("LSTM", communicator, device="cuda")
+            trainer.enqueue_step(*lanes()[0])
+            with strict_cupy.counted() as counts:
+                trainer.enqueue_step(*lanes()[1])
+            waits.append(counts.waits)
+        assert waits[0] == waits[1]  # the sum adds no wait for the GPU
 
 
 def check_divergence():

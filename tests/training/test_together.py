@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import strict_cupy
 
 import nnscratch as nn
+from nnscratch import backend
 from nnscratch.serialization import read_arrays
 
 PROGRAM = Path(__file__).parents[1] / "shared" / "together_program.py"
@@ -71,6 +73,27 @@ def test_a_long_run_on_several_ranks_gives_the_result_of_one_process(ranks, tmp_
         f"stop {tmp_path}",
         "divergence",
     )
+
+
+@pytest.mark.thorough
+def test_nccl_adds_up_the_gradients_of_two_gpus_on_the_stand_in():
+    check(2, "gpus")
+
+
+def test_the_sum_on_a_gpu_calls_nccl_on_the_stream_of_the_kernels():
+    with strict_cupy.installed():
+        strict_cupy.NcclCommunicator.made.clear()
+        x = backend.to_device(np.ones(3, dtype=np.float32), "cuda")
+        add_up = backend.NcclSum(x, 1, 2, lambda name: name or "the name of rank 0")
+        assert strict_cupy.NcclCommunicator.made == [(2, "the name of rank 0", 1)]
+        add_up(x)  # the stand-in checks the arguments
+
+
+def test_missing_nccl_is_named(monkeypatch):
+    with strict_cupy.installed() as cupy:
+        monkeypatch.setattr(cupy.cuda.nccl, "available", False)
+        with pytest.raises(backend.DeviceError, match="several GPUs need NCCL, .*pip install nvidia-nccl"):
+            backend.NcclSum(backend.to_device(np.ones(3), "cuda"), 0, 2, lambda name: name)
 
 
 def step_of_checkpoint(folder):
