@@ -145,7 +145,10 @@ def parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="the folder of a run, or a folder of Hugging Face's library transformers with a GPT-2 and its tokenizer",
     )
-    generate.add_argument("--prompt", default="It is a truth", help="start of the text (default: %(default)r)")
+    generate.add_argument(
+        "--prompt",
+        help=f"start of the text (default: {runs.PROMPT!r}, or a new line if the model does not know these letters)",
+    )
     generate.add_argument("--tokens", type=int, default=500, help="number of tokens to generate (default: %(default)s)")
     generate.add_argument(
         "--temperature", type=float, default=0.8, help="0: always the most likely token (default: %(default)s)"
@@ -278,7 +281,8 @@ def _train(arguments: argparse.Namespace, communicator: Any) -> int:
     print(f"words it knows     {run.known_words(sample):.1%} of the words of a sample are words of the text")
     print(f"time               {run.history.seconds:.0f} s of training, {time.perf_counter() - start:.0f} s in all")
     print(f"{run.folder}/    loss.png  sample.txt  model.safetensors  checkpoint.safetensors  history.json")
-    print(f"write more         {_command()} generate {shlex.quote(str(run.folder))} --prompt 'It is a truth'")
+    prompt = f" --prompt {shlex.quote(runs.PROMPT)}" if runs.default_prompt(run.tokenizer) == runs.PROMPT else ""
+    print(f"write more         {_command()} generate {shlex.quote(str(run.folder))}{prompt}")
     return 0
 
 
@@ -347,9 +351,10 @@ def run_generate(arguments: argparse.Namespace) -> None:
     model, tokenizer = _model_and_tokenizer(a.folder)
     if stop is None and is_gpt2(a.folder) and END_OF_TEXT in tokenizer.vocabulary:
         stop = END_OF_TEXT
+    prompt = runs.default_prompt(tokenizer) if a.prompt is None else a.prompt
     settings = {"min_p": a.min_p, "repetition_penalty": a.repetition_penalty, "n": a.n}
     texts = nn.generate(
-        model.to(device), tokenizer, a.prompt, a.tokens, a.temperature, a.top_k, a.top_p, stop, a.seed, **settings
+        model.to(device), tokenizer, prompt, a.tokens, a.temperature, a.top_k, a.top_p, stop, a.seed, **settings
     )
     print(f"\n{'-' * 40}\n".join(texts))
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from .module import Module
+
+_open_blocks: dict[int, tuple[int, bool]] = {}
+"""For the id of each module in an `eval_mode` block: the number of blocks, and the mode before the first one."""
+_lock = threading.Lock()
 
 
 def input_grad_optional(backward: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,20 +57,30 @@ def without_input_grad(module: Module) -> Iterator[None]:
 def eval_mode(*modules: Module) -> Iterator[None]:
     """Switch modules to ``eval()`` mode inside the ``with`` block; afterwards each module has its own mode again.
 
+    Blocks may be nested, or run in several threads at once: the end of the last block restores the mode.
+
     Parameters
     ----------
     *modules : Module
         One model: it is switched with all modules inside it. Or two or more modules: only these are switched. In a
         loop, it is faster to list a model's modules once and to pass them all.
     """
-    modes = [(module, module.training) for module in (modules if len(modules) > 1 else modules[0].modules())]
-    for module, _ in modes:
-        module.training = False
+    switched = modules if len(modules) > 1 else list(modules[0].modules())
+    with _lock:
+        for module in switched:
+            blocks, mode = _open_blocks.get(id(module), (0, module.training))
+            _open_blocks[id(module)] = blocks + 1, mode
+            module.training = False
     try:
         yield
     finally:
-        for module, mode in modes:
-            module.training = mode
+        with _lock:
+            for module in switched:
+                blocks, mode = _open_blocks.pop(id(module))
+                if blocks > 1:
+                    _open_blocks[id(module)] = blocks - 1, mode
+                else:
+                    module.training = mode
 
 
 @contextlib.contextmanager

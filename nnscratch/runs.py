@@ -13,10 +13,12 @@ The first 90 % of the text are for training, the next 5 % for validation and the
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
+import shlex
 import time
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -26,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from . import backend, data, optim
+from .data.tokenizers.tokenizer import UNK
 from .generation import generate
 from .init import uniform
 from .losses import CrossEntropyLoss
@@ -41,6 +44,7 @@ from .training.callbacks import UNITS
 AUSTEN_PREFIX = "austen:"
 SAMPLE_TOKENS = {"char": 2000, "bpe": 600, "word": 300, "split": 300}
 SAMPLE_TEMPERATURE = 0.8
+PROMPT = "It is a truth"
 PARTS = ("train", "valid", "test")
 
 
@@ -91,7 +95,7 @@ class Run:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise FileExistsError(
                 f"{folder} exists and is not empty: choose another --out, or resume the run in it: "
-                f"nnscratch train --out {folder} --resume"
+                f"nnscratch train --out {shlex.quote(str(folder))} --resume"
             )
         config.check()
         parts = read_parts(config)
@@ -283,6 +287,16 @@ class Run:
 
     def _write_json(self, name: str, content: Any) -> None:
         write_atomically(self.folder / name, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def default_prompt(tokenizer: Any) -> str:
+    """Return PROMPT if the tokenizer knows all of it, else a new line, or the tokenizer's last token."""
+    for prompt in (PROMPT, "\n"):
+        with contextlib.suppress(ValueError):
+            ids = tokenizer.encode(prompt)
+            if len(ids) and UNK not in (tokenizer.vocabulary[k] for k in ids):
+                return prompt
+    return tokenizer.vocabulary[-1]
 
 
 def words(text: str) -> list[str]:

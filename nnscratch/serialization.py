@@ -279,9 +279,11 @@ def write_atomically(path: PathLike, content: bytes) -> None:
         if sys.platform != "emscripten":  # in a browser, the mask is always 0o777: nothing could read the file
             os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes a private file; give it the usual permissions
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno and not error.filename:  # as when the disk is full
+            error.filename = str(path)
         raise
 
 

@@ -339,3 +339,23 @@ def test_generate_says_what_is_wrong_with_a_folder_of_gpt2(gpt2, capsys):
 def test_text_that_moves_from_one_part_to_another_changes_the_fingerprint():
     one, other = ({"train": "ab", "valid": "c", "test": ""}, {"train": "a", "valid": "bc", "test": ""})
     assert runs._fingerprint(one) != runs._fingerprint(other)
+
+
+def test_printed_commands_are_quoted_for_the_shell(text, tmp_path, capsys):
+    folder = tmp_path / "my $(runs)"
+    folder.mkdir()
+    (folder / "file").touch()
+    assert f"--out '{folder}' --resume" in error_of(capsys, "train", text, "--out", folder, *SMALL)
+
+
+def test_the_default_prompt_is_one_that_the_model_knows():
+    for tokenizer, prompt in (
+        (nn.data.CharTokenizer.from_text("It is a truth\n"), "It is a truth"),
+        (nn.data.CharTokenizer.from_text("при свете\n"), "\n"),
+        (nn.data.CharTokenizer.from_text("абв"), "в"),
+        (nn.data.WordTokenizer.from_text("when it is a hard truth"), "It is a truth"),
+        (nn.data.WordTokenizer.from_text("सत्य है"), "है"),
+        (nn.data.BPETokenizer.from_text("при свете", 260), "It is a truth"),
+    ):
+        assert runs.default_prompt(tokenizer) == prompt
+        assert len(tokenizer.encode(prompt))

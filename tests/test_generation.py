@@ -1,5 +1,6 @@
 """Text generation: which tokens are drawn, and its time and memory."""
 
+import concurrent.futures
 import tracemalloc
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 import nnscratch as nn
 from nnscratch.generation import generate_ids
+from nnscratch.modes import eval_mode
 from nnscratch.sampling import Sampling
 
 TOKENIZER = nn.data.CharTokenizer.from_text("abcdefgh ")
@@ -326,3 +328,24 @@ def test_a_logit_of_minus_infinity_bans_its_token(settings):
 def test_logits_from_which_nothing_can_be_drawn_are_refused(row):
     with pytest.raises(FloatingPointError, match="check its weights"):
         nn.generate(Banned(row), nn.data.CharTokenizer.from_text("abc"), "b", 5, rng=0)
+
+
+def test_four_threads_that_generate_leave_the_mode_of_the_model_as_it_was():
+    model, tokenizer = nn.models.LanguageModel(3, 4, 4, dropout=0.5, num_layers=2, rng=0), nn.data.CharTokenizer("abc")
+    expected = nn.generate(model, tokenizer, "a", 30, rng=0)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        texts = list(pool.map(lambda _: nn.generate(model, tokenizer, "a", 30, rng=0), range(12)))
+    assert texts == [expected] * 12
+    assert all(module.training for module in model.modules())
+
+
+def test_blocks_in_eval_mode_may_end_in_any_order():
+    model = nn.Sequential(nn.Dropout(0.5), nn.Dropout(0.5))
+    model[1].eval()
+    first, second = eval_mode(model), eval_mode(model)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert not model.training and not model[0].training
+    second.__exit__(None, None, None)
+    assert [module.training for module in model.modules()] == [True, True, False]

@@ -50,7 +50,7 @@ def test_an_extra_with_the_cuda_libraries_needs_a_cupy_that_has_it():
     assert cupy == ["cupy-cuda12x[ctk]>=14.0", "cupy-cuda13x[ctk]>=14.0"]
 
 
-@pytest.mark.parametrize(("group", "target"), [("console_scripts", "nnscratch.cli"), ("pytest11", "nnscratch.testing")])
+@pytest.mark.parametrize(("group", "target"), [("console_scripts", "nnscratch.cli"), ("pytest11", "nnscratch")])
 def test_the_entry_points_load(installed, group, target):
     (entry,) = (entry for entry in installed.entry_points if entry.group == group)
     assert entry.name == "nnscratch" and entry.value.startswith(target)

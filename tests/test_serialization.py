@@ -1,5 +1,6 @@
 """nn.save and nn.load: the whole model in one file, or a clear error."""
 
+import errno
 import json
 import os
 import struct
@@ -190,10 +191,10 @@ def test_saving_that_fails_leaves_the_old_file_and_no_other(path, monkeypatch):
     before = path.read_bytes()
 
     def full_disk(handle):
-        raise OSError("No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
         nn.save(nn.Linear(20, 30, rng=0), path)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]

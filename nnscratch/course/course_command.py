@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def run_new(arguments: argparse.Namespace) -> int:
 
     for path in write_example(arguments.folder):
         print(path)
-    print(f"\nEdit course.toml, then:\n    cd {arguments.folder}\n    nnscratch course check")
+    print(f"\nEdit course.toml, then:\n    cd {shlex.quote(str(arguments.folder))}\n    nnscratch course check")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from .exercise import Exercise
@@ -33,11 +34,11 @@ def run_start(arguments: argparse.Namespace) -> int:
         raise FileExistsError(f"{path} is a file. Give the name of a folder")
     if arguments.notebooks:
         written, kept = write_notebooks(path)
-        begin = f"jupyter lab {path}"
+        begin = f"jupyter lab {shlex.quote(str(path))}"
     else:
         folder, new = ExerciseFolder.start(path)
         written, kept = len(new), len(folder.exercises) - len(new)
-        begin = f"cd {path}\n    nnscratch exercises next"
+        begin = f"cd {shlex.quote(str(path))}\n    nnscratch exercises next"
     print(f"{path}: {written} exercises written" + (f", {kept} files were there and are unchanged." if kept else "."))
     print(f"\nBegin:\n    {begin}")
     return SOLVED

@@ -1,5 +1,6 @@
-"""Tools for your own tests: an assertion, a pytest plugin (plugin.py), hypothesis strategies (strategies.py), and
-exercises in notebooks (exercise.py).
+"""Tools for your own tests: an assertion, hypothesis strategies (strategies.py), exercises in notebooks (exercise.py).
+
+The pytest plugin is the file nnscratch_pytest.py, next to this package.
 
 >>> import numpy as np, nnscratch as nn
 >>> report = assert_gradients_match(nn.Linear(3, 2, rng=0), np.ones((4, 3)))

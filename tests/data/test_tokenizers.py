@@ -291,3 +291,15 @@ def test_a_prepared_texts_rare_tokens_become_unk_or_are_refused():
         SplitTokenizer.from_text("a b\n").encode("a zebra")
     with pytest.raises(ValueError, match="holds no token"):
         SplitTokenizer.from_text("\n\n")
+
+
+@pytest.mark.parametrize(("text", "tokens"), [
+    ("हिन्दी भाषा।", ["हिन्दी", "भाषा", "।"]),  # vowel signs are combining marks
+    ("caf\u00e9 na\u00efve", ["caf\u00e9", "na\u00efve"]),
+    ("cafe\u0301 nai\u0308ve", ["caf\u00e9", "na\u00efve"]),  # the same words, with the accents as own characters
+    ("q\u0323y l’q\u0323a", ["q\u0323y", "l'q\u0323a"]),  # no single character is this letter
+    ("می\u200cخواهم", ["می\u200cخواهم"]),  # a joiner inside a Persian word
+    ("'गे' said", ["‘", "गे", "’", "said"]),
+])  # fmt: skip
+def test_a_word_keeps_its_accents_and_vowel_signs(text, tokens):
+    assert WordTokenizer.tokenize(text) == tokens

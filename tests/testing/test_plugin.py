@@ -1,5 +1,6 @@
 """The pytest plugin, in a separate pytest run."""
 
+import os
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -29,3 +30,15 @@ def test_the_fixture_checks_and_the_option_lists_what_was_checked(tmp_path):
     listed = out[out.index("gradients checked") :].splitlines()[1:3]
     assert [line.split()[0] for line in listed] == ["right", "wrong"]
     assert listed[0].endswith("test_layers.py::test_right Tanh")
+
+
+def test_a_run_that_does_not_use_the_plugin_does_not_import_the_package(tmp_path):
+    (tmp_path / "test_other.py").write_text(
+        "import sys\ndef test_other():\n    assert not {'numpy', 'nnscratch'} & sys.modules.keys()\n", encoding="utf-8"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "nnscratch_pytest", "-p", "no:cacheprovider"]
+    environment = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout

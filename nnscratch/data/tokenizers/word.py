@@ -8,7 +8,9 @@ than characters, so a model needs fewer steps.
 
 from __future__ import annotations
 
+import functools
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -28,14 +30,29 @@ _END = frozenset(".!?")
 _CLOSE_END = frozenset("”’)]")  # these may follow the full stop within the sentence
 
 _ABBREVIATION = rf"(?<![\w'])(?:{'|'.join(map(re.escape, ABBREVIATIONS))})"
-_INNER_APOSTROPHE = re.compile(r"(?<=\w)’(?=\w)")
 _STRAIGHT_OPENING = r"(?<![^\s(\[{“‘'\"–—-])%s(?=[^\s.,;:!?)\]}])"  # after a space or opening mark, before a word
 _OPENING_DOUBLE, _OPENING_SINGLE = (re.compile(_STRAIGHT_OPENING % mark) for mark in "\"'")
-_CLOSING_SINGLE = re.compile(r"(?<!\w)'|'(?!\w)")
 # Possessive quantifiers: without them, the time for a long run of marks would be quadratic in its length.
 _SENTENCE_END = re.compile(rf"({_ABBREVIATION})|[.!?]++[”’)\]]*+(?=(\s|$)?)")
 _SEVERAL_ENDS = re.compile(rf"{EOS}(?:\s*{EOS})+")
-_TOKEN = re.compile(rf"{UNK}|{EOS}|{_ABBREVIATION}|\w+(?:'\w+)*|-+|[^\w\s]")
+_JOINERS = "\u200c\u200d"  # inside words of Persian, Hindi and others
+
+
+@functools.lru_cache(maxsize=64)
+def _word_patterns(marks: str) -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """Return the patterns of an apostrophe in a word, of a closing quotation mark, and of a token.
+
+    Python's ``\\w`` does not include combining marks, such as vowel signs in Hindi. `marks` are those of the text.
+    """
+    letter = rf"[\w{re.escape(marks)}]"
+    inner, closing = rf"(?<={letter})’(?={letter})", rf"(?<!{letter})'|'(?!{letter})"
+    token = rf"{UNK}|{EOS}|{_ABBREVIATION}|{letter}+(?:'{letter}+)*|-+|[^\w\s{re.escape(marks)}]"
+    return re.compile(inner), re.compile(closing), re.compile(token)
+
+
+def _marks(text: str) -> str:
+    """Return the combining marks and joiners in `text`, each once."""
+    return "".join(sorted(c for c in set(text) if c in _JOINERS or unicodedata.category(c)[0] == "M"))
 
 
 class WordTokenizer(Tokenizer):
@@ -43,8 +60,10 @@ class WordTokenizer(Tokenizer):
 
     These are all the rules:
 
-    - A word is a run of letters and digits. An apostrophe inside a word is part of it (``don't``). Every other mark is
-      a token. A run of hyphens is one token. A word of :data:`ABBREVIATIONS` and its full stop are one token (``mr.``).
+    - A word is a run of letters, with their accents and vowel signs, and digits. The text is normalised (NFC), so an
+      accent is the same if it is part of the letter or a character after it. An apostrophe inside a word is part of
+      it (``don't``). Every other mark is a token. A run of hyphens is one token. A word of :data:`ABBREVIATIONS` and
+      its full stop are one token (``mr.``).
     - Straight quotation marks become opening and closing ones (``“ ”``), so that a model can tell where speech begins.
       Underscores are dropped: Project Gutenberg marks italics with them.
     - A sentence ends with ``.``, ``!`` or ``?`` and any closing quotes or brackets, followed by a space or the end of
@@ -120,12 +139,13 @@ class WordTokenizer(Tokenizer):
         ['“', 'why', ',', 'mr.', 'bennet', '!', '”', '<eos>', 'she', "didn't", 'know', '.', '<eos>']
         """
         check_text(text)
-        text = text.lower().replace("_", "")
-        text = _INNER_APOSTROPHE.sub("'", text)
+        text = unicodedata.normalize("NFC", text.lower().replace("_", ""))
+        inner_apostrophe, closing_single, a_token = _word_patterns(_marks(text))
+        text = inner_apostrophe.sub("'", text)
         text = _OPENING_DOUBLE.sub("“", text).replace('"', "”")
-        text = _CLOSING_SINGLE.sub("’", _OPENING_SINGLE.sub("‘", text))
+        text = closing_single.sub("’", _OPENING_SINGLE.sub("‘", text))
         text = _SENTENCE_END.sub(lambda found: found[0] if found[2] is None else f"{found[0]} {EOS} ", text)
-        return _TOKEN.findall(_SEVERAL_ENDS.sub(EOS, text))
+        return a_token.findall(_SEVERAL_ENDS.sub(EOS, text))
 
     def encode(self, text: str) -> np.ndarray:
         """Return the id of every token. A word that is not in the vocabulary gets the id of ``<unk>``, 0.

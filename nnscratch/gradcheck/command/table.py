@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from typing import Any
 
@@ -29,7 +30,7 @@ def as_table(path: str, results: list[Result], colour: bool) -> str:
     counts = Counter(r.verdict for r in results)
     lines.append(f"{len(results)} checked: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()))
     if any(r.report is not None and r.verdict != "right" for r in results):
-        lines.append(f"For the details of one: nnscratch gradcheck {path}:NAME")
+        lines.append(f"For the details of one: nnscratch gradcheck {shlex.quote(path)}:NAME")
     return "\n".join(lines)
 
 
