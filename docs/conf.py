@@ -35,7 +35,7 @@ extensions = [
     "numpydoc",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build", "lite", "**/_*.md"]  # pages with an underscore are included in other pages
+exclude_patterns = ["_build", "lite", "**/_*.md", "examples/*.ipynb"]  # an underscore: included in other pages
 suppress_warnings = ["toc.empty_glob"]
 templates_path = ["_templates"]
 language = "en"
