@@ -53,3 +53,15 @@ def test_pictures_of_filters_gates_attention_and_a_decision_boundary(rng, on_cud
     nn.plotting.plot_attention(weights[0, 0], list("abcde"))
     points = rng.random((20, 2)).astype(np.float32)
     nn.plotting.plot_decision_boundary(nn.models.MLP([2, 8, 2], rng=0).to("cuda"), points, np.arange(20) % 2)
+
+
+def test_animations_and_the_graph_of_a_model(rng, on_cuda):
+    model = nn.Sequential(nn.Linear(2, 3, rng=0), nn.Tanh(), nn.Linear(3, 1, rng=1)).to("cuda")
+    x = on_cuda(np.ones((1, 2), dtype=np.float32))
+    nn.plotting.draw_network(model, x, dy=on_cuda(np.ones((1, 1), dtype=np.float32)))
+    nn.plotting.animate_backpropagation(model, x, on_cuda(np.ones(1)))
+    nn.plotting.animate_attention(on_cuda(np.full((3, 3), 1 / 3)), list("abc"))
+    nn.plotting.animate_convolution(on_cuda(rng.random((4, 4))), on_cuda(rng.random((2, 2))))
+    steps = on_cuda(rng.normal(size=(2, 4, 3)).astype(np.float32))
+    nn.plotting.animate_gradient_path(lambda value: nn.RNN(3, 4, rng=0).to("cuda"), [0.5, 1.0], steps)
+    nn.plotting.plot_attributions(on_cuda(rng.random((4, 4))), on_cuda(rng.normal(size=(4, 4))))
