@@ -71,7 +71,7 @@ class Outer:
         return len(self.a)
 
     def gradients(self, shape: tuple[int, ...]) -> Array:
-        """Return every g_n, shape (N, *shape)."""
+        """Return every g_n, shape ``(N, *shape)``."""
         return (self.a.swapaxes(1, 2) @ self.b).reshape(-1, *shape)
 
     def squared_norms(self) -> Array:
@@ -130,7 +130,7 @@ class Rows:
         return len(self.d)
 
     def gradients(self, shape: tuple[int, ...]) -> Array:
-        """Return every g_n, shape (N, *shape)."""
+        """Return every g_n, shape ``(N, *shape)``."""
         xp, (N, T), V = backend.array_module(self.d), self.ids.shape, shape[0]
         g = xp.zeros((N * V, shape[1]), dtype=self.d.dtype)
         backend.scatter_add(g, (self.ids + V * xp.arange(N)[:, None]).reshape(-1), self.d.reshape(N * T, -1))
@@ -176,7 +176,7 @@ class Each:
         return len(self.g)
 
     def gradients(self, shape: tuple[int, ...]) -> Array:
-        """Return every g_n, shape (N, *shape)."""
+        """Return every g_n, shape ``(N, *shape)``."""
         return self.g.reshape(-1, *shape)
 
     def squared_norms(self) -> Array:

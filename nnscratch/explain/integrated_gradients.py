@@ -67,7 +67,7 @@ def integrated_gradients(
     Warns
     -----
     RuntimeWarning
-        The gap of an example is larger than 5 % of the sum of |a|: `steps` is too small.
+        The gap of an example is larger than 5 % of the sum of ``|a|``: `steps` is too small.
 
     Examples
     --------

@@ -41,7 +41,7 @@ class Examples:
         self.forms: dict[str, Form] = {}
 
     def gradients(self) -> dict[str, Array]:
-        """Return, for each parameter's name, the gradients of all examples, shape (N, *shape)."""
+        """Return, for each parameter's name, the gradients of all examples, shape ``(N, *shape)``."""
         shapes = {name: parameter.shape for name, parameter in self.model.named_parameters()}
         return {name: form.gradients(shapes[name]) for name, form in self.forms.items()}
 
@@ -153,7 +153,7 @@ def per_example_gradients(model: Module, criterion: Module, inputs: Any, targets
     Returns
     -------
     dict of str to array
-        For each parameter's name, an array of shape (N, *shape). A parameter that backward did not reach is absent.
+        For each parameter's name, an array of shape ``(N, *shape)``. A parameter that backward did not reach is absent.
 
     Raises
     ------
