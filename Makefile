@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 CUDA ?= cuda12
 
-.PHONY: help demo test test-thorough test-oracle test-gpu gpu-check notebooks docs docs-test docs-linkcheck docs-lite lint clean bench bench-growth bench-check
+.PHONY: help demo test test-thorough test-oracle test-gpu gpu-check notebooks docs docs-test docs-linkcheck docs-lite lint clean bench bench-growth bench-ranks bench-check
 
 help:
 	@echo "make demo         train a language model on Pride and Prejudice and print a sample of its text (under 5 minutes)"
@@ -21,6 +21,7 @@ help:
 	@echo "make gpu-check    check a GPU in under ten minutes with PYTHON, which has CuPy; installs nothing"
 	@echo "make bench        compare the speed with PyTorch, JAX and others (installs them: a large download; 40 minutes)"
 	@echo "make bench-growth measure how time and memory grow with each size (5 minutes)"
+	@echo "make bench-ranks  measure training on two processes, and predict it on more (15 minutes)"
 	@echo "make bench-check  check that nothing became slower relative to PyTorch (1 minute)"
 	@echo "make lint         check the code style with ruff"
 	@echo "make clean        remove .venv and all build results; keep the trained models in runs/"
@@ -66,6 +67,9 @@ bench: .venv/.installed-bench
 
 bench-growth: .venv/.installed-bench
 	$(BIN)/python -m benchmarks.growth
+
+bench-ranks: .venv/.installed-bench
+	$(BIN)/python -m benchmarks.ranks
 
 bench-check: .venv/.installed-bench
 	$(BIN)/python -m benchmarks.check

