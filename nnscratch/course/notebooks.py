@@ -22,6 +22,7 @@ from .own import OwnExercise
 from .settings import Course, Task
 from .submission import number, read_regular
 
+LONGEST_NOTEBOOK = 100 << 20  # bytes; notebooks contain pictures
 DEFINES = re.compile(r"(?m)^(?:def|class) ")
 CHECKS = re.compile(r"(?m)^\s*(?:(?:import|from) +(?:nnscratch|otter)\b|grader\.)")
 COMMAND = re.compile(r"(?m)^\s*[%!].*$")  # of IPython, not Python code
@@ -146,7 +147,7 @@ def collect(course: Course, submitted: Path, out: Path) -> dict[str, list[str]]:
         (out / student.name).mkdir(parents=True)
         for task in course.tasks:
             path = notebooks.get(notebook_name(task))
-            code = None if path is None else code_of(read_regular(path))
+            code = None if path is None else code_of(read_regular(path, LONGEST_NOTEBOOK))
             if code is not None:
                 write_atomically(out / student.name / task.exercise.filename, code.encode(errors="replace"))
                 found[student.name].append(task.exercise.filename)

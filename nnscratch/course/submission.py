@@ -112,8 +112,8 @@ def read_sources(folder: Path, tasks: Sequence[Task]) -> list[bytes | None]:
     return [read_regular(folder / task.exercise.filename) for task in tasks]
 
 
-def read_regular(path: Path) -> bytes | None:
-    """Return the start of a file, at most `LONGEST_SOURCE` + 1 bytes; None if it is not a regular file."""
+def read_regular(path: Path, longest: int = LONGEST_SOURCE) -> bytes | None:
+    """Return the start of a file, at most `longest` + 1 bytes; None if it is not a regular file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
@@ -121,7 +121,7 @@ def read_regular(path: Path) -> bytes | None:
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return None
-        return file.read(LONGEST_SOURCE + 1)
+        return file.read(longest + 1)
 
 
 def fingerprint(course: Course, tasks: Sequence[Task], sources: Sequence[bytes | None], seed: int, version: str) -> str:

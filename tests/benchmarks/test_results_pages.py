@@ -93,3 +93,34 @@ def test_a_run_of_the_sweep_trains_the_model_that_its_settings_describe(load, mo
     assert max(steps) - min(steps) <= 1 and min(steps) >= 5400 // 256
     assert by_character["parameters"] != by_bpe["parameters"]
     assert all(2 < result["test"] < 10 for result in (by_character, by_bpe, lstm))
+
+
+def test_the_page_of_masked_words_comes_from_a_run(load):
+    module, rng = load("masked_lm"), np.random.default_rng(0)
+    words = rng.integers(0, 20, 40 * module.T)
+    model, batches, trainer = module.masked_lm(words, 20)
+    trainer.fit(batches, epochs=1)
+    (_, loss, right), (_, alone, _) = masked = module.measure_masked(model, words, words, 20)
+    assert 0 <= right <= 1 and loss > 0 and alone == pytest.approx(np.log(20), abs=0.1)
+    given = module.labelled([words[: 5 * module.T], words[: 7 * module.T]], 8, seed=0)
+    assert given[0].shape == (8, module.T) and set(given[1]) == {0, 1}
+    classifier = nn.models.TextClassifier(module.encoder(20, seed=0), 6, rng=0)
+    rates = module.classify(classifier, given, given), module.naive_bayes(given, given, 20)
+    assert all(0 <= rate <= 1 for rate in rates)
+    page = module.report(
+        {"seconds": 1.0, "train": 1280, "parameters": 12345, "masked": masked, "tested": 8, "most": 0.5}
+        | {"classes": [(8, *rates, 0.25)], "pytorch": [("MaskedLM", 60, (1e-6, 0.1, 0.2))]}
+    )
+    assert "12,345" in page and f"| MaskedLM | {loss:.3f} | {right:.1%} |" in page and "| 25.0% |" in page
+    assert "| MaskedLM | 60 | 1.0e-06 | 100 | 200 |" in page and "Beside PyTorch" not in module.report(
+        {
+            "seconds": 1.0,
+            "train": 1,
+            "parameters": 1,
+            "masked": [],
+            "tested": 8,
+            "most": 0.5,
+            "classes": [],
+            "pytorch": [],
+        }
+    )

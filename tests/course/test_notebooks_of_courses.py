@@ -92,7 +92,9 @@ def notebook(*cells):
 def test_collect_writes_the_files_of_each_student(course, tmp_path, capsys):
     inner = tmp_path / "submitted" / "anna" / "week01"
     inner.mkdir(parents=True)
-    (inner / "04_relu.ipynb").write_text(notebook("def relu_forward(x):\n    pass", "import nnscratch as nn\nnn.x"))
+    (inner / "04_relu.ipynb").write_text(
+        notebook("def relu_forward(x):\n    pass", "import nnscratch as nn\nnn.x" + " " * (2 << 20))
+    )
     (inner / "notes.ipynb").write_text(notebook("1 / 0"))
     (tmp_path / "secret.ipynb").write_text(notebook("secret = 1"))
     (inner / "06_linear_class.ipynb").symlink_to(tmp_path / "secret.ipynb")
