@@ -1,6 +1,6 @@
 """Train word vectors on Jane Austen's six novels, and measure how many analogies they solve.
 
-    python -m benchmarks.word_vectors           about a minute of one core; CBOW only
+    python -m benchmarks.word_vectors           a few minutes of one core
 
 Writes docs/results/word_vectors.md. An analogy is "man is to woman as king is to ...": the nearest word to
 E[woman] - E[man] + E[king] must be the one of the list. The three words of the question are excluded, as in the
@@ -17,7 +17,7 @@ from pathlib import Path
 import nnscratch as nn
 
 TARGET = Path("docs/results/word_vectors.md")
-MIN_COUNT, SIZE, EPOCHS = 10, 64, {"cbow": 2}
+MIN_COUNT, SIZE, EPOCHS = 10, 64, {"cbow": 2, "skip-gram": 1}
 PAIRS = {
     "man and woman": "he she|his her|himself herself|mr mrs|man woman|men women|gentleman lady|gentlemen ladies|"
     "brother sister|brothers sisters|father mother|son daughter|sons daughters|husband wife|uncle aunt|nephew niece|"
@@ -68,7 +68,7 @@ def report(rows, tokenizer, tokens, models, seconds):
         "`python -m benchmarks.word_vectors` wrote this page. It trains word vectors on Jane Austen's six novels: "
         f"{len(tokens):,} words and marks, of which {len(tokenizer):,} different ones occur {MIN_COUNT} times or more. "
         f"The vectors have {SIZE} numbers. Windows have 5 words on each side, and each right word has 5 negatives. "
-        + "; ".join(f"{kind}: {EPOCHS[kind]} epochs, {seconds[kind]:.0f} s of processor time" for kind in seconds)
+        + "; ".join(f"{kind}: {EPOCHS[kind]} epoch(s), {seconds[kind]:.0f} s of processor time" for kind in seconds)
         + f" ({platform.python_implementation()} {platform.python_version()}, one run each).",
         "",
         "An analogy asks for the fourth word: *man* is to *woman* as *brother* is to *sister*. The answer is the word "
