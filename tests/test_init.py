@@ -114,3 +114,19 @@ def test_an_opened_forget_gate_keeps_what_the_cell_holds():
             np.testing.assert_array_equal(p.data[others], before[name][others])
     with pytest.raises(ValueError, match="there is no LSTM or LSTMCell in this Linear"):
         init.open_forget_gates(nn.Linear(2, 3))
+
+
+H = 64
+RECURRENT = [nn.RNNCell, nn.GRUCell, nn.LSTMCell, nn.RNN, nn.GRU, nn.LSTM]
+
+
+@pytest.mark.parametrize(("make", "bound"), [
+    *((lambda make=make: make(5, H, rng=0), 1 / math.sqrt(H)) for make in RECURRENT),
+    (lambda: nn.Linear(H, 100, rng=0), 1 / math.sqrt(H)),
+    (lambda: nn.Conv1d(8, 40, 4, rng=0), 1 / math.sqrt(8 * 4)),
+    (lambda: nn.Conv2d(8, 40, 3, rng=0), 1 / math.sqrt(8 * 9)),
+])  # fmt: skip
+def test_the_first_weights_and_biases_are_uniform_up_to_pytorchs_bound(make, bound):
+    values = np.concatenate([p.data.ravel() for p in make().parameters()])
+    assert 0.98 * bound < np.abs(values).max() <= bound
+    assert np.abs(values).mean() == pytest.approx(bound / 2, rel=0.05)

@@ -497,3 +497,14 @@ def test_ties_of_a_maximum_may_be_shared_or_given_to_one():
 def test_wrong_use_is_explained(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+@pytest.mark.parametrize("backward", [lambda x, dy: dy * np.cos(x), lambda dy, x: dy * np.cos(x)])
+def test_the_inputs_of_a_ufunc_have_names(backward):
+    report = check_gradients((np.sin, backward), X)
+    assert report.ok and [entry.name for entry in report] == ["x"]
+
+
+def test_the_two_inputs_of_a_ufunc_have_names():
+    report = check_gradients((np.multiply, lambda x1, x2, dy: (dy * x2, dy * x1)), X, 2 * X)
+    assert report.ok and [entry.name for entry in report] == ["x1", "x2"]

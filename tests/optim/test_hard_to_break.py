@@ -187,3 +187,32 @@ def test_integers_that_no_float_holds_are_refused_by_name(number):
         nn.optim.SGD([nn.Parameter(np.ones(2))], lr=number)
     with pytest.raises(ValueError, match="bound must be a finite number, got an integer of"):
         nn.init.uniform((2, 2), number)
+
+
+def test_weight_decay_pulls_the_weights_to_zero_in_every_optimizer():
+    for make in (nn.optim.SGD, *ADAPTIVE):
+        w = nn.Parameter(np.array([2.0, -2.0]))
+        w.grad[...] = 0
+        make([w], lr=0.1, weight_decay=0.5).step()
+        assert (np.abs(w.data) < 2).all(), make.__name__
+
+
+def test_rmsprop_adds_the_weight_decay_to_the_gradient():
+    w = nn.Parameter(np.array([2.0]))
+    optimizer = nn.optim.RMSprop([w], lr=0.1, alpha=0.9, eps=0.0, weight_decay=0.5)
+    w.grad[...] = 3.0  # with the decay: 3 + 0.5 * 2 = 4
+    optimizer.step()
+    np.testing.assert_allclose(optimizer.state["square_avg"][0], 0.1 * 4.0**2)
+    np.testing.assert_allclose(w.data, 2.0 - 0.1 * 4 / math.sqrt(0.1 * 4.0**2))
+
+
+@pytest.mark.parametrize("patience", [0, 1, 2])
+def test_the_first_cut_comes_after_patience_and_one_bad_validation(patience):
+    optimizer = nn.optim.SGD([nn.Parameter(np.ones(1))], lr=1.0)
+    scheduler = nn.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=patience)
+    scheduler.step(1.0)  # the first loss is the best so far
+    rates = []
+    for _ in range(patience + 1):
+        rates.append(optimizer.lr)
+        scheduler.step(1.0)
+    assert rates == [1.0] * (patience + 1) and optimizer.lr == 0.5

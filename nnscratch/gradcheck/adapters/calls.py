@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .base import NO_CACHE
+from .names import signature
 
 GRADIENT_WORDS = ("d", "g", "grad", "gradient", "grads", "delta", "upstream", "err", "error", "dout", "up")
 
@@ -22,7 +23,7 @@ def required_names(function: Callable) -> list[str] | None:
     ['dout', 'cache']
     """
     try:
-        parameters = list(inspect.signature(function).parameters.values())
+        parameters = list(signature(function).parameters.values())
     except (TypeError, ValueError):
         return None
     if any(p.kind == p.VAR_POSITIONAL for p in parameters):
@@ -34,7 +35,7 @@ def required_names(function: Callable) -> list[str] | None:
 def optional_names(function: Callable) -> list[str]:
     """Return the names of the arguments that have a default."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = signature(function).parameters.values()
     except (TypeError, ValueError):
         return []
     return [p.name for p in parameters if p.default is not p.empty and p.kind != p.POSITIONAL_ONLY]

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..nested import attribute_of
 
 
@@ -25,10 +27,27 @@ def function_name(function: Any) -> str:
     return attribute_of(function, "__name__", type(function).__name__)
 
 
+def signature(function: Callable) -> inspect.Signature:
+    """Return ``inspect.signature(function)``, also for NumPy's ufuncs, which have none before NumPy 2.4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> [p.name for p in signature(np.arctan2).parameters.values() if p.default is p.empty]
+    ['x1', 'x2']
+    """
+    if not isinstance(function, np.ufunc):
+        return inspect.signature(function)
+    names = ["x"] if function.nin == 1 else [f"x{k + 1}" for k in range(function.nin)]
+    inputs = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in names]
+    out = inspect.Parameter("out", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None)
+    return inspect.Signature([*inputs, out])
+
+
 def argument_names(function: Callable, count: int) -> list[str]:
     """Return the names of the first `count` positional arguments of `function`."""
     try:
-        kinds = inspect.signature(function).parameters.values()
+        kinds = signature(function).parameters.values()
     except (TypeError, ValueError):
         kinds = []
     names = [p.name for p in kinds if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][:count]
@@ -39,7 +58,7 @@ def argument_names(function: Callable, count: int) -> list[str]:
 def positional_count(function: Callable) -> int | None:
     """Return the number of required positional arguments; None for ``*args``, or if there is no signature."""
     try:
-        kinds = list(inspect.signature(function).parameters.values())
+        kinds = list(signature(function).parameters.values())
     except (TypeError, ValueError):
         return None
     if any(p.kind == p.VAR_POSITIONAL for p in kinds):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .calls import is_cache_name, is_gradient_argument
-from .names import argument_names, function_name
+from .names import argument_names, function_name, signature
 
 
 def signature_text(function: Any) -> str:
@@ -15,7 +15,7 @@ def signature_text(function: Any) -> str:
     try:
         names = [
             ("*" if p.kind == p.VAR_POSITIONAL else "**" if p.kind == p.VAR_KEYWORD else "") + p.name
-            for p in inspect.signature(function).parameters.values()
+            for p in signature(function).parameters.values()
             if p.default is p.empty
         ]
     except (TypeError, ValueError):
@@ -46,7 +46,7 @@ def pair_refusal(forward: Callable, backward: Callable, input_names: Sequence[st
     arguments = ", ".join(input_names)
     unpacked = arguments + ("," if len(input_names) == 1 else "")
     try:
-        taken = [n for n, p in inspect.signature(backward).parameters.items() if p.default is p.empty]
+        taken = [n for n, p in signature(backward).parameters.items() if p.default is p.empty]
     except (TypeError, ValueError):
         taken = ["dy", *input_names]
     passed = []
