@@ -137,7 +137,7 @@ class Together:
             return None
         return next(wish for wish in self.communicator.allgather(wish) if wish is not None)
 
-    def start(self, trainer: Trainer, batches: Any = None) -> None:
+    def start(self, trainer: Trainer, *batches: Any) -> None:
         """Before the first step, give all ranks the state of rank 0: weights, moments, steps and random generators.
 
         Raises
@@ -145,9 +145,10 @@ class Together:
         ValueError
             The ranks have different models, settings or numbers of batches.
         """
-        rng = getattr(batches, "rng", None)
-        if rng is not None:  # so that all ranks shuffle alike
-            rng.bit_generator.state = self.communicator.bcast(rng.bit_generator.state)
+        for each in batches:  # those for training, and those for validation
+            rng = getattr(each, "rng", None)
+            if rng is not None:  # so that all ranks shuffle alike
+                rng.bit_generator.state = self.communicator.bcast(rng.bit_generator.state)
         if self.started:
             return
         self._check_same_on_all_ranks(trainer, batches)
@@ -155,14 +156,14 @@ class Together:
         trainer.load_state_dict(*state)
         self.started = True
 
-    def _check_same_on_all_ranks(self, trainer: Trainer, batches: Any) -> None:
+    def _check_same_on_all_ranks(self, trainer: Trainer, batches: Sequence[Any]) -> None:
         own = {
             "parameters": [f"{name} {p!r}" for name, p in trainer.model.named_parameters()],
             "optimizer": type(trainer.optimizer).__name__,
             "steps_done": trainer.steps_done,
             "total_steps": trainer.total_steps,
             "accumulate": trainer.accumulate,
-            "number of batches": None if batches is None else len(batches),
+            "number of batches": [len(each) if hasattr(each, "__len__") else None for each in batches],
         }
         for rank, other in enumerate(self.communicator.allgather(own)):
             different = [name for name in own if other[name] != own[name]]

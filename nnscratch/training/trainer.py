@@ -198,13 +198,13 @@ class Trainer:
         self.steps_done += 1
         self.targets = sum(part.targets.size for part in parts)
 
-    def _prepare(self, batches: Any = None) -> None:
+    def _prepare(self, *batches: Any) -> None:
         """Choose the step for this model and device, a function of (trainer, parts). All ranks begin alike."""
         plain = self._async_steps is None and self._split_batch is None and self.privacy is None
         if plain and can_step_async(self.model, self.optimizer):
             self._async_steps = AsyncSteps(self)
         if self.together is not None:
-            self.together.start(self, batches)
+            self.together.start(self, *batches)
         kinds = self.privacy, self._split_batch, self._async_steps, self.together
         others = [other for other in kinds if other is not None]
         self._step = others[0].step if others else type(self)._plain_step
@@ -251,6 +251,7 @@ class Trainer:
         steps_per_epoch = steps_in_epoch(batches, self.accumulate)
         evaluate_every = positive_int("evaluate_every", steps_per_epoch if evaluate_every is None else evaluate_every)
         self.stop = None
+        self._prepare(batches, valid)
         self.valid_rng = getattr(valid, "rng", None)
         if self.valid_rng is not None and self.stopped_valid_rng is not None:
             self.valid_rng.bit_generator.state = self.stopped_valid_rng
@@ -258,7 +259,6 @@ class Trainer:
         self.model.train()
         self.criterion.train()
         self._seconds_before, self._started = self.recorded.seconds, time.perf_counter()
-        self._prepare(batches)
         self.call("on_fit_start")
         try:
             with end_all_ranks_on_error(self.together), finish_step_on_ctrl_c(self):

@@ -123,7 +123,7 @@ def check_same_result(steps, *names):
         batches, tolerance = MODELS[name][2], MODELS[name][4]
         together = trainer_of(name, WORLD, rng=WORLD.rank)  # only rank 0 has the weights to begin with
         own = {} if batches is not shuffled else {"rank": WORLD.rank}  # and the order
-        together.fit(batches(**own), batches(), steps=int(steps), evaluate_every=5)
+        together.fit(batches(**own), batches(**own), steps=int(steps), evaluate_every=5)
         assert_same_bits_on_all_ranks(together)
         if WORLD.rank == 0:
             alone = trainer_of(name, None)
