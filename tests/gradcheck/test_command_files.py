@@ -9,7 +9,7 @@ import pytest
 from nnscratch.cli import main
 from nnscratch.gradcheck.command import add_arguments, given_values
 from nnscratch.gradcheck.command.discover import discover
-from nnscratch.gradcheck.command.drawing import CannotDraw, candidates
+from nnscratch.gradcheck.command.drawing import CannotDraw, candidates, draw_parameters
 
 
 def names(source):
@@ -139,6 +139,41 @@ def test_a_file_whose_inputs_are_unknown_is_not_right_until_they_are_given(check
     assert code == 2 and "2 checked: 2 could not check" in out and "Give --shape zeta=4,5" in out
     code, out, _ = check(DOUBLE, "--shape", "zeta=4,5", "--init", "1.5, power=3")
     assert code == 0 and "2 checked: 2 right" in out
+
+
+NETWORK = """
+import numpy as np
+def sigmoid(z): return 1 / (1 + np.exp(-z))
+class Network:
+    def __init__(self, sizes):
+        self.biases = [np.random.randn(n, 1) for n in sizes[1:]]
+        self.weights = [np.random.randn(n, m) for m, n in zip(sizes[:-1], sizes[1:])]
+    def feedforward(self, a):
+        for b, w in zip(self.biases, self.weights): a = sigmoid(w @ a + b)
+        return a
+    def backprop(self, x, y):
+        activations = [x]
+        for b, w in zip(self.biases, self.weights): activations.append(sigmoid(w @ activations[-1] + b))
+        delta, nabla_b, nabla_w = activations[-1] - y, [], []
+        for w, a, before in zip(self.weights[::-1], activations[:0:-1], activations[-2::-1]):
+            delta = delta * a * (1 - a)
+            nabla_b.insert(0, delta)
+            nabla_w.insert(0, delta @ before.T)
+            delta = w.T @ delta
+        return nabla_b, nabla_w
+"""
+
+
+@pytest.mark.parametrize(("slope", "code", "said"), [("a * (1 - a)", 0, "right"), ("(1 - a)", 1, "wrong")])
+def test_a_network_of_a_list_of_sizes(check, slope, code, said):
+    got, out, _ = check(NETWORK.replace("a * (1 - a)", slope))
+    assert got == code and "sizes [4, 5, 6], x 4x1, y 6x1" in out and said in out
+
+
+def test_a_dictionary_of_unknown_parameters_is_refused_with_its_keys():
+    for keys, said in ((["theta"], "the shapes of theta are not known"), ([], "forward names none of its keys")):
+        with pytest.raises(CannotDraw, match=said):
+            draw_parameters(keys, np.random.default_rng(0))
 
 
 def test_two_functions_of_any_name(check):

@@ -375,3 +375,20 @@ def test_operations_that_only_backward_needs_are_pruned():
         graph = ForwardGraph(tape)
         assert len(tape.nodes) > len(graph.nodes)
         assert {node.name for node in graph.nodes} == {"matmul", "tanh", "square", "add.reduce"}
+
+
+@pytest.mark.parametrize("mode", ["full", "directional"])
+def test_one_number_in_place_of_the_number_of_classes_above_the_margin(mode):
+    def svm_loss(x, y):
+        rows = np.arange(len(x))
+        correct = x[rows, y]
+        margins = np.maximum(0, x - correct[:, None] + 1.0)
+        margins[rows, y] = 0
+        dx = (margins > 0).astype(float)
+        dx[rows, y] -= 1  # the mistake: it should be the number of classes above the margin
+        return margins.sum() / len(x), dx / len(x)
+
+    rng = np.random.default_rng(0)
+    report = check_gradients(svm_loss, rng.normal(size=(3, 6)), rng.integers(0, 6, 3), mode=mode)
+    assert report.diagnoses[0].mistake == "upstream gradient wrong"
+    assert "the gradient of `correct` is taken as -0.3333 everywhere" in report.diagnoses[0].evidence

@@ -324,7 +324,10 @@ def draw_parameters(keys: list[str], rng: np.random.Generator) -> dict[str, np.n
     shapes = {key: next((shape for pattern, shape in COLUMNS if pattern.fullmatch(key)), None) for key in keys}
     unknown = [key for key, shape in shapes.items() if shape is None]
     if unknown or not keys:
-        raise CannotDraw(f"cannot tell which arrays are in the dictionary of parameters: {', '.join(unknown)}")
+        said = f"the shapes of {', '.join(unknown)} are not known" if keys else "forward names none of its keys"
+        raise CannotDraw(
+            f"cannot draw the dictionary of parameters: {said}. Write a forward that takes its arrays as arguments"
+        )
     return {key: draw(shape, rng) for key, shape in shapes.items()}
 
 

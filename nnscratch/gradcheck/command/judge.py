@@ -104,9 +104,10 @@ def readable_description(described: Any) -> dict[str, Any]:
 
 
 def describe_inputs(described: dict[str, Any], candidate: dict[str, Any]) -> list[str]:
-    """Return the arguments of forward as text: ``x 3x4``, ``conv_param {...}``."""
+    """Return the drawn arguments as text: ``sizes [4, 5, 6]`` of the constructor, ``x 3x4``, ``conv_param {...}``."""
     names = [a["name"] for a in described["forward"]]
-    found = []
+    init = zip(described["init"], candidate["init"], strict=False)
+    found = [f"{a['name']} {value}" for a, value in init if isinstance(value, list)]
     for number, value in enumerate(candidate["inputs"]):
         name = names[number] if number < len(names) else f"input {number}"
         shape = "x".join(map(str, np.shape(value))) if isinstance(value, np.ndarray) else repr(value)

@@ -37,6 +37,15 @@ def forward_of(found: Any) -> Any:
     return None
 
 
+def taken_by_backprop(found: Any) -> list[dict[str, Any]]:
+    """Return the arguments of ``backprop(x, y)``, if the class or object has it and no backward; else an empty list."""
+    method = getattr(found, "backprop", None)
+    if not callable(method) or hasattr(found, "backward"):
+        return []
+    taken = arguments(method)[inspect.isclass(found) :]
+    return taken if len(taken) > 1 else []
+
+
 def dir_of_class(cls: type) -> set[str]:
     """Return the names that a class and its bases define, without those of its metaclass."""
     return {name for base in cls.__mro__ for name in vars(base)}

@@ -37,7 +37,7 @@ from ..report import GradientReport
 from ..snapshot import Snapshot
 from . import wire
 from .refused import Refused
-from .signatures import arguments, forward_of, makes_an_object, needs_no_instance
+from .signatures import arguments, forward_of, makes_an_object, needs_no_instance, taken_by_backprop
 
 ATTEMPTS = 4  # draw the weights again, at most this often, if a gradient is zero everywhere, as with dead ReLU units
 ROOT = str(Path(__file__).resolve().parents[3])
@@ -147,7 +147,7 @@ class Service:
         return {
             "kind": kind,
             "init": arguments(found) if kind == "class" else [],
-            "forward": arguments(method)[kind == "class" :] if method is not None else [],
+            "forward": taken_by_backprop(made) or (arguments(method)[kind == "class" :] if method is not None else []),
             "doc": text,
         }
 

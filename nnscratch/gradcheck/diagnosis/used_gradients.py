@@ -106,10 +106,15 @@ def fitting_changes(graph: ForwardGraph, site: Site, movements: Movements, rows:
     moved, errors = site.moved[rows], movements.errors[rows]
     size = float(np.abs(errors).max(initial=0.0))
     wrong = int((np.abs(errors) > 1e-4 * size).sum())
-    if size <= 10 * movements.noise or wrong < MIN_ROWS or not np.any(moved):
+    if size <= 10 * movements.noise or wrong < MIN_ROWS - 1 or not np.any(moved):
         return
     g = np.concatenate([np.ravel(x) for x in site.gradients])
     limit = MAX_MISFIT * size + movements.noise
+    c = constant_in_place(g, moved, errors, limit)
+    if c is not None:
+        yield 2.45, "upstream gradient wrong", f"the gradient of `{site.name}` is taken as {c:.4g} everywhere"
+    if wrong < MIN_ROWS:
+        return
     for rank, mistake, text, change, free in changed_gradients(site, known_arrays(graph, site), labels(graph)):
         flat = np.concatenate([np.ravel(x) for x in change])
         if flat.shape != g.shape or not np.isfinite(flat).all():
@@ -124,6 +129,20 @@ def fitting_changes(graph: ForwardGraph, site: Site, movements: Movements, rows:
             text = text.replace("%c", f"{c:.4g}")
         if np.abs(predicted - errors).max() <= limit:
             yield rank, mistake, text.replace("%u", site.name)
+
+
+def constant_in_place(g: np.ndarray, moved: np.ndarray, errors: np.ndarray, limit: float) -> float | None:
+    """Return the number c for which a gradient of c everywhere explains the errors, or None if there is no such number.
+
+    In an SVM loss, the gradient of the right class's score is the number of classes above the margin, and backward may
+    use 1 in its place.
+    """
+    used, ones = errors + moved @ g, moved.sum(axis=1)
+    length = float(ones @ ones)
+    if not np.ptp(g) > 1e-9 or not length > 0:
+        return None
+    c = float(used @ ones) / length
+    return c if abs(c) > 1e-9 and np.abs(c * ones - used).max() <= limit else None
 
 
 def known_arrays(graph: ForwardGraph, site: Site) -> list[tuple[list[np.ndarray], str, bool]]:
