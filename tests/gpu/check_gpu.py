@@ -162,6 +162,7 @@ def commands(out: Path, stand_in: bool) -> dict[str, list[str]]:
     python, here = [sys.executable, "-u"], str(Path(__file__).resolve())
     parallel = ["-n", "8"] if importlib.util.find_spec("xdist") and not stand_in else []
     tests = ["-m", "pytest", str(ROOT / "tests" / "gpu"), "-q", "-rs", "-p", "no:cacheprovider", "--durations=9"]
+    tests += ["-p", "no:benchmark"]  # if installed, pytest-benchmark warns beside xdist, and warnings are errors here
     bench = ["-m", "nnscratch", "bench", "--device", "cuda", "--out", str(out / "bench")]
     return {
         "layers": [*python, here, "--layers", *(["--stand-in"] if stand_in else [])],

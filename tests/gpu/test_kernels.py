@@ -17,6 +17,7 @@ import pytest
 import nnscratch
 from nnscratch import backend
 from nnscratch.layers.linear_cross_entropy import softmax_minus_target_of_chunk
+from nnscratch.layers.softmax import softmax_of_rows
 from nnscratch.losses.fast_softmax import softmax_of_chunk
 from nnscratch.optim.kernels import RMSPROP_STEPS, adagrad_step, adam_step, momentum_step, scale, sgd_step
 from nnscratch.training.async_steps import scale_by
@@ -65,7 +66,7 @@ def kernels():
 
 def reductions():
     """Return the arguments of every ReductionKernel in the package."""
-    functions = softmax_minus_target_of_chunk, softmax_of_chunk
+    functions = softmax_minus_target_of_chunk, softmax_of_chunk, softmax_of_rows
     return {made_of[-1]: made_of for f in functions for _, made_of in f.gpu_kernels(SOURCES)[0].values()}
 
 
@@ -98,6 +99,7 @@ def test_the_kernels_are_found():
         "layers.rnn.relu_forward",
         "layers.rnn.tanh_backward",
         "layers.rnn.tanh_forward",
+        "layers.softmax.softmax_of_rows",
         "losses.fast_softmax.softmax_of_chunk",
         "optim.kernels.adagrad_step",
         "optim.kernels.adam_step",

@@ -7,6 +7,7 @@ import strict_cupy
 import nnscratch as nn
 from nnscratch import backend
 from nnscratch.layers.linear_cross_entropy import softmax_minus_target
+from nnscratch.layers.softmax import softmax
 
 
 @backend.fused_rows(
@@ -87,6 +88,27 @@ def test_cross_entropy_of_extreme_logits_on_cuda_is_that_on_the_cpu(settings, dt
 @pytest.mark.parametrize("label", [-1, 4])
 def test_cross_entropy_of_a_label_out_of_range_is_nan_on_cuda(label, rng, on_cuda):
     assert np.isnan(nn.CrossEntropyLoss()(on_cuda(rng.normal(size=(3, 4))), on_cuda(np.array([0, label, 3]))))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-12)])
+def test_softmax_of_extreme_scores_on_cuda_is_that_on_the_cpu(dtype, tolerance, rng, on_cuda, on_cpu):
+    x = logits(rng, dtype)
+    x[4, :5] = -np.inf  # as a mask writes
+    y = softmax(x)
+    np.testing.assert_allclose(y.sum(axis=1), 1, rtol=1e-5)
+    there = on_cuda(x.copy())
+    np.testing.assert_allclose(on_cpu(softmax(there)), y, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(on_cpu(softmax(there.T)), softmax(x.T), rtol=tolerance, atol=tolerance)
+    assert softmax(there, out=there) is there
+    np.testing.assert_allclose(on_cpu(there), y, rtol=tolerance, atol=tolerance)
+
+
+def test_softmax_is_three_launches():
+    with strict_cupy.installed() as cp:
+        x = cp.ones((2, 3, 4, 5))
+        with strict_cupy.counted() as counts:
+            softmax(x, out=x)
+    assert (counts.launches, counts.copies, counts.waits) == (3, 0, 0)
 
 
 def test_softmax_cross_entropy_is_three_launches_and_no_copy(rng):
