@@ -5,7 +5,21 @@
 
 from importlib import import_module
 
-from . import backend, data, explain, fairness, gradcheck, init, models, optim, plotting, privacy, testing, training
+from . import (
+    backend,
+    data,
+    debug,
+    explain,
+    fairness,
+    gradcheck,
+    init,
+    models,
+    optim,
+    plotting,
+    privacy,
+    testing,
+    training,
+)
 from .decoding import beam_search, greedy_search
 from .deprecated import renamed
 from .generation import generate
@@ -117,6 +131,7 @@ __all__ = [
     "backend",
     "beam_search",
     "data",
+    "debug",
     "evaluate",
     "exercises",
     "fairness",
