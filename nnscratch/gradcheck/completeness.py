@@ -25,11 +25,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend
 from ..module import Module
 from ..parameter import Parameter
 from .learned_names import is_learned_name, is_setting_name, is_weight_name, name_of
-from .nested import attribute_of, has_no_axes, is_array, is_float, leaves, to_numpy
+from .nested import array_module, attribute_of, has_no_axes, is_array, is_float, leaves, to_numpy
 from .places import follow, is_outside, place_name, put_at
 from .projection import Projection, equal_outputs
 from .report import GradientReport, Trap
@@ -197,7 +196,7 @@ def outputs_move(projection: Projection, changed: list[Unchecked], size: float, 
         a = to_numpy(u.array)
         typical = float(np.abs(a[np.isfinite(a)]).mean()) if np.isfinite(a).any() else 1.0
         step = size * (np.abs(a) + 0.1 * typical + 1e-3 * (typical == 0)) * rng.uniform(0.5, 1.0, a.shape)
-        u.array[...] += backend.array_module(u.array).asarray(step, dtype=a.dtype)
+        u.array[...] += array_module(u.array).asarray(step, dtype=a.dtype)
         new.append(u.array.copy())
     try:
         ys = projection.adapter.run()

@@ -17,9 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend
 from ..backend import Array
-from .nested import is_array, is_float, leaves, map_leaves
+from .nested import array_module, is_array, is_float, leaves, map_leaves
 from .projection import Projection
 from .snapshot import Snapshot
 from .substitution import cast_arrays
@@ -53,10 +52,10 @@ def complex_step_gradient(f: Callable[[Array], Any], x: Array) -> Array:
     >>> bool((complex_step_gradient(lambda z: np.sin(z).sum(), x) == np.cos(x)).all())
     True
     """
-    if backend.array_module(x) and x.dtype.kind != "f":
+    if array_module(x) and x.dtype.kind != "f":
         raise TypeError(f"x must be an array of floats, got {x.dtype}")
     z = x.astype(np.complex128)
-    gradient = backend.array_module(x).zeros(x.shape)
+    gradient = array_module(x).zeros(x.shape)
     for i in np.ndindex(x.shape):
         held = z[i].copy()
         z[i] = held + 1j * STEP

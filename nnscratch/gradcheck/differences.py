@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend
 from .complex_step import complex_derivatives
+from .nested import array_module
 from .numerical import Derivative, differentiate, estimate, typical_size
 from .projection import Projection
 from .report import Entry
@@ -114,7 +114,7 @@ class Differences:
 
     def direction_mover(self, array: Any, v: np.ndarray) -> Callable[[float], tuple[float, float]]:
         """Return a function of h. It adds h v to the array, and returns f and h."""
-        xp, held = backend.array_module(array), array.copy()
+        xp, held = array_module(array), array.copy()
         on_device = xp.asarray(v, dtype=array.dtype)
 
         def evaluate_at(h: float) -> tuple[float, float]:

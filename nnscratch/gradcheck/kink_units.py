@@ -23,8 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend
-from .nested import has_no_axes, is_array, leaves, map_leaves
+from .nested import array_module, has_no_axes, is_array, leaves, map_leaves
 from .numerical import typical_size
 from .projection import Projection, random_weights_like
 
@@ -111,7 +110,7 @@ class KinkUnits:
         for name, v in self.projection.variables.items():
             v[...] = self._held[name]
             if offset is not None:
-                v += backend.array_module(v).asarray(offset[name], dtype=v.dtype)
+                v += array_module(v).asarray(offset[name], dtype=v.dtype)
         rows = []
         for weights in self._weights[dys]:
             self.runs += 1

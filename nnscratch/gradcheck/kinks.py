@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend
 from .differences import Differences
 from .kink_units import KinkUnits
+from .nested import array_module
 from .numerical import one_sided, random_direction, typical_size
 from .report import Entry
 from .verdict import is_comparable, out_of_tolerance
@@ -144,7 +144,7 @@ def confirmed_nearby(
     def agrees(index: tuple | None) -> bool:
         for n, v in variables.items():
             noise = 1e-3 * min(1.0, typical_size(held[n])) * rng.uniform(-1, 1, v.shape)
-            v[...] = held[n] + backend.array_module(v).asarray(noise, dtype=v.dtype)
+            v[...] = held[n] + array_module(v).asarray(noise, dtype=v.dtype)
         differences.centre = differences.projection()
         given = differences.projection.analytic()[name]
         given = np.zeros(array.shape) if given is None else given

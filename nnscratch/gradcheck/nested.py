@@ -54,9 +54,16 @@ def has_attribute(value: Any, name: str) -> bool:
     return attribute_of(value, name, ABSENT) is not ABSENT
 
 
+def array_module(array: Any) -> Any:
+    """Return numpy or cupy. Student's code may use masked arrays and matrices, which the layers do not accept."""
+    return np if isinstance(array, np.ndarray) else backend.array_module(array)
+
+
 def to_numpy(array: Any) -> np.ndarray:
     """Return an array on the CPU, and a plain array for a `numpy.matrix`, whose ``*`` is not elementwise."""
-    return np.asarray(array) if isinstance(array, np.matrix) else backend.to_numpy(array)
+    if isinstance(array, np.matrix):
+        return np.asarray(array)
+    return array if isinstance(array, np.ndarray) else backend.to_numpy(array)
 
 
 def is_float(value: Any) -> bool:

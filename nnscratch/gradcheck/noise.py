@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend
 from .differences import Differences
+from .nested import array_module
 from .numerical import Derivative, typical_size
 from .report import Entry
 from .verdict import out_of_tolerance
@@ -57,7 +57,7 @@ def values_on_a_line(differences: Differences, spacing: float, rng: np.random.Ge
     try:
         for k in range(8):
             for name, v in variables.items():
-                v[...] = held[name] + backend.array_module(v).asarray(k * lines[name], dtype=v.dtype)
+                v[...] = held[name] + array_module(v).asarray(k * lines[name], dtype=v.dtype)
             values.append(differences.f())
     finally:
         for name, v in variables.items():

@@ -27,7 +27,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from .nested import to_numpy
+from .nested import array_module, to_numpy
 
 RELATIVE_STEPS = {8: (2e-4, 2e-5, 2e-6, 4e-7), 4: (1e-2, 2.5e-3)}  # by bytes per value; multiplied by max(1, |x|)
 SMALL_VALUE_STEPS = (2e-2, 2e-4)  # more steps for small |x|; multiplied by |x| and by the array's typical |x|
@@ -79,7 +79,7 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = 
             raise TypeError(f"f must return one real number, got {what}")
         return float(y)
 
-    gradient = backend.array_module(x).zeros_like(x)
+    gradient = array_module(x).zeros_like(x)
     if eps is not None:
         for i in np.ndindex(x.shape):
             with perturbed(x, i) as move:

@@ -19,13 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend
 from .adapters import Adapter, FoundParameter, FoundParametersAdapter, in_convention, make_adapter
 from .adapters.base import is_transpose
 from .gradient_names import closeness
 from .lazy_weights import start_with_weights
 from .learned_names import is_setting_name, name_of
-from .nested import has_no_axes, is_array, leaves, map_leaves, to_numpy
+from .nested import array_module, has_no_axes, is_array, leaves, map_leaves, to_numpy
 from .places import is_outside, place_name, put_at, short_names
 from .projection import random_weights_like, weights_like_outputs
 from .snapshot import Snapshot, Steps, equal_arrays, is_number_sequence
@@ -302,12 +301,11 @@ class Search:
 
     def _f(self, changes: Places) -> float:
         """Add `changes` to the arrays and numbers at their places, and return the weighted sum of the outputs."""
-        self.before.restore()
         self.adapter.prepare()
         for steps, change in changes.items():
             value = self.candidates[steps]
             if is_array(value) and value.dtype.kind == "f":
-                value += backend.array_module(value).asarray(change, dtype=value.dtype)
+                value += array_module(value).asarray(change, dtype=value.dtype)
             else:
                 put_at([self.adapter.source], steps, np.asarray(value, dtype=np.float64) + change)
         try:

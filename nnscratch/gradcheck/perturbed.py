@@ -19,7 +19,7 @@ import numpy as np
 
 from .projection import Projection
 from .report import Trap
-from .tape import traced
+from .tape import traced_code
 
 ENOUGH = 8  # shifts of one size, if there is no division by this size
 MANY = 50  # operations of one kind in forward that are compared
@@ -29,12 +29,14 @@ BUDGET = 20_000_000  # elements compared; then the search ends
 
 def measured_derivative_traps(projection: Projection) -> list[Trap]:
     """Return a trap if backward computes operations of forward with operands that are shifted by a small step."""
+    if projection.replayed == "state":  # each forward would restore the code's own arrays
+        return []
     shifted = ShiftedOperations()
     try:
-        with traced(projection, shifted, backward=True) as plain, plain.unchanged():
-            plain.forward()
+        with projection.unchanged(), traced_code(projection, shifted, backward=True):
+            projection.forward()
             shifted.in_backward = True
-            plain.adapter.gradients(plain.dys())
+            projection.adapter.gradients(projection.dys())
     except Exception:  # code that does not accept a subclass of ndarray
         return []
     step = shifted.step()

@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend
 from .adapters import Adapter, copy_array
-from .nested import has_no_axes, is_array, is_float, leaves, map_leaves, to_numpy
+from .nested import array_module, has_no_axes, is_array, is_float, leaves, map_leaves, to_numpy
 from .random_states import RandomStates
 from .snapshot import Snapshot, equal_arrays
 
@@ -231,7 +230,7 @@ def weights_like_outputs(weights: Any, ys: Any) -> Any:
         return np.asarray(weights, dtype=ys.dtype)
     if weights is None or not is_array(ys):
         return weights
-    values = backend.array_module(ys).asarray(weights, dtype=ys.dtype).copy().reshape(ys.shape)
+    values = array_module(ys).asarray(weights, dtype=ys.dtype).copy().reshape(ys.shape)
     return values.view(np.matrix) if isinstance(ys, np.matrix) else values
 
 

@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend
 from .adapters import NO_CACHE, Adapter
-from .nested import is_array, is_float, leaves, map_leaves, to_numpy
+from .nested import array_module, is_array, is_float, leaves, map_leaves, to_numpy
 from .projection import Projection, gradient_as_float64
 from .report import Trap
 from .snapshot import Snapshot, equal_arrays
@@ -42,7 +41,7 @@ def forward_traps(projection: Projection) -> list[Trap]:
                             "note",
                         )
                     )
-            if not bool(backend.array_module(y).isfinite(y).all()):
+            if not bool(array_module(y).isfinite(y).all()):
                 message = f"{y_name} holds NaN or infinity, so nothing can be compared"
                 traps.append(Trap("not finite", message, "cannot tell"))
         elif is_float(y) and not np.isfinite(y):
@@ -154,7 +153,7 @@ def form_traps(name: str, array: Any, gradient: Any) -> list[Trap]:
         traps.append(
             Trap("wrong dtype", f"the gradient of {name} is {gradient.dtype}, {name} is {array.dtype}", "note")
         )
-    if not bool(backend.array_module(gradient).isfinite(gradient).all()):
+    if not bool(array_module(gradient).isfinite(gradient).all()):
         traps.append(Trap("not finite", f"the gradient of {name} holds NaN or infinity"))
     return traps
 
@@ -205,9 +204,9 @@ def stale_traps(projection: Projection) -> list[Trap]:
     def other(v: Any) -> Any:
         if not (is_array(v) and is_float(v)):
             return v
-        shift = backend.array_module(v).asarray(rng.uniform(0.05, 0.3, v.shape), dtype=v.dtype)
+        shift = array_module(v).asarray(rng.uniform(0.05, 0.3, v.shape), dtype=v.dtype)
         # NumPy returns a number for the sum of two arrays of shape (), so asanyarray makes it an array again.
-        return backend.array_module(v).asanyarray(v.ravel()[::-1].reshape(v.shape) + shift)
+        return array_module(v).asanyarray(v.ravel()[::-1].reshape(v.shape) + shift)
 
     B = map_leaves(other, A)
     held = [(a, a.copy()) for _, a in adapter.arrays()]

@@ -65,7 +65,6 @@ class Adapter:
     surplus: Any = ()
     missing: Any = ()
     returning: Callable | None = None
-    _returned: list[str] | None = None
 
     def __init__(self, source: Any, title: str, inputs: tuple, function: Callable):
         self.source, self.title = source, title
@@ -130,6 +129,10 @@ class Adapter:
         if note not in self.notes:
             self.notes.append(note)
 
+    def returned_names(self) -> list[str]:
+        """Return the names of the gradients in the ``return`` statement; an empty list if they are not known."""
+        return [] if self.returning is None else returned_gradient_names(self.returning)
+
     def match_to_inputs(self, result: Any) -> dict[str, Any]:
         """Return the gradient of each float input, by name. `matching.py` documents the rules.
 
@@ -141,9 +144,7 @@ class Adapter:
         if self.container == "list":
             result = np.asarray(result, dtype=np.float64)
         if isinstance(result, (tuple, list)) and self.returning is not None and len(result) > 1:
-            if self._returned is None:
-                self._returned = returned_gradient_names(self.returning)
-            result, note = in_input_order(result, self.input_names, self.inputs, self._returned)
+            result, note = in_input_order(result, self.input_names, self.inputs, self.returned_names)
             if note:
                 self.add_note(note)
         match = match_gradients(result, self.input_names, self.inputs)

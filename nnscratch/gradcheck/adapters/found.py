@@ -101,6 +101,9 @@ class FoundParametersAdapter(Adapter):
         """True if the forward of `inner` returns its cache."""
         return self.inner.returns_cache
 
+    def returned_names(self) -> list[str]:
+        return self.inner.returned_names()
+
     def prepare(self) -> None:
         """Replace integers, Python numbers and read-only arrays by float64 arrays that the checker can change."""
         self.inner.prepare()

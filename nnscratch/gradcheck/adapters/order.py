@@ -11,7 +11,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Sequence
-from itertools import permutations
+from itertools import combinations, permutations
 from typing import Any
 
 from ..gradient_names import gradient_of
@@ -52,7 +52,9 @@ def names_in(value: ast.expr) -> list[str]:
     return [getattr(value, "id", getattr(value, "attr", ""))]
 
 
-def in_input_order(result: Sequence[Any], names: list[str], inputs: tuple, returned: list[str]) -> tuple[Any, str]:
+def in_input_order(
+    result: Sequence[Any], names: list[str], inputs: tuple, returned: Callable[[], list[str]]
+) -> tuple[Any, str]:
     """Return the gradients in the order of the inputs, and a note if backward uses another order.
 
     Parameters
@@ -62,35 +64,32 @@ def in_input_order(result: Sequence[Any], names: list[str], inputs: tuple, retur
     names : list of str
         The names of the inputs.
     inputs : tuple
-    returned : list of str
-        The names of the gradients in backward's ``return`` statement; an empty list if they are not known.
+    returned : callable
+        Returns the names of the gradients in backward's ``return`` statement. It is called only if the shapes do not
+        fit the order of the inputs.
 
     Examples
     --------
     >>> import numpy as np
     >>> x, w, b = np.ones((4, 3)), np.ones((3, 2)), np.ones(2)
-    >>> gradients, note = in_input_order((w, b, x), ["x", "w", "b"], (x, w, b), ["dw", "db", "dx"])
+    >>> gradients, note = in_input_order((w, b, x), ["x", "w", "b"], (x, w, b), lambda: ["dw", "db", "dx"])
     >>> [g.shape for g in gradients], note
     ([(4, 3), (3, 2), (2,)], 'backward returns dw, db, dx; the checker matched them to x, w, b by their names')
     """
     floats = [i for i, value in enumerate(inputs) if float_leaves(value)]
-    returned = returned[-len(result) :] if len(returned) >= len(result) else [""] * len(result)
     if len(result) < len(floats):
         return some_in_input_order(result, [(names[i], inputs[i]) for i in floats], returned)
-    by_name = [next((j for j, n in enumerate(returned) if n and names[i] in gradient_of(n)), None) for i in floats]
     expected = floats if len(result) >= len(inputs) else range(len(floats))  # the positions of their gradients
-    fit = all(fits(inputs[i], result[j]) for i, j in zip(floats, expected, strict=True))
-    order = ", ".join(names[i] for i in floats)
-    if None not in by_name and len(set(by_name)) == len(floats):
-        if by_name == list(expected) or not all(
-            fits(inputs[i], result[j]) for i, j in zip(floats, by_name, strict=True)
-        ):
-            return result, ""
-        said = f"backward returns {', '.join(returned)}"
-        if fit:  # the order of the inputs is the rule, so it decides
-            return result, f"{said}, but the order of the inputs is {order}; return the gradients in that order"
-        return reordered(result, inputs, floats, by_name), f"{said}; the checker matched them to {order} by their names"
-    if fit or len(result) > MANY or any(g is None for g in result):
+    if all(fits(inputs[i], result[j]) for i, j in zip(floats, expected, strict=True)):
+        return result, ""
+    order, known = ", ".join(names[i] for i in floats), returned()[-len(result) :]
+    by_name = [next((j for j, n in enumerate(known) if n and names[i] in gradient_of(n)), None) for i in floats]
+    if None not in by_name and len(set(by_name)) == len(floats) and len(known) == len(result):
+        if not all(fits(inputs[i], result[j]) for i, j in zip(floats, by_name, strict=True)):
+            return result, ""  # a gradient of the wrong shape
+        said = f"backward returns {', '.join(known)}; the checker matched them to {order} by their names"
+        return reordered(result, inputs, floats, by_name), said
+    if len(result) > MANY or any(g is None for g in result):
         return result, ""
     ways = [
         way
@@ -105,25 +104,32 @@ def in_input_order(result: Sequence[Any], names: list[str], inputs: tuple, retur
     return reordered(result, inputs, floats, ways[0]), f"{said}; the checker matched them by their shapes"
 
 
-def some_in_input_order(result: Sequence[Any], floats: list[tuple[str, Any]], returned: list[str]) -> tuple[Any, str]:
+def some_in_input_order(
+    result: Sequence[Any], floats: list[tuple[str, Any]], returned: Callable[[], list[str]]
+) -> tuple[Any, str]:
     """Do the same if backward returns gradients for some of the inputs only. Gradients in another order are in a dict.
 
     Examples
     --------
     >>> import numpy as np
     >>> floats = [("x", np.ones((4, 3))), ("w", np.ones((3, 2))), ("b", np.ones(2))]
-    >>> gradients, note = some_in_input_order((np.ones(2), np.ones((3, 2))), floats, ["", ""])
+    >>> gradients, note = some_in_input_order((np.ones(2), np.ones((3, 2))), floats, lambda: [])
     >>> {name: g.shape for name, g in gradients.items()}
     {'b': (2,), 'w': (3, 2)}
     """
     if len(floats) > MANY or any(g is None for g in result):
         return result, ""
-    ways = [w for w in permutations(floats, len(result)) if all(fits(f[1], g) for f, g in zip(w, result, strict=True))]
-    names = [name for name, _ in floats]
-    chosen = [[name for name, _ in way] for way in ways]
-    if not ways or any(sorted(way, key=names.index) == way for way in chosen):  # the order of the inputs fits
+
+    def all_fit(way: Sequence[tuple[str, Any]]) -> bool:
+        return all(fits(value, g) for (_, value), g in zip(way, result, strict=True))
+
+    if any(map(all_fit, combinations(floats, len(result)))):  # the order of the inputs fits
         return result, ""
-    named = [way for way in chosen if all(n and name in gradient_of(n) for name, n in zip(way, returned, strict=True))]
+    chosen = [[name for name, _ in way] for way in permutations(floats, len(result)) if all_fit(way)]
+    if not chosen:
+        return result, ""
+    known = returned()[-len(result) :] or [""] * len(result)
+    named = [way for way in chosen if all(n and name in gradient_of(n) for name, n in zip(way, known, strict=False))]
     way = (named or chosen)[0]
     said = f"the gradients that backward returns were assigned to {', '.join(way)}, in this order"
     return dict(zip(way, result, strict=True)), said

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..gradient_names import gradient_of
 from ..nested import is_array, map_leaves, to_numpy
 from .case import MAX_MISFIT, Case
 
@@ -226,7 +227,11 @@ def exchanged(case: Case, cases: dict[str, Case], others: dict[str, np.ndarray],
         if name == case.name:
             continue
         if name in cases and case.misfit_of_true(cases[name].given) <= MAX_MISFIT:
-            case.add(0.7, "two gradients exchanged", f"{evidence}, and the other way round")
+            evidence += ", and the other way round"
+            returned = case.projection.adapter.returned_names()
+            if {case.name, name} <= {n for r in returned if r for n in gradient_of(r)}:
+                evidence += f"; backward returns {', '.join(returned)}"
+            case.add(0.7, "two gradients exchanged", evidence)
         else:
             case.add(0.75, "the wrong array used", evidence)
 

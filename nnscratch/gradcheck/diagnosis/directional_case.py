@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import backend
+from ..nested import array_module
 from ..numerical import Derivative
 from ..projection import Projection
 from ..report import Entry
@@ -103,7 +103,7 @@ class DirectionalCase(Case):
     def measure(self, v: np.ndarray, h: float = 2e-5) -> float:
         """Measure the true derivative along `v`."""
         array = self.projection.variables[self.name]
-        held, v = array.copy(), backend.array_module(array).asarray(v, dtype=array.dtype)
+        held, v = array.copy(), array_module(array).asarray(v, dtype=array.dtype)
         try:
             f = []
             for step in (h, -h):

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import backend
-from ..nested import to_numpy
+from ..nested import array_module, to_numpy
 from .case import MAX_MISFIT, Case
 from .jacobian import DirectionalJacobian, ElementJacobian
 from .slope_formulas import name_slope
@@ -82,7 +81,7 @@ def outputs_at(case: Case, point: np.ndarray) -> np.ndarray | None:
     array = case.projection.variables[case.name]
     held = array.copy()
     try:
-        array[...] = backend.array_module(array).asarray(point.reshape(array.shape), dtype=array.dtype)
+        array[...] = array_module(array).asarray(point.reshape(array.shape), dtype=array.dtype)
         found = case.projection.flat_outputs()
     except (ValueError, ArithmeticError):
         return None

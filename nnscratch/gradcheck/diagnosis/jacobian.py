@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ... import backend
+from ..nested import array_module
 from .case import Case
 from .directional_case import DirectionalCase
 
@@ -62,7 +62,7 @@ class DirectionalJacobian:
 
     def _row(self, v: np.ndarray, h: float = 1e-5) -> np.ndarray:
         projection, array = self.case.projection, self.case.projection.variables[self.case.name]
-        held, v = array.copy(), backend.array_module(array).asarray(v, dtype=array.dtype)
+        held, v = array.copy(), array_module(array).asarray(v, dtype=array.dtype)
         try:
             array[...] = held + h * v
             above = projection.flat_outputs()

@@ -12,7 +12,7 @@ diagnosis compares this gradient with the gradient that the user's backward retu
 
 from .changes import change_path, record_operand, replace_factor, replace_slope, replace_upstream_by_ones
 from .tape import CannotTape, Node, Tape, flat_indices_of_view
-from .traced_projection import traced
+from .traced_projection import traced, traced_code
 
 __all__ = [
     "CannotTape",
@@ -25,4 +25,5 @@ __all__ = [
     "replace_slope",
     "replace_upstream_by_ones",
     "traced",
+    "traced_code",
 ]

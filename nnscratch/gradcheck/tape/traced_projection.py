@@ -18,6 +18,18 @@ from .traced_array import TracedArray, running
 
 @contextmanager
 def traced(projection: Projection, watcher: Any, backward: bool) -> Iterator[Projection]:
+    """Do the same as `traced_code`, and yield a projection of the code whose variables are the traced views.
+
+    It has the same output weights as `projection`.
+    """
+    with traced_code(projection, watcher, backward):
+        found = Projection(projection.adapter, np.random.default_rng(0))
+        found.weights = projection.weights
+        yield found
+
+
+@contextmanager
+def traced_code(projection: Projection, watcher: Any, backward: bool) -> Iterator[None]:
     """Replace the arrays of the code by traced views. Leaving the block restores the code's own arrays.
 
     Parameters
@@ -27,11 +39,6 @@ def traced(projection: Projection, watcher: Any, backward: bool) -> Iterator[Pro
         Its method ``operation(name, compute, operands, kwargs)`` computes every operation of forward.
     backward : bool
         True if it also computes every operation of backward.
-
-    Yields
-    ------
-    Projection
-        A projection of the same code, with the same output weights. Its variables are the views.
     """
     adapter, inputs = projection.adapter, projection.adapter.inputs
     before = Snapshot(adapter.source)
@@ -56,9 +63,7 @@ def traced(projection: Projection, watcher: Any, backward: bool) -> Iterator[Pro
         adapter.run = watched(adapter.run)
         if backward:
             adapter.gradients = watched(adapter.gradients)
-        found = Projection(adapter, np.random.default_rng(0))
-        found.weights = projection.weights
-        yield found
+        yield
     finally:
         for name in ("run", "gradients"):
             vars(adapter).pop(name, None)
