@@ -15,6 +15,7 @@ Bergstra, Bardenet, Bengio and Kegl (2011), "Algorithms for hyper-parameter opti
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +36,7 @@ def search(
     trials: int = 20,
     evaluate_every: int | None = None,
     seed: int = 0,
+    storage: str | None = None,
 ) -> Any:
     """Train once per trial, and return the study with the settings that gave the lowest validation loss.
 
@@ -48,11 +50,14 @@ def search(
     steps : int
         Number of steps of each trial.
     trials : int
-        Number of trials.
+        Number of trials, of this process.
     evaluate_every : int, optional
         Number of steps between two validations; by default a tenth of `steps`.
     seed : int
         Seed of the sampler. The same seed gives the same search.
+    storage : str, optional
+        A database, such as ``"sqlite:///search.db"``, that keeps the trials. Several processes with the same database
+        search together; give each another seed. If the database has a search already, it continues.
 
     Returns
     -------
@@ -64,6 +69,8 @@ def search(
     ------
     ImportError
         Optuna is not installed. Install the extra ``nnscratch[search]``.
+    ValueError
+        `storage` is not the address of a database.
 
     Examples
     --------
@@ -104,13 +111,30 @@ def search(
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        study = optuna.create_study(
-            sampler=optuna.samplers.TPESampler(seed=seed), pruner=optuna.pruners.MedianPruner(n_startup_trials=5)
-        )
+        study = _study(seed, storage)
         study.optimize(one_trial, n_trials=trials)
     finally:
         optuna.logging.set_verbosity(level)
     return study
+
+
+def _study(seed: int, storage: str | None) -> Any:
+    """Return a new study, or the one in `storage`."""
+    import optuna
+    import sqlalchemy  # Optuna needs it
+
+    sampler, pruner = optuna.samplers.TPESampler(seed=seed), optuna.pruners.MedianPruner(n_startup_trials=5)
+    if storage is None:
+        return optuna.create_study(sampler=sampler, pruner=pruner)
+    settings = {"storage": storage, "study_name": "search", "load_if_exists": True}
+    for seconds in (0.5, 1, 2):
+        try:
+            return optuna.create_study(sampler=sampler, pruner=pruner, **settings)
+        except sqlalchemy.exc.ArgumentError:
+            raise ValueError(f"storage must be like 'sqlite:///search.db', got {storage!r}") from None
+        except (sqlalchemy.exc.DBAPIError, optuna.exceptions.OptunaError):
+            time.sleep(seconds)  # another process creates the same tables at this moment
+    return optuna.create_study(sampler=sampler, pruner=pruner, **settings)
 
 
 PRUNED = "the search ended this trial early"

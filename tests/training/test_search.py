@@ -1,5 +1,9 @@
 """A search finds good settings, ends bad trials early, and gives the same result with the same seed."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -56,3 +60,31 @@ def test_a_parameter_that_only_some_trials_have_is_drawn_over_these():
     assert 0 < len(having) < 8
     ax = nn.plotting.plot_search(found, "adam_lr")
     assert sorted(ax.collections[0].get_offsets()[:, 0]) == sorted(t.params["adam_lr"] for t in having)
+
+
+PROGRAM = """
+import sys
+import numpy as np, nnscratch as nn
+x = np.random.default_rng(0).uniform(-1, 1, (64, 2)).astype(np.float32)
+data = [(x, (x[:, 0] * x[:, 1] > 0).astype(int))]
+def make_trainer(trial):
+    model = nn.models.MLP([2, 8, 2], rng=0)
+    lr = trial.suggest_float("lr", 1e-3, 10.0, log=True)
+    return nn.Trainer(model, nn.CrossEntropyLoss(), nn.optim.SGD(model.parameters(), lr=lr))
+nn.training.search(make_trainer, data, data, steps=5, trials=3, seed=int(sys.argv[1]), storage="sqlite:///search.db")
+"""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_two_processes_search_in_one_database_and_a_third_search_continues(tmp_path):
+    command = [sys.executable, "-W", "ignore", "-c", PROGRAM]
+    processes = [subprocess.Popen([*command, str(seed)], cwd=tmp_path, env=os.environ) for seed in (1, 2)]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    database = f"sqlite:///{tmp_path / 'search.db'}"
+    study = nn.training.search(make_trainer, DATA, DATA, steps=5, trials=1, seed=3, storage=database)
+    assert len(study.trials) == 7 and len({trial.params["lr"] for trial in study.trials}) == 7
+
+
+def test_a_storage_that_is_no_address_is_refused():
+    with pytest.raises(ValueError, match="storage must be like 'sqlite:///search.db', got 'search.db'"):
+        nn.training.search(make_trainer, DATA, DATA, steps=5, storage="search.db")
