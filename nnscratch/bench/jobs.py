@@ -42,12 +42,16 @@ class Job:
 
     @property
     def flops(self) -> int:
-        """The floating-point operations in the matrix products of one training step of an LSTM language model.
+        """The floating-point operations in the matrix products of one training step of a language model.
 
         For each token, each weight needs one multiplication and one addition in the forward pass, and two
-        multiplications and two additions in the backward pass.
+        multiplications and two additions in the backward pass. In each layer of a Transformer, a token also meets the
+        keys and the values of all tokens of its sequence.
         """
         s = self.sizes
+        if self.kind == "transformer":
+            D, T = s["embed"], s["steps"]
+            return 6 * (s["layers"] * (12 * D * D + 2 * T * D) + s["vocab"] * D) * self.tokens
         inputs = [s["embed"], *[s["hidden"]] * (s["layers"] - 1)]
         weights = sum(4 * s["hidden"] * (D + s["hidden"]) for D in inputs) + s["vocab"] * s["hidden"]
         return 6 * weights * self.tokens
@@ -165,6 +169,12 @@ GPU_JOBS = {
         Job("m", "train: words, 10,000/1500/1500x2, batch 20, 35 steps", "lm", lm(10_000, 1500, 1500, 2, 20, 35)),
         Job("n", "train: words, 10,000/1500/1500x2, batch 128, 35 steps", "lm", lm(10_000, 1500, 1500, 2, 128, 35)),
         Job("o", "train: words, 50,257/1024/1024x2, batch 128, 128 steps", "lm", lm(50_257, 1024, 1024, 2, 128, 128)),
+        Job(
+            "p",
+            "train: Transformer, 10,000/512x6, 8 heads, batch 64, 256 steps",
+            "transformer",
+            {"vocab": 10_000, "embed": 512, "heads": 8, "layers": 6, "batch": 64, "steps": 256},
+        ),
     )
 }
 

@@ -17,7 +17,8 @@ from nnscratch.generation import generate_ids
 def build(job: Any, variant: str) -> dict[str, Any]:
     """Build `job`: see worker.py. The variant "cuda" trains a language model on a GPU."""
     if variant == "cuda":
-        step = training(job, language_model(job).to("cuda"), adam, 5.0)
+        model = transformer_lm(job) if job.kind == "transformer" else language_model(job)
+        step = training(job, model.to("cuda"), adam, 5.0)
         return {"version": nn.__version__, "gpu": backend.devices()[1], "product": product_on_gpu(), **step}
     return {"version": nn.__version__, "numpy": np.__version__, **globals()[job.kind](job)}
 
@@ -74,9 +75,12 @@ def cnn(job: Any) -> dict[str, Callable]:
 
 
 def transformer(job: Any) -> dict[str, Callable]:
+    return training(job, transformer_lm(job), adam, 5.0, threads=backend.num_threads())
+
+
+def transformer_lm(job: Any) -> Any:
     s = job.sizes
-    model = nn.models.TransformerLM(s["vocab"], s["embed"], s["heads"], s["layers"], context=s["steps"], rng=0)
-    return training(job, model, adam, 5.0, threads=backend.num_threads())
+    return nn.models.TransformerLM(s["vocab"], s["embed"], s["heads"], s["layers"], context=s["steps"], rng=0)
 
 
 class NoTokenizer:

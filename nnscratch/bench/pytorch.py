@@ -26,7 +26,7 @@ def build(job: Any, variant: str) -> dict[str, Any]:
             raise NotImplementedError("this PyTorch sees no GPU")
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # float32, as ours
         version = f"{torch.__version__}, cuDNN {torch.backends.cudnn.version()}"
-        return {"version": version, **jobs.lm()}
+        return {"version": version, **getattr(jobs, job.kind)()}
     if variant == "compile" and job.kind in ("generate", "gradcheck"):
         raise NotImplementedError("timed only for training and evaluation, which compile a model once and run it often")
     return {"version": torch.__version__, "threads": torch.get_num_threads(), **getattr(jobs, job.kind)()}
@@ -138,7 +138,7 @@ class Jobs:
                 self.norm, self.linear = nn.LayerNorm(D), nn.Linear(D, s["vocab"], bias=False)
 
             def forward(self, tokens):
-                x = self.embedding(tokens) + self.position(torch.arange(tokens.shape[1]))
+                x = self.embedding(tokens) + self.position(torch.arange(tokens.shape[1], device=tokens.device))
                 return self.linear(self.norm(self.blocks(x)))
 
         model = self.load(TransformerLM())

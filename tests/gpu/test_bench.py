@@ -15,15 +15,29 @@ SMALL = replace(GPU_JOBS["m"], sizes={"vocab": 11, "embed": 6, "hidden": 8, "lay
 
 
 def test_the_jobs_are_of_the_sizes_that_a_gpu_is_for():
-    assert [job.key for job in select(None, GPU_JOBS)] == ["m", "n", "o"]
+    assert [job.key for job in select(None, GPU_JOBS)] == ["m", "n", "o", "p"]
     assert select("o", GPU_JOBS)[0].tokens == 128 * 128
-    with pytest.raises(ValueError, match="there is no job 'a'; the jobs are m, n, o"):
+    with pytest.raises(ValueError, match="there is no job 'a'; the jobs are m, n, o, p"):
         select("a", GPU_JOBS)
 
 
 def test_the_operations_of_a_step_are_six_for_each_weight_and_token():
     lstm = (4 * 8 * 6 + 4 * 8 * 8) + (4 * 8 * 8 + 4 * 8 * 8)
     assert SMALL.flops == 6 * (lstm + 11 * 8) * (4 * 5)
+
+
+def test_the_operations_of_a_transformer_count_its_weights_and_the_products_of_attention():
+    job = replace(GPU_JOBS["p"], sizes={"vocab": 11, "embed": 8, "heads": 2, "layers": 3, "batch": 4, "steps": 5})
+    block = 3 * 8 * 8 + 8 * 8 + 2 * 4 * 8 * 8  # the weights of attention, and of the two layers after it
+    products = 2 * 5 * 8  # of a query with 5 keys, and of 5 weights with 5 values
+    assert job.flops == 6 * (3 * (block + products) + 11 * 8) * (4 * 5)
+
+
+def test_a_transformers_step_on_cuda_has_the_losses_of_one_on_the_cpu(on_cuda, monkeypatch):
+    monkeypatch.setattr(ours, "product_on_gpu", lambda: 1e12)
+    job = replace(GPU_JOBS["p"], sizes={"vocab": 11, "embed": 8, "heads": 2, "layers": 2, "batch": 4, "steps": 5})
+    losses = [[peer["step"]() for _ in range(3)] for peer in (ours.build(job, "cuda"), ours.build(job, ""))]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
 def test_a_step_on_cuda_has_the_losses_of_one_on_the_cpu(on_cuda, monkeypatch):
