@@ -257,7 +257,8 @@ class Run:
         if level in ("char", "bpe"):
             prompt = "\n\n" if "\n\n" in text else text[:1]
         else:
-            prompt = self.tokenizer.decode(self.tokenizer.encode(text[:1000])[:3])
+            whole_words = text[:1000] if len(text) <= 1000 else text[:1000].rsplit(None, 1)[0]
+            prompt = self.tokenizer.decode(self.tokenizer.encode(whole_words)[:3])
         text = generate(model, self.tokenizer, prompt, SAMPLE_TOKENS[level], SAMPLE_TEMPERATURE, rng=self.config.seed)
         write_atomically(self.folder / "sample.txt", text.encode())
         return text

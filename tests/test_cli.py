@@ -263,6 +263,15 @@ def test_a_preset_trains_on_a_prepared_corpus_with_the_papers_settings(tmp_path,
     assert "valid and test go together" in error_of(capsys, "train", *files[:3], "--out", tmp_path / "other")
 
 
+def test_the_prompt_of_the_sample_is_of_whole_words(tmp_path):
+    """Character 1000 of this text is inside a word, and its vocabulary has no <unk>."""
+    path = tmp_path / "text.txt"
+    path.write_text("all " + "the cat sat on the mat . the dog sat on the cat . " * 60, encoding="utf-8")
+    preset = ["--preset", "zaremba-small", "--hidden", "8", "--embed", "8", "--batch", "4", "--steps", "2"]
+    assert path.read_text()[999:1001].isalpha()
+    assert main(["train", str(path), *preset, "--out", str(tmp_path / "run")]) == 0
+
+
 def test_a_preset_takes_a_novel_by_words_and_marks(tmp_path):
     preset = ["--preset", "zaremba-small", "--hidden", "8", "--embed", "8", "--vocab", "50", "--steps", "2"]
     assert main(["train", "austen:persuasion", *preset, "--out", str(tmp_path / "run")]) == 0
