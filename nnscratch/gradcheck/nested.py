@@ -5,6 +5,7 @@ A leaf is an array or any other single value. ``("state", (h, c))`` has the leav
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,11 +23,11 @@ def is_array(value: Any) -> bool:
         return True
     if type(value) in PLAIN:
         return False
-    try:
-        backend.array_module(value)
-    except Exception:  # a TypeError, or an error in the ``__getattr__`` of another object
-        return False
-    return True
+    cupy = sys.modules.get("cupy")
+    if cupy is not None and isinstance(value, cupy.ndarray):
+        return True
+    # The class is asked, because the object may define __getattr__, which may raise any error.
+    return hasattr(type(value), "__array_namespace__") and not isinstance(value, np.generic)
 
 
 def attribute_of(value: Any, name: str, default: Any = None) -> Any:

@@ -30,11 +30,21 @@ class RandomStates:
 
     def advanced(self) -> bool:
         """Return True if a number has been drawn since this object was created."""
-        return (
-            any(not equal_states(self._state(g), s) for g, s in zip(self.generators, self._states, strict=True))
-            or not equal_states(np.random.get_state(), self._numpy)  # noqa: NPY002
-            or random.getstate() != self._python
-        )
+        own = zip(self.generators, self._states, strict=True)
+        return any(not equal_states(self._state(g), s) for g, s in own) or self._numpy_drew() or self._python_drew()
+
+    def _numpy_drew(self) -> bool:
+        """Return True if NumPy's global generator has another state than at first.
+
+        Both global generators are Mersenne twisters. A draw moves the position in a table of 624 words, and the end of
+        the table changes every word. So the position and the first word show every draw.
+        """
+        now, old = np.random.get_state(), self._numpy  # noqa: NPY002
+        return now[0] != old[0] or now[1][0] != old[1][0] or now[2:] != old[2:]
+
+    def _python_drew(self) -> bool:
+        (_, table, gauss), (_, old_table, old_gauss) = random.getstate(), self._python
+        return table[-1] != old_table[-1] or table[0] != old_table[0] or gauss != old_gauss
 
     def replay(self) -> None:
         """Set every generator back, so that it draws the same numbers again."""
@@ -43,9 +53,9 @@ class RandomStates:
                 generator.bit_generator.state = state
             else:
                 generator.set_state(state)
-        if not equal_states(np.random.get_state(), self._numpy):  # noqa: NPY002 comparing is faster than setting
+        if self._numpy_drew():  # comparing is faster than setting
             np.random.set_state(self._numpy)  # noqa: NPY002
-        if random.getstate() != self._python:
+        if self._python_drew():
             random.setstate(self._python)
 
 
