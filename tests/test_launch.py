@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 
 from nnscratch import launch
 from nnscratch.cli import main
+from nnscratch.training import ranks
 
 TEXT = "the cat sat on the mat. the dog sat on the cat. the mat sat on the dog. " * 60
 SMALL = ["--hidden", "16", "--embed", "8", "--batch", "4", "--seq-len", "16"]
@@ -28,7 +29,7 @@ def test_a_process_that_mpiexec_has_not_started_is_alone():
     assert launch.rank_in_words() == "" and launch.end_all_ranks(3) == 3
 
 
-@pytest.mark.parametrize("variable", launch.SIZES)
+@pytest.mark.parametrize("variable", ranks.SIZES)
 def test_the_variables_of_mpi_libraries_are_known(variable):
     assert launch.number_of_ranks({variable: "3"}) == 3
 
@@ -42,6 +43,13 @@ def test_ranks_of_another_number_than_mpiexec_has_started_are_refused(monkeypatc
     started_by_mpiexec(monkeypatch, 2)
     assert not launch.needs_start(2)
     assert "mpiexec has started 2 processes: leave out --ranks 3" in error_of(capsys, "--ranks", "3")
+
+
+def test_a_process_that_mpi_leaves_alone_does_not_train(monkeypatch):
+    pytest.importorskip("mpi4py.MPI", reason="needs mpi4py", exc_type=ImportError)
+    started_by_mpiexec(monkeypatch, 2)  # but MPI finds one process, as when it could not connect to mpiexec
+    with pytest.raises(ValueError, match="mpiexec has started 2 processes, but mpi4py finds 1. Use the mpiexec of"):
+        ranks.check_number_of_ranks()
 
 
 def test_a_number_below_one_is_refused(capsys):

@@ -72,10 +72,10 @@ def loss_sum(
             own = own_rows(rows)
             if own != slice(rows):
                 inputs, targets = rows_of(inputs, own), targets[own]
-                n = number_of_targets(criterion, targets)
                 if not len(targets):
                     continue
-                if isinstance(n, (int, float)) and n == 0:  # nothing counts, but the state moves on
+                (n,) = backend.to_floats([number_of_targets(criterion, targets)])
+                if n == 0:  # nothing counts, but the state moves on
                     _, state = call_model(model, inputs, hidden_for(model, inputs, state))
                     continue
             if computes_own_loss(model, criterion):

@@ -20,17 +20,13 @@ What differs by rank:
     BatchNorm         Each rank normalises its own rows. The running averages become the mean over the ranks.
 
 A rank must never wait for a rank that has ended. So all ranks stop after the same step, and an error on one rank ends
-all of them.
+all of them (ranks.py).
 """
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import functools
-import sys
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,10 +36,11 @@ from ..losses import CrossEntropyLoss
 from ..modes import eval_mode
 from ..module import Module
 from .accumulate import Part, number_of_targets
-from .divergence import TrainingDiverged, clip_if_finite
+from .divergence import clip_if_finite
 from .evaluate import loss_sum
 from .gradient_sum import GradientSum
 from .model_calls import arrays_of, call_model, forward_and_backward, hidden_for, num_rows, rows_of
+from .ranks import check_number_of_ranks, end_all_ranks_on_uncaught_error
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -231,6 +228,7 @@ def training_together(trainer: Trainer, communicator: Any, threads: int) -> Toge
         )
     if threads > 1:
         raise ValueError(f"give threads or communicator, not both, got threads={threads}")
+    check_number_of_ranks()
     return Together(communicator, trainer) if communicator.Get_size() > 1 else None
 
 
@@ -253,43 +251,3 @@ def new_stream(state: dict, rank: int) -> dict:
 def _on_cpu(state: tuple[dict[str, Any], dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
     arrays, header = state
     return {name: backend.to_numpy(a) for name, a in arrays.items()}, header
-
-
-# --- errors ----------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def end_all_ranks_on_error(together: Together | None) -> Iterator[None]:
-    """Let an error inside the block end all ranks, after a message that names the rank. One process: no effect.
-
-    `TrainingDiverged` passes through: all ranks raise it after the same sum.
-    """
-    try:
-        yield
-    except TrainingDiverged:
-        raise
-    except BaseException:
-        if together is None:
-            raise
-        traceback.print_exc()
-        _end_all_ranks()
-
-
-@functools.cache  # the first call of a process is enough
-def end_all_ranks_on_uncaught_error() -> None:
-    """From now on, let an error that this program does not catch end all ranks. Other ranks would wait for ever."""
-    show: Callable[..., None] = sys.excepthook
-
-    def show_and_end(*error: Any) -> None:
-        show(*error)
-        _end_all_ranks()
-
-    sys.excepthook = show_and_end
-
-
-def _end_all_ranks() -> None:
-    from mpi4py import MPI
-
-    rank, size = MPI.COMM_WORLD.Get_rank(), MPI.COMM_WORLD.Get_size()
-    print(f"This error was raised on rank {rank} of {size}. It ends all ranks.", file=sys.stderr, flush=True)
-    MPI.COMM_WORLD.Abort(1)

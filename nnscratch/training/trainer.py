@@ -31,8 +31,9 @@ from .epochs import remaining_steps, steps_in_epoch, total_steps
 from .history import History
 from .interrupt import INTERRUPTED, finish_step_on_ctrl_c
 from .model_calls import call_model, computes_own_loss, hidden_for, parts_on_device_of
+from .ranks import end_all_ranks_on_error
 from .split_batch import SplitBatch
-from .together import end_all_ranks_on_error, training_together
+from .together import training_together
 from .validation import validate
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from mpi4py import MPI
 
 import nnscratch as nn
 from nnscratch.training.checkpoint import generators
+from nnscratch.training.ranks import check_number_of_ranks
 
 WORLD = MPI.COMM_WORLD
 RNG = np.random.default_rng(0)
@@ -31,6 +32,10 @@ IGNORING[[0, 1, 2, 3, 8, 9, 15]] = -1  # all targets of the first rows of two ba
 
 def lanes():
     return nn.data.TextBatches(TOKENS, batch_size=5, seq_len=7)
+
+
+def one_lane():
+    return nn.data.TextBatches(TOKENS[:60], batch_size=1, seq_len=7)
 
 
 def lanes_of_two_sizes():
@@ -70,6 +75,8 @@ MODELS = {  # name: model, optimizer, batches, settings of the Trainer, toleranc
     "tied": (lambda rng: nn.models.LanguageModel(11, 8, 8, 1, tie_weights=True, rng=rng), SGD, lanes, {}, 1e-12),
     "rows of an embedding": (large_vocabulary, SGD, lanes, {"max_norm": 0.5}, 1e-12),
     "accumulate": (lambda rng: language_model("lstm", rng=rng), SGD, lanes, {"accumulate": 2}, 1e-12),
+    "one lane": (lambda rng: language_model("lstm", rng=rng), SGD, one_lane, {}, 1e-12),
+    "class weights": (mlp, SGD, shuffled, {"accumulate": 2}, 1e-12),
     "another batch size": (lambda rng: language_model("rnn", rng=rng), SGD, lanes_of_two_sizes, {}, 1e-12),
     "CNN": (cnn, ADAM, shuffled, {}, 1e-12),
     "MLP": (mlp, functools.partial(nn.optim.AdamW, lr=1e-2), shuffled, {"accumulate": 2}, 1e-12),
@@ -94,7 +101,8 @@ NOT_OF_ONE_PROCESS = {
 def trainer_of(name, communicator, rng=0, callbacks=(), device="cpu"):
     build, optimizer, _, settings, _ = (MODELS | NOT_OF_ONE_PROCESS)[name]
     model = build(rng).to(device, dtype=np.float64)
-    criterion = nn.CrossEntropyLoss(ignore_index=-1 if name == "ignored targets" else None)
+    settings_of_loss = {"ignored targets": {"ignore_index": -1}, "class weights": {"weight": [0.2, 1.0, 3.0]}}
+    criterion = nn.CrossEntropyLoss(**settings_of_loss.get(name, {}))
     optimizer = optimizer(model.parameters())
     schedule = nn.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=40)
     settings = settings | {"scheduler": schedule, "callbacks": callbacks}
@@ -153,7 +161,7 @@ def run_of(name, communicator, folder, steps, resumed=False):
 
 def check_checkpoints(base, *names):
     """A run resumes on the same number of ranks bit for bit, and on another number with the same result."""
-    for name in names:
+    for name in (name.replace("_", " ") for name in names):
         folders = {}
         for kind in ("whole", "alone", "here", "there"):
             folders[kind] = Path(base) / name / kind
@@ -245,6 +253,17 @@ def check_gpus():
         assert waits[0] == waits[1]  # the sum adds no wait for the GPU
 
 
+def check_different():
+    """All ranks refuse to train if their settings differ."""
+    trainer = trainer_of("MLP", WORLD)
+    try:
+        trainer.fit(shuffled(), steps=2 + WORLD.rank)
+    except ValueError as error:
+        assert f"total_steps differ between rank {WORLD.rank} ({2 + WORLD.rank})" in str(error)
+    else:
+        raise AssertionError("no error")
+
+
 def check_divergence():
     """All ranks raise the same error, which names the batch, although only the first rank has the NaN."""
     images = IMAGES.copy()
@@ -288,6 +307,7 @@ def check_signal(base, number, step, rank):
 
 
 if __name__ == "__main__":
+    check_number_of_ranks()
     for words in " ".join(sys.argv[1:]).split(" and "):
         name, *arguments = words.split()
         globals()[f"check_{name}"](*arguments)

@@ -26,13 +26,17 @@ def run(ranks, *arguments, seconds=200):
         pytest.skip(str(error))
     busy_cores = {"OMPI_MCA_mpi_yield_when_idle": "1"}  # other tests run on them
     one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [*command, sys.executable, PROGRAM, *map(str, arguments)],
-        env=launch.environment(ranks) | busy_cores | one_thread,
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-    )
+    for _ in range(3):
+        done = subprocess.run(
+            [*command, sys.executable, PROGRAM, *map(str, arguments)],
+            env=launch.environment(ranks) | busy_cores | one_thread,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+        )
+        if "but mpi4py finds 1" not in done.stderr:  # on a busy machine, a rank cannot always connect to mpiexec
+            break
+    return done
 
 
 def check(ranks, *checks):
@@ -51,6 +55,7 @@ def test_two_ranks_give_the_result_of_one_process_and_end_together(tmp_path):
         f"checkpoints {tmp_path} LSTM",
         f"dropout_and_batch_norm {tmp_path}",
         f"stop {tmp_path}",
+        "different",
         "divergence",
         f"error {tmp_path} 5",
     )
@@ -65,7 +70,7 @@ def test_a_long_run_on_several_ranks_gives_the_result_of_one_process(ranks, tmp_
     check(
         ranks,
         "same_result 100",
-        f"checkpoints {tmp_path} LSTM GRU CNN",
+        f"checkpoints {tmp_path} LSTM GRU CNN one_lane",
         f"dropout_and_batch_norm {tmp_path}",
         f"stop {tmp_path}",
         "divergence",

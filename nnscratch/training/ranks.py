@@ -1,0 +1,88 @@
+"""Ranks: how many processes mpiexec has started, and how an error on one of them ends all.
+
+A rank that ends with an error does not take part in the next sum, so the other ranks would wait for it for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .divergence import TrainingDiverged
+
+if TYPE_CHECKING:
+    from .together import Together
+
+SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")  # set by Open MPI; by MPICH, Intel MPI and Slurm
+
+
+def number_of_ranks(environment: Mapping[str, str] = os.environ) -> int:
+    """Return the number of processes that mpiexec has started together with this one, 1 if it has not.
+
+    Examples
+    --------
+    >>> number_of_ranks({"OMPI_COMM_WORLD_SIZE": "4"}), number_of_ranks({"PATH": "/bin"})
+    (4, 1)
+    """
+    return max((int(environment[name]) for name in SIZES if environment.get(name, "").isdigit()), default=1)
+
+
+def check_number_of_ranks() -> None:
+    """Raise if MPI does not find the processes that mpiexec has started. Each of them would train alone.
+
+    Raises
+    ------
+    ValueError
+        mpi4py calls another MPI library than that of mpiexec, or this process cannot connect to mpiexec.
+    """
+    from mpi4py import MPI
+
+    started, found = number_of_ranks(), MPI.COMM_WORLD.Get_size()
+    if started not in (1, found):
+        library = MPI.Get_library_version().split(",")[0].splitlines()[0]
+        raise ValueError(
+            f"mpiexec has started {started} processes, but mpi4py finds {found}. Use the mpiexec of the library that "
+            f"mpi4py calls ({library}). If you do, this process could not connect to it: start again"
+        )
+
+
+@contextlib.contextmanager
+def end_all_ranks_on_error(together: Together | None) -> Iterator[None]:
+    """Let an error inside the block end all ranks, after a message that names the rank. One process: no effect.
+
+    `TrainingDiverged` passes through: all ranks raise it after the same sum.
+    """
+    try:
+        yield
+    except TrainingDiverged:
+        raise
+    except BaseException:
+        if together is None:
+            raise
+        traceback.print_exc()
+        _end_all_ranks()
+
+
+@functools.cache  # the first call of a process is enough
+def end_all_ranks_on_uncaught_error() -> None:
+    """From now on, let an error that this program does not catch end all ranks. Other ranks would wait for ever."""
+    show: Callable[..., None] = sys.excepthook
+
+    def show_and_end(*error: Any) -> None:
+        show(*error)
+        _end_all_ranks()
+
+    sys.excepthook = show_and_end
+
+
+def _end_all_ranks() -> None:
+    from mpi4py import MPI
+
+    rank, size = MPI.COMM_WORLD.Get_rank(), MPI.COMM_WORLD.Get_size()
+    print(f"This error was raised on rank {rank} of {size}. It ends all ranks.", file=sys.stderr, flush=True)
+    MPI.COMM_WORLD.Abort(1)
