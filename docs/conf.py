@@ -17,7 +17,9 @@ from docutils.parsers.rst import Directive
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(HERE)]
+
+import tutorial_pages  # noqa: E402 (beside this file)
 
 import nnscratch.cli  # noqa: E402 (from this checkout: the line above puts it first)
 
@@ -50,8 +52,13 @@ myst_heading_anchors = 3
 COPIES = HERE / "notebooks"
 shutil.rmtree(COPIES, ignore_errors=True)
 COPIES.mkdir()
-for notebook in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
-    shutil.copyfile(notebook, COPIES / notebook.name)
+TUTORIALS = tutorial_pages.notebooks(ROOT / "notebooks")
+# make docs-lite sets the first: the site then has JupyterLite. The second is "owner/name" on GitHub, if published.
+IN_BROWSER, REPOSITORY = bool(os.environ.get("NNSCRATCH_IN_BROWSER")), os.environ.get("NNSCRATCH_REPOSITORY", "")
+for number, notebook in TUTORIALS.items():
+    text = tutorial_pages.page(number, TUTORIALS, IN_BROWSER, REPOSITORY)
+    (COPIES / notebook.name).write_text(text, encoding="utf-8")
+(COPIES / "_table.md").write_text(tutorial_pages.table(TUTORIALS), encoding="utf-8")
 
 # --- the reference ---------------------------------------------------------------------------------------------------
 
@@ -71,7 +78,8 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": True}
-pygments_style, pygments_dark_style = "friendly", "monokai"
+pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"  # WCAG AAA
+html_js_files = ["site.js"]
 copybutton_prompt_text, copybutton_prompt_is_regexp = r">>> |\.\.\. |\$ ", True
 mathjax_path = "mathjax/tex-chtml.js"  # copied by mathjax_in_the_build
 mathjax3_config = {"options": {"enableMenu": False}}
@@ -92,6 +100,19 @@ def links_into_the_repository(app, docname, source):
         return words
 
     source[0] = LINK.sub(link, source[0])
+
+
+def links_to_notebooks(app, docname, source):
+    """Make each mention of a notebook a link. (The pages of the notebooks have their links already.)"""
+    if not docname.startswith(("notebooks/", "reference/generated/")):
+        source[0] = tutorial_pages.with_links(source[0], TUTORIALS, "../" * docname.count("/") + "notebooks/")
+
+
+def notebooks_to_download(app, error):
+    """Copy the notebooks to the site, as they are in the repository."""
+    if error is None and app.builder.format == "html":
+        for notebook in TUTORIALS.values():
+            shutil.copyfile(notebook, Path(app.outdir) / "notebooks" / notebook.name)
 
 
 INCLUDE = re.compile(r"^```\{include\} (_\S+\.md)\n```$", re.MULTILINE)
@@ -178,3 +199,5 @@ def setup(app):
     app.connect("autodoc-process-docstring", equations_and_derivation, priority=900)  # runs after numpydoc's handler
     app.connect("source-read", links_into_the_repository)
     app.connect("source-read", tables_not_measured)
+    app.connect("source-read", links_to_notebooks)
+    app.connect("build-finished", notebooks_to_download)

@@ -69,6 +69,7 @@ from .losses import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, KLDivLoss, M
 from .models.gpt2 import load_gpt2, save_gpt2
 from .module import Module
 from .parameter import Parameter
+from .plotting import LivePlot
 from .record import record
 from .sequential import Sequential
 from .serialization import load, load_lora, save, save_lora
@@ -102,6 +103,7 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LivePlot",
     "LoRA",
     "LogSoftmax",
     "MSELoss",

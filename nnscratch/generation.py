@@ -11,6 +11,7 @@ not grow with the text. A model without a state reads the whole text again for e
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -105,6 +106,7 @@ def generate(
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
     stops = _Stops(tokenizer, stop)
     ids = tokenizer.encode(prompt)
+    _warn_of_unknown_words(tokenizer, ids)
     written: list[list[int]] = [[] for _ in range(count)]
     texts: list[str | None] = [None] * count
     for tokens in _draw(model, ids, max_tokens, count, sampling, _never(tokenizer), rng, len(tokenizer), context):
@@ -118,6 +120,17 @@ def generate(
             break
     texts = [_text(tokenizer, ids, w) if t is None else t for t, w in zip(texts, written, strict=True)]
     return texts[0] if n is None else texts
+
+
+def _warn_of_unknown_words(tokenizer: Any, ids: np.ndarray) -> None:
+    """Warn if tokens of the prompt are not in the vocabulary, so that the model reads ``<unk>`` for them."""
+    unknown = int((np.asarray(ids) == tokenizer.id(UNK)).sum()) if UNK in tokenizer.vocabulary else 0
+    if unknown:
+        warnings.warn(
+            f"{unknown} of the {len(ids)} tokens of the prompt are not in the vocabulary, so the model reads {UNK} "
+            f"for them: {tokenizer.decode(ids)!r}",
+            stacklevel=3,
+        )
 
 
 def generate_ids(

@@ -27,6 +27,7 @@ except ImportError:  # Pyodide 0.27 has no such library; this module writes the 
 
 from . import backend
 from .checks import state_value
+from .data.tokenizers import Tokenizer
 from .description import build, describe
 from .layers import Linear, LoRA
 from .module import Module
@@ -68,7 +69,8 @@ def save(model: Module, path: PathLike) -> None:
         bias: (1,)
     """
     if not isinstance(model, Module):
-        raise TypeError(f"nn.save(model, path): model must be a Module, got {type(model).__name__}")
+        other = "; a tokenizer has its own method: tokenizer.save(path)" if isinstance(model, Tokenizer) else ""
+        raise TypeError(f"nn.save(model, path): model must be a Module, got {type(model).__name__}{other}")
     write_arrays(path, model.state_dict(), {"model": describe(model)})
 
 
@@ -84,6 +86,8 @@ def load(path: PathLike, model: Module | None = None) -> Module:
 
     Raises
     ------
+    TypeError
+        `model` is not a Module, for example a class.
     FileNotFoundError
         There is no file at `path`.
     ValueError
@@ -98,6 +102,11 @@ def load(path: PathLike, model: Module | None = None) -> Module:
     >>> bool((nn.load(path).weight.data == model.weight.data).all())
     True
     """
+    if model is not None and not isinstance(model, Module):
+        is_class = isinstance(model, type) and issubclass(model, Module)
+        hint = f": build it first, nn.load(path, {model.__name__}(...))" if is_class else ""
+        came = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise TypeError(f"nn.load(path, model): model must be a Module, got {came}{hint}")
     state, header = read_arrays(path)
     if model is None:
         if "optimizer" in header:

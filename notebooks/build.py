@@ -73,6 +73,7 @@ def execute(notebook: nbformat.NotebookNode, fast: bool = False, timeout: int | 
     """Run every cell and store the outputs in `notebook`; stop at the first error."""
     path = os.pathsep.join([str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     env = os.environ | {"PYTHONPATH": path, "NNSCRATCH_FAST": str(int(fast)), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    env["TQDM_DISABLE"] = "1"  # a progress bar in a file shows times
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(
             notebook,

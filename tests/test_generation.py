@@ -349,3 +349,10 @@ def test_blocks_in_eval_mode_may_end_in_any_order():
     assert not model.training and not model[0].training
     second.__exit__(None, None, None)
     assert [module.training for module in model.modules()] == [True, True, False]
+
+
+def test_a_prompt_with_unknown_words_is_generated_from_with_a_warning():
+    tokenizer = nn.data.WordTokenizer.from_text("the cat sat on the mat")
+    model = nn.models.LanguageModel(len(tokenizer), 4, 8, rng=0)
+    with pytest.warns(UserWarning, match="1 of the 2 tokens of the prompt are not in the vocabulary"):
+        nn.generate(model, tokenizer, "the zebra", max_tokens=2)

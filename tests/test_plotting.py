@@ -26,6 +26,7 @@ def gates():
 
 PICTURES = {
     "history": lambda ax: plotting.plot_history(nn.training.History(loss=[3.0, 2.0, 1.5]), ax=ax),
+    "history of numbers": lambda ax: plotting.plot_history([3.0, 2.0, 1.5], ax=ax),
     "gradient flow": lambda ax: plotting.plot_gradient_flow(trained(), ax=ax),
     "histograms": lambda ax: plotting.plot_histograms(trained(), ax=ax),
     "decision boundary": lambda ax: plotting.plot_decision_boundary(trained(), X, RNG.integers(0, 3, 30), ax=ax),
@@ -105,7 +106,10 @@ def test_histograms_are_of_the_finite_numbers_and_say_how_many_are_not():
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
-        (lambda: plotting.plot_history([1.0]), "plot_history draws a History"),
+        (lambda: plotting.plot_history("losses"), "plot_history draws a History"),
+        (lambda: plotting.plot_history([[1.0]]), "or a list of losses, not a list"),
+        (lambda: plotting.plot_gates([1.0], "a"), "plot_gates draws a LanguageModel or"),
+        (lambda: plotting.plot_gates(nn.models.LanguageModel(4, 3, 2), "ab"), r"plot_gates\(model, tokenizer, text\)"),
         (lambda: plotting.plot_gradient_flow([1]), "model must be a Module, got list"),
         (lambda: plotting.plot_histograms("weights"), "a Module or a dict of names and arrays, got str"),
         (lambda: plotting.lstm_gates(nn.GRU(2, 3), X), "reads an LSTM, got GRU"),
@@ -214,3 +218,15 @@ def test_lines_that_mean_one_thing_stay_solid_under_the_style_that_changes_line_
 
 def test_the_axis_of_a_loss_claims_no_unit_that_only_a_cross_entropy_has():
     assert PICTURES["history"](None).get_ylabel() == "loss, mean over the targets"
+
+
+def test_the_gates_of_a_model_are_those_of_its_lstm_on_the_embedded_text():
+    tokenizer = nn.data.CharTokenizer.from_text("abc ")
+    model = nn.models.LanguageModel(len(tokenizer), 4, 8, num_layers=2, dropout=0.5, rng=0)
+    x = model.embedding.eval()(tokenizer.encode("ab cab"))
+    model.train()
+    expected = plotting.plot_gates(plotting.lstm_gates(model.lstm, x, layer=1), list("ab cab"))
+    ax = plotting.plot_gates(model, tokenizer, "ab cab", layer=1)
+    np.testing.assert_array_equal(ax.images[0].get_array(), expected.images[0].get_array())
+    assert [str(label) for label in ax.get_xticklabels()] == [str(label) for label in expected.get_xticklabels()]
+    assert model.training

@@ -309,3 +309,14 @@ def test_a_folder_or_a_checkpoint_in_the_place_of_a_model_says_what_to_load(tmp_
     with pytest.raises(ValueError, match="is a training checkpoint: load model.safetensors beside it"):
         nn.load(tmp_path / "checkpoint.safetensors")
     assert nn.load(tmp_path / "model.safetensors").weight.shape == (1, 2)
+
+
+def test_a_tokenizer_and_a_class_are_refused_with_the_call_that_works(path):
+    tokenizer = nn.data.CharTokenizer.from_text("abc")
+    with pytest.raises(TypeError, match=r"got CharTokenizer; a tokenizer has its own method: tokenizer.save\(path\)"):
+        nn.save(tokenizer, path)
+    nn.save(MyOwn(), path)
+    with pytest.raises(TypeError, match=r"got the class MyOwn: build it first, nn.load\(path, MyOwn\(...\)\)"):
+        nn.load(path, MyOwn)
+    with pytest.raises(TypeError, match="must be a Module, got int"):
+        nn.load(path, 3)

@@ -1,10 +1,15 @@
 """Build JupyterLite with the notebooks and this package: make docs-lite.
 
-The notebooks and the source of the package are in the same folder of JupyterLite's file system, so ``import nnscratch``
-works. Pyodide loads the dependencies (NumPy, Matplotlib, tqdm, safetensors) from its server; see jupyter-lite.json.
+The site carries the package, and the packages that Pyodide's server does not have, as wheels. Pyodide loads NumPy,
+Matplotlib and IPython from its server. The first cell of each notebook installs the package from the site.
 Two notebooks cannot run there and are left out: 15 measures the BLAS of the machine, and 16 needs a GPU.
+
+    python docs/lite/build.py                                     for the site; Pyodide comes from its server
+    python docs/lite/build.py --pyodide FOLDER --output FOLDER    for a test: Pyodide comes from the first folder
 """
 
+import argparse
+import json
 import shutil
 import subprocess
 import sys
@@ -13,19 +18,58 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+SITE = ROOT / "docs" / "_build" / "html" / "lite"
 LEFT_OUT = ("15", "16")
+WHEELS = ("comm", "tqdm")  # the kernel imports comm; this package imports tqdm
+INSTALL = "# In the browser, each notebook installs the package first.\n%pip install -q nnscratch"
+KERNEL = "@jupyterlite/pyodide-kernel-extension:kernel"
 
 
-def main() -> int:
+def run(*command, cwd):
+    subprocess.run([str(part) for part in command], cwd=cwd, check=True)
+
+
+def wheels(folder):
+    """Put the wheel of this package and those of `WHEELS` into `folder`."""
+    with tempfile.TemporaryDirectory() as copy:
+        for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(ROOT / name, copy)
+        shutil.copytree(ROOT / "nnscratch", Path(copy, "nnscratch"), ignore=shutil.ignore_patterns("__pycache__"))
+        run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, ".", cwd=copy)
+    run(sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder, *WHEELS, cwd=folder)
+
+
+def with_install_cell(notebook):
+    """Return the text of a notebook with a first cell that installs the package."""
+    content = json.loads(notebook.read_text(encoding="utf-8"))
+    cell = {"cell_type": "code", "id": "install", "metadata": {}, "execution_count": None, "outputs": []}
+    content["cells"].insert(0, cell | {"source": INSTALL})
+    return json.dumps(content, indent=1, ensure_ascii=False)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description="Build JupyterLite with the notebooks and this package.")
+    parser.add_argument("--pyodide", type=Path, metavar="FOLDER", help="copy Pyodide from this folder into the site")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", default=SITE, help="write the application here")
+    options = parser.parse_args(arguments)
+    pyodide, output = options.pyodide, options.output.resolve()
     with tempfile.TemporaryDirectory() as folder:
+        contents, lite = Path(folder, "contents"), Path(folder, "lite")
+        contents.mkdir()
+        (lite / "pypi").mkdir(parents=True)
         for notebook in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
             if not notebook.name.startswith(LEFT_OUT):
-                shutil.copy(notebook, folder)
-        shutil.copytree(ROOT / "nnscratch", Path(folder, "nnscratch"), ignore=shutil.ignore_patterns("__pycache__"))
-        command = [sys.executable, "-m", "jupyter", "lite", "build", "--lite-dir", HERE, "--contents", folder,
-                   "--output-dir", ROOT / "docs" / "_build" / "html" / "lite"]  # fmt: skip
-        return subprocess.run([str(part) for part in command], cwd=folder).returncode
+                (contents / notebook.name).write_text(with_install_cell(notebook), encoding="utf-8")
+        wheels(lite / "pypi")
+        settings = json.loads((HERE / "jupyter-lite.json").read_text(encoding="utf-8"))
+        if pyodide is not None:
+            settings["jupyter-config-data"]["litePluginSettings"][KERNEL]["pyodideUrl"] = "./pyodide/pyodide.js"
+        (lite / "jupyter-lite.json").write_text(json.dumps(settings), encoding="utf-8")
+        run(sys.executable, "-m", "jupyter", "lite", "build", "--lite-dir", lite, "--contents", contents,
+            "--output-dir", output, cwd=folder)  # fmt: skip
+        if pyodide is not None:
+            shutil.copytree(pyodide, output / "pyodide", dirs_exist_ok=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

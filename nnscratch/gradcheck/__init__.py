@@ -23,7 +23,13 @@ The steps of a check, and the files that do them:
 >>> report = nn.gradcheck.check_gradients(nn.Tanh(), np.linspace(-1, 1, 6).reshape(2, 3))
 >>> report.ok
 True
+>>> nn.gradcheck(nn.Tanh(), np.ones(3)).ok  # the same, in short
+True
 """
+
+import sys
+from types import ModuleType
+from typing import Any
 
 from .checker import check_gradients
 from .complex_step import complex_step_gradient
@@ -39,3 +45,12 @@ __all__ = [
     "complex_step_gradient",
     "numerical_gradient",
 ]
+
+
+class _CallableModule(ModuleType):
+    def __call__(self, target: Any, *inputs: Any, **settings: Any) -> GradientReport:
+        """Call `check_gradients`, so that ``nn.gradcheck(layer, x)`` works like PyTorch's ``gradcheck``."""
+        return check_gradients(target, *inputs, **settings)
+
+
+sys.modules[__name__].__class__ = _CallableModule

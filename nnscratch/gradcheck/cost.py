@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 import time
 from typing import Any
 
 import numpy as np
 
+from .. import progress
 from .differences import Differences
 from .report import Entry, GradientReport
 from .settings import Settings
@@ -61,11 +61,9 @@ def words_for(seconds: float) -> str:
 
 def progress_bar(elements: int, seconds: float) -> Any:
     """Return a tqdm bar over the elements of a long check, on a terminal or in a notebook; else None."""
-    if seconds < BAR_SECONDS or not (sys.stderr.isatty() or "ipykernel" in sys.modules):
+    if seconds < BAR_SECONDS or not progress.someone_watches():
         return None
-    from tqdm.auto import tqdm  # imported late: without ipywidgets, this import prints a warning in a notebook
-
-    return tqdm(total=elements, desc="gradient check", unit="element", leave=False)
+    return progress.bar(total=elements, desc="gradient check", unit="element", leave=False)
 
 
 def sight_note(report: GradientReport, tolerance: float) -> str:

@@ -19,6 +19,7 @@ from .gates import lstm_gates, plot_gates
 from .gradient_flow import plot_gradient_flow
 from .histograms import plot_histograms
 from .history import plot_history
+from .live import LivePlot
 from .network import draw_network
 from .search import plot_search
 from .style import BLUE, GREEN, GREY, ORANGE, new_axes, save_figure, use_style
@@ -29,6 +30,7 @@ __all__ = [
     "GREEN",
     "GREY",
     "ORANGE",
+    "LivePlot",
     "Animation",
     "animate_attention",
     "animate_backpropagation",

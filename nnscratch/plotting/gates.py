@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,9 @@ from .. import backend
 from ..backend import Array
 from ..checks import positive_int
 from ..layers import LSTM, LSTMCell, Unrolled
+from ..models import LanguageModel
+from ..modes import eval_mode
+from ..module import to_device_of
 from ..record import record
 from .style import MAP, new_axes, shown
 
@@ -76,17 +78,34 @@ def textbook(lstm: LSTM, dtype: Any) -> Unrolled:
     return Unrolled(cells).eval()
 
 
-def plot_gates(gates: dict[str, Array], tokens: Sequence[str], show: str = "f", units: int = 12, ax: Any = None) -> Any:
+def plot_gates(
+    gates: dict[str, Array] | LanguageModel,
+    tokens: Any,
+    text: str | None = None,
+    *,
+    show: str = "f",
+    units: int = 12,
+    layer: int = 0,
+    ax: Any = None,
+) -> Any:
     """Draw one gate over a text: a column for each token, a row for each of the units that vary most.
+
+    Call it with a model as ``plot_gates(model, tokenizer, text)``, or with the result of `lstm_gates` as
+    ``plot_gates(gates, tokens)``.
 
     Parameters
     ----------
-    gates : dict of str to array, shape (T, H)
-        The result of :func:`lstm_gates`.
-    tokens : sequence of T str
+    gates : LanguageModel, or dict of str to array of shape (T, H)
+        A language model with an LSTM, or the result of :func:`lstm_gates`.
+    tokens : tokenizer, or sequence of T str
+        With a model, its tokenizer. With the result of `lstm_gates`, the tokens.
+    text : str, optional
+        With a model, the text that it reads.
     show : {"i", "f", "g", "o", "c", "h"}
     units : int
         The number of rows.
+    layer : int
+        With a model, the layer of its LSTM.
     ax : matplotlib Axes, optional
 
     Returns
@@ -98,11 +117,19 @@ def plot_gates(gates: dict[str, Array], tokens: Sequence[str], show: str = "f", 
     >>> import nnscratch as nn
     >>> tokenizer = nn.data.CharTokenizer.from_text("abc ")
     >>> model = nn.models.LanguageModel(len(tokenizer), 4, 8, rng=0)
-    >>> x = model.embedding.eval()(tokenizer.encode("ab cab"))
-    >>> gates = nn.plotting.lstm_gates(model.lstm, x)
-    >>> nn.plotting.plot_gates(gates, "ab cab", show="i").get_title()
+    >>> nn.plotting.plot_gates(model, tokenizer, "ab cab", show="i").get_title()
     'input gate, the 8 units that vary most'
     """
+    if isinstance(gates, LanguageModel):
+        if not isinstance(text, str):
+            raise TypeError(f"with a model, call plot_gates(model, tokenizer, text), got text {text!r}")
+        ids = tokens.encode(text)
+        with eval_mode(*gates.modules()), record(gates) as seen:
+            gates(to_device_of(gates, ids[None])[0])
+        (x, *_) = seen[gates.cell].inputs[0]  # (1, T, D)
+        gates, tokens = lstm_gates(gates.recurrent, x[0], layer), [tokens.decode([number]) for number in ids]
+    elif not isinstance(gates, dict):
+        raise TypeError(f"plot_gates draws a LanguageModel or the result of lstm_gates, got {type(gates).__name__}")
     if show not in TITLES:
         raise ValueError(f"show must be one of {', '.join(TITLES)}, got {show!r}")
     values = backend.to_numpy(gates[show])

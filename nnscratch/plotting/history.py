@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,13 @@ from .style import BLUE, ORANGE, new_axes
 LABELS = {"loss": "loss, mean over the targets", "bpc": "bits per character", "perplexity": "perplexity"}
 
 
-def plot_history(history: History, unit: str = "loss", ax: Any = None) -> Any:
+def plot_history(history: History | Sequence[float], unit: str = "loss", ax: Any = None) -> Any:
     """Plot the training and validation loss over the steps.
 
     Parameters
     ----------
-    history : History
+    history : History, or sequence of float
+        The result of ``Trainer.fit``, or the loss of each step.
     unit : {"loss", "bpc", "perplexity"}
     ax : matplotlib Axes, optional
 
@@ -32,9 +34,10 @@ def plot_history(history: History, unit: str = "loss", ax: Any = None) -> Any:
     >>> ax = nn.plotting.plot_history(nn.training.History(loss=[2.0, 1.5, 1.2]))
     >>> ax.get_xlabel()
     'step'
+    >>> ax = nn.plotting.plot_history([2.0, 1.5, 1.2])
     """
     if not isinstance(history, History):
-        raise TypeError(f"plot_history draws a History, as Trainer.fit returns it, not a {type(history).__name__}")
+        history = History(loss=_numbers(history))
     if unit not in UNITS:
         raise ValueError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")
     if not history.loss:
@@ -71,3 +74,17 @@ def plot_history(history: History, unit: str = "loss", ax: Any = None) -> Any:
         ax.set_ylim(min(shown) - 0.05 * (top - min(shown)), top + 0.15 * (top - min(shown)) + 1e-9)
     ax.legend(frameon=False)
     return ax
+
+
+def _numbers(losses: Any) -> list[float]:
+    """Return the losses as a list of floats, or raise TypeError."""
+    try:
+        array = np.asarray(losses, dtype=np.float64)
+    except (TypeError, ValueError):
+        array = np.empty((0, 0))
+    if isinstance(losses, (str, bytes)) or array.ndim != 1:
+        raise TypeError(
+            f"plot_history draws a History, as Trainer.fit returns it, or a list of losses, not a "
+            f"{type(losses).__name__}"
+        )
+    return array.tolist()

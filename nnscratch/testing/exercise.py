@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,16 +26,26 @@ LONGEST = 300  # characters; a longer line is cut
 LINES = 4  # lines that are shown of an assertion's message
 ARRAYS = 3  # arrays with wrong gradients that are shown
 GIVEN_NONE = "returned None"  # in an entry's reason
+IN_THE_BROWSER = """\
+This notebook runs in a browser, so it uses less data and fewer steps. Your numbers and figures differ from those on its
+page. On a computer with Python, it makes all steps."""
 
 
 def fast() -> bool:
-    """Return True if a notebook should use fewer steps: the environment variable ``NNSCRATCH_FAST`` is set and not 0.
+    """Return True if a notebook should use fewer steps: ``NNSCRATCH_FAST`` is set and not 0, or it runs in a browser.
+
+    In a browser, Python computes several times slower, so the notebooks use fewer steps there and this function prints
+    a sentence that says so. Set the environment variable ``NNSCRATCH_FAST`` to 0 before this call for all steps.
 
     Examples
     --------
     >>> epochs = 2 if fast() else 30
     """
-    return os.environ.get("NNSCRATCH_FAST", "0") not in ("", "0")
+    setting = os.environ.get("NNSCRATCH_FAST", "")
+    if not setting and sys.platform == "emscripten":
+        print(IN_THE_BROWSER)
+        return True
+    return setting not in ("", "0")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .. import progress
 from ..checks import positive_int
 from .callback import Callback
 from .metrics import bits_per_character, perplexity
@@ -42,16 +43,15 @@ class ProgressBar(Callback):
         self.unit = unit
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        from tqdm.auto import tqdm  # imported late: without ipywidgets, this import prints a warning in a notebook
-
         silent = sys.stderr is None or trainer.rank > 0  # None if the descriptor is closed
         stream = self.stream = io.StringIO() if silent else sys.stderr
-        self.bar = tqdm(
+        self.interval = 0.2 if progress.someone_watches() else 20  # seconds; few lines in a log file
+        self.bar = progress.bar(
             total=trainer.total_steps,
             initial=trainer.steps_done,
             unit="step",
             dynamic_ncols=True,
-            mininterval=0.2 if stream.isatty() else 20,  # few lines in a log file
+            mininterval=self.interval,
             file=stream,
         )
         self.first_seconds = trainer.history.seconds
@@ -60,7 +60,7 @@ class ProgressBar(Callback):
     def on_step_end(self, trainer: Trainer) -> None:
         self.targets += trainer.targets
         self.unshown += 1
-        if time.monotonic() - self.shown_at >= self.bar.mininterval:  # reading a loss waits for the GPU
+        if time.monotonic() - self.shown_at >= self.interval:  # reading a loss waits for the GPU
             self.update(trainer)
 
     def update(self, trainer: Trainer) -> None:

@@ -22,10 +22,12 @@ from ..modes import without_input_grad
 from ..module import Module
 from ..optim import Optimizer
 from ..optim.lr_scheduler import LRScheduler
+from ..progress import someone_watches
 from . import checkpoint
 from .accumulate import Part, scaled
 from .async_steps import AsyncSteps, can_step_async
 from .callback import Callback
+from .callbacks import ProgressBar
 from .divergence import NotFinite, clip_if_finite, diverged
 from .epochs import remaining_steps, steps_in_epoch, total_steps
 from .history import History
@@ -66,6 +68,8 @@ class Trainer:
         Train together with the other processes of ``MPI.COMM_WORLD``. See `training.together`.
     privacy : privacy.DPSGD, optional
         Make differentially private steps. It clips the gradient of each example, so give no `max_norm` or `clip_value`.
+    progress : bool
+        On a terminal and in a notebook, `fit` shows a `ProgressBar`, unless one is among the callbacks. False hides it.
 
     Attributes
     ----------
@@ -106,6 +110,7 @@ class Trainer:
         threads: int = 1,
         communicator: Any = None,
         privacy: DPSGD | None = None,
+        progress: bool = True,
     ):
         check_instance("Trainer", "model", model, Module)
         check_instance("Trainer", "criterion", criterion, Module)
@@ -122,6 +127,7 @@ class Trainer:
             raise ValueError(f"give max_norm or clip_value, not both, got {max_norm} and {clip_value}")
         self.accumulate = positive_int("accumulate", accumulate)
         self.callbacks = list(callbacks)
+        self.progress, self._bar = bool(progress), ()
         self.steps_done, self.total_steps, self.targets = 0, 0, 0
         self.stop: str | None = None
         self.hidden: Any = None  # a recurrent model's state after the latest batch
@@ -260,6 +266,7 @@ class Trainer:
         self.model.train()
         self.criterion.train()
         self._seconds_before, self._started = self.recorded.seconds, time.perf_counter()
+        self._bar = self._progress_bar()
         self.call("on_fit_start")
         try:
             with end_all_ranks_on_error(self.together), finish_step_on_ctrl_c(self):
@@ -292,8 +299,13 @@ class Trainer:
 
     def call(self, event: str) -> None:
         """Call one method of every callback."""
-        for callback in self.callbacks:
+        for callback in (*self.callbacks, *self._bar):
             getattr(callback, event)(self)
+
+    def _progress_bar(self) -> tuple[Callback, ...]:
+        """Return the bar that `fit` adds to the callbacks, or () if there is one already or the output is not shown."""
+        given = any(isinstance(callback, ProgressBar) for callback in self.callbacks)
+        return (ProgressBar(),) if self.progress and not given and self.rank == 0 and someone_watches() else ()
 
     @property
     def history(self) -> History:

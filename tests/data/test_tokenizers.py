@@ -303,3 +303,26 @@ def test_a_prepared_texts_rare_tokens_become_unk_or_are_refused():
 ])  # fmt: skip
 def test_a_word_keeps_its_accents_and_vowel_signs(text, tokens):
     assert WordTokenizer.tokenize(text) == tokens
+
+
+@pytest.mark.parametrize("tokenizer", [CharTokenizer.from_text("aé\ud800"), WordTokenizer.from_text("the cat “sat”.")])
+def test_a_tokenizer_comes_back_from_its_file(tokenizer, tmp_path):
+    tokenizer.save(tmp_path / "tokenizer.json")
+    same = type(tokenizer).load(tmp_path / "tokenizer.json")
+    assert type(same) is type(tokenizer) and same.vocabulary == tokenizer.vocabulary
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"\xff", "is not a file that CharTokenizer.save wrote"),
+        (b"[1]", "is not a file that CharTokenizer.save wrote"),
+        (b'{"level": "word", "vocabulary": []}', "holds a tokenizer of level 'word', and CharTokenizer reads 'char'"),
+        (b'{"level": "char", "vocabulary": "abc"}', "its vocabulary must be a list, got a str"),
+        (b'{"level": "char", "vocabulary": ["b", "a"]}', "tokenizer.json: vocabulary must hold"),
+    ],
+)
+def test_a_file_that_holds_no_such_tokenizer_is_refused(content, message, tmp_path):
+    (tmp_path / "tokenizer.json").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        CharTokenizer.load(tmp_path / "tokenizer.json")

@@ -1,6 +1,9 @@
 """Control a headless Chromium with its DevTools protocol over a pair of pipes: no extra package and no open port."""
 
 import base64
+import contextlib
+import functools
+import http.server
 import itertools
 import json
 import os
@@ -8,6 +11,7 @@ import select
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 
 FLAGS = (
@@ -23,6 +27,23 @@ def executable():
     if found is None:
         raise FileNotFoundError(f"these tests need Chromium, but none of these programs was found: {', '.join(names)}")
     return found
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serve files without printing each request."""
+
+    def log_message(self, *args):
+        pass
+
+
+@contextlib.contextmanager
+def served(folder):
+    """Serve a folder on this machine inside a ``with`` block; the value is the address."""
+    handler = functools.partial(Quiet, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 class Page:

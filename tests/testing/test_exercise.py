@@ -1,6 +1,7 @@
 """Exercises in notebooks: each check prints one message and raises no exception."""
 
 import linecache
+import sys
 import textwrap
 
 import numpy as np
@@ -250,3 +251,13 @@ def test_fast_mode_is_asked_for_by_the_environment(monkeypatch, value, expected)
     if value is not None:
         monkeypatch.setenv("NNSCRATCH_FAST", value)
     assert fast() is expected
+
+
+def test_in_a_browser_the_fast_mode_is_the_default_and_says_so(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    monkeypatch.delenv("NNSCRATCH_FAST", raising=False)
+    assert fast() is True
+    assert "fewer steps" in capsys.readouterr().out
+    monkeypatch.setenv("NNSCRATCH_FAST", "0")
+    assert fast() is False
+    assert capsys.readouterr().out == ""

@@ -5,9 +5,12 @@ A vocabulary is a tuple of tokens. The id of a token is its index in that tuple.
 
 from __future__ import annotations
 
+import json
+import os
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
@@ -61,6 +64,48 @@ class Tokenizer:
         :func:`tokenizer_from_dict` reads them.
         """
         return {"level": self.level, "vocabulary": list(self.vocabulary)}
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the tokenizer to a file, as JSON. The write is atomic.
+
+        Parameters
+        ----------
+        path : str or path
+
+        Raises
+        ------
+        FileNotFoundError
+            The folder of `path` does not exist.
+        """
+        from ...serialization import write_atomically  # imported late: serialization comes after data
+
+        write_atomically(path, json.dumps(self.to_dict(), ensure_ascii=False).encode("utf-8", "surrogatepass"))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Self:
+        """Return the tokenizer that :meth:`save` wrote to a file.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such file.
+        ValueError
+            The file is damaged, or holds a tokenizer of another class.
+        """
+        content = Path(path).read_bytes()
+        try:
+            saved = json.loads(content.decode("utf-8", "surrogatepass"))
+            level, vocabulary = saved["level"], saved["vocabulary"]
+        except (ValueError, LookupError, TypeError, RecursionError):
+            raise ValueError(f"{path} is not a file that {cls.__name__}.save wrote") from None
+        if level != cls.level:
+            raise ValueError(f"{path} holds a tokenizer of level {level!r}, and {cls.__name__} reads {cls.level!r}")
+        if not isinstance(vocabulary, list):
+            raise ValueError(f"{path}: its vocabulary must be a list, got a {type(vocabulary).__name__}")
+        try:
+            return cls(vocabulary)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
 
     def _tokens(self, ids: Any) -> list[str]:
         """Return the tokens with these ids."""

@@ -1,0 +1,108 @@
+"""The pages of the tutorials: notebooks with a line of links at the top, and a link for each mention of a notebook."""
+
+import json
+import re
+from pathlib import Path
+
+# number: what it is for, and the pages of derivations that belong to it
+TUTORIALS = {
+    "00": ("read the NumPy and the mathematics of the other notebooks", []),
+    "01": ("compute every gradient of a small network on paper", ["one-two-one"]),
+    "02": ("train a model, and test a gradient", []),
+    "03": ("write a layer with forward and backward for a whole batch", ["linear", "activations"]),
+    "04": ("classify, with the right loss and without overflow", ["softmax-cross-entropy", "losses"]),
+    "05": ("train a network on real data, and find out why training fails", []),
+    "06": ("choose initial weights and activations for a deep network", ["activations"]),
+    "07": ("choose an optimiser and its learning rate", []),
+    "08": ("make a network better on new data", ["dropout", "normalisation"]),
+    "09": ("understand and write convolutions", ["convolution"]),
+    "10": ("turn words into vectors, and predict the next character", ["embedding"]),
+    "11": ("understand recurrent networks and backpropagation through time", ["rnn"]),
+    "12": ("understand the gates of the LSTM and the GRU", ["lstm", "gru"]),
+    "13": ("train a language model, measure it, and generate text", ["lstm"]),
+    "14": ("find the mistake in a wrong gradient", []),
+    "15": ("measure and improve the speed of NumPy code", []),
+    "16": ("use a GPU, and know when it helps", []),
+    "17": ("understand attention and train a small Transformer", ["attention", "normalisation"]),
+    "18": ("write your own layer, check it and share it", []),
+    "19": ("understand and write a tokenizer", []),
+    "20": ("read the files of GPT-2 and generate text with it", ["attention", "attention-cache"]),
+    "21": ("translate one sequence into another", ["attention"]),
+    "22": ("adapt a trained model with few new numbers", ["lora"]),
+    "23": ("explain why a model gave an answer", []),
+}
+NOT_IN_THE_BROWSER = ("15", "16")  # the BLAS of the machine, and the GPU
+WORDS_A_MINUTE = 150  # of text and code together, without the exercises
+
+CODE = re.compile(r"(^```.*?^```\s*?$|^\$\$.*?^\$\$\s*?$|`[^`\n]+`|\[[^\]]*\]\([^)]*\))", re.DOTALL | re.MULTILINE)
+MENTION = re.compile(r"\b[Nn]otebooks? \d\d?(?:(?:, | and | to )\d\d?\b)*")
+
+
+def notebooks(folder):
+    """Return a dict from the number of each notebook to its path."""
+    return {path.name[:2]: path for path in sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))}
+
+
+def with_links(text, found, prefix=""):
+    """Return Markdown in which each "notebook N" outside code and outside other links is a link to its page.
+
+    Parameters
+    ----------
+    text : str
+    found : dict from number to path
+    prefix : str
+        The path from the page to the folder of the notebooks.
+    """
+
+    def link(words, number):
+        path = found.get(f"{int(number):02}")
+        return f"[{words}]({prefix}{path.name})" if path else words
+
+    def links(match):
+        numbers = re.findall(r"\d+", match[0])
+        if len(numbers) == 1:  # the word is part of the link
+            return link(match[0], numbers[0])
+        return re.sub(r"\d+", lambda number: link(number[0], number[0]), match[0])
+
+    pieces = CODE.split(text)  # every second piece is code, a formula or a link
+    return "".join(piece if k % 2 else MENTION.sub(links, piece) for k, piece in enumerate(pieces))
+
+
+def links_line(number, path, in_browser, repository):
+    """Return the line of links under the title of a tutorial, as HTML."""
+    links = []
+    if in_browser and number not in NOT_IN_THE_BROWSER:
+        links.append(f'<a class="run" href="../lite/notebooks/index.html?path={path.name}">Run in the browser</a>')
+    if repository:
+        address = f"https://mybinder.org/v2/gh/{repository}/HEAD?labpath=notebooks%2F{path.name}"
+        links.append(f'<a href="{address}">Run on Binder</a>')
+    links.append(f'<a href="{path.name}" download>Download the notebook</a>')
+    for name in TUTORIALS[number][1]:
+        links.append(f'<a href="../derivations/{name}.html">Derivation: {name.replace("-", " ")}</a>')
+    links.append('<a href="../glossary.html">Glossary</a>')
+    return '<p class="tutorial-links">\n' + "\n".join(links) + "\n</p>"
+
+
+def page(number, found, in_browser, repository):
+    """Return the text of a notebook as a page: with the line of links, and with a link for each mention of another."""
+    content = json.loads(found[number].read_text(encoding="utf-8"))
+    others = {other: path for other, path in found.items() if other != number}
+    for cell in content["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = with_links("".join(cell["source"]), others)
+    title, _, rest = content["cells"][0]["source"].partition("\n")
+    line = links_line(number, found[number], in_browser, repository)
+    content["cells"][0]["source"] = f"{title}\n\n{line}\n\n{rest}"
+    return json.dumps(content, ensure_ascii=False)
+
+
+def table(found):
+    """Return the table of the tutorials in Markdown: what each is for, and how long it takes to read."""
+    lines = ["| | tutorial | you learn to | minutes to read |", "| --- | --- | --- | --: |"]
+    for number, path in found.items():
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        text = "\n".join("".join(cell["source"]) for cell in cells)
+        title = re.sub(r"^# \d+\. ", "", text.split("\n", 1)[0])
+        minutes = max(5, 5 * round(len(text.split()) / WORDS_A_MINUTE / 5))
+        lines.append(f"| {number} | [{title}](notebooks/{path.name}) | {TUTORIALS[number][0]} | {minutes} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,33 @@
+"""Progress bars: whether to show one, and tqdm's bar for the place where Python runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+def in_notebook() -> bool:
+    """Return True if this code runs in a notebook: Jupyter, JupyterLite or Colab.
+
+    Examples
+    --------
+    >>> in_notebook()
+    False
+    """
+    ipython = sys.modules.get("IPython")  # in a notebook, it is imported already
+    shell = None if ipython is None else ipython.get_ipython()
+    return hasattr(shell, "kernel")
+
+
+def someone_watches() -> bool:
+    """Return True if a progress bar would be seen: on a terminal or in a notebook, not in a file or a pipe."""
+    return in_notebook() or (sys.stderr is not None and sys.stderr.isatty())
+
+
+def bar(**settings: Any) -> Any:
+    """Return ``tqdm.auto.tqdm(**settings)``."""
+    from tqdm.auto import tqdm  # imported late: without ipywidgets, this import prints a warning in a notebook
+
+    if sys.platform == "emscripten":
+        tqdm.monitor_interval = 0  # the monitor is a thread, and a browser cannot start one
+    return tqdm(**settings)
