@@ -106,7 +106,7 @@ def generate(
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
     stops = _Stops(tokenizer, stop)
     ids = tokenizer.encode(prompt)
-    _warn_of_unknown_words(tokenizer, ids)
+    _warn_of_unknown_words(tokenizer, prompt, ids)
     written: list[list[int]] = [[] for _ in range(count)]
     texts: list[str | None] = [None] * count
     for tokens in _draw(model, ids, max_tokens, count, sampling, _never(tokenizer), rng, len(tokenizer), context):
@@ -122,10 +122,12 @@ def generate(
     return texts[0] if n is None else texts
 
 
-def _warn_of_unknown_words(tokenizer: Any, ids: np.ndarray) -> None:
+def _warn_of_unknown_words(tokenizer: Any, prompt: str, ids: np.ndarray) -> None:
     """Warn if tokens of the prompt are not in the vocabulary, so that the model reads ``<unk>`` for them."""
-    unknown = int((np.asarray(ids) == tokenizer.id(UNK)).sum()) if UNK in tokenizer.vocabulary else 0
-    if unknown:
+    if UNK not in tokenizer.vocabulary:
+        return
+    unknown = int((np.asarray(ids) == tokenizer.id(UNK)).sum()) - prompt.count(UNK)  # the prompt may hold <unk> itself
+    if unknown > 0:
         warnings.warn(
             f"{unknown} of the {len(ids)} tokens of the prompt are not in the vocabulary, so the model reads {UNK} "
             f"for them: {tokenizer.decode(ids)!r}",

@@ -356,3 +356,4 @@ def test_a_prompt_with_unknown_words_is_generated_from_with_a_warning():
     model = nn.models.LanguageModel(len(tokenizer), 4, 8, rng=0)
     with pytest.warns(UserWarning, match="1 of the 2 tokens of the prompt are not in the vocabulary"):
         nn.generate(model, tokenizer, "the zebra", max_tokens=2)
+    nn.generate(model, tokenizer, "the <unk>", max_tokens=2)  # no warning: the prompt says so itself
