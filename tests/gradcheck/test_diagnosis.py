@@ -392,3 +392,66 @@ def test_one_number_in_place_of_the_number_of_classes_above_the_margin(mode):
     report = check_gradients(svm_loss, rng.normal(size=(3, 6)), rng.integers(0, 6, 3), mode=mode)
     assert report.diagnoses[0].mistake == "upstream gradient wrong"
     assert "the gradient of `correct` is taken as -0.3333 everywhere" in report.diagnoses[0].evidence
+
+
+def test_off_the_diagonal_of_softmaxs_jacobian_the_sign_is_wrong():
+    def forward(z):
+        e = np.exp(z - z.max(axis=1, keepdims=True))
+        return e / e.sum(axis=1, keepdims=True), e / e.sum(axis=1, keepdims=True)
+
+    def backward(d, a):
+        jacobians = a[:, :, None] * a[:, None, :]  # the mistake: minus, off the diagonal
+        for k in range(a.shape[1]):
+            jacobians[:, k, k] = a[:, k] * (1 - a[:, k])
+        return np.einsum("nk,nkm->nm", d, jacobians)
+
+    diagnosis = check_gradients((forward, backward), np.random.default_rng(3).normal(size=(3, 4))).diagnoses[0]
+    assert diagnosis.mistake == "sign flipped" and "off the diagonal" in diagnosis.evidence
+
+
+@pytest.mark.parametrize("term", ["mean", "deviation"])
+def test_one_term_of_a_normalisation_is_taken_over_another_axis(term):
+    def forward(x):
+        std = np.sqrt(x.var(axis=1, keepdims=True) + 1e-5)
+        return (x - x.mean(axis=1, keepdims=True)) / std, ((x - x.mean(axis=1, keepdims=True)) / std, std)
+
+    def backward(d, cache):
+        z, std = cache
+        of_mean, of_deviation = (0, 1) if term == "mean" else (1, 0)
+        return (d - d.mean(of_mean, keepdims=True) - z * (d * z).mean(of_deviation, keepdims=True)) / std
+
+    diagnosis = check_gradients((forward, backward), np.random.default_rng(4).normal(size=(5, 4))).diagnoses[0]
+    assert diagnosis.mistake == "summed over the wrong axis" and f"term of the {term}" in diagnosis.evidence
+
+
+def test_the_place_that_explains_the_most_arrays_is_named():
+    def forward(q, k):
+        return np.tanh(q @ k.T / 2.0), (q, k)
+
+    def backward(d, cache):
+        q, k = cache
+        ds = d * (1 - np.tanh(q @ k.T / 2.0) ** 2)  # the mistake: not divided by 2
+        return ds @ k, ds.T @ q
+
+    rng = np.random.default_rng(5)
+    report = check_gradients((forward, backward), rng.normal(size=(3, 4)), rng.normal(size=(5, 4)))
+    assert [d.mistake for d in report.diagnoses[:1]] == ["counted twice"]
+    assert len({e.diagnosis.place for e in report}) == 1
+
+
+def test_data_has_no_weight_decay():
+    class FC:
+        def __init__(self):
+            self.weights = np.random.default_rng(6).normal(size=(3, 2))
+
+        def forward(self, input_data):
+            self.input = input_data
+            return input_data @ self.weights
+
+        def backward(self, output_error, learning_rate):
+            self.weights -= learning_rate * self.input.T @ output_error  # the mistake: the next line needs the old ones
+            return output_error @ self.weights.T
+
+    report = check_gradients(FC(), np.random.default_rng(7).normal(size=(1, 3)))
+    assert report["input_data"].verdict == "wrong" and not report.diagnoses
+    assert any("depends on the learning rate" in note for note in report.notes)

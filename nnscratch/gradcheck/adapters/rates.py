@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..nested import is_array, is_float
+from ..nested import is_array, is_float, leaves, map_leaves
 from ..places import place_name, put_at, value_at
 from ..snapshot import Snapshot, Steps
-from .base import Adapter
+from .base import Adapter, copy_array
 from .calls import optional_names, required_names
 
 RATES = ("lr", "learning_rate", "learningrate", "eta", "alpha", "step_size", "stepsize", "rate", "l_rate")
@@ -69,6 +69,12 @@ class LearningRateAdapter(Adapter):
         before = Snapshot([instance], self.inputs)
         try:
             self._find_weights(before)
+            before.restore()
+            if self._depends_on_rate(before):
+                self.add_note(
+                    "the gradient that backward returns depends on the learning rate, so backward updates a weight and "
+                    "then uses it: compute the gradient before the update"
+                )
         except Exception:  # the check will raise the same error
             pass
         finally:
@@ -88,6 +94,17 @@ class LearningRateAdapter(Adapter):
                 if id(now) not in seen:
                     self._places[name.removeprefix("self.")] = steps
                 seen.add(id(now))
+
+    def _depends_on_rate(self, before: Snapshot) -> bool:
+        """Return True if the result of backward changes with the learning rate."""
+        results = []
+        for rate in (RATE, 0.5 * RATE):
+            ys = self.run()
+            backward = functools.partial(self.backward, **dict.fromkeys(self.backward.keywords, rate))
+            results.append(map_leaves(copy_array, backward(*(np.ones_like(y) for y in ys))))
+            before.restore()
+        pairs = zip(leaves("", results[0]), leaves("", results[1]), strict=True)
+        return any(is_array(a) and is_float(a) and not np.array_equal(a, b) for (_, a), (_, b) in pairs)
 
     def _at(self, steps: Steps) -> Any:
         return value_at([self.source], steps)

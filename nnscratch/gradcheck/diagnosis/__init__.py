@@ -38,6 +38,7 @@ its gradient equals the gradient that backward returned. The files use these wor
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -113,8 +114,9 @@ def diagnose_entries(
     for case in cases.values():
         for mistake in {d.mistake for _, d in case.found}:
             explained[mistake] = explained.get(mistake, 0) + 1
+    at_place = Counter(key for case in cases.values() for key in {(d.mistake, d.place) for _, d in case.found})
     for case in cases.values():
-        case.entry.diagnoses = sorted(case.ranked(), key=lambda d: -explained[d.mistake])
+        case.entry.diagnoses = sorted(case.ranked(at_place), key=lambda d: -explained[d.mistake])
         if not case.found and not case.entry.reason:
             case.entry.reason = "none of the mistakes tried explains it"
             if case.by_element:

@@ -7,6 +7,7 @@ directions.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -169,9 +170,15 @@ class Case:
         """Add a mistake that explains the gradient."""
         self.found.append((rank, Diagnosis(mistake, evidence, place or self.name, misfit)))
 
-    def ranked(self) -> list[Diagnosis]:
-        """Return one diagnosis for each mistake, the most specific first."""
+    def ranked(self, explained: Mapping[tuple[str, str], int] | None = None) -> list[Diagnosis]:
+        """Return one diagnosis for each mistake, the most specific first.
+
+        `explained` is the number of wrong arrays that a mistake at a place explains. If one mistake is found at several
+        places, the place that explains the most arrays is chosen.
+        """
         out: dict[str, Diagnosis] = {}
         for _, diagnosis in sorted(self.found, key=lambda pair: pair[0]):
-            out.setdefault(diagnosis.mistake, diagnosis)
+            best = out.setdefault(diagnosis.mistake, diagnosis)
+            if explained and explained[diagnosis.mistake, diagnosis.place] > explained[best.mistake, best.place]:
+                out[diagnosis.mistake] = diagnosis
         return list(out.values())

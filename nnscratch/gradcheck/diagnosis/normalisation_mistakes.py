@@ -76,6 +76,12 @@ def wrong_statistics(graph: ForwardGraph, nodes: list[Node], axes: tuple[int, ..
                 both = with_movement(lambda h, s, d, r=reduce, a=other: project(d / s, h, r, a))
                 evidence = f"{words}{sort} over {name}, and forward over axis {' and '.join(map(str, axes))}"
                 yield Hypothesis(1.8, WRONG_AXIS, evidence, place, both)
+            for kept, text in (("deviation", "mean"), ("mean", "deviation")):
+                one = with_movement(lambda h, s, d, a=other, k=kept: project_over_two(d / s, h, axes, a, k))
+                evidence = (
+                    f"{words}term of the {text} over {name}, and forward over axis {' and '.join(map(str, axes))}"
+                )
+                yield Hypothesis(1.82, WRONG_AXIS, evidence, place, one)
         sums = with_movement(lambda h, s, d: project(d / s, h, np.sum, axes))
         yield Hypothesis(1.85, FACTOR, f"{words}sums where it needs means: 1/N is missing", place, sums)
         bare = with_movement(
@@ -97,6 +103,12 @@ def wrong_statistics(graph: ForwardGraph, nodes: list[Node], axes: tuple[int, ..
 def project(d: Any, h: Any, reduce: Callable, axes: tuple[int, ...], a: float = 1, b: float = 1) -> Any:
     """Return d - a mean(d) - b h mean(h d)."""
     return d - a * reduce(d, axis=axes, keepdims=True) - b * h * reduce(h * d, axis=axes, keepdims=True)
+
+
+def project_over_two(d: Any, h: Any, axes: tuple[int, ...], other: tuple[int, ...], kept: str) -> Any:
+    """Return d - mean(d) - h mean(h d), with the term `kept` over `axes` and the other term over the axes `other`."""
+    of_mean, of_deviation = (axes, other) if kept == "mean" else (other, axes)
+    return project(d, h, np.mean, of_mean, 1, 0) - h * (h * d).mean(axis=of_deviation, keepdims=True)
 
 
 def constants_differentiated(graph: ForwardGraph) -> Iterator[Hypothesis]:

@@ -15,6 +15,8 @@ from .wrong_slopes import with_slope
 
 DIAGONAL, WRONG_AXIS, FACTOR = "Jacobian reduced to its diagonal", "summed over the wrong axis", "a factor missing"
 
+OFF_DIAGONAL = "with y_i y_j and not -y_i y_j off the diagonal of the Jacobian"
+
 # Each entry: rank, mistake, the formula of the wrong backward, and the movement of y for a movement d of x. If forward
 # had this movement, the wrong backward would be right. `sums` adds over the axis of the softmax.
 SOFTMAX = [
@@ -26,6 +28,7 @@ SOFTMAX = [
     (1.7, FACTOR, "y (dy - sum(dy))", lambda y, d, sums: y * d - sums(y * d)),
     (1.7, FACTOR, "dy - y sum(dy y)", lambda y, d, sums: d - y * sums(y * d)),
     (1.7, "sign flipped", "y (dy + sum(dy y))", lambda y, d, sums: y * d + y * sums(y * d)),
+    (1.7, "sign flipped", OFF_DIAGONAL, lambda y, d, sums: y * (1 - 2 * y) * d + y * sums(y * d)),
     (1.7, WRONG_AXIS, "y (dy - sum(dy y) over all)", lambda y, d, sums: y * d - y * (y * d).sum()),
 ]
 LOG_SOFTMAX = [
