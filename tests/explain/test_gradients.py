@@ -135,7 +135,7 @@ def test_smooth_grad_of_a_square_is_the_gradient_at_the_mean_of_the_noise():
             (x,) = self.saved()
             return dy[:, None] * 2 * x
 
-    x, rng = np.array([[0.0, 2.0]]), np.random.default_rng(3)
+    x, rng = np.array([[1.0, 3.0]]), np.random.default_rng(3)
     noise = np.stack([rng.standard_normal((1, 2)) for _ in range(5)])
     expected = 2 * (x + 0.1 * 2 * noise.mean(axis=0))
     np.testing.assert_allclose(smooth_grad(Square(), x, None, samples=5, noise=0.1, rng=3), expected)

@@ -76,6 +76,15 @@ def test_rollout_of_uniform_attention_is_known():
     np.testing.assert_allclose(attention_rollout(model, TOKENS[:, :3]), np.stack([B @ B] * 2))
 
 
+def test_rollout_multiplies_the_maps_of_the_layers_from_the_last_to_the_first():
+    model = transformer().eval()
+    x, expected = model.embedding(TOKENS) + model.position.weight.data[:5], np.eye(5)
+    for block in model.blocks.layers:
+        expected = (block.self_attn.weights(block.norm1(x)).mean(axis=1) + np.eye(5)) / 2 @ expected
+        x = block(x)
+    np.testing.assert_allclose(attention_rollout(model, TOKENS), expected, rtol=1e-10)
+
+
 def test_rollout_rows_sum_to_one_and_a_causal_model_sees_no_later_token():
     causal = attention_rollout(transformer(), TOKENS)
     np.testing.assert_allclose(causal.sum(axis=2), 1)
