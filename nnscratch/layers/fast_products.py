@@ -96,6 +96,20 @@ def row_dots(a: Array, b: Array) -> Array:
     return np.einsum("...d,...d->...", a, b)[..., None]
 
 
+def squares(x: Array) -> Array:
+    """``x * x``, in float32 if `x` is float16: the largest float16 is 65504, the square of 256.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> print(squares(np.array([300], dtype=np.float16)))
+    [90000.]
+    """
+    if x.dtype == np.float16:
+        x = x.astype(np.float32)
+    return x * x
+
+
 def row_means(x: Array) -> Array:
     """``x.mean(axis=-1, keepdims=True)``, on a CPU computed as a product with a vector, as in `row_sums`.
 

@@ -36,7 +36,7 @@ from ..checks import check_floats, check_gradient, not_negative, positive_int
 from ..module import Module
 from ..parameter import Parameter
 from ..per_example import Each
-from .fast_products import row_means
+from .fast_products import row_means, squares
 
 
 class GroupNorm(Module):
@@ -82,7 +82,7 @@ class GroupNorm(Module):
         xp, groups, column = backend.array_module(x), (len(x), self.num_groups, -1), self._column(x.ndim)
         x_g = x.reshape(groups)  # (N, G, M)
         c = x_g - row_means(x_g)
-        r = 1 / xp.sqrt(row_means(c * c) + self.eps)  # (N, G, 1)
+        r = (1 / xp.sqrt(row_means(squares(c)) + self.eps)).astype(x.dtype, copy=False)  # (N, G, 1)
         n = xp.multiply(c, r, out=c).reshape(x.shape)  # in the memory of c, which is not needed again
         self.save_for_backward(n, r)
         return n * self.weight.data.reshape(column) + self.bias.data.reshape(column)

@@ -35,7 +35,7 @@ from ..checks import check_floats, check_gradient, flag, not_negative, positive_
 from ..module import Module
 from ..parameter import Parameter
 from ..per_example import Each
-from .fast_products import row_means
+from .fast_products import row_means, squares
 
 
 class LayerNorm(Module):
@@ -82,7 +82,7 @@ class LayerNorm(Module):
         check_last_axis(self, x, self.normalized_shape, like=self.weight)
         xp = backend.array_module(x)
         c = x - row_means(x)
-        r = 1 / xp.sqrt(row_means(c * c) + self.eps)  # (..., 1)
+        r = (1 / xp.sqrt(row_means(squares(c)) + self.eps)).astype(x.dtype, copy=False)  # (..., 1)
         n = xp.multiply(c, r, out=c)  # in the memory of c, which is not needed again
         self.save_for_backward(n, r)
         y = n * self.weight.data

@@ -28,7 +28,7 @@ from ..checks import check_gradient, not_negative, positive_int
 from ..module import Module
 from ..parameter import Parameter
 from ..per_example import Each
-from .fast_products import row_means
+from .fast_products import row_means, squares
 from .layer_norm import check_last_axis
 
 
@@ -67,7 +67,7 @@ class RMSNorm(Module):
     def forward(self, x: Array) -> Array:
         check_last_axis(self, x, self.normalized_shape, like=self.weight)
         eps = float(np.finfo(x.dtype).eps) if self.eps is None else self.eps
-        r = 1 / backend.array_module(x).sqrt(row_means(x * x) + eps)  # (..., 1)
+        r = (1 / backend.array_module(x).sqrt(row_means(squares(x)) + eps)).astype(x.dtype, copy=False)  # (..., 1)
         n = x * r
         self.save_for_backward(n, r)
         return n * self.weight.data

@@ -63,6 +63,23 @@ def test_a_loss_in_float16_gives_what_it_gives_in_float64(case, rng, on_cuda, on
         assert_close(back(criterion.backward()), expected)
 
 
+@pytest.mark.parametrize(
+    ("build", "shape"),
+    [
+        (lambda: nn.LayerNorm(64), (3, 64)),
+        (lambda: nn.RMSNorm(64), (3, 64)),
+        (lambda: nn.GroupNorm(2, 64), (3, 64)),
+    ],
+    ids=["LayerNorm", "RMSNorm", "GroupNorm"],
+)
+def test_the_squares_of_large_activations_do_not_overflow(build, shape, rng, on_cuda, on_cpu):
+    x = (1000 * rng.normal(size=shape)).astype(np.float16)
+    dy = rng.normal(size=shape).astype(np.float16)
+    expected = step(build().to(dtype=np.float64), (x.astype(np.float64),), dy.astype(np.float64))
+    assert_close(step(build().to(dtype=np.float16), (x,), dy), expected)
+    assert_close(on_cpu(step(build().to("cuda", dtype=np.float16), (on_cuda(x),), on_cuda(dy))), expected)
+
+
 def test_a_norm_whose_square_is_too_large_for_float16_is_finite(on_cuda):
     for move in (lambda a: a, on_cuda):
         parameters = [nn.Parameter(move(np.zeros(shape, dtype=np.float16))) for shape in ((4,), (2, 3))]
