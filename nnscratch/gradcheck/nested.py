@@ -26,7 +26,7 @@ def is_array(value: Any) -> bool:
     cupy = sys.modules.get("cupy")
     if cupy is not None and isinstance(value, cupy.ndarray):
         return True
-    # The class is asked, because the object may define __getattr__, which may raise any error.
+    # Look it up in the class, because the object may define __getattr__, which may raise any error.
     return hasattr(type(value), "__array_namespace__") and not isinstance(value, np.generic)
 
 
