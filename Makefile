@@ -5,13 +5,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 CUDA ?= cuda12
+EXAMPLES ?= 20000
 
-.PHONY: help demo test test-thorough test-oracle test-gpu gpu-check lab notebooks docs docs-test docs-linkcheck docs-lite lite-build lite-test lite-table lint clean bench bench-growth bench-ranks bench-check
+.PHONY: help demo test test-thorough fuzz test-oracle test-gpu gpu-check lab notebooks docs docs-test docs-linkcheck docs-lite lite-build lite-test lite-table lint clean bench bench-growth bench-ranks bench-check
 
 help:
 	@echo "make demo         train a language model on Pride and Prejudice and print a sample of its text (under 5 minutes)"
 	@echo "make test         run the tests"
 	@echo "make test-thorough run the tests that take long: all notebooks, and more wrong gradients (4 minutes)"
+	@echo "make fuzz         call all public functions with wrong arguments (10 minutes; make EXAMPLES=500000 fuzz for hours)"
 	@echo "make test-oracle  compare with PyTorch, tokenizers and transformers (installs them: a large download)"
 	@echo "make lab          open the notebooks in JupyterLab"
 	@echo "make notebooks    build and run the notebooks (after a change in notebooks/source)"
@@ -37,6 +39,9 @@ test: .venv/.installed
 
 test-thorough: .venv/.installed
 	NNSCRATCH_THOROUGH=1 $(BIN)/python -m pytest -m thorough -n auto --dist loadfile
+
+fuzz: .venv/.installed
+	NNSCRATCH_THOROUGH=1 NNSCRATCH_FUZZ=$(EXAMPLES) $(BIN)/python -m pytest tests/test_fuzz.py -n auto
 
 test-oracle: .venv/.installed-oracle
 	NNSCRATCH_REQUIRE_ORACLE=1 $(BIN)/python -m pytest tests/oracle

@@ -44,8 +44,24 @@ def check_floats(owner: Module, name: str, x: Array, like: Parameter | None = No
             )
 
 
-def check_gradient(owner: Module, dy: Array, shape: tuple[int, ...], dtype: Any, name: str = "dy") -> None:
-    """Raise unless `dy`, the gradient of an output, has the output's shape and dtype."""
+def check_gradient(
+    owner: Module, dy: Array, shape: tuple[int, ...], dtype: Any, name: str = "dy", more: bool = False
+) -> None:
+    """Raise unless `dy`, the gradient of an output, has the output's shape and dtype.
+
+    Call it after ``owner.saved()``. If it raises, the saved values are put back: backward can be called again with the
+    right gradient. Give ``more=True`` if you check a further gradient after this one.
+    """
+    try:
+        _refuse_gradient(owner, dy, shape, dtype, name)
+    except (TypeError, ValueError):
+        owner.put_back_saved()
+        raise
+    if not more:
+        vars(owner).pop("_taken", None)  # free the memory
+
+
+def _refuse_gradient(owner: Module, dy: Array, shape: tuple[int, ...], dtype: Any, name: str) -> None:
     title = type(owner).__name__
     if isinstance(dy, (int, float, np.generic)):
         raise TypeError(
@@ -56,7 +72,7 @@ def check_gradient(owner: Module, dy: Array, shape: tuple[int, ...], dtype: Any,
     if dy.shape != shape or dy.dtype != dtype:
         raise ValueError(
             f"{title}.backward: {name} must have the output's shape {shape} and dtype {dtype}, "
-            f"got {dy.shape} and {dy.dtype}. Run forward again before you call backward again"
+            f"got {dy.shape} and {dy.dtype}"
         )
 
 
@@ -110,16 +126,30 @@ def positive_int(name: str, value: int) -> int:
     """Return `value` if it is an integer of 1 or more; raise otherwise."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 1:
         raise ValueError(f"{name} must be an integer of 1 or more, got {short(value)}")
-    return int(value)
+    return _below_2_63(name, int(value))
 
 
 def count(name: str, value: int) -> int:
     """Return `value` if it is an integer of 0 or more; raise otherwise."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 0:
         raise ValueError(f"{name} must be an integer of 0 or more, got {short(value)}")
+    return _below_2_63(name, int(value))
+
+
+def integer(name: str, value: int) -> int:
+    """Return `value` if it is an integer, of any sign; raise otherwise."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer, got {short(value)}")
+    if value < -(1 << 63):
+        raise ValueError(f"{name} must be -2**63 or more, got {short(value)}")
+    return _below_2_63(name, int(value))
+
+
+def _below_2_63(name: str, value: int) -> int:
+    """Return `value` if NumPy's integers can hold it; raise otherwise."""
     if value >= 1 << 63:
         raise ValueError(f"{name} must be below 2**63, got {short(value)}")
-    return int(value)
+    return value
 
 
 def one_of(name: str, value: str, choices: Iterable[str]) -> str:

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import backend
-from .checks import check_ids, not_negative, positive_int
+from .checks import at_least, check_ids, positive_int
 from .layers import LogSoftmax
 from .modes import eval_mode
 from .module import Module, to_device_of
@@ -69,7 +69,7 @@ def greedy_search(
     [array([7])]
     """
     _check(model, start, stop, max_length)
-    (source,) = to_device_of(model, np.asarray(source))
+    (source,) = to_device_of(model, _ids("source", source, 2))
     written: list[np.ndarray] = []
     with eval_mode(model):
         state = model.start(source, lengths)
@@ -108,7 +108,7 @@ def beam_search(
     beam_size : int
         k, the number of beginnings that are kept at every step.
     length_penalty : float
-        a, 0 or more. The score of a target is log p / T^a, where T counts its tokens and the stop token.
+        a, in [0, 100). The score of a target is log p / T^a, where T counts its tokens and the stop token.
 
     Returns
     -------
@@ -125,8 +125,8 @@ def beam_search(
     [7] -3.69
     """
     _check(model, start, stop, max_length)
-    k, penalty = positive_int("beam_size", beam_size), not_negative("length_penalty", length_penalty)
-    (source,) = to_device_of(model, np.asarray(source)[None])  # (1, S)
+    k, penalty = positive_int("beam_size", beam_size), at_least("length_penalty", length_penalty, 0, below=100)
+    (source,) = to_device_of(model, _ids("source", source, 1)[None])  # (1, S)
     finished: list[Hypothesis] = []
     with eval_mode(model):
         state = model.start(source)
@@ -148,6 +148,15 @@ def beam_search(
                 break
             state = tuple(a[backend.array_module(a).asarray(rows)] for a in state)
     return finished
+
+
+def _ids(name: str, ids: Any, axes: int) -> np.ndarray:
+    """Return `ids` as an array with this number of axes, or raise."""
+    ids = backend.to_numpy(ids) if hasattr(ids, "shape") else np.asarray(ids)
+    if ids.ndim != axes or ids.dtype.kind not in "iu":
+        shape = "(S,)" if axes == 1 else "(N, S)"
+        raise ValueError(f"a search needs {name} of shape {shape}, integers, got {ids.shape} of {ids.dtype}")
+    return ids
 
 
 def _check(model: Module, start: int, stop: int, max_length: int) -> None:

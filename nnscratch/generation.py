@@ -102,6 +102,9 @@ def generate(
     >>> nn.generate(model, tokenizer, "ab", max_tokens=5, n=2, rng=0)
     ['abbacbb', 'abaaccc']
     """
+    for method in ("encode", "decode", "vocabulary"):
+        if not hasattr(tokenizer, method):
+            raise TypeError(f"generate: tokenizer must be a tokenizer of nn.data, got {type(tokenizer).__name__}")
     count = 1 if n is None else positive_int("n", n)
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
     stops = _Stops(tokenizer, stop)

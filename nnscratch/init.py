@@ -22,9 +22,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from . import backend
-from .checks import finite, not_negative
+from .checks import at_least, check_instance, finite, short
 from .module import Module
 
+LARGEST = 1e37  # so that no drawn value overflows in float32
 RNG = None | int | np.random.Generator
 
 _values_left: contextvars.ContextVar[int | None] = contextvars.ContextVar("values_left", default=None)
@@ -63,6 +64,13 @@ def _undrawn(shape: tuple[int, ...]) -> np.ndarray | None:
     return np.zeros(shape, dtype=np.float32)
 
 
+def _check_shape(shape: tuple[int, ...]) -> None:
+    """Raise unless `shape` is a tuple or list of integers of 0 or more."""
+    sizes = isinstance(shape, (tuple, list)) and all(isinstance(n, (int, np.integer)) and n >= 0 for n in shape)
+    if not sizes:
+        raise ValueError(f"shape must be a tuple of integers of 0 or more, got {short(shape)}")
+
+
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """Return (fan_in, fan_out) of a weight of shape (out, in, ...).
 
@@ -73,8 +81,11 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     >>> fans((8, 4, 3, 3))                                              # a 3 x 3 convolution from 4 to 8 channels
     (36, 72)
     """
-    if len(shape) < 2:
-        raise ValueError(f"fan-in and fan-out need a weight of at least two axes, (out, in, ...), got shape {shape}")
+    _check_shape(shape)
+    if len(shape) < 2 or 0 in shape:
+        raise ValueError(
+            f"fan-in and fan-out need a weight of at least two axes, (out, in, ...), none of them 0, got shape {shape}"
+        )
     window = math.prod(shape[2:])
     return shape[1] * window, shape[0] * window
 
@@ -88,7 +99,8 @@ def uniform(shape: tuple[int, ...], bound: float, rng: RNG = None) -> np.ndarray
     [[ 0.14 -0.23 -0.46]
      [-0.48  0.31  0.41]]
     """
-    not_negative("bound", bound)
+    at_least("bound", bound, 0, below=LARGEST)
+    _check_shape(shape)
     if (zeros := _undrawn(shape)) is not None:
         return zeros
     return backend.generator(rng).uniform(-bound, bound, shape).astype(np.float32)
@@ -103,7 +115,8 @@ def normal(shape: tuple[int, ...], std: float = 1.0, rng: RNG = None) -> np.ndar
     [[ 0.01 -0.01  0.06]
      [ 0.01 -0.05  0.04]]
     """
-    not_negative("std", std)
+    at_least("std", std, 0, below=LARGEST)
+    _check_shape(shape)
     if (zeros := _undrawn(shape)) is not None:
         return zeros
     return (std * backend.generator(rng).standard_normal(shape)).astype(np.float32)
@@ -169,6 +182,7 @@ def orthogonal(shape: tuple[int, int], rng: RNG = None) -> np.ndarray:
     >>> bool(np.allclose(Q @ Q.T, np.eye(3), atol=1e-6))
     True
     """
+    _check_shape(shape)
     if len(shape) != 2:
         raise ValueError(f"orthogonal needs the shape of a matrix, (rows, columns), got {shape}")
     rows, columns = shape
@@ -217,6 +231,7 @@ def open_forget_gates(model: Module, value: float = 1.0) -> None:
     from .layers import LSTM, LSTMCell  # not at the top: the layers import this file
 
     finite("value", value)
+    check_instance("open_forget_gates", "model", model, Module)
     found = [module for module in model.modules() if isinstance(module, (LSTM, LSTMCell))]
     if not found:
         raise ValueError(f"open_forget_gates: there is no LSTM or LSTMCell in this {type(model).__name__}")

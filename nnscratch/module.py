@@ -10,6 +10,8 @@ its backward three times, in the opposite order, and its gradients add up. This 
 
 from __future__ import annotations
 
+import functools
+import inspect
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -128,6 +130,7 @@ class Module:
         """
         if not self.training:
             return
+        self.__dict__.pop("_taken", None)
         stack = self.__dict__.setdefault("_stack", [])
         stack.append(values)
         if len(stack) == DEEP_STACK:
@@ -152,14 +155,23 @@ class Module:
             if not self.training:
                 raise RuntimeError(f"{title}.backward: in eval() mode forward saves nothing. Call train() first")
             raise RuntimeError(f"{title}.backward: no saved forward call is left. Call forward before each backward")
-        return stack.pop()
+        values = stack.pop()
+        if _backward_takes_gradient(type(self)):  # until `check_gradient` accepts the gradient
+            self.__dict__["_taken"] = values
+        return values
+
+    def put_back_saved(self) -> None:
+        """Push what `saved` has popped. `check_gradient` calls this when it refuses a gradient."""
+        if "_taken" in self.__dict__:
+            self._stack.append(self.__dict__.pop("_taken"))
 
     def zero_grad(self) -> None:
         """Set every gradient to zero, and drop what forward calls have saved."""
         for parameter in self.parameters():
             parameter.zero_grad()
         for module in self.modules():
-            module.__dict__.pop("_stack", None)
+            for name in ("_stack", "_taken"):
+                module.__dict__.pop(name, None)
 
     def train(self, mode: bool = True) -> Module:
         """Switch this module, and all inside it, to training mode: dropout is active, forward saves for backward."""
@@ -369,6 +381,11 @@ class Module:
             if not isinstance(value, Module)
         )
         return f"{type(self).__name__}({shown})"
+
+
+@functools.cache
+def _backward_takes_gradient(cls: type[Module]) -> bool:
+    return len(inspect.signature(cls.backward).parameters) > 1
 
 
 def to_device_of(model: Module, *arrays: Any) -> tuple[Any, ...]:

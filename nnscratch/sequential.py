@@ -71,7 +71,7 @@ class Sequential(Module):
         with without_input_grad(first):
             first.backward(dy)
         for layer in skipped:
-            layer.saved()  # no backward will use these values: drop them
+            vars(layer)["_stack"].pop()  # no backward will use these values: drop them
 
     def __len__(self) -> int:
         return len(self.layers)

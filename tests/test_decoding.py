@@ -115,7 +115,7 @@ def test_bad_arguments_are_refused():
         nn.greedy_search(model, source[None], START, STOP, 0)
     with pytest.raises(ValueError, match="beam_size must be an integer of 1 or more, got 0"):
         nn.beam_search(model, source, START, STOP, 3, 0)
-    with pytest.raises(ValueError, match="length_penalty must be 0 or more, got -1"):
+    with pytest.raises(ValueError, match=r"length_penalty must be a finite number, in \[0, 100\), got -1"):
         nn.beam_search(model, source, START, STOP, 3, 2, -1)
     with pytest.raises(ValueError, match="needs source of shape"):
         nn.beam_search(model, source[None], START, STOP, 3, 2)

@@ -65,7 +65,7 @@ def test_fan_in_and_fan_out_count_the_window_of_a_convolution():
 
 def test_shapes_without_two_axes_are_refused():
     for draw in (init.xavier_uniform, init.xavier_normal, init.he_uniform, init.he_normal):
-        with pytest.raises(ValueError, match=r"a weight of at least two axes, \(out, in, ...\), got shape \(3,\)"):
+        with pytest.raises(ValueError, match=r"two axes, \(out, in, ...\), none of them 0, got shape \(3,\)"):
             draw((3,))
     with pytest.raises(ValueError, match=r"orthogonal needs the shape of a matrix, \(rows, columns\), got \(2, 3, 4\)"):
         init.orthogonal((2, 3, 4))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from ..checks import one_of, positive_int
+from ..checks import integer, one_of, positive_int
 
 RNG = None | int | np.random.Generator
 Texts = list[str]
@@ -62,7 +62,7 @@ def pad_sequences(
             raise TypeError(f"sequence {n} must be integers, got {a.dtype}")
     lengths = np.array([len(a) for a in arrays])
     left = one_of("padding_side", padding_side, ("right", "left")) == "left"
-    padded = np.full((len(arrays), lengths.max()), value, dtype=np.intp)
+    padded = np.full((len(arrays), lengths.max()), integer("value", value), dtype=np.intp)
     for row, a in zip(padded, arrays, strict=True):
         row[slice(-len(a), None) if left else slice(len(a))] = a
     return padded, lengths

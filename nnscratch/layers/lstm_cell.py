@@ -138,7 +138,7 @@ class LSTMCell(Module):
         """Return dL/dx and (dL/dh, dL/dc) from dL/dh' and dL/dc', which is zero if not given."""
         x, h, c, i, f, g, o, tanh_c = self.saved()
         xp = backend.array_module(x)
-        check_gradient(self, dh_new, h.shape, h.dtype, "dh")
+        check_gradient(self, dh_new, h.shape, h.dtype, "dh", more=True)
         if dc_new is None:
             dc_new = xp.zeros_like(c)
         check_gradient(self, dc_new, c.shape, c.dtype, "dc")

@@ -161,9 +161,11 @@ class Recurrent(Module):
         dstate : like the initial state
             The gradient with respect to the initial state.
         """
+        if dstate is not None:
+            dstate = self._as_tuple("dstate", dstate, "(dh, dc)")
         (N, T), lengths, left, kept = self.saved()
         H, directions = self.hidden_size, self._directions
-        check_gradient(self, dy, (N, T, len(directions) * H), self.weight_hh_l0.dtype)
+        check_gradient(self, dy, (N, T, len(directions) * H), self.weight_hh_l0.dtype, more=dstate is not None)
         dstate = self._final_gradient(dstate, dy, N)
         dY = dy.transpose(1, 0, 2)  # (T, N, directions * H)
         if left:
@@ -303,9 +305,8 @@ class Recurrent(Module):
         shape = self._state_shape(N)
         if dstate is None:
             return [backend.array_module(dy).zeros(shape, dtype=dy.dtype) for _ in self.state_names]
-        dstate = self._as_tuple("dstate", dstate, "(dh, dc)")
         for name, ds in zip(self.state_names, dstate, strict=True):
-            check_gradient(self, ds, shape, dy.dtype, f"d{name}")
+            check_gradient(self, ds, shape, dy.dtype, f"d{name}", more=name != self.state_names[-1])
         return [ds.copy() for ds in dstate]
 
     def _give_back(self, kept: list) -> None:

@@ -116,6 +116,7 @@ def as_state(arrays: list[Array]) -> Any:
 def per_layer(state: Any, layers: int) -> list[Any]:
     """Split arrays of shape (L, N, H) into a state for each layer."""
     for s in as_tuple(state):
+        backend.array_module(s)
         if len(s) != layers:
             raise ValueError(f"Unrolled has {layers} layers, and got a state of shape {s.shape}, for {len(s)} layers")
     return [as_state([s[layer] for s in as_tuple(state)]) for layer in range(layers)]

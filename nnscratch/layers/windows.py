@@ -31,6 +31,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
+from ..checks import short
 from ..module import Module
 
 Pair = tuple[int, int]
@@ -134,9 +135,13 @@ def check_windows_fit(owner: Module, x: Array, channels: int | None, windows: Wi
 def pair(name: str, value: int | Pair, least: int = 1) -> Pair:
     """Return `value` as a pair of integers, each `least` or more; an int stands for both."""
     both = (value, value) if isinstance(value, (int, np.integer)) else value
-    if not isinstance(both, (tuple, list)) or len(both) != 2 or not all(_is_int(v) and v >= least for v in both):
-        raise ValueError(f"{name} must be an integer of {least} or more, or a pair of them, got {value!r}")
+    if not isinstance(both, (tuple, list)) or len(both) != 2 or not all(_fits(v, least) for v in both):
+        raise ValueError(f"{name} must be an integer of {least} or more, or a pair of them, got {short(value)}")
     return int(both[0]), int(both[1])
+
+
+def _fits(value: object, least: int) -> bool:
+    return _is_int(value) and least <= value < 1 << 63
 
 
 def _is_int(value: object) -> bool:

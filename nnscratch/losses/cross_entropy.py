@@ -29,7 +29,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import check_ids, not_negative, probability
+from ..checks import check_ids, integer, not_negative, probability
 from ..module import Module
 from .checks import check_labels
 from .fast_softmax import softmax_of_rows
@@ -62,9 +62,7 @@ class CrossEntropyLoss(Module):
     arguments = ("ignore_index", "label_smoothing", "weight")
 
     def __init__(self, ignore_index: int | None = None, label_smoothing: float = 0.0, weight: Any = None):
-        if isinstance(ignore_index, bool) or not isinstance(ignore_index, (int, np.integer, type(None))):
-            raise TypeError(f"ignore_index must be an integer or None, got {ignore_index!r}")
-        self.ignore_index = None if ignore_index is None else int(ignore_index)
+        self.ignore_index = None if ignore_index is None else integer("ignore_index", ignore_index)
         self.label_smoothing = probability("label_smoothing", label_smoothing)
         if weight is not None and (isinstance(weight, str) or not hasattr(weight, "__iter__")):
             raise TypeError(f"weight must have one number for each class, got {weight!r}")

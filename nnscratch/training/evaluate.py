@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .. import backend
+from ..checks import check_instance
 from ..modes import eval_mode
 from ..module import Module
 from .accumulate import number_of_targets
@@ -60,6 +61,8 @@ def loss_sum(
     own_rows : function of the number of rows of a batch
         Returns the rows to evaluate, as a slice. By default, all of them.
     """
+    check_instance("evaluate", "model", model, Module)
+    check_instance("evaluate", "criterion", criterion, Module)
     total, count, state, rows = 0.0, 0, None, 0
     with eval_mode(model), eval_mode(criterion), backend.deferred_reads():  # one wait for the GPU, at the end
         for inputs, targets in batches:

@@ -9,6 +9,14 @@ from ..backend import Array
 from ..checks import positive_int
 
 
+def finite_or_inf(loss: float) -> float:
+    """Return `loss` as a float, or raise TypeError if it is not a number; a huge integer becomes infinity."""
+    try:
+        return float(loss)
+    except OverflowError:
+        return math.inf
+
+
 def perplexity(loss: float) -> float:
     """Return exp(loss). A model that chooses among n equally likely tokens has the perplexity n.
 
@@ -22,6 +30,7 @@ def perplexity(loss: float) -> float:
     >>> round(perplexity(math.log(100)), 6)
     100.0
     """
+    loss = finite_or_inf(loss)
     return math.inf if loss > 700 else math.exp(loss)
 
 
@@ -38,7 +47,7 @@ def bits_per_character(loss: float) -> float:
     >>> bits_per_character(math.log(2))
     1.0
     """
-    return loss / math.log(2)
+    return finite_or_inf(loss) / math.log(2)
 
 
 def accuracy(prediction: Array, target: Array) -> float:

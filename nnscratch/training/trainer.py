@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import backend
-from ..checks import at_least, check_instance, positive_int
+from ..checks import at_least, check_instance, flag, positive_int
 from ..deprecated import renamed_attribute
 from ..modes import without_input_grad
 from ..module import Module
@@ -127,7 +127,9 @@ class Trainer:
             raise ValueError(f"give max_norm or clip_value, not both, got {max_norm} and {clip_value}")
         self.accumulate = positive_int("accumulate", accumulate)
         self.callbacks = list(callbacks)
-        self.progress, self._bar = bool(progress), ()
+        self.progress, self._bar = flag("progress", progress), ()
+        for callback in self.callbacks:
+            check_instance("Trainer", "callbacks", callback, Callback)
         self.steps_done, self.total_steps, self.targets = 0, 0, 0
         self.stop: str | None = None
         self.hidden: Any = None  # a recurrent model's state after the latest batch

@@ -211,3 +211,22 @@ def test_what_is_no_array_of_floats_is_refused_and_nothing_is_kept(name):
     with pytest.raises(TypeError, match=r"expected a NumPy or CuPy array, got list; use numpy.asarray\(x\)"):
         layer(x.tolist())
     assert stacks(layer) == []
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if name != "Dropout"])  # it draws a new mask
+def test_a_refused_gradient_leaves_the_forward_and_changes_no_gradient(name):
+    layer, x = make(name)
+    dy = np.ones_like(forward(layer, x))
+    expected = layer.backward(dy)
+    once = [p.grad.copy() for p in layer.parameters()]
+    layer.zero_grad()
+    forward(layer, x)
+    for wrong in (None, 1.0, dy[:-1], dy.astype(np.float32), dy[..., None]):
+        with pytest.raises((TypeError, ValueError)):
+            layer.backward(wrong)
+    got = layer.backward(dy)
+    for one, other in zip(arrays_in(got), arrays_in(expected), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for p, first in zip(layer.parameters(), once, strict=True):
+        np.testing.assert_array_equal(p.grad, first)
+    assert not any(vars(module).get("_stack") or "_taken" in vars(module) for module in layer.modules())
