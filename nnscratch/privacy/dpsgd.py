@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -101,6 +101,14 @@ class DPSGD:
         """Raise ValueError if the gradients of single examples of this model and loss are not known."""
         check_has_rules(model)
         check_is_mean(criterion)
+
+    def check_batches(self, batches: Any) -> None:
+        """Raise ValueError unless `batches`, given to `Trainer.fit`, are those that the accountant knows."""
+        if batches is not self.batches:
+            raise ValueError(
+                "with privacy, fit(batches) needs the same PoissonBatches that you gave to DPSGD: epsilon holds for "
+                "their sample rate only"
+            )
 
     def step(self, trainer: Trainer, parts: Sequence[Part]) -> None:
         """Make one step: gradients of each example -> clip each -> sum -> noise -> step. A recurrent state is dropped.

@@ -209,6 +209,8 @@ class Trainer:
 
     def _prepare(self, *batches: Any) -> None:
         """Choose the step for this model and device, a function of (trainer, parts). All ranks begin alike."""
+        if self.privacy is not None and batches is not None:
+            self.privacy.check_batches(batches)
         plain = self._async_steps is None and self._split_batch is None and self.privacy is None
         if plain and can_step_async(self.model, self.optimizer):
             self._async_steps = AsyncSteps(self)

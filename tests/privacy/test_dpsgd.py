@@ -140,6 +140,8 @@ def test_bad_arguments_are_named():
         DPSGD(batches, **options | {"max_norm": 0})
     with pytest.raises(ValueError, match="delta must be above 0"):
         DPSGD(batches, **options | {"delta": 1})
+    with pytest.raises(ValueError, match="the same PoissonBatches that you gave to DPSGD"):
+        trainer.fit([(X, Y)], steps=1)
     with pytest.raises(TypeError, match="privacy must be"):
         nn.Trainer(model, criterion, optimizer, privacy=1.0)
     for setting in ({"max_norm": 1.0}, {"clip_value": 1.0}, {"accumulate": 2}, {"threads": 2}):

@@ -88,6 +88,47 @@ def test_the_examples_of_a_language_model(cell, tie_weights):
             np.testing.assert_allclose(gradients[name][n], p.grad, rtol=1e-11, atol=1e-13, err_msg=name)
 
 
+TOKENS = np.random.default_rng(3).integers(0, 7, (3, 5))
+IMAGES = np.random.default_rng(4).normal(size=(3, 1, 9, 8))
+MODELS = {
+    "MLP": (lambda: nn.models.MLP([5, 4, 2], rng=0), np.random.default_rng(5).normal(size=(3, 5))),
+    "CNN": (
+        lambda: nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1, rng=0),
+            nn.GroupNorm(2, 4),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(64, 3, rng=1),
+        ),
+        IMAGES,
+    ),
+    "TransformerLM": (lambda: nn.models.TransformerLM(7, 8, 2, 2, 5, rng=0), TOKENS),
+    "TextClassifier": (
+        lambda: nn.models.TextClassifier(nn.models.TransformerEncoder(7, 8, 2, 1, context=5, rng=0), 3, rng=1),
+        (TOKENS, np.array([5, 2, 4])),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_examples_of_a_model(name):
+    build, inputs = MODELS[name]
+    model, criterion, rng = build().to(dtype=np.float64), nn.CrossEntropyLoss(), np.random.default_rng(0)
+    arrays = inputs if isinstance(inputs, tuple) else (inputs,)
+    shape = first_output(model(*arrays)).shape
+    model.zero_grad()
+    targets = rng.integers(0, shape[-1], shape[:-1])
+    gradients = nn.privacy.per_example_gradients(model, criterion, inputs, targets)
+    assert gradients.keys() == dict(model.named_parameters()).keys()
+    for n in range(3):
+        model.zero_grad()
+        criterion(first_output(model(*(a[n : n + 1] for a in arrays))), targets[n : n + 1])
+        model.backward(criterion.backward())
+        for key, p in model.named_parameters():
+            np.testing.assert_allclose(gradients[key][n], p.grad, rtol=1e-10, atol=1e-12, err_msg=key)
+
+
 @pytest.mark.parametrize("layer", [nn.RNN, nn.GRU, nn.LSTM])
 @pytest.mark.parametrize("side", ["right", "left"])
 def test_the_examples_of_sequences_of_different_lengths(layer, side):
