@@ -209,8 +209,6 @@ class Trainer:
 
     def _prepare(self, *batches: Any) -> None:
         """Choose the step for this model and device, a function of (trainer, parts). All ranks begin alike."""
-        if self.privacy is not None and batches is not None:
-            self.privacy.check_batches(batches)
         plain = self._async_steps is None and self._split_batch is None and self.privacy is None
         if plain and can_step_async(self.model, self.optimizer):
             self._async_steps = AsyncSteps(self)
@@ -258,6 +256,8 @@ class Trainer:
         """
         if valid is None and self.scheduler is not None and self.scheduler.after_validation:
             raise ValueError(f"{type(self.scheduler).__name__} needs the validation loss: give fit(..., valid=...)")
+        if self.privacy is not None:
+            self.privacy.check_batches(batches)
         self.total_steps = total_steps(batches, epochs, steps, self.accumulate)
         steps_per_epoch = steps_in_epoch(batches, self.accumulate)
         evaluate_every = positive_int("evaluate_every", steps_per_epoch if evaluate_every is None else evaluate_every)
