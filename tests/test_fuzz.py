@@ -38,6 +38,12 @@ ARRAYS = hnp.arrays(
 )
 
 
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    """Run in an empty folder: some functions write a file, whose name may be any text."""
+    monkeypatch.chdir(tmp_path)
+
+
 @contextlib.contextmanager
 def only_documented_errors():
     with warnings.catch_warnings(), np.errstate(all="ignore"):
