@@ -143,7 +143,11 @@ def check_layers(stand_in: bool) -> int:
         from nnscratch import backend
 
         print(f"Python {platform.python_version()}", *backend.devices(), sep="\n")
-        backend.module_for("cuda")  # raises DeviceError with the reason if no GPU can be used
+        try:
+            backend.module_for("cuda")
+        except backend.DeviceError as error:
+            print(error)
+            return 1
         wrong = []
         for name, results in comparisons():
             ok, text = line(name, results)

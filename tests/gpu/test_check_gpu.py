@@ -61,6 +61,15 @@ def test_each_part_has_its_file_and_a_failure_does_not_stop_the_others(script, t
     assert summary in capsys.readouterr().out
 
 
+def test_without_a_gpu_the_reason_is_one_line(script, capsys, monkeypatch):
+    def missing(device):
+        raise backend.DeviceError("device 'cuda' needs CuPy")
+
+    monkeypatch.setattr(backend, "module_for", missing)
+    assert script.main(["--layers"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "device 'cuda' needs CuPy"
+
+
 def test_all_parts_together_take_less_than_560_seconds(script):
     assert sum(script.LIMITS.values()) < 560
 
