@@ -5,7 +5,7 @@ other float array that the code holds. If this changes the outputs, and there is
 is "incomplete". These arrays are treated as constants, and do not make the verdict "incomplete":
 
 - arrays that forward replaces or overwrites: they are caches or a state;
-- arrays that a function, but not a method, reads from a closure or a global;
+- arrays that a plain function reads from a closure or a global;
 - arrays that a method reads from a closure or a global, attributes of a class, and default arguments, unless their
   name is used for weights only, such as ``W``, ``b``, ``weights``, ``bias`` or ``theta``;
 - buffers of a Module, read-only arrays, and arrays with the name of a setting or a statistic (`learned_names.py`);
@@ -232,7 +232,7 @@ def is_constant(projection: Projection, u: Unchecked) -> bool:
 
 
 def is_read_by_function(steps: Steps) -> bool:
-    """Return True if a function, but not a method, reads the array from a closure or a global."""
+    """Return True if a plain function reads the array from a closure or a global. A method is no plain function."""
     return steps[-1][0] in ("variable", "global") and not any(kind == "method" for kind, _ in steps)
 
 

@@ -46,7 +46,7 @@ class KinkUnits:
     gradients : dict of str to ndarray
         The gradients of backward at the current point, for arrays that are right at all points without kinks.
     first : dict of str to list of tuple
-        For each array, the elements that seem to lie on kinks. They are always compared.
+        For each array, the elements that seem to lie on kinks. The search always compares them.
     rng : numpy.random.Generator
     limit : int
         The largest number of backward passes in the search for crossings.
@@ -206,7 +206,7 @@ class KinkUnits:
                 again = self._crossings(scale)
                 if again is None:
                     return None
-                # If the kinks do not depend on each other, every segment finds the same jumps. Sometimes a segment
+                # If the kinks do not depend on each other, every segment finds the same jumps. But a segment sometimes
                 # misses a kink, or does not separate two kinks, so 80 % of the jumps are enough.
                 same = sum(is_among(jump, jumps, SAME * scale) for jump in again[1])
                 return nearest if same >= 0.8 * max(len(jumps), len(again[1])) else None

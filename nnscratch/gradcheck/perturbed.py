@@ -21,10 +21,10 @@ from .projection import Projection
 from .report import Trap
 from .tape import traced_code
 
-ENOUGH = 8  # shifts of one size, if there is no division by this size
+ENOUGH = 8  # this many shifts of one size show differences, even without a division by this size
 MANY = 50  # operations of one kind in forward that are compared
 SMALL = 2e-3  # the largest step, relative to the largest operand
-BUDGET = 20_000_000  # elements compared; then the search ends
+BUDGET = 20_000_000  # the search ends after it has compared this many elements
 
 
 def measured_derivative_traps(projection: Projection) -> list[Trap]:
@@ -51,7 +51,7 @@ def measured_derivative_traps(projection: Projection) -> list[Trap]:
 
 
 class ShiftedOperations:
-    """Computes the operations of a `TracedArray` as usual, and keeps the steps between those of forward and backward.
+    """Compute the operations of a `TracedArray`, and record the steps from operands of forward to those of backward.
 
     Attributes
     ----------

@@ -41,9 +41,10 @@ class WrongSlope:
     name : str
         The array whose gradient shows it.
     index : tuple of int
-        The element of that array that is most wrong.
+        The element of that array with the largest error.
     given, allowed : float
-        The gradient of that element, and the nearest allowed one, with all other units moved off their kinks.
+        The gradient of that element, and the nearest allowed gradient. Both are measured while all other units are off
+        their kinks.
     """
 
     name: str
@@ -59,7 +60,7 @@ class SlopesAtZero:
     Attributes
     ----------
     wrong : list of WrongSlope
-        Those that are not allowed, the worst first.
+        The slopes that are not allowed, the worst first.
     moving : dict of str to ndarray
         For each array, True at the elements whose gradient depends on a unit that is zero.
     """
@@ -74,7 +75,7 @@ class UnitsMoved:
     Attributes
     ----------
     zeros : list of (ndarray or None)
-        For each operation of the first forward, a mask of the zeros in its result.
+        For each operation of the first forward, a mask that is True where its result is zero.
     values : dict of int to ndarray
         The values that replace the zeros of an operation, by the operation's number. Other operations keep their zeros.
     """
@@ -191,7 +192,7 @@ class Measurement:
         return self._wrong(*at)
 
     def _wrong(self, here: list, plus: list, minus: list) -> list[WrongSlope]:
-        """Return, for each array with a gradient that is not allowed, the element that is most wrong."""
+        """Return the element with the largest error, for each array whose gradient is not allowed."""
         jumps = [p - m for p, m in zip(plus, minus, strict=True)]
         moved = [h - m for h, m in zip(here, minus, strict=True)]
         jump = np.concatenate([(j / s).ravel() for j, s in zip(jumps, self.scale, strict=True)])

@@ -114,7 +114,7 @@ class Case:
         return float(np.abs(given - true).max(initial=0.0)) / self.scale
 
     def wrong_elements(self) -> int:
-        """Return how many elements a hypothesis must explain. A wrong hypothesis can explain one or two by chance."""
+        """Return the number of elements that a hypothesis must explain. Chance can explain one or two elements."""
         given, true = self.observed
         return int((np.abs(given - true) > 1e-6 * max(float(np.abs(true).max(initial=0)), 1e-300)).sum())
 
@@ -126,7 +126,7 @@ class Case:
         return g, t, MAX_MISFIT * self.scale
 
     def is_shifted(self, axis: int, step: int, inside: tuple) -> bool:
-        """Return True if, in the part `inside`, the given gradient is the true one shifted along `axis`."""
+        """Return True if shifting the true gradient along `axis` gives the given gradient, in the part `inside`."""
         off = np.abs(np.roll(self.true, step, axis) - self.given)[inside]
         return bool(np.isfinite(off).all()) and float(off.max()) <= MAX_MISFIT * self.scale
 

@@ -93,7 +93,7 @@ class DirectionalCase(Case):
         return float((self.errors / np.maximum(sizes, 1e-300)).max())
 
     def wrong_elements(self) -> int:
-        """Return 1 if one wrong element explains the errors along all directions; else the size of the array."""
+        """Return 1 if an error in one element explains the errors along all directions, else the size of the array."""
         off = self.observe(self.given) - self.slopes
         moves = np.array([np.ravel(v) for v in self.directions])
         lengths = np.linalg.norm(moves, axis=0) * np.linalg.norm(off)

@@ -99,7 +99,7 @@ class ForwardGraph:
         return self.can_be_wrong is None or (nodes[0].family, j) in self.can_be_wrong
 
     def single_edges(self) -> Iterator[tuple[list[Node], int, str | None]]:
-        """Yield each edge once. `edges` yields an edge twice if a result is an operand of only one operation."""
+        """Yield each edge once. The method `edges` yields an edge twice if only one operation reads a result."""
         for nodes, j, only in self.edges():
             if j == -1:
                 readers = [m for n in nodes for m in self.consumers.get(content_key(n.result), ())]
@@ -178,7 +178,7 @@ class ForwardGraph:
         """Return True if a loop of `count` rounds runs over time.
 
         In such a loop, a round reads the result of an earlier round. A loop without a state also runs over time if its
-        count is the length of axis 1 of integer inputs, or of an output's axis of time steps.
+        number of rounds equals the length of a time axis: axis 1 of integer inputs, or the time axis of an output.
         """
         for nodes in self.families.values():
             columns = zip(*(n.variables for n in nodes), strict=True) if len(nodes) == count else ()

@@ -134,7 +134,7 @@ class HypothesisTester:
         return Direction(v, sum(part.given for part in parts), sum(part.true for part in parts))
 
     def _choose_step(self) -> bool:
-        """Find a step for which differences of the unchanged forward are the true derivatives; measure their noise."""
+        """Find a step at which differences of the unchanged forward equal the true derivatives. Measure their noise."""
         every = [*self.joint, *(d for ds in self.alone.values() for d in ds)]
         self.centre = self.tape.value()
         for h in (1e-4, 1e-5, 1e-6):
@@ -150,8 +150,8 @@ class HypothesisTester:
     def _fix_maxima(self) -> None:
         """Keep a maximum constant if f does not depend on it, such as the maximum that softmax subtracts.
 
-        Its derivatives along two paths cancel, so backward leaves them out. Without this step, a hypothesis that cuts
-        one of the two paths would change f.
+        Such a maximum has two paths to f, and their derivatives cancel. Therefore backward leaves both out. If the
+        maximum were not constant, a hypothesis that cuts only one of the paths would change f.
         """
         for node in self.tape.nodes:
             if node.name == "maximum.reduce":
@@ -219,7 +219,7 @@ class HypothesisTester:
         return [name for name in self.wrong if self.fits(h, self.alone[name][0])]
 
     def explains_alone(self, h: Hypothesis, name: str) -> bool:
-        """Return True if the hypothesis explains the array `name`, whatever it predicts for the others."""
+        """Return True if the hypothesis explains the array `name`. The other arrays are not tested."""
         if self.elements[name] < (1 if self.few else 3):
             return False
         return all(self.fits(h, d) for d in self.alone[name])

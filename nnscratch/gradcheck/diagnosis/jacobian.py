@@ -2,7 +2,7 @@
 
 A row contains the derivatives of all outputs with respect to one element of w, or along one direction in directional
 mode. An element of the true gradient is a row times R. If backward forgets some outputs, its element is the row times
-an R with zeros for these outputs.
+another R, which is zero for these outputs.
 """
 
 from __future__ import annotations

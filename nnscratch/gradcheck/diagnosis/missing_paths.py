@@ -1,6 +1,6 @@
 """Hypotheses: backward leaves out a path or rounds of a loop, counts a path twice, or has its sign wrong.
 
-a path missing                       the result does not depend on the movement of an operand
+a path missing                       backward computes as if the result did not depend on an operand
 the state's own path missing         the same, for an operand that comes from the previous round
 bias's share missing                 the same, for a bias
 only the last time step counted      the same, in all rounds but the last
@@ -135,7 +135,7 @@ def upstream_missing(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def single_paths(graph: ForwardGraph) -> Iterator[tuple[dict, str | None, Node, str]]:
-    """Yield (cut, variable, operation, description) for each edge that every derivative passes at most once."""
+    """Yield (cut, variable, operation, description) for each edge that lies at most once on every path to f."""
     for nodes, j, only in graph.single_edges():
         if len(nodes) == 1 or only is not None:
             cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}

@@ -49,14 +49,14 @@ class Movements:
     results: dict[int, np.ndarray]
 
     def can_enter(self, moved: np.ndarray) -> bool:
-        """Return False if a wrong gradient of the result with the movements `moved` cannot explain all errors."""
+        """Return True if one wrong gradient, that of the result with the movements `moved`, may explain all errors."""
         return self._leaves_nothing(moved, slice(None), True)
 
     def can_enter_alone(self, moved: np.ndarray) -> bool:
-        """Return False if a wrong gradient of a result cannot explain the errors of any single array.
+        """Return True if one wrong gradient, that of a result, may explain all errors of at least one array.
 
-        An array with few elements does not allow this test. Then return True if at most three arrays are wrong: with
-        more, the later tests of the result would take too long.
+        An array with few elements does not allow this test. Then return True if at most three arrays are wrong. If
+        more are wrong, the later tests of the result would take too long.
         """
         if_unknown = len(self.rows_of) <= 3
         return any(self._leaves_nothing(moved, rows, if_unknown) for rows in self.rows_of.values())

@@ -87,7 +87,8 @@ def sigmoid(x: Any) -> Any:
 def polynomial_in(point: np.ndarray, values: np.ndarray) -> tuple[Callable, str] | None:
     """Return the polynomial of degree 1 or 2 in `point` that equals `values`, and its formula; None if there is none.
 
-    If no polynomial fits all elements, leave out those with the most frequent value: the function may be linear there.
+    If no polynomial fits all elements, leave out the elements with the most frequent value. The function may be linear
+    at these elements.
     """
     p, v = np.ravel(point), np.ravel(values)
     known = np.isfinite(p) & np.isfinite(v)

@@ -132,7 +132,7 @@ def transpose_movement(j: int) -> Callable:
 
 
 def state_after(graph: ForwardGraph, nodes: list[Node], j: int) -> Any:
-    """Return the value of operand `j` after the last round, if each round computes it for the next; else None."""
+    """Return the value of operand `j` after the last round, or None if it is not a state of the loop."""
     made = graph.producer(nodes[-1].operands[j], nodes[-1].number)
     if made is None or made.round >= nodes[-1].round:
         return None

@@ -79,7 +79,7 @@ def add_uses(case: Case, graph: ForwardGraph, uses: list[Use], counts: tuple[int
 def misplaced(
     cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester, name: str, uses: list[Use]
 ) -> None:
-    """Explain other wrong arrays: where forward uses `name`, backward adds the gradient to the other array."""
+    """Explain other wrong arrays: backward adds the gradient of a use of `name` to one of them."""
     for other in tester.wrong:
         if cases[other].found or cases[other].shape != cases[name].shape:
             continue

@@ -225,7 +225,7 @@ def moved_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def window_moves(starts: np.ndarray, shape: tuple[int, ...], long: np.ndarray) -> Iterator[tuple[str, str, Callable]]:
-    """Yield (description, mistake, function). The function maps a window's start in forward to that in backward."""
+    """Yield (description, mistake, function). The function maps the start in forward to that in backward."""
     strides = []
     for axis in range(starts.shape[1]):
         values = np.unique(starts[:, axis])
@@ -290,7 +290,7 @@ def move_window(
 
 
 def turned_kernels(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which a product with a view of an array uses that array reversed along some of its axes."""
+    """Yield hypotheses in which a product uses an array that is reversed along some of its axes."""
     for nodes, j, only in graph.edges():
         node = nodes[0]
         if j < 0 or node.name not in PRODUCTS:
@@ -314,6 +314,6 @@ def turned_kernels(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def turned_view(node: Node, j: int, values: np.ndarray) -> np.ndarray | None:
-    """Return operand `j`, a view of a whole array or of a part, with other `values` in that array; None if unknown."""
+    """Return operand `j` with `values` in place of the array that it is a view of; None if unknown."""
     index = node.whole_indices[j]
     return None if index is None else values[index]

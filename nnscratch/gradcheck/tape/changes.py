@@ -75,7 +75,7 @@ def replace_slope(tape: Tape, source: tuple[int, int], derivative: Callable) -> 
 
 
 def replace_upstream_by_ones(tape: Tape) -> Callable:
-    """Add the movement of each element of the result directly to f. Later operations get the unmoved result."""
+    """Add the movement of each element of the result to f. Later operations use the result without its movement."""
 
     def changed(node: Node, operands: list[Any]) -> Any:
         tape.added += float((node.compute(*operands) - node.result).sum())

@@ -66,7 +66,8 @@ class Node:
     whole : list of bool
         False for an operand that is a view of a part of such an array.
     views : list of (ndarray or None)
-        For each other float operand, the operand itself and not a copy: it may be a window of a larger array.
+        For each other float operand, the operand itself, because it may be a window of a larger array. A copy would not
+        show this.
     active : list of bool
         True for each operand that depends on a differentiated array.
     """

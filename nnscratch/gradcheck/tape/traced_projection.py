@@ -1,4 +1,4 @@
-"""Run the checked code on traced arrays, and give each operation to an object that is not a `Tape`."""
+"""Run the checked code on traced arrays, and report each operation to a watcher, an object that is not a `Tape`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .traced_array import TracedArray, running
 
 @contextmanager
 def traced(projection: Projection, watcher: Any, backward: bool) -> Iterator[Projection]:
-    """Do the same as `traced_code`, and yield a projection of the code whose variables are the traced views.
+    """Do the same as `traced_code`, and yield a projection of the traced code.
 
-    It has the same output weights as `projection`.
+    Its variables are the traced views. Its output weights are those of `projection`.
     """
     with traced_code(projection, watcher, backward):
         found = Projection(projection.adapter, np.random.default_rng(0))
