@@ -185,7 +185,7 @@ def test_a_state_with_a_wrong_number_of_steps_is_refused(steps):
 def test_integers_that_no_float_holds_are_refused_by_name(number):
     with pytest.raises(ValueError, match="lr must be a finite number, 0 or more, got an integer of 1[0-9,]+ bits"):
         nn.optim.SGD([nn.Parameter(np.ones(2))], lr=number)
-    with pytest.raises(ValueError, match="bound must be a finite number, got an integer of"):
+    with pytest.raises(ValueError, match="bound must be a finite number, .* got an integer of"):
         nn.init.uniform((2, 2), number)
 
 
