@@ -39,6 +39,7 @@ from .run_folder import ctrl_c_for_other_signals, locked, remove_unfinished_file
 from .run_settings import MAX_STEPS, OPTIMIZERS, UNIT, Config
 from .serialization import load, write_atomically
 from .training import Checkpoint, EarlyStopping, ProgressBar, Trainer, checkpoint, evaluate, resume
+from .training.busy_cores import OneThreadIfBusy
 from .training.callbacks import UNITS
 
 AUSTEN_PREFIX = "austen:"
@@ -226,6 +227,8 @@ class Run:
             if resumed and (self.folder / checkpoint.FILE).exists():
                 resume(trainer, self.folder)
             trainer.callbacks = [ProgressBar(self.unit), Checkpoint(self.folder)]
+            if device == "cpu":
+                trainer.callbacks.append(OneThreadIfBusy())
             if self.config.patience is not None:
                 early_stopping = EarlyStopping(self.config.patience)
                 trainer.callbacks.insert(0, early_stopping)
