@@ -29,7 +29,8 @@ TUTORIALS = {
     "20": ("read the files of GPT-2 and generate text with it", ["attention", "attention-cache"]),
     "21": ("translate one sequence into another", ["attention"]),
     "22": ("adapt a trained model with few new numbers", ["lora"]),
-    "23": ("explain why a model gave an answer", []),
+    "23": ("explain why a model gave an answer", ["integrated-gradients", "shapley"]),
+    "24": ("measure what a model remembers, and train with privacy", ["per-example", "accountant"]),
 }
 NOT_IN_THE_BROWSER = ("15", "16")  # the BLAS of the machine, and the GPU
 WORDS_A_MINUTE = 150  # of text and code together, without the exercises
