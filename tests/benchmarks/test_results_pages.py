@@ -111,6 +111,8 @@ def test_the_page_of_masked_words_comes_from_a_run(load):
         {"seconds": 1.0, "train": 1280, "parameters": 12345, "masked": masked, "tested": 8, "most": 0.5}
         | {"classes": [(8, *rates, 0.25)], "pytorch": [("MaskedLM", 60, (1e-6, 0.1, 0.2))]}
     )
+    assert module.verdict([(300, 0.5, 0.4, 0.3)]) == "The trained encoder is better than a new one in this task."
+    assert "not clearly better" in module.verdict([(300, 0.41, 0.4, 0.5)])
     assert "12,345" in page and f"| MaskedLM | {loss:.3f} | {right:.1%} |" in page and "| 25.0% |" in page
     assert "| MaskedLM | 60 | 1.0e-06 | 100 | 200 |" in page and "Beside PyTorch" not in module.report(
         {
