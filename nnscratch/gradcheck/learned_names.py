@@ -20,9 +20,9 @@ SETTINGS = frozenset(
     "labels truth lr rate momentum decay lambda lam reg temperature temp tau prob probs keep dropout factor const "
     "constant constants fixed freq freqs frequencies position positions positional encoding encodings enc pe sin cos "
     "window stride pad padding shape size axis dim dims seed min max low high lower upper bound bounds threshold clip "
-    "step steps history noise adj adjacency laplacian edges grid stats statistics ones zeros eye identity causal tril "
-    "x xs data input inputs feature features train test batch design sample samples "
-    "hyper config options y t h state states hidden cell memory carry prev previous initial".split()
+    "step steps history noise adj adjacency laplacian edges hat tilde grid stats statistics "
+    "ones zeros eye identity causal tril x xs data input inputs feature features train test batch design sample "
+    "samples hyper config options y t h state states hidden cell memory carry prev previous initial".split()
 )
 WEIGHTS_ONLY = frozenset("w b weight weights bias biases theta".split())  # never the name of a setting
 WEIGHTS_OF_SAMPLES = frozenset("class sample samples loss pos instance balance".split())

@@ -278,3 +278,28 @@ def test_a_file_in_a_package_may_import_relatively(tmp_path, capfd):
 def test_what_cannot_be_read_gives_2_and_says_why(check, source, options, why):
     code, _, err = check(source, *options)
     assert code == 2 and why in err
+
+
+COLUMNS = """
+class DeepNet:
+    def __init__(self, layer_dims):
+        self.W = [np.random.randn(n, m) for m, n in zip(layer_dims[:-1], layer_dims[1:])]
+        self.b = [np.zeros((n, 1)) for n in layer_dims[1:]]
+    def forward(self, X):
+        self.A = [X]
+        for W, b in zip(self.W, self.b): self.A.append(np.tanh(W @ self.A[-1] + b))
+        return self.A[-1]
+    def backward(self, dA):
+        self.dW, self.db = [None] * len(self.W), [None] * len(self.b)
+        for l in reversed(range(len(self.W))):
+            dZ = dA * (1 - self.A[l + 1] ** 2)
+            self.dW[l], self.db[l] = dZ @ self.A[l].T, dZ.sum(axis=1, keepdims=True)
+            dA = self.W[l].T @ dZ
+        return dA
+"""
+
+
+def test_a_network_whose_examples_are_columns(check):
+    code, out, _ = check(COLUMNS)
+    assert code == 0 and "layer_dims [4, 5, 6], X 4x3" in out
+    assert check(COLUMNS.replace("axis=1, keepdims", "axis=0, keepdims"))[0] == 1

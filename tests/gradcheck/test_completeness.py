@@ -33,7 +33,7 @@ def test_a_weight_without_a_gradient_makes_the_verdict_incomplete():
     assert trap.kind == "no gradient found" and "self.dW = ..." in trap.message
 
 
-@pytest.mark.parametrize("name", ["running_mean", "mask", "class_weights", "positional_encoding", "X_mean"])
+@pytest.mark.parametrize("name", ["running_mean", "mask", "class_weights", "positional_encoding", "X_mean", "A_hat"])
 def test_an_array_with_the_name_of_a_setting_is_a_note(name):
     report = check_gradients(Silent(name), X)
     assert report.ok and any(note.startswith(f"self.{name}: treated as constant") for note in report.notes)

@@ -92,6 +92,7 @@ FAMILIES: list[tuple[str, str, dict[str, str]]] = [
     ("positive", r"", {"x": "prob ND"}),
     ("images, at last", r"", {"x": IMAGE}),
     ("sequences, at last", r"", {"x": "NTD"}),
+    ("examples in columns", r"", {"x": "DN"}),
     ("one vector", r"", {"x": "D"}),
 ]
 
