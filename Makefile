@@ -7,7 +7,7 @@ BIN := .venv/bin
 CUDA ?= cuda12
 EXAMPLES ?= 20000
 
-.PHONY: help demo test test-thorough fuzz test-oracle test-gpu gpu-check lab notebooks docs docs-test docs-linkcheck docs-lite lite-build lite-test lite-table lint clean bench bench-growth bench-ranks bench-check
+.PHONY: help demo test test-thorough fuzz test-oracle test-gpu gpu-check lab notebooks docs docs-test docs-linkcheck docs-lite lite-build lite-test lite-table lint release-check clean bench bench-growth bench-ranks bench-check
 
 help:
 	@echo "make demo         train a language model on Pride and Prejudice and print a sample of its text (under 5 minutes)"
@@ -29,6 +29,7 @@ help:
 	@echo "make bench-ranks  measure training on two processes, and predict it on more (15 minutes)"
 	@echo "make bench-check  check that nothing became slower relative to PyTorch (1 minute)"
 	@echo "make lint         check the code style with ruff"
+	@echo "make release-check build the sdist and the wheel, and check them (2 minutes)"
 	@echo "make clean        remove .venv and all build results; keep the trained models in runs/"
 
 demo: .venv/.installed
@@ -101,6 +102,20 @@ bench-check: .venv/.installed-bench
 
 lint: .venv/.installed-lint
 	$(BIN)/ruff check .
+
+# The wheel must work in an environment that has nothing else.
+release-check: .venv/.installed-release
+	rm -rf dist build
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+	$(BIN)/repo-review .
+	$(PYTHON) -m venv build/venv
+	build/venv/bin/python -m pip install dist/*.whl
+	build/venv/bin/python -m pip check
+	cd build && venv/bin/nnscratch info
+	$(BIN)/python -m pytest tests/test_packaging.py tests/test_release.py
+	@echo "dist/ holds the files of the release"
 
 clean:
 	rm -rf .venv build dist docs/_build docs/notebooks docs/reference/generated nnscratch.egg-info .pytest_cache .ruff_cache .hypothesis
