@@ -55,14 +55,12 @@ def check_number_of_ranks() -> None:
 def end_all_ranks_on_error(together: Together | None) -> Iterator[None]:
     """Let an error inside the block end all ranks, after a message that names the rank. One process: no effect.
 
-    `TrainingDiverged` passes through: all ranks raise it after the same sum.
+    `TrainingDiverged` passes through if all ranks raise it after the same sum.
     """
     try:
         yield
-    except TrainingDiverged:
-        raise
-    except BaseException:
-        if together is None:
+    except BaseException as error:
+        if together is None or (isinstance(error, TrainingDiverged) and together.diverges_alike()):
             raise
         traceback.print_exc()
         _end_all_ranks()

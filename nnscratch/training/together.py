@@ -134,6 +134,10 @@ class Together:
             return None
         return next(wish for wish in self.communicator.allgather(wish) if wish is not None)
 
+    def diverges_alike(self) -> bool:
+        """True if all ranks raise `TrainingDiverged` at the same step. On GPUs, they read losses at different steps."""
+        return all(p.device == "cpu" for p in self.sum.parameters)
+
     def start(self, trainer: Trainer, *batches: Any) -> None:
         """Before the first step, give all ranks the state of rank 0: weights, moments, steps and random generators.
 

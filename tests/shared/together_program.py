@@ -278,6 +278,23 @@ def check_divergence():
     assert all(np.isfinite(p.data).all() for p in trainer.model.parameters())
 
 
+def check_divergence_on_gpus(base):
+    """The rank that reads its losses first ends all; the other one waits in the next sum."""
+
+    class LooksOnOneRank(nn.training.Callback):
+        def on_step_end(self, trainer):
+            if trainer.rank == WORLD.size - 1 and trainer.steps_done == 3:
+                trainer.history.loss  # noqa: B018
+
+    nccl = strict_cupy.NcclCommunicator
+    nccl.exchange = staticmethod(lambda array: WORLD.Allreduce(MPI.IN_PLACE, array))
+    with strict_cupy.installed():
+        checkpoint = nn.training.Checkpoint(base)
+        trainer = trainer_of("MLP", WORLD, device="cuda", callbacks=[LooksOnOneRank(), checkpoint])
+        trainer.accumulate = 1
+        trainer.fit([(np.full_like(IMAGES, np.nan), LABELS)], steps=50)
+
+
 def train_for_ever(base, callback=None):
     checkpoint = nn.training.Checkpoint(base, every=1)
     trainer = trainer_of("LSTM", WORLD, callbacks=[checkpoint, *([callback] if callback else [])])

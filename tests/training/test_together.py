@@ -85,6 +85,13 @@ def test_nccl_adds_up_the_gradients_of_two_gpus_on_the_stand_in():
     check(2, "gpus")
 
 
+@pytest.mark.thorough
+def test_a_loss_on_a_gpu_that_is_not_finite_ends_all_ranks(tmp_path):
+    done = run(2, "divergence_on_gpus", tmp_path)
+    assert done.returncode != 0 and "TrainingDiverged" in done.stderr
+    assert "This error was raised on rank 1 of 2" in done.stderr
+
+
 def test_the_sum_on_a_gpu_calls_nccl_on_the_stream_of_the_kernels():
     with strict_cupy.installed():
         strict_cupy.NcclCommunicator.made.clear()
