@@ -74,7 +74,7 @@ def build(spec: dict[str, Any], num_values: int) -> Module:
     except Exception as error:  # a description may hold anything
         raise ValueError(f"the description of the model cannot be read ({type(error).__name__}: {error})") from None
     if not isinstance(model, Module):
-        raise ValueError("the description of the model cannot be read: it is not that of a Module")
+        raise ValueError("the description of the model cannot be read: it does not describe a Module")
     return model
 
 

@@ -24,7 +24,7 @@ from .checks import FLOATS, flag, state_value
 from .deprecated import renamed
 from .parameter import Parameter
 
-DEEP_STACK = 10_000  # saved forward calls without a backward at which a module warns
+DEEP_STACK = 10_000  # a module warns if this number of forward calls wait for backward
 
 
 class Module:

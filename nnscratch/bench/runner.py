@@ -223,7 +223,7 @@ def take_turns(
         for k in order:
             if turn >= 2 and spent[k] > PATIENCE * seconds:
                 continue
-            warm = 0 if steps[k] == 1 else max(1, steps[k] // 20)  # a single step is always counted
+            warm = 0 if steps[k] == 1 else max(1, steps[k] // 20)  # a single step has no warm-up
             time.sleep(REST)
             answer = answer_of(k, steps[k] + warm)
             if answer is None:

@@ -58,7 +58,9 @@ def in_file(error: BaseException, path: str) -> str:
 def call(
     load: Callable, function: str, inputs: list, returns: list[str], withheld: Collection[str], overflow: str = "ignore"
 ) -> tuple:
-    """Call a student's function, and return its values called `returns`, with None for those in `withheld`.
+    """Call a student's function, and return the values that it returns. `returns` has their names.
+
+    Return None in place of each value whose name is in `withheld`.
 
     Parameters
     ----------

@@ -71,5 +71,8 @@ class ExerciseService(Service):
         return DRIVERS[name.removeprefix(DRIVER)](super().load)
 
     def call(self, function: str, inputs: list, returns: list[str], overflow: str) -> tuple:
-        """Call a student's function, and return its values called `returns`, with None for those in `NOT_SENT`."""
+        """Call a student's function, and return the values that it returns. `returns` has their names.
+
+        Return None in place of each value whose name is in `NOT_SENT`.
+        """
         return call(self.load, function, inputs, returns, NOT_SENT, overflow)

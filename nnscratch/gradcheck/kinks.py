@@ -85,8 +85,9 @@ def settle_kinks(
     2. If sums inside forward are exactly zero, such as x w, move each of them alone (zero_units.py).
     3. Otherwise use the gradients of backward at nearby points to find the jump of each unit (kink_units.py).
     4. If kinks depend on each other, step 3 fails. Then find the range of each element's gradients at nearby points.
-       These points do not show every combination of slopes, so accept an element in a range of up to three times
-       this width, with the same centre. For all other elements, the verdict is "cannot tell".
+       The points do not show every combination of slopes. So widen each range about its centre, to at most three
+       times its width, and accept an element inside the wider range. For all other elements, the verdict is
+       "cannot tell".
 
     Parameters
     ----------

@@ -22,9 +22,9 @@ from .traps import share_memory
 def start_with_weights(adapter: Adapter, before: Snapshot) -> Snapshot:
     """Run forward twice, and return a snapshot of the state in which the check starts.
 
-    This is the state after the first forward if that forward creates arrays with the names of weights, and the second
-    forward keeps them. Otherwise it is `before`. If forward raises an error, it is `before` too, because the check will
-    raise the same error.
+    If the first forward creates arrays with the names of weights, and the second forward keeps them, return the state
+    after the first forward. Otherwise return `before`. If forward raises an error, return `before` too, because the
+    check will raise the same error.
 
     Parameters
     ----------

@@ -180,7 +180,7 @@ class Search:
             if returned:  # a gradient that backward returns includes all uses
                 groups[first] = returned
             elif not all(np.array_equal(self._value(gradients[0][0]), self._value(g)) for g, _ in gradients):
-                # The code keeps one gradient for each use. Or only one of these values is the gradient.
+                # Either one of these values is the whole gradient, or each value is the gradient of one use.
                 alone = next(([(g, t)] for g, t in gradients if not t and self._is_gradient(first, g)), None)
                 groups[first] = alone or gradients
                 if not alone:

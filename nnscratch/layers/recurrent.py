@@ -346,9 +346,10 @@ def chunks_of_steps(T: int, length: int) -> list[slice]:
 
 
 def first_columns(buffer: Array, columns: int) -> Array:
-    """Return a matrix with the rows of `buffer` and this number of columns, C-contiguous, in the memory of `buffer`.
+    """Return a C-contiguous matrix with this number of columns, as a view into the memory of `buffer`.
 
-    A slice of the columns would not be contiguous, and on a GPU each product would copy it.
+    The matrix has as many rows as `buffer`. The slice ``buffer[:, :columns]`` would not be contiguous, and on a GPU
+    each product would copy it.
 
     Examples
     --------

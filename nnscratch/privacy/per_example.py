@@ -78,7 +78,7 @@ def keep_examples(model: Module) -> Iterator[Examples]:
     ------
     ValueError
         Before the block: a layer with parameters has no rule for per-example gradients. At its end: backward added to a
-        gradient without keeping the examples, or the layers saw different numbers of examples.
+        gradient without keeping those of the examples, or the layers had inputs with different numbers of examples.
 
     Examples
     --------
@@ -132,7 +132,8 @@ def check_has_rules(model: Module) -> None:
 def _check_kept(kept: dict[str, list[Form]], lost: list[str]) -> None:
     """Raise ValueError if a gradient was added without its examples, or if the numbers of examples differ."""
     if lost:
-        raise ValueError(f"backward added to the gradient of {', '.join(lost)} without keeping that of each example")
+        names = ", ".join(lost)
+        raise ValueError(f"backward added to the gradient of {names} without keeping one gradient for each example")
     counts = {name: sorted({form.count for form in forms}) for name, forms in kept.items() if forms}
     if len({count for several in counts.values() for count in several}) > 1:
         raise ValueError(f"the first axis of every layer's input must be the examples, got different lengths: {counts}")

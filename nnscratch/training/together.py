@@ -212,9 +212,10 @@ class Together:
         return self.communicator.allgather(states) if self.own_streams else None
 
     def own_generators(self, states: list[dict], of_ranks: list[list[dict]] | None) -> list[dict]:
-        """Return the states of the random generators for this rank, from the `states` of rank 0 or a single process.
+        """Return the states of this rank's random generators when training resumes.
 
-        If the checkpoint has no states for this rank, the rank gets a new stream of its own.
+        `of_ranks` has the states of each rank if the checkpoint was written by several ranks. `states` are those of
+        rank 0 or of a single process. If there are no states for this rank, it gets new streams.
         """
         self.own_streams = True
         if of_ranks is not None and self.rank < len(of_ranks):

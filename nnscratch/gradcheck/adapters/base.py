@@ -104,7 +104,7 @@ class Adapter:
         """Drop the values that forward saved, because no backward follows."""
 
     def unused_saved(self) -> list[str]:
-        """Return the names of the classes with saved values that the last backward did not use."""
+        """Return the class names of the layers whose saved values the last backward did not use."""
         return []
 
     # --- what all forms share ----------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ GRADIENT_WORDS = ("d", "g", "grad", "gradient", "grads", "delta", "upstream", "e
 
 
 def required_names(function: Callable) -> list[str] | None:
-    """Return the names of the positional arguments without a default; None if the signature does not tell them.
+    """Return the names of the positional arguments without a default; None if they are not known.
 
     Examples
     --------
@@ -117,7 +117,7 @@ def bind_arguments(
     queue = [*dys, *([] if cache is NO_CACHE else [cache]), *rest]
     if len(free) > len(queue):
         return None
-    if cache is not NO_CACHE and len(free) <= len(dys):  # backward takes the first gradients only, and the cache
+    if cache is not NO_CACHE and len(free) <= len(dys):  # backward takes the first gradients and the cache
         queue = [*dys[: len(free) - 1], cache]
     found.update(zip(free, queue, strict=False))
     return [found[name] for name in names]

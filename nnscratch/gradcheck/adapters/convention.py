@@ -84,7 +84,7 @@ def find_examples(adapter: Adapter) -> tuple[int, int, list[str]]:
 
 
 def holds_examples(adapter: Adapter, before: Snapshot, array: Any, y: Any, axis: int) -> bool:
-    """Return True if a change of `array` at index 0 of `axis` changes `y` at index 0 of `axis`, and nowhere else."""
+    """Return True if a change of `array` at index 0 along `axis` changes `y` only at index 0 along `axis`."""
     if array is None or array.ndim <= axis or array.shape[axis] != y.shape[axis]:
         return False
     before.restore()

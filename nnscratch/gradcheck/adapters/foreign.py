@@ -1,4 +1,4 @@
-"""Raise an error, with the conversion to use, for arrays of other libraries if the checker needs NumPy arrays."""
+"""Raise an error for arrays of other libraries where the checker needs NumPy arrays. It shows the conversion to use."""
 
 from __future__ import annotations
 

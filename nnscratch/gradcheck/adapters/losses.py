@@ -1,4 +1,7 @@
-"""Objects with a method ``loss``: a loss with a method for its gradient, or a model whose loss returns gradients."""
+"""Objects with a method ``loss``.
+
+Such an object is a loss with another method for its gradient, or a model whose ``loss`` returns the gradients too.
+"""
 
 from __future__ import annotations
 

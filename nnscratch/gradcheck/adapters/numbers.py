@@ -58,7 +58,7 @@ def is_regular(value: list) -> bool:
 
 
 def with_numbers(function: Callable) -> Callable:
-    """Return a version of `function` for arrays: convert the arguments to numbers and lists, and lists to arrays.
+    """Return a version of `function` for arrays. It converts arguments to numbers or lists, and the result to arrays.
 
     Examples
     --------

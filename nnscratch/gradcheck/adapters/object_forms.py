@@ -36,7 +36,7 @@ def method_of(instance: Any, names: list[str]) -> Callable | None:
 def object_adapter(
     instance: Any, inputs: tuple, forward: Callable | None = None, backward: Callable | None = None
 ) -> Adapter | None:
-    """Return the adapter for an object with a forward and a backward, with any of their usual names; else None.
+    """Return the adapter for an object whose forward and backward have usual names; None for other objects.
 
     Forward runs once, to find out if it returns its output or stores it in an attribute.
 

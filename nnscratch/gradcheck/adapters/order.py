@@ -1,8 +1,8 @@
 """Put the gradients that backward returns in the order of the inputs.
 
 Backward returns ``dx, dw, db`` for a forward that takes ``x, w, b``. Some code uses another order, such as
-``dw, db, dx``. If the shapes show that, the gradients are put in order: by the names in the ``return`` statement, or
-else by shape, if only one order fits.
+``dw, db, dx``. If the shapes do not fit the order of the inputs, the order comes from the names in the ``return``
+statement. Without such names, it comes from the shapes, if only one order fits.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ MANY = 6  # with more gradients than this, only the names are used
 
 
 def returned_gradient_names(function: Callable) -> list[str]:
-    """Return the names in the last ``return`` statement that returns several values; "" for any other expression.
+    """Return the names in the last ``return`` statement that returns several values.
 
-    A tuple inside a tuple is unpacked. Without a source text, the list is empty.
+    The name of an expression such as ``2 * dx`` is "". A tuple inside a tuple is unpacked. The list is empty if the
+    source text is not available.
 
     Examples
     --------
@@ -107,7 +108,10 @@ def in_input_order(
 def some_in_input_order(
     result: Sequence[Any], floats: list[tuple[str, Any]], returned: Callable[[], list[str]]
 ) -> tuple[Any, str]:
-    """Do the same if backward returns gradients for some of the inputs only. Gradients in another order are in a dict.
+    """Do the same as `in_input_order`, for a backward that returns gradients for some of the inputs only.
+
+    If the gradients can be in the order of the inputs, return `result`. If another order fits the shapes, return a
+    dictionary from the names of the inputs to their gradients, and a note.
 
     Examples
     --------

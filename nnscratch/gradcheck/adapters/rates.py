@@ -19,7 +19,7 @@ RATE = 1024.0  # large, because the rounding of W - rate * dW is divided by the 
 
 
 def rate_name(backward: Callable, outputs: int = 1) -> str | None:
-    """Return the name of backward's learning rate, an argument after one gradient for each output; else None.
+    """Return the name of backward's learning rate, which follows the gradients of the outputs; None if there is none.
 
     Examples
     --------

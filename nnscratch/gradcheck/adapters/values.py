@@ -180,7 +180,7 @@ def gradient_of(nest: Any) -> Any:
 
 
 def parts_of(array: Any) -> list[Any]:
-    """Return the elements along the first axis as arrays, of the class of `array`: the diagnosis traces them."""
+    """Return the elements along the first axis as arrays. They have the class of `array`, which the diagnosis needs."""
     return [array[k : k + 1].reshape(array.shape[1:]) for k in range(len(array))]
 
 

@@ -108,9 +108,10 @@ def pairs(functions: dict[str, ast.FunctionDef]) -> Iterator[Item]:
 
 
 def cost_between(forward: str, backward: str, functions: dict[str, ast.FunctionDef]) -> list[str]:
-    """If backward takes labels, and forward does not, return the name of the cost, a function (output, labels).
+    """Return a list with the name of the cost function if backward takes labels and forward does not, else [].
 
-    Such a backward returns the gradients of the cost, as in deeplearning.ai's courses.
+    The cost function has two arguments, the output and the labels. Such a backward returns the gradients of the cost,
+    as in deeplearning.ai's courses.
     """
     labels = set(arguments_of(functions[backward])) - set(arguments_of(functions[forward]))
     for name, node in functions.items():

@@ -18,9 +18,9 @@ LONGEST = 2.0  # seconds to spend on killing processes, because a process may st
 
 
 class Orphans:
-    """From the creation of this object on, this process becomes the parent of orphans; `kill` kills them.
+    """The processes that lose their parent after this object is created. Call `kill` to kill them.
 
-    On systems other than Linux, this class does nothing.
+    Until then, this process becomes their new parent. On systems other than Linux, this class does nothing.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Orphans:
             self._earlier = children()
 
     def kill(self) -> None:
-        """Kill these processes, and the processes that they have started."""
+        """Kill the orphans and the processes that they started. From now on, orphans get another parent."""
         if self._prctl is None:
             return
         end = time.monotonic() + LONGEST

@@ -163,7 +163,7 @@ def reordered_axes(case: Case) -> None:
 
 
 def shifted(case: Case, axis: int, step: int, words: str) -> None:
-    """Test whether the gradient is shifted. At the end that the shift leaves free, its elements may have any value."""
+    """Test whether the gradient is shifted by one along `axis`. Elements at the free end may have any value."""
     before, end = (slice(None),) * axis, 0 if step == 1 else -1
     inside = (*before, slice(1, None) if step == 1 else slice(None, -1))
     if case.given[inside].size < 4 or not case.is_shifted(axis, step, inside):

@@ -66,12 +66,12 @@ class Case:
 
     @property
     def extent(self) -> str:
-        """A text for the evidence: which elements were compared."""
+        """The words of the report for the elements that were compared."""
         return f"in all {np.size(self.true)} element(s)"
 
     @property
     def misfit_unit(self) -> str:
-        """A text for the evidence: the quantity by which a misfit is divided."""
+        """The words of the report for the quantity that divides a misfit."""
         return "the gradient"
 
     @property
@@ -100,12 +100,12 @@ class Case:
 
     @property
     def observed(self) -> tuple[np.ndarray, np.ndarray]:
-        """The values that can be compared: of the given gradient, and of the true gradient."""
+        """The values of the given gradient and of the true gradient that can be compared."""
         return self.observe(self.given), self.observe(self.true)
 
     @property
     def tolerance(self) -> Any:
-        """Two `observed` values count as equal if they differ by at most this."""
+        """The largest difference at which two `observed` values count as equal."""
         return MAX_MISFIT * max(float(np.abs(self.observed[0]).max(initial=0.0)), 1e-300)
 
     def rounding_error(self) -> float:

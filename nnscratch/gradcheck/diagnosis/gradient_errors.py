@@ -1,4 +1,4 @@
-"""Find the gradients of results inside forward that backward used. They show which slope backward used for a function.
+"""Find the gradients that backward used for results inside forward. They show which slope it used for a function.
 
 movements.py explains how these gradients are computed.
 """

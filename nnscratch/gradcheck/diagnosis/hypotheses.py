@@ -29,7 +29,7 @@ BUDGET = 80_000_000  # elements that all forward passes read and write; each ope
 
 @dataclass
 class Hypothesis:
-    """A mistake, and the changes of forward that have the same gradient as a backward with this mistake.
+    """A mistake, and changes of forward. The changed forward has the gradient that backward returns with this mistake.
 
     Attributes
     ----------

@@ -4,7 +4,7 @@ a path missing                       backward computes as if the result did not 
 the state's own path missing         the same, for an operand that comes from the previous round
 bias's share missing                 the same, for a bias
 only the last time step counted      the same, in all rounds but the last
-upstream gradient missing            backward starts with 1 at a result, whatever follows it
+upstream gradient missing            backward uses 1 as the gradient of a result or an output
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
         cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
         state, bias = graph.is_state(nodes, j), graph.is_bias(nodes, j)
         mistake, rank = ("the state's own path missing", 3.0) if state else ("a path missing", 3.4)
-        rank -= 1e-5 * nodes[0].number  # in a chain of operations, prefer the last, where other paths join
+        rank -= 1e-5 * nodes[0].number  # all cuts of a chain of operations have the same effect: name the last one
         if bias:
             mistake, rank = "bias's share missing", 2.9
         yield Hypothesis(rank, mistake, f"backward computes as if nothing passed through {path}", place, cut, only)

@@ -49,11 +49,11 @@ class Movements:
     results: dict[int, np.ndarray]
 
     def can_enter(self, moved: np.ndarray) -> bool:
-        """Return True if one wrong gradient, that of the result with the movements `moved`, may explain all errors."""
+        """Return True if a wrong gradient of one result may explain all errors. `moved` are the result's movements."""
         return self._leaves_nothing(moved, slice(None), True)
 
     def can_enter_alone(self, moved: np.ndarray) -> bool:
-        """Return True if one wrong gradient, that of a result, may explain all errors of at least one array.
+        """Return True if a wrong gradient of one result may explain all errors of at least one array.
 
         An array with few elements does not allow this test. Then return True if at most three arrays are wrong. If
         more are wrong, the later tests of the result would take too long.

@@ -128,7 +128,7 @@ def mask_only(size: int, own: slice, shape: tuple[int, ...], axis: int, index: i
 
 
 def repeated_ids(case: Case, counting: Callable[[np.ndarray], np.ndarray], size: int, own: slice, y: Any) -> None:
-    """Test whether backward counts repeated ids only the last time, or only the first time."""
+    """Test whether backward counts only the first or only the last occurrence of a repeated id."""
     for name, ids in zip(case.projection.adapter.input_names, case.projection.adapter.inputs, strict=True):
         if not is_array(ids) or ids.dtype.kind not in "iu" or y.shape[: ids.ndim] != ids.shape:
             continue

@@ -132,7 +132,7 @@ def fitting_changes(graph: ForwardGraph, site: Site, movements: Movements, rows:
 
 
 def constant_in_place(g: np.ndarray, moved: np.ndarray, errors: np.ndarray, limit: float) -> float | None:
-    """Return the number c for which a gradient of c everywhere explains the errors, or None if there is no such number.
+    """Return the number c if a gradient whose elements are all c explains the errors; None if there is no such number.
 
     In an SVM loss, the gradient of the right class's score is the number of classes above the margin, and backward may
     use 1 in its place.

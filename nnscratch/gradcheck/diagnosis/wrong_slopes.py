@@ -151,7 +151,7 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
             sinks = graph.families[sink.family]
             inside = len(consumers) == 1 and consumers[0] in block and is_single_step(consumers[0])
             if inside and sink.name not in WHOLE and consumers[0].name not in STEPS:
-                if len(graph.families[consumers[0].family]) == len(sinks):  # if not, it is the result of a loop
+                if len(graph.families[consumers[0].family]) == len(sinks):  # else the sink ends a loop
                     continue  # an intermediate result
             if len(sinks) == len(sources):
                 yield sources, j, sinks, lambda s, n, j=j: elementwise_block(graph, s, content_key(s.operands[j]), n)
@@ -182,7 +182,7 @@ class ElementwiseFunction:
 
     @property
     def is_nonlinear(self) -> bool:
-        """True if phi' is not the same for all elements; for one element, if it is not the same elsewhere."""
+        """True if phi' differs between elements. For a single element, True if phi' differs at a point nearby."""
         if not np.isfinite(self.d).all():
             return False
         if self.d.size == 1:

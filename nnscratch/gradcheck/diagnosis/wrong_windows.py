@@ -23,7 +23,10 @@ PRODUCTS = {"multiply", "matmul", "dot", "einsum", "tensordot", "inner", "vdot",
 
 
 def repeated_rows(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which a repeated index counts once in all indices, or once in each row of the indices."""
+    """Yield hypotheses in which backward counts equal indices only once.
+
+    In some hypotheses, this holds for all equal indices, and in others only for those in the same row of the indices.
+    """
     for nodes in graph.families.values():
         node = nodes[0]
         if node.name not in ("lookup", "take") or len(nodes) > 1 or not node.active[0]:
@@ -225,7 +228,7 @@ def moved_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def window_moves(starts: np.ndarray, shape: tuple[int, ...], long: np.ndarray) -> Iterator[tuple[str, str, Callable]]:
-    """Yield (description, mistake, function). The function maps the start in forward to that in backward."""
+    """Yield (description, mistake, function). The function maps a window's start in forward to that in backward."""
     strides = []
     for axis in range(starts.shape[1]):
         values = np.unique(starts[:, axis])
