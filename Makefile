@@ -7,7 +7,7 @@ BIN := .venv/bin
 CUDA ?= cuda12
 EXAMPLES ?= 20000
 
-.PHONY: help demo test test-thorough fuzz test-oracle test-gpu gpu-check lab notebooks docs docs-test docs-linkcheck docs-lite lite-build lite-test lite-table lint release-check clean bench bench-growth bench-ranks bench-check
+.PHONY: help demo test test-thorough fuzz test-oracle test-gpu gpu-check lab notebooks docs docs-test docs-linkcheck docs-axe docs-lite lite-build lite-test lite-table lint release-check clean bench bench-growth bench-ranks bench-check
 
 help:
 	@echo "make demo         train a language model on Pride and Prejudice and print a sample of its text (under 5 minutes)"
@@ -19,6 +19,7 @@ help:
 	@echo "make notebooks    build and run the notebooks (after a change in notebooks/source)"
 	@echo "make docs         build the site in docs/_build/html"
 	@echo "make docs-test    build the site and test its pages in Chromium"
+	@echo "make docs-axe     build the site and check it for readers with disabilities (WCAG AA; needs npm and Chromium)"
 	@echo "make docs-lite    build the site with JupyterLite, which runs the notebooks in the browser"
 	@echo "make lite-test    run notebooks in JupyterLite in Chromium (downloads 80 MB; 10 minutes)"
 	@echo "make lite-table   measure every notebook in JupyterLite, for the page In the browser (20 minutes)"
@@ -56,6 +57,11 @@ docs: .venv/.installed-docs
 
 docs-test: docs
 	NNSCRATCH_SITE=1 $(BIN)/python -m pytest tests/site
+
+# axe-core comes from npm
+docs-axe: docs
+	npm install --silent --no-save --prefix docs/_build axe-core@4.10.3
+	NNSCRATCH_AXE=docs/_build/node_modules/axe-core/axe.min.js $(BIN)/python -m pytest tests/site/test_accessibility.py
 
 docs-lite: .venv/.installed-lite .venv/.installed-docs
 	NNSCRATCH_IN_BROWSER=1 $(BIN)/python -m sphinx -W --keep-going -j auto -b html docs docs/_build/html

@@ -9,5 +9,10 @@ function makeScrollAreasFocusable() {
     }
   }
 }
+// The captions of the sidebar are headings; give them a level.
+function giveCaptionsALevel() {
+  for (const caption of document.querySelectorAll("p.caption[role='heading']")) caption.setAttribute("aria-level", "2");
+}
+addEventListener("load", giveCaptionsALevel);
 addEventListener("load", makeScrollAreasFocusable);
 addEventListener("resize", makeScrollAreasFocusable);

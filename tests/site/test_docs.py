@@ -79,3 +79,26 @@ def test_the_front_pages_pictures_are_the_notebooks_own():
     assert {path.name for path in (DOCS / "images").glob("*")} == {path.name for path in chosen}
     for path, content in chosen.items():
         assert path.read_bytes() == content, "run python docs/pictures.py"
+
+
+def test_a_mention_of_a_notebook_becomes_a_link_outside_of_code_and_links():
+    pages = tutorial_pages()
+    found = {"03": Path("03_layer.ipynb"), "11": Path("11_rnn.ipynb")}
+    text = "See notebook 3, notebooks 03 and 11, `notebook 3`, [notebook 3](x) and notebook 99."
+    assert pages.with_links(text, found, "n/") == (
+        "See [notebook 3](n/03_layer.ipynb), notebooks [03](n/03_layer.ipynb) and [11](n/11_rnn.ipynb), `notebook 3`, "
+        "[notebook 3](x) and notebook 99."
+    )
+
+
+def test_the_text_for_a_figure_names_its_axes_curves_and_titles():
+    source = "ax.plot(x, label='Adam')\nax.plot(x, label=f'rate {r}')\nax.set(xlabel='step', ylabel='loss $L$')"
+    text = tutorial_pages().alternative_text(source, "Speed")
+    assert text == "Figure in the section Speed. loss L over step. Labels: Adam; rate ...."
+
+
+def tutorial_pages():
+    spec = importlib.util.spec_from_file_location("tutorial_pages", DOCS / "tutorial_pages.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
