@@ -84,6 +84,7 @@ class ShiftedOperations:
                     self._shifts.setdefault((name, step), set()).add(b"".join(a.tobytes() for a in arrays))
             if not self.in_backward:
                 known.append([a.copy() for a in arrays])
+                self._left -= sum(a.size for a in arrays)
         return compute(*operands)
 
     def _step(self, base: list[np.ndarray], arrays: list[np.ndarray]) -> complex | float | None:
