@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import sys
 from typing import Any
 
@@ -25,9 +27,10 @@ def someone_watches() -> bool:
 
 
 def bar(**settings: Any) -> Any:
-    """Return ``tqdm.auto.tqdm(**settings)``."""
-    from tqdm.auto import tqdm  # imported late: without ipywidgets, this import prints a warning in a notebook
-
+    """Return a tqdm bar: a widget in a notebook with ipywidgets, and text elsewhere."""
+    # Without ipywidgets, tqdm.auto prints a warning in a notebook.
+    widgets = in_notebook() and importlib.util.find_spec("ipywidgets") is not None
+    tqdm = importlib.import_module("tqdm.auto" if widgets else "tqdm").tqdm
     if sys.platform == "emscripten":
         tqdm.monitor_interval = 0  # the monitor is a thread, and a browser cannot start one
     return tqdm(**settings)
