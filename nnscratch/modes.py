@@ -103,7 +103,7 @@ def eval_with_backward(model: Module) -> Iterator[None]:
     (True, True)
     """
     modules = list(model.modules())
-    names = ("training", "deterministic", "_stack")
+    names = ("training", "deterministic", "_stack", "_taken")
     before = [{name: vars(module)[name] for name in names if name in vars(module)} for module in modules]
     with contextlib.ExitStack() as stack:
         for parameter in model.parameters():
