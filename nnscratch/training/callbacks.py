@@ -98,6 +98,13 @@ class ProgressBar(Callback):
         return format(convert(loss), form)
 
 
+def automatic_bar(trainer: Trainer) -> tuple[Callback, ...]:
+    """Return the bar that `fit` adds to the callbacks; () if there is one already, or if it would not be seen."""
+    given = any(isinstance(callback, ProgressBar) for callback in trainer.callbacks)
+    shown = trainer.progress and not given and trainer.rank == 0 and progress.someone_watches()
+    return (ProgressBar(),) if shown else ()
+
+
 class EarlyStopping(Callback):
     """End training when the validation loss has not improved in `patience` validations in a row.
 

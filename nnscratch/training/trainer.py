@@ -1,9 +1,8 @@
 """Trainer: the training loop. One step of it, `Trainer._plain_step`, is forward -> loss -> backward -> clip -> step.
 
-Four other kinds of step can replace it. split_batch.py runs parts of the batch in parallel threads. async_steps.py
-makes steps that do not wait for a GPU. together.py trains with other processes. privacy/dpsgd.py makes steps that hide
-each single example. The other parts of a long run have their own files: epochs.py (the order of the batches),
-model_calls.py, divergence.py, validation.py, checkpoint.py and interrupt.py.
+Four other kinds of step can replace it: kinds_of_step.py lists them. The other parts of a long run have their own
+files: epochs.py (the order of the batches), model_calls.py, divergence.py, validation.py, checkpoint.py, interrupt.py,
+and together.py for several processes.
 """
 
 from __future__ import annotations
@@ -22,21 +21,21 @@ from ..modes import without_input_grad
 from ..module import Module
 from ..optim import Optimizer
 from ..optim.lr_scheduler import LRScheduler
-from ..progress import someone_watches
 from . import checkpoint
 from .accumulate import Part, scaled
-from .async_steps import AsyncSteps, can_step_async
+from .async_steps import AsyncSteps
 from .callback import Callback
-from .callbacks import ProgressBar
+from .callbacks import automatic_bar
 from .divergence import NotFinite, clip_if_finite, diverged
 from .epochs import remaining_steps, steps_in_epoch, total_steps
 from .history import History
 from .interrupt import INTERRUPTED, finish_step_on_ctrl_c
+from .kinds_of_step import checked_privacy, choose_step
 from .model_calls import call_model, computes_own_loss, hidden_for, parts_on_device_of
 from .ranks import end_all_ranks_on_error
 from .split_batch import SplitBatch
 from .together import training_together
-from .validation import validate
+from .validation import restore_generator, validate
 
 if TYPE_CHECKING:
     from ..privacy import DPSGD
@@ -140,26 +139,12 @@ class Trainer:
         self.stopped_valid_rng: dict | None = None  # its state at the moment when the resumed run stopped
         self.recorded = History()  # without the steps that are enqueued on a GPU
         self._seconds_before, self._started = 0.0, 0.0
-        self._split_batch = SplitBatch(model, criterion, threads) if positive_int("threads", threads) > 1 else None
+        self.split_batch = SplitBatch(model, criterion, threads) if positive_int("threads", threads) > 1 else None
         self.together = training_together(self, communicator, threads)  # None in a single process
         self.rank = 0 if self.together is None else self.together.rank
-        self.privacy = None if privacy is None else self._checked_privacy(privacy)
-        self._async_steps: AsyncSteps | None = None
+        self.privacy = None if privacy is None else checked_privacy(self, privacy)
+        self.async_steps: AsyncSteps | None = None
         self._step: Callable[..., Any] | None = None  # _plain_step, or .step of one of the others
-
-    def _checked_privacy(self, privacy: DPSGD) -> DPSGD:
-        """Return `privacy`; raise if it does not fit the model or the other settings."""
-        from ..privacy import DPSGD  # imported late: privacy is built on training
-
-        check_instance("Trainer", "privacy", privacy, DPSGD)
-        alone = self._split_batch is None and self.together is None and self.accumulate == 1
-        if not alone or min(self.max_norm, self.clip_value) < math.inf:
-            raise ValueError(
-                "privacy clips each example of one batch in one process: leave out max_norm, clip_value, accumulate, "
-                "threads and communicator"
-            )
-        privacy.check(self.model, self.criterion)
-        return privacy
 
     def _plain_step(self, parts: Sequence[Part]) -> Any:
         """Make one step: forward -> loss -> backward -> clip -> step. Return a recurrent model's next state."""
@@ -193,7 +178,7 @@ class Trainer:
 
     def _enqueue(self, batches: Sequence[tuple[Any, Any]]) -> None:
         if self._step is None:
-            self._prepare()
+            self._start()
         parts = parts_on_device_of(self.model, self.criterion, batches)
         # After an overflow, the step raises TrainingDiverged, so NumPy's warning is not needed. On a GPU, losses are
         # not read one by one.
@@ -206,17 +191,6 @@ class Trainer:
             self.scheduler.step()
         self.steps_done += 1
         self.targets = sum(part.targets.size for part in parts)
-
-    def _prepare(self, *batches: Any) -> None:
-        """Choose the step for this model and device, a function of (trainer, parts). All ranks begin alike."""
-        plain = self._async_steps is None and self._split_batch is None and self.privacy is None
-        if plain and can_step_async(self.model, self.optimizer):
-            self._async_steps = AsyncSteps(self)
-        if self.together is not None:
-            self.together.start(self, *batches)
-        kinds = self.privacy, self._split_batch, self._async_steps, self.together
-        others = [other for other in kinds if other is not None]
-        self._step = others[0].step if others else type(self)._plain_step
 
     def zero_grad(self) -> None:
         """Clear the gradients, and what earlier forward calls saved for backward."""
@@ -262,15 +236,12 @@ class Trainer:
         steps_per_epoch = steps_in_epoch(batches, self.accumulate)
         evaluate_every = positive_int("evaluate_every", steps_per_epoch if evaluate_every is None else evaluate_every)
         self.stop = None
-        self._prepare(batches, valid)
-        self.valid_rng = getattr(valid, "rng", None)
-        if self.valid_rng is not None and self.stopped_valid_rng is not None:
-            self.valid_rng.bit_generator.state = self.stopped_valid_rng
-        self.stopped_valid_rng = None
+        self._start(batches, valid)
+        restore_generator(self, valid)
         self.model.train()
         self.criterion.train()
         self._seconds_before, self._started = self.recorded.seconds, time.perf_counter()
-        self._bar = self._progress_bar()
+        self._bar = automatic_bar(self)
         self.call("on_fit_start")
         try:
             with end_all_ranks_on_error(self.together), finish_step_on_ctrl_c(self):
@@ -295,6 +266,12 @@ class Trainer:
                 self.together.communicator.Barrier()  # no rank may read a checkpoint that rank 0 still writes
         return history
 
+    def _start(self, *batches: Any) -> None:
+        """Choose the kind of step, and let all processes start with the same weights and batches."""
+        self._step = choose_step(self)
+        if self.together is not None:
+            self.together.start(self, *batches)
+
     def _reason_to_stop(self) -> str | None:
         stop = self.stop if self.together is None else self.together.agree(self.stop)
         if stop is not None:
@@ -306,16 +283,11 @@ class Trainer:
         for callback in (*self.callbacks, *self._bar):
             getattr(callback, event)(self)
 
-    def _progress_bar(self) -> tuple[Callback, ...]:
-        """Return the bar that `fit` adds to the callbacks, or () if there is one already or the output is not shown."""
-        given = any(isinstance(callback, ProgressBar) for callback in self.callbacks)
-        return (ProgressBar(),) if self.progress and not given and self.rank == 0 and someone_watches() else ()
-
     @property
     def history(self) -> History:
         """The record of all steps so far. Reading it first waits for the steps enqueued on a GPU (async_steps.py)."""
-        if self._async_steps is not None:
-            self._async_steps.finish(self)
+        if self.async_steps is not None:
+            self.async_steps.finish(self)
         return self.recorded
 
     def update_seconds(self) -> None:

@@ -22,3 +22,11 @@ def validate(trainer: Trainer, batches: Any, epoch: float) -> None:
     history.valid.append({"step": trainer.steps_done, "epoch": epoch, "loss": loss, "seconds": seconds})
     if trainer.scheduler is not None and trainer.scheduler.after_validation:
         trainer.scheduler.step(loss)
+
+
+def restore_generator(trainer: Trainer, batches: Any) -> None:
+    """Find the generator of the validation batches. In a resumed run, set it to its state at the end of the old run."""
+    trainer.valid_rng = getattr(batches, "rng", None)
+    if trainer.valid_rng is not None and trainer.stopped_valid_rng is not None:
+        trainer.valid_rng.bit_generator.state = trainer.stopped_valid_rng
+    trainer.stopped_valid_rng = None

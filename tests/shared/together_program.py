@@ -238,7 +238,7 @@ def check_gpus():
                 batches = (MODELS | NOT_OF_ONE_PROCESS)[name][2]()
                 trainer.fit(batches, batches, steps=4, evaluate_every=3)
             on_gpu, on_cpu = trainers
-            assert (on_gpu._async_steps is None) == (name == "BatchNorm")
+            assert (on_gpu.async_steps is None) == (name == "BatchNorm")
             assert nccl.made == [(WORLD.size, (1, 2, 3), WORLD.rank)]
             on_gpu.model.to("cpu")
             assert_close(on_gpu, on_cpu, 1e-12)

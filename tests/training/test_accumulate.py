@@ -176,7 +176,7 @@ def test_on_a_gpu_the_steps_are_enqueued_and_give_the_same(options):
         there = nn.models.MLP([4, 6, 3], rng=0).to("cuda")
         there = trainer_of(there, nn.CrossEntropyLoss(**options), accumulate=6, max_norm=0.3)
         there.fit(batches(X, Y, 1), steps=8)
-        assert there._async_steps is not None
+        assert there.async_steps is not None
         np.testing.assert_allclose(there.history.loss, here.history.loss, rtol=1e-9)
         np.testing.assert_allclose(there.history.norm, here.history.norm, rtol=1e-9)
 

@@ -70,7 +70,7 @@ def test_on_a_gpu_the_steps_are_enqueued_and_give_the_same():
     with strict_cupy.installed():
         there = trainer_of(TwoInputs().to("cuda"))
         there.fit(batches(), batches(), steps=7)
-        assert there._async_steps is not None
+        assert there.async_steps is not None
         np.testing.assert_allclose(there.history.loss, here.history.loss, rtol=1e-9)
         assert there.history.valid[0]["loss"] == pytest.approx(here.history.valid[0]["loss"], rel=1e-9)
         assert backend.device_of(there.model.a.weight.data) == "cuda"

@@ -1,0 +1,47 @@
+"""The kinds of step that a Trainer can make, and the choice of one.
+
+    plain            Trainer._plain_step
+    split batch      split_batch.py: parts of the batch in parallel threads
+    asynchronous     async_steps.py: on a GPU, without waiting for it
+    together         together.py: with other processes
+    private          privacy/dpsgd.py: the gradient of each example is clipped, and noise is added
+
+Each is a function of (trainer, parts) that makes one step and returns a recurrent model's next state.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..checks import check_instance
+from .async_steps import AsyncSteps, can_step_async
+
+if TYPE_CHECKING:
+    from ..privacy import DPSGD
+    from .trainer import Trainer
+
+
+def choose_step(trainer: Trainer) -> Callable[..., Any]:
+    """Return the step for the trainer's settings, model and device."""
+    others = trainer.privacy, trainer.split_batch
+    if others == (None, None) and trainer.async_steps is None and can_step_async(trainer.model, trainer.optimizer):
+        trainer.async_steps = AsyncSteps(trainer)
+    chosen = [kind.step for kind in (*others, trainer.async_steps, trainer.together) if kind is not None]
+    return chosen[0] if chosen else type(trainer)._plain_step
+
+
+def checked_privacy(trainer: Trainer, privacy: DPSGD) -> DPSGD:
+    """Return `privacy`; raise if it does not fit the trainer's model or its other settings."""
+    from ..privacy import DPSGD  # imported late: privacy is built on training
+
+    check_instance("Trainer", "privacy", privacy, DPSGD)
+    alone = trainer.split_batch is None and trainer.together is None and trainer.accumulate == 1
+    if not alone or min(trainer.max_norm, trainer.clip_value) < math.inf:
+        raise ValueError(
+            "privacy clips each example of one batch in one process: leave out max_norm, clip_value, accumulate, "
+            "threads and communicator"
+        )
+    privacy.check(trainer.model, trainer.criterion)
+    return privacy
