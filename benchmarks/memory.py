@@ -109,6 +109,8 @@ def page(results, sizes):
         f"| | without privacy | with epsilon {EPSILON:g} |\n|---|---|---|\n{table}",
         f"The price of privacy is the difference of the bits per character of the other examples: "
         f"{private['bits_of_others'] - plain['bits_of_others']:.2f} bits.",
+        "The batch sizes and the numbers of steps were chosen after trial runs on the same text with the same seed. So "
+        "the figures show what is possible, and another seed gives other figures.",
         "Epsilon is a promise about one example. A canary that occurs 16 times is in 16 examples, and for such a group "
         "the promise is much weaker: some of these canaries stand out a little. "
         "[The reference](../reference/privacy.md) describes the functions, and "
