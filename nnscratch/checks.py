@@ -115,7 +115,7 @@ def check_is_pair(owner: Module, name: str, value: Any, what: str) -> None:
 
 
 def short(value: Any) -> str:
-    """Return ``repr(value)`` for an error message; of a long one, such as an integer of 4,000 digits, the beginning."""
+    """Return ``repr(value)`` for an error message. A long text is cut, and a large integer is replaced by its size."""
     if isinstance(value, int) and abs(value) > 10**40:  # Python refuses to convert integers of many digits
         return f"an integer of {value.bit_length():,} bits"
     text = repr(value)

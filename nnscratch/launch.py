@@ -195,7 +195,7 @@ def environment(ranks: int) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _passed_on(process: subprocess.Popen) -> Iterator[None]:
-    """Inside the block, pass on every signal that ends a program to the ranks."""
+    """Inside the block, send the ranks every signal that would end this program."""
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     previous = {number: signal.signal(number, lambda *_: process.send_signal(signal.SIGUSR1)) for number in numbers}
     try:

@@ -173,7 +173,7 @@ def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        The two were measured with different numbers of rounds or seconds.
+        `old` and `new` were measured with different numbers of rounds or seconds.
     """
     for name in ("schema", "repeats", "seconds"):
         if old[name] != new[name]:

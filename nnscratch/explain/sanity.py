@@ -9,7 +9,7 @@
 If r is near 1, the explanation does not depend on what the model has learned. It may still look convincing, because it
 shows the edges of the image or the rare words of the text, but it does not explain the model.
 
-Each weight keeps its values and gets them in a random order, so the sizes of the weights stay as they were.
+The shuffle puts the elements of each weight array in a random order, so the array still has the same values.
 
 Reference: Adebayo, Gilmer, Muelly, Goodfellow, Hardt and Kim (2018), "Sanity checks for saliency maps".
 """

@@ -24,7 +24,7 @@ from .verdict import out_of_tolerance
 
 STEPS = 10.0 ** np.arange(-1, -10.5, -0.5)
 STEADY = 1e-2  # three results are steady if their relative difference is below this
-UNKNOWN = 0.3  # if it is above this for all results, they say nothing about the derivative
+UNKNOWN = 0.3  # if their difference is larger at all steps, the derivative is unknown
 SPACINGS = (1e-6, 1e-4)  # of the points in `is_noisy`, relative to an array's typical value
 MAX_ELEMENTS = 40  # in one array, at most this many elements are measured again
 

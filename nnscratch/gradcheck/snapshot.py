@@ -1,9 +1,8 @@
 """Snapshot: everything that an object holds, recorded before a check and restored after it.
 
 A snapshot follows attributes, dictionaries, lists, arrays of objects, closures, and the globals that functions and
-methods use. It records the members
-of every container, the values of every array, and the state of every random generator. ``restore`` puts the same
-objects back, with the recorded contents.
+methods use. It records the members of every container, the values of every array, and the state of every random
+generator. ``restore`` puts the same objects back, with the recorded contents.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from ..module import Module
 
 
 class PositionalEncoding(Module):
-    """Add a fixed vector of sines and cosines to each token's vector, chosen by its position.
+    """Add a fixed vector of sines and cosines to the vector of each token. It depends on the token's position.
 
     Examples
     --------

@@ -78,7 +78,7 @@ class RMSprop(Optimizer):
         positive_in(self.eps, self.parameters)
 
     def _moments(self) -> tuple[str, ...]:
-        """Return PyTorch's names of v, a and b, as far as they are kept."""
+        """Return PyTorch's names of v, a and b, without those that these settings do not need."""
         centered, momentum = ("grad_avg",) * self.centered, ("momentum_buffer",) * (self.momentum > 0)
         return ("square_avg", *centered, *momentum)
 

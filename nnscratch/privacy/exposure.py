@@ -9,7 +9,7 @@ Without any memory the rank is random: the exposure is above e bits with probabi
 the canary comes first, it is log2 |R|, 13.3 bits for four digits, and someone who tries the most likely digits first
 finds the secret at once. One bit less means twice as many tries.
 
-The digits are drawn at random, so the model cannot know them from anything but the canary itself.
+The digits are drawn at random, so the model can learn them only from the canary itself.
 
 Reference: Carlini, Liu, Erlingsson, Kos and Song (2019), "The secret sharer: evaluating and testing unintended
 memorization in neural networks".
@@ -87,7 +87,7 @@ def exposure(losses: Array, canary: int) -> float:
     losses : array, shape (R,)
         The model's loss of every sentence that the canary could have been.
     canary : int
-        The index of the sentence that was in the text. Sentences of equal loss count as better half of the time.
+        The index of the sentence that was in the text. Each other sentence of equal loss adds one half to its rank.
 
     Examples
     --------

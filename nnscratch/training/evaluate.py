@@ -69,7 +69,7 @@ def loss_sum(
             inputs, targets = batch_on_device_of(model, inputs, targets)
             n = number_of_targets(criterion, targets)
             if isinstance(n, (int, float)) and n == 0:
-                continue  # no target counts, as if the batch were not there
+                continue  # no target counts: skip the batch
             if num_rows(inputs) != rows:
                 state, rows = None, num_rows(inputs)
             own = own_rows(rows)

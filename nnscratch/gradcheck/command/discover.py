@@ -70,7 +70,7 @@ def discover(source: str) -> list[Item]:
 
 
 def find(source: str, name: str) -> Item | None:
-    """Return the item called `name`, by its label or by the name of its forward."""
+    """Return the item with the label `name`, or else the item whose forward has this name; None if there is none."""
     items = discover(source)
     by_label = next((item for item in items if item.label == name), None)
     return by_label or next((item for item in items if item.names[0] == name), None)
@@ -142,7 +142,7 @@ def partner(backward: str, functions: dict[str, ast.FunctionDef]) -> str | None:
 
 
 def losses(functions: dict[str, ast.FunctionDef]) -> Iterator[Item]:
-    """Yield the functions whose name says that they compute a loss, and that return several values."""
+    """Yield the functions that have the name of a loss and return several values."""
     for name, node in functions.items():
         is_loss = LOSS.search(name) and not name.startswith("_")
         if is_loss and "backward" not in name and "forward" not in name and returns_several(node):

@@ -149,7 +149,7 @@ def text_readings(from_text: dict[str, Described]) -> dict[str, Any]:
 
 
 def integer_limit(name: str, from_text: dict[str, Described], shapes: dict[str, Any]) -> int:
-    """Return a number of classes or words: the integers of the argument `name` are drawn below it.
+    """Return the number of classes or words. The integers of the argument `name` are smaller than this number.
 
     The docstring describes the axes of the arguments. Take the first argument of floats that has two or more axes, and
     an axis that `name` does not have. If it has no axis in common with `name`, it is a table of words, and the integers

@@ -76,7 +76,7 @@ def judge(worker: Worker, item: Item, given: Given, seed: int) -> Result:
         result.report, result.verdict, result.why = report, report.verdict, first_reason(report)
         is_scaled = any(d.mistake.startswith("scaled") for d in report.diagnoses)
         if is_scaled and convention == "sum":
-            with contextlib.suppress(WorkerFailed):  # without this second check, only the hint is missing
+            with contextlib.suppress(WorkerFailed):  # a failure here only means that the note below is missing
                 if check("mean")[1].verdict == "right":
                     report.notes.append(IS_MEAN.format(item.label))
                     result.why += "; right as a mean over the batch (--convention)"
