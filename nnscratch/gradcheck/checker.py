@@ -5,8 +5,8 @@
 3  Run backward once for the analytic gradients. Search for arrays without a gradient that change the outputs.
 4  Compute the numeric gradients by finite differences, each with its uncertainty: for every element, for some
    elements, or along a few directions. If forward accepts complex numbers, use the complex step for more digits.
-5  Compare the analytic and the numeric gradients, and decide the verdict. Elements that lie on several kinks need
-   a test of their own.
+5  Compare the analytic and the numeric gradients, and decide the verdict. Elements that lie on several kinks need a
+   separate test.
 6  Search for the mistake that explains a wrong gradient (diagnosis).
 7  Restore everything.
 """
@@ -64,20 +64,20 @@ def check_gradients(
         as a pair or as one function that returns both. Afterwards, the checker restores everything that the code holds,
         even if the code raises an error.
     *inputs : array, nest of arrays, or anything else that forward takes
-        The arguments of forward. The gradient of every float array among them is checked. Integer arrays and all other
-        values are passed to forward unchanged.
+        The arguments of forward. The checker checks the gradient of every float array among them. Integer arrays and
+        all other values are passed to forward unchanged.
     loss : Module, optional
         For a Module: check ``loss(subject(*inputs), *targets)``. If the Module has more outputs, such as a recurrent
-        state, they are added to the loss with random weights. So their gradients are checked too.
+        state, they are added to the loss with random weights. So the check includes the gradients of these outputs.
     targets : array or tuple of arrays
         The arguments of the loss after the prediction.
     mode : {"auto", "full", "sampled", "directional"}
         "auto" measures how long a forward pass takes. It chooses "full" if the check will end within 20 seconds.
         Otherwise it chooses "directional", and a note in the report gives the estimated time of a full check. "full"
-        checks every element. "sampled" checks `samples` elements of each array, among them the largest and the
-        smallest. "directional" checks derivatives along `directions` random directions in each array; its cost does not
-        depend on the array's size. If such a derivative is wrong, the diagnosis uses three directions. If the diagnosis
-        finds no mistake, up to `samples` elements of the array are measured too.
+        checks every element. "sampled" checks `samples` elements of each array. These include the largest and the
+        smallest element. "directional" checks derivatives along `directions` random directions in each array. The cost
+        of this mode does not depend on the size of an array. If such a derivative is wrong, the diagnosis uses three
+        directions. If the diagnosis finds no mistake, up to `samples` elements of the array are measured too.
     samples, directions : int
         See `mode`.
     rtol : float, optional

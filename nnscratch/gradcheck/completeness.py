@@ -73,7 +73,8 @@ def completeness_traps(
     report : GradientReport
         Receives notes about constants that change the outputs.
     restricted : bool
-        True if the user chose the arrays to check. The other arrays then get a note, and no trap.
+        True if the user chose the arrays to check. For the other arrays, the report then contains a note instead of a
+        trap.
     """
     moving = list(moving_arrays(projection, unchecked_arrays(projection)))
     constants = [u for u in moving if is_constant(projection, u)]
@@ -104,7 +105,8 @@ def completeness_traps(
 def forgotten_inputs(projection: Projection, analytic: dict[str, Any]) -> list[str]:
     """Return the inputs of a layer that change its outputs, but have no gradient. Leave out data, targets and settings.
 
-    A layer has outputs with axes. A loss, which is one number, may have a gradient for some of its inputs only.
+    Code counts as a layer if its outputs have axes. A loss, which is one number, may have a gradient for some of its
+    inputs only.
     """
     if all(w is None or has_no_axes(w) for _, w in leaves("", projection.weights)):
         return []
@@ -144,7 +146,7 @@ def moving_numbers(projection: Projection) -> list[Unchecked]:
         named = is_learned_name if is_number_sequence(value) else is_weight_name
         if not named(name_of(steps)) or steps[0] != ("root", 0) or is_outside(steps) or id(value) in found:
             continue
-        if isinstance(holder_at(roots, steps), Module):  # its weights are Parameters; a class weight is a setting
+        if isinstance(holder_at(roots, steps), Module):  # the weights of a Module are Parameters
             continue
         projection.back_to_start()
         try:
@@ -162,7 +164,7 @@ def moving_numbers(projection: Projection) -> list[Unchecked]:
 
 
 def holder_at(roots: Any, steps: Steps) -> Any:
-    """Return the object that holds the array at `steps`; None if the code has removed it."""
+    """Return the object that holds the array at `steps`, or None if the code has removed this object."""
     value = roots
     try:
         for kind, key in steps[:-1]:
@@ -232,7 +234,10 @@ def is_constant(projection: Projection, u: Unchecked) -> bool:
 
 
 def is_read_by_function(steps: Steps) -> bool:
-    """Return True if a plain function reads the array from a closure or a global. A method is no plain function."""
+    """Return True if a plain function reads the array from a closure or a global.
+
+    A method does not count as a plain function.
+    """
     return steps[-1][0] in ("variable", "global") and not any(kind == "method" for kind, _ in steps)
 
 
@@ -243,7 +248,7 @@ def lists_its_parameters(holder: Any) -> bool:
 
 
 def missing_gradient_message(projection: Projection, u: Unchecked) -> str:
-    """Return the message about an array without a gradient. It shows the line that the user should write."""
+    """Return the message about an array without a gradient. The message shows the line that the user should write."""
     steps, name = u.places[0], u.name
     kind, key = steps[-1]
     holder = holder_at(projection.state_roots, steps)
@@ -270,6 +275,6 @@ def missing_gradient_message(projection: Projection, u: Unchecked) -> str:
 
 
 def listed(names: list[str]) -> str:
-    """Return the first names, and the number of the others."""
+    """Return a text with the first names and the number of the remaining names."""
     shown = ", ".join(names[:SHOWN])
     return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown

@@ -71,7 +71,7 @@ def complex_step_gradient(f: Callable[[Array], Any], x: Array) -> Array:
 
 
 def complex_derivatives(projection: Projection, name: str, indices: list[tuple]) -> np.ndarray | None:
-    """Return df/d(variable `name`) at `indices`; None if the code does not accept complex numbers.
+    """Return df/d(variable `name`) at `indices`, or None if the code does not accept complex numbers.
 
     During this call, complex copies replace all float arrays that the code holds.
     """
@@ -108,7 +108,7 @@ def complex_derivatives(projection: Projection, name: str, indices: list[tuple])
 
 
 def imaginary(projection: Projection) -> float:
-    """Run forward and return Im <R, y>; NaN if the outputs are not complex."""
+    """Run forward and return Im <R, y>, or NaN if the outputs are not complex."""
     total, any_complex = 0.0, False
     for (_, w), (_, y) in zip(leaves("", projection.weights), leaves("", projection.forward()), strict=True):
         if w is not None and np.iscomplexobj(y):

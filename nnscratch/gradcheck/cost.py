@@ -60,14 +60,20 @@ def words_for(seconds: float) -> str:
 
 
 def progress_bar(elements: int, seconds: float) -> Any:
-    """Return a tqdm bar over the elements of a long check, on a terminal or in a notebook; else None."""
+    """Return a tqdm bar over the elements of a long check.
+
+    Return None for a short check, or if the output is neither a terminal nor a notebook.
+    """
     if seconds < BAR_SECONDS or not progress.someone_watches():
         return None
     return progress.bar(total=elements, desc="gradient check", unit="element", leave=False)
 
 
 def sight_note(report: GradientReport, tolerance: float) -> str:
-    """Return a note: how much of the arrays was compared, and which errors the check can miss; "" for a full check."""
+    """Return a note about the part of the arrays that was compared, and the errors that the check can miss.
+
+    Return "" for a full check.
+    """
     parts = [entry for entry in report if entry.verdict == "right" and np.prod(entry.shape) > entry.checked > 0]
     sampled = [entry for entry in parts if not entry.along_directions]
     directional = [entry for entry in parts if entry.along_directions and smallest_visible(entry, tolerance) > 0]

@@ -24,7 +24,7 @@ class Differences:
     itemsize : int
         The bytes of one value in the least precise float dtype of the computation.
     rtol : float or None
-        The relative difference allowed at each element; None for the default of the precision.
+        The relative difference allowed at each element. None means the default for the precision.
 
     Attributes
     ----------
@@ -54,7 +54,10 @@ class Differences:
         return value
 
     def has_drifted(self) -> bool:
-        """Return True if f differs from its value at the first forward, because a call has changed the code's state."""
+        """Return True if f differs from its value at the first forward.
+
+        In this case, a call has changed the state of the code.
+        """
         epsilon = {8: 2.2e-16, 4: 1.2e-7, 2: 1e-3}[self.itemsize]
         start, end = self.projection.weighted_sum(self.projection.outputs), self.projection()
         return bool(abs(end - start) > 1e3 * epsilon * max(self.magnitude, abs(start)))
@@ -84,7 +87,7 @@ class Differences:
     def element_derivative(
         self, array: Any, index: tuple, scale: float, typical: float = 1.0, step_factor: float = 1.0
     ) -> Derivative:
-        """Return the derivative with respect to one element; `differentiate` documents the other arguments."""
+        """Return the derivative with respect to one element. See `differentiate` for the other arguments."""
         if array.dtype.itemsize == self.itemsize:
             return differentiate(self.f, array, index, self.centre, self.magnitude, scale, typical, step_factor)
         # The array is float64, but forward computes in float32: use the steps of float32.
@@ -92,7 +95,7 @@ class Differences:
         return estimate(move, self.centre, self.magnitude, step_factor, self.itemsize, scale)
 
     def element_mover(self, array: Any, index: tuple) -> Callable[[float], tuple[float, float]]:
-        """Return a function of h. It adds h to one element, and returns f and the step after rounding."""
+        """Return a function of h that adds h to one element. It returns f and the step after rounding."""
         value = float(array[index])
 
         def evaluate_at(h: float) -> tuple[float, float]:
@@ -106,14 +109,14 @@ class Differences:
         return evaluate_at
 
     def directional_derivative(self, array: Any, v: np.ndarray, step_factor: float = 1.0) -> Derivative:
-        """Return the derivative along the direction `v`; all steps are multiplied by `step_factor`."""
+        """Return the derivative along the direction `v`, measured with all steps multiplied by `step_factor`."""
         typical = typical_size(array)  # for small values, use smaller steps: they separate a sharp bend from a kink
         smaller = [step_factor * typical] if typical < 0.01 and self.itemsize == 8 else []
         move = self.direction_mover(array, v)
         return estimate(move, self.centre, self.magnitude, step_factor, self.itemsize, smaller=smaller)
 
     def direction_mover(self, array: Any, v: np.ndarray) -> Callable[[float], tuple[float, float]]:
-        """Return a function of h. It adds h v to the array, and returns f and h."""
+        """Return a function of h that adds h v to the array. It returns f and h."""
         xp, held = array_module(array), array.copy()
         on_device = xp.asarray(v, dtype=array.dtype)
 
@@ -128,7 +131,9 @@ class Differences:
         return evaluate_at
 
     def refine_with_complex_step(self, name: str, indices: list[tuple], numeric: Any, *rest: Any) -> None:
-        """Replace differences by values of the complex step, if the code accepts complex numbers and both agree.
+        """Replace differences by values of the complex step.
+
+        Keep the differences if the code does not accept complex numbers, or if the two methods disagree.
 
         Parameters
         ----------
@@ -136,7 +141,7 @@ class Differences:
             The name of the array.
         indices : list of tuple
         numeric, *rest : ndarray
-            The four arrays that `element_derivatives` returns; they are changed in place.
+            The four arrays that `element_derivatives` returns. This method changes them in place.
         """
         uncertainty, low, high = rest
         smooth = [p for p in indices if low[p] == high[p] and np.isfinite(numeric[p])]

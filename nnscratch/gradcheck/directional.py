@@ -69,9 +69,9 @@ def locate_wrong_part(
 ) -> tuple[slice, ...]:
     """Return the smallest box of the array that contains all wrong elements, one slice for each axis.
 
-    On each axis, a bisection finds how many indices at either end are right. To test a part of the array, set the
-    direction to zero outside the part. The part is wrong if the derivative along this direction is wrong, and its
-    uncertainty is below a hundredth of the error along the whole direction.
+    On each axis, a bisection finds how many indices at each end belong to elements without an error. To test a part of
+    the array, set the direction to zero outside the part. The part is wrong if the derivative along this direction is
+    wrong, and its uncertainty is below a hundredth of the error along the whole direction.
     """
     errors = [abs(float(np.vdot(analytic, v)) - d.value) for v, d in derivatives]
     (v, _), largest = derivatives[int(np.argmax(errors))], max(errors)

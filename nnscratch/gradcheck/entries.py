@@ -15,7 +15,7 @@ from .sampling import sample_indices
 from .settings import Settings
 from .verdict import is_comparable, unusable_entry
 
-DIAGNOSIS_DIRECTIONS = 3  # the diagnosis compares along this many directions
+DIAGNOSIS_DIRECTIONS = 3  # the number of directions for a diagnosis
 LOCATE_BUDGET = 300  # after this many forward passes, the search for wrong elements ends
 MAX_REFERENCE_SIZE = 5000  # above this size, an unusable gradient is not compared element by element
 
@@ -103,15 +103,18 @@ class EntryChecker:
     def _f_is_noisy(self) -> bool:
         """Return True if the noise in f is larger than the rounding of float64.
 
-        The noise is measured once, at the first call. Call this only if an element looks wrong, and the first step of
-        some difference was not accurate enough. Otherwise, noise cannot be the reason for a wrong verdict.
+        The noise is measured once, at the first call. Call this method only if an element looks wrong, and if the first
+        step was not accurate enough for at least one element. Otherwise, noise cannot be the reason for a wrong
+        verdict.
         """
         if self._noisy is None:
             self._noisy = self.differences.itemsize == 8 and is_noisy(self.differences, self.rng)
         return self._noisy
 
     def along_directions(self, name: str, array: Any, analytic: np.ndarray) -> Entry:
-        """Compare derivatives along random directions. If one is wrong, measure enough directions for a diagnosis.
+        """Compare derivatives along random directions.
+
+        If a derivative is wrong, measure enough directions for a diagnosis.
 
         If several kinks lie on a direction, a right gradient may lie outside the two one-sided derivatives. If the
         gradient looks wrong only along such directions, a sample of single elements decides the verdict.

@@ -69,7 +69,9 @@ def array_words(steps: Steps) -> tuple:
 
 
 def gradient_words(steps: Steps) -> set[tuple]:
-    """Return the words of each array whose gradient may be at `steps`. If no gradient has this name, the set is empty.
+    """Return the words in the name of each array whose gradient may be at `steps`.
+
+    The set is empty if the name at `steps` is not the name of a gradient.
 
     Examples
     --------
@@ -102,7 +104,7 @@ def plain(words: tuple) -> tuple:
 
 
 def closeness(array: Steps, gradient: Steps) -> int:
-    """Return how well the name of a gradient fits the name of an array, from 0 (not at all) to 3.
+    """Return a score from 0 to 3 that compares the name of a gradient with the name of an array.
 
     3    the names are the same, as ``W`` and ``dW``
     2    they are the same apart from capitals and synonyms, as ``weights`` and ``dW``

@@ -11,9 +11,9 @@ lies on a kink:
 
 1  An element that has only two different values at these points depends on one unit. Its value at the kink must lie
    between these two values.
-2  For the other elements, choose a short line segment near the point. It crosses the kinks one after the other, and
-   bisection finds the crossings. The formula above is used only if it also explains the gradients at the other nearby
-   points. It fails if the kinks depend on each other, as the kinks of two layers may.
+2  For the other elements, choose a short line segment near the point. The segment crosses the kinks one after the
+   other, and bisection finds the crossings. The formula above is used only if it also explains the gradients at the
+   other nearby points. The formula fails if the kinks depend on each other, as the kinks of two layers may.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ OFFSET = 3e-3  # the distance of the segment from the point, relative to the seg
 RESOLUTION = 3e-6  # two crossings closer than this on the segment are not separated
 MAX_UNITS = 64
 MAX_STEPS = 3000  # in the search for the nearest allowed gradient
-MAX_ELEMENTS = 20_000  # compared at each point
+MAX_ELEMENTS = 20_000  # elements compared at each point
 SAME = 1e-4  # gradients count as equal if they differ by less, relative to the largest element of the array
 
 
@@ -151,7 +151,7 @@ class KinkUnits:
         self._conclude(here, nearest, scale)
 
     def _scale(self, rows: np.ndarray) -> np.ndarray:
-        """Return, for each dy and element, the largest gradient of its array; 1 where that is zero."""
+        """For each dy and element, return the largest gradient of the array, or 1 if this gradient is zero."""
         scale = np.ones(rows.shape[1:])
         for _, part in self._parts():
             if part.stop > part.start:
@@ -213,7 +213,10 @@ class KinkUnits:
         return None
 
     def _crossings(self, scale: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]] | None:
-        """Choose a segment near the point; return the gradient at its start, and the jump at each kink it crosses."""
+        """Choose a line segment near the point.
+
+        Return the gradient at the start of the segment, and the jump at each kink on it.
+        """
         along, aside = self._offset(), self._offset()
 
         def at(t: float, dys: slice = slice(0, 1)) -> np.ndarray:

@@ -77,8 +77,8 @@ def settle_kinks(
     """Decide the verdict on arrays with kinks, where the one-sided derivatives of single elements are not enough.
 
     An example is relu(x w) at x = 0 in a hidden layer. A change of x moves several units off their kinks, some up and
-    some down. Every framework uses the slope 0 for all these units; this right gradient can lie outside the one-sided
-    derivatives. A wrong slope such as -0.5 can give a gradient between them. So the test has these steps:
+    some down. Every framework uses the slope 0 for all these units. This gives a right gradient that can lie outside
+    the one-sided derivatives. A wrong slope such as -0.5 can give a gradient between them. So the test has these steps:
 
     1. At nearby points, where no unit lies on a kink, compare backward with finite differences (`confirmed_nearby`).
        If they disagree, the verdict stays as it is.
@@ -135,8 +135,8 @@ def confirmed_nearby(
 ) -> bool:
     """Return True if backward agrees with finite differences at nearby points, where no unit lies on a kink.
 
-    Compare the elements in `suspects`; if it is None, compare derivatives along random directions. If they disagree,
-    try a smaller step too, because a nearby point may lie close to another kink.
+    Compare the elements in `suspects`. If `suspects` is None, compare derivatives along random directions. If the
+    values disagree, try a smaller step too, because a nearby point may lie close to another kink.
     """
     variables = differences.projection.variables
     held, array = {n: v.copy() for n, v in variables.items()}, variables[name]
@@ -192,7 +192,10 @@ def outside_of_slopes(index: tuple, given: float, allowed: float) -> str:
 
 
 def apply_units(differences: Differences, entry: Entry, gradient: np.ndarray, units: KinkUnits) -> None:
-    """Set the verdict of `entry` from the gradients that the kinks allow; the jumps of all units are known."""
+    """Set the verdict of `entry` from the gradients that the kinks allow.
+
+    The jumps of all units must be known.
+    """
     wrong, allowed = units.wrong[entry.name], units.allowed[entry.name]
     if not entry.along_directions:
         for index in out_of_tolerance(entry, differences.tolerance()):

@@ -43,7 +43,7 @@ def start_with_weights(adapter: Adapter, before: Snapshot) -> Snapshot:
             adapter.run()
             now = dict(Snapshot(adapter.source).places)
             created = {s: a for s, a in created.items() if now.get(s) is a and equal_arrays(a, start.values_of(a))}
-    except Exception:  # whatever the code raises: the check runs forward again and reports it
+    except Exception:  # catch every error: the check runs forward again and reports it
         created = {}
     for array, old in zip(inputs, copies, strict=True):  # forward may write into its inputs
         if not equal_arrays(array, old):

@@ -14,7 +14,7 @@ import numpy as np
 from .. import backend
 
 ABSENT = object()  # an attribute that does not exist
-PLAIN = frozenset((float, int, bool, str, tuple, list, dict, type(None), np.float64))  # other types
+PLAIN = frozenset((float, int, bool, str, tuple, list, dict, type(None), np.float64))  # not arrays
 
 
 def is_array(value: Any) -> bool:
@@ -46,7 +46,7 @@ def attribute_of(value: Any, name: str, default: Any = None) -> Any:
     """
     try:
         return getattr(value, name, default)
-    except Exception:  # from the checked code
+    except Exception:  # the checked code may raise any error
         return default
 
 

@@ -32,8 +32,8 @@ MAX_ELEMENTS = 40  # in one array, at most this many elements are measured again
 def is_noisy(differences: Differences, rng: np.random.Generator) -> bool:
     """Return True if the noise in f is larger than the rounding of float64, or if f is constant over a small distance.
 
-    Compute f at eight points on a line, and their fifth differences. For a smooth function, the fifth differences are
-    almost zero; only the noise remains.
+    Compute f at eight points on a line, and their fifth differences. The fifth differences of a smooth function are
+    almost zero. So only the noise remains.
     """
     usual = 2.2e-16 * max(differences.magnitude, differences.largest_value, abs(differences.centre))
     for spacing in SPACINGS:

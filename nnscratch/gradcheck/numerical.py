@@ -122,7 +122,7 @@ class Derivative:
     ----------
     value : float
     uncertainty : float
-        About the largest error that `value` can have.
+        An estimate of the largest error of `value`.
     low, high : float
         At a kink, the smaller and the larger one-sided derivative; elsewhere equal to `value`.
     kink : bool
@@ -156,8 +156,8 @@ def differentiate(
     centre : float
         f at x.
     magnitude : float
-        The sum of the absolute values of the terms of f. Times the machine epsilon, it is about the rounding error of
-        f.
+        The sum of the absolute values of the terms of f. This sum times the machine epsilon is approximately the
+        rounding error of f.
     scale : float
         The size of the array's other derivatives. An uncertainty that is small compared with `scale` is accepted.
     typical : float
@@ -242,7 +242,10 @@ def one_sided(f0: float, f1: float, f2: float, h1: float, h2: float) -> float:
 
 
 def typical_size(array: Array) -> float:
-    """Return the median size of the nonzero elements, from 10,000 elements at most; 1 if all are zero."""
+    """Return the median size of the nonzero elements, from 10,000 elements at most.
+
+    Return 1 if all elements are zero.
+    """
     array = np.asarray(array) if isinstance(array, np.matrix) else array
     some = array if array.size <= 10_000 else array.ravel()[:: array.size // 10_000]
     sizes = to_numpy(abs(some[some != 0]))

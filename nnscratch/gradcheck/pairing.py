@@ -88,7 +88,7 @@ class Search:
         self.produced: Places = {}
         self.kept: Places = {}
         inputs = [leaf for _, leaf in leaves("", adapter.inputs) if is_array(leaf)]
-        listed = adapter.parameters()  # a property `grads` may fail before the first backward; then nothing is listed
+        listed = adapter.parameters()  # a property `grads` may raise an error before the first backward
         known = [*listed.values(), *inputs]
         held = own_numbers(before, known)
         if not held:
@@ -164,7 +164,10 @@ class Search:
         return found
 
     def _groups(self, pairs: dict[Steps, Steps]) -> dict[Steps, list[tuple[Steps, bool]]]:
-        """Return the gradients of each array, by its first place. An array with several uses may have several."""
+        """Return the gradients of each array, by the first place of the array.
+
+        An array with several uses may have several gradients.
+        """
         groups: dict[Steps, list[tuple[Steps, bool]]] = {}
         for steps, gradient in pairs.items():
             value = self.candidates[steps]
@@ -363,7 +366,7 @@ def shares_memory_with_any(value: Any, arrays: list[Any]) -> bool:
 
 
 def projection_weights(ys: tuple) -> tuple:
-    """Return random weights for the outputs `ys`; 1 for a single number."""
+    """Return random weights for the outputs `ys`. The weight of a single number is 1."""
     if len(ys) == 1 and has_no_axes(ys[0]):
         return (1.0,)
     rng = np.random.default_rng(3)
@@ -384,7 +387,7 @@ def is_unchanged(snapshot: Snapshot, value: Any) -> bool:
 
 
 def copied(value: Any) -> Any:
-    """Return a NumPy copy of an array or a sequence of numbers; return a number unchanged."""
+    """Return a NumPy copy of an array or a sequence of numbers. Return a number unchanged."""
     if is_number_sequence(value):
         return np.array(value, dtype=np.float64)
     return to_numpy(value).copy() if is_array(value) else value

@@ -61,8 +61,8 @@ class ShiftedOperations:
 
     def __init__(self) -> None:
         self.in_backward = False
-        self._operands: dict[str, list[list[Any]]] = {}  # of the operations of forward
-        self._shifts: dict[tuple[str, complex | float], set[bytes]] = {}  # by operation and step: the shifted operands
+        self._operands: dict[str, list[list[Any]]] = {}  # the operands of forward, by operation
+        self._shifts: dict[tuple[str, complex | float], set[bytes]] = {}  # shifted operands by operation and step
         self._divisors: set[float] = set()
         self._backward_computes = False
         self._left = BUDGET
@@ -71,7 +71,7 @@ class ShiftedOperations:
         """Compute one operation. Called by `TracedArray`."""
         arrays = [x for x in operands if isinstance(x, np.ndarray) and x.dtype.kind in "fc"]
         if self._left > 0 and arrays:
-            if self.in_backward and not self._backward_computes:  # then forward is not compared with itself
+            if self.in_backward and not self._backward_computes:  # do not compare forward with itself
                 self._backward_computes = True
                 self._shifts.clear()
             if name in ("divide", "multiply") and isinstance(operands[-1], (float, np.floating)) and operands[-1]:
@@ -88,7 +88,10 @@ class ShiftedOperations:
         return compute(*operands)
 
     def _step(self, base: list[np.ndarray], arrays: list[np.ndarray]) -> complex | float | None:
-        """Return the size of the step from the operands `base` to `arrays`; None if they differ by several numbers."""
+        """Return the size of the step from the operands `base` to `arrays`.
+
+        Return None if they differ by several numbers.
+        """
         if [a.shape for a in base] != [a.shape for a in arrays]:
             return None
         self._left -= sum(a.size for a in arrays)
@@ -102,9 +105,10 @@ class ShiftedOperations:
         return 0.0 if not steps else steps.pop() if len(steps) == 1 else None
 
     def step(self) -> complex | float | None:
-        """Return the step with which backward measures derivatives; None if it does not.
+        """Return the step with which backward measures derivatives, or None if backward does not measure them.
 
-        A shift and a division by its size show it, as do many shifts of the same size, and an imaginary shift.
+        Backward measures derivatives if it shifts an operand and divides by the size of the shift, if it makes many
+        shifts of the same size, or if it makes an imaginary shift.
         """
         for (_, step), shifts in self._shifts.items():
             divided = any(np.isclose(d, k * abs(step), rtol=1e-4, atol=0) for d in self._divisors for k in (1, 2))
@@ -114,7 +118,9 @@ class ShiftedOperations:
 
 
 def shift_between(old: np.ndarray, new: np.ndarray) -> complex | float | None:
-    """Return the size of the step from `old` to `new`: 0 if they are equal, None if they differ by several numbers.
+    """Return the size of the step from `old` to `new`.
+
+    Return 0 if they are equal, and None if they differ by several numbers.
 
     The step is imaginary if `new` has an imaginary part.
 

@@ -78,7 +78,7 @@ def project_in_float64(
 
 
 def float64_copy(value: Any) -> Any:
-    """Return a float64 copy of a float32 or float16 array; any other value is returned unchanged."""
+    """Return a float64 copy of a float32 or float16 array. Return any other value unchanged."""
     return value.astype(np.float64) if is_array(value) and is_float(value) and value.dtype.itemsize < 8 else value
 
 

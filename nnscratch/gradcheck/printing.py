@@ -52,8 +52,8 @@ def explanations(report: GradientReport) -> Iterator[list[tuple[Diagnosis, str, 
     """Yield, for each entry, its first diagnoses as tuples (diagnosis, first, later).
 
     If several arrays have the same mistake with the same evidence, the evidence is printed only for the first array.
-    For the other arrays, `first` is the name of the first array; otherwise `first` is "". For the first array, `later`
-    lists the other arrays, each with the place of the mistake if that place is different.
+    For the other arrays, `first` is the name of the first array. In all other cases, `first` is "". For the first
+    array, `later` lists the other arrays, each with the place of the mistake if that place is different.
     """
     met: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for entry in report.entries.values():

@@ -1,8 +1,8 @@
 """Projection: the outputs y of forward, reduced to one number f = sum of R * y.
 
 Only a function that returns one number has a gradient. Therefore the outputs are multiplied by weights R and added. The
-weights are random, so that errors in different outputs do not cancel. They stay the same during a check. Since df/dy is
-R, the checker calls backward with dy = R. If forward returns one number, such as a loss, R is 1.
+weights are random, so that errors in different outputs do not cancel. The weights stay the same during a check. Since
+df/dy is R, the checker calls backward with dy = R. If forward returns one number, such as a loss, R is 1.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class Projection:
     outputs : tuple
         The outputs of the first forward.
     weights : tuple
-        R, with the same structure as the outputs; None for outputs that are not floats.
+        R, with the same structure as the outputs. The weight is None for outputs that are not floats.
     written_inputs : list of str
         The inputs and parameters that forward writes into. Later calls of forward get copies of them.
     replayed : str
-        Which state is restored before every forward: "" for none, "draws" for the random generators, "state" for
+        The state that is restored before every forward: "" for none, "draws" for the random generators, "state" for
         everything that the code holds.
     state : Snapshot
         Everything that the code held before its first forward.
@@ -123,7 +123,7 @@ class Projection:
                 array[...] = old
 
     def back_to_start(self) -> None:
-        """Restore everything that the code held before its first forward; keep the values of `variables`."""
+        """Restore everything that the code held before its first forward, but keep the values of `variables`."""
         self.state.restore(keep={id(v) for v in self.variables.values()})
 
     @contextmanager
@@ -203,7 +203,10 @@ class Projection:
         return weights_like_outputs(weights, self.outputs)
 
     def analytic(self, weights: tuple | None = None) -> dict[str, Any]:
-        """Run forward and backward. Return a float64 copy of each gradient by name; None if backward returned None."""
+        """Run forward and backward, and return a float64 copy of each gradient by name.
+
+        The value is None if backward returned None for an array.
+        """
         with self.unchanged():
             self.forward()
             given = self.adapter.gradients(self.dys(weights))
@@ -211,7 +214,10 @@ class Projection:
 
 
 def random_weights_like(y: Any, rng: np.random.Generator) -> Any:
-    """Return random weights for the output `y`, with both signs and sizes from 0.5 to 1.5; None if `y` is no float."""
+    """Return random weights for the output `y`, with both signs and sizes from 0.5 to 1.5.
+
+    Return None if `y` does not contain floats.
+    """
     if not is_float(y):
         return None
     if not is_array(y):

@@ -36,8 +36,8 @@ class RandomStates:
     def _numpy_drew(self) -> bool:
         """Return True if NumPy's global generator has another state than at first.
 
-        Both global generators are Mersenne twisters. A draw moves the position in a table of 624 words, and the end of
-        the table changes every word. So the position and the first word show every draw.
+        Both global generators are Mersenne twisters. A draw moves the position in a table of 624 words. At the end of
+        the table, the generator replaces all words. So every draw changes the position or the first word.
         """
         now, old = np.random.get_state(), self._numpy  # noqa: NPY002
         return now[0] != old[0] or now[1][0] != old[1][0] or now[2:] != old[2:]

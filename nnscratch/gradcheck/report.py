@@ -27,7 +27,7 @@ class Diagnosis:
         The location of the mistake: an array, some of its rows, or a line of forward.
     misfit : float
         The largest difference between backward's gradient and the gradient that this mistake would give, relative to
-        the size of the gradient. The smaller it is, the more certain is the diagnosis.
+        the size of the gradient. A smaller misfit means a more certain diagnosis.
 
     Examples
     --------
@@ -91,7 +91,7 @@ class Entry:
         The gradient from backward, and the finite differences; NaN at elements that were not measured. In directional
         mode, both have one value for each direction.
     uncertainty : ndarray
-        About the largest error that each numeric value can have.
+        An estimate of the largest error of each numeric value.
     low, high : ndarray
         At kinks, the smaller and the larger one-sided derivative; elsewhere equal to `numeric`.
     error : float
@@ -154,7 +154,7 @@ class Entry:
         Returns
         -------
         nnscratch.plotting.Animation
-            One picture for each element; if there are more than 60 elements, of the first 60.
+            One picture for each element. If there are more than 60 elements, only the first 60 have a picture.
 
         Raises
         ------
@@ -250,7 +250,7 @@ class GradientReport:
 
     @property
     def diagnoses(self) -> list[Diagnosis]:
-        """One diagnosis for each mistake, sorted by how many arrays the mistake explains, and how well."""
+        """One diagnosis for each mistake. The mistake that explains most arrays, and explains them best, is first."""
         votes: dict[str, list[Diagnosis]] = {}
         ranks: dict[str, float] = {}
         for entry in self.entries.values():

@@ -10,7 +10,10 @@ from .nested import to_numpy
 
 
 def sample_indices(array: Any, analytic: np.ndarray, count: int, rng: np.random.Generator) -> list[tuple]:
-    """Return `count` indices: of extreme values and gradients, of the first and last element, and random ones."""
+    """Return the indices of `count` elements.
+
+    These are elements with an extreme value or gradient, the first and the last element, and random elements.
+    """
     if array.size <= count:
         return list(np.ndindex(array.shape))
     values = to_numpy(array)

@@ -67,8 +67,8 @@ class Snapshot:
     """
 
     def __init__(self, *roots: Any):
-        self.containers: list[tuple[Any, Any]] = []  # each with a copy of its members
-        self._arrays: list[tuple[Any, Any]] = []  # each with a copy of its values
+        self.containers: list[tuple[Any, Any]] = []  # each container with a copy of its members
+        self._arrays: list[tuple[Any, Any]] = []  # each array with a copy of its values
         self._values: dict[int, Any] = {}
         self.generators: list[Any] = []
         self.places: list[tuple[Steps, Any]] = []
@@ -179,7 +179,7 @@ class Snapshot:
         return [array for array, _ in self._arrays]
 
     def values_of(self, array: Any) -> Any:
-        """Return the recorded values of an array or a sequence of numbers; None if the snapshot does not contain it."""
+        """Return the recorded values of an array or a sequence of numbers, or None if they were not recorded."""
         return self._values.get(id(array))
 
     def changed(self) -> list[Any]:

@@ -22,8 +22,8 @@ def constant_traps(projection: Projection, analytic: dict[str, Any], report: Gra
     """Return a trap if all gradients are zero and the outputs stay the same for all inputs and parameters.
 
     Without this trap, code that is not written yet would be "right": its analytic and numeric gradients are all zero.
-    If a larger change of the inputs changes the outputs, as for a ReLU with only negative inputs, `report` receives a
-    note instead.
+    The outputs may change after a larger change of the inputs, as for a ReLU with only negative inputs. Then `report`
+    receives a note instead of a trap.
     """
     arrays = [v for name, v in projection.variables.items() if v.size and analytic.get(name) is not None]
     if not arrays or not projection.flat_weights().size or any(np.any(g) for g in analytic.values() if g is not None):

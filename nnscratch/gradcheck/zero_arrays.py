@@ -23,7 +23,7 @@ def check_without_zeros(
     notes: list[str],
     check: Callable[[Snapshot], GradientReport],
 ) -> GradientReport:
-    """Run the check again with random numbers in place of zeros, if a gradient was compared that is zero everywhere.
+    """Run the check again with random numbers in place of zeros, if one of the compared gradients is zero everywhere.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def check_without_zeros(
         The result of the first check.
     adapter : Adapter
     start : Snapshot
-        The state in which the first check started; it is restored.
+        The state in which the first check started. This function restores it.
     notes : list of str
         The notes of the adapter before the first check.
     check : callable
@@ -40,7 +40,7 @@ def check_without_zeros(
     Returns
     -------
     GradientReport
-        The second report if it is not right; otherwise `report`, with a note.
+        The second report if it is not right. Otherwise, `report` with a note.
     """
     without_effect = [entry.name for entry in report if not np.any(entry.analytic)]
     if not report.ok or not without_effect:

@@ -1,10 +1,10 @@
 """Units at exactly zero: measure the slope that backward uses at the kink of each.
 
 A unit is an element of a sum or product, such as z in z = x W, that is exactly zero. If a ReLU follows, z lies on its
-kink. Several such units may depend on each other: if z is zero in the first layer, it is zero in the second one too. No
-change of the arrays moves one of them alone, but a change inside forward does. To make this change, run forward on
-traced arrays (tape/traced_projection.py). Choose one unit u. Set every other unit to a small positive or negative
-value. Then measure three gradients:
+kink. Several such units may depend on each other: if z is zero in the first layer, it is zero in the second one too. A
+change of the arrays cannot move one of these units alone, but a change inside forward can. To make this change, run
+forward on traced arrays (tape/traced_projection.py). Choose one unit u. Set every other unit to a small positive or
+negative value. Then measure three gradients:
 
     g_u = backward's gradient with u at zero,    g_plus and g_minus with u at a small positive or negative value
 
@@ -26,7 +26,7 @@ from .tape import traced
 
 SUMS = {"add", "subtract", "matmul", "dot", "einsum", "tensordot", "inner", "add.reduce", "vecmat", "matvec"}
 SMALL = 1e-12  # the size of the values to which units are set
-UNITS = 4  # measured for each operation; the units of a layer have the same slope
+UNITS = 4  # units measured for each operation, because all units of a layer have the same slope
 MAX_OPERATIONS = 12
 SAME = 1e-3  # relative to the jump
 NOTHING = 1e-7  # a smaller jump, relative to the array's gradient, is no kink
@@ -161,7 +161,7 @@ class Measurement:
         return SMALL * self.rng.uniform(0.5, 1.5, count) * self.rng.choice([-1.0, 1.0], count)
 
     def slopes(self) -> SlopesAtZero | None:
-        """Measure the slopes, one unit after the other; None if there is no unit."""
+        """Measure the slopes, one unit after the other. Return None if no unit is zero."""
         if not self.operations:
             return None
         found = SlopesAtZero(moving={name: np.zeros(v.shape, bool) for name, v in self._variables()})
@@ -170,7 +170,7 @@ class Measurement:
             for unit in self.rng.permutation(count)[:UNITS]:
                 self.watcher.values = {j: self._draw(j) for j in self.operations}
                 wrong = self._measure(k, unit, SMALL, found.moving)
-                if wrong:  # nearer to 0, a sharp bend such as sqrt(v + 1e-12) is a straight line
+                if wrong:  # nearer to 0, a sharp bend such as sqrt(v + 1e-12) looks like a straight line
                     wrong = self._measure(k, unit, 1e-3 * SMALL, found.moving)
                 found.wrong += wrong
             if found.wrong:
@@ -182,7 +182,10 @@ class Measurement:
         return [(name, self.projection.variables[name]) for name in self.names]
 
     def _measure(self, k: int, unit: int, size: float, moving: dict[str, np.ndarray]) -> list[WrongSlope]:
-        """Run backward with one unit at 0 and near 0. Return wrong slopes; mark changed elements in `moving`."""
+        """Run backward with one unit at 0 and near 0, and return the wrong slopes.
+
+        Set `moving` to True at the elements whose gradient changes.
+        """
         at = []
         for value in (0.0, size, -size):
             self.watcher.values[k][unit] = value

@@ -12,7 +12,7 @@ from .matching import match_gradients
 from .names import argument_names
 from .order import in_input_order, returned_gradient_names
 
-NO_CACHE = object()  # marks a forward that returned no cache; a forward may return None as its cache
+NO_CACHE = object()  # marks a forward without a cache, because a forward may return None as its cache
 
 
 class Adapter:
@@ -27,7 +27,7 @@ class Adapter:
     title : str
         The name shown in the report.
     inputs : tuple
-        The arguments of forward; they are copied.
+        The arguments of forward. The adapter copies them.
     function : callable
         Forward, whose signature gives the names of the inputs.
 
@@ -75,7 +75,7 @@ class Adapter:
     # --- what a subclass writes --------------------------------------------------------------------------------------
 
     def run(self) -> tuple:
-        """Run forward and return a tuple of outputs; each is an array, a number, or a nest of them."""
+        """Run forward and return a tuple of outputs. Each output is an array, a number, or a nest of them."""
         raise NotImplementedError
 
     def gradients(self, dys: tuple) -> dict[str, Any]:
@@ -125,12 +125,12 @@ class Adapter:
         return [(name, a) for name, a in [*self.parameters().items(), *inputs] if is_array(a)]
 
     def add_note(self, note: str) -> None:
-        """Add a remark to the report, unless it is there already."""
+        """Add a remark to the report, unless the report contains it already."""
         if note not in self.notes:
             self.notes.append(note)
 
     def returned_names(self) -> list[str]:
-        """Return the names of the gradients in the ``return`` statement; an empty list if they are not known."""
+        """Return the names of the gradients in the ``return`` statement, or [] if they are not known."""
         return [] if self.returning is None else returned_gradient_names(self.returning)
 
     def match_to_inputs(self, result: Any) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def container_of_one(result: Any, inputs: tuple) -> str:
 
 
 def copy_array(value: Any) -> Any:
-    """Return a copy of an array; any other value is returned unchanged."""
+    """Return a copy of an array. Return any other value unchanged."""
     return value.copy() if is_array(value) else value
 
 

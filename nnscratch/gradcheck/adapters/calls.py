@@ -15,7 +15,7 @@ GRADIENT_WORDS = ("d", "g", "grad", "gradient", "grads", "delta", "upstream", "e
 
 
 def required_names(function: Callable) -> list[str] | None:
-    """Return the names of the positional arguments without a default; None if they are not known.
+    """Return the names of the positional arguments without a default, or None if they are not known.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def bind_arguments(
     outputs: Mapping[str, Any],
     cache: Any = NO_CACHE,
 ) -> list[Any] | None:
-    """Return a value for each argument of backward; None if there are more arguments than values.
+    """Return a value for each argument of backward, or None if there are more arguments than values.
 
     An argument with the name of an input, an output or a cache gets that value. The other arguments get the remaining
     values in this order: the gradients of the outputs, the cache, the inputs.
@@ -124,6 +124,9 @@ def bind_arguments(
 
 
 def gradients_taken(names: Sequence[str], inputs: Mapping[str, Any], outputs: Sequence[str], cache: bool) -> int:
-    """Return how many gradients backward takes: its arguments that are not an input, an output or the cache."""
+    """Return the number of gradients that backward takes.
+
+    This is the number of its arguments that are not an input, an output or the cache.
+    """
     free = [n for n in names if n not in inputs and n not in outputs and not (cache and is_cache_name(n))]
     return len(free) - (cache and not any(is_cache_name(n) for n in names))

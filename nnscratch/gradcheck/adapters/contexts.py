@@ -46,10 +46,10 @@ class Context:
         return self.saved_tensors
 
     def mark_non_differentiable(self, *values: Any) -> None:
-        """Do nothing; PyTorch has this method."""
+        """Do nothing. This method exists because PyTorch has it."""
 
     def set_materialize_grads(self, value: bool) -> None:
-        """Do nothing; PyTorch has this method."""
+        """Do nothing. This method exists because PyTorch has it."""
 
 
 class FunctionAdapter(Adapter):

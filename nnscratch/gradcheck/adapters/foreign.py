@@ -1,4 +1,7 @@
-"""Raise an error for arrays of other libraries where the checker needs NumPy arrays. It shows the conversion to use."""
+"""Raise an error for arrays of other libraries where the checker needs NumPy arrays.
+
+The error shows the conversion to use.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ CONVERSIONS = {"PyTorch": "{}.detach().numpy()", "TensorFlow": "{}.numpy()"}
 
 
 def library_of(value: Any) -> str | None:
-    """Return the name of the library whose array `value` is; None for NumPy arrays and all other values."""
+    """Return the name of the library if `value` is an array of another library than NumPy.
+
+    Return None for all other values.
+    """
     name = LIBRARIES.get(type(value).__module__.partition(".")[0])
     return name if hasattr(value, "shape") and hasattr(value, "dtype") else None
 
@@ -23,7 +29,7 @@ def refuse_foreign(named: dict[str, Any]) -> None:
     Parameters
     ----------
     named : dict of str to object
-        The values to check. The error message uses the keys as their names.
+        The values to check. The keys are the names of the values in the error message.
 
     Examples
     --------

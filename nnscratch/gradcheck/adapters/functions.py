@@ -62,7 +62,10 @@ class PairAdapter(Adapter):
         return self.outputs[: self._outputs_used(len(ys))]
 
     def _takes_every_output(self, result: tuple) -> bool:
-        """Return True if backward takes a gradient for the last output. Then this output is no cache."""
+        """Return True if backward takes a gradient for the last output.
+
+        In this case, the last output is not a cache.
+        """
         names = self.backward_names or []
         if self._takes_cache or len(names) <= len(result):
             return False
@@ -72,7 +75,7 @@ class PairAdapter(Adapter):
         return len(float_leaves(result)) == len(result)
 
     def _outputs_used(self, count: int) -> int:
-        """Return the number of outputs for which backward takes a gradient; `count` if that is not known."""
+        """Return the number of outputs for which backward takes a gradient, or `count` if this number is not known."""
         has_cache, names = self.cache is not NO_CACHE, self.backward_names
         if names is None or len(names) == count + has_cache:
             return count

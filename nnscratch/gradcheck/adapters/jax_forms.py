@@ -67,7 +67,7 @@ def to_array(value: Any) -> Any:
 
 
 def to_jax(value: Any) -> Any:
-    """Return a NumPy array as an array of JAX; any other value is returned unchanged."""
+    """Return a NumPy array as an array of JAX. Return any other value unchanged."""
     return sys.modules["jax"].numpy.asarray(value) if is_array(value) else value
 
 

@@ -77,7 +77,10 @@ class ModuleAdapter(Adapter):
                     value.zero_grad()
 
     def gradients(self, dys: tuple, zero: bool = True) -> dict[str, Any]:
-        """Run backward; if there is a loss, run its backward first. If `zero` is False, keep the old gradients."""
+        """Run the backward of the loss, if there is one, and then that of the module.
+
+        If `zero` is False, keep the old gradients.
+        """
         if zero:
             self.zero_parameter_gradients()
         scalar = (

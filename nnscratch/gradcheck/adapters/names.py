@@ -12,7 +12,7 @@ from ..nested import attribute_of
 
 
 def gradient_names(name: str) -> list[str]:
-    """Return the most usual names of the gradient of `name`; the list in `gradient_names.py` is longer.
+    """Return the most usual names of the gradient of `name`. The list in `gradient_names.py` is longer.
 
     Examples
     --------
@@ -56,7 +56,10 @@ def argument_names(function: Callable, count: int) -> list[str]:
 
 
 def positional_count(function: Callable) -> int | None:
-    """Return the number of required positional arguments; None for ``*args``, or if there is no signature."""
+    """Return the number of required positional arguments.
+
+    Return None for ``*args``, or if there is no signature.
+    """
     try:
         kinds = list(signature(function).parameters.values())
     except (TypeError, ValueError):

@@ -39,7 +39,7 @@ def as_arrays(inputs: tuple) -> tuple:
 
 
 def as_array(value: Any) -> Any:
-    """Return a `NumberArray` for a Python float or a list of numbers; any other value is returned unchanged."""
+    """Return a `NumberArray` for a Python float or a list of numbers. Return any other value unchanged."""
     if isinstance(value, list) and float_leaves(value) and is_regular(value):
         return np.array(value, dtype=np.float64).view(NumberArray)
     if isinstance(value, float) and not isinstance(value, np.generic):
@@ -58,7 +58,9 @@ def is_regular(value: list) -> bool:
 
 
 def with_numbers(function: Callable) -> Callable:
-    """Return a version of `function` for arrays. It converts arguments to numbers or lists, and the result to arrays.
+    """Return a version of `function` for arrays.
+
+    The new function converts arguments to numbers or lists, and the result to arrays.
 
     Examples
     --------
@@ -78,7 +80,7 @@ def with_numbers(function: Callable) -> Callable:
 
 
 def gradient_array(value: Any) -> Any:
-    """Return a list of numbers as an array; any other value is returned unchanged."""
+    """Return a list of numbers as an array. Return any other value unchanged."""
     is_numbers = isinstance(value, list) and float_leaves(value) and is_regular(value)
     return np.array(value, dtype=np.float64) if is_numbers else value
 

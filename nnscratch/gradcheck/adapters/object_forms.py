@@ -29,16 +29,16 @@ BACKPROPS = "backprop back_prop backpropagation backpropagate".split()
 
 
 def method_of(instance: Any, names: list[str]) -> Callable | None:
-    """Return the first method of `instance` with one of these names; None if there is none."""
+    """Return the first method of `instance` with one of these names, or None if there is none."""
     return next((method for name in names if callable(method := attribute_of(instance, name))), None)
 
 
 def object_adapter(
     instance: Any, inputs: tuple, forward: Callable | None = None, backward: Callable | None = None
 ) -> Adapter | None:
-    """Return the adapter for an object whose forward and backward have usual names; None for other objects.
+    """Return the adapter for an object whose forward and backward have usual names, or None for other objects.
 
-    Forward runs once, to find out if it returns its output or stores it in an attribute.
+    Run forward once, to find out if forward returns its output or stores it in an attribute.
 
     Examples
     --------
@@ -130,7 +130,7 @@ def three_methods(instance: Any, forward: Callable, loss: Callable, backward: Ca
 
 
 def loss_method(instance: Any, forward: Callable, inputs: tuple) -> Callable | None:
-    """Return the method that computes the loss, if there are more inputs than forward takes; else None."""
+    """Return the method that computes the loss, or None if forward takes all inputs."""
     names = required_names(forward)
     if names is None or len(inputs) <= len(names) + len(optional_names(forward)):
         return None

@@ -2,7 +2,7 @@
 
 Backward returns ``dx, dw, db`` for a forward that takes ``x, w, b``. Some code uses another order, such as
 ``dw, db, dx``. If the shapes do not fit the order of the inputs, the order comes from the names in the ``return``
-statement. Without such names, it comes from the shapes, if only one order fits.
+statement. Without such names, the order comes from the shapes, if only one order fits.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def returned_gradient_names(function: Callable) -> list[str]:
 
 
 def names_in(value: ast.expr) -> list[str]:
-    """Return the name of each variable or attribute in a tuple; "" for any other expression."""
+    """Return the name of each variable or attribute in a tuple, and "" for any other expression."""
     if isinstance(value, (ast.Tuple, ast.List)):
         return [name for item in value.elts for name in names_in(item)]
     return [getattr(value, "id", getattr(value, "attr", ""))]
@@ -66,8 +66,8 @@ def in_input_order(
         The names of the inputs.
     inputs : tuple
     returned : callable
-        Returns the names of the gradients in backward's ``return`` statement. It is called only if the shapes do not
-        fit the order of the inputs.
+        Returns the names of the gradients in backward's ``return`` statement. This function is called only if the
+        shapes do not fit the order of the inputs.
 
     Examples
     --------
@@ -140,7 +140,10 @@ def some_in_input_order(
 
 
 def reordered(result: Sequence[Any], inputs: tuple, floats: list[int], way: Sequence[int]) -> list[Any]:
-    """Return one gradient for each input, None for an input that is no float, and then all other gradients."""
+    """Return a list with one gradient for each input, followed by all other gradients.
+
+    The gradient of an input that is not a float is None.
+    """
     chosen = dict(zip(floats, way, strict=True))
     rest = [g for j, g in enumerate(result) if j not in way]
     given = [result[chosen[i]] if i in chosen else None for i in range(len(inputs))]

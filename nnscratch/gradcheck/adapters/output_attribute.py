@@ -20,7 +20,7 @@ def attributes_of(instance: Any) -> dict[str, Any]:
 
 
 def output_name(instance: Any, before: dict[str, Any]) -> str | None:
-    """Return the name of the attribute that forward has set to its output; None if there is no such attribute.
+    """Return the name of the attribute that forward has set to its output, or None if there is no such attribute.
 
     Parameters
     ----------

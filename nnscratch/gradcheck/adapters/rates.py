@@ -19,7 +19,9 @@ RATE = 1024.0  # large, because the rounding of W - rate * dW is divided by the 
 
 
 def rate_name(backward: Callable, outputs: int = 1) -> str | None:
-    """Return the name of backward's learning rate, which follows the gradients of the outputs; None if there is none.
+    """Return the name of backward's learning rate, the argument after the gradients of the outputs.
+
+    Return None if there is no such argument.
 
     Examples
     --------

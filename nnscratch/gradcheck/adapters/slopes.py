@@ -71,7 +71,9 @@ FLAGS = ("deriv", "derivative", "prime", "derive", "grad", "diff")
 
 
 def flagged_slope(function: Callable, inputs: tuple) -> Adapter | None:
-    """Return the adapter for a function with a flag for its derivative, ``nonlin(x, deriv=True)``; else None.
+    """Return the adapter for a function with a flag for its derivative, ``nonlin(x, deriv=True)``.
+
+    Return None for any other function.
 
     The derivative may be a function of the input or of the output. Finite differences decide.
 
@@ -99,7 +101,7 @@ def flagged_slope(function: Callable, inputs: tuple) -> Adapter | None:
 def is_slope(function: Callable, slope: Callable, inputs: tuple) -> bool:
     """Return True if `slope` is the derivative of an elementwise function, and False if it is a backward.
 
-    A derivative takes x or y; a backward takes dy, and is linear in dy. So `slope` is a derivative if its argument has
+    A derivative takes x or y. A backward takes dy, and is linear in dy. So `slope` is a derivative if its argument has
     the name of an input or output, or if it is not linear.
 
     Examples

@@ -1,7 +1,7 @@
 """TensorFlowAdapter: functions of tensors, custom gradients, and Keras layers.
 
 This file never imports TensorFlow: the user does. The adapter makes a float64 copy of a Keras layer, with the same
-weights. It calls a function with float64 tensors.
+weights. It calls a function of tensors with float64 tensors.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ class TensorFlowAdapter(Adapter):
         self._arrays = {n: np.array(v.numpy()) for n, v in zip(names, self._variables, strict=True)}
 
     def _in_float64(self, layer: Any, arrays: tuple) -> Any:
-        """Return a copy of a Keras layer in float64; any other tf.Module is returned unchanged."""
+        """Return a copy of a Keras layer in float64. Return any other tf.Module unchanged."""
         if not hasattr(layer, "get_config") or not hasattr(layer, "from_config"):
             return layer
         new = type(layer).from_config(with_float64(layer.get_config()))
         arguments = [map_leaves(self._to_tensor, value) for value in arrays]
-        new(*arguments)  # creates the weights
+        new(*arguments)  # this call creates the weights
         if not layer.weights:
             layer(*arguments)
         new.set_weights(layer.get_weights())
@@ -89,7 +89,7 @@ class TensorFlowAdapter(Adapter):
         return self._arrays
 
     def complex_parameters(self) -> dict[str, Any]:
-        return {}  # variables are real
+        return {}  # variables hold real numbers
 
     def _evaluate(self, dys: tuple | None) -> tuple[tuple, dict[str, Any]]:
         """Run forward, and backward if `dys` are given. Return the outputs and the gradients."""

@@ -73,7 +73,7 @@ class ThreeFunctionsAdapter(PairAdapter):
         of_cost = {n: v for n, v in by_name.items() if n in own and n not in optional}
         # A method may take the targets only, because the object holds the output.
         only_targets = inspect.ismethod(self.cost) and names == self.input_names[self.forward_count :]
-        if set(names) <= of_cost.keys() and not only_targets:  # the first one gets the output, whatever its name is
+        if set(names) <= of_cost.keys() and not only_targets:  # the first name gets the output
             del of_cost[names[0]]
         arguments = bind_arguments(names, of_cost, ys, {})
         if arguments is None:

@@ -98,7 +98,7 @@ class TorchAdapter(Adapter):
         return self._arrays
 
     def complex_parameters(self) -> dict[str, Any]:
-        return {}  # tensors of the module are real
+        return {}  # tensors of the module hold real numbers
 
     def _evaluate(self, with_gradients: bool) -> tuple[list[Any], dict[str, Any]]:
         """Run forward and return the outputs as tensors, and the float inputs as tensors by name."""

@@ -122,7 +122,7 @@ def start_backward(outputs: list[Any], dys: tuple) -> None:
 
 
 def first_parameter(subject: Any) -> Any:
-    """Return the first of ``subject.parameters()``; None if it has no such method."""
+    """Return the first of ``subject.parameters()``, or None if `subject` has no such method."""
     if isinstance(subject, (type, Module)) or not callable(attribute_of(subject, "parameters")):
         return None
     try:
@@ -180,7 +180,10 @@ def gradient_of(nest: Any) -> Any:
 
 
 def parts_of(array: Any) -> list[Any]:
-    """Return the elements along the first axis as arrays. They have the class of `array`, which the diagnosis needs."""
+    """Return the elements along the first axis as arrays.
+
+    The elements have the same class as `array`, because the diagnosis needs this class.
+    """
     return [array[k : k + 1].reshape(array.shape[1:]) for k in range(len(array))]
 
 

@@ -167,7 +167,7 @@ def given_values(arguments: argparse.Namespace) -> Given:
 
 
 def parse_value(text: str) -> Any:
-    """Return the value of JSON or of a Python literal; return any other text unchanged."""
+    """Return the value of JSON or of a Python literal. Return any other text unchanged."""
     for parse in (json.loads, ast.literal_eval):
         try:
             return parse(text)

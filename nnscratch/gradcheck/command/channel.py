@@ -21,11 +21,11 @@ class Clock(Protocol):
     """A time limit."""
 
     def left(self) -> float:
-        """Return how many seconds to wait before the next call of `left`. Raise WorkerFailed after the limit."""
+        """Return the number of seconds until `left` must be called again. Raise WorkerFailed after the limit."""
 
 
 class WallClock:
-    """A limit for the time that passes, which starts now."""
+    """A limit for the real time since the object was created."""
 
     def __init__(self, seconds: float):
         self.seconds, self._end = seconds, time.monotonic() + seconds
@@ -48,7 +48,7 @@ class Channel:
     ending : callable
         Returns how the process ended, as a text.
     stop : callable
-        Ends the process. It is needed only where pipes have no time limit (Windows).
+        Ends the process. This function is needed only on Windows, where pipes have no time limit.
     longest : int
         The largest number of bytes that the arrays of a reply may have.
 
@@ -85,7 +85,7 @@ class Channel:
             There is no reply, or the reply says that the student's code raised an error.
         """
         number, watchdog = next(self._numbers), None
-        self.failed = True  # until there is a reply
+        self.failed = True  # True until there is a reply
         if os.name != "posix":  # select works on sockets only
             watchdog = threading.Timer(self.clock.left(), self._stop)
             watchdog.start()

@@ -96,7 +96,7 @@ FAMILIES: list[tuple[str, str, dict[str, str]]] = [
     ("one vector", r"", {"x": "D"}),
 ]
 
-# the names in FAMILIES: the names that stand for them
+# each name in FAMILIES, and other names with the same meaning
 SAME_NAME = {
     "x": r"x|x_?t|xs|z|a|a_?prev|a0|input|inputs|input_?data|inp|data|features?|images?|logits?|scores?|pred|preds|"
     r"y_?pred|y_?hat|out_?prev|activations?|idx|ids|tokens?|words?|probs?|outputs?|predictions?|h_?in",
@@ -205,7 +205,9 @@ def canonical(name: str) -> list[str]:
 
 
 def size_for(name: str, default: Any) -> Any:
-    """Return a value for a constructor's argument if its default is large or hides mistakes; else None.
+    """Return a value for a constructor's argument, or None to keep its default.
+
+    Replace defaults that are large or hide mistakes.
 
     Examples
     --------
@@ -223,7 +225,7 @@ def size_for(name: str, default: Any) -> Any:
 
 
 def number_for(name: str) -> Any:
-    """Return the value for a number, a flag or a mode of this name; None if the name is unknown.
+    """Return the value for a number, a flag or a mode of this name, or None if the name is unknown.
 
     Examples
     --------

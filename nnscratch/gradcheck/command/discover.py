@@ -28,7 +28,7 @@ class Item:
     Attributes
     ----------
     label : str
-        The name in the table. It is also the NAME in ``FILE.py:NAME``.
+        The name in the table. The label is also the NAME in ``FILE.py:NAME``.
     names : list of str
         The names in the file: a function, a class, forward and backward, or these two and the cost.
     reason : str
@@ -70,7 +70,10 @@ def discover(source: str) -> list[Item]:
 
 
 def find(source: str, name: str) -> Item | None:
-    """Return the item with the label `name`, or else the item whose forward has this name; None if there is none."""
+    """Return the item with the label `name`, or else the item whose forward has this name.
+
+    Return None if there is no such item.
+    """
     items = discover(source)
     by_label = next((item for item in items if item.label == name), None)
     return by_label or next((item for item in items if item.names[0] == name), None)
@@ -108,7 +111,9 @@ def pairs(functions: dict[str, ast.FunctionDef]) -> Iterator[Item]:
 
 
 def cost_between(forward: str, backward: str, functions: dict[str, ast.FunctionDef]) -> list[str]:
-    """Return a list with the name of the cost function if backward takes labels and forward does not, else [].
+    """Return a list with the name of the cost function.
+
+    The list is empty unless backward takes labels and forward takes none.
 
     The cost function has two arguments, the output and the labels. Such a backward returns the gradients of the cost,
     as in deeplearning.ai's courses.

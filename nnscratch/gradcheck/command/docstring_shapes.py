@@ -121,7 +121,7 @@ def sizes_of(described: dict[str, Described]) -> dict[str, tuple[int, ...]]:
 
 
 def annotated_axes(annotation: str) -> list[str]:
-    """Return the axes in an annotation such as ``Float[np.ndarray, "N D"]``; [] if there are none.
+    """Return the axes in an annotation such as ``Float[np.ndarray, "N D"]``, or [] if there are none.
 
     Examples
     --------

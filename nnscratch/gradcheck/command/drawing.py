@@ -60,7 +60,7 @@ def candidates(label: str, described: dict[str, Any], given: Given, seed: int) -
     Parameters
     ----------
     label : str
-        The name of the code. It often contains the kind of layer.
+        The name of the code. The name often contains the kind of layer.
     described : dict
         The worker's reply to ``describe``.
     given : Given
@@ -98,7 +98,10 @@ def candidates(label: str, described: dict[str, Any], given: Given, seed: int) -
 
 
 def wanted(arguments: list[dict], given: Given) -> list[dict]:
-    """Return the arguments up to the last required or given one. The later arguments keep their defaults."""
+    """Return the arguments up to the last argument that is required or given.
+
+    The later arguments keep their defaults.
+    """
     named = given.shapes.keys() | given.values.keys()
     needed = [
         i
@@ -152,8 +155,8 @@ def integer_limit(name: str, from_text: dict[str, Described], shapes: dict[str, 
     """Return the number of classes or words. The integers of the argument `name` are smaller than this number.
 
     The docstring describes the axes of the arguments. Take the first argument of floats that has two or more axes, and
-    an axis that `name` does not have. If it has no axis in common with `name`, it is a table of words, and the integers
-    index its first axis. Otherwise they index its last axis, the classes.
+    an axis that `name` does not have. If this argument has no axis in common with `name`, it is a table of words, and
+    the integers are indices into its first axis. Otherwise, the integers are indices into its last axis, the classes.
     """
     for other, d in from_text.items():
         if other != name and not d.integer and not d.boolean and len(d.axes) >= 2:

@@ -136,7 +136,10 @@ def rebuilt(parts: dict[str, Any]) -> GradientReport:
 
 
 def clean(kind: type, fields: dict[str, Any]) -> Any:
-    """Return a dataclass with the given fields. Remove control characters from texts; make shapes tuples of ints."""
+    """Return a dataclass with the given fields.
+
+    Remove control characters from texts, and convert shapes to tuples of ints.
+    """
     known = {f.name for f in dataclasses.fields(kind)}
     values = {k: v for k, v in fields.items() if k in known}
     for key, value in values.items():

@@ -61,7 +61,7 @@ class Worker:
 
     @property
     def failed(self) -> bool:
-        """True if the process cannot be used any more: it ended, took too long, or sent something else than a reply."""
+        """True if the process cannot be used any more: it ended, took too long, or sent data that is not a reply."""
         return self._channel.failed
 
     def set_limit(self, seconds: float) -> None:
@@ -101,7 +101,7 @@ class Worker:
 
 
 def ending(code: int) -> str:
-    """Return the exit code of a process as a text: the name of the signal if it is below 0."""
+    """Return the exit code of a process as text. For a negative code, return the name of the signal."""
     if code < 0:
         with contextlib.suppress(ValueError):
             return signal.Signals(-code).name

@@ -38,7 +38,10 @@ def forward_of(found: Any) -> Any:
 
 
 def taken_by_backprop(found: Any) -> list[dict[str, Any]]:
-    """Return the arguments of ``backprop(x, y)``, if the class or object has it and no backward; else an empty list."""
+    """Return the arguments of ``backprop(x, y)`` of a class or object.
+
+    The list is empty if there is no ``backprop``, or if there is a backward.
+    """
     method = getattr(found, "backprop", None)
     if not callable(method) or hasattr(found, "backward"):
         return []
@@ -101,7 +104,7 @@ def keys_used(function: Any) -> dict[str, list[str]]:
 
 
 def plain_default(value: Any) -> Any:
-    """Return a default value that is a number, a text or a tuple of integers, else None."""
+    """Return a default value if it is a number, a text or a tuple of integers. Return None for any other value."""
     if isinstance(value, (bool, int, float, str)):
         return value
     return value if isinstance(value, tuple) and all(type(n) is int for n in value) else None

@@ -167,7 +167,10 @@ class Service:
         return {"candidate": number, "report": report_parts(best[1])}
 
     def _first_that_runs(self, names: list[str], candidates: list[dict], seed: int) -> tuple[Callable, tuple, int]:
-        """Find the first candidate that works. Return a function that builds the code, the inputs, and its index."""
+        """Find the first candidate that works.
+
+        Return a function that builds the code, then the inputs, then the index of the candidate.
+        """
         parts = [self.load(name) for name in names]
         first_error, not_finite = None, None
         for number, candidate in enumerate(candidates):
@@ -305,7 +308,7 @@ def call_forward(subject: Any, inputs: tuple) -> Any:
 
 
 def copy_of(value: Any) -> Any:
-    """Return a copy of an array or a dictionary; any other value is returned unchanged."""
+    """Return a copy of an array or a dictionary. Return any other value unchanged."""
     return value.copy() if is_array(value) else value
 
 
@@ -318,7 +321,7 @@ def report_parts(report: GradientReport) -> dict[str, Any]:
 
 
 def plain_fields(value: Any) -> dict[str, Any]:
-    """Return the fields of a dataclass; an array that cannot be sent is left out."""
+    """Return the fields of a dataclass, without arrays that cannot be sent."""
     fields = {}
     for field in dataclasses.fields(value):
         held = getattr(value, field.name)

@@ -34,7 +34,7 @@ def array_mistakes(
     cases : dict of str to Case
         All wrong arrays.
     others : dict of str to ndarray
-        The true gradients, of the arrays for which all elements are known.
+        The true gradients of the arrays for which all elements are known.
     directional : dict of str to DirectionalCase
         The arrays whose true gradient is known only along directions.
     """
@@ -59,7 +59,10 @@ def array_mistakes(
 
 
 def constant_factor(given: np.ndarray, true: np.ndarray, tolerance: Any = None) -> float | None:
-    """Return c if given = c * true up to `tolerance` (default: 1e-4 of the largest element); else None."""
+    """Return c if given = c * true up to `tolerance`, else None.
+
+    The default of `tolerance` is 1e-4 of the largest element.
+    """
     size = float(true @ true)
     if size == 0 or true.size < 1:
         return None
@@ -79,7 +82,7 @@ def scaled_by_constant(case: Case, c: float) -> None:
         return
     name = explain_constant(case, c)
     if n == 1 and not name:
-        return  # if both are single numbers, one is always a multiple of the other
+        return  # a single number is always a multiple of another one
     case.add(6 if n > 1 else 9, "scaled by a constant", f"{fits}{f'; {name}' if name else ''}")
     if abs(c - round(c)) < 1e-4 and 2 <= round(c) <= 3:
         case.add(6.5, "counted twice", f"{fits}: every contribution is added {round(c)} times")
@@ -281,7 +284,7 @@ def wrong_blocks(case: Case) -> None:
 
 
 def gate_names(case: Case, count: int) -> list[str] | None:
-    """Return names for the blocks; None if no other array or output has the size of a block.
+    """Return names for the blocks, or None if no other array or output has the size of a block.
 
     Parameters with PyTorch's names, such as weight_ih, have their gates in PyTorch's order.
     """

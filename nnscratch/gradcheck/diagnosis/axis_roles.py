@@ -21,7 +21,10 @@ MAX_AXES = 12  # pairs of axes that are tried
 
 
 def axis_roles(projection: Projection) -> dict[str, dict[int, str]]:
-    """Return, for each output, the role of its axes: "sample" or "time"; an axis that is neither is left out."""
+    """Return, for each output, the role of each axis: "sample" or "time".
+
+    Axes with neither role are left out.
+    """
     outputs = [(name, y) for name, y in leaves("output", projection.outputs) if is_array(y) and is_float(y)]
     found: dict[str, dict[int, str]] = {name: {} for name, _ in outputs}
     if not outputs or projection.replayed == "state":

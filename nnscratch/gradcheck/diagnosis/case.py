@@ -1,8 +1,7 @@
 """Case: one wrong gradient, and the test of a hypothesis about it.
 
-A hypothesis predicts a gradient. The hypothesis is accepted if this gradient differs from the one that backward
-returned by less than 1e-4 of the gradient's size. directional_case.py contains the same test for derivatives along
-directions.
+A hypothesis predicts a gradient. The hypothesis is accepted if this gradient differs from backward's gradient by less
+than 1e-4 of the gradient's size. directional_case.py contains the same test for derivatives along directions.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ class Case:
 
     @property
     def true(self) -> np.ndarray:
-        """The gradient by differences; NaN at elements that were not measured."""
+        """The gradient by differences. It is NaN at elements that were not measured."""
         return self.entry.numeric
 
     @property
@@ -119,7 +118,10 @@ class Case:
         return int((np.abs(given - true) > 1e-6 * max(float(np.abs(true).max(initial=0)), 1e-300)).sum())
 
     def block_values(self, axis: int, count: int) -> tuple[list[np.ndarray], list[np.ndarray], Any] | None:
-        """Return the given and the true values of `count` blocks along `axis`, and the tolerance; None if unknown."""
+        """Return the given and the true values of `count` blocks along `axis`, and the tolerance.
+
+        Return None if the true values are unknown.
+        """
         if not np.isfinite(self.true).all():
             return None
         g, t = ([part.ravel() for part in np.split(a, count, axis)] for a in (self.given, self.true))

@@ -15,13 +15,16 @@ from typing import Any
 import numpy as np
 
 TARGETS = "target's share missing"
-MAX_ARRAYS = 16  # of this many arrays, every pair is tried
+MAX_ARRAYS = 16  # every pair of this number of arrays is tried
 Change = tuple[float, str, str, list[np.ndarray], bool]
 Known = list[tuple[list[np.ndarray], str, bool]]
 
 
 def changed_gradients(site: Any, known: Known, labels: list[tuple[str, np.ndarray]]) -> Iterator[Change]:
-    """Yield the possible changes. `known` are float arrays with the site's shape; `labels` are integer arrays."""
+    """Yield the possible changes.
+
+    `known` are float arrays with the shape of the site, and `labels` are integer arrays.
+    """
     gs = site.gradients
     yield from without_targets(site, known, labels)
     if len({g.shape for g in gs}) == 1:

@@ -77,7 +77,7 @@ def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R
 
 
 def outputs_at(case: Case, point: np.ndarray) -> np.ndarray | None:
-    """Return the outputs of forward at `point`; None if forward cannot be run there."""
+    """Return the outputs of forward at `point`, or None if forward cannot be run there."""
     array = case.projection.variables[case.name]
     held = array.copy()
     try:
@@ -91,7 +91,7 @@ def outputs_at(case: Case, point: np.ndarray) -> np.ndarray | None:
 
 
 def elementwise_slope_at(case: Case, point: np.ndarray) -> np.ndarray | None:
-    """Return phi'(point), by differences of forward; None if forward cannot be run there."""
+    """Return phi'(point), by differences of forward, or None if forward cannot be run there."""
     above, below = outputs_at(case, point + 1e-5), outputs_at(case, point - 1e-5)
     return None if above is None or below is None else (above - below) / 2e-5
 

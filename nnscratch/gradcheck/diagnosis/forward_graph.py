@@ -113,7 +113,10 @@ class ForwardGraph:
         return made[-1] if made else None
 
     def variable_name(self, nodes: list[Node], j: int) -> str | None:
-        """If operand `j` is the same differentiated array in every round, return the name of this array; else None."""
+        """Return the name of the differentiated array that is operand `j` in every round.
+
+        Return None if operand `j` is not the same differentiated array in every round.
+        """
         names = {n.variables[j] for n in nodes} if j >= 0 else {None}
         return names.pop() if len(names) == 1 else None
 

@@ -138,7 +138,10 @@ def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
 def in_some_rounds(
     cases: dict[str, Case], tried: list[Hypothesis], graph: ForwardGraph, tester: HypothesisTester
 ) -> None:
-    """Test each hypothesis about a loop in some rounds only: backward may be wrong only in the last layer."""
+    """Test each hypothesis about a loop in some rounds only.
+
+    For example, backward may be wrong only in the last layer.
+    """
     for h in tried:
         rounds: dict[int, dict] = {}
         for number, change in h.changes.items():

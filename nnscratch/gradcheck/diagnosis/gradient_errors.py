@@ -1,4 +1,6 @@
-"""Find the gradients that backward used for results inside forward. They show which slope it used for a function.
+"""Find the gradients that backward used for results inside forward.
+
+These gradients show which slope backward used for a function.
 
 movements.py explains how these gradients are computed.
 """
@@ -16,7 +18,7 @@ from .movements import Movements, measure_movements, movement_of_operand
 from .slope_formulas import name_slope
 from .wrong_slopes import ElementwiseFunction, find_functions
 
-MAX_SIZE = 64  # for results with more elements, the gradient is not solved for
+MAX_SIZE = 64  # do not compute the gradient of a result with more elements
 
 
 def gradient_errors(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:

@@ -1,10 +1,10 @@
 """Hypothesis, and HypothesisTester: compare backward's gradient with the gradient of a changed forward.
 
 Let `given` be the gradient that backward returned. The derivative of the changed forward along a direction v is
-(f(x + h v) - f(x - h v)) / 2h. If the hypothesis is right, this is <given, v>. So two forward passes test a hypothesis
-about all arrays together, even if they are large. The error of backward along v is the difference between <given, v>
-and the derivative of the unchanged forward. The hypothesis is accepted if, along each of three random directions, the
-two numbers differ by at most 1e-4 of this error, plus the noise of the differences.
+(f(x + h v) - f(x - h v)) / 2h. If the hypothesis is right, this derivative is equal to <given, v>. So two forward
+passes test a hypothesis about all arrays together, even if they are large. The error of backward along v is the
+difference between <given, v> and the derivative of the unchanged forward. The hypothesis is accepted if, along each of
+three random directions, the two numbers differ by at most 1e-4 of this error, plus the noise of the differences.
 
 In directional mode, the test uses the directions that were measured before. If a direction changes several arrays, the
 true derivative along it is the sum of the arrays' derivatives.
@@ -96,14 +96,14 @@ class HypothesisTester:
     wrong : list of str
         The names of the wrong arrays that can be tested.
     elements : dict of str to int
-        For each wrong array, how many elements a hypothesis must explain.
+        For each wrong array, the number of elements that a hypothesis must explain.
     usable : bool
         True if the unchanged forward has the true derivatives along all directions.
     """
 
     def __init__(self, tape: Tape, cases: dict[str, Case], right: dict[str, tuple[np.ndarray, np.ndarray]]):
         self.tape, self.h, self.right = tape, 1e-4, right
-        self.movements: Any = None  # of all operations, once they are measured
+        self.movements: Any = None  # the movements of all operations, after their measurement
         self.cases = {name: case for name, case in cases.items() if case.same_shape and case.usable}
         self.wrong = list(self.cases)
         self.few = any(case.few for case in cases.values())
@@ -160,7 +160,7 @@ class HypothesisTester:
                     self.fixed |= cut
 
     def slope(self, changes: dict[int, Callable], direction: Direction, weights: tuple | None = None) -> float:
-        """Return the derivative of the changed forward along `direction`; NaN if forward raises an error."""
+        """Return the derivative of the changed forward along `direction`, or NaN if forward raises an error."""
         above, below = (self.value_after(changes, direction, weights, h) for h in (self.h, -self.h))
         return (above - below) / (2 * self.h)
 
@@ -176,7 +176,10 @@ class HypothesisTester:
         return direction.matches((above - self.value_after(h.changes, direction, h.weights, -self.h)) / (2 * self.h))
 
     def value_after(self, changes: dict[int, Callable], direction: Direction, weights: tuple | None, h: float) -> float:
-        """Return f of the changed forward after a step `h` along `direction`; NaN if forward raises an error."""
+        """Return f of the changed forward after a step `h` along `direction`.
+
+        Return NaN if forward raises an error.
+        """
         variables = self.tape.projection.variables
         held = {name: variables[name].copy() for name in direction.v}
         self.tape.changes = {**self.fixed, **changes}
@@ -194,7 +197,7 @@ class HypothesisTester:
                 variables[name][...] = v
 
     def gradient(self, changes: dict[int, Callable], name: str) -> np.ndarray | None:
-        """Return all elements of the changed forward's gradient of one array; None if forward raises an error."""
+        """Return the changed forward's gradient of one array, or None if forward raises an error."""
         shape = self.tape.projection.variables[name].shape
         found = np.zeros(shape)
         for index in np.ndindex(shape):
@@ -209,7 +212,10 @@ class HypothesisTester:
         return (self.tape.runs - self._first_run) * self.tape.cost > BUDGET
 
     def explained_arrays(self, h: Hypothesis) -> list[str]:
-        """Return the wrong arrays that the hypothesis explains. It must also fit the gradients of all other arrays."""
+        """Return the wrong arrays that the hypothesis explains.
+
+        The hypothesis must also fit the gradients of all other arrays.
+        """
         if h.only is not None:
             if h.only not in self.wrong or self.elements[h.only] < (1 if self.few else 2):
                 return []
@@ -225,7 +231,9 @@ class HypothesisTester:
         return all(self.fits(h, d) for d in self.alone[name])
 
     def path_factor(self, cut: dict[int, Callable], only: str | None) -> float | None:
-        """Return the factor c by which backward multiplies the gradient along the path that `cut` removes; else None.
+        """Return the factor c by which backward multiplies the gradient along the path that `cut` removes.
+
+        Return None if no factor fits.
 
         With the factor c, the derivative is s(c) = s(0) + c (s(1) - s(0)). Here s(0) is the derivative of forward
         without the path, and s(1) is the true derivative. Each direction gives a value of c, and all values must agree.

@@ -20,7 +20,7 @@ class ElementJacobian:
     Attributes
     ----------
     rows : ndarray
-        A row for each element; in a `DirectionalJacobian`, for each direction.
+        A row for each element, or for each direction in a `DirectionalJacobian`.
     total : ndarray
         The sum of the rows over all elements.
     diagonal : ndarray or None
@@ -50,7 +50,10 @@ class ElementJacobian:
 
 
 class DirectionalJacobian:
-    """The derivatives of all outputs along each direction of the case; the attributes are those of ElementJacobian."""
+    """The derivatives of all outputs along each direction of the case.
+
+    The attributes are those of ElementJacobian.
+    """
 
     def __init__(self, case: DirectionalCase):
         self.case = case

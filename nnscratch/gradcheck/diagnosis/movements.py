@@ -71,7 +71,7 @@ class Movements:
         return bool(np.abs(a @ solution - b).max() <= MAX_RESIDUAL * np.abs(b).max() + 10 * self.noise)
 
     def solve(self, moved: np.ndarray) -> np.ndarray | None:
-        """Return delta for a result with movements `moved`; None if no delta explains all errors."""
+        """Return delta for a result with movements `moved`, or None if no delta explains all errors."""
         live = np.abs(moved).max(axis=0) > 1e-9 * max(float(np.abs(moved).max()), 1e-300)
         a = moved[:, live]
         if not live.any() or a.shape[0] < a.shape[1] + SPARE:
@@ -89,7 +89,7 @@ class Movements:
 
 
 def measure_movements(graph: ForwardGraph, tester: HypothesisTester) -> Movements | None:
-    """Measure the movements along directions through each array; return None if there are too few elements."""
+    """Measure the movements along directions through each array. Return None if there are too few elements."""
     tape, variables = graph.tape, graph.projection.variables
     given = {name: case.given for name, case in tester.cases.items()} | {n: p[0] for n, p in tester.right.items()}
     names = [name for name, g in given.items() if g.shape == variables[name].shape and np.isfinite(g).all()]
@@ -126,7 +126,10 @@ def measure_movements(graph: ForwardGraph, tester: HypothesisTester) -> Movement
 
 
 def movement_of_operand(graph: ForwardGraph, movements: Movements, node: Node, j: int) -> np.ndarray | None:
-    """Return the movement of an operand, which is an earlier result or an array; one row for each direction."""
+    """Return the movement of an operand, one row for each direction.
+
+    The operand is an earlier result or an array.
+    """
     made = graph.producer(node.operands[j], node.number)
     if made is not None:
         return movements.results.get(made.number)

@@ -55,7 +55,7 @@ def keep_what_holds_elsewhere(cases: dict[str, Case], projection: Projection, se
 def cases_at_this_point(
     cases: dict[str, Case], given: dict[str, np.ndarray], true: dict[str, np.ndarray]
 ) -> tuple[dict[str, Case], Right]:
-    """Return a case for each array that is wrong at this point too, and the gradients that are right."""
+    """Return a case for each array that is wrong at this point too, and the gradients of the right arrays."""
     wrong, right = {}, {}
     for name, t in true.items():
         g = given.get(name)

@@ -14,7 +14,7 @@ from .directional_case import DirectionalCase
 from .elementwise_mistakes import elementwise_mistakes, reduced_jacobian
 from .jacobian import DirectionalJacobian, ElementJacobian
 
-MAX_JACOBIAN = 400_000  # elements; in directional mode, ten times this number
+MAX_JACOBIAN = 400_000  # elements; ten times as many in directional mode
 
 
 def output_mistakes(case: Case) -> None:

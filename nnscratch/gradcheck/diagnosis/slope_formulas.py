@@ -27,7 +27,8 @@ def slope_formulas(
     u, y, d : ndarray
         The input, phi(u) and phi'(u), element by element.
     phi, slope_at : callable
-        phi and phi' for any array with the shape of `u`; they return None if they cannot be computed for it.
+        phi and phi' for any array with the shape of `u`; they return None for an array at which they cannot be
+        computed.
     """
     own = polynomial_in(y, d)
     if own is not None:
@@ -85,7 +86,9 @@ def sigmoid(x: Any) -> Any:
 
 
 def polynomial_in(point: np.ndarray, values: np.ndarray) -> tuple[Callable, str] | None:
-    """Return the polynomial of degree 1 or 2 in `point` that equals `values`, and its formula; None if there is none.
+    """Return the polynomial of degree 1 or 2 in `point` that equals `values`, and its formula.
+
+    Return None if there is no such polynomial.
 
     If no polynomial fits all elements, leave out the elements with the most frequent value. The function may be linear
     at these elements.
@@ -163,7 +166,7 @@ def name_slope(
 
 
 def name_mask(u: np.ndarray, d: np.ndarray, g: np.ndarray, on: float) -> str | None:
-    """If `g` is a mask and differs from `d`, return evidence with the threshold of `g`; else None."""
+    """Return evidence with the threshold of `g`, or None unless `g` is a mask that differs from `d`."""
     near = [np.abs(g - level) <= MAX_MISFIT * abs(on) for level in (0, on)]
     passed = near[1]
     if g.size < 6 or not (near[0] | passed).all() or not passed.any() or passed.all():

@@ -44,7 +44,7 @@ def target_mistakes(cases: dict[str, Case], right: dict, report: GradientReport,
 
 
 def shifted_integers(ids: np.ndarray) -> Iterator[tuple[np.ndarray, str, str]]:
-    """Yield (other integers, mistake, description): each value or each position shifted by one."""
+    """Yield (other integers, mistake, description) for integers whose values or positions are shifted by one."""
     mistake = "target one off"
     for step in (-1, 1):
         yield ids + step, mistake, f"every integer {step:+d}"

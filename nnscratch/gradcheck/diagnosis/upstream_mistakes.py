@@ -20,11 +20,11 @@ from .axis_roles import axis_roles
 from .case import MAX_MISFIT, Case
 
 MAX_OUTPUTS = 200
-SPARE = 5  # there must be this many more directions than outputs; they test the solution
+SPARE = 5  # at least this many directions more than outputs are used, to test the solution
 
 
 def upstream_mistakes(cases: dict[str, Case], given: dict[str, np.ndarray], projection: Projection) -> None:
-    """Solve for R'. If it explains all arrays, add the mistakes that it shows to `cases`."""
+    """Solve for R'. If R' explains all arrays, add the mistakes that R' shows to `cases`."""
     outputs = [(name, y) for name, y in leaves("output", projection.outputs) if is_float(y)]
     R = projection.flat_weights()
     if not 2 <= R.size <= MAX_OUTPUTS or len(outputs) != 1 or not is_array(outputs[0][1]):
@@ -45,7 +45,7 @@ def upstream_mistakes(cases: dict[str, Case], given: dict[str, np.ndarray], proj
 
 
 def solve_upstream(projection: Projection, given: dict[str, np.ndarray], R: np.ndarray) -> np.ndarray | None:
-    """Return the R' from which backward started; None if there is no solution, or more than one."""
+    """Return the R' from which backward started, or None unless there is exactly one solution."""
     variables = projection.variables
     names = [n for n, g in given.items() if np.shape(g) == variables[n].shape and np.isfinite(g).all()]
     total = sum(variables[name].size for name in names)

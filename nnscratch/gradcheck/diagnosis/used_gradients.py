@@ -1,9 +1,9 @@
 """Test formulas for the wrong gradient that backward used for one array inside forward.
 
-Let g be the true gradient of an array u inside forward; u may also be a differentiated array. Let du be the movement of
-u along a direction. If backward uses c instead of g, and is right otherwise, its derivative along this direction has
-the error <c - g, du>. So any formula for c can be tested without another forward pass. For example, c may be g for one
-sample only, g times an array that forward computed, or g without the targets.
+Let g be the true gradient of an array u inside forward. The array u may also be a differentiated array. Let du be the
+movement of u along a direction. If backward uses c instead of g, and is right otherwise, its derivative along this
+direction has the error <c - g, du>. So any formula for c can be tested without another forward pass. For example, c may
+be g for one sample only, g times an array that forward computed, or g without the targets.
 
 A site is such an array u, or the arrays u of all rounds of a loop. The error may be in all gradients that depend on u,
 or in the gradient of one array only.
@@ -132,7 +132,9 @@ def fitting_changes(graph: ForwardGraph, site: Site, movements: Movements, rows:
 
 
 def constant_in_place(g: np.ndarray, moved: np.ndarray, errors: np.ndarray, limit: float) -> float | None:
-    """Return the number c if a gradient whose elements are all c explains the errors; None if there is no such number.
+    """Return the number c if a gradient whose elements are all c explains the errors.
+
+    Return None if there is no such number.
 
     In an SVM loss, the gradient of the right class's score is the number of classes above the margin, and backward may
     use 1 in its place.

@@ -21,7 +21,7 @@ from .slope_formulas import slope_formulas
 WHOLE = {"tanh", "maximum", "minimum", "clip", "where"}  # tested separately, even as a part of a longer function
 STEPS = {*WHOLE, "exp", "log", "sqrt", "sin", "cos"}  # the chain rule has a factor for each of these
 FEW = 8  # with fewer elements in total, constant slopes are tested too, at several points (other_points.py)
-MAX_THRESHOLDS = 100  # elements of the input of a mask
+MAX_THRESHOLDS = 100  # the largest number of elements in the input of a mask
 SMOOTH = {"sqrt", "square", "power", "reciprocal", "multiply", "divide", "add", "subtract", "negative"}
 
 
@@ -51,7 +51,7 @@ def wrong_slopes(graph: ForwardGraph) -> Iterator[Hypothesis]:
 def alternative_slopes(
     graph: ForwardGraph, found: list[ElementwiseFunction], activation: bool, sources: list[Node], sinks: list[Node]
 ) -> Iterator[tuple[float, str, str, list[Any]]]:
-    """Yield (rank, mistake, evidence, slopes) for wrong factors; `slopes` has one array for each round."""
+    """Yield (rank, mistake, evidence, slopes) for wrong factors. `slopes` has one array for each round."""
     d, u, y = ([getattr(f, part) for f in found] for part in ("d", "u", "y"))
     says = f"backward computes as if the derivative with respect to `{sources[0].operand_names[found[0].j]}` were "
     levels = np.unique(np.concatenate([np.round(x, 6).ravel() for x in d]))
@@ -151,7 +151,7 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
             sinks = graph.families[sink.family]
             inside = len(consumers) == 1 and consumers[0] in block and is_single_step(consumers[0])
             if inside and sink.name not in WHOLE and consumers[0].name not in STEPS:
-                if len(graph.families[consumers[0].family]) == len(sinks):  # else the sink ends a loop
+                if len(graph.families[consumers[0].family]) == len(sinks):  # otherwise the sink ends a loop
                     continue  # an intermediate result
             if len(sinks) == len(sources):
                 yield sources, j, sinks, lambda s, n, j=j: elementwise_block(graph, s, content_key(s.operands[j]), n)
@@ -173,7 +173,10 @@ def elementwise_block(graph: ForwardGraph, start: Node, u: tuple, end: Node | No
 
 
 class ElementwiseFunction:
-    """phi, from operand `j` of the operation `source` to the result of `sink`; `d` is phi' at this operand."""
+    """The function phi from operand `j` of the operation `source` to the result of `sink`.
+
+    The attribute `d` is phi' at this operand.
+    """
 
     def __init__(self, source: Node, j: int, sink: Node, nodes: list[Node]):
         self.source, self.j, self.sink, self.nodes = source, j, sink, nodes

@@ -45,7 +45,7 @@ def along_axis(d: Any, axis: int, n: int, ndim: int) -> Any:
 
 
 def spread_movement(j: int, L: Callable) -> Callable:
-    """Apply `L` to the movement of operand `j` of an elementwise operation; `L` may change the shape."""
+    """Apply `L` to the movement of operand `j` of an elementwise operation. `L` may change the shape."""
 
     def changed(node: Node, operands: list[Any]) -> Any:
         moved = L(np.asarray(operands[j] - node.operands[j]))

@@ -1,4 +1,4 @@
-"""Arrays with several uses in forward: which uses does backward count, and how often?
+"""Arrays with several uses in forward: find how often backward counts each use.
 
 The gradient of such an array is the sum over its uses. The derivative through each use alone is measured along three
 directions. After that, every choice of uses can be tested without more forward passes.
@@ -50,7 +50,10 @@ def measure_use(tester: HypothesisTester, name: str, changes: dict) -> np.ndarra
 def fitting_counts(
     tester: HypothesisTester, name: str, parts: list[np.ndarray], choices: tuple[int, ...]
 ) -> tuple[int, ...] | None:
-    """Return how often each part is counted. Of all choices that fit, return one with the fewest wrong counts."""
+    """Return the number of times that backward counts each part.
+
+    If several choices fit, return one with the fewest wrong counts.
+    """
     rest = np.array([d.true for d in tester.alone[name]]) - sum(parts)
     fitting = []
     for counts in product(choices, repeat=len(parts)):

@@ -58,7 +58,7 @@ def overwritten_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
     """Yield hypotheses in which each element of overlapping windows counts only in its first or its last window."""
     for w in find_windows(graph):
         orders = [(w.pieces, "last window"), (w.pieces[::-1], "first window")]
-        if len(w.nodes) == 1:  # the windows are rows of one matrix; backward may loop over its columns instead
+        if len(w.nodes) == 1:  # the windows are rows of one matrix, and backward may loop over its columns
             columns = list(np.array(w.pieces).reshape(len(w.pieces), -1).T)
             orders += [(columns, "last column"), (columns[::-1], "first column")]
         chosen = [w.pieces] if w.nodes[0].name not in ("maximum.reduce", "minimum.reduce") else [w.chosen, w.pieces]
@@ -172,7 +172,10 @@ def owner_of(view: np.ndarray) -> np.ndarray:
 
 
 def elements_of(array: np.ndarray, variables: dict[str, np.ndarray]) -> tuple[str, np.ndarray] | None:
-    """Return the differentiated array whose elements `array` holds, and their flat indices; -1 for zeros."""
+    """Return the differentiated array whose elements `array` holds, and their flat indices.
+
+    The index of a zero is -1.
+    """
     flat = np.ravel(array)
     for name, variable in variables.items():
         values = np.ravel(variable)
@@ -187,7 +190,10 @@ def elements_of(array: np.ndarray, variables: dict[str, np.ndarray]) -> tuple[st
 
 
 def chosen_elements(node: Node, j: int, index: np.ndarray) -> np.ndarray:
-    """Return the indices of the elements of operand `j` that get a gradient: for a maximum, only the largest."""
+    """Return the indices of the elements of operand `j` that get a gradient.
+
+    For a maximum, this is only the largest element.
+    """
     if node.name not in ("maximum.reduce", "minimum.reduce"):
         return index
     axis, result = node.kwargs.get("axis"), node.result
@@ -261,7 +267,10 @@ def window_moves(starts: np.ndarray, shape: tuple[int, ...], long: np.ndarray) -
 
 
 def moved_index(index: np.ndarray, shape: tuple[int, ...], start: tuple, new: np.ndarray) -> np.ndarray:
-    """Return the flat indices of a window that begins at `new` instead of `start`; -1 outside the array."""
+    """Return the flat indices of a window that begins at `new` instead of `start`.
+
+    The index is -1 outside the array.
+    """
     at = np.array(np.unravel_index(index, shape)) + (new - np.array(start)).reshape(-1, *(1,) * index.ndim)
     sizes = np.array(shape).reshape(-1, *(1,) * index.ndim)
     inside = ((at >= 0) & (at < sizes)).all(axis=0)
@@ -317,6 +326,9 @@ def turned_kernels(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def turned_view(node: Node, j: int, values: np.ndarray) -> np.ndarray | None:
-    """Return operand `j` with `values` in place of the array that it is a view of; None if unknown."""
+    """Return the elements of `values` at the positions that operand `j` has in its array.
+
+    Return None if these positions are unknown.
+    """
     index = node.whole_indices[j]
     return None if index is None else values[index]

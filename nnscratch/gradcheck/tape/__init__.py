@@ -1,10 +1,10 @@
 """A tape records the operations of forward. It can run forward again with a changed derivative of one operation.
 
-The arrays that a check differentiates are replaced by views of class :class:`TracedArray` (traced_array.py). They
-report every operation on them to a :class:`Tape` (tape.py). The tape numbers the operations, and keeps their operands,
-their results and their lines in the user's code (source.py). When forward runs again, a change (changes.py) can replace
-an operation by another one. The new operation has the same value as the old one at the current inputs, but another
-derivative.
+The arrays that a check differentiates are replaced by views of class :class:`TracedArray` (traced_array.py). These
+views report every operation on them to a :class:`Tape` (tape.py). The tape numbers the operations, and keeps their
+operands, their results and their lines in the user's code (source.py). When forward runs again, a change (changes.py)
+can replace an operation by another one. The new operation has the same value as the old one at the current inputs, but
+another derivative.
 
 Finite differences of the changed forward give the gradient that a backward with this mistake would return. The
 diagnosis compares this gradient with the gradient that the user's backward returned.

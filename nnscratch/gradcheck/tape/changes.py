@@ -51,7 +51,7 @@ def replace_factor(j: int, other: int, value: Any) -> Callable:
 
 
 def record_operand(tape: Tape, j: int) -> Callable:
-    """Record the movement of operand `j` for a later `replace_slope`; do not change the result."""
+    """Record the movement of operand `j` for a later `replace_slope`. This does not change the result."""
 
     def changed(node: Node, operands: list[Any]) -> Any:
         tape.recorded[node.number, j] = operands[j] - node.operands[j]

@@ -46,7 +46,7 @@ def calling_code(operation: str, count: int, entry: CodeType) -> Source:
     Parameters
     ----------
     operation : str
-        The name of the operation. It is used if there is no source text.
+        The name of the operation. This name is used if there is no source text.
     count : int
         The number of operands.
     entry : code
@@ -94,7 +94,7 @@ def expression_at(frame: Any, names: list[str]) -> tuple[str, list[str], str | N
             parts = list(parts[0].elts)  # np.concatenate((a, b), axis=1)
     else:
         parts = []
-    if len(parts) == 1 < len(names):  # np.stack of a list: its elements
+    if len(parts) == 1 < len(names):  # np.stack of a list: name its elements
         names = [f"{ast.unparse(parts[0])}[{j}]" for j in range(len(names))]
     else:
         for j, part in enumerate(parts[: len(names)]):

@@ -21,7 +21,7 @@ from .traced_number import TracedNumberArray, traced_math
 
 MAX_NODES = 3000
 MAX_ELEMENTS = 3_000_000  # elements that one forward reads and writes; a larger forward takes too long
-MIXING = {  # not elementwise
+MIXING = {  # operations that are not elementwise
     *("matmul", "dot", "einsum", "tensordot", "inner", "outer", "vecdot", "vecmat", "matvec", "vdot", "kron", "cross"),
     *("trace", "convolve", "correlate", "pad", "cumsum", "cumprod", "interp", "inv", "solve", "det", "norm"),
     *("cholesky", "pinv", "lookup", "concatenate", "repeat", "take", "roll"),
@@ -44,7 +44,7 @@ class Node:
         "add", "matmul", "maximum.reduce", ...
     family : tuple
         The positions, in the user's code, of all calls that lead to the operation. A loop executes the operations of
-        one family again and again; each execution is a round of the loop.
+        one family several times. Each execution is a round of the loop.
     round : int
         The number of earlier operations of the same family.
     place : str
@@ -67,7 +67,7 @@ class Node:
         False for an operand that is a view of a part of such an array.
     views : list of (ndarray or None)
         For each other float operand, the operand itself, because it may be a window of a larger array. A copy would not
-        show this.
+        show that it is a window.
     active : list of bool
         True for each operand that depends on a differentiated array.
     """
@@ -124,12 +124,12 @@ class Tape:
     skipped : set of int
         Operations that later runs skip, because f does not depend on them.
     runs, cost : int
-        The number of forward passes, and about how many elements one forward reads and writes.
+        The number of forward passes, and the approximate number of elements that one forward reads and writes.
 
     Raises
     ------
     CannotTape
-        On entering, if forward cannot be recorded.
+        At the start of the block, if forward cannot be recorded.
     """
 
     def __init__(self, projection: Projection):
@@ -227,7 +227,10 @@ class Tape:
         return total
 
     def operation(self, name: str, compute: Callable, operands: list[Any], kwargs: dict) -> Any:
-        """Record an operation in the first run; in later runs, compute it with its change. `TracedArray` calls this."""
+        """Record an operation in the first run, and compute it with its change in later runs.
+
+        `TracedArray` calls this method.
+        """
         if self._mode == "record":
             result = compute(*operands)
             if getattr(result, "dtype", np.dtype(int)).kind == "f":

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-FUNCTIONS = {  # reported as one operation each
+FUNCTIONS = {  # each of these is reported as one operation
     *(np.dot, np.einsum, np.where, np.tensordot, np.inner, np.outer, np.vdot, np.kron, np.cross, np.trace),
     *(np.convolve, np.correlate, np.pad, np.cumsum, np.cumprod, np.interp, np.repeat, np.take, np.roll),
     *(np.linalg.inv, np.linalg.solve, np.linalg.det, np.linalg.norm, np.linalg.cholesky, np.linalg.pinv),
 }
-STACKS = {np.concatenate, np.stack, np.vstack, np.hstack, np.dstack, np.column_stack}  # of a sequence of arrays
+STACKS = {np.concatenate, np.stack, np.vstack, np.hstack, np.dstack, np.column_stack}  # functions of sequences
 running: list[Any] = []  # the running tapes, in the order of their start
 
 
@@ -72,7 +72,7 @@ class TracedArray(np.ndarray):
 
 
 def as_plain(x: Any) -> Any:
-    """Return a traced array as a plain NumPy array; any other value is returned unchanged."""
+    """Return a traced array as a plain NumPy array. Return any other value unchanged."""
     return x.view(np.ndarray) if isinstance(x, TracedArray) else x
 
 

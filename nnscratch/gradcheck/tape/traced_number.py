@@ -1,7 +1,7 @@
 """TracedNumber: a Python number that reports every operation on it to the running tape.
 
-Code in Python numbers calls the functions of `math`, which return plain numbers. While a tape runs, `traced_math`
-replaces these functions by versions that report too.
+Code that computes with Python numbers calls the functions of `math`, which return plain numbers. While a tape runs,
+`traced_math` replaces these functions by versions that report too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MATH = {  # for each function of `math`, the NumPy function that is recorded in 
 
 
 class TracedNumber(float):
-    """A number that stands for an array without axes, its attribute `array`."""
+    """A number that represents an array without axes. The attribute `array` is this array."""
 
     array: np.ndarray
 
@@ -54,7 +54,7 @@ class TracedNumberArray(TracedArray, NumberArray):
 
 
 def operate(function: Callable, *numbers: Any) -> Any:
-    """Compute one operation: through the running tape if there is one, else directly."""
+    """Compute one operation. If a tape is running, the tape computes it."""
     operands = [n.array if isinstance(n, TracedNumber) else n for n in numbers]
     if not running:
         return float(function(*operands))
