@@ -33,7 +33,7 @@ def build(job: Any, variant: str) -> dict[str, Any]:
 
 
 class Jobs:
-    """One method for each kind of job. It returns ``step`` and, if needed, ``check``: see worker.py."""
+    """One method for each kind of job. A method returns ``step`` and, if needed, ``check``: see worker.py."""
 
     def __init__(self, torch: Any, job: Any, compiled: bool, device: str = "cpu"):
         self.torch, self.nn, self.F = torch, torch.nn, torch.nn.functional

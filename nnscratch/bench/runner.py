@@ -23,9 +23,9 @@ from .. import blas, info
 from .jobs import Job
 
 HERE = Path(__file__).parent
-TOLERANCE = 1e-4  # relative, of the compared values. Typical: 2e-7; DeZero 1e-5: its Adam adds eps in another position
+TOLERANCE = 1e-4  # relative; 2e-7 is typical, and DeZero has 1e-5 because its Adam adds eps in another position
 REST = 0.05  # seconds between turns: after a product, OpenBLAS's threads use the CPU for about 0.025 s
-MOST_STEPS = 5000  # per turn
+MOST_STEPS = 5000  # steps in one turn
 PATIENCE = 3  # a library is stopped if it takes PATIENCE times as long as `seconds`
 
 
@@ -142,7 +142,7 @@ class Worker:
 
 
 def agree(ours: Sequence[float], theirs: Sequence[float]) -> bool:
-    """Return True if two libraries computed the same values. They then do the same work.
+    """Return True if two libraries computed the same values, and so did the same work.
 
     Examples
     --------
@@ -198,7 +198,7 @@ def take_turns(
     seconds: float,
     say: Callable[[int], None],
 ) -> None:
-    """Run `repeats` rounds of all workers, in alternating order. A slow worker stops when its time has run out."""
+    """Run `repeats` rounds of all workers, in alternating order. A slow worker stops when its time limit is reached."""
     steps, spent = {}, dict.fromkeys(workers, 0.0)
 
     def answer_of(k: int, count: int) -> dict[str, Any] | None:
@@ -271,7 +271,7 @@ def shown(numbers: Sequence[float]) -> str:
 def environment_for(kernel: str | None, threads: int | None) -> dict[str, str]:
     """Return the environment of the workers.
 
-    If `kernel` is None, OpenBLAS picks its kernel, or uses the one that the environment names.
+    If `kernel` is None, OpenBLAS selects its kernel, or uses the kernel that the environment names.
     """
     environment = dict(os.environ)
     if environment.pop(blas.OURS, None):  # the nnscratch command set the variable, not the user

@@ -77,7 +77,7 @@ def mark_all(
     out : Path
         The CSV file. The feedback goes into a folder with the same name without ".csv".
     seed : int, optional
-        The seed of the inputs; by default the seed of the course.
+        The seed of the inputs. The default is the seed of the course.
     only : sequence of str
         Mark these exercises only.
     jobs : int
@@ -223,7 +223,7 @@ def in_processes(
             for future in futures.as_completed(running):
                 try:
                     mark = from_dict(future.result())
-                except Exception:  # whatever it is, the other submissions get their marks
+                except Exception:  # catch every error: the other submissions get their marks
                     lost.append(running[future])
                     continue
                 yield running[future], mark
@@ -252,7 +252,7 @@ class Judge:
         self.starter = Starter(trust)
 
     def mark(self, student: str, sources: Sequence[bytes | None]) -> SubmissionMark:
-        """Mark one submission. If the starter has ended, for example without memory, start a new one and try again."""
+        """Mark one submission. If the starter has ended, for example without memory, try again with a new starter."""
         try:
             return mark_submission(self.starter, self.course, self.tasks, student, sources, self.seed)
         except StarterFailed:
@@ -261,7 +261,7 @@ class Judge:
             return mark_submission(self.starter, self.course, self.tasks, student, sources, self.seed)
 
 
-judges: list[Judge] = []  # the one of this process
+judges: list[Judge] = []  # the judge of this process
 
 
 def start_judge(path: str, names: Sequence[str], seed: int, trust: bool) -> None:

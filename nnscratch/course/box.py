@@ -24,12 +24,12 @@ from ..gradcheck.command.process import ROOT, ending
 from .inside.orders import ORDER, REPLY
 
 LONGEST_REPLY = 32 << 20  # bytes
-WAIT = 2.0  # seconds; no process may wait longer. A right solution never waits
+WAIT = 2.0  # the largest number of seconds that a process may wait; a right solution never waits
 WAITS = "it waits for something"
 LOOK = 0.05  # seconds between two checks of the limits
 START = 60.0  # seconds in which the starter must answer
 
-# The packages above `inside` are empty here: their own files would import the references.
+# The packages above `inside` are empty in these processes, because their own files would import the references.
 BOOT = """
 import sys, types
 root, numpy = sys.argv.pop(1), sys.argv.pop(1)
@@ -83,15 +83,15 @@ class ProcessorClock:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Measure inside this block: the judge has sent a request, and the process must answer."""
+        """Measure the time inside this block, in which the process must answer a request."""
         self._asleep, self._last = not self._linux, time.monotonic()
         yield
 
     def left(self) -> float:
         """Return the time until the next check of the limits. Raise WorkerFailed if a limit is reached.
 
-        It is called only if there is no reply. If the process slept at the call before and sleeps now, it waited for
-        something else than a request.
+        This method is called only if there is no reply. If the process slept at the previous call and sleeps now, it
+        waited, but not for a request.
         """
         left = self.seconds - self._used()
         if left <= 0:
@@ -100,7 +100,7 @@ class ProcessorClock:
         before, now = self._asleep, time.monotonic()
         self._asleep = self._sleeps()
         if before and self._asleep:
-            self._waiting += min(now - self._last, 2 * LOOK)  # not more: the judge itself may have been stopped
+            self._waiting += min(now - self._last, 2 * LOOK)  # the judge may have been stopped
         self._last = now
         if self._waiting >= self._longest:
             self.over = True
@@ -108,14 +108,17 @@ class ProcessorClock:
         return min(left + 0.001, LOOK)
 
     def _used(self) -> float:
-        """Return the processor time so far, in seconds; 0 if it cannot be known, as after the end of the process."""
+        """Return the processor time so far, in seconds.
+
+        Return 0 if it cannot be measured, for example after the end of the process.
+        """
         if self._linux:
             with contextlib.suppress(OSError):
                 return time.clock_gettime(self._clock)
         return 0.0
 
     def _sleeps(self) -> bool:
-        """Return True if the process sleeps, or if that cannot be known."""
+        """Return True if the process sleeps, or if its state is unknown."""
         if self._linux:
             with contextlib.suppress(OSError), open(self._state, "rb") as stat:
                 return stat.read().rpartition(b") ")[2][:1] == b"S"

@@ -1,4 +1,4 @@
-"""The files that ``nnscratch course new`` writes: a course of four exercises. The instructor wrote one of them."""
+"""The files that ``nnscratch course new`` writes: a course with three exercises of the ladder and one of your own."""
 
 from __future__ import annotations
 

@@ -3,10 +3,9 @@
 The judge knows the references (the right functions), draws the inputs, and decides. The student's code runs in another
 process (box.py), which gets inputs and returns arrays. The steps:
 
-1  values       compare the results of the functions with the reference. A part that is right earns its points
-2  gradients    only if all values are right. The student's backward gets the cache of the student's own forward. Its
-                gradients are compared with finite differences of the reference, and the outputs of that forward with
-                the reference at the same inputs
+1  values       compare the results of the functions with the reference. Each right part earns its points
+2  gradients    only if all values are right: call the student's backward with the cache of the student's forward.
+                Compare the gradients with finite differences of the reference, and the outputs with the reference
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ class FileMark:
     printed : str
         The start of what the file has printed.
     seconds : float
-        The processor time of the file. It is not a part of the mark.
+        The processor time of the file. The mark does not depend on it.
     finished : bool
         False if the file was stopped because it took too long.
     note : str
@@ -103,7 +102,7 @@ def mark_file(
     starter : Starter
     task : Task
     source : bytes or None
-        The content of the student's file; None if it is missing.
+        The content of the student's file, or None if the file is missing.
     seed : int
         Draws the inputs.
     limits : Limits
@@ -167,7 +166,7 @@ def mark_parts(box: Box, task: Task, source: str, seed: int) -> list[PartMark]:
 
 
 def problem_of(box: Box, exercise: Exercise, part: Values | Gradients, seed: int, source: str) -> NotYet | None:
-    """Return the first problem of a part; None if everything is right."""
+    """Return the first problem of a part, or None if everything is right."""
     try:
         for number, draw in enumerate(part.cases):
             inputs = draw(np.random.default_rng([seed, number]))
@@ -195,7 +194,7 @@ def check_values(box: Box, part: Values, inputs: tuple) -> None:
     problem = compare(part, inputs, got)
     if problem is not None:
         raise NotYet(*problem)
-    if part.stable:  # after the values, because their message says more
+    if part.stable:  # after the values, because a message about wrong values says more
         box.request("call", **values, overflow="raise")
 
 
@@ -311,7 +310,7 @@ class RemotePair:
 
 
 def reference_of(exercise: Exercise, part: Gradients) -> Callable | None:
-    """Return the reference for the forward of a part; None if this forward is random. A random forward is replayed."""
+    """Return the reference for the forward of a part, or None if this forward is random and is replayed."""
     if part.reference is not None or part.replay is not None:
         return part.reference
     for other in exercise.parts:
@@ -321,7 +320,7 @@ def reference_of(exercise: Exercise, part: Gradients) -> Callable | None:
 
 
 def names_of(function: Callable, count: int) -> list[str]:
-    """Return names for `count` inputs: the names of the function's arguments, if it has that many arguments."""
+    """Return names for `count` inputs. Use the names of the function's arguments if it has `count` arguments."""
     names = [p.name for p in inspect.signature(function).parameters.values() if "VAR" not in p.kind.name]
     return names[:count] if len(names) >= count else [f"input_{i}" for i in range(count)]
 
@@ -387,7 +386,7 @@ def copies(inputs: Sequence) -> tuple:
 
 
 def as_tuple(values: Any) -> tuple:
-    """Return a tuple of outputs; one output becomes a tuple of length one."""
+    """Return a tuple of outputs. A single output becomes a tuple of length one."""
     return values if isinstance(values, tuple) else (values,)
 
 

@@ -25,7 +25,7 @@ from .submission import number, read_regular
 LONGEST_NOTEBOOK = 100 << 20  # bytes; notebooks contain pictures
 DEFINES = re.compile(r"(?m)^(?:def|class) ")
 CHECKS = re.compile(r"(?m)^\s*(?:(?:import|from) +(?:nnscratch|otter)\b|grader\.)")
-COMMAND = re.compile(r"(?m)^\s*[%!].*$")  # of IPython, not Python code
+COMMAND = re.compile(r"(?m)^\s*[%!].*$")  # commands of IPython, which are not Python code
 
 
 def write_notebooks(course: Course, system: str, folder: Path) -> list[Path]:
@@ -116,7 +116,8 @@ def collect(course: Course, submitted: Path, out: Path) -> dict[str, list[str]]:
     course : Course
     submitted : Path
         A folder that contains one folder for each student. Their notebooks may be in inner folders. Links are not
-        followed. If a student has several notebooks of one name, the one whose path is first in the alphabet counts.
+        followed. If a student has several notebooks with the same name, the notebook whose path is first in the
+        alphabet counts.
     out : Path
         The new folder, with a folder for each student.
 
@@ -155,7 +156,10 @@ def collect(course: Course, submitted: Path, out: Path) -> dict[str, list[str]]:
 
 
 def code_of(data: bytes | None) -> str | None:
-    """Return the code of a notebook; None if it is not a notebook. Cells that only check the code are left out."""
+    """Return the code of a notebook, or None if the file is not a notebook.
+
+    Cells that only check the code are left out.
+    """
     try:
         cells = json.loads(data or b"")["cells"]
         texts = ["".join(made["source"]) for made in cells if made["cell_type"] == "code"]

@@ -65,7 +65,7 @@ class OwnExercise(Exercise):
     source : str
         The part of the file for students, with the marks around the solutions.
     gradient_command : str
-        How a student checks the gradients; "" if there are none, or if the shapes are not texts.
+        How a student checks the gradients; "" if there are no gradients, or if the shapes are not texts.
     """
 
     source: str = ""
@@ -161,7 +161,7 @@ def case(shapes: dict[str, Any]) -> Draw:
 
 
 def reference(function: Callable, returns: tuple[str, ...]) -> Callable:
-    """Return a function that computes the right values of those outputs that are compared."""
+    """Return a function that computes the right values of the compared outputs."""
 
     def right(*inputs: Any) -> Any:
         own = [x.copy() if isinstance(x, np.ndarray) else x for x in inputs]

@@ -65,7 +65,7 @@ class Limits:
 
     @property
     def unfinished(self) -> float:
-        """The seconds that the runs of a student's files may take if they do not finish, all runs together."""
+        """The largest total number of seconds for all runs of a student's files, if no file finishes."""
         return 1.5 * self.exercise
 
 

@@ -98,7 +98,7 @@ def not_again(limits: Limits, before: float) -> str:
 
 
 def read_sources(folder: Path, tasks: Sequence[Task]) -> list[bytes | None]:
-    """Return the content of the file for each task; None for those that are missing.
+    """Return the content of the file for each task, or None if the file is missing.
 
     If the folder contains only one other folder, as archives often do, this inner folder is read. Links are not read,
     because a link could show a file of another student.
@@ -113,7 +113,7 @@ def read_sources(folder: Path, tasks: Sequence[Task]) -> list[bytes | None]:
 
 
 def read_regular(path: Path, longest: int = LONGEST_SOURCE) -> bytes | None:
-    """Return the start of a file, at most `longest` + 1 bytes; None if it is not a regular file."""
+    """Return at most `longest` + 1 bytes from the start of a file, or None if it is not a regular file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
@@ -125,7 +125,7 @@ def read_regular(path: Path, longest: int = LONGEST_SOURCE) -> bytes | None:
 
 
 def fingerprint(course: Course, tasks: Sequence[Task], sources: Sequence[bytes | None], seed: int, version: str) -> str:
-    """Return a text that contains everything on which a mark depends: two marks with equal texts are equal."""
+    """Return a text that contains everything on which a mark depends. Two marks with equal texts are equal."""
     found = hashlib.sha256(f"{version} {seed} {course.limits}".encode())
     for task, source in zip(tasks, sources, strict=True):
         found.update(f"{task.name} {task.points}".encode() + task.exercise.marked_solution.encode())

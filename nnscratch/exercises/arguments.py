@@ -1,4 +1,4 @@
-"""The options of ``nnscratch exercises``. This file does not import the exercises, so that it is quick to import."""
+"""The options of ``nnscratch exercises``. This file does not import the exercises, so that its import is fast."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def check_unchanged(title: str, own: list, inputs: list) -> None:
 
 
 def copy_of(value: Any) -> Any:
-    """Return a copy of an array or a dictionary; any other value is returned unchanged."""
+    """Return a copy of an array or a dictionary. Return any other value unchanged."""
     return value.copy() if isinstance(value, (np.ndarray, dict)) else value
 
 

@@ -29,7 +29,7 @@ from .values import compare
 from .worker import ExerciseWorker
 
 SECONDS = 15.0
-START = 120.0  # seconds in which the process must be ready; a busy computer or a network drive takes long
+START = 120.0  # seconds in which the process must be ready: this takes long on a busy computer or a network drive
 LINE = re.compile(r" \(line (\d+)\)$")
 FORBIDDEN = {"torch", "tensorflow", "jax", "autograd", "cupy", "keras", "nnscratch", "scipy"}
 
@@ -90,11 +90,11 @@ def check_file(
     path : path
         The student's file.
     seed : int, optional
-        Draws the inputs. By default every check draws new ones.
+        Draws the inputs. By default, every check draws new inputs.
     seconds : float
         The time limit for the student's code.
     worker : ExerciseWorker, optional
-        The process to run the file in. By default, a new one for every check.
+        The process to run the file in. By default, every check starts a new process.
 
     Returns
     -------
@@ -147,7 +147,7 @@ def read(exercise: Exercise, path: Path) -> str:
     try:
         tree = ast.parse(source)
     except SyntaxError as error:
-        if error.lineno is None:  # as for a null byte
+        if error.lineno is None:  # for example after a null byte
             raise NotYet(f"Python cannot read the file: {error.msg}.", "Is it a text file with Python code?") from None
         line = (error.text or "").strip()
         raise NotYet(f"Python cannot read line {error.lineno}: {error.msg}.", f"line {error.lineno}: {line}") from None
@@ -195,7 +195,7 @@ def check_values(worker: ExerciseWorker, part: Values, inputs: tuple) -> None:
     problem = compare(part, inputs, got)
     if problem is not None:
         raise NotYet(*problem)
-    if part.stable:  # after the values, because their message says more
+    if part.stable:  # after the values, because a message about wrong values says more
         worker.request("call", **values, overflow="raise")
 
 

@@ -136,7 +136,7 @@ def run_solution(arguments: argparse.Namespace, folder: ExerciseFolder) -> int:
 
 
 def chosen(name: str | None, folder: ExerciseFolder) -> Exercise | None:
-    """Return the exercise called `name`; the next one if no name is given."""
+    """Return the exercise called `name`, or the next exercise if no name is given."""
     return folder.next() if name is None else named(name)
 
 

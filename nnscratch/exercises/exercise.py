@@ -42,7 +42,7 @@ class Values:
     Attributes
     ----------
     function : str
-        The name of the function in the student's file; or ``"driver:NAME"``, a function of drivers.py that calls it.
+        The name of the function in the student's file, or ``"driver:NAME"`` for a function of drivers.py that calls it.
     reference : callable
         Returns the right values for the same inputs: an array, or a tuple of arrays.
     cases : list of callable
@@ -74,7 +74,7 @@ class Gradients:
     Attributes
     ----------
     functions : tuple of str
-        Forward and backward; or one function that returns the loss and the gradients.
+        Forward and backward, or one function that returns the loss and the gradients.
     cases : list of callable
         Each draws the inputs of forward.
     reference : callable, optional
@@ -112,7 +112,7 @@ class Exercise:
     Attributes
     ----------
     number : int
-        The position in the ladder. It never changes, because it is part of the names of students' files.
+        The position in the ladder. The number never changes, because it is part of the names of students' files.
     name : str
     title : str
         One line for the list.

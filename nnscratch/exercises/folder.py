@@ -25,7 +25,7 @@ class ExerciseFolder:
     Parameters
     ----------
     path : path
-        It must hold a progress file; `start` makes one, `find` looks for one.
+        The folder must hold a progress file. `start` makes this file, and `find` searches for it.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class ExerciseFolder:
 
     @property
     def exercises(self) -> list[Exercise]:
-        """The exercises of the course that the folder belongs to, in its order; without a course, the whole ladder."""
+        """The exercises of the folder's course, in the order of the course, or the whole ladder without a course."""
         known = {exercise.name: exercise for exercise in LADDER}
         names = self.progress.get("exercises")
         chosen = [known[name] for name in names if name in known] if isinstance(names, list) else []
@@ -122,11 +122,11 @@ class ExerciseFolder:
         return exercise.name in self.progress["solved"]
 
     def next(self) -> Exercise | None:
-        """Return the first exercise that is not solved; None if there is none."""
+        """Return the first exercise that is not solved, or None if all are solved."""
         return next((exercise for exercise in self.exercises if not self.is_solved(exercise)), None)
 
     def mark_solved(self, exercise: Exercise) -> None:
-        """Note that an exercise is solved, and save this."""
+        """Record that an exercise is solved, and save the progress."""
         self.read_again()
         self.progress["solved"].setdefault(exercise.name, time.strftime("%Y-%m-%d %H:%M:%S"))
         self.save()
@@ -137,18 +137,18 @@ class ExerciseFolder:
         return shown if isinstance(shown, int) else 0
 
     def mark_hint(self, exercise: Exercise, number: int) -> None:
-        """Note that `number` hints of an exercise were shown, and save this."""
+        """Record that `number` hints of an exercise were shown, and save the progress."""
         self.read_again()
         self.progress["hints"][exercise.name] = max(number, self.hints_shown(exercise))
         self.save()
 
     def read_again(self) -> None:
-        """Read the progress file. A command in another window may have changed it since."""
+        """Read the progress file. A command in another window may have changed the progress file."""
         self.progress, note = read_progress(self.path / PROGRESS)
         self.note = self.note or note
 
     def save(self) -> None:
-        """Write the progress file. A reader sees the old file or the new one, never a part."""
+        """Write the progress file. A program that reads the file never gets a part of it."""
         text = json.dumps(self.progress, indent=1, ensure_ascii=False) + "\n"
         write_atomically(self.path / PROGRESS, text.encode())
 
@@ -176,7 +176,10 @@ def read_progress(path: Path) -> tuple[dict[str, Any], str]:
 
 
 def is_progress(path: Path) -> bool:
-    """Return True if `path` is a progress file, even a damaged one; False for a progress.json of another program."""
+    """Return True if `path` is a progress file, even a damaged one.
+
+    Return False for a progress.json of another program.
+    """
     if not path.is_file():
         return False
     try:

@@ -94,7 +94,7 @@ def check(name: str, *code: Callable, seed: int | None = None) -> Report:
     *code : callable
         The functions or the class that the exercise describes, in the same order. They may have any names.
     seed : int, optional
-        Draws the inputs. By default every check draws new ones.
+        Draws the inputs. By default, every check draws new inputs.
 
     Returns
     -------

@@ -24,7 +24,10 @@ NEW_PARAGRAPHS = re.compile(r"\n(?=Tolerances: |Which courses ask for it: )")
 
 
 def write_notebooks(folder: Path) -> tuple[int, int]:
-    """Write a notebook for each exercise that has none. Return how many were written, and how many already existed."""
+    """Write a notebook for each exercise that has none.
+
+    Return the number of written notebooks, and the number of notebooks that already existed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / exercise.filename.replace(".py", ".ipynb") for exercise in LADDER]
     missing = [(exercise, path) for exercise, path in zip(LADDER, paths, strict=True) if not path.exists()]

@@ -78,7 +78,7 @@ def shown_path(path: Path) -> str:
 
 
 def paint(text: str, code: str) -> str:
-    """If the output is a terminal, return the text with colour codes; else return it unchanged."""
+    """Return the text with colour codes if the output is a terminal. Otherwise, return it unchanged."""
     if not sys.stdout.isatty() or "NO_COLOR" in os.environ:
         return text
     return f"{code}{text}{PLAIN}"

@@ -10,12 +10,15 @@ import time
 from collections.abc import Callable, Iterator
 
 Wait = Callable[[float], str]
-"""``wait(seconds)`` returns the key that was pressed, in lower case; "" if none was pressed in that time."""
+"""``wait(seconds)`` returns the key that was pressed in this time, in lower case, or "" if no key was pressed."""
 
 
 @contextlib.contextmanager
 def keyboard() -> Iterator[Wait | None]:
-    """Provide a function that waits for a key; None if the input is not a terminal. Restore the terminal at the end."""
+    """Provide a function that waits for a key, or None if the input is not a terminal.
+
+    Restore the terminal at the end.
+    """
     if sys.stdin is None or not sys.stdin.isatty():
         yield None
     elif os.name == "nt":
@@ -59,7 +62,7 @@ def read_key(descriptor: int, seconds: float) -> str:
 
 
 def wait_on_windows(seconds: float) -> str:
-    """Return the next key of a console; "" if none was pressed."""
+    """Return the next key of a console, or "" if no key was pressed."""
     import msvcrt
 
     end = time.monotonic() + seconds

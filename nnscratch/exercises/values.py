@@ -12,7 +12,7 @@ TOLERANCE, TOLERANCE_FLOAT32 = 1e-6, 1e-3  # relative to the largest right value
 
 
 def compare(part: Values, inputs: tuple, got: tuple) -> list[str] | None:
-    """Return the headline and details of the first difference; None if all values are right.
+    """Return the headline and details of the first difference, or None if all values are right.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def is_slip(slip: Slip, inputs: tuple, found: list, wanted: tuple) -> bool:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Return True if two values agree within the tolerance; NaN equals NaN."""
+    """Return True if two values agree within the tolerance. NaN counts as equal to NaN."""
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape:
         return False
@@ -66,13 +66,13 @@ def same(a: Any, b: Any) -> bool:
 
 
 def scale_of(values: np.ndarray) -> float:
-    """Return the largest absolute value that is finite; 1 if there is none, or if all are 0."""
+    """Return the largest finite absolute value. Return 1 if no value is finite, or if all are 0."""
     finite = np.abs(values[np.isfinite(values)])
     return float(finite.max()) if finite.size and finite.max() > 0 else 1.0
 
 
 def difference(name: str, value: Any, right: Any, inputs: tuple) -> list[str] | None:
-    """Return a sentence and more lines about a wrong value; None if the value is right."""
+    """Return a list of lines about a wrong value, or None if the value is right. The first line is a sentence."""
     if isinstance(right, dict):
         return difference_of_dicts(name, value, right, inputs)
     if isinstance(value, dict):
@@ -124,7 +124,7 @@ def element(name: str, index: tuple[int, ...]) -> str:
 
 
 def at_inputs(index: tuple[int, ...], inputs: tuple) -> list[str]:
-    """Return the element of the first input at the same index, if it has one, and the shapes of all inputs."""
+    """Return lines with the element of the first input at the same index, and with the shapes of all inputs."""
     first = next((x for x in inputs if isinstance(x, np.ndarray)), None)
     lines = [f"the inputs: {shapes_text(inputs)}"]
     if first is not None and len(index) == first.ndim and all(i < n for i, n in zip(index, first.shape, strict=True)):

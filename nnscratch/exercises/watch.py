@@ -39,7 +39,7 @@ class Watch:
         self.folder, self.exercise, self.keys, self.seconds = folder, exercise, keys, seconds
 
     def run(self) -> None:
-        """Check until the user presses q or Ctrl-C; without keys, also until all exercises are solved."""
+        """Check until the user presses q or Ctrl-C. Without keys, also stop when all exercises are solved."""
         try:
             self.check()
             while (key := self.wait(POLL)) != "q":
@@ -66,7 +66,10 @@ class Watch:
         self.print_status()
 
     def go_to_next(self) -> bool:
-        """Check the next exercise that is not solved, if there is one. After the last one, begin at the first."""
+        """Check the next exercise that is not solved, if there is one.
+
+        After the last exercise, continue with the first exercise.
+        """
         every = self.folder.exercises
         position = every.index(self.exercise) + 1 if self.exercise in every else 0
         for exercise in every[position:] + every[:position]:
@@ -103,7 +106,7 @@ class Watch:
 
 
 def stamp(path: Path) -> tuple[int, int] | None:
-    """Return the time and the size of a file; None if there is none."""
+    """Return the time and the size of a file, or None if the file does not exist."""
     try:
         found = os.stat(path)
     except OSError:

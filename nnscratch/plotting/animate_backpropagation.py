@@ -29,7 +29,7 @@ def animate_backpropagation(model: Sequential, x: Array, target: Array) -> Anima
     Parameters
     ----------
     model : Sequential
-        Linear layers and activations, with at most six units in a layer. A copy of it is run.
+        Linear layers and activations, with at most six units in a layer. The function runs a copy of the model.
     x : array, shape (D,)
         One example.
     target : array, with the shape of the output

@@ -79,7 +79,10 @@ def animate_descent(
 
 
 def descent(slope: Callable[[float], float], start: float, rate: float, steps: int) -> np.ndarray:
-    """Return the weights before each step and after the last. After an overflow, the weight no longer changes."""
+    """Return the weights before each step and after the last step.
+
+    After an overflow, the weight no longer changes.
+    """
     path = [float(start)]
     for _ in range(steps):
         w = path[-1] - rate * float(slope(path[-1]))

@@ -19,8 +19,8 @@ def animate_gradient_path(
 ) -> Animation:
     """Show the gradient of the last output with respect to the input at each step, for several settings of a layer.
 
-    The loss is the sum of the last output. The size of its gradient at a step is the norm over the features, and the
-    mean of that over the sequences.
+    The loss is the sum of the last output. The size of the gradient of one sequence at a step is the norm over the
+    features. The animation shows the mean of these sizes over the sequences.
 
     Parameters
     ----------

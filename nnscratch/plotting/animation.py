@@ -117,7 +117,7 @@ class Animation:
         return f"<Animation of {len(self)} pictures>"
 
     def figure(self, k: int) -> Any:
-        """Return a Matplotlib figure with picture number `k`; -1 is the last one."""
+        """Return a Matplotlib figure with picture number `k`. The last picture has the number -1."""
         figure = self._empty_figure()
         self.draw(figure, range(len(self))[k])
         return figure

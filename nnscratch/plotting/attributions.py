@@ -19,7 +19,7 @@ def plot_attributions(image: Array, attributions: Array, ax: Any = None) -> Any:
     Parameters
     ----------
     image : array, shape (H, W) or (C, H, W)
-        Shown in grey, the mean of the channels. A large value is dark.
+        The plot shows the mean of the channels in grey. A large value is dark.
     attributions : array, in the shape of the image
         One example from a method of `nnscratch.explain`. The channels of a pixel are added up.
     ax : matplotlib Axes, optional
@@ -110,7 +110,7 @@ def plot_contributions(names: Sequence[str], values: Array, k: int = 10, ax: Any
 
 
 def finite_limit(name: str, values: np.ndarray) -> float:
-    """Return the largest size of the values, or 1 if all are 0. Raise if one is not finite."""
+    """Return the largest size of the values, or 1 if all are 0. Raise ValueError if a value is not finite."""
     if not np.isfinite(values).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")
     return float(np.abs(values).max()) or 1.0

@@ -57,7 +57,7 @@ def plot_text(
     if not np.isfinite(values).all():
         raise ValueError(f"plot_text: the value of token {int(np.argmin(np.isfinite(values)))} is not finite")
     positions, line, column = [], 0, 0
-    gap = int(any(len(token) > 1 for token in tokens))  # between words; none between characters
+    gap = int(any(len(token) > 1 for token in tokens))  # a gap between words, but not between characters
     for number, token in enumerate(tokens):
         size = max(1, len(token))
         starts_word = number == 0 or not tokens[number - 1].strip() or size > 1
@@ -94,7 +94,10 @@ def plot_text(
 
 
 def word_length(tokens: Sequence[str], start: int) -> int:
-    """Return the number of characters from token `start` to the next blank, so that no line breaks within a word."""
+    """Return the number of characters from token `start` to the next blank.
+
+    With this number, no line breaks within a word.
+    """
     if len(tokens[start]) > 1:
         return len(tokens[start])
     length = 0

@@ -1,4 +1,4 @@
-"""The confusion matrix: how often a classifier takes one class for another."""
+"""The confusion matrix: how often a classifier confuses one class with another."""
 
 from __future__ import annotations
 

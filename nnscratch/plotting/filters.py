@@ -48,7 +48,7 @@ def plot_filters(weight: Array, ax: Any = None) -> Any:
         one = np.concatenate(list(W[k]), axis=1).repeat(scale, axis=0).repeat(scale, axis=1)
         picture[r * tall : r * tall + len(one), c * wide : c * wide + one.shape[1]] = one
     if ax is None:
-        inches = min(0.06, 7.0 / picture.shape[1])  # per pixel
+        inches = min(0.06, 7.0 / picture.shape[1])  # inches for each pixel
         ax = new_axes(max(3.5, inches * picture.shape[1] + 1.5), max(1.6, inches * picture.shape[0] + 0.6))
     limit = float(np.abs(W).max()) or 1.0
     image = ax.imshow(picture, cmap=MAP, vmin=-limit, vmax=limit, interpolation="nearest")

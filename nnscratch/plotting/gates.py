@@ -22,7 +22,7 @@ TITLES = {"i": "input gate", "f": "forget gate", "g": "candidate", "o": "output 
 def lstm_gates(lstm: LSTM, x: Array, layer: int = 0) -> dict[str, np.ndarray]:
     """Return the gates and states of one layer of `lstm` at each step of one sequence.
 
-    They are computed by :class:`~nnscratch.Unrolled` with the same weights.
+    :class:`~nnscratch.Unrolled` computes them with the same weights.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ def plot_histograms(arrays: Mapping[str, Array] | Module, label: str = "value", 
     if not any(v.size for v in values.values()):
         raise ValueError("plot_histograms got no values" + (" except NaN and infinity" if values else ""))
     ax = new_axes(7.0, 1.0 + 0.5 * len(values)) if ax is None else ax
-    # The range is that of the middle 99.8 %, so that a single outlier does not compress all histograms.
+    # The axis covers the middle 99.8 % of the values, so that a single outlier does not compress all histograms.
     low = min(np.quantile(v, 0.001) for v in values.values() if v.size)
     high = max(np.quantile(v, 0.999) for v in values.values() if v.size)
     margin = 0.05 * (high - low) or 1.0

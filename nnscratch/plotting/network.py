@@ -18,7 +18,7 @@ from ..parameter import Parameter
 from ..record import record
 from .style import BLUE, GREY, ORANGE, new_axes
 
-MAX_NODES = 40  # of these many latest nodes, pairs are tried
+MAX_NODES = 40  # try pairs of this number of latest nodes
 
 
 @dataclass
@@ -178,11 +178,11 @@ def key_of(array: np.ndarray) -> tuple:
 
 
 def size_of(values: Any) -> str:
-    """Return the root mean square of an array as text; of several arrays, of the first."""
+    """Return the root mean square of an array as text. For several arrays, use the first."""
     (first, *_) = arrays_in(values) or [np.zeros(1)]
     return f"{math.sqrt(float((np.asarray(first, dtype=np.float64) ** 2).mean())):.2g}"
 
 
 def shape_of(values: Any) -> str:
-    """Return the shape of an array as text; of several arrays, of the first."""
+    """Return the shape of an array as text. For several arrays, use the first."""
     return "x".join(map(str, arrays_in(values)[0].shape)) if arrays_in(values) else ""

@@ -80,7 +80,7 @@ def use_style() -> None:
         from IPython.core.pylabtools import select_figure_formats
 
         shell.run_line_magic("matplotlib", "inline")
-        # Leave Matplotlib's version out of the file, so that the same picture always gives the same bytes.
+        # Omit Matplotlib's version from the file, so that the same picture always gives the same bytes.
         select_figure_formats(shell, {"png"}, facecolor="white", metadata={"Software": None})
 
 

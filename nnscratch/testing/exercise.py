@@ -23,8 +23,8 @@ from .hints import MISMATCH, STILL_DOTS, answer_hints, error_hints
 from .traceback_places import Place, own_places
 
 LONGEST = 300  # characters; a longer line is cut
-LINES = 4  # lines that are shown of an assertion's message
-ARRAYS = 3  # arrays with wrong gradients that are shown
+LINES = 4  # the largest number of lines shown of an assertion's message
+ARRAYS = 3  # the largest number of arrays shown with wrong gradients
 GIVEN_NONE = "returned None"  # in an entry's reason
 IN_THE_BROWSER = """\
 This notebook runs in a browser, so it uses less data and fewer steps. Your numbers and figures differ from those on its
@@ -82,7 +82,10 @@ def exercise(name: str) -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """Return a few lines that explain `error`, without a traceback and without digits that differ between machines."""
+    """Return a few lines that explain `error`.
+
+    They contain no traceback, and no digits that differ between machines.
+    """
     places = own_places(error)
     report = getattr(error, "report", None)
     if report is not None:
@@ -111,8 +114,8 @@ def failed_assertion(error: AssertionError, places: list[Place]) -> list[str]:
 def raised_error(error: Exception, places: list[Place]) -> list[str]:
     """Return the line of the answer that raised the error, the error's message, and hints.
 
-    If this line is in a function, the lines that called the function follow; the line of the exercise is the last. If
-    the error was raised outside of the answer, only the line of the exercise is shown.
+    If this line is in a function, the lines that called the function follow. The line of the exercise is last. If the
+    error was raised outside of the answer, only the line of the exercise is shown.
     """
     message = message_lines(error)[:1]
     if isinstance(error, KeyError) and error.args:

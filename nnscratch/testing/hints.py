@@ -266,7 +266,7 @@ def none_hints(node: Any, place: Place, values: SafeValues) -> list[str]:
 
 
 def source_of(name: str, place: Place, start: int) -> Any:
-    """Return the expression that was assigned to `name` last, between line `start` and the place, or None."""
+    """Return the last expression assigned to `name` between line `start` and the place, or None."""
     return sources(place, start).get(name)
 
 

@@ -123,7 +123,7 @@ class SafeValues:
         return getattr(base, name)(*arguments, **{keyword.arg: self._of(keyword.value) for keyword in node.keywords})
 
     def function(self, call: ast.Call) -> Any:
-        """Return the Python function that a call runs: for a Module, its forward; None if that is unknown."""
+        """Return the Python function that a call runs, or None if it is unknown. For a Module, this is its forward."""
         try:
             callee = self.of(call.func)
         except Unknown:
@@ -134,7 +134,7 @@ class SafeValues:
         return forward if isinstance(forward, FunctionType) else None
 
     def _called(self, node: Any) -> Any:
-        """Return the method for ``layer.backward``; for ``Layer()``, return its method forward."""
+        """Return the method for ``layer.backward``. For ``Layer()``, return its method forward."""
         try:
             if isinstance(node, ast.Attribute):
                 return getattr(type(self.of(node.value)), node.attr, None)

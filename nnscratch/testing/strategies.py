@@ -10,8 +10,8 @@
 The arrays are small, because a gradient check runs forward four times for each element. Their values lie between about
 -2 and 2, because finite differences are less accurate where a function grows fast.
 
-The strategies differ in how they treat kinks, the points without a derivative: ReLU has one at zero, and max pooling
-has one where two values are equal. `well_conditioned` avoids zeros, `distinct` avoids zeros and equal values, and
+The strategies differ in how they treat kinks, the points without a derivative: ReLU has a kink at zero, and max pooling
+has a kink where two values are equal. `well_conditioned` avoids zeros, `distinct` avoids zeros and equal values, and
 `with_zeros` draws many of both.
 
 A `shape` is a tuple, or a strategy that draws tuples.
@@ -126,7 +126,7 @@ def distinct(draw: Any, shape: Shape, *, apart: float = 0.1, dtype: Any = np.flo
     ----------
     shape : tuple of int, or strategy
     apart : float
-        The largest of n elements is about ``n * apart / 2``.
+        The size of the largest of n elements is approximately ``n * apart / 2``.
     dtype : dtype
         A float type.
 

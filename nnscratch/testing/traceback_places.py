@@ -64,7 +64,7 @@ class Place:
 
     @cached_property
     def tree(self) -> ast.AST | None:
-        """The syntax tree of the file or cell; None if its source is unknown."""
+        """The syntax tree of the file or cell, or None if the source is unknown."""
         try:
             return ast.parse("".join(linecache.getlines(self.file)))
         except (SyntaxError, ValueError):
@@ -82,7 +82,7 @@ class Place:
 
     @cached_property
     def expression(self) -> Any:
-        """The expression that failed; the whole statement if the position is unknown (before Python 3.11)."""
+        """The expression that failed, or the whole statement before Python 3.11, where the position is unknown."""
         for node in self.nodes():
             position = (node.lineno, node.end_lineno, node.col_offset, node.end_col_offset)
             if position == self.position and not isinstance(node, ast.Expr):
@@ -108,7 +108,7 @@ def spans(node: Any, line: int) -> bool:
 
 
 def position_of(code: CodeType, instruction: int) -> tuple | None:
-    """Return the position of an instruction's expression; None before Python 3.11."""
+    """Return the position of an instruction's expression, or None before Python 3.11."""
     if not hasattr(code, "co_positions"):
         return None
     first, last, start, end = list(code.co_positions())[instruction // 2]

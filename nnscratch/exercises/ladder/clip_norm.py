@@ -6,7 +6,7 @@ from ..exercise import Exercise, Mistake, Slip, Values
 
 
 def case(first, second, part):
-    """Draw two arrays; max_norm is `part` times their norm."""
+    """Draw two arrays, and set max_norm to `part` times their norm."""
 
     def draw(rng):
         a, b = rng.normal(size=first), 3 * rng.normal(size=second)
@@ -20,7 +20,7 @@ def length(a, b):
 
 
 def with_factors(factor_of):
-    """Return the values for a factor that depends on (one array, norm of all, max_norm)."""
+    """Return a clip that multiplies each array by ``factor_of(array, norm of all arrays, max_norm)``."""
 
     def clip(a, b, max_norm):
         norm = length(a, b)
@@ -30,7 +30,7 @@ def with_factors(factor_of):
 
 
 def with_norm(norm_of):
-    """Return a wrong clip, which computes the norm by `norm_of`."""
+    """Return a wrong clip that computes the norm with `norm_of`."""
 
     def clip(a, b, max_norm):
         norm = norm_of(a, b)

@@ -12,7 +12,7 @@ def kept(x, dropout_param):
 
 
 def measure(inputs, out):
-    """Measure the student's mask: the part that is kept, to one digit, and the factors of the kept elements."""
+    """Measure the student's mask: the fraction of kept elements, to one digit, and the factors of these elements."""
     x, out = inputs[0], np.asarray(out)
     if out.shape != x.shape:
         raise ValueError(f"out has shape {out.shape}; it must have shape {x.shape}")

@@ -8,7 +8,7 @@ from .softmax_loss import log_softmax
 
 def case(N, D, H, C, reg):
     def draw(rng):
-        # X holds integers, so that no gradient with respect to it is expected.
+        # X holds integers, so that the check expects no gradient with respect to X.
         X, y = rng.integers(-3, 4, (N, D)), rng.integers(0, C, N)
         shapes = (D, H), (H,), (H, C), (C,)
         return (*(rng.normal(size=shape) for shape in shapes), X, y, reg)
