@@ -61,7 +61,7 @@ def stub() -> types.ModuleType:
 
 
 def restrict_imports() -> None:
-    """Remove this package from the imported modules, and refuse further ones."""
+    """Remove this package from the imported modules, and refuse all later imports that are not allowed."""
     for name in [name for name in sys.modules if name.partition(".")[0] in ("nnscratch", "landlock", "pyseccomp")]:
         del sys.modules[name]
     sys.modules["nnscratch"] = stub()

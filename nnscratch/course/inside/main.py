@@ -1,7 +1,7 @@
 """Start a process for each student's file. This process never runs students' code itself.
 
-It has imported NumPy already. A new process is a fork of it, which takes only milliseconds. orders.py lists the orders
-that it carries out.
+It has imported NumPy already. A new process is a fork of this process, so its start takes only milliseconds. orders.py
+lists the orders that this process carries out.
 """
 
 from __future__ import annotations
@@ -57,7 +57,10 @@ def main() -> None:
 
 
 def end(pid: int) -> tuple[int, int]:
-    """Kill a process and its group. Return its wait status, and its processor time in microseconds."""
+    """Kill a process and its group.
+
+    Return the wait status of the process, and its processor time in microseconds.
+    """
     for kill in (os.killpg, os.kill):  # a process that has just started has no group yet
         with contextlib.suppress(OSError):
             kill(pid, signal.SIGKILL)

@@ -7,8 +7,8 @@
 
 Landlock and seccomp are parts of Linux. The packages `landlock` and `pyseccomp` (which needs the library libseccomp)
 call them. Both also apply to processes of the user root. The limit for the number of processes (RLIMIT_NPROC) does not
-apply to root, so it is not used. The user is not changed, because another user may not be allowed to read the files of
-Python.
+apply to root, so it is not used. The process keeps its user, because another user may not have the right to read the
+files of Python.
 
 `missing` tries forbidden things, as a student's file might do, and returns those that succeed.
 """
@@ -58,7 +58,7 @@ def close_files() -> None:
     """
     from landlock import FSAccess, Ruleset
 
-    ctypes.set_errno(0)  # the package would mistake an older error for its own
+    ctypes.set_errno(0)  # the package would take an older error for its own error
     rules = Ruleset()
     for path in readable():
         right = FSAccess.READ_FILE | FSAccess.READ_DIR if path.is_dir() else FSAccess.READ_FILE
@@ -113,7 +113,7 @@ def limit(seconds: int, memory: int, writes: bool) -> None:
     Parameters
     ----------
     seconds : int
-        The limit for the processor time. Usually the judge stops the process earlier.
+        The limit for the processor time. Usually, the judge stops the process before this limit.
     memory : int
         Bytes of address space.
     writes : bool

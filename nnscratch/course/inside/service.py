@@ -1,4 +1,4 @@
-"""The requests that the judge sends to the process of a student's file. The replies are arrays; the judge decides.
+"""The requests that the judge sends to the process of a student's file. The replies are arrays. The judge decides.
 
 open SOURCE               run the file
 call FUNCTION, INPUTS     the values that a function returns
@@ -40,7 +40,7 @@ class FileService:
         self._printed = FirstCharacters()
 
     def open(self, path: str, source: str) -> None:
-        """Run the file: the text `source`. `path` is its name in messages."""
+        """Run the text `source` of the file. Messages contain the name `path`."""
         self.path = path
         sys.argv, sys.stdout = [path], self._printed
         linecache.cache[path] = len(source), None, source.splitlines(keepends=True), path  # for inspect.getsource
@@ -66,11 +66,11 @@ class FileService:
         Parameters
         ----------
         functions : list of str
-            Forward and backward; or one function that returns the loss and the gradients.
+            Forward and backward, or one function that returns the loss and the gradients.
         inputs : list
             The arguments of forward.
         dys : list of arrays
-            The gradients of the outputs. If it is empty, backward is not called.
+            The gradients of the outputs. If the list is empty, backward is not called.
         outputs : int
             The number of outputs that forward returns. The values after the outputs are the cache.
 
@@ -113,7 +113,7 @@ class FileService:
         return missing(folder)
 
     def _load(self, name: str) -> Callable:
-        """Return the object called `name` in the file; or the driver called `name`, made for the file."""
+        """Return the object called `name` in the file, or the driver called `name`, made for the file."""
         if name.startswith(DRIVER):
             return DRIVERS[name.removeprefix(DRIVER)](self._load)
         found = vars(self._module).get(name)
@@ -122,7 +122,7 @@ class FileService:
         return found
 
     def _code_of(self, name: str) -> Any:
-        """Return the code of the student's forward, which `Counter` counts; None if a driver calls it."""
+        """Return the code of the student's forward for `Counter`, or None if a driver calls forward."""
         return getattr(vars(self._module).get(name), "__code__", None)
 
     def _restart_randomness(self) -> None:
