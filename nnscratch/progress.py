@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 from typing import Any
 
@@ -22,7 +23,12 @@ def in_notebook() -> bool:
 
 
 def someone_watches() -> bool:
-    """Return True if a progress bar would be seen: on a terminal or in a notebook, not in a file or a pipe."""
+    """Return True if a progress bar would be seen: on a terminal or in a notebook, not in a file or a pipe.
+
+    The environment variable TQDM_DISABLE hides all bars, as for every program with tqdm.
+    """
+    if os.environ.get("TQDM_DISABLE"):
+        return False
     return in_notebook() or (sys.stderr is not None and sys.stderr.isatty())
 
 

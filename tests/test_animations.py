@@ -128,6 +128,11 @@ def test_attention_shows_the_weights_of_one_token():
         plotting.animate_attention(A, ["the"])
 
 
+def test_attention_draws_no_line_for_a_weight_of_almost_zero():
+    (ax,) = plotting.animate_attention(np.array([[1.0, 1e-9]]), ["the"], ["the", "cat"]).figure(0).axes
+    assert len(ax.lines) == 1
+
+
 def test_a_gradient_check_marks_the_wrong_elements():
     def backward(dy, x):
         dx = 3 * dy * x**2

@@ -49,7 +49,8 @@ def animate_attention(A: Array, tokens: Sequence[str], looked_at: Sequence[str] 
         ax.set_ylim(-0.45, 1.35)
         angle = 0 if sum(map(len, looked_at)) < 80 else 60
         for s, token in enumerate(looked_at):
-            ax.plot([t, s], [0.93, 0.07], color=BLUE, linewidth=12 * A[t, s], alpha=0.6, solid_capstyle="round")
+            if A[t, s] >= 0.002:  # Matplotlib takes seconds to draw a line of almost no width
+                ax.plot([t, s], [0.93, 0.07], color=BLUE, linewidth=12 * A[t, s], alpha=0.6, solid_capstyle="round")
             ax.text(s, 0, shown(token), ha="center", va="top", fontsize=10, rotation=angle)
             ax.text(s, -0.3, f"{A[t, s]:.2f}" if A[t, s] >= 0.005 else "", ha="center", color=BLUE, fontsize=8)
         for i, token in enumerate(tokens):
