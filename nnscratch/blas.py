@@ -30,7 +30,7 @@ import numpy as np
 
 try:
     import ctypes
-except ImportError:  # a Python without it, as in some browsers: no library can be called
+except ImportError:  # some Pythons in browsers have no ctypes, so no library can be called
     ctypes = None
 
 AVX2 = frozenset({"avx2", "fma"})
@@ -43,8 +43,8 @@ KERNELS = {  # OpenBLAS's name of each kernel, and the instruction flags in /pro
     "SapphireRapids": AVX512 | {"avx512_bf16", "amx_tile", "amx_bf16"},
 }
 VARIABLE = "OPENBLAS_CORETYPE"
-OURS = "NNSCRATCH_SET_CORETYPE"  # tells the restarted command that the command itself set VARIABLE
-LARGE = 256 if sys.platform == "emscripten" else 2048  # in a browser, a product of 2048 takes minutes
+OURS = "NNSCRATCH_SET_CORETYPE"  # set if the command has set VARIABLE and restarted
+LARGE = 256 if sys.platform == "emscripten" else 2048  # in a browser, a product of size 2048 takes minutes
 PRODUCTS = {f"{LARGE} x {LARGE} @ {LARGE} x {LARGE}": (LARGE, LARGE, LARGE), "2048 x 512 @ 512 x 20": (2048, 512, 20)}
 WORTH = 1.15  # report a kernel that is faster by this factor: a smaller gain may be noise
 
@@ -170,7 +170,7 @@ def thread_setting() -> tuple[Callable[[], int], Callable[[int], None]] | None:
 
 def _ask_openblas(path: str) -> Blas | None:
     try:
-        library = ctypes.CDLL(path)  # returns the library that is already loaded
+        library = ctypes.CDLL(path)  # this returns the library that is already loaded
     except OSError:
         return None
 
@@ -213,7 +213,7 @@ def better_kernel(flags: frozenset[str], kernel: str | None, environment: Mappin
 
 
 def restart_with_better_kernel() -> None:
-    """Restart this command with OPENBLAS_CORETYPE set if that is faster. Otherwise return.
+    """Restart this command with OPENBLAS_CORETYPE set if this makes the products faster. Otherwise return.
 
     The new program replaces this one in the same process, so the shell still sees one command. The cost is a second
     start of Python. This works only on Linux, where the processor's instructions can be read and a process can be
@@ -283,8 +283,8 @@ def measure_kernel(name: str | None, seconds: float = 0.3) -> tuple[str | None, 
 def compare_kernels(flags: frozenset[str], seconds: float = 0.3) -> tuple[str | None, dict[str, dict[str, float]]]:
     """Return the kernel that OpenBLAS picks, and the speeds of that kernel and of all other usable kernels.
 
-    Each kernel is measured twice, in turns, and the better speed counts. Otherwise a kernel would seem slow if another
-    program ran for a moment.
+    Each kernel is measured twice, in alternation with the others. The better speed counts. Otherwise a kernel would
+    seem slow if another program ran for a moment.
     """
     default = measure_kernel(None, seconds)
     if default is None:
@@ -295,14 +295,14 @@ def compare_kernels(flags: frozenset[str], seconds: float = 0.3) -> tuple[str | 
     for name in (*others, None, *others):
         measured = measure_kernel(name, seconds)
         if measured is None or measured[0] is None or (name is not None and measured[0].lower() != name.lower()):
-            continue  # a library that was built without this kernel uses another one
+            continue  # OpenBLAS uses another kernel if it was built without this one
         so_far = results.setdefault(measured[0], measured[1])
         results[measured[0]] = {product: max(speed, so_far[product]) for product, speed in measured[1].items()}
     return own, results
 
 
 def faster_kernel(own: str | None, results: Mapping[str, Mapping[str, float]]) -> str | None:
-    """Return the kernel that is clearly faster than `own`, over all products together, or None.
+    """Return the kernel whose mean speedup over `own` is clearly above 1, or None if there is none.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """Checks that layers, losses and optimisers make before they compute.
 
-Each function returns, or raises an error that names the argument, what was expected and what came. No function changes
-its arguments.
+Each function raises an error if its check fails. The error names the argument, the expected value and the given value.
+No function changes its arguments.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def check_gradient(
 ) -> None:
     """Raise unless `dy`, the gradient of an output, has the output's shape and dtype.
 
-    Call it after ``owner.saved()``. If it raises, the saved values are put back: backward can be called again with the
-    right gradient. Give ``more=True`` if you check a further gradient after this one.
+    Call it after ``owner.saved()``. If the check fails, the saved values are restored. So you can call backward again
+    with the right gradient. Give ``more=True`` if you check a further gradient after this one.
     """
     try:
         _refuse_gradient(owner, dy, shape, dtype, name)
@@ -79,7 +79,7 @@ def _refuse_gradient(owner: Module, dy: Array, shape: tuple[int, ...], dtype: An
 def check_ids(owner: Module, name: str, ids: Array, below: int) -> None:
     """Raise unless `ids` is an array of integers in 0 .. below-1.
 
-    On a GPU the range is not checked: reading the result would block until the GPU has finished.
+    On a GPU the range is not checked, because the check would have to wait until the GPU has finished.
     """
     title = type(owner).__name__
     try:
@@ -93,9 +93,9 @@ def check_ids(owner: Module, name: str, ids: Array, below: int) -> None:
 
 
 def check_token_ids(model: Module, name: str, ids: Array) -> None:
-    """Raise if `model` is a language model and `ids`, on the CPU, holds an id outside its vocabulary.
+    """Raise if `model` is a language model, and `ids` on the CPU holds an id outside the model's vocabulary.
 
-    Call it before the ids are moved to a GPU: reading them back from the GPU would block until the GPU has finished.
+    Call it before the ids are moved to a GPU. There, the check would have to wait until the GPU has finished.
     """
     if hasattr(model, "vocab_size") and isinstance(ids, np.ndarray):
         check_ids(model, name, ids, model.vocab_size)
@@ -108,7 +108,7 @@ def check_instance(owner: str, name: str, value: Any, kind: type) -> None:
 
 
 def check_is_pair(owner: Module, name: str, value: Any, what: str) -> None:
-    """Raise unless `value` is a tuple or list of two; `what` names the two in the message, as in ``"(h, c)"``."""
+    """Raise unless `value` is a tuple or list of two elements. The message calls them `what`, such as ``"(h, c)"``."""
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         came = f"{len(value)} of them" if isinstance(value, (tuple, list)) else type(value).__name__
         raise TypeError(f"{type(owner).__name__}: {name} must be a pair {what}, got {came}")
@@ -123,21 +123,21 @@ def short(value: Any) -> str:
 
 
 def positive_int(name: str, value: int) -> int:
-    """Return `value` if it is an integer of 1 or more; raise otherwise."""
+    """Return `value`, or raise if it is not an integer of 1 or more."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 1:
         raise ValueError(f"{name} must be an integer of 1 or more, got {short(value)}")
     return _below_2_63(name, int(value))
 
 
 def count(name: str, value: int) -> int:
-    """Return `value` if it is an integer of 0 or more; raise otherwise."""
+    """Return `value`, or raise if it is not an integer of 0 or more."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 0:
         raise ValueError(f"{name} must be an integer of 0 or more, got {short(value)}")
     return _below_2_63(name, int(value))
 
 
 def integer(name: str, value: int) -> int:
-    """Return `value` if it is an integer, of any sign; raise otherwise."""
+    """Return `value`, or raise if it is not an integer. It may be negative."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} must be an integer, got {short(value)}")
     if value < -(1 << 63):
@@ -146,23 +146,23 @@ def integer(name: str, value: int) -> int:
 
 
 def _below_2_63(name: str, value: int) -> int:
-    """Return `value` if NumPy's integers can hold it; raise otherwise."""
+    """Return `value`, or raise if it is too large for NumPy's int64."""
     if value >= 1 << 63:
         raise ValueError(f"{name} must be below 2**63, got {short(value)}")
     return value
 
 
 def one_of(name: str, value: str, choices: Iterable[str]) -> str:
-    """Return `value` if it is one of `choices`; raise otherwise."""
+    """Return `value`, or raise if it is not one of `choices`."""
     if value not in tuple(choices):
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {short(value)}")
     return value
 
 
 def flag(name: str, value: bool) -> bool:
-    """Return `value` if it is True or False; raise otherwise.
+    """Return `value`, or raise if it is not True or False.
 
-    Without this check, a seed or generator in the position of a flag would count as True.
+    Without this check, a seed or generator that you pass in the position of a flag would count as True.
     """
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, got {value!r}")
@@ -170,28 +170,28 @@ def flag(name: str, value: bool) -> bool:
 
 
 def probability(name: str, value: float) -> float:
-    """Return `value` if it is in [0, 1); raise otherwise."""
+    """Return `value`, or raise if it is not in [0, 1)."""
     if not _is_number(value) or not 0 <= value < 1:
         raise ValueError(f"{name} must be a probability in [0, 1), got {value!r}")
     return float(value)
 
 
 def finite(name: str, value: float) -> float:
-    """Return `value` if it is a finite number; raise otherwise."""
+    """Return `value`, or raise if it is not a finite number."""
     if not _is_number(value) or not -LARGEST <= value <= LARGEST:
         raise ValueError(f"{name} must be a finite number, got {short(value)}")
     return float(value)
 
 
 def not_negative(name: str, value: float) -> float:
-    """Return `value` if it is a finite number of 0 or more; raise otherwise."""
+    """Return `value`, or raise if it is not a finite number of 0 or more."""
     if finite(name, value) < 0:
         raise ValueError(f"{name} must be 0 or more, got {value!r}")
     return float(value)
 
 
 def at_least(name: str, value: float, low: float, below: float = math.inf) -> float:
-    """Return `value` as a float if it is a number with low <= value < below; raise otherwise."""
+    """Return `value` as a float, or raise if it is not a number with low <= value < below."""
     if not _is_number(value) or not low <= value < below or value > LARGEST:
         limit = f"{low} or more" if below == math.inf else f"in [{low}, {below})"
         raise ValueError(f"{name} must be a finite number, {limit}, got {short(value)}")
@@ -199,7 +199,7 @@ def at_least(name: str, value: float, low: float, below: float = math.inf) -> fl
 
 
 def _is_number(value: Any) -> bool:
-    """True for a real number of Python or NumPy, but not for True and False."""
+    """Return True if `value` is a real number of Python or NumPy. True and False are not numbers here."""
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 

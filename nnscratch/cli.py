@@ -31,22 +31,22 @@ DEFAULT_SOURCE = f"{runs.AUSTEN_PREFIX}pride_and_prejudice"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0, 130 after Ctrl-C, or 2 for an error, with one line on stderr."""
+    """Run the command and return its exit code: 0, 130 after Ctrl-C, or 2 after an error (printed to stderr)."""
     if argv is None:  # called as a command, not from Python: this process may be restarted
         blas.restart_with_better_kernel()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a "?" for a character that the terminal cannot show
+            stream.reconfigure(errors="replace")  # print "?" for a character that the terminal cannot show
     arguments = parser().parse_args(argv)
     arguments.argv = sys.argv[1:] if argv is None else list(argv)
     try:
         code = arguments.run(arguments) or 0
-        if sys.stdout is not None:  # None if the descriptor is closed
+        if sys.stdout is not None:  # sys.stdout is None if its descriptor is closed
             sys.stdout.flush()
         return code
-    except BrokenPipeError:  # the reader of a pipe has ended, such as head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
-        return 128 + 13  # as a program that SIGPIPE ends
+    except BrokenPipeError:  # the program that reads the pipe has ended, such as head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it again on exit
+        return 128 + 13  # the exit code of a program that SIGPIPE has ended
     except (ValueError, TypeError, OSError, ArithmeticError, backend.DeviceError) as error:
         print(f"nnscratch {arguments.command}: {launch.rank_in_words()}{_one_line(error)}", file=sys.stderr)
         return launch.end_all_ranks(2)
@@ -231,7 +231,7 @@ def add_device(command: argparse.ArgumentParser) -> None:
 
 
 def usable_device(arguments: argparse.Namespace) -> str:
-    """Return ``--device``, or raise if it cannot be used. Turns on TF32 if ``--tf32`` is given."""
+    """Return ``--device``, or raise if it cannot be used. Turn on TF32 if ``--tf32`` is given."""
     if arguments.tf32:
         if arguments.device == "cpu":
             raise ValueError("--tf32 needs --device cuda")
@@ -266,7 +266,7 @@ def _train(arguments: argparse.Namespace, communicator: Any) -> int:
     )
     stopped = run.train(resumed=arguments.resume, device=device, communicator=communicator)
     if not launch.is_rank_0(communicator):
-        return 0  # also after Ctrl-C: at another code, mpiexec kills rank 0, which still writes files
+        return 0  # 0 after Ctrl-C too: otherwise mpiexec kills rank 0, which may still write files
     if stopped == "interrupted":
         print(f"\nStopped at step {run.history.steps} of {total}; the run is saved. To resume it:")
         print(f"    {_command()} train --out {shlex.quote(str(run.folder))} --resume")
@@ -390,7 +390,7 @@ def run_info(arguments: argparse.Namespace) -> None:
 
 
 def _command() -> str:
-    """Return how to call this command: by its name if that is on the PATH, else by its path."""
+    """Return the words that call this command: its name if the PATH contains it, else its path."""
     return "nnscratch" if shutil.which("nnscratch") else os.path.relpath(sys.argv[0])
 
 

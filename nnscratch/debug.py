@@ -27,8 +27,8 @@ METHODS = ("forward", "backward", "loss_and_backward")
 def detect_anomaly(*modules: Module) -> Iterator[None]:
     """Raise an error at the first value that is not finite, inside the ``with`` block.
 
-    After each forward and backward pass of each module, its results and the gradients of its parameters are read. So
-    the block is slower than usual: use it to find an error, not for every training run.
+    After each forward and backward pass of each module, the block reads the pass's results and the parameters'
+    gradients. So the block is slower than usual: use it to find an error, not for every training run.
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ def detect_anomaly(*modules: Module) -> Iterator[None]:
     Raises
     ------
     FloatingPointError
-        A result or gradient is NaN or infinite. The message names the module, the pass, and the first such element, and
-        says if the arguments and the parameters of the module were finite.
+        A result or gradient is NaN or infinite. The message names the module, the pass, and the first such element. It
+        also says if the arguments and the parameters of the module were finite.
     TypeError
         An argument is not a Module.
 
@@ -77,7 +77,7 @@ def detect_anomaly(*modules: Module) -> Iterator[None]:
 
 
 class _Checked:
-    """The `method` of a module, with a check of its results. It is an attribute of the module, before its class."""
+    """The `method` of a module, with a check of its results. Set as an attribute, it hides the method of the class."""
 
     def __init__(self, module: Module, method: str, title: str):
         self.module, self.method, self.title = module, method, title or type(module).__name__
@@ -100,7 +100,7 @@ class _Checked:
         return result
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Checked:
-        """Return the check of the copied module, as when a batch is split over threads."""
+        """Return the same check for a copy of the module. A split of the batch over threads makes such copies."""
         copied = memo[id(self.module)]
         vars(copied).pop(self.method, None)
         return _Checked(copied, self.method, self.title)
@@ -118,7 +118,7 @@ class _Checked:
 
 
 def _first_not_finite(value: Any) -> str | None:
-    """Describe the first element that is not finite in arrays and numbers, nested in tuples, lists and dicts."""
+    """Describe the first element of `value` that is not finite. Tuples, lists and dicts may be nested."""
     if isinstance(value, (tuple, list, dict)):
         parts = value.values() if isinstance(value, dict) else value
         return next((found for part in parts if (found := _first_not_finite(part)) is not None), None)

@@ -143,7 +143,7 @@ def beam_search(
                 finished.append(Hypothesis(y[1:-1] if y[-1] == stop else y[1:], float(score) / t**penalty))
             finished = sorted(finished, key=lambda found: -found.score)[:k]
             targets, scores, rows = targets[~ended], scores[~ended], rows[~ended]
-            # A log p can only fall. So a beginning with the score s ends with a score of at most s / max_length^a.
+            # A further token only decreases log p. So a beginning with log p = s can reach s / max_length^a at most.
             if not len(targets) or (len(finished) == k and (scores / max_length**penalty <= finished[-1].score).all()):
                 break
             state = tuple(a[backend.array_module(a).asarray(rows)] for a in state)
@@ -160,7 +160,7 @@ def _ids(name: str, ids: Any, axes: int) -> np.ndarray:
 
 
 def _check(model: Module, start: int, stop: int, max_length: int) -> None:
-    """Raise unless the arguments that both searches have are right."""
+    """Raise unless the arguments that both searches have in common are valid."""
     for method in ("start", "step"):
         if not callable(getattr(model, method, None)):
             raise TypeError(f"{type(model).__name__} has no method {method}: a search needs an encoder and a decoder")

@@ -5,8 +5,8 @@
     "replaced": {"layers.0": {...}}                 modules that are not the ones that the constructor makes
     "tied": [["a.weight", "b.weight"]]              names of the same parameter in different modules
 
-A file can come from a stranger. So `build` makes only classes of this package, imports no module, and allocates no more
-memory than the arrays of the file need.
+A file can come from a stranger. So `build` makes only objects of this package's classes, imports no module, and
+allocates no more memory than the arrays of the file need.
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ def build(spec: dict[str, Any], num_values: int) -> Module:
     ----------
     spec : dict
     num_values : int
-        The number of values in the file's arrays. If the description is of a larger model, an error is raised.
+        The number of values in the file's arrays. A description of a larger model raises an error.
 
     Raises
     ------
     ValueError
-        The description names a class that is not part of nnscratch, is of a larger model, or cannot be read.
+        The description cannot be read, describes a larger model, or names a class that is not part of nnscratch.
     """
     try:
-        with without_drawing(2 * num_values + 1000):  # twice: a replaced module is built after the one it replaces
+        with without_drawing(2 * num_values + 1000):  # twice, because a replaced module is built too
             model = _built(spec, [], max(num_values, 1 << 20))
             for name, inner in spec.get("replaced", {}).items():
                 _set(model, name, _built(inner, [], max(num_values, 1 << 20)))
@@ -79,7 +79,7 @@ def build(spec: dict[str, Any], num_values: int) -> Module:
 
 
 def _described(model: Module, seen: dict[int, int]) -> dict[str, Any]:
-    """Describe the class, the constructor's arguments (`Module.config`) and the modules among them.
+    """Describe a class, its constructor's arguments (`Module.config`) and the modules among these arguments.
 
     A module that occurs again is described by its number only, ``seen[id(module)]``.
     """
@@ -114,7 +114,7 @@ def _built(spec: dict[str, Any], made: list[Module], largest: int) -> Module:
 
 
 def _replaced(model: Module, made: Module) -> dict[str, Module]:
-    """Return the modules of `model` that differ from those of `made` in class or settings, without their children."""
+    """Return the modules of `model` whose class or settings differ from `made`, but not the modules inside them."""
     others, found = dict(made.named_modules()), {}
     for name, module in model.named_modules():
         if any(name == outer or name.startswith(f"{outer}.") for outer in found):
@@ -140,7 +140,7 @@ def _get(model: Module, name: str) -> Any:
 
 
 def _set(model: Module, name: str, value: Module | Parameter) -> None:
-    """Replace the module or parameter `name` of `model`, which must exist and be of the same kind."""
+    """Replace the module or parameter `name` of `model`. It must exist and be of the same kind."""
     outer, _, key = name.rpartition(".")
     owner = _get(model, outer) if outer else model
     kind = Module if isinstance(value, Module) else Parameter

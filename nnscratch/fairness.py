@@ -8,12 +8,12 @@
                             rates of true and of false positives
 
 A gap is the largest difference between two groups; 0 means equal. If the groups have different rates of y = 1, a
-classifier with both gaps at 0 cannot be accurate: the two definitions ask for different things. Which one is right
+classifier with both gaps at 0 cannot be accurate: then the two definitions contradict each other. Which one is right
 depends on what the prediction is for, and on who wrote the labels y.
 
     re-weighting            w = P(a) P(y) / P(a, y) for each training example. With them, y does not depend on a
 
-Leaving the group out of the inputs is not enough, since other inputs may tell the group.
+Leaving the group out of the inputs is not enough, since other inputs may reveal the group.
 
 References: Hardt, Price and Srebro (2016), "Equality of opportunity in supervised learning"; Kamiran and Calders
 (2012), "Data preprocessing techniques for classification without discrimination", for the weights; Chouldechova (2017),
@@ -33,7 +33,7 @@ from .checks import positive_int, probability
 
 
 class Group(NamedTuple):
-    """The rates of one group. A rate of no examples is NaN."""
+    """The rates of one group. A rate over zero examples is NaN."""
 
     group: Any
     count: int
@@ -147,7 +147,7 @@ def reweighting(targets: Array, groups: Array) -> np.ndarray:
 
 
 class Applicants(NamedTuple):
-    """Drawn data with a protected attribute."""
+    """Artificial data with a protected attribute."""
 
     x: np.ndarray
     y: np.ndarray
@@ -162,13 +162,13 @@ def draw_applicants(count: int, bias: float = 0.5, rng: None | int | np.random.G
     ----------
     count : int
     bias : float, 0 <= bias < 1
-        The probability that a qualified applicant of group 1 was turned down.
+        The probability that a qualified applicant of group 1 was rejected.
     rng : None, int or numpy.random.Generator
 
     Returns
     -------
     x : float32 array, shape (count, 2)
-        A test result, and the distance of the home from the centre, which tells much about the group.
+        A test result, and the distance of the home from the centre, which depends strongly on the group.
     y : int64 array, shape (count,)
         The decision of the past.
     qualified : int64 array, shape (count,)

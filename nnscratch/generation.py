@@ -126,10 +126,10 @@ def generate(
 
 
 def _warn_of_unknown_words(tokenizer: Any, prompt: str, ids: np.ndarray) -> None:
-    """Warn if tokens of the prompt are not in the vocabulary, so that the model reads ``<unk>`` for them."""
+    """Warn if tokens of the prompt are not in the vocabulary. The model reads ``<unk>`` in their positions."""
     if UNK not in tokenizer.vocabulary:
         return
-    unknown = int((np.asarray(ids) == tokenizer.id(UNK)).sum()) - prompt.count(UNK)  # the prompt may hold <unk> itself
+    unknown = int((np.asarray(ids) == tokenizer.id(UNK)).sum()) - prompt.count(UNK)  # the prompt may contain <unk>
     if unknown > 0:
         warnings.warn(
             f"{unknown} of the {len(ids)} tokens of the prompt are not in the vocabulary, so the model reads {UNK} "
@@ -187,7 +187,7 @@ def _draw(
     rows = 1 if hasattr(model, "repeat_hidden") or not stateful else count
     tokens = np.repeat(prompt[None], rows, axis=0)  # (rows, T): the n texts have the same prompt
     for _ in range(max_tokens):
-        with eval_mode(*modules):  # not around the loop: the caller may train between two tokens
+        with eval_mode(*modules):  # inside the loop, because the caller may train between two tokens
             (here,) = to_device_of(model, tokens)
             if stateful:
                 logits, state = model(here, model.init_hidden(rows) if state is None else state)
@@ -221,14 +221,14 @@ def _scores(logits: Any, shape: tuple[int, int], vocabulary: int | None) -> np.n
             f"model that returns (logits, state) needs a method init_hidden(batch_size)"
         )
     scores = backend.to_numpy(logits[:, -1]).astype(np.float64)
-    if not np.isfinite(scores.max(axis=1)).all():  # -inf bans a token, but not all of them
+    if not np.isfinite(scores.max(axis=1)).all():  # -inf may ban some tokens, but not all tokens
         raise FloatingPointError(
             "the model's logits are not finite (NaN, +infinity or all -infinity); check its weights"
         )
     if vocabulary is not None and scores.shape[1] < vocabulary:
         raise ValueError(f"the model predicts {scores.shape[1]} tokens, but the tokenizer has {vocabulary}")
     if vocabulary is not None:
-        scores[:, vocabulary:] = -np.inf  # some models have more rows than their tokenizer has tokens
+        scores[:, vocabulary:] = -np.inf  # some models predict more tokens than their tokenizer has
     return scores
 
 
@@ -253,10 +253,10 @@ class _Stops:
             ids = tokenizer.encode(text)
             if text != UNK and _never(tokenizer) in ids.tolist():
                 raise ValueError(f"stop {text!r} holds a token that is not in the vocabulary, so it is never generated")
-            self.texts.append(tokenizer.decode(ids))  # as the tokenizer writes it, for example in lower case
+            self.texts.append(tokenizer.decode(ids))  # in the form that the tokenizer writes, for example in lower case
             if not self.texts[-1]:
                 raise ValueError(f"stop {text!r} holds no token of this tokenizer")
-        # A match ends in the newest token. Each token writes at least one byte; only <eos> may write none.
+        # A match ends in the newest token. Each token except <eos> writes at least one byte.
         self.tokens = 8 + 2 * max([len(text.encode()) for text in self.texts], default=0)
 
     def text_before(self, prompt: np.ndarray, written: list[int]) -> str | None:

@@ -3,7 +3,7 @@
     mpiexec -n 4 nnscratch train ...        each process finds out here that mpiexec has started it
     nnscratch train --ranks 4 ...           this process starts mpiexec, and waits for it
 
-With --ranks, the first Ctrl-C lets all ranks finish the step and save the run, with every MPI library. This process
+With --ranks and every MPI library, all ranks finish the step and save the run after the first Ctrl-C. This process
 sends SIGUSR1 to mpiexec, which passes it on to the ranks. (Open MPI's mpiexec kills the ranks when it gets Ctrl-C.)
 """
 
@@ -37,7 +37,7 @@ def communicator() -> Any:
     Raises
     ------
     ValueError
-        mpi4py is not installed, or calls another MPI library than that of mpiexec.
+        mpi4py is not installed, or uses a different MPI library than mpiexec.
     """
     ranks = number_of_ranks()
     if ranks == 1:
@@ -67,7 +67,7 @@ def of_rank_0(world: Any, value: Any) -> Any:
 
 
 def wait_for_all_ranks(world: Any) -> None:
-    """Return when all ranks have called this."""
+    """Wait until all ranks have called this function."""
     if world is not None:
         world.Barrier()
 
@@ -98,9 +98,9 @@ def device_of_rank(world: Any, device: str) -> str:
 
 
 def rank_in_words() -> str:
-    """Return ``"rank 1 of 4: "`` for the message of an error, an empty string in a single process.
+    """Return ``"rank 1 of 4: "`` for the message of an error, or an empty string in a single process.
 
-    If all ranks have raised the same error, rank 0 prints it and ends the others, which wait here for a moment.
+    If all ranks have raised the same error, rank 0 prints it and ends the other ranks. They wait here until then.
     """
     if not _uses_mpi():
         return ""
@@ -136,7 +136,7 @@ def needs_start(ranks: int | None) -> bool:
     Raises
     ------
     ValueError
-        mpiexec has started another number of processes.
+        mpiexec has started a different number of processes.
     """
     if ranks is None or positive_int("--ranks", ranks) == number_of_ranks():
         return False
@@ -182,13 +182,13 @@ def mpiexec(ranks: int) -> list[str]:
 
 
 def environment(ranks: int) -> dict[str, str]:
-    """Return the environment for `mpiexec`. The ranks divide the cores; the user's own variables stay."""
+    """Return the environment for `mpiexec`. The ranks divide the cores. Existing variables stay."""
     threads = {name: str(max(1, backend.num_threads() // ranks)) for name in THREADS}
     for_open_mpi = {
         "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",  # allow more ranks than cores
         "PRTE_MCA_hwloc_default_binding_policy": "none",  # other programs may use the same cores
     }
-    if hasattr(os, "geteuid") and os.geteuid() == 0:  # usual in a container; this program runs as root already
+    if hasattr(os, "geteuid") and os.geteuid() == 0:  # usual in a container: this program already runs as root
         for_open_mpi |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     return threads | for_open_mpi | os.environ
 

@@ -18,7 +18,7 @@ def input_grad_optional(backward: Callable[..., Any]) -> Callable[..., Any]:
     """Mark a ``backward`` that returns None instead of dL/dx if ``self.needs_input_grad`` is False.
 
     If a subclass overrides ``backward`` without this mark, its ``backward`` always returns dL/dx. A call of
-    ``super().backward(dy)`` in it then returns dL/dx too.
+    ``super().backward(dy)`` in this method then returns dL/dx too.
     """
     backward.input_grad_optional = True
     return backward
@@ -55,15 +55,15 @@ def without_input_grad(module: Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def eval_mode(*modules: Module) -> Iterator[None]:
-    """Switch modules to ``eval()`` mode inside the ``with`` block; afterwards each module has its own mode again.
+    """Switch modules to ``eval()`` mode inside the ``with`` block. Afterwards each module has its earlier mode again.
 
     Blocks may be nested, or run in several threads at once: the end of the last block restores the mode.
 
     Parameters
     ----------
     *modules : Module
-        One model: it is switched with all modules inside it. Or two or more modules: only these are switched. In a
-        loop, it is faster to list a model's modules once and to pass them all.
+        If you give one module, all modules inside it are switched too. If you give several modules, only these are
+        switched. In a loop, it is faster to list a model's modules once and to pass them all.
     """
     switched = modules if len(modules) > 1 else list(modules[0].modules())
     with _lock:
@@ -85,11 +85,10 @@ def eval_mode(*modules: Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def eval_with_backward(model: Module) -> Iterator[None]:
-    """Let `model` compute inside the ``with`` block what it computes in ``eval()`` mode, and let backward work.
+    """Let `model` compute as in ``eval()`` mode inside the ``with`` block, but with a backward pass.
 
     Use it for the gradient with respect to the input. There is no dropout, and BatchNorm uses its running averages.
-    The parameters are frozen. Afterwards each module has its own mode again, and the gradients and the saved forward
-    calls that it had before.
+    The parameters are frozen. Afterwards each module has its earlier mode, gradients and saved forward calls again.
 
     Examples
     --------

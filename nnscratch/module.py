@@ -30,7 +30,7 @@ DEEP_STACK = 10_000  # a module warns if this number of forward calls wait for b
 class Module:
     """Base class of every layer, loss and model.
 
-    You write your own module as in PyTorch, and in addition ``backward``, under ``forward``:
+    Write your own module as in PyTorch. In addition, write ``backward``, under ``forward``:
 
     1. Set parameters and inner modules as attributes. They are found automatically, at any depth. You do not need to
        call ``super().__init__()``. A plain list of layers raises an error: use `Sequential`.
@@ -40,7 +40,7 @@ class Module:
        for an array of integers. With the decorator `modes.input_grad_optional` it may return None to save time.
     4. ``backward`` calls the ``backward`` of inner modules in the opposite order. If forward uses a value twice, add
        its two gradients.
-    5. A module that behaves differently in training reads ``self.training``, and ``self.deterministic``.
+    5. A module that behaves differently in training reads ``self.training`` and ``self.deterministic``.
 
     Then check it with `nn.gradcheck.check_gradients`.
 
@@ -147,7 +147,7 @@ class Module:
         Raises
         ------
         RuntimeError
-            Every saved forward has had its backward, or the module is in ``eval()`` mode.
+            No saved forward call is left for this backward, or the module is in ``eval()`` mode.
         """
         stack = self.__dict__.get("_stack")
         if not stack:
@@ -187,7 +187,7 @@ class Module:
     # --- inner modules, parameters and buffers -----------------------------------------------------------------------
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Yield the name and module of each attribute that is a module, in the order they were set."""
+        """Yield the name and module of each attribute that is a module, in the order of assignment."""
         for name, value in vars(self).items():
             if isinstance(value, Module):
                 yield name, value
@@ -219,7 +219,7 @@ class Module:
         return [parameter for _, parameter in self.named_parameters()]
 
     def requires_grad_(self, requires_grad: bool = True) -> Module:
-        """Set ``requires_grad`` of every parameter: False freezes the module, True lets it learn again; return self.
+        """Set ``requires_grad`` of every parameter, and return self. False freezes the module.
 
         Examples
         --------
@@ -276,7 +276,7 @@ class Module:
     # --- device, dtype and state -------------------------------------------------------------------------------------
 
     def to(self, device: str | None = None, dtype: Any = None) -> Module:
-        """Move parameters and buffers to ``"cpu"`` or ``"cuda"``, convert them to `dtype`, or both; return self.
+        """Move parameters and buffers to ``"cpu"`` or ``"cuda"``, or convert them to `dtype`, or both. Return self.
 
         A buffer of integers keeps its dtype.
 
@@ -313,14 +313,13 @@ class Module:
         ----------
         state : dict of str to array
         strict : bool
-            If True, raise on missing and unknown names; if False, ignore them.
+            True to raise an error for missing and unknown names, False to ignore them.
 
         Raises
         ------
         TypeError, ValueError
-            A name is missing or unknown, a value is not a numeric array, it has another shape, it is not finite in this
-            module's dtype, or a tied weight has two different values. The module is unchanged. A tied weight needs one
-            of its names.
+            A name is missing or unknown. A value is no numeric array, has another shape, or is not finite in this
+            dtype. A tied weight has two values; one of its names is enough. After an error, the module is unchanged.
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"state must be a dict of names and arrays, got {type(state).__name__}")

@@ -38,8 +38,8 @@ class Parameter:
         `add_rows` compute nothing, and a value that ``backward`` adds to `grad` is not kept. Optimisers do not change
         a frozen parameter. Setting this attribute clears the gradient.
     examples : list or None
-        None, except inside `privacy.keep_examples`: there ``backward`` adds each example's part of the gradient to this
-        list, in a form of `nnscratch.per_example`, and `grad` stays zero.
+        None outside `privacy.keep_examples`. Inside it, ``backward`` adds each example's part of the gradient to this
+        list, in a form of `nnscratch.per_example`. `grad` then stays zero.
 
     Examples
     --------
@@ -59,7 +59,7 @@ class Parameter:
 
     def __init__(self, data: Array, requires_grad: bool = True):
         self.data = data
-        # The gradient has one of three forms, and changes form only when it must:
+        # The gradient has one of three forms. It changes its form only when necessary:
         #   zero            _in_array is False, _rows is None. The content of _grad has no meaning yet.
         #   a few rows      _in_array is False, _rows holds their indices and their values. All other rows are zero.
         #   a whole array   _in_array is True, and the gradient is _grad.
@@ -182,7 +182,7 @@ class Parameter:
     def add_rows(self, index: Array, values: Array) -> None:
         """Add to single rows: ``grad[index[k]] += values[k]`` for every k. Equal indices add up.
 
-        The first call after `zero_grad` does not write the whole gradient if there are few rows; see `nonzero_rows`.
+        If there are few rows, the first call after `zero_grad` does not write the whole gradient: see `nonzero_rows`.
         If the parameter is frozen, nothing is computed.
         """
         if self._drops_gradient():
@@ -194,18 +194,18 @@ class Parameter:
             backend.scatter_add(self.grad, index, values)
 
     def keep(self, form: Form) -> None:
-        """Add each example's part of the gradient to `examples`; nothing is kept if the parameter is frozen."""
+        """Add each example's part of the gradient to `examples`, unless the parameter is frozen."""
         if self._requires_grad:
             self.examples.append(form)
 
     def _drops_gradient(self) -> bool:
-        """Return True if what is added to the gradient is not kept."""
+        """Return True if values that are added to the gradient are dropped."""
         self.added_in_examples = self.examples is not None
         return not self._requires_grad or self.examples is not None
 
     def to(self, *, device: str | None = None, dtype: Any = None) -> None:
         """Move data and gradient to a device, or convert them to a dtype. The parameter object stays the same."""
-        same_dtype = dtype is None or np.dtype(dtype) == self.dtype  # `dtype in (None, ...)` is true for float64
+        same_dtype = dtype is None or np.dtype(dtype) == self.dtype  # `in (None, ...)` is true for float64 too
         if device in (None, self.device) and same_dtype:
             return  # without reading grad, which would allocate and fill it
         for name in ("data", "grad"):
@@ -217,7 +217,7 @@ class Parameter:
         frozen = "" if self.requires_grad else ", requires_grad=False"
         return f"Parameter({self.shape}, {self.dtype}, {self.device}{frozen})"
 
-    # A Parameter is not an array. Arithmetic with it raises an error that names .data, instead of an error of NumPy's.
+    # A Parameter is not an array. Arithmetic with it raises an error that names .data, instead of NumPy's own error.
 
     __array_ufunc__ = None  # NumPy's operators then call the methods below
 

@@ -10,18 +10,19 @@ its own weight. N gradients of the size of the model are too many to store, so a
     Each    g_n itself                                              g (N, ...)
 
 Outer is the gradient of every weight that multiplies: a is the gradient of the output, b the input. Rows is the
-gradient of a table. Each is for small parameters, such as biases. All three give the norms without g_n, or from it,
-whichever is cheaper:
+gradient of a table. Each is for small parameters, such as biases. Each form computes the norms without g_n, or from g_n
+if that is cheaper:
 
     Outer   ||g_n||^2 = sum over s, t  (a[n, s] . a[n, t]) (b[n, s] . b[n, t])        T^2 (H + D) products, not T H D
     Rows    ||g_n||^2 = sum over s, t with ids[n, s] = ids[n, t]  d[n, s] . d[n, t]
 
-With one row for each example, T = 1, the first is ||a_n||^2 ||b_n||^2. The weighted sum costs as much as the plain one:
+With one row for each example, T = 1, the first formula is ||a_n||^2 ||b_n||^2. The weighted sum costs as much as the
+plain one:
 
     Outer   sum over n  c_n g_n = sum over n, t  a[n, t] (c_n b[n, t])^T              one product
 
-If a parameter is used several times, its forms are joined before the norm: forms of one kind along t. The norm of a sum
-is not the sum of the norms.
+If a parameter is used several times, its forms are joined before the norm is computed, because the norm of a sum is not
+the sum of the norms. Forms of one kind are joined along t.
 
 References: Goodfellow (2015), "Efficient per-example gradient computations", for T = 1; Li, Tramer, Liang and Hashimoto
 (2022), "Large language models can be strong differentially private learners", for sequences; Bu, Wang, Zha and Karypis
@@ -91,12 +92,12 @@ class Outer:
             parameter.grad += (a.T @ b).reshape(parameter.shape)
 
     def spread(self, rows: Array, N: int) -> Outer:
-        """Return the form of N examples of which these are the given rows; the gradients of the others are zero."""
+        """Return the form of N examples. These are the given `rows` of them, and all other gradients are zero."""
         return Outer(_spread(self.a, rows, N), _spread(self.b, rows, N))
 
     @staticmethod
     def joined(forms: Sequence[Outer]) -> Outer:
-        """Return the form of the sum: one after the other along t."""
+        """Return the form of the sum of all forms: they are joined along t."""
         xp = backend.array_module(forms[0].a)
         return Outer(*(xp.concatenate(arrays, axis=1) for arrays in zip(*((f.a, f.b) for f in forms), strict=True)))
 
@@ -110,7 +111,7 @@ class Rows:
     ids : array of integers, shape (N, T)
         The row of the table at each step.
     d : array, shape (N, T, D)
-        The gradient of what was read.
+        The gradient of the row that was read.
 
     Examples
     --------
@@ -147,7 +148,7 @@ class Rows:
 
     @staticmethod
     def joined(forms: Sequence[Rows]) -> Rows:
-        """Return the form of the sum: one after the other along t."""
+        """Return the form of the sum of all forms: they are joined along t."""
         xp = backend.array_module(forms[0].d)
         return Rows(*(xp.concatenate(arrays, axis=1) for arrays in zip(*((f.ids, f.d) for f in forms), strict=True)))
 
@@ -189,7 +190,7 @@ class Each:
         parameter.grad += (c @ self.g.reshape(len(self.g), -1)).reshape(parameter.shape)
 
     def spread(self, rows: Array, N: int) -> Each:
-        """Return the form of N examples of which these are the given rows; the gradients of the others are zero."""
+        """Return the form of N examples. These are the given `rows` of them, and all other gradients are zero."""
         return Each(_spread(self.g, rows, N))
 
     @staticmethod
@@ -202,7 +203,7 @@ Form = Outer | Rows | Each
 
 
 def joined(forms: Sequence[Form], shape: tuple[int, ...]) -> Form:
-    """Return one form of the sum of `forms`, all of a parameter of this shape."""
+    """Return one form of the sum of `forms`. All of them belong to one parameter, of this shape."""
     kinds: set[Any] = {type(form) for form in forms}
     if len(forms) == 1:
         return forms[0]
@@ -231,7 +232,7 @@ def keep_recurrent(parameters: Sequence[Parameter], dU: Array, dV: Array, X: Arr
 
 @contextlib.contextmanager
 def spread_examples(parameters: Sequence[Parameter], rows: Array, N: int) -> Iterator[None]:
-    """Turn the forms that are kept inside the ``with`` block, of some rows of the batch, into forms of all N examples.
+    """Extend the forms that are kept inside the ``with`` block from some rows of the batch to all N examples.
 
     Recurrent layers use it for sequences of different lengths, where a segment of time has only some of them.
     """

@@ -17,7 +17,7 @@ def in_notebook() -> bool:
     >>> in_notebook()
     False
     """
-    ipython = sys.modules.get("IPython")  # in a notebook, it is imported already
+    ipython = sys.modules.get("IPython")  # a notebook has imported IPython already
     shell = None if ipython is None else ipython.get_ipython()
     return hasattr(shell, "kernel")
 
@@ -38,5 +38,5 @@ def bar(**settings: Any) -> Any:
     widgets = in_notebook() and importlib.util.find_spec("ipywidgets") is not None
     tqdm = importlib.import_module("tqdm.auto" if widgets else "tqdm").tqdm
     if sys.platform == "emscripten":
-        tqdm.monitor_interval = 0  # the monitor is a thread, and a browser cannot start one
+        tqdm.monitor_interval = 0  # tqdm's monitor is a thread, and a browser cannot start threads
     return tqdm(**settings)

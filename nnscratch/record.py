@@ -33,7 +33,7 @@ class Seen:
 
     @property
     def output(self) -> Any:
-        """The output of the latest forward; if there are several outputs, the first."""
+        """The output of the latest forward, or the first of several outputs."""
         return _latest(self.outputs, "forward")
 
     @property

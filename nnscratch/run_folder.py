@@ -47,9 +47,9 @@ def remove_unfinished_files(folder: Path) -> None:
 def ctrl_c_for_other_signals() -> Iterator[None]:
     """Inside the block, SIGTERM, SIGHUP and SIGUSR1 do what Ctrl-C does.
 
-    So no work is lost when a batch system or a closed terminal ends the process. If the process ignores a signal, as it
-    ignores SIGHUP under ``nohup``, this does not change. Python allows signal handlers in the main thread only: in any
-    other thread this changes nothing.
+    So no work is lost when a batch system or a closed terminal ends the process. A signal that the process ignores,
+    such as SIGHUP under ``nohup``, stays ignored. Python allows signal handlers in the main thread only. In any other
+    thread, this function has no effect.
     """
     previous = {}
     if threading.current_thread() is threading.main_thread():

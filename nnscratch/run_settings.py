@@ -40,9 +40,9 @@ class Config:
     optimizer: str = "adam"
     lr: float = 8e-3
     clip: float = 5.0
-    hold: float | None = None  # epochs at the full learning rate; None: the rate follows a cosine to 0
+    hold: float | None = None  # epochs at the full learning rate, or None for a cosine that ends at 0
     decay: float = 1.0  # after `hold` epochs, each epoch multiplies the rate by this
-    init: float | None = None  # all weights uniform in [-init, init]; None: each layer's own initialisation
+    init: float | None = None  # all weights uniform in [-init, init], or None for each layer's default
     epochs: float | None = None
     steps: int | None = None
     patience: int | None = None
@@ -50,7 +50,7 @@ class Config:
     sha256: str = ""
 
     def check(self) -> None:
-        """Raise ValueError if a setting has another type, or is out of range. A file may hold anything."""
+        """Raise ValueError if a setting has the wrong type, or is out of range. A file may hold anything."""
         for field in dataclasses.fields(self):
             value, (kind, *none) = getattr(self, field.name), field.type.split(" | ")
             if not (value is None and none):
@@ -62,7 +62,7 @@ class Config:
 
 
 def _check_value(name: str, value: Any, kind: str) -> None:
-    """Raise unless `value` is of this kind. Integers must be 1 or more; a seed may be 0."""
+    """Raise unless `value` is of this kind. An integer must be 1 or more, but a seed may be 0."""
     if kind == "str" and not isinstance(value, str):
         raise ValueError(f"{name} must be a string, got {short(value)}")
     if kind == "bool" and not isinstance(value, bool):

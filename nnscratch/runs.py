@@ -76,7 +76,7 @@ def new_tokenizer(level: str, parts: dict[str, str], vocab: int) -> Any:
 
 
 class Run:
-    """A run in its folder. `plan` and `create` make a new one, `open` finds an old one, `train` trains it."""
+    """A run in its folder. `plan` and `create` make a new run, `open` opens an existing run, and `train` trains."""
 
     def __init__(self, folder: Path, config: Config, tokenizer: Any, parts: dict[str, str] | None = None):
         self.folder, self.config, self.tokenizer, self._parts = folder, config, tokenizer, parts
@@ -84,7 +84,7 @@ class Run:
 
     @classmethod
     def plan(cls, folder: Path, config: Config) -> Run:
-        """Return a new run after checking all its settings. This does not make the folder: `create` does.
+        """Return a new run after checking all its settings. It does not make the folder: `create` does.
 
         Raises
         ------
@@ -100,7 +100,7 @@ class Run:
             )
         config.check()
         parts = read_parts(config)
-        for name in ("source", "valid", "test"):  # absolute, so the run can be resumed from any folder
+        for name in ("source", "valid", "test"):  # an absolute path, so the run can be resumed from any folder
             path = getattr(config, name)
             if path is not None and not path.startswith(AUSTEN_PREFIX):
                 setattr(config, name, os.path.abspath(path))
@@ -114,7 +114,7 @@ class Run:
     def create(self) -> None:
         """Make the folder of a planned run, and write its settings and tokenizer."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "config.json").touch(exist_ok=False)  # raises if another process has created a run meanwhile
+        (self.folder / "config.json").touch(exist_ok=False)  # an error if another process has just created a run
         self._write_json("config.json", asdict(self.config))
         self._write_json("tokenizer.json", self.tokenizer.to_dict())
 
@@ -232,7 +232,7 @@ class Run:
             if self.config.patience is not None:
                 early_stopping = EarlyStopping(self.config.patience)
                 trainer.callbacks.insert(0, early_stopping)
-                trainer.stop = early_stopping.reason(trainer)  # of a run that had stopped early
+                trainer.stop = early_stopping.reason(trainer)  # a reason if the run had already stopped early
             try:
                 if trainer.steps_done < total and trainer.stop is None:
                     trainer.fit(batches, valid, steps=total, evaluate_every=max(1, min(len(batches), -(-total // 10))))

@@ -8,9 +8,10 @@ A file has three parts:
 
 The header holds an entry for each array, ``"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}``, whose
 offsets count from the end of the header, and ``"__metadata__"``, a dictionary of strings. The arrays are in the order
-of `DTYPES`, and those of one dtype in the order of their names. So the library writes the same bytes.
+of `DTYPES`, and those of one dtype in the order of their names. The library uses the same order, so both write the same
+bytes.
 
-The classes and functions have the names and the behaviour of those of the library that this package uses.
+This package uses a few classes and functions of the library. Those in this file have the same names and behaviour.
 
 Reference: https://github.com/huggingface/safetensors, section "Format".
 """
@@ -34,7 +35,7 @@ DTYPES = {
 NOT_IN_NUMPY = ("BF16", "F4", "F6_E2M3", "F6_E3M2", "F8_E5M2", "F8_E4M3", "F8_E8M0")
 """Other dtypes that a file may hold."""
 
-LONGEST_HEADER = 100_000_000  # bytes; the library refuses a longer one
+LONGEST_HEADER = 100_000_000  # bytes; the library rejects longer headers
 
 
 class SafetensorError(Exception):

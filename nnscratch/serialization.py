@@ -275,7 +275,10 @@ def read_arrays(path: PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def write_atomically(path: PathLike, content: bytes) -> None:
-    """Write `content` to a temporary file, then rename it to `path`. A reader sees the old file or the new one."""
+    """Write `content` to a temporary file, then rename it to `path`.
+
+    A program that reads `path` gets the complete old file or the complete new one.
+    """
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
@@ -285,13 +288,13 @@ def write_atomically(path: PathLike, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if sys.platform != "emscripten":  # in a browser, the mask is always 0o777: nothing could read the file
+        if sys.platform != "emscripten":  # in a browser, the mask is always 0o777: no program could read the file
             os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes a private file; give it the usual permissions
         os.replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
-        if isinstance(error, OSError) and error.errno and not error.filename:  # as when the disk is full
+        if isinstance(error, OSError) and error.errno and not error.filename:  # for example, the disk is full
             error.filename = str(path)
         raise
 

@@ -88,7 +88,7 @@ class Summary:
 def summary(model: Module, *inputs: Any) -> Summary:
     """Return a table of the layers of `model` and their cost on `inputs`.
 
-    A copy of the model is run; the model itself does not change.
+    This runs a copy of the model, so the model itself does not change.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ def array_module(x: Array) -> ModuleType:
     ------
     TypeError
         `x` is not a NumPy or CuPy array. For example, it is a list, a number or a PyTorch tensor. A masked array and a
-        `numpy.matrix` are refused too: the layers would not use the mask, and `*` of a matrix is another product.
+        `numpy.matrix` are refused too: the layers would not use the mask, and `*` of a matrix is the matrix product.
 
     Examples
     --------
@@ -106,9 +106,9 @@ def module_for(device: str) -> ModuleType:
 
 @functools.cache
 def _check_computes(cupy: ModuleType, device: str) -> None:
-    """Raise DeviceError unless the GPU can run a kernel, a matrix product and a sum. If it can, this runs once."""
+    """Raise DeviceError unless the GPU can run a kernel, a matrix product and a sum. The test runs once."""
     try:
-        x = cupy.ones((2, 2), dtype=np.float64)  # float64, because the first product of float32 fixes TF32 on or off
+        x = cupy.ones((2, 2), dtype=np.float64)  # float64, because the first float32 product fixes the setting of TF32
         result = float((x @ x + 1).sum())
     except MemoryError:
         raise
@@ -143,7 +143,7 @@ def _cupy(device: str) -> ModuleType:
     try:
         import cupy
     except ImportError as error:
-        # CuPy itself is there if another module could not be imported, such as a CUDA library.
+        # If the import of another module has failed, such as a CUDA library, CuPy itself is installed.
         if not isinstance(error, ModuleNotFoundError) or error.name != "cupy":
             raise DeviceError(f"device {device!r}: CuPy is installed, but cannot be imported ({error})") from None
         raise DeviceError(f"device {device!r} needs CuPy, which is not installed: {INSTALL}") from None
@@ -238,9 +238,9 @@ def allow_tf32() -> None:
 def chunk_size(x: Array, elements: int) -> int:
     """Return how many elements of an array like `x` to process at a time.
 
-    On a CPU the result is `elements`, and a chunk of this size should fit into the cache: each operation on a larger
-    array would read the array from memory again. On a GPU, starting an operation takes longer than reading from memory.
-    So there the result is at least the number of elements in half a gigabyte.
+    On a CPU the result is `elements`, and a chunk of this size should fit into the cache. With larger chunks, each
+    operation would read the chunk from memory again. On a GPU, starting an operation takes longer than reading from
+    memory. So there the result is at least the number of elements in half a gigabyte.
     """
     return elements if isinstance(x, np.ndarray) else max(elements, (1 << 29) // x.dtype.itemsize)
 

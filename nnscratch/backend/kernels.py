@@ -192,7 +192,7 @@ class OverLists:
 
 
 def _parts(arguments: str) -> list[tuple[list[str], int]]:
-    """Return, for each argument, the declarations of its parts in the kernel and the number of parts.
+    """Return, for each argument, the declarations of its parts in the kernel, and the number of parts.
 
     The number is 0 for an argument without ``[...]``.
 
@@ -219,12 +219,13 @@ def fused_rows(inputs: str, outputs: str, rows: dict[str, tuple[str, str, str]],
     ----------
     inputs, outputs : str
         The function's arguments in order, as for `fused`. The first output is the matrix, of shape (n, columns). Inputs
-        are numbers or arrays that broadcast with it, or None, which stands for 0. Declare an
-        output with one number for each row as ``raw``, such as ``raw T loss``; `body` then assigns to ``loss[row]``.
+        are numbers or arrays that broadcast with the matrix, or None, which stands for 0. Declare an output with one
+        number for each row as ``raw``, such as ``raw T loss``; `body` then assigns to ``loss[row]``.
     rows : dict
         The name of each row's number, with a tuple of three C expressions: ``each``, computed from one element;
         ``combine``, which combines two such values a and b; and the value for an empty row. An expression may use the
-        inputs and the numbers before it. The order of combining is arbitrary, but always the same.
+        inputs and the row numbers defined before it. The values are combined in an arbitrary order, which is always the
+        same.
     body : str
         The computation for one element, in C. ``row`` and ``column`` are its indices.
 

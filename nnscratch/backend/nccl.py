@@ -1,7 +1,7 @@
 """Sums over several GPUs with NCCL, NVIDIA's library for messages between GPUs. Each process has one GPU.
 
 NCCL enqueues a sum on a stream of the GPU, as CuPy enqueues its kernels. The gradients are on the same stream, so the
-sum runs after the backward pass and before the clipping, and the CPU does not wait for any of them.
+sum runs after the backward pass and before the clipping, and the CPU waits for none of these operations.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class NcclSum:
     x : cupy.ndarray
         Any array on the GPU of this process.
     rank, size : int
-        The number of this process, and how many there are.
+        The number of this process, and the number of all processes.
     of_rank_0 : function of an object
-        Returns the object of rank 0 on all ranks. It sends the name of the new group of GPUs to all of them.
+        Returns the object of rank 0 on all ranks. This function sends the name of the new group of GPUs to all ranks.
 
     Raises
     ------

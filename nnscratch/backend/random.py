@@ -49,8 +49,8 @@ def generator(rng: None | int | np.random.Generator) -> np.random.Generator:
 def uniform_like(rng: np.random.Generator, shape: tuple[int, ...], like: Array) -> Array:
     """Return ``rng.random(shape, dtype=numpy.float32)``, numbers in [0, 1), on the device of `like`.
 
-    On a GPU, the GPU draws the same numbers and `rng` is advanced past them. If the generator is not a PCG64, the
-    numbers are drawn on the CPU and copied to the GPU.
+    For an array on a GPU, the GPU draws the same numbers, and `rng` is advanced as if it had drawn them. If the
+    generator is not a PCG64, the numbers are drawn on the CPU and copied to the GPU.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def uniform_like(rng: np.random.Generator, shape: tuple[int, ...], like: Array) 
     if count == 0:
         return out
     before = bits.state
-    kept = before["has_uint32"]  # 1 if half of the 64 bits of the last draw is still unused: a draw makes two numbers
+    kept = before["has_uint32"]  # 1 if half of the last draw's 64 bits is unused, since a draw makes two numbers
     draws = (count - kept + 1) // 2
     words = [np.uint64(part) for name in ("state", "inc") for part in divmod(before["state"][name], 1 << 64)]
     draw(xp)(*words, np.uint32(before["uinteger"]), kept, count, draws, out, size=max(1, -(-draws // EACH)))

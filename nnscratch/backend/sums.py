@@ -27,7 +27,7 @@ def sum_rows(index: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndar
     rows : integer array, shape (R,)
         The distinct values in `index`, ascending.
     sums : array, shape (R, D)
-        For each of them, the sum of its rows of `values`.
+        For each of these indices, the sum of its rows of `values`.
 
     Examples
     --------
@@ -92,8 +92,8 @@ def _add_sorted_rows(xp: ModuleType) -> Callable:
 def sums_of_squares(arrays: Sequence[Array]) -> list[Array]:
     """Return scalars whose sum is the sum of the squares of all elements of `arrays`.
 
-    On a CPU there is one scalar for each array, computed as a dot product. On a GPU there is one scalar for each dtype,
-    computed by two kernels for any number of arrays, and not read from the GPU. Squares of float16 are computed in
+    On a CPU there is one scalar for each array, computed as a dot product. On a GPU there is one scalar for each dtype.
+    Two kernels compute it for any number of arrays, and it is not read from the GPU. Squares of float16 are computed in
     float32 or float64, because the largest float16 is 65504.
     """
     flat = [a.reshape(-1) for a in arrays]

@@ -20,8 +20,8 @@ _inside_concurrent: contextvars.ContextVar[bool] = contextvars.ContextVar("insid
 def num_threads() -> int:
     """Return how many threads to use: the number of cores of this process, or OMP_NUM_THREADS if that is smaller.
 
-    Inside a function that `run_concurrently` runs, the answer is 1. In a browser it is 1 too, because Pyodide cannot
-    start threads.
+    Inside a function that `run_concurrently` runs, the result is 1. In a browser the result is 1 too, because Pyodide
+    cannot start threads.
     """
     if _inside_concurrent.get() or sys.platform == "emscripten":
         return 1
@@ -73,8 +73,8 @@ def run_concurrently(functions: Sequence[Callable[[], Any]]) -> list[Any]:
 
     There are as many threads as cores. While they run, each matrix product uses only the core of its own thread. If a
     function raises an exception, it is raised here after all functions have ended. If one of these functions calls
-    `run_concurrently` again, the inner functions run one after another: all cores are in use already, and waiting for a
-    free core could take for ever. In a browser, where no thread can start, the functions run one after another too.
+    `run_concurrently` again, the inner functions run one after another: all cores are already in use, and a wait for a
+    free core might never end. In a browser, where no thread can start, the functions run one after another too.
 
     Examples
     --------
@@ -129,7 +129,7 @@ def single_threaded_blas() -> Iterator[None]:
 
 
 def _after_fork() -> None:
-    """Forget the threads and the lock of the parent process: a forked child has only the thread that called fork."""
+    """Drop the parent process's threads and lock, since a forked child has only the thread that called fork."""
     global _blas_lock
     _pool.cache_clear()
     _blas_lock = threading.Lock()

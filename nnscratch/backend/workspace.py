@@ -1,4 +1,4 @@
-"""Reused memory: the first use of new memory is slow."""
+"""Reuse the memory of arrays, because the first use of new memory is slow."""
 
 from __future__ import annotations
 

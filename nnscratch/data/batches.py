@@ -106,7 +106,7 @@ class TextBatches:
         Returns
         -------
         inputs, targets : int64 arrays, shape (N, T)
-            Read-only views of the tokens; the last batch may have fewer steps.
+            Read-only views of the tokens. The last batch may have fewer steps.
 
         Raises
         ------
@@ -164,7 +164,8 @@ class Batches:
     Parameters
     ----------
     x : array, or tuple of arrays
-        The inputs. Give a tuple for a model with several inputs; each batch then has a tuple of the same rows of each.
+        The inputs. Give a tuple for a model with several inputs. Each batch then has a tuple with the same rows of each
+        array.
     y : array
         The targets. All arrays must have the same number of rows.
     batch_size : int

@@ -1,6 +1,6 @@
 """The data sets that come with the package, and text files of your own.
 
-``files/README.md`` beside this file gives the source and licence of each data set.
+The file ``files/README.md`` gives the source and licence of each data set.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
     inputs      t # e _ h o k s e          80 % of those become the mask #, 10 % a random token, 10 % stay as they are
     targets     . h . . . . u . .          only they count: everywhere else, the target is -100
 
-Why not always the mask: when you use the model later, its input has no masks. Because a token without a mask may be
-wrong too, the model learns to use the context of every token.
+The chosen tokens do not always become the mask, because the input has no masks when you use the model later. A token
+without a mask may be wrong too, so the model learns to use the context of every token.
 
 Reference: Devlin, Chang, Lee and Toutanova (2019), "BERT: pre-training of deep bidirectional transformers for language
 understanding".
@@ -34,7 +34,8 @@ class MaskedBatches:
     Parameters
     ----------
     tokens : integer array or list of int, shape (length,)
-        The ids of the text. It is cut into sequences of `seq_len` tokens; the rest of the text is not used.
+        The ids of the text. The text is cut into sequences of `seq_len` tokens. Its last tokens are not used if they do
+        not fill a sequence.
     batch_size, seq_len : int
         N and T.
     mask : int

@@ -20,7 +20,7 @@ WEEKDAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
 def pad_sequences(
     sequences: Sequence[Any], value: int = 0, padding_side: str = "right"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Put sequences of token ids into one array. Shorter ones are padded, by default at the end.
+    """Put sequences of token ids into one array. Shorter sequences are padded, by default at the end.
 
     Parameters
     ----------

@@ -7,8 +7,8 @@
                                                                 each of the four words around it
 
 The word w is drawn as a negative with a probability proportional to count(w)^0.75. So frequent words are drawn less
-often than they occur. Frequent words are also left out of the text at random, so that a window holds more rare words. A
-word with the frequency f is kept with the probability min(1, sqrt(t / f)).
+often than they occur. Some occurrences of frequent words are also left out of the text at random, so that a window
+holds more rare words. A word with the frequency f is kept with the probability min(1, sqrt(t / f)).
 
 Reference: Mikolov, Sutskever, Chen, Corrado and Dean (2013), "Distributed representations of words and phrases and
 their compositionality".

@@ -1,4 +1,4 @@
-"""Explain a model: which inputs made it say this? One method a file, with its equations on top."""
+"""Explain a model: which inputs caused its prediction? Each method has its own file, with its equations on top."""
 
 from .activations import layer_activations
 from .agreement import rank_correlation

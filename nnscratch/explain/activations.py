@@ -23,8 +23,8 @@ def layer_activations(model: Module, x: Array) -> dict[str, Array]:
     Returns
     -------
     dict of str to array
-        The names are those of ``model.named_modules()``. If a module returns several arrays, this is the first; if it
-        is called several times, the output of the last call. A module that is not called is left out.
+        The names are those of ``model.named_modules()``. If a module returns several arrays, only the first one is
+        kept. If a module is called several times, only the last call is kept. A module that is not called is left out.
 
     Examples
     --------

@@ -34,11 +34,11 @@ class Comparison:
     attributions : dict of str to array
         The explanations, by the name of the method.
     deletion, insertion : dict of str to float
-        The area under the curve, the mean over the examples.
+        The mean of the area under the curve over the examples.
     randomised : dict of str to float
-        The rank correlation with the explanation of a model with shuffled weights, the mean over the examples.
+        The mean over the examples of the rank correlation with the explanation of a model with shuffled weights.
     agreement : array, shape (M, M)
-        The rank correlation between two methods, the mean over the examples.
+        The mean over the examples of the rank correlation between two methods.
 
     Examples
     --------

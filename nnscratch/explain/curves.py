@@ -7,10 +7,10 @@
     insertion   c_k = s of the baseline with the first k/K of the elements of x
 
 If a is right, the score falls early in deletion, and rises early in insertion. The mean of c over k/K, by the trapezoid
-rule, is the area under the curve: a good explanation has a small area for deletion, and a large one for insertion.
+rule, is the area under the curve. A good explanation has a small area for deletion, and a large area for insertion.
 
-Both curves have the same weakness: inputs with parts replaced are unlike those of the training, and the score of a
-model for such inputs can be anything. So compare with a random order, and never with another model.
+Both curves have the same weakness. Inputs with replaced parts are unlike the training data, so the model's scores for
+them are not reliable. So compare the areas with those of a random order, and never with those of another model.
 
 Reference: Petsiuk, Das and Saenko (2018), "RISE: randomized input sampling for explanation of black-box models".
 """

@@ -33,7 +33,7 @@ from ..checks import flag, positive_int
 from ..module import Module
 from .scores import Target, baseline_of, check_input, features_of, gradients_at, per_input, scores
 
-LARGE_GAP = 0.05  # of the sum of the attributions' sizes
+LARGE_GAP = 0.05  # the largest gap without a warning, as a fraction of sum |a|
 
 
 def integrated_gradients(
@@ -55,7 +55,7 @@ def integrated_gradients(
     steps : int
         K. It takes K forward and K backward passes.
     return_gap : bool
-        True to return also how much the attributions miss completeness.
+        True to return the gap too.
 
     Returns
     -------

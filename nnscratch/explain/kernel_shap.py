@@ -10,9 +10,9 @@
 With all 2^G - 2 sets, the solution is exactly the Shapley values: docs/derivations/shapley.md proves it. Very small and
 very large sets have the largest weights, because they show the effect of one group alone.
 
-With fewer sets, draw them: the size k with probability proportional to C(G, k) pi(k), so to 1 / (k (G - k)); then k of
-the G groups. The weights are now in the probabilities, and all sets drawn count equally. Each set is drawn together
-with its complement, which reduces the variance.
+With fewer sets, draw them at random. First draw the size k, with a probability proportional to C(G, k) pi(k), that is,
+to 1 / (k (G - k)). Then draw k of the G groups. The probabilities replace the weights, so all drawn sets count equally.
+Each set is drawn together with its complement, which reduces the variance.
 
 The constraint is eliminated: phi_G = v(all) - v(none) - the sum of the others.
 
@@ -53,8 +53,8 @@ def kernel_shap(
     model, x, target, baseline, groups
         See `occlusion`.
     samples : int
-        The number of sets, and of forward passes, for each example. If there are not more sets than this, all are used,
-        and the result is exact.
+        The number of sets, and of forward passes, for each example. If there are no more sets than this number, all
+        sets are used, and the result is exact.
     rng : None, int or numpy.random.Generator
         The source of the sample, or its seed.
 
@@ -88,7 +88,7 @@ def kernel_shap(
 
 
 def shapley_kernel(G: int) -> np.ndarray:
-    """Return pi(k) for k = 0..G; the first and the last, which the constraint replaces, are 0."""
+    """Return pi(k) for k = 0..G. The first and the last are 0, because the constraint replaces them."""
     pi = [(G - 1) / (math.comb(G, k) * k * (G - k)) for k in range(1, G)]
     return np.array([0.0, *pi, 0.0])
 

@@ -13,9 +13,9 @@
                 b  = (C^T W C + ridge I)^-1 C^T W (y - ybar)            C = m - mbar, W = diag(w)
                 b0 = ybar - mbar . b
 
-b_g is the explanation. The local model is not the model: R^2 = 1 - sum w (y - b0 - m b)^2 / sum w (y - ybar)^2 says how
-much of the variation near the example it explains. The choice of `width` and of the masks changes b. Kernel SHAP is the
-same idea with the weights for which b is the Shapley values.
+b_g is the explanation. The linear model is only an approximation. R^2 = 1 - sum w (y - b0 - m b)^2 / sum w (y - ybar)^2
+is the part of the variation near the example that b explains. The choice of `width` and of the masks changes b. Kernel
+SHAP uses the same idea, with weights that make b equal to the Shapley values.
 
 Reference: Ribeiro, Singh and Guestrin (2016), "'Why should I trust you?': explaining the predictions of any
 classifier".
@@ -61,7 +61,7 @@ def lime(
     rng : None, int or numpy.random.Generator
         The source of the masks, or its seed.
     return_r2 : bool
-        True to return also how well each linear model fits.
+        True to return R^2 too.
 
     Returns
     -------

@@ -10,7 +10,7 @@
 Occlusion, Shapley values, Kernel SHAP and LIME know the model only through v. So they need no gradient, and the model
 may be any function. A group is one number of a table, one token, or a patch of an image.
 
-What is a token that is not present? With a baseline, it is replaced by another token. Without one, its vector is 0.
+If a token is not present, the baseline token replaces it. Without a baseline, the vector of the token is 0.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Explain the next token after a prompt: which tokens of the prompt made the model say it?"""
+"""Explain the next token after a prompt: which tokens of the prompt caused it?"""
 
 from __future__ import annotations
 

@@ -6,11 +6,11 @@
 
 s is a logit if the model returns logits. Every example has its own score and its own explanation.
 
-Features. An explanation says how s depends on some array of numbers, the features. If x is an array of floats, such as
-images or the rows of a table, x itself is that array. If x holds token ids, it has no gradient. The features are then
-the vectors e (N, T, D) that the model's Embedding returns for the ids.
+Features. An explanation describes how s depends on an array of numbers, the features. If x is an array of floats, such
+as images or the rows of a table, x itself is that array. If x holds token ids, it has no gradient. The features are
+then the vectors e (N, T, D) that the model's Embedding returns for the ids.
 
-A gradient ds/de has D numbers for each token. Each method says how it makes one number of them.
+A gradient ds/de has D numbers for each token. Each method combines these numbers to one number in its own way.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def baseline_ids(x: Array, baseline: Any) -> Array:
 
 
 def _checked_baseline(x: Array, baseline: Any) -> Array:
-    """Return the baseline as an array. Raise if it holds another kind of number than x, or does not broadcast to x."""
+    """Return the baseline as an array. Raise if it does not hold numbers as x does, or does not broadcast to x."""
     baseline = np.asarray(baseline) if np.isscalar(baseline) else baseline
     backend.array_module(baseline)
     if baseline.dtype.kind not in ("iu" if is_tokens(x) else "iuf"):

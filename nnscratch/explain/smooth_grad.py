@@ -8,7 +8,8 @@
 For tokens, x is the embedding vectors e, and the result is the length of the mean gradient of each token.
 
 The gradient of a deep network with ReLUs changes abruptly from one point to the next, so its figure looks like noise.
-The mean over a neighbourhood of x changes slowly. It is the gradient of s after a blur: s averaged over the noise.
+The mean over a neighbourhood of x changes slowly. This mean is the gradient of a smoothed s: the mean of s over the
+noise.
 
 Reference: Smilkov, Thorat, Kim, Viegas and Wattenberg (2017), "SmoothGrad: removing noise by adding noise".
 """

@@ -167,8 +167,8 @@ class MultiheadAttention(Module):
         memory : array, shape (N, S, D), optional
             The tokens that `x` attends to. The default is `x` itself.
         lengths : sequence of N integers in 1..S, optional
-            The number of real tokens in each sequence of `memory`, or of `x` without a memory. The other tokens are
-            padding, and no token attends to padding. NaN and infinity in the padding are read as 0.
+            The number of real tokens in each sequence of `memory`, or of `x` if there is no memory. The other tokens
+            are padding, and no token attends to padding. NaN and infinity in the padding are read as 0.
         past : (k, v), each of shape (N, heads, P, d), optional
             Keys and values of P earlier tokens, in ``eval()`` mode only. The tokens of `x` attend to these too. So a
             model can read a text token by token without computing keys and values again. See `KeyValueCache`.
@@ -199,7 +199,7 @@ class MultiheadAttention(Module):
         return y if past is None else (y, past)
 
     def backward(self, dy: Array) -> Array | tuple[Array, Array]:
-        """Return dL/dx, shape (N, T, D); with a memory the pair (dL/dx, dL/dmemory)."""
+        """Return dL/dx, shape (N, T, D), or the pair (dL/dx, dL/dmemory) if there is a memory."""
         x, memory, q, k, v, A, M, o = self.saved()
         xp, (N, T, D) = backend.array_module(x), x.shape
         scale = 1 / math.sqrt(q.shape[3])
@@ -230,9 +230,9 @@ class MultiheadAttention(Module):
         return dx, dmemory
 
     def weights(self, x: Array, memory: Array | None = None, lengths: Any = None, padding_side: str = "right") -> Array:
-        """Return A, shape (N, heads, T, S): how much each token attends to each other token, in every head.
+        """Return A, shape (N, heads, T, S): how much each token attends to each token, in every head.
 
-        Use it to inspect the attention; it keeps nothing for backward.
+        Use it to inspect the attention. It saves nothing for backward.
         """
         self._check(x, memory, None)
         x, memory = self._with_finite_padding(x, memory, lengths, padding_side)
@@ -244,7 +244,7 @@ class MultiheadAttention(Module):
     def _with_finite_padding(
         self, x: Array, memory: Array | None, lengths: Any, padding_side: str, past: int = 0
     ) -> tuple[Array, Array | None]:
-        """Return x and memory. In the one that `lengths` describes, NaN and infinity in the padding are replaced."""
+        """Return x and memory. Replace NaN and infinity in the padding of the array that `lengths` describes."""
         if memory is None:
             return with_finite_padding(self, x, lengths, padding_side, past), None
         return x, with_finite_padding(self, memory, lengths, padding_side)
@@ -274,7 +274,7 @@ class MultiheadAttention(Module):
         return (dp_rows @ self.in_proj_weight.data[rows]).reshape(x.shape)
 
     def keep_examples(self, dp: Array, x: Array, rows: slice) -> None:
-        """Keep the gradients of each example; those of the other rows are zero."""
+        """Keep the gradients of each example. The gradients of the other rows are zero."""
         da = backend.array_module(dp).zeros((*dp.shape[:2], 3 * self.embed_dim), dtype=dp.dtype)  # (N, T, 3D)
         da[:, :, rows] = dp
         self.in_proj_weight.keep(Outer(da, x))
@@ -291,7 +291,7 @@ class MultiheadAttention(Module):
         """Return A = softmax(q k^T / sqrt(d)), shape (N, heads, T, S)."""
         xp, (N, _, T, d), S = backend.array_module(q), q.shape, k.shape[2]
         Z = (q * (1 / math.sqrt(d))) @ k.swapaxes(2, 3)
-        if self.causal and T > 1:  # of S keys, the last T belong to the queries: query t is at position t + S - T
+        if self.causal and T > 1:  # the last T of the S keys belong to the queries: query t has position t + S - T
             later = xp.arange(S) > xp.arange(T)[:, None] + (S - T)  # (T, S)
             Z += xp.where(later, -math.inf, 0).astype(Z.dtype)
         lengths = check_lengths(self, lengths, N, S)

@@ -127,7 +127,7 @@ class BatchNorm1d(Module):
     def _update_running_averages(self, mu: Array, v: Array, m: int) -> None:
         """Move the running averages towards the mean and the unbiased variance of this batch.
 
-        Skip channels with NaN or infinity: they would corrupt the running averages even if the Trainer rejects this
+        Skip channels with NaN or infinity, which would corrupt the running averages even if the Trainer rejects this
         step.
         """
         xp = backend.array_module(mu)

@@ -147,7 +147,7 @@ def convolve(x: Array, w: Array, b: Array | None, windows: Windows) -> Array:
 def convolve_backward(
     dy: Array, x: Array, w: Array, windows: Windows, dw: Array, needs_dx: bool = True
 ) -> Array | None:
-    """Return dx, (N, C, H, W), or None if `needs_dx` is False; add dL/dw to `dw`. dy is (N, O, H', W')."""
+    """Add dL/dw to `dw`. Return dx, (N, C, H, W), or None if `needs_dx` is False. dy is (N, O, H', W')."""
     xp, (_, _, H, W) = backend.array_module(x), x.shape
     O = len(w)  # noqa: E741
     w, dw = w.reshape(O, -1), dw.reshape(O, -1)  # (O, K), views
@@ -156,7 +156,7 @@ def convolve_backward(
         padded = windows.pad(batch_last(x[images]))  # (B, C, H + 2p, W + 2p)
         X = windows.im2col(padded, H, W)  # (K, H' W' B)
         dY = dy[images].transpose(1, 2, 3, 0).reshape(O, -1)  # (O, H' W' B)
-        dw += (X @ dY.T).T  # dY X^T, transposed: OpenBLAS computes it in half the time
+        dw += (X @ dY.T).T  # dY X^T: OpenBLAS computes its transpose in half the time
         if needs_dx:
             dX = xp.matmul(w.T, dY, out=X)  # (K, H' W' B), in the memory of X, which is not needed again
             dpadded = xp.zeros_like(padded)
@@ -182,7 +182,7 @@ def initial_weight_and_bias(
     init: Callable[..., np.ndarray] | None,
     rng: None | int | np.random.Generator,
 ) -> tuple[Parameter, Parameter | None]:
-    """Return w, of the given shape (O, C, k, ...), and b, (O,), or None without bias."""
+    """Return w, of the given shape (O, C, k, ...), and b, of shape (O,), or None if there is no bias."""
     rng = backend.generator(rng)
     bound = 1 / math.sqrt(math.prod(shape[1:]))
     weight = Parameter(uniform(shape, bound, rng) if init is None else drawn(init, shape, rng))

@@ -10,7 +10,7 @@
                 dm = dk W_k + dv W_v                        through the keys and the values
 
 The other steps and the code are those of `MultiheadAttention`: see attention.py. In self-attention m is x, and dx is
-the sum of both gradients. Here they belong to two inputs, and `backward` returns both.
+the sum of both gradients. Here the two gradients belong to two inputs, and `backward` returns both.
 
 The sequences of m may have different lengths. They are padded at the end to S tokens. Where a token is padding, the
 score is -inf and A is 0. So dk and dv are 0 there, and dm is 0 too.
@@ -92,7 +92,8 @@ class CrossAttention(MultiheadAttention):
         x : array, shape (N, T, D)
             The tokens that attend.
         memory : array, shape (N, S, D), or (k, v)
-            The tokens that `x` attends to; or their keys and values from `keys_and_values`, in ``eval()`` mode only.
+            The tokens that `x` attends to. In ``eval()`` mode, you may give their keys and values from
+            `keys_and_values`.
         lengths : sequence of N integers in 1..S, optional
             The number of real tokens in each sequence of `memory`. The tokens after them are padding.
 

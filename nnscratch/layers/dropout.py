@@ -23,7 +23,7 @@ from ..module import Module
 
 
 class Dropout(Module):
-    """Dropout. It zeros each element with probability `p` in training mode and does nothing in evaluation mode.
+    """Dropout: zero each element with probability `p` in training mode, and do nothing in ``eval()`` mode.
 
     Parameters
     ----------

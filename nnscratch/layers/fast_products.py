@@ -16,7 +16,7 @@ FEW_ROWS = 128
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """``a @ b`` for two matrices; if `a` has few rows, computed as (b^T a^T)^T.
+    """``a @ b`` for two matrices. If `a` has few rows, it is computed as (b^T a^T)^T.
 
     OpenBLAS computes a tall result faster than a wide one: (64, 784) @ (784, 256) took 235 microseconds, and
     (256, 784) @ (784, 64) took 145 to 160. So if the product has at most `FEW_ROWS` rows, and more columns than rows,
@@ -97,7 +97,7 @@ def row_dots(a: Array, b: Array) -> Array:
 
 
 def squares(x: Array) -> Array:
-    """``x * x``, in float32 if `x` is float16: the largest float16 is 65504, the square of 256.
+    """``x * x``, in float32 if `x` is float16, because 256 * 256 overflows in float16.
 
     Examples
     --------

@@ -14,7 +14,7 @@
 GELU is a smooth ReLU that passes small negative values. GPT-2 used the second form, which differs from the first by
 less than 5e-4. The second form was introduced because erf was slow to compute.
 
-The code updates few arrays in place, term by term: allocating an array for each term would take longer than the
+The code updates a few arrays in place, term by term. Allocating an array for each term would take longer than the
 arithmetic. On a GPU, each of the four functions is one kernel (kernels/gelu.py).
 
 Reference: Hendrycks and Gimpel (2016), "Gaussian error linear units (GELUs)".

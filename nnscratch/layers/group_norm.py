@@ -21,7 +21,7 @@ of the batch, and there are no running averages: training and eval() mode comput
 LayerNorm. With G = 1, the mean is over all channels and pixels of an example. With G = C, it is over the pixels of one
 channel, which is called instance normalisation.
 
-w and b belong to channels, n to groups: that is why the code reshapes between (N, C, ...) and (N, G, M).
+w and b belong to channels, and n belongs to groups. So the code reshapes between (N, C, ...) and (N, G, M).
 
 Reference: Wu and He (2018), "Group normalization".
 """

@@ -51,14 +51,14 @@ class GRU(Recurrent):
     dropout : float, 0 <= dropout < 1
         In training mode, the probability of zeroing each element that one layer passes to the next.
     bidirectional : bool
-        Run each layer in both directions, with separate weights; y is (N, T, 2H).
+        Run each layer in both directions, with separate weights. y is then (N, T, 2H).
     rng : None, int or numpy.random.Generator
         Draws the weights, uniform from -1/sqrt(H) to 1/sqrt(H) as in PyTorch, and the dropout masks.
 
     Attributes
     ----------
     weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, weight_ih_l1, ... : Parameter
-        Shapes (3H, D), (3H, H), (3H,), (3H,); gates in the order r, z, n. From layer 1 on, D is H, or 2H if
+        Shapes (3H, D), (3H, H), (3H,), (3H,). The gates have the order r, z, n. From layer 1 on, D is H, or 2H if
         bidirectional. The names of the second direction end in ``_reverse``.
 
     Examples
@@ -77,7 +77,7 @@ class GRU(Recurrent):
     num_gates = 3
 
     def buffer_shapes(self, T: int, N: int) -> tuple[tuple[int, ...], ...]:
-        """Return the shapes of h, hT, the gates, v_n, and for one chunk U or dU, and dV."""
+        """Return the shapes of h, hT, the gates and v_n, and of U or dU and dV for one chunk."""
         H = self.hidden_size
         columns = chunk_length(T, N, H, self.weight_hh_l0.data) * N
         return (T + 1, N, H), (T + 1, H, N), (T, 3 * H, N), (T, H, N), (3 * H, columns), (3 * H, columns)
@@ -120,7 +120,7 @@ class GRU(Recurrent):
 
 @backend.fused(*kernels.STEP_FORWARD)
 def step_forward(u: Array, b_hn: Array, h: Array, gates: Array, v_n: Array, h_new: Array) -> None:
-    """Compute the new state. `gates` holds W_hh h, and then r, z, n.
+    """Compute the new state. `gates` first holds W_hh h, and then r, z, n.
 
     u and gates are (3, H, N), b_hn (H, 1), the others (H, N).
     """

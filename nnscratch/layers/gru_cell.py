@@ -84,7 +84,7 @@ class GRUCell(Module):
         self.bias_hh = Parameter(uniform((3 * H,), bound, rng))
 
     def forward(self, x: Array, h: Array | None = None) -> Array:
-        """Return the new h, shape (N, H), from the input and the old h, which is zero if not given."""
+        """Return the new h, shape (N, H), from the input and the old h. The default of the old h is zero."""
         check_floats(self, "x", x, like=self.weight_ih)
         xp, H = backend.array_module(x), self.hidden_size
         if x.ndim != 2 or x.shape[1] != self.input_size:

@@ -12,8 +12,9 @@ The *room* of a cache is a pair of arrays for more than S tokens; k and v are vi
 are written behind them, and no other token is copied. If the room is full, all tokens are copied to a room of twice the
 size.
 
-A cache never changes: `extended` returns a new cache, and both caches use the same room. If you extend one cache twice,
-to try two continuations of a text, the second continuation would overwrite the first. So it gets its own room.
+A cache never changes: `extended` returns a new cache, and both caches use the same room. You may extend one cache
+twice, to try two continuations of a text. In the same room, the second continuation would overwrite the first, so it
+gets its own room.
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@
                 dx = r (dn - mean(dn) - n mean(dn n))
     per example dw_n and db_n are the sums over the rows of example n
 
-A row is the last axis, and every mean is over its D elements. mu and r depend on all elements of the row: that is why
-dx contains two means. The first removes the part of dn that is the same for all elements, since adding a constant to a
-row does not change n. The second removes the part proportional to n, since scaling a row does not change n either.
+A row is the last axis, and every mean is over its D elements. mu and r depend on all elements of the row, so dx
+contains two means. The first removes the part of dn that is the same for all elements, since adding a constant to a row
+does not change n. The second removes the part proportional to n, since scaling a row does not change n either.
 
 Backward needs n and r only, so x is not kept.
 

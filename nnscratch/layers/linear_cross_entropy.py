@@ -32,7 +32,7 @@ DW_BLOCK = 1 << 22  # elements of dW computed at a time, if there are several bl
 def linear_cross_entropy(
     linear: Linear, h: Array, target: Array, *, workspace: backend.Workspace, learn: bool, scale: float = 1.0
 ) -> tuple[float | Array, Array | None]:
-    """Return the mean cross-entropy of ``linear(h)`` and dL/dh; add dL/dW and dL/db to the layer's gradients.
+    """Return the mean cross-entropy of ``linear(h)`` and dL/dh. Add dL/dW and dL/db to the layer's gradients.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def linear_cross_entropy(
             xp.matmul(x, W.data, out=dh[block])
             if size == n:
                 W.add_product(x.T, rows)
-            else:  # in blocks: the whole of dx^T h would take as much memory as the gradient
+            else:  # in blocks, because all of dx^T h would need as much memory as dW
                 step = max(1, backend.chunk_size(x, DW_BLOCK) // linear.in_features)
                 for v in range(0, V, step):
                     words = slice(v, v + step)  # rows of W

@@ -12,10 +12,10 @@
     per example the same sums over the rows of example n
 
 A Linear layer with the weight W + s B A has the same output. The product B A has the shape of W, but its rank is at
-most r, so it is described by r (D + H) numbers instead of D H. With D = H = 512 and r = 4, that is 1.6 % of them.
+most r. So r (D + H) numbers describe it, instead of D H. With D = H = 512 and r = 4, these are 1.6 % of D H numbers.
 
 B starts at zero. So the first output equals the output of the trained layer, and the first gradient of A is zero. A
-starts at random values: if both were zero, both gradients would be zero too, and nothing would be learned.
+starts at random values. If A and B were both zero, both gradients would be zero too, and the layer would not learn.
 
 Why alpha: with s = alpha / r, the size of the update is similar for every r. So you can keep the learning rate if you
 change r.
@@ -95,7 +95,7 @@ class LoRA(Module):
     ...     dx = layer.backward(layer(x))
     ...     optimizer.step()
 
-    After training, put both parts into one weight. Then the layer costs no more than the trained one:
+    After training, merge both parts into one weight. Then the layer costs no more than the Linear layer:
 
     >>> y = layer.eval()(x)
     >>> block = nn.Sequential(layer, nn.ReLU())
@@ -164,7 +164,7 @@ class LoRA(Module):
         return self.base.backward(dy) + (du @ self.lora_A.data).reshape(x.shape)
 
     def update(self) -> Array:
-        """Return s B A, shape (H, D): what the training has added to the weight."""
+        """Return s B A, shape (H, D), which the training has added to the weight."""
         return self.scale * (self.lora_B.data @ self.lora_A.data)
 
     def merge(self) -> Linear:

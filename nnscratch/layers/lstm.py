@@ -26,8 +26,8 @@ Three things differ from the textbook, for speed, in addition to the chunks (see
 
 1. Features first. BLAS computes W_hh (4H, H) @ h^T (H, N) up to twice as fast as h (N, H) @ W_hh^T. Each gate is one
    contiguous block of the result.
-2. One tanh for all gates, because sigmoid(z) = 1/2 + tanh(z/2)/2.
-3. No new arrays in the loop over time. Results are written into buffers (``out=``), which the next forward reuses.
+2. One call of tanh computes all gates, because sigmoid(z) = 1/2 + tanh(z/2)/2.
+3. The loop over time creates no new arrays. Results are written into buffers (``out=``), which the next forward reuses.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ class LSTM(Recurrent):
     dropout : float, 0 <= dropout < 1
         In training mode, the probability of zeroing each element that one layer passes to the next.
     bidirectional : bool
-        Run each layer in both directions, with separate weights; y is (N, T, 2H).
+        Run each layer in both directions, with separate weights. y is then (N, T, 2H).
     rng : None, int or numpy.random.Generator
         Draws the weights, uniform from -1/sqrt(H) to 1/sqrt(H) as in PyTorch, and the dropout masks.
 
     Attributes
     ----------
     weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, weight_ih_l1, ... : Parameter
-        Shapes (4H, D), (4H, H), (4H,), (4H,); gates in the order i, f, g, o. From layer 1 on, D is H, or 2H if
+        Shapes (4H, D), (4H, H), (4H,), (4H,). The gates have the order i, f, g, o. From layer 1 on, D is H, or 2H if
         bidirectional. The names of the second direction end in ``_reverse``.
 
     Examples
@@ -133,7 +133,7 @@ class LSTM(Recurrent):
 
 @backend.fused(*kernels.STEP_FORWARD)
 def step_forward(u: Array, c: Array, gates: Array, c_new: Array, tanh_c: Array, h_new: Array, temp: Array) -> None:
-    """Compute the new state. `gates` holds W_hh h, and then i, f, g, o; it and u are (4, H, N), the others (H, N)."""
+    """Compute the new state. `gates` holds first W_hh h, then i, f, g, o. It and u are (4, H, N), the others (H, N)."""
     sigmoids = gates[:2], gates[3]  # i and f, and o
     gates += u
     for z in sigmoids:

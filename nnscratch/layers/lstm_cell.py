@@ -113,7 +113,7 @@ class LSTMCell(Module):
         return Gates(i=sigmoid(z_i), f=sigmoid(z_f), g=xp.tanh(z_g), o=sigmoid(z_o))
 
     def forward(self, x: Array, state: State | None = None) -> State:
-        """Return the new (h, c) from the input and the old (h, c), which is zero if not given."""
+        """Return the new (h, c) from the input and the old (h, c). The default of the old (h, c) is zero."""
         check_floats(self, "x", x, like=self.weight_ih)
         xp, H = backend.array_module(x), self.hidden_size
         if x.ndim != 2 or x.shape[1] != self.input_size:
@@ -135,7 +135,7 @@ class LSTMCell(Module):
         return h_new, c_new
 
     def backward(self, dh_new: Array, dc_new: Array | None = None) -> tuple[Array, State]:
-        """Return dL/dx and (dL/dh, dL/dc) from dL/dh' and dL/dc', which is zero if not given."""
+        """Return dL/dx and (dL/dh, dL/dc) from dL/dh' and dL/dc'. The default of dL/dc' is zero."""
         x, h, c, i, f, g, o, tanh_c = self.saved()
         xp = backend.array_module(x)
         check_gradient(self, dh_new, h.shape, h.dtype, "dh", more=True)
@@ -144,7 +144,7 @@ class LSTMCell(Module):
         check_gradient(self, dc_new, c.shape, c.dtype, "dc")
 
         do = dh_new * tanh_c
-        dc_new = dc_new + dh_new * o * (1 - tanh_c**2)  # not +=, which would change the caller's array
+        dc_new = dc_new + dh_new * o * (1 - tanh_c**2)  # += would change the caller's array
         di, df, dg = dc_new * g, dc_new * c, dc_new * i
         dc = dc_new * f
         dz = xp.concatenate([di * i * (1 - i), df * f * (1 - f), dg * (1 - g**2), do * o * (1 - o)], axis=1)  # (N, 4H)

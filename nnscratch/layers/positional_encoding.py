@@ -7,9 +7,9 @@
                 y[:, t] = x[:, t] + P[t]
     backward    dx = dy
 
-The wavelengths grow from 2 pi to almost 10000 * 2 pi: the first features change from token to token, the last ones
-change slowly. The layer has no parameters, so it has a vector for every position, however large. `PositionalEmbedding`
-learns its vectors instead, for a limited number of positions.
+The wavelengths grow from 2 pi to almost 10000 * 2 pi. So the first features change from token to token, and the last
+ones change slowly. The layer has no parameters, so it has a vector for every position, however large.
+`PositionalEmbedding` learns its vectors instead, for a limited number of positions.
 
 Reference: Vaswani et al. (2017), "Attention is all you need", section 3.5.
 """
@@ -27,7 +27,7 @@ from ..module import Module
 
 
 class PositionalEncoding(Module):
-    """Add a fixed vector of sines and cosines to the vector of each token. It depends on the token's position.
+    """Add to each token's vector a fixed vector of sines and cosines, which depends on the token's position.
 
     Examples
     --------
@@ -40,7 +40,7 @@ class PositionalEncoding(Module):
     """
 
     def forward(self, x: Array, start: int = 0) -> Array:
-        """Return x + P; `start` is the position of the first token."""
+        """Return x + P. `start` is the position of the first token."""
         check_floats(self, "x", x)
         if x.ndim != 3:
             raise ValueError(f"PositionalEncoding needs x of shape (batch, time, features), got {x.shape}")

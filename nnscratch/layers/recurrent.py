@@ -1,6 +1,6 @@
 """Recurrent: the base class of RNN, GRU and LSTM. It loops over layers, directions and segments of time.
 
-The equations of one layer are in rnn.py, gru.py and lstm.py. Inside, time is the first axis:
+The equations of one layer are in rnn.py, gru.py and lstm.py. Inside the layer, time is the first axis of each array:
 
     X (T, N, D)     the input of a layer; in the first layer, this is x with its first two axes swapped
     Y (T, N, H)     its output, h at every step; in the last layer, this is y with its first two axes swapped
@@ -47,7 +47,7 @@ from .segments import check_lengths, flipped, is_left, rolled, segments
 Arrays = Sequence[Array]
 Parameters = tuple[Parameter, Parameter, Parameter, Parameter]  # weight_ih, weight_hh, bias_ih, bias_hh
 Segment = tuple[Array, Arrays]  # what backward reads: X and the buffers
-CHUNK_COLUMNS = 128  # the columns of U for one chunk, or 2H if that is more
+CHUNK_COLUMNS = 128  # the number of columns of U in one chunk, or 2H if that is more
 
 
 class Recurrent(Module):
@@ -91,7 +91,7 @@ class Recurrent(Module):
         return self.dropout > 0
 
     def layer_parameters(self, layer: int, direction: int = 0) -> Parameters:
-        """Return weight_ih, weight_hh, bias_ih and bias_hh of one layer; direction 1 is the reverse one."""
+        """Return weight_ih, weight_hh, bias_ih and bias_hh of one layer. Direction 1 is the reverse direction."""
         end = suffix(layer, direction)
         return tuple([getattr(self, name + end) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")])
 
@@ -104,7 +104,7 @@ class Recurrent(Module):
         ----------
         x : array, shape (N, T, D)
         state : array of shape (num_layers * directions, N, H), or for an LSTM a pair (h, c) of them; optional
-            The initial state; zero if not given.
+            The initial state. The default is zero.
         lengths : sequence of N integers in 1..T, optional
             The number of steps of each sequence. The other steps are padding and are never read.
         padding_side : {"right", "left"}
@@ -113,7 +113,7 @@ class Recurrent(Module):
         Returns
         -------
         y : array, shape (N, T, directions * H)
-            The last layer's h at every step; zero on padding.
+            The last layer's h at every step, and zero on padding.
         state : like `state`
             Every layer's state after each sequence's last step. Pass it to the next call to continue the sequences.
         """
@@ -152,7 +152,7 @@ class Recurrent(Module):
         ----------
         dy : array, shape (N, T, directions * H)
         dstate : like the final state, optional
-            The gradient with respect to the final state. If not given it is zero: truncated backpropagation.
+            The gradient with respect to the final state. The default is zero, for truncated backpropagation.
 
         Returns
         -------
@@ -192,7 +192,7 @@ class Recurrent(Module):
     def _run_forward(
         self, X: Array, state: list[Array], lengths: np.ndarray | None, layer: int, direction: int
     ) -> tuple[Array, list[Segment]]:
-        """Return Y, shape (T, N, H), and the segments; write the final state into `state`, arrays of shape (N, H)."""
+        """Return Y, shape (T, N, H), and the segments. Write the final state into `state`, arrays of shape (N, H)."""
         parameters = self.layer_parameters(layer, direction)
         if lengths is None:
             Y, segment = self._segment_forward(X, state, parameters)
@@ -219,7 +219,7 @@ class Recurrent(Module):
     def _run_backward(
         self, dY: Array, dstate: list[Array], lengths: np.ndarray | None, layer: int, direction: int, run: list[Segment]
     ) -> Array:
-        """Return dX, shape (T, N, D); write the gradient of the initial state into `dstate`."""
+        """Return dX, shape (T, N, D). Write the gradient of the initial state into `dstate`."""
         parameters = self.layer_parameters(layer, direction)
         if lengths is None:
             return self._segment_backward(dY, dstate, parameters, *run)
@@ -248,7 +248,7 @@ class Recurrent(Module):
         raise NotImplementedError
 
     def layer_forward(self, X: Array, state: Arrays, parameters: Parameters, buffers: Arrays) -> tuple[Array, Arrays]:
-        """Run one layer over X, shape (T, N, D), from `state`, arrays of shape (N, H); return Y and the final state.
+        """Run one layer over X, shape (T, N, D), from `state`, arrays of shape (N, H). Return Y and the final state.
 
         Fill `buffers`, arrays of the shapes that `buffer_shapes` returns. Y may be a view of one of them.
         """
@@ -257,7 +257,7 @@ class Recurrent(Module):
     def layer_backward(
         self, dY: Array, dstate: Arrays, X: Array, parameters: Parameters, buffers: Arrays
     ) -> tuple[Array, Arrays]:
-        """Run one layer backward; add to its parameters' gradients, and return dX and the initial state's gradient."""
+        """Run one layer backward, and add to its parameters' gradients. Return dX and the initial state's gradient."""
         raise NotImplementedError
 
     # --- checks and states ---------------------------------------------------------------------------------------
@@ -318,15 +318,15 @@ class Recurrent(Module):
 
 
 def suffix(layer: int, direction: int) -> str:
-    """Return how PyTorch ends the names of a layer's parameters: ``_l0``, or ``_l0_reverse`` for direction 1."""
+    """Return PyTorch's ending for the names of a layer's parameters: ``_l0``, or ``_l0_reverse`` for direction 1."""
     return f"_l{layer}{'_reverse' * direction}"
 
 
 def chunk_length(T: int, N: int, H: int, like: Array) -> int:
     """Return the number of steps in a chunk.
 
-    On a CPU, these are enough steps for efficient products, and few enough for U to stay in the cache. On a GPU, where
-    each chunk costs a dozen kernels, these are all T steps, unless U would take more than half a gigabyte.
+    On a CPU, a chunk has enough steps for efficient products, but so few that U stays in the cache. On a GPU, each
+    chunk costs a dozen kernels. So one chunk has all T steps, unless U would take more than half a gigabyte.
     """
     columns = max(CHUNK_COLUMNS, 2 * H)
     if backend.launch_bound(like):
@@ -335,7 +335,7 @@ def chunk_length(T: int, N: int, H: int, like: Array) -> int:
 
 
 def chunks_of_steps(T: int, length: int) -> list[slice]:
-    """Cut T steps into chunks of `length` steps; the last one may be shorter.
+    """Cut T steps into chunks of `length` steps. The last chunk may be shorter.
 
     Examples
     --------
@@ -390,5 +390,5 @@ def add_gradients(parameters: Parameters, dU: Array, dV: Array, X: Array, h: Arr
     if weight_ih.examples is not None:
         rows, steps, N = len(dU), len(X), X.shape[1]
         dU, dV = (d.reshape(rows, steps, N).transpose(2, 1, 0) for d in (dU, dV))  # (N, steps, G * H)
-        # copies, since the next chunk overwrites dU and dV, and the next forward h
+        # copies: the next chunk overwrites dU and dV, and the next forward overwrites h
         keep_recurrent(parameters, dU.copy(), dV.copy(), X.transpose(1, 0, 2).copy(), h.transpose(1, 0, 2).copy())

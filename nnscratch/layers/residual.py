@@ -27,7 +27,7 @@ class Residual(Sequential):
     Parameters
     ----------
     *modules : Module
-        f. Without a projection, the output of the last must have the shape of the input of the first.
+        f. Without a projection, the last module's output must have the shape of the first module's input.
     projection : Module, optional
         p.
 

@@ -11,9 +11,9 @@
                 dx = r (dn - n mean(dn n))
     per example dw_n is the sum over the rows of example n
 
-This is LayerNorm without the mean. LayerNorm fixes the mean and the scale of a row. Training needs the fixed scale; the
-fixed mean matters little. Without the mean, the layer needs one pass less over the data. Most large language models of
-today use RMSNorm.
+This is LayerNorm without the mean. LayerNorm fixes the mean and the scale of a row. Training needs the fixed scale, but
+the fixed mean has little effect. Without the mean, the layer needs one pass less over the data. Most large language
+models of today use RMSNorm.
 
 Reference: Zhang and Sennrich (2019), "Root mean square layer normalization".
 """
@@ -40,7 +40,7 @@ class RMSNorm(Module):
     normalized_shape : int
         D, the length of the last axis.
     eps : float, optional
-        Added to the mean square. By default the machine epsilon of x's dtype (1.2e-7 for float32), as in PyTorch.
+        Added to the mean square. The default is the machine epsilon of x's dtype (1.2e-7 for float32), as in PyTorch.
 
     Attributes
     ----------

@@ -48,7 +48,7 @@ class RNN(Recurrent):
         In training mode, the probability of zeroing each element that one layer passes to the next.
     nonlinearity : {"tanh", "relu"}
     bidirectional : bool
-        Run each layer in both directions, with separate weights; y is (N, T, 2H).
+        Run each layer in both directions, with separate weights. y is then (N, T, 2H).
     rng : None, int or numpy.random.Generator
         Draws the weights, uniform from -1/sqrt(H) to 1/sqrt(H) as in PyTorch, and the dropout masks.
 

@@ -91,7 +91,7 @@ class RNNCell(Module):
         self.bias_hh = Parameter(uniform((H,), bound, rng))
 
     def forward(self, x: Array, h: Array | None = None) -> Array:
-        """Return the new h, shape (N, H), from the input and the old h, which is zero if not given."""
+        """Return the new h, shape (N, H), from the input and the old h. The default of the old h is zero."""
         check_floats(self, "x", x, like=self.weight_ih)
         xp, H = backend.array_module(x), self.hidden_size
         if x.ndim != 2 or x.shape[1] != self.input_size:
@@ -123,7 +123,7 @@ class RNNCell(Module):
 
 
 def check_nonlinearity(name: str) -> str:
-    """Return `name`; raise unless it is one of NONLINEARITIES."""
+    """Return `name`, or raise if it is not one of NONLINEARITIES."""
     if name not in NONLINEARITIES:
         raise ValueError(f'nonlinearity must be "tanh" or "relu", got {name!r}')
     return name

@@ -7,9 +7,9 @@ only the sequences that have not ended:
                         rows  0 1 2 | 0 2 | 0       sequence 1    x x |   |
                                                     sequence 2    x x | x |
 
-A sequence's state does not change after its last step. Padding is never read, so it may hold any values; y and dx are
-zero there. Backward visits the segments in the opposite order. As with PyTorch's packed sequences, no time is spent on
-padding.
+A sequence's state does not change after its last step. Padding is never read, so it may hold any values. In the
+padding, y and dx are zero. Backward visits the segments in the opposite order. As with PyTorch's packed sequences, no
+time is spent on padding.
 
 If the padding comes before the sequences, each sequence is first moved to the front of its row. At the end, y is moved
 back.
@@ -29,7 +29,7 @@ from ..module import Module
 
 
 def segments(lengths: np.ndarray, xp: ModuleType = np) -> list[tuple[slice, Array]]:
-    """Cut time wherever a sequence ends; return each segment's steps and the rows that have not ended.
+    """Cut time wherever a sequence ends. Return each segment's steps and the rows that have not ended.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def segments(lengths: np.ndarray, xp: ModuleType = np) -> list[tuple[slice, Arra
 
 
 def flipped(X: Array, lengths: np.ndarray | None) -> Array:
-    """Return X, shape (T, N, D), with each sequence reversed in time; padding stays where it is."""
+    """Return X, shape (T, N, D), with each sequence reversed in time. The padding does not move."""
     if lengths is None:
         return X[::-1]
     xp, (T, N, _) = backend.array_module(X), X.shape
@@ -57,7 +57,7 @@ def flipped(X: Array, lengths: np.ndarray | None) -> Array:
 
 
 def rolled(X: Array, lengths: np.ndarray, back: bool = False) -> Array:
-    """Return X, shape (T, N, D), with the padding before each sequence moved behind it; with `back`, the opposite."""
+    """Move the padding of X, shape (T, N, D), from before each sequence to behind it, or back if `back` is True."""
     xp, (T, N, _) = backend.array_module(X), X.shape
     shift = T - lengths  # the number of steps of padding
     index = (np.arange(T)[:, None] + (-shift if back else shift)) % T  # (T, N)
@@ -65,7 +65,7 @@ def rolled(X: Array, lengths: np.ndarray, back: bool = False) -> Array:
 
 
 def is_left(padding_side: str) -> bool:
-    """Return True for "left" and False for "right"; raise for anything else."""
+    """Return True for "left" and False for "right". Raise for any other value."""
     return one_of("padding_side", padding_side, ("right", "left")) == "left"
 
 

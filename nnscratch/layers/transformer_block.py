@@ -68,7 +68,7 @@ class TransformerBlock(Module):
     norm_first : bool
         True for the pre-norm form, False for the post-norm form.
     activation : {"gelu", "gelu_tanh", "relu"}
-        The activation in f. "gelu_tanh" is the approximation of the GELU that GPT-2 uses: see `GELU`.
+        The activation in f. "gelu_tanh" is the approximation of GELU that GPT-2 uses: see `GELU`.
     bias : bool
         True to give biases to the attention, the norms and the linear layers.
     layer_norm_eps : float

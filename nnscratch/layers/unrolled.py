@@ -66,7 +66,7 @@ class Unrolled(Module):
         return [self.cells]
 
     def forward(self, x: Array, state: Any = None) -> tuple[Array, Any]:
-        """Return y and the final state, from x and the initial state, which is zero if not given."""
+        """Return y and the final state, from x and the initial state. The default of the initial state is zero."""
         xp, cells = backend.array_module(x), self.cells.layers
         if x.ndim != 3 or 0 in x.shape:
             raise ValueError(f"Unrolled needs x of shape (batch, time, features) with at least one step, got {x.shape}")
@@ -83,7 +83,7 @@ class Unrolled(Module):
         return y, state
 
     def backward(self, dy: Array, dstate: Any = None) -> tuple[Array, Any]:
-        """Return dL/dx and dL/d(initial state), from dL/dy and dL/d(final state), which is zero if not given."""
+        """Return dL/dx and dL/d(initial state), from dL/dy and dL/d(final state). The default of the latter is zero."""
         y, state = self.saved()
         xp, cells = backend.array_module(y), self.cells.layers
         check_gradient(self, dy, y.shape, y.dtype)

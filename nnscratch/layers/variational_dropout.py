@@ -24,7 +24,7 @@ from .dropout import dropout_mask
 
 
 class VariationalDropout(Module):
-    """Variational dropout. In training mode, it zeros each feature of a sequence at all steps with probability `p`.
+    """Variational dropout: in training mode, zero each feature of a sequence at all steps with probability `p`.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ class Windows:
     dilation: Pair = (1, 1)
 
     def count(self, H: int, W: int) -> Pair:
-        """Return (H', W'), the number of windows in an image; 0 or less if the window does not fit."""
+        """Return (H', W'), the number of windows in an image. A number is 0 or less if the window does not fit."""
         return tuple(
             (size + 2 * p - d * (k - 1) - 1) // s + 1
             for size, k, s, p, d in zip((H, W), self.kernel, self.stride, self.padding, self.dilation, strict=True)
@@ -71,7 +71,7 @@ class Windows:
                 yield i, j, row, column
 
     def pad(self, x: Array, value: float = 0.0) -> Array:
-        """Return images with `value` as padding, (N, C, H + 2p, W + 2p); `x` itself if the padding is 0."""
+        """Return images with `value` as padding, (N, C, H + 2p, W + 2p), or `x` itself if the padding is 0."""
         if self.padding == (0, 0):
             return x
         (p, q), (N, C, H, W), xp = self.padding, x.shape, backend.array_module(x)
@@ -113,7 +113,7 @@ class Windows:
 
 
 def pooling_windows(kernel: Pair, stride: Pair, padding: Pair) -> Windows:
-    """Return the windows of a pooling layer; raise if one of them could contain only padding."""
+    """Return the windows of a pooling layer, or raise if one of them could contain only padding."""
     if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
         raise ValueError(f"padding must be at most half the kernel_size {kernel}, got {padding}")
     return Windows(kernel, stride, padding)
@@ -133,7 +133,7 @@ def check_windows_fit(owner: Module, x: Array, channels: int | None, windows: Wi
 
 
 def pair(name: str, value: int | Pair, least: int = 1) -> Pair:
-    """Return `value` as a pair of integers, each `least` or more; an int stands for both."""
+    """Return `value` as a pair of integers, each `least` or more. One int gives both of them."""
     both = (value, value) if isinstance(value, (int, np.integer)) else value
     if not isinstance(both, (tuple, list)) or len(both) != 2 or not all(_fits(v, least) for v in both):
         raise ValueError(f"{name} must be an integer of {least} or more, or a pair of them, got {short(value)}")

@@ -70,7 +70,7 @@ class CrossEntropyLoss(Module):
 
     @property
     def is_batch_mean(self) -> bool:  # type: ignore[override]
-        """True without `ignore_index` and `weight`: then each target has the same weight in the mean."""
+        """True if there is no `ignore_index` and no `weight`. Then each target has the same weight in the mean."""
         return self.ignore_index is None and self.weight is None
 
     def forward(self, logits: Array, target: Array) -> float:
@@ -132,7 +132,7 @@ class CrossEntropyLoss(Module):
         return dx.reshape(shape)
 
     def count(self, target: Array) -> float | Array:
-        """Return n: the number of rows that count, or with class weights the sum of w_t over these rows.
+        """Return n: the number of rows that count, or, if there are class weights, the sum of w_t over these rows.
 
         On a GPU the result is an array of shape (), since reading its value would block.
         """
@@ -148,7 +148,7 @@ class CrossEntropyLoss(Module):
         return float(n) if backend.cheap_to_read(t) else n
 
     def _check_that_a_row_counts(self, n: float | Array, counted: Array | None) -> None:
-        """Raise if n is 0, on the CPU only: on a GPU, the loss is then NaN."""
+        """Raise if n is 0, on the CPU only. On a GPU, the loss is NaN instead."""
         if isinstance(n, (int, float)) and n == 0:
             why = "of a class with weight 0"
             if counted is not None and not counted.any():

@@ -101,9 +101,9 @@ def load_gpt2(folder: str | os.PathLike) -> TransformerLM:
             if arguments["num_layers"] > len(found):
                 raise ValueError(f"config.json has n_layer {arguments['num_layers']}, but the file has fewer tensors")
             expected = _expected(arguments, PREFIX if f"{PREFIX}wte.weight" in found else "")
-            _check_header(expected, found)  # before the model is built, so that no model larger than the file is built
+            _check_header(expected, found)  # before building the model: it cannot be larger than the file
             values = sum(math.prod(found[name].get_shape()) for name in expected)
-            with without_drawing(4 * values):  # some weights are drawn twice, and a tied one replaces another
+            with without_drawing(4 * values):  # some weights are drawn twice or replaced by a tied weight
                 model = TransformerLM(**arguments, rng=0)
             if all(found[name].get_dtype() == "F64" for name in expected):
                 model.to(dtype=np.float64)
@@ -129,7 +129,7 @@ def save_gpt2(model: TransformerLM, folder: str | os.PathLike) -> None:
     model : TransformerLM
         GPT-2 has no dropout after the activation, so config.json does not hold `hidden_dropout`.
     folder : str or path
-        It is made if it does not exist. To write the tokenizer's files too, call ``tokenizer.save(folder)``.
+        The folder is created if it does not exist. To write the tokenizer's files too, call ``tokenizer.save(folder)``.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def save_gpt2(model: TransformerLM, folder: str | os.PathLike) -> None:
 
 
 def is_gpt2(folder: str | os.PathLike) -> bool:
-    """Return True if the config.json in `folder` names a model type: it then belongs to a model of transformers."""
+    """Return True if the config.json in `folder` names a model type. It then belongs to a model of ``transformers``."""
     try:
         return "model_type" in _read_config(Path(folder) / "config.json")
     except (OSError, ValueError):
@@ -217,7 +217,7 @@ def _arguments(config: dict[str, Any], path: Path) -> dict[str, Any]:
 def _config_of(model: TransformerLM) -> dict[str, Any]:
     """Return the content of config.json."""
     settings = model.config()
-    # The last token of GPT-2's own vocabulary ends a text. In another vocabulary, we do not know which token ends a
+    # The last token of GPT-2's own vocabulary ends a text. In another vocabulary, it is unknown which token ends a
     # text.
     end = 50256 if model.vocab_size == 50257 else None
     return {
@@ -238,7 +238,7 @@ def _config_of(model: TransformerLM) -> dict[str, Any]:
 
 
 def _expected(arguments: dict[str, Any], prefix: str) -> dict[str, tuple[str, tuple[int, ...], bool]]:
-    """Return, for each name in the file: our name, our shape, and True if the file holds the transposed matrix."""
+    """Return, for each name in the file: the name here, the shape here, and True if the matrix is transposed."""
     V, D, F = arguments["vocab_size"], arguments["embed_size"], arguments["dim_feedforward"]
     names = {"wte.weight": ("embedding.weight", (V, D)), "wpe.weight": ("position.weight", (arguments["context"], D))}
     norms, products = {"ln_f": "norm"}, {}

@@ -39,8 +39,8 @@ class LanguageModel(Module):
     vocab_size : int
         V, the number of different tokens.
     embed_size : int or None
-        D, the length of the embedding vectors. None for one-hot input: a token enters the recurrent layer as a vector
-        of V numbers, 1 for this token and 0 for all others, and there is no embedding.
+        D, the length of the embedding vectors. None for one-hot input, without an embedding. A token then enters the
+        recurrent layer as a vector of V numbers, 1 for this token and 0 for all others.
     hidden_size, num_layers : int
         H, the size of the hidden state, and the number of recurrent layers.
     dropout : float, 0 <= dropout < 1
@@ -129,7 +129,7 @@ class LanguageModel(Module):
         return (h, xp.zeros_like(h)) if self.cell == "lstm" else h
 
     def repeat_hidden(self, state: State, count: int) -> State:
-        """Return the state for `count` copies of each sequence, for several continuations of one text."""
+        """Return the state for `count` copies of each sequence. Use it to continue one text in several ways."""
         if isinstance(state, tuple):
             return tuple(self.repeat_hidden(array, count) for array in state)
         return backend.array_module(state).repeat(state, count, axis=1)
@@ -154,7 +154,7 @@ class LanguageModel(Module):
     def loss_and_backward(
         self, tokens: Array, targets: Array, state: State | None = None, scale: float = 1.0
     ) -> tuple[float, State]:
-        """Run forward, cross-entropy and backward without ever holding all logits; return the loss and the state.
+        """Run forward, cross-entropy and backward without ever holding all logits. Return the loss and the state.
 
         The three separate calls give the same loss and gradients, and a test checks this. This method is faster and
         takes less memory, so `Trainer` uses it. In ``eval()`` mode it computes the loss only. The gradients, but not
@@ -168,7 +168,7 @@ class LanguageModel(Module):
         return backend.to_scalar(loss), state
 
     def backward(self, dlogits: Array, dstate: State | None = None) -> tuple[None, State]:
-        """Add the gradients of all weights; return None for the tokens, and the gradient of the initial state."""
+        """Add the gradients of all weights. Return None for the tokens, and the gradient of the initial state."""
         return None, self._backward_from_hidden(self.linear.backward(dlogits), dstate)
 
     def _hidden(self, tokens: Array, state: State | None) -> tuple[Array, State]:
@@ -190,7 +190,7 @@ class LanguageModel(Module):
         return h, state
 
     def _backward_from_hidden(self, dh: Array, dstate: State | None) -> State:
-        """Run backward through all layers before the last Linear layer; return the gradient of the initial state."""
+        """Run backward through all layers before the last Linear layer. Return the gradient of the initial state."""
         dx, dstate = self.recurrent.backward(self.dropout_out.backward(dh), dstate)
         dx = self.dropout_in.backward(dx)
         if self.embedding is not None:

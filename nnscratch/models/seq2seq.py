@@ -157,13 +157,13 @@ class Seq2Seq(Module):
         dz = self.dropout_out.backward(self.linear.backward(dlogits))
         (e_shape,) = self.saved()
         de = xp.zeros(e_shape, dtype=dz.dtype)  # (N, S, H)
-        dd, dcontext = xp.ascontiguousarray(dz[:, :, :H]), dz[:, :, H:]  # (N, T, H); nothing remains for "state"
+        dd, dcontext = xp.ascontiguousarray(dz[:, :, :H]), dz[:, :, H:]  # (N, T, H); dcontext is empty for "state"
         if self.connection == "attention":
             through_query, de = self.attention.backward(xp.ascontiguousarray(dcontext))
             dd += through_query
         dx, (dh, dc) = self.decoder.backward(dd)
         if self.connection == "peek":
-            dh[-1] += dcontext.sum(axis=1) + dx[:, :, E:].sum(axis=1)  # h was used at every step, twice
+            dh[-1] += dcontext.sum(axis=1) + dx[:, :, E:].sum(axis=1)  # h was used twice at every step
             dx = xp.ascontiguousarray(dx[:, :, :E])
         self.target_embedding.backward(self.dropout_target.backward(dx))
         dx, _ = self.encoder.backward(de, (dh, dc))
@@ -185,7 +185,7 @@ class Seq2Seq(Module):
         return h.transpose(1, 0, 2), c.transpose(1, 0, 2), e, lengths, h[-1]
 
     def step(self, tokens: Array, state: State) -> tuple[Array, State]:
-        """Read one target token of each sequence, shape (N,); return the scores of the next, (N, V), and the state."""
+        """Read one target token of each sequence, shape (N,). Return the scores of the next, (N, V), and the state."""
         h, c, e, lengths, last_h = state
         logits, (h, c) = self._decode(tokens[:, None], (h.transpose(1, 0, 2), c.transpose(1, 0, 2)), e, lengths, last_h)
         return logits[:, 0], (h.transpose(1, 0, 2), c.transpose(1, 0, 2), e, lengths, last_h)

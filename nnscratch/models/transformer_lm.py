@@ -8,7 +8,7 @@ positions="sinusoidal", PositionalEncoding replaces PositionalEmbedding, and the
 in the first Transformer.
 
 The logits at step t are scores for token t+1, given the tokens 0..t: the blocks are causal. The model makes all T
-predictions in one pass, without a loop over time. It cannot use tokens further back than `context`; the state of an
+predictions in one pass, without a loop over time. It cannot use tokens further back than `context`. The state of an
 LSTM has no such limit.
 
     training      Each batch is read separately. forward ignores the state that it gets, and returns () as the new one.
@@ -180,7 +180,7 @@ class TransformerLM(Module):
         return ()
 
     def repeat_hidden(self, state: State, count: int) -> State:
-        """Return the state for `count` copies of each sequence, for several continuations of one text."""
+        """Return the state for `count` copies of each sequence. Use it to continue one text in several ways."""
         if not state:
             return ()
         window, *caches = state
@@ -195,7 +195,8 @@ class TransformerLM(Module):
         tokens : array of integers in 0..V-1, shape (N, T)
             In training mode T is at most `context`.
         state : tuple, optional
-            In ``eval()`` mode, the state that an earlier call returned: the tokens continue its text.
+            In ``eval()`` mode, the state that an earlier call returned. The tokens then continue the text of this
+            state.
 
         Returns
         -------
@@ -209,7 +210,7 @@ class TransformerLM(Module):
     def loss_and_backward(
         self, tokens: Array, targets: Array, state: State | None = None, scale: float = 1.0
     ) -> tuple[float, State]:
-        """Run forward, cross-entropy and backward without ever holding all logits; return the loss and the state.
+        """Run forward, cross-entropy and backward without ever holding all logits. Return the loss and the state.
 
         The three separate calls give the same loss and gradients, and a test checks this. This method is faster and
         takes less memory, so `Trainer` uses it. In ``eval()`` mode it computes the loss only. The gradients, but not
@@ -273,7 +274,7 @@ class TransformerLM(Module):
         return h, state
 
     def _read_piece(self, tokens: Array, state: State) -> tuple[Array, State]:
-        """Read `tokens`. They must fit into the window.
+        """Read `tokens`, which must fit into the window.
 
         A state is () or (tokens in the window, cache of block 0, cache of block 1, ...).
         """

@@ -35,7 +35,7 @@ from ..module import Module
 
 
 class WordVectors(Module):
-    """Word vectors with negative sampling: CBOW or skip-gram, depending on the batches.
+    """Word vectors with negative sampling. The batches determine if it is CBOW or skip-gram.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float) -> float:
     ----------
     parameters : iterable of Parameter
     max_norm : float
-        0 or more. With ``math.inf`` nothing is scaled, and you get the norm.
+        0 or more. With ``math.inf`` the gradients stay the same, and only the norm is computed.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float) -> float:
 
 
 def clip_by_squares(parameters: Sequence[Parameter], squares: Sequence[float], max_norm: float) -> float:
-    """Clip as `clip_grad_norm_` does, given the ``backend.sums_of_squares`` of the gradients; return the norm."""
+    """Clip as `clip_grad_norm_` does, and return the norm. `squares` are the gradients' ``backend.sums_of_squares``."""
     norm = math.sqrt(sum(squares))
     if not math.isfinite(norm):
         each = [sum(backend.to_floats(backend.sums_of_squares([g]))) for g in gradients_of(parameters)]

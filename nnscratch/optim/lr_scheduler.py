@@ -66,11 +66,11 @@ class LRScheduler:
         return base_lr * self.factor(steps)
 
     def factor(self, steps: int) -> float:
-        """Return the factor of the learning rate after `steps` steps; a subclass defines this."""
+        """Return the factor of the learning rate after `steps` steps. A subclass defines this method."""
         raise TypeError(f"{type(self).__name__} has no factor method")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what `load_state_dict` needs to continue this schedule."""
+        """Return the values that `load_state_dict` needs to continue this schedule."""
         return {"base_lrs": list(self.base_lrs), "steps": self.steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -79,11 +79,11 @@ class LRScheduler:
         Raises
         ------
         ValueError
-            `state` is of another schedule or other parameter groups, or holds a value that cannot be right. The
+            `state` belongs to another schedule or other parameter groups, or holds an impossible value. The
             schedule is unchanged.
         """
         state = dict(state)
-        if "base_lr" in state:  # a state from before there were parameter groups
+        if "base_lr" in state:  # a state of an older version, which had no parameter groups
             state["base_lrs"] = [state.pop("base_lr")]
         if set(state) != set(self.state_dict()):
             raise ValueError(f"{type(self).__name__} expects {sorted(self.state_dict())}, got {sorted(state)}")
@@ -331,7 +331,8 @@ class ReduceLROnPlateau(LRScheduler):
     optimizer : Optimizer
     factor : float, 0 <= factor < 1
     patience : int
-        The number of losses in a row that may be no improvement. One more such loss reduces the rate.
+        The number of losses without improvement, one after another, that do not reduce the rate. One more such loss
+        reduces the rate.
     threshold : float, 0 <= threshold < 1
     cooldown : int
     min_lr : float

@@ -42,9 +42,9 @@ class Optimizer:
 
     Frozen parameters (`Parameter.requires_grad` is False) and their moments do not change.
 
-    A subclass lists in `moments` the running averages it keeps, such as a velocity. Each is one array per parameter, of
-    the parameter's shape, and starts at zero. The subclass defines `update`. Its arguments are one chunk of the
-    weights, of the gradient and of each moment, and `step` calls it for every chunk.
+    A subclass lists in `moments` the running averages it keeps, such as a velocity. A running average has one array per
+    parameter, of the parameter's shape, and starts at zero. The subclass defines `update`. Its arguments are one chunk
+    of the weights, of the gradient and of each moment, and `step` calls it for every chunk.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class Optimizer:
 
     @property
     def lr(self) -> float:
-        """The learning rate of the first group; inside `update`, of the group of `w`. Setting it sets all groups."""
+        """The learning rate of the first group, or inside `update` of the group of `w`. Setting it sets all groups."""
         return self._group["lr"]
 
     @lr.setter
@@ -126,7 +126,7 @@ class Optimizer:
 
     @property
     def weight_decay(self) -> float:
-        """The weight decay of the first group; inside `update`, of the group of `w`. Setting it sets all groups."""
+        """The weight decay of the first group, or inside `update` of the group of `w`. Setting it sets all groups."""
         return self._group["weight_decay"]
 
     @weight_decay.setter
@@ -160,7 +160,7 @@ class Optimizer:
     def check_settings(self) -> None:
         """Raise ValueError if a setting is out of range. `step` calls this, since you may change settings at any time.
 
-        A subclass with further settings overrides this.
+        A subclass with further settings overrides this method.
         """
         for group in self.param_groups:
             for name in group.keys() - {"params"}:
@@ -180,7 +180,7 @@ class Optimizer:
                 tasks += chunks(parameter.data, g if rows is None else parameter.grad, *moments)
         if tasks and backend.launch_bound(tasks[0][0]) and getattr(self.update, "takes_lists", False):
             tasks = [tuple(list(arrays) for arrays in zip(*tasks, strict=True))]
-        for task in tasks:  # on one thread: with two, operations this short would wait for the interpreter's lock
+        for task in tasks:  # on one thread, because operations this short would wait for the interpreter's lock
             self.update(*task)
 
     def _check_devices_and_dtypes(self) -> None:
@@ -198,7 +198,7 @@ class Optimizer:
                     )
 
     def _gradients(self) -> list[tuple[Array | None, Array]]:
-        """Return ``nonzero_rows()`` of every parameter, or raise if a gradient has another shape than its parameter."""
+        """Return ``nonzero_rows()`` of every parameter. Raise if a gradient has not its parameter's shape."""
         found = []
         for parameter in self.parameters:
             rows, g = parameter.nonzero_rows()
@@ -218,7 +218,7 @@ class Optimizer:
             a[rows] = changed
 
     def update(self, w: Array, g: Array, *moments: Array) -> None:
-        """Change `w` and the moments in place by the gradient `g`; a subclass defines this.
+        """Change `w` and the moments in place by the gradient `g`. A subclass defines this method.
 
         Parameters
         ----------
@@ -252,7 +252,7 @@ class Optimizer:
         expected = {"steps", "param_groups", *self.moments}
         if not isinstance(state, dict):
             raise TypeError(f"{type(self).__name__} expects a dict, got {type(state).__name__}")
-        if "lr" in state:  # a state from before there were parameter groups
+        if "lr" in state:  # a state of an older version, which had no parameter groups
             state = {name: value for name, value in state.items() if name != "lr"} | {
                 "param_groups": [self.state_dict()["param_groups"][0] | {"lr": state["lr"]}]
             }

@@ -3,7 +3,7 @@
     param_groups = [{"params": [...], "lr": 0.001, "weight_decay": 0.1}, {"params": [...], "lr": 0.001, ...}, ...]
 
 An optimiser that is built from one list of parameters has one group. Built from a list of dicts, it has one group for
-each dict. If a dict does not have a setting, the group uses the optimiser's value.
+each dict. If a setting is not in the dict, the group uses the optimiser's value.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def as_parameters(parameters: Iterable[Parameter]) -> list[Parameter]:
 
 
 def as_param_groups(params: Iterable[Parameter] | Iterable[ParamGroup], defaults: dict[str, float]) -> list[ParamGroup]:
-    """Return the groups, each with ``"params"`` and all settings in `defaults`; raise if `params` cannot be used."""
+    """Return the groups, each with ``"params"`` and all settings in `defaults`. Raise if `params` is invalid."""
     params = params if isinstance(params, (Module, Parameter, dict)) else list(params)
     if isinstance(params, dict):
         raise TypeError("expected a list of parameters or a list of dicts, got a dict: put it into a list")
@@ -56,7 +56,7 @@ def as_param_groups(params: Iterable[Parameter] | Iterable[ParamGroup], defaults
 
 
 def saved_settings(groups: list[ParamGroup], saved: Any) -> list[dict[str, float]]:
-    """Return the numbers of the `saved` groups of a ``state_dict``; raise if they do not fit `groups`."""
+    """Return the numbers of the `saved` groups of a ``state_dict``. Raise if they do not fit `groups`."""
     sizes = [len(group["params"]) for group in groups]
     if [len(group["params"]) for group in saved] != sizes:
         raise ValueError(

@@ -10,8 +10,8 @@
     momentum        b = momentum b + g / (sqrt(v) + eps)
                     w = w - lr b
 
-RMSprop differs from Adagrad in v. Adagrad sums all squares; RMSprop takes a running mean, which forgets old ones. v, a
-and b start at zero.
+RMSprop differs from Adagrad in v. Adagrad sums all squares. RMSprop takes a running mean, which forgets old squares. v,
+a and b start at zero.
 
 References: Tieleman and Hinton (2012), "Lecture 6.5: RMSprop", Coursera; centered: Graves (2013), "Generating
 sequences with recurrent neural networks".
@@ -78,7 +78,7 @@ class RMSprop(Optimizer):
         positive_in(self.eps, self.parameters)
 
     def _moments(self) -> tuple[str, ...]:
-        """Return PyTorch's names of v, a and b, without those that these settings do not need."""
+        """Return PyTorch's names of v, a and b. Leave out the arrays that these settings do not need."""
         centered, momentum = ("grad_avg",) * self.centered, ("momentum_buffer",) * (self.momentum > 0)
         return ("square_avg", *centered, *momentum)
 
@@ -92,7 +92,7 @@ class RMSprop(Optimizer):
             raise ValueError("centered cannot change, and momentum cannot change to 0 or from 0: create a new RMSprop")
 
     def textbook_update(self, w: Array, g: Array, v: Array, *a_and_b: Array) -> tuple[Array, ...]:
-        """Return the new w, v and, where they are kept, a and b: the equations above. `update` does it in place."""
+        """Return the new w and v, and a and b if they are in use: the equations above. `update` does it in place."""
         g = g + self.weight_decay * w
         v = self.alpha * v + (1 - self.alpha) * g**2
         moments, variance = [v], v

@@ -12,8 +12,8 @@
 
                 A = sum over k = 0 ... alpha  binom(alpha, k) (1 - q)^(alpha - k) q^k exp((k^2 - k) / (2 sigma^2))
 
-    any alpha > 1: the series converges only where one of the two terms is the larger one. They are equal at
-                z0 = sigma^2 log(1/q - 1) + 1/2. So cut the integral there, and expand in q below z0 and in 1 - q above:
+    any alpha > 1: the series converges only where one of the two terms is the larger one. The two terms are equal at
+    z0 = sigma^2 log(1/q - 1) + 1/2. So cut the integral at z0, and expand in q below z0 and in 1 - q above z0:
 
                 A = sum over k = 0, 1, 2, ...  binom(alpha, k) (
                         (1 - q)^(alpha - k) q^k exp((k^2 - k) / (2 sigma^2)) erfc((k - z0) / (sqrt(2) sigma)) / 2
@@ -57,7 +57,7 @@ def renyi_divergence(sample_rate: float, noise_multiplier: float, alpha: float) 
 
     Examples
     --------
-    With every example in the batch, it is alpha / (2 sigma^2). A sample hides who was in it:
+    With every example in the batch, the divergence is alpha / (2 sigma^2). With a random sample, it is smaller:
 
     >>> renyi_divergence(1.0, 2.0, alpha=4)
     0.5
@@ -85,7 +85,7 @@ def epsilon(steps: int, sample_rate: float, noise_multiplier: float, delta: floa
     steps : int
         0 or more.
     sample_rate : float, 0 to 1
-        The probability of each example to be in a batch.
+        The probability that an example is in a batch.
     noise_multiplier : float
         The standard deviation of the noise, divided by the norm to which gradients are clipped.
     delta : float, above 0 and below 1
@@ -159,7 +159,7 @@ def _log_a(q: float, sigma: float, alpha: float) -> float:
     z0, log_q, log_1_q = sigma**2 * math.log(1 / q - 1) + 0.5, math.log(q), math.log1p(-q)
     s, width = 1 / (2 * sigma**2), math.sqrt(2) * sigma
     logs, signs = [], []
-    k, log_binomial, sign = 0, -math.log(2), 1  # the 1/2 of both terms is in it
+    k, log_binomial, sign = 0, -math.log(2), 1  # it includes the factor 1/2 of both terms
     while True:
         j = alpha - k
         below = log_binomial + j * log_1_q + k * log_q + (k * k - k) * s + _log_erfc((k - z0) / width)
@@ -176,7 +176,7 @@ def _log_a(q: float, sigma: float, alpha: float) -> float:
 
 
 def _log_erfc(x: float) -> float:
-    """Return log(erfc(x)); where erfc(x) is too small for a float, by its asymptotic series."""
+    """Return log(erfc(x)). If erfc(x) is too small for a float, use its asymptotic series."""
     if x < 25:
         return math.log(math.erfc(x))
     y = 1 / (2 * x * x)

@@ -1,4 +1,4 @@
-"""DP-SGD: training that hides whether any one example was in the data.
+"""DP-SGD: training that hides if an example was in the data.
 
     batch       each example is in it with probability q = L / (number of examples): poisson.py
     g_n         the gradient of the loss of example n alone, over all parameters
@@ -7,12 +7,13 @@
     step        the optimiser uses g, with any rule: SGD, Adam, ...
     account     epsilon(steps, q, sigma, delta): accountant.py
 
-Someone who knows all other examples and sees all weights during training cannot tell whether example n was among the
-data, except as (epsilon, delta) allows: the probability of any outcome changes by a factor of at most exp(epsilon),
-up to delta. So sigma sets the price of privacy, and C balances noise, which grows with C, against clipping.
+An attacker may know all other examples and see all weights during training. With or without example n in the data, the
+probability of any outcome changes by a factor of at most exp(epsilon), apart from a difference of at most delta. If
+epsilon and delta are small, the attacker can hardly find out if example n was in the data. A larger sigma gives more
+privacy but more noise. A larger C gives less clipping but more noise.
 
-The gradient is divided by the mean batch size L, not by the size of this batch, which depends on who is in it. A batch
-may be empty. Then the step consists of noise.
+The gradient is divided by the mean batch size L, not by the size of this batch, because that size depends on the
+examples in it. A batch may be empty. The step then consists of noise only.
 
 Reference: Abadi, Chu, Goodfellow, McMahan, Mironov, Talwar and Zhang (2016), "Deep learning with differential privacy".
 """
@@ -54,8 +55,8 @@ class DPSGD:
     delta : float
         For `epsilon`. Choose less than 1 / (number of examples).
     rng : None, int or numpy.random.Generator
-        The source of the noise. With a seed you can repeat a run, but someone who knows the seed can subtract the
-        noise. Keep it secret, or give None.
+        The source of the noise. With a seed you can repeat a run, but a person who knows the seed can subtract the
+        noise. Keep the seed secret, or give None.
 
     Examples
     --------
@@ -118,7 +119,7 @@ class DPSGD:
         ((inputs, targets, _),) = parts
         optimizer, lr, L, C = trainer.optimizer, trainer.optimizer.lr, self.batches.batch_size, self.max_norm
         trainer.zero_grad()
-        loss = trainer.recorded.loss[-1] if trainer.recorded.loss else 0.0  # of an empty batch: that of the last step
+        loss = trainer.recorded.loss[-1] if trainer.recorded.loss else 0.0  # an empty batch: the last loss
         if num_rows(inputs) > 0:
             examples, loss = backward_per_example(trainer.model, trainer.criterion, inputs, targets)
             norms = examples.norms()

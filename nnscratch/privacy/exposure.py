@@ -5,9 +5,9 @@
     rank        the position of the canary if R is ordered by the model's loss, 1 for the sentence it finds most likely
     exposure    log2 |R| - log2 rank, in bits
 
-Without any memory the rank is random: the exposure is above e bits with probability 2^-e, and 1.44 bits on average. If
-the canary comes first, it is log2 |R|, 13.3 bits for four digits, and someone who tries the most likely digits first
-finds the secret at once. One bit less means twice as many tries.
+If the model has not memorised the canary, the rank is random. Then the exposure is above e bits with probability 2^-e,
+and 1.44 bits on average. If the canary comes first, the exposure is log2 |R|, or 13.3 bits for four digits. An attacker
+who tries the most likely digits first then finds the secret at once. One bit less means twice as many tries.
 
 The digits are drawn at random, so the model can learn them only from the canary itself.
 

@@ -46,7 +46,8 @@ def membership_inference(member_losses: Array, other_losses: Array) -> Membershi
     Returns
     -------
     Membership
-        ``advantage``, ``auc`` and the ``threshold`` of the largest advantage: "member" if the loss is at most that.
+        ``advantage``, ``auc`` and the ``threshold`` of the largest advantage. A loss of at most the threshold means
+        "member".
 
     Examples
     --------

@@ -140,7 +140,7 @@ def _check_kept(kept: dict[str, list[Form]], lost: list[str]) -> None:
 
 
 def per_example_gradients(model: Module, criterion: Module, inputs: Any, targets: Array) -> dict[str, Array]:
-    """Return the gradient of each example's loss: one backward gives what N backwards of one example would give.
+    """Return the gradient of each example's loss. One backward gives the same as N backwards of one example each.
 
     Parameters
     ----------

@@ -2,8 +2,8 @@
 
     q = batch_size / (number of examples)       the number of examples in a batch varies around batch_size
 
-The accountant presumes these batches. It does not hold for batches of a fixed size or for a shuffled epoch, where an
-example's place depends on that of the others.
+The accountant is valid for these batches only. It is not valid for batches of a fixed size or for a shuffled epoch,
+where the position of an example depends on the positions of the others.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ class PoissonBatches:
 
 
 def text_examples(tokens: Array, seq_len: int) -> tuple[Array, Array]:
-    """Cut a text into examples that share no token: return inputs and targets, each (N, seq_len).
+    """Cut a text into examples that do not overlap. Return inputs and targets, each (N, seq_len).
 
-    Each example has ``seq_len + 1`` tokens; the tokens that are left over at the end are dropped.
+    Each example has ``seq_len + 1`` tokens. The remaining tokens at the end are dropped.
 
     Examples
     --------

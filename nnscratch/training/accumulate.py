@@ -4,9 +4,9 @@ The loss is a mean over the n targets of all k batches. If batch j has n_j targe
 
     L = sum over j  n_j/n  L_j          g = sum over j  n_j/n  g_j
 
-Every `backward` adds to the gradients. So it is enough to multiply each batch's gradient of the loss by n_j/n before it
-enters the model. The activations of only one batch are in memory at a time. So a step can use a large batch with little
-memory.
+Every `backward` adds to the gradients. So it is enough to multiply each batch's gradient of the loss by n_j/n before
+the model's backward. The activations of only one batch are in memory at a time. So a step can use a large batch with
+little memory.
 
 n_j counts the targets as the loss does: `CrossEntropyLoss` leaves out ignored targets, and with class weights it adds
 up the weights of the targets. The mean of the k mean losses L_j would be wrong, because the n_j may differ. For
@@ -43,7 +43,7 @@ def number_of_targets(criterion: Module, targets: Array) -> float | Array:
 
 
 def no_target_counts(criterion: Module, targets: Array) -> bool:
-    """Return True if `criterion` leaves out all targets of a batch. On a GPU this is not known, and False."""
+    """Return True if `criterion` leaves out all targets of a batch. The result on a GPU is always False."""
     backend.array_module(targets)
     if not isinstance(criterion, CrossEntropyLoss) or criterion.is_batch_mean or not backend.cheap_to_read(targets):
         return False
@@ -72,7 +72,7 @@ def parts_of_step(criterion: Module, batches: Sequence[tuple[Any, Array]]) -> li
 
 
 def scaled(fraction: float, gradient: Any) -> Any:
-    """Return ``fraction * gradient``; a loss of several predictions returns a tuple of gradients."""
+    """Return ``fraction * gradient``. The gradient is a tuple if the loss has several predictions."""
     if fraction == 1:
         return gradient
     return tuple(fraction * g for g in gradient) if isinstance(gradient, tuple) else fraction * gradient

@@ -86,7 +86,7 @@ class AsyncSteps:
         if max_norm < math.inf:
             with backend.only_if(self.clip):
                 scale_by(self.factor, gradients)
-        if trainer.clip_value < math.inf:  # also if something is not finite: the GPU then skips the step
+        if trainer.clip_value < math.inf:  # clip even if a value is not finite, since the GPU then skips the step
             clip_grad_value_(optimizer.parameters, trainer.clip_value)
         with backend.only_if(self.all_finite):
             optimizer.step()
@@ -120,7 +120,7 @@ class AsyncSteps:
             trainer.recorded.add_step(loss, step.lr, norm)
 
     def _cpu_state(self, trainer: Trainer) -> dict[str, Any]:
-        """Return what a step changes on the CPU."""
+        """Return the state on the CPU that a step changes."""
         return {
             "steps_done": trainer.steps_done,
             "rates": [group["lr"] for group in trainer.optimizer.param_groups],
@@ -144,7 +144,7 @@ class AsyncSteps:
 
 
 def can_step_async(model: Module, optimizer: Optimizer) -> bool:
-    """True if all parameters are on a GPU, and a step that the GPU skips changes nothing.
+    """True if all parameters are on a GPU, and a step that the GPU skips leaves everything unchanged.
 
     False for a model with buffers (BatchNorm updates its running averages in forward), for an optimizer whose update is
     not one of this package's kernels, and for float16.
@@ -169,7 +169,7 @@ def can_step_async(model: Module, optimizer: Optimizer) -> bool:
 def check_and_record(
     loss: Array, squares: Array, max_norm: float, k: int, all_finite: Array, clip: Array, factor: Array, results: Array
 ) -> None:
-    """Record loss and norm of step k; set `all_finite`, `clip` and the `factor` that clips the gradients."""
+    """Record loss and norm of step k. Set `all_finite`, `clip` and the `factor` that clips the gradients."""
     norm = np.sqrt(np.float64(squares))
     results[k] = loss, norm
     all_finite[:] = all_finite & np.isfinite(loss) & np.isfinite(norm)

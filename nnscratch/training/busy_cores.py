@@ -27,10 +27,11 @@ STEPS, SLOW = 5, 4.0
 
 
 class OneThreadIfBusy(Callback):
-    """Limit OpenBLAS to one thread until the end of `fit` if steps become much slower than before, and say so.
+    """Limit OpenBLAS to one thread until the end of `fit` if steps become much slower than before.
 
-    The number of threads may change the last digits of a product, so the run is then not the same, bit for bit, as one
-    that was not slowed down. `nnscratch train` uses this callback. It does nothing if OpenBLAS has one thread anyway.
+    The callback then prints a message, because the number of threads may change the last digits of a product. So the
+    run may not equal, bit for bit, a run that was not slowed down. `nnscratch train` uses this callback. It has no
+    effect if OpenBLAS already uses one thread.
 
     Parameters
     ----------
@@ -67,13 +68,13 @@ class OneThreadIfBusy(Callback):
             self.seconds = []
 
     def on_validation_end(self, trainer: Trainer) -> None:
-        self.step_began = self.clock()  # the time of the validation does not count
+        self.step_began = self.clock()  # do not count the time of the validation
 
     def on_fit_end(self, trainer: Trainer) -> None:
         self.until_end.close()
 
     def compare(self, seconds: float) -> None:
-        """Compare a step of the latest few with the usual step."""
+        """Compare the median time of the latest steps with the usual time."""
         self.slow_in_a_row = self.slow_in_a_row + 1 if seconds > SLOW * self.usual else 0
         self.usual = min(self.usual, seconds)
         if self.slow_in_a_row == 2:

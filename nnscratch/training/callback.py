@@ -36,7 +36,7 @@ class Callback:
         """Called after every step."""
 
     def on_validation_end(self, trainer: Trainer) -> None:
-        """Called after every validation; its result is ``trainer.history.valid[-1]``."""
+        """Called after every validation. The result is ``trainer.history.valid[-1]``."""
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """Called at the end of `fit`, also if training ended with an error."""

@@ -29,7 +29,7 @@ class ProgressBar(Callback):
     Parameters
     ----------
     unit : {"loss", "bpc", "perplexity"}
-        The bar shows the loss, and if `unit` is not "loss", also the loss in this unit.
+        The bar shows the loss. If `unit` is not "loss", it also shows the loss in this unit.
 
     Examples
     --------
@@ -43,9 +43,9 @@ class ProgressBar(Callback):
         self.unit = unit
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        silent = sys.stderr is None or trainer.rank > 0  # None if the descriptor is closed
+        silent = sys.stderr is None or trainer.rank > 0  # sys.stderr is None if its descriptor is closed
         stream = self.stream = io.StringIO() if silent else sys.stderr
-        self.interval = 0.2 if progress.someone_watches() else 20  # seconds; few lines in a log file
+        self.interval = 0.2 if progress.someone_watches() else 20  # seconds: a log file gets few lines
         self.bar = progress.bar(
             total=trainer.total_steps,
             initial=trainer.steps_done,
@@ -99,7 +99,7 @@ class ProgressBar(Callback):
 
 
 def automatic_bar(trainer: Trainer) -> tuple[Callback, ...]:
-    """Return the bar that `fit` adds to the callbacks; () if there is one already, or if it would not be seen."""
+    """Return the bar that `fit` adds to the callbacks, or () if it already has one or no one would see it."""
     given = any(isinstance(callback, ProgressBar) for callback in trainer.callbacks)
     shown = trainer.progress and not given and trainer.rank == 0 and progress.someone_watches()
     return (ProgressBar(),) if shown else ()

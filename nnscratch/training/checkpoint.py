@@ -95,7 +95,7 @@ def resume(trainer: Trainer, folder: PathLike) -> None:
     FileNotFoundError
         `folder` has no checkpoint.
     ValueError
-        The checkpoint is incomplete, or is of another model or optimizer. The trainer is unchanged.
+        The checkpoint is incomplete, or belongs to another model or optimizer. The trainer is unchanged.
 
     Examples
     --------
@@ -129,7 +129,8 @@ def resume(trainer: Trainer, folder: PathLike) -> None:
 def state_dict(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the state of `trainer`: named arrays, and a header of values that JSON can store.
 
-    With a communicator, call it on all ranks. Rank 0 returns what a single process would: the states of all rows.
+    With a communicator, call it on all ranks. Rank 0 returns the same as a single process would: the states of all
+    rows.
     """
     history = trainer.history
     optimizer = trainer.optimizer.state_dict()
@@ -139,7 +140,7 @@ def state_dict(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
         arrays |= {f"optimizer.{name}.{key}": a for key, a in zip(names, optimizer.pop(name), strict=True)}
     hidden, states = trainer.hidden, [rng.bit_generator.state for rng in _generators(trainer)]
     together, states_of_ranks = trainer.together, None
-    if together is not None:  # the ranks exchange messages, so all of them must be here
+    if together is not None:  # the ranks exchange messages, so all of them must call this
         hidden, states_of_ranks = together.all_hidden(hidden), together.all_generators(states)
     hidden = hidden if isinstance(hidden, tuple) else () if hidden is None else (hidden,)
     arrays |= {f"hidden.{k}": a for k, a in enumerate(hidden)}
@@ -162,7 +163,7 @@ def state_dict(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def load_state_dict(trainer: Trainer, arrays: dict[str, Any], header: dict[str, Any]) -> None:
-    """Load what `state_dict` returned; if it does not fit, raise ValueError and leave `trainer` unchanged."""
+    """Load the result of `state_dict`. If it does not fit, raise ValueError and leave `trainer` unchanged."""
     saved = {name.split(".")[1] for name in arrays if name.startswith("optimizer.")}
     if saved != set(trainer.optimizer.moments):
         raise ValueError(
@@ -241,8 +242,8 @@ def _moments(trainer: Trainer, saved: dict[str, Any]) -> list[Any]:
 
 
 def _history(header: dict[str, Any], arrays: dict[str, Any]) -> History:
-    """Return the saved history; raise if it does not have one loss, rate and norm for each step."""
-    records = {name: arrays[name].tolist() for name in STEP_RECORDS if name in arrays}  # older ones are in the header
+    """Return the saved history. Raise if it does not have one loss, rate and norm for each step."""
+    records = {name: arrays[name].tolist() for name in STEP_RECORDS if name in arrays}  # else in the header
     history = History(**header["history"], **records)
     counts = {name: len(getattr(history, name)) for name in STEP_RECORDS}
     if len(set(counts.values())) != 1 or not all(isinstance(record, dict) for record in history.valid):
@@ -261,5 +262,5 @@ def generators(model: Module) -> list[np.random.Generator]:
 
 
 def _generators(trainer: Trainer) -> list[np.random.Generator]:
-    """Return those of the trainer's model, and the one that draws the noise of private steps."""
+    """Return the generators of the trainer's model, and the generator of the noise of private steps."""
     return generators(trainer.model) + ([] if trainer.privacy is None else [trainer.privacy.rng])

@@ -43,7 +43,7 @@ class NotFinite(Exception):
 def clip_if_finite(
     loss: float | Array, parameters: Sequence[Parameter], max_norm: float, clip_value: float
 ) -> tuple[float, float]:
-    """Clip the gradients to `max_norm`, or by value; return the loss and the gradient's norm before clipping.
+    """Clip the gradients to `max_norm`, or by value. Return the loss and the gradient's norm before clipping.
 
     The loss and the squares of the gradients are read together, because each read waits for the GPU.
 
@@ -65,7 +65,7 @@ def clip_if_finite(
 
 
 def diverged(trainer: Trainer, what: NotFinite, parts: Sequence[Part]) -> TrainingDiverged:
-    """Return the error to raise: the step, and the batch, weight or gradient in which the problem began.
+    """Return the error to raise. It names the step, and the batch, weight or gradient in which the problem began.
 
     Call it after the forward and backward pass of the step that failed. It clears the gradients.
     """

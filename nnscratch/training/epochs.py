@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def steps_in_epoch(batches: Any, accumulate: int) -> int:
-    """Return the number of steps in one epoch. A step takes `accumulate` batches; the last step may take fewer."""
+    """Return the number of steps in one epoch. A step takes `accumulate` batches. The last step may take fewer."""
     return -(-len(batches) // accumulate)
 
 
 def total_steps(batches: Any, epochs: float | None, steps: int | None, accumulate: int) -> int:
-    """Return `steps`, or the number of steps in `epochs` epochs of `batches`; raise if an argument cannot be used."""
+    """Return `steps`, or the number of steps in `epochs` epochs of `batches`. Raise if an argument is invalid."""
     if (epochs is None) == (steps is None):
         raise TypeError("fit needs either epochs or steps")
     if not hasattr(batches, "__len__"):

@@ -78,7 +78,7 @@ def loss_sum(
                 if not len(targets):
                     continue
                 (n,) = backend.to_floats([number_of_targets(criterion, targets)])
-                if n == 0:  # nothing counts, but the state moves on
+                if n == 0:  # no target counts, but the state advances
                     _, state = call_model(model, inputs, hidden_for(model, inputs, state))
                     continue
             if computes_own_loss(model, criterion):

@@ -1,6 +1,6 @@
 """The sum of the gradients of all ranks.
 
-A gradient travels in one of two forms. K is the number of parameters, p the number of ranks.
+A gradient is sent in one of two forms. K is the number of parameters, p the number of ranks.
 
     whole      The gradients of all parameters with one dtype are views of one flat array, so one call of MPI's
                Allreduce adds them up in place. It sends 2 (p - 1)/p V D numbers from each rank, for a gradient of V
@@ -12,7 +12,7 @@ A small table of shape (p, 1 + K) comes first. Row r has rank r's part of the lo
 R_r = V for a whole gradient. From the table, all ranks choose the same form. Every rank adds up the same numbers in the
 same order, so all ranks get the same bits.
 
-On GPUs, all gradients travel whole. NCCL adds up the flat arrays and the loss, and no rank waits for its GPU.
+On GPUs, all gradients are sent whole. NCCL adds up the flat arrays and the loss, and no rank waits for its GPU.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .. import backend
 from ..backend import Array
 from ..parameter import Parameter
 
-ALIGNMENT = 64  # bytes: the gradient of each parameter starts at a multiple of it, as an array of its own would
+ALIGNMENT = 64  # bytes: each gradient starts at a multiple of this number, as a separate array would
 
 
 class GradientSum:
@@ -107,7 +107,7 @@ class GradientSum:
         return table
 
     def _add_up_rows(self, p: Parameter, rows: Array, values: Array, counts: np.ndarray) -> None:
-        """Replace the gradient of `p` by the sum of the rows of all ranks; rank r has ``counts[r]`` rows."""
+        """Replace the gradient of `p` by the sum of the rows of all ranks. Rank r has ``counts[r]`` rows."""
         all_rows = np.empty(counts.sum(), dtype=rows.dtype)
         all_values = np.empty((len(all_rows), *values.shape[1:]), dtype=values.dtype)
         self.communicator.Allgatherv(rows, [all_rows, counts])
@@ -116,7 +116,7 @@ class GradientSum:
         p.add_rows(all_rows, all_values)
 
     def _put_into_view(self, k: int) -> None:
-        """Let the gradient of parameter k be a view of the flat array again if other code has replaced it."""
+        """Make the gradient of parameter k a view of the flat array again, if other code has replaced it."""
         p, view = self._learned[k], self._views[k]
         if p.grad is not view:
             view[...] = p.grad
@@ -139,7 +139,7 @@ class GradientSum:
             self._put_into_view(k)
 
     def _connected(self, numbers: list[int]) -> dict[np.dtype, list[slice]]:
-        """Return the parts of the flat arrays that hold these parameters, given in ascending order, in few slices."""
+        """Return the parts of the flat arrays that hold these parameters, as few slices. `numbers` is ascending."""
         parts: dict[np.dtype, list[slice]] = {dtype: [] for dtype in self._flat}
         for k in numbers:
             of_dtype, cut = parts[self._learned[k].dtype], self._slices[k]

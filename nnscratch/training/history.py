@@ -51,10 +51,10 @@ class History:
         return min(self.valid, key=lambda record: (math.isnan(record["loss"]), record["loss"]), default=None)
 
     def recent_loss(self, steps: int = 50) -> float:
-        """Return the mean training loss of the latest `steps` steps, NaN if there is none."""
+        """Return the mean training loss of the latest `steps` steps, or NaN if there is no step."""
         latest = self.loss[-steps:]
         return sum(latest) / len(latest) if latest else float("nan")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as a dict that JSON can store; ``History(**record)`` restores it."""
+        """Return the record as a dict that JSON can store. ``History(**record)`` restores it."""
         return {"loss": self.loss, "lr": self.lr, "norm": self.norm, "valid": self.valid, "seconds": self.seconds}

@@ -18,7 +18,7 @@ INTERRUPTED = "interrupted"
 def finish_step_on_ctrl_c(trainer: Trainer) -> Iterator[None]:
     """Inside the block, let the first Ctrl-C set ``trainer.stop``. A second one raises KeyboardInterrupt as usual.
 
-    Python allows signal handlers in the main thread only: in any other thread this changes nothing.
+    Python allows signal handlers in the main thread only. In any other thread, this function has no effect.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

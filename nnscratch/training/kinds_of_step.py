@@ -33,7 +33,7 @@ def choose_step(trainer: Trainer) -> Callable[..., Any]:
 
 
 def checked_privacy(trainer: Trainer, privacy: DPSGD) -> DPSGD:
-    """Return `privacy`; raise if it does not fit the trainer's model or its other settings."""
+    """Return `privacy`. Raise if it does not fit the trainer's model or its other settings."""
     from ..privacy import DPSGD  # imported late: privacy is built on training
 
     check_instance("Trainer", "privacy", privacy, DPSGD)

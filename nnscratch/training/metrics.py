@@ -10,7 +10,7 @@ from ..checks import positive_int
 
 
 def finite_or_inf(loss: float) -> float:
-    """Return `loss` as a float, or raise TypeError if it is not a number; a huge integer becomes infinity."""
+    """Return `loss` as a float, or raise TypeError if it is not a number. A huge integer becomes infinity."""
     try:
         return float(loss)
     except OverflowError:
@@ -86,7 +86,7 @@ def confusion_matrix(prediction: Array, target: Array, num_classes: int | None =
     prediction, target
         As for :func:`accuracy`.
     num_classes : int, optional
-        C; by default the number of scores, or one more than the largest class.
+        C. The default is the number of scores, or one more than the largest class.
 
     Returns
     -------
@@ -143,7 +143,7 @@ def predicted_classes(prediction: Array, target: Array) -> Array:
 
 
 def one_score_classes(scores: Array, target: Array) -> Array:
-    """Return class 1 where a score is above 0, else class 0; raise if a target is another class."""
+    """Return class 1 where a score is above 0, else class 0. Raise if a target is another class."""
     if target.size == 0 or not ((target == 0) | (target == 1)).all():
         raise ValueError("with one score for each target, the targets must be 0 or 1, and there must be at least one")
     return (scores > 0).astype("intp")

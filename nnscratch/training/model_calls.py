@@ -69,7 +69,7 @@ def hidden_for(model: Module, inputs: Any, hidden: Any) -> Any:
 
 
 def call_model(model: Module, inputs: Any, hidden: Any) -> tuple[Any, Any]:
-    """Return the model's prediction and its next state, which is None unless the model is recurrent."""
+    """Return the model's prediction and its next state. The state is None unless the model is recurrent."""
     if hasattr(model, "init_hidden"):
         return model(*arrays_of(inputs), hidden)
     return model(*arrays_of(inputs)), None
@@ -85,7 +85,7 @@ def computes_own_loss(model: Module, criterion: Module) -> bool:
 
 
 def forward_and_backward(model: Module, criterion: Module, parts: Sequence[Part], hidden: Any) -> tuple[Any, Any]:
-    """Add the gradients of a step's batches to the model's; return the loss and the model's next state.
+    """Add the gradients of a step's batches to the model's gradients. Return the loss and the model's next state.
 
     This is the loop of `Trainer`'s plain step: forward, loss, backward.
     """

@@ -22,7 +22,7 @@ SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")  # set by Open MPI; by MPICH, Intel
 
 
 def number_of_ranks(environment: Mapping[str, str] = os.environ) -> int:
-    """Return the number of processes that mpiexec has started together with this one, 1 if it has not.
+    """Return the number of processes that mpiexec has started with this one, or 1 without mpiexec.
 
     Examples
     --------
@@ -38,7 +38,7 @@ def check_number_of_ranks() -> None:
     Raises
     ------
     ValueError
-        mpi4py calls another MPI library than that of mpiexec, or this process cannot connect to mpiexec.
+        mpi4py uses a different MPI library than mpiexec, or this process cannot connect to mpiexec.
     """
     from mpi4py import MPI
 
@@ -68,7 +68,7 @@ def end_all_ranks_on_error(together: Together | None) -> Iterator[None]:
 
 @functools.cache  # the first call of a process is enough
 def end_all_ranks_on_uncaught_error() -> None:
-    """From now on, let an error that this program does not catch end all ranks. Other ranks would wait for ever."""
+    """From now on, let an uncaught error end all ranks. Otherwise the other ranks would wait for ever."""
     show: Callable[..., None] = sys.excepthook
 
     def show_and_end(*error: Any) -> None:

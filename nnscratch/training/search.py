@@ -57,7 +57,7 @@ def search(
         Seed of the sampler. The same seed gives the same search.
     storage : str, optional
         A database, such as ``"sqlite:///search.db"``, that keeps the trials. Several processes with the same database
-        search together; give each another seed. If the database has a search already, it continues.
+        search together. Give each process a different seed. A search that is already in the database continues.
 
     Returns
     -------

@@ -39,7 +39,7 @@ class SplitBatch:
     ----------
     model, criterion : Module
     parts : int
-        Number of parts of each batch, each in a thread of its own.
+        Number of parts of each batch. Each part runs in its own thread.
 
     Raises
     ------
@@ -102,7 +102,7 @@ class SplitBatch:
         return sum(losses)
 
     def _synchronized_workers(self) -> list[tuple[Module, Module]]:
-        """Return the workers; make new copies if the model's arrays have been replaced."""
+        """Return the workers. Make new copies if the model's arrays have been replaced."""
         arrays = [p.data for p in self.model.parameters()]
         if len(arrays) != len(self._shared) or any(a is not b for a, b in zip(arrays, self._shared, strict=True)):
             own = self.model, self.criterion
@@ -119,7 +119,7 @@ class SplitBatch:
 
 
 def one_worker(model: Module, criterion: Module, parts: Sequence[Part]) -> float:
-    """Return the sum of the losses of `parts`, each multiplied by its fraction; the gradients are in `model`."""
+    """Return the sum of the losses of `parts`, each multiplied by its fraction. The gradients are then in `model`."""
     model.zero_grad()
     criterion.zero_grad()
     loss, _ = forward_and_backward(model, criterion, parts, () if hasattr(model, "init_hidden") else None)
@@ -127,7 +127,7 @@ def one_worker(model: Module, criterion: Module, parts: Sequence[Part]) -> float
 
 
 def why_not(model: Module, criterion: Module) -> str | None:
-    """Return why batches of this model cannot be split, or None if they can."""
+    """Return the reason why batches of this model cannot be split, or None if they can."""
     modules = dict(model.named_modules())
     for name, _ in model.named_buffers():
         owner = modules[name.rpartition(".")[0]]

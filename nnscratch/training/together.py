@@ -6,7 +6,7 @@ rows of rank r have n_r of them and the mean loss L_r, then
     L = sum over r  n_r/n  L_r          g = sum over r  n_r/n  g_r
 
 so the mean over all targets is the weighted sum of the ranks' means. Each rank multiplies its loss and its gradient by
-n_r/n; one sum over the ranks then gives L and g to all of them (gradient_sum.py). The sum comes before the norm, the
+n_r/n. One sum over the ranks then gives L and g to all of them (gradient_sum.py). The sum comes before the norm, the
 clipping and the check for NaN. From there on, all ranks compute the same numbers, so their weights stay equal, bit for
 bit. All ranks read the same batches; rank r uses these rows of N:
 
@@ -57,7 +57,7 @@ class Together:
     Attributes
     ----------
     rank, size : int
-        The number of this process, and how many there are.
+        The number of this process, and the number of all processes.
 
     Raises
     ------
@@ -83,13 +83,13 @@ class Together:
         end_all_ranks_on_uncaught_error()
 
     def own_rows(self, n: int) -> slice:
-        """Return the rows of this rank, of a batch with `n` rows."""
+        """Return this rank's rows of a batch with `n` rows."""
         each, more = divmod(n, self.size)
         start = self.rank * each + min(self.rank, more)
         return slice(start, start + each + (self.rank < more))
 
     def step(self, trainer: Trainer, parts: Sequence[Part]) -> Any:
-        """Make one step: forward, loss, backward on the own rows -> sum -> clip -> step. Return the next state."""
+        """Make one step: forward, loss, backward on this rank's rows -> sum -> clip -> step. Return the next state."""
         optimizer, lr = trainer.optimizer, trainer.optimizer.lr
         trainer.zero_grad()
         loss, hidden = self.forward_and_backward(trainer.model, trainer.criterion, parts, trainer.hidden)
@@ -102,7 +102,7 @@ class Together:
     def forward_and_backward(
         self, model: Module, criterion: Module, parts: Sequence[Part], hidden: Any
     ) -> tuple[Any, Any]:
-        """Return the loss of the whole batches and the next state of the own rows; leave the whole gradients."""
+        """Return the loss of the whole batches and the next state of this rank's rows. Compute the whole gradients."""
         loss = 0.0
         for inputs, targets, fraction in parts:
             N, own = num_rows(inputs), self.own_rows(num_rows(inputs))
@@ -112,7 +112,7 @@ class Together:
                 continue
             inputs_r, targets_r = rows_of(inputs, own), targets[own]
             n, n_r = backend.to_floats([number_of_targets(criterion, t) for t in (targets, targets_r)])
-            if n and not n_r:  # none of the own targets counts, but the state moves on
+            if n and not n_r:  # no target of these rows counts, but the state advances
                 with eval_mode(model):
                     _, hidden = call_model(model, inputs_r, hidden_for(model, inputs_r, hidden))
                 continue
@@ -127,7 +127,7 @@ class Together:
         return loss, hidden
 
     def agree(self, wish: str | None) -> str | None:
-        """Return a reason to stop if a rank has one, else None: the same answer on all ranks."""
+        """Return a reason to stop if a rank has one, else None. All ranks return the same result."""
         wishes = np.array([wish is not None], dtype=np.float64)
         self.sum.sum_in_place(wishes)
         if not wishes[0]:
@@ -146,9 +146,9 @@ class Together:
         ValueError
             The ranks have different models, settings or numbers of batches.
         """
-        for each in batches:  # those for training, and those for validation
+        for each in batches:  # the training batches and the validation batches
             rng = getattr(each, "rng", None)
-            if rng is not None:  # so that all ranks shuffle alike
+            if rng is not None:  # so that all ranks use the same random orders
                 rng.bit_generator.state = self.communicator.bcast(rng.bit_generator.state)
         if self.started:
             return
@@ -175,7 +175,7 @@ class Together:
                 )
 
     def evaluate(self, criterion: Module, batches: Any) -> float:
-        """Return the mean loss per target over all `batches`: each rank evaluates its own rows."""
+        """Return the mean loss per target over all `batches`. Each rank evaluates its own rows."""
         sums = np.array(loss_sum(self.model, criterion, batches, self.own_rows))
         self.sum.sum_in_place(sums)
         return float(sums[0] / sums[1])
@@ -183,7 +183,7 @@ class Together:
     # --- checkpoints -------------------------------------------------------------------------------------------------
 
     def all_hidden(self, hidden: Any) -> Any:
-        """Return the states of all rows of the batch: those of the ranks one below the other."""
+        """Return the states of all rows of the batch: the rows of all ranks, in the order of the ranks."""
         own = None if hidden is None else tuple(backend.to_numpy(a) for a in arrays_of(hidden))
         of_ranks = [states for states in self.communicator.allgather(own) if states is not None]
         if not of_ranks:
@@ -191,7 +191,7 @@ class Together:
         return tuple(np.concatenate(a, axis=axis) for *a, axis in zip(*of_ranks, self._batch_axes(), strict=True))
 
     def own_hidden(self, hidden: Any) -> Any:
-        """Return the states of the own rows, from those of all rows."""
+        """Select the states of this rank's rows from the states of all rows."""
         if hidden is None:
             return None
         cut = []
@@ -208,7 +208,7 @@ class Together:
         return [next(k for k in range(a.ndim) if a.shape[k] != b.shape[k]) for a, b in pairs]
 
     def all_generators(self, states: list[dict]) -> list[list[dict]] | None:
-        """Return the states of the model's random generators on each rank, None before they differ."""
+        """Return the states of the model's random generators on each rank, or None if they do not differ yet."""
         return self.communicator.allgather(states) if self.own_streams else None
 
     def own_generators(self, states: list[dict], of_ranks: list[list[dict]] | None) -> list[dict]:

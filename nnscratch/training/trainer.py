@@ -1,4 +1,4 @@
-"""Trainer: the training loop. One step of it, `Trainer._plain_step`, is forward -> loss -> backward -> clip -> step.
+"""Trainer: the training loop. `Trainer._plain_step` is one step: forward -> loss -> backward -> clip -> step.
 
 Four other kinds of step can replace it: kinds_of_step.py lists them. The other parts of a long run have their own
 files: epochs.py (the order of the batches), model_calls.py, divergence.py, validation.py, checkpoint.py, interrupt.py,
@@ -51,7 +51,7 @@ class Trainer:
         ``criterion(prediction, targets)`` is the loss.
     optimizer : Optimizer
     scheduler : LRScheduler, optional
-        Stepped after every optimizer step; ReduceLROnPlateau after every validation, with its loss.
+        Stepped after every optimizer step. A ReduceLROnPlateau is stepped with the loss of every validation instead.
     max_norm : float, optional
         Clip the norm of the gradient to this.
     clip_value : float, optional
@@ -62,7 +62,7 @@ class Trainer:
     callbacks : sequence of Callback
     threads : int
         Split every batch into this many parts, and run them in parallel threads. On two cores, this saved 1/7 of the
-        time of a Transformer's step and up to 1/6 of a CNN's; an MLP became slower. See `training.split_batch`.
+        time of a Transformer's step, and up to 1/6 for a CNN. An MLP became slower. See `training.split_batch`.
     communicator : mpi4py.MPI.Comm, optional
         Train together with the other processes of ``MPI.COMM_WORLD``. See `training.together`.
     privacy : privacy.DPSGD, optional
@@ -137,14 +137,14 @@ class Trainer:
         self.stopped_at_rng: dict | None = None  # its state at the moment when the resumed run stopped
         self.valid_rng: np.random.Generator | None = None  # the generator of the validation batches, if they draw
         self.stopped_valid_rng: dict | None = None  # its state at the moment when the resumed run stopped
-        self.recorded = History()  # without the steps that are enqueued on a GPU
+        self.recorded = History()  # steps that are enqueued on a GPU are not in it yet
         self._seconds_before, self._started = 0.0, 0.0
         self.split_batch = SplitBatch(model, criterion, threads) if positive_int("threads", threads) > 1 else None
         self.together = training_together(self, communicator, threads)  # None in a single process
         self.rank = 0 if self.together is None else self.together.rank
         self.privacy = None if privacy is None else checked_privacy(self, privacy)
         self.async_steps: AsyncSteps | None = None
-        self._step: Callable[..., Any] | None = None  # _plain_step, or .step of one of the others
+        self._step: Callable[..., Any] | None = None  # _plain_step, or the method `step` of another kind of step
 
     def _plain_step(self, parts: Sequence[Part]) -> Any:
         """Make one step: forward -> loss -> backward -> clip -> step. Return a recurrent model's next state."""
@@ -173,7 +173,7 @@ class Trainer:
         return self.history.loss[-1]
 
     def enqueue_step(self, inputs: Any, targets: Any) -> None:
-        """Make one step on one batch without waiting for a GPU: its loss is read when you read `history`."""
+        """Make one step on one batch without waiting for a GPU. The loss is read when you read `history`."""
         self._enqueue([(inputs, targets)])
 
     def _enqueue(self, batches: Sequence[tuple[Any, Any]]) -> None:
@@ -193,7 +193,7 @@ class Trainer:
         self.targets = sum(part.targets.size for part in parts)
 
     def zero_grad(self) -> None:
-        """Clear the gradients, and what earlier forward calls saved for backward."""
+        """Clear the gradients, and the values that earlier forward calls saved for backward."""
         self.model.zero_grad()
         self.criterion.zero_grad()
 
@@ -250,7 +250,7 @@ class Trainer:
                     self.update_seconds()
                     self.call("on_step_end")
                     stop = self._reason_to_stop()
-                    # Not after Ctrl-C: a resumed run then validates at the same steps as a run that never stopped.
+                    # No validation after Ctrl-C: a resumed run validates at the same steps as an uninterrupted run.
                     last = self.steps_done == self.total_steps or stop not in (None, INTERRUPTED)
                     if valid is not None and (self.steps_done % evaluate_every == 0 or last):
                         validate(self, valid, epoch=self.steps_done / steps_per_epoch)
