@@ -6,8 +6,8 @@ processor newer than the library, it may pick a kernel with half of the possible
 0.3.31 picks the Haswell kernel, which does not use AVX-512. The environment variable OPENBLAS_CORETYPE selects another
 kernel. It must be set before NumPy is imported.
 
-``import nnscratch`` does not change the environment. The ``nnscratch`` command restarts itself with the variable set,
-if the other kernel is certain to run (:func:`better_kernel`).
+``import nnscratch`` does not change the environment. The ``nnscratch`` command restarts itself with this variable set,
+if the processor can certainly run a better kernel (:func:`better_kernel`).
 
 This file is also a script that measures one kernel and prints JSON. For this purpose it does not import the package.
 """

@@ -4,8 +4,8 @@
         trainer.fit(batches, epochs=1)
 
 A NaN in one layer makes everything after it NaN, so the loss does not tell where it began. While the block runs, each
-module checks what its ``forward`` and ``backward`` return. Inner modules return before the outer ones, so the first
-check that fails names the layer. The name and the idea are those of PyTorch's ``torch.autograd.detect_anomaly``.
+module checks the results of its ``forward`` and ``backward``. Inner modules return before the outer ones, so the first
+check that fails names the layer. The name and the idea come from PyTorch's ``torch.autograd.detect_anomaly``.
 """
 
 from __future__ import annotations

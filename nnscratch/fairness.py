@@ -7,9 +7,9 @@
     equalised odds          P(p = 1 | y = 1, a) and P(p = 1 | y = 0, a) are the same for all a: each group has the same
                             rates of true and of false positives
 
-A gap is the largest difference between two groups; 0 means equal. If the groups have different rates of y = 1, a
-classifier with both gaps at 0 cannot be accurate: then the two definitions contradict each other. Which one is right
-depends on what the prediction is for, and on who wrote the labels y.
+A gap is the largest difference between two groups. With a gap of 0, all groups are equal. If the groups have different
+rates of y = 1, a classifier with both gaps at 0 cannot be accurate: then the two definitions contradict each other.
+The right definition depends on the purpose of the prediction, and on the origin of the labels y.
 
     re-weighting            w = P(a) P(y) / P(a, y) for each training example. With them, y does not depend on a
 

@@ -75,7 +75,7 @@ def generate(
     repetition_penalty : float
         A value above 1 makes a token less likely if the text or the prompt already contains it.
     n : int, optional
-        Return a list of n texts. They are generated together, which takes less time than one after another.
+        Return a list of n texts. They are generated together, which is faster than one after another.
     context : int, optional
         For a model without a state: the largest number of tokens that it reads at once. Older tokens are dropped.
 

@@ -74,7 +74,7 @@ def wait_for_all_ranks(world: Any) -> None:
 
 @contextlib.contextmanager
 def only_rank_0_prints(world: Any) -> Iterator[None]:
-    """Inside the block, discard what the other ranks print."""
+    """Inside the block, discard the output of the other ranks."""
     if is_rank_0(world):
         yield
     else:
@@ -152,7 +152,7 @@ def start(ranks: int, arguments: Sequence[str]) -> int:
     ----------
     ranks : int
     arguments : sequence of str
-        Those of the nnscratch command.
+        The arguments of the nnscratch command.
 
     Raises
     ------
@@ -182,7 +182,7 @@ def mpiexec(ranks: int) -> list[str]:
 
 
 def environment(ranks: int) -> dict[str, str]:
-    """Return the environment for `mpiexec`. The ranks divide the cores. Existing variables stay."""
+    """Return the environment for `mpiexec`. The ranks divide the cores. Existing variables keep their values."""
     threads = {name: str(max(1, backend.num_threads() // ranks)) for name in THREADS}
     for_open_mpi = {
         "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",  # allow more ranks than cores

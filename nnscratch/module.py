@@ -166,7 +166,7 @@ class Module:
             self._stack.append(self.__dict__.pop("_taken"))
 
     def zero_grad(self) -> None:
-        """Set every gradient to zero, and drop what forward calls have saved."""
+        """Set every gradient to zero, and drop the values that forward calls have saved."""
         for parameter in self.parameters():
             parameter.zero_grad()
         for module in self.modules():

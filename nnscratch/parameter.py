@@ -32,7 +32,8 @@ class Parameter:
         sees the change. If you assign an array that is not C-contiguous, such as a transpose, it is copied: optimisers
         write through a flat view of it.
     grad : array
-        dL/d(data), with the same shape, dtype and device. Every ``backward`` adds to it; `zero_grad` clears it.
+        dL/d(data), with the same shape, dtype and device. Every ``backward`` adds to this array, and `zero_grad` clears
+        it.
     requires_grad : bool
         False while the parameter is frozen. The gradient of a frozen parameter is always zero: `add_product` and
         `add_rows` compute nothing, and a value that ``backward`` adds to `grad` is not kept. Optimisers do not change

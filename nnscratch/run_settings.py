@@ -8,8 +8,8 @@ from typing import Any
 from . import optim
 from .checks import count, finite, one_of, positive_int, short
 
-MAX_STEPS = 10**12  # more steps than any run makes; a float holds such an integer exactly
-MAX_LAYERS = 1000  # more layers than any run has; the construction of 10**9 layers would not end
+MAX_STEPS = 10**12  # more steps than any run makes, and an integer that a float holds exactly
+MAX_LAYERS = 1000  # more layers than any run has: the construction of 10**9 layers would not end
 OPTIMIZERS = {"adam": optim.Adam, "sgd": optim.SGD}
 UNIT = {"char": "bpc", "word": "perplexity", "split": "perplexity", "bpe": "loss"}  # for the progress bar and the plot
 CHOICES = {"level": tuple(UNIT), "cell": ("lstm", "gru", "rnn", "transformer"), "optimizer": tuple(OPTIMIZERS)}

@@ -8,8 +8,8 @@ A file has three parts:
 
 The header holds an entry for each array, ``"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}``, whose
 offsets count from the end of the header, and ``"__metadata__"``, a dictionary of strings. The arrays are in the order
-of `DTYPES`, and those of one dtype in the order of their names. The library uses the same order, so both write the same
-bytes.
+of `DTYPES`, and arrays of one dtype are in the order of their names. The library uses the same order, so both write the
+same bytes.
 
 This package uses a few classes and functions of the library. Those in this file have the same names and behaviour.
 
@@ -30,7 +30,7 @@ DTYPES = {
     "U64": "<u8", "I64": "<i8", "F64": "<f8", "C64": "<c8", "F32": "<f4", "U32": "<u4", "I32": "<i4",
     "F16": "<f2", "U16": "<u2", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?",
 }  # fmt: skip
-"""The names of the dtypes in a file, from the last that the library writes to the first."""
+"""The names of the dtypes in a file, in the order in which a file holds the arrays."""
 
 NOT_IN_NUMPY = ("BF16", "F4", "F6_E2M3", "F6_E3M2", "F8_E5M2", "F8_E4M3", "F8_E8M0")
 """Other dtypes that a file may hold."""

@@ -16,7 +16,7 @@ class Sequential(Module):
     Parameters
     ----------
     *modules : Module
-        Each takes the output of the one before it.
+        Each module takes the output of the previous module.
 
     Examples
     --------

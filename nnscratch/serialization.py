@@ -1,7 +1,7 @@
 """Save and load models as safetensors files, with PyTorch's parameter names. Nothing is pickled.
 
 A file holds the arrays of ``model.state_dict()``. Its text header holds a description of the model, such as the class
-and the constructor's arguments; see `nnscratch.description`. So ``nn.load`` rebuilds a model of this package from the
+and the constructor's arguments (see `nnscratch.description`). So ``nn.load`` rebuilds a model of this package from the
 file alone, and PyTorch's ``safetensors.torch.load_file`` reads the same file as a state dict.
 """
 
@@ -21,7 +21,7 @@ import numpy as np
 try:
     from safetensors import SafetensorError, safe_open
     from safetensors.numpy import save as to_bytes
-except ImportError:  # Pyodide 0.27 has no such library; this module writes the same bytes
+except ImportError:  # Pyodide 0.27 has no such library, and this module writes the same bytes
     from .safetensors_file import SafetensorError, safe_open
     from .safetensors_file import save as to_bytes
 
@@ -81,8 +81,8 @@ def load(path: PathLike, model: Module | None = None) -> Module:
     ----------
     path : str or path
     model : Module, optional
-        Load the weights into this model and return it. You need it for a model whose class is not part of nnscratch,
-        and for a file that another program wrote. Such a model cannot be rebuilt from the file alone.
+        Load the weights into this model and return it. You need this argument for a model whose class is not part of
+        nnscratch, and for a file that another program wrote. Such a model cannot be rebuilt from the file alone.
 
     Raises
     ------
@@ -289,7 +289,7 @@ def write_atomically(path: PathLike, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         if sys.platform != "emscripten":  # in a browser, the mask is always 0o777: no program could read the file
-            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes a private file; give it the usual permissions
+            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes a private file: give it the usual permissions
         os.replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):

@@ -220,7 +220,7 @@ def fused_rows(inputs: str, outputs: str, rows: dict[str, tuple[str, str, str]],
     inputs, outputs : str
         The function's arguments in order, as for `fused`. The first output is the matrix, of shape (n, columns). Inputs
         are numbers or arrays that broadcast with the matrix, or None, which stands for 0. Declare an output with one
-        number for each row as ``raw``, such as ``raw T loss``; `body` then assigns to ``loss[row]``.
+        number for each row as ``raw``, such as ``raw T loss``. `body` then assigns to ``loss[row]``.
     rows : dict
         The name of each row's number, with a tuple of three C expressions: ``each``, computed from one element;
         ``combine``, which combines two such values a and b; and the value for an empty row. An expression may use the

@@ -32,7 +32,7 @@ def generator(rng: None | int | np.random.Generator) -> np.random.Generator:
     ----------
     rng : None, int or numpy.random.Generator
         None for a new generator with a random seed, an int for a new generator with that seed. A generator is returned
-        as it is.
+        unchanged.
 
     Raises
     ------

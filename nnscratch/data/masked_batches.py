@@ -70,7 +70,7 @@ class MaskedBatches:
         self.batch_size, self.seq_len = positive_int("batch_size", batch_size), positive_int("seq_len", seq_len)
         self.p, self.rng, tokens = probability("p", p), backend.generator(rng), _token_ids(tokens)
         if not p:
-            raise ValueError("p must be above 0: otherwise no token is hidden, and the loss counts nothing")
+            raise ValueError("p must be above 0: otherwise no token is hidden, and the loss has no target")
         if len(tokens) < seq_len:
             raise ValueError(f"the text has {len(tokens)} tokens, fewer than seq_len={seq_len}")
         self.mask = positive_int("mask", mask)

@@ -31,7 +31,7 @@ from .scores import Model, Target, check_input
 def deletion_curve(
     model: Model, x: Array, target: Target, attributions: Array, baseline: Any = None, steps: int = 20
 ) -> np.ndarray:
-    """Return the score while the elements are replaced by the baseline, those with the largest attribution first.
+    """Return the score while the elements are replaced by the baseline, the largest attribution first.
 
     Parameters
     ----------

@@ -13,7 +13,8 @@ ds/dx * (x - x0), and its integral from 0 to 1 is s(x) - s(x0). So the attributi
 score between the baseline and the input. The sum over K steps only approximates the integral. The difference that
 remains, the gap, shows whether K is large enough.
 
-The steps are those of Gauss and Legendre: the sum is exact if ds/dx is a polynomial in alpha of degree below 2K.
+The steps are the points of Gauss-Legendre integration: the sum is exact if ds/dx is a polynomial in alpha of degree
+below 2K.
 
 For tokens, x is the embedding vectors e. The attribution of a token is the sum over the features of its vector.
 
@@ -50,8 +51,8 @@ def integrated_gradients(
     target : int, integer array of shape (N,), or None
         The class, or the next token, whose score is explained. None if the model returns one number for each example.
     baseline : number or array, optional
-        The input without information, from which the path starts. It broadcasts to the shape of x; the default is 0.
-        For tokens: a token id, or an array of ids; the default is the vector 0 in place of each token.
+        The input without information, from which the path starts. It broadcasts to the shape of x. The default is 0.
+        For tokens: a token id, or an array of ids. The default is the vector 0 instead of each token's vector.
     steps : int
         K. It takes K forward and K backward passes.
     return_gap : bool

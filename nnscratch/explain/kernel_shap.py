@@ -8,7 +8,7 @@
     pi(k) = (G - 1) / (C(G, k) k (G - k))               C(G, k): the number of sets of size k
 
 With all 2^G - 2 sets, the solution is exactly the Shapley values: docs/derivations/shapley.md proves it. Very small and
-very large sets have the largest weights, because they show the effect of one group alone.
+very large sets have the largest weights, because they show the effect of a single group.
 
 With fewer sets, draw them at random. First draw the size k, with a probability proportional to C(G, k) pi(k), that is,
 to 1 / (k (G - k)). Then draw k of the G groups. The probabilities replace the weights, so all drawn sets count equally.

@@ -6,7 +6,7 @@
     b = explanation of a copy of the model in which the values of each weight are shuffled
     r = rank correlation of a and b, for each example
 
-If r is near 1, the explanation does not depend on what the model has learned. It may still look convincing, because it
+If r is near 1, the explanation does not depend on the learned weights. It may still look convincing, because it
 shows the edges of the image or the rare words of the text, but it does not explain the model.
 
 The shuffle puts the elements of each weight array in a random order, so the array still has the same values.
@@ -36,7 +36,7 @@ def sanity_check(
     method: Callable[[Module, Array, Target], Array],
     rng: None | int | np.random.Generator = None,
 ) -> np.ndarray:
-    """Return how similar the explanation is to that of a model with random weights.
+    """Return the similarity of the explanation to the explanation of a model with random weights.
 
     Parameters
     ----------

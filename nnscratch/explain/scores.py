@@ -55,7 +55,7 @@ def scores(model: Model, x: Array, target: Target, features: Array | None = None
     Raises
     ------
     TypeError, ValueError
-        x is not an array, y has another shape than those above, or `target` is not in y.
+        x is not an array, y has none of the shapes above, or `target` is not in y.
 
     Examples
     --------
@@ -184,7 +184,7 @@ def embedding_of(model: Model) -> Embedding:
     if len(found) != 1:
         raise TypeError(
             f"x holds integers, so the model must be a Module with one Embedding, and {type(model).__name__} has "
-            f"{len(found)}. Are they not token ids? Then use x.astype(numpy.float32)"
+            f"{len(found)}. For other integers, use x.astype(numpy.float32)"
         )
     return found[0]
 

@@ -127,7 +127,7 @@ def _activations(model: Module, ids: np.ndarray, layer: str, unit: int, context:
         if h.ndim != 3 or h.shape[:2] != windows.shape or unit >= h.shape[2]:
             raise ValueError(
                 f"the output of {layer} must have the shape (N, T, H) with H > unit={unit}, got {h.shape} for tokens "
-                f"of shape {windows.shape}. A Transformer needs context={context} to be at most its own"
+                f"of shape {windows.shape}. The context of a Transformer must be at least {context}"
             )
         for start, row in zip(some, backend.to_numpy(h[..., unit]), strict=True):
             first = 0 if start == 0 else context - half

@@ -6,7 +6,7 @@
     backward    as in Conv2d, and per example too
 
 with stride s, dilation d and padding p. A sequence is an image of height 1, so this layer calls the functions of
-Conv2d; conv2d.py explains them. Here channels come before time, as in PyTorch. In recurrent layers, time comes before
+Conv2d, which conv2d.py explains. Here channels come before time, as in PyTorch. In recurrent layers, time comes before
 features.
 
 Reference: Waibel, Hanazawa, Hinton, Shikano and Lang (1989), "Phoneme recognition using time-delay neural networks".

@@ -46,8 +46,8 @@ class ELU(Module):
     def forward(self, x: Array) -> Array:
         check_floats(self, "x", x)
         xp = backend.array_module(x)
-        # expm1(x) computes e^x - 1 accurately for small x. `where` evaluates both branches: without the minimum,
-        # e^x would overflow for large x, where the other branch is used.
+        # expm1(x) computes e^x - 1 accurately for small x. `where` evaluates both branches. Without the minimum, e^x
+        # would overflow for large x, although its result is not used there.
         y = xp.where(x > 0, x, self.alpha * xp.expm1(xp.minimum(x, 0)))
         self.save_for_backward(x, y)
         return y

@@ -1,7 +1,8 @@
 """Matrix products and sums in the form that BLAS computes fastest.
 
-The layers' equations say what to compute; the functions here choose how, for a CPU and for a GPU. Each docstring starts
-with a plain NumPy expression, and then says how much faster the function is. The results are equal up to rounding.
+The equations of a layer define the result. The functions here choose the fastest way to compute it, on a CPU and on a
+GPU. Each docstring starts with a plain NumPy expression, and then says how much faster the function is. The results are
+equal up to rounding.
 """
 
 from __future__ import annotations

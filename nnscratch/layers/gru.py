@@ -1,7 +1,7 @@
 """GRU: gated recurrent units over whole sequences, in several layers. The fast version of :class:`GRUCell`.
 
 This file computes one layer in one direction. recurrent.py loops over layers, directions and segments of time. lstm.py
-explains what differs from the textbook, and why.
+explains the differences from the textbook form.
 
     shapes      X (T, N, D)    h (T+1, N, H)    hT (T+1, H, N)    U, dU, dV (3H, steps * N)
                 gates, u, v, du, dv (3H, N)

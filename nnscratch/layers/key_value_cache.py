@@ -8,7 +8,7 @@ The outputs of causal attention at tokens 0..S-1 do not depend on later tokens. 
 in the next layer do not depend on later tokens either, and the model never has to compute them again. For T new tokens,
 the model computes T queries, keys and values. Each query attends to all S + T keys.
 
-The *room* of a cache is a pair of arrays for more than S tokens; k and v are views of the first S tokens. New tokens
+The *room* of a cache is a pair of arrays for more than S tokens. k and v are views of its first S tokens. New tokens
 are written behind them, and no other token is copied. If the room is full, all tokens are copied to a room of twice the
 size.
 

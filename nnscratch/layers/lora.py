@@ -84,7 +84,7 @@ class LoRA(Module):
       lora_A: (2, 100)
       lora_B: (50, 2)
 
-    At the start, the output is that of the trained layer. Training changes A and B only:
+    At the start, the output equals the output of the trained layer. Training changes A and B only:
 
     >>> x = np.random.default_rng(2).normal(size=(4, 100)).astype(np.float32)
     >>> bool((layer(x) == trained(x)).all())

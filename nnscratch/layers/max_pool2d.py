@@ -101,7 +101,8 @@ def max_over(x: Array, indices: list[Index]) -> Array:
 def max_over_backward(dy: Array, y: Array, x: Array, indices: list[Index], disjoint: bool) -> Array:
     """Return dx for ``y = max_over(x, indices)``: each element of dy goes to the first index where x equals y.
 
-    `disjoint` is True if no two indices select the same element. Then an assignment is enough; an addition is slower.
+    `disjoint` is True if no two indices select the same element. Then an assignment is enough, which is faster than an
+    addition.
     """
     xp = backend.array_module(x)
     dx, remaining = xp.zeros_like(x), xp.ones_like(y, dtype=bool)  # remaining: the elements of dy not yet assigned

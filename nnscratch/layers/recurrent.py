@@ -12,7 +12,7 @@ Products that do not depend on the recurrence are computed for many steps at a t
     backward, after the steps       dW_ih += dU X      dW_hh += dV h      dX = dU^T W_ih
     per example                     the same products, over the columns of sequence n alone
 
-dU is the gradient of U; dV holds the gradients of v at all steps. In RNN and LSTM, dU and dV are equal.
+dU is the gradient of U, and dV holds the gradients of v at all steps. In RNN and LSTM, dU and dV are equal.
 
 Two directions. Each layer runs twice, with different weights: from the first step to the last, and from the last to
 the first. The second output is reversed in time and placed after the first along the last axis:
@@ -139,7 +139,7 @@ class Recurrent(Module):
             X = outputs[0] if len(outputs) == 1 else backend.array_module(x).concatenate(outputs, axis=2)
         if left:
             X = rolled(X, lengths, back=True)
-        y = X.transpose(1, 0, 2).copy()  # (N, T, directions * H); X may be a buffer that the next forward overwrites
+        y = X.transpose(1, 0, 2).copy()  # (N, T, directions * H), a copy: the next forward may overwrite X
         self.save_for_backward((N, T), lengths, left, kept)
         if not self.training:
             self._give_back(kept)
@@ -266,7 +266,7 @@ class Recurrent(Module):
         return self.num_layers * len(self._directions), N, self.hidden_size
 
     def _public(self, state: list[Array]) -> Any:
-        """Return the state as a user sees it: one array alone, or a tuple of several."""
+        """Return the state in the form of the public methods: one array, or a tuple of several arrays."""
         return state[0] if len(state) == 1 else tuple(state)
 
     def _as_tuple(self, name: str, state: Any, what: str) -> Arrays:

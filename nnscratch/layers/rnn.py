@@ -1,7 +1,7 @@
 """RNN: Elman's recurrent network over whole sequences, in several layers. The fast version of :class:`RNNCell`.
 
 This file computes one layer in one direction. recurrent.py loops over layers, directions and segments of time. lstm.py
-explains what differs from the textbook, and why.
+explains the differences from the textbook form.
 
     shapes      X (T, N, D)    h (T+1, N, H)    hT (T+1, H, N)    U, dU (H, steps * N)    u, a, da (H, N)
                 h[t] is the state before step t, h[t+1] the state after it; hT[t] is its transpose, h[t]^T

@@ -5,8 +5,8 @@
     forward     y  = x * mask       mask is 0 with probability p, else 1 / (1 - p); one for each sequence
     backward    dx = dy * mask      the same mask
 
-Ordinary dropout draws a new mask at every time step. Over a long sequence this noise averages out, or it erases what a
-recurrent network has stored. With one mask for each sequence, the same units are missing at all of its steps. This
+Ordinary dropout draws a new mask at every time step. Over a long sequence this noise averages out, or it erases the
+memory of a recurrent network. With one mask for each sequence, the same units are missing at all of its steps. This
 agrees with the Bayesian interpretation of dropout. In ``eval()`` mode y = x.
 
 Reference: Gal and Ghahramani (2016), "A theoretically grounded application of dropout in recurrent neural networks".

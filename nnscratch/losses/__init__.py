@@ -3,8 +3,8 @@
     loss        = criterion(prediction, target)      a float
     dprediction = criterion.backward()               the start of the chain rule: dL/dL = 1
 
-Like every module, a loss saves what backward needs, until you call backward. To compute a loss without a backward call,
-put the criterion into ``eval()`` mode first. Each loss has its own file.
+Like every module, a loss saves the values that backward needs, until you call backward. To compute a loss without a
+backward call, put the criterion into ``eval()`` mode first. Each loss has its own file.
 """
 
 from .bce_with_logits import BCEWithLogitsLoss

@@ -48,7 +48,8 @@ class KLDivLoss(Module):
             raise ValueError("KLDivLoss needs prediction and target of shape (..., C), got arrays of shape ()")
         if backend.cheap_to_read(t) and not t.min() >= 0:
             raise ValueError(
-                f"KLDivLoss: target must be probabilities, 0 or more, got {t.min()}; only the prediction is logarithms"
+                f"KLDivLoss: target must be probabilities, 0 or more, got {t.min()}; "
+                "only the prediction holds logarithms"
             )
         # Allow values slightly above 0: they come from rounding, or from the steps of a gradient checker.
         if backend.cheap_to_read(x) and x.max() > 0.01:
@@ -57,7 +58,7 @@ class KLDivLoss(Module):
                 f"compute them with nn.LogSoftmax"
             )
         self.save_for_backward(t)
-        log_t = xp.log(xp.where(t > 0, t, 1))  # avoids log 0: those elements are set to 0 in the next line
+        log_t = xp.log(xp.where(t > 0, t, 1))  # avoids log 0: the next line sets these elements to 0
         loss = xp.where(t > 0, t * (log_t - x), 0)  # (..., C)
         return backend.to_scalar(loss.sum(dtype=np.float64)) * t.shape[-1] / t.size  # n = size / C
 

@@ -40,7 +40,7 @@ from .transformer_lm import TransformerLM
 
 SIZES = {"vocab_size": "vocab_size", "n_embd": "embed_size", "n_head": "num_heads", "n_layer": "num_layers"}
 SIZES |= {"n_positions": "context"}
-"""The keys of config.json that must be there, and the arguments of `TransformerLM`."""
+"""The required keys of config.json, and the argument of `TransformerLM` for each key."""
 
 DROPOUTS = {"resid_pdrop": "dropout", "embd_pdrop": "embedding_dropout", "attn_pdrop": "attention_dropout"}
 
@@ -53,7 +53,7 @@ ONLY |= {"is_encoder_decoder": False, "quantization_config": None, "pruned_heads
 """Keys of config.json that change the computation, and the value of each that is supported. It is also the default."""
 
 FORM = {"norm_first": True, "bias": True, "positions": "learned"}
-"""The arguments of `TransformerLM` that GPT-2 has no setting for."""
+"""The arguments of `TransformerLM` for which GPT-2 has no setting."""
 
 PREFIX, HEAD = "transformer.", "lm_head.weight"
 

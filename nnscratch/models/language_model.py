@@ -4,7 +4,7 @@
 
 The logits at step t are scores for token t+1, given the tokens 0..t. The model returns its state (h, c), which
 summarises all tokens read so far. Pass it to the next call to continue the text. With cell="rnn" or "gru", another
-recurrent network replaces the LSTM, and the state is h alone.
+recurrent network replaces the LSTM, and the state consists of h only.
 
 References
 ----------
@@ -121,7 +121,7 @@ class LanguageModel(Module):
         return getattr(self, self.cell)
 
     def init_hidden(self, batch_size: int) -> State:
-        """Return the initial state: zeros for h and c, or for h alone, each of shape (num_layers, N, H)."""
+        """Return the initial state: zeros for h and c, or for h only, each of shape (num_layers, N, H)."""
         shape = (self.num_layers, positive_int("batch_size", batch_size), self.hidden_size)
         weight = self.linear.weight.data
         xp = backend.array_module(weight)

@@ -62,7 +62,8 @@ class Seq2Seq(Module):
 
     Examples
     --------
-    Two sources, the second with 2 tokens and one of padding. The targets are the tokens before those to predict:
+    Two sources, the second with 2 tokens and one of padding. As the targets, give the tokens before the tokens that the
+    model predicts:
 
     >>> import numpy as np, nnscratch as nn
     >>> model = nn.models.Seq2Seq(source_vocab_size=10, target_vocab_size=8, embed_size=4, hidden_size=6, rng=0)

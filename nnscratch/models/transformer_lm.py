@@ -166,7 +166,7 @@ class TransformerLM(Module):
         blocks = self.blocks.layers
         last_of_branch = {id(layer.weight) for block in blocks for layer in (block.self_attn.out_proj, block.linear2)}
         for p in self.parameters():
-            if len(p.shape) == 2:  # all weights but those of LayerNorm, which stay 1
+            if len(p.shape) == 2:  # all weights except the weights of LayerNorm, which stay 1
                 branches = 2 * self.num_layers if id(p) in last_of_branch else 1
                 p.data[...] = normal(p.shape, 1 / math.sqrt(p.shape[1] * branches), rng)
         if self.bias:
@@ -202,7 +202,7 @@ class TransformerLM(Module):
         -------
         logits : array, shape (N, T, V)
         state : tuple
-            The new state; () in training mode.
+            The new state. In training mode, it is ().
         """
         h, state = self._hidden(tokens, state)
         return self.linear(h), state
@@ -256,7 +256,7 @@ class TransformerLM(Module):
     # --- eval() mode: the window ---------------------------------------------------------------------------------
 
     def _continue(self, tokens: Array, state: State) -> tuple[Array, State]:
-        """Read `tokens` after those of `state`.
+        """Read `tokens` after the tokens of `state`.
 
         Each piece fills the window. A full window loses its older half.
         """

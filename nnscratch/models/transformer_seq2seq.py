@@ -10,7 +10,7 @@
 The logits at step t are scores for target token t+1, given the whole source and the target tokens 0..t: the decoder's
 self-attention is causal. The encoder's self-attention is not causal, since the whole source is known. In training, all
 T predictions are computed in one pass. `step` computes one token at a time, and keeps the keys and values of earlier
-tokens, and those of the memory, which never change.
+tokens. It also keeps the keys and values of the memory, which never change.
 
 With the same weights, the two stacks give the values and gradients of PyTorch's ``nn.Transformer``, in both forms.
 
@@ -178,7 +178,7 @@ class TransformerSeq2Seq(Module):
         state = [lengths]
         for block in self.decoder.layers:
             state += [*block.multihead_attn.keys_and_values(m, lengths), nothing, nothing]
-        return tuple(state)  # the lengths; then, for each block, k and v of the memory, and k and v of the target
+        return tuple(state)  # the lengths, and for each block, k and v of the memory and k and v of the target
 
     def step(self, tokens: Array, state: State) -> tuple[Array, State]:
         """Read one target token of each sequence, shape (N,). Return the scores of the next, (N, V), and the state."""

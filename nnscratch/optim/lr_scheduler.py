@@ -112,7 +112,7 @@ class StepLR(LRScheduler):
     gamma : float
         0 or more.
     hold : int, optional
-        The number of steps before the first multiplication; `step_size` by default.
+        The number of steps before the first multiplication. The default is `step_size`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Privacy: what a model remembers about single examples, and training that limits it."""
+"""Privacy: measure how much a model remembers about single examples, and limit this in training."""
 
 from .accountant import epsilon, noise_multiplier_for, renyi_divergence
 from .dpsgd import DPSGD

@@ -41,7 +41,7 @@ import numpy as np
 from ..checks import at_least, positive_int
 
 ORDERS = tuple(1 + k / 10 for k in range(1, 100)) + tuple(range(12, 64))
-"""The values of alpha that are tried: those of Opacus."""
+"""The values of alpha to try. Opacus uses the same values."""
 
 
 def renyi_divergence(sample_rate: float, noise_multiplier: float, alpha: float) -> float:

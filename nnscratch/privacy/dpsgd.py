@@ -104,7 +104,7 @@ class DPSGD:
         check_is_mean(criterion)
 
     def check_batches(self, batches: Any) -> None:
-        """Raise ValueError unless `batches`, given to `Trainer.fit`, are those that the accountant knows."""
+        """Raise ValueError unless the `batches` given to `Trainer.fit` are the batches that the accountant knows."""
         if batches is not self.batches:
             raise ValueError(
                 "with privacy, fit(batches) needs the same PoissonBatches that you gave to DPSGD: epsilon holds for "

@@ -4,8 +4,8 @@
     ||g_n||      its norm over all parameters
     sum c_n g_n  with one weight for each example
 
-Each layer's file has the rule for its parameters, next to backward; nnscratch/per_example.py has the forms in which
-they are kept.
+Each layer's file has the rule for its parameters, next to backward. The file nnscratch/per_example.py defines the forms
+in which the gradients are kept.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def keep_examples(model: Module) -> Iterator[Examples]:
     ------
     ValueError
         Before the block: a layer with parameters has no rule for per-example gradients. At its end: backward added to a
-        gradient without keeping those of the examples, or the layers had inputs with different numbers of examples.
+        gradient without keeping the gradients of the examples, or the layers had inputs with different numbers of
+        examples.
 
     Examples
     --------
@@ -175,7 +176,7 @@ def per_example_gradients(model: Module, criterion: Module, inputs: Any, targets
 
 
 def backward_per_example(model: Module, criterion: Module, inputs: Any, targets: Array) -> tuple[Examples, float]:
-    """Run forward, loss and backward; return the examples, whose gradients are of their own losses, and the loss."""
+    """Run forward, loss and backward. Return the examples, with the gradients of their own losses, and the loss."""
     check_is_mean(criterion)
     with keep_examples(model) as examples:
         prediction, _ = call_model(model, inputs, hidden_for(model, inputs, None))

@@ -1,8 +1,8 @@
 """Asynchronous steps: on a GPU, enqueue many steps before the loss of the first one is read.
 
-Python only enqueues work; the GPU runs it in order. Reading a loss waits until all earlier work is done, and then the
-GPU is idle until Python enqueues more. But a step may change the weights only if loss and gradient are finite. So the
-GPU makes this check:
+Python only enqueues work, and the GPU runs this work in order. Reading a loss waits until all earlier work is done, and
+then the GPU is idle until Python enqueues more. But a step may change the weights only if loss and gradient are finite.
+So the GPU makes this check:
 
     all_finite = all_finite and loss is finite and norm is finite       starts at 1; once it is 0, it stays 0
     g          = g * max_norm / norm                                    only if all_finite, and norm > max_norm

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 FILE = "checkpoint.safetensors"
 STEP_RECORDS = ("loss", "lr", "norm")
-"""The lists of a `History` with one value for each step. They are saved as arrays: a run has millions of steps."""
+"""The lists of a `History` with one value for each step. They are saved as arrays, because a run may have millions of
+steps.
+"""
 
 
 class Checkpoint(Callback):

@@ -20,7 +20,7 @@ class History:
     valid : list of dict
         One dict for each validation: ``step``, ``epoch``, ``loss`` and ``seconds`` since training began.
     seconds : float
-        The time spent in all calls of ``fit``, including those before a resume.
+        The time spent in all calls of ``fit``, including the calls before a resume.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """Ranks: how many processes mpiexec has started, and how an error on one of them ends all.
 
-A rank that ends with an error does not take part in the next sum, so the other ranks would wait for it for ever.
+A rank that ends with an error does not take part in the next sum, so the other ranks would wait for this rank for ever.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .divergence import TrainingDiverged
 if TYPE_CHECKING:
     from .together import Together
 
-SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")  # set by Open MPI; by MPICH, Intel MPI and Slurm
+SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")  # Open MPI sets the first, and MPICH, Intel MPI and Slurm set the second
 
 
 def number_of_ranks(environment: Mapping[str, str] = os.environ) -> int:

@@ -119,7 +119,7 @@ def search(
 
 
 def _study(seed: int, storage: str | None) -> Any:
-    """Return a new study, or the one in `storage`."""
+    """Return a new study, or the study that is already in `storage`."""
     import optuna
     import sqlalchemy  # Optuna needs it
 

@@ -8,7 +8,7 @@ rows of rank r have n_r of them and the mean loss L_r, then
 so the mean over all targets is the weighted sum of the ranks' means. Each rank multiplies its loss and its gradient by
 n_r/n. One sum over the ranks then gives L and g to all of them (gradient_sum.py). The sum comes before the norm, the
 clipping and the check for NaN. From there on, all ranks compute the same numbers, so their weights stay equal, bit for
-bit. All ranks read the same batches; rank r uses these rows of N:
+bit. All ranks read the same batches. Of N rows, rank r uses these:
 
     rank 0    0 ... n_0 - 1        the first N mod p ranks have one row more
     rank 1    n_0 ... n_0 + n_1 - 1                             row n of TextBatches is a lane: a rank keeps its lanes
@@ -77,7 +77,7 @@ class Together:
         self.communicator, self.model = communicator, trainer.model
         self.rank, self.size = communicator.Get_rank(), communicator.Get_size()
         self.sum = GradientSum(communicator, trainer.optimizer.parameters)
-        self.batch_rows = 0  # N of the latest batch; the states that the model carries belong to these rows
+        self.batch_rows = 0  # N of the latest batch: the states that the model carries have this number of rows
         self.started = False
         self.own_streams = False  # True when the random generators differ between the ranks
         end_all_ranks_on_uncaught_error()
@@ -102,7 +102,7 @@ class Together:
     def forward_and_backward(
         self, model: Module, criterion: Module, parts: Sequence[Part], hidden: Any
     ) -> tuple[Any, Any]:
-        """Return the loss of the whole batches and the next state of this rank's rows. Compute the whole gradients."""
+        """Compute the loss and gradients of the whole batches. Return the loss and this rank's next state."""
         loss = 0.0
         for inputs, targets, fraction in parts:
             N, own = num_rows(inputs), self.own_rows(num_rows(inputs))
@@ -170,8 +170,8 @@ class Together:
             different = [name for name in own if other[name] != own[name]]
             if different:
                 raise ValueError(
-                    f"all ranks must train the same: {', '.join(different)} differ between rank {self.rank} "
-                    f"({own[different[0]]}) and rank {rank} ({other[different[0]]})"
+                    f"all ranks must train the same model in the same way: {', '.join(different)} differ between rank "
+                    f"{self.rank} ({own[different[0]]}) and rank {rank} ({other[different[0]]})"
                 )
 
     def evaluate(self, criterion: Module, batches: Any) -> float:
@@ -214,8 +214,8 @@ class Together:
     def own_generators(self, states: list[dict], of_ranks: list[list[dict]] | None) -> list[dict]:
         """Return the states of this rank's random generators when training resumes.
 
-        `of_ranks` has the states of each rank if the checkpoint was written by several ranks. `states` are those of
-        rank 0 or of a single process. If there are no states for this rank, it gets new streams.
+        `of_ranks` has the states of each rank if the checkpoint was written by several ranks. `states` are the states
+        of rank 0 or of a single process. If there are no states for this rank, it gets new streams.
         """
         self.own_streams = True
         if of_ranks is not None and self.rank < len(of_ranks):
