@@ -207,8 +207,8 @@ def drawn(init: Callable[..., np.ndarray], shape: tuple[int, ...], rng: np.rando
 def open_forget_gates(model: Module, value: float = 1.0) -> None:
     """Set the forget gates' biases of every LSTM and LSTMCell in `model`: b_ih to `value`, b_hh to 0.
 
-    With a bias of 0, the forget gate of a new LSTM is sigmoid(0): each step keeps half of the memory, so the gradient
-    fades within a few steps. With a bias of 1, each step keeps sigmoid(1), or 73 %.
+    With a bias of 0, the forget gate of a new LSTM is sigmoid(0). So each step keeps half of the memory, and the
+    gradient fades within a few steps. With a bias of 1, each step keeps sigmoid(1), or 73 %.
 
     Raises
     ------

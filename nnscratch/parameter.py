@@ -29,8 +29,8 @@ class Parameter:
     ----------
     data : array
         The values. Optimisers write into this array and never replace it, so every module that holds the parameter
-        sees the change. If you assign an array that is not C-contiguous, such as a transpose, it is copied: optimisers
-        write through a flat view of it.
+        sees the change. If you assign an array that is not C-contiguous, such as a transpose, it is copied, because
+        optimisers write through a flat view.
     grad : array
         dL/d(data), with the same shape, dtype and device. Every ``backward`` adds to this array, and `zero_grad` clears
         it.
@@ -169,8 +169,8 @@ class Parameter:
         """Add a matrix product: ``grad[rows] += a @ b``. The default is all rows.
 
         The first product of all rows after `zero_grad` is written directly into the gradient. For a large weight this
-        saves a temporary array of the same size, and the time for filling the gradient with zeros and adding the
-        product to it. If the parameter is frozen, nothing is computed.
+        saves a temporary array of the same size. It also saves the time for filling the gradient with zeros and adding
+        the product. If the parameter is frozen, nothing is computed.
         """
         if self._drops_gradient():
             return

@@ -8,7 +8,7 @@ steps of every lane (here N = 2, L = 5, T = 3):
     lane 1     t5 t6 t7  |  t8 t9                                         t6 t7 t8 | t9 t10
 
 Row n of a batch continues row n of the previous batch. So the state of a recurrent network can be passed from batch to
-batch: the network remembers the lane from its beginning, although gradients flow back only T steps.
+batch. The network then remembers the lane from its beginning, but gradients flow back only T steps.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class TextBatches:
     TypeError
         The tokens are not integers, or `transform` is not callable.
     ValueError
-        A size is not a positive integer, a token is negative, the tokens are not one sequence, or there are fewer than
-        batch_size * seq_len + 1 tokens, the number that one batch needs.
+        A size is not a positive integer, a token is negative, or the tokens are not one sequence. Or there are fewer
+        than batch_size * seq_len + 1 tokens, which one batch needs.
 
     Examples
     --------

@@ -26,7 +26,7 @@ def gradient_x_input(model: Module, x: Array, target: Target) -> Array:
     Parameters
     ----------
     model : Module
-        It computes as in ``eval()`` mode. Its parameters, their gradients and its mode stay as they are.
+        It computes as in ``eval()`` mode. The call does not change its parameters, their gradients or its mode.
     x : array, shape (N, ...)
         Floats, or token ids of shape (N, T) for a model with an Embedding.
     target : int, integer array of shape (N,), or None

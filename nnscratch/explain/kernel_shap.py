@@ -61,7 +61,7 @@ def kernel_shap(
     Returns
     -------
     array, in the shape of x
-        Every element has the number of its group.
+        Every element has the attribution of its group.
 
     Examples
     --------

@@ -55,7 +55,7 @@ def lime(
     samples : int
         The number of masks, and of forward passes, for each example.
     width : float
-        The width of the neighbourhood. A smaller one gives more weight to masks with few parts missing.
+        The width of the neighbourhood. A smaller width gives more weight to masks with few missing parts.
     ridge : float
         The factor of the squared weights in the sum that is minimised. It keeps the solution stable.
     rng : None, int or numpy.random.Generator
@@ -66,7 +66,7 @@ def lime(
     Returns
     -------
     attributions : array, in the shape of x
-        Every element has the number of its part.
+        Every element has the attribution of its part.
     r2 : numpy array, shape (N,)
         Only with ``return_r2=True``: the explained part of the variation of the score near each example, at most 1.
 

@@ -65,7 +65,8 @@ def explain_each(
 ) -> Array:
     """Return an explanation of each example, in the shape of x.
 
-    ``one(v, G)`` explains one example: it returns one number for each group. An element gets the number of its group.
+    ``one(v, G)`` explains one example: it returns one attribution for each group. An element gets the attribution of
+    its group.
     """
     check_input(x)
     groups, G = checked_groups(x, groups)

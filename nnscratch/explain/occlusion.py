@@ -40,7 +40,7 @@ def occlusion(model: Model, x: Array, target: Target, baseline: Any = None, grou
     Returns
     -------
     array, in the shape of x
-        Every element has the number of its part.
+        Every element has the attribution of its part.
 
     Examples
     --------

@@ -6,8 +6,8 @@
     b = explanation of a copy of the model in which the values of each weight are shuffled
     r = rank correlation of a and b, for each example
 
-If r is near 1, the explanation does not depend on the learned weights. It may still look convincing, because it
-shows the edges of the image or the rare words of the text, but it does not explain the model.
+If r is near 1, the explanation does not depend on the learned weights. It may still look convincing, because it shows
+the edges of the image or the rare words of the text. But it does not explain the model.
 
 The shuffle puts the elements of each weight array in a random order, so the array still has the same values.
 

@@ -156,7 +156,7 @@ def _checked_baseline(x: Array, baseline: Any) -> Array:
 
 
 def per_input(values: Array, x: Array) -> Array:
-    """Return `values`, one number for each feature, in the shape of x: for token ids, sum over the D features."""
+    """Return `values`, one number for each feature, in the shape of x. For token ids, sum over the features."""
     return values.sum(axis=-1) if is_tokens(x) else values
 
 

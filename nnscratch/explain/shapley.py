@@ -42,7 +42,7 @@ def shapley_values(model: Model, x: Array, target: Target, baseline: Any = None,
     Returns
     -------
     array, in the shape of x
-        Every element has the number of its group.
+        Every element has the attribution of its group.
 
     Raises
     ------

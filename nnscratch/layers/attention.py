@@ -32,7 +32,7 @@ of such large scores is almost one-hot, and its gradient is almost zero. Divisio
 Why causal: a language model predicts token t+1 from tokens 0..t and must not see later tokens. Where s > t, Z is -inf.
 So A is 0, and dZ is 0 too.
 
-Dropout multiplies A by a mask M before it meets v: o = (A * M) v, dA = (do v^T) * M and dv = (A * M)^T do.
+Dropout multiplies A by a mask M before the product with v: o = (A * M) v, dA = (do v^T) * M and dv = (A * M)^T do.
 
 The sum in dZ equals do . o, because sum_s dA_ts A_ts = do_t . sum_s A_ts v_s = do_t . o_t, with dropout too. The code
 uses this form: it adds up d elements instead of S. The code also keeps q, k and v, and their gradients, in the columns

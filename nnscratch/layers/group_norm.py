@@ -17,7 +17,7 @@
     per example db_n and dw_n are the sums over the axes of example n
 
 Every mean is over the M elements of one group of one example. So the output for an example does not depend on the rest
-of the batch, and there are no running averages: training and eval() mode compute the same. The equations are those of
+of the batch. There are no running averages, and training and eval() mode compute the same. The equations are those of
 LayerNorm. With G = 1, the mean is over all channels and pixels of an example. With G = C, it is over the pixels of one
 channel, which is called instance normalisation.
 

@@ -253,10 +253,10 @@ class LinearWarmup(LRScheduler):
 class OneCycleLR(LRScheduler):
     """Increase the rate to `max_lr`, then decrease it far below the first rate: one cycle over `total_steps` steps.
 
-    The rate starts at max_lr / div_factor, reaches max_lr after ``pct_start * total_steps - 1`` steps, and reaches
-    max_lr / div_factor / final_div_factor at step total_steps - 1. Then it stays there. Both parts follow half a
-    cosine. The optimiser's initial rates are not used: all groups have the same rate. The momentum does not change, as
-    in PyTorch with ``cycle_momentum=False``.
+    The rate starts at max_lr / div_factor. It reaches max_lr after ``pct_start * total_steps - 1`` steps, and max_lr /
+    div_factor / final_div_factor at step total_steps - 1. Then it stays there. Both parts follow half a cosine. The
+    optimiser's initial rates are not used: all groups have the same rate. The momentum does not change, as in PyTorch
+    with ``cycle_momentum=False``.
 
     Parameters
     ----------

@@ -146,8 +146,8 @@ class AsyncSteps:
 def can_step_async(model: Module, optimizer: Optimizer) -> bool:
     """True if all parameters are on a GPU, and a step that the GPU skips leaves everything unchanged.
 
-    False for a model with buffers (BatchNorm updates its running averages in forward), for an optimizer whose update is
-    not one of this package's kernels, and for float16.
+    False for a model with buffers, because BatchNorm updates its running averages in forward. Also False for float16,
+    and for an optimizer whose update is not one of this package's kernels.
     """
     kernels = type(optimizer).step is Optimizer.step and getattr(optimizer.update, "takes_lists", False)
     on_gpu = all(backend.launch_bound(p.data) and p.data.dtype != np.float16 for p in optimizer.parameters)

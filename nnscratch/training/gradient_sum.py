@@ -6,7 +6,8 @@ A gradient is sent in one of two forms. K is the number of parameters, p the num
                Allreduce adds them up in place. It sends 2 (p - 1)/p V D numbers from each rank, for a gradient of V
                rows and D columns.
     rows       In the gradient of an embedding, only the rows of the tokens in the batch are nonzero. If rank r has R_r
-               such rows, and R = sum over r  R_r  is below V, each rank receives all R rows and adds up equal ones.
+               such rows, and R = sum over r  R_r  is below V, each rank receives all R rows and adds up rows of equal
+               index.
 
 A small table of shape (p, 1 + K) comes first. Row r has rank r's part of the loss and its R_r for each parameter, with
 R_r = V for a whole gradient. From the table, all ranks choose the same form. Every rank adds up the same numbers in the
