@@ -75,7 +75,15 @@ def test_the_same_seed_writes_the_same_text_on_cuda(name, on_cuda):
         assert texts[0] == texts[1]
 
 
-@pytest.mark.parametrize("case", [case for cases in LAYERS.values() for case in cases], ids=repr)
+# make test checks one case of each layer, and make test-thorough all of them
+CASES = [
+    pytest.param(case, marks=[pytest.mark.thorough] * (k > 0), id=repr(case))
+    for cases in LAYERS.values()
+    for k, case in enumerate(cases)
+]
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_the_gradient_checker_checks_a_layer_on_cuda(case, rng, on_cuda):
     layer = case.build().to("cuda", dtype=np.float64)
     report = check_gradients(layer, *on_cuda(case.inputs(rng)), mode="sampled", samples=4)
