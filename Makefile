@@ -46,7 +46,7 @@ fuzz: .venv/.installed
 	NNSCRATCH_THOROUGH=1 NNSCRATCH_FUZZ=$(EXAMPLES) $(BIN)/python -m pytest tests/test_fuzz.py -n auto
 
 test-oracle: .venv/.installed-oracle
-	NNSCRATCH_REQUIRE_ORACLE=1 $(BIN)/python -m pytest tests/oracle
+	NNSCRATCH_REQUIRE_ORACLE=1 $(BIN)/python -m pytest tests/oracle -n auto --dist loadfile
 
 notebooks: .venv/.installed-notebooks
 	$(BIN)/python notebooks/build.py
