@@ -178,7 +178,19 @@ def test_a_layer_that_is_called_twice_has_two_boxes_with_their_own_gradients():
     np.testing.assert_allclose(first.gradient, np.ones_like(x) @ model.layer.weight.data, rtol=1e-6)
 
 
-def test_a_product_and_an_unknown_array_get_a_box():
+def test_a_product_gets_a_box():
+    class Gate(nn.Module):
+        def __init__(self):
+            self.value, self.gate = nn.Linear(3, 3, rng=0), nn.Sigmoid()
+
+        def forward(self, x):
+            return self.value(x) * self.gate(x)
+
+    nodes = graph_of(Gate(), (RNG.normal(size=(2, 3)).astype(np.float32),))
+    assert [node.text for node in nodes] == ["input", "Linear", "Sigmoid", "*"] and nodes[3].sources == [1, 2]
+
+
+def test_an_array_of_unknown_origin_gets_a_box():
     class Gate(nn.Module):
         def __init__(self):
             self.value, self.gate, self.last = nn.Linear(3, 3, rng=0), nn.Sigmoid(), nn.Tanh()

@@ -31,8 +31,12 @@ SOURCES = [TEMPLATE, *build.sources()]
 SECONDS = 60  # a notebook may take in fast mode
 each_source = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
 # make test executes the template and notebook 01, make test-thorough executes all the others
-OTHERS = [pytest.param(source, marks=pytest.mark.thorough) for source in SOURCES if source.stem[:2] not in ("te", "01")]
-each_executed = pytest.mark.parametrize("source", [TEMPLATE, SOURCES[2], *OTHERS], ids=lambda source: source.stem)
+IN_MAKE_TEST = ("template", "01_one_neuron")
+EXECUTED = [
+    pytest.param(source, marks=[] if source.stem in IN_MAKE_TEST else pytest.mark.thorough, id=source.stem)
+    for source in SOURCES
+]
+each_executed = pytest.mark.parametrize("source", EXECUTED)
 
 
 def with_solutions(notebook):
