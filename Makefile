@@ -1,5 +1,5 @@
 # Needs only Python 3.11 or later and make. Everything is installed into .venv in this folder.
-#     make PYTHON=/path/to/python3.12 demo      uses another Python
+#     make PYTHON=/path/to/python3.12 demo      to use another Python
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,22 +12,23 @@ EXAMPLES ?= 20000
 help:
 	@echo "make demo         train a language model on Pride and Prejudice and print a sample of its text (under 5 minutes)"
 	@echo "make test         run the tests"
-	@echo "make test-thorough run the tests that take long: all notebooks, and more wrong gradients (4 minutes)"
+		@echo "make test-thorough run the slow tests: all notebooks, all planted mistakes in gradients, ... (4 minutes)"
 	@echo "make fuzz         call all public functions with wrong arguments (10 minutes; make EXAMPLES=500000 fuzz for hours)"
 	@echo "make test-oracle  compare with PyTorch, tokenizers and transformers (installs them: a large download)"
-	@echo "make lab          open the notebooks in JupyterLab"
-	@echo "make notebooks    build and run the notebooks (after a change in notebooks/source)"
+		@echo "make lab          open notebook 01 in JupyterLab"
+		@echo "make notebooks    build the notebooks from notebooks/source and run them"
 	@echo "make docs         build the site in docs/_build/html"
 	@echo "make docs-test    build the site and test its pages in Chromium"
-	@echo "make docs-axe     build the site and check it for readers with disabilities (WCAG AA; needs npm and Chromium)"
+		@echo "make docs-axe     build the site and check its accessibility (WCAG AA; needs npm and Chromium)"
+	@echo "make docs-linkcheck check the links of the site to other sites (needs the internet)"
 	@echo "make docs-lite    build the site with JupyterLite, which runs the notebooks in the browser"
 	@echo "make lite-test    run notebooks in JupyterLite in Chromium (downloads 80 MB; 10 minutes)"
 	@echo "make lite-table   measure every notebook in JupyterLite, for the page In the browser (20 minutes)"
 	@echo "make test-gpu     run the GPU tests on a GPU (installs CuPy: a large download; make CUDA=cuda13 for CUDA 13)"
-	@echo "make gpu-check    check a GPU in under ten minutes with PYTHON, which has CuPy; installs nothing"
+		@echo "make gpu-check    check a GPU in under ten minutes; PYTHON must have CuPy; installs nothing"
 	@echo "make bench        compare the speed with PyTorch, JAX and others (installs them: a large download; 40 minutes)"
-	@echo "make bench-growth measure how time and memory grow with each size (5 minutes)"
-	@echo "make bench-ranks  measure training on two processes, and predict it on more (15 minutes)"
+		@echo "make bench-growth measure how time and memory grow with each size of a model (5 minutes)"
+		@echo "make bench-ranks  measure the speed of training on two processes, and predict it for more (15 minutes)"
 	@echo "make bench-check  check that nothing became slower relative to PyTorch (1 minute)"
 	@echo "make lint         check the code style with ruff"
 	@echo "make release-check build the sdist and the wheel, and check them (2 minutes)"
@@ -58,7 +59,7 @@ docs: .venv/.installed-docs
 docs-test: docs
 	NNSCRATCH_SITE=1 $(BIN)/python -m pytest tests/site
 
-# axe-core comes from npm
+# axe-core, the library that checks accessibility, comes from npm.
 docs-axe: docs
 	npm install --silent --no-save --prefix docs/_build axe-core@4.10.3
 	NNSCRATCH_AXE=docs/_build/node_modules/axe-core/axe.min.js $(BIN)/python -m pytest tests/site/test_accessibility.py
@@ -70,7 +71,7 @@ docs-lite: .venv/.installed-lite .venv/.installed-docs
 lab: .venv/.installed-notebooks
 	$(BIN)/jupyter lab notebooks/01_one_neuron.ipynb
 
-# Pyodide for the test comes from packages of npm and PyPI (80 MB); needs npm and Chromium.
+# The tests use a local copy of Pyodide from packages of npm and PyPI (80 MB). They need npm and Chromium.
 LITE := docs/_build/lite-test
 
 lite-build: .venv/.installed-lite
@@ -90,7 +91,7 @@ docs-linkcheck: .venv/.installed-docs
 test-gpu: .venv/.installed-$(CUDA) .venv/.installed-oracle
 	NNSCRATCH_REQUIRE_GPU=1 $(BIN)/python -m pytest tests/gpu -m gpu -rs
 
-# Installs nothing: PYTHON has CuPy, pytest and hypothesis already, as on a machine that you rent for an hour.
+# Installs nothing. PYTHON must already have CuPy, pytest and hypothesis, for example on a machine that you rent.
 gpu-check:
 	$(PYTHON) tests/gpu/check_gpu.py --out gpu-check
 
@@ -109,7 +110,7 @@ bench-check: .venv/.installed-bench
 lint: .venv/.installed-lint
 	$(BIN)/ruff check .
 
-# The wheel must work in an environment that has nothing else.
+# The wheel must work in an environment without other packages.
 release-check: .venv/.installed-release
 	rm -rf dist build
 	$(BIN)/python -m build
@@ -127,7 +128,7 @@ clean:
 	rm -rf .venv build dist docs/_build docs/notebooks docs/reference/generated nnscratch.egg-info .pytest_cache .ruff_cache .hypothesis
 	find nnscratch tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Each of these files marks an extra as installed. A change of setup.cfg installs it again.
+# Each of these files shows that an extra is installed. After a change of setup.cfg, make installs the extra again.
 
 .venv/.installed: setup.cfg pyproject.toml
 	@command -v $(PYTHON) >/dev/null || \

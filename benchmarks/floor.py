@@ -92,7 +92,8 @@ def rows(run: dict[str, Any], flops: float, bandwidth: float) -> list[list[str]]
 
 
 def markdown(results: dict[str, Any], flops: float, bandwidth: float) -> str:
-    header = ["", "GFLOP", "MiB", "floor, ms", "nnscratch", "PyTorch's best", "floor /", "nnscratch /", "aim"]
+    ratios = ["floor / PyTorch", "nnscratch / PyTorch"]
+    header = ["", "GFLOP", "MiB", "floor, ms", "nnscratch", "PyTorch's best", *ratios, "aim"]
     parts = [
         "<!-- Written by python -m benchmarks.floor; do not edit. -->",
         f"A large product runs at {flops / 1e9:.0f} GFLOP/s here, and a copy at {bandwidth / 1e9:.1f} GB/s (read and "

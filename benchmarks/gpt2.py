@@ -248,13 +248,16 @@ def report(found: dict[str, Any]) -> str:
         if all(found[key]["same text"] for key in threads)
         else f"The {tokens} tokens that they write differ: two scores are equal up to rounding."
     )
-    faster = " ".join(f"With {names[key]}, it generates {ratio:.2f} times as many." for key, ratio in ratios.items())
-    return f"""# GPT-2 beside transformers
+    faster = " ".join(
+        f"With {names[key]}, this package generates {ratio:.2f} times as many tokens per second as transformers."
+        for key, ratio in ratios.items()
+    )
+    return f"""# GPT-2 compared with transformers
 
 `python -m benchmarks.gpt2` wrote this page; the figures are from its latest run.
 
 The model has the shape of the smallest GPT-2: 12 blocks, 768 features, 12 heads, a vocabulary of 50,257 and a context
-of 1024. Its weights are random, and its file has {found["file"]:.0f} MB. `nn.load_gpt2` and
+of 1024. Its weights are random, and its file takes {found["file"]:.0f} MB. `nn.load_gpt2` and
 `transformers.GPT2LMHeadModel.from_pretrained` read the same folder. Each library runs in its own process. They
 take turns: one waits while the other computes. The figures are medians of {len(one["generate"][OURS])} turns.
 Everything is float32.
@@ -267,14 +270,14 @@ For one batch of 1 x {length} tokens, the logits differ by at most {differences[
 |---|---|---|
 {table}
 
-Generating is greedy, with a cache: {tokens} tokens after a prompt of {found["prompt"]}. Compare the tokens per second
-of this package with those of transformers. {faster} In processor time, with one thread, it is {cpu:.2f} times as
-fast. Each token reads all weights once, so both libraries wait for the memory most of the time. The training step is
-forward, loss and backward, without an optimiser. To load, transformers maps the file into memory and reads it later.
+Generating is greedy, with a cache: {tokens} tokens after a prompt of {found["prompt"]} tokens. {faster} In processor
+time, with one thread, this package is {cpu:.2f} times as fast. Each token reads all weights once, so both libraries
+wait for the memory most of the time. The training step is forward, loss and backward, without an optimiser. When
+transformers loads a model, it only maps the file into memory. It reads the weights later.
 
 Machine: {found["machine"]}, NumPy {found["numpy"]}, PyTorch {found["torch"]}, transformers
 {found["transformers"]}, Python {found["python"]}. Other programs ran on the same cores: the load average was
-{found["load average"]:.0f}. So compare the two columns, and do not read the clock times as the speed of this machine.
+{found["load average"]:.0f}. So compare only the two columns with each other: on an idle machine, all times are shorter.
 """
 
 

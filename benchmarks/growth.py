@@ -198,8 +198,12 @@ def markdown(results: dict[str, Any]) -> str:
     lines = ["# How time and memory grow", report.machine(results["machine"])]
     base = ", ".join(f"{name} {value:,}" for name, value in BASE.items())
     lines.append(
-        f"Training with Adam and clipping. One size at a time changes; the others are {base}. Memory is the peak of "
-        f"the process, minus the {results['import_bytes'] / 2**20:.0f} MiB that Python and the package take."
+        f"Training with Adam and clipping. Only one size changes in each table; the others are {base}. Memory is the "
+        f"peak of the process, minus the {results['import_bytes'] / 2**20:.0f} MiB that Python and the package take."
+    )
+    lines.append(
+        "In the first table, x is the size in the first column, and the formulas are fitted to the measurements. The "
+        "percentage in parentheses is the typical error of a formula."
     )
     lines.append("![Time per token and peak memory against each size](growth.png)")
     fits = []

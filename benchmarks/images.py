@@ -85,7 +85,7 @@ def machine():
     except (OSError, StopIteration):
         cpu = platform.processor() or platform.machine()
     return (
-        f"{cpu}, {nn.backend.num_threads()} thread(s), NumPy {np.__version__}, Python {platform.python_version()}, "
+        f"{cpu}, threads: {nn.backend.num_threads()}, NumPy {np.__version__}, Python {platform.python_version()}, "
         f"float32; load average at the start: {os.getloadavg()[0]:.1f}"
     )
 
@@ -95,9 +95,9 @@ def report(results):
     lines = [
         "# Image classifiers",
         "",
-        "`python -m benchmarks.images` wrote this page; the figures are from its latest runs. Test accuracy is "
-        "measured once, with the weights after the last step. The models for the digits were trained with several "
-        "seeds. If other programs ran on the machine, processor time is more reliable than clock time.",
+        "`python -m benchmarks.images` wrote this page; the figures are from its latest runs. The test "
+        "accuracy is measured once, with the weights after the last step. The models for the digits were trained with "
+        "several seeds. If other programs ran on the machine, processor time is more reliable than clock time.",
         "",
         "| data | model | parameters | training / test images | epochs | test accuracy | "
         "training time, s | processor time, s |",

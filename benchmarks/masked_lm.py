@@ -173,22 +173,23 @@ def report(found: dict) -> str:
         f"`TextClassifier` takes the mean of the encoder's outputs. It learns from labelled passages of {T} words, "
         f"{CLASS_EPOCHS} times each, and is tested on {found['tested']:,} passages of the last tenths of the novels. "
         "The encoder is the trained one, or a new one with random weights. All weights learn in both cases. Naive "
-        f"Bayes only counts words. A word is replaced by `<unk>` if one novel has more than {SHARE:.0%} of it, by its "
-        "frequency in each novel. Otherwise, the names of the characters would show the novel.",
+        "Bayes only counts words. Some words, such as the names of the characters, would show the novel. So a word is "
+        f"replaced by `<unk>` if one novel has more than {SHARE:.0%} of the sum of its frequencies in the six novels.",
         "",
         "| labelled passages | encoder trained on hidden words | new encoder | naive Bayes |",
         "|---|---|---|---|",
         *(f"| {count:,} | {old:.1%} | {new:.1%} | {bayes:.1%} |" for count, old, new, bayes in found["classes"]),
         "",
-        f"The most frequent novel of the test passages has {found['most']:.1%} of them. {verdict(found['classes'])}",
+        f"The most frequent answer is right for {found['most']:.1%} of the test passages. {verdict(found['classes'])}",
         "",
     ]
     if found["pytorch"]:
         lines += [
-            "## Beside PyTorch",
+            "## Compared with PyTorch",
             "",
-            "The same models in PyTorch, from the same weights and on the same batches, each with one thread. The "
-            "largest difference between two losses shows that both compute the same. The times are of one run.",
+            "PyTorch trained the same models, from the same weights and on the same batches, with one thread. The "
+            "largest difference between two losses shows that both libraries compute the same. The times are of one "
+            "run.",
             "",
             "| | steps | largest difference of a loss | nnscratch, ms per step | PyTorch, ms per step |",
             "|---|---|---|---|---|",

@@ -105,14 +105,14 @@ def page(results, sizes):
         "Twelve canaries, such as `the code of anne is 0731` with random digits, are in the training examples. The "
         "exposure of a canary is log2(10,000) minus log2 of its rank among the 10,000 possible sentences, ordered by "
         "the model's loss. It is at most 13.3 bits. A model that has learned nothing has 1.4 bits on average. Each row "
-        "has the mean and, in parentheses, the four canaries.",
+        "shows the mean and, in parentheses, the exposures of the four canaries.",
         f"| | without privacy | with epsilon {EPSILON:g} |\n|---|---|---|\n{table}",
-        f"The price of privacy is the difference of the bits per character of the other examples: "
+        f"The price of privacy is the increase of the bits per character of the other examples: "
         f"{private['bits_of_others'] - plain['bits_of_others']:.2f} bits.",
         "The batch sizes and the numbers of steps were chosen after trial runs on the same text with the same seed. So "
         "the figures show what is possible, and another seed gives other figures.",
         "Epsilon is a promise about one example. A canary that occurs 16 times is in 16 examples, and for such a group "
-        "the promise is much weaker: some of these canaries stand out a little. "
+        "the promise is much weaker: such a canary can have a higher exposure. "
         "[The reference](../reference/privacy.md) describes the functions, and "
         "[tutorial 24](../notebooks/24_what_does_it_remember.ipynb) explains the measurement.",
     ]

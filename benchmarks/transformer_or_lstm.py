@@ -171,7 +171,7 @@ def report(results: list[dict], epochs: float) -> str:
         "`python -m benchmarks.transformer_or_lstm` wrote this page; the figures are from its latest run.",
         "",
         f"Both models train on the first 90 % of *Pride and Prejudice* for {epochs:g} epochs, character by character. "
-        "The next 5 % are the validation text and the last 5 % the test text. Both have the same number of "
+        "The next 5 % are the validation text and the last 5 % the test text. Both have nearly the same number of "
         "parameters, the same optimiser (AdamW without weight decay; the learning rate rises for 5 % of the steps and "
         "then falls along a cosine to 0), no dropout, and one seed (0). Batch size, learning rate, betas and the "
         "clipping norm were chosen separately for each model, in trials of two epochs. The Transformer predicts each "

@@ -148,18 +148,19 @@ def report(found: dict) -> str:
         if gap <= 0
         else f"The gap between the first Transformer and the best LSTM was {before:.3f} bits per character. The best "
         f"of these changes leaves {gap:.3f}. An LSTM has the order of the characters built in, and near characters "
-        f"have the most influence. The Transformer has to learn both, and three readings of one novel are few for that."
+        f"have the most influence. The Transformer has to learn both, and three passes over one novel are few for that."
     )
     bpe_verdict = (
-        f"This is {-gap_bpe:.3f} less than the best LSTM on characters needs."
+        f"The best LSTM on characters needs {-gap_bpe:.3f} bits more."
         if gap_bpe <= 0
-        else f"The best LSTM on characters needs {gap_bpe:.3f} less."
+        else f"The best LSTM on characters needs {gap_bpe:.3f} bits less."
     )
     pairs = list(zip(RUNS["positions"][::2], RUNS["positions"][1::2], strict=True))
     helped = sum(test(sinusoidal) < test(learned) for learned, sinusoidal in pairs)
     positions_verdict = (
-        f"Sinusoidal positions, which need not be learned, are better in {helped} of {len(pairs)} pairs. At the start, "
-        f"a learned vector says nothing about its neighbours. So the model has to find out which positions are near."
+        f"Sinusoidal positions, which the model does not have to learn, are better in {helped} of {len(pairs)} pairs. "
+        "At the start, a learned vector says nothing about its neighbours. So the model has to find out which "
+        "positions are near."
     )
     sizes = [result["parameters"] for result in found.values() if isinstance(result, dict)]
     few_steps, many_steps = (found[label(run)]["steps"] for run in (few, many))
@@ -174,8 +175,8 @@ size. Here each setting of the GPT is varied: the learning rate, the depth, the 
 All models have {min(sizes):,} to {max(sizes):,} parameters. They train on the first 90 % of the novel with AdamW,
 without weight decay and dropout, in steps of {STEP} tokens, with seed 0. The learning rate rises for 5 % of the steps
 and then falls along a cosine to 0. A run on characters reads the novel three times, which is half the budget of the
-other page. The test text is the last 5 %. A Transformer predicts each token from half a context to a whole one. Each
-figure is one run with one seed, so a small difference may be chance.
+other page. The test text is the last 5 %. A Transformer predicts each token from the tokens before it: at least half a
+context, and at most a whole one. Each figure is one run with one seed, so a small difference may be chance.
 
 ## Learning rate and depth
 
@@ -188,11 +189,11 @@ of 32, it is the other way round: see below.
 
 {table(found, RUNS["context"])}
 
-With this budget, a longer context makes the model worse. Every step has {STEP} characters, so a long context also means
-few sequences in a batch: one of 256 characters, or eight of 32. The characters of one sequence come from one place in
-the novel, so the gradient of few sequences is noisier. And each position has its own vector, which gets fewer gradients
-the more positions there are. These runs change both and cannot separate them. They do show that the Transformer does
-not lose because it sees too few characters.
+With this budget, a longer context makes the model worse. Every step has {STEP} characters, so a long context also
+means few sequences in a batch: one of 256 characters, or eight of 32. The characters of one sequence come from one
+place in the novel, so the gradient of few sequences is noisier. Also, each position has its own vector. With more
+positions, each vector gets fewer gradients. These runs change both things at once, so they do not show which of the
+two matters more. They show that a short context is not the reason why the Transformer is worse than the LSTM.
 
 ## Positions
 
@@ -206,11 +207,11 @@ not lose because it sees too few characters.
 
 {verdict}
 
-## Six readings
+## Six passes
 
 {table(found, RUNS["six readings"])}
 
-With the budget of [the other page](transformer_or_lstm.md), six readings of the novel, sinusoidal positions give
+With the budget of [the other page](transformer_or_lstm.md), six passes over the novel, sinusoidal positions give
 {test(RUNS["six readings"][0]):.3f} bits per character. That page has the figures for learned positions and for the
 LSTM.
 
@@ -219,12 +220,12 @@ LSTM.
 {table(found, [BASE, *RUNS["BPE"]])}
 
 The BPE tokenizer has {few["vocab"]:,} tokens, learned from the training text. A token is {length:.1f} characters long
-on average. So three readings of the novel take fewer steps. They take {time_of_bpe:.2f} of the processor time of the
-characters, and give {test(few):.3f} bits per character instead of {test(BASE):.3f}. With as many steps as the
-characters have, the model reads the novel {3 * many_steps / few_steps:.1f} times and needs {test(many):.3f} bits.
+on average. So three passes over the novel take fewer steps. They take {time_of_bpe:.2f} of the processor time of a
+run on characters, and give {test(few):.3f} bits per character instead of {test(BASE):.3f}. With as many steps as a
+run on characters, the model reads the novel {3 * many_steps / few_steps:.1f} times and needs {test(many):.3f} bits.
 
-With two blocks and a context of 32, it needs {test(short):.3f}. {bpe_verdict} An LSTM on the same tokens, with the same
-number of steps, needs {test(lstm_bpe):.3f}.
+With two blocks and a context of 32, the Transformer on BPE tokens needs {test(short):.3f} bits. {bpe_verdict} An LSTM
+on the same tokens, with the same number of steps, needs {test(lstm_bpe):.3f}.
 
 Machine: {found["machine"]}, float32, one BLAS thread for each run. Other programs ran on the same cores, which makes
 processor times longer than on an idle machine.

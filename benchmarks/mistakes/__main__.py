@@ -27,8 +27,9 @@ The report of a wrong gradient may list several names of mistakes. The diagnosis
 name is at the top of this list. We developed the diagnosis on these mistakes. So the results of the first runs say
 more than the table:
 
-- At first, there were 102 mistakes. The first diagnosis only compared arrays, and named 44 of them first. A diagnosis
-  that also records forward named 88 of them first in its first run. We then improved it until it named all 102 first.
+- In the beginning, there were 102 mistakes. The earliest version of the diagnosis only compared arrays. It named 44 of
+  the mistakes first. The next version also recorded forward. In its first run, it named 88 mistakes first. We then
+  improved it until it named all 102 first.
 - Then we wrote 34 more mistakes, marked *held out*, and ran the diagnosis once. It named 30 of them first. It had no
   name for the other four: windows that overlap, the first word of a bag of words, a ReLU whose state is zero at
   first, and a bidirectional sum whose second direction was not reversed. We then extended the diagnosis for them.
@@ -39,8 +40,9 @@ more than the table:
   33 after we had extended it again.
 
 Then we wrote each kind of mistake in every form of code in which it can occur (`benchmarks/mistakes/forms`): pairs of
-functions, classes, dictionaries, columns, loops over time, Python numbers. We did not choose these mistakes by how the
-diagnosis works. In its first run, it named 67 % of them first. We then extended it for the kinds that it missed.
+functions, classes, dictionaries, columns, loops over time, Python numbers. When we chose these mistakes, we did not
+consider how the diagnosis works. In its first run, it named 67 % of them first. We then extended it for the kinds that
+it missed.
 
 *Caught* means that the verdict is "wrong". *First diagnosis* is the diagnosis at the top of the list, and *rank* is
 the position of the mistake's name in that list. Some rows accept two names, because both describe the same gradient.

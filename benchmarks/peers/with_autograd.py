@@ -13,7 +13,7 @@ def build(job, variant):
 
     reasons = {
         "cnn": "has no pooling, and only SciPy's general convolution",
-        "transformer": "has no layers to make one of",
+        "transformer": "has no layers from which to build a Transformer",
         "generate": "without gradients it is plain NumPy",
         "evaluate": "without gradients it is plain NumPy",
         "gradcheck": "checks gradients along one random direction only, not every element",

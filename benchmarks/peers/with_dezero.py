@@ -12,7 +12,7 @@ def build(job, variant):
     jobs = {"lm": lm, "mlp": mlp, "cnn": cnn, "generate": generate, "evaluate": evaluate}
     if job.kind not in jobs:
         reasons = {
-            "transformer": "its matmul is of two matrices only",
+            "transformer": "its matmul multiplies only two matrices, not batches of them",
             "gradcheck": "has no gradient checker for models",
         }
         raise NotImplementedError(reasons[job.kind])

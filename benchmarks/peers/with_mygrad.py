@@ -9,7 +9,7 @@ def build(job, variant):
     import mygrad
 
     reasons = {
-        "transformer": "has no layers to make one of",
+        "transformer": "has no layers from which to build a Transformer",
         "generate": "without gradients it is plain NumPy",
         "evaluate": "without gradients it is plain NumPy",
         "gradcheck": "has no gradient checker to import",

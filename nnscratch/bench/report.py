@@ -11,6 +11,11 @@ from typing import Any
 from .jobs import JOBS
 
 NOTHING = "–"
+JOB_NAMES = (
+    "Each row of a table is a job. The numbers of a language model are the sizes of the vocabulary, the embedding and "
+    "the hidden state, and the number of layers: 10,000/256/512x2. "
+    f"The sign {NOTHING} means that a library was not measured."
+)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -55,7 +60,7 @@ def ratio(job: dict[str, Any], ours: str, theirs: str) -> float | None:
 
 def markdown(results: dict[str, Any]) -> str:
     """Return the whole page: for each kernel the machine, times, ratios, memory, and the reasons for missing values."""
-    parts = ["# Comparison with other libraries", *(tables_of_run(results, run) for run in results["runs"])]
+    parts = ["# Comparison with other libraries", JOB_NAMES, *(tables_of_run(results, run) for run in results["runs"])]
     seconds, repeats = results["seconds"], results["repeats"]
     parts.append(
         f"Each library ran in its own process. The processes took turns: {repeats} rounds, together about {seconds:g} "
