@@ -7,28 +7,29 @@ BIN := .venv/bin
 CUDA ?= cuda12
 EXAMPLES ?= 20000
 
-.PHONY: help demo test test-thorough fuzz test-oracle test-gpu gpu-check lab notebooks docs docs-test docs-linkcheck docs-axe docs-lite lite-build lite-test lite-table lint release-check clean bench bench-growth bench-ranks bench-check
+.PHONY: help demo test test-thorough fuzz test-oracle test-gpu gpu-check lab notebooks docs docs-test docs-linkcheck docs-axe docs-lite lite-build lite-test lite-table lint release-check clean bench bench-growth bench-ranks bench-busy bench-check
 
 help:
 	@echo "make demo         train a language model on Pride and Prejudice and print a sample of its text (under 5 minutes)"
 	@echo "make test         run the tests"
-		@echo "make test-thorough run the slow tests: all notebooks, all planted mistakes in gradients, ... (4 minutes)"
+	@echo "make test-thorough run the slow tests: all notebooks, all planted mistakes in gradients, ... (4 minutes)"
 	@echo "make fuzz         call all public functions with wrong arguments (10 minutes; make EXAMPLES=500000 fuzz for hours)"
 	@echo "make test-oracle  compare with PyTorch, tokenizers and transformers (installs them: a large download)"
-		@echo "make lab          open notebook 01 in JupyterLab"
-		@echo "make notebooks    build the notebooks from notebooks/source and run them"
+	@echo "make lab          open notebook 01 in JupyterLab"
+	@echo "make notebooks    build the notebooks from notebooks/source and run them"
 	@echo "make docs         build the site in docs/_build/html"
 	@echo "make docs-test    build the site and test its pages in Chromium"
-		@echo "make docs-axe     build the site and check its accessibility (WCAG AA; needs npm and Chromium)"
+	@echo "make docs-axe     build the site and check its accessibility (WCAG AA; needs npm and Chromium)"
 	@echo "make docs-linkcheck check the links of the site to other sites (needs the internet)"
 	@echo "make docs-lite    build the site with JupyterLite, which runs the notebooks in the browser"
 	@echo "make lite-test    run notebooks in JupyterLite in Chromium (downloads 80 MB; 10 minutes)"
 	@echo "make lite-table   measure every notebook in JupyterLite, for the page In the browser (20 minutes)"
 	@echo "make test-gpu     run the GPU tests on a GPU (installs CuPy: a large download; make CUDA=cuda13 for CUDA 13)"
-		@echo "make gpu-check    check a GPU in under ten minutes; PYTHON must have CuPy; installs nothing"
+	@echo "make gpu-check    check a GPU in under ten minutes; PYTHON must have CuPy; installs nothing"
 	@echo "make bench        compare the speed with PyTorch, JAX and others (installs them: a large download; 40 minutes)"
-		@echo "make bench-growth measure how time and memory grow with each size of a model (5 minutes)"
-		@echo "make bench-ranks  measure the speed of training on two processes, and predict it for more (15 minutes)"
+	@echo "make bench-growth measure how time and memory grow with each size of a model (5 minutes)"
+	@echo "make bench-ranks  measure the speed of training on two processes, and predict it for more (15 minutes)"
+	@echo "make bench-busy   measure training beside another program (5 minutes)"
 	@echo "make bench-check  check that nothing became slower relative to PyTorch (1 minute)"
 	@echo "make lint         check the code style with ruff"
 	@echo "make release-check build the sdist and the wheel, and check them (2 minutes)"
@@ -103,6 +104,9 @@ bench-growth: .venv/.installed-bench
 
 bench-ranks: .venv/.installed-bench
 	$(BIN)/python -m benchmarks.ranks
+
+bench-busy: .venv/.installed-bench
+	$(BIN)/python -m benchmarks.busy
 
 bench-check: .venv/.installed-bench
 	$(BIN)/python -m benchmarks.check

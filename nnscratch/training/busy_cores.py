@@ -5,7 +5,7 @@ of the cores, the thread on this core is delayed by milliseconds in every produc
 thread. A recurrent model makes hundreds of small products in a step, so its step may take twenty times as long. With
 one thread, no product waits.
 
-    median of the latest 5 steps  >  4 x the smallest such median so far,   twice in a row
+    median of the latest 5 steps  >  2.5 x the smallest such median so far,   twice in a row
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .callback import Callback
 if TYPE_CHECKING:
     from .trainer import Trainer
 
-STEPS, SLOW = 5, 4.0
+STEPS, SLOW = 5, 2.5
 
 
 class OneThreadIfBusy(Callback):

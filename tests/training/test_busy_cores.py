@@ -56,8 +56,16 @@ def test_a_few_slow_steps_a_slow_validation_or_a_steady_run_change_nothing(threa
         run.steps(0.5, 2)
         run.now += 60.0
         run.callback.on_validation_end(None)
-    run.steps(0.06, 50)
+    run.steps(0.045, 50)
     assert threads() == 2 and capsys.readouterr().err == ""
+
+
+def test_steps_that_take_three_times_as_long_leave_one_thread(threads):
+    run = Run()
+    run.steps(0.02, 10)
+    run.steps(0.06, 10)
+    assert threads() == 1
+    run.callback.on_fit_end(None)
 
 
 def test_one_thread_stays_one_thread(threads, capsys):
