@@ -99,9 +99,9 @@ def page(results, sizes):
         f"`python -m benchmarks.memory` wrote this page (CPython {platform.python_version()}, one run of each). "
         f"The model is an LSTM with {HIDDEN} units on characters. It is trained on {sizes[0]:,} examples of "
         f"{LENGTH + 1} characters from the novel *Persuasion*, once without and once with DP-SGD. DP-SGD reaches "
-        f"epsilon {private['epsilon']:.2f} at delta {DELTA:g}. It uses the noise multiplier {private['sigma']}, clips the "
-        f"gradient of each example to {PRIVATE['max_norm']}, and draws {PRIVATE['batch_size']} examples for a batch on "
-        "average. "
+        f"epsilon {private['epsilon']:.2f} at delta {DELTA:g}. It uses the noise multiplier {private['sigma']}, clips "
+        f"the gradient of each example to {PRIVATE['max_norm']}, and draws {PRIVATE['batch_size']} examples for a "
+        "batch on average. "
         f"{sizes[1]} other examples of the same novel are not used for training.",
         "Twelve canaries, such as `the code of anne is 0731` with random digits, are in the training examples. The "
         "exposure of a canary is log2(10,000) minus log2 of its rank among the 10,000 possible sentences, ordered by "
