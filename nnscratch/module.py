@@ -318,7 +318,7 @@ class Module:
         Raises
         ------
         TypeError, ValueError
-            A name is missing or unknown. A value is no numeric array, has another shape, or is not finite in this
+            A name is missing or unknown. A value is not a numeric array, has another shape, or is not finite in this
             dtype. A tied weight has two values; one of its names is enough. After an error, the module is unchanged.
         """
         if not isinstance(state, Mapping):

@@ -8,8 +8,8 @@
     min-p                   Keep the tokens with at least m times the probability of the most likely token.
 
 With scores x and temperature t, the probabilities are softmax(x / t). Each filter reads only the tokens that the filter
-before it kept. Their probabilities are scaled so that the sum is 1. Hugging Face's library ``transformers`` applies
-them in the same order.
+before it kept. The probabilities of the kept tokens are scaled so that their sum is 1. Hugging Face's library
+``transformers`` applies the filters in the same order.
 
 References
 ----------

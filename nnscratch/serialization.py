@@ -268,7 +268,7 @@ def read_arrays(path: PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise ValueError(f"{path} has an array of a dtype that NumPy does not support: {error}") from None
     if not isinstance(header, dict):
         raise ValueError(f"{path} is not a file of nnscratch: its header must be a dictionary, got {header!r:.50}")
-    written = header.pop("crc32", None)  # older files have none
+    written = header.pop("crc32", None)  # older files have no checksum
     if written is not None and written != checksum(arrays, header):
         raise ValueError(f"{path} is damaged: its values do not match the checksum in it")
     return arrays, header

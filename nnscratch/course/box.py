@@ -25,7 +25,7 @@ from .inside.orders import ORDER, REPLY
 
 LONGEST_REPLY = 32 << 20  # bytes
 WAIT = 2.0  # the largest number of seconds that a process may wait; a right solution never waits
-WAITS = "it waits for something"
+WAITS = "it waited for something"
 LOOK = 0.05  # seconds between two checks of the limits
 START = 60.0  # seconds in which the starter must answer
 

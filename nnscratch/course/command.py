@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("submissions", type=Path, metavar="SUBMISSIONS", help="a folder that holds a folder for each student")
     add("--out", type=Path, metavar="grades.csv", help="the table of marks; a folder of that name gets the feedback")
     add("--course", type=Path, default=Path(), help="the folder of course.toml (default: this one)")
-    add("--only", action="append", default=[], metavar="NAME", help="mark this exercise only; repeat it for several")
+    add("--only", action="append", default=[], metavar="NAME", help="mark only this exercise; may be repeated")
     add("--jobs", type=int, default=1, help="submissions that are marked at the same time (default: %(default)s)")
     add("--seed", type=int, help="draw inputs with this seed instead of the course's seed")
     add(

@@ -351,7 +351,7 @@ def wrong_gradient(part: Gradients, report: GradientReport) -> list[str]:
 def explained(problem: NotYet, text: str) -> NotYet:
     """Explain an error of the sandbox."""
     if WAITS in text:
-        problem.headline = f"Your code was {text}, such as a lock or an input. Nothing comes here."
+        problem.headline = f"Your code was {text}, such as a lock or an input. A graded file gets no input."
     if any(sign in text for sign in NOT_ALLOWED):
         problem.details.append(EXPLAINED)
     return problem

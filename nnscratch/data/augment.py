@@ -5,10 +5,10 @@
 Call a transform with a batch and a generator, ``transform(x, rng)``. It returns a new batch, with a different random
 change for each example. Images are (N, H, W) or (N, C, H, W).
 
-For each pixel of the *new* image, rotation and scaling compute the position in the old image from which it comes. This
-position lies between four pixels, and the new pixel is their mean, weighted by distance (bilinear interpolation).
-Outside the old image, pixels are 0. If the code moved each pixel of the old image to its new position instead, some
-pixels of the new image would get no value.
+For each pixel of the *new* image, rotation and scaling compute the position in the old image from which the pixel
+comes. This position lies between four pixels, and the new pixel is their mean, weighted by distance (bilinear
+interpolation). Outside the old image, pixels are 0. If the code moved each pixel of the old image to its new position
+instead, some pixels of the new image would get no value.
 """
 
 from __future__ import annotations

@@ -188,5 +188,5 @@ class Here:
 
 
 def copied(values: Any) -> Any:
-    """Return a copy of a nest of arrays and plain values."""
+    """Return a copy of nested arrays and plain values."""
     return wire.unpack(*wire.pack(values))

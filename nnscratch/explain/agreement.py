@@ -43,7 +43,7 @@ def rank_correlation(a: Array, b: Array) -> np.ndarray:
     """
     a, b = backend.to_numpy(a), backend.to_numpy(b)
     if a.shape != b.shape or a.ndim < 2:
-        raise ValueError(f"two explanations need one shape (N, ...), got {a.shape} and {b.shape}")
+        raise ValueError(f"the two explanations must have the same shape (N, ...), got {a.shape} and {b.shape}")
     found = []
     for row_a, row_b in zip(a.reshape(len(a), -1), b.reshape(len(b), -1), strict=True):
         ra, rb = (r - r.mean() for r in (ranks(row_a), ranks(row_b)))

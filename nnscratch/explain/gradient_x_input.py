@@ -1,4 +1,4 @@
-"""Gradient x input: how much each input contributes to the score, if the score were linear.
+"""Gradient x input: how much each input would contribute to the score if the score were linear.
 
     shapes      x, a (N, ...)       s (N,)
 

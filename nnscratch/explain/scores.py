@@ -30,7 +30,7 @@ from ..modes import eval_mode, eval_with_backward
 from ..module import Module
 
 Target = int | Array | None
-ROWS = 64  # about this many examples are one batch
+ROWS = 64  # the approximate number of examples in a batch
 Model = Module | Callable[[Array], Any]
 
 

@@ -4,11 +4,11 @@ The steps of a check, and the files that do them:
 
     checker.py                       check_gradients: the steps in order; settings.py holds its options
     adapters/                        one adapter for each form of code that can be checked
-    pairing.py, gradient_names.py    weights, and the gradient of each; places.py: where they are
+    pairing.py, gradient_names.py    which array is the gradient of which weight; places.py: where both are stored
     snapshot.py, random_states.py    everything the code holds is recorded, and restored afterwards
     projection.py                    the outputs, reduced to one number f; precision.py: in float64
-    traps.py                         faults that a comparison does not show
-    completeness.py, vacuous.py      an array that was not checked; a check that proves nothing
+    traps.py                         faults that a comparison of gradients cannot find
+    completeness.py, vacuous.py      find arrays that were not checked, and checks that prove nothing
     perturbed.py, zero_arrays.py     a backward that measures derivatives itself; weights that are all zero
     numerical.py, differences.py     finite differences with error bounds; complex_step.py: a more exact method
     entries.py                       one array: compare analytic and numeric gradient

@@ -1,7 +1,8 @@
 """check_gradients: compare a hand-written backward pass with finite differences.
 
 1  Copy the inputs. Record everything that the code holds, and convert its arrays to float64.
-2  Reduce the outputs y to one number, f = <R, y>. Test that forward is deterministic. Search for traps.
+2  Reduce the outputs y to one number, f = <R, y>, with random weights R. Test that forward is deterministic. Search for
+   traps.
 3  Run backward once for the analytic gradients. Search for arrays without a gradient that change the outputs.
 4  Compute the numeric gradients by finite differences, each with its uncertainty: for every element, for some
    elements, or along a few directions. If forward accepts complex numbers, use the complex step for more digits.
@@ -63,11 +64,11 @@ def check_gradients(
         ``backward`` and ``params``/``grads`` (or ``self.W`` and ``self.dW``); a scalar function with its gradient,
         as a pair or as one function that returns both. Afterwards, the checker restores everything that the code holds,
         even if the code raises an error.
-    *inputs : array, nest of arrays, or anything else that forward takes
+    *inputs : array, nested tuples, lists or dictionaries of arrays, or anything else that forward takes
         The arguments of forward. The checker checks the gradient of every float array among them. Integer arrays and
         all other values are passed to forward unchanged.
     loss : Module, optional
-        For a Module: check ``loss(subject(*inputs), *targets)``. If the Module has more outputs, such as a recurrent
+        For a Module: check ``loss(subject(*inputs), *targets)``. If the Module has other outputs, such as a recurrent
         state, they are added to the loss with random weights. So the check includes the gradients of these outputs.
     targets : array or tuple of arrays
         The arguments of the loss after the prediction.
@@ -131,7 +132,7 @@ def check_gradients(
     started = time.perf_counter()
     adapter, before, start = complete_adapter(subject, inputs, loss, targets, convention)
     try:
-        with np.errstate(all="ignore"):  # a step may leave the domain of f; the report shows this
+        with np.errstate(all="ignore"):  # a step may leave the domain of f; the report then says so
             notes = list(adapter.notes)
             report = Check(adapter, start, settings, rng).report()
             report = check_without_zeros(
@@ -207,7 +208,7 @@ class Check:
         for name, entry in report.entries.items():
             if entry.verdict == "right" and name in self.adapter.parameters() and not np.any(entry.analytic):
                 message = (
-                    f"{name}: its gradient is zero everywhere, so a small change of it does not change these outputs"
+                    f"the gradient of {name} is zero everywhere: a small change of {name} does not change these outputs"
                 )
                 report.traps.append(Trap("gradient never moves", message, "note"))
         return report

@@ -2,7 +2,7 @@
 
 A check of the gradient of x alone says nothing about the weights. Therefore the checker adds random numbers to every
 other float array that the code holds. If this changes the outputs, and there is no gradient for the array, the verdict
-is "incomplete". These arrays are treated as constants, and do not make the verdict "incomplete":
+is "incomplete". The following arrays are treated as constants, and do not make the verdict "incomplete":
 
 - arrays that forward replaces or overwrites: they are caches or a state;
 - arrays that a plain function reads from a closure or a global;
@@ -69,7 +69,7 @@ def completeness_traps(
     ----------
     projection : Projection
     analytic : dict of str to object
-        The gradients that backward gave, by name.
+        The gradients that backward returned, by name.
     report : GradientReport
         Receives notes about constants that change the outputs.
     restricted : bool
@@ -81,7 +81,7 @@ def completeness_traps(
     missing = [u for u in moving if u not in constants]
     noted = list(dict.fromkeys(u.name for u in constants))
     if noted:
-        report.notes.append(f"{listed(noted)}: treated as constant, because of its name or its holder")
+        report.notes.append(f"{listed(noted)}: treated as constant, because of the name or of the object that holds it")
     if restricted and missing:
         report.notes.append(f"{listed([u.name for u in missing])}: not checked, because only= does not name it")
         return []
@@ -155,7 +155,7 @@ def moving_numbers(projection: Projection) -> list[Unchecked]:
             put_at(roots, steps, np.asarray(to_numpy(value) if is_array(value) else value) * 1.01 + 0.01)
             if not equal_outputs(projection.adapter.run(), projection.outputs):
                 found[id(value)] = Unchecked(value, [steps])
-        except Exception:  # the code does not accept another number here
+        except Exception:  # the code does not accept another value here
             continue
         finally:
             projection.adapter.clear_saved()

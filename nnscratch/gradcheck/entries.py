@@ -101,7 +101,7 @@ class EntryChecker:
         return entry
 
     def _f_is_noisy(self) -> bool:
-        """Return True if the noise in f is larger than the rounding of float64.
+        """Return True if the noise in f is larger than the rounding errors of float64.
 
         The noise is measured once, at the first call. Call this method only if an element looks wrong, and if the first
         step was not accurate enough for at least one element. Otherwise, noise cannot be the reason for a wrong

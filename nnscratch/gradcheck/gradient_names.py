@@ -69,7 +69,7 @@ def array_words(steps: Steps) -> tuple:
 
 
 def gradient_words(steps: Steps) -> set[tuple]:
-    """Return the words in the name of each array whose gradient may be at `steps`.
+    """Return, in words, all possible names of the array whose gradient is at `steps`.
 
     The set is empty if the name at `steps` is not the name of a gradient.
 

@@ -32,8 +32,8 @@ NEARBY = 1e-7  # the distance of the nearby points, relative to an array's typic
 OFFSET = 3e-3  # the distance of the segment from the point, relative to the segment's length
 RESOLUTION = 3e-6  # two crossings closer than this on the segment are not separated
 MAX_UNITS = 64
-MAX_STEPS = 3000  # in the search for the nearest allowed gradient
-MAX_ELEMENTS = 20_000  # elements compared at each point
+MAX_STEPS = 3000  # the largest number of steps in the search for the nearest allowed gradient
+MAX_ELEMENTS = 20_000  # the largest number of elements compared at each point
 SAME = 1e-4  # gradients count as equal if they differ by less, relative to the largest element of the array
 
 

@@ -98,7 +98,7 @@ def leaves(name: str, nest: Any) -> Iterator[tuple[str, Any]]:
 
 
 def map_leaves(function: Callable[[Any], Any], nest: Any) -> Any:
-    """Apply `function` to every leaf, and return a nest with the same structure."""
+    """Apply `function` to every leaf, and return the results in the same nested structure."""
     if isinstance(nest, (tuple, list)):
         values = [map_leaves(function, value) for value in nest]
         return type(nest)(*values) if hasattr(nest, "_fields") else type(nest)(values)

@@ -25,12 +25,12 @@ from .verdict import out_of_tolerance
 STEPS = 10.0 ** np.arange(-1, -10.5, -0.5)
 STEADY = 1e-2  # three results are steady if their relative difference is below this
 UNKNOWN = 0.3  # if their difference is larger at all steps, the derivative is unknown
-SPACINGS = (1e-6, 1e-4)  # of the points in `is_noisy`, relative to an array's typical value
+SPACINGS = (1e-6, 1e-4)  # distances between the points in `is_noisy`, relative to an array's typical value
 MAX_ELEMENTS = 40  # in one array, at most this many elements are measured again
 
 
 def is_noisy(differences: Differences, rng: np.random.Generator) -> bool:
-    """Return True if the noise in f is larger than the rounding of float64, or if f is constant over a small distance.
+    """Return True if the noise in f exceeds float64's rounding errors, or if f is constant over a small distance.
 
     Compute f at eight points on a line, and their fifth differences. The fifth differences of a smooth function are
     almost zero. So only the noise remains.
@@ -92,7 +92,7 @@ def steady_derivative(evaluate_at: Callable[[float], tuple[float, float]], unit:
     if len(found) < 3:
         return Derivative(float("nan"), float("inf"), float("nan"), float("nan"))
     triples = np.array([found[i : i + 3] for i in range(len(found) - 2)])
-    # If f is rounded, equal values occur, and the smallest difference between two values is the rounding.
+    # If f is rounded, equal values occur. The smallest difference between two values is then the unit of rounding.
     resolution = float(np.diff(sorted(values)).min()) if len(values) < evaluations else 0.0
     uncertainty = np.ptp(triples, axis=1) + resolution / np.array(steps[1:-1])
     relative = uncertainty / np.maximum(np.abs(triples).max(axis=1), 1e-300)

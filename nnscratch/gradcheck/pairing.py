@@ -194,7 +194,7 @@ class Search:
         return groups
 
     def _by_name(self, steps: Steps) -> Steps | None:
-        """Return the place of the array that, by its name, is the gradient of the array at `steps`."""
+        """Return the place of the array whose name says that it is the gradient of the array at `steps`."""
         value = self.candidates[steps]
         careful = is_outside(steps) or is_setting_name(name_of(steps)) or not is_array(value) or value.dtype.kind != "f"
         ranked: dict[int, list[Steps]] = {}
@@ -394,7 +394,7 @@ def copied(value: Any) -> Any:
 
 
 def gradient_name(steps: Steps) -> str:
-    """Return the words with which a note names the place of a gradient."""
+    """Return the name of the place of a gradient, for a note."""
     if steps[0][0] == "returned":
         return "a gradient that backward returns"
     return place_name(steps)

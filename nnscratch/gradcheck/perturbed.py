@@ -21,15 +21,15 @@ from .projection import Projection
 from .report import Trap
 from .tape import traced_code
 
-ENOUGH = 8  # this many shifts of one size show differences, even without a division by this size
-MANY = 50  # operations of one kind in forward that are compared
+ENOUGH = 8  # after this many shifts of one size, no division by the size is needed to recognise finite differences
+MANY = 50  # the largest number of operations of one kind in forward that are compared
 SMALL = 2e-3  # the largest step, relative to the largest operand
 BUDGET = 20_000_000  # the search ends after it has compared this many elements
 
 
 def measured_derivative_traps(projection: Projection) -> list[Trap]:
     """Return a trap if backward computes operations of forward with operands that are shifted by a small step."""
-    if projection.replayed == "state":  # each forward would restore the code's own arrays
+    if projection.replayed == "state":  # each forward would restore the code's own arrays, which are not traced
         return []
     shifted = ShiftedOperations()
     try:

@@ -85,6 +85,6 @@ def float64_copy(value: Any) -> Any:
 def smallest_itemsize(projection: Projection) -> int:
     """Return the bytes of one value in the least precise float dtype of the variables and the outputs."""
     sizes = [v.dtype.itemsize for v in projection.variables.values()]
-    # A loss may be a scalar of float32, which is no array. A float of Python has no dtype.
+    # A loss may be a float32 scalar, which is not an array. A Python float has no dtype.
     sizes += [y.dtype.itemsize for _, y in leaves("", projection.outputs) if is_float(y) and hasattr(y, "dtype")]
     return max(2, min(sizes, default=8))

@@ -53,14 +53,14 @@ class RandomStates:
                 generator.bit_generator.state = state
             else:
                 generator.set_state(state)
-        if self._numpy_drew():  # comparing is faster than setting
+        if self._numpy_drew():  # to compare two states is faster than to set one
             np.random.set_state(self._numpy)  # noqa: NPY002
         if self._python_drew():
             random.setstate(self._python)
 
 
 def equal_states(a: Any, b: Any) -> bool:
-    """Return True for equal nests of numbers, strings and arrays."""
+    """Return True for equal nested structures of numbers, strings and arrays."""
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(equal_states(a[key], b[key]) for key in a)
     if isinstance(a, (tuple, list)):

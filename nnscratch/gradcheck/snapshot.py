@@ -46,7 +46,7 @@ class Snapshot:
     Parameters
     ----------
     *roots : object
-        Modules, functions, other objects, or nests of arrays.
+        Modules, functions, other objects, or nested tuples, lists and dictionaries of arrays.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ class Snapshot:
             self.containers.append((value, copy(value)))
             if isinstance(value, number_array):
                 return
-        if is_array(value):  # of objects, such as weights of different shapes
+        if is_array(value):  # an array of objects, such as weights of different shapes
             self.containers.append((value, value.copy()))
             yield from ((("item", i if len(i) > 1 else i[0]), value[i]) for i in np.ndindex(value.shape) if i)
         elif isinstance(value, dict):

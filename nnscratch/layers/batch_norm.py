@@ -14,7 +14,7 @@
                 running_var  = (1 - momentum) running_var  + momentum v m / (m - 1)
 
     eval        the same, with mu = running_mean and v = running_var: the output for one example must not depend on
-                the other examples in the batch. In `modes.eval_with_backward` too, with dx = r dn in backward
+                the other examples in the batch. `modes.eval_with_backward` does the same, and its backward is dx = r dn
 
     backward    db = sum(dy)
                 dw = sum(dy n)

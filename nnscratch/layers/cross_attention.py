@@ -92,8 +92,8 @@ class CrossAttention(MultiheadAttention):
         x : array, shape (N, T, D)
             The tokens that attend.
         memory : array, shape (N, S, D), or (k, v)
-            The tokens that `x` attends to. In ``eval()`` mode, you may give their keys and values from
-            `keys_and_values`.
+            The tokens that `x` attends to. In ``eval()`` mode, you may instead give the keys and values that
+            `keys_and_values` returned.
         lengths : sequence of N integers in 1..S, optional
             The number of real tokens in each sequence of `memory`. The tokens after them are padding.
 
@@ -118,7 +118,7 @@ class CrossAttention(MultiheadAttention):
         """Return k and v of `memory`, each of shape (N, heads, S, d).
 
         A decoder that writes token by token attends to the same memory at every step. With these two arrays instead of
-        `memory`, `forward` does not compute them again. `lengths` is that of `forward`.
+        `memory`, `forward` does not compute them again. `lengths` is the same argument as in `forward`.
         """
         D = self.embed_dim
         check_floats(self, "memory", memory, like=self.in_proj_weight)

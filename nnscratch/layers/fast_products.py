@@ -17,7 +17,7 @@ FEW_ROWS = 128
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """``a @ b`` for two matrices. If `a` has few rows, it is computed as (b^T a^T)^T.
+    """``a @ b`` for two matrices. If `a` has few rows, the product is computed as (b^T a^T)^T.
 
     OpenBLAS computes a tall result faster than a wide one: (64, 784) @ (784, 256) took 235 microseconds, and
     (256, 784) @ (784, 64) took 145 to 160. So if the product has at most `FEW_ROWS` rows, and more columns than rows,

@@ -22,7 +22,7 @@ arrays, the features come before the sequences of the batch:
                 dh   = W_hh^T dz
                 dU   = all dz of a chunk, from which add_gradients computes dW_ih, dW_hh, db_ih, db_hh and dX
 
-Three things differ from the textbook, for speed, in addition to the chunks (see recurrent.py):
+For speed, the code differs from the textbook form in three ways, in addition to the chunks (see recurrent.py):
 
 1. Features first. BLAS computes W_hh (4H, H) @ h^T (H, N) up to twice as fast as h (N, H) @ W_hh^T. Each gate is one
    contiguous block of the result.
@@ -133,7 +133,7 @@ class LSTM(Recurrent):
 
 @backend.fused(*kernels.STEP_FORWARD)
 def step_forward(u: Array, c: Array, gates: Array, c_new: Array, tanh_c: Array, h_new: Array, temp: Array) -> None:
-    """Compute the new state. `gates` holds first W_hh h, then i, f, g, o. It and u are (4, H, N), the others (H, N)."""
+    """Compute the new state. `gates` holds W_hh h, then i, f, g, o. gates and u are (4, H, N), the others (H, N)."""
     sigmoids = gates[:2], gates[3]  # i and f, and o
     gates += u
     for z in sigmoids:

@@ -16,8 +16,8 @@
                     dr = norm1.backward(da)         dx = dr + attention.backward(dr)
 
 The residual connections make deep stacks of blocks trainable. In the pre-norm form, dy reaches x unchanged, whatever
-the layers of the two branches do. The first Transformer had the post-norm form, where every dy passes through the
-norms. Its training needed a learning-rate warm-up.
+the layers of the two branches do. The first Transformer had the post-norm form, in which dy passes through every norm.
+Its training needed a learning-rate warm-up.
 
 The parameters have the names of PyTorch's ``TransformerEncoderLayer``, whose defaults are the post-norm form and ReLU.
 

@@ -118,8 +118,8 @@ class TransformerDecoderBlock(TransformerBlock):
         lengths : sequence of N integers in 1..S, optional
             The number of real tokens in each sequence of `memory`.
         past : (k, v), optional
-            The keys and values of earlier tokens of x: see `MultiheadAttention`. With it, the new (k, v) is the second
-            result.
+            The keys and values of earlier tokens of x: see `MultiheadAttention`. If given, forward also returns the new
+            (k, v).
         """
         attended = self.self_attn(self.norm1(x) if self.norm_first else x, past=past)
         attended, present = attended if past is not None else (attended, None)

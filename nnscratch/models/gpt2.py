@@ -50,7 +50,7 @@ ACTIVATIONS |= {"gelu": "gelu", "relu": "relu"}
 
 ONLY = {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "add_cross_attention": False}
 ONLY |= {"is_encoder_decoder": False, "quantization_config": None, "pruned_heads": {}}
-"""Keys of config.json that change the computation, and the value of each that is supported. It is also the default."""
+"""Keys of config.json that change the computation, each with its only supported value, which is also the default."""
 
 FORM = {"norm_first": True, "bias": True, "positions": "learned"}
 """The arguments of `TransformerLM` for which GPT-2 has no setting."""
@@ -101,7 +101,7 @@ def load_gpt2(folder: str | os.PathLike) -> TransformerLM:
             if arguments["num_layers"] > len(found):
                 raise ValueError(f"config.json has n_layer {arguments['num_layers']}, but the file has fewer tensors")
             expected = _expected(arguments, PREFIX if f"{PREFIX}wte.weight" in found else "")
-            _check_header(expected, found)  # before building the model: it cannot be larger than the file
+            _check_header(expected, found)  # checked first, so that the model cannot be larger than the file
             values = sum(math.prod(found[name].get_shape()) for name in expected)
             with without_drawing(4 * values):  # some weights are drawn twice or replaced by a tied weight
                 model = TransformerLM(**arguments, rng=0)

@@ -35,7 +35,7 @@ from ..module import Module
 
 
 class WordVectors(Module):
-    """Word vectors with negative sampling. The batches determine if it is CBOW or skip-gram.
+    """Word vectors with negative sampling. The batches determine whether the model is CBOW or skip-gram.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@
     m  = beta1 m + (1 - beta1) g            running mean of the gradient
     v  = beta2 v + (1 - beta2) g^2          running mean of its square
     m^ = m / (1 - beta1^t)                  t = 1, 2, 3, ... is the number of the step
-    v^ = v / (1 - beta2^t)                  m and v start at zero; m^ and v^ are free of that bias
+    v^ = v / (1 - beta2^t)                  m and v start at zero and are too small at first: m^ and v^ correct them
     w  = w - lr m^ / (sqrt(v^) + eps)
 
 Reference: Kingma and Ba (2015), "Adam: a method for stochastic optimization".

@@ -318,7 +318,7 @@ def between(first: float, last: float, progress: float) -> float:
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """Multiply the rate by `factor` when the validation loss has not improved more than `patience` times in a row.
+    """Multiply the rate by `factor` when more than `patience` validation losses in a row have not improved.
 
     A loss improves if it is below ``best - threshold * abs(best)``, where best is the best loss so far. After each
     reduction, the next `cooldown` losses are not counted against `patience`. For losses of 0 or more, this is PyTorch's
@@ -331,8 +331,7 @@ class ReduceLROnPlateau(LRScheduler):
     optimizer : Optimizer
     factor : float, 0 <= factor < 1
     patience : int
-        The number of losses without improvement, one after another, that do not reduce the rate. One more such loss
-        reduces the rate.
+        The number of losses in a row without improvement that are allowed. One more such loss reduces the rate.
     threshold : float, 0 <= threshold < 1
     cooldown : int
     min_lr : float

@@ -198,7 +198,7 @@ class Optimizer:
                     )
 
     def _gradients(self) -> list[tuple[Array | None, Array]]:
-        """Return ``nonzero_rows()`` of every parameter. Raise if a gradient has not its parameter's shape."""
+        """Return ``nonzero_rows()`` of every parameter. Raise if a gradient does not have its parameter's shape."""
         found = []
         for parameter in self.parameters:
             rows, g = parameter.nonzero_rows()

@@ -47,7 +47,7 @@ def as_param_groups(params: Iterable[Parameter] | Iterable[ParamGroup], defaults
         unknown = sorted(given.keys() - {"params"} - defaults.keys())
         if unknown:
             raise ValueError(
-                f"param_groups[{number}] has {', '.join(unknown)}; a group can have {', '.join(defaults)} of its own"
+                f"param_groups[{number}] has {', '.join(unknown)}; a group can have its own {', '.join(defaults)}"
             )
         own = {name: at_least(name, given[name], 0) for name in defaults if name in given}
         groups.append({"params": as_parameters(given["params"]), **defaults, **own})
@@ -66,6 +66,6 @@ def saved_settings(groups: list[ParamGroup], saved: Any) -> list[dict[str, float
     settings = []
     for own, given in zip(groups, saved, strict=True):
         if own.keys() != given.keys():
-            raise ValueError(f"a group of this optimizer has {sorted(own)}, and a group of the state {sorted(given)}")
+            raise ValueError(f"a group of this optimizer has {sorted(own)}, and one of the state has {sorted(given)}")
         settings.append({name: at_least(name, given[name], 0) for name in own if name != "params"})
     return settings

@@ -5,8 +5,8 @@
     w = w - lr g / (sqrt(v) + eps)
 
     centered        a = alpha a + (1 - alpha) g                     running mean of the gradient
-                    sqrt(max(v - a^2, 0)), the standard deviation, replaces sqrt(v): by rounding, v - a^2
-                    can come out slightly below zero
+                    sqrt(max(v - a^2, 0)), the standard deviation, replaces sqrt(v); because of rounding, v - a^2 can be
+                    slightly below zero
     momentum        b = momentum b + g / (sqrt(v) + eps)
                     w = w - lr b
 

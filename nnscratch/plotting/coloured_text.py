@@ -96,7 +96,7 @@ def plot_text(
 def word_length(tokens: Sequence[str], start: int) -> int:
     """Return the number of characters from token `start` to the next blank.
 
-    With this number, no line breaks within a word.
+    The plot uses it to start a new line before a word that does not fit.
     """
     if len(tokens[start]) > 1:
         return len(tokens[start])

@@ -61,5 +61,5 @@ def plot_confusion_matrix(matrix: Array, labels: Sequence[str] | None = None, ax
     ax.set_ylabel("true class")
     right, total = int(M.trace()), int(M.sum())
     ax.set_title(f"{right} of {total} right ({right / total:.1%})".replace("%", " %"), fontsize=10)
-    ax.figure.colorbar(image, ax=ax, label="share of the true class", shrink=0.8)
+    ax.figure.colorbar(image, ax=ax, label="fraction of the true class", shrink=0.8)
     return ax

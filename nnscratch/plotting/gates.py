@@ -135,7 +135,7 @@ def plot_gates(
     values = backend.to_numpy(gates[show])
     positive_int("units", units)
     if len(values) != len(tokens):
-        raise ValueError(f"plot_gates: tokens must be one for each of {len(values)} steps, got {len(tokens)}")
+        raise ValueError(f"plot_gates: there must be one token for each of {len(values)} steps, got {len(tokens)}")
     chosen = np.sort(np.argsort(-values.std(axis=0), kind="stable")[:units])
     ax = new_axes(min(14, 2.2 + 0.17 * len(tokens)), 1.4 + 0.22 * len(chosen)) if ax is None else ax
     low = 0.0 if show in "ifo" else -max(1.0, float(np.abs(values[:, chosen]).max()))

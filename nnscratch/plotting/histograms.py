@@ -45,7 +45,7 @@ def plot_histograms(arrays: Mapping[str, Array] | Module, label: str = "value", 
         raise TypeError(f"plot_histograms needs a Module or a dict of names and arrays, got {type(arrays).__name__}")
     values = {name: backend.to_numpy(a).astype(np.float64).reshape(-1) for name, a in arrays.items()}
     values = {name: v for name, v in values.items() if v.size}
-    broken = {name: int((~np.isfinite(v)).sum()) for name, v in values.items()}  # the plot notes how many
+    broken = {name: int((~np.isfinite(v)).sum()) for name, v in values.items()}  # the plot shows these numbers
     values = {name: v[np.isfinite(v)] for name, v in values.items()}
     if not any(v.size for v in values.values()):
         raise ValueError("plot_histograms got no values" + (" except NaN and infinity" if values else ""))
@@ -74,5 +74,5 @@ def plot_histograms(arrays: Mapping[str, Array] | Module, label: str = "value", 
     ax.set_ylim(len(values) - 0.9, -1.05)
     ax.spines["left"].set_visible(False)
     ax.set_xlim(edges[0], edges[-1])
-    ax.set_xlabel(f"{label}  (height: square root of the share; black line: mean)")
+    ax.set_xlabel(f"{label}  (height: square root of the fraction; black line: mean)")
     return ax

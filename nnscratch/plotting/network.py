@@ -18,7 +18,7 @@ from ..parameter import Parameter
 from ..record import record
 from .style import BLUE, GREY, ORANGE, new_axes
 
-MAX_NODES = 40  # try pairs of this number of latest nodes
+MAX_NODES = 40  # sums and products are searched among this many of the latest nodes
 
 
 @dataclass
@@ -111,7 +111,7 @@ def graph_of(model: Module, inputs: tuple, dy: Any = None) -> list[Node]:
     waiting, boxes = [], list(boxes_of(model))
     for one in seen.values():
         if one.module in boxes:
-            gradients = one.gradients[::-1] + [None] * len(one.outputs)  # the last call has its backward first
+            gradients = one.gradients[::-1] + [None] * len(one.outputs)  # backward visits the last call first
             waiting += [(one.module, *call) for call in zip(one.inputs, one.outputs, gradients, strict=False)]
 
     def add(node: Node) -> None:

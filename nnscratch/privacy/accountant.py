@@ -3,8 +3,9 @@
     mechanism   the sum of the clipped gradients of a random batch, plus noise N(0, (sigma C)^2): each example is in the
                 batch with probability q, independently of the others (Poisson sampling); its gradient is at most C long
 
-    Renyi       D_alpha(P || Q) = 1/(alpha - 1) log E_Q[(P/Q)^alpha]: how far the outputs with one example more, P, and
-                without it, Q, are apart. With C = 1, Q = N(0, sigma^2) and P = (1 - q) N(0, sigma^2) + q N(1, sigma^2).
+    Renyi       D_alpha(P || Q) = 1/(alpha - 1) log E_Q[(P/Q)^alpha]: a distance between two distributions of outputs,
+                P with one more example, and Q without it. With C = 1, Q = N(0, sigma^2) and
+                P = (1 - q) N(0, sigma^2) + q N(1, sigma^2).
 
     one step    rdp(alpha) = 1/(alpha - 1) log A        A = E_Q[(1 - q + q exp((2z - 1) / (2 sigma^2)))^alpha]
 
@@ -22,7 +23,7 @@
 
     all steps   the rdp of each step adds up, for each alpha
 
-    epsilon     for every delta, training is (epsilon, delta)-private with the smallest, over alpha, of
+    epsilon     for every delta, training is (epsilon, delta)-private; choose the alpha with the smallest epsilon
 
                 epsilon = rdp(alpha) + log((alpha - 1) / alpha) - (log delta + log alpha) / (alpha - 1)
 

@@ -1,4 +1,4 @@
-"""DP-SGD: training that hides if an example was in the data.
+"""DP-SGD: training that hides whether an example was in the data.
 
     batch       each example is in it with probability q = L / (number of examples): poisson.py
     g_n         the gradient of the loss of example n alone, over all parameters
@@ -9,8 +9,8 @@
 
 An attacker may know all other examples and see all weights during training. With or without example n in the data, the
 probability of any outcome changes by a factor of at most exp(epsilon), apart from a difference of at most delta. If
-epsilon and delta are small, the attacker can hardly find out if example n was in the data. A larger sigma gives more
-privacy but more noise. A larger C gives less clipping but more noise.
+epsilon and delta are small, the attacker can hardly find out whether example n was in the data. A larger sigma gives
+more privacy but more noise. A larger C gives less clipping but more noise.
 
 The gradient is divided by the mean batch size L, not by the size of this batch, because that size depends on the
 examples in it. A batch may be empty. The step then consists of noise only.
@@ -119,12 +119,12 @@ class DPSGD:
         ((inputs, targets, _),) = parts
         optimizer, lr, L, C = trainer.optimizer, trainer.optimizer.lr, self.batches.batch_size, self.max_norm
         trainer.zero_grad()
-        loss = trainer.recorded.loss[-1] if trainer.recorded.loss else 0.0  # an empty batch: the last loss
+        loss = trainer.recorded.loss[-1] if trainer.recorded.loss else 0.0  # the batch is empty: repeat the last loss
         if num_rows(inputs) > 0:
             examples, loss = backward_per_example(trainer.model, trainer.criterion, inputs, targets)
             norms = examples.norms()
             xp = backend.array_module(norms)
-            examples.add_weighted(xp.minimum(1, C / xp.maximum(norms, 1e-12)) / L)  # clip each, and sum
+            examples.add_weighted(xp.minimum(1, C / xp.maximum(norms, 1e-12)) / L)  # clip each gradient, and sum
         for parameter in learned(optimizer.parameters):
             noise = self.rng.standard_normal(parameter.shape, dtype=np.float32) * (self.noise_multiplier * C / L)
             parameter.grad += backend.to_device(noise.astype(parameter.dtype), parameter.device)

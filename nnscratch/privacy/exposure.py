@@ -2,7 +2,7 @@
 
     canary      a sentence with random digits, such as "the code of anne is 4471", put into the training text
     R           all sentences that the digits could have made: 10^4 for four digits
-    rank        the position of the canary if R is ordered by the model's loss, 1 for the sentence it finds most likely
+    rank        the position of the canary if R is ordered by the model's loss; the most likely sentence has rank 1
     exposure    log2 |R| - log2 rank, in bits
 
 If the model has not memorised the canary, the rank is random. Then the exposure is above e bits with probability 2^-e,

@@ -1,12 +1,12 @@
 """Membership inference: can someone tell from the loss whether an example was in the training data?
 
-    attack      "it was" if the model's loss of the example is below a threshold
+    attack      the answer is yes if the model's loss of the example is below a threshold
 
     advantage   the largest, over all thresholds, of (fraction of members found) - (fraction of others called members)
     auc         the probability that a member has a lower loss than an example that was not in the data
 
-A model that treats both alike has an advantage of 0 and an auc of 0.5. Training that is (epsilon, delta)-private allows
-an advantage of at most (exp(epsilon) - 1 + 2 delta) / (exp(epsilon) + 1), for any attack.
+A model that treats members and others alike has an advantage of 0 and an auc of 0.5. Training that is (epsilon,
+delta)-private allows an advantage of at most (exp(epsilon) - 1 + 2 delta) / (exp(epsilon) + 1), for any attack.
 
 References: Yeom, Giacomelli, Fredrikson and Jha (2018), "Privacy risk in machine learning: analyzing the connection to
 overfitting"; Humphries et al. (2023), "Investigating membership inference attacks under data dependencies", for the
@@ -26,7 +26,7 @@ from ..checks import at_least
 
 
 class Membership(NamedTuple):
-    """The success of the attack by loss."""
+    """The success of an attack that compares the loss of an example with a threshold."""
 
     advantage: float
     auc: float

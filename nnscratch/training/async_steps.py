@@ -60,7 +60,7 @@ class AsyncSteps:
         xp = backend.array_module(trainer.optimizer.parameters[0].data)
         self.generators = generators(trainer.model)
         self.steps: list[EnqueuedStep] = []
-        self.bytes = 0  # of the batches in self.steps
+        self.bytes = 0  # the memory of the batches in self.steps
         self.results = xp.zeros((self.MAX_STEPS, 2), dtype=np.float64)  # loss and norm of each step in self.steps
         self.all_finite = xp.ones(1, dtype=np.int32)  # 1 while all results are finite
         self.clip, self.factor = xp.zeros(1, dtype=np.int32), xp.ones(1, dtype=np.float64)

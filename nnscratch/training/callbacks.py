@@ -99,7 +99,7 @@ class ProgressBar(Callback):
 
 
 def automatic_bar(trainer: Trainer) -> tuple[Callback, ...]:
-    """Return the bar that `fit` adds to the callbacks, or () if it already has one or no one would see it."""
+    """Return the bar that `fit` adds to the callbacks, or () if they include a bar or if no bar would be visible."""
     given = any(isinstance(callback, ProgressBar) for callback in trainer.callbacks)
     shown = trainer.progress and not given and trainer.rank == 0 and progress.someone_watches()
     return (ProgressBar(),) if shown else ()

@@ -232,7 +232,7 @@ def parameter_names(trainer: Trainer) -> list[str]:
 
 def _moments(trainer: Trainer, saved: dict[str, Any]) -> list[Any]:
     """Return the saved arrays of one moment in the order of the optimizer's parameters."""
-    if all(key.isdigit() for key in saved):  # older checkpoints have numbers
+    if all(key.isdigit() for key in saved):  # older checkpoints have numbers instead of names
         return _in_order(saved)
     names = parameter_names(trainer)
     if set(names) != saved.keys():
@@ -244,7 +244,7 @@ def _moments(trainer: Trainer, saved: dict[str, Any]) -> list[Any]:
 
 
 def _history(header: dict[str, Any], arrays: dict[str, Any]) -> History:
-    """Return the saved history. Raise if it does not have one loss, rate and norm for each step."""
+    """Return the saved history. Raise if the history does not have one loss, rate and norm for each step."""
     records = {name: arrays[name].tolist() for name in STEP_RECORDS if name in arrays}  # else in the header
     history = History(**header["history"], **records)
     counts = {name: len(getattr(history, name)) for name in STEP_RECORDS}

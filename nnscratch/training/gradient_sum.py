@@ -55,8 +55,8 @@ class GradientSum:
         self._nccl: backend.NcclSum | None = None
         self._learned: list[Parameter] = []
         self._flat: dict[np.dtype, Array] = {}  # for each dtype, the array that holds the gradients
-        self._slices: list[slice] = []  # the part of it for each parameter in _learned, with the gap after it
-        self._views: list[Array] = []  # that part without the gap, in the parameter's shape
+        self._slices: list[slice] = []  # the part of this array for each parameter in _learned, with the gap after it
+        self._views: list[Array] = []  # the same part without the gap, in the parameter's shape
 
     def add_up(self, loss: float | Array) -> float | Array:
         """Replace every gradient by its sum over the ranks, and return the sum of the `loss` of all ranks."""

@@ -79,7 +79,7 @@ def accuracy(prediction: Array, target: Array) -> float:
 
 
 def confusion_matrix(prediction: Array, target: Array, num_classes: int | None = None) -> Array:
-    """Count how often each class was predicted as each class.
+    """Count, for each pair of classes, how often the first was predicted as the second.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def confusion_matrix(prediction: Array, target: Array, num_classes: int | None =
      [0 1 1]]
     """
     classes = predicted_classes(prediction, target)
-    target = target.astype("intp")  # with one score for each target, they may be floats
+    target = target.astype("intp")  # with one score for each target, the targets may be floats
     if num_classes is None:
         scores = prediction.shape[-1] if prediction.dtype.kind == "f" and prediction.shape != target.shape else 0
         num_classes = max(scores, int(classes.max()) + 1, int(target.max()) + 1)

@@ -1,4 +1,4 @@
-"""Ranks: how many processes mpiexec has started, and how an error on one of them ends all.
+"""Ranks: how many processes mpiexec has started, and how an error on one rank ends all ranks.
 
 A rank that ends with an error does not take part in the next sum, so the other ranks would wait for this rank for ever.
 """

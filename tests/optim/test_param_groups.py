@@ -149,5 +149,5 @@ def test_an_optimizer_of_your_own_has_groups_with_a_rate_and_refuses_a_decay_tha
     optimizer = SignSGD([{"params": [a]}, {"params": [b], "lr": 0.5}], lr=0.1)
     walk([a, b], optimizer, gradients=np.ones((1, 2, 3)))
     assert a.data.tolist() == [0.9] * 3 and b.data.tolist() == [1.5] * 3
-    with pytest.raises(ValueError, match=r"\[0\] has weight_decay; a group can have lr of its own"):
+    with pytest.raises(ValueError, match=r"\[0\] has weight_decay; a group can have its own lr"):
         SignSGD([{"params": [a], "weight_decay": 0.1}], lr=0.1)

@@ -70,7 +70,7 @@ def learn_merges(frequencies: Mapping[str, int], symbols: list[str], vocab_size:
         weight += [frequency] * (len(word) + 1)
     left, right = list(range(-1, len(at) - 1)), list(range(1, len(at) + 1))
     count: defaultdict[Pair, int] = defaultdict(int)
-    positions: defaultdict[Pair, list[int]] = defaultdict(list)  # of the left symbol of each pair, ascending
+    positions: defaultdict[Pair, list[int]] = defaultdict(list)  # for each pair, where its left symbols are, ascending
     for i, pair in enumerate(pairwise(at)):
         if NONE not in pair:
             count[pair] += weight[i]

@@ -42,7 +42,8 @@ _JOINERS = "\u200c\u200d"  # inside words of Persian, Hindi and others
 def _word_patterns(marks: str) -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
     """Return the patterns of an apostrophe in a word, of a closing quotation mark, and of a token.
 
-    Python's ``\\w`` does not include combining marks, such as vowel signs in Hindi. `marks` are those of the text.
+    Python's ``\\w`` does not include combining marks, such as vowel signs in Hindi. `marks` are the combining marks of
+    the text.
     """
     letter = rf"[\w{re.escape(marks)}]"
     inner, closing = rf"(?<={letter})’(?={letter})", rf"(?<!{letter})'|'(?!{letter})"
@@ -60,10 +61,10 @@ class WordTokenizer(Tokenizer):
 
     These are all the rules:
 
-    - A word is a run of letters, with their accents and vowel signs, and digits. The text is normalised (NFC), so an
-      accent is the same if it is part of the letter or a character after it. An apostrophe inside a word is part of
-      it (``don't``). Every other mark is a token. A run of hyphens is one token. A word of :data:`ABBREVIATIONS` and
-      its full stop are one token (``mr.``).
+    - A word is a run of letters, with their accents and vowel signs, and digits. The text is normalised (NFC), so a
+      letter with an accent is the same token, no matter if the accent is a separate character. An apostrophe inside a
+      word is part of it (``don't``). Every other mark is a token. A run of hyphens is one token. A word of
+      :data:`ABBREVIATIONS` and its full stop are one token (``mr.``).
     - Straight quotation marks become opening and closing ones (``“ ”``), so that a model can tell where speech begins.
       Underscores are dropped: Project Gutenberg marks italics with them.
     - A sentence ends with ``.``, ``!`` or ``?`` and any closing quotes or brackets, followed by a space or the end of

@@ -17,7 +17,7 @@ EXERCISE = Exercise(
         "mean(dn) = gamma * sum(dout) / N = gamma * dbeta / N. In the same way, mean(dn * n) = gamma * dgamma / N.",
         "Put both into dx = r * (dn - mean(dn) - n * mean(dn * n)) with dn = gamma * dout, and take gamma / N out of "
         "the bracket.",
-        "CS231n asks for this because it is faster: it passes over the data fewer times.",
+        "CS231n asks for this form because it is faster: it reads the data fewer times.",
     ),
     reading="nnscratch/layers/batch_norm.py, whose backward has this form; docs/derivations/normalisation.md",
     mistakes=[

@@ -19,7 +19,7 @@ def measure(inputs, out):
     factors = out / x
     kept = factors[factors != 0]
     return {
-        "the part of the elements that is kept": round(kept.size / x.size, 1),
+        "the fraction of the elements that is kept": round(kept.size / x.size, 1),
         "the smallest out / x where kept": kept.min(initial=np.inf),
         "the largest out / x where kept": kept.max(initial=0),
     }

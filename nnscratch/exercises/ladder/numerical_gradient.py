@@ -36,7 +36,7 @@ def case(name, *shape):
     return lambda rng: (name, rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape))
 
 
-ONE_SIDED = "this is the one-sided difference (f(x + h) - f(x)) / h. The central difference is much more exact."
+ONE_SIDED = "this is the one-sided difference (f(x + h) - f(x)) / h. The central difference is much more accurate."
 
 EXERCISE = Exercise(
     number=2,

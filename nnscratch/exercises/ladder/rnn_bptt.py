@@ -94,7 +94,7 @@ EXERCISE = Exercise(
                 Slip(truncated(counted=last_piece), "only the last piece counts. Add up the gradients of all pieces."),
                 Slip(
                     truncated(stops=lambda t, steps: True),
-                    "the gradient stops after every single step. Within a piece it must pass on.",
+                    "the gradient stops after every single step. Within a piece, it must pass through all steps.",
                 ),
             ],
         ),

@@ -38,7 +38,7 @@ EXERCISE = Exercise(
         Gradients(("driver:Upsample1d.forward", "driver:Upsample1d.backward"), CASES),
     ],
     hints=(
-        "Z[:, :, ::k] selects every k-th element of the last axis, beginning with the first. It can stand on the left.",
+        "Z[:, :, ::k] selects every k-th element of the last axis, beginning with the first. You can assign to it.",
         "Backward selects the same elements: dLdZ[:, :, ::k]. The inserted zeros do not depend on A.",
         "The package's Upsample repeats elements instead of inserting zeros. Its backward therefore adds up k "
         "gradients.",

@@ -11,9 +11,9 @@ The step of the exercise rnn_step, for all T time steps of a sequence:
 Each state affects the loss on two paths: directly, with the gradient dh[:, t], and through the next state. Every step
 uses the same Wx, Wh and b, so the gradients of all steps are added.
 
-Truncation: a long text has too many steps for this. rnn_truncated cuts the sequence into pieces of `steps` time steps;
-the last piece may be shorter. The state passes from each piece to the next. The gradient does not: each piece treats
-the state that it begins with as a constant. PyTorch users write h = h.detach() between two pieces.
+Truncation: a long text has too many steps for one backward pass. rnn_truncated cuts the sequence into pieces of `steps`
+time steps; the last piece may be shorter. The state passes from each piece to the next. The gradient does not: each
+piece treats the state that it begins with as a constant. PyTorch users write h = h.detach() between two pieces.
 
 Shapes: x and dx (N, T, D); h0 and dh0 (N, H); h and dh (N, T, H); Wx (D, H); Wh (H, H); b (H,).
 

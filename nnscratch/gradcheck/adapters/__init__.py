@@ -8,7 +8,7 @@
     an elementwise function and its slope  (sigmoid, sigmoid_prime)                              slopes.py
     an object with forward and backward    params and grads, self.W and self.dW, ...             objects.py
       that leaves its output in self       layer.forward(x); layer.output                        output_attribute.py
-      whose backward takes more            cell.backward(delta, h_t, h_prev_l, h_prev_t)         extra_arguments.py
+      whose backward takes more arguments  cell.backward(delta, h_t, h_prev_l, h_prev_t)         extra_arguments.py
       whose backward updates its weights   layer.backward(error, learning_rate)                  rates.py
       with backprop(x, y)                  nabla_b, nabla_w = net.backprop(x, y)                 backprop.py
     torch's Module or autograd.Function    torch.nn.Linear(3, 4), or a class with static methods torch_forms.py

@@ -94,7 +94,7 @@ class BackpropAdapter(Adapter):
 
 
 def arrays_in(nest: Any) -> list[Any]:
-    """Return the float arrays of a nest in order."""
+    """Return the float arrays of a nested structure, in order."""
     return [a for a in float_leaves(nest) if is_array(a)]
 
 

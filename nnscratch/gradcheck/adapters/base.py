@@ -12,7 +12,7 @@ from .matching import match_gradients
 from .names import argument_names
 from .order import in_input_order, returned_gradient_names
 
-NO_CACHE = object()  # marks a forward without a cache, because a forward may return None as its cache
+NO_CACHE = object()  # stands for "no cache", because a forward may return None as its cache
 
 
 class Adapter:
@@ -75,7 +75,7 @@ class Adapter:
     # --- what a subclass writes --------------------------------------------------------------------------------------
 
     def run(self) -> tuple:
-        """Run forward and return a tuple of outputs. Each output is an array, a number, or a nest of them."""
+        """Run forward and return a tuple of outputs. Each output is an array, a number, or a nested structure."""
         raise NotImplementedError
 
     def gradients(self, dys: tuple) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class Adapter:
         return {}
 
     def complex_parameters(self) -> dict[str, Any]:
-        """Return the parameters while they are complex numbers. (`parameters` may return only float arrays.)"""
+        """Return the parameters during a complex step, which makes them complex. (`parameters` may skip them.)"""
         return {}
 
     def prepare(self) -> None:

@@ -18,7 +18,7 @@ from .base import Adapter
 
 
 def divide_by_examples(adapter: Adapter) -> None:
-    """Change ``adapter.gradients``: it multiplies the gradients of the arrays that all examples share by m.
+    """Change ``adapter.gradients`` so that it multiplies by m the gradients of all arrays that the examples share.
 
     To find the axis of the examples, change the input at one index of an axis. If the output changes only at the same
     index, the axis holds examples.

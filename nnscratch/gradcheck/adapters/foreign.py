@@ -24,7 +24,7 @@ def library_of(value: Any) -> str | None:
 
 
 def refuse_foreign(named: dict[str, Any]) -> None:
-    """Raise TypeError if a value, or a leaf of a nest, is an array of another library.
+    """Raise TypeError if a value, or a leaf of a nested value, is an array of another library.
 
     Parameters
     ----------

@@ -52,7 +52,7 @@ def mentions_jax(function: Any) -> bool:
 
 
 def any_jax(nest: Any) -> bool:
-    """Return True if a nest of tuples, lists and dictionaries holds an array of JAX."""
+    """Return True if nested tuples, lists and dictionaries hold an array of JAX."""
     found: list[bool] = []
     map_leaves(lambda leaf: found.append(is_jax_array(leaf)), nest)
     return any(found)

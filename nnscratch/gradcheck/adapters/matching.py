@@ -168,7 +168,7 @@ def is_target_name(name: str) -> bool:
 
 
 def fits(value: Any, gradient: Any) -> bool:
-    """Return True if `gradient` can be the gradient of `value`: None, an array of its shape, or a nest like `value`."""
+    """Return True if `gradient` can be the gradient of `value`: None, an array of its shape, or nested as `value`."""
     if gradient is None:
         return True
     if isinstance(value, dict):
@@ -184,7 +184,7 @@ def shape_of(value: Any) -> tuple[int, ...]:
 
 
 def add(match: Match, name: str, value: Any, gradient: Any) -> None:
-    """Record the gradient of one input. The gradient of a nest of arrays is a nest of gradients."""
+    """Record the gradient of one input. If the input is nested, its gradients are nested in the same way."""
     if gradient is None and set(words_of(name)) & TARGETS:  # a target needs no gradient, so None is right
         return
     if isinstance(value, dict) and isinstance(gradient, dict):

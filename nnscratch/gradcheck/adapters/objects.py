@@ -128,7 +128,7 @@ class ObjectAdapter(Adapter):
                 clear_gradient(gradient)
         result = self.call_backward(dys)
         stored = self.stored_gradients()
-        if result is None and any(g is not None for g in stored.values()):  # the first layer of a network
+        if result is None and any(g is not None for g in stored.values()):  # the first layer may return None
             self.surplus, self.missing = (), ()
             return stored
         return {**stored, **self.match_to_inputs(result)}

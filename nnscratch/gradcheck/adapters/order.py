@@ -80,7 +80,7 @@ def in_input_order(
     floats = [i for i, value in enumerate(inputs) if float_leaves(value)]
     if len(result) < len(floats):
         return some_in_input_order(result, [(names[i], inputs[i]) for i in floats], returned)
-    expected = floats if len(result) >= len(inputs) else range(len(floats))  # the positions of their gradients
+    expected = floats if len(result) >= len(inputs) else range(len(floats))  # positions of the inputs' gradients
     if all(fits(inputs[i], result[j]) for i, j in zip(floats, expected, strict=True)):
         return result, ""
     order, known = ", ".join(names[i] for i in floats), returned()[-len(result) :]

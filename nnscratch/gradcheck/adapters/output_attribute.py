@@ -15,7 +15,7 @@ INPUT_GRADIENTS = ("dinputs", "dinput", "d_input", "d_inputs", "input_gradient",
 
 
 def attributes_of(instance: Any) -> dict[str, Any]:
-    """Return the attributes of an object by name, those in ``__slots__`` excluded."""
+    """Return the attributes of an object by name, except those in ``__slots__``."""
     return dict(attribute_of(instance, "__dict__", {}))
 
 

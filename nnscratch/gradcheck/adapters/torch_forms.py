@@ -34,7 +34,7 @@ def is_torch(subject: Any, inputs: tuple) -> bool:
 
 
 def has_tensor(torch: Any, nest: Any) -> bool:
-    """Return True if there is a tensor in a nest of tuples, lists and dictionaries."""
+    """Return True if nested tuples, lists and dictionaries hold a tensor."""
     found: list[bool] = []
     map_leaves(lambda leaf: found.append(isinstance(leaf, torch.Tensor)), nest)
     return any(found)

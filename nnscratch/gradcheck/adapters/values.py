@@ -107,7 +107,7 @@ class ValueAdapter(Adapter):
 
 
 def start_backward(outputs: list[Any], dys: tuple) -> None:
-    """Run backward from the only output (with `dy`, if it accepts an argument), or from the weighted sum of all."""
+    """Run backward from the only output, with `dy` if it takes an argument, or from the weighted sum of all outputs."""
     first = outputs[0]
     if len(outputs) == 1 and not np.ndim(first.data):
         first.backward()
@@ -132,7 +132,7 @@ def first_parameter(subject: Any) -> Any:
 
 
 def parameter_groups(subject: Any) -> dict[str, Any]:
-    """Return the values of ``subject.parameters()`` by name. The values of one list have one name."""
+    """Return the values of ``subject.parameters()`` by name. All values of one list have the same name."""
     parameters = attribute_of(subject, "parameters")
     wanted = {id(v): v for v in values_in(list(parameters()))} if callable(parameters) else {}
     found: dict[str, Any] = {}
@@ -199,7 +199,7 @@ def set_data(nest: Any, array: Any) -> None:
 
 
 def new_leaves(nest: Any, array: Any) -> Any:
-    """Return new values with the numbers of `array`, in a nest with the structure of `nest`."""
+    """Return new values with the numbers of `array`, nested as in `nest`."""
     if isinstance(nest, (list, tuple)):
         return type(nest)(
             new_leaves(item, part) if values_in(item) else item

@@ -3,7 +3,7 @@
 The parts, in the order in which they are used:
 
     discover.py                    read the file and list the code that can be checked
-    drawing.py                     draw the inputs, with help of docstring_shapes.py and course_names.py
+    drawing.py                     draw the inputs, with the help of docstring_shapes.py and course_names.py
     judge.py                       decide the verdict, in a process that never imports the file
     process.py, orphans.py         start the worker's process, and kill it
     channel.py                     send requests to the worker, with a time limit
@@ -43,14 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "subject",
         metavar="FILE.py[:NAME]",
-        help="a file; a layer of the file, or a function that returns a layer; or FILE.py:forward,backward",
+        help="a file, or with :NAME one layer in it, a function that returns a layer, or a pair forward,backward",
     )
     add(
         "--input",
         action="append",
         metavar="4,5",
         default=[],
-        help="shape of a random input; repeat it for several inputs. ids:4,5:10 draws integers below 10",
+        help="shape of a random input; repeat the option for several inputs. ids:4,5:10 draws integers below 10",
     )
     add("--shape", action="append", metavar="x=4,5", default=[], help="shape of every argument with the name x")
     add("--arg", action="append", metavar="NAME=VALUE", default=[], help="value of an argument, such as 'p={\"s\": 1}'")

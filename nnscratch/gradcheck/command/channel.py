@@ -85,7 +85,7 @@ class Channel:
             There is no reply, or the reply says that the student's code raised an error.
         """
         number, watchdog = next(self._numbers), None
-        self.failed = True  # True until there is a reply
+        self.failed = True  # False again when there is a valid reply
         if os.name != "posix":  # select works on sockets only
             watchdog = threading.Timer(self.clock.left(), self._stop)
             watchdog.start()

@@ -1,8 +1,8 @@
 """The usual names of arguments in courses, with a shape or a value for each.
 
-A shape is a string with one letter for each axis. `SIZES` contains the sizes. Most sizes differ, so that code with two
-axes confused raises an error. A family is a set of names that are used together. Families are needed because ``x, w,
-b`` have different shapes in a convolution and in a fully connected layer.
+A shape is a string with one letter for each axis. `SIZES` contains the sizes. Most sizes differ, so that code that
+confuses two axes raises an error. A family is a set of names that are used together. Families are needed because ``x,
+w, b`` have different shapes in a convolution and in a fully connected layer.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SIZES = {
 
 IMAGE, SEQUENCE, VECTOR = "NCYX", "NCL", "ND"
 
-# family: (what the name of the function or class must match, the shapes of the arguments)
+# family: (a pattern for the name of the function or class, the shapes of the arguments)
 FAMILIES: list[tuple[str, str, dict[str, str]]] = [
     ("group norm", r"group_?norm", {"x": "NGYX", "gamma": "1G11", "beta": "1G11"}),
     ("group norm, vectors", r"group_?norm", {"x": "NGYX", "gamma": "G", "beta": "G"}),

@@ -94,7 +94,7 @@ def sizes_of(described: dict[str, Described]) -> dict[str, tuple[int, ...]]:
     """
     symbols: dict[str, int] = {}
     axes_of = [[a.lower().replace(" ", "_") for a in d.axes] for d in described.values()]
-    if any({"h", "w"} <= set(axes) for axes in axes_of):  # an image: C is its channels
+    if any({"h", "w"} <= set(axes) for axes in axes_of):  # in an image, C is the number of channels
         symbols |= {"h": SIZES["Y"], "w": SIZES["X"], "c": SIZES["C"]}
     left = list(OTHER_SIZES)
 

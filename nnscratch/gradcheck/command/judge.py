@@ -26,7 +26,7 @@ from .drawing import CannotDraw, Given, candidates
 from .process import Worker, WorkerFailed, printable
 
 VERDICTS = ("right", "wrong", "cannot tell", "incomplete")
-LONGEST_TEXT = 4000  # characters of a message from the worker
+LONGEST_TEXT = 4000  # the largest number of characters in a message from the worker
 FULL_UP_TO = 60  # elements of an array; for larger arrays, the judge measures derivatives along directions
 
 
@@ -76,7 +76,7 @@ def judge(worker: Worker, item: Item, given: Given, seed: int) -> Result:
         result.report, result.verdict, result.why = report, report.verdict, first_reason(report)
         is_scaled = any(d.mistake.startswith("scaled") for d in report.diagnoses)
         if is_scaled and convention == "sum":
-            with contextlib.suppress(WorkerFailed):  # a failure here only means that the note below is missing
+            with contextlib.suppress(WorkerFailed):  # after a failure here, only the note below is missing
                 if check("mean")[1].verdict == "right":
                     report.notes.append(IS_MEAN.format(item.label))
                     result.why += "; right as a mean over the batch (--convention)"
@@ -200,7 +200,7 @@ DISAGREES = "the report of the file's process said right, but the arrays that it
 
 def remote_functions(worker: Worker, names: list[str]) -> tuple[Callable, Callable]:
     """Return forward and backward of the worker's code, as functions of the arrays called `names`."""
-    # check_gradients restores everything that a function holds. It does not follow weak references to the worker.
+    # check_gradients restores everything that a function holds. A weak reference keeps the worker out of this.
     reference = weakref.ref(worker)
 
     def forward(*arrays: Any) -> tuple:

@@ -30,7 +30,7 @@ def as_table(path: str, results: list[Result], colour: bool) -> str:
     counts = Counter(r.verdict for r in results)
     lines.append(f"{len(results)} checked: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()))
     if any(r.report is not None and r.verdict != "right" for r in results):
-        lines.append(f"For the details of one: nnscratch gradcheck {shlex.quote(path)}:NAME")
+        lines.append(f"For the details of one layer: nnscratch gradcheck {shlex.quote(path)}:NAME")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""Messages between the judge and the worker: nests of plain values and arrays, as JSON followed by raw bytes.
+"""Messages between the judge and the worker: nested plain values and arrays, as JSON followed by raw bytes.
 
 Messages are not pickled, so reading a message cannot run code. A frame consists of
 
@@ -89,7 +89,7 @@ def _plain(value: Any, chunks: list[bytes]) -> Any:
         return {"dict": [[_plain(k, chunks), _plain(v, chunks)] for k, v in value.items()]}
     if isinstance(value, (tuple, list)):
         return {"tuple" if isinstance(value, tuple) else "list": [_plain(v, chunks) for v in value]}
-    if isinstance(value, (bool, int, float, str)):  # subclasses, such as an enumeration
+    if isinstance(value, (bool, int, float, str)):  # a plain value of a subclass, such as an enumeration
         return next(kind(value) for kind in (bool, int, float, str) if isinstance(value, kind))
     raise TypeError(f"a {type(value).__name__} cannot be sent to the judge")
 

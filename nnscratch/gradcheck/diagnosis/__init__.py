@@ -13,7 +13,7 @@ its gradient equals the gradient that backward returned. The files use these wor
     array_mistakes.py         visible in the gradient itself: a sign, a factor, an axis, a block of rows
     output_mistakes.py        some outputs are not counted; axis_roles.py finds samples and time steps
     elementwise_mistakes.py   a wrong slope of y = phi(x); like output_mistakes.py, it uses jacobian.py
-    target_mistakes.py        other targets: shifted by one, left out, with the sign flipped
+    target_mistakes.py        wrong targets: shifted by one, left out, with the sign flipped
     upstream_mistakes.py      backward starts from a wrong dy; linear equations give this dy
     forward_mistakes.py       inside forward: it tests the hypotheses of the next files on a tape
       missing_paths.py        a path cut or counted twice; rounds of a loop left out
@@ -22,8 +22,8 @@ its gradient equals the gradient that backward returned. The files use these wor
       softmax_mistakes.py     softmax's and log-softmax's Jacobian
       normalisation_mistakes.py   wrong statistics; constants differentiated
       wrong_sums.py           a broadcast operand, summed over the wrong axes
-      wrong_windows.py        windows at another place, kernels not rotated, repeated rows
-      wrong_factors.py        a product with another factor; blocks exchanged
+      wrong_windows.py        windows at a wrong position, kernels not rotated, repeated rows
+      wrong_factors.py        a product with a wrong factor; blocks exchanged
       linalg_mistakes.py      inverses, solutions of linear equations, determinants
       wrong_uses.py           some uses of an array not counted
       used_gradients.py       a changed gradient of an array inside forward; changed_gradients.py lists the changes
@@ -67,8 +67,8 @@ def diagnose_entries(
 ) -> None:
     """Add to every wrong entry of `report` the mistakes that explain it.
 
-    Mistakes that explain more of the wrong arrays come first, because one mistake is more likely than several. Among
-    these, the most specific mistake comes first.
+    The mistakes that explain the most wrong arrays come first, because one mistake is more likely than several. Among
+    them, the most specific mistake comes first.
 
     Parameters
     ----------

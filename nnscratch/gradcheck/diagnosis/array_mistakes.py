@@ -121,7 +121,7 @@ def float32_noise(case: Case) -> None:
     elif is_computed_in_float32(case):
         what = "three times the incoming gradient does not give exactly three times the gradient"
     else:
-        return  # float64 code with a small mistake, such as an epsilon that only forward or only backward uses
+        return  # float64 code with a small mistake, such as an epsilon that only one of forward and backward uses
     case.add(0.8, "right but for float32 noise", f"largest difference {misfit:.0e} of the gradient, {what}")
 
 
@@ -166,15 +166,15 @@ def reordered_axes(case: Case) -> None:
 
 
 def shifted(case: Case, axis: int, step: int, words: str) -> None:
-    """Test whether the gradient is shifted by one along `axis`. Elements at the free end may have any value."""
+    """Test whether the gradient is shifted by one along `axis`. The element that is shifted in may have any value."""
     before, end = (slice(None),) * axis, 0 if step == 1 else -1
     inside = (*before, slice(1, None) if step == 1 else slice(None, -1))
     if case.given[inside].size < 4 or not case.is_shifted(axis, step, inside):
         return
     if np.any(case.given[(*before, end)]):
-        case.add(3.05, "shifted by one", f"{words}, except at the end")
+        case.add(3.05, "shifted by one", f"{words}, except at one end")
     else:
-        case.add(3, "shifted by one", f"{words}, zero at the end")
+        case.add(3, "shifted by one", f"{words}, with zeros at one end")
 
 
 def wrong_shape(case: Case) -> None:
@@ -270,11 +270,11 @@ def wrong_blocks(case: Case) -> None:
             if len(bad) == 1:
                 c = constant_factor(g[bad[0]], t[bad[0]])
                 what = (
-                    "it is zero"
+                    "the given block is zero"
                     if not np.any(g[bad[0]])
-                    else f"in it, given = {c:.4g} * true"
+                    else f"in this block, given = {c:.4g} * true"
                     if c is not None
-                    else "it is not a multiple of the true one"
+                    else "the given block is not a multiple of the true block"
                 )
                 if c is not None and abs(c + 1) < 1e-4:
                     case.add(1.8, "sign flipped", f"in one block only: {what}", place)
@@ -317,4 +317,4 @@ def weight_decay(case: Case) -> None:
     if c is not None or np.abs(difference - value).max() < MAX_MISFIT * np.abs(difference).max():
         c = 1.0 if c is None else c
         extent = "in every element" if case.by_element else case.extent
-        case.add(2.2, "weight decay's share wrong", f"given - true = {c:.4g} * {case.name}, {extent}")
+        case.add(2.2, "weight decay term wrong", f"given - true = {c:.4g} * {case.name}, {extent}")

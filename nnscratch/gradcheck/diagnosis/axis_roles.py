@@ -17,7 +17,7 @@ from ..projection import Projection
 WEIGHT = re.compile(
     r"(w|u|v|theta|weight|kernel|filter|bias|gamma|beta)[^a-z]*$|(w[a-z]{0,2}|b[a-z]?)[0-9]*$", re.IGNORECASE
 )
-MAX_AXES = 12  # pairs of axes that are tried
+MAX_AXES = 12  # the largest number of pairs of axes that are tried
 
 
 def axis_roles(projection: Projection) -> dict[str, dict[int, str]]:

@@ -65,12 +65,12 @@ class Case:
 
     @property
     def extent(self) -> str:
-        """The words of the report for the elements that were compared."""
+        """The elements that were compared, in words for the report."""
         return f"in all {np.size(self.true)} element(s)"
 
     @property
     def misfit_unit(self) -> str:
-        """The words of the report for the quantity that divides a misfit."""
+        """The quantity by which a misfit is divided, in words for the report."""
         return "the gradient"
 
     @property

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-TARGETS = "target's share missing"
+TARGETS = "target term missing"
 MAX_ARRAYS = 16  # every pair of this number of arrays is tried
 Change = tuple[float, str, str, list[np.ndarray], bool]
 Known = list[tuple[list[np.ndarray], str, bool]]
@@ -80,7 +80,7 @@ def formulas(g: np.ndarray) -> Iterator[tuple[float, str, str, Callable]]:
             yield (
                 2.5,
                 "shifted by one",
-                f"{says}is shifted by {step} along axis {axis}, with zeros at the end",
+                f"{says}is shifted by {step} along axis {axis}, with zeros at one end",
                 (lambda g, a=axis, s=step: shifted_with_zeros(g, s, a)),
             )
     for order in permutations(range(g.ndim)) if 2 <= g.ndim <= 4 else ():
@@ -113,7 +113,7 @@ def only(g: np.ndarray, axis: int, k: int) -> np.ndarray:
 
 
 def shifted_with_zeros(g: np.ndarray, step: int, axis: int) -> np.ndarray:
-    """Return `g` shifted along an axis, with zeros at the free end."""
+    """Return `g` shifted along an axis. The elements that are shifted in are zero."""
     return np.roll(g, step, axis) - only(np.roll(g, step, axis), axis, 0 if step == 1 else g.shape[axis] - 1)
 
 
@@ -126,7 +126,7 @@ def without_targets(site: Any, known: Known, labels: list[tuple[str, np.ndarray]
     """Yield changes that leave out the targets: a multiple of a constant array, or of the one-hot vectors of labels."""
     for values, name, constant in known:
         if constant and all(np.ptp(v) > 0 for v in values):
-            yield 1.1, TARGETS, f"the gradient of `%u` lacks the part that comes from {name}: %c times it", values, True
+            yield 1.1, TARGETS, f"the gradient of `%u` lacks the part that comes from {name}: %c * {name}", values, True
     for name, ids in labels:
         for k in range(len(site.values)):  # each round of a loop over time may have one label
             g = site.gradients[k]

@@ -31,7 +31,7 @@ def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R
     if on_off:
         on = nonzero[0]
         test(1.1, np.ones(x.size), "mask not applied", "given = dy, also where forward lets nothing through")
-        test(1.1, np.full(x.size, on), "mask not applied", f"given = {on:.4g} * dy, also where y does not move")
+        test(1.1, np.full(x.size, on), "mask not applied", f"given = {on:.4g} * dy, also where y does not depend on x")
         if abs(on - 1) > 1e-6:
             missing = "keep-probability not applied"
             test(1.2, (slope != 0).astype(float), missing, f"forward multiplies by {on:.4g}, backward does not")
@@ -59,7 +59,7 @@ def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R
     test(1.15, 1 - x**2, wrong_point, "given = dy * (1 - x^2): the formula for the output y, given the input x")
     at_dy = elementwise_slope_at(case, R)
     if at_dy is not None and on_off:
-        test(1.12, at_dy, "another mask applied", "given = dy where forward would let dy itself pass, not x")
+        test(1.12, at_dy, "another mask applied", "given = dy * phi'(dy): the mask is computed from dy, not from x")
     elif at_dy is not None:
         test(1.12, at_dy, wrong_point, "given = dy * phi'(dy): phi' is taken at dy, not at x")
     if not on_off and y.size == x.size and case.misfit((R * slope).reshape(shape)) > MAX_MISFIT:

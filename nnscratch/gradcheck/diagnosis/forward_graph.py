@@ -249,7 +249,7 @@ def name_of_result(node: Node) -> str:
 
 
 def is_better_name(name: str, other: str) -> bool:
-    """Return True if `name` is better for a message: first variables, then elements, then other expressions."""
+    """Return True if `name` is better in a message: variables are best, then elements, then other expressions."""
     ranks = [2 if n.isidentifier() else 1 if VARIABLE.match(n) else 0 for n in (name, other)]
     return ranks[0] > ranks[1]
 

@@ -56,8 +56,8 @@ def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport
             report.notes.append(f"the inside of forward was not searched for the mistake: {error}")
 
 
-ABOUT_ROUNDS = {"accumulator not reset", "the state's own path missing"}  # the name says which rounds are wrong
-MANY_FAMILIES = 12  # with this many or more, first find out which operations can be wrong
+ABOUT_ROUNDS = {"accumulator not reset", "recurrent path missing"}  # the name says which rounds are wrong
+MANY_FAMILIES = 12  # with this many families or more, first find out which operations can be wrong
 KINDS = (  # the most specific kinds first
     upstream_missing,
     wrong_slopes,
@@ -172,7 +172,7 @@ def path_factors(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothesis
             continue
         for name in [only] if only else tester.wrong:
             if is_keep_probability(graph, node, c):
-                evidence = f"what passes through {path} counts {c:.6g} times: the scale of the mask is missing"
+                evidence = f"the gradient through {path} counts {c:.6g} times: the scale of the mask is missing"
                 cases[name].add(1.2, "keep-probability not applied", evidence, node.place)
             add_path_factor(cases[name], c, node.place, path)
 
@@ -203,7 +203,7 @@ def least_rank(cases: dict[str, Case]) -> float:
 
 def add_path_factor(case: Case, c: float, place: str, path: str) -> None:
     """Add the mistake of counting a path `c` times."""
-    evidence = f"what passes through {path} counts {c:.6g} times"
+    evidence = f"the gradient through {path} counts {c:.6g} times"
     of_numbers = all(v.ndim == 0 for v in case.projection.variables.values())  # then c is not the length of an axis
     if abs(c + 1) < 1e-4:
         case.add(1.05, "sign flipped", evidence, place)
@@ -228,7 +228,7 @@ def gradients_of_results(cases: dict[str, Case], graph: ForwardGraph) -> None:
             for array, name in named:
                 for how in ("", ", transposed"):
                     if np.array_equal(np.transpose(array) if how else array, given):
-                        evidence = f"given is `{name}` itself{how}: not multiplied by the gradient that comes in"
+                        evidence = f"given is `{name}` itself{how}: not multiplied by the incoming gradient"
                         case.add(2.3, "upstream gradient missing", evidence)
         rng = np.random.default_rng(3)
         directions = [rng.standard_normal(given.shape) for _ in range(3)]

@@ -24,7 +24,7 @@ from .case import Case
 from .directional_case import DirectionalCase
 
 MAX_SLOPE_MISFIT = 1e-4  # relative to the error along a direction
-BUDGET = 80_000_000  # elements that all forward passes read and write; each operation counts as at least 200
+BUDGET = 80_000_000  # elements that all forward passes may read and write; each operation counts as 200 or more
 
 
 @dataclass

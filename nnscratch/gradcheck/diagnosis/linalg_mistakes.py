@@ -19,7 +19,7 @@ FORMULAS: dict[str, list[tuple[float, str, str, Callable]]] = {
         (1.6, "a factor missing", "does not solve with A.T", lambda A, x, dA, db: db - dA @ x),
         (1.6, "multiplied instead of divided", "multiplies by A.T", lambda A, x, dA, db: A @ (db - dA @ x)),
         (1.6, "sign flipped", "has the wrong sign for A", lambda A, x, dA, db: np.linalg.solve(A, db + dA @ x)),
-        (1.7, "a path missing", "passes nothing back to A", lambda A, x, dA, db: np.linalg.solve(A, db)),
+        (1.7, "a path missing", "gives A no gradient", lambda A, x, dA, db: np.linalg.solve(A, db)),
     ],
     "inv": [
         (1.5, "transposed", "uses Y instead of Y.T, twice", lambda A, Y, dA: -Y.T @ dA @ Y.T),

@@ -1,9 +1,9 @@
 """Hypotheses: backward leaves out a path or rounds of a loop, counts a path twice, or has its sign wrong.
 
 a path missing                       backward computes as if the result did not depend on an operand
-the state's own path missing         the same, for an operand that comes from the previous round
-bias's share missing                 the same, for a bias
-only the last time step counted      the same, in all rounds but the last
+recurrent path missing               the same, for an operand that comes from the previous round
+bias term missing                    the same, for a bias
+only the last time step counted      the same, for all rounds except the last
 upstream gradient missing            backward uses 1 as the gradient of a result or an output
 """
 
@@ -29,10 +29,10 @@ def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
         place, path = nodes[0].place, graph.describe(nodes, j)
         cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
         state, bias = graph.is_state(nodes, j), graph.is_bias(nodes, j)
-        mistake, rank = ("the state's own path missing", 3.0) if state else ("a path missing", 3.4)
+        mistake, rank = ("recurrent path missing", 3.0) if state else ("a path missing", 3.4)
         rank -= 1e-5 * nodes[0].number  # all cuts of a chain of operations have the same effect: report the last cut
         if bias:
-            mistake, rank = "bias's share missing", 2.9
+            mistake, rank = "bias term missing", 2.9
         yield Hypothesis(rank, mistake, f"backward computes as if nothing passed through {path}", place, cut, only)
         if state:
             yield from cut_state_and_output(graph, nodes, j, cut)
@@ -41,7 +41,7 @@ def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
             if only is None:
                 for c, name in ((-1, "sign flipped"), (2, "counted twice"), (0.5, "scaled by a constant")):
                     scaled = {n.number: change_path(j, lambda d, c=c: c * d) for n in nodes}
-                    evidence = f"backward computes as if what passes through {path} counted {c} times, in every round"
+                    evidence = f"backward counts the gradient through {path} {c} times, in every round"
                     yield Hypothesis({-1: 1.06, 2: 2.6, 0.5: 6.3}[c], name, evidence, place, scaled, only)
 
 
@@ -57,11 +57,11 @@ def cut_state_and_output(graph: ForwardGraph, nodes: list[Node], j: int, cut: di
     later_turned = {k: v for k, v in turned.items() if k != nodes[0].number}
     for name in names if len(names) > 1 else ():
         weights = scale_output_weights(graph.projection.weights, name, 0)
-        evidence = f"backward computes as if nothing passed through {path}, and {name}'s gradient were not used"
+        evidence = f"backward computes as if nothing passed through {path}, and does not use the gradient of {name}"
         for changes in (cut, later):
-            yield Hypothesis(3.05, "the state's own path missing", evidence, nodes[0].place, changes, None, weights)
+            yield Hypothesis(3.05, "recurrent path missing", evidence, nodes[0].place, changes, None, weights)
         weights = scale_output_weights(graph.projection.weights, name, -1)
-        evidence = f"backward computes as if what passes through {path} counted -1 times, and {name}'s gradient too"
+        evidence = f"backward flips the sign of the gradient through {path}, and of the gradient of {name}"
         for changes in (turned, later_turned):
             yield Hypothesis(1.07, "sign flipped", evidence, nodes[0].place, changes, None, weights)
 
@@ -77,7 +77,7 @@ def cut_some_rounds(
     if state:
         rest = {k: v for k, v in cut.items() if k != first}
         evidence = f"backward computes as if nothing passed from one round to the next through {path}"
-        yield Hypothesis(2.95, "the state's own path missing", evidence, place, rest, only)
+        yield Hypothesis(2.95, "recurrent path missing", evidence, place, rest, only)
     for kept, word in ((last, "last"), (first, "first")):
         rest = {k: v for k, v in cut.items() if k != kept}
         evidence = f"backward computes as if {path} counted in the {word} of {len(nodes)} rounds only"
@@ -129,7 +129,7 @@ def upstream_missing(graph: ForwardGraph) -> Iterator[Hypothesis]:
         whole = nodes[0].result.size > 1 or all(v.ndim == 0 for v in graph.projection.variables.values())
         if len(nodes) == 1 and any(nodes[0].active) and whole:
             result = graph.describe(nodes, -1)
-            evidence = f"backward computes as if the gradient that comes to {result} were 1 everywhere"
+            evidence = f"backward computes as if the incoming gradient of {result} were 1 everywhere"
             changes = {nodes[0].number: replace_upstream_by_ones(graph.tape)}
             yield Hypothesis(6.5, mistake, evidence, nodes[0].place, changes)
 

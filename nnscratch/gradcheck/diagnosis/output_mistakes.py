@@ -56,8 +56,8 @@ def uncounted_outputs(case: Case, J: ElementJacobian | DirectionalJacobian, R: n
         for (name, _), own in zip(outputs, slices, strict=True):
             only, without = np.zeros(R.size), np.ones(R.size)
             only[own], without[own] = 1, 0
-            mistake = "the state's own path missing"
-            incoming = f"the gradient that comes in through {name}"
+            mistake = "recurrent path missing"
+            incoming = f"the incoming gradient of {name}"
             case.test_observed(3.5, counting(without), mistake, f"{incoming} is not used")
             case.test_observed(3.6, counting(only), mistake, f"only {incoming} is used")
     roles = axis_roles(case.projection)
@@ -142,7 +142,7 @@ def repeated_ids(case: Case, counting: Callable[[np.ndarray], np.ndarray], size:
             mask = np.ones(size)
             mask[own] = np.broadcast_to(counted.reshape(ids.shape + (1,) * (y.ndim - ids.ndim)), y.shape).ravel()
             evidence = f"the true gradient if only the {word} occurrence of each id in {name} is counted"
-            case.test_observed(1, counting(mask), "rows met twice counted once", evidence)
+            case.test_observed(1, counting(mask), "repeated rows counted once", evidence)
 
 
 def summed_over_the_wrong_axis(

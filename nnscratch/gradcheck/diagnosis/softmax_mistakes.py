@@ -15,14 +15,14 @@ from .wrong_slopes import with_slope
 
 DIAGONAL, WRONG_AXIS, FACTOR = "Jacobian reduced to its diagonal", "summed over the wrong axis", "a factor missing"
 
-OFF_DIAGONAL = "with y_i y_j and not -y_i y_j off the diagonal of the Jacobian"
+OFF_DIAGONAL = "with y_i y_j instead of -y_i y_j off the diagonal of the Jacobian"
 
 # Each entry: rank, mistake, the formula of the wrong backward, and the movement of y for a movement d of x. If forward
 # had this movement, the wrong backward would be right. `sums` adds over the axis of the softmax.
 SOFTMAX = [
     (1.0, DIAGONAL, "dy y (1 - y)", lambda y, d, sums: y * (1 - y) * d),
     (1.5, DIAGONAL, "dy y", lambda y, d, sums: y * d),
-    (1.55, DIAGONAL, "-dy y^2, the terms off the diagonal's formula", lambda y, d, sums: -(y**2) * d),
+    (1.55, DIAGONAL, "-dy y^2, the formula of the terms off the diagonal", lambda y, d, sums: -(y**2) * d),
     (1.6, "Jacobian missing", "dy", lambda y, d, sums: d),
     (1.7, FACTOR, "dy - sum(dy y)", lambda y, d, sums: d - y * sums(d)),
     (1.7, FACTOR, "y (dy - sum(dy))", lambda y, d, sums: y * d - sums(y * d)),
@@ -94,9 +94,9 @@ def wrong_jacobians(
             again = {}
             for s, n in zip(sources, nodes, strict=True):
                 again[s.number] = change_path(j, partial(lambda y, d: y * d - y * sums(y * d), n.result))
-            evidence = "what comes back to softmax's input is multiplied by softmax's Jacobian once more"
+            evidence = "the gradient of softmax's input is multiplied by softmax's Jacobian once too often"
             yield Hypothesis(1.74, "activation's derivative applied twice", evidence, place, again)
-            evidence = "what comes back to softmax's input is multiplied by y (1 - y) once more"
+            evidence = "the gradient of softmax's input is multiplied by y (1 - y) once too often"
             yield Hypothesis(1.75, "activation's derivative applied twice", evidence, place, twice)
         return
 

@@ -17,7 +17,7 @@ from ..tape import Node, change_path
 from .forward_graph import ForwardGraph, content_key
 from .hypotheses import Hypothesis
 
-MISSING, RUNNING = "the state's own path missing", "accumulator not reset"
+MISSING, RUNNING = "recurrent path missing", "accumulator not reset"
 Uses = list[tuple[list[Node], int]]  # each use: the operations of all rounds, and the operand's number
 
 
@@ -30,7 +30,7 @@ def state_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
             for later_only in (True, False):
                 evidence = f"backward computes as if no gradient came back from round to round through {name}"
                 yield Hypothesis(2.9, MISSING, evidence, place, cut_uses(uses, later_only))
-        evidence = f"the gradient of {name} that goes to the previous round still holds what later rounds added to it"
+        evidence = f"the gradient of {name} that goes to the previous round still contains the terms of later rounds"
         yield Hypothesis(2.7, RUNNING, evidence, place, running_sum(uses))
         made = graph.producer(uses[0][0][-1].operands[uses[0][1]], uses[0][0][-1].number)
         if made is not None and len(graph.families[made.family]) >= len(uses[0][0]) - 1:
@@ -109,7 +109,7 @@ def kept_sum(graph: ForwardGraph, uses: Uses, makers: list[Node]) -> dict[int, C
 
 
 def neighbouring_rounds(values: list[Any], after: Any) -> Iterator[tuple[list[Any], str]]:
-    """Yield `values`, one array for each round, moved by one round.
+    """Yield `values`, one array for each round, shifted by one round or reversed, each with a description.
 
     Parameters
     ----------
@@ -121,11 +121,11 @@ def neighbouring_rounds(values: list[Any], after: Any) -> Iterator[tuple[list[An
         return
     last = values[-1] if after is None else after
     yield values[1:] + [last], "one round later"
-    yield [last] + values[:-1], "one round earlier; before the first round, the last"
-    yield [values[0]] + values[:-1], "one round earlier; in the first round, its own"
-    yield [0 * values[0]] + values[:-1], "one round earlier; before the first round, zeros"
+    yield [last] + values[:-1], "one round earlier, and in the first round that of the last round"
+    yield [values[0]] + values[:-1], "one round earlier, and in the first round its own"
+    yield [0 * values[0]] + values[:-1], "one round earlier, and zeros in the first round"
     yield [values[-1]] + values[:-1], "one round earlier, wrapped around"
     yield values[1:] + [values[0]], "one round later, wrapped around"
-    yield values[1:] + [0 * values[0]], "one round later; after the last round, zeros"
+    yield values[1:] + [0 * values[0]], "one round later, and zeros in the last round"
     if len(values) > 2:
-        yield values[::-1], "the other way round in time"
+        yield values[::-1], "reversed in time"

@@ -23,7 +23,7 @@ def target_mistakes(cases: dict[str, Case], right: dict, report: GradientReport,
     others = [(a, *other) for a in arrays if a.dtype.kind in "iu" for other in shifted_integers(a)]
     for a in arrays:
         if a.dtype.kind in "iuf" and a.shape in shapes and id(a) not in checked:
-            others.append((a, 0 * a, "target's share missing", "zeros in place of the targets"))
+            others.append((a, 0 * a, "target term missing", "zeros in place of the targets"))
             others.append((a, -a, "sign flipped", "the targets' sign flipped"))
     if not others:
         return
@@ -45,7 +45,7 @@ def target_mistakes(cases: dict[str, Case], right: dict, report: GradientReport,
 
 def shifted_integers(ids: np.ndarray) -> Iterator[tuple[np.ndarray, str, str]]:
     """Yield (other integers, mistake, description) for integers whose values or positions are shifted by one."""
-    mistake = "target one off"
+    mistake = "targets off by one"
     for step in (-1, 1):
         yield ids + step, mistake, f"every integer {step:+d}"
         yield (ids + step) % (ids.max() + 1), mistake, f"every integer {step:+d}, wrapped around"

@@ -20,7 +20,7 @@ from .axis_roles import axis_roles
 from .case import MAX_MISFIT, Case
 
 MAX_OUTPUTS = 200
-SPARE = 5  # at least this many directions more than outputs are used, to test the solution
+SPARE = 5  # the number of directions exceeds the number of outputs by at least this, to test the solution
 
 
 def upstream_mistakes(cases: dict[str, Case], given: dict[str, np.ndarray], projection: Projection) -> None:
@@ -119,7 +119,7 @@ def name_upstream(used: np.ndarray, R: np.ndarray, roles: dict[int, str]) -> Ite
             for flip, text in ((False, "earlier"), (True, "later")):
                 summed = np.cumsum(np.flip(R, axis) if flip else R, axis)
                 if equals(np.flip(summed, axis) if flip else summed):
-                    evidence = f"to each incoming gradient, those of all {text} ones along axis {axis} are added"
+                    evidence = f"each incoming gradient also contains all {text} ones along axis {axis}"
                     yield 2.0, "accumulator not reset", evidence
             for reduce, text in ((np.mean, "mean"), (np.sum, "sum")):
                 if equals(np.broadcast_to(reduce(R, axis=axis, keepdims=True), R.shape)):

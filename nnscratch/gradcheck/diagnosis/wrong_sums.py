@@ -35,7 +35,7 @@ def wrong_sums(graph: ForwardGraph) -> Iterator[Hypothesis]:
                         m.number: spread_movement(j, lambda d, a=axis, n=n, r=ndim: along_axis(d, a, n, r))
                         for m in nodes
                     }
-                    evidence = f"the gradient of {path} is summed over all axes but {axis}, not all but {long[0]}"
+                    evidence = f"the gradient of {path} is summed over all axes except {axis}; axis {long[0]} must stay"
                     yield Hypothesis(1.9, MISTAKE, evidence, node.place, turned, only)
 
 

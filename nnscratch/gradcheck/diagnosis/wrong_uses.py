@@ -66,17 +66,18 @@ def fitting_counts(
 def add_uses(case: Case, graph: ForwardGraph, uses: list[Use], counts: tuple[int, ...]) -> None:
     """Add the mistake that `counts` shows."""
     wrong = [(use, c) for use, c in zip(uses, counts, strict=True) if c != 1]
-    places = " and ".join(f"`{nodes[0].place.split(': ', 1)[-1]}`" for (nodes, _), _ in wrong)
+    places = [f"`{nodes[0].place.split(': ', 1)[-1]}`" for (nodes, _), _ in wrong]
     values = {c for _, c in wrong}
     place = wrong[0][0][0][0].place
     if values == {0}:
         bias = all(graph.is_bias(nodes, j) for (nodes, j), _ in wrong)
-        mistake = "bias's share missing" if bias else "a path missing"
-        case.add(3.3, mistake, f"backward computes as if {case.name} were not used in {places}", place)
+        mistake = "bias term missing" if bias else "a path missing"
+        evidence = f"backward computes as if {case.name} were not used in {' and '.join(places)}"
+        case.add(3.3, mistake, evidence, place)
     else:
         mistake = {frozenset({2}): "counted twice", frozenset({-1}): "sign flipped"}.get(frozenset(values))
-        evidence = f"the uses of {case.name} count {', '.join(map(str, counts))} times"
-        case.add(3.35, mistake or "a path missing", f"{evidence}: {places}", place)
+        times = " and ".join(f"{c} times in {where}" for (_, c), where in zip(wrong, places, strict=True))
+        case.add(3.35, mistake or "a path missing", f"backward counts {case.name} {times}", place)
 
 
 def misplaced(
@@ -94,7 +95,7 @@ def misplaced(
                 bias = graph.is_bias(nodes, j)
                 use = nodes[0].place.split(": ", 1)[-1]
                 evidence = f"backward computes as if `{use}` used {other}, but forward uses {name} there"
-                cases[other].add(3.3, "bias's share missing" if bias else "a path missing", evidence, nodes[0].place)
+                cases[other].add(3.3, "bias term missing" if bias else "a path missing", evidence, nodes[0].place)
                 break
 
 

@@ -51,7 +51,7 @@ def repeated_rows(graph: ForwardGraph) -> Iterator[Hypothesis]:
                     continue
                 once = {node.number: change_path(-1, lambda d, m=mask: m * d)}
                 evidence = f"backward computes as if an index that repeats {where} counted once, the {word} time"
-                yield Hypothesis(1.0, "rows met twice counted once", evidence, node.place, once, only)
+                yield Hypothesis(1.0, "repeated rows counted once", evidence, node.place, once, only)
 
 
 def overwritten_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
@@ -84,7 +84,7 @@ def overwritten_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
                     for n, m in zip(w.nodes, masks, strict=True)
                 }
                 evidence = f"backward computes as if every element of {w.name} counted in the {word} that it is in"
-                mistake = "rows met twice counted once"
+                mistake = "repeated rows counted once"
                 if len(w.nodes) > 1 and are_repeated(w.pieces):
                     noun = "time step" if graph.is_time_loop(len(w.nodes)) else "round of the loop"
                     mistake = f"only the {word.split()[0]} {noun} counted"
@@ -246,7 +246,7 @@ def window_moves(starts: np.ndarray, shape: tuple[int, ...], long: np.ndarray) -
         scale = np.array([strides[axis] if axis in axes else 1 for axis in range(len(shape))])
         first = starts.min(axis=0)
         where = " and ".join(map(str, axes))
-        words = f"moved by 1 and not by {strides[axes[0]]} from round to round, along axis {where}"
+        words = f"moved by 1 instead of {strides[axes[0]]} from round to round, along axis {where}"
         yield words, "stride forgotten", lambda s, k=scale, f=first: f + (s - f) // k
     for axis in moving:
         for stride in (
@@ -259,7 +259,7 @@ def window_moves(starts: np.ndarray, shape: tuple[int, ...], long: np.ndarray) -
                 s[a] = f[a] + (s[a] - f[a]) // strides[a] * k
                 return s
 
-            yield f"moved by {stride} and not by {strides[axis]} along axis {axis}", "stride forgotten", other_stride
+            yield f"moved by {stride} instead of {strides[axis]} along axis {axis}", "stride forgotten", other_stride
         for step in (-1, 1):
             unit = np.zeros(len(shape), dtype=int)
             unit[axis] = step

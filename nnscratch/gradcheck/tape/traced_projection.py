@@ -1,4 +1,4 @@
-"""Run the checked code on traced arrays, and report each operation to a watcher, an object that is not a `Tape`."""
+"""Run the checked code on traced arrays. A watcher, an object with a method ``operation``, gets each operation."""
 
 from __future__ import annotations
 
