@@ -115,7 +115,7 @@ def test_clipping_counts_the_learned_parameters_only():
     nn.optim.clip_grad_value_([frozen, learned], 0.7)
     np.testing.assert_allclose(learned.grad, [0.6, 0.7])
     learned.grad[...] = np.nan
-    with pytest.raises(FloatingPointError, match="the first of 1 gradients that is not finite is that of parameter 0"):
+    with pytest.raises(FloatingPointError, match="of 1 gradients, the first that is not finite belongs to parameter 0"):
         nn.optim.clip_grad_norm_([frozen, learned], 1.0)
 
 

@@ -131,7 +131,8 @@ class Starter:
     Parameters
     ----------
     trust : bool
-        True if there is no sandbox, so that students' processes can start other processes. These are then killed too.
+        True if there is no sandbox, so that students' processes can start other processes. At the end, these processes
+        are killed too.
     """
 
     def __init__(self, trust: bool = False) -> None:

@@ -100,7 +100,7 @@ def run_autograder(arguments: argparse.Namespace) -> int:
 
 
 def run_notebooks(arguments: argparse.Namespace) -> int:
-    """Write the notebooks from which nbgrader or Otter makes those of the students."""
+    """Write the notebooks from which nbgrader or Otter makes the students' notebooks."""
     from .notebooks import write_notebooks
     from .settings import read_course
 

@@ -272,7 +272,7 @@ class RemotePair:
 
     def backward(self) -> Callable:
         """Return the student's backward, as a function of the gradients of the outputs and the cache of `forward`."""
-        # check_gradients restores everything that a function holds. It does not follow a weak reference to the pipes.
+        # check_gradients restores everything that a function holds, but it does not follow a weak reference.
         reference = weakref.ref(self)
 
         def backward(*dys_and_inputs: Any) -> Any:

@@ -1,6 +1,6 @@
 """The exercises of a course as notebooks for nbgrader or Otter, and the files of exercises from students' notebooks.
 
-write_notebooks     the instructor's notebooks, from which nbgrader or Otter makes those of the students
+write_notebooks     the instructor's notebooks, from which nbgrader or Otter makes the students' notebooks
 collect             from the notebooks that students handed in, the folders that ``nnscratch grade`` marks
 
 In both systems, the check runs in the process of the student's code. So its result is feedback for the student.

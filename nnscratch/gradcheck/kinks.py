@@ -77,8 +77,9 @@ def settle_kinks(
     """Decide the verdict on arrays with kinks, where the one-sided derivatives of single elements are not enough.
 
     An example is relu(x w) at x = 0 in a hidden layer. A change of x moves several units off their kinks, some up and
-    some down. Every framework uses the slope 0 for all these units. This gives a right gradient that can lie outside
-    the one-sided derivatives. A wrong slope such as -0.5 can give a gradient between them. So the test has these steps:
+    some down. Every framework uses the slope 0 for all these units. The resulting gradient is right, but it can lie
+    outside the one-sided derivatives. A wrong slope such as -0.5 can give a gradient between them. So the test has
+    these steps:
 
     1. At nearby points, where no unit lies on a kink, compare backward with finite differences (`confirmed_nearby`).
        If they disagree, the verdict stays as it is.

@@ -129,7 +129,7 @@ class CrossAttention(MultiheadAttention):
         return k, v
 
     def _check_keys_and_values(self, x: Array, pair: Cache) -> None:
-        """Raise unless `pair` is a pair of arrays (N, heads, S, d), and this is ``eval()`` mode."""
+        """Raise unless `pair` is a pair of arrays (N, heads, S, d), and the layer is in ``eval()`` mode."""
         if self.training:
             raise ValueError("keys and values have no gradient: use them in eval() mode only")
         check_is_pair(self, "memory", pair, "(k, v)")

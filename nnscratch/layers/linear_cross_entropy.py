@@ -1,8 +1,8 @@
 """Linear and CrossEntropyLoss in one function, over blocks of rows: the fast last step of a language model.
 
-With a vocabulary of V words, the logits of n tokens have n * V elements. For 700 tokens, these are 28 MB with 10,000
-words, and 280 MB with 100,000 words. The logits are needed only between two products, so this function holds one
-block of them at a time:
+With a vocabulary of V words, the logits of n tokens have n * V elements. For 700 tokens, they take 28 MB with 10,000
+words, and 280 MB with 100,000 words. The logits are needed only between two products, so this function holds one block
+of them at a time:
 
     for each block of rows of h:
         x  = h W^T + b              the block's logits, in a buffer that all blocks share

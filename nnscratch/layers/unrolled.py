@@ -83,7 +83,7 @@ class Unrolled(Module):
         return y, state
 
     def backward(self, dy: Array, dstate: Any = None) -> tuple[Array, Any]:
-        """Return dL/dx and dL/d(initial state), from dL/dy and dL/d(final state). The default of the latter is zero."""
+        """Return dL/dx and dL/d(initial state), from dL/dy and dL/d(final state), which is zero by default."""
         y, state = self.saved()
         xp, cells = backend.array_module(y), self.cells.layers
         check_gradient(self, dy, y.shape, y.dtype)

@@ -70,7 +70,7 @@ def clip_by_squares(parameters: Sequence[Parameter], squares: Sequence[float], m
         each = [sum(backend.to_floats(backend.sums_of_squares([g]))) for g in gradients_of(parameters)]
         first = next((k for k, square in enumerate(each) if not math.isfinite(square)), 0)
         raise FloatingPointError(
-            f"the gradient's norm is {norm}: the first of {len(each)} gradients that is not finite is that of "
+            f"the gradient's norm is {norm}: of {len(each)} gradients, the first that is not finite belongs to "
             f"parameter {first}, {learned(parameters)[first]!r}"
         )
     if norm > max_norm:

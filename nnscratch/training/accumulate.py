@@ -1,4 +1,4 @@
-"""Gradient accumulation: one optimizer step for k batches. It equals a step on one batch k times as large.
+"""Gradient accumulation: one optimizer step for k batches. It equals a step on one batch that is k times as large.
 
 The loss is a mean over the n targets of all k batches. If batch j has n_j targets and the mean loss L_j, then
 

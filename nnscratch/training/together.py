@@ -15,7 +15,7 @@ bit. All ranks read the same batches. Of N rows, rank r uses these:
 
 What differs by rank:
 
-    hidden states     A recurrent model has the states of its own rows. A checkpoint holds those of all rows.
+    hidden states     A recurrent model has the states of its own rows. A checkpoint holds the states of all rows.
     dropout           Rank 0 draws as a single process does. The other ranks have random streams of their own.
     BatchNorm         Each rank normalises its own rows. The running averages become the mean over the ranks.
 

@@ -53,7 +53,7 @@ class Trainer:
     scheduler : LRScheduler, optional
         Stepped after every optimizer step. A ReduceLROnPlateau is stepped with the loss of every validation instead.
     max_norm : float, optional
-        Clip the norm of the gradient to this.
+        The largest norm of the gradient. A longer gradient is clipped to this norm.
     clip_value : float, optional
         Clip every element of the gradient to [-clip_value, clip_value]. Give this or `max_norm`, not both.
     accumulate : int

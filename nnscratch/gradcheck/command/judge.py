@@ -200,7 +200,7 @@ DISAGREES = "the report of the file's process said right, but the arrays that it
 
 def remote_functions(worker: Worker, names: list[str]) -> tuple[Callable, Callable]:
     """Return forward and backward of the worker's code, as functions of the arrays called `names`."""
-    # check_gradients restores everything that a function holds. A weak reference keeps the worker out of this.
+    # check_gradients restores everything that a function holds, but it does not follow a weak reference.
     reference = weakref.ref(worker)
 
     def forward(*arrays: Any) -> tuple:

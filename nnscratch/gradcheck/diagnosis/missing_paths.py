@@ -143,7 +143,7 @@ def single_paths(graph: ForwardGraph) -> Iterator[tuple[dict, str | None, Node, 
 
 
 def scale_output_weights(weights: Any, name: str, c: float, own: str = "output") -> Any:
-    """Return `weights` with those of the output `name` multiplied by `c`."""
+    """Return `weights`, in which the weights of the output `name` are multiplied by `c`."""
     if isinstance(weights, (tuple, list)):
         return tuple(scale_output_weights(w, name, c, f"{own}[{i}]") for i, w in enumerate(weights))
     if isinstance(weights, dict):

@@ -25,7 +25,7 @@ PRODUCTS = {"multiply", "matmul", "dot", "einsum", "tensordot", "inner", "vdot",
 def repeated_rows(graph: ForwardGraph) -> Iterator[Hypothesis]:
     """Yield hypotheses in which backward counts equal indices only once.
 
-    In some hypotheses, this holds for all equal indices, and in others only for those in the same row of the indices.
+    Some hypotheses count all equal indices once, and others only equal indices in the same row.
     """
     for nodes in graph.families.values():
         node = nodes[0]
