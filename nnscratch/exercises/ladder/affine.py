@@ -27,7 +27,7 @@ EXERCISE = Exercise(
         Gradients(("affine_forward", "affine_backward"), CASES),
     ],
     hints=(
-        "x.reshape(x.shape[0], -1) makes every example flat. A gradient always has the shape of its array. Often "
+        "x.reshape(x.shape[0], -1) flattens every example. A gradient always has the shape of its array. Often "
         "this shape tells you the order of the factors, and which of them to transpose.",
         "dx = dout @ w.T is (N, D): reshape it to x.shape. dw is the flat x, transposed, times dout. b is used in each "
         "row, so db is the sum of dout over axis 0.",

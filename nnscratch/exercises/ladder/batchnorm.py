@@ -46,7 +46,7 @@ AVERAGES = ("out", "bn_param['running_mean']", "bn_param['running_var']")
 EXERCISE = Exercise(
     number=17,
     name="batchnorm",
-    title="batch normalisation, with running averages for the test",
+    title="batch normalisation, with running averages for test time",
     parts=[
         Values(
             "driver:batchnorm_forward",
@@ -59,9 +59,7 @@ EXERCISE = Exercise(
                     "momentum is the weight of the old running average, not of the new one.",
                 ),
                 Slip(values(keep=lambda m: 1), "the running averages are not updated in training."),
-                Slip(
-                    values(test_as_train=True), "a test must use the running averages, not the mean of its own batch."
-                ),
+                Slip(values(test_as_train=True), "at test time, use the running averages, not the mean of the batch."),
                 Slip(values(ddof=1), "the variance is divided by N - 1. Here it is a mean: divide by N."),
                 Slip(values(eps=False), "eps is missing under the square root."),
             ],
@@ -69,7 +67,7 @@ EXERCISE = Exercise(
         Gradients(("driver:batchnorm in training", "batchnorm_backward"), CASES, in_training),
     ],
     hints=(
-        "Write n = (x - mu) * r with r = 1 / sqrt(var + eps). In a test, only mu and var are different. "
+        "Write n = (x - mu) * r with r = 1 / sqrt(var + eps). At test time, only mu and var are different. "
         "Store the averages in bn_param, not only in a variable.",
         "dn = dout * gamma. Then dx = r * (dn - mean(dn) - n * mean(dn * n)), with means over the batch. The second "
         "term comes from mu, the third from var.",
@@ -79,7 +77,7 @@ EXERCISE = Exercise(
     mistakes=[
         Mistake("dx = r * (dn - dn.mean(axis=0) - n * (dn * n).mean(axis=0))", "dx = r * dn", "a path missing"),
         Mistake(" - n * (dn * n).mean(axis=0))", ")", "a path missing"),
-        Mistake("mu, var = running_mean, running_var", "mu, var = x.mean(axis=0), x.var(axis=0)", "a test must use"),
+        Mistake("mu, var = running_mean, running_var", "mu, var = x.mean(axis=0), x.var(axis=0)", "at test time, use"),
         Mistake(
             '["running_mean"] = momentum * running_mean + (1 - momentum) * mu',
             '["running_mean"] = (1 - momentum) * running_mean + momentum * mu',

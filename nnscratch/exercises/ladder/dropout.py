@@ -1,4 +1,4 @@
-"""Exercise 16: inverted dropout, in training and in a test."""
+"""Exercise 16: inverted dropout, in training and at test time."""
 
 import numpy as np
 
@@ -42,7 +42,7 @@ def small(shape, mode, p):
 EXERCISE = Exercise(
     number=16,
     name="dropout",
-    title="dropout, in training and in a test",
+    title="dropout, in training and at test time",
     parts=[
         Values(
             "dropout_forward",
@@ -60,7 +60,7 @@ EXERCISE = Exercise(
                     "elements are kept with probability 1 - p, not p.",
                 ),
                 Slip(lambda x, d: (d["p"], 1.0, 1.0), "the division of the mask by p is missing."),
-                Slip(lambda x, d: (1.0, d["p"], d["p"]), "in a test, out must be x. Divide by p only in training."),
+                Slip(lambda x, d: (1.0, d["p"], d["p"]), "at test time, out must be x. Divide by p only in training."),
             ],
         ),
         Gradients(
@@ -72,14 +72,14 @@ EXERCISE = Exercise(
     hints=(
         "np.random.rand(*x.shape) < p is True with probability p. Divided by p, True becomes 1 / p and False becomes "
         "0.",
-        "Backward must use the same mask as forward, so put it into the cache. In a test the mask is 1 everywhere.",
-        "A network with dropout is like many networks with shared weights, and the test is like their average.",
+        "Backward must use the same mask as forward, so put it into the cache. At test time, the mask is 1 everywhere.",
+        "A network with dropout is like many networks with shared weights. At test time, it is like their average.",
     ),
     reading="nnscratch/layers/dropout.py; the derivation: docs/derivations/dropout.md",
     mistakes=[
         Mistake("< p) / p", "< p) * 1.0", "the division of the mask by p is missing"),
         Mistake("< p) / p", "> p) / (1 - p)", "the probability to drop"),
-        Mistake("mask = np.ones(x.shape)", "mask = np.full(x.shape, p)", "in a test, out must be x"),
+        Mistake("mask = np.ones(x.shape)", "mask = np.full(x.shape, p)", "at test time, out must be x"),
         Mistake("dx = dout * mask", "dx = dout", "mask not applied"),
         Mistake("dx = dout * mask", "dx = dout * (mask > 0)", "keep-probability not applied"),
     ],

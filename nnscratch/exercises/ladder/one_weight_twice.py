@@ -26,7 +26,7 @@ EXERCISE = Exercise(
         "dh = dout * w and du = dh * (1 - h**2). The first part of dw is dout * h, the second is du * x. Add them, and "
         "sum over the rows with .sum(axis=0), since w is used in every row.",
         "A network over time uses its weights at every step, so its gradient is a sum over all steps. That is why "
-        "`parameter.grad += ...` stands in every layer of the package.",
+        "`parameter.grad += ...` is in every layer of the package.",
     ),
     reading="the derivation of a recurrent network: docs/derivations/rnn.md",
     mistakes=[

@@ -57,9 +57,7 @@ EXERCISE = Exercise(
             slips=[
                 Slip(values(keep=lambda m: 1 - m), "momentum is the weight of the old running average."),
                 Slip(values(keep=lambda m: 1), "the running averages are not updated in training."),
-                Slip(
-                    values(test_as_train=True), "a test must use the running averages, not the mean of its own batch."
-                ),
+                Slip(values(test_as_train=True), "at test time, use the running averages, not the mean of the batch."),
                 Slip(values(ddof=1), "the variance is divided by M - 1. Here it is a mean: divide by M."),
                 Slip(values(eps=False), "eps is missing under the square root."),
                 Slip(of_batch_only, "the means are over the batch only. They must be over the pixels too."),
@@ -86,7 +84,7 @@ EXERCISE = Exercise(
         Mistake(
             "mu, var = running_mean, running_var",
             "mu, var = x.mean(axis=(0, 2, 3)), x.var(axis=(0, 2, 3))",
-            "a test must use",
+            "at test time, use",
         ),
         Mistake("dbeta = dout.sum(axis=axes)", "dbeta = dout.mean(axis=axes)", "scaled by a constant"),
         Mistake("dn = dout * gamma[:, None, None]", "dn = dout", "a factor missing"),

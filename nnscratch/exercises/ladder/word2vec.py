@@ -58,8 +58,8 @@ EXERCISE = Exercise(
         "1 - sigmoid(s) = sigmoid(-s).",
         "gradOutsideVecs begins as zeros. A line such as gradOutsideVecs[negSampleWordIndices] += ... adds only once "
         "for a word that was drawn twice; np.add.at or a loop adds every time.",
-        "The full softmax would need the scores of all V words in each step. Here it takes K + 1 of them: that made "
-        "word vectors from billions of words possible.",
+        "The full softmax would need the scores of all V words in each step. Negative sampling needs only K + 1 "
+        "scores. So word vectors could be learned from billions of words.",
     ),
     reading='Mikolov et al. (2013), "Distributed Representations of Words and Phrases", section 2.2; '
     "nnscratch/layers/embedding.py",

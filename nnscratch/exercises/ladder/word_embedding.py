@@ -12,7 +12,7 @@ CASES = [case(3, 4, 5, 2), case(2, 5, 3, 4), case(4, 3, 6, 3)]
 EXERCISE = Exercise(
     number=27,
     name="word_embedding",
-    title="look up a vector for every word; words that repeat",
+    title="look up a vector for every word, also for repeated words",
     parts=[
         Values(
             "word_embedding_forward",

@@ -1,9 +1,9 @@
 """Exercise 5: affine layer
 
 A fully connected layer: every output is a weighted sum of all inputs, plus a bias. One example may have any shape, such
-as an image; it is made flat first.
+as an image; it is flattened first.
 
-    forward     out = x2 w + b              x2 (N, D) is x with every example made flat, D = d_1 * ... * d_k
+    forward     out = x2 w + b              x2 (N, D) is x with every example flattened, D = d_1 * ... * d_k
     backward    dx  = dout w^T              in the shape of x
                 dw  = x2^T dout
                 db  = the sum of dout over the examples

@@ -1,11 +1,11 @@
 """Exercise 16: dropout
 
-During training, set random elements to zero, so that no unit can rely on one other unit. In a test, change nothing.
+During training, set random elements to zero, so that no unit can rely on one other unit. At test time, change nothing.
 
     train       mask = 1 / p with probability p, and 0 otherwise, for each element
                 out  = x * mask
     test        out  = x
-    backward    dx   = dout * mask in training, and dout in a test
+    backward    dx   = dout * mask in training, and dout at test time
 
 p is the probability to KEEP an element, as in CS231n. (PyTorch's p is the probability to drop it.) The division by p
 keeps the mean of out equal to the mean of x: this is called inverted dropout.
@@ -15,7 +15,7 @@ np.random.rand(*x.shape).
 
 Shapes: x, out, dout and dx all have the same shape, which can be any.
 
-What is checked: in training, how many elements are kept, and their values; in a test, that out is x; then the
+What is checked: in training, how many elements are kept, and their values; at test time, that out is x; then the
 gradient of backward in both modes.
 Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
 Which courses ask for it: CS231n, assignment 2 (dropout_forward, dropout_backward).

@@ -7,9 +7,9 @@ The equations of batch normalisation, with means over the features of one exampl
     n   = (x - mu) / sqrt(var + eps)
     out = gamma * n + beta
 
-There are no running averages, and training and test use the same formulas. Note the axes. The means of forward and of
-dx are over the features. But gamma and beta have one element for each feature, so their gradients are sums over the
-examples.
+There are no running averages: the formulas are the same in training and at test time. Note the axes. The means of
+forward and of dx are over the features. But gamma and beta have one element for each feature, so their gradients are
+sums over the examples.
 
 ln_param is a dictionary; its entry "eps" is 1e-5 if it is missing.
 
