@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=FORMATS,
         default="csv",
-        help="other than csv: SUBMISSIONS is the folder of one student, and --out the file for that system "
-        "(autolab: printed)",
+        help="the format of the marks (default: csv). For the other formats, SUBMISSIONS is the folder of one student, "
+        "and --out is the file to write (autolab: printed)",
     )
     add("--trust-submissions", action="store_true", help="run the files even if there is no sandbox")
 

@@ -77,7 +77,7 @@ def call(
     Raises
     ------
     Refused
-        The function returns other values than `returns`, or it changes its arguments.
+        The function does not return the values in `returns`, or it changes its arguments.
     """
     called, title = load(function), function.removeprefix(DRIVER)
     own = [copy_of(x) for x in inputs]

@@ -34,7 +34,7 @@ class RandomStates:
         return any(not equal_states(self._state(g), s) for g, s in own) or self._numpy_drew() or self._python_drew()
 
     def _numpy_drew(self) -> bool:
-        """Return True if NumPy's global generator has another state than at first.
+        """Return True if the state of NumPy's global generator has changed.
 
         Both global generators are Mersenne twisters. A draw moves the position in a table of 624 words. At the end of
         the table, the generator replaces all words. So every draw changes the position or the first word.

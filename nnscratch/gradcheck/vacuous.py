@@ -30,7 +30,7 @@ def constant_traps(projection: Projection, analytic: dict[str, Any], report: Gra
         return []
     if outputs_are_constant(projection, arrays):
         message = (
-            "forward returns the same values whatever its inputs and parameters are, and every gradient is zero, so "
+            "forward returns the same values for all inputs and parameters, and every gradient is zero, so "
             "nothing was checked. Is forward written yet?"
         )
         return [Trap("constant output", message, "incomplete")]

@@ -97,7 +97,7 @@ class UnitsMoved:
             self.zeros.append(zeros if zeros is not None and zeros.any() else None)
             return result
         if self.number >= len(self.names) or self.names[self.number] != name:
-            raise ValueError("forward ran other operations than the first time")
+            raise ValueError("forward did not run the same operations as the first time")
         values = self.values.get(self.number)
         if values is not None:
             result = np.array(result)

@@ -12,7 +12,7 @@ n_j counts the targets as the loss does: `CrossEntropyLoss` leaves out ignored t
 up the weights of the targets. The mean of the k mean losses L_j would be wrong, because the n_j may differ. For
 example, the last batch may be smaller.
 
-Three kinds of model are an exception. For them, k batches give another result than one large batch. BatchNorm
+Three kinds of model are an exception. For them, k batches do not give the same result as one large batch. BatchNorm
 normalises each of the k batches separately. Dropout draws other masks. A recurrent model carries its state from each of
 the k batches to the next.
 """

@@ -17,7 +17,7 @@ Shapes: x, h, out, dout and dx (N, D); w and dw (D,).
 
 What is checked: the values of forward, to 6 digits; then both gradients of backward.
 Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
-Which courses ask for it: Andrej Karpathy's micrograd, where a "+=" instead of "=" mends exactly this mistake.
+Which courses ask for it: Andrej Karpathy's micrograd, where a "+=" instead of "=" corrects exactly this mistake.
 
 Check it:    nnscratch exercises check one_weight_twice
 Stuck?       nnscratch exercises hint one_weight_twice

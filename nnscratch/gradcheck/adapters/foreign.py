@@ -15,7 +15,7 @@ CONVERSIONS = {"PyTorch": "{}.detach().numpy()", "TensorFlow": "{}.numpy()"}
 
 
 def library_of(value: Any) -> str | None:
-    """Return the name of the library if `value` is an array of another library than NumPy.
+    """Return the name of the library if `value` is an array of a library other than NumPy.
 
     Return None for all other values.
     """

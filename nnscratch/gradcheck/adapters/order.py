@@ -99,7 +99,7 @@ def in_input_order(
     ]
     if not ways:
         return result, ""
-    said = f"backward returns the gradients in another order than {order}"
+    said = f"backward does not return the gradients in the order {order}"
     if len(ways) > 1:
         return result, f"{said}, and several orders fit their shapes; return them in the order of the inputs"
     return reordered(result, inputs, floats, ways[0]), f"{said}; the checker matched them by their shapes"

@@ -40,8 +40,8 @@ def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R
         passed = np.abs(factor - on) <= MAX_MISFIT * abs(on)
         if x.size >= 8 and passed.any() and not passed.all() and not np.any(factor[~passed]):
             differ = int((passed != (slope != 0)).sum())
-            evidence = f"given is 0 or {on:.4g} * dy, but at other elements than in forward"
-            case.add(1.6, "another mask applied", f"{evidence}: {differ} of {x.size} differ")
+            evidence = f"given is 0 or {on:.4g} * dy, but not with the mask of forward"
+            case.add(1.6, "another mask applied", f"{evidence}: {differ} of {x.size} elements differ")
     else:
         later = 0.0 if len(case.projection.variables) == 1 else 2.5  # the missing factor may be a weight
         wrong = "activation's derivative wrong"

@@ -80,10 +80,10 @@ def cut_some_rounds(
         yield Hypothesis(2.95, "recurrent path missing", evidence, place, rest, only)
     for kept, word in ((last, "last"), (first, "first")):
         rest = {k: v for k, v in cut.items() if k != kept}
-        evidence = f"backward computes as if {path} counted in the {word} of {len(nodes)} rounds only"
+        evidence = f"backward computes as if {path} counted only in the {word} of {len(nodes)} rounds"
         yield Hypothesis(3.2, f"only the {word} {noun} counted", evidence, place, rest, only)
         if len(nodes) > 2:
-            evidence = f"backward computes as if {path} counted in all of {len(nodes)} rounds but the {word}"
+            evidence = f"backward computes as if {path} counted in all of {len(nodes)} rounds except the {word}"
             yield Hypothesis(3.3, f"the {word} {noun} not counted", evidence, place, {kept: cut[kept]}, only)
 
 

@@ -172,13 +172,13 @@ def name_mask(u: np.ndarray, d: np.ndarray, g: np.ndarray, on: float) -> str | N
     if g.size < 6 or not (near[0] | passed).all() or not passed.any() or passed.all():
         return None
     differ = int((passed != (d != 0)).sum())
-    words = f"backward passes the gradient at other elements than forward: {differ} of {g.size} differ"
+    words = f"backward does not use the same mask as forward: {differ} of {g.size} elements differ"
     inside, outside = u[passed], u[~passed]
     if outside.max() < inside.min():
-        words += f"; it passes where the input is above a threshold between {outside.max():.3g} and {inside.min():.3g}"
+        words += f"; its mask is 1 if the input is above a threshold between {outside.max():.3g} and {inside.min():.3g}"
     elif outside.min() > inside.max():
-        words += f"; it passes where the input is below a threshold between {inside.max():.3g} and {outside.min():.3g}"
+        words += f"; its mask is 1 if the input is below a threshold between {inside.max():.3g} and {outside.min():.3g}"
     elif np.abs(outside).min() > np.abs(inside).max():
         low, high = np.abs(inside).max(), np.abs(outside).min()
-        words += f"; it passes where the input lies within a limit between {low:.3g} and {high:.3g}"
+        words += f"; its mask is 1 if the input lies within a limit between {low:.3g} and {high:.3g}"
     return words

@@ -26,7 +26,7 @@ SMOOTH = {"sqrt", "square", "power", "reciprocal", "multiply", "divide", "add", 
 
 
 def wrong_slopes(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward uses another factor than phi'(u)."""
+    """Yield hypotheses in which backward uses another factor instead of phi'(u)."""
     few = sum(v.size for v in graph.projection.variables.values()) < FEW
     for sources, j, sinks, block in find_functions(graph):
         blocks = [block(s, n) for s, n in zip(sources, sinks, strict=True)]

@@ -83,7 +83,7 @@ def overwritten_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
                     n.number: change_path(w.j, partial(np.multiply, m.reshape(np.shape(n.operands[w.j]))))
                     for n, m in zip(w.nodes, masks, strict=True)
                 }
-                evidence = f"backward computes as if every element of {w.name} counted in the {word} that it is in"
+                evidence = f"backward computes as if each element of {w.name} counted only in the {word} that has it"
                 mistake = "repeated rows counted once"
                 if len(w.nodes) > 1 and are_repeated(w.pieces):
                     noun = "time step" if graph.is_time_loop(len(w.nodes)) else "round of the loop"

@@ -219,7 +219,7 @@ class Tape:
             running.pop()
         self.adapter.clear_saved()
         if self._mode != "record" and self._number != len(self.nodes):
-            raise CannotTape("forward ran other operations than the first time")
+            raise CannotTape("forward did not run the same operations as the first time")
         total = self.added
         for (_, w), (_, y) in zip(leaves("", self.weights), leaves("", ys), strict=True):
             if w is not None:
@@ -245,7 +245,7 @@ class Tape:
         if k >= len(self.nodes) or self.nodes[k].name != name:
             result = compute(*operands)
             if getattr(result, "dtype", np.dtype(int)).kind == "f":
-                raise CannotTape("forward ran other operations than the first time")
+                raise CannotTape("forward did not run the same operations as the first time")
             return result  # a comparison, which has no derivative and is not recorded
         node = self.nodes[k]
         self._number += 1
