@@ -157,7 +157,7 @@ def _transform(transform: Any) -> Any:
 
 
 class Batches:
-    """Rows of `x` and `y` in mini-batches. Iterate over it to get pairs (x, y).
+    """Rows of `x` and `y` in mini-batches. Iterate over the object to get pairs (x, y).
 
     Each iteration over the batches is one epoch, in a new random order.
 

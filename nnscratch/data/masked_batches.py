@@ -26,7 +26,7 @@ IGNORED = -100
 
 
 class MaskedBatches:
-    """Sequences of a text with hidden tokens. Iterate over it to get pairs (inputs, targets).
+    """Sequences of a text with hidden tokens. Iterate over the object to get pairs (inputs, targets).
 
     Each iteration is one epoch: the sequences come in a new random order, and other tokens are hidden. Use it with
     ``CrossEntropyLoss(ignore_index=-100)``.
