@@ -29,7 +29,7 @@ Batch = tuple[tuple[np.ndarray, np.ndarray], np.ndarray]
 
 
 class WordWindows:
-    """Windows of a text in mini-batches, with negatives. Iterate over the object to get ((inputs, candidates), targets).
+    """Mini-batches of windows of a text, with negatives. Iterate over it to get ((inputs, candidates), targets).
 
     Each iteration is one epoch: the windows come in a new random order, with new negatives.
 
