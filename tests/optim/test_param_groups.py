@@ -129,7 +129,11 @@ def test_setting_a_rate_or_a_decay_of_the_optimizer_sets_it_in_all_groups():
     (lambda a, b: [{"params": [a]}, b], TypeError, r'param_groups\[1\] must be a dict with "params", got Parameter'),
     (lambda a, b: [{"parameters": [a]}], TypeError, r"got a dict without it: \['parameters'\]"),
     (lambda a, b: {"params": [a]}, TypeError, "got a dict: put it into a list"),
-    (lambda a, b: [{"params": [a], "momentum": 0.5}], ValueError, "has momentum; a group can have lr, weight_decay"),
+    (
+        lambda a, b: [{"params": [a], "momentum": 0.5}],
+        ValueError,
+        "has momentum; a group can have its own lr, weight_decay",
+    ),
     (lambda a, b: [{"params": [a]}, {"params": [a]}], ValueError, "a parameter is given twice"),
     (lambda a, b: [{"params": [a], "lr": -1}], ValueError, "lr must be a finite number, 0 or more, got -1"),
     (lambda a, b: [{"params": a}], TypeError, "expected a list of parameters, got a Parameter"),

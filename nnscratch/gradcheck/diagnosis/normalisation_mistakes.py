@@ -78,7 +78,8 @@ def wrong_statistics(graph: ForwardGraph, nodes: list[Node], axes: tuple[int, ..
                 yield Hypothesis(1.8, WRONG_AXIS, evidence, place, both)
             for kept, text in (("deviation", "mean"), ("mean", "deviation")):
                 one = with_movement(lambda h, s, d, a=other, k=kept: project_over_two(d / s, h, axes, a, k))
-                evidence = f"{words}{text} term over {name}, and forward over axis {' and '.join(map(str, axes))}"
+                own = f"in the backward of the normalisation, the term of the {text} is taken over {name}"
+                evidence = f"{own}, and in forward over axis {' and '.join(map(str, axes))}"
                 yield Hypothesis(1.82, WRONG_AXIS, evidence, place, one)
         sums = with_movement(lambda h, s, d: project(d / s, h, np.sum, axes))
         yield Hypothesis(1.85, FACTOR, f"{words}sums where it needs means: 1/N is missing", place, sums)
