@@ -29,8 +29,8 @@ ATTACKS = {
         "did not finish within 0.5 seconds",
     ),
     "sleep": ("import time", "time.sleep(1000)", FORBIDDEN),
-    "waiting for itself": ("import _thread\nlock = _thread.allocate_lock()", "lock.acquire(); lock.acquire()", "waited"),
-    "reading the judge's requests": ("import os", "os.read(3, 1 << 20); os.read(3, 1)", "waited"),
+    "waiting for itself": ("import _thread\nlock = _thread.allocate_lock()", "lock.acquire(); lock.acquire()", "wait"),
+    "reading the judge's requests": ("import os", "os.read(3, 1 << 20); os.read(3, 1)", "wait"),
     "sys.exit": ("import sys", "sys.exit(0)", "it calls sys.exit(0)"),
     "os._exit": ("import os", "os._exit(0)", ENDED),
     "a fork bomb": (
