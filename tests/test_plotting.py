@@ -183,7 +183,7 @@ def test_the_bars_are_the_largest_contributions_and_the_sum_of_the_others():
         (lambda: plotting.plot_confusion_matrix(np.zeros((2, 3))), "square matrix"),
         (lambda: plotting.plot_confusion_matrix(np.eye(2), ["a"]), "one name for each of 2 classes, got 1"),
         (lambda: plotting.plot_gates(gates(), "ab d", show="x"), "show must be one of i, f, g, o, c, h"),
-        (lambda: plotting.plot_gates(gates(), "abc"), "one for each of 4 steps, got 3"),
+        (lambda: plotting.plot_gates(gates(), "abc"), "one token for each of 4 steps, got 3"),
         (lambda: plotting.lstm_gates(nn.LSTM(3, 4, rng=0), X, layer=1), r"layer must be in 0\.\.0"),
         (lambda: plotting.lstm_gates(nn.LSTM(1, 4, rng=0), X), r"lstm_gates needs x of shape \(T, 1\), one sequence"),
         (lambda: plotting.plot_attention(np.eye(3), "ab"), r"one row for each token .* \(2, 2\), got \(3, 3\)"),
