@@ -352,7 +352,7 @@ def main() -> None:
         import torch
 
         ratio = medians["nnscratch"] / medians["PyTorch"]
-        lines += ["", f"nnscratch takes **{ratio:.2f}** of the time of PyTorch {torch.__version__} for the whole step."]
+        lines += ["", f"The whole step takes **{ratio:.2f}** times as long as in PyTorch {torch.__version__}."]
     product = max(blas.measure(1.0).values())
     header = ["part of a step", "milliseconds", "GFLOP of products", "GFLOP/s"]
     lines += ["", report.table(header, profile(tokens, rounds))]

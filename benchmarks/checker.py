@@ -285,8 +285,8 @@ def main(argv: list[str] | None = None) -> int:
             print(case)
         say(
             f"- **Agreement with `torch.autograd.gradcheck`** (eps 1e-6, atol 1e-6, rtol 1e-4) in "
-            f"{sum(table.values()) - len(unlike)} of {sum(table.values())} smooth cases: both say right in "
-            f"{table[True, True]}, both say wrong in {table[False, False]}, and they disagree in {len(unlike)}."
+            f"{sum(table.values()) - len(unlike)} of {sum(table.values())} smooth cases: both checkers say right in "
+            f"{table[True, True]} cases and wrong in {table[False, False]} cases, and they disagree in {len(unlike)}."
         )
     if "language-model" in parts:
         report, size = language_model()

@@ -147,8 +147,9 @@ def report(found: dict) -> str:
         f"With these changes, the best Transformer on characters needs {-gap:.3f} bits less than the LSTM."
         if gap <= 0
         else f"The gap between the first Transformer and the best LSTM was {before:.3f} bits per character. The best "
-        f"of these changes leaves {gap:.3f}. An LSTM has the order of the characters built in, and near characters "
-        f"have the most influence. The Transformer has to learn both, and three passes over one novel are few for that."
+        f"of these changes reduces the gap to {gap:.3f}. An LSTM has the order of the characters built in, and near "
+        "characters have the most influence. The Transformer has to learn both, and three passes over one novel are "
+        "few for that."
     )
     bpe_verdict = (
         f"The best LSTM on characters needs {-gap_bpe:.3f} bits more."

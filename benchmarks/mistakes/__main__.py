@@ -68,7 +68,7 @@ then extended the diagnosis for changes that it could not explain in this count.
 |---|---|
 | factor | `a * b`, `a / b` or `a @ b` becomes `a`, or `b` |
 | term | `a + b` or `a - b` becomes `a`, or `b` |
-| sign | `a + b` becomes `a - b`, or the other way |
+| sign | `a + b` becomes `a - b`, or `a - b` becomes `a + b` |
 | power | `a ** b` becomes `a` |
 | transpose | `a.T` becomes `a` |
 | accumulate | `a += b` becomes `a = b` |
