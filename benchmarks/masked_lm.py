@@ -170,8 +170,9 @@ def report(found: dict) -> str:
         "",
         "## Which novel is a passage from?",
         "",
-        f"`TextClassifier` takes the mean of the encoder's outputs. It learns from labelled passages of {T} words, "
-        f"{CLASS_EPOCHS} times each, and is tested on {found['tested']:,} passages of the last tenths of the novels. "
+        f"`TextClassifier` takes the mean of the encoder's outputs. In training, it reads each labelled passage "
+        f"of {T} words {CLASS_EPOCHS} times. It is tested on {found['tested']:,} passages of the last tenths of the "
+        "novels. "
         "The encoder is the trained one, or a new one with random weights. All weights learn in both cases. Naive "
         "Bayes only counts words. Some words, such as the names of the characters, would show the novel. So a word is "
         f"replaced by `<unk>` if one novel has more than {SHARE:.0%} of the sum of its frequencies in the six novels.",

@@ -64,8 +64,8 @@ def markdown(results: dict[str, Any]) -> str:
     seconds, repeats = results["seconds"], results["repeats"]
     parts.append(
         f"Each library ran in its own process. The processes took turns: {repeats} rounds, together about {seconds:g} "
-        "s for each library and job. All started from the same weights, and their first losses were equal. Times are "
-        "medians over all steps. Memory is the peak of the process, with the interpreter and the libraries. "
+        "s for each library and job. All libraries started from the same weights, and their first losses were equal. "
+        "Times are medians over all steps. Memory is the peak of the process, with the interpreter and the libraries. "
     )
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
