@@ -1,8 +1,9 @@
 """Lazy weights: arrays that forward creates in its first call, because their shapes depend on the input.
 
-An example is ``if self.W is None: self.W = init(x.shape[1], 2)``. The checker restores the state from before a forward.
-With such code, this state has no weights, so forward would create them again in each call, and the checker would not
-find them. Therefore the check starts after the first forward if that forward has created weights.
+An example is ``if self.W is None: self.W = init(x.shape[1], 2)``. Before each forward, the checker restores the state
+in which the check started. With such code, the state before the first forward has no weights. Each call would create
+new weights, and the checker would not find them. Therefore the check starts after the first forward if that forward has
+created weights.
 """
 
 from __future__ import annotations

@@ -94,7 +94,8 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = 
 
 
 class perturbed:
-    """Change one element in a ``with`` block. In ``with perturbed(x, i) as move``, ``move(h)`` sets it to value + h.
+    """Change one element in a ``with`` block. In ``with perturbed(x, i) as move``, ``move(h)`` sets the element to
+    value + h.
 
     ``move`` returns the step after rounding. At the end of the block, the element has its old value again.
     """

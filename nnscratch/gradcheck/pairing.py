@@ -9,8 +9,8 @@ parameter in one of these three cases:
    still without a gradient.
 3  Exactly one array that backward computes has the candidate's shape and is its gradient along two random directions.
 
-If several arrays have a fitting name, derivatives along the two random directions decide. If these do not decide, a
-note names the arrays.
+If several arrays have a fitting name, derivatives along the two random directions decide. If the derivatives do not
+decide, a note names the arrays.
 """
 
 from __future__ import annotations

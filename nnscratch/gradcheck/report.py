@@ -250,7 +250,7 @@ class GradientReport:
 
     @property
     def diagnoses(self) -> list[Diagnosis]:
-        """One diagnosis for each mistake. The mistake that explains most arrays, and explains them best, is first."""
+        """One diagnosis for each mistake. A mistake that explains more arrays comes first, then one that fits better."""
         votes: dict[str, list[Diagnosis]] = {}
         ranks: dict[str, float] = {}
         for entry in self.entries.values():

@@ -253,7 +253,7 @@ def refill(container: Any, before: Any) -> None:
 
 
 def same_items(now: dict, before: dict) -> bool:
-    """Return True if both have the same keys in the same order, with the same objects."""
+    """Return True if both containers have the same keys in the same order, with the same objects."""
     return len(now) == len(before) and all(
         k is j and v is w for (k, v), (j, w) in zip(now.items(), before.items(), strict=True)
     )

@@ -141,17 +141,17 @@ def form_traps(name: str, array: Any, gradient: Any) -> list[Trap]:
         except (TypeError, ValueError):
             return [Trap(NOT_AN_ARRAY, f"the gradient of {name} is a {kind}")]
         if array.ndim:
-            traps.append(Trap(NOT_AN_ARRAY, f"the gradient of {name} is a {kind}, {name} is an array", "note"))
+            traps.append(Trap(NOT_AN_ARRAY, f"the gradient of {name} is a {kind}, but {name} is an array", "note"))
     if gradient.shape != array.shape:
-        return [Trap("wrong shape", f"the gradient of {name} has shape {gradient.shape}, {name} has {array.shape}")]
+        return [Trap("wrong shape", f"the gradient of {name} has shape {gradient.shape}, but {name} has {array.shape}")]
     if gradient.dtype.kind == "c":
-        traps.append(Trap("wrong dtype", f"the gradient of {name} is {gradient.dtype}, {name} is {array.dtype}"))
+        traps.append(Trap("wrong dtype", f"the gradient of {name} is {gradient.dtype}, but {name} is {array.dtype}"))
         return traps
     if gradient.dtype.kind != "f":
         traps.append(Trap("wrong dtype", f"the gradient of {name} is {gradient.dtype}, which cannot hold fractions"))
     elif gradient.dtype.itemsize < array.dtype.itemsize:
         traps.append(
-            Trap("wrong dtype", f"the gradient of {name} is {gradient.dtype}, {name} is {array.dtype}", "note")
+            Trap("wrong dtype", f"the gradient of {name} is {gradient.dtype}, but {name} is {array.dtype}", "note")
         )
     if not bool(array_module(gradient).isfinite(gradient).all()):
         traps.append(Trap("not finite", f"the gradient of {name} holds NaN or infinity"))

@@ -39,7 +39,7 @@ class WrongSlope:
     Attributes
     ----------
     name : str
-        The array whose gradient shows it.
+        The array whose gradient shows the wrong slope.
     index : tuple of int
         The element of that array with the largest error.
     given, allowed : float

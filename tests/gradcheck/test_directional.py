@@ -50,7 +50,7 @@ def with_one_element_off(g):
         ("w", "scaled by a constant", "N = 80, axis 0", lambda x, w, b, d: (d @ w.T, x.T @ d / 80, d.sum(0))),
         ("w", "transposed", "axes exchanged", lambda x, w, b, d: (d @ w.T, d.T @ x, d.sum(0))),
         ("w", "one sample counted", "sample 3 alone", lambda x, w, b, d: (d @ w.T, np.outer(x[3], d[3]), d.sum(0))),
-        ("b", "one sample not counted", "samples but 0", lambda x, w, b, d: (d @ w.T, x.T @ d, d[1:].sum(0))),
+        ("b", "one sample not counted", "samples except 0", lambda x, w, b, d: (d @ w.T, x.T @ d, d[1:].sum(0))),
         ("b", "sum over the batch missing", "sum(axis=0)", lambda x, w, b, d: (d @ w.T, x.T @ d, d)),
         ("b", "summed over the wrong axis", "but 0", lambda x, w, b, d: (d @ w.T, x.T @ d, d.sum(1))),
         ("x", "gradient never computed", "zero everywhere", lambda x, w, b, d: (0 * x, x.T @ d, d.sum(0))),

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "subject",
         metavar="FILE.py[:NAME]",
-        help="a file, or with :NAME one layer in it, a function that returns a layer, or a pair forward,backward",
+        help="a file; FILE.py:NAME for one layer, or for a function that returns it; FILE.py:forward,backward",
     )
     add(
         "--input",
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="[NAME=]mean",
         default=[],
-        help="'mean': backward divides the gradients of weights by the number of examples; for all code, or for NAME",
+        help="'mean' if backward divides the gradients of weights by the number of examples; NAME=mean for one layer",
     )
     add("--seconds", type=float, default=60, help="time limit for each layer (default: %(default)s)")
     add("--seed", type=int, default=0, help="random seed of the inputs (default: %(default)s)")

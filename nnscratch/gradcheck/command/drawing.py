@@ -55,7 +55,8 @@ class Given:
 
 
 def candidates(label: str, described: dict[str, Any], given: Given, seed: int) -> list[dict[str, Any]]:
-    """Return the candidates, the most likely first. Each is a dict with ``init``, ``init_named`` and ``inputs``.
+    """Return the candidates, the most likely first. Each candidate is a dict with ``init``, ``init_named`` and
+    ``inputs``.
 
     Parameters
     ----------
@@ -310,7 +311,7 @@ def draw_parameters(keys: list[str], rng: np.random.Generator) -> dict[str, np.n
     Raises
     ------
     CannotDraw
-        The shape of one of them is not known.
+        The shape of one of the arrays is not known.
 
     Examples
     --------

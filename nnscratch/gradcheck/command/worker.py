@@ -169,7 +169,7 @@ class Service:
     def _first_that_runs(self, names: list[str], candidates: list[dict], seed: int) -> tuple[Callable, tuple, int]:
         """Find the first candidate that works.
 
-        Return a function that builds the code, then the inputs, then the index of the candidate.
+        Return three values: a function that builds the code, the inputs, and the index of the candidate.
         """
         parts = [self.load(name) for name in names]
         first_error, not_finite = None, None

@@ -85,7 +85,7 @@ class Case:
 
     @property
     def scale(self) -> float:
-        """The size of the gradient: the largest element, given or true."""
+        """The size of the gradient: the largest element of the given and of the true gradient."""
         known = np.isfinite(self.true)
         largest = float(np.abs(self.true[known]).max(initial=0.0))
         finite = self.given[np.isfinite(self.given)] if self.given.size else np.zeros(1)

@@ -59,14 +59,14 @@ def formulas(g: np.ndarray) -> Iterator[tuple[float, str, str, Callable]]:
             yield (
                 2.6,
                 "upstream gradient wrong",
-                f"{says}at {noun} {k} along axis {axis} is used for all",
+                f"{says}at {noun} {k} along axis {axis} is used everywhere",
                 (lambda g, a=axis, k=k: np.broadcast_to(np.take(g, [k], a), g.shape)),
             )
         for f, words in ((np.sum, "sum"), (np.mean, "mean")):
             yield (
                 2.6,
                 "upstream gradient wrong",
-                f"the {words} of the gradient of `%u` along axis {axis} is used for all",
+                f"the {words} of the gradient of `%u` along axis {axis} is used everywhere",
                 (lambda g, a=axis, f=f: np.broadcast_to(f(g, axis=a, keepdims=True), g.shape)),
             )
         yield 2.5, "axes reversed", f"{says}is reversed along axis {axis}", lambda g, a=axis: np.flip(g, a)

@@ -81,7 +81,7 @@ def uncounted_outputs(case: Case, J: ElementJacobian | DirectionalJacobian, R: n
                 evidence = f"the true gradient of sample {k} alone"
                 case.test_observed(4, counting(only), "one sample counted", evidence)
                 case.test_observed(4.1, counting(only) / n, "one sample counted", f"{evidence}, divided by N")
-                evidence = f"the true gradient of all samples but {k}"
+                evidence = f"the true gradient of all samples except {k}"
                 case.test_observed(4.3, counting(ones - at), "one sample not counted", evidence)
         first_rounds(case, counting, R.size, own, y)
         repeated_ids(case, counting, R.size, own, y)
@@ -163,4 +163,4 @@ def summed_over_the_wrong_axis(
         else:
             fits = np.abs(summed - given).max() <= MAX_MISFIT * np.abs(given).max()
         if fits:
-            case.add(0.65, "summed over the wrong axis", f"given is the sum over all axes of the output but {axis}")
+            case.add(0.65, "summed over the wrong axis", f"given is the sum over all axes of the output except {axis}")

@@ -85,7 +85,7 @@ def running_sum(uses: Uses) -> dict[int, Callable]:
 
 
 def kept_sum(graph: ForwardGraph, uses: Uses, makers: list[Node]) -> dict[int, Callable]:
-    """Return the changes that add the movement of a state to the movement of the next one."""
+    """Return the changes that add the movement of a state to the movement of the next state."""
     (readers, j), moved = uses[0], {}
     changes: dict[int, Callable] = {}
 

@@ -99,7 +99,7 @@ def name_upstream(used: np.ndarray, R: np.ndarray, roles: dict[int, str]) -> Ite
             factor = float((used * one).sum() / (one**2).sum() / n)
             if equals(factor * np.broadcast_to(one, R.shape)):
                 times = f", times {factor:.4g}" if abs(factor - 1) > 1e-6 else ""
-                yield 2.0, "upstream gradient wrong", f"the incoming gradient of {noun} {k} is used for all{times}"
+                yield 2.0, "upstream gradient wrong", f"the incoming gradient of {noun} {k} is used everywhere{times}"
         along = np.moveaxis(c, axis, 0).reshape(n, -1)
         if n > 1 and np.ptp(along, axis=1).max() < 1e-4 and np.ptp(along) > 1e-3:
             values, levels = along[:, 0], np.unique(np.round(along[:, 0], 4))
@@ -123,7 +123,7 @@ def name_upstream(used: np.ndarray, R: np.ndarray, roles: dict[int, str]) -> Ite
                     yield 2.0, "accumulator not reset", evidence
             for reduce, text in ((np.mean, "mean"), (np.sum, "sum")):
                 if equals(np.broadcast_to(reduce(R, axis=axis, keepdims=True), R.shape)):
-                    evidence = f"the {text} of the incoming gradient along axis {axis} is used for all"
+                    evidence = f"the {text} of the incoming gradient along axis {axis} is used everywhere"
                     yield 2.0, "upstream gradient wrong", evidence
     if R.ndim == 2 and R.shape[0] == R.shape[1] and equals(R.T):
         yield 2.0, "transposed", "the incoming gradient is transposed"

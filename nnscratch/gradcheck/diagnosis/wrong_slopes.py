@@ -223,7 +223,7 @@ def keeps_shape(node: Node) -> bool:
 
 
 def is_single_step(node: Node) -> bool:
-    """Return True if the operation has one active operand, and all others are single numbers."""
+    """Return True if the operation has one active operand, and its other operands are single numbers."""
     return sum(node.active) == 1 and all(
         active or np.size(x) == 1 for x, active in zip(node.operands, node.active, strict=True)
     )

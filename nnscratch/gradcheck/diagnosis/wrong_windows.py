@@ -41,7 +41,7 @@ def repeated_rows(graph: ForwardGraph) -> Iterator[Hypothesis]:
             for axis in axes:
                 shape = [n if a == axis else 1 for a, n in enumerate(keys.shape)]
                 groups = groups + np.arange(keys.shape[axis]).reshape(shape)
-            where = "in all" if not axes else f"at one index along axis {axes[0]}"
+            where = "" if not axes else f", for each index along axis {axes[0]}"
             flat = (groups * places.size + keys).ravel()
             for ordered, word in ((flat[::-1], "last"), (flat, "first")):
                 counted = np.zeros(flat.size)
@@ -50,7 +50,7 @@ def repeated_rows(graph: ForwardGraph) -> Iterator[Hypothesis]:
                 if mask.all():
                     continue
                 once = {node.number: change_path(-1, lambda d, m=mask: m * d)}
-                evidence = f"backward computes as if an index that repeats {where} counted once, the {word} time"
+                evidence = f"backward computes as if only the {word} occurrence of each index counted{where}"
                 yield Hypothesis(1.0, "repeated rows counted once", evidence, node.place, once, only)
 
 
