@@ -250,7 +250,7 @@ class GradientReport:
 
     @property
     def diagnoses(self) -> list[Diagnosis]:
-        """One diagnosis for each mistake. A mistake that explains more arrays comes first, then one that fits better."""
+        """One diagnosis for each mistake: first the mistakes that explain more arrays, then those that fit better."""
         votes: dict[str, list[Diagnosis]] = {}
         ranks: dict[str, float] = {}
         for entry in self.entries.values():
