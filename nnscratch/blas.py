@@ -213,7 +213,7 @@ def better_kernel(flags: frozenset[str], kernel: str | None, environment: Mappin
 
 
 def restart_with_better_kernel() -> None:
-    """Restart this command with OPENBLAS_CORETYPE set if this makes the products faster. Otherwise return.
+    """Restart this command with OPENBLAS_CORETYPE set, if another kernel makes the products faster. Otherwise return.
 
     The new program replaces this one in the same process, so the shell still sees one command. The cost is a second
     start of Python. This works only on Linux, where the processor's instructions can be read and a process can be

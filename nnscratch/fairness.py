@@ -62,7 +62,7 @@ class GroupReport:
 
     @property
     def equalised_odds_gap(self) -> float:
-        """The largest difference of P(p = 1 | y, a) between two groups, over both y."""
+        """The largest difference of P(p = 1 | y, a) between two groups, for y = 0 and y = 1."""
         return max(self._gap("true_positive_rate"), self._gap("false_positive_rate"))
 
     def _gap(self, rate: str) -> float:

@@ -49,7 +49,7 @@ def row_sums(x: Array) -> Array:
     """``x.sum(axis=-1, keepdims=True)``, on a CPU computed as a product with a vector of ones.
 
     BLAS adds up short rows four to six times as fast as NumPy's ``sum``. On a GPU, ``sum`` is one kernel. The product
-    would need four to seven, because CuPy first computes a table of addresses for each argument.
+    would need four to seven kernels, because CuPy first computes a table of addresses for each argument.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ from ..per_example import Rows
 
 
 class PositionalEmbedding(Module):
-    """Add a learned vector to each token's vector, chosen by its position.
+    """Add to each token's vector a learned vector, which depends on the token's position.
 
     Parameters
     ----------

@@ -62,8 +62,8 @@ class Seq2Seq(Module):
 
     Examples
     --------
-    Two sources, the second with 2 tokens and one of padding. As the targets, give the tokens before the tokens that the
-    model predicts:
+    Two sources. The second has 2 tokens and one token of padding. As the targets, give the tokens before the tokens
+    that the model predicts:
 
     >>> import numpy as np, nnscratch as nn
     >>> model = nn.models.Seq2Seq(source_vocab_size=10, target_vocab_size=8, embed_size=4, hidden_size=6, rng=0)
@@ -186,7 +186,7 @@ class Seq2Seq(Module):
         return h.transpose(1, 0, 2), c.transpose(1, 0, 2), e, lengths, h[-1]
 
     def step(self, tokens: Array, state: State) -> tuple[Array, State]:
-        """Read one target token of each sequence, shape (N,). Return the scores of the next, (N, V), and the state."""
+        """Read one target token of each sequence, shape (N,). Return the next token's scores, (N, V), and the state."""
         h, c, e, lengths, last_h = state
         logits, (h, c) = self._decode(tokens[:, None], (h.transpose(1, 0, 2), c.transpose(1, 0, 2)), e, lengths, last_h)
         return logits[:, 0], (h.transpose(1, 0, 2), c.transpose(1, 0, 2), e, lengths, last_h)

@@ -181,7 +181,7 @@ class TransformerSeq2Seq(Module):
         return tuple(state)  # the lengths, and for each block, k and v of the memory and k and v of the target
 
     def step(self, tokens: Array, state: State) -> tuple[Array, State]:
-        """Read one target token of each sequence, shape (N,). Return the scores of the next, (N, V), and the state."""
+        """Read one target token of each sequence, shape (N,). Return the next token's scores, (N, V), and the state."""
         lengths, *arrays = state
         x, present = self.position(self.target_embedding(tokens[:, None]), start=arrays[2].shape[2]), [lengths]
         for i, block in enumerate(self.decoder.layers):

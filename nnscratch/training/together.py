@@ -1,7 +1,7 @@
 """Together: several processes train one model, each on its own rows of every batch (data-parallel training).
 
 MPI starts p processes, called ranks and numbered from 0. The loss is a mean over the n targets of the batch. If the
-rows of rank r have n_r of them and the mean loss L_r, then
+rows of rank r have n_r targets and the mean loss L_r, then
 
     L = sum over r  n_r/n  L_r          g = sum over r  n_r/n  g_r
 
