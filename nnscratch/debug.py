@@ -77,7 +77,7 @@ def detect_anomaly(*modules: Module) -> Iterator[None]:
 
 
 class _Checked:
-    """The `method` of a module, with a check of its results. Set as an attribute, it hides the method of the class."""
+    """The `method` of a module, with a check of its results. As an attribute, this object hides the method."""
 
     def __init__(self, module: Module, method: str, title: str):
         self.module, self.method, self.title = module, method, title or type(module).__name__

@@ -159,7 +159,7 @@ class TokenDropout:
 
 
 def resample(x: Array, matrices: np.ndarray) -> Array:
-    """Return new images: their pixel at v is the pixel of the old image at ``matrices[n] @ v``.
+    """Return new images. In image n, the pixel at v is the pixel of the old image at ``matrices[n] @ v``.
 
     Positions are vectors (row, column), measured from the centre of the image.
 

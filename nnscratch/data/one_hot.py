@@ -1,4 +1,4 @@
-"""One-hot vectors: a token or class k of K as K numbers, 1 at position k and 0 elsewhere."""
+"""One-hot vectors: token or class k of K becomes K numbers, 1 at position k and 0 elsewhere."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from .scores import ROWS
 
 @dataclass
 class Context:
-    """A place in a text. Printed: the activation, and the text with the token in brackets.
+    """A place in a text. ``print`` shows the activation, and the text with the token in brackets.
 
     Attributes
     ----------

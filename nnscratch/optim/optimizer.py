@@ -116,7 +116,10 @@ class Optimizer:
 
     @property
     def lr(self) -> float:
-        """The learning rate of the first group, or inside `update` of the group of `w`. Setting it sets all groups."""
+        """The learning rate of the first group. If you set it, all groups get the new value.
+
+        Inside `update`, it is the learning rate of the group of `w`.
+        """
         return self._group["lr"]
 
     @lr.setter
@@ -126,7 +129,10 @@ class Optimizer:
 
     @property
     def weight_decay(self) -> float:
-        """The weight decay of the first group, or inside `update` of the group of `w`. Setting it sets all groups."""
+        """The weight decay of the first group. If you set it, all groups get the new value.
+
+        Inside `update`, it is the weight decay of the group of `w`.
+        """
         return self._group["weight_decay"]
 
     @weight_decay.setter

@@ -140,7 +140,7 @@ class GradientSum:
             self._put_into_view(k)
 
     def _connected(self, numbers: list[int]) -> dict[np.dtype, list[slice]]:
-        """Return the parts of the flat arrays that hold these parameters, as few slices. `numbers` is ascending."""
+        """Return the parts of the flat arrays that hold these parameters: few, long slices. `numbers` is ascending."""
         parts: dict[np.dtype, list[slice]] = {dtype: [] for dtype in self._flat}
         for k in numbers:
             of_dtype, cut = parts[self._learned[k].dtype], self._slices[k]
