@@ -21,7 +21,7 @@ from .projection import Projection
 from .report import Trap
 from .tape import traced_code
 
-ENOUGH = 8  # after this many shifts of one size, no division by the size is needed to recognise finite differences
+ENOUGH = 8  # this many shifts of the same size prove finite differences, even without a division by the size
 MANY = 50  # the largest number of operations of one kind in forward that are compared
 SMALL = 2e-3  # the largest step, relative to the largest operand
 BUDGET = 20_000_000  # the search ends after it has compared this many elements

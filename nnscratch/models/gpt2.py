@@ -2,8 +2,8 @@
 
     config.json         the sizes and settings            model.safetensors   the weights
 
-GPT-2 is a `TransformerLM` whose parameters have other names. In each block, four weights have another layout too: the
-file stores them as (in, out), and `Linear` as (out, in).
+GPT-2 is a `TransformerLM` whose parameters have other names. In each block, four weights also have a different layout:
+the file stores them as (in, out), and `Linear` as (out, in).
 
     in the file                          here                                      shape here
     wte.weight                           embedding.weight                          (V, D)

@@ -56,7 +56,7 @@ def as_param_groups(params: Iterable[Parameter] | Iterable[ParamGroup], defaults
 
 
 def saved_settings(groups: list[ParamGroup], saved: Any) -> list[dict[str, float]]:
-    """Return the numbers of the `saved` groups of a ``state_dict``. Raise if they do not fit `groups`."""
+    """Return the settings of the `saved` groups of a ``state_dict``. Raise if they do not fit `groups`."""
     sizes = [len(group["params"]) for group in groups]
     if [len(group["params"]) for group in saved] != sizes:
         raise ValueError(
