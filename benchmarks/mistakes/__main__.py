@@ -46,6 +46,8 @@ it missed.
 
 *Caught* means that the verdict is "wrong". *First diagnosis* is the diagnosis at the top of the list, and *rank* is
 the position of the mistake's name in that list. Some rows accept two names, because both describe the same gradient.
+From the section "classes" on, the first column has the name of the code in `benchmarks/mistakes/forms`, and after the
+colon a short description of the mistake.
 
 In *directional* mode, the diagnosis of a wrong array knows only the derivatives along three random directions (arrays
 of one or two elements are checked by element). In its first run, it named 132 of the first 136 mistakes. We then

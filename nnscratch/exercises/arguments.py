@@ -33,6 +33,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--seconds", type=float, default=15.0, help="time limit of a check (default: %(default)g)")
     action("hint", "show one more hint; the last one comes after solving", "optional")
     action("status", "list all exercises")
-    action("reset", "write an exercise anew; your file is kept under another name", "required")
+    action("reset", "write the original file again; your file is kept under another name", "required")
     solution = action("solution", "print the model solution of a solved exercise", "required")
     solution.add_argument("--anyway", action="store_true", help="even if you have not solved it")

@@ -115,7 +115,7 @@ def run_status(arguments: argparse.Namespace, folder: ExerciseFolder) -> int:
 
 
 def run_reset(arguments: argparse.Namespace, folder: ExerciseFolder) -> int:
-    """Write one file anew."""
+    """Write the original file of one exercise again."""
     exercise = named(arguments.name)
     kept = folder.reset(exercise)
     print(f"{exercise.filename} has its original text again." + (f" Your file is now {kept.name}." if kept else ""))
