@@ -28,16 +28,7 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from .kernels import gru as kernels
-from .recurrent import (
-    Arrays,
-    Parameters,
-    Recurrent,
-    add_gradients,
-    by_step,
-    chunk_length,
-    chunks_of_steps,
-    first_columns,
-)
+from .recurrent import Arrays, Parameters, Recurrent, add_gradients, by_step, chunks_of_steps, first_columns
 
 
 class GRU(Recurrent):
@@ -79,7 +70,7 @@ class GRU(Recurrent):
     def buffer_shapes(self, T: int, N: int) -> tuple[tuple[int, ...], ...]:
         """Return the shapes of h, hT, the gates and v_n, and of U or dU and dV for one chunk."""
         H = self.hidden_size
-        columns = chunk_length(T, N, H, self.weight_hh_l0.data) * N
+        columns = self.chunk_length(T, N) * N
         return (T + 1, N, H), (T + 1, H, N), (T, 3 * H, N), (T, H, N), (3 * H, columns), (3 * H, columns)
 
     def layer_forward(self, X: Array, state: Arrays, parameters: Parameters, buffers: Arrays) -> tuple[Array, Arrays]:

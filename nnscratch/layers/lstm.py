@@ -37,16 +37,7 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from .kernels import lstm as kernels
-from .recurrent import (
-    Arrays,
-    Parameters,
-    Recurrent,
-    add_gradients,
-    by_step,
-    chunk_length,
-    chunks_of_steps,
-    first_columns,
-)
+from .recurrent import Arrays, Parameters, Recurrent, add_gradients, by_step, chunks_of_steps, first_columns
 
 
 class LSTM(Recurrent):
@@ -89,7 +80,7 @@ class LSTM(Recurrent):
     def buffer_shapes(self, T: int, N: int) -> tuple[tuple[int, ...], ...]:
         """Return the shapes of h, c, tanh(c), the gates, and U or dU of one chunk."""
         H = self.hidden_size
-        columns = chunk_length(T, N, H, self.weight_hh_l0.data) * N
+        columns = self.chunk_length(T, N) * N
         return (T + 1, N, H), (T + 1, H, N), (T, H, N), (T, 4 * H, N), (4 * H, columns)
 
     def forget_gate_biases(self) -> list[tuple[Array, Array]]:

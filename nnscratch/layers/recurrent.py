@@ -241,6 +241,18 @@ class Recurrent(Module):
             ds[...] = new
         return dX
 
+    def chunk_length(self, T: int, N: int) -> int:
+        """Return the number of steps in a chunk.
+
+        On a CPU, a chunk has enough steps for efficient products, but so few that U stays in the cache. On a GPU, each
+        chunk costs a dozen kernels. So one chunk has all T steps, unless U would take more than half a gigabyte.
+        """
+        H, like = self.hidden_size, self.weight_hh_l0.data
+        columns = max(CHUNK_COLUMNS, 2 * H)
+        if backend.launch_bound(like):
+            columns = max(columns, backend.chunk_size(like, 0) // (4 * H))
+        return min(T, max(1, columns // N))
+
     # --- what a subclass defines ---------------------------------------------------------------------------------
 
     def buffer_shapes(self, T: int, N: int) -> tuple[tuple[int, ...], ...]:
@@ -320,18 +332,6 @@ class Recurrent(Module):
 def suffix(layer: int, direction: int) -> str:
     """Return PyTorch's ending for the names of a layer's parameters: ``_l0``, or ``_l0_reverse`` for direction 1."""
     return f"_l{layer}{'_reverse' * direction}"
-
-
-def chunk_length(T: int, N: int, H: int, like: Array) -> int:
-    """Return the number of steps in a chunk.
-
-    On a CPU, a chunk has enough steps for efficient products, but so few that U stays in the cache. On a GPU, each
-    chunk costs a dozen kernels. So one chunk has all T steps, unless U would take more than half a gigabyte.
-    """
-    columns = max(CHUNK_COLUMNS, 2 * H)
-    if backend.launch_bound(like):
-        columns = max(columns, backend.chunk_size(like, 0) // (4 * H))
-    return min(T, max(1, columns // N))
 
 
 def chunks_of_steps(T: int, length: int) -> list[slice]:

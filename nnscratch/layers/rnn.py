@@ -23,16 +23,7 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from .kernels import rnn as kernels
-from .recurrent import (
-    Arrays,
-    Parameters,
-    Recurrent,
-    add_gradients,
-    by_step,
-    chunk_length,
-    chunks_of_steps,
-    first_columns,
-)
+from .recurrent import Arrays, Parameters, Recurrent, add_gradients, by_step, chunks_of_steps, first_columns
 from .rnn_cell import check_nonlinearity
 
 
@@ -96,7 +87,7 @@ class RNN(Recurrent):
     def buffer_shapes(self, T: int, N: int) -> tuple[tuple[int, ...], ...]:
         """Return the shapes of h, hT, and U or dU of one chunk."""
         H = self.hidden_size
-        columns = chunk_length(T, N, H, self.weight_hh_l0.data) * N
+        columns = self.chunk_length(T, N) * N
         return (T + 1, N, H), (T + 1, H, N), (H, columns)
 
     def layer_forward(self, X: Array, state: Arrays, parameters: Parameters, buffers: Arrays) -> tuple[Array, Arrays]:

@@ -128,7 +128,7 @@ class AsyncSteps:
             "scheduler": None if trainer.scheduler is None else trainer.scheduler.state_dict(),
             "rng": [rng.bit_generator.state for rng in self.generators],
             "hidden": trainer.hidden,
-            "epoch_rng": trainer.epoch_rng,
+            "epoch_rng": trainer.generators.epoch_start,
         }
 
     def _restore_cpu_state(self, trainer: Trainer, state: dict[str, Any]) -> None:
@@ -140,7 +140,7 @@ class AsyncSteps:
             group["lr"] = rate
         for rng, rng_state in zip(self.generators, state["rng"], strict=True):
             rng.bit_generator.state = rng_state
-        trainer.hidden, trainer.epoch_rng = state["hidden"], state["epoch_rng"]
+        trainer.hidden, trainer.generators.epoch_start = state["hidden"], state["epoch_rng"]
 
 
 def can_step_async(model: Module, optimizer: Optimizer) -> bool:

@@ -13,6 +13,7 @@ from ..checks import count, positive_int
 from ..module import Module
 from ..serialization import PathLike, read_arrays, save, write_arrays
 from .callback import Callback
+from .epochs import BatchGenerators
 from .history import History
 
 if TYPE_CHECKING:
@@ -148,16 +149,17 @@ def state_dict(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
     arrays |= {f"hidden.{k}": a for k, a in enumerate(hidden)}
     steps = history.to_dict()
     arrays |= {f"history.{name}": np.array(steps.pop(name), dtype=np.float64) for name in STEP_RECORDS}
-    rng, valid_rng = trainer.batches_rng, trainer.valid_rng
+    of_batches = trainer.generators
+    rng, valid_rng = of_batches.batches, of_batches.valid
     header = {
         "step": trainer.steps_done,
         "optimizer": optimizer,
         "scheduler": None if trainer.scheduler is None else trainer.scheduler.state_dict(),
         "rng": states,
         "rng_of_ranks": states_of_ranks,
-        "epoch_rng": trainer.epoch_rng,
-        "batches_rng": trainer.stopped_at_rng if rng is None else rng.bit_generator.state,
-        "valid_rng": trainer.stopped_valid_rng if valid_rng is None else valid_rng.bit_generator.state,
+        "epoch_rng": of_batches.epoch_start,
+        "batches_rng": of_batches.batches_stopped_at if rng is None else rng.bit_generator.state,
+        "valid_rng": of_batches.valid_stopped_at if valid_rng is None else valid_rng.bit_generator.state,
         "history": steps,
         "callbacks": [getattr(callback, "state", None) for callback in trainer.callbacks],
     }
@@ -211,9 +213,12 @@ def _load(trainer: Trainer, arrays: dict[str, Any], header: dict[str, Any]) -> N
     trainer.hidden = hidden if len(hidden) > 1 else hidden[0] if hidden else None
     if trainer.together is not None:
         trainer.hidden = trainer.together.own_hidden(trainer.hidden)
-    trainer.epoch_rng, trainer.stopped_at_rng = header["epoch_rng"], header.get("batches_rng")
-    trainer.stopped_valid_rng, trainer.valid_rng = header.get("valid_rng"), None
-    trainer.batches_rng, trainer.steps_done = None, step
+    trainer.generators = BatchGenerators(
+        epoch_start=header["epoch_rng"],
+        batches_stopped_at=header.get("batches_rng"),
+        valid_stopped_at=header.get("valid_rng"),
+    )
+    trainer.steps_done = step
     trainer.recorded = history
     for callback, state in zip(trainer.callbacks, header["callbacks"], strict=False):
         if state is not None:

@@ -5,12 +5,36 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..checks import at_least, positive_int
 
 if TYPE_CHECKING:
     from .trainer import Trainer
+
+
+@dataclass
+class BatchGenerators:
+    """The random generators of a run's batches, and the states that a resumed run needs.
+
+    Attributes
+    ----------
+    batches, valid : numpy.random.Generator or None
+        The generators of the batches and of the validation batches given to `fit`, if they draw random numbers.
+    epoch_start : dict or None
+        The state of `batches` when this epoch began.
+    batches_stopped_at, valid_stopped_at : dict or None
+        After `resume`, the states of both when the resumed run stopped. `fit` restores them.
+    """
+
+    batches: np.random.Generator | None = None
+    valid: np.random.Generator | None = None
+    epoch_start: dict[str, Any] | None = None
+    batches_stopped_at: dict[str, Any] | None = None
+    valid_stopped_at: dict[str, Any] | None = None
 
 
 def steps_in_epoch(batches: Any, accumulate: int) -> int:
@@ -42,19 +66,20 @@ def remaining_steps(trainer: Trainer, batches: Any) -> Iterator[list[tuple[Any, 
     skips the batches already used. Then the generator gets the state that it had when the run stopped.
     """
     steps = steps_in_epoch(batches, trainer.accumulate)
-    rng = trainer.batches_rng = getattr(batches, "rng", None)
-    stopped_at, trainer.stopped_at_rng = trainer.stopped_at_rng, None
+    generators = trainer.generators
+    rng = generators.batches = getattr(batches, "rng", None)
+    stopped_at, generators.batches_stopped_at = generators.batches_stopped_at, None
     if rng is not None and stopped_at is None:
         stopped_at = rng.bit_generator.state
     while trainer.steps_done < trainer.total_steps:
         steps_before = trainer.steps_done
         done = steps_before % steps
         if rng is not None:
-            start = stopped_at if done == 0 else trainer.epoch_rng
+            start = stopped_at if done == 0 else generators.epoch_start
             rng.bit_generator.state = rng.bit_generator.state if start is None else start
         if done == 0:
             trainer.hidden = None  # the text starts again, so a recurrent model starts from a zero state
-            trainer.epoch_rng = None if rng is None else rng.bit_generator.state
+            generators.epoch_start = None if rng is None else rng.bit_generator.state
         rest = iter(batches)
         for _ in itertools.islice(rest, done * trainer.accumulate):  # used already
             pass

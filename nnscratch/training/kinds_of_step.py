@@ -11,15 +11,12 @@ Each is a function of (trainer, parts) that makes one step and returns a recurre
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..checks import check_instance
 from .async_steps import AsyncSteps, can_step_async
 
 if TYPE_CHECKING:
-    from ..privacy import DPSGD
     from .trainer import Trainer
 
 
@@ -30,18 +27,3 @@ def choose_step(trainer: Trainer) -> Callable[..., Any]:
         trainer.async_steps = AsyncSteps(trainer)
     chosen = [kind.step for kind in (*others, trainer.async_steps, trainer.together) if kind is not None]
     return chosen[0] if chosen else type(trainer)._plain_step
-
-
-def checked_privacy(trainer: Trainer, privacy: DPSGD) -> DPSGD:
-    """Return `privacy`. Raise if it does not fit the trainer's model or its other settings."""
-    from ..privacy import DPSGD  # imported late: privacy is built on training
-
-    check_instance("Trainer", "privacy", privacy, DPSGD)
-    alone = trainer.split_batch is None and trainer.together is None and trainer.accumulate == 1
-    if not alone or min(trainer.max_norm, trainer.clip_value) < math.inf:
-        raise ValueError(
-            "privacy clips each example of one batch in one process: leave out max_norm, clip_value, accumulate, "
-            "threads and communicator"
-        )
-    privacy.check(trainer.model, trainer.criterion)
-    return privacy

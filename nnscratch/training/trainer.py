@@ -7,7 +7,6 @@ and together.py for several processes.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import backend
-from ..checks import at_least, check_instance, flag, positive_int
+from ..checks import flag, positive_int
 from ..deprecated import renamed_attribute
 from ..modes import without_input_grad
 from ..module import Module
@@ -27,14 +26,15 @@ from .async_steps import AsyncSteps
 from .callback import Callback
 from .callbacks import automatic_bar
 from .divergence import NotFinite, clip_if_finite, diverged
-from .epochs import remaining_steps, steps_in_epoch, total_steps
+from .epochs import BatchGenerators, remaining_steps, steps_in_epoch, total_steps
 from .history import History
 from .interrupt import INTERRUPTED, finish_step_on_ctrl_c
-from .kinds_of_step import checked_privacy, choose_step
+from .kinds_of_step import choose_step
 from .model_calls import call_model, computes_own_loss, hidden_for, parts_on_device_of
 from .ranks import end_all_ranks_on_error
 from .split_batch import SplitBatch
 from .together import training_together
+from .trainer_checks import check_objects, checked_limits, checked_privacy
 from .validation import restore_generator, validate
 
 if TYPE_CHECKING:
@@ -111,32 +111,18 @@ class Trainer:
         privacy: DPSGD | None = None,
         progress: bool = True,
     ):
-        check_instance("Trainer", "model", model, Module)
-        check_instance("Trainer", "criterion", criterion, Module)
-        check_instance("Trainer", "optimizer", optimizer, Optimizer)
-        if scheduler is not None:
-            check_instance("Trainer", "scheduler", scheduler, LRScheduler)
-        if not {id(p) for p in model.parameters()} & {id(p) for p in optimizer.parameters}:
-            raise ValueError("the optimizer has none of the model's parameters: build it with model.parameters()")
+        callbacks = list(callbacks)
+        check_objects(model, criterion, optimizer, scheduler, callbacks)
         backend.keep_freed_memory()
         self.model, self.criterion, self.optimizer, self.scheduler = model, criterion, optimizer, scheduler
-        self.max_norm = math.inf if max_norm is None else at_least("max_norm", max_norm, 0)
-        self.clip_value = math.inf if clip_value is None else at_least("clip_value", clip_value, 0)
-        if max_norm is not None and clip_value is not None:
-            raise ValueError(f"give max_norm or clip_value, not both, got {max_norm} and {clip_value}")
+        self.max_norm, self.clip_value = checked_limits(max_norm, clip_value)
         self.accumulate = positive_int("accumulate", accumulate)
-        self.callbacks = list(callbacks)
-        self.progress, self._bar = flag("progress", progress), ()
-        for callback in self.callbacks:
-            check_instance("Trainer", "callbacks", callback, Callback)
+        self.callbacks, self.progress = callbacks, flag("progress", progress)
+        self._bar: tuple[Callback, ...] = ()
         self.steps_done, self.total_steps, self.targets = 0, 0, 0
         self.stop: str | None = None
         self.hidden: Any = None  # a recurrent model's state after the latest batch
-        self.epoch_rng: dict | None = None  # state of the batches' generator when this epoch began
-        self.batches_rng: np.random.Generator | None = None  # the generator of the batches given to `fit`
-        self.stopped_at_rng: dict | None = None  # its state at the moment when the resumed run stopped
-        self.valid_rng: np.random.Generator | None = None  # the generator of the validation batches, if they draw
-        self.stopped_valid_rng: dict | None = None  # its state at the moment when the resumed run stopped
+        self.generators = BatchGenerators()
         self.recorded = History()  # steps that are enqueued on a GPU are not in it yet
         self._seconds_before, self._started = 0.0, 0.0
         self.split_batch = SplitBatch(model, criterion, threads) if positive_int("threads", threads) > 1 else None

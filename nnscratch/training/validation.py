@@ -26,7 +26,8 @@ def validate(trainer: Trainer, batches: Any, epoch: float) -> None:
 
 def restore_generator(trainer: Trainer, batches: Any) -> None:
     """Find the generator of the validation batches. In a resumed run, set it to its state at the end of the old run."""
-    trainer.valid_rng = getattr(batches, "rng", None)
-    if trainer.valid_rng is not None and trainer.stopped_valid_rng is not None:
-        trainer.valid_rng.bit_generator.state = trainer.stopped_valid_rng
-    trainer.stopped_valid_rng = None
+    generators = trainer.generators
+    generators.valid = getattr(batches, "rng", None)
+    if generators.valid is not None and generators.valid_stopped_at is not None:
+        generators.valid.bit_generator.state = generators.valid_stopped_at
+    generators.valid_stopped_at = None

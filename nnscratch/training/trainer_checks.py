@@ -1,0 +1,55 @@
+"""Checks of the Trainer's arguments. Each raises TypeError or ValueError before the Trainer exists."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..checks import at_least, check_instance
+from ..module import Module
+from ..optim import Optimizer
+from ..optim.lr_scheduler import LRScheduler
+from .callback import Callback
+
+if TYPE_CHECKING:
+    from ..privacy import DPSGD
+    from .trainer import Trainer
+
+
+def check_objects(model: Any, criterion: Any, optimizer: Any, scheduler: Any, callbacks: Sequence[Any]) -> None:
+    """Check the types, and that the optimizer has parameters of the model."""
+    check_instance("Trainer", "model", model, Module)
+    check_instance("Trainer", "criterion", criterion, Module)
+    check_instance("Trainer", "optimizer", optimizer, Optimizer)
+    if scheduler is not None:
+        check_instance("Trainer", "scheduler", scheduler, LRScheduler)
+    if not {id(p) for p in model.parameters()} & {id(p) for p in optimizer.parameters}:
+        raise ValueError("the optimizer has none of the model's parameters: build it with model.parameters()")
+    for callback in callbacks:
+        check_instance("Trainer", "callbacks", callback, Callback)
+
+
+def checked_limits(max_norm: float | None, clip_value: float | None) -> tuple[float, float]:
+    """Return both limits of the gradient. A limit of None becomes infinity."""
+    if max_norm is not None and clip_value is not None:
+        raise ValueError(f"give max_norm or clip_value, not both, got {max_norm} and {clip_value}")
+    return (
+        math.inf if max_norm is None else at_least("max_norm", max_norm, 0),
+        math.inf if clip_value is None else at_least("clip_value", clip_value, 0),
+    )
+
+
+def checked_privacy(trainer: Trainer, privacy: DPSGD) -> DPSGD:
+    """Return `privacy`. Raise if it does not fit the trainer's model or its other settings."""
+    from ..privacy import DPSGD  # imported late: privacy is built on training
+
+    check_instance("Trainer", "privacy", privacy, DPSGD)
+    alone = trainer.split_batch is None and trainer.together is None and trainer.accumulate == 1
+    if not alone or min(trainer.max_norm, trainer.clip_value) < math.inf:
+        raise ValueError(
+            "privacy clips each example of one batch in one process: leave out max_norm, clip_value, accumulate, "
+            "threads and communicator"
+        )
+    privacy.check(trainer.model, trainer.criterion)
+    return privacy
