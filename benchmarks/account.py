@@ -1,4 +1,4 @@
-"""Measure what each optimisation of a training step gains, for the page "How NumPy overtook PyTorch".
+"""Measure what each optimisation of a training step gains, for the page "How NumPy keeps up with PyTorch".
 
     python -m benchmarks.account            takes about two minutes; writes docs/performance/_account.md
 

@@ -222,9 +222,7 @@ def run_exercises(arguments: argparse.Namespace) -> int:
 
 
 def add_device(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--device", default="cpu", help="cpu, cuda or cuda:N; a run can be resumed on another device (default: cpu)"
-    )
+    command.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: %(default)s)")
     command.add_argument(
         "--tf32", action="store_true", help="on a GPU: faster matrix products, with 3 correct digits instead of 7"
     )
