@@ -1,6 +1,5 @@
-"""The pages of the tutorials: notebooks with links to other pages, and with texts that describe the figures."""
+"""The pages of the tutorials: notebooks with links to other pages, and with captions."""
 
-import ast
 import json
 import re
 from pathlib import Path
@@ -85,65 +84,20 @@ def links_line(number, path, in_browser, repository):
     return '<p class="tutorial-links">\n' + "\n".join(links) + "\n</p>"
 
 
-def plain(text):
-    """Return text without the marks of mathematics: ``$\\sigma(w x)$`` becomes ``sigma(w x)``."""
-    return re.sub(r"\s+", " ", re.sub(r"\\mathrm|[$\\{}]|\*\*", "", text)).strip(" ,;:")
-
-
-def strings(node):
-    """Return the text of a string or an f-string in Python code, with "..." for each computed part, or None."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
-    if isinstance(node, ast.JoinedStr):
-        return "".join(part.value if isinstance(part, ast.Constant) else "..." for part in node.values)
-    return None
-
-
-def alternative_text(source, heading):
-    """Return what a figure shows, for readers who cannot see it: the section, the axes, the curves and the titles.
-
-    They are the texts in the code that draws the figure.
-    """
-    found = {"xlabel": [], "ylabel": [], "title": [], "label": [], "text": []}
-    kinds = []
-    try:
-        calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
-    except SyntaxError:  # IPython's commands
-        calls = []
-    for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
-        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-        if name.startswith("plot_"):
-            kinds.append(name.removeprefix("plot_").replace("_", " "))
-        given = [(name.removeprefix("set_"), text) for text in map(strings, call.args)]
-        given += [(keyword.arg, strings(keyword.value)) for keyword in call.keywords]
-        for kind, text in given:
-            kind = {"suptitle": "title", "annotate": "text", "colorbar": "label"}.get(kind, kind)
-            words = plain(text or "")
-            if kind in found and len(words) > 1 and words != "..." and words not in found[kind]:
-                found[kind].append(words)
-    said = [f"Figure in the section {heading.rstrip('?.!')}"]
-    if kinds:
-        said.append(f"A plot of {', '.join(dict.fromkeys(kinds))}")
-    if found["ylabel"] and found["xlabel"]:
-        said.append(f"{' and '.join(found['ylabel'])} over {' and '.join(found['xlabel'])}")
-    names = {"title": "Titles", "label": "Labels", "text": "Texts in it"}
-    said += [f"{name}: {'; '.join(found[kind])}" for kind, name in names.items() if found[kind]]
-    return ". ".join(said).replace('"', "'") + "."
-
-
 def page(number, found, in_browser, repository):
-    """Return the text of a notebook as a page: with the line of links, and with a link for each mention of another."""
+    """Return the text of a notebook as a page.
+
+    The page has a line of links, a link for each mention of another notebook, and the alternative text and the caption of
+    each figure, which stand in the metadata of its cell.
+    """
     content = json.loads(found[number].read_text(encoding="utf-8"))
     others = {other: path for other, path in found.items() if other != number}
-    heading = ""
     for cell in content["cells"]:
-        source = "".join(cell["source"])
+        metadata = cell["metadata"]
         if cell["cell_type"] == "markdown":
-            cell["source"] = with_links(source, others)
-            if titles := re.findall(r"^#+ (.*)", source, re.MULTILINE):
-                heading = plain(re.sub(r"^[\d.]+ ", "", titles[-1]))
-        elif any("image/png" in output.get("data", {}) for output in cell["outputs"]):
-            cell["metadata"]["mystnb"] = {"image": {"alt": alternative_text(source, heading)}}
+            cell["source"] = with_links("".join(cell["source"]), others)
+        elif "alt" in metadata:
+            metadata["mystnb"] = {"image": {"alt": metadata["alt"]}, "figure": {"caption": metadata["caption"]}}
     title, _, rest = content["cells"][0]["source"].partition("\n")
     line = links_line(number, found[number], in_browser, repository)
     content["cells"][0]["source"] = f"{title}\n\n{line}\n\n{rest}"

@@ -28,6 +28,7 @@ from PIL import Image
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE / "source"
+KEPT = ("tags", "alt", "caption")  # the metadata of a cell that the written notebook keeps
 SOLUTION = re.compile(r"<details>.*?^```python\n(.*?)^```.*?</details>", re.DOTALL | re.MULTILINE)
 
 
@@ -97,7 +98,7 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     )
     count = 0
     for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k == "tags"})
+        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in KEPT})
         if cell.cell_type != "code":
             continue
         count += 1
@@ -109,6 +110,8 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
                 output["metadata"] = {}
             if picture := output.get("data", {}).get("image/png"):
                 output["data"]["image/png"] = reduce_colours(picture)
+                if "alt" in cell.metadata:  # where Jupyter's programs look for the alternative text
+                    output["metadata"] = {"image/png": {"alt": cell.metadata["alt"]}}
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
 

@@ -168,5 +168,17 @@ def test_what_readers_open_was_executed_without_error_and_is_small(source):
     assert build.built(source).stat().st_size < 600_000
 
 
+@pytest.mark.parametrize("source", build.sources(), ids=lambda source: source.stem)
+def test_every_figure_has_a_caption_and_an_alternative_text_that_says_what_it_shows(source):
+    made = nbformat.read(build.built(source), as_version=4)
+    for cell in made.cells:
+        pictures = [output for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+        assert bool(pictures) == ("alt" in cell.metadata), f"the text belongs to a figure:\n{cell.source}"
+        for picture in pictures:
+            assert picture.metadata["image/png"]["alt"] == cell.metadata["alt"]
+            assert len(cell.metadata["alt"]) > 80, "describe the axes and the curves, and what they do"
+            assert 10 < len(cell.metadata["caption"]) < 120
+
+
 def test_every_executed_notebook_has_a_source():
     assert {path.stem for path in build.HERE.glob("*.ipynb")} == {source.stem for source in build.sources()}

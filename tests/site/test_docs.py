@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+import json
 import re
 from pathlib import Path
 
@@ -91,10 +92,12 @@ def test_a_mention_of_a_notebook_becomes_a_link_outside_of_code_and_links():
     )
 
 
-def test_the_text_for_a_figure_names_its_axes_curves_and_titles():
-    source = "ax.plot(x, label='Adam')\nax.plot(x, label=f'rate {r}')\nax.set(xlabel='step', ylabel='loss $L$')"
-    text = tutorial_pages().alternative_text(source, "Speed")
-    assert text == "Figure in the section Speed. loss L over step. Labels: Adam; rate ...."
+def test_a_figure_of_a_notebook_has_its_caption_and_its_alternative_text_on_the_page():
+    pages = tutorial_pages()
+    found = pages.notebooks(DOCS.parent / "notebooks")
+    cells = json.loads(pages.page("19", found, False, ""))["cells"]
+    (given,) = (cell["metadata"] for cell in cells if "alt" in cell["metadata"])
+    assert given["mystnb"] == {"image": {"alt": given["alt"]}, "figure": {"caption": given["caption"]}}
 
 
 def tutorial_pages():
