@@ -87,8 +87,8 @@ def links_line(number, path, in_browser, repository):
 def page(number, found, in_browser, repository):
     """Return the text of a notebook as a page.
 
-    The page has a line of links, a link for each mention of another notebook, and the alternative text and the caption of
-    each figure, which stand in the metadata of its cell.
+    The page has a line of links, and a link for each mention of another notebook. Each figure has the caption and the
+    alternative text that are in the metadata of its cell.
     """
     content = json.loads(found[number].read_text(encoding="utf-8"))
     others = {other: path for other, path in found.items() if other != number}
