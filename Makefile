@@ -7,7 +7,11 @@ BIN := .venv/bin
 CUDA ?= cuda12
 EXAMPLES ?= 20000
 
-.PHONY: help demo test test-thorough fuzz test-oracle test-gpu gpu-check lab notebooks docs docs-test docs-linkcheck docs-axe docs-lite lite-build lite-test lite-table lint release-check clean bench bench-growth bench-ranks bench-busy bench-check
+FOLDERS ?= layers losses optim gradcheck
+SAMPLE ?= 5
+SEED ?= 0
+
+.PHONY: help demo test test-thorough fuzz test-oracle test-gpu gpu-check lab notebooks docs docs-test docs-linkcheck docs-axe docs-lite lite-build lite-test lite-table lint mutate release-check clean bench bench-growth bench-ranks bench-busy bench-check
 
 help:
 	@echo "make demo         train a language model on Pride and Prejudice and print a sample of its text (under 5 minutes)"
@@ -32,6 +36,7 @@ help:
 	@echo "make bench-busy   measure training beside another program (5 minutes)"
 	@echo "make bench-check  check that nothing became slower relative to PyTorch (1 minute)"
 	@echo "make lint         check the code style with ruff"
+	@echo "make mutate       change the package in small ways, and count the changes that a test finds (30 minutes)"
 	@echo "make release-check build the sdist and the wheel, and check them (2 minutes)"
 	@echo "make clean        remove .venv and all build results; keep the trained models in runs/"
 
@@ -113,6 +118,11 @@ bench-check: .venv/.installed-bench
 
 lint: .venv/.installed-lint
 	$(BIN)/ruff check .
+
+# make FOLDERS=optim SAMPLE=20 mutate tests more mutants of fewer folders.
+mutate: .venv/.installed-mutate
+	set -e; for folder in $(FOLDERS); do \
+	    $(BIN)/python tests/mutation/run.py $$folder --sample $(SAMPLE) --seed $(SEED); done
 
 # The wheel must work in an environment without other packages.
 release-check: .venv/.installed-release

@@ -193,3 +193,90 @@ def test_hyper_parameters_out_of_range_are_refused():
         nn.CrossEntropyLoss(label_smoothing=1.0)
     with pytest.raises(TypeError, match="ignore_index must be an integer, got 'pad'"):
         nn.CrossEntropyLoss(ignore_index="pad")
+
+
+def cross_entropy_of_one(x, t):
+    return -math.log(math.exp(x[t]) / sum(map(math.exp, x)))
+
+
+FORMULAS = {  # {loss: its formula for one row of the prediction and of the target}
+    nn.HuberLoss: (nn.HuberLoss(0.5), lambda x, t: np.mean(
+        [d * d / 2 if d <= 0.5 else 0.5 * (d - 0.25) for d in map(abs, x - t)])),
+    nn.BCEWithLogitsLoss: (nn.BCEWithLogitsLoss(), lambda x, t: np.mean(
+        [-b * math.log(1 / (1 + math.exp(-a))) - (1 - b) * math.log(1 / (1 + math.exp(a)))
+         for a, b in zip(x, t, strict=True)])),
+    nn.KLDivLoss: (nn.KLDivLoss(), lambda x, t: sum(
+        b * (math.log(b) - a) for a, b in zip(x, t, strict=True) if b > 0)),
+    nn.MultiMarginLoss: (nn.MultiMarginLoss(0.7), lambda x, t: sum(
+        max(0, 0.7 - x[t] + x[j]) for j in range(len(x)) if j != t) / len(x)),
+    nn.CrossEntropyLoss: (nn.CrossEntropyLoss(), cross_entropy_of_one),
+}  # fmt: skip
+
+
+def prediction_and_target(loss, dtype=np.float64):
+    """Draw 40 rows of 3 numbers, and their targets."""
+    rng = np.random.default_rng(0)
+    x, t = rng.normal(size=(40, 3)).astype(dtype), rng.random((40, 3)).astype(dtype)
+    if loss in (nn.CrossEntropyLoss, nn.MultiMarginLoss):
+        return x, rng.integers(0, 3, 40)
+    if loss is nn.KLDivLoss:
+        t[0, 1] = 0  # an outcome that never happens adds nothing
+        return nn.LogSoftmax()(x), t / t.sum(axis=1, keepdims=True)
+    return x, t
+
+
+@pytest.mark.parametrize("loss", FORMULAS)
+def test_a_loss_is_the_mean_over_rows_of_its_formula(loss):
+    criterion, formula = FORMULAS[loss]
+    x, t = prediction_and_target(loss)
+    expected = [formula(row, target) for row, target in zip(x, t, strict=True)]
+    assert criterion(x, t) == pytest.approx(np.mean(expected), rel=1e-12)
+
+
+@pytest.mark.parametrize("loss", [nn.MSELoss, *FORMULAS])
+def test_the_mean_of_float32_losses_is_computed_in_float64(loss):
+    x, t = prediction_and_target(loss, np.float32)
+    if loss is nn.MultiMarginLoss:
+        x, t = x[:, :2].copy(), t % 2  # one term in each row, so that its sum is exact
+    elif t.ndim == 2:
+        x, t = x[:, :1].copy(), t[:, :1].copy()
+    criterion = loss()
+    of_each_row = [criterion(x[k : k + 1], t[k : k + 1]) for k in range(len(x))]
+    assert criterion(x, t) == pytest.approx(math.fsum(of_each_row) / len(x), rel=1e-14)
+
+
+@pytest.mark.parametrize("loss", [nn.HuberLoss, nn.BCEWithLogitsLoss, nn.KLDivLoss])
+def test_a_prediction_and_a_target_of_two_shapes_are_refused(loss):
+    with pytest.raises(ValueError, match=f"{loss.__name__} needs prediction and target of the same shape and dtype"):
+        loss()(np.full((2, 1), -1.0), np.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: nn.BCEWithLogitsLoss()(np.ones(2), np.array([0.0, 1.5])), r"target must be in \[0, 1\], got 0.0..1.5"),
+        (lambda: nn.BCEWithLogitsLoss()(np.ones(2), np.array([-1.0, 1.0])), r"target must be in \[0, 1\]"),
+        (lambda: nn.KLDivLoss()(np.array(-1.0), np.array(0.5)), r"shape \(..., C\), got arrays of shape \(\)"),
+        (lambda: nn.KLDivLoss()(np.array([-1.0]), np.array([-0.5])), "target must be probabilities, 0 or more"),
+        (lambda: nn.KLDivLoss()(np.array([0.5]), np.array([0.5])), "prediction must be log-probabilities, 0 or less"),
+        (lambda: nn.MultiMarginLoss()(np.ones((1, 2)), np.array([2])), r"target must be in 0\.\.1, got 2\.\.2"),
+        (lambda: nn.HuberLoss(0), "delta must be above 0, got 0"),
+        (lambda: nn.CrossEntropyLoss(weight=[1, 2])(np.ones((1, 3)), np.array([0])), "weight has 2 numbers"),
+    ],
+)
+def test_values_out_of_range_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_class_weights_keep_the_dtype_of_the_logits():
+    criterion = nn.CrossEntropyLoss(weight=[1.0, 2.0], label_smoothing=0.1)
+    criterion(np.ones((2, 2), np.float32), np.array([0, 1]))
+    assert criterion.backward().dtype == np.float32
+
+
+def test_a_row_longer_than_a_chunk_is_a_chunk(monkeypatch):
+    logits, target = classification((5,), 7, seed=0)
+    expected = nn.CrossEntropyLoss()(logits, target)
+    monkeypatch.setattr(nn.losses.fast_softmax, "CHUNK_SIZE", 3)
+    assert nn.CrossEntropyLoss()(logits, target) == pytest.approx(expected, rel=1e-14)

@@ -101,3 +101,12 @@ def test_the_losses_of_sequences_and_the_exposure_of_one(rng, on_cuda):
     there = nn.privacy.sequence_losses(model.to("cuda"), sequences)
     np.testing.assert_allclose(there, losses, rtol=1e-4)
     assert nn.privacy.exposure(there, 2) == nn.privacy.exposure(losses, 2)
+
+
+@pytest.mark.parametrize("criterion", [nn.MSELoss(), nn.BCEWithLogitsLoss(), nn.HuberLoss(), nn.KLDivLoss(),
+                                       nn.CrossEntropyLoss(), nn.MultiMarginLoss()], ids=repr)  # fmt: skip
+def test_a_prediction_and_a_target_on_two_devices_are_refused(criterion, on_cuda):
+    of_labels = isinstance(criterion, nn.CrossEntropyLoss | nn.MultiMarginLoss)
+    prediction, target = np.full((2, 3), -1.0), np.zeros(2, int) if of_labels else np.ones((2, 3))
+    with pytest.raises(TypeError, match="on the same device"):
+        criterion(prediction, on_cuda(target))

@@ -153,6 +153,7 @@ def test_clipping_by_value_touches_only_what_is_outside():
     (lambda w: lr_scheduler.LinearWarmup(nn.optim.Adam(w), 0), "warmup_steps must be an integer of 1 or more, got 0"),
     (lambda w: lr_scheduler.LinearWarmup(nn.optim.Adam(w), 5, 2.0), r"start_factor must be a probability in \[0, 1\)"),
     (lambda w: lr_scheduler.OneCycleLR(nn.optim.Adam(w), 1.0, 3), "large enough for steps of increase and of decrease"),
+    (lambda w: lr_scheduler.OneCycleLR(nn.optim.Adam(w), 1.0, 5, 0.2), "large enough for steps of increase"),
     (lambda w: lr_scheduler.OneCycleLR(nn.optim.Adam(w), 1.0, 30, div_factor=0.1), "div_factor must be a finite"),
     (lambda w: lr_scheduler.MultiStepLR(nn.optim.Adam(w), [3, 0]), r"milestones\[1\] must be an integer of 1 or more"),
     (lambda w: lr_scheduler.MultiStepLR(nn.optim.Adam(w), [3], gamma=-1), "gamma must be a finite number, 0 or more"),

@@ -115,3 +115,12 @@ def test_an_embedding_in_a_language_model_keeps_few_rows_and_a_tied_one_the_whol
         model(tokens)
         model.backward(np.ones_like(logits))
         assert (model.embedding.weight.nonzero_rows()[0] is None) == tied
+
+
+def test_a_weight_without_gradient_rests_only_if_the_update_leaves_it_alone():
+    w = [nn.Parameter(np.ones(1))]
+    assert nn.optim.Adagrad(w).rests_at_zero and nn.optim.SGD(w, lr=1.0).rests_at_zero
+    assert not nn.optim.Adagrad(w, eps=0.0).rests_at_zero  # 0 / 0
+    assert not nn.optim.Adagrad(w, weight_decay=0.1).rests_at_zero
+    assert not nn.optim.SGD(w, lr=1.0, weight_decay=0.1).rests_at_zero
+    assert not nn.optim.SGD(w, lr=1.0, momentum=0.9).rests_at_zero

@@ -87,6 +87,16 @@ def test_a_state_holds_the_settings_of_each_group_and_a_state_with_other_groups_
         nn.optim.AdamW(parameters(), lr=7.0).load_state_dict(state)
 
 
+def test_a_state_that_is_no_dict_or_has_other_settings_is_refused():
+    optimizer = nn.optim.SGD(parameters(), lr=0.1)
+    with pytest.raises(TypeError, match="SGD expects a dict, got list"):
+        optimizer.load_state_dict([])
+    state = optimizer.state_dict()
+    state["param_groups"][0]["alpha"] = 0.9
+    with pytest.raises(ValueError, match=r"a group of this optimizer has \['lr', 'params', 'weight_decay'\]"):
+        optimizer.load_state_dict(state)
+
+
 def test_states_from_before_there_were_groups_are_read():
     w = nn.Parameter(np.ones(3))
     optimizer = nn.optim.SGD([w], lr=0.1, momentum=0.9, weight_decay=0.2)
@@ -137,6 +147,8 @@ def test_setting_a_rate_or_a_decay_of_the_optimizer_sets_it_in_all_groups():
     (lambda a, b: [{"params": [a]}, {"params": [a]}], ValueError, "a parameter is given twice"),
     (lambda a, b: [{"params": [a], "lr": -1}], ValueError, "lr must be a finite number, 0 or more, got -1"),
     (lambda a, b: [{"params": a}], TypeError, "expected a list of parameters, got a Parameter"),
+    (lambda a, b: a, TypeError, "got a Parameter: put it into a list"),
+    (lambda a, b: nn.Linear(1, 1), TypeError, r"got a Linear: pass its parameters\(\)"),
     (lambda a, b: [{"params": []}], ValueError, "SGD got no parameters"),
 ])  # fmt: skip
 def test_wrong_groups_are_refused(groups, error, message):
