@@ -22,6 +22,7 @@ References: Hardt, Price and Srebro (2016), "Equality of opportunity in supervis
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -51,6 +52,10 @@ class GroupReport:
     ----------
     groups : list of Group
         In ascending order of the group's value.
+
+    Notes
+    -----
+    A gap ignores the groups whose rate is NaN. If fewer than two groups remain, the gap is NaN.
     """
 
     groups: list[Group]
@@ -63,17 +68,22 @@ class GroupReport:
     @property
     def equalised_odds_gap(self) -> float:
         """The largest difference of P(p = 1 | y, a) between two groups, for y = 0 and y = 1."""
-        return max(self._gap("true_positive_rate"), self._gap("false_positive_rate"))
+        gaps = self._gap("true_positive_rate"), self._gap("false_positive_rate")
+        return max((gap for gap in gaps if not math.isnan(gap)), default=math.nan)
 
     def _gap(self, rate: str) -> float:
         rates = [getattr(group, rate) for group in self.groups]
-        return float(np.nanmax(rates) - np.nanmin(rates)) if not np.isnan(rates).all() else 0.0
+        known = [value for value in rates if not math.isnan(value)]
+        return max(known) - min(known) if len(known) > 1 else math.nan  # one group cannot be compared
 
     def __str__(self) -> str:
-        lines = [f"{'group':>8} {'count':>7} {'accuracy':>9} {'positive':>9} {'true pos.':>10} {'false pos.':>11}"]
+        width = max(8, *(len(str(g.group)) for g in self.groups))
+        lines = [
+            f"{'group':>{width}} {'count':>7} {'accuracy':>9} {'positive':>9} {'true pos.':>10} {'false pos.':>11}"
+        ]
         for g in self.groups:
             rates = f"{g.accuracy:>9.3f} {g.positive_rate:>9.3f} {g.true_positive_rate:>10.3f} "
-            lines.append(f"{g.group!s:>8} {g.count:>7} {rates}{g.false_positive_rate:>11.3f}")
+            lines.append(f"{g.group!s:>{width}} {g.count:>7} {rates}{g.false_positive_rate:>11.3f}")
         lines.append(
             f"gaps: demographic parity {self.demographic_parity_gap:.3f}, equalised odds {self.equalised_odds_gap:.3f}"
         )
@@ -196,4 +206,6 @@ def _row(name: str, values: Array) -> np.ndarray:
     row = backend.to_numpy(values)
     if row.ndim != 1 or len(row) == 0:
         raise ValueError(f"{name} must have shape (N,) with N at least 1, got {row.shape}")
+    if row.dtype.kind == "f" and np.isnan(row).any():
+        raise ValueError(f"{name} must not hold NaN, got {row}")
     return row

@@ -21,7 +21,9 @@ def test_the_rates_are_counts(rows):
         for label, rate in ((1, g.true_positive_rate), (0, g.false_positive_rate)):
             of_label = [p for p, y in own if y == label]
             assert np.isnan(rate) if not of_label else rate == pytest.approx(sum(of_label) / len(of_label))
-    assert 0 <= report.demographic_parity_gap <= 1 and 0 <= report.equalised_odds_gap <= 1
+    for gap in (report.demographic_parity_gap, report.equalised_odds_gap):
+        assert 0 <= gap <= 1 or np.isnan(gap)
+    assert np.isnan(report.demographic_parity_gap) == (len(report.groups) == 1)
 
 
 def test_the_gaps_are_the_largest_differences():
@@ -72,3 +74,17 @@ def test_bad_arguments_are_named():
         reweighting(zeros, zeros[:2])
     with pytest.raises(ValueError, match="bias"):
         draw_applicants(3, bias=1.5)
+
+
+def test_a_gap_needs_two_groups_with_the_rate():
+    one = nn.fairness.group_report(np.array([1, 0]), np.array([1, 0]), np.array([0, 0]))
+    assert np.isnan(one.demographic_parity_gap) and np.isnan(one.equalised_odds_gap)
+    only_one_has_y_0 = nn.fairness.group_report(np.array([1, 0, 1, 0]), np.array([1, 0, 1, 1]), np.array([0, 0, 1, 1]))
+    assert only_one_has_y_0.equalised_odds_gap == 0.5
+    with pytest.raises(ValueError, match="groups must not hold NaN"):
+        nn.fairness.group_report(np.array([1, 0]), np.array([1, 0]), np.array([0.0, np.nan]))
+
+
+def test_the_table_is_as_wide_as_the_longest_name():
+    table = str(nn.fairness.group_report(np.array([1, 0]), np.array([1, 0]), np.array(["a long name", "b"])))
+    assert len({len(line) for line in table.splitlines()[:-1]}) == 1

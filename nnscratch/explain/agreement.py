@@ -42,8 +42,10 @@ def rank_correlation(a: Array, b: Array) -> np.ndarray:
     [1.] [-1.]
     """
     a, b = backend.to_numpy(a), backend.to_numpy(b)
-    if a.shape != b.shape or a.ndim < 2:
+    if a.shape != b.shape or a.ndim < 2 or a.size == 0:
         raise ValueError(f"the two explanations must have the same shape (N, ...), got {a.shape} and {b.shape}")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError("an explanation must be finite, got NaN or infinity, which have no rank")
     found = []
     for row_a, row_b in zip(a.reshape(len(a), -1), b.reshape(len(b), -1), strict=True):
         ra, rb = (r - r.mean() for r in (ranks(row_a), ranks(row_b)))

@@ -111,8 +111,8 @@ def compare(
     check_instance("compare", "model", model, Module)
     rng = backend.generator(rng)
     methods = default_methods(rng) if methods is None else methods
-    if not methods:
-        raise ValueError("methods must name at least one method, got none")
+    if not isinstance(methods, dict) or not methods:
+        raise ValueError(f"methods must be a dict of at least one method and its name, got {methods!r}")
     attributions = {name: method(model, x, target) for name, method in methods.items()}
     deletion, insertion, randomised = {}, {}, {}
     for name, a in attributions.items():

@@ -25,7 +25,7 @@ from .. import backend
 from ..backend import Array
 from ..checks import positive_int
 from .masking import baseline_row, target_row, value_function
-from .scores import Model, Target, check_input
+from .scores import Model, Target, check_input, check_target
 
 
 def deletion_curve(
@@ -88,6 +88,7 @@ def _curve(
     model: Model, x: Array, target: Target, attributions: Array, baseline: Any, steps: int, insert: bool
 ) -> np.ndarray:
     check_input(x)
+    check_target(target, x)
     a = backend.to_numpy(attributions)
     if a.shape != x.shape or not np.isfinite(a).all():
         raise ValueError(f"attributions must be finite numbers in the shape of x, {x.shape}, got {a.shape}")

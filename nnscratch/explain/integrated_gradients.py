@@ -1,6 +1,6 @@
 """Integrated gradients: the gradient times the input, with the mean gradient on the way from a baseline to the input.
 
-    shapes      x, x0, a (N, ...)       s (N,)      K steps, at alpha_k in (0, 1) with weights w_k that sum to 1
+    shapes      x, x0, a (N, ...)       s (N,)      K points, at alpha_k from 0 to 1, with weights w_k that sum to 1
 
     a = (x - x0) * mean of ds/dx along the straight line from x0 to x
       = (x - x0) * integral from 0 to 1 of ds/dx(x0 + alpha (x - x0)) dalpha
@@ -10,20 +10,31 @@
 
 Completeness follows from the chain rule: the derivative of s(x0 + alpha (x - x0)) with respect to alpha is the sum of
 ds/dx * (x - x0), and its integral from 0 to 1 is s(x) - s(x0). So the attributions divide exactly the change of the
-score between the baseline and the input. The sum over K steps only approximates the integral. The difference that
-remains, the gap, shows whether K is large enough.
+score between the baseline and the input. The sum over K points only approximates the integral. The difference that
+remains, the gap, shows whether the points are dense enough.
 
-The steps are the points of Gauss-Legendre integration: the sum is exact if ds/dx is a polynomial in alpha of degree
-below 2K.
+In a network with ReLUs, ds/dx jumps where a unit switches. Points with equal distances need a large K for these jumps.
+So the default is an adaptive sum. It cuts the line into segments, and uses Simpson's rule in each of them:
+
+    integral from alpha_1 to alpha_2 ~ (alpha_2 - alpha_1) / 6 (ds/dx at alpha_1 + 4 at the middle + at alpha_2)
+
+Completeness holds for each segment, from s(at alpha_1) to s(at alpha_2). So the gap of each segment is known too.
+The segments with the largest gaps are cut into halves, until all gaps of an example together are small enough. Only the
+segments around a jump become short.
+
+With a given number of `steps`, the points are those of Gauss-Legendre integration: the sum is exact if ds/dx is a
+polynomial in alpha of degree below 2K.
 
 For tokens, x is the embedding vectors e. The attribution of a token is the sum over the features of its vector.
 
-Reference: Sundararajan, Taly and Yan (2017), "Axiomatic attribution for deep networks".
+References: Sundararajan, Taly and Yan (2017), "Axiomatic attribution for deep networks"; Lyness (1969), "Notes on the
+adaptive Simpson quadrature routine".
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,13 +43,31 @@ from .. import backend
 from ..backend import Array
 from ..checks import flag, positive_int
 from ..module import Module
-from .scores import Target, baseline_of, check_input, features_of, gradients_at, per_input, scores
+from .masking import target_row
+from .scores import (
+    ROWS,
+    Target,
+    baseline_of,
+    check_input,
+    check_target,
+    features_of,
+    per_input,
+    score_gradients,
+    scores,
+)
 
-LARGE_GAP = 0.05  # the largest gap without a warning, as a fraction of sum |a|
+SEGMENTS = 24  # of the adaptive sum, at the start
+MAX_POINTS = 3000  # of the adaptive sum, for each example
+SHORTEST = 1e-6  # a segment that is not cut: float32 can hardly tell its ends apart
+TOLERANCE, RELATIVE_TOLERANCE = 1e-3, 1e-5  # the largest gap of the adaptive sum: absolute, and as a fraction of |s|
+LARGE_GAP = 0.05  # with `steps`: the largest gap without a warning, as a fraction of sum |a|
+
+Line = Callable[[np.ndarray], tuple[np.ndarray, Array]]
+"""It takes alphas (K,) and returns s (K,) and ds/dx (K, ...) at these points of the line."""
 
 
 def integrated_gradients(
-    model: Module, x: Array, target: Target, baseline: Any = None, steps: int = 50, return_gap: bool = False
+    model: Module, x: Array, target: Target, baseline: Any = None, steps: int | None = None, return_gap: bool = False
 ) -> Array | tuple[Array, Array]:
     """Return the integrated gradients of the target's score.
 
@@ -53,8 +82,9 @@ def integrated_gradients(
     baseline : number or array, optional
         The input without information, from which the path starts. It broadcasts to the shape of x. The default is 0.
         For tokens: a token id, or an array of ids. The default is the vector 0 instead of each token's vector.
-    steps : int
-        K. It takes K forward and K backward passes.
+    steps : int, optional
+        K, the number of forward and backward passes for each example. The default is the number that makes the gap at
+        most 0.001, or 0.00001 of the score if that is more. It is between 49 and 3,000.
     return_gap : bool
         True to return the gap too.
 
@@ -68,29 +98,54 @@ def integrated_gradients(
     Warns
     -----
     RuntimeWarning
-        The gap of an example is larger than 5 % of the sum of ``|a|``: `steps` is too small.
+        The gap of an example is larger than that, because 3,000 passes are too few or the score jumps on the line.
+        With `steps`: it is larger than 5 % of the sum of ``|a|``.
 
     Examples
     --------
     >>> import numpy as np, nnscratch as nn
-    >>> model = nn.models.MLP([3, 8, 2], activation=nn.Tanh, rng=0)
+    >>> model = nn.models.MLP([3, 8, 2], rng=0)
     >>> x = np.array([[1.0, -2.0, 0.5]], dtype=np.float32)
     >>> a, gap = nn.explain.integrated_gradients(model, x, target=1, return_gap=True)
-    >>> a.shape, bool(abs(gap[0]) < 1e-5)
+    >>> a.shape, bool(abs(gap[0]) < 1e-3)
     ((1, 3), True)
     """
     check_input(x)
-    steps, return_gap = positive_int("steps", steps), flag("return_gap", return_gap)
+    check_target(target, x)
+    steps, return_gap = None if steps is None else positive_int("steps", steps), flag("return_gap", return_gap)
     features, x0 = features_of(model, x), baseline_of(model, x, baseline)
-    difference, (alphas, weights) = features - x0, path(steps)
-    points = (x0 + alpha * difference for alpha in alphas.tolist())
-    gradients = gradients_at(model, x, target, points)
-    mean = sum(w * g for w, g in zip(weights.tolist(), gradients, strict=True))
-    attributions = per_input(difference * mean, x)
-    change = scores(model, x, target, features) - scores(model, x0 if features is x else x, target, x0)
-    gap = attributions.reshape(len(x), -1).sum(axis=1) - change
-    _warn_if_incomplete(attributions, gap, steps)
+    end, start = scores(model, x, target, features), scores(model, x0 if features is x else x, target, x0)
+    difference, rule, means = features - x0, None if steps is None else path(steps), []
+    for n in range(len(x)):
+        line = line_of(model, x[n : n + 1], target_row(target, n), x0[n], difference[n])
+        means.append(adaptive_mean(line, difference[n]) if rule is None else gauss_mean(line, *rule))
+    attributions = per_input(difference * backend.array_module(x).stack(means), x)
+    flat, change = attributions.reshape(len(x), -1), end - start
+    gap = flat.sum(axis=1) - change
+    if steps is None:
+        largest = largest_gap(backend.to_numpy(start), backend.to_numpy(end), x0.dtype)
+        advice = f"Either {MAX_POINTS:,} passes are too few, or the score jumps on the line"
+    else:
+        largest, advice = LARGE_GAP * backend.to_numpy(abs(flat).sum(axis=1)) + 1e-6, f"Use more than {steps} steps"
+    _warn_if_incomplete(abs(backend.to_numpy(gap)), backend.to_numpy(change), largest, advice)
     return (attributions, gap) if return_gap else attributions
+
+
+def line_of(model: Module, x: Array, target: Target, x0: Array, difference: Array) -> Line:
+    """Return the line of one example, x of shape (1, ...). The features x0 and difference have no axis of examples."""
+    xp = backend.array_module(x)
+
+    def at(alphas: np.ndarray) -> tuple[np.ndarray, Array]:
+        s, g = [], []
+        for first in range(0, len(alphas), ROWS):
+            some = alphas[first : first + ROWS].reshape(-1, *[1] * x0.ndim).astype(x0.dtype)
+            points = x0 + backend.to_device(some, backend.device_of(x)) * difference
+            s_k, g_k = score_gradients(model, xp.concatenate([x] * len(some)), target, points)
+            s.append(backend.to_numpy(s_k).astype(np.float64))
+            g.append(g_k)
+        return np.concatenate(s), xp.concatenate(g)
+
+    return at
 
 
 def path(steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -99,14 +154,56 @@ def path(steps: int) -> tuple[np.ndarray, np.ndarray]:
     return (alphas + 1) / 2, weights / 2
 
 
-def _warn_if_incomplete(attributions: Array, gap: Array, steps: int) -> None:
-    a, gap = backend.to_numpy(attributions), abs(backend.to_numpy(gap))
-    size = abs(a).reshape(len(a), -1).sum(axis=1)
-    if (gap > LARGE_GAP * size + 1e-6).any():
-        n = int(np.argmax(gap / (size + 1e-6)))
+def gauss_mean(line: Line, alphas: np.ndarray, weights: np.ndarray) -> Array:
+    """Return the mean of ds/dx along the line, from the points and weights of `path`."""
+    return weighted_sum(weights, line(alphas)[1])
+
+
+def adaptive_mean(line: Line, difference: Array) -> Array:
+    """Return the mean of ds/dx along the line, from segments that are short where the gap is large."""
+    xp = backend.array_module(difference)
+    alphas = np.linspace(0, 1, 2 * SEGMENTS + 1)  # even: the ends of the segments; odd: their middles
+    s, g = line(alphas)
+    tolerance = float(largest_gap(s[0], s[-1], g.dtype)) / 2  # the other half is for rounding
+    rounding = 8 * float(np.finfo(g.dtype).eps) * abs(s).max()  # a gap that shorter segments do not reduce
+    while True:
+        h = alphas[2::2] - alphas[:-2:2]
+        slopes = backend.to_numpy((g * difference).reshape(len(g), -1).sum(axis=1)).astype(np.float64)  # ds/dalpha
+        integrals = h / 6 * (slopes[:-2:2] + 4 * slopes[1::2] + slopes[2::2])
+        gaps = abs(integrals - (s[2::2] - s[:-2:2]))
+        halve = np.flatnonzero((gaps > max(tolerance / len(gaps), rounding)) & (h > SHORTEST))
+        if gaps.sum() <= tolerance or not len(halve) or len(alphas) + 2 * len(halve) > MAX_POINTS:
+            break
+        left, middle, right = alphas[2 * halve], alphas[2 * halve + 1], alphas[2 * halve + 2]
+        more = np.concatenate([(left + middle) / 2, (middle + right) / 2])
+        more_s, more_g = line(more)
+        alphas, s, g = np.concatenate([alphas, more]), np.concatenate([s, more_s]), xp.concatenate([g, more_g])
+        order = np.argsort(alphas)
+        alphas, s, g = alphas[order], s[order], g[backend.to_device(order, backend.device_of(g))]
+    weights = np.zeros(len(alphas))
+    for part, factor in ((slice(0, -2, 2), 1), (slice(1, None, 2), 4), (slice(2, None, 2), 1)):
+        weights[part] += factor * h / 6
+    return weighted_sum(weights, g)
+
+
+def largest_gap(s0: Array, s: Array, dtype: np.dtype) -> np.ndarray:
+    """Return the largest gap of the adaptive sum, from the scores at both ends of the line."""
+    relative = max(RELATIVE_TOLERANCE, 64 * float(np.finfo(dtype).eps))  # 64 eps is more for float16 only
+    return np.maximum(TOLERANCE, relative * (abs(s0).astype(np.float64) + abs(s)))
+
+
+def weighted_sum(weights: np.ndarray, g: Array) -> Array:
+    """Return the sum over k of w_k g_k."""
+    w = backend.to_device(weights.astype(g.dtype), backend.device_of(g))
+    return (w @ g.reshape(len(g), -1)).reshape(g.shape[1:])
+
+
+def _warn_if_incomplete(gap: np.ndarray, change: np.ndarray, largest: np.ndarray, advice: str) -> None:
+    if (gap > largest).any():
+        n = int(np.argmax(gap / largest))
         warnings.warn(
-            f"integrated_gradients: the attributions of example {n} miss the difference of the two scores by "
-            f"{gap[n]:.3g}, and the sum of their sizes is {size[n]:.3g}. Use more than {steps} steps",
+            f"integrated_gradients: the attributions of example {n} must sum to {change[n]:.4g}, the difference of the "
+            f"two scores, and miss it by {gap[n]:.2g}. {advice}",
             RuntimeWarning,
             stacklevel=3,
         )

@@ -25,6 +25,7 @@ KernelSHAP: practical Shapley value estimation via linear regression": the compl
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,11 @@ def kernel_shap(
     -------
     array, in the shape of x
         Every element has the attribution of its group.
+
+    Warns
+    -----
+    RuntimeWarning
+        There are too few samples for the number of groups: different values fit them equally well.
 
     Examples
     --------
@@ -108,5 +114,12 @@ def solve(m: np.ndarray, y: np.ndarray, weights: np.ndarray, total: float) -> np
     # phi_G = total - (the others):    y - m_G total  =  (m_others - m_G) phi_others
     root = np.sqrt(weights)
     A = (m[:, :-1] - m[:, -1:]) * root[:, None]  # (M, G-1)
-    others = np.linalg.lstsq(A, (y - m[:, -1] * total) * root, rcond=None)[0]
+    others, _, rank, _ = np.linalg.lstsq(A, (y - m[:, -1] * total) * root, rcond=None)
+    if rank < A.shape[1]:
+        warnings.warn(
+            f"kernel_shap: {len(m)} sets do not determine the values of {m.shape[1]} groups: use more samples, or "
+            f"fewer groups",
+            RuntimeWarning,
+            stacklevel=5,
+        )
     return np.append(others, total - others.sum())

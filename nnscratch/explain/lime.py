@@ -84,7 +84,10 @@ def lime(
 
     def one(v: Value, G: int) -> np.ndarray:
         masks = rng.random((samples, G)) < 0.5
-        b, _, r2 = local_model(masks.astype(float), v(masks), neighbourhood(masks, width), ridge)
+        w = neighbourhood(masks, width)
+        if w.sum() == 0:
+            raise ValueError(f"width={width} is too small: all {samples} masks have the weight 0")
+        b, _, r2 = local_model(masks.astype(float), v(masks), w, ridge)
         fits.append(r2)
         return b
 

@@ -109,6 +109,8 @@ def linear_probe(
             f"linear_probe needs h of shape (..., D) and one label of 0 or more for each vector, got {h.shape}, and "
             f"labels of shape {labels.shape} and {labels.dtype}"
         )
+    if not np.isfinite(h).all():
+        raise ValueError("h must be finite, got NaN or infinity")
     rng, steps = backend.generator(rng), positive_int("steps", steps)
     h, labels = h.reshape(-1, h.shape[-1]), labels.reshape(-1)
     tested = round(probability("test_fraction", test_fraction) * len(h))

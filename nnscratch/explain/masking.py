@@ -24,7 +24,18 @@ from .. import backend
 from ..backend import Array
 from ..checks import positive_int
 from ..module import Module
-from .scores import ROWS, Model, Target, baseline_ids, baseline_of, check_input, features_of, is_tokens, scores
+from .scores import (
+    ROWS,
+    Model,
+    Target,
+    baseline_ids,
+    baseline_of,
+    check_input,
+    check_target,
+    features_of,
+    is_tokens,
+    scores,
+)
 
 Value = Callable[[np.ndarray], np.ndarray]
 """v: it takes masks (M, G) and returns the scores (M,)."""
@@ -53,11 +64,12 @@ def patches(shape: Sequence[int], size: int) -> np.ndarray:
      [2 2 3 3]
      [2 2 3 3]]
     """
-    if len(shape) not in (2, 3):
-        raise ValueError(f"shape must be (H, W) or (C, H, W), got {tuple(shape)}")
+    if not isinstance(shape, Sequence) or len(shape) not in (2, 3):
+        raise ValueError(f"shape must be (H, W) or (C, H, W), got {shape!r}")
+    shape = tuple(positive_int("each element of shape", extent) for extent in shape)
     size, (H, W) = positive_int("size", size), shape[-2:]
     rows, columns = np.arange(H) // size, np.arange(W) // size
-    return np.broadcast_to(rows[:, None] * (columns[-1] + 1) + columns, tuple(shape)).copy()
+    return np.broadcast_to(rows[:, None] * (columns[-1] + 1) + columns, shape).copy()
 
 
 def explain_each(
@@ -69,6 +81,7 @@ def explain_each(
     its group.
     """
     check_input(x)
+    check_target(target, x)
     groups, G = checked_groups(x, groups)
     found = []
     for n in range(len(x)):

@@ -24,7 +24,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import FLOATS
+from ..checks import FLOATS, check_ids
 from ..layers import Embedding
 from ..modes import eval_mode, eval_with_backward
 from ..module import Module
@@ -65,7 +65,10 @@ def scores(model: Model, x: Array, target: Target, features: Array | None = None
     [ 4. 16.]
     """
     check_input(x)
+    check_target(target, x)
     if not isinstance(model, Module):
+        if not callable(model) or isinstance(model, type):
+            raise TypeError(f"model must be a Module or a function of x, got {model!r}")
         return _select(model(x), x, target)[0]
     if features is not None and is_tokens(x):
         with eval_with_backward(model), _replaced(embedding_of(model), features):
@@ -77,6 +80,7 @@ def scores(model: Model, x: Array, target: Target, features: Array | None = None
 def score_gradients(model: Module, x: Array, target: Target, features: Array | None = None) -> tuple[Array, Array]:
     """Return s, shape (N,), and ds/d(features), in the shape of the features. See `scores`."""
     check_input(x)
+    check_target(target, x)
     if not isinstance(model, Module):
         raise TypeError(
             f"this explanation needs the gradient of a Module, got {type(model).__name__}. Occlusion, LIME and Kernel "
@@ -88,9 +92,13 @@ def score_gradients(model: Module, x: Array, target: Target, features: Array | N
         gradients = stack.enter_context(_replaced(embedding_of(model), features)) if is_tokens(x) else None
         s, dy = _select(model(x if gradients is not None else features), x, target)
         dx = model.backward(dy)
-    if gradients is not None:
-        return s, gradients[0]
-    return s, dx[0] if isinstance(dx, tuple) else dx
+    dx = gradients[0] if gradients is not None else dx[0] if isinstance(dx, tuple) else dx
+    if getattr(dx, "shape", None) != features.shape:
+        raise ValueError(
+            f"{type(model).__name__}.backward must return dL/dx, of shape {features.shape}, got "
+            f"{getattr(dx, 'shape', type(dx).__name__)}"
+        )
+    return s, dx
 
 
 def gradients_at(model: Module, x: Array, target: Target, points: Iterable[Array]) -> Iterator[Array]:
@@ -98,17 +106,22 @@ def gradients_at(model: Module, x: Array, target: Target, points: Iterable[Array
 
     Several points are computed as one batch, because many small passes would take longer.
     """
+    check_target(target, x)
     points, group = iter(points), max(1, ROWS // len(x))
     while some := list(itertools.islice(points, group)):
         xp, k = backend.array_module(x), len(some)
-        targets = target if target is None or np.isscalar(target) else np.tile(backend.to_numpy(target), k)
+        targets = np.tile(backend.to_numpy(target), k) if getattr(target, "ndim", 0) else target
         _, g = score_gradients(model, xp.concatenate([x] * k), targets, xp.concatenate(some))
         yield from g.reshape(k, *some[0].shape)
 
 
 def features_of(model: Model, x: Array) -> Array:
     """Return the features of x: x itself if it holds floats, and the Embedding's vectors if it holds token ids."""
-    return embedding_of(model).weight.data[x] if is_tokens(x) else x
+    if not is_tokens(x):
+        return x
+    embedding = embedding_of(model)
+    check_ids(embedding, "x", x, embedding.num_embeddings)  # a negative id would count from the end of the table
+    return embedding.weight.data[x]
 
 
 def baseline_of(model: Model, x: Array, baseline: Any) -> Array:
@@ -177,6 +190,18 @@ def check_input(x: Array) -> None:
         raise ValueError(f"x must be a batch, of shape (N, ...), with at least one example, got {x.shape}")
 
 
+def check_target(target: Target, x: Array) -> None:
+    """Raise unless `target` is None, an integer, or an array of one integer for each example."""
+    if target is None:
+        return
+    shape, kind = getattr(target, "shape", ()), np.asarray(target).dtype.kind if np.isscalar(target) else None
+    kind = target.dtype.kind if hasattr(target, "dtype") else kind
+    if kind is None or kind not in "iu" or shape not in ((), (len(x),)):
+        raise ValueError(
+            f"target must be an integer, or an array of {len(x)} integers, one for each example, got {target!r}"
+        )
+
+
 def embedding_of(model: Model) -> Embedding:
     """Return the only Embedding of the model. Raise if it has none, or several."""
     modules = model.modules() if isinstance(model, Module) else ()
@@ -218,17 +243,26 @@ def _select(y: Any, x: Array, target: Target) -> tuple[Array, Array]:
         if target is not None:
             raise ValueError(f"target must be None, since the model returns one score for each example, got {target!r}")
         dy[...] = 1
-        return y, dy
+        return _finite(y), dy
     classes = y.shape[-1]
     ids = np.asarray(target) if target is None or np.isscalar(target) else backend.to_numpy(target)
-    if ids.dtype.kind not in "iu" or ids.shape not in ((), (N,)) or ids.min() < 0 or ids.max() >= classes:
+    if target is None or ids.min() < 0 or ids.max() >= classes:
         raise ValueError(
             f"target must be an integer in 0..{classes - 1}, or an array of {N} such integers, got {target!r}"
         )
     rows, (columns,) = xp.arange(N), to_device_like(y, np.broadcast_to(ids, (N,)).copy())
     where = (rows, columns) if y.ndim == 2 else (rows, -1, columns)
     dy[where] = 1
-    return y[where], dy
+    return _finite(y[where]), dy
+
+
+def _finite(s: Array) -> Array:
+    """Return s. Raise if a score is not finite: then each of its attributions would be NaN, or 0 by accident."""
+    on_cpu = backend.to_numpy(s)
+    if not np.isfinite(on_cpu).all():
+        wrong = float(on_cpu[~np.isfinite(on_cpu)][0])
+        raise ValueError(f"a score of the model is {wrong}: are x, the baseline and the model's weights finite?")
+    return s
 
 
 def to_device_like(like: Array, *arrays: np.ndarray) -> tuple[Array, ...]:

@@ -43,6 +43,7 @@ from ..checks import at_least, positive_int
 
 ORDERS = tuple(1 + k / 10 for k in range(1, 100)) + tuple(range(12, 64))
 """The values of alpha to try. Opacus uses the same values."""
+NO_NOISE, ONLY_NOISE = 1e-50, 1e50  # outside of these limits of sigma, even the logarithms of the terms of A overflow
 
 
 def renyi_divergence(sample_rate: float, noise_multiplier: float, alpha: float) -> float:
@@ -65,12 +66,12 @@ def renyi_divergence(sample_rate: float, noise_multiplier: float, alpha: float) 
     >>> round(renyi_divergence(0.01, 2.0, alpha=4), 6)
     5.7e-05
     """
-    q, sigma = _check_rate(sample_rate), at_least("noise_multiplier", noise_multiplier, 0)
+    q, sigma = _check_rate(sample_rate), min(at_least("noise_multiplier", noise_multiplier, 0), ONLY_NOISE)
     if not alpha > 1:
         raise ValueError(f"alpha must be above 1, got {alpha!r}")
     if q == 0:
         return 0.0
-    if sigma == 0:
+    if sigma < NO_NOISE:
         return math.inf
     if q == 1:
         return alpha / (2 * sigma**2)
@@ -106,8 +107,7 @@ def epsilon(steps: int, sample_rate: float, noise_multiplier: float, delta: floa
     1.035
     """
     steps = positive_int("steps", steps) if steps != 0 else 0
-    if not 0 < delta < 1:
-        raise ValueError(f"delta must be above 0 and below 1, got {delta!r}")
+    check_delta(delta)
     return epsilon_of(steps, [renyi_divergence(sample_rate, noise_multiplier, alpha) for alpha in ORDERS], delta)
 
 
@@ -125,6 +125,8 @@ def epsilon_of(steps: int, divergences: Sequence[float], delta: float) -> float:
 def noise_multiplier_for(epsilon_target: float, steps: int, sample_rate: float, delta: float) -> float:
     """Return the smallest noise multiplier, to 3 digits, with which `steps` steps spend at most `epsilon_target`.
 
+    It is 0 without steps, or if the sample rate is 0.
+
     Examples
     --------
     >>> sigma = noise_multiplier_for(8.0, steps=1000, sample_rate=0.02, delta=1e-5)
@@ -133,11 +135,16 @@ def noise_multiplier_for(epsilon_target: float, steps: int, sample_rate: float, 
     """
     epsilon_target = at_least("epsilon_target", epsilon_target, 1e-3)
     low, high = 0.0, 1.0
+    if epsilon(steps, sample_rate, 0.0, delta) <= epsilon_target:
+        return 0.0
     while epsilon(steps, sample_rate, high, delta) > epsilon_target:
         low, high = high, 2 * high
         if high > 1e6:
-            raise ValueError(f"no noise multiplier up to 1e6 gives epsilon {epsilon_target} with delta {delta}")
-    while high - low > 1e-4 * high:
+            raise ValueError(
+                f"no noise multiplier up to 1e6 gives epsilon {epsilon_target}: with this delta, {delta}, the "
+                f"accountant's smallest epsilon is {epsilon_of(1, [0.0] * len(ORDERS), delta):.3g} for any noise"
+            )
+    while high - low > 1e-4 * high and high > NO_NOISE:
         middle = (low + high) / 2
         low, high = (low, middle) if epsilon(steps, sample_rate, middle, delta) <= epsilon_target else (middle, high)
     digits = 3 - math.ceil(math.log10(high))
@@ -185,6 +192,13 @@ def _log_erfc(x: float) -> float:
 
 
 def _check_rate(sample_rate: float) -> float:
-    if not 0 <= sample_rate <= 1:
+    if not isinstance(sample_rate, (int, float, np.integer, np.floating)) or not 0 <= sample_rate <= 1:
         raise ValueError(f"sample_rate must be between 0 and 1, got {sample_rate!r}")
     return float(sample_rate)
+
+
+def check_delta(delta: float) -> float:
+    """Return delta as a float. Raise if it is not above 0 and below 1."""
+    if not isinstance(delta, (int, float, np.integer, np.floating)) or not 0 < delta < 1:
+        raise ValueError(f"delta must be above 0 and below 1, got {delta!r}")
+    return float(delta)

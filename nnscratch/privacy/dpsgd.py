@@ -27,14 +27,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import backend
-from ..checks import at_least, check_instance
+from ..checks import at_least, check_instance, count
 from ..module import Module
+from ..optim import Optimizer
 from ..optim.clip import learned
 from ..training.accumulate import Part
 from ..training.divergence import clip_if_finite
 from ..training.model_calls import num_rows
-from .accountant import ORDERS, epsilon_of, renyi_divergence
-from .per_example import backward_per_example, check_has_rules, check_is_mean
+from .accountant import ORDERS, check_delta, epsilon_of, renyi_divergence
+from .per_example import backward_per_example, check_examples_are_separate, check_has_rules, check_is_mean
 from .poisson import PoissonBatches
 
 if TYPE_CHECKING:
@@ -87,21 +88,29 @@ class DPSGD:
         self.max_norm = at_least("max_norm", max_norm, 0)
         if self.max_norm == 0:
             raise ValueError("max_norm must be above 0: with 0, every step is noise alone")
-        if not 0 < delta < 1:
-            raise ValueError(f"delta must be above 0 and below 1, got {delta!r}")
-        self.delta = float(delta)
+        self.delta = check_delta(delta)
         self.rng = backend.generator(rng)
         rate = batches.sample_rate
+        self._checked = False  # True after the first batch of two examples or more
         self._divergences = [renyi_divergence(rate, self.noise_multiplier, alpha) for alpha in ORDERS]
 
     def epsilon(self, steps: int) -> float:
         """Return the epsilon that `steps` steps spend, at this object's delta."""
-        return epsilon_of(steps, self._divergences, self.delta)
+        return epsilon_of(count("steps", steps), self._divergences, self.delta)
 
-    def check(self, model: Module, criterion: Module) -> None:
-        """Raise ValueError if the gradients of single examples of this model and loss are not known."""
+    def settings(self) -> dict[str, float]:
+        """Return what determines the privacy of one step. A checkpoint saves it: all steps must have the same."""
+        return {"sample_rate": self.batches.sample_rate, "noise_multiplier": self.noise_multiplier}
+
+    def check(self, model: Module, criterion: Module, optimizer: Optimizer) -> None:
+        """Raise ValueError if the model, the loss or the optimizer does not allow private steps."""
         check_has_rules(model)
         check_is_mean(criterion)
+        in_model = {id(parameter) for parameter in model.parameters()}
+        if not learned(optimizer.parameters):
+            raise ValueError("private training needs a parameter that learns, and all parameters are frozen")
+        if not all(id(parameter) in in_model for parameter in learned(optimizer.parameters)):
+            raise ValueError("the optimizer has parameters that are not in the model: their gradients are not clipped")
 
     def check_batches(self, batches: Any) -> None:
         """Raise ValueError unless the `batches` given to `Trainer.fit` are the batches that the accountant knows."""
@@ -121,6 +130,9 @@ class DPSGD:
         trainer.zero_grad()
         loss = trainer.recorded.loss[-1] if trainer.recorded.loss else 0.0  # the batch is empty: repeat the last loss
         if num_rows(inputs) > 0:
+            if not self._checked and num_rows(inputs) > 1:
+                check_examples_are_separate(trainer.model, inputs)
+                self._checked = True
             examples, loss = backward_per_example(trainer.model, trainer.criterion, inputs, targets)
             norms = examples.norms()
             xp = backend.array_module(norms)

@@ -24,7 +24,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import positive_int
+from ..checks import check_instance, count, positive_int
 from ..data import CharTokenizer
 from ..layers import LogSoftmax
 from ..modes import eval_mode
@@ -72,6 +72,7 @@ class Canary:
 
     def exposure(self, model: Module, tokenizer: CharTokenizer) -> float:
         """Return the exposure of this canary in bits. The model starts from a zero state."""
+        check_instance("Canary.exposure", "tokenizer", tokenizer, CharTokenizer)  # it has one token for each digit
         head = tokenizer.encode(self.prefix)
         digits = np.array([int(tokenizer.encode(d)[0]) for d in "0123456789"])
         tails = digits[np.array(list(itertools.product(range(10), repeat=len(self.secret))))]  # (R, digits)
@@ -96,9 +97,11 @@ def exposure(losses: Array, canary: int) -> float:
     >>> nn.privacy.exposure(losses, canary=0), nn.privacy.exposure(losses, canary=1023)
     (10.0, 0.0)
     """
-    losses = backend.to_numpy(losses)
-    if losses.ndim != 1 or not 0 <= canary < len(losses):
+    losses, canary = backend.to_numpy(losses), count("canary", canary)
+    if losses.ndim != 1 or not canary < len(losses):
         raise ValueError(f"canary must be the index of one of the losses, of shape (R,); got {canary}, {losses.shape}")
+    if np.isnan(losses).any():
+        raise ValueError("losses must be numbers, got NaN, which has no rank: are the model's weights finite?")
     own = losses[canary]
     rank = 1 + (losses < own).sum() + ((losses == own).sum() - 1) / 2
     return math.log2(len(losses)) - math.log2(rank)

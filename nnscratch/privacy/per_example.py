@@ -18,12 +18,12 @@ from .. import backend
 from ..backend import Array
 from ..checks import check_instance
 from ..layers import BatchNorm1d
-from ..modes import without_input_grad
+from ..modes import eval_mode, without_input_grad
 from ..module import Module
 from ..parameter import Parameter
 from ..per_example import Form, joined
 from ..training.accumulate import scaled
-from ..training.model_calls import call_model, hidden_for, num_rows
+from ..training.model_calls import arrays_of, call_model, hidden_for, num_rows, rows_of
 
 
 class Examples:
@@ -193,3 +193,20 @@ def check_is_mean(criterion: Module) -> None:
             f"the loss must be a plain mean over the examples of a batch: in {type(criterion).__name__} with these "
             f"settings, the weight of an example depends on the others (is_batch_mean is False)"
         )
+
+
+def check_examples_are_separate(model: Module, inputs: Any) -> None:
+    """Raise ValueError if the prediction for the first example changes when it is alone in the batch.
+
+    A layer without parameters may mix the examples too, such as one that subtracts the mean of the batch. No example
+    then has a gradient of its own, and the clipping does not limit what it can change.
+    """
+    together, alone = inputs, rows_of(inputs, slice(0, 1))
+    with eval_mode(model):
+        y, y_alone = (arrays_of(call_model(model, x, hidden_for(model, x, None))[0]) for x in (together, alone))
+    for a, b in zip(y, y_alone, strict=True):
+        if float(abs(a[:1] - b).max()) > 0.01 * float(abs(a).max()):
+            raise ValueError(
+                f"the prediction of {type(model).__name__} for an example depends on the other examples of the batch, "
+                f"so a single example has no gradient of its own. Is there a layer that combines the rows of a batch?"
+            )

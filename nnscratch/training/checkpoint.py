@@ -160,6 +160,7 @@ def state_dict(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
         "epoch_rng": of_batches.epoch_start,
         "batches_rng": of_batches.batches_stopped_at if rng is None else rng.bit_generator.state,
         "valid_rng": of_batches.valid_stopped_at if valid_rng is None else valid_rng.bit_generator.state,
+        "privacy": _privacy_settings(trainer),
         "history": steps,
         "callbacks": [getattr(callback, "state", None) for callback in trainer.callbacks],
     }
@@ -192,6 +193,12 @@ def _load(trainer: Trainer, arrays: dict[str, Any], header: dict[str, Any]) -> N
         return {name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)}
 
     optimizer, own_generators = trainer.optimizer, _generators(trainer)
+    privacy = _privacy_settings(trainer)
+    if header.get("privacy", privacy) != privacy:  # an older checkpoint does not have them
+        raise ValueError(
+            f"the checkpoint is of a run with privacy {header['privacy']}, and this trainer has {privacy}: epsilon is "
+            f"right only if all steps have the same settings"
+        )
     if len(header["rng"]) != len(own_generators):
         raise ValueError(
             f"the checkpoint is of a run with {len(header['rng'])} random generators; this run has "
@@ -271,3 +278,7 @@ def generators(model: Module) -> list[np.random.Generator]:
 def _generators(trainer: Trainer) -> list[np.random.Generator]:
     """Return the generators of the trainer's model, and the generator of the noise of private steps."""
     return generators(trainer.model) + ([] if trainer.privacy is None else [trainer.privacy.rng])
+
+
+def _privacy_settings(trainer: Trainer) -> dict[str, float] | None:
+    return None if trainer.privacy is None else trainer.privacy.settings()

@@ -51,5 +51,5 @@ def checked_privacy(trainer: Trainer, privacy: DPSGD) -> DPSGD:
             "privacy clips each example of one batch in one process: leave out max_norm, clip_value, accumulate, "
             "threads and communicator"
         )
-    privacy.check(trainer.model, trainer.criterion)
+    privacy.check(trainer.model, trainer.criterion, trainer.optimizer)
     return privacy

@@ -58,7 +58,7 @@ def test_the_gradient_is_that_of_the_score_in_eval_mode(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_integrated_gradients_are_complete(name):
     model, x = made(name)
-    a, gap = integrated_gradients(model, x, 2, steps=200, return_gap=True)
+    a, gap = integrated_gradients(model, x, 2, return_gap=True)
     assert a.shape == x.shape and abs(gap).max() < 1e-3
     s = scores(model, x, 2)
     zero = scores(model, x, 2, np.zeros_like(features_of(model, x))) if x.dtype == int else scores(model, 0 * x, 2)
@@ -151,8 +151,44 @@ def test_the_tokens_of_the_baseline_get_nothing():
 def test_too_few_steps_give_a_warning():
     model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Sigmoid())
     model[0].weight.data[...] = 100
-    with pytest.warns(RuntimeWarning, match="example 0 miss the .* Use more than 2 steps"):
-        integrated_gradients(model, np.ones((1, 1), dtype=np.float32), 0, steps=2)
+    x = np.ones((1, 1), dtype=np.float32)
+    with pytest.warns(RuntimeWarning, match=r"example 0 must sum to 0\.5.* miss it by .* Use more than 2 steps"):
+        integrated_gradients(model, x, 0, steps=2)
+    assert abs(integrated_gradients(model, x, 0, return_gap=True)[1]) < 1e-3
+
+
+def test_a_trained_network_with_relus_has_a_gap_below_a_thousandth():
+    images, labels = nn.data.load_digits()
+    model = nn.models.MLP([64, 32, 10], rng=0)
+    optimizer = nn.optim.Adam(model.parameters(), lr=0.01)
+    batches = nn.data.Batches(images[:1500], labels[:1500], batch_size=100, rng=0)
+    nn.Trainer(model, nn.CrossEntropyLoss(), optimizer, progress=False).fit(batches, epochs=4)
+    x, target = images[1500:1600], labels[1500:1600]
+    a, gap = integrated_gradients(model, x, target, return_gap=True)
+    assert abs(gap).max() < 1e-3
+    _, fixed = integrated_gradients(model, x, target, steps=50, return_gap=True)
+    assert abs(fixed).max() > 5e-3  # so the default needs its adaptive points
+    at = np.linspace(0, 1, 4001, dtype=np.float32)[1::2]  # the middles of 2,000 equal segments
+    points = at[:, None, None] * x[0]
+    np.testing.assert_allclose(a[0], x[0] * input_gradients(model, points, int(target[0])).mean(axis=0), atol=2e-3)
+
+
+class Step(nn.Module):
+    """A score that jumps: its gradient is 0 on both sides, so no number of points gives a complete explanation."""
+
+    def forward(self, x):
+        self.save_for_backward(x)
+        return (x[:, 0] > 0.3).astype(x.dtype)
+
+    def backward(self, dy):
+        (x,) = self.saved()
+        return np.zeros_like(x)
+
+
+def test_a_score_that_jumps_gives_a_warning_soon():
+    with pytest.warns(RuntimeWarning, match=r"must sum to 1, .* miss it by 1\. .*the score jumps on the line"):
+        _, gap = integrated_gradients(Step(), np.ones((1, 2)), None, return_gap=True)
+    np.testing.assert_array_equal(gap, [-1])
 
 
 WRONG = {
@@ -161,6 +197,13 @@ WRONG = {
     "target 1.0": (lambda m: input_gradients(m, TABLE, 1.0), ValueError, "target must be"),
     "target None": (lambda m: input_gradients(m, TABLE, None), ValueError, "target must be"),
     "three targets": (lambda m: input_gradients(m, TABLE, np.zeros(3, int)), ValueError, "array of 2"),
+    "targets for smooth_grad": (lambda m: smooth_grad(m, TABLE, np.zeros(3, int)), ValueError, "array of 2 integers"),
+    "a list of targets": (lambda m: input_gradients(m, TABLE, [0, 1]), ValueError, "target must be an integer, or"),
+    "a target of text": (lambda m: input_gradients(m, TABLE, "cat"), ValueError, "target must be .* got 'cat'"),
+    "NaN": (lambda m: input_gradients(m, TABLE * np.nan, 1), ValueError, "a score of the model is nan"),
+    "a baseline of NaN": (lambda m: integrated_gradients(m, TABLE, 1, np.nan), ValueError, "a score of the model is"),
+    "a class": (lambda m: scores(nn.Linear, TABLE, 1), TypeError, "model must be a Module or a function of x"),
+    "a number": (lambda m: scores(3, TABLE, 1), TypeError, "model must be a Module or a function of x, got 3"),
     "no batch": (lambda m: input_gradients(m, TABLE[0], 1), ValueError, "x must be a batch"),
     "empty": (lambda m: input_gradients(m, TABLE[:0], 1), ValueError, "x must be a batch"),
     "a list": (lambda m: input_gradients(m, [[1.0]], 1), TypeError, "x: "),
@@ -189,6 +232,21 @@ def test_a_wrong_token_of_the_baseline():
         integrated_gradients(made("lstm")[0], TOKENS, 1, baseline=9)
     with pytest.raises(TypeError, match="baseline must hold token ids"):
         integrated_gradients(made("lstm")[0], TOKENS, 1, baseline=0.5)
+
+
+def test_a_wrong_token():
+    for ids in (TOKENS + 9, TOKENS - 9):
+        with pytest.raises(ValueError, match=r"Embedding: x must be in 0\.\.8"):
+            input_gradients(made("transformer")[0], ids, 1)
+
+
+def test_a_backward_that_returns_nothing_is_named():
+    class Forgetful(Step):
+        def backward(self, dy):
+            super().backward(dy)
+
+    with pytest.raises(ValueError, match=r"Forgetful.backward must return dL/dx, of shape \(2, 5\), got NoneType"):
+        input_gradients(Forgetful(), TABLE, None)
 
 
 def test_after_an_error_in_the_model_it_is_as_it_was():

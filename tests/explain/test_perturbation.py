@@ -77,7 +77,7 @@ def test_kernel_shap_with_a_sample_comes_close_and_stays_complete():
     exact = shapley_values(f, x, None)
     errors = {n: abs(kernel_shap(f, x, None, samples=n, rng=0) - exact).max() for n in (200, 3200)}
     assert errors[3200] < 0.02 * abs(exact).max() and errors[3200] < errors[200] < 0.3 * abs(exact).max()
-    a = kernel_shap(f, x, None, samples=30, rng=0)
+    a = kernel_shap(f, x, None, samples=60, rng=0)
     np.testing.assert_allclose(a.sum(), f(x)[0])
     assert abs(a - exact).max() > 1e-3  # so it is a sample
 
@@ -153,7 +153,19 @@ def test_a_model_without_an_embedding_needs_a_token_as_the_baseline():
         occlusion(lambda x: x.sum(axis=1), np.array([[1, 2, 3]]), None)
 
 
+def test_too_few_samples_for_the_groups_give_a_warning():
+    with pytest.warns(RuntimeWarning, match="20 sets do not determine the values of 30 groups"):
+        kernel_shap(lambda x: x.sum(axis=1), np.ones((1, 30)), None, samples=20, rng=0)
+
+
 WRONG = {
+    "three targets": (lambda: occlusion(nn.Linear(5, 3), X, np.zeros(3, int)), ValueError, "an array of 2 integers"),
+    "one target": (lambda: lime(nn.Linear(5, 3), X, np.zeros(1, int)), ValueError, "an array of 2 integers"),
+    "targets of floats": (lambda: occlusion(nn.Linear(5, 3), X, np.zeros(2)), ValueError, "target must be an integer"),
+    "NaN": (lambda: occlusion(lambda x: x[:, 0] * np.nan, X, None), ValueError, "a score of the model is nan"),
+    "tiny width": (lambda: lime(linear, X, None, X0, width=1e-6, samples=9, rng=0), ValueError, "width=1e-06 is too"),
+    "patch of a number": (lambda: patches(4, 2), ValueError, "shape must be .* got 4"),
+    "empty patch": (lambda: patches((0, 4), 2), ValueError, "each element of shape must be an integer of 1 or more"),
     "16 groups": (lambda: shapley_values(linear, np.ones((1, 17)), None), ValueError, "at most 16 groups, got 17"),
     "groups": (lambda: occlusion(linear, X, None, groups=np.arange(4)), ValueError, r"shape of one example, \(5,\)"),
     "a gap": (lambda: occlusion(linear, X, None, groups=np.array([0, 1, 2, 3, 5])), ValueError, "without gaps"),

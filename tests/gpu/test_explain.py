@@ -15,7 +15,7 @@ MODELS = {
 METHODS = {
     "input_gradients": lambda m, x, t: nn.explain.input_gradients(m, x, t),
     "gradient_x_input": lambda m, x, t: nn.explain.gradient_x_input(m, x, t),
-    "integrated_gradients": lambda m, x, t: nn.explain.integrated_gradients(m, x, t, steps=20),
+    "integrated_gradients": lambda m, x, t: nn.explain.integrated_gradients(m, x, t),
     "integrated_gradients from a baseline": lambda m, x, t: nn.explain.integrated_gradients(m, x, t, 1, steps=20),
     "smooth_grad": lambda m, x, t: nn.explain.smooth_grad(m, x, t, samples=3, rng=0),
     "occlusion": lambda m, x, t: nn.explain.occlusion(m, x, t, groups=groups(x)),

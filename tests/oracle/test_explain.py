@@ -96,7 +96,7 @@ def test_integrated_gradients_and_their_gap_are_captums(model, baseline):
     a, gap = attr.IntegratedGradients(theirs).attribute(
         inputs(theirs, x), zero, torch.tensor(TARGET), n_steps=50, return_convergence_delta=True
     )
-    b, our_gap = explain.integrated_gradients(ours, x, TARGET, baseline, return_gap=True)
+    b, our_gap = explain.integrated_gradients(ours, x, TARGET, baseline, steps=50, return_gap=True)
     np.testing.assert_allclose(b, one_per_token(a, x), rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(our_gap, gap, atol=1e-7)
 

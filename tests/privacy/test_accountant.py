@@ -54,7 +54,27 @@ def test_the_noise_multiplier_is_the_smallest_one(target):
     assert epsilon(20, 0.02, sigma, 1e-5) <= target < epsilon(20, 0.02, 0.99 * sigma, 1e-5)
 
 
+@pytest.mark.parametrize("q", [1e-300, 0.01, 1 - 1e-16, 1.0])
+def test_extreme_noise_ends_with_a_number(q):
+    assert epsilon(10, q, 1e-200, 1e-5) == math.inf
+    sizes = [epsilon(10, q, sigma, 1e-5) for sigma in (1e-49, 1e-10, 0.05, 5.0, 1e10, 1e200)]
+    assert sizes == sorted(sizes, reverse=True) and sizes[0] > 1e97
+    least = epsilon(1, 0.0, 1.0, 1e-5)  # 0.103: the accountant's smallest epsilon, from the largest alpha
+    assert sizes[-1] == pytest.approx(least)
+
+
+def test_without_steps_no_noise_is_needed():
+    assert noise_multiplier_for(1.0, 0, 0.1, 1e-5) == noise_multiplier_for(1.0, 10, 0.0, 1e-5) == 0
+    with pytest.raises(ValueError, match="the accountant's smallest epsilon is 0.103 for any noise"):
+        noise_multiplier_for(0.05, 10, 0.1, 1e-5)
+
+
 def test_bad_arguments_are_named():
+    for delta in (math.nan, "1e-5", None):
+        with pytest.raises(ValueError, match="delta must be above 0 and below 1"):
+            epsilon(10, 0.5, 1.0, delta)
+    with pytest.raises(ValueError, match="sample_rate must be between 0 and 1, got '0.1'"):
+        epsilon(10, "0.1", 1.0, 1e-5)
     with pytest.raises(ValueError, match="sample_rate must be between 0 and 1, got 1.5"):
         epsilon(10, 1.5, 1.0, 1e-5)
     with pytest.raises(ValueError, match="noise_multiplier must be"):

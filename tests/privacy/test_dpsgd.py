@@ -88,9 +88,57 @@ def test_a_resumed_run_draws_the_same_noise(tmp_path):
     later.fit(batches, steps=8)
     for p, q in zip(whole.model.parameters(), later.model.parameters(), strict=True):
         np.testing.assert_array_equal(p.data, q.data)
+    assert later.privacy.epsilon(later.steps_done) == nn.privacy.epsilon(8, 0.2, 1.0, 1e-3)  # of all 8 steps
     plain = nn.Trainer(first.model, nn.CrossEntropyLoss(), nn.optim.SGD(first.model.parameters(), lr=0.1))
-    with pytest.raises(ValueError, match="random generators"):
+    with pytest.raises(ValueError, match="with privacy .'sample_rate': 0.2.*this trainer has None"):
         resume(plain, tmp_path)
+
+
+def test_a_run_with_less_noise_does_not_continue_as_one_with_more(tmp_path):
+    first, batches = private_trainer(noise_multiplier=0.3, callbacks=[Checkpoint(tmp_path)])
+    first.fit(batches, steps=2)
+    later, _ = private_trainer(noise_multiplier=5.0)
+    with pytest.raises(ValueError, match="'noise_multiplier': 0.3.*'noise_multiplier': 5.0.*epsilon is right only if"):
+        resume(later, tmp_path)
+    assert later.steps_done == 0
+
+
+class WithoutTheMean(nn.Module):
+    """It has no parameters, but its outputs depend on all examples of the batch."""
+
+    def forward(self, x):
+        self.save_for_backward()
+        return x - x.mean(axis=0)
+
+    def backward(self, dy):
+        self.saved()
+        return dy - dy.mean(axis=0)
+
+
+def test_a_layer_that_mixes_the_examples_is_refused_at_the_first_batch():
+    model = nn.Sequential(nn.Linear(3, 4, rng=0), WithoutTheMean(), nn.Linear(4, 2, rng=1))
+    before = [p.data.copy() for p in model.parameters()]
+    batches = PoissonBatches(X, Y, batch_size=8, rng=0)
+    privacy = DPSGD(batches, noise_multiplier=1.0, max_norm=1.0, delta=1e-3)
+    optimizer = nn.optim.SGD(model.parameters(), lr=0.1)
+    trainer = nn.Trainer(model, nn.CrossEntropyLoss(), optimizer, privacy=privacy)
+    with pytest.raises(ValueError, match="prediction of Sequential for an example depends on the other examples"):
+        trainer.fit(batches, steps=1)
+    for p, data in zip(model.parameters(), before, strict=True):
+        np.testing.assert_array_equal(p.data, data)
+
+
+def test_an_optimizer_of_other_parameters_is_refused():
+    trainer, batches = private_trainer()
+    privacy = DPSGD(batches, noise_multiplier=1.0, max_norm=1.0, delta=1e-3)
+    model, other = trainer.model, nn.Linear(2, 2)
+    optimizer = nn.optim.SGD(model.parameters() + other.parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="optimizer has parameters that are not in the model"):
+        nn.Trainer(model, nn.CrossEntropyLoss(), optimizer, privacy=privacy)
+    for p in model.parameters():
+        p.requires_grad = False
+    with pytest.raises(ValueError, match="all parameters are frozen"):
+        nn.Trainer(model, nn.CrossEntropyLoss(), nn.optim.SGD(model.parameters(), lr=0.1), privacy=privacy)
 
 
 def test_the_progress_bar_shows_epsilon(monkeypatch):

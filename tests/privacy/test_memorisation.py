@@ -74,7 +74,22 @@ def test_the_bound_on_the_advantage():
     assert advantage_bound(2.0, 0.1) == pytest.approx((math.exp(2) - 1 + 0.2) / (math.exp(2) + 1))
 
 
+def test_a_model_with_nan_has_no_exposure():
+    canary = Canary("key ", digits=2, rng=3)
+    tokenizer = nn.data.CharTokenizer.from_text(canary.text + "0123456789")
+    model = nn.models.LanguageModel(len(tokenizer), 8, 16, rng=0)
+    model.linear.bias.data[...] = np.nan
+    with pytest.raises(ValueError, match="losses must be numbers, got NaN"):
+        canary.exposure(model, tokenizer)
+    with pytest.raises(ValueError, match="losses must be numbers, got NaN"):
+        exposure(np.array([1.0, np.nan]), 1)
+    with pytest.raises(TypeError, match="tokenizer must be an instance of CharTokenizer"):
+        canary.exposure(model, nn.data.WordTokenizer.from_text("key 1 2 3"))
+
+
 def test_bad_arguments_are_named():
+    with pytest.raises(ValueError, match="canary must be an integer"):
+        exposure(np.zeros(3), True)
     with pytest.raises(ValueError, match="digits must be at most 6"):
         Canary("a", digits=7)
     with pytest.raises(ValueError, match="prefix must be the text"):
