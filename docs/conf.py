@@ -85,21 +85,11 @@ mathjax_path = "mathjax/tex-chtml.js"  # copied by mathjax_in_the_build
 mathjax3_config = {"options": {"enableMenu": False}}
 linkcheck_timeout = 10
 
-LINK = re.compile(r"\[([^\]]+)\]\((?:\.\./)+((?:nnscratch|tests|benchmarks|examples|notebooks)/[\w/.-]*)(?:#[\w-]*)?\)")
-
 
 def links_into_the_repository(app, docname, source):
-    """Turn links to files of the package into links to their source pages; turn other repository links into text."""
-    up = "../" * docname.count("/")
-
-    def link(match):
-        words, path = match[1], match[2]
-        if path.startswith("nnscratch/") and path.endswith(".py") and (ROOT / path).exists():
-            module = path.removesuffix(".py").removesuffix("/__init__")
-            return f'<a class="reference internal" href="{up}_modules/{module}.html">{words}</a>'
-        return words
-
-    source[0] = LINK.sub(link, source[0])
+    """Change links to files of the package into links to their source pages. (The notebooks have these already.)"""
+    if not docname.startswith("notebooks/"):
+        source[0] = tutorial_pages.with_repository_links(source[0], "../" * docname.count("/"))
 
 
 def links_to_notebooks(app, docname, source):

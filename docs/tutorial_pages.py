@@ -1,4 +1,4 @@
-"""The pages of the tutorials: notebooks with links to other pages, and with captions."""
+"""The links of the notebooks, and the pages of the tutorials: notebooks with captions and a line of links."""
 
 import json
 import re
@@ -36,7 +36,12 @@ NOT_IN_THE_BROWSER = ("15", "16")  # the BLAS of the machine, and the GPU
 WORDS_A_MINUTE = 150  # of text and code together, without the exercises
 
 CODE = re.compile(r"(^```.*?^```\s*?$|^\$\$.*?^\$\$\s*?$|`[^`\n]+`|\[[^\]]*\]\([^)]*\))", re.DOTALL | re.MULTILINE)
-MENTION = re.compile(r"\b[Nn]otebooks? \d\d?(?:(?:, | and | to )\d\d?\b)*")
+MENTION = re.compile(r"\b[Nn]otebooks?\s\d\d?(?:(?:,\s|\sand\s|\sto\s)\d\d?\b)*")
+FILE = re.compile(r"`((?:[\w-]+/)*)([\w-]+\.py)?`")  # a file or a folder of the package, as code
+ROOT = Path(__file__).resolve().parents[1]
+REPOSITORY_LINK = re.compile(
+    r"\[([^\]]+)\]\((?:\.\./)+((?:nnscratch|tests|benchmarks|examples|notebooks)/[\w/.-]*)(?:#[\w-]*)?\)"
+)
 
 
 def notebooks(folder):
@@ -69,6 +74,45 @@ def with_links(text, found, prefix=""):
     return "".join(piece if k % 2 else MENTION.sub(links, piece) for k, piece in enumerate(pieces))
 
 
+def with_file_links(text):
+    """Return a notebook's Markdown in which each file of the package that it names is a link to this file.
+
+    After ``nnscratch/layers/dropout.py``, the name ``batch_norm.py`` alone means a file of the same folder.
+    """
+    folder, pieces = "", CODE.split(text)
+    for k, piece in enumerate(pieces):
+        match = FILE.fullmatch(piece)
+        if not match or not (match[1].startswith("nnscratch/") or (folder and not match[1])):
+            continue
+        folder = match[1] or folder
+        path = folder + (match[2] or "")
+        if (ROOT / path).exists():
+            pieces[k] = f"[{piece}](../{path})"
+    return "".join(pieces)
+
+
+def with_repository_links(text, up):
+    """Return a page's Markdown with links to source pages in place of links to files of the package.
+
+    Other links into the repository become text, because the site does not contain those files.
+
+    Parameters
+    ----------
+    text : str
+    up : str
+        The path from the page to the root of the site.
+    """
+
+    def link(match):
+        words, path = match[1], match[2]
+        if path.startswith("nnscratch/") and path.endswith(".py") and (ROOT / path).exists():
+            module = path.removesuffix(".py").removesuffix("/__init__")
+            return f'<a class="reference internal" href="{up}_modules/{module}.html">{words}</a>'
+        return words
+
+    return REPOSITORY_LINK.sub(link, text)
+
+
 def links_line(number, path, in_browser, repository):
     """Return the line of links under the title of a tutorial, as HTML."""
     links = []
@@ -87,15 +131,15 @@ def links_line(number, path, in_browser, repository):
 def page(number, found, in_browser, repository):
     """Return the text of a notebook as a page.
 
-    The page has a line of links, and a link for each mention of another notebook. Each figure has the caption and the
-    alternative text that are in the metadata of its cell.
+    The page has a line of links. Its links lead to pages of the site. Each figure has the caption and the alternative
+    text that are in the metadata of its cell.
     """
     content = json.loads(found[number].read_text(encoding="utf-8"))
-    others = {other: path for other, path in found.items() if other != number}
     for cell in content["cells"]:
         metadata = cell["metadata"]
         if cell["cell_type"] == "markdown":
-            cell["source"] = with_links("".join(cell["source"]), others)
+            text = "".join(cell["source"]).replace("](../docs/", "](../")
+            cell["source"] = with_repository_links(text, "../")
         elif "alt" in metadata:
             metadata["mystnb"] = {"image": {"alt": metadata["alt"]}, "figure": {"caption": metadata["caption"]}}
     title, _, rest = content["cells"][0]["source"].partition("\n")

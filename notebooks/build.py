@@ -27,6 +27,9 @@ from nbclient import NotebookClient
 from PIL import Image
 
 HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "docs"))
+from tutorial_pages import with_file_links, with_links  # noqa: E402 (in docs/)
+
 SOURCE = HERE / "source"
 KEPT = ("tags", "alt", "caption")  # the metadata of a cell that the written notebook keeps
 SOLUTION = re.compile(r"<details>.*?^```python\n(.*?)^```.*?</details>", re.DOTALL | re.MULTILINE)
@@ -43,10 +46,13 @@ def built(source: Path) -> Path:
 
 
 def read(source: Path) -> nbformat.NotebookNode:
-    """Read a source as a notebook without outputs."""
+    """Read a source as a notebook without outputs. Other notebooks and files that the text names become links."""
     notebook = jupytext.reads(source.read_text(encoding="utf-8"), fmt="md:myst")
+    others = {other.name[:2]: built(other) for other in sources() if other != source}
     for number, cell in enumerate(notebook.cells, 1):
         cell["id"] = f"cell-{number:03}"
+        if cell.cell_type == "markdown":
+            cell.source = with_file_links(with_links(cell.source, others))
     return notebook
 
 

@@ -52,6 +52,9 @@ def fast() -> bool:
 def exercise(name: str) -> Iterator[None]:
     """Run the checks of an exercise and print the result. Exceptions are printed, and do not leave the ``with`` block.
 
+    After the block, all global names of the notebook are what they were before it, so a check may use names such as
+    ``x`` that other cells use too.
+
     Parameters
     ----------
     name : str
@@ -70,6 +73,9 @@ def exercise(name: str) -> Iterator[None]:
     ...     assert double(3) == 6
     Exercise 1: solved.
     """
+    caller = sys._getframe(2)  # frame 0 is this generator, frame 1 is contextlib's __enter__
+    names = caller.f_globals if caller.f_globals is caller.f_locals else {}  # in a function, the names are its own
+    before = dict(names)
     try:
         with check_log.collect() as reports:
             yield
@@ -79,6 +85,10 @@ def exercise(name: str) -> Iterator[None]:
         print(f"Exercise {name}: not yet. {reason(error)}")
     else:
         print(f"Exercise {name}: solved.")
+    finally:
+        for added in names.keys() - before.keys():
+            del names[added]
+        names.update(before)
 
 
 def reason(error: Exception) -> str:

@@ -92,6 +92,32 @@ def test_a_mention_of_a_notebook_becomes_a_link_outside_of_code_and_links():
     )
 
 
+def test_a_file_of_the_package_becomes_a_link_that_leads_to_its_source_page_on_the_site():
+    pages = tutorial_pages()
+    text = "`linear.py`, `nnscratch/layers/linear.py`, `relu.py`, `no.py`, `nnscratch/no.py`, `x`, `nnscratch/layers/`"
+    linked = pages.with_file_links(text)
+    assert linked == (
+        "`linear.py`, [`nnscratch/layers/linear.py`](../nnscratch/layers/linear.py), "
+        "[`relu.py`](../nnscratch/layers/relu.py), `no.py`, `nnscratch/no.py`, `x`, "
+        "[`nnscratch/layers/`](../nnscratch/layers/)"
+    )
+    address = "../_modules/nnscratch/layers/linear.html"
+    assert f'<a class="reference internal" href="{address}">`nnscratch/layers/linear.py`</a>' in (
+        pages.with_repository_links(linked, "../")
+    )
+    assert pages.with_repository_links("[words](../nnscratch/layers/)", "../") == "words"
+
+
+def test_every_link_of_a_notebook_to_the_repository_leads_to_a_file():
+    pages = tutorial_pages()
+    for path in pages.notebooks(DOCS.parent / "notebooks").values():
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            if cell["cell_type"] == "markdown":
+                text = re.sub(r"```.*?```", "", "".join(cell["source"]), flags=re.DOTALL)
+                for address in re.findall(r"\]\(((?!https?:|#)[\w./-]+)\)", text):
+                    assert (path.parent / address).exists(), f"{path.name}: {address}"
+
+
 def test_a_figure_of_a_notebook_has_its_caption_and_its_alternative_text_on_the_page():
     pages = tutorial_pages()
     found = pages.notebooks(DOCS.parent / "notebooks")

@@ -261,3 +261,13 @@ def test_in_a_browser_the_fast_mode_is_the_default_and_says_so(monkeypatch, caps
     monkeypatch.setenv("NNSCRATCH_FAST", "0")
     assert fast() is False
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("end", ["pass", "raise ValueError", "assert False"])
+def test_a_check_leaves_the_names_of_the_notebook_as_they_were(end):
+    scope = {"exercise": exercise, "x": 1.0, "t": [2.0]}
+    kept = dict(scope)
+    check = f"for x in range(3): y = x\ndef helper(): return y\ndel t\n{end}"
+    exec("with exercise('1'):\n" + textwrap.indent(check, "    "), scope)
+    del scope["__builtins__"]
+    assert scope == kept
