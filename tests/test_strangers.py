@@ -82,7 +82,7 @@ def test_deep_json_is_refused(tmp_path):
         path = tmp_path / "model.safetensors"
         path.write_bytes(save({"a": np.zeros(2)}, metadata={"nnscratch": text}))
         for read in (nn.load, read_arrays):
-            with pytest.raises(ValueError, match="recursion"):
+            with pytest.raises(ValueError, match="recursion|Stack overflow"):
                 read(path)
     (tmp_path / "tokenizer.json").write_text(DEEP)
     with pytest.raises(ValueError, match="nested too deeply"):
