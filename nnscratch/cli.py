@@ -123,11 +123,11 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--batch", type=int, help="batch size: sequences read in parallel")
     train.add_argument("--seq-len", type=int, help="time steps of backpropagation through time")
     train.add_argument("--lr", type=float, help="initial learning rate; it follows a cosine to 0")
-    train.add_argument("--clip", type=float, help="clip the norm of the gradient to this (default: 5)")
+    train.add_argument("--clip", type=float, help="clip the norm of the gradient to this value (default: 5)")
     train.add_argument("--patience", type=int, help="stop after this many validations without a lower loss")
     train.add_argument("--seed", type=int, help="the same seed gives the same run (default: 0)")
     train.add_argument(
-        "--ranks", type=int, help="start this number of processes with MPI's mpiexec, which train together (default: 1)"
+        "--ranks", type=int, help="train with this number of processes, started with MPI's mpiexec (default: 1)"
     )
     add_device(train)
 
@@ -154,7 +154,7 @@ def parser() -> argparse.ArgumentParser:
         "--temperature", type=float, default=0.8, help="0: always the most likely token (default: %(default)s)"
     )
     generate.add_argument("--top-k", type=int, help="sample from the K most likely tokens")
-    generate.add_argument("--top-p", type=float, help="sample from the fewest tokens with total probability P")
+    generate.add_argument("--top-p", type=float, help="sample from the smallest set of tokens with total probability P")
     generate.add_argument(
         "--min-p", type=float, help="sample from tokens with at least this fraction of the largest probability"
     )

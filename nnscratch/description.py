@@ -67,7 +67,9 @@ def build(spec: dict[str, Any], num_values: int) -> Module:
         for first, *others in spec.get("tied", ()):
             for name in others:
                 if _get(model, name).shape != _get(model, first).shape:
-                    raise ValueError(f"the description of the model ties {first} and {name}, which have other shapes")
+                    raise ValueError(
+                        f"the description of the model ties {first} and {name}, which have different shapes"
+                    )
                 _set(model, name, _get(model, first))
     except ValueError:
         raise

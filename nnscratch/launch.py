@@ -100,7 +100,8 @@ def device_of_rank(world: Any, device: str) -> str:
 def rank_in_words() -> str:
     """Return ``"rank 1 of 4: "`` for the message of an error, or an empty string in a single process.
 
-    If all ranks have raised the same error, rank 0 prints it and ends the other ranks. They wait here until then.
+    If all ranks have raised the same error, the other ranks wait here for one second. In this time, rank 0 prints the
+    error and ends them.
     """
     if not _uses_mpi():
         return ""

@@ -9,9 +9,9 @@ its own weight. N gradients of the size of the model are too many to store, so a
     Rows    g_n[v] = sum of d[n, t] over all t with ids[n, t] = v   ids (N, T)     d (N, T, D)    g_n (V, D)
     Each    g_n itself                                              g (N, ...)
 
-Outer is the form for a weight that multiplies an input: a is the gradient of the output, and b is the input. Rows is
-the form for a table. Each is for small parameters, such as biases. Each form computes the norms without g_n, or from
-g_n if that is cheaper:
+`Outer` is the form for a weight that multiplies an input: a is the gradient of the output, and b is the input. `Rows`
+is the form for a table. `Each` is for small parameters, such as biases. Every form computes the norms without g_n, or
+from g_n if that is cheaper:
 
     Outer   ||g_n||^2 = sum over s, t  (a[n, s] . a[n, t]) (b[n, s] . b[n, t])        T^2 (H + D) products, not T H D
     Rows    ||g_n||^2 = sum over s, t with ids[n, s] = ids[n, t]  d[n, s] . d[n, t]

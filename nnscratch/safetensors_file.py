@@ -11,7 +11,8 @@ offsets count from the end of the header, and ``"__metadata__"``, a dictionary o
 of `DTYPES`, and arrays of one dtype are in the order of their names. The library uses the same order, so both write the
 same bytes.
 
-This package uses a few classes and functions of the library. Those in this file have the same names and behaviour.
+This package uses a few classes and functions of the library. The versions in this file have the same names and
+behaviour.
 
 Reference: https://github.com/huggingface/safetensors, section "Format".
 """

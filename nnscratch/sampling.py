@@ -84,7 +84,7 @@ class Sampling:
             equal = np.flatnonzero(scores == least)[self.top_k - np.count_nonzero(scores > least) :]
             scores = np.where(scores < least, -np.inf, scores)
             scores[equal] = -np.inf
-        with np.errstate(over="ignore"):  # a temperature near 0 makes all scores but the largest -infinity
+        with np.errstate(over="ignore"):  # a temperature near 0 makes all scores except the largest -infinity
             scores = (scores - scores.max()) / self.temperature
         p = np.exp(scores)
         if self.top_p is not None:

@@ -57,7 +57,7 @@ def file_with(tmp_path, header, **arrays):
 
 
 @pytest.mark.parametrize(("model", "message"), [
-    (LINEAR | {"tied": [["weight", "bias"]]}, "ties weight and bias, which have other shapes"),
+    (LINEAR | {"tied": [["weight", "bias"]]}, "ties weight and bias, which have different shapes"),
     (LINEAR | {"tied": [["weight", "forward"]]}, "cannot be read"),
     (LINEAR | {"tied": 3}, "cannot be read"),
     (LINEAR | {"replaced": {"": LINEAR}}, "cannot be read"),

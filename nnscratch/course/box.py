@@ -53,7 +53,7 @@ PASSED = ("LD_LIBRARY_PATH",)  # Python may need this variable; no other environ
 
 
 class StarterFailed(Exception):
-    """The process that starts others does not answer."""
+    """The process that starts the students' processes does not answer."""
 
 
 class ProcessorClock:
@@ -126,7 +126,7 @@ class ProcessorClock:
 
 
 class Starter:
-    """The process that starts others. Use it in a ``with`` block, which ends it.
+    """The process that starts the students' processes. Use it in a ``with`` block, which ends it.
 
     Parameters
     ----------

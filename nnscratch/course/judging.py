@@ -341,9 +341,8 @@ def wrong_gradient(part: Gradients, report: GradientReport) -> list[str]:
     right = [entry.name for entry in report if entry.verdict == "right"]
     what = f"{gradients_of(wrong)} not right" if wrong else f"{name_of(part)} is not right"
     report.title = name_of(part)
-    values = (
-        "Forward is right, backward is not." if len(part.functions) == 2 else "The loss is right, its gradient not."
-    )
+    loss = len(part.functions) != 2
+    values = "The loss is right, but its gradient is not." if loss else "Forward is right, but backward is not."
     details = [f"{gradients_of(right)} right."] if right else []
     return [f"{values} {what}: {' '.join(first_reason(report).split())}", *details, *report.text().splitlines()]
 

@@ -192,7 +192,7 @@ def course_from(held: dict[str, Any], file: Path) -> Course:
     for found in (names, files):
         twice = next((name for name in found if found.count(name) > 1), None)
         if twice is not None:
-            raise ValueError(f"{twice} is there twice")
+            raise ValueError(f"{twice} is listed twice")
     return Course(title, seed, tasks, limits_from(held.get("limits", {})), file, own)
 
 

@@ -61,7 +61,7 @@ class Trial:
             if found.solved:
                 yield f"mistake {number} passes: {shown(mistake.new)}"
             elif mistake.expected not in found.headline:
-                yield f"mistake {number}, {shown(mistake.new)}, gets another message: {found.headline}"
+                yield f"mistake {number}, {shown(mistake.new)}, gives a different message: {found.headline}"
 
 
 def shown(code: str) -> str:

@@ -242,7 +242,7 @@ def failed(text: str, source: str, part: Values | Gradients) -> NotYet:
     details = [f"your {source_line(source, int(found[1]))}"] if found else []
     message = LINE.sub("", text)
     if message.startswith("NotImplementedError"):
-        return NotYet(f"There is a TODO left, which {function} needs.", *details)
+        return NotYet(f"There is a TODO left in the code that {function} uses.", *details)
     if message.startswith("not finished after"):
         seconds = message.removeprefix("not finished after ")
         return NotYet(f"Your code did not finish within {seconds}. Is there a loop that never ends?", *details)

@@ -94,7 +94,7 @@ def _curve(
         raise ValueError(f"attributions must be finite numbers in the shape of x, {x.shape}, got {a.shape}")
     steps, shape = positive_int("steps", steps), x.shape[1:]
     places = np.arange(a[0].size).reshape(shape)
-    first = np.round(np.arange(steps + 1) / steps * places.size)  # the number replaced or inserted after each step
+    first = np.round(np.arange(steps + 1) / steps * places.size)  # the number of elements changed after each step
     curves = []
     for n in range(len(x)):
         rank = np.argsort(np.argsort(-a[n], axis=None, kind="stable"))  # 0: the largest

@@ -10,9 +10,9 @@
 With all 2^G - 2 sets, the solution is exactly the Shapley values: docs/derivations/shapley.md proves it. Very small and
 very large sets have the largest weights, because they show the effect of a single group.
 
-With fewer sets, draw them at random. First draw the size k, with a probability proportional to C(G, k) pi(k), that is,
-to 1 / (k (G - k)). Then draw k of the G groups. The probabilities replace the weights, so all drawn sets count equally.
-Each set is drawn together with its complement, which reduces the variance.
+To use fewer sets, draw them at random. First draw the size k, with a probability proportional to C(G, k) pi(k), that
+is, to 1 / (k (G - k)). Then draw k of the G groups. The probabilities replace the weights, so all drawn sets count
+equally. Each set is drawn together with its complement, which reduces the variance.
 
 The constraint is eliminated: phi_G = v(all) - v(none) - the sum of the others.
 

@@ -48,7 +48,9 @@ def logit_lens(model: TransformerLM, tokens: Array) -> Array:
     """
     check_instance("logit_lens", "model", model, TransformerLM)
     if getattr(tokens, "ndim", 0) == 2 and tokens.shape[1] > model.context:
-        raise ValueError(f"tokens must have at most context={model.context} in a sequence, got {tokens.shape[1]}")
+        raise ValueError(
+            f"logit_lens needs at most context={model.context} tokens in a sequence, got {tokens.shape[1]}"
+        )
     with eval_mode(model), record(model) as seen:
         model(tokens)
         blocks = [seen_of for seen_of in seen.values() if seen_of.module in model.blocks.layers]

@@ -1,6 +1,6 @@
 """Occlusion: how much the score falls when one part of the input is replaced.
 
-    a_g = v(all groups) - v(all groups but g)           v: see masking.py
+    a_g = v(all groups) - v(all groups except g)        v: see masking.py
 
 It takes G + 1 forward passes and no gradient. If two parts carry the same information, one of them is enough for the
 model, so both parts get 0. Shapley values do not have this fault, because they also remove parts together.
@@ -50,7 +50,7 @@ def occlusion(model: Model, x: Array, target: Target, baseline: Any = None, grou
     """
 
     def one(v: Value, G: int) -> np.ndarray:
-        without = ~np.eye(G, dtype=bool)  # row g: all groups but g
+        without = ~np.eye(G, dtype=bool)  # row g: all groups except g
         return v(np.ones((1, G), dtype=bool)) - v(without)
 
     return explain_each(model, x, target, baseline, groups, one)

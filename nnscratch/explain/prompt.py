@@ -152,7 +152,7 @@ def single_id(tokenizer: Any, token: str) -> int:
         return tokenizer.id(token)
     ids = tokenizer.encode(token)
     if len(ids) != 1:
-        raise ValueError(f"the next token must be one token of the model, and {token!r} has {len(ids)}")
+        raise ValueError(f"the next token must be one token of the model, but {token!r} is {len(ids)} tokens")
     return int(ids[0])
 
 

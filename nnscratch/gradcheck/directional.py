@@ -69,8 +69,8 @@ def locate_wrong_part(
 ) -> tuple[slice, ...]:
     """Return the smallest box of the array that contains all wrong elements, one slice for each axis.
 
-    On each axis, a bisection finds how many indices at each end belong to elements without an error. To test a part of
-    the array, set the direction to zero outside the part. The part is wrong if the derivative along this direction is
+    For each axis, bisection finds the first and the last index of the box. To test whether a part of the array is
+    wrong, set the direction to zero outside the part. The part is wrong if the derivative along this direction is
     wrong, and its uncertainty is below a hundredth of the error along the whole direction.
     """
     errors = [abs(float(np.vdot(analytic, v)) - d.value) for v, d in derivatives]

@@ -1,4 +1,4 @@
-"""Flatten: combine all axes but the first into one.
+"""Flatten: combine all axes except the first into one.
 
 shapes      x (N, ...)    y (N, D)    D = the product of the other axes
 

@@ -17,7 +17,7 @@ the file stores them as (in, out), and `Linear` as (out, in).
     ln_f.weight, .bias                   norm.weight, .bias                        (D,)
     lm_head.weight                       linear.weight                             (V, D); absent if it is wte.weight
 
-All names but ``lm_head.weight`` may have the prefix ``transformer.``.
+All names except ``lm_head.weight`` may have the prefix ``transformer.``.
 
 Reference: Radford, Wu, Child, Luan, Amodei and Sutskever (2019), "Language models are unsupervised multitask learners".
 """

@@ -14,10 +14,11 @@ LSTM has no such limit.
     training      Each batch is read separately. forward ignores the state that it gets, and returns () as the new one.
 
     eval() mode   The state is the window: up to `context` tokens, with the keys and values that each block computed
-                  for them. To continue a text, only the new tokens are computed. A full window loses its older
-                  half. Its newer half is then read again, since these tokens move to other positions and each position
-                  has its own vector. So every prediction uses between context/2 and context tokens, except at the start
-                  of a text. The average cost of a token and the memory do not grow with the length of the text.
+                  for them. To continue a text, the model computes only the vectors of the new tokens. A full window
+                  loses its older half. Its newer half is then read again, since these tokens move to other positions
+                  and each position has its own vector. So every prediction uses between context/2 and context tokens,
+                  except at the start of a text. The average cost of a token and the memory do not grow with the length
+                  of the text.
 
 References
 ----------
@@ -156,7 +157,7 @@ class TransformerLM(Module):
     def _initialise(self, rng: np.random.Generator) -> None:
         """Draw the weights from a normal distribution with variance 1/fan-in, and set the biases to 0.
 
-        The model has 2 num_layers branches. In the last layer of each branch, the variance is divided by 2 num_layers,
+        The model has 2 * num_layers branches. In the last layer of each branch, the variance is divided by this number,
         as in GPT-2. Otherwise the sum over all branches would grow with depth.
 
         GPT-2 uses a standard deviation of 0.02 for all weights, which is close to 1/sqrt(fan-in) for its D = 768. With

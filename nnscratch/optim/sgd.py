@@ -69,7 +69,9 @@ class SGD(Optimizer):
         at_least("momentum", self.momentum, 0, 1)
         flag("nesterov", self.nesterov)
         if (self.momentum > 0) != bool(self.moments):
-            raise ValueError("momentum cannot change to 0 or from 0: SGD keeps a velocity only if it starts above 0")
+            raise ValueError(
+                "momentum cannot change to 0 or from 0: SGD keeps a velocity only if momentum starts above 0"
+            )
 
     @property
     def rests_at_zero(self) -> bool:

@@ -81,7 +81,8 @@ class OneThreadIfBusy(Callback):
             self.until_end.enter_context(backend.single_threaded_blas())
             self.useful = False
             print(
-                f"\nA step took {seconds * 1e3:.0f} ms, and {self.usual * 1e3:.0f} ms before: another program uses the "
-                f"cores. From now on, products use one thread, so the last digits may differ from those of other runs.",
+                f"\nA step took {seconds * 1e3:.0f} ms, while earlier steps took {self.usual * 1e3:.0f} ms: another "
+                f"program uses the cores. From now on, products use one thread, so the last digits may differ from "
+                f"those of other runs.",
                 file=sys.stderr,
             )

@@ -55,7 +55,7 @@ class GradientSum:
         self._nccl: backend.NcclSum | None = None
         self._learned: list[Parameter] = []
         self._flat: dict[np.dtype, Array] = {}  # for each dtype, the array that holds the gradients
-        self._slices: list[slice] = []  # the part of this array for each parameter in _learned, with the gap after it
+        self._slices: list[slice] = []  # each parameter's part of this array, and the gap after it
         self._views: list[Array] = []  # the same part without the gap, in the parameter's shape
 
     def add_up(self, loss: float | Array) -> float | Array:

@@ -143,7 +143,7 @@ def predicted_classes(prediction: Array, target: Array) -> Array:
 
 
 def one_score_classes(scores: Array, target: Array) -> Array:
-    """Return class 1 where a score is above 0, else class 0. Raise if a target is another class."""
+    """Return class 1 where a score is above 0, else class 0. Raise if a target is neither 0 nor 1."""
     if target.size == 0 or not ((target == 0) | (target == 1)).all():
         raise ValueError("with one score for each target, the targets must be 0 or 1, and there must be at least one")
     return (scores > 0).astype("intp")

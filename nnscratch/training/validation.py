@@ -25,7 +25,7 @@ def validate(trainer: Trainer, batches: Any, epoch: float) -> None:
 
 
 def restore_generator(trainer: Trainer, batches: Any) -> None:
-    """Find the generator of the validation batches. In a resumed run, set it to its state at the end of the old run."""
+    """Keep the generator of the validation batches. In a resumed run, set it to its state at the end of the old run."""
     generators = trainer.generators
     generators.valid = getattr(batches, "rng", None)
     if generators.valid is not None and generators.valid_stopped_at is not None:

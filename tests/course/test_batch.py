@@ -95,7 +95,7 @@ def test_marks_depend_on_the_own_files_only(course, hand_in, tmp_path, capsys):
     assert table(tmp_path / "grades.csv") == marks
     assert "anna: 8 of 8" in capsys.readouterr().out
     feedback = {path.stem: path.read_text() for path in (tmp_path / "grades").glob("*.txt")}
-    assert "Forward is right, backward is not. The gradient of x is not right" in feedback["ben"]
+    assert "Forward is right, but backward is not. The gradient of x is not right" in feedback["ben"]
     assert "15_clip_norm.py is missing." in feedback["ben"]
     assert feedback["carl"].count("did not finish within") == 3
     assert "01_sigmoid.py is unchanged." in feedback["dora"] and "Python cannot read line 1" in feedback["dora"]

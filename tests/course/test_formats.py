@@ -36,7 +36,7 @@ ENVIRONMENT = {
 def half():
     """A mark: the values are right, the gradients are not."""
     values = PartMark("values", 1.0, 1.0, "relu_forward is right.")
-    gradients = PartMark("gradients", 0.0, 2.0, "Forward is right, backward is not.", ["a detail"])
+    gradients = PartMark("gradients", 0.0, 2.0, "Forward is right, but backward is not.", ["a detail"])
     return SubmissionMark("anna", [FileMark("relu", "04_relu.py", [values, gradients], "hello")], seed=7)
 
 
@@ -45,7 +45,7 @@ def test_gradescope_gets_a_test_for_each_file(half):
     assert found["score"] == 1 and "1 of 3 points" in found["output"]
     (test,) = found["tests"]
     assert (test["name"], test["score"], test["max_score"], test["status"]) == ("relu", 1, 3, "failed")
-    assert "Forward is right, backward is not." in test["output"] and "a detail" in test["output"]
+    assert "Forward is right, but backward is not." in test["output"] and "a detail" in test["output"]
     assert "hello" in test["output"]
 
 

@@ -76,7 +76,7 @@ def test_a_course_has_tasks_points_and_limits(tmp_path):
     ("seed = 7", 'seed = "x"', "seed must be an integer of at least 0, got 'x'"),
     ("exercise = 2", "exercise = 0", "limits.exercise must be a number above 0, got 0"),
     ("exercise = 2", "exercises = 2", "[limits] has no entry 'exercises'. Did you mean 'exercise'?"),
-    ('name = "adam"', 'name = "sigmoid"', "sigmoid is there twice"),
+    ('name = "adam"', 'name = "sigmoid"', "sigmoid is listed twice"),
     ('name = "adam"', 'nam = "adam"', "has no entry 'nam'. Did you mean 'name'?"),
     ("seed = 7", "seed = ", "course.toml"),
 ])  # fmt: skip

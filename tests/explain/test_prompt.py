@@ -106,7 +106,7 @@ def test_the_output_of_a_pipe_has_no_colours(run):
     [
         (["--prompt", ""], "the prompt is empty"),
         (["--prompt", "Zebra"], "'Z' at position 0"),
-        (["--prompt", "the", "--next", "at"], "must be one token of the model, and 'at' has 2"),
+        (["--prompt", "the", "--next", "at"], "must be one token of the model, but 'at' is 2 tokens"),
         (["--prompt", "the", "--next", "Z"], "'Z' at position 0"),
         (["--prompt", "the", "--tf32"], "--tf32 needs --device cuda"),
     ],

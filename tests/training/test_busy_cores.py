@@ -46,7 +46,7 @@ def test_ten_slow_steps_leave_one_thread_until_the_end_and_are_reported_once(thr
     run.callback.on_fit_end(None)
     assert threads() == 2
     error = capsys.readouterr().err
-    assert error.count("products use one thread") == 1 and "A step took 300 ms, and 20 ms before" in error
+    assert error.count("products use one thread") == 1 and "A step took 300 ms, while earlier steps took 20 ms" in error
 
 
 def test_a_few_slow_steps_a_slow_validation_or_a_steady_run_change_nothing(threads, capsys):

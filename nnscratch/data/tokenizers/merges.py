@@ -8,7 +8,8 @@ Learning. Let f(w) be the number of times that word w is in the text. The count 
 
 Repeat until the vocabulary is large enough or no pair is left:
 
-1. Take the pair with the largest count, (a, b) = argmax count. Of equal counts, take the smallest pair of ids.
+1. Take the pair with the largest count, (a, b) = argmax count. If counts are equal, take the pair with the smallest
+   ids.
 2. Add the symbol ab to the vocabulary.
 3. In each word, from left to right, replace a b by ab.
 

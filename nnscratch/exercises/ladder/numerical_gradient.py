@@ -56,8 +56,8 @@ EXERCISE = Exercise(
     ],
     hints=(
         "np.ndindex(x.shape) yields the index of every element, for any number of axes. x[i] is then that element.",
-        "In the loop: keep x[i], set it to kept + h and call f(x), set it to kept - h and call f(x), then set it back "
-        "to kept. Two calls of f for each element.",
+        "In the loop: store x[i] as kept, set x[i] to kept + h and call f(x), set x[i] to kept - h and call f(x), then "
+        "set x[i] back to kept. This needs two calls of f for each element.",
         "Why not a smaller h? f(x + h) - f(x - h) loses digits, because both are nearly equal. For float64, the error "
         "is smallest near h = 1e-5.",
     ),

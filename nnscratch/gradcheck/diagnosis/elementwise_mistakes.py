@@ -30,12 +30,12 @@ def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R
 
     if on_off:
         on = nonzero[0]
-        test(1.1, np.ones(x.size), "mask not applied", "given = dy, also where forward lets nothing through")
+        test(1.1, np.ones(x.size), "mask not applied", "given = dy, also where y does not depend on x")
         test(1.1, np.full(x.size, on), "mask not applied", f"given = {on:.4g} * dy, also where y does not depend on x")
         if abs(on - 1) > 1e-6:
             missing = "keep-probability not applied"
-            test(1.2, (slope != 0).astype(float), missing, f"forward multiplies by {on:.4g}, backward does not")
-            test(1.2, (slope != 0) / on, missing, f"forward multiplies by {on:.4g}, backward divides by it")
+            test(1.2, (slope != 0).astype(float), missing, f"forward multiplies by {on:.4g}, but backward does not")
+            test(1.2, (slope != 0) / on, missing, f"forward multiplies by {on:.4g}, but backward divides by it")
         test(1.3, np.where(slope != 0, 0, on), "mask inverted", "the gradient passes exactly where it should not")
         passed = np.abs(factor - on) <= MAX_MISFIT * abs(on)
         if x.size >= 8 and passed.any() and not passed.all() and not np.any(factor[~passed]):
