@@ -46,7 +46,7 @@ def test_check_finds_nothing_wrong_with_the_example(folder, capsys):
 
 @pytest.mark.parametrize(("old", "new", "message"), [
     ("s = 1 / (1 + np.exp(-beta * x))", "s = np.tanh(beta * x)", "the solution does not pass: The values of forward"),
-    ('"dx = dout * s", "gradient of x"', '"dx = dout * s", "sign flipped"', "`dx = dout * s`, gives a different message"),
+    ('"dx = dout * s", "gradient of x"', '"dx = dout * s", "sign flipped"', "gives a different message"),
     ('"out = s\\n", "out"', '"out = 1 * x * s\\n", "out"', "mistake 1 passes: `out = 1 * x * s`"),
 ])  # fmt: skip
 def test_check_says_what_is_not_right(folder, capsys, old, new, message):
