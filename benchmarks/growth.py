@@ -205,7 +205,11 @@ def markdown(results: dict[str, Any]) -> str:
         "In the first table, x is the size in the first column, and the formulas are fitted to the measurements. The "
         "percentage in parentheses is the typical error of a formula."
     )
-    lines.append("![Time per token and peak memory against each size](growth.png)")
+    lines.append(
+        "![Plots of the time per token and of the peak memory over six sizes: sequence length, batch size, hidden "
+        "size, layers, vocabulary, and tokens in a batch. Points are measured, and lines are the fitted formulas of the "
+        "table.](growth.png)"
+    )
     fits = []
     for sweep in results["sweeps"]:
         time, memory = Fit(**sweep["time_fit"]), Fit(**sweep["memory_fit"])
