@@ -207,8 +207,8 @@ def markdown(results: dict[str, Any]) -> str:
     )
     lines.append(
         "![Plots of the time per token and of the peak memory over six sizes: sequence length, batch size, hidden "
-        "size, layers, vocabulary, and tokens in a batch. Points are measured, and lines are the fitted formulas of the "
-        "table.](growth.png)"
+        "size, layers, vocabulary, and tokens in a batch. Points are measured, and lines are the fitted formulas of "
+        "the table.](growth.png)"
     )
     fits = []
     for sweep in results["sweeps"]:
