@@ -199,7 +199,11 @@ def plain_evidence(evidence: str) -> str:
     evidence = re.sub(r"\((<[^>]*>|[^\s()<>]*):(\d+): ", r"(line \2: ", evidence)
     evidence = re.sub(r"(: fits|,) to \S+ of [^;]*|; fits .* random directions", "", evidence)
     evidence = re.sub(r"(?<!gradient )\bgiven\b", "your gradient", evidence)
-    return re.sub(r"(?<=[*=/] )true\b", "the right one", evidence)
+    evidence = re.sub(r"(?<=[*=/] )true\b", "the right one", evidence)
+    function = "the activation function"
+    symbols = {r"\bu\b": f"u is the input of {function}", r"\bphi'": f"phi' is the derivative of {function}"}
+    meanings = [meaning for symbol, meaning in symbols.items() if re.search(symbol, evidence)]
+    return evidence + f" ({', '.join(meanings)})" * bool(meanings)
 
 
 def sentence(words: str) -> str:

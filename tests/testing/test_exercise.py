@@ -271,3 +271,18 @@ def test_a_check_leaves_the_names_of_the_notebook_as_they_were(end):
     exec("with exercise('1'):\n" + textwrap.indent(check, "    "), scope)
     del scope["__builtins__"]
     assert scope == kept
+
+
+def test_the_symbols_in_the_evidence_of_a_mistake_are_explained(said):
+    answer = """
+        class Leaky(nn.Module):
+            def forward(self, x):
+                self.save_for_backward(x)
+                return np.where(x > 0, x, 0.1 * x)
+
+            def backward(self, dy):
+                (x,) = self.saved()
+                return dy * (x > 0)
+        """
+    found = said(answer, "nn.testing.assert_gradients_match(Leaky(), np.random.default_rng(1).normal(size=(4, 3)))")
+    assert "1 where u is above 0, else 0 (u is the input of the activation function)." in found
