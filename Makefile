@@ -26,7 +26,7 @@ help:
 	@echo "make docs-axe     build the site and check its accessibility (WCAG AA; needs npm and Chromium)"
 	@echo "make docs-linkcheck check the links of the site to other sites (needs the internet)"
 	@echo "make docs-lite    build the site with JupyterLite, which runs the notebooks in the browser"
-	@echo "make lite-test    run notebooks in JupyterLite in Chromium (downloads 80 MB; 10 minutes)"
+	@echo "make lite-test    run notebooks and the examples of the pages in Pyodide in Chromium (downloads 80 MB; 10 minutes)"
 	@echo "make lite-table   measure every notebook in JupyterLite, for the page In the browser (20 minutes)"
 	@echo "make test-gpu     run the GPU tests on a GPU (installs CuPy: a large download; make CUDA=cuda13 for CUDA 13)"
 	@echo "make gpu-check    check a GPU in under ten minutes; PYTHON must have CuPy; installs nothing"
@@ -84,7 +84,7 @@ lite-build: .venv/.installed-lite
 	$(BIN)/python tests/lite/pyodide_files.py docs/_build/pyodide
 	$(BIN)/python docs/lite/build.py --pyodide docs/_build/pyodide --output $(LITE)/lite
 
-lite-test: lite-build
+lite-test: lite-build docs
 	NNSCRATCH_LITE=$(LITE) $(BIN)/python -m pytest tests/lite
 
 lite-table: lite-build

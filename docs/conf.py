@@ -36,6 +36,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "numpydoc",
     "sphinx_copybutton",
+    "live_examples",  # beside this file
 ]
 exclude_patterns = ["_build", "lite", "**/_*.md", "examples/*.ipynb"]  # an underscore: included in other pages
 suppress_warnings = ["toc.empty_glob"]
@@ -53,8 +54,9 @@ COPIES = HERE / "notebooks"
 shutil.rmtree(COPIES, ignore_errors=True)
 COPIES.mkdir()
 TUTORIALS = tutorial_pages.notebooks(ROOT / "notebooks")
-# make docs-lite sets the first: the site then has JupyterLite. The second is "owner/name" on GitHub, if published.
-IN_BROWSER, REPOSITORY = bool(os.environ.get("NNSCRATCH_IN_BROWSER")), os.environ.get("NNSCRATCH_REPOSITORY", "")
+# The address of the repository on GitHub, "owner/name". Without it, the pages have no links to Binder and Colab.
+REPOSITORY = os.environ.get("NNSCRATCH_REPOSITORY", "")
+IN_BROWSER = bool(os.environ.get("NNSCRATCH_IN_BROWSER"))  # make docs-lite sets it: the site then has JupyterLite
 for number, notebook in TUTORIALS.items():
     text = tutorial_pages.page(number, TUTORIALS, IN_BROWSER, REPOSITORY)
     (COPIES / notebook.name).write_text(text, encoding="utf-8")

@@ -121,11 +121,16 @@ def links_line(number, path, in_browser, repository):
     if repository:
         address = f"https://mybinder.org/v2/gh/{repository}/HEAD?labpath=notebooks%2F{path.name}"
         links.append(f'<a href="{address}">Run on Binder</a>')
+        address = f"https://colab.research.google.com/github/{repository}/blob/main/notebooks/{path.name}"
+        links.append(f'<a href="{address}">Open in Colab</a>')
     links.append(f'<a href="{path.name}" download>Download the notebook</a>')
     for name in TUTORIALS.get(number, ("", []))[1]:
         links.append(f'<a href="../derivations/{name}.html">Derivation: {name.replace("-", " ")}</a>')
     links.append('<a href="../glossary.html">Glossary</a>')
-    return '<p class="tutorial-links">\n' + "\n".join(links) + "\n</p>"
+    line = '<p class="tutorial-links">\n' + "\n".join(links) + "\n</p>"
+    if repository:
+        line += f"\n\nIn Colab, run this first: `%pip install git+https://github.com/{repository}`"
+    return line
 
 
 def page(number, found, in_browser, repository):

@@ -126,6 +126,15 @@ def test_a_figure_of_a_notebook_has_its_caption_and_its_alternative_text_on_the_
     assert given["mystnb"] == {"image": {"alt": given["alt"]}, "figure": {"caption": given["caption"]}}
 
 
+def test_a_tutorial_links_to_binder_and_colab_if_the_repository_has_an_address():
+    line = tutorial_pages().links_line("05", Path("05_mlp.ipynb"), False, "someone/nnscratch")
+    assert "https://mybinder.org/v2/gh/someone/nnscratch/HEAD?labpath=notebooks%2F05_mlp.ipynb" in line
+    assert "https://colab.research.google.com/github/someone/nnscratch/blob/main/notebooks/05_mlp.ipynb" in line
+    assert "%pip install git+https://github.com/someone/nnscratch" in line
+    without = tutorial_pages().links_line("05", Path("05_mlp.ipynb"), False, "")
+    assert "Binder" not in without and "Colab" not in without
+
+
 def tutorial_pages():
     spec = importlib.util.spec_from_file_location("tutorial_pages", DOCS / "tutorial_pages.py")
     module = importlib.util.module_from_spec(spec)
