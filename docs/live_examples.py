@@ -26,6 +26,7 @@ PYODIDE = LITE["jupyter-config-data"]["litePluginSettings"][KERNEL]["pyodideUrl"
 
 CANNOT_RUN = re.compile(
     r"\b(torch|jax|cupy|mpi4py|hypothesis|optuna)\b"  # libraries that Pyodide does not have
+    r"|\btraining\.search\("  # needs Optuna
     r"|\bdef test_"  # a test, which pytest runs
 )
 
@@ -59,12 +60,13 @@ def missing_names(code, module):
 
 
 def import_line(name, module):
-    """Return the import of a name of a module, from the shortest path that has it."""
+    """Return the import of a name of a module, from its library or from the shortest path in this package."""
     value = getattr(module, name)
     if inspect.ismodule(value):
         return f"import {value.__name__}" + (f" as {name}" if name != value.__name__ else "")
-    parts = module.__name__.split(".")
+    parts, home = module.__name__.split("."), getattr(value, "__module__", None) or "nnscratch"
     paths = [".".join(parts[:k]) for k in range(1, len(parts) + 1)]
+    paths = paths if home.startswith("nnscratch") else [home, *paths]
     path = next(path for path in paths if getattr(importlib.import_module(path), name, None) is value)
     return f"from {path} import {name}"
 

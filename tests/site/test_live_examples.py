@@ -84,6 +84,17 @@ def test_code_for_other_libraries_does_not_run_in_the_page(code):
     assert not module("live_examples").can_run(code)
 
 
+def test_an_example_of_a_docstring_shows_the_imports_that_it_needs():
+    import nnscratch.data.idx
+
+    lines = ["Text", "", "    >>> np.ones(2) is read_idx", "    >>> Path = Path", "    >>> missing"]
+    module("live_examples").add_imports(None, "function", "", nnscratch.data.idx.read_idx, None, lines)
+    assert lines[2:4] == ["    >>> import numpy as np", "    >>> from nnscratch.data import read_idx"]
+    lines = [">>> Path('x')"]
+    module("live_examples").add_imports(None, "function", "", nnscratch.data.idx.read_idx, None, lines)
+    assert lines == [">>> from pathlib import Path", ">>> Path('x')"]
+
+
 @pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: page.stem)
 def test_the_live_blocks_of_a_page_run_from_top_to_bottom(page):
     can_run, names = module("live_examples").can_run, {"__name__": "__main__"}
