@@ -234,6 +234,12 @@ def test_a_loss_is_the_mean_over_rows_of_its_formula(loss):
 
 
 @pytest.mark.parametrize("loss", [nn.MSELoss, *FORMULAS])
+def test_rows_may_have_any_leading_shape(loss):
+    x, t = prediction_and_target(loss)
+    assert loss()(x.reshape(4, 10, 3), t.reshape(4, 10, *t.shape[1:])) == pytest.approx(loss()(x, t), rel=1e-14)
+
+
+@pytest.mark.parametrize("loss", [nn.MSELoss, *FORMULAS])
 def test_the_mean_of_float32_losses_is_computed_in_float64(loss):
     x, t = prediction_and_target(loss, np.float32)
     if loss is nn.MultiMarginLoss:

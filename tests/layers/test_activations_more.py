@@ -96,3 +96,9 @@ def test_no_number_is_too_large_for_forward_or_backward(name, dtype):
 def test_what_makes_no_sense_is_refused(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.parametrize(("layer", "slope"), [(nn.LeakyReLU(0.3), 0.3), (nn.ELU(0.5), 0.5)], ids=repr)
+def test_the_gradient_at_a_kink_is_that_of_the_left_side(layer, slope):
+    layer(np.zeros(1))
+    assert layer.backward(np.ones(1)) == [slope]

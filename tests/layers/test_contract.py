@@ -1,5 +1,6 @@
 """Every layer keeps the contract between forward and backward."""
 
+import cases
 import numpy as np
 import pytest
 
@@ -230,3 +231,52 @@ def test_a_refused_gradient_leaves_the_forward_and_changes_no_gradient(name):
     for p, first in zip(layer.parameters(), once, strict=True):
         np.testing.assert_array_equal(p.grad, first)
     assert not any(vars(module).get("_stack") or "_taken" in vars(module) for module in layer.modules())
+
+
+@pytest.mark.parametrize("case", [several[0] for several in cases.LAYERS.values()], ids=repr)
+def test_every_layer_refuses_a_gradient_of_another_shape_or_dtype(case):
+    layer = case.build().to(dtype=np.float64)
+    y = layer(*case.inputs(np.random.default_rng(0)))
+    dy = np.ones_like(y[0] if isinstance(y, tuple) else y)
+    for wrong in (dy[:-1], dy[..., :-1], dy[None], dy.astype(np.float32)):
+        with pytest.raises(ValueError, match="dtype float64"):
+            layer.backward(wrong)
+
+
+@pytest.mark.parametrize("case", [several[0] for several in cases.LAYERS.values()], ids=repr)
+def test_every_layer_refuses_what_is_no_array_of_floats(case):
+    layer = case.build().to(dtype=np.float64)
+    x, *others = case.inputs(np.random.default_rng(0))
+    if x.dtype.kind == "f":
+        for wrong in (x.tolist(), x.astype(np.int64)):
+            with pytest.raises(TypeError, match="got list|must be floats"):
+                layer(wrong, *others)
+
+
+@pytest.mark.parametrize("case", [case for several in cases.LAYERS.values() for case in several], ids=repr)
+def test_a_layer_built_again_from_its_config_computes_the_same(case):
+    layer = case.build().to(dtype=np.float64).eval()
+    again = type(layer)(*layer.constructor_modules(), **layer.config()).to(dtype=np.float64).eval()
+    assert repr(again) == repr(layer) and again.config().keys() == layer.config().keys()
+    again.load_state_dict(layer.state_dict())
+    inputs = case.inputs(np.random.default_rng(0))
+    for one, other in zip(arrays_in(layer(*inputs)), arrays_in(again(*inputs)), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(("layer", "shape"), [
+    (nn.RNNCell(2, 3, rng=0), (1, 2)), (nn.GRUCell(2, 3, rng=0), (1, 2)), (nn.LSTMCell(2, 3, rng=0), (1, 2)),
+    (nn.RNN(2, 3, rng=0), (1, 4, 2)), (nn.GRU(2, 3, rng=0), (1, 4, 2)), (nn.LSTM(2, 3, rng=0), (1, 4, 2)),
+], ids=repr)  # fmt: skip
+def test_a_state_of_another_dtype_or_shape_is_refused(layer, shape):
+    x = np.ones(shape, np.float32)
+    good = np.ones((1, 3) if x.ndim == 2 else (1, 1, 3), np.float32)
+    state = (lambda h: (good, h)) if isinstance(layer, nn.LSTM | nn.LSTMCell) else (lambda h: h)
+    layer(x, state(good))
+    for wrong in (good.astype(np.float64), good.tolist(), good[..., :2]):
+        with pytest.raises((TypeError, ValueError), match=type(layer).__name__):
+            layer(x, state(wrong))
+
+
+def test_flatten_leaves_rows_of_numbers_as_they_are():
+    assert nn.Flatten()(np.arange(6.0).reshape(2, 3)).tolist() == [[0, 1, 2], [3, 4, 5]]

@@ -276,3 +276,11 @@ def test_a_state_or_its_gradient_that_is_no_pair_is_said(state):
         lstm(x, state)
     with pytest.raises(TypeError, match=r"LSTMCell: state must be a pair \(h, c\)"):
         cell(x[:, 0], state)
+
+
+@pytest.mark.parametrize("layer", [nn.LSTMCell(2, 3, rng=0), nn.LSTM(2, 3, 2, bidirectional=True, rng=0)], ids=repr)
+def test_the_biases_of_the_forget_gates_are_the_second_of_four_blocks(layer):
+    for name, p in layer.named_parameters():
+        p.data[...] = np.repeat([0, 1, 2, 3], 3) if "bias" in name else 7
+    biases = [b for pair in layer.forget_gate_biases() for b in pair]
+    assert [b.tolist() for b in biases] == [[1, 1, 1]] * (2 if isinstance(layer, nn.LSTMCell) else 8)

@@ -8,6 +8,9 @@ one of the tests that execute the changed line fails. The tests run from the fas
 
 All tests of the folder run once, and coverage records their lines. Then each mutant runs in a forked process, in which
 only the code of one function is replaced. So a mutant costs the time of its tests, and no import.
+
+Why not mutmut or cosmic-ray: mutmut 3 makes no mutants of decorated functions, such as the kernels of optimisers.
+cosmic-ray starts a process for each mutant. Its imports of NumPy, pytest and the package take longer than most tests.
 """
 
 import argparse
@@ -37,10 +40,15 @@ EQUIVALENT = tomllib.loads((HERE / "equivalent.toml").read_text(encoding="utf-8"
 GENERAL = ["tests/test_gradients.py", "tests/test_defaults.py", "tests/test_wrong_calls.py"]
 TWO_DEVICES = "tests/gpu/test_further_paths.py::test_a_prediction_and_a_target_on_two_devices_are_refused"
 TESTS = {
-    "layers": ["tests/layers", *GENERAL],
+    "layers": ["tests/layers", "tests/privacy/test_per_example.py", "tests/gpu/test_fast_products.py", *GENERAL],
     "losses": ["tests/test_losses.py", "tests/layers/test_contract.py", TWO_DEVICES, *GENERAL],
     "optim": ["tests/optim", *GENERAL[1:]],
-    "gradcheck": ["tests/gradcheck"],
+    "gradcheck": [f"tests/gradcheck/test_{name}.py" for name in (
+        "checker", "course_numbers", "diagnosis", "directional", "kinks", "numerics", "small_constants", "vacuous")],
+}  # fmt: skip
+LEFT_OUT = {  # {files: why they have no mutants}
+    "gradcheck/command/*": "the code runs in processes of its own, which a mutant of this process does not reach",
+    "gradcheck/adapters/[jt]*_forms.py": "the code needs PyTorch, JAX or TensorFlow: make test-oracle tests it",
 }
 
 
@@ -51,13 +59,15 @@ class Mutation:
         self.options, self.sound, self.outcomes = options, set(), []
         self.paths = {p.relative_to(ROOT / "nnscratch").as_posix(): p
                       for p in sorted((ROOT / "nnscratch" / options.folder).rglob("*.py"))}  # fmt: skip
+        for pattern in LEFT_OUT:
+            self.paths = {name: path for name, path in self.paths.items() if not fnmatch.fnmatch(name, pattern)}
         self.out = os.fdopen(os.dup(1), "w", buffering=1)  # pytest captures file 1
 
     def pytest_configure(self):
         """Let hypothesis draw the same examples in each run, and stop at the first that fails."""
         from hypothesis import HealthCheck, Phase, settings  # pytest must import its plugins first
 
-        settings.register_profile("mutation", database=None, derandomize=True, deadline=None, max_examples=50,
+        settings.register_profile("mutation", database=None, derandomize=True, deadline=None, max_examples=20,
                                   phases=[Phase.explicit, Phase.generate],
                                   suppress_health_check=list(HealthCheck))  # fmt: skip
         settings.load_profile("mutation")
@@ -109,9 +119,10 @@ class Mutation:
         for name, item in self.items.items():
             cov.switch_context(name)
             start = time.process_time()
-            if fails(item):
-                raise RuntimeError(f"{name} fails without a mutant")
-            seconds[name] = time.process_time() - start
+            if fails(item):  # as a few tests of the gradient checker do while coverage traces them
+                print(f"not used, because it fails without a mutant: {name}", file=self.out)
+            else:
+                seconds[name] = time.process_time() - start
         cov.stop()
         return seconds, {str(path): cov.get_data().contexts_by_lineno(str(path)) for path in self.paths.values()}
 
@@ -177,6 +188,7 @@ def page(options, outcomes):
              f"It drew {options.sample} mutants of each file, or all mutants of a small file.", "",
              f"Score: {killed} of {all_others} mutants that are not equivalent were killed, "
              f"{100 * killed / max(all_others, 1):.1f} %.", "",
+             *(f"Left out: {pattern}: {why}.\n" for pattern, why in LEFT_OUT.items() if options.folder in pattern),
              "| File | Mutants | Killed | Survived | Equivalent |", "|---|---|---|---|---|"]  # fmt: skip
     for name in sorted({name for name, _, _ in outcomes}):
         row = [files[name, outcome] for outcome in ("killed", "survived", "equivalent")]
