@@ -64,7 +64,10 @@ class Probe:
 
     def predict(self, h: Array) -> np.ndarray:
         """Return the label that the probe reads from each vector: (..., D) -> (...)."""
-        z = (backend.to_numpy(h).astype(np.float32) - self.mean) / self.std
+        h = backend.to_numpy(h).astype(np.float32)
+        if h.shape[-1:] != self.mean.shape:
+            raise ValueError(f"h must have the shape (..., {len(self.mean)}), as in training, got {h.shape}")
+        z = (h - self.mean) / self.std
         return self.linear(z).argmax(axis=-1)
 
     def __repr__(self) -> str:

@@ -127,6 +127,7 @@ def sequence_losses(model: Module, sequences: Array, batch_size: int = 500) -> n
     >>> nn.privacy.sequence_losses(model, np.array([[1, 2, 3], [4, 5, 6]])).shape
     (2,)
     """
+    backend.array_module(sequences)  # raises TypeError for a list
     if sequences.ndim != 2 or sequences.shape[1] < 2:
         raise ValueError(f"sequences must be (N, T) with at least two tokens each, got shape {sequences.shape}")
     losses, log_softmax = np.empty(len(sequences)), LogSoftmax().eval()

@@ -49,6 +49,8 @@ class PoissonBatches:
     def __init__(self, inputs: Any, targets: Array, batch_size: int, *, rng: None | int | np.random.Generator = None):
         self.inputs, self.targets = inputs, targets
         self.batch_size = positive_int("batch_size", batch_size)
+        for array in (*arrays_of(inputs), targets):
+            backend.array_module(array)  # raises TypeError for a list, whose rows cannot be chosen
         lengths = {len(array) for array in (*arrays_of(inputs), targets)}
         if len(lengths) != 1:
             raise ValueError(f"inputs and targets must have one row for each example, got {sorted(lengths)} rows")

@@ -139,6 +139,12 @@ WRONG = {
     "lens too long": (lambda: logit_lens(transformer(), TOKENS[:, [0] * 7]), ValueError, "at most context=6"),
     "rollout of an LSTM": (lambda: attention_rollout(language_model()[2], TOKENS), TypeError, "LanguageModel has none"),
     "rollout too long": (lambda: attention_rollout(transformer(), TOKENS[:, [0] * 7]), ValueError, "longer than its"),
+    "probe of NaN": (lambda: linear_probe(np.full((4, 2), np.nan), np.zeros(4, int)), ValueError, "h must be finite"),
+    "probe of others": (
+        lambda: linear_probe(R.normal(size=(8, 2)), np.zeros(8, int), rng=0).predict(np.ones((1, 3))),
+        ValueError,
+        r"h must have the shape \(\.\.\., 2\)",
+    ),
     "probe shapes": (lambda: linear_probe(np.ones((4, 2)), np.zeros(3, int)), ValueError, r"\(4, 2\), and labels of"),
     "probe labels": (lambda: linear_probe(np.ones((4, 2)), np.zeros(4)), ValueError, "float64"),
     "probe negative": (lambda: linear_probe(np.ones((4, 2)), np.full(4, -1)), ValueError, "0 or more"),

@@ -200,6 +200,8 @@ def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="BatchNorm1d"):
         bad = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
         nn.Trainer(bad, criterion, nn.optim.SGD(bad.parameters(), lr=0.1), privacy=privacy)
+    with pytest.raises(TypeError, match="expected a NumPy or CuPy array, got list"):
+        PoissonBatches(X.tolist(), Y, batch_size=2)
     with pytest.raises(ValueError, match="one row for each example, got .3, 4. rows"):
         PoissonBatches(X[:3], Y[:4], batch_size=2)
     with pytest.raises(ValueError, match="at most the 3 examples, got 4"):

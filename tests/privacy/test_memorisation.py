@@ -88,6 +88,8 @@ def test_a_model_with_nan_has_no_exposure():
 
 
 def test_bad_arguments_are_named():
+    with pytest.raises(TypeError, match="expected a NumPy or CuPy array, got list"):
+        sequence_losses(nn.models.LanguageModel(7, 4, 6), [[1, 2]])
     with pytest.raises(ValueError, match="canary must be an integer"):
         exposure(np.zeros(3), True)
     with pytest.raises(ValueError, match="digits must be at most 6"):
