@@ -67,7 +67,11 @@ def backward_traps(projection: Projection) -> list[Trap]:
         written = [n for (n, a), old in zip(arrays, before, strict=True) if not equal_arrays(a, old)]
         given = {name: g.copy() if is_array(g) else g for name, g in given.items()}
     traps += change_traps(adapter, written, replaced)
-    if adapter.container:
+    if adapter.container == "flat":
+        form = ", ".join(nested_names(f"d{n}", v) for n, v in zip(adapter.input_names, adapter.inputs, strict=True))
+        message = f"backward returns all gradients side by side; return them nested as the inputs of forward: {form}"
+        traps.append(Trap("not nested as the inputs", message, "wrong" if adapter.accumulates else "note"))
+    elif adapter.container:
         fix = " Remove the comma after it." if adapter.container == "tuple" else ""
         message = f"backward returns a {adapter.container} instead of an array; return the array itself.{fix}"
         # In a network, the result of a Module's backward goes to the module before it. So it must be an array.
@@ -98,6 +102,17 @@ def backward_traps(projection: Projection) -> list[Trap]:
             )
         )
     return traps
+
+
+def nested_names(name: str, value: Any) -> str:
+    """Return the name of a gradient, or for a nested input the names of its parts in the same form.
+
+    >>> nested_names("dx", 1.0), nested_names("dstate", (1.0, 2.0))
+    ('dx', '(dstate[0], dstate[1])')
+    """
+    if not isinstance(value, (tuple, list)):
+        return name
+    return f"({', '.join(nested_names(f'{name}[{k}]', part) for k, part in enumerate(value))})"
 
 
 def change_traps(adapter: Adapter, written: list[str], replaced: list[str]) -> list[Trap]:

@@ -51,20 +51,19 @@ def animate_gradient_path(
     >>> animation.labels
     ['forget-gate bias -1', 'forget-gate bias 0', 'forget-gate bias 1', 'forget-gate bias 3']
     """
-    sizes = [gradient_sizes(make(value), x) for value in values]
-    floor = 1e-12
+    sizes = [gradient_sizes(make(value), x)[::-1] for value in values]  # from the last step back to the first
 
     def draw(figure: Any, k: int) -> None:
         ax = figure.add_subplot()
         ax.spines[["top", "right"]].set_visible(False)
-        steps = np.arange(len(sizes[k])) - len(sizes[k]) + 1
+        steps = np.arange(len(sizes[k]))
         for other in sizes:
-            ax.semilogy(steps, np.maximum(other, floor), color=GREY, linewidth=0.6)
-        ax.semilogy(steps, np.maximum(sizes[k], floor), color=BLUE, linewidth=2.5)
-        ratio = sizes[k][0] / max(sizes[k][-1], 1e-300)
+            ax.semilogy(steps, np.where(other > 0, other, np.nan), color=GREY, linewidth=0.6)
+        ax.semilogy(steps, np.where(sizes[k] > 0, sizes[k], np.nan), color=BLUE, linewidth=2.5)
+        ratio = sizes[k][-1] / max(sizes[k][0], 1e-300)
         ax.set_title(f"{label} {values[k]:g}: over {len(steps) - 1} steps, the gradient is multiplied by {ratio:.1g}",
                      fontsize=11)  # fmt: skip
-        ax.set_xlabel("step, counted from the last")
+        ax.set_xlabel("steps back from the loss")
         ax.set_ylabel("size of the gradient")
 
     alt = f"the size of a gradient over the steps back in time; each picture has another {label}"

@@ -10,6 +10,7 @@ printed as a short message instead:
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import sys
@@ -20,7 +21,8 @@ from typing import Any
 from ..gradcheck.traps import NOT_AN_ARRAY
 from . import check_log
 from .hints import MISMATCH, STILL_DOTS, answer_hints, error_hints
-from .traceback_places import Place, own_places
+from .safe_values import describe
+from .traceback_places import Place, own_places, spans
 
 LONGEST = 300  # characters; a longer line is cut
 LINES = 4  # the largest number of lines shown of an assertion's message
@@ -99,7 +101,7 @@ def reason(error: Exception) -> str:
     places = own_places(error)
     report = getattr(error, "report", None)
     if report is not None:
-        lines = wrong_gradients(report)
+        lines = wrong_gradients(report) + values_of_the_loop(places)
     elif isinstance(error, AssertionError):
         lines = failed_assertion(error, places)
     elif isinstance(error, TypeError) and "ellipsis" in str(error):
@@ -180,6 +182,23 @@ def wrong_gradients(report: Any) -> list[str]:
     traps = [trap for trap in report.traps if trap.severity != "note" and trap.kind not in explained]
     lines += [sentence(f"{trap.kind}: {trap.message}") for trap in traps[:ARRAYS]]
     return lines + ([f"and {len(traps) - ARRAYS} more remarks"] if len(traps) > ARRAYS else [])
+
+
+def values_of_the_loop(places: list[Place]) -> list[str]:
+    """Return a sentence with the values of the loops around the check that failed, or nothing if it is in no loop."""
+    place = next((place for place in reversed(places) if place.of_check and place.check is not None), None)
+    if place is None:
+        return []
+    loops = [n for n in ast.walk(place.check) if isinstance(n, ast.For) and spans(n, place.line)]
+    names = [name.id for loop in loops for name in ast.walk(loop.target) if isinstance(name, ast.Name)]
+    shown = [f"`{name}` = {short_value(place.frame.f_locals[name])}" for name in names if name in place.frame.f_locals]
+    return [f"This is the check with {', '.join(shown)}."] if shown else []
+
+
+def short_value(value: Any) -> str:
+    """Return a tuple of numbers as it is written, and the description of any other value."""
+    whole = isinstance(value, tuple) and all(isinstance(part, (int, float)) for part in value)
+    return str(value) if whole else describe(value)
 
 
 def wrong_gradient(entry: Any) -> str:

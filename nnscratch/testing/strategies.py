@@ -3,12 +3,18 @@
     from hypothesis import given
     from nnscratch.testing import assert_gradients_match, strategies as nst
 
+    @nst.gradient_settings
     @given(x=nst.well_conditioned(nst.shapes(2, 4)))
     def test_my_layer(x):
         assert_gradients_match(MyLayer(), x)
 
 The arrays are small, because a gradient check runs forward four times for each element. Their values lie between about
 -2 and 2, because finite differences are less accurate where a function grows fast.
+
+`gradient_settings` limits the time of such a test. By default, hypothesis draws 100 examples, and for a wrong gradient
+it then searches for a simpler failing example for up to five minutes. These settings draw 25 examples and omit the
+search, because hypothesis tries simple examples early and the report of a small check is short anyway. They also set no
+deadline: on a slow machine, a check can take longer than the usual limit of 0.2 s.
 
 The strategies differ in how they treat kinks, the points without a derivative: ReLU has a kink at zero, and max pooling
 has a kink where two values are equal. `well_conditioned` avoids zeros, `distinct` avoids zeros and equal values, and
@@ -24,6 +30,7 @@ from typing import Any
 import numpy as np
 
 try:
+    from hypothesis import Phase, settings
     from hypothesis import strategies as st
     from hypothesis.extra import numpy as hnp
 except ImportError:
@@ -31,6 +38,8 @@ except ImportError:
 
 Shape = Any  # a tuple of int, or a strategy that draws them
 HUNDREDTHS = 200  # the largest value, in hundredths: all values lie between -2 and 2
+EXAMPLES = 25
+gradient_settings = settings(max_examples=EXAMPLES, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 
 
 def shapes(min_dims: int = 1, max_dims: int = 3, *, min_side: int = 1, max_side: int = 4) -> st.SearchStrategy:

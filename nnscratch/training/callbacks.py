@@ -24,7 +24,9 @@ UNITS: dict[str, tuple[Callable[[float], float], str]] = {
 
 
 class ProgressBar(Callback):
-    """A tqdm progress bar with the loss, targets per second and the time left.
+    """A tqdm progress bar with the loss, the speed and the time left.
+
+    The speed is the number of targets per second. The targets of a language model are tokens.
 
     Parameters
     ----------
@@ -73,7 +75,8 @@ class ProgressBar(Callback):
         if trainer.history.valid:
             shown["valid"] = self.show(trainer.history.valid[-1]["loss"])
         self.bar.set_postfix(shown, refresh=False)
-        self.bar.set_description_str(f"{self.targets / max(seconds, 1e-9):,.0f} tok/s", refresh=False)
+        name = "targets" if self.unit == "loss" else "tok"  # only language models have the other units
+        self.bar.set_description_str(f"{self.targets / max(seconds, 1e-9):,.0f} {name}/s", refresh=False)
         self.bar.update(self.unshown)
         self.unshown, self.shown_at = 0, time.monotonic()
 

@@ -166,6 +166,24 @@ def test_a_gradient_of_the_wrong_form_is_seen(kind, severity, spoil):
     assert report.ok == (severity == "note")
 
 
+def test_gradients_side_by_side_for_a_nested_input_are_right_but_have_the_wrong_form():
+    class Flat(nn.LSTMCell):
+        def backward(self, dh_new, dc_new=None):
+            dx, (dh, dc) = super().backward(dh_new, dc_new)
+            return dx, dh, dc
+
+    random = np.random.default_rng(3)
+    x, h, c = (random.normal(size=shape) for shape in [(4, 3), (4, 5), (4, 5)])
+    report = check_gradients(Flat(3, 5, rng=0), x, (h, c))
+    assert {entry.verdict for entry in report} == {"right"} and report.verdict == "wrong"
+    assert [trap.message for trap in report.traps if trap.severity == "wrong"] == [
+        "backward returns all gradients side by side; return them nested as the inputs of forward: "
+        "dx, (dstate[0], dstate[1])"
+    ]
+    cell = nn.LSTMCell(3, 5, rng=0).to(dtype=np.float64)
+    assert check_gradients(cell, x, (h, c)).verdict == "right"
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_an_output_that_is_not_finite_cannot_be_compared(bad):
     report = check_gradients((lambda x: (x * bad, None), lambda dout, cache: dout * bad), X)

@@ -240,6 +240,49 @@ def test_a_tuple_or_a_list_instead_of_an_array_is_refused(capsys, wrap, kind):
     assert nn.gradcheck.check_gradients(pair, x).verdict == "right"  # outside of exercises, a function may do so
 
 
+class ScaleSummedTooFar(nn.Module):
+    """y = g * x with backward's mistake: on one axis, the sum leaves a number, and += gives it to every element."""
+
+    def __init__(self):
+        self.g = nn.Parameter(np.full(4, 0.1))
+
+    def forward(self, x):
+        self.save_for_backward(x)
+        return self.g.data * x
+
+    def backward(self, dy):
+        (x,) = self.saved()
+        self.g.grad += (dy * x).sum(axis=0)
+        return self.g.data * dy
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_wrong_gradient_in_a_loop_names_the_values_of_the_loop_and_the_sum_that_goes_too_far(capsys):
+    with exercise("2"):
+        for shape in [(3, 4), (4,)]:
+            nn.testing.assert_gradients_match(ScaleSummedTooFar(), np.random.default_rng(2).normal(size=shape))
+    said = capsys.readouterr().out
+    assert "summed over the wrong axis. Evidence: every element is the sum of the true gradient over axis 0" in said
+    assert "This is the check with `shape` = (4,)." in said
+
+
+def test_an_expression_in_a_message_has_one_pair_of_backticks(capsys):
+    class LogSoftmax(nn.Module):
+        def forward(self, x):
+            y = x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
+            self.save_for_backward(y)
+            return y
+
+        def backward(self, dy):
+            (y,) = self.saved()
+            return dy - np.exp(y)
+
+    with exercise("2"):
+        nn.testing.assert_gradients_match(LogSoftmax(), np.random.default_rng(2).normal(size=(4, 3)))
+    said = capsys.readouterr().out
+    assert "the gradient of the result of `np.log(np.exp(x).sum(axis=-1, keepdims=True))` is taken as -1" in said
+
+
 def test_an_interrupt_is_not_an_answer():
     with pytest.raises(KeyboardInterrupt), exercise("1"):
         raise KeyboardInterrupt

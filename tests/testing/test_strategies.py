@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,6 +54,24 @@ def test_probabilities_sum_to_one(p):
 @given(x=nst.well_conditioned(nst.shapes(2, 3)))
 def test_they_test_a_layer(x):
     assert_gradients_match(nn.Tanh(), x)
+
+
+def test_the_settings_for_gradient_checks_end_a_failing_test_without_a_search_for_a_simpler_example():
+    calls = []
+
+    class Wrong(nn.Tanh):
+        def backward(self, dy):
+            return -super().backward(dy)
+
+    @settings(nst.gradient_settings, database=None)
+    @given(x=nst.well_conditioned((2, 3)))
+    def check(x):
+        calls.append(x)
+        assert_gradients_match(Wrong(), x)
+
+    with pytest.raises(AssertionError, match="sign flipped"):
+        check()
+    assert len(calls) <= 5  # the failing example, and the runs that confirm and print it
 
 
 def test_the_package_is_imported_without_hypothesis_and_says_what_the_strategies_need():

@@ -109,3 +109,4 @@ def test_the_progress_bar_counts_every_step_also_those_it_did_not_stop_to_show(t
     assert [f"{n}/30" in shown for n in (0, 12, 24, 30)] == [True] * 4  # the start, each validation, the end
     assert "13/30" not in shown  # stderr is not a terminal, so few lines are shown
     assert "step     12" in shown and "(best)" in shown
+    assert "targets/s" in shown and "tok/s" not in shown  # only a language model has tokens

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..nested import float_leaves, is_array, is_float, leaves, map_leaves
-from .matching import match_gradients
+from .matching import match_gradients, nested_as_inputs
 from .names import argument_names
 from .order import in_input_order, returned_gradient_names
 
@@ -49,7 +49,8 @@ class Adapter:
     surplus : list or dict
         The gradients that backward returned in addition to those of the inputs.
     container : str
-        "tuple" or "list" if backward returned its only gradient inside a tuple or a list, else "".
+        "tuple" or "list" if backward returned its only gradient inside a tuple or a list, "flat" if it returned the
+        gradients of a nested input side by side, else "".
     missing : list of str
         The inputs with the name of a weight for which backward returned no gradient.
     returning : callable, optional
@@ -147,6 +148,9 @@ class Adapter:
             result, note = in_input_order(result, self.input_names, self.inputs, self.returned_names)
             if note:
                 self.add_note(note)
+        nested = nested_as_inputs(result, self.inputs)
+        if nested is not None:
+            self.container, result = "flat", nested
         match = match_gradients(result, self.input_names, self.inputs)
         self.surplus, self.missing = match.surplus, match.missing
         return {f"input {name}" if name in taken else name: g for name, g in match.given.items()}

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..gradient_names import gradient_key
 from ..learned_names import is_learned_name, is_setting_name, words_of
-from ..nested import float_leaves, is_array, is_float, leaves
+from ..nested import float_leaves, is_array, is_float, leaves, map_leaves
 
 TARGETS = frozenset(
     "target targets label labels truth true y t mask masks onehot hot expected desired gold answer answers "
@@ -126,6 +126,27 @@ def match_keys(result: dict, floats: list[tuple[str, Any]], match: Match) -> set
                 if key is not None or (any(keys.values()) and not is_setting_name(str(inner))):
                     add(match, f"{name}[{inner!r}]", value[inner], None if key is None else result[key])
     return used
+
+
+def nested_as_inputs(result: Any, inputs: tuple) -> tuple | None:
+    """Return the gradients in the nested form of the inputs, if backward returned them side by side, else None.
+
+    Examples
+    --------
+    >>> x, h, c = np.ones((4, 3)), np.ones((4, 5)), np.zeros((4, 5))
+    >>> dx, (dh, dc) = nested_as_inputs((x, h, c), (x, (h, c)))
+    >>> dc is c, nested_as_inputs((x, (h, c)), (x, (h, c)))
+    (True, None)
+    """
+    floats = [leaf for value in inputs for leaf in float_leaves(value)]
+    if len(inputs) < 2 or not isinstance(result, tuple) or len(result) != len(floats) or len(floats) <= len(inputs):
+        return None
+    if not all(
+        is_array(g) and is_array(leaf) and g.shape == leaf.shape for g, leaf in zip(result, floats, strict=True)
+    ):
+        return None
+    gradients = iter(result)
+    return tuple(map_leaves(lambda leaf: next(gradients) if is_float(leaf) else None, value) for value in inputs)
 
 
 def match_some(gradients: list[Any], floats: list[tuple[str, Any]], match: Match) -> None:

@@ -4,7 +4,8 @@ In this folder, `given` is the gradient that backward returned, and `true` is th
 given gradient may be
 
     -true    c * true    true.T    zero    true + lambda * parameter    the gradient of another array
-    true, reversed or shifted along an axis; summed over too few axes; or wrong in only some blocks of rows
+    true, reversed or shifted along an axis; summed over too few or too many axes; or wrong in only some blocks of
+    rows
 
 Most tests undo the mistake in the given gradient, and compare the result with the true gradient. Therefore they also
 work if only some elements of the true gradient are known, or only derivatives along directions.
@@ -50,6 +51,7 @@ def array_mistakes(
     if not case.usable:
         return
     reordered_axes(case)
+    summed_too_far(case)
     c = constant_factor(given, true, case.tolerance)
     if c is not None:
         scaled_by_constant(case, c)
@@ -175,6 +177,19 @@ def shifted(case: Case, axis: int, step: int, words: str) -> None:
         case.add(3.05, "shifted by one", f"{words}, except at one end")
     else:
         case.add(3, "shifted by one", f"{words}, with zeros at one end")
+
+
+def summed_too_far(case: Case) -> None:
+    """Test whether every element is the sum of the true gradient over some axes, which `grad += number` hides."""
+    if not case.by_element or not np.isfinite(case.true).all():
+        return
+    long = [axis for axis, length in enumerate(case.shape) if length > 1]
+    for count in range(1, len(long) + 1):
+        for where in combinations(long, count):
+            summed = np.broadcast_to(case.true.sum(axis=where, keepdims=True), case.shape)
+            axes = f"ax{'i' if count == 1 else 'e'}s {' and '.join(map(str, where))}"
+            words = f"every element is the sum of the true gradient over {axes}, which must not be summed"
+            case.test(3.2, summed, "summed over the wrong axis", words)
 
 
 def wrong_shape(case: Case) -> None:

@@ -2,8 +2,8 @@
 
 used_gradients.py tests these formulas. `changed_gradients` yields (rank, mistake, evidence, changes, free). `changes`
 are the arrays c - g, one for each round. If `free` is True, the change may have any factor, and "%c" in the evidence
-stands for this factor. "%u" stands for the name of the array. A site is the array g, or one array for each round of a
-loop.
+stands for this factor. "%u" stands for the quoted name of the array. A site is the array g, or one array for each round
+of a loop.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def changed_gradients(site: Any, known: Known, labels: list[tuple[str, np.ndarra
 
 def formulas(g: np.ndarray) -> Iterator[tuple[float, str, str, Callable]]:
     """Yield (rank, mistake, evidence, function of g) for changes that need no other array."""
-    says = "the gradient of `%u` "
+    says = "the gradient of %u "
     yield 2.3, "another mask applied", f"{says}is set to 0 where it is negative", lambda g: np.maximum(g, 0)
     yield 2.3, "another mask applied", f"{says}is set to 0 where it is positive", lambda g: np.minimum(g, 0)
     yield 2.4, "upstream gradient missing", f"{says}is taken as 1 everywhere", np.ones_like
@@ -66,7 +66,7 @@ def formulas(g: np.ndarray) -> Iterator[tuple[float, str, str, Callable]]:
             yield (
                 2.6,
                 "upstream gradient wrong",
-                f"the {words} of the gradient of `%u` along axis {axis} is used everywhere",
+                f"the {words} of the gradient of %u along axis {axis} is used everywhere",
                 (lambda g, a=axis, f=f: np.broadcast_to(f(g, axis=a, keepdims=True), g.shape)),
             )
         yield 2.5, "axes reversed", f"{says}is reversed along axis {axis}", lambda g, a=axis: np.flip(g, a)
@@ -91,7 +91,7 @@ def formulas(g: np.ndarray) -> Iterator[tuple[float, str, str, Callable]]:
             yield (
                 2.5,
                 "transposed",
-                f"the axes of the gradient of `%u` are exchanged: transpose{order}",
+                f"the axes of the gradient of %u are exchanged: transpose{order}",
                 (lambda g, o=order: g.transpose(o)),
             )
         if reshaped(g, order) is not None:
@@ -126,14 +126,14 @@ def without_targets(site: Any, known: Known, labels: list[tuple[str, np.ndarray]
     """Yield changes that leave out the targets: a multiple of a constant array, or of the one-hot vectors of labels."""
     for values, name, constant in known:
         if constant and all(np.ptp(v) > 0 for v in values):
-            yield 1.1, TARGETS, f"the gradient of `%u` lacks the part that comes from {name}: %c * {name}", values, True
+            yield 1.1, TARGETS, f"the gradient of %u lacks the part that comes from {name}: %c * {name}", values, True
     for name, ids in labels:
         for k in range(len(site.values)):  # each round of a loop over time may have one label
             g = site.gradients[k]
             if g.ndim == 2 and len(site.values) == 1:
                 for hot, flip in ((one_hot(ids, *g.shape), False), (one_hot(ids, *g.shape[::-1]), True)):
                     if hot is not None:
-                        text = f"the gradient of `%u` lacks the part of the classes in {name}: %c at each of them"
+                        text = f"the gradient of %u lacks the part of the classes in {name}: %c at each of them"
                         yield 1.1, TARGETS, text, [hot.T if flip else hot], True
 
 
@@ -156,23 +156,23 @@ def with_factors(site: Any, known: Known) -> Iterator[Change]:
             slopes.append((lambda v: 1 - v**2, f"(1 - `{name}`^2)"))
         for f, text in slopes:
             twice = [g * f(v) - g for g, v in zip(gs, values, strict=True)]
-            words = f"the gradient of `%u` is multiplied by {text} once too often"
+            words = f"the gradient of %u is multiplied by {text} once too often"
             yield 2.2, "activation's derivative applied twice", words, twice, False
             if all((f(v) != 0).all() for v in values):
                 missing = [g / f(v) - g for g, v in zip(gs, values, strict=True)]
-                words = f"the gradient of `%u` is not multiplied by {text}"
+                words = f"the gradient of %u is not multiplied by {text}"
                 yield 2.25, "activation's derivative missing", words, missing, False
         twice = [g * v - g for g, v in zip(gs, values, strict=True)]
         yield (
             2.7,
             "a factor applied twice",
-            f"the gradient of `%u` is multiplied by `{name}` once too often",
+            f"the gradient of %u is multiplied by `{name}` once too often",
             twice,
             False,
         )
         if all((np.abs(v) > 1e-9).all() for v in values):
             missing = [g / v - g for g, v in zip(gs, values, strict=True)]
-            yield 2.65, "a factor missing", f"the gradient of `%u` lacks the factor `{name}`", missing, False
+            yield 2.65, "a factor missing", f"the gradient of %u lacks the factor `{name}`", missing, False
 
 
 def with_other_arrays(site: Any, known: Known) -> Iterator[Change]:
@@ -182,8 +182,8 @@ def with_other_arrays(site: Any, known: Known) -> Iterator[Change]:
     for (a, name, _), (b, other, _) in permutations(used, 2):
         if all((np.abs(v) > 1e-9).all() for v in a):
             replaced = [g / x * y - g for g, x, y in zip(gs, a, b, strict=True)]
-            words = f"the gradient of `%u` has the factor `{other}` instead of `{name}`"
+            words = f"the gradient of %u has the factor `{other}` instead of `{name}`"
             yield 2.8, "the wrong array used", words, replaced, False
     for (a, name, _), (b, other, _) in combinations(used, 2):
-        words = f"the gradient of `%u` contains `{name}` instead of `{other}`, or the other way round"
+        words = f"the gradient of %u contains `{name}` instead of `{other}`, or the other way round"
         yield 2.85, "the wrong array used", words, [x - y for x, y in zip(a, b, strict=True)], True

@@ -104,7 +104,9 @@ def polynomial_in(point: np.ndarray, values: np.ndarray) -> tuple[Callable, str]
         for degree in (1, 2):
             if used.sum() < degree + 1 + SPARE_POINTS or np.ptp(v[used]) < 1e-9:
                 continue
-            c = np.polyfit(p[used], v[used], degree)
+            c, _, rank, *_ = np.polyfit(p[used], v[used], degree, full=True)
+            if rank <= degree:  # the points do not determine the polynomial, for example because they are all equal
+                continue
             if np.abs(np.polyval(c, p[used]) - v[used]).max() > 1e-6 * np.abs(v[used]).max():
                 continue
             constant = np.where(flat, v, np.nan).reshape(np.shape(values))

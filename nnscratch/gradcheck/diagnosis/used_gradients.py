@@ -97,7 +97,7 @@ def sites(graph: ForwardGraph, tester: HypothesisTester, movements: Movements) -
             possible = movements.can_enter(moved) or movements.can_enter_alone(moved)
             if possible and sum(n.result.size for n in group) > 1 and not tester.budget_spent:
                 gradients = [gradient_of_result(graph, n) for n in group]
-                name = graph.describe(group, -1).strip("`")
+                name = graph.describe(group, -1)
                 yield Site(name, group[0].place, [n.result for n in group], gradients, moved)
 
 
@@ -112,7 +112,7 @@ def fitting_changes(graph: ForwardGraph, site: Site, movements: Movements, rows:
     limit = MAX_MISFIT * size + movements.noise
     c = constant_in_place(g, moved, errors, limit)
     if c is not None:
-        yield 2.45, "upstream gradient wrong", f"the gradient of `{site.name}` is taken as {c:.4g} everywhere"
+        yield 2.45, "upstream gradient wrong", f"the gradient of {site.name} is taken as {c:.4g} everywhere"
     if wrong < MIN_ROWS:
         return
     for rank, mistake, text, change, free in changed_gradients(site, known_arrays(graph, site), labels(graph)):
