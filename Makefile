@@ -6,18 +6,22 @@ BIN := .venv/bin
 
 CUDA ?= cuda12
 EXAMPLES ?= 20000
+KILLS ?= 200
+MINUTES ?= 60
 
 FOLDERS ?= layers losses optim gradcheck
 SAMPLE ?= 5
 SEED ?= 0
 
-.PHONY: help demo test test-thorough fuzz test-oracle test-gpu gpu-check lab notebooks docs docs-test docs-linkcheck docs-axe docs-lite lite-build lite-test lite-table lint mutate release-check clean bench bench-growth bench-ranks bench-busy bench-check
+.PHONY: help demo test test-thorough fuzz kills long-run test-oracle test-gpu gpu-check lab notebooks docs docs-test docs-linkcheck docs-axe docs-lite lite-build lite-test lite-table lint mutate release-check clean bench bench-growth bench-ranks bench-busy bench-check
 
 help:
 	@echo "make demo         train a language model on Pride and Prejudice and print a sample of its text (under 5 minutes)"
 	@echo "make test         run the tests"
 	@echo "make test-thorough run the slow tests: all notebooks, all planted mistakes in gradients, ... (4 minutes)"
 	@echo "make fuzz         call all public functions with wrong arguments (10 minutes; make EXAMPLES=500000 fuzz for hours)"
+	@echo "make kills        kill training 200 times, and resume it (10 minutes; make KILLS=20 kills for fewer)"
+	@echo "make long-run     train for an hour, killed three times and resumed (make MINUTES=10 long-run for less)"
 	@echo "make test-oracle  compare with PyTorch, tokenizers and transformers (installs them: a large download)"
 	@echo "make lab          open notebook 01 in JupyterLab"
 	@echo "make notebooks    build the notebooks from notebooks/source and run them"
@@ -51,6 +55,12 @@ test-thorough: .venv/.installed
 
 fuzz: .venv/.installed
 	NNSCRATCH_THOROUGH=1 NNSCRATCH_FUZZ=$(EXAMPLES) $(BIN)/python -m pytest tests/test_fuzz.py -n auto
+
+kills: .venv/.installed
+	$(BIN)/python tests/endurance/kills.py --count $(KILLS)
+
+long-run: .venv/.installed
+	$(BIN)/python tests/endurance/long_run.py --minutes $(MINUTES)
 
 test-oracle: .venv/.installed-oracle
 	NNSCRATCH_REQUIRE_ORACLE=1 $(BIN)/python -m pytest tests/oracle -n auto --dist loadfile
@@ -134,9 +144,13 @@ release-check: .venv/.installed-release
 	$(PYTHON) -m venv build/venv
 	build/venv/bin/python -m pip install dist/*.whl
 	build/venv/bin/python -m pip check
+	$(BIN)/cyclonedx-py environment build/venv/bin/python --output-file build/sbom.json
 	cd build && venv/bin/nnscratch info
+	mkdir build/sdist
+	tar -xzf dist/*.tar.gz -C build/sdist --strip-components=1
+	cd build/sdist && PYTHONPATH=. ../../$(BIN)/python -m pytest --collect-only -q >collected.txt || { tail collected.txt; exit 1; }
 	$(BIN)/python -m pytest tests/test_packaging.py tests/test_release.py
-	@echo "dist/ holds the files of the release"
+	@echo "dist/ holds the files of the release, and build/sbom.json lists the wheel's dependencies with their licences"
 
 clean:
 	rm -rf .venv build dist docs/_build docs/notebooks docs/reference/generated nnscratch.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -61,6 +61,19 @@ def check_gradient(
         vars(owner).pop("_taken", None)  # free the memory
 
 
+def check_state_gradient(owner: Module, dstate: Any, state: Any) -> None:
+    """Raise unless `dstate`, the gradient of a final state, has the arrays of `state`: an array h, or a pair (h, c).
+
+    Call it after ``check_gradient(..., more=True)`` of the other gradient.
+    """
+    given, own = (s if isinstance(s, (tuple, list)) else (s,) for s in (dstate, state))
+    if len(given) != len(own):
+        owner.put_back_saved()
+        raise ValueError(f"{type(owner).__name__}.backward: dstate must have {len(own)} arrays, got {len(given)}")
+    for k, (ds, s) in enumerate(zip(given, own, strict=True), start=1):
+        check_gradient(owner, ds, s.shape, s.dtype, "dstate", more=k < len(own))
+
+
 def _refuse_gradient(owner: Module, dy: Array, shape: tuple[int, ...], dtype: Any, name: str) -> None:
     title = type(owner).__name__
     if isinstance(dy, (int, float, np.generic)):
@@ -105,6 +118,12 @@ def check_instance(owner: str, name: str, value: Any, kind: type) -> None:
     """Raise unless `value`, the argument `name` of `owner`, is an instance of `kind`."""
     if not isinstance(value, kind):
         raise TypeError(f"{owner}: {name} must be an instance of {kind.__name__}, got {value!r}")
+
+
+def check_tokenizer(owner: str, tokenizer: Any) -> None:
+    """Raise unless `tokenizer` has the methods and the vocabulary of a tokenizer."""
+    if not all(hasattr(tokenizer, name) for name in ("encode", "decode", "vocabulary")):
+        raise TypeError(f"{owner}: tokenizer must be a tokenizer of nn.data, got {type(tokenizer).__name__}")
 
 
 def check_is_pair(owner: Module, name: str, value: Any, what: str) -> None:
@@ -157,6 +176,13 @@ def one_of(name: str, value: str, choices: Iterable[str]) -> str:
     if value not in tuple(choices):
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {short(value)}")
     return value
+
+
+def strings(name: str, values: Iterable[str]) -> list[str]:
+    """Return `values` as a list, or raise if they are not several strings. A string counts as its characters."""
+    if not isinstance(values, Iterable) or not all(isinstance(value, str) for value in values):
+        raise TypeError(f"{name} must be a sequence of strings, got {short(values)}")
+    return list(values)
 
 
 def flag(name: str, value: bool) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from . import backend
-from .checks import check_instance, check_token_ids, positive_int
+from .checks import check_instance, check_token_ids, check_tokenizer, positive_int
 from .modes import eval_mode
 from .module import Module, to_device_of
 from .sampling import Sampling
@@ -102,9 +102,7 @@ def generate(
     >>> nn.generate(model, tokenizer, "ab", max_tokens=5, n=2, rng=0)
     ['abbacbb', 'abaaccc']
     """
-    for method in ("encode", "decode", "vocabulary"):
-        if not hasattr(tokenizer, method):
-            raise TypeError(f"generate: tokenizer must be a tokenizer of nn.data, got {type(tokenizer).__name__}")
+    check_tokenizer("generate", tokenizer)
     count = 1 if n is None else positive_int("n", n)
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
     stops = _Stops(tokenizer, stop)

@@ -188,7 +188,7 @@ class Module:
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield the name and module of each attribute that is a module, in the order of assignment."""
-        for name, value in vars(self).items():
+        for name, value in list(vars(self).items()):  # a copy, since the caller's loop may run the module
             if isinstance(value, Module):
                 yield name, value
 
@@ -238,7 +238,7 @@ class Module:
         """Yield every parameter with its dotted name. A tied weight appears under each of its names."""
         self._refuse_lists()
         for prefix, module in self.named_modules():
-            for name, value in vars(module).items():
+            for name, value in list(vars(module).items()):
                 if isinstance(value, Parameter):
                     yield (f"{prefix}.{name}" if prefix else name), value
 

@@ -37,9 +37,13 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def unfinished_files(folder: Path) -> list[Path]:
+    """Return the temporary files that `write_atomically` leaves if the process is killed while it writes."""
+    return list(folder.glob(".*.*.????????"))
+
+
 def remove_unfinished_files(folder: Path) -> None:
-    """Remove the temporary files that `write_atomically` leaves if the process is killed while it writes."""
-    for path in folder.glob(".*.*.????????"):
+    for path in unfinished_files(folder):
         path.unlink(missing_ok=True)
 
 

@@ -35,7 +35,7 @@ from .losses import CrossEntropyLoss
 from .models import LanguageModel, TransformerLM
 from .module import Module
 from .plotting import plot_history, save_figure
-from .run_folder import ctrl_c_for_other_signals, locked, remove_unfinished_files
+from .run_folder import ctrl_c_for_other_signals, locked, remove_unfinished_files, unfinished_files
 from .run_settings import MAX_STEPS, OPTIMIZERS, UNIT, Config
 from .serialization import load, write_atomically
 from .training import Checkpoint, EarlyStopping, ProgressBar, Trainer, checkpoint, evaluate, resume
@@ -93,7 +93,7 @@ class Run:
         FileExistsError
             `folder` exists and is not empty.
         """
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or set(folder.iterdir()) - set(unfinished_files(folder))):
             raise FileExistsError(
                 f"{folder} exists and is not empty: choose another --out, or resume the run in it: "
                 f"nnscratch train --out {shlex.quote(str(folder))} --resume"
@@ -112,10 +112,15 @@ class Run:
         return run
 
     def create(self) -> None:
-        """Make the folder of a planned run, and write its settings and tokenizer."""
+        """Make the folder of a planned run, and write its settings and tokenizer.
+
+        Raises
+        ------
+        FileExistsError
+            Another process has created a run in the folder since `plan`.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "config.json").touch(exist_ok=False)  # an error if another process has just created a run
-        self._write_json("config.json", asdict(self.config))
+        self._write_json("config.json", asdict(self.config), exist_ok=False)
         self._write_json("tokenizer.json", self.tokenizer.to_dict())
 
     @classmethod
@@ -137,6 +142,10 @@ class Run:
             config.check()
         except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"{config_path} is broken: {error}") from None
+        if not (folder / "tokenizer.json").exists():  # the process was killed between the two files
+            run = cls(folder, config, None)
+            run.tokenizer = new_tokenizer(config.level, run.parts, config.vocab)
+            return run
         try:
             tokenizer = data.tokenizer_from_dict(json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")))
         except (ValueError, RecursionError) as error:
@@ -224,6 +233,8 @@ class Run:
         writes, total = trainer.rank == 0, self.total_steps()
         with locked(self.folder / "config.json") if writes else nullcontext(), ctrl_c_for_other_signals():
             remove_unfinished_files(self.folder)
+            if writes and not (self.folder / "tokenizer.json").exists():
+                self._write_json("tokenizer.json", self.tokenizer.to_dict())
             if resumed and (self.folder / checkpoint.FILE).exists():
                 resume(trainer, self.folder)
             trainer.callbacks = [ProgressBar(self.unit), Checkpoint(self.folder)]
@@ -289,8 +300,9 @@ class Run:
         value = format(convert(loss), form)
         return f"{value} bits per character" if unit == "bpc" else f"perplexity {value}"
 
-    def _write_json(self, name: str, content: Any) -> None:
-        write_atomically(self.folder / name, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    def _write_json(self, name: str, content: Any, exist_ok: bool = True) -> None:
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        write_atomically(self.folder / name, text.encode(), exist_ok)
 
 
 def default_prompt(tokenizer: Any) -> str:

@@ -274,10 +274,11 @@ def read_arrays(path: PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     return arrays, header
 
 
-def write_atomically(path: PathLike, content: bytes) -> None:
+def write_atomically(path: PathLike, content: bytes, exist_ok: bool = True) -> None:
     """Write `content` to a temporary file, then rename it to `path`.
 
-    A program that reads `path` gets the complete old file or the complete new one.
+    A program that reads `path` gets the complete old file or the complete new one. With ``exist_ok=False``, an existing
+    file is not replaced: FileExistsError is raised. Of several processes, only one can create the file.
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -290,13 +291,29 @@ def write_atomically(path: PathLike, content: bytes) -> None:
             os.fsync(file.fileno())
         if sys.platform != "emscripten":  # in a browser, the mask is always 0o777: no program could read the file
             os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes a private file: give it the usual permissions
-        os.replace(temporary, path)
+        if exist_ok:
+            os.replace(temporary, path)
+        else:
+            _rename_to_new(temporary, path)
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         if isinstance(error, OSError) and error.errno and not error.filename:  # for example, the disk is full
             error.filename = str(path)
         raise
+
+
+def _rename_to_new(temporary: str, path: Path) -> None:
+    """Rename a file, or raise FileExistsError if `path` exists."""
+    try:
+        os.link(temporary, path)  # unlike os.replace, it fails if the path exists
+    except FileExistsError:
+        raise FileExistsError(f"{path} exists") from None
+    except (OSError, AttributeError):  # the file system, or a browser, has no hard links
+        path.touch(exist_ok=False)
+        os.replace(temporary, path)
+    else:
+        os.unlink(temporary)
 
 
 def _umask() -> int:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,6 +84,31 @@ def test_a_run_that_another_process_has_created_meanwhile_is_not_overwritten(tex
     one.create()
     with pytest.raises(FileExistsError):
         other.create()
+
+
+def test_only_one_process_creates_a_run_if_the_file_system_has_no_hard_links(text, tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise OSError("hard links are not supported")
+
+    monkeypatch.setattr(os, "link", refuse)
+    test_a_run_that_another_process_has_created_meanwhile_is_not_overwritten(text, tmp_path)
+
+
+def test_a_run_killed_before_its_settings_were_written_can_be_started_again(text, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / ".config.json.a1b2c3d4").write_bytes(b"unfinished")
+    assert main(["train", str(text), "--out", str(folder), *SMALL, "--steps", "3"]) == 0
+    assert not list(folder.glob(".*"))
+
+
+def test_a_run_killed_before_its_tokenizer_was_written_can_be_resumed(text, tmp_path):
+    assert main(["train", str(text), "--out", str(tmp_path / "whole"), *SMALL, "--steps", "3"]) == 0
+    (tmp_path / "run").mkdir()
+    shutil.copy(tmp_path / "whole" / "config.json", tmp_path / "run")
+    assert main(["train", "--out", str(tmp_path / "run"), "--resume"]) == 0
+    for name in ("tokenizer.json", "model.safetensors"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_a_run_killed_before_its_first_checkpoint_can_be_resumed(text, tmp_path, capsys):

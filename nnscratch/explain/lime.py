@@ -98,7 +98,7 @@ def lime(
 def neighbourhood(masks: np.ndarray, width: float) -> np.ndarray:
     """Return w, shape (M,): the weight of each mask."""
     d = 1 - np.sqrt(masks.mean(axis=1))
-    return np.exp(-(d**2) / width**2)
+    return np.exp(-((d / width) ** 2))
 
 
 def local_model(m: np.ndarray, y: np.ndarray, w: np.ndarray, ridge: float) -> tuple[np.ndarray, float, float]:

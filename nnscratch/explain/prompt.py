@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from ..checks import check_instance, one_of
+from ..checks import check_instance, check_tokenizer, one_of
 from ..models import TransformerLM
 from ..modes import eval_mode
 from ..module import Module, to_device_of
@@ -123,6 +123,7 @@ def explain_prompt(
     (['a', 'b', 'c'], (3,), 'b')
     """
     check_instance("explain_prompt", "model", model, Module)
+    check_tokenizer("explain_prompt", tokenizer)
     method = one_of("method", method, METHODS)
     ids = np.asarray(tokenizer.encode(prompt))
     if not len(ids):

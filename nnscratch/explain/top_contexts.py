@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from ..checks import check_instance, count, positive_int
+from ..checks import check_instance, check_tokenizer, count, positive_int
 from ..modes import eval_mode
 from ..module import Module, to_device_of
 from ..record import record
@@ -96,6 +96,7 @@ def top_contexts(
     +0.000  [a]bac
     """
     check_instance("top_contexts", "model", model, Module)
+    check_tokenizer("top_contexts", tokenizer)
     k, width, context = positive_int("k", k), positive_int("width", width), positive_int("context", context)
     ids = np.asarray(tokenizer.encode(text))
     if not len(ids):

@@ -26,7 +26,7 @@ from typing import Any
 
 from .. import backend
 from ..backend import Array
-from ..checks import check_gradient
+from ..checks import check_gradient, check_state_gradient
 from ..module import Module
 from ..sequential import Sequential
 
@@ -86,9 +86,11 @@ class Unrolled(Module):
         """Return dL/dx and dL/d(initial state), from dL/dy and dL/d(final state), which is zero by default."""
         y, state = self.saved()
         xp, cells = backend.array_module(y), self.cells.layers
-        check_gradient(self, dy, y.shape, y.dtype)
+        check_gradient(self, dy, y.shape, y.dtype, more=dstate is not None)
         if dstate is None:
             dstate = as_state([xp.zeros_like(s) for s in as_tuple(state)])
+        else:
+            check_state_gradient(self, dstate, state)
         dstates = per_layer(dstate, len(cells))
         dx = []
         for t in reversed(range(y.shape[1])):

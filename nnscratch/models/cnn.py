@@ -114,8 +114,8 @@ class CNN(Module):
 
     @input_grad_optional
     def backward(self, dy: Array) -> Array | None:
+        dfeatures = self.classifier.backward(dy)  # it refuses a wrong dy, so saved() comes after it
         (shape,) = self.saved()
-        dfeatures = self.classifier.backward(dy)
         if self.needs_input_grad:
             return self.features.backward(dfeatures).reshape(shape)
         with without_input_grad(self.features):

@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import check_ids, flag, positive_int, probability
+from ..checks import check_gradient, check_ids, check_state_gradient, flag, positive_int, probability
 from ..data.one_hot import one_hot
 from ..init import uniform
 from ..layers import GRU, LSTM, RNN, Dropout, Embedding, Linear
@@ -149,7 +149,9 @@ class LanguageModel(Module):
         state : (h, c), or h, each of shape (num_layers, N, H)
         """
         h, state = self._hidden(tokens, state)
-        return self.linear(h), state
+        logits = self.linear(h)
+        self.save_for_backward(logits.shape, logits.dtype, state)
+        return logits, state
 
     def loss_and_backward(
         self, tokens: Array, targets: Array, state: State | None = None, scale: float = 1.0
@@ -169,6 +171,10 @@ class LanguageModel(Module):
 
     def backward(self, dlogits: Array, dstate: State | None = None) -> tuple[None, State]:
         """Add the gradients of all weights. Return None for the tokens, and the gradient of the initial state."""
+        shape, dtype, state = self.saved()
+        check_gradient(self, dlogits, shape, dtype, "dlogits", more=dstate is not None)
+        if dstate is not None:
+            check_state_gradient(self, dstate, state)  # before the last layer uses up its forward
         return None, self._backward_from_hidden(self.linear.backward(dlogits), dstate)
 
     def _hidden(self, tokens: Array, state: State | None) -> tuple[Array, State]:

@@ -18,6 +18,7 @@ Reference: Caruana (1997), "Multitask learning".
 from __future__ import annotations
 
 from ..backend import Array
+from ..checks import check_gradient
 from ..module import Module
 
 
@@ -62,8 +63,13 @@ class TwoHeaded(Module):
 
     def forward(self, x: Array) -> tuple[Array, Array]:
         h = self.trunk(x)
-        return self.first(h), self.second(h)
+        y1, y2 = self.first(h), self.second(h)
+        self.save_for_backward((y1.shape, y1.dtype), (y2.shape, y2.dtype))
+        return y1, y2
 
     def backward(self, dy1: Array, dy2: Array) -> Array:
+        first, second = self.saved()
+        check_gradient(self, dy1, *first, "dy1", more=True)  # both, before one of them uses up a forward
+        check_gradient(self, dy2, *second, "dy2")
         dh = self.first.backward(dy1) + self.second.backward(dy2)
         return self.trunk.backward(dh)

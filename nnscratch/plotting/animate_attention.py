@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import backend
 from ..backend import Array
+from ..checks import strings
 from .animation import Animation
 from .style import BLUE, GREY, shown
 
@@ -34,7 +35,8 @@ def animate_attention(A: Array, tokens: Sequence[str], looked_at: Sequence[str] 
     >>> nn.plotting.animate_attention(A, ["the", "cat"]).labels
     ['the', 'cat']
     """
-    A, looked_at = backend.to_numpy(A), list(tokens if looked_at is None else looked_at)
+    A, tokens = backend.to_numpy(A), strings("tokens", tokens)
+    looked_at = tokens if looked_at is None else strings("looked_at", looked_at)
     if A.shape != (len(tokens), len(looked_at)):
         raise ValueError(
             f"animate_attention: A must have one row for each token and one column for each token looked at, "

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..checks import positive_int
+from ..checks import finite, positive_int
 from .animation import Animation
-from .style import BLUE, GREY, ORANGE
+from .style import BLUE, GREY, ORANGE, limits
+
+LARGEST = 1e100  # larger weights overflow in the next step
 
 
 def animate_descent(
@@ -51,6 +54,10 @@ def animate_descent(
     ['lr = 0.1', 'lr = 0.5', 'lr = 1']
     """
     positive_int("steps", steps)
+    xlim = limits("xlim", xlim)
+    if abs(finite("start", start)) >= LARGEST:
+        raise ValueError(f"start must be below {LARGEST:g}, got {start!r}")
+    rates = [finite("rates", rate) for rate in rates]
     w = np.linspace(*xlim, 300)
     curve = np.asarray(f(w))
     low, high = float(curve.min()), float(curve.max())
@@ -85,6 +92,9 @@ def descent(slope: Callable[[float], float], start: float, rate: float, steps: i
     """
     path = [float(start)]
     for _ in range(steps):
-        w = path[-1] - rate * float(slope(path[-1]))
-        path.append(w if abs(w) < 1e100 else path[-1])
+        try:
+            w = path[-1] - rate * float(slope(path[-1]))
+        except OverflowError:
+            w = math.inf
+        path.append(w if abs(w) < LARGEST else path[-1])
     return np.array(path)

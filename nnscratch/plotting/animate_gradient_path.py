@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
+from ..checks import check_instance
 from ..module import Module
 from .animation import Animation
 from .style import BLUE, GREY
@@ -51,7 +52,10 @@ def animate_gradient_path(
     >>> animation.labels
     ['forget-gate bias -1', 'forget-gate bias 0', 'forget-gate bias 1', 'forget-gate bias 3']
     """
-    sizes = [gradient_sizes(make(value), x)[::-1] for value in values]  # from the last step back to the first
+    layers = [make(value) for value in values]
+    for layer in layers:
+        check_instance("animate_gradient_path", "the result of make", layer, Module)
+    sizes = [gradient_sizes(layer, x)[::-1] for layer in layers]  # from the last step back to the first
 
     def draw(figure: Any, k: int) -> None:
         ax = figure.add_subplot()

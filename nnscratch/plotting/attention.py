@@ -9,7 +9,8 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from .style import MAP, new_axes, shown
+from ..checks import strings
+from .style import MAP, axes_or_new, shown
 
 
 def plot_attention(A: Array, tokens: Sequence[str], looked_at: Sequence[str] | None = None, ax: Any = None) -> Any:
@@ -41,14 +42,15 @@ def plot_attention(A: Array, tokens: Sequence[str], looked_at: Sequence[str] | N
     >>> nn.plotting.plot_attention(A[0, 0], "abcd").get_xlabel()
     'token looked at'
     """
-    A, looked_at = backend.to_numpy(A), tokens if looked_at is None else looked_at
+    A, tokens = backend.to_numpy(A), strings("tokens", tokens)
+    looked_at = tokens if looked_at is None else strings("looked_at", looked_at)
     if A.shape != (len(tokens), len(looked_at)):
         raise ValueError(
             f"plot_attention: A must have one row for each token and one column for each token looked at, "
             f"({len(tokens)}, {len(looked_at)}), got {A.shape}"
         )
     T, S = A.shape
-    ax = new_axes(min(12, 2.4 + 0.2 * S), min(11, 1.4 + 0.2 * T)) if ax is None else ax
+    ax = axes_or_new(ax, min(12, 2.4 + 0.2 * S), min(11, 1.4 + 0.2 * T))
     # On a linear colour scale, only the largest weights would be visible.
     image = ax.imshow(np.sqrt(A), cmap=MAP, vmin=0, vmax=1, aspect="auto")
     long = max(map(len, looked_at)) > 1

@@ -10,7 +10,7 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from ..checks import positive_int
-from .style import BLUE, GREY, ORANGE, SIGNED_MAP, new_axes
+from .style import BLUE, GREY, ORANGE, SIGNED_MAP, axes_or_new
 
 
 def plot_attributions(image: Array, attributions: Array, ax: Any = None) -> Any:
@@ -46,7 +46,7 @@ def plot_attributions(image: Array, attributions: Array, ax: Any = None) -> Any:
     if image.ndim == 3:
         image, a = image.mean(axis=0), a.sum(axis=0)
     limit = finite_limit("attributions", a)
-    ax = new_axes(4.4, 3.6) if ax is None else ax
+    ax = axes_or_new(ax, 4.4, 3.6)
     low, high = float(image.min()), float(image.max())
     ax.imshow(image, cmap="Greys", vmin=low, vmax=low + 2 * (high - low) or 1)  # at most half black
     heat = ax.imshow(a, cmap=SIGNED_MAP, vmin=-limit, vmax=limit, alpha=np.clip(np.abs(a) / limit, 0, 1) ** 0.7)
@@ -93,7 +93,7 @@ def plot_contributions(names: Sequence[str], values: Array, k: int = 10, ax: Any
         labels.append(f"{len(others)} other{'s' if len(others) > 1 else ''}")
         bars.append(float(values[others].sum()))
         colours.append(GREY)
-    ax = new_axes(6.0, 0.9 + 0.3 * len(bars)) if ax is None else ax
+    ax = axes_or_new(ax, 6.0, 0.9 + 0.3 * len(bars))
     ax.barh(range(len(bars)), bars, color=colours)
     ax.set_yticks(range(len(bars)), labels)
     ax.invert_yaxis()

@@ -12,7 +12,10 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from .style import MAP, SIGNED_MAP, ink_on, new_axes, shown
+from ..checks import positive_int, strings
+from .style import MAP, SIGNED_MAP, axes_or_new, ink_on, shown
+
+MAX_WIDTH = 1000  # characters in a line
 
 
 def plot_text(
@@ -51,7 +54,9 @@ def plot_text(
     >>> len(ax.texts)
     13
     """
-    values = backend.to_numpy(values).astype(float)
+    values, tokens = backend.to_numpy(values).astype(float), strings("tokens", tokens)
+    if positive_int("width", width) > MAX_WIDTH:
+        raise ValueError(f"plot_text: width must be at most {MAX_WIDTH} characters, got {width}")
     if values.shape != (len(tokens),) or not len(values):
         raise ValueError(f"plot_text needs one value for each of {len(tokens)} tokens, got {values.shape}")
     if not np.isfinite(values).all():
@@ -68,7 +73,7 @@ def plot_text(
         if "\n" in token:
             line, column = line + 1, 0
     lines = max(row for row, _, _ in positions) + 1
-    ax = new_axes(1.4 + 0.115 * width, 0.9 + 0.27 * lines) if ax is None else ax
+    ax = axes_or_new(ax, 1.4 + 0.115 * width, 0.9 + 0.27 * lines)
 
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from .style import MAP, ink_on, new_axes
+from .style import MAP, axes_or_new, ink_on
 
 
 def plot_confusion_matrix(matrix: Array, labels: Sequence[str] | None = None, ax: Any = None) -> Any:
@@ -45,7 +45,7 @@ def plot_confusion_matrix(matrix: Array, labels: Sequence[str] | None = None, ax
     names = [str(k) for k in range(C)] if labels is None else list(labels)
     if len(names) != C:
         raise ValueError(f"plot_confusion_matrix: labels must have one name for each of {C} classes, got {len(names)}")
-    ax = new_axes(2.6 + 0.42 * C, 1.8 + 0.42 * C) if ax is None else ax
+    ax = axes_or_new(ax, 2.6 + 0.42 * C, 1.8 + 0.42 * C)
     share = M / np.maximum(M.sum(axis=1, keepdims=True), 1)
     image = ax.imshow(share, cmap=MAP, vmin=0, vmax=1)
     for t in range(C):

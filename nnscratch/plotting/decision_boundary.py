@@ -12,7 +12,7 @@ from ..layers.sigmoid import sigmoid
 from ..layers.softmax import softmax
 from ..modes import eval_mode
 from ..module import Module
-from .style import COLOURS, MARKERS, new_axes
+from .style import COLOURS, MARKERS, axes_or_new
 
 
 def plot_decision_boundary(model: Module, x: Array, y: Array, ax: Any = None) -> Any:
@@ -45,8 +45,9 @@ def plot_decision_boundary(model: Module, x: Array, y: Array, ax: Any = None) ->
         raise ValueError(f"plot_decision_boundary needs x of shape (N, 2) and N labels, got {x.shape} and {y.shape}")
     if y.min() < 0:
         raise ValueError(f"plot_decision_boundary: labels must be 0 or more, got {y.min()}")
-    ax = new_axes(5.6, 5.0) if ax is None else ax
-    middle, half = (x.max(axis=0) + x.min(axis=0)) / 2, 0.55 * (x.max(axis=0) - x.min(axis=0)) + 1e-9
+    ax = axes_or_new(ax, 5.6, 5.0)
+    low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
+    middle, half = (high + low) / 2, np.where(high > low, 0.55 * (high - low), 0.5)
     u, v = (np.linspace(m - h, m + h, 240) for m, h in zip(middle, half, strict=True))
     grid = np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2)
     dtype, device = next(((p.dtype, p.device) for p in model.parameters()), (np.dtype("float32"), "cpu"))

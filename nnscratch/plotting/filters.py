@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from .style import MAP, new_axes
+from .style import MAP, axes_or_new
 
 
 def plot_filters(weight: Array, ax: Any = None) -> Any:
@@ -47,9 +47,8 @@ def plot_filters(weight: Array, ax: Any = None) -> Any:
         r, c = divmod(k, columns)
         one = np.concatenate(list(W[k]), axis=1).repeat(scale, axis=0).repeat(scale, axis=1)
         picture[r * tall : r * tall + len(one), c * wide : c * wide + one.shape[1]] = one
-    if ax is None:
-        inches = min(0.06, 7.0 / picture.shape[1])  # inches for each pixel
-        ax = new_axes(max(3.5, inches * picture.shape[1] + 1.5), max(1.6, inches * picture.shape[0] + 0.6))
+    inches = min(0.06, 7.0 / picture.shape[1])  # inches for each pixel
+    ax = axes_or_new(ax, max(3.5, inches * picture.shape[1] + 1.5), max(1.6, inches * picture.shape[0] + 0.6))
     limit = float(np.abs(W).max()) or 1.0
     image = ax.imshow(picture, cmap=MAP, vmin=-limit, vmax=limit, interpolation="nearest")
     ax.set_xticks([])

@@ -8,13 +8,13 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import positive_int
+from ..checks import check_tokenizer, count, positive_int, strings
 from ..layers import LSTM, LSTMCell, Unrolled
 from ..models import LanguageModel
 from ..modes import eval_mode
 from ..module import to_device_of
 from ..record import record
-from .style import MAP, new_axes, shown
+from .style import MAP, axes_or_new, shown
 
 TITLES = {"i": "input gate", "f": "forget gate", "g": "candidate", "o": "output gate", "c": "memory c", "h": "state h"}
 
@@ -49,7 +49,7 @@ def lstm_gates(lstm: LSTM, x: Array, layer: int = 0) -> dict[str, np.ndarray]:
         raise TypeError(f"lstm_gates reads an LSTM, got {type(lstm).__name__}")
     if lstm.bidirectional:
         raise ValueError("lstm_gates reads an LSTM of one direction")
-    if not 0 <= layer < lstm.num_layers:
+    if count("layer", layer) >= lstm.num_layers:
         raise ValueError(f"layer must be in 0..{lstm.num_layers - 1}, got {layer}")
     x = backend.to_numpy(x)
     if x.ndim != 2 or x.shape[1] != lstm.input_size or len(x) == 0:
@@ -123,6 +123,7 @@ def plot_gates(
     if isinstance(gates, LanguageModel):
         if not isinstance(text, str):
             raise TypeError(f"with a model, call plot_gates(model, tokenizer, text), got text {text!r}")
+        check_tokenizer("plot_gates", tokens)
         ids = tokens.encode(text)
         with eval_mode(*gates.modules()), record(gates) as seen:
             gates(to_device_of(gates, ids[None])[0])
@@ -132,12 +133,16 @@ def plot_gates(
         raise TypeError(f"plot_gates draws a LanguageModel or the result of lstm_gates, got {type(gates).__name__}")
     if show not in TITLES:
         raise ValueError(f"show must be one of {', '.join(TITLES)}, got {show!r}")
-    values = backend.to_numpy(gates[show])
+    if show not in gates:
+        raise ValueError(f"plot_gates: gates must have the key {show!r}, got {list(gates)}")
+    values, tokens = backend.to_numpy(gates[show]), strings("tokens", tokens)
+    if values.ndim != 2 or not values.size:
+        raise ValueError(f"plot_gates: each gate must have the shape (T, H), got {values.shape}")
     positive_int("units", units)
     if len(values) != len(tokens):
         raise ValueError(f"plot_gates: there must be one token for each of {len(values)} steps, got {len(tokens)}")
     chosen = np.sort(np.argsort(-values.std(axis=0), kind="stable")[:units])
-    ax = new_axes(min(14, 2.2 + 0.17 * len(tokens)), 1.4 + 0.22 * len(chosen)) if ax is None else ax
+    ax = axes_or_new(ax, min(14, 2.2 + 0.17 * len(tokens)), 1.4 + 0.22 * len(chosen))
     low = 0.0 if show in "ifo" else -max(1.0, float(np.abs(values[:, chosen]).max()))
     image = ax.imshow(values[:, chosen].T, cmap=MAP, vmin=low, vmax=1.0 if show in "ifo" else -low, aspect="auto")
     ax.set_xticks(range(len(tokens)), [shown(t) for t in tokens], rotation=90 if max(map(len, tokens)) > 1 else 0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import backend
 from ..module import Module
-from .style import BLUE, ORANGE, new_axes
+from .style import BLUE, ORANGE, axes_or_new
 
 
 def plot_gradient_flow(model: Module, ax: Any = None) -> Any:
@@ -40,7 +40,7 @@ def plot_gradient_flow(model: Module, ax: Any = None) -> Any:
     named = list(model.named_parameters())
     if not named:
         raise ValueError("plot_gradient_flow: the model has no parameters")
-    ax = new_axes(7.0, 1.2 + 0.26 * len(named)) if ax is None else ax
+    ax = axes_or_new(ax, 7.0, 1.2 + 0.26 * len(named))
     sizes = [float(np.sqrt(np.mean(np.square(backend.to_numpy(p.grad), dtype=np.float64)))) for _, p in named]
     positive = [s for s in sizes if s > 0]
     if not positive:

@@ -10,7 +10,7 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from ..module import Module
-from .style import BLUE, ORANGE, new_axes
+from .style import BLUE, ORANGE, axes_or_new
 
 
 def plot_histograms(arrays: Mapping[str, Array] | Module, label: str = "value", ax: Any = None) -> Any:
@@ -49,7 +49,7 @@ def plot_histograms(arrays: Mapping[str, Array] | Module, label: str = "value", 
     values = {name: v[np.isfinite(v)] for name, v in values.items()}
     if not any(v.size for v in values.values()):
         raise ValueError("plot_histograms got no values" + (" except NaN and infinity" if values else ""))
-    ax = new_axes(7.0, 1.0 + 0.5 * len(values)) if ax is None else ax
+    ax = axes_or_new(ax, 7.0, 1.0 + 0.5 * len(values))
     # The axis covers the middle 99.8 % of the values, so that a single outlier does not compress all histograms.
     low = min(np.quantile(v, 0.001) for v in values.values() if v.size)
     high = max(np.quantile(v, 0.999) for v in values.values() if v.size)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..training.callbacks import UNITS
 from ..training.history import History
-from .style import BLUE, ORANGE, new_axes
+from .style import BLUE, ORANGE, axes_or_new
 
 LABELS = {"loss": "loss, mean over the targets", "bpc": "bits per character", "perplexity": "perplexity"}
 
@@ -42,7 +42,7 @@ def plot_history(history: History | Sequence[float], unit: str = "loss", ax: Any
         raise ValueError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")
     if not history.loss:
         raise ValueError("plot_history: the history has no steps yet")
-    ax = new_axes() if ax is None else ax
+    ax = axes_or_new(ax)
     convert, form = UNITS[unit]
     loss = np.array(history.loss)
     steps = np.arange(1, len(loss) + 1)
@@ -80,7 +80,7 @@ def _numbers(losses: Any) -> list[float]:
     """Return the losses as a list of floats, or raise TypeError."""
     try:
         array = np.asarray(losses, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         array = np.empty((0, 0))
     if isinstance(losses, (str, bytes)) or array.ndim != 1:
         raise TypeError(

@@ -16,7 +16,7 @@ from ..checks import check_instance
 from ..module import Module
 from ..parameter import Parameter
 from ..record import record
-from .style import BLUE, GREY, ORANGE, new_axes
+from .style import BLUE, GREY, ORANGE, axes_or_new
 
 MAX_NODES = 40  # sums and products are searched among this many of the latest nodes
 
@@ -71,7 +71,7 @@ def draw_network(model: Module, *inputs: Any, dy: Any = None, ax: Any = None) ->
         rows.setdefault(depth[k], []).append(k)
     width = max(map(len, rows.values()))
     place = {k: (i - (len(row) - 1) / 2, -d) for d, row in rows.items() for i, k in enumerate(row)}
-    ax = new_axes(max(4.0, 3.2 * width), 0.5 + 0.72 * len(rows)) if ax is None else ax
+    ax = axes_or_new(ax, max(4.0, 3.2 * width), 0.5 + 0.72 * len(rows))
     ax.set_axis_off()
     ax.set_xlim(-0.5 * width - 0.25, 0.5 * width + 0.25)
     ax.set_ylim(-len(rows) + 0.4, 0.6)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .style import BLUE, GREY, ORANGE, new_axes
+from .style import BLUE, GREY, ORANGE, axes_or_new
 
 
 def plot_search(study: Any, parameter: str | None = None, ax: Any = None) -> Any:
@@ -48,7 +48,7 @@ def plot_search(study: Any, parameter: str | None = None, ax: Any = None) -> Any
             raise ValueError(f"the search has no parameter {parameter!r}; it has {', '.join(names)}")
         # A trial may not have this parameter.
         finished, cut = ([t for t in trials if parameter in t.params] for trials in (finished, cut))
-    ax = new_axes() if ax is None else ax
+    ax = axes_or_new(ax)
 
     def position(trial: Any) -> Any:
         return trial.number if parameter is None else trial.params[parameter]

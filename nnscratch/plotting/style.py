@@ -6,6 +6,9 @@ import io
 import sys
 from typing import Any
 
+import numpy as np
+
+from ..checks import finite
 from ..serialization import write_atomically
 
 # Okabe and Ito's colours, which people with colour blindness can tell apart. Neighbours also differ in lightness.
@@ -39,6 +42,31 @@ def new_axes(width: float = 7.0, height: float = 4.0) -> Any:
     ax = figure.add_subplot()
     ax.spines[["top", "right"]].set_visible(False)
     return ax
+
+
+def axes_or_new(ax: Any, width: float = 7.0, height: float = 4.0) -> Any:
+    """Return `ax`, or the axes of a new figure if `ax` is None. Raise TypeError if it is something else."""
+    if ax is not None:
+        _check_axes(ax)
+    return new_axes(width, height) if ax is None else ax
+
+
+def _check_axes(ax: Any) -> None:
+    from matplotlib.axes import Axes
+
+    if not isinstance(ax, Axes):
+        raise TypeError(f"ax must be a matplotlib Axes, such as pyplot.gca(), got {type(ax).__name__}")
+
+
+def limits(name: str, value: Any) -> tuple[float, float]:
+    """Return the two ends of an axis, or raise unless they are finite numbers in ascending order."""
+    pair = tuple(value) if isinstance(value, (tuple, list, np.ndarray)) else ()
+    if len(pair) != 2:
+        raise ValueError(f"{name} must be two numbers, got {value!r}")
+    low, high = (finite(name, end) for end in pair)
+    if not low < high:
+        raise ValueError(f"{name} must be two numbers, the lower one first, got {value!r}")
+    return low, high
 
 
 def use_style() -> None:
@@ -111,6 +139,7 @@ def save_figure(ax: Any, path: Any) -> None:
     >>> path.read_bytes()[1:4]
     b'PNG'
     """
+    _check_axes(ax)
     content = io.BytesIO()
     ax.figure.savefig(content, format="png", dpi=120)
     write_atomically(path, content.getvalue())

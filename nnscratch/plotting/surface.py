@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array
-from .style import BLUE, LINES, MARKERS, ORANGE, new_axes
+from .style import BLUE, LINES, MARKERS, ORANGE, axes_or_new, limits
 
 
 def plot_paths(
@@ -46,9 +46,12 @@ def plot_paths(
     >>> ax.get_xlabel()
     'weight a'
     """
+    if not isinstance(paths, Mapping):
+        raise TypeError(f"plot_paths: paths must be a dict of names and arrays, got {type(paths).__name__}")
     if not paths:
         raise ValueError("plot_paths got no paths")
-    ax = new_axes(6.4, 5.0) if ax is None else ax
+    ax = axes_or_new(ax, 6.4, 5.0)
+    xlim, ylim = limits("xlim", xlim), limits("ylim", ylim)
     a, b = np.meshgrid(np.linspace(*xlim, 200), np.linspace(*ylim, 200))
     height = f(a, b)
     if not (np.isfinite(height).all() and height.min() < height.max()):

@@ -17,7 +17,10 @@ import numpy as np
 import nnscratch as nn
 
 F = np.float32
-MODULES = (nn, nn.layers, nn.losses, nn.optim, nn.optim.lr_scheduler, nn.data, nn.init, nn.models, nn.training)
+MODULES = (
+    nn, nn.layers, nn.losses, nn.optim, nn.optim.lr_scheduler, nn.data, nn.init, nn.models, nn.training,
+    nn.explain, nn.privacy, nn.fairness, nn.plotting, nn.backend,
+)  # fmt: skip
 NOT_CALLED = {
     "Module", "Optimizer", "LRScheduler", "Callback",  # base classes
     "TrainingDiverged", "History",  # made by the package
@@ -26,7 +29,14 @@ NOT_CALLED = {
     "load_gpt2", "save_gpt2",  # tests/models/test_gpt2.py
     "load_idx", "read_idx", "tokenizer_from_dict", "load", "load_lora", "save_lora", "resume",  # test_strangers.py
     "between",  # a formula that the schedules share
-    "without_drawing", "record",  # contexts
+    "without_drawing", "record", "keep_examples", "deferred_reads", "single_threaded_blas",  # contexts
+    "Comparison", "Context", "Probe", "PromptExplanation", "Membership",  # results
+    "Group", "GroupReport", "Applicants",  # results
+    "plot_search",  # needs Optuna
+    "devices", "num_threads", "use_style", "allow_tf32", "keep_freed_memory", "Workspace",  # no arguments
+    "Array", "DeviceError", "NcclSum", "fused", "fused_rows", "only_if", "memory", "free_memory",  # for a GPU
+    "parallel_for", "run_concurrently", "sum_rows", "sums_of_squares", "scatter_add", "to_scalar", "to_floats",
+    "chunk_size", "cheap_to_read", "launch_bound",  # in the loops of layers and optimisers, which check the arrays
 }  # fmt: skip
 
 
@@ -48,6 +58,36 @@ def encoder() -> nn.Module:
 
 def seq2seq() -> nn.Module:
     return nn.models.Seq2Seq(6, 6, 4, 4, rng=0)
+
+
+def transformer() -> nn.Module:
+    return nn.models.TransformerLM(6, 4, 2, 1, 8, rng=0)
+
+
+def after_backward() -> nn.Module:
+    layer = model()
+    layer.backward(np.ones_like(layer(X)))
+    return layer
+
+
+def poisson() -> Any:
+    return nn.privacy.PoissonBatches(X, Y, 2, rng=0)
+
+
+def ignores_the_model(model: nn.Module, x: np.ndarray, target: Any) -> np.ndarray:
+    return x
+
+
+def recurrent_layer(value: float) -> nn.Module:
+    return nn.RNN(3, 4, rng=0)
+
+
+def square(*weights: np.ndarray) -> np.ndarray:
+    return sum(w**2 for w in weights)
+
+
+def draw_nothing(figure: Any, k: int) -> None:
+    pass
 
 
 def parameters() -> list[nn.Parameter]:
@@ -89,7 +129,15 @@ GOOD: dict[str, Any] = {
     "merges": [("a", "b")], "transforms": nn.data.RandomShift(1), "mask": 7,
     "degrees": 10.0,
     "low": 0.9, "high": 1.1, "pixels": 1, "special_tokens": (), "ax": None, "privacy": None, "communicator": None,
-    "folder": folder, "unit": "loss", "prediction": X, "target": Y, "loss": 1.0, "positions": "learned",
+    "samples": 4, "attributions": X, "baseline": 0.0, "groups": np.arange(3), "return_gap": False, "ridge": 1.0,
+    "return_r2": True, "features": None, "h": X, "labels": Y, "test_fraction": 0.5, "a": X, "b": X, "size": 2,
+    "next_token": "b", "method": "occlusion", "methods": lambda: {"x": ignores_the_model}, "text": "abc",
+    "unit": "loss",
+    "sample_rate": 0.1, "noise_multiplier": 1.0, "epsilon_target": 8.0, "epsilon": 1.0, "prefix": "a", "canary": 1,
+    "losses": np.arange(4.0), "member_losses": np.arange(4.0), "other_losses": np.arange(4.0), "targets": Y,
+    "predictions": Y, "steps": 2, "device": "cpu", "like": X, "error": lambda: ValueError("x"), "width": 7.0,
+    "height": 4.0, "xlim": (-2.0, 2.0), "ylim": (-2.0, 2.0), "label": "value", "fps": 2.0, "alt": "", "seconds": 1.0,
+    "folder": folder, "prediction": X, "target": Y, "loss": 1.0, "positions": "learned",
 }  # fmt: skip
 SPECIAL: dict[str, dict[str, Any]] = {
     "generate": {"model": language_model, "stop": "b"},
@@ -105,6 +153,43 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "load_text": {"path": __file__},
     "MLP": {"activation": nn.Tanh},
     "TransformerBlock": {"approximate": None, "hidden": None},
+    "attention_rollout": {"model": transformer, "tokens": IDS[None, :4]},
+    "logit_lens": {"model": transformer, "tokens": IDS[None, :4]},
+    "explain_prompt": {"model": language_model},
+    "top_contexts": {"model": language_model, "layer": "lstm", "unit": 1, "k": 2, "width": 2},
+    "sanity_check": {"method": lambda: ignores_the_model},
+    "patches": {"shape": (4, 4)},
+    "lime": {"width": 0.25},
+    "advantage_bound": {"delta": 1e-3}, "epsilon": {"delta": 1e-3}, "noise_multiplier_for": {"delta": 1e-3},
+    "renyi_divergence": {"alpha": 2.5},
+    "DPSGD": {"batches": poisson, "delta": 1e-3},
+    "sequence_losses": {"model": language_model, "sequences": np.array([[0, 1, 2]])},
+    "per_example_gradients": {"criterion": lambda: nn.CrossEntropyLoss()},
+    "group_report": {"groups": np.array([0, 0, 1, 1])}, "reweighting": {"groups": np.array([0, 0, 1, 1])},
+    "draw_applicants": {"bias": 0.5},
+    "animate_attention": {"A": np.eye(2), "tokens": ["a", "b"], "looked_at": ["a", "b"]},
+    "plot_attention": {"A": np.eye(2), "tokens": ["a", "b"], "looked_at": ["a", "b"]},
+    "animate_backpropagation": {"model": lambda: nn.Sequential(model()), "x": np.ones(3), "target": np.ones(2)},
+    "animate_convolution": {"image": np.eye(4), "kernel": np.eye(2)},
+    "animate_descent": {"f": lambda: square, "slope": lambda: square, "start": 1.5, "rates": [0.1]},
+    "animate_gradient_path": {"make": lambda: recurrent_layer, "values": [1.0], "x": np.ones((2, 5, 3), F)},
+    "Animation": {"draw": lambda: draw_nothing, "labels": ["a"], "size": (7.0, 4.0)},
+    "plot_attributions": {"image": X, "attributions": X},
+    "plot_contributions": {"names": ["a", "b"], "values": np.arange(2.0), "k": 1},
+    "plot_text": {"tokens": ["a", "b"], "values": np.arange(2.0), "width": 20, "contributions": True},
+    "plot_confusion_matrix": {"matrix": np.eye(2, dtype=int), "labels": ["a", "b"]},
+    "plot_decision_boundary": {"model": lambda: nn.Linear(2, 2, rng=0), "x": X[:, :2]},
+    "plot_filters": {"weight": np.ones((2, 1, 2, 2), F)},
+    "lstm_gates": {"lstm": lambda: nn.LSTM(3, 4, rng=0), "layer": 0},
+    "plot_gates": {"gates": lambda: {"f": X}, "tokens": list("abcd"), "text": None, "show": "f", "units": 2}
+    | {"layer": 0},
+    "plot_gradient_flow": {"model": after_backward},
+    "plot_histograms": {"arrays": lambda: {"x": X}},
+    "plot_history": {"history": [2.0, 1.0]},
+    "draw_network": {"inputs": X, "dy": np.ones((4, 2), F)},
+    "save_figure": {"ax": lambda: nn.plotting.new_axes(), "path": lambda: folder() / "picture.png"},
+    "plot_paths": {"f": lambda: square, "paths": lambda: {"a": np.ones((2, 2))}},
+    "uniform_like": {"rng": lambda: np.random.default_rng(0)},
 }  # fmt: skip
 
 
@@ -141,7 +226,8 @@ def calls() -> dict[str, Callable]:
     found: dict[str, Callable] = {}
     for module in MODULES:
         names = getattr(module, "__all__", None) or [
-            name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__
+            name for name, value in vars(module).items()
+            if getattr(value, "__module__", None) == module.__name__ and not name.startswith("_")
         ]
         for name in names:
             value = getattr(module, name)
