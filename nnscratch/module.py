@@ -288,7 +288,7 @@ class Module:
         if device is not None and not isinstance(device, str):
             raise TypeError(f'device must be a string, such as "cpu", got {device!r}. (A dtype? Use to(dtype=...))')
         if dtype is not None and np.dtype(dtype) not in FLOATS:
-            raise TypeError(f"parameters are floats; dtype must be float32 or float64, got {np.dtype(dtype)}")
+            raise TypeError(f"parameters are floats; dtype must be float16, float32 or float64, got {np.dtype(dtype)}")
         for parameter in self.parameters():
             parameter.to(device=device, dtype=dtype)
         for module in self.modules():

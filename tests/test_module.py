@@ -160,7 +160,7 @@ def test_to_converts_weights_and_gradients_in_place():
 
 def test_to_refuses_what_is_no_float_type_and_what_is_no_device_and_changes_nothing():
     model = small_network()
-    with pytest.raises(TypeError, match="dtype must be float32 or float64, got int32"):
+    with pytest.raises(TypeError, match="dtype must be float16, float32 or float64, got int32"):
         model.to(dtype=np.int32)
     with pytest.raises(ValueError, match='device must be "cpu", "cuda" or "cuda:N", got \'tpu\''):
         model.to("tpu")

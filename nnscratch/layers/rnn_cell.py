@@ -124,6 +124,6 @@ class RNNCell(Module):
 
 def check_nonlinearity(name: str) -> str:
     """Return `name`, or raise if it is not one of NONLINEARITIES."""
-    if name not in NONLINEARITIES:
+    if name not in tuple(NONLINEARITIES):
         raise ValueError(f'nonlinearity must be "tanh" or "relu", got {name!r}')
     return name

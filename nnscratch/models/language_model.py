@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import check_gradient, check_ids, check_state_gradient, flag, positive_int, probability
+from ..checks import check_gradient, check_ids, check_state_gradient, flag, one_of, positive_int, probability
 from ..data.one_hot import one_hot
 from ..init import uniform
 from ..layers import GRU, LSTM, RNN, Dropout, Embedding, Linear
@@ -91,8 +91,7 @@ class LanguageModel(Module):
                 f"tie_weights uses one matrix as the embedding, (vocab_size, embed_size), and as the output weights, "
                 f"(vocab_size, hidden_size): the sizes must be equal, got {embed_size} and {hidden_size}"
             )
-        if cell not in CELLS:
-            raise ValueError(f"cell must be one of {', '.join(CELLS)}, got {cell!r}")
+        one_of("cell", cell, CELLS)
         if cell != "rnn" and nonlinearity != "tanh":
             raise ValueError(f'nonlinearity={nonlinearity!r} is for cell="rnn" only, got cell={cell!r}')
         rng = backend.generator(rng)

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from ..checks import check_tokenizer, count, positive_int, strings
+from ..checks import check_tokenizer, count, one_of, positive_int, strings
 from ..layers import LSTM, LSTMCell, Unrolled
 from ..models import LanguageModel
 from ..modes import eval_mode
@@ -131,8 +131,7 @@ def plot_gates(
         gates, tokens = lstm_gates(gates.recurrent, x[0], layer), [tokens.decode([number]) for number in ids]
     elif not isinstance(gates, dict):
         raise TypeError(f"plot_gates draws a LanguageModel or the result of lstm_gates, got {type(gates).__name__}")
-    if show not in TITLES:
-        raise ValueError(f"show must be one of {', '.join(TITLES)}, got {show!r}")
+    one_of("show", show, TITLES)
     if show not in gates:
         raise ValueError(f"plot_gates: gates must have the key {show!r}, got {list(gates)}")
     values, tokens = backend.to_numpy(gates[show]), strings("tokens", tokens)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import one_of
 from ..training.callbacks import UNITS
 from ..training.history import History
 from .style import BLUE, ORANGE, axes_or_new
@@ -38,8 +39,7 @@ def plot_history(history: History | Sequence[float], unit: str = "loss", ax: Any
     """
     if not isinstance(history, History):
         history = History(loss=_numbers(history))
-    if unit not in UNITS:
-        raise ValueError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")
+    one_of("unit", unit, UNITS)
     if not history.loss:
         raise ValueError("plot_history: the history has no steps yet")
     ax = axes_or_new(ax)

@@ -6,7 +6,7 @@ import io
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..checks import at_least
+from ..checks import at_least, one_of
 from ..progress import in_notebook
 from ..training.callback import Callback
 from ..training.callbacks import UNITS
@@ -39,8 +39,7 @@ class LivePlot(Callback):
     """
 
     def __init__(self, unit: str = "loss", seconds: float = 2.0):
-        if unit not in UNITS:
-            raise ValueError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")
+        one_of("unit", unit, UNITS)
         self.unit, self.seconds = unit, at_least("seconds", seconds, 0)
         self._handle: Any = None
         self._next = 0.0

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .. import progress
-from ..checks import positive_int
+from ..checks import one_of, positive_int
 from .callback import Callback
 from .metrics import bits_per_character, perplexity
 
@@ -40,8 +40,7 @@ class ProgressBar(Callback):
     """
 
     def __init__(self, unit: str = "loss"):
-        if unit not in UNITS:
-            raise ValueError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")
+        one_of("unit", unit, UNITS)
         self.unit = unit
 
     def on_fit_start(self, trainer: Trainer) -> None:

@@ -64,5 +64,12 @@ def test_the_short_cut_is_forward_loss_and_backward(cell):
 
 
 def test_an_unknown_cell_is_refused():
-    with pytest.raises(ValueError, match="cell must be one of rnn, gru, lstm, got 'conv'"):
+    with pytest.raises(ValueError, match="cell must be one of 'rnn', 'gru', 'lstm', got 'conv'"):
         make("conv")
+
+
+def test_a_cell_that_no_dictionary_can_look_up_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"cell must be one of 'rnn', 'gru', 'lstm', got \['lstm'\]"):
+        nn.models.LanguageModel(5, 4, 4, cell=["lstm"])
+    with pytest.raises(ValueError, match="nonlinearity must be"):
+        nn.RNN(3, 4, nonlinearity=["tanh"])

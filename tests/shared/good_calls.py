@@ -129,7 +129,7 @@ GOOD: dict[str, Any] = {
     "merges": [("a", "b")], "transforms": nn.data.RandomShift(1), "mask": 7,
     "degrees": 10.0,
     "low": 0.9, "high": 1.1, "pixels": 1, "special_tokens": (), "ax": None, "privacy": None, "communicator": None,
-    "samples": 4, "attributions": X, "baseline": 0.0, "groups": np.arange(3), "return_gap": False, "ridge": 1.0,
+    "samples": 8, "attributions": X, "baseline": 0.0, "groups": np.arange(3), "return_gap": False, "ridge": 1.0,
     "return_r2": True, "features": None, "h": X, "labels": Y, "test_fraction": 0.5, "a": X, "b": X, "size": 2,
     "next_token": "b", "method": "occlusion", "methods": lambda: {"x": ignores_the_model}, "text": "abc",
     "unit": "loss",
