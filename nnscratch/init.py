@@ -4,6 +4,9 @@ For y = W x with W of shape (out, in), inputs of variance 1 and independent weig
 of variance 1/in keep the variance of the signal in the forward pass, and weights of variance 1/out keep the variance
 of the gradient in the backward pass. Each initialiser takes ``rng`` and returns a float32 NumPy array.
 
+One thread draws the weights, one after another, from one generator. So a seed gives the same weights on every device.
+The 124 million weights of a GPT-2 take about 8 seconds of processor time. `nn.load` does not draw: it reads the weights.
+
 References
 ----------
 Glorot and Bengio (2010), "Understanding the difficulty of training deep feedforward neural networks".
