@@ -5,7 +5,7 @@ of variance 1/in keep the variance of the signal in the forward pass, and weight
 of the gradient in the backward pass. Each initialiser takes ``rng`` and returns a float32 NumPy array.
 
 One thread draws the weights, one after another, from one generator. So a seed gives the same weights on every device.
-The 124 million weights of a GPT-2 take about 8 seconds of processor time. `nn.load` does not draw: it reads the weights.
+The 124 million weights of a GPT-2 take about 8 seconds of processor time. `nn.load` draws no weights.
 
 References
 ----------
