@@ -91,6 +91,15 @@ def with_file_links(text):
     return "".join(pieces)
 
 
+def has_source_page(path):
+    """Return True if the site shows the source of this file: it defines a name that the reference lists."""
+    if path.endswith("__init__.py") or not (ROOT / path).exists():
+        return path.endswith("__init__.py")
+    pages = [page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "reference").glob("*.md")]
+    listed = set(re.findall(r"^   (?:\w+\.)*(\w+)$", "\n".join(pages), re.MULTILINE))
+    return not listed.isdisjoint(re.findall(r"^(?:class|def) (\w+)", (ROOT / path).read_text("utf-8"), re.MULTILINE))
+
+
 def with_repository_links(text, up):
     """Return a page's Markdown with links to source pages in place of links to files of the package.
 
@@ -105,7 +114,7 @@ def with_repository_links(text, up):
 
     def link(match):
         words, path = match[1], match[2]
-        if path.startswith("nnscratch/") and path.endswith(".py") and (ROOT / path).exists():
+        if path.startswith("nnscratch/") and path.endswith(".py") and has_source_page(path):
             module = path.removesuffix(".py").removesuffix("/__init__")
             return f'<a class="reference internal" href="{up}_modules/{module}.html">{words}</a>'
         return words

@@ -106,6 +106,7 @@ def test_a_file_of_the_package_becomes_a_link_that_leads_to_its_source_page_on_t
         pages.with_repository_links(linked, "../")
     )
     assert pages.with_repository_links("[words](../nnscratch/layers/)", "../") == "words"
+    assert pages.with_repository_links("[no page](../nnscratch/layers/windows.py)", "../") == "no page"
 
 
 def test_every_link_of_a_notebook_to_the_repository_leads_to_a_file():
