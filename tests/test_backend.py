@@ -165,3 +165,10 @@ def test_memory_that_was_freed_is_not_fetched_again_once_it_is_to_be_kept():
     before, asked, _, after = count()
     assert asked == "True" and int(after) < 100 < int(before)
     assert count(MALLOC_TRIM_THRESHOLD_="100000")[1] == "False"  # a value set by the user is kept
+
+
+@pytest.mark.parametrize("device", ["cpu", 3, None, "cuda:x"])
+def test_the_memory_of_what_is_no_gpu_is_refused_by_name(device):
+    for function in (backend.memory, backend.free_memory):
+        with pytest.raises(ValueError, match="device must be"):
+            function(device)

@@ -90,7 +90,7 @@ def module_for(device: str) -> ModuleType:
     """
     if device == "cpu":
         return np
-    if device != "cuda" and not (device.startswith("cuda:") and device[5:].isdigit()):
+    if not isinstance(device, str) or (device != "cuda" and not (device.startswith("cuda:") and device[5:].isdigit())):
         raise ValueError(f'device must be "cpu", "cuda" or "cuda:N", got {device!r}')
     cupy, number = _cupy(device), int(device[5:] or 0)
     try:
@@ -199,18 +199,24 @@ def to_numpy(x: Array) -> np.ndarray:
     return x if array_module(x) is np else x.get()
 
 
+def _gpu_module(device: str) -> ModuleType:
+    if device == "cpu":
+        raise ValueError('device must be a GPU, "cuda" or "cuda:N", got "cpu"')
+    return module_for(device)
+
+
 def memory(device: str) -> tuple[int, int]:
     """Return the number of bytes of GPU memory that arrays use, and the number of bytes that CuPy has reserved.
 
     CuPy keeps freed memory reserved for later arrays.
     """
-    pool = module_for(device).get_default_memory_pool()
+    pool = _gpu_module(device).get_default_memory_pool()
     return pool.used_bytes(), pool.total_bytes()
 
 
 def free_memory(device: str) -> None:
     """Release the reserved memory that no array uses, so that other programs can use it."""
-    cupy = module_for(device)
+    cupy = _gpu_module(device)
     cupy.get_default_memory_pool().free_all_blocks()
     cupy.get_default_pinned_memory_pool().free_all_blocks()
 

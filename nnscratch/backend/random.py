@@ -58,6 +58,8 @@ def uniform_like(rng: np.random.Generator, shape: tuple[int, ...], like: Array) 
     >>> print(uniform_like(np.random.default_rng(0), (2,), np.zeros(1)))
     [0.8506242  0.63696164]
     """
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"rng must be a numpy.random.Generator, got {rng!r}")
     if isinstance(like, np.ndarray) or type(rng.bit_generator) is not np.random.PCG64:
         return to_device(rng.random(shape, dtype=np.float32), device_of(like))
     xp, count = array_module(like), math.prod(shape)
