@@ -280,3 +280,30 @@ def test_a_state_of_another_dtype_or_shape_is_refused(layer, shape):
 
 def test_flatten_leaves_rows_of_numbers_as_they_are():
     assert nn.Flatten()(np.arange(6.0).reshape(2, 3)).tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_a_sequence_longer_than_the_positions_and_a_window_larger_than_the_image_are_refused():
+    layer = nn.PositionalEmbedding(4, 3, rng=0)
+    layer(np.ones((1, 4, 3), np.float32))
+    with pytest.raises(ValueError, match="PositionalEmbedding has 4 positions; 4 tokens from position 1 on do not fit"):
+        layer(np.ones((1, 4, 3), np.float32), start=1)
+    for pool in (nn.MaxPool2d(3), nn.AvgPool2d(3)):
+        with pytest.raises(ValueError, match=type(pool).__name__):
+            pool(np.ones((1, 1, 2, 2)))
+
+
+def test_reversed_sequences_leave_their_padding_in_place():
+    steps = np.arange(4.0)[:, None, None] + np.array([0, 10])[:, None]  # (T, N, 1)
+    got = nn.layers.segments.flipped(steps, np.array([2, 3]))
+    assert got[:, :, 0].T.tolist() == [[1, 0, 2, 3], [12, 11, 10, 13]]
+
+
+@pytest.mark.parametrize("cls", [nn.Dropout, nn.VariationalDropout])
+def test_dropout_says_when_it_draws_random_numbers(cls):
+    assert [cls(p).draws_random_numbers for p in (0.0, 0.5)] == [False, True]
+
+
+@pytest.mark.parametrize("case", [several[0] for several in cases.LAYERS.values()], ids=repr)
+def test_each_layer_of_the_table_has_the_same_weights_when_it_is_built_again(case):
+    one, other = (case.build().state_dict() for _ in range(2))
+    assert all(np.array_equal(one[name], other[name]) for name in one)

@@ -59,6 +59,7 @@ class Mutation:
         self.options, self.sound, self.outcomes = options, set(), []
         self.paths = {p.relative_to(ROOT / "nnscratch").as_posix(): p
                       for p in sorted((ROOT / "nnscratch" / options.folder).rglob("*.py"))}  # fmt: skip
+        self.page = (HERE / f"{options.folder}.md").read_text(encoding="utf-8") if options.again else ""
         for pattern in LEFT_OUT:
             self.paths = {name: path for name, path in self.paths.items() if not fnmatch.fnmatch(name, pattern)}
         self.out = os.fdopen(os.dup(1), "w", buffering=1)  # pytest captures file 1
@@ -132,8 +133,12 @@ class Mutation:
         draw = random.Random(f"{self.options.seed} {name}")
         for number in sorted(draw.sample(range(count), min(self.options.sample, count))):
             mutant = Mutant(path, number)
-            outcome, by = "equivalent", ""
-            if mutant.text not in EQUIVALENT.get(name, {}):
+            by = ""
+            if mutant.text in EQUIVALENT.get(name, {}):
+                outcome = "equivalent"
+            elif self.options.again and f"- {name}: `{mutant.text}`" not in self.page:
+                outcome = "killed"
+            else:
                 by = self.killer(mutant)
                 outcome = "killed" if by else "survived"
             self.outcomes.append((name, outcome, mutant.text))
@@ -207,7 +212,8 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--budget", type=float, default=10, help="seconds of tests of one mutant")
     parser.add_argument("--files", default="*", help="only the files that match; then no page is written")
-    parser.add_argument("--tests", nargs="*", help="other tests; then no page is written")
+    parser.add_argument("--tests", nargs="*", help="other tests; then a page is written only with --again")
+    parser.add_argument("--again", action="store_true", help="run only the mutants that FOLDER.md lists as survived")
     options = parser.parse_args()
     os.chdir(ROOT)
     plugin = Mutation(options)
@@ -217,7 +223,7 @@ def main():
         *(f"tests/test_docstrings.py::test_the_examples_hold[{name.removesuffix('.__init__')}]" for name in modules),
     ]
     status = pytest.main(["-q", "-p", "no:cacheprovider", *tests], [plugin])
-    if status == 0 and options.files == "*" and not options.tests:
+    if status == 0 and options.files == "*" and (options.again or not options.tests):
         (HERE / f"{options.folder}.md").write_text(page(options, plugin.outcomes), encoding="utf-8")
     return status
 
