@@ -303,7 +303,16 @@ def test_dropout_says_when_it_draws_random_numbers(cls):
     assert [cls(p).draws_random_numbers for p in (0.0, 0.5)] == [False, True]
 
 
-@pytest.mark.parametrize("case", [several[0] for several in cases.LAYERS.values()], ids=repr)
-def test_each_layer_of_the_table_has_the_same_weights_when_it_is_built_again(case):
-    one, other = (case.build().state_dict() for _ in range(2))
+@pytest.mark.parametrize("build", [
+    lambda rng: nn.TransformerDecoderBlock(4, 2, 8, rng=rng), lambda rng: nn.TransformerBlock(4, 2, 8, rng=rng),
+    lambda rng: nn.CrossAttention(4, 2, rng=rng), lambda rng: nn.Conv1d(2, 3, 1, rng=rng),
+    lambda rng: nn.Conv2d(2, 3, 1, rng=rng), lambda rng: nn.GRU(2, 3, 2, bidirectional=True, rng=rng),
+])  # fmt: skip
+def test_all_weights_are_drawn_from_the_generator(build):
+    one, other = (build(7).state_dict() for _ in range(2))
     assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_a_window_of_two_to_the_63_is_refused():
+    with pytest.raises(ValueError, match="kernel_size must be"):
+        nn.MaxPool2d(2**63)

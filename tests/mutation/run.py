@@ -114,6 +114,7 @@ class Mutation:
 
     def trace(self):
         """Run all tests. Return the seconds of each, and {file: {line: tests that execute it}}."""
+        os.environ["COVERAGE_CORE"] = "ctrace"  # sys.monitoring reports a line once, and not once for each test
         cov = coverage.Coverage(data_file=None, include=[str(path) for path in self.paths.values()], config_file=False)
         cov.start()
         seconds = {}

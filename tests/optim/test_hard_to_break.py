@@ -220,3 +220,18 @@ def test_the_first_cut_comes_after_patience_and_one_bad_validation(patience):
         rates.append(optimizer.lr)
         scheduler.step(1.0)
     assert rates == [1.0] * (patience + 1) and optimizer.lr == 0.5
+
+
+def test_a_loss_improves_by_a_fraction_of_the_best_one():
+    for second, rate in ((3.7, 0.1), (3.5, 1.0)):  # the best is 4.0, so an improvement is below 3.6
+        optimizer = nn.optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
+        scheduler = nn.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=0.1)
+        for loss in (4.0, second):
+            scheduler.step(loss)
+        assert optimizer.lr == pytest.approx(rate)
+
+
+def test_a_frozen_weight_does_not_decay():
+    frozen, w = nn.Parameter(np.ones(1), requires_grad=False), nn.Parameter(np.ones(1))
+    nn.optim.SGD([frozen, w], lr=0.1, weight_decay=0.5).step()
+    assert (frozen.data.tolist(), w.data.tolist()) == ([1.0], [0.95])
