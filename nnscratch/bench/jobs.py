@@ -45,8 +45,8 @@ class Job:
         """The floating-point operations in the matrix products of one training step of a language model.
 
         For each token, each weight needs one multiplication and one addition in the forward pass, and two
-        multiplications and two additions in the backward pass. In each layer of a Transformer, a token also meets the
-        keys and the values of all tokens of its sequence.
+        multiplications and two additions in the backward pass. In each layer of a Transformer, a token is
+        also multiplied with the keys and the values of all tokens of its sequence.
         """
         s = self.sizes
         if self.kind == "transformer":

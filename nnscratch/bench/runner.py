@@ -308,7 +308,10 @@ def kernels_to_run(which: str) -> list[tuple[str, str | None]]:
 
 
 def describe_machine(threads: int | None, environment: dict[str, str]) -> dict[str, Any]:
-    """Describe the machine and the software. A process with the workers' environment reports the BLAS."""
+    """Describe the machine and the software.
+
+    The BLAS depends on environment variables, so a new process with the same environment as the workers reports it.
+    """
     cpu = blas.processor()
     code = "import json, runpy, sys; from dataclasses import asdict; m = runpy.run_path(sys.argv[1]); "
     code += "print(json.dumps(asdict(m['blas']()))); import numpy; print(json.dumps(numpy.__version__))"

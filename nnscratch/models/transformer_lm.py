@@ -294,9 +294,10 @@ class TransformerLM(Module):
     def _check_state(self, tokens: Array, state: State) -> None:
         """Raise unless `state` is empty or one that an earlier call returned for the same number of sequences."""
         if not isinstance(state, (tuple, list)) or len(state) not in (0, 1 + self.num_layers):
-            came = f"{len(state)} of them" if isinstance(state, (tuple, list)) else type(state).__name__
+            came = f"{len(state)} items" if isinstance(state, (tuple, list)) else type(state).__name__
             raise TypeError(
-                f"TransformerLM: state must be the tuple of {1 + self.num_layers} that a call returned, got {came}"
+                f"TransformerLM: state must be a tuple of {1 + self.num_layers} items, as an earlier call returned it, "
+                f"got {came}"
             )
         if state:
             check_ids(self, "state[0]", state[0], self.vocab_size)

@@ -66,6 +66,9 @@ def saved_settings(groups: list[ParamGroup], saved: Any) -> list[dict[str, float
     settings = []
     for own, given in zip(groups, saved, strict=True):
         if own.keys() != given.keys():
-            raise ValueError(f"a group of this optimizer has {sorted(own)}, and one of the state has {sorted(given)}")
+            raise ValueError(
+                f"a group of this optimizer has the settings {sorted(own)}, but a group of the state has "
+                f"{sorted(given)}"
+            )
         settings.append({name: at_least(name, given[name], 0) for name in own if name != "params"})
     return settings

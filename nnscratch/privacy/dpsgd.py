@@ -7,10 +7,10 @@
     step        the optimiser uses g, with any rule: SGD, Adam, ...
     account     epsilon(steps, q, sigma, delta): accountant.py
 
-An attacker may know all other examples and see all weights during training. With or without example n in the data, the
-probability of any outcome changes by a factor of at most exp(epsilon), apart from a difference of at most delta. If
-epsilon and delta are small, the attacker can hardly find out whether example n was in the data. A larger sigma gives
-more privacy but more noise. A larger C gives less clipping but more noise.
+An attacker may know all other examples and see all weights during training. If example n is removed from the data, the
+probability of any outcome changes by a factor of at most exp(epsilon), plus at most delta. If epsilon and delta are
+small, the attacker can hardly find out whether example n was in the data. A larger sigma gives more privacy but more
+noise. A larger C gives less clipping but more noise.
 
 The gradient is divided by the mean batch size L, not by the size of this batch, because that size depends on the
 examples in it. A batch may be empty. The step then consists of noise only.

@@ -187,8 +187,8 @@ def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="state has 4 sequences, but tokens has 2"):
         model(BATCHES[0][0][:2], state)
     for bad, message in [
-        (state[0], "state must be the tuple of 3 that a call returned, got ndarray"),
-        (state[:2], "state must be the tuple of 3 that a call returned, got 2 of them"),
+        (state[0], "state must be a tuple of 3 items, as an earlier call returned it, got ndarray"),
+        (state[:2], "state must be a tuple of 3 items, as an earlier call returned it, got 2 items"),
         ((state[1][0], *state[1:]), r"state\[0\] must be integers, got float32"),
     ]:
         with pytest.raises(TypeError, match=message):

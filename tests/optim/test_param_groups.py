@@ -93,7 +93,7 @@ def test_a_state_that_is_no_dict_or_has_other_settings_is_refused():
         optimizer.load_state_dict([])
     state = optimizer.state_dict()
     state["param_groups"][0]["alpha"] = 0.9
-    with pytest.raises(ValueError, match=r"a group of this optimizer has \['lr', 'params', 'weight_decay'\]"):
+    with pytest.raises(ValueError, match=r"this optimizer has the settings \['lr', 'params', 'weight_decay'\]"):
         optimizer.load_state_dict(state)
 
 

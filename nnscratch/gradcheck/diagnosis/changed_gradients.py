@@ -2,8 +2,8 @@
 
 used_gradients.py tests these formulas. `changed_gradients` yields (rank, mistake, evidence, changes, free). `changes`
 are the arrays c - g, one for each round. If `free` is True, the change may have any factor, and "%c" in the evidence
-stands for this factor. "%u" stands for the quoted name of the array. A site is the array g, or one array for each round
-of a loop.
+stands for this factor. "%u" stands for the quoted name of the array. The argument `site` describes the array and its
+gradient g, or the arrays and gradients of all rounds of a loop.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ class DirectionalCase(Case):
         return (f[0] - f[1]) / (2 * h)
 
     def block_values(self, axis: int, count: int) -> tuple[list[np.ndarray], list[np.ndarray], Any] | None:
-        """Measure the derivatives along directions that are zero outside one block, for each block.
+        """For each block, measure the derivatives along directions that are zero outside this block.
 
         Return None if the sum over the blocks differs from the derivatives already known, or if no block is right.
         """

@@ -1,6 +1,6 @@
 """Test formulas for the wrong gradient that backward used for one array inside forward.
 
-Let g be the true gradient of an array u inside forward. The array u may also be a differentiated array. Let du be the
+Let g be the true gradient of an array u inside forward. The array u may also be an input or a weight. Let du be the
 movement of u along a direction. If backward uses c instead of g, and is right otherwise, its derivative along this
 direction has the error <c - g, du>. So any formula for c can be tested without another forward pass. For example, c may
 be g for one sample only, g times an array that forward computed, or g without the targets.
