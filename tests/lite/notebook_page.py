@@ -55,7 +55,7 @@ class NotebookPage:
         """Return the outputs that are errors or warnings."""
         bad = [out for out in self.outputs() if out["output_type"] == "error" or out.get("name") == "stderr"]
         texts = ["".join(out.get("text", "")) for out in bad]
-        bars = [text.startswith("\r") or "step/s" in text or not text.strip() for text in texts]
+        bars = [text.startswith("\r") or "step/s" in text or "s/step" in text or not text.strip() for text in texts]
         return [out for out, text, bar in zip(bad, texts, bars, strict=True) if text != FONTS and not bar]
 
     def megabytes(self):
