@@ -152,7 +152,7 @@ def equations_and_derivation(app, what, name, obj, options, lines):
         return
     if page := DERIVED.get(obj.__name__):
         lines += ["", f"Derived step by step in :doc:`/derivations/{page}`."]
-    head = inspect.getdoc(sys.modules[module])
+    head = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", inspect.getdoc(sys.modules[module]))  # a code block has no links
     lines += ["", ".. rubric:: Equations", "", ".. code-block:: text", ""]
     lines += [f"    {line}" for line in head.splitlines()]
 

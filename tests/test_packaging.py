@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import nnscratch
+from nnscratch.course import autograder
 
 
 @pytest.fixture
@@ -68,3 +69,12 @@ def test_the_entry_points_load(installed, group, target):
 )
 def test_files_that_are_no_code_are_there(name):
     assert (files("nnscratch") / name).is_file()
+
+
+def test_the_autograder_installs_the_packages_of_setup_cfg():
+    settings = configparser.ConfigParser()
+    settings.read(Path(__file__).parent.parent / "setup.cfg")
+    needs = settings["options"]["install_requires"] + settings["options.extras_require"]["grade"]
+    assert set(autograder.PACKAGES.replace("'", "").split()) == {
+        need.partition(";")[0].strip() for need in needs.strip().splitlines()
+    }

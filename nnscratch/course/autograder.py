@@ -14,7 +14,7 @@ from ..gradcheck.command.process import ROOT
 from ..serialization import write_atomically
 from .settings import COURSE_FILE, Course
 
-PACKAGES = "'numpy>=2.0' 'matplotlib>=3.9' 'tqdm>=4.66' 'safetensors>=0.4.3' 'landlock>=1.0.0.dev5' 'pyseccomp>=0.1.2'"
+PACKAGES = "'numpy>=2.0' 'matplotlib>=3.8' 'tqdm>=4.66' 'safetensors>=0.4.4' 'landlock>=1.0.0.dev5' 'pyseccomp>=0.1.2'"
 LEFT_OUT = {"__pycache__", "files"}  # folders of the package that marking does not need
 
 SETUP = f"""#!/usr/bin/env bash
