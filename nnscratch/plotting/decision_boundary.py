@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
+from ..checks import check_instance
 from ..layers.sigmoid import sigmoid
 from ..layers.softmax import softmax
 from ..modes import eval_mode
@@ -40,6 +41,7 @@ def plot_decision_boundary(model: Module, x: Array, y: Array, ax: Any = None) ->
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('$x_1$', '$x_2$')
     """
+    check_instance("plot_decision_boundary", "model", model, Module)
     x, y = backend.to_numpy(x), backend.to_numpy(y).reshape(-1).astype(int)
     if x.ndim != 2 or x.shape[1] != 2 or len(x) != len(y) or not len(x):
         raise ValueError(f"plot_decision_boundary needs x of shape (N, 2) and N labels, got {x.shape} and {y.shape}")
