@@ -17,6 +17,7 @@ import argparse
 import ast
 import fnmatch
 import gc
+import importlib
 import itertools
 import json
 import os
@@ -44,7 +45,8 @@ TESTS = {
     "losses": ["tests/test_losses.py", "tests/layers/test_contract.py", TWO_DEVICES, *GENERAL],
     "optim": ["tests/optim", *GENERAL[1:]],
     "gradcheck": [f"tests/gradcheck/test_{name}.py" for name in (
-        "checker", "course_numbers", "diagnosis", "directional", "kinks", "numerics", "small_constants", "vacuous")],
+        "checker", "completeness", "course_functions", "course_numbers", "course_objects", "diagnosis", "directional",
+        "kinks", "numerics", "small_constants", "traps", "unusual_code", "vacuous")],
 }  # fmt: skip
 LEFT_OUT = {  # {files: why they have no mutants}
     "gradcheck/command/*": "the code runs in processes of its own, which a mutant of this process does not reach",
@@ -79,6 +81,8 @@ class Mutation:
         self.fast = sorted(seconds, key=seconds.get)
         self.seconds = seconds
         print(f"{len(seconds)} tests: {sum(seconds.values()):.0f} s of processor time", file=self.out)
+        for name in self.paths:  # also modules that the package imports only when it needs them
+            importlib.import_module("nnscratch." + name.removesuffix(".py").replace("/", "."))
         self.caches, self.found = [], defaultdict(list)
         for o in gc.get_objects():
             if isinstance(o, types.FunctionType):
