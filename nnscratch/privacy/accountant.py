@@ -44,6 +44,7 @@ from ..checks import at_least, positive_int
 ORDERS = tuple(1 + k / 10 for k in range(1, 100)) + tuple(range(12, 64))
 """The values of alpha to try. Opacus uses the same values."""
 NO_NOISE, ONLY_NOISE = 1e-50, 1e50  # outside of these limits of sigma, even the logarithms of the terms of A overflow
+MAX_ORDER, MIN_RATE, MAX_TERMS = 1000, 1e-300, 1_000_000  # outside of these limits, the sums would take too long
 
 
 def renyi_divergence(sample_rate: float, noise_multiplier: float, alpha: float) -> float:
@@ -55,7 +56,7 @@ def renyi_divergence(sample_rate: float, noise_multiplier: float, alpha: float) 
         q.
     noise_multiplier : float
         sigma, the standard deviation of the noise divided by C.
-    alpha : float, above 1
+    alpha : float, above 1, below 1,000
 
     Examples
     --------
@@ -67,8 +68,9 @@ def renyi_divergence(sample_rate: float, noise_multiplier: float, alpha: float) 
     5.7e-05
     """
     q, sigma = _check_rate(sample_rate), min(at_least("noise_multiplier", noise_multiplier, 0), ONLY_NOISE)
-    if not alpha > 1:
+    if isinstance(alpha, np.ndarray) or not alpha > 1:
         raise ValueError(f"alpha must be above 1, got {alpha!r}")
+    alpha = at_least("alpha", alpha, 1, below=MAX_ORDER)
     if q == 0:
         return 0.0
     if sigma < NO_NOISE:
@@ -179,6 +181,8 @@ def _log_a(q: float, sigma: float, alpha: float) -> float:
         log_binomial += math.log(abs(j) / (k + 1))  # binom(alpha, k + 1) = binom(alpha, k) (alpha - k) / (k + 1)
         sign = sign if j > 0 else -sign
         k += 1
+        if k > MAX_TERMS:
+            raise ValueError(f"the series for sample_rate={q}, noise_multiplier={sigma} and alpha={alpha} is too long")
     top = max(logs)
     return top + math.log(sum(sign * math.exp(x - top) for sign, x in zip(signs, logs, strict=True)))
 
@@ -194,6 +198,8 @@ def _log_erfc(x: float) -> float:
 def _check_rate(sample_rate: float) -> float:
     if not isinstance(sample_rate, (int, float, np.integer, np.floating)) or not 0 <= sample_rate <= 1:
         raise ValueError(f"sample_rate must be between 0 and 1, got {sample_rate!r}")
+    if 0 < sample_rate < MIN_RATE:
+        raise ValueError(f"sample_rate must be 0 or at least {MIN_RATE:g}, got {sample_rate!r}")
     return float(sample_rate)
 
 

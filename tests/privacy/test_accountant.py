@@ -87,3 +87,13 @@ def test_bad_arguments_are_named():
         renyi_divergence(0.5, 1.0, 1)
     with pytest.raises(ValueError, match="epsilon_target must be"):
         noise_multiplier_for(0.0, 10, 0.5, 1e-5)
+
+
+def test_sums_that_would_not_end_are_refused():
+    for rate in (5e-324, 1e-301):
+        with pytest.raises(ValueError, match="sample_rate must be 0 or at least 1e-300"):
+            epsilon(10, rate, 1.0, 1e-5)
+    for alpha in (1e308, 10**400, 1000):
+        with pytest.raises(ValueError, match="alpha must be"):
+            renyi_divergence(0.1, 1.0, alpha)
+    assert math.isfinite(epsilon(10, 1e-300, 1.0, 1e-5))
