@@ -128,6 +128,8 @@ def sequence_losses(model: Module, sequences: Array, batch_size: int = 500) -> n
     (2,)
     """
     backend.array_module(sequences)  # raises TypeError for a list
+    check_instance("sequence_losses", "model", model, Module)
+    backend.array_module(sequences)
     if sequences.ndim != 2 or sequences.shape[1] < 2:
         raise ValueError(f"sequences must be (N, T) with at least two tokens each, got shape {sequences.shape}")
     losses, log_softmax = np.empty(len(sequences)), LogSoftmax().eval()

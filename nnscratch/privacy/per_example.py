@@ -188,6 +188,7 @@ def backward_per_example(model: Module, criterion: Module, inputs: Any, targets:
 
 def check_is_mean(criterion: Module) -> None:
     """Raise ValueError unless `criterion` is a mean over examples of equal weight."""
+    check_instance("per_example_gradients", "criterion", criterion, Module)
     if not criterion.is_batch_mean:
         raise ValueError(
             f"the loss must be a plain mean over the examples of a batch: in {type(criterion).__name__} with these "

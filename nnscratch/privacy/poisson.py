@@ -83,6 +83,7 @@ def text_examples(tokens: Array, seq_len: int) -> tuple[Array, Array]:
     [[0, 1, 2], [4, 5, 6]] [[1, 2, 3], [5, 6, 7]]
     """
     T = positive_int("seq_len", seq_len)
+    backend.array_module(tokens)
     if tokens.ndim != 1 or len(tokens) <= T:
         raise ValueError(f"tokens must be one row of more than seq_len = {T} tokens, got shape {tokens.shape}")
     examples = tokens[: len(tokens) // (T + 1) * (T + 1)].reshape(-1, T + 1)  # (N, T + 1)
