@@ -226,7 +226,8 @@ def calls() -> dict[str, Callable]:
     found: dict[str, Callable] = {}
     for module in MODULES:
         names = getattr(module, "__all__", None) or [
-            name for name, value in vars(module).items()
+            name
+            for name, value in vars(module).items()
             if getattr(value, "__module__", None) == module.__name__ and not name.startswith("_")
         ]
         for name in names:
