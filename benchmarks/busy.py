@@ -71,18 +71,18 @@ def train(variant: str, key: str, seconds: float) -> dict[str, list[float]]:
     for _ in range(FIRST):
         step()
     callback.on_fit_start(None)
-    found = {"quiet": times(step, after_step, seconds)}
+    found = {"quiet": times(step, after_step, seconds, at_least=5)}
     with busy_core():
         callback.step_began = time.perf_counter()
-        found["busy"] = times(step, after_step, seconds)
+        found["busy"] = times(step, after_step, seconds, at_least=25)  # the callback needs ten slow steps
     callback.on_fit_end(None)
     return found
 
 
-def times(step: Callable[[], Any], after_step: Callable[[Any], None], seconds: float) -> list[float]:
-    """Run steps for this number of seconds, at least five. Return the time of each step."""
+def times(step: Callable[[], Any], after_step: Callable[[Any], None], seconds: float, at_least: int) -> list[float]:
+    """Run steps for this number of seconds, and `at_least` steps. Return the time of each step."""
     found, end = [], time.perf_counter() + seconds
-    while time.perf_counter() < end or len(found) < 5:
+    while time.perf_counter() < end or len(found) < at_least:
         start = time.perf_counter()
         step()
         found.append(time.perf_counter() - start)
@@ -166,8 +166,8 @@ def markdown(results: dict[str, Any]) -> str:
         "time. If steps take more than "
         f"{SLOW:g} times as long, it prints a message and uses one thread from then on. In your own program, give the "
         "Trainer the callback `nnscratch.training.busy_cores.OneThreadIfBusy()`.",
-        f"Each job trains for {results['seconds']:g} seconds on a quiet machine, and then for {results['seconds']:g} "
-        "seconds beside a program that keeps one core busy. The table has the median time of a quiet step, and the "
+        f"Each job trains for {results['seconds']:g} seconds on a quiet machine, and then for as long, but at least 25 "
+        "steps, beside a program that keeps one core busy. The table has the median time of a quiet step, and the "
         "median and the mean time of a step beside the program, divided by it. The mean includes the steps before "
         f"`nnscratch train` has noticed the program. Medians of {results['rounds']} turns. "
         + report.machine(results["machine"]),
