@@ -236,26 +236,12 @@ class Module:
 
     def _all_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Yield every parameter with its dotted name. A tied weight appears under each of its names."""
-        self._refuse_lists()
-        for prefix, module in self.named_modules():
+        named = list(self.named_modules())
+        _refuse_lists([module for _, module in named])
+        for prefix, module in named:
             for name, value in list(vars(module).items()):
                 if isinstance(value, Parameter):
                     yield (f"{prefix}.{name}" if prefix else name), value
-
-    def _refuse_lists(self) -> None:
-        """Raise if a layer or parameter is only in a list, tuple or dict: it would be neither trained nor saved."""
-        modules = list(self.modules())
-        found = {id(value) for module in modules for value in (module, *vars(module).values())}
-        for module in modules:
-            for name, value in vars(module).items():
-                items = list(value.values()) if isinstance(value, dict) else value
-                if not isinstance(items, (list, tuple)) or not items or name.startswith("_"):
-                    continue
-                if isinstance(items[0], (Module, Parameter)) and any(id(item) not in found for item in items):
-                    raise TypeError(
-                        f"{type(module).__name__}.{name} is a {type(value).__name__}, and its layers or parameters "
-                        f"would be neither trained nor saved. Use an nn.Sequential, or one attribute for each"
-                    )
 
     def register_buffer(self, name: str, array: Array) -> None:
         """Set attribute `name` to an array that is part of the state but not learned, such as a running average.
@@ -382,6 +368,21 @@ class Module:
         return f"{type(self).__name__}({shown})"
 
 
+def _refuse_lists(modules: list[Module]) -> None:
+    """Raise if a layer or parameter is only in a list, tuple or dict: it would be neither trained nor saved."""
+    found = {id(value) for module in modules for value in (module, *vars(module).values())}
+    for module in modules:
+        for name, value in vars(module).items():
+            items = list(value.values()) if isinstance(value, dict) else value
+            if not isinstance(items, (list, tuple)) or not items or name.startswith("_"):
+                continue
+            if isinstance(items[0], (Module, Parameter)) and any(id(item) not in found for item in items):
+                raise TypeError(
+                    f"{type(module).__name__}.{name} is a {type(value).__name__}, and its layers or parameters "
+                    f"would be neither trained nor saved. Use an nn.Sequential, or one attribute for each"
+                )
+
+
 @functools.cache
 def _backward_takes_gradient(cls: type[Module]) -> bool:
     return len(inspect.signature(cls.backward).parameters) > 1
@@ -390,8 +391,7 @@ def _backward_takes_gradient(cls: type[Module]) -> bool:
 def to_device_of(model: Module, *arrays: Any) -> tuple[Any, ...]:
     """Return `arrays` on the device of the model's first parameter."""
     first = next((v for module in model.modules() for v in vars(module).values() if isinstance(v, Parameter)), None)
-    device = "cpu" if first is None else first.device
-    return tuple(backend.to_device(array, device) for array in arrays)
+    return tuple(backend.to_device(array, "cpu" if first is None else first.device) for array in arrays)
 
 
 __getattr__ = renamed(
