@@ -1,8 +1,8 @@
 """Trainer: the training loop. `Trainer._plain_step` is one step: forward -> loss -> backward -> clip -> step.
 
 Four other kinds of step can replace it: kinds_of_step.py lists them. The other parts of a long run have their own
-files: epochs.py (the order of the batches), model_calls.py, divergence.py, validation.py, checkpoint.py, interrupt.py,
-and together.py for several processes.
+files: trainer_checks.py (the arguments), epochs.py (the order of the batches), model_calls.py, divergence.py,
+validation.py, checkpoint.py, interrupt.py, and together.py for several processes.
 """
 
 from __future__ import annotations

@@ -58,8 +58,9 @@ def wait_for_step(folder: Path, step: float, process: multiprocessing.Process) -
 def killed_run(
     folder: Path, straight: Path, options: list, moments: list[tuple[float, float]]
 ) -> tuple[list[int], list[str]]:
-    """Train in `folder`, and kill the process at each moment: so many seconds after a checkpoint has reached a step.
+    """Train in `folder`, and kill the process at each moment.
 
+    A moment is (step, seconds): the kill comes this number of seconds after a checkpoint has reached the step.
     Return the steps of the checkpoints after the kills, and all faults. A run that ends early has fewer kills.
     """
     steps, faults = [], []
