@@ -166,11 +166,12 @@ def markdown(results: dict[str, Any]) -> str:
         "time. If steps take more than "
         f"{SLOW:g} times as long, it prints a message and uses one thread from then on. In your own program, give the "
         "Trainer the callback `nnscratch.training.busy_cores.OneThreadIfBusy()`.",
-        f"Each job trains for {results['seconds']:g} seconds on a quiet machine, and then for as long, but at least 25 "
-        "steps, beside a program that keeps one core busy. The table has the median time of a quiet step, and the "
-        "median and the mean time of a step beside the program, divided by it. The mean includes the steps before "
-        f"`nnscratch train` has noticed the program. Medians of {results['rounds']} turns. "
-        + report.machine(results["machine"]),
+        f"Each job trains for {results['seconds']:g} seconds on a quiet machine. Then it trains again, while another "
+        f"program keeps one core busy: for {results['seconds']:g} seconds or 25 steps, whichever takes longer. Each "
+        "way of training has three columns. The first one is the median time of a quiet step. The other two are the "
+        "median and the mean time of a step beside the other program, divided by the first one. The mean includes the "
+        "steps before `nnscratch train` has noticed the program. Each number is the median of "
+        f"{results['rounds']} turns. " + report.machine(results["machine"]),
         report.table(header, rows),
         *([f"Not measured: {'; '.join(missing)}."] if missing else []),
         "## Small products",

@@ -50,7 +50,7 @@ def check_gradient(
     """Raise unless `dy`, the gradient of an output, has the output's shape and dtype.
 
     Call it after ``owner.saved()``. If the check fails, the saved values are restored. So you can call backward again
-    with the right gradient. Give ``more=True`` if you check a further gradient after this one.
+    with the right gradient. If backward gets several gradients, give ``more=True`` for all but the last one.
     """
     try:
         _refuse_gradient(owner, dy, shape, dtype, name)
@@ -64,7 +64,7 @@ def check_gradient(
 def check_state_gradient(owner: Module, dstate: Any, state: Any) -> None:
     """Raise unless `dstate`, the gradient of a final state, has the arrays of `state`: an array h, or a pair (h, c).
 
-    Call it after ``check_gradient(..., more=True)`` of the other gradient.
+    First check dy with ``check_gradient(..., more=True)``.
     """
     given, own = (s if isinstance(s, (tuple, list)) else (s,) for s in (dstate, state))
     if len(given) != len(own):

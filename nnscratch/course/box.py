@@ -90,8 +90,8 @@ class ProcessorClock:
     def left(self) -> float:
         """Return the time until the next check of the limits. Raise WorkerFailed if a limit is reached.
 
-        This method is called only if there is no reply. If the process slept at the previous call and sleeps now, it
-        waited, but not for a request.
+        This method is called only while a request has no reply. If the process sleeps now and slept at the previous
+        call, the time between the two calls counts as waiting time.
         """
         left = self.seconds - self._used()
         if left <= 0:

@@ -137,7 +137,7 @@ def exercise_from(name: str, source: str, held: dict[str, Any]) -> OwnExercise:
 
 
 def functions_of(name: str, held: dict[str, Any]) -> tuple[str, ...]:
-    """Return the names of forward and backward, or of the one function."""
+    """Return the names of the functions: forward and backward, or a single function."""
     pair = (f"{name}_forward", f"{name}_backward")
     functions = tuple(held.get("FUNCTIONS", pair if pair[0] in held else (name,)))
     for function in functions:

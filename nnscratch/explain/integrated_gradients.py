@@ -83,8 +83,9 @@ def integrated_gradients(
         The input without information, from which the path starts. It broadcasts to the shape of x. The default is 0.
         For tokens: a token id, or an array of ids. The default is the vector 0 instead of each token's vector.
     steps : int, optional
-        K, the number of forward and backward passes for each example. The default is the number that makes the gap at
-        most 0.001, or 0.00001 of the score if that is more. It is between 49 and 3,000.
+        K, the number of forward and backward passes for each example. By default, between 49 and 3,000 passes: as
+        many as are needed until the gap is at most 0.001, or at most 0.00001 times the score if the score is larger
+        than 100.
     return_gap : bool
         True to return the gap too.
 
@@ -187,8 +188,8 @@ def adaptive_mean(line: Line, difference: Array) -> Array:
 
 
 def largest_gap(s0: Array, s: Array, dtype: np.dtype) -> np.ndarray:
-    """Return the largest gap of the adaptive sum, from the scores at both ends of the line."""
-    relative = max(RELATIVE_TOLERANCE, 64 * float(np.finfo(dtype).eps))  # 64 eps is more for float16 only
+    """Return the largest gap that the adaptive sum may leave. `s0` and `s` are the scores at the ends of the line."""
+    relative = max(RELATIVE_TOLERANCE, 64 * float(np.finfo(dtype).eps))  # in float16, 64 eps is larger
     return np.maximum(TOLERANCE, relative * (abs(s0).astype(np.float64) + abs(s)))
 
 

@@ -173,7 +173,7 @@ class LanguageModel(Module):
         shape, dtype, state = self.saved()
         check_gradient(self, dlogits, shape, dtype, "dlogits", more=dstate is not None)
         if dstate is not None:
-            check_state_gradient(self, dstate, state)  # before the last layer uses up its forward
+            check_state_gradient(self, dstate, state)  # before backward changes a layer
         return None, self._backward_from_hidden(self.linear.backward(dlogits), dstate)
 
     def _hidden(self, tokens: Array, state: State | None) -> tuple[Array, State]:

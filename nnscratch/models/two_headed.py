@@ -69,7 +69,7 @@ class TwoHeaded(Module):
 
     def backward(self, dy1: Array, dy2: Array) -> Array:
         first, second = self.saved()
-        check_gradient(self, dy1, *first, "dy1", more=True)  # both, before one of them uses up a forward
+        check_gradient(self, dy1, *first, "dy1", more=True)  # check both before backward changes a layer
         check_gradient(self, dy2, *second, "dy2")
         dh = self.first.backward(dy1) + self.second.backward(dy2)
         return self.trunk.backward(dh)

@@ -271,7 +271,7 @@ class Optimizer:
             if not all(backend.array_module(a).isfinite(a).all() for a in state[name]):
                 raise ValueError(f"{name} holds values that are not finite (NaN or infinity)")
             if name in self.squares and any(bool((a < 0).any()) for a in state[name]):
-                raise ValueError(f"{name} holds negative values, but it is made of squares")
+                raise ValueError(f"{name} holds negative values, but it must be a sum or a mean of squares")
         steps = count("steps", state["steps"])
         groups = saved_settings(self.param_groups, state["param_groups"])
         self.steps = steps

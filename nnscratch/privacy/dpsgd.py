@@ -99,7 +99,7 @@ class DPSGD:
         return epsilon_of(count("steps", steps), self._divergences, self.delta)
 
     def settings(self) -> dict[str, float]:
-        """Return what determines the privacy of one step. A checkpoint saves it: all steps must have the same."""
+        """Return the settings of a step's privacy. A checkpoint saves them, because they must not change in a run."""
         return {"sample_rate": self.batches.sample_rate, "noise_multiplier": self.noise_multiplier}
 
     def check(self, model: Module, criterion: Module, optimizer: Optimizer) -> None:

@@ -86,7 +86,7 @@ def confusion_matrix(prediction: Array, target: Array, num_classes: int | None =
     prediction, target
         As for :func:`accuracy`.
     num_classes : int, optional
-        C. The default is the number of scores, or one more than the largest class.
+        C. By default, the number of scores in a row. If `prediction` holds classes, one more than the largest class.
 
     Returns
     -------

@@ -45,9 +45,10 @@ EXERCISE = Exercise(
     ],
     hints=(
         "np.split(a, 4, axis=1) gives the four gates. Save i, f, o, g and next_c: all slopes follow from these values.",
-        "Begin with dc = dnext_c + dnext_h * o * (1 - tanh(next_c)**2). The gradient of each gate is the gradient of "
-        "the product, times the other factor, times the gate's own slope. The slope is i * (1 - i) for a sigmoid. "
-        "Join the four gradients with np.concatenate. Then continue as in rnn_step.",
+        "Begin with dc = dnext_c + dnext_h * o * (1 - tanh(next_c)**2). Each gate is a factor of a product: f * "
+        "prev_c, i * g, or o * tanh(next_c). So its gradient is the gradient of the product, times the other factor. "
+        "Multiply it by the slope of the gate's sigmoid, such as i * (1 - i), or tanh. Join the four results with "
+        "np.concatenate. Then continue as in rnn_step.",
         "dprev_c = dc * f: with an open forget gate, the gradient passes unchanged. That is what keeps it from "
         "vanishing.",
     ),

@@ -88,7 +88,7 @@ def gradient_array(value: Any) -> Any:
 def number_subject(subject: Any) -> Any:
     """Return the code to check, with each function replaced by its version from `with_numbers`.
 
-    Objects are returned unchanged. Their methods get arrays.
+    Objects are returned unchanged, so their methods get arrays instead of lists and numbers.
     """
     if isinstance(subject, (tuple, list)):
         return tuple(number_subject(part) for part in subject)
