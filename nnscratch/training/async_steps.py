@@ -29,7 +29,7 @@ from ..optim import Optimizer
 from ..optim.clip import clip_grad_value_, gradients_of
 from .accumulate import Part
 from .checkpoint import generators
-from .divergence import NotFinite, diverged
+from .divergence import NotFinite, explain_divergence
 from .model_calls import arrays_of, forward_and_backward
 
 if TYPE_CHECKING:
@@ -114,9 +114,9 @@ class AsyncSteps:
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 self._restore_cpu_state(trainer, step.cpu_state)
                 trainer.zero_grad()
-                with np.errstate(over="ignore", invalid="ignore"), backend.deferred_reads():
+                with explain_divergence(trainer, step.parts):
                     forward_and_backward(trainer.model, trainer.criterion, step.parts, trainer.hidden)
-                raise diverged(trainer, NotFinite(loss), step.parts)
+                    raise NotFinite(loss)
             trainer.recorded.add_step(loss, step.lr, norm)
 
     def _cpu_state(self, trainer: Trainer) -> dict[str, Any]:

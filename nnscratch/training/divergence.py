@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from .. import backend
 from ..backend import Array
@@ -34,7 +37,7 @@ class TrainingDiverged(FloatingPointError):
 
 
 class NotFinite(Exception):
-    """Raised inside a step, before the optimizer changes a weight. The Trainer turns it into `TrainingDiverged`."""
+    """Raised inside a step, before the optimizer changes a weight. `explain_divergence` catches it."""
 
     def __init__(self, loss: float):
         super().__init__("the gradient is not finite" if math.isfinite(loss) else f"the loss is {loss}")
@@ -64,14 +67,20 @@ def clip_if_finite(
     return loss, norm
 
 
-def diverged(trainer: Trainer, what: NotFinite, parts: Sequence[Part]) -> TrainingDiverged:
-    """Return the error to raise. It names the step, and the batch, weight or gradient in which the problem began.
+@contextlib.contextmanager
+def explain_divergence(trainer: Trainer, parts: Sequence[Part]) -> Iterator[None]:
+    """Inside the block, make the step on `parts`. If it raises `NotFinite`, raise `TrainingDiverged` instead.
 
-    Call it after the forward and backward pass of the step that failed. It clears the gradients.
+    The error names the step, and the batch, weight or gradient in which the problem began. The gradients are cleared.
+    NumPy's own warning of an overflow is not needed, and on a GPU losses are not read one by one.
     """
-    message = f"{what} at step {trainer.steps_done + 1}: {_where(trainer, parts)}"
-    trainer.zero_grad()
-    return TrainingDiverged(message)
+    with np.errstate(over="ignore", invalid="ignore"), backend.deferred_reads():
+        try:
+            yield
+        except NotFinite as what:
+            message = f"{what} at step {trainer.steps_done + 1}: {_where(trainer, parts)}"
+            trainer.zero_grad()
+            raise TrainingDiverged(message) from None
 
 
 def _where(trainer: Trainer, parts: Sequence[Part]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,12 +34,21 @@ class History:
     norm: list[float] = field(default_factory=list)
     valid: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
+    _clock_started: float = field(default=0.0, init=False, repr=False, compare=False)
 
     def add_step(self, loss: float, lr: float, norm: float) -> None:
         """Record one step."""
         self.loss.append(loss)
         self.lr.append(lr)
         self.norm.append(norm)
+
+    def start_clock(self) -> None:
+        """Let `update_seconds` count from now on, in addition to the present `seconds`."""
+        self._clock_started = time.perf_counter() - self.seconds
+
+    def update_seconds(self) -> None:
+        """Set `seconds` to the time spent in `fit` so far."""
+        self.seconds = time.perf_counter() - self._clock_started
 
     @property
     def steps(self) -> int:

@@ -1,4 +1,4 @@
-"""Ctrl-C during training: the first one ends training after the current step, the second one raises."""
+"""The end of training before its last step: after Ctrl-C, or because a callback or another process stops it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,20 @@ if TYPE_CHECKING:
 INTERRUPTED = "interrupted"
 
 
+def reason_to_stop(trainer: Trainer) -> str | None:
+    """Return ``trainer.stop``. If several processes train together, all of them return the reason that one has."""
+    stop = trainer.stop if trainer.together is None else trainer.together.agree(trainer.stop)
+    if stop is not None:
+        trainer.stop = stop
+    return stop
+
+
 @contextlib.contextmanager
 def finish_step_on_ctrl_c(trainer: Trainer) -> Iterator[None]:
     """Inside the block, let the first Ctrl-C set ``trainer.stop``. A second one raises KeyboardInterrupt as usual.
 
-    Python allows signal handlers in the main thread only. In any other thread, this function has no effect.
+    Training then ends after the current step. Python allows signal handlers in the main thread only. In any other
+    thread, this function has no effect.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

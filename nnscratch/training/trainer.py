@@ -7,11 +7,8 @@ validation.py, checkpoint.py, interrupt.py, and together.py for several processe
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from .. import backend
 from ..checks import flag, positive_int
@@ -25,10 +22,10 @@ from .accumulate import Part, scaled
 from .async_steps import AsyncSteps
 from .callback import Callback
 from .callbacks import automatic_bar
-from .divergence import NotFinite, clip_if_finite, diverged
+from .divergence import clip_if_finite, explain_divergence
 from .epochs import BatchGenerators, remaining_steps, steps_in_epoch, total_steps
 from .history import History
-from .interrupt import INTERRUPTED, finish_step_on_ctrl_c
+from .interrupt import INTERRUPTED, finish_step_on_ctrl_c, reason_to_stop
 from .kinds_of_step import choose_step
 from .model_calls import call_model, computes_own_loss, hidden_for, parts_on_device_of
 from .ranks import end_all_ranks_on_error
@@ -124,7 +121,6 @@ class Trainer:
         self.hidden: Any = None  # a recurrent model's state after the latest batch
         self.generators = BatchGenerators()
         self.recorded = History()  # steps that are enqueued on a GPU are not in it yet
-        self._seconds_before, self._started = 0.0, 0.0
         self.split_batch = SplitBatch(model, criterion, threads) if positive_int("threads", threads) > 1 else None
         self.together = training_together(self, communicator, threads)  # None in a single process
         self.rank = 0 if self.together is None else self.together.rank
@@ -166,13 +162,8 @@ class Trainer:
         if self._step is None:
             self._start()
         parts = parts_on_device_of(self.model, self.criterion, batches)
-        # After an overflow, the step raises TrainingDiverged, so NumPy's warning is not needed. On a GPU, losses are
-        # not read one by one.
-        with np.errstate(over="ignore", invalid="ignore"), backend.deferred_reads():
-            try:
-                self.hidden = self._step(self, parts)
-            except NotFinite as what:
-                raise diverged(self, what, parts) from None
+        with explain_divergence(self, parts):
+            self.hidden = self._step(self, parts)
         if self.scheduler is not None and not self.scheduler.after_validation:
             self.scheduler.step()
         self.steps_done += 1
@@ -226,26 +217,26 @@ class Trainer:
         restore_generator(self, valid)
         self.model.train()
         self.criterion.train()
-        self._seconds_before, self._started = self.recorded.seconds, time.perf_counter()
+        self.recorded.start_clock()
         self._bar = automatic_bar(self)
         self.call("on_fit_start")
         try:
             with end_all_ranks_on_error(self.together), finish_step_on_ctrl_c(self):
                 for batches_of_step in remaining_steps(self, batches):
                     self._enqueue(batches_of_step)
-                    self.update_seconds()
+                    self.recorded.update_seconds()
                     self.call("on_step_end")
-                    stop = self._reason_to_stop()
+                    stop = reason_to_stop(self)
                     # No validation after Ctrl-C: a resumed run validates at the same steps as an uninterrupted run.
                     last = self.steps_done == self.total_steps or stop not in (None, INTERRUPTED)
                     if valid is not None and (self.steps_done % evaluate_every == 0 or last):
                         validate(self, valid, epoch=self.steps_done / steps_per_epoch)
                         self.call("on_validation_end")
-                        stop = self._reason_to_stop()
+                        stop = reason_to_stop(self)
                     if stop is not None:
                         break
                 history = self.history  # waits for the steps enqueued on a GPU
-                self.update_seconds()
+                history.update_seconds()
         finally:
             self.call("on_fit_end")
             if self.together is not None:
@@ -258,12 +249,6 @@ class Trainer:
         if self.together is not None:
             self.together.start(self, *batches)
 
-    def _reason_to_stop(self) -> str | None:
-        stop = self.stop if self.together is None else self.together.agree(self.stop)
-        if stop is not None:
-            self.stop = stop
-        return stop
-
     def call(self, event: str) -> None:
         """Call one method of every callback."""
         for callback in (*self.callbacks, *self._bar):
@@ -275,10 +260,6 @@ class Trainer:
         if self.async_steps is not None:
             self.async_steps.finish(self)
         return self.recorded
-
-    def update_seconds(self) -> None:
-        """Set ``history.seconds`` to the time spent in `fit` so far."""
-        self.recorded.seconds = self._seconds_before + time.perf_counter() - self._started
 
     def state_dict(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what a checkpoint saves: named arrays, and a header of values that JSON can store."""

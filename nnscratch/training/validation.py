@@ -17,7 +17,7 @@ def validate(trainer: Trainer, batches: Any, epoch: float) -> None:
         loss = evaluate(trainer.model, trainer.criterion, batches)
     else:
         loss = trainer.together.evaluate(trainer.criterion, batches)
-    trainer.update_seconds()
+    history.update_seconds()
     seconds = round(history.seconds, 3)
     history.valid.append({"step": trainer.steps_done, "epoch": epoch, "loss": loss, "seconds": seconds})
     if trainer.scheduler is not None and trainer.scheduler.after_validation:
