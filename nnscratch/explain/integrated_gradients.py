@@ -99,8 +99,8 @@ def integrated_gradients(
     Warns
     -----
     RuntimeWarning
-        The gap of an example is larger than that, because 3,000 passes are too few or the score jumps on the line.
-        With `steps`: it is larger than 5 % of the sum of ``|a|``.
+        Without `steps`: the gap of an example is above the limit of the default, because 3,000 passes are too few or
+        the score jumps on the line. With `steps`: the gap is above 5 % of the sum of ``|a|``.
 
     Examples
     --------

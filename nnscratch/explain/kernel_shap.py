@@ -54,8 +54,8 @@ def kernel_shap(
     model, x, target, baseline, groups
         See `occlusion`.
     samples : int
-        The number of sets, and of forward passes, for each example. If there are no more sets than this number, all
-        sets are used, and the result is exact.
+        The number of sets, and of forward passes, for each example. If there are at most this many sets, all sets
+        are used, and the result is exact.
     rng : None, int or numpy.random.Generator
         The source of the sample, or its seed.
 

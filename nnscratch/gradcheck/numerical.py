@@ -29,8 +29,11 @@ from .. import backend
 from ..backend import Array
 from .nested import array_module, to_numpy
 
-RELATIVE_STEPS = {8: (2e-4, 2e-5, 2e-6, 4e-7), 4: (1e-2, 2.5e-3)}  # by bytes per value, times max(1, |x|)
-SMALL_VALUE_STEPS = (2e-2, 2e-4)  # more steps for small |x|, times |x| and times the array's typical |x|
+RELATIVE_STEPS = {
+    8: (2e-4, 2e-5, 2e-6, 4e-7),
+    4: (1e-2, 2.5e-3),
+}  # by bytes per value; to multiply by max(1, |x|)
+SMALL_VALUE_STEPS = (2e-2, 2e-4)  # for small |x|: to multiply by |x| and by the array's typical |x|
 
 
 def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = None) -> Array:

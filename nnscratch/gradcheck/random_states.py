@@ -53,7 +53,7 @@ class RandomStates:
                 generator.bit_generator.state = state
             else:
                 generator.set_state(state)
-        if self._numpy_drew():  # to compare two states is faster than to set one
+        if self._numpy_drew():  # comparing two states is faster than setting one
             np.random.set_state(self._numpy)  # noqa: NPY002
         if self._python_drew():
             random.setstate(self._python)

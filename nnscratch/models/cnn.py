@@ -114,7 +114,7 @@ class CNN(Module):
 
     @input_grad_optional
     def backward(self, dy: Array) -> Array | None:
-        dfeatures = self.classifier.backward(dy)  # it refuses a wrong dy, so saved() comes after it
+        dfeatures = self.classifier.backward(dy)  # before saved(), because it raises an error for a wrong dy
         (shape,) = self.saved()
         if self.needs_input_grad:
             return self.features.backward(dfeatures).reshape(shape)

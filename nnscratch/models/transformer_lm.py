@@ -147,7 +147,7 @@ class TransformerLM(Module):
         blocks = [TransformerBlock(embed_size, num_heads, causal=True, **form, rng=rng) for _ in range(num_layers)]
         self.blocks = Sequential(*blocks)
         for name in form:
-            setattr(self, name, blocks[0].config()[name])  # after the block's checks, without None
+            setattr(self, name, blocks[0].config()[name])  # checked by the block, and without None
         self.norm = LayerNorm(embed_size, layer_norm_eps, bias) if norm_first else Sequential()
         self.linear = Linear(embed_size, vocab_size, bias=False, rng=rng)
         self._initialise(rng)

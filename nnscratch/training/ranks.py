@@ -47,7 +47,7 @@ def check_number_of_ranks() -> None:
         library = MPI.Get_library_version().split(",")[0].splitlines()[0]
         raise ValueError(
             f"mpiexec has started {started} processes, but mpi4py finds {found}. Use the mpiexec of the library that "
-            f"mpi4py calls ({library}). If you do, this process could not connect to it: start again"
+            f"mpi4py calls ({library}). If you use it already, this process could not connect to it: start again"
         )
 
 

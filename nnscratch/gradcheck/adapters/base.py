@@ -91,7 +91,7 @@ class Adapter:
         return {}
 
     def complex_parameters(self) -> dict[str, Any]:
-        """Return the parameters during a complex step, which makes them complex. (`parameters` may skip them.)"""
+        """Return the parameters, even while a complex step makes them complex. `parameters` may return floats only."""
         return {}
 
     def prepare(self) -> None:

@@ -31,7 +31,7 @@ SIZES = {
     "y": 4,  # even height of an image
     "z": 6,  # even width of an image
     "S": 2,  # symbols of a short target
-    "+": 5 + 4,  # a hidden state above the features
+    "+": 5 + 4,  # a hidden state and the features, joined
 }
 
 IMAGE, SEQUENCE, VECTOR = "NCYX", "NCL", "ND"

@@ -92,24 +92,28 @@ def scaled_by_constant(case: Case, c: float) -> None:
 
 def explain_constant(case: Case, c: float) -> str:
     """Return a text with the likely origin of `c`: a size of an input, its inverse, 2, 1/2, or a learning rate."""
-    sizes: dict[str, float] = {}
+    sizes: dict[str, tuple[str, int]] = {}  # a description of each size: its letter and its value
     adapter = case.projection.adapter
     for name, value in zip(adapter.input_names, adapter.inputs, strict=True):
         if is_array(value):
             labels = ("N", "T", "D") if value.ndim == 3 else ("N", "D", "H", "W")
             for axis, length in enumerate(value.shape):
-                label = labels[axis] if axis < len(labels) else f"axis {axis}"
-                sizes.setdefault(f"{label} = {length}, axis {axis} of {name}", length)
-            sizes.setdefault(f"the {value.size} elements of {name}", value.size)
-    names = [f"1/2 or 2: c = {c:.4g}"] if abs(abs(c) - 2) < 1e-4 or abs(abs(c) - 0.5) < 1e-4 else []
-    for label, size in sizes.items():
+                letter = labels[axis] if axis < len(labels) else "L"
+                sizes.setdefault(f"{letter} = {length}, axis {axis} of {name}", (letter, length))
+            sizes.setdefault(f"n = {value.size}, the number of elements of {name}", ("n", value.size))
+    names = []
+    if abs(abs(c) - 2) < 1e-4:
+        names.append("backward has a factor 2 too many, or lacks a factor 1/2")
+    if abs(abs(c) - 0.5) < 1e-4:
+        names.append("backward has a factor 1/2 too many, or lacks a factor 2")
+    for description, (letter, size) in sizes.items():
         if size > 1 and abs(abs(c) - size) < 1e-4 * size:
-            names.append(f"{label}: not divided by it, or multiplied by it")
+            names.append(f"{description}: backward multiplies by {letter}, or does not divide by it")
         elif size > 1 and abs(abs(c) * size - 1) < 1e-4:
-            names.append(f"1/({label}): divided by it once too often")
+            names.append(f"{description}: backward divides by {letter} once too often")
     for rate in (0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 1e-4):
         if abs(abs(c) - rate) < 1e-4 * rate:
-            names.append(f"{rate}: a learning rate?")
+            names.append(f"{rate} may be a learning rate")
     return "; ".join(dict.fromkeys(names[:2]))
 
 

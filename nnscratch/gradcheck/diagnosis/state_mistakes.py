@@ -121,8 +121,8 @@ def neighbouring_rounds(values: list[Any], after: Any) -> Iterator[tuple[list[An
         return
     last = values[-1] if after is None else after
     yield values[1:] + [last], "one round later"
-    yield [last] + values[:-1], "one round earlier, and in the first round that of the last round"
-    yield [values[0]] + values[:-1], "one round earlier, and in the first round its own"
+    yield [last] + values[:-1], "one round earlier, and in the first round the value of the last round"
+    yield [values[0]] + values[:-1], "one round earlier, and in the first round unchanged"
     yield [0 * values[0]] + values[:-1], "one round earlier, and zeros in the first round"
     yield [values[-1]] + values[:-1], "one round earlier, wrapped around"
     yield values[1:] + [values[0]], "one round later, wrapped around"
