@@ -174,8 +174,9 @@ def report(found: dict) -> str:
         f"of {T} words {CLASS_EPOCHS} times. It is tested on {found['tested']:,} passages of the last tenths of the "
         "novels. "
         "The encoder is the trained one, or a new one with random weights. All weights learn in both cases. Naive "
-        "Bayes only counts words. Some words, such as the names of the characters, would show the novel. So a word is "
-        f"replaced by `<unk>` if one novel has more than {SHARE:.0%} of the sum of its frequencies in the six novels.",
+        "Bayes only counts words. Some words, such as the names of the characters, occur in one novel only and would "
+        "show which novel it is. They are replaced by `<unk>`. The rule: add the frequencies of a word in the six "
+        f"novels, and replace the word if one novel has more than {SHARE:.0%} of this sum.",
         "",
         "| labelled passages | encoder trained on hidden words | new encoder | naive Bayes |",
         "|---|---|---|---|",

@@ -58,7 +58,7 @@ extended directional mode so that it can test three of the other four.
 CHANGED = """# Automatically changed backward passes
 
 The authors of the diagnosis chose the [planted mistakes](planted-mistakes.md). A program chose the mistakes on this
-page: it changes each operation in the backward passes of the suite's correct code, one at a time, as shown below. The
+page: it takes the correct code of the other page, and changes each operation of a backward pass, one at a time. The
 checker then diagnoses every change that makes a gradient wrong. We did not name these mistakes in advance. Therefore
 the table shows how often the diagnosis finds an explanation. It does not show how often this explanation is the best
 one. A student would not make many of these changes. Most of the changes without an explanation leave only one term of a
@@ -87,7 +87,7 @@ def table(outcomes: list[Outcome], directional: list[Outcome]) -> str:
                 lines.append("| " + " | ".join((name + mode, *totals(group))) + " |")
     missed = [f"{o.planted.area}: {o.planted.what}" for o in directional if o.rank != 1]
     if missed:
-        lines += ["", "Not named first in directional mode: " + "; ".join(missed) + "."]
+        lines += ["", "In directional mode, these mistakes are not named first:", "", *(f"- {name}" for name in missed)]
     for area in dict.fromkeys(o.planted.area for o in outcomes):
         lines += ["", f"## {area}", "", "| what was written | its name | first diagnosis | where | rank |"]
         lines.append("|---|---|---|---|---|")
