@@ -251,9 +251,9 @@ def markdown(results: dict[str, Any]) -> str:
         "$$T(p) = a + b/p + 6 \\log_2(p) \\cdot \\text{latency} + \\frac{2 (p - 1)}{p} \\cdot "
         "\\frac{\\text{bytes}}{\\text{bandwidth}}$$",
         "a + b is the time of a step on one core, and a + b/2 the time with half of the rows of each batch. So a is "
-        "the work that every rank repeats, such as the step of Adam, and that which half of the rows does not make "
-        "faster, such as the many short operations of a recurrent layer. A step has three messages. Each goes up and "
-        "down a tree of log2(p) levels.",
+        "the time that does not become shorter with fewer rows: the work that every rank repeats, such as the step of "
+        "Adam, and the many short operations of a recurrent layer. A step has three messages. Each goes up and down a "
+        "tree of log2(p) levels.",
         f"Between two processes of this machine, a sum has a latency of {latency * 1e6:.1f} µs and a bandwidth of "
         f"{bandwidth / 1e9:.2f} GB/s. With these numbers, the formula gives for two ranks:",
         check_table(jobs, latency, bandwidth),
