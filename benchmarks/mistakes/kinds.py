@@ -360,7 +360,7 @@ def batch_norm_over_features(bad):
 @planted(
     "normalisation",
     "a constant differentiated",
-    "running statistics, backward as for the batch's",
+    "running statistics, differentiated like those of the batch",
     normal(48, 6, 3),
     normal(49, 3),
 )

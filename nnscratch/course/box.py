@@ -100,7 +100,7 @@ class ProcessorClock:
         before, now = self._asleep, time.monotonic()
         self._asleep = self._sleeps()
         if before and self._asleep:
-            self._waiting += min(now - self._last, 2 * LOOK)  # the judge may have been stopped
+            self._waiting += min(now - self._last, 2 * LOOK)  # a limit: the judge may have slept too
         self._last = now
         if self._waiting >= self._longest:
             self.over = True

@@ -2,7 +2,7 @@
 
 Write the sigmoid function, and its backward pass.
 
-    forward     y  = 1 / (1 + exp(-x))       y is called out in the code
+    forward     y  = 1 / (1 + exp(-x))       in the code, the name of y is out
     backward    dx = dout * y (1 - y)        because the derivative of the sigmoid is y (1 - y)
 
 Shapes: x, out, dout and dx all have the same shape, which can be any.
