@@ -141,6 +141,12 @@ def short(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
+def reason(error: Exception) -> str:
+    """Return the message of an error about a file. A message may repeat parts of the file, so a long one is cut."""
+    text = str(error)
+    return text if len(text) <= 700 else f"{text[:700]}..."
+
+
 def positive_int(name: str, value: int) -> int:
     """Return `value`, or raise if it is not an integer of 1 or more."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 1:

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from . import backend, data, optim
+from .checks import reason
 from .data.tokenizers.tokenizer import UNK
 from .generation import generate
 from .init import uniform
@@ -141,7 +142,7 @@ class Run:
             config = Config(**json.loads(config_path.read_text(encoding="utf-8")))
             config.check()
         except (ValueError, TypeError, RecursionError) as error:
-            raise ValueError(f"{config_path} is broken: {error}") from None
+            raise ValueError(f"{config_path} is broken: {reason(error)}") from None
         if not (folder / "tokenizer.json").exists():  # the process was killed between the two files
             run = cls(folder, config, None)
             run.tokenizer = new_tokenizer(config.level, run.parts, config.vocab)
@@ -149,7 +150,7 @@ class Run:
         try:
             tokenizer = data.tokenizer_from_dict(json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")))
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{folder / 'tokenizer.json'} is broken: {error}") from None
+            raise ValueError(f"{folder / 'tokenizer.json'} is broken: {reason(error)}") from None
         return cls(folder, config, tokenizer)
 
     @property

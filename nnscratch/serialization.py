@@ -26,7 +26,7 @@ except ImportError:  # Pyodide 0.27 has no such library, and this module writes 
     from .safetensors_file import save as to_bytes
 
 from . import backend
-from .checks import state_value
+from .checks import reason, state_value
 from .data.tokenizers import Tokenizer
 from .description import build, describe
 from .layers import Linear, LoRA
@@ -122,13 +122,13 @@ def load(path: PathLike, model: Module | None = None) -> Module:
         try:
             model = build(header["model"], num_values=sum(a.size for a in state.values()))
         except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
+            raise ValueError(f"{path}: {reason(error)}") from None
         for dtype in {a.dtype for a in state.values() if a.dtype.kind == "f"}:
             model.to(dtype=dtype)
     try:
         model.load_state_dict(state)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{path}: {reason(error)}") from None
     return model
 
 
@@ -221,7 +221,7 @@ def load_lora(path: PathLike, model: Module) -> Module:
             shapes = LoRA(Linear(base.in_features, base.out_features, bias=False), **config).to(dtype=base.weight.dtype)
             values = [state_value(key, arrays[f"{name}.{key}"], getattr(shapes, key).data) for key in LORA_ARRAYS]
         except (LookupError, TypeError, ValueError) as error:
-            raise ValueError(f"{path}: {name}: {error}") from None
+            raise ValueError(f"{path}: {name}: {reason(error)}") from None
         new[name] = base, config, values
     for name, (base, config, values) in new.items():
         lora = LoRA(base, **config)
@@ -263,9 +263,9 @@ def read_arrays(path: PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
             header = json.loads((file.metadata() or {}).get("nnscratch", "{}"))
     except (SafetensorError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is not a complete safetensors file: {error}") from None
+        raise ValueError(f"{path} is not a complete safetensors file: {reason(error)}") from None
     except (TypeError, AttributeError) as error:  # for example bfloat16
-        raise ValueError(f"{path} has an array of a dtype that NumPy does not support: {error}") from None
+        raise ValueError(f"{path} has an array of a dtype that NumPy does not support: {reason(error)}") from None
     if not isinstance(header, dict):
         raise ValueError(f"{path} is not a file of nnscratch: its header must be a dictionary, got {header!r:.50}")
     written = header.pop("crc32", None)  # older files have no checksum

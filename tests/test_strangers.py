@@ -119,3 +119,22 @@ def test_the_settings_of_every_kind_of_run_pass():
 
     for settings in (*DEFAULTS.values(), *PRESETS.values(), TRANSFORMER | {"cell": "transformer"}, {"seed": 0}):
         Config(**settings | {"source": "text.txt"}).check()
+
+
+@pytest.mark.parametrize("form", ["the library", "the description", "the JSON"])
+def test_the_message_about_a_file_does_not_repeat_a_long_part_of_it(tmp_path, form):
+    long = "x" * 5000
+    if form == "the JSON":
+        (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"type": long}}))
+        read, path = nn.data.BPETokenizer.load, tmp_path
+    elif form == "the library":
+        path = tmp_path / "model.safetensors"
+        header = json.dumps({"a": {"dtype": long, "shape": [1], "data_offsets": [0, 4]}}).encode()
+        path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+        read = nn.load
+    else:
+        config = {"in_features": 2, "out_features": 2, "bias": long}
+        read, path = nn.load, file_with(tmp_path, {"model": LINEAR | {"config": config}})
+    with pytest.raises(ValueError, match=r"safetensors|tokenizer\.json") as refused:
+        read(path)
+    assert len(str(refused.value)) < 1000

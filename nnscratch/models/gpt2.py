@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from ..checks import check_instance, not_negative, one_of, positive_int, probability, state_value
+from ..checks import check_instance, not_negative, one_of, positive_int, probability, reason, state_value
 from ..init import without_drawing
 from ..serialization import SafetensorError, safe_open, to_bytes, write_atomically
 from .transformer_lm import TransformerLM
@@ -115,9 +115,9 @@ def load_gpt2(folder: str | os.PathLike) -> TransformerLM:
                 if not np.array_equal(file.get_tensor(HEAD).astype(data.dtype), model.embedding.weight.data):
                     raise ValueError(f"config.json ties {HEAD} to wte.weight, but their values differ")
     except SafetensorError as error:
-        raise ValueError(f"{path} is not a complete safetensors file: {error}") from None
+        raise ValueError(f"{path} is not a complete safetensors file: {reason(error)}") from None
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{path}: {reason(error)}") from None
     return model
 
 
@@ -177,7 +177,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not a JSON file: {error}") from None
+        raise ValueError(f"{path} is not a JSON file: {reason(error)}") from None
     if not isinstance(config, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(config).__name__}")
     return config
@@ -210,7 +210,7 @@ def _arguments(config: dict[str, Any], path: Path) -> dict[str, Any]:
         for key, own in DROPOUTS.items():
             arguments[own] = probability(key, config.get(key, 0.1))
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{path}: {reason(error)}") from None
     return arguments | {"tie_weights": tied, "hidden_dropout": 0.0}
 
 

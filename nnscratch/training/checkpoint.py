@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import backend
-from ..checks import count, positive_int
+from ..checks import count, positive_int, reason, short
 from ..module import Module
 from ..serialization import PathLike, read_arrays, save, write_arrays
 from .callback import Callback
@@ -24,6 +24,9 @@ STEP_RECORDS = ("loss", "lr", "norm")
 """The lists of a `History` with one value for each step. They are saved as arrays, because a run may have millions of
 steps.
 """
+
+
+KINDS_OF_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 
 
 class Checkpoint(Callback):
@@ -126,7 +129,7 @@ def resume(trainer: Trainer, folder: PathLike) -> None:
     try:
         trainer.load_state_dict(arrays, header)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{path}: {reason(error)}") from None
 
 
 def state_dict(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -155,11 +158,11 @@ def state_dict(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
         "step": trainer.steps_done,
         "optimizer": optimizer,
         "scheduler": None if trainer.scheduler is None else trainer.scheduler.state_dict(),
-        "rng": states,
-        "rng_of_ranks": states_of_ranks,
-        "epoch_rng": of_batches.epoch_start,
-        "batches_rng": of_batches.batches_stopped_at if rng is None else rng.bit_generator.state,
-        "valid_rng": of_batches.valid_stopped_at if valid_rng is None else valid_rng.bit_generator.state,
+        "rng": _for_json(states),
+        "rng_of_ranks": _for_json(states_of_ranks),
+        "epoch_rng": _for_json(of_batches.epoch_start),
+        "batches_rng": _for_json(of_batches.batches_stopped_at if rng is None else rng.bit_generator.state),
+        "valid_rng": _for_json(of_batches.valid_stopped_at if valid_rng is None else valid_rng.bit_generator.state),
         "privacy": _privacy_settings(trainer),
         "history": steps,
         "callbacks": [getattr(callback, "state", None) for callback in trainer.callbacks],
@@ -206,6 +209,8 @@ def _load(trainer: Trainer, arrays: dict[str, Any], header: dict[str, Any]) -> N
         )
     step, history = count("step", header["step"]), _history(header, with_prefix("history."))
     moments = {name: _moments(trainer, with_prefix(f"optimizer.{name}.")) for name in optimizer.moments}
+    for name in ("epoch_rng", "batches_rng", "valid_rng"):
+        _check_generator_state(name, header.get(name))
     trainer.model.load_state_dict(with_prefix("model."))
     if trainer.scheduler is not None:
         trainer.scheduler.load_state_dict(header["scheduler"])
@@ -228,7 +233,7 @@ def _load(trainer: Trainer, arrays: dict[str, Any], header: dict[str, Any]) -> N
     trainer.steps_done = step
     trainer.recorded = history
     for callback, state in zip(trainer.callbacks, header["callbacks"], strict=False):
-        if state is not None:
+        if state is not None and hasattr(callback, "state"):
             callback.state = state
 
 
@@ -261,9 +266,19 @@ def _history(header: dict[str, Any], arrays: dict[str, Any]) -> History:
     records = {name: arrays[name].tolist() for name in STEP_RECORDS if name in arrays}
     history = History(**header["history"], **records)
     counts = {name: len(getattr(history, name)) for name in STEP_RECORDS}
-    if len(set(counts.values())) != 1 or not all(isinstance(record, dict) for record in history.valid):
+    if len(set(counts.values())) != 1:
         raise ValueError(f"the checkpoint's history must have one record for each step, got {counts}")
+    for name in STEP_RECORDS:
+        _check_numbers(f"history.{name}", getattr(history, name))
+    _check_numbers("history.seconds", [history.seconds])
+    for record in history.valid:
+        _check_numbers("history.valid", [record[key] for key in ("step", "epoch", "loss", "seconds")])
     return history
+
+
+def _check_numbers(name: str, values: list[Any]) -> None:
+    if wrong := [value for value in values if type(value) not in (int, float)]:
+        raise ValueError(f"{name} must hold numbers, got {short(wrong[0])}")
 
 
 def _in_order(numbered: dict[str, Any]) -> list[Any]:
@@ -274,6 +289,24 @@ def generators(model: Module) -> list[np.random.Generator]:
     """Return the random generators that a model's modules hold, each once."""
     held = [value for m in model.modules() for value in vars(m).values() if isinstance(value, np.random.Generator)]
     return list({id(rng): rng for rng in held}.values())
+
+
+def _for_json(states: Any) -> Any:
+    """Return the states of generators with lists instead of arrays, which some kinds of generators have."""
+    if isinstance(states, dict):
+        return {name: _for_json(value) for name, value in states.items()}
+    if isinstance(states, list):
+        return [_for_json(value) for value in states]
+    return states.tolist() if isinstance(states, np.ndarray) else states
+
+
+def _check_generator_state(name: str, state: Any) -> None:
+    """Raise unless `state` is None or the state of one of NumPy's generators."""
+    if state is not None:
+        kind = state["bit_generator"]
+        if kind not in KINDS_OF_GENERATORS:
+            raise ValueError(f"{name} must be the state of a generator of NumPy, got the kind {short(kind)}")
+        getattr(np.random, kind)().state = state
 
 
 def _generators(trainer: Trainer) -> list[np.random.Generator]:

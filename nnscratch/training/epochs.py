@@ -77,6 +77,11 @@ def remaining_steps(trainer: Trainer, batches: Any) -> Iterator[list[tuple[Any, 
         if rng is not None:
             start = stopped_at if done == 0 else generators.epoch_start
             rng.bit_generator.state = rng.bit_generator.state if start is None else start
+        elif done and stopped_at is not None:
+            raise ValueError(
+                "the resumed run stopped in an epoch of batches that draw random numbers, and these batches do not: "
+                "give fit the same batches"
+            )
         if done == 0:
             trainer.hidden = None  # the text starts again, so a recurrent model starts from a zero state
             generators.epoch_start = None if rng is None else rng.bit_generator.state

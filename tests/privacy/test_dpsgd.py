@@ -143,6 +143,7 @@ def test_an_optimizer_of_other_parameters_is_refused():
 
 def test_the_progress_bar_shows_epsilon(monkeypatch):
     monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setenv("COLUMNS", "200")  # a longer line is cut
     trainer, batches = private_trainer(callbacks=[ProgressBar()])
     trainer.fit(batches, steps=3)
     assert f"epsilon={trainer.privacy.epsilon(3):.2f}" in sys.stderr.getvalue()

@@ -47,6 +47,50 @@ def test_a_resumed_run_equals_one_that_never_stopped(tmp_path, kind, stop):
         np.testing.assert_array_equal(one.data, other.data)
 
 
+@pytest.mark.parametrize("kind", [np.random.MT19937, np.random.Philox, np.random.SFC64, np.random.PCG64DXSM])
+def test_every_kind_of_generator_of_numpy_resumes(tmp_path, kind):
+    """The states of some kinds hold arrays, which JSON cannot store."""
+
+    def new_run(folder=None):
+        model = nn.Sequential(nn.Linear(3, 2, rng=2), nn.Dropout(0.5, rng=np.random.Generator(kind(6))))
+        model.to(dtype=np.float64)
+        batches = nn.data.Batches(X, Y, 3, rng=np.random.Generator(kind(7)))
+        optimizer = nn.optim.SGD(model.parameters(), lr=0.1)
+        callbacks = [] if folder is None else [Checkpoint(folder)]
+        return nn.Trainer(model, nn.CrossEntropyLoss(), optimizer, callbacks=callbacks), batches
+
+    straight, batches = new_run()
+    straight.fit(batches, steps=STEPS)
+    first, batches = new_run(tmp_path)
+    first.fit(batches, steps=6)
+    later, batches = new_run()
+    resume(later, tmp_path)
+    later.fit(batches, steps=STEPS)
+    assert later.history.loss == straight.history.loss
+
+
+def test_batches_without_a_generator_cannot_continue_an_epoch_of_batches_with_one(tmp_path):
+    first, batches = new_run(tmp_path, "shuffled batches")
+    first.fit(batches, steps=5)
+    later, _ = new_run(tmp_path, "shuffled batches", callbacks=False)
+    resume(later, tmp_path)
+    with pytest.raises(ValueError, match="give fit the same batches"):
+        later.fit([(X[:3], Y[:3])] * 4, steps=STEPS)
+    assert later.steps_done == 5
+
+
+def test_the_state_of_a_callback_is_loaded_only_into_one_that_has_a_state(tmp_path):
+    first, batches = new_run(tmp_path, "shuffled batches")
+    first.callbacks[0].state = {"best": 3}
+    first.fit(batches, steps=1)
+    later, _ = new_run(tmp_path, "shuffled batches")
+    resume(later, tmp_path)
+    assert not hasattr(later.callbacks[0], "state")
+    later.callbacks[0].state = None
+    resume(later, tmp_path)
+    assert later.callbacks[0].state == {"best": 3}
+
+
 def test_validation_batches_that_draw_continue_after_a_resume(tmp_path):
     def new_valid():
         return nn.data.Batches(X, Y, 3, rng=8, transform=add_noise)
@@ -144,6 +188,7 @@ def first_group(header):
     return header["optimizer"]["param_groups"][0]
 
 
+VALID = {"step": 4, "epoch": 1.0, "loss": 0.7, "seconds": 0.1}
 WRONG = {
     "a step that is no number": lambda arrays, header: header.update(step="5"),
     "a negative step": lambda arrays, header: header.update(step=-1),
@@ -151,6 +196,13 @@ WRONG = {
     "a history of two lengths": lambda arrays, header: arrays.update({"history.lr": np.zeros(2)}),
     "a history that is a list": lambda arrays, header: header.update(history=[1, 2]),
     "validations that are numbers": lambda arrays, header: header["history"].update(valid=[1.0]),
+    "a validation without a loss": lambda arrays, header: header["history"].update(valid=[{"step": 1}]),
+    "a validation loss that is a text": lambda arrays, header: header["history"].update(valid=[VALID | {"loss": "1"}]),
+    "a time that is no number": lambda arrays, header: header["history"].update(seconds=None),
+    "losses that are complex": lambda arrays, header: arrays.update({"history.loss": np.zeros(5, "c8")}),
+    "a state of the batches that is empty": lambda arrays, header: header.update(epoch_rng={}),
+    "a state of the batches that is a number": lambda arrays, header: header.update(batches_rng=3),
+    "a state of the validation of no kind": lambda arrays, header: header.update(valid_rng={"bit_generator": "seed"}),
     "a generator's state that is no dict": lambda arrays, header: header.update(rng=[7]),
     "a generator's state of another kind": lambda arrays, header: header.update(rng=[{"bit_generator": "MT19937"}]),
     "an optimizer that is a text": lambda arrays, header: header.update(optimizer="Adam"),

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from ...checks import positive_int
+from ...checks import positive_int, reason
 from . import hugging_face
 from .hugging_face import SYMBOLS
 from .merges import apply_merges, learn_merges
@@ -316,7 +316,7 @@ class BPETokenizer(Tokenizer):
             return cls(*read(*files))
         except ValueError as error:
             named = " or ".join(map(str, files))
-            raise ValueError(f"{named} is not a tokenizer that can be read: {error}") from None
+            raise ValueError(f"{named} is not a tokenizer that can be read: {reason(error)}") from None
 
 
 def _checked_special_tokens(special_tokens: Iterable[str]) -> tuple[str, ...]:

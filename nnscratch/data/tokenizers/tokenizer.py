@@ -14,6 +14,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from ...checks import reason
+
 UNK, EOS = "<unk>", "<eos>"
 """The token for an unknown word, and the token for the end of a sentence or line."""
 
@@ -105,7 +107,7 @@ class Tokenizer:
         try:
             return cls(vocabulary)
         except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
+            raise ValueError(f"{path}: {reason(error)}") from None
 
     def _tokens(self, ids: Any) -> list[str]:
         """Return the tokens with these ids."""
