@@ -60,7 +60,7 @@ def build(spec: dict[str, Any], num_values: int) -> Module:
         The description cannot be read, describes a larger model, or names a class that is not part of nnscratch.
     """
     try:
-        with without_drawing(2 * num_values + 1000):  # twice, because a replaced module is built too
+        with without_drawing(2 * num_values + 1000):  # 2 times, because replaced modules are built twice
             model = _built(spec, [], max(num_values, 1 << 20))
             for name, inner in spec.get("replaced", {}).items():
                 _set(model, name, _built(inner, [], max(num_values, 1 << 20)))

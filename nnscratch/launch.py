@@ -161,7 +161,8 @@ def start(ranks: int, arguments: Sequence[str]) -> int:
         mpiexec or mpi4py is not installed.
     """
     command = [*mpiexec(ranks), sys.executable, "-m", "nnscratch", *arguments]
-    with subprocess.Popen(command, env=environment(ranks), start_new_session=True) as process:  # no Ctrl-C from here
+    # In a new session, mpiexec gets no Ctrl-C from the terminal.
+    with subprocess.Popen(command, env=environment(ranks), start_new_session=True) as process:
         with _passed_on(process):
             return process.wait()
 

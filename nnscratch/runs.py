@@ -143,7 +143,7 @@ class Run:
             config.check()
         except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"{config_path} is broken: {reason(error)}") from None
-        if not (folder / "tokenizer.json").exists():  # the process was killed between the two files
+        if not (folder / "tokenizer.json").exists():  # the process was killed before it wrote this file
             run = cls(folder, config, None)
             run.tokenizer = new_tokenizer(config.level, run.parts, config.vocab)
             return run

@@ -144,7 +144,7 @@ def _linear(module: Module, inputs: tuple, output: Array) -> int:
 
 
 def _lora(module: Module, inputs: tuple, output: Array) -> int:
-    return 0 if module.merged else 2 * (output.size + inputs[0].size) * module.rank  # without the inner Linear
+    return 0 if module.merged else 2 * (output.size + inputs[0].size) * module.rank  # the inner Linear counts itself
 
 
 def _convolution(module: Module, inputs: tuple, output: Array) -> int:

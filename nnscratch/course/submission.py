@@ -165,7 +165,7 @@ def as_text(mark: SubmissionMark, title: str) -> str:
 def file_lines(file: FileMark) -> list[str]:
     """Return the feedback for one file."""
     headlines = {part.headline for part in file.parts}
-    if len(headlines) == 1 and not file.points:  # one reason for all parts
+    if len(headlines) == 1 and not file.points:  # all parts have the same headline
         return [*wrapped(file.parts[0].headline), *(f"    {line}" for line in file.parts[0].details), *ending(file)]
     lines = []
     for part in file.parts:

@@ -31,7 +31,7 @@ def keyboard() -> Iterator[Wait | None]:
         before = termios.tcgetattr(descriptor)
 
         def wait(seconds: float) -> str:
-            if termios.tcgetattr(descriptor)[3] & termios.ICANON:  # after Ctrl-Z and fg
+            if termios.tcgetattr(descriptor)[3] & termios.ICANON:  # the shell resets the terminal after Ctrl-Z and fg
                 tty.setcbreak(descriptor)
             return read_key(descriptor, seconds)
 

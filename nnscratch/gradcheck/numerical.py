@@ -209,7 +209,8 @@ def estimate(
         uncertainty = abs(near - far) + rounding
         value = (4 * near - far) / 3
         d = Derivative(value, uncertainty, value, value)
-        gap = max([0.0, *(abs(value - t.value) - t.uncertainty - j for t, j, _ in tried)])  # distance to larger steps
+        # The distance from the results of larger steps, beyond their uncertainties.
+        gap = max([0.0, *(abs(value - t.value) - t.uncertainty - j for t, j, _ in tried)])
         if p1 == m1 == p2 == m2 == centre:
             d.uncertainty = uncertainty = uncertainty + gap
         tried.append((d, jump, rounding))

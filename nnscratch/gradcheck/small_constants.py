@@ -73,7 +73,7 @@ def agrees(entry: Entry, analytic: np.ndarray, checker: EntryChecker) -> bool:
     if entry.along_directions:
         return checker.along_directions(entry.name, array, analytic).verdict == "right"
     measured = [tuple(int(i) for i in index) for index in np.argwhere(np.isfinite(entry.numeric))]
-    tries = ([entry.worst_index], measured)  # one element shows most mistakes
+    tries = ([entry.worst_index], measured)  # the worst element first: it shows most mistakes
     return all(checker.by_elements(entry.name, array, analytic, indices).verdict == "right" for indices in tries)
 
 

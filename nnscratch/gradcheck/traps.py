@@ -240,7 +240,7 @@ def stale_traps(projection: Projection) -> list[Trap]:
         adapter.clear_saved()
         projection.back_to_start()
         for array, old in held:
-            if not equal_arrays(array, old):  # backward has updated it
+            if not equal_arrays(array, old):  # backward has updated this weight
                 array[...] = old
 
     message = "forward on A, forward on B, then backward: the gradient of {} is not the gradient for {}; backward uses "

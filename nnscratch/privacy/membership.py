@@ -60,7 +60,7 @@ def membership_inference(member_losses: Array, other_losses: Array) -> Membershi
     for name, losses in (("member_losses", members), ("other_losses", others)):
         if losses.ndim != 1 or len(losses) == 0 or not np.isfinite(losses).all():
             raise ValueError(f"{name} must be finite numbers, of shape (N,) with N at least 1, got {losses.shape}")
-    found = np.searchsorted(members, members, side="right") / len(members)  # with each member's loss as the threshold
+    found = np.searchsorted(members, members, side="right") / len(members)  # for each member's loss as the threshold
     wrong = np.searchsorted(others, members, side="right") / len(others)
     best = int(np.argmax(found - wrong))
     below, up_to = (np.searchsorted(members, others, side=side) for side in ("left", "right"))

@@ -58,7 +58,7 @@ def close_files() -> None:
     """
     from landlock import FSAccess, Ruleset
 
-    ctypes.set_errno(0)  # the package would take an older error for its own error
+    ctypes.set_errno(0)  # otherwise, the package would report an older error as its own
     rules = Ruleset()
     for path in readable():
         right = FSAccess.READ_FILE | FSAccess.READ_DIR if path.is_dir() else FSAccess.READ_FILE

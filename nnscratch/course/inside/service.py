@@ -50,7 +50,7 @@ class FileService:
         try:
             code = compile(source, path, "exec", dont_inherit=True)
         except SyntaxError as error:
-            if error.lineno is None:  # as for a null byte
+            if error.lineno is None:  # for example, if the source has a null byte
                 raise Refused(f"Python cannot read the file: {error.msg}") from None
             raise Refused(f"Python cannot read line {error.lineno}: {error.msg} (line {error.lineno})") from None
         exec(code, self._module.__dict__)

@@ -204,7 +204,7 @@ def least_rank(cases: dict[str, Case]) -> float:
 def add_path_factor(case: Case, c: float, place: str, path: str) -> None:
     """Add the mistake of counting a path `c` times."""
     evidence = f"the gradient through {path} counts {c:.6g} times"
-    of_numbers = all(v.ndim == 0 for v in case.projection.variables.values())  # then c is not the length of an axis
+    of_numbers = all(v.ndim == 0 for v in case.projection.variables.values())  # then c cannot be an axis' length
     if abs(c + 1) < 1e-4:
         case.add(1.05, "sign flipped", evidence, place)
     elif abs(c - 2) < 1e-4 or (of_numbers and 2 < c < 10 and abs(c - round(c)) < 1e-4):

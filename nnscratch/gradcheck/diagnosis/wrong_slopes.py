@@ -19,7 +19,7 @@ from .hypotheses import Hypothesis
 from .slope_formulas import slope_formulas
 
 WHOLE = {"tanh", "maximum", "minimum", "clip", "where"}  # tested separately, even as a part of a longer function
-STEPS = {*WHOLE, "exp", "log", "sqrt", "sin", "cos"}  # the chain rule has a factor for each of these
+STEPS = {*WHOLE, "exp", "log", "sqrt", "sin", "cos"}  # each of these gives a factor in the chain rule
 FEW = 8  # with fewer elements in total, constant slopes are tested too, at several points (other_points.py)
 MAX_THRESHOLDS = 100  # the largest number of elements in the input of a mask
 SMOOTH = {"sqrt", "square", "power", "reciprocal", "multiply", "divide", "add", "subtract", "negative"}
@@ -151,7 +151,7 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
             sinks = graph.families[sink.family]
             inside = len(consumers) == 1 and consumers[0] in block and is_single_step(consumers[0])
             if inside and sink.name not in WHOLE and consumers[0].name not in STEPS:
-                if len(graph.families[consumers[0].family]) == len(sinks):  # otherwise the sink ends a loop
+                if len(graph.families[consumers[0].family]) == len(sinks):  # otherwise the sink is the end of a loop
                     continue  # an intermediate result
             if len(sinks) == len(sources):
                 yield sources, j, sinks, lambda s, n, j=j: elementwise_block(graph, s, content_key(s.operands[j]), n)

@@ -22,7 +22,7 @@ class TracedArray(np.ndarray):
     __array_priority__ = 1000.0  # NumPy's other operations return traced arrays too
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
-        if method == "__call__" and out is None and not kwargs and ufunc.nout == 1:  # the usual case, made fast
+        if method == "__call__" and out is None and not kwargs and ufunc.nout == 1:  # a fast path for the usual case
             return apply_operation(ufunc.__name__, ufunc, inputs, None, kwargs)
         into = None if out is None else tuple(as_plain(o) for o in out)
         function = getattr(ufunc, method)
