@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -285,7 +286,7 @@ def write_atomically(path: PathLike, content: bytes, exist_ok: bool = True) -> N
         raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with error_names(path), os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -295,10 +296,19 @@ def write_atomically(path: PathLike, content: bytes, exist_ok: bool = True) -> N
             os.replace(temporary, path)
         else:
             _rename_to_new(temporary, path)
-    except BaseException as error:
+    except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
-        if isinstance(error, OSError) and error.errno and not error.filename:  # for example, the disk is full
+        raise
+
+
+@contextlib.contextmanager
+def error_names(path: PathLike) -> Iterator[None]:
+    """Inside the block, an OSError without the name of a file gets the name `path`, for example if the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and not error.filename:
             error.filename = str(path)
         raise
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..backend import module_for
+from ..serialization import write_atomically
 from . import report, runner
 from .jobs import GPU_JOBS, JOBS, select
 
@@ -45,7 +46,7 @@ def run_on_gpu(arguments: argparse.Namespace) -> None:
     print(text)
     if arguments.out is not None:
         arguments.out.mkdir(parents=True, exist_ok=True)
-        (arguments.out / "gpu.md").write_text(text, encoding="utf-8")
+        write_atomically(arguments.out / "gpu.md", text.encode())
         print(f"written: {arguments.out / 'gpu.md'}")
 
 

@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from ..serialization import write_atomically
 from .jobs import JOBS
 
 NOTHING = "–"
@@ -197,6 +198,6 @@ def write(results: dict[str, Any], folder: Path, name: str = "results", add: boo
     paths = [folder / f"{name}.md", folder / f"{name}.json"]
     if add and paths[1].exists():
         results = merge(json.loads(paths[1].read_text(encoding="utf-8")), results)
-    paths[0].write_text(markdown(results), encoding="utf-8")
-    paths[1].write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_atomically(paths[0], markdown(results).encode())
+    write_atomically(paths[1], (json.dumps(results, indent=1) + "\n").encode())
     return paths

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checks import check_instance
-from ..serialization import write_atomically
+from ..serialization import error_names, write_atomically
 
 DPI = 80
 
@@ -172,7 +172,7 @@ class Animation:
         if not writers[kind].isAvailable():
             raise ValueError("saving as .mp4 needs the program ffmpeg: install it, or save as .gif or .html")
         figure, writer = self._empty_figure(), writers[kind](fps=self.fps)
-        with tempfile.TemporaryDirectory() as folder:
+        with error_names(path), tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / f"animation{kind}"
             with writer.saving(figure, str(file), DPI):
                 for k in range(len(self)):
