@@ -1,8 +1,9 @@
-"""The notebooks: each source runs from top to bottom; each exercise says "not yet" as it stands and "solved" with its
-hidden solution; and what readers open was made from the source.
+"""The notebooks: each source runs from top to bottom; each exercise says "not yet" as it stands and for a wrong answer,
+and "solved" with its hidden solution; and what readers open was made from the source.
 
 Every notebook is executed once, in fast mode, two at a time. Right after an exercise's checking cell the run takes in
-the solution and checks again, then runs the exercise's own cell, so that what follows meets the unsolved state.
+the solution and checks again, takes in a wrong answer and checks again, then runs the exercise's own cell, so that what
+follows meets the unsolved state.
 """
 
 import importlib.util
@@ -14,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from wrong_answers import WRONG_ANSWERS, wrong_answer
 
 ROOT = Path(__file__).parents[1]
 if not (ROOT / "notebooks").is_dir():
@@ -39,22 +41,30 @@ EXECUTED = [
 each_executed = pytest.mark.parametrize("source", EXECUTED)
 
 
-def with_solutions(notebook):
-    """A copy that after each check takes in the solution, checks again (tag solved-K) and puts the exercise back."""
+def with_answers(notebook, number):
+    """A copy in which each check runs again with the solution (tag solved-K) and with a wrong answer (tag refused-K).
+
+    Then the exercise is put back. `number` is the notebook's number, such as "03".
+    """
     cells, run = notebook.cells, nbformat.v4.new_notebook(metadata=notebook.metadata)
     exercises, checks = build.tagged(notebook, "exercise"), build.tagged(notebook, "check")
     for position, cell in enumerate(cells):
         run.cells.append(cell)
         for name in (name for name in checks if checks[name] == position):
-            again = nbformat.v4.new_code_cell(cell.source, metadata={"tags": [f"solved-{name}"]})
-            answer = nbformat.v4.new_code_cell(build.solution(notebook, name) or "")
-            run.cells += [answer, again, nbformat.v4.new_code_cell(cells[exercises[name]].source)]
+            solution = build.solution(notebook, name) or ""
+            answers = {f"solved-{name}": solution}
+            if number in WRONG_ANSWERS:
+                answers[f"refused-{name}"], _ = wrong_answer(number, name, solution)
+            for tag, answer in answers.items():
+                run.cells.append(nbformat.v4.new_code_cell(answer))
+                run.cells.append(nbformat.v4.new_code_cell(cell.source, metadata={"tags": [tag]}))
+            run.cells.append(nbformat.v4.new_code_cell(cells[exercises[name]].source))
     return run
 
 
 def executed_in_a_process(source):
     command = [sys.executable, build.__file__, "--pipe", str(SECONDS)]
-    given = build.text(with_solutions(build.read(source)))
+    given = build.text(with_answers(build.read(source), source.name[:2]))
     # One core each: OpenBLAS's threads wait for each other by spinning, and two kernels with two each crawl.
     one_core = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     streams = {"input": given, "capture_output": True, "text": True, "encoding": "utf-8"}
@@ -105,6 +115,25 @@ def test_it_runs_and_every_exercise_is_unsolved_as_it_stands_and_solved_by_its_s
     for name in unsolved:
         assert f"Exercise {name}: not yet." in printed(notebook.cells[unsolved[name]])
         assert f"Exercise {name}: solved." in printed(notebook.cells[solved[name]])
+
+
+@each_executed
+def test_every_check_refuses_a_wrong_answer_and_says_why(source, executed):
+    notebook = executed(source)
+    refused = build.tagged(notebook, "refused")
+    for name, (_, words) in WRONG_ANSWERS.get(source.name[:2], {}).items():
+        said = printed(notebook.cells[refused[name]])
+        assert f"Exercise {name}: not yet." in said, f"exercise {name} accepts a wrong answer"
+        assert words in said
+
+
+@pytest.mark.parametrize("source", build.sources(), ids=lambda source: source.stem)
+def test_every_exercise_has_a_wrong_answer(source):
+    notebook = build.read(source)
+    assert WRONG_ANSWERS[source.name[:2]].keys() == build.tagged(notebook, "exercise").keys()
+    for name in WRONG_ANSWERS[source.name[:2]]:
+        answer, _ = wrong_answer(source.name[:2], name, build.solution(notebook, name))
+        compile(answer, f"wrong answer to exercise {name}", "exec")
 
 
 @pytest.mark.thorough

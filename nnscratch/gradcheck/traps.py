@@ -149,14 +149,14 @@ def repeats_equally(projection: Projection) -> bool:
 
 def form_traps(name: str, array: Any, gradient: Any) -> list[Trap]:
     """Return traps for the shape, the dtype and the values of one gradient."""
-    traps, kind = [], type(gradient).__name__
+    traps, kind = [], "`...`" if gradient is ... else f"a {type(gradient).__name__}"
     if not is_array(gradient):
         try:
             gradient = np.asarray(gradient, dtype=np.float64)
         except (TypeError, ValueError):
-            return [Trap(NOT_AN_ARRAY, f"the gradient of {name} is a {kind}")]
+            return [Trap(NOT_AN_ARRAY, f"the gradient of {name} is {kind}")]
         if array.ndim:
-            traps.append(Trap(NOT_AN_ARRAY, f"the gradient of {name} is a {kind}, but {name} is an array", "note"))
+            traps.append(Trap(NOT_AN_ARRAY, f"the gradient of {name} is {kind}, but {name} is an array", "note"))
     if gradient.shape != array.shape:
         return [Trap("wrong shape", f"the gradient of {name} has shape {gradient.shape}, but {name} has {array.shape}")]
     if gradient.dtype.kind == "c":

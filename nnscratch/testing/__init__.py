@@ -1,4 +1,4 @@
-"""Tools for your own tests: an assertion, hypothesis strategies (strategies.py), exercises in notebooks (exercise.py).
+"""Tools for your own tests: assertions (values.py), strategies for hypothesis (strategies.py), exercises (exercise.py).
 
 The pytest plugin is the file nnscratch_pytest.py, next to this package.
 
@@ -15,8 +15,9 @@ from typing import Any
 from ..gradcheck import GradientReport, check_gradients
 from . import check_log
 from .exercise import exercise, fast
+from .values import assert_values_match
 
-__all__ = ["assert_gradients_match", "exercise", "fast"]
+__all__ = ["assert_gradients_match", "assert_values_match", "exercise", "fast"]
 
 
 def assert_gradients_match(subject: Any, /, *inputs: Any, **options: Any) -> GradientReport:

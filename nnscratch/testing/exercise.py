@@ -20,9 +20,10 @@ from typing import Any
 
 from ..gradcheck.traps import NOT_AN_ARRAY
 from . import check_log
-from .hints import MISMATCH, STILL_DOTS, answer_hints, error_hints
+from .hints import MISMATCH, STILL_DOTS, error_hints
 from .safe_values import describe
 from .traceback_places import Place, own_places, spans
+from .unusual_answers import answer_hints
 
 LONGEST = 300  # characters; a longer line is cut
 LINES = 4  # the largest number of lines shown of an assertion's message
@@ -104,7 +105,7 @@ def reason(error: Exception) -> str:
         lines = wrong_gradients(report) + values_of_the_loop(places)
     elif isinstance(error, AssertionError):
         lines = failed_assertion(error, places)
-    elif isinstance(error, TypeError) and "ellipsis" in str(error):
+    elif isinstance(error, (TypeError, AttributeError)) and "ellipsis" in str(error):
         lines = [STILL_DOTS]
     else:
         lines = raised_error(error, places)
@@ -120,7 +121,8 @@ def failed_assertion(error: AssertionError, places: list[Place]) -> list[str]:
     if not lines:
         asserted = [place.source for place in reversed(places) if place.source.startswith("assert")]
         lines = [f"This does not hold: {asserted[0] if asserted else place.source if place else ''}"]
-    return [*lines, *(answer_hints(place) if place is not None and place.of_check else [])]
+    hints = answer_hints(place) if place is not None and place.of_check else []
+    return list(dict.fromkeys([*lines, *hints]))
 
 
 def raised_error(error: Exception, places: list[Place]) -> list[str]:
@@ -204,12 +206,12 @@ def short_value(value: Any) -> str:
 def wrong_gradient(entry: Any) -> str:
     """Return a sentence about one array: backward's value and the numerical value of its worst element."""
     analytic, numeric = entry.worst
-    at = "[" + ", ".join(str(int(i)) for i in entry.worst_index) + "]"
+    at = f"at {[int(i) for i in entry.worst_index]} " if entry.worst_index else ""
     verdict = {"cannot tell": "cannot be judged"}.get(entry.verdict, f"is {entry.verdict}")
     line = f"The gradient of {entry.name} {verdict}"
     reason = entry.reason.split("; ")[0]  # without the list of elements
     if analytic == analytic and numeric == numeric:
-        line += f": at {at} your backward gives {analytic + 0.0:.3g}, but the numerical gradient is {numeric:.3g}"
+        line += f": {at}your backward gives {analytic + 0.0:.3g}, but the numerical gradient is {numeric:.3g}"
     return sentence(line + (f" ({reason})" if reason else ""))
 
 

@@ -6,7 +6,6 @@ import ast
 import difflib
 import importlib.util
 import inspect
-import math
 import re
 import textwrap
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .safe_values import SafeValues, Unknown, describe
-from .traceback_places import Place
+from .traceback_places import Place, is_library
 
 STILL_DOTS = "Your code still contains `...`: replace it with your answer."
 MISMATCH = "the shapes do not fit"
@@ -143,7 +142,7 @@ def fits(a: tuple, b: tuple) -> bool:
 def number_hints(place: Place, values: SafeValues) -> list[str]:
     """Return a hint if the exercise uses an array where it needs a number."""
     found = named_values(place.statement, values)
-    arrays = {name: value for name, value in found.items() if np.shape(value) != () and hasattr(value, "shape")}
+    arrays = {name: value for name, value in found.items() if getattr(value, "shape", ()) != ()}
     return ["A number is needed here, not an array.", *values_line(arrays)]
 
 
@@ -303,7 +302,12 @@ def called_functions(call: ast.Call, values: SafeValues) -> list[Any]:
     for argument in reversed(call.args):
         value = values.variables.get(argument.id) if isinstance(argument, ast.Name) else None
         found[:0] = [value] if isinstance(value, FunctionType) else []
-    return [function for function in found if function is not None]
+    return [function for function in found if function is not None and is_own(function)]
+
+
+def is_own(function: Any) -> bool:
+    """Return True if the function belongs to the user, and not to a library."""
+    return not is_library(function.__code__.co_filename)
 
 
 def name_of(function: Any) -> str:
@@ -350,46 +354,3 @@ def has_return(definition: Any) -> bool:
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
             waiting += list(ast.iter_child_nodes(node))
     return False
-
-
-def answer_hints(place: Place) -> list[str]:
-    """Return hints about unusual values, such as None or NaN, of the answers in a failed assertion."""
-    statement, values = place.statement, SafeValues(place.frame)
-    if not isinstance(statement, ast.Assert) or place.check is None:
-        return []
-    known = sources(place, place.check.lineno)
-    hints, waiting = [], [statement.test]
-    while waiting:
-        node = waiting.pop()
-        for call in (n for n in ast.walk(node) if isinstance(n, ast.Call)):
-            function = values.function(call)
-            body = definition_of(function) if function is not None else None
-            if body is not None and not has_return(body):
-                hints.append(missing_return(function))
-        for name in dict.fromkeys(n.id for n in ast.walk(node) if isinstance(n, ast.Name)):
-            source = known.pop(name, None)
-            if source is not None:
-                hints += unusual(name, values.variables.get(name), source, values)
-                waiting.append(source)
-    return list(dict.fromkeys(hints))
-
-
-def unusual(name: str, value: Any, source: Any, values: SafeValues) -> list[str]:
-    """Return a hint if the value that an answer returned is unusual: NaN, a tuple of one element, integers."""
-    function = values.function(source) if isinstance(source, ast.Call) else None
-    if function is None:
-        return []
-    if value is None:
-        return [missing_return(function)]
-    if isinstance(value, float) and math.isnan(value) or has_nan(value):
-        return [f"`{name_of(function)}` returns NaN, from 0 / 0, inf - inf or the logarithm of a negative number."]
-    if isinstance(value, tuple) and len(value) == 1:
-        return [f"`{name_of(function)}` returns a tuple with one element. A comma after the value makes a tuple."]
-    if type(value) is np.ndarray and value.dtype.kind in "iub":
-        return [f"`{name_of(function)}` returns an array of {value.dtype}, which cannot hold fractions."]
-    return []
-
-
-def has_nan(value: Any) -> bool:
-    """Return True for an array of floats with NaN in it."""
-    return type(value) is np.ndarray and value.dtype.kind in "fc" and bool(np.isnan(value).any())

@@ -149,7 +149,7 @@ def test_an_error_in_backward_under_the_checker_names_its_line(said):
         ("def f(x):\n    k = 1.0\n    return x[k / 2 :]", "f(np.ones(3))", "`x` is (3,), `k / 2` is 0.5"),
         ("def f(x):\n    return x ^ 2", "f(0.5)", "a power is written `**`"),
         ("def f(x):\n    return np.log(-x)", "y = f(np.ones(2))\nassert y.sum() == 0", "`f` returns NaN"),
-        ("def f(x):\n    return x.astype(int)", "y = f(np.ones(2))\nassert y.sum() == 3", "cannot hold fractions"),
+        ("def f(x):\n    return x.astype(int)", "y = f(np.ones(2))\nassert y.sum() == 2.5", "cannot hold fractions"),
         ("def f(x):\n    return x,", "y = f(3)\nassert y == 3, 'f(3) must be 3'", "a tuple with one element"),
         ("def f(state):\n    return state['m']", "f({})", "there is no key 'm'\n    Here `state` is an empty dict."),
     ],
@@ -157,6 +157,52 @@ def test_an_error_in_backward_under_the_checker_names_its_line(said):
 def test_hints_for_common_mistakes(said, answer, check, hint):
     with np.errstate(all="ignore"):
         assert hint in said(answer, check)
+
+
+@pytest.mark.parametrize(
+    "answer, check, hint",
+    [
+        (
+            "def f(x):\n    x + 1",
+            "y = f(np.ones(2))\nnn.testing.assert_values_match(y, np.ones(2))",
+            "`f` has no `return`",
+        ),
+        ("def f(x):\n    x + 1", "nn.testing.assert_values_match(f(np.ones(2)), np.ones(2))", "`f` has no `return`"),
+        ("def f():\n    return np.ones(2, int)", "y = f()\nnn.testing.assert_values_match(y, y / 2)", "hold fractions"),
+        ("def f():\n    return ...", "y = f()\nassert np.shape(y) == (2,), 'shape'", "still contains `...`"),
+        ("def f():\n    return ...", "y = f().tolist()", "still contains `...`"),
+    ],
+)
+def test_hints_about_values_that_a_check_compares(said, answer, check, hint):
+    assert hint in said(answer, check)
+
+
+def test_rows_that_are_whole_numbers_get_no_hint_about_fractions(said):
+    answer = "def f():\n    return np.array([2, 0]), np.array([0.5, 0.25])"
+    out = said(answer, "rows, best = f()\nassert list(rows) == [1, 0], 'the rows must be 1 and 0'")
+    assert out == "Exercise 1: not yet. the rows must be 1 and 0\n"
+
+
+def test_a_list_of_arrays_in_a_check_that_needs_a_number_raises_no_other_error(said):
+    check = "g = [np.ones(2), np.ones((3, 1))]\nassert f(g) == 5.0, 'five'"
+    assert "A number is needed here" in said("def f(g):\n    return g[0]", check)
+
+
+def test_an_array_that_numpy_cannot_read_in_a_failed_check_raises_no_other_error(said):
+    check = """
+        class Far:
+            def __array__(self, *args, **options):
+                raise TypeError("on the device")
+        far = Far()
+        assert far is None, 'far'
+        """
+    assert said("", check) == "Exercise 1: not yet. far\n"
+
+
+def test_the_gradient_of_a_number_is_named_without_an_index(said):
+    answer = "def forward(x, b):\n    return x * b, x\n\ndef backward(dy, x):\n    return 0 * dy, 0.0"
+    out = said(answer, "nn.testing.assert_gradients_match((forward, backward), np.ones(3), np.array(0.5))")
+    assert "The gradient of b is wrong: your backward gives 0" in out
 
 
 def test_the_hints_run_nothing_of_the_answer_again(said, monkeypatch):
