@@ -8,18 +8,20 @@ CUDA ?= cuda12
 EXAMPLES ?= 20000
 KILLS ?= 200
 MINUTES ?= 60
+SECONDS ?= 180
 
 FOLDERS ?= layers losses optim gradcheck
 SAMPLE ?= 5
 SEED ?= 0
 
-.PHONY: help demo test test-thorough fuzz kills long-run test-oracle test-gpu gpu-check lab notebooks docs docs-test docs-linkcheck docs-axe docs-lite lite-build lite-test lite-table lint mutate release-check clean bench bench-growth bench-ranks bench-busy bench-check
+.PHONY: help demo test test-thorough fuzz fuzz-files kills long-run test-oracle test-gpu gpu-check lab notebooks docs docs-test docs-linkcheck docs-axe docs-lite lite-build lite-test lite-table lint mutate release-check clean bench bench-growth bench-ranks bench-busy bench-check
 
 help:
 	@echo "make demo         train a language model on Pride and Prejudice and print a sample of its text (under 5 minutes)"
 	@echo "make test         run the tests"
 	@echo "make test-thorough run the slow tests: all notebooks, all planted mistakes in gradients, ... (4 minutes)"
 	@echo "make fuzz         call all public functions with wrong arguments (10 minutes; make EXAMPLES=500000 fuzz for hours)"
+	@echo "make fuzz-files   read damaged files, each reader for 3 minutes (Linux; make SECONDS=600 fuzz-files for longer)"
 	@echo "make kills        kill training 200 times, and resume it (10 minutes; make KILLS=20 kills for fewer)"
 	@echo "make long-run     train for an hour, killed three times and resumed (make MINUTES=10 long-run for less)"
 	@echo "make test-oracle  compare with PyTorch, tokenizers and transformers (installs them: a large download)"
@@ -55,6 +57,9 @@ test-thorough: .venv/.installed
 
 fuzz: .venv/.installed
 	NNSCRATCH_THOROUGH=1 NNSCRATCH_FUZZ=$(EXAMPLES) $(BIN)/python -m pytest tests/test_fuzz.py -n auto
+
+fuzz-files: .venv/.installed-fuzz
+	$(BIN)/python tests/endurance/fuzz_files.py --seconds $(SECONDS)
 
 kills: .venv/.installed
 	$(BIN)/python tests/endurance/kills.py --count $(KILLS)
