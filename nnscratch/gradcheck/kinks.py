@@ -20,6 +20,7 @@ from .zero_units import SlopesAtZero, slopes_at_zero
 
 MAX_SUSPECTS = 200  # the largest number of elements examined in one array
 MAX_CONFIRMED = 20  # the largest number of elements measured at nearby points
+LARGEST = "largest"
 
 
 def remeasure(differences: Differences, entry: Entry, array: Any) -> None:
@@ -136,20 +137,23 @@ def confirmed_nearby(
 ) -> bool:
     """Return True if backward agrees with finite differences at nearby points, where no unit lies on a kink.
 
-    Compare the elements in `suspects`. If `suspects` is None, compare derivatives along random directions. If the
-    values disagree, try a smaller step too, because a nearby point may lie close to another kink.
+    Compare the elements in `suspects`, and at some points the element with the largest gradient: at a tie of a maximum,
+    the gradients of all suspects may be zero nearby. If `suspects` is None, compare derivatives along random
+    directions. If the values disagree, try a smaller step too, because a nearby point may lie close to another kink.
     """
     variables = differences.projection.variables
     held, array = {n: v.copy() for n, v in variables.items()}, variables[name]
     centre, typical = differences.centre, typical_size(array)
 
-    def agrees(index: tuple | None) -> bool:
+    def agrees(index: tuple | str | None) -> bool:
         for n, v in variables.items():
             noise = 1e-3 * min(1.0, typical_size(held[n])) * rng.uniform(-1, 1, v.shape)
             v[...] = held[n] + array_module(v).asarray(noise, dtype=v.dtype)
         differences.centre = differences.projection()
         given = differences.projection.analytic()[name]
         given = np.zeros(array.shape) if given is None else given
+        if index == LARGEST:
+            index = tuple(int(i) for i in np.unravel_index(np.abs(given).argmax(), array.shape))
         direction = random_direction(array.shape, rng) if index is None else None
         a = float(given[index]) if direction is None else float(np.vdot(given, direction))
         for factor in (0.02, 0.0005):
@@ -164,7 +168,7 @@ def confirmed_nearby(
     if suspects is not None and len(suspects) > MAX_CONFIRMED:
         suspects = [suspects[int(i)] for i in rng.choice(len(suspects), MAX_CONFIRMED, replace=False)]
     try:
-        tries = [None, None] if suspects is None else suspects * max(1, 12 // len(suspects))
+        tries = [None, None] if suspects is None else suspects * max(1, 12 // len(suspects)) + [LARGEST] * 4
         return all(agrees(index) for index in tries)
     finally:
         differences.centre = centre
