@@ -199,7 +199,7 @@ WRONG = {
     "a validation without a loss": lambda arrays, header: header["history"].update(valid=[{"step": 1}]),
     "a validation loss that is a text": lambda arrays, header: header["history"].update(valid=[VALID | {"loss": "1"}]),
     "a time that is no number": lambda arrays, header: header["history"].update(seconds=None),
-    "losses that are complex": lambda arrays, header: arrays.update({"history.loss": np.zeros(5, "c8")}),
+    "losses that are booleans": lambda arrays, header: arrays.update({"history.loss": np.zeros(5, bool)}),
     "a state of the batches that is empty": lambda arrays, header: header.update(epoch_rng={}),
     "a state of the batches that is a number": lambda arrays, header: header.update(batches_rng=3),
     "a state of the validation of no kind": lambda arrays, header: header.update(valid_rng={"bit_generator": "seed"}),
