@@ -111,7 +111,7 @@ WRONG_ANSWERS: dict[str, dict[str, tuple[list[tuple[str, str]], str]]] = {
             ],
             "c' must be",
         ),
-        "2": ([("np.log(2) / k", "np.log(2) / (k + 1)")], "f**k is not 1/2"),
+        "2": ([("np.log(2) / k", "np.log(2) / (k + 1)")], "not 0.5"),
         "3": (
             [
                 ("x @ W_ih.T + b  # (N, 3H)", "x @ W_ih.T + 2 * b"),
