@@ -15,7 +15,8 @@ from .hints import STILL_DOTS
 from .safe_values import describe
 
 EPSILONS = 1000  # values match if they differ by at most this many times the precision of their dtype
-DIGITS = 6  # of the numbers in a message
+DIGITS = 6  # of the numbers in a message, and twice as many if both numbers look alike
+SMALL = 1e-6  # a relative error that float32 explains
 
 
 def assert_values_match(
@@ -54,7 +55,7 @@ def assert_values_match(
     AssertionError: the sum over the rows must be 4 at [0], yours is 2. Every value is 0.5 times the right one.
     """
     __tracebackhide__ = True
-    message = difference(values, np.asarray(expected), name, mistakes or {})
+    message = difference(values, np.asarray(expected, np.float64), name, mistakes or {})
     if message:
         raise AssertionError(message)
 
@@ -77,20 +78,24 @@ def difference(values: Any, right: np.ndarray, name: str, mistakes: Mapping[str,
         return ""
     at = tuple(int(i) for i in np.argwhere(wrong)[0])
     place = f" at {list(at)}" if at else ""
-    first = f"{name} must be {number(right[at])}{place}, yours is {number(yours[at])}"
+    alike = number(right[at], DIGITS) == number(yours[at], DIGITS)
+    wanted, given = (number(value[at], 2 * DIGITS if alike else DIGITS) for value in (right, yours))
+    first = f"{name} must be {wanted}{place}, yours is {given}"
     return f"{first}. {cause(yours, right, mistakes)}".rstrip()
 
 
 def close(yours: np.ndarray, right: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Return True for each value of `yours` that differs from `right` by no more than the tolerance."""
-    precision = np.finfo(yours.dtype).eps if yours.dtype.kind == "f" else np.finfo(np.float64).eps
+    precision = np.finfo(np.float64).eps
+    if yours.dtype.kind == "f":
+        precision = max(precision, np.finfo(yours.dtype).eps)  # the expected values are float64
     with np.errstate(invalid="ignore", over="ignore"):
         return (yours == right) | (np.abs(yours - right) <= EPSILONS * precision * np.abs(scale).max(initial=0))
 
 
-def number(value: Any) -> str:
-    """Return a number with six digits."""
-    return f"{float(value) + 0.0:.{DIGITS}g}"
+def number(value: Any, digits: int) -> str:
+    """Return a number as text."""
+    return f"{float(value) + 0.0:.{digits}g}"
 
 
 def cause(yours: np.ndarray, right: np.ndarray, mistakes: Mapping[str, Any]) -> str:
@@ -98,10 +103,14 @@ def cause(yours: np.ndarray, right: np.ndarray, mistakes: Mapping[str, Any]) -> 
     for words, values in mistakes.items():
         if np.shape(values) == yours.shape and close(yours, np.asarray(values), right).all():
             return words
-    if not yours.any():
-        return "All your values are 0." if yours.ndim else ""
     if not np.isfinite(yours).all() or not np.isfinite(right).all():
         return ""
+    if np.abs(yours - right).max() < SMALL * np.abs(right).max():
+        return "The difference is as small as the rounding of float32: is a part of it computed in float32?"
+    if yours.ndim and yours.dtype.kind in "iub" and (right != np.round(right)).any():
+        return f"An array of {yours.dtype} cannot hold fractions."
+    if not yours.any():
+        return "All your values are 0." if yours.ndim else ""
     factor = (yours * right).sum() / (right * right).sum() if right.any() else 0.0
     if close(yours, -right, right).all():
         return "The sign is wrong."

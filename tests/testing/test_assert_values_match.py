@@ -16,8 +16,8 @@ def message(values, expected=RIGHT, **options):
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.longdouble])
 def test_right_values_of_each_float_dtype_are_accepted(dtype):
-    assert_values_match((RIGHT / 3).astype(dtype), RIGHT / 3)
-    assert_values_match(dtype(1 / 3), 1 / 3)
+    assert_values_match(RIGHT.astype(dtype) / dtype(3), RIGHT / 3)
+    assert_values_match(dtype(1) / dtype(3), 1 / 3)
 
 
 def test_whole_numbers_may_be_integers_and_numbers_may_be_of_any_type():
@@ -25,11 +25,13 @@ def test_whole_numbers_may_be_integers_and_numbers_may_be_of_any_type():
     for two in (2, 2.0, np.float32(2), np.array(2.0), np.int64(2)):
         assert_values_match(two, 2.0)
     assert_values_match(np.zeros((2, 0)), np.zeros((2, 0)))
+    assert_values_match(np.array([True, False]), np.array([True, False]))
     assert_values_match(np.array([np.inf, 1.0]), np.array([np.inf, 1.0]))
 
 
 def test_a_small_error_of_float64_is_refused():
-    assert message(RIGHT * (1 + 1e-9)).startswith("y must be 0.5 at [0, 0], yours is 0.5. Every value is 1 times")
+    assert message(RIGHT * (1 + 1e-9)).startswith("y must be 0.5 at [0, 0], yours is 0.5000000005. ")
+    assert "is a part of it computed in float32?" in message(RIGHT * (1 + 1e-9))
     assert message(RIGHT.astype(np.float32) * np.float32(1.001))
 
 
@@ -53,6 +55,7 @@ def test_a_small_error_of_float64_is_refused():
         (np.ones(2), 3.0, "y must be one number, yours has the shape (2,)"),
         (2.0, 3.0, "y must be 3, yours is 2."),
         (np.ones((2, 3)), RIGHT[0], "y must have the shape (3,), yours has (2, 3)."),
+        (RIGHT.astype(int), RIGHT, "y must be 0.5 at [0, 0], yours is 0. An array of int64 cannot hold fractions."),
         (..., RIGHT, "Your code still contains `...`"),
     ],
 )
