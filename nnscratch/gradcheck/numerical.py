@@ -80,7 +80,7 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = 
         if getattr(y, "size", 1) != 1 or np.iscomplexobj(y):
             what = f"an array of shape {y.shape}" if np.size(y) != 1 else "a complex one"
             raise TypeError(f"f must return one real number, got {what}")
-        return float(y)
+        return float(y.item() if getattr(y, "ndim", 0) else y)  # float of an array with axes is an error in NumPy 2.4
 
     gradient = array_module(x).zeros_like(x)
     if eps is not None:

@@ -14,7 +14,7 @@ import ast
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -163,6 +163,7 @@ def wrong_gradients(report: Any) -> list[str]:
     """Return lines for each wrong array: its worst element, and the mistake that explains it with its evidence."""
     lines: list[str] = []
     told: set[str] = set()
+    arrays = {entry.name for entry in report}
     wrong = [entry for entry in report if entry.verdict != "right"]
     without = [entry.name for entry in wrong if GIVEN_NONE in entry.reason]
     if without:
@@ -174,7 +175,8 @@ def wrong_gradients(report: Any) -> list[str]:
     for entry in wrong[:ARRAYS]:
         lines.append(wrong_gradient(entry))
         if entry.diagnosis is not None:
-            mistake, evidence = entry.diagnosis.mistake, plain_evidence(entry.diagnosis.evidence)
+            mistake, evidence = entry.diagnosis.mistake, plain_evidence(entry.diagnosis.evidence, arrays)
+            evidence = with_place(evidence, entry.diagnosis.place, entry.name)
             known = f"{mistake}: {evidence}" in told
             lines.append(f"    Likely mistake: {mistake}" + (", as above." if known else f". Evidence: {evidence}."))
             told.add(f"{mistake}: {evidence}")
@@ -215,16 +217,37 @@ def wrong_gradient(entry: Any) -> str:
     return sentence(line + (f" ({reason})" if reason else ""))
 
 
-def plain_evidence(evidence: str) -> str:
-    """Return the evidence of a diagnosis without file names and misfits, which differ between machines."""
+def plain_evidence(evidence: str, arrays: Collection[str] = ()) -> str:
+    """Return the evidence of a diagnosis without file names and misfits, which differ between machines.
+
+    Code between back-ticks stays as it is. `arrays` are the names of the checked arrays: a checked array with the name
+    of a symbol needs no explanation.
+    """
     evidence = re.sub(r"\((<[^>]*>|[^\s()<>]*):(\d+): ", r"(line \2: ", evidence)
     evidence = re.sub(r"(: fits|,) to \S+ of [^;]*|; fits .* random directions", "", evidence)
-    evidence = re.sub(r"(?<!gradient )\bgiven\b", "your gradient", evidence)
-    evidence = re.sub(r"(?<=[*=/] )true\b", "the right one", evidence)
+    parts = evidence.split("`")  # every second part is code
+    for number in range(0, len(parts), 2):
+        parts[number] = re.sub(r"(?<!gradient )(?<!the )\bgiven\b", "your gradient", parts[number])
+        parts[number] = re.sub(r"(?<=[*=/] )true\b", "the right one", parts[number])
     function = "the activation function"
     symbols = {r"\bu\b": f"u is the input of {function}", r"\bphi'": f"phi' is the derivative of {function}"}
-    meanings = [meaning for symbol, meaning in symbols.items() if re.search(symbol, evidence)]
-    return evidence + f" ({', '.join(meanings)})" * bool(meanings)
+    words = " ".join(parts[::2])
+    meanings = [meaning for symbol, meaning in symbols.items() if re.search(symbol, words) and meaning[0] not in arrays]
+    return "`".join(parts) + f" ({', '.join(meanings)})" * bool(meanings)
+
+
+def with_place(evidence: str, place: str, array: str) -> str:
+    """Return the evidence with the place of the mistake: an expression of forward, or some rows of an array.
+
+    The number of the line is left out, because it counts from the start of a cell.
+    """
+    code = re.match(r"(?:<[^>]*>|[^\s:]+):\d+(?: from \d+)?: (.+)", place, re.DOTALL)
+    if code is None:
+        return f"{evidence}. Place: {place}" if f" of {array}, " in place else evidence
+    if f"`{code[1]}`" in evidence:
+        return evidence
+    located = re.sub(r"(through `[^`]*`)", lambda found: f"{found[1]} in `{code[1]}`", evidence, count=1)
+    return located if located != evidence else f"{evidence}. Place: `{code[1]}`"
 
 
 def sentence(words: str) -> str:

@@ -84,7 +84,7 @@ def test_a_gates_block_is_named_with_its_rows_and_the_others_are_known_to_be_rig
     diagnosis = along(Forgets(7, 24, rng=0), RNG.normal(size=(2, 5, 7)))["weight_hh_l0"].diagnosis
     assert diagnosis.mistake == "a gate's block wrong"
     assert diagnosis.place == "rows 24:48 of weight_hh_l0, the forget gate"
-    assert diagnosis.evidence == "the other 3 blocks are right; the given block is zero"
+    assert diagnosis.evidence == "the other 3 blocks are right; the wrong block is 0"
 
 
 def test_one_wrong_element_among_thousands_is_found():

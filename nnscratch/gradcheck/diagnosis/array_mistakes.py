@@ -289,11 +289,11 @@ def wrong_blocks(case: Case) -> None:
             if len(bad) == 1:
                 c = constant_factor(g[bad[0]], t[bad[0]])
                 what = (
-                    "the given block is zero"
+                    "the wrong block is 0"
                     if not np.any(g[bad[0]])
                     else f"in this block, given = {c:.4g} * true"
                     if c is not None
-                    else "the given block is not a multiple of the true block"
+                    else "the wrong block is not a multiple of the right one"
                 )
                 if c is not None and abs(c + 1) < 1e-4:
                     case.add(1.8, "sign flipped", f"in one block only: {what}", place)

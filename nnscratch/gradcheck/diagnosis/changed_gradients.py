@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 TARGETS = "target term missing"
+MASK = "another mask applied"
+MIN_MASKED = 6  # the smallest number of elements that show a mask
 MAX_ARRAYS = 16  # every pair of this number of arrays is tried
 Change = tuple[float, str, str, list[np.ndarray], bool]
 Known = list[tuple[list[np.ndarray], str, bool]]
@@ -29,17 +31,24 @@ def changed_gradients(site: Any, known: Known, labels: list[tuple[str, np.ndarra
     yield from without_targets(site, known, labels)
     if len({g.shape for g in gs}) == 1:
         for rank, mistake, text, f in formulas(gs[0]):
+            if mistake == MASK and not is_partly_zero([f(g) for g in gs]):
+                continue
             yield rank, mistake, text, [f(g) - g for g in gs], False
     known = [found for found in known if all(np.ptp(v) > 1e-9 for v in found[0])]
     yield from with_factors(site, known)
     yield from with_other_arrays(site, known)
 
 
+def is_partly_zero(masked: list[np.ndarray]) -> bool:
+    """Return True if a mask leaves some elements. If all elements are 0, the gradient is missing, and not masked."""
+    return sum(g.size for g in masked) >= MIN_MASKED and any(g.any() for g in masked)
+
+
 def formulas(g: np.ndarray) -> Iterator[tuple[float, str, str, Callable]]:
     """Yield (rank, mistake, evidence, function of g) for changes that need no other array."""
     says = "the gradient of %u "
-    yield 2.3, "another mask applied", f"{says}is set to 0 where it is negative", lambda g: np.maximum(g, 0)
-    yield 2.3, "another mask applied", f"{says}is set to 0 where it is positive", lambda g: np.minimum(g, 0)
+    yield 2.3, MASK, f"{says}is set to 0 where it is negative", lambda g: np.maximum(g, 0)
+    yield 2.3, MASK, f"{says}is set to 0 where it is positive", lambda g: np.minimum(g, 0)
     yield 2.4, "upstream gradient missing", f"{says}is taken as 1 everywhere", np.ones_like
     for f, words in ((np.abs, "its absolute value"), (np.sign, "its sign"), (np.square, "its square")):
         yield 2.4, "upstream gradient wrong", f"{says}is replaced by {words}", f

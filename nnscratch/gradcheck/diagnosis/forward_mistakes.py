@@ -181,7 +181,7 @@ def is_keep_probability(graph: ForwardGraph, node: Node, c: float) -> bool:
     """Return True if an operation multiplies masked values by a scale, and the factor `c` removes this scale."""
     if node.name not in ("multiply", "divide") or len(node.operands) != 2:
         return False
-    scale = next((float(x) for x in node.operands if np.size(x) == 1), None)
+    scale = next((np.asarray(x).item() for x in node.operands if np.size(x) == 1), None)
     masked = next((x for x in node.operands if np.size(x) > 1), None)
     if scale is None or masked is None or min(abs(c - scale), abs(c * scale - 1)) > 1e-4:
         return False
@@ -203,6 +203,7 @@ def least_rank(cases: dict[str, Case]) -> float:
 
 def add_path_factor(case: Case, c: float, place: str, path: str) -> None:
     """Add the mistake of counting a path `c` times."""
+    c = round(c) if abs(c - round(c)) < 1e-4 else c  # the slope of a difference has digits of noise
     evidence = f"the gradient through {path} counts {c:.6g} times"
     of_numbers = all(v.ndim == 0 for v in case.projection.variables.values())  # then c cannot be an axis' length
     if abs(c + 1) < 1e-4:

@@ -111,7 +111,9 @@ def fitting_changes(graph: ForwardGraph, site: Site, movements: Movements, rows:
     g = np.concatenate([np.ravel(x) for x in site.gradients])
     limit = MAX_MISFIT * size + movements.noise
     c = constant_in_place(g, moved, errors, limit)
-    if c is not None:
+    if c == 0:
+        yield 2.45, "a path missing", f"backward computes as if nothing passed through {site.name}"
+    elif c is not None:
         yield 2.45, "upstream gradient wrong", f"the gradient of {site.name} is taken as {c:.4g} everywhere"
     if wrong < MIN_ROWS:
         return
@@ -143,8 +145,10 @@ def constant_in_place(g: np.ndarray, moved: np.ndarray, errors: np.ndarray, limi
     length = float(ones @ ones)
     if not np.ptp(g) > 1e-9 or not length > 0:
         return None
+    if np.abs(used).max() <= limit:
+        return 0.0
     c = float(used @ ones) / length
-    return c if abs(c) > 1e-9 and np.abs(c * ones - used).max() <= limit else None
+    return c if np.abs(c * ones - used).max() <= limit else None
 
 
 def known_arrays(graph: ForwardGraph, site: Site) -> list[tuple[list[np.ndarray], str, bool]]:
