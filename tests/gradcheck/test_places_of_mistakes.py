@@ -1,4 +1,4 @@
-"""The diagnosis of mistakes that readers of the notebooks made: the right name, at the right place, and no false name."""
+"""Mistakes that readers of the notebooks made: the right name, at the right place, and no false name."""
 
 import numpy as np
 import pytest
@@ -86,7 +86,9 @@ def test_an_exercise_names_the_wrong_block_of_an_array(capsys):
             return returned
 
     said = exercise_says(capsys, WrongForget(3, 5, rng=0), inputs(4, 2, 3))
-    assert "the other 3 blocks are right; the wrong block is not a multiple of the right one. Place: rows 5:10 of" in said
+    assert (
+        "the other 3 blocks are right; the wrong block is not a multiple of the right one. Place: rows 5:10 of" in said
+    )
     assert "the forget gate" in said and "the your" not in said
 
 
@@ -98,7 +100,7 @@ def test_code_in_the_evidence_is_not_read_as_a_symbol():
 
 
 class Wrong(nn.Module):
-    """A right layer, whose backward multiplies all gradients by `factor` and adds `noise`."""
+    """A right layer whose backward multiplies all gradients by `factor` and adds `noise`."""
 
     def __init__(self, layer, factor, noise):
         self.layer, self.factor, self.noise = layer, factor, noise
@@ -156,3 +158,109 @@ def test_no_search_fails_for_arrays_with_one_element(kind, factor, noise):
 def test_a_function_may_return_an_array_with_one_element():
     x = np.full((1, 1), 3.0)
     np.testing.assert_allclose(numerical_gradient(lambda x: x @ x, x), [[6.0]], rtol=1e-6)
+
+
+class Larger(nn.Module):
+    """y = max(a, v), with a = x W.T and v = x G.T."""
+
+    def __init__(self, factors, select):
+        rng = np.random.default_rng(1)
+        self.weight, self.gate = (nn.Parameter(rng.normal(size=(3, 4))) for _ in range(2))
+        self.factors, self.select = factors, select
+
+    def forward(self, x):
+        a, v = x @ self.weight.data.T, x @ self.gate.data.T
+        self.save_for_backward(x, a, v)
+        return self.select(a, v)
+
+    def backward(self, dy):
+        x, a, v = self.saved()
+        da, dv = (dy * f for f in self.factors(self.select(a, v) == a, a, v))
+        self.weight.grad += da.T @ x
+        self.gate.grad += dv.T @ x
+        return da @ self.weight.data + dv @ self.gate.data
+
+
+@pytest.mark.parametrize("select", [np.maximum, np.minimum, lambda a, v: np.where(a > v, a, v)])
+@pytest.mark.parametrize(
+    "factors, mistake",
+    [
+        (lambda m, a, v: (1, 1), "mask not applied"),
+        (lambda m, a, v: (m, 1), "mask not applied"),
+        (lambda m, a, v: (1, ~m), "mask not applied"),
+        (lambda m, a, v: (~m, m), "mask inverted"),
+        (lambda m, a, v: (m, m), "mask inverted"),
+        (lambda m, a, v: (np.where(m, a, v), np.where(m, a, v)), "the wrong array used"),
+    ],
+)
+def test_the_larger_of_two_arrays(select, factors, mistake):
+    report = check_gradients(Larger(factors, select), inputs(5, 4))
+    found = [entry.diagnosis for entry in report if entry.verdict == "wrong"]
+    assert found and {d and d.mistake for d in found} == {mistake}
+    assert all(f"`{'a'}" in d.evidence or "np." in d.evidence or "self.select" in d.evidence for d in found)
+
+
+def test_the_larger_of_two_arrays_without_a_mistake_is_right():
+    assert check_gradients(Larger(lambda m, a, v: (m, ~m), np.maximum), inputs(5, 4)).verdict == "right"
+
+
+def test_the_formula_of_the_sigmoid_used_for_a_gate_with_relu():
+    class Gate(nn.Module):
+        def __init__(self):
+            rng = np.random.default_rng(1)
+            self.weight, self.gate = (nn.Parameter(rng.normal(size=(3, 4))) for _ in range(2))
+
+        def forward(self, x):
+            a, v = x @ self.weight.data.T, x @ self.gate.data.T
+            self.save_for_backward(x, a, v)
+            return a * np.maximum(0, v)
+
+        def backward(self, dy):
+            x, a, v = self.saved()
+            da, dv = dy * np.maximum(0, v), dy * a * v * (1 - v)
+            self.weight.grad += da.T @ x
+            self.gate.grad += dv.T @ x
+            return da @ self.weight.data + dv @ self.gate.data
+
+    report = check_gradients(Gate(), inputs(5, 4))
+    assert report.entries["gate"].diagnosis.mistake == "derivative taken at the wrong value"
+    assert "the sigmoid's formula" in report.entries["gate"].diagnosis.evidence
+
+
+@pytest.mark.parametrize("wrong, other, right", [("x", "x", "g"), ("b", "b", "g")])
+def test_a_layer_without_an_activation_function_has_no_wrong_activation(wrong, other, right):
+    class Affine(nn.Module):
+        def __init__(self):
+            rng = np.random.default_rng(1)
+            self.g, self.b = (nn.Parameter(rng.normal(size=3)) for _ in range(2))
+
+        def forward(self, x):
+            self.save_for_backward(x)
+            return self.g.data * x + self.b.data
+
+        def backward(self, dy):
+            (x,) = self.saved()
+            self.g.grad += (dy * x).sum(axis=(0, 1))
+            self.b.grad += dy.sum(axis=(0, 1))
+            return dy * (x if wrong == "x" else self.b.data)
+
+    diagnosis = check_gradients(Affine(), inputs(5, 2, 3)).entries["x"].diagnosis
+    assert diagnosis.mistake == "the wrong array used"
+    assert f"`{other}" in diagnosis.evidence or f"{other}.data" in diagnosis.evidence
+    assert "activation" not in diagnosis.evidence
+
+
+@pytest.mark.parametrize(
+    "wrong, says",
+    [
+        (lambda y, dy: dy - (np.exp(y) * dy).sum(axis=-1, keepdims=True), "backward computes dy - sum(dy p) where"),
+        (lambda y, dy: dy - np.exp(y) * dy.sum(axis=0), "backward computes dy - p sum(dy, axis 0) where"),
+    ],
+)
+def test_the_evidence_for_log_softmax_says_what_is_wrong_and_what_is_needed(wrong, says):
+    def forward(x):
+        y = x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
+        return y, y
+
+    diagnosis = check_gradients((forward, lambda dy, y: wrong(y, dy)), inputs(4, 3)).entries["x"].diagnosis
+    assert says in diagnosis.evidence and "log-softmax needs dy - p sum(dy)" in diagnosis.evidence

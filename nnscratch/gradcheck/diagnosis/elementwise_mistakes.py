@@ -42,6 +42,13 @@ def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R
             differ = int((passed != (slope != 0)).sum())
             evidence = f"given is 0 or {on:.4g} * dy, but not with the mask of forward"
             case.add(1.6, "another mask applied", f"{evidence}: {differ} of {x.size} elements differ")
+    elif is_linear(case, slope):
+        test(3.7, np.ones(x.size), "a factor missing", "given = dy, unchanged")
+        for name, array in case.projection.variables.items():
+            other = as_factor(to_numpy(array), shape)
+            if other is not None and not np.allclose(other, slope):
+                case.test(3.7, (R * other).reshape(shape), "the wrong array used", wrong_factor(case, slope, name))
+        return
     else:
         later = 0.0 if len(case.projection.variables) == 1 else 2.5  # the missing factor may be a weight
         wrong = "activation's derivative wrong"
@@ -74,6 +81,27 @@ def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R
         named = name_slope(x, y, slope, factor, partial(outputs_at, case), partial(elementwise_slope_at, case))
         if named is not None:
             case.add(named[0] + later, *named[1:])
+
+
+def is_linear(case: Case, slope: np.ndarray) -> bool:
+    """Return True if phi' does not depend on x: y = g x + b has no activation function."""
+    x = to_numpy(case.projection.variables[case.name]).ravel()
+    others = [elementwise_slope_at(case, point) for point in (-x, 0.5 * x + 0.3)]
+    return all(other is not None and np.allclose(other, slope, rtol=1e-6, atol=1e-8) for other in others)
+
+
+def as_factor(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Return a float array broadcast to `shape` and flattened, or None if it cannot be broadcast."""
+    if array.ndim > len(shape) or any(a not in (1, b) for a, b in zip(array.shape[::-1], shape[::-1], strict=False)):
+        return None
+    return np.broadcast_to(array, shape).ravel()
+
+
+def wrong_factor(case: Case, slope: np.ndarray, used: str) -> str:
+    """Return the evidence that backward multiplies by the array `used` instead of the slope."""
+    arrays = {name: as_factor(to_numpy(a), case.shape) for name, a in case.projection.variables.items()}
+    needed = next((name for name, a in arrays.items() if a is not None and np.allclose(a, slope)), "dy/dx")
+    return f"backward multiplies by `{used}` instead of `{needed}`"
 
 
 def outputs_at(case: Case, point: np.ndarray) -> np.ndarray | None:

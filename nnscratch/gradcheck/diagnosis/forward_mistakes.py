@@ -33,7 +33,7 @@ from .normalisation_mistakes import axis_sets, constants_differentiated, normali
 from .softmax_mistakes import softmax_jacobians
 from .state_mistakes import state_mistakes
 from .used_gradients import used_gradients
-from .wrong_factors import maximum_without_mask, swapped_blocks, wrong_factors, wrong_powers
+from .wrong_factors import larger_of_two, maximum_without_mask, swapped_blocks, wrong_factors, wrong_powers
 from .wrong_slopes import is_mask_product, wrong_slopes
 from .wrong_sums import wrong_sums
 from .wrong_uses import wrong_uses
@@ -66,6 +66,7 @@ KINDS = (  # the most specific kinds first
     wrong_sums,
     linalg_mistakes,
     maximum_without_mask,
+    larger_of_two,
     cut_paths,
     state_mistakes,
     overwritten_windows,

@@ -15,7 +15,8 @@ from .wrong_slopes import with_slope
 
 DIAGONAL, WRONG_AXIS, FACTOR = "Jacobian reduced to its diagonal", "summed over the wrong axis", "a factor missing"
 
-OFF_DIAGONAL = "with y_i y_j instead of -y_i y_j off the diagonal of the Jacobian"
+OFF_DIAGONAL = "y (dy (1 - 2 y) + sum(dy y)), with y_i y_j instead of -y_i y_j off the diagonal of the Jacobian,"
+RIGHT = {"softmax": "y (dy - sum(dy y))", "log-softmax": "dy - p sum(dy)"}
 
 # Each entry: rank, mistake, the formula of the wrong backward, and the movement of y for a movement d of x. If forward
 # had this movement, the wrong backward would be right. `sums` adds over the axis of the softmax.
@@ -79,15 +80,17 @@ def wrong_jacobians(
                 changes |= with_slope(graph, (s.number, j), n.number, partial(formula, p))
             return changes
 
+        needs = f"{name} needs {RIGHT[name]}"
         for rank, mistake, formula, movement in jacobians:
             changes = with_movement(lambda p, d, m=movement, s=sums: m(p, d, s))
-            yield Hypothesis(rank, mistake, f"{name}'s backward computes {formula}", place, changes)
+            yield Hypothesis(rank, mistake, f"backward computes {formula} where {needs}", place, changes)
+        for other in range(len(shape)):
+            if other != axis and shape[other] > 1:
+                changes = with_movement(partial(over_axis, function, other))
+                formula = RIGHT[name].replace(")", f", axis {other})", 1)
+                evidence = f"backward computes {formula} where {needs}, with the sum over axis {axis}"
+                yield Hypothesis(1.7, WRONG_AXIS, evidence, place, changes)
         if function is softmax:
-            for other in range(len(shape)):
-                if other != axis and shape[other] > 1:
-                    changes = with_movement(lambda y, d, a=other: y * d - y * (y * d).sum(axis=a, keepdims=True))
-                    evidence = f"softmax's backward computes y (dy - sum(dy y, axis {other}))"
-                    yield Hypothesis(1.7, WRONG_AXIS, evidence, place, changes)
             twice = {}
             for s, n in zip(sources, nodes, strict=True):
                 twice[s.number] = change_path(j, partial(lambda y, d: y * (1 - y) * d, n.result))
@@ -99,6 +102,12 @@ def wrong_jacobians(
             evidence = "the gradient of softmax's input is multiplied by y (1 - y) once too often"
             yield Hypothesis(1.75, "activation's derivative applied twice", evidence, place, twice)
         return
+
+
+def over_axis(function: Callable, axis: int, y: Any, d: Any) -> Any:
+    """Return the movement of softmax (`y` is the softmax), or of log-softmax, if it added over `axis`."""
+    total = (y * d).sum(axis=axis, keepdims=True)
+    return y * (d - total) if function is softmax else d - total
 
 
 def softmax(x: Any, axis: int) -> Any:

@@ -4,6 +4,7 @@ u v                  backward uses 1, v transposed, v without its bias, or anoth
 x / s                backward uses another power of s
 (a, b, c, d)         the gradients of two blocks, such as gates, are exchanged
 max                  every element gets the gradient, not only the largest
+max(u, v)            the mask is left out, or exchanged
 """
 
 from __future__ import annotations
@@ -224,3 +225,40 @@ def maximum_without_mask(graph: ForwardGraph) -> Iterator[Hypothesis]:
         }
         evidence = f"backward computes as if every element of {graph.describe(nodes, 0)} were the largest"
         yield Hypothesis(1.2, "mask not applied", evidence, nodes[0].place, everyone, only)
+
+
+def larger_of_two(graph: ForwardGraph) -> Iterator[Hypothesis]:
+    """Yield hypotheses about the larger, or the smaller, of two arrays: only the chosen one receives the gradient."""
+    for nodes in graph.families.values():
+        name, place = nodes[0].name, nodes[0].place
+        j, k = (1, 2) if name == "where" else (0, 1)
+        if name not in ("maximum", "minimum", "where") or len(nodes[0].operands) != k + 1 or nodes[0].kwargs:
+            continue
+        if not all(n.active[j] and n.active[k] for n in nodes) or not all(same_shapes(n, j, k) for n in nodes):
+            continue
+        names = [nodes[0].operand_names[i] for i in (j, k)]
+        one, other = (f"`{name}`" for name in names)
+        result = f"`{place.split(': ', 1)[-1]}`"
+        for rank, mistake, words, factors in (
+            (1.2, "mask not applied", f"{one} and {other} both receive the whole gradient", lambda m, y: (1, 1)),
+            (1.2, "mask not applied", f"{one} receives the whole gradient", lambda m, y: (1, 1 - m)),
+            (1.2, "mask not applied", f"{other} receives the whole gradient", lambda m, y: (m, 1)),
+            (1.3, "mask inverted", f"{one} receives the gradient where {other} is chosen", lambda m, y: (1 - m, m)),
+            (1.3, "mask inverted", f"{one} and {other} use the mask of {one}", lambda m, y: (m, m)),
+            (1.3, "mask inverted", f"{one} and {other} use the mask of {other}", lambda m, y: (1 - m, 1 - m)),
+            (1.6, "the wrong array used", f"the factor is {result} itself instead of a mask", lambda m, y: (y, y)),
+        ):
+            changes = {n.number: partial(with_masks, j, k, factors) for n in nodes}
+            yield Hypothesis(rank, mistake, f"in the backward of {result}, {words}", place, changes)
+
+
+def same_shapes(node: Node, j: int, k: int) -> bool:
+    """Return True if operands `j` and `k` have the shape of the result."""
+    return np.shape(node.operands[j]) == np.shape(node.operands[k]) == node.result.shape
+
+
+def with_masks(j: int, k: int, factors: Callable, node: Node, operands: list[Any]) -> Any:
+    """Multiply the movements of operands `j` and `k` by ``factors(mask of operand j, result)`` instead of the masks."""
+    mask = (node.operands[j] == node.result).astype(float)
+    f, g = factors(mask, node.result)
+    return node.result + f * (operands[j] - node.operands[j]) + g * (operands[k] - node.operands[k])

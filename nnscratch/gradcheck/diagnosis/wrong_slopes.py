@@ -16,7 +16,7 @@ import numpy as np
 from ..tape import Node, record_operand, replace_slope
 from .forward_graph import VARIABLE, ForwardGraph, content_key, gradient_of_result
 from .hypotheses import Hypothesis
-from .slope_formulas import slope_formulas
+from .slope_formulas import WRONG, sigmoid, slope_formulas
 
 WHOLE = {"tanh", "maximum", "minimum", "clip", "where"}  # tested separately, even as a part of a longer function
 STEPS = {*WHOLE, "exp", "log", "sqrt", "sin", "cos"}  # each of these gives a factor in the chain rule
@@ -65,6 +65,9 @@ def alternative_slopes(
         yield 1.15, "mask not applied", f"{says}1 everywhere", [0 * x + 1 for x in d]
         yield 1.3, "mask inverted", f"{says}{top:.4g} exactly where it is 0", [np.where(x == 0, top, 0) for x in d]
         yield from other_thresholds(u, d, top)
+        yield 1.5, elsewhere, f"{says}u (1 - u), the sigmoid's formula", [x * (1 - x) for x in u]
+        yield 1.5, elsewhere, f"{says}y (1 - y), the sigmoid's formula", [x * (1 - x) for x in y]
+        yield 1.5, WRONG, f"{says}the sigmoid's derivative at u", [sigmoid(x) * (1 - sigmoid(x)) for x in u]
         if sum(x.size for x in d) <= MAX_THRESHOLDS:
             signs = [gradient_of_result(graph, n) > 0 for n in sinks]
             words = "backward passes the gradient where the gradient itself is above 0, not where the input is"
