@@ -147,7 +147,10 @@ def raised_error(error: Exception, places: list[Place]) -> list[str]:
     else:
         hints = [words, *hints]
     if not answer:
-        return ["The exercise stops with an error where it uses your answer:", f"    {place.source}", *hints]
+        what = "The exercise stops with an error where it uses your answer:"
+        if isinstance(error, NameError):
+            what = "The check needs a name that does not exist yet:"
+        return [what, f"    {place.source}", *hints]
     callers = [f"called by: {p.source}" for p in answer[:-1] if p.frame.f_code is not place.frame.f_code]
     check = [f"The exercise runs: {p.source}" for p in places if p.of_check][-1:]
     callers = list(dict.fromkeys(reversed(callers)))[:2]

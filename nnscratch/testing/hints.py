@@ -38,6 +38,8 @@ def error_hints(place: Place, error: BaseException) -> list[str]:
         return signature_hints(called[1], place, values)
     if "NoneType" in words or any(value is None for value in found.values()):
         hints = none_hints(node, place, values)
+    elif isinstance(node, ast.Call) and "invalid index to scalar" in words:  # the called function indexes its argument
+        hints = [f"`{ast.unparse(node.func)}` was called with one number. It needs a whole array."]
     elif "not subscriptable" in words or "invalid index to scalar" in words:
         hints = [f"`{name}` must return several values. It returns one." for name in called_names(node, values)]
     elif isinstance(error, AttributeError):

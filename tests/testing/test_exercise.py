@@ -140,6 +140,7 @@ def test_an_error_in_backward_under_the_checker_names_its_line(said):
         ("def f(x):\n    return 2 * x", "a, b = f(np.ones(3))", "`f` must return 2 values. It returns one value."),
         ("def f():\n    return 1", "f(3)", "It is defined as `f()`. The exercise gives it other arguments"),
         ("def f(x):\n    return X", "f(3)", "Did you mean `x`?"),
+        ("", "y = slope(3)", "The check needs a name that does not exist yet:\n        y = slope(3)"),
         ("def f(x):\n    return exp(x)", "f(3)", "Did you mean `np.exp`?"),
         ("def f(x):\n    return [x].mean()", "f(3)", "a list of 1 element. Arrays have .mean"),
         ("def f(x):\n    return np.maximun(x, 0)", "f(3)", "Did you mean `np.maximum`?"),
@@ -175,6 +176,12 @@ def test_hints_for_common_mistakes(said, answer, check, hint):
 )
 def test_hints_about_values_that_a_check_compares(said, answer, check, hint):
     assert hint in said(answer, check)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="the position of the failing expression is unknown")
+def test_a_function_that_indexes_its_argument_and_gets_a_number(said):
+    found = said("def f(g, x):\n    return g(x[0])", "f(lambda x: x[0], np.ones(2))")
+    assert "`g` was called with one number. It needs a whole array." in found and "must return" not in found
 
 
 def test_rows_that_are_whole_numbers_get_no_hint_about_fractions(said):
