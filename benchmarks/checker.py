@@ -275,8 +275,8 @@ def main(argv: list[str] | None = None) -> int:
                 print(alarm)
             say(
                 f'- **False alarms**, {mode} mode: {len(wrong)} times "wrong" and {len(unknown)} times "cannot '
-                f'tell" in {checked:,} cases of correct code. Hypothesis draws them from every layer and loss, kinks '
-                f"included ({time.perf_counter() - started:.0f} s)."
+                f'tell" in {checked:,} cases of correct code. Hypothesis draws the cases from every layer and loss, '
+                f"and some are at kinks. The run took {time.perf_counter() - started:.0f} s."
             )
     if "agreement" in parts:
         table, unlike = agreement(arguments.agree, arguments.seed)

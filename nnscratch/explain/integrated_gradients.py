@@ -9,8 +9,8 @@
     completeness        sum of a = s(x) - s(x0)
 
 Completeness follows from the chain rule: the derivative of s(x0 + alpha (x - x0)) with respect to alpha is the sum of
-ds/dx * (x - x0), and its integral from 0 to 1 is s(x) - s(x0). So the attributions divide exactly the change of the
-score between the baseline and the input. The sum over K points only approximates the integral. The difference that
+ds/dx * (x - x0), and its integral from 0 to 1 is s(x) - s(x0). So the sum of the attributions is exactly the change
+of the score from the baseline to the input. The sum over K points only approximates the integral. The difference that
 remains, the gap, shows whether the points are dense enough.
 
 In a network with ReLUs, ds/dx jumps where a unit switches. Points with equal distances need a large K for these jumps.
@@ -161,7 +161,7 @@ def gauss_mean(line: Line, alphas: np.ndarray, weights: np.ndarray) -> Array:
 
 
 def adaptive_mean(line: Line, difference: Array) -> Array:
-    """Return the mean of ds/dx along the line, from segments that are short where the gap is large."""
+    """Return the mean of ds/dx along the line. Segments with a large gap are cut into halves."""
     xp = backend.array_module(difference)
     alphas = np.linspace(0, 1, 2 * SEGMENTS + 1)  # even: the ends of the segments; odd: their middles
     s, g = line(alphas)

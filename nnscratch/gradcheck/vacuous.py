@@ -41,8 +41,8 @@ def constant_traps(projection: Projection, analytic: dict[str, Any], report: Gra
 def outputs_are_constant(projection: Projection, arrays: list[Any]) -> bool:
     """Return True if the outputs stay the same when all `arrays` change by random amounts or are filled with NaN.
 
-    NaN shows that an output depends on its input even if it is constant for all numbers. An example is a softmax over
-    one class, which is always 1.
+    A softmax over one class is 1 for all numbers. It still depends on its input, and NaN shows this dependence: if the
+    input is NaN, the output is NaN too.
     """
     held, rng = [a.copy() for a in arrays], np.random.default_rng(0)
     try:

@@ -69,7 +69,7 @@ def clip_if_finite(
 
 @contextlib.contextmanager
 def explain_divergence(trainer: Trainer, parts: Sequence[Part]) -> Iterator[None]:
-    """Inside the block, make the step on `parts`. If it raises `NotFinite`, raise `TrainingDiverged` instead.
+    """Raise `TrainingDiverged` instead of the `NotFinite` that a step on `parts` raises in the ``with`` block.
 
     The error names the step, and the batch, weight or gradient in which the problem began. The gradients are cleared.
     NumPy's own warning of an overflow is not needed, and on a GPU losses are not read one by one.

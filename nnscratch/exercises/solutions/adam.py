@@ -15,7 +15,7 @@ steps before this one. Store the new m, v and t in it.
 Shapes: w, dw, m, v and next_w all have the same shape. Leave w as it was: next_w is a new array.
 
 What is checked: next_w and the new m, v and t, to 6 digits, for a first step and for later ones.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3).
+Tolerances: 1e-6 of the largest value (float32: 1e-3).
 Which courses ask for it: CS231n, assignment 2 (adam).
 
 Check it:    nnscratch exercises check adam

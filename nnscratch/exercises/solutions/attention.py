@@ -14,7 +14,7 @@ mask[i, j] is True if query i may use key j. Every query may use at least one ke
 Shapes: Q and dQ (N, T, D); K and dK (N, S, D); V and dV (N, S, E); mask (T, S); A (N, T, S); out and dout (N, T, E).
 
 What is checked: the values of forward, to 6 digits; then dQ, dK and dV.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
+Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
 Which courses ask for it: CMU 11-785, homework 4 (scaled dot-product attention).
 
 Check it:    nnscratch exercises check attention

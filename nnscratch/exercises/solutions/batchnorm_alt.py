@@ -13,7 +13,7 @@ taken out of both means, and a mean is a sum divided by N. Then write it down.
 Shapes: x, n, dout and dx (N, D); gamma, beta, r and their gradients (D,).
 
 What is checked: the three gradients of backward.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
+Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
 Which courses ask for it: CS231n, assignment 2 (batchnorm_backward_alt).
 
 Check it:    nnscratch exercises check batchnorm_alt

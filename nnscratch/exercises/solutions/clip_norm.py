@@ -12,7 +12,7 @@ Shapes: grads is a list of arrays of any shapes; clipped has the same shapes. no
 Return the norm before clipping, and a list of new arrays. Leave the arrays in grads as they were.
 
 What is checked: norm and the clipped arrays, to 6 digits, for gradients that are too long and for short ones.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3).
+Tolerances: 1e-6 of the largest value (float32: 1e-3).
 Which courses ask for it: "Deep Learning from Scratch" 2, chapter 6 (clip_grads).
 
 Check it:    nnscratch exercises check clip_norm

@@ -13,7 +13,7 @@ Shapes: A and dLdA (N, in_channels, L); W and dLdW (out_channels, in_channels, k
 Z and dLdZ (N, out_channels, L - kernel_size + 1).
 
 What is checked: the values of forward, to 6 digits; then dLdA, dLdW and dLdb.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
+Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
 Which courses ask for it: CMU 11-785, homework 2 part 1 (Conv1d_stride1).
 
 Check it:    nnscratch exercises check conv1d

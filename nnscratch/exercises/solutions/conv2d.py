@@ -15,7 +15,7 @@ Shapes: x and dx (N, C, H, W); w and dw (F, C, HH, WW); b and db (F,); out and d
 H' = (H + 2 pad - HH) / stride + 1, rounded down, and W' in the same way.
 
 What is checked: the values of forward, to 6 digits; then the three gradients of backward.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
+Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
 Which courses ask for it: CS231n, assignment 2 (conv_forward_naive, conv_backward_naive).
 
 Check it:    nnscratch exercises check conv2d

@@ -15,7 +15,7 @@ gn_param is a dictionary; its entry "eps" is 1e-5 if it is missing.
 Shapes: x, out, dout and dx (N, C, H, W); gamma, beta and their gradients (1, C, 1, 1); G is an integer that divides C.
 
 What is checked: the values of forward, to 6 digits; then the three gradients of backward.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
+Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
 Which courses ask for it: CS231n, assignment 2 (spatial_groupnorm_forward, spatial_groupnorm_backward).
 
 Check it:    nnscratch exercises check groupnorm

@@ -17,7 +17,7 @@ Shapes: x and dx (D,); h, h_t, delta and dh_prev_t (H,); Wrx, Wzx and Wnx (H, D)
 biases (H,). Each gradient has the shape of its parameter.
 
 What is checked: h_t, to 6 digits; then the fourteen gradients of backward.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
+Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
 Which courses ask for it: CMU 11-785, homework 3 (GRUCell).
 
 Check it:    nnscratch exercises check gru_cell

@@ -14,7 +14,7 @@ Z and dLdZ (N, out_features). A new layer has W and b full of zeros.
 Watch the layout of W: it is (out, in), as in PyTorch, and not (in, out) as in the exercise before.
 
 What is checked: W and b of a new layer; the values of forward, to 6 digits; then dLdA, dLdW and dLdb.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
+Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
 Which courses ask for it: CMU 11-785, homework 1 part 1 (Linear).
 
 Check it:    nnscratch exercises check linear_class

@@ -14,7 +14,7 @@ The order of the gates is that of CS231n: i, f, o, g. (PyTorch's is i, f, g, o.)
 Shapes: x and dx (N, D); prev_h, prev_c, next_h, next_c and their gradients (N, H); Wx (D, 4H); Wh (H, 4H); b (4H,).
 
 What is checked: next_h and next_c, to 6 digits; then the six gradients of backward.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
+Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
 Which courses ask for it: CS231n, assignment 3 (lstm_step_forward, lstm_step_backward).
 
 Check it:    nnscratch exercises check lstm_step

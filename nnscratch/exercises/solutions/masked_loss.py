@@ -12,7 +12,7 @@ CS231n's convention.
 Shapes: x and dx (N, T, V); y (N, T), integers from 0 to V - 1; mask (N, T), True or False; loss is one number.
 
 What is checked: the loss, to 6 digits; then dx.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
+Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
 Which courses ask for it: CS231n, assignment 3 (temporal_softmax_loss).
 
 Check it:    nnscratch exercises check masked_loss

@@ -11,7 +11,7 @@ Shapes: x and dx (N, C, H, W); out and dout (N, C, H', W') with H' = (H - pool_h
 W' in the same way.
 
 What is checked: the values of forward, to 6 digits; then the gradient of backward, also with overlapping windows.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
+Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
 Which courses ask for it: CS231n, assignment 2 (max_pool_forward_naive, max_pool_backward_naive).
 
 Check it:    nnscratch exercises check max_pool

@@ -11,7 +11,7 @@ first step, the velocity is zero. Store the new velocity in config["velocity"].
 Shapes: w, dw, v and next_w all have the same shape. Leave w as it was: next_w is a new array.
 
 What is checked: next_w and config["velocity"], to 6 digits, for a first step and for later ones.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3).
+Tolerances: 1e-6 of the largest value (float32: 1e-3).
 Which courses ask for it: CS231n, assignment 2 (sgd_momentum).
 
 Check it:    nnscratch exercises check momentum

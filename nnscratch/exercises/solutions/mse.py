@@ -10,7 +10,7 @@ Shapes: x (the predictions), y (the targets) and dx (N, C); loss is one number.
 A loss begins the backward pass: there is no gradient from a later layer. So one function returns both values.
 
 What is checked: the loss, to 6 digits; then dx.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
+Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
 Which courses ask for it: CMU 11-785, homework 1 (MSELoss).
 
 Check it:    nnscratch exercises check mse

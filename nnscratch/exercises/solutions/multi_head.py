@@ -13,7 +13,7 @@ Shapes: x, out, dout and dx (N, T, E); Wq, Wk, Wv, Wo and their gradients (E, E)
 axis for the heads, Q is (N, H, T, E / H) and A is (N, H, T, T).
 
 What is checked: the values of forward, to 6 digits; then the five gradients of backward.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
+Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
 Which courses ask for it: "Dive into Deep Learning", chapter 11 (multi-head attention).
 
 Check it:    nnscratch exercises check multi_head

@@ -12,7 +12,7 @@ one element of x at a time, because f may mix all of them.
 Leave x as it was: the caller still needs it.
 
 What is checked: the values of grad, to 6 digits, for several functions and shapes; and that x is unchanged.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3).
+Tolerances: 1e-6 of the largest value (float32: 1e-3).
 Which courses ask for it: "Deep Learning from Scratch", chapter 4. CS231n gives it to you (eval_numerical_gradient).
 
 Check it:    nnscratch exercises check numerical_gradient

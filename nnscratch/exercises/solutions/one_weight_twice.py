@@ -16,7 +16,7 @@ The derivative of tanh(u) is 1 - tanh(u)^2.
 Shapes: x, h, out, dout and dx (N, D); w and dw (D,).
 
 What is checked: the values of forward, to 6 digits; then both gradients of backward.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
+Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
 Which courses ask for it: Andrej Karpathy's micrograd, where a "+=" instead of "=" corrects exactly this mistake.
 
 Check it:    nnscratch exercises check one_weight_twice

@@ -8,7 +8,7 @@ Shapes: all arrays have the same shape, which can be any.
 Leave x as it was: make a new array for out.
 
 What is checked: the values of forward, to 6 digits; then the gradient of backward.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
+Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
 Which courses ask for it: CS231n, assignment 2 (relu_forward, relu_backward); CMU 11-785, homework 1 (ReLU).
 
 Check it:    nnscratch exercises check relu

@@ -18,7 +18,7 @@ piece treats the state that it begins with as a constant. PyTorch users write h 
 Shapes: x and dx (N, T, D); h0 and dh0 (N, H); h and dh (N, T, H); Wx (D, H); Wh (H, H); b (H,).
 
 What is checked: h, to 6 digits; then the five gradients of rnn_backward; then what rnn_truncated returns, to 6 digits.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
+Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
 Which courses ask for it: CS231n, assignment 3 (rnn_forward, rnn_backward). The truncation: "Deep Learning from
 Scratch" 2, chapter 5, and "Dive into Deep Learning", section 9.7.
 

@@ -15,7 +15,7 @@ must be right for x = -800 and x = 800 too, without an overflow.
 
 What is checked: the values of forward, to 6 digits, also at x = -800 and 800, where an overflow is a mistake; then the
 gradient of backward.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
+Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
 Which courses ask for it: deeplearning.ai, course 1 (sigmoid, sigmoid_backward); CMU 11-785, homework 1 (Sigmoid).
 
 Check it:    nnscratch exercises check sigmoid

@@ -14,7 +14,7 @@ numbers, and your forward must be right for such scores too.
 Shapes: x, p, dp and dx (..., C). Softmax is taken over the last axis.
 
 What is checked: the values of forward, to 6 digits, also for scores near 1000; then the gradient of backward.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
+Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
 Which courses ask for it: CMU 11-785, homework 1 (Softmax, with the full Jacobian).
 
 Check it:    nnscratch exercises check softmax

@@ -13,7 +13,7 @@ Softmax and logarithm are computed together, since log(exp(x)) is simply x:
 Shapes: x and dx (N, C), scores; y (N,), integers from 0 to C - 1; loss is one number.
 
 What is checked: the loss, to 6 digits, also for scores near 1000; then dx.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
+Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
 Which courses ask for it: CS231n, assignment 2 (softmax_loss); CMU 11-785, homework 1 (CrossEntropyLoss).
 
 Check it:    nnscratch exercises check softmax_loss

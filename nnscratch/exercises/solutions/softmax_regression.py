@@ -13,7 +13,7 @@ Shapes: W and dW (D, C); X (N, D); y (N,), integers from 0 to C - 1; reg and los
 Use no loop over the examples.
 
 What is checked: the loss, to 6 digits; then dW.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
+Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
 Which courses ask for it: CS231n, assignment 1 (softmax_loss_vectorized).
 
 Check it:    nnscratch exercises check softmax_regression

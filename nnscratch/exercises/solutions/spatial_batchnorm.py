@@ -17,7 +17,7 @@ bn_param is a dictionary with the entry "mode" ("train" or "test"). It may also 
 Shapes: x, out, dout and dx (N, C, H, W); gamma, beta, their gradients and the running averages (C,).
 
 What is checked: out and both running averages, to 6 digits, in both modes; then the three gradients in training.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
+Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
 Which courses ask for it: CS231n, assignment 2 (spatial_batchnorm_forward, spatial_batchnorm_backward).
 
 Check it:    nnscratch exercises check spatial_batchnorm

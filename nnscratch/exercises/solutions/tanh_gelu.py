@@ -11,7 +11,7 @@ The activation function of GPT-2. It is a longer chain: write the intermediate v
 Shapes: all arrays have the same shape, which can be any.
 
 What is checked: the values of forward, to 6 digits; then the gradient of backward.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
+Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
 Which courses ask for it: Andrej Karpathy's llm.c (gelu_forward, gelu_backward). CMU 11-785 asks for the form with erf.
 
 Check it:    nnscratch exercises check tanh_gelu

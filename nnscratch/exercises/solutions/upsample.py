@@ -9,7 +9,7 @@ and none after the last element.
 Shapes: A and dLdA (N, C, W); Z and dLdZ (N, C, k (W - 1) + 1); k is called upsampling_factor.
 
 What is checked: the values of forward, to 6 digits; then the gradient of backward.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
+Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
 Which courses ask for it: CMU 11-785, homework 2 part 1 (Upsample1d).
 
 Check it:    nnscratch exercises check upsample

@@ -16,7 +16,7 @@ Shapes: centerWordVec and gradCenterVec (D,); outsideVectors and gradOutsideVecs
 outsideWordIdx is one integer, and negSampleWordIndices a list of K integers. loss is one number.
 
 What is checked: the loss, to 6 digits; then both gradients. Some words are drawn several times.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
+Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
 Which courses ask for it: CS224n, assignment 2 (negSamplingLossAndGradient).
 
 Check it:    nnscratch exercises check word2vec

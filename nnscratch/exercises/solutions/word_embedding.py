@@ -11,7 +11,7 @@ be changed a little.
 Shapes: x (N, T), integers from 0 to V - 1; W and dW (V, D); out and dout (N, T, D).
 
 What is checked: the values of forward, to 6 digits; then dW, with ids that occur several times.
-Tolerances: values 1e-6 of the largest one (float32: 1e-3); gradients 1e-6 of each element (float32: 1e-2).
+Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
 Which courses ask for it: CS231n, assignment 3 (word_embedding_forward, word_embedding_backward).
 
 Check it:    nnscratch exercises check word_embedding

@@ -19,7 +19,7 @@ import numpy as np
 from .course_names import COLUMNS, FAMILIES, SETTINGS, SIZES, TWO_ALIKE, canonical, number_for, size_for
 from .docstring_shapes import Described, annotated_axes, described_arguments, sizes_of
 
-WIDTHS = (2, 3, 1, 5, 6, 8, 10, 16, 20, 24, 32, 64, 784)  # features to try if a class fixes its own sizes
+WIDTHS = (2, 3, 1, 5, 6, 8, 10, 16, 20, 24, 32, 64, 784)  # numbers of features to try if a class sets its sizes itself
 CHANNELS = (1, 3, 4, 24)  # channels to try for such a class
 MAX_CANDIDATES = 90
 

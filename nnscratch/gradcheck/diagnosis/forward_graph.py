@@ -1,7 +1,7 @@
 """ForwardGraph: the recorded operations of forward, grouped in families, and the connections between them.
 
-A family is one operation of the user's code with all its rounds. The files of this folder identify an edge by
-(family, j): j is the number of the operand, or -1 for the result.
+All rounds of one operation in a loop are one family. An operation outside a loop is a family with one operation. The
+files of this folder identify an edge by (family, j): j is the number of the operand, or -1 for the result.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def are_repeated(pieces: list[np.ndarray]) -> bool:
 
 @dataclass
 class Windows:
-    """The windows of one array that forward reads: one in each round of a loop, or as the rows of one matrix.
+    """The windows of one array. Forward reads one in each round of a loop, or all of them as the rows of one matrix.
 
     Attributes
     ----------

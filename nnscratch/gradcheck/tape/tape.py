@@ -116,7 +116,8 @@ class Tape:
     weights : tuple
         The output weights R of the projection, or other weights that a hypothesis sets.
     recorded : dict
-        Movements of operands, by (operation, operand). See `record_operand`.
+        The movement of an operand, its change since the first run, under the key (operation, operand). See
+        `record_operand`.
     results : dict of int to ndarray, or None
         If this is a dictionary, `value` stores the result of every operation in it.
     added : float
