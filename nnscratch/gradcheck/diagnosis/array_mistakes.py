@@ -318,10 +318,10 @@ def gate_names(case: Case, count: int) -> list[str] | None:
     if not blocks_of & observed:
         return None
     if case.name.rsplit(".", 1)[-1].startswith(("weight_ih", "weight_hh", "bias_ih", "bias_hh")):
-        return [
-            f"the {n} gate"
-            for n in (("input", "forget", "cell", "output") if count == 4 else ("reset", "update", "new"))
-        ]
+        if count == 4:
+            return [f"the {n} gate" for n in ("input", "forget", "cell", "output")]
+        gru = ("reset", "update", "new")  # a layer with three gates need not be a GRU
+        return [f"block {k} of 3 (in a GRU, the {n} gate)" for k, n in enumerate(gru, 1)]
     return [f"block {k + 1} of {count}" for k in range(count)]
 
 
