@@ -29,10 +29,8 @@ from .. import backend
 from ..backend import Array
 from .nested import array_module, to_numpy
 
-RELATIVE_STEPS = {
-    8: (2e-4, 2e-5, 2e-6, 4e-7),
-    4: (1e-2, 2.5e-3),
-}  # by bytes per value; to multiply by max(1, |x|)
+# By bytes per value. A step is multiplied by max(1, |x|).
+RELATIVE_STEPS = {8: (2e-4, 2e-5, 2e-6, 4e-7), 4: (1e-2, 2.5e-3)}
 SMALL_VALUE_STEPS = (2e-2, 2e-4)  # for small |x|: to multiply by |x| and by the array's typical |x|
 
 

@@ -305,7 +305,8 @@ def wrong_blocks(case: Case) -> None:
 def gate_names(case: Case, count: int) -> list[str] | None:
     """Return names for the blocks, or None if no other array or output has the size of a block.
 
-    Parameters with PyTorch's names, such as weight_ih, have their gates in PyTorch's order.
+    Four blocks of parameters with PyTorch's names, such as weight_ih, are the gates of an LSTM in PyTorch's order.
+    Three blocks get the names of a GRU's gates in addition to their numbers.
     """
     shape = case.true.shape
     blocks_of = {n // count for n in shape if n % count == 0 and n >= 2 * count}
