@@ -198,7 +198,7 @@ WRONG_ANSWERS: dict[str, dict[str, tuple[list[tuple[str, str]], str]]] = {
     "22": {
         "1": ([("(dy * q) @ B", "dy @ B")], "The gradient of p is wrong"),
         "2": ([("s1 * B1, s2 * B2", "B1, B2")], "the sum of both updates"),
-        "3": ([("U[:, :r] * sizes[:r]", "U[:, :r]")], "of rank 2 without any error"),
+        "3": ([("U[:, :r] * sizes[:r]", "U[:, :r]")], "the product B A must equal it"),
     },
     "23": {
         "1": ([("        at[i] = x[i]\n", "")], "input 0 moves while input 1 is 0"),
