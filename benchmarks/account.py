@@ -4,7 +4,7 @@
 
 The benchmark splits one training step of the language model 10000/256/512x2 (batch 20, 35 steps, Adam) into four parts.
 It computes each part in several variants, from the textbook version to the version of the package. The variants of a
-part take turns within one run. The table shows the medians, and PyTorch's whole step from the same run.
+part take turns within one run. The table shows the medians, and the time of PyTorch's whole step in the same run.
 """
 
 from __future__ import annotations

@@ -155,7 +155,10 @@ def serve(connection: Connection, library: str, folder: str, sizes: dict[str, in
 
 
 def start(library: str, folder: str, threads: int, sizes: dict[str, int]) -> tuple[Callable, tuple, Callable]:
-    """Start a process. Return a function that calls a method there, the figures of loading, and one that ends it."""
+    """Start a process.
+
+    Return a function that calls a method in the process, the figures of loading, and a function that ends the process.
+    """
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ[variable] = str(threads)
     context = multiprocessing.get_context("spawn")

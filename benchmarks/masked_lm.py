@@ -57,7 +57,7 @@ def masked_lm(words: np.ndarray, vocabulary: int) -> tuple[nn.Module, nn.data.Ma
 
 
 def measure_masked(model: nn.Module, train: np.ndarray, test: np.ndarray, vocabulary: int) -> list[tuple]:
-    """Return (name, cross-entropy, accuracy) of hidden words of the test text: of the model, and from frequencies."""
+    """Return (name, cross-entropy, accuracy) of hidden words of the test text, for the model and for frequencies."""
     batches = list(nn.data.MaskedBatches(test, BATCH, T, mask=vocabulary, rng=3))
     criterion, right, count = nn.CrossEntropyLoss(ignore_index=-100), 0, 0
     loss = nn.evaluate(model, criterion, batches)
@@ -204,7 +204,7 @@ def report(found: dict) -> str:
 
 def verdict(classes: list[tuple]) -> str:
     """Return sentences that say which classifier is better. Small differences are not counted as better."""
-    clear = 0.03  # about the error of the difference of two accuracies, from 1,200 passages each, times 1.6
+    clear = 0.03  # about 1.6 standard errors of the difference of two accuracies on 1,200 passages
     helps = all(old > new + clear for _, old, new, _ in classes)
     first = f"The trained encoder is {'better' if helps else 'not clearly better'} than a new one in this task."
     counts = all(bayes > max(old, new) for _, old, new, bayes in classes)

@@ -28,7 +28,10 @@ PRIVATE = {"batch_size": 256, "steps": 400, "lr": 0.01, "max_norm": 0.5}
 
 
 def examples_with_canaries(rng):
-    """Return the tokenizer, the canaries, and examples: for training, those of them without a canary, and others."""
+    """Return the tokenizer, the canaries, and three sets of examples.
+
+    These are the training examples, some of them that have no canary, and other examples of the same novel.
+    """
     novel = nn.data.load_austen("persuasion")[:CHARACTERS]
     canaries = [nn.privacy.Canary(f"the code of {name} is ", rng=rng) for name in NAMES]
     tokenizer = nn.data.CharTokenizer.from_text(novel + "0123456789")
@@ -47,7 +50,7 @@ def examples_with_canaries(rng):
 
 
 def train(examples, vocab_size, private):
-    """Return the model and what its training took."""
+    """Return the model, and a dict with the noise, the epsilon, the epochs and the processor time of its training."""
     settings = PRIVATE if private else PLAIN
     model = nn.models.LanguageModel(vocab_size, EMBED, HIDDEN, rng=0)
     batches = nn.privacy.PoissonBatches(examples[:, :-1], examples[:, 1:], settings["batch_size"], rng=1)

@@ -118,7 +118,7 @@ def measure_job(job: Job, rounds: int, seconds: float, pytorch: str) -> dict[str
 
 
 def bytes_of(job: Job) -> int:
-    """Return the bytes of the gradients. An embedding with more rows than tokens in a batch travels as rows."""
+    """Return the bytes of gradients that a rank sends. Of a large embedding, it sends only the rows of its batch."""
     total = 0
     for name, (shape, _) in parameter_shapes(job).items():
         as_rows = name == "embedding.weight" and 2 * job.tokens < shape[0]

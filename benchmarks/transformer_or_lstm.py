@@ -70,7 +70,8 @@ def run(name: str, epochs: float) -> dict:
     model = build(name, len(tokenizer))
     chosen = SETTINGS[name]
     batches = nn.data.TextBatches(train, chosen["batch"], CONTEXT)
-    # In segments of half a context the Transformer predicts each character from 32 to 64 before it, the LSTM from all.
+    # The validation and test texts are read in segments of half a context. So the Transformer predicts each character
+    # from the 32 to 64 characters before it. The LSTM predicts it from all characters before it.
     last = test
     valid, test = (nn.data.TextBatches(part, 10, CONTEXT // 2) for part in (valid, test))
     steps = round(epochs * len(batches))

@@ -3,7 +3,7 @@
     python -m benchmarks.word_vectors           a few minutes of one core
 
 Writes docs/results/word_vectors.md. An analogy is "man is to woman as king is to ...": the nearest word to
-E[woman] - E[man] + E[king] must be the one of the list. The three words of the question are excluded, as in the
+E[woman] - E[man] + E[king] must be the fourth word, queen. The three words of the question are excluded, as in the
 published measurements. The page also says what you get without the addition: the nearest word to "king" alone.
 """
 
@@ -50,7 +50,7 @@ def train(tokenizer, tokens, kind, seed=0):
 
 
 def measure(model, asked):
-    """Return three fractions: the right word is nearest, is among the five nearest, is nearest to c alone."""
+    """Return three fractions: the right word is nearest, is among the five nearest, or is nearest to c alone."""
     E = model.embedding.weight.data
     first = five = alone = 0
     for a, b, c, d in asked:

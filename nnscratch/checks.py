@@ -185,7 +185,7 @@ def one_of(name: str, value: str, choices: Iterable[str]) -> str:
 
 
 def strings(name: str, values: Iterable[str]) -> list[str]:
-    """Return `values` as a list, or raise if they are not several strings. One string becomes its characters."""
+    """Return `values` as a list of strings, or raise. A single string gives the list of its characters."""
     if not isinstance(values, Iterable) or not all(isinstance(value, str) for value in values):
         raise TypeError(f"{name} must be a sequence of strings, got {short(values)}")
     return list(values)

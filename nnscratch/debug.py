@@ -113,7 +113,7 @@ class _Checked:
             return f"Its arguments already hold {found}: check the data, and the code between the layers"
         broken = [name for name, p in self._parameters() if _first_not_finite(p.data) is not None]
         if broken:
-            return f"Its parameter {', '.join(broken)} is not finite: an earlier step of the optimizer made it so"
+            return f"Its parameter {', '.join(broken)} is not finite: the cause is an earlier step of the optimizer"
         return "Its arguments and parameters are finite: a value inside was too large for the dtype, or undefined"
 
 

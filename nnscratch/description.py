@@ -2,10 +2,10 @@
 
     {"class": "nnscratch.models.mlp.MLP", "config": {...}, "modules": [...]}    what the constructor is called with
     {"same": k}                                     module number k of the description again: the weights are shared
-    "replaced": {"layers.0": {...}}                 modules that are not the ones that the constructor makes
+    "replaced": {"layers.0": {...}}                 modules that the constructor makes differently
     "tied": [["a.weight", "b.weight"]]              names of the same parameter in different modules
 
-A file can come from a stranger. So `build` makes only objects of this package's classes, imports no module, and
+A file can come from an unknown source. So `build` makes only objects of this package's classes, imports no module, and
 allocates no more memory than the arrays of the file need.
 """
 
@@ -168,7 +168,7 @@ def find_class(full: str) -> type[Module]:
     here: importing ``nnscratch.__main__`` would run the command.
     """
     if not isinstance(full, str) or len(full) > 200:
-        raise ValueError(f"the name of a class must be a short text, got {full!r:.50}")
+        raise ValueError(f"the name of a class must be a short string, got {full!r:.50}")
     full = RENAMED.get(full, full)
     where, _, name = full.rpartition(".")
     if where != "nnscratch" and not where.startswith("nnscratch."):

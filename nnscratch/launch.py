@@ -3,8 +3,9 @@
     mpiexec -n 4 nnscratch train ...        each process finds out here that mpiexec has started it
     nnscratch train --ranks 4 ...           this process starts mpiexec, and waits for it
 
-With --ranks, all ranks finish the step and save the run after the first Ctrl-C, with every MPI library. This process
-sends SIGUSR1 to mpiexec, which passes it on to the ranks. (Open MPI's mpiexec kills the ranks when it gets Ctrl-C.)
+After the first Ctrl-C, all ranks finish the step and save the run. With --ranks, this works for every MPI library: this
+process sends SIGUSR1 to mpiexec, which passes the signal on to the ranks. (Open MPI's mpiexec kills the ranks when it
+gets Ctrl-C.)
 """
 
 from __future__ import annotations

@@ -305,7 +305,7 @@ class Module:
         ------
         TypeError, ValueError
             A name is missing or unknown. A value is not a numeric array, has another shape, or is not finite in this
-            dtype. A tied weight has two values; one of its names is enough. After an error, the module is unchanged.
+            dtype. Two names of a tied weight have different values (one is enough). The module is then unchanged.
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"state must be a dict of names and arrays, got {type(state).__name__}")

@@ -206,7 +206,7 @@ class Parameter:
 
     def to(self, *, device: str | None = None, dtype: Any = None) -> None:
         """Move data and gradient to a device, or convert them to a dtype. The parameter object stays the same."""
-        same_dtype = dtype is None or np.dtype(dtype) == self.dtype  # `in (None, ...)` is true for float64 too
+        same_dtype = dtype is None or np.dtype(dtype) == self.dtype  # np.dtype(None) is float64, so test None first
         if device in (None, self.device) and same_dtype:
             return  # without reading grad, which would allocate and fill it
         for name in ("data", "grad"):

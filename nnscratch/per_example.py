@@ -232,9 +232,9 @@ def keep_recurrent(parameters: Sequence[Parameter], dU: Array, dV: Array, X: Arr
 
 @contextlib.contextmanager
 def spread_examples(parameters: Sequence[Parameter], rows: Array, N: int) -> Iterator[None]:
-    """Extend the forms that are kept inside the ``with`` block from some rows of the batch to all N examples.
+    """Extend each form that is kept inside the ``with`` block: from the examples `rows` to all N examples.
 
-    Recurrent layers use it for sequences of different lengths, where a segment of time has only some of them.
+    Recurrent layers use it for sequences of different lengths. A segment of time has only some of these sequences.
     """
     before = [len(parameter.examples or ()) for parameter in parameters]
     yield

@@ -1,4 +1,4 @@
-"""Progress bars: whether to show one, and tqdm's bar for the place where Python runs."""
+"""Progress bars: when to show one, and which bar of tqdm to use, on a terminal or in a notebook."""
 
 from __future__ import annotations
 

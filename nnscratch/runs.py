@@ -170,7 +170,8 @@ class Run:
     def batches_of(self, text: str, name: str) -> data.TextBatches:
         """Return the batches of a text: `config.batch` lanes for training, at most ten lanes otherwise.
 
-        At the start of a lane, the model has no context and predicts badly. So fewer lanes give a more accurate loss.
+        At the start of a lane (see `TextBatches`), the model has no context and predicts badly. So fewer lanes give a
+        more accurate loss.
         """
         tokens = self.tokenizer.encode(text)
         lanes, length = self.config.batch, self.config.seq_len
@@ -192,7 +193,7 @@ class Run:
             rng = np.random.default_rng(c.seed)
             for parameter in model.parameters():
                 parameter.data[...] = uniform(parameter.shape, c.init, rng)
-        model.to(device)  # before the optimizer is created, because its averages must be on the same device
+        model.to(device)  # before the optimiser is created, because its averages must be on the same device
         optimizer = OPTIMIZERS[c.optimizer](model.parameters(), lr=c.lr)
         if c.hold is None:
             scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.total_steps())

@@ -88,7 +88,7 @@ def load(path: PathLike, model: Module | None = None) -> Module:
     Raises
     ------
     TypeError
-        `model` is not a Module, for example a class.
+        `model` is not a Module. For example, it is a class.
     FileNotFoundError
         There is no file at `path`.
     ValueError
@@ -217,7 +217,7 @@ def load_lora(path: PathLike, model: Module) -> Module:
         if not isinstance(base, Linear) or not name or (isinstance(layer, LoRA) and layer.merged):
             merged = "a merged " if isinstance(layer, LoRA) else ""
             came = "no such module" if layer is None else f"{merged}{type(layer).__name__}"
-            raise ValueError(f"{path} adapts the Linear layer {name!r}, and {type(model).__name__} has there: {came}")
+            raise ValueError(f"{path} adapts the Linear layer {name!r}, but {type(model).__name__} has {came} there")
         try:
             shapes = LoRA(Linear(base.in_features, base.out_features, bias=False), **config).to(dtype=base.weight.dtype)
             values = [state_value(key, arrays[f"{name}.{key}"], getattr(shapes, key).data) for key in LORA_ARRAYS]
@@ -304,7 +304,7 @@ def write_atomically(path: PathLike, content: bytes, exist_ok: bool = True) -> N
 
 @contextlib.contextmanager
 def error_names(path: PathLike) -> Iterator[None]:
-    """Inside the block, an OSError without the name of a file gets the name `path`, for example if the disk is full."""
+    """Inside the block, give each OSError that names no file the name `path`. Such an error is a full disk."""
     try:
         yield
     except OSError as error:

@@ -64,8 +64,8 @@ def file_with(tmp_path, header, **arrays):
     (LINEAR | {"modules": [3]}, "cannot be read"),
     (LINEAR | {"config": {"in_features": 1e308, "out_features": 2}}, "in_features must be an integer"),
     (LINEAR | {"config": {"in_features": 10**30, "out_features": 2}}, "larger than the number of values"),
-    (LINEAR | {"class": "nnscratch." + "a." * 100_000}, "must be a short text"),
-    (LINEAR | {"class": ["x"]}, "must be a short text"),
+    (LINEAR | {"class": "nnscratch." + "a." * 100_000}, "must be a short string"),
+    (LINEAR | {"class": ["x"]}, "must be a short string"),
     (LINEAR | {"class": "nnscratch.cli.main"}, "is not a Module|has no nnscratch.cli.main"),
     (LINEAR | {"class": "os.system"}, "is not part of nnscratch"),
 ])  # fmt: skip

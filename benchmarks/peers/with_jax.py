@@ -201,7 +201,7 @@ def generate(job):
         tokens, state = jnp.arange(5)[None], no_state(job, 1)
         for _ in range(job.per):
             tokens, state, keys[0] = draw(p, tokens, state, keys[0])
-            token = int(tokens[0, 0])  # a user needs to see the token
+            token = int(tokens[0, 0])  # waits for the token, because a user would print it
         return token
 
     def check():

@@ -112,7 +112,7 @@ def _check_computes(cupy: ModuleType, device: str) -> None:
         result = float((x @ x + 1).sum())
     except MemoryError:
         raise
-    except Exception as error:  # of many types: ImportError, CUBLASError, CompileException, CUDARuntimeError, ...
+    except Exception as error:  # it may be an ImportError, CUBLASError, CompileException, CUDARuntimeError, ...
         raise DeviceError(
             f"device {device!r}: CuPy finds the GPU, but cannot compute on it ({_one_line(error)}). Probably a CUDA "
             f"library or header is missing, or does not fit the driver. Install CuPy with its libraries: {INSTALL}"

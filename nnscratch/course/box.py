@@ -41,7 +41,7 @@ from nnscratch.course.inside.main import main
 main()
 """
 ENVIRONMENT = {
-    "PYTHONHASHSEED": "0",  # the order of a set of texts is the same in every run
+    "PYTHONHASHSEED": "0",  # the order of a set of strings is the same in every run
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -100,7 +100,7 @@ class ProcessorClock:
         before, now = self._asleep, time.monotonic()
         self._asleep = self._sleeps()
         if before and self._asleep:
-            self._waiting += min(now - self._last, 2 * LOOK)  # a limit: the judge may have slept too
+            self._waiting += min(now - self._last, 2 * LOOK)  # at most 2 LOOK, because the judge may have slept too
         self._last = now
         if self._waiting >= self._longest:
             self.over = True

@@ -42,7 +42,7 @@ SWISH = '''\
     backward    dx    = dout * (s + beta * x * s * (1 - s)),  where s = sigmoid(beta * x)
                 dbeta = the sum of dout * x^2 * s * (1 - s)
 
-Shapes: x, out, dout and dx have any shape, all the same; beta and dbeta are one number.
+Shapes: x, out, dout and dx have the same shape, with any number of axes; beta and dbeta are numbers.
 
 What is checked: the values of forward, to 6 digits; then the two gradients of backward.
 """
@@ -75,7 +75,7 @@ def swish_backward(dout, cache):
 
 SHAPES = [{"x": "4,3", "beta": ""}, {"x": "2,5", "beta": ""}, {"x": "7", "beta": ""}]
 
-# A piece of the solution, a wrong text in its place, and a part of the message that the check then gives.
+# A piece of the solution, the wrong code for its place, and a part of the message that the check then gives.
 MISTAKES = [
     ("out = x * s\\n", "out = s\\n", "out"),
     ("dx = dout * (s + beta * x * s * (1 - s))", "dx = dout * s", "gradient of x"),

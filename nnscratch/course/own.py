@@ -34,8 +34,8 @@ also the reference. The names below that line:
     FUNCTIONS   by default NAME_forward and NAME_backward, or the function NAME; NAME is the name of the file
     RETURNS     the names of the values that the first function returns: ("out", "cache") by default for two functions,
                 ("out",) for one. Give ("loss", "dx") for a loss that also returns its gradient
-    HINTS       three texts
-    MISTAKES    (a piece of the solution, a wrong text in its place, a part of the message that the check then gives)
+    HINTS       three strings
+    MISTAKES    (a piece of the solution, the wrong code for its place, a part of the message that the check then gives)
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class OwnExercise(Exercise):
     source : str
         The part of the file for students, with the marks around the solutions.
     gradient_command : str
-        How a student checks the gradients; "" if there are no gradients, or if the shapes are not texts.
+        How a student checks the gradients; "" if there are no gradients, or if the shapes are not strings.
     """
 
     source: str = ""
@@ -120,7 +120,7 @@ def exercise_from(name: str, source: str, held: dict[str, Any]) -> OwnExercise:
         parts.append(Gradients(functions, cases))
     hints = tuple(held.get("HINTS", NO_HINTS))
     if len(hints) != 3:
-        raise ValueError(f"HINTS must be three texts, got {len(hints)}")
+        raise ValueError(f"HINTS must be three strings, got {len(hints)}")
     mistakes = [Mistake(*given) for given in held.get("MISTAKES", [])]
     for mistake in mistakes:
         if mistake.old not in source:

@@ -180,7 +180,7 @@ def course_from(held: dict[str, Any], file: Path) -> Course:
     only_known(held, ("title", "seed", "limits", "exercises"), "the file")
     title, seed, entries = held.get("title", "Course"), held.get("seed", 0), held.get("exercises")
     if not isinstance(title, str):
-        raise ValueError(f"title must be a text, got {title!r}")
+        raise ValueError(f"title must be a string, got {title!r}")
     if type(seed) is not int or seed < 0:
         raise ValueError(f"seed must be an integer of at least 0, got {seed!r}")
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
@@ -216,7 +216,7 @@ def task_from(entry: dict[str, Any], number: int, folder: Path) -> Task:
     only_known(entry, ("name", "file", "points"), where)
     name, file = entry.get("name"), entry.get("file")
     if (name is None) == (file is None) or not isinstance(name or file, str):
-        raise ValueError(f"{where}: give a name, or a file of your own, as a text")
+        raise ValueError(f"{where}: give either name or file, as a string")
     if file is not None and (Path(file).is_absolute() or ".." in Path(file).parts):
         raise ValueError(f"{where}: file must be in the folder of the course, got {file!r}")
     exercise = of_the_ladder(name, where) if file is None else read_own(folder / file)
@@ -253,7 +253,7 @@ def only_known(held: dict[str, Any], known: tuple[str, ...], where: str) -> None
     """Raise ValueError for an entry whose name is not in `known`."""
     for name in held:
         if name not in known:
-            raise ValueError(f"{where} has no entry {name!r}{advice(name, known)}. It has: {', '.join(known)}")
+            raise ValueError(f"unknown entry {name!r} in {where}; known: {', '.join(known)}{advice(name, known)}")
 
 
 def advice(name: str, known: Any) -> str:

@@ -40,7 +40,7 @@ def pad_sequences(
     ------
     TypeError, ValueError
         There is no sequence, or one of them is not a one-dimensional array of integers or is empty, or `padding_side`
-        is another word.
+        is neither "right" nor "left".
 
     Examples
     --------

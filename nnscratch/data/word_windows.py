@@ -3,12 +3,13 @@
     text with window 2      ... the  pride  OF  the  man ...
 
     CBOW                    inputs (the, pride, the, man)       candidates (of, and K random words)
-    skip-gram               input of                            candidates (pride, and K random words), and so on for
+    skip-gram               input (of)                          candidates (pride, and K random words), and so on for
                                                                 each of the four words around it
 
-The word w is drawn as a negative with a probability proportional to count(w)^0.75. So frequent words are drawn less
-often than they occur. Some occurrences of frequent words are also left out of the text at random, so that a window
-holds more rare words. A word with the frequency f is kept with the probability min(1, sqrt(t / f)).
+The random words are called negatives. The word w is drawn with a probability proportional to count(w)^0.75. So the
+share of a frequent word among the negatives is smaller than its share of the text. Some occurrences of frequent words
+are also left out of the text at random, so that a window holds more rare words. A word with the frequency f is kept
+with the probability min(1, sqrt(t / f)).
 
 Reference: Mikolov, Sutskever, Chen, Corrado and Dean (2013), "Distributed representations of words and phrases and
 their compositionality".

@@ -39,7 +39,7 @@ class FirstCharacters:
 
 
 def in_file(error: BaseException, path: str) -> str:
-    """Return an error as text. The text ends with the last line of the student's file in the traceback: " (line 7)"."""
+    """Return an error as text. If the traceback has a line of the student's file, the text ends with " (line 7)"."""
     if isinstance(error, Refused):
         return str(error)
     if isinstance(error, MemoryError):

@@ -1,4 +1,4 @@
-"""Drivers: functions that call student's code without the form ``forward(arrays)`` and ``backward(dout, cache)``.
+"""Drivers: functions for student's code that does not have the form ``forward(arrays)`` and ``backward(dout, cache)``.
 
 A driver takes ``load`` and returns a function of arrays. ``load(name)`` returns an object of the student's file. The
 returned function must not hold ``load``, because the check restores everything that a function holds. Drivers run in

@@ -18,9 +18,9 @@ So the default is an adaptive sum. It cuts the line into segments, and uses Simp
 
     integral from alpha_1 to alpha_2 ~ (alpha_2 - alpha_1) / 6 (ds/dx at alpha_1 + 4 at the middle + at alpha_2)
 
-Completeness holds for each segment, from s(at alpha_1) to s(at alpha_2). So the gap of each segment is known too.
-The segments with the largest gaps are cut into halves, until all gaps of an example together are small enough. Only the
-segments around a jump become short.
+The equation of completeness also holds for each segment: its part of the sum of a is the change of s from alpha_1 to
+alpha_2. So the gap of each segment is known too. The segments with the largest gaps are cut into halves, until all gaps
+of an example together are small enough. Only the segments around a jump become short.
 
 With a given number of `steps`, the points are those of Gauss-Legendre integration: the sum is exact if ds/dx is a
 polynomial in alpha of degree below 2K.
@@ -56,9 +56,9 @@ from .scores import (
     scores,
 )
 
-SEGMENTS = 24  # of the adaptive sum, at the start
-MAX_POINTS = 3000  # of the adaptive sum, for each example
-SHORTEST = 1e-6  # a segment that is not cut: float32 can hardly tell its ends apart
+SEGMENTS = 24  # the number of segments of the adaptive sum, at the start
+MAX_POINTS = 3000  # the largest number of points of the adaptive sum, for each example
+SHORTEST = 1e-6  # segments of this length are not cut: in float32, their ends are almost equal
 TOLERANCE, RELATIVE_TOLERANCE = 1e-3, 1e-5  # the largest gap of the adaptive sum: absolute, and as a fraction of |s|
 LARGE_GAP = 0.05  # with `steps`: the largest gap without a warning, as a fraction of sum |a|
 
@@ -166,7 +166,7 @@ def adaptive_mean(line: Line, difference: Array) -> Array:
     alphas = np.linspace(0, 1, 2 * SEGMENTS + 1)  # even: the ends of the segments; odd: their middles
     s, g = line(alphas)
     tolerance = float(largest_gap(s[0], s[-1], g.dtype)) / 2  # the other half is for rounding
-    rounding = 8 * float(np.finfo(g.dtype).eps) * abs(s).max()  # a gap that shorter segments do not reduce
+    rounding = 8 * float(np.finfo(g.dtype).eps) * abs(s).max()  # shorter segments do not reduce a gap below this
     while True:
         h = alphas[2::2] - alphas[:-2:2]
         slopes = backend.to_numpy((g * difference).reshape(len(g), -1).sum(axis=1)).astype(np.float64)  # ds/dalpha
@@ -204,7 +204,7 @@ def _warn_if_incomplete(gap: np.ndarray, change: np.ndarray, largest: np.ndarray
         n = int(np.argmax(gap / largest))
         warnings.warn(
             f"integrated_gradients: the attributions of example {n} must sum to {change[n]:.4g}, the difference of the "
-            f"two scores, and miss it by {gap[n]:.2g}. {advice}",
+            f"two scores. The sum differs from this by {gap[n]:.2g}. {advice}",
             RuntimeWarning,
             stacklevel=3,
         )

@@ -46,7 +46,7 @@ def lime(
     rng: None | int | np.random.Generator = None,
     return_r2: bool = False,
 ) -> Array | tuple[Array, np.ndarray]:
-    """Return the weights of a linear model of the presence of each part, fitted near each example.
+    """Return the weights of a linear model that is fitted near each example. Its inputs say which parts are present.
 
     Parameters
     ----------

@@ -148,7 +148,7 @@ def next_probabilities(model: Module, x: Any, vocabulary: int) -> np.ndarray:
 
 
 def single_id(tokenizer: Any, token: str) -> int:
-    """Return the id of a text of one token. Raise if it is not one token."""
+    """Return the id of `token`, or raise if this text is not exactly one token."""
     if token in tokenizer.vocabulary:
         return tokenizer.id(token)
     ids = tokenizer.encode(token)

@@ -10,7 +10,7 @@ Features. An explanation describes how s depends on an array of numbers, the fea
 as images or the rows of a table, x itself is that array. If x holds token ids, it has no gradient. The features are
 then the vectors e (N, T, D) that the model's Embedding returns for the ids.
 
-A gradient ds/de has D numbers for each token. Each method combines these numbers to one number in its own way.
+A gradient ds/de has D numbers for each token. Each method combines these numbers into one number in its own way.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ def embedding_of(model: Model) -> Embedding:
 
 @contextlib.contextmanager
 def _replaced(layer: Embedding, vectors: Array) -> Iterator[list[Array]]:
-    """Let `layer` return `vectors` inside the ``with`` block. The list yielded gets their gradient in backward."""
+    """Let `layer` return `vectors` inside the ``with`` block. Yield a list, to which backward adds their gradient."""
     gradients: list[Array] = []
     before = {way: vars(layer)[way] for way in ("forward", "backward") if way in vars(layer)}
     vars(layer).update(forward=lambda ids: vectors, backward=gradients.append)

@@ -1,11 +1,11 @@
-"""Top contexts: in which places of a text is one unit of a network most active?
+"""Top contexts: at which positions of a text is one unit of a network most active?
 
     a_t = h_t[unit]         h_t: the output of a layer after token t        the k largest a_t, each with its neighbours
 
 A text of any length is read in windows of `context` tokens that overlap by half. Only the activations in the second
 half of a window count. So each activation has at least context / 2 tokens before it, except at the start of the text.
 
-A name for a unit that comes from its top contexts is a guess: also check texts that should not activate the unit.
+If you name a unit after its top contexts, the name is a guess. Also check texts that should not activate the unit.
 
 References
 ----------

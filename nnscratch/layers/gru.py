@@ -14,7 +14,7 @@ explains the differences from the textbook form.
                 n       = tanh(u_n + r * v_n)
                 hT[t+1] = n + z * (hT[t] - n)
 
-    backward    dh  += dY[t]                                        from the layer above, added to that of step t+1
+    backward    dh  += dY[t]                                        dY[t] from the layer above, dh from step t+1
                 du_n = dh (1 - z) (1 - n^2)        du_z = dh (hT[t] - n) z (1 - z)       du_r = du_n v_n r (1 - r)
                 dv   = du_r, du_z, du_n * r
                 dh   = dh * z + W_hh^T dv                           to step t-1

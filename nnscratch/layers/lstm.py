@@ -14,7 +14,7 @@ arrays, the features come before the sequences of the batch:
                 c[t+1]  = f * c[t] + i * g
                 h[t+1]  = o * tanh(c[t+1])
 
-    backward    dh  += dY[t]                                        from the layer above, added to that of step t+1
+    backward    dh  += dY[t]                                        dY[t] from the layer above, dh from step t+1
                 dc  += dh * o * (1 - tanh(c[t+1])^2)
                 dz_i = dc * g * i (1 - i)        dz_f = dc * c[t] * f (1 - f)
                 dz_g = dc * i * (1 - g^2)        dz_o = dh * tanh(c[t+1]) * o (1 - o)

@@ -47,7 +47,7 @@ from .segments import check_lengths, flipped, is_left, rolled, segments
 Arrays = Sequence[Array]
 Parameters = tuple[Parameter, Parameter, Parameter, Parameter]  # weight_ih, weight_hh, bias_ih, bias_hh
 Segment = tuple[Array, Arrays]  # what backward reads: X and the buffers
-CHUNK_COLUMNS = 128  # the number of columns of U in one chunk, or 2H if that is more
+CHUNK_COLUMNS = 128  # the number of columns of U in one chunk; if 2H is larger, a chunk has 2H columns
 
 
 class Recurrent(Module):

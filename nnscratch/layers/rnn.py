@@ -10,7 +10,7 @@ explains the differences from the textbook form.
                 a       = u_t + W_hh hT[t]                          at each step; u_t are the columns of step t in U
                 hT[t+1] = tanh(a)                                   or max(a, 0)
 
-    backward    dh += dY[t]                                         from the layer above, added to that of step t+1
+    backward    dh += dY[t]                                         dY[t] from the layer above, dh from step t+1
                 da  = dh * (1 - hT[t+1]^2)                          or dh where hT[t+1] > 0
                 dh  = W_hh^T da                                     to step t-1
                 dU  = all da of a chunk, from which add_gradients computes dW_ih, dW_hh, db_ih, db_hh and dX

@@ -91,13 +91,13 @@ def with_finite_padding(module: Module, x: Array, lengths: Any, padding_side: st
     Parameters
     ----------
     past : int
-        The number of earlier steps that `lengths` counts too, but that are not in `x`.
+        The number of earlier steps. They are not in `x`, but `lengths` counts them too.
     """
     if lengths is None:
         return x
     check_floats(module, "x", x)
     if x.ndim != 3:
-        return x  # the layer raises the error
+        return x  # the layer will raise an error for this shape
     xp, steps = backend.array_module(x), past + x.shape[1]
     lengths = check_lengths(module, lengths, len(x), steps)
     padding = xp.asarray(is_padding(lengths, steps, is_left(padding_side))[:, past:])  # (N, T)

@@ -1,8 +1,8 @@
 """Windows: the rectangles of pixels that convolution and pooling read, and im2col, which copies them into a matrix.
 
-A window of k_h by k_w pixels slides over an image and moves s pixels (the stride) at each step. Its own pixels are d
-pixels apart (the dilation; 1 for neighbouring pixels). The image has p rows or columns of padding at each edge. The
-number of windows is
+A window of k_h by k_w pixels slides over an image and moves s pixels (the stride) at each step. The pixels of a window
+are d pixels apart (the dilation). With d = 1, they are neighbours. The image has p rows or columns of padding at each
+edge. The number of windows is
 
     H' = floor((H + 2p - d (k_h - 1) - 1) / s) + 1          vertically, and W' in the same way horizontally.
 
@@ -133,7 +133,7 @@ def check_windows_fit(owner: Module, x: Array, channels: int | None, windows: Wi
 
 
 def pair(name: str, value: int | Pair, least: int = 1) -> Pair:
-    """Return `value` as a pair of integers, each `least` or more. One int gives both of them."""
+    """Return `value` as a pair of integers, each `least` or more. If `value` is one integer, it is used twice."""
     both = (value, value) if isinstance(value, (int, np.integer)) else value
     if not isinstance(both, (tuple, list)) or len(both) != 2 or not all(_fits(v, least) for v in both):
         raise ValueError(f"{name} must be an integer of {least} or more, or a pair of them, got {short(value)}")

@@ -6,8 +6,8 @@
     backward    dx = - t / n
 
 The divergence is the cross-entropy minus the entropy of t. It is 0 if the two distributions are equal. Since t is
-fixed, its gradient equals the gradient of the cross-entropy. In distillation, a small model minimises this loss to
-learn from the softmax outputs t of a large model.
+fixed, the divergence and the cross-entropy have the same gradient. In distillation, a small model minimises this loss
+to learn from the softmax outputs t of a large model.
 
 The mean is over rows. This is PyTorch's reduction="batchmean". PyTorch's default reduction also divides by C.
 

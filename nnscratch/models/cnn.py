@@ -4,9 +4,9 @@
       -> [Conv2d 3 x 3 -> BatchNorm2d -> ReLU -> MaxPool2d 2 x 2] for each entry of `channels`: halves H and W
       -> Flatten -> Linear -> ReLU -> Dropout -> Linear -> logits (N, classes)
 
-A convolution uses the same small patches at every position of the image. If it learns to detect a stroke in one corner,
-it detects this stroke in all corners. After each pooling, a patch covers twice as much of the image in each direction,
-and exact positions are lost.
+A convolution applies the same small kernels at every position of the image. If a kernel learns to detect a stroke in
+one corner, it detects this stroke in all corners. After each pooling, a kernel covers twice as much of the image in
+each direction, and exact positions are lost.
 
 Reference: LeCun, Bottou, Bengio and Haffner (1998), "Gradient-based learning applied to document recognition".
 BatchNorm, ReLU and Dropout are newer.

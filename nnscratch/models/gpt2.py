@@ -50,7 +50,7 @@ ACTIVATIONS |= {"gelu": "gelu", "relu": "relu"}
 
 ONLY = {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "add_cross_attention": False}
 ONLY |= {"is_encoder_decoder": False, "quantization_config": None, "pruned_heads": {}}
-"""Keys of config.json that change the computation, each with its only supported value, which is also the default."""
+"""Keys of config.json that change the computation. Only the value given here is supported; it is also the default."""
 
 FORM = {"norm_first": True, "bias": True, "positions": "learned"}
 """The arguments of `TransformerLM` for which GPT-2 has no setting."""

@@ -14,8 +14,8 @@ begins with a start token and ends with a stop token. The decoder sees the sourc
                             a = attention(d, e)         z_t = (d_t, a_t)
 
     backward    linear -> dz, which splits into dd and the gradient of h or of a
-                attention: da -> dd += , de             decoder: dd -> dx, dh, dc
-                peek: dh += sum over t of its part of dz_t and of dx_t
+                attention: da -> de, and a term of dd   decoder: dd -> dx, dh, dc
+                peek: dh += sum over t of the parts of dz_t and dx_t that belong to h
                 encoder: de, dh, dc -> the gradient of the source's embedding
 
 References

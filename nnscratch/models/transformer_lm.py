@@ -147,7 +147,7 @@ class TransformerLM(Module):
         blocks = [TransformerBlock(embed_size, num_heads, causal=True, **form, rng=rng) for _ in range(num_layers)]
         self.blocks = Sequential(*blocks)
         for name in form:
-            setattr(self, name, blocks[0].config()[name])  # checked by the block, and without None
+            setattr(self, name, blocks[0].config()[name])  # the block has checked it and replaced None
         self.norm = LayerNorm(embed_size, layer_norm_eps, bias) if norm_first else Sequential()
         self.linear = Linear(embed_size, vocab_size, bias=False, rng=rng)
         self._initialise(rng)
@@ -259,7 +259,8 @@ class TransformerLM(Module):
     def _continue(self, tokens: Array, state: State) -> tuple[Array, State]:
         """Read `tokens` after the tokens of `state`.
 
-        Each piece fills the window. A full window loses its older half.
+        The tokens are read in pieces. Each piece fills the window, or is the rest of the tokens. A full window loses
+        its older half.
         """
         self._check_state(tokens, state)
         outputs = []

@@ -12,7 +12,8 @@ self-attention is causal. The encoder's self-attention is not causal, since the 
 T predictions are computed in one pass. `step` computes one token at a time, and keeps the keys and values of earlier
 tokens. It also keeps the keys and values of the memory, which never change.
 
-With the same weights, the two stacks give the values and gradients of PyTorch's ``nn.Transformer``, in both forms.
+With the same weights, the two stacks give the values and gradients of PyTorch's ``nn.Transformer``, in the pre-norm
+form and in the post-norm form.
 
 Reference: Vaswani et al. (2017), "Attention is all you need".
 """

@@ -45,7 +45,7 @@ class LRScheduler:
     """
 
     after_validation = False
-    """True if you call ``step(loss)`` after each validation, False if you call ``step()`` after each optimizer step."""
+    """True if you call ``step(loss)`` after each validation, False if you call ``step()`` after each optimiser step."""
 
     def __init__(self, optimizer: Optimizer):
         check_instance(type(self).__name__, "optimizer", optimizer, Optimizer)
@@ -331,7 +331,7 @@ class ReduceLROnPlateau(LRScheduler):
     optimizer : Optimizer
     factor : float, 0 <= factor < 1
     patience : int
-        The number of losses in a row without improvement that are allowed. One more such loss reduces the rate.
+        The largest number of losses in a row that may not improve. One more such loss reduces the rate.
     threshold : float, 0 <= threshold < 1
     cooldown : int
     min_lr : float

@@ -210,7 +210,7 @@ class Optimizer:
             rows, g = parameter.nonzero_rows()
             if rows is None and getattr(g, "shape", None) != parameter.data.shape:
                 raise ValueError(
-                    f"{type(self).__name__}: the gradient of parameter {len(found)} must have its shape "
+                    f"{type(self).__name__}: the gradient of parameter {len(found)} must have the shape "
                     f"{parameter.shape}, got {getattr(g, 'shape', type(g).__name__)}"
                 )
             found.append((rows, g))
@@ -248,7 +248,7 @@ class Optimizer:
         return {"steps": self.steps, "param_groups": groups, **{name: list(a) for name, a in self.state.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Copy the values of a `state_dict` into this optimizer.
+        """Copy the values of a `state_dict` into this optimiser.
 
         Raises
         ------

@@ -46,7 +46,7 @@ def animate_descent(
 
     Examples
     --------
-    With the rate 1, each step of w^2 jumps to the other side and comes no nearer:
+    The slope of w^2 is 2 w. So with the learning rate 1, each step goes from w to -w, and the loss stays the same:
 
     >>> import nnscratch as nn
     >>> animation = nn.plotting.animate_descent(lambda w: w**2, lambda w: 2 * w, 1.5, [0.1, 0.5, 1.0], (-2, 2))

@@ -59,7 +59,7 @@ def plot_attributions(image: Array, attributions: Array, ax: Any = None) -> Any:
 
 
 def plot_contributions(names: Sequence[str], values: Array, k: int = 10, ax: Any = None) -> Any:
-    """Plot the contributions with the largest sizes as bars, and the sum of all others as the last bar.
+    """Plot the contributions with the largest absolute values as bars, and the sum of all others as the last bar.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def plot_contributions(names: Sequence[str], values: Array, k: int = 10, ax: Any
 
 
 def finite_limit(name: str, values: np.ndarray) -> float:
-    """Return the largest size of the values, or 1 if all are 0. Raise ValueError if a value is not finite."""
+    """Return the largest absolute value, or 1 if all values are 0. Raise ValueError if a value is not finite."""
     if not np.isfinite(values).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")
     return float(np.abs(values).max()) or 1.0

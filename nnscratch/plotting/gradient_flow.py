@@ -14,9 +14,9 @@ from .style import BLUE, ORANGE, axes_or_new
 def plot_gradient_flow(model: Module, ax: Any = None) -> Any:
     """Plot the size of every parameter's gradient, with the first layer at the top.
 
-    Call it after a backward pass. The size is the root mean square, on a logarithmic axis. A gradient of zero shows the
-    word "zero" instead of a bar. Weights have one colour. Biases and other parameters with a single axis have another
-    colour and a hatch.
+    Call it after a backward pass. The size is the root mean square, on a logarithmic axis. For a gradient of zero, the
+    plot shows the word "zero" instead of a bar. Weights have one colour. Biases and other parameters with a single axis
+    have another colour and a hatch.
 
     Parameters
     ----------

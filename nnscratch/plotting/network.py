@@ -18,7 +18,7 @@ from ..parameter import Parameter
 from ..record import record
 from .style import BLUE, GREY, ORANGE, axes_or_new
 
-MAX_NODES = 40  # sums and products are searched among this many of the latest nodes
+MAX_NODES = 40  # the search for the operands of a sum or product reads this number of the latest nodes
 
 
 @dataclass

@@ -66,7 +66,7 @@ def plot_search(study: Any, parameter: str | None = None, ax: Any = None) -> Any
         ax.set_ylim(best.value - 0.08 * (top - best.value), edge)
     if cut:
         ax.scatter([position(t) for t in cut], np.minimum(last, edge), s=34, marker="x", color=GREY, clip_on=False,
-                   label="given up early", zorder=2)  # fmt: skip
+                   label="stopped early", zorder=2)  # fmt: skip
     ax.scatter([position(best)], [best.value], s=130, facecolors="none", edgecolors=ORANGE, linewidths=2, zorder=4,
                label=f"best: {best.value:.4g}")  # fmt: skip
     if parameter is None:

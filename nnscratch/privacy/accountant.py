@@ -1,7 +1,8 @@
 """The Renyi accountant: how much privacy the steps of DP-SGD have spent.
 
     mechanism   the sum of the clipped gradients of a random batch, plus noise N(0, (sigma C)^2): each example is in the
-                batch with probability q, independently of the others (Poisson sampling); its gradient is at most C long
+                batch with probability q, independently of the others (Poisson sampling), and the norm of its gradient
+                is at most C
 
     Renyi       D_alpha(P || Q) = 1/(alpha - 1) log E_Q[(P/Q)^alpha]: a distance between two distributions of outputs,
                 P with one more example, and Q without it. With C = 1, Q = N(0, sigma^2) and
@@ -13,8 +14,9 @@
 
                 A = sum over k = 0 ... alpha  binom(alpha, k) (1 - q)^(alpha - k) q^k exp((k^2 - k) / (2 sigma^2))
 
-    any alpha > 1: the series converges only where one of the two terms is the larger one. The two terms are equal at
-    z0 = sigma^2 log(1/q - 1) + 1/2. So cut the integral at z0, and expand in q below z0 and in 1 - q above z0:
+    any alpha > 1: the power is (u + v)^alpha with u = 1 - q and v = q exp(...). Its series in powers of v converges if
+    v < u, and its series in powers of u if u < v. v grows with z, and v = u at z0 = sigma^2 log(1/q - 1) + 1/2. So cut
+    the integral at z0, and expand in powers of v below z0 and in powers of u above z0:
 
                 A = sum over k = 0, 1, 2, ...  binom(alpha, k) (
                         (1 - q)^(alpha - k) q^k exp((k^2 - k) / (2 sigma^2)) erfc((k - z0) / (sqrt(2) sigma)) / 2

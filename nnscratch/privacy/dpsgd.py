@@ -103,12 +103,12 @@ class DPSGD:
         return {"sample_rate": self.batches.sample_rate, "noise_multiplier": self.noise_multiplier}
 
     def check(self, model: Module, criterion: Module, optimizer: Optimizer) -> None:
-        """Raise ValueError if the model, the loss or the optimizer does not allow private steps."""
+        """Raise ValueError if the model, the loss or the optimiser does not allow private steps."""
         check_has_rules(model)
         check_is_mean(criterion)
         in_model = {id(parameter) for parameter in model.parameters()}
         if not learned(optimizer.parameters):
-            raise ValueError("private training needs a parameter that learns, and all parameters are frozen")
+            raise ValueError("private training needs a parameter that learns, but all parameters are frozen")
         if not all(id(parameter) in in_model for parameter in learned(optimizer.parameters)):
             raise ValueError("the optimizer has parameters that are not in the model: their gradients are not clipped")
 

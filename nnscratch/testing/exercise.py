@@ -38,7 +38,8 @@ def fast() -> bool:
     """Return True if a notebook should use fewer steps: ``NNSCRATCH_FAST`` is set and not 0, or it runs in a browser.
 
     In a browser, Python computes several times slower, so the notebooks use fewer steps there and this function prints
-    a sentence that says so. Set the environment variable ``NNSCRATCH_FAST`` to 0 before this call for all steps.
+    a sentence that says so. To get all steps there, set the environment variable ``NNSCRATCH_FAST`` to 0 before this
+    call.
 
     Examples
     --------

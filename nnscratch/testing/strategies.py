@@ -135,7 +135,7 @@ def distinct(draw: Any, shape: Shape, *, apart: float = 0.1, dtype: Any = np.flo
     ----------
     shape : tuple of int, or strategy
     apart : float
-        The size of the largest of n elements is approximately ``n * apart / 2``.
+        The largest absolute value of n elements is approximately ``n * apart / 2``.
     dtype : dtype
         A float type.
 

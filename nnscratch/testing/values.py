@@ -22,9 +22,9 @@ SMALL = 1e-6  # a relative error that float32 explains
 def assert_values_match(
     values: Any, expected: Any, name: str = "the result", mistakes: Mapping[str, Any] | None = None
 ) -> None:
-    """Check that `values` are the expected ones, and raise an error that names the first difference unless they are.
+    """Raise an error that names the first difference, unless `values` are equal to `expected` within a tolerance.
 
-    The tolerance depends on the dtype of `values`, so float32 is as good as float64. It is relative to the largest
+    The tolerance depends on the dtype of `values`, so an answer in float32 can match too. It is relative to the largest
     absolute value in `expected`.
 
     Parameters
@@ -36,7 +36,7 @@ def assert_values_match(
     name : str
         The name of the answer in the message.
     mistakes : dict, optional
-        From a sentence about a mistake to the values that this mistake gives. The message ends with the first sentence
+        Maps a sentence about a mistake to the values that this mistake gives. The message ends with the first sentence
         whose values match. If none matches, the function tries general mistakes: a factor, a wrong sign, a transposed
         array, and rows that all differ by the same numbers.
 

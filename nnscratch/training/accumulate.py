@@ -1,4 +1,4 @@
-"""Gradient accumulation: one optimizer step for k batches. It equals a step on one batch that is k times as large.
+"""Gradient accumulation: one optimiser step for k batches. It equals a step on one batch that is k times as large.
 
 The loss is a mean over the n targets of all k batches. If batch j has n_j targets and the mean loss L_j, then
 
@@ -66,7 +66,7 @@ def parts_of_step(criterion: Module, batches: Sequence[tuple[Any, Array]]) -> li
         return [] if no_target_counts(criterion, batches[0][1]) else [Part(*batches[0], 1.0)]
     counts = backend.to_floats([number_of_targets(criterion, targets) for _, targets in batches])
     n = sum(counts)
-    if n == 0:  # in an empty batch, the loss raises an error
+    if n == 0:  # keep the empty batches: the loss raises an error for them
         return [Part(*batch, 1.0) for batch in batches if batch[1].size == 0]
     return [Part(*batch, n_j / n) for batch, n_j in zip(batches, counts, strict=True) if n_j]
 

@@ -6,7 +6,7 @@ So the GPU makes this check:
 
     all_finite = all_finite and loss is finite and norm is finite       starts at 1; once it is 0, it stays 0
     g          = g * max_norm / norm                                    only if all_finite, and norm > max_norm
-    w          = w after the optimizer's step                           only if all_finite
+    w          = w after the optimiser's step                           only if all_finite
 
 Losses and norms stay on the GPU until they are needed. One copy then reads them all. If one of them is not finite, the
 GPU has not changed the weights in that step or in a later one. The Trainer then restores the state on the CPU (step
@@ -50,7 +50,7 @@ class AsyncSteps:
     Parameters
     ----------
     trainer : Trainer
-        `can_step_async` must be True for its model and optimizer.
+        `can_step_async` must be True for its model and optimiser.
     """
 
     MAX_STEPS = 64  # read the losses after this many steps: all steps after a divergence are wasted
@@ -78,7 +78,7 @@ class AsyncSteps:
         trainer.call("on_backward_end")
         gradients = gradients_of(optimizer.parameters)
         squares = sum(backend.sums_of_squares(gradients))
-        if isinstance(loss, float):  # a user's criterion may have read its loss already
+        if isinstance(loss, float):  # a criterion of the user may have returned a number
             loss = backend.array_module(self.results).full(1, loss)
         check_and_record(
             loss, squares, max_norm, len(self.steps), self.all_finite, self.clip, self.factor, self.results
@@ -147,7 +147,7 @@ def can_step_async(model: Module, optimizer: Optimizer) -> bool:
     """True if all parameters are on a GPU, and a step that the GPU skips leaves everything unchanged.
 
     False for a model with buffers, because BatchNorm updates its running averages in forward. Also False for float16,
-    and for an optimizer whose update is not one of this package's kernels.
+    and for an optimiser whose update is not one of this package's kernels.
     """
     kernels = type(optimizer).step is Optimizer.step and getattr(optimizer.update, "takes_lists", False)
     on_gpu = all(backend.launch_bound(p.data) and p.data.dtype != np.float16 for p in optimizer.parameters)

@@ -101,7 +101,7 @@ def resume(trainer: Trainer, folder: PathLike) -> None:
     FileNotFoundError
         `folder` has no checkpoint.
     ValueError
-        The checkpoint is incomplete, or belongs to another model or optimizer. The trainer is unchanged.
+        The checkpoint is incomplete, or belongs to another model or optimiser. The trainer is unchanged.
 
     Examples
     --------
@@ -185,7 +185,7 @@ def load_state_dict(trainer: Trainer, arrays: dict[str, Any], header: dict[str, 
     try:
         _load(trainer, arrays, header)
     except Exception as error:  # a damaged or edited checkpoint may hold anything
-        _load(trainer, own_arrays, own_header)  # the model may be loaded already when the optimizer raises
+        _load(trainer, own_arrays, own_header)  # the model may be loaded already when the optimiser raises
         if isinstance(error, ValueError):
             raise
         raise ValueError(f"the checkpoint cannot be read ({type(error).__name__}: {error})") from None
@@ -238,7 +238,7 @@ def _load(trainer: Trainer, arrays: dict[str, Any], header: dict[str, Any]) -> N
 
 
 def parameter_names(trainer: Trainer) -> list[str]:
-    """Return, for each parameter of the optimizer, its name in the model, or its number if the model does not have it.
+    """Return, for each parameter of the optimiser, its name in the model, or its number if the model does not have it.
 
     The number of a parameter changes if you reorder attributes of the model. Its name does not, so checkpoints store
     moments by name.
@@ -248,7 +248,7 @@ def parameter_names(trainer: Trainer) -> list[str]:
 
 
 def _moments(trainer: Trainer, saved: dict[str, Any]) -> list[Any]:
-    """Return the saved arrays of one moment in the order of the optimizer's parameters."""
+    """Return the saved arrays of one moment in the order of the optimiser's parameters."""
     if all(key.isdigit() for key in saved):  # older checkpoints have numbers instead of names
         return _in_order(saved)
     names = parameter_names(trainer)

@@ -37,7 +37,7 @@ class TrainingDiverged(FloatingPointError):
 
 
 class NotFinite(Exception):
-    """Raised inside a step, before the optimizer changes a weight. `explain_divergence` catches it."""
+    """Raised inside a step, before the optimiser changes a weight. `explain_divergence` catches it."""
 
     def __init__(self, loss: float):
         super().__init__("the gradient is not finite" if math.isfinite(loss) else f"the loss is {loss}")
@@ -72,7 +72,7 @@ def explain_divergence(trainer: Trainer, parts: Sequence[Part]) -> Iterator[None
     """Raise `TrainingDiverged` instead of the `NotFinite` that a step on `parts` raises in the ``with`` block.
 
     The error names the step, and the batch, weight or gradient in which the problem began. The gradients are cleared.
-    NumPy's own warning of an overflow is not needed, and on a GPU losses are not read one by one.
+    In the block, NumPy prints no warning of an overflow, and losses on a GPU are not read one by one.
     """
     with np.errstate(over="ignore", invalid="ignore"), backend.deferred_reads():
         try:

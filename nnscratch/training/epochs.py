@@ -79,7 +79,7 @@ def remaining_steps(trainer: Trainer, batches: Any) -> Iterator[list[tuple[Any, 
             rng.bit_generator.state = rng.bit_generator.state if start is None else start
         elif done and stopped_at is not None:
             raise ValueError(
-                "the resumed run stopped in an epoch of batches that draw random numbers, and these batches do not: "
+                "the resumed run stopped in an epoch of batches that draw random numbers, but these batches do not: "
                 "give fit the same batches"
             )
         if done == 0:

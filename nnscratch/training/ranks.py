@@ -53,8 +53,9 @@ def check_number_of_ranks() -> None:
 
 @contextlib.contextmanager
 def end_all_ranks_on_error(together: Together | None) -> Iterator[None]:
-    """Let an error inside the block end all ranks, after a message that names the rank. One process: no effect.
+    """Let an error inside the block end all ranks, after a message that names the rank.
 
+    With one process, this has no effect.
     `TrainingDiverged` passes through if all ranks raise it after the same sum.
     """
     try:

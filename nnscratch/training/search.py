@@ -50,7 +50,7 @@ def search(
     steps : int
         Number of steps of each trial.
     trials : int
-        Number of trials, of this process.
+        Number of trials that this process makes.
     evaluate_every : int, optional
         Number of steps between two validations; by default a tenth of `steps`.
     seed : int
@@ -121,7 +121,7 @@ def search(
 def _study(seed: int, storage: str | None) -> Any:
     """Return a new study, or the study that is already in `storage`."""
     import optuna
-    import sqlalchemy  # Optuna needs it
+    import sqlalchemy  # a dependency of Optuna
 
     sampler, pruner = optuna.samplers.TPESampler(seed=seed), optuna.pruners.MedianPruner(n_startup_trials=5)
     if storage is None:

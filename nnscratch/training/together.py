@@ -102,7 +102,7 @@ class Together:
     def forward_and_backward(
         self, model: Module, criterion: Module, parts: Sequence[Part], hidden: Any
     ) -> tuple[Any, Any]:
-        """Compute the loss and gradients of the whole batches. Return the loss and this rank's next state."""
+        """Compute loss and gradients, summed over the ranks. Return the loss and this rank's next state."""
         loss = 0.0
         for inputs, targets, fraction in parts:
             N, own = num_rows(inputs), self.own_rows(num_rows(inputs))

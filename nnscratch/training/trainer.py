@@ -48,7 +48,7 @@ class Trainer:
         ``criterion(prediction, targets)`` is the loss.
     optimizer : Optimizer
     scheduler : LRScheduler, optional
-        Stepped after every optimizer step. A ReduceLROnPlateau is stepped with the loss of every validation instead.
+        Stepped after every optimiser step. A ReduceLROnPlateau is stepped with the loss of every validation instead.
     max_norm : float, optional
         The largest norm of the gradient. A longer gradient is clipped to this norm.
     clip_value : float, optional
@@ -65,12 +65,12 @@ class Trainer:
     privacy : privacy.DPSGD, optional
         Make differentially private steps. It clips the gradient of each example, so give no `max_norm` or `clip_value`.
     progress : bool
-        On a terminal and in a notebook, `fit` shows a `ProgressBar`, unless one is among the callbacks. False hides it.
+        If True, `fit` shows a `ProgressBar` on a terminal and in a notebook, unless the callbacks include one.
 
     Attributes
     ----------
     steps_done : int
-        Number of optimizer steps made so far.
+        Number of optimiser steps made so far.
     targets : int
         Number of targets in the latest step.
     stop : str or None

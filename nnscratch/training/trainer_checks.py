@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check_objects(model: Any, criterion: Any, optimizer: Any, scheduler: Any, callbacks: Sequence[Any]) -> None:
-    """Check the types, and that the optimizer has parameters of the model."""
+    """Check the types, and that the optimiser has parameters of the model."""
     check_instance("Trainer", "model", model, Module)
     check_instance("Trainer", "criterion", criterion, Module)
     check_instance("Trainer", "optimizer", optimizer, Optimizer)
@@ -41,7 +41,7 @@ def checked_limits(max_norm: float | None, clip_value: float | None) -> tuple[fl
 
 
 def checked_privacy(trainer: Trainer, privacy: DPSGD) -> DPSGD:
-    """Return `privacy`. Raise if it does not fit the trainer's model or its other settings."""
+    """Return `privacy`. Raise if it does not fit the model or the other settings of the trainer."""
     from ..privacy import DPSGD  # imported late: privacy is built on training
 
     check_instance("Trainer", "privacy", privacy, DPSGD)

@@ -71,13 +71,13 @@ def test_a_course_has_tasks_points_and_limits(tmp_path):
 @pytest.mark.parametrize(("old", "new", "message"), [
     ('name = "sigmoid"', 'name = "sigmid"', "number 1: there is no exercise 'sigmid'. Did you mean 'sigmoid'?"),
     ("points = 4", "points = -1", "number 1, sigmoid: points must be a number of at least 0, got -1"),
-    ("points = 3", "points = { gradients = 3 }", "adam: points has no entry 'gradients'"),
+    ("points = 3", "points = { gradients = 3 }", "unknown entry 'gradients' in [[exercises]] number 3, adam: points;"),
     ("points = { values = 2, gradients = 6 }", "points = { values = 2 }", "points.gradients must be a number"),
     ("seed = 7", 'seed = "x"', "seed must be an integer of at least 0, got 'x'"),
     ("exercise = 2", "exercise = 0", "limits.exercise must be a number above 0, got 0"),
-    ("exercise = 2", "exercises = 2", "[limits] has no entry 'exercises'. Did you mean 'exercise'?"),
+    ("exercise = 2", "exercises = 2", "[limits]; known: exercise, submission, memory. Did you mean 'exercise'?"),
     ('name = "adam"', 'name = "sigmoid"', "sigmoid is listed twice"),
-    ('name = "adam"', 'nam = "adam"', "has no entry 'nam'. Did you mean 'name'?"),
+    ('name = "adam"', 'nam = "adam"', "number 3; known: name, file, points. Did you mean 'name'?"),
     ("seed = 7", "seed = ", "course.toml"),
 ])  # fmt: skip
 def test_a_wrong_entry_is_named(tmp_path, old, new, message):

@@ -156,7 +156,7 @@ def test_what_cannot_be_saved_or_loaded_says_why_and_changes_nothing(tmp_path):
         nn.load_lora(path, model)
     nn.save_lora(adapted(language_model()), path)
     with pytest.raises(
-        ValueError, match="adapts the Linear layer 'blocks.0.linear1', and MLP has there: no such module"
+        ValueError, match="adapts the Linear layer 'blocks.0.linear1', but MLP has no such module there"
     ):
         nn.load_lora(path, nn.models.MLP([2, 3]))
     other = nn.models.TransformerLM(7, 12, 2, 2, 8, rng=0)
@@ -168,7 +168,7 @@ def test_what_cannot_be_saved_or_loaded_says_why_and_changes_nothing(tmp_path):
     assert not loras(other) and not loras(one_block) and all(p.requires_grad for p in one_block.parameters())
     merged = adapted(language_model())
     merged.blocks[0].linear1.merge()
-    with pytest.raises(ValueError, match="has there: a merged LoRA"):
+    with pytest.raises(ValueError, match="has a merged LoRA there"):
         nn.load_lora(path, merged)
 
 

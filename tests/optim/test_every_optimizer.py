@@ -173,6 +173,6 @@ def test_a_gradient_of_another_shape_is_refused_before_anything_is_changed(make)
     weight.grad[...] = 1.0
     for wrong, words in ((np.float64(5.0), r"\(\)"), (np.ones(1), r"\(1,\)"), (None, "NoneType")):
         bias.grad = wrong
-        with pytest.raises(ValueError, match=rf"the gradient of parameter 1 must have its shape \(3,\), got {words}"):
+        with pytest.raises(ValueError, match=rf"the gradient of parameter 1 must have the shape \(3,\), got {words}"):
             optimizer.step()
     assert (weight.data == 1).all() and (bias.data == 1).all() and optimizer.steps == 0

@@ -117,7 +117,7 @@ def limit(seconds: int, memory: int, writes: bool) -> None:
     memory : int
         Bytes of address space.
     writes : bool
-        False: no file can grow.
+        If False, no file can grow.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))

@@ -119,7 +119,7 @@ class BPETokenizer(Tokenizer):
             return bytes(_TO_BYTE[symbol] for symbol in token)
         except KeyError as error:
             raise ValueError(
-                f"the token {token!r} holds {error.args[0]!r}, which stands for no byte: it must be a special token"
+                f"the token {token!r} holds {error.args[0]!r}, which stands for no byte: give it in special_tokens"
             ) from None
 
     @classmethod

@@ -21,8 +21,8 @@ Step 3 changes few counts. If h a b k becomes h ab k, ::
 So the counts are computed once and then updated. An index says at which positions each pair is, so that step 3 reads
 only these positions. A heap of (-count, pair) gives the largest count in step 1.
 
-Applying. The rank of a merge is its position in the list of merges. In the word, merge the pair with the lowest rank,
-the leftmost first, and repeat until no pair of neighbours has a rank.
+Applying. The rank of a merge is its position in the list of merges. To encode a word, merge the pair with the lowest
+rank, the leftmost first, and repeat until no pair of neighbours has a rank.
 
 References: Gage (1994), "A new algorithm for data compression", The C Users Journal 12(2). Sennrich, Haddow and Birch
 (2016), "Neural machine translation of rare words with subword units", ACL.

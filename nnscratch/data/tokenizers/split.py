@@ -16,8 +16,8 @@ from .tokenizer import EOS, UNK, Tokenizer, check_text
 class SplitTokenizer(Tokenizer):
     """Each string between blanks is a token. The token ``<eos>`` marks the end of each line.
 
-    Prepared corpora such as Mikolov's Penn Treebank have this form. You can compare a perplexity with published ones
-    only if you do not change these tokens.
+    Prepared corpora such as Mikolov's Penn Treebank have this form. If you keep these tokens unchanged, you can compare
+    a perplexity with published perplexities.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ EXERCISE = Exercise(
             slips=[
                 Slip(
                     cell(mix=lambda z, n, h: z * n + (1 - z) * h),
-                    "z and 1 - z are exchanged. z is the part of the old state.",
+                    "z and 1 - z are exchanged. z multiplies the old state.",
                 ),
                 Slip(
                     cell(lambda nx, h, W, b, r: np.tanh(nx + W @ (r * h) + b)),

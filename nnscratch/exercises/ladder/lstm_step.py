@@ -47,8 +47,8 @@ EXERCISE = Exercise(
         "np.split(a, 4, axis=1) gives the four gates. Save i, f, o, g and next_c: all slopes follow from these values.",
         "Begin with dc = dnext_c + dnext_h * o * (1 - tanh(next_c)**2). Each gate is a factor of a product: f * "
         "prev_c, i * g, or o * tanh(next_c). So its gradient is the gradient of the product, times the other factor. "
-        "Multiply it by the slope of the gate's sigmoid, such as i * (1 - i), or tanh. Join the four results with "
-        "np.concatenate. Then continue as in rnn_step.",
+        "Multiply it by the slope of the gate's sigmoid, such as i * (1 - i), or by the slope of tanh for g. Join the "
+        "four results with np.concatenate. Then continue as in rnn_step.",
         "dprev_c = dc * f: with an open forget gate, the gradient passes unchanged. That is what keeps it from "
         "vanishing.",
     ),

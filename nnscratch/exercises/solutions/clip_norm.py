@@ -1,6 +1,7 @@
 """Exercise 15: clip the norm of the gradient
 
-If the gradient of all parameters together is too long, shorten it: this keeps a recurrent network from exploding.
+If the gradient of all parameters together is too long, shorten it: this prevents exploding gradients in a recurrent
+network.
 
     norm = sqrt(the sum of the squares of all elements of all arrays)
     if norm > max_norm: multiply every array by max_norm / norm

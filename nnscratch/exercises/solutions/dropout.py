@@ -13,7 +13,7 @@ keeps the mean of out equal to the mean of x: this is called inverted dropout.
 dropout_param is a dictionary with the entries "mode" ("train" or "test") and "p". Draw the mask with NumPy, for example
 np.random.rand(*x.shape).
 
-Shapes: x, out, dout and dx all have the same shape, which can be any.
+Shapes: x, out, dout and dx all have the same shape, with any number of axes.
 
 What is checked: in training, how many elements are kept, and their values; at test time, that out is x; then the
 gradient of backward in both modes.

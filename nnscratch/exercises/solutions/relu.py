@@ -3,7 +3,7 @@
     forward     out = x where x > 0, and 0 elsewhere
     backward    dx  = dout where x > 0, and 0 elsewhere
 
-Shapes: all arrays have the same shape, which can be any.
+Shapes: all arrays have the same shape, with any number of axes.
 
 Leave x as it was: make a new array for out.
 

@@ -5,7 +5,7 @@ Write the sigmoid function, and its backward pass.
     forward     y  = 1 / (1 + exp(-x))       in the code, the name of y is out
     backward    dx = dout * y (1 - y)        because the derivative of the sigmoid is y (1 - y)
 
-Shapes: x, out, dout and dx all have the same shape, which can be any.
+Shapes: x, out, dout and dx all have the same shape, with any number of axes.
 
 Backward gets dout, the gradient of the loss with respect to out, and the cache that your forward returned. It returns
 dx, the gradient of the loss with respect to x. What you put into the cache is your choice.

@@ -8,7 +8,7 @@ The activation function of GPT-2. It is a longer chain: write the intermediate v
     backward    x is used twice: in the product x (1 + t) / 2, and inside u
                 the derivative of t is 1 - t^2; the derivative of u is a (1 + 3 b x^2)
 
-Shapes: all arrays have the same shape, which can be any.
+Shapes: all arrays have the same shape, with any number of axes.
 
 What is checked: the values of forward, to 6 digits; then the gradient of backward.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
