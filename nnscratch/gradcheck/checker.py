@@ -210,7 +210,7 @@ class Check:
                 message = (
                     f"the gradient of {name} is zero everywhere: a small change of {name} does not change these outputs"
                 )
-                report.traps.append(Trap("gradient never moves", message, "note"))
+                report.traps.append(Trap("zero gradient", message, "note"))
         return report
 
     def _check_names(self, analytic: dict[str, Any]) -> None:
@@ -222,7 +222,7 @@ class Check:
             )
         unknown = sorted(set(self.settings.only or ()) - set(analytic))
         if unknown:
-            raise ValueError(f"only= names {unknown}, which do not exist; the arrays are {', '.join(analytic)}")
+            raise ValueError(f"only= contains unknown names: {unknown}; the arrays are {', '.join(analytic)}")
 
     def _compare(
         self, report: GradientReport, projection: Projection, differences: Differences, analytic: dict[str, Any]

@@ -81,9 +81,9 @@ def completeness_traps(
     missing = [u for u in moving if u not in constants]
     noted = list(dict.fromkeys(u.name for u in constants))
     if noted:
-        report.notes.append(f"{listed(noted)}: treated as constant, because of the name or of the object that holds it")
+        report.notes.append(f"{listed(noted)}: treated as constant, because of its name or the object that holds it")
     if restricted and missing:
-        report.notes.append(f"{listed([u.name for u in missing])}: not checked, because only= does not name it")
+        report.notes.append(f"{listed([u.name for u in missing])}: not checked, because only= does not contain it")
         return []
     kind, severity = "no gradient found", "incomplete"
     traps = [
@@ -98,7 +98,7 @@ def completeness_traps(
     traps += [Trap(kind, missing_gradient_message(projection, u), severity) for u in missing[:SHOWN]]
     if len(missing) > SHOWN:
         rest = listed([u.name for u in missing[SHOWN:]])
-        traps.append(Trap(kind, f"{rest}: the same", severity))
+        traps.append(Trap(kind, f"the same is true of {rest}", severity))
     return traps
 
 
@@ -256,7 +256,7 @@ def missing_gradient_message(projection: Projection, u: Unchecked) -> str:
     if isinstance(holder, Module):
         return said + (
             f"If it is learned, write {name} = nn.Parameter(...), and {name}.grad += ... in backward; if it is a "
-            f"constant, self.register_buffer({key!r}, ...)"
+            f"constant, call self.register_buffer({key!r}, ...)"
         )
     if is_outside(steps):
         line = f"make {name} an argument of forward, and return its gradient"

@@ -13,8 +13,8 @@ from .differences import Differences
 from .report import Entry, GradientReport
 from .settings import Settings
 
-AUTO_SECONDS = 20.0  # mode="auto" checks every element if that takes less time
-BAR_SECONDS = 3.0  # a progress bar is shown if the check takes more time
+AUTO_SECONDS = 20.0  # mode="auto" checks every element if the estimated time is at most this
+BAR_SECONDS = 3.0  # a progress bar is shown if the estimated time is at least this
 PASSES = 5  # forward passes for each element: four for the differences, one for the complex step
 
 

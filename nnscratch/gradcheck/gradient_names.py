@@ -106,9 +106,9 @@ def plain(words: tuple) -> tuple:
 def closeness(array: Steps, gradient: Steps) -> int:
     """Return a score from 0 to 3 that compares the name of a gradient with the name of an array.
 
-    3    the names are the same, as ``W`` and ``dW``
-    2    they are the same apart from capitals and synonyms, as ``weights`` and ``dW``
-    1    one of the names has more words in front, as ``self.fc1.W`` and ``self.grads['W']``
+    3    the gradient has the name of the array, as ``dW`` for ``W``
+    2    the same, apart from capitals and synonyms, as ``dW`` for ``weights``
+    1    one of the names has more words in front, as ``self.grads['W']`` for ``self.fc1.W``
     """
     a, gs = array_words(array), gradient_words(gradient)
     if not a or not gs:

@@ -56,7 +56,7 @@ def has_attribute(value: Any, name: str) -> bool:
 
 
 def array_module(array: Any) -> Any:
-    """Return numpy or cupy. Student's code may use masked arrays and matrices, which the layers do not accept."""
+    """Return numpy or cupy. Students' code may use masked arrays and matrices, which the layers do not accept."""
     return np if isinstance(array, np.ndarray) else backend.array_module(array)
 
 

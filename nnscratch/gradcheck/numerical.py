@@ -29,9 +29,9 @@ from .. import backend
 from ..backend import Array
 from .nested import array_module, to_numpy
 
-# By bytes per value. A step is multiplied by max(1, |x|).
+# The steps, by the number of bytes of a value. Each step is multiplied by max(1, |x|).
 RELATIVE_STEPS = {8: (2e-4, 2e-5, 2e-6, 4e-7), 4: (1e-2, 2.5e-3)}
-SMALL_VALUE_STEPS = (2e-2, 2e-4)  # for small |x|: to multiply by |x| and by the array's typical |x|
+SMALL_VALUE_STEPS = (2e-2, 2e-4)  # for small |x|: these are multiplied by |x|, and by the array's typical |x|
 
 
 def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = None) -> Array:

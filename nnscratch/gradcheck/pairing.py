@@ -157,8 +157,8 @@ class Search:
             number = not is_array(value) or value.dtype.kind != "f" or not getattr(value.flags, "writeable", True)
             if integers:
                 self.adapter.add_note(
-                    f"{place_name(steps)} holds integers, and was checked as float64; make it an array of floats, or "
-                    f"an update such as {place_name(steps)} -= lr * gradient raises an error"
+                    f"{place_name(steps)} holds integers, and was checked as float64. Make it an array of floats: an "
+                    f"update of integers, such as {place_name(steps)} -= lr * gradient, raises an error"
                 )
             found.append(FoundParameter(names[steps], steps, gradients, number))
         return found
@@ -222,11 +222,11 @@ class Search:
         if len(fitting) == 1:
             others = " and ".join(gradient_name(g) for g in options if g not in fitting)
             self.adapter.add_note(
-                f"{gradient_name(fitting[0])} is the gradient of {place_name(steps)}; {others} has a fitting name too, "
-                f"but wrong values"
+                f"{gradient_name(fitting[0])} is the gradient of {place_name(steps)}; {others} also has a fitting "
+                f"name, but wrong values"
             )
             return fitting[0]
-        self.adapter.add_note(f"{place_name(steps)}: by their names, {names} may be its gradient")
+        self.adapter.add_note(f"{names} both have a name that fits the gradient of {place_name(steps)}")
         return fitting[0] if fitting else None
 
     def _value(self, gradient: Steps) -> Any:
@@ -270,7 +270,7 @@ class Search:
         if len(rest) != len(surplus):
             self.adapter.add_note(
                 f"backward returns {len(surplus)} more gradients than there are inputs, and the checker does not know "
-                f"their arrays: keep the gradient of self.W in self.dW, or use self.params and self.grads"
+                f"their weights: store the gradient of self.W in self.dW, or use self.params and self.grads"
             )
             return {}
         shapes = [np.shape(self.candidates[s]) for s in rest]

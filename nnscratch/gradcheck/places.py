@@ -75,7 +75,7 @@ def put_at(roots: Sequence[Any], steps: Steps, new: Any) -> None:
     elif kind == "keyword default":
         holder.__kwdefaults__[key] = new
     else:
-        raise TypeError(f"nothing can be put at {place_name(steps)}")
+        raise TypeError(f"the value of {place_name(steps)} cannot be replaced")
 
 
 def place_name(steps: Steps) -> str:

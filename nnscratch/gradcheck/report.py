@@ -262,7 +262,8 @@ class GradientReport:
 
     def __getitem__(self, name: str) -> Entry:
         if name not in self.entries:
-            raise KeyError(f"no gradient named {name!r} was checked; there are {', '.join(self.entries) or 'none'}")
+            names = ", ".join(self.entries) or "none"
+            raise KeyError(f"no gradient named {name!r} was checked; the checked gradients are {names}")
         return self.entries[name]
 
     def __iter__(self) -> Iterator[Entry]:

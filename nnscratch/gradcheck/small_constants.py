@@ -78,7 +78,7 @@ def agrees(entry: Entry, analytic: np.ndarray, checker: EntryChecker) -> bool:
 
 
 class ConstantsLeftOut:
-    """Computes every operation of a `TracedArray` as usual, except the addition of a small constant.
+    """Compute every operation of a `TracedArray` as usual, except the addition of a small constant.
 
     Attributes
     ----------

@@ -69,8 +69,8 @@ def backward_traps(projection: Projection) -> list[Trap]:
     traps += change_traps(adapter, written, replaced)
     if adapter.container == "flat":
         form = ", ".join(nested_names(f"d{n}", v) for n, v in zip(adapter.input_names, adapter.inputs, strict=True))
-        message = f"backward returns all gradients side by side; return them nested as the inputs of forward: {form}"
-        traps.append(Trap("not nested as the inputs", message, "wrong" if adapter.accumulates else "note"))
+        message = f"backward returns all gradients in one tuple; nest them like the inputs of forward: {form}"
+        traps.append(Trap("not nested like the inputs", message, "wrong" if adapter.accumulates else "note"))
     elif adapter.container:
         fix = " Remove the comma after it." if adapter.container == "tuple" else ""
         message = f"backward returns a {adapter.container} instead of an array; return the array itself.{fix}"
@@ -97,7 +97,7 @@ def backward_traps(projection: Projection) -> list[Trap]:
         traps.append(
             Trap(
                 "backward writes into the cache",
-                f"the cached array of shape {shapes} is changed, so a second backward returns a different gradient",
+                f"backward changes the cached array of shape {shapes}, so a second backward returns other gradients",
                 "wrong" if adapter.returns_cache else "note",  # a cache inside an object is private
             )
         )
@@ -158,7 +158,7 @@ def form_traps(name: str, array: Any, gradient: Any) -> list[Trap]:
         if array.ndim:
             traps.append(Trap(NOT_AN_ARRAY, f"the gradient of {name} is {kind}, but {name} is an array", "note"))
     if gradient.shape != array.shape:
-        return [Trap("wrong shape", f"the gradient of {name} has shape {gradient.shape}, but {name} has {array.shape}")]
+        return [Trap("wrong shape", f"the gradient of {name} has shape {gradient.shape}, not {array.shape}")]
     if gradient.dtype.kind == "c":
         traps.append(Trap("wrong dtype", f"the gradient of {name} is {gradient.dtype}, but {name} is {array.dtype}"))
         return traps
@@ -243,8 +243,8 @@ def stale_traps(projection: Projection) -> list[Trap]:
             if not equal_arrays(array, old):  # backward has updated this weight
                 array[...] = old
 
-    message = "forward on A, forward on B, then backward: the gradient of {} is not the gradient for {}; backward uses "
-    message += "values of the wrong forward"
+    message = "forward on inputs A, forward on other inputs B, then backward: the gradient of {} is not the gradient "
+    message += "for {}; backward uses values of the wrong forward"
     try:
         reset()
         forward(B)
@@ -291,9 +291,10 @@ def stale_traps(projection: Projection) -> list[Trap]:
 def one_forward_kept(what: str) -> Trap:
     """Return the note about code that keeps only the values of its last forward."""
     return Trap(
-        "one forward kept",
-        f"forward on A, forward on B, backward, backward: {what}. If you use the module twice in one network, like a "
-        f"recurrent cell, its gradients are wrong; self.save_for_backward(...) keeps the values of each forward",
+        "only the last forward kept",
+        f"forward on inputs A, forward on other inputs B, backward, backward: {what}. If you use the module twice in "
+        f"one network, like a recurrent cell, its gradients are wrong; self.save_for_backward(...) keeps the values of "
+        f"each forward",
         "note",
     )
 

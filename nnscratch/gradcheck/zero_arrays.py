@@ -65,7 +65,7 @@ def check_without_zeros(
         for a in zero.values():
             a[...] = 0
         start.restore()
-    said = f"{', '.join(zero)}: zero everywhere, which makes the gradient of {', '.join(without_effect)} zero"
+    said = f"{', '.join(zero)}: zero everywhere, so the gradient of {', '.join(without_effect)} is zero"
     if second.verdict in ("wrong", "incomplete"):
         second.notes.append(f"{said}; this report is for random numbers in place of the zeros")
         return second

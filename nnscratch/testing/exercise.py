@@ -228,7 +228,7 @@ def plain_evidence(evidence: str, arrays: Collection[str] = ()) -> str:
     of a symbol needs no explanation.
     """
     evidence = re.sub(r"\((<[^>]*>|[^\s()<>]*):(\d+): ", r"(line \2: ", evidence)
-    evidence = re.sub(r"(: fits|,) to \S+ of [^;]*|; fits .* random directions", "", evidence)
+    evidence = re.sub(r"; the largest difference is \S+ of [^;]*|; this explains [\w ]+ \(tested [^)]*\)", "", evidence)
     parts = evidence.split("`")  # every second part is code
     for number in range(0, len(parts), 2):
         parts[number] = re.sub(r"(?<!gradient )(?<!the )\bgiven\b", "your gradient", parts[number])

@@ -171,7 +171,7 @@ def test_a_network_of_a_list_of_sizes(check, slope, code, said):
 
 
 def test_a_dictionary_of_unknown_parameters_is_refused_with_its_keys():
-    for keys, said in ((["theta"], "the shapes of theta are not known"), ([], "forward names none of its keys")):
+    for keys, said in ((["theta"], "the shapes of theta are not known"), ([], "the checker found no keys in forward")):
         with pytest.raises(CannotDraw, match=said):
             draw_parameters(keys, np.random.default_rng(0))
 

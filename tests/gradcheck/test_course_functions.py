@@ -47,7 +47,7 @@ def test_one_layer_that_divides_by_the_number_of_columns(mistake, activation):
         inputs = RNG.normal(size=(4, m)), RNG.normal(size=(3, 4)), RNG.normal(size=(3, 1)), activation
         report = check(not mistake, pair, *inputs, convention="mean")
         assert report["A_prev"].verdict == report["b"].verdict == "right"
-        assert f"m = {m}, the examples on axis 1" in str(report)
+        assert f"m = {m}, the number of examples (axis 1)" in str(report)
         check(False, pair, *inputs)  # without the convention, dW and db are 1/m of the derivative
 
 

@@ -74,7 +74,7 @@ def test_a_missing_path_in_one_array_is_no_mask_and_no_constant(shape, seed):
 )
 def test_an_exercise_shows_the_expression_at_which_the_mistake_is(capsys, mistake, place):
     said = exercise_says(capsys, Highway(4, mistake), inputs(3, 4))
-    assert f"a path missing. Evidence: backward computes as if nothing passed through {place}." in said
+    assert f"a path missing. Evidence: backward computes as if no gradient passed through {place}." in said
 
 
 def test_an_exercise_names_the_wrong_block_of_an_array(capsys):

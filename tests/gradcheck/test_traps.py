@@ -177,8 +177,7 @@ def test_gradients_side_by_side_for_a_nested_input_are_right_but_have_the_wrong_
     report = check_gradients(Flat(3, 5, rng=0), x, (h, c))
     assert {entry.verdict for entry in report} == {"right"} and report.verdict == "wrong"
     assert [trap.message for trap in report.traps if trap.severity == "wrong"] == [
-        "backward returns all gradients side by side; return them nested as the inputs of forward: "
-        "dx, (dstate[0], dstate[1])"
+        "backward returns all gradients in one tuple; nest them like the inputs of forward: dx, (dstate[0], dstate[1])"
     ]
     cell = nn.LSTMCell(3, 5, rng=0).to(dtype=np.float64)
     assert check_gradients(cell, x, (h, c)).verdict == "right"
@@ -217,9 +216,9 @@ class Scale(nn.Module):
         return dy * self.w.data
 
 
-def test_a_parameter_whose_gradient_never_moves_is_noted_and_wrong_if_it_should():
+def test_a_parameter_whose_gradient_is_zero_everywhere_is_noted_and_wrong_if_it_should_not_be():
     report = check_gradients(Scale(), X)
-    assert report.ok and kinds(report, "note") == {"gradient never moves"}
+    assert report.ok and kinds(report, "note") == {"zero gradient"}
     assert "unused" in report.traps[0].message
 
     class Forgets(Scale):
@@ -284,7 +283,7 @@ def test_a_module_that_keeps_one_forward_only_is_noted():
             return 2 * self.x * dy
 
     report = check_gradients(KeepsOne(), X)
-    assert report.ok and kinds(report, "note") == {"one forward kept"}
+    assert report.ok and kinds(report, "note") == {"only the last forward kept"}
     assert "save_for_backward" in report.traps[0].message
 
 

@@ -50,11 +50,12 @@ class Adapter:
         The gradients that backward returned in addition to those of the inputs.
     container : str
         "tuple" or "list" if backward returned its only gradient inside a tuple or a list, "flat" if it returned the
-        gradients of a nested input side by side, else "".
+        gradients of nested inputs in one tuple that is not nested, else "".
     missing : list of str
         The inputs with the name of a weight for which backward returned no gradient.
     returning : callable, optional
-        The function whose ``return`` statement names the gradients. None if they must be in the order of the inputs.
+        The function whose ``return`` statement names the gradients. None if the gradients must be in the order of the
+        inputs.
     """
 
     accumulates = False

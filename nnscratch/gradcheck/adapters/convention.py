@@ -33,7 +33,7 @@ def divide_by_examples(adapter: Adapter) -> None:
     >>> divide_by_examples(adapter)
     >>> dW = adapter.gradients(adapter.run())["W"]
     >>> bool((dW == np.full((2, 5), 3) @ np.ones((5, 3))).all()), adapter.notes
-    (True, ["convention='mean': the gradient of W is multiplied by m = 5, the examples on axis 1"])
+    (True, ["convention='mean': the gradient of W is multiplied by m = 5, the number of examples (axis 1)"])
     """
     count, axis, shared = find_examples(adapter)
     if not count:
@@ -42,8 +42,8 @@ def divide_by_examples(adapter: Adapter) -> None:
     if not shared:
         return
     adapter.add_note(
-        f"convention='mean': the gradient of {', '.join(shared)} is multiplied by m = {count}, the examples on axis "
-        f"{axis}"
+        f"convention='mean': the gradient of {', '.join(shared)} is multiplied by m = {count}, the number of examples "
+        f"(axis {axis})"
     )
     original = adapter.gradients
 

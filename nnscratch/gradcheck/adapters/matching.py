@@ -17,7 +17,7 @@ TARGETS = frozenset(
     "observed".split()
 )
 PREDICTED = frozenset("pred preds predicted prediction predictions hat yhat output outputs probs logits".split())
-FEW = 12  # with more inputs than this, the number of assignments is too large to compare all
+FEW = 12  # with more inputs than this, there are too many assignments to compare all of them
 
 
 @dataclass
@@ -129,7 +129,7 @@ def match_keys(result: dict, floats: list[tuple[str, Any]], match: Match) -> set
 
 
 def nested_as_inputs(result: Any, inputs: tuple) -> tuple | None:
-    """Return the gradients in the nested form of the inputs, if backward returned them side by side, else None.
+    """Return the gradients nested like the inputs, if backward returned a tuple that is not nested, else None.
 
     Examples
     --------

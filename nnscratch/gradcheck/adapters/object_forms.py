@@ -75,7 +75,7 @@ def object_adapter(
         name = type(instance).__name__
         raise TypeError(
             f"{name}.{backward.__name__}() takes no arguments, and the checker has no inputs for "
-            f"{name}.{forward.__name__}(). Write three functions that take the data as arguments, and give them: "
+            f"{name}.{forward.__name__}(). Write three functions that take the data as arguments, and call "
             f"check_gradients((forward, loss, backward), x, y)"
         )
     if inputs and (is_output or backward is None):

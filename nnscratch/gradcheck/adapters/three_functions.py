@@ -109,7 +109,8 @@ class ThreeFunctionsAdapter(PairAdapter):
         ys, cache = self.cache
         arguments = bind_arguments(names, by_name, ys, dict(zip(self.output_names, ys, strict=False)), cache)
         if arguments is None:
-            raise pair_refusal(self.forward, self.backward, self.input_names, "it takes more arguments than there are")
+            reason = "it takes more arguments than the checker has values"
+            raise pair_refusal(self.forward, self.backward, self.input_names, reason)
         return self.backward(*arguments, **optional)
 
 

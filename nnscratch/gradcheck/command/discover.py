@@ -2,7 +2,7 @@
 
 X_forward and X_backward               a pair; also X and X_backward, forward_X and backward_X, X_forward_naive ...
 a class with forward and backward      also inherited from a class of the same file
-... whose backward takes the labels     with the cost: L_model_forward, compute_cost, L_model_backward
+a pair whose backward takes the labels  with the cost: L_model_forward, compute_cost, L_model_backward
 X_loss that returns (loss, gradient)   also ..._cost, loss_..., cost_...
 a class with loss and params           CS231n's networks
 """

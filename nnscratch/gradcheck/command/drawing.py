@@ -37,13 +37,13 @@ class Given:
     inputs : list of array
         The arguments of forward by position.
     shapes : dict of str to str
-        By the name of the argument: its shape, as text.
+        The shapes of arguments as text, by the name of the argument.
     values : dict of str to object
-        By the name of the argument: its value.
+        The values of arguments, by the name of the argument.
     init, init_named : list, dict
         The arguments of the constructor.
     conventions : dict of str to str
-        By the name of the layer: "sum" or "mean". The name "" means all layers.
+        "sum" or "mean", by the name of the layer. The name "" means all layers.
     """
 
     inputs: list[Any] = field(default_factory=list)
@@ -189,7 +189,7 @@ def by_family(names: list[str], known: dict[str, str]) -> dict[str, str]:
 
 
 class Drawing:
-    """Draws values for the arguments of one reading of a signature.
+    """Draw values for the arguments of one reading of a signature.
 
     Parameters
     ----------
@@ -328,9 +328,9 @@ def draw_parameters(keys: list[str], rng: np.random.Generator) -> dict[str, np.n
     shapes = {key: next((shape for pattern, shape in COLUMNS if pattern.fullmatch(key)), None) for key in keys}
     unknown = [key for key, shape in shapes.items() if shape is None]
     if unknown or not keys:
-        said = f"the shapes of {', '.join(unknown)} are not known" if keys else "forward names none of its keys"
+        said = f"the shapes of {', '.join(unknown)} are not known" if keys else "the checker found no keys in forward"
         raise CannotDraw(
-            f"cannot draw the dictionary of parameters: {said}. Write a forward that takes its arrays as arguments"
+            f"cannot draw the dictionary of parameters: {said}. Write a forward that takes the arrays as arguments"
         )
     return {key: draw(shape, rng) for key, shape in shapes.items()}
 

@@ -162,7 +162,7 @@ def first_reason(report: GradientReport) -> str:
         return f"{first.mistake}{f' [{first.place}]' if first.place else ''}"
     for entry in report.entries.values():
         if entry.verdict == report.verdict:
-            return f"{entry.name}: {entry.reason or 'no mistake of the catalogue explains it'}"
+            return f"{entry.name}: {entry.reason or 'no known mistake explains this gradient'}"
     return next((f"{t.kind}: {t.message}" for t in report.traps if t.severity != "note"), "")
 
 
@@ -182,7 +182,7 @@ def confirm(worker: Worker, claimed: GradientReport, seed: int) -> None:
     if worker.failed:  # check_gradients catches errors in some of its tests
         raise WorkerFailed("its process ended during the check")
     if own.verdict == "right" and not any(np.any(entry.analytic) for entry in own):
-        claimed.traps.append(Trap("nothing moves", "every gradient is zero at these inputs", "cannot tell"))
+        claimed.traps.append(Trap("zero gradient", "every gradient is zero at these inputs", "cannot tell"))
     for name, entry in zip(names, own.entries.values(), strict=False):
         if entry.verdict != "right":
             claimed.entries[name] = dataclasses.replace(entry, name=name, reason=entry.reason or DISAGREES)

@@ -158,7 +158,7 @@ class Service:
         best = None
         for attempt in range(ATTEMPTS):
             report = check_gradients(build(attempt), *map_leaves(copy_of, inputs), rng=seed, **options)
-            dead = sum(trap.kind == "gradient never moves" for trap in report.traps)
+            dead = sum(trap.kind == "zero gradient" for trap in report.traps)
             if best is None or dead < best[0]:
                 best = dead, report, lambda attempt=attempt: build(attempt)
             if not dead or isinstance(build(0), (tuple, type)) or report.verdict == "wrong":

@@ -118,7 +118,7 @@ def diagnose_entries(
     for case in cases.values():
         case.entry.diagnoses = sorted(case.ranked(at_place), key=lambda d: -explained[d.mistake])
         if not case.found and not case.entry.reason:
-            case.entry.reason = "none of the mistakes tried explains it"
+            case.entry.reason = "no known mistake explains this gradient"
             if case.by_element:
                 case.entry.reason += f"; the worst elements: {worst_elements(case.given, case.true)}"
 

@@ -103,14 +103,14 @@ def explain_constant(case: Case, c: float) -> str:
             sizes.setdefault(f"n = {value.size}, the number of elements of {name}", ("n", value.size))
     names = []
     if abs(abs(c) - 2) < 1e-4:
-        names.append("backward has a factor 2 too many, or lacks a factor 1/2")
+        names.append("backward has an extra factor 2, or lacks a factor 1/2")
     if abs(abs(c) - 0.5) < 1e-4:
-        names.append("backward has a factor 1/2 too many, or lacks a factor 2")
+        names.append("backward has an extra factor 1/2, or lacks a factor 2")
     for description, (letter, size) in sizes.items():
         if size > 1 and abs(abs(c) - size) < 1e-4 * size:
-            names.append(f"{description}: backward multiplies by {letter}, or does not divide by it")
+            names.append(f"{description}: backward has an extra factor {letter}, or lacks a factor 1/{letter}")
         elif size > 1 and abs(abs(c) * size - 1) < 1e-4:
-            names.append(f"{description}: backward divides by {letter} once too often")
+            names.append(f"{description}: backward has an extra factor 1/{letter}")
     for rate in (0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 1e-4):
         if abs(abs(c) - rate) < 1e-4 * rate:
             names.append(f"{rate} may be a learning rate")
@@ -123,12 +123,13 @@ def float32_noise(case: Case) -> None:
     if misfit >= (3e-5 if case.by_element else 2e-6):
         return
     if np.all(case.given.astype(np.float32).astype(np.float64) == case.given):
-        what = "every value is a float32"
+        what = "every value of given is a float32 number"
     elif is_computed_in_float32(case):
-        what = "three times the incoming gradient does not give exactly three times the gradient"
+        what = "for 3 dy, backward does not return exactly 3 times the gradient, so it computes in float32"
     else:
         return  # float64 code with a small mistake, such as an epsilon that only one of forward and backward uses
-    case.add(0.8, "right but for float32 noise", f"largest difference {misfit:.0e} of the gradient, {what}")
+    evidence = f"given differs from the true gradient by at most {misfit:.0e} of its size; {what}"
+    case.add(0.8, "right but for float32 noise", evidence)
 
 
 def is_computed_in_float32(case: Case) -> bool:
@@ -153,10 +154,10 @@ def reordered_axes(case: Case) -> None:
     reshaped = "reshaped instead of transposed"
     if len(shape) == 2 and shape[0] != shape[1]:
         case.test_undone(given.reshape(shape[::-1]).T, 2.5, reshaped, "given = true.T.reshape(shape)")
-        case.test_undone(given.T.reshape(shape), 2.5, reshaped, "given.T = true.reshape")
+        case.test_undone(given.T.reshape(shape), 2.5, reshaped, "given.T = true.reshape(given.T.shape)")
     if len(shape) > 2:
         rows = given.reshape(-1, shape[0]).T
-        words = "given = the rows of true as columns, reshaped: .T is missing before .reshape"
+        words = f"given = true.reshape({shape[0]}, -1).T.reshape(shape): backward lacks .T before .reshape"
         case.test_undone(rows.reshape(shape), 2.5, reshaped, words)
     for count in (1, 2):
         for where in combinations(range(len(shape)), count):
@@ -184,15 +185,19 @@ def shifted(case: Case, axis: int, step: int, words: str) -> None:
 
 
 def summed_too_far(case: Case) -> None:
-    """Test whether every element is the sum of the true gradient over some axes, which `grad += number` hides."""
+    """Test whether every element is the sum of the true gradient over some axes.
+
+    Code such as ``grad += number`` hides this mistake, because NumPy broadcasts the number.
+    """
     if not case.by_element or not np.isfinite(case.true).all():
         return
     long = [axis for axis, length in enumerate(case.shape) if length > 1]
     for count in range(1, len(long) + 1):
         for where in combinations(long, count):
             summed = np.broadcast_to(case.true.sum(axis=where, keepdims=True), case.shape)
-            axes = f"ax{'i' if count == 1 else 'e'}s {' and '.join(map(str, where))}"
-            words = f"every element is the sum of the true gradient over {axes}, which must not be summed"
+            axes, these = ("axis", "this axis") if count == 1 else ("axes", "these axes")
+            axes += f" {' and '.join(map(str, where))}"
+            words = f"every element is the sum of the true gradient over {axes}; backward must not sum over {these}"
             case.test(3.2, summed, "summed over the wrong axis", words)
 
 
@@ -228,7 +233,10 @@ def wrong_shape(case: Case) -> None:
 
 
 def sum_name(case: Case, given: np.ndarray, where: tuple[int, ...]) -> str:
-    """Return the name of the missing sum: over the batch, which is axis 0 of an input, or over a broadcast axis."""
+    """Return the name of the mistake.
+
+    The missing sum is over the batch, which is axis 0 of an input, or over a broadcast axis.
+    """
     batch = {v.shape[0] for v in case.projection.adapter.inputs if is_array(v) and v.ndim > 0}
     if where[0] == 0 and given.shape[0] in batch:
         return "sum over the batch missing"
@@ -246,11 +254,11 @@ def exchanged(case: Case, cases: dict[str, Case], others: dict[str, np.ndarray],
             size = max(np.abs(other).max(), np.abs(given).max())
             found += [name] if np.abs(other - given).max() <= MAX_MISFIT * size else []
     for name in found:
-        evidence = f"the gradient given for {case.name} is the gradient of {name}"
+        evidence = f"backward returns the gradient of {name} as the gradient of {case.name}"
         if name == case.name:
             continue
         if name in cases and case.misfit_of_true(cases[name].given) <= MAX_MISFIT:
-            evidence += ", and the other way round"
+            evidence += ", and vice versa"
             returned = case.projection.adapter.returned_names()
             if {case.name, name} <= {n for r in returned if r for n in gradient_of(r)}:
                 evidence += f"; backward returns {', '.join(returned)}"
@@ -284,7 +292,7 @@ def wrong_blocks(case: Case) -> None:
                 order[i], order[j] = j, i
                 parts = np.split(case.given, count, axis)
                 if case.misfit_of_true(np.concatenate([parts[k] for k in order], axis)) <= MAX_MISFIT:
-                    evidence = f"block {i} of the gradient given is block {j} of the true one, and vice versa"
+                    evidence = f"block {i} of given is block {j} of the true gradient, and vice versa"
                     case.add(1.5, "two gates swapped", evidence, place)
             if len(bad) == 1:
                 c = constant_factor(g[bad[0]], t[bad[0]])

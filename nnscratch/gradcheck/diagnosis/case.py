@@ -73,6 +73,10 @@ class Case:
         """The quantity by which a misfit is divided, in words for the report."""
         return "the gradient"
 
+    def largest_difference(self, misfit: float) -> str:
+        """Return a misfit in words for the report."""
+        return f"the largest difference is {misfit:.0e} of {self.misfit_unit}"
+
     @property
     def smooth(self) -> np.ndarray:
         """True at elements whose true gradient is known and that do not lie on a kink."""
@@ -153,7 +157,7 @@ class Case:
         misfit = self.misfit(candidate)
         if misfit > MAX_MISFIT:
             return False
-        self.add(rank, mistake, f"{evidence}: fits to {misfit:.0e} of {self.misfit_unit}", place, misfit)
+        self.add(rank, mistake, f"{evidence}; {self.largest_difference(misfit)}", place, misfit)
         return True
 
     def test_undone(self, corrected: Any, rank: float, mistake: str, evidence: str) -> bool:
@@ -161,7 +165,7 @@ class Case:
         misfit = self.misfit_of_true(corrected)
         if misfit > MAX_MISFIT:
             return False
-        self.add(rank, mistake, f"{evidence}, to {misfit:.0e} of {self.misfit_unit}", "", misfit)
+        self.add(rank, mistake, f"{evidence}; {self.largest_difference(misfit)}", "", misfit)
         return True
 
     def test_observed(self, rank: float, values: np.ndarray, mistake: str, evidence: str) -> bool:

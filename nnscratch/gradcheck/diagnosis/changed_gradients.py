@@ -17,7 +17,7 @@ import numpy as np
 TARGETS = "target term missing"
 MASK = "another mask applied"
 MIN_MASKED = 6  # the smallest number of elements that show a mask
-MAX_ARRAYS = 16  # every pair of this number of arrays is tried
+MAX_ARRAYS = 16  # pairs are formed from this number of arrays at most
 Change = tuple[float, str, str, list[np.ndarray], bool]
 Known = list[tuple[list[np.ndarray], str, bool]]
 
@@ -40,7 +40,7 @@ def changed_gradients(site: Any, known: Known, labels: list[tuple[str, np.ndarra
 
 
 def is_partly_zero(masked: list[np.ndarray]) -> bool:
-    """Return True if a mask leaves some elements. If all elements are 0, the gradient is missing, and not masked."""
+    """Return True if at least one masked element is not 0. If all are 0, the gradient is missing, and not masked."""
     return sum(g.size for g in masked) >= MIN_MASKED and any(g.any() for g in masked)
 
 
@@ -57,8 +57,8 @@ def formulas(g: np.ndarray) -> Iterator[tuple[float, str, str, Callable]]:
             continue
         for k in {0, n - 1, *range(min(n, 8))}:
             noun = "sample" if axis == 0 or g.ndim == 2 else "index"
-            along = f"{says}counts {noun} {k} along axis {axis}"
-            yield 2.5, "one sample counted", f"{along} only", lambda g, a=axis, k=k: only(g, a, k)
+            along = f"{says}counts only {noun} {k} along axis {axis}"
+            yield 2.5, "one sample counted", along, lambda g, a=axis, k=k: only(g, a, k)
             yield (
                 2.55,
                 "one sample not counted",
@@ -142,7 +142,7 @@ def without_targets(site: Any, known: Known, labels: list[tuple[str, np.ndarray]
             if g.ndim == 2 and len(site.values) == 1:
                 for hot, flip in ((one_hot(ids, *g.shape), False), (one_hot(ids, *g.shape[::-1]), True)):
                     if hot is not None:
-                        text = f"the gradient of %u lacks the part of the classes in {name}: %c at each of them"
+                        text = f"the gradient of %u lacks the term of the labels in {name}: %c at each class"
                         yield 1.1, TARGETS, text, [hot.T if flip else hot], True
 
 
@@ -165,17 +165,17 @@ def with_factors(site: Any, known: Known) -> Iterator[Change]:
             slopes.append((lambda v: 1 - v**2, f"(1 - `{name}`^2)"))
         for f, text in slopes:
             twice = [g * f(v) - g for g, v in zip(gs, values, strict=True)]
-            words = f"the gradient of %u is multiplied by {text} once too often"
+            words = f"the gradient of %u has the extra factor {text}"
             yield 2.2, "activation's derivative applied twice", words, twice, False
             if all((f(v) != 0).all() for v in values):
                 missing = [g / f(v) - g for g, v in zip(gs, values, strict=True)]
-                words = f"the gradient of %u is not multiplied by {text}"
+                words = f"the gradient of %u lacks the factor {text}"
                 yield 2.25, "activation's derivative missing", words, missing, False
         twice = [g * v - g for g, v in zip(gs, values, strict=True)]
         yield (
             2.7,
             "a factor applied twice",
-            f"the gradient of %u is multiplied by `{name}` once too often",
+            f"the gradient of %u has the extra factor `{name}`",
             twice,
             False,
         )
@@ -194,5 +194,5 @@ def with_other_arrays(site: Any, known: Known) -> Iterator[Change]:
             words = f"the gradient of %u has the factor `{other}` instead of `{name}`"
             yield 2.8, "the wrong array used", words, replaced, False
     for (a, name, _), (b, other, _) in combinations(used, 2):
-        words = f"the gradient of %u contains `{name}` instead of `{other}`, or the other way round"
+        words = f"the gradient of %u contains `{name}` instead of `{other}`, or vice versa"
         yield 2.85, "the wrong array used", words, [x - y for x, y in zip(a, b, strict=True)], True

@@ -89,7 +89,8 @@ class DirectionalCase(Case):
         return MAX_MISFIT * self.errors + self.noise if self.usable else 0.0
 
     def rounding_error(self) -> float:
-        sizes = np.array([np.linalg.norm(self.given * v) for v in self.directions])  # rounding errors add at random
+        # Rounding errors have random signs. Therefore the norm, and not the sum, estimates the size of their sum.
+        sizes = np.array([np.linalg.norm(self.given * v) for v in self.directions])
         return float((self.errors / np.maximum(sizes, 1e-300)).max())
 
     def wrong_elements(self) -> int:
@@ -145,7 +146,7 @@ class DirectionalCase(Case):
         misfit = self.misfit_along(values, self.observe(self.given)) if self.same_shape else float("inf")
         if misfit > MAX_MISFIT:
             return False
-        self.add(rank, mistake, f"{evidence}: fits to {misfit:.0e} of {self.misfit_unit}", "", misfit)
+        self.add(rank, mistake, f"{evidence}; {self.largest_difference(misfit)}", "", misfit)
         return True
 
     def misfit(self, candidate: Any, given: Any = None) -> float:

@@ -36,11 +36,11 @@ def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R
             missing = "keep-probability not applied"
             test(1.2, (slope != 0).astype(float), missing, f"forward multiplies by {on:.4g}, but backward does not")
             test(1.2, (slope != 0) / on, missing, f"forward multiplies by {on:.4g}, but backward divides by it")
-        test(1.3, np.where(slope != 0, 0, on), "mask inverted", "the gradient passes exactly where it should not")
+        test(1.3, np.where(slope != 0, 0, on), "mask inverted", "dy passes exactly where y does not depend on x")
         passed = np.abs(factor - on) <= MAX_MISFIT * abs(on)
         if x.size >= 8 and passed.any() and not passed.all() and not np.any(factor[~passed]):
             differ = int((passed != (slope != 0)).sum())
-            evidence = f"given is 0 or {on:.4g} * dy, but not with the mask of forward"
+            evidence = f"given is 0 or {on:.4g} * dy, but backward does not use the mask of forward"
             case.add(1.6, "another mask applied", f"{evidence}: {differ} of {x.size} elements differ")
     elif is_linear(case, slope):
         test(3.7, np.ones(x.size), "a factor missing", "given = dy, unchanged")
@@ -58,22 +58,24 @@ def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R
         test(1.2 + later, y**2, wrong, "given = dy * y^2")
         test(1.2 + later, 1 + y**2, wrong, "given = dy * (1 + y^2)")
         test(1.2 + later, y * (1 + y), wrong, "given = dy * y (1 + y)")
-        test(1.2 + later, y * (1 - y), wrong, "given = dy * y (1 - y), which is the sigmoid's")
-        test(1.2 + later, 1 - y**2, wrong, "given = dy * (1 - y^2), which is tanh's")
-        test(1.3 + later, slope**2, "activation's derivative applied twice", "given = dy * phi'(x)^2")
+        test(1.2 + later, y * (1 - y), wrong, "given = dy * y (1 - y) (the derivative of sigmoid)")
+        test(1.2 + later, 1 - y**2, wrong, "given = dy * (1 - y^2) (the derivative of tanh)")
+        test(1.3 + later, slope**2, "activation's derivative applied twice", "given = dy * phi'(x)^2, where y = phi(x)")
     wrong_point = "derivative taken at the wrong value"
-    test(1.15, x * (1 - x), wrong_point, "given = dy * x (1 - x): the formula for the output y, given the input x")
-    test(1.15, 1 - x**2, wrong_point, "given = dy * (1 - x^2): the formula for the output y, given the input x")
+    instead = "with the input x instead of the output y"
+    test(1.15, x * (1 - x), wrong_point, f"given = dy * x (1 - x): the formula y (1 - y), {instead}")
+    test(1.15, 1 - x**2, wrong_point, f"given = dy * (1 - x^2): the formula 1 - y^2, {instead}")
     at_dy = elementwise_slope_at(case, R)
     if at_dy is not None and on_off:
-        test(1.12, at_dy, "another mask applied", "given = dy * phi'(dy): the mask is computed from dy, not from x")
+        evidence = "given = dy * phi'(dy), where y = phi(x): the mask is computed from dy instead of x"
+        test(1.12, at_dy, "another mask applied", evidence)
     elif at_dy is not None:
-        test(1.12, at_dy, wrong_point, "given = dy * phi'(dy): phi' is taken at dy, not at x")
+        test(1.12, at_dy, wrong_point, "given = dy * phi'(dy), where y = phi(x): phi' is taken at dy instead of x")
     if not on_off and y.size == x.size and case.misfit((R * slope).reshape(shape)) > MAX_MISFIT:
         at_y = elementwise_slope_at(case, y)
         if at_y is not None:
-            evidence = "given = dy * phi'(y): phi' is taken at the activation, not the pre-activation"
-            test(1.1, at_y, wrong_point, evidence)
+            evidence = "given = dy * phi'(y), where y = phi(x): phi' is taken at the activation y"
+            test(1.1, at_y, wrong_point, f"{evidence} instead of the pre-activation x")
     if on_off and not np.any(factor == 0):
         test(1.4, (x >= 0).astype(float), "mask not applied", "given = dy where x >= 0")
     if not case.found and y.size == x.size:
@@ -129,7 +131,9 @@ def reduced_jacobian(case: Case, J: ElementJacobian | DirectionalJacobian, R: np
     if len(outputs) == 1 and R.size == case.true.size and not J.is_diagonal:
         shape = case.shape
         if J.diagonal is not None:
-            evidence = "given = dy_i * dy_i/dx_i: the contributions of all other outputs are left out"
+            evidence = (
+                "given[i] = dy[i] J[i, i], with the Jacobian J of forward: backward leaves out the other elements of J"
+            )
             case.test(1, (R * J.diagonal).reshape(shape), "Jacobian reduced to its diagonal", evidence)
         y = np.asarray(to_numpy(outputs[0][1])).ravel()
         case.test(1.5, (R * y).reshape(shape), "Jacobian reduced to its diagonal", "given = dy * y")

@@ -34,12 +34,12 @@ class ForwardGraph:
     families : dict of tuple to list of Node
         These operations by family.
     producers, consumers : dict of tuple to list of Node
-        By the `content_key` of an array: the operations that compute this array; the operations with it as active
-        operand.
+        The operations that compute an array, and the operations that have it as an active operand. The keys are the
+        `content_key` of the array.
     can_be_wrong : set of (tuple, int), or None
         The edges at which one mistake can explain all wrong gradients; None for all edges.
     arrays : dict of int to dict
-        By the number of rounds of a loop: the arrays of all rounds, with a name for them.
+        The arrays that a loop computes in its rounds, with a name for them. The keys are the numbers of rounds.
     """
 
     def __init__(self, tape: Tape):
@@ -208,8 +208,8 @@ class ForwardGraph:
 def reaching_families(tape: Tape, families: dict[tuple, list[Node]]) -> dict[tuple, list[Node]]:
     """Return the families with at least one operation that affects the output.
 
-    The other operations compute values for backward. In a function that returns a loss and its gradient, they are the
-    whole backward. f does not depend on them, so no hypothesis about them can be right.
+    The other operations compute values for backward. In a function that returns a loss and its gradient, the other
+    operations are the whole backward. f does not depend on them, so no hypothesis about them can be right.
     """
     centre = tape.value()
 

@@ -108,8 +108,7 @@ def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
         if len(explained) == len(cases):
             best = min(best, h.rank)
         for name in explained:
-            arrays = "this array" if h.only else "all arrays"
-            cases[name].add(h.rank, h.mistake, f"{h.evidence}; fits {arrays} along 3 random directions", h.place)
+            cases[name].add(h.rank, h.mistake, f"{h.evidence}; {explains(h)}", h.place)
     if not all(case.found for case in cases.values()):
         in_some_rounds(cases, tried, graph, tester)
     for search in (
@@ -133,7 +132,7 @@ def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
             if tester.budget_spent:
                 return
             if h.only in (None, name) and tester.explains_alone(h, name):
-                cases[name].add(5 + h.rank, h.mistake, f"{h.evidence}; fits this array alone", h.place)
+                cases[name].add(5 + h.rank, h.mistake, f"{h.evidence}; only this array was tested", h.place)
 
 
 def in_some_rounds(
@@ -158,9 +157,13 @@ def in_some_rounds(
                 return
             part = replace(h, changes={k: v for r in some for k, v in rounds[r].items()})
             for name in tester.explained_arrays(part):
-                which = f"in round {', '.join(map(str, sorted(some)))} of 0 to {last}"
-                evidence = f"{h.evidence}, {which}; fits {'this array' if h.only else 'all arrays'} along 3 directions"
-                cases[name].add(h.rank + 0.3, h.mistake, evidence, h.place)
+                which = f"only in round {', '.join(map(str, sorted(some)))} (of the rounds 0 to {last})"
+                cases[name].add(h.rank + 0.3, h.mistake, f"{h.evidence}, {which}; {explains(h)}", h.place)
+
+
+def explains(h: Hypothesis) -> str:
+    """Return, for the evidence, the arrays that an accepted hypothesis explains."""
+    return f"this explains {'this array' if h.only else 'all arrays'} (tested along 3 random directions)"
 
 
 def path_factors(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
@@ -173,7 +176,9 @@ def path_factors(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothesis
             continue
         for name in [only] if only else tester.wrong:
             if is_keep_probability(graph, node, c):
-                evidence = f"the gradient through {path} counts {c:.6g} times: the scale of the mask is missing"
+                evidence = (
+                    f"the gradient through {path} is {c:.6g} times its true value: backward lacks the scale of the mask"
+                )
                 cases[name].add(1.2, "keep-probability not applied", evidence, node.place)
             add_path_factor(cases[name], c, node.place, path)
 
@@ -191,7 +196,7 @@ def is_keep_probability(graph: ForwardGraph, node: Node, c: float) -> bool:
 
 
 def least_rank(cases: dict[str, Case]) -> float:
-    """Of the mistakes that explain every wrong array, return the smallest rank found so far, or infinity."""
+    """Return the smallest rank among the mistakes that explain every wrong array, or infinity if there is none."""
     ranks: dict[str, list[float]] = {}
     for case in cases.values():
         mine: dict[str, float] = {}
@@ -203,9 +208,9 @@ def least_rank(cases: dict[str, Case]) -> float:
 
 
 def add_path_factor(case: Case, c: float, place: str, path: str) -> None:
-    """Add the mistake of counting a path `c` times."""
-    c = round(c) if abs(c - round(c)) < 1e-4 else c  # the slope of a difference has digits of noise
-    evidence = f"the gradient through {path} counts {c:.6g} times"
+    """Add the mistake for a path whose gradient is `c` times its true value."""
+    c = round(c) if abs(c - round(c)) < 1e-4 else c  # a measured slope has noise in its last digits
+    evidence = f"the gradient through {path} is {c:.6g} times its true value"
     of_numbers = all(v.ndim == 0 for v in case.projection.variables.values())  # then c cannot be an axis' length
     if abs(c + 1) < 1e-4:
         case.add(1.05, "sign flipped", evidence, place)
@@ -230,7 +235,7 @@ def gradients_of_results(cases: dict[str, Case], graph: ForwardGraph) -> None:
             for array, name in named:
                 for how in ("", ", transposed"):
                     if np.array_equal(np.transpose(array) if how else array, given):
-                        evidence = f"given is `{name}` itself{how}: not multiplied by the incoming gradient"
+                        evidence = f"given is `{name}`{how}: backward does not multiply it by the incoming gradient"
                         case.add(2.3, "upstream gradient missing", evidence)
         rng = np.random.default_rng(3)
         directions = [rng.standard_normal(given.shape) for _ in range(3)]
@@ -243,7 +248,8 @@ def gradients_of_results(cases: dict[str, Case], graph: ForwardGraph) -> None:
                     for v, s in zip(directions, slopes, strict=True)
                 ):
                     result = graph.describe(nodes, -1)
-                    evidence = f"given is the gradient of {result}; the factor from there to {case.name} is missing"
+                    evidence = f"given is the gradient of {result}; backward does not multiply it by the derivative of "
+                    evidence += f"{result} with respect to {case.name}"
                     case.add(2.4, "a factor missing", evidence, nodes[0].place)
 
 
@@ -266,7 +272,7 @@ def gradients_of_broadcast_uses(case: Case, graph: ForwardGraph) -> None:
             if summed.size != given.size or given.size >= gradient.size:
                 continue
             if np.abs(summed.ravel() - given.ravel()).max() <= 1e-5 * np.abs(given).max():
-                where = "everything" if len(axes) == gradient.ndim else f"axis {' and '.join(map(str, axes))}"
+                where = "all axes" if len(axes) == gradient.ndim else f"axis {' and '.join(map(str, axes))}"
                 evidence = f"given is the gradient of `{node.place.split(': ', 1)[-1]}`, summed over {where}"
                 case.add(0.65, "summed over the wrong axis", evidence, node.place)
                 return
@@ -282,8 +288,8 @@ def missing_array_factors(cases: dict[str, Case], graph: ForwardGraph, tester: H
             a = np.asarray(values[0], dtype=float)
             if a.size < 2 or not a.all() or not broadcasts_to(a.shape, case.shape):
                 continue
-            divided = f"given = true * `{factor}`: it is not divided by it"
-            multiplied = f"given = true / `{factor}`: it is not multiplied by it"
+            divided = f"given = true * `{factor}`: backward does not divide by `{factor}`"
+            multiplied = f"given = true / `{factor}`: backward does not multiply by `{factor}`"
             case.test_undone(case.given / a, 2.5, "a factor missing", divided)
             case.test_undone(case.given * a, 2.5, "a factor missing", multiplied)
 

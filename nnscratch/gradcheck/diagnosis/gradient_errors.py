@@ -56,5 +56,4 @@ def wrong_functions(graph: ForwardGraph, movements: Movements) -> Iterator[tuple
         named = name_slope(f.u, f.y, f.d, used, f, f.slope_at)
         if named is not None:
             rank, mistake, evidence = named
-            place = f"the derivative with respect to `{source.operand_names[j]}`"
-            yield rank, mistake, f"{evidence} ({place})", sink.place
+            yield rank, mistake, f"{evidence}, where u is `{source.operand_names[j]}`", sink.place

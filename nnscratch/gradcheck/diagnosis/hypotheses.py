@@ -263,4 +263,4 @@ class HypothesisTester:
 
 def search_failed(name: str, error: Exception) -> str:
     """Return the note for a search that raised an error."""
-    return f"the search {name} of the diagnosis failed ({type(error).__name__}: {error}); the verdict holds"
+    return f"the search {name} of the diagnosis failed ({type(error).__name__}: {error}); the verdict is not affected"

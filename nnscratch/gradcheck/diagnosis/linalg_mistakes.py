@@ -18,19 +18,19 @@ FORMULAS: dict[str, list[tuple[float, str, str, Callable]]] = {
         (1.5, "transposed", "solves with A instead of A.T", lambda A, x, dA, db: np.linalg.solve(A.T, db - dA @ x)),
         (1.6, "a factor missing", "does not solve with A.T", lambda A, x, dA, db: db - dA @ x),
         (1.6, "multiplied instead of divided", "multiplies by A.T", lambda A, x, dA, db: A @ (db - dA @ x)),
-        (1.6, "sign flipped", "has the wrong sign for A", lambda A, x, dA, db: np.linalg.solve(A, db + dA @ x)),
-        (1.7, "a path missing", "gives A no gradient", lambda A, x, dA, db: np.linalg.solve(A, db)),
+        (1.6, "sign flipped", "flips the sign of dA", lambda A, x, dA, db: np.linalg.solve(A, db + dA @ x)),
+        (1.7, "a path missing", "does not compute dA", lambda A, x, dA, db: np.linalg.solve(A, db)),
     ],
     "inv": [
-        (1.5, "transposed", "uses Y instead of Y.T, twice", lambda A, Y, dA: -Y.T @ dA @ Y.T),
-        (1.55, "transposed", "uses Y instead of Y.T on the left", lambda A, Y, dA: -Y.T @ dA @ Y),
-        (1.55, "transposed", "uses Y instead of Y.T on the right", lambda A, Y, dA: -Y @ dA @ Y.T),
-        (1.6, "sign flipped", "has the wrong sign", lambda A, Y, dA: Y @ dA @ Y),
-        (1.6, "a factor missing", "multiplies by Y.T on the left only", lambda A, Y, dA: -Y @ dA),
-        (1.6, "a factor missing", "multiplies by Y.T on the right only", lambda A, Y, dA: -dA @ Y),
+        (1.5, "transposed", "uses inv(A) instead of inv(A).T on both sides", lambda A, Y, dA: -Y.T @ dA @ Y.T),
+        (1.55, "transposed", "uses inv(A) instead of inv(A).T on the left", lambda A, Y, dA: -Y.T @ dA @ Y),
+        (1.55, "transposed", "uses inv(A) instead of inv(A).T on the right", lambda A, Y, dA: -Y @ dA @ Y.T),
+        (1.6, "sign flipped", "flips the sign", lambda A, Y, dA: Y @ dA @ Y),
+        (1.6, "a factor missing", "multiplies by inv(A).T only on the left", lambda A, Y, dA: -Y @ dA),
+        (1.6, "a factor missing", "multiplies by inv(A).T only on the right", lambda A, Y, dA: -dA @ Y),
     ],
     "det": [
-        (1.5, "transposed", "uses the inverse instead of inv(A).T", lambda A, y, dA: y * np.trace(inverse(A).T @ dA)),
+        (1.5, "transposed", "uses inv(A) instead of inv(A).T", lambda A, y, dA: y * np.trace(inverse(A).T @ dA)),
         (1.6, "a factor missing", "leaves out the determinant", lambda A, y, dA: np.trace(inverse(A) @ dA)),
         (1.6, "a factor missing", "leaves out inv(A).T", lambda A, y, dA: y * dA.sum()),
     ],
@@ -47,7 +47,7 @@ def linalg_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
     for nodes in graph.families.values():
         for rank, mistake, text, movement in FORMULAS.get(nodes[0].name, ()):
             changes = {n.number: with_movement(movement) for n in nodes}
-            evidence = f"the backward of {nodes[0].name}(A) {text}"
+            evidence = f"the backward of {nodes[0].name}({', '.join('Ab'[: len(nodes[0].operands)])}) {text}"
             yield Hypothesis(rank, mistake, evidence, nodes[0].place, changes)
 
 

@@ -1,4 +1,4 @@
-"""Hypotheses: backward leaves out a path or rounds of a loop, counts a path twice, or has its sign wrong.
+"""Hypotheses: backward leaves out a path or rounds of a loop, counts a path twice, or flips its sign.
 
 a path missing                       backward computes as if the result did not depend on an operand
 recurrent path missing               the same, for an operand that comes from the previous round
@@ -33,7 +33,7 @@ def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
         rank -= 1e-5 * nodes[0].number  # all cuts of a chain of operations have the same effect: report the last cut
         if bias:
             mistake, rank = "bias term missing", 2.9
-        yield Hypothesis(rank, mistake, f"backward computes as if nothing passed through {path}", place, cut, only)
+        yield Hypothesis(rank, mistake, f"backward computes as if no gradient passed through {path}", place, cut, only)
         if state:
             yield from cut_state_and_output(graph, nodes, j, cut)
         if len(nodes) > 1:
@@ -41,7 +41,7 @@ def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
             if only is None:
                 for c, name in ((-1, "sign flipped"), (2, "counted twice"), (0.5, "scaled by a constant")):
                     scaled = {n.number: change_path(j, lambda d, c=c: c * d) for n in nodes}
-                    evidence = f"backward counts the gradient through {path} {c} times, in every round"
+                    evidence = f"the gradient through {path} is {c} times its true value, in every round"
                     yield Hypothesis({-1: 1.06, 2: 2.6, 0.5: 6.3}[c], name, evidence, place, scaled, only)
 
 
@@ -57,7 +57,7 @@ def cut_state_and_output(graph: ForwardGraph, nodes: list[Node], j: int, cut: di
     later_turned = {k: v for k, v in turned.items() if k != nodes[0].number}
     for name in names if len(names) > 1 else ():
         weights = scale_output_weights(graph.projection.weights, name, 0)
-        evidence = f"backward computes as if nothing passed through {path}, and does not use the gradient of {name}"
+        evidence = f"backward computes as if no gradient passed through {path}, and ignores the gradient of {name}"
         for changes in (cut, later):
             yield Hypothesis(3.05, "recurrent path missing", evidence, nodes[0].place, changes, None, weights)
         weights = scale_output_weights(graph.projection.weights, name, -1)
@@ -76,7 +76,7 @@ def cut_some_rounds(
     noun = "time step" if graph.is_time_loop(len(nodes)) else "round of the loop"
     if state:
         rest = {k: v for k, v in cut.items() if k != first}
-        evidence = f"backward computes as if nothing passed from one round to the next through {path}"
+        evidence = f"backward computes as if no gradient passed from round to round through {path}"
         yield Hypothesis(2.95, "recurrent path missing", evidence, place, rest, only)
     for kept, word in ((last, "last"), (first, "first")):
         rest = {k: v for k, v in cut.items() if k != kept}
@@ -98,7 +98,7 @@ def skipped_rounds(graph: ForwardGraph) -> Iterator[Hypothesis]:
                 skipped = range(k) if word == "first" else range(count - k, count)
                 cut = {n.number: change_path(-1, lambda d: 0 * d) for n in of_loop if n.round in skipped}
                 which = word if k == 1 else f"{word} {k}"
-                evidence = f"backward computes as if nothing passed through the {which} of {count} rounds"
+                evidence = f"backward computes as if no gradient passed through the {which} of {count} rounds"
                 name = f"only the {other} {noun} counted" if k == count - 1 else f"the {word} {noun} not counted"
                 yield Hypothesis(3.25 + 0.01 * k, name, evidence, of_loop[0].place, cut)
 
@@ -114,8 +114,8 @@ def two_cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
         if a is b:
             continue
         cut = {a.number: change_path(i, lambda d: 0 * d), b.number: change_path(j, lambda d: 0 * d)}
-        paths = f"`{a.operand_names[i]}` ({a.place}) nor through `{b.operand_names[j]}`"
-        evidence = f"backward computes as if nothing passed through {paths}"
+        paths = f"`{a.operand_names[i]}` ({a.place}) or through `{b.operand_names[j]}`"
+        evidence = f"backward computes as if no gradient passed through {paths}"
         yield Hypothesis(3.5, "a path missing", evidence, b.place, cut)
 
 
@@ -143,7 +143,7 @@ def single_paths(graph: ForwardGraph) -> Iterator[tuple[dict, str | None, Node, 
 
 
 def scale_output_weights(weights: Any, name: str, c: float, own: str = "output") -> Any:
-    """Return `weights`, in which the weights of the output `name` are multiplied by `c`."""
+    """Return a copy of `weights` in which the weights of the output `name` are multiplied by `c`."""
     if isinstance(weights, (tuple, list)):
         return tuple(scale_output_weights(w, name, c, f"{own}[{i}]") for i, w in enumerate(weights))
     if isinstance(weights, dict):

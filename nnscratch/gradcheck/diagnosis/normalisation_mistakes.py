@@ -71,7 +71,7 @@ def wrong_statistics(graph: ForwardGraph, nodes: list[Node], axes: tuple[int, ..
         for other in axis_sets(len(shape)):
             if other == axes:
                 continue
-            name = "everything" if len(other) == len(shape) else f"axis {' and '.join(map(str, other))}"
+            name = "all axes" if len(other) == len(shape) else f"axis {' and '.join(map(str, other))}"
             for reduce, sort in ((np.mean, "means"), (np.sum, "sums")):
                 both = with_movement(lambda h, s, d, r=reduce, a=other: project(d / s, h, r, a))
                 evidence = f"{words}{sort} over {name}, and forward over axis {' and '.join(map(str, axes))}"
@@ -82,11 +82,14 @@ def wrong_statistics(graph: ForwardGraph, nodes: list[Node], axes: tuple[int, ..
                 evidence = f"{own}, and in forward over axis {' and '.join(map(str, axes))}"
                 yield Hypothesis(1.82, WRONG_AXIS, evidence, place, one)
         sums = with_movement(lambda h, s, d: project(d / s, h, np.sum, axes))
-        yield Hypothesis(1.85, FACTOR, f"{words}sums where it needs means: 1/N is missing", place, sums)
+        evidence = "the backward of the normalisation uses sums instead of means: the factor 1/N is missing"
+        yield Hypothesis(1.85, FACTOR, evidence, place, sums)
         bare = with_movement(
             lambda h, s, d: project(d / s, h, np.mean, axes, 1, 0) - h * (d / s).mean(axes, keepdims=True)
         )
-        evidence = "in the backward of the normalisation, the term of the deviation lacks the normalised input"
+        evidence = (
+            "in the backward of the normalisation, the term of the deviation lacks the factor (x - mean) / deviation"
+        )
         yield Hypothesis(1.9, FACTOR, evidence, place, bare)
         for power, text in ((0, "does not divide by the deviation"), (2, "divides by the variance")):
             other_power = with_movement(lambda h, s, d, p=power: project(d / s**p, h, np.mean, axes))
@@ -132,13 +135,13 @@ def constants_differentiated(graph: ForwardGraph) -> Iterator[Hypothesis]:
                     for n in nodes
                 }
                 evidence = (
-                    f"backward computes as if forward had computed {text} over {name} here; but forward uses constants"
+                    f"backward computes as if forward had computed {text} over {name} here, but forward uses a constant"
                 )
                 yield Hypothesis(3.3, CONSTANT, evidence, node.place, moved)
             norm = {
                 n.number: change_path(-1, lambda d, h=n.result, x=axes: project(d, h, np.sum, x, 0, 1)) for n in nodes
             }
             evidence = (
-                f"backward computes as if forward had divided by a norm over {name}; but forward divides by a constant"
+                f"backward computes as if forward had divided by a norm over {name}, but forward divides by a constant"
             )
             yield Hypothesis(3.3, CONSTANT, evidence, node.place, norm)

@@ -58,30 +58,32 @@ def uncounted_outputs(case: Case, J: ElementJacobian | DirectionalJacobian, R: n
             only[own], without[own] = 1, 0
             mistake = "recurrent path missing"
             incoming = f"the incoming gradient of {name}"
-            case.test_observed(3.5, counting(without), mistake, f"{incoming} is not used")
-            case.test_observed(3.6, counting(only), mistake, f"only {incoming} is used")
+            case.test_observed(3.5, counting(without), mistake, f"backward does not use {incoming}")
+            case.test_observed(3.6, counting(only), mistake, f"backward uses only {incoming}")
     roles = axis_roles(case.projection)
     for (name, y), own in zip(outputs, slices, strict=True):
         if not is_array(y) or y.ndim < 1:
             continue
+        said = name if len(outputs) > 1 else "the output"
         for axis, n in enumerate(y.shape):
             if n < 2:
                 continue
             role = roles[name].get(axis)
-            nouns = {"time": (4.0, "time step", "step"), None: (4.4, "round of the loop", f"index of axis {axis}")}
-            rank, noun, at_it = nouns.get(role, (4.1, "", ""))
+            nouns = {"time": (4.0, "time step"), None: (4.4, "round of the loop")}
+            rank, noun = nouns.get(role, (4.1, ""))
             for t, word in ((-1, "last"), (0, "first")) if noun and y.ndim > 1 else ():
                 only, at = mask_only(R.size, own, y.shape, axis, t), mask_at(R.size, own, y.shape, axis, t)
-                evidence = f"the true gradient of {name} at that {at_it} alone"
+                where = f"time step {t % n}" if role == "time" else f"index {t % n} along axis {axis}"
+                evidence = f"backward counts only {where} of {said}"
                 case.test_observed(rank, counting(only), f"only the {word} {noun} counted", evidence)
-                evidence = f"the true gradient of {name} at every other {at_it}"
+                evidence = f"backward does not count {where} of {said}"
                 case.test_observed(rank + 0.2, counting(ones - at), f"the {word} {noun} not counted", evidence)
             for k in range(min(n, 16)) if role == "sample" and y.ndim > 1 else ():
                 only, at = mask_only(R.size, own, y.shape, axis, k), mask_at(R.size, own, y.shape, axis, k)
-                evidence = f"the true gradient of sample {k} alone"
+                evidence = f"backward counts only sample {k} of {said}"
                 case.test_observed(4, counting(only), "one sample counted", evidence)
-                case.test_observed(4.1, counting(only) / n, "one sample counted", f"{evidence}, divided by N")
-                evidence = f"the true gradient of all samples except {k}"
+                case.test_observed(4.1, counting(only) / n, "one sample counted", f"{evidence}, and divides by N")
+                evidence = f"backward does not count sample {k} of {said}"
                 case.test_observed(4.3, counting(ones - at), "one sample not counted", evidence)
         first_rounds(case, counting, R.size, own, y)
         repeated_ids(case, counting, R.size, own, y)
@@ -97,7 +99,7 @@ def first_rounds(case: Case, counting: Callable[[np.ndarray], np.ndarray], size:
                 continue
             mask = np.ones(size)
             mask[own] = inside.ravel()
-            evidence = f"the true gradient of the output at [{', '.join([str(t)] * count)}] alone"
+            evidence = f"backward counts only the element [{', '.join([str(t)] * count)}] of the output"
             case.test_observed(3.9, counting(mask), f"only the {word} round of the loop counted", evidence)
 
 
@@ -141,7 +143,7 @@ def repeated_ids(case: Case, counting: Callable[[np.ndarray], np.ndarray], size:
             counted = counted[::-1] if word == "last" else counted
             mask = np.ones(size)
             mask[own] = np.broadcast_to(counted.reshape(ids.shape + (1,) * (y.ndim - ids.ndim)), y.shape).ravel()
-            evidence = f"the true gradient if only the {word} occurrence of each id in {name} is counted"
+            evidence = f"backward counts only the {word} occurrence of each id in {name}"
             case.test_observed(1, counting(mask), "repeated rows counted once", evidence)
 
 
@@ -163,4 +165,4 @@ def summed_over_the_wrong_axis(
         else:
             fits = np.abs(summed - given).max() <= MAX_MISFIT * np.abs(given).max()
         if fits:
-            case.add(0.65, "summed over the wrong axis", f"given is the sum over all axes of the output except {axis}")
+            case.add(0.65, "summed over the wrong axis", f"given is a sum over all axes of the output except {axis}")

@@ -14,6 +14,7 @@ import numpy as np
 from .case import MAX_MISFIT
 
 WRONG, ELSEWHERE = "activation's derivative wrong", "derivative taken at the wrong value"
+AT_INPUT = "with the input u instead of the output y"
 SPARE_POINTS = 2  # a polynomial with n coefficients must agree at n + SPARE_POINTS points or more
 
 
@@ -32,29 +33,29 @@ def slope_formulas(
     """
     own = polynomial_in(y, d)
     if own is not None:
-        yield 1.35, ELSEWHERE, f"{own[1].replace('y', 'u')}, the formula for the output y, given the input u", own[0](u)
+        yield 1.35, ELSEWHERE, f"{own[1].replace('y', 'u')}: the formula {own[1]}, {AT_INPUT}", own[0](u)
     at_y = slope_at(y)
     if at_y is not None:
-        yield 1.35, ELSEWHERE, "phi' at the activation, not at the pre-activation", at_y
+        yield 1.35, ELSEWHERE, "the derivative at the activation y instead of the pre-activation u", at_y
     phi_y = phi(y)
     if phi_y is not None:
         yield 1.35, WRONG, "1 - phi(y): phi is applied twice", 1 - phi_y
         yield 1.35, WRONG, "phi(y): phi is applied twice", phi_y
         if own is not None:
-            yield 1.35, ELSEWHERE, f"{own[1].replace('y', 'phi(y)')}, where phi is applied twice", own[0](phi_y)
+            yield 1.35, ELSEWHERE, f"{own[1].replace('y', 'phi(y)')}: phi is applied twice", own[0](phi_y)
     for formula, text in (
         (lambda u, y: y, "y"),
         (lambda u, y: 1 - y, "1 - y"),
-        (lambda u, y: y * (1 - y), "y (1 - y), which is the sigmoid's"),
-        (lambda u, y: 1 - y**2, "1 - y^2, which is tanh's"),
+        (lambda u, y: y * (1 - y), "y (1 - y) (the derivative of sigmoid)"),
+        (lambda u, y: 1 - y**2, "1 - y^2 (the derivative of tanh)"),
         (lambda u, y: (1 - y) ** 2, "(1 - y)^2"),
         (lambda u, y: y**2, "y^2"),
         (lambda u, y: 1 + y**2, "1 + y^2"),
         (lambda u, y: y * (1 + y), "y (1 + y)"),
         (lambda u, y: u, "the input u"),
         (lambda u, y: 1 - u, "1 - u"),
-        (lambda u, y: u * (1 - u), "u (1 - u), the sigmoid's formula for its output, given the input"),
-        (lambda u, y: 1 - u**2, "1 - u^2, tanh's formula for its output, given the input"),
+        (lambda u, y: u * (1 - u), f"u (1 - u): the sigmoid's formula y (1 - y), {AT_INPUT}"),
+        (lambda u, y: 1 - u**2, f"1 - u^2: tanh's formula 1 - y^2, {AT_INPUT}"),
         (lambda u, y: sigmoid(u), "the sigmoid of u"),
         (lambda u, y: sigmoid(y), "the sigmoid of y"),
         (lambda u, y: 1 - sigmoid(u), "1 - the sigmoid of u"),
@@ -71,13 +72,13 @@ def slope_formulas(
         (lambda u, y: np.where(u > 0, 1.0, u), "1 where u is above 0, else u"),
     ):
         rank = 3.42 if "sigmoid of" in text or text in ("the input u", "1 - u", "exp(u)") else 1.35
-        yield rank, (ELSEWHERE if "given the input" in text else WRONG), text, formula(u, y)
+        yield rank, (ELSEWHERE if AT_INPUT in text else WRONG), text, formula(u, y)
     top = float(np.abs(d).max(initial=0))
     yield 1.36, WRONG, f"{top:.4g} times the sign of u", top * np.sign(u)
     nonzero = d.all()
-    yield 3.42, WRONG, "1 / phi'", 1 / d if nonzero else 0 * d
+    yield 3.42, WRONG, "1 / phi'(u)", 1 / d if nonzero else 0 * d
     if (d >= 0).all():
-        yield 3.42, WRONG, "the square root of phi'", np.sqrt(d)
+        yield 3.42, WRONG, "the square root of phi'(u)", np.sqrt(d)
 
 
 def sigmoid(x: Any) -> Any:
@@ -137,6 +138,7 @@ def name_slope(
     """Return (rank, mistake, evidence) for the slope `g` that backward used instead of phi'(u) = d, or None."""
     u, y, d, g = (np.asarray(a, dtype=float) for a in (u, y, d, g))
     size = max(float(np.abs(g).max(initial=0)), 1e-300)
+    says = "the derivative that backward uses for y = phi(u) is "
 
     def fits(values: Any) -> bool:
         return bool(np.isfinite(values).all()) and float(np.abs(values - g).max()) <= MAX_MISFIT * size
@@ -151,36 +153,40 @@ def name_slope(
             return 1.35, "another mask applied", other
     for rank, mistake, text, values in slope_formulas(u, y, d, phi, slope_at):
         if fits(values):
-            return rank + 0.01, mistake, f"the derivative used is {text}"
+            return rank + 0.01, mistake, says + text
     changed = np.abs(g - d) > MAX_MISFIT * size
     ratio = g[changed] / d[changed] if (d[changed] != 0).all() else np.array([np.nan, 0])
     if 3 <= changed.sum() < g.size and np.ptp(ratio) <= 1e-4 * abs(ratio).max() and np.ptp(d[changed]) <= 1e-4 * on:
-        return 1.4, WRONG, f"where phi' is {d[changed][0]:.4g}, the derivative used is {g[changed][0]:.4g}"
+        return 1.4, WRONG, f"{says}{g[changed][0]:.4g} where it should be {d[changed][0]:.4g}"
     true_formula = polynomial_in(y, d)
     for point, letter in ((y, "y"), (u, "u")):
         used = polynomial_in(point, g)
         if used is not None:
             text = used[1].replace("y", letter)
             if letter == "u" and true_formula is not None:
-                return 1.4, ELSEWHERE, f"the derivative used is {text}, a formula for y given the input u"
-            return 1.42, WRONG, f"the derivative used is {text}"
+                return 1.4, ELSEWHERE, f"{says}{text}: a formula {AT_INPUT}"
+            return 1.42, WRONG, says + text
     return None
 
 
 def name_mask(u: np.ndarray, d: np.ndarray, g: np.ndarray, on: float) -> str | None:
-    """Return evidence with the threshold of `g`, or None unless `g` is a mask that differs from `d`."""
+    """Return the evidence, with the threshold of the mask `g`.
+
+    Return None if `g` is not a mask, or if it passes all elements or none.
+    """
     near = [np.abs(g - level) <= MAX_MISFIT * abs(on) for level in (0, on)]
     passed = near[1]
     if g.size < 6 or not (near[0] | passed).all() or not passed.any() or passed.all():
         return None
     differ = int((passed != (d != 0)).sum())
     words = f"backward does not use the same mask as forward: {differ} of {g.size} elements differ"
+    mask = "; backward's mask is 1 if"
     inside, outside = u[passed], u[~passed]
     if outside.max() < inside.min():
-        words += f"; its mask is 1 if the input is above a threshold between {outside.max():.3g} and {inside.min():.3g}"
+        words += f"{mask} the input is above a threshold between {outside.max():.3g} and {inside.min():.3g}"
     elif outside.min() > inside.max():
-        words += f"; its mask is 1 if the input is below a threshold between {inside.max():.3g} and {outside.min():.3g}"
+        words += f"{mask} the input is below a threshold between {inside.max():.3g} and {outside.min():.3g}"
     elif np.abs(outside).min() > np.abs(inside).max():
         low, high = np.abs(inside).max(), np.abs(outside).min()
-        words += f"; its mask is 1 if the input lies within a limit between {low:.3g} and {high:.3g}"
+        words += f"{mask} |input| is below a threshold between {low:.3g} and {high:.3g}"
     return words

@@ -30,7 +30,7 @@ SOFTMAX = [
     (1.7, FACTOR, "dy - y sum(dy y)", lambda y, d, sums: d - y * sums(y * d)),
     (1.7, "sign flipped", "y (dy + sum(dy y))", lambda y, d, sums: y * d + y * sums(y * d)),
     (1.7, "sign flipped", OFF_DIAGONAL, lambda y, d, sums: y * (1 - 2 * y) * d + y * sums(y * d)),
-    (1.7, WRONG_AXIS, "y (dy - sum(dy y) over all)", lambda y, d, sums: y * d - y * (y * d).sum()),
+    (1.7, WRONG_AXIS, "y (dy - sum(dy y) over all axes)", lambda y, d, sums: y * d - y * (y * d).sum()),
 ]
 LOG_SOFTMAX = [
     (1.0, DIAGONAL, "dy (1 - p)", lambda p, d, sums: (1 - p) * d),
@@ -38,7 +38,7 @@ LOG_SOFTMAX = [
     (1.7, FACTOR, "dy - sum(dy)", lambda p, d, sums: d - sums(d)),
     (1.7, FACTOR, "dy - sum(dy) / the number of classes", lambda p, d, sums: d - sums(d) / sums(0 * d + 1)),
     (1.7, "sign flipped", "dy + p sum(dy)", lambda p, d, sums: d + sums(p * d)),
-    (1.7, WRONG_AXIS, "dy - p sum(dy) over all", lambda p, d, sums: d - (p * d).sum()),
+    (1.7, WRONG_AXIS, "dy - p sum(dy) over all axes", lambda p, d, sums: d - (p * d).sum()),
     (1.72, "the wrong array used", "dy - sum(dy p)", lambda p, d, sums: d - p * sums(d)),
 ]
 
@@ -80,7 +80,7 @@ def wrong_jacobians(
                 changes |= with_slope(graph, (s.number, j), n.number, partial(formula, p))
             return changes
 
-        needs = f"{name} needs {RIGHT[name]}"
+        needs = f"{name} needs {RIGHT[name]}" + (" (p = exp(y))" if function is log_softmax else "")
         for rank, mistake, formula, movement in jacobians:
             changes = with_movement(lambda p, d, m=movement, s=sums: m(p, d, s))
             yield Hypothesis(rank, mistake, f"backward computes {formula} where {needs}", place, changes)
@@ -97,9 +97,9 @@ def wrong_jacobians(
             again = {}
             for s, n in zip(sources, nodes, strict=True):
                 again[s.number] = change_path(j, partial(lambda y, d: y * d - y * sums(y * d), n.result))
-            evidence = "the gradient of softmax's input is multiplied by softmax's Jacobian once too often"
+            evidence = "the gradient of softmax's input has the extra factor softmax's Jacobian"
             yield Hypothesis(1.74, "activation's derivative applied twice", evidence, place, again)
-            evidence = "the gradient of softmax's input is multiplied by y (1 - y) once too often"
+            evidence = "the gradient of softmax's input has the extra factor y (1 - y)"
             yield Hypothesis(1.75, "activation's derivative applied twice", evidence, place, twice)
         return
 

@@ -28,7 +28,7 @@ def state_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
         name, place = graph.describe(*uses[0]), uses[0][0][0].place
         if len(uses) > 1:
             for later_only in (True, False):
-                evidence = f"backward computes as if no gradient came back from round to round through {name}"
+                evidence = f"backward computes as if no gradient passed from round to round through {name}"
                 yield Hypothesis(2.9, MISSING, evidence, place, cut_uses(uses, later_only))
         evidence = f"the gradient of {name} that goes to the previous round still contains the terms of later rounds"
         yield Hypothesis(2.7, RUNNING, evidence, place, running_sum(uses))
@@ -38,8 +38,8 @@ def state_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
     for a, b in combinations(states, 2):
         if len(a[0][0]) != len(b[0][0]):
             continue
-        names = f"{graph.describe(*a[0])} nor through {graph.describe(*b[0])}"
-        evidence = f"backward computes as if no gradient came back from round to round through {names}"
+        names = f"{graph.describe(*a[0])} or through {graph.describe(*b[0])}"
+        evidence = f"backward computes as if no gradient passed from round to round through {names}"
         for later_only in (True, False):
             both = cut_uses(a, later_only) | cut_uses(b, later_only)
             yield Hypothesis(2.9, MISSING, evidence, a[0][0][0].place, both)
@@ -120,12 +120,13 @@ def neighbouring_rounds(values: list[Any], after: Any) -> Iterator[tuple[list[An
     if len(values) < 2 or not all(np.shape(v) == np.shape(values[0]) for v in values):
         return
     last = values[-1] if after is None else after
-    yield values[1:] + [last], "one round later"
-    yield [last] + values[:-1], "one round earlier, and in the first round the value of the last round"
-    yield [values[0]] + values[:-1], "one round earlier, and in the first round unchanged"
-    yield [0 * values[0]] + values[:-1], "one round earlier, and zeros in the first round"
-    yield [values[-1]] + values[:-1], "one round earlier, wrapped around"
-    yield values[1:] + [values[0]], "one round later, wrapped around"
-    yield values[1:] + [0 * values[0]], "one round later, and zeros in the last round"
+    earlier, later = "its value one round earlier", "its value one round later"
+    yield values[1:] + [last], later
+    yield [last] + values[:-1], f"{earlier} (in the first round, by its last value)"
+    yield [values[0]] + values[:-1], f"{earlier} (in the first round, by its first value)"
+    yield [0 * values[0]] + values[:-1], f"{earlier} (in the first round, by zeros)"
+    yield [values[-1]] + values[:-1], f"{earlier} (in the first round, by its value in the last round)"
+    yield values[1:] + [values[0]], f"{later} (in the last round, by its value in the first round)"
+    yield values[1:] + [0 * values[0]], f"{later} (in the last round, by zeros)"
     if len(values) > 2:
-        yield values[::-1], "reversed in time"
+        yield values[::-1], "its values in the reversed order of the rounds"

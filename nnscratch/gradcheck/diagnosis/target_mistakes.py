@@ -24,7 +24,7 @@ def target_mistakes(cases: dict[str, Case], right: dict, report: GradientReport,
     for a in arrays:
         if a.dtype.kind in "iuf" and a.shape in shapes and id(a) not in checked:
             others.append((a, 0 * a, "target term missing", "zeros in place of the targets"))
-            others.append((a, -a, "sign flipped", "the targets' sign flipped"))
+            others.append((a, -a, "sign flipped", "the negative of the targets"))
     if not others:
         return
     try:
@@ -47,7 +47,7 @@ def shifted_integers(ids: np.ndarray) -> Iterator[tuple[np.ndarray, str, str]]:
     """Yield (other integers, mistake, description) for integers whose values or positions are shifted by one."""
     mistake = "targets off by one"
     for step in (-1, 1):
-        yield ids + step, mistake, f"every integer {step:+d}"
-        yield (ids + step) % (ids.max() + 1), mistake, f"every integer {step:+d}, wrapped around"
+        yield ids + step, mistake, f"{step:+d} added to every integer"
+        yield (ids + step) % (ids.max() + 1), mistake, f"{step:+d} added to every integer, modulo {ids.max() + 1}"
         for axis in range(ids.ndim):
-            yield np.roll(ids, step, axis), mistake, f"the integers moved by {step:+d} along axis {axis}"
+            yield np.roll(ids, step, axis), mistake, f"the integers shifted by {step:+d} along axis {axis}"

@@ -45,7 +45,7 @@ def upstream_mistakes(cases: dict[str, Case], given: dict[str, np.ndarray], proj
 
 
 def solve_upstream(projection: Projection, given: dict[str, np.ndarray], R: np.ndarray) -> np.ndarray | None:
-    """Return the R' from which backward started, or None unless there is exactly one solution."""
+    """Return the R' from which backward started. Return None if there is no solution, or more than one."""
     variables = projection.variables
     names = [n for n, g in given.items() if np.shape(g) == variables[n].shape and np.isfinite(g).all()]
     total = sum(variables[name].size for name in names)
@@ -119,7 +119,7 @@ def name_upstream(used: np.ndarray, R: np.ndarray, roles: dict[int, str]) -> Ite
             for flip, text in ((False, "earlier"), (True, "later")):
                 summed = np.cumsum(np.flip(R, axis) if flip else R, axis)
                 if equals(np.flip(summed, axis) if flip else summed):
-                    evidence = f"each incoming gradient also contains all {text} ones along axis {axis}"
+                    evidence = f"each incoming gradient also contains all {text} gradients along axis {axis}"
                     yield 2.0, "accumulator not reset", evidence
             for reduce, text in ((np.mean, "mean"), (np.sum, "sum")):
                 if equals(np.broadcast_to(reduce(R, axis=axis, keepdims=True), R.shape)):
@@ -132,8 +132,9 @@ def name_upstream(used: np.ndarray, R: np.ndarray, roles: dict[int, str]) -> Ite
         if order != tuple(range(R.ndim)) and (equals(other) or equals(R.transpose(order).reshape(R.shape))):
             evidence = f"the incoming gradient is reshaped where transpose{order} is needed"
             yield 2.05, "reshaped instead of transposed", evidence
-    if equals(np.abs(R)) or equals(np.sign(R)) or equals(R**2):
-        yield 2.0, "upstream gradient wrong", "the incoming gradient is replaced by a function of it"
+    for f, text in ((np.abs, "absolute value"), (np.sign, "sign"), (np.square, "square")):
+        if equals(f(R)):
+            yield 2.0, "upstream gradient wrong", f"the incoming gradient is replaced by its {text}"
     levels = np.unique(np.round(c, 4))
     if len(levels) == 2 and 1 in levels and 0 not in levels and (np.abs(c - 1) > 1e-3).sum() >= 2:
         other = float(levels[levels != 1][0])
@@ -150,13 +151,13 @@ def left_out(counted: np.ndarray, roles: dict[int, str]) -> Iterator[tuple[float
             continue
         kept = [k for k in range(n) if along[k, 0]]
         role = roles.get(axis)
+        evidence = f"backward counts only the outputs at {', '.join(map(str, kept))} along axis {axis}"
         if role == "sample" and len(kept) in (1, n - 1):
             mistake = "one sample counted" if len(kept) == 1 else "one sample not counted"
-            yield 2.0, mistake, f"the outputs at {', '.join(map(str, kept))} along axis {axis} count"
+            yield 2.0, mistake, evidence
         noun = "time step" if role == "time" else "round of the loop"
         if kept in ([0], [n - 1]):
-            yield 2.0, f"only the {'last' if kept[0] else 'first'} {noun} counted", f"along axis {axis} of the output"
-        evidence = f"only the outputs at {', '.join(map(str, kept))} along axis {axis} count"
+            yield 2.0, f"only the {'last' if kept[0] else 'first'} {noun} counted", evidence
         if kept == list(range(len(kept))):
             yield 2.1, f"the last {noun} not counted", evidence
         elif kept == list(range(n - len(kept), n)):
@@ -169,11 +170,14 @@ def left_out(counted: np.ndarray, roles: dict[int, str]) -> Iterator[tuple[float
             inside = np.zeros(counted.shape, dtype=bool)
             inside[(index,) * count] = True
             if np.array_equal(inside, counted):
-                yield 2.0, f"only the {word} round of the loop counted", f"only the outputs at {at[0].tolist()} count"
+                evidence = f"backward counts only the output at {at[0].tolist()}"
+                yield 2.0, f"only the {word} round of the loop counted", evidence
     flat, n = np.flatnonzero(counted.ravel()), counted.size
     if flat.size and np.array_equal(flat, np.arange(flat.size)):
-        yield 2.3, "the last round of the loop not counted", f"only the first {flat.size} of {n} outputs count"
+        evidence = f"backward counts only the first {flat.size} of {n} outputs"
+        yield 2.3, "the last round of the loop not counted", evidence
     elif flat.size and np.array_equal(flat, np.arange(n - flat.size, n)):
-        yield 2.3, "the first round of the loop not counted", f"only the last {flat.size} of {n} outputs count"
+        evidence = f"backward counts only the last {flat.size} of {n} outputs"
+        yield 2.3, "the first round of the loop not counted", evidence
     else:
-        yield 3.6, "a round of the loop not counted", f"{flat.size} of {n} outputs count"
+        yield 3.6, "a round of the loop not counted", f"backward counts only {flat.size} of {n} outputs"

@@ -112,7 +112,7 @@ def fitting_changes(graph: ForwardGraph, site: Site, movements: Movements, rows:
     limit = MAX_MISFIT * size + movements.noise
     c = constant_in_place(g, moved, errors, limit)
     if c == 0:
-        yield 2.45, "a path missing", f"backward computes as if nothing passed through {site.name}"
+        yield 2.45, "a path missing", f"backward computes as if no gradient passed through {site.name}"
     elif c is not None:
         yield 2.45, "upstream gradient wrong", f"the gradient of {site.name} is taken as {c:.4g} everywhere"
     if wrong < MIN_ROWS:

@@ -4,7 +4,7 @@ u v                  backward uses 1, v transposed, v without its bias, or anoth
 x / s                backward uses another power of s
 (a, b, c, d)         the gradients of two blocks, such as gates, are exchanged
 max                  every element gets the gradient, not only the largest
-max(u, v)            the mask is left out, or exchanged
+max(u, v)            the masks of u and v are left out or exchanged
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .hypotheses import Hypothesis
 from .state_mistakes import neighbouring_rounds
 
 PRODUCT_OPERATIONS = {"multiply", "matmul", "dot", "einsum", "divide", "tensordot", "outer", "inner"}
-AXES = {"einsum", "tensordot", "matmul"}  # products of arrays with more than two axes
+AXES = {"einsum", "tensordot", "matmul"}  # these products may have arrays with more than two axes
 
 
 def wrong_factors(graph: ForwardGraph) -> Iterator[Hypothesis]:
@@ -62,7 +62,7 @@ def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: i
         return {n.number: replace_factor(j, other, v) for n, v in zip(nodes, values, strict=True)}
 
     def says(instead: str) -> str:
-        return f"backward computes as if `{factor}` were {instead}, on the way back to `{node.operand_names[j]}`"
+        return f"to compute the gradient of `{node.operand_names[j]}`, backward replaces `{factor}` by {instead}"
 
     ones = with_values([np.ones_like(v) for v in right])
     top = float(max(v.max() for v in right))
@@ -73,9 +73,9 @@ def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: i
         )
         if abs(top - 1) > 1e-6:
             bare = with_values([v / top for v in right])
-            yield Hypothesis(1.2, "keep-probability not applied", says("0 or 1"), place, bare, only)
+            yield Hypothesis(1.2, "keep-probability not applied", says("a mask of 0 and 1"), place, bare, only)
         turned = with_values([top - v for v in right])
-        yield Hypothesis(1.3, "mask inverted", says("inverted"), place, turned, only)
+        yield Hypothesis(1.3, "mask inverted", says("the inverted mask"), place, turned, only)
     elif node.name in ("multiply", "divide"):
         yield Hypothesis(2.4, "a factor missing", says("1"), place, ones, only)
         squares = with_values([v**2 for v in right])
@@ -85,32 +85,31 @@ def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: i
             name = "multiplied instead of divided" if node.name == "divide" else "divided instead of multiplied"
             yield Hypothesis(4.6, name, says("its inverse"), place, inverse, only)
     if node.name not in ("multiply", "divide") and right[0].ndim == 2 and right[0].shape[0] == right[0].shape[1]:
-        yield Hypothesis(2, "transposed", says(f"{factor}.T"), place, with_values([v.T for v in right]), only)
+        yield Hypothesis(2, "transposed", says(f"`{factor}.T`"), place, with_values([v.T for v in right]), only)
     if node.name in ("matmul", "dot") and node.result.ndim == 2 and len(set(node.result.shape)) == 1:
         turned_result = {n.number: transpose_movement(j) for n in nodes}
-        words = (
-            f"the gradient of `{node.place.split(': ', 1)[-1]}` is transposed on the way to `{node.operand_names[j]}`"
-        )
+        result = f"`{node.place.split(': ', 1)[-1]}`"
+        words = f"to compute the gradient of `{node.operand_names[j]}`, backward transposes the gradient of {result}"
         yield Hypothesis(2.2, "transposed", words, place, turned_result, only)
     if node.name in ("matmul", "dot") and right[0].ndim == 2 and right[0].shape[0] == right[0].shape[1]:
         alone = with_values([np.eye(len(v)) for v in right])
-        yield Hypothesis(2.4, "a factor missing", says("the identity"), place, alone, only)
+        yield Hypothesis(2.4, "a factor missing", says("the identity matrix"), place, alone, only)
     for order in permutations(range(right[0].ndim)) if node.name in AXES and right[0].ndim in (3, 4) else ():
         if order != tuple(range(right[0].ndim)) and tuple(right[0].shape[a] for a in order) == right[0].shape:
-            words = says(f"{factor}.transpose{order}")
+            words = says(f"`{factor}.transpose{order}`")
             yield Hypothesis(2, "transposed", words, place, with_values([v.transpose(order) for v in right]), only)
     for values, expression in sums_with_other_sign(graph, nodes, other):
         yield Hypothesis(2.9, "sign flipped", says(f"`{expression}`"), place, with_values(values), only)
     for axis in range(right[0].ndim):
         if right[0].shape[axis] > 1 and right[0].size < 1000:
             flipped = with_values([np.flip(v, axis) for v in right])
-            yield Hypothesis(3.1, "axes reversed", says(f"reversed along axis {axis}"), place, flipped, only)
+            yield Hypothesis(3.1, "axes reversed", says(f"its reverse along axis {axis}"), place, flipped, only)
     for values, expression in without_bias(graph, nodes, other):
-        yield Hypothesis(2.8, "bias term missing", says(f"`{expression}`"), place, with_values(values), only)
+        yield Hypothesis(2.8, "bias term missing", says(expression), place, with_values(values), only)
     after = state_after(graph, nodes, other)
     for values, expression in neighbouring_rounds(right, after):
         found = with_values(values)
-        yield Hypothesis(4, "the wrong array used", says(f"that of another round, {expression}"), place, found, only)
+        yield Hypothesis(4, "the wrong array used", says(expression), place, found, only)
     for values, expression in graph.arrays_like_operand(nodes, other):
         found = with_values(values)
         yield Hypothesis(4, "the wrong array used", says(f"`{expression}`"), place, found, only)
@@ -169,12 +168,12 @@ def without_bias(graph: ForwardGraph, nodes: list[Node], other: int) -> Iterator
                 if all(content_key(s.result[block]) == content_key(v) for s, v in zip(sums, right, strict=True)):
                     yield (
                         [s.operands[1 - b][block] for s in sums],
-                        f"{sums[0].operand_names[1 - b]}, without {sums[0].operand_names[b]}",
+                        f"`{sums[0].operand_names[1 - b]}`, without the bias `{sums[0].operand_names[b]}`",
                     )
 
 
 def wrong_powers(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses about x / s, whose derivative with respect to s is -x / s^2, with another power of s."""
+    """Yield hypotheses about the derivative -x / s^2 of x / s: backward uses another power of s."""
     for nodes, j, only in graph.edges():
         if nodes[0].name == "divide" and j == 1:
             divisor, place = graph.describe(nodes, j), nodes[0].place
@@ -228,7 +227,10 @@ def maximum_without_mask(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def larger_of_two(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses about the larger, or the smaller, of two arrays: only the chosen one receives the gradient."""
+    """Yield hypotheses about the elementwise maximum or minimum of two arrays.
+
+    At each element, only the array that forward chooses receives the gradient.
+    """
     for nodes in graph.families.values():
         name, place = nodes[0].name, nodes[0].place
         j, k = (1, 2) if name == "where" else (0, 1)

@@ -53,7 +53,9 @@ def alternative_slopes(
 ) -> Iterator[tuple[float, str, str, list[Any]]]:
     """Yield (rank, mistake, evidence, slopes) for wrong factors. `slopes` has one array for each round."""
     d, u, y = ([getattr(f, part) for f in found] for part in ("d", "u", "y"))
-    says = f"backward computes as if the derivative with respect to `{sources[0].operand_names[found[0].j]}` were "
+    operand = f"`{sources[0].operand_names[found[0].j]}`"
+    says = f"backward computes as if the derivative with respect to {operand} were "
+    says_of_phi = f"for y = phi(u) with u = {operand}, backward computes as if the derivative were "
     levels = np.unique(np.concatenate([np.round(x, 6).ravel() for x in d]))
     on_off = len(levels) == 2 and levels[0] == 0
     missing = "activation's derivative missing" if activation else "a factor missing"
@@ -65,19 +67,15 @@ def alternative_slopes(
         yield 1.15, "mask not applied", f"{says}1 everywhere", [0 * x + 1 for x in d]
         yield 1.3, "mask inverted", f"{says}{top:.4g} exactly where it is 0", [np.where(x == 0, top, 0) for x in d]
         yield from other_thresholds(u, d, top)
-        yield 1.5, elsewhere, f"{says}u (1 - u), the sigmoid's formula", [x * (1 - x) for x in u]
-        yield 1.5, elsewhere, f"{says}y (1 - y), the sigmoid's formula", [x * (1 - x) for x in y]
-        yield 1.5, WRONG, f"{says}the sigmoid's derivative at u", [sigmoid(x) * (1 - sigmoid(x)) for x in u]
+        yield 1.5, elsewhere, f"{says_of_phi}u (1 - u), the sigmoid's formula", [x * (1 - x) for x in u]
+        yield 1.5, elsewhere, f"{says_of_phi}y (1 - y), the sigmoid's formula", [x * (1 - x) for x in y]
+        yield 1.5, WRONG, f"{says_of_phi}the sigmoid's derivative at u", [sigmoid(x) * (1 - sigmoid(x)) for x in u]
         if sum(x.size for x in d) <= MAX_THRESHOLDS:
             signs = [gradient_of_result(graph, n) > 0 for n in sinks]
-            words = "backward passes the gradient where the gradient itself is above 0, not where the input is"
-            yield 1.4, "another mask applied", words, [top * s for s in signs]
-            yield (
-                1.4,
-                "another mask applied",
-                f"{words}, and where the input is",
-                [s * x for s, x in zip(signs, d, strict=True)],
-            )
+            words = "backward passes the gradient where the gradient itself is above 0"
+            yield 1.4, "another mask applied", f"{words}, and ignores the mask of forward", [top * s for s in signs]
+            both = [s * x for s, x in zip(signs, d, strict=True)]
+            yield 1.4, "another mask applied", f"{words} and the mask of forward is not 0", both
     else:
         yield (1.2 if activation else 4.4), missing, f"{says}1", [0 * x + 1 for x in d]
         yield 1.3, "activation's derivative applied twice", f"{says}its square", [x**2 for x in d]
@@ -87,14 +85,15 @@ def alternative_slopes(
                 rank, mistake, text = formulas[0][:3]
                 same = all(formula[2] == text for formula in formulas)
                 if same and all(np.isfinite(formula[3]).all() for formula in formulas):
-                    yield rank, mistake, says + text, [formula[3] for formula in formulas]
+                    yield rank, mistake, says_of_phi + text, [formula[3] for formula in formulas]
     if activation or on_off:
         if all(np.isfinite(x).all() for x in at_y):
-            yield 1.25, elsewhere, f"{says}phi' at the activation, not at the pre-activation", at_y
+            evidence = f"{says_of_phi}taken at the activation y instead of the pre-activation u"
+            yield 1.25, elsewhere, evidence, at_y
         for values, name in arrays_like_result(graph, sinks):
             if all(np.array_equal(a, b) for a, b in zip(values, y, strict=True)):
                 continue
-            formulas = [("phi' at `%s`", lambda f, a: f.slope_at(a))]
+            formulas = [("taken at `%s` instead of u", lambda f, a: f.slope_at(a))]
             if all(np.allclose(1 - b**2, x) for b, x in zip(y, d, strict=True)):  # phi is tanh
                 formulas += [("1 - %s^2", lambda f, a: 1 - a**2), ("1 - %s", lambda f, a: 1 - a)]
             if all(np.allclose(b * (1 - b), x) for b, x in zip(y, d, strict=True)):  # phi is the sigmoid
@@ -102,12 +101,12 @@ def alternative_slopes(
             for text, formula in formulas:
                 g = [formula(f, a) for f, a in zip(found, values, strict=True)]
                 if all(np.isfinite(x).all() for x in g):
-                    yield 1.28, elsewhere, says + text.replace("%s", name), g
+                    yield 1.28, elsewhere, says_of_phi + text.replace("%s", name), g
 
 
 def other_thresholds(u: list[Any], d: list[Any], top: float) -> Iterator[tuple[float, str, str, list[Any]]]:
     """Yield masks that compare the input, or its absolute value, with a different threshold than forward."""
-    for formula, text in ((np.asarray, "the input is above"), (lambda x: -np.abs(x), "the size of the input is below")):
+    for formula, text in ((np.asarray, "the input is above"), (lambda x: -np.abs(x), "|input| is below")):
         values = [formula(x) for x in u]
         levels = np.unique(np.concatenate([np.ravel(x) for x in values]))
         if levels.size > MAX_THRESHOLDS:
@@ -115,7 +114,7 @@ def other_thresholds(u: list[Any], d: list[Any], top: float) -> Iterator[tuple[f
         for low, high in zip(levels[:-1], levels[1:], strict=True):
             masks = [top * (x > (low + high) / 2) for x in values]
             if not all(np.array_equal(m, x) for m, x in zip(masks, d, strict=True)):
-                a, b = sorted((abs(low), abs(high))) if "size" in text else (low, high)
+                a, b = sorted((abs(low), abs(high))) if "|" in text else (low, high)
                 evidence = f"backward passes the gradient where {text} a threshold between {a:.3g} and {b:.3g}"
                 yield 1.45, "another mask applied", evidence, masks
 
@@ -212,7 +211,7 @@ class ElementwiseFunction:
 
 
 def is_mask_product(node: Node) -> bool:
-    """Return True for the product with a constant mask, whose elements are 0 or one other number."""
+    """Return True for the product with a constant mask. The elements of a mask are 0 or one other number."""
     if node.name != "multiply" or sum(node.active) != 1:
         return False
     mask = np.asarray(node.operands[node.active.index(False)])

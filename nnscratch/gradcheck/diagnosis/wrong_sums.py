@@ -26,7 +26,7 @@ def wrong_sums(graph: ForwardGraph) -> Iterator[Hypothesis]:
         path = graph.describe(nodes, j)
         if operand.size > 1:
             everything = {n.number: spread_movement(j, lambda d: np.full(d.shape, d.sum())) for n in nodes}
-            evidence = f"the gradient of {path} is summed over all axes, not only over the axes that it lacks"
+            evidence = f"backward sums the gradient of {path} over all axes, not only over the broadcast axes"
             yield Hypothesis(1.9, MISTAKE, evidence, node.place, everything, only)
         if len(long) == 1:
             for axis, n in enumerate(shape):
@@ -35,7 +35,8 @@ def wrong_sums(graph: ForwardGraph) -> Iterator[Hypothesis]:
                         m.number: spread_movement(j, lambda d, a=axis, n=n, r=ndim: along_axis(d, a, n, r))
                         for m in nodes
                     }
-                    evidence = f"the gradient of {path} is summed over all axes except {axis}; axis {long[0]} must stay"
+                    evidence = f"backward sums the gradient of {path} over all axes except {axis}, but the sum must "
+                    evidence += f"keep axis {long[0]}"
                     yield Hypothesis(1.9, MISTAKE, evidence, node.place, turned, only)
 
 

@@ -76,8 +76,9 @@ def add_uses(case: Case, graph: ForwardGraph, uses: list[Use], counts: tuple[int
         case.add(3.3, mistake, evidence, place)
     else:
         mistake = {frozenset({2}): "counted twice", frozenset({-1}): "sign flipped"}.get(frozenset(values))
-        times = " and ".join(f"{c} times in {where}" for (_, c), where in zip(wrong, places, strict=True))
-        case.add(3.35, mistake or "a path missing", f"backward counts {case.name} {times}", place)
+        parts = (f"{c} times its true value in {where}" for (_, c), where in zip(wrong, places, strict=True))
+        evidence = f"the gradient through {case.name} is {' and '.join(parts)}"
+        case.add(3.35, mistake or "a path missing", evidence, place)
 
 
 def misplaced(
@@ -116,7 +117,7 @@ def rounds_of_use(case: Case, graph: ForwardGraph, tester: HypothesisTester, nod
             mistake = f"the first {noun} not counted"
         else:
             mistake = f"a {noun} not counted"
-        evidence = f"{path} counts in the rounds {', '.join(str(r) for r in kept)} of 0 to {count - 1} only"
+        evidence = f"backward counts {path} only in round {', '.join(map(str, kept))} (of the rounds 0 to {count - 1})"
         case.add(3.4, mistake, evidence, nodes[0].place)
         return
     rest = np.array([d.true for d in tester.alone[case.name]]) - sum(parts)
@@ -126,4 +127,4 @@ def rounds_of_use(case: Case, graph: ForwardGraph, tester: HypothesisTester, nod
     ):
         slopes = rest + sum(w * part for w, part in zip(weights, parts, strict=True))
         if all(d.matches(s) for d, s in zip(tester.alone[case.name], slopes, strict=True)):
-            case.add(3.0, "accumulator not reset", f"{text}, through {path}", nodes[0].place)
+            case.add(3.0, "accumulator not reset", f"in the gradient through {path}, {text}", nodes[0].place)

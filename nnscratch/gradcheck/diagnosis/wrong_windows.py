@@ -1,7 +1,7 @@
 """Hypotheses about windows and rows: backward adds their gradient at a wrong position, or counts repeated rows once.
 
 x[2 * i : 2 * i + 3] in a loop      backward adds to x[i : i + 3], or to a neighbouring window
-a product with a kernel             backward does not rotate the kernel, or rotates it once too often
+a product with a kernel             backward does not rotate the kernel, or rotates a kernel that must not be rotated
 C[ids] with repeated ids            backward uses dC[ids] += d, which adds only one d for each repeated id
 """
 
@@ -41,7 +41,7 @@ def repeated_rows(graph: ForwardGraph) -> Iterator[Hypothesis]:
             for axis in axes:
                 shape = [n if a == axis else 1 for a, n in enumerate(keys.shape)]
                 groups = groups + np.arange(keys.shape[axis]).reshape(shape)
-            where = "" if not axes else f", for each index along axis {axes[0]}"
+            where = "" if not axes else f", separately at each position along axis {axes[0]}"
             flat = (groups * places.size + keys).ravel()
             for ordered, word in ((flat[::-1], "last"), (flat, "first")):
                 counted = np.zeros(flat.size)
@@ -83,7 +83,8 @@ def overwritten_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
                     n.number: change_path(w.j, partial(np.multiply, m.reshape(np.shape(n.operands[w.j]))))
                     for n, m in zip(w.nodes, masks, strict=True)
                 }
-                evidence = f"backward computes as if each element of {w.name} counted only in the {word} that has it"
+                evidence = f"backward computes as if each element of {w.name} counted only in the {word} that "
+                evidence += "contains it"
                 mistake = "repeated rows counted once"
                 if len(w.nodes) > 1 and are_repeated(w.pieces):
                     noun = "time step" if graph.is_time_loop(len(w.nodes)) else "round of the loop"
@@ -227,14 +228,17 @@ def moved_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
             yield Hypothesis(1.9, mistake, evidence, first.place, changes, w.name)
             for i in partners if first.name in PRODUCTS else ():
                 replaced = {k: replace_factor(i, j, values) for k, values in factors.items()}
-                words = f"{evidence}, on the way back to {graph.describe(w.nodes, i)}"
+                words = f"{evidence}, in the gradient of {graph.describe(w.nodes, i)}"
                 yield Hypothesis(1.95, mistake, words, first.place, replaced, graph.variable_name(w.nodes, i))
                 both = {k: move_window(graph, j, w.name, where[k], i, factors[k]) for k in where}
-                yield Hypothesis(1.92, mistake, f"{evidence}, for both operands", first.place, both)
+                yield Hypothesis(1.92, mistake, f"{evidence}, in the gradients of both operands", first.place, both)
 
 
 def window_moves(starts: np.ndarray, shape: tuple[int, ...], long: np.ndarray) -> Iterator[tuple[str, str, Callable]]:
-    """Yield (description, mistake, function). The function maps a window's start in forward to that in backward."""
+    """Yield (description, mistake, function).
+
+    The function maps the start of a window in forward to its start in backward.
+    """
     strides = []
     for axis in range(starts.shape[1]):
         values = np.unique(starts[:, axis])
@@ -263,7 +267,7 @@ def window_moves(starts: np.ndarray, shape: tuple[int, ...], long: np.ndarray) -
         for step in (-1, 1):
             unit = np.zeros(len(shape), dtype=int)
             unit[axis] = step
-            yield f"lay {step:+d} further along axis {axis}", "shifted by one", lambda s, u=unit: s + u
+            yield f"were shifted by {step:+d} along axis {axis}", "shifted by one", lambda s, u=unit: s + u
 
 
 def moved_index(index: np.ndarray, shape: tuple[int, ...], start: tuple, new: np.ndarray) -> np.ndarray:
@@ -320,8 +324,8 @@ def turned_kernels(graph: ForwardGraph) -> Iterator[Hypothesis]:
                     if any(v is None for v in values):
                         continue
                     changes = {n.number: replace_factor(j, other, v) for n, v in zip(nodes, values, strict=True)}
-                    words = f"{name} were reversed along axes {list(axes)}"
-                    evidence = f"backward computes as if {words}, on the way back to {graph.describe(nodes, j)}"
+                    words = f"backward reverses {name} along axes {list(axes)}"
+                    evidence = f"to compute the gradient of {graph.describe(nodes, j)}, {words}"
                     yield Hypothesis(2.9, "axes reversed", evidence, node.place, changes, only)
 
 
