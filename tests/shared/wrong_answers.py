@@ -181,7 +181,7 @@ WRONG_ANSWERS: dict[str, dict[str, tuple[list[tuple[str, str]], str]]] = {
         ),
     },
     "19": {
-        "1": ([('errors="replace"', 'errors="ignore"')], "become one sign"),
+        "1": ([('errors="replace"', 'errors="ignore"')], "and become one"),
         "2": ([("min(known, key=rank.get)", "known[0]")], "bc was learned before ab"),
         "3": ([("tokens / other_tokens", "other_tokens / tokens")], "3 times 3 choices"),
     },
