@@ -208,7 +208,7 @@ class Recurrent(Module):
         return Y, run
 
     def _segment_forward(self, X: Array, state: list[Array], parameters: Parameters) -> tuple[Array, Segment]:
-        """Do the same for one segment."""
+        """Return Y of one segment, and what backward reads. Write its final state into `state`."""
         X = backend.array_module(X).ascontiguousarray(X)
         buffers = self.workspace.take(X, *self.buffer_shapes(*X.shape[:2]))
         Y, final = self.layer_forward(X, state, parameters, buffers)
@@ -234,7 +234,7 @@ class Recurrent(Module):
         return dX
 
     def _segment_backward(self, dY: Array, dstate: list[Array], parameters: Parameters, segment: Segment) -> Array:
-        """Do the same for one segment."""
+        """Return dX of one segment. Write the gradient of its initial state into `dstate`."""
         X, buffers = segment
         dX, initial = self.layer_backward(dY, dstate, X, parameters, buffers)
         for ds, new in zip(dstate, initial, strict=True):

@@ -35,7 +35,7 @@ def softmax_of_rows(x: Array, t: Array, w: Array | None, with_mean: bool) -> tup
     log_p_label : array, shape (n,)
         log p_t.
     mean_log_p : array, shape (n,)
-        The mean over j of w_j log p_j. Without `with_mean`, the values are arbitrary.
+        The mean over j of w_j log p_j. If `with_mean` is False, the values are arbitrary.
     """
     xp, (n, C) = backend.array_module(x), x.shape
     if not with_mean:
