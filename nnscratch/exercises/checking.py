@@ -1,8 +1,9 @@
 """Check a student's file: values first, then gradients. This process never imports the file.
 
-The steps, and what stops the check with a message:
+The steps:
 
-1  read the file       it is missing, unedited, not valid Python, or imports a library that computes the answer
+1  read the file       stop if it is missing, unedited or not valid Python, or if it imports a library that computes
+                       the answer
 2  values              for fresh random inputs, compare what the functions return with a reference
 3  gradients           `check_gradients` runs in the student's process. If its verdict is "right", this process measures
                        the gradients again, so that a forged report cannot pass

@@ -55,7 +55,8 @@ class Values:
         For outputs that are random: ``measure(inputs, *outputs)`` returns a dictionary of numbers, which are compared
         instead of the outputs. It raises a ValueError if the outputs cannot be measured.
     stable : bool
-        True if an overflow is a mistake even where the values are right, as 1 / (1 + exp(800)) = 0 is.
+        True if an overflow is a mistake even where the values are right. For example, exp(800) overflows, but 1 / (1 +
+        exp(800)) is 0, which is right.
     """
 
     function: str

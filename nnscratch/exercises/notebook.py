@@ -164,9 +164,9 @@ class Here:
     Attributes
     ----------
     path : Path
-        The file or the cell of the last of them.
+        The file or the cell of the last function or class.
     source : str
-        Its text.
+        The text of this file or cell.
     """
 
     failed = False
