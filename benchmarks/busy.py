@@ -175,9 +175,9 @@ def markdown(results: dict[str, Any]) -> str:
         report.table(header, rows),
         *([f"Not measured: {'; '.join(missing)}."] if missing else []),
         "## Small products",
-        "A limit for small products would not help. OpenBLAS already computes the smallest products with one thread. "
-        "The next larger ones are faster with all threads. These are the products of one step of an LSTM with H units "
-        "and a batch of N sequences, in microseconds, on the quiet machine:",
+        "It would not help to use one thread for small products only. OpenBLAS already uses one for the smallest "
+        "products. The next larger ones are mostly faster with all threads. These are the products of one step of an "
+        "LSTM with H units and a batch of N sequences, in microseconds, on the quiet machine:",
         report.table(["product", "million multiplications", "one thread", "all threads"], small),
     ]
     return "\n\n".join(parts) + "\n"

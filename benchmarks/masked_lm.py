@@ -173,10 +173,10 @@ def report(found: dict) -> str:
         f"`TextClassifier` takes the mean of the encoder's outputs. In training, it reads each labelled passage "
         f"of {T} words {CLASS_EPOCHS} times. It is tested on {found['tested']:,} passages of the last tenths of the "
         "novels. "
-        "The encoder is the trained one, or a new one with random weights. All weights learn in both cases. Naive "
-        "Bayes only counts words. Some words, such as the names of the characters, occur in one novel only and would "
-        "show which novel it is. They are replaced by `<unk>`. The rule: add the frequencies of a word in the six "
-        f"novels, and replace the word if one novel has more than {SHARE:.0%} of this sum.",
+        "The encoder is the trained one, or a new one with random weights. All weights are trained in both cases. "
+        "Naive Bayes only counts words. Some words, such as the names of the characters, occur in one novel only and "
+        "would show which novel it is. They are replaced by `<unk>`. The rule: add the frequencies of a word in the "
+        f"six novels, and replace the word if one novel has more than {SHARE:.0%} of this sum.",
         "",
         "| labelled passages | encoder trained on hidden words | new encoder | naive Bayes |",
         "|---|---|---|---|",

@@ -220,12 +220,12 @@ def prediction_table(jobs: Sequence[dict[str, Any]]) -> str:
 
 
 def answer(jobs: Sequence[dict[str, Any]]) -> str:
-    """Return one sentence for each job: does the second process pay on this machine?"""
+    """Return one sentence for each job: is training with two processes faster on this machine?"""
     lines = []
     for job in jobs:
         r = ratio(job, "two ranks", "all cores")
-        pays = "They pay" if r < 0.95 else "They do not pay" if r > 1.05 else "They make no difference"
-        lines.append(f"- {name_of(job)}: two ranks take {r:.2f} times as long as one process. {pays}.")
+        verdict = "They are faster" if r < 0.95 else "They are slower" if r > 1.05 else "They are equally fast"
+        lines.append(f"- {name_of(job)}: two ranks take {r:.2f} times as long as one process. {verdict}.")
     return "\n".join(lines)
 
 
@@ -235,7 +235,7 @@ def markdown(results: dict[str, Any]) -> str:
     assumed = ", ".join(f"{name}: {round(seconds * 1e6)} µs" for name, (seconds, _) in NETWORKS.items())
     parts = [
         "<!-- Written by python -m benchmarks.ranks; do not edit. -->",
-        "# When do several processes pay?",
+        "# When are several processes faster than one?",
         "On one machine, one process already uses all cores for its matrix products. Several processes divide all "
         "other work too, but they exchange the gradients in every step. "
         "[Training on several processes](../several-processes.md) shows how to start them.",

@@ -149,7 +149,7 @@ def report(found: dict) -> str:
         else f"The gap between the first Transformer and the best LSTM was {before:.3f} bits per character. The best "
         f"of these changes reduces the gap to {gap:.3f}. An LSTM has the order of the characters built in, and near "
         "characters have the most influence. The Transformer has to learn both, and three passes over one novel are "
-        "few for that."
+        "little data for that."
     )
     bpe_verdict = (
         f"The best LSTM on characters needs {-gap_bpe:.3f} bits more."
@@ -184,7 +184,7 @@ context, and at most a whole one. Each figure is one run with one seed, so a sma
 {table(found, RUNS["rate and depth"])}
 
 With this context, two wide blocks learn faster than four narrow ones with the same number of parameters. With a context
-of 32, it is the other way round: see below.
+of 32, the four narrow blocks learn faster (see below).
 
 ## Context
 
@@ -193,8 +193,9 @@ of 32, it is the other way round: see below.
 With this budget, a longer context makes the model worse. Every step has {STEP} characters, so a long context also
 means few sequences in a batch: one of 256 characters, or eight of 32. The characters of one sequence come from one
 place in the novel, so the gradient of few sequences is noisier. Also, each position has its own vector. With more
-positions, each vector gets fewer gradients. These runs change both things at once, so they do not show which of the
-two matters more. They show that a short context is not the reason why the Transformer is worse than the LSTM.
+positions, each vector gets fewer gradients. So a longer context has two effects: fewer sequences in a batch, and
+fewer gradients for each vector. These runs do not show which of the two matters more. They show that a short context is
+not the reason why the Transformer is worse than the LSTM.
 
 ## Positions
 

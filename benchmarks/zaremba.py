@@ -108,7 +108,7 @@ def markdown(name: str, hidden: int, run: dict[str, Any], timed: dict[str, Any] 
         for row, e in zip(rows, pytorch["epochs"], strict=True):
             row.insert(4, f"{e['valid']:.1f}")
     lines += [
-        "![Perplexity after each epoch, with a logarithmic axis. On the training text it falls to the end. On the "
+        "![Perplexity after each epoch, with a logarithmic axis. On the training text it falls until the end. On the "
         f"validation text it falls in the first epochs and then hardly changes.](_zaremba_{name}.png)",
         report.table(header, rows),
     ]

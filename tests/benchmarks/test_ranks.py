@@ -41,8 +41,8 @@ def test_the_page_answers_for_each_job_and_names_what_is_missing():
     machine |= {"system": "Linux", "python": "3", "numpy": "2"}
     jobs = [job("c", 0.02, 0.012, 0.0126, 0.018), job("a", 0.5, 0.4, 0.3, 0.27)]
     page = ranks.markdown({"machine": machine, "rounds": 2, "messages": [(8, 1e-5), (10**6, 1e-3)], "jobs": jobs})
-    assert "batch 32, 64 steps: two ranks take 0.70 times as long as one process. They pay." in page
-    assert "batch 20, 35 steps: two ranks take 1.11 times as long as one process. They do not pay." in page
+    assert "batch 32, 64 steps: two ranks take 0.70 times as long as one process. They are faster." in page
+    assert "batch 20, 35 steps: two ranks take 1.11 times as long as one process. They are slower." in page
     assert "Not measured: PyTorch DDP: no torch." in page
     rows = [line for line in page.splitlines() if line.startswith("| (c) 100 Gb/s")]
     speed_ups = [float(cell) for cell in rows[0].split("|")[2:-1]]
