@@ -78,7 +78,7 @@ docs: .venv/.installed-docs
 	@echo "open docs/_build/html/index.html"
 
 docs-test: docs
-	NNSCRATCH_SITE=1 $(BIN)/python -m pytest tests/site
+	NNSCRATCH_SITE=1 $(BIN)/python -m pytest tests/site -n auto --dist load
 
 # axe-core, the library that checks accessibility, comes from npm.
 docs-axe: docs
