@@ -176,8 +176,8 @@ def markdown(results: dict[str, Any]) -> str:
         *([f"Not measured: {'; '.join(missing)}."] if missing else []),
         "## Small products",
         "It would not help to use one thread for small products only. OpenBLAS already uses one for the smallest "
-        "products. The next larger ones are mostly faster with all threads. These are the products of one step of an "
-        "LSTM with H units and a batch of N sequences, in microseconds, on the quiet machine:",
+        "products. The next larger ones are mostly faster with all threads. The table shows the products of one step "
+        "of an LSTM with H units and a batch of N sequences, in microseconds, on the quiet machine:",
         report.table(["product", "million multiplications", "one thread", "all threads"], small),
     ]
     return "\n\n".join(parts) + "\n"

@@ -247,7 +247,7 @@ def report(found: dict[str, Any]) -> str:
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     differences = one["differences"]
     same = (
-        f"Both write the same {tokens} tokens."
+        f"Both libraries generate the same {tokens} tokens."
         if all(found[key]["same text"] for key in threads)
         else f"The {tokens} tokens that they write differ: two scores are equal up to rounding."
     )
@@ -261,9 +261,9 @@ def report(found: dict[str, Any]) -> str:
 
 The model has the shape of the smallest GPT-2: 12 blocks, 768 features, 12 heads, a vocabulary of 50,257 and a context
 of 1024. Its weights are random, and its file takes {found["file"]:.0f} MB. `nn.load_gpt2` and
-`transformers.GPT2LMHeadModel.from_pretrained` read the same folder. Each library runs in its own process. They
-take turns: one waits while the other computes. The figures are medians of {len(one["generate"][OURS])} turns.
-Everything is float32.
+`transformers.GPT2LMHeadModel.from_pretrained` read the same folder. Each library runs in its own process. The
+two processes take turns: one waits while the other computes. The figures are medians of
+{len(one["generate"][OURS])} turns. Everything is float32.
 
 For one batch of 1 x {length} tokens, the logits differ by at most {differences["logits"]:.1e}, and the losses by
 {differences["loss"]:.1e}. The largest difference of a gradient is in `{differences["worst"]}`:

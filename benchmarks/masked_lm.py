@@ -190,8 +190,8 @@ def report(found: dict) -> str:
             "## Compared with PyTorch",
             "",
             "PyTorch trained the same models, from the same weights and on the same batches, with one thread. The "
-            "largest difference between two losses shows that both libraries compute the same. The times are of one "
-            "run.",
+            "largest difference between two losses shows that both libraries compute the same results. The times are "
+            "of one run.",
             "",
             "| | steps | largest difference of a loss | nnscratch, ms per step | PyTorch, ms per step |",
             "|---|---|---|---|---|",

@@ -259,7 +259,7 @@ def markdown(results: dict[str, Any]) -> str:
         check_table(jobs, latency, bandwidth),
         "The next table is a prediction, not a measurement: each rank has one core, the batch of all ranks together "
         f"stays the same, and the ranks are connected by a network. Assumed latencies: {assumed}. These batches have "
-        "at most 50 rows, so on 64 ranks some have nothing to do.",
+        "at most 50 rows, so some of 64 ranks have nothing to do.",
         prediction_table(jobs),
         "If the batch grows with the number of ranks, each rank has the work of one process, and only the messages are "
         "added. But a model trained with larger batches needs other learning rates and more epochs.",

@@ -66,8 +66,8 @@ def report(rows, tokenizer, tokens, models, seconds):
         "# Word vectors",
         "",
         "`python -m benchmarks.word_vectors` wrote this page. It trains word vectors on Jane Austen's six novels: "
-        f"{len(tokens):,} words and punctuation marks. {len(tokenizer):,} different ones occur {MIN_COUNT} times or "
-        "more. "
+        f"{len(tokens):,} words and punctuation marks. {len(tokenizer):,} different words and marks occur "
+        f"{MIN_COUNT} times or more. "
         f"The vectors have {SIZE} numbers. A window has 5 words on each side. There are 5 negative samples for "
         "each right word. "
         + "; ".join(f"{kind}: {EPOCHS[kind]} epoch(s), {seconds[kind]:.0f} s of processor time" for kind in seconds)
