@@ -164,7 +164,7 @@ def markdown(results: dict[str, Any]) -> str:
         "OpenBLAS gives each core a part of a product. If another program uses one of the cores, the part of this core "
         "is late, and the other cores wait for it. `nnscratch train` compares the time of the steps with the usual "
         "time. If steps take more than "
-        f"{SLOW:g} times as long, it prints a message and uses one thread from then on. In your own program, give the "
+        f"{SLOW:g} times as long, the command prints a message and then uses one thread. In your own program, give the "
         "Trainer the callback `nnscratch.training.busy_cores.OneThreadIfBusy()`.",
         f"Each job trains for {results['seconds']:g} seconds on a quiet machine. Then it trains again, while another "
         f"program keeps one core busy: for {results['seconds']:g} seconds or 25 steps, whichever takes longer. Each "

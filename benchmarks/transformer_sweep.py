@@ -213,8 +213,8 @@ not the reason why the Transformer is worse than the LSTM.
 
 {table(found, RUNS["six readings"])}
 
-With the budget of [the other page](transformer_or_lstm.md), six passes over the novel, sinusoidal positions give
-{test(RUNS["six readings"][0]):.3f} bits per character. That page has the figures for learned positions and for the
+[The other page](transformer_or_lstm.md) uses six passes over the novel. With six passes, sinusoidal positions give
+{test(RUNS["six readings"][0]):.3f} bits per character. The other page has the figures for learned positions and for the
 LSTM.
 
 ## Characters or BPE
