@@ -81,7 +81,8 @@ def completeness_traps(
     missing = [u for u in moving if u not in constants]
     noted = list(dict.fromkeys(u.name for u in constants))
     if noted:
-        report.notes.append(f"{listed(noted)}: treated as constant, because of its name or the object that holds it")
+        why = "its name or the object that holds it" if len(noted) == 1 else "their names or the objects that hold them"
+        report.notes.append(f"{listed(noted)}: treated as constant, because of {why}")
     if restricted and missing:
         report.notes.append(f"{listed([u.name for u in missing])}: not checked, because only= does not contain it")
         return []

@@ -1,5 +1,6 @@
 """Test that each hypothesis is reported where it holds, for arrays of any size, and nowhere else."""
 
+import math
 import sys
 
 import numpy as np
@@ -83,6 +84,18 @@ def test_a_taped_forward_is_the_same_forward():
         assert [node.name for node in tape.nodes] == ["matmul", "tanh", "matmul", "multiply"]
         assert [node.operand_names for node in tape.nodes][-1] == ["x @ v", "h"]
     assert all(type(v) is np.ndarray for v in projection.variables.values())
+
+
+@pytest.mark.parametrize(
+    "function, inputs, operands",
+    [
+        (lambda a: (np.linalg.inv(a).dot(a), None), (W,), [["a"], ["np.linalg.inv(a)", "a"]]),
+        (lambda a: (math.tanh(a), None), (0.5,), [["a"]]),
+    ],
+)
+def test_a_module_is_not_named_as_an_operand(function, inputs, operands):
+    with Tape(taped(function, inputs)) as tape:
+        assert [node.operand_names for node in tape.nodes] == operands
 
 
 def derivative(tape, name, direction, h=1e-6):

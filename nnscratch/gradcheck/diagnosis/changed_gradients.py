@@ -142,7 +142,8 @@ def without_targets(site: Any, known: Known, labels: list[tuple[str, np.ndarray]
             if g.ndim == 2 and len(site.values) == 1:
                 for hot, flip in ((one_hot(ids, *g.shape), False), (one_hot(ids, *g.shape[::-1]), True)):
                     if hot is not None:
-                        text = f"the gradient of %u lacks the term of the labels in {name}: %c at each class"
+                        text = f"the gradient of %u lacks the term of the labels in {name}: %c at the class of each "
+                        text += "sample"
                         yield 1.1, TARGETS, text, [hot.T if flip else hot], True
 
 

@@ -112,7 +112,8 @@ def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: i
         yield Hypothesis(4, "the wrong array used", says(expression), place, found, only)
     for values, expression in graph.arrays_like_operand(nodes, other):
         found = with_values(values)
-        yield Hypothesis(4, "the wrong array used", says(f"`{expression}`"), place, found, only)
+        words = says(f"`{expression}`" if expression != factor else f"another `{factor}`")
+        yield Hypothesis(4, "the wrong array used", words, place, found, only)
 
 
 def with_own_factors(node: Node, operands: list[Any]) -> Any:

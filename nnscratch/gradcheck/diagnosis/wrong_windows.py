@@ -249,8 +249,8 @@ def window_moves(starts: np.ndarray, shape: tuple[int, ...], long: np.ndarray) -
     for axes in {tuple(wide), *((axis,) for axis in wide)} - {()}:
         scale = np.array([strides[axis] if axis in axes else 1 for axis in range(len(shape))])
         first = starts.min(axis=0)
-        where = " and ".join(map(str, axes))
-        words = f"moved by 1 instead of {strides[axes[0]]} from round to round, along axis {where}"
+        where = ("axis " if len(axes) == 1 else "axes ") + " and ".join(map(str, axes))
+        words = f"moved by 1 instead of {strides[axes[0]]} from round to round, along {where}"
         yield words, "stride forgotten", lambda s, k=scale, f=first: f + (s - f) // k
     for axis in moving:
         for stride in (

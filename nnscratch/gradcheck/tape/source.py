@@ -8,7 +8,7 @@ import os
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -88,7 +88,7 @@ def expression_at(frame: Any, names: list[str]) -> tuple[str, list[str], str | N
     elif isinstance(value, ast.UnaryOp):
         parts = [value.operand]
     elif isinstance(value, ast.Call):
-        method = isinstance(value.func, ast.Attribute) and ast.unparse(value.func.value) not in ("np", "numpy", "xp")
+        method = isinstance(value.func, ast.Attribute) and not is_module(value.func.value, frame)
         parts = ([value.func.value] if method else []) + list(value.args)
         if parts and isinstance(parts[0], (ast.Tuple, ast.List)) and len(parts[0].elts) == len(names):
             parts = list(parts[0].elts)  # np.concatenate((a, b), axis=1)
@@ -100,6 +100,14 @@ def expression_at(frame: Any, names: list[str]) -> tuple[str, list[str], str | N
         for j, part in enumerate(parts[: len(names)]):
             names[j] = ast.unparse(part)
     return source_of(value, tuple(linecache.getlines(file))), names, target
+
+
+def is_module(value: ast.expr, frame: Any) -> bool:
+    """Return True if an expression in the code of `frame` is a module, such as ``np.linalg`` or ``math``."""
+    if isinstance(value, ast.Attribute):
+        return is_module(value.value, frame)
+    name = getattr(value, "id", None)
+    return isinstance(frame.f_locals.get(name, frame.f_globals.get(name)), ModuleType)
 
 
 def source_of(value: ast.AST, lines: tuple[str, ...]) -> str:
