@@ -1,0 +1,501 @@
+"""Test the mistakes that a gradient itself shows, on small gradients whose mistake is known."""
+
+import numpy as np
+import pytest
+from wrong_gradients import case_of, projection_of, ranked
+
+from nnscratch.gradcheck.diagnosis.array_mistakes import (
+    array_mistakes,
+    constant_factor,
+    exchanged,
+    explain_constant,
+    float32_noise,
+    gate_names,
+    is_computed_in_float32,
+    reordered_axes,
+    scaled_by_constant,
+    shifted,
+    sum_name,
+    summed_too_far,
+    weight_decay,
+    wrong_blocks,
+    wrong_shape,
+)
+from nnscratch.gradcheck.diagnosis.case import Case
+
+T = np.array([[1.0, -2.0, 5.0], [3.0, 7.0, -4.0]])
+SQUARE = np.array([[1.0, -2.0, 5.0], [3.0, 7.0, -4.0], [6.0, 0.5, 8.0]])
+
+
+def found(search, given, true, *arguments, **options):
+    case = case_of(given, true, **options)
+    search(case, *arguments)
+    return [(d.mistake, d.evidence) for _, d in sorted(case.found, key=lambda pair: pair[0])]
+
+
+def searched(given, true, **options):
+    case = case_of(
+        given, true, projection=options.pop("projection", projection_of(variables={"w": np.ones(np.shape(true))}))
+    )
+    array_mistakes(case, {"w": case}, {}, {})
+    return ranked(case)
+
+
+# --- a factor --------------------------------------------------------------------------------------------------------
+
+
+def test_the_factor_between_two_gradients():
+    t = np.array([1.0, -2.0, 4.0])
+    assert constant_factor(3 * t, t) == pytest.approx(3)
+    assert constant_factor(-t, t) == pytest.approx(-1)
+    assert constant_factor(np.array([1.0, -2.0, 5.0]), t) is None
+    assert constant_factor(t, t) is None and constant_factor((1 + 1e-8) * t, t) is None  # they are equal
+    assert constant_factor((1 + 1e-6) * t, t) == pytest.approx(1 + 1e-6, abs=1e-9)
+    assert constant_factor(t, 0 * t) is None
+    assert constant_factor(t[:0], t[:0]) is None
+    assert constant_factor(0 * t, t) == 0
+    assert constant_factor(np.array([2.0]), np.array([4.0])) == 0.5
+
+
+def test_a_factor_holds_up_to_a_tolerance():
+    t = np.array([1.0, -2.0, 4.0])
+    off = np.array([2e-3, 1e-3, 0.0])  # <off, t> = 0, so the factor stays the same
+    assert constant_factor(2 * t + off, t) is None  # the default is 1e-4 of the largest element, here 8e-4
+    assert constant_factor(20 * t + off, t) == pytest.approx(20)
+    assert constant_factor(2 * t + off, t, np.full(3, 1e-2)) == pytest.approx(2)
+    assert constant_factor(20 * t + off, t, np.full(3, 1e-6)) is None
+    assert constant_factor(np.array([0.0, 1.0]), np.array([1.0, 0.0])) is None
+
+
+def test_the_names_of_factors():
+    assert found(scaled_by_constant, -T, T, -1.0)[0][0] == "sign flipped"
+    assert len(found(scaled_by_constant, -T, T, -1.0)) == 1
+    assert [m for m, _ in found(scaled_by_constant, 2 * T, T, 2.0)] == ["scaled by a constant", "counted twice"]
+    three = found(scaled_by_constant, 3 * T, T, 3.0)
+    assert [m for m, _ in three] == ["scaled by a constant", "counted twice"] and "added 3 times" in three[1][1]
+    for c in (1.5, 4.0, -2.0, 2.5, 0.5, 2.001, -3.0):  # a contribution is not counted 1.5 times
+        assert [m for m, _ in found(scaled_by_constant, c * T, T, c)] == ["scaled by a constant"]
+    assert found(scaled_by_constant, -1.001 * T, T, -1.001)[0][0] == "scaled by a constant"
+
+
+def test_the_factor_of_a_single_number_is_said_only_if_it_has_an_origin():
+    one = np.array([3.0])
+    assert found(scaled_by_constant, 1.7 * one, one, 1.7) == []
+    assert "extra factor 2" in found(scaled_by_constant, 2 * one, one, 2.0)[1][1]
+    case, many = case_of(2 * one, one), case_of(2 * T, T)
+    for c in (case, many):
+        scaled_by_constant(c, 2.0)
+    assert case.found[0][0] > many.found[0][0]  # it is less certain than the factor of an array
+
+
+def test_the_origin_of_a_factor():
+    # sizes: N = 3 samples, D = 5 features, and an input with the axes N, T, D
+    case = case_of(T, T, projection=projection_of([np.ones((3, 5)), np.ones((3, 7, 11)), [1.0]]))
+
+    def origin(c):
+        return explain_constant(case, c)
+
+    assert origin(5.0) == "D = 5, axis 1 of x0: backward has an extra factor D, or lacks a factor 1/D"
+    assert origin(3.0).startswith("N = 3, axis 0 of x0: backward has an extra factor N")
+    assert origin(-1 / 3).startswith("N = 3, axis 0 of x0: backward has an extra factor 1/N")
+    assert origin(7.0).startswith("T = 7, axis 1 of x1") and origin(11.0).startswith("D = 11, axis 2 of x1")
+    assert origin(15.0).startswith("n = 15, the number of elements of x0")
+    assert origin(-2.0) == "backward has an extra factor 2, or lacks a factor 1/2"
+    assert origin(0.5) == "backward has an extra factor 1/2, or lacks a factor 2"
+    assert origin(0.01) == "0.01 may be a learning rate"
+    assert [bool(origin(r)) for r in (0.3, 0.1, 0.03, 0.003, 0.001, 1e-4, 0.02)] == [True] * 6 + [False]
+    assert origin(1.0) == "" and origin(4.0) == "" and origin(5.001) == "" and origin(0.2001) == ""
+    assert origin(5.0004)  # 1e-4 of 5 is 5e-4
+
+
+def test_two_origins_of_a_factor_are_named_at_most():
+    case = case_of(T, T, projection=projection_of([np.ones((2, 2, 2, 2, 2))]))
+    text = explain_constant(case, 2.0)
+    assert text.count(";") == 1 and "N = 2" in text
+    case = case_of(T, T, projection=projection_of([np.ones((1, 1, 1, 1, 6))]))
+    assert explain_constant(case, 6.0).startswith("L = 6, axis 4 of x0")
+
+
+# --- no gradient, float32 --------------------------------------------------------------------------------------------
+
+
+def test_a_gradient_of_zeros():
+    assert searched(0 * T, T) == ["gradient never computed"]
+    assert searched(0 * T, 0.01 * T) == ["gradient never computed"]
+    assert "gradient never computed" not in searched(0 * T, 0 * T) + searched(T, 0 * T)  # the true gradient is zero
+    assert searched(np.eye(2, 3), T) == []
+
+
+def test_a_right_gradient_with_the_noise_of_float32():
+    true = T * np.pi
+    assert found(float32_noise, true.astype(np.float32), true)[0][0] == "right but for float32 noise"
+    assert found(float32_noise, (T + 1e-3).astype(np.float32), T) == []  # wrong by more than rounding
+    assert found(float32_noise, true * (1 + 1e-6), true) == []  # float64 code with a small mistake
+
+
+def test_code_that_computes_in_float32_does_not_return_three_times_the_gradient_for_three_times_dy():
+    given = T * np.pi * (1 + 1e-7)
+
+    def times(factor):
+        gradient = {"w": factor * given}
+        return case_of(given, T * np.pi, projection=projection_of(gradient=lambda weights: gradient))
+
+    assert is_computed_in_float32(times(3 + 3e-7))
+    assert not is_computed_in_float32(times(3)) and not is_computed_in_float32(times(3.1))
+    assert not is_computed_in_float32(times(np.ones((4, 2, 3))))  # of another shape
+    assert not is_computed_in_float32(case_of(given, T * np.pi))  # no gradient
+    case = times(3 + 3e-7)
+    float32_noise(case)
+    assert ranked(case) == ["right but for float32 noise"]
+
+
+def test_the_test_for_float32_calls_backward_with_three_times_dy():
+    seen = []
+    case = case_of(T, T, projection=projection_of(gradient=lambda weights: seen.append(weights) or {}))
+    case.projection.weights = (np.ones(2), None)
+    is_computed_in_float32(case)
+    assert seen[0][0].tolist() == [3, 3] and seen[0][1] is None
+
+
+# --- axes ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_transposed_gradient():
+    assert found(reordered_axes, SQUARE.T, SQUARE)[0][0] == "transposed"
+    stack = np.stack([SQUARE, SQUARE**2])
+    assert found(reordered_axes, np.swapaxes(stack, 1, 2), stack)[0][0] == "transposed"
+    assert found(reordered_axes, SQUARE[0], SQUARE[0]) == []
+
+
+def test_a_gradient_that_is_reshaped_instead_of_transposed():
+    assert found(reordered_axes, T.T.reshape(2, 3), T)[0][0] == "reshaped instead of transposed"
+    assert found(reordered_axes, T.reshape(3, 2).T, T)[0][0] == "reshaped instead of transposed"
+    assert found(reordered_axes, 2 * T, T) == []
+    true = np.arange(24.0).reshape(2, 3, 4) ** 2
+    given = true.reshape(2, -1).T.reshape(2, 3, 4)
+    assert [m for m, _ in found(reordered_axes, given, true)] == ["reshaped instead of transposed"]
+
+
+def test_a_reversed_gradient():
+    assert found(reordered_axes, T[::-1], T)[0][1].startswith("given = true reversed along axes [0]")
+    assert found(reordered_axes, T[:, ::-1], T)[0][1].startswith("given = true reversed along axes [1]")
+    assert found(reordered_axes, T[::-1, ::-1], T)[0][1].startswith("given = true reversed along axes [0, 1]")
+    stack = np.arange(1.0, 25).reshape(2, 3, 4) ** 2
+    assert "reversed along axes [1, 2]" in found(reordered_axes, stack[:, ::-1, ::-1], stack)[0][1]
+    assert found(reordered_axes, np.ones((1, 1, 1)), np.ones((1, 1, 1)))[0][0] != "axes reversed"
+
+
+def test_a_shifted_gradient():
+    for step in (1, -1):
+        for axis in (0, 1):
+            mistake, evidence = found(reordered_axes, np.roll(SQUARE, step, axis), SQUARE)[0]
+            assert mistake == "shifted by one" and f"shifted by {step} along axis {axis};" in evidence
+    assert all(m != "shifted by one" for m, _ in found(reordered_axes, T[::-1], T))  # two rows can only be reversed
+    assert found(reordered_axes, SQUARE, 2 * SQUARE) == []
+
+
+def test_a_shifted_gradient_may_have_any_value_at_one_end():
+    for step, end in ((1, 0), (-1, -1)):
+        for axis in (0, 1):
+            given = np.roll(SQUARE, step, axis)
+            at = (slice(None),) * axis + (end,)
+            given[at] = 0
+            assert "with zeros at one end" in found(shifted, given, SQUARE, axis, step, "words")[0][1]
+            given[at] = 9
+            assert "except at one end" in found(shifted, given, SQUARE, axis, step, "words")[0][1]
+    assert found(shifted, SQUARE, SQUARE, 0, 1, "words") == []
+    four, five = np.array([1.0, 2, 4, 8]), np.array([1.0, 2, 4, 8, 16])
+    assert found(shifted, np.roll(four, 1), four, 0, 1, "words") == []  # three elements may fit by chance
+    assert len(found(shifted, np.roll(five, 1), five, 0, 1, "words")) == 1
+
+
+def test_zeros_at_the_end_of_a_shifted_gradient_are_the_surer_sign():
+    zeros, other = case_of([0.0, 1, 2, 4, 8], [1.0, 2, 4, 8, 16]), case_of([9.0, 1, 2, 4, 8], [1.0, 2, 4, 8, 16])
+    for case in (zeros, other):
+        shifted(case, 0, 1, "words")
+    assert zeros.found[0][0] < other.found[0][0]
+
+
+def test_a_gradient_that_is_summed_too_far():
+    for axis, words in ((0, "axis 0"), (1, "axis 1"), ((0, 1), "axes 0 and 1")):
+        given = np.broadcast_to(T.sum(axis=axis, keepdims=True), T.shape)
+        ((mistake, evidence),) = found(summed_too_far, given, T)
+        assert mistake == "summed over the wrong axis" and f"over {words};" in evidence
+    assert found(summed_too_far, T[:1], T[:1]) == []
+    column = T[:, :1]
+    assert len(found(summed_too_far, np.full((2, 1), 4.0), column)) == 1  # only the sum over axis 0
+    unknown = T.copy()
+    unknown[0, 0] = np.nan
+    assert found(summed_too_far, np.full(T.shape, T.sum()), unknown) == []
+
+
+# --- shapes ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_gradient_of_another_shape():
+    assert found(wrong_shape, T, T) == []
+    assert found(wrong_shape, T.T, T)[0][0] == "transposed"
+    assert found(wrong_shape, T.ravel(), T)[0][0] == "reshape missing"
+    assert found(wrong_shape, 2 * T.ravel(), T) == []
+    assert found(wrong_shape, T[:, :2], T) == []
+
+
+def test_an_axis_of_length_one_is_a_missing_reshape_and_not_a_sum():
+    column = T[0]
+    assert [m for m, _ in found(wrong_shape, column[:, None], column)] == ["reshape missing"]
+    assert [m for m, _ in found(wrong_shape, column[None], column)] == ["reshape missing"]
+    removed, flat = case_of(column[:, None], column), case_of(T.ravel(), T)
+    for case in (removed, flat):
+        wrong_shape(case)
+    assert removed.found[0][0] < flat.found[0][0]
+
+
+def test_a_row_for_a_column_is_transposed_or_reshaped():
+    assert [m for m, _ in found(wrong_shape, T[:1], T[:1].T)] == ["transposed", "reshape missing"]
+
+
+def test_a_missing_sum():
+    per_sample = np.stack([T, 2 * T, -5 * T])  # three samples
+    samples = projection_of([np.ones((3, 4))])
+    assert found(wrong_shape, per_sample, -2 * T, projection=samples)[0][0] == "sum over the batch missing"
+    ((mistake, evidence),) = found(wrong_shape, per_sample, -2 * T)
+    assert mistake == "broadcast axis not summed" and "given.sum(axis=0) = true" in evidence
+    mean = found(wrong_shape, per_sample, -2 / 3 * T)
+    assert "given.mean(axis=(0,)) = true" in mean[0][1]
+    two = found(wrong_shape, T, np.array([10.0]))
+    assert [m for m, _ in two] == ["broadcast axis not summed"] and "given.sum(axis=(0, 1)) = true" in two[0][1]
+
+
+def test_the_smaller_missing_sum_is_the_more_specific_one():
+    one, two = case_of(T, T.sum(0)), case_of(T, [T.sum()])
+    for case in (one, two):
+        wrong_shape(case)
+    assert one.found[0][0] < two.found[0][0]
+    mean = case_of(T, T.mean(0))
+    wrong_shape(mean)
+    assert one.found[0][0] < mean.found[0][0]
+
+
+def test_a_missing_sum_is_over_the_batch_if_axis_0_has_its_length():
+    case = case_of(T, T, projection=projection_of([np.ones((2, 4)), np.array(5.0)]))
+    assert sum_name(case, T, (0,)) == "sum over the batch missing"
+    assert sum_name(case, T, (1,)) == "broadcast axis not summed"
+    assert sum_name(case, T.T, (0,)) == "broadcast axis not summed"
+
+
+# --- exchanged -------------------------------------------------------------------------------------------------------
+
+
+def test_exchanged_gradients():
+    a, b = case_of(2 * T, T, "a"), case_of(T, 2 * T, "b")
+    a.projection.adapter.returned_names = lambda: ["db", "da"]
+    cases = {"a": a, "b": b}
+    exchanged(a, cases, {"a": T, "b": 2 * T}, {})
+    ((_, d),) = a.found
+    assert d.mistake == "two gradients exchanged" and "vice versa" in d.evidence
+    assert "backward returns db, da" in d.evidence
+
+
+def test_returned_names_are_said_only_if_they_name_both_arrays():
+    a, b = case_of(2 * T, T, "a"), case_of(T, 2 * T, "b")
+    a.projection.adapter.returned_names = lambda: ["da", None, "dc"]
+    exchanged(a, {"a": a, "b": b}, {"a": T, "b": 2 * T}, {})
+    assert "backward returns da" not in a.found[0][1].evidence
+
+
+def test_the_gradient_of_another_array():
+    a = case_of(2 * T, T, "a")
+    exchanged(a, {"a": a}, {"a": T, "b": 2 * T}, {})
+    ((_, d),) = a.found
+    assert d.mistake == "the wrong array used" and "the gradient of b as the gradient of a" in d.evidence
+
+
+@pytest.mark.parametrize(
+    "given, true, other",
+    [
+        (0 * T, T, 0 * T),  # no gradient
+        (T * np.inf, T, T),
+        (T, T, T),  # it is right
+        (2 * T, T, 2 * T.T),  # of another shape
+        (2 * T, T, 2.001 * T),
+        (2 * T, T, np.full(T.shape, np.nan)),
+    ],
+)
+def test_no_gradient_of_another_array(given, true, other):
+    case = case_of(given, true, "a")
+    exchanged(case, {"a": case}, {"a": true, "b": other}, {})
+    assert case.found == []
+
+
+def test_the_gradient_of_a_large_array_is_compared_along_directions():
+    other = case_of(T, 2 * T, "b")
+    case = case_of(2 * T, T, "a")
+    exchanged(case, {"a": case}, {}, {"b": other})
+    assert ranked(case) == ["the wrong array used"]
+    case = case_of(2.01 * T, T, "a")
+    exchanged(case, {"a": case}, {}, {"b": other})
+    assert case.found == []
+
+
+# --- blocks ----------------------------------------------------------------------------------------------------------
+
+GATES = np.arange(1.0, 25).reshape(8, 3) ** 2  # four gates with two rows each
+LSTM = projection_of(variables={"weight_hh": np.ones((8, 2))})
+
+
+def blocks(given, true, name="weight_hh", projection=LSTM):
+    case = case_of(given, true, name, projection)
+    wrong_blocks(case)
+    return [(d.mistake, d.evidence, d.place) for _, d in sorted(case.found, key=lambda pair: pair[0])]
+
+
+def with_block(true, k, block):
+    wrong = true.copy()
+    wrong[2 * k : 2 * k + 2] = block
+    return wrong
+
+
+def test_a_wrong_gate():
+    ((mistake, evidence, place),) = blocks(with_block(GATES, 1, 7), GATES)
+    assert mistake == "a gate's block wrong" and place == "rows 2:4 of weight_hh, the forget gate"
+    assert "other 3 blocks are right" in evidence and "not a multiple" in evidence
+    assert "is 0" in blocks(with_block(GATES, 1, 0), GATES)[0][1]
+    assert "given = 0.5 * true" in blocks(with_block(GATES, 2, 0.5 * GATES[4:6]), GATES)[0][1]
+    signs = blocks(with_block(GATES, 3, -GATES[6:8]), GATES)
+    assert [m for m, *_ in signs] == ["sign flipped", "a gate's block wrong"] and "the output gate" in signs[0][2]
+    assert blocks(GATES, GATES) == [] and blocks(2 * GATES, GATES) == []
+
+
+def test_two_swapped_gates():
+    swapped = GATES[[4, 5, 2, 3, 0, 1, 6, 7]]
+    found = blocks(swapped, GATES)
+    assert [m for m, *_ in found] == ["two gates swapped", "a gate's block wrong"]
+    assert "block 0 of given is block 2" in found[0][1]
+    assert found[0][2] == "rows 0:2 and 4:6 of weight_hh, the input gate, the cell gate"
+    other = with_block(with_block(GATES, 0, 3), 2, 4)
+    assert [m for m, *_ in blocks(other, GATES)] == ["a gate's block wrong"]
+    assert "2 of 4 blocks are right" in blocks(other, GATES)[0][1]
+
+
+def test_blocks_along_other_axes():
+    columns = blocks(with_block(GATES, 1, 7).T, GATES.T)
+    assert columns[0][2].startswith("columns 2:4 of weight_hh")
+    vector = blocks(with_block(GATES, 1, 7)[:, 0], GATES[:, 0])
+    assert vector[0][2].startswith("elements 2:4 of weight_hh")
+    middle = np.stack([GATES, 2 * GATES])
+    wrong = middle.copy()
+    wrong[:, 2:4] = 7
+    assert blocks(wrong, middle)[0][2].startswith("elements 2:4")
+
+
+def test_blocks_of_a_gru():
+    six = GATES[:6]
+    projection = projection_of(variables={"v": np.ones(2)})
+    wrong = with_block(six, 0, 7)
+    assert "a GRU, the reset gate" in blocks(wrong, six, "l.weight_ih_l0", projection)[0][2]
+    assert blocks(wrong, six, "w", projection)[0][2] == "rows 0:2 of w, block 1 of 3"
+
+
+def test_blocks_need_an_array_with_the_size_of_a_block():
+    assert gate_names(case_of(GATES, GATES, projection=LSTM), 4) == [f"block {k} of 4" for k in (1, 2, 3, 4)]
+    assert gate_names(case_of(GATES, GATES), 4) is None
+    assert gate_names(case_of(GATES, GATES, projection=LSTM), 3) is None
+    assert gate_names(case_of(GATES, GATES, projection=projection_of(outputs=[np.ones((5, 2)), 1.0])), 4)
+    # blocks of one element are no gates: the length must be at least twice the number of blocks
+    assert gate_names(case_of(GATES[:4], GATES[:4], projection=projection_of(variables={"v": np.ones(1)})), 4) is None
+    unknown = np.full(GATES.shape, np.nan)
+    assert blocks(GATES, unknown) == []
+
+
+# --- weight decay ----------------------------------------------------------------------------------------------------
+
+
+def decay(given, true, value, name="w"):
+    case = case_of(given, true, name, projection_of(variables={name: np.array(value)}))
+    weight_decay(case)
+    return [d.evidence for _, d in case.found]
+
+
+def test_weight_decay():
+    w = np.array([2.0, -1.0, 0.5])
+    t = np.array([1.0, 4.0, -3.0])
+    assert decay(t + 0.1 * w, t, w)[0].startswith("given - true = 0.1 * w, in every element")
+    assert decay(t + w, t, w)[0].startswith("given - true = 1 * w")
+    assert decay(t + w**2, t, w) == []
+    assert decay((t + 0.1 * w)[:2], t[:2], w[:2]) == []  # two elements may fit by chance
+    assert decay(t + 0.1 * w, t, w, "running_mean") == []  # a statistic has no weight decay
+
+
+# --- the order of the tests ------------------------------------------------------------------------------------------
+
+
+def test_the_mistakes_of_one_gradient():
+    assert searched(-SQUARE, SQUARE) == ["sign flipped"]
+    assert searched(SQUARE.T, SQUARE) == ["transposed"]
+    assert searched(T.T, T) == ["transposed"]
+    assert searched(T * np.nan, T) == []
+    w = projection_of(variables={"w": SQUARE**2})
+    assert searched(SQUARE + 0.1 * SQUARE**2, SQUARE, projection=w) == ["weight decay term wrong"]
+    assert searched(np.full(T.shape, T.sum()), T) == ["summed over the wrong axis"]
+    assert searched((T * np.pi).astype(np.float32), T * np.pi) == ["right but for float32 noise"]
+
+
+def test_errors_below_the_noise_of_differences_are_not_explained():
+    class Noisy(Case):
+        usable = False
+
+    case = Noisy(case_of(-T, T).entry, projection_of())
+    array_mistakes(case, {"w": case}, {}, {})
+    assert case.found == []
+
+
+def first_rank(mistake, given, true, **options):
+    variables = {"state": np.ones(2), options.get("name", "w"): np.ones(np.shape(true))}
+    case = case_of(given, true, **{"projection": projection_of(variables=variables)} | options)
+    other = case_of(true, given, "other") if options.get("name") == "exchanged" else None
+    cases = {case.name: case} | ({"other": other} if other else {})
+    others = {"other": np.asarray(given, dtype=float)} if "name" in options else {}
+    array_mistakes(case, cases, others, {})
+    return min(rank for rank, d in case.found if d.mistake == mistake)
+
+
+def test_the_more_specific_mistake_comes_first():
+    five = np.array([1.0, 2, 4, 8, 16]) * np.pi
+    w = projection_of(variables={"w": SQUARE**2})
+    ranks = [
+        first_rank("gradient never computed", 0 * T, T),
+        first_rank("transposed", T.T, T),
+        first_rank("broadcast axis not summed", T, T.sum(0)),
+        first_rank("two gradients exchanged", 2 * T, T, name="exchanged"),
+        first_rank("the wrong array used", 2 * T, T, name="a"),
+        first_rank("right but for float32 noise", (T * np.pi).astype(np.float32), T * np.pi),
+        first_rank("broadcast axis not summed", T, T.mean(0)),
+        first_rank("sign flipped", -T, T),
+        first_rank("two gates swapped", GATES[[4, 5, 2, 3, 0, 1, 6, 7]], GATES),
+        first_rank("sign flipped", with_block(GATES, 3, -GATES[6:8]), GATES),
+        first_rank("transposed", SQUARE.T, SQUARE),
+        first_rank("weight decay term wrong", SQUARE + 0.1 * SQUARE**2, SQUARE, projection=w),
+        first_rank("reshaped instead of transposed", T.reshape(3, 2).T, T),
+        first_rank("axes reversed", T[::-1], T),
+        first_rank("shifted by one", [9.0, *five[:-1]], five),
+        first_rank("summed over the wrong axis", np.full(T.shape, T.sum()), T),
+        first_rank("a gate's block wrong", with_block(GATES, 1, 7), GATES),
+        first_rank("scaled by a constant", 1.7 * T, T),
+        first_rank("counted twice", 2 * T, T),
+        first_rank("a gate's block wrong", with_block(with_block(GATES, 0, 3), 2, 4), GATES),
+    ]
+    assert ranks == sorted(ranks) and len(set(ranks)) == len(ranks)
+    kinds = [first_rank("reshaped instead of transposed", T.T.reshape(2, 3), T)]
+    true = np.arange(24.0).reshape(2, 3, 4) ** 2
+    kinds += [first_rank("reshaped instead of transposed", true.reshape(2, -1).T.reshape(2, 3, 4), true)]
+    assert kinds == [ranks[12]] * 2
+    assert first_rank("scaled by a constant", [2.0], [1.0]) > ranks[-1]
+
+
+def test_every_search_looks_at_the_gradient():
+    vector = np.array([1.0, 2, 4, 8, 16]) * np.pi
+    assert searched([0.0, *vector[:-1]], vector) == ["shifted by one"]
+    lstm = projection_of(variables={"w": GATES, "state": np.ones(2)})
+    assert searched(with_block(GATES, 1, 7), GATES, projection=lstm) == ["a gate's block wrong"]
+    assert "axes reversed" in searched(np.flip(T[None], (1, 2)), T[None])
+    assert searched(T[:, ::-1][:, :, None], T[:, :, None])[0] == "axes reversed"
