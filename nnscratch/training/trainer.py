@@ -31,7 +31,7 @@ from .model_calls import call_model, computes_own_loss, hidden_for, parts_on_dev
 from .ranks import end_all_ranks_on_error
 from .split_batch import SplitBatch
 from .together import training_together
-from .trainer_checks import check_objects, checked_limits, checked_privacy
+from .trainer_checks import check_batches, check_objects, checked_limits, checked_privacy
 from .validation import restore_generator, validate
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ class Trainer:
         `training.accumulate`. At the end of an epoch, a step may have fewer batches.
     callbacks : sequence of Callback
     threads : int
-        Split every batch into this many parts, and run them in parallel threads. On two cores, this saved 1/7 of the
-        time of a Transformer's step, and up to 1/6 for a CNN. An MLP became slower. See `training.split_batch`.
+        Split every batch into this many parts, and run them in parallel threads. See `training.split_batch`.
     communicator : mpi4py.MPI.Comm, optional
         Train together with the other processes of ``MPI.COMM_WORLD``. See `training.together`.
     privacy : privacy.DPSGD, optional
@@ -205,10 +204,7 @@ class Trainer:
         TrainingDiverged
             A loss or gradient is NaN or infinite. The step is not made, so the weights keep their values.
         """
-        if valid is None and self.scheduler is not None and self.scheduler.after_validation:
-            raise ValueError(f"{type(self.scheduler).__name__} needs the validation loss: give fit(..., valid=...)")
-        if self.privacy is not None:
-            self.privacy.check_batches(batches)
+        check_batches(self, batches, valid)
         self.total_steps = total_steps(batches, epochs, steps, self.accumulate)
         steps_per_epoch = steps_in_epoch(batches, self.accumulate)
         evaluate_every = positive_int("evaluate_every", steps_per_epoch if evaluate_every is None else evaluate_every)

@@ -1,4 +1,4 @@
-"""Checks of the Trainer's arguments. Each raises TypeError or ValueError before the Trainer exists."""
+"""Checks of the arguments of Trainer and of `fit`. Each raises TypeError or ValueError before anything changes."""
 
 from __future__ import annotations
 
@@ -38,6 +38,15 @@ def checked_limits(max_norm: float | None, clip_value: float | None) -> tuple[fl
         math.inf if max_norm is None else at_least("max_norm", max_norm, 0),
         math.inf if clip_value is None else at_least("clip_value", clip_value, 0),
     )
+
+
+def check_batches(trainer: Trainer, batches: Any, valid: Any) -> None:
+    """Check the arguments of `fit` on which the scheduler and the private steps depend."""
+    scheduler = trainer.scheduler
+    if valid is None and scheduler is not None and scheduler.after_validation:
+        raise ValueError(f"{type(scheduler).__name__} needs the validation loss: give fit(..., valid=...)")
+    if trainer.privacy is not None:
+        trainer.privacy.check_batches(batches)
 
 
 def checked_privacy(trainer: Trainer, privacy: DPSGD) -> DPSGD:
