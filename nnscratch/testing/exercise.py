@@ -222,13 +222,16 @@ def wrong_gradient(entry: Any) -> str:
 
 
 def plain_evidence(evidence: str, arrays: Collection[str] = ()) -> str:
-    """Return the evidence of a diagnosis without file names and misfits, which differ between machines.
+    """Return the evidence of a diagnosis without file names, misfits and the number of arrays that it explains.
+
+    File names and misfits differ between machines.
 
     Code between back-ticks stays as it is. `arrays` are the names of the checked arrays: a checked array with the name
     of a symbol needs no explanation.
     """
     evidence = re.sub(r"\((<[^>]*>|[^\s()<>]*):(\d+): ", r"(line \2: ", evidence)
-    evidence = re.sub(r"; the largest difference is \S+ of [^;]*|; this explains [\w ]+ \(tested [^)]*\)", "", evidence)
+    evidence = re.sub(r"; the largest difference is \S+ of [^;]*", "", evidence)
+    evidence = re.sub(r"; this explains [\w ]+(\(tested [^)]*\))?", "", evidence)
     parts = evidence.split("`")  # every second part is code
     for number in range(0, len(parts), 2):
         parts[number] = re.sub(r"(?<!gradient )(?<!the )\bgiven\b", "your gradient", parts[number])
