@@ -34,7 +34,7 @@ RESOLUTION = 3e-6  # two crossings closer than this on the segment are not separ
 MAX_UNITS = 64
 MAX_STEPS = 3000  # the largest number of steps in the search for the nearest allowed gradient
 MAX_ELEMENTS = 20_000  # the largest number of elements compared at each point
-SAME = 1e-4  # gradients count as equal if they differ by less, relative to the largest element of the array
+SAME = 1e-4  # gradients count as equal if they differ by less than this, relative to the largest element of the array
 
 
 class KinkUnits:

@@ -28,7 +28,7 @@ SUMS = {"add", "subtract", "matmul", "dot", "einsum", "tensordot", "inner", "add
 SMALL = 1e-12  # the size of the values to which units are set
 UNITS = 4  # units measured for each operation: a few are enough, because all units of a layer have the same slope
 MAX_OPERATIONS = 12
-SAME = 1e-3  # gradients count as equal if they differ by less, relative to the jump
+SAME = 1e-3  # gradients count as equal if they differ by less than this, relative to the jump
 NOTHING = 1e-7  # a smaller jump, relative to the array's gradient, is no kink
 
 

@@ -192,7 +192,7 @@ def wrong_powers(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def swapped_blocks(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which the gradients of two of 3 or 4 blocks of a result are exchanged."""
+    """Yield hypotheses in which the gradients of two blocks of a result are exchanged. A result has 3 or 4 blocks."""
     for nodes, j, _ in graph.edges():
         shape = nodes[0].result.shape
         if j != -1 or len(shape) < 2 or nodes[0].name not in ("add", "matmul", "dot"):
