@@ -79,3 +79,28 @@ def gradients_after(graph, hypothesis, names=None):
     finally:
         tape.changes, tape.weights = {}, graph.projection.weights
     return found
+
+
+def offered(graph, search):
+    """Return the hypotheses of a search, the most specific first."""
+    return sorted(search(graph), key=lambda h: h.rank)
+
+
+def the(graph, search, *words, mistake=None):
+    """Return the only hypothesis of a search whose evidence contains the words."""
+    found = [h for h in search(graph) if all(w in h.evidence for w in words) and mistake in (None, h.mistake)]
+    assert len(found) == 1, [h.evidence for h in found]
+    return found[0]
+
+
+def assert_gives(graph, hypothesis, **wanted):
+    """Assert that the changed forward has the same value as forward, but these gradients."""
+    if hypothesis.weights is None:
+        graph.tape.changes = hypothesis.changes
+        value = graph.tape.value()
+        graph.tape.changes = {}
+        np.testing.assert_allclose(value, graph.tape.value(), rtol=1e-9, atol=1e-9, err_msg=hypothesis.evidence)
+    for name, gradient in gradients_after(graph, hypothesis, wanted).items():
+        np.testing.assert_allclose(
+            gradient, wanted[name], rtol=1e-6, atol=1e-7, err_msg=f"{hypothesis.evidence}: {name}"
+        )

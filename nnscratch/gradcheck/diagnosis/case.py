@@ -92,7 +92,7 @@ class Case:
         """The size of the gradient: the largest element of the given and of the true gradient."""
         known = np.isfinite(self.true)
         largest = float(np.abs(self.true[known]).max(initial=0.0))
-        finite = self.given[np.isfinite(self.given)] if self.given.size else np.zeros(1)
+        finite = self.given[np.isfinite(self.given)]
         return max(largest, float(np.abs(finite).max(initial=0.0)), 1e-300)
 
     # --- what can be compared: elements here, derivatives along directions in a DirectionalCase ----------------------

@@ -103,10 +103,10 @@ def polynomial_in(point: np.ndarray, values: np.ndarray) -> tuple[Callable, str]
         flat = rounded == levels[np.argmax(counts)]
     for used in (known, known & ~flat):
         for degree in (1, 2):
-            if used.sum() < degree + 1 + SPARE_POINTS or np.ptp(v[used]) < 1e-9:
+            if used.sum() < degree + 1 + SPARE_POINTS or np.ptp(v[used]) < 1e-9 or np.ptp(p[used]) == 0:
                 continue
             c, _, rank, *_ = np.polyfit(p[used], v[used], degree, full=True)
-            if rank <= degree:  # the points do not determine the polynomial, for example because they are all equal
+            if rank <= degree:  # the points do not determine the polynomial, because they have too few values
                 continue
             if np.abs(np.polyval(c, p[used]) - v[used]).max() > 1e-6 * np.abs(v[used]).max():
                 continue

@@ -93,13 +93,14 @@ def name_upstream(used: np.ndarray, R: np.ndarray, roles: dict[int, str]) -> Ite
     if set(np.unique(np.round(c, 5))) == {0.0, 1.0}:
         yield from left_out(np.round(c).astype(bool), roles)
     for axis, n in enumerate(R.shape):
-        noun = {"sample": "sample", "time": "time step"}.get(roles.get(axis, ""), f"index along axis {axis}")
+        noun = {"sample": "sample", "time": "time step"}.get(roles.get(axis, ""))
         for k in range(n) if n > 1 else ():
+            at = f"{noun} {k}" if noun else f"index {k} along axis {axis}"
             one = np.take(R, [k], axis)
             factor = float((used * one).sum() / (one**2).sum() / n)
             if equals(factor * np.broadcast_to(one, R.shape)):
                 times = f", times {factor:.4g}" if abs(factor - 1) > 1e-6 else ""
-                yield 2.0, "upstream gradient wrong", f"the incoming gradient of {noun} {k} is used everywhere{times}"
+                yield 2.0, "upstream gradient wrong", f"the incoming gradient of {at} is used everywhere{times}"
         along = np.moveaxis(c, axis, 0).reshape(n, -1)
         if n > 1 and np.ptp(along, axis=1).max() < 1e-4 and np.ptp(along) > 1e-3:
             values, levels = along[:, 0], np.unique(np.round(along[:, 0], 4))

@@ -1,0 +1,318 @@
+"""Test hypotheses about y = phi(u): the changed forward has the gradient of a backward with the wrong slope."""
+
+import numpy as np
+import pytest
+from wrong_gradients import assert_gives, graph_of, offered, the
+
+from nnscratch.gradcheck.diagnosis.wrong_slopes import (
+    ElementwiseFunction,
+    arrays_like_result,
+    elementwise_block,
+    find_functions,
+    is_mask_product,
+    is_proportional,
+    is_single_step,
+    keeps_shape,
+    other_thresholds,
+    wrong_slopes,
+)
+
+U = np.array([[1.0, -2.0, 0.5, 0.9], [0.3, 1.2, -0.7, -0.1]])
+W = np.array([[0.4, -1.1], [0.9, 0.2], [-0.6, 1.3], [0.8, -0.3]])
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def relu(u):
+    return np.maximum(u, 0)
+
+
+def mistakes(hypotheses):
+    return [h.mistake for h in hypotheses]
+
+
+def functions(graph):
+    return [(sources[0].name, j, sinks[0].name, len(block(sources[0], sinks[0])))
+            for sources, j, sinks, block in find_functions(graph)]  # fmt: skip
+
+
+# --- masks -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_mask_of_relu():
+    with graph_of(relu, U) as graph:
+        (R,) = graph.projection.weights
+        y, m = relu(U), U > 0
+        wrong = {
+            "were 1 everywhere": R,
+            "were 1 exactly where it is 0": R * ~m,
+            "u (1 - u), the sigmoid's formula": R * U * (1 - U),
+            "y (1 - y), the sigmoid's formula": R * y * (1 - y),
+            "the sigmoid's derivative at u": R * sigmoid(U) * (1 - sigmoid(U)),
+            "itself is above 0, and ignores": R * (R > 0),
+            "itself is above 0 and the mask": R * (R > 0) * m,
+            "the input is above a threshold between 0.3 and 0.5": R * (U > 0.4),
+            "the input is above a threshold between -2 and -0.7": R * (U > -1),
+            "|input| is below a threshold between 0.7 and 0.9": R * (abs(U) < 0.8),
+        }
+        for words, gradient in wrong.items():
+            found = [h for h in wrong_slopes(graph) if words in h.evidence]
+            assert found, words
+            for h in found:
+                assert h.only == "u"
+                assert_gives(graph, h, u=gradient)
+        order = list(dict.fromkeys(mistakes(offered(graph, wrong_slopes))))
+        assert order == [
+            "mask not applied", "derivative taken at the wrong value", "mask inverted", "another mask applied",
+            "activation's derivative wrong",
+        ]  # fmt: skip
+
+
+def test_the_factor_of_a_mask():
+    mask = np.where(U > 0, 2.0, 0.0)
+    with graph_of(lambda u: u * mask, U) as graph:
+        (R,) = graph.projection.weights
+        assert_gives(graph, the(graph, wrong_slopes, "were 2 everywhere"), u=2 * R)
+        assert_gives(graph, the(graph, wrong_slopes, "were 1 everywhere"), u=R)
+        assert_gives(graph, the(graph, wrong_slopes, "were 2 exactly where it is 0"), u=2 * R * (U <= 0))
+        h = the(graph, wrong_slopes, "itself is above 0, and ignores")
+        assert_gives(graph, h, u=2 * R * (R > 0))
+        assert_gives(graph, the(graph, wrong_slopes, "itself is above 0 and the mask"), u=2 * R * (R > 0) * (U > 0))
+        ranks = [h.rank for h in offered(graph, wrong_slopes) if "everywhere" in h.evidence]
+        assert ranks[0] < ranks[1]
+
+
+def test_other_thresholds_leave_out_the_mask_of_forward():
+    u, d = np.array([-1.0, 0.5, 2.0]), np.array([0.0, 1.0, 1.0])
+    found = [(text, masks[0].tolist()) for _, _, text, masks in other_thresholds([u], [d], 1.0)]
+    masks = [m for text, m in found if "the input is above" in text]
+    assert masks == [[0, 0, 1]]
+    absolute = {text.split("between ")[1]: m for text, m in found if "|input|" in text}
+    assert absolute == {"1 and 2": [1, 1, 0], "0.5 and 1": [0, 1, 0]}
+    many = np.arange(101.0)
+    assert list(other_thresholds([many], [many], 1.0)) == []
+    assert len(list(other_thresholds([many[1:]], [0 * many[1:]], 1.0))) == 2 * 99
+    two = [m for *_, m in other_thresholds([u, -u], [d, d], 3.0)]
+    assert all(len(m) == 2 and set(np.unique(m)) <= {0.0, 3.0} for m in two)
+
+
+# --- smooth functions ------------------------------------------------------------------------------------------------
+
+
+def test_the_slope_of_tanh():
+    with graph_of(lambda u: np.tanh(u), U) as graph:
+        (R,) = graph.projection.weights
+        y = np.tanh(U)
+        d = 1 - y**2
+        wrong = {
+            "were 1": ("activation's derivative missing", R),
+            "its square": ("activation's derivative applied twice", R * d**2),
+            "taken at the activation y": ("derivative taken at the wrong value", R * (1 - np.tanh(y) ** 2)),
+            "derivative were 1 - y": ("activation's derivative wrong", R * (1 - y)),
+            "y (1 - y) (the derivative of sigmoid)": ("activation's derivative wrong", R * y * (1 - y)),
+        }
+        for words, (mistake, gradient) in wrong.items():
+            found = [h for h in wrong_slopes(graph) if words in h.evidence and h.mistake == mistake]
+            assert found, words
+            assert_gives(graph, found[0], u=gradient)
+        assert mistakes(offered(graph, wrong_slopes))[:2] == [
+            "activation's derivative missing", "derivative taken at the wrong value",
+        ]  # fmt: skip
+
+
+def test_the_slope_inside_a_network():
+    def network(x, w):
+        h = np.tanh(x @ w)
+        return h * 3.0
+
+    with graph_of(network, U, W) as graph:
+        (R,) = graph.projection.weights
+        h = np.tanh(U @ W)
+        missing = next(h for h in wrong_slopes(graph) if h.mistake == "activation's derivative missing")
+        assert missing.only is None and "`x @ w`" in missing.evidence and "np.tanh(x @ w)" in missing.place
+        assert_gives(graph, missing, x=3 * R @ W.T, w=U.T @ (3 * R))
+        twice = next(h for h in wrong_slopes(graph) if h.mistake == "activation's derivative applied twice")
+        assert_gives(graph, twice, w=U.T @ (3 * R * (1 - h**2) ** 2))
+        at_y = next(h for h in wrong_slopes(graph) if "taken at the activation y instead" in h.evidence)
+        assert_gives(graph, at_y, w=U.T @ (3 * R * (1 - np.tanh(h) ** 2)))
+
+
+def test_a_named_array_in_the_formula_of_tanh():
+    def network(x, w, v):
+        a = x @ v
+        h = np.tanh(x @ w)
+        return h * a
+
+    with graph_of(network, U, W, W[::-1].copy()) as graph:
+        (R,) = graph.projection.weights
+        a = U @ W[::-1]
+        for words, slope in {"1 - a^2": 1 - a**2, "1 - a": 1 - a, "taken at `a`": 1 - np.tanh(a) ** 2}.items():
+            found = [
+                h
+                for h in wrong_slopes(graph)
+                if h.evidence.endswith(f"were {words}") or words + " instead" in h.evidence
+            ]
+            assert len(found) == 1 and found[0].mistake == "derivative taken at the wrong value", words
+            assert_gives(graph, found[0], w=U.T @ (R * a * slope))
+
+
+def test_a_named_array_in_the_formula_of_the_sigmoid():
+    def network(x, w, v):
+        a = x @ v
+        s = 1 / (1 + np.exp(-(x @ w)))
+        return s * a
+
+    with graph_of(network, U, W, W[::-1].copy()) as graph:
+        (R,) = graph.projection.weights
+        a = U @ W[::-1]
+        for words, slope in {"a (1 - a)": a * (1 - a), "1 - a": 1 - a}.items():
+            found = [h for h in wrong_slopes(graph) if h.evidence.endswith(f"were {words}")]
+            assert len(found) == 1, words
+            assert_gives(graph, found[0], w=U.T @ (R * a * slope))
+        assert not any(h.evidence.endswith("were 1 - a^2") for h in wrong_slopes(graph))
+
+
+def test_a_function_of_powers_is_no_activation():
+    with graph_of(lambda u: u * u + 2.0 * u, U) as graph:
+        found = offered(graph, wrong_slopes)
+        assert "a factor missing" in mistakes(found) and "activation's derivative missing" not in mistakes(found)
+        (R,) = graph.projection.weights
+        assert_gives(graph, next(h for h in wrong_slopes(graph) if h.mistake == "a factor missing"), u=R * (1 + 2))
+    with graph_of(lambda u: np.exp(u), U) as graph:
+        assert "activation's derivative missing" in mistakes(offered(graph, wrong_slopes))
+
+
+def test_a_linear_function_has_no_wrong_slope():
+    for forward in (lambda u: 3.0 * u, lambda u: -u + 1.0, lambda u: u @ W, lambda u: u.sum(axis=0)):
+        with graph_of(forward, U) as graph:
+            assert offered(graph, wrong_slopes) == []
+
+
+def test_an_array_with_two_uses_is_tested_together_with_all_arrays():
+    with graph_of(lambda u: np.tanh(u) + u, U) as graph:
+        (h,) = [
+            h for h in wrong_slopes(graph) if h.mistake == "activation's derivative missing" and h.changes.keys() == {0}
+        ]
+        assert h.only is None
+
+
+def test_a_slope_times_a_constant_is_tested_only_for_few_elements():
+    def count(u):
+        with graph_of(lambda u: np.exp(u), u) as graph:
+            return sum(h.evidence.endswith("were y") for h in wrong_slopes(graph))
+
+    assert count(np.array([0.5, 1.0])) == 1  # y is the right slope of exp: a multiple with factor 1
+    assert count(np.linspace(0, 1, 8)) == 0 and count(np.linspace(0, 1, 7)) == 1
+
+
+# --- the search for functions ----------------------------------------------------------------------------------------
+
+
+def test_a_function_of_several_operations():
+    with graph_of(lambda u: 1 / (1 + np.exp(-u)), U) as graph:
+        assert functions(graph) == [("negative", 0, "exp", 2), ("negative", 0, "divide", 4)] or (
+            ("negative", 0, "divide", 4) in functions(graph)
+        )
+        (f,) = [
+            ElementwiseFunction(s[0], j, n[0], block(s[0], n[0]))
+            for s, j, n, block in find_functions(graph) if n[0].name == "divide"
+        ]  # fmt: skip
+        np.testing.assert_allclose(f.d, sigmoid(U) * (1 - sigmoid(U)), atol=1e-9)
+        np.testing.assert_allclose(f(U + 1), sigmoid(U + 1))
+        np.testing.assert_allclose(f.slope_at(0 * U), 0.25 + 0 * U, atol=1e-9)
+        assert f.is_nonlinear
+
+
+def test_a_function_of_one_element_is_nonlinear_if_its_slope_changes_nearby():
+    def only(forward, u):
+        with graph_of(forward, u) as graph:
+            found = [ElementwiseFunction(s[0], j, n[0], b(s[0], n[0])) for s, j, n, b in find_functions(graph)]
+            return [f.is_nonlinear for f in found]
+
+    assert only(np.tanh, np.array([0.3])) == [True] and only(lambda u: 3 * u, np.array([0.3])) == [False]
+    assert only(np.sqrt, np.array([1.0, 0.0])) == [False]  # the slope is not finite
+
+
+def test_blocks_of_operations():
+    with graph_of(lambda u, v: np.tanh(u * 2) * v + np.exp(u), U, U + 1) as graph:
+        start = graph.nodes[0]
+        names = [n.name for n in elementwise_block(graph, start, graph_key(start))]
+        assert names == ["multiply", "tanh", "exp"]
+        assert [n.name for n in elementwise_block(graph, start, graph_key(start), graph.nodes[1])] == [
+            "multiply",
+            "tanh",
+        ]
+
+
+def graph_key(node):
+    from nnscratch.gradcheck.diagnosis.forward_graph import content_key
+
+    return content_key(node.operands[0])
+
+
+def test_a_block_has_ten_operations_at_most():
+    def long(u):
+        for _ in range(12):
+            u = u + 1.0
+        return u
+
+    with graph_of(long, U) as graph:
+        assert len(elementwise_block(graph, graph.nodes[0], graph_key(graph.nodes[0]))) == 10
+
+
+def test_arrays_with_the_shape_of_a_result():
+    def forward(x, w):
+        h = np.tanh(x)
+        return h @ w + 1.0
+
+    with graph_of(forward, U, W) as graph:
+        assert {name for _, name in arrays_like_result(graph, [graph.nodes[0]])} == {"x", "h"}
+        assert {name for _, name in arrays_like_result(graph, [graph.nodes[1]])} == set()
+
+
+def test_kinds_of_operations():
+    mask = np.where(U > 0, 2.0, 0.0)
+    with graph_of(lambda u: u * mask, U) as graph:
+        assert is_mask_product(graph.nodes[0])
+    with graph_of(lambda u: mask * u, U) as graph:
+        assert is_mask_product(graph.nodes[0])
+    for factor in (mask + 1, mask * U, np.ones(U.shape), 0.0, np.zeros(U.shape)):
+        with graph_of(lambda u, f=factor: u * f, U) as graph:
+            assert not is_mask_product(graph.nodes[0])
+    with graph_of(lambda u: u + mask, U) as graph:
+        assert not is_mask_product(graph.nodes[0]) and keeps_shape(graph.nodes[0])
+    with graph_of(lambda u: u[:1] + U, U) as graph:
+        assert not keeps_shape(graph.nodes[0]) and not is_single_step(graph.nodes[0])
+    with graph_of(lambda u: u + 1.0, U) as graph:
+        assert is_single_step(graph.nodes[0])
+
+
+@pytest.mark.parametrize("a, b, equal", [
+    ([3 * U], [U], True), ([3 * U, U], [U, U], False), ([3 * U, 3 * U], [U, U], True), ([U + 1e-3], [U], False),
+    ([U], [0 * U], True), ([0 * U], [U], True), ([-U], [U], True), ([U * (1 + 1e-9)], [U], True),
+])  # fmt: skip
+def test_proportional_arrays(a, b, equal):
+    assert is_proportional(a, b) == equal
+
+
+def test_a_loop_is_one_function():
+    def loop(h, w):
+        for _ in range(3):
+            h = np.tanh(h @ w)
+        return h
+
+    w = np.array([[0.4, -1.1], [0.9, 0.2]])
+    with graph_of(loop, U[:, :2], w) as graph:
+        h = the(graph, wrong_slopes, mistake="activation's derivative missing")
+        assert len(h.changes) >= 3
+        R, x = graph.projection.weights[0], U[:, :2]
+        dw, states = 0 * w, [x]
+        for _ in range(3):
+            states.append(np.tanh(states[-1] @ w))
+        d = R
+        for s in states[2::-1]:
+            dw += s.T @ d
+            d = d @ w.T
+        assert_gives(graph, h, w=dw, h=d)
