@@ -21,6 +21,7 @@ from .report import Trap
 from .snapshot import Snapshot, equal_arrays
 
 WRITES = "backward writes into its input"
+WRITES_INTO_DY = "backward writes into dy"
 NOT_AN_ARRAY = "not an array"
 
 
@@ -81,8 +82,9 @@ def backward_traps(projection: Projection) -> list[Trap]:
             traps += form_traps(name, array, given[name])
     for (name, dy), (_, w) in zip(leaves("dy", dys), leaves("dy", projection.dys()), strict=True):
         if is_array(dy) and not equal_arrays(dy, w):
-            message = f"backward changes {name}, but the caller may still need it"
-            traps.append(Trap("backward writes into dy", message, "note"))
+            which = "dy" if len(dys) == 1 and dys[0] is dy else name
+            message = f"backward changes {which} in place: its later lines, and the caller, get the changed values"
+            traps.append(Trap(WRITES_INTO_DY, message, "note"))
     if unused_saved:
         traps.append(
             Trap(

@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..gradcheck.traps import NOT_AN_ARRAY
+from ..gradcheck.traps import NOT_AN_ARRAY, WRITES_INTO_DY
 from . import check_log
 from .hints import MISMATCH, STILL_DOTS, error_hints
 from .safe_values import describe
@@ -151,10 +151,15 @@ def raised_error(error: Exception, places: list[Place]) -> list[str]:
         what = "The exercise stops with an error where it uses your answer:"
         if isinstance(error, NameError):
             what = "The check needs a name that does not exist yet:"
-        return [what, f"    {place.source}", *hints]
-    callers = [f"called by: {p.source}" for p in answer[:-1] if p.frame.f_code is not place.frame.f_code]
+        return [what, f"    {place.source}", *hints, *values_of_the_loop(places)]
+    callers = [
+        f"called by: {p.source}"
+        for p in answer[:-1]
+        if p.frame.f_code is not place.frame.f_code and p.source != place.source  # a comprehension has its own frame
+    ]
     check = [f"The exercise runs: {p.source}" for p in places if p.of_check][-1:]
     callers = list(dict.fromkeys(reversed(callers)))[:2]
+    check += values_of_the_loop(places)
     return [f"Your code stops with an error in {place.where}:", f"    {place.source}", *hints, *callers, *check]
 
 
@@ -187,7 +192,8 @@ def wrong_gradients(report: Any) -> list[str]:
     if len(wrong) > ARRAYS:
         lines.append(f"and {len(wrong) - ARRAYS} more: {', '.join(entry.name for entry in wrong[ARRAYS:])}")
     explained = {"wrong shape", "not finite"} if wrong else set()  # the lines above say the same
-    traps = [trap for trap in report.traps if trap.severity != "note" and trap.kind not in explained]
+    reasons = {WRITES_INTO_DY} if any(entry.diagnosis is None for entry in wrong) else set()
+    traps = [t for t in report.traps if t.kind not in explained and (t.severity != "note" or t.kind in reasons)]
     lines += [sentence(f"{trap.kind}: {trap.message}") for trap in traps[:ARRAYS]]
     return lines + ([f"and {len(traps) - ARRAYS} more remarks"] if len(traps) > ARRAYS else [])
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .safe_values import SafeValues, Unknown, describe
-from .traceback_places import Place, is_library
+from .traceback_places import Place, is_library, spans
 
 STILL_DOTS = "Your code still contains `...`: replace it with your answer."
 MISMATCH = "the shapes do not fit"
@@ -57,6 +57,8 @@ def error_hints(place: Place, error: BaseException) -> list[str]:
         hints = ["One of the values is a string. A number is needed."]
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitXor):
         hints = ["In Python, a power is written `**`, not `^`."]
+    if ("empty" in words or "zero-size" in words) and (empty := empty_hints(found, values)):
+        return empty
     hints += saved_hints(place, values, found)
     return [*shape_hints(node, values), *hints] or [*values_line(found), *hints]
 
@@ -157,6 +159,8 @@ def name_hints(error: NameError, place: Place, values: SafeValues) -> list[str]:
     attributes = [f"self.{key}" for key in vars(values.variables["self"])] if "self" in own else []
     if f"self.{name}" in attributes:
         return [f"Did you mean `self.{name}`?"]
+    if elsewhere := other_function(name, place):
+        return [f"`{name}` exists only in `{elsewhere}`. Compute it here too, or save it."]
     close = [key for key in own if key.lower() == name.lower()] or difflib.get_close_matches(name, own, 1)
     if close:
         return [f"Did you mean `{close[0]}`?"]
@@ -165,6 +169,36 @@ def name_hints(error: NameError, place: Place, values: SafeValues) -> list[str]:
     if name.isidentifier() and importlib.util.find_spec(name) is not None:
         return [f"`{name}` is a module that is not imported. NumPy has most of its functions: np...."]
     return [f"No variable has the name `{name}`. Is it spelt right? Was the cell that defines it run?"]
+
+
+def other_function(name: str, place: Place) -> str:
+    """Return the name of another function, beside the one with the error, that has a variable `name`, or ""."""
+    for around in place.nodes() + [place.tree]:
+        functions = [n for n in getattr(around, "body", []) if isinstance(n, ast.FunctionDef)]
+        if not any(spans(function, place.line) for function in functions):
+            continue
+        for function in functions:
+            own = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+            own |= {n.arg for n in ast.walk(function) if isinstance(n, ast.arg)}
+            if name in own and not spans(function, place.line):
+                return function.name
+    return ""
+
+
+def empty_hints(found: dict[str, Any], values: SafeValues) -> list[str]:
+    """Return a sentence for each array without elements, and the comparison that no element fulfils."""
+    hints = []
+    for text, value in found.items():
+        if not isinstance(value, np.ndarray) or value.size:
+            continue
+        why = ""
+        for node in ast.walk(ast.parse(text, mode="eval")):
+            if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq) and len(node.ops) == 1:
+                array, number = ast.unparse(node.left), ast.unparse(node.comparators[0])
+                shown = values_line(named_values(node.comparators[0], values))
+                why = f": no element of `{array}` is equal to `{number}`. {' '.join(shown)}".rstrip(". ")
+        hints.append(f"`{text}` is empty{why}.")
+    return hints
 
 
 def unpack_hints(place: Place, values: SafeValues, words: str) -> list[str]:

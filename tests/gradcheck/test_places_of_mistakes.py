@@ -1,5 +1,7 @@
 """Mistakes that readers of the notebooks made: the right name, at the right place, and no false name."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 
@@ -264,3 +266,190 @@ def test_the_evidence_for_log_softmax_says_what_is_wrong_and_what_is_needed(wron
 
     diagnosis = check_gradients((forward, lambda dy, y: wrong(y, dy)), inputs(4, 3)).entries["x"].diagnosis
     assert says in diagnosis.evidence and "log-softmax needs dy - p sum(dy)" in diagnosis.evidence
+
+
+# --- the names of factors, functions and counts ----------------------------------------------------------------------
+
+
+def softplus(x):
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+class WeightedLoss(nn.Module):
+    """Mean binary cross-entropy of logits x and targets t; class 1 has the weight w. `answer` is the backward."""
+
+    def __init__(self, answer, w=3.0):
+        self.answer, self.w = answer, w
+
+    def forward(self, x, t):
+        self.save_for_backward(x, t)
+        return float((self.w * t * softplus(-x) + (1 - t) * softplus(x)).mean())
+
+    def backward(self):
+        return self.answer(*self.saved(), self.w)
+
+
+LABELS = (np.random.default_rng(1).random((5, 3)) < 0.5).astype(float)
+
+
+def test_a_forgotten_weight_of_labels_is_no_keep_probability(capsys):
+    answer = WeightedLoss(lambda x, t, w: (sigmoid(x) - t) / x.size)
+    said = exercise_says(capsys, answer, inputs(5, 3), LABELS, only=["x"])
+    assert "Likely mistake: a factor missing. Evidence: to compute the gradient of `softplus(-x)`, " in said
+    assert "backward leaves out the factor `self.w` of `self.w * t`" in said
+
+
+def test_the_argument_of_a_function_has_the_name_that_its_caller_writes(capsys):
+    answer = WeightedLoss(lambda x, t, w: (-w * t * sigmoid(x) + (1 - t) * sigmoid(x)) / x.size)
+    said = exercise_says(capsys, answer, inputs(5, 3), LABELS, only=["x"])
+    assert "the derivative of `softplus(-x)` is taken at `x`, not at `-x`" in said
+
+
+def test_an_array_in_place_of_another_one_is_named_by_the_expression_that_needs_it(capsys):
+    answer = WeightedLoss(lambda x, t, w: (sigmoid(x) - w * t) / x.size)
+    said = exercise_says(capsys, answer, inputs(5, 3), LABELS, only=["x"])
+    assert "contains `self.w * t` where it needs `t`" in said
+
+
+class Dropout(nn.Module):
+    """y = mask x / keep. `random`: forward draws the mask. Otherwise the mask is an input."""
+
+    def __init__(self, random):
+        self.random = random
+
+    def forward(self, x, valid):
+        mask = (np.random.default_rng(3).random(x.shape) < 0.5).astype(float) if self.random else valid
+        factor = mask * 2.5
+        self.save_for_backward(mask)
+        return x * factor
+
+    def backward(self, dy):
+        (mask,) = self.saved()
+        return dy * mask, None
+
+
+@pytest.mark.parametrize("random, name", [(True, "keep-probability not applied"), (False, "a factor missing")])
+def test_a_scale_is_a_keep_probability_only_if_the_mask_is_random(random, name):
+    report = check_gradients(Dropout(random), inputs(5, 3), LABELS, only=["x"])
+    assert report["x"].diagnosis.mistake == name
+
+
+def test_the_slope_of_a_scaled_relu_is_no_keep_probability():
+    pair = (lambda x: (2.5 * np.maximum(x, 0), x)), (lambda dy, x: dy * (x > 0))
+    assert check_gradients(pair, inputs(5, 3))["x"].diagnosis.mistake == "a factor missing"
+
+
+class Scale(nn.Module):
+    def __init__(self, answer):
+        self.g, self.c, self.answer = nn.Parameter(np.array([0.5, 2.0, -1.0])), nn.Parameter(np.zeros(1)), answer
+
+    def forward(self, x):
+        self.save_for_backward(x)
+        return self.g.data * x + self.c.data
+
+    def backward(self, dy):
+        (x,) = self.saved()
+        self.g.grad += (dy * x).sum(axis=0)
+        self.c.grad += self.answer(dy)
+        return self.g.data * dy
+
+
+def test_a_number_is_not_explained_by_a_factor_that_holds_for_one_dy_only(capsys):
+    said = exercise_says(capsys, Scale(len), inputs(4, 3))
+    assert "The gradient of c is wrong" in said and "times" not in said and "Likely" not in said
+
+
+def test_a_factor_with_digits_is_no_count(capsys):
+    def forward(x, w):
+        return np.tanh(x @ w) + x, (x, w)
+
+    def backward(dy, cache):
+        x, w = cache
+        dz = dy * (1 - np.tanh(x @ w) ** 2)
+        return 1.2345678 * dz @ w.T + dy, x.T @ dz
+
+    said = exercise_says(capsys, (forward, backward), inputs(4, 3), inputs(3, 3, seed=1))
+    assert "is multiplied by 1.235" in said and "counts" not in said
+
+
+def test_a_gradient_whose_terms_cancel_is_no_sum_of_the_true_one(capsys):
+    class LogSoftmax(nn.Module):
+        def forward(self, x):
+            y = x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
+            self.save_for_backward(y)
+            return y
+
+        def backward(self, dy):
+            (y,) = self.saved()
+            return dy - np.exp(y).sum(axis=-1, keepdims=True) * dy
+
+    said = exercise_says(capsys, LogSoftmax(), inputs(5, 7, seed=3))
+    assert "gradient never computed. Evidence: backward gives zero everywhere, except for rounding" in said
+
+
+@pytest.mark.parametrize("count, step", [(3, 1), (4, 5)])  # all orders of 3 gates, and every fifth order of 4
+def test_every_order_of_gates_is_named(count, step):
+    rng = np.random.default_rng(0)
+    x, h, W, U = (rng.normal(size=s) for s in ((6, 3), (6, 2), (3, 2 * count), (2, 2 * count)))
+    for order in list(permutations(range(count)))[1::step]:
+
+        def forward(x, h, W, U):
+            z = x @ W + h @ U
+            return np.tanh(z).reshape(6, count, 2).prod(axis=1), (x, h, W, U, np.tanh(z).reshape(6, count, 2))
+
+        def backward(dy, cache, order=order):
+            x, h, W, U, a = cache
+            parts = [dy * np.delete(a, k, 1).prod(axis=1) * (1 - a[:, k] ** 2) for k in range(count)]
+            dz = np.hstack([parts[k] for k in order])
+            return dz @ W.T, dz @ U.T, x.T @ dz, h.T @ dz
+
+        first = check_gradients((forward, backward), x, h, W, U).diagnoses[0]
+        swapped = sum(k != i for i, k in enumerate(order)) == 2
+        assert first.mistake == ("two gates swapped" if swapped else "gates in the wrong order"), order
+        if not swapped:
+            assert f"in the order {', '.join(str(k + 1) for k in order)} instead of" in first.evidence
+
+
+class Cell(nn.Module):
+    """A cell with one gate: c' = f c + (1 - f) g, h' = o tanh(c'). `mistake` selects a wrong array in backward."""
+
+    def __init__(self, mistake=""):
+        rng = np.random.default_rng(7)
+        self.weight_ih, self.weight_hh = (nn.Parameter(rng.normal(size=(6, n))) for n in (3, 2))
+        self.mistake = mistake
+
+    def forward(self, x, state):
+        h, c = state
+        z = x @ self.weight_ih.data.T + h @ self.weight_hh.data.T
+        f, g, o = sigmoid(z[:, :2]), np.tanh(z[:, 2:4]), sigmoid(z[:, 4:])
+        c_new = f * c + (1 - f) * g
+        self.save_for_backward(x, h, c, f, g, o, c_new)
+        return o * np.tanh(c_new), c_new
+
+    def backward(self, dh_new, dc_new):
+        x, h, c, f, g, o, c_new = self.saved()
+        tanh_c = np.tanh(c_new)
+        do = dh_new * (c_new if self.mistake == "c_new for tanh_c" else tanh_c)
+        dc_new = dc_new + dh_new * o * (1 - tanh_c**2)
+        df = dc_new * ((c_new if self.mistake == "c_new for c" else c) - g)
+        dg = dc_new * (1 - f)
+        dz = np.hstack([df * f * (1 - f), dg * (1 - g**2), do * o * (1 - o)])
+        self.weight_ih.grad += dz.T @ x
+        self.weight_hh.grad += dz.T @ (o * tanh_c if self.mistake == "h_new for h" else h)
+        return dz @ self.weight_ih.data, (dz @ self.weight_hh.data, dc_new * f)
+
+
+@pytest.mark.parametrize(
+    "mistake, words",
+    [
+        ("", ""),
+        ("h_new for h", "replaces `h` by `o * np.tanh(c_new)`"),
+        ("c_new for c", "replaces `c` by `c_new`"),
+        ("c_new for tanh_c", "replaces `np.tanh(c_new)` by `c_new`"),
+    ],
+)
+def test_an_output_of_forward_in_place_of_another_array_is_named(mistake, words):
+    report = check_gradients(Cell(mistake), inputs(6, 3), (inputs(6, 2, seed=1), inputs(6, 2, seed=2)))
+    assert report.ok == (mistake == "")
+    for diagnosis in report.diagnoses[:1]:
+        assert diagnosis.mistake == "the wrong array used" and words in diagnosis.evidence, diagnosis

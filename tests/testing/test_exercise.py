@@ -153,6 +153,21 @@ def test_an_error_in_backward_under_the_checker_names_its_line(said):
         ("def f(x):\n    return x.astype(int)", "y = f(np.ones(2))\nassert y.sum() == 2.5", "cannot hold fractions"),
         ("def f(x):\n    return x,", "y = f(3)\nassert y == 3, 'f(3) must be 3'", "a tuple with one element"),
         ("def f(state):\n    return state['m']", "f({})", "there is no key 'm'\n    Here `state` is an empty dict."),
+        (
+            "def forward(x):\n    N = len(x)\n    return x / N\ndef backward(dy):\n    return dy / N",
+            "backward(forward(np.ones(2)))",
+            "`N` exists only in `forward`. Compute it here too, or save it.",
+        ),
+        (
+            "class A:\n    def forward(self, x):\n        return x\n    def backward(self, dy):\n        return dy * x",
+            "A().backward(np.ones(2))",
+            "`x` exists only in `forward`. Compute it here too, or save it.",
+        ),
+        (
+            "def f(x):\n    return x[x > 5].max()",
+            "f(np.ones(2))",
+            "`x[x > 5]` is empty.",
+        ),
     ],
 )  # fmt: skip
 def test_hints_for_common_mistakes(said, answer, check, hint):
@@ -265,6 +280,72 @@ def test_more_wrong_arrays_than_are_described_are_counted(capsys):
         arrays = (np.random.default_rng(k).normal(size=3) for k in range(5))
         nn.testing.assert_gradients_match((forward, backward), *arrays)
     assert capsys.readouterr().out.endswith("    and 2 more: d, e\n")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="the position of the failing expression is unknown")
+def test_a_choice_from_no_rows_names_the_comparison_and_shows_the_line_once(said):
+    answer = """
+        def split(t, rng):
+            rows = np.arange(len(t))
+            return np.concatenate([rng.choice(rows[t == c], 1, replace=False) for c in range(3)])
+        """
+    out = said(answer, "for k in (3,):\n    split(np.array([k, 1, 1]), np.random.default_rng(0))")
+    assert "`rows[t == c]` is empty: no element of `t` is equal to `c`. Here `c` is 0.\n" in out
+    assert out.count("rng.choice(rows") == 1 and "called by" not in out
+    assert out.endswith("This is the check with `k` = 3.\n")
+
+
+def test_an_error_of_the_check_in_a_loop_names_the_values_of_the_loop(said):
+    out = said("def f(x):\n    return None", "for n in (4, 5):\n    f(n).sum()")
+    assert out.endswith("This is the check with `n` = 4.\n")
+
+
+class InPlace(nn.Module):
+    """y = a relu(x) b, with a backward that changes dy."""
+
+    def __init__(self):
+        self.b = nn.Parameter(np.array([0.5, 2.0, -1.0]))
+
+    def forward(self, x):
+        self.save_for_backward(x)
+        return np.maximum(x, 0) + self.b.data
+
+    def backward(self, dy):
+        (x,) = self.saved()
+        dy[x <= 0] = 0
+        self.b.grad += dy.sum(axis=0)
+        return dy
+
+
+def test_a_changed_dy_is_named_if_it_explains_a_wrong_gradient(capsys):
+    x = np.random.default_rng(2).normal(size=(4, 3))
+    with exercise("1"):
+        nn.testing.assert_gradients_match(InPlace(), x)
+    found = capsys.readouterr().out
+    assert "backward changes dy in place, and then computes this gradient with the changed values" in found
+
+    class Noise(InPlace):
+        def backward(self, dy):
+            dx = super().backward(dy)
+            self.b.grad[...] = [3.0, 1.0, 4.0]
+            return dx
+
+    with exercise("1"):
+        nn.testing.assert_gradients_match(Noise(), x)
+    assert "backward changes dy in place: its later lines, and the caller, get" in capsys.readouterr().out
+
+
+def test_a_changed_dy_is_not_shown_if_the_gradients_are_right(capsys):
+    class Right(InPlace):
+        def backward(self, dy):
+            self.b.grad += dy.sum(axis=0)
+            (x,) = self.saved()
+            dy[x <= 0] = 0
+            return dy
+
+    with exercise("1"):
+        nn.testing.assert_gradients_match(Right(), np.random.default_rng(2).normal(size=(4, 3)))
+    assert capsys.readouterr().out == "Exercise 1: solved.\n"
 
 
 def test_a_backward_that_returns_none_is_told_so_and_not_given_a_diagnosis(capsys):

@@ -15,6 +15,7 @@ its gradient equals the gradient that backward returned. The files use these wor
     elementwise_mistakes.py   a wrong slope of y = phi(x); like output_mistakes.py, it uses jacobian.py
     target_mistakes.py        wrong targets: shifted by one, left out, with the sign flipped
     upstream_mistakes.py      backward starts from a wrong dy; linear equations give this dy
+    written_gradients.py      backward changes dy before it uses it
     forward_mistakes.py       inside forward: it tests the hypotheses of the next files on a tape
       missing_paths.py        a path cut or counted twice; rounds of a loop left out
       state_mistakes.py       a state's gradient lost between rounds, or never reset
@@ -23,11 +24,13 @@ its gradient equals the gradient that backward returned. The files use these wor
       normalisation_mistakes.py   wrong statistics; constants differentiated
       wrong_sums.py           a broadcast operand, summed over the wrong axes
       wrong_windows.py        windows at a wrong position, kernels not rotated, repeated rows
-      wrong_factors.py        a product with a wrong factor; blocks exchanged
+      wrong_factors.py        a product with a wrong factor; blocks exchanged; random_masks.py finds dropout's masks
       linalg_mistakes.py      inverses, solutions of linear equations, determinants
       wrong_uses.py           some uses of an array not counted
       used_gradients.py       a changed gradient of an array inside forward; changed_gradients.py lists the changes
       gradient_errors.py      the slope that backward used; linear equations give it
+
+    backward_edits.py         changes one expression of backward; edits.py lists the changes
 
     other_points.py                tests the explanations of small gradients at other inputs
     case.py, directional_case.py   a wrong gradient, and the test of a hypothesis about it
@@ -49,6 +52,7 @@ from ..projection import Projection
 from ..report import GradientReport
 from ..verdict import worst_elements
 from .array_mistakes import array_mistakes
+from .backward_edits import backward_edits
 from .case import Case
 from .directional_case import DirectionalCase
 from .forward_mistakes import forward_mistakes
@@ -57,6 +61,7 @@ from .other_points import are_few, keep_what_holds_elsewhere
 from .output_mistakes import output_mistakes
 from .target_mistakes import target_mistakes
 from .upstream_mistakes import upstream_mistakes
+from .written_gradients import written_gradients
 
 
 def diagnose_entries(
@@ -98,18 +103,22 @@ def diagnose_entries(
     for case in cases.values():
         case.few = are_few(cases)
 
-    def search(cases: dict[str, Case], right: dict, true_gradients: dict[str, np.ndarray]) -> None:
+    def search(
+        cases: dict[str, Case], right: dict, true_gradients: dict[str, np.ndarray], given: dict[str, np.ndarray]
+    ) -> None:
         for case in cases.values():
             attempt(report, array_mistakes, case, cases, true_gradients, directional)
             attempt(report, output_mistakes, case)
         attempt(report, target_mistakes, cases, right, report, projection)
+        attempt(report, written_gradients, cases, right, projection)
         attempt(report, forward_mistakes, cases, right, report, projection)
-        attempt(report, upstream_mistakes, cases, gradients, projection)
+        attempt(report, upstream_mistakes, cases, given, projection)
 
-    search(cases, right, true_gradients)
+    search(cases, right, true_gradients, gradients)
     if are_few(cases):
         attempt(report, keep_what_holds_elsewhere, cases, projection, search)
         report.notes[:] = dict.fromkeys(report.notes)
+    attempt(report, backward_edits, cases, projection, gradients)
     explained: dict[str, int] = {}
     for case in cases.values():
         for mistake in {d.mistake for _, d in case.found}:

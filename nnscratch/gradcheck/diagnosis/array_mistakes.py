@@ -13,7 +13,7 @@ work if only some elements of the true gradient are known, or only derivatives a
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ from ..gradient_names import gradient_of
 from ..learned_names import is_setting_name
 from ..nested import is_array, map_leaves, to_numpy
 from .case import MAX_MISFIT, Case
+
+ROUNDING = 1e-12  # relative to the largest element
 
 
 def array_mistakes(
@@ -44,8 +46,9 @@ def array_mistakes(
     if not case.same_shape:
         return
     given, true = case.observed
-    if not np.any(case.given) and np.any(np.abs(true) > 0):
-        case.add(0.5, "gradient never computed", "backward gives zero everywhere; differences do not")
+    if np.any(np.abs(true) > 0) and np.abs(case.given).max() <= ROUNDING * np.abs(true).max():
+        rounded = ", except for rounding: its terms cancel. Differences" if np.any(case.given) else "; differences"
+        case.add(0.5, "gradient never computed", f"backward gives zero everywhere{rounded} do not")
         return
     float32_noise(case)
     if not case.usable:
@@ -286,14 +289,11 @@ def wrong_blocks(case: Case) -> None:
             line = "elements" if len(shape) == 1 else {0: "rows", len(shape) - 1: "columns"}.get(axis, "elements")
             where = " and ".join(f"{k * size}:{(k + 1) * size}" for k in bad)
             place = f"{line} {where} of {case.name}, {', '.join(names[k] for k in bad)}"
-            if len(bad) == 2:
-                i, j = bad
-                order = list(range(count))
-                order[i], order[j] = j, i
+            for order in other_orders(count) if len(bad) > 1 else ():
                 parts = np.split(case.given, count, axis)
-                if case.misfit_of_true(np.concatenate([parts[k] for k in order], axis)) <= MAX_MISFIT:
-                    evidence = f"block {i} of given is block {j} of the true gradient, and vice versa"
-                    case.add(1.5, "two gates swapped", evidence, place)
+                undone = np.concatenate([parts[order.index(k)] for k in range(count)], axis)
+                if case.misfit_of_true(undone) <= MAX_MISFIT:
+                    case.add(*wrong_order(order, "of given"), place)
             if len(bad) == 1:
                 c = constant_factor(g[bad[0]], t[bad[0]])
                 what = (
@@ -308,6 +308,21 @@ def wrong_blocks(case: Case) -> None:
                 case.add(5.5, "a gate's block wrong", f"the other {count - 1} blocks are right; {what}", place)
             elif 0 < len(bad) < count:
                 case.add(7, "a gate's block wrong", f"{count - len(bad)} of {count} blocks are right", place)
+
+
+def other_orders(count: int) -> list[tuple[int, ...]]:
+    """Return all orders of `count` blocks except the right one, the exchanged pairs first."""
+    orders = list(permutations(range(count)))[1:]
+    return sorted(orders, key=lambda order: sum(i != k for i, k in enumerate(order)))
+
+
+def wrong_order(order: tuple[int, ...], where: str) -> tuple[float, str, str]:
+    """Return (rank, mistake, evidence) for blocks in a wrong order. Block ``order[k]`` is at position k."""
+    moved = [k for k, block in enumerate(order) if block != k]
+    if len(moved) == 2:
+        return 1.5, "two gates swapped", f"blocks {moved[0] + 1} and {moved[1] + 1} {where} are exchanged"
+    found, right = (", ".join(str(k + 1) for k in blocks) for blocks in (order, sorted(order)))
+    return 1.55, "gates in the wrong order", f"the blocks {where} are in the order {found} instead of {right}"
 
 
 def gate_names(case: Case, count: int) -> list[str] | None:

@@ -150,12 +150,16 @@ class Case:
         """Return the largest difference between `corrected` and the true gradient, divided by `scale`."""
         return self.misfit(corrected, self.true)
 
+    def is_nothing(self, candidate: Any) -> bool:
+        """Return True if all elements are zero, apart from rounding: then many mistakes give the same gradient."""
+        return not bool((np.abs(self.observe(candidate)) > MAX_MISFIT * self.scale).any())
+
     # --- tests -------------------------------------------------------------------------------------------------------
 
     def test(self, rank: float, candidate: Any, mistake: str, evidence: str, place: str = "") -> bool:
         """Add the mistake if `candidate` equals the given gradient. `candidate` is the gradient with this mistake."""
         misfit = self.misfit(candidate)
-        if misfit > MAX_MISFIT:
+        if misfit > MAX_MISFIT or self.is_nothing(candidate):
             return False
         self.add(rank, mistake, f"{evidence}; {self.largest_difference(misfit)}", place, misfit)
         return True

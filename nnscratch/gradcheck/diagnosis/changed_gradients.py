@@ -8,6 +8,7 @@ gradient g, or the arrays and gradients of all rounds of a loop.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from itertools import combinations, permutations
 from typing import Any
@@ -195,5 +196,22 @@ def with_other_arrays(site: Any, known: Known) -> Iterator[Change]:
             words = f"the gradient of %u has the factor `{other}` instead of `{name}`"
             yield 2.8, "the wrong array used", words, replaced, False
     for (a, name, _), (b, other, _) in combinations(used, 2):
-        words = f"the gradient of %u contains `{name}` instead of `{other}`, or vice versa"
+        words = exchanged_terms(name, other, site.readers)
         yield 2.85, "the wrong array used", words, [x - y for x, y in zip(a, b, strict=True)], True
+
+
+def exchanged_terms(name: str, other: str, readers: list[str]) -> str:
+    """Return the evidence that the gradient of %u contains one of two arrays, but needs the other one.
+
+    `readers` are the expressions of forward that read %u. Its gradient needs the array that they contain.
+    """
+    needed = sorted((n for n in (name, other) if any(contains(text, n) for text in readers)), key=len)
+    if not needed or len(needed) == 2 and not contains(needed[1], needed[0]):
+        return f"the gradient of %u contains `{name}` where it needs `{other}`, or `{other}` where it needs `{name}`"
+    used = name if needed[-1] == other else other
+    return f"the gradient of %u contains `{used}` where it needs `{needed[-1]}`"
+
+
+def contains(expression: str, name: str) -> bool:
+    """Return True if the source of an expression contains a name or another expression."""
+    return re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", expression) is not None

@@ -10,6 +10,7 @@ import numpy as np
 from ..nested import array_module, to_numpy
 from .case import MAX_MISFIT, Case
 from .jacobian import DirectionalJacobian, ElementJacobian
+from .random_masks import is_random_mask
 from .slope_formulas import name_slope
 
 
@@ -33,7 +34,7 @@ def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R
         test(1.1, np.ones(x.size), "mask not applied", "given = dy, also where y does not depend on x")
         test(1.1, np.full(x.size, on), "mask not applied", f"given = {on:.4g} * dy, also where y does not depend on x")
         if abs(on - 1) > 1e-6:
-            missing = "keep-probability not applied"
+            missing = "keep-probability not applied" if is_drawn(case, slope) else "a factor missing"
             test(1.2, (slope != 0).astype(float), missing, f"forward multiplies by {on:.4g}, but backward does not")
             test(1.2, (slope != 0) / on, missing, f"forward multiplies by {on:.4g}, but backward divides by it")
         test(1.3, np.where(slope != 0, 0, on), "mask inverted", "dy passes exactly where y does not depend on x")
@@ -90,6 +91,13 @@ def is_linear(case: Case, slope: np.ndarray) -> bool:
     x = to_numpy(case.projection.variables[case.name]).ravel()
     others = [elementwise_slope_at(case, point) for point in (-x, 0.5 * x + 0.3)]
     return all(other is not None and np.allclose(other, slope, rtol=1e-6, atol=1e-8) for other in others)
+
+
+def is_drawn(case: Case, slope: np.ndarray) -> bool:
+    """Return True if the zeros of `slope` are a random mask. The zeros of an activation's slope move with the input."""
+    x = to_numpy(case.projection.variables[case.name]).ravel()
+    other = elementwise_slope_at(case, -x)
+    return other is not None and np.array_equal(other != 0, slope != 0) and is_random_mask(case.projection, slope)
 
 
 def as_factor(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:

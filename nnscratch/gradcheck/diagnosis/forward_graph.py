@@ -38,6 +38,8 @@ class ForwardGraph:
         `content_key` of the array.
     can_be_wrong : set of (tuple, int), or None
         The edges at which one mistake can explain all wrong gradients; None for all edges.
+    outputs : set of tuple
+        The `content_key` of every output.
     arrays : dict of int to dict
         The arrays that a loop computes in its rounds, with a name for them. The keys are the numbers of rounds.
     """
@@ -60,6 +62,7 @@ class ForwardGraph:
                 if active:
                     self.consumers.setdefault(content_key(operand), []).append(node)
         self.can_be_wrong: set[tuple[tuple, int]] | None = None
+        self.outputs = {content_key(y) for _, y in leaves("", self.projection.outputs) if is_array(y)}
         self._roles: dict[str, dict[int, str]] | None = None
         self.arrays = self._arrays(every_family)  # also the arrays that only backward needs
 
@@ -68,7 +71,7 @@ class ForwardGraph:
         graph_of_numbers = all(v.ndim == 0 for v in self.projection.variables.values())
         for nodes in families.values():
             of_count = found.setdefault(len(nodes), {})
-            for j, name in [*enumerate(nodes[0].operand_names), (-1, name_of_result(nodes[0]))]:
+            for j, name in [*enumerate(nodes[0].outer_names), (-1, name_of_result(nodes[0]))]:
                 values = [n.result if j == -1 else n.operands[j] for n in nodes]
                 if not all(isinstance(v, np.ndarray) and (v.ndim or graph_of_numbers) for v in values):
                     continue
@@ -85,7 +88,7 @@ class ForwardGraph:
         own = tuple(content_key(n.operands[j]) for n in nodes)
         shapes = [np.shape(n.operands[j]) for n in nodes]
         for keys, (values, name) in self.arrays.get(len(nodes), {}).items():
-            if keys == own or values[0].dtype.kind != "f" or not VARIABLE.match(name):
+            if keys == own or values[0].dtype.kind != "f" or not self.is_in_reach(keys, name):
                 continue
             if [v.shape for v in values] == shapes:
                 yield values, name
@@ -93,6 +96,10 @@ class ForwardGraph:
                 turned = [v.T for v in values]
                 if tuple(content_key(v) for v in turned) != own:
                     yield turned, name[:-2] if name.endswith(".T") else f"{name}.T"
+
+    def is_in_reach(self, keys: tuple, name: str) -> bool:
+        """Return True if backward may use the array by mistake: a variable of forward, or an output."""
+        return VARIABLE.match(name) is not None or set(keys) <= self.outputs
 
     def is_possible(self, nodes: list[Node], j: int) -> bool:
         """Return True if a mistake at operand `j`, or at the result if `j` is -1, can explain the wrong gradients."""

@@ -30,6 +30,7 @@ from .missing_paths import (
 )
 from .movements import edges_that_can_be_wrong, measure_movements
 from .normalisation_mistakes import axis_sets, constants_differentiated, normalisation_mistakes
+from .random_masks import is_random_mask
 from .softmax_mistakes import softmax_jacobians
 from .state_mistakes import state_mistakes
 from .used_gradients import used_gradients
@@ -176,9 +177,7 @@ def path_factors(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothesis
             continue
         for name in [only] if only else tester.wrong:
             if is_keep_probability(graph, node, c):
-                evidence = (
-                    f"the gradient through {path} is {c:.6g} times its true value: backward lacks the scale of the mask"
-                )
+                evidence = f"the gradient through {path} {counted(c)}: the scale of the mask is missing"
                 cases[name].add(1.2, "keep-probability not applied", evidence, node.place)
             add_path_factor(cases[name], c, node.place, path)
 
@@ -192,7 +191,10 @@ def is_keep_probability(graph: ForwardGraph, node: Node, c: float) -> bool:
     if scale is None or masked is None or min(abs(c - scale), abs(c * scale - 1)) > 1e-4:
         return False
     made = graph.producer(masked, node.number)
-    return made is not None and is_mask_product(made)
+    if made is None or not is_mask_product(made):
+        return False
+    j = made.active.index(False)
+    return is_random_mask(graph.projection, made.operands[j], made.operand_names[j])
 
 
 def least_rank(cases: dict[str, Case]) -> float:
@@ -210,7 +212,7 @@ def least_rank(cases: dict[str, Case]) -> float:
 def add_path_factor(case: Case, c: float, place: str, path: str) -> None:
     """Add the mistake for a path whose gradient is `c` times its true value."""
     c = round(c) if abs(c - round(c)) < 1e-4 else c  # a measured slope has noise in its last digits
-    evidence = f"the gradient through {path} is {c:.6g} times its true value"
+    evidence = f"the gradient through {path} {counted(c)}"
     of_numbers = all(v.ndim == 0 for v in case.projection.variables.values())  # then c cannot be an axis' length
     if abs(c + 1) < 1e-4:
         case.add(1.05, "sign flipped", evidence, place)
@@ -219,6 +221,14 @@ def add_path_factor(case: Case, c: float, place: str, path: str) -> None:
     elif abs(c - 1) > 1e-4:
         constant = explain_constant(case, c)
         case.add(6.2, "scaled by a constant", f"{evidence}{f'; {constant}' if constant else ''}", place)
+
+
+def counted(c: float) -> str:
+    """Return a factor in words. A gradient is counted twice or three times; another factor is no count."""
+    if abs(c + 1) < 1e-4:
+        return "has the wrong sign"
+    whole = abs(c - round(c)) < 1e-4
+    return f"is counted {'twice' if round(c) == 2 else f'{round(c)} times'}" if whole else f"is multiplied by {c:.4g}"
 
 
 def gradients_of_results(cases: dict[str, Case], graph: ForwardGraph) -> None:

@@ -39,9 +39,13 @@ def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
         if len(nodes) > 1:
             yield from cut_some_rounds(graph, nodes, j, only, state)
             if only is None:
-                for c, name in ((-1, "sign flipped"), (2, "counted twice"), (0.5, "scaled by a constant")):
+                for c, name, words in (
+                    (-1, "sign flipped", "has the wrong sign"),
+                    (2, "counted twice", "is counted twice"),
+                    (0.5, "scaled by a constant", "is multiplied by 0.5"),
+                ):
                     scaled = {n.number: change_path(j, lambda d, c=c: c * d) for n in nodes}
-                    evidence = f"the gradient through {path} is {c} times its true value, in every round"
+                    evidence = f"the gradient through {path} {words}, in every round"
                     yield Hypothesis({-1: 1.06, 2: 2.6, 0.5: 6.3}[c], name, evidence, place, scaled, only)
 
 

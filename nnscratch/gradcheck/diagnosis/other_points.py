@@ -7,11 +7,14 @@ it at every point at which the gradient is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from ..nested import is_array, map_leaves
 from ..projection import Projection
 from ..report import Diagnosis
 from .case import Case
@@ -29,27 +32,43 @@ def are_few(cases: dict[str, Case]) -> bool:
 
 def keep_what_holds_elsewhere(cases: dict[str, Case], projection: Projection, search: Callable) -> None:
     """Remove the explanations that `search` does not find at other points."""
-    rng, variables, outputs = np.random.default_rng(17), projection.variables, projection.outputs
-    held = {name: v.copy() for name, v in variables.items()}
+    rng, variables = np.random.default_rng(17), projection.variables
     for _ in range(POINTS):
         if not any(case.found for case in cases.values()):
             return
-        try:
-            for name, v in variables.items():
-                v[...] = held[name] * rng.uniform(0.7, 1.4, v.shape)
-            projection.outputs = projection._copies(projection.forward())
-            projection.adapter.clear_saved()
+        with other_point(projection, rng):
             given, true = projection.analytic(), {name: central_differences(projection, name) for name in variables}
             others, right = cases_at_this_point(cases, given, true)
             if others:
-                search(others, right, true)
-        finally:
-            projection.outputs = outputs
-            for name, v in variables.items():
-                v[...] = held[name]
+                search(others, right, true, given)
         for name, other in others.items():
             names = {explanation(d) for _, d in other.found}
             cases[name].found = [pair for pair in cases[name].found if explanation(pair[1]) in names]
+
+
+@contextmanager
+def other_point(projection: Projection, rng: np.random.Generator) -> Iterator[None]:
+    """Give all variables and the weights R other values. At the end of the ``with`` block, restore them."""
+    outputs, weights, variables = projection.outputs, projection.weights, projection.variables
+    held = {name: v.copy() for name, v in variables.items()}
+    try:
+        for name, v in variables.items():
+            v[...] = held[name] * rng.uniform(0.7, 1.4, v.shape)
+        projection.weights = map_leaves(lambda w: other_weights(w, rng), weights)
+        projection.outputs = projection._copies(projection.forward())
+        projection.adapter.clear_saved()
+        yield
+    finally:
+        projection.outputs, projection.weights = outputs, weights
+        for name, v in variables.items():
+            v[...] = held[name]
+
+
+def other_weights(weights: Any, rng: np.random.Generator) -> Any:
+    """Return other weights R for an output. The weight of a single number, such as a loss, stays the same."""
+    if not is_array(weights) or weights.size < 2:
+        return weights
+    return weights * rng.uniform(0.7, 1.4, weights.shape)
 
 
 def cases_at_this_point(

@@ -38,6 +38,8 @@ class Site:
         The name of u, for the evidence.
     place : str
         The line that computes u.
+    readers : list of str
+        The expressions that read u.
     values, gradients : list of ndarray
         u and g, in every round of a loop.
     moved : ndarray
@@ -46,6 +48,7 @@ class Site:
 
     name: str
     place: str
+    readers: list[str]
     values: list[np.ndarray]
     gradients: list[np.ndarray]
     moved: np.ndarray
@@ -83,7 +86,7 @@ def sites(graph: ForwardGraph, tester: HypothesisTester, movements: Movements) -
         if case.by_element and case.true.size <= MAX_SIZE and np.isfinite(case.true).all():
             moved = np.array([np.ravel(v.get(name, np.zeros(case.shape))) for v in movements.directions])
             value = graph.projection.variables[name]
-            yield Site(name, name, [np.array(value)], [case.true], moved)
+            yield Site(name, name, expressions_with(graph, value), [np.array(value)], [case.true], moved)
     for nodes in graph.families.values():
         size = sum(n.result.size for n in nodes)
         if not any(any(n.active) for n in nodes) or not 2 <= size <= MAX_SIZE:
@@ -98,7 +101,13 @@ def sites(graph: ForwardGraph, tester: HypothesisTester, movements: Movements) -
             if possible and sum(n.result.size for n in group) > 1 and not tester.budget_spent:
                 gradients = [gradient_of_result(graph, n) for n in group]
                 name = graph.describe(group, -1)
-                yield Site(name, group[0].place, [n.result for n in group], gradients, moved)
+                readers = expressions_with(graph, group[0].result)
+                yield Site(name, group[0].place, readers, [n.result for n in group], gradients, moved)
+
+
+def expressions_with(graph: ForwardGraph, array: np.ndarray) -> list[str]:
+    """Return the sources of the operations that read `array`."""
+    return [node.place.split(": ", 1)[-1] for node in graph.consumers.get(content_key(array), ())]
 
 
 def fitting_changes(graph: ForwardGraph, site: Site, movements: Movements, rows: slice) -> Iterator[Found]:

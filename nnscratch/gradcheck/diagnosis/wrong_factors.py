@@ -2,7 +2,7 @@
 
 u v                  backward uses 1, v transposed, v without its bias, or another array instead of v
 x / s                backward uses another power of s
-(a, b, c, d)         the gradients of two blocks, such as gates, are exchanged
+(a, b, c, d)         the gradients of the blocks, such as gates, are in another order
 max                  every element gets the gradient, not only the largest
 max(u, v)            the masks of u and v are left out or exchanged
 """
@@ -11,14 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import combinations, permutations
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 
 from ..tape import Node, change_path, replace_factor
+from .array_mistakes import other_orders, wrong_order
 from .forward_graph import ForwardGraph, content_key
 from .hypotheses import Hypothesis
+from .random_masks import is_random_mask
 from .state_mistakes import neighbouring_rounds
 
 PRODUCT_OPERATIONS = {"multiply", "matmul", "dot", "einsum", "divide", "tensordot", "outer", "inner"}
@@ -73,7 +75,13 @@ def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: i
         )
         if abs(top - 1) > 1e-6:
             bare = with_values([v / top for v in right])
-            yield Hypothesis(1.2, "keep-probability not applied", says("a mask of 0 and 1"), place, bare, only)
+            mask = next(v for v in right if (v == 0).any())
+            if is_random_mask(graph.projection, mask, factor):
+                yield Hypothesis(1.2, "keep-probability not applied", says("a mask of 0 and 1"), place, bare, only)
+            else:
+                scale = scale_of_mask(graph, node, other) or f"{top:.4g}"
+                words = f"to compute the gradient of `{node.operand_names[j]}`, backward leaves out the factor {scale}"
+                yield Hypothesis(1.2, "a factor missing", words, place, bare, only)
         turned = with_values([top - v for v in right])
         yield Hypothesis(1.3, "mask inverted", says("the inverted mask"), place, turned, only)
     elif node.name in ("multiply", "divide"):
@@ -114,6 +122,16 @@ def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: i
         found = with_values(values)
         words = says(f"`{expression}`" if expression != factor else f"another `{factor}`")
         yield Hypothesis(4, "the wrong array used", words, place, found, only)
+
+
+def scale_of_mask(graph: ForwardGraph, node: Node, other: int) -> str:
+    """Return the source of the number that forward multiplies a mask by, or "" if it is not known."""
+    made = graph.producer(node.operands[other], node.number)
+    if made is None or made.name not in ("multiply", "divide"):
+        return ""
+    numbers = [name for x, name in zip(made.operands, made.operand_names, strict=True) if np.size(x) == 1]
+    by = "1 / " if made.name == "divide" else ""
+    return f"`{by}{numbers[0]}` of `{node.operand_names[other]}`" if len(numbers) == 1 else ""
 
 
 def with_own_factors(node: Node, operands: list[Any]) -> Any:
@@ -192,7 +210,7 @@ def wrong_powers(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def swapped_blocks(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which the gradients of two blocks of a result are exchanged. A result has 3 or 4 blocks."""
+    """Yield hypotheses in which the gradients of 3 or 4 blocks of a result are in another order."""
     for nodes, j, _ in graph.edges():
         shape = nodes[0].result.shape
         if j != -1 or len(shape) < 2 or nodes[0].name not in ("add", "matmul", "dot"):
@@ -201,16 +219,13 @@ def swapped_blocks(graph: ForwardGraph) -> Iterator[Hypothesis]:
             size, rest = divmod(shape[-1], count)
             if rest or not any(size in v.shape for v in graph.projection.variables.values()) or size < 2:
                 continue
-            for a, b in combinations(range(count), 2):
-                order = np.arange(shape[-1]).reshape(count, size)
-                order[[a, b]] = order[[b, a]]
-                flat = order.ravel()
-                swap = {n.number: change_path(-1, lambda d, o=flat: d[..., o]) for n in nodes}
-                evidence = (
-                    f"backward computes as if the gradients of columns {a * size}:{(a + 1) * size} and "
-                    f"{b * size}:{(b + 1) * size} of {graph.describe(nodes, -1)} were exchanged"
-                )
-                yield Hypothesis(1.5, "two gates swapped", evidence, nodes[0].place, swap)
+            blocks = np.arange(shape[-1]).reshape(count, size)
+            for order in other_orders(count):
+                columns = blocks[np.argsort(order)].ravel()  # the movement of block order[k] acts as that of block k
+                moved = {n.number: change_path(-1, lambda d, c=columns: d[..., c]) for n in nodes}
+                where = f"of {size} columns of the gradient of {graph.describe(nodes, -1)}"
+                rank, mistake, evidence = wrong_order(order, where)
+                yield Hypothesis(rank, mistake, evidence, nodes[0].place, moved)
 
 
 def maximum_without_mask(graph: ForwardGraph) -> Iterator[Hypothesis]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..tape import Node, record_operand, replace_slope
-from .forward_graph import VARIABLE, ForwardGraph, content_key, gradient_of_result
+from .forward_graph import ForwardGraph, content_key, gradient_of_result
 from .hypotheses import Hypothesis
 from .slope_formulas import WRONG, sigmoid, slope_formulas
 
@@ -53,9 +53,11 @@ def alternative_slopes(
 ) -> Iterator[tuple[float, str, str, list[Any]]]:
     """Yield (rank, mistake, evidence, slopes) for wrong factors. `slopes` has one array for each round."""
     d, u, y = ([getattr(f, part) for f in found] for part in ("d", "u", "y"))
-    operand = f"`{sources[0].operand_names[found[0].j]}`"
-    says = f"backward computes as if the derivative with respect to {operand} were "
-    says_of_phi = f"for y = phi(u) with u = {operand}, backward computes as if the derivative were "
+    argument = sources[0].outer_names[found[0].j]
+    says = f"backward computes as if the derivative with respect to `{argument}` were "
+    says_of_phi = f"for y = phi(u) with u = `{argument}`, backward computes as if the derivative were "
+    call = sources[0].call
+    function = call if call.endswith(f"({argument})") else sinks[0].place.split(": ", 1)[-1]
     levels = np.unique(np.concatenate([np.round(x, 6).ravel() for x in d]))
     on_off = len(levels) == 2 and levels[0] == 0
     missing = "activation's derivative missing" if activation else "a factor missing"
@@ -93,7 +95,10 @@ def alternative_slopes(
         for values, name in arrays_like_result(graph, sinks):
             if all(np.array_equal(a, b) for a, b in zip(values, y, strict=True)):
                 continue
-            formulas = [("taken at `%s` instead of u", lambda f, a: f.slope_at(a))]
+            g = [f.slope_at(a) for f, a in zip(found, values, strict=True)]
+            if all(np.isfinite(x).all() for x in g):
+                yield 1.28, elsewhere, f"the derivative of `{function}` is taken at `{name}`, not at `{argument}`", g
+            formulas = []
             if all(np.allclose(1 - b**2, x) for b, x in zip(y, d, strict=True)):  # phi is tanh
                 formulas += [("1 - %s^2", lambda f, a: 1 - a**2), ("1 - %s", lambda f, a: 1 - a)]
             if all(np.allclose(b * (1 - b), x) for b, x in zip(y, d, strict=True)):  # phi is the sigmoid
@@ -121,9 +126,9 @@ def other_thresholds(u: list[Any], d: list[Any], top: float) -> Iterator[tuple[f
 
 def arrays_like_result(graph: ForwardGraph, sinks: list[Node]) -> Iterator[tuple[list[Any], str]]:
     """Yield float arrays with the shape of the result: a list with one array for each round, and a name."""
-    for values, name in graph.arrays.get(len(sinks), {}).values():
+    for keys, (values, name) in graph.arrays.get(len(sinks), {}).items():
         same = all(v.shape == n.result.shape for v, n in zip(values, sinks, strict=True))
-        if same and values[0].dtype.kind == "f" and VARIABLE.match(name):
+        if same and values[0].dtype.kind == "f" and graph.is_in_reach(keys, name):
             yield values, name
 
 

@@ -76,9 +76,9 @@ def add_uses(case: Case, graph: ForwardGraph, uses: list[Use], counts: tuple[int
         case.add(3.3, mistake, evidence, place)
     else:
         mistake = {frozenset({2}): "counted twice", frozenset({-1}): "sign flipped"}.get(frozenset(values))
-        parts = (f"{c} times its true value in {where}" for (_, c), where in zip(wrong, places, strict=True))
-        evidence = f"the gradient through {case.name} is {' and '.join(parts)}"
-        case.add(3.35, mistake or "a path missing", evidence, place)
+        words = {0: "is left out", 2: "is counted twice", -1: "has the wrong sign"}
+        uses = " and ".join(f"through {where} {words[c]}" for (_, c), where in zip(wrong, places, strict=True))
+        case.add(3.35, mistake or "a path missing", f"the gradient of {case.name} {uses}", place)
 
 
 def misplaced(

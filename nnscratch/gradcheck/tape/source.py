@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import linecache
 import os
+import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from types import CodeType, ModuleType
 from typing import Any
@@ -32,12 +33,19 @@ class Source:
         The source of each operand.
     result_name : str or None
         The variable that the expression is assigned to.
+    outer_names : list of str
+        The same as `operand_names`, but a parameter of the function has the name that its caller uses: see
+        `name_in_caller`.
+    call : str
+        The source of the call that runs the function, such as "softplus(-x)", or "" if it is not known.
     """
 
     family: tuple
     place: str
     operand_names: list[str]
     result_name: str | None = None
+    outer_names: list[str] = field(default_factory=list)
+    call: str = ""
 
 
 def calling_code(operation: str, count: int, entry: CodeType) -> Source:
@@ -66,11 +74,53 @@ def calling_code(operation: str, count: int, entry: CodeType) -> Source:
     family = (operation, count, *calls)
     names = [f"operand {j + 1}" for j in range(count)]
     if user_frame is None:
-        return Source(family, operation, names)
+        return Source(family, operation, names, outer_names=names)
     expression, names, result_name = expression_at(user_frame, names)
     place = f"{os.path.basename(user_frame.f_code.co_filename)}:{user_frame.f_lineno}"
     place += f" from {caller.f_lineno}" if caller is not None else ""
-    return Source(family, f"{place}: {expression}", names, result_name)
+    arguments, call = arguments_of_call(user_frame)
+    outer = [name_in_caller(name, arguments, user_frame.f_back) for name in names]
+    return Source(family, f"{place}: {expression}", names, result_name, outer, call)
+
+
+def arguments_of_call(frame: Any) -> tuple[dict[str, str], str]:
+    """Return the source of each argument of the call that runs `frame`, by parameter, and the source of the call.
+
+    Return ({}, "") if the call is not in the user's code, or if it unpacks its arguments.
+    """
+    caller, code = frame.f_back, frame.f_code
+    file = caller.f_code.co_filename
+    if file.startswith((GRADCHECK + os.sep, NUMPY)):
+        return {}, ""
+    position = list(caller.f_code.co_positions())[caller.f_lasti // 2]
+    lines = tuple(linecache.getlines(file))
+    call, _ = expressions(file, lines).get(position, (None, None))
+    if not isinstance(call, ast.Call) or any(isinstance(a, ast.Starred) for a in call.args):
+        return {}, ""
+    parameters = code.co_varnames[: code.co_argcount]
+    if parameters[:1] == ("self",):
+        parameters = parameters[1:]
+    found = dict(zip(parameters, map(ast.unparse, call.args), strict=False))
+    found |= {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords if keyword.arg}
+    assigned = assigned_names(code)
+    return {name: text for name, text in found.items() if name not in assigned}, source_of(call, lines)
+
+
+@lru_cache(maxsize=256)
+def assigned_names(code: CodeType) -> set[str]:
+    """Return the names that a function assigns values to."""
+    first, last = code.co_firstlineno, max(line for *_, line in code.co_lines() if line)
+    found = expressions(code.co_filename, tuple(linecache.getlines(code.co_filename))).items()
+    return {target for (line, *_), (_, target) in found if target is not None and first <= line <= last}
+
+
+def name_in_caller(name: str, arguments: dict[str, str], caller: Any) -> str:
+    """Return the argument that the caller passes for the parameter `name`.
+
+    If the argument is a long expression, and the caller has no variable `name`, the parameter has the better name.
+    """
+    argument = arguments.get(name, name)
+    return argument if re.fullmatch(r"[\w.]+(\[[^()]*\])*", argument) or name in caller.f_locals else name
 
 
 def expression_at(frame: Any, names: list[str]) -> tuple[str, list[str], str | None]:

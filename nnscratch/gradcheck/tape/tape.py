@@ -51,6 +51,10 @@ class Node:
         "file.py:12: the expression", or "file.py:12 from 30: ..." if line 30 calls the function with line 12.
     operand_names : list of str
         The source of each operand.
+    outer_names : list of str
+        The same, but the operand has the name that the caller of its function uses.
+    call : str
+        The source of the call that runs this function, or "".
     result_name : str or None
         The variable that the result is assigned to.
     operands, result
@@ -78,6 +82,8 @@ class Node:
     round: int
     place: str
     operand_names: list[str]
+    outer_names: list[str]
+    call: str
     result_name: str | None
     operands: list[Any]
     result: Any
@@ -280,6 +286,8 @@ class Tape:
                 round=count,
                 place=source.place,
                 operand_names=source.operand_names,
+                outer_names=source.outer_names,
+                call=source.call,
                 result_name=source.result_name,
                 operands=[np.array(x, copy=True) if isinstance(x, np.ndarray) else x for x in operands],
                 result=np.array(result),

@@ -370,7 +370,7 @@ def test_two_swapped_gates():
     swapped = GATES[[4, 5, 2, 3, 0, 1, 6, 7]]
     found = blocks(swapped, GATES)
     assert [m for m, *_ in found] == ["two gates swapped", "a gate's block wrong"]
-    assert "block 0 of given is block 2" in found[0][1]
+    assert found[0][1] == "blocks 1 and 3 of given are exchanged"
     assert found[0][2] == "rows 0:2 and 4:6 of weight_hh, the input gate, the cell gate"
     other = with_block(with_block(GATES, 0, 3), 2, 4)
     assert [m for m, *_ in blocks(other, GATES)] == ["a gate's block wrong"]

@@ -1,0 +1,218 @@
+"""The changes of one expression of backward that backward_edits.py tries, the most likely mistakes first.
+
+    the wrong array used     another variable of the function
+    a factor too many        a product or a quotient without one operand
+    sign flipped             + for -, - for +, a minus more or less
+    transposed               .T added or removed
+    another mask applied     another comparison
+    a number wrong           a number, such as an axis, plus or minus one, doubled, halved or negated
+    scaled by a constant     a value that is twice or half as large
+    a derivative wrong       a square added or removed
+    a factor missing         a product or a quotient with another variable
+
+A change is made in the syntax tree of the function, and taken back after the function is compiled.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+COMPARISONS: dict[type, type] = {ast.Gt: ast.Lt, ast.Lt: ast.Gt, ast.GtE: ast.LtE, ast.LtE: ast.GtE}
+ORDINALS = ("first", "second", "third", "fourth", "fifth")
+Simple = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Return | ast.Expr
+
+
+@dataclass
+class Slot:
+    """The position of an expression in the syntax tree: a field of `parent`, or an element of this field."""
+
+    parent: Any
+    field: str
+    index: int | None
+
+    @property
+    def node(self) -> Any:
+        """The expression at this position."""
+        value = getattr(self.parent, self.field)
+        return value if self.index is None else value[self.index]
+
+    def put(self, node: Any) -> None:
+        """Put another expression at this position."""
+        if self.index is None:
+            setattr(self.parent, self.field, node)
+        else:
+            getattr(self.parent, self.field)[self.index] = node
+
+
+@dataclass
+class Edit:
+    """A change of the syntax tree. In a ``with`` block, the tree is changed.
+
+    Attributes
+    ----------
+    rank : float
+        A more likely mistake has a smaller rank.
+    mistake, evidence : str
+        As in a Diagnosis.
+    line : int
+    statement : str
+        The line and the source of the statement that contains the expression.
+    slot : Slot
+    new : ast.expr
+        The other expression.
+    """
+
+    rank: float
+    mistake: str
+    evidence: str
+    line: int
+    statement: str
+    slot: Slot
+    new: Any
+
+    def __enter__(self) -> None:
+        self._old = self.slot.node
+        self.slot.put(self.new)
+
+    def __exit__(self, *error: Any) -> None:
+        self.slot.put(self._old)
+
+
+def edits_of(definition: ast.FunctionDef, variables: dict[str, Any]) -> list[Edit]:
+    """Return the changes of a function, the most likely mistakes first.
+
+    Parameters
+    ----------
+    definition : ast.FunctionDef
+    variables : dict
+        The local variables of the function, whose values tell which names are arrays or numbers.
+    """
+    statements = [n for n in ast.walk(definition) if isinstance(n, Simple) and getattr(n, "value", None) is not None]
+    known = {name: value for name, value in variables.items() if is_numeric(value)}
+    for statement in statements:
+        for slot in slots(statement):
+            if is_chain(slot.node) and (value := value_of(slot.node, variables)) is not None:
+                known[ast.unparse(slot.node)] = value
+    found = []
+    for statement in sorted(statements, key=lambda n: n.lineno):
+        source, used = ast.unparse(statement), list(slots(statement))
+        for slot in used:
+            wholes = statement.value.elts if isinstance(statement.value, ast.Tuple) else [statement.value]
+            for rank, mistake, words, new in changes(slot.node, known, any(slot.node is w for w in wholes)):
+                which = f"`{ast.unparse(slot.node)}`"
+                same = [s for s in used if ast.unparse(s.node) == which[1:-1]]
+                if len(same) > 1:
+                    number = next(k for k, s in enumerate(same) if s.node is slot.node)
+                    which = f"the {ORDINALS[min(number, 4)]} {which}"
+                evidence = f"in backward, {words.replace('%e', which)} in `{source}`"
+                found.append(Edit(rank, mistake, evidence, statement.lineno, source, slot, new))
+    return sorted(found, key=lambda edit: edit.rank)
+
+
+def slots(parent: Any) -> Iterator[Slot]:
+    """Yield the position of every expression in a statement that is read, except the names of called functions."""
+    for field, value in ast.iter_fields(parent):
+        if field in ("target", "targets", "annotation"):
+            continue
+        for index, node in enumerate(value) if isinstance(value, list) else [(None, value)]:
+            if isinstance(node, ast.expr):
+                method = field == "func" and isinstance(node, ast.Attribute)  # in dy.sum(), only dy is an expression
+                if field != "func":
+                    yield Slot(parent, field, index)
+                if method or isinstance(node, ast.Attribute) and node.attr == "T":
+                    yield Slot(node, "value", None)
+                if not is_chain(node):
+                    yield from (slots(node.value) if method else slots(node))
+            elif isinstance(node, ast.keyword):
+                yield from slots(node)
+
+
+def is_chain(node: Any) -> bool:
+    """Return True for a name, or an attribute of a name, such as self.weight.data."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return isinstance(node, ast.Name)
+
+
+def value_of(node: Any, variables: dict[str, Any]) -> Any:
+    """Return the array or the number that a name or an attribute stands for, or None."""
+    try:
+        value = eval(compile(ast.Expression(node), "<name>", "eval"), {}, variables)  # noqa: S307  reads attributes only
+    except Exception:  # a property of the user's class may raise any error
+        return None
+    return value if is_numeric(value) else None
+
+
+def is_numeric(value: Any) -> bool:
+    """Return True for an array of numbers, or a number."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "fiu"
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+
+
+def changes(node: Any, known: dict[str, Any], whole: bool) -> Iterator[tuple[float, str, str, Any]]:
+    """Yield (rank, mistake, words, new expression); "%e" in the words stands for the expression.
+
+    `known` are the arrays and numbers by name. `whole` is True for the whole right-hand side of a statement.
+    """
+    text = ast.unparse(node)
+    own = known.get(text)
+    if own is not None:
+        for name, value in known.items():
+            if name != text and (np.shape(value) == np.shape(own)):
+                yield 0.0, "the wrong array used", "%e is the wrong variable", parsed(name)
+        yield 0.06, "a derivative wrong", "the square of %e is needed", parsed(f"{text} ** 2")
+        if np.ndim(own) == 2:
+            yield 0.03, "transposed", "%e must be transposed", parsed(f"{text}.T")
+    if isinstance(node, ast.Attribute) and node.attr == "T":
+        yield 0.03, "transposed", "%e must not be transposed", node.value
+    if isinstance(node, ast.BinOp):
+        left, right = ast.unparse(node.left), ast.unparse(node.right)
+        quotient, product = (ast.BinOp(node.left, kind(), node.right) for kind in (ast.Div, ast.Mult))
+        if isinstance(node.op, ast.Mult):
+            yield 0.01, "a factor too many", f"the factor `{right}` does not belong", node.left
+            yield 0.01, "a factor too many", f"the factor `{left}` does not belong", node.right
+            yield 0.05, "multiplied instead of divided", "%e must be a quotient", quotient
+        elif isinstance(node.op, ast.Div):
+            yield 0.01, "a factor too many", f"the division by `{right}` does not belong", node.left
+            yield 0.05, "divided instead of multiplied", "%e must be a product", product
+        elif isinstance(node.op, (ast.Add, ast.Sub)):
+            other = ast.BinOp(node.left, ast.Sub() if isinstance(node.op, ast.Add) else ast.Add(), node.right)
+            yield 0.02, "sign flipped", f"the sign in front of `{right}` is wrong", other
+        elif isinstance(node.op, ast.Pow):
+            yield 0.06, "a derivative wrong", "the power %e is wrong", node.left
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and not isinstance(node.operand, ast.Constant):
+        yield 0.02, "sign flipped", "the minus of %e does not belong", node.operand
+    if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in COMPARISONS:
+        turned = ast.Compare(node.left, [COMPARISONS[type(node.ops[0])]()], node.comparators)
+        yield 0.04, "another mask applied", "the comparison %e is wrong", turned
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        values = (node.value + 1, node.value - 1, 2 * node.value, node.value / 2, -node.value)
+        for value in dict.fromkeys(v for v in values if v != node.value):
+            new = ast.Constant(value) if value >= 0 else ast.UnaryOp(ast.USub(), ast.Constant(-value))
+            yield 0.04, "a number wrong", "the number %e is wrong", new
+    if whole and not isinstance(node, ast.Constant):
+        yield 0.02, "sign flipped", "the sign of %e is wrong", ast.UnaryOp(ast.USub(), node)
+        yield 0.05, "scaled by a constant", "%e must be twice as large", ast.BinOp(ast.Constant(2), ast.Mult(), node)
+        yield 0.05, "scaled by a constant", "%e must be half as large", ast.BinOp(node, ast.Div(), ast.Constant(2))
+    number = isinstance(node, ast.Constant) and type(node.value) is float
+    for name, value in known.items() if own is not None or number or whole else ():
+        if own is not None and not fits_into(np.shape(value), np.shape(own)):
+            continue
+        for operation in (ast.Mult(), ast.Div()):
+            yield 0.07, "a factor missing", "a factor is missing at %e", ast.BinOp(node, operation, parsed(name))
+
+
+def fits_into(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+    """Return True if an array of shape `small` can be broadcast to the shape `large`."""
+    return len(small) <= len(large) and all(a in (1, b) for a, b in zip(small[::-1], large[::-1], strict=False))
+
+
+def parsed(text: str) -> Any:
+    """Return the syntax tree of an expression."""
+    return ast.parse(text, mode="eval").body
