@@ -84,22 +84,23 @@ class ForwardGraph:
         return found
 
     def arrays_like_operand(self, nodes: list[Node], j: int) -> Iterator[tuple[list[Any], str]]:
-        """Yield float arrays with the shape of operand `j`: a list with one array for each round, and a name."""
+        """Yield variables and outputs of forward with the shape of operand `j`.
+
+        They are float arrays. Each is a list with one array for each round, and a name.
+        """
         own = tuple(content_key(n.operands[j]) for n in nodes)
         shapes = [np.shape(n.operands[j]) for n in nodes]
         for keys, (values, name) in self.arrays.get(len(nodes), {}).items():
-            if keys == own or values[0].dtype.kind != "f" or not self.is_in_reach(keys, name):
+            output = set(keys) <= self.outputs and keys != tuple(content_key(n.result) for n in nodes)
+            if keys == own or values[0].dtype.kind != "f" or not (output or VARIABLE.match(name)):
                 continue
             if [v.shape for v in values] == shapes:
                 yield values, name
             if [v.T.shape for v in values] == shapes and values[0].ndim == 2:
                 turned = [v.T for v in values]
                 if tuple(content_key(v) for v in turned) != own:
-                    yield turned, name[:-2] if name.endswith(".T") else f"{name}.T"
-
-    def is_in_reach(self, keys: tuple, name: str) -> bool:
-        """Return True if backward may use the array by mistake: a variable of forward, or an output."""
-        return VARIABLE.match(name) is not None or set(keys) <= self.outputs
+                    text = name if VARIABLE.match(name) else f"({name})"
+                    yield turned, text[:-2] if text.endswith(".T") else f"{text}.T"
 
     def is_possible(self, nodes: list[Node], j: int) -> bool:
         """Return True if a mistake at operand `j`, or at the result if `j` is -1, can explain the wrong gradients."""

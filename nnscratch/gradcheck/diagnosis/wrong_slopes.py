@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..tape import Node, record_operand, replace_slope
-from .forward_graph import ForwardGraph, content_key, gradient_of_result
+from .forward_graph import VARIABLE, ForwardGraph, content_key, gradient_of_result
 from .hypotheses import Hypothesis
 from .slope_formulas import WRONG, sigmoid, slope_formulas
 
@@ -126,9 +126,9 @@ def other_thresholds(u: list[Any], d: list[Any], top: float) -> Iterator[tuple[f
 
 def arrays_like_result(graph: ForwardGraph, sinks: list[Node]) -> Iterator[tuple[list[Any], str]]:
     """Yield float arrays with the shape of the result: a list with one array for each round, and a name."""
-    for keys, (values, name) in graph.arrays.get(len(sinks), {}).items():
+    for values, name in graph.arrays.get(len(sinks), {}).values():
         same = all(v.shape == n.result.shape for v, n in zip(values, sinks, strict=True))
-        if same and values[0].dtype.kind == "f" and graph.is_in_reach(keys, name):
+        if same and values[0].dtype.kind == "f" and VARIABLE.match(name):
             yield values, name
 
 

@@ -268,23 +268,27 @@ def test_two_exchanged_blocks():
     w, b = np.arange(1.0, 17).reshape(2, 8) / 9, np.ones(2)
     with graph_of(lambda x, w, b: x @ w + b @ np.ones((2, 8)), X, w, b) as graph:
         (R,) = graph.projection.weights
-        h = the(graph, swapped_blocks, "columns 0:2 and 4:6", "the result of `x @ w`")
+        h = the(graph, swapped_blocks, "blocks 1 and 3 of 2 columns", "the result of `x @ w`")
         swapped = R[:, [4, 5, 2, 3, 0, 1, 6, 7]]
         assert h.mistake == "two gates swapped"
         assert_gives(graph, h, x=swapped @ w.T, w=X.T @ swapped)
-        assert len([h for h in swapped_blocks(graph) if "`x @ w`" in h.evidence]) == 6
+        assert len([h for h in swapped_blocks(graph) if "`x @ w`" in h.evidence]) == 23
+        h = the(graph, swapped_blocks, "in the order 2, 3, 1, 4 instead of 1, 2, 3, 4", "the result of `x @ w`")
+        assert h.mistake == "gates in the wrong order"
+        moved = R[:, [2, 3, 4, 5, 0, 1, 6, 7]]
+        assert_gives(graph, h, x=moved @ w.T, w=X.T @ moved)
     with graph_of(lambda x, w: x @ w, X, w[:, :4]) as graph:  # blocks of one column
         assert list(swapped_blocks(graph)) == []
     with graph_of(lambda x, w: x @ w, X[:1].T, w[:1]) as graph:
-        assert len(list(swapped_blocks(graph))) == 6
+        assert len(list(swapped_blocks(graph))) == 23
     with graph_of(lambda x, w: x @ w, A, np.arange(1.0, 25).reshape(3, 8) / 9) as graph:
-        assert len(list(swapped_blocks(graph))) == 6
+        assert len(list(swapped_blocks(graph))) == 23
     with graph_of(lambda x, w: np.tanh(x @ w), A, np.ones((3, 8))) as graph:
-        assert len(list(swapped_blocks(graph))) == 6  # of the product, and not of tanh
+        assert len(list(swapped_blocks(graph))) == 23  # of the product, and not of tanh
     with graph_of(lambda x, w: x @ w, np.ones((5, 3)), np.ones((3, 8))) as graph:
         assert list(swapped_blocks(graph)) == []  # no array has the size of a block
     with graph_of(lambda x, w: x @ w, A, np.arange(1.0, 28).reshape(3, 9) / 9) as graph:
-        assert len(list(swapped_blocks(graph))) == 3
+        assert len(list(swapped_blocks(graph))) == 5
 
 
 # --- maxima ----------------------------------------------------------------------------------------------------------

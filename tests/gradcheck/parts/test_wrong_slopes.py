@@ -152,7 +152,7 @@ def test_a_named_array_in_the_formula_of_tanh():
             found = [
                 h
                 for h in wrong_slopes(graph)
-                if h.evidence.endswith(f"were {words}") or words + " instead" in h.evidence
+                if h.evidence.endswith(f"were {words}") or words + ", not at `x @ w`" in h.evidence
             ]
             assert len(found) == 1 and found[0].mistake == "derivative taken at the wrong value", words
             assert_gives(graph, found[0], w=U.T @ (R * a * slope))
