@@ -83,6 +83,23 @@ def keys_used(function: Any) -> dict[str, list[str]]:
     calls are included, because it may pass a dictionary to an argument with the same name.
     """
     found: dict[str, list[str]] = {}
+    queue, seen = [function], {id(function)}
+    while queue:
+        function = queue.pop(0)
+        for name, key in keys_in_source(function):
+            keys = found.setdefault(name, [])
+            keys += [key] if key not in keys else []
+        names = getattr(getattr(function, "__code__", None), "co_names", ())
+        for other in [getattr(function, "__globals__", {}).get(name) for name in names]:
+            if inspect.isfunction(other) and id(other) not in seen and other.__module__ == function.__module__:
+                queue.append(other)
+                seen.add(id(other))
+    return found
+
+
+def keys_in_source(function: Any) -> list[tuple[str, str]]:
+    """Return the pairs of a variable and a key in the source of a function."""
+    found: list[tuple[str, str]] = []
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError):
@@ -93,13 +110,7 @@ def keys_used(function: Any) -> dict[str, list[str]]:
             key = key.values[0] if isinstance(key, ast.JoinedStr) and key.values else key  # f"W{layer}"
             key = key.left if isinstance(key, ast.BinOp) else key  # "W" + str(layer)
             if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                keys = found.setdefault(node.value.id, [])
-                keys += [key.value] if key.value not in keys else []
-    names = getattr(getattr(function, "__code__", None), "co_names", ())
-    called = [getattr(function, "__globals__", {}).get(name) for name in names]
-    for other in called:
-        if inspect.isfunction(other) and other is not function and other.__module__ == function.__module__:
-            found = {**keys_used(other), **found}
+                found.append((node.value.id, key.value))
     return found
 
 

@@ -89,8 +89,10 @@ def _plain(value: Any, chunks: list[bytes]) -> Any:
         return {"dict": [[_plain(k, chunks), _plain(v, chunks)] for k, v in value.items()]}
     if isinstance(value, (tuple, list)):
         return {"tuple" if isinstance(value, tuple) else "list": [_plain(v, chunks) for v in value]}
-    if isinstance(value, (bool, int, float, str)):  # a plain value of a subclass, such as an enumeration
-        return next(kind(value) for kind in (bool, int, float, str) if isinstance(value, kind))
+    if isinstance(value, str):  # of a subclass, such as an enumeration, whose str() is the name of the member
+        return str.__str__(value)
+    if isinstance(value, (int, float)):
+        return int(value) if isinstance(value, int) else float(value)
     raise TypeError(f"a {type(value).__name__} cannot be sent to the judge")
 
 

@@ -1,0 +1,368 @@
+"""Test the service that runs a student's file, in this process: coverage cannot measure the worker, which is killed."""
+
+import io
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from nnscratch.gradcheck.command import wire
+from nnscratch.gradcheck.command.refused import Refused
+from nnscratch.gradcheck.command.worker import (
+    ROOT,
+    Service,
+    build_subject,
+    call_forward,
+    describe_error,
+    import_file,
+    named_parameters,
+    plain_fields,
+    read_message,
+    vary_parameters,
+)
+from nnscratch.gradcheck.report import Trap
+
+X = np.array([[1.0, -2.0, 0.5], [0.3, 1.2, -0.7]])
+
+
+class Linear:
+    """A layer: x of shape (N, D)."""
+
+    def __init__(self, n_in, n_out=2):
+        self.W = np.random.standard_normal((n_in, n_out))  # noqa: NPY002  as students draw
+        self.b = np.zeros(n_out)
+
+    def forward(self, x):
+        """Return x W + b."""
+        self.x = x
+        return x @ self.W + self.b
+
+    def backward(self, dy):
+        self.dW, self.db = self.x.T @ dy, dy.sum(0)
+        return dy @ self.W.T
+
+
+class ReLU:
+    """A unit whose gradient is zero at negative inputs."""
+
+    def forward(self, x):
+        self.mask = x > 0
+        return x * self.mask
+
+    def backward(self, dy):
+        return dy * self.mask
+
+
+class DeadReLU(Linear):
+    """A layer whose units are dead for some draws of its weights."""
+
+    draws = 0
+
+    def __init__(self, n_in):
+        super().__init__(n_in)
+        DeadReLU.draws += 1
+        self.b[:] = -1e6 if DeadReLU.draws < 4 else 0.1
+
+    def forward(self, x):
+        y = super().forward(x)
+        self.mask = y > 0
+        return y * self.mask
+
+    def backward(self, dy):
+        return super().backward(dy * self.mask)
+
+
+class Scale:
+    @staticmethod
+    def forward(ctx, a):
+        """Return 3 a."""
+        return 3 * a
+
+    @staticmethod
+    def backward(ctx, dy):
+        return 3 * dy
+
+
+class Nielsen:
+    def feedforward(self, a):
+        return a
+
+    def backprop(self, x, y):
+        return x, y
+
+
+class OnlyBackward:
+    def backward(self, dy):
+        return dy
+
+
+def sigmoid_forward(x):
+    """Return the sigmoid of x."""
+    y = 1 / (1 + np.exp(-x))
+    return y, y
+
+
+def sigmoid_backward(dy, cache):
+    return dy * cache * (1 - cache)
+
+
+def cost(output, labels):
+    return ((output - labels) ** 2).sum()
+
+
+def make_relu():
+    return ReLU()
+
+
+def service():
+    held = (Linear, DeadReLU, Scale, Nielsen, OnlyBackward, sigmoid_forward, sigmoid_backward, cost, make_relu)
+    module = types.SimpleNamespace(**{f.__name__: f for f in held}, relu=ReLU(), root=logarithm)
+    return Service("hw1.py", module)
+
+
+def logarithm(x):
+    return np.log(x), x
+
+
+def candidate(*inputs, init=(), **named):
+    return {"init": list(init), "init_named": named, "inputs": inputs}
+
+
+# --- describe -----------------------------------------------------------------------------------------------------
+
+
+def test_a_name_that_the_file_does_not_have_is_refused():
+    with pytest.raises(Refused, match="^hw1.py has no Relu$"):
+        service().describe(["Relu"])
+
+
+def test_a_class_is_described_by_its_constructor_and_its_forward():
+    found = service().describe(["Linear"])
+    assert found["kind"] == "class"
+    assert [a["name"] for a in found["init"]] == ["n_in", "n_out"]
+    assert [a["name"] for a in found["forward"]] == ["x"]  # without self
+    assert found["doc"] == "A layer: x of shape (N, D).\nReturn x W + b."
+
+
+def test_a_class_without_a_forward_takes_nothing():
+    found = service().describe(["OnlyBackward"])
+    assert found["kind"] == "class" and found["forward"] == []
+
+
+def test_a_network_with_backprop_takes_the_arguments_of_backprop():
+    assert [a["name"] for a in service().describe(["Nielsen"])["forward"]] == ["x", "y"]
+
+
+def test_a_static_class_is_described_as_a_function_without_its_context():
+    found = service().describe(["Scale"])
+    assert found["kind"] == "function" and found["doc"] == "Return 3 a."
+    assert [a["name"] for a in found["forward"]] == ["a"]
+
+
+def test_a_pair_of_functions_is_described_by_forward_and_the_labels_of_the_cost():
+    names = ["sigmoid_forward", "sigmoid_backward"]
+    assert [a["name"] for a in service().describe(names)["forward"]] == ["x"]
+    assert [a["name"] for a in service().describe([*names, "cost"])["forward"]] == ["x", "labels"]
+
+
+@pytest.mark.parametrize("name", ["relu", "make_relu"])
+def test_an_object_is_described_by_its_forward(name):
+    found = service().describe([name])
+    assert found["kind"] == "object" and found["init"] == []
+    assert [a["name"] for a in found["forward"]] == ["x"]
+    assert found["doc"].startswith("A unit whose gradient")
+
+
+# --- check --------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_candidate_that_forward_accepts_is_checked():
+    inputs = [candidate(np.ones((2, 5)), init=[3]), candidate(X, init=[3])]
+    reply = service().check(["Linear"], inputs, seed=0, options={})
+    assert reply["candidate"] == 1
+    verdicts = {e["name"]: e["verdict"] for e in reply["report"]["entries"]}
+    assert verdicts == {"x": "right", "W": "right", "b": "right"}
+
+
+def test_a_candidate_with_finite_outputs_comes_before_one_with_nan():
+    inputs = [candidate(-np.ones(3)), candidate(np.array([0.5, 2.0, 3.0]))]
+    s = service()
+    s._module.backward = lambda dy, x: dy / x
+    assert s.check(["root", "backward"], inputs, seed=0, options={})["candidate"] == 1
+    # if no candidate has finite outputs, the first one that runs is checked
+    with np.errstate(all="ignore"):
+        assert s._first_that_runs(["root", "backward"], inputs[:1], 0)[2] == 0
+
+
+def test_the_error_of_the_first_candidate_is_raised_if_forward_accepts_none():
+    inputs = [candidate(np.ones((2, 5)), init=[3]), candidate(X, init=[-1])]
+    with pytest.raises(ValueError, match="matmul"):
+        service().check(["Linear"], inputs, seed=0, options={})
+
+
+def test_weights_are_drawn_again_if_all_units_are_dead():
+    DeadReLU.draws = 0
+    reply = service().check(["DeadReLU"], [candidate(X, init=[3])], seed=0, options={})
+    assert DeadReLU.draws > 3
+    assert not [t for t in reply["report"]["traps"] if t["kind"] == "zero gradient"]
+
+
+def test_outputs_and_gradients_at_values_that_the_judge_sends():
+    s = service()
+    s.check(["Linear"], [candidate(X, init=[3])], seed=0, options={})
+    arrays = s.variables()
+    assert {k: v.shape for k, v in arrays.items()} == {"x": (2, 3), "W": (3, 2), "b": (2,)}
+    rng = np.random.default_rng(1)
+    x, w, b = (rng.standard_normal(s) for s in [(2, 3), (3, 2), (2,)])
+    (y,) = s.outputs({"x": x, "W": w, "b": b})
+    np.testing.assert_allclose(y, x @ w + b)
+    dy = rng.standard_normal((2, 2))
+    found = s.gradients({"x": x, "W": w, "b": b}, (dy,))
+    np.testing.assert_allclose(found["x"], dy @ w.T)
+    np.testing.assert_allclose(found["W"], x.T @ dy)
+    np.testing.assert_allclose(found["b"], dy.sum(0))
+
+
+# --- build --------------------------------------------------------------------------------------------------------
+
+
+def test_a_class_is_built_with_the_arguments_of_the_candidate_and_the_seed():
+    a, again, other = (build_subject([Linear], candidate(X, init=[3], n_out=4), seed) for seed in (0, 0, 1))
+    assert a.W.shape == (3, 4)
+    np.testing.assert_array_equal(a.W, again.W)
+    assert not np.array_equal(a.W, other.W)
+
+
+def test_functions_and_static_classes_are_not_called():
+    assert build_subject([sigmoid_forward, sigmoid_backward], candidate(X), 0) == (sigmoid_forward, sigmoid_backward)
+    order = (sigmoid_forward, cost, sigmoid_backward)
+    assert build_subject([sigmoid_forward, sigmoid_backward, cost], candidate(X), 0) == order
+    assert build_subject([Scale], candidate(X), 0) is Scale
+    assert build_subject([sigmoid_forward], candidate(X), 0) is sigmoid_forward
+    relu = ReLU()
+    assert build_subject([relu], candidate(X), 0) is relu
+    assert isinstance(build_subject([make_relu], candidate(X), 0), ReLU)
+
+
+def test_small_weights_are_drawn_again_and_constant_weights_vary():
+    class Norm(Linear):
+        def __init__(self):
+            self.W, self.b = np.full((3, 2), 1e-3), np.zeros(2)
+            self.gamma, self.scale = np.ones(2), np.ones(1)
+            self.grad_W = np.zeros((3, 2))
+            self.count = np.zeros(2, int)
+            self.drawn = np.array([0.5, -0.25])
+
+        def forward(self, x):
+            return super().forward(x) * self.gamma * self.scale * self.drawn
+
+    norm = Norm()
+    vary_parameters(norm, (X,), 0)
+    assert np.abs(norm.W).max() > 0.1 and np.abs(norm.b).max() > 0.1
+    assert np.ptp(norm.gamma) > 0 and np.all((0.5 <= norm.gamma) & (norm.gamma <= 1.5))
+    np.testing.assert_array_equal(norm.scale, 1)  # one element is not varied
+    np.testing.assert_array_equal(norm.drawn, [0.5, -0.25])
+    np.testing.assert_array_equal(norm.grad_W, 0)  # a gradient is not a parameter
+    np.testing.assert_array_equal(norm.count, 0)
+
+
+def test_functions_have_no_parameters_to_vary():
+    vary_parameters((sigmoid_forward, sigmoid_backward), (X,), 0)
+    vary_parameters(sigmoid_forward, (X,), 0)
+    vary_parameters(Scale, (X,), 0)
+
+
+def test_a_weight_is_known_by_its_name_if_it_is_not_a_gradient():
+    linear = Linear(3)
+    linear.grads = {"W2": np.ones(2)}
+    linear.total = np.ones(2)
+    assert {id(a) for a in named_parameters(linear)} == {id(linear.W), id(linear.b)}
+
+
+def test_forward_gets_float32_inputs_if_it_refuses_float64():
+    class Float32Only(ReLU):
+        def forward(self, x, n):
+            if x.dtype != np.float32:
+                raise TypeError("float32 only")
+            return super().forward(x) * n
+
+    (y,) = call_forward(Float32Only(), (X, 2))
+    assert y.dtype == np.float32
+    np.testing.assert_array_equal(y, np.maximum(X, 0).astype(np.float32) * 2)
+
+
+# --- the file -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clean_imports(monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+
+
+def test_a_file_is_imported_with_the_modules_of_its_folder(tmp_path, clean_imports):
+    (tmp_path / "helper_of_hw1.py").write_text("VALUE = 3\n")
+    (tmp_path / "hw1_layers.py").write_text("from helper_of_hw1 import VALUE\n")
+    s = Service(str(tmp_path / "hw1_layers.py"))
+    assert s.load("VALUE") == 3
+    assert sys.modules["hw1_layers"].VALUE == 3  # dataclasses find the module
+
+
+def test_a_file_with_the_name_of_a_loaded_module_does_not_replace_it(tmp_path, clean_imports):
+    (tmp_path / "json.py").write_text("VALUE = 4\n")
+    import json
+
+    assert import_file(tmp_path / "json.py").VALUE == 4
+    assert sys.modules["json"] is json and sys.modules["student_json"].VALUE == 4
+
+
+def test_a_file_of_a_package_is_imported_as_its_module(tmp_path, clean_imports):
+    folder = tmp_path / "cs231n_of_a_test" / "inner"
+    folder.mkdir(parents=True)
+    for made in (folder, folder.parent):
+        (made / "__init__.py").write_text("")
+    (folder.parent / "sizes.py").write_text("VALUE = 5\n")
+    (folder / "layers.py").write_text("from ..sizes import VALUE\n")
+    module = import_file(folder / "layers.py")
+    assert module.VALUE == 5 and module.__name__ == "cs231n_of_a_test.inner.layers"
+
+
+def test_a_file_of_the_library_is_imported_under_its_own_name():
+    from pathlib import Path
+
+    import nnscratch.layers.linear
+
+    assert import_file(Path(ROOT) / "nnscratch" / "layers" / "linear.py") is nnscratch.layers.linear
+
+
+def test_a_file_that_is_not_python_is_refused(tmp_path, clean_imports):
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(Refused, match=r"notes\.txt is not a Python file"):
+        import_file(tmp_path / "notes.txt")
+
+
+# --- messages -----------------------------------------------------------------------------------------------------
+
+
+def test_a_message_is_read_whole_and_a_closed_pipe_ends_the_requests():
+    pipe = io.BytesIO(wire.frame({"number": 1, "operation": "outputs"}))
+    assert read_message(pipe) == {"number": 1, "operation": "outputs"}
+    assert read_message(pipe) is None
+
+
+def test_errors_are_described_in_one_line_with_the_students_line(tmp_path):
+    assert describe_error(Refused("hw1.py has no f")) == "hw1.py has no f"
+    assert describe_error(SystemExit(3)) == "it called sys.exit(3): its process ended without a report"
+    assert describe_error(ValueError("two\n  lines")) == "ValueError: two lines"
+    path = tmp_path / "hw1.py"
+    with pytest.raises(ZeroDivisionError) as caught:
+        exec(compile("\n\n1 / 0", str(path), "exec"), {})
+    assert describe_error(caught.value) == "ZeroDivisionError: division by zero (hw1.py:3)"
+
+
+def test_arrays_that_cannot_be_sent_are_left_out_of_a_report():
+    trap = Trap(kind=np.array(["a"]), message=np.ones(2), severity="note")
+    found = plain_fields(trap)
+    assert found["kind"] is None and found["severity"] == "note"
+    np.testing.assert_array_equal(found["message"], 1)
