@@ -57,7 +57,7 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = 
     TypeError
         `x` is not a float array, or `f` does not return one real number.
     ValueError
-        `eps` is not positive, or `x` is read-only.
+        `eps` is not positive, or too small to change an element of `x`, or `x` is read-only.
 
     Examples
     --------
@@ -86,6 +86,9 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = 
             with perturbed(x, i) as move:
                 up, above = move(eps), value()
                 down, below = move(-eps), value()
+            if up == down:
+                element = f"x[{', '.join(map(str, i))}] = {float(x[i])}"
+                raise ValueError(f"eps={eps} is too small: it does not change {element}, which has dtype {x.dtype}")
             gradient[i] = (above - below) / (up - down)
         return gradient
     centre = value()
@@ -103,7 +106,7 @@ class perturbed:
 
     def __init__(self, x: Array, index: tuple):
         self.x, self.index = x, index
-        self.value = x[index].copy() if hasattr(x[index], "copy") else x[index]
+        self.value = x[index].copy()
 
     def __enter__(self) -> Callable[[float], float]:
         def move(h: float) -> float:
@@ -207,10 +210,10 @@ def estimate(
         uncertainty = abs(near - far) + rounding
         value = (4 * near - far) / 3
         d = Derivative(value, uncertainty, value, value)
-        # The distance from the results of larger steps, beyond their uncertainties.
-        gap = max([0.0, *(abs(value - t.value) - t.uncertainty - j for t, j, _ in tried)])
         if p1 == m1 == p2 == m2 == centre:
-            d.uncertainty = uncertainty = uncertainty + gap
+            # Add the distance of 0 from the results of larger steps, beyond their uncertainties.
+            uncertainty += max([0.0, *(abs(t.value) - t.uncertainty - j for t, j, _ in tried)])
+            d.uncertainty = uncertainty
         tried.append((d, jump, rounding))
         smooth = jump <= min(1e-3 * (abs(value) + scale), 10 * abs(near - far)) + 20 * rounding
         if smooth and uncertainty <= good * (abs(value) + 0.1 * scale) + 2 * rounding:

@@ -27,6 +27,7 @@ from .tape import traced
 SUMS = {"add", "subtract", "matmul", "dot", "einsum", "tensordot", "inner", "add.reduce", "vecmat", "matvec"}
 SMALL = 1e-12  # the size of the values to which units are set
 UNITS = 4  # units measured for each operation: a few are enough, because all units of a layer have the same slope
+TRIES = 4  # other values of the other units, if the gradient does not jump at a unit: they may hide it
 MAX_OPERATIONS = 12
 SAME = 1e-3  # gradients count as equal if they differ by less than this, relative to the jump
 NOTHING = 1e-7  # a smaller jump, relative to the array's gradient, is no kink
@@ -140,9 +141,12 @@ class Measurement:
         self.names = names
         self.before = self._gradients()
         watcher.recording = False
-        sizes = [np.abs(g).max(initial=0.0) for g in self.before]
-        self.scale = [max(size, 1e-3 * max(sizes), 1e-300) for size in sizes]
         self.operations = [k for k, zeros in enumerate(watcher.zeros) if zeros is not None][:MAX_OPERATIONS]
+        sizes = [np.abs(g).max(initial=0.0) for g in self.before]
+        if not any(sizes):  # all gradients are zero here, so take their sizes from a point nearby
+            watcher.values = {k: self._draw(k) for k in self.operations}
+            sizes = [np.abs(g).max(initial=0.0) for g in self._gradients()]
+        self.scale = [max(size, 1e-3 * max(sizes)) or 1.0 for size in sizes]
 
     def _gradients(self) -> list[np.ndarray]:
         """Return backward's gradients of all arrays, each with one row for dy = R and one for dy = -R."""
@@ -168,10 +172,13 @@ class Measurement:
         for k in self.operations:
             count = int(self.watcher.zeros[k].sum())
             for unit in self.rng.permutation(count)[:UNITS]:
-                self.watcher.values = {j: self._draw(j) for j in self.operations}
-                wrong = self._measure(k, unit, SMALL, found.moving)
+                for _ in range(TRIES):
+                    self.watcher.values = {j: self._draw(j) for j in self.operations}
+                    wrong, jumps = self._measure(k, unit, SMALL, found.moving)
+                    if jumps or wrong:
+                        break
                 if wrong:  # nearer to 0, a sharp bend such as sqrt(v + 1e-12) looks like a straight line
-                    wrong = self._measure(k, unit, 1e-3 * SMALL, found.moving)
+                    wrong, _ = self._measure(k, unit, 1e-3 * SMALL, found.moving)
                 found.wrong += wrong
             if found.wrong:
                 break
@@ -181,8 +188,8 @@ class Measurement:
     def _variables(self) -> list[tuple[str, Any]]:
         return [(name, self.projection.variables[name]) for name in self.names]
 
-    def _measure(self, k: int, unit: int, size: float, moving: dict[str, np.ndarray]) -> list[WrongSlope]:
-        """Run backward with one unit at 0 and near 0, and return the wrong slopes.
+    def _measure(self, k: int, unit: int, size: float, moving: dict[str, np.ndarray]) -> tuple[list[WrongSlope], bool]:
+        """Run backward with one unit at 0 and near 0. Return the wrong slopes, and True if the gradient jumps at 0.
 
         Set `moving` to True at the elements whose gradient changes.
         """
@@ -192,7 +199,9 @@ class Measurement:
             at.append(self._gradients())
             for (name, v), g, before, s in zip(self._variables(), at[-1], self.before, self.scale, strict=True):
                 moving[name] |= (np.abs(g - before) > NOTHING * s).any(axis=0).reshape(v.shape)
-        return self._wrong(*at)
+        _, plus, minus = at
+        jumps = any((np.abs(p - m) > NOTHING * s).any() for p, m, s in zip(plus, minus, self.scale, strict=True))
+        return self._wrong(*at), jumps
 
     def _wrong(self, here: list, plus: list, minus: list) -> list[WrongSlope]:
         """Return the element with the largest error, for each array whose gradient is not allowed."""

@@ -1,0 +1,169 @@
+"""Test the slopes that backward uses at units that are exactly zero."""
+
+import numpy as np
+import pytest
+from projections import project
+
+from nnscratch.gradcheck.zero_units import SMALL, UnitsMoved, slopes_at_zero
+
+# --- UnitsMoved ------------------------------------------------------------------------------------------------------
+
+
+def recorded(*operations):
+    watcher = UnitsMoved()
+    for name, result in operations:
+        watcher.operation(name, lambda result: result, [np.array(result)], {})
+    return watcher
+
+
+def test_only_zeros_of_sums_are_recorded():
+    watcher = recorded(("matmul", [0.0, 1.0, 0.0]), ("multiply", [0.0]), ("add", [2.0]), ("argmax", [0]))
+    assert watcher.names == ["matmul", "multiply", "add"]  # an integer has no slope
+    assert watcher.zeros[0].tolist() == [True, False, True] and watcher.zeros[1:] == [None, None]
+
+
+def test_the_zeros_are_replaced_in_a_later_run():
+    watcher = recorded(("multiply", [1.0]), ("matmul", [0.0, 1.0, 0.0]), ("add", [0.0]))
+    watcher.recording, watcher.values = False, {1: np.array([5.0, 7.0])}
+    x = np.array([0.0, 2.0, 0.0])
+    results = [watcher.operation(name, np.array, [value], {}) for name, value in
+               (("multiply", 3.0), ("argmax", 4), ("matmul", x), ("add", np.array([0.0])))]  # fmt: skip
+    assert [r.tolist() for r in results] == [3, 4, [5, 2, 7], [0]]
+    assert x.tolist() == [0, 2, 0]
+
+
+def test_a_forward_with_other_operations_is_refused():
+    for operations in (["add"], ["multiply", "add"]):
+        watcher = recorded(("multiply", [1.0]))
+        watcher.recording = False
+        with pytest.raises(ValueError, match="same operations"):
+            for name in operations:
+                watcher.operation(name, np.array, [1.0], {})
+
+
+def test_a_number_without_a_dtype_is_not_recorded():
+    watcher = UnitsMoved()
+    assert watcher.operation("add", lambda: 0.0, [], {}) == 0 and watcher.names == []
+
+
+# --- slopes_at_zero --------------------------------------------------------------------------------------------------
+
+W, V = np.array([[1.0, -2.0], [3.0, 0.5]]), np.array([[1.0], [-2.0]])
+
+
+def layers(slope1, slope2):
+    """Two layers with ReLU. Their backwards use these slopes at zero."""
+
+    def forward(x):
+        z1 = x @ W
+        z2 = np.maximum(z1, 0) @ V
+        return np.maximum(z2, 0), (z1, z2)
+
+    def backward(dy, cache):
+        z1, z2 = cache
+        dz2 = dy * np.where(z2 == 0, slope2, z2 > 0)
+        return (dz2 @ V.T * np.where(z1 == 0, slope1, z1 > 0)) @ W.T
+
+    return forward, backward
+
+
+def measured(forward, backward, *inputs, weights=None, names=("x",), seed=0):
+    projection = project(forward, backward, *inputs, weights=weights)
+    return slopes_at_zero(projection, list(names), np.random.default_rng(seed))
+
+
+def test_slopes_between_the_two_one_sided_slopes_are_allowed():
+    for slopes in ((0, 0), (1, 1), (0.5, 0), (0.25, 0.75)):
+        found = measured(*layers(*slopes), np.zeros((1, 2)), weights=[[1.0]])
+        assert found.wrong == [] and found.moving["x"].tolist() == [[True, True]]
+
+
+@pytest.mark.parametrize("slopes", [(-0.5, 0), (0, -0.5), (2, 0), (1, 2), (1.01, 0), (0, -0.01)])
+def test_a_slope_outside_is_wrong(slopes):
+    found = measured(*layers(*slopes), np.zeros((1, 2)), weights=[[1.0]])
+    assert found.wrong and {wrong.name for wrong in found.wrong} == {"x"}
+    worst = found.wrong[0]
+    assert abs(worst.given - worst.allowed) == max(abs(w.given - w.allowed) for w in found.wrong)
+
+
+def test_the_given_and_the_allowed_gradient_of_one_unit():
+    # z = 3 x0 - 2 x1 = 0, and y = 5 relu(z): the slopes allow -10 to 0 in element 1, and 0 to 15 in element 0
+    w = np.array([3.0, -2.0])
+    for slope, allowed in ((-1, 0), (2, 1)):
+
+        def forward(x):
+            z = x @ w
+            return np.maximum(z, 0) * 5, z
+
+        def backward(dy, cache, slope=slope):
+            return 5 * dy * w * np.where(cache == 0, slope, cache > 0)
+
+        (wrong,) = measured(forward, backward, [2.0, 3.0]).wrong
+        assert (wrong.name, wrong.index) == ("x", (0,))
+        assert (wrong.given, wrong.allowed) == pytest.approx((15 * slope, 15 * allowed))
+
+
+def test_a_wrong_slope_is_found_if_the_whole_gradient_is_zero():
+    # relu(x) + relu(-x): two slopes of -0.5 cancel
+    w = np.array([[1.0, -1.0]])
+
+    def forward(x):
+        z = x @ w
+        return np.maximum(z, 0).sum(), z
+
+    for slope, right in ((0, True), (0.5, True), (-0.5, False), (1.5, False)):
+
+        def backward(dy, cache, slope=slope):
+            return dy * np.where(cache == 0, slope, cache > 0) @ w.T
+
+        found = measured(forward, backward, [0.0])
+        assert (found.wrong == []) is right and found.moving["x"].all()
+
+
+def test_the_same_slope_must_fit_every_element():
+    def forward(x):
+        z = x @ np.array([3.0, -2.0])
+        return np.maximum(z, 0), z
+
+    for slopes, right in (((0.5, 0.5), True), ((0.0, 1.0), False), ((0.6, 0.5), False)):
+
+        def backward(dy, cache, slopes=slopes):
+            return dy * np.array([3.0, -2.0]) * np.where(cache == 0, slopes, float(cache > 0))
+
+        assert (measured(forward, backward, [2.0, 3.0]).wrong == []) is right
+
+
+def test_a_unit_that_another_unit_hides_is_tried_again():
+    # If both units of the first layer are negative, the gradient does not depend on the slope of the second layer.
+    for seed in range(12):
+        assert measured(*layers(0, 2), np.zeros((1, 2)), weights=[[1.0]], seed=seed).wrong
+
+
+def test_without_a_unit_at_zero_there_are_no_slopes():
+    assert measured(*layers(0, 0), np.ones((1, 2)) * [[1.0, 2.0]]) is None
+
+
+def test_an_element_that_no_unit_moves():
+    forward = lambda x: (np.maximum(x[:2].sum(), 0) + 3 * x[2], x)  # noqa: E731
+    backward = lambda dy, cache: dy * np.array([0.0, 0.0, 3.0])  # noqa: E731
+    found = measured(forward, backward, [1.0, -1.0, 4.0])
+    assert found.wrong == [] and not found.moving["x"][2]
+
+
+def test_code_that_cannot_be_traced_has_no_slopes():
+    def forward(x):
+        if type(x) is not np.ndarray:
+            raise TypeError("only arrays")
+        return np.maximum(x @ W, 0)
+
+    assert measured(forward, lambda dy, x: dy @ W.T, np.zeros((1, 2))) is None
+
+
+def test_a_square_root_near_zero_is_no_kink():
+    # sqrt(v + 1e-12) looks like a line with a step of 1e-12, and not with one of 1e-15
+    def forward(x):
+        v = x - 1.0
+        return np.sqrt(v + SMALL / 2).sum(), v
+
+    found = measured(forward, lambda dy, cache: dy * 0.5 / np.sqrt(cache + SMALL / 2), [1.0])
+    assert found is None or found.wrong == []
