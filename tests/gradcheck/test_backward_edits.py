@@ -57,6 +57,24 @@ def test_the_wrong_expression_of_backward_is_named(layer, mistake, words):
     assert diagnosis.mistake == mistake and words in diagnosis.evidence
 
 
+def test_a_comparison_with_the_wrong_array_is_named():
+    def forward(x, w, g):
+        a, v = x @ w, x @ g
+        return np.maximum(a, v), (x, a, v, w, g)
+
+    def backward(dy, cache):
+        x, a, v, w, g = cache
+        da = dy * (a > 0)
+        dv = dy * (v >= a)
+        return da @ w.T + dv @ g.T, x.T @ da, x.T @ dv
+
+    report = check_gradients((forward, backward), inputs(4, 3), inputs(3, 5, seed=1), inputs(3, 5, seed=2))
+    assert report["g"].verdict == "right"
+    for name in ("x", "w"):
+        assert report[name].diagnosis.mistake == "another mask applied"
+        assert "the comparison `a > 0` is wrong" in report[name].diagnosis.evidence
+
+
 def test_the_functions_are_unchanged_after_the_search():
     code, x = OtherVariable.backward.__code__, inputs(4, 3)
     check_gradients(OtherVariable(), x)

@@ -4,6 +4,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from wrong_gradients import graph_of
 
 import nnscratch as nn
 from nnscratch.gradcheck import check_gradients, numerical_gradient
@@ -359,6 +360,17 @@ def test_a_number_is_not_explained_by_a_factor_that_holds_for_one_dy_only(capsys
     assert "The gradient of c is wrong" in said and "times" not in said and "Likely" not in said
 
 
+def test_a_single_gradient_for_a_dy_of_ones_is_named(capsys):
+    said = exercise_says(capsys, Scale(np.size), inputs(4, 3))
+    assert "Likely mistake: upstream gradient missing. Evidence: backward computes as if dy were 1 everywhere" in said
+
+
+def test_a_constant_that_equals_a_setting_of_the_layer_is_named_after_it(capsys):
+    answer = WeightedLoss(lambda x, t, w: w * (sigmoid(x) - t) / x.size)
+    said = exercise_says(capsys, answer, inputs(5, 3), LABELS, only=["x"])
+    assert "is counted 3 times; this may be the factor self.w = 3, or 1 / self.w; D = 3, axis 1 of x" in said
+
+
 def test_a_factor_with_digits_is_no_count(capsys):
     def forward(x, w):
         return np.tanh(x @ w) + x, (x, w)
@@ -430,7 +442,7 @@ class Cell(nn.Module):
         x, h, c, f, g, o, c_new = self.saved()
         tanh_c = np.tanh(c_new)
         do = dh_new * (c_new if self.mistake == "c_new for tanh_c" else tanh_c)
-        dc_new = dc_new + dh_new * o * (1 - tanh_c**2)
+        dc_new = (self.mistake != "no dc_new") * dc_new + dh_new * o * (1 - tanh_c**2)
         df = dc_new * ((c_new if self.mistake == "c_new for c" else c) - g)
         dg = dc_new * (1 - f)
         dz = np.hstack([df * f * (1 - f), dg * (1 - g**2), do * o * (1 - o)])
@@ -446,10 +458,44 @@ class Cell(nn.Module):
         ("h_new for h", "replaces `h` by `o * np.tanh(c_new)`"),
         ("c_new for c", "replaces `c` by `c_new`"),
         ("c_new for tanh_c", "replaces `np.tanh(c_new)` by `c_new`"),
+        ("no dc_new", ""),
     ],
 )
 def test_an_output_of_forward_in_place_of_another_array_is_named(mistake, words):
     report = check_gradients(Cell(mistake), inputs(6, 3), (inputs(6, 2, seed=1), inputs(6, 2, seed=2)))
     assert report.ok == (mistake == "")
-    for diagnosis in report.diagnoses[:1]:
+    for diagnosis in report.diagnoses[: bool(words)]:
         assert diagnosis.mistake == "the wrong array used" and words in diagnosis.evidence, diagnosis
+    if mistake == "no dc_new":
+        diagnosis = report.diagnoses[0]
+        assert diagnosis.mistake == "recurrent path missing" and "f * c + (1 - f) * g" in diagnosis.place
+        assert diagnosis.evidence.startswith("backward ignores the gradient of output[1]")
+
+
+@pytest.mark.parametrize(
+    "argument, names",
+    [("x @ w", {"x @ w"}), ("x", {"x"})],  # the parameter's own name stands for another array of the caller
+)
+def test_an_operand_in_a_helper_has_the_name_that_the_caller_writes(argument, names):
+    def gate(z):
+        return np.tanh(z)
+
+    def product(x, w):
+        z = gate(x @ w)
+        return z * x
+
+    def plain(x, w):
+        z = gate(x)
+        return z @ w
+
+    with graph_of({"x @ w": product, "x": plain}[argument], inputs(4, 3), inputs(3, 3, seed=1)) as graph:
+        (tanh,) = [node for node in graph.nodes if node.name == "tanh"]
+        assert tanh.operand_names == ["z"] and set(tanh.outer_names) == names and tanh.call == f"gate({argument})"
+
+
+def test_a_long_argument_does_not_replace_the_name_of_a_parameter():
+    def gate(pre):
+        return np.tanh(pre)
+
+    with graph_of(lambda x, w: gate(x @ w), inputs(4, 3), inputs(3, 3, seed=1)) as graph:
+        assert [node.outer_names for node in graph.nodes if node.name == "tanh"] == [["pre"]]

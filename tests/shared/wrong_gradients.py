@@ -23,7 +23,7 @@ def entry_of(given, true, name="w", **options):
 
 def projection_of(inputs=(), variables=None, outputs=(), returned=(), gradient=None):
     """Return what a diagnosis reads of a projection. ``gradient(weights)`` is what backward returns."""
-    adapter = SimpleNamespace(input_names=[f"x{k}" for k in range(len(inputs))], inputs=tuple(inputs),
+    adapter = SimpleNamespace(input_names=[f"x{k}" for k in range(len(inputs))], inputs=tuple(inputs), source=None,
                               returned_names=lambda: list(returned))  # fmt: skip
     return SimpleNamespace(adapter=adapter, variables=variables or {}, outputs=tuple(outputs), weights=(np.ones(2),),
                            analytic=lambda weights: gradient(weights) if gradient else {})  # fmt: skip

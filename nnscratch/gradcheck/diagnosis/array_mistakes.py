@@ -105,11 +105,18 @@ def explain_constant(case: Case, c: float) -> str:
                 sizes.setdefault(f"{letter} = {length}, axis {axis} of {name}", (letter, length))
             sizes.setdefault(f"n = {value.size}, the number of elements of {name}", ("n", value.size))
     names = []
+    for name, number in numbers_of(adapter.source).items():
+        if abs(abs(number) - 1) > 1e-4 and min(abs(abs(c) - abs(number)), abs(abs(c * number) - 1)) < 1e-4 * abs(c):
+            names.append(f"this may be the factor {name} = {number:.4g}, or 1 / {name}")
     if abs(abs(c) - 2) < 1e-4:
         names.append("backward has an extra factor 2, or lacks a factor 1/2")
     if abs(abs(c) - 0.5) < 1e-4:
         names.append("backward has an extra factor 1/2, or lacks a factor 2")
+    told = set()
     for description, (letter, size) in sizes.items():
+        if (letter, size) in told:
+            continue  # two arrays of the same size
+        told.add((letter, size))
         if size > 1 and abs(abs(c) - size) < 1e-4 * size:
             names.append(f"{description}: backward has an extra factor {letter}, or lacks a factor 1/{letter}")
         elif size > 1 and abs(abs(c) * size - 1) < 1e-4:
@@ -118,6 +125,13 @@ def explain_constant(case: Case, c: float) -> str:
         if abs(abs(c) - rate) < 1e-4 * rate:
             names.append(f"{rate} may be a learning rate")
     return "; ".join(dict.fromkeys(names[:2]))
+
+
+def numbers_of(source: Any) -> dict[str, float]:
+    """Return the numbers that an object has as attributes, such as ``self.momentum``."""
+    objects = source if isinstance(source, (list, tuple)) else [source]
+    attributes = [item for o in objects for item in getattr(o, "__dict__", {}).items()]
+    return {f"self.{k}": float(v) for k, v in attributes if isinstance(v, (int, float)) and not isinstance(v, bool)}
 
 
 def float32_noise(case: Case) -> None:

@@ -191,6 +191,11 @@ def changes(node: Any, known: dict[str, Any], whole: bool) -> Iterator[tuple[flo
     if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in COMPARISONS:
         turned = ast.Compare(node.left, [COMPARISONS[type(node.ops[0])]()], node.comparators)
         yield 0.04, "another mask applied", "the comparison %e is wrong", turned
+        left = known.get(ast.unparse(node.left))
+        for name, value in known.items() if isinstance(node.comparators[0], ast.Constant) and left is not None else ():
+            if np.shape(value) == np.shape(left):
+                other = ast.Compare(node.left, node.ops, [parsed(name)])
+                yield 0.04, "another mask applied", "the comparison %e is wrong", other
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         values = (node.value + 1, node.value - 1, 2 * node.value, node.value / 2, -node.value)
         for value in dict.fromkeys(v for v in values if v != node.value):

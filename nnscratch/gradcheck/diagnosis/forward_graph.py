@@ -181,7 +181,7 @@ class ForwardGraph:
     def describe(self, nodes: list[Node], j: int) -> str:
         """Return the source of operand `j`, or of the result, for the evidence."""
         if j >= 0:
-            return f"`{nodes[0].operand_names[j]}`"
+            return f"`{nodes[0].outer_names[j]}`"
         name, expression = nodes[0].result_name, nodes[0].place.split(": ", 1)[-1]
         return f"`{name}`" if name else f"the result of `{expression}`"
 

@@ -124,7 +124,7 @@ def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
             search(cases, graph, tester)
         except Exception as error:
             notes.append(search_failed(search.__name__, error))
-    unexplained = [name for name in tester.wrong if not cases[name].found]
+    unexplained = [name for name in tester.wrong if cases[name].few or not cases[name].found]
     if unexplained and alone is not None:
         graph.can_be_wrong = alone
         tried = list(hypotheses(graph, notes))

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..nested import leaves, map_leaves
 from ..tape import Node, change_path, replace_upstream_by_ones
-from .forward_graph import ForwardGraph
+from .forward_graph import ForwardGraph, content_key
 from .hypotheses import Hypothesis
 
 MAX_ROUNDS = 12  # a hypothesis leaves out fewer rounds than this
@@ -55,19 +55,28 @@ def cut_state_and_output(graph: ForwardGraph, nodes: list[Node], j: int, cut: di
     The output is usually the last state. Also yield hypotheses in which both parts have the wrong sign.
     """
     path = graph.describe(nodes, j)
+    outputs = dict(leaves("output", graph.projection.outputs))
     names = [name for name, w in leaves("output", graph.projection.weights) if w is not None]
-    later = {k: v for k, v in cut.items() if k != nodes[0].number}
     turned = {n.number: change_path(j, np.negative) for n in nodes}
-    later_turned = {k: v for k, v in turned.items() if k != nodes[0].number}
     for name in names if len(names) > 1 else ():
-        weights = scale_output_weights(graph.projection.weights, name, 0)
-        evidence = f"backward computes as if no gradient passed through {path}, and ignores the gradient of {name}"
-        for changes in (cut, later):
-            yield Hypothesis(3.05, "recurrent path missing", evidence, nodes[0].place, changes, None, weights)
-        weights = scale_output_weights(graph.projection.weights, name, -1)
-        evidence = f"backward flips the sign of the gradient through {path}, and of the gradient of {name}"
-        for changes in (turned, later_turned):
-            yield Hypothesis(1.07, "sign flipped", evidence, nodes[0].place, changes, None, weights)
+        none = scale_output_weights(graph.projection.weights, name, 0)
+        opposite = scale_output_weights(graph.projection.weights, name, -1)
+        for first in (0, 1):  # from the first round on, or from the second one on
+            numbers = [n.number for n in nodes[first:]]
+            missing, flipped, place = f"ignores the gradient of {name}", f"of the gradient of {name}", nodes[0].place
+            if numbers:
+                passed = "passed" if first == 0 else "came back from round to round"
+                missing = f"computes as if no gradient {passed} through {path}, and {missing}"
+                flipped = f"of the gradient through {path}, and {flipped}"
+            else:  # one step: only the gradient of the output is wrong
+                made = graph.producers.get(content_key(outputs[name]), [])
+                place = made[-1].place if made else ""
+            for evidence, rank, mistake, all_changes, weights in (
+                (f"backward {missing}", 3.05, "recurrent path missing", cut, none),
+                (f"backward flips the sign {flipped}", 1.07, "sign flipped", turned, opposite),
+            ):
+                changes = {k: all_changes[k] for k in numbers}
+                yield Hypothesis(rank, mistake, evidence, place, changes, None, weights)
 
 
 def cut_some_rounds(

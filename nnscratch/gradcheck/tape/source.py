@@ -119,8 +119,8 @@ def name_in_caller(name: str, arguments: dict[str, str], caller: Any) -> str:
 
     If the argument is a long expression, and the caller has no variable `name`, the parameter has the better name.
     """
-    argument = arguments.get(name, name)
-    return argument if re.fullmatch(r"[\w.]+(\[[^()]*\])*", argument) or name in caller.f_locals else name
+    argument, known = arguments.get(name, name), {*caller.f_code.co_varnames, *caller.f_locals}
+    return argument if re.fullmatch(r"[\w.]+(\[[^()]*\])*", argument) or name in known else name
 
 
 def expression_at(frame: Any, names: list[str]) -> tuple[str, list[str], str | None]:
