@@ -98,16 +98,12 @@ def polynomial_in(point: np.ndarray, values: np.ndarray) -> tuple[Callable, str]
     known = np.isfinite(p) & np.isfinite(v)
     rounded = np.round(v, 9)
     levels, counts = np.unique(rounded[known], return_counts=True)
-    flat = known & False
-    if counts.size and counts.max() > 1 and counts.size > 1:
-        flat = rounded == levels[np.argmax(counts)]
+    flat = rounded == levels[np.argmax(counts)] if counts.max(initial=0) > 1 else np.zeros(v.shape, dtype=bool)
     for used in (known, known & ~flat):
         for degree in (1, 2):
             if used.sum() < degree + 1 + SPARE_POINTS or np.ptp(v[used]) < 1e-9 or np.ptp(p[used]) == 0:
                 continue
-            c, _, rank, *_ = np.polyfit(p[used], v[used], degree, full=True)
-            if rank <= degree:  # the points do not determine the polynomial, because they have too few values
-                continue
+            c = np.polyfit(p[used], v[used], degree, full=True)[0]
             if np.abs(np.polyval(c, p[used]) - v[used]).max() > 1e-6 * np.abs(v[used]).max():
                 continue
             constant = np.where(flat, v, np.nan).reshape(np.shape(values))
@@ -147,7 +143,7 @@ def name_slope(
         return None
     levels = np.unique(np.round(d, 6))
     on = float(levels[-1])
-    if len(levels) == 2 and levels[0] == 0 or np.isin(np.round(d, 6), [0, on]).all():
+    if np.isin(levels, [0, on]).all():
         other = name_mask(u, d, g, on)
         if other:
             return 1.35, "another mask applied", other

@@ -33,7 +33,7 @@ def repeated_rows(graph: ForwardGraph) -> Iterator[Hypothesis]:
             continue
         only = graph.variable_name(nodes, 0)
         places = np.arange(np.size(node.operands[0])).reshape(np.shape(node.operands[0]))
-        keys = np.asarray(node.compute(places))
+        keys = np.asarray(node.compute(places, *node.operands[1:]))
         if keys.shape != node.result.shape or len(np.unique(keys)) == keys.size:
             continue
         for axes in ((), *((axis,) for axis in range(min(keys.ndim - 1, 2)))):

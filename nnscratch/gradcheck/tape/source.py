@@ -64,7 +64,7 @@ def calling_code(operation: str, count: int, entry: CodeType) -> Source:
     while frame is not None and frame.f_code is not entry:
         file = frame.f_code.co_filename
         if not file.startswith(TAPE + os.sep):
-            calls.append((file, frame.f_code.co_name, frame.f_lasti))
+            calls.append((file, frame.f_code.co_name, position_in_source(frame)))
         if not file.startswith(GRADCHECK + os.sep):
             if user_frame is None and not file.startswith(NUMPY):
                 user_frame = frame
@@ -125,7 +125,7 @@ def name_in_caller(name: str, arguments: dict[str, str], caller: Any) -> str:
 
 def expression_at(frame: Any, names: list[str]) -> tuple[str, list[str], str | None]:
     """Return the source of the operation that `frame` is executing, the sources of its operands, and its variable."""
-    position = list(frame.f_code.co_positions())[frame.f_lasti // 2]
+    position = position_in_source(frame)
     line, file = position[0], frame.f_code.co_filename
     value, target = expressions(file, tuple(linecache.getlines(file))).get(position, (None, None))
     if value is None:
@@ -158,6 +158,22 @@ def is_module(value: ast.expr, frame: Any) -> bool:
         return is_module(value.value, frame)
     name = getattr(value, "id", None)
     return isinstance(frame.f_locals.get(name, frame.f_globals.get(name)), ModuleType)
+
+
+def position_in_source(frame: Any) -> tuple:
+    """Return the first line, last line, first column and last column of the expression that `frame` is executing.
+
+    `f_lasti` is not the same in all rounds of a loop: Python 3.11 replaces instructions by faster ones after some
+    rounds, and then executes a call at another index.
+    """
+    position = positions(frame.f_code)[frame.f_lasti // 2]
+    return position if None not in position else (position[0], frame.f_lasti)
+
+
+@lru_cache(maxsize=256)
+def positions(code: CodeType) -> list[tuple]:
+    """Return the position in the source of each instruction."""
+    return list(code.co_positions())
 
 
 def source_of(value: ast.AST, lines: tuple[str, ...]) -> str:

@@ -127,7 +127,9 @@ def test_unknown_elements_and_the_most_frequent_value_are_left_out():
 def test_a_polynomial_fits_to_a_millionth():
     off = np.array([0, 0, 0, 0, 0, 1.0])
     assert polynomial_in(U, 3 * U + 1e-7 * off)[1] == "3 y" and polynomial_in(U, 3 * U + 1e-3 * off) is None
+    assert polynomial_in(U, 3 * U - 99 * off[::-1]) is None  # one wrong element, and no value occurs twice
     assert polynomial_in(U, 1e-10 * U) is None  # as good as constant
+    assert polynomial_in(U, 100 * U + 5e-5 * off) is not None and polynomial_in(U, 100 * U + 5e-3 * off) is None
 
 
 @pytest.mark.parametrize("coefficients, text", [
@@ -155,6 +157,7 @@ def test_a_formula_of_the_list():
     assert named(1 - np.tanh(np.tanh(U)) ** 2)[1] == ELSEWHERE
     assert named(np.tanh(U) + 9e-5 * np.tanh(U).max())[2].endswith("is y")
     assert not named(np.tanh(U) + 2e-3 * MASK)
+    assert not named(0.01 * np.tanh(U) + 2e-5 * MASK, lambda u: 0.01 * np.tanh(u), lambda u: 0.01 * tanh_slope(u))
 
 
 def test_another_mask():
@@ -174,6 +177,12 @@ def test_one_wrong_value_of_a_step():
     u = np.array([-2.0, -0.7, -0.3, 0.6, 1.3, 2.2])
     rank, mistake, evidence = named(np.where(u > 0, 1.0, 0.25), leaky, leaky_slope, u)
     assert mistake == WRONG and "0.25 where it should be 0.1" in evidence
+    unequal = np.array([0.25, 0.25, 0.3, 1, 1, 1])
+    assert named(unequal, leaky, leaky_slope, u) is None and named(0.25 + 0 * u, leaky, leaky_slope, u) is None
+    steps = np.array([0.1, 0.1, 0.2, 1, 1, 1])
+    assert name_slope(u, np.cos(9 * u), steps, 2.5 * steps * (u < 0) + (u > 0), np.cos, lambda x: None) is None
+    zeros = np.array([0.0, 0, 0, 0.5, 1, 1])
+    assert name_slope(u, np.cos(9 * u), zeros, zeros + 0.3 * (u < 0), np.cos, lambda x: None) is None
     two = np.array([-2.0, -0.7, 0.1, 0.6, 1.3, 2.2])  # two wrong elements may have a wrong value by chance
     assert named(np.where(two > 0, 1.0, 0.25), leaky, leaky_slope, two) is None
 

@@ -1,0 +1,164 @@
+"""Test hypotheses about states: the changed forward has the gradient of a backward that loses or keeps a state's d."""
+
+import numpy as np
+from wrong_gradients import assert_gives, graph_of, offered, the
+
+from nnscratch.gradcheck.diagnosis.state_mistakes import cut_uses, find_states, neighbouring_rounds, state_mistakes
+
+X = np.array([[1.0, -2.0], [0.3, 1.2], [0.9, 0.4]])
+W = np.array([[0.4, -1.1], [0.9, 0.2]])
+H = np.array([[0.7, -0.2]])
+
+
+def one_use(x, h, w):
+    for t in range(3):
+        h = np.tanh(x[t : t + 1] + h @ w)
+    return h
+
+
+def two_uses(x, h, w):
+    for t in range(3):
+        h = np.tanh(x[t : t + 1] + h @ w) + 0.5 * h
+    return h
+
+
+def every_state(x, h, w):
+    out = []
+    for t in range(3):
+        h = np.tanh(x[t : t + 1] + h @ w)
+        out.append(h)
+    return np.concatenate(out)
+
+
+def states(uses=1):
+    h = [H]
+    for t in range(3):
+        h.append(np.tanh(X[t : t + 1] + h[-1] @ W) + (0.5 * h[-1] if uses == 2 else 0))
+    return h
+
+
+def backward(dy, uses=1, cut=(), running=False):
+    """Return dx and dh0. ``dy[t]`` comes from the output of round t, ``cut`` are the rounds that pass no gradient."""
+    h, dx, d, carried = states(uses), 0 * X, 0 * H, 0 * H
+    for t in (2, 1, 0):
+        d = d + dy[t]
+        tanh = h[t + 1] - (0.5 * h[t] if uses == 2 else 0)
+        dz = d * (1 - tanh**2)
+        dx[t] = dz[0]
+        d = 0 * H if t in cut else dz @ W.T + (0.5 * d if uses == 2 else 0)
+        if running:
+            carried = carried + d
+            d = carried
+    return dx, d
+
+
+def test_the_states_of_a_loop():
+    with graph_of(two_uses, X, H, W) as graph:
+        (uses,) = find_states(graph)
+        assert sorted((nodes[0].name, j) for nodes, j in uses) == [("matmul", 0), ("multiply", 1)]
+    with graph_of(one_use, X, H, W) as graph:
+        assert [[(nodes[0].name, j) for nodes, j in uses] for uses in find_states(graph)] == [[("matmul", 0)]]
+
+    def total(x, w):
+        s = 0.0
+        for t in range(3):
+            s = s + x[t] @ w
+        return s
+
+    with graph_of(total, X, W) as graph:
+        assert find_states(graph) == []  # a sum over the rounds is no state
+    with graph_of(lambda x, w: np.tanh(x @ w), X, W) as graph:
+        assert find_states(graph) == [] and list(state_mistakes(graph)) == []
+
+
+def test_the_gradient_of_a_state_is_lost():
+    with graph_of(two_uses, X, H, W) as graph:
+        (R,) = graph.projection.weights
+        dy = [0, 0, R]
+        found = [h for h in state_mistakes(graph) if h.mistake == "recurrent path missing"]
+        assert len(found) == 2 and all("`h`" in h.evidence for h in found)
+        dx, dh = backward(dy, 2, cut=(1, 2))
+        assert_gives(graph, found[0], x=dx, h=dh)
+        dx, dh = backward(dy, 2, cut=(0, 1, 2))
+        assert_gives(graph, found[1], x=dx, h=0 * H)
+    with graph_of(one_use, X, H, W) as graph:  # missing_paths tests a state with one use
+        assert all(h.mistake == "accumulator not reset" for h in state_mistakes(graph))
+
+
+def test_the_gradient_of_a_state_is_never_reset():
+    with graph_of(every_state, X, H, W) as graph:
+        (R,) = graph.projection.weights
+        dx, dh = backward([R[:1], R[1:2], R[2:]], running=True)
+        h = next(h for h in state_mistakes(graph) if "still contains the terms of later rounds" in h.evidence)
+        assert h.mistake == "accumulator not reset"
+        assert_gives(graph, h, x=dx, h=dh)
+        ranks = [o.rank for o in offered(graph, state_mistakes)]
+        assert len(ranks) == 2 and ranks[0] < ranks[1] < ranks[0] + 0.1
+
+
+def test_a_state_gradient_that_is_added_to_the_previous_one():
+    with graph_of(every_state, X, H, W) as graph:
+        (R,) = graph.projection.weights
+        h, d, dx = states(), 0 * H, 0 * X
+        for t in (2, 1, 0):  # dh = dh + dz W.T, where dh should be replaced
+            d = d + R[t : t + 1]
+            dz = d * (1 - h[t + 1] ** 2)
+            dx[t] = dz[0]
+            d = d + dz @ W.T
+        kept = offered(graph, state_mistakes)[1]
+        assert_gives(graph, kept, x=dx)
+
+
+def test_two_states():
+    def lstm(x, h, c, w):
+        for t in range(3):
+            c = np.tanh(c * x[t : t + 1] + h @ w)
+            h = c * 0.5 + x[t : t + 1]
+        return h
+
+    with graph_of(lstm, X, H, H + 1, W) as graph:
+        assert len(find_states(graph)) == 2
+        both = [
+            h for h in state_mistakes(graph) if "`c` or through `h`" in h.evidence or "`h` or through `c`" in h.evidence
+        ]
+        assert len(both) == 2 and {h.mistake for h in both} == {"recurrent path missing"}
+        (R,) = graph.projection.weights
+        c, h = H + 1, H
+        for t in range(3):
+            before = c
+            c = np.tanh(c * X[t : t + 1] + h @ W)
+            h = c * 0.5 + X[t : t + 1]
+        dx = 0 * X
+        dx[2] = (R + 0.5 * R * (1 - c**2) * before)[0]
+        assert_gives(graph, both[0], x=dx)
+        assert {len(h.changes) for h in both} == {4, 6}
+        alone = [h.rank for h in state_mistakes(graph) if h.mistake == "accumulator not reset"]
+        assert alone and max(alone) < both[0].rank == both[1].rank
+
+
+def test_all_uses_of_a_state_are_cut():
+    with graph_of(two_uses, X, H, W) as graph:
+        (uses,) = find_states(graph)
+        numbers = sorted(n.number for nodes, _ in uses for n in nodes)
+        assert sorted(cut_uses(uses, False)) == numbers
+        assert sorted(cut_uses(uses, True)) == numbers[2:]
+
+
+def test_the_value_of_another_round():
+    a, b, c, d = (np.full(2, k) for k in (1.0, 2.0, 3.0, 4.0))
+
+    def found(values, after):
+        return [([int(v[0]) for v in values], text) for values, text in neighbouring_rounds(values, after)]
+
+    assert [values for values, _ in found([a, b, c], d)] == [
+        [2, 3, 4], [4, 1, 2], [1, 1, 2], [0, 1, 2], [3, 1, 2], [2, 3, 1], [2, 3, 0], [3, 2, 1],
+    ]  # fmt: skip
+    assert [values for values, _ in found([a, b, c], None)][:2] == [[2, 3, 3], [3, 1, 2]]
+    assert "later" in found([a, b, c], d)[0][1] and "earlier" in found([a, b, c], d)[1][1]
+    assert "reversed" in found([a, b, c], d)[-1][1]
+    assert len(found([a, b], None)) == 7 and found([a], d) == [] and found([a, np.ones(3)], d) == []
+
+
+def test_the_evidence_names_the_state():
+    with graph_of(one_use, X, H, W) as graph:
+        assert "the gradient of `h`" in the(graph, lambda g: list(state_mistakes(g))[:1]).evidence

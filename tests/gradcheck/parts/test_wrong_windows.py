@@ -1,0 +1,331 @@
+"""Test hypotheses about windows and rows: backward adds their gradients at other positions, or only once."""
+
+import numpy as np
+import pytest
+from wrong_gradients import assert_gives, graph_of, offered, the
+
+from nnscratch.gradcheck.diagnosis.wrong_windows import (
+    are_repeated,
+    chosen_elements,
+    elements_of,
+    find_windows,
+    moved_index,
+    moved_windows,
+    overwritten_windows,
+    owner_of,
+    repeated_rows,
+    turned_kernels,
+    turned_view,
+    window_moves,
+)
+
+X = np.array([1.0, -2.0, 0.5, 0.3, 1.2, -0.7, 0.9])
+K = np.array([0.4, -1.1, 0.6])
+IDS = np.array([0, 2, 0, 1, 2, 0])
+C = np.array([[1.0, -2.0], [0.3, 1.2], [0.9, 0.4]])
+
+
+def strided(stride, count, size=3):
+    def forward(x, k):
+        out = []
+        for i in range(count):
+            out.append((x[stride * i : stride * i + size] * k).sum())
+        return np.stack(out)
+
+    return forward
+
+
+def convolution_gradients(R, starts, x=X, k=K):
+    """Return dx, dk of y_i = sum x[s_i : s_i + 3] k, if backward uses the windows at `starts`."""
+    dx, dk = 0 * x, 0 * k
+    for r, s in zip(R, starts, strict=True):
+        for m in range(len(k)):
+            if 0 <= s + m < x.size:
+                dx[s + m] += r * k[m]
+                dk[m] += r * x[s + m]
+    return dx, dk
+
+
+# --- repeated rows ---------------------------------------------------------------------------------------------------
+
+
+def test_rows_that_are_counted_once():
+    with graph_of(lambda c: c[IDS] * 2.0, C) as graph:
+        (R,) = graph.projection.weights
+        last, first = np.zeros((3, 2)), np.zeros((3, 2))
+        for k, i in enumerate(IDS):
+            last[i] = 2 * R[k]
+        for k, i in reversed(list(enumerate(IDS))):
+            first[i] = 2 * R[k]
+        h = the(graph, repeated_rows, "only the last occurrence of each index counted")
+        assert h.mistake == "repeated rows counted once" and h.only == "c" and "separately" not in h.evidence
+        assert_gives(graph, h, c=last)
+        assert_gives(graph, the(graph, repeated_rows, "only the first occurrence"), c=first)
+        assert len(list(repeated_rows(graph))) == 2
+
+
+def test_rows_that_are_counted_once_in_each_row_of_ids():
+    ids = np.array([[0, 2, 0], [1, 2, 0]])
+    with graph_of(lambda c: c[ids], C) as graph:
+        (R,) = graph.projection.weights
+        dc = np.zeros((3, 2))
+        for n in range(2):
+            once = np.zeros((3, 2))
+            for t in range(3):
+                once[ids[n, t]] = R[n, t]
+            dc += once
+        h = the(graph, repeated_rows, "only the last", "separately at each position along axis 0")
+        assert_gives(graph, h, c=dc)
+        columns = the(graph, repeated_rows, "only the first", "separately at each position along axis 1")
+        dc = np.zeros((3, 2))
+        for t in range(3):
+            once = np.zeros((3, 2))
+            for n in (1, 0):
+                once[ids[n, t]] = R[n, t]
+            dc += once
+        assert_gives(graph, columns, c=dc)
+
+
+def test_rows_that_are_not_repeated():
+    for forward in (lambda c: c[np.array([2, 0])], lambda c: c * 2.0, lambda c: c[:2]):
+        with graph_of(forward, C) as graph:
+            assert list(repeated_rows(graph)) == []
+    with graph_of(lambda c: np.take(c, IDS, axis=0), C) as graph:
+        assert len(list(repeated_rows(graph))) == 2
+    with graph_of(lambda c: C[IDS] + c[0], C) as graph:
+        assert list(repeated_rows(graph)) == []
+
+
+# --- windows ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_windows_of_a_loop():
+    with graph_of(strided(2, 3), X, K) as graph:
+        (w,) = find_windows(graph)
+        assert w.name == "x" and w.own and [i.tolist() for i in w.pieces] == [[0, 1, 2], [2, 3, 4], [4, 5, 6]]
+        assert (
+            w.base is graph.projection.variables["x"] and w.origin.tolist() == list(range(7)) and w.chosen == w.pieces
+        )
+
+
+def test_the_windows_of_a_padded_copy():
+    def padded(x, k):
+        p = np.concatenate([np.zeros(1), x, np.zeros(1)])
+        return np.stack([(p[i : i + 3] * k).sum() for i in range(7)])
+
+    with graph_of(padded, X, K) as graph:
+        (w,) = find_windows(graph)
+        assert w.name == "x" and not w.own and w.origin.tolist() == [-1, 0, 1, 2, 3, 4, 5, 6, -1]
+        assert w.pieces[0].tolist() == [0, 1, 2]
+        (R,) = graph.projection.weights
+        h = the(graph, moved_windows, "shifted by +1 along axis 0", "both operands")
+        dx, dk = convolution_gradients(R, range(7))  # without the shift by the padding
+        assert_gives(graph, h, x=dx, k=dk)
+
+
+def test_the_rows_of_a_matrix_of_windows():
+    columns = np.array([[0, 1, 2], [2, 3, 4], [4, 5, 6]])
+
+    def im2col(x, k):
+        return x[columns] @ k
+
+    with graph_of(im2col, X, K) as graph:
+        found = list(find_windows(graph))
+        assert all(w.name == "x" for w in found)
+
+
+def test_each_element_counts_in_one_window():
+    with graph_of(strided(2, 3), X, K) as graph:
+        (R,) = graph.projection.weights
+        last, first = 0 * X, 0 * X
+        for i in range(3):
+            last[2 * i : 2 * i + 3] = R[i] * K
+        for i in (2, 1, 0):
+            first[2 * i : 2 * i + 3] = R[i] * K
+        h = the(graph, overwritten_windows, "only in the last window")
+        assert h.mistake == "repeated rows counted once" and h.only == "x" and "element of x" in h.evidence
+        assert_gives(graph, h, x=last)
+        assert_gives(graph, the(graph, overwritten_windows, "only in the first window"), x=first)
+        assert len(list(overwritten_windows(graph))) == 2
+    with graph_of(strided(3, 2), X, K) as graph:
+        assert list(overwritten_windows(graph)) == []  # they do not overlap
+
+
+def test_a_maximum_counts_in_one_window():
+    def pool(x):
+        return np.stack([x[2 * i : 2 * i + 3].max() for i in range(3)])
+
+    with graph_of(pool, X) as graph:  # the largest elements are 0, 4 and 4
+        (R,) = graph.projection.weights
+        found = offered(graph, overwritten_windows)
+        gradients = [np.array([R[0], 0, 0, 0, r, 0, 0]) for r in (R[2], R[1])]
+        last = [h for h in found if "last window" in h.evidence]
+        assert_gives(graph, last[0], x=gradients[0])
+        assert_gives(graph, next(h for h in found if "first window" in h.evidence), x=gradients[1])
+        (w,) = find_windows(graph)
+        assert [c.tolist() for c in w.chosen] == [[0], [4], [4]]
+
+
+def test_windows_that_are_equal_or_apart():
+    a, b, c = np.array([0, 1]), np.array([2, 3]), np.array([1, 2])
+    assert are_repeated([a, b, a]) and are_repeated([a]) and not are_repeated([a, c])
+
+
+def test_equal_windows_are_rounds_that_are_not_counted():
+    def forward(x, k):
+        s = 0.0
+        for i in (0, 0, 1):
+            s = s + (x[3 * i : 3 * i + 3] * k).sum()
+        return s
+
+    with graph_of(forward, X, K) as graph:
+        assert {h.mistake for h in overwritten_windows(graph)} == {
+            "only the last round of the loop counted", "only the first round of the loop counted",
+        }  # fmt: skip
+
+
+# --- moved windows ---------------------------------------------------------------------------------------------------
+
+
+def test_windows_at_other_positions():
+    with graph_of(strided(2, 3), X, K) as graph:
+        (R,) = graph.projection.weights
+        right_x, right_k = convolution_gradients(R, [0, 2, 4])
+        starts = {
+            "moved by 1 instead of 2 from round to round": [0, 1, 2],
+            "moved by 3 instead of 2": [0, 3, 6],
+            "moved by 4 instead of 2": [0, 4, 8],
+            "shifted by +1": [1, 3, 5],
+            "shifted by -1": [-1, 1, 3],
+        }
+        for words, at in starts.items():
+            of_x, of_k, both = (
+                next(h for h in moved_windows(graph) if words in h.evidence and h.evidence.endswith(end))
+                for end in ("along axis 0", "in the gradient of `k`", "in the gradients of both operands")
+            )
+            dx, dk = convolution_gradients(R, at)
+            assert_gives(graph, of_x, x=dx, k=right_k)
+            assert_gives(graph, of_k, x=right_x, k=dk)
+            assert_gives(graph, both, x=dx, k=dk)
+            assert (of_x.only, of_k.only, both.only) == ("x", "k", None)
+            assert of_x.mistake == ("shifted by one" if "shifted" in words else "stride forgotten")
+            assert of_x.rank < both.rank < of_k.rank < of_x.rank + 0.1
+        assert len(list(moved_windows(graph))) == 3 * len(starts)
+
+
+def test_a_window_that_does_not_move_has_no_stride():
+    with graph_of(lambda x, k: (x[:3] * k).sum(), X, K) as graph:
+        assert list(moved_windows(graph)) == []
+
+
+def test_the_moves_of_windows_in_two_axes():
+    starts = np.array([[r, c] for r in (0, 2, 4) for c in (0, 3, 6)])
+    found = {(text, mistake): move for text, mistake, move in window_moves(starts, (7, 9), np.array([True, True]))}
+    at = np.array([4, 6])
+    texts = {text: move(at).tolist() for (text, _), move in found.items()}
+    assert texts["moved by 1 instead of 2 from round to round, along axes 0 and 1"] == [2, 2]
+    assert texts["moved by 1 instead of 2 from round to round, along axis 0"] == [2, 6]
+    assert texts["moved by 1 instead of 3 from round to round, along axis 1"] == [4, 2]
+    assert texts["moved by 3 instead of 2 along axis 0"] == [6, 6] and texts[
+        "moved by 2 instead of 3 along axis 1"
+    ] == [4, 4]
+    assert texts["moved by 4 instead of 2 along axis 0"] == [8, 6] and texts[
+        "moved by 6 instead of 3 along axis 1"
+    ] == [4, 12]
+    assert texts["were shifted by -1 along axis 1"] == [4, 5] and texts["were shifted by +1 along axis 0"] == [5, 6]
+    assert "moved by 1 instead of 2 along axis 0" not in texts and len(texts) == 3 + 2 + 3 + 4
+    assert at.tolist() == [4, 6]  # the start is not changed in place
+    moved = window_moves(starts + [1, 2], (9, 11), np.array([True, True]))
+    shifted = {text: move(np.array([5, 8])).tolist() for text, _, move in moved}
+    assert shifted["moved by 1 instead of 2 from round to round, along axis 0"] == [3, 8]
+    assert shifted["moved by 3 instead of 2 along axis 0"] == [7, 8]
+    single = {text for text, *_ in window_moves(starts, (7, 9), np.array([False, True]))}
+    assert not any("moved by 3 instead of 2" in text for text in single)  # windows of one row
+    irregular = list(window_moves(np.array([[0], [1], [3]]), (7,), np.array([True])))
+    assert irregular == []
+
+
+def test_the_elements_of_a_moved_window():
+    index = np.array([0, 1, 4, 5])  # the first square of a (3, 4) array
+    new = np.array([1, 2])
+    assert moved_index(index, (3, 4), (0, 0), new).tolist() == [6, 7, 10, 11]
+    assert moved_index(index, (3, 4), (0, 0), np.array([-1, 0])).tolist() == [-1, -1, 0, 1]
+    assert moved_index(index, (3, 4), (0, 0), np.array([2, 3])).tolist() == [11, -1, -1, -1]
+    assert moved_index(index.reshape(2, 2), (3, 4), (0, 0), new).tolist() == [[6, 7], [10, 11]]
+    assert moved_index(index + 5, (3, 4), (1, 1), np.array([0, 0])).tolist() == [0, 1, 4, 5]
+
+
+# --- arrays ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_owner_of_a_view():
+    a = np.arange(6.0)
+    assert owner_of(a[1:][1:]) is a and owner_of(a) is a
+
+
+def test_the_array_whose_elements_another_one_holds():
+    variables = {"k": K, "x": X}
+    name, at = elements_of(np.array([0.0, X[3], X[0], 0.0]), variables)
+    assert name == "x" and at.tolist() == [-1, 3, 0, -1]
+    assert elements_of(np.array([X[0], 99.0]), variables) is None and elements_of(np.zeros(3), variables) is None
+    assert elements_of(K, variables) is None  # three elements are too few
+    assert elements_of(np.array([1.0, 2.0]), {"x": np.array([1.0, 1, 2, 3])}) is None  # not unique
+    assert elements_of(np.array([1.0, 2.0]), {"x": np.array([1.0, 2, 3, 4])})[1].tolist() == [0, 1]
+    name, at = elements_of(np.array([[0.0, 2.0]]), {"x": np.array([0.0, 2, 3, 4])})
+    assert at.tolist() == [-1, 1]
+
+
+def test_the_largest_elements():
+    for axis, keep in ((1, False), (1, True), (0, False), (None, False)):
+        with graph_of(lambda c, axis=axis, keep=keep: c.max(axis=axis, keepdims=keep), C) as graph:
+            found = chosen_elements(graph.nodes[0], 0, np.arange(6).reshape(3, 2))
+            assert sorted(found.tolist()) == {1: [0, 3, 4], 0: [0, 3], None: [3]}[axis]
+    with graph_of(lambda c: c.sum(axis=1), C) as graph:
+        index = np.arange(6).reshape(3, 2)
+        assert chosen_elements(graph.nodes[0], 0, index) is index
+
+
+# --- kernels ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_kernel_that_backward_turns():
+    square = np.array([[0.4, -1.1], [0.6, 0.8]])
+    image = np.arange(1.0, 10).reshape(3, 3) ** 1.5 / 9
+
+    def convolution(x, k):
+        return np.stack([(x[i : i + 2, j : j + 2] * k).sum() for i in range(2) for j in range(2)])
+
+    with graph_of(convolution, image, square) as graph:
+        (R,) = graph.projection.weights
+        for axes in ([0, 1], [0], [1]):
+            h = the(graph, turned_kernels, "reverses k", f"along axes {axes}")
+            dx = 0 * image
+            for r, (i, j) in zip(R, [(0, 0), (0, 1), (1, 0), (1, 1)], strict=True):
+                dx[i : i + 2, j : j + 2] += r * np.flip(square, axes)
+            assert h.mistake == "axes reversed" and h.only == "x"
+            assert_gives(graph, h, x=dx)
+        assert [h.evidence[-6:] for h in turned_kernels(graph) if "reverses k" in h.evidence][0] == "[0, 1]"
+
+
+def test_only_arrays_in_products_are_turned():
+    for forward in (lambda x, k: x + k, lambda x, k: x * np.tanh(k), lambda x, k: x * 2.0 + k):
+        with graph_of(forward, K, K + 1) as graph:
+            assert not any("reverses k" in h.evidence for h in turned_kernels(graph))
+    with graph_of(lambda x, k: x * k, K, K + 1) as graph:
+        assert len(list(turned_kernels(graph))) == 2
+    with graph_of(lambda x, k: x * k, K, K[:1]) as graph:
+        assert len(list(turned_kernels(graph))) == 1  # an array with one element cannot be reversed
+
+
+def test_the_elements_of_a_turned_view():
+    with graph_of(lambda x, k: x[:3] * k, X, K) as graph:
+        (node,) = graph.nodes
+        assert turned_view(node, 0, X[::-1]).tolist() == X[::-1][:3].tolist()
+        node.whole_indices[0] = None
+        assert turned_view(node, 0, X) is None
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_stride_of_one_is_not_forgotten(stride):
+    with graph_of(strided(stride, 3), X, K) as graph:
+        assert any("from round to round" in h.evidence for h in moved_windows(graph)) == (stride == 2)
