@@ -329,3 +329,11 @@ def test_the_elements_of_a_turned_view():
 def test_a_stride_of_one_is_not_forgotten(stride):
     with graph_of(strided(stride, 3), X, K) as graph:
         assert any("from round to round" in h.evidence for h in moved_windows(graph)) == (stride == 2)
+
+
+def test_all_rounds_of_a_loop_that_has_not_run_before_are_one_family():
+    def pool(x):
+        return np.stack([x[2 * i : 2 * i + 3].min() for i in range(3)])
+
+    with graph_of(pool, X) as graph:
+        assert [len(nodes) for nodes in graph.families.values()] == [3, 1]
