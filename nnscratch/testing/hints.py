@@ -156,8 +156,7 @@ def name_hints(error: NameError, place: Place, values: SafeValues) -> list[str]:
     if isinstance(error, UnboundLocalError):
         return [f"In this function, `{name}` is used before a value is assigned to it."]
     own = [key for key in place.frame.f_locals if not key.startswith("_")]
-    attributes = [f"self.{key}" for key in vars(values.variables["self"])] if "self" in own else []
-    if f"self.{name}" in attributes:
+    if "self" in own and inspect.getattr_static(values.variables["self"], name, own) is not own:
         return [f"Did you mean `self.{name}`?"]
     if elsewhere := other_function(name, place):
         return [f"`{name}` exists only in `{elsewhere}`. Compute it here too, or save it."]
@@ -283,6 +282,8 @@ def saved_hints(place: Place, values: SafeValues, found: dict[str, Any]) -> list
 
 def none_hints(node: Any, place: Place, values: SafeValues) -> list[str]:
     """Return a hint that names a value that is None, and the function that returned it."""
+    if node is None:  # the source is unknown
+        return []
     calls = [n for n in ast.walk(node) if isinstance(n, ast.Call)]
     start = place.check.lineno if place.of_check and place.check is not None else place.frame.f_code.co_firstlineno
     for name in (n.id for n in ast.walk(node) if isinstance(n, ast.Name)):
