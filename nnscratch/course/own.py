@@ -150,6 +150,8 @@ def functions_of(name: str, held: dict[str, Any]) -> tuple[str, ...]:
 
 def case(shapes: dict[str, Any]) -> Draw:
     """Return a function that draws one set of inputs."""
+    if not isinstance(shapes, dict):
+        raise ValueError(f"each element of SHAPES must be a dictionary, got {shapes!r}")
     for name, shape in shapes.items():
         if not callable(shape):
             draw_written(shape, np.random.default_rng(0), f"the shape of {name}")
