@@ -232,7 +232,9 @@ def keep_recurrent(parameters: Sequence[Parameter], dU: Array, dV: Array, X: Arr
 
 @contextlib.contextmanager
 def spread_examples(parameters: Sequence[Parameter], rows: Array, N: int) -> Iterator[None]:
-    """Extend each form that is kept inside the ``with`` block: from the examples `rows` to all N examples.
+    """Extend each form that a layer keeps inside the ``with`` block to all N examples.
+
+    The layer sees only the examples `rows`. The gradients of all other examples are zero.
 
     Recurrent layers use it for sequences of different lengths. A segment of time has only some of these sequences.
     """

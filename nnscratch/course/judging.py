@@ -326,7 +326,7 @@ def names_of(function: Callable, count: int) -> list[str]:
 
 
 def with_signature(function: Callable, names: Sequence[str]) -> Callable:
-    """Give a function arguments of these names, which `check_gradients` reads."""
+    """Set the signature of `function`, so that `check_gradients` uses `names` as the names of its arguments."""
     kind = inspect.Parameter.POSITIONAL_ONLY
     function.__signature__ = inspect.Signature([inspect.Parameter(name, kind) for name in names])  # type: ignore
     return function

@@ -164,7 +164,7 @@ class Here:
     Attributes
     ----------
     path : Path
-        The file or the cell of the last function or class.
+        The file or notebook cell that defines the last function or class in `parts`.
     source : str
         The text of this file or cell.
     """

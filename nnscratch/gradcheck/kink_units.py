@@ -171,7 +171,7 @@ class KinkUnits:
     def _nearest_on_segment(points: np.ndarray, here: np.ndarray) -> np.ndarray:
         """Return, for each element, the point nearest to `here` on the line segment between its two values.
 
-        All dys of an element have the same position theta on their segments.
+        Each dy gives a segment for an element. The point has the same position theta on all segments of this element.
         """
         spread = points - points[0]
         other = np.abs(spread).sum(axis=1).argmax(axis=0)  # a point on the other side of the kink

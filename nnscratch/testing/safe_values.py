@@ -134,7 +134,7 @@ class SafeValues:
         return forward if isinstance(forward, FunctionType) else None
 
     def _called(self, node: Any) -> Any:
-        """Return the method for ``layer.backward``. For ``Layer()``, return its method forward."""
+        """Return the method of the class: `backward` for ``layer.backward``, and `forward` for ``Layer()``."""
         try:
             if isinstance(node, ast.Attribute):
                 return getattr(type(self.of(node.value)), node.attr, None)

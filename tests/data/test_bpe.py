@@ -389,7 +389,7 @@ def change(path, value):
         (change("model.ignore_merges", True), "ignore_merges must be off"),
         (change("normalizer", {"type": "NFC"}), "with a normalizer"),
         (change("pre_tokenizer", None), "pre_tokenizer must be ByteLevel"),
-        (change("pre_tokenizer.use_regex", False), "pre_tokenizer must be ByteLevel with its own pattern"),
+        (change("pre_tokenizer.use_regex", False), "pre_tokenizer must be ByteLevel with use_regex true"),
         (change("pre_tokenizer.add_prefix_space", True), "add_prefix_space must be false"),
         (change("post_processor", {"type": "TemplateProcessing"}), "adds tokens to each text"),
         (change("model.vocab", ["a"]), "vocab must map each token to its id"),

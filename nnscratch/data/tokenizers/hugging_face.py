@@ -73,7 +73,7 @@ def from_json(content: Any) -> Parts:
         raise ValueError("the tokenizer changes the text with a normalizer: GPT-2's BPE does not have one")
     before = content.get("pre_tokenizer")
     if not isinstance(before, dict) or before.get("type") != "ByteLevel" or not before.get("use_regex", True):
-        raise ValueError("the pre_tokenizer must be ByteLevel with its own pattern, as for GPT-2")
+        raise ValueError("the pre_tokenizer must be ByteLevel with use_regex true, as for GPT-2")
     if before.get("add_prefix_space", True):
         raise ValueError("add_prefix_space must be false, as for GPT-2")
     after = content.get("post_processor")

@@ -128,7 +128,7 @@ class Service:
         return getattr(self._module, name)
 
     def describe(self, names: list[str]) -> dict[str, Any]:
-        """Return the kind of the named code, and the arguments that it takes."""
+        """Return the kind of the code to check, and its arguments. `names` are the parts of this code in the file."""
         parts = [self.load(name) for name in names]
         found, made = parts[0], parts[0]
         if needs_no_instance(found):

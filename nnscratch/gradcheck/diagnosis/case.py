@@ -157,7 +157,7 @@ class Case:
     # --- tests -------------------------------------------------------------------------------------------------------
 
     def test(self, rank: float, candidate: Any, mistake: str, evidence: str, place: str = "") -> bool:
-        """Add the mistake if `candidate` equals the given gradient. `candidate` is the gradient with this mistake."""
+        """Add the mistake to `found` if the gradient with this mistake, `candidate`, equals the given gradient."""
         misfit = self.misfit(candidate)
         if misfit > MAX_MISFIT or self.is_nothing(candidate):
             return False
@@ -165,7 +165,7 @@ class Case:
         return True
 
     def test_undone(self, corrected: Any, rank: float, mistake: str, evidence: str) -> bool:
-        """Add the mistake if `corrected` equals the true gradient. `corrected` is `given` without the mistake."""
+        """Add the mistake to `found` if the given gradient without it, `corrected`, equals the true gradient."""
         misfit = self.misfit_of_true(corrected)
         if misfit > MAX_MISFIT:
             return False
@@ -173,11 +173,11 @@ class Case:
         return True
 
     def test_observed(self, rank: float, values: np.ndarray, mistake: str, evidence: str) -> bool:
-        """Add the mistake if `values` equal the observed values of `given`. This mistake would give `values`."""
+        """Add the mistake to `found` if its observed values, `values`, equal those of the given gradient."""
         return self.test(rank, values.reshape(self.shape), mistake, evidence)
 
     def add(self, rank: float, mistake: str, evidence: str, place: str = "", misfit: float = 0.0) -> None:
-        """Add a mistake that explains the gradient."""
+        """Add to `found` a mistake that explains the gradient."""
         self.found.append((rank, Diagnosis(mistake, evidence, place or self.name, misfit)))
 
     def ranked(self, explained: Mapping[tuple[str, str], int] | None = None) -> list[Diagnosis]:

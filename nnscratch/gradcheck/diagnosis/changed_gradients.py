@@ -24,7 +24,7 @@ Known = list[tuple[list[np.ndarray], str, bool]]
 
 
 def changed_gradients(site: Any, known: Known, labels: list[tuple[str, np.ndarray]]) -> Iterator[Change]:
-    """Yield the possible changes.
+    """Yield each change of the gradient at `site` that backward may have made.
 
     `known` are float arrays with the shape of the site, and `labels` are integer arrays.
     """

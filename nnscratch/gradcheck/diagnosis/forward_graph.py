@@ -168,7 +168,7 @@ class ForwardGraph:
         )
 
     def derivative_by_result(self, node: Node, v: Any, h: float = 1e-5) -> float:
-        """Return the derivative of f along the direction `v` of an operation's result."""
+        """Return the derivative of f when an operation's result moves along the direction `v`."""
         f = []
         for step in (h, -h):
             self.tape.changes = {node.number: lambda node, x, step=step: node.compute(*x) + step * v}
@@ -179,7 +179,7 @@ class ForwardGraph:
         return (f[0] - f[1]) / (2 * h)
 
     def describe(self, nodes: list[Node], j: int) -> str:
-        """Return the source of operand `j`, or of the result, for the evidence."""
+        """Return the source text of operand `j`, or of the result, as the evidence shows it."""
         if j >= 0:
             return f"`{nodes[0].outer_names[j]}`"
         name, expression = nodes[0].result_name, nodes[0].place.split(": ", 1)[-1]

@@ -163,7 +163,7 @@ def in_some_rounds(
 
 
 def explains(h: Hypothesis) -> str:
-    """Return, for the evidence, the arrays that an accepted hypothesis explains."""
+    """Return the end of the evidence: the arrays that an accepted hypothesis explains."""
     return f"this explains {'this array' if h.only else 'all arrays'} (tested along 3 random directions)"
 
 
@@ -224,7 +224,7 @@ def add_path_factor(case: Case, c: float, place: str, path: str) -> None:
 
 
 def counted(c: float) -> str:
-    """Return a factor in words. A gradient is counted twice or three times; another factor is no count."""
+    """Return in words how backward changes a gradient that it multiplies by `c`."""
     if abs(c + 1) < 1e-4:
         return "has the wrong sign"
     whole = abs(c - round(c)) < 1e-4

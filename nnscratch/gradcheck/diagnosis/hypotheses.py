@@ -237,7 +237,7 @@ class HypothesisTester:
 
         With the factor c, the derivative is s(c) = s(0) + c (s(1) - s(0)). Here s(0) is the derivative of forward
         without the path, and s(1) is the true derivative. Each direction gives a value of c, and all values must agree.
-        The formula holds if the derivative passes the changed operations only once.
+        The formula holds if every path from the arrays to f contains at most one of the changed operations.
         """
         directions = self.joint if only is None else self.alone.get(only, [])
         if not directions or sum(self.elements[n] for n in (self.wrong if only is None else [only])) < (

@@ -50,9 +50,9 @@ def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def cut_state_and_output(graph: ForwardGraph, nodes: list[Node], j: int, cut: dict) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward leaves out the path between rounds, and ignores the gradient of an output.
+    """Yield hypotheses in which backward leaves out the path to the next round, and ignores an output's gradient.
 
-    The output is usually the last state. Also yield hypotheses in which both parts have the wrong sign.
+    The output is usually the last state. Also yield hypotheses in which both gradients have the wrong sign.
     """
     path = graph.describe(nodes, j)
     outputs = dict(leaves("output", graph.projection.outputs))

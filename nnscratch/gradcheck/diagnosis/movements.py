@@ -89,7 +89,10 @@ class Movements:
 
 
 def measure_movements(graph: ForwardGraph, tester: HypothesisTester) -> Movements | None:
-    """Measure the movements along directions through each array. Return None if there are too few elements."""
+    """Measure how all results move along directions through each array.
+
+    Return None if this is not possible, for example because the arrays have too few elements.
+    """
     tape, variables = graph.tape, graph.projection.variables
     given = {name: case.given for name, case in tester.cases.items()} | {n: p[0] for n, p in tester.right.items()}
     names = [name for name, g in given.items() if g.shape == variables[name].shape and np.isfinite(g).all()]

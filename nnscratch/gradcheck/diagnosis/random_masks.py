@@ -17,7 +17,7 @@ def is_random_mask(projection: Projection, mask: Any, name: str = "") -> bool:
     """Return True if forward drew `mask`.
 
     Return False if the mask has zeros at the same positions as an array that the code got or held before forward.
-    Such an array may also be a mask of dropout that the caller drew; the words in `name`, the source of the mask, tell.
+    But if `name`, the source of the mask, contains a word such as "dropout", return True: the caller drew the mask.
     """
     if set(words_of(name)) & OF_DROPOUT:
         return True

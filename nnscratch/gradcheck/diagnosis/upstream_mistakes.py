@@ -80,7 +80,7 @@ def solve_upstream(projection: Projection, given: dict[str, np.ndarray], R: np.n
 
 
 def name_upstream(used: np.ndarray, R: np.ndarray, roles: dict[int, str]) -> Iterator[tuple[float, str, str]]:
-    """Yield (rank, mistake, evidence) for each mistake that turns R into `used`, the R' of backward."""
+    """Yield (rank, mistake, evidence) for each mistake that turns R into R'. The argument `used` is R'."""
     size = float(np.abs(used).max())
 
     def equals(values: Any) -> bool:

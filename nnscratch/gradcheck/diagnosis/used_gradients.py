@@ -35,7 +35,7 @@ class Site:
     Attributes
     ----------
     name : str
-        The name of u, for the evidence.
+        The name of u in the evidence of a diagnosis.
     place : str
         The line that computes u.
     readers : list of str
