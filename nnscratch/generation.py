@@ -169,8 +169,8 @@ def _draw(
 ) -> Iterator[list[int]]:
     """Yield the next token of each of `count` texts, `max_tokens` times.
 
-    The token `never` is not drawn. Token ids of `vocabulary` or more are not drawn either: the tokenizer does not know
-    them.
+    `never` is the id of a token that must not be drawn, or None. Token ids of `vocabulary` or more are not drawn
+    either: the tokenizer does not know them.
     """
     check_instance("generate", "model", model, Module)
     positive_int("max_tokens", max_tokens)

@@ -306,7 +306,8 @@ class RemotePair:
             problem = difference("out", output, right, inputs)
             if problem is not None:
                 first = self._part.functions[0].removeprefix("driver:")
-                raise NotYet(f"{first} returned right values before, but not here: {problem[0]}", *problem[1:])
+                where = f"{first} returned right values in earlier calls, but not in this one"
+                raise NotYet(f"{where}: {problem[0]}", *problem[1:])
 
 
 def reference_of(exercise: Exercise, part: Gradients) -> Callable | None:

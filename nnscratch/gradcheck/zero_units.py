@@ -27,7 +27,7 @@ from .tape import traced
 SUMS = {"add", "subtract", "matmul", "dot", "einsum", "tensordot", "inner", "add.reduce", "vecmat", "matvec"}
 SMALL = 1e-12  # the size of the values to which units are set
 UNITS = 4  # units measured for each operation: a few are enough, because all units of a layer have the same slope
-TRIES = 4  # other values of the other units, if the gradient does not jump at a unit: they may hide it
+TRIES = 4  # if the gradient does not jump at a unit, other units may hide the jump: try new values for them
 MAX_OPERATIONS = 12
 SAME = 1e-3  # gradients count as equal if they differ by less than this, relative to the jump
 NOTHING = 1e-7  # a smaller jump, relative to the array's gradient, is no kink

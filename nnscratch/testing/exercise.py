@@ -28,7 +28,7 @@ from .unusual_answers import answer_hints
 LONGEST = 300  # characters; a longer line is cut
 LINES = 4  # the largest number of lines shown of an assertion's message
 ARRAYS = 3  # the largest number of arrays shown with wrong gradients
-GIVEN_NONE = "returned None"  # in an entry's reason
+GIVEN_NONE = "returned None"  # these words in an entry's reason show that backward gave no gradient
 IN_THE_BROWSER = """\
 This notebook runs in a browser, so it uses less data and fewer steps. Your numbers and figures differ from those on its
 page. On a computer with Python, it makes all steps."""
@@ -78,7 +78,7 @@ def exercise(name: str) -> Iterator[None]:
     Exercise 1: solved.
     """
     caller = sys._getframe(2)  # frame 0 is this generator, frame 1 is contextlib's __enter__
-    names = caller.f_globals if caller.f_globals is caller.f_locals else {}  # in a function, the names are its own
+    names = caller.f_globals if caller.f_globals is caller.f_locals else {}  # the names in a function are not restored
     before = dict(names)
     try:
         with check_log.collect() as reports:

@@ -224,7 +224,7 @@ def relu_forward(x):
 def relu_backward(dout, cache):
     return 2 * dout
 """,
-        "returned right values before, but not here",
+        "returned right values in earlier calls, but not in this one",
     ),
     "finite differences in backward": (
         """

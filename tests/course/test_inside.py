@@ -119,7 +119,7 @@ def test_a_wrong_file_gets_a_message(mark, old, new, values, gradients):
 def test_a_forward_that_is_right_only_at_the_inputs_of_the_values_is_found(mark):
     count = "    relu_forward.n = getattr(relu_forward, 'n', 0) + 1\n    if relu_forward.n > 5:\n        return x, x\n"
     headline = mark(RELU.replace("    print", f"{count}    print"))[1][2]
-    assert headline.startswith("relu_forward returned right values before, but not here: ")
+    assert headline.startswith("relu_forward returned right values in earlier calls, but not in this one: ")
 
 
 def no_outputs(reply):

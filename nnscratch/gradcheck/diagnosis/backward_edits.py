@@ -65,7 +65,7 @@ class Function:
             made = compile(ast.fix_missing_locations(around), own.co_filename, "exec", dont_inherit=True)
         except (SyntaxError, ValueError, TypeError):
             return None
-        for _ in range(2):  # outer, and the function in it
+        for _ in range(2):  # first the code of outer, then the code of the definition in it
             made = next(c for c in made.co_consts if isinstance(c, CodeType))
         return made if made.co_freevars == own.co_freevars else None
 

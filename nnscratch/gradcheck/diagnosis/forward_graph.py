@@ -41,7 +41,7 @@ class ForwardGraph:
     outputs : set of tuple
         The `content_key` of every output.
     arrays : dict of int to dict
-        The arrays that a loop computes in its rounds, with a name for them. The keys are the numbers of rounds.
+        The arrays that a loop computes in its rounds, with a name for them. The key is the loop's number of rounds.
     """
 
     def __init__(self, tape: Tape):

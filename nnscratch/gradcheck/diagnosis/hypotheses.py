@@ -38,7 +38,7 @@ class Hypothesis:
     mistake, evidence, place : str
         As in a Diagnosis.
     changes : dict of int to function
-        For `Tape.changes`.
+        The changed operations: see `Tape.changes`.
     only : str or None
         The name of the only array whose gradient changes, or None if all gradients may change.
     weights : tuple or None

@@ -161,7 +161,10 @@ def constant_in_place(g: np.ndarray, moved: np.ndarray, errors: np.ndarray, limi
 
 
 def known_arrays(graph: ForwardGraph, site: Site) -> list[tuple[list[np.ndarray], str, bool]]:
-    """Return the arrays of forward that fit the site's shape: values by round, name, and True for constants."""
+    """Return the arrays of forward that can be broadcast to the shape of u.
+
+    Each is a tuple: a list of its values, one for each round, its name, and True if it is a constant.
+    """
     found: list[tuple[list[np.ndarray], str, bool]] = []
     shapes = [x.shape for x in site.values]
     still, moving = set(), set()

@@ -175,7 +175,7 @@ def owner_of(view: np.ndarray) -> np.ndarray:
 def elements_of(array: np.ndarray, variables: dict[str, np.ndarray]) -> tuple[str, np.ndarray] | None:
     """Return the differentiated array whose elements `array` holds, and their flat indices.
 
-    The index of a zero is -1.
+    An element that is zero may come from padding, so its index is -1.
     """
     flat = np.ravel(array)
     for name, variable in variables.items():
