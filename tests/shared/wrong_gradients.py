@@ -41,13 +41,7 @@ def ranked(case):
 @contextmanager
 def graph_of(forward, *inputs):
     """Record ``forward(*inputs)``, and yield its graph."""
-
-    @wraps(forward)  # the names of the arrays are those of its arguments
-    def with_cache(*arrays):
-        return forward(*arrays), None
-
-    projection = Projection(make_adapter((with_cache, lambda dy, cache: None), inputs), np.random.default_rng(0))
-    with Tape(projection) as tape:
+    with Tape(project(forward, *inputs)) as tape:
         yield ForwardGraph(tape)
 
 
@@ -104,3 +98,13 @@ def assert_gives(graph, hypothesis, **wanted):
         np.testing.assert_allclose(
             gradient, wanted[name], rtol=1e-6, atol=1e-7, err_msg=f"{hypothesis.evidence}: {name}"
         )
+
+
+def project(forward, *inputs):
+    """Return the projection of ``forward(*inputs)``."""
+
+    @wraps(forward)  # the names of the arrays are those of its arguments
+    def with_cache(*arrays):
+        return forward(*arrays), None
+
+    return Projection(make_adapter((with_cache, lambda dy, cache: None), inputs), np.random.default_rng(0))

@@ -15,7 +15,9 @@ from ..nested import is_array, is_float, leaves, map_leaves, to_numpy
 from ..projection import Projection
 
 WEIGHT = re.compile(
-    r"(w|u|v|theta|weight|kernel|filter|bias|gamma|beta)[^a-z]*$|(w[a-z]{0,2}|b[a-z]?)[0-9]*$", re.IGNORECASE
+    r"(w|u|v|theta|weights?|kernels?|filters?|bias(es)?|gamma|beta)[^a-z]*$|(weight|bias)_\w*$"
+    r"|(w[a-z]{0,2}|b[a-z]?)[0-9]*$",
+    re.IGNORECASE,
 )
 MAX_AXES = 12  # the largest number of pairs of axes that are tried
 

@@ -1,0 +1,283 @@
+"""Test the roles of axes, wrong targets, wrong functions, and explanations at other points."""
+
+import numpy as np
+import pytest
+from wrong_gradients import case_of, graph_of, new_tester, project, ranked
+
+from nnscratch.gradcheck import check_gradients
+from nnscratch.gradcheck.diagnosis.axis_roles import (
+    WEIGHT,
+    axis_roles,
+    changed_outputs,
+    last_name,
+    moved_indices,
+)
+from nnscratch.gradcheck.diagnosis.gradient_errors import gradient_errors, wrong_functions
+from nnscratch.gradcheck.diagnosis.movements import measure_movements
+from nnscratch.gradcheck.diagnosis.other_points import (
+    are_few,
+    cases_at_this_point,
+    central_differences,
+    explanation,
+    keep_what_holds_elsewhere,
+)
+from nnscratch.gradcheck.diagnosis.target_mistakes import shifted_integers
+from nnscratch.gradcheck.report import Diagnosis
+
+X = np.array([[1.0, -2.0], [0.3, 1.2], [0.9, 0.4]])
+W = np.array([[0.4, -1.1, 0.7, 0.6], [0.9, 0.2, -0.5, 1.3]])
+SEQUENCE = np.arange(1.0, 25).reshape(2, 4, 3) / 7 * np.tile([1, -1], 12).reshape(2, 4, 3)
+
+
+# --- roles of axes ---------------------------------------------------------------------------------------------------
+
+
+def roles(forward, *inputs):
+    return axis_roles(project(forward, *inputs))
+
+
+def test_the_axis_of_the_samples():
+    assert roles(lambda x, w: x @ w, X, W) == {"output[0]": {0: "sample"}} or roles(lambda x, w: x @ w, X, W) == {
+        "output": {0: "sample"}
+    }
+    (found,) = roles(lambda x, w: (x @ w).T, X, W).values()
+    assert found == {1: "sample"}
+    (found,) = roles(lambda x, w: (x @ w).sum(0), X, W).values()
+    assert found == {}
+
+
+def test_the_axis_of_time():
+    (found,) = roles(lambda x: np.cumsum(x, axis=1), SEQUENCE).values()
+    assert found[1] == "time" and found[0] == "sample"
+    (found,) = roles(lambda x: np.flip(np.cumsum(np.flip(x, 1), axis=1), 1), SEQUENCE).values()
+    assert found[1] == "time"  # backwards in time
+    (found,) = roles(lambda x: np.tanh(x), SEQUENCE).values()
+    assert found == {0: "sample", 1: "time"}  # a sequence of three axes
+    (found,) = roles(lambda x: np.tanh(x), X).values()
+    assert found == {0: "sample"}
+
+
+def test_a_matrix_without_samples_has_samples_in_axis_0():
+    (found,) = roles(lambda w: np.tanh(w), W).values()
+    assert found == {0: "sample"}
+    (found,) = roles(lambda w: np.tanh(w.sum()) + 0 * w[0], W).values()
+    assert found == {}
+
+
+def test_the_roles_of_the_axes_of_integers():
+    ids = np.array([[0, 1, 2], [2, 0, 1]])
+    (found,) = roles(lambda ids, c: c[ids], ids, X).values()
+    assert found == {0: "sample", 1: "time"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "w",
+        "W1",
+        "weight_ih_l0",
+        "b",
+        "bias",
+        "Wxh",
+        "gamma",
+        "kernel",
+        "b2",
+        "theta",
+        "U",
+        "weights",
+        "biases",
+        "bias_hh",
+    ],
+)
+def test_the_names_of_weights(name):
+    assert WEIGHT.match(name)
+
+
+@pytest.mark.parametrize("name", ["x", "inputs", "batch", "data", "images", "word", "beta_values_x"])
+def test_other_names(name):
+    assert not WEIGHT.match(name)
+
+
+def test_the_last_name():
+    assert last_name("parameters['W']") == "W" and last_name("x[0]") == "x" and last_name("a.b.c") == "c"
+    assert last_name("0") == "0"
+
+
+def test_the_outputs_that_change():
+    projection = project(lambda x, w: x @ w, X, W)
+    array = projection.variables["x"]
+    (changed,) = changed_outputs(projection, array, 0, 1).values()
+    assert changed.tolist() == [[False] * 4, [True] * 4, [False] * 4] and moved_indices(changed, 0) == [1]
+    assert moved_indices(changed, 1) == [0, 1, 2, 3]
+    np.testing.assert_array_equal(array, X)
+    zeros = project(lambda x, w: x @ w, 0 * X, W)
+    assert any(c.any() for c in changed_outputs(zeros, zeros.variables["x"], 1, 0).values())  # also at zero
+    assert changed_outputs(projection, np.array([True, False]), 0, 0) is None
+
+    def fails(x):
+        if x[0, 0] != 1.0:
+            raise ValueError
+        return x * 2.0
+
+    projection = project(fails, X)
+    assert changed_outputs(projection, projection.variables["x"], 0, 0) is None
+
+
+# --- targets ---------------------------------------------------------------------------------------------------------
+
+
+def test_integers_shifted_by_one():
+    found = {text: ids.tolist() for ids, mistake, text in shifted_integers(np.array([[0, 2, 1]]))}
+    assert found == {
+        "-1 added to every integer": [[-1, 1, 0]], "-1 added to every integer, modulo 3": [[2, 1, 0]],
+        "the integers shifted by -1 along axis 0": [[0, 2, 1]], "the integers shifted by -1 along axis 1": [[2, 1, 0]],
+        "+1 added to every integer": [[1, 3, 2]], "+1 added to every integer, modulo 3": [[1, 0, 2]],
+        "the integers shifted by +1 along axis 0": [[0, 2, 1]], "the integers shifted by +1 along axis 1": [[1, 0, 2]],
+    }  # fmt: skip
+    assert {mistake for _, mistake, _ in shifted_integers(np.array([1, 0]))} == {"targets off by one"}
+
+
+def cross_entropy(labels_of):
+    def forward(z, labels):
+        p = np.exp(z - z.max(1, keepdims=True))
+        p = p / p.sum(1, keepdims=True)
+        return -np.log(p[np.arange(len(z)), labels]).mean(), (p, labels)
+
+    def backward(dy, cache):
+        p, labels = cache
+        dz = p.copy()
+        dz[np.arange(len(p)), labels_of(labels)] -= 1
+        return dy * dz / len(p), None
+
+    return forward, backward
+
+
+@pytest.mark.parametrize("labels_of, text", [
+    (lambda y: (y + 1) % 4, "+1 added to every integer, modulo 4"),
+    (lambda y: np.roll(y, -1), "shifted by -1 along axis 0"),
+    (lambda y: np.maximum(y - 1, 0) if y.min() else y - 1, "-1 added to every integer"),
+])  # fmt: skip
+def test_wrong_labels(labels_of, text):
+    report = check_gradients(cross_entropy(labels_of), X @ W, np.array([1, 3, 2]))
+    assert report.diagnoses[0].mistake == "targets off by one"
+    assert any(text in d.evidence for d in report.diagnoses)
+
+
+@pytest.mark.parametrize("c, mistake", [(0, "target term missing"), (-1, "sign flipped")])
+def test_targets_that_are_left_out_or_negated(c, mistake):
+    target = X[::-1] ** 2 + 1
+
+    class SquaredError:
+        def __init__(self):
+            self.target = target.copy()
+
+        def forward(self, y):
+            self.y = y
+            return float(((y - self.target) ** 2).sum())
+
+        def backward(self, dy=1.0):
+            return 2 * dy * (self.y - c * self.target)
+
+    report = check_gradients(SquaredError(), X)
+    assert mistake in {d.mistake for d in report.diagnoses}
+
+
+# --- wrong functions -------------------------------------------------------------------------------------------------
+
+
+def test_the_slope_that_backward_used_is_solved_for():
+    x, w = np.linspace(-1.5, 1.8, 9).reshape(3, 3), np.array([[0.4, -1.1], [0.9, 0.2], [-0.6, 1.3]])
+
+    def forward(x, w):
+        return np.tanh(x @ w)
+
+    def given(R, slope):
+        dz = R * slope(np.tanh(x @ w))
+        return {"x": dz @ w.T, "w": x.T @ dz}
+
+    with graph_of(forward, x, w) as graph:
+        (R,) = graph.projection.weights
+        true = given(R, lambda y: 1 - y**2)
+        tester = new_tester(graph, given(R, lambda y: 3 - 2 * y), true)
+        found = list(wrong_functions(graph, measure_movements(graph, tester)))
+        assert [mistake for _, mistake, *_ in found] == ["activation's derivative wrong"]
+        assert "3 - 2 y" in found[0][2] and "where u is `x @ w`" in found[0][2] and "np.tanh(x @ w)" in found[0][3]
+        gradient_errors(tester.cases, graph, tester)
+        assert all(ranked(case) == ["activation's derivative wrong"] for case in tester.cases.values())
+        assert "this explains all arrays" in tester.cases["w"].found[0][1].evidence
+        gradient_errors(tester.cases, graph, tester)
+        assert all(len(case.found) == 1 for case in tester.cases.values())  # they are explained already
+        other = new_tester(graph, {"x": true["x"] + 1, "w": true["w"] * 2}, true)
+        assert list(wrong_functions(graph, measure_movements(graph, other))) == []
+        shape = {**tester.cases, "b": case_of(np.ones(3), np.ones(2), "b")}
+        tester.cases["x"].found.clear()
+        gradient_errors(shape, graph, tester)
+        assert tester.cases["x"].found == []  # a gradient of another shape cannot be explained
+
+
+# --- other points ----------------------------------------------------------------------------------------------------
+
+
+def test_gradients_with_fewer_than_eight_elements_are_few():
+    seven, eight = np.arange(7.0), np.arange(8.0)
+    assert are_few({"a": case_of(seven, seven + 1)}) and not are_few({"a": case_of(eight, eight + 1)})
+    assert not are_few({"a": case_of(seven, seven + 1), "b": case_of([1.0], [2.0])}) and not are_few({})
+    assert not are_few({"a": case_of(seven, seven * np.nan)}) and not are_few({"a": case_of(seven[:3], seven)})
+
+
+def test_the_cases_at_another_point():
+    projection = project(lambda a, b: a * b, X, X + 1)
+    cases = {"a": case_of(X, 2 * X, "a", projection)}
+    true = {"a": X, "b": X, "c": X, "d": X, "e": X}
+    given = {"a": X + 1, "b": X * (1 + 1e-6), "c": X.T, "d": None}
+    wrong, right = cases_at_this_point(cases, given, true)
+    assert list(wrong) == ["a"] and list(right) == ["b"] and wrong["a"].few
+    assert wrong["a"].given is given["a"] and wrong["a"].true is true["a"] and wrong["a"].entry.diagnoses == []
+    assert wrong["a"].entry.low is wrong["a"].entry.high is true["a"]
+    assert right["b"][0] is given["b"] and right["b"][1] is true["b"]
+    assert cases_at_this_point(cases, {"a": X * (1 + 3e-5)}, {"a": X})[0]  # 1e-5 of the size is a mistake
+    assert cases_at_this_point(cases, {"a": X * np.nan}, {"a": X}) == ({}, {})
+    assert cases_at_this_point(cases, {"a": X}, {"a": X * np.nan}) == ({}, {})
+    assert cases_at_this_point(cases, {"b": X + 1}, {"b": X}) == ({}, {})  # b was right at the first point
+    assert cases_at_this_point({}, {"a": 0 * X}, {"a": 0 * X})[1].keys() == {"a"}
+
+
+def test_the_gradient_by_central_differences():
+    projection = project(lambda a: np.sin(a) * 100, X * 30)
+    (R,) = projection.weights
+    np.testing.assert_allclose(central_differences(projection, "a"), 100 * R * np.cos(X * 30), rtol=1e-4, atol=1e-3)
+    np.testing.assert_array_equal(projection.variables["a"], X * 30)
+
+
+def test_equal_explanations():
+    a = Diagnosis("sign flipped", "given = -1 * true; x", "w")
+    assert explanation(a) == explanation(Diagnosis("sign flipped", "other", "w"))
+    assert explanation(a) != explanation(Diagnosis("sign flipped", "other", "b"))
+    two, three = (Diagnosis("scaled by a constant", f"given = {c} * true; {c} is N", "w") for c in (2, 3))
+    assert explanation(two) != explanation(three)
+    assert explanation(two) == explanation(Diagnosis("scaled by a constant", "given = 2 * true; 2 is D", "w"))
+
+
+def test_an_explanation_must_hold_at_other_points():
+    projection = project(lambda a: np.sin(a), np.array([0.3, 0.9]))
+    projection.analytic = lambda weights=None: {"a": -np.cos(projection.variables["a"]) * projection.weights[0]}
+    (R,) = projection.weights
+    case = case_of(-R * np.cos([0.3, 0.9]), R * np.cos([0.3, 0.9]), "a", projection)
+    case.add(1, "sign flipped", "")
+    case.add(2, "by chance", "")
+    points = []
+
+    def search(others, right, true, *_):
+        points.append(projection.variables["a"].copy())
+        others["a"].add(1, "sign flipped", "")
+        np.testing.assert_allclose(true["a"], np.cos(points[-1]) * projection.weights[0], rtol=1e-6)
+
+    keep_what_holds_elsewhere({"a": case}, projection, search)
+    assert ranked(case) == ["sign flipped"] and len(points) == 4
+    assert all(0.7 * 0.3 <= p[0] <= 1.4 * 0.3 and 0.7 * 0.9 <= p[1] <= 1.4 * 0.9 for p in points)
+    assert len({float(p[0]) for p in points}) == 4
+    assert projection.variables["a"].tolist() == [0.3, 0.9] and projection.weights[0] is R
+    points.clear()
+    case.found.clear()
+    keep_what_holds_elsewhere({"a": case}, projection, search)
+    assert points == []  # nothing to test
