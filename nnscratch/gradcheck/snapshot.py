@@ -225,8 +225,8 @@ def default_names(function: types.FunctionType) -> tuple[str, ...]:
     >>> default_names(lambda x, scale=2.0, shift=1.0: None)
     ('scale', 'shift')
     """
-    code = function.__code__
-    return code.co_varnames[: code.co_argcount][-len(function.__defaults__ or ()) :]
+    count = function.__code__.co_argcount
+    return function.__code__.co_varnames[count - len(function.__defaults__ or ()) : count]
 
 
 def refill(container: Any, before: Any) -> None:

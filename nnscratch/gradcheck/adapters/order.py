@@ -43,7 +43,7 @@ def returned_gradient_names(function: Callable) -> list[str]:
     inner = {id(n) for f in ast.walk(body) if isinstance(f, ast.FunctionDef) and f is not body for n in ast.walk(f)}
     returned = [n.value for n in ast.walk(body) if isinstance(n, ast.Return) and id(n) not in inner]
     tuples = [value for value in returned if isinstance(value, ast.Tuple)]
-    return names_in(tuples[-1]) if tuples else []
+    return names_in(max(tuples, key=lambda value: value.lineno)) if tuples else []
 
 
 def names_in(value: ast.expr) -> list[str]:

@@ -25,6 +25,7 @@ class TracedArray(np.ndarray):
         if method == "__call__" and out is None and not kwargs and ufunc.nout == 1:  # a fast path for the usual case
             return apply_operation(ufunc.__name__, ufunc, inputs, None, kwargs)
         into = None if out is None else tuple(as_plain(o) for o in out)
+        kwargs = {name: as_plain(value) for name, value in kwargs.items()}  # where= may be a traced mask
         function = getattr(ufunc, method)
         if method not in ("__call__", "reduce") or ufunc.nout > 1 or kwargs.get("where", True) is not True:
             extra = {} if into is None else {"out": into}

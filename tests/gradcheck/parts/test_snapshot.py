@@ -1,0 +1,469 @@
+"""Test what a snapshot finds and restores, and what a tape records."""
+
+import functools
+import math
+from array import array as number_array
+from collections import deque
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from projections import project
+
+from nnscratch.gradcheck.snapshot import (
+    Snapshot,
+    default_names,
+    equal_arrays,
+    is_number_sequence,
+    same_items,
+    slots_of,
+)
+from nnscratch.gradcheck.tape import (
+    CannotTape,
+    Tape,
+    change_path,
+    flat_indices_of_view,
+    record_operand,
+    replace_factor,
+    replace_slope,
+    replace_upstream_by_ones,
+    traced,
+)
+from nnscratch.gradcheck.tape import tape as tape_module
+from nnscratch.gradcheck.tape.traced_array import TracedArray, as_plain, running
+from nnscratch.gradcheck.tape.traced_number import TracedNumber, traced_math
+
+NAN = float("nan")
+GLOBAL = np.ones(2)
+RNG = np.random.default_rng(0)
+
+
+# --- the places of a snapshot ----------------------------------------------------------------------------------------
+
+
+def places(root):
+    return [steps[1:] for steps, _ in Snapshot(root).places]
+
+
+def test_the_places_of_arrays():
+    w = np.ones(2)
+    layer = SimpleNamespace(w=w, rate=0.5, count=3, name="a", parts=[np.ones(1), {"b": np.ones(3)}], pair=(1.0, 2.0))
+    assert places(layer) == [
+        (("attribute", "w"),), (("attribute", "rate"),), (("attribute", "pair"),),
+        (("attribute", "parts"), ("item", 0)), (("attribute", "parts"), ("item", 1), ("item", "b"))]  # fmt: skip
+    assert places({"w": w, "again": w}) == [(("item", "w"),), (("item", "again"),)]
+    assert [s.arrays() for s in [Snapshot({"w": w, "again": w})]] == [[w]]
+    assert places([0.5]) == [] and places({"rate": np.float64(0.5)}) == [(("item", "rate"),)]
+
+
+def test_the_places_in_an_array_of_objects():
+    ragged = np.empty(2, dtype=object)
+    ragged[0], ragged[1] = np.ones(1), np.ones(2)
+    assert places(ragged) == [(("item", 0),), (("item", 1),)]
+    table = np.empty((1, 2), dtype=object)
+    table[0, 1] = np.ones(1)
+    assert places(table) == [(("item", (0, 1)),)]
+
+
+def test_the_places_in_functions():
+    w = np.ones(2)
+
+    def function(x, scale=w, *, shift=w):
+        return x * w + GLOBAL + RNG.normal()
+
+    of_arguments = [(("default", "scale"),), (("keyword default", "shift"),)]
+    assert places(function) == [(("variable", "w"),), *of_arguments, (("global", "GLOBAL"),)]
+    assert Snapshot(function).generators == [RNG]
+    assert places(functools.partial(len, w)) == [(("attribute", "args"), ("item", 0))]
+    assert default_names(lambda x, scale=2.0, shift=1.0: None) == ("scale", "shift") and default_names(len_of) == ()
+
+
+def len_of(x):
+    return len(x)
+
+
+class Base:
+    table = np.ones(2)
+    history: list = []  # noqa: RUF012 - a mutable attribute of a class
+    number = 3.0
+
+    def method(self):
+        return GLOBAL
+
+
+class Slotted(Base):
+    __slots__ = ("b", "w", "missing")
+
+    def __init__(self):
+        self.w = np.ones(2)
+
+
+def test_the_places_in_classes():
+    assert places(Base()) == [(("class attribute", "table"),), (("method", "method"), ("global", "GLOBAL"))]
+    assert (("attribute", "w"),) in places(Slotted())
+    assert slots_of(Slotted()) == ["b", "w", "missing"] and slots_of(3) == []
+    assert slots_of(type("One", (), {"__slots__": "only"})()) == ["only"]
+    assert slots_of(type("D", (), {"__slots__": ("a", "__dict__", "__weakref__")})()) == ["a"]
+    layer = Base()
+    layer.w = GLOBAL
+    assert places(layer.method)[0] == (("self", None), ("attribute", "w"))
+
+
+# --- restored --------------------------------------------------------------------------------------------------------
+
+
+def test_all_containers_are_restored():
+    layer = SimpleNamespace(a=np.ones(2), items=[1], d={"k": 1}, s={1}, q=deque([1]), n=number_array("d", [1]))
+    objects = np.array([np.ones(1), None], dtype=object)
+    first = objects[0]
+    slotted, old = Slotted(), layer.a
+    slotted_w = slotted.w
+    before = Snapshot(layer, objects, slotted)
+    layer.a[0], layer.new = 5, 1
+    for container in (layer.items, layer.q, layer.n):
+        container.append(2)
+    layer.d["m"] = 2
+    layer.s.add(2)
+    objects[0] = 7
+    slotted.w = None
+    assert any(a is old for a in before.changed()) and len(before.changed()) == 1
+    layer.a = None
+    before.restore()
+    assert layer.a is old and old.tolist() == [1, 1] and not hasattr(layer, "new") and slotted.w is slotted_w
+    assert (layer.items, layer.d, layer.s, layer.q, layer.n.tolist()) == ([1], {"k": 1}, {1}, deque([1]), [1])
+    assert objects[0] is first and before.changed() == []
+
+
+def test_the_order_of_a_dictionary_is_restored():
+    d = {"a": 1, "b": 2}
+    before = Snapshot(d)
+    d["a"] = d.pop("a")
+    before.restore()
+    assert list(d) == ["a", "b"]
+    a, b = [1], [1]
+    assert same_items({"k": a}, {"k": a}) and not same_items({"k": a}, {"k": b}) and not same_items({}, {"k": a})
+    assert not same_items({"k": a}, {"j": a})
+
+
+def test_functions_are_restored():
+    w, count = np.ones(2), 0
+
+    def function(x=w, *, y=1):
+        nonlocal count
+        count += 1
+        return w
+
+    before = Snapshot(function)
+    function()
+    function.__defaults__, function.__kwdefaults__["y"] = (None,), 5
+    before.restore()
+    assert count == 0 and function.__defaults__[0] is w and function.__kwdefaults__ == {"y": 1}
+
+
+def test_globals_are_restored():
+    global GLOBAL
+    held, before = GLOBAL, Snapshot(Base.method)
+    GLOBAL = None
+    before.restore()
+    assert GLOBAL is held
+
+
+def test_kept_and_read_only_arrays_are_not_restored():
+    a, b, c = np.ones(1), np.ones(1), np.ones(1)
+    c.flags.writeable = False
+    before = Snapshot([a, b, c])
+    a[0] = b[0] = 5
+    assert before.values_of(a).tolist() == [1] and before.values_of(np.ones(1)) is None
+    before.restore(keep={id(a)})
+    assert (a[0], b[0]) == (5, 1)
+
+
+def test_generators_are_restored():
+    rng = np.random.default_rng(0)
+    before = Snapshot([rng])
+    first = rng.normal()
+    before.restore()
+    assert rng.normal() == first
+
+
+def test_sequences_of_numbers():
+    assert all(is_number_sequence(v) for v in ([0.5], (1, 2.0), [[1.0, 2], [3, 4]], number_array("f", [1])))
+    assert is_number_sequence(np.array([0.5, 1], dtype=object)) and not is_number_sequence(np.array([], dtype=object))
+    for v in ([], [1, 2], [1.0, "a"], [1.0, True], [[1.0], [2.0, 3.0]], [1.0, [2.0]], number_array("i", [1]),
+              number_array("d"), {1.0}, 1.0, np.ones(2), [np.ones(2)]):  # fmt: skip
+        assert not is_number_sequence(v)
+
+
+def test_equal_arrays_have_equal_shapes_and_elements():
+    a = np.array([1.0, NAN])
+    assert equal_arrays(a, a.copy()) and not equal_arrays(a, np.array([1.0, 2.0])) and not equal_arrays(a, a[None])
+    assert not equal_arrays(a, np.array([2.0, NAN])) and not equal_arrays(np.array([1.0, 2.0]), a)
+
+
+# --- the tape --------------------------------------------------------------------------------------------------------
+
+X, W = np.array([[1.0, -2.0]]), np.array([[0.5, 1.0], [3.0, -1.0]])
+
+
+def layer(x, w):
+    z = x @ w
+    return np.tanh(z) * z[:, :1]
+
+
+def taped(forward, *inputs, weights=None):
+    return Tape(project(forward, lambda dy, *inputs: inputs, *(a.copy() for a in inputs), weights=weights))
+
+
+def test_a_tape_records_operations():
+    with taped(layer, X, W) as tape:
+        assert [node.name for node in tape.nodes] == ["matmul", "tanh", "multiply"]
+        matmul, tanh, multiply = tape.nodes
+        assert [node.number for node in tape.nodes] == [0, 1, 2] and matmul.variables == ["x", "w"]
+        assert matmul.whole == [True, True] and matmul.view_indices == [None, None]
+        assert matmul.active == [True, True] and tanh.active == [True] and tanh.variables == [None]
+        assert (matmul.elementwise, tanh.elementwise, multiply.elementwise) == (False, True, True)
+        assert matmul.result.tolist() == (X @ W).tolist() and tanh.operands[0].tolist() == (X @ W).tolist()
+        assert matmul.place.endswith(": x @ w") and matmul.operand_names == ["x", "w"] and matmul.result_name == "z"
+        assert tape.value() == pytest.approx(tape.projection())
+        assert tape.cost == 3 * 200 + (2 + 2 + 4) + (2 + 2) + (2 + 2 + 1)
+
+
+def test_rounds_of_a_loop_and_operands_that_do_not_move():
+    def forward(x, w):
+        total = 0 * x[:, 0]
+        for k in range(2):
+            total = total + x[:, k] * 2.0
+        return total
+
+    with taped(forward, X, W) as tape:
+        rounds = [node.round for node in tape.nodes if node.name == "multiply" and node.place.endswith("* 2.0")]
+        assert rounds == [0, 1]
+        column = next(node for node in tape.nodes if node.place.endswith("* 2.0"))
+        assert column.whole == [False, True] and column.view_indices[0].tolist() == [0]
+        assert column.active == [True, False]
+        assert column.whole_indices[1] is None and column.views == [None, None]
+
+
+def test_the_flat_indices_of_a_view():
+    a = np.zeros((3, 4))
+    flat = np.arange(12).reshape(3, 4)
+    for view, expected in ((a, flat), (a[1:, ::2], flat[1:, ::2]), (a.T, flat.T), (a[::-1], flat[::-1])):
+        assert flat_indices_of_view(view, a).tolist() == expected.tolist()
+    assert flat_indices_of_view(a[2, 1:2], a).tolist() == [9] and flat_indices_of_view(a, a.T) is None
+
+
+def test_a_tape_restores_the_code():
+    tape = taped(layer, X, W)
+    inputs = tape.adapter.inputs
+    with tape:
+        assert type(tape.adapter.inputs[0]) is TracedArray
+    assert tape.adapter.inputs is inputs and running == []
+    assert all((v == a).all() for v, a in zip(tape.projection.variables.values(), (X, W), strict=True))
+
+
+def test_forwards_that_cannot_be_recorded(monkeypatch):
+    monkeypatch.setattr(tape_module, "MAX_NODES", 3)
+    with taped(layer, X, W) as tape:
+        assert len(tape.nodes) == 3
+    monkeypatch.setattr(tape_module, "MAX_NODES", 2)
+    with pytest.raises(CannotTape, match="more than 2 operations"):
+        taped(layer, X, W).__enter__()
+    monkeypatch.setattr(tape_module, "MAX_NODES", 3000)
+    for limit, fits in ((617, True), (616, False)):
+        monkeypatch.setattr(tape_module, "MAX_ELEMENTS", limit)
+        tape = taped(layer, X, W)
+        if fits:
+            tape.__enter__()
+            tape.__exit__()
+        else:
+            with pytest.raises(CannotTape, match="too large"):
+                tape.__enter__()
+    with pytest.raises(CannotTape, match="only NumPy arrays in float64"):
+        taped(np.tanh, X.astype("f")).__enter__()
+
+
+def moved(tape, changes, x=0.0, w=0.0):
+    """Return the change of f if x and w move, with these changes of operations."""
+    variables = tape.projection.variables
+    tape.changes = {}
+    start = tape.value()
+    tape.changes = changes
+    assert tape.value() == pytest.approx(start)  # nothing moves
+    for name, step in (("x", x), ("w", w)):
+        variables[name] += step
+    value = tape.value()
+    for name, step in (("x", x), ("w", w)):
+        variables[name] -= step
+    return value - start
+
+
+def test_changes_of_a_product():
+    with taped(lambda x, w: x * w, np.array([2.0, 3.0]), np.array([5.0, 7.0]), weights=[1, 1]) as tape:
+        assert moved(tape, {}, x=1.0) == pytest.approx(12)
+        assert moved(tape, {0: change_path(0, lambda m: 0 * m)}, x=1.0) == pytest.approx(0)
+        assert moved(tape, {0: change_path(0, lambda m: -m)}, x=1.0) == pytest.approx(-12)
+        assert moved(tape, {0: change_path(0, lambda m: 0 * m)}, w=1.0) == pytest.approx(5)
+        assert moved(tape, {0: change_path(-1, lambda m: 3 * m)}, x=1.0) == pytest.approx(36)
+        assert moved(tape, {0: replace_factor(0, 1, np.array([10.0, 20.0]))}, x=1.0) == pytest.approx(30)
+        assert moved(tape, {0: replace_factor(0, 1, np.array([10.0, 20.0]))}, w=1.0) == pytest.approx(5)
+        assert moved(tape, {0: replace_upstream_by_ones(tape)}, x=1.0) == pytest.approx(12)
+        assert moved(tape, {0: replace_slope(tape, (0, 1), lambda m: 100 * m)}, w=1.0) == pytest.approx(200)
+    with taped(lambda x, w: np.tanh(x * w), np.array([2.0, 3.0]), np.array([5.0, 7.0]), weights=[1, 2]) as tape:
+        changes = {0: record_operand(tape, 0), 1: replace_slope(tape, (0, 0), lambda m: m)}
+        assert moved(tape, changes, x=1.0) == pytest.approx(3)
+        assert moved(tape, {1: replace_upstream_by_ones(tape)}, x=0.0) == 0
+
+
+def test_a_square_moves_both_operands():
+    with taped(lambda x, w: x * x + w, np.array([2.0]), np.array([1.0]), weights=[1]) as tape:
+        assert moved(tape, {0: change_path(0, lambda m: 0 * m)}, x=1.0) == pytest.approx(0)
+        assert moved(tape, {0: change_path(0, lambda m: 2 * m)}, x=1.0) == pytest.approx(4**2 - 2**2)
+
+
+def test_skipped_and_stored_results():
+    with taped(layer, X, W) as tape:
+        tape.results = {}
+        tape.value()
+        assert {k: r.tolist() for k, r in tape.results.items()} == {n.number: n.result.tolist() for n in tape.nodes}
+        tape.results, tape.skipped = None, {2}
+        before, runs = tape.value(), tape.runs
+        tape.projection.variables["x"] += 1
+        assert tape.value() == before and tape.runs == runs + 1
+
+
+def test_a_forward_with_other_operations_cannot_be_replayed():
+    def forward(x, w):
+        return np.tanh(x * w) if x[0] < 2.5 else x * w
+
+    def longer(x, w):
+        return x * w if x[0] < 2.5 else np.tanh(x * w)
+
+    for function in (forward, longer):
+        with taped(function, np.array([2.0]), np.array([5.0])) as tape:
+            tape.projection.variables["x"] += 1
+            with pytest.raises(CannotTape, match="did not run the same operations"):
+                tape.value()
+
+
+# --- traced arrays ---------------------------------------------------------------------------------------------------
+
+
+class Watcher:
+    def __init__(self):
+        self.names = []
+
+    def operation(self, name, compute, operands, kwargs):
+        self.names.append(name)
+        assert not any(isinstance(x, TracedArray) for x in operands)
+        return compute(*operands)
+
+
+def traced_names(function, *inputs):
+    """Return the operations of a function of traced arrays, and its result."""
+    watcher = Watcher()
+    running.append(watcher)
+    try:
+        result = function(*(np.array(x, dtype=float).view(TracedArray) for x in inputs))
+    finally:
+        running.pop()
+    return watcher.names, result
+
+
+@pytest.mark.parametrize(
+    "function, expected",
+    [
+        (lambda x: x + 1, ["add"]),
+        (lambda x: x.sum(axis=0), ["add.reduce"]),
+        (lambda x: np.add(x, 1, out=x), ["add"]),
+        (lambda x: np.modf(x)[0], []),
+        (lambda x: np.add.accumulate(x), []),
+        (lambda x: np.add(x, 1, where=x > 0, out=np.zeros((2, 2))), ["greater"]),
+        (lambda x: np.where(x > 0, x, 0), ["greater", "where"]),
+        (lambda x: np.where(x > 0)[0], ["greater"]),
+        (lambda x: np.concatenate([x, x]), ["concatenate"]),
+        (lambda x: np.stack((x, x), axis=1), ["concatenate"]),
+        (lambda x: np.dot(x, x), ["dot"]),
+        (lambda x: x.dot(x), ["dot"]),
+        (lambda x: np.dot(x, x, out=np.zeros((2, 2))), []),
+        (lambda x: x.cumsum(axis=1), ["cumsum"]),
+        (lambda x: x[[0, 1]], ["lookup"]),
+        (lambda x: x[:, np.array([0])], ["lookup"]),
+        (lambda x: x[0], []),
+        (lambda x: x[0, 1], []),
+        (lambda x: np.flip(x), []),
+    ],
+)
+def test_operations_are_reported(function, expected):
+    x = np.array([[1.0, -2.0], [3.0, 4.0]])
+    names, result = traced_names(function, x)
+    assert [n for n in names] == expected
+    np.testing.assert_array_equal(as_plain(result), function(x.copy()))
+    assert isinstance(result, TracedArray) or not expected or expected == ["greater"]
+
+
+def test_one_element_of_a_traced_array_is_traced():
+    _, element = traced_names(lambda x: x[0, 1], X)
+    assert isinstance(element, TracedArray) and element.shape == () and element == -2
+    assert np.ones(2).view(TracedArray)[0].shape == ()  # also if nothing runs
+
+
+def test_a_mask_of_a_traced_array_is_an_operation():
+    def masked(x):
+        x[x < 0] = 0
+        return x
+
+    names, result = traced_names(masked, X)
+    assert names == ["less", "where"] and result.tolist() == [[1, 0]]
+
+    def elements(x):
+        x[0, 0] = 7
+        x[np.array([0])] = 5
+        x[x > 9] = np.ones(0)
+        return x
+
+    names, result = traced_names(elements, X)
+    assert names == ["greater"] and result.tolist() == [[5, 5]]
+
+
+def test_traced_numbers_report_operations():
+    watcher = Watcher()
+    running.append(watcher)
+    try:
+        a = TracedNumber(2.0)
+        with traced_math():
+            results = [a + 1, 1 + a, a - 1, 1 - a, a * 3, 3 * a, a / 4, 4 / a, a**3, 3**a, -a, abs(-a), math.exp(a),
+                       math.pow(a, 2), math.pow(2, a), math.atan(a), math.fabs(a), math.log(a)]  # fmt: skip
+            plain = [math.exp(1.0), math.log(a, 2)]
+    finally:
+        running.pop()
+    assert [float(r) for r in results] == pytest.approx(
+        [3, 3, 1, -1, 6, 6, 0.5, 2, 8, 9, -2, 2, math.exp(2), 4, 4, math.atan(2), 2, math.log(2)])  # fmt: skip
+    assert all(isinstance(r, TracedNumber) for r in results) and plain == pytest.approx([math.e, 1])
+    assert len(watcher.names) == len(results) + 1 and not any(isinstance(p, TracedNumber) for p in plain)
+    assert type(a + 1) is float and a.__add__("b") is NotImplemented and math.exp(1.0) == pytest.approx(math.e)
+
+
+def test_traced_code_runs_on_traced_arrays():
+    seen = []
+
+    def forward(x):
+        seen.append(type(x))
+        return np.tanh(x)
+
+    projection = project(forward, lambda dy, x: dy * (1 - np.tanh(x) ** 2), X.copy())
+    watcher = Watcher()
+    with traced(projection, watcher, backward=False) as inner:
+        assert inner.weights is projection.weights
+        watcher.names.clear()
+        inner()
+        assert watcher.names == ["tanh"] and isinstance(inner.variables["x"], TracedArray)
+        watcher.names.clear()
+        inner.analytic()
+        assert watcher.names == ["tanh"]
+    with traced(projection, watcher, backward=True) as inner:
+        watcher.names.clear()
+        inner.analytic()
+        assert watcher.names[:2] == ["tanh", "tanh"] and len(watcher.names) > 3
+    watcher.names.clear()
+    projection.analytic()
+    assert watcher.names == [] and "run" not in vars(projection.adapter)
