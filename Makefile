@@ -14,7 +14,7 @@ FOLDERS ?= layers losses optim gradcheck
 SAMPLE ?= 5
 SEED ?= 0
 
-.PHONY: help demo test test-thorough fuzz fuzz-files kills long-run test-oracle test-gpu gpu-check lab notebooks docs docs-test docs-linkcheck docs-axe docs-lite lite-build lite-test lite-table lint mutate release-check clean bench bench-growth bench-ranks bench-busy bench-check
+.PHONY: help demo test test-thorough fuzz fuzz-files kills long-run test-oracle test-gpu gpu-check lab notebooks docs docs-test docs-linkcheck docs-axe docs-lite lite-build lite-test lite-table lint mutate coverage release-check clean bench bench-growth bench-ranks bench-busy bench-check
 
 help:
 	@echo "make demo         train a language model on Pride and Prejudice and print a sample of its text (under 5 minutes)"
@@ -43,6 +43,7 @@ help:
 	@echo "make bench-check  check that nothing became slower relative to PyTorch (1 minute)"
 	@echo "make lint         check the code style with ruff"
 	@echo "make mutate       change the package in small ways, and count the changes that a test finds (30 minutes)"
+	@echo "make coverage     measure which branches of the package the tests execute (installs PyTorch; over an hour)"
 	@echo "make release-check build the sdist and the wheel, and check them (2 minutes)"
 	@echo "make clean        remove .venv and all build results; keep the trained models in runs/"
 
@@ -138,6 +139,16 @@ lint: .venv/.installed-lint
 mutate: .venv/.installed-mutate
 	set -e; for folder in $(FOLDERS); do \
 	    $(BIN)/python tests/mutation/run.py $$folder --sample $(SAMPLE) --seed $(SEED); done
+
+# A few tests that stop a process at a given moment fail while coverage slows it down, so a failure does not end this.
+coverage: .venv/.installed-coverage
+	rm -rf build/coverage
+	-NNSCRATCH_THOROUGH=1 NNSCRATCH_REQUIRE_ORACLE=1 $(BIN)/python -m coverage run -m pytest -n auto --dist loadfile
+	$(BIN)/python -m coverage combine -q
+	$(BIN)/python -m coverage report
+	$(BIN)/python -m coverage json -q -o build/coverage/totals.json
+	@$(BIN)/python -c "import json; t = json.load(open('build/coverage/totals.json'))['totals']; \
+	    print(f'branches: {t[\"percent_branches_covered\"]:.1f} %')"
 
 # The wheel must work in an environment without other packages.
 release-check: .venv/.installed-release
