@@ -112,8 +112,8 @@ def load(path: PathLike, model: Module | None = None) -> Module:
     if model is None:
         if "optimizer" in header:
             raise ValueError(
-                f"{path} is a training checkpoint: load model.safetensors beside it, or resume the training with "
-                f"nn.training.resume or nnscratch train --resume"
+                f"{path} is a training checkpoint: load model.safetensors from the same folder, or resume the "
+                f"training with nn.training.resume or nnscratch train --resume"
             )
         if "model" not in header:
             raise ValueError(

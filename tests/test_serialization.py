@@ -306,7 +306,7 @@ def test_a_folder_or_a_checkpoint_in_the_place_of_a_model_says_what_to_load(tmp_
     trainer.fit([(np.ones((4, 2), dtype=np.float32), np.ones((4, 1), dtype=np.float32))], steps=1)
     with pytest.raises(FileNotFoundError, match="is a folder: name a file in it, such as model.safetensors"):
         nn.load(tmp_path)
-    with pytest.raises(ValueError, match="is a training checkpoint: load model.safetensors beside it"):
+    with pytest.raises(ValueError, match="is a training checkpoint: load model.safetensors from the same folder"):
         nn.load(tmp_path / "checkpoint.safetensors")
     assert nn.load(tmp_path / "model.safetensors").weight.shape == (1, 2)
 

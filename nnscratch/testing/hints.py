@@ -171,7 +171,7 @@ def name_hints(error: NameError, place: Place, values: SafeValues) -> list[str]:
 
 
 def other_function(name: str, place: Place) -> str:
-    """Return the name of another function, beside the one with the error, that has a variable `name`, or ""."""
+    """Return the name of a function, other than the one with the error, that has a variable `name`, or ""."""
     for around in place.nodes() + [place.tree]:
         functions = [n for n in getattr(around, "body", []) if isinstance(n, ast.FunctionDef)]
         if not any(spans(function, place.line) for function in functions):

@@ -1,9 +1,9 @@
 """Change one expression of backward, and test whether the gradients become right.
 
 This search runs last, for the arrays that nothing else explains. It compiles backward again with one change: another
-variable, a factor less or more, another sign, number, power or comparison. If a change makes a wrong gradient right,
-and leaves all right gradients as they are, the mistake is in the changed expression. The evidence names the expression.
-It does not say what must stand there, because the reader should find that out.
+variable, a factor added or removed, another sign, number, power or comparison. If a change makes a wrong gradient
+right, and leaves all right gradients as they are, the mistake is in the changed expression. The evidence names the
+expression. It does not say what must stand there, because the reader should find that out.
 
 The function keeps its identity: only its code object is replaced during a run.
 """

@@ -2,7 +2,7 @@
 
     the wrong array used     another variable of the function
     a factor too many        a product or a quotient without one operand
-    sign flipped             + for -, - for +, a minus more or less
+    sign flipped             + for -, - for +, a minus added or removed
     transposed               .T added or removed
     another mask applied     another comparison
     a number wrong           a number, such as an axis, plus or minus one, doubled, halved or negated
@@ -10,7 +10,7 @@
     a derivative wrong       a square added or removed
     a factor missing         a product or a quotient with another variable
 
-A change is made in the syntax tree of the function, and taken back after the function is compiled.
+A change is made in the syntax tree of the function, and undone after the function is compiled.
 """
 
 from __future__ import annotations
