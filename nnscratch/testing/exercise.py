@@ -20,6 +20,7 @@ from typing import Any
 
 from ..gradcheck.traps import NOT_AN_ARRAY, WRITES_INTO_DY
 from . import check_log
+from .borrowed_names import borrowed_names
 from .hints import MISMATCH, STILL_DOTS, error_hints
 from .safe_values import describe
 from .traceback_places import Place, own_places, spans
@@ -79,11 +80,12 @@ def exercise(name: str) -> Iterator[None]:
     """
     caller = sys._getframe(2)  # frame 0 is this generator, frame 1 is contextlib's __enter__
     names = caller.f_globals if caller.f_globals is caller.f_locals else {}  # the names in a function are not restored
-    before = dict(names)
+    before, check = dict(names), Place(caller, caller.f_lineno).check
     try:
         with check_log.collect() as reports:
             yield
         remarks = [trap.message for report in reports for trap in report.traps if trap.kind == NOT_AN_ARRAY]
+        remarks += borrowed_names(check, before, names)
         assert not remarks, remarks[0]
     except Exception as error:
         print(f"Exercise {name}: not yet. {reason(error)}")

@@ -395,6 +395,25 @@ def test_an_expression_in_a_message_has_one_pair_of_backticks(capsys):
     assert "the gradient of the result of `np.log(np.exp(x).sum(axis=-1, keepdims=True))` is taken as -1" in said
 
 
+@pytest.mark.parametrize(
+    "answer, name",
+    [
+        ("def forward(x):\n    return 2 * x\ndef backward(dy):\n    return n * dy", "backward"),
+        ("class A:\n    def forward(self, x):\n        return x * [k * n for k in (1, 2)][1]", "A.forward"),
+        ("def half(x):\n    return n * x\ndef backward(dy):\n    return half(dy)", "half"),
+    ],
+)
+def test_an_answer_that_uses_a_variable_of_the_check_is_not_solved(said, answer, name):
+    out = said(answer, "n = 2\nused = A().forward(1) if 'A' in globals() else backward(n)")
+    assert out.startswith(f"Exercise 1: not yet. `{name}` uses `n`, which is a variable of this check.")
+
+
+def test_functions_of_the_check_and_names_of_the_notebook_are_no_variables_of_the_check(said):
+    answer = "size = 2\ndef f(g, n):\n    return g(n) * size"
+    assert said(answer, "n = 3\ndef g(k):\n    return n * k\nassert f(g, 1) == 6") == "Exercise 1: solved.\n"
+    assert said("def unused(x):\n    return n", "n = 3\nassert n") == "Exercise 1: solved.\n"
+
+
 def test_an_interrupt_is_not_an_answer():
     with pytest.raises(KeyboardInterrupt), exercise("1"):
         raise KeyboardInterrupt

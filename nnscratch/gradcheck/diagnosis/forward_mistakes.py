@@ -193,8 +193,8 @@ def is_keep_probability(graph: ForwardGraph, node: Node, c: float) -> bool:
     made = graph.producer(masked, node.number)
     if made is None or not is_mask_product(made):
         return False
-    j = made.active.index(False)
-    return is_random_mask(graph.projection, made.operands[j], made.operand_names[j])
+    mask = made.operands[made.active.index(False)]
+    return is_random_mask(graph.projection, mask, " ".join([*made.operand_names, *node.operand_names]))
 
 
 def least_rank(cases: dict[str, Case]) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..nested import is_array, leaves
 from ..projection import Projection
 from ..report import GradientReport
 from ..tape import CannotTape, Tape
@@ -14,14 +15,19 @@ from .hypotheses import Hypothesis, HypothesisTester
 
 
 def target_mistakes(cases: dict[str, Case], right: dict, report: GradientReport, projection: Projection) -> None:
-    """Add mistakes to `cases` if other targets explain them: integers shifted by one, floats left out or negated."""
+    """Add mistakes to `cases` if other targets explain them: integers shifted by one, floats left out or negated.
+
+    Only a loss has float targets.
+    """
     adapter = projection.adapter
     checked = {id(projection.variables[name]) for name in report.entries}
     arrays = [a for a in (*adapter.inputs, *adapter.targets) if isinstance(a, np.ndarray) and a.size > 1]
     arrays += [a for a in projection.constant_arrays() if not any(a is b for b in arrays)][:10]
     shapes = {v.shape for v in projection.variables.values()}
     others = [(a, *other) for a in arrays if a.dtype.kind in "iu" for other in shifted_integers(a)]
-    for a in arrays:
+    sizes = [y.size if is_array(y) else 1 for _, y in leaves("", projection.outputs)]
+    of_loss = arrays if sizes[:1] == [1] else [a for a in arrays if any(a is b for b in adapter.targets)]
+    for a in of_loss:
         if a.dtype.kind in "iuf" and a.shape in shapes and id(a) not in checked:
             others.append((a, 0 * a, "target term missing", "zeros in place of the targets"))
             others.append((a, -a, "sign flipped", "the negative of the targets"))
