@@ -7,6 +7,7 @@ import pytest
 from projections import differences_of, project
 from wrong_gradients import entry_of
 
+import nnscratch as nn
 from nnscratch.gradcheck.adapters import make_adapter
 from nnscratch.gradcheck.directional import (
     describe_wrong_elements,
@@ -206,6 +207,43 @@ def test_other_inputs_may_be_outside_the_domain():
 
     projection = project(forward, lambda dy, x: 2 * dy * x, X.copy())
     assert stale_traps(projection) == [] and (projection.adapter.inputs[0] == X).all()
+
+
+class Scale(nn.Module):
+    """y = w x. Its backward adds to the gradient, or overwrites it, and keeps x on the stack or in an attribute."""
+
+    def __init__(self, adds=True, on_stack=True):
+        self.w, self.adds, self.on_stack = nn.Parameter(np.array([2.0])), adds, on_stack
+
+    def forward(self, x):
+        self.x = x
+        if self.on_stack:
+            self.save_for_backward(x)
+        return x * self.w.data
+
+    def backward(self, dy):
+        x = self.saved()[0] if self.on_stack else self.x
+        self.w.grad[...] = (dy * x).sum() + self.adds * self.w.grad
+        return dy * self.w.data
+
+
+def of_module(module):
+    return Projection(make_adapter(module, (X.copy(),)), np.random.default_rng(0))
+
+
+def test_a_module_adds_to_its_gradients():
+    for adds, expected in ((True, []), (False, [("gradient overwritten", "wrong")])):
+        projection = of_module(Scale(adds))
+        traps = accumulation_traps(projection, projection.analytic())
+        assert kinds(traps) == expected and all("w.grad" in trap.message for trap in traps)
+        assert accumulation_traps(projection, {"w": np.zeros(1)}) == accumulation_traps(projection, {"w": None}) == []
+
+
+def test_a_module_keeps_the_values_of_each_forward():
+    assert stale_traps(of_module(Scale())) == []
+    (trap,) = stale_traps(of_module(Scale(on_stack=False)))
+    assert (trap.kind, trap.severity) == ("only the last forward kept", "note")
+    assert "gradient of w for A" in trap.message
 
 
 def test_only_a_module_accumulates():

@@ -8,7 +8,14 @@ import pytest
 from nnscratch.gradcheck.adapters.backprop import BackpropAdapter, arrays_in, quadratic_cost
 from nnscratch.gradcheck.adapters.extra_arguments import mean_loss, methods_with_inputs, needs_more
 from nnscratch.gradcheck.adapters.numbers import NumberArray
-from nnscratch.gradcheck.adapters.slopes import SlopeAdapter, flagged_slope, is_jacobian, is_slope, takes_output
+from nnscratch.gradcheck.adapters.slopes import (
+    SlopeAdapter,
+    flagged_slope,
+    is_jacobian,
+    is_slope,
+    slope_methods,
+    takes_output,
+)
 from nnscratch.gradcheck.adapters.three_functions import ThreeFunctionsAdapter, is_three_functions
 from nnscratch.gradcheck.adapters.values import (
     ValueAdapter,
@@ -256,6 +263,41 @@ def test_a_derivative_is_not_linear_in_its_argument():
     assert not is_slope(square, lambda x: 2.0, (X,)) and not is_slope(square, lambda x: x[:2], (X,))
     assert not is_slope(lambda x: x.sum(), of_x, (X,)) and not is_slope(square, lambda x: x.missing, (X,))
     assert is_slope(square, lambda x: np.diag(2 * x), (X,))
+
+
+class Activation:
+    def forward(self, z):
+        self.z = z
+        a = np.tanh(z)
+        return a
+
+
+def test_the_derivative_of_an_activation_object():
+    layer, dy = Activation(), np.array([1.0, 2.0, 3.0])
+    slope = 1 - np.tanh(X) ** 2
+    layer.derivative = lambda a: 1 - a**2
+    forward, backward = slope_methods(layer, layer.forward, None)
+    assert forward(X).tolist() == np.tanh(X).tolist()
+    np.testing.assert_allclose(backward(dy), dy * slope)
+    layer.derivative = lambda z: 1 - np.tanh(z) ** 2
+    forward, backward = slope_methods(layer, layer.forward, None)
+    forward(X)
+    np.testing.assert_allclose(backward(dy), dy * slope)
+    forward, backward = slope_methods(layer, layer.forward, lambda: 1 - np.tanh(layer.z) ** 2)
+    forward(X)
+    np.testing.assert_allclose(backward(dy), dy * slope)
+    assert slope_methods(layer, layer.forward, lambda dy: dy) is None
+    assert slope_methods(Activation(), layer.forward, None) is None
+    layer.derivative = lambda z, more: z
+    assert slope_methods(layer, layer.forward, None) is None
+
+
+def test_one_loss_for_each_sample_has_a_slope_for_each_element():
+    layer, x = Activation(), np.arange(6.0).reshape(2, 3)
+    forward, backward = slope_methods(layer, layer.forward, lambda: 2 * layer.z)
+    forward(x)
+    assert backward(np.array([1.0, 10.0])).tolist() == [[0, 2, 4], [60, 80, 100]]
+    assert backward(np.array([1.0, 10.0, 100.0])).tolist() == [[0, 20, 400], [6, 80, 1000]]
 
 
 # --- extra arguments -------------------------------------------------------------------------------------------------
