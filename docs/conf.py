@@ -152,7 +152,11 @@ def equations_and_derivation(app, what, name, obj, options, lines):
         return
     if page := DERIVED.get(obj.__name__):
         lines += ["", f"Derived step by step in :doc:`/derivations/{page}`."]
+        explained = [n for n, (_, pages) in tutorial_pages.TUTORIALS.items() if page in pages and n in TUTORIALS]
+        if explained:
+            lines[-1] += f" Explained in the tutorial :doc:`/notebooks/{TUTORIALS[explained[0]].stem}`."
     head = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", inspect.getdoc(sys.modules[module]))  # a code block has no links
+    head = head.replace("``", "`")
     lines += ["", ".. rubric:: Equations", "", ".. code-block:: text", ""]
     lines += [f"    {line}" for line in head.splitlines()]
 
@@ -174,13 +178,13 @@ class CommandHelp(Directive):
 
 
 class ExerciseList(Directive):
-    """``{exercise-list}``: the number, name and title of every exercise."""
+    """``{exercise-list}``: the name and title of every exercise, numbered from 1."""
 
     def run(self):
-        found = nodes.bullet_list()
+        found = nodes.enumerated_list(enumtype="arabic", prefix="", suffix=".")
         for exercise in nnscratch.exercises.LADDER:
-            number, name = nodes.Text(f"{exercise.number}  "), nodes.literal(text=exercise.name)
-            found += nodes.list_item("", nodes.paragraph("", "", number, name, nodes.Text(f": {exercise.title}")))
+            name = nodes.literal(text=exercise.name)
+            found += nodes.list_item("", nodes.paragraph("", "", name, nodes.Text(f": {exercise.title}")))
         return [found]
 
 

@@ -134,7 +134,8 @@ def links_line(number, path, in_browser, repository):
         links.append(f'<a href="{address}">Open in Colab</a>')
     links.append(f'<a href="{path.name}" download>Download the notebook</a>')
     for name in TUTORIALS.get(number, ("", []))[1]:
-        links.append(f'<a href="../derivations/{name}.html">Derivation: {name.replace("-", " ")}</a>')
+        title = (ROOT / "docs" / "derivations" / f"{name}.md").read_text(encoding="utf-8").split("\n", 1)[0]
+        links.append(f'<a href="../derivations/{name}.html">Derivation: {title.removeprefix("# ")}</a>')
     links.append('<a href="../glossary.html">Glossary</a>')
     line = '<p class="tutorial-links">\n' + "\n".join(links) + "\n</p>"
     if repository:
@@ -164,7 +165,7 @@ def page(number, found, in_browser, repository):
 
 def table(found):
     """Return the table of the tutorials in Markdown: what each is for, and how long it takes to read."""
-    lines = ["| | tutorial | you learn to | minutes to read |", "| --- | --- | --- | --: |"]
+    lines = ["| | tutorial | you learn to | minutes |", "| --- | --- | --- | --: |"]
     for number, path in found.items():
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         text = "\n".join("".join(cell["source"]) for cell in cells)

@@ -1,11 +1,12 @@
 // Give the keyboard every area that scrolls sideways: a reader without a mouse reaches it with Tab and the arrow keys.
 function makeScrollAreasFocusable() {
-  const areas = "div.highlight pre, .table-wrapper, mjx-container[display='true'], .cell_output";
+  const areas = "div.highlight pre, .table-wrapper, mjx-container[display='true'], .cell_output, .picture";
   for (const area of document.querySelectorAll(areas)) {
     if (area.scrollWidth > area.clientWidth) {
       area.tabIndex = 0;
       area.setAttribute("role", "region");
-      area.setAttribute("aria-label", area.matches("pre") ? "code" : area.matches("mjx-container") ? "formula" : "table");
+      const names = { pre: "code", "mjx-container": "formula", ".picture": "picture" };
+      area.setAttribute("aria-label", names[Object.keys(names).find((name) => area.matches(name))] ?? "table");
     }
   }
 }
@@ -13,6 +14,30 @@ function makeScrollAreasFocusable() {
 function giveCaptionsALevel() {
   for (const caption of document.querySelectorAll("p.caption[role='heading']")) caption.setAttribute("aria-level", "2");
 }
+// On a phone, a picture is too small to read. Give each picture that does not fit a button that shows its full size.
+function offerFullSize() {
+  for (const picture of document.querySelectorAll("article img")) {
+    const frame = picture.closest(".picture") ?? framed(picture);
+    const button = frame.nextElementSibling;
+    button.hidden = picture.naturalWidth < 1.25 * frame.clientWidth && !frame.matches(".full-size");
+  }
+}
+function framed(picture) {
+  const frame = Object.assign(document.createElement("div"), { className: "picture" });
+  const button = Object.assign(document.createElement("button"), { type: "button", className: "enlarge" });
+  picture.replaceWith(frame);
+  frame.append(picture);
+  frame.after(button);
+  button.textContent = "Enlarge the picture";
+  button.onclick = () => {
+    const full = frame.classList.toggle("full-size");
+    button.textContent = full ? "Fit the picture to the page" : "Enlarge the picture";
+    makeScrollAreasFocusable();
+  };
+  return frame;
+}
 addEventListener("load", giveCaptionsALevel);
+addEventListener("load", offerFullSize);
+addEventListener("resize", offerFullSize);
 addEventListener("load", makeScrollAreasFocusable);
 addEventListener("resize", makeScrollAreasFocusable);

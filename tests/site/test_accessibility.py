@@ -15,7 +15,8 @@ pytestmark = [pytest.mark.site, pytest.mark.skipif(not AXE, reason="a check of t
 
 PAGES = ["index", "tutorials", "gradcheck", "gradcheck/reading-a-report", "derivations/lstm", "performance", "glossary",
          "coming-from-pytorch", "exercises", "reference/layers", "reference/generated/nnscratch.LSTM",
-         "notebooks/01_one_neuron", "notebooks/05_mlp_reads_digits", "notebooks/12_lstm_and_gru"]  # fmt: skip
+         "notebooks/01_one_neuron", "notebooks/05_mlp_reads_digits", "notebooks/12_lstm_and_gru",
+         "notebooks/18_your_own_layer"]  # fmt: skip
 RUN = """axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']}).then(
     result => result.violations.map(found => found.id + ': ' + found.nodes[0].html.slice(0, 200)))"""
 

@@ -86,6 +86,22 @@ def test_a_search_for_lstm_finds_its_derivation_and_its_class(page, address):
     assert page.errors == []
 
 
+def test_on_a_phone_a_button_shows_a_picture_in_its_full_size_and_the_page_does_not_scroll(address):
+    phone = Page(**SIZES["phone"])
+    try:
+        phone.open(f"{address}/{NOTEBOOKS[1]}.html")
+        picture, width = "document.querySelector('article .picture img')", SIZES["phone"]["width"]
+        assert phone.js(f"{picture}.clientWidth") <= width < phone.js(f"{picture}.naturalWidth")
+        phone.js("document.querySelector('article .enlarge').click()")
+        assert phone.js(f"{picture}.clientWidth >= {picture}.naturalWidth")
+        assert phone.js("document.documentElement.scrollWidth") <= width
+        assert phone.js(f"{picture}.parentElement.tabIndex") == 0  # the arrow keys scroll it
+        phone.js("document.querySelector('article .enlarge').click()")
+        assert phone.js(f"{picture}.clientWidth") <= width
+    finally:
+        phone.close()
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_pages_fit_the_window_and_follow_the_readers_light_or_dark(address, size, dark):
