@@ -36,6 +36,15 @@ function framed(picture) {
   };
   return frame;
 }
+// The search page: pages that explain come before tables of measurements, and formulas lose their delimiters.
+function tuneSearch() {
+  if (typeof Search === "undefined") return; // Sphinx's searchtools.js, on the search page only
+  const bonus = [[/^(derivations|notebooks)\//, 2], [/^gradcheck$/, 8], [/^(results|performance)\/|^gradcheck\/(planted|changed)/, -8]];
+  Scorer.score = ([page, , , , score]) => score + (bonus.find(([pages]) => pages.test(page))?.[1] ?? 0);
+  const plain = Search.htmlToText;
+  Search.htmlToText = (html, anchor) => plain(html, anchor).replace(/\\\[.*?\\\]/gs, "…").replace(/\\[()]/g, "");
+}
+document.addEventListener("DOMContentLoaded", tuneSearch); // before the search starts
 addEventListener("load", giveCaptionsALevel);
 addEventListener("load", offerFullSize);
 addEventListener("resize", offerFullSize);
