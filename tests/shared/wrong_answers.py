@@ -87,7 +87,7 @@ WRONG_ANSWERS: dict[str, dict[str, tuple[list[tuple[str, str]], str]]] = {
     },
     "10": {
         "1": ([("    one_hot[:, padding] = 0  # the padding has no row in the product\n", "")], "row 4 is the padding"),
-        "2": ([("counts.sum()", "counts[occurred].size")], "the mean is 0.5"),
+        "2": ([("counts.sum()", "counts[occurred].size")], "The mean must be 0.333333"),
         "3": ([("2 ** (b * m)", "2**b * m")], "10 bits"),
     },
     "11": {
@@ -158,7 +158,7 @@ WRONG_ANSWERS: dict[str, dict[str, tuple[list[tuple[str, str]], str]]] = {
                  "x.reshape(N, T, D // heads, heads).transpose(0, 3, 1, 2)"),
                 ("x.transpose(0, 2, 1, 3)", "x.transpose(0, 2, 3, 1)"),
             ],
-            "head 1 must get the features 2 and 3",
+            "head 1 must get the features 3, 4 and 5",
         ),
     },
     "18": {
