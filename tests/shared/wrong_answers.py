@@ -88,7 +88,7 @@ WRONG_ANSWERS: dict[str, dict[str, tuple[list[tuple[str, str]], str]]] = {
     "10": {
         "1": ([("    one_hot[:, padding] = 0  # the padding has no row in the product\n", "")], "row 4 is the padding"),
         "2": ([("counts.sum()", "counts[occurred].size")], "The mean must be 0.333333"),
-        "3": ([("2 ** (b * m)", "2**b * m")], "10 bits"),
+        "3": ([("2 ** (b * m)", "2**b * m")], "12 bits"),
     },
     "11": {
         "1": (
@@ -96,7 +96,7 @@ WRONG_ANSWERS: dict[str, dict[str, tuple[list[tuple[str, str]], str]]] = {
                 ("(1 - a) * h[:, t] + a * s[:, t]", "h[:, t] + a * s[:, t]"),
                 ("dh = (1 - a) * dh + dz @ W_hh", "dh = dh + dz @ W_hh"),
             ],
-            "for a = 1, the array of states must be",
+            "for a = 0.3, the array of states must be",
         ),
         "2": ([("min(k, T) / T", "k / T")], "how many of the 3 targets"),
         "3": ([("    if norm > max_norm:\n        for g in gradients:\n            g *= max_norm / norm",
