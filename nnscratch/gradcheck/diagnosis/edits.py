@@ -203,7 +203,7 @@ def changes(node: Any, known: dict[str, Any], whole: bool) -> Iterator[tuple[flo
             yield 0.04, "a number wrong", "the number %e is wrong", new
     if whole and not isinstance(node, ast.Constant):
         yield 0.02, "sign flipped", "the sign of %e is wrong", ast.UnaryOp(ast.USub(), node)
-        yield 0.05, "scaled by a constant", "%e must be twice as large", ast.BinOp(ast.Constant(2), ast.Mult(), node)
+        yield 0.05, "scaled by a constant", "%e must be twice as large", ast.BinOp(ast.Constant(2.0), ast.Mult(), node)
         yield 0.05, "scaled by a constant", "%e must be half as large", ast.BinOp(node, ast.Div(), ast.Constant(2))
     number = isinstance(node, ast.Constant) and type(node.value) is float
     for name, value in known.items() if own is not None or number or whole else ():
