@@ -3,9 +3,10 @@
     with nn.debug.detect_anomaly(model, criterion):
         trainer.fit(batches, epochs=1)
 
-A NaN in one layer makes everything after it NaN, so the loss does not tell where it began. While the block runs, each
-module checks the results of its ``forward`` and ``backward``. Inner modules return before the outer ones, so the first
-check that fails names the layer. The name and the idea come from PyTorch's ``torch.autograd.detect_anomaly``.
+A NaN in one layer makes everything after it NaN, so the loss does not show which layer made the first NaN. While the
+block runs, each module checks the results of its ``forward`` and ``backward``. Inner modules return before the outer
+ones, so the first check that fails names the layer. The name and the idea come from PyTorch's
+``torch.autograd.detect_anomaly``.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def detect_anomaly(*modules: Module) -> Iterator[None]:
 
 
 class _Checked:
-    """The `method` of a module, with a check of its results. As an attribute, this object hides the method."""
+    """The `method` of a module, with a check of its results. As an attribute of the module, it hides the method."""
 
     def __init__(self, module: Module, method: str, title: str):
         self.module, self.method, self.title = module, method, title or type(module).__name__
@@ -100,7 +101,7 @@ class _Checked:
         return result
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Checked:
-        """Return the same check for a copy of the module. A split of the batch over threads makes such copies."""
+        """Return the same check for a copy of the module. `SplitBatch` makes such copies."""
         copied = memo[id(self.module)]
         vars(copied).pop(self.method, None)
         return _Checked(copied, self.method, self.title)

@@ -33,7 +33,7 @@ from .module import Module, to_device_of
 
 
 class Hypothesis(NamedTuple):
-    """A target that a search found: its tokens without start and stop, and its score, log p / T^a."""
+    """A target that a search found. Its tokens do not include start and stop. Its score is log p / T^a."""
 
     tokens: np.ndarray
     score: float

@@ -2,7 +2,7 @@
 
     {"class": "nnscratch.models.mlp.MLP", "config": {...}, "modules": [...]}    what the constructor is called with
     {"same": k}                                     module number k of the description again: the weights are shared
-    "replaced": {"layers.0": {...}}                 modules that the constructor makes differently
+    "replaced": {"layers.0": {...}}                 modules of the model that differ from those of the constructor
     "tied": [["a.weight", "b.weight"]]              names of the same parameter in different modules
 
 A file can come from an unknown source. So `build` makes only objects of this package's classes, imports no module, and

@@ -8,7 +8,7 @@
                             rates of true and of false positives
 
 A gap is the largest difference between two groups. With a gap of 0, all groups are equal. If the groups have different
-rates of y = 1, a classifier with both gaps at 0 cannot be accurate: then the two definitions contradict each other.
+rates of y = 1, no accurate classifier has both gaps at 0. So the two definitions contradict each other.
 The right definition depends on the purpose of the prediction, and on the origin of the labels y.
 
     re-weighting            w = P(a) P(y) / P(a, y) for each training example. With these weights, y is independent of a

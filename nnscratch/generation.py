@@ -65,7 +65,7 @@ def generate(
         Draw only from the k most likely tokens.
     top_p : float, optional
         Draw only from the fewest tokens whose probabilities sum to at least p.
-    stop : str or several of them, optional
+    stop : str or iterable of str, optional
         Stop when the generated text contains this string, or when this token is drawn, such as ``"<eos>"``. The result
         does not contain it. `prompt` may contain it.
     rng : None, int or numpy.random.Generator
@@ -90,7 +90,7 @@ def generate(
         The prompt is empty or contains unknown characters, the tokenizer cannot write `stop`, or a setting is out of
         range.
     FloatingPointError
-        A logit is NaN or +infinity, or all logits are -infinity. A logit of -infinity bans its token.
+        A logit is NaN or +infinity, or all logits are -infinity. A token with the logit -infinity is never drawn.
 
     Examples
     --------

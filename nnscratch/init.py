@@ -36,10 +36,11 @@ _values_left: contextvars.ContextVar[int | None] = contextvars.ContextVar("value
 
 @contextlib.contextmanager
 def without_drawing(most: int) -> Iterator[None]:
-    """Make `uniform` and `normal` return zeros inside a ``with`` block. They return at most `most` values in total.
+    """Make `uniform` and `normal` return zeros inside a ``with`` block.
 
-    ``nn.load`` builds models in such a block, because it replaces all weights anyway. The operating system allocates
-    the memory of zeros only when NumPy writes to it. So a file that describes too large a model uses no memory.
+    They raise ValueError if they would return more than `most` values in total. ``nn.load`` builds models in such a
+    block, because it replaces all weights anyway. The operating system allocates the memory of zeros only when NumPy
+    writes to it. So a file that describes too large a model uses no memory.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """Launch: the nnscratch command on several processes (ranks), which MPI's program mpiexec starts.
 
-    mpiexec -n 4 nnscratch train ...        each process finds out here that mpiexec has started it
+    mpiexec -n 4 nnscratch train ...        each process detects that mpiexec has started it
     nnscratch train --ranks 4 ...           this process starts mpiexec, and waits for it
 
 After the first Ctrl-C, all ranks finish the step and save the run. With --ranks, this works for every MPI library: this
@@ -91,7 +91,7 @@ def ranks_of_machine(world: Any) -> Any:
 
 
 def device_of_rank(world: Any, device: str) -> str:
-    """Return the device of this rank: ``"cuda"`` is the GPU with the number of the rank on its machine."""
+    """Return the device of this rank: for ``"cuda"``, the GPU whose number is the rank's number on its machine."""
     return device if world is None or device != "cuda" else f"cuda:{ranks_of_machine(world).Get_rank()}"
 
 
@@ -125,7 +125,7 @@ def end_all_ranks(code: int) -> int:
 
 
 def _uses_mpi() -> bool:
-    mpi = sys.modules.get("mpi4py.MPI")  # after an import of mpi4py has failed, there is nothing to end
+    mpi = sys.modules.get("mpi4py.MPI")  # None if mpi4py was not imported, or if its import has failed
     return mpi is not None and mpi.COMM_WORLD.Get_size() > 1
 
 
@@ -148,7 +148,7 @@ def needs_start(ranks: int | None) -> bool:
 
 
 def start(ranks: int, arguments: Sequence[str]) -> int:
-    """Start this program on some ranks with mpiexec, wait for it, and return its exit code.
+    """Start this program on `ranks` ranks with mpiexec, wait for it, and return its exit code.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def start(ranks: int, arguments: Sequence[str]) -> int:
 
 
 def mpiexec(ranks: int) -> list[str]:
-    """Return the beginning of a command that starts a program on some ranks.
+    """Return the beginning of a command that starts a program on `ranks` ranks.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Modes that hold inside a ``with`` block: evaluation mode, with or without backward, and backward without dL/dx."""
+"""Modes that apply inside a ``with`` block: evaluation mode, with or without backward, and backward without dL/dx."""
 
 from __future__ import annotations
 

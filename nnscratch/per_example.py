@@ -92,7 +92,7 @@ class Outer:
             parameter.grad += (a.T @ b).reshape(parameter.shape)
 
     def spread(self, rows: Array, N: int) -> Outer:
-        """Return the form of all N examples. This form has the examples `rows`; the other gradients are zero."""
+        """Return the form of all N examples. This object has only the examples `rows`. All other gradients are zero."""
         return Outer(_spread(self.a, rows, N), _spread(self.b, rows, N))
 
     @staticmethod
@@ -190,7 +190,7 @@ class Each:
         parameter.grad += (c @ self.g.reshape(len(self.g), -1)).reshape(parameter.shape)
 
     def spread(self, rows: Array, N: int) -> Each:
-        """Return the form of all N examples. This form has the examples `rows`; the other gradients are zero."""
+        """Return the form of all N examples. This object has only the examples `rows`. All other gradients are zero."""
         return Each(_spread(self.g, rows, N))
 
     @staticmethod

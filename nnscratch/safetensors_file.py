@@ -3,13 +3,13 @@
 A file has three parts:
 
     8 bytes                 n, the length of the header: an unsigned integer, lowest byte first
-    n bytes                 the header: JSON, with blanks at the end so that n is a multiple of 8
+    n bytes                 the header: JSON, with spaces at the end so that n is a multiple of 8
     all remaining bytes     the values of the arrays, one array after the other, without gaps
 
-The header holds an entry for each array, ``"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}``, whose
-offsets count from the end of the header, and ``"__metadata__"``, a dictionary of strings. The arrays are in the order
-of `DTYPES`, and arrays of one dtype are in the order of their names. The library uses the same order, so both write the
-same bytes.
+The header holds an entry for each array, ``"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}``. Its
+offsets count from the end of the header. The header also holds ``"__metadata__"``, a dictionary of strings. The arrays
+are in the order of `DTYPES`, and arrays of one dtype are in the order of their names. The library uses the same order,
+so both write the same bytes.
 
 This package uses a few classes and functions of the library. The versions in this file have the same names and
 behaviour.

@@ -304,7 +304,7 @@ def write_atomically(path: PathLike, content: bytes, exist_ok: bool = True) -> N
 
 @contextlib.contextmanager
 def error_names(path: PathLike) -> Iterator[None]:
-    """Inside the block, give each OSError that names no file the name `path`. Such an error is a full disk."""
+    """Inside the block, add the name `path` to each OSError that names no file, for example if the disk is full."""
     try:
         yield
     except OSError as error:

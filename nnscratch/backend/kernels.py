@@ -129,7 +129,7 @@ class OverLists:
 
     A kernel takes a fixed number of arrays. This kernel takes tables instead: ``begin`` holds the address of every
     array, and ``end[k]`` is the total number of elements of arrays 0..k. Thread i searches ``end`` for the array that
-    holds element i. The tables are copied to the GPU only when the arrays are not the arrays of the last call.
+    holds element i. The tables are copied to the GPU only if the arrays are not those of the last call.
     """
 
     def __init__(self, inputs: str, outputs: str, body: str, name: str):
@@ -212,8 +212,8 @@ def _parts(arguments: str) -> list[tuple[list[str], int]]:
 def fused_rows(inputs: str, outputs: str, rows: dict[str, tuple[str, str, str]], body: str) -> Callable:
     """Decorate a function of the rows of a matrix, such as softmax, so that a few kernels compute it on a GPU.
 
-    One reduction kernel computes each number that describes a whole row, such as its maximum. Then one kernel computes
-    all elements.
+    For each quantity of a row, such as its maximum, one reduction kernel computes the values of all rows. Then one
+    kernel computes all elements.
 
     Parameters
     ----------
@@ -222,9 +222,9 @@ def fused_rows(inputs: str, outputs: str, rows: dict[str, tuple[str, str, str]],
         are numbers or arrays that broadcast with the matrix, or None, which stands for 0. Declare an output with one
         number for each row as ``raw``, such as ``raw T loss``. `body` then assigns to ``loss[row]``.
     rows : dict
-        The name of each row's number, with a tuple of three C expressions: ``each``, computed from one element;
+        For the name of each quantity of a row, a tuple of three C expressions: ``each``, computed from one element;
         ``combine``, which combines two such values a and b; and the value for an empty row. An expression may use the
-        inputs and the row numbers defined before it. The values are combined in an arbitrary order, which is always the
+        inputs and the quantities defined before it. The values are combined in an arbitrary order, which is always the
         same.
     body : str
         The computation for one element, in C. ``row`` and ``column`` are its indices.

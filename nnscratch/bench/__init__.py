@@ -1,4 +1,4 @@
-"""The benchmark: measure this package and other libraries at the same jobs, from the same first weights.
+"""The benchmark: measure this package and other libraries on the same jobs, from the same first weights.
 
     jobs.py          the jobs: sizes, first weights, data
     ours.py          each job written with this package

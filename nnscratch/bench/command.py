@@ -79,7 +79,7 @@ def run(
     roots: Sequence[Path] = (),
     add: bool = False,
 ) -> dict[str, Any]:
-    """Measure and print the tables. Write them to `out` if given, and keep its other jobs if `add` is True."""
+    """Measure and print the tables. Write them to `out` if given. If `add` is True, keep the other jobs there."""
     results = runner.run(
         select(arguments.jobs),
         choose(libraries, arguments.peers),

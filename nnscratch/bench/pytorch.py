@@ -1,7 +1,7 @@
 """The jobs, written with PyTorch in the way that users write, with fast settings.
 
-These are fused Adam, batch-first nn.LSTM, all cores, and inference_mode for evaluation and generation. The variant
-"compile" wraps the model in torch.compile.
+The settings are fused Adam, batch-first nn.LSTM, all cores, and inference_mode for evaluation and generation. The
+variant "compile" wraps the model in torch.compile.
 """
 
 from __future__ import annotations

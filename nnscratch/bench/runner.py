@@ -53,7 +53,7 @@ GPU = (
 
 @dataclass
 class Result:
-    """The result of one library at one job. `why` is the reason if there are no times."""
+    """The result of one library on one job. `why` is the reason if there are no times."""
 
     library: str
     why: str | None = None
@@ -163,7 +163,7 @@ def measure_job(
     roots: Sequence[Path] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Result]:
-    """Measure all libraries at one job, in turns, and compare their values with the values of the first library."""
+    """Measure all libraries on one job, in turns, and compare their values with the values of the first library."""
     if job.kind == "import":
         return measure_imports(libraries, repeats, environment)
     results = [Result(library.key) for library in libraries]

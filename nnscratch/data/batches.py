@@ -29,7 +29,7 @@ class TextBatches:
 
     Lane n is ``tokens[n * L : (n + 1) * L + 1]`` with L = (len(tokens) - 1) // batch_size. Its first L tokens are the
     inputs and its last L tokens are the targets. The last batch is shorter if seq_len does not divide L. The tokens
-    after the last lane, fewer than batch_size, are not used.
+    after the last lane are not used. There are fewer than batch_size of them.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class TextBatches:
     >>> len(batches), batches.num_tokens
     (2, 10)
 
-    Replace some input tokens by 0, different ones in each epoch:
+    Replace some input tokens by 0. Each epoch replaces different tokens:
 
     >>> from nnscratch.data import TokenDropout
     >>> batches = TextBatches(range(1, 12), batch_size=2, seq_len=3, transform=TokenDropout(0.3), rng=0)

@@ -43,8 +43,8 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
 
     Notes
     -----
-    The file is read in pieces, and never further than its header says. So a small compressed file does not fill the
-    memory, unless its header declares an array of that size.
+    The file is read in pieces, and only as far as the array in its header requires. So a small compressed file does
+    not fill the memory, unless its header declares an array of that size.
 
     Examples
     --------

@@ -2,7 +2,7 @@
 
     text        t h e _ h o u s e          of all tokens, 15 % are chosen at random
     inputs      t # e _ h o k s e          80 % of those become the mask #, 10 % a random token, 10 % stay as they are
-    targets     . h . . . . u . .          only they count: everywhere else, the target is -100
+    targets     . h . . . . u . .          the chosen tokens. Everywhere else, the target is -100: the loss ignores it
 
 The chosen tokens do not always become the mask, because the input has no masks when you use the model later. A token
 without a mask may be wrong too, so the model learns to use the context of every token.

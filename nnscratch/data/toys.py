@@ -78,7 +78,9 @@ def blobs(count: int, classes: int = 3, noise: float = 0.3, rng: RNG = None) -> 
 
 
 def xor(count: int, noise: float = 0.1, rng: RNG = None) -> Pair:
-    """Draw points around the corners of a square, opposite corners in one class. No linear classifier separates them.
+    """Draw points around the corners of a square, which no linear classifier can separate.
+
+    Opposite corners have the same class.
 
     Returns
     -------

@@ -41,7 +41,7 @@ class WordWindows:
     window : int
         W, the number of words on each side.
     negatives : int
-        K, the number of negatives for each right candidate.
+        K, the number of negatives in each row of the candidates.
     batch_size : int
         N, the number of windows (CBOW) or of pairs of words (skip-gram) in a batch.
     kind : {"cbow", "skip-gram"}

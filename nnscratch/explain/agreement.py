@@ -2,7 +2,7 @@
 
     shapes      a, b (N, ...)       r (N,)
 
-    rank of a_i     the number of a_j below a_i, and half of the number of others equal to it
+    rank of a_i     the number of a_j below a_i, plus half of the number of other a_j that are equal to a_i
     r               the correlation of the ranks of a and b, for each example: -1 to 1         (Spearman)
 
 The methods define different quantities, so there is no reason why their numbers should be equal. But if two methods

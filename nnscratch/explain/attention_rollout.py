@@ -6,9 +6,9 @@
     R_0 = I
     R_l = B_l R_(l-1)                                       row t: the mixture of input tokens in token t
 
-Each row of R sums to 1. One layer's map says which vectors of the layer below a token reads. But these vectors already
-mix several tokens, so the map of a deep layer says little about the input. The product follows the mixture back to the
-input.
+Each row of R sums to 1. The weights of one layer show from which tokens a token reads. But in a deep layer, the vector
+of each token is already a mixture of several input tokens. So these weights alone say little about the input. The
+product of the matrices B combines all layers.
 
 Rollout uses the attention weights only. It ignores the values, the output projections and the small networks of the
 blocks, and it is the same for all classes.

@@ -34,11 +34,11 @@ class Comparison:
     attributions : dict of str to array
         The explanations, by the name of the method.
     deletion, insertion : dict of str to float
-        The mean of the area under the curve over the examples.
+        The area under the curve, averaged over the examples.
     randomised : dict of str to float
-        The mean over the examples of the rank correlation with the explanation of a model with shuffled weights.
+        The rank correlation with the explanation of a model with shuffled weights, averaged over the examples.
     agreement : array, shape (M, M)
-        The mean over the examples of the rank correlation between two methods.
+        The rank correlation between two methods, averaged over the examples.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Deletion and insertion: does the score change first where the explanation says?
+"""Deletion and insertion: does the score change early if the elements with the largest attributions change first?
 
     shapes      a (N, ...): an explanation of x         c (N, K + 1)
 
@@ -38,7 +38,7 @@ def deletion_curve(
     model, x, target, baseline
         See `occlusion`.
     attributions : array, in the shape of x
-        The explanation to be measured.
+        The explanation to measure.
     steps : int
         K.
 

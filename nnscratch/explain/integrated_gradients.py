@@ -18,14 +18,14 @@ So the default is an adaptive sum. It cuts the line into segments, and uses Simp
 
     integral from alpha_1 to alpha_2 ~ (alpha_2 - alpha_1) / 6 (ds/dx at alpha_1 + 4 at the middle + at alpha_2)
 
-The equation of completeness also holds for each segment: its part of the sum of a is the change of s from alpha_1 to
-alpha_2. So the gap of each segment is known too. The segments with the largest gaps are cut into halves, until all gaps
-of an example together are small enough. Only the segments around a jump become short.
+Completeness also holds for each segment: the integral over the segment gives a part of a, and the sum of this part is
+the change of s from alpha_1 to alpha_2. So the gap of each segment is known too. The segments with the largest gaps are
+cut into halves, until the sum of all gaps of an example is small enough. Only the segments around a jump become short.
 
 With a given number of `steps`, the points are those of Gauss-Legendre integration: the sum is exact if ds/dx is a
 polynomial in alpha of degree below 2K.
 
-For tokens, x is the embedding vectors e. The attribution of a token is the sum over the features of its vector.
+For tokens, x stands for the embedding vectors e. The attribution of a token is the sum over the features of its vector.
 
 References: Sundararajan, Taly and Yan (2017), "Axiomatic attribution for deep networks"; Lyness (1969), "Notes on the
 adaptive Simpson quadrature routine".
@@ -83,9 +83,9 @@ def integrated_gradients(
         The input without information, from which the path starts. It broadcasts to the shape of x. The default is 0.
         For tokens: a token id, or an array of ids. The default is the vector 0 instead of each token's vector.
     steps : int, optional
-        K, the number of forward and backward passes for each example. By default, between 49 and 3,000 passes: as
-        many as are needed until the gap is at most 0.001, or at most 0.00001 times the score if the score is larger
-        than 100.
+        K, the number of forward and backward passes for each example. By default, the function adds points until the
+        gap is at most 0.001, or at most 0.00001 times the score if the score is larger than 100. This takes between 49
+        and 3,000 passes.
     return_gap : bool
         True to return the gap too.
 

@@ -11,8 +11,8 @@ With all 2^G - 2 sets, the solution is exactly the Shapley values: docs/derivati
 very large sets have the largest weights, because they show the effect of a single group.
 
 To use fewer sets, draw them at random. First draw the size k, with a probability proportional to C(G, k) pi(k), that
-is, to 1 / (k (G - k)). Then draw k of the G groups. The probabilities replace the weights, so all drawn sets count
-equally. Each set is drawn together with its complement, which reduces the variance.
+is, to 1 / (k (G - k)). Then draw k of the G groups. The probabilities replace the weights, so all drawn sets have the
+same weight. Each set is drawn together with its complement, which reduces the variance.
 
 The constraint is eliminated: phi_G = v(all) - v(none) - the sum of the others.
 
@@ -47,7 +47,7 @@ def kernel_shap(
     samples: int = 1000,
     rng: None | int | np.random.Generator = None,
 ) -> Array:
-    """Return the Shapley values of the parts of the input, or an estimate of them from a sample of the sets of parts.
+    """Return the Shapley values of the parts of the input, or estimate them from a sample of the sets of parts.
 
     Parameters
     ----------

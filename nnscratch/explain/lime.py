@@ -5,7 +5,7 @@
     m_ng  = 1 or 0, each with probability 1/2                   M random masks; group g is present or not
     y_n   = v(m_n)                                              v: see masking.py
     d_n   = 1 - sqrt(mean of m_n over g)                        the cosine distance between m_n and (1, ..., 1)
-    w_n   = exp(-d_n^2 / width^2)                               a mask near the example counts more
+    w_n   = exp(-d_n^2 / width^2)                               large for a mask near the example
 
     minimise over b0 and b      sum over n of w_n (y_n - b0 - m_n . b)^2  +  ridge |b|^2
 
@@ -46,7 +46,9 @@ def lime(
     rng: None | int | np.random.Generator = None,
     return_r2: bool = False,
 ) -> Array | tuple[Array, np.ndarray]:
-    """Return the weights of a linear model that is fitted near each example. Its inputs say which parts are present.
+    """Return the weights of a linear model that is fitted near each example.
+
+    The inputs of the linear model say which parts of the example are present.
 
     Parameters
     ----------

@@ -153,7 +153,7 @@ def baseline_ids(x: Array, baseline: Any) -> Array:
 
 
 def _checked_baseline(x: Array, baseline: Any) -> Array:
-    """Return the baseline as an array. Raise if it does not hold numbers as x does, or does not broadcast to x."""
+    """Return the baseline as an array. Raise if its dtype does not fit x, or if it does not broadcast to x."""
     baseline = np.asarray(baseline) if np.isscalar(baseline) else baseline
     backend.array_module(baseline)
     if baseline.dtype.kind not in ("iu" if is_tokens(x) else "iuf"):

@@ -3,7 +3,7 @@
     a_t = h_t[unit]         h_t: the output of a layer after token t        the k largest a_t, each with its neighbours
 
 A text of any length is read in windows of `context` tokens that overlap by half. Only the activations in the second
-half of a window count. So each activation has at least context / 2 tokens before it, except at the start of the text.
+half of a window are used. So each of them has at least context / 2 tokens before it, except at the start of the text.
 
 If you name a unit after its top contexts, the name is a guess. Also check texts that should not activate the unit.
 
@@ -89,7 +89,7 @@ def top_contexts(
     >>> import nnscratch as nn
     >>> tokenizer = nn.data.CharTokenizer.from_text("abc")
     >>> model = nn.models.LanguageModel(len(tokenizer), 2, 8, rng=0)
-    >>> model.embedding.weight.data[:, 0] = [0, 0, 5]                    # unit 0 of the embedding likes "c"
+    >>> model.embedding.weight.data[:, 0] = [0, 0, 5]                    # unit 0 is active at "c"
     >>> for found in nn.explain.top_contexts(model, tokenizer, "abacabaab", "embedding", unit=0, k=2, width=3):
     ...     print(found)
     +5.000  aba[c]aba

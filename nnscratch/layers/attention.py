@@ -24,7 +24,7 @@ for different reasons.
                 dk = dZ^T q / sqrt(d)       (N, heads, S, d)    then the heads of dq, dk and dv are joined
                 dx = dq W_q                 dm = dk W_k + dv W_v        if m is x, dx is the sum of both
                 dW_q = dq^T x               dW_k = dk^T m               dW_v = dv^T m       summed over N and the tokens
-    per example the last line, summed over the tokens of example n alone
+    per example dW_q, dW_k and dW_v, each summed over the tokens of example n only
 
 Why sqrt(d): q k^T is a sum of d products. If the elements of q and k have variance 1, the sum has variance d. Softmax
 of such large scores is almost one-hot, and its gradient is almost zero. Division by sqrt(d) makes the variance 1.
@@ -95,7 +95,8 @@ class MultiheadAttention(Module):
 
     Examples
     --------
-    Self-attention: the tokens of a sequence attend to each other, here only to themselves and earlier tokens.
+    Self-attention: a token attends to tokens of its own sequence. With ``causal=True``, these are the token itself and
+    earlier tokens:
 
     >>> import numpy as np, nnscratch as nn
     >>> attention = nn.MultiheadAttention(embed_dim=8, num_heads=2, causal=True, rng=0)
@@ -108,7 +109,7 @@ class MultiheadAttention(Module):
      [0. 0. 0.]
      [0. 0. 0.]]
 
-    Cross-attention: 3 tokens attend to 5 other tokens, as a translation attends to its source.
+    Cross-attention: 3 tokens attend to the 5 tokens of another sequence:
 
     >>> attention = nn.MultiheadAttention(embed_dim=8, num_heads=2, rng=0)
     >>> memory = np.ones((1, 5, 8), dtype=np.float32)
@@ -298,7 +299,7 @@ class MultiheadAttention(Module):
         if lengths is not None:
             left = is_left(padding_side)
             padding = is_padding(lengths, S, left)[:, None]  # (N, 1, S)
-            if left and self.causal:  # padding at the start has no earlier token, so it attends to itself
+            if left and self.causal:  # padding at the start attends to itself: softmax of -inf alone would be NaN
                 padding = padding & (np.arange(S) != np.arange(S - T, S)[:, None])  # (N, T, S)
             Z += xp.asarray(np.where(padding, -math.inf, 0).astype(Z.dtype))[:, None]
         return softmax(Z, out=Z)

@@ -13,7 +13,7 @@ from .. import backend
 from ..backend import Array
 
 FEW_ROWS = 128
-"""Up to this number of rows, `matmul` may compute the transposed product."""
+"""`matmul` may compute the transposed product if the product has at most this number of rows."""
 
 
 def matmul(a: Array, b: Array) -> Array:

@@ -9,7 +9,7 @@ in the next layer do not depend on later tokens either, and the model never has 
 the model computes T queries, keys and values. Each query attends to all S + T keys.
 
 The *room* of a cache is a pair of arrays for more than S tokens. k and v are views of its first S tokens. New tokens
-are written behind them, and no other token is copied. If the room is full, all tokens are copied to a room of twice the
+are written after them, and no other token is copied. If the room is full, all tokens are copied to a room of twice the
 size.
 
 A cache never changes: `extended` returns a new cache, and both caches use the same room. You may extend one cache

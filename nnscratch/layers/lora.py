@@ -51,7 +51,7 @@ class LoRA(Module):
     rank : int
         r, at most the smaller of D and H.
     alpha : float, optional
-        The update is multiplied by ``alpha / rank``. The default is `rank`, which multiplies by 1.
+        The update is multiplied by ``alpha / rank``. The default is `rank`, so that the factor is 1.
     rng : None, int or numpy.random.Generator
         The source of A, or its seed. A is uniform from -1/sqrt(D) to 1/sqrt(D), as in a Linear layer. B is 0.
 
@@ -164,13 +164,14 @@ class LoRA(Module):
         return self.base.backward(dy) + (du @ self.lora_A.data).reshape(x.shape)
 
     def update(self) -> Array:
-        """Return s B A, shape (H, D), which the training has added to the weight."""
+        """Return s B A, shape (H, D): the update of the weight W."""
         return self.scale * (self.lora_B.data @ self.lora_A.data)
 
     def merge(self) -> Linear:
         """Add the update to the trained layer's weight, in place: W = W + s B A. Return that layer.
 
-        Until `unmerge`, this layer returns the trained layer's output and cannot be trained.
+        After this call, the LoRA layer returns the output of the trained layer. You cannot train the LoRA layer until
+        you call `unmerge`.
         """
         if self.merged:
             raise RuntimeError("this LoRA is merged already")

@@ -1,7 +1,7 @@
 """LSTM: long short-term memory over whole sequences, in several layers. The fast version of :class:`LSTMCell`.
 
 This file computes one layer in one direction. recurrent.py loops over layers, directions and segments of time. In most
-arrays, the features come before the sequences of the batch:
+arrays, the feature axis comes before the batch axis:
 
     shapes      X (T, N, D)    h (T+1, N, H)    c (T+1, H, N)    U, dU (4H, steps * N)    gates, u, dz (4H, N)
                 h[t] and c[t] are the state before step t, h[t+1] and c[t+1] the state after it

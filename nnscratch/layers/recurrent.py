@@ -14,8 +14,8 @@ Products that do not depend on the recurrence are computed for many steps at a t
 
 dU is the gradient of U, and dV holds the gradients of v at all steps. In RNN and LSTM, dU and dV are equal.
 
-Two directions. Each layer runs twice, with different weights: from the first step to the last, and from the last to
-the first. The second output is reversed in time and placed after the first along the last axis:
+With ``bidirectional=True``, each layer runs twice, with different weights: from the first step to the last, and from
+the last to the first. The second output is reversed in time and placed after the first along the last axis:
 
     forward     Y  = [ run(X),  reversed(run_reverse(reversed(X))) ]                    (T, N, 2H)
     backward    dX = run.backward(dY[.., :H]) + reversed(run_reverse.backward(reversed(dY[.., H:])))

@@ -1,6 +1,6 @@
 """Residual: y = x + f(x). The inner layers learn only the change of x.
 
-    shapes      x, y and f(x) have the same shape; with a projection, only y, f(x) and p(x)
+    shapes      x, y and f(x) have the same shape; with a projection, y, f(x) and p(x) have the same shape
 
     forward     y  = x + f(x)                   y  = p(x) + f(x)        with a projection p
     backward    dx = dy + df/dx^T dy            dx = dp/dx^T dy + df/dx^T dy

@@ -29,7 +29,7 @@ from ..module import Module
 
 
 def segments(lengths: np.ndarray, xp: ModuleType = np) -> list[tuple[slice, Array]]:
-    """Cut time wherever a sequence ends. Return each segment's steps and the rows that have not ended.
+    """Cut time wherever a sequence ends. Return each segment's steps and the rows of the sequences that have not ended.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def flipped(X: Array, lengths: np.ndarray | None) -> Array:
 
 
 def rolled(X: Array, lengths: np.ndarray, back: bool = False) -> Array:
-    """Move the padding of X, shape (T, N, D), from before each sequence to behind it, or back if `back` is True."""
+    """Move the padding of X, shape (T, N, D), from before each sequence to after it, or back if `back` is True."""
     xp, (T, N, _) = backend.array_module(X), X.shape
     shift = T - lengths  # the number of steps of padding
     index = (np.arange(T)[:, None] + (-shift if back else shift)) % T  # (T, N)

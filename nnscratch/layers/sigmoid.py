@@ -8,8 +8,8 @@
 A common mistake is to compute sigma'(y) instead of sigma'(x): y is already the output of sigma. The derivation of the
 1-2-1 network in the documentation shows this step by step.
 
-The code computes the equal expression 1/2 + tanh(x/2)/2. It never overflows, whereas e^-x overflows for x = -800, and
-NumPy computes tanh several times faster than exp.
+The code computes the equal expression 1/2 + tanh(x/2)/2. It never overflows, whereas e^-x overflows for x = -800. NumPy
+also computes tanh several times faster than exp.
 
 Reference: Rumelhart, Hinton and Williams (1986), "Learning representations by back-propagating errors".
 """

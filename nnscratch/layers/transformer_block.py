@@ -15,9 +15,9 @@
         backward    ds = norm2.backward(dy)         da = ds + f.backward(ds)
                     dr = norm1.backward(da)         dx = dr + attention.backward(dr)
 
-The residual connections make deep stacks of blocks trainable. In the pre-norm form, dy reaches x unchanged, whatever
-the layers of the two branches do. The first Transformer had the post-norm form, in which dy passes through every norm.
-Its training needed a learning-rate warm-up.
+The residual connections make deep stacks of blocks trainable. In the pre-norm form, they carry dy to x unchanged. The
+first Transformer had the post-norm form, in which dy passes through every norm. Its training needed a learning-rate
+warm-up.
 
 The parameters have the names of PyTorch's ``TransformerEncoderLayer``, whose defaults are the post-norm form and ReLU.
 
@@ -62,7 +62,7 @@ class TransformerBlock(Module):
     dim_feedforward : int, optional
         F, the hidden size of the network for each token. The default is 4 D.
     dropout : float, 0 <= dropout < 1
-        The probability of dropping an element: of the attention weights, inside f, and at the end of both branches.
+        The dropout probability for the attention weights, inside f, and at the end of both branches.
     causal : bool
         True if token t may attend to tokens 0..t only.
     norm_first : bool

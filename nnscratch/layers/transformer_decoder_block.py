@@ -51,7 +51,7 @@ class TransformerDecoderBlock(TransformerBlock):
     dim_feedforward : int, optional
         F, the hidden size of the network for each token. The default is 4 D.
     dropout : float, 0 <= dropout < 1
-        The probability of dropping an element: of the attention weights, inside f, and at the end of the branches.
+        The dropout probability for the attention weights, inside f, and at the end of each branch.
     norm_first, activation, bias, layer_norm_eps
         See `TransformerBlock`.
     rng : None, int or numpy.random.Generator

@@ -29,7 +29,7 @@ class Upsample(Module):
     Parameters
     ----------
     scale_factor : int
-        s, the number of copies along each axis. It must be given by name: PyTorch's first argument is the output size.
+        s, the number of copies along each axis. Pass it by name, because PyTorch's first argument is the output size.
     mode : str
         ``"nearest"``, which copies the nearest element of x. There is no other mode.
 

@@ -1,4 +1,4 @@
-"""BCEWithLogitsLoss: sigmoid and negative log-likelihood in one, for binary classification.
+"""BCEWithLogitsLoss: sigmoid and negative log-likelihood combined, for binary classification.
 
     shapes      logits x, targets t in [0, 1]: any, the same        n = the number of elements
 

@@ -1,4 +1,4 @@
-"""CrossEntropyLoss: softmax and negative log-likelihood in one, for classification.
+"""CrossEntropyLoss: softmax and negative log-likelihood combined, for classification.
 
     shapes      logits x, probabilities p, target distribution q (n, C)         labels t (n,)
 
@@ -36,12 +36,12 @@ from .fast_softmax import softmax_of_rows
 
 
 class CrossEntropyLoss(Module):
-    """The cross-entropy between labels and the softmax of logits, averaged over the rows that count.
+    """The cross-entropy between labels and the softmax of logits, averaged over the rows that are not ignored.
 
     Parameters
     ----------
     ignore_index : int, optional
-        A label to leave out: its rows add nothing to the loss and receive no gradient.
+        Rows with this label are ignored: they add nothing to the loss and receive no gradient.
     label_smoothing : float, 0 <= label_smoothing < 1
         e above. Szegedy et al. (2016), "Rethinking the Inception architecture for computer vision".
     weight : sequence of C floats, each 0 or more, optional
@@ -84,7 +84,7 @@ class CrossEntropyLoss(Module):
         Raises
         ------
         ValueError
-            The shapes do not match, a label is out of range, or no row counts.
+            The shapes do not match, a label is out of range, or every label is ignored or has the weight 0.
         """
         check_labels(self, "logits", logits, target)
         xp = backend.array_module(logits)
@@ -132,7 +132,7 @@ class CrossEntropyLoss(Module):
         return dx.reshape(shape)
 
     def count(self, target: Array) -> float | Array:
-        """Return n: the number of rows that count, or, if there are class weights, the sum of w_t over these rows.
+        """Return n: the number of rows that are not ignored, or, with class weights, the sum of w_t over these rows.
 
         On a GPU the result is an array of shape (), since reading its value would block.
         """
@@ -156,7 +156,7 @@ class CrossEntropyLoss(Module):
             raise ValueError(f"CrossEntropyLoss: every label is {why}, so there is nothing to average")
 
     def _without_ignored(self, t: Array) -> tuple[Array, Array | None]:
-        """Return `t` with 0 for ignored labels, and a mask of the rows that count (None if all rows count)."""
+        """Return `t` with 0 for ignored labels, and a mask of the other rows (None if no row is ignored)."""
         if self.ignore_index is None:
             return t, None
         counted = t != self.ignore_index

@@ -1,6 +1,6 @@
 """KLDivLoss: the Kullback-Leibler divergence, a measure of how much a predicted distribution differs from a target.
 
-    shapes      x (..., C): log-probabilities, such as LogSoftmax returns    t (..., C): probabilities    n rows
+    shapes      x (..., C): log-probabilities, for example from LogSoftmax    t (..., C): probabilities    n rows
 
     forward     L  = sum over all elements of  t (log t - x) / n        with 0 log 0 = 0
     backward    dx = - t / n

@@ -62,8 +62,8 @@ class Seq2Seq(Module):
 
     Examples
     --------
-    Two sources. The second has 2 tokens and one token of padding. `target` is the input of the decoder: for each
-    token to predict, the token before it.
+    Two sources. The second has 2 tokens and one token of padding. `target` is the input of the decoder: each of its
+    tokens precedes a token that the model predicts.
 
     >>> import numpy as np, nnscratch as nn
     >>> model = nn.models.Seq2Seq(source_vocab_size=10, target_vocab_size=8, embed_size=4, hidden_size=6, rng=0)

@@ -2,7 +2,7 @@
 
 A word gets two vectors: a row of E, as an input, and a row of O, as a candidate. The model reads some words of the text
 (the inputs) and gives scores to candidates. The first candidate is a word that stands near the inputs in the text. The
-K others are drawn at random (the negatives).
+K other candidates are drawn at random (the negatives).
 
     shapes      inputs (N, C)    candidates (N, 1 + K)    E, O (V, D)    h (N, D)    scores (N, 1 + K)
 

@@ -1,6 +1,6 @@
 """AdamW: Adam with weight decay that is not part of the gradient.
 
-    w = w - lr weight_decay w               first the decay, the same for every weight
+    w = w - lr weight_decay w               first the decay, with the same factor for every weight
     m, v, m^, v^ as in Adam, from the plain gradient g
     w = w - lr m^ / (sqrt(v^) + eps)
 

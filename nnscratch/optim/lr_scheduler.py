@@ -331,7 +331,7 @@ class ReduceLROnPlateau(LRScheduler):
     optimizer : Optimizer
     factor : float, 0 <= factor < 1
     patience : int
-        The largest number of losses in a row that may not improve. One more such loss reduces the rate.
+        The number of losses in a row without improvement that do not reduce the rate. One more such loss reduces it.
     threshold : float, 0 <= threshold < 1
     cooldown : int
     min_lr : float

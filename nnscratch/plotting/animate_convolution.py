@@ -28,7 +28,7 @@ def animate_convolution(image: Array, kernel: Array, stride: int = 1, padding: i
     Returns
     -------
     Animation
-        One picture for each pixel of the output, of which there may be at most 64.
+        One picture for each pixel of the output. The output may have at most 64 pixels.
 
     Examples
     --------

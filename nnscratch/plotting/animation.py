@@ -154,12 +154,12 @@ class Animation:
         Parameters
         ----------
         path : str or path
-            The end of the name decides the format: ``.gif``, ``.html``, or ``.mp4``, which needs the program ffmpeg.
+            The suffix of the file gives the format: ``.gif``, ``.html``, or ``.mp4``, which needs the program ffmpeg.
 
         Raises
         ------
         ValueError
-            The name has another end, or ffmpeg is not installed.
+            The file has another suffix, or ffmpeg is not installed.
         """
         from matplotlib.animation import FFMpegWriter, PillowWriter
 

@@ -21,7 +21,7 @@ def plot_attributions(image: Array, attributions: Array, ax: Any = None) -> Any:
     image : array, shape (H, W) or (C, H, W)
         The plot shows the mean of the channels in grey. A large value is dark.
     attributions : array, in the shape of the image
-        One example from a method of `nnscratch.explain`. The channels of a pixel are added up.
+        The attributions of one example, from a method of `nnscratch.explain`. The channels of a pixel are added up.
     ax : matplotlib Axes, optional
 
     Returns

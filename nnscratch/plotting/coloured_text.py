@@ -99,7 +99,7 @@ def plot_text(
 
 
 def word_length(tokens: Sequence[str], start: int) -> int:
-    """Return the number of characters from token `start` to the next blank.
+    """Return the number of characters from token `start` to the next space.
 
     The plot uses it to start a new line before a word that does not fit.
     """

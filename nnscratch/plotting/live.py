@@ -1,4 +1,4 @@
-"""LivePlot: the loss curve in a notebook, drawn again and again during training."""
+"""LivePlot: the loss curve in a notebook, redrawn during training."""
 
 from __future__ import annotations
 

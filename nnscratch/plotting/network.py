@@ -34,7 +34,7 @@ class Node:
 def draw_network(model: Module, *inputs: Any, dy: Any = None, ax: Any = None) -> Any:
     """Draw the graph of a model: a box for each layer, with the shape and the size of its output.
 
-    A module gets a box if it has parameters of its own, or no inner modules. An arrow means that the output of one box
+    A module gets a box if it has its own parameters or no inner modules. An arrow means that the output of one box
     is an input of the other. Sums and products of two outputs, as in a residual connection, get a box too. A "?" is an
     array that was computed in another way. The size is the root mean square.
 
@@ -143,7 +143,7 @@ def graph_of(model: Module, inputs: tuple, dy: Any = None) -> list[Node]:
 
 
 def boxes_of(module: Module) -> Iterator[Module]:
-    """Yield the modules that get a box: those with parameters of their own, and those without inner modules."""
+    """Yield the modules that get a box: those with their own parameters, and those without inner modules."""
     children = [child for _, child in module.named_children()]
     if not children or any(isinstance(value, Parameter) for value in vars(module).values()):
         yield module

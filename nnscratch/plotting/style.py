@@ -21,7 +21,7 @@ SIGNED_MAP = "RdBu_r"  # blue below 0, white at 0, red above
 
 
 def new_axes(width: float = 7.0, height: float = 4.0) -> Any:
-    """Return the axes of a new figure. It does not use pyplot, so it also works without a screen.
+    """Return the axes of a new figure. This function does not use pyplot, so it also works without a screen.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def ink_on(colour: tuple[float, ...]) -> str:
 
 
 def shown(token: str) -> str:
-    """Return the token with visible signs for blanks, tabs and line breaks."""
+    """Return the token with visible signs for spaces, tabs and line breaks."""
     return token.replace(" ", "\u2423").replace("\n", "\u21b5").replace("\t", "\u21e5")
 
 

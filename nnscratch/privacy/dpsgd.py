@@ -1,6 +1,6 @@
 """DP-SGD: training that hides whether an example was in the data.
 
-    batch       each example is in it with probability q = L / (number of examples): poisson.py
+    batch       each example is in the batch with probability q = L / (number of examples): poisson.py
     g_n         the gradient of the loss of example n alone, over all parameters
     clip        g_n min(1, C / ||g_n||)                         no example can contribute more than C
     noise       g = (sum over n of the clipped g_n + N(0, (sigma C)^2 I)) / L

@@ -199,8 +199,8 @@ def check_is_mean(criterion: Module) -> None:
 def check_examples_are_separate(model: Module, inputs: Any) -> None:
     """Raise ValueError if the prediction for the first example changes when it is alone in the batch.
 
-    A layer without parameters may mix the examples too, such as one that subtracts the mean of the batch. No example
-    then has a gradient of its own, and the clipping does not limit what it can change.
+    A layer without parameters may mix the examples too, for example if it subtracts the mean of the batch. Then no
+    example has its own gradient, and clipping does not limit the effect of one example.
     """
     together, alone = inputs, rows_of(inputs, slice(0, 1))
     with eval_mode(model):

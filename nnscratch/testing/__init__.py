@@ -21,7 +21,7 @@ __all__ = ["assert_gradients_match", "assert_values_match", "exercise", "fast"]
 
 
 def assert_gradients_match(subject: Any, /, *inputs: Any, **options: Any) -> GradientReport:
-    """Check the gradients of `subject`, and raise the printed report as an error unless all of them are right.
+    """Check the gradients of `subject`. Unless all are right, raise an AssertionError with the printed report.
 
     Parameters
     ----------

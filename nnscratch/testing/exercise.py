@@ -230,9 +230,9 @@ def wrong_gradient(entry: Any) -> str:
 
 
 def plain_evidence(evidence: str, arrays: Collection[str] = ()) -> str:
-    """Return the evidence of a diagnosis without file names, misfits and the number of arrays that it explains.
+    """Return the evidence of a diagnosis without file names, the largest difference and the number of arrays explained.
 
-    File names and misfits differ between machines.
+    File names and the largest difference are not the same on all machines.
 
     Code between back-ticks stays as it is. `arrays` are the names of the checked arrays: a checked array with the name
     of a symbol needs no explanation.

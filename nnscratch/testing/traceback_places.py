@@ -123,7 +123,7 @@ def is_library(file: str) -> bool:
 def own_places(error: BaseException) -> list[Place]:
     """Return the places of the traceback that are not in libraries, the outermost first.
 
-    The first place is in the exercise's block. If the error has a cause, another error, the places of the cause follow.
+    The first place is in the exercise's block. If another error caused this error, the places of that error follow.
     """
     places = []
     current: BaseException | None = error

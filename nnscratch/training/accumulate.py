@@ -8,8 +8,8 @@ Every `backward` adds to the gradients. So it is enough to multiply each batch's
 the model's backward. The activations of only one batch are in memory at a time. So a step can use a large batch with
 little memory.
 
-n_j counts the targets as the loss does: `CrossEntropyLoss` leaves out ignored targets, and with class weights it adds
-up the weights of the targets. The mean of the k mean losses L_j would be wrong, because the n_j may differ. For
+n_j counts the targets as the loss does: `CrossEntropyLoss` does not count ignored targets, and with class weights it
+adds up the weights of the targets. The mean of the k mean losses L_j would be wrong, because the n_j may differ. For
 example, the last batch may be smaller.
 
 Three kinds of model are an exception. For them, k batches do not give the same result as one large batch. BatchNorm
@@ -43,7 +43,7 @@ def number_of_targets(criterion: Module, targets: Array) -> float | Array:
 
 
 def no_target_counts(criterion: Module, targets: Array) -> bool:
-    """Return True if `criterion` leaves out all targets of a batch. The result on a GPU is always False."""
+    """Return True if `criterion` ignores all targets of a batch. The result on a GPU is always False."""
     backend.array_module(targets)
     if not isinstance(criterion, CrossEntropyLoss) or criterion.is_batch_mean or not backend.cheap_to_read(targets):
         return False
@@ -51,9 +51,9 @@ def no_target_counts(criterion: Module, targets: Array) -> bool:
 
 
 def parts_of_step(criterion: Module, batches: Sequence[tuple[Any, Array]]) -> list[Part]:
-    """Return the batches of one step with their fractions. A batch in which no target counts is left out.
+    """Return the batches of one step with their fractions. A batch whose targets are all ignored is left out.
 
-    If no target of the step counts, the list is empty. The step then has the loss 0 and the gradient 0.
+    If all targets of the step are ignored, the list is empty. The step then has the loss 0 and the gradient 0.
 
     Examples
     --------

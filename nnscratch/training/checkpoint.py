@@ -135,8 +135,7 @@ def resume(trainer: Trainer, folder: PathLike) -> None:
 def state_dict(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the state of `trainer`: named arrays, and a header of values that JSON can store.
 
-    With a communicator, call it on all ranks. Rank 0 returns the same as a single process would: the states of all
-    rows.
+    With a communicator, call it on all ranks. Rank 0 returns the states of all rows, as a single process does.
     """
     history = trainer.history
     optimizer = trainer.optimizer.state_dict()
@@ -292,7 +291,7 @@ def generators(model: Module) -> list[np.random.Generator]:
 
 
 def _for_json(states: Any) -> Any:
-    """Return the states of generators with lists instead of arrays, which some kinds of generators have."""
+    """Return the states of generators with lists instead of the arrays that some kinds of generators have."""
     if isinstance(states, dict):
         return {name: _for_json(value) for name, value in states.items()}
     if isinstance(states, list):

@@ -27,7 +27,7 @@ class BatchGenerators:
     epoch_start : dict or None
         The state of `batches` when this epoch began.
     batches_stopped_at, valid_stopped_at : dict or None
-        After `resume`, the states of both when the resumed run stopped. `fit` restores them.
+        After `resume`, the states that both generators had when the saved run stopped. `fit` restores them.
     """
 
     batches: np.random.Generator | None = None

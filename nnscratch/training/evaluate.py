@@ -33,7 +33,7 @@ def evaluate(model: Module, criterion: Module, batches: Iterable[tuple[Any, Any]
     Raises
     ------
     ValueError
-        `batches` is empty, or no target counts.
+        `batches` is empty, or all targets are ignored.
 
     Examples
     --------
@@ -52,7 +52,7 @@ def loss_sum(
     batches: Iterable[tuple[Any, Any]],
     own_rows: Callable[[int], slice] = slice,
 ) -> tuple[float, float]:
-    """Return the sum of the losses of all targets, and the number of targets that count.
+    """Return the sum of the losses of all targets, and the number of targets that are not ignored.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def loss_sum(
             inputs, targets = batch_on_device_of(model, inputs, targets)
             n = number_of_targets(criterion, targets)
             if isinstance(n, (int, float)) and n == 0:
-                continue  # no target counts: skip the batch
+                continue  # all targets are ignored: skip the batch
             if num_rows(inputs) != rows:
                 state, rows = None, num_rows(inputs)
             own = own_rows(rows)
@@ -78,7 +78,7 @@ def loss_sum(
                 if not len(targets):
                     continue
                 (n,) = backend.to_floats([number_of_targets(criterion, targets)])
-                if n == 0:  # no target counts, but the state advances
+                if n == 0:  # all targets are ignored, but the state advances
                     _, state = call_model(model, inputs, hidden_for(model, inputs, state))
                     continue
             if computes_own_loss(model, criterion):

@@ -124,7 +124,7 @@ class GradientSum:
             p.grad = view
 
     def _lay_out(self, learned: list[Parameter]) -> None:
-        """Make the flat arrays for these parameters, and let the gradients be views of them."""
+        """Make the flat arrays for these parameters, and make the gradients views of them."""
         sizes: dict[np.dtype, int] = {}
         self._learned, self._slices = learned, []
         for p in learned:

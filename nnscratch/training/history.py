@@ -43,7 +43,7 @@ class History:
         self.norm.append(norm)
 
     def start_clock(self) -> None:
-        """Start the clock of `update_seconds`, which adds the time from now on to the present `seconds`."""
+        """Start the clock. `update_seconds` then adds the time since this call to `seconds`."""
         self._clock_started = time.perf_counter() - self.seconds
 
     def update_seconds(self) -> None:

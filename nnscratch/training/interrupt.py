@@ -15,7 +15,7 @@ INTERRUPTED = "interrupted"
 
 
 def reason_to_stop(trainer: Trainer) -> str | None:
-    """Return ``trainer.stop``. If several processes train together, all of them return the reason of one of them."""
+    """Return ``trainer.stop``. If several processes train together and one has a reason, all of them return it."""
     stop = trainer.stop if trainer.together is None else trainer.together.agree(trainer.stop)
     if stop is not None:
         trainer.stop = stop

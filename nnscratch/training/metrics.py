@@ -79,14 +79,14 @@ def accuracy(prediction: Array, target: Array) -> float:
 
 
 def confusion_matrix(prediction: Array, target: Array, num_classes: int | None = None) -> Array:
-    """Count, for each pair of classes, how often the first was predicted as the second.
+    """Count, for each pair of classes, how often a target of the first class was predicted as the second class.
 
     Parameters
     ----------
     prediction, target
         As for :func:`accuracy`.
     num_classes : int, optional
-        C. By default, the number of scores in a row. If `prediction` holds classes, one more than the largest class.
+        C. The default is the number of scores in a row. If `prediction` holds classes, it is the largest class plus 1.
 
     Returns
     -------

@@ -41,7 +41,7 @@ def rows_of(inputs: Any, cut: slice) -> Any:
 
 
 def batch_on_device_of(model: Module, inputs: Any, targets: Any) -> tuple[Any, Any]:
-    """Return the batch on the model's device, without the inputs that the model reads on the CPU."""
+    """Return the batch on the model's device. Inputs that the model reads on the CPU stay there."""
     arrays, stay = arrays_of(inputs), model.inputs_on_cpu
     *moved, moved_targets = to_device_of(model, *(a for k, a in enumerate(arrays) if k not in stay), targets)
     if isinstance(inputs, tuple):

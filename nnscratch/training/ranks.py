@@ -56,7 +56,7 @@ def end_all_ranks_on_error(together: Together | None) -> Iterator[None]:
     """Let an error inside the block end all ranks, after a message that names the rank.
 
     With one process, this has no effect.
-    `TrainingDiverged` passes through if all ranks raise it after the same sum.
+    `TrainingDiverged` does not end the ranks if all of them raise it after the same sum.
     """
     try:
         yield

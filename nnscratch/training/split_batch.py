@@ -11,8 +11,8 @@ Each part has a copy of the model with its own gradients and saved values. The w
 same array in every copy.
 
 Two kinds of model do not become faster. In an LSTM, a step has many short operations, and the threads wait for Python's
-global lock. An MLP has many weights and few other operations, so adding the gradients of the parts takes longer than
-the split saves.
+global lock. An MLP has many weights and few other operations. Adding the gradients of the parts then takes more time
+than the split saves.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ rows of rank r have n_r targets and the mean loss L_r, then
 
 so the mean over all targets is the weighted sum of the ranks' means. Each rank multiplies its loss and its gradient by
 n_r/n. One sum over the ranks then gives L and g to all of them (gradient_sum.py). The sum comes before the norm, the
-clipping and the check for NaN. From there on, all ranks compute the same numbers, so their weights stay equal, bit for
+clipping and the check for NaN. After the sum, all ranks compute the same numbers, so their weights stay equal, bit for
 bit. All ranks read the same batches. Of N rows, rank r uses these:
 
     rank 0    0 ... n_0 - 1        the first N mod p ranks have one row more
@@ -16,7 +16,7 @@ bit. All ranks read the same batches. Of N rows, rank r uses these:
 What differs by rank:
 
     hidden states     A recurrent model has the states of its own rows. A checkpoint holds the states of all rows.
-    dropout           Rank 0 draws as a single process does. The other ranks have random streams of their own.
+    dropout           Rank 0 draws the numbers of a single process. Each other rank has its own random stream.
     BatchNorm         Each rank normalises its own rows. The running averages become the mean over the ranks.
 
 A rank must never wait for a rank that has ended. So all ranks stop after the same step, and an error on one rank ends
@@ -112,7 +112,7 @@ class Together:
                 continue
             inputs_r, targets_r = rows_of(inputs, own), targets[own]
             n, n_r = backend.to_floats([number_of_targets(criterion, t) for t in (targets, targets_r)])
-            if n and not n_r:  # no target of these rows counts, but the state advances
+            if n and not n_r:  # all targets of these rows are ignored, but the state advances
                 with eval_mode(model):
                     _, hidden = call_model(model, inputs_r, hidden_for(model, inputs_r, hidden))
                 continue

@@ -1,4 +1,4 @@
-"""Text to token ids and back: by character, by word, at the blanks of a prepared text, or by byte-level BPE.
+"""Text to token ids and back: by character, by word, at the spaces of a prepared text, or by byte-level BPE.
 
 Read ``tokenizer.py`` first (the vocabulary), then ``char.py``, ``word.py``, ``split.py`` and ``bpe.py``.
 """

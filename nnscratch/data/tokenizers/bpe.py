@@ -127,7 +127,7 @@ class BPETokenizer(Tokenizer):
         """Learn the merges from `text`, and return a tokenizer with them.
 
         The vocabulary is the special tokens, then the 256 bytes, then one token for each merge.
-        ``tokenizers.trainers.BpeTrainer`` gives the same result, with the alphabet of all bytes.
+        ``tokenizers.trainers.BpeTrainer`` gives the same result if its initial alphabet is all bytes.
 
         Parameters
         ----------

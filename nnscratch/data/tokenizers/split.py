@@ -1,4 +1,4 @@
-"""SplitTokenizer: for a text that is already split into tokens by blanks."""
+"""SplitTokenizer: for a text whose tokens are already separated by spaces."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .tokenizer import EOS, UNK, Tokenizer, check_text
 
 
 class SplitTokenizer(Tokenizer):
-    """Each string between blanks is a token. The token ``<eos>`` marks the end of each line.
+    """Each string between spaces is a token. The token ``<eos>`` marks the end of each line.
 
     Prepared corpora such as Mikolov's Penn Treebank have this form. If you keep these tokens unchanged, you can compare
     a perplexity with published perplexities.
@@ -106,7 +106,7 @@ class SplitTokenizer(Tokenizer):
         return np.array(ids, dtype=np.intp)
 
     def decode(self, ids: Any) -> str:
-        """Return the tokens with blanks between them, and a line break for each ``<eos>``.
+        """Return the tokens with spaces between them, and a line break for each ``<eos>``.
 
         Raises
         ------
