@@ -2,7 +2,7 @@
 
 grades.csv           a line for each student
 grades/STUDENT.txt   the feedback for the student
-grades/STUDENT.json  the marks; a later run reads them again if all files of the student are unchanged
+grades/STUDENT.json  the marks; a later run uses them again if all files of the student are unchanged
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class NotProtected(OSError):
 
 
 def check_protections(trust: bool) -> list[str]:
-    """Return the list of forbidden things that students' files can do on this machine, such as "reading files".
+    """Return the forbidden actions that students' files can carry out on this machine, such as "reading files".
 
     Raises
     ------
@@ -85,7 +85,7 @@ def mark_all(
     trust : bool
         Mark the files even if there is no sandbox.
     report : callable
-        Called with each mark as soon as it is known.
+        A function that is called with each mark as soon as the mark is known.
 
     Returns
     -------
@@ -169,7 +169,7 @@ def students_in(submissions: Path) -> list[str]:
 
 
 def saved_mark(path: Path, key: str) -> SubmissionMark | None:
-    """Return the mark of an earlier run, if it was made from the same files with the same settings."""
+    """Return the mark of an earlier run, if the files and the settings are still the same."""
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
         return from_dict(held["mark"]) if held["key"] == key else None
@@ -198,7 +198,7 @@ def as_csv(marks: Sequence[SubmissionMark]) -> str:
 def marked(
     course: Course, tasks: Sequence[Task], waiting: dict[str, tuple], seed: int, jobs: int, trust: bool
 ) -> Iterator[tuple[str, SubmissionMark]]:
-    """Yield the name and the mark of each student in `waiting`, as they become known."""
+    """Yield the name and the mark of each student in `waiting`, as soon as the mark is known."""
     start = (str(course.file), [task.name for task in tasks], seed, trust)
     lost: list[str] = []
     yield from in_processes(waiting, start, jobs, lost)
@@ -223,7 +223,7 @@ def in_processes(
             for future in futures.as_completed(running):
                 try:
                     mark = from_dict(future.result())
-                except Exception:  # catch every error: the other submissions get their marks
+                except Exception:  # catch every error, so that the other submissions get their marks
                     lost.append(running[future])
                     continue
                 yield running[future], mark
@@ -234,7 +234,7 @@ def in_processes(
 
 def not_marked(tasks: Sequence[Task], student: str, seed: int) -> SubmissionMark:
     """Return a mark of 0 points that tells the student that the grader has failed."""
-    problem = NotYet("The grader has failed at this submission. Please tell your instructor.")
+    problem = NotYet("The grader has failed, and has not marked this submission. Please tell your instructor.")
     files = [
         FileMark(task.name, task.exercise.filename, [none_of(part, task, problem) for part in task.exercise.parts])
         for task in tasks

@@ -1,4 +1,4 @@
-"""The judge's side of the processes in which students' files run.
+"""The classes with which the judge starts and uses the processes of students' files.
 
 Starter    a process that has imported NumPy and starts other processes; it never runs students' code
 Box        one of these other processes; it runs one student's file, and answers requests through two pipes
@@ -24,12 +24,12 @@ from ..gradcheck.command.process import ROOT, ending
 from .inside.orders import ORDER, REPLY
 
 LONGEST_REPLY = 32 << 20  # bytes
-WAIT = 2.0  # the largest number of seconds that a process may wait; a right solution never waits
+WAIT = 2.0  # the largest number of seconds that a process may wait; a correct solution never waits
 WAITS = "it waited for something"
 LOOK = 0.05  # seconds between two checks of the limits
 START = 60.0  # seconds in which the starter must answer
 
-# The packages above `inside` are empty in these processes, because their own files would import the references.
+# In these processes, the packages above `inside` are empty modules: the real __init__.py files would import solutions.
 BOOT = """
 import sys, types
 root, numpy = sys.argv.pop(1), sys.argv.pop(1)
@@ -59,8 +59,8 @@ class StarterFailed(Exception):
 class ProcessorClock:
     """Two limits for a process: one for its processor time, one for the time during which it waits.
 
-    On Linux, the state of the process says whether it waits. Therefore marks do not depend on other work of the
-    computer.
+    On Linux, the state of the process says whether it waits. Therefore the limits, and the marks, do not depend on the
+    other programs that run on the computer.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class ProcessorClock:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Measure the time inside this block, in which the process must answer a request."""
+        """Apply the limits inside this block. In this block, the process must answer a request."""
         self._asleep, self._last = not self._linux, time.monotonic()
         yield
 
@@ -100,7 +100,7 @@ class ProcessorClock:
         before, now = self._asleep, time.monotonic()
         self._asleep = self._sleeps()
         if before and self._asleep:
-            self._waiting += min(now - self._last, 2 * LOOK)  # at most 2 LOOK, because the judge may have slept too
+            self._waiting += min(now - self._last, 2 * LOOK)  # at most 2 LOOK, because the judge may have slept
         self._last = now
         if self._waiting >= self._longest:
             self.over = True
@@ -126,13 +126,13 @@ class ProcessorClock:
 
 
 class Starter:
-    """The process that starts the students' processes. Use it in a ``with`` block, which ends it.
+    """The process that starts the students' processes. Use it in a ``with`` block: it ends with the block.
 
     Parameters
     ----------
     trust : bool
-        True if there is no sandbox, so that students' processes can start other processes. At the end, these processes
-        are killed too.
+        True if the files run even without a sandbox. Then a student's process can start other processes, and `Box`
+        kills these other processes too.
     """
 
     def __init__(self, trust: bool = False) -> None:
@@ -190,7 +190,7 @@ class Starter:
 
 
 class Box:
-    """The process of one student's file. Use it in a ``with`` block, which kills it.
+    """The process of one student's file. Use it in a ``with`` block: the end of the block kills the process.
 
     Parameters
     ----------
@@ -249,7 +249,7 @@ class Box:
             return self._channel.request(operation, **values)
 
     def _ending(self) -> str:
-        """Return a text that says how the process ended. If it has closed its pipe but still runs, kill it first."""
+        """Return a text that says how the process ended. If the process still runs, kill it first."""
         time.sleep(0.002)  # time for the process to end after it has closed its pipe
         return f"its process ended without a report ({ending(self._end())})"
 
@@ -274,6 +274,6 @@ class Box:
 
 
 def missing_protections(starter: Starter) -> list[str]:
-    """Return the forbidden things that a student's file can do here, such as ``["reading files", "the network"]``."""
+    """Return the forbidden actions that the sandbox does not block, such as ``["reading files", "the network"]``."""
     with Box(starter, seed=0, seconds=10.0, memory=1024) as box:
         return [str(name) for name in box.request("missing", folder=ROOT)]

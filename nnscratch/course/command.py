@@ -18,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to `parser`."""
     add = parser.add_argument
     add("submissions", type=Path, metavar="SUBMISSIONS", help="a folder that holds a folder for each student")
-    add("--out", type=Path, metavar="grades.csv", help="the table of marks; a folder of that name gets the feedback")
+    out = "the table of marks; the feedback goes into a folder with the same name, but without .csv"
+    add("--out", type=Path, metavar="grades.csv", help=out)
     add("--course", type=Path, default=Path(), help="the folder of course.toml (default: this one)")
     add("--only", action="append", default=[], metavar="NAME", help="mark only this exercise; may be repeated")
     add("--jobs", type=int, default=1, help="submissions that are marked at the same time (default: %(default)s)")

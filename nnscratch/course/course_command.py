@@ -1,4 +1,4 @@
-"""``nnscratch course``: the actions new, check, release, autograder, notebooks and collect, before the marking."""
+"""``nnscratch course``: new, check, release, autograder, notebooks and collect. These actions come before marking."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def run_check(arguments: argparse.Namespace) -> int:
             failed += bool(found)
             state = "not right" if found else f"right     {count} planted mistakes are recognised"
             if not found and count < ENOUGH_MISTAKES:
-                state += f"; better plant {ENOUGH_MISTAKES}"
+                state += f"; {ENOUGH_MISTAKES} are recommended"
             print(f"  {task.name.ljust(width)}  {number(task.total).rjust(5)} points  {state}", flush=True)
             for problem in found:
                 print(f"      {problem}")

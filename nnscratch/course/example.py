@@ -16,7 +16,7 @@ seed = 20261012                  # draws the inputs of all checks; the same for 
 # submission = 15                # seconds of processor time for all files of a student
 # memory = 1024                  # megabytes
 
-# The exercises, in the order in which students get them. `nnscratch exercises start FOLDER` writes all that exist.
+# The exercises, in the order in which students get them. `nnscratch exercises start FOLDER` writes all exercises.
 
 [[exercises]]
 name = "sigmoid"
@@ -75,7 +75,7 @@ def swish_backward(dout, cache):
 
 SHAPES = [{"x": "4,3", "beta": ""}, {"x": "2,5", "beta": ""}, {"x": "7", "beta": ""}]
 
-# A piece of the solution, the wrong code for its place, and a part of the message that the check then gives.
+# For each mistake: a piece of the solution, the wrong code that replaces it, and a part of the message of the check.
 MISTAKES = [
     ("out = x * s\\n", "out = s\\n", "out"),
     ("dx = dout * (s + beta * x * s * (1 - s))", "dx = dout * s", "gradient of x"),

@@ -1,7 +1,7 @@
 """The marks of one student in the formats of other systems.
 
 gradescope     the file results.json of Gradescope
-autolab        the line that Autolab reads: the last one that its autograder prints
+autolab        the line that Autolab reads: the last line of the output of its autograder
 classroom50    the file result.json of Classroom 50, "classroom50/result/v1"
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from .submission import SubmissionMark, file_lines, number
 
-# for each field of result.json, the environment variable from which Classroom 50 gives it
+# for each field of result.json, the environment variable in which Classroom 50 passes its value
 FROM_ENVIRONMENT = {
     "classroom": "CLASSROOM",
     "assignment": "ASSIGNMENT",
@@ -67,7 +67,7 @@ def classroom50(mark: SubmissionMark, environment: Mapping[str, str]) -> dict[st
     Raises
     ------
     ValueError
-        A variable is missing, or a part gives a fraction of a point: Classroom 50 takes whole numbers.
+        A variable is missing, or the points of a part are not a whole number, which Classroom 50 requires.
     """
     given = {field: environment.get(name, "") for field, name in FROM_ENVIRONMENT.items()}
     given["review"] = given["review"] or given["commit"]

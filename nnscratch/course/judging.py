@@ -1,7 +1,7 @@
 """Mark one file: the points for each of its parts, and a message for the student.
 
-The judge knows the references (the right functions), draws the inputs, and decides. The student's code runs in another
-process (box.py), which gets inputs and returns arrays. The steps:
+The judge has the references (the right functions), draws the inputs, and sets the marks. The student's code runs in a
+separate process (box.py), which gets inputs and returns arrays. The steps:
 
 1  values       compare the results of the functions with the reference. Each right part earns its points
 2  gradients    only if all values are right: call the student's backward with the cache of the student's forward.
@@ -70,7 +70,7 @@ class FileMark:
     finished : bool
         False if the file was stopped because it took too long.
     note : str
-        A sentence about the limits, for the student.
+        A sentence for the student about the limits.
     """
 
     name: str
@@ -104,7 +104,7 @@ def mark_file(
     source : bytes or None
         The content of the student's file, or None if the file is missing.
     seed : int
-        Draws the inputs.
+        The seed of the inputs.
     limits : Limits
     seconds : float, optional
         The limit for the processor time; by default ``limits.exercise``.
@@ -218,7 +218,7 @@ def check_gradient(box: Box, exercise: Exercise, part: Gradients, inputs: tuple,
 
 
 class RemotePair:
-    """The reference's forward with the student's backward, which `check_gradients` compares.
+    """The forward of the reference and the backward of the student, for `check_gradients`.
 
     Parameters
     ----------
@@ -272,7 +272,7 @@ class RemotePair:
 
     def backward(self) -> Callable:
         """Return the student's backward, as a function of the gradients of the outputs and the cache of `forward`."""
-        # check_gradients restores everything that a function holds, but it does not follow a weak reference.
+        # A weak reference: check_gradients restores every object that a function holds, but must not restore `self`.
         reference = weakref.ref(self)
 
         def backward(*dys_and_inputs: Any) -> Any:

@@ -3,7 +3,8 @@
 write_notebooks     the instructor's notebooks, from which nbgrader or Otter makes the students' notebooks
 collect             from the notebooks that students handed in, the folders that ``nnscratch grade`` marks
 
-In both systems, the check runs in the process of the student's code. So its result is feedback for the student.
+In both systems, the check runs in the process of the student's code, which can change the check. So use its result as
+feedback for the student, and not as a mark.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def nbgrader_data(grade_id: str, solution: bool = False, points: float | None = 
 
 
 def for_otter(task: Task, seed: int) -> list[dict[str, Any]]:
-    """Return the cells of a notebook for ``otter assign``: one question. Raw cells mark its parts."""
+    """Return the cells of a notebook with one question, for ``otter assign``. Raw cells show where each part begins."""
     text, code = task_and_code(with_solution(task, "# BEGIN SOLUTION", "# END SOLUTION"))
     config = f"# ASSIGNMENT CONFIG\nname: {task.name}\ntests:\n    ok_format: false"  # tests are functions
     start = [cell("raw", config), cell("markdown", text)]
@@ -87,7 +88,7 @@ def for_otter(task: Task, seed: int) -> list[dict[str, Any]]:
 
 
 def with_solution(task: Task, begin: str, end: str) -> str:
-    """Return the model solution, with these marks around the parts that the student has to write."""
+    """Return the model solution, with the lines `begin` and `end` around the parts that the student has to write."""
 
     def marked(match: re.Match) -> str:
         indent = match[1]

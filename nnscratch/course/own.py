@@ -29,13 +29,13 @@
 Students get the part above the line ``# for the instructor``, with a TODO instead of each solution. The solution is
 also the reference. The names below that line:
 
-    SHAPES      at least three sets of inputs: "4,3" draws normal floats, "" one number, "ids:4,3:10" integers below 10;
-                a function of a random generator draws anything else
+    SHAPES      at least three sets of inputs: "4,3" draws normally distributed floats, "" draws one number, and
+                "ids:4,3:10" draws integers below 10. For other inputs, give a function of a random generator
     FUNCTIONS   by default NAME_forward and NAME_backward, or the function NAME; NAME is the name of the file
     RETURNS     the names of the values that the first function returns: ("out", "cache") by default for two functions,
                 ("out",) for one. Give ("loss", "dx") for a loss that also returns its gradient
     HINTS       three strings
-    MISTAKES    (a piece of the solution, the wrong code for its place, a part of the message that the check then gives)
+    MISTAKES    (a piece of the solution, the wrong code that replaces it, a part of the message of the check)
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ class OwnExercise(Exercise):
     Attributes
     ----------
     source : str
-        The part of the file for students, with the marks around the solutions.
+        The part of the file for students, with the lines ``# solution`` and ``# end`` around the solutions.
     gradient_command : str
-        How a student checks the gradients; "" if there are no gradients, or if the shapes are not strings.
+        The command that checks the gradients; "" if there are no gradients, or if the shapes are not strings.
     """
 
     source: str = ""
@@ -78,7 +78,7 @@ class OwnExercise(Exercise):
 
     @property
     def marked_solution(self) -> str:
-        """The solution with the marks around the parts that the student writes."""
+        """The solution, with ``# solution`` and ``# end`` around the parts that the student writes."""
         return self.source
 
 

@@ -36,7 +36,7 @@ It checks the exercise every time you save its file. `nnscratch exercises check 
 `nnscratch exercises hint NAME` shows a hint.
 """
 OWN = """
-The gradients of these exercises can be checked too:
+You can also check gradients with these commands:
 
 ```console
 {commands}

@@ -48,7 +48,7 @@ class Limits:
     exercise, submission : float
         Seconds of processor time for one file, and for all files of one student.
     memory : int
-        Megabytes of address space. Python and NumPy take about 200 of them.
+        Megabytes of address space. Python and NumPy need about 200 megabytes.
     """
 
     exercise: float = 3.0
@@ -57,7 +57,7 @@ class Limits:
 
     @property
     def rounds(self) -> tuple[float, ...]:
-        """The limits of one file in the rounds of grading. A file that does not finish is run in the next round too.
+        """The limits of one file in the rounds of grading. A file that does not finish is run again in the next round.
 
         So a file that finishes quickly gets its mark, even if other files of the student never finish.
         """
@@ -65,7 +65,7 @@ class Limits:
 
     @property
     def unfinished(self) -> float:
-        """The largest total number of seconds for all runs of a student's files, if no file finishes."""
+        """Seconds of processor time for all runs of a student's files that do not finish."""
         return 1.5 * self.exercise
 
 
@@ -102,7 +102,7 @@ class Course:
     ----------
     title : str
     seed : int
-        Draws the inputs of all checks.
+        The seed of the inputs of all checks.
     tasks : tuple of Task
         In the order in which students get them.
     limits : Limits
@@ -157,7 +157,7 @@ def read_course(path: str | Path) -> Course:
     Raises
     ------
     FileNotFoundError
-        There is no such file, or a file that it names is missing.
+        There is no such file, or a file that is named in it is missing.
     ValueError
         A value is not allowed. The message names the file, the entry, and the value.
     """

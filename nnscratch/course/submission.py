@@ -63,7 +63,7 @@ def mark_submission(
     sources : sequence of bytes or None
         The content of the file for each task; see `read_sources`.
     seed : int
-        Draws the inputs.
+        The seed of the inputs.
 
     Returns
     -------
@@ -125,7 +125,7 @@ def read_regular(path: Path, longest: int = LONGEST_SOURCE) -> bytes | None:
 
 
 def fingerprint(course: Course, tasks: Sequence[Task], sources: Sequence[bytes | None], seed: int, version: str) -> str:
-    """Return a text that contains everything on which a mark depends. Two marks with equal texts are equal."""
+    """Return a hash of everything on which a mark depends. Two submissions with equal hashes get equal marks."""
     found = hashlib.sha256(f"{version} {seed} {course.limits}".encode())
     for task, source in zip(tasks, sources, strict=True):
         found.update(f"{task.name} {task.points}".encode() + task.exercise.marked_solution.encode())

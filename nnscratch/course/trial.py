@@ -18,12 +18,12 @@ ENOUGH_MISTAKES = 3
 
 
 class Trial:
-    """Runs versions of the exercises' files in one process. Use it in a ``with`` block.
+    """A process that checks changed versions of the exercises' files. Use it in a ``with`` block.
 
     Parameters
     ----------
     seed : int
-        Draws the inputs.
+        The seed of the inputs.
     """
 
     def __init__(self, seed: int):

@@ -4,7 +4,7 @@ ladder/, solutions/    the exercises: a reference and a model solution for each
 exercise.py            what an exercise consists of
 folder.py              the student's folder: files, progress
 checking.py            check one file; values.py compares values, worker.py runs the file
-drivers.py             calls of student's code that need more than arrays
+drivers.py             call student's code that needs other arguments than arrays
 notebook.py            check functions in a notebook; notebook_files.py writes the notebooks
 command.py             ``nnscratch exercises``, with the options in arguments.py; watch.py checks after each save
 

@@ -1,6 +1,6 @@
 """Call a student's functions, and return their values in a form that can be sent to the judge.
 
-This file runs in the student's process. It imports only NumPy and the format of the messages, and no solutions.
+This file runs in the student's process. It imports NumPy and the format of the messages, but no solutions.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def in_file(error: BaseException, path: str) -> str:
 def call(
     load: Callable, function: str, inputs: list, returns: list[str], withheld: Collection[str], overflow: str = "ignore"
 ) -> tuple:
-    """Call a student's function, and return the values that it returns. `returns` has their names.
+    """Call a student's function, and return the values that it returns. `returns` contains their names.
 
     Return None in place of each value whose name is in `withheld`.
 

@@ -91,7 +91,7 @@ def check_file(
     path : path
         The student's file.
     seed : int, optional
-        Draws the inputs. By default, every check draws new inputs.
+        The seed of the inputs. By default, every check draws new inputs.
     seconds : float
         The time limit for the student's code.
     worker : ExerciseWorker, optional
@@ -139,7 +139,7 @@ def read(exercise: Exercise, path: Path) -> str:
         raise NotYet(f"{path.name} is missing. `nnscratch exercises reset {exercise.name}` writes it again.")
     try:
         source = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:  # on Windows, an editor may hold the file while it saves
+    except OSError as error:  # on Windows, an editor may lock the file while it saves the file
         raise NotYet(f"{path.name} cannot be read: {error.strerror}.", "Save it again.") from None
     if normalised(source) == normalised(exercise.student_file):
         raise NotYet(

@@ -57,7 +57,7 @@ def run_next(arguments: argparse.Namespace, folder: ExerciseFolder) -> int:
 
 
 def run_check(arguments: argparse.Namespace, folder: ExerciseFolder) -> int:
-    """Check one exercise, print the feedback and remember a success."""
+    """Check one exercise, print the feedback and record a success."""
     check_seconds(arguments.seconds)
     exercise = chosen(arguments.name, folder)
     if exercise is None:
@@ -77,7 +77,7 @@ def check_seconds(seconds: float) -> None:
 
 
 def run_watch(arguments: argparse.Namespace, folder: ExerciseFolder) -> int:
-    """Check an exercise after each save, until the user ends it."""
+    """Check an exercise after each save, until the user ends the command."""
     check_seconds(arguments.seconds)
     exercise = chosen(arguments.name, folder)
     if exercise is None:

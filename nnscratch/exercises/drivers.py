@@ -23,13 +23,13 @@ FUNCTIONS = {  # the names that numerical_gradient.py uses
 
 
 def numerical_gradient(load: Load) -> Callable:
-    """Call the student's numerical_gradient on the function with a given name."""
+    """Return a function that calls the student's numerical_gradient on the function with a given name."""
     called = load("numerical_gradient")
     return lambda name, x: called(FUNCTIONS[name], x)
 
 
 def linear_made(load: Load) -> Callable:
-    """Return the initial W and b of a new Linear."""
+    """Return a function that returns the initial W and b of a new Linear."""
     cls = load("Linear")
 
     def made(sizes: list[int]) -> tuple:
@@ -74,19 +74,19 @@ def two_layer_net(load: Load) -> Callable:
 
 
 def two_layer_scores(load: Load) -> Callable:
-    """Call the student's loss(X)."""
+    """Return a function that calls the student's loss(X)."""
     made = two_layer_net(load)
     return lambda W1, b1, W2, b2, X, y, reg: made(W1, b1, W2, b2, reg).loss(X)
 
 
 def two_layer_loss(load: Load) -> Callable:
-    """Call the student's loss(X, y), and return the loss."""
+    """Return a function that calls the student's loss(X, y), and returns the loss."""
     made = two_layer_net(load)
     return lambda W1, b1, W2, b2, X, y, reg: made(W1, b1, W2, b2, reg).loss(X, y)[0]
 
 
 def two_layer_forward(load: Load) -> Callable:
-    """Return the loss and, as the cache, the gradients."""
+    """Return a forward that returns the loss and, as the cache, the gradients."""
     made = two_layer_net(load)
 
     def forward(W1: Any, b1: Any, W2: Any, b2: Any, X: Any, y: Any, reg: float) -> tuple:
@@ -102,7 +102,7 @@ def two_layer_backward(load: Load) -> Callable:
 
 
 def clip_norm(load: Load) -> Callable:
-    """Call the student's clip_norm with a list of two arrays."""
+    """Return a function that calls the student's clip_norm with a list of two arrays."""
     called = load("clip_norm")
 
     def clip(a: Any, b: Any, max_norm: float) -> tuple:
@@ -185,7 +185,7 @@ class Samples:
 
 
 def negative_sampling(load: Load) -> Callable:
-    """Call the student's negSamplingLossAndGradient with a dataset that returns the given words."""
+    """Return a function that calls negSamplingLossAndGradient with a dataset that returns the given words."""
     called = load("negSamplingLossAndGradient")
 
     def negSamplingLossAndGradient(centerWordVec: Any, outsideWordIdx: int, outsideVectors: Any, words: Any) -> Any:

@@ -98,7 +98,7 @@ class Mistake:
     ----------
     old, new : str
     expected : str
-        A part of the first diagnosis that the student must get.
+        A part of the message that the student must get.
     """
 
     old: str
@@ -120,9 +120,9 @@ class Exercise:
     parts : list of Values or Gradients
         The checks, in this order. The first that fails is reported.
     hints : tuple of str
-        Two hints, and a third that is shown after solving.
+        Two hints, and a third that is shown after the student has solved the exercise.
     reading : str
-        What to read after solving.
+        What to read after that.
     mistakes : list of Mistake
     """
 
@@ -141,7 +141,7 @@ class Exercise:
 
     @property
     def marked_solution(self) -> str:
-        """The solution, with marks around the parts that the student has to write."""
+        """The solution, with ``# solution`` and ``# end`` around the parts that the student has to write."""
         return (files("nnscratch.exercises.solutions") / f"{self.name}.py").read_text(encoding="utf-8")
 
     @property

@@ -25,7 +25,8 @@ class ExerciseFolder:
     Parameters
     ----------
     path : path
-        The folder must hold a progress file. `start` makes this file, and `find` searches for it.
+        If there is no progress file in this folder, the progress is empty. `start` writes the file, and `find`
+        searches for it.
 
     Attributes
     ----------
@@ -143,12 +144,12 @@ class ExerciseFolder:
         self.save()
 
     def read_again(self) -> None:
-        """Read the progress file. A command in another window may have changed the progress file."""
+        """Read the progress file again, because a command in another window may have changed it."""
         self.progress, note = read_progress(self.path / PROGRESS)
         self.note = self.note or note
 
     def save(self) -> None:
-        """Write the progress file. A program that reads the file never gets a part of it."""
+        """Write the progress file. A program that reads the file at the same time never gets an incomplete file."""
         text = json.dumps(self.progress, indent=1, ensure_ascii=False) + "\n"
         write_atomically(self.path / PROGRESS, text.encode())
 

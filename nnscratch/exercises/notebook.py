@@ -94,13 +94,13 @@ def check(name: str, *code: Callable, seed: int | None = None) -> Report:
     *code : callable
         The functions or the class that the exercise describes, in the same order. They may have any names.
     seed : int, optional
-        Draws the inputs. By default, every check draws new inputs.
+        The seed of the inputs. By default, every check draws new inputs.
 
     Returns
     -------
     Report
-        It prints as text, and a notebook shows it as HTML. ``report.solved`` is True or False. Errors in your code are
-        part of the report.
+        ``print`` shows the report as text, and a notebook shows it as HTML. ``report.solved`` is True or False. Errors
+        in your code are part of the report.
 
     Raises
     ------
@@ -154,7 +154,7 @@ def asked_for(exercise: Exercise) -> list[str]:
 
 
 class Here:
-    """Answers the requests of a check in this process.
+    """A replacement for the worker of a check: it answers the requests in this process.
 
     Parameters
     ----------

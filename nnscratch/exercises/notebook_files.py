@@ -65,7 +65,7 @@ def task_and_code(source: str) -> tuple[str, str]:
 
 
 def as_markdown(text: str) -> str:
-    """Return a text in which equations are indented, as Markdown: a fence around them, and no other markup."""
+    """Return `text` as Markdown: put indented paragraphs, the equations, into fences, and escape all other markup."""
     lines: list[str] = []
     for paragraph in re.split(r"\n{2,}", text.strip("\n").rstrip()):
         if paragraph.startswith("    "):

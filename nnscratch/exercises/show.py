@@ -22,7 +22,7 @@ def show_task(exercise: Exercise, folder: ExerciseFolder) -> None:
 
 
 def check_and_print(exercise: Exercise, folder: ExerciseFolder, seed: int | None, seconds: float) -> bool:
-    """Check one exercise, print the feedback, and remember a success. Return True if it is solved."""
+    """Check one exercise, print the feedback, and record a success. Return True if the exercise is solved."""
     print(paint(f"Exercise {exercise.number}: {exercise.name}", BOLD), f"({shown_path(folder.file_of(exercise))})")
     feedback = check_file(exercise, folder.file_of(exercise), seed, seconds)
     print_feedback(exercise, feedback, folder)

@@ -50,7 +50,7 @@ def read_key(descriptor: int, seconds: float) -> str:
 
     try:
         pressed = next_byte(seconds)
-        if pressed == b"\033":  # an arrow key sends such a sequence: skip it to its last letter
+        if pressed == b"\033":  # an arrow key sends several bytes: skip them up to the last letter
             while (more := next_byte(0)) and more in b"[O;0123456789":
                 pass
             return ""

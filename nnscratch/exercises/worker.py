@@ -71,7 +71,7 @@ class ExerciseService(Service):
         return DRIVERS[name.removeprefix(DRIVER)](super().load)
 
     def call(self, function: str, inputs: list, returns: list[str], overflow: str) -> tuple:
-        """Call a student's function, and return the values that it returns. `returns` has their names.
+        """Call a student's function, and return the values that it returns. `returns` contains their names.
 
         Return None in place of each value whose name is in `NOT_SENT`.
         """

@@ -6,14 +6,14 @@ The steps of a check, and the files that do them:
     adapters/                        one adapter for each form of code that can be checked
     pairing.py, gradient_names.py    which array is the gradient of which weight; places.py: where both are stored
     snapshot.py, random_states.py    everything the code holds is recorded, and restored afterwards
-    projection.py                    the outputs, reduced to one number f; precision.py: in float64
+    projection.py                    reduces the outputs to one number f; precision.py: computes f in float64
     traps.py                         faults that a comparison of gradients cannot find
     completeness.py, vacuous.py      find arrays that were not checked, and checks that prove nothing
-    perturbed.py, zero_arrays.py     a backward that measures derivatives itself; weights that are all zero
+    perturbed.py, zero_arrays.py     find a backward that measures derivatives itself, and weights that are all zero
     numerical.py, differences.py     finite differences with error bounds; complex_step.py: a more exact method
     entries.py                       one array: compare analytic and numeric gradient
     sampling.py, directional.py      which elements or directions are compared; cost.py chooses the mode
-    kinks.py, kink_units.py          kinks, unit by unit; zero_units.py: several layers; noise.py: noisy functions
+    kinks.py, kink_units.py          kinks of several units; zero_units.py: units that are zero; noise.py: a noisy f
     small_constants.py               a gradient that leaves out the eps of log(p + eps)
     verdict.py                       right, wrong or cannot tell
     diagnosis/                       which mistake explains a wrong gradient; tape/ records forward
@@ -23,7 +23,7 @@ The steps of a check, and the files that do them:
 >>> report = nn.gradcheck.check_gradients(nn.Tanh(), np.linspace(-1, 1, 6).reshape(2, 3))
 >>> report.ok
 True
->>> nn.gradcheck(nn.Tanh(), np.ones(3)).ok  # the same, in short
+>>> nn.gradcheck(nn.Tanh(), np.ones(3)).ok  # a shorter form of the same call
 True
 """
 

@@ -1,4 +1,4 @@
-"""A gradient check, element by element."""
+"""The animation of a gradient check, one picture for each element."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def check_gradients(
     rtol : float, optional
         The relative difference allowed at each element: 1e-6 by default, 1e-2 if the code computes in float32 only.
     rng : None, int or numpy.random.Generator
-        Draws the output weights, the samples and the directions.
+        The seed or the generator of the output weights, the samples and the directions.
     only : sequence of str, optional
         The names of the arrays to check; by default all.
     diagnose : bool
@@ -214,7 +214,7 @@ class Check:
         return report
 
     def _check_names(self, analytic: dict[str, Any]) -> None:
-        """Raise ValueError if there is no array to check, or if `only` names one that does not exist."""
+        """Raise ValueError if there is no array to check, or if `only` names an array that does not exist."""
         if not analytic:
             raise ValueError(
                 f"{self.adapter.title} has no parameters, and there are no float arrays among its inputs, so there is "
@@ -227,7 +227,7 @@ class Check:
     def _compare(
         self, report: GradientReport, projection: Projection, differences: Differences, analytic: dict[str, Any]
     ) -> None:
-        """Fill ``report.entries``, and diagnose those that are wrong."""
+        """Fill ``report.entries``, and diagnose the wrong entries."""
         chosen = {
             n: a for n, a in projection.variables.items() if self.settings.only is None or n in self.settings.only
         }

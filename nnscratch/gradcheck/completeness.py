@@ -48,7 +48,7 @@ class Unchecked:
     ----------
     array : array
     places : list of Steps
-        All places at which the code holds it.
+        All places at which the code holds the array.
     """
 
     array: Any
@@ -56,7 +56,7 @@ class Unchecked:
 
     @property
     def name(self) -> str:
-        """The name of its first place, such as ``self.fc1.W``."""
+        """The name of the first place, such as ``self.fc1.W``."""
         return place_name(self.places[0])
 
 

@@ -3,7 +3,7 @@
     f(x + ih) = f(x) + ih f'(x) - h^2 f''(x)/2 - ...    so    f'(x) = Im f(x + ih) / h + O(h^2)
 
 With h = 1e-30, only the rounding error remains. The function f must be analytic, and every step of it must be computed
-in complex numbers. A modulus, a real part or a float array would drop the imaginary part without an error message.
+with complex numbers. A modulus, a real part or a float array would drop the imaginary part without an error message.
 Therefore the checker uses the result only if finite differences agree with it.
 
 References: Lyness and Moler, 1967; Squire and Trapp, 1998.
@@ -108,7 +108,7 @@ def complex_derivatives(projection: Projection, name: str, indices: list[tuple])
 
 
 def imaginary(projection: Projection) -> float:
-    """Run forward and return Im <R, y>, or NaN if the outputs are not complex."""
+    """Run forward and return the imaginary part of f = <R, y>, or NaN if the outputs are not complex."""
     total, any_complex = 0.0, False
     for (_, w), (_, y) in zip(leaves("", projection.weights), leaves("", projection.forward()), strict=True):
         if w is not None and np.iscomplexobj(y):

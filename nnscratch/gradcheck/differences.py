@@ -1,4 +1,4 @@
-"""Differences: numeric derivatives of f with respect to single elements, and along directions."""
+"""Differences: numeric derivatives of f (projection.py) with respect to single elements, and along directions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Differences:
     Attributes
     ----------
     centre, magnitude : float
-        f at the current point, and the sum of the absolute values of its terms.
+        f at the current point, and the sum of the absolute values of its terms R * y.
     evaluations : int
         The number of forward passes.
     complex_step_used, complex_step_failed : bool
@@ -95,7 +95,7 @@ class Differences:
         return estimate(move, self.centre, self.magnitude, step_factor, self.itemsize, scale)
 
     def element_mover(self, array: Any, index: tuple) -> Callable[[float], tuple[float, float]]:
-        """Return a function of h that adds h to one element. It returns f and the step after rounding."""
+        """Return a function of h that adds h to one element. The function returns f, and the step after rounding."""
         value = float(array[index])
 
         def evaluate_at(h: float) -> tuple[float, float]:
@@ -116,7 +116,7 @@ class Differences:
         return estimate(move, self.centre, self.magnitude, step_factor, self.itemsize, smaller=smaller)
 
     def direction_mover(self, array: Any, v: np.ndarray) -> Callable[[float], tuple[float, float]]:
-        """Return a function of h that adds h v to the array. It returns f and h."""
+        """Return a function of h that adds h v to the array. The function returns f and h."""
         xp, held = array_module(array), array.copy()
         on_device = xp.asarray(v, dtype=array.dtype)
 

@@ -1,8 +1,8 @@
 """Directional mode: derivatives along random directions, and a search for the wrong elements.
 
-A step along a direction changes all elements of an array together. So a derivative along a direction costs the same for
-a large array as for a small one. If the diagnosis cannot explain a wrong array, this file finds its wrong elements:
-it measures derivatives along directions that change only a part of the array.
+A step along a direction changes all elements of an array together. So a derivative along a direction needs the same
+number of forward passes for a large array as for a small one. If the diagnosis cannot explain a wrong array, this file
+finds its wrong elements: it measures derivatives along directions that change only a part of the array.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def locate_wrong_part(
 
     For each axis, bisection finds the first and the last index of the box. To test whether a part of the array is
     wrong, set the direction to zero outside the part. The part is wrong if the derivative along this direction is
-    wrong, and its uncertainty is below a hundredth of the error along the whole direction.
+    wrong, and its uncertainty is below a hundredth of the error along the original direction.
     """
     errors = [abs(float(np.vdot(analytic, v)) - d.value) for v, d in derivatives]
     (v, _), largest = derivatives[int(np.argmax(errors))], max(errors)

@@ -1,4 +1,4 @@
-"""EntryChecker: compare the gradient of one array with finite differences, and make its Entry of the report."""
+"""EntryChecker: compare the gradient of one array with finite differences, and make its Entry for the report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .verdict import is_comparable, unusable_entry
 
 DIAGNOSIS_DIRECTIONS = 3  # the number of directions for a diagnosis
 LOCATE_BUDGET = 300  # after this many forward passes, the search for wrong elements ends
-MAX_REFERENCE_SIZE = 5000  # above this size, an unusable gradient is not compared element by element
+MAX_REFERENCE_SIZE = 5000  # for an unusable gradient of more elements, the true gradient is not measured
 
 
 class EntryChecker:
@@ -28,7 +28,7 @@ class EntryChecker:
     differences : Differences
     settings : Settings
     rng : numpy.random.Generator
-        Draws samples and directions.
+        The generator that draws the samples and the directions.
 
     Attributes
     ----------

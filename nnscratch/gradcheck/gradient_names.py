@@ -69,7 +69,7 @@ def array_words(steps: Steps) -> tuple:
 
 
 def gradient_words(steps: Steps) -> set[tuple]:
-    """Return, in words, all possible names of the array whose gradient is at `steps`.
+    """Return all possible names of the array whose gradient is at `steps`, each as a tuple of words.
 
     The set is empty if the name at `steps` is not the name of a gradient.
 

@@ -151,7 +151,7 @@ class KinkUnits:
         self._conclude(here, nearest, scale)
 
     def _scale(self, rows: np.ndarray) -> np.ndarray:
-        """For each dy and element, return the largest gradient of the array, or 1 if this gradient is zero."""
+        """Return, for each dy and element, the largest gradient in the array of the element, or 1 if that is zero."""
         scale = np.ones(rows.shape[1:])
         for _, part in self._parts():
             if part.stop > part.start:

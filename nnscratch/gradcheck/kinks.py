@@ -41,8 +41,9 @@ def allow_kinks_per_output(differences: Differences, entry: Entry, array: Any) -
 
     An example is max pooling with overlapping windows and ties. If x grows, x becomes the only maximum of all its
     windows. If x shrinks, x is the maximum of no window. Backward may choose the maximum of each window separately, so
-    it may use a different slope for each output. Therefore the accepted interval is the sum over the outputs k of
-    R_k [low_k, high_k]. If R has both signs, this interval is wider than [D-, D+].
+    it may use a different slope for each output. Let R_k be the weight of output k. Then the accepted interval is the
+    sum over the outputs k of R_k [low_k, high_k]. If R has both signs, this interval is wider than the interval between
+    the one-sided derivatives of f.
     """
     R = differences.projection.flat_weights()
     if R.size < 2 or differences.itemsize < 8:

@@ -44,7 +44,7 @@ def start_with_weights(adapter: Adapter, before: Snapshot) -> Snapshot:
             adapter.run()
             now = dict(Snapshot(adapter.source).places)
             created = {s: a for s, a in created.items() if now.get(s) is a and equal_arrays(a, start.values_of(a))}
-    except Exception:  # catch every error: the check runs forward again and reports it
+    except Exception:  # catch every error, because the check runs forward again and reports the error
         created = {}
     for array, old in zip(inputs, copies, strict=True):  # forward may write into its inputs
         if not equal_arrays(array, old):
@@ -58,7 +58,7 @@ def start_with_weights(adapter: Adapter, before: Snapshot) -> Snapshot:
 
 
 def is_new_weight(steps: Steps, value: Any, held: set[Steps], inputs: list[Any]) -> bool:
-    """Return True if forward has created the array at `steps`, and it has the name of a weight."""
+    """Return True if forward has created the array at `steps`, and the array has the name of a weight."""
     if not is_array(value) or not is_float(value) or not np.size(value) or steps in held or is_outside(steps):
         return False
     return is_learned_name(name_of(steps)) and not any(share_memory(value, a) for a in inputs)

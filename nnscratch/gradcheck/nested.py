@@ -26,7 +26,7 @@ def is_array(value: Any) -> bool:
     cupy = sys.modules.get("cupy")
     if cupy is not None and isinstance(value, cupy.ndarray):
         return True
-    # Look it up in the class, because the object may define __getattr__, which may raise any error.
+    # Look the method up in the class, because the object may define __getattr__, which may raise any error.
     return hasattr(type(value), "__array_namespace__") and not isinstance(value, np.generic)
 
 
@@ -56,7 +56,7 @@ def has_attribute(value: Any, name: str) -> bool:
 
 
 def array_module(array: Any) -> Any:
-    """Return numpy or cupy. Students' code may use masked arrays and matrices, which the layers do not accept."""
+    """Return numpy or cupy. Accept masked arrays and matrices too, because students' code may use them."""
     return np if isinstance(array, np.ndarray) else backend.array_module(array)
 
 

@@ -1,4 +1,4 @@
-"""Noise: detect it in f, and compute derivatives of a noisy f.
+"""Noise: detect noise in f, the number that the check differentiates, and compute derivatives of a noisy f.
 
 A loss that is rounded, computed in float32, or subject to cancellation does not change smoothly. With a small step, its
 differences have an error of about noise / step. With a large step, they have a truncation error. `steady_derivative`

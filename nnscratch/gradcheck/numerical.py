@@ -211,7 +211,8 @@ def estimate(
         value = (4 * near - far) / 3
         d = Derivative(value, uncertainty, value, value)
         if p1 == m1 == p2 == m2 == centre:
-            # Add the distance of 0 from the results of larger steps, beyond their uncertainties.
+            # f does not change, so the derivative seems to be 0. But a larger step may have given another result:
+            # add the difference between this result and 0, beyond the uncertainty of the result.
             uncertainty += max([0.0, *(abs(t.value) - t.uncertainty - j for t, j, _ in tried)])
             d.uncertainty = uncertainty
         tried.append((d, jump, rounding))
@@ -248,7 +249,7 @@ def one_sided(f0: float, f1: float, f2: float, h1: float, h2: float) -> float:
 
 
 def typical_size(array: Array) -> float:
-    """Return the median size of the nonzero elements, from 10,000 elements at most.
+    """Return the median size of the nonzero elements. In a large array, use a part of the elements.
 
     Return 1 if all elements are zero.
     """

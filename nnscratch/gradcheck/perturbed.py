@@ -1,6 +1,6 @@
 """Find a backward that measures derivatives itself, by finite differences or by the complex step.
 
-Such a backward repeats forward, so a comparison with the finite differences of forward proves nothing. It computes the
+A comparison of such a backward with the finite differences of forward proves nothing. The backward computes the
 operations of forward again, with operands that are shifted by a small step h:
 
     (np.tanh(x + h) - np.tanh(x - h)) / (2 * h)         np.tanh(x + 1e-20j).imag / 1e-20
@@ -68,7 +68,7 @@ class ShiftedOperations:
         self._left = BUDGET
 
     def operation(self, name: str, compute: Callable, operands: list[Any], kwargs: dict) -> Any:
-        """Compute one operation. Called by `TracedArray`."""
+        """Compute one operation. `TracedArray` calls this method."""
         arrays = [x for x in operands if isinstance(x, np.ndarray) and x.dtype.kind in "fc"]
         if self._left > 0 and arrays:
             if self.in_backward and not self._backward_computes:  # do not compare forward with itself

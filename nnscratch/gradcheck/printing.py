@@ -41,7 +41,7 @@ def table_rows(report: GradientReport) -> list[list[str]]:
 
 
 def kink_interval(entry: Entry) -> str:
-    """Return the one-sided derivatives at the worst element if it is a kink, else an empty string."""
+    """Return the one-sided derivatives at the worst element if this element lies on a kink, else an empty string."""
     if not entry.kinks or np.shape(entry.low) != entry.shape:
         return ""
     low, high = float(entry.low[entry.worst_index]), float(entry.high[entry.worst_index])

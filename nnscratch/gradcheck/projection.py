@@ -30,7 +30,7 @@ class Projection:
     ----------
     adapter : Adapter
     rng : numpy.random.Generator
-        Draws R.
+        The generator that draws R.
 
     Attributes
     ----------
@@ -198,7 +198,7 @@ class Projection:
         return np.concatenate(found).astype(np.float64) if found else np.zeros(0)
 
     def dys(self, weights: tuple | None = None) -> tuple:
-        """Return the gradients of f with respect to the outputs: copies of R, in the outputs' dtype and device."""
+        """Return the gradients of f with respect to the outputs: copies of R with the outputs' dtypes and devices."""
         weights = self.weights if weights is None else weights
         return weights_like_outputs(weights, self.outputs)
 

@@ -250,7 +250,7 @@ class GradientReport:
 
     @property
     def diagnoses(self) -> list[Diagnosis]:
-        """One diagnosis for each mistake: first the mistakes that explain more arrays, then those that fit better."""
+        """One diagnosis for each mistake. Mistakes that explain many arrays, or that fit well, come first."""
         votes: dict[str, list[Diagnosis]] = {}
         ranks: dict[str, float] = {}
         for entry in self.entries.values():

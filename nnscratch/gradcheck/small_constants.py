@@ -90,7 +90,7 @@ class ConstantsLeftOut:
         self.places: list[str] = []
 
     def operation(self, name: str, compute: Callable, operands: list[Any], kwargs: dict) -> Any:
-        """Compute one operation. Called by `TracedArray`."""
+        """Compute one operation. `TracedArray` calls this method."""
         small = [is_small(x) for x in operands] if name in ("add", "subtract") else []
         if any(small):
             place = calling_code(name, len(operands), excuse_small_constants.__code__).place

@@ -1,9 +1,9 @@
-"""Units at exactly zero: measure the slope that backward uses at the kink of each.
+"""Units that are exactly zero: measure the slope that backward uses at the kink of each unit.
 
 A unit is an element of a sum or product, such as z in z = x W, that is exactly zero. If a ReLU follows, z lies on its
-kink. Several such units may depend on each other: if z is zero in the first layer, it is zero in the second one too. A
-change of the arrays cannot move one of these units alone, but a change inside forward can. To make this change, run
-forward on traced arrays (tape/traced_projection.py). Choose one unit u. Set every other unit to a small positive or
+kink. Such units may depend on each other: if all units of one layer are zero, the units of the next layer are zero
+too. A change of the arrays cannot move one of these units alone, but a change inside forward can. To make this change,
+run forward on traced arrays (tape/traced_projection.py). Choose one unit u. Set every other unit to a small positive or
 negative value. Then measure three gradients:
 
     g_u = backward's gradient with u at zero,    g_plus and g_minus with u at a small positive or negative value
@@ -88,7 +88,7 @@ class UnitsMoved:
         self.recording, self.number = True, 0
 
     def operation(self, name: str, compute: Callable, operands: list[Any], kwargs: dict) -> Any:
-        """Compute one operation. Called by `TracedArray`."""
+        """Compute one operation. `TracedArray` calls this method."""
         result = compute(*operands)
         if getattr(result, "dtype", np.dtype(int)).kind != "f":
             return result

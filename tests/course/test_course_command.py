@@ -41,7 +41,7 @@ def test_new_writes_a_course_that_can_be_read_and_overwrites_nothing(folder, cap
 def test_check_finds_nothing_wrong_with_the_example(folder, capsys):
     assert main(["course", "check"]) == 0
     output = capsys.readouterr().out
-    assert output.count("right  ") == 4 and "4 exercises, 21 points\n" in output and "better plant" not in output
+    assert output.count("right  ") == 4 and "4 exercises, 21 points\n" in output and "recommended" not in output
 
 
 @pytest.mark.parametrize(("old", "new", "message"), [
@@ -62,7 +62,7 @@ def test_check_asks_for_more_planted_mistakes(folder, capsys):
     path = folder / "own" / "swish.py"
     path.write_text(path.read_text().partition("\nMISTAKES")[0])
     assert main(["course", "check"]) == 0
-    assert "0 planted mistakes are recognised; better plant 3" in capsys.readouterr().out
+    assert "0 planted mistakes are recognised; 3 are recommended" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("out", ["for students", "for_students.zip"])

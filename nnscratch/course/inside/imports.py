@@ -1,6 +1,7 @@
 """The imports that a student's file may use: the standard library, NumPy, and from nnscratch only Module and Parameter.
 
-This file only tells the student what is not allowed. The sandbox protects the other files: they cannot be read.
+This file only tells the student what is not allowed. The sandbox protects the other files: a student's code cannot read
+them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The orders that the judge sends over a socket to the process that starts other processes.
 
-f SEED, SECONDS, MEMORY    start a process; two pipes come with the order. The reply is its id, and 0
-e PID, 0, 0                kill it. The reply is its wait status, and its processor time in microseconds
+f SEED, SECONDS, MEMORY    start a process; two pipes come with the order. The reply is the id of the process, and 0
+e PID, 0, 0                kill a process. The reply is its wait status, and its processor time in microseconds
 """
 
 import struct

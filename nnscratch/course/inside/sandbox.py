@@ -7,10 +7,10 @@
 
 Landlock and seccomp are parts of Linux. The packages `landlock` and `pyseccomp` (which needs the library libseccomp)
 call them. Both also apply to processes of the user root. The limit for the number of processes (RLIMIT_NPROC) does not
-apply to root, so it is not used. The process keeps its user, because another user may not have the right to read the
-files of Python.
+apply to root, so it is not used. The process does not change its user, because another user might not be allowed to
+read the files of Python.
 
-`missing` tries forbidden things, as a student's file might do, and returns those that succeed.
+`missing` tries forbidden actions, as a student's file might do, and returns the actions that succeed.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def system_calls() -> Any:
     allow("ioctl", seccomp.Arg(1, seccomp.MASKED_EQ, 0xFFFFFFFF, TCGETS))
     allow("open", seccomp.Arg(1, seccomp.MASKED_EQ, TO_WRITE, 0))
     allow("openat", seccomp.Arg(2, seccomp.MASKED_EQ, TO_WRITE, 0))
-    allow("prlimit64", seccomp.Arg(2, seccomp.EQ, 0))  # read a limit, not set one
+    allow("prlimit64", seccomp.Arg(2, seccomp.EQ, 0))  # reading a limit is allowed, setting a limit is not
     return found
 
 
@@ -131,7 +131,7 @@ def limit(seconds: int, memory: int, writes: bool) -> None:
 
 
 def missing(folder: str) -> list[str]:
-    """Try forbidden things, as a student's file might do, and return those that succeed.
+    """Try forbidden actions, as a student's file might do, and return the actions that succeed.
 
     Parameters
     ----------

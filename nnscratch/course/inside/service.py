@@ -1,10 +1,10 @@
-"""The requests that the judge sends to the process of a student's file. The replies are arrays. The judge decides.
+"""The requests that the judge sends to the process of a student's file. The judge compares the arrays in the replies.
 
 open SOURCE               run the file
 call FUNCTION, INPUTS     the values that a function returns
 gradients FUNCTIONS, ...  forward, and backward with the cache that this forward has returned
 printed                   the start of the output that the file has printed
-missing FOLDER            the forbidden things that the sandbox does not prevent
+missing FOLDER            the forbidden actions that the sandbox does not prevent
 """
 
 from __future__ import annotations
@@ -72,12 +72,12 @@ class FileService:
         dys : list of arrays
             The gradients of the outputs. If the list is empty, backward is not called.
         outputs : int
-            The number of outputs that forward returns. The values after the outputs are the cache.
+            The number of outputs that forward returns. The values after the outputs are the cache, or the gradients.
 
         Returns
         -------
         dict
-            ``"outputs"``: list of arrays; ``"gradients"``: list of arrays, None where there is none;
+            ``"outputs"``: list of arrays; ``"gradients"``: list of arrays, or None for a missing gradient;
             ``"calls"``: the number of calls of forward during backward.
         """
         self._restart_randomness()
@@ -109,11 +109,11 @@ class FileService:
         return self._printed.text
 
     def missing(self, folder: str) -> list[str]:
-        """Return the forbidden things that the sandbox does not prevent."""
+        """Return the forbidden actions that the sandbox does not prevent."""
         return missing(folder)
 
     def _load(self, name: str) -> Callable:
-        """Return the object called `name` in the file, or the driver called `name`, made for the file."""
+        """Return the object called `name` in the file. For ``"driver:NAME"``, return the driver's function."""
         if name.startswith(DRIVER):
             return DRIVERS[name.removeprefix(DRIVER)](self._load)
         found = vars(self._module).get(name)

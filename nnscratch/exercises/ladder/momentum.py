@@ -39,7 +39,7 @@ EXERCISE = Exercise(
             [case(3, 4), case(5), case(2, 3, first=True)],
             ("next_w", "config"),
             slips=[
-                Slip(lambda w, dw, c: w - c["learning_rate"] * dw, "the velocity of the steps before is not used."),
+                Slip(lambda w, dw, c: w - c["learning_rate"] * dw, "the velocity of the previous steps is not used."),
                 Slip(
                     lambda w, dw, c: w + c["momentum"] * velocity(w, c) + c["learning_rate"] * dw,
                     "a sign is wrong: the step must go against the gradient.",
@@ -66,6 +66,6 @@ EXERCISE = Exercise(
             "    next_w = w + v\n    config", "    w += v\n    next_w = w\n    config", "changes one of its arguments"
         ),
         Mistake('    config["velocity"] = v\n', "", "config"),
-        Mistake('v = config["momentum"] * v - config', "v = -config", "the velocity of the steps before"),
+        Mistake('v = config["momentum"] * v - config', "v = -config", "the velocity of the previous steps"),
     ],
 )

@@ -15,7 +15,8 @@ def away_from_zero(shape: tuple[int, ...]) -> Draw:
     return draw
 
 
-# Large arrays have some positive elements. Without these, every gradient would be zero, which proves nothing.
+# The arrays are large, so that some elements are positive. If none were, every gradient would be zero, and a check
+# would prove nothing.
 CASES = [away_from_zero((6, 5)), away_from_zero((25,)), away_from_zero((3, 4, 2))]
 
 EXERCISE = Exercise(

@@ -23,7 +23,7 @@ def states(x, h0, Wx, Wh, b, prev=lambda h, h0: h):
 
 
 def truncated(carried=lambda h, h0: h, stops=lambda t, steps: t % steps == 0, counted=lambda t, T, steps: True):
-    """Return a version of rnn_truncated. The default is right, and other arguments give mistakes of students."""
+    """Return a version of rnn_truncated. It is right with the default arguments; others give typical mistakes."""
 
     def run(x, h0, Wx, Wh, b, dh, steps):
         T, h, before, found = x.shape[1], h0, [], []
@@ -63,11 +63,11 @@ EXERCISE = Exercise(
             slips=[
                 Slip(
                     lambda *inputs: states(*inputs, prev=lambda h, h0: h0),
-                    "every step uses h0. It must use the state of the step before.",
+                    "every step uses h0. It must use the state of the previous step.",
                 ),
                 Slip(
                     lambda *inputs: states(*inputs, prev=lambda h, h0: 0 * h0),
-                    "the steps are not connected. Each must use the state of the step before.",
+                    "the steps are not connected. Each must use the state of the previous step.",
                 ),
                 Slip(lambda x, h0, *w: states(x, 0 * h0, *w), "h0 is not used. It is the state before the first step."),
             ],
@@ -81,15 +81,15 @@ EXERCISE = Exercise(
             slips=[
                 Slip(
                     truncated(stops=lambda t, steps: False),
-                    "the gradient passes from each piece to the one before. It must stop there.",
+                    "the gradient passes from each piece to the previous piece. It must stop there.",
                 ),
                 Slip(
                     truncated(carried=lambda h, h0: 0 * h0),
-                    "each piece begins with zeros. It must begin with the last state of the piece before.",
+                    "each piece begins with zeros. It must begin with the last state of the previous piece.",
                 ),
                 Slip(
                     truncated(carried=lambda h, h0: h0),
-                    "each piece begins with h0. It must begin with the last state of the piece before.",
+                    "each piece begins with h0. It must begin with the last state of the previous piece.",
                 ),
                 Slip(truncated(counted=last_piece), "only the last piece counts. Add up the gradients of all pieces."),
                 Slip(

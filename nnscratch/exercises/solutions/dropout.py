@@ -1,6 +1,7 @@
 """Exercise 16: dropout
 
-During training, set random elements to zero, so that no unit can rely on one other unit. At test time, change nothing.
+During training, set random elements to zero, so that no unit can rely on a single other unit. At test time, change
+nothing.
 
     train       mask = 1 / p with probability p, and 0 otherwise, for each element
                 out  = x * mask

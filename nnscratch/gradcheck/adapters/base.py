@@ -29,7 +29,7 @@ class Adapter:
     inputs : tuple
         The arguments of forward. The adapter copies them.
     function : callable
-        Forward, whose signature gives the names of the inputs.
+        The function whose signature gives the names of the inputs, usually forward.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Adapter:
     notes : list of str
         Remarks for the report.
     loss : Module or None
-        The loss of the first output.
+        The loss that is applied to the first output.
     cache : object
         The value that forward returned for backward, or `NO_CACHE`.
     accumulates : bool
@@ -52,7 +52,7 @@ class Adapter:
         "tuple" or "list" if backward returned its only gradient inside a tuple or a list, "flat" if it returned the
         gradients of nested inputs in one tuple that is not nested, else "".
     missing : list of str
-        The inputs with the name of a weight for which backward returned no gradient.
+        The inputs that have the name of a weight, such as ``W``, but no gradient from backward.
     returning : callable, optional
         The function whose ``return`` statement names the gradients. None if the gradients must be in the order of the
         inputs.
@@ -92,7 +92,7 @@ class Adapter:
         return {}
 
     def complex_parameters(self) -> dict[str, Any]:
-        """Return the parameters, even while a complex step makes them complex. `parameters` may return floats only."""
+        """Return the parameters, which may be complex during a complex step. `parameters` may return floats only."""
         return {}
 
     def prepare(self) -> None:
@@ -139,7 +139,7 @@ class Adapter:
         """Return the gradient of each float input, by name. `matching.py` documents the rules.
 
         Inputs without a gradient are not in the result. Gradients that belong to no input go into `surplus`. Inputs
-        with the name of a weight but without a gradient go into `missing`.
+        that have the name of a weight, but no gradient, go into `missing`.
         """
         taken = self.parameters()
         self.container = container_of_one(result, self.inputs)

@@ -93,7 +93,7 @@ class FoundParametersAdapter(Adapter):
 
     @property
     def missing(self) -> Any:
-        """The inputs with the name of a weight for which backward returned no gradient."""
+        """The inputs that have the name of a weight, but no gradient from backward."""
         return self.inner.missing
 
     @property

@@ -31,7 +31,7 @@ class Match:
     surplus : list or dict
         The gradients that belong to no input.
     missing : list of str
-        The inputs with the name of a weight for which no gradient was returned.
+        The inputs that have the name of a weight, but no gradient.
     """
 
     given: dict[str, Any] = field(default_factory=dict)

@@ -124,7 +124,7 @@ class TorchAdapter(Adapter):
 
     @contextlib.contextmanager
     def _buffers_restored(self) -> Iterator[None]:
-        """Restore the buffers afterwards, such as the running averages of a batch normalisation."""
+        """Restore the buffers at the end of the block, such as the running averages of a batch normalisation."""
         before = [b.clone() for b in self._buffers]
         try:
             yield

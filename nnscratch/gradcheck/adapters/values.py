@@ -1,4 +1,7 @@
-"""ValueAdapter: numbers with ``data``, ``grad`` and ``backward()``, such as micrograd's ``Value``."""
+"""ValueAdapter: code that computes with objects such as micrograd's ``Value``.
+
+In this file, a value is an object with ``data``, ``grad`` and ``backward()``.
+"""
 
 from __future__ import annotations
 

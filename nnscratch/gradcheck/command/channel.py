@@ -111,7 +111,7 @@ class Channel:
         if os.name != "posix":
             return
         waiting = ([], [descriptor], []) if to_write else ([descriptor], [], [])
-        while not any(select.select(*waiting, 0)):  # read the clock only when there is nothing to read
+        while not any(select.select(*waiting, 0)):  # read the clock only if the pipe is not ready
             if any(select.select(*waiting, self.clock.left())):
                 return
 
@@ -138,12 +138,12 @@ class Channel:
         return b"".join(chunks)
 
     def _ended(self) -> str:
-        self.clock.left()  # the process has already ended, for example because of its time limit
+        self.clock.left()  # raise the error of the time limit, if the process was ended because of it
         return self._ending()
 
 
 def printable(text: Any, longest: int) -> str:
-    """Return a text from the worker for a terminal, without control characters, at most `longest` characters long.
+    """Return the first `longest` characters of a text from the worker, without control characters.
 
     All lines after the first are indented, so that they cannot look like lines of the judge.
     """

@@ -121,7 +121,7 @@ SAME_NAME = {
 }
 _SAME_NAME = {name: re.compile(rf"(?:{pattern})\Z") for name, pattern in SAME_NAME.items()}
 
-# the arrays in a dictionary of parameters whose examples are columns; the layers of a network are numbered: W1, b1
+# the shapes of the arrays in a dictionary of parameters, if each column of the inputs is an example
 COLUMNS = [
     (re.compile(pattern), shape)
     for pattern, shape in (
@@ -207,7 +207,7 @@ def canonical(name: str) -> list[str]:
 def size_for(name: str, default: Any) -> Any:
     """Return a value for a constructor's argument, or None to keep its default.
 
-    Replace defaults that are large or hide mistakes.
+    A default that is large, or that hides mistakes, is replaced.
 
     Examples
     --------

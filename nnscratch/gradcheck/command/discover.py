@@ -1,8 +1,8 @@
-"""Read a Python file and list the code that can be checked. The file is not run, so it cannot hide code.
+"""Read a Python file and list the code that can be checked. The file is not run, so its code cannot change the list.
 
 X_forward and X_backward               a pair; also X and X_backward, forward_X and backward_X, X_forward_naive ...
 a class with forward and backward      also inherited from a class of the same file
-a pair whose backward takes the labels  with the cost: L_model_forward, compute_cost, L_model_backward
+a pair whose backward takes labels     with the cost function: L_model_forward, compute_cost, L_model_backward
 X_loss that returns (loss, gradient)   also ..._cost, loss_..., cost_...
 a class with loss and params           CS231n's networks
 """
@@ -115,8 +115,8 @@ def cost_between(forward: str, backward: str, functions: dict[str, ast.FunctionD
 
     The list is empty unless backward takes labels and forward takes none.
 
-    The cost function has two arguments, the output and the labels. Such a backward returns the gradients of the cost,
-    as in deeplearning.ai's courses.
+    The cost function has two arguments, the output and the labels. A backward that takes labels returns the gradients
+    of the cost, as in deeplearning.ai's courses.
     """
     labels = set(arguments_of(functions[backward])) - set(arguments_of(functions[forward]))
     for name, node in functions.items():

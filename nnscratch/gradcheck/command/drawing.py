@@ -20,7 +20,7 @@ from .course_names import COLUMNS, FAMILIES, SETTINGS, SIZES, TWO_ALIKE, canonic
 from .docstring_shapes import Described, annotated_axes, described_arguments, sizes_of
 
 WIDTHS = (2, 3, 1, 5, 6, 8, 10, 16, 20, 24, 32, 64, 784)  # numbers of features to try if a class sets its sizes itself
-CHANNELS = (1, 3, 4, 24)  # channels to try for such a class
+CHANNELS = (1, 3, 4, 24)  # numbers of channels to try for such a class
 MAX_CANDIDATES = 90
 
 
@@ -155,9 +155,10 @@ def text_readings(from_text: dict[str, Described]) -> dict[str, Any]:
 def integer_limit(name: str, from_text: dict[str, Described], shapes: dict[str, Any]) -> int:
     """Return the number of classes or words. The integers of the argument `name` are smaller than this number.
 
-    The docstring describes the axes of the arguments. Take the first argument of floats that has two or more axes, and
-    an axis that `name` does not have. If this argument has no axis in common with `name`, it is a table of words, and
-    the integers are indices into its first axis. Otherwise, the integers are indices into its last axis, the classes.
+    The docstring describes the axes of the arguments. Take the first float argument that has two or more axes, and an
+    axis that `name` does not have. If this argument has no axis in common with `name`, it is a table of word vectors,
+    and the integers are indices into its first axis. Otherwise, the integers are indices into its last axis, the
+    classes.
     """
     for other, d in from_text.items():
         if other != name and not d.integer and not d.boolean and len(d.axes) >= 2:
@@ -200,7 +201,7 @@ class Drawing:
     settings : int
         The index of the value to use from the lists in `SETTINGS`.
     positive : bool
-        Draw floats between 0.1 and 0.9.
+        True if floats lie between 0.1 and 0.9.
     rng : numpy.random.Generator
     """
 
@@ -300,7 +301,7 @@ def draw(shape: Any, rng: np.random.Generator) -> Any:
 
 
 def draw_parameters(keys: list[str], rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Draw a dictionary of parameters whose examples are columns.
+    """Draw a dictionary of parameters, for code in which each column of the inputs is an example.
 
     Parameters
     ----------
@@ -336,7 +337,7 @@ def draw_parameters(keys: list[str], rng: np.random.Generator) -> dict[str, np.n
 
 
 def draw_written(shape: str, rng: np.random.Generator, option: str = "--input ") -> np.ndarray:
-    """Draw an input as the user wrote it: ``4,5`` for normal floats, ``ids:4,5:10`` for integers below 10.
+    """Draw the input that a text describes: ``4,5`` normally distributed floats, ``ids:4,5:10`` integers below 10.
 
     Raises
     ------

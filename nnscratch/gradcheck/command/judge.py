@@ -195,12 +195,12 @@ IS_MEAN = (
     "it is right if backward divides the gradients of weights by the number of examples, as some courses require: "
     "--convention {}=mean"
 )
-DISAGREES = "the report of the file's process said right, but the arrays that it returned are wrong"
+DISAGREES = "the report of the file's process said right, but the arrays that this process returned are wrong"
 
 
 def remote_functions(worker: Worker, names: list[str]) -> tuple[Callable, Callable]:
     """Return forward and backward of the worker's code, as functions of the arrays called `names`."""
-    # check_gradients restores everything that a function holds, but it does not follow a weak reference.
+    # A weak reference: check_gradients restores every object that a function holds, but must not restore the worker.
     reference = weakref.ref(worker)
 
     def forward(*arrays: Any) -> tuple:

@@ -1,8 +1,8 @@
 """Find and kill processes that left the worker's process group (Linux).
 
-If the parent of a process ends, the nearest ancestor that is a "child subreaper" becomes its new parent, or else
-process 1. While a worker runs, the judge is a subreaper. So processes that the worker left behind become children of
-the judge, and the judge can kill them.
+If the parent of a process ends, the process gets a new parent. This is the nearest ancestor that is a "child
+subreaper", or process 1 if there is none. While a worker runs, the judge is a subreaper. So processes that the worker
+left behind become children of the judge, and the judge can kill them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ LONGEST = 2.0  # seconds to spend on killing processes, because a process may st
 class Orphans:
     """The processes that lose their parent after this object is created. Call `kill` to kill them.
 
-    Until then, this process becomes their new parent. On systems other than Linux, this class does nothing.
+    Until `kill` is called, such processes become children of this process. On systems other than Linux, this class does
+    nothing.
     """
 
     def __init__(self) -> None:
@@ -38,7 +39,7 @@ class Orphans:
             self._earlier = children()
 
     def kill(self) -> None:
-        """Kill the orphans and the processes that they started. From now on, orphans get another parent."""
+        """Kill the orphans and the processes that they started. After that, this process gets no new orphans."""
         if self._prctl is None:
             return
         end = time.monotonic() + LONGEST

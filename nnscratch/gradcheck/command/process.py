@@ -1,7 +1,7 @@
-"""Worker: the judge's side of the process that runs the student's file.
+"""Worker: the class with which the judge starts and uses the process that runs the student's file.
 
-The judge writes requests into one pipe and reads replies from another pipe (channel.py). At the end, it kills the
-process and all its children.
+The judge writes requests into one pipe and reads replies from another pipe (channel.py). At the end, the judge kills
+the process and all its children.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROOT = str(Path(__file__).resolve().parents[3])
 
 
 class Worker:
-    """A process that runs students' files. Use it in a ``with`` block, which kills it at the end.
+    """A process that runs students' files. Use it in a ``with`` block: the end of the block kills the process.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class Worker:
         """Return a text that says how the process ended."""
         try:
             code = self._process.wait(1)
-        except subprocess.TimeoutExpired:  # it closed its pipe and is still running
+        except subprocess.TimeoutExpired:  # the process has closed its pipe, and still runs
             return "its process ended without a report"
         return f"its process ended without a report ({ending(code)})"
 

@@ -2,4 +2,4 @@
 
 
 class Refused(Exception):
-    """The code cannot be checked. The message is printed as it is."""
+    """The code cannot be checked. The message is printed unchanged."""

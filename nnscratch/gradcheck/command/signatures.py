@@ -21,7 +21,7 @@ def needs_no_instance(found: Any) -> bool:
 
 
 def makes_an_object(function: Any) -> bool:
-    """Return True if a function takes no arguments. Such a function returns the object to check."""
+    """Return True if a function requires no arguments. Such a function returns the object to check."""
     return not any(not a["optional"] for a in arguments(function) if "VAR" not in a["kind"])
 
 

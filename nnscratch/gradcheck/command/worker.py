@@ -77,8 +77,8 @@ def answer_requests(answer: Callable[[str, dict], Any], describe: Callable[[Base
 def private_pipes() -> tuple[Any, Any]:
     """Return the pipes from and to the judge, and connect the standard streams to the null device.
 
-    So the student's code cannot read the judge's requests, and its prints do not reach the judge. If it reads from
-    stdin, Python raises EOFError.
+    So the student's code cannot read the judge's requests, and its prints do not reach the judge. If the code
+    reads from the standard input, Python raises EOFError.
     """
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)

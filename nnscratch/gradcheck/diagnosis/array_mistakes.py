@@ -87,7 +87,7 @@ def scaled_by_constant(case: Case, c: float) -> None:
         return
     name = explain_constant(case, c)
     if n == 1 and not name:
-        return  # a single number is always a multiple of another one
+        return  # a single number is always a multiple of another number
     case.add(6 if n > 1 else 9, "scaled by a constant", f"{fits}{f'; {name}' if name else ''}")
     if abs(c - round(c)) < 1e-4 and 2 <= round(c) <= 3:
         case.add(6.5, "counted twice", f"{fits}: every contribution is added {round(c)} times")
@@ -152,8 +152,8 @@ def float32_noise(case: Case) -> None:
 def is_computed_in_float32(case: Case) -> bool:
     """Return True if backward seems to compute in float32.
 
-    For dy = 3 R, float64 code returns a result that is exactly three times as large. In float32 code, the factor is not
-    exactly three.
+    R are the weights of the outputs. For dy = 3 R, float64 code returns a result that is exactly three times as large.
+    In float32 code, the factor is not exactly three.
     """
     weights = map_leaves(lambda w: None if w is None else 3 * w, case.projection.weights)
     again = case.projection.analytic(weights).get(case.name)
@@ -364,7 +364,7 @@ def gate_names(case: Case, count: int) -> list[str] | None:
 
 
 def weight_decay(case: Case) -> None:
-    """Test given = true + lambda * parameter: only one of forward and backward includes the weight decay."""
+    """Test whether given = true + lambda * parameter: only forward or only backward includes the weight decay."""
     given, true = case.observed
     value = case.observe(to_numpy(case.projection.variables[case.name]))
     if given.size < 3 or is_setting_name(case.name):  # data has no weight decay

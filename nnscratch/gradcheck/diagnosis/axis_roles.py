@@ -74,7 +74,10 @@ def last_name(name: str) -> str:
 
 
 def changed_outputs(projection: Projection, array: Any, axis: int, index: int) -> dict[str, np.ndarray] | None:
-    """Change `array` at one index along an axis. Return which outputs change, or None if forward raises an error."""
+    """Change `array` at one index along an axis. Return a mask of the changed elements of each output, or None.
+
+    Return None if forward raises an error, or if the elements of `array` cannot be changed.
+    """
     held = array.copy()
     at = (slice(None),) * axis + (index,)
     try:

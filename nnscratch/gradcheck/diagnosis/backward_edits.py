@@ -5,7 +5,7 @@ variable, a factor added or removed, another sign, number, power or comparison. 
 right, and leaves all right gradients as they are, the mistake is in the changed expression. The evidence names the
 expression. It does not say what must stand there, because the reader should find that out.
 
-The function keeps its identity: only its code object is replaced during a run.
+The function stays the same object. During a run, only its code object is replaced.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def backward_edits(cases: dict[str, Case], projection: Projection, given: dict[s
     `given` are the gradients that backward returned.
     """
     wanted = [name for name, case in cases.items() if not case.found and case.usable and case.same_shape]
-    if not wanted or sys.getprofile() is not None:  # the search needs the hook of a profiler
+    if not wanted or sys.getprofile() is not None:  # the search needs the profiler's hook, which is in use
         return
     try:
         with Tape(projection) as tape:

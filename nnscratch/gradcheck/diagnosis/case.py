@@ -117,7 +117,7 @@ class Case:
         return float(np.abs(given - true).max(initial=0.0)) / self.scale
 
     def wrong_elements(self) -> int:
-        """Return the number of elements that a hypothesis must explain. Chance can explain one or two elements."""
+        """Return the number of elements that a hypothesis must explain. One or two elements may fit by chance."""
         given, true = self.observed
         return int((np.abs(given - true) > 1e-6 * max(float(np.abs(true).max(initial=0)), 1e-300)).sum())
 

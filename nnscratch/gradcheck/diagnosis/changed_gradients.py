@@ -1,9 +1,9 @@
 """Formulas for a wrong gradient c that backward may use instead of the gradient g of one array.
 
 used_gradients.py tests these formulas. `changed_gradients` yields (rank, mistake, evidence, changes, free). `changes`
-are the arrays c - g, one for each round. If `free` is True, the change may have any factor, and "%c" in the evidence
-stands for this factor. "%u" stands for the quoted name of the array. The argument `site` describes the array and its
-gradient g, or the arrays and gradients of all rounds of a loop.
+are the arrays c - g, one for each round of a loop. If `free` is True, the change may be multiplied by any factor, and
+"%c" in the evidence stands for this factor. "%u" stands for the quoted name of the array. The argument `site` describes
+the array and its gradient g, or the arrays and gradients of all rounds.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def changed_gradients(site: Any, known: Known, labels: list[tuple[str, np.ndarra
 
 
 def is_partly_zero(masked: list[np.ndarray]) -> bool:
-    """Return True if at least one masked element is not 0. If all are 0, the gradient is missing, and not masked."""
+    """Return True if at least one masked element is not 0. If all are 0, the gradient is missing, not masked."""
     return sum(g.size for g in masked) >= MIN_MASKED and any(g.any() for g in masked)
 
 

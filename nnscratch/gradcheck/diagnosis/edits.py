@@ -115,7 +115,7 @@ def edits_of(definition: ast.FunctionDef, variables: dict[str, Any]) -> list[Edi
 
 
 def slots(parent: Any) -> Iterator[Slot]:
-    """Yield the position of every expression in a statement that is read, except the names of called functions."""
+    """Yield the position of each expression that a statement reads, except names of called functions."""
     for field, value in ast.iter_fields(parent):
         if field in ("target", "targets", "annotation"):
             continue

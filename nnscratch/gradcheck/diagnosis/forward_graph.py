@@ -1,7 +1,8 @@
 """ForwardGraph: the recorded operations of forward, grouped in families, and the connections between them.
 
-All rounds of one operation in a loop are one family. An operation outside a loop is a family with one operation. The
-files of this folder identify an edge by (family, j): j is the number of the operand, or -1 for the result.
+A round is one pass through the body of a loop. All rounds of one operation in a loop are one family. An operation
+outside a loop is a family with one operation. An edge is an operand or the result of an operation. The files of this
+folder identify an edge by (family, j): j is the number of the operand, or -1 for the result.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class ForwardGraph:
     def arrays_like_operand(self, nodes: list[Node], j: int) -> Iterator[tuple[list[Any], str]]:
         """Yield variables and outputs of forward with the shape of operand `j`.
 
-        They are float arrays. Each is a list with one array for each round, and a name.
+        Only float arrays count. Each result is a list with one array for each round, and a name.
         """
         own = tuple(content_key(n.operands[j]) for n in nodes)
         shapes = [np.shape(n.operands[j]) for n in nodes]
@@ -107,7 +108,7 @@ class ForwardGraph:
         return self.can_be_wrong is None or (nodes[0].family, j) in self.can_be_wrong
 
     def single_edges(self) -> Iterator[tuple[list[Node], int, str | None]]:
-        """Yield each edge once. The method `edges` yields an edge twice if only one operation reads a result."""
+        """Yield each edge once. If only one operation reads a result, `edges` yields the result and the operand."""
         for nodes, j, only in self.edges():
             if j == -1:
                 readers = [m for n in nodes for m in self.consumers.get(content_key(n.result), ())]

@@ -57,7 +57,7 @@ def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport
             report.notes.append(f"the inside of forward was not searched for the mistake: {error}")
 
 
-ABOUT_ROUNDS = {"accumulator not reset", "recurrent path missing"}  # these names already say which rounds are wrong
+ABOUT_ROUNDS = {"accumulator not reset", "recurrent path missing"}  # these mistakes already name the wrong rounds
 MANY_FAMILIES = 12  # with this many families or more, first find out which operations can be wrong
 KINDS = (  # the most specific kinds first
     upstream_missing,
@@ -139,7 +139,7 @@ def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
 def in_some_rounds(
     cases: dict[str, Case], tried: list[Hypothesis], graph: ForwardGraph, tester: HypothesisTester
 ) -> None:
-    """Test each hypothesis about a loop in some rounds only.
+    """Test whether a hypothesis about a loop is right in some rounds only.
 
     For example, backward may be wrong only in the last layer.
     """
@@ -213,7 +213,7 @@ def add_path_factor(case: Case, c: float, place: str, path: str) -> None:
     """Add the mistake for a path whose gradient is `c` times its true value."""
     c = round(c) if abs(c - round(c)) < 1e-4 else c  # a measured slope has noise in its last digits
     evidence = f"the gradient through {path} {counted(c)}"
-    of_numbers = all(v.ndim == 0 for v in case.projection.variables.values())  # then c cannot be an axis' length
+    of_numbers = all(v.ndim == 0 for v in case.projection.variables.values())  # then c is not the length of an axis
     if abs(c + 1) < 1e-4:
         case.add(1.05, "sign flipped", evidence, place)
     elif abs(c - 2) < 1e-4 or (of_numbers and 2 < c < 10 and abs(c - round(c)) < 1e-4):
@@ -289,7 +289,7 @@ def gradients_of_broadcast_uses(case: Case, graph: ForwardGraph) -> None:
 
 
 def missing_array_factors(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
-    """Test whether the given gradient is the true one multiplied or divided by an array of forward."""
+    """Test whether the given gradient is the true gradient, multiplied or divided by an array of forward."""
     for name in tester.wrong:
         case = cases[name]
         if case.found or tester.elements[name] < 4:

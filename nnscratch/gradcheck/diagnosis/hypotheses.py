@@ -42,7 +42,7 @@ class Hypothesis:
     only : str or None
         The name of the only array whose gradient changes, or None if all gradients may change.
     weights : tuple or None
-        Output weights to use in place of R.
+        Weights of the outputs to use in place of R (projection.py).
     """
 
     rank: float
@@ -150,8 +150,8 @@ class HypothesisTester:
     def _fix_maxima(self) -> None:
         """Keep a maximum constant if f does not depend on it, such as the maximum that softmax subtracts.
 
-        Such a maximum has two paths to f, and their derivatives cancel. Therefore backward leaves both out. If the
-        maximum were not constant, a hypothesis that cuts only one of the paths would change f.
+        Such a maximum has two paths to f, and their derivatives cancel. Therefore backward leaves out both paths. If
+        the maximum were not constant, a hypothesis that cuts only one of the paths would change the derivative of f.
         """
         for node in self.tape.nodes:
             if node.name == "maximum.reduce":

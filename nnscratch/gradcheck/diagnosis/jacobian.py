@@ -1,8 +1,8 @@
 """The Jacobian dy/dw of all outputs y with respect to one array w, by central differences.
 
 A row contains the derivatives of all outputs with respect to one element of w, or along one direction in directional
-mode. An element of the true gradient is a row times R. If backward forgets some outputs, the element that it returns is
-the row times another R, which is zero for these outputs.
+mode. An element of the true gradient is a row times R, the weights of the outputs (projection.py). If backward forgets
+some outputs, the element that it returns is the row times another R, which is zero for these outputs.
 """
 
 from __future__ import annotations

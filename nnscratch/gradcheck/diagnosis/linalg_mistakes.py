@@ -1,4 +1,7 @@
-"""Hypotheses about inverses, solutions of linear equations, and determinants."""
+"""Hypotheses about inverses, solutions of linear equations, and determinants.
+
+The movement of an array is its change from the first forward pass.
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,8 @@ recurrent path missing               the same, for an operand that comes from th
 bias term missing                    the same, for a bias
 only the last time step counted      the same, for all rounds except the last
 upstream gradient missing            backward uses 1 as the gradient of a result or an output
+
+forward_graph.py explains the words round, family and edge.
 """
 
 from __future__ import annotations

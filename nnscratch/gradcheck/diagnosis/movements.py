@@ -21,7 +21,7 @@ from .forward_graph import ForwardGraph
 from .hypotheses import Direction, HypothesisTester
 
 MAX_DIRECTIONS = 120
-SPARE = 5  # a solution is tested along at least this many other directions
+SPARE = 5  # a solution is tested along at least this number of other directions
 MAX_RESIDUAL = 1e-2  # relative to the largest error; a step with a larger residual is not the wrong step
 
 

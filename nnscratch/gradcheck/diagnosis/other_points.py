@@ -48,7 +48,7 @@ def keep_what_holds_elsewhere(cases: dict[str, Case], projection: Projection, se
 
 @contextmanager
 def other_point(projection: Projection, rng: np.random.Generator) -> Iterator[None]:
-    """Give all variables and the weights R other values. At the end of the ``with`` block, restore them."""
+    """Give all variables and the output weights R other values. At the end of the ``with`` block, restore them."""
     outputs, weights, variables = projection.outputs, projection.weights, projection.variables
     held = {name: v.copy() for name, v in variables.items()}
     try:

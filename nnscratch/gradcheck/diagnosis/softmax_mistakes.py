@@ -1,4 +1,7 @@
-"""Hypotheses: a result inside forward is a softmax or a log-softmax, and backward uses a wrong Jacobian for it."""
+"""Hypotheses: a result inside forward is a softmax or a log-softmax, and backward uses a wrong Jacobian for it.
+
+The movement of an array is its change from the first forward pass.
+"""
 
 from __future__ import annotations
 
@@ -105,7 +108,7 @@ def wrong_jacobians(
 
 
 def over_axis(function: Callable, axis: int, y: Any, d: Any) -> Any:
-    """Return the movement of softmax (`y` is the softmax), or of log-softmax, if it added over `axis`."""
+    """Return the movement of softmax or log-softmax for a sum over `axis`. The argument `y` is the softmax."""
     total = (y * d).sum(axis=axis, keepdims=True)
     return y * (d - total) if function is softmax else d - total
 

@@ -3,6 +3,8 @@
 `dh_next` never updated         no gradient comes back from one round to the previous one
 `dh = dh + ...`                 the gradient of the state is never reset, so other rounds are counted again
 h[t] instead of h[t - 1]        a factor of a product is taken from a neighbouring round
+
+A round is one pass through the body of the loop. The movement of an array is its change from the first forward pass.
 """
 
 from __future__ import annotations

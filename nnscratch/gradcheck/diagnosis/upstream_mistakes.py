@@ -1,9 +1,10 @@
 """Mistakes in the gradient of the outputs, from which backward starts.
 
-Because f = <R, y>, backward should start from dy = R. Suppose that backward starts from another array R' and makes no
-other mistake. Then the gradient that it returns has the derivative <R', dy/dv> along a direction v. With enough
-directions, these linear equations determine R'. A comparison of R' with R shows the mistake: backward uses only a part
-of R, uses one sample's part for all samples, multiplies a part by a constant, or shifts R.
+The check differentiates f = <R, y>, where R are the weights of the outputs y (projection.py). So backward should start
+from dy = R. Suppose that backward starts from another array R' and makes no other mistake. Then the gradient that it
+returns has the derivative <R', dy/dv> along a direction v. With enough directions, these linear equations determine R'.
+A comparison of R' with R shows the mistake: backward uses only a part of R, uses one sample's part for all samples,
+multiplies a part by a constant, or shifts R.
 """
 
 from __future__ import annotations

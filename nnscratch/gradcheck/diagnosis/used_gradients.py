@@ -1,9 +1,9 @@
 """Test formulas for the wrong gradient that backward used for one array inside forward.
 
 Let g be the true gradient of an array u inside forward. The array u may also be an input or a weight. Let du be the
-movement of u along a direction. If backward uses c instead of g, and is right otherwise, its derivative along this
-direction has the error <c - g, du>. So any formula for c can be tested without another forward pass. For example, c may
-be g for one sample only, g times an array that forward computed, or g without the targets.
+movement of u: its derivative along a direction. If backward uses c instead of g, and is right otherwise, its derivative
+along this direction has the error <c - g, du>. So any formula for c can be tested without another forward pass. For
+example, c may be g for one sample only, g times an array that forward computed, or g without the targets.
 
 A site is such an array u, or the arrays u of all rounds of a loop. The error may be in all gradients that depend on u,
 or in the gradient of one array only.
@@ -163,7 +163,7 @@ def constant_in_place(g: np.ndarray, moved: np.ndarray, errors: np.ndarray, limi
 def known_arrays(graph: ForwardGraph, site: Site) -> list[tuple[list[np.ndarray], str, bool]]:
     """Return the arrays of forward that can be broadcast to the shape of u.
 
-    Each is a tuple: a list of its values, one for each round, its name, and True if it is a constant.
+    For each array, return a tuple: the values in each round, the name, and True if the array is a constant.
     """
     found: list[tuple[list[np.ndarray], str, bool]] = []
     shapes = [x.shape for x in site.values]
@@ -175,7 +175,7 @@ def known_arrays(graph: ForwardGraph, site: Site) -> list[tuple[list[np.ndarray]
                 (moving if active else still).add(content_key(x))
     for keys, (values, name) in graph.arrays.get(len(site.values), {}).items():
         if not all(key in still or key in moving for key in keys):
-            continue  # forward does not need it; a function that returns (loss, gradient) also computes such arrays
+            continue  # forward does not need this array: a function that returns (loss, gradient) computes such arrays
         if values[0].dtype.kind == "f" and all(fits_into(v.shape, s) for v, s in zip(values, shapes, strict=True)):
             spread = [np.broadcast_to(v, s) for v, s in zip(values, shapes, strict=True)]
             found.append((spread, name, all(key in still and key not in moving for key in keys)))

@@ -31,7 +31,7 @@ def written_gradients(cases: dict[str, Case], right: dict, projection: Projectio
 
 
 def weights_after_backward(projection: Projection) -> Any:
-    """Run backward, and return the values that dy then has, in the structure of the weights R.
+    """Run backward, and return the values that dy then has, in the structure of the output weights R.
 
     Return None if backward does not change dy.
     """

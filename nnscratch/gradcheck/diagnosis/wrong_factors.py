@@ -5,6 +5,8 @@ x / s                backward uses another power of s
 (a, b, c, d)         the gradients of the blocks, such as gates, are in another order
 max                  every element gets the gradient, not only the largest
 max(u, v)            the masks of u and v are left out or exchanged
+
+The movement of an array is its change from the first forward pass. forward_graph.py explains the word round.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Hypotheses: the derivative of a function of one array is missing, wrong, or taken at the wrong value.
 
-If all operations between an array u and a later array y are elementwise, and if u is their only active operand, then
-y = phi(u), element by element. A hypothesis replaces phi'(u) by another factor: 1, phi'(y), the sigmoid's formula, or
-1 - h^2 with another array h.
+An operand is active if it depends on a differentiated array. If all operations between an array u and a later array y
+are elementwise, and if u is their only active operand, then y = phi(u), element by element. A hypothesis replaces
+phi'(u) by another factor: 1, phi'(y), the sigmoid's formula, or 1 - h^2 with another array h.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ class ElementwiseFunction:
 
 
 def is_mask_product(node: Node) -> bool:
-    """Return True for the product with a constant mask. The elements of a mask are 0 or one other number."""
+    """Return True for the product with a constant mask. Each element of a mask is 0 or the same other number."""
     if node.name != "multiply" or sum(node.active) != 1:
         return False
     mask = np.asarray(node.operands[node.active.index(False)])

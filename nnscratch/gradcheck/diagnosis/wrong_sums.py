@@ -1,4 +1,7 @@
-"""Hypotheses: forward broadcasts an array, and backward sums its gradient over the wrong axes."""
+"""Hypotheses: forward broadcasts an array, and backward sums its gradient over the wrong axes.
+
+The movement of an array is its change from the first forward pass.
+"""
 
 from __future__ import annotations
 

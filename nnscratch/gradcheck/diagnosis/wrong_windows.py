@@ -100,7 +100,7 @@ def are_repeated(pieces: list[np.ndarray]) -> bool:
 
 @dataclass
 class Windows:
-    """The windows of one array. Forward reads one in each round of a loop, or all of them as the rows of one matrix.
+    """The windows of one array. Forward reads one window in each round of a loop, or all windows as rows of a matrix.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class Windows:
     pieces : list of ndarray
         For each window, the flat indices in `base` of its elements.
     chosen : list of ndarray
-        For each window, the indices that get a gradient. For a maximum, only the largest element gets one.
+        For each window, the indices that get a gradient. For a maximum, only the largest element gets a gradient.
     own : bool
         True if the windows are views of the differentiated array.
     """
