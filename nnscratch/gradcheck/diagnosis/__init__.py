@@ -31,6 +31,7 @@ its gradient equals the gradient that backward returned. The files use these wor
       gradient_errors.py      the slope that backward used; linear equations give it
 
     backward_edits.py         changes one expression of backward; edits.py lists the changes
+      changed_functions.py    runs backward with a change
 
     other_points.py                tests the explanations of small gradients at other inputs
     case.py, directional_case.py   a wrong gradient, and the test of a hypothesis about it

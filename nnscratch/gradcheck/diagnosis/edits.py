@@ -24,6 +24,7 @@ import numpy as np
 
 COMPARISONS: dict[type, type] = {ast.Gt: ast.Lt, ast.Lt: ast.Gt, ast.GtE: ast.LtE, ast.LtE: ast.GtE}
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
+MAX_SIZE = 1_000_000
 Simple = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Return | ast.Expr
 
 
@@ -149,10 +150,12 @@ def value_of(node: Any, variables: dict[str, Any]) -> Any:
 
 
 def is_numeric(value: Any) -> bool:
-    """Return True for an array of numbers, or a number."""
+    """Return True for an array of numbers, or a number. A huge integer is a seed and not a size."""
     if isinstance(value, np.ndarray):
         return value.dtype.kind in "fiu"
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if isinstance(value, (int, np.integer)):
+        return not isinstance(value, bool) and abs(int(value)) <= MAX_SIZE
+    return isinstance(value, (float, np.floating))
 
 
 def changes(node: Any, known: dict[str, Any], whole: bool) -> Iterator[tuple[float, str, str, Any]]:
@@ -166,7 +169,8 @@ def changes(node: Any, known: dict[str, Any], whole: bool) -> Iterator[tuple[flo
         for name, value in known.items():
             if name != text and (np.shape(value) == np.shape(own)):
                 yield 0.0, "the wrong array used", "%e is the wrong variable", parsed(name)
-        yield 0.06, "a derivative wrong", "the square of %e is needed", parsed(f"{text} ** 2")
+        if np.asarray(own).dtype.kind == "f":  # an integer may be a size, and its square needs too much memory
+            yield 0.06, "a derivative wrong", "the square of %e is needed", parsed(f"{text} ** 2")
         if np.ndim(own) == 2:
             yield 0.03, "transposed", "%e must be transposed", parsed(f"{text}.T")
     if isinstance(node, ast.Attribute) and node.attr == "T":

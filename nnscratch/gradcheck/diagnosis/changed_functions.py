@@ -1,0 +1,313 @@
+"""Run backward with one changed function, without an effect on the rest of the program.
+
+A changed function may run forever, write into any array, and raise any error. These rules protect the program:
+
+    code       only the code object of the function is replaced, and the old one is restored after every run
+    threads    other threads run the old code
+    time       a run may execute 10 times as many lines as the unchanged code
+    state      after every run, everything that the code and the variables of its functions hold is restored
+    output     text that this thread prints, and warnings, are dropped
+    effects    a backward that uses files, clocks, processes or threads is not changed
+"""
+
+from __future__ import annotations
+
+import ast
+import gc
+import linecache
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from copy import deepcopy
+from dataclasses import dataclass
+from types import CodeType, FrameType, FunctionType
+from typing import Any
+
+import numpy as np
+
+from ..projection import Projection
+from ..snapshot import Snapshot
+
+PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
+NUMPY, PYTHON = (os.path.dirname(os.path.abspath(module.__file__)) + os.sep for module in (np, os))
+LIBRARIES = (NUMPY, PYTHON, "<frozen", "<__array_function__", "<string>")
+INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+COMPUTING = {  # modules whose functions, written in C, only compute; a function of another module may act outside
+    *("builtins", "numpy", "scipy", "math", "cmath", "random", "array", "copy", "types", "typing", "_warnings"),
+    *("itertools", "functools", "operator", "collections", "contextvars", "abc"),
+    *("_functools", "_operator", "_collections", "_contextvars", "_abc", "_random", "_typing"),
+}
+ACTING = {"breakpoint", "input", "open", "tofile", "dump"}  # functions of these modules that act outside
+MORE_LINES = 10
+
+
+@dataclass
+class Function:
+    """A function that backward runs.
+
+    Attributes
+    ----------
+    function : function
+    definition : ast.FunctionDef
+        A copy of its syntax tree that may be changed.
+    variables : dict
+        Its local variables when it returned.
+    """
+
+    function: FunctionType
+    definition: ast.FunctionDef
+    variables: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        self._unchanged = [without_declarations(node) for node in deepcopy(self.definition.body)]
+
+    def compiled(self) -> CodeType | None:
+        """Return the code object of the changed definition, or None if it cannot replace the original one.
+
+        The code object runs the changed statements only in this thread. Other threads run the unchanged ones.
+        """
+        own, body = self.function.__code__, self.definition.body
+        around = ast.parse(f"def outer({', '.join(own.co_freevars)}):\n class {class_of(own)}: pass")
+        here = ast.parse(f"__import__('threading').get_ident() == {threading.get_ident()}", mode="eval").body
+        around.body[0].body[0].body = [self.definition]  # type: ignore[attr-defined]
+        # A function has the same outer variables after the change: it names all of them.
+        names = ast.parse(f"if 0: ({''.join(f'{name}, ' for name in own.co_freevars)})").body
+        self.definition.body = [ast.If(here, body, self._unchanged), *names]
+        try:
+            made = compile(ast.fix_missing_locations(around), own.co_filename, "exec", dont_inherit=True)
+        except (SyntaxError, ValueError, TypeError, RecursionError):
+            return None
+        finally:
+            self.definition.body = body
+        for name in (
+            "outer",
+            class_of(own),
+            own.co_name,
+        ):  # each contains the next one; a default may be a function too
+            inside = [c for c in made.co_consts if isinstance(c, CodeType) and c.co_name == name]
+            if not inside:
+                return None
+            made = inside[0]
+        return made if made.co_freevars == own.co_freevars else None
+
+
+class Runs:
+    """Runs of forward and backward, in which one function may have another code object.
+
+    Parameters
+    ----------
+    projection : Projection
+    functions : list of Function
+        The functions that may be changed.
+    """
+
+    def __init__(self, projection: Projection, functions: list[Function]):
+        self.projection = projection
+        self._held = Snapshot(*(f.variables for f in functions))
+        variables = list(projection.variables.values())
+        shared = [a for a in self._held.arrays() if any(np.may_share_memory(a, v) for v in variables)]
+        self._keep = {id(a) for a in shared}  # the projection restores them, to the values of the current point
+        self._lines: float = np.inf
+        if functions:
+            unchanged = functions[0].function
+            self.gradients(unchanged, unchanged.__code__)
+            self._lines = MORE_LINES * self._count + 1000
+
+    def gradients(self, function: FunctionType, code: CodeType | None) -> dict[str, np.ndarray]:
+        """Return the gradients if `function` has the code object `code`.
+
+        Return {} if there is no code object, if the run raises an error, or if it executes too many lines.
+        """
+        if code is None:
+            return {}
+        held, tracer = function.__code__, sys.gettrace()
+        self._count = 0
+        try:
+            function.__code__ = code
+            sys.settrace(self._trace)
+            found = self.projection.analytic()
+        except (Exception, SystemExit, TooManyLines):  # the changed code may raise any error
+            return {}
+        finally:
+            function.__code__ = held
+            sys.settrace(tracer)
+            self._held.restore(self._keep)
+        return {name: g for name, g in found.items() if g is not None and g.dtype.kind == "f" and np.isfinite(g).all()}
+
+    def _trace(self, frame: FrameType, event: str, argument: Any) -> Any:
+        """Count the lines of the user's code, and stop a run that is too long."""
+        if not is_users_file(frame.f_code.co_filename):
+            return None
+        self._count += 1
+        if self._count > self._lines:
+            raise TooManyLines
+        return self._trace
+
+
+class TooManyLines(BaseException):
+    """A run has executed too many lines. An ``except Exception`` of the user's code does not catch this."""
+
+
+class Muted:
+    """A stream for ``sys.stdout`` that drops what this thread writes. Other threads write to `stream`."""
+
+    def __init__(self, stream: Any):
+        self.stream, self.thread = stream, threading.get_ident()
+
+    def write(self, text: str) -> int:
+        if self.stream is None or threading.get_ident() == self.thread:
+            return len(text)
+        return self.stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Drop warnings, and the text that this thread prints."""
+    out, err = Muted(sys.stdout), Muted(sys.stderr)
+    with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings(), np.errstate(all="ignore"):  # type: ignore[type-var]
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            out.thread = err.thread = 0  # another thread may have kept the streams
+
+
+class Recorder:
+    """The hook of a profiler that records the user's functions, and whether they act outside of the program.
+
+    Attributes
+    ----------
+    ran : dict of code to dict
+        The local variables of each function when it returned.
+    acts : bool
+        True if a function was called that may write files, wait, or start a thread or a process.
+    """
+
+    def __init__(self) -> None:
+        self.ran: dict[CodeType, dict[str, Any]] = {}
+        self.acts = False
+
+    def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
+        if event == "return" and is_users_file(frame.f_code.co_filename):
+            self.ran[frame.f_code] = dict(frame.f_locals)
+        elif event == "c_call" and not self.acts and not only_computes(argument):
+            caller: FrameType | None = frame
+            while caller is not None and caller.f_code.co_filename.startswith(LIBRARIES):
+                caller = caller.f_back
+            self.acts = caller is not None and not caller.f_code.co_filename.startswith(PACKAGE)
+
+
+def functions_of_backward(projection: Projection) -> list[Function]:
+    """Return the user's functions that backward runs, and that may be changed."""
+    if sys.getprofile() is not None or debugger_is_active():
+        return []
+    recorder, dys = Recorder(), projection.dys()
+    with projection.unchanged():
+        projection.forward()
+        sys.setprofile(recorder)
+        try:
+            projection.adapter.gradients(dys)
+        finally:
+            sys.setprofile(None)
+    found = []
+    for code, variables in recorder.ran.items() if not recorder.acts else ():
+        definition = definition_of(code)
+        owners = [f for f in gc.get_referrers(code) if type(f) is FunctionType and f.__code__ is code]
+        if definition is not None and len(owners) == 1:
+            found.append(Function(owners[0], definition, variables))
+    return found
+
+
+def is_used(runs: Runs, f: Function) -> bool:
+    """Return True if backward runs the object `f.function`, and not a new function with the same code."""
+    body = f.definition.body
+    f.definition.body = [ast.parse("raise RuntimeError").body[0], *body]
+    code = f.compiled()
+    f.definition.body = body
+    return code is not None and not runs.gradients(f.function, code)
+
+
+def definition_of(code: CodeType) -> ast.FunctionDef | None:
+    """Return the syntax tree of a function, or None if the function must not be changed.
+
+    This is the case for a special method, except ``__call__``, for a decorated function, because its decorator may keep
+    its results, and for a function whose source has changed since it was compiled.
+    """
+    if code.co_name.startswith("__") and code.co_name.endswith("__") and code.co_name != "__call__":
+        return None
+    try:
+        tree = ast.parse("".join(linecache.getlines(code.co_filename)))
+        module = compile(tree, code.co_filename, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+    if not any(same_code(other, code) for other in codes_in(module)):
+        return None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == code.co_name:
+            decorators = [ast.unparse(d) for d in node.decorator_list]
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            if first != code.co_firstlineno or not {"staticmethod", "classmethod"}.issuperset(decorators):
+                continue
+            node.decorator_list, node.returns = [], None
+            return node
+    return None
+
+
+def codes_in(code: CodeType) -> Iterator[CodeType]:
+    """Yield a code object and all code objects inside it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from codes_in(constant)
+
+
+def same_code(a: CodeType, b: CodeType) -> bool:
+    """Return True if two code objects were compiled from the same source at the same line."""
+    names = ("co_name", "co_firstlineno", "co_code", "co_names", "co_varnames", "co_freevars", "co_cellvars")
+    if any(getattr(a, name) != getattr(b, name) for name in names) or len(a.co_consts) != len(b.co_consts):
+        return False
+    return all(
+        same_code(x, y) if isinstance(x, CodeType) and isinstance(y, CodeType) else repr(x) == repr(y)
+        for x, y in zip(a.co_consts, b.co_consts, strict=True)
+    )
+
+
+def class_of(code: CodeType) -> str:
+    """Return the name of the class around a function, which changes names such as ``__x``, or "_" for none.
+
+    Python does not change the names in a class called ``_``.
+    """
+    parts = code.co_qualname.split(".")
+    while len(parts) > 1:
+        if parts[-2] != "<locals>":
+            return parts[-2]
+        del parts[-2:]
+    return "_"
+
+
+def without_declarations(node: ast.stmt) -> ast.stmt:
+    """Replace ``global`` and ``nonlocal`` by ``pass``, because a function may contain them only once."""
+    return ast.copy_location(ast.Pass(), node) if isinstance(node, (ast.Global, ast.Nonlocal)) else node
+
+
+def is_users_file(name: str) -> bool:
+    """Return True for a file that contains neither the package nor another library."""
+    return not name.startswith((PACKAGE, *LIBRARIES)) and not any(folder in name for folder in INSTALLED)
+
+
+def only_computes(function: Any) -> bool:
+    """Return True if a function written in C only computes, and does not act outside of the program."""
+    module = getattr(function, "__module__", None) or type(getattr(function, "__self__", None)).__module__
+    return module.partition(".")[0] in COMPUTING and function.__name__ not in ACTING
+
+
+def debugger_is_active() -> bool:
+    """Return True if a debugger uses `sys.monitoring`: it would stop at its breakpoints in the changed functions."""
+    monitoring = getattr(sys, "monitoring", None)  # new in Python 3.12
+    return monitoring is not None and monitoring.get_tool(monitoring.DEBUGGER_ID) is not None
