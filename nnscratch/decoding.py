@@ -4,7 +4,7 @@ The probability of a target y_1 .. y_T is a product over its tokens, so its loga
 
     log p(y | source) = sum over t of log p(y_t | y_1 .. y_{t-1}, source)
 
-greedy      Take the most likely token at every step. A likely first token may lead to unlikely later ones.
+greedy      Take the most likely token at every step. A likely first token may lead to unlikely later tokens.
 
 beam        Keep the k best beginnings. At every step, extend each by all V tokens, and keep the k best of the k V
             results. A result that ends with the stop token is finished. With k = 1 this is the greedy search. If k is

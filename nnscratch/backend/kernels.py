@@ -1,4 +1,4 @@
-"""Fused kernels: a function of NumPy arrays, paired with one GPU kernel in C that computes the same.
+"""Fused kernels: a function of NumPy arrays, paired with one GPU kernel in C that computes the same result.
 
 Without fusing, a GPU starts one kernel for every NumPy operation. Each start takes some microseconds, and each kernel
 reads and writes whole arrays. If one kernel computes a sequence of operations, it is started once. It reads each input

@@ -183,7 +183,7 @@ def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """
     for name in ("schema", "repeats", "seconds"):
         if old[name] != new[name]:
-            raise ValueError(f"{name} differ: {old[name]} and {new[name]}; such results cannot share a table")
+            raise ValueError(f"{name} differ: {old[name]} and {new[name]}; such results cannot be in one table")
     runs = {run["kernel"]: run for run in old["runs"]}
     for run in new["runs"]:
         known = runs.get(run["kernel"], run | {"jobs": []})

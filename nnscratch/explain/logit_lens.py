@@ -7,7 +7,8 @@
     logits_l = norm(h_l) W^T                           the last norm and the last Linear layer of the model
 
 The residual connections make this possible: every block adds to the same vector, so the last layer can read the vector
-after any block. logits_L are the logits of the model. Earlier ones show at which depth a prediction appears.
+after any block. logits_L are the logits of the model. The logits of earlier blocks show at which depth a prediction
+appears.
 
 Reference: nostalgebraist (2020), "Interpreting GPT: the logit lens".
 """

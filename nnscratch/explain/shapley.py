@@ -4,10 +4,13 @@
 
     phi_g = sum over S of  |S|! (G - |S| - 1)! / G!  (v(S and g) - v(S))            v: see masking.py
 
-The weight is the fraction of the G! orders in which the groups before g are exactly those of S. Shapley proved that
-only these numbers have all of these four properties: the phi_g sum to v(all) - v(none); two groups that always change v
-by the same amount get the same number; a group that never changes v gets 0; and if v is the sum of two functions, each
-phi_g is the sum of the numbers for these two functions.
+The weight is the fraction of the G! orders in which the groups before g are exactly the groups of S. Shapley proved
+that only these numbers have all of these four properties:
+
+- The phi_g sum to v(all) - v(none).
+- Two groups that always change v by the same amount get the same number.
+- A group that never changes v gets 0.
+- If v is the sum of two functions, each phi_g is the sum of the numbers for these two functions.
 
 This file computes v for all 2^G sets, so G must be small. `kernel_shap` estimates the same numbers for a larger G.
 

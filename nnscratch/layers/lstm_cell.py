@@ -23,8 +23,8 @@ x and the previous h, decide how the memory changes and how much of it the outpu
                 dW_ih += dz^T x       dW_hh += dz^T h       db_ih += sum over N of dz       db_hh += the same
                 dx = dz W_ih          dh = dz W_hh
 
-:class:`~nnscratch.Unrolled` runs cells over a whole sequence. :class:`~nnscratch.LSTM` computes the same, many times
-faster. A test checks that both give equal results.
+:class:`~nnscratch.Unrolled` runs cells over a whole sequence. :class:`~nnscratch.LSTM` computes the same
+results many times faster. A test checks that both give equal results.
 
 References
 ----------

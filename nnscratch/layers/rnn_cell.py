@@ -14,8 +14,8 @@ The cell passes one vector h from step to step. The new h is a nonlinear functio
 Over T steps, the gradient is multiplied T times by W_hh and by a derivative of at most 1. So it vanishes or explodes,
 exponentially in T. The gates of GRUCell and LSTMCell give the gradient a path without this product.
 
-:class:`~nnscratch.Unrolled` runs cells over a whole sequence. :class:`~nnscratch.RNN` computes the same, several times
-faster. A test checks that both give equal results.
+:class:`~nnscratch.Unrolled` runs cells over a whole sequence. :class:`~nnscratch.RNN` computes the same
+results several times faster. A test checks that both give equal results.
 
 References
 ----------

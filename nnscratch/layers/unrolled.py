@@ -16,7 +16,7 @@
                     dx_t = dh
 
 A cell's h is read twice: by the cell above it and by the cell itself at the next step. Its two gradients are added.
-:class:`~nnscratch.LSTM`, :class:`~nnscratch.GRU` and :class:`~nnscratch.RNN` compute the same in less time.
+:class:`~nnscratch.LSTM`, :class:`~nnscratch.GRU` and :class:`~nnscratch.RNN` compute the same results in less time.
 """
 
 from __future__ import annotations

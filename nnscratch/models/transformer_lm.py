@@ -293,7 +293,7 @@ class TransformerLM(Module):
         return self.norm(x), (xp.concatenate([window, tokens], axis=1), *present)
 
     def _check_state(self, tokens: Array, state: State) -> None:
-        """Raise unless `state` is empty or one that an earlier call returned for the same number of sequences."""
+        """Raise unless `state` is empty, or was returned by an earlier call for the same number of sequences."""
         if not isinstance(state, (tuple, list)) or len(state) not in (0, 1 + self.num_layers):
             came = f"{len(state)} items" if isinstance(state, (tuple, list)) else type(state).__name__
             raise TypeError(

@@ -6,8 +6,8 @@ operations of an update. Three things differ from the textbook form:
 - Every array is changed in place: no new array of weights or moments is allocated.
 - Factors that are the same for all elements are multiplied first, as Python floats.
 - On a GPU the whole update is one kernel. Its C code is in the decorator, and the NumPy function under the decorator
-  computes the same, with the same names. The C code updates one element. A kernel may not write to g, so it stores
-  the gradient with weight decay in a new variable d. See `backend.fused`.
+  computes the same update, with the same names. The C code updates one element. A kernel may not write to g, so it
+  stores the gradient with weight decay in a new variable d. See `backend.fused`.
 
 Each function takes first the arguments that it only reads (`g` and the hyperparameters), then the arrays that it
 changes (`w` and the moments). Tests check that every function gives the same results as its textbook form.

@@ -174,7 +174,7 @@ def load_state_dict(trainer: Trainer, arrays: dict[str, Any], header: dict[str, 
     saved = {name.split(".")[1] for name in arrays if name.startswith("optimizer.")}
     if saved != set(trainer.optimizer.moments):
         raise ValueError(
-            f"the checkpoint is of another optimizer, which keeps {sorted(saved)}; "
+            f"the checkpoint belongs to another optimizer, which keeps {sorted(saved)}; "
             f"{type(trainer.optimizer).__name__} keeps {sorted(trainer.optimizer.moments)}"
         )
     if trainer.scheduler is not None and header["scheduler"] is None:
@@ -198,12 +198,12 @@ def _load(trainer: Trainer, arrays: dict[str, Any], header: dict[str, Any]) -> N
     privacy = _privacy_settings(trainer)
     if header.get("privacy", privacy) != privacy:  # an older checkpoint does not have them
         raise ValueError(
-            f"the checkpoint is of a run with privacy {header['privacy']}, and this trainer has {privacy}: epsilon is "
-            f"right only if all steps have the same settings"
+            f"the checkpoint belongs to a run with privacy {header['privacy']}, and this trainer has {privacy}: "
+            f"epsilon is right only if all steps have the same settings"
         )
     if len(header["rng"]) != len(own_generators):
         raise ValueError(
-            f"the checkpoint is of a run with {len(header['rng'])} random generators; this run has "
+            f"the checkpoint belongs to a run with {len(header['rng'])} random generators; this run has "
             f"{len(own_generators)}"
         )
     step, history = count("step", header["step"]), _history(header, with_prefix("history."))

@@ -89,6 +89,6 @@ def loss_sum(
             total += loss * n
             count += n
     if rows == 0:
-        raise ValueError("evaluate needs at least one batch with a target that counts, got none")
+        raise ValueError("evaluate needs at least one target that is not ignored, got none")
     total, count = backend.to_floats([total, count])
     return total, count

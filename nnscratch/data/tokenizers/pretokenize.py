@@ -10,9 +10,9 @@ Each match of this pattern is one word, and each character of the text is in exa
     |\s+                       any other white space
 
 ``\p{L}`` is a letter, ``\p{N}`` is a number and ``\s`` is white space, each as Unicode defines it. Python's ``re`` does
-not know ``\p{L}`` and ``\p{N}``, and its ``\s`` has four more control characters. So this file writes out all three as
-ranges of code points. It takes them from :mod:`unicodedata`, and adds the characters that Python 3.11 does not know. So
-every Python version splits a text in the same way.
+not know ``\p{L}`` and ``\p{N}``. Its ``\s`` includes four control characters that are not white space in Unicode. So
+this file writes out all three as ranges of code points. It takes them from :mod:`unicodedata`, and adds the characters
+that Python 3.11 does not know. So every Python version splits a text in the same way.
 
 Reference: Radford, Wu, Child, Luan, Amodei and Sutskever (2019), "Language models are unsupervised multitask learners".
 """
