@@ -53,8 +53,8 @@ def write_autograder(course: Course, out: Path, trust: bool = False) -> None:
     out : Path
     trust : bool
         Mark the files even if the sandbox does not work. Gradescope runs each submission in a separate container, so a
-        file cannot harm other students. But without a sandbox, a file can read the reference
-        solutions.
+        file cannot harm other students. But without a sandbox, a file can read the
+        reference solutions.
     """
     run = RUN.replace("TRUST", " --trust-submissions" if trust else "")
     data = io.BytesIO()

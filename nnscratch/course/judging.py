@@ -160,7 +160,7 @@ def mark_parts(box: Box, task: Task, source: str, seed: int) -> list[PartMark]:
         if problem is None:
             problem = problem_of(box, exercise, part, seed, source)
             if box.failed:
-                stopped = NotYet("Not checked: the part before it has ended the process of your file.")
+                stopped = NotYet("Not checked: the previous part has ended the process of your file.")
         marks.append(none_of(part, task, problem) if problem is not None else all_of(part, task))
     return marks
 
@@ -381,7 +381,7 @@ def name_of(part: Values | Gradients) -> str:
 
 
 def copies(inputs: Sequence) -> tuple:
-    """Return copies of arrays and dictionaries, and all other values as they are."""
+    """Return copies of arrays and dictionaries, and all other values unchanged."""
     return tuple(x.copy() if isinstance(x, (np.ndarray, dict)) else x for x in inputs)
 
 

@@ -118,7 +118,7 @@ def collect(course: Course, submitted: Path, out: Path) -> dict[str, list[str]]:
     submitted : Path
         A folder that contains one folder for each student. Their notebooks may be in inner folders. Links are not
         followed. If a student has several notebooks with the same name, the notebook whose path is first in the
-        alphabet counts.
+        alphabet is used.
     out : Path
         The new folder, with a folder for each student.
 

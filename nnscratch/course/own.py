@@ -27,7 +27,7 @@
     MISTAKES = [("s + x * beta * s * (1 - s)", "s", "missing")]
 
 Students get the part above the line ``# for the instructor``, with a TODO instead of each solution. The solution is
-also the reference. The names below that line:
+also the reference. Below that line, define these names:
 
     SHAPES      at least three sets of inputs: "4,3" draws normally distributed floats, "" draws one number, and
                 "ids:4,3:10" draws integers below 10. For other inputs, give a function of a random generator

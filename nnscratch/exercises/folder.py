@@ -25,7 +25,7 @@ class ExerciseFolder:
     Parameters
     ----------
     path : path
-        If there is no progress file in this folder, the progress is empty. `start` writes the file, and `find`
+        The folder. If it contains no progress file, the progress is empty. `start` writes the file, and `find`
         searches for it.
 
     Attributes

@@ -22,7 +22,7 @@ FILE_SIZE = 10 << 20  # bytes
 
 
 class ExerciseWorker(Worker):
-    """The judge's handle to the process that runs students' files.
+    """The class with which the judge starts and uses the process that runs students' files.
 
     Use it in a ``with`` block: the process is killed at the end of the block.
 

@@ -46,7 +46,7 @@ class Differences:
         self.largest_value = 0.0  # the largest |f| so far; used instead of `magnitude` if that is zero
 
     def f(self) -> float:
-        """Run forward, count it, and return f."""
+        """Run forward, count this run, and return f."""
         self.evaluations += 1
         value = self.projection()
         if self.magnitude == 0 and np.isfinite(value):

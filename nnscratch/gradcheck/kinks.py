@@ -24,7 +24,7 @@ LARGEST = "largest"
 
 
 def remeasure(differences: Differences, entry: Entry, array: Any) -> None:
-    """Measure each element that looks wrong a second time, with other steps.
+    """Measure again, with other steps, each element that looks wrong.
 
     If the function is noisy, the two results differ, and their difference becomes the uncertainty in `entry`.
     """
@@ -80,12 +80,12 @@ def settle_kinks(
 
     An example is relu(x w) at x = 0 in a hidden layer. A change of x moves several units off their kinks, some up and
     some down. Every framework uses the slope 0 for all these units. The resulting gradient is right, but it can lie
-    outside the one-sided derivatives. A wrong slope such as -0.5 can give a gradient between them. So the test has
-    these steps:
+    outside the one-sided derivatives. A wrong slope such as -0.5 can give a gradient between these derivatives. So the
+    test has these steps:
 
     1. At nearby points, where no unit lies on a kink, compare backward with finite differences (`confirmed_nearby`).
-       If they disagree, the verdict stays as it is.
-    2. If sums inside forward are exactly zero, such as x w, move each of them alone (zero_units.py).
+       If they disagree, the verdict stays unchanged.
+    2. If sums inside forward are exactly zero, such as x w, move each of these sums alone (zero_units.py).
     3. Otherwise use the gradients of backward at nearby points to find the jump of each unit (kink_units.py).
     4. If kinks depend on each other, step 3 fails. Then find the range of each element's gradients at nearby points.
        The points do not show every combination of slopes. So widen each range about its centre, to at most three
@@ -178,7 +178,7 @@ def confirmed_nearby(
 
 
 def apply_slopes(entry: Entry, suspects: list[tuple], slopes: SlopesAtZero) -> None:
-    """Set the verdict of `entry` by the slopes that backward uses at units that are zero."""
+    """Set the verdict of `entry` according to the slopes that backward uses at units that are zero."""
     worst = next((wrong for wrong in slopes.wrong if wrong.name == entry.name), None)
     if worst is not None:
         entry.verdict, entry.reason = "wrong", outside_of_slopes(worst.index, worst.given, worst.allowed)

@@ -61,7 +61,7 @@ def array_module(array: Any) -> Any:
 
 
 def to_numpy(array: Any) -> np.ndarray:
-    """Return an array on the CPU, and a plain array for a `numpy.matrix`, whose ``*`` is not elementwise."""
+    """Return a NumPy array. A `numpy.matrix` becomes a plain array, because a matrix's ``*`` is not elementwise."""
     if isinstance(array, np.matrix):
         return np.asarray(array)
     return array if isinstance(array, np.ndarray) else backend.to_numpy(array)

@@ -106,7 +106,7 @@ def steady_derivative(evaluate_at: Callable[[float], tuple[float, float]], unit:
 
 
 def measure_through_noise(differences: Differences, entry: Entry, array: Any) -> None:
-    """If f is noisy, measure the elements that look wrong a second time (`steady_derivative`). Set the verdict."""
+    """If f is noisy, measure again the elements that look wrong (`steady_derivative`), and set the verdict."""
     suspects = [i for i in out_of_tolerance(entry, differences.tolerance()) if entry.low[i] == entry.high[i]]
     suspects.sort(key=lambda i: -abs(float(entry.analytic[i] - entry.numeric[i])))
     measured = suspects[:MAX_ELEMENTS]

@@ -85,7 +85,7 @@ def is_comparable(entry: Entry) -> bool:
 
 
 def unusable_entry(name: str, array: Any, analytic: Any, reason: str) -> Entry:
-    """Return a wrong entry for a gradient that cannot be compared, because of its shape, dtype or values."""
+    """Return an entry with the verdict "wrong", for a gradient whose shape, dtype or values cannot be compared."""
     unknown = np.full(array.shape, np.nan)
     return Entry(
         name,

@@ -39,7 +39,7 @@ def train(*shape):
 
 
 def of_batch_only(x, gamma, beta, param):
-    """Return the wrong out that means over the batch only give."""
+    """Return out for a typical mistake: means over the batch only."""
     n = (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + param.get("eps", 1e-5))
     return gamma[:, None, None] * n + beta[:, None, None]
 

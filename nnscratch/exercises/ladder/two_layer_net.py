@@ -74,8 +74,8 @@ EXERCISE = Exercise(
     hints=(
         "Go back through the steps of forward in reverse order: scores, h, the ReLU, the first affine layer. Each step "
         "is one of the previous exercises.",
-        "dscores as in softmax_loss. dW2 = h.T @ dscores, dh = dscores @ W2.T. The ReLU passes dh where h > 0. Then "
-        "dW1 = X.T @ da. Add 2 * reg * W to both weights' gradients.",
+        "Compute dscores as in softmax_loss. dW2 = h.T @ dscores, dh = dscores @ W2.T. The ReLU passes dh where h > 0. "
+        "Then dW1 = X.T @ da. Add 2 * reg * W to both weights' gradients.",
         "It is tedious to write every network in this way. That is why layers are objects: each keeps its own cache, "
         "and a container runs them backwards.",
     ),

@@ -18,7 +18,7 @@ from .base import Adapter
 
 
 def divide_by_examples(adapter: Adapter) -> None:
-    """Change ``adapter.gradients``: multiply the gradient of each array that all examples share by m.
+    """Change ``adapter.gradients``: if all examples share an array, multiply the gradient of this array by m.
 
     To find the axis of the examples, change the input at one index of an axis. If the output changes only at the same
     index, the axis holds examples.

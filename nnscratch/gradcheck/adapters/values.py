@@ -110,7 +110,7 @@ class ValueAdapter(Adapter):
 
 
 def start_backward(outputs: list[Any], dys: tuple) -> None:
-    """Run backward from the only output, with `dy` if it takes an argument, or from the weighted sum of all outputs."""
+    """Run backward from the only output, with dy if backward takes an argument, or from the weighted sum of all."""
     first = outputs[0]
     if len(outputs) == 1 and not np.ndim(first.data):
         first.backward()

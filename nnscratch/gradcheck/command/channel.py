@@ -46,7 +46,7 @@ class Channel:
     requests, replies : int
         The descriptors of the pipes.
     ending : callable
-        Returns how the process ended, as a text.
+        Returns a text that says how the process ended.
     stop : callable
         Ends the process. This function is needed only on Windows, where pipes have no time limit.
     longest : int

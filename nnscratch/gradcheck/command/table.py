@@ -54,7 +54,7 @@ def as_json(path: str, verdict: str, results: list[Result]) -> str:
 
 
 def report_dict(report: Any) -> dict[str, Any] | None:
-    """Return a report as a dictionary, in which the entries are a dictionary by name."""
+    """Return a report as a dictionary. Its entries are a dictionary too, by name."""
     if report is None:
         return None
     found = report.as_dict()

@@ -15,8 +15,8 @@ its gradient equals the gradient that backward returned. The files use these wor
     elementwise_mistakes.py   a wrong slope of y = phi(x); like output_mistakes.py, it uses jacobian.py
     target_mistakes.py        wrong targets: shifted by one, left out, with the sign flipped
     upstream_mistakes.py      backward starts from a wrong dy; linear equations give this dy
-    written_gradients.py      backward changes dy before it uses it
-    forward_mistakes.py       inside forward: it tests the hypotheses of the next files on a tape
+    written_gradients.py      backward changes dy, and then computes with the changed dy
+    forward_mistakes.py       mistakes inside forward: tests the hypotheses of the next files on a tape
       missing_paths.py        a path cut or counted twice; rounds of a loop left out
       state_mistakes.py       a state's gradient lost between rounds, or never reset
       wrong_slopes.py         a function whose derivative is missing or wrong; slope_formulas.py lists formulas

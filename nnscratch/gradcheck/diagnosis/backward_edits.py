@@ -2,7 +2,7 @@
 
 This search runs last, for the arrays that nothing else explains. It compiles backward again with one change: another
 variable, a factor added or removed, another sign, number, power or comparison. If a change makes a wrong gradient
-right, and leaves all right gradients as they are, the mistake is in the changed expression. The evidence names the
+right, and leaves all right gradients unchanged, the mistake is in the changed expression. The evidence names the
 expression. It does not say what must stand there, because the reader should find that out.
 
 changed_functions.py runs backward with a change, so that the rest of the program is not affected.
@@ -25,12 +25,12 @@ from .other_points import central_differences, other_point
 
 MAX_EDITS = 1500
 BUDGET = 40_000_000  # elements that all runs may read and write; each operation of forward counts as 200 or more
-RANK = 8.0  # a mistake that another search names is shown first
+RANK = 8.0  # the mistakes that other searches find are shown first
 searching = threading.Lock()  # two searches could restore each other's changed code
 
 
 def backward_edits(cases: dict[str, Case], projection: Projection, given: dict[str, np.ndarray]) -> None:
-    """Add to the unexplained cases the expression of backward that one change makes right.
+    """If one change of backward makes the gradient of an unexplained case right, add the mistake to this case.
 
     `given` are the gradients that backward returned. While another thread searches, this search finds nothing.
     """

@@ -94,7 +94,7 @@ def is_linear(case: Case, slope: np.ndarray) -> bool:
 
 
 def is_drawn(case: Case, slope: np.ndarray) -> bool:
-    """Return True if the zeros of `slope` are a random mask. The zeros of an activation's slope move with the input."""
+    """Return True if the zeros of `slope` are a random mask. The zeros of an activation's slope depend on the input."""
     x = to_numpy(case.projection.variables[case.name]).ravel()
     other = elementwise_slope_at(case, -x)
     return other is not None and np.array_equal(other != 0, slope != 0) and is_random_mask(case.projection, slope)

@@ -85,9 +85,9 @@ class ForwardGraph:
         return found
 
     def arrays_like_operand(self, nodes: list[Node], j: int) -> Iterator[tuple[list[Any], str]]:
-        """Yield variables and outputs of forward with the shape of operand `j`.
+        """Yield the float variables and float outputs of forward that have the shape of operand `j`.
 
-        Only float arrays count. Each result is a list with one array for each round, and a name.
+        For each of them, yield a list with one array for each round, and a name.
         """
         own = tuple(content_key(n.operands[j]) for n in nodes)
         shapes = [np.shape(n.operands[j]) for n in nodes]

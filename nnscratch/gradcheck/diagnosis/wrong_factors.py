@@ -223,7 +223,7 @@ def swapped_blocks(graph: ForwardGraph) -> Iterator[Hypothesis]:
                 continue
             blocks = np.arange(shape[-1]).reshape(count, size)
             for order in other_orders(count):
-                columns = blocks[np.argsort(order)].ravel()  # the movement of block order[k] acts as that of block k
+                columns = blocks[np.argsort(order)].ravel()  # block order[k] gets the movement of block k
                 moved = {n.number: change_path(-1, lambda d, c=columns: d[..., c]) for n in nodes}
                 where = f"of {size} columns of the gradient of {graph.describe(nodes, -1)}"
                 rank, mistake, evidence = wrong_order(order, where)

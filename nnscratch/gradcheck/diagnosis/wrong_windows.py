@@ -25,7 +25,7 @@ PRODUCTS = {"multiply", "matmul", "dot", "einsum", "tensordot", "inner", "vdot",
 def repeated_rows(graph: ForwardGraph) -> Iterator[Hypothesis]:
     """Yield hypotheses in which backward counts equal indices only once.
 
-    Some hypotheses count all equal indices once, and others only equal indices in the same row.
+    Some hypotheses count an index once in the whole array, and others once at each position along an axis.
     """
     for nodes in graph.families.values():
         node = nodes[0]

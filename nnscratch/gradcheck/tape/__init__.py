@@ -6,7 +6,7 @@ operands, their results and their lines in the user's code (source.py). When for
 can replace an operation by another one. The new operation has the same value as the old one at the current inputs, but
 another derivative.
 
-Finite differences of the changed forward give the gradient that a backward with this mistake would return. The
+Finite differences of the changed forward give the gradient that a backward with the changed derivative returns. The
 diagnosis compares this gradient with the gradient that the user's backward returned.
 """
 

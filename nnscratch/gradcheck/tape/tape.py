@@ -173,7 +173,7 @@ class Tape:
         raise CannotTape(str(error) if isinstance(error, CannotTape) else f"{type(error).__name__}: {error}")
 
     def _begin(self, keeps_state: bool) -> None:
-        """Replace the arrays by traced views. If the code keeps state, restore it before every run."""
+        """Replace the arrays by traced views. If the code keeps state, restore the state before every run."""
         self.nodes, self._counts, self.cost, self._mode = [], {}, 0, "record"
         if keeps_state:
             self.projection.back_to_start()

@@ -38,7 +38,7 @@ def traced_code(projection: Projection, watcher: Any, backward: bool) -> Iterato
     watcher : object
         Its method ``operation(name, compute, operands, kwargs)`` computes every operation of forward.
     backward : bool
-        True if it also computes every operation of backward.
+        True if `watcher` also computes every operation of backward.
     """
     adapter, inputs = projection.adapter, projection.adapter.inputs
     before = Snapshot(adapter.source)
