@@ -49,9 +49,8 @@ def generate(
     model : Module
         A model with a method ``init_hidden(batch_size)`` is called as ``logits, state = model(tokens, state)``, so it
         reads each token once. If it also has ``repeat_hidden(state, n)``, it reads the prompt once for all n texts. Any
-        other model is called as ``logits = model(tokens)`` with the whole text. Tokens have
-        the shape (N, T), and logits (N, T, V). The model runs in ``eval()`` mode and returns to its earlier mode
-        afterwards.
+        other model is called as ``logits = model(tokens)`` with the whole text. The tokens have the shape (N, T), the
+        logits (N, T, V). The model runs in ``eval()`` mode and returns to its earlier mode afterwards.
     tokenizer : CharTokenizer, WordTokenizer, SplitTokenizer or BPETokenizer
         If its vocabulary contains ``<unk>``, that token is never drawn.
     prompt : str

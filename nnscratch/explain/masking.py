@@ -7,8 +7,8 @@
     z_j    = x_j  if m[group of j], else x0_j
     v(m)   = s(z)                                       the value of a set of groups
 
-Occlusion, Shapley values, Kernel SHAP and LIME know the model only through v. So they need no gradient, and the model
-may be any function. A group is one number of a table, one token, or a patch of an image.
+Occlusion, Shapley values, Kernel SHAP and LIME need only the values v(m) and no gradient. So the model may be any
+function. A group is one number of a table, one token, or a patch of an image.
 
 If a token is not present, the baseline token replaces it. Without a baseline, the vector of the token is 0.
 """

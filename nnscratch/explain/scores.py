@@ -6,9 +6,9 @@
 
 s is a logit if the model returns logits. Every example has its own score and its own explanation.
 
-Features. An explanation describes how s depends on an array of numbers, the features. If x is an array of floats, such
-as images or the rows of a table, x itself is that array. If x holds token ids, it has no gradient. The features are
-then the vectors e (N, T, D) that the model's Embedding returns for the ids.
+An explanation describes how s depends on an array of numbers, the *features*. If x is an array of floats, such as
+images or the rows of a table, x itself is that array. If x holds token ids, it has no gradient. The features are then
+the vectors e (N, T, D) that the model's Embedding returns for the ids.
 
 A gradient ds/de has D numbers for each token. Each method combines these numbers into one number in its own way.
 """
