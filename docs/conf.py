@@ -4,8 +4,10 @@ The tutorials are the executed notebooks of ../notebooks. Each build copies them
 """
 
 import argparse
+import importlib
 import importlib.util
 import inspect
+import operator
 import os
 import re
 import shutil
@@ -22,6 +24,8 @@ sys.path[:0] = [str(ROOT), str(HERE)]
 import tutorial_pages  # noqa: E402 (beside this file)
 
 import nnscratch.cli  # noqa: E402 (from this checkout: the line above puts it first)
+from nnscratch.layers.recurrent import Recurrent  # noqa: E402
+from nnscratch.optim.lr_scheduler import LRScheduler  # noqa: E402
 
 project = "nnscratch"
 author = "The nnscratch authors"
@@ -70,6 +74,48 @@ autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
+# A class page lists what you call. The pages of these base classes explain what a subclass overrides for them.
+BASES = {nnscratch.Module, Recurrent, nnscratch.optim.Optimizer, LRScheduler, nnscratch.training.Callback}
+YOU_CALL = {"forward", "backward", "step", "state_dict"}
+CALLED_BY_THE_PACKAGE = {
+    "DPSGD": {"settings", "check", "check_batches"},
+    "History": {"add_step", "start_clock", "update_seconds"},
+    "Linear": {"keep_examples"},
+    "Module": {"put_back_saved"},
+    "MultiheadAttention": {"keep_examples"},
+    "Parameter": {"keep"},
+    "Trainer": {"call"},
+}
+
+
+def documented():
+    """Return a dict from the full name of each class and function of the reference to the object."""
+    found = {}
+    for page in (HERE / "reference").glob("*.md"):
+        for block in page.read_text(encoding="utf-8").split(".. currentmodule:: ")[1:]:
+            module, names = block.split("```")[0].split("\n", 1)
+            for name in re.findall(r"^   ([\w.]+)$", names, re.MULTILINE):
+                found[f"{module}.{name}"] = operator.attrgetter(name)(importlib.import_module(module))
+    return found
+
+
+def left_out(cls):
+    """Return the members of a class that its page does not list, as text for autodoc."""
+    overridden = {member for base in cls.__mro__[1:] if base in BASES for member in vars(base)} - YOU_CALL
+    return ", ".join(sorted(overridden | CALLED_BY_THE_PACKAGE.get(cls.__name__, set())))
+
+
+def documented_bases(cls):
+    """Return the first base class that has a page or is an exception, in a list; or an empty list."""
+    return [base for base in cls.__mro__[1:] if base in CLASSES.values() or issubclass(base, BaseException)][:1]
+
+
+CLASSES = {name: value for name, value in documented().items() if inspect.isclass(value)}
+autosummary_context = {
+    "left_out": {name: left_out(cls) for name, cls in CLASSES.items()},
+    "has_a_base": [name for name, cls in CLASSES.items() if documented_bases(cls)],
+}
+
 # --- the pages -------------------------------------------------------------------------------------------------------
 
 html_theme = "furo"
@@ -91,7 +137,8 @@ linkcheck_timeout = 10
 def links_into_the_repository(app, docname, source):
     """Change links to files of the package into links to their source pages. (The notebooks have these already.)"""
     if not docname.startswith("notebooks/"):
-        source[0] = tutorial_pages.with_repository_links(source[0], "../" * docname.count("/"))
+        text = tutorial_pages.with_repository_links(source[0], "../" * docname.count("/"))
+        source[0] = tutorial_pages.with_whole_percentages(text)
 
 
 def links_to_notebooks(app, docname, source):
@@ -145,6 +192,12 @@ def pages_that_derive():
 DERIVED = pages_that_derive()
 
 
+def name_a_documented_base(app, name, obj, options, bases):
+    """Name a base class that has a page in place of an internal one, and link to its page."""
+    names = {cls: f":class:`~{name}`" for name, cls in CLASSES.items()}
+    bases[:] = [names.get(base, base) for base in documented_bases(obj)]
+
+
 def equations_and_derivation(app, what, name, obj, options, lines):
     """Add a link to the derivation and the docstring of the file, which has the equations, to a class's docstring."""
     module = getattr(obj, "__module__", "")
@@ -193,6 +246,7 @@ def setup(app):
     app.add_directive("exercise-list", ExerciseList)
     app.connect("build-finished", mathjax_in_the_build)
     app.connect("autodoc-process-docstring", equations_and_derivation, priority=900)  # runs after numpydoc's handler
+    app.connect("autodoc-process-bases", name_a_documented_base)
     app.connect("source-read", links_into_the_repository)
     app.connect("source-read", tables_not_measured)
     app.connect("source-read", links_to_notebooks)

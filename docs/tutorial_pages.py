@@ -1,5 +1,6 @@
 """The links of the notebooks, and the pages of the tutorials: notebooks with captions and a line of links."""
 
+import html
 import json
 import re
 from pathlib import Path
@@ -38,6 +39,7 @@ WORDS_A_MINUTE = 150  # of text and code together, without the exercises
 CODE = re.compile(r"(^```.*?^```\s*?$|^\$\$.*?^\$\$\s*?$|`[^`\n]+`|\[[^\]]*\]\([^)]*\))", re.DOTALL | re.MULTILINE)
 MENTION = re.compile(r"\b[Nn]otebooks?\s\d\d?(?:(?:,\s|\sand\s|\sto\s)\d\d?\b)*")
 FILE = re.compile(r"`((?:[\w-]+/)*)([\w-]+\.py)?`")  # a file or a folder of the package, as code
+ANIMATION = '<div id="animation-'  # how the HTML of an Animation of the package starts
 ROOT = Path(__file__).resolve().parents[1]
 REPOSITORY_LINK = re.compile(
     r"\[([^\]]+)\]\((?:\.\./)+((?:nnscratch|tests|benchmarks|examples|notebooks)/[\w/.-]*)(?:#[\w-]*)?\)"
@@ -72,6 +74,12 @@ def with_links(text, found, prefix=""):
 
     pieces = CODE.split(text)  # every second piece is code, a formula or a link
     return "".join(piece if k % 2 else MENTION.sub(links, piece) for k, piece in enumerate(pieces))
+
+
+def with_whole_percentages(text):
+    """Return Markdown in which no line breaks between a number and its per cent sign, outside code and formulas."""
+    pieces = CODE.split(text)
+    return "".join(piece if k % 2 else re.sub(r"(?<=\d) %", "\u00a0%", piece) for k, piece in enumerate(pieces))
 
 
 def with_file_links(text):
@@ -143,6 +151,11 @@ def links_line(number, path, in_browser, repository):
     return line
 
 
+def with_alternative_text(animation, alt):
+    """Return the HTML of an animation in which the picture has this alternative text."""
+    return re.sub(r'alt="[^"]*"', lambda _: f'alt="{html.escape(alt)}"', animation, count=1)
+
+
 def page(number, found, in_browser, repository):
     """Return the text of a notebook as a page.
 
@@ -154,9 +167,13 @@ def page(number, found, in_browser, repository):
         metadata = cell["metadata"]
         if cell["cell_type"] == "markdown":
             text = "".join(cell["source"]).replace("](../docs/", "](../")
-            cell["source"] = with_repository_links(text, "../")
+            cell["source"] = with_whole_percentages(with_repository_links(text, "../"))
         elif "alt" in metadata:
             metadata["mystnb"] = {"image": {"alt": metadata["alt"]}, "figure": {"caption": metadata["caption"]}}
+            for output in cell["outputs"]:
+                text = "".join(output.get("data", {}).get("text/html", ""))
+                if ANIMATION in text:
+                    output["data"]["text/html"] = with_alternative_text(text, metadata["alt"])
     title, _, rest = content["cells"][0]["source"].partition("\n")
     line = links_line(number, found[number], in_browser, repository)
     content["cells"][0]["source"] = f"{title}\n\n{line}\n\n{rest}"

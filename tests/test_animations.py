@@ -3,6 +3,7 @@
 import io
 import re
 
+import matplotlib
 import numpy as np
 import pytest
 
@@ -111,6 +112,19 @@ def test_a_convolutions_pixels_are_those_of_conv2d():
     animation.figure(3)
     with pytest.raises(ValueError, match="at most 64"):
         plotting.animate_convolution(np.ones((10, 10)), np.ones((2, 2)))
+
+
+def test_lines_that_stand_for_the_same_thing_have_the_same_style():
+    model = nn.Sequential(nn.Linear(1, 3, rng=0), nn.Linear(3, 1, rng=1))
+    x = RNG.normal(size=(2, 6, 3)).astype(np.float32)
+    with matplotlib.rc_context():
+        plotting.use_style()  # gives each further line of a plot another style
+        for animation in (
+            plotting.animate_backpropagation(model, np.ones(1), np.ones(1)),
+            plotting.animate_gradient_path(lambda bias: nn.RNN(3, 4, rng=bias), [0, 1, 2], x),
+            plotting.animate_attention(np.full((3, 3), 1 / 3), ["a", "b", "c"]),
+        ):
+            assert {line.get_linestyle() for line in animation.figure(0).axes[0].lines} <= {"-", "None"}
 
 
 def test_the_gradient_path_is_that_of_the_unrolled_cell():

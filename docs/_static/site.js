@@ -36,6 +36,23 @@ function framed(picture) {
   };
   return frame;
 }
+// A line never starts with the full stop that follows a formula, nor breaks inside an option such as --batch.
+function keepTogether() {
+  for (const formula of document.querySelectorAll("article span.math")) {
+    const before = formula.previousSibling?.data?.match(/\S{1,9}$/)?.[0].length ?? 0;
+    const after = formula.nextSibling?.data?.match(/^\S{1,9}/)?.[0].length ?? 0;
+    if (!before && !after) continue;
+    const range = document.createRange();
+    range.setStartBefore(formula);
+    range.setEndAfter(formula);
+    if (before) range.setStart(formula.previousSibling, formula.previousSibling.length - before);
+    if (after) range.setEnd(formula.nextSibling, after);
+    range.surroundContents(Object.assign(document.createElement("span"), { className: "together" }));
+  }
+  for (const word of document.querySelectorAll("article code .pre")) {
+    if (/^--?\w/.test(word.textContent)) word.classList.add("together");
+  }
+}
 // The search page: pages that explain come before tables of measurements, and formulas lose their delimiters.
 function tuneSearch() {
   if (typeof Search === "undefined") return; // Sphinx's searchtools.js, on the search page only
@@ -45,6 +62,7 @@ function tuneSearch() {
   Search.htmlToText = (html, anchor) => plain(html, anchor).replace(/\\\[.*?\\\]/gs, "…").replace(/\\[()]/g, "");
 }
 document.addEventListener("DOMContentLoaded", tuneSearch); // before the search starts
+document.addEventListener("DOMContentLoaded", keepTogether); // before the mathematics is typeset
 addEventListener("load", giveCaptionsALevel);
 addEventListener("load", offerFullSize);
 addEventListener("resize", offerFullSize);

@@ -52,7 +52,8 @@ def animate_attention(A: Array, tokens: Sequence[str], looked_at: Sequence[str] 
         angle = 0 if sum(map(len, looked_at)) < 80 else 60
         for s, token in enumerate(looked_at):
             if A[t, s] >= 0.002:  # Matplotlib takes seconds to draw a line of almost no width
-                ax.plot([t, s], [0.93, 0.07], color=BLUE, linewidth=12 * A[t, s], alpha=0.6, solid_capstyle="round")
+                width = 12 * A[t, s]
+                ax.plot([t, s], [0.93, 0.07], "-", color=BLUE, linewidth=width, alpha=0.6, solid_capstyle="round")
             ax.text(s, 0, shown(token), ha="center", va="top", fontsize=10, rotation=angle)
             ax.text(s, -0.3, f"{A[t, s]:.2f}" if A[t, s] >= 0.005 else "", ha="center", color=BLUE, fontsize=8)
         for i, token in enumerate(tokens):
@@ -61,4 +62,6 @@ def animate_attention(A: Array, tokens: Sequence[str], looked_at: Sequence[str] 
 
     alt = "lines from one token to the tokens that it attends to; a wide line is a large weight"
     labels = [shown(token) for token in tokens]
-    return Animation(draw, labels, size=(min(12, max(5, 0.8 * max(T, S))), 2.8), alt=alt, fps=1.5)
+    longest = max(map(len, [*labels, *looked_at]))
+    inches = min(0.8, max(0.4, 0.1 + 0.1 * longest))  # for one token: narrow, because a phone shows wide pictures small
+    return Animation(draw, labels, size=(min(12, max(5, inches * max(T, S))), 2.8), alt=alt, fps=1.5)

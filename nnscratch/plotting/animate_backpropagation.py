@@ -95,7 +95,7 @@ def animate_backpropagation(model: Sequential, x: Array, target: Array) -> Anima
 
     alt = "a network's values, layer by layer forward, then its gradients, layer by layer backward"
     return Animation(
-        draw, labels, size=(1.7 * len(values), 1.2 + 1.0 * max(v.shape[1] for v in values)), alt=alt, fps=1
+        draw, labels, size=(1.35 * len(values), 1.2 + 1.0 * max(v.shape[1] for v in values)), alt=alt, fps=1
     )
 
 
@@ -116,7 +116,7 @@ def _draw_edges(ax: Any, k: int, layer: Any, before: int, after: int, done: bool
         for o, y_out in enumerate(_heights(after)):
             if not isinstance(layer, Linear) and i != o:
                 continue
-            ax.plot([k, k + 1], [y, y_out], color=GREY, linewidth=0.8, zorder=0)
+            ax.plot([k, k + 1], [y, y_out], "-", color=GREY, linewidth=0.8, zorder=0)
             if isinstance(layer, Linear) and before * after <= 8:
                 middle = y + 0.5 * (y_out - y)
                 ax.text(k + 0.5, middle + 0.12, f"{layer.weight.data[o, i]:.2g}", color=BLUE, **text)

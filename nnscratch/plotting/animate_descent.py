@@ -69,7 +69,7 @@ def animate_descent(
         path = paths[k]
         ax = figure.add_subplot()
         ax.spines[["top", "right"]].set_visible(False)
-        ax.plot(w, curve, color=GREY)
+        ax.plot(w, curve, "-", color=GREY)
         ax.plot(path, f(path), "-o", color=BLUE, markersize=4, linewidth=1)
         ax.plot(path[0], f(path[:1])[0], "o", markersize=11, markerfacecolor="none", markeredgecolor="black")
         inside = bool(xlim[0] <= path[-1] <= xlim[1])

@@ -62,8 +62,8 @@ def animate_gradient_path(
         ax.spines[["top", "right"]].set_visible(False)
         steps = np.arange(len(sizes[k]))
         for other in sizes:
-            ax.semilogy(steps, np.where(other > 0, other, np.nan), color=GREY, linewidth=0.6)
-        ax.semilogy(steps, np.where(sizes[k] > 0, sizes[k], np.nan), color=BLUE, linewidth=2.5)
+            ax.semilogy(steps, np.where(other > 0, other, np.nan), "-", color=GREY, linewidth=0.6)
+        ax.semilogy(steps, np.where(sizes[k] > 0, sizes[k], np.nan), "-", color=BLUE, linewidth=2.5)
         ratio = sizes[k][-1] / max(sizes[k][0], 1e-300)
         ax.set_title(f"{label} {values[k]:g}: over {len(steps) - 1} steps, the gradient is multiplied by {ratio:.1g}",
                      fontsize=11)  # fmt: skip

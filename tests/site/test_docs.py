@@ -127,6 +127,21 @@ def test_a_figure_of_a_notebook_has_its_caption_and_its_alternative_text_on_the_
     assert given["mystnb"] == {"image": {"alt": given["alt"]}, "figure": {"caption": given["caption"]}}
 
 
+def test_an_animation_of_a_notebook_has_its_caption_and_its_alternative_text_on_the_page():
+    pages = tutorial_pages()
+    found = pages.notebooks(DOCS.parent / "notebooks")
+    cells = json.loads(pages.page("09", found, False, ""))["cells"]
+    outputs = [(cell["metadata"], output) for cell in cells for output in cell.get("outputs", [])]
+    ((given, html),) = [(m, o["data"]["text/html"]) for m, o in outputs if "<script>" in str(o.get("data"))]
+    assert f'alt="{given["alt"]}"' in html
+    assert given["mystnb"]["figure"] == {"caption": given["caption"]}
+
+
+def test_no_line_of_a_page_breaks_between_a_number_and_its_per_cent_sign():
+    with_whole_percentages = tutorial_pages().with_whole_percentages
+    assert with_whole_percentages("99.5 % of `5 %`, a % b") == "99.5\u00a0% of `5 %`, a % b"
+
+
 def test_a_tutorial_links_to_binder_and_colab_if_the_repository_has_an_address():
     line = tutorial_pages().links_line("05", Path("05_mlp.ipynb"), False, "someone/nnscratch")
     assert "https://mybinder.org/v2/gh/someone/nnscratch/HEAD?labpath=notebooks%2F05_mlp.ipynb" in line
