@@ -89,12 +89,12 @@ def candidates(label: str, described: dict[str, Any], given: Given, seed: int) -
                 made["init_named"] = {**sizes, **made["init_named"]} if given.init is None else made["init_named"]
                 candidate = {"reading": name, **made, "inputs": drawn.inputs(forward)}
                 goes_to = later if positive else found
-                if not any(same(candidate, other) for other in goes_to):
+                if not any(same(candidate, other) for other in found + later):
                     goes_to.append(candidate)
         except CannotDraw as error:
             unknown.append(str(error))
     if not found:
-        raise CannotDraw(unknown[0] if unknown else f"cannot tell how to call {label}")
+        raise CannotDraw(unknown[0])
     return (found + later)[:MAX_CANDIDATES]
 
 
@@ -363,10 +363,11 @@ def parse_init(text: str) -> tuple[list[Any], dict[str, Any]]:
     """
     try:
         call = ast.parse(f"f({text})", mode="eval").body
-        assert isinstance(call, ast.Call)
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and all(k.arg for k in call.keywords)):
+            raise ValueError
         positional = [ast.literal_eval(a) for a in call.args]
         return positional, {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
-    except (SyntaxError, ValueError, AssertionError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError):
         raise ValueError(f"--init must look like 3,2 or 3,bias=False, got {text!r}") from None
 
 

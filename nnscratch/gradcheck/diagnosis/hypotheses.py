@@ -222,7 +222,8 @@ class HypothesisTester:
             return [h.only] if all(self.fits(h, d) for d in self.alone[h.only]) else []
         if sum(self.elements.values()) < (1 if self.few else 2) or not all(self.fits(h, d) for d in self.joint):
             return []
-        return [name for name in self.wrong if self.fits(h, self.alone[name][0])]
+        clearest = {name: max(self.alone[name], key=lambda d: d.error) for name in self.wrong}
+        return [name for name in self.wrong if self.fits(h, clearest[name])]
 
     def explains_alone(self, h: Hypothesis, name: str) -> bool:
         """Return True if the hypothesis explains the array `name`. The other arrays are not tested."""

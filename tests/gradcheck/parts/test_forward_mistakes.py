@@ -1,0 +1,569 @@
+"""Test the search for mistakes inside forward: the order of the hypotheses, and the tests of this file."""
+
+import importlib
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from wrong_gradients import case_of, graph_of, new_tester, project, ranked
+
+from nnscratch.gradcheck.diagnosis.forward_mistakes import (
+    add_path_factor,
+    broadcasts_to,
+    counted,
+    explains,
+    forward_mistakes,
+    gradients_of_broadcast_uses,
+    gradients_of_results,
+    hypotheses,
+    in_some_rounds,
+    is_keep_probability,
+    least_rank,
+    missing_array_factors,
+    mistakes_in_one_use,
+    path_factors,
+    try_hypotheses,
+)
+from nnscratch.gradcheck.diagnosis.hypotheses import Hypothesis
+from nnscratch.gradcheck.diagnosis.other_points import central_differences
+from nnscratch.gradcheck.report import GradientReport
+from nnscratch.gradcheck.tape import change_path
+
+module = importlib.import_module("nnscratch.gradcheck.diagnosis.forward_mistakes")
+X = np.array([[1.0, -2.0, 0.5], [0.3, 1.2, -0.7]])
+W = np.array([[0.4, -1.1], [0.9, 0.2], [-0.6, 1.3]])
+
+
+def net(x, w):
+    return 2 * np.sin(x @ w)
+
+
+def gradients(R, through=np.cos):
+    g = 2 * R * through(X @ W)
+    return {"x": g @ W.T, "w": X.T @ g}
+
+
+# --- words and ranks -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "c, words",
+    [(-1.0, "has the wrong sign"), (2.0, "is counted twice"), (3.0, "is counted 3 times"),
+     (-2.0, "is counted -2 times"), (0.5, "is multiplied by 0.5"), (2.00001, "is counted twice"),
+     (2.01, "is multiplied by 2.01"), (-1.001, "is multiplied by -1.001"), (0.12345, "is multiplied by 0.1235")],
+)  # fmt: skip
+def test_a_factor_in_words(c, words):
+    assert counted(c) == words
+
+
+def factor_case(c, variables=None, inputs=()):
+    projection = SimpleNamespace(
+        variables=variables or {"w": W},
+        adapter=SimpleNamespace(input_names=[f"x{k}" for k in range(len(inputs))], inputs=inputs, source=None),
+    )
+    case = case_of(W, W, "w", projection)
+    add_path_factor(case, c, "f.py:1: x @ w", "`x`")
+    return case.found
+
+
+@pytest.mark.parametrize(
+    "c, rank, mistake",
+    [(-1.0, 1.05, "sign flipped"), (-1.00005, 1.05, "sign flipped"), (2.0, 2.6, "counted twice"),
+     (3.0, 6.2, "scaled by a constant"), (0.5, 6.2, "scaled by a constant"), (-1.001, 6.2, "scaled by a constant"),
+     (1.001, 6.2, "scaled by a constant")],
+)  # fmt: skip
+def test_the_mistake_of_a_factor(c, rank, mistake):
+    ((found_rank, found),) = factor_case(c)
+    assert (found_rank, found.mistake, found.place) == (rank, mistake, "f.py:1: x @ w")
+    assert found.evidence.startswith("the gradient through `x` ")
+
+
+def test_a_factor_of_one_is_no_mistake():
+    assert factor_case(1.0) == [] and factor_case(1.00005) == []
+
+
+def test_a_count_of_numbers_cannot_be_a_size():
+    numbers = {"a": np.float64(1.0) * np.ones(()), "b": np.ones(())}
+    assert factor_case(3.0, numbers)[0][1].mistake == "counted twice"
+    assert "is counted 3 times" in factor_case(3.0, numbers)[0][1].evidence
+    assert factor_case(12.0, numbers)[0][1].mistake == "scaled by a constant" == factor_case(2.5, numbers)[0][1].mistake
+    assert factor_case(3.0, {"a": np.ones(()), "w": W})[0][1].mistake == "scaled by a constant"
+
+
+def test_the_origin_of_a_factor_is_named():
+    assert "N = 5, axis 0 of x0" in factor_case(0.2, inputs=(np.ones((5, 3)),))[0][1].evidence
+    assert factor_case(0.77)[0][1].evidence == "the gradient through `x` is multiplied by 0.77"
+
+
+def test_the_least_rank_of_a_mistake_that_explains_all_arrays():
+    a, b = case_of(W, W, "a"), case_of(W, W, "b")
+    assert least_rank({"a": a, "b": b}) == np.inf == least_rank({})
+    a.add(1.0, "first", "")
+    a.add(3.0, "second", "")
+    b.add(2.5, "second", "")
+    assert least_rank({"a": a, "b": b}) == 3.0 and least_rank({"a": a}) == 1.0
+    b.add(2.0, "second", "")
+    a.add(2.7, "second", "")
+    assert least_rank({"a": a, "b": b}) == 2.7
+    b.add(4.0, "first", "")
+    assert least_rank({"a": a, "b": b}) == 2.7
+    b.add(1.5, "first", "")
+    assert least_rank({"a": a, "b": b}) == 1.5
+
+
+def test_the_arrays_that_a_hypothesis_explains_in_words():
+    assert explains(Hypothesis(1, "", "", "", {}, "w")).startswith("this explains this array (")
+    assert explains(Hypothesis(1, "", "", "", {})).startswith("this explains all arrays (")
+
+
+@pytest.mark.parametrize(
+    "small, large, fits",
+    [((), (2, 3), True), ((3,), (2, 3), True), ((2, 1), (2, 3), True), ((2, 3), (2, 3), True), ((1,), (2, 3), True),
+     ((2,), (2, 3), False), ((1, 2, 3), (2, 3), False), ((4, 3), (2, 3), False)],
+)  # fmt: skip
+def test_shapes_that_can_be_broadcast(small, large, fits):
+    assert broadcasts_to(small, large) == fits
+
+
+# --- the search ------------------------------------------------------------------------------------------------------
+
+
+def search(forward, inputs, change, right=()):
+    """Run the whole search. ``change(R)`` returns the given and the true gradients."""
+    p = project(forward, *inputs)
+    (R,) = p.weights
+    given, true = change(R)
+    cases = {name: case_of(g, true[name], name, p) for name, g in given.items() if name not in right}
+    report = GradientReport("f")
+    forward_mistakes(cases, {name: (true[name], true[name]) for name in right}, report, p)
+    return cases, report
+
+
+def test_a_missing_derivative_is_found_with_the_line_of_forward():
+    cases, report = search(net, (X, W), lambda R: (gradients(R, np.ones_like), gradients(R)))
+    for case in cases.values():
+        assert ranked(case)[0].startswith("activation's derivative") and "np.sin(x @ w)" in case.found[0][1].place
+    assert report.notes == []
+
+
+def test_a_forward_that_cannot_be_recorded_is_named_in_a_note():
+    def forward(x, w):
+        return np.sin((x @ w).astype(np.float32).astype(np.float64)) if False else net(x, w)
+
+    p = project(forward, X, W)
+    p.variables["w"] = p.variables["w"].astype(np.float32)
+    report = GradientReport("f")
+    open_case, explained = case_of(W, 2 * W, "w", p), case_of(W, 2 * W, "w", p)
+    explained.add(1.0, "a mistake", "")
+    forward_mistakes({"w": open_case}, {}, report, p)
+    (note,) = report.notes
+    assert note.startswith("the inside of forward was not searched for the mistake: ") and "float64" in note
+    report = GradientReport("f")
+    forward_mistakes({"w": explained}, {}, report, p)
+    assert report.notes == []
+
+
+def one_kind(*found):
+    def kind(graph):
+        yield from found
+
+    return kind
+
+
+def broken_kind(graph):
+    yield Hypothesis(1, "before the error", "", "")
+    raise ZeroDivisionError("no slope")
+
+
+def test_a_kind_that_fails_is_noted_and_the_next_kind_runs(monkeypatch):
+    after = Hypothesis(2, "after the error", "", "")
+    monkeypatch.setattr(module, "KINDS", (broken_kind, one_kind(after)))
+    notes = []
+    assert [h.mistake for h in hypotheses(None, notes)] == ["before the error", "after the error"]
+    (note,) = notes
+    assert "broken_kind" in note and "ZeroDivisionError: no slope" in note
+
+
+def scaled(graph, c, rank=1.0, mistake="scaled", number=0, only=None):
+    return Hypothesis(rank, mistake, "times c", "f.py:1", {number: change_path(-1, lambda d: c * d)}, only)
+
+
+def searched_with(monkeypatch, kinds, c=3.0, forward=net, given=None, later=()):
+    """Run `try_hypotheses` with other kinds and without the later searches."""
+    with graph_of(forward, X, W) as graph:
+        true = gradients(graph.projection.weights[0])
+        given = {name: c * g for name, g in true.items()} if given is None else given(true)
+        tester, notes = new_tester(graph, given, true), []
+        monkeypatch.setattr(module, "KINDS", tuple(kind(graph) for kind in kinds))
+        names = ("path_factors", "mistakes_in_one_use", "missing_array_factors", "wrong_uses", "gradient_errors",
+                 "used_gradients")  # fmt: skip
+        for name in names:
+            replacement = dict(later).get(name, lambda *arguments: None)
+            replacement.__name__ = name
+            monkeypatch.setattr(module, name, replacement)
+        try_hypotheses(tester.cases, graph, tester, notes)
+        return tester.cases, notes, tester
+
+
+def test_a_hypothesis_that_fits_is_added_to_all_arrays(monkeypatch):
+    cases, notes, _ = searched_with(monkeypatch, [lambda graph: one_kind(scaled(graph, 3.0), scaled(graph, 4.0))])
+    for case in cases.values():
+        ((rank, found),) = case.found
+        assert (rank, found.mistake, found.place) == (1.0, "scaled", "f.py:1")
+        assert found.evidence == "times c; this explains all arrays (tested along 3 random directions)"
+    assert notes == []
+
+
+def test_less_specific_mistakes_are_not_searched_with(monkeypatch):
+    def kinds(graph):
+        return one_kind(*(scaled(graph, 3.0, rank, f"rank {rank}") for rank in (2.0, 2.5, 2.6, 1.0, 2.1, 1.5)))
+
+    cases, _, _ = searched_with(monkeypatch, [kinds])
+    assert ranked(cases["w"]) == ["rank 1.0", "rank 1.5", "rank 2.0", "rank 2.5"]
+
+
+def test_a_mistake_of_one_array_leaves_the_other_hypotheses(monkeypatch):
+    def kinds(graph):
+        return one_kind(scaled(graph, 3.0, 1.0, "of w", only="w"), scaled(graph, 3.0, 4.0, "of all"))
+
+    cases, _, _ = searched_with(monkeypatch, [kinds])
+    assert ranked(cases["w"]) == ["of w", "of all"] and ranked(cases["x"]) == ["of all"]
+    assert "this explains this array" in cases["w"].found[0][1].evidence
+
+
+def test_two_mistakes_are_found_by_testing_each_array_alone(monkeypatch):
+    def given(true):
+        return {"x": 3 * true["x"], "w": -2 * true["w"]}
+
+    def kind(graph):
+        of_x = scaled(graph, -2.0, 1.2, "of x", only="x")
+        return one_kind(scaled(graph, 3.0), scaled(graph, -2.0, 1.1, "flipped"), of_x)
+
+    cases, _, _ = searched_with(monkeypatch, [kind], given=given)
+    ((rank, found),) = cases["x"].found
+    assert (rank, found.mistake, found.evidence) == (6.0, "scaled", "times c; only this array was tested")
+    assert [(rank, d.mistake) for rank, d in cases["w"].found] == [(6.1, "flipped")]
+
+
+def test_an_explained_array_is_not_tested_alone(monkeypatch):
+    cases, _, _ = searched_with(monkeypatch, [lambda graph: one_kind(scaled(graph, 3.0))])
+    assert len(cases["w"].found) == 1
+
+
+def test_no_hypothesis_is_tested_after_the_budget(monkeypatch):
+    def kind(graph):
+        graph.tape.cost = 10**12
+        return one_kind(Hypothesis(1.0, "nothing", "", "", {}), scaled(graph, 3.0))  # the first one spends the budget
+
+    cases, _, _ = searched_with(monkeypatch, [kind])
+    assert cases["w"].found == []
+
+
+def test_a_later_search_that_fails_is_noted_and_the_others_run(monkeypatch):
+    ran = []
+
+    def fails(*arguments):
+        raise KeyError("k")
+
+    later = {"path_factors": fails, "used_gradients": lambda *arguments: ran.append(True)}
+    _, notes, _ = searched_with(monkeypatch, [], later=later.items())
+    assert ran == [True] and len(notes) == 1 and "path_factors" in notes[0]
+
+
+# --- some rounds of a loop -------------------------------------------------------------------------------------------
+
+
+def in_rounds(wrong, mistake="scaled", only=None, count=3):
+    """Return what is found if the derivative of sin is multiplied by 3 + k in each round k of `wrong`."""
+
+    def forward(x, w):
+        for _ in range(count):
+            x = np.sin(x) * 1.5
+        return x @ w
+
+    with graph_of(forward, X, W) as graph:
+        (R,) = graph.projection.weights
+        slopes, x = [], X
+        for k in range(count):
+            slopes.append(1.5 * np.cos(x) * (3 + k if k in wrong else 1))
+            x = np.sin(x) * 1.5
+        given = {"x": (R @ W.T) * np.prod(slopes, 0)}
+        true = {"x": given["x"] / np.prod([3.0 + k for k in wrong]), "w": x.T @ R}
+        tester = new_tester(graph, given, true)
+        numbers = [n.number for n in graph.nodes if n.name == "sin"]
+        changes = {n: change_path(-1, lambda d, c=3 + k: c * d) for k, n in enumerate(numbers)}
+        h = Hypothesis(2.0, mistake, "times 3", "f.py:1", changes, only)
+        in_some_rounds(tester.cases, [h], graph, tester)
+        return tester.cases["x"].found
+
+
+def test_a_mistake_in_the_last_round_or_in_the_other_ones():
+    for wrong, words in (((2,), "2"), ((0, 1), "0, 1"), ((1, 2), "1, 2"), ((1,), "1"), ((0,), "0")):
+        ((rank, found),) = in_rounds(wrong)
+        assert (rank, found.mistake, found.place) == (2.3, "scaled", "f.py:1")
+        assert f"times 3, only in round {words} (of the rounds 0 to 2); this explains all arrays" in found.evidence
+    assert in_rounds((0, 2)) == [] == in_rounds(())
+
+
+def test_a_loop_of_two_rounds_is_tested_once_for_each_round():
+    assert len(in_rounds((1,), count=2)) == 1 == len(in_rounds((0,), count=2))
+    assert in_rounds((0,), count=1) == [] and len(in_rounds((0,), count=6)) == 1 and in_rounds((0,), count=7) == []
+
+
+@pytest.mark.parametrize(
+    "mistake, only, count",
+    [("recurrent path missing", None, 0), ("accumulator not reset", None, 0), ("only the last round", None, 0),
+     ("a path missing", "x", 0), ("a path missing", None, 1), ("scaled", "x", 1)],
+)  # fmt: skip
+def test_mistakes_that_already_name_their_rounds(mistake, only, count):
+    assert len(in_rounds((0,), mistake, only)) == count
+
+
+# --- factors of a path -----------------------------------------------------------------------------------------------
+
+
+def test_the_factor_of_a_path_is_found_for_the_array_or_for_all():
+    def forward(x, w):
+        return np.sin(x @ w) + 3 * x[:, :2]
+
+    with graph_of(forward, X, W) as graph:
+        (R,) = graph.projection.weights
+        g = R * np.cos(X @ W)
+        direct = np.hstack([3 * R, np.zeros((2, 1))])
+        true = {"x": g @ W.T + direct, "w": X.T @ g}
+        tester = new_tester(graph, {"x": 2 * g @ W.T + direct, "w": 2 * X.T @ g}, true)
+        path_factors(tester.cases, graph, tester)
+        for case in tester.cases.values():
+            assert "counted twice" in ranked(case)
+        tester = new_tester(graph, {"x": g @ W.T - direct}, true)
+        path_factors(tester.cases, graph, tester)
+        assert set(ranked(tester.cases["x"])) == {"sign flipped"}
+        graph.tape.cost = 10**12
+        tester = new_tester(graph, {"x": g @ W.T - direct}, true)
+        graph.tape.runs += 1
+        path_factors(tester.cases, graph, tester)
+        assert tester.cases["x"].found == []
+
+
+def dropped(mask, order=1):
+    def forward(x, w):
+        kept = x * mask
+        return (kept / 0.8 if order else 1.25 * kept) @ w + 0 * x[:, :2]
+
+    return forward
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_a_keep_probability_that_is_not_applied(order):
+    mask = np.array([[1.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
+    with graph_of(dropped(mask, order), X, W) as graph:
+        (R,) = graph.projection.weights
+        true = {"x": R @ W.T * mask / 0.8, "w": (X * mask / 0.8).T @ R}
+        tester = new_tester(graph, {"x": R @ W.T * mask}, true)
+        path_factors(tester.cases, graph, tester)
+        assert ranked(tester.cases["x"])[0] == "keep-probability not applied"
+        (node,) = [n for n in graph.nodes if "kept" in n.operand_names]
+        assert is_keep_probability(graph, node, 0.8) and is_keep_probability(graph, node, 1.25)
+        assert not is_keep_probability(graph, node, 0.801) and not is_keep_probability(graph, node, 0.5)
+        others = [n for n in graph.nodes if n is not node]
+        assert not any(is_keep_probability(graph, n, 0.8) for n in others)
+
+
+def test_a_scale_of_values_without_a_mask_is_no_keep_probability():
+    with graph_of(lambda x, w: (x * W.T[:, :3]) / 0.8 @ w, X, W) as graph:
+        (node,) = [n for n in graph.nodes if n.name == "divide"]
+        assert not is_keep_probability(graph, node, 0.8)
+    labels = (X > 0).astype(float)
+    with graph_of(lambda x, w, y: (x * y) / 0.8 @ w, X, W, labels) as graph:
+        (node,) = [n for n in graph.nodes if n.name == "divide"]
+        assert not is_keep_probability(graph, node, 0.8)  # the mask is an input
+
+
+# --- gradients of another shape --------------------------------------------------------------------------------------
+
+
+def of_results(forward, given, name="w", inputs=(X, W)):
+    with graph_of(forward, *inputs) as graph:
+        (R,) = graph.projection.weights
+        shape = graph.projection.variables[name].shape
+        case = case_of(given(R), np.ones(shape), name, graph.projection)
+        gradients_of_results({name: case}, graph)
+        return [(rank, d.mistake, d.evidence, d.place) for rank, d in case.found]
+
+
+def test_a_gradient_that_is_an_operand_or_a_result_lacks_the_incoming_gradient():
+    ((rank, mistake, evidence, place),) = of_results(lambda x, w: np.sin(x @ w), lambda R: X)
+    assert (rank, mistake, place) == (2.3, "upstream gradient missing", "w") and evidence.startswith("given is `x`:")
+    found = of_results(lambda x, w: np.sin(x @ w), lambda R: X @ W)  # an operand and a result
+    assert found and all(m == "upstream gradient missing" and e.startswith("given is `x @ w`:") for _, m, e, _ in found)
+    assert of_results(lambda x, w: np.sin(x @ w), lambda R: X + 1) == []
+
+
+def test_a_transposed_operand():
+    ((_, _, evidence, _),) = of_results(lambda x, w: (x @ w).sum(1), lambda R: X.T, "x")
+    assert evidence.startswith("given is `x`, transposed:")
+
+
+def test_a_gradient_of_a_result_lacks_the_last_factor():
+    def forward(x, w):
+        h = x @ w
+        return np.sin(h)
+
+    ((rank, mistake, evidence, place),) = of_results(forward, lambda R: R * np.cos(X @ W))
+    assert (rank, mistake) == (2.4, "a factor missing") and place.endswith("x @ w")
+    assert evidence == ("given is the gradient of `h`; backward does not multiply it by the derivative of `h` with "
+                        "respect to w")  # fmt: skip
+    assert of_results(forward, lambda R: 1.001 * R * np.cos(X @ W)) == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [np.ones((3, 2)), np.array([[np.nan, 1.0], [1.0, 1.0]]), np.ones(1), np.ones((7, 7))],
+)
+def test_gradients_of_results_need_another_shape_and_finite_numbers(given):
+    assert of_results(lambda x, w: np.sin(x @ w), lambda R: given) == []
+
+
+def test_an_explained_gradient_of_another_shape_stays():
+    with graph_of(net, X, W) as graph:
+        case = case_of(X, np.ones(W.shape), "w", graph.projection)
+        case.add(1.0, "a mistake", "")
+        gradients_of_results({"w": case}, graph)
+        assert ranked(case) == ["a mistake"]
+
+
+def summed(forward, given, b, name="b"):
+    with graph_of(forward, X, b) as graph:
+        (R,) = graph.projection.weights
+        case = case_of(given(R), np.ones(b.shape), name, graph.projection)
+        gradients_of_broadcast_uses(case, graph)
+        return [(rank, d.mistake, d.evidence) for rank, d in case.found]
+
+
+B = np.array([0.5, -1.0, 2.0])
+
+
+def test_a_bias_whose_gradient_is_summed_over_the_wrong_axis():
+    for sign, forward in ((1, lambda x, b: x + b), (1, lambda x, b: b + x), (-1, lambda x, b: x - b),
+                          (1, lambda x, b: b - x)):  # fmt: skip
+        ((rank, mistake, evidence),) = summed(forward, lambda R, s=sign: s * R.sum(1), B)
+        assert (rank, mistake) == (0.65, "summed over the wrong axis")
+        assert evidence.startswith("given is the gradient of `") and evidence.endswith("summed over axis 1")
+    assert summed(lambda x, b: x - b, lambda R: R.sum(1), B) == []
+    ((_, _, evidence),) = summed(lambda x, b: x + b, lambda R: R.sum(), B)
+    assert evidence.endswith("summed over all axes")
+    assert summed(lambda x, b: x + b, lambda R: 1.001 * R.sum(1), B) == []
+
+
+def test_a_scale_whose_gradient_is_summed_over_the_wrong_axis():
+    for forward in (lambda x, b: x * b, lambda x, b: b * x):
+        assert len(summed(forward, lambda R: (R * X).sum(1), B)) == 1
+        assert summed(forward, lambda R: R.sum(1), B) == []
+    assert summed(lambda x, b: x / b, lambda R: (R * X).sum(1), B) == []  # not one of the three operations
+
+
+def test_a_bias_of_the_shape_of_the_result_is_not_summed():
+    assert summed(lambda x, b: x + b, lambda R: R.sum(1), np.ones((2, 3))) == []
+
+
+# --- factors and uses ------------------------------------------------------------------------------------------------
+
+
+def test_an_array_of_forward_that_backward_does_not_multiply_or_divide_by():
+    c = np.array([2.0, 5.0])
+
+    def forward(x, w):
+        return (x @ w) * c
+
+    def found(change, name="w"):
+        with graph_of(forward, X, W) as graph:
+            (R,) = graph.projection.weights
+            true = {"w": X.T @ (R * c), "x": (R * c) @ W.T}
+            tester = new_tester(graph, {name: change(true[name])}, true)
+            missing_array_factors(tester.cases, graph, tester)
+            return [(rank, d.mistake, d.evidence.split(";")[0]) for rank, d in tester.cases[name].found]
+
+    assert found(lambda g: g * c) == [(2.5, "a factor missing", "given = true * `c`: backward does not divide by `c`")]
+    assert found(lambda g: g / c) == [
+        (2.5, "a factor missing", "given = true / `c`: backward does not multiply by `c`")
+    ]
+    assert found(lambda g: g * (c + 0.1)) == [] and found(lambda g: g * W) != []
+    assert found(lambda g: g + np.eye(3, 2)) == []
+
+
+def test_few_wrong_elements_explained_arrays_and_zeros_are_no_reason_for_a_factor():
+    def found(c, shape=(3, 2), explained=False):
+        def forward(w):
+            return w * np.where(np.arange(w.size).reshape(w.shape) >= 0, c, 0)
+
+        w = np.arange(1.0, 1 + np.prod(shape)).reshape(shape)
+        with graph_of(forward, w) as graph:
+            (R,) = graph.projection.weights
+            tester = new_tester(graph, {"w": R.copy()}, {"w": R * c})
+            if explained:
+                tester.cases["w"].add(1.0, "a mistake", "")
+            missing_array_factors(tester.cases, graph, tester)
+            return list(dict.fromkeys(ranked(tester.cases["w"])))
+
+    c = np.array([2.0, 5.0])
+    assert found(c) == ["a factor missing"] and found(c, explained=True) == ["a mistake"]
+    assert found(c, shape=(2, 2)) == ["a factor missing"] and found(c, shape=(1, 2)) == []
+    assert found(np.array([2.0, 1.0]), shape=(3, 2)) == [] and found(np.array([2.0, 1.0]), shape=(4, 2)) != []
+
+
+def test_one_use_of_an_array_is_transposed_or_shifted():
+    square = np.array([[0.4, -1.1, 0.3], [0.9, 0.2, -0.5], [-0.6, 1.3, 0.8]])
+
+    def forward(x, w):
+        return np.sin(x @ w) + np.cos(x) @ w
+
+    with graph_of(forward, X, square) as graph:
+        (R,) = graph.projection.weights
+        one, two = X.T @ (R * np.cos(X @ square)), np.cos(X).T @ R
+        true = {"w": one + two, "x": (R * np.cos(X @ square)) @ square.T - np.sin(X) * (R @ square.T)}
+
+        def found(given, cost=None):
+            tester = new_tester(graph, {"w": given}, true)
+            if cost:
+                graph.tape.cost = cost
+                graph.tape.runs += 1
+            mistakes_in_one_use(tester.cases, graph, tester)
+            return {(d.mistake, d.place.split(": ")[-1]) for _, d in tester.cases["w"].found}
+
+        assert ("transposed", "x @ w") in found(one.T + two) and ("transposed", "np.cos(x) @ w") in found(one + two.T)
+        assert found(one + 0.5 * two) == set()
+        tester = new_tester(graph, {"w": one.T + two}, true)
+        tester.cases["w"].add(1.0, "a mistake", "")
+        mistakes_in_one_use(tester.cases, graph, tester)
+        assert ranked(tester.cases["w"]) == ["a mistake"]
+        assert found(one.T + two, cost=10**12) == set()
+
+
+def test_one_use_alone_is_not_searched_with():
+    square = np.array([[0.4, -1.1, 0.3], [0.9, 0.2, -0.5], [-0.6, 1.3, 0.8]])
+    with graph_of(lambda x, w: np.sin(x @ w), X, square) as graph:
+        (R,) = graph.projection.weights
+        g = X.T @ (R * np.cos(X @ square))
+        tester = new_tester(graph, {"w": g.T.copy()}, {"w": g, "x": (R * np.cos(X @ square)) @ square.T})
+        mistakes_in_one_use(tester.cases, graph, tester)
+        assert tester.cases["w"].found == []
+
+
+def test_the_movements_are_measured_first_if_there_are_many_operations(monkeypatch):
+    measured = []
+    monkeypatch.setattr(module, "measure_movements", lambda *arguments: measured.append(arguments))
+
+    def forward(x, w):
+        h = np.sin(x @ w) * 2 + 1  # 4 operations
+        h = np.cos(h) * 2 - 1
+        h = np.tanh(h) / 2 + 3
+        return np.exp(h)
+
+    p = project(forward, X, W)
+    true = {name: central_differences(p, name) for name in ("x", "w")}
+    for many, count in ((11, 1), (12, 0)):
+        monkeypatch.setattr(module, "MANY_FAMILIES", many)
+        monkeypatch.setattr(module, "KINDS", ())
+        search(forward, (X, W), lambda R: ({name: 3 * g for name, g in true.items()}, true))
+        assert len(measured) == count
+        measured.clear()
