@@ -1,6 +1,7 @@
 """Settings for all tests, and shared fixtures."""
 
 import os
+import tempfile
 
 import numpy as np
 import pytest
@@ -24,6 +25,14 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("thorough"):
             item.add_marker(pytest.mark.skip(reason="takes long: make test-thorough"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files_in_the_folder_of_pytest(tmp_path_factory):
+    """Create the folders of ``tempfile`` in pytest's own folder, of which pytest keeps only the latest three runs."""
+    before, tempfile.tempdir = tempfile.tempdir, str(tmp_path_factory.mktemp("tempfile"))
+    yield
+    tempfile.tempdir = before
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,15 @@ def text(tmp_path):
 def run(text, tmp_path):
     assert main(["train", str(text), "--out", str(tmp_path / "run"), *SMALL]) == 0
     return tmp_path / "run"
+
+
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory):
+    """Train once for all tests that only need a copy of the run's folder."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "tale.txt").write_text(TEXT, encoding="utf-8")
+    assert main(["train", str(folder / "tale.txt"), "--out", str(folder / "run"), *SMALL]) == 0
+    return folder / "run"
 
 
 def error_of(capsys, *arguments):
@@ -220,7 +230,8 @@ def test_generate_and_evaluate_say_what_is_wrong(run, tmp_path, capsys):
         ("tokenizer.json", b"[]", "tokenizer.json is broken: saved must be a dictionary"),
     ],
 )
-def test_a_broken_file_of_a_run_is_named(run, capsys, file, content, message):
+def test_a_broken_file_of_a_run_is_named(finished_run, tmp_path, capsys, file, content, message):
+    run = shutil.copytree(finished_run, tmp_path / "run")
     path = run / file
     changed = content if isinstance(content, bytes) else json.dumps(json.loads(path.read_text()) | content).encode()
     path.write_bytes(changed)

@@ -226,7 +226,7 @@ def rnn(mistake):
     return forward, backward
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     st.sampled_from(
         [

@@ -177,7 +177,8 @@ def test_a_small_constant_hides_no_mistake(name, mode):
         return (factor * result[0], *result[1:]) if isinstance(result, tuple) else factor * result
 
     for factor in (1.00003, -1, 2):
-        report = check_gradients((forward, lambda *a, k=factor: first(backward(*a), k)), *inputs, mode=mode)
+        wrong = forward, lambda *a, k=factor: first(backward(*a), k)
+        report = check_gradients(wrong, *inputs, mode=mode, diagnose=False)
         assert report.verdict == "wrong", report
 
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -58,6 +58,7 @@ def test_softmax_does_not_change_when_every_score_is_shifted(x, shift):
     np.testing.assert_allclose(nn.Softmax()(x + shift), nn.Softmax()(x), rtol=1e-9, atol=1e-12)
 
 
+@settings(max_examples=30)
 @given(floats(rows, st.floats(-4, 4)))
 def test_gradients_of_sigmoid_and_tanh_match_finite_differences(x):
     for layer in (nn.Sigmoid(), nn.Tanh()):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -41,6 +41,7 @@ def test_every_element_is_that_of_the_formula(name, x):
 
 
 @pytest.mark.parametrize("name", SMOOTH)
+@settings(max_examples=30)
 @given(x=floats(st.floats(-4, 4)))
 def test_gradients_of_the_smooth_ones_match_finite_differences(name, x):
     report = check_gradients(SMOOTH[name](), x)
@@ -48,6 +49,7 @@ def test_gradients_of_the_smooth_ones_match_finite_differences(name, x):
 
 
 @pytest.mark.parametrize("name", BENT)
+@settings(max_examples=30)
 @given(x=floats(st.floats(-4, 4).filter(lambda x: abs(x) > 0.01)))
 def test_gradients_of_the_bent_ones_match_finite_differences_away_from_zero(name, x):
     report = check_gradients(BENT[name](), x)
