@@ -57,7 +57,7 @@ class Watch:
         print("\nStopped. Your progress is saved.")
 
     def check(self) -> None:
-        """Check the file as it is now, and print the feedback and the keys."""
+        """Check the current content of the file, and print the feedback and the keys."""
         self.seen = stamp(self.folder.file_of(self.exercise))
         clear_screen()
         show_task(self.exercise, self.folder)

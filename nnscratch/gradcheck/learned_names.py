@@ -1,6 +1,6 @@
 """The meaning of an array's name: a learned weight, a setting, or neither.
 
-The lists contain names from courses and books. completeness.py decides about arrays with other names: in an ordinary
+The lists contain names from courses and books. completeness.py handles arrays with other names: in an ordinary
 class, they count as weights, so that the check misses no weight. In a class that lists its parameters, they count as
 constants.
 """

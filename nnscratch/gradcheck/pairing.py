@@ -5,12 +5,12 @@ parameter in one of these three cases:
 
 1  Backward computes an array with the name of the candidate's gradient (`gradient_names.py`). This array may be an
    attribute, an item of a dictionary or list, in a nested object, or a value that backward returns.
-2  Backward returns more gradients than those of the inputs, and their number equals the number of candidates that are
+2  Backward returns gradients in addition to those of the inputs, exactly as many as there are candidates that are
    still without a gradient.
 3  Exactly one array that backward computes has the candidate's shape and is its gradient along two random directions.
 
-If several arrays have a fitting name, derivatives along the two random directions decide. If the derivatives do not
-decide, a note names the arrays.
+If several arrays have a fitting name, derivatives along the two random directions show which array is the gradient. If
+they do not show it, a note names the arrays.
 """
 
 from __future__ import annotations
@@ -260,7 +260,7 @@ class Search:
         ]
 
     def _by_order(self, pairs: dict[Steps, Steps]) -> dict[Steps, Steps]:
-        """Pair the gradients that backward returns after those of the inputs, in the order of the candidates."""
+        """Pair the additional gradients that backward returns with the candidates, in the same order."""
         surplus = [g for g in self.produced if g[0][0] == "returned" and g not in pairs.values()]
         if not surplus or isinstance(self.adapter.surplus, dict):
             return {}

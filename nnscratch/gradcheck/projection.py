@@ -41,7 +41,7 @@ class Projection:
     weights : tuple
         R, with the same structure as the outputs. The weight is None for outputs that are not floats.
     written_inputs : list of str
-        The inputs and parameters that forward writes into. Later calls of forward get copies of them.
+        The inputs and parameters that forward changes in place. Later calls of forward get copies of them.
     replayed : str
         The state that is restored before every forward: "" for none, "draws" for the random generators, "state" for
         everything that the code holds.

@@ -52,7 +52,7 @@ EXERCISE = Exercise(
             slips=[
                 Slip(
                     with_factors(lambda a, norm, most: most / norm),
-                    "a short gradient must stay as it is.",
+                    "a short gradient must stay unchanged.",
                 ),
                 Slip(with_factors(lambda a, norm, most: 1), "the gradient is too long and was not made shorter."),
                 Slip(

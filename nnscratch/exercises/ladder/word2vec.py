@@ -6,7 +6,7 @@ from ..exercise import Exercise, Gradients, Mistake, Slip, Values
 
 
 def case(V, D, K):
-    """Draw vectors, the id of the outside word, and K other ids, of which the first two are the same."""
+    """Draw vectors, the id of the outside word, and K other ids. The first two of the K ids are the same."""
 
     def draw(rng):
         outside = int(rng.integers(V))

@@ -12,7 +12,7 @@ Adam divides each step by the size that the gradient usually has.
 config is a dictionary with the entries "learning_rate", "beta1", "beta2", "epsilon", "m", "v" and "t", the number of
 steps before this one. Store the new m, v and t in it.
 
-Shapes: w, dw, m, v and next_w all have the same shape. Leave w as it was: next_w is a new array.
+Shapes: w, dw, m, v and next_w all have the same shape. Do not change w: next_w is a new array.
 
 What is checked: next_w and the new m, v and t, to 6 digits, for a first step and for later ones.
 Tolerances: 1e-6 of the largest value (float32: 1e-3).

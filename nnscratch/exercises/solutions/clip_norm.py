@@ -10,7 +10,7 @@ All arrays get the same factor, so that the direction of the step stays the same
 
 Shapes: grads is a list of arrays of any shapes; clipped has the same shapes. norm is one number.
 
-Return the norm before clipping, and a list of new arrays. Leave the arrays in grads as they were.
+Return the norm before clipping, and a list of new arrays. Do not change the arrays in grads.
 
 What is checked: norm and the clipped arrays, to 6 digits, for gradients that are too long and for short ones.
 Tolerances: 1e-6 of the largest value (float32: 1e-3).

@@ -11,7 +11,7 @@ what backward needs, and stores the gradients of its parameters as attributes.
 Shapes: A and dLdA (N, in_features); W and dLdW (out_features, in_features); b and dLdb (out_features, 1);
 Z and dLdZ (N, out_features). A new layer has W and b full of zeros.
 
-Watch the layout of W: it is (out, in), as in PyTorch, and not (in, out) as in the previous exercise.
+Note the layout of W: it is (out, in), as in PyTorch, and not (in, out) as in the previous exercise.
 
 What is checked: W and b of a new layer; the values of forward, to 6 digits; then dLdA, dLdW and dLdb.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).

@@ -8,7 +8,7 @@ A step of gradient descent with momentum: the velocity is a running sum of past 
 config is a dictionary with the entries "learning_rate" and "momentum"; after the first step also "velocity". Before the
 first step, the velocity is zero. Store the new velocity in config["velocity"].
 
-Shapes: w, dw, v and next_w all have the same shape. Leave w as it was: next_w is a new array.
+Shapes: w, dw, v and next_w all have the same shape. Do not change w: next_w is a new array.
 
 What is checked: next_w and config["velocity"], to 6 digits, for a first step and for later ones.
 Tolerances: 1e-6 of the largest value (float32: 1e-3).

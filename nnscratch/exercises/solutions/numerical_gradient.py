@@ -9,7 +9,7 @@ This is a central difference. Its error is proportional to h^2, and with h = 1e-
 Shapes: f takes an array of the shape of x and returns one number. x can have any shape; grad has the shape of x. Change
 one element of x at a time, because f may mix all of them.
 
-Leave x as it was: the caller still needs it.
+At the end, x must have its old values: the caller still needs x.
 
 What is checked: the values of grad, to 6 digits, for several functions and shapes; and that x is unchanged.
 Tolerances: 1e-6 of the largest value (float32: 1e-3).

@@ -5,7 +5,7 @@
 
 Shapes: all arrays have the same shape, with any number of axes.
 
-Leave x as it was: make a new array for out.
+Do not change x: make a new array for out.
 
 What is checked: the values of forward, to 6 digits; then the gradient of backward.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).

@@ -24,8 +24,8 @@ class PairAdapter(Adapter):
     """Two functions: ``out, cache = forward(x, w, b)`` and ``dx, dw, db = backward(dout, cache)``.
 
     If forward returns no cache, backward may be ``backward(dout, x, w, b)`` or ``backward(dout)``. If forward returns
-    one number, backward may be ``backward(x, w, b)``. For other signatures, the names of the arguments decide
-    (`bind_arguments`): an argument with the name of an input gets this input, as in ``backward_propagation(parameters,
+    one number, backward may be ``backward(x, w, b)``. For other signatures, the adapter uses the names of the arguments
+    (`bind_arguments`). An argument with the name of an input gets this input, as in ``backward_propagation(parameters,
     cache, X, Y)``. An argument with the name of the variable that forward returns gets the output.
 
     Examples

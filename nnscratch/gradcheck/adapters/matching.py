@@ -152,7 +152,7 @@ def nested_as_inputs(result: Any, inputs: tuple) -> tuple | None:
 def match_some(gradients: list[Any], floats: list[tuple[str, Any]], match: Match) -> None:
     """Assign the gradients to inputs if there are fewer gradients than inputs.
 
-    Shapes decide first. If several assignments fit, the names of weights decide, and then the positions.
+    Compare the shapes first. If several assignments fit, use the names of weights, and then the positions.
     """
     count = len(gradients)
     if count >= len(floats):

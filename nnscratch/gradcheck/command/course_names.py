@@ -151,7 +151,7 @@ SETTINGS: dict[str, list[Any]] = {
     "hparams": [{"stride": 2, "pad": 1, "f": 3}],
 }
 
-# Values for arguments that are numbers. The first pattern that matches the argument's name decides.
+# Values for arguments that are numbers. The first pattern that matches the argument's name gives the value.
 NUMBERS: list[tuple[str, Any]] = [
     (r"(in|input)_?(channels?|ch|c)|channels?|c_?in", SIZES["C"]),
     (r"(out|output)_?(channels?|ch|c)|num_?(filters|kernels)|n_?filters|filters|c_?out", SIZES["F"]),

@@ -26,7 +26,7 @@ from .other_points import central_differences, other_point
 MAX_EDITS = 1500
 BUDGET = 40_000_000  # elements that all runs may read and write; each operation of forward counts as 200 or more
 RANK = 8.0  # the mistakes that other searches find are shown first
-searching = threading.Lock()  # two searches could restore each other's changed code
+searching = threading.Lock()  # of two searches at once, one could restore the changed code of the other
 
 
 def backward_edits(cases: dict[str, Case], projection: Projection, given: dict[str, np.ndarray]) -> None:

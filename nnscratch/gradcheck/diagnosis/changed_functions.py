@@ -35,12 +35,12 @@ PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file
 NUMPY, PYTHON = (os.path.dirname(os.path.abspath(module.__file__)) + os.sep for module in (np, os))
 LIBRARIES = (NUMPY, PYTHON, "<frozen", "<__array_function__", "<string>")
 INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
-COMPUTING = {  # modules whose functions, written in C, only compute; a function of another module may act outside
+COMPUTING = {  # modules whose C functions only compute; a C function of another module may have other effects
     *("builtins", "numpy", "scipy", "math", "cmath", "random", "array", "copy", "types", "typing", "_warnings"),
     *("itertools", "functools", "operator", "collections", "contextvars", "abc"),
     *("_functools", "_operator", "_collections", "_contextvars", "_abc", "_random", "_typing"),
 }
-ACTING = {"breakpoint", "input", "open", "tofile", "dump"}  # functions of these modules that act outside
+ACTING = {"breakpoint", "input", "open", "tofile", "dump"}  # functions of these modules that have other effects
 MORE_LINES = 10
 
 
@@ -67,13 +67,13 @@ class Function:
     def compiled(self) -> CodeType | None:
         """Return the code object of the changed definition, or None if it cannot replace the original one.
 
-        The code object runs the changed statements only in this thread. Other threads run the unchanged ones.
+        The code object runs the changed statements only in this thread. Other threads run the unchanged statements.
         """
         own, body = self.function.__code__, self.definition.body
         around = ast.parse(f"def outer({', '.join(own.co_freevars)}):\n class {class_of(own)}: pass")
         here = ast.parse(f"__import__('threading').get_ident() == {threading.get_ident()}", mode="eval").body
         around.body[0].body[0].body = [self.definition]  # type: ignore[attr-defined]
-        # A function has the same outer variables after the change: it names all of them.
+        # The changed function names all outer variables, because their number must not change.
         names = ast.parse(f"if 0: ({''.join(f'{name}, ' for name in own.co_freevars)})").body
         self.definition.body = [ast.If(here, body, self._unchanged), *names]
         try:
@@ -86,7 +86,7 @@ class Function:
             "outer",
             class_of(own),
             own.co_name,
-        ):  # each contains the next one; a default may be a function too
+        ):  # each contains the next; the name is compared, because a default may be a function too
             inside = [c for c in made.co_consts if isinstance(c, CodeType) and c.co_name == name]
             if not inside:
                 return None
@@ -109,7 +109,7 @@ class Runs:
         self._held = Snapshot(*(f.variables for f in functions))
         variables = list(projection.variables.values())
         shared = [a for a in self._held.arrays() if any(np.may_share_memory(a, v) for v in variables)]
-        self._keep = {id(a) for a in shared}  # the projection restores them, to the values of the current point
+        self._keep = {id(a) for a in shared}  # the projection restores these arrays to the current point
         self._lines: float = np.inf
         if functions:
             unchanged = functions[0].function
@@ -119,7 +119,7 @@ class Runs:
     def gradients(self, function: FunctionType, code: CodeType | None) -> dict[str, np.ndarray]:
         """Return the gradients if `function` has the code object `code`.
 
-        Return {} if there is no code object, if the run raises an error, or if it executes too many lines.
+        Return {} if there is no code object, if the run raises an error, or if the run executes too many lines.
         """
         if code is None:
             return {}
@@ -148,11 +148,11 @@ class Runs:
 
 
 class TooManyLines(BaseException):
-    """A run has executed too many lines. An ``except Exception`` of the user's code does not catch this."""
+    """A run has executed too many lines. An ``except Exception`` of the user's code does not catch this error."""
 
 
 class Muted:
-    """A stream for ``sys.stdout`` that drops what this thread writes. Other threads write to `stream`."""
+    """A stream for ``sys.stdout`` that drops the text of this thread. Other threads write to `stream`."""
 
     def __init__(self, stream: Any):
         self.stream, self.thread = stream, threading.get_ident()
@@ -175,11 +175,11 @@ def quiet() -> Iterator[None]:
         try:
             yield
         finally:
-            out.thread = err.thread = 0  # another thread may have kept the streams
+            out.thread = err.thread = 0  # another thread may still hold these streams
 
 
 class Recorder:
-    """The hook of a profiler that records the user's functions, and whether they act outside of the program.
+    """The hook of a profiler. It records the user's functions, and if they have effects outside of the program.
 
     Attributes
     ----------
@@ -236,8 +236,8 @@ def is_used(runs: Runs, f: Function) -> bool:
 def definition_of(code: CodeType) -> ast.FunctionDef | None:
     """Return the syntax tree of a function, or None if the function must not be changed.
 
-    This is the case for a special method, except ``__call__``, for a decorated function, because its decorator may keep
-    its results, and for a function whose source has changed since it was compiled.
+    The following functions must not be changed: a special method, except ``__call__``; a decorated function, because
+    the decorator may keep its results; and a function whose source has changed since the function was compiled.
     """
     if code.co_name.startswith("__") and code.co_name.endswith("__") and code.co_name != "__call__":
         return None
@@ -279,9 +279,9 @@ def same_code(a: CodeType, b: CodeType) -> bool:
 
 
 def class_of(code: CodeType) -> str:
-    """Return the name of the class around a function, which changes names such as ``__x``, or "_" for none.
+    """Return the name of the class that contains a function, or "_" if there is no class.
 
-    Python does not change the names in a class called ``_``.
+    In a class, Python changes names such as ``__x``. In a class called ``_``, Python leaves these names unchanged.
     """
     parts = code.co_qualname.split(".")
     while len(parts) > 1:
@@ -302,12 +302,12 @@ def is_users_file(name: str) -> bool:
 
 
 def only_computes(function: Any) -> bool:
-    """Return True if a function written in C only computes, and does not act outside of the program."""
+    """Return True if a C function only computes, and has no effect outside of the program."""
     module = getattr(function, "__module__", None) or type(getattr(function, "__self__", None)).__module__
     return module.partition(".")[0] in COMPUTING and function.__name__ not in ACTING
 
 
 def debugger_is_active() -> bool:
-    """Return True if a debugger uses `sys.monitoring`: it would stop at its breakpoints in the changed functions."""
+    """Return True if a debugger uses `sys.monitoring`. Such a debugger would stop in the changed functions."""
     monitoring = getattr(sys, "monitoring", None)  # new in Python 3.12
     return monitoring is not None and monitoring.get_tool(monitoring.DEBUGGER_ID) is not None

@@ -150,7 +150,7 @@ def value_of(node: Any, variables: dict[str, Any]) -> Any:
 
 
 def is_numeric(value: Any) -> bool:
-    """Return True for an array of numbers, or a number. A huge integer is a seed and not a size."""
+    """Return True for an array of numbers, or a number. Return False for a huge integer, which may be a seed."""
     if isinstance(value, np.ndarray):
         return value.dtype.kind in "fiu"
     if isinstance(value, (int, np.integer)):

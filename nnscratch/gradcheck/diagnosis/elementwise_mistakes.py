@@ -1,4 +1,4 @@
-"""Mistakes in elementwise functions y = phi(x), and in Jacobians of which only the diagonal is used."""
+"""Mistakes in elementwise functions y = phi(x), and backward passes that use only the diagonal of a Jacobian."""
 
 from __future__ import annotations
 
