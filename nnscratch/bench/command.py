@@ -55,7 +55,7 @@ def progress(text: str) -> None:
 
 
 def choose(libraries: Sequence[runner.Library], text: str | None) -> list[runner.Library]:
-    """Return our library and the peers in `text`, or all peers if `text` is None.
+    """Return our library and the peers in `text`. None stands for all peers.
 
     Examples
     --------

@@ -39,7 +39,8 @@ class CNN(Module):
     classes : int
         The number of outputs.
     channels : sequence of int
-        The number of output channels of each convolution. Each one halves H and W, so the images must be large enough.
+        The number of output channels of each convolution. The pooling after it halves H and W, so the images must be
+        large enough.
     hidden : int
         The width of the first Linear layer.
     dropout : float, 0 <= dropout < 1

@@ -45,7 +45,7 @@ def draw_network(model: Module, *inputs: Any, dy: Any = None, ax: Any = None) ->
         The arguments of its forward, which is called once.
     dy : array, optional
         The gradient of the output. Backward is called with it, and each box also shows the size of the gradient with
-        respect to its output. A copy of the model is run, so the gradients of its parameters do not change.
+        respect to its output. A copy of the model runs, so the gradients in `model` do not change.
     ax : matplotlib Axes, optional
 
     Returns

@@ -54,7 +54,7 @@ class DPSGD:
     max_norm : float
         C, the norm to which each example's gradient is clipped.
     delta : float
-        For `epsilon`. Choose less than 1 / (number of examples).
+        The delta that `epsilon` uses. Choose less than 1 / (number of examples).
     rng : None, int or numpy.random.Generator
         The source of the noise. With a seed you can repeat a run, but a person who knows the seed can subtract the
         noise. Keep the seed secret, or give None.
@@ -95,7 +95,7 @@ class DPSGD:
         self._divergences = [renyi_divergence(rate, self.noise_multiplier, alpha) for alpha in ORDERS]
 
     def epsilon(self, steps: int) -> float:
-        """Return the epsilon that `steps` steps spend, at this object's delta."""
+        """Return the epsilon that `steps` steps spend, for this object's delta."""
         return epsilon_of(count("steps", steps), self._divergences, self.delta)
 
     def settings(self) -> dict[str, float]:

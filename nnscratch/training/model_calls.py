@@ -8,8 +8,8 @@ Any Module can be trained. A model with several inputs gets a tuple of arrays fr
     loss_and_backward(...)      The model computes its cross-entropy and all gradients in one call. That takes less
                                 memory, because the model never holds all its logits. It is called as
                                 ``loss_and_backward(inputs, targets, hidden, scale)``; `scale` multiplies the gradients.
-    vocab_size                  The model reads token ids. If the model has one input, they are checked on
-                                the CPU before they are moved to a GPU.
+    vocab_size                  The model reads token ids. If the model has one input, the ids are checked on the
+                                CPU before they are moved to a GPU.
 """
 
 from __future__ import annotations

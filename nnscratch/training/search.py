@@ -48,13 +48,13 @@ def search(
     batches, valid
         As for `Trainer.fit`.
     steps : int
-        Number of steps of each trial.
+        The number of steps of each trial.
     trials : int
-        Number of trials that this process makes.
+        The number of trials that this process makes.
     evaluate_every : int, optional
-        Number of steps between two validations; by default a tenth of `steps`.
+        The number of steps between two validations. The default is a tenth of `steps`.
     seed : int
-        Seed of the sampler. The same seed gives the same search.
+        The seed of the sampler. The same seed gives the same search.
     storage : str, optional
         A database, such as ``"sqlite:///search.db"``, that keeps the trials. Several processes with the same database
         search together. Give each process a different seed. A search that is already in the database continues.

@@ -40,7 +40,7 @@ class SplitBatch:
     ----------
     model, criterion : Module
     parts : int
-        Number of parts of each batch. Each part runs in its own thread.
+        The number of parts of each batch. Each part runs in its own thread.
 
     Raises
     ------
