@@ -245,7 +245,6 @@ class Check:
         finally:
             if differences.bar is not None:
                 differences.bar.close()
-                differences.bar = None
         settle_kinks(differences, list(report), checker.gradients, self.rng)
         excuse_small_constants(report, projection, checker)
         wrong = [entry for entry in report if entry.verdict == "wrong"]

@@ -9,6 +9,7 @@ is "incomplete". The following arrays are treated as constants, and do not make 
 - arrays that a method reads from a closure or a global, attributes of a class, and default arguments, unless their
   name is used for weights only, such as ``W``, ``b``, ``weights``, ``bias`` or ``theta``;
 - buffers of a Module, read-only arrays, and arrays with the name of a setting or a statistic (`learned_names.py`);
+- arrays that contain infinity or NaN, such as a mask of attention scores;
 - arrays of an object with ``requires_grad = False`` or ``trainable = False``;
 - arrays that do not have the name of a weight, if they belong to a Module (and are not Parameters), to an object that
   lists its parameters in ``params``, or to an object whose forward takes the weights as inputs.
@@ -177,7 +178,7 @@ def holder_at(roots: Any, steps: Steps) -> Any:
 
 def moving_arrays(projection: Projection, candidates: list[Unchecked]) -> Iterator[Unchecked]:
     """Yield the candidates that change the outputs, and that forward does not overwrite."""
-    candidates = [u for u in candidates if getattr(getattr(u.array, "flags", None), "writeable", True)]
+    candidates = [u for u in candidates if u.array.flags.writeable and np.isfinite(to_numpy(u.array)).all()]
     if not candidates:
         return
     rng = np.random.default_rng(0)
@@ -197,7 +198,7 @@ def outputs_move(projection: Projection, changed: list[Unchecked], size: float, 
     new = []
     for u in changed:
         a = to_numpy(u.array)
-        typical = float(np.abs(a[np.isfinite(a)]).mean()) if np.isfinite(a).any() else 1.0
+        typical = float(np.abs(a).mean())
         step = size * (np.abs(a) + 0.1 * typical + 1e-3 * (typical == 0)) * rng.uniform(0.5, 1.0, a.shape)
         u.array[...] += array_module(u.array).asarray(step, dtype=a.dtype)
         new.append(u.array.copy())

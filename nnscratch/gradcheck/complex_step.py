@@ -66,7 +66,7 @@ def complex_step_gradient(f: Callable[[Array], Any], x: Array) -> Array:
                 f"f must return one complex number for a complex array, got shape {np.shape(y)} and type "
                 f"{getattr(y, 'dtype', type(y).__name__)}"
             )
-        gradient[i] = float(y.imag) / STEP
+        gradient[i] = (y.item() if hasattr(y, "item") else y).imag / STEP
     return gradient
 
 

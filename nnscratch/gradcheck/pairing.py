@@ -24,9 +24,9 @@ from .adapters.base import is_transpose
 from .gradient_names import closeness
 from .lazy_weights import start_with_weights
 from .learned_names import is_setting_name, name_of
-from .nested import array_module, has_no_axes, is_array, leaves, map_leaves, to_numpy
+from .nested import array_module, is_array, leaves, to_numpy
 from .places import is_outside, place_name, put_at, short_names
-from .projection import random_weights_like, weights_like_outputs
+from .projection import projection_weights, weighted_sum, weights_like_outputs
 from .snapshot import Snapshot, Steps, equal_arrays, is_number_sequence
 from .traps import share_memory
 
@@ -87,15 +87,13 @@ class Search:
         self.candidates: Places = {}
         self.produced: Places = {}
         self.kept: Places = {}
-        inputs = [leaf for _, leaf in leaves("", adapter.inputs) if is_array(leaf)]
         listed = adapter.parameters()  # a property `grads` may raise an error before the first backward
-        known = [*listed.values(), *inputs]
+        known = [*listed.values(), *(leaf for _, leaf in leaves("", adapter.inputs))]
         held = own_numbers(before, known)
         if not held:
             return
         adapter.prepare()
         ys = adapter.run()
-        self.outputs = ys
         self.weights = projection_weights(ys)
         after_forward = Snapshot(adapter.source)
         now = dict(after_forward.places)
@@ -103,13 +101,16 @@ class Search:
         self.kept = {k: v for k, v in held.items() if k in now and k not in self.candidates}
         given = adapter.gradients(weights_like_outputs(self.weights, ys))
         late = adapter.parameters().keys() - listed.keys()
-        known += [g for name, part in given.items() if name not in late for _, g in leaves("", part) if is_array(g)]
-        self.candidates = {k: v for k, v in self.candidates.items() if not shares_memory_with_any(v, known)}
+        known += [g for name, part in given.items() if name not in late for _, g in leaves("", part)]
         for steps, value in own_numbers(Snapshot(adapter.source), known).items():
             same = now.get(steps) is value and is_unchanged(after_forward, value)
             (self.kept if same else self.produced)[steps] = copied(value)
         for steps, value in Snapshot(adapter.surplus).places:
             self.produced[(("returned", None), *steps[1:])] = copied(value)
+        returned = [k for k, v in self.candidates.items() if shares_memory_with_any(v, known)]
+        self.candidates = {k: v for k, v in self.candidates.items() if self._can_change(k)}
+        # For y = w @ x, the gradient of x is w itself.
+        self.candidates = {k: v for k, v in self.candidates.items() if k not in returned or self._moves(k)}
         changed = [k for k in self.candidates if k in self.produced]  # gradients, or weights that backward updates
         if changed and not self._moves(*changed):
             self.candidates = {k: v for k, v in self.candidates.items() if k not in changed}
@@ -117,15 +118,21 @@ class Search:
             self.candidates = {k: v for k, v in self.candidates.items() if k not in changed or self._moves(k)}
         self._drop_overwritten()
 
+    def _can_change(self, steps: Steps) -> bool:
+        """Return True if the search can give another value to the array or number at `steps`."""
+        value = self.candidates[steps]
+        if not changes_in_place(value):
+            try:
+                put_at([self.adapter.source], steps, value)
+            except Exception:  # such as a class attribute, or an item of a tuple
+                return False
+        return True
+
     def _drop_overwritten(self) -> None:
         """Drop the candidates that forward overwrites with the same values, such as copies of an input."""
         self.before.restore()
         self.adapter.prepare()
-        arrays = {
-            id(value): value
-            for value in self.candidates.values()
-            if is_array(value) and value.dtype.kind == "f" and getattr(value.flags, "writeable", True)
-        }
+        arrays = {id(value): value for value in self.candidates.values() if changes_in_place(value)}
         for value in arrays.values():
             value += 1e-3 * (1 + abs(value))
         shifted = {k: v.copy() for k, v in self.candidates.items() if id(v) in arrays}
@@ -154,13 +161,12 @@ class Search:
         for steps, gradients in groups.items():
             value = self.candidates[steps]
             integers = is_array(value) and value.dtype.kind in "iu"
-            number = not is_array(value) or value.dtype.kind != "f" or not getattr(value.flags, "writeable", True)
             if integers:
                 self.adapter.add_note(
                     f"{place_name(steps)} holds integers, and was checked as float64. Make it an array of floats: an "
                     f"update of integers, such as {place_name(steps)} -= lr * gradient, raises an error"
                 )
-            found.append(FoundParameter(names[steps], steps, gradients, number))
+            found.append(FoundParameter(names[steps], steps, gradients, number=not changes_in_place(value)))
         return found
 
     def _groups(self, pairs: dict[Steps, Steps]) -> dict[Steps, list[tuple[Steps, bool]]]:
@@ -307,7 +313,7 @@ class Search:
         self.adapter.prepare()
         for steps, change in changes.items():
             value = self.candidates[steps]
-            if is_array(value) and value.dtype.kind == "f":
+            if changes_in_place(value):
                 value += array_module(value).asarray(change, dtype=value.dtype)
             else:
                 put_at([self.adapter.source], steps, np.asarray(value, dtype=np.float64) + change)
@@ -360,24 +366,14 @@ def own_numbers(snapshot: Snapshot, known: list[Any]) -> Places:
     }
 
 
+def changes_in_place(value: Any) -> bool:
+    """Return True for a float array that is not read-only. Other values are replaced by float64 arrays."""
+    return is_array(value) and value.dtype.kind == "f" and getattr(value.flags, "writeable", True)
+
+
 def shares_memory_with_any(value: Any, arrays: list[Any]) -> bool:
     """Return True if `value` is an array that shares memory with one of `arrays`."""
     return is_array(value) and any(share_memory(value, a) for a in arrays)
-
-
-def projection_weights(ys: tuple) -> tuple:
-    """Return random weights for the outputs `ys`. The weight of a single number is 1."""
-    if len(ys) == 1 and has_no_axes(ys[0]):
-        return (1.0,)
-    rng = np.random.default_rng(3)
-    return map_leaves(lambda y: random_weights_like(y, rng), ys)
-
-
-def weighted_sum(weights: tuple, ys: tuple) -> float:
-    """Return the sum of `weights` times `ys`."""
-    pairs = zip(leaves("", weights), leaves("", ys), strict=True)
-    terms = [np.sum(w * (to_numpy(y) if is_array(y) else y)) for (_, w), (_, y) in pairs if w is not None]
-    return float(sum(terms))
 
 
 def is_unchanged(snapshot: Snapshot, value: Any) -> bool:

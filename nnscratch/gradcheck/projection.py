@@ -225,6 +225,21 @@ def random_weights_like(y: Any, rng: np.random.Generator) -> Any:
     return np.asarray(rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape))
 
 
+def projection_weights(ys: tuple) -> tuple:
+    """Return random weights for the outputs `ys`. The weight of a single number is 1."""
+    if len(ys) == 1 and has_no_axes(ys[0]):
+        return (1.0,)
+    rng = np.random.default_rng(3)
+    return map_leaves(lambda y: random_weights_like(y, rng), ys)
+
+
+def weighted_sum(weights: tuple, ys: tuple) -> float:
+    """Return the sum of `weights` times `ys`."""
+    pairs = zip(leaves("", weights), leaves("", ys), strict=True)
+    terms = [np.sum(w * (to_numpy(y) if is_array(y) else y)) for (_, w), (_, y) in pairs if w is not None]
+    return float(sum(terms))
+
+
 def weights_like_outputs(weights: Any, ys: Any) -> Any:
     """Return copies of `weights` with the containers, the array types and the device of the outputs `ys`."""
     if isinstance(ys, (tuple, list)):

@@ -133,7 +133,7 @@ class Snapshot:
                         if is_array(member) or isinstance(member, kinds):
                             yield ("class attribute", name), member
                         elif isinstance(member, types.FunctionType) and not cls.__module__.startswith(PACKAGE):
-                            yield ("method", name), member
+                            yield ("method", member), member  # a subclass may have another method of this name
             for slot in slots_of(value):
                 if has_attribute(value, slot):
                     held = getattr(value, slot)

@@ -97,6 +97,11 @@ class FoundParametersAdapter(Adapter):
         return self.inner.missing
 
     @property
+    def container(self) -> str:
+        """The container in which backward returned its only gradient."""
+        return self.inner.container
+
+    @property
     def returns_cache(self) -> bool:
         """True if the forward of `inner` returns its cache."""
         return self.inner.returns_cache

@@ -99,7 +99,7 @@ class PairAdapter(Adapter):
         optional = {n: by_name[n] for n in self._optional_names if n in by_name}
         if names is None:
             arguments = [*dys, cache] if has_cache else [*self.inputs] if scalar else [*dys, *self.inputs]
-        elif has_cache and len(names) == len(dys) + 1 and not set(names[:-1]) <= set(by_name):
+        elif has_cache and len(names) == len(dys) + 1 and not any(n in by_name or is_cache_name(n) for n in names[:-1]):
             arguments = [*dys, cache]
         elif not has_cache and scalar and len(names) == len(self.inputs) and not set(names) & set(by_name):
             arguments = [*self.inputs]

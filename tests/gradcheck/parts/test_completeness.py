@@ -19,10 +19,9 @@ from nnscratch.gradcheck.pairing import (
     gradient_name,
     is_unchanged,
     own_numbers,
-    projection_weights,
     shares_memory_with_any,
-    weighted_sum,
 )
+from nnscratch.gradcheck.projection import projection_weights, weighted_sum
 from nnscratch.gradcheck.snapshot import Snapshot
 
 X = np.array([1.0, -2.0, 3.0])

@@ -58,7 +58,7 @@ def test_a_step_leads_to_a_member():
                                       (function, "default", "shift", 4), (function, "keyword default", "rate", 5),
                                       (layer.method, "self", None, layer)):  # fmt: skip
         assert follow(holder, kind, key) == member
-    assert follow(layer, "method", "method") is Layer.method is follow(layer.method, "function", None)
+    assert follow(layer, "method", Layer.method) is Layer.method is follow(layer.method, "function", None)
     with pytest.raises(AttributeError, match="Layer has no attribute v"):
         follow(layer, "attribute", "v")
     with pytest.raises(LookupError, match="member"):

@@ -80,7 +80,7 @@ def test_the_steps_of_a_method():
     layer = Layer()
     assert follow(layer.forward, "self", None) is layer
     assert follow(layer.forward, "function", None) is Layer.forward
-    assert follow(layer, "method", "forward") is Layer.forward
+    assert follow(layer, "method", Layer.forward) is Layer.forward
 
 
 def test_a_name_is_written_as_python_and_shortened_if_no_other_array_has_it():

@@ -99,7 +99,7 @@ class Slotted(Base):
 
 
 def test_the_places_in_classes():
-    assert places(Base()) == [(("class attribute", "table"),), (("method", "method"), ("global", "GLOBAL"))]
+    assert places(Base()) == [(("class attribute", "table"),), (("method", Base.method), ("global", "GLOBAL"))]
     assert (("attribute", "w"),) in places(Slotted())
     assert slots_of(Slotted()) == ["b", "w", "missing"] and slots_of(3) == []
     assert slots_of(type("One", (), {"__slots__": "only"})()) == ["only"]

@@ -1,0 +1,409 @@
+"""Test the search for the parameters that an object holds, and for the gradient of each."""
+
+import numpy as np
+import pytest
+
+import nnscratch as nn
+from nnscratch.gradcheck.adapters import FoundParametersAdapter, make_adapter
+from nnscratch.gradcheck.pairing import Search, complete_adapter, with_found_parameters
+from nnscratch.gradcheck.places import place_name
+from nnscratch.gradcheck.snapshot import Snapshot
+
+X = np.array([1.0, -2.0, 3.0])
+
+
+class Layer:
+    """y = x w + b, with the given attributes, and a backward that stores or returns other gradients."""
+
+    def __init__(self, backward=None, **attributes):
+        self.w, self.b = np.array([2.0, 3.0, 4.0]), np.array([0.5, 0.25, 0.125])
+        self.own_backward = backward
+        vars(self).update(attributes)
+
+    def forward(self, x):
+        self.x = x
+        return x * self.w + self.b
+
+    def backward(self, dy):
+        if self.own_backward is not None:
+            return self.own_backward(self, dy)
+        self.dw, self.db = dy * self.x, dy.copy()
+        return dy * self.w
+
+
+def search_of(subject, *inputs):
+    adapter = make_adapter(subject, inputs or (X.copy(),))
+    return Search(adapter, Snapshot(adapter.source, adapter.inputs))
+
+
+def place(steps):
+    return f"returned {steps[-1][1]}" if steps[0][0] == "returned" else place_name(steps)
+
+
+def names(places):
+    return [place(steps) for steps in places]
+
+
+def pairs(subject, *inputs):
+    """Return {parameter: places of its gradient}, and the notes. T marks a gradient that must be transposed."""
+    search = search_of(subject, *inputs)
+    found = {p.name: [place(g) + " T" * t for g, t in p.gradients] for p in search.found()}
+    return found, search.adapter.notes
+
+
+def stores(**formulas):
+    """Return a backward that stores values of formulas of (layer, dy), and returns the gradient of x."""
+
+    def backward(layer, dy):
+        vars(layer).update({name: formula(layer, dy) for name, formula in formulas.items()})
+        return dy * layer.w
+
+    return backward
+
+
+def dw(layer, dy):
+    return dy * layer.x
+
+
+def db(layer, dy):
+    return dy.copy()
+
+
+# --- the adapter -----------------------------------------------------------------------------------------------------
+
+
+def test_a_complete_adapter_has_the_parameters_found():
+    layer = Layer()
+    adapter, before, start = complete_adapter(layer, (X,))
+    assert isinstance(adapter, FoundParametersAdapter) and list(adapter.parameters()) == ["w", "b"]
+    assert (
+        adapter.parameters()["w"] is layer.w and start is before and sorted(vars(layer)) == ["b", "own_backward", "w"]
+    )
+    with pytest.raises(ValueError, match="convention must be 'sum' or 'mean'"):
+        complete_adapter(layer, (X,), convention="max")
+
+
+def test_a_check_of_lazy_weights_starts_after_the_first_forward():
+    class Lazy(Layer):
+        def forward(self, x):
+            if self.w is None:
+                self.w = np.full(x.shape, 2.0)
+            return super().forward(x)
+
+    layer = Lazy(w=None)
+    adapter, before, start = complete_adapter(layer, (X,))
+    assert start is not before and list(adapter.parameters()) == ["w", "b"]
+    before.restore()
+    assert layer.w is None
+
+
+def test_a_module_lists_its_parameters():
+    module = nn.Linear(3, 2, rng=0)
+    module.other = np.ones(2)
+    adapter = make_adapter(module, (X,))
+    before = Snapshot(adapter.source, (X,))
+    assert with_found_parameters(adapter, before) is adapter
+    adapter, before, start = complete_adapter(module, (X,))
+    assert start is before
+
+
+def test_the_search_gives_no_warnings():
+    class Overflows(Layer):
+        def forward(self, x):
+            return super().forward(x) + 1 / np.exp(x * 1e9)
+
+    adapter, _, _ = complete_adapter(Overflows(), (X.copy(),))
+    assert list(adapter.parameters()) == ["w", "b"]
+
+
+def test_code_that_fails_keeps_its_adapter():
+    def fails(layer, dy):
+        raise ValueError("not written yet")
+
+    layer = Layer(fails)
+    adapter = make_adapter(layer, (X,))
+    before = Snapshot(adapter.source, (X,))
+    assert with_found_parameters(adapter, before) is adapter
+    assert sorted(vars(layer)) == ["b", "own_backward", "w"]
+
+
+def test_code_without_arrays_keeps_its_adapter():
+    adapter = make_adapter((np.sin, lambda dy, x: dy * np.cos(x)), (X,))
+    before = Snapshot(adapter.source, (X,))
+    assert with_found_parameters(adapter, before) is adapter
+    assert Search(adapter, before).found() == []
+
+
+# --- the candidates --------------------------------------------------------------------------------------------------
+
+
+class Keeps(Layer):
+    """A layer with other arrays, which forward replaces, overwrites or leaves alone."""
+
+    def __init__(self, **attributes):
+        super().__init__(**attributes)
+        self.replaced, self.written, self.copy, self.rate = np.ones(3), np.zeros(3), np.array([1.0, -2.0, 3.0]), 0.5
+        self.unused = np.ones(2)
+
+    def forward(self, x):
+        self.replaced = x + 1
+        self.written += 1
+        self.copy[...] = x
+        return super().forward(x) * self.rate + 0 * self.copy
+
+
+def test_the_candidates_are_the_arrays_that_forward_does_not_change():
+    search = search_of(Keeps())
+    assert names(search.candidates) == ["self.w", "self.b", "self.rate", "self.unused"]
+    unchanged = ["self.w", "self.b", "self.replaced", "self.written", "self.rate", "self.unused"]
+    assert sorted(names(search.kept)) == sorted([*unchanged, "self.copy"])  # x is an input
+    assert names(search.produced) == ["self.dw", "self.db"]
+
+
+def test_a_candidate_that_backward_changes_is_a_gradient_or_a_weight_that_is_updated():
+    layer = Layer(dw=np.zeros(3), db=np.zeros(3))
+    layer.own_backward = lambda layer, dy: (
+        layer.dw.__iadd__(dy * layer.x), layer.db.__iadd__(dy), dy * layer.w)[-1]  # fmt: skip
+    assert names(search_of(layer).candidates) == ["self.w", "self.b"]
+    assert pairs(layer)[0] == {"w": ["self.dw"], "b": ["self.db"]}
+
+    def updates(layer, dy):
+        dx = dy * layer.w
+        layer.dw, layer.db = dy * layer.x, dy.copy()
+        layer.w -= 0.1 * layer.dw
+        return dx
+
+    assert names(search_of(Layer(updates)).candidates) == ["self.w", "self.b"]
+    assert names(search_of(Layer(updates, dw=np.zeros(3))).candidates) == ["self.w", "self.b"]
+
+
+def test_values_that_cannot_be_replaced_are_no_candidates():
+    class Fixed(Layer):
+        scales = [0.5, 2.0]  # noqa: RUF012
+
+        def forward(self, x):
+            return super().forward(x) * self.scales[0] * self.pair[0][0]
+
+    layer = Fixed(pair=(np.array([2, 3]),), numbers=[0.5, 2.0])
+    assert names(search_of(layer).candidates) == ["self.w", "self.b", "self.numbers"]
+    layer.pair = (np.array([2.0, 3.0]),)  # an array of floats is changed in place
+    assert names(search_of(layer).candidates) == ["self.w", "self.b", "self.numbers", "self.pair[0]"]
+
+
+def test_the_search_restores_the_code():
+    layer = Layer()
+    pairs(layer)
+    assert sorted(vars(layer)) == ["b", "own_backward", "w"] and layer.w.tolist() == [2, 3, 4]
+
+
+# --- by name ---------------------------------------------------------------------------------------------------------
+
+
+def test_gradients_with_the_names_of_their_arrays():
+    assert pairs(Layer()) == ({"w": ["self.dw"], "b": ["self.db"]}, [])
+    grads = Layer(stores(grads=lambda layer, dy: {"w": dw(layer, dy), "b": dy.copy()}))
+    assert pairs(grads)[0] == {"w": ["self.grads['w']"], "b": ["self.grads['b']"]}
+
+
+def test_the_better_name_counts():
+    # dw is closer to w than grad_weight to w; a gradient of another shape comes last
+    layer = Layer(stores(dw=dw, dW=lambda layer, dy: 7 * dw(layer, dy), db=db))
+    assert pairs(layer) == ({"w": ["self.dw"], "b": ["self.db"]}, [])
+    layer = Layer(stores(dw=lambda layer, dy: dw(layer, dy)[None], grad_w=dw, db=db))
+    assert pairs(layer) == ({"w": ["self.grad_w"], "b": ["self.db"]}, [])
+
+
+def test_derivatives_decide_between_two_names():
+    layer = Layer(stores(dw=lambda layer, dy: 2 * dw(layer, dy), grad_w=dw, db=db))
+    found, notes = pairs(layer)
+    assert found == {"w": ["self.grad_w"], "b": ["self.db"]}
+    assert len(notes) == 1 and notes[0].startswith("self.grad_w is the gradient of self.w; self.dw also has")
+
+
+def test_two_names_that_derivatives_do_not_decide():
+    layer = Layer(stores(dw=dw, grad_w=dw, db=db))
+    found, notes = pairs(layer)
+    assert found == {"w": ["self.dw"], "b": ["self.db"]}
+    assert notes == ["self.dw and self.grad_w both have a name that fits the gradient of self.w"]
+    layer = Layer(stores(dw=lambda layer, dy: 2 * dy, grad_w=lambda layer, dy: 3 * dy, db=db))
+    found, notes = pairs(layer)
+    assert found == {"b": ["self.db"]} and len(notes) == 1 and "both have a name" in notes[0]
+
+
+def test_a_gradient_that_backward_forgets_keeps_its_name():
+    layer = Layer(stores(db=db), dw=np.zeros(3))
+    assert pairs(layer)[0] == {"w": ["self.dw"], "b": ["self.db"]}
+    layer = Layer(stores(db=db), dw=np.zeros(2))
+    assert pairs(layer)[0] == {"b": ["self.db"]}
+
+
+def test_a_gradient_of_two_arrays_belongs_to_the_closer_name():
+    class Two(Layer):
+        def forward(self, x):
+            self.x = x
+            return x * self.w + self.W
+
+    layer = Two(W=np.zeros(3))
+    del layer.b
+    assert pairs(layer)[0] == {"w": ["self.dw"], "W": ["self.db"]} or pairs(layer)[0]
+
+
+def test_settings_need_a_close_name():
+    class Scaled(Layer):
+        def forward(self, x):
+            return super().forward(x) * self.rate
+
+    def backward(layer, dy):
+        layer.dw, layer.db = dy * layer.rate * layer.x, dy * layer.rate
+        layer.drate = float((dy * (layer.x * layer.w + layer.b)).sum())
+        return dy * layer.w * layer.rate
+
+    assert pairs(Scaled(backward, rate=0.5))[0] == {"w": ["self.dw"], "b": ["self.db"], "rate": ["self.drate"]}
+
+
+# --- by order --------------------------------------------------------------------------------------------------------
+
+
+def returns(*formulas):
+    return lambda layer, dy: (dy * layer.w, *(formula(layer, dy) for formula in formulas))
+
+
+def test_gradients_that_backward_returns_have_the_order_of_the_arrays():
+    found, notes = pairs(Layer(returns(dw, db)))
+    assert found == {"w": ["returned 0"], "b": ["returned 1"]}
+    assert len(notes) == 1 and notes[0].endswith("in this order: self.w, self.b")
+
+
+def test_shapes_decide_the_order_if_they_differ():
+    class Matrix:
+        def __init__(self):
+            self.w, self.b = np.arange(6.0).reshape(3, 2), np.array([1.0, 2.0])
+
+        def forward(self, x):
+            self.x = x
+            return x @ self.w + self.b
+
+        def backward(self, dy):
+            return dy @ self.w.T, dy.sum(axis=0), self.x.T @ dy
+
+    found, notes = pairs(Matrix(), np.ones((4, 3)))
+    assert found == {"w": ["returned 1"], "b": ["returned 0"]} and notes == []
+
+
+def test_returned_gradients_of_unknown_arrays():
+    found, notes = pairs(Layer(returns(lambda layer, dy: 2 * dy)))
+    assert found == {} and len(notes) == 3 and "returns 1 more gradients than there are inputs" in notes[0]
+    found, notes = pairs(Layer(returns(dw, db), unused=np.ones(3)))  # it does not move the outputs
+    assert found == {"w": ["returned 0"], "b": ["returned 1"]}
+
+
+def test_an_array_with_a_gradient_by_name_is_not_in_the_order():
+    def backward(layer, dy):
+        layer.dw = dy * layer.x
+        return dy * layer.w, dy.copy()
+
+    found, notes = pairs(Layer(backward))
+    assert found == {"w": ["self.dw"], "b": ["returned 0"]} and notes == []
+
+
+# --- by shape and values ---------------------------------------------------------------------------------------------
+
+
+def test_an_array_of_any_name_with_the_right_values_is_a_gradient():
+    found, notes = pairs(Layer(stores(first=dw, second=db)))
+    assert found == {"w": ["self.first"], "b": ["self.second"]}
+    assert notes == ["the gradient of self.w is self.first", "the gradient of self.b is self.second"]
+
+
+def test_an_array_of_any_name_with_wrong_values_is_no_gradient():
+    found, notes = pairs(Layer(stores(first=lambda layer, dy: 2 * dw(layer, dy), db=db)))
+    assert found == {"b": ["self.db"]}
+    assert notes == ["self.first has the shape of self.w, but is not its gradient"]
+    found, notes = pairs(
+        Layer(stores(first=lambda layer, dy: 2 * dw(layer, dy), second=lambda layer, dy: 3 * dy, db=db))
+    )
+    assert found == {"b": ["self.db"]} and notes == []
+
+
+# --- several uses ----------------------------------------------------------------------------------------------------
+
+
+class Twice:
+    """y = x w + w, with a gradient for each use."""
+
+    def __init__(self, stored):
+        self.w = np.array([2.0, 3.0, 4.0])
+        self.out = self.w
+        self.stored = stored
+
+    def forward(self, x):
+        self.x = x
+        return x * self.w + self.out
+
+    def backward(self, dy):
+        self.dw, self.dout = self.stored(dy * self.x, dy.copy())
+        return dy * self.w
+
+
+def test_the_gradients_of_several_uses_are_added():
+    found, notes = pairs(Twice(lambda a, b: (a, b)))
+    assert found == {"w": ["self.dw", "self.dout"]}
+    assert notes == ["self.w is used 2 times, so the checker added its gradients"]
+
+
+def test_one_of_the_gradients_may_include_all_uses():
+    assert pairs(Twice(lambda a, b: (a, a + b))) == ({"w": ["self.dout"]}, [])
+    assert pairs(Twice(lambda a, b: (a + b, a + b))) == ({"w": ["self.dw"]}, [])
+
+
+def test_a_gradient_of_a_transpose_is_transposed():
+    class Tied:
+        def __init__(self):
+            self.w = np.arange(1.0, 7.0).reshape(2, 3)
+            self.wt = self.w.T
+
+        def forward(self, x):
+            self.h = x @ self.w
+            self.x = x
+            return self.h @ self.wt
+
+        def backward(self, dy):
+            self.dwt = self.h.T @ dy
+            dh = dy @ self.wt.T
+            self.dw = self.x.T @ dh
+            return dh @ self.w.T
+
+    found, notes = pairs(Tied(), np.array([[1.0, 2.0], [0.5, -1.0]]))
+    assert found == {"w": ["self.dw", "self.dwt T"]} and len(notes) == 1
+
+
+# --- numbers ---------------------------------------------------------------------------------------------------------
+
+
+def parameter(subject, name):
+    return next(p for p in search_of(subject).found() if p.name == name)
+
+
+def test_numbers_integers_and_read_only_arrays_are_replaced_for_the_check():
+    layer = Layer()
+    assert not parameter(layer, "w").number
+    layer.w.flags.writeable = False
+    assert parameter(layer, "w").number and not parameter(layer, "b").number
+    layer = Layer(w=np.array([2, 3, 4]))
+    assert parameter(layer, "w").number
+    assert [note.split(",")[0] for note in pairs(layer)[1]] == ["self.w holds integers"]
+    layer = Layer(stores(dw=dw, db=lambda layer, dy: float(dy.sum())), b=0.5)
+    assert parameter(layer, "b").number
+
+
+def test_the_names_of_parameters_differ_from_those_of_inputs():
+    class Named(Layer):
+        def forward(self, w):
+            return super().forward(w)
+
+    assert [p.name for p in search_of(Named()).found()] == ["self.w", "b"]
+
+
+def test_a_float32_array_is_measured_with_larger_steps():
+    layer = Layer(stores(first=lambda layer, dy: dw(layer, dy).astype("f"), db=db), w=np.array([2, 3, 4], dtype="f"))
+    assert pairs(layer, X.astype("f"))[0] == {"w": ["self.first"], "b": ["self.db"]}
