@@ -134,6 +134,21 @@ def test_missing_targets_are_searched_also_if_a_missing_path_explains_the_arrays
                 assert set(ranked(case)) == ({mistake, TARGETS} if more else {mistake})
 
 
+def test_missing_targets_are_searched_only_if_a_missing_path_is_the_first_mistake_of_each_array():
+    t = np.array([[1.0, -3.0], [2.0, 0.5]])
+    with graph_of(lambda x, w: squares(x, w, t), X, W) as graph:
+        true = {"x": 2 * (X @ W - t) @ W.T, "w": X.T @ (2 * (X @ W - t))}
+        given = {"x": 2 * (X @ W) @ W.T, "w": X.T @ (2 * (X @ W))}
+        for of_x, second, more in (("a path missing", "another mistake", True), ("a constant missing", "", False)):
+            tester = new_tester(graph, given, true)
+            tester.cases["x"].add(2.0, of_x, "")
+            tester.cases["w"].add(2.0, "a path missing", "")
+            if second:
+                tester.cases["w"].add(3.0, second, "")
+            used_gradients(tester.cases, graph, tester)
+            assert all((TARGETS in ranked(case)) == more for case in tester.cases.values())
+
+
 # --- sites -----------------------------------------------------------------------------------------------------------
 
 
@@ -173,6 +188,69 @@ def test_large_results_and_single_numbers_are_no_sites():
         assert list(sites(graph, tester, measure_movements(graph, tester))) == []
 
 
+def sites_of_a_vector(size, true=None, scale=2.0):
+    w = np.linspace(-1, 1, size)
+    with graph_of(lambda w: np.sin(w), w) as graph:
+        known = {"w": graph.projection.weights[0] * np.cos(w)}
+        tester = new_tester(graph, {"w": scale * known["w"]}, {"w": known["w"] if true is None else true})
+        movements = measure_movements(graph, tester)
+        return [site.name for site in sites(graph, tester, movements)]
+
+
+def test_the_largest_site():
+    assert sites_of_a_vector(MAX_SIZE) == ["w", "the result of `np.sin(w)`"]
+    assert sites_of_a_vector(MAX_SIZE + 1) == []
+
+
+def test_an_array_with_an_unknown_element_is_no_site():
+    with graph_of(net, X, W) as graph:
+        true = gradients(graph)
+        tester = new_tester(graph, gradients(graph, np.abs), true)
+        movements = measure_movements(graph, tester)
+        tester.cases["w"].entry.numeric[1, 0] = np.nan
+        assert [site.name for site in sites(graph, tester, movements)][:2] == ["x", "`h`"]
+
+
+def test_the_smallest_result_that_is_a_site_has_two_elements():
+    def pair(x, w):
+        return np.sin((x @ w).sum(0)) * np.ones((5, 1))
+
+    with graph_of(pair, X, W) as graph:
+        (R,) = graph.projection.weights
+        g = np.tile(R.sum(0) * np.cos((X @ W).sum(0)), (2, 1))
+        true = {"x": g @ W.T, "w": X.T @ g}
+        tester = new_tester(graph, {name: 2 * t for name, t in true.items()}, true)
+        found = {site.name: site for site in sites(graph, tester, measure_movements(graph, tester))}
+        assert found["the result of `(x @ w).sum(0)`"].values[0].shape == (2,)
+
+
+def test_a_result_without_a_movement_is_no_site():
+    with graph_of(net, X, W) as graph:
+        tester = new_tester(graph, gradients(graph, np.abs), gradients(graph))
+        movements = measure_movements(graph, tester)
+        movements.results.clear()
+        assert [site.name for site in sites(graph, tester, movements)] == ["x", "w"]
+
+
+@pytest.mark.parametrize("count, singles", [(6, 6), (7, 0)])
+def test_single_rounds_of_a_loop_with_many_rounds_are_no_sites(count, singles):
+    def rounds(w):
+        for _ in range(count):
+            w = w + 0.1 * np.sin(w)
+        return w
+
+    w = np.linspace(-0.6, 0.9, 10)
+    with graph_of(rounds, w) as graph:
+        true, x = graph.projection.weights[0].copy(), w
+        for _ in range(count):
+            true = true * (1 + 0.1 * np.cos(x))
+            x = x + 0.1 * np.sin(x)
+        tester = new_tester(graph, {"w": 2 * true}, {"w": true})
+        found = list(sites(graph, tester, measure_movements(graph, tester)))
+        assert len([site for site in found if len(site.values) == 1 and "np.sin" in site.name]) >= singles
+        assert bool(singles) == any(len(site.values) == 1 and site.name != "w" for site in found)
+
+
 def test_each_round_of_a_loop_is_a_site_too():
     def rounds(w):
         for _ in range(3):
@@ -209,6 +287,8 @@ def test_a_constant_explains_the_errors(c):
 def test_no_constant_explains_other_errors():
     assert constant_in_place(g, MOVED, MOVED @ (np.array([1.0, 1.0, 1.1]) - g), 1e-9) is None
     assert constant_in_place(g, MOVED, MOVED @ (np.array([1.0, 1.0, 1.1]) - g), 0.2) == pytest.approx(1.0, abs=0.1)
+    small = MOVED * 1e-3
+    assert constant_in_place(0.2 * g, small, small @ (5 - 0.2 * g), 1e-9) == pytest.approx(5)
     assert constant_in_place(np.full(3, 2.0), MOVED, MOVED @ np.full(3, 3.0), 1e-9) is None  # a factor, not a constant
     still = np.array([[1.0, -1.0, 0.0], [0.0, 2.0, -2.0]])
     assert constant_in_place(g, still, -still @ g, 1e-9) is None  # every constant gives the same
@@ -295,6 +375,8 @@ def test_expressions_that_read_an_array():
         assert expressions_with(graph, X) == ["x @ w", "x @ w"]
         assert expressions_with(graph, X @ W) == ["np.tanh(x @ w)", "np.tanh(x @ w) + x @ w"]
         assert expressions_with(graph, np.ones(4)) == []
+    with graph_of(lambda x: x * {"a: b": 2.0}["a: b"], X) as graph:
+        assert expressions_with(graph, X) == ['x * {"a: b": 2.0}["a: b"]']
 
 
 def test_known_arrays_with_their_names_and_constants():
@@ -326,10 +408,30 @@ def test_arrays_that_only_backward_needs_are_not_known():
         assert "h" in names and "np.sin(h)" in names and not any("cos" in name or name == "spare" for name in names)
 
 
+def test_an_array_of_a_loop_is_a_constant_only_if_it_never_moves():
+    c = np.array([[1.0, 2.0], [-3.0, -4.0]])
+    two = [np.array([[1.0, 2.0]]), np.array([[-1.0, -2.0]])]
+
+    def forward(x, w):
+        h = x @ w
+        for k in range(2):
+            h = np.tanh(h) * two[k] + c * c[k]
+        return h
+
+    with graph_of(forward, X, W) as graph:
+        shape = np.zeros((2, 2))
+        site = Site("`h`", "", [], [shape, shape], [shape, shape], np.zeros((1, 8)))
+        found = {name: (values, constant) for values, name, constant in known_arrays(graph, site)}
+        assert found["two[k]"][1] is True and not any("exp" in name for name in found)
+        np.testing.assert_array_equal(found["two[k]"][0][1], np.tile(two[1], (2, 1)))
+        assert found["h"][1] is False and found["np.tanh(h)"][1] is False
+        assert "exp(two[k])" not in found  # only one of its two values is negative
+
+
 @pytest.mark.parametrize(
     "small, large, fits",
     [((3,), (2, 3), True), ((2, 3), (2, 3), True), ((2, 1), (2, 3), True), ((1, 3), (2, 3), True),
-     ((1,), (2, 3), False), ((1, 1), (2, 3), False), ((), (2, 3), False), ((2,), (2, 3), False),
+     ((1,), (2, 3), False), ((1, 1), (2, 3), False), ((), (2, 3), False), ((), (), False), ((2,), (2, 3), False),
      ((2, 2, 3), (2, 3), False), ((4, 3), (2, 3), False)],
 )  # fmt: skip
 def test_arrays_that_can_be_broadcast(small, large, fits):
