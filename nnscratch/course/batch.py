@@ -252,7 +252,7 @@ class Judge:
         self.starter = Starter(trust)
 
     def mark(self, student: str, sources: Sequence[bytes | None]) -> SubmissionMark:
-        """Mark one submission. If the starter has ended, for lack of memory for example, try again with a new one."""
+        """Mark one submission. If the starter has ended, perhaps for lack of memory, try again with a new one."""
         try:
             return mark_submission(self.starter, self.course, self.tasks, student, sources, self.seed)
         except StarterFailed:

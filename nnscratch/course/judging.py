@@ -282,7 +282,7 @@ class RemotePair:
         return with_signature(backward, [*(f"dout{i}" for i in range(self._outputs)), "cache"])
 
     def gradients(self, inputs: tuple, dys: list) -> Any:
-        """Return the student's gradients, after a comparison of the student's outputs with the reference."""
+        """Compare the student's outputs with the reference, and return the student's gradients."""
         try:
             reply = self._ask(inputs, [np.asarray(dy, dtype=np.float64) for dy in dys])
             self._compare_outputs(inputs, reply["outputs"])

@@ -137,7 +137,7 @@ def check(name: str, *code: Callable, seed: int | None = None) -> Report:
 
 
 def asked_for(exercise: Exercise) -> list[str]:
-    """Return the names of the functions and classes that the checks of an exercise use, each once."""
+    """Return the names of the functions and classes that the checks of an exercise use, without duplicates."""
     found: dict[str, None] = {}
 
     def load(name: str) -> Callable:

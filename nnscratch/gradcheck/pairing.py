@@ -109,7 +109,7 @@ class Search:
             self.produced[(("returned", None), *steps[1:])] = copied(value)
         returned = [k for k, v in self.candidates.items() if shares_memory_with_any(v, known)]
         self.candidates = {k: v for k, v in self.candidates.items() if self._can_change(k)}
-        # For y = w @ x, the gradient of x is w itself.
+        # A returned gradient may be a weight: for y = w @ x, backward may return w itself as the gradient of x.
         self.candidates = {k: v for k, v in self.candidates.items() if k not in returned or self._moves(k)}
         changed = [k for k in self.candidates if k in self.produced]  # gradients, or weights that backward updates
         if changed and not self._moves(*changed):
@@ -124,7 +124,7 @@ class Search:
         if not changes_in_place(value):
             try:
                 put_at([self.adapter.source], steps, value)
-            except Exception:  # such as a class attribute, or an item of a tuple
+            except Exception:  # for example, an item of a tuple cannot be replaced
                 return False
         return True
 

@@ -1,4 +1,4 @@
-"""Arrays that are zero everywhere: with random numbers in their place, more of the gradients can be compared.
+"""Arrays that are zero everywhere: with random numbers in their place, the check can compare more gradients.
 
 In a network whose weights are all zero, the true gradients of most weights are zero too, and a backward that computes
 nothing seems right. Therefore the check runs again if a gradient is zero everywhere and an array is zero everywhere.

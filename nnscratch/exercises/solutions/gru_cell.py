@@ -11,7 +11,7 @@ gate, n the new state.
     backward    gets delta, the gradient of the loss with respect to h_t. It returns dx and dh_prev_t, and stores the
                 gradients of the twelve parameters in dWrx, dWrh, dbrx, dbrh, and so on.
 
-h reaches h_t on four paths: through r, z and n, and directly. dh_prev_t is the sum of the four.
+h reaches h_t on four paths: through r, z and n, and directly. dh_prev_t is the sum of the four gradients.
 
 Shapes: x and dx (D,); h, h_t, delta and dh_prev_t (H,); Wrx, Wzx and Wnx (H, D); Wrh, Wzh and Wnh (H, H); the six
 biases (H,). Each gradient has the shape of its parameter.

@@ -88,7 +88,7 @@ def judge(worker: Worker, item: Item, given: Given, seed: int) -> Result:
 
 
 def readable_description(described: Any) -> dict[str, Any]:
-    """Return the worker's description after a check of its structure.
+    """Check the structure of the worker's description, and return the description.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def describe_inputs(described: dict[str, Any], candidate: dict[str, Any]) -> lis
 
 
 def rebuilt(parts: dict[str, Any]) -> GradientReport:
-    """Return the report that the worker sent, after a check of its values and texts.
+    """Check the values and texts of the report that the worker sent, and return the report.
 
     Raises
     ------
