@@ -214,11 +214,11 @@ def add_path_factor(case: Case, c: float, place: str, path: str) -> None:
     c = round(c) if abs(c - round(c)) < 1e-4 else c  # a measured slope has noise in its last digits
     evidence = f"the gradient through {path} {counted(c)}"
     of_numbers = all(v.ndim == 0 for v in case.projection.variables.values())  # then c is not the length of an axis
-    if abs(c + 1) < 1e-4:
+    if c == -1:
         case.add(1.05, "sign flipped", evidence, place)
-    elif abs(c - 2) < 1e-4 or (of_numbers and 2 < c < 10 and abs(c - round(c)) < 1e-4):
+    elif c == 2 or (of_numbers and c in range(3, 10)):
         case.add(2.6, "counted twice", evidence, place)
-    elif abs(c - 1) > 1e-4:
+    elif c != 1:
         constant = explain_constant(case, c)
         case.add(6.2, "scaled by a constant", f"{evidence}{f'; {constant}' if constant else ''}", place)
 

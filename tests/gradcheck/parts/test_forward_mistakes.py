@@ -25,11 +25,13 @@ from nnscratch.gradcheck.diagnosis.forward_mistakes import (
     try_hypotheses,
 )
 from nnscratch.gradcheck.diagnosis.hypotheses import Hypothesis
+from nnscratch.gradcheck.diagnosis.movements import measure_movements
 from nnscratch.gradcheck.diagnosis.other_points import central_differences
 from nnscratch.gradcheck.report import GradientReport
 from nnscratch.gradcheck.tape import change_path
 
 module = importlib.import_module("nnscratch.gradcheck.diagnosis.forward_mistakes")
+B = np.array([0.5, -1.0, 2.0])
 X = np.array([[1.0, -2.0, 0.5], [0.3, 1.2, -0.7]])
 W = np.array([[0.4, -1.1], [0.9, 0.2], [-0.6, 1.3]])
 
@@ -86,6 +88,7 @@ def test_a_count_of_numbers_cannot_be_a_size():
     numbers = {"a": np.float64(1.0) * np.ones(()), "b": np.ones(())}
     assert factor_case(3.0, numbers)[0][1].mistake == "counted twice"
     assert "is counted 3 times" in factor_case(3.0, numbers)[0][1].evidence
+    assert [factor_case(c, numbers)[0][1].mistake for c in (9.0, 10.0)] == ["counted twice", "scaled by a constant"]
     assert factor_case(12.0, numbers)[0][1].mistake == "scaled by a constant" == factor_case(2.5, numbers)[0][1].mistake
     assert factor_case(3.0, {"a": np.ones(()), "w": W})[0][1].mistake == "scaled by a constant"
 
@@ -163,6 +166,20 @@ def test_a_forward_that_cannot_be_recorded_is_named_in_a_note():
     assert report.notes == []
 
 
+def test_a_gradient_of_another_shape_is_searched_too():
+    cases, _ = search(net, (X, W), lambda R: ({"w": X, "x": gradients(R)["x"]}, gradients(R)), right=["x"])
+    assert ranked(cases["w"])[0] == "upstream gradient missing"
+
+
+def test_a_note_names_the_reason_if_one_of_two_arrays_is_not_explained():
+    p = project(net, X, W)
+    p.variables["w"] = p.variables["w"].astype(np.float32)
+    report, cases = GradientReport("f"), {name: case_of(W, 2 * W, name, p) for name in ("a", "b")}
+    cases["a"].add(1.0, "a mistake", "")
+    forward_mistakes(cases, {}, report, p)
+    assert len(report.notes) == 1
+
+
 def one_kind(*found):
     def kind(graph):
         yield from found
@@ -188,6 +205,16 @@ def scaled(graph, c, rank=1.0, mistake="scaled", number=0, only=None):
     return Hypothesis(rank, mistake, "times c", "f.py:1", {number: change_path(-1, lambda d: c * d)}, only)
 
 
+LATER = (
+    "path_factors",
+    "mistakes_in_one_use",
+    "missing_array_factors",
+    "wrong_uses",
+    "gradient_errors",
+    "used_gradients",
+)
+
+
 def searched_with(monkeypatch, kinds, c=3.0, forward=net, given=None, later=()):
     """Run `try_hypotheses` with other kinds and without the later searches."""
     with graph_of(forward, X, W) as graph:
@@ -195,9 +222,7 @@ def searched_with(monkeypatch, kinds, c=3.0, forward=net, given=None, later=()):
         given = {name: c * g for name, g in true.items()} if given is None else given(true)
         tester, notes = new_tester(graph, given, true), []
         monkeypatch.setattr(module, "KINDS", tuple(kind(graph) for kind in kinds))
-        names = ("path_factors", "mistakes_in_one_use", "missing_array_factors", "wrong_uses", "gradient_errors",
-                 "used_gradients")  # fmt: skip
-        for name in names:
+        for name in LATER:
             replacement = dict(later).get(name, lambda *arguments: None)
             replacement.__name__ = name
             monkeypatch.setattr(module, name, replacement)
@@ -270,6 +295,33 @@ def test_a_later_search_that_fails_is_noted_and_the_others_run(monkeypatch):
     assert ran == [True] and len(notes) == 1 and "path_factors" in notes[0]
 
 
+@pytest.mark.parametrize("c, count", [(3.0, 0), (2.0, 1)])
+def test_some_rounds_are_tested_only_if_an_array_is_not_explained(monkeypatch, c, count):
+    calls = []
+    monkeypatch.setattr(module, "in_some_rounds", lambda *arguments: calls.append(arguments[1]))
+    searched_with(monkeypatch, [lambda graph: one_kind(scaled(graph, c), scaled(graph, 3.0, only="w"))])
+    assert len(calls) == count and all(len(tried) == 2 for tried in calls)
+
+
+@pytest.mark.parametrize("c, runs", [(3.0, ["together"]), (2.0, ["together", "alone"])])
+def test_other_edges_are_possible_if_each_array_is_tested_alone(monkeypatch, c, runs):
+    with graph_of(net, X, W) as graph:
+        true, possible = gradients(graph.projection.weights[0]), []
+
+        def kind(graph):
+            possible.append(graph.can_be_wrong)
+            yield scaled(graph, c)
+
+        tester = new_tester(graph, {name: 3 * g for name, g in true.items()}, true)
+        tester.movements = measure_movements(graph, tester)
+        monkeypatch.setattr(module, "edges_that_can_be_wrong", lambda *arguments: ("together", "alone"))
+        monkeypatch.setattr(module, "KINDS", (kind,))
+        for name in LATER:
+            monkeypatch.setattr(module, name, scaled)  # this fails, and adds a note
+        try_hypotheses(tester.cases, graph, tester, [])
+        assert possible == runs
+
+
 # --- some rounds of a loop -------------------------------------------------------------------------------------------
 
 
@@ -307,6 +359,7 @@ def test_a_mistake_in_the_last_round_or_in_the_other_ones():
 
 def test_a_loop_of_two_rounds_is_tested_once_for_each_round():
     assert len(in_rounds((1,), count=2)) == 1 == len(in_rounds((0,), count=2))
+    assert len(in_rounds((0,), "a path missing", "x", count=2)) == 1
     assert in_rounds((0,), count=1) == [] and len(in_rounds((0,), count=6)) == 1 and in_rounds((0,), count=7) == []
 
 
@@ -361,6 +414,7 @@ def test_a_keep_probability_that_is_not_applied(order):
         true = {"x": R @ W.T * mask / 0.8, "w": (X * mask / 0.8).T @ R}
         tester = new_tester(graph, {"x": R @ W.T * mask}, true)
         path_factors(tester.cases, graph, tester)
+        assert min(tester.cases["x"].found, key=lambda pair: pair[0])[0] == 1.2
         assert ranked(tester.cases["x"])[0] == "keep-probability not applied"
         (node,) = [n for n in graph.nodes if "kept" in n.operand_names]
         assert is_keep_probability(graph, node, 0.8) and is_keep_probability(graph, node, 1.25)
@@ -373,6 +427,13 @@ def test_a_scale_of_values_without_a_mask_is_no_keep_probability():
     with graph_of(lambda x, w: (x * W.T[:, :3]) / 0.8 @ w, X, W) as graph:
         (node,) = [n for n in graph.nodes if n.name == "divide"]
         assert not is_keep_probability(graph, node, 0.8)
+    pair, mask = np.array([[3.0, -2.0]]), np.array([[1.0, 0.0]])
+    with graph_of(lambda x: np.sin((x * mask) / 0.5) / 0.8, pair) as graph:
+        of_mask, of_sin = [n for n in graph.nodes if n.name == "divide"]
+        assert is_keep_probability(graph, of_mask, 0.5) and not is_keep_probability(graph, of_sin, 0.8)
+    with graph_of(lambda x: np.sin(x * mask + 0.5), pair) as graph:
+        (add,) = [n for n in graph.nodes if n.name == "add"]
+        assert not is_keep_probability(graph, add, 0.5)
     labels = (X > 0).astype(float)
     with graph_of(lambda x, w, y: (x * y) / 0.8 @ w, X, W, labels) as graph:
         (node,) = [n for n in graph.nodes if n.name == "divide"]
@@ -424,6 +485,66 @@ def test_gradients_of_results_need_another_shape_and_finite_numbers(given):
     assert of_results(lambda x, w: np.sin(x @ w), lambda R: given) == []
 
 
+def test_a_gradient_of_a_result_is_compared_relative_to_its_size():
+    def small(x, w):
+        h = x @ w
+        return 1e-4 * np.sin(h)
+
+    assert len(of_results(small, lambda R: 1e-4 * R * np.cos(X @ W))) == 1
+    assert of_results(small, lambda R: 1.01e-4 * R * np.cos(X @ W)) == []
+    mask = np.array([[1.0, 0.0], [1.0, 1.0]])
+
+    def masked(x, w):
+        h = x @ w
+        return mask * np.sin(h)
+
+    assert len(of_results(masked, lambda R: R * mask * np.cos(X @ W))) == 1
+
+
+def test_a_result_of_a_constant_and_an_array():
+    def of_constant(w):
+        h = X @ w
+        return np.sin(h)
+
+    ((_, mistake, _, _),) = of_results(of_constant, lambda R: R * np.cos(X @ W), inputs=(W,))
+    assert mistake == "a factor missing"
+
+
+def test_a_gradient_of_two_elements_is_compared_and_a_round_of_a_loop_is_not():
+    two = np.array([[1.5], [-0.5]])
+
+    def column(x, w):
+        return np.sin(x @ w)
+
+    assert of_results(column, lambda R: X @ W[:, :1], inputs=(X, W[:, :1])) != []
+    assert of_results(lambda x, w: (x @ w).sum() * two, lambda R: two, "x") != []
+
+    def loop(x, w):
+        total = 0
+        for _ in range(2):
+            total = total + np.sin(x @ w)
+        return total
+
+    assert of_results(loop, lambda R: X) == [] == of_results(loop, lambda R: np.sin(X @ W))
+
+
+def test_a_gradient_of_integers_and_one_with_an_infinite_element_are_left_alone():
+    with graph_of(lambda x, w: np.sin(x @ w), X, W) as graph:
+        for given in (np.arange(6).reshape(2, 3), np.array([[np.inf, 1.0], [2.0, 3.0]])):
+            case = case_of(W, W, "w", graph.projection)
+            case.entry.analytic = given
+            gradients_of_results({"w": case}, graph)
+            assert case.found == []
+
+
+def test_a_sum_over_the_wrong_axis_is_reported_alone():
+    def forward(x, b):
+        return x + b
+
+    ((_, mistake, evidence, _),) = of_results(forward, lambda R: R.sum(1), "b", (X, B))
+    assert mistake == "summed over the wrong axis" and evidence.endswith("axis 1")
+
+
 def test_an_explained_gradient_of_another_shape_stays():
     with graph_of(net, X, W) as graph:
         case = case_of(X, np.ones(W.shape), "w", graph.projection)
@@ -438,9 +559,6 @@ def summed(forward, given, b, name="b"):
         case = case_of(given(R), np.ones(b.shape), name, graph.projection)
         gradients_of_broadcast_uses(case, graph)
         return [(rank, d.mistake, d.evidence) for rank, d in case.found]
-
-
-B = np.array([0.5, -1.0, 2.0])
 
 
 def test_a_bias_whose_gradient_is_summed_over_the_wrong_axis():
