@@ -75,9 +75,10 @@ class Function:
         around.body[0].body[0].body = [self.definition]  # type: ignore[attr-defined]
         # The changed function names all outer variables, because their number must not change.
         names = ast.parse(f"if 0: ({''.join(f'{name}, ' for name in own.co_freevars)})").body
-        self.definition.body = [ast.If(here, body, self._unchanged), *names]
+        choice = ast.copy_location(ast.If(here, body, self._unchanged), self.definition)
+        self.definition.body = [choice, *names]
         try:
-            made = compile(ast.fix_missing_locations(around), own.co_filename, "exec", dont_inherit=True)
+            made = compile(around, own.co_filename, "exec", dont_inherit=True)
         except (SyntaxError, ValueError, TypeError, RecursionError):
             return None
         finally:
