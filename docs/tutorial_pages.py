@@ -37,7 +37,8 @@ NOT_IN_THE_BROWSER = ("15", "16")  # the BLAS of the machine, and the GPU
 WORDS_A_MINUTE = 150  # of text and code together, without the exercises
 
 CODE = re.compile(r"(^```.*?^```\s*?$|^\$\$.*?^\$\$\s*?$|`[^`\n]+`|\[[^\]]*\]\([^)]*\))", re.DOTALL | re.MULTILINE)
-MENTION = re.compile(r"\b[Nn]otebooks?\s\d\d?(?:(?:,\s|\sand\s|\sto\s)\d\d?\b)*")
+BETWEEN = r"(?:\s\([^()]*\))?(?:,\s(?:and\s)?|\sand\s|\sto\s)"  # a remark, as in "notebooks 3 (layers) and 4"
+MENTION = re.compile(rf"\b[Nn]otebook(?:s\s\d\d?(?:{BETWEEN}\d\d?\b)*|\s\d\d?)")
 FILE = re.compile(r"`((?:[\w-]+/)*)([\w-]+\.py)?`")  # a file or a folder of the package, as code
 ANIMATION = '<div id="animation-'  # how the HTML of an Animation of the package starts
 ROOT = Path(__file__).resolve().parents[1]
@@ -70,7 +71,8 @@ def with_links(text, found, prefix=""):
         numbers = re.findall(r"\d+", match[0])
         if len(numbers) == 1:  # the word is part of the link
             return link(match[0], numbers[0])
-        return re.sub(r"\d+", lambda number: link(number[0], number[0]), match[0])
+        words = re.split(r"(\([^()]*\)|\d+)", match[0])
+        return "".join(link(word, word) if word.isdigit() else word for word in words)
 
     pieces = CODE.split(text)  # every second piece is code, a formula or a link
     return "".join(piece if k % 2 else MENTION.sub(links, piece) for k, piece in enumerate(pieces))

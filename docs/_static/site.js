@@ -53,6 +53,12 @@ function keepTogether() {
     if (/^--?\w/.test(word.textContent)) word.classList.add("together");
   }
 }
+// A text that a cell prints wraps on a phone. A table, with its columns apart, keeps its lines and scrolls.
+function wrapPrintedText() {
+  for (const printed of document.querySelectorAll(".cell_output pre")) {
+    if (!/\S {2,}\S/.test(printed.textContent)) printed.classList.add("wraps");
+  }
+}
 // The search page: pages that explain come before tables of measurements, and formulas lose their delimiters.
 function tuneSearch() {
   if (typeof Search === "undefined") return; // Sphinx's searchtools.js, on the search page only
@@ -63,6 +69,7 @@ function tuneSearch() {
 }
 document.addEventListener("DOMContentLoaded", tuneSearch); // before the search starts
 document.addEventListener("DOMContentLoaded", keepTogether); // before the mathematics is typeset
+document.addEventListener("DOMContentLoaded", wrapPrintedText);
 addEventListener("load", giveCaptionsALevel);
 addEventListener("load", offerFullSize);
 addEventListener("resize", offerFullSize);

@@ -101,6 +101,8 @@ def test_on_a_phone_a_button_shows_a_picture_in_its_full_size_and_the_page_does_
         assert phone.js(f"{picture}.parentElement.tabIndex") == 0  # the arrow keys scroll it
         phone.js("document.querySelector('article .enlarge').click()")
         assert phone.js(f"{picture}.clientWidth") <= width
+        message = "[...document.querySelectorAll('.cell_output pre')].find(e => e.innerText.includes('not yet'))"
+        assert phone.js(f"{message}.scrollWidth <= {message}.clientWidth")  # the text wraps
     finally:
         phone.close()
 

@@ -90,6 +90,11 @@ def test_a_mention_of_a_notebook_becomes_a_link_outside_of_code_and_links():
         "See [notebook 3](n/03_layer.ipynb), notebooks [03](n/03_layer.ipynb) and [11](n/11_rnn.ipynb), `notebook 3`, "
         "[notebook 3](x) and notebook 99."
     )
+    text = "You need notebooks 3 (layers, 2 of them) and 11. Notebook 3, 11 times."
+    assert pages.with_links(text, found) == (
+        "You need notebooks [3](03_layer.ipynb) (layers, 2 of them) and [11](11_rnn.ipynb). "
+        "[Notebook 3](03_layer.ipynb), 11 times."
+    )
 
 
 def test_a_file_of_the_package_becomes_a_link_that_leads_to_its_source_page_on_the_site():
