@@ -17,7 +17,7 @@ from ..report import GradientReport
 from ..tape import CannotTape, Node, Tape, change_path
 from .array_mistakes import explain_constant, reordered_axes
 from .case import Case
-from .forward_graph import MAX_LAYERS, ForwardGraph, gradient_of_result
+from .forward_graph import MAX_LAYERS, ForwardGraph, content_key, gradient_of_result
 from .gradient_errors import gradient_errors
 from .hypotheses import Hypothesis, HypothesisTester, search_failed
 from .linalg_mistakes import linalg_mistakes
@@ -128,12 +128,14 @@ def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
     if unexplained and alone is not None:
         graph.can_be_wrong = alone
         tried = list(hypotheses(graph, notes))
+    alone_in_wrong = "the other gradients are right, so the mistake is where backward computes this gradient"
+    tested = alone_in_wrong if len(cases) == 1 and tester.right else "only this array was tested"
     for h in tried if unexplained else ():  # there may be two mistakes, so test each array alone
         for name in unexplained:
             if tester.budget_spent:
                 return
             if h.only in (None, name) and tester.explains_alone(h, name):
-                cases[name].add(5 + h.rank, h.mistake, f"{h.evidence}; only this array was tested", h.place)
+                cases[name].add(5 + h.rank, h.mistake, f"{h.evidence}; {tested}", h.place)
 
 
 def in_some_rounds(
@@ -298,10 +300,14 @@ def missing_array_factors(cases: dict[str, Case], graph: ForwardGraph, tester: H
             a = np.asarray(values[0], dtype=float)
             if a.size < 2 or not a.all() or not broadcasts_to(a.shape, case.shape):
                 continue
-            divided = f"given = true * `{factor}`: backward does not divide by `{factor}`"
             multiplied = f"given = true / `{factor}`: backward does not multiply by `{factor}`"
-            case.test_undone(case.given / a, 2.5, "a factor missing", divided)
             case.test_undone(case.given * a, 2.5, "a factor missing", multiplied)
+            if any(n.name == "divide" and content_key(n.operands[1]) == content_key(values[0]) for n in graph.nodes):
+                divided = f"given = true * `{factor}`: backward does not divide by `{factor}`"
+                case.test_undone(case.given / a, 2.5, "a factor missing", divided)
+            else:
+                extra = f"given = true * `{factor}`: the factor `{factor}` does not belong in this gradient"
+                case.test_undone(case.given / a, 2.6, "a factor too many", extra)
 
 
 def broadcasts_to(small: tuple[int, ...], large: tuple[int, ...]) -> bool:

@@ -108,6 +108,9 @@ def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: i
         if order != tuple(range(right[0].ndim)) and tuple(right[0].shape[a] for a in order) == right[0].shape:
             words = says(f"`{factor}.transpose{order}`")
             yield Hypothesis(2, "transposed", words, place, with_values([v.transpose(order) for v in right]), only)
+    complement = [1 - v for v in right]
+    if all(content_key(v) in graph.producers for v in complement):
+        yield Hypothesis(4, "the wrong array used", says(f"`1 - {factor}`"), place, with_values(complement), only)
     for values, expression in sums_with_other_sign(graph, nodes, other):
         yield Hypothesis(2.9, "sign flipped", says(f"`{expression}`"), place, with_values(values), only)
     for axis in range(right[0].ndim):

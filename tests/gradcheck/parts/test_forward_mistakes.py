@@ -601,11 +601,24 @@ def test_an_array_of_forward_that_backward_does_not_multiply_or_divide_by():
             missing_array_factors(tester.cases, graph, tester)
             return [(rank, d.mistake, d.evidence.split(";")[0]) for rank, d in tester.cases[name].found]
 
-    assert found(lambda g: g * c) == [(2.5, "a factor missing", "given = true * `c`: backward does not divide by `c`")]
+    too_many = "given = true * `c`: the factor `c` does not belong in this gradient"  # forward divides by nothing
+    assert found(lambda g: g * c) == [(2.6, "a factor too many", too_many)]
     assert found(lambda g: g / c) == [
         (2.5, "a factor missing", "given = true / `c`: backward does not multiply by `c`")
     ]
     assert found(lambda g: g * (c + 0.1)) == [] and found(lambda g: g * W) != []
+
+    def quotient(x, w):
+        return (x @ w) / c
+
+    with graph_of(quotient, X, W) as graph:
+        (R,) = graph.projection.weights
+        true = {"w": X.T @ (R / c), "x": (R / c) @ W.T}
+        tester = new_tester(graph, {"w": true["w"] * c}, true)
+        missing_array_factors(tester.cases, graph, tester)
+        ((rank, diagnosis),) = tester.cases["w"].found
+        assert (rank, diagnosis.mistake) == (2.5, "a factor missing")
+        assert diagnosis.evidence.startswith("given = true * `c`: backward does not divide by `c`")
     assert found(lambda g: g + np.eye(3, 2)) == []
 
 
