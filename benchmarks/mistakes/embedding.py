@@ -172,9 +172,9 @@ CORRECT = [
 ]
 
 MISTAKES = [
-    Planted("repeated rows counted once", "dW[idx] = dout", EmbeddingAssigned(TABLE.copy()), (IDS,)),
+    Planted("rows met twice counted once", "dW[idx] = dout", EmbeddingAssigned(TABLE.copy()), (IDS,)),
     Planted(
-        "repeated rows counted once",
+        "rows met twice counted once",
         "dW[x] += dout",
         (word_embedding_forward, word_embedding_backward_added_in_place),
         (IDS, TABLE),

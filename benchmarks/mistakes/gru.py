@@ -262,13 +262,13 @@ CORRECT = [((gru_step_forward, gru_step_backward), STEP, {}), (GRU(), (X, H0), {
 MISTAKES = [
     Planted("two gates swapped", "hstack([daz, dar, dan])", (gru_step_forward, gru_step_backward_gates_swapped), STEP),
     Planted(
-        "bias term missing",
+        "bias's share missing",
         "dr = dan * (h @ Whn), without + bhn",
         (gru_step_forward, gru_step_backward_r_without_its_bias),
         STEP,
     ),
     Planted(
-        "recurrent path missing",
+        "the state's own path missing",
         "dh = dgh @ Wh.T, without dnext * z",
         (gru_step_forward, gru_step_backward_without_zh),
         STEP,

@@ -678,7 +678,7 @@ CORRECT = [
 ]
 
 MISTAKES = [
-    held_out("linear", "weight decay term wrong", "- reg * W1", ThreeLayerNetSubtractsItsDecay(), (X, LABELS)),
+    held_out("linear", "weight decay's share wrong", "- reg * W1", ThreeLayerNetSubtractsItsDecay(), (X, LABELS)),
     held_out("linear", "the wrong array used", "W2's gradient from X, not h1", ThreeLayerNetOfTheInput(), (X, LABELS)),
     held_out("linear", "transposed", "dscores @ W3, where W3 is square", ThreeLayerNetNotTransposed(), (X, LABELS)),
     held_out(
@@ -733,7 +733,7 @@ MISTAKES = [
         (X, PROBS),
     ),
     held_out(
-        "loss", "targets off by one", "labels from 1: dx[rows, y] instead of y - 1", nll_from_one, (X, LABELS + 1)
+        "loss", "target one off", "labels from 1: dx[rows, y] instead of y - 1", nll_from_one, (X, LABELS + 1)
     ),
     held_out(
         "loss",
@@ -745,7 +745,7 @@ MISTAKES = [
     held_out("loss", "a path missing", "cosine: the lengths treated as constants", cosine_loss, (X, X[::-1] + 0.5)),
     held_out(
         "convolution",
-        "repeated rows counted once",
+        "rows met twice counted once",
         "dx[window] = instead of +=, where windows overlap",
         (conv_strided_forward, conv_strided_backward_overwritten),
         CONV,
@@ -759,7 +759,7 @@ MISTAKES = [
     ),
     held_out("embedding", "only the first time step counted", "np.add.at(dW, ids[:, 0], dout)", BagOfWords(), (IDS,)),
     held_out(
-        "embedding", "repeated rows counted once", "only the first position of each id", LanguageModelHead(), (IDS,)
+        "embedding", "rows met twice counted once", "only the first position of each id", LanguageModelHead(), (IDS,)
     ),
     held_out(
         "normalisation",
@@ -806,7 +806,7 @@ MISTAKES = [
     ),
     held_out(
         "RNN",
-        "recurrent path missing",
+        "the state's own path missing",
         "min-char-rnn without dhnext",
         CharRNN(),
         (np.array([0, 3, 1, 4, 2]), np.array([3, 1, 4, 2, 2])),
@@ -817,7 +817,7 @@ MISTAKES = [
         "reset before the product: dh without drh * r",
         (keras_gru_forward, keras_gru_backward_without_r_h),
         GRU,
-        also=("recurrent path missing",),
+        also=("the state's own path missing",),
     ),
     held_out(
         "GRU", "the wrong array used", "dr = drh * n instead of h", (keras_gru_forward, keras_gru_backward_of_n), GRU
@@ -852,7 +852,7 @@ MISTAKES = [
     ),
     held_out(
         "LSTM",
-        "recurrent path missing",
+        "the state's own path missing",
         "peepholes: the path from the input gate to the cell forgotten",
         (peephole_forward, peephole_backward_without_the_peepholes),
         PEEP,

@@ -119,7 +119,7 @@ def one_gradient_for_two(bad):
 
 @planted(
     "linear",
-    "bias term missing",
+    "bias's share missing",
     "forward uses b1 in both layers",
     normal(15, 3, 4),
     normal(16, 4),
@@ -473,7 +473,7 @@ def clipped_window(bad):
     return forward, backward
 
 
-@planted("embedding", "repeated rows counted once", "dE[ids[n]] += in a loop over the samples", normal(61, 5, 3))
+@planted("embedding", "rows met twice counted once", "dE[ids[n]] += in a loop over the samples", normal(61, 5, 3))
 def repeated_in_one_row(bad):
     ids = np.array([[0, 2, 2], [1, 1, 3]])
 
@@ -605,7 +605,7 @@ def time_on_axis_0(bad):
 
 @planted(
     "GRU",
-    "recurrent path missing",
+    "the state's own path missing",
     "dh_next is never updated, and the state has four uses",
     normal(75, 2, 4, 2),
     normal(76, 2, 9),
@@ -669,7 +669,7 @@ def bias_from_the_activations_gradient(bad):
 
 @planted(
     "LSTM",
-    "recurrent path missing",
+    "the state's own path missing",
     "columns, [h, x] stacked: neither dh_next nor dc_next is updated",
     normal(85, 4, 2, 1),
     0.6 * normal(86, 12, 5),

@@ -326,11 +326,11 @@ MISTAKES = [
     Planted("broadcast axis not summed", "s.grad = dy * x for s (N, 1)", RowScale(X[:, :1]), (X,)),
     Planted("counted twice", "the residual's dy added a second time", ResidualBlockTwice(SQUARE), (X4,)),
     Planted("sign flipped", "2 X.T (T - X w) for (T - X w)^2", linear_regression_sign, (W, B)),
-    Planted("weight decay term wrong", "reg * w for reg * sum(w^2)", ridge_regression, (W,)),
+    Planted("weight decay's share wrong", "reg * w for reg * sum(w^2)", ridge_regression, (W,)),
     Planted("two gradients exchanged", "da and db returned in the wrong order", bilinear, (X, X[::-1] * 0.7)),
     Planted("mask not applied", "ReLU's mask forgotten in a two-layer net", TwoLayerNetWithoutItsMask(), (X, LABELS)),
     Planted(
-        "bias term missing",
+        "bias's share missing",
         "the decoder's bias: only its gradient at the output, not at the input where it is subtracted",
         (autoencoder_forward, autoencoder_backward_of_the_output_alone),
         AUTO,

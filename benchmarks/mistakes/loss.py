@@ -249,9 +249,9 @@ MISTAKES = [
         (SCORES, LABELS),
         says="N = 6",
     ),
-    Planted("targets off by one", "dx[range(N), y - 1] -= 1", softmax_loss_one_off, (SCORES, LABELS)),
+    Planted("target one off", "dx[range(N), y - 1] -= 1", softmax_loss_one_off, (SCORES, LABELS)),
     Planted(
-        "target term missing",
+        "target's share missing",
         "dx = probs / N, without subtracting 1 at the label",
         softmax_loss_without_the_target,
         (SCORES, LABELS),
@@ -272,7 +272,7 @@ MISTAKES = [
     ),
     Planted("sign flipped", "binary cross-entropy: (t - p) / size", BinaryCrossEntropyTheOtherWay(), (SCORES, BITS)),
     Planted(
-        "targets off by one",
+        "target one off",
         "backward takes tokens[:, :-1] where forward takes tokens[:, 1:]",
         NextTokenOneOff(),
         (rng.normal(size=(2, 3, 4)), TOKENS),

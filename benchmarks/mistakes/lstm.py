@@ -378,7 +378,7 @@ CORRECT = [
 
 MISTAKES = [
     Planted(
-        "recurrent path missing",
+        "the state's own path missing",
         "one step: dnext_c not used (dh but not dc)",
         (lstm_step_forward, lstm_step_backward_of_h_alone),
         STEP,
@@ -420,7 +420,7 @@ MISTAKES = [
         STEP,
     ),
     Planted(
-        "recurrent path missing",
+        "the state's own path missing",
         "a sequence: dh passed back in time, dc not",
         TimeLSTMWithoutItsCellsPath(),
         (X,),
@@ -441,7 +441,7 @@ MISTAKES = [
     ),
     Planted("gradient never computed", "no gradient for bias_hh", LSTMWithOneBias(), (X, H0, C0)),
     Planted(
-        "recurrent path missing",
+        "the state's own path missing",
         "the gradient of the final cell state not used",
         LSTMWithoutTheFinalCell(),
         (X, H0, C0),

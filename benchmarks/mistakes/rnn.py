@@ -277,7 +277,7 @@ MISTAKES = [
     ),
     Planted("transposed", "one step: dprev_h = dz @ Wh", (rnn_step_forward, rnn_step_backward_not_transposed), STEP),
     Planted(
-        "recurrent path missing",
+        "the state's own path missing",
         "only dh[:, t]; the gradient from step t + 1 not added",
         (rnn_forward, rnn_backward_without_the_state),
         SEQUENCE,
@@ -314,7 +314,7 @@ MISTAKES = [
         (X,),
     ),
     Planted(
-        "recurrent path missing",
+        "the state's own path missing",
         "the gradient of the last state not used",
         RNNWithoutTheLastState(WX, WH, B),
         (X, H0),

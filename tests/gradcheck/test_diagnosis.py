@@ -215,7 +215,7 @@ def rnn(mistake):
         x, hs, W, U = cache
         dx, dW, dU, dh = np.zeros_like(x), np.zeros_like(W), np.zeros_like(U), np.zeros_like(hs[0])
         for t in reversed(range(x.shape[1])):
-            da = (dy[:, t] + (0 if mistake == "recurrent path missing" else dh)) * (1 - hs[t + 1] ** 2)
+            da = (dy[:, t] + (0 if mistake == "the state's own path missing" else dh)) * (1 - hs[t + 1] ** 2)
             dx[:, t] = da @ W.T
             dW = x[:, t].T @ da + (0 if mistake == "only the first time step counted" else dW)
             if not (mistake == "the last time step not counted" and t == x.shape[1] - 1):
@@ -230,7 +230,7 @@ def rnn(mistake):
 @given(
     st.sampled_from(
         [
-            "recurrent path missing",
+            "the state's own path missing",
             "only the first time step counted",
             "the last time step not counted",
             "the wrong array used",

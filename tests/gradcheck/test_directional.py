@@ -54,7 +54,7 @@ def with_one_element_off(g):
         ("b", "sum over the batch missing", "sum(axis=0)", lambda x, w, b, d: (d @ w.T, x.T @ d, d)),
         ("b", "summed over the wrong axis", "except axis 0", lambda x, w, b, d: (d @ w.T, x.T @ d, d.sum(1))),
         ("x", "gradient never computed", "zero everywhere", lambda x, w, b, d: (0 * x, x.T @ d, d.sum(0))),
-        ("w", "weight decay term wrong", "0.1 * w", lambda x, w, b, d: (d @ w.T, x.T @ d + 0.1 * w, d.sum(0))),
+        ("w", "weight decay's share wrong", "0.1 * w", lambda x, w, b, d: (d @ w.T, x.T @ d + 0.1 * w, d.sum(0))),
         ("w", "shifted by one", "axis 1", lambda x, w, b, d: (d @ w.T, np.roll(x.T @ d, 1, 1), d.sum(0))),
     ],
 )

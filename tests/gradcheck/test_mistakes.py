@@ -25,7 +25,7 @@ def affine(backward):
         ("w", "one sample counted", lambda x, w, b, d: (d @ w.T, np.outer(x[0], d[0]), d.sum(0))),
         ("b", "one sample counted", lambda x, w, b, d: (d @ w.T, x.T @ d, d[-1])),
         ("x", "gradient never computed", lambda x, w, b, d: (0 * x, x.T @ d, d.sum(0))),
-        ("w", "weight decay term wrong", lambda x, w, b, d: (d @ w.T, x.T @ d + 0.1 * w, d.sum(0))),
+        ("w", "weight decay's share wrong", lambda x, w, b, d: (d @ w.T, x.T @ d + 0.1 * w, d.sum(0))),
     ],
 )
 def test_a_mistake_in_an_affine_layer_is_named(array, mistake, backward):
@@ -97,7 +97,7 @@ class EmbeddingThatOverwrites(nn.Embedding):
 
 def test_an_embedding_row_met_twice_and_counted_once_is_named():
     report = check_gradients(EmbeddingThatOverwrites(5, 2, rng=0), np.array([[0, 3, 3, 1]]))
-    assert report["weight"].diagnosis.mistake == "repeated rows counted once"
+    assert report["weight"].diagnosis.mistake == "rows met twice counted once"
 
 
 class LSTMWithoutItsForgetGate(nn.LSTM):
@@ -122,7 +122,7 @@ def test_a_gates_block_is_named_with_its_rows():
 def test_the_states_own_path_that_is_not_used_is_named():
     report = check_gradients(LSTMThatDropsTheFinalCell(3, 4, rng=0), RNG.normal(size=(2, 3, 3)))
     assert not report.ok
-    assert report["bias_ih_l0"].diagnosis.mistake == "recurrent path missing"
+    assert report["bias_ih_l0"].diagnosis.mistake == "the state's own path missing"
 
 
 def test_what_nothing_explains_is_said_to_be_unexplained():

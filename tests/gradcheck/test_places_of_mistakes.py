@@ -468,7 +468,7 @@ def test_an_output_of_forward_in_place_of_another_array_is_named(mistake, words)
         assert diagnosis.mistake == "the wrong array used" and words in diagnosis.evidence, diagnosis
     if mistake == "no dc_new":
         diagnosis = report.diagnoses[0]
-        assert diagnosis.mistake == "recurrent path missing" and "f * c + (1 - f) * g" in diagnosis.place
+        assert diagnosis.mistake == "the state's own path missing" and "f * c + (1 - f) * g" in diagnosis.place
         assert diagnosis.evidence.startswith("backward ignores the gradient of output[1]")
 
 

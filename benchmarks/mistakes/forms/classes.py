@@ -113,7 +113,7 @@ def mytorch_batchnorm(kind):
     hidden_mask_forgotten="mask not applied",
     hidden_mask_of_the_gradient=("another mask applied", "mask not applied"),
     softmax_not_divided_by_the_batch="scaled by a constant",
-    softmax_not_minus_one="target term missing",
+    softmax_not_minus_one="target's share missing",
     bias_keeps_batch="sum over the batch missing",
     dW_of_the_wrong_layer_input="the wrong array used",
     first_dx_sign="sign flipped",
@@ -266,7 +266,7 @@ def nnfs_layers(kind):
     output_slope_forgotten="activation's derivative missing",
     next_weights_not_transposed="transposed",
     wrong_activation=("the wrong array used", "shifted by one"),
-    target_forgotten="target term missing",
+    target_forgotten="target's share missing",
     sign="sign flipped",
 )
 def nielsens_network(kind):

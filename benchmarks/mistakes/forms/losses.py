@@ -14,8 +14,8 @@ LABELS = np.array([0, 2, 1, 1, 0])
     FORM,
     not_divided_by_n="scaled by a constant",
     divided_twice="scaled by a constant",
-    minus_one_forgotten="target term missing",
-    labels_one_off="targets off by one",
+    minus_one_forgotten="target's share missing",
+    labels_one_off="target one off",
     plus_one="sign flipped",
     softmax_derivative_applied="activation's derivative applied twice",
     log_probabilities=("the wrong array used", "activation's derivative missing", "activation's derivative wrong"),
@@ -49,10 +49,10 @@ def softmax_loss(kind):
 
 @variants(
     FORM,
-    own_class_not_counted=("a path missing", "target term missing"),
+    own_class_not_counted=("a path missing", "target's share missing"),
     not_divided_by_n="scaled by a constant",
-    no_regularisation="weight decay term wrong",
-    regularisation_twice="weight decay term wrong",
+    no_regularisation="weight decay's share wrong",
+    regularisation_twice="weight decay's share wrong",
     mask_forgotten="mask not applied",
     one_example="one sample counted",
     own_class_once=(
@@ -96,7 +96,7 @@ def svm_loss(kind):
     two_forgotten="scaled by a constant",
     n_forgotten="scaled by a constant",
     target_minus_prediction="sign flipped",
-    target_forgotten="target term missing",
+    target_forgotten="target's share missing",
     absolute=("activation's derivative wrong", "upstream gradient wrong", "a factor missing"),
     dw_of_one_example="one sample counted",
     bias_not_summed=("sum over the batch missing", "broadcast axis not summed"),
@@ -134,7 +134,7 @@ def linear_regression(kind):
     sigmoid_derivative_again="activation's derivative applied twice",
     y_minus_a="sign flipped",
     not_divided="scaled by a constant",
-    label_forgotten="target term missing",
+    label_forgotten="target's share missing",
     sigmoid_of_a="derivative taken at the wrong value",
 )
 def logistic_regression_in_a_dictionary(kind):
@@ -199,11 +199,11 @@ def huber(kind):
 
 @variants(
     FORM,
-    second_term_forgotten=("a path missing", "target term missing"),
+    second_term_forgotten=("a path missing", "target's share missing"),
     sign_of_the_second_term=("sign flipped",),
     not_averaged="scaled by a constant",
     a_forgotten=("a factor missing", "divided instead of multiplied", "upstream gradient missing"),
-    target_forgotten=("target term missing",),
+    target_forgotten=("target's share missing",),
 )
 def binary_cross_entropy(kind):
     class BCELoss:
@@ -230,9 +230,9 @@ def binary_cross_entropy(kind):
 
 @variants(
     FORM,
-    mu_forgotten=("a path missing", "weight decay term wrong"),
+    mu_forgotten=("a path missing", "weight decay's share wrong"),
     half_forgotten=("counted twice", "scaled by a constant"),
-    minus_one_forgotten=("a path missing", "target term missing"),
+    minus_one_forgotten=("a path missing", "target's share missing"),
     noise_forgotten=("a factor missing", "upstream gradient missing", "the wrong array used"),
     half_of_the_noise=("scaled by a constant", "a factor missing", "counted twice"),
 )
@@ -261,8 +261,8 @@ def variational_sample_and_kl(kind):
     negative_sign="sign flipped",
     negatives_forgotten="a path missing",
     context_from_context="the wrong array used",
-    rows_overwritten="repeated rows counted once",
-    sigmoid_minus_one_forgotten=("target term missing", "a path missing", "scaled by a constant"),
+    rows_overwritten="rows met twice counted once",
+    sigmoid_minus_one_forgotten=("target's share missing", "a path missing", "scaled by a constant"),
 )
 def word2vec_negative_sampling(kind):
     centre, outside, negatives = 2, 4, np.array([1, 3, 3, 0])

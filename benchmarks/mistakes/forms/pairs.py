@@ -249,8 +249,8 @@ def attention(kind):
 
 @variants(
     FORM,
-    assigned_with_plus="repeated rows counted once",
-    assigned="repeated rows counted once",
+    assigned_with_plus="rows met twice counted once",
+    assigned="rows met twice counted once",
     only_the_last_word=("only the last time step counted", "only the last round of the loop counted"),
     position_not_summed="sum over the batch missing",
     position_divided="scaled by a constant",

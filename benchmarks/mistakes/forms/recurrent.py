@@ -7,7 +7,7 @@ import numpy as np
 from .variants import normal, variants
 
 FORM = "recurrent"
-STATE = "recurrent path missing"
+STATE = "the state's own path missing"
 
 
 def sigmoid(z):
@@ -84,11 +84,11 @@ def rnn_over_time(kind):
     dh_next_forgotten=STATE,
     dWhy_from_the_previous_state="the wrong array used",
     dbh_keeps_growing=("accumulator not reset",),
-    targets_one_late="targets off by one",
+    targets_one_late="target one off",
     raw_forgotten="activation's derivative missing",
     dWhh_of_the_same_step="the wrong array used",
     dWhy_overwritten=("only the first time step counted", "only the last time step counted"),
-    minus_one_forgotten=("target term missing", "a path missing"),
+    minus_one_forgotten=("target's share missing", "a path missing"),
 )
 def character_model(kind):
     xs_, ts_ = [0, 2, 1, 3], [2, 1, 3, 0]

@@ -16,7 +16,7 @@ FORM = "windows"
     stride_forgotten_for_dw="stride forgotten",
     kernel_rotated="axes reversed",
     dw_assigned=("only the last round of the loop counted", "one sample counted"),
-    dx_assigned="repeated rows counted once",
+    dx_assigned="rows met twice counted once",
     db_over_the_batch_only=("broadcast axis not summed", "sum over the batch missing"),
     cropped_at_one_side="shifted by one",
     last_row_left_out="the last round of the loop not counted",
@@ -120,7 +120,7 @@ def convolution_in_two_loops_with_tensordot(kind):
 @variants(
     FORM,
     stride_forgotten="stride forgotten",
-    windows_overwrite="repeated rows counted once",
+    windows_overwrite="rows met twice counted once",
     reshaped_without_transpose="reshaped instead of transposed",
     reshaped_dw="reshaped instead of transposed",
 )
@@ -181,7 +181,7 @@ def convolution_with_im2col(kind):
 @variants(
     FORM,
     every_element="mask not applied",
-    windows_overwrite="repeated rows counted once",
+    windows_overwrite="rows met twice counted once",
     last_window_left_out="the last round of the loop not counted",
     dout_of_the_first_channel=("upstream gradient wrong",),
     stride_forgotten="stride forgotten",
@@ -225,7 +225,7 @@ def max_pool(kind):
     FORM,
     not_divided="scaled by a constant",
     divided_by_one_side="scaled by a constant",
-    windows_overwrite="repeated rows counted once",
+    windows_overwrite="rows met twice counted once",
 )
 def mean_pool(kind):
     class MeanPool2d_stride1:
@@ -306,8 +306,8 @@ def convolution_over_time(kind):
 
 @variants(
     FORM,
-    repeated_once="repeated rows counted once",
-    neighbours_shifted=("shifted by one", "repeated rows counted once"),
+    repeated_once="rows met twice counted once",
+    neighbours_shifted=("shifted by one", "rows met twice counted once"),
 )
 def gather_of_columns(kind):
     index = np.array([0, 2, 2, 3, 1, 2])

@@ -43,7 +43,7 @@ EXERCISE = Exercise(
     ),
     reading="nnscratch/layers/conv1d.py; the derivation: docs/derivations/convolution.md",
     mistakes=[
-        Mistake("] += self.W", "] = self.W", "repeated rows counted once"),
+        Mistake("] += self.W", "] = self.W", "rows met twice counted once"),
         Mistake(
             "self.dLdb = dLdZ.sum(axis=(0, 2))", "self.dLdb = dLdZ.sum(axis=0).mean(axis=1)", "scaled by a constant"
         ),

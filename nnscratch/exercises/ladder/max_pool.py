@@ -49,7 +49,7 @@ EXERCISE = Exercise(
     ),
     reading="nnscratch/layers/max_pool2d.py; the derivation: docs/derivations/convolution.md",
     mistakes=[
-        Mistake("] += largest", "] = largest", "repeated rows counted once"),
+        Mistake("] += largest", "] = largest", "rows met twice counted once"),
         Mistake("largest * dout[:, :, i, j, None, None]", "largest * 1.0", "upstream gradient missing"),
         Mistake(".max(axis=(2, 3))", ".mean(axis=(2, 3))", "this is the mean of each window"),
     ],

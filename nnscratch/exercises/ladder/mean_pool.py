@@ -43,7 +43,7 @@ EXERCISE = Exercise(
     ),
     reading="nnscratch/layers/avg_pool2d.py; the derivation: docs/derivations/convolution.md",
     mistakes=[
-        Mistake("] += dLdZ", "] = dLdZ", "repeated rows counted once"),
+        Mistake("] += dLdZ", "] = dLdZ", "rows met twice counted once"),
         Mistake("None, None] / k**2", "None, None]", "scaled by a constant"),
         Mistake(".mean(axis=(2, 3))", ".max(axis=(2, 3))", "this is the largest pixel"),
         Mistake(".mean(axis=(2, 3))", ".sum(axis=(2, 3))", "this is the sum of each window"),

@@ -47,7 +47,7 @@ EXERCISE = Exercise(
     ),
     reading="nnscratch/losses/cross_entropy.py and nnscratch/layers/linear.py",
     mistakes=[
-        Mistake(" + 2 * reg * W", "", "weight decay term wrong"),
+        Mistake(" + 2 * reg * W", "", "weight decay's share wrong"),
         Mistake("dW = X.T @ dscores / N", "dW = X.T @ dscores", "scaled by a constant"),
         Mistake(" + reg * (W**2).sum()", "", "the weight decay is missing"),
         Mistake("reg * (W**2).sum()", "reg * (W**2).sum() / 2", "no factor 1/2"),

@@ -83,7 +83,7 @@ EXERCISE = Exercise(
     mistakes=[
         Mistake("da = dh * (h > 0)", "da = dh", "mask not applied"),
         Mistake('"b1": da.sum(axis=0)', '"b1": da.mean(axis=0)', "scaled by a constant"),
-        Mistake("X.T @ da + 2 * self.reg * W1", "X.T @ da", "weight decay term wrong"),
+        Mistake("X.T @ da + 2 * self.reg * W1", "X.T @ da", "weight decay's share wrong"),
         Mistake("h = np.maximum(0, X @ W1 + b1)", "h = X @ W1 + b1", "the ReLU of the hidden layer is left out"),
         Mistake(" + (W2**2).sum())", ")", "the weight decay of W2 is missing"),
     ],

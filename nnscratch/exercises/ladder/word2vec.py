@@ -67,7 +67,7 @@ EXERCISE = Exercise(
         Mistake(
             "np.add.at(gradOutsideVecs, negSampleWordIndices, p_negative[:, None] * centerWordVec)",
             "gradOutsideVecs[negSampleWordIndices] += p_negative[:, None] * centerWordVec",
-            "repeated rows counted once",
+            "rows met twice counted once",
         ),
         Mistake("np.log(1 - p_negative).sum()", "np.log(p_negative).sum()", "the minus sign in sigmoid(-u_k . v)"),
         Mistake("np.log(1 - p_negative).sum()", "np.log(1 - p_negative).mean()", "the mean over the negative samples"),

@@ -34,8 +34,8 @@ EXERCISE = Exercise(
     ),
     reading="nnscratch/layers/embedding.py; the derivation: docs/derivations/embedding.md",
     mistakes=[
-        Mistake("np.add.at(dW, x, dout)", "dW[x] += dout", "repeated rows counted once"),
-        Mistake("np.add.at(dW, x, dout)", "dW[x] = dout", "repeated rows counted once"),
+        Mistake("np.add.at(dW, x, dout)", "dW[x] += dout", "rows met twice counted once"),
+        Mistake("np.add.at(dW, x, dout)", "dW[x] = dout", "rows met twice counted once"),
         Mistake("np.add.at(dW, x, dout)", "np.add.at(dW, x, dout / len(x))", "scaled by a constant"),
         Mistake("np.add.at(dW, x, dout)", "np.subtract.at(dW, x, dout)", "sign flipped"),
     ],

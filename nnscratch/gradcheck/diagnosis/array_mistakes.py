@@ -374,4 +374,4 @@ def weight_decay(case: Case) -> None:
     if c is not None or np.abs(difference - value).max() < MAX_MISFIT * np.abs(difference).max():
         c = 1.0 if c is None else c
         extent = "in every element" if case.by_element else case.extent
-        case.add(2.2, "weight decay term wrong", f"given - true = {c:.4g} * {case.name}, {extent}")
+        case.add(2.2, "weight decay's share wrong", f"given - true = {c:.4g} * {case.name}, {extent}")

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-TARGETS = "target term missing"
+TARGETS = "target's share missing"
 MASK = "another mask applied"
 MIN_MASKED = 6  # the smallest number of elements that show a mask
 MAX_ARRAYS = 16  # pairs are formed from this number of arrays at most

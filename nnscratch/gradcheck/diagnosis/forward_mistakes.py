@@ -57,7 +57,7 @@ def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport
             report.notes.append(f"the inside of forward was not searched for the mistake: {error}")
 
 
-ABOUT_ROUNDS = {"accumulator not reset", "recurrent path missing"}  # these mistakes already name the wrong rounds
+ABOUT_ROUNDS = {"accumulator not reset", "the state's own path missing"}  # these mistakes already name the wrong rounds
 MANY_FAMILIES = 12  # with this many families or more, first find out which operations can be wrong
 KINDS = (  # the most specific kinds first
     upstream_missing,

@@ -1,8 +1,8 @@
 """Hypotheses: backward leaves out a path or rounds of a loop, counts a path twice, or flips its sign.
 
 a path missing                       backward computes as if the result did not depend on an operand
-recurrent path missing               the same, for an operand that comes from the previous round
-bias term missing                    the same, for a bias
+the state's own path missing               the same, for an operand that comes from the previous round
+bias's share missing                    the same, for a bias
 only the last time step counted      the same, for all rounds except the last
 upstream gradient missing            backward uses 1 as the gradient of a result or an output
 
@@ -31,10 +31,10 @@ def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
         place, path = nodes[0].place, graph.describe(nodes, j)
         cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
         state, bias = graph.is_state(nodes, j), graph.is_bias(nodes, j)
-        mistake, rank = ("recurrent path missing", 3.0) if state else ("a path missing", 3.4)
+        mistake, rank = ("the state's own path missing", 3.0) if state else ("a path missing", 3.4)
         rank -= 1e-5 * nodes[0].number  # all cuts of a chain of operations have the same effect: report the last cut
         if bias:
-            mistake, rank = "bias term missing", 2.9
+            mistake, rank = "bias's share missing", 2.9
         yield Hypothesis(rank, mistake, f"backward computes as if no gradient passed through {path}", place, cut, only)
         if state:
             yield from cut_state_and_output(graph, nodes, j, cut)
@@ -74,7 +74,7 @@ def cut_state_and_output(graph: ForwardGraph, nodes: list[Node], j: int, cut: di
                 made = graph.producers.get(content_key(outputs[name]), [])
                 place = made[-1].place if made else ""
             for evidence, rank, mistake, all_changes, weights in (
-                (f"backward {missing}", 3.05, "recurrent path missing", cut, none),
+                (f"backward {missing}", 3.05, "the state's own path missing", cut, none),
                 (f"backward flips the sign {flipped}", 1.07, "sign flipped", turned, opposite),
             ):
                 changes = {k: all_changes[k] for k in numbers}
@@ -92,7 +92,7 @@ def cut_some_rounds(
     if state:
         rest = {k: v for k, v in cut.items() if k != first}
         evidence = f"backward computes as if no gradient passed from round to round through {path}"
-        yield Hypothesis(2.95, "recurrent path missing", evidence, place, rest, only)
+        yield Hypothesis(2.95, "the state's own path missing", evidence, place, rest, only)
     for kept, word in ((last, "last"), (first, "first")):
         rest = {k: v for k, v in cut.items() if k != kept}
         evidence = f"backward computes as if {path} counted only in the {word} of {len(nodes)} rounds"

@@ -56,7 +56,7 @@ def uncounted_outputs(case: Case, J: ElementJacobian | DirectionalJacobian, R: n
         for (name, _), own in zip(outputs, slices, strict=True):
             only, without = np.zeros(R.size), np.ones(R.size)
             only[own], without[own] = 1, 0
-            mistake = "recurrent path missing"
+            mistake = "the state's own path missing"
             incoming = f"the incoming gradient of {name}"
             case.test_observed(3.5, counting(without), mistake, f"backward does not use {incoming}")
             case.test_observed(3.6, counting(only), mistake, f"backward uses only {incoming}")
@@ -144,7 +144,7 @@ def repeated_ids(case: Case, counting: Callable[[np.ndarray], np.ndarray], size:
             mask = np.ones(size)
             mask[own] = np.broadcast_to(counted.reshape(ids.shape + (1,) * (y.ndim - ids.ndim)), y.shape).ravel()
             evidence = f"backward counts only the {word} occurrence of each id in {name}"
-            case.test_observed(1, counting(mask), "repeated rows counted once", evidence)
+            case.test_observed(1, counting(mask), "rows met twice counted once", evidence)
 
 
 def summed_over_the_wrong_axis(

@@ -19,7 +19,7 @@ from ..tape import Node, change_path
 from .forward_graph import ForwardGraph, content_key
 from .hypotheses import Hypothesis
 
-MISSING, RUNNING = "recurrent path missing", "accumulator not reset"
+MISSING, RUNNING = "the state's own path missing", "accumulator not reset"
 Uses = list[tuple[list[Node], int]]  # each use: the operations of all rounds, and the operand's number
 
 

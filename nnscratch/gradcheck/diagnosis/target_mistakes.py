@@ -29,7 +29,7 @@ def target_mistakes(cases: dict[str, Case], right: dict, report: GradientReport,
     of_loss = arrays if sizes[:1] == [1] else [a for a in arrays if any(a is b for b in adapter.targets)]
     for a in of_loss:
         if a.dtype.kind in "iuf" and a.shape in shapes and id(a) not in checked:
-            others.append((a, 0 * a, "target term missing", "zeros in place of the targets"))
+            others.append((a, 0 * a, "target's share missing", "zeros in place of the targets"))
             others.append((a, -a, "sign flipped", "the negative of the targets"))
     if not others:
         return
@@ -51,7 +51,7 @@ def target_mistakes(cases: dict[str, Case], right: dict, report: GradientReport,
 
 def shifted_integers(ids: np.ndarray) -> Iterator[tuple[np.ndarray, str, str]]:
     """Yield (other integers, mistake, description) for integers whose values or positions are shifted by one."""
-    mistake = "targets off by one"
+    mistake = "target one off"
     for step in (-1, 1):
         yield ids + step, mistake, f"{step:+d} added to every integer"
         yield (ids + step) % (ids.max() + 1), mistake, f"{step:+d} added to every integer, modulo {ids.max() + 1}"

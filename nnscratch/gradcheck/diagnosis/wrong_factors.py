@@ -118,7 +118,7 @@ def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: i
             flipped = with_values([np.flip(v, axis) for v in right])
             yield Hypothesis(3.1, "axes reversed", says(f"its reverse along axis {axis}"), place, flipped, only)
     for values, expression in without_bias(graph, nodes, other):
-        yield Hypothesis(2.8, "bias term missing", says(expression), place, with_values(values), only)
+        yield Hypothesis(2.8, "bias's share missing", says(expression), place, with_values(values), only)
     after = state_after(graph, nodes, other)
     for values, expression in neighbouring_rounds(right, after):
         found = with_values(values)

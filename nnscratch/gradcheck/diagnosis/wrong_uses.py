@@ -71,7 +71,7 @@ def add_uses(case: Case, graph: ForwardGraph, uses: list[Use], counts: tuple[int
     place = wrong[0][0][0][0].place
     if values == {0}:
         bias = all(graph.is_bias(nodes, j) for (nodes, j), _ in wrong)
-        mistake = "bias term missing" if bias else "a path missing"
+        mistake = "bias's share missing" if bias else "a path missing"
         evidence = f"backward computes as if {case.name} were not used in {' and '.join(places)}"
         case.add(3.3, mistake, evidence, place)
     else:
@@ -96,7 +96,7 @@ def misplaced(
                 bias = graph.is_bias(nodes, j)
                 use = nodes[0].place.split(": ", 1)[-1]
                 evidence = f"backward computes as if `{use}` used {other}, but forward uses {name} there"
-                cases[other].add(3.3, "bias term missing" if bias else "a path missing", evidence, nodes[0].place)
+                cases[other].add(3.3, "bias's share missing" if bias else "a path missing", evidence, nodes[0].place)
                 break
 
 

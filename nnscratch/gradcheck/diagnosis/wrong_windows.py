@@ -51,7 +51,7 @@ def repeated_rows(graph: ForwardGraph) -> Iterator[Hypothesis]:
                     continue
                 once = {node.number: change_path(-1, lambda d, m=mask: m * d)}
                 evidence = f"backward computes as if only the {word} occurrence of each index counted{where}"
-                yield Hypothesis(1.0, "repeated rows counted once", evidence, node.place, once, only)
+                yield Hypothesis(1.0, "rows met twice counted once", evidence, node.place, once, only)
 
 
 def overwritten_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
@@ -85,7 +85,7 @@ def overwritten_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
                 }
                 evidence = f"backward computes as if each element of {w.name} counted only in the {word} that "
                 evidence += "contains it"
-                mistake = "repeated rows counted once"
+                mistake = "rows met twice counted once"
                 if len(w.nodes) > 1 and are_repeated(w.pieces):
                     noun = "time step" if graph.is_time_loop(len(w.nodes)) else "round of the loop"
                     mistake = f"only the {word.split()[0]} {noun} counted"

@@ -435,7 +435,7 @@ def test_the_mistakes_of_one_gradient():
     assert searched(T.T, T) == ["transposed"]
     assert searched(T * np.nan, T) == []
     w = projection_of(variables={"w": SQUARE**2})
-    assert searched(SQUARE + 0.1 * SQUARE**2, SQUARE, projection=w) == ["weight decay term wrong"]
+    assert searched(SQUARE + 0.1 * SQUARE**2, SQUARE, projection=w) == ["weight decay's share wrong"]
     assert searched(np.full(T.shape, T.sum()), T) == ["summed over the wrong axis"]
     assert searched((T * np.pi).astype(np.float32), T * np.pi) == ["right but for float32 noise"]
 
@@ -474,7 +474,7 @@ def test_the_more_specific_mistake_comes_first():
         first_rank("two gates swapped", GATES[[4, 5, 2, 3, 0, 1, 6, 7]], GATES),
         first_rank("sign flipped", with_block(GATES, 3, -GATES[6:8]), GATES),
         first_rank("transposed", SQUARE.T, SQUARE),
-        first_rank("weight decay term wrong", SQUARE + 0.1 * SQUARE**2, SQUARE, projection=w),
+        first_rank("weight decay's share wrong", SQUARE + 0.1 * SQUARE**2, SQUARE, projection=w),
         first_rank("reshaped instead of transposed", T.reshape(3, 2).T, T),
         first_rank("axes reversed", T[::-1], T),
         first_rank("shifted by one", [9.0, *five[:-1]], five),

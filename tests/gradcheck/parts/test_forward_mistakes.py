@@ -365,7 +365,7 @@ def test_a_loop_of_two_rounds_is_tested_once_for_each_round():
 
 @pytest.mark.parametrize(
     "mistake, only, count",
-    [("recurrent path missing", None, 0), ("accumulator not reset", None, 0), ("only the last round", None, 0),
+    [("the state's own path missing", None, 0), ("accumulator not reset", None, 0), ("only the last round", None, 0),
      ("a path missing", "x", 0), ("a path missing", None, 1), ("scaled", "x", 1)],
 )  # fmt: skip
 def test_mistakes_that_already_name_their_rounds(mistake, only, count):

@@ -72,7 +72,7 @@ def test_a_missing_bias():
     with graph_of(lambda x, w, b: x @ w + b, X, W, H[0]) as graph:
         (R,) = graph.projection.weights
         found = offered(graph, cut_paths)
-        assert found[0].mistake == "bias term missing" and found[0].only == "b"
+        assert found[0].mistake == "bias's share missing" and found[0].only == "b"
         assert_gives(graph, found[0], b=0 * H[0], x=R @ W.T)
         assert mistakes(found)[1:] == ["a path missing"] * (len(found) - 1)
 
@@ -82,7 +82,7 @@ def test_a_missing_path_between_rounds():
         (R,) = graph.projection.weights
         cut = next(h for h in cut_paths(graph) if "no gradient passed through `h`" in h.evidence)
         between = the(graph, cut_paths, "from round to round through `h`")
-        assert cut.mistake == between.mistake == "recurrent path missing" and between.rank < cut.rank
+        assert cut.mistake == between.mistake == "the state's own path missing" and between.rank < cut.rank
         later = gradients(R, through=(True, False, False))
         assert_gives(graph, between, x=later["x"], h=0 * H)
         assert_gives(graph, cut, x=gradients(R, through=(False, False, False))["x"], h=0 * H)
@@ -151,7 +151,7 @@ def test_a_state_and_an_output():
         names = sorted(h.evidence.split("gradient of ")[-1] for h in cut_paths(graph) if "ignores" in h.evidence)
         assert len(set(names)) == 2
         ignored = [h for h in cut_paths(graph) if f"ignores the gradient of {names[-1]}" in h.evidence]
-        assert mistakes(ignored) == ["recurrent path missing"] * 2 and len(ignored[0].changes) == 3
+        assert mistakes(ignored) == ["the state's own path missing"] * 2 and len(ignored[0].changes) == 3
         assert_gives(graph, ignored[0], x=dx(0, 0), h=0 * H)
         assert_gives(graph, ignored[1], x=dx(0, 0))
         turned = [h for h in cut_paths(graph) if f"and of the gradient of {names[-1]}" in h.evidence]

@@ -97,7 +97,7 @@ def test_an_output_that_is_not_counted():
         return dw
 
     without = found(two, (X, W), "w", part(0, 1), part(1, 1))
-    assert without[0][0] == "recurrent path missing" and without[0][1].startswith("backward does not use")
+    assert without[0][0] == "the state's own path missing" and without[0][1].startswith("backward does not use")
     assert len(without) == 2 and "uses only" in without[1][1]
     assert without[0][1].split(" of ")[-1] != without[1][1].split(" of ")[-1]
     sample = found(two, (X, W), "w", part(1, 1, rows(1)), part(1, 1))
@@ -118,7 +118,7 @@ def test_repeated_ids():
     for counted, word in (([0, 1, 1, 1], "last"), ([1, 1, 0, 1], "first")):
         mistakes = found(lambda ids, c: c[ids], (ids, c), "c", gradient(counted), gradient([1, 1, 1, 1]))
         assert mistakes[0] == (
-            "repeated rows counted once", f"backward counts only the {word} occurrence of each id in ids",
+            "rows met twice counted once", f"backward counts only the {word} occurrence of each id in ids",
         )  # fmt: skip
 
 

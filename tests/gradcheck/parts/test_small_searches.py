@@ -134,7 +134,7 @@ def test_integers_shifted_by_one():
         "+1 added to every integer": [[1, 3, 2]], "+1 added to every integer, modulo 3": [[1, 0, 2]],
         "the integers shifted by +1 along axis 0": [[0, 2, 1]], "the integers shifted by +1 along axis 1": [[1, 0, 2]],
     }  # fmt: skip
-    assert {mistake for _, mistake, _ in shifted_integers(np.array([1, 0]))} == {"targets off by one"}
+    assert {mistake for _, mistake, _ in shifted_integers(np.array([1, 0]))} == {"target one off"}
 
 
 def cross_entropy(labels_of):
@@ -159,11 +159,11 @@ def cross_entropy(labels_of):
 ])  # fmt: skip
 def test_wrong_labels(labels_of, text):
     report = check_gradients(cross_entropy(labels_of), X @ W, np.array([1, 3, 2]))
-    assert report.diagnoses[0].mistake == "targets off by one"
+    assert report.diagnoses[0].mistake == "target one off"
     assert any(text in d.evidence for d in report.diagnoses)
 
 
-@pytest.mark.parametrize("c, mistake", [(0, "target term missing"), (-1, "sign flipped")])
+@pytest.mark.parametrize("c, mistake", [(0, "target's share missing"), (-1, "sign flipped")])
 def test_targets_that_are_left_out_or_negated(c, mistake):
     target = X[::-1] ** 2 + 1
 

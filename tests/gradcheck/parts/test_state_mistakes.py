@@ -75,7 +75,7 @@ def test_the_gradient_of_a_state_is_lost():
     with graph_of(two_uses, X, H, W) as graph:
         (R,) = graph.projection.weights
         dy = [0, 0, R]
-        found = [h for h in state_mistakes(graph) if h.mistake == "recurrent path missing"]
+        found = [h for h in state_mistakes(graph) if h.mistake == "the state's own path missing"]
         assert len(found) == 2 and all("`h`" in h.evidence for h in found)
         dx, dh = backward(dy, 2, cut=(1, 2))
         assert_gives(graph, found[0], x=dx, h=dh)
@@ -121,7 +121,7 @@ def test_two_states():
         both = [
             h for h in state_mistakes(graph) if "`c` or through `h`" in h.evidence or "`h` or through `c`" in h.evidence
         ]
-        assert len(both) == 2 and {h.mistake for h in both} == {"recurrent path missing"}
+        assert len(both) == 2 and {h.mistake for h in both} == {"the state's own path missing"}
         (R,) = graph.projection.weights
         c, h = H + 1, H
         for t in range(3):

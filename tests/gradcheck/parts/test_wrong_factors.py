@@ -170,7 +170,7 @@ def test_a_factor_without_its_bias():
     c = np.array([0.5, -0.4, 1.5])
     with graph_of(lambda a, b, c: a * (b + c), A, B, c) as graph:
         (R,) = graph.projection.weights
-        h = the(graph, wrong_factors, "`a`", mistake="bias term missing")
+        h = the(graph, wrong_factors, "`a`", mistake="bias's share missing")
         assert_gives(graph, h, a=R * B)
 
 
@@ -184,11 +184,11 @@ def test_a_factor_without_its_bias_may_be_a_block_of_the_sum():
 
     with graph_of(gates, A[:, :2], b, c) as graph:
         (R,) = graph.projection.weights
-        assert_gives(graph, the(graph, wrong_factors, "`a`", mistake="bias term missing"), a=R * b[:, 2:])
+        assert_gives(graph, the(graph, wrong_factors, "`a`", mistake="bias's share missing"), a=R * b[:, 2:])
     with graph_of(lambda a, b, c: a * (b + c), A[0], b[0, :3], c[:3]) as graph:  # without broadcasting, c is no bias
-        assert "bias term missing" not in mistakes(wrong_factors(graph))
+        assert "bias's share missing" not in mistakes(wrong_factors(graph))
     with graph_of(lambda a, b, c: a * (b + c)[:, 1:], A, b, c) as graph:  # 3 columns are not a block of 4
-        assert "bias term missing" not in mistakes(wrong_factors(graph))
+        assert "bias's share missing" not in mistakes(wrong_factors(graph))
 
 
 def test_another_array_of_forward():

@@ -62,7 +62,7 @@ def test_a_missing_use_of_a_bias():
 
     inputs = (np.array([0.3, -0.8]),)
     found = mistakes(forward, inputs, lambda R: {"b": true(R)["b"] - R.sum(0)}, true)
-    assert [m for m, *_ in found["b"]] == ["bias term missing"]
+    assert [m for m, *_ in found["b"]] == ["bias's share missing"]
 
 
 def test_an_array_with_one_use_or_few_wrong_elements_is_not_searched():

@@ -58,7 +58,7 @@ def test_rows_that_are_counted_once():
         for k, i in reversed(list(enumerate(IDS))):
             first[i] = 2 * R[k]
         h = the(graph, repeated_rows, "only the last occurrence of each index counted")
-        assert h.mistake == "repeated rows counted once" and h.only == "c" and "separately" not in h.evidence
+        assert h.mistake == "rows met twice counted once" and h.only == "c" and "separately" not in h.evidence
         assert_gives(graph, h, c=last)
         assert_gives(graph, the(graph, repeated_rows, "only the first occurrence"), c=first)
         assert len(list(repeated_rows(graph))) == 2
@@ -143,7 +143,7 @@ def test_each_element_counts_in_one_window():
         for i in (2, 1, 0):
             first[2 * i : 2 * i + 3] = R[i] * K
         h = the(graph, overwritten_windows, "only in the last window")
-        assert h.mistake == "repeated rows counted once" and h.only == "x" and "element of x" in h.evidence
+        assert h.mistake == "rows met twice counted once" and h.only == "x" and "element of x" in h.evidence
         assert_gives(graph, h, x=last)
         assert_gives(graph, the(graph, overwritten_windows, "only in the first window"), x=first)
         assert len(list(overwritten_windows(graph))) == 2
