@@ -84,7 +84,7 @@ CALLED_BY_THE_PACKAGE = {
     "Module": {"put_back_saved"},
     "MultiheadAttention": {"keep_examples"},
     "Parameter": {"keep"},
-    "Trainer": {"call"},
+    "Trainer": {"call", "step", "ask_step"},  # the last two are old names
 }
 
 
