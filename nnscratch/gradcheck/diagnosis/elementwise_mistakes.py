@@ -77,8 +77,6 @@ def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R
         if at_y is not None:
             evidence = "given = dy * phi'(y), where y = phi(x): phi' is taken at the activation y"
             test(1.1, at_y, wrong_point, f"{evidence} instead of the pre-activation x")
-    if on_off and not np.any(factor == 0):
-        test(1.4, (x >= 0).astype(float), "mask not applied", "given = dy where x >= 0")
     if not case.found and y.size == x.size:
         later = 0.0 if len(case.projection.variables) == 1 else 2.5
         named = name_slope(x, y, slope, factor, partial(outputs_at, case), partial(elementwise_slope_at, case))

@@ -262,3 +262,24 @@ def test_a_case_holds_its_own_list_of_mistakes():
     a, b = Case(entry_of(G, T), projection_of()), Case(entry_of(G, T), projection_of())
     a.add(1, "a", "")
     assert b.found == [] and not b.few
+
+
+# --- candidates that explain nothing ---------------------------------------------------------------------------------
+
+
+def test_a_candidate_of_zeros_explains_nothing():
+    for size in (1.0, 1e-4, 1e4):
+        case = case_of(size * G, size * T)
+        tiny = np.zeros_like(G)
+        assert case.is_nothing(tiny)
+        tiny[0, 0] = 7e-4 * size  # the largest element of the gradient is 8
+        assert case.is_nothing(tiny)
+        tiny[0, 0] = 9e-4 * size
+        assert not case.is_nothing(tiny) and not case.is_nothing(-tiny)
+
+
+def test_a_shift_with_one_unknown_element_is_no_shift():
+    t = T.copy()
+    t[0, 1] = np.nan
+    assert case_of(np.roll(T, 1, 1), T).is_shifted(1, 1, (slice(None), slice(None)))
+    assert not case_of(np.roll(T, 1, 1), t).is_shifted(1, 1, (slice(None), slice(None)))

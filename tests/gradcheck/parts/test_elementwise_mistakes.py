@@ -7,8 +7,10 @@ from nnscratch.gradcheck.diagnosis.elementwise_mistakes import (
     as_factor,
     elementwise_mistakes,
     elementwise_slope_at,
+    is_drawn,
     is_linear,
     outputs_at,
+    reduced_jacobian,
     wrong_factor,
 )
 from nnscratch.gradcheck.diagnosis.jacobian import ElementJacobian
@@ -158,3 +160,150 @@ def test_the_array_that_backward_needs():
     case, _ = case_for(lambda x, w: x * w, w, lambda R: R, w)
     assert wrong_factor(case, w, "x") == "backward multiplies by `x` instead of `w`"
     assert wrong_factor(case, w + 1, "x") == "backward multiplies by `x` instead of `dy/dx`"
+
+
+# --- ranks -----------------------------------------------------------------------------------------------------------
+
+
+def ranks(forward, slope, factor, *others):
+    case, R = case_for(forward, slope, factor, *others)
+    elementwise_mistakes(case, ElementJacobian(case), R, [("output", case.projection.outputs[0])])
+    return {d.evidence.split(";")[0]: rank for rank, d in case.found}
+
+
+FACTORS = {
+    "given = dy, unchanged": 1 + 0 * X, "given = dy * y": Y, "given = dy * (1 - y)": 1 - Y, "given = dy * y^2": Y**2,
+    "given = dy * (1 + y^2)": 1 + Y**2, "given = dy * y (1 + y)": Y * (1 + Y),
+    "given = dy * y (1 - y) (the derivative of sigmoid)": Y * (1 - Y),
+    "given = dy * phi'(x)^2, where y = phi(x)": (1 - Y**2) ** 2,
+}  # fmt: skip
+
+
+def test_a_wrong_formula_is_less_likely_if_there_is_a_weight():
+    for evidence, factor in FACTORS.items():
+        alone = ranks(lambda x: np.tanh(x), 1 - Y**2, lambda R, f=factor: f)[evidence]
+        beside = ranks(lambda x, w: np.tanh(x) + w, 1 - Y**2, lambda R, f=factor: f, np.array(2.0))
+        assert 1 <= alone < 2
+        if evidence in beside:  # y contains w, so a formula in y differs
+            assert beside[evidence] == alone + 2.5
+    y = Y + 2
+    for evidence, factor in (("given = dy * y", y), ("given = dy * (1 - y)", 1 - y), ("given = dy * y^2", y**2),
+                             ("given = dy * (1 + y^2)", 1 + y**2), ("given = dy * y (1 + y)", y * (1 + y)),
+                             ("given = dy * y (1 - y) (the derivative of sigmoid)", y * (1 - y)),
+                             ("given = dy * (1 - y^2) (the derivative of tanh)", 1 - y**2)):  # fmt: skip
+        beside = ranks(lambda x, w: np.tanh(x) + w, 1 - Y**2, lambda R, f=factor: f, np.array(2.0))
+        assert beside[evidence] == 1.2 + 2.5
+    (alone,) = ranks(lambda x: np.tanh(x), 1 - Y**2, lambda R: 2 * Y - 3).values()
+    (beside,) = ranks(lambda x, w: np.tanh(x) + 0 * w, 1 - Y**2, lambda R: 2 * Y - 3, np.array(2.0)).values()
+    assert alone < 2 and beside == alone + 2.5
+
+
+def test_the_mistakes_of_a_mask_are_specific():
+    for factor in (1 + 0 * X, X <= 0, X > 0.3, X >= 0, X * (1 - X), 1 - X**2):
+        assert all(1 <= rank < 2 for rank in ranks(lambda x: np.maximum(x, 0), X > 0, lambda R, f=factor: f).values())
+    at_dy = ranks(lambda x: np.tanh(x), 1 - Y**2, lambda R: 1 - np.tanh(R) ** 2)
+    at_y = ranks(lambda x: np.tanh(x), 1 - Y**2, lambda R: 1 - np.tanh(Y) ** 2)
+    at_x = ranks(lambda x: np.tanh(x), 1 - Y**2, lambda R: 1 - X**2)
+    assert all(1 <= rank < 1.2 for found in (at_dy, at_y, at_x) for rank in found.values())
+    for factor in (MASK / 2, MASK / 4):
+        assert all(1 <= r < 2 for r in ranks(lambda x: x * MASK, MASK, lambda R, f=factor: f).values())
+
+
+def test_a_factor_of_a_linear_function_is_less_specific():
+    w = np.linspace(0.5, 1.9, 8)
+    for factor in (1 + 0 * X, X):
+        assert list(ranks(lambda x, w: x * w, w, lambda R, f=factor: f, w).values()) == [3.7]
+
+
+# --- masks -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_mask_that_forward_draws_has_a_keep_probability():
+    def dropout(x):
+        return x * (np.random.default_rng(4).random(8) < 0.5) * 2
+
+    drawn = 2.0 * (np.random.default_rng(4).random(8) < 0.5)
+    case, _ = case_for(dropout, drawn, lambda R: R)
+    assert is_drawn(case, drawn)
+    assert found(dropout, drawn, lambda R: drawn / 2)[0][0] == "keep-probability not applied"
+    steep = 2.0 * (X > 0)
+    case, _ = case_for(lambda x: 2 * np.maximum(x, 0), steep, lambda R: R)
+    assert not is_drawn(case, steep)
+    assert found(lambda x: 2 * np.maximum(x, 0), steep, lambda R: X > 0)[0][0] == "a factor missing"
+    case, _ = case_for(
+        lambda x: x * MASK,
+        MASK,
+        lambda R: R,
+    )
+    assert not is_drawn(case, MASK)  # the code holds this mask
+    half = np.where(X > 0, 1.0, 0.0)
+    case, _ = case_for(lambda x: np.sqrt(x + 2.5) * half, half, lambda R: R)
+    assert not is_drawn(case, half)  # forward cannot be run at -x
+
+
+def test_a_mask_of_one_has_no_factor():
+    assert not any("multiplies by" in evidence for _, evidence in relu(X > 0.3) + relu(1 + 0 * X) + relu(X <= 0))
+
+
+def test_another_mask_needs_eight_elements_and_zeros_elsewhere():
+    words = "does not use the mask of forward"
+
+    def said(x, factor, scale=1.0):
+        projection = project(lambda x: scale * np.maximum(x, 0), x)
+        (R,) = projection.weights
+        case = case_of(R * factor * scale, R * (x > 0) * scale, "x", projection)
+        elementwise_mistakes(case, ElementJacobian(case), R, [("output", projection.outputs[0])])
+        return [(rank, d.evidence.split(": ")[-1]) for rank, d in case.found if words in d.evidence]
+
+    assert said(X[:7], X[:7] > 0.7) == [] and said(X, X > 0.7) == [(1.6, "2 of 8 elements differ")]
+    assert said(X, X > 0.7, scale=1e-3) == [(1.6, "2 of 8 elements differ")] == said(X, X > 0.7, scale=1e3)
+    assert said(X, np.where(X > 0.7, 1.0, 0.5)) == [] == said(X, np.where(X > 0.7, 1.0, np.where(X > 0, 0.5, 0.0)))
+    assert said(X, np.where(X > 0.7, -1.0, 0.0)) == [] == said(X, 1 + 0 * X) == said(X, 0 * X)
+
+
+def test_a_mask_of_small_values():
+    small = 1e-3 * (X > 0)
+    other = found(lambda x: 1e-3 * np.maximum(x, 0), small, lambda R: 1e-3 * (X > 0.3))
+    assert other[0][0] == "another mask applied"
+
+
+# --- the Jacobian ----------------------------------------------------------------------------------------------------
+
+
+def softmax(x):
+    return np.exp(x) / np.exp(x).sum()
+
+
+def reduced(factor, forward=softmax, count=1):
+    projection = project(forward, X)
+    (R,) = projection.weights
+    y = forward(X)
+    case = case_of(R * factor, y * (R - (R * y).sum()), "x", projection)
+    reduced_jacobian(case, ElementJacobian(case), R, [("output", projection.outputs[0])] * count)
+    return [(rank, d.mistake, d.evidence.split(";")[0]) for rank, d in case.found]
+
+
+def test_a_jacobian_that_is_reduced_to_its_diagonal():
+    p = softmax(X)
+    ((rank, mistake, evidence),) = reduced(p * (1 - p))
+    assert (rank, mistake) == (1, "Jacobian reduced to its diagonal") and "J[i, i]" in evidence
+    assert reduced(p) == [(1.5, "Jacobian reduced to its diagonal", "given = dy * y")]
+    assert reduced(1 + 0 * X) == [(3.6, "Jacobian missing", "given = dy, unchanged")]
+    assert reduced(2 + 0 * X) == [] == reduced(1 + 0 * X, count=2)
+
+
+def test_a_diagonal_jacobian_and_another_number_of_outputs_are_not_reduced():
+    assert reduced(1 + 0 * X, np.tanh) == []
+    projection = project(lambda x: np.concatenate([softmax(x), x]), X)
+    (R,) = projection.weights
+    case = case_of(R[:8], 2 * R[:8], "x", projection)
+    reduced_jacobian(case, ElementJacobian(case), R, [("output", projection.outputs[0])])
+    assert case.found == []
+
+
+def test_a_jacobian_without_a_diagonal():
+    case, R = case_for(softmax, 0 * X, lambda R: 1 + 0 * X)
+    J = ElementJacobian(case)
+    J.diagonal = None
+    reduced_jacobian(case, J, R, [("output", softmax(X))])
+    assert [d.mistake for _, d in case.found] == ["Jacobian missing"]
