@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from wrong_answers import WRONG_ANSWERS, wrong_answer
+from wrong_answers import WRONG_ANSWERS, wrong_answers
 
 ROOT = Path(__file__).parents[1]
 if not (ROOT / "notebooks").is_dir():
@@ -43,9 +43,10 @@ each_executed = pytest.mark.parametrize("source", EXECUTED)
 
 
 def with_answers(notebook, number):
-    """A copy in which each check runs again with the solution (tag solved-K) and with a wrong answer (tag refused-K).
+    """A copy in which each check runs again with the solution (tag solved-K) and with wrong answers (tag refused-K_I).
 
-    Then the exercise is put back. `number` is the notebook's number, such as "03".
+    I counts the wrong answers to exercise K from 0. Then the exercise is put back. `number` is the notebook's number,
+    such as "03".
     """
     cells, run = notebook.cells, nbformat.v4.new_notebook(metadata=notebook.metadata)
     exercises, checks = build.tagged(notebook, "exercise"), build.tagged(notebook, "check")
@@ -55,7 +56,8 @@ def with_answers(notebook, number):
             solution = build.solution(notebook, name) or ""
             answers = {f"solved-{name}": solution}
             if number in WRONG_ANSWERS:
-                answers[f"refused-{name}"], _ = wrong_answer(number, name, solution)
+                for i, (answer, _) in enumerate(wrong_answers(number, name, solution)):
+                    answers[f"refused-{name}_{i}"] = answer
             for tag, answer in answers.items():
                 run.cells.append(nbformat.v4.new_code_cell(answer))
                 run.cells.append(nbformat.v4.new_code_cell(cell.source, metadata={"tags": [tag]}))
@@ -119,13 +121,14 @@ def test_it_runs_and_every_exercise_is_unsolved_as_it_stands_and_solved_by_its_s
 
 
 @each_executed
-def test_every_check_refuses_a_wrong_answer_and_says_why(source, executed):
-    notebook = executed(source)
+def test_every_check_refuses_wrong_answers_and_says_why(source, executed):
+    notebook, given, number = executed(source), build.read(source), source.name[:2]
     refused = build.tagged(notebook, "refused")
-    for name, (_, words) in WRONG_ANSWERS.get(source.name[:2], {}).items():
-        said = printed(notebook.cells[refused[name]])
-        assert f"Exercise {name}: not yet." in said, f"exercise {name} accepts a wrong answer"
-        assert words in said
+    for name in WRONG_ANSWERS.get(number, {}):
+        for i, (answer, words) in enumerate(wrong_answers(number, name, build.solution(given, name))):
+            said = printed(notebook.cells[refused[f"{name}_{i}"]])
+            assert f"Exercise {name}: not yet." in said, f"exercise {name} accepts a wrong answer: {answer}"
+            assert words in said, f"{answer}\n{said}"
 
 
 @pytest.mark.parametrize("source", build.sources(), ids=lambda source: source.stem)
@@ -133,8 +136,8 @@ def test_every_exercise_has_a_wrong_answer(source):
     notebook = build.read(source)
     assert WRONG_ANSWERS[source.name[:2]].keys() == build.tagged(notebook, "exercise").keys()
     for name in WRONG_ANSWERS[source.name[:2]]:
-        answer, _ = wrong_answer(source.name[:2], name, build.solution(notebook, name))
-        compile(answer, f"wrong answer to exercise {name}", "exec")
+        for answer, _ in wrong_answers(source.name[:2], name, build.solution(notebook, name)):
+            compile(answer, f"wrong answer to exercise {name}", "exec")
 
 
 @pytest.mark.thorough

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .safe_values import SafeValues, Unknown, describe
+from .safe_values import SafeValues, Unknown, describe, describe_elements
 from .traceback_places import Place, is_library, spans
 
 STILL_DOTS = "Your code still contains `...`: replace it with your answer."
@@ -65,7 +65,7 @@ def error_hints(place: Place, error: BaseException) -> list[str]:
 
 def values_line(found: dict[str, Any]) -> list[str]:
     """Return one line that lists the values, such as "Here `dz` is (16, 5), `x` is (4, 3)."."""
-    words = {name: describe(value) for name, value in found.items() if not is_obvious(value)}
+    words = {name: describe_elements(value) for name, value in found.items() if not is_obvious(value)}
     shown = [f"`{name}` is {text}" for name, text in words.items() if name != text]
     return [f"Here {', '.join(shown[:SHOWN])}."] if shown else []
 
@@ -173,7 +173,8 @@ def name_hints(error: NameError, place: Place, values: SafeValues) -> list[str]:
 def other_function(name: str, place: Place) -> str:
     """Return the name of a function, other than the one with the error, that has a variable `name`, or ""."""
     for around in place.nodes() + [place.tree]:
-        functions = [n for n in getattr(around, "body", []) if isinstance(n, ast.FunctionDef)]
+        body = getattr(around, "body", [])  # of a lambda or of `a if b else c` it is one expression
+        functions = [n for n in body if isinstance(n, ast.FunctionDef)] if isinstance(body, list) else []
         if not any(spans(function, place.line) for function in functions):
             continue
         for function in functions:
@@ -276,7 +277,11 @@ def saved_hints(place: Place, values: SafeValues, found: dict[str, Any]) -> list
             source = source_of(name, place, place.frame.f_code.co_firstlineno)
             if source is not None and ast.unparse(source).endswith(".saved()"):
                 return [f"`{name}` is a tuple: saved() returns a tuple. Write `({name},) = {ast.unparse(source)}`."]
-            return [f"`{name}` is a tuple with one element. A comma at the end of a line makes a tuple."]
+            if isinstance(source, ast.Call) and ast.unparse(source.func) in ("np.where", "np.nonzero"):
+                inside = ", ".join(map(ast.unparse, source.args))
+                return [f"`{name}` is a tuple: {ast.unparse(source.func)} returns one. Use np.flatnonzero({inside})."]
+            comma = " A comma at the end of a line makes a tuple." if isinstance(source, ast.Tuple) else ""
+            return [f"`{name}` is a tuple with one element.{comma}"]
     return []
 
 

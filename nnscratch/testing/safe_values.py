@@ -28,6 +28,7 @@ OPERATIONS = {
     **{ast.Lt: operator.lt, ast.Gt: operator.gt, ast.LtE: operator.le, ast.GtE: operator.ge, ast.Eq: operator.eq},
 }
 LARGEST = 10**6  # elements; products of larger arrays are not computed again
+SHAPES = 3  # of the arrays in a list, in a description
 
 
 class Unknown(Exception):
@@ -180,3 +181,18 @@ def describe(value: Any) -> str:
         return "a function"
     name = type(value).__name__
     return names.get(type(value), f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}")
+
+
+def describe_elements(value: Any) -> str:
+    """Return a short description of a value. For a list or a tuple of arrays it contains the shapes of the first ones.
+
+    Examples
+    --------
+    >>> describe_elements([np.ones((1, 5)), np.ones(3)])
+    'a list of 2 arrays of shapes (1, 5), (3,)'
+    """
+    if not (isinstance(value, (tuple, list)) and len(value) > 1 and all(isinstance(v, np.ndarray) for v in value)):
+        return describe(value)
+    shapes = ", ".join(str(v.shape) for v in value[:SHAPES])
+    more = ", ..." if len(value) > SHAPES else ""
+    return f"a {type(value).__name__} of {len(value)} arrays of shapes {shapes}{more}"

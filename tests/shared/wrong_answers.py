@@ -212,11 +212,77 @@ WRONG_ANSWERS: dict[str, dict[str, tuple[list[tuple[str, str]], str]]] = {
     },
 }  # fmt: skip
 
+# More wrong answers to an exercise. Each once got a message that named another mistake.
+MORE_WRONG_ANSWERS: dict[str, dict[str, list[tuple[list[tuple[str, str]], str]]]] = {
+    "01": {
+        "1": [
+            ([("dy = y - t", "dy = (y - t) / 2")], "It is half the right value"),
+            ([("dw = dz * x", "dw = dz * w")], "The factor next to w is x"),
+            ([("(1 - y**2)", "(1 - y)")], "The slope is 1 - y^2"),
+            ([("db = dz", "db = dz * x")], "The factor x belongs to dw only"),
+        ],
+        "2": [
+            ([("W1[0, 0] * dz1[0] + W1[1, 0] * dz1[1]", "dz1.sum()")], "have the factors W1"),
+            ([("return dv, dx", "return dx, dv")], "This is dx. Return dv first"),
+        ],
+    },
+    "02": {
+        "3": [
+            ([("f(x + 1j * h).imag / h", "(f(x + 1j * h) / (1j * h)).imag")], "not by ih"),
+            ([(".imag / h", " / (1j * h)")], "not f(x + ih) by ih"),
+            ([("f(x + 1j * h).imag / h", "(f(x + 1j * h) - f(x)) / (1j * h)")], "leave out the subtraction"),
+            ([("f(x + 1j * h).imag / h", "f(x + h) / h")], "Take the step ih"),
+            ([("f(x + 1j * h).imag / h", "abs(f(x + 1j * h).imag) / h")], "The sign is wrong"),
+        ],
+    },
+    "04": {
+        "1": [
+            ([("((1 - t) * p - self.w * t * (1 - p))", "(p - self.w * t)")], "This is p - w t"),
+            ([("((1 - t) * p - self.w * t * (1 - p))", "self.w * (p - t)")], "This is w (p - t)"),
+            ([("((1 - t) * p - self.w * t * (1 - p))", "(p - t)")], "This is p - t"),
+        ],
+        "3": [([("+= 1 - self.epsilon", "= 1")], "not 1: the rows must sum to 1")],
+    },
+    "05": {
+        "1": [
+            (
+                [("[rng.permutation(np.flatnonzero(t == label))[:per_class] for label in np.unique(t)]",
+                  "[]\n    for label in np.unique(t):\n        rows = np.where(t == label)\n"
+                  "        chosen.append(rng.choice(rows, per_class, replace=False))")],
+                "`rows` is a tuple: np.where returns one. Use np.flatnonzero(t == label).",
+            ),
+            ([("rng.permutation(np.flatnonzero(t == label))[:per_class]",
+               "rng.choice(np.flatnonzero(t == label), per_class + 15)")], "times in the second"),
+            ([("rng.permutation(np.flatnonzero(t == label))", "rng.permutation((t == label).sum())")],
+             "positions within the rows of one class"),
+            ([("return np.setdiff1d(np.arange(len(t)), validation), validation",
+               "return t[np.setdiff1d(np.arange(len(t)), validation)], t[validation]")], "these are labels"),
+            ([("return np.setdiff1d(np.arange(len(t)), validation), validation",
+               "return validation, np.setdiff1d(np.arange(len(t)), validation)")], "the validation rows first"),
+        ],
+        "2": [
+            ([("p.max(axis=1)", "p.argmax(axis=1)")], "This compares the predicted class, argmax"),
+            ([("sure.mean()", "((p.argmax(axis=1) == t) & sure).mean()")], "This counts only the right answers"),
+            ([("p.max(axis=1)", "p[np.arange(len(t)), t]")], "This compares the probability of class t"),
+            ([(">=", "<")], "These are the refused images"),
+        ],
+        "3": [
+            ([("    return", "    y = x.copy()\n    y[dx > 0] += size\n    return"),
+              ("x + size * np.sign(dx)", "y")], "every pixel must change"),
+            ([("x + size * np.sign(dx)", "x * (1 + size * np.sign(dx))")], "every pixel must change"),
+            ([("x + size * np.sign(dx)", "x + np.where(dx > 0, -size, size)")], "the accuracy rises"),  # float64
+        ],
+    },
+}  # fmt: skip
 
-def wrong_answer(notebook: str, name: str, solution: str) -> tuple[str, str]:
-    """Return the code of the wrong answer to an exercise, and words of the message that must refuse it."""
-    changes, words = WRONG_ANSWERS[notebook][name]
-    for old, new in changes:
-        assert solution.count(old) == 1, f"notebook {notebook}, exercise {name}: {old!r} is not in the solution once"
-        solution = solution.replace(old, new)
-    return solution, words
+
+def wrong_answers(notebook: str, name: str, solution: str) -> list[tuple[str, str]]:
+    """Return, for each wrong answer to an exercise, its code and words of the message that must refuse it."""
+    found = []
+    for changes, words in [WRONG_ANSWERS[notebook][name], *MORE_WRONG_ANSWERS.get(notebook, {}).get(name, [])]:
+        answer = solution
+        for old, new in changes:
+            assert answer.count(old) == 1, f"notebook {notebook}, exercise {name}: {old!r} is not in the solution once"
+            answer = answer.replace(old, new)
+        found.append((answer, words))
+    return found

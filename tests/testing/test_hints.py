@@ -101,6 +101,18 @@ class Layer:
             "`x` is a tuple: saved() returns a tuple. Write `(x,) = self.saved()`.",
         ),
         ("def f(x):\n    y = x,\n    return y / 2", "f(np.ones(2))", "`y` is a tuple with one element. A comma"),
+        (
+            "def f(x):\n    y = np.where(x > 0)\n    return y / 2",
+            "f(np.ones(2))",
+            "`y` is a tuple: np.where returns one. Use np.flatnonzero(x > 0).",
+        ),
+        ("def f(x):\n    return zzz if x else 3", "f(1)", "No variable has the name `zzz`."),
+        ("def f(y):\n    return y / 2", "f((np.ones(2),))", "`y` is a tuple with one element.\n"),
+        (
+            "def f(x):\n    y = [x, x[0], x, x]\n    return np.concatenate(y)",
+            "f(np.ones((1, 5)))",
+            "`y` is a list of 4 arrays of shapes (1, 5), (5,), (1, 5), ....",
+        ),
         # None
         ("def f(x):\n    y = None\n    return y + x", "f(3)", "`y` is None."),
         ("def f(x):\n    y, z = None, x\n    return y + z", "f(3)", "`y` is None."),
