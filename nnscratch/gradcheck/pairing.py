@@ -92,13 +92,11 @@ class Search:
         held = own_numbers(before, known)
         if not held:
             return
-        adapter.prepare()
         ys = adapter.run()
         self.weights = projection_weights(ys)
         after_forward = Snapshot(adapter.source)
         now = dict(after_forward.places)
         self.candidates = {k: v for k, v in held.items() if now.get(k) is v and is_unchanged(before, v)}
-        self.kept = {k: v for k, v in held.items() if k in now and k not in self.candidates}
         given = adapter.gradients(weights_like_outputs(self.weights, ys))
         late = adapter.parameters().keys() - listed.keys()
         known += [g for name, part in given.items() if name not in late for _, g in leaves("", part)]
@@ -107,10 +105,7 @@ class Search:
             (self.kept if same else self.produced)[steps] = copied(value)
         for steps, value in Snapshot(adapter.surplus).places:
             self.produced[(("returned", None), *steps[1:])] = copied(value)
-        returned = [k for k, v in self.candidates.items() if shares_memory_with_any(v, known)]
         self.candidates = {k: v for k, v in self.candidates.items() if self._can_change(k)}
-        # A returned gradient may be a weight: for y = w @ x, backward may return w itself as the gradient of x.
-        self.candidates = {k: v for k, v in self.candidates.items() if k not in returned or self._moves(k)}
         changed = [k for k in self.candidates if k in self.produced]  # gradients, or weights that backward updates
         if changed and not self._moves(*changed):
             self.candidates = {k: v for k, v in self.candidates.items() if k not in changed}
@@ -131,7 +126,6 @@ class Search:
     def _drop_overwritten(self) -> None:
         """Drop the candidates that forward overwrites with the same values, such as copies of an input."""
         self.before.restore()
-        self.adapter.prepare()
         arrays = {id(value): value for value in self.candidates.values() if changes_in_place(value)}
         for value in arrays.values():
             value += 1e-3 * (1 + abs(value))
@@ -141,7 +135,6 @@ class Search:
             overwritten = {k for k, v in shifted.items() if not equal_arrays(self.candidates[k], v)}
         except Exception:  # forward fails with the changed values, so it reads them
             overwritten = set()
-        self.adapter.clear_saved()
         self.before.restore()
         self.candidates = {k: v for k, v in self.candidates.items() if k not in overwritten}
 
@@ -241,10 +234,7 @@ class Search:
     def _drop_doubtful(self, pairs: dict[Steps, Steps]) -> None:
         """If a gradient is paired with several arrays, keep only the pair with the best fitting name."""
         for gradient in set(pairs.values()):
-            claims = [steps for steps, g in pairs.items() if g == gradient]
-            claims = list({id(self.candidates[s]): s for s in claims}.values()) if len(claims) > 1 else claims
-            if len(claims) < 2:
-                continue
+            claims = list({id(self.candidates[s]): s for s, g in pairs.items() if g == gradient}.values())
             best = max(closeness(s, gradient) for s in claims)
             first = [s for s in claims if closeness(s, gradient) == best]
             if len(first) > 1:
@@ -310,17 +300,15 @@ class Search:
 
     def _f(self, changes: Places) -> float:
         """Add `changes` to the arrays and numbers at their places, and return the weighted sum of the outputs."""
-        self.adapter.prepare()
         for steps, change in changes.items():
             value = self.candidates[steps]
             if changes_in_place(value):
-                value += array_module(value).asarray(change, dtype=value.dtype)
+                value += array_module(value).asarray(change)
             else:
                 put_at([self.adapter.source], steps, np.asarray(value, dtype=np.float64) + change)
         try:
             return weighted_sum(self.weights, self.adapter.run())
         finally:
-            self.adapter.clear_saved()
             self.before.restore()
 
     def _moves(self, *all_steps: Steps) -> bool:

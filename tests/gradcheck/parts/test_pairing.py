@@ -1,5 +1,7 @@
 """Test the search for the parameters that an object holds, and for the gradient of each."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -237,15 +239,162 @@ def test_a_gradient_that_backward_forgets_keeps_its_name():
     assert pairs(layer)[0] == {"b": ["self.db"]}
 
 
+class Two:
+    """y = x w + W, or y = x fc1.w + fc2.w."""
+
+    def __init__(self, backward, **attributes):
+        self.own_backward = backward
+        vars(self).update(attributes)
+
+    def forward(self, x):
+        self.x = x
+        first, second = (self.w, self.W) if hasattr(self, "w") else (self.fc1.w, self.fc2.w)
+        return x * first + second
+
+    def backward(self, dy):
+        self.own_backward(self, dy)
+        return dy * (self.w if hasattr(self, "w") else self.fc1.w)
+
+
 def test_a_gradient_of_two_arrays_belongs_to_the_closer_name():
-    class Two(Layer):
+    backward = stores(dw=dw, second=db)
+    for order in ("wW", "Ww"):
+        layer = Two(backward, **{name: X + 5 for name in order})
+        assert pairs(layer)[0] == {"w": ["self.dw"], "W": ["self.second"]}
+
+
+def test_derivatives_decide_between_two_arrays_of_one_name():
+    def parts():
+        return {f"fc{k}": SimpleNamespace(w=X + k) for k in (1, 2)}
+
+    def of_second(layer, dy):
+        layer.dw = dy.copy()
+
+    def of_first(layer, dy):
+        layer.dw = dy * layer.x
+
+    def of_none(layer, dy):
+        layer.dw = 7 * dy
+
+    assert pairs(Two(of_second, **parts()))[0] == {"fc2.w": ["self.dw"]}
+    assert pairs(Two(of_first, **parts()))[0] == {"fc1.w": ["self.dw"]}
+    assert pairs(Two(of_none, **parts()))[0] == {}
+
+
+def test_two_places_of_one_array_have_one_gradient():
+    # Also if its values are wrong: the check then finds the mistake.
+    for factor in (1, 7):
+        layer = Layer(stores(dw=lambda layer, dy, f=factor: f * dw(layer, dy), db=db))
+        layer.first, layer.last = SimpleNamespace(w=layer.w), SimpleNamespace(w=layer.w)
+        assert pairs(layer)[0] == {"w": ["self.dw"], "b": ["self.db"]}
+        del layer.b
+        layer.b, layer.first = np.ones(3), SimpleNamespace(b=layer.w)
+        assert pairs(layer)[0] == {"w": ["self.dw"], "b": ["self.db"]}
+
+
+def test_a_gradient_that_backward_returns_as_an_item_includes_all_uses():
+    class Named(Layer):
         def forward(self, x):
             self.x = x
-            return x * self.w + self.W
+            return x * self.w + self.out
 
-    layer = Two(W=np.zeros(3))
-    del layer.b
-    assert pairs(layer)[0] == {"w": ["self.dw"], "W": ["self.db"]} or pairs(layer)[0]
+        def backward(self, dy):
+            self.dout = dy.copy()
+            return {"dx": dy * self.w, "dw": dy * self.x + dy}
+
+    layer = Named()
+    layer.out = layer.w
+    assert pairs(layer) == ({"w": ["returned dw"]}, [])
+
+
+def test_a_gradient_that_is_also_returned_is_not_searched():
+    def backward(layer, dy):
+        layer.dw, layer.db, layer.dx = dy * layer.x, dy.copy(), dy * layer.w
+        return layer.dx
+
+    assert names(search_of(Layer(backward)).produced) == ["self.dw", "self.db"]
+
+
+def test_params_that_exist_only_after_forward():
+    class Late(Layer):
+        def forward(self, x):
+            self.params = {"w": self.w, "b": self.b}
+            return super().forward(x)
+
+        def backward(self, dy):
+            self.grads = {"w": dy * self.x, "b": dy.copy()}
+            return dy * self.w
+
+    assert pairs(Late())[0] == {"w": ["self.grads['w']"], "b": ["self.grads['b']"]}
+
+
+def test_the_search_starts_each_forward_in_the_same_state():
+    class Once(Keeps):
+        def forward(self, x):
+            assert not hasattr(self, "x")
+            return super().forward(x)
+
+    assert names(search_of(Once()).candidates) == ["self.w", "self.b", "self.rate", "self.unused"]
+
+
+class Rated(Layer):
+    """y = (x w + b) rate, where the rate is a setting, and may be anywhere."""
+
+    def forward(self, x):
+        return super().forward(x) * self.rate_of()
+
+    def rate_of(self):
+        return self.fc.rate if hasattr(self, "fc") else self.rate
+
+    def backward(self, dy):
+        r = self.rate_of()
+        self.dw, self.db = dy * r * self.x, dy * r
+        self.own_backward(self, float((dy * (self.x * self.w + self.b)).sum()))
+        return dy * self.w * r
+
+
+def test_a_setting_needs_a_gradient_with_the_same_words():
+    def stores_rate(name, cast=float):
+        return lambda layer, slope: setattr(layer, name, cast(slope))
+
+    both = {"w": ["self.dw"], "b": ["self.db"]}
+    assert pairs(Rated(stores_rate("drate"), rate=0.5))[0] == both | {"rate": ["self.drate"]}
+    assert pairs(Rated(stores_rate("dRate"), rate=0.5))[0] == both | {"rate": ["self.dRate"]}
+    assert pairs(Rated(stores_rate("dRate", lambda slope: np.full(1, slope)), rate=0.5))[0] == both | {
+        "rate": ["self.dRate"]
+    }
+    fc = SimpleNamespace(rate=0.5)
+    assert pairs(Rated(stores_rate("drate"), fc=fc))[0] == both  # a word is missing
+
+    def stores_two(layer, slope):
+        layer.drate, layer.fc.drate = slope, slope
+
+    assert pairs(Rated(stores_two, fc=fc))[0] == both | {"fc.rate": ["self.fc.drate"]}
+    assert pairs(Rated(lambda layer, slope: None, rate=0.5, drate=0.0))[0] == both  # it is not a gradient
+
+
+def test_a_default_may_have_a_gradient_in_another_object():
+    class Default(Layer):
+        def forward(self, x, w=X + 5):
+            self.x, self.v = x, w
+            return x * w + self.b
+
+        def backward(self, dy):
+            self.db = dy.copy()
+            self.inner.dw = self.made(dy * self.x)
+            return dy * self.v
+
+    layer = Default(inner=SimpleNamespace(), made=lambda g: g)
+    del layer.w
+    assert pairs(layer)[0] == {"b": ["self.db"], "w": ["self.inner.dw"]}
+
+    class Number(Default):
+        def forward(self, x, w=2.0):
+            return super().forward(x, w)
+
+    layer = Number(inner=SimpleNamespace(), made=lambda g: float(g.sum()))
+    del layer.w
+    assert pairs(layer)[0] == {"b": ["self.db"]}
 
 
 def test_settings_need_a_close_name():
@@ -293,8 +442,20 @@ def test_shapes_decide_the_order_if_they_differ():
 def test_returned_gradients_of_unknown_arrays():
     found, notes = pairs(Layer(returns(lambda layer, dy: 2 * dy)))
     assert found == {} and len(notes) == 3 and "returns 1 more gradients than there are inputs" in notes[0]
-    found, notes = pairs(Layer(returns(dw, db), unused=np.ones(3)))  # it does not move the outputs
-    assert found == {"w": ["returned 0"], "b": ["returned 1"]}
+
+
+def test_some_arrays_need_no_returned_gradient():
+    both = {"w": ["returned 0"], "b": ["returned 1"]}
+
+    class Uses(Layer):
+        def forward(self, x, shift=X + 1):
+            return super().forward(x) * self.mean * self.gain + shift
+
+    for layer in (Layer(returns(dw, db), unused=np.ones(3)), Uses(returns(dw, db), mean=np.ones(3), gain=1.0)):
+        found, notes = pairs(layer)
+        assert found == both and len(notes) == 1 and notes[0].endswith("in this order: self.w, self.b")
+    # self.dw is a gradient that backward forgets to compute, and so not a parameter
+    assert pairs(Layer(returns(db), dw=np.zeros(3))) == ({"w": ["self.dw"], "b": ["returned 0"]}, [])
 
 
 def test_an_array_with_a_gradient_by_name_is_not_in_the_order():
@@ -323,6 +484,33 @@ def test_an_array_of_any_name_with_wrong_values_is_no_gradient():
         Layer(stores(first=lambda layer, dy: 2 * dw(layer, dy), second=lambda layer, dy: 3 * dy, db=db))
     )
     assert found == {"b": ["self.db"]} and notes == []
+
+
+def test_other_arrays_are_not_named_as_wrong_gradients():
+    def updates(layer, dy):
+        dx = dy * layer.w
+        layer.dw = dy * layer.x
+        layer.w -= 0.1 * layer.dw
+        return dx
+
+    assert pairs(Layer(updates)) == ({"w": ["self.dw"]}, [])
+    layer = Layer(stores(first=lambda layer, dy: np.ones(2) * dy.sum(), db=db))
+    assert pairs(layer) == ({"b": ["self.db"]}, [])  # another shape
+
+
+def test_derivatives_decide_about_numbers():
+    class Scaled(Layer):
+        def forward(self, x):
+            return super().forward(x) * self.g
+
+    def backward(layer, dy):
+        layer.dw, layer.db = dy * layer.g * layer.x, dy * layer.g
+        layer.dg = float((dy * (layer.x * layer.w + layer.b)).sum())
+        layer.grad_g = 2 * layer.dg
+        return dy * layer.w * layer.g
+
+    found, notes = pairs(Scaled(backward, g=0.5))
+    assert found == {"w": ["self.dw"], "b": ["self.db"], "g": ["self.dg"]} and len(notes) == 1
 
 
 # --- several uses ----------------------------------------------------------------------------------------------------
