@@ -26,7 +26,7 @@ def constant_traps(projection: Projection, analytic: dict[str, Any], report: Gra
     receives a note instead of a trap.
     """
     arrays = [v for name, v in projection.variables.items() if v.size and analytic.get(name) is not None]
-    if not arrays or not projection.flat_weights().size or any(np.any(g) for g in analytic.values() if g is not None):
+    if not arrays or not projection.flat_weights().size or any(np.any(g) for g in analytic.values()):
         return []
     if outputs_are_constant(projection, arrays):
         message = (
@@ -50,7 +50,7 @@ def outputs_are_constant(projection: Projection, arrays: list[Any]) -> bool:
             for sign in (1, -1):
                 for array, old in zip(arrays, held, strict=True):
                     step = sign * size * rng.uniform(0.5, 1.5, old.shape) * (1 + np.abs(to_numpy(old)))
-                    array[...] = old + array_module(array).asarray(step, dtype=array.dtype)
+                    array[...] = old + array_module(array).asarray(step)
                 ys = projection.forward()
                 projection.adapter.clear_saved()
                 if not equal_outputs(ys, projection.outputs):

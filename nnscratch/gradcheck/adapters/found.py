@@ -119,11 +119,11 @@ class FoundParametersAdapter(Adapter):
     def run(self) -> tuple:
         return self.inner.run()
 
-    def gradients(self, dys: tuple, **options: Any) -> dict[str, Any]:
+    def gradients(self, dys: tuple) -> dict[str, Any]:
         for p in self.found:
             for steps, _ in p.gradients:
                 clear_gradient(self._gradient_at(steps) if steps[0][0] != "returned" else None)
-        given = self.inner.gradients(dys, **options)
+        given = self.inner.gradients(dys)
         own = {p.name: self._gradient(p) for p in self.found}
         if any(g is not None for g in own.values()):  # the first layer of a network may return None for its input
             parameters = self.inner.parameters()

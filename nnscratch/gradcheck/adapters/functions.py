@@ -45,7 +45,6 @@ class PairAdapter(Adapter):
         self.backward = self.returning = backward
         self.backward_names = required_names(backward)
         self._optional_names = optional_names(backward)
-        self._takes_cache = any(is_cache_name(n) for n in self.backward_names or [])
         self.output_names = [n for n in returned_names(forward) if n not in self.input_names]
         self.outputs: tuple = ()
 
@@ -67,7 +66,7 @@ class PairAdapter(Adapter):
         In this case, the last output is not a cache.
         """
         names = self.backward_names or []
-        if self._takes_cache or len(names) <= len(result):
+        if len(names) <= len(result):
             return False
         free = [n for n in names if n not in self.input_names]
         if len(free) != len(result) or not all(is_gradient_argument(n) for n in free):

@@ -57,7 +57,8 @@ def object_adapter(
     if forward is None:
         return None
     if backward is None and backprop is not None:
-        if len(inputs) > 1 and len(argument_names(backprop, 9)) > 1:
+        taken = [*(required_names(backprop) or inputs), *optional_names(backprop)]
+        if len(inputs) > 1 and len(taken) > 1:
             return BackpropAdapter(instance, forward, backprop, inputs)
         backward = backprop
     loss = loss_method(instance, forward, inputs)

@@ -39,6 +39,7 @@ def test_required_and_optional_arguments():
     assert required_names(function) == ["a", "b"] and optional_names(function) == ["c", "e"]
     assert optional_names(positional) == ["b"] and required_names(positional) == []
     assert required_names(lambda *args: None) is None and required_names(lambda a, **kw: None) == ["a"]
+    assert required_names(lambda a, *args: None) is None
     assert required_names(3) is None and optional_names(3) == []
 
 
@@ -129,7 +130,7 @@ def test_the_forms_of_a_pair():
     assert outcome(product, lambda dy, a, b: (dy * b, dy * a))[:2] == (1, PRODUCT)
     assert outcome(product, lambda *args: (args[0] * args[2], args[0] * args[1]))[:2] == (1, PRODUCT)
     assert outcome(product, lambda dy: (dy * W, dy * X))[:2] == (1, PRODUCT)
-    assert outcome(product, lambda dy, x, w=None: (dy * w, dy * x))[:2] == (1, PRODUCT)
+    assert outcome(product, lambda dy, x, w=None, mode="max": (dy * w, dy * x))[:2] == (1, PRODUCT)
     for backward in (lambda dy, cache: (dy * cache[1], dy * cache[0]), lambda *a: (a[0] * a[1][1], a[0] * a[1][0]),
                      lambda cache, dy: (dy * cache[1], dy * cache[0]), lambda x, w, c: (DY * w, DY * x)):  # fmt: skip
         count, given, adapter = outcome(with_cache, backward)
@@ -172,6 +173,8 @@ def test_every_output_may_have_a_gradient():
     assert (count, given) == (2, {"x": (5 * DY).tolist()}) and adapter.cache is NO_CACHE and adapter.notes == []
     count, given, adapter = outcome(forward, lambda dy, h: 2 * dy + 0 * h, X)
     assert count == 1 and adapter.cache.tolist() == (3 * X).tolist()  # the last value is the cache
+    count, _, adapter = outcome(forward, lambda dy, dh: 2 * dy + 0 * dh, X)
+    assert count == 1 and adapter.cache.tolist() == (3 * X).tolist()  # an input after the gradients would show more
     count, _, adapter = outcome(lambda x: (2 * x, [1]), lambda dy, dz, x: 2 * dy, X)
     assert count == 1 and adapter.cache == [1]  # not a float
     adapter = PairAdapter(forward, lambda dy, dz, cache, x: 2 * dy, (X,))
@@ -229,6 +232,7 @@ def test_the_gradients_may_come_first():
     assert of_one(lambda x, w: ({"dx": w, "dw": x}, (x * w).sum()), X, W) == (total, both)
     assert of_one(lambda x, w: ((w, x), (x * w).sum()), X, W) == (total, both)
     assert of_one(lambda x, w: ([w, x], (x * w).sum()), X, W) == (total, both)
+    assert of_one(lambda x, w: ((w, x), (x * w).sum(), {"dx": w, "dw": x}), X, W) == (total, both)
 
 
 def test_a_function_that_returns_its_output_and_a_backward():

@@ -1,9 +1,12 @@
 """Test the complex step: its values, the code that does not accept it, and that everything is restored."""
 
+import warnings
+
 import numpy as np
 import pytest
 from projections import project
 
+import nnscratch as nn
 from nnscratch.gradcheck import complex_step_gradient
 from nnscratch.gradcheck.adapters import make_adapter
 from nnscratch.gradcheck.complex_step import complex_derivatives, imaginary, is_numpy
@@ -35,7 +38,8 @@ def test_outputs_that_are_not_one_complex_number_are_refused():
         complex_step_gradient(lambda z: np.abs(z).sum(), X)
     with pytest.raises(TypeError, match=r"got shape \(\) and type float$"):
         complex_step_gradient(lambda z: 1.0, X)
-    assert complex_step_gradient(lambda z: z.sum(keepdims=True), X).tolist() == [1, 1, 1]
+    for one in (lambda z: z.sum(keepdims=True), lambda z: z.sum(), lambda z: complex(z.sum())):
+        assert complex_step_gradient(one, X).tolist() == [1, 1, 1]
 
 
 # --- of a projection -------------------------------------------------------------------------------------------------
@@ -63,7 +67,7 @@ def test_several_outputs_are_added():
 
 
 def test_code_that_drops_the_imaginary_part_is_not_measured():
-    assert derivatives(np.abs) is None  # the outputs are real
+    assert derivatives(np.abs) is None and derivatives(np.abs, indices=[(0,)]) is None  # the outputs are real
     assert derivatives(lambda x: np.array([float(v) for v in x])) is None
 
     def into_floats(x):
@@ -71,7 +75,9 @@ def test_code_that_drops_the_imaginary_part_is_not_measured():
         buffer[...] = x
         return buffer * (1 + 0j) if x.dtype.kind == "c" else buffer
 
-    assert derivatives(into_floats) is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert derivatives(into_floats) is None
 
 
 def test_code_that_fails_with_complex_numbers_is_not_measured():
@@ -83,6 +89,27 @@ def test_an_output_that_is_not_complex_everywhere():
     projection = project(lambda x: (np.abs(x), x * 2, x), lambda dy, dz, cache: dy, X.copy())
     projection.weights = (np.ones(3), np.ones(3))
     assert complex_derivatives(projection, "x", [(0,)]).tolist() == [2]
+
+
+def test_other_inputs_keep_their_dtypes():
+    forward = lambda x, ids, scale: x[ids] * scale  # noqa: E731
+    assert derivatives(forward, X, np.array([0, 2]), 2.0, weights=[1, 3]) == [2, 6]
+
+
+def test_a_module_saves_nothing():
+    class Double(nn.Module):
+        def forward(self, x):
+            self.save_for_backward(x)
+            return 2 * x
+
+        def backward(self, dy):
+            return 2 * dy + 0 * self.saved()[0]
+
+    layer = Double()
+    projection = Projection(make_adapter(layer, (X.copy(),)), np.random.default_rng(0))
+    projection.weights = (np.ones(3),)
+    assert complex_derivatives(projection, "x", [(0,)]).tolist() == [2]
+    assert not layer.__dict__.get("_stack")
 
 
 def test_code_with_a_state_or_other_dtypes_is_not_measured():

@@ -1,8 +1,11 @@
 """Test the adapters of objects: which gradient belongs to which array, the learning rate, and the form of an object."""
 
+from collections import namedtuple
+
 import numpy as np
 import pytest
 
+from nnscratch.gradcheck.adapters.backprop import BackpropAdapter
 from nnscratch.gradcheck.adapters.base import Adapter, clear_gradient, container_of_one, copy_array, is_transpose
 from nnscratch.gradcheck.adapters.found import FoundParameter, FoundParametersAdapter
 from nnscratch.gradcheck.adapters.object_forms import loss_method, method_of, object_adapter, three_methods, try_forward
@@ -71,6 +74,7 @@ def test_gradients_have_the_names_of_the_inputs():
 
 
 def test_a_gradient_in_a_container():
+    assert adapter_of(X).match_to_inputs([1, 2, 3])["x"].dtype == np.float64
     adapter = adapter_of(X)
     assert lists(adapter.match_to_inputs((DY,))) == {"x": DY.tolist()} and adapter.container == "tuple"
     given = adapter.match_to_inputs(DY.tolist())
@@ -215,6 +219,13 @@ def test_a_cache_that_forward_returns():
     assert lists(adapter.gradients((DY,))) == {"x": (2 * DY).tolist()}
     assert runs(two, lambda dy, kept: 2 * dy)[:2] == (1, True)  # it is an input
     assert runs(lambda x: (2 * x, x + 1), lambda dy, kept: 2 * dy)[:2] == (2, False)
+    Pair = namedtuple("Pair", "y cache")
+    assert runs(lambda x: Pair(2 * x, x), lambda dy, cache: 2 * dy)[:2] == (2, False)
+    assert runs(lambda x: (2 * x, [3, x]), lambda dy, kept: 2 * dy)[:2] == (1, True)
+    three = lambda x: (2 * x, 3 * x, x)  # noqa: E731
+    assert runs(three, lambda cache, dy, dz: 2 * dy)[:2] == (3, False)
+    assert runs(three, lambda dy, dz, kept: 2 * dy)[:2] == (2, True)
+    assert runs(lambda x: (2 * x, x, 3 * x), lambda dy, dz, kept: 2 * dy)[:2] == (3, False)
     assert runs(two, lambda dy, dh: 2 * dy)[:2] == (2, False) and runs(two, lambda dy: 2 * dy)[:2] == (2, False)
     assert runs(lambda x: (2 * x,), lambda dy: 2 * dy)[:2] == (1, False)
     assert runs(lambda x: 2 * x, lambda dy: 2 * dy)[:2] == (1, False)
@@ -348,6 +359,11 @@ def test_a_gradient_that_backward_returns_or_does_not_give():
     adapter = found_of(layer, FoundParameter("w", at("w"), [((("returned", None), ("item", 0)), False)]))
     adapter.run()
     assert lists(adapter.gradients((DY,))) == {"w": (DY * X).tolist(), "x": (DY * W).tolist()}
+    layer.backward = lambda dy: (None, dy * layer.x)
+    adapter = found_of(layer, FoundParameter("w", at("w"), [((("returned", None), ("item", 0)), False)]))
+    adapter.run()
+    assert lists(adapter.gradients((DY,))) == {"w": (DY * X).tolist()}
+    layer.backward = lambda dy: (dy * layer.w, dy * layer.x)
     adapter = found_of(layer, FoundParameter("w", at("w"), [((("returned", None), ("item", 5)), False)]))
     adapter.run()
     assert lists(adapter.gradients((DY,))) == {"w": None, "x": (DY * W).tolist()}
@@ -547,6 +563,31 @@ def test_backprop_is_a_backward_if_it_takes_one_argument():
             return 2 * dy
 
     assert ran(Net())[1] == {"x": (2 * DY).tolist()}
+
+
+def test_backprop_takes_the_arguments_of_forward_or_is_a_backward():
+    class Net:
+        def __init__(self):
+            self.weights, self.biases = [np.ones((1, 2))], [np.ones((1, 1))]
+
+        def feedforward(self, a):
+            return self.weights[0] @ a + self.biases[0]
+
+        def backprop(self, x, y):
+            d = self.feedforward(x) - y
+            return [d], [d @ x.T]
+
+        def backward(self, dy):
+            return self.weights[0].T @ dy
+
+    net = Net()
+    assert type(object_adapter(net, (np.ones((2, 1)),))) is ObjectAdapter  # backward comes first
+    del Net.backward
+    assert isinstance(object_adapter(net, (np.ones((2, 1)), np.ones((1, 1)))), BackpropAdapter)
+    net.backprop = lambda x, y=None: Net.backprop(net, x, y)
+    assert isinstance(object_adapter(net, (np.ones((2, 1)), np.ones((1, 1)))), BackpropAdapter)
+    net.backprop = lambda dy: net.weights[0].T @ dy  # of a forward with two inputs
+    assert type(object_adapter(net, (np.ones((2, 1)), np.ones((1, 1))))) is not BackpropAdapter
 
 
 def test_a_derivative_without_arguments_is_multiplied_by_dy():

@@ -162,3 +162,12 @@ def test_the_html_of_a_right_report_has_no_diagnoses_and_no_list():
     reason = entry_of([1.0], [1.0], worst_index=(0,), reason="why & how")
     found = as_html(report_of(reason))
     assert found.count("<td ") == 8 and ">why &amp; how</td>" in found
+    right = entry_of([1.0], [1.0], "b", worst_index=(0,))
+    assert as_html(report_of(reason, right)).count("<td ") == 16
+
+
+def test_the_cells_of_the_html():
+    found = as_html(report_of(entry_of([1.0], [2.0], worst_index=(0,), verdict="wrong")))
+    cells = [cell.split(">", 1)[1].removesuffix("</td>") for cell in found.split("<td ")[1:-1]]
+    assert cells == ["w", "1", "0.0e+00", "[0]", "1", "2"]
+    assert "<span style='color:#b81d1d'>wrong</span></td></tr>" in found

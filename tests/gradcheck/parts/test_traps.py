@@ -262,6 +262,7 @@ def test_nearly_equal_is_relative_to_the_largest_element():
         for sign in (1, -1):
             assert nearly_equal(np.array([100.0, 1.0]), np.array([100.0, 1.0 + sign * 100 * side])) is equal
             assert nearly_equal(np.array([1.0, 1.0 + sign * 100 * side]), np.array([1.0, 1.0])) is False
+            assert nearly_equal(np.array([100.0 + sign * 100 * side, 1.0]), np.array([100.0, 1.0])) is equal
     assert nearly_equal(np.array([1e9]), np.array([1e9 + 500]))
     assert not nearly_equal(np.array([1.0, 2.0]), np.array([1.0, 3.0]))
 

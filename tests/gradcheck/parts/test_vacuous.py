@@ -1,5 +1,6 @@
 """Test the traps of checks that prove nothing: constant outputs, and a backward that calls forward often."""
 
+import functools
 import sys
 from types import SimpleNamespace
 
@@ -102,10 +103,10 @@ def calls_of(adapter, run):
 
 def test_calls_of_a_function_are_counted():
     def forward(x):
-        return recursive(x) if x else 0
+        return recursive(x) + recursive(0) if x else 0
 
     def recursive(x):
-        return forward(x - 1)
+        return forward(max(x - 1, 0))
 
     adapter = SimpleNamespace(forward=forward)
     assert calls_of(adapter, lambda: None) == 0
@@ -120,6 +121,8 @@ def test_calls_of_a_function_are_counted():
         forward(0)
 
     assert calls_of(adapter, fails) == 2
+    wrapped = functools.wraps(forward)(lambda x: forward(x))
+    assert calls_of(SimpleNamespace(forward=wrapped), lambda: wrapped(0)) == 1
     assert calls_of(SimpleNamespace(inner=adapter), lambda: forward(0)) == 1
     assert calls_of(SimpleNamespace(function=forward), lambda: forward(0)) == 1
     assert calls_of(SimpleNamespace(forward=None), lambda: forward(0)) == 0
