@@ -10,6 +10,7 @@ from projections import project
 import nnscratch as nn
 from nnscratch.gradcheck.adapters import make_adapter
 from nnscratch.gradcheck.projection import NotDeterministic, Projection
+from nnscratch.gradcheck.projection import projection_weights, weighted_sum
 from nnscratch.gradcheck.projection import weights_like_outputs as like
 
 X = np.array([1.0, -2.0, 3.0])
@@ -51,6 +52,37 @@ def test_a_loss_has_the_weight_one_beside_other_outputs():
     assert weights[0] == 1.0 and weights[1].shape == (3,)
     projection = of_forward(lambda x: (x.sum(), x * 3, x))
     assert len(projection.weights) == 2 and projection.weights[0] == 1.0  # a sum has no axes, so no random weight
+
+
+def test_the_first_of_two_outputs_of_a_loss_has_the_weight_one():
+    class Pooled(nn.Module):
+        def forward(self, x):
+            return np.asarray(x.sum()), x * 3
+
+        def backward(self, dy, dh):
+            return dy * np.ones(3) + 3 * dh
+
+    class Loss(nn.Module):
+        def forward(self, y, t):
+            return np.asarray((y - t) ** 2)
+
+        def backward(self):
+            return 1.0
+
+    weights = Projection(make_adapter(Pooled(), (X.copy(),), Loss(), (1.0,)), np.random.default_rng(0)).weights
+    assert weights[0] == 1.0 and type(weights[0]) is float
+    alone = Projection(make_adapter(Pooled(), (X.copy(),)), np.random.default_rng(0)).weights
+    assert alone[0] != 1.0  # without a loss, both outputs have random weights
+
+
+def test_the_weights_of_the_search_for_parameters():
+    assert projection_weights((np.float64(3),)) == (1.0,) and projection_weights((2.0,)) == (1.0,)
+    w, v = projection_weights((X, np.array(2.0)))
+    assert w.shape == (3,) and v.shape == () and np.abs(w).min() >= 0.5 and abs(float(v)) >= 0.5
+    first, second = projection_weights((np.array(2.0), X))
+    assert first.shape == () and second.shape == (3,)
+    assert weighted_sum((2.0, w), (5.0, X)) == 10 + (w * X).sum()
+    assert weighted_sum((w, None), (X, np.arange(2))) == (w * X).sum()
 
 
 def test_outputs_without_floats_are_refused():
@@ -221,6 +253,10 @@ def test_the_gradients_of_a_projection():
     given = projection.analytic()
     assert given["x"].tolist() == (np.array([1, 2, 3]) * (X + 1)).tolist() and given["w"] is None
     assert projection.analytic((np.zeros(3),))["x"].tolist() == [0, 0, 0]
+    layer = Updates()
+    first = of_object(layer)
+    del layer.x  # the forward of the constructor has set it
+    assert first.analytic((np.ones(3),))["w"].tolist() == X.tolist()
     target = project(lambda x, t: x * t, lambda dy, x, t: dy * t, X.copy(), X + 1)
     assert list(target.analytic()) == ["x"]
 
@@ -229,7 +265,7 @@ def test_the_constant_arrays_of_the_code():
     class Layer:
         def __init__(self):
             self.params, self.grads = {"w": np.ones(3)}, {"w": np.zeros(3)}
-            self.targets, self.number, self.names = np.arange(4.0), np.ones(1), ["a"]
+            self.targets, self.number, self.names = np.arange(2.0), np.ones(1), ["a"]
 
         def forward(self, x):
             return x * self.params["w"]

@@ -284,6 +284,7 @@ def test_the_shift_between_two_arrays():
     assert shift_between(X, X + 2e-3 * 3 * 0.99) and shift_between(X, X + 2e-3 * 3 * 1.01) is None
     assert shift_between(0 * X, 0 * X + 1.9e-3) == 1.9e-3 and shift_between(0 * X, 0 * X + 2.1e-3) is None
     assert shift_between(X[:0], X[:0]) == 0
+    assert shift_between(X, X + np.array([1e-5, 1e-5 + 1e-5j, 1e-5])) is None  # one element moves, and one turns
     large = 1e9 * X
     assert shift_between(large, large + [1e-3, 1.0001e-3, 1e-3]) is not None  # rounding
 
@@ -307,6 +308,22 @@ def test_a_shift_and_a_division_by_its_size_are_finite_differences():
     assert ran([("tanh", X)], ("tanh", X), ("divide", X, 1e-4)) is None
     assert ran([("tanh", X)], ("tanh", np.append(X, 1) + 1e-4), ("divide", X, 1e-4)) is None
     assert ran([("tanh", X[:1])], ("tanh", X[:1] + 1e-4), ("divide", X, 1e-4)) is None  # numbers may be close by chance
+
+
+def test_the_operand_that_divides_is_the_last_one():
+    shifted = ("tanh", X + 1e-4)
+    assert ran([("tanh", X)], shifted, ("divide", 1e-4, X)) is None
+    assert ran([("tanh", X)], shifted, ("divide", X, 3.0, 1e-4)) == pytest.approx(1e-4)
+    assert ran([("tanh", X)], shifted, ("multiply", X, 0.5e4)) == pytest.approx(1e-4)  # a division by 2 h
+    assert ran([("tanh", X)], shifted, ("multiply", X, 2e4)) is None
+    assert ran([("tanh", X)], shifted, ("divide", X, 1.001e-4)) is None
+
+
+def test_small_arrays_beside_large_ones():
+    forward = [("add", X[:1], X), ("tanh", X[:2])]
+    assert ran(forward, ("add", X[:1], X + 1e-4), ("divide", X, 1e-4)) == pytest.approx(1e-4)
+    assert ran(forward, ("tanh", X[:2] + 1e-4), ("divide", X, 1e-4)) == pytest.approx(1e-4)
+    assert ran([], ("tanh", X + 1e-4), ("divide", X, 1e-4)) is None
 
 
 def test_an_imaginary_shift_is_the_complex_step():
@@ -363,6 +380,8 @@ def test_the_smallest_k_of_a_condition():
     for first in range(1, 10):
         assert smallest_true(lambda k, first=first: k >= first, 9) == first
     assert smallest_true(lambda k: False, 9) == 9
+    tried = []
+    assert smallest_true(lambda k: tried.append(k) or k >= 1, 9) == 1 and tried == [1]
 
 
 def located(wrong, shape=(4, 5)):
