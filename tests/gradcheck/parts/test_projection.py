@@ -9,8 +9,7 @@ from projections import project
 
 import nnscratch as nn
 from nnscratch.gradcheck.adapters import make_adapter
-from nnscratch.gradcheck.projection import NotDeterministic, Projection
-from nnscratch.gradcheck.projection import projection_weights, weighted_sum
+from nnscratch.gradcheck.projection import NotDeterministic, Projection, projection_weights, weighted_sum
 from nnscratch.gradcheck.projection import weights_like_outputs as like
 
 X = np.array([1.0, -2.0, 3.0])
