@@ -241,7 +241,12 @@ MORE_WRONG_ANSWERS: dict[str, dict[str, list[tuple[list[tuple[str, str]], str]]]
             ([("((1 - t) * p - self.w * t * (1 - p))", "self.w * (p - t)")], "This is w (p - t)"),
             ([("((1 - t) * p - self.w * t * (1 - p))", "(p - t)")], "This is p - t"),
         ],
-        "3": [([("+= 1 - self.epsilon", "= 1")], "not 1: the rows must sum to 1")],
+        "3": [
+            ([("+= 1 - self.epsilon", "= 1")], "not 1: the rows must sum to 1"),
+            ([("np.full((N, C), self.epsilon / C)", "np.zeros((N, C))"),
+              ("1 - self.epsilon", "1 - self.epsilon + self.epsilon / C")], "The wrong classes have q_j = epsilon/C"),
+            ([("np.full((N, C), self.epsilon / C)", "np.zeros((N, C))")], "add epsilon/C to every element"),
+        ],
     },
     "05": {
         "1": [
