@@ -221,3 +221,16 @@ def test_an_item_is_found_by_its_label_or_by_its_forward():
 def test_a_source_that_is_not_python_is_an_error():
     with pytest.raises(SyntaxError):
         discover("def f(:")
+
+
+def test_a_definition_in_an_except_block_alone_is_found():
+    source = (
+        "try:\n    import fast\nexcept ImportError:\n    def relu_forward(x): ...\n    def relu_backward(dy, c): ...\n"
+    )
+    assert found(source) == [("relu_forward", ["relu_forward", "relu_backward"], "")]
+
+
+def test_a_base_whose_forward_computes_is_listed_without_a_backward_too():
+    source = "class Base:\n    def forward(self, x): return x\nclass Relu(Base):\n    def backward(self, dy): ...\n"
+    assert [label for label, _, _ in found(source)] == ["Base", "Relu"]
+    assert not is_abstract(node_of("def f(self):\n    '''Return y.'''\n    return 1"))

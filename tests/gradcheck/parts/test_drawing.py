@@ -361,3 +361,47 @@ def test_integers_are_below_the_classes_or_the_rows_of_a_table():
     for other in (Described(["C"]), Described(["N", "C"], integer=True), Described(["N", "C"], boolean=True),
                   Described(["N", "N"])):  # fmt: skip
         assert integer_limit("y", {"x": other, "y": y}, {"x": (3, 6)}) == SIZES["V"]
+
+
+# --- readings --------------------------------------------------------------------------------------------------------
+
+
+def test_variable_arguments_and_options_of_a_constructor_get_no_values():
+    found = first("relu_forward", "x", argument("args", kind="VAR_POSITIONAL"), argument("k", kind="KEYWORD_ONLY"))
+    assert shapes(found) == [(3, 4)]
+    found = first("Net", "x", init=[argument("n_in"), argument("seed", kind="KEYWORD_ONLY")], kind="class")
+    assert found["init"] == [4] and found["init_named"] == {"seed": 0}
+
+
+def test_arrays_of_one_shape_are_two_or_more_with_the_names_of_operands():
+    def read(*names):
+        return any(c["reading"] == "arrays of one shape" for c in candidates("f", described(*names), Given(), 0))
+
+    assert read("a", "b") and not read("a") and not read("a", "w")
+
+
+def test_the_labels_of_a_class_that_sets_its_sizes_itself():
+    x, y = next(c for c in candidates("Net", described("x", "y", kind="class"), Given(), 0) if "784" in c["reading"])[
+        "inputs"
+    ]
+    assert x.shape == (3, 784) and y.shape == (3,) and y.dtype.kind == "i"
+    for candidate in candidates("Net", described("x", argument("eps", False), kind="class"), Given(), 0):
+        assert not isinstance(candidate["inputs"][1], np.ndarray)
+
+
+def test_integers_and_flags_of_an_annotation():
+    ids, mask = argument("ids", annotation="Int[Array, 'N T']"), argument("mask", annotation="Bool[Array, 'N T']")
+    found = first("f", argument("x", annotation="Float[Array, 'N T']"), ids, mask)
+    assert [np.asarray(v).dtype.kind for v in found["inputs"]] == ["f", "i", "b"]
+
+
+def test_all_values_of_a_range_are_drawn():
+    many = [draw(("int", 0, 3, (50,)), rng()), draw_written("ids:50:3", rng())]
+    assert all(set(found.tolist()) == {0, 1, 2} for found in many)
+    drawn = np.concatenate([draw("int V:NT", np.random.default_rng(k)).ravel() for k in range(9)])
+    assert set(drawn.tolist()) == set(range(7))
+    hot = np.concatenate([draw("onehot NK", np.random.default_rng(k)) for k in range(30)])
+    assert (hot.sum(0) > 0).all() and draw("onehot NTV", rng()).shape == (3, 6, 7)
+    assert draw_written("ids:2,:5", rng()).shape == (2,)
+    several = candidates("max_pool_forward", described("x", "hparameters"), Given(), 0)
+    assert all(c["inputs"][1] == {"stride": 2, "pad": 1, "f": 3} for c in several)
