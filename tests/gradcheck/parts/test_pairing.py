@@ -595,3 +595,33 @@ def test_the_names_of_parameters_differ_from_those_of_inputs():
 def test_a_float32_array_is_measured_with_larger_steps():
     layer = Layer(stores(first=lambda layer, dy: dw(layer, dy).astype("f"), db=db), w=np.array([2, 3, 4], dtype="f"))
     assert pairs(layer, X.astype("f"))[0] == {"w": ["self.first"], "b": ["self.db"]}
+
+
+# --- measurements ----------------------------------------------------------------------------------------------------
+
+
+def is_gradient(formula, **attributes):
+    layer = Layer(stores(first=formula), **attributes)
+    search = search_of(layer, X.astype(layer.w.dtype))
+    (gradient,) = search.produced
+    return search._is_gradient(next(iter(search.candidates)), gradient)
+
+
+def test_a_gradient_agrees_with_two_derivatives():
+    for factor, expected in ((1, True), (1 + 1e-6, True), (1 + 1e-4, False), (-1, False), (0, False)):
+        assert is_gradient(lambda layer, dy, f=factor: f * dw(layer, dy)) is expected
+    for factor, expected in ((1, True), (1.01, True), (1.1, False)):
+        w = np.array([2, 3, 4], dtype="f")
+        assert is_gradient(lambda layer, dy, f=factor: f * dw(layer, dy), w=w, b=np.ones(3, "f")) is expected
+    assert not is_gradient(lambda layer, dy: dw(layer, dy)[None])
+
+
+def test_an_array_that_forward_does_not_accept_otherwise_moves_the_outputs():
+    class Strict(Layer):
+        def forward(self, x):
+            if self.w[0] != 2:
+                raise ValueError("only 2")
+            return super().forward(x)
+
+    search = search_of(Strict(unused=np.ones(2)))
+    assert [search._moves(steps) for steps in search.candidates] == [True, True, False]
