@@ -224,7 +224,7 @@ def task_from(entry: dict[str, Any], number: int, folder: Path) -> Task:
 
 
 def of_the_ladder(name: str, where: str) -> Exercise:
-    """Return the exercise of the ladder called `name`."""
+    """Return the exercise with the name `name` from the exercises of the package."""
     for exercise in LADDER:
         if exercise.name == name:
             return exercise

@@ -1,8 +1,8 @@
 """Drivers: functions for student's code that does not have the form ``forward(arrays)`` and ``backward(dout, cache)``.
 
 A driver takes ``load`` and returns a function of arrays. ``load(name)`` returns an object of the student's file. The
-returned function must not hold ``load``, because the check restores everything that a function holds. Drivers run in
-the student's process, so they contain no solutions.
+returned function must not keep a reference to ``load``: before each call, the check resets every object that the
+function refers to. Drivers run in the student's process, so they contain no solutions.
 """
 
 from __future__ import annotations

@@ -63,7 +63,8 @@ class ExerciseFolder:
         ----------
         path : path
         names : list of str, optional
-            The exercises of a course. By default, those that the folder has already, or the whole ladder.
+            The exercises of a course. The default is the course that the folder already has. If it has none, the
+            default is all exercises of the package.
 
         Returns
         -------

@@ -133,7 +133,7 @@ def check_windows_fit(owner: Module, x: Array, channels: int | None, windows: Wi
 
 
 def pair(name: str, value: int | Pair, least: int = 1) -> Pair:
-    """Return `value` as a pair of integers, each `least` or more. If `value` is one integer, it is used twice."""
+    """Return `value` as a pair of integers that are not below `least`. If `value` is one integer, it is used twice."""
     both = (value, value) if isinstance(value, (int, np.integer)) else value
     if not isinstance(both, (tuple, list)) or len(both) != 2 or not all(_fits(v, least) for v in both):
         raise ValueError(f"{name} must be an integer of {least} or more, or a pair of them, got {short(value)}")

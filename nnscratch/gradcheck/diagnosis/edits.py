@@ -110,7 +110,7 @@ def edits_of(definition: ast.FunctionDef, variables: dict[str, Any]) -> list[Edi
                 if len(same) > 1:
                     number = next(k for k, s in enumerate(same) if s.node is slot.node)
                     which = f"the {ORDINALS[min(number, 4)]} {which}"
-                if not hasattr(new, "lineno"):  # a node of Python's parser has one
+                if not hasattr(new, "lineno"):  # a new node has no line number yet
                     ast.fix_missing_locations(ast.copy_location(new, slot.node))
                 evidence = f"in backward, {words.replace('%e', which)} in `{source}`"
                 found.append(Edit(rank, mistake, evidence, statement.lineno, source, slot, new))

@@ -1,4 +1,4 @@
-"""Test formulas for the wrong gradient that backward used for one array inside forward.
+"""Find the mistake in the gradient of one array inside forward: test formulas for the gradient that backward used.
 
 Let g be the true gradient of an array u inside forward. The array u may also be an input or a weight. Let du be the
 movement of u: its derivative along a direction. If backward uses c instead of g, and is right otherwise, its derivative
