@@ -81,6 +81,7 @@ def test_right_values_with_gradients_that_do_not_count_get_half(mark, name):
     assert found.points == 2 and feedback in texts(found)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.geteuid() != 0 or AS_NOBODY in os.environ, reason="needs root")
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv, a part of util-linux")
 def test_the_attacks_have_no_effect_as_an_ordinary_user(tmp_path):

@@ -126,7 +126,7 @@ def test_a_forged_report_is_found_by_the_judges_own_measurement(check):
     code, out, _ = check(WRONG_LAYER + FORGED_REPORT + "\nworker.check_gradients = forged\n")
     assert code == 1 and "wrong" in out
     code, out, _ = check(WRONG_LAYER + FORGED_REPORT + "\nworker.check_gradients = forged\n", name=":relu_forward")
-    assert code == 1 and "said right, but the arrays that it returned are wrong" in out
+    assert code == 1 and "said right, but the arrays that this process returned are wrong" in out
     code, out, _ = check(RIGHT_LAYER + FORGED_REPORT + "\nworker.check_gradients = forged\n")
     assert code == 0  # the code is right, and the judge has measured it
 

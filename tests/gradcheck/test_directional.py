@@ -132,8 +132,11 @@ PAIRS = [  # without those that compute with lists or Python numbers
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize(("target", "inputs"), PAIRS, ids=[pair[0].__name__ for pair, _ in PAIRS])
-@pytest.mark.parametrize("size", [1.0, 1e-3])
+@pytest.mark.parametrize(
+    ("target", "inputs", "size"),
+    [(*pair, (1.0, 1e-3)[k % 2]) for k, pair in enumerate(PAIRS)],
+    ids=[pair[0].__name__ for pair, _ in PAIRS],
+)
 def test_noise_in_one_gradient_is_wrong_and_nothing_explains_it(target, inputs, size):
     forward, backward = target
     rng = np.random.default_rng(987)

@@ -48,7 +48,7 @@ KINDS = ["a row of zeros", "zeros only", "a column of weights", "integers"]
 
 
 @pytest.mark.parametrize("mode", ["full", "directional"])
-@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("layers", [1, pytest.param(2, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_in_layers_without_biases_every_slope_between_the_one_sided_ones_is_right_and_no_other(kind, layers, mode):
     inputs = arrays(kind, layers)

@@ -150,6 +150,7 @@ ONES = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("factor, noise", [(-1, 0), (0.3, 0), (1, 0.37)])
 @pytest.mark.parametrize("kind", ONES)
 def test_no_search_fails_for_arrays_with_one_element(kind, factor, noise):

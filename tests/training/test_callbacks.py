@@ -44,7 +44,7 @@ def falling_rate(optimizer):
 @pytest.mark.parametrize(
     ("wrote", "reads", "message"),
     [
-        ((nn.optim.Adam, None), (nn.optim.SGD, None), r"of another optimizer, which keeps \[.*\]; SGD keeps \[\]"),
+        ((nn.optim.Adam, None), (nn.optim.SGD, None), r"another optimizer, which keeps \[.*\]; SGD keeps \[\]"),
         ((nn.optim.SGD, falling_rate), (nn.optim.SGD, nn.optim.lr_scheduler.ReduceLROnPlateau), "OnPlateau expects"),
         ((nn.optim.SGD, None), (nn.optim.SGD, falling_rate), "has no scheduler; the trainer has a StepLR"),
     ],

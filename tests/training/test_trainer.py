@@ -333,5 +333,5 @@ def test_evaluate_carries_the_state_and_weighs_every_target_the_same():
     criterion = nn.CrossEntropyLoss()
     assert nn.evaluate(model, criterion, pieces) == pytest.approx(nn.evaluate(model, criterion, whole), rel=1e-12)
     assert model.training and criterion.training
-    with pytest.raises(ValueError, match="at least one batch"):
+    with pytest.raises(ValueError, match="at least one target"):
         nn.evaluate(model, criterion, [])
