@@ -82,6 +82,7 @@ def test_functions_and_classes_are_accepted(exercise, code):
     assert report.solved, report
 
 
+@pytest.mark.thorough
 def test_mistakes_get_the_same_diagnosis_as_in_a_file():
     for mistake in named("lstm_step").mistakes:
         found = code_of("lstm_step", mistake.old, mistake.new)

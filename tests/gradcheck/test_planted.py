@@ -21,11 +21,11 @@ def line(planted):
     return f"{planted.area}: {planted.what}"
 
 
-# make test checks every other one, and make test-thorough all of them
-HALF = [pytest.param(planted, marks=[pytest.mark.thorough] * (k % 2)) for k, planted in enumerate(MISTAKES)]
+# make test checks every fourth one, and make test-thorough all others
+SOME = [pytest.param(planted, marks=[pytest.mark.thorough] * (k % 4 > 0)) for k, planted in enumerate(MISTAKES)]
 
 
-@pytest.mark.parametrize("planted", HALF, ids=[line(planted) for planted in MISTAKES])
+@pytest.mark.parametrize("planted", SOME, ids=[line(planted) for planted in MISTAKES])
 def test_a_planted_mistake_is_caught_and_named_first(planted):
     outcome = Outcome(planted, planted.check())
     assert outcome.caught
