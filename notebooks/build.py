@@ -107,6 +107,8 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in KEPT})
         if cell.cell_type != "code":
             continue
+        if "hide-input" in cell.metadata.get("tags", []):  # the site folds these cells; Jupyter needs its own key
+            cell.metadata["jupyter"] = nbformat.from_dict({"source_hidden": True})
         count += 1
         cell.execution_count = count
         for output in cell.outputs:

@@ -218,5 +218,15 @@ def test_every_figure_has_a_caption_and_an_alternative_text_that_says_what_it_sh
             assert 10 < len(cell.metadata["caption"]) < 120
 
 
+@pytest.mark.parametrize("source", build.sources(), ids=lambda source: source.stem)
+def test_cells_that_the_site_folds_are_folded_in_jupyter_too(source):
+    made = nbformat.read(build.built(source), as_version=4)
+    for cell in made.cells:
+        tags = cell.metadata.get("tags", [])
+        assert cell.metadata.get("jupyter", {}).get("source_hidden", False) == ("hide-input" in tags), cell.source
+        if "hide-input" in tags:
+            assert "alt" in cell.metadata, f"only cells that draw a figure are folded:\n{cell.source}"
+
+
 def test_every_executed_notebook_has_a_source():
     assert {path.stem for path in build.HERE.glob("*.ipynb")} == {source.stem for source in build.sources()}
