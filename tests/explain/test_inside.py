@@ -68,6 +68,14 @@ def test_a_probe_is_the_same_with_the_same_seed_and_never_trains_on_the_test_par
     assert a.train_accuracy > 0.95 and a.test_accuracy < 0.7  # it can learn noise by heart, but not guess it
 
 
+def test_a_probe_converts_labels_to_the_integers_that_bincount_accepts_on_every_machine(monkeypatch):
+    counted, bincount = [], np.bincount
+    monkeypatch.setattr(np, "bincount", lambda x: counted.append(x.dtype) or bincount(x))
+    for dtype in (np.int32, np.int64):  # NumPy on a 32-bit machine, such as Pyodide, refuses int64
+        linear_probe(R.normal(size=(40, 3)), np.arange(40).astype(dtype) % 2, steps=1, rng=0)
+    assert counted == [np.intp, np.intp]
+
+
 def test_rollout_of_uniform_attention_is_known():
     model = nn.models.TransformerLM(9, 8, 2, 2, 6, rng=1).to(dtype=np.float64)
     for block in model.blocks.layers:
