@@ -156,6 +156,15 @@ def test_a_tutorial_links_to_binder_and_colab_if_the_repository_has_an_address()
     assert "Binder" not in without and "Colab" not in without
 
 
+def test_a_tutorial_links_to_jupyterlite_if_it_runs_in_the_browser_and_the_site_has_jupyterlite():
+    links_line = tutorial_pages().links_line
+    run = '<a class="run" href="../lite/notebooks/index.html?path=05_mlp.ipynb">Run in the browser</a>'
+    assert run in links_line("05", Path("05_mlp.ipynb"), True, "")
+    assert "browser" not in links_line("05", Path("05_mlp.ipynb"), False, "")
+    for number in ("15", "16"):
+        assert "browser" not in links_line(number, Path(f"{number}.ipynb"), True, "")
+
+
 def tutorial_pages():
     spec = importlib.util.spec_from_file_location("tutorial_pages", DOCS / "tutorial_pages.py")
     module = importlib.util.module_from_spec(spec)
