@@ -42,7 +42,7 @@ extensions = [
     "sphinx_copybutton",
     "live_examples",  # beside this file
 ]
-exclude_patterns = ["_build", "lite", "**/_*.md", "examples/*.ipynb"]  # an underscore: included in other pages
+exclude_patterns = ["_build", "lite", "_*.md", "**/_*.md", "examples/*.ipynb"]  # an underscore: included in other pages
 suppress_warnings = ["toc.empty_glob"]
 templates_path = ["_templates"]
 language = "en"

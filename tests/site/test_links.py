@@ -54,3 +54,13 @@ def test_nothing_on_a_page_is_loaded_from_elsewhere():
     for page in HTML.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
         assert "cdn." not in text.split("</head>")[0], page
+
+
+def test_no_page_is_larger_than_a_megabyte():
+    assert [str(path) for path in HTML.rglob("*.html") if path.stat().st_size > 1_000_000] == []
+
+
+def test_a_part_that_other_pages_include_is_not_a_page():
+    sources = [path.relative_to(HTML.parents[1]) for path in HTML.parents[1].rglob("_*.md")]
+    assert len(sources) > 5
+    assert [str(path) for path in sources if (HTML / path).with_suffix(".html").exists()] == []
