@@ -39,5 +39,17 @@ def test_a_page_meets_wcag_aa_and_every_picture_has_a_text(width, dark):
         page.close()
 
 
-def test_no_page_is_larger_than_a_megabyte():
-    assert [str(path) for path in HTML.rglob("*.html") if path.stat().st_size > 1_000_000] == []
+def test_every_page_fits_the_width_of_a_phone():
+    pages = [path.relative_to(HTML).as_posix() for path in sorted(HTML.rglob("*.html"))]
+    pages = [name for name in pages if not name.startswith(("_", "lite/", "reference/generated/"))]
+    assert len(pages) > 50
+    phone = Page(width=390, height=844, phone=True)
+    try:
+        with served(HTML) as address:
+            widths = {}
+            for name in pages:
+                phone.open(f"{address}/{name}")
+                widths[name] = phone.js("document.documentElement.scrollWidth")
+            assert {name: width for name, width in widths.items() if width > 390} == {}
+    finally:
+        phone.close()
