@@ -178,18 +178,7 @@ def mathjax_in_the_build(app, error):
         shutil.copytree(package / fonts, target / fonts, dirs_exist_ok=True)
 
 
-def pages_that_derive():
-    """Map each class to the page of derivations that shows its backward."""
-    found = {}
-    for page in sorted((HERE / "derivations").glob("*.md")):
-        for name in re.findall(
-            r":pyobject: (\w+)\.(?:layer_)?backward$", page.read_text(encoding="utf-8"), re.MULTILINE
-        ):
-            found.setdefault(name, page.stem)
-    return found | {"LSTM": "lstm"}
-
-
-DERIVED = pages_that_derive()
+DERIVED = tutorial_pages.pages_that_derive()
 
 
 def name_a_documented_base(app, name, obj, options, bases):
@@ -199,15 +188,24 @@ def name_a_documented_base(app, name, obj, options, bases):
 
 
 def equations_and_derivation(app, what, name, obj, options, lines):
-    """Add a link to the derivation and the docstring of the file, which has the equations, to a class's docstring."""
+    """Add links to the derivation and the tutorial, and the docstring of the file, to a class's docstring.
+
+    The docstring of the file has the equations. The files of the base class and of the schedules have none.
+    """
     module = getattr(obj, "__module__", "")
-    if what != "class" or not re.match(r"nnscratch\.(layers|losses|optim)\.(?!optimizer|lr_scheduler)", module):
+    if what != "class" or not re.match(r"nnscratch\.(layers|losses|optim)\.", module):
         return
+    sentences = []
     if page := DERIVED.get(obj.__name__):
-        lines += ["", f"Derived step by step in :doc:`/derivations/{page}`."]
-        explained = [n for n, (_, pages) in tutorial_pages.TUTORIALS.items() if page in pages and n in TUTORIALS]
-        if explained:
-            lines[-1] += f" Explained in the tutorial :doc:`/notebooks/{TUTORIALS[explained[0]].stem}`."
+        sentences.append(f"Derived step by step in :doc:`/derivations/{page}`.")
+    if number := tutorial_pages.tutorial_of(obj.__name__, DERIVED):
+        tutorial = f"tutorial :doc:`/notebooks/{TUTORIALS[number].stem}`"
+        lowers = f"The {tutorial} explains why schedules lower the learning rate."
+        sentences.append(lowers if issubclass(obj, LRScheduler) else f"Explained in the {tutorial}.")
+    if sentences:
+        lines += ["", " ".join(sentences)]
+    if re.match(r"nnscratch\.optim\.(optimizer|lr_scheduler)", module):
+        return
     head = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", inspect.getdoc(sys.modules[module]))  # a code block has no links
     head = head.replace("``", "`")
     lines += ["", ".. rubric:: Equations", "", ".. code-block:: text", ""]

@@ -33,6 +33,13 @@ TUTORIALS = {
     "23": ("explain why a model gave an answer", ["integrated-gradients", "shapley"]),
     "24": ("measure what a model remembers, and train with privacy", ["per-example", "accountant"]),
 }
+# the tutorial of each class that no page of derivations shows, or that another tutorial of its page explains better
+TUTORIAL_OF = {
+    "CrossAttention": "21",
+    **dict.fromkeys(["Optimizer", "SGD", "Adagrad", "RMSprop", "Adam"], "07"),
+    "AdamW": "08",
+    **dict.fromkeys(["StepLR", "MultiStepLR", "CosineAnnealingLR", "OneCycleLR", "ReduceLROnPlateau"], "07"),
+}
 NOT_IN_THE_BROWSER = ("15", "16")  # the BLAS of the machine, and the GPU
 WORDS_A_MINUTE = 150  # of text and code together, without the exercises
 
@@ -99,6 +106,24 @@ def with_file_links(text):
         if (ROOT / path).exists():
             pieces[k] = f"[{piece}](../{path})"
     return "".join(pieces)
+
+
+def pages_that_derive():
+    """Map the name of each class to the page of derivations that shows its backward."""
+    found = {}
+    for page in sorted((ROOT / "docs" / "derivations").glob("*.md")):
+        for name in re.findall(
+            r":pyobject: (\w+)\.(?:layer_)?backward$", page.read_text(encoding="utf-8"), re.MULTILINE
+        ):
+            found.setdefault(name, page.stem)
+    # BatchNorm2d inherits its backward, and the page shows the forward of CrossAttention
+    return found | {"LSTM": "lstm", "BatchNorm2d": "normalisation", "CrossAttention": "attention"}
+
+
+def tutorial_of(name, derived):
+    """Return the number of the tutorial that explains a class, or None."""
+    page = derived.get(name)
+    return TUTORIAL_OF.get(name) or next((n for n, (_, pages) in TUTORIALS.items() if page in pages), None)
 
 
 def has_source_page(path):

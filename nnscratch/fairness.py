@@ -34,7 +34,19 @@ from .checks import positive_int, probability
 
 
 class Group(NamedTuple):
-    """The rates of one group. A rate over zero examples is NaN."""
+    """The rates of one group. A rate over zero examples is NaN.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> predictions, targets = np.array([1, 1, 0, 0]), np.array([1, 0, 0, 0])
+    >>> report = nn.fairness.group_report(predictions, targets, np.array(["men", "men", "women", "women"]))
+    >>> men, women = report.groups
+    >>> print(men.group, men.count, men.accuracy, men.positive_rate)
+    men 2 0.5 1.0
+    >>> print(women.true_positive_rate)                                 # no woman has y = 1
+    nan
+    """
 
     group: Any
     count: int
@@ -56,6 +68,17 @@ class GroupReport:
     Notes
     -----
     A gap ignores the groups whose rate is NaN. If fewer than two groups remain, the gap is NaN.
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> predictions, targets = np.array([1, 1, 0, 1, 0, 0]), np.array([1, 1, 0, 1, 1, 0])
+    >>> report = nn.fairness.group_report(predictions, targets, np.array([0, 0, 0, 1, 1, 1]))
+    >>> print(round(report.demographic_parity_gap, 3), report.equalised_odds_gap)
+    0.333 0.5
+    >>> worst = min(report.groups, key=lambda group: group.true_positive_rate)
+    >>> print(worst.group, worst.true_positive_rate)
+    1 0.5
     """
 
     groups: list[Group]
@@ -157,7 +180,20 @@ def reweighting(targets: Array, groups: Array) -> np.ndarray:
 
 
 class Applicants(NamedTuple):
-    """Artificial data with a protected attribute."""
+    """Artificial data with a protected attribute.
+
+    Examples
+    --------
+    Measure the bias of the decisions of the past, as if they were predictions:
+
+    >>> import nnscratch as nn
+    >>> data = nn.fairness.draw_applicants(2000, rng=0)
+    >>> data.x.shape
+    (2000, 2)
+    >>> report = nn.fairness.group_report(data.y, data.qualified, data.groups)
+    >>> print([round(group.true_positive_rate, 1) for group in report.groups])
+    [1.0, 0.5]
+    """
 
     x: np.ndarray
     y: np.ndarray

@@ -52,6 +52,21 @@ class Feedback:
         With this seed, a check has the same inputs.
     started : bool
         False if the file is missing, or has not been changed yet.
+
+    Examples
+    --------
+    `check_file` returns it, and the report of `check` contains it. This backward forgets the mask:
+
+    >>> import numpy as np, nnscratch as nn
+    >>> def relu_forward(x):
+    ...     return np.maximum(x, 0), x
+    >>> def relu_backward(dout, cache):
+    ...     return dout
+    >>> feedback = nn.exercises.check("relu", relu_forward, relu_backward, seed=0).feedback
+    >>> feedback.solved, feedback.seed
+    (False, 0)
+    >>> print(feedback.headline)
+    The values of forward are right. The gradient of x is not right yet: mask not applied [x]
     """
 
     solved: bool

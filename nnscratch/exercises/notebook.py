@@ -34,6 +34,19 @@ class Report:
     ----------
     exercise : Exercise
     feedback : Feedback
+
+    Examples
+    --------
+    >>> import numpy as np, nnscratch as nn
+    >>> def relu_forward(x):
+    ...     return np.maximum(x, 0), x
+    >>> def relu_backward(dout, cache):
+    ...     return dout * (cache > 0)
+    >>> report = nn.exercises.check("relu", relu_forward, relu_backward)
+    >>> report.solved
+    True
+    >>> print(report.headline)
+    Solved. The values and the gradients are right.
     """
 
     exercise: Exercise

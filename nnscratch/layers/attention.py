@@ -41,7 +41,8 @@ copies.
 
 References
 ----------
-Vaswani et al. (2017), "Attention is all you need". Dao et al. (2022), "FlashAttention": the short sum in backward.
+Vaswani et al. (2017), "Attention is all you need", arXiv:1706.03762. Dao et al. (2022), "FlashAttention",
+arXiv:2205.14135: the short sum in backward.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@
 
 Padding counts as zeros, and k is the same for every window, including windows at the edge. This is PyTorch's default.
 
-Reference: LeCun, Bottou, Bengio and Haffner (1998), "Gradient-based learning applied to document recognition". Their
-layer, called sub-sampling, also has learned coefficients.
+Reference: LeCun, Bottou, Bengio and Haffner (1998), "Gradient-based learning applied to document recognition",
+doi:10.1109/5.726791. Their layer, called sub-sampling, also has learned coefficients.
 """
 
 from __future__ import annotations

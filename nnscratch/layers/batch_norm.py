@@ -27,7 +27,7 @@ features of one example. Here the means are over the examples, so the gradient o
 Training needs more than one element per channel, since the variance of one element is 0.
 
 Reference: Ioffe and Szegedy (2015), "Batch normalization: accelerating deep network training by reducing internal
-covariate shift".
+covariate shift", arXiv:1502.03167.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ with stride s, dilation d and padding p. A sequence is an image of height 1, so 
 Conv2d, which conv2d.py explains. Here channels come before time, as in PyTorch. In recurrent layers, time comes before
 features.
 
-Reference: Waibel, Hanazawa, Hinton, Shikano and Lang (1989), "Phoneme recognition using time-delay neural networks".
+Reference: Waibel, Hanazawa, Hinton, Shikano and Lang (1989), "Phoneme recognition using time-delay neural networks",
+doi:10.1109/29.21701.
 """
 
 from __future__ import annotations

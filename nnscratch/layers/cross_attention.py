@@ -15,7 +15,8 @@ the sum of both gradients. Here the two gradients belong to two inputs, and `bac
 The sequences of m may have different lengths. They are padded at the end to S tokens. Where a token is padding, the
 score is -inf and A is 0. So dk and dv are 0 there, and dm is 0 too.
 
-Reference: Bahdanau, Cho and Bengio (2015), "Neural machine translation by jointly learning to align and translate".
+Reference: Bahdanau, Cho and Bengio (2015), "Neural machine translation by jointly learning to align and translate",
+arXiv:1409.0473.
 """
 
 from __future__ import annotations

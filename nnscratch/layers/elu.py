@@ -9,7 +9,7 @@ With a = 1 the two branches have the same slope at 0, so there is no kink. The o
 so their mean is closer to zero than the mean of ReLU's outputs.
 
 Reference: Clevert, Unterthiner and Hochreiter (2016), "Fast and accurate deep network learning by exponential linear
-units (ELUs)".
+units (ELUs)", arXiv:1511.07289.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ less than 5e-4. The second form was introduced because erf was slow to compute.
 The code updates a few arrays in place, term by term. Allocating an array for each term would take longer than the
 arithmetic. On a GPU, each of the four functions is one kernel (kernels/gelu.py).
 
-Reference: Hendrycks and Gimpel (2016), "Gaussian error linear units (GELUs)".
+Reference: Hendrycks and Gimpel (2016), "Gaussian error linear units (GELUs)", arXiv:1606.08415.
 """
 
 from __future__ import annotations

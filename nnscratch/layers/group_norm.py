@@ -23,7 +23,7 @@ pixels of one channel, which is called instance normalisation.
 
 w and b belong to channels, and n belongs to groups. So the code reshapes between (N, C, ...) and (N, G, M).
 
-Reference: Wu and He (2018), "Group normalization".
+Reference: Wu and He (2018), "Group normalization", arXiv:1803.08494.
 """
 
 from __future__ import annotations

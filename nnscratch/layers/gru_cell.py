@@ -24,7 +24,7 @@ that h W_hh^T is one product for all three gates. :class:`~nnscratch.Unrolled` r
 :class:`~nnscratch.GRU` computes the same results in less time. A test checks that both give equal results.
 
 Reference: Cho et al. (2014), "Learning phrase representations using RNN encoder-decoder for statistical machine
-translation".
+translation", arXiv:1406.1078.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ does not change n. The second removes the part proportional to n, since scaling 
 
 Backward needs n and r only, so x is not kept.
 
-Reference: Ba, Kiros and Hinton (2016), "Layer normalization".
+Reference: Ba, Kiros and Hinton (2016), "Layer normalization", arXiv:1607.06450.
 """
 
 from __future__ import annotations

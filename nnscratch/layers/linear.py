@@ -10,7 +10,8 @@ backward    dx = dy W                    each input contributed to all H outputs
 
 per example dW_n = sum over the rows of example n  dy^T x        db_n = sum over the rows of example n  dy
 
-Reference: Rumelhart, Hinton and Williams (1986), "Learning representations by back-propagating errors".
+Reference: Rumelhart, Hinton and Williams (1986), "Learning representations by back-propagating errors",
+doi:10.1038/323533a0.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ Why alpha: with s = alpha / r, the size of the update is similar for every r. So
 change r.
 
 Reference: Hu, Shen, Wallis, Allen-Zhu, Li, Wang, Wang and Chen (2022), "LoRA: low-rank adaptation of large language
-models".
+models", arXiv:2106.09685.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ results many times faster. A test checks that both give equal results.
 
 References
 ----------
-Hochreiter and Schmidhuber (1997), "Long short-term memory". Gers, Schmidhuber and Cummins (2000), "Learning to forget".
+Hochreiter and Schmidhuber (1997), "Long short-term memory", doi:10.1162/neco.1997.9.8.1735. Gers, Schmidhuber and
+Cummins (2000), "Learning to forget", doi:10.1162/089976600300015015.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ The code takes the maximum in two steps, first over the columns of the window an
 
 This takes k_h + k_w comparisons of whole arrays instead of k_h k_w.
 
-Reference: Riesenhuber and Poggio (1999), "Hierarchical models of object recognition in cortex".
+Reference: Riesenhuber and Poggio (1999), "Hierarchical models of object recognition in cortex", doi:10.1038/14819.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@
 Attention does not depend on the order of its tokens: if you shuffle the inputs, the outputs are the same vectors,
 shuffled in the same way. So the position must be part of each vector.
 
-Reference: Gehring, Auli, Grangier, Yarats and Dauphin (2017), "Convolutional sequence to sequence learning".
+Reference: Gehring, Auli, Grangier, Yarats and Dauphin (2017), "Convolutional sequence to sequence learning",
+arXiv:1705.03122.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ The wavelengths grow from 2 pi to almost 10000 * 2 pi. So the first features cha
 ones change slowly. The layer has no parameters, so the number of positions has no limit. `PositionalEmbedding` learns
 its vectors instead, for a limited number of positions.
 
-Reference: Vaswani et al. (2017), "Attention is all you need", section 3.5.
+Reference: Vaswani et al. (2017), "Attention is all you need", arXiv:1706.03762, section 3.5.
 """
 
 from __future__ import annotations

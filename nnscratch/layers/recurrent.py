@@ -22,7 +22,7 @@ the last to the first. The second output is reversed in time and placed after th
 
 Sequences of different lengths run in segments: see segments.py.
 
-Reference: Schuster and Paliwal (1997), "Bidirectional recurrent neural networks".
+Reference: Schuster and Paliwal (1997), "Bidirectional recurrent neural networks", doi:10.1109/78.650093.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ such as a convolution with a 1x1 kernel, gives x the shape of f(x). Only a block
 In a plain network of a hundred layers, the gradient is a product of a hundred Jacobians, which vanishes or explodes.
 Here each factor is 1 + df/dx. Because of the 1, the gradient reaches the first layer.
 
-Reference: He, Zhang, Ren and Sun (2016), "Deep residual learning for image recognition".
+Reference: He, Zhang, Ren and Sun (2016), "Deep residual learning for image recognition", arXiv:1512.03385.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ This is LayerNorm without the mean. LayerNorm fixes the mean and the scale of a 
 the fixed mean has little effect. Without the mean, RMSNorm needs one pass over the data less than LayerNorm. Most large
 language models of today use RMSNorm.
 
-Reference: Zhang and Sennrich (2019), "Root mean square layer normalization".
+Reference: Zhang and Sennrich (2019), "Root mean square layer normalization", arXiv:1910.07467.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ results several times faster. A test checks that both give equal results.
 
 References
 ----------
-Elman (1990), "Finding structure in time". Pascanu, Mikolov and Bengio (2013), "On the difficulty of training recurrent
-neural networks". Le, Jaitly and Hinton (2015), "A simple way to initialize recurrent networks of rectified linear
-units".
+Elman (1990), "Finding structure in time", doi:10.1207/s15516709cog1402_1. Pascanu, Mikolov and Bengio (2013), "On the
+difficulty of training recurrent neural networks", arXiv:1211.5063. Le, Jaitly and Hinton (2015), "A simple way to
+initialize recurrent networks of rectified linear units", arXiv:1504.00941.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ A common mistake is to compute sigma'(y) instead of sigma'(x): y is already the 
 The code computes the equal expression 1/2 + tanh(x/2)/2. It never overflows, whereas e^-x overflows for x = -800. NumPy
 also computes tanh several times faster than exp.
 
-Reference: Rumelhart, Hinton and Williams (1986), "Learning representations by back-propagating errors".
+Reference: Rumelhart, Hinton and Williams (1986), "Learning representations by back-propagating errors",
+doi:10.1038/323533a0.
 """
 
 from __future__ import annotations

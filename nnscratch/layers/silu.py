@@ -7,7 +7,8 @@
     backward    dx = dy (s + x s (1 - s)) = dy s (1 + x (1 - s))        the product rule, with s' = s (1 - s)
 
 References: Elfwing, Uchibe and Doya (2018), "Sigmoid-weighted linear units for neural network function approximation in
-reinforcement learning"; Ramachandran, Zoph and Le (2017), "Searching for activation functions".
+reinforcement learning", arXiv:1702.03118; Ramachandran, Zoph and Le (2017), "Searching for activation functions",
+arXiv:1710.05941.
 """
 
 from __future__ import annotations

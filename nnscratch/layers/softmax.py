@@ -14,7 +14,7 @@ To train a classifier, give the scores to CrossEntropyLoss directly. This loss i
 both together is simpler than the two separate gradients, and numerically more stable.
 
 Reference: Bridle (1990), "Probabilistic interpretation of feedforward classification network outputs, with
-relationships to statistical pattern recognition".
+relationships to statistical pattern recognition", doi:10.1007/978-3-642-76153-9_28.
 """
 
 from __future__ import annotations

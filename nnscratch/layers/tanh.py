@@ -5,8 +5,8 @@
     forward     y  = (e^x - e^-x) / (e^x + e^-x)
     backward    dx = dy * (1 - y^2)         because tanh'(x) = 1 - tanh(x)^2
 
-Reference: LeCun, Bottou, Orr and Müller (1998), "Efficient BackProp". Section 4.4 explains why networks with tanh
-learn faster than networks with the sigmoid.
+Reference: LeCun, Bottou, Orr and Müller (1998), "Efficient BackProp", doi:10.1007/3-540-49430-8_2. Section 4.4 explains
+why networks with tanh learn faster than networks with the sigmoid.
 """
 
 from __future__ import annotations

@@ -23,8 +23,9 @@ The parameters have the names of PyTorch's ``TransformerEncoderLayer``, whose de
 
 References
 ----------
-Vaswani et al. (2017), "Attention is all you need". He, Zhang, Ren and Sun (2016), "Deep residual learning for image
-recognition". Xiong et al. (2020), "On layer normalization in the Transformer architecture".
+Vaswani et al. (2017), "Attention is all you need", arXiv:1706.03762. He, Zhang, Ren and Sun (2016), "Deep residual
+learning for image recognition", arXiv:1512.03385. Xiong et al. (2020), "On layer normalization in the Transformer
+architecture", arXiv:2002.04745.
 """
 
 from __future__ import annotations

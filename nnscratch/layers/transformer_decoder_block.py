@@ -21,7 +21,7 @@
 
 The parameters have the names of PyTorch's ``TransformerDecoderLayer``: ``cross`` is ``multihead_attn``.
 
-Reference: Vaswani et al. (2017), "Attention is all you need".
+Reference: Vaswani et al. (2017), "Attention is all you need", arXiv:1706.03762.
 """
 
 from __future__ import annotations

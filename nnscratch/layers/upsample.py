@@ -12,7 +12,7 @@ times receives the sum of the gradients of its copies. There are no parameters.
 The code reshapes x to (N, C, H, 1, W, 1) and broadcasts it to (N, C, H, s, W, s). The two new axes count the copies.
 Reshaping this array to (N, C, s H, s W) gives y. Backward reshapes dy back and sums over the axes of length s.
 
-Reference: Odena, Dumoulin and Olah (2016), "Deconvolution and checkerboard artifacts".
+Reference: Odena, Dumoulin and Olah (2016), "Deconvolution and checkerboard artifacts", doi:10.23915/distill.00003.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ Ordinary dropout draws a new mask at every time step. Over a long sequence this 
 memory of a recurrent network. With one mask for each sequence, the same units are missing at all of its steps. This
 agrees with the Bayesian interpretation of dropout. In ``eval()`` mode y = x.
 
-Reference: Gal and Ghahramani (2016), "A theoretically grounded application of dropout in recurrent neural networks".
+Reference: Gal and Ghahramani (2016), "A theoretically grounded application of dropout in recurrent neural networks",
+arXiv:1512.05287.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@
 
 An outlier changes the gradient by at most delta / n. With MSELoss, this change grows with the size of the error.
 
-Reference: Huber (1964), "Robust estimation of a location parameter".
+Reference: Huber (1964), "Robust estimation of a location parameter", doi:10.1214/aoms/1177703732.
 """
 
 from __future__ import annotations

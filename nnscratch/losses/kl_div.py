@@ -11,7 +11,7 @@ to learn from the softmax outputs t of a large model.
 
 The mean is over rows. This is PyTorch's reduction="batchmean". PyTorch's default reduction also divides by C.
 
-Reference: Kullback and Leibler (1951), "On information and sufficiency".
+Reference: Kullback and Leibler (1951), "On information and sufficiency", doi:10.1214/aoms/1177729694.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@
     v^ = v / (1 - beta2^t)                  m and v start at zero and are too small at first: m^ and v^ correct them
     w  = w - lr m^ / (sqrt(v^) + eps)
 
-Reference: Kingma and Ba (2015), "Adam: a method for stochastic optimization".
+Reference: Kingma and Ba (2015), "Adam: a method for stochastic optimization", arXiv:1412.6980.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@
 Adam adds the decay to g, so the division by sqrt(v^) applies to the decay too: weights with large gradients hardly
 decay. AdamW decays every weight by the same factor. (For SGD the two forms are equal.)
 
-Reference: Loshchilov and Hutter (2019), "Decoupled weight decay regularization".
+Reference: Loshchilov and Hutter (2019), "Decoupled weight decay regularization", arXiv:1711.05101.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ Clipping by value is simpler: it limits each element separately, which changes t
 
     g    = min(max(g, -bound), bound)
 
-Reference: Pascanu, Mikolov and Bengio (2013), "On the difficulty of training recurrent neural networks".
+Reference: Pascanu, Mikolov and Bengio (2013), "On the difficulty of training recurrent neural networks",
+arXiv:1211.5063.
 """
 
 from __future__ import annotations

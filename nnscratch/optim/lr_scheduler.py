@@ -185,7 +185,7 @@ class CosineAnnealingLR(LRScheduler):
     warmup : int
         0 or more, below `T_max`.
 
-    Reference: Loshchilov and Hutter (2017), "SGDR: stochastic gradient descent with warm restarts".
+    Reference: Loshchilov and Hutter (2017), "SGDR: stochastic gradient descent with warm restarts", arXiv:1608.03983.
 
     Examples
     --------
@@ -224,7 +224,7 @@ class LinearWarmup(LRScheduler):
     warmup_steps : int
     start_factor : float, 0 <= start_factor < 1, optional
 
-    Reference: Goyal et al. (2017), "Accurate, large minibatch SGD: training ImageNet in 1 hour".
+    Reference: Goyal et al. (2017), "Accurate, large minibatch SGD: training ImageNet in 1 hour", arXiv:1706.02677.
 
     Examples
     --------
@@ -269,7 +269,7 @@ class OneCycleLR(LRScheduler):
         1 or more.
 
     Reference: Smith and Topin (2019), "Super-convergence: very fast training of neural networks using large learning
-    rates".
+    rates", arXiv:1708.07120.
 
     Examples
     --------

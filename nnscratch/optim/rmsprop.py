@@ -14,7 +14,7 @@ RMSprop differs from Adagrad in v. Adagrad sums all squares. RMSprop takes a run
 a and b start at zero.
 
 References: Tieleman and Hinton (2012), "Lecture 6.5: RMSprop", Coursera; centered: Graves (2013), "Generating
-sequences with recurrent neural networks".
+sequences with recurrent neural networks", arXiv:1308.0850.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@
 
 References
 ----------
-Polyak (1964) and Nesterov (1983), in the form that PyTorch uses: Sutskever, Martens, Dahl and Hinton (2013), "On the
-importance of initialization and momentum in deep learning".
+Polyak (1964), doi:10.1016/0041-5553(64)90137-5, and Nesterov (1983), in the form that PyTorch uses: Sutskever, Martens,
+Dahl and Hinton (2013), "On the importance of initialization and momentum in deep learning".
 """
 
 from __future__ import annotations

@@ -26,7 +26,20 @@ from ..checks import at_least
 
 
 class Membership(NamedTuple):
-    """The success of an attack that compares the loss of an example with a threshold."""
+    """The success of an attack that compares the loss of an example with a threshold.
+
+    Examples
+    --------
+    Call each example whose loss is at most the threshold a member:
+
+    >>> import numpy as np, nnscratch as nn
+    >>> members, others = np.array([0.1, 0.2, 0.9]), np.array([0.5, 0.8, 1.2])
+    >>> attack = nn.privacy.membership_inference(members, others)
+    >>> print(members <= attack.threshold, others <= attack.threshold)
+    [ True  True False] [False False False]
+    >>> print(round(attack.advantage, 3))                               # it finds 2 of 3 members, and no others
+    0.667
+    """
 
     advantage: float
     auc: float

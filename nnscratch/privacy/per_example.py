@@ -34,6 +34,22 @@ class Examples:
     forms : dict of str to form
         For each parameter's name, its per-example gradients in a form of `nnscratch.per_example`. A parameter that
         backward did not reach is absent: its gradients are zero.
+
+    Examples
+    --------
+    Clip the gradient of each example to a norm of 1, then add them:
+
+    >>> import numpy as np, nnscratch as nn
+    >>> layer = nn.Linear(2, 1, bias=False, rng=0)
+    >>> x = np.array([[0.5, 0.0], [3.0, 4.0]], dtype=np.float32)
+    >>> with nn.privacy.keep_examples(layer) as examples:
+    ...     y = layer(x)
+    ...     dx = layer.backward(np.ones_like(y))
+    >>> print(examples.norms())
+    [0.5 5. ]
+    >>> examples.add_weighted(np.minimum(1, 1 / examples.norms()))
+    >>> print(layer.weight.grad)
+    [[1.1 0.8]]
     """
 
     def __init__(self, model: Module):

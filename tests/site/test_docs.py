@@ -165,6 +165,21 @@ def test_a_tutorial_links_to_jupyterlite_if_it_runs_in_the_browser_and_the_site_
         assert "browser" not in links_line(number, Path(f"{number}.ipynb"), True, "")
 
 
+def test_every_layer_loss_optimiser_and_schedule_leads_to_a_derivation_or_a_tutorial():
+    pages = tutorial_pages()
+    text = "".join((DOCS / "reference" / f"{page}.md").read_text("utf-8") for page in ("layers", "losses", "optim"))
+    homes = (nn, nn.optim, nn.optim.lr_scheduler)
+    found = [getattr(home, name, None) for name in re.findall(r"^   (\w+)$", text, re.MULTILINE) for home in homes]
+    folders = re.compile(r"nnscratch\.(layers|losses|optim)\.")
+    classes = {value.__name__ for value in found if inspect.isclass(value) and folders.match(value.__module__)}
+    derived = pages.pages_that_derive()
+    alone = {name for name in classes if name not in derived and pages.tutorial_of(name, derived) is None}
+    assert alone == {"LinearWarmup"}  # no tutorial explains a warm-up
+    assert pages.TUTORIAL_OF.keys() <= classes
+    assert {pages.tutorial_of(name, derived) for name in classes} <= pages.TUTORIALS.keys() | {None}
+    assert pages.tutorial_of("BatchNorm2d", derived) == "08"
+
+
 def tutorial_pages():
     spec = importlib.util.spec_from_file_location("tutorial_pages", DOCS / "tutorial_pages.py")
     module = importlib.util.module_from_spec(spec)
