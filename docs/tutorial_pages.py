@@ -85,6 +85,35 @@ def with_links(text, found, prefix=""):
     return "".join(piece if k % 2 else MENTION.sub(links, piece) for k, piece in enumerate(pieces))
 
 
+def title_of(text):
+    """Return the first heading of a Markdown text, without its number."""
+    return re.search(r"^# (?:\d+\. )?(.+)$", text, re.MULTILINE)[1]
+
+
+def neighbours_line(number, sources):
+    """Return the last line of a notebook: links to the previous and next notebook, its derivations and the glossary.
+
+    Parameters
+    ----------
+    number : str
+        Two digits.
+    sources : dict from number to path
+        The sources of all notebooks.
+    """
+    numbers, links = sorted(sources), []
+    place = numbers.index(number)
+    for word, at in (("Previous", place - 1), ("Next", place + 1)):
+        if 0 <= at < len(numbers):
+            source = sources[numbers[at]]
+            title = title_of(source.read_text(encoding="utf-8"))
+            links.append(f"{word}: [{numbers[at]}. {title}]({source.stem}.ipynb)")
+    for name in TUTORIALS.get(number, ("", []))[1]:
+        title = title_of((ROOT / "docs" / "derivations" / f"{name}.md").read_text(encoding="utf-8"))
+        links.append(f"Derivation: [{title}](../docs/derivations/{name}.md)")
+    links.append("[Glossary](../docs/glossary.md)")
+    return " · ".join(links)
+
+
 def with_whole_percentages(text):
     """Return Markdown in which no line breaks between a number and its per cent sign, outside code and formulas."""
     pieces = CODE.split(text)
@@ -169,8 +198,8 @@ def links_line(number, path, in_browser, repository):
         links.append(f'<a href="{address}">Open in Colab</a>')
     links.append(f'<a href="{path.name}" download>Download the notebook</a>')
     for name in TUTORIALS.get(number, ("", []))[1]:
-        title = (ROOT / "docs" / "derivations" / f"{name}.md").read_text(encoding="utf-8").split("\n", 1)[0]
-        links.append(f'<a href="../derivations/{name}.html">Derivation: {title.removeprefix("# ")}</a>')
+        title = title_of((ROOT / "docs" / "derivations" / f"{name}.md").read_text(encoding="utf-8"))
+        links.append(f'<a href="../derivations/{name}.html">Derivation: {title}</a>')
     links.append('<a href="../glossary.html">Glossary</a>')
     line = '<p class="tutorial-links">\n' + "\n".join(links) + "\n</p>"
     if repository:

@@ -28,7 +28,7 @@ from PIL import Image
 
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "docs"))
-from tutorial_pages import with_file_links, with_links  # noqa: E402 (in docs/)
+from tutorial_pages import neighbours_line, with_file_links, with_links  # noqa: E402 (in docs/)
 
 SOURCE = HERE / "source"
 KEPT = ("tags", "alt", "caption")  # the metadata of a cell that the written notebook keeps
@@ -46,13 +46,20 @@ def built(source: Path) -> Path:
 
 
 def read(source: Path) -> nbformat.NotebookNode:
-    """Read a source as a notebook without outputs. Other notebooks and files that the text names become links."""
+    """Read a source as a notebook without outputs.
+
+    Other notebooks and files that the text names become links. A line of links follows the last section: the previous
+    and next notebook, the derivations and the glossary.
+    """
     notebook = jupytext.reads(source.read_text(encoding="utf-8"), fmt="md:myst")
     others = {other.name[:2]: built(other) for other in sources() if other != source}
     for number, cell in enumerate(notebook.cells, 1):
         cell["id"] = f"cell-{number:03}"
         if cell.cell_type == "markdown":
             cell.source = with_file_links(with_links(cell.source, others))
+    if source.parent == SOURCE:  # the template is not part of the course
+        line = neighbours_line(source.name[:2], {path.name[:2]: path for path in sources()})
+        notebook.cells[-1].source += f"\n\n{line}"
     return notebook
 
 

@@ -228,5 +228,21 @@ def test_cells_that_the_site_folds_are_folded_in_jupyter_too(source):
             assert "alt" in cell.metadata, f"only cells that draw a figure are folded:\n{cell.source}"
 
 
+@pytest.mark.parametrize("source", build.sources(), ids=lambda source: source.stem)
+def test_the_last_section_links_to_the_neighbours_the_derivations_and_the_glossary(source):
+    last = nbformat.read(build.built(source), as_version=4).cells[-1].source
+    assert "\n## What to read next\n" in f"\n{last}"
+    links = re.findall(r"\[[^\]]+\]\(([^)]+)\)", last.splitlines()[-1])
+    everything = build.sources()
+    at = everything.index(source)
+    neighbours = [*everything[max(at - 1, 0) : at], *everything[at + 1 : at + 2]]
+    derivations = {"03": ["linear", "activations"], "12": ["lstm", "gru"], "02": []}.get(source.name[:2])
+    assert links[: len(neighbours)] == [build.built(path).name for path in neighbours]
+    assert links[-1] == "../docs/glossary.md"
+    if derivations is not None:
+        assert links[len(neighbours) : -1] == [f"../docs/derivations/{name}.md" for name in derivations]
+    assert all((build.HERE / link).is_file() for link in links)
+
+
 def test_every_executed_notebook_has_a_source():
     assert {path.stem for path in build.HERE.glob("*.ipynb")} == {source.stem for source in build.sources()}
