@@ -25,6 +25,7 @@ LEFT_OUT = ("15", "16")
 WHEELS = ("comm", "tqdm")  # the kernel imports comm; this package imports tqdm
 INSTALL = "# In the browser, each notebook installs the package first.\n%pip install -q nnscratch"
 LINK = re.compile(r"\[([^\]]+)\]\(([\w./-]*(?:\.ipynb|\.md|\.py|/))(?:#[\w-]*)?\)")  # to a file or a folder
+PICTURE = re.compile(r"!\[[^\]]*\]\(([\w./-]+)\)")
 CODE_OF_A_FILE = re.compile(
     r"^```\{literalinclude\} [./]*(\S+)$[^`]*?^:pyobject: (\S+)$[^`]*^```$", re.MULTILINE
 )  # only Sphinx reads it
@@ -50,8 +51,8 @@ def with_copied_files(text, contents):
     """Return the Markdown of a notebook in which no link is dead.
 
     A file of the repository is copied to `contents`, and the link leads there. A page of the documentation becomes a
-    notebook with one cell, because JupyterLite shows the source of a Markdown file. The links of this page become text,
-    and so do links to folders and to notebooks that are left out.
+    notebook with one cell, because JupyterLite shows the source of a Markdown file. Its pictures are copied too. The
+    links of this page become text, and so do links to folders and to notebooks that are left out.
     """
 
     def link(match):
@@ -63,6 +64,11 @@ def with_copied_files(text, contents):
             return words
         copy, page = Path(COPIES, file.resolve().relative_to(ROOT)), file.read_text(encoding="utf-8")
         if file.suffix == ".md":
+            for picture in PICTURE.findall(page):
+                source = (file.parent / picture).resolve()
+                target = contents / COPIES / source.relative_to(ROOT)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
             page = CODE_OF_A_FILE.sub(r"`\2` in `\1`", LINK.sub(r"\1", page))
             copy, page = copy.with_suffix(".ipynb"), notebook_of_one_cell(page)
         (contents / copy).parent.mkdir(parents=True, exist_ok=True)
