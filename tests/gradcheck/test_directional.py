@@ -134,8 +134,8 @@ PAIRS = [  # without those that compute with lists or Python numbers
 @pytest.mark.thorough
 @pytest.mark.parametrize(
     ("target", "inputs", "size"),
-    [(*pair, (1.0, 1e-3)[k % 2]) for k, pair in enumerate(PAIRS)],
-    ids=[pair[0].__name__ for pair, _ in PAIRS],
+    [(*pair, (1.0, 1e-3)[k % 2]) for k, pair in enumerate(PAIRS[::3])],
+    ids=[pair[0].__name__ for pair, _ in PAIRS[::3]],
 )
 def test_noise_in_one_gradient_is_wrong_and_nothing_explains_it(target, inputs, size):
     forward, backward = target

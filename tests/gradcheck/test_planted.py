@@ -46,8 +46,8 @@ PAIRS = [(t, inputs) for _, t, inputs, _ in all_correct()[: -len(forms.CORRECT)]
 @pytest.mark.thorough
 @pytest.mark.parametrize(
     ("target", "inputs", "where"),
-    [(*pair, (0, -1)[k % 2]) for k, pair in enumerate(PAIRS)],
-    ids=[pair[0].__name__ for pair, _ in PAIRS],
+    [(*pair, (0, -1)[k % 2]) for k, pair in enumerate(PAIRS[::3])],
+    ids=[pair[0].__name__ for pair, _ in PAIRS[::3]],
 )
 def test_noise_in_one_gradient_is_wrong_and_nothing_explains_it(target, inputs, where):
     forward, backward = target
