@@ -73,8 +73,8 @@ def test_a_solution_opens(page, address):
     if not NOTEBOOKS:
         pytest.skip("no notebook yet")
     page.open(f"{address}/{NOTEBOOKS[0]}.html")
-    page.js("document.querySelector('article details summary').click()")
-    assert page.js("document.querySelector('article details pre').checkVisibility()")
+    page.js("document.querySelector('article details:has(pre) > summary').click()")
+    assert page.js("document.querySelector('article details:has(pre) pre').checkVisibility()")
 
 
 def test_a_search_for_lstm_finds_its_derivation_and_its_class(page, address):
