@@ -128,14 +128,15 @@ def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
     if unexplained and alone is not None:
         graph.can_be_wrong = alone
         tried = list(hypotheses(graph, notes))
-    alone_in_wrong = "the other gradients are right, so the mistake is where backward computes this gradient"
-    tested = alone_in_wrong if len(cases) == 1 and tester.right else "only this array was tested"
+    remark = "only this array was tested"
+    if len(cases) == 1 and tester.right:
+        remark = "the other gradients are right, so the mistake is where backward computes this gradient"
     for h in tried if unexplained else ():  # there may be two mistakes, so test each array alone
         for name in unexplained:
             if tester.budget_spent:
                 return
             if h.only in (None, name) and tester.explains_alone(h, name):
-                cases[name].add(5 + h.rank, h.mistake, f"{h.evidence}; {tested}", h.place)
+                cases[name].add(5 + h.rank, h.mistake, f"{h.evidence}; {remark}", h.place)
 
 
 def in_some_rounds(
