@@ -15,8 +15,8 @@ with a > 0, prefers longer targets. This is called a length penalty.
 
 References
 ----------
-Graves (2012), "Sequence transduction with recurrent neural networks": the beam. Wu et al. (2016), "Google's neural
-machine translation system": length penalties.
+Graves (2012), "Sequence transduction with recurrent neural networks", arXiv:1211.3711: the beam. Wu et al. (2016),
+"Google's neural machine translation system", arXiv:1609.08144: length penalties.
 """
 
 from __future__ import annotations

@@ -15,9 +15,10 @@ The right definition depends on the purpose of the prediction, and on the origin
 
 Leaving the group out of the inputs is not enough, since other inputs may reveal the group.
 
-References: Hardt, Price and Srebro (2016), "Equality of opportunity in supervised learning"; Kamiran and Calders
-(2012), "Data preprocessing techniques for classification without discrimination", for the weights; Chouldechova (2017),
-"Fair prediction with disparate impact", for the contradiction.
+References: Hardt, Price and Srebro (2016), "Equality of opportunity in supervised learning", arXiv:1610.02413; Kamiran
+and Calders (2012), "Data preprocessing techniques for classification without discrimination",
+doi:10.1007/s10115-011-0463-8, for the weights; Chouldechova (2017), "Fair prediction with disparate impact",
+arXiv:1703.00056, for the contradiction.
 """
 
 from __future__ import annotations

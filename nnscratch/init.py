@@ -9,10 +9,11 @@ The 124 million weights of a GPT-2 take about 8 seconds of processor time. `nn.l
 
 References
 ----------
-Glorot and Bengio (2010), "Understanding the difficulty of training deep feedforward neural networks".
-He, Zhang, Ren and Sun (2015), "Delving deep into rectifiers".
+Glorot and Bengio (2010), "Understanding the difficulty of training deep feedforward neural networks",
+https://proceedings.mlr.press/v9/glorot10a.html.
+He, Zhang, Ren and Sun (2015), "Delving deep into rectifiers", arXiv:1502.01852.
 Saxe, McClelland and Ganguli (2014), "Exact solutions to the nonlinear dynamics of learning in deep linear neural
-networks".
+networks", arXiv:1312.6120.
 """
 
 from __future__ import annotations
@@ -221,8 +222,9 @@ def open_forget_gates(model: Module, value: float = 1.0) -> None:
 
     References
     ----------
-    Gers, Schmidhuber and Cummins (2000), "Learning to forget"; Jozefowicz, Zaremba and Sutskever (2015), "An empirical
-    exploration of recurrent network architectures".
+    Gers, Schmidhuber and Cummins (2000), "Learning to forget", doi:10.1162/089976600300015015; Jozefowicz, Zaremba and
+    Sutskever (2015), "An empirical exploration of recurrent network architectures",
+    https://proceedings.mlr.press/v37/jozefowicz15.html.
 
     Examples
     --------

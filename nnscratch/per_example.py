@@ -24,9 +24,10 @@ plain one:
 If a parameter is used several times, its forms are joined before the norm is computed, because the norm of a sum is not
 the sum of the norms. Forms of one kind are joined along t.
 
-References: Goodfellow (2015), "Efficient per-example gradient computations", for T = 1; Li, Tramer, Liang and Hashimoto
-(2022), "Large language models can be strong differentially private learners", for sequences; Bu, Wang, Zha and Karypis
-(2023), "Differentially private optimization on large model at small cost", for one backward instead of two.
+References: Goodfellow (2015), "Efficient per-example gradient computations", arXiv:1510.01799, for T = 1; Li, Tramer,
+Liang and Hashimoto (2022), "Large language models can be strong differentially private learners", arXiv:2110.05679, for
+sequences; Bu, Wang, Zha and Karypis (2023), "Differentially private optimization on large model at small cost",
+arXiv:2210.00038, for one backward instead of two.
 """
 
 from __future__ import annotations

@@ -13,9 +13,10 @@ before it kept. The probabilities of the kept tokens are scaled so that their su
 
 References
 ----------
-Keskar et al. (2019), "CTRL: a conditional Transformer language model for controllable generation": the penalty. Fan,
-Lewis and Dauphin (2018), "Hierarchical neural story generation": top-k. Holtzman, Buys, Du, Forbes and Choi (2020),
-"The curious case of neural text degeneration": top-p. Nguyen et al. (2024), "Turning up the heat: min-p sampling".
+Keskar et al. (2019), "CTRL: a conditional Transformer language model for controllable generation", arXiv:1909.05858:
+the penalty. Fan, Lewis and Dauphin (2018), "Hierarchical neural story generation", arXiv:1805.04833: top-k. Holtzman,
+Buys, Du, Forbes and Choi (2020), "The curious case of neural text degeneration", arXiv:1904.09751: top-p. Nguyen et al.
+(2024), "Turning up the heat: min-p sampling", arXiv:2407.01082.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ takes log2(k) steps. So each thread of a GPU jumps to its own position and draws
 the numbers that NumPy would draw one by one.
 
 Reference: O'Neill (2014), "PCG: a family of simple fast space-efficient statistically good algorithms for random number
-generation"; jumping ahead: Brown (1994), "Random number generation with arbitrary strides".
+generation", https://www.pcg-random.org/paper.html; jumping ahead: Brown (1994), "Random number generation with
+arbitrary strides", https://mcnp.lanl.gov/pdf_files/anl-rn-arb-stride.pdf.
 """
 
 from __future__ import annotations

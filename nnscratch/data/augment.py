@@ -136,7 +136,7 @@ class TokenDropout:
     """Replace each token with probability `p` by `token`, usually the id of ``<unk>`` (0 for a WordTokenizer).
 
     A language model then learns to read unknown words, and depends less on any single word. The targets stay the same.
-    Bowman et al. (2016), "Generating sentences from a continuous space", call this word dropout.
+    Bowman et al. (2016), "Generating sentences from a continuous space", arXiv:1511.06349, call this word dropout.
 
     Examples
     --------

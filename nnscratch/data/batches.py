@@ -34,7 +34,7 @@ class TextBatches:
     Parameters
     ----------
     tokens : integer array or list of int, shape (length,)
-        An int64 array is not copied: do not change it while you use the batches.
+        An intp array (int64 on 64-bit systems) is not copied: do not change it while you use the batches.
     batch_size : int
         N, the number of lanes.
     seq_len : int
@@ -105,7 +105,7 @@ class TextBatches:
 
         Returns
         -------
-        inputs, targets : int64 arrays, shape (N, T)
+        inputs, targets : intp arrays, shape (N, T)
             Read-only views of the tokens. The last batch may have fewer steps.
 
         Raises
@@ -133,7 +133,7 @@ class TextBatches:
 
 
 def _token_ids(tokens: Any) -> np.ndarray:
-    """Return `tokens` as a read-only int64 array of shape (length,)."""
+    """Return `tokens` as a read-only intp array of shape (length,)."""
     if isinstance(tokens, np.ndarray):
         backend.array_module(tokens)  # raises for a masked array, whose mask numpy.asarray would drop
     tokens = np.asarray(tokens)

@@ -88,7 +88,7 @@ def load_digits() -> tuple[np.ndarray, np.ndarray]:
     -------
     images : float32 array, shape (1797, 8, 8)
         Grey values between 0 (white) and 1 (black): the values 0..16 of the original, divided by 16.
-    labels : int64 array, shape (1797,)
+    labels : intp array, shape (1797,)
         The digit, 0..9.
 
     Examples

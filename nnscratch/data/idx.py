@@ -7,8 +7,8 @@
     then            the values, row by row
 
 The format comes with the MNIST database: LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist. Fashion-MNIST has
-the same shapes: Xiao, Rasul and Vollgraf (2017). On Debian and Ubuntu you can install it as the package
-dataset-fashion-mnist.
+the same shapes: Xiao, Rasul and Vollgraf (2017), arXiv:1708.07747. On Debian and Ubuntu you can install it as the
+package dataset-fashion-mnist.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def load_idx(folder: str | os.PathLike[str]) -> tuple[Pair, Pair]:
     Returns
     -------
     (images, labels), (test_images, test_labels)
-        Images are float32 of shape (N, 28, 28), with grey values between 0 and 1. Labels are int64 of shape (N,).
+        Images are float32 of shape (N, 28, 28), with grey values between 0 and 1. Labels are intp of shape (N,).
 
     Raises
     ------

@@ -8,7 +8,7 @@ The chosen tokens do not always become the mask, because the input has no masks 
 without a mask may be wrong too, so the model learns to use the context of every token.
 
 Reference: Devlin, Chang, Lee and Toutanova (2019), "BERT: pre-training of deep bidirectional transformers for language
-understanding".
+understanding", arXiv:1810.04805.
 """
 
 from __future__ import annotations

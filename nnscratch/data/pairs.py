@@ -32,8 +32,8 @@ def pad_sequences(
 
     Returns
     -------
-    padded : int64 array, shape (N, T), where T is the largest T_n
-    lengths : int64 array, shape (N,)
+    padded : intp array, shape (N, T), where T is the largest T_n
+    lengths : integer array, shape (N,)
         The T_n: the `lengths` argument of recurrent layers, attention and sequence-to-sequence models.
 
     Raises

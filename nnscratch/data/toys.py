@@ -22,7 +22,7 @@ def spirals(count: int, classes: int = 2, turns: float = 1.0, noise: float = 0.0
     Returns
     -------
     x : float32 array, shape (count, 2)
-    y : int64 array, shape (count,)
+    y : integer array, shape (count,)
         The arm, 0 .. classes-1. The numbers of points per arm differ by at most one.
 
     Examples
@@ -43,7 +43,7 @@ def moons(count: int, noise: float = 0.1, rng: RNG = None) -> Pair:
     Returns
     -------
     x : float32 array, shape (count, 2)
-    y : int64 array, shape (count,)
+    y : integer array, shape (count,)
 
     Examples
     --------
@@ -63,7 +63,7 @@ def blobs(count: int, classes: int = 3, noise: float = 0.3, rng: RNG = None) -> 
     Returns
     -------
     x : float32 array, shape (count, 2)
-    y : int64 array, shape (count,)
+    y : integer array, shape (count,)
 
     Examples
     --------
@@ -85,7 +85,7 @@ def xor(count: int, noise: float = 0.1, rng: RNG = None) -> Pair:
     Returns
     -------
     x : float32 array, shape (count, 2)
-    y : int64 array, shape (count,)
+    y : integer array, shape (count,)
 
     Examples
     --------

@@ -12,7 +12,7 @@ are also left out of the text at random, so that a window holds more rare words.
 with the probability min(1, sqrt(t / f)).
 
 Reference: Mikolov, Sutskever, Chen, Corrado and Dean (2013), "Distributed representations of words and phrases and
-their compositionality".
+their compositionality", arXiv:1310.4546.
 """
 
 from __future__ import annotations

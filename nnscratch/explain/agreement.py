@@ -10,8 +10,8 @@ name different inputs as the most important ones, at least one of them does not 
 
 References
 ----------
-Spearman (1904), "The proof and measurement of association between two things". Krishna et al. (2022), "The disagreement
-problem in explainable machine learning".
+Spearman (1904), "The proof and measurement of association between two things", doi:10.2307/1412159. Krishna et al.
+(2022), "The disagreement problem in explainable machine learning", arXiv:2202.01602.
 """
 
 from __future__ import annotations

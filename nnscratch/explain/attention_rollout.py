@@ -13,7 +13,7 @@ product of the matrices B combines all layers.
 Rollout uses the attention weights only. It ignores the values, the output projections and the small networks of the
 blocks, and it is the same for all classes.
 
-Reference: Abnar and Zuidema (2020), "Quantifying attention flow in transformers".
+Reference: Abnar and Zuidema (2020), "Quantifying attention flow in transformers", arXiv:2005.00928.
 """
 
 from __future__ import annotations

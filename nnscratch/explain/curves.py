@@ -12,7 +12,8 @@ rule, is the area under the curve. A good explanation has a small area for delet
 Both curves have the same weakness. Inputs with replaced parts are unlike the training data, so the model's scores for
 them are not reliable. So compare the areas with those of a random order, and never with those of another model.
 
-Reference: Petsiuk, Das and Saenko (2018), "RISE: randomized input sampling for explanation of black-box models".
+Reference: Petsiuk, Das and Saenko (2018), "RISE: randomized input sampling for explanation of black-box models",
+arXiv:1806.07421.
 """
 
 from __future__ import annotations

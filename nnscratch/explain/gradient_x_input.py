@@ -10,7 +10,7 @@ s(x) - s(0), with the slope at x. Where a ReLU or a sigmoid is saturated at x, t
 matters. `integrated_gradients` uses the slopes along the whole path from 0 to x instead.
 
 Reference: Shrikumar, Greenside, Shcherbina and Kundaje (2016), "Not just a black box: learning important features
-through propagating activation differences".
+through propagating activation differences", arXiv:1605.01713.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ Where |g| is large, a small change of the input changes the score a lot. But |g|
 the score: the gradient of w x is w, also if x is 0. The figure of |g| over an image is called a saliency map.
 
 Reference: Simonyan, Vedaldi and Zisserman (2014), "Deep inside convolutional networks: visualising image classification
-models and saliency maps".
+models and saliency maps", arXiv:1312.6034.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ polynomial in alpha of degree below 2K.
 
 For tokens, x stands for the embedding vectors e. The attribution of a token is the sum over the features of its vector.
 
-References: Sundararajan, Taly and Yan (2017), "Axiomatic attribution for deep networks"; Lyness (1969), "Notes on the
-adaptive Simpson quadrature routine".
+References: Sundararajan, Taly and Yan (2017), "Axiomatic attribution for deep networks", arXiv:1703.01365; Lyness
+(1969), "Notes on the adaptive Simpson quadrature routine", doi:10.1145/321526.321537.
 """
 
 from __future__ import annotations

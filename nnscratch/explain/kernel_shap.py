@@ -18,8 +18,9 @@ The constraint is eliminated: phi_G = v(all) - v(none) - the sum of the others.
 
 References
 ----------
-Lundberg and Lee (2017), "A unified approach to interpreting model predictions". Covert and Lee (2021), "Improving
-KernelSHAP: practical Shapley value estimation via linear regression": the complements.
+Lundberg and Lee (2017), "A unified approach to interpreting model predictions", arXiv:1705.07874. Covert and Lee
+(2021), "Improving KernelSHAP: practical Shapley value estimation via linear regression", arXiv:2012.01536: the
+complements.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ is the part of the variation near the example that b explains. The choice of `wi
 SHAP uses the same idea, with weights that make b equal to the Shapley values.
 
 Reference: Ribeiro, Singh and Guestrin (2016), "'Why should I trust you?': explaining the predictions of any
-classifier".
+classifier", arXiv:1602.04938.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ As a control, train the probe on random labels too.
 
 References
 ----------
-Alain and Bengio (2016), "Understanding intermediate layers using linear classifier probes". Hewitt and Liang (2019),
-"Designing and interpreting probes with control tasks".
+Alain and Bengio (2016), "Understanding intermediate layers using linear classifier probes", arXiv:1610.01644. Hewitt
+and Liang (2019), "Designing and interpreting probes with control tasks", arXiv:1909.03368.
 """
 
 from __future__ import annotations

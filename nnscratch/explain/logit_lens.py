@@ -10,7 +10,8 @@ The residual connections make this possible: every block adds to the same vector
 after any block. logits_L are the logits of the model. The logits of earlier blocks show at which depth a prediction
 appears.
 
-Reference: nostalgebraist (2020), "Interpreting GPT: the logit lens".
+Reference: nostalgebraist (2020), "Interpreting GPT: the logit lens",
+https://www.lesswrong.com/posts/AcKRB8wDpdaN6v6ru/interpreting-gpt-the-logit-lens.
 """
 
 from __future__ import annotations

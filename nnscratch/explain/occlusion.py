@@ -5,7 +5,8 @@
 It takes G + 1 forward passes and no gradient. If two parts carry the same information, one of them is enough for the
 model, so both parts get 0. Shapley values do not have this fault, because they also remove parts together.
 
-Reference: Zeiler and Fergus (2014), "Visualizing and understanding convolutional networks", section 4.2.
+Reference: Zeiler and Fergus (2014), "Visualizing and understanding convolutional networks", arXiv:1311.2901, section
+4.2.
 """
 
 from __future__ import annotations

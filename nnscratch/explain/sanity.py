@@ -11,7 +11,8 @@ the edges of the image or the rare words of the text. But it does not explain th
 
 The shuffle puts the elements of each weight array in a random order, so the array still has the same values.
 
-Reference: Adebayo, Gilmer, Muelly, Goodfellow, Hardt and Kim (2018), "Sanity checks for saliency maps".
+Reference: Adebayo, Gilmer, Muelly, Goodfellow, Hardt and Kim (2018), "Sanity checks for saliency maps",
+arXiv:1810.03292.
 """
 
 from __future__ import annotations

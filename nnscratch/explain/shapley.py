@@ -16,8 +16,9 @@ This file computes v for all 2^G sets, so G must be small. `kernel_shap` estimat
 
 References
 ----------
-Shapley (1953), "A value for n-person games". Strumbelj and Kononenko (2010), "An efficient explanation of individual
-classifications using game theory".
+Shapley (1953), "A value for n-person games", doi:10.1515/9781400881970-018. Strumbelj and Kononenko (2010), "An
+efficient explanation of individual classifications using game theory",
+https://www.jmlr.org/papers/v11/strumbelj10a.html.
 """
 
 from __future__ import annotations

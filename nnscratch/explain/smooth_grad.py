@@ -11,7 +11,8 @@ The gradient of a deep network with ReLUs changes abruptly from one point to the
 The mean over a neighbourhood of x changes slowly. This mean is the gradient of a smoothed s: the mean of s over the
 noise.
 
-Reference: Smilkov, Thorat, Kim, Viegas and Wattenberg (2017), "SmoothGrad: removing noise by adding noise".
+Reference: Smilkov, Thorat, Kim, Viegas and Wattenberg (2017), "SmoothGrad: removing noise by adding noise",
+arXiv:1706.03825.
 """
 
 from __future__ import annotations

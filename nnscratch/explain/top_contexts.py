@@ -9,8 +9,9 @@ If you name a unit after its top contexts, the name is a guess. Also check texts
 
 References
 ----------
-Karpathy, Johnson and Fei-Fei (2016), "Visualizing and understanding recurrent networks". Zhou, Khosla, Lapedriza, Oliva
-and Torralba (2015), "Object detectors emerge in deep scene CNNs": the inputs that activate a unit most.
+Karpathy, Johnson and Fei-Fei (2016), "Visualizing and understanding recurrent networks", arXiv:1506.02078. Zhou,
+Khosla, Lapedriza, Oliva and Torralba (2015), "Object detectors emerge in deep scene CNNs", arXiv:1412.6856: the inputs
+that activate a unit most.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ which is the order of Y. Backward computes X again from x, which takes less memo
 
 References: LeCun, Bottou, Bengio and Haffner (1998), "Gradient-based learning applied to document recognition",
 doi:10.1109/5.726791; Chellapilla, Puri and Simard (2006), "High performance convolutional neural networks for document
-processing" (im2col).
+processing" (im2col), https://inria.hal.science/inria-00112631.
 """
 
 from __future__ import annotations

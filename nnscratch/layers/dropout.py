@@ -9,7 +9,7 @@ The probability of keeping an element is 1 - p. Dividing by it makes the expecte
 dropout). So in ``eval()`` mode y = x, without any scaling.
 
 Reference: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov (2014), "Dropout: a simple way to prevent neural
-networks from overfitting".
+networks from overfitting", https://www.jmlr.org/papers/v15/srivastava14a.html.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ the *sum* of both gradients. The ids are integers, so there is no gradient with 
 A batch reads few rows of a large table. Only the gradients of these rows are computed and stored, until you read the
 whole gradient (see `Parameter.nonzero_rows`).
 
-Reference: Bengio, Ducharme, Vincent and Jauvin (2003), "A neural probabilistic language model".
+Reference: Bengio, Ducharme, Vincent and Jauvin (2003), "A neural probabilistic language model",
+https://www.jmlr.org/papers/v3/bengio03a.html.
 """
 
 from __future__ import annotations

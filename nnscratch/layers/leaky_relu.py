@@ -8,7 +8,8 @@
 A ReLU unit whose input is negative for every example gets no gradient and stops learning. Here it still gets a small
 gradient. At the kink, x = 0, this layer uses the slope from the left, as ReLU does.
 
-Reference: Maas, Hannun and Ng (2013), "Rectifier nonlinearities improve neural network acoustic models".
+Reference: Maas, Hannun and Ng (2013), "Rectifier nonlinearities improve neural network acoustic models",
+https://ai.stanford.edu/~amaas/papers/relu_hybrid_icml2013_final.pdf.
 """
 
 from __future__ import annotations

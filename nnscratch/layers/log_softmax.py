@@ -8,7 +8,8 @@
 Computing log(softmax(x)) in two steps gives -infinity when a probability rounds to zero. The formula above stays
 finite.
 
-Reference: Goodfellow, Bengio and Courville (2016), "Deep learning", section 4.1: overflow and underflow.
+Reference: Goodfellow, Bengio and Courville (2016), "Deep learning", https://www.deeplearningbook.org, section 4.1:
+overflow and underflow.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@
 At x = 0 the function has a kink: its slope is 0 from the left and 1 from the right. Any value between them is a
 subgradient. This layer uses 0, as most libraries do.
 
-Reference: Nair and Hinton (2010), "Rectified linear units improve restricted Boltzmann machines".
+Reference: Nair and Hinton (2010), "Rectified linear units improve restricted Boltzmann machines",
+https://www.cs.toronto.edu/~hinton/absps/reluICML.pdf.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ The output is always positive. Use this layer where a network must output a posi
 deviation.
 
 Reference: Dugas, Bengio, Belisle, Nadeau and Garcia (2001), "Incorporating second-order functional knowledge for better
-option pricing".
+option pricing", https://proceedings.neurips.cc/paper/2000/hash/44968aece94f667e4095002d140b5896-Abstract.html.
 """
 
 from __future__ import annotations

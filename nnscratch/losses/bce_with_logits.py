@@ -10,7 +10,8 @@
 Each element is a separate yes-or-no question, so one image may have several labels. If exactly one class is correct,
 use CrossEntropyLoss.
 
-Reference: Bishop (2006), "Pattern recognition and machine learning", section 4.3.2.
+Reference: Bishop (2006), "Pattern recognition and machine learning", https://link.springer.com/book/9780387310732,
+section 4.3.2.
 """
 
 from __future__ import annotations

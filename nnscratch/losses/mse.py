@@ -8,7 +8,8 @@
 n counts elements, not rows, as in PyTorch. If the targets contain Gaussian noise of constant variance, minimising this
 loss maximises their likelihood.
 
-Reference: Bishop (2006), "Pattern recognition and machine learning", section 3.1.1.
+Reference: Bishop (2006), "Pattern recognition and machine learning", https://link.springer.com/book/9780387310732,
+section 3.1.1.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ score exceeds all others by the margin, the loss and its gradient are exactly ze
 contrast, is never zero. As in PyTorch, the sum is divided by C. The notes of the course CS231n omit this division. The
 loss has a kink where the difference of two scores equals the margin. There, this layer uses the slope 0.
 
-Reference: Weston and Watkins (1999), "Support vector machines for multi-class pattern recognition".
+Reference: Weston and Watkins (1999), "Support vector machines for multi-class pattern recognition",
+https://www.elen.ucl.ac.be/Proceedings/esann/esannpdf/es1999-461.pdf.
 """
 
 from __future__ import annotations

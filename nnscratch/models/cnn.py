@@ -8,8 +8,8 @@ A convolution applies the same small kernels at every position of the image. If 
 one corner, it detects this stroke in all corners. After each pooling, a kernel covers twice as much of the image in
 each direction, and exact positions are lost.
 
-Reference: LeCun, Bottou, Bengio and Haffner (1998), "Gradient-based learning applied to document recognition".
-BatchNorm, ReLU and Dropout are newer.
+Reference: LeCun, Bottou, Bengio and Haffner (1998), "Gradient-based learning applied to document recognition",
+doi:10.1109/5.726791. BatchNorm, ReLU and Dropout are newer.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ the file stores them as (in, out), and `Linear` as (out, in).
 
 All names except ``lm_head.weight`` may have the prefix ``transformer.``.
 
-Reference: Radford, Wu, Child, Luan, Amodei and Sutskever (2019), "Language models are unsupervised multitask learners".
+Reference: Radford, Wu, Child, Luan, Amodei and Sutskever (2019), "Language models are unsupervised multitask learners",
+https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf.
 """
 
 from __future__ import annotations

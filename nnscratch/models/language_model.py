@@ -8,9 +8,10 @@ recurrent network replaces the LSTM, and the state consists of h only.
 
 References
 ----------
-Mikolov et al. (2010), "Recurrent neural network based language model".
-Zaremba, Sutskever and Vinyals (2014), "Recurrent neural network regularization": where to apply dropout.
-Press and Wolf (2017), "Using the output embedding to improve language models": tied weights.
+Mikolov et al. (2010), "Recurrent neural network based language model", doi:10.21437/Interspeech.2010-343.
+Zaremba, Sutskever and Vinyals (2014), "Recurrent neural network regularization", arXiv:1409.2329: where to apply
+dropout.
+Press and Wolf (2017), "Using the output embedding to improve language models", arXiv:1608.05859: tied weights.
 """
 
 from __future__ import annotations

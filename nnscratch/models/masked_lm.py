@@ -9,7 +9,7 @@ the task must be different. Some tokens of the input are hidden, and the model p
 sides. `MaskedBatches` makes such batches. The loss counts only the hidden tokens.
 
 Reference: Devlin, Chang, Lee and Toutanova (2019), "BERT: pre-training of deep bidirectional transformers for language
-understanding".
+understanding", arXiv:1810.04805.
 """
 
 from __future__ import annotations

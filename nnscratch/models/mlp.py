@@ -5,7 +5,8 @@
 Without the activations the network would be one Linear layer: a product of matrices is a matrix. There is no
 activation after the last layer, since CrossEntropyLoss takes logits and MSELoss takes any real values.
 
-Reference: Rumelhart, Hinton and Williams (1986), "Learning representations by back-propagating errors".
+Reference: Rumelhart, Hinton and Williams (1986), "Learning representations by back-propagating errors",
+doi:10.1038/323533a0.
 """
 
 from __future__ import annotations

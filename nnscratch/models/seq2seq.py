@@ -20,10 +20,10 @@ begins with a start token and ends with a stop token. The decoder sees the sourc
 
 References
 ----------
-Sutskever, Vinyals and Le (2014), "Sequence to sequence learning with neural networks": the state, and reversed sources.
-Cho et al. (2014), "Learning phrase representations using RNN encoder-decoder for statistical machine translation": a
-context vector at every step ("peek"). Luong, Pham and Manning (2015), "Effective approaches to attention-based neural
-machine translation": attention after the decoder.
+Sutskever, Vinyals and Le (2014), "Sequence to sequence learning with neural networks", arXiv:1409.3215: the state, and
+reversed sources. Cho et al. (2014), "Learning phrase representations using RNN encoder-decoder for statistical machine
+translation", arXiv:1406.1078: a context vector at every step ("peek"). Luong, Pham and Manning (2015), "Effective
+approaches to attention-based neural machine translation", arXiv:1508.04025: attention after the decoder.
 """
 
 from __future__ import annotations

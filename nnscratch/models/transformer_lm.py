@@ -22,9 +22,11 @@ LSTM has no such limit.
 
 References
 ----------
-Vaswani et al. (2017), "Attention is all you need".
-Radford, Wu, Child, Luan, Amodei and Sutskever (2019), "Language models are unsupervised multitask learners" (GPT-2).
-Karpathy (2022), nanoGPT. Press and Wolf (2017), "Using the output embedding to improve language models": tied weights.
+Vaswani et al. (2017), "Attention is all you need", arXiv:1706.03762.
+Radford, Wu, Child, Luan, Amodei and Sutskever (2019), "Language models are unsupervised multitask learners" (GPT-2),
+https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf.
+Karpathy (2022), nanoGPT, https://github.com/karpathy/nanoGPT. Press and Wolf (2017), "Using the output embedding to
+improve language models", arXiv:1608.05859: tied weights.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ tokens. It also keeps the keys and values of the memory, which never change.
 With the same weights, the two stacks give the values and gradients of PyTorch's ``nn.Transformer``, in the pre-norm
 form and in the post-norm form.
 
-Reference: Vaswani et al. (2017), "Attention is all you need".
+Reference: Vaswani et al. (2017), "Attention is all you need", arXiv:1706.03762.
 """
 
 from __future__ import annotations

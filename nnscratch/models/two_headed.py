@@ -12,7 +12,7 @@ Each loss has its own backward. To give a loss twice the weight, multiply its gr
 that help both tasks. Often both results are better than with a separate network for each task, and one trunk costs less
 than two.
 
-Reference: Caruana (1997), "Multitask learning".
+Reference: Caruana (1997), "Multitask learning", doi:10.1023/A:1007379606734.
 """
 
 from __future__ import annotations

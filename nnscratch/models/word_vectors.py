@@ -19,7 +19,7 @@ With `BCEWithLogitsLoss` and the targets 1, 0, ..., 0, this is negative sampling
 softmax over all V words. `WordWindows` makes the batches.
 
 Reference: Mikolov, Sutskever, Chen, Corrado and Dean (2013), "Distributed representations of words and phrases and
-their compositionality".
+their compositionality", arXiv:1310.4546.
 """
 
 from __future__ import annotations

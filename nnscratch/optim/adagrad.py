@@ -8,7 +8,7 @@ A weight that seldom gets a gradient, such as the embedding of a rare word, keep
 decreases, so over a long run all step sizes approach zero. RMSprop and Adam forget old gradients instead.
 
 Reference: Duchi, Hazan and Singer (2011), "Adaptive subgradient methods for online learning and stochastic
-optimization".
+optimization", https://jmlr.org/papers/v12/duchi11a.html.
 """
 
 from __future__ import annotations

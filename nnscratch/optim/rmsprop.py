@@ -13,8 +13,9 @@
 RMSprop differs from Adagrad in v. Adagrad sums all squares. RMSprop takes a running mean, which forgets old squares. v,
 a and b start at zero.
 
-References: Tieleman and Hinton (2012), "Lecture 6.5: RMSprop", Coursera; centered: Graves (2013), "Generating
-sequences with recurrent neural networks", arXiv:1308.0850.
+References: Tieleman and Hinton (2012), "Lecture 6.5: RMSprop", Coursera,
+https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf; centered: Graves (2013), "Generating sequences
+with recurrent neural networks", arXiv:1308.0850.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@
 References
 ----------
 Polyak (1964), doi:10.1016/0041-5553(64)90137-5, and Nesterov (1983), in the form that PyTorch uses: Sutskever, Martens,
-Dahl and Hinton (2013), "On the importance of initialization and momentum in deep learning".
+Dahl and Hinton (2013), "On the importance of initialization and momentum in deep learning",
+https://proceedings.mlr.press/v28/sutskever13.html.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A text with a colour behind each token: the tokens to which a unit of a network reacts, or that explain a prediction.
 
-Reference: Karpathy, Johnson and Fei-Fei (2016), "Visualizing and understanding recurrent networks".
+Reference: Karpathy, Johnson and Fei-Fei (2016), "Visualizing and understanding recurrent networks", arXiv:1506.02078.
 """
 
 from __future__ import annotations

@@ -29,9 +29,9 @@
 
                 epsilon = rdp(alpha) + log((alpha - 1) / alpha) - (log delta + log alpha) / (alpha - 1)
 
-References: Mironov (2017), "Renyi differential privacy"; Mironov, Talwar and Zhang (2019), "Renyi differential privacy
-of the sampled Gaussian mechanism", for A; Balle, Barthe, Gaboardi, Hsu and Sato (2020), "Hypothesis testing
-interpretations and Renyi differential privacy", Theorem 21, for epsilon.
+References: Mironov (2017), "Renyi differential privacy", arXiv:1702.07476; Mironov, Talwar and Zhang (2019), "Renyi
+differential privacy of the sampled Gaussian mechanism", arXiv:1908.10530, for A; Balle, Barthe, Gaboardi, Hsu and Sato
+(2020), "Hypothesis testing interpretations and Renyi differential privacy", arXiv:1905.09982, Theorem 21, for epsilon.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def epsilon(steps: int, sample_rate: float, noise_multiplier: float, delta: floa
 
     Examples
     --------
-    The setting of Abadi et al. (2016), section 5: their moments accountant gives 1.26.
+    The setting of Abadi et al. (2016), arXiv:1607.00133, section 5: their moments accountant gives 1.26.
 
     >>> import nnscratch as nn
     >>> round(nn.privacy.epsilon(steps=10_000, sample_rate=0.01, noise_multiplier=4.0, delta=1e-5), 3)

@@ -15,7 +15,8 @@ noise. A larger C gives less clipping but more noise.
 The gradient is divided by the mean batch size L, not by the size of this batch, because that size depends on the
 examples in it. A batch may be empty. The step then consists of noise only.
 
-Reference: Abadi, Chu, Goodfellow, McMahan, Mironov, Talwar and Zhang (2016), "Deep learning with differential privacy".
+Reference: Abadi, Chu, Goodfellow, McMahan, Mironov, Talwar and Zhang (2016), "Deep learning with differential privacy",
+arXiv:1607.00133.
 """
 
 from __future__ import annotations

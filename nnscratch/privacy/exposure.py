@@ -12,7 +12,7 @@ who tries the most likely digits first then finds the secret at once. With one b
 The digits are drawn at random, so the model can learn them only from the canary itself.
 
 Reference: Carlini, Liu, Erlingsson, Kos and Song (2019), "The secret sharer: evaluating and testing unintended
-memorization in neural networks".
+memorization in neural networks", arXiv:1802.08232.
 """
 
 from __future__ import annotations

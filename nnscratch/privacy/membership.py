@@ -9,8 +9,8 @@ A model that treats members and others alike has an advantage of 0 and an auc of
 delta)-private allows an advantage of at most (exp(epsilon) - 1 + 2 delta) / (exp(epsilon) + 1), for any attack.
 
 References: Yeom, Giacomelli, Fredrikson and Jha (2018), "Privacy risk in machine learning: analyzing the connection to
-overfitting"; Humphries et al. (2023), "Investigating membership inference attacks under data dependencies", for the
-bound.
+overfitting", arXiv:1709.01604; Humphries et al. (2023), "Investigating membership inference attacks under data
+dependencies", arXiv:2010.12112, for the bound.
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ step.
 
 References
 ----------
-Akiba, Sano, Yanase, Ohta and Koyama (2019), "Optuna: a next-generation hyperparameter optimization framework".
-Bergstra, Bardenet, Bengio and Kegl (2011), "Algorithms for hyper-parameter optimization".
+Akiba, Sano, Yanase, Ohta and Koyama (2019), "Optuna: a next-generation hyperparameter optimization framework",
+arXiv:1907.10902. Bergstra, Bardenet, Bengio and Kegl (2011), "Algorithms for hyper-parameter optimization",
+https://papers.nips.cc/paper/4443-algorithms-for-hyper-parameter-optimization.
 """
 
 from __future__ import annotations

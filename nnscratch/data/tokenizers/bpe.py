@@ -1,6 +1,6 @@
 """BPETokenizer: the tokens of GPT-2, byte-level BPE.
 
-text  -> split into words  -> UTF-8 bytes  -> merge  -> ids, an int64 array of shape (T,)  -> decode -> the same text
+text  -> split into words  -> UTF-8 bytes  -> merge  -> ids, an integer array of shape (T,)  -> decode -> the same text
 
 1. ``pretokenize.py`` splits the text into words. A merge never crosses the border between two words.
 2. Each word becomes its UTF-8 bytes. The vocabulary holds all 256 bytes, so no text has an unknown token.
@@ -8,9 +8,12 @@ text  -> split into words  -> UTF-8 bytes  -> merge  -> ids, an int64 array of s
 
 ``hugging_face.py`` reads and writes the files.
 
-References: Gage (1994), "A new algorithm for data compression", The C Users Journal 12(2). Sennrich, Haddow and Birch
-(2016), "Neural machine translation of rare words with subword units", ACL. Radford, Wu, Child, Luan, Amodei and
-Sutskever (2019), "Language models are unsupervised multitask learners": the bytes and the pattern.
+References: Gage (1994), "A new algorithm for data compression", The C Users Journal 12(2),
+https://www.drdobbs.com/a-new-algorithm-for-data-compression/184402829. Sennrich, Haddow and Birch (2016), "Neural
+machine translation of rare words with subword units", arXiv:1508.07909. Radford, Wu, Child, Luan, Amodei and Sutskever
+(2019), "Language models are unsupervised multitask learners",
+https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf: the bytes and the
+pattern.
 """
 
 from __future__ import annotations
@@ -164,7 +167,7 @@ class BPETokenizer(Tokenizer):
 
         Returns
         -------
-        ids : int64 array, shape (T,)
+        ids : intp array, shape (T,)
 
         Raises
         ------
@@ -185,7 +188,7 @@ class BPETokenizer(Tokenizer):
 
         Returns
         -------
-        ids : int64 array, shape (T,)
+        ids : intp array, shape (T,)
         """
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"data must be bytes, got {type(data).__name__}; encode takes a str")

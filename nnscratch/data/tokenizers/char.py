@@ -1,6 +1,6 @@
 """CharTokenizer: one token per character.
 
-text  -> encode -> ids, an int64 array of shape (T,)  -> decode -> the same text
+text  -> encode -> ids, an integer array of shape (T,)  -> decode -> the same text
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class CharTokenizer(Tokenizer):
 
         Returns
         -------
-        ids : int64 array, shape (T,)
+        ids : intp array, shape (T,)
 
         Raises
         ------

@@ -24,8 +24,9 @@ only these positions. A heap of (-count, pair) gives the largest count in step 1
 Applying. The rank of a merge is its position in the list of merges. To encode a word, merge the pair with the lowest
 rank, the leftmost first, and repeat until no pair of neighbours has a rank.
 
-References: Gage (1994), "A new algorithm for data compression", The C Users Journal 12(2). Sennrich, Haddow and Birch
-(2016), "Neural machine translation of rare words with subword units", ACL.
+References: Gage (1994), "A new algorithm for data compression", The C Users Journal 12(2),
+https://www.drdobbs.com/a-new-algorithm-for-data-compression/184402829. Sennrich, Haddow and Birch (2016), "Neural
+machine translation of rare words with subword units", arXiv:1508.07909.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ not know ``\p{L}`` and ``\p{N}``. Its ``\s`` includes four control characters th
 this file writes out all three as ranges of code points. It takes them from :mod:`unicodedata`, and adds the characters
 that Python 3.11 does not know. So every Python version splits a text in the same way.
 
-Reference: Radford, Wu, Child, Luan, Amodei and Sutskever (2019), "Language models are unsupervised multitask learners".
+Reference: Radford, Wu, Child, Luan, Amodei and Sutskever (2019), "Language models are unsupervised multitask learners",
+https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf.
 """
 
 from __future__ import annotations

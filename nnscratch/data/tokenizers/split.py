@@ -92,7 +92,7 @@ class SplitTokenizer(Tokenizer):
 
         Returns
         -------
-        ids : int64 array, shape (T,)
+        ids : intp array, shape (T,)
 
         Raises
         ------

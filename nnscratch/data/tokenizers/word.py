@@ -1,6 +1,6 @@
 """WordTokenizer: words and punctuation marks, with ``<unk>`` for rare words.
 
-    text  -> tokenize -> words and marks  -> encode -> ids, an int64 array of shape (T,)  -> decode -> text
+    text  -> tokenize -> words and marks  -> encode -> ids, an integer array of shape (T,)  -> decode -> text
 
 A word tokenizer drops capitals and spacing, and replaces rare words by ``<unk>``. In return, a text has far fewer words
 than characters, so a model needs fewer steps.
@@ -155,7 +155,7 @@ class WordTokenizer(Tokenizer):
 
         Returns
         -------
-        ids : int64 array, shape (T,)
+        ids : intp array, shape (T,)
         """
         find = self._ids.get
         return np.array([find(token, 0) for token in self.tokenize(text)], dtype=np.intp)

@@ -61,7 +61,7 @@ EXERCISE = Exercise(
         "The full softmax would need the scores of all V words in each step. Negative sampling needs only K + 1 "
         "scores. So word vectors could be learned from billions of words.",
     ),
-    reading='Mikolov et al. (2013), "Distributed Representations of Words and Phrases", section 2.2; '
+    reading='Mikolov et al. (2013), "Distributed Representations of Words and Phrases", arXiv:1310.4546, section 2.2; '
     "nnscratch/layers/embedding.py",
     mistakes=[
         Mistake(

@@ -95,7 +95,8 @@ class ModuleAdapter(Adapter):
             if "non-broadcastable output operand" not in str(error):
                 raise
             raise ValueError(
-                f"backward: {error}. If forward broadcasts a parameter over the batch, its gradient is the sum over "
-                f"the batch: grad += dy.sum(axis=0)"
+                f"backward: {error}. If forward broadcasts a parameter, its gradient is the sum over the axes along "
+                f"which forward repeats it: grad += dy.sum(axis=0) for dy of shape (N, D), "
+                f"grad += dy.sum(axis=(0, 1)) for dy of shape (N, T, D)"
             ) from error
         return {**{name: p.grad for name, p in self.named_parameters()}, **self.match_to_inputs(result)}
