@@ -12,11 +12,17 @@ import numpy as np
 import pytest
 
 import nnscratch as nn
-from nnscratch import runs
+from nnscratch import blas, runs
 from nnscratch.cli import main
 
 TEXT = "the cat sat on the mat. the dog sat on the cat. the mat sat on the dog. " * 60
 SMALL = ["--hidden", "16", "--embed", "8", "--batch", "4", "--seq-len", "16", "--steps", "12"]
+
+
+@pytest.fixture(autouse=True)
+def short_samples(monkeypatch):
+    """Training ends with a sample of 50 tokens instead of 300 to 2,000."""
+    monkeypatch.setattr(runs, "SAMPLE_TOKENS", dict.fromkeys(runs.SAMPLE_TOKENS, 50))
 
 
 @pytest.fixture
@@ -26,19 +32,22 @@ def text(tmp_path):
     return path
 
 
-@pytest.fixture
-def run(text, tmp_path):
-    assert main(["train", str(text), "--out", str(tmp_path / "run"), *SMALL]) == 0
-    return tmp_path / "run"
-
-
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory):
-    """Train once for all tests that only need a copy of the run's folder."""
+    """Train once for all tests that only need a copy of the run's folder. Its sample is of full length."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "tale.txt").write_text(TEXT, encoding="utf-8")
     assert main(["train", str(folder / "tale.txt"), "--out", str(folder / "run"), *SMALL]) == 0
     return folder / "run"
+
+
+@pytest.fixture
+def run(finished_run, text, tmp_path):
+    """Return a copy of the finished run, whose source is the file `text`."""
+    folder = shutil.copytree(finished_run, tmp_path / "run")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"source": str(text)}))
+    return folder
 
 
 def error_of(capsys, *arguments):
@@ -50,7 +59,7 @@ def error_of(capsys, *arguments):
     return error
 
 
-def test_a_run_leaves_everything_in_its_folder_and_says_both_figures(text, tmp_path, capsys):
+def test_a_run_leaves_everything_in_its_folder_and_says_both_figures(text, finished_run, tmp_path, capsys):
     assert main(["train", str(text), "--out", str(tmp_path / "run"), *SMALL]) == 0
     printed = capsys.readouterr().out
     assert "bits per character" in printed and "of the words of the sample also occur in the text" in printed
@@ -60,7 +69,7 @@ def test_a_run_leaves_everything_in_its_folder_and_says_both_figures(text, tmp_p
     }  # fmt: skip
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (config["level"], config["hidden"], config["steps"]) == ("char", 16, 12)
-    assert len((tmp_path / "run" / "sample.txt").read_text()) == 2001  # one character to begin with, 2,000 written
+    assert len((finished_run / "sample.txt").read_text()) == 2001  # one character to begin with, 2,000 written
     assert (tmp_path / "run" / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -107,7 +116,7 @@ def test_too_small_a_vocabulary_for_byte_pairs_is_refused(text, tmp_path, capsys
 def test_an_interrupted_run_resumed_equals_one_that_was_not(text, tmp_path):
     command = [sys.executable, "-m", "nnscratch", "train", str(text), *SMALL[:-1], "400", "--dropout", "0.2"]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    subprocess.run([*command, "--out", whole], check=True, capture_output=True)
+    assert main([*command[3:], "--out", str(whole)]) == 0
 
     child = subprocess.Popen([*command, "--out", cut], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.time() + 60
@@ -143,7 +152,11 @@ def test_generate_writes_after_the_prompt_and_repeats_itself_with_a_seed(run, ca
     assert texts[0] == texts[1] and texts[0].startswith("the ") and len(texts[0]) == 45
 
 
-def test_info_names_the_versions_and_measures_a_product(capsys):
+def test_info_names_the_versions_and_measures_a_product(capsys, monkeypatch):
+    measure, measure_kernel = blas.measure, blas.measure_kernel
+    monkeypatch.setattr(blas, "measure", lambda seconds: measure(0.01))
+    monkeypatch.setattr(blas, "measure_kernel", lambda name, seconds: measure_kernel(name, 0.01))
+    monkeypatch.setattr(blas, "usable_kernels", lambda flags: [blas.blas().kernel])  # not all of them
     assert main(["info"]) == 0
     printed = capsys.readouterr().out
     assert nn.__version__ in printed and np.__version__ in printed and "GFLOP/s" in printed

@@ -2,9 +2,15 @@
 
 import pytest
 
-from nnscratch import cli, load
+from nnscratch import cli, load, runs
 
 TEXT = "the cat sat on the mat. the dog sat on the cat. the mat sat on the dog. " * 60
+
+
+@pytest.fixture(autouse=True)
+def short_samples(monkeypatch):
+    """Training ends with a sample of 50 tokens instead of 300 to 2,000."""
+    monkeypatch.setattr(runs, "SAMPLE_TOKENS", dict.fromkeys(runs.SAMPLE_TOKENS, 50))
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "transformer"])

@@ -117,9 +117,8 @@ def test_a_description_from_a_stranger_is_refused_and_nothing_is_imported_or_all
 
 
 def test_a_deep_description_is_refused(tmp_path):
-    spec = json.dumps(linear())
-    for _ in range(20_000):
-        spec = '{"class": "nnscratch.sequential.Sequential", "config": {}, "modules": [' + spec + "]}"
+    outside = '{"class": "nnscratch.sequential.Sequential", "config": {}, "modules": ['
+    spec = outside * 20_000 + json.dumps(linear()) + "]}" * 20_000
     save_file({"w": np.zeros(2, "f")}, tmp_path / "deep.safetensors", metadata={"nnscratch": f'{{"model": {spec}}}'})
     with pytest.raises(ValueError, match=r"deep\.safetensors"):
         nn.load(tmp_path / "deep.safetensors")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from cases import LAYERS
+from directions import assert_gradient
 
 import nnscratch as nn
-from nnscratch.gradcheck import numerical_gradient
 from nnscratch.modes import eval_with_backward
 
 
@@ -28,8 +28,7 @@ def test_a_layer_computes_what_eval_mode_computes_and_backward_works(case):
             return
         dy = np.random.default_rng(1).normal(size=y.shape)
         dx = first(layer.backward(dy))
-    numeric = numerical_gradient(lambda x: (first(layer(x, *others)) * dy).sum(), x)
-    np.testing.assert_allclose(dx, numeric, rtol=1e-5, atol=1e-7)
+    assert_gradient(lambda: (first(layer(x, *others)) * dy).sum(), x, dx)
     assert not layer.training and not layer.deterministic
 
 

@@ -45,10 +45,15 @@ DOCSTRING_STARTS = {
     r"Whether\b": "'True if ...' or 'Return True if ...'",
     r"(How|Where|Which)\b": "a verb or a noun phrase",
 }
-SPACE = r"\s+"
-ANYWHERE = {
-    re.compile(rf"\b(?:{words.replace(' ', SPACE)})\b", re.IGNORECASE): advice for words, advice in EXPRESSIONS.items()
-}
+
+
+def pattern_of(words):
+    """Return the pattern of an expression, in which a space also matches a line break."""
+    return re.compile(rf"\b(?:{words})\b".replace(" ", r"\s+"), re.IGNORECASE)
+
+
+ANY_EXPRESSION = pattern_of("|".join(EXPRESSIONS))  # one search for all shows that most texts have none
+ANYWHERE = {pattern_of(words): advice for words, advice in EXPRESSIONS.items()}
 AT_THE_START = {re.compile(rf"\A\s*(?:{start})"): advice for start, advice in DOCSTRING_STARTS.items()}
 
 
@@ -73,6 +78,8 @@ def texts_of_a_module(source):
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.lineno, node.value, id(node) in docstrings
+    if not ANY_EXPRESSION.search(source):
+        return  # no comment has an expression, and reading all tokens takes long
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.string, False
@@ -81,7 +88,8 @@ def texts_of_a_module(source):
 def found_in(texts):
     """Yield (line, expression, suggestion) for each expression found."""
     for first, text, is_docstring in texts:
-        for pattern, advice in (ANYWHERE | AT_THE_START if is_docstring else ANYWHERE).items():
+        patterns = ANYWHERE if ANY_EXPRESSION.search(text) else {}
+        for pattern, advice in (patterns | AT_THE_START if is_docstring else patterns).items():
             for match in pattern.finditer(text):
                 yield first + text.count("\n", 0, match.start()), " ".join(match[0].split()), advice
 

@@ -48,13 +48,13 @@ WITHOUT_AXES = {"text", "filters", "attributions"}
 def test_it_draws_into_the_axes_given_and_returns_them(name):
     ax = plotting.new_axes()
     assert PICTURES[name](ax) is ax
-    ax.figure.savefig(io.BytesIO())
+    ax.figure.savefig(io.BytesIO(), dpi=20)
 
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_without_axes_it_makes_a_figure_with_labelled_axes_and_leaves_pyplot_alone(name):
     ax = PICTURES[name](None)
-    ax.figure.savefig(io.BytesIO())
+    ax.figure.savefig(io.BytesIO(), dpi=20)
     if name not in WITHOUT_AXES:
         assert ax.get_xlabel() and ax.get_ylabel() or name in ("gradient flow", "histograms") and ax.get_xlabel()
     import sys
@@ -99,7 +99,7 @@ def test_a_gradient_that_is_not_finite_is_named():
 
 def test_histograms_are_of_the_finite_numbers_and_say_how_many_are_not():
     ax = plotting.plot_histograms({"good": X, "broken": np.where(X > 1, np.nan, X)})
-    ax.figure.savefig(io.BytesIO())
+    ax.figure.savefig(io.BytesIO(), dpi=20)
     assert f"{(X > 1).sum()} not finite" in [text.get_text() for text in ax.texts]
 
 

@@ -20,6 +20,12 @@ SMALL = ["--hidden", "8", "--embed", "4", "--batch", "4", "--seq-len", "16"]
 posix = pytest.mark.skipif(os.name != "posix", reason="locks and signals of POSIX")
 
 
+@pytest.fixture(autouse=True)
+def short_samples(monkeypatch):
+    """Training ends with a sample of 50 tokens instead of 300 to 2,000."""
+    monkeypatch.setattr(runs, "SAMPLE_TOKENS", dict.fromkeys(runs.SAMPLE_TOKENS, 50))
+
+
 @pytest.fixture
 def text(tmp_path):
     path = tmp_path / "tale.txt"

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from directions import assert_gradient
 
 import nnscratch as nn
 from nnscratch.explain import gradient_x_input, input_gradients, integrated_gradients, scores, smooth_grad
 from nnscratch.explain.scores import features_of, score_gradients
-from nnscratch.gradcheck import numerical_gradient
 
 METHODS = {
     "input_gradients": input_gradients,
@@ -47,9 +47,9 @@ def test_the_gradient_is_that_of_the_score_in_eval_mode(name):
     model, x = made(name)
     target = np.array([1, 3])
     features = features_of(model, x)
-    expected = numerical_gradient(lambda e: scores(model.eval(), x if x.dtype == int else e, target, e).sum(), features)
     s, g = score_gradients(model, x, target)
-    np.testing.assert_allclose(g, expected, atol=1e-7)
+    given = x if x.dtype == int else features
+    assert_gradient(lambda: scores(model.eval(), given, target, features).sum(), features, g)
     logits = model.eval()(x)
     logits = logits[0][:, -1] if isinstance(logits, tuple) else logits
     np.testing.assert_allclose(s, logits[[0, 1], target], rtol=1e-12)

@@ -88,7 +88,7 @@ def what_is_left(device, drawn, folder):
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(scenarios)
 def test_whatever_happens_the_same_is_left_on_both_devices(drawn):
     with tempfile.TemporaryDirectory() as folder:

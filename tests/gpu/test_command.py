@@ -10,10 +10,16 @@ import pytest
 import strict_cupy
 
 import nnscratch as nn
-from nnscratch import backend, blas
+from nnscratch import backend, blas, runs
 from nnscratch.cli import main
 
 SMALL = ["--hidden", "16", "--embed", "8", "--batch", "4", "--seq-len", "16", "--steps", "12"]
+
+
+@pytest.fixture(autouse=True)
+def short_samples(monkeypatch):
+    """Training ends with a sample of 50 tokens instead of 300 to 2,000."""
+    monkeypatch.setattr(runs, "SAMPLE_TOKENS", dict.fromkeys(runs.SAMPLE_TOKENS, 50))
 
 
 @pytest.fixture

@@ -118,8 +118,8 @@ def test_a_pair_of_functions_and_integer_inputs(check):
 @pytest.mark.parametrize(
     ("name", "options", "why"),
     [
-        ("Endless", ["--seconds", "3"], "not finished after 3 seconds"),
-        ("HasAChild", ["--seconds", "3"], "not finished after 3 seconds"),
+        ("Endless", ["--seconds", "1"], "not finished after 1 second"),
+        ("HasAChild", ["--seconds", "1"], "not finished after 1 second"),
         ("Asks", [], "EOFError"),
         ("Leaves", [], "without a report"),
         ("Raises", [], "ZeroDivisionError: oh ("),

@@ -50,7 +50,7 @@ class Updates:
 
 @pytest.mark.parametrize("mode", ["full", "sampled", "directional"])
 @pytest.mark.parametrize("in_place", [True, False])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_an_update_in_backward_is_named_and_the_gradients_are_those_before_it(mode, in_place, seed):
     net = Updates(False, in_place, seed)
     before = net.W1, net.W2, net.W1.copy(), net.W2.copy()
@@ -64,7 +64,7 @@ def test_an_update_in_backward_is_named_and_the_gradients_are_those_before_it(mo
 
 @pytest.mark.parametrize("mode", ["full", "sampled", "directional"])
 @pytest.mark.parametrize("in_place", [True, False])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_an_update_before_the_weights_are_used_is_wrong_and_never_a_kink(mode, in_place, seed):
     report = check_gradients(Updates(True, in_place, seed), X, mode=mode)
     assert {entry.name: entry.verdict for entry in report} == {"W1": "wrong", "W2": "right", "x": "wrong"}
@@ -127,22 +127,22 @@ def test_at_a_kink_the_slope_lies_between_the_one_sided_slopes(mode, slope, cons
     x = rng(1).normal(size=(4, 6))
     x[:, ::2] = 0
     for given in (x, np.zeros((5, 30))):
-        assert check_gradients(relu(slope, constant), given, mode=mode).verdict == ("right" if right else "wrong")
+        report = check_gradients(relu(slope, constant), given, mode=mode, diagnose=False)
+        assert report.verdict == ("right" if right else "wrong"), report
 
 
 @pytest.mark.parametrize("mode", ["full", "sampled", "directional"])
 @pytest.mark.parametrize(("slope", "constant", "right"), SLOPES + CONSTANTS)
 @pytest.mark.parametrize("rows", [1, 2])
 def test_in_a_hidden_layer_too_unit_by_unit(mode, slope, constant, right, rows):
-    for seed in range(2):
-        r = rng(seed)
-        x = r.normal(size=(4, 3))
-        x[:rows] = 0
-        inputs = x, r.normal(size=(3, 6)), np.zeros(6), r.normal(size=(6, 2))
-        report = check_gradients(relu_layer(slope, constant), *inputs, mode=mode, diagnose=False)
-        assert report.verdict == ("right" if right else "wrong"), report
-        if not right:
-            assert "at a kink" in report["b"].reason
+    r = rng(rows)
+    x = r.normal(size=(4, 3))
+    x[:rows] = 0
+    inputs = x, r.normal(size=(3, 6)), np.zeros(6), r.normal(size=(6, 2))
+    report = check_gradients(relu_layer(slope, constant), *inputs, mode=mode, diagnose=False)
+    assert report.verdict == ("right" if right else "wrong"), report
+    if not right:
+        assert "at a kink" in report["b"].reason
 
 
 # --- scale ------------------------------------------------------------------------------------------------------------

@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from directions import assert_module_gradients
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import nnscratch as nn
-from nnscratch.gradcheck import check_gradients
 from nnscratch.layers.erf import erf
 
 shapes = hnp.array_shapes(min_dims=0, max_dims=3, max_side=4)
@@ -41,19 +41,15 @@ def test_every_element_is_that_of_the_formula(name, x):
 
 
 @pytest.mark.parametrize("name", SMOOTH)
-@settings(max_examples=30)
 @given(x=floats(st.floats(-4, 4)))
 def test_gradients_of_the_smooth_ones_match_finite_differences(name, x):
-    report = check_gradients(SMOOTH[name](), x)
-    assert report.ok and report.max_error < 1e-6, report
+    assert_module_gradients(SMOOTH[name](), x)
 
 
 @pytest.mark.parametrize("name", BENT)
-@settings(max_examples=30)
 @given(x=floats(st.floats(-4, 4).filter(lambda x: abs(x) > 0.01)))
 def test_gradients_of_the_bent_ones_match_finite_differences_away_from_zero(name, x):
-    report = check_gradients(BENT[name](), x)
-    assert report.ok and report.max_error < 1e-6, report
+    assert_module_gradients(BENT[name](), x)
 
 
 @given(hnp.arrays(np.float64, 20, elements=st.floats(-10, 10)))

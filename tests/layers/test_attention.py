@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from directions import assert_gradient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -112,7 +113,7 @@ def test_a_cache_moves_when_it_is_full_or_extended_twice_and_keeps_its_values():
 
 
 @pytest.mark.parametrize("case", ["free", "causal", "lengths", "memory", "dropout"])
-def test_gradients_are_the_numerical_ones(case, numerical):
+def test_gradients_are_the_numerical_ones(case):
     rng = np.random.default_rng(5)
     attention = make(causal=case == "causal", dropout=0.4 if case == "dropout" else 0.0)
     x, dy = rng.normal(size=(2, 3, 6)), rng.normal(size=(2, 3, 6))
@@ -128,9 +129,9 @@ def test_gradients_are_the_numerical_ones(case, numerical):
     got = attention.backward(dy)
     gradients = [p.grad.copy() for p in attention.parameters()]
     for dx, given_ in zip(got if case == "memory" else (got,), inputs, strict=True):
-        np.testing.assert_allclose(dx, numerical(loss, given_), atol=1e-8)
+        assert_gradient(loss, given_, dx)
     for (name, p), g in zip(attention.named_parameters(), gradients, strict=True):
-        np.testing.assert_allclose(g, numerical(loss, p.data), atol=1e-8, err_msg=name)
+        assert_gradient(loss, p.data, g, name)
 
 
 def test_the_positions_gradients_are_the_numerical_ones(numerical):
@@ -187,7 +188,7 @@ def test_sinusoids_continue_where_the_earlier_tokens_ended():
 
 @pytest.mark.parametrize("norm_first", [False, True])
 @pytest.mark.parametrize("causal", [False, True])
-def test_the_blocks_gradients_are_the_numerical_ones(causal, norm_first, numerical):
+def test_the_blocks_gradients_are_the_numerical_ones(causal, norm_first):
     rng = np.random.default_rng(5)
     options = {"dropout": 0.2, "causal": causal, "norm_first": norm_first}
     block = nn.TransformerBlock(4, 2, 5, **options, rng=1).to(dtype=np.float64)
@@ -201,9 +202,9 @@ def test_the_blocks_gradients_are_the_numerical_ones(causal, norm_first, numeric
     loss()
     dx = block.backward(dy)
     gradients = [p.grad.copy() for p in block.parameters()]
-    np.testing.assert_allclose(dx, numerical(loss, x), atol=1e-8)
+    assert_gradient(loss, x, dx)
     for (name, p), g in zip(block.named_parameters(), gradients, strict=True):
-        np.testing.assert_allclose(g, numerical(loss, p.data), atol=1e-8, err_msg=name)
+        assert_gradient(loss, p.data, g, name)
 
 
 def test_a_block_without_biases_has_none_and_an_unknown_activation_is_refused():

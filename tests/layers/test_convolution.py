@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from directions import assert_module_gradients
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import nnscratch as nn
-from nnscratch.gradcheck import check_gradients
 from nnscratch.layers import image_layout
 from nnscratch.layers.windows import Windows
 
@@ -52,12 +52,9 @@ def test_conv2d_is_the_sum_of_its_equation(case):
     np.testing.assert_allclose(layer(x), expected, rtol=1e-10, atol=1e-12)
 
 
-@settings(max_examples=25)
 @given(convolutions())
 def test_the_gradients_of_conv2d_match_finite_differences_with_any_setting(case):
-    layer, x = case
-    report = check_gradients(layer, x)
-    assert report.ok and report.max_error < 1e-6, report
+    assert_module_gradients(*case)
 
 
 @given(convolutions())
@@ -137,12 +134,9 @@ def test_average_pooling_takes_the_mean_of_every_window(case):
 
 
 @pytest.mark.parametrize("kind", [nn.MaxPool2d, nn.AvgPool2d])
-@settings(max_examples=25)
 @given(data=st.data())
 def test_the_gradients_of_pooling_match_finite_differences_with_any_setting(kind, data):
-    layer, x = data.draw(poolings(kind))
-    report = check_gradients(layer, x)
-    assert report.ok and report.max_error < 1e-6, report
+    assert_module_gradients(*data.draw(poolings(kind)))
 
 
 def test_of_two_equal_maxima_the_first_gets_the_gradient():

@@ -1,12 +1,14 @@
 """LayerNorm, RMSNorm, BatchNorm1d and 2d, GroupNorm, and VariationalDropout."""
 
+import math
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from directions import assert_module_gradients
+from hypothesis import given
 from hypothesis import strategies as st
 
 import nnscratch as nn
-from nnscratch.gradcheck import check_gradients
 
 sizes = st.integers(1, 5)
 seeds = st.integers(0, 999)
@@ -34,7 +36,6 @@ def test_rms_norm_gives_every_row_mean_square_one(n, d, seed):
     np.testing.assert_allclose((y**2).mean(axis=-1), 1, rtol=1e-9)
 
 
-@settings(max_examples=20)
 @given(n=st.integers(2, 5), d=st.integers(2, 5), seed=seeds)
 def test_gradients_match_finite_differences(n, d, seed):
     rng = np.random.default_rng(seed)
@@ -42,8 +43,8 @@ def test_gradients_match_finite_differences(n, d, seed):
         (nn.LayerNorm(d), (n, d)), (nn.RMSNorm(d), (n, 2, d)), (nn.BatchNorm1d(d), (n + 1, d)),
         (nn.BatchNorm1d(d), (n, d, 3)), (nn.BatchNorm2d(d), (n, d, 2, 2)), (nn.GroupNorm(2, 2 * d), (n, 2 * d, 2, 2)),
     ):  # fmt: skip
-        report = check_gradients(with_other_weights(layer, rng), rng.normal(size=shape))
-        assert report.ok and report.max_error < 1e-5, report
+        x = rng.permutation(math.prod(shape)).reshape(shape) + 0.1 * rng.normal(size=shape)  # no two are nearly equal
+        assert_module_gradients(with_other_weights(layer, rng), x, rtol=1e-6)
 
 
 @pytest.mark.parametrize("features", [3, 7, 100, 768])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from directions import assert_gradient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -77,7 +78,7 @@ def test_the_fast_one_equals_the_cell_unrolled_values_and_gradients(kind, n, t, 
 @every_kind
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("lengths", [None, [4, 1, 2]])
-def test_gradients_are_the_numerical_ones(kind, bidirectional, lengths, numerical):
+def test_gradients_are_the_numerical_ones(kind, bidirectional, lengths):
     rng = np.random.default_rng(5)
     module = make(kind, 2, 3, 2, seed=1, bidirectional=bidirectional)
     rows = 4 if bidirectional else 2
@@ -93,11 +94,11 @@ def test_gradients_are_the_numerical_ones(kind, bidirectional, lengths, numerica
         y, last = module(x, state, lengths)
         return (y * dy).sum() + sum((s * ds).sum() for s, ds in zip(parts(last), parts(dlast), strict=True))
 
-    np.testing.assert_allclose(dx, numerical(loss, x), atol=1e-8)
+    assert_gradient(loss, x, dx)
     for s, ds in zip(parts(state), parts(dstate), strict=True):
-        np.testing.assert_allclose(ds, numerical(loss, s), atol=1e-8)
+        assert_gradient(loss, s, ds)
     for name, p in module.named_parameters():
-        np.testing.assert_allclose(p.grad, numerical(loss, p.data), atol=1e-8, err_msg=name)
+        assert_gradient(loss, p.data, p.grad, name)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from directions import assert_gradient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nnscratch as nn
-from nnscratch.gradcheck import numerical_gradient
 
 
 def draw(n, t, vocab, embed, hidden, layers, seed, **settings):
@@ -34,10 +34,6 @@ def backward(model, tokens, targets, state, dstate):
     return dinitial
 
 
-def relative_error(analytic, numeric):
-    return np.abs(analytic - numeric).max() / max(np.abs(analytic).max(), np.abs(numeric).max(), 1e-3)
-
-
 @settings(max_examples=15)
 @given(
     n=st.integers(1, 2), t=st.integers(1, 3), vocab=st.integers(2, 5), embed=st.integers(1, 3),
@@ -50,12 +46,10 @@ def test_every_gradient_of_the_whole_model_matches_finite_differences(n, t, voca
     analytic = {name: p.grad.copy() for name, p in model.named_parameters()}
     model.eval()
     for name, parameter in model.named_parameters():
-        numeric = numerical_gradient(lambda _: loss_of(model, *inputs), parameter.data)
-        assert relative_error(analytic[name], numeric) < 1e-6, name
+        assert_gradient(lambda: loss_of(model, *inputs), parameter.data, analytic[name], name)
     state = inputs[2]
     for name, s, ds in zip(("h", "c"), state, dstate0, strict=True):
-        numeric = numerical_gradient(lambda _: loss_of(model, *inputs), s)
-        assert relative_error(ds, numeric) < 1e-6, name
+        assert_gradient(lambda: loss_of(model, *inputs), s, ds, name)
 
 
 def test_with_two_layers_and_dropout_the_gradients_match_for_the_masks_that_were_drawn():
@@ -67,16 +61,14 @@ def test_with_two_layers_and_dropout_the_gradients_match_for_the_masks_that_were
         for generator, state in zip(generators, start, strict=True):
             generator.bit_generator.state = state
 
-    def loss(_):
+    def loss():
         rewind()
         return loss_of(model, *inputs)
 
     rewind()
     backward(model, *inputs)
     for name, parameter in model.named_parameters():
-        analytic = parameter.grad.copy()
-        numeric = numerical_gradient(loss, parameter.data)
-        assert relative_error(analytic, numeric) < 1e-6, name
+        assert_gradient(loss, parameter.data, parameter.grad, name)
 
 
 def test_logits_are_embedding_then_lstm_then_linear():
@@ -206,7 +198,7 @@ def test_arguments_that_do_not_fit_are_refused():
     {"embed_size": 3, "cell": "rnn", "nonlinearity": "relu"},
     {"embed_size": None, "cell": "rnn", "nonlinearity": "relu"},
 ], ids=str)  # fmt: skip
-def test_one_hot_input_and_a_relu_network_have_the_numerical_gradients_and_files(settings, numerical, tmp_path):
+def test_one_hot_input_and_a_relu_network_have_the_numerical_gradients_and_files(settings, tmp_path):
     model = nn.models.LanguageModel(vocab_size=5, hidden_size=4, rng=1, **settings).to(dtype=np.float64)
     tokens, targets = np.random.default_rng(0).integers(0, 5, (2, 2, 3))
     model.loss_and_backward(tokens, targets)
@@ -214,8 +206,7 @@ def test_one_hot_input_and_a_relu_network_have_the_numerical_gradients_and_files
     assert ("embedding.weight" in gradients) == (settings["embed_size"] is not None)
     criterion = nn.CrossEntropyLoss()
     for name, p in model.named_parameters():
-        expected = numerical(lambda: criterion(model(tokens)[0], targets), p.data)
-        np.testing.assert_allclose(gradients[name], expected, atol=1e-8, err_msg=name)
+        assert_gradient(lambda: criterion(model(tokens)[0], targets), p.data, gradients[name], name)
     nn.save(model, tmp_path / "model.safetensors")
     loaded = nn.load(tmp_path / "model.safetensors")
     assert loaded.config() == model.config()

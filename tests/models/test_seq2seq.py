@@ -48,7 +48,7 @@ class WithLengths(nn.Module):
 @every_model
 def test_all_gradients_are_the_numerical_ones(name):
     model = WithLengths(name).to(dtype=np.float64)
-    report = check_gradients(model, RNG.integers(0, 4, (2, 3)), RNG.integers(0, 3, (2, 2)))
+    report = check_gradients(model, RNG.integers(0, 4, (2, 3)), RNG.integers(0, 3, (2, 2)), mode="directional")
     assert report.ok and report.max_error < 1e-6, report
     assert {entry.name for entry in report} == {name for name, _ in model.named_parameters()}
 
@@ -118,7 +118,7 @@ def test_it_learns_to_reverse_a_sequence_and_survives_a_file(name, tmp_path):
     lengths = np.full(len(source), 4)
     batches = nn.data.Batches((source, target[:, :-1], lengths), target[:, 1:], batch_size=32, rng=0)
     optimizer = nn.optim.Adam(model.parameters(), lr=0.01)
-    nn.Trainer(model, nn.CrossEntropyLoss(), optimizer, max_norm=1.0).fit(batches, epochs=20)
+    nn.Trainer(model, nn.CrossEntropyLoss(), optimizer, max_norm=1.0).fit(batches, epochs=12)
     assert nn.evaluate(model, nn.CrossEntropyLoss(), batches) < 0.1
     nn.save(model, tmp_path / "model.safetensors")
     loaded = nn.load(tmp_path / "model.safetensors")

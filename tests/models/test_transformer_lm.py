@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from directions import assert_gradient
 
 import nnscratch as nn
 
@@ -26,7 +27,7 @@ FORMS = [
 
 
 @pytest.mark.parametrize("form", FORMS, ids=str)
-def test_every_gradient_is_the_numerical_one(form, numerical):
+def test_every_gradient_is_the_numerical_one(form):
     model = nn.models.TransformerLM(5, 4, 2, 2, 6, **form, rng=1).to(dtype=np.float64)
     rng = np.random.default_rng(0)
     for p in model.parameters():
@@ -36,8 +37,7 @@ def test_every_gradient_is_the_numerical_one(form, numerical):
     gradients = {name: p.grad.copy() for name, p in model.named_parameters()}
     criterion = nn.CrossEntropyLoss()
     for name, p in model.named_parameters():
-        expected = numerical(lambda: criterion(model(tokens)[0], targets), p.data)
-        np.testing.assert_allclose(gradients[name], expected, atol=1e-8, err_msg=name)
+        assert_gradient(lambda: criterion(model(tokens)[0], targets), p.data, gradients[name], name)
 
 
 @pytest.mark.parametrize("tie", [False, True])

@@ -10,6 +10,7 @@ from nnscratch.training import Checkpoint, resume
 X = np.random.default_rng(0).normal(size=(12, 3))
 Y = np.random.default_rng(1).integers(0, 2, 12)
 STEPS = 12  # three epochs of four batches
+STOPS = [1, 3, 4, 5, 8, 11]  # in an epoch, at its end, and in the next one
 
 
 def add_noise(x, rng):
@@ -32,7 +33,7 @@ def new_run(folder, kind, callbacks=True):
     return trainer, batches
 
 
-@pytest.mark.parametrize("stop", range(1, STEPS))
+@pytest.mark.parametrize("stop", STOPS)
 @pytest.mark.parametrize("kind", ["shuffled batches", "a transform that draws", "a shared generator"])
 def test_a_resumed_run_equals_one_that_never_stopped(tmp_path, kind, stop):
     straight, batches = new_run(tmp_path, kind, callbacks=False)
