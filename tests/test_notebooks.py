@@ -6,6 +6,7 @@ the solution and checks again, takes in a wrong answer and checks again, then ru
 follows meets the unsolved state.
 """
 
+import ast
 import importlib.util
 import os
 import re
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import pytest
 from wrong_answers import WRONG_ANSWERS, wrong_answers
+
+import nnscratch as nn
 
 ROOT = Path(__file__).parents[1]
 if not (ROOT / "notebooks").is_dir():
@@ -30,6 +33,7 @@ spec.loader.exec_module(build)
 
 TEMPLATE = ROOT / "notebooks" / "template.md"
 SOURCES = [TEMPLATE, *build.sources()]
+NUMBER_ANSWER = r'^<details class="number" data-answer="([^"]+)"><summary>Answer</summary>$'
 ANIMATION = '<div id="animation-'  # how the HTML of an animation starts
 SECONDS = 60  # a notebook may take in fast mode
 each_source = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
@@ -168,6 +172,40 @@ def test_it_has_two_or_three_exercises_each_with_a_check_and_a_hidden_solution(s
         assert build.solution(notebook, name), f"no hidden solution right after check-{name}"
 
 
+def right_in_the_text(questions):
+    """The right answer to each quick question: the letter of the folded text that starts with "Right.", or a number."""
+    found = {}
+    parts = re.split(r"^\*\*(\d+)\.\*\* ", questions, flags=re.MULTILINE)
+    for number, question in zip(parts[1::2], parts[2::2], strict=True):
+        letters = re.findall(r"^- \*\*([A-E])\.\*\* ", question, re.MULTILINE)
+        folded = re.findall(r"^<details><summary>([A-E])</summary>\n\n(Right|No)\. ", question, re.MULTILINE)
+        assert [letter for letter, _ in folded] == letters and len(letters) != 1, question
+        answers = [letter for letter, verdict in folded if verdict == "Right"]
+        answers += re.findall(NUMBER_ANSWER, question, re.MULTILINE)
+        assert len(answers) == 1, f"one letter must be right, or there must be one number:\n{question}"
+        found[int(number)] = answers[0]
+    return found
+
+
+@each_source
+def test_the_quick_questions_have_the_same_right_answers_in_the_text_and_in_the_kernel(source, capsys):
+    cells = build.read(source).cells
+    at = next(k for k, cell in enumerate(cells) if "quick-answers" in cell.metadata.get("tags", []))
+    _, heading, questions = cells[at - 1].source.partition("## Quick questions\n")
+    right = right_in_the_text(questions)
+    assert heading and list(right) == list(range(1, len(right) + 1))
+    assert len(right) <= 5 and (len(right) >= 3 or source == TEMPLATE)
+    names = {"nn": nn}
+    exec(cells[at].source, names)
+    assert names["quick"] == dict.fromkeys(right, "")
+    check = cells[at + 1]
+    assert check.metadata["tags"] == ["hide-input", "quick-check"]
+    given = ast.literal_eval(ast.parse(check.source).body[0].value.args[1])
+    assert {number: str(answer) for number, answer in given.items()} == right  # 3 and 3.0 have different tolerances
+    exec(check.source, names | {"quick": right})
+    assert capsys.readouterr().out == "".join(f"Question {number}: right.\n" for number in right)
+
+
 @each_source
 def test_it_has_the_sections_of_every_notebook(source):
     notebook = build.read(source)
@@ -225,7 +263,8 @@ def test_cells_that_the_site_folds_are_folded_in_jupyter_too(source):
         tags = cell.metadata.get("tags", [])
         assert cell.metadata.get("jupyter", {}).get("source_hidden", False) == ("hide-input" in tags), cell.source
         if "hide-input" in tags:
-            assert "alt" in cell.metadata, f"only cells that draw a figure are folded:\n{cell.source}"
+            named = "alt" in cell.metadata or "quick-check" in tags
+            assert named, f"only cells that draw a figure or check the quick questions are folded:\n{cell.source}"
 
 
 @pytest.mark.parametrize("source", build.sources(), ids=lambda source: source.stem)

@@ -1,4 +1,7 @@
-"""Tools for your own tests: assertions (values.py), strategies for hypothesis (strategies.py), exercises (exercise.py).
+"""Tools for your own tests and notebooks.
+
+They are assertions (values.py), strategies for hypothesis (strategies.py), exercises (exercise.py) and quick questions
+(quick.py).
 
 The pytest plugin is the file nnscratch_pytest.py, next to this package.
 
@@ -15,9 +18,10 @@ from typing import Any
 from ..gradcheck import GradientReport, check_gradients
 from . import check_log
 from .exercise import exercise, fast
+from .quick import quick_questions
 from .values import assert_values_match
 
-__all__ = ["assert_gradients_match", "assert_values_match", "exercise", "fast"]
+__all__ = ["assert_gradients_match", "assert_values_match", "exercise", "fast", "quick_questions"]
 
 
 def assert_gradients_match(subject: Any, /, *inputs: Any, **options: Any) -> GradientReport:
