@@ -32,6 +32,9 @@ class NotebookPage:
 
         The cell before it installs the package.
         """
+        # Clear the saved outputs and counts first: otherwise they look like results of this run.
+        self.page.js("jupyterapp.commands.execute('notebook:clear-all-cell-outputs'), 0")
+        self.page.wait(f"{CELLS}.every(cell => cell.execution_count === null)", seconds=30)
         self.page.js("jupyterapp.commands.execute('notebook:run-all-cells'), 0")
         first, end = None, time.monotonic() + seconds
         while time.monotonic() < end:
