@@ -32,7 +32,7 @@ help:
 	@echo "make docs-axe     build the site and check its accessibility (WCAG AA; needs npm and Chromium)"
 	@echo "make docs-linkcheck check the links of the site to other sites (needs the internet)"
 	@echo "make docs-lite    build the site with JupyterLite, which runs the notebooks in the browser"
-	@echo "make lite-test    run notebooks and the examples of the pages in Pyodide in Chromium (downloads 80 MB; 10 minutes)"
+	@echo "make lite-test    run notebooks and the examples of the pages in Pyodide in Chromium (downloads 80 MB; 20 minutes)"
 	@echo "make lite-table   measure every notebook in JupyterLite, for the page In the browser (20 minutes)"
 	@echo "make test-gpu     run the GPU tests on a GPU (installs CuPy: a large download; make CUDA=cuda13 for CUDA 13)"
 	@echo "make gpu-check    check a GPU in under ten minutes; PYTHON must have CuPy; installs nothing"
