@@ -2,7 +2,7 @@
 
 settings.py    the file course.toml: exercises, points, limits
 own.py         exercises that an instructor writes
-judging.py     the mark for one file; box.py and inside/ run the file in a process of its own
+judging.py     the mark for one file; box.py and inside/ run the file in a separate process
 submission.py  the marks for one student; batch.py marks all
 formats.py     the marks in the formats of other systems; autograder.py writes a zip file for Gradescope
 notebooks.py   notebooks for nbgrader and Otter, and the code of students' notebooks

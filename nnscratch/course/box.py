@@ -126,7 +126,7 @@ class ProcessorClock:
 
 
 class Starter:
-    """The process that starts the students' processes. Use it in a ``with`` block: the end of the block ends it.
+    """The process that starts the students' processes. Use it in a ``with`` block: it ends at the end of the block.
 
     Parameters
     ----------

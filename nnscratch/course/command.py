@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=FORMATS,
         default="csv",
         help="the format of the marks (default: csv). For the other formats, SUBMISSIONS is the folder of one student, "
-        "and --out is the file to write (autolab: printed)",
+        "and --out is the file to write (the format autolab is printed instead)",
     )
     add("--trust-submissions", action="store_true", help="run the files even if there is no sandbox")
 

@@ -80,7 +80,7 @@ def classroom50(mark: SubmissionMark, environment: Mapping[str, str]) -> dict[st
             if part.out_of != int(part.out_of):
                 raise ValueError(
                     f"Classroom 50 takes whole points only, and a part of {file.name} gives {number(part.out_of)}. "
-                    f"Change its points in course.toml, such as points = {{ values = 2, gradients = 3 }}"
+                    f"Change its points in course.toml, for example to points = {{ values = 2, gradients = 3 }}"
                 )
             passed = part.points == part.out_of
             score = int(part.out_of) if passed else 0

@@ -64,7 +64,7 @@ class FileMark:
     name, filename : str
     parts : list of PartMark
     printed : str
-        The start of what the file has printed.
+        The first characters that the file has printed.
     seconds : float
         The processor time of the file. The mark does not depend on it.
     finished : bool
@@ -194,7 +194,7 @@ def check_values(box: Box, part: Values, inputs: tuple) -> None:
     problem = compare(part, inputs, got)
     if problem is not None:
         raise NotYet(*problem)
-    if part.stable:  # after the values, because a message about wrong values says more
+    if part.stable:  # after the values, because a message about wrong values is more useful than one about an overflow
         box.request("call", **values, overflow="raise")
 
 

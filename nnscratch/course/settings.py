@@ -1,4 +1,4 @@
-"""The file course.toml: which exercises a course sets, how many points each part gives, and the limits.
+"""The file course.toml: the exercises of a course, the points for each part, and the limits.
 
 title = "Neural networks, autumn term"
 seed = 20261012                              # draws the inputs; the same for all students

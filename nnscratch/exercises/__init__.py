@@ -4,7 +4,7 @@ ladder/, solutions/    the exercises: a reference and a model solution for each
 exercise.py            what an exercise consists of
 folder.py              the student's folder: files, progress
 checking.py            check one file; values.py compares values, worker.py runs the file
-drivers.py             call student's code that needs other arguments than arrays
+drivers.py             call a student's code whose arguments are not all arrays
 notebook.py            check functions in a notebook; notebook_files.py writes the notebooks
 command.py             ``nnscratch exercises``, with the options in arguments.py; watch.py checks after each save
 

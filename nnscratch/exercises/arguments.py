@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-NAME_HELP = "the name of an exercise, such as sigmoid; its number or its file name are possible too"
+NAME_HELP = "the name of an exercise, such as sigmoid; you can also give its number or its file name"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     watched = action("watch", "check an exercise every time you save its file", "optional")
     for parser in (checked, watched):
         parser.add_argument("--seconds", type=float, default=15.0, help="time limit of a check (default: %(default)g)")
-    action("hint", "show one more hint; the last one is shown after you have solved the exercise", "optional")
+    action("hint", "show one more hint; the last hint is shown only after you have solved the exercise", "optional")
     action("status", "list all exercises")
     action("reset", "write the original file again; your file is kept under another name", "required")
     solution = action("solution", "print the model solution of a solved exercise", "required")

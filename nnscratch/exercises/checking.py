@@ -47,9 +47,9 @@ class Feedback:
     details : list of str
         Lines that explain it.
     printed : str
-        The start of what the student's code printed.
+        The first characters that the student's code printed.
     seed : int
-        With this seed, a check has the same inputs.
+        A check with this seed has the same inputs.
     started : bool
         False if the file is missing, or has not been changed yet.
 
@@ -211,7 +211,7 @@ def check_values(worker: ExerciseWorker, part: Values, inputs: tuple) -> None:
     problem = compare(part, inputs, got)
     if problem is not None:
         raise NotYet(*problem)
-    if part.stable:  # after the values, because a message about wrong values says more
+    if part.stable:  # after the values, because a message about wrong values is more useful than one about an overflow
         worker.request("call", **values, overflow="raise")
 
 

@@ -39,7 +39,8 @@ def run_start(arguments: argparse.Namespace) -> int:
         folder, new = ExerciseFolder.start(path)
         written, kept = len(new), len(folder.exercises) - len(new)
         begin = f"cd {shlex.quote(str(path))}\n    nnscratch exercises next"
-    print(f"{path}: {written} exercises written" + (f", {kept} files were there and are unchanged." if kept else "."))
+    unchanged = f", {kept} files existed already and are unchanged." if kept else "."
+    print(f"{path}: {written} exercises written{unchanged}")
     print(f"\nBegin:\n    {begin}")
     return SOLVED
 

@@ -21,7 +21,7 @@ SOLUTION = re.compile(r"(?ms)^( *)# solution: ([^\n]*)\n(.*?)^ *# end\n")
 
 @dataclass
 class Slip:
-    """A mistake in the values, with a message. The check recognises it.
+    """A mistake in the values that the check recognises, with a message.
 
     Attributes
     ----------
@@ -122,7 +122,7 @@ class Exercise:
     hints : tuple of str
         Two hints, and a third that is shown after the student has solved the exercise.
     reading : str
-        What to read after that.
+        The files and pages to read after the exercise.
     mistakes : list of Mistake
     """
 

@@ -1,6 +1,6 @@
 """The student's folder: the files of the exercises, and a small JSON file with the progress.
 
-A file belongs to an exercise by its exact name, ``01_sigmoid.py``. All other files in the folder are ignored.
+The file of an exercise must have exactly the right name, such as ``01_sigmoid.py``. All other files are ignored.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class ExerciseFolder:
 
     @property
     def exercises(self) -> list[Exercise]:
-        """The exercises of the folder's course, in the order of the course, or the whole ladder without a course."""
+        """The exercises of the folder's course, in their order. If the folder has no course, all exercises."""
         known = {exercise.name: exercise for exercise in LADDER}
         names = self.progress.get("exercises")
         chosen = [known[name] for name in names if name in known] if isinstance(names, list) else []
@@ -120,7 +120,7 @@ class ExerciseFolder:
         return kept
 
     def is_solved(self, exercise: Exercise) -> bool:
-        """Return True if the exercise was solved once."""
+        """Return True if the student has solved the exercise before."""
         return exercise.name in self.progress["solved"]
 
     def next(self) -> Exercise | None:

@@ -96,7 +96,7 @@ def difference(name: str, value: Any, right: Any, inputs: tuple) -> list[str] | 
     ratio = float((value * right).sum() / (right * right).sum())
     if right.size > 1 and np.allclose(value, ratio * right, rtol=0, atol=allowed * scale_of(right)):
         return [
-            f"{name} has the wrong sign" if abs(ratio + 1) < 1e-6 else f"{name} is {ratio:.6g} times too large",
+            f"{name} has the wrong sign" if abs(ratio + 1) < 1e-6 else f"{name} is {ratio:.6g} times the right value",
             *where,
         ]
     return [f"the values of {name} are not right", *where]
@@ -128,7 +128,7 @@ def at_inputs(index: tuple[int, ...], inputs: tuple) -> list[str]:
     first = next((x for x in inputs if isinstance(x, np.ndarray)), None)
     lines = [f"the inputs: {shapes_text(inputs)}"]
     if first is not None and len(index) == first.ndim and all(i < n for i, n in zip(index, first.shape, strict=True)):
-        lines.insert(0, f"there, the first input is {first[index]:.6g}")
+        lines.insert(0, f"at this index, the first input is {first[index]:.6g}")
     return lines
 
 

@@ -17,7 +17,7 @@ from .verdict import is_comparable, unusable_entry
 
 DIAGNOSIS_DIRECTIONS = 3  # the number of directions for a diagnosis
 LOCATE_BUDGET = 300  # after this many forward passes, the search for wrong elements ends
-MAX_REFERENCE_SIZE = 5000  # for an unusable gradient of more elements, the true gradient is not measured
+MAX_REFERENCE_SIZE = 5000  # if an unusable gradient has more elements, the true gradient is not measured
 
 
 class EntryChecker:
@@ -103,9 +103,8 @@ class EntryChecker:
     def _f_is_noisy(self) -> bool:
         """Return True if the noise in f is larger than the rounding errors of float64.
 
-        The noise is measured once, at the first call. Call this method only if an element looks wrong, and if the first
-        step was not accurate enough for at least one element. Otherwise, noise cannot be the reason for a wrong
-        verdict.
+        The noise is measured once, at the first call. Call this method only if an element looks wrong, and if at least
+        one element needed more than the first step size. Otherwise, noise cannot be the reason for a wrong verdict.
         """
         if self._noisy is None:
             self._noisy = self.differences.itemsize == 8 and is_noisy(self.differences, self.rng)
@@ -116,8 +115,9 @@ class EntryChecker:
 
         If a derivative is wrong, measure enough directions for a diagnosis.
 
-        If several kinks lie on a direction, a right gradient may lie outside the two one-sided derivatives. If the
-        gradient looks wrong only along such directions, a sample of single elements decides the verdict.
+        If several kinks lie on a direction, a right gradient may give a derivative outside the interval between the two
+        one-sided derivatives. If the gradient looks wrong only along such directions, a sample of single elements
+        decides the verdict.
         """
         before = self.differences.evaluations
         derivatives = measure_directions(self.differences, array, self.settings.directions, self.rng)

@@ -138,9 +138,10 @@ def confirmed_nearby(
 ) -> bool:
     """Return True if backward agrees with finite differences at nearby points, where no unit lies on a kink.
 
-    Compare the elements in `suspects`, and at some points the element with the largest gradient: at a tie of a maximum,
-    the gradients of all suspects may be zero nearby. If `suspects` is None, compare derivatives along random
-    directions. If the values disagree, try a smaller step too, because a nearby point may lie close to another kink.
+    At each point, compare one of the elements in `suspects`. At a few more points, compare the element with the largest
+    gradient, because the gradients of all suspects may be zero near a tie of a maximum. If `suspects` is None, compare
+    derivatives along random directions. If the values disagree, try a smaller step too, because a nearby point may lie
+    close to another kink.
     """
     variables = differences.projection.variables
     held, array = {n: v.copy() for n, v in variables.items()}, variables[name]

@@ -211,8 +211,8 @@ def estimate(
         value = (4 * near - far) / 3
         d = Derivative(value, uncertainty, value, value)
         if p1 == m1 == p2 == m2 == centre:
-            # f does not change, so the derivative seems to be 0. But a larger step may have given another result:
-            # add the difference between this result and 0, beyond the uncertainty of the result.
+            # f does not change, so the derivative seems to be 0. But a larger step may have given another result. Then
+            # add the size of that result, minus its own uncertainty.
             uncertainty += max([0.0, *(abs(t.value) - t.uncertainty - j for t, j, _ in tried)])
             d.uncertainty = uncertainty
         tried.append((d, jump, rounding))

@@ -5,8 +5,8 @@ parameter in one of these three cases:
 
 1  Backward computes an array with the name of the candidate's gradient (`gradient_names.py`). This array may be an
    attribute, an item of a dictionary or list, in a nested object, or a value that backward returns.
-2  Backward returns gradients in addition to those of the inputs, exactly as many as there are candidates that are
-   still without a gradient.
+2  Backward returns gradients in addition to those of the inputs. Their number equals the number of candidates that do
+   not have a gradient yet.
 3  Exactly one array that backward computes has the candidate's shape and is its gradient along two random directions.
 
 If several arrays have a fitting name, derivatives along the two random directions show which array is the gradient. If
@@ -266,7 +266,8 @@ class Search:
         if len(rest) != len(surplus):
             self.adapter.add_note(
                 f"backward returns {len(surplus)} more gradients than there are inputs, and the checker does not know "
-                f"their weights: store the gradient of self.W in self.dW, or use self.params and self.grads"
+                f"to which weights they belong: store the gradient of self.W in self.dW, or use self.params and "
+                f"self.grads"
             )
             return {}
         shapes = [np.shape(self.candidates[s]) for s in rest]

@@ -15,7 +15,7 @@ from .printing import as_html, as_text, table_rows
 
 @dataclass
 class Diagnosis:
-    """A mistake that explains a wrong gradient. The checker tested that this mistake gives backward's wrong gradient.
+    """A mistake that explains a wrong gradient. The checker tested that this mistake leads to this wrong gradient.
 
     Attributes
     ----------
@@ -250,7 +250,7 @@ class GradientReport:
 
     @property
     def diagnoses(self) -> list[Diagnosis]:
-        """One diagnosis for each mistake. Mistakes that explain many arrays, or that fit well, come first."""
+        """One diagnosis for each mistake. Mistakes that explain more arrays, or explain them better, come first."""
         votes: dict[str, list[Diagnosis]] = {}
         ranks: dict[str, float] = {}
         for entry in self.entries.values():

@@ -170,7 +170,7 @@ def test_a_dictionary_is_compared_entry_by_entry():
 
 
 def test_the_first_input_is_shown_only_if_it_has_this_element():
-    assert at_inputs((1, 0), (2, X)) == ["there, the first input is 3", "the inputs: 2, shape (2, 2)"]
+    assert at_inputs((1, 0), (2, X)) == ["at this index, the first input is 3", "the inputs: 2, shape (2, 2)"]
     assert at_inputs((2, 0), (X,)) == ["the inputs: shape (2, 2)"]
     assert at_inputs((0,), (X,)) == ["the inputs: shape (2, 2)"]
     assert at_inputs((0,), (2,)) == ["the inputs: 2"]

@@ -108,7 +108,7 @@ def test_ctrl_c_and_the_stop_button_reach_the_notebook():
 def test_start_writes_notebooks_and_keeps_those_that_exist(tmp_path, capsys):
     (tmp_path / "01_sigmoid.ipynb").write_text("mine")
     assert main(["exercises", "start", str(tmp_path), "--notebooks"]) == 0
-    assert f"{len(LADDER) - 1} exercises written, 1 files were there" in capsys.readouterr().out
+    assert f"{len(LADDER) - 1} exercises written, 1 files existed already" in capsys.readouterr().out
     assert (tmp_path / "01_sigmoid.ipynb").read_text() == "mine"
     assert len(list(tmp_path.glob("*.ipynb"))) == len(LADDER)
 

@@ -89,9 +89,8 @@ def test_an_exercise_names_the_wrong_block_of_an_array(capsys):
             return returned
 
     said = exercise_says(capsys, WrongForget(3, 5, rng=0), inputs(4, 2, 3))
-    assert (
-        "the other 3 blocks are right; the wrong block is not a multiple of the right one. Place: rows 5:10 of" in said
-    )
+    evidence = "the other 3 blocks are right; the wrong block is not a multiple of its true values"
+    assert f"{evidence}. Place: rows 5:10 of" in said
     assert "the forget gate" in said and "the your" not in said
 
 

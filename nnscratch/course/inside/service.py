@@ -3,7 +3,7 @@
 open SOURCE               run the file
 call FUNCTION, INPUTS     the values that a function returns
 gradients FUNCTIONS, ...  forward, and backward with the cache that this forward has returned
-printed                   the start of the output that the file has printed
+printed                   the first characters that the file has printed
 missing FOLDER            the forbidden actions that the sandbox does not prevent
 """
 

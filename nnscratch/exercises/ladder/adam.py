@@ -57,8 +57,8 @@ EXERCISE = Exercise(
     ],
     hints=(
         "Begin with t = config['t'] + 1. With t = 0, the correction would divide by zero.",
-        "Write the six lines of the task, one after the other, with the stored m and v on the right. Store m and v "
-        "themselves, not mhat and vhat.",
+        "Write the six lines of the task, one after the other. Use the stored m and v on the right-hand sides. Store m "
+        "and v themselves, not mhat and vhat.",
         "In the first step, mhat is dw and vhat is dw**2: every weight moves by the learning rate, however large its "
         "gradient is.",
     ),

@@ -48,7 +48,7 @@ EXERCISE = Exercise(
     ],
     hints=(
         "K.transpose(0, 2, 1) exchanges the last two axes. np.where(mask, s, -1e30) applies the mask; softmax then "
-        "gives those keys the weight 0.",
+        "gives the weight 0 to the keys that the query must not use.",
         "Go back step by step. The product A V gives dV and dA. The softmax exercise gives ds from dA. The product Q "
         "K^T gives dQ and dK, both with the factor 1 / sqrt(D). The mask needs no extra line: where A is 0, ds is 0.",
         "Without the division, the scores grow with D, the softmax becomes nearly one-hot, and its gradient vanishes.",

@@ -20,7 +20,7 @@ def length(a, b):
 
 
 def with_factors(factor_of):
-    """Return a clip that multiplies each array by ``factor_of(array, norm of all arrays, max_norm)``."""
+    """Return a function that multiplies each array by ``factor_of(array, norm of all arrays, max_norm)``."""
 
     def clip(a, b, max_norm):
         norm = length(a, b)
@@ -30,7 +30,7 @@ def with_factors(factor_of):
 
 
 def with_norm(norm_of):
-    """Return a wrong clip that computes the norm with `norm_of`."""
+    """Return a function with a mistake: it computes the norm with `norm_of`."""
 
     def clip(a, b, max_norm):
         norm = norm_of(a, b)
@@ -72,8 +72,7 @@ EXERCISE = Exercise(
         )
     ],
     hints=(
-        "The norm of all arrays together is the length of the vector that you get if you write all elements in one "
-        "row.",
+        "The norm of all arrays together is the length of one vector that contains the elements of all arrays.",
         "Sum (grad**2).sum() over the arrays, then take one square root. The factor is min(1, max_norm / norm).",
         "Clipping by value would change the direction of the step, since it shortens only the large elements.",
     ),

@@ -36,7 +36,8 @@ EXERCISE = Exercise(
         Gradients(("driver:Conv1d_stride1.forward", "driver:Conv1d_stride1.backward"), CASES),
     ],
     hints=(
-        "For one k, A[:, :, k : k + size] holds the element k of every window. Add self.W[:, :, k] @ that to Z.",
+        "For one k, A[:, :, k : k + size] holds element k of every window. Add the product of self.W[:, :, k] and this "
+        "array to Z.",
         "dLdA gets contributions for every k, at shifted positions: add self.W[:, :, k].T @ dLdZ to "
         "dLdA[:, :, k : k + size]. dLdW[:, :, k] is a sum over examples and positions.",
         "Many libraries compute dLdA as a convolution of the padded dLdZ with the flipped kernel. It is the same sum.",

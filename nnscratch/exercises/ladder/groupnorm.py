@@ -48,7 +48,7 @@ EXERCISE = Exercise(
         "reshape back.",
         "dgamma and dbeta are sums over axes 0, 2 and 3, with keepdims=True. For dx, reshape dout * gamma and n to "
         "(N, G, M), use the formula of layernorm with means over axis 2, and reshape back.",
-        "Unlike batch normalisation, it does not depend on the batch, so it also works with one or two images.",
+        "Group normalisation does not depend on the batch, so it also works with one or two images.",
     ),
     reading="nnscratch/layers/group_norm.py; the derivation: docs/derivations/normalisation.md",
     mistakes=[

@@ -49,7 +49,7 @@ EXERCISE = Exercise(
             [case("sines", 4), case("products", 2, 3), case("cubes", 2, 2, 2)],
             ("grad",),
             slips=[
-                Slip(all_moved, "all elements of x are moved together. Move one element, and leave the others."),
+                Slip(all_moved, "all elements of x are moved together. Change one element at a time."),
                 *(Slip(forward_difference(h), ONE_SIDED) for h in (1e-5, 1e-4, 1e-3)),
             ],
         ),
@@ -64,7 +64,9 @@ EXERCISE = Exercise(
     reading="nnscratch/gradcheck/numerical.py; the page docs/gradcheck/how-it-works.md",
     mistakes=[
         Mistake(
-            "        grad[i] = (above - below) / (2 * h)", "        grad[i] = (above - below) / h", "2 times too large"
+            "        grad[i] = (above - below) / (2 * h)",
+            "        grad[i] = (above - below) / h",
+            "2 times the right value",
         ),
         Mistake(
             "        x[i] = kept - h\n        below = f(x)\n        x[i] = kept\n"

@@ -15,8 +15,8 @@ def away_from_zero(shape: tuple[int, ...]) -> Draw:
     return draw
 
 
-# The arrays are large, so that some elements are positive. If none were, every gradient would be zero, and a check
-# would prove nothing.
+# The arrays are large, so that some elements are positive. If no element were positive, every gradient would be zero,
+# and a check would prove nothing.
 CASES = [away_from_zero((6, 5)), away_from_zero((25,)), away_from_zero((3, 4, 2))]
 
 EXERCISE = Exercise(
@@ -40,7 +40,7 @@ EXERCISE = Exercise(
         Gradients(("relu_forward", "relu_backward"), CASES),
     ],
     hints=(
-        "np.maximum(x, 0) compares each element with 0. np.max is another function: it finds one largest element.",
+        "np.maximum(x, 0) compares each element with 0. np.max is another function: it returns the largest element.",
         "x > 0 is an array of True and False. In a product, True counts as 1 and False as 0: dx = dout * (x > 0). The "
         "condition is about x, not about dout.",
         "At x = 0, ReLU has a kink and no derivative. PyTorch and this package choose 0 there.",

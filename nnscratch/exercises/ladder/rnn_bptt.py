@@ -23,7 +23,7 @@ def states(x, h0, Wx, Wh, b, prev=lambda h, h0: h):
 
 
 def truncated(carried=lambda h, h0: h, stops=lambda t, steps: t % steps == 0, counted=lambda t, T, steps: True):
-    """Return a version of rnn_truncated. The default arguments are right; others make mistakes."""
+    """Return a version of rnn_truncated. With the default arguments, it is right; other arguments add mistakes."""
 
     def run(x, h0, Wx, Wh, b, dh, steps):
         T, h, before, found = x.shape[1], h0, [], []

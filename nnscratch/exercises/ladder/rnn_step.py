@@ -35,7 +35,7 @@ EXERCISE = Exercise(
         "da = dnext_h * (1 - next_h**2). Each product gives two gradients, as in the affine exercise; db is the sum "
         "over the rows.",
         "Over many steps, dprev_h is multiplied by Wh.T and by a slope below 1 again and again. That is why this "
-        "gradient vanishes.",
+        "gradient can vanish.",
     ),
     reading="nnscratch/layers/rnn_cell.py; the derivation: docs/derivations/rnn.md",
     mistakes=[

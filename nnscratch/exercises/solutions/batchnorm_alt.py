@@ -8,7 +8,7 @@ computes anyway:
     dx     = gamma * r / N * (N * dout - dbeta - n * dgamma)        r = 1 / sqrt(var + eps)
 
 Show that this is the same as the formula in the exercise batchnorm: gamma is the same for all examples, so it can be
-taken out of both means, and a mean is a sum divided by N. Then write it down.
+taken out of both means, and a mean is a sum divided by N. Then write the formula as code.
 
 Shapes: x, n, dout and dx (N, D); gamma, beta, r and their gradients (D,).
 

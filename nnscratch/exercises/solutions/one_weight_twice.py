@@ -8,7 +8,7 @@ same weights are used at every time step.
 
 w has one element for each column of x, and is broadcast over the rows.
 
-    backward    dw  = the gradient through out = w * h, plus the gradient through h = tanh(w * x); sums over the rows
+    backward    dw  = the gradient through out = w * h, plus the gradient through h = tanh(w * x), summed over the rows
                 dx  = the gradient through h
 
 The derivative of tanh(u) is 1 - tanh(u)^2.

@@ -8,7 +8,7 @@ The loss for classification: minus the logarithm of the probability that softmax
 
 Softmax and logarithm are computed together, since log(exp(x)) is simply x:
 
-    log p_i = x_i - log(sum_k exp(x_k))        after the largest score of the row was subtracted from x
+    log p_i = x_i - log(sum_k exp(x_k))        subtract the largest score of the row from x first
 
 Shapes: x and dx (N, C), scores; y (N,), integers from 0 to C - 1; loss is one number.
 

@@ -91,7 +91,7 @@ def skipped_inputs(result: Any, inputs: tuple, floats: list[tuple[str, Any]]) ->
     Return 0 if the shapes do not show this number.
 
     An example is ``loss, dW, db, h = f(ids, h0, W, b)``: h0 has no gradient, and the last result is a new state. If the
-    gradients fit the inputs from the first one on, or if several numbers fit, return 0.
+    gradients fit without a skipped input, or if several numbers are possible, return 0.
 
     Examples
     --------

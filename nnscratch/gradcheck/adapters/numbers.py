@@ -1,6 +1,7 @@
 """Inputs that are Python numbers or lists of numbers.
 
-The checker needs arrays that it can change. So it makes arrays from the numbers, and calls the code with numbers again.
+The checker needs arrays that it can change. So it makes arrays from the numbers. Before each call of the code, it
+converts these arrays back to numbers.
 """
 
 from __future__ import annotations

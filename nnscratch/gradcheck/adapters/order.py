@@ -110,7 +110,7 @@ def some_in_input_order(
 ) -> tuple[Any, str]:
     """Do the same as `in_input_order`, for a backward that returns gradients for some of the inputs only.
 
-    If the gradients can be in the order of the inputs, return `result`. If another order fits the shapes, return a
+    If the shapes fit the order of the inputs, return `result`. If the shapes fit another order only, return a
     dictionary from the names of the inputs to their gradients, and a note.
 
     Examples

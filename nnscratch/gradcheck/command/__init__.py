@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "subject",
         metavar="FILE.py[:NAME]",
-        help="a file; FILE.py:NAME for one layer, or for a function that returns it; FILE.py:forward,backward",
+        help="a file; FILE.py:NAME for a layer, or for a function that returns a layer; FILE.py:forward,backward",
     )
     add(
         "--input",

@@ -97,9 +97,9 @@ def readable_description(described: Any) -> dict[str, Any]:
     """
     for argument in [*described["init"], *described["forward"]]:
         if not (isinstance(argument["name"], str) and isinstance(argument["annotation"], str)):
-            raise TypeError("a description of another form")
+            raise TypeError("a description with unknown parts")
     if not isinstance(described["doc"], str) or described["kind"] not in ("class", "function", "object"):
-        raise TypeError("a description of another form")
+        raise TypeError("a description with unknown parts")
     return described | {"doc": described["doc"][:20_000]}
 
 

@@ -89,7 +89,7 @@ def _plain(value: Any, chunks: list[bytes]) -> Any:
         return {"dict": [[_plain(k, chunks), _plain(v, chunks)] for k, v in value.items()]}
     if isinstance(value, (tuple, list)):
         return {"tuple" if isinstance(value, tuple) else "list": [_plain(v, chunks) for v in value]}
-    if isinstance(value, str):  # of a subclass, such as an enumeration, whose str() is the name of the member
+    if isinstance(value, str):  # a subclass of str, such as an enumeration: str(value) may be another text
         return str.__str__(value)
     if isinstance(value, (int, float)):
         return int(value) if isinstance(value, int) else float(value)

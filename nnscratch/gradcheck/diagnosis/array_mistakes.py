@@ -47,8 +47,9 @@ def array_mistakes(
         return
     given, true = case.observed
     if np.any(np.abs(true) > 0) and np.abs(case.given).max() <= ROUNDING * np.abs(true).max():
-        rounded = ", except for rounding: its terms cancel. Differences" if np.any(case.given) else "; differences"
-        case.add(0.5, "gradient never computed", f"backward gives zero everywhere{rounded} do not")
+        rounded = ", except for rounding: its terms cancel. The" if np.any(case.given) else "; the"
+        evidence = f"backward gives zero everywhere{rounded} finite differences are not zero"
+        case.add(0.5, "gradient never computed", evidence)
         return
     float32_noise(case)
     if not case.usable:
@@ -144,7 +145,7 @@ def float32_noise(case: Case) -> None:
     elif is_computed_in_float32(case):
         what = "for 3 dy, backward does not return exactly 3 times the gradient, so it computes in float32"
     else:
-        return  # float64 code with a small mistake, such as an epsilon that only one of forward and backward uses
+        return  # float64 code with a small mistake, such as an epsilon that forward uses and backward does not
     evidence = f"given differs from the true gradient by at most {misfit:.0e} of its size; {what}"
     case.add(0.8, "right but for float32 noise", evidence)
 
@@ -315,7 +316,7 @@ def wrong_blocks(case: Case) -> None:
                     if not np.any(g[bad[0]])
                     else f"in this block, given = {c:.4g} * true"
                     if c is not None
-                    else "the wrong block is not a multiple of the right one"
+                    else "the wrong block is not a multiple of its true values"
                 )
                 if c is not None and abs(c + 1) < 1e-4:
                     case.add(1.8, "sign flipped", f"in one block only: {what}", place)

@@ -3,7 +3,7 @@
 This search runs last, for the arrays that nothing else explains. It compiles backward again with one change: another
 variable, a factor added or removed, another sign, number, power or comparison. If a change makes a wrong gradient
 right, and leaves all right gradients unchanged, the mistake is in the changed expression. The evidence names the
-expression. It does not say what must stand there, because the reader should find that out.
+expression. It does not give the right expression, because the user should find it.
 
 changed_functions.py runs backward with a change, so that the rest of the program is not affected.
 """
@@ -26,7 +26,7 @@ from .other_points import central_differences, other_point
 MAX_EDITS = 1500
 BUDGET = 40_000_000  # elements that all runs may read and write; each operation of forward counts as 200 or more
 RANK = 8.0  # the mistakes that other searches find are shown first
-searching = threading.Lock()  # of two searches at once, one could restore the changed code of the other
+searching = threading.Lock()  # two searches at the same time could restore each other's changed code
 
 
 def backward_edits(cases: dict[str, Case], projection: Projection, given: dict[str, np.ndarray]) -> None:

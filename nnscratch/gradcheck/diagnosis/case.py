@@ -173,7 +173,10 @@ class Case:
         return True
 
     def test_observed(self, rank: float, values: np.ndarray, mistake: str, evidence: str) -> bool:
-        """Add the mistake to `found` if its observed values, `values`, equal those of the given gradient."""
+        """Add the mistake to `found` if `values` equal the observed values of the given gradient.
+
+        `values` are the observed values of the gradient with this mistake.
+        """
         return self.test(rank, values.reshape(self.shape), mistake, evidence)
 
     def add(self, rank: float, mistake: str, evidence: str, place: str = "", misfit: float = 0.0) -> None:

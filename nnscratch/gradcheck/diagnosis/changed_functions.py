@@ -180,7 +180,7 @@ def quiet() -> Iterator[None]:
 
 
 class Recorder:
-    """The hook of a profiler. It records the user's functions, and if they have effects outside of the program.
+    """The hook of a profiler. It records the user's functions that run, and detects effects outside of the program.
 
     Attributes
     ----------

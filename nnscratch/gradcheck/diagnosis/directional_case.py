@@ -89,7 +89,7 @@ class DirectionalCase(Case):
         return MAX_MISFIT * self.errors + self.noise if self.usable else 0.0
 
     def rounding_error(self) -> float:
-        # Rounding errors have random signs. Therefore the norm, and not the sum, estimates the size of their sum.
+        # Rounding errors have random signs, so their sum is about as large as the norm of the terms.
         sizes = np.array([np.linalg.norm(self.given * v) for v in self.directions])
         return float((self.errors / np.maximum(sizes, 1e-300)).max())
 

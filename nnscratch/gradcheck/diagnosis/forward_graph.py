@@ -42,7 +42,7 @@ class ForwardGraph:
     outputs : set of tuple
         The `content_key` of every output.
     arrays : dict of int to dict
-        The arrays that a loop computes in its rounds, with a name for them. The key is the loop's number of rounds.
+        The arrays that a loop computes in its rounds, with a name for them. The key is the number of rounds.
     """
 
     def __init__(self, tape: Tape):
@@ -108,7 +108,11 @@ class ForwardGraph:
         return self.can_be_wrong is None or (nodes[0].family, j) in self.can_be_wrong
 
     def single_edges(self) -> Iterator[tuple[list[Node], int, str | None]]:
-        """Yield each edge once. If only one operation reads a result, `edges` yields the result and the operand."""
+        """Yield each edge once.
+
+        If only one operation reads a result, `edges` yields this edge twice: as the result of the first operation, and
+        as an operand of the second one. This method yields only the operand.
+        """
         for nodes, j, only in self.edges():
             if j == -1:
                 readers = [m for n in nodes for m in self.consumers.get(content_key(n.result), ())]

@@ -4,7 +4,8 @@ Let `given` be the gradient that backward returned. The derivative of the change
 (f(x + h v) - f(x - h v)) / 2h. If the hypothesis is right, this derivative is equal to <given, v>. So two forward
 passes test a hypothesis about all arrays together, even if they are large. The error of backward along v is the
 difference between <given, v> and the derivative of the unchanged forward. The hypothesis is accepted if, along each of
-three random directions, the two numbers differ by at most 1e-4 of this error, plus the noise of the differences.
+three random directions, the derivative of the changed forward differs from <given, v> by at most 1e-4 of this error,
+plus the noise of the differences.
 
 In directional mode, the test uses the directions that were measured before. If a direction changes several arrays, the
 true derivative along it is the sum of the arrays' derivatives.

@@ -1,8 +1,8 @@
 """Hypotheses: backward leaves out a path or rounds of a loop, counts a path twice, or flips its sign.
 
 a path missing                       backward computes as if the result did not depend on an operand
-the state's own path missing               the same, for an operand that comes from the previous round
-bias's share missing                    the same, for a bias
+the state's own path missing         the same, for an operand that comes from the previous round
+bias's share missing                 the same, for a bias
 only the last time step counted      the same, for all rounds except the last
 upstream gradient missing            backward uses 1 as the gradient of a result or an output
 
@@ -95,10 +95,10 @@ def cut_some_rounds(
         yield Hypothesis(2.95, "the state's own path missing", evidence, place, rest, only)
     for kept, word in ((last, "last"), (first, "first")):
         rest = {k: v for k, v in cut.items() if k != kept}
-        evidence = f"backward computes as if {path} counted only in the {word} of {len(nodes)} rounds"
+        evidence = f"backward computes as if {path} were used only in the {word} of {len(nodes)} rounds"
         yield Hypothesis(3.2, f"only the {word} {noun} counted", evidence, place, rest, only)
         if len(nodes) > 2:
-            evidence = f"backward computes as if {path} counted in all of {len(nodes)} rounds except the {word}"
+            evidence = f"backward computes as if {path} were used in all of {len(nodes)} rounds except the {word}"
             yield Hypothesis(3.3, f"the {word} {noun} not counted", evidence, place, {kept: cut[kept]}, only)
 
 

@@ -74,12 +74,12 @@ def wrong_statistics(graph: ForwardGraph, nodes: list[Node], axes: tuple[int, ..
             name = "all axes" if len(other) == len(shape) else f"axis {' and '.join(map(str, other))}"
             for reduce, sort in ((np.mean, "means"), (np.sum, "sums")):
                 both = with_movement(lambda h, s, d, r=reduce, a=other: project(d / s, h, r, a))
-                evidence = f"{words}{sort} over {name}, and forward over axis {' and '.join(map(str, axes))}"
+                evidence = f"{words}{sort} over {name}, but forward uses axis {' and '.join(map(str, axes))}"
                 yield Hypothesis(1.8, WRONG_AXIS, evidence, place, both)
             for kept, text in (("deviation", "mean"), ("mean", "deviation")):
                 one = with_movement(lambda h, s, d, a=other, k=kept: project_over_two(d / s, h, axes, a, k))
                 own = f"in the backward of the normalisation, the term of the {text} is taken over {name}"
-                evidence = f"{own}, and in forward over axis {' and '.join(map(str, axes))}"
+                evidence = f"{own}, but forward uses axis {' and '.join(map(str, axes))}"
                 yield Hypothesis(1.82, WRONG_AXIS, evidence, place, one)
         sums = with_movement(lambda h, s, d: project(d / s, h, np.sum, axes))
         evidence = "the backward of the normalisation uses sums instead of means: the factor 1/N is missing"

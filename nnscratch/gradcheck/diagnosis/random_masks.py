@@ -14,10 +14,10 @@ OF_DROPOUT = frozenset("dropout drop mask keep prob".split())
 
 
 def is_random_mask(projection: Projection, mask: Any, name: str = "") -> bool:
-    """Return True if forward drew `mask`.
+    """Return True if `mask` was drawn at random.
 
-    Return False if the mask has zeros at the same positions as an array that the code got or held before forward.
-    But if `name`, the source of the mask, contains a word such as "dropout", return True: the caller drew the mask.
+    If `name`, the source of the mask, contains a word such as "dropout", return True. Otherwise, return False if the
+    mask has zeros at the same positions as an array that the code got or held before forward.
     """
     if set(words_of(name)) & OF_DROPOUT:
         return True

@@ -147,8 +147,8 @@ def constant_in_place(g: np.ndarray, moved: np.ndarray, errors: np.ndarray, limi
 
     Return None if there is no such number.
 
-    In an SVM loss, the gradient of the right class's score is the number of classes above the margin, and backward may
-    use 1 in its place.
+    An example is an SVM loss. The gradient of the right class's score is minus the number of classes above the margin,
+    but backward may use -1 instead.
     """
     used, ones = errors + moved @ g, moved.sum(axis=1)
     length = float(ones @ ones)

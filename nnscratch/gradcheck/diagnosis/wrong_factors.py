@@ -210,7 +210,7 @@ def wrong_powers(graph: ForwardGraph) -> Iterator[Hypothesis]:
             ):
                 other = {n.number: change_path(j, partial(np.multiply, n.operands[j] ** float(power))) for n in nodes}
                 exponent = f"{divisor} to the power {power - 2}, not -2"
-                evidence = f"backward computes as if the derivative with respect to {divisor} had {exponent}"
+                evidence = f"backward computes as if the derivative with respect to {divisor} contained {exponent}"
                 yield Hypothesis(4.4 + 0.01 * abs(power), mistake, evidence, place, other, only)
 
 

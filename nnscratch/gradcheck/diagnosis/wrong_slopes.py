@@ -216,7 +216,7 @@ class ElementwiseFunction:
 
 
 def is_mask_product(node: Node) -> bool:
-    """Return True for the product with a constant mask. Each element of a mask is 0 or the same other number."""
+    """Return True for the product with a constant mask. A mask has two different values, one of which is 0."""
     if node.name != "multiply" or sum(node.active) != 1:
         return False
     mask = np.asarray(node.operands[node.active.index(False)])

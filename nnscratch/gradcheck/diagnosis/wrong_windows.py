@@ -83,7 +83,7 @@ def overwritten_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
                     n.number: change_path(w.j, partial(np.multiply, m.reshape(np.shape(n.operands[w.j]))))
                     for n, m in zip(w.nodes, masks, strict=True)
                 }
-                evidence = f"backward computes as if each element of {w.name} counted only in the {word} that "
+                evidence = f"backward computes as if each element of {w.name} were used only in the {word} that "
                 evidence += "contains it"
                 mistake = "rows met twice counted once"
                 if len(w.nodes) > 1 and are_repeated(w.pieces):

@@ -92,13 +92,13 @@ def test_rounds_of_one_path():
     with graph_of(sums, X, W) as graph:
         (R,) = graph.projection.weights
         expected = {
-            "counted only in the last of 3 rounds": ([0, 0, 1], "only the last round of the loop counted"),
-            "counted only in the first of 3 rounds": ([1, 0, 0], "only the first round of the loop counted"),
+            "only in the last of 3 rounds": ([0, 0, 1], "only the last round of the loop counted"),
+            "only in the first of 3 rounds": ([1, 0, 0], "only the first round of the loop counted"),
             "in all of 3 rounds except the last": ([1, 1, 0], "the last round of the loop not counted"),
             "in all of 3 rounds except the first": ([0, 1, 1], "the first round of the loop not counted"),
         }
         for words, (kept, mistake) in expected.items():
-            h = the(graph, cut_paths, f"as if `w` {words}" if "only" in words else f"as if `w` counted {words}")
+            h = the(graph, cut_paths, f"as if `w` were used {words}")
             assert h.mistake == mistake and h.only == "w"
             assert_gives(graph, h, w=(X * np.array(kept)[:, None]).sum(0)[:, None] * R)
         kept = [h.rank for h in cut_paths(graph) if h.mistake.startswith("only the")]

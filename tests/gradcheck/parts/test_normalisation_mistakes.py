@@ -39,7 +39,7 @@ def test_wrong_statistics_of_a_normalisation():
         d = R / s
         # P is symmetric only with the right statistics: the transpose of a wrong P d
         wrong = {
-            "means over axis 0, and forward over axis 1": d - mean(R, 0) / s - h * 0 - mean(R * h, 0) * h / s,
+            "means over axis 0, but forward uses axis 1": d - mean(R, 0) / s - h * 0 - mean(R * h, 0) * h / s,
             "uses sums instead of means": d - 3 * mean(d) - 3 * h * mean(h * d),
             "does not divide by the deviation": R - mean(R) - h * mean(h * R),
             "divides by the variance": (R - mean(R) - h * mean(h * R)) / s**2,
@@ -69,9 +69,9 @@ def test_one_term_over_other_axes():
         assert_gives(graph, of_mean, x=d - mean(R, 0) / s - h * mean(h * d))
         of_deviation = the(graph, normalisation_mistakes, "the term of the deviation is taken over axis 0")
         assert_gives(graph, of_deviation, x=d - mean(d) - h * mean(h * R, 0) / s)
-        everything = the(graph, normalisation_mistakes, "means over all axes, and")
+        everything = the(graph, normalisation_mistakes, "means over all axes, but")
         assert_gives(graph, everything, x=d - R.mean() / s - h * (h * R).mean() / s)
-        summed = the(graph, normalisation_mistakes, "sums over axis 0, and")
+        summed = the(graph, normalisation_mistakes, "sums over axis 0, but")
         assert_gives(graph, summed, x=d - R.sum(0, keepdims=True) / s - h * (h * R).sum(0, keepdims=True) / s)
 
 
@@ -80,8 +80,8 @@ def test_a_normalisation_over_axis_0_or_over_all_axes():
         with graph_of(lambda x, axis=axis: normalise(x, axis), X) as graph:
             (R,) = graph.projection.weights
             h, s = statistics(axis)
-            found = [o.evidence for o in normalisation_mistakes(graph) if "forward over" in o.evidence]
-            assert found and all(f"forward over {name}" in e for e in found)
+            found = [o.evidence for o in normalisation_mistakes(graph) if "forward uses" in o.evidence]
+            assert found and all(f"forward uses {name}" in e for e in found)
             d = R / s
             h_sums = next(o for o in normalisation_mistakes(graph) if "lacks the factor (x" in o.evidence)
             assert_gives(graph, h_sums, x=d - mean(d, axis) - mean(h * d, axis))
