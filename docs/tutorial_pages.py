@@ -38,7 +38,8 @@ TUTORIAL_OF = {
     "CrossAttention": "21",
     **dict.fromkeys(["Optimizer", "SGD", "Adagrad", "RMSprop", "Adam"], "07"),
     "AdamW": "08",
-    **dict.fromkeys(["StepLR", "MultiStepLR", "CosineAnnealingLR", "OneCycleLR", "ReduceLROnPlateau"], "07"),
+    **dict.fromkeys(["StepLR", "MultiStepLR", "CosineAnnealingLR", "LinearWarmup"], "07"),
+    **dict.fromkeys(["OneCycleLR", "ReduceLROnPlateau"], "07"),
 }
 NOT_IN_THE_BROWSER = ("15", "16")  # the BLAS of the machine, and the GPU
 WORDS_A_MINUTE = 150  # of text and code together, without the exercises

@@ -285,3 +285,25 @@ def test_the_last_section_links_to_the_neighbours_the_derivations_and_the_glossa
 
 def test_every_executed_notebook_has_a_source():
     assert {path.stem for path in build.HERE.glob("*.ipynb")} == {source.stem for source in build.sources()}
+
+
+def message_of(node):
+    """The message of an assertion or of assert_values_match, if it starts with words."""
+    given = node.msg if isinstance(node, ast.Assert) else None
+    if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "assert_values_match" and len(node.args) > 2:
+        given = node.args[2]
+    if isinstance(given, ast.JoinedStr):
+        given = given.values[0]
+    return given.value if isinstance(given, ast.Constant) else ""
+
+
+@each_source
+def test_the_message_of_a_check_starts_with_a_capital_letter_or_a_name(source):
+    notebook = build.read(source)
+    code = [ast.parse(cell.source) for cell in notebook.cells if cell.cell_type == "code"]
+    nodes = [node for tree in code for node in ast.walk(tree)]
+    names = {getattr(node, kind, None) for node in nodes for kind in ("id", "attr", "arg", "name")}
+    for position in build.tagged(notebook, "check").values():
+        for node in ast.walk(ast.parse(notebook.cells[position].source)):
+            word = re.match(r"[a-z]+(?![\w(/'])", message_of(node))
+            assert not word or word[0] in names, f"{message_of(node)!r} starts with a small letter"

@@ -20,7 +20,7 @@ SMALL = 1e-6  # a relative error that float32 explains
 
 
 def assert_values_match(
-    values: Any, expected: Any, name: str = "the result", mistakes: Mapping[str, Any] | None = None
+    values: Any, expected: Any, name: str = "The result", mistakes: Mapping[str, Any] | None = None
 ) -> None:
     """Raise an error that names the first difference, unless `values` are equal to `expected` within a tolerance.
 
@@ -34,7 +34,7 @@ def assert_values_match(
     expected : ndarray or float
         The right values.
     name : str
-        The name of the answer in the message.
+        The name of the answer: the message begins with it.
     mistakes : dict, optional
         Maps a sentence about a mistake to the values that this mistake gives. The message ends with the first sentence
         whose values match. If none matches, the function tries general mistakes: a factor, a wrong sign, a transposed
@@ -48,11 +48,11 @@ def assert_values_match(
     Examples
     --------
     >>> x = np.array([[1.0, 2.0], [3.0, 5.0]])
-    >>> assert_values_match(x.sum(axis=0), np.array([4.0, 7.0]), "the sum over the rows")
-    >>> assert_values_match(x.mean(axis=0), np.array([4.0, 7.0]), "the sum over the rows")
+    >>> assert_values_match(x.sum(axis=0), np.array([4.0, 7.0]), "The sum over the rows")
+    >>> assert_values_match(x.mean(axis=0), np.array([4.0, 7.0]), "The sum over the rows")
     Traceback (most recent call last):
     ...
-    AssertionError: the sum over the rows must be 4 at [0], yours is 2. Every value is 0.5 times the right one.
+    AssertionError: The sum over the rows must be 4 at [0], yours is 2. Every value is 0.5 times the right one.
     """
     __tracebackhide__ = True
     message = difference(values, np.asarray(expected, np.float64), name, mistakes or {})

@@ -25,7 +25,7 @@ WRONG_ANSWERS: dict[str, dict[str, tuple[list[tuple[str, str]], str]]] = {
         "3": ([("f(x + 1j * h).imag / h", "(f(x + 1e-5) - f(x - 1e-5)) / 2e-5")], "as good as a difference"),
     },
     "03": {
-        "1": ([("0.1 * x)", "0.2 * x)"), ("0.1 * dy)", "0.2 * dy)")], "for -2 and 3 your forward returns"),
+        "1": ([("0.1 * x)", "0.2 * x)"), ("0.1 * dy)", "0.2 * dy)")], "For -2 and 3 your forward returns"),
         "2": (
             [("self.g.data * x + self.c.data", "self.g.data * x - self.c.data"), ("+= dy.sum()", "-= dy.sum()")],
             "do not change it",
@@ -45,25 +45,25 @@ WRONG_ANSWERS: dict[str, dict[str, tuple[list[tuple[str, str]], str]]] = {
             [("y = x - np.log", "y = 2 * x - 2 * np.log"), ("dy - np.exp(y)", "2 * dy - 2 * np.exp(y / 2)")],
             "Every value is 2 times the right one",
         ),
-        "3": ([("sum() / N", "sum()"), (" / len(q)", "")], "the loss must be"),
+        "3": ([("sum() / N", "sum()"), (" / len(q)", "")], "The loss must be"),
     },
     "05": {
         "1": ([("rng.permutation(np.flatnonzero(t == label))", "np.flatnonzero(t == label)")], "draw them at random"),
         "2": ([("(p.argmax(axis=1) == t)[sure]", "(p.argmax(axis=1) == t)")], "counts the refused images too"),
-        "3": ([("x + size", "x - size")], "the accuracy rises"),
+        "3": ([("x + size", "x - size")], "The accuracy rises"),
     },
     "06": {
-        "1": ([("shape[1]", "shape[0]")], "the variance should be"),
+        "1": ([("shape[1]", "shape[0]")], "The variance should be"),
         "2": ([("f(z) ** 2", "np.abs(f(z))")], "v should be"),
         "3": ([("(y == 0).all(axis=0).sum()", "(y == 0).mean(axis=0).sum()")], "active for some digits is not dead"),
     },
     "07": {
-        "1": ([("self.lr / 0.1 * m", "self.lr * m")], "the first step has 0.1 times the right length"),
-        "2": ([("m / (1 - beta1**t)", "m")], "the first step must be 0.1"),
+        "1": ([("self.lr / 0.1 * m", "self.lr * m")], "The first step has 0.1 times the right length"),
+        "2": ([("m / (1 - beta1**t)", "m")], "The first step must be 0.1"),
         "3": ([("2 / (low + high)", "1 / high")], "there is a better learning rate"),
     },
     "08": {
-        "1": ([("1 + noise_size(p) * n", "1 + n")], "for p = 0.2"),
+        "1": ([("1 + noise_size(p) * n", "1 + n")], "For p = 0.2"),
         "2": (
             [
                 ("(x * x).mean(", "(x * x).sum("),
@@ -86,7 +86,7 @@ WRONG_ANSWERS: dict[str, dict[str, tuple[list[tuple[str, str]], str]]] = {
         "3": ([("d * (k - 1) + 1", "d * k")], "yours is"),
     },
     "10": {
-        "1": ([("    one_hot[:, padding] = 0  # the padding has no row in the product\n", "")], "row 4 is the padding"),
+        "1": ([("    one_hot[:, padding] = 0  # the padding has no row in the product\n", "")], "Row 4 is the padding"),
         "2": ([("counts.sum()", "counts[occurred].size")], "The mean must be 0.333333"),
         "3": ([("2 ** (b * m)", "2**b * m")], "12 bits"),
     },
@@ -96,7 +96,7 @@ WRONG_ANSWERS: dict[str, dict[str, tuple[list[tuple[str, str]], str]]] = {
                 ("(1 - a) * h[:, t] + a * s[:, t]", "h[:, t] + a * s[:, t]"),
                 ("dh = (1 - a) * dh + dz @ W_hh", "dh = dh + dz @ W_hh"),
             ],
-            "for a = 0.3, the array of states must be",
+            "For a = 0.3, the array of states must be",
         ),
         "2": ([("min(k, T) / T", "k / T")], "how many of the 3 targets"),
         "3": ([("    if norm > max_norm:\n        for g in gradients:\n            g *= max_norm / norm",
@@ -138,15 +138,15 @@ WRONG_ANSWERS: dict[str, dict[str, tuple[list[tuple[str, str]], str]]] = {
     },
     "15": {
         "1": ([("return 6 *", "return 2 *")], "it takes"),
-        "2": ([("np.multiply(v, lr, out=work)\n    w -= work", "w -= lr * v")], "the function created an array"),
-        "3": ([("total / len(h)", "total")], "the loss must be"),
+        "2": ([("np.multiply(v, lr, out=work)\n    w -= work", "w -= lr * v")], "The function created an array"),
+        "3": ([("total / len(h)", "total")], "The loss must be"),
     },
     "16": {
         "1": (
             [("slope - 1)", "0.5 * (slope - 1))"), ("return dy * slope", "return dy * (slope + 1 * (slope == 1)) / 2")],
-            "the output on the device must be",
+            "The output on the device must be",
         ),
-        "2": ([("values * (values < limit)", "values * (values > limit)")], "the sum"),
+        "2": ([("values * (values < limit)", "values * (values > limit)")], "The sum"),
         "3": ([("0.5 * (1 + to)", "(1 + to)")], "h must be"),
     },
     "17": {
@@ -158,7 +158,7 @@ WRONG_ANSWERS: dict[str, dict[str, tuple[list[tuple[str, str]], str]]] = {
                  "x.reshape(N, T, D // heads, heads).transpose(0, 3, 1, 2)"),
                 ("x.transpose(0, 2, 1, 3)", "x.transpose(0, 2, 3, 1)"),
             ],
-            "head 1 must get the features 3, 4 and 5",
+            "Head 1 must get the features 3, 4 and 5",
         ),
     },
     "18": {
@@ -187,13 +187,13 @@ WRONG_ANSWERS: dict[str, dict[str, tuple[list[tuple[str, str]], str]]] = {
     },
     "20": {
         "1": ([(" / np.sqrt(len(q_new))", "")], "the output must be"),
-        "2": ([('"bias": weights[f"{prefix}{name}.bias"]', '"bias": 0 * weights[f"{prefix}{name}.bias"]')], "the bias"),
+        "2": ([('"bias": weights[f"{prefix}{name}.bias"]', '"bias": 0 * weights[f"{prefix}{name}.bias"]')], "The bias"),
         "3": ([("    return kept / kept.sum()", "    return kept")], "does not sum to 1"),
     },
     "21": {
         "1": ([("dkv.T @ m", "dkv.T @ m / len(m)")], "The gradient of W is wrong"),
-        "2": ([(" | (to_predict == IGNORED)", "")], "two of the four sequences"),
-        "3": ([("scores[:, None] + log_p ", "log_p")], "the scores must be sums"),
+        "2": ([(" | (to_predict == IGNORED)", "")], "Two of the four sequences"),
+        "3": ([("scores[:, None] + log_p ", "log_p")], "The scores must be sums"),
     },
     "22": {
         "1": ([("(dy * q) @ B", "dy @ B")], "The gradient of p is wrong"),
@@ -201,13 +201,13 @@ WRONG_ANSWERS: dict[str, dict[str, tuple[list[tuple[str, str]], str]]] = {
         "3": ([("U[:, :r] * sizes[:r]", "U[:, :r]")], "the product B A must equal it"),
     },
     "23": {
-        "1": ([("        at[i] = x[i]\n", "")], "input 0 moves while input 1 is 0"),
-        "2": ([(" * factorial(D - 1 - size)", "")], "the values must sum to"),
+        "1": ([("        at[i] = x[i]\n", "")], "Input 0 moves while input 1 is 0"),
+        "2": ([(" * factorial(D - 1 - size)", "")], "The values must sum to"),
         "3": ([("by_occlusion = [0, 0]", "by_occlusion = [0.5, 0.5]")], "what is the maximum"),
     },
     "24": {
         "1": ([("(x**2).sum(axis=1)", "(x**2).mean(axis=1)")], "must be"),
-        "2": ([("sigma * C * noise", "sigma * noise")], "with C = 10 nothing is clipped"),
+        "2": ([("sigma * C * noise", "sigma * noise")], "With C = 10 nothing is clipped"),
         "3": ([("wanted * (groups == a).sum() / cell.sum()", "wanted / cell.mean()")], "must sum to"),
     },
 }  # fmt: skip
@@ -261,7 +261,7 @@ MORE_WRONG_ANSWERS: dict[str, dict[str, list[tuple[list[tuple[str, str]], str]]]
             ([("rng.permutation(np.flatnonzero(t == label))", "rng.permutation((t == label).sum())")],
              "positions within the rows of one class"),
             ([("return np.setdiff1d(np.arange(len(t)), validation), validation",
-               "return t[np.setdiff1d(np.arange(len(t)), validation)], t[validation]")], "these are labels"),
+               "return t[np.setdiff1d(np.arange(len(t)), validation)], t[validation]")], "These are labels"),
             ([("return np.setdiff1d(np.arange(len(t)), validation), validation",
                "return validation, np.setdiff1d(np.arange(len(t)), validation)")], "the validation rows first"),
         ],
@@ -273,9 +273,9 @@ MORE_WRONG_ANSWERS: dict[str, dict[str, list[tuple[list[tuple[str, str]], str]]]
         ],
         "3": [
             ([("    return", "    y = x.copy()\n    y[dx > 0] += size\n    return"),
-              ("x + size * np.sign(dx)", "y")], "every pixel must change"),
-            ([("x + size * np.sign(dx)", "x * (1 + size * np.sign(dx))")], "every pixel must change"),
-            ([("x + size * np.sign(dx)", "x + np.where(dx > 0, -size, size)")], "the accuracy rises"),  # float64
+              ("x + size * np.sign(dx)", "y")], "Every pixel must change"),
+            ([("x + size * np.sign(dx)", "x * (1 + size * np.sign(dx))")], "Every pixel must change"),
+            ([("x + size * np.sign(dx)", "x + np.where(dx > 0, -size, size)")], "The accuracy rises"),  # float64
         ],
     },
 }  # fmt: skip

@@ -174,7 +174,7 @@ def test_every_layer_loss_optimiser_and_schedule_leads_to_a_derivation_or_a_tuto
     classes = {value.__name__ for value in found if inspect.isclass(value) and folders.match(value.__module__)}
     derived = pages.pages_that_derive()
     alone = {name for name in classes if name not in derived and pages.tutorial_of(name, derived) is None}
-    assert alone == {"LinearWarmup"}  # no tutorial explains a warm-up
+    assert alone == set()
     assert pages.TUTORIAL_OF.keys() <= classes
     assert {pages.tutorial_of(name, derived) for name in classes} <= pages.TUTORIALS.keys() | {None}
     assert pages.tutorial_of("BatchNorm2d", derived) == "08"
