@@ -4,7 +4,7 @@ Run forward and backward once. The candidates are the arrays that forward reads 
 parameter in one of these three cases:
 
 1  Backward computes an array with the name of the candidate's gradient (`gradient_names.py`). This array may be an
-   attribute, an item of a dictionary or list, in a nested object, or a value that backward returns.
+   attribute, an item of a dictionary or list, a member of a nested object, or a value that backward returns.
 2  Backward returns gradients in addition to those of the inputs. Their number equals the number of candidates that do
    not have a gradient yet.
 3  Exactly one array that backward computes has the candidate's shape and is its gradient along two random directions.

@@ -58,12 +58,12 @@ def formulas(g: np.ndarray) -> Iterator[tuple[float, str, str, Callable]]:
             continue
         for k in {0, n - 1, *range(min(n, 8))}:
             noun = "sample" if axis == 0 or g.ndim == 2 else "index"
-            along = f"{says}counts only {noun} {k} along axis {axis}"
+            along = f"{says}contains only {noun} {k} along axis {axis}"
             yield 2.5, "one sample counted", along, lambda g, a=axis, k=k: only(g, a, k)
             yield (
                 2.55,
                 "one sample not counted",
-                f"{says}does not count {noun} {k} along axis {axis}",
+                f"{says}does not contain {noun} {k} along axis {axis}",
                 (lambda g, a=axis, k=k: g - only(g, a, k)),
             )
             yield (

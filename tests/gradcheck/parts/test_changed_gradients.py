@@ -49,9 +49,9 @@ def test_a_gradient_with_a_mask_or_a_function():
         "is shifted by -1 along axis 1": ("shifted by one", np.roll(G, -1, 1)),
         "is shifted by 1 along axis 1, with zeros at one end": ("shifted by one", [[0, 1, -2], [0, 3, 7]]),
         "is shifted by -1 along axis 1, with zeros at one end": ("shifted by one", [[-2, 5, 0], [7, -4, 0]]),
-        "counts only sample 1 along axis 0": ("one sample counted", G * [[0], [1]]),
-        "counts only sample 2 along axis 1": ("one sample counted", G * [0, 0, 1]),
-        "does not count sample 0 along axis 0": ("one sample not counted", G * [[0], [1]]),
+        "contains only sample 1 along axis 0": ("one sample counted", G * [[0], [1]]),
+        "contains only sample 2 along axis 1": ("one sample counted", G * [0, 0, 1]),
+        "does not contain sample 0 along axis 0": ("one sample not counted", G * [[0], [1]]),
         "at sample 1 along axis 1 is used everywhere": ("upstream gradient wrong", np.tile(G[:, 1:2], 3)),
         "is reshaped where transpose(1, 0) is needed": ("reshaped instead of transposed", G.T.reshape(2, 3)),
     }
@@ -64,7 +64,7 @@ def test_a_gradient_with_a_mask_or_a_function():
                                np.broadcast_to(G.mean(1, keepdims=True), G.shape))  # fmt: skip
     assert not any("shifted" in text and "axis 0" in text for text in found)  # two rows can only be reversed
     assert not any("exchanged" in text for text in found)  # G is not square
-    assert len([text for text in found if "counts only" in text]) == 5
+    assert len([text for text in found if "contains only" in text]) == 5
 
 
 def test_a_transposed_gradient():
@@ -76,7 +76,7 @@ def test_a_transposed_gradient():
     assert len([text for text in found if "exchanged" in text]) == 5 == len([t for t in found if "is reshaped" in t])
     np.testing.assert_array_equal(found["the axes of the gradient of %u are exchanged: transpose(0, 2, 1)"][2],
                                   np.swapaxes(stack, 1, 2))  # fmt: skip
-    assert "counts only index 1 along axis 2" in found and "counts only sample 1 along axis 0" in found
+    assert "contains only index 1 along axis 2" in found and "contains only sample 1 along axis 0" in found
     assert any("exchanged" in t for t in by_text(np.ones((1, 1, 2, 2)))) and not any(
         "exchanged" in t for t in [*by_text(np.ones((1, 1, 1, 2, 2))), *by_text(np.ones(3))]
     )
@@ -84,7 +84,7 @@ def test_a_transposed_gradient():
 
 def test_the_samples_of_a_long_axis():
     found = by_text(np.arange(12.0))
-    assert [k for k in range(12) if f"counts only sample {k} along axis 0" in found] == [*range(8), 11]
+    assert [k for k in range(12) if f"contains only sample {k} along axis 0" in found] == [*range(8), 11]
     assert not [t for t in by_text(np.ones((1, 3))) if "axis 0" in t]  # one sample is all samples
 
 
