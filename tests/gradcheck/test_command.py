@@ -133,6 +133,10 @@ def test_a_pair_of_functions_and_integer_inputs(check):
 def test_what_cannot_be_checked_gives_2_and_says_why(check, name, options, why):
     code, _, err = check(name, *options)
     assert code == 2 and why in err
+
+
+@pytest.mark.parametrize(("name", "options"), [("Raises", []), ("Good", ["--input", "big"])])
+def test_what_cannot_be_checked_has_a_report_for_machines(check, name, options):
     code, out, _ = check(name, *options, "--json")
     assert code == 2 and json.loads(out)["verdict"] == "could not check"
 

@@ -52,23 +52,24 @@ def test_the_two_layers_without_an_attack(check):
 
 
 @pytest.mark.parametrize(
-    ("attack", "why"),
+    ("where", "attack", "why"),
     [
-        ("print('relu_forward  x 3x4  right'); sys.stdout.flush(); os._exit(0)", "exit code 0"),
-        ('os.write(1, b\'{"verdict": "right"}\'); os._exit(0)', "exit code 0"),
-        ("sys.exit(0)", "it called sys.exit(0)"),
-        ("os.kill(os.getpid(), 9)", "SIGKILL"),
-        ("import ctypes; ctypes.string_at(0)", "SIGSEGV"),
-        ("raise KeyboardInterrupt", "without a report"),
+        ("at import", "print('relu_forward  x 3x4  right'); sys.stdout.flush(); os._exit(0)", "exit code 0"),
+        ("in forward", 'os.write(1, b\'{"verdict": "right"}\'); os._exit(0)', "exit code 0"),
+        ("at import", "sys.exit(0)", "it called sys.exit(0)"),
+        ("in forward", "sys.exit(0)", "it called sys.exit(0)"),
+        ("in forward", "os.kill(os.getpid(), 9)", "SIGKILL"),
+        ("in forward", "import ctypes; ctypes.string_at(0)", "SIGSEGV"),
+        ("in forward", "raise KeyboardInterrupt", "without a report"),
     ],
 )
-def test_a_file_that_ends_its_process_is_not_right(check, attack, why):
-    for source in (
-        f"{WRONG_LAYER}\n{attack}",
-        WRONG_LAYER.replace("    return np.maximum", f"    {attack}\n    return np"),
-    ):
-        code, out, _ = check(source)
-        assert code == 2 and why in out
+def test_a_file_that_ends_its_process_is_not_right(check, where, attack, why):
+    if where == "at import":
+        source = f"{WRONG_LAYER}\n{attack}"
+    else:
+        source = WRONG_LAYER.replace("    return np.maximum", f"    {attack}\n    return np.maximum")
+    code, out, _ = check(source)
+    assert code == 2 and why in out
 
 
 def test_what_a_file_prints_goes_nowhere_and_a_flood_does_no_harm(check):

@@ -80,8 +80,7 @@ class Page:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.prefer("dark" if dark else "light")
 
     def call(self, method, **params):
         """Send a command, wait, and return its result."""
@@ -130,6 +129,10 @@ class Page:
             "new Promise(done => window.MathJax?.startup?.promise "
             "? MathJax.startup.promise.then(() => done(true)) : done(true))"
         )
+
+    def prefer(self, scheme):
+        """Set the colour scheme that the reader prefers, "light" or "dark"."""
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def js(self, expression):
         """Evaluate an expression in the page and return its value; wait if it is a promise."""
