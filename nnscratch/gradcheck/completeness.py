@@ -29,12 +29,11 @@ import numpy as np
 from ..module import Module
 from ..parameter import Parameter
 from .learned_names import is_learned_name, is_setting_name, is_weight_name, name_of
-from .nested import array_module, attribute_of, has_no_axes, is_array, is_float, leaves, to_numpy
+from .nested import array_module, attribute_of, has_no_axes, is_array, is_float, leaves, share_memory, to_numpy
 from .places import follow, is_outside, place_name, put_at
 from .projection import Projection, equal_outputs
 from .report import GradientReport, Trap
 from .snapshot import Steps, is_number_sequence
-from .traps import share_memory
 from .vacuous import outputs_are_constant
 
 SHOWN = 6  # arrays named in a report

@@ -14,10 +14,9 @@ import numpy as np
 
 from .adapters import Adapter
 from .learned_names import is_learned_name, name_of
-from .nested import is_array, is_float, leaves
+from .nested import is_array, is_float, leaves, share_memory
 from .places import is_outside
 from .snapshot import Snapshot, Steps, equal_arrays
-from .traps import share_memory
 
 
 def start_with_weights(adapter: Adapter, before: Snapshot) -> Snapshot:

@@ -67,6 +67,11 @@ def to_numpy(array: Any) -> np.ndarray:
     return array if isinstance(array, np.ndarray) else backend.to_numpy(array)
 
 
+def share_memory(a: Any, b: Any) -> bool:
+    """Return True if `a` and `b` are the same array or NumPy arrays with common memory."""
+    return a is b or isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and np.shares_memory(a, b)
+
+
 def is_float(value: Any) -> bool:
     """Return True for a value that can be differentiated: a float array or a single float."""
     if is_array(value):

@@ -24,11 +24,10 @@ from .adapters.base import is_transpose
 from .gradient_names import closeness
 from .lazy_weights import start_with_weights
 from .learned_names import is_setting_name, name_of
-from .nested import array_module, is_array, leaves, to_numpy
+from .nested import array_module, is_array, leaves, share_memory, to_numpy
 from .places import is_outside, place_name, put_at, short_names
 from .projection import projection_weights, weighted_sum, weights_like_outputs
 from .snapshot import Snapshot, Steps, equal_arrays, is_number_sequence
-from .traps import share_memory
 
 STEP = 1e-5
 Places = dict[Steps, Any]
@@ -62,7 +61,8 @@ def with_found_parameters(adapter: Adapter, before: Snapshot) -> Adapter:
         return adapter
     try:
         found = Search(adapter, before).found()
-    except Exception:  # the check will raise the same error
+    except Exception as error:  # the checked code may raise any error, and the check will then raise it again
+        adapter.add_note(f"the search for parameters failed ({type(error).__name__}: {error})")
         return adapter
     finally:
         before.restore()
@@ -80,6 +80,9 @@ class Search:
         The new or changed arrays and numbers after backward, and the values that backward returns.
     kept : dict of Steps to object
         The arrays and numbers that have the same values before and after backward.
+    borrowed : set of Steps
+        The places in `produced` whose array shares memory with an input or its gradient, as after ``self.dw = self.x``.
+        Only its whole name shows that such an array is the gradient of a parameter.
     """
 
     def __init__(self, adapter: Adapter, before: Snapshot):
@@ -87,24 +90,33 @@ class Search:
         self.candidates: Places = {}
         self.produced: Places = {}
         self.kept: Places = {}
+        self.borrowed: set[Steps] = set()
         listed = adapter.parameters()  # a property `grads` may raise an error before the first backward
-        known = [*listed.values(), *(leaf for _, leaf in leaves("", adapter.inputs))]
-        held = own_numbers(before, known)
+        known, inputs = list(listed.values()), [leaf for _, leaf in leaves("", adapter.inputs)]
+        held = own_numbers(before, known + inputs)
         if not held:
             return
         ys = adapter.run()
         self.weights = projection_weights(ys)
         after_forward = Snapshot(adapter.source)
         now = dict(after_forward.places)
-        self.candidates = {k: v for k, v in held.items() if now.get(k) is v and is_unchanged(before, v)}
+        same = {k: v for k, v in held.items() if now.get(k) is v and is_unchanged(before, v)}
+        named = {g for g, v in same.items() if any(v is w and closeness(k, g) > 1 for k, w in same.items())}
+        self.candidates = {k: v for k, v in same.items() if k not in named}  # without dW after self.W = self.dW = ...
         given = adapter.gradients(weights_like_outputs(self.weights, ys))
         late = adapter.parameters().keys() - listed.keys()
-        known += [g for name, part in given.items() if name not in late for _, g in leaves("", part)]
-        for steps, value in own_numbers(Snapshot(adapter.source), known).items():
-            same = now.get(steps) is value and is_unchanged(after_forward, value)
-            (self.kept if same else self.produced)[steps] = copied(value)
+        known += [g for name, part in given.items() if name in listed for _, g in leaves("", part)]
+        inputs += [g for name, part in given.items() if name not in {*listed, *late} for _, g in leaves("", part)]
+        after_backward, copies = Snapshot(adapter.source), {}  # an array with several places has one copy
+        for steps, value in own_numbers(after_backward, known).items():
+            unchanged = now.get(steps) is value and is_unchanged(after_forward, value)
+            if not shares_memory_with_any(value, inputs):
+                (self.kept if unchanged else self.produced)[steps] = copies.setdefault(id(value), copied(value))
+            elif not unchanged:
+                self.borrowed.add(steps)
+                self.produced[steps] = copies.setdefault(id(value), copied(value))
         for steps, value in Snapshot(adapter.surplus).places:
-            self.produced[(("returned", None), *steps[1:])] = copied(value)
+            self.produced[(("returned", None), *steps[1:])] = copies.setdefault(id(value), copied(value))
         self.candidates = {k: v for k, v in self.candidates.items() if self._can_change(k)}
         changed = [k for k in self.candidates if k in self.produced]  # gradients, or weights that backward updates
         if changed and not self._moves(*changed):
@@ -198,7 +210,8 @@ class Search:
         careful = is_outside(steps) or is_setting_name(name_of(steps)) or not is_array(value) or value.dtype.kind != "f"
         ranked: dict[int, list[Steps]] = {}
         for gradient, given in self.produced.items():
-            if gradient not in self.candidates and (rank := closeness(steps, gradient)):
+            rank = 0 if gradient in self.candidates else closeness(steps, gradient)
+            if rank > (gradient in self.borrowed):  # a borrowed array needs the whole name
                 fits = np.shape(given) == np.shape(value)
                 ranked.setdefault(2 * rank + fits, []).append(gradient)
         if not ranked and not careful:  # backward may have forgotten to compute the gradient
@@ -257,7 +270,8 @@ class Search:
 
     def _by_order(self, pairs: dict[Steps, Steps]) -> dict[Steps, Steps]:
         """Pair the additional gradients that backward returns with the candidates, in the same order."""
-        surplus = [g for g in self.produced if g[0][0] == "returned" and g not in pairs.values()]
+        taken = {id(self._value(g)) for g in pairs.values()}
+        surplus = [g for g, v in self.produced.items() if g[0][0] == "returned" and id(v) not in taken]
         if not surplus or isinstance(self.adapter.surplus, dict):
             return {}
         rest = self._rest(pairs)
@@ -285,8 +299,8 @@ class Search:
         for steps in self._rest(pairs):
             shape = self.candidates[steps].shape
             same = [g for g, v in self.produced.items() if np.shape(v) == shape and g not in self.candidates]
-            same = [g for g in same if g not in pairs.values() and g not in found.values()]
-            same = list({id(self.produced[g]): g for g in same}.values())
+            same = [g for g in same if g not in (*pairs.values(), *found.values(), *self.borrowed)]
+            same = list({id(self.produced[g]): g for g in reversed(same)}.values())[::-1]
             fitting = [g for g in same if shape and self._is_gradient(steps, g)]
             if len(fitting) == 1:
                 found[steps] = fitting[0]

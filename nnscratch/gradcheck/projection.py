@@ -248,7 +248,7 @@ def weights_like_outputs(weights: Any, ys: Any) -> Any:
     if isinstance(ys, dict):
         return {key: weights_like_outputs(weights[key], ys[key]) for key in ys}
     if isinstance(ys, np.floating) and weights is not None:
-        return np.asarray(weights, dtype=ys.dtype)
+        return np.array(weights, dtype=ys.dtype)
     if weights is None or not is_array(ys):
         return weights
     values = array_module(ys).asarray(weights, dtype=ys.dtype).copy().reshape(ys.shape)

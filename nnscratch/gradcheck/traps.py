@@ -2,6 +2,7 @@
 
     forward      writes into its inputs or parameters; returns NaN; returns a view of its input
     backward     writes into its inputs, into dy or into parameters; overwrites a gradient instead of adding to it;
+                 keeps another array as the gradient of a parameter, such as self.dw = self.x, and not a copy of it;
                  uses values of the wrong forward (forward A, forward B, backward); does not use the saved values
     a gradient   has a different shape or dtype than its array; holds NaN
 
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .adapters import NO_CACHE, Adapter
-from .nested import array_module, is_array, is_float, leaves, map_leaves, to_numpy
+from .nested import array_module, is_array, is_float, leaves, map_leaves, share_memory, to_numpy
 from .projection import Projection, gradient_as_float64
 from .report import Trap
 from .snapshot import Snapshot, equal_arrays
@@ -66,8 +67,12 @@ def backward_traps(projection: Projection) -> list[Trap]:
         cache_changed = [a for a in cache.changed() if not any(a is b for b in known)]
         replaced = [name for name in projection.replaced_parameters() if name not in by_forward]
         written = [n for (n, a), old in zip(arrays, before, strict=True) if not equal_arrays(a, old)]
+        changed = {*written, *replaced}
+        now = {**dict(arrays), **adapter.parameters()}
+        overwritten = [n for n, a in now.items() if n in changed and share_memory(a, given.get(n))]
+        shared = sharing_traps(adapter, {n: g for n, g in given.items() if n not in overwritten})
         given = {name: g.copy() if is_array(g) else g for name, g in given.items()}
-    traps += change_traps(adapter, written, replaced)
+    traps += [*change_traps(adapter, written, replaced, overwritten), *shared]
     if adapter.container == "flat":
         form = ", ".join(nested_names(f"d{n}", v) for n, v in zip(adapter.input_names, adapter.inputs, strict=True))
         message = f"backward returns all gradients in one tuple; nest them like the inputs of forward: {form}"
@@ -117,13 +122,19 @@ def nested_names(name: str, value: Any) -> str:
     return f"({', '.join(nested_names(f'{name}[{k}]', part) for k, part in enumerate(value))})"
 
 
-def change_traps(adapter: Adapter, written: list[str], replaced: list[str]) -> list[Trap]:
+def change_traps(
+    adapter: Adapter, written: list[str], replaced: list[str], overwritten: list[str] | tuple = ()
+) -> list[Trap]:
     """Return traps for arrays that backward writes into or replaces.
+
+    `overwritten` are those of them that are their own gradient, as after ``self.grads = self.params``.
 
     If an object updates its own weights in backward, the trap is only a note: the checker restores the weights after
     every backward. In a Module, only the optimizer may update the weights. Inputs belong to the caller.
     """
-    traps = []
+    message = "{0} and its gradient are the same array, so backward overwrites {0}: store the gradient in a new array"
+    traps = [Trap(WRITES, message.format(name)) for name in overwritten]
+    written, replaced = ([name for name in names if name not in overwritten] for names in (written, replaced))
     own = set() if adapter.accumulates else set(adapter.parameters())
     for names, what in ((written, "changed"), (replaced, "replaced by other arrays")):
         updated = [name for name in names if name in own]
@@ -134,6 +145,25 @@ def change_traps(adapter: Adapter, written: list[str], replaced: list[str]) -> l
                 f"the weights at the end of backward, because the gradients need the old values"
             )
             traps.append(Trap(WRITES, message, "note"))
+    return traps
+
+
+def sharing_traps(adapter: Adapter, given: dict[str, Any]) -> list[Trap]:
+    """Return a note for each parameter whose gradient shares memory with another gradient, a parameter or an input.
+
+    Gradients that a framework computes are not examined: `Adapter.source` is empty for such code.
+    """
+    gradients = {name: given.get(name) for name in adapter.parameters()} if adapter.source else {}
+    others = [(f"the gradient of {name}", g) for name, g in {**gradients, **given}.items()] + adapter.arrays()
+    traps = []
+    for number, (name, gradient) in enumerate(gradients.items(), 1):
+        shared = [other for other, array in others[number:] if is_array(gradient) and share_memory(gradient, array)]
+        if shared:
+            message = (
+                f"the gradient of {name} shares memory with {' and '.join(shared)}: store a copy, because an operation "
+                f"in place, such as gradient clipping, changes all of these arrays"
+            )
+            traps.append(Trap("gradient shares memory", message, "note"))
     return traps
 
 
@@ -316,8 +346,3 @@ def nearly_equal(a: Any, b: Any) -> bool:
     """Return True if the difference of each element is at most a millionth of the largest element of `b`."""
     top = float(np.abs(b).max(initial=0))
     return bool(np.all(np.abs(a - b) <= 1e-6 * top + 1e-300))
-
-
-def share_memory(a: Any, b: Any) -> bool:
-    """Return True if `a` and `b` are the same array or NumPy arrays with common memory."""
-    return a is b or isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and np.shares_memory(a, b)

@@ -40,7 +40,8 @@ def check_without_zeros(
     Returns
     -------
     GradientReport
-        The second report if it is not right. Otherwise, `report` with a note.
+        The second report if it is not right. Otherwise, `report` with a note. The note also reports an error of the
+        second check.
     """
     without_effect = [entry.name for entry in report if not np.any(entry.analytic)]
     if not report.ok or not without_effect:
@@ -54,18 +55,20 @@ def check_without_zeros(
         return report
     report.notes = list(report.notes)
     adapter.notes[:] = notes
+    said = f"{', '.join(zero)}: zero everywhere, so the gradient of {', '.join(without_effect)} is zero"
     rng = np.random.default_rng(0)
     try:
         for a in zero.values():
             a[...] = array_module(a).asarray(rng.uniform(0.2, 0.8, a.shape), dtype=a.dtype)
         second = check(Snapshot(adapter.source, adapter.inputs, adapter.targets))
-    except Exception:  # the code does not accept other numbers here
+    except Exception as error:  # for example, the code does not accept other numbers here
+        failed = f"the check with random numbers in place of the zeros failed ({type(error).__name__}: {error})"
+        report.notes.append(f"{said}; {failed}")
         return report
     finally:
         for a in zero.values():
             a[...] = 0
         start.restore()
-    said = f"{', '.join(zero)}: zero everywhere, so the gradient of {', '.join(without_effect)} is zero"
     if second.verdict in ("wrong", "incomplete"):
         second.notes.append(f"{said}; this report is for random numbers in place of the zeros")
         return second

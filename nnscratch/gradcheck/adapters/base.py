@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..nested import float_leaves, is_array, is_float, leaves, map_leaves
+from ..nested import float_leaves, is_array, is_float, leaves, map_leaves, share_memory
 from .matching import match_gradients, nested_as_inputs
 from .names import argument_names
 from .order import in_input_order, returned_gradient_names
@@ -186,7 +186,14 @@ def is_transpose(a: Any, b: Any) -> bool:
     return both and a.ctypes.data == b.ctypes.data and a.shape == b.shape[::-1] and a.strides == b.strides[::-1]
 
 
-def clear_gradient(gradient: Any) -> None:
-    """Set an array to zero before backward, because backward may add to the gradient of an earlier call."""
-    if is_array(gradient) and is_float(gradient) and getattr(getattr(gradient, "flags", None), "writeable", True):
+def clear_gradient(gradient: Any, arrays: list[tuple[str, Any]]) -> None:
+    """Set an array to zero before backward, because backward may add to the gradient of an earlier call.
+
+    Leave it unchanged if it shares memory with one of `arrays`, the parameters and the inputs. For example, after
+    ``self.grads = dict(self.params)`` each gradient is the array of its parameter.
+    """
+    writeable = (
+        is_array(gradient) and is_float(gradient) and getattr(getattr(gradient, "flags", None), "writeable", True)
+    )
+    if writeable and not any(share_memory(gradient, array) for _, array in arrays):
         gradient[...] = 0

@@ -120,9 +120,10 @@ class FoundParametersAdapter(Adapter):
         return self.inner.run()
 
     def gradients(self, dys: tuple) -> dict[str, Any]:
+        arrays = self.arrays()
         for p in self.found:
             for steps, _ in p.gradients:
-                clear_gradient(self._gradient_at(steps) if steps[0][0] != "returned" else None)
+                clear_gradient(self._gradient_at(steps) if steps[0][0] != "returned" else None, arrays)
         given = self.inner.gradients(dys)
         own = {p.name: self._gradient(p) for p in self.found}
         if any(g is not None for g in own.values()):  # the first layer of a network may return None for its input

@@ -32,6 +32,7 @@ class ObjectAdapter(Adapter):
             getattr(instance, n) for n in ("forward", "predict", "__call__") if has_attribute(instance, n)
         )
         self.backward_method = self.returning = backward or instance.backward
+        self._list_names: dict[int, str] = {}  # backward may replace the arrays in the list, but not their names
         super().__init__([instance], type(instance).__name__, inputs, self.forward_method)
 
     def _pairs(self) -> list[tuple[str, Any, Any]]:
@@ -46,9 +47,9 @@ class ObjectAdapter(Adapter):
             listed = [(name, v, grads.get(key) if key is not None else None) for name, v, key in keys]
         elif isinstance(params, (list, tuple)) and isinstance(grads, (list, tuple)):
             own = {id(v): k for k, v in attribute_of(self.instance, "__dict__", {}).items() if is_array(v)}
-            listed = [
-                (own.get(id(v), f"params[{i}]"), v, grads[i] if i < len(grads) else None) for i, v in enumerate(params)
-            ]
+            for i, v in enumerate(params):
+                self._list_names.setdefault(i, own.get(id(v), f"params[{i}]"))
+            listed = [(self._list_names[i], v, grads[i] if i < len(grads) else None) for i, v in enumerate(params)]
         else:
             return []
         found: list[tuple[str, Any, list]] = []
@@ -123,9 +124,10 @@ class ObjectAdapter(Adapter):
         return self.backward_method(*dys)
 
     def gradients(self, dys: tuple) -> dict[str, Any]:
+        arrays = self.arrays()
         for _, _, gradients in self._pairs():
             for gradient in gradients:
-                clear_gradient(gradient)
+                clear_gradient(gradient, arrays)
         result = self.call_backward(dys)
         stored = self.stored_gradients()
         if result is None and any(g is not None for g in stored.values()):  # the first layer may return None
@@ -140,6 +142,7 @@ class LossObjectAdapter(ObjectAdapter):
     def __init__(self, instance: Any, inputs: tuple):
         self.instance = instance
         self.forward_method = self.returning = instance.loss
+        self._list_names = {}
         Adapter.__init__(self, [instance], type(instance).__name__, inputs, instance.loss)
 
     def run(self) -> tuple:

@@ -77,8 +77,8 @@ class LearningRateAdapter(Adapter):
                     "the gradient that backward returns depends on the learning rate, so backward updates a weight and "
                     "then uses it: compute the gradient before the update"
                 )
-        except Exception:  # the check will raise the same error
-            pass
+        except Exception as error:  # the checked code may raise any error, and the check will then raise it again
+            self.add_note(f"the search for weights failed ({type(error).__name__}: {error})")
         finally:
             before.restore()
         self.add_note("the gradients of the weights are their changes in backward, divided by the learning rate")

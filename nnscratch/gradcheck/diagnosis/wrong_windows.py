@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -57,38 +57,32 @@ def repeated_rows(graph: ForwardGraph) -> Iterator[Hypothesis]:
 def overwritten_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
     """Yield hypotheses in which each element of overlapping windows counts only in its first or its last window."""
     for w in find_windows(graph):
-        orders = [(w.pieces, "last window"), (w.pieces[::-1], "first window")]
-        if len(w.nodes) == 1:  # the windows are rows of one matrix, and backward may loop over its columns
-            columns = list(np.array(w.pieces).reshape(len(w.pieces), -1).T)
-            orders += [(columns, "last column"), (columns[::-1], "first column")]
+        one_matrix = len(w.nodes) == 1  # the windows are its rows, and backward may loop over its columns
+        columns = list(np.array(w.pieces).reshape(len(w.pieces), -1).T) if one_matrix else []
         chosen = [w.pieces] if w.nodes[0].name not in ("maximum.reduce", "minimum.reduce") else [w.chosen, w.pieces]
         for own in chosen:
-            for order, word in orders:
-                owner = np.full(w.base.size, -1)
-                if "column" in word:
-                    for k, index in enumerate(order):
-                        owner[index] = k
-                    masks = [owner[index] == np.arange(len(order)) for index in w.pieces]
-                    masks = [np.array(masks) if word == "last column" else np.array(masks)[:, ::-1]]
+            for parts, word in product([own, columns] if one_matrix else [own], ("last", "first")):
+                owner, numbered = np.full(w.base.size, -1), list(enumerate(parts))
+                for k, index in numbered if word == "last" else numbered[::-1]:
+                    owner[index] = k
+                if parts is columns:
+                    masks = [owner[index] == np.arange(len(columns)) for index in w.pieces]
                 else:
-                    numbers = range(len(order)) if word == "last window" else range(len(order) - 1, -1, -1)
-                    for k, index in zip(numbers, own if word == "last window" else own[::-1], strict=True):
-                        owner[index] = k
                     masks = [owner[index] == k for k, index in enumerate(w.pieces)]
-                    if len(w.nodes) == 1:
-                        masks = [np.array(masks)]
+                masks = [np.array(masks)] if one_matrix else masks
                 if all(m.all() for m in masks):
                     continue
                 once = {
                     n.number: change_path(w.j, partial(np.multiply, m.reshape(np.shape(n.operands[w.j]))))
                     for n, m in zip(w.nodes, masks, strict=True)
                 }
-                evidence = f"backward computes as if each element of {w.name} were used only in the {word} that "
+                noun = "column" if parts is columns else "window"
+                evidence = f"backward computes as if each element of {w.name} were used only in the {word} {noun} that "
                 evidence += "contains it"
                 mistake = "rows met twice counted once"
                 if len(w.nodes) > 1 and are_repeated(w.pieces):
                     noun = "time step" if graph.is_time_loop(len(w.nodes)) else "round of the loop"
-                    mistake = f"only the {word.split()[0]} {noun} counted"
+                    mistake = f"only the {word} {noun} counted"
                 yield Hypothesis(3.15, mistake, evidence, w.nodes[0].place, once, w.name)
 
 

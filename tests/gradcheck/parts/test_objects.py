@@ -120,8 +120,15 @@ def test_only_writable_float_arrays_are_cleared():
     a, ids, fixed = np.ones(2), np.ones(2, int), np.ones(2)
     fixed.flags.writeable = False
     for gradient in (a, ids, fixed, None, 3.0):
-        clear_gradient(gradient)
+        clear_gradient(gradient, [("w", np.ones(2))])
     assert (a.tolist(), ids.tolist(), fixed.tolist()) == ([0, 0], [1, 1], [1, 1])
+
+
+def test_a_gradient_that_is_an_array_of_the_code_is_not_cleared():
+    w = np.ones(3)
+    for gradient in (w, w[1:], w[::-1]):
+        clear_gradient(gradient, [("x", np.ones(3)), ("w", w)])
+    assert w.tolist() == [1, 1, 1]
 
 
 # --- params and grads ------------------------------------------------------------------------------------------------
@@ -472,7 +479,9 @@ def test_code_that_fails_has_no_parameters():
             raise ValueError("not yet")
 
     layer = Fails()
-    assert learning(layer).parameters() == {} and layer.w.tolist() == W.tolist()
+    adapter = learning(layer)
+    assert adapter.parameters() == {} and layer.w.tolist() == W.tolist()
+    assert adapter.notes[0] == "the search for weights failed (ValueError: not yet)" and len(adapter.notes) == 2
 
 
 # --- the form of an object -------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import nnscratch as nn
+from nnscratch.gradcheck import check_gradients
 from nnscratch.gradcheck.adapters import FoundParametersAdapter, make_adapter
 from nnscratch.gradcheck.pairing import Search, complete_adapter, with_found_parameters
 from nnscratch.gradcheck.places import place_name
@@ -127,6 +128,17 @@ def test_code_that_fails_keeps_its_adapter():
     before = Snapshot(adapter.source, (X,))
     assert with_found_parameters(adapter, before) is adapter
     assert sorted(vars(layer)) == ["b", "own_backward", "w"]
+    assert adapter.notes == ["the search for parameters failed (ValueError: not written yet)"]
+
+
+def test_an_error_of_the_search_alone_is_in_the_report(monkeypatch):
+    def fails(search):
+        raise RuntimeError("a fault of the search")
+
+    monkeypatch.setattr(Search, "found", fails)
+    report = check_gradients(Layer(), X.copy())
+    assert report.verdict == "incomplete" and report["x"].verdict == "right"
+    assert "the search for parameters failed (RuntimeError: a fault of the search)" in report.notes
 
 
 def test_code_without_arrays_keeps_its_adapter():
@@ -307,12 +319,50 @@ def test_a_gradient_that_backward_returns_as_an_item_includes_all_uses():
     assert pairs(layer) == ({"w": ["returned dw"]}, [])
 
 
-def test_a_gradient_that_is_also_returned_is_not_searched():
+def test_a_gradient_of_an_input_belongs_to_a_parameter_only_by_its_whole_name():
     def backward(layer, dy):
         layer.dw, layer.db, layer.dx = dy * layer.x, dy.copy(), dy * layer.w
         return layer.dx
 
-    assert names(search_of(Layer(backward)).produced) == ["self.dw", "self.db"]
+    search = search_of(Layer(backward))
+    assert names(search.produced) == ["self.dw", "self.db", "self.dx"] and names(search.borrowed) == ["self.dx"]
+
+    def keeps_dy(layer, dy):
+        layer.dw, layer.grad_b = layer.x[::-1], dy
+        return dy
+
+    assert sorted(names(search_of(Layer(keeps_dy)).borrowed)) == ["self.dw", "self.grad_b"]
+    assert pairs(Layer(keeps_dy)) == ({"w": ["self.dw"], "b": ["self.grad_b"]}, [])
+    layer = Layer(stores(first=lambda layer, dy: layer.x, db=db))
+    assert pairs(layer) == ({"b": ["self.db"]}, [])  # x is no gradient of w, although it has the shape of w
+
+    class Outer(Layer):
+        def forward(self, x):
+            self.x = x
+            return x * self.fc.w + self.b
+
+    layer = Outer(lambda layer, dy: (setattr(layer, "grads", {"w": layer.x}), dy * layer.fc.w)[1])
+    layer.fc, layer.b = SimpleNamespace(w=layer.w), 0.5
+    del layer.w
+    assert pairs(layer)[0] == {}  # grads['w'] may be the gradient of another w
+
+
+def test_two_names_of_one_array_are_one_gradient():
+    def backward(layer, dy):
+        layer.dw = layer.grad_w = 7 * dy * layer.x
+        layer.first = layer.second = dy.copy()
+        return dy * layer.w
+
+    found, notes = pairs(Layer(backward))
+    assert found == {"w": ["self.dw"], "b": ["self.first"]} and notes == ["the gradient of self.b is self.first"]
+
+
+def test_gradients_that_are_stored_and_returned_need_no_order():
+    def backward(layer, dy):
+        layer.dw, layer.db = dy * layer.x, dy.copy()
+        return dy * layer.w, layer.dw, layer.db
+
+    assert pairs(Layer(backward)) == ({"w": ["self.dw"], "b": ["self.db"]}, [])
 
 
 def test_params_that_exist_only_after_forward():

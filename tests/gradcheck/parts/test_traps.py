@@ -16,6 +16,7 @@ from nnscratch.gradcheck.directional import (
     measure_directions,
     smallest_true,
 )
+from nnscratch.gradcheck.nested import share_memory
 from nnscratch.gradcheck.numerical import Derivative
 from nnscratch.gradcheck.perturbed import ShiftedOperations, measured_derivative_traps, shift_between
 from nnscratch.gradcheck.projection import Projection
@@ -29,7 +30,7 @@ from nnscratch.gradcheck.traps import (
     forward_traps,
     nearly_equal,
     repeats_equally,
-    share_memory,
+    sharing_traps,
     stale_traps,
 )
 
@@ -143,6 +144,9 @@ def test_who_may_change_which_arrays():
     assert "changed" in traps[1].message and "replaced" in traps[2].message
     assert [t.severity for t in change_traps(adapter(True), ["x", "w"], ["b"])] == ["wrong"] * 3
     assert change_traps(adapter(False), [], []) == []
+    both = change_traps(adapter(False), ["w", "b"], [], ["w"])
+    assert [(t.message.split()[0].rstrip(":"), t.severity) for t in both] == [("w", "wrong"), ("b", "note")]
+    assert "w and its gradient are the same array" in both[0].message
 
 
 # --- one gradient ----------------------------------------------------------------------------------------------------
@@ -271,6 +275,38 @@ def test_arrays_that_share_memory():
     assert share_memory(X, X) and share_memory(X, X[1:]) and not share_memory(X, X.copy()) and not share_memory(X, 3.0)
     a = object()
     assert share_memory(a, a) and not share_memory(a, X)
+
+
+def sharing(given, source=(1,), **parameters):
+    """Return the messages about gradients that share memory. X is the only input."""
+    adapter = SimpleNamespace(source=source, parameters=lambda: parameters)
+    adapter.arrays = lambda: [*parameters.items(), ("x", X)]
+    traps = sharing_traps(adapter, given)
+    assert all((trap.kind, trap.severity) == ("gradient shares memory", "note") for trap in traps)
+    return [trap.message.split(":")[0] for trap in traps]
+
+
+def test_a_gradient_that_shares_memory_is_noted():
+    w, b, g = np.ones(3), np.zeros(3), np.full(3, 7.0)
+    assert sharing({"w": g, "b": g.copy(), "x": b.copy()}, w=w, b=b) == []
+    assert sharing({"w": g, "x": g}, w=w) == ["the gradient of w shares memory with the gradient of x"]
+    assert sharing({"w": X}, w=w) == ["the gradient of w shares memory with x"]
+    assert sharing({"w": w[1:]}, w=w) == ["the gradient of w shares memory with w"]
+    assert sharing({"b": w}, w=w, b=b) == ["the gradient of b shares memory with w"]
+    both = sharing({"w": g, "b": g, "x": g}, w=w, b=b)  # each pair once
+    assert both == ["the gradient of w shares memory with the gradient of b and the gradient of x",
+                    "the gradient of b shares memory with the gradient of x"]  # fmt: skip
+
+
+def test_other_gradients_may_share_memory():
+    w, b = np.ones(3), np.zeros(3)
+    assert sharing({"x": X, "z": X}, w=w) == []  # gradients of inputs
+    assert sharing({"w": None, "b": None, "x": None}, w=w, b=b) == []
+    number = 0.5
+    assert sharing({"w": number, "x": number}, w=w) == []
+    assert sharing({"w": X, "x": X}, source=[], w=w) == []  # a framework's own gradients
+    halves = np.ones(6)
+    assert sharing({"w": halves[:3], "b": halves[3:]}, w=w, b=b) == []
 
 
 # --- perturbed -------------------------------------------------------------------------------------------------------

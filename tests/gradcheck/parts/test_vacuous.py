@@ -5,9 +5,11 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from projections import project
 
 import nnscratch as nn
+from nnscratch.gradcheck import check_gradients
 from nnscratch.gradcheck.adapters import make_adapter
 from nnscratch.gradcheck.projection import Projection
 from nnscratch.gradcheck.report import GradientReport
@@ -169,3 +171,23 @@ def test_many_calls_of_forward_are_probably_differences():
     assert traps(1 + 5, np.ones(6), np.ones(0)) == [] and traps(1 + 4, np.ones(0)) == trap
     projection = project(lambda x: x + 0, lambda dy, x: x, np.ones(6))
     assert "calls forward 8 times" in difference_traps(9, projection)[0].message
+
+
+# --- arrays that are zero --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("largest, failed", [(0.1, True), (9.0, False)])
+def test_a_second_check_that_fails_is_in_the_report(largest, failed):
+    def forward(x, w):
+        if (x > largest).any():
+            raise ValueError("x is too large")
+        return x * w, (x, w)
+
+    def backward(dy, cache):
+        x, w = cache
+        return dy * w, dy * x
+
+    report = check_gradients((forward, backward), np.zeros(3), X.copy())
+    assert report.ok and sum("x: zero everywhere, so the gradient of w is zero" in note for note in report.notes) == 1
+    assert any("failed (ValueError: x is too large)" in note for note in report.notes) == failed
+    assert any("also right with random numbers" in note for note in report.notes) != failed

@@ -123,15 +123,62 @@ def test_the_windows_of_a_padded_copy():
         assert_gives(graph, h, x=dx, k=dk)
 
 
+COLUMNS = np.array([[0, 1, 2], [2, 3, 4], [4, 5, 6]])
+
+
+def im2col(x, k):
+    rows = np.empty((3, 3))
+    for i in range(3):
+        rows[i] = x[2 * i : 2 * i + 3]
+    return rows @ k
+
+
 def test_the_rows_of_a_matrix_of_windows():
-    columns = np.array([[0, 1, 2], [2, 3, 4], [4, 5, 6]])
-
-    def im2col(x, k):
-        return x[columns] @ k
-
     with graph_of(im2col, X, K) as graph:
-        found = list(find_windows(graph))
-        assert all(w.name == "x" for w in found)
+        (w,) = find_windows(graph)
+        assert (w.name, w.own, w.j, len(w.nodes)) == ("x", False, 0, 1) and w.base is graph.projection.variables["x"]
+        assert np.array(w.pieces).tolist() == COLUMNS.tolist() and w.origin.tolist() == list(range(7))
+
+
+def test_other_matrices_have_no_windows():
+    def rows_that_do_not_overlap(x, k):
+        rows = np.empty((2, 3))
+        rows[0], rows[1] = x[:3], x[3:6]
+        return rows @ k
+
+    def padded_rows(x, k):
+        rows = np.zeros((3, 3))
+        rows[0, 1:], rows[1], rows[2] = x[:2], x[:3], x[1:4]
+        return rows @ k
+
+    for forward in (rows_that_do_not_overlap, padded_rows, lambda x, k: x[COLUMNS] @ k):
+        with graph_of(forward, X, K) as graph:
+            assert list(find_windows(graph)) == []
+
+
+def test_each_element_counts_in_one_row_or_column():
+    with graph_of(im2col, X, K) as graph:
+        (R,) = graph.projection.weights
+        expected = {}
+        for word, order in (("last", (0, 1, 2)), ("first", (2, 1, 0))):
+            by_window, by_column = 0 * X, 0 * X
+            for i in order:
+                by_window[COLUMNS[i]] = R[i] * K
+                by_column[COLUMNS[:, i]] = R * K[i]
+            expected |= {f"{word} window": by_window, f"{word} column": by_column}
+        assert len(list(overwritten_windows(graph))) == 4
+        for words, dx in expected.items():
+            assert_gives(graph, the(graph, overwritten_windows, f"only in the {words}"), x=dx)
+
+
+def test_the_rows_of_a_matrix_at_other_positions():
+    with graph_of(im2col, X, K) as graph:
+        (R,) = graph.projection.weights
+        right_x, right_k = convolution_gradients(R, [0, 2, 4])
+        for words, at in (("from round to round", [0, 1, 2]), ("shifted by +1", [1, 3, 5])):
+            dx, _ = convolution_gradients(R, at)
+            h = next(h for h in moved_windows(graph) if words in h.evidence and h.evidence.endswith("along axis 0"))
+            assert_gives(graph, h, x=dx, k=right_k)
 
 
 def test_each_element_counts_in_one_window():

@@ -1,0 +1,174 @@
+"""Test the search for the one expression of backward whose change makes the gradients right."""
+
+import importlib
+
+import numpy as np
+import pytest
+from wrong_gradients import case_of, ranked
+
+from nnscratch.gradcheck.adapters import make_adapter
+from nnscratch.gradcheck.diagnosis.backward_edits import backward_edits, holds_elsewhere, unchanged
+from nnscratch.gradcheck.diagnosis.changed_functions import Runs, functions_of_backward
+from nnscratch.gradcheck.projection import Projection
+
+searches = importlib.import_module("nnscratch.gradcheck.diagnosis.backward_edits")
+X = np.array([[1.0, -2.0, 0.5], [0.3, 1.2, -0.7]])
+W = np.array([[2.0, 3.0, 4.0], [0.5, -1.5, 2.5]])
+
+
+def forward(x, w):
+    return np.sin(x) * w, (x, w)
+
+
+def sign_of_x(dy, cache):
+    x, w = cache
+    dx = dy * np.cos(x) * w
+    return -dx, dy * np.sin(x)
+
+
+def both_signs(dy, cache):
+    x, w = cache
+    dy = -dy
+    return dy * np.cos(x) * w, dy * np.sin(x)
+
+
+def two_mistakes(dy, cache):
+    x, w = cache
+    dx = dy * np.cos(w) * w
+    dw = dy * np.cos(x)
+    return dx, dw + w
+
+
+def two_separate_mistakes(dy, cache):
+    x, w = cache
+    dx = dy * np.cos(w) * w
+    dw = dy * np.sin(w)
+    return dx, dw
+
+
+def shared(dy, cache):
+    x, w = cache
+    d = 2 * dy
+    return d * np.cos(x) * w, d * np.sin(x) / 2
+
+
+def project(backward, inputs=(X, W)):
+    return Projection(make_adapter((forward, backward), tuple(a.copy() for a in inputs)), np.random.default_rng(0))
+
+
+def truth(projection):
+    (r,), x, w = projection.weights, projection.variables["x"], projection.variables["w"]
+    return {"x": r * np.cos(x) * w, "w": r * np.sin(x)}
+
+
+def cases_of(projection, wrong, few=False):
+    given, true = projection.analytic(), truth(projection)
+    return {n: case_of(given[n], true[n], n, projection, few) for n in wrong}, given
+
+
+def searched(backward, wrong, few=False, inputs=(X, W)):
+    """Return {name: diagnoses} after a search for the arrays in ``wrong``."""
+    projection = project(backward, inputs)
+    cases, given = cases_of(projection, wrong, few)
+    backward_edits(cases, projection, given)
+    for name, array in zip("xw", inputs, strict=True):
+        np.testing.assert_array_equal(projection.variables[name], array)
+    return {name: [d for _, d in case.found] for name, case in cases.items()}
+
+
+def test_the_wrong_expression_is_named():
+    ((found,),) = searched(sign_of_x, "x").values()
+    assert found.mistake == "sign flipped" and "`dy * np.cos(x) * w`" in found.evidence
+    line = sign_of_x.__code__.co_firstlineno + 2
+    assert found.place == f"test_backward_edits.py:{line}: dx = dy * np.cos(x) * w"
+
+
+def test_one_change_may_explain_several_arrays():
+    found = searched(both_signs, "xw")
+    assert [d.mistake for d in found["x"]] == [d.mistake for d in found["w"]] == ["sign flipped"]
+    assert found["x"][0].place == found["w"][0].place
+
+
+def test_each_array_may_have_its_own_mistake():
+    found = searched(two_separate_mistakes, "xw")
+    assert [d.mistake for d in found["x"]] == [d.mistake for d in found["w"]] == ["the wrong array used"]
+    assert found["x"][0].place != found["w"][0].place
+
+
+def test_an_array_that_no_change_makes_right_is_not_explained():
+    found = searched(two_mistakes, "xw")
+    assert [d.mistake for d in found["x"]] == ["the wrong array used"] and found["w"] == []
+
+
+def test_a_change_must_leave_the_right_gradients_unchanged():
+    ((found,),) = searched(shared, "x").values()
+    assert "`d = 2 * dy`" not in found.evidence and "return" in found.place
+
+
+def test_only_unexplained_arrays_of_the_right_shape_are_searched():
+    projection = project(both_signs)
+    cases, given = cases_of(projection, "xw")
+    cases["x"].add(1, "known", "")
+    backward_edits(cases, projection, given)
+    assert ranked(cases["x"]) == ["known"] and ranked(cases["w"]) == ["sign flipped"]
+    cases, given = cases_of(projection, "xw")
+    cases["x"].entry.analytic = cases["x"].entry.analytic[:1]
+    cases["w"].usable = False
+    backward_edits(cases, projection, given)
+    assert ranked(cases["x"]) == ranked(cases["w"]) == []
+
+
+def test_of_two_searches_at_once_one_finds_nothing():
+    with searches.searching:
+        assert searched(sign_of_x, "x") == {"x": []}
+    assert searched(sign_of_x, "x")["x"] and not searches.searching.locked()
+
+
+def test_arrays_in_single_precision_are_not_searched():
+    assert searched(sign_of_x, "x", inputs=(X.astype("f"), W.astype("f"))) == {"x": []}
+
+
+@pytest.mark.parametrize("limit", ["MAX_EDITS", "BUDGET"])
+def test_the_search_ends_at_its_limit(limit, monkeypatch):
+    monkeypatch.setattr(searches, limit, 0)
+    assert searched(sign_of_x, "x") == {"x": []}
+
+
+def test_a_rank_after_those_of_all_other_searches():
+    projection = project(sign_of_x)
+    cases, given = cases_of(projection, "x")
+    backward_edits(cases, projection, given)
+    assert cases["x"].found[0][0] >= searches.RANK
+
+
+# --- few elements ----------------------------------------------------------------------------------------------------
+
+
+def square_of_x(dy, cache):
+    x, w = cache
+    return dy * np.cos(w) * w, dy * np.sin(x)
+
+
+def test_a_change_that_is_right_at_one_point_only():
+    # At these inputs x + 1 equals w, so `w - 1` is right here, and wrong at all other points.
+    x = np.array([0.4, 0.9])
+    for few, count in ((False, 2), (True, 1)):
+        (found,) = searched(square_of_x, "x", few, inputs=(x, np.array([0.4, 0.9]) * 1.0 + 0.5)).values()
+        assert len(found) <= count and found[0].mistake == "the wrong array used"
+
+
+def test_the_gradients_are_tested_at_another_point():
+    projection = project(square_of_x)
+    functions = functions_of_backward(projection)
+    runs, (f,) = Runs(projection, functions), functions
+    for name, right in (("w", True), ("x", False)):
+        assert holds_elsewhere(runs, f, f.function.__code__, [name]) is right
+    assert not holds_elsewhere(runs, f, f.function.__code__, ["w", "x"])
+    assert not holds_elsewhere(runs, f, None, ["w"])  # there are no gradients
+    np.testing.assert_array_equal(projection.variables["x"], X)
+
+
+def test_an_unchanged_gradient():
+    assert unchanged(X, X) and unchanged(X, X * (1 + 1e-8)) and not unchanged(X, X * (1 + 1e-6))
+    assert unchanged(np.zeros(2), np.full(2, 1e-13)) and not unchanged(np.zeros(2), np.full(2, 1e-11))
+    assert not unchanged(X, X[:1]) and not unchanged(X, X.T)
