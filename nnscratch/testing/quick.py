@@ -1,8 +1,8 @@
 """Quick questions in notebooks: check answers that are a letter or a number.
 
-    a letter     The answer must be the letter of the right choice. Small letters and spaces are accepted.
-    an integer   The answer must be equal to it.
-    a float      The answer may differ from it by 1 %. So three significant digits are always enough.
+- A letter: the answer must be the letter of the right choice. Small letters and spaces are accepted.
+- An integer: the answer must be equal to it.
+- A float: the answer may differ from it by 1 %. So three significant digits are always enough.
 """
 
 from __future__ import annotations
