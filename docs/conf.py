@@ -200,8 +200,8 @@ def equations_and_derivation(app, what, name, obj, options, lines):
         sentences.append(f"Derived step by step in :doc:`/derivations/{page}`.")
     if number := tutorial_pages.tutorial_of(obj.__name__, DERIVED):
         tutorial = f"tutorial :doc:`/notebooks/{TUTORIALS[number].stem}`"
-        lowers = f"The {tutorial} explains why schedules lower the learning rate."
-        sentences.append(lowers if issubclass(obj, LRScheduler) else f"Explained in the {tutorial}.")
+        changes = f"The {tutorial} explains why schedules change the learning rate."
+        sentences.append(changes if issubclass(obj, LRScheduler) else f"Explained in the {tutorial}.")
     if sentences:
         lines += ["", " ".join(sentences)]
     if re.match(r"nnscratch\.optim\.(optimizer|lr_scheduler)", module):
