@@ -206,9 +206,11 @@ def markdown(results: dict[str, Any]) -> str:
         "percentage in parentheses is the typical error of a formula."
     )
     lines.append(
+        ":::{figure-md}\n"
         "![Plots of the time per token and of the peak memory over six sizes: sequence length, batch size, hidden "
         "size, layers, vocabulary, and tokens in a batch. Points are measured, and lines are the fitted formulas of "
-        "the table.](growth.png)"
+        "the table.](growth.png)\n\n"
+        "Time and memory over each of the six sizes: the measurements, and the formulas of the table.\n:::"
     )
     fits = []
     for sweep in results["sweeps"]:

@@ -184,8 +184,12 @@ def report(results: list[dict], epochs: float) -> str:
         "",
         verdict,
         "",
+        ":::{figure-md}",
         "![Bits per character on the validation text over the number of characters that the models have learned from, "
         "with one curve for the Transformer and one for the LSTM.](transformer_or_lstm.png)",
+        "",
+        "How fast the Transformer and the LSTM learn from the same characters.",
+        ":::",
         "",
         f"Machine: {cpu_name()}, {os.cpu_count()} cores, both models at the same time with one BLAS thread each, "
         f"NumPy {np.__version__}, "

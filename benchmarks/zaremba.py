@@ -108,8 +108,10 @@ def markdown(name: str, hidden: int, run: dict[str, Any], timed: dict[str, Any] 
         for row, e in zip(rows, pytorch["epochs"], strict=True):
             row.insert(4, f"{e['valid']:.1f}")
     lines += [
+        ":::{figure-md}\n"
         "![Perplexity after each epoch, with a logarithmic axis. On the training text it falls until the end. On the "
-        f"validation text it falls in the first epochs and then hardly changes.](_zaremba_{name}.png)",
+        f"validation text it falls in the first epochs and then hardly changes.](_zaremba_{name}.png)\n\n"
+        "Perplexity on the training text and on the validation text, after each epoch.\n:::",
         report.table(header, rows),
     ]
     return "\n\n".join(lines) + "\n"

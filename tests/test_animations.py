@@ -1,5 +1,6 @@
 """Animations show the right numbers, work in a page without a kernel, and can be saved. The graph of a model."""
 
+import base64
 import io
 import re
 
@@ -30,6 +31,11 @@ def test_the_html_needs_no_kernel_and_no_other_file_and_shows_a_picture_without_
     assert still.group(2) == "a &quot;line&quot; &lt;b&gt;"
     assert html.count(still.group(1)) == 2  # the still picture is the last frame
     assert "http" not in html and html.count("<script>") == 1
+
+
+def test_a_program_that_shows_pictures_but_no_html_gets_the_last_picture():
+    animation = two()
+    assert base64.b64decode(animation._repr_png_()) == animation.png(-1)
 
 
 def test_a_label_cannot_end_the_script():

@@ -29,6 +29,7 @@ PICTURE = re.compile(r"!\[[^\]]*\]\(([\w./-]+)\)")
 CODE_OF_A_FILE = re.compile(
     r"^```\{literalinclude\} [./]*(\S+)$[^`]*?^:pyobject: (\S+)$[^`]*^```$", re.MULTILINE
 )  # only Sphinx reads it
+FIGURE = re.compile(r"^:::\{figure-md\}\n(.*?)\n:::$", re.MULTILINE | re.DOTALL)  # the same
 COPIES = "repository"  # a folder nnscratch would hide the installed package from `import`
 KERNEL = "@jupyterlite/pyodide-kernel-extension:kernel"
 
@@ -69,7 +70,7 @@ def with_copied_files(text, contents):
                 target = contents / COPIES / source.relative_to(ROOT)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, target)
-            page = CODE_OF_A_FILE.sub(r"`\2` in `\1`", LINK.sub(r"\1", page))
+            page = CODE_OF_A_FILE.sub(r"`\2` in `\1`", LINK.sub(r"\1", FIGURE.sub(r"\1", page)))
             copy, page = copy.with_suffix(".ipynb"), notebook_of_one_cell(page)
         (contents / copy).parent.mkdir(parents=True, exist_ok=True)
         (contents / copy).write_text(page, encoding="utf-8")

@@ -66,7 +66,7 @@ class Animation:
     """A sequence of pictures. A notebook shows it with a slider and a button that plays it.
 
     The slider works in a web page without a Python kernel. Where scripts are not allowed, as on GitHub, you see the
-    last picture.
+    last picture. Programs that prefer a PNG picture to HTML, such as GitLab's viewer, also show the last picture.
 
     Parameters
     ----------
@@ -147,6 +147,9 @@ class Animation:
 
     def _repr_html_(self) -> str:
         return self.html()
+
+    def _repr_png_(self) -> str:
+        return base64.b64encode(self.png(-1)).decode()
 
     def save(self, path: Any) -> None:
         """Write the animation to a file. If this fails, no partial file remains.

@@ -42,3 +42,6 @@ def test_code_in_a_notebook_is_no_link_and_a_page_is_copied_as_a_notebook(tmp_pa
     assert copied == "`model[0](x)`, [Linear](repository/docs/derivations/linear.ipynb), layers, 16"
     page = markdown((tmp_path / "repository/docs/derivations/linear.ipynb").read_text("utf-8"))
     assert page.startswith("# Linear") and "{literalinclude}" not in page
+    build.with_copied_files("[LSTM](../docs/derivations/lstm.md)", tmp_path)
+    page = markdown((tmp_path / "repository/docs/derivations/lstm.ipynb").read_text("utf-8"))
+    assert "![Length of" in page and ":::" not in page

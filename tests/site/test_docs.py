@@ -132,6 +132,13 @@ def test_a_figure_of_a_notebook_has_its_caption_and_its_alternative_text_on_the_
     assert given["mystnb"] == {"image": {"alt": given["alt"]}, "figure": {"caption": given["caption"]}}
 
 
+def test_every_picture_of_a_page_is_a_figure_with_a_caption_and_an_alternative_text():
+    figure = re.compile(r"^:::\{figure-md\}\n!\[([^\]]{60,})\]\(\S+\)\n\n(?!:::)\S.*?\n:::$", re.MULTILINE | re.DOTALL)
+    for page in DOCS.glob("**/*.md"):
+        text = page.read_text(encoding="utf-8")
+        assert len(figure.findall(text)) == len(re.findall(r"!\[", text)), page
+
+
 def test_an_animation_of_a_notebook_has_its_caption_and_its_alternative_text_on_the_page():
     pages = tutorial_pages()
     found = pages.notebooks(DOCS.parent / "notebooks")
