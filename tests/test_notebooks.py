@@ -236,7 +236,7 @@ def test_what_readers_open_was_executed_without_error_and_is_small(source):
     assert any("image/png" in output.get("data", {}) for cell in made.cells for output in cell.get("outputs", []))
     for _, content in outputs(made):
         assert not re.search(r"0x[0-9a-f]{6,}|/(home|root|tmp|usr|work|Users|var)/|[A-Z]:\\", content), content
-    assert build.built(source).stat().st_size < 600_000
+    assert build.built(source).stat().st_size < 400_000
 
 
 @pytest.mark.parametrize("source", build.sources(), ids=lambda source: source.stem)
