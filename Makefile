@@ -54,7 +54,7 @@ test: .venv/.installed
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-thorough: .venv/.installed
-	NNSCRATCH_THOROUGH=1 $(BIN)/python -m pytest -m thorough -n auto --dist loadfile
+	NNSCRATCH_THOROUGH=1 $(BIN)/python -m pytest -m thorough -n auto --dist loadfile --no-loadscope-reorder
 
 fuzz: .venv/.installed
 	NNSCRATCH_THOROUGH=1 NNSCRATCH_FUZZ=$(EXAMPLES) $(BIN)/python -m pytest tests/test_fuzz.py -n auto

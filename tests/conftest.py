@@ -19,8 +19,14 @@ def pytest_configure(config):
             os.environ.setdefault(name, "1")
 
 
+# The files of make test-thorough that take longest, in the order in which they start. If one of them started last, one
+# process of pytest -n would wait for it.
+FIRST = ["test_assignments", "test_notebooks", "test_together", "test_endurance"]
+
+
 def pytest_collection_modifyitems(items):
-    """Skip the tests that take long, unless NNSCRATCH_THOROUGH is set, as in make test-thorough."""
+    """Skip the tests that take long, unless NNSCRATCH_THOROUGH is set, as in make test-thorough. Sort by FIRST."""
+    items.sort(key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST))
     if os.environ.get("NNSCRATCH_THOROUGH"):
         return
     for item in items:

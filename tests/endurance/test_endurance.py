@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parent
 
 @pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="kills processes, and reads their memory from /proc")
-@pytest.mark.parametrize(("program", "options"), [("kills.py", ["--count", "3"]), ("long_run.py", ["--steps", "3000"])])
+@pytest.mark.parametrize(("program", "options"), [("kills.py", ["--count", "3"]), ("long_run.py", ["--steps", "2000"])])
 def test_killed_and_resumed_runs_equal_a_straight_run(program, options):
     done = subprocess.run([sys.executable, FOLDER / program, *options], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

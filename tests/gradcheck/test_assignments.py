@@ -109,17 +109,19 @@ MISTAKES = {"cs231n_layers.py": CS231N, "cmu_11785_layers.py": CMU, "deeplearnin
 EACH = [(file, layer) for file, layers in MISTAKES.items() for layer in layers]
 MADE_OF_OTHERS = [  # mistakes are planted in one of these groups at a time, and in all layers that are in no group
     {"affine_relu_forward", "spatial_batchnorm_forward", "rnn_forward", "lstm_forward", "linear_activation_forward"},
-    {"TwoLayerNet", "FullyConnectedNet", "ThreeLayerConvNet"},
+    {"TwoLayerNet", "FullyConnectedNet"},
     {"MLP0", "MLP1", "MLP4", "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "MaxPool2d", "MeanPool2d"},
-    {"CNN_SimpleScanningMLP", "L_model_forward"},
+    {"ThreeLayerConvNet", "CNN_SimpleScanningMLP", "L_model_forward"},
 ]
+SMALL = {"ThreeLayerConvNet": ["--shape", "X=3,2,2,2", "--init", "(2, 2, 2), 2, 3, 3, 7, 0.1"]}  # else half a minute
 
 
 def check(path, file, layers=None):
     """Return the result of each layer by name."""
     top = argparse.ArgumentParser()
     add_arguments(top)
-    arguments = top.parse_args([str(path), *OPTIONS[file]])
+    options = OPTIONS[file] + (SMALL.get(layers[0], []) if layers is not None and len(layers) == 1 else [])
+    arguments = top.parse_args([str(path), *options])
     items = [item for item in discover(path.read_text(encoding="utf-8")) if layers is None or item.label in layers]
     return {r.label: r for r in check_items(str(path), items, given_values(arguments), arguments)}
 
@@ -145,10 +147,11 @@ def planted(tmp_path_factory):
     return found
 
 
-LARGE = pytest.mark.thorough  # ten seconds for a file
+LARGE = pytest.mark.thorough  # ten seconds for each of the other two files
+FILES = [pytest.param(file, marks=() if "deeplearning" in file else LARGE) for file in MISTAKES]
 
 
-@pytest.mark.parametrize("file", [pytest.param(file, marks=LARGE if "11785" in file else ()) for file in MISTAKES])
+@pytest.mark.parametrize("file", FILES)
 def test_a_solved_assignment_is_right_line_by_line(file, capfd):
     code = main(["gradcheck", str(FOLDER / file), "--json", *OPTIONS[file]])
     verdicts = {layer["name"]: layer["verdict"] for layer in json.loads(capfd.readouterr().out)["layers"]}
