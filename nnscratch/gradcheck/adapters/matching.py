@@ -154,21 +154,18 @@ def match_some(gradients: list[Any], floats: list[tuple[str, Any]], match: Match
 
     Compare the shapes first. If several assignments fit, use the names of weights, and then the positions.
     """
+    match.surplus, gradients = gradients[len(floats) :], gradients[: len(floats)]
     count = len(gradients)
-    if count >= len(floats):
-        chosen = list(range(min(count, len(floats))))
-        match.surplus = gradients[len(floats) :]
-    else:
-        chosen = list(range(count))
-        learned = [i for i, (name, _) in enumerate(floats) if is_learned_name(name)]
-        ways = list(combinations(range(len(floats)), count)) if len(floats) <= FEW else [tuple(chosen)]
-        fitting = [way for way in ways if all(fits(floats[i][1], g) for i, g in zip(way, gradients, strict=True))]
-        if fitting:
-            no_target = [way for way in fitting if not any(is_label_name(floats[i][0]) for i in way)]
-            chosen = learned if tuple(learned) in fitting else list((no_target or fitting)[0])
-        elif len(learned) == count:
-            chosen = learned
-    for i, gradient in zip(chosen, gradients, strict=False):
+    chosen = list(range(count))
+    learned = [i for i, (name, _) in enumerate(floats) if is_learned_name(name)]
+    ways = list(combinations(range(len(floats)), count)) if len(floats) <= FEW else [tuple(chosen)]
+    fitting = [way for way in ways if all(fits(floats[i][1], g) for i, g in zip(way, gradients, strict=True))]
+    if fitting:
+        no_target = [way for way in fitting if not any(is_label_name(floats[i][0]) for i in way)]
+        chosen = learned if tuple(learned) in fitting else list((no_target or fitting)[0])
+    elif len(learned) == count:
+        chosen = learned
+    for i, gradient in zip(chosen, gradients, strict=True):
         add(match, *floats[i], gradient)
 
 
@@ -213,7 +210,7 @@ def add(match: Match, name: str, value: Any, gradient: Any) -> None:
         match_keys(gradient, list(value.items()), inner)
         for key, part in value.items():
             for leaf_name, leaf in leaves(f"{name}[{key!r}]", part):
-                own = leaf_name.replace(f"{name}[{key!r}]", str(key), 1)
+                own = str(key) + leaf_name.removeprefix(f"{name}[{key!r}]")
                 if is_array(leaf) and is_float(leaf) and (own in inner.given or not is_setting_name(str(key))):
                     match.given[leaf_name] = inner.given.get(own)
         return

@@ -34,14 +34,9 @@ def repeated_rows(graph: ForwardGraph) -> Iterator[Hypothesis]:
         only = graph.variable_name(nodes, 0)
         places = np.arange(np.size(node.operands[0])).reshape(np.shape(node.operands[0]))
         keys = np.asarray(node.compute(places, *node.operands[1:]))
-        if keys.shape != node.result.shape or len(np.unique(keys)) == keys.size:
-            continue
-        for axes in ((), *((axis,) for axis in range(min(keys.ndim - 1, 2)))):
-            groups = np.arange(keys.size).reshape(keys.shape) * 0
-            for axis in axes:
-                shape = [n if a == axis else 1 for a, n in enumerate(keys.shape)]
-                groups = groups + np.arange(keys.shape[axis]).reshape(shape)
-            where = "" if not axes else f", separately at each position along axis {axes[0]}"
+        for axis in (None, *range(keys.ndim - 1)):
+            groups = 0 if axis is None else np.indices(keys.shape)[axis]
+            where = "" if axis is None else f", separately at each position along axis {axis}"
             flat = (groups * places.size + keys).ravel()
             for ordered, word in ((flat[::-1], "last"), (flat, "first")):
                 counted = np.zeros(flat.size)
@@ -58,7 +53,7 @@ def overwritten_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
     """Yield hypotheses in which each element of overlapping windows counts only in its first or its last window."""
     for w in find_windows(graph):
         one_matrix = len(w.nodes) == 1  # the windows are its rows, and backward may loop over its columns
-        columns = list(np.array(w.pieces).reshape(len(w.pieces), -1).T) if one_matrix else []
+        columns = list(np.array(w.pieces).T) if one_matrix else []
         chosen = [w.pieces] if w.nodes[0].name not in ("maximum.reduce", "minimum.reduce") else [w.chosen, w.pieces]
         for own in chosen:
             for parts, word in product([own, columns] if one_matrix else [own], ("last", "first")):
@@ -77,8 +72,10 @@ def overwritten_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
                     for n, m in zip(w.nodes, masks, strict=True)
                 }
                 noun = "column" if parts is columns else "window"
-                evidence = f"backward computes as if each element of {w.name} were used only in the {word} {noun} that "
-                evidence += "contains it"
+                evidence = (
+                    f"backward computes as if each element of {w.name} were used only in the {word} {noun} that "
+                    f"contains it"
+                )
                 mistake = "rows met twice counted once"
                 if len(w.nodes) > 1 and are_repeated(w.pieces):
                     noun = "time step" if graph.is_time_loop(len(w.nodes)) else "round of the loop"

@@ -105,6 +105,15 @@ def test_the_number_of_skipped_inputs():
     assert skipped_inputs((W, B, h), (ids, h, W, B), floats) == 1
 
 
+def test_gradients_that_fit_from_the_first_input_on_skip_nothing():
+    a, b, c = np.ones(2), np.ones(2), np.ones(2)
+    assert skipped_inputs((a, b, c), (a, b, c), [("a", a), ("b", b), ("c", c)]) == 0  # b and c would fit too
+    h, ids = np.ones(2), np.ones((3, 2), int)
+    floats = [("h", h), ("w", W), ("b", B)]
+    assert skipped_inputs((np.zeros((3, 2)), h, W, B), (ids, h, W, B), floats) == 0  # the first one belongs to ids
+    assert skipped_inputs((W, B, h), (h, W, B), floats) == 1  # only the last one fits at its position
+
+
 def test_the_shapes_decide_which_inputs_have_gradients():
     def given(gradients, floats):
         match = Match()
@@ -128,6 +137,7 @@ def test_names_decide_if_several_inputs_have_the_shape():
     assert given([DB], "x", "w") == ["w"] and given([DB], "x", "h") == ["x"]
     assert given([DB], "y_true", "h") == ["h"] and given([DB], "y_true", "y_pred") == ["y_pred"]
     assert given([DB], "y_true", "target") == ["y_true"]
+    assert given([DB, DB], "y_true", "h", "k") == ["h", "k"]
     many = [f"x{k}" for k in range(13)]
     assert given([DB, DB], *many) == ["x0", "x1"]
 
@@ -192,6 +202,12 @@ def test_the_gradients_of_nested_inputs():
     assert same(added("s", (X, W), DX), {"s[0]": DX, "s[1]": DX})
 
 
+def test_one_gradient_for_a_dictionary_or_the_reverse():
+    assert same(added("params", {"W": W, "b": B}, DW), {"params['W']": DW, "params['b']": DW})
+    gradient = {"dx": DX}
+    assert same(added("x", X, gradient), {"x": gradient})
+
+
 def test_the_gradients_in_a_dictionary_of_parameters():
     given = added("params", {"W": W, "b": B, "lr": np.ones(1)}, {"db": DB})
     assert same(given, {"params['W']": None, "params['b']": DB})  # a setting needs no gradient
@@ -235,6 +251,8 @@ def test_gradients_in_the_order_of_the_inputs_stay():
     result = (DX, DW, DB)
     assert in_input_order(result, ["x", "w", "b"], (X, W, B), none) == (result, "")
     result = (None, DW)
+    assert in_input_order(result, ["ids", "w"], (np.arange(2), W), none) == (result, "")
+    result = (np.zeros(2), DW)
     assert in_input_order(result, ["ids", "w"], (np.arange(2), W), none) == (result, "")
     result = (DW,)
     assert in_input_order(result, ["ids", "w"], (np.arange(2), W), none) == (result, "")
@@ -331,6 +349,7 @@ def test_the_names_in_the_last_return_statement():
     assert returned_gradient_names(backward_of_this_file) == ["dx", "dh", "dc", "", "T"]
     assert returned_gradient_names(len) == [] and returned_gradient_names(lambda dy: (dy, dy)) == []
     assert names_in(ast.parse("a + 1", mode="eval").body) == [""]
+    assert returned_gradient_names(names) == []  # it returns one value
 
 
 @pytest.mark.parametrize("function", [lambda: (1, 2), print])

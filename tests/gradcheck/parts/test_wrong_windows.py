@@ -96,6 +96,11 @@ def test_rows_that_are_not_repeated():
         assert list(repeated_rows(graph)) == []
 
 
+def test_a_loop_of_lookups_is_not_one_lookup():
+    with graph_of(lambda c: np.stack([c[IDS] * k for k in (1.0, 2.0)]), C) as graph:
+        assert list(repeated_rows(graph)) == []
+
+
 # --- windows ---------------------------------------------------------------------------------------------------------
 
 
@@ -169,6 +174,23 @@ def test_each_element_counts_in_one_row_or_column():
         assert len(list(overwritten_windows(graph))) == 4
         for words, dx in expected.items():
             assert_gives(graph, the(graph, overwritten_windows, f"only in the {words}"), x=dx)
+
+
+def test_two_equal_windows():
+    def loop(x, k):
+        return np.stack([(x[:3] * k).sum() * r for r in (1.0, 2.0)])
+
+    def matrix(x, k):
+        rows = np.empty((2, 3))
+        rows[0] = rows[1] = x[:3]
+        return rows @ k
+
+    with graph_of(loop, X, K) as graph:
+        assert [len(w.nodes) for w in find_windows(graph)] == [2]
+        mistakes = {h.mistake for h in overwritten_windows(graph)}
+        assert mistakes == {"only the last round of the loop counted", "only the first round of the loop counted"}
+    with graph_of(matrix, X, K) as graph:
+        assert {h.mistake for h in overwritten_windows(graph)} == {"rows met twice counted once"}
 
 
 def test_the_rows_of_a_matrix_at_other_positions():
