@@ -183,6 +183,7 @@ def right_in_the_text(questions):
         answers = [letter for letter, verdict in folded if verdict == "Right"]
         answers += re.findall(NUMBER_ANSWER, question, re.MULTILINE)
         assert len(answers) == 1, f"one letter must be right, or there must be one number:\n{question}"
+        assert not re.search(r"^\d+\. ", question, re.MULTILINE), f"Markdown reads this line as a list:\n{question}"
         found[int(number)] = answers[0]
     return found
 

@@ -59,6 +59,30 @@ function wrapPrintedText() {
     if (!/\S {2,}\S/.test(printed.textContent)) printed.classList.add("wraps");
   }
 }
+// A question for a number: the field in front of its folded answer says whether a number is right.
+function askForNumbers() {
+  for (const answer of document.querySelectorAll("details.number")) {
+    const form = Object.assign(document.createElement("form"), { className: "number-question" });
+    form.innerHTML = "<label>Your answer <input size='10' autocomplete='off'></label> <button>Check</button> <output></output>";
+    const [given, said] = [form.querySelector("input"), form.querySelector("output")];
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      const right = isRight(given.value, answer.dataset.answer);
+      if (right === null) said.value = "Write a number, such as 12, 0.25 or 1/3.";
+      else said.value = right ? "Right." : "Not yet. Compute it again, or open the answer.";
+      said.classList.toggle("right", right === true);
+    };
+    answer.before(form);
+  }
+}
+// The rule of nn.testing.quick_questions: equal to an integer, or at most 1 % from a number with a decimal point.
+function isRight(text, answer) {
+  const [above, below = "1"] = text.split("/").map((part) => (part.trim() ? Number(part) : NaN));
+  const [value, right] = [above / below, Number(answer)];
+  if (!Number.isFinite(value)) return null;
+  const tolerance = /^-?\d+$/.test(answer) ? 1e-9 : 0.01;
+  return Math.abs(value - right) <= tolerance * Math.max(Math.abs(value), Math.abs(right));
+}
 // The search page: pages that explain come before tables of measurements, and formulas lose their delimiters.
 function tuneSearch() {
   if (typeof Search === "undefined") return; // Sphinx's searchtools.js, on the search page only
@@ -70,6 +94,7 @@ function tuneSearch() {
 document.addEventListener("DOMContentLoaded", tuneSearch); // before the search starts
 document.addEventListener("DOMContentLoaded", keepTogether); // before the mathematics is typeset
 document.addEventListener("DOMContentLoaded", wrapPrintedText);
+document.addEventListener("DOMContentLoaded", askForNumbers);
 addEventListener("load", giveCaptionsALevel);
 addEventListener("load", offerFullSize);
 addEventListener("resize", offerFullSize);

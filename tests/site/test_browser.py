@@ -94,6 +94,22 @@ def test_a_solution_opens(page, address):
     assert page.js("document.querySelector('article details:has(pre) pre').checkVisibility()")
 
 
+def test_a_question_for_a_number_says_if_a_number_is_right(page, address):
+    page.open(f"{address}/{NOTEBOOKS[1]}.html")
+    form = "document.querySelector('article form.number-question')"
+    assert page.js(f"{form}.nextElementSibling.matches('details.number:not([open])')")
+    said = {}
+    for text in ("", "x", "1/0", "0.3173", "-0.317", " -3173/10000 "):
+        page.js(f"{form}.querySelector('input').value = '{text}', {form}.querySelector('button').click()")
+        said[text] = page.js(f"{form}.querySelector('output').value").split(",")[0]
+    assert said == dict.fromkeys(("", "x", "1/0"), "Write a number") | {
+        "0.3173": "Not yet. Compute it again", "-0.317": "Right.", " -3173/10000 ": "Right."
+    }  # fmt: skip
+    rule = "[['2400', '2400'], ['2401', '2400'], ['3', '3.02'], ['3', '3.04'], ['0', '0']].map(p => isRight(...p))"
+    assert page.js(rule) == [True, False, True, False, True]
+    assert page.errors == []
+
+
 def test_a_search_for_lstm_finds_its_derivation_and_its_class(page, address):
     page.open(f"{address}/search.html?q=LSTM")
     page.wait("document.querySelectorAll('#search-results li a').length >= 5")
