@@ -88,7 +88,7 @@ class Differences:
         self, array: Any, index: tuple, scale: float, typical: float = 1.0, step_factor: float = 1.0
     ) -> Derivative:
         """Return the derivative with respect to one element. See `differentiate` for the other arguments."""
-        if array.dtype.itemsize == self.itemsize:
+        if min(array.dtype.itemsize, 8) == self.itemsize:
             return differentiate(self.f, array, index, self.centre, self.magnitude, scale, typical, step_factor)
         # The array is float64, but forward computes in float32: use the steps of float32.
         move = self.element_mover(array, index)
@@ -96,11 +96,11 @@ class Differences:
 
     def element_mover(self, array: Any, index: tuple) -> Callable[[float], tuple[float, float]]:
         """Return a function of h that adds h to one element. The function returns f, and the step after rounding."""
-        value = float(array[index])
+        value = array[index].copy()
 
         def evaluate_at(h: float) -> tuple[float, float]:
             array[index] = value + h
-            step = float(array[index]) - value
+            step = float(array[index]) - float(value)
             try:
                 return self.f(), step
             finally:

@@ -114,8 +114,8 @@ class KinkUnits:
         rows = []
         for weights in self._weights[dys]:
             self.runs += 1
-            given = self.projection.analytic(weights)
-            rows.append(np.concatenate([given[name].ravel()[self._elements[name]] for name in self.names]))
+            given = zip(self.names, self.projection.gradients_of(self.names, weights), strict=True)
+            rows.append(np.concatenate([g.ravel()[self._elements[name]] for name, g in given]))
         return np.array(rows)
 
     def _offset(self) -> dict[str, np.ndarray]:

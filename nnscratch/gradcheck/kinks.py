@@ -152,8 +152,7 @@ def confirmed_nearby(
             noise = 1e-3 * min(1.0, typical_size(held[n])) * rng.uniform(-1, 1, v.shape)
             v[...] = held[n] + array_module(v).asarray(noise, dtype=v.dtype)
         differences.centre = differences.projection()
-        given = differences.projection.analytic()[name]
-        given = np.zeros(array.shape) if given is None else given
+        (given,) = differences.projection.gradients_of([name])
         if index == LARGEST:
             index = tuple(int(i) for i in np.unravel_index(np.abs(given).argmax(), array.shape))
         direction = random_direction(array.shape, rng) if index is None else None

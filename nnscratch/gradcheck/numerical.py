@@ -192,6 +192,7 @@ def estimate(
     smaller: Sequence[float] = (),
 ) -> Derivative:
     """Return df/dh at h = 0. ``evaluate_at(h)`` returns f at h, and h after rounding."""
+    itemsize = min(itemsize, 8)  # values of longdouble become floats
     epsilon = {8: 2.2e-16, 4: 1.2e-7, 2: 1e-3}[itemsize]
     good = 1e-8 if itemsize == 8 else 1e-3
     tried: list[tuple[Derivative, float, float]] = []

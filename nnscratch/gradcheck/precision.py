@@ -87,4 +87,4 @@ def smallest_itemsize(projection: Projection) -> int:
     sizes = [v.dtype.itemsize for v in projection.variables.values()]
     # A loss may be a float32 scalar, which is not an array. A Python float has no dtype.
     sizes += [y.dtype.itemsize for _, y in leaves("", projection.outputs) if is_float(y) and hasattr(y, "dtype")]
-    return max(2, min(sizes, default=8))
+    return max(2, min([8, *sizes]))

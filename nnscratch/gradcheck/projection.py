@@ -212,6 +212,11 @@ class Projection:
             given = self.adapter.gradients(self.dys(weights))
             return {name: gradient_as_float64(given[name]) for name in self.variables if name in given}
 
+    def gradients_of(self, names: list[str], weights: tuple | None = None) -> list[np.ndarray]:
+        """Run forward and backward, and return the gradients of some arrays: zeros where backward returned None."""
+        given = self.analytic(weights)
+        return [np.zeros(self.variables[n].shape) if given.get(n) is None else given[n] for n in names]
+
 
 def random_weights_like(y: Any, rng: np.random.Generator) -> Any:
     """Return random weights for the output `y`, with both signs and sizes from 0.5 to 1.5.

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .nested import is_array
 from .snapshot import Snapshot, refill
 
 
@@ -48,7 +49,12 @@ def substitute(snapshot: Snapshot, new: dict[int, Any]) -> None:
         return value
 
     for container, before in snapshot.containers:
-        if isinstance(container, (list, deque)):
+        if is_array(container):  # an array of objects
+            for index, value in np.ndenumerate(before):
+                changed = exchange(value)
+                if changed is not value:
+                    container[index] = changed
+        elif isinstance(container, (list, deque)):
             refill(container, [exchange(value) for value in before])
         elif isinstance(container, dict):
             for key, value in before.items():

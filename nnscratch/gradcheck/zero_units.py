@@ -156,8 +156,7 @@ class Measurement:
         found = []
         for R in weights:
             self.watcher.number = 0
-            given = self.projection.analytic(R)
-            found.append([np.ravel(given[name]) for name in self.names])
+            found.append([g.ravel() for g in self.projection.gradients_of(self.names, R)])
         return [np.array(rows) for rows in zip(*found, strict=True)]
 
     def _draw(self, k: int) -> np.ndarray:

@@ -34,6 +34,7 @@ from pathlib import Path
 import coverage
 import pytest
 from _pytest.runner import runtestprotocol
+from _pytest.warnings import catch_warnings_for_item
 from mutants import Mutant, sites
 
 HERE = Path(__file__).parent
@@ -200,7 +201,9 @@ def quick_and_different(seconds):
 
 
 def fails(item):
-    return any(report.failed for report in runtestprotocol(item, log=False, nextitem=None))
+    # runtestprotocol ignores the filterwarnings marks of a test. Without them, an expected warning is an error.
+    with catch_warnings_for_item(config=item.config, ihook=item.ihook, when="runtest", item=item):
+        return any(report.failed for report in runtestprotocol(item, log=False, nextitem=None))
 
 
 def page(options, outcomes):

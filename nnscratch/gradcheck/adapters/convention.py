@@ -56,7 +56,7 @@ def divide_by_examples(adapter: Adapter) -> None:
 
 def multiplied(gradient: Any, count: int) -> Any:
     """Return `gradient` times `count`. Return None, and other values that are not numbers, unchanged."""
-    return gradient * count if nested.is_array(gradient) or isinstance(gradient, (int, float)) else gradient
+    return gradient * count if nested.is_array(gradient) or isinstance(gradient, (int, float, np.number)) else gradient
 
 
 def find_examples(adapter: Adapter) -> tuple[int, int, list[str]]:

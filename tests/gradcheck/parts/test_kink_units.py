@@ -1,5 +1,7 @@
 """Test the gradients that several kinks at one point allow."""
 
+from functools import wraps
+
 import numpy as np
 import pytest
 from projections import project
@@ -192,3 +194,54 @@ def test_two_arrays_share_the_units():
     wrong = lambda dy, x, b: (backward(dy, x, b)[0], backward(dy, x, b, 0.9)[1])  # noqa: E731 - two different thetas
     found = units(forward, wrong, [0.0, 0.0], [0.0, 0.0, 0.0], weights=DY)
     assert found.resolved and (found.wrong["x"] or found.wrong["b"])
+
+
+# --- the nearby points and the gradients of the outputs --------------------------------------------------------------
+
+
+Record = type("Record", (list,), {"__module__": "ctypes"})  # a list that no snapshot restores
+
+
+def recorded(backward, seen):
+    """Return a backward that also records its arguments."""
+
+    @wraps(backward)
+    def recording(*arguments):
+        seen.append([np.copy(a) if isinstance(a, np.ndarray) else a for a in arguments])
+        return backward(*arguments)
+
+    return recording
+
+
+def test_the_nearby_points_lie_on_both_sides_at_a_distance_relative_to_the_values():
+    for x in ([0.0, 50.0, -50.0], [0.0, 1e-3, 1e-3]):
+        seen = Record()
+        units(relu, recorded(with_slopes(0, 0, 0), seen), x, weights=[1, 2, 3])
+        steps = np.array([given - x for _, given in seen]) / (1e-7 * abs(x[1]))
+        assert np.abs(steps).max() <= 1.01 and steps.min() < -0.8 and steps.max() > 0.8
+
+
+def test_several_gradients_of_the_output_are_tried_unless_it_is_a_number():
+    found = units(relu, with_slopes(0, 0, 0, 0, 0), X, weights=R)
+    assert found.runs == 3 * (POINTS + 1)
+    found = units(lambda x: relu(x).sum(), lambda dy, x: dy * (x > 0), X)
+    assert found.runs == POINTS + 1 and found.resolved and found.wrong == {"x": []}
+
+
+def test_each_output_has_a_gradient_of_its_form():
+    seen = Record()
+    forward = lambda x: (relu(x), float(x.sum()), np.arange(2), x)  # noqa: E731
+    backward = lambda dy, dloss, dindex, cache: dy * (cache > 0) + dloss  # noqa: E731
+    found = units(forward, recorded(backward, seen), X, seed=1)
+    assert found.resolved and found.wrong == {"x": []}
+    assert all(dloss == 1.0 and dindex is None for _, dloss, dindex, _ in seen)
+    assert len({tuple(dy) for dy, *_ in seen}) == 3
+
+
+def test_a_jump_below_a_ten_thousandth_of_the_gradient_is_no_kink():
+    # The gradient of element 0 jumps from 1 to 1 + size. At the kink, backward uses 1 + 12 size.
+    for size, resolved in ((0.5e-4, False), (2e-4, True)):
+        forward = lambda x, size=size: x + size * relu(x)  # noqa: E731
+        backward = lambda dy, x, size=size: dy * np.where(x == 0, 1 + 12 * size, 1 + size * (x > 0))  # noqa: E731
+        found = units(forward, backward, [0.0, 5.0], weights=[1, 1])
+        assert found.resolved is resolved

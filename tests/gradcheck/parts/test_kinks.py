@@ -7,6 +7,7 @@ import pytest
 from projections import differences_of
 from wrong_gradients import entry_of
 
+from nnscratch.gradcheck import check_gradients, kinks
 from nnscratch.gradcheck.kinks import (
     allow_kinks_per_output,
     apply_range,
@@ -19,6 +20,7 @@ from nnscratch.gradcheck.kinks import (
 from nnscratch.gradcheck.numerical import Derivative
 from nnscratch.gradcheck.zero_units import SlopesAtZero, WrongSlope
 
+NAN = float("nan")
 FLOAT64 = differences_of(np.sin, [1.0])  # judges entries; nothing is measured
 
 
@@ -143,7 +145,7 @@ def test_the_nearby_points_lie_on_both_sides_of_each_value():
         array, moved = differences.projection.variables["x"], []
         analytic = differences.projection.analytic
 
-        def at_a_point(array=array, moved=moved, analytic=analytic):
+        def at_a_point(weights, array=array, moved=moved, analytic=analytic):
             moved.append(array.copy())
             return analytic()
 
@@ -157,7 +159,7 @@ def confirmed(backward, suspects, x=(0.0, 1.0), forward=relu, points=None):
     differences = differences_of(forward, list(x), weights=np.linspace(1, 2, len(x)), backward=backward)
     centre, array, analytic = differences.centre, differences.projection.variables["x"], differences.projection.analytic
     counted = []
-    differences.projection.analytic = lambda: (counted.append(0), analytic())[1]
+    differences.projection.analytic = lambda weights: (counted.append(0), analytic())[1]
     result = confirmed_nearby(differences, "x", suspects, np.random.default_rng(0))
     assert array.tolist() == list(x) and differences.centre == centre
     assert points is None or len(counted) == points
@@ -377,3 +379,156 @@ def test_kinks_that_depend_on_each_other_give_no_verdict():
     for given, verdict in (([0, 0], "right"), ([50, 50], "cannot tell")):
         e = settled(forward, backward, given, [0.1, 0.1], [0.2, 0.2], x=(0.0, 0.0), weights=[1])
         assert e.verdict in (verdict, "wrong")
+
+
+# --- each step alone -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stubs(monkeypatch):
+    """Replace the measurements of settle_kinks. The stubs record their arguments, and return the set results."""
+    seen = SimpleNamespace(confirmed=[], slopes=[], own=None, first=None, limit=None,
+                           agrees=True, found=None, resolved=True)  # fmt: skip
+
+    def confirmed(differences, name, suspects, rng):
+        seen.confirmed.append((name, suspects))
+        return seen.agrees
+
+    def slopes(projection, names, rng):
+        seen.slopes.append(names)
+        return seen.found
+
+    class Units:
+        def __init__(self, projection, own, first, rng, limit):
+            seen.own, seen.first, seen.limit = list(own), first, limit
+            self.resolved, self.wrong = seen.resolved, {name: [] for name in own}
+            self.allowed = {name: np.array(gradient, dtype=float) for name, gradient in own.items()}
+            self.nearby = {name: np.array([0 * g, g + 1]) for name, g in self.allowed.items()}
+
+    monkeypatch.setattr(kinks, "confirmed_nearby", confirmed)
+    monkeypatch.setattr(kinks, "slopes_at_zero", slopes)
+    monkeypatch.setattr(kinks, "KinkUnits", Units)
+    return seen
+
+
+def named(name, verdict, count, *arrays, **options):
+    e = entry(*arrays, **options)
+    e.name, e.verdict, e.kinks, e.reason = name, verdict, count, "old"
+    return e
+
+
+def settle(*entries, gradients=None, evaluations=0):
+    differences = SimpleNamespace(tolerance=FLOAT64.tolerance, judge=FLOAT64.judge, projection=None,
+                                  evaluations=evaluations)  # fmt: skip
+    settle_kinks(differences, list(entries), gradients or {e.name: e.analytic for e in entries}, None)
+    return [(e.verdict, e.reason) for e in entries]
+
+
+AT_KINKS = ([5, 1, 0.5], [0.5, 1, 0.5], [0, 1, 0], [1, 1, 1])  # given, numeric, low, high: element 0 is outside
+
+
+def test_the_elements_at_kinks_are_compared_the_suspects_first(stubs):
+    settle(named("x", "wrong", 2, [5, 1, 0.5, 9], [0.5, 1, 0.5, 2], [0, 1, 0, 2], [1, 1, 1, 2]))
+    assert stubs.first == {"x": [(0,), (3,), (2,)]} and stubs.confirmed == [("x", [(0,), (3,)])]
+
+
+def test_the_number_of_backward_passes_grows_with_the_check(stubs):
+    for evaluations, limit in ((0, 600), (6009, 600), (6010, 601)):
+        settle(named("x", "wrong", 2, *AT_KINKS), evaluations=evaluations)
+        assert stubs.limit == limit
+
+
+def test_directions_have_no_suspects(stubs):
+    e = named("x", "wrong", 1, *AT_KINKS)
+    e.along_directions = True
+    settle(e)
+    assert stubs.confirmed == [("x", None)] and stubs.first == {"x": []} and stubs.own == ["x"]
+
+
+def test_only_doubtful_arrays_are_compared_nearby(stubs):
+    right, doubtful = named("x", "right", 1, *AT_KINKS), named("w", "cannot tell", 1, *AT_KINKS)
+    settle(right, doubtful)
+    assert [name for name, _ in stubs.confirmed] == ["w"] and stubs.own == ["x", "w"]
+
+
+def test_an_array_that_disagrees_nearby_is_left_out(stubs):
+    stubs.agrees = False
+    assert settle(named("x", "wrong", 2, *AT_KINKS)) == [("wrong", "old")] and stubs.slopes == []
+
+
+def test_an_array_that_cannot_be_judged_is_left_out(stubs):
+    settle(named("x", "right", 1, *AT_KINKS), named("w", "cannot tell", 0, *AT_KINKS))
+    assert stubs.own == ["x"] and stubs.confirmed == []
+
+
+def test_gradients_of_another_shape_or_without_values_are_left_out(stubs):
+    bad = {"w": np.ones(2), "b": np.array([1, 1, NAN])}
+    arrays = [named(name, "right", 1, *AT_KINKS) for name in "xwb"]
+    settle(*arrays, gradients={"x": arrays[0].analytic, **bad})
+    assert stubs.own == ["x"]
+    arrays[1].verdict, stubs.own = "wrong", None
+    settle(*arrays[1:], gradients=bad)
+    assert stubs.own is None and stubs.confirmed == []
+
+
+def test_arrays_without_kinks_alone_are_left_alone(stubs):
+    e = named("x", "wrong", 1, *AT_KINKS)
+    stubs.agrees = False
+    settle(e, named("w", "right", 0, [1], [1]))
+    assert stubs.slopes == []
+
+
+def test_slopes_at_zero_decide_if_they_move_all_suspects(stubs):
+    for moving, decides in (([True, False, False], True), ([False, True, True], False)):
+        stubs.found, stubs.own = SlopesAtZero([], {"x": np.array(moving)}), None
+        assert settle(named("x", "wrong", 2, *AT_KINKS)) == [("right", "")]
+        assert (stubs.own is None) is decides
+    stubs.found = SlopesAtZero([WrongSlope("x", (0,), 5, 1)], {"x": np.zeros(3, bool)})
+    ((verdict, reason),) = settle(named("x", "wrong", 2, *AT_KINKS))
+    assert verdict == "wrong" and "[0] the gradient is 5" in reason
+
+
+def test_kinks_that_are_not_resolved_leave_the_range_of_the_gradients_nearby(stubs):
+    stubs.resolved = False
+    assert settle(named("x", "wrong", 2, *AT_KINKS))[0] == ("right", "")  # from 0 to 6 nearby
+    assert settle(named("x", "right", 2, [0.5], [0.5], [0], [1])) == [("right", "old")]
+
+
+def test_the_suspects_that_are_compared_nearby_are_different_ones():
+    n = 30
+    differences = differences_of(relu, [0.0] * n, weights=np.ones(n), backward=lambda dy, x: dy * (x > 0))
+    measured, element_derivative = [], differences.element_derivative
+    differences.element_derivative = lambda array, index, *rest: (
+        measured.append((index, rest)), element_derivative(array, index, *rest))[1]  # fmt: skip
+    assert confirmed_nearby(differences, "x", [(k,) for k in range(n)], np.random.default_rng(0))
+    assert len({index for index, _ in measured[:20]}) == 20 and {rest[0] for _, rest in measured} == {0.0}
+
+
+def test_a_nearby_point_may_lie_close_to_another_kink():
+    # The first nearby point lies 5e-9 below a kink. Only very small steps do not cross it.
+    point = 1e-3 * np.random.default_rng(0).uniform(-1, 1, 1)[0]
+    forward = lambda x: np.maximum(x - (point + 5e-9), 0)  # noqa: E731
+    differences = differences_of(forward, [0.0], weights=[1], backward=lambda dy, x: dy * (x > point + 5e-9))
+    assert confirmed_nearby(differences, "x", [(0,)], np.random.default_rng(0))
+
+
+def test_the_steps_have_the_size_of_the_value_but_at_least_one():
+    for value, largest in ((0.5, 1.0), (1.0, 1.0), (3.0, 3.0)):
+        steps = []
+
+        def forward(x, steps=steps, value=value):
+            steps.append(abs(x[1] - value))
+            return overlapping(x)
+
+        widened(500, [1, -0.5, 0.25], forward, (value,) * 3, 50.0, 50.5)
+        assert max(steps) == pytest.approx(2 * 2e-5 * largest, rel=1e-6)
+
+
+@pytest.mark.parametrize("backward", [
+    lambda dy, x: None,
+    lambda dy, x: dy * (x > 0) if (x == 0).all() else None,
+])  # fmt: skip
+def test_a_gradient_of_none_at_kinks_is_wrong_and_not_an_error(backward):
+    assert check_gradients((relu, backward), np.zeros(3)).verdict == "wrong"
+    forward = lambda x: relu(x @ W) @ W  # noqa: E731
+    assert check_gradients((forward, lambda dy, x: None), np.zeros((1, 2))).verdict == "wrong"

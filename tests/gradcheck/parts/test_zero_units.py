@@ -167,3 +167,10 @@ def test_a_square_root_near_zero_is_no_kink():
 
     found = measured(forward, lambda dy, cache: dy * 0.5 / np.sqrt(cache + SMALL / 2), [1.0])
     assert found is None or found.wrong == []
+
+
+def test_code_that_keeps_state_has_no_slopes():
+    projection = project(*layers(0, 0), np.zeros((1, 2)))
+    assert slopes_at_zero(projection, ["x"], np.random.default_rng(0)) is not None
+    projection.replayed = "state"
+    assert slopes_at_zero(projection, ["x"], np.random.default_rng(0)) is None
