@@ -104,6 +104,32 @@ def test_dy_times_a_constant_in_some_places():
     assert not any("along axis 0" in evidence for _, evidence in named(used))
 
 
+def test_small_and_inexact_dy():
+    reversed_rows = [("axes reversed", "the incoming gradient is reversed along axis 0")]
+    assert named(0.001 * R[::-1], 0.001 * R) == reversed_rows == named(R[::-1] * (1 + 5e-5))
+    assert named(R[::-1] * (1 + 2e-4)) == []
+
+
+def test_axes_of_length_one_and_two():
+    column, rows = R[:, :1], R[:2]
+    assert named(3 * column, column) == []  # not "the gradient of index 0 is used everywhere"
+    ((_, evidence),) = named(1.5 * np.tile(rows[0], (2, 1)), rows)
+    assert evidence.endswith("index 0 along axis 0 is used everywhere, times 1.5")
+    for right in (rows, column):
+        used = right.copy()
+        used[-1] *= 1.5
+        assert f"at {len(right) - 1} along axis 0 is multiplied by 1.5" in named(used, right)[0][1]
+    assert outs(counting(rows=[2], shape=(4, 1)))[0][0] == "one sample counted"
+
+
+def test_several_factors_are_no_constant():
+    assert named(R * np.array([[1], [2], [3], [1]])) == []
+    used = R.copy()
+    used[0, 1], used[2, 2] = 1.5 * R[0, 1], 1.5 * R[2, 2]
+    ((_, evidence),) = named(used)
+    assert evidence.startswith("2 of 12 incoming gradients are multiplied by 1.5")
+
+
 # --- outputs that are left out ---------------------------------------------------------------------------------------
 
 

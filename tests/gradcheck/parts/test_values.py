@@ -1,5 +1,6 @@
 """Test the adapters of numbers with data and grad, and of functions with their derivatives."""
 
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -93,6 +94,12 @@ def test_the_data_and_the_gradients_of_lists():
     assert gradient_of(a) == 5
 
 
+def test_data_and_gradients_are_float64():
+    a, b = Value(1), Value(np.ones(2, "f"))
+    a.grad, b.grad = 3, np.ones(2, "f")
+    assert {array.dtype for array in (data_of([a, a]), gradient_of([a, a]), gradient_of(b))} == {np.dtype("f8")}
+
+
 def test_the_parts_of_an_array_are_views_of_the_same_class():
     x = np.arange(6.0).reshape(2, 3).view(NumberArray)
     parts = parts_of(x)
@@ -149,6 +156,15 @@ def test_the_values_of_a_list_are_one_group():
     assert parameter_groups(SimpleNamespace(w=Value(1.0))) == {}
 
 
+def test_a_list_with_another_value_is_no_group():
+    a, b = Value(1.0), Value(2.0)
+    assert parameter_groups(SimpleNamespace(mixed=[a, b], parameters=lambda: [a])) == {"mixed[0]": a}
+
+
+def test_the_names_of_the_inputs_of_a_function():
+    assert ValueAdapter(lambda a, b: a * b, (Value(1.0), Value(2.0))).input_names == ["a", "b"]
+
+
 def test_the_first_parameter():
     model = Model()
     assert first_parameter(model) is model.w[0] and first_parameter(Model) is None and first_parameter(3) is None
@@ -191,6 +207,13 @@ def test_where_backward_starts():
     assert array.grad.tolist() == [5, 6]
 
 
+def test_the_backward_of_an_array_gets_dy_if_it_takes_an_argument():
+    got, dy = [], np.array([5.0, 6.0])
+    for backward in (lambda dy: got.append(dy), lambda dy=None: got.append(dy)):
+        start_backward([SimpleNamespace(data=np.ones(2), backward=backward)], (dy,))
+    assert got[0] is dy and got[1] is dy
+
+
 # --- slopes ----------------------------------------------------------------------------------------------------------
 
 
@@ -218,6 +241,7 @@ def test_a_derivative_of_the_output_gets_the_output():
     assert takes_output(np.tanh, of_y) and takes_output(tanh, lambda Y: Y) and not takes_output(square, of_x)
     assert takes_output(tanh, lambda result: result) and not takes_output(tanh, lambda z: z)
     assert not takes_output(lambda y: y, of_y)  # the input has this name
+    assert takes_output(lambda x, y: x, of_y)
     adapter = SlopeAdapter(tanh, of_y, (X,))
     adapter.run()
     np.testing.assert_allclose(adapter.gradients((3.0,))["x"], 3 * (1 - np.tanh(X) ** 2))
@@ -246,6 +270,11 @@ def test_a_flag_for_the_derivative():
     assert flagged_slope(of_input, (X,)).of_output is False and flagged_slope(of_output, (X,)).of_output is True
     assert "derivative=True was called with the output" in flagged_slope(of_output, (X,)).notes[0]
     assert "deriv=True was called with the input" in flagged_slope(of_input, (X,)).notes[0]
+    for factor in (1.5, 0.5):  # a wrong derivative is neither of the input nor of the output
+        wrong = lambda x, deriv=False, c=factor: c * x * (1 - x) if deriv else 1 / (1 + np.exp(-x))  # noqa: E731
+        assert flagged_slope(wrong, (X,)).of_output is False
+    steep = lambda x, deriv=False: 300 * x * (1 - x) if deriv else 1 / (1 + np.exp(-300 * x))  # noqa: E731
+    assert flagged_slope(steep, (np.array([0.0, 0.001, -0.002]),)).of_output is True
     same = lambda x, deriv=False: np.exp(x) if deriv else np.exp(x)  # noqa: E731
     assert flagged_slope(same, (X,)).of_output is False  # of the input
     assert flagged_slope(lambda x, deriv=False: x + ("a" if deriv else 0), (X,)).of_output is False
@@ -263,6 +292,23 @@ def test_a_derivative_is_not_linear_in_its_argument():
     assert not is_slope(square, lambda x: 2.0, (X,)) and not is_slope(square, lambda x: x[:2], (X,))
     assert not is_slope(lambda x: x.sum(), of_x, (X,)) and not is_slope(square, lambda x: x.missing, (X,))
     assert is_slope(square, lambda x: np.diag(2 * x), (X,))
+
+
+def test_the_test_of_a_derivative_changes_nothing():
+    calls = []
+
+    def counted(x):
+        calls.append(1)
+        return 2 * x
+
+    assert is_slope(square, counted, (X,)) and calls == []
+
+
+def test_a_derivative_may_be_infinite():
+    x = np.array([0.0, 1.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert is_slope(lambda x: np.sqrt(x), lambda x: 0.5 / np.sqrt(x), (x,))
 
 
 class Activation:
