@@ -200,6 +200,19 @@ def test_one_wrong_element_is_seen_along_directions():
     assert directional(one, T).wrong_elements() == 6 and directional(T, T).wrong_elements() == 6
 
 
+def test_small_gradients_along_directions():
+    assert directional(1e-3 * G, 1e-3 * T).scale == pytest.approx(0.018)
+    one = 1e-3 * T
+    one[1, 2] += 7e-4
+    assert directional(one, 1e-3 * T, uncertainty=1e-12).wrong_elements() == 1
+    assert directional(G.T, 0 * T).errors.tolist() == [0, 0, 0]  # another shape, and a true gradient of zero
+
+
+def test_one_unknown_derivative_fits_nothing():
+    case = directional()
+    assert case.misfit_along(np.array([np.nan, *case.slopes[1:]]), case.slopes) == np.inf
+
+
 def linear(value):
     """Return a projection whose f is <T, w>, at w = `value`."""
     w = np.array(value)
