@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path[:0] = [str(ROOT), str(HERE)]
 
+import equations  # noqa: E402 (beside this file)
 import tutorial_pages  # noqa: E402 (beside this file)
 
 import nnscratch.cli  # noqa: E402 (from this checkout: the line above puts it first)
@@ -206,10 +207,7 @@ def equations_and_derivation(app, what, name, obj, options, lines):
         lines += ["", " ".join(sentences)]
     if re.match(r"nnscratch\.optim\.(optimizer|lr_scheduler)", module):
         return
-    head = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", inspect.getdoc(sys.modules[module]))  # a code block has no links
-    head = head.replace("``", "`")
-    lines += ["", ".. rubric:: Equations", "", ".. code-block:: text", ""]
-    lines += [f"    {line}" for line in head.splitlines()]
+    lines += ["", ".. rubric:: Equations", "", *equations.restructured(inspect.getdoc(sys.modules[module]))]
 
 
 class CommandHelp(Directive):

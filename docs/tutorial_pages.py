@@ -41,7 +41,7 @@ TUTORIAL_OF = {
     **dict.fromkeys(["StepLR", "MultiStepLR", "CosineAnnealingLR", "LinearWarmup"], "07"),
     **dict.fromkeys(["OneCycleLR", "ReduceLROnPlateau"], "07"),
 }
-NOT_IN_THE_BROWSER = ("15", "16")  # the BLAS of the machine, and the GPU
+NOT_IN_THE_BROWSER = ("16",)  # it needs a GPU
 WORDS_A_MINUTE = 150  # of text and code together, without the exercises
 
 CODE = re.compile(r"(^```.*?^```\s*?$|^\$\$.*?^\$\$\s*?$|`[^`\n]+`|\[[^\]]*\]\([^)]*\))", re.DOTALL | re.MULTILINE)

@@ -53,10 +53,32 @@ function keepTogether() {
     if (/^--?\w/.test(word.textContent)) word.classList.add("together");
   }
 }
-// A text that a cell prints wraps on a phone. A table, with its columns apart, keeps its lines and scrolls.
-function wrapPrintedText() {
-  for (const printed of document.querySelectorAll(".cell_output pre")) {
-    if (!/\S {2,}\S/.test(printed.textContent)) printed.classList.add("wraps");
+// Lines of code and of printed text wrap. The next lines of a wrapped line start further to the right (site.css).
+function hangLines() {
+  for (const pre of document.querySelectorAll("article div.highlight pre")) {
+    if ([...pre.children].some((part) => part.textContent.includes("\n"))) continue; // a source page: its parts have lines
+    const lines = pre.innerHTML.split("\n").map((html) => {
+      if (!html) return ["\n"];
+      const line = Object.assign(document.createElement("span"), { className: "line", innerHTML: html });
+      line.style.setProperty("--hang", `${line.textContent.match(/^(>>> |\.\.\. )? */)[0].length + 2}ch`);
+      return [line, "\n"];
+    });
+    const isPrinted = pre.closest(".cell_output, .highlight-text, .highlight-none");
+    pre.classList.toggle("columns", isPrinted !== null && /\S {2,}\S/.test(pre.textContent));
+    pre.replaceChildren(...lines.flat().slice(0, -1));
+  }
+}
+// On a phone, a table that is too wide shows each row as a list, with the name of the column before each value (site.css).
+const onPhone = matchMedia("(max-width: 46em)");
+function stackWideTables() {
+  for (const table of document.querySelectorAll("article :is(table.docutils, .cell_output table)")) {
+    table.classList.remove("stacked");
+    if (!onPhone.matches || table.parentElement.scrollWidth <= table.parentElement.clientWidth) continue;
+    const heads = [...table.querySelectorAll("thead tr:last-child > *")].map((head) => head.textContent.trim());
+    for (const row of table.tBodies[0].rows) {
+      for (const [index, cell] of [...row.cells].entries()) cell.dataset.column = index ? heads[index] ?? "" : "";
+    }
+    table.classList.add("stacked");
   }
 }
 // A question for a number: the field in front of its folded answer says whether a number is right.
@@ -93,10 +115,12 @@ function tuneSearch() {
 }
 document.addEventListener("DOMContentLoaded", tuneSearch); // before the search starts
 document.addEventListener("DOMContentLoaded", keepTogether); // before the mathematics is typeset
-document.addEventListener("DOMContentLoaded", wrapPrintedText);
+document.addEventListener("DOMContentLoaded", hangLines);
 document.addEventListener("DOMContentLoaded", askForNumbers);
 addEventListener("load", giveCaptionsALevel);
 addEventListener("load", offerFullSize);
 addEventListener("resize", offerFullSize);
+addEventListener("load", stackWideTables);
+addEventListener("resize", stackWideTables);
 addEventListener("load", makeScrollAreasFocusable);
 addEventListener("resize", makeScrollAreasFocusable);

@@ -2,7 +2,7 @@
 
 The site carries the package, and the packages that Pyodide's server does not have, as wheels. Pyodide loads NumPy,
 Matplotlib and IPython from its server. The first cell of each notebook installs the package from the site.
-Two notebooks cannot run there and are left out: 15 measures the BLAS of the machine, and 16 needs a GPU.
+Notebook 16 needs a GPU and is left out.
 The files of the repository to which the notebooks link are copied to the folder `repository` there.
 
     python docs/lite/build.py                                     for the site; Pyodide comes from its server
@@ -21,7 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SITE = ROOT / "docs" / "_build" / "html" / "lite"
-LEFT_OUT = ("15", "16")
+LEFT_OUT = ("16",)
 WHEELS = ("comm", "tqdm")  # the kernel imports comm; this package imports tqdm
 INSTALL = "# In the browser, each notebook installs the package first.\n%pip install -q nnscratch"
 LINK = re.compile(r"\[([^\]]+)\]\(([\w./-]*(?:\.ipynb|\.md|\.py|/))(?:#[\w-]*)?\)")  # to a file or a folder

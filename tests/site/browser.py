@@ -79,8 +79,7 @@ class Page:
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
-        self.prefer("dark" if dark else "light")
+        self.look(width, height, dark, phone)
 
     def call(self, method, **params):
         """Send a command, wait, and return its result."""
@@ -129,6 +128,12 @@ class Page:
             "new Promise(done => window.MathJax?.startup?.promise "
             "? MathJax.startup.promise.then(() => done(true)) : done(true))"
         )
+
+    def look(self, width=1300, height=900, dark=False, phone=False):
+        """Give the window a size and a light or dark colour scheme, and wait until the page is drawn again."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
+        self.prefer("dark" if dark else "light")
+        self.js("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
 
     def prefer(self, scheme):
         """Set the colour scheme that the reader prefers, "light" or "dark"."""
