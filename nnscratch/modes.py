@@ -10,7 +10,8 @@ from typing import Any
 from .module import Module
 
 _open_blocks: dict[int, tuple[int, bool]] = {}
-"""For the id of each module in an `eval_mode` block: the number of blocks, and the mode before the first one."""
+"""Each key is the id of a module inside `eval_mode` blocks. The value is the number of these blocks, and the mode of
+the module before the first block."""
 _lock = threading.Lock()
 
 

@@ -188,7 +188,7 @@ class Module:
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield the name and module of each attribute that is a module, in the order of assignment."""
-        for name, value in list(vars(self).items()):  # a copy, since the caller's loop may run the module
+        for name, value in list(vars(self).items()):  # a copy: the caller's loop may add attributes
             if isinstance(value, Module):
                 yield name, value
 

@@ -237,7 +237,8 @@ def spread_examples(parameters: Sequence[Parameter], rows: Array, N: int) -> Ite
 
     The layer sees only the examples `rows`. The gradients of all other examples are zero.
 
-    Recurrent layers use it for sequences of different lengths. A segment of time has only some of these sequences.
+    Recurrent layers use it for sequences of different lengths. They cut time into segments, and a segment runs only
+    the sequences that have not ended.
     """
     before = [len(parameter.examples or ()) for parameter in parameters]
     yield

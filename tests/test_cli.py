@@ -366,7 +366,7 @@ def test_generate_writes_several_texts(run, capsys):
 def test_generate_says_what_is_wrong_with_a_folder_of_gpt2(gpt2, capsys):
     (gpt2 / "tokenizer.json").unlink()
     (gpt2 / "merges.txt").unlink()
-    assert "holds neither tokenizer.json nor both vocab.json and merges.txt" in error_of(capsys, "generate", gpt2)
+    assert "must contain tokenizer.json, or vocab.json and merges.txt" in error_of(capsys, "generate", gpt2)
     (gpt2 / "config.json").write_text(json.dumps({"model_type": "llama"}))
     assert "model_type must be 'gpt2', got 'llama'" in error_of(capsys, "generate", gpt2)
 

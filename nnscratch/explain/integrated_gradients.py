@@ -1,4 +1,4 @@
-"""Integrated gradients: the gradient times the input, with the mean gradient on the way from a baseline to the input.
+"""Integrated gradients: the gradient times the input, with the mean gradient on the line from a baseline to the input.
 
     shapes      x, x0, a (N, ...)       s (N,)      K points, at alpha_k from 0 to 1, with weights w_k that sum to 1
 

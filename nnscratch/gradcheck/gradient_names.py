@@ -57,14 +57,14 @@ def gradient_key(name: str, keys: Iterable[Any]) -> Any:
 
 
 def keys_of(steps: Steps) -> list[Any]:
-    """Return the names and numbers on the way to an array, without the steps that lead to the checked code."""
+    """Return the names and numbers on the path to an array, without the steps that lead to the checked code."""
     first = 1 if steps[0][0] == "returned" else 2
     keys = [key for kind, key in steps[first:] if key is not None and kind not in ("root", "method")]
     return [(key.lstrip("_") or key) if isinstance(key, str) else key for key in keys]
 
 
 def array_words(steps: Steps) -> tuple:
-    """Return the names and numbers on the way to an array, without containers such as ``params``."""
+    """Return the names and numbers on the path to an array, without containers such as ``params``."""
     return tuple(key for key in keys_of(steps) if key not in CONTAINERS)
 
 

@@ -1,7 +1,8 @@
 """Places: where the checked code holds its arrays, such as ``self.fc1.W`` or ``self.grads['W']``.
 
 A place is a sequence of steps from the roots of a :class:`Snapshot`. The steps are followed again at every use, because
-the code may replace objects on the way. For example, ``self.dW = ...`` makes a new array in every backward.
+the code may replace objects on the path to an array. For example, ``self.dW = ...`` makes a new array in every
+backward.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def value_at(roots: Sequence[Any], steps: Steps) -> Any:
     Raises
     ------
     LookupError, AttributeError, TypeError, ValueError
-        The place does not exist, because the code has removed an object on the way.
+        The place does not exist, because the code has removed an object on the path to it.
     """
     value: Any = roots
     for kind, key in steps:
@@ -118,7 +119,7 @@ def is_outside(steps: Steps) -> bool:
 
 
 def holder_types(roots: Sequence[Any], steps: Steps) -> list[type]:
-    """Return the types of the objects on the way to an array. The last object is the one that holds the array."""
+    """Return the types of the objects on the path to an array. The last object is the one that holds the array."""
     value, found = roots, []
     for kind, key in steps[:-1]:
         value = follow(value, kind, key)

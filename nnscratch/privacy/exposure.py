@@ -1,13 +1,14 @@
 """Exposure: has a language model memorised a secret that occurs in its training text?
 
     canary      a sentence with random digits, such as "the code of anne is 4471", put into the training text
-    R           the sentences with all possible digits: 10^4 for four digits
+    R           one sentence for each possible choice of the digits: 10^4 sentences for four digits
     rank        the position of the canary if R is ordered by the model's loss; the most likely sentence has rank 1
     exposure    log2 |R| - log2 rank, in bits
 
 If the model has not memorised the canary, the rank is random. Then the exposure is above e bits with probability 2^-e,
-and 1.44 bits on average. If the canary comes first, the exposure is log2 |R|, or 13.3 bits for four digits. An attacker
-who tries the most likely digits first then finds the secret at once. With one bit less, twice as many tries are needed.
+and 1.44 bits on average. If the canary comes first, the exposure is log2 |R|, or 13.3 bits for four digits. In this
+case, an attacker who starts with the most likely digits finds the secret in one try. With one bit less, the attacker
+needs twice as many tries.
 
 The digits are drawn at random, so the model can learn them only from the canary itself.
 
@@ -86,7 +87,7 @@ def exposure(losses: Array, canary: int) -> float:
     Parameters
     ----------
     losses : array, shape (R,)
-        The model's losses of the sentences with all possible digits.
+        The model's loss of each sentence: there is one sentence for each possible choice of the digits.
     canary : int
         The index of the sentence that was in the text. Each other sentence of equal loss adds one half to its rank.
 

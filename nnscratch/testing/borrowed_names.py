@@ -15,7 +15,7 @@ from typing import Any
 
 
 def borrowed_names(check: Any, before: dict[str, Any], names: dict[str, Any]) -> list[str]:
-    """Return a sentence for each variable of the check that a function of the answer uses.
+    """Return a sentence for each function of the answer that uses a variable of the check, and for each such variable.
 
     Parameters
     ----------

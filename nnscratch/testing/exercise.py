@@ -242,7 +242,7 @@ def plain_evidence(evidence: str, arrays: Collection[str] = ()) -> str:
     evidence = re.sub(r"; this explains [\w ]+(\(tested [^)]*\))?", "", evidence)
     parts = evidence.split("`")  # every second part is code
     for number in range(0, len(parts), 2):
-        parts[number] = re.sub(r"(?<!gradient )(?<!the )\bgiven\b", "your gradient", parts[number])
+        parts[number] = re.sub(r"the given gradient|(?<!gradient )(?<!the )\bgiven\b", "your gradient", parts[number])
         parts[number] = re.sub(r"(?<=[*=/] )true\b", "the right one", parts[number])
     function = "the activation function"
     symbols = {r"\bu\b": f"u is the input of {function}", r"\bphi'": f"phi' is the derivative of {function}"}

@@ -65,7 +65,7 @@ def quick_questions(answers: Any, right: dict[int, str | float]) -> None:
 
 
 def checked_letter(answer: Any, right: str) -> str:
-    """Return the words about an answer to a multiple-choice question."""
+    """Return the feedback on an answer to a multiple-choice question."""
     letter = answer.strip(" .()").upper() if isinstance(answer, str) else ""
     if letter == right:
         return "right"
@@ -75,7 +75,7 @@ def checked_letter(answer: Any, right: str) -> str:
 
 
 def checked_number(answer: Any, right: float) -> str:
-    """Return the words about an answer to a question for a number."""
+    """Return the feedback on an answer that must be a number."""
     number = as_number(answer)
     if number is None:
         return f"not yet. Write a number, such as 12, 0.25 or 1/3, not {shown(answer)}"

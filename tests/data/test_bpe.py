@@ -358,7 +358,7 @@ def test_added_tokens_may_follow_the_vocabulary():
 
 
 def test_files_that_are_not_there_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="holds neither tokenizer.json nor both vocab.json and merges.txt"):
+    with pytest.raises(FileNotFoundError, match="must contain tokenizer.json, or vocab.json and merges.txt"):
         BPETokenizer.load(tmp_path)
     with pytest.raises(FileNotFoundError, match="absent.json"):
         BPETokenizer.load(tmp_path / "absent.json")

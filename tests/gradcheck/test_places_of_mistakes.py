@@ -96,6 +96,7 @@ def test_an_exercise_names_the_wrong_block_of_an_array(capsys):
 
 def test_code_in_the_evidence_is_not_read_as_a_symbol():
     assert plain_evidence("given = true * `given - true`") == "your gradient = the right one * `given - true`"
+    assert plain_evidence("the given gradient is 3 * dy") == "your gradient is 3 * dy"
     assert "activation" in plain_evidence("the derivative used is 1 - u")
     assert "activation" not in plain_evidence("the derivative used is 1 - u", {"u", "x"})
     assert "activation" not in plain_evidence("the gradients of columns 0:5 of `u` were exchanged")

@@ -314,7 +314,7 @@ class BPETokenizer(Tokenizer):
             if not files[0].is_file():
                 read, files = hugging_face.read_vocab_and_merges, [path / "vocab.json", path / "merges.txt"]
                 if not all(file.is_file() for file in files):
-                    raise FileNotFoundError(f"{path} holds neither tokenizer.json nor both vocab.json and merges.txt")
+                    raise FileNotFoundError(f"{path} must contain tokenizer.json, or vocab.json and merges.txt")
         try:
             return cls(*read(*files))
         except ValueError as error:

@@ -38,7 +38,7 @@ def values_in(nest: Any) -> list[Any]:
 
 
 class ValueAdapter(Adapter):
-    """A function that takes and returns values, or a model whose ``parameters()`` are values.
+    """A function whose arguments and results are such values, or a model whose ``parameters()`` are such values.
 
     For the checker, a list of n values is one array of shape (n,). Each forward makes new values for the inputs.
     Backward starts at the only output, or at the weighted sum of all outputs.

@@ -172,7 +172,8 @@ def integer_limit(name: str, from_text: dict[str, Described], shapes: dict[str, 
 def fits(names: list[str], known: dict[str, str]) -> bool:
     """Return True if the family `known` can describe arguments with these names.
 
-    If a family has labels, examples in columns or a dictionary, it fits only if no argument is missing.
+    If the family contains "y", "a" or "parameters", `names` must include all its arguments except "mask". Any other
+    family fits.
     """
     missing = known.keys() - {"mask"} - {c for name in names for c in canonical(name)}
     return not missing or not known.keys() & {"y", "a", "parameters"}

@@ -141,12 +141,12 @@ def float32_noise(case: Case) -> None:
     if misfit >= (3e-5 if case.by_element else 2e-6):
         return
     if np.all(case.given.astype(np.float32).astype(np.float64) == case.given):
-        what = "every value of given is a float32 number"
+        what = "every value of the given gradient is a float32 number"
     elif is_computed_in_float32(case):
         what = "for 3 dy, backward does not return exactly 3 times the gradient, so it computes in float32"
     else:
         return  # float64 code with a small mistake, such as an epsilon that forward uses and backward does not
-    evidence = f"given differs from the true gradient by at most {misfit:.0e} of its size; {what}"
+    evidence = f"the given gradient differs from the true gradient by at most {misfit:.0e} of its size; {what}"
     case.add(0.8, "right but for float32 noise", evidence)
 
 

@@ -171,7 +171,7 @@ def changes(node: Any, known: dict[str, Any], whole: bool) -> Iterator[tuple[flo
         for name, value in known.items():
             if name != text and (np.shape(value) == np.shape(own)):
                 yield 0.0, "the wrong array used", "%e is the wrong variable", parsed(name)
-        if np.asarray(own).dtype.kind == "f":  # an integer may be a size, and a squared size may be too large
+        if np.asarray(own).dtype.kind == "f":  # an integer may be a size: its square needs too much memory
             yield 0.06, "a derivative wrong", "the square of %e is needed", parsed(f"{text} ** 2")
         if np.ndim(own) == 2:
             yield 0.03, "transposed", "%e must be transposed", parsed(f"{text}.T")

@@ -41,7 +41,7 @@ def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R
         passed = np.abs(factor - on) <= MAX_MISFIT * abs(on)
         if x.size >= 8 and passed.any() and not passed.all() and not np.any(factor[~passed]):
             differ = int((passed != (slope != 0)).sum())
-            evidence = f"given is 0 or {on:.4g} * dy, but backward does not use the mask of forward"
+            evidence = f"the given gradient is 0 or {on:.4g} * dy, but backward does not use the mask of forward"
             case.add(1.6, "another mask applied", f"{evidence}: {differ} of {x.size} elements differ")
     elif is_linear(case, slope):
         test(3.7, np.ones(x.size), "a factor missing", "given = dy, unchanged")

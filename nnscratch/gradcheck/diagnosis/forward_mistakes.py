@@ -248,7 +248,8 @@ def gradients_of_results(cases: dict[str, Case], graph: ForwardGraph) -> None:
             for array, name in named:
                 for how in ("", ", transposed"):
                     if np.array_equal(np.transpose(array) if how else array, given):
-                        evidence = f"given is `{name}`{how}: backward does not multiply it by the incoming gradient"
+                        evidence = f"the given gradient is `{name}`{how}: "
+                        evidence += "backward does not multiply it by the incoming gradient"
                         case.add(2.3, "upstream gradient missing", evidence)
         rng = np.random.default_rng(3)
         directions = [rng.standard_normal(given.shape) for _ in range(3)]
@@ -261,8 +262,9 @@ def gradients_of_results(cases: dict[str, Case], graph: ForwardGraph) -> None:
                     for v, s in zip(directions, slopes, strict=True)
                 ):
                     result = graph.describe(nodes, -1)
-                    evidence = f"given is the gradient of {result}; backward does not multiply it by the derivative of "
-                    evidence += f"{result} with respect to {case.name}"
+                    evidence = f"the given gradient is the gradient of {result}; "
+                    evidence += f"backward does not multiply it by the derivative of {result} "
+                    evidence += f"with respect to {case.name}"
                     case.add(2.4, "a factor missing", evidence, nodes[0].place)
 
 
@@ -286,7 +288,8 @@ def gradients_of_broadcast_uses(case: Case, graph: ForwardGraph) -> None:
                 continue
             if np.abs(summed.ravel() - given.ravel()).max() <= 1e-5 * np.abs(given).max():
                 where = "all axes" if len(axes) == gradient.ndim else f"axis {' and '.join(map(str, axes))}"
-                evidence = f"given is the gradient of `{node.place.split(': ', 1)[-1]}`, summed over {where}"
+                result = node.place.split(": ", 1)[-1]
+                evidence = f"the given gradient is the gradient of `{result}`, summed over {where}"
                 case.add(0.65, "summed over the wrong axis", evidence, node.place)
                 return
 

@@ -40,7 +40,7 @@ def target_mistakes(cases: dict[str, Case], right: dict, report: GradientReport,
                 held = array.copy()
                 array[...] = other
                 try:
-                    h = Hypothesis(1.1, mistake, f"given is the gradient with {how}", "")
+                    h = Hypothesis(1.1, mistake, f"the given gradient is the gradient with {how}", "")
                     for name in tester.explained_arrays(h):
                         cases[name].add(h.rank, h.mistake, h.evidence, name)
                 finally:

@@ -26,7 +26,7 @@ class Source:
     Attributes
     ----------
     family : tuple
-        The operation, and the positions of all calls on the way to it.
+        The operation, and the positions of all calls that lead to it.
     place : str
         "file.py:12: the expression".
     operand_names : list of str

@@ -454,15 +454,17 @@ def of_results(forward, given, name="w", inputs=(X, W)):
 
 def test_a_gradient_that_is_an_operand_or_a_result_lacks_the_incoming_gradient():
     ((rank, mistake, evidence, place),) = of_results(lambda x, w: np.sin(x @ w), lambda R: X)
-    assert (rank, mistake, place) == (2.3, "upstream gradient missing", "w") and evidence.startswith("given is `x`:")
+    assert (rank, mistake, place) == (2.3, "upstream gradient missing", "w")
+    assert evidence.startswith("the given gradient is `x`:")
     found = of_results(lambda x, w: np.sin(x @ w), lambda R: X @ W)  # an operand and a result
-    assert found and all(m == "upstream gradient missing" and e.startswith("given is `x @ w`:") for _, m, e, _ in found)
+    assert found and all(m == "upstream gradient missing" for _, m, _, _ in found)
+    assert all(e.startswith("the given gradient is `x @ w`:") for _, _, e, _ in found)
     assert of_results(lambda x, w: np.sin(x @ w), lambda R: X + 1) == []
 
 
 def test_a_transposed_operand():
     ((_, _, evidence, _),) = of_results(lambda x, w: (x @ w).sum(1), lambda R: X.T, "x")
-    assert evidence.startswith("given is `x`, transposed:")
+    assert evidence.startswith("the given gradient is `x`, transposed:")
 
 
 def test_a_gradient_of_a_result_lacks_the_last_factor():
@@ -472,8 +474,8 @@ def test_a_gradient_of_a_result_lacks_the_last_factor():
 
     ((rank, mistake, evidence, place),) = of_results(forward, lambda R: R * np.cos(X @ W))
     assert (rank, mistake) == (2.4, "a factor missing") and place.endswith("x @ w")
-    assert evidence == ("given is the gradient of `h`; backward does not multiply it by the derivative of `h` with "
-                        "respect to w")  # fmt: skip
+    assert evidence == ("the given gradient is the gradient of `h`; backward does not multiply it by the derivative of "
+                        "`h` with respect to w")  # fmt: skip
     assert of_results(forward, lambda R: 1.001 * R * np.cos(X @ W)) == []
 
 
@@ -566,7 +568,8 @@ def test_a_bias_whose_gradient_is_summed_over_the_wrong_axis():
                           (1, lambda x, b: b - x)):  # fmt: skip
         ((rank, mistake, evidence),) = summed(forward, lambda R, s=sign: s * R.sum(1), B)
         assert (rank, mistake) == (0.65, "summed over the wrong axis")
-        assert evidence.startswith("given is the gradient of `") and evidence.endswith("summed over axis 1")
+        assert evidence.startswith("the given gradient is the gradient of `")
+        assert evidence.endswith("summed over axis 1")
     assert summed(lambda x, b: x - b, lambda R: R.sum(1), B) == []
     ((_, _, evidence),) = summed(lambda x, b: x + b, lambda R: R.sum(), B)
     assert evidence.endswith("summed over all axes")
