@@ -17,6 +17,7 @@ from nnscratch.gradcheck.nested import (
     is_float,
     leaves,
     map_leaves,
+    share_memory,
     to_numpy,
 )
 
@@ -110,3 +111,10 @@ def test_the_floats_of_a_nest():
     array = np.ones(2)
     found = float_leaves((1.0, [array, 3, "a"], {"k": np.arange(2), "v": np.float32(2)}))
     assert found[0] == 1.0 and found[1] is array and found[2] == 2 and len(found) == 3
+
+
+def test_arrays_that_share_memory():
+    array, other = np.ones(4), OfAnotherLibrary()
+    assert share_memory(array, array) and share_memory(array[:2], array[1:]) and share_memory(other, other)
+    assert not share_memory(array[:2], array[2:]) and not share_memory(array, array.copy())
+    assert not share_memory(array, other) and not share_memory(other, array)
