@@ -14,6 +14,9 @@ FOLDERS ?= layers losses optim gradcheck
 SAMPLE ?= 5
 SEED ?= 0
 
+# The tests start hundreds of processes. With compiled files, each of them starts a second earlier.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test test-thorough fuzz fuzz-files kills long-run test-oracle test-gpu gpu-check lab notebooks docs docs-test docs-linkcheck docs-axe docs-lite lite-build lite-test lite-table lint mutate coverage release-check clean bench bench-growth bench-ranks bench-busy bench-check
 
 help:

@@ -1,5 +1,6 @@
 """Settings for all tests, and shared fixtures."""
 
+import gc
 import os
 import tempfile
 
@@ -17,6 +18,16 @@ def pytest_configure(config):
     if getattr(config.option, "numprocesses", None):
         for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
             os.environ.setdefault(name, "1")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Collect the tests without Python's garbage collector, which would search ten thousand tests for garbage."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 # The files of make test-thorough that take longest, in the order in which they start. If one of them started last, one

@@ -188,11 +188,10 @@ def test_a_reader_of_the_pipe_that_ends_early_is_no_error(tmp_path):
     assert "Traceback" not in done.stderr and "Error" not in done.stderr
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
-def test_a_terminal_that_lacks_a_character_shows_a_question_mark(tmp_path, encoding):
+def test_a_terminal_that_lacks_a_character_shows_a_question_mark(tmp_path):
     text = tmp_path / "tale.txt"
     text.write_text("ein Häuschen am Übergang, 猫 und Hund. " * 100, encoding="utf-8")
-    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     code = "import sys; from nnscratch.cli import main; sys.exit(main(sys.argv[1:]))"
     arguments = ["train", text, "--out", tmp_path / "run", *SMALL, "--steps", "3"]
     done = subprocess.run(
