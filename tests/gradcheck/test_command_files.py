@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 
 import numpy as np
 import pytest
@@ -225,6 +226,16 @@ class Net:
 """
     assert check(source)[0] == 1
     assert check(source.replace("dh = dy @ self.V.T", "dh = dy @ self.V.T * (self.h > 0)"))[0] == 0
+
+
+def test_a_file_that_changes_within_a_second_to_the_same_length_is_read_again(tmp_path, capfd, monkeypatch):
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    file = tmp_path / "student.py"
+    for factor, code in ((2, 0), (3, 1)):
+        file.write_text(f"def f(x): return 2 * x, None\ndef f_backward(dy, cache): return {factor} * dy\n")
+        os.utime(file, (1e9, 1e9))  # Python compares the time and the length of a file with those of its compiled file
+        assert main(["gradcheck", f"{file}:f,f_backward", "--input", "3,4"]) == code, capfd.readouterr()
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_classes_that_need_no_instance(check):

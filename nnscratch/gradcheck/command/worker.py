@@ -231,6 +231,8 @@ class Service:
 
 def import_file(path: Path) -> Any:
     """Import the student's file. If its folder is a package, import the file as a module of this package."""
+    # Python would use a compiled file again if the student changed the file within a second, to the same length.
+    sys.dont_write_bytecode = True
     root = path.parent
     while (root / "__init__.py").is_file():
         root = root.parent

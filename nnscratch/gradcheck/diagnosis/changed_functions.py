@@ -208,14 +208,17 @@ def functions_of_backward(projection: Projection) -> list[Function]:
     """Return the user's functions that backward runs, and that may be changed."""
     if sys.getprofile() is not None or debugger_is_active():
         return []
-    recorder, dys = Recorder(), projection.dys()
+    recorder, dys, collects = Recorder(), projection.dys(), gc.isenabled()
     with projection.unchanged():
         projection.forward()
+        gc.disable()  # a collection could run the ``__del__`` of any object of the program, and this would be recorded
         sys.setprofile(recorder)
         try:
             projection.adapter.gradients(dys)
         finally:
             sys.setprofile(None)
+            if collects:
+                gc.enable()
     found = []
     for code, variables in recorder.ran.items() if not recorder.acts else ():
         definition = definition_of(code)

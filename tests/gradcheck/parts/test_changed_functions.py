@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import gc
 import importlib
 import importlib.util
 import linecache
@@ -80,6 +81,30 @@ def triple(dy, cache):
 def test_the_changed_function_runs_once_and_the_old_one_afterwards():
     np.testing.assert_allclose(run(triple, "3", "5"), np.full(X.shape, 5))
     assert triple(2, None) == 6
+
+
+class Timed:
+    """An object in a cycle: Python's garbage collector deletes it, and then it reads the clock."""
+
+    def __init__(self):
+        self.cycle = self
+
+    def __del__(self):
+        time.time()
+
+
+def with_many_objects(dy, cache):
+    [[k] for k in range(2000)]  # starts the garbage collector
+    return 3 * dy
+
+
+def test_objects_that_are_deleted_during_backward_are_not_part_of_it():
+    p = projection_of(with_many_objects)
+    for _ in range(10):
+        Timed()
+    assert gc.isenabled()
+    assert [f.function for f in functions_of_backward(p)] == [with_many_objects]
+    assert gc.isenabled()
 
 
 def test_a_changed_function_runs_only_in_the_thread_that_compiled_it():
