@@ -51,7 +51,7 @@ FILE = re.compile(r"`((?:[\w-]+/)*)([\w-]+\.py)?`")  # a file or a folder of the
 ANIMATION = '<div id="animation-'  # how the HTML of an Animation of the package starts
 ROOT = Path(__file__).resolve().parents[1]
 REPOSITORY_LINK = re.compile(
-    r"\[([^\]]+)\]\((?:\.\./)+((?:nnscratch|tests|benchmarks|examples|notebooks)/[\w/.-]*)(?:#[\w-]*)?\)"
+    r"\[([^\]]+)\]\((?:\.\./)+((?:nnscratch|tests|benchmarks|examples|notebooks)/[\w/.-]*|README\.md)(?:#[\w-]*)?\)"
 )
 
 
@@ -190,8 +190,9 @@ def with_repository_links(text, up):
 def links_line(number, path, in_browser, repository):
     """Return the line of links under the title of a tutorial, as HTML."""
     links = []
-    if in_browser and number not in NOT_IN_THE_BROWSER:
-        links.append(f'<a class="run" href="../lite/notebooks/index.html?path={path.name}">Run in the browser</a>')
+    if number not in NOT_IN_THE_BROWSER:
+        run = f'<a class="run" href="../lite/notebooks/index.html?path={path.name}">Run in the browser</a>'
+        links.append(run if in_browser else '<a href="../in-the-browser.html">Run in the browser: how</a>')
     if repository:
         address = f"https://mybinder.org/v2/gh/{repository}/HEAD?labpath=notebooks%2F{path.name}"
         links.append(f'<a href="{address}">Run on Binder</a>')

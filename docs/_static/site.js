@@ -99,7 +99,9 @@ function askForNumbers() {
 }
 // The rule of nn.testing.quick_questions: equal to an integer, or at most 1 % from a number with a decimal point.
 function isRight(text, answer) {
-  const [above, below = "1"] = text.split("/").map((part) => (part.trim() ? Number(part) : NaN));
+  const withCommas = /^\s*[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?\s*$/; // 1,638,400, but not 1,5
+  const plain = (part) => (withCommas.test(part) ? part.replaceAll(",", "") : part);
+  const [above, below = "1"] = text.split("/").map((part) => (part.trim() ? Number(plain(part)) : NaN));
   const [value, right] = [above / below, Number(answer)];
   if (!Number.isFinite(value)) return null;
   const tolerance = /^-?\d+$/.test(answer) ? 1e-9 : 0.01;

@@ -1,13 +1,14 @@
 """Quick questions in notebooks: check answers that are a letter or a number.
 
 - A letter: the answer must be the letter of the right choice. Small letters and spaces are accepted.
-- An integer: the answer must be equal to it.
+- An integer: the answer must be equal to it. In text, commas may separate thousands: "1,638,400".
 - A float: the answer may differ from it by 1 %. So three significant digits are always enough.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from numbers import Real
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from .safe_values import describe
 
 LETTERS = "ABCDE"
+THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?\s*", re.ASCII)  # not 1,5, where a comma is a point
 TOLERANCE = 0.01  # relative, if the right number is a float
 ROUNDING = 1e-9  # relative, if the right number is an integer: 0.1 * 30 is 3.0000000000000004
 
@@ -91,7 +93,7 @@ def as_number(answer: Any) -> float | None:
     if isinstance(answer, str):
         above, _, below = answer.partition("/")
         try:
-            return float(above) / float(below or 1)
+            return from_text(above) / from_text(below or "1")
         except (ValueError, ZeroDivisionError):
             return None
     if isinstance(answer, bool) or not isinstance(answer, Real):
@@ -100,6 +102,11 @@ def as_number(answer: Any) -> float | None:
         return float(answer)
     except OverflowError:  # an integer that no float can hold
         return math.inf
+
+
+def from_text(text: str) -> float:
+    """Return text such as ``"0.25"`` or ``"1,638,400"`` as a float. Raise `ValueError` if it is not a number."""
+    return float(text.replace(",", "") if THOUSANDS.fullmatch(text) else text)
 
 
 def shown(answer: Any) -> str:

@@ -107,6 +107,8 @@ def test_a_question_for_a_number_says_if_a_number_is_right(page, address):
     }  # fmt: skip
     rule = "[['2400', '2400'], ['2401', '2400'], ['3', '3.02'], ['3', '3.04'], ['0', '0']].map(p => isRight(...p))"
     assert page.js(rule) == [True, False, True, False, True]
+    commas = "['1,638,400', ' +1,638,400.0', '3,276,800/2', '1,638,401', '1,5', '0,250', '1,2345', '1638,400']"
+    assert page.js(f"{commas}.map(text => isRight(text, '1638400'))") == [True] * 3 + [False] + [None] * 4
     assert page.errors == []
 
 

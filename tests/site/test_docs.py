@@ -108,6 +108,7 @@ def test_a_file_of_the_package_becomes_a_link_that_leads_to_its_source_page_on_t
         pages.with_repository_links(linked, "../")
     )
     assert pages.with_repository_links("[words](../nnscratch/layers/)", "../") == "words"
+    assert pages.with_repository_links("the [README](../README.md)", "") == "the README"
     assert pages.with_repository_links("[no page](../nnscratch/layers/windows.py)", "../") == "no page"
 
 
@@ -164,8 +165,11 @@ def test_a_tutorial_links_to_jupyterlite_if_it_runs_in_the_browser_and_the_site_
     links_line = tutorial_pages().links_line
     run = '<a class="run" href="../lite/notebooks/index.html?path=05_mlp.ipynb">Run in the browser</a>'
     assert run in links_line("05", Path("05_mlp.ipynb"), True, "")
-    assert "browser" not in links_line("05", Path("05_mlp.ipynb"), False, "")
-    assert "browser" not in links_line("16", Path("16_the_gpu.ipynb"), True, "")
+    without = links_line("05", Path("05_mlp.ipynb"), False, "")
+    assert "lite/" not in without
+    assert '<a href="../in-the-browser.html">Run in the browser: how</a>' in without
+    for in_browser in (True, False):
+        assert "browser" not in links_line("16", Path("16_the_gpu.ipynb"), in_browser, "")
 
 
 def test_every_layer_loss_optimiser_and_schedule_leads_to_a_derivation_or_a_tutorial():

@@ -69,9 +69,16 @@ def test_a_number_must_be_equal_to_an_integer(line):
     assert line(1e-6, 0).startswith("not yet. Compute")
 
 
+def test_commas_may_separate_thousands(line):
+    assert line("1,638,400", 1638400) == line(" -1,757 ", -1757) == line("1,250.5", 1250.5) == "right"
+    assert line("1,000/4,000", 0.25) == "right"
+    assert line("1,638,401", 1638400).startswith("not yet. Compute")
+
+
 @pytest.mark.parametrize(
     "answer, words",
     [("B", "'B'"), ("1/0", "'1/0'"), ("1/2/3", "'1/2/3'"),
+     ("1,5", "'1,5'"), ("0,250", "'0,250'"), ("1,2345", "'1,2345'"), ("1638,400", "'1638,400'"), (",250", "',250'"),
      (True, "True"), (1j, "1j"), ((2, 400), "a tuple of 2 elements"),
      (np.ones(3), "(3,)"), (np.bool_(True), "() of bool"), (np.array(None), "() of object"), (object(), "an object")],
 )  # fmt: skip
