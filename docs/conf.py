@@ -188,6 +188,11 @@ def name_a_documented_base(app, name, obj, options, bases):
     bases[:] = [names.get(base, base) for base in documented_bases(obj)]
 
 
+def links_to_papers(app, what, name, obj, options, lines):
+    """Turn the addresses of papers in a docstring into links."""
+    lines[:] = [equations.with_links_to_papers(line) for line in lines]
+
+
 def equations_and_derivation(app, what, name, obj, options, lines):
     """Add links to the derivation and the tutorial, and the docstring of the file, to a class's docstring.
 
@@ -241,6 +246,7 @@ def setup(app):
     app.add_directive("command-help", CommandHelp)
     app.add_directive("exercise-list", ExerciseList)
     app.connect("build-finished", mathjax_in_the_build)
+    app.connect("autodoc-process-docstring", links_to_papers, priority=800)
     app.connect("autodoc-process-docstring", equations_and_derivation, priority=900)  # runs after numpydoc's handler
     app.connect("autodoc-process-bases", name_a_documented_base)
     app.connect("source-read", links_into_the_repository)

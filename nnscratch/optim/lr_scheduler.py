@@ -175,6 +175,8 @@ class CosineAnnealingLR(LRScheduler):
 
     After T_max steps the rate stays at eta_min.
 
+    Reference: Loshchilov and Hutter (2017), "SGDR: stochastic gradient descent with warm restarts", arXiv:1608.03983.
+
     Parameters
     ----------
     optimizer : Optimizer
@@ -184,8 +186,6 @@ class CosineAnnealingLR(LRScheduler):
         The lowest rate, 0 or more.
     warmup : int
         0 or more, below `T_max`.
-
-    Reference: Loshchilov and Hutter (2017), "SGDR: stochastic gradient descent with warm restarts", arXiv:1608.03983.
 
     Examples
     --------
@@ -218,13 +218,13 @@ class LinearWarmup(LRScheduler):
     increases by the same amount at each step. In PyTorch this schedule is
     ``LinearLR(start_factor=..., total_iters=warmup_steps)``.
 
+    Reference: Goyal et al. (2017), "Accurate, large minibatch SGD: training ImageNet in 1 hour", arXiv:1706.02677.
+
     Parameters
     ----------
     optimizer : Optimizer
     warmup_steps : int
     start_factor : float, 0 <= start_factor < 1, optional
-
-    Reference: Goyal et al. (2017), "Accurate, large minibatch SGD: training ImageNet in 1 hour", arXiv:1706.02677.
 
     Examples
     --------
@@ -258,6 +258,9 @@ class OneCycleLR(LRScheduler):
     optimiser's initial rates are not used: all groups have the same rate. The momentum does not change, as in PyTorch
     with ``cycle_momentum=False``.
 
+    Reference: Smith and Topin (2019), "Super-convergence: very fast training of neural networks using large learning
+    rates", arXiv:1708.07120.
+
     Parameters
     ----------
     optimizer : Optimizer
@@ -267,9 +270,6 @@ class OneCycleLR(LRScheduler):
         The fraction of the steps in which the rate increases.
     div_factor, final_div_factor : float
         1 or more.
-
-    Reference: Smith and Topin (2019), "Super-convergence: very fast training of neural networks using large learning
-    rates", arXiv:1708.07120.
 
     Examples
     --------

@@ -198,7 +198,7 @@ per example da_n = dy_n x_n        the same
 
 References
 ----------
-Author (1999)."""
+Author (1999), "A_b", arXiv:1412.6980. Second (1964), doi:10.1016/0041-5553(64)90137-5; third, doi:10.1207/s1_1."""
     assert docs_module("equations").restructured(text) == [
         "Scale: y = a\\_n \\* x, see ``Linear`` and ``b_n``.",
         "",
@@ -212,9 +212,20 @@ Author (1999)."""
         "",
         ".. rubric:: References",
         "",
-        "Author (1999).",
+        'Author (1999), "A\\_b", `arXiv:1412.6980 <https://arxiv.org/abs/1412.6980>`__. Second (1964), '
+        "`doi:10.1016/0041-5553(64)90137-5 <https://doi.org/10.1016/0041-5553(64)90137-5>`__; third, "
+        "`doi:10.1207/s1_1 <https://doi.org/10.1207/s1_1>`__.",
         "",
     ]
+
+
+def test_a_reference_stands_before_the_parameters_of_a_docstring():
+    for path in (DOCS.parent / "nnscratch").rglob("*.py"):  # after them, numpydoc takes it for a parameter
+        for docstring in path.read_text(encoding="utf-8").split('"""')[1::2]:
+            for section in re.findall(
+                r"^ *Parameters\n *---+\n(.*?)(?=\n *---|\Z)", docstring, re.MULTILINE | re.DOTALL
+            ):
+                assert not re.search(r"^ *References?: ", section, re.MULTILINE), path
 
 
 def tutorial_pages():
