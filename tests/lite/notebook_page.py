@@ -10,6 +10,11 @@ CELLS = f"{WIDGET}.content.model.sharedModel.cells.filter(cell => cell.cell_type
 FONTS = "Matplotlib is building the font cache; this may take a moment.\n"  # on stderr, once for each new page
 
 
+def is_harmless(text):
+    """Return True for text on stderr that is no warning: the message about fonts, a progress bar, or an empty line."""
+    return text == FONTS or text.startswith("\r") or "step/s" in text or "s/step" in text or not text.strip()
+
+
 class NotebookPage:
     """Opens a notebook and waits until its kernel is ready. `seconds` is the time since the start of loading."""
 
@@ -56,10 +61,10 @@ class NotebookPage:
 
     def mistakes(self):
         """Return the outputs that are errors or warnings."""
-        bad = [out for out in self.outputs() if out["output_type"] == "error" or out.get("name") == "stderr"]
-        texts = ["".join(out.get("text", "")) for out in bad]
-        bars = [text.startswith("\r") or "step/s" in text or "s/step" in text or not text.strip() for text in texts]
-        return [out for out, text, bar in zip(bad, texts, bars, strict=True) if text != FONTS and not bar]
+        outputs = self.outputs()
+        errors = [out for out in outputs if out["output_type"] == "error"]
+        warnings = [out for out in outputs if out.get("name") == "stderr" and not is_harmless("".join(out["text"]))]
+        return errors + warnings
 
     def megabytes(self):
         """Return the memory of the largest process of this browser: the one with the page and its kernel."""
