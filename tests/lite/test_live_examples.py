@@ -119,12 +119,15 @@ def test_without_pyodide_the_page_says_what_is_missing(page, address):
 
 
 def live_code(path):
-    """Return the code of the live blocks of a page of the built site."""
+    """Return the code of the live blocks of a page of the built site, without lines that show an error."""
     block = r'<div class="[^"]*\blive\b[^"]*"><div class="highlight"><pre>(.*?)</pre>'
     found = re.findall(block, path.read_text(encoding="utf-8"), re.DOTALL)
     texts = [html.unescape(re.sub(r"<[^>]*>", "", text)) for text in found]
     parse = doctest.DocTestParser().get_examples
-    return ["".join(part.source for part in parse(text)) if text.startswith(">>>") else text for text in texts]
+    return [
+        "".join(part.source for part in parse(text) if part.exc_msg is None) if text.startswith(">>>") else text
+        for text in texts
+    ]
 
 
 def test_every_live_example_of_every_page_runs(page, address):
