@@ -167,9 +167,10 @@ class Module:
 
     def zero_grad(self) -> None:
         """Set every gradient to zero, and drop the values that forward calls have saved."""
-        for parameter in self.parameters():
-            parameter.zero_grad()
         for module in self.modules():
+            for value in vars(module).values():
+                if isinstance(value, Parameter):
+                    value.zero_grad()
             for name in ("_stack", "_taken"):
                 module.__dict__.pop(name, None)
 

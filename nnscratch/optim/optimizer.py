@@ -288,7 +288,10 @@ def chunks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
     If an array is larger than the cache, every operation on the whole array reads it from main memory again. If all
     operations run on one chunk before the next, the array is read from main memory once.
     """
-    flat = [a.reshape(-1) for a in arrays]
+    flat = tuple(a.reshape(-1) for a in arrays)
     length = backend.chunk_size(flat[0], CHUNK)
+    if flat[0].size <= length:
+        yield flat
+        return
     for start in range(0, flat[0].size, length):
         yield tuple(a[start : start + length] for a in flat)
