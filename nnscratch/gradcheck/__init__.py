@@ -9,7 +9,7 @@ The steps of a check, and the files that do them:
     projection.py                    reduces the outputs to one number f; precision.py: computes f in float64
     traps.py                         faults that a comparison of gradients cannot find
     completeness.py, vacuous.py      find arrays that were not checked, and checks that prove nothing
-    perturbed.py, zero_arrays.py     find a backward that measures derivatives itself, and weights that are all zero
+    perturbed.py, zero_arrays.py     find a backward that uses finite differences itself, and weights that are all zero
     numerical.py, differences.py     finite differences with error bounds; complex_step.py: a more exact method
     entries.py                       one array: compare analytic and numeric gradient
     sampling.py, directional.py      which elements or directions are compared; cost.py chooses the mode

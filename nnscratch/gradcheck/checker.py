@@ -1,13 +1,13 @@
 """check_gradients: compare a hand-written backward pass with finite differences.
 
-1  Copy the inputs. Record everything that the code holds, and convert its arrays to float64.
+1  Copy the inputs. Record the state of the code, and convert its arrays to float64.
 2  Reduce the outputs y to one number, f = <R, y>, with random weights R. Test that forward is deterministic. Search for
-   traps.
+   traps: faults that a comparison of gradients cannot find.
 3  Run backward once for the analytic gradients. Search for arrays without a gradient that change the outputs.
 4  Compute the numeric gradients by finite differences, each with its uncertainty: for every element, for some
    elements, or along a few directions. If forward accepts complex numbers, use the complex step for more digits.
-5  Compare the analytic and the numeric gradients, and decide the verdict. Elements that lie on several kinks need a
-   separate test.
+5  Compare the analytic and the numeric gradients, and decide the verdict. Elements that lie on several kinks (points
+   where f has no derivative) need a separate test.
 6  Search for the mistake that explains a wrong gradient (diagnosis).
 7  Restore everything.
 """
@@ -62,8 +62,8 @@ def check_gradients(
     subject : Module, pair of functions, object, or function
         The code to check: a Module; a pair ``(forward, backward)`` in CS231n's form; an object with ``forward``,
         ``backward`` and ``params``/``grads`` (or ``self.W`` and ``self.dW``); a scalar function with its gradient,
-        as a pair or as one function that returns both. Afterwards, the checker restores everything that the code holds,
-        even if the code raises an error.
+        as a pair or as one function that returns both. Afterwards, the checker restores the arrays, the attributes and
+        the random generators of the code, even if the code raises an error.
     *inputs : array, nested tuples, lists or dictionaries of arrays, or anything else that forward takes
         The arguments of forward. The checker checks the gradient of every float array among them. Integer arrays and
         all other values are passed to forward unchanged.
@@ -151,7 +151,7 @@ class Check:
     ----------
     adapter : Adapter
     before : Snapshot
-        Everything that the checked code holds.
+        The state of the checked code before the check.
     settings : Settings
     rng : numpy.random.Generator
     """

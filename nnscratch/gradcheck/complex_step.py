@@ -2,9 +2,9 @@
 
     f(x + ih) = f(x) + ih f'(x) - h^2 f''(x)/2 - ...    so    f'(x) = Im f(x + ih) / h + O(h^2)
 
-With h = 1e-30, only the rounding error remains. The function f must be analytic, and every step of it must be computed
-with complex numbers. A modulus, a real part or a float array would drop the imaginary part without an error message.
-Therefore the checker uses the result only if finite differences agree with it.
+With h = 1e-30, only the rounding error remains. The function f must be analytic, and it must compute every intermediate
+result with complex numbers. The functions ``abs`` and ``real``, and a copy into a float array, would drop the imaginary
+part without an error message. Therefore the checker uses the result only if finite differences agree with it.
 
 References: Lyness and Moler, 1967; Squire and Trapp, 1998.
 """

@@ -98,7 +98,7 @@ def sight_note(report: GradientReport, tolerance: float) -> str:
 def smallest_visible(entry: Entry, tolerance: float) -> float:
     """Return the smallest error of one element that directional mode detects.
 
-    This error changes the derivative along a direction by exactly the tolerance.
+    An error of this size changes the derivative along a typical direction by the tolerance.
     """
     size = float(np.prod(entry.shape))
     allowed = tolerance * np.abs(entry.numeric) + 3 * entry.uncertainty + (entry.high - entry.low)

@@ -22,7 +22,7 @@ class Differences:
     ----------
     projection : Projection
     itemsize : int
-        The bytes of one value in the least precise float dtype of the computation.
+        The number of bytes of one value in the least precise float dtype of the computation.
     rtol : float or None
         The relative difference allowed at each element. None means the default for the precision.
 
@@ -43,7 +43,7 @@ class Differences:
         self.magnitude = sum(float(np.abs(terms).sum()) for terms in projection.terms())
         self.bar: Any = None  # a progress bar over the elements
         self.evaluations, self.complex_step_failed, self.complex_step_used = 0, False, False
-        self.largest_value = 0.0  # the largest |f| so far; used instead of `magnitude` if that is zero
+        self.largest_value = 0.0  # the largest |f| so far; used instead of `magnitude` if `magnitude` is zero
 
     def f(self) -> float:
         """Run forward, count this run, and return f."""

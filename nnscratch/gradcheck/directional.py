@@ -1,7 +1,7 @@
 """Directional mode: derivatives along random directions, and a search for the wrong elements.
 
-A step along a direction changes all elements of an array together. So a derivative along a direction needs the same
-number of forward passes for a large array as for a small one. If the diagnosis cannot explain a wrong array, this file
+A step along a direction changes all elements of an array together. So the number of forward
+passes does not depend on the size of the array. If the diagnosis cannot explain a wrong array, this file
 finds its wrong elements: it measures derivatives along directions that change only a part of the array.
 """
 
@@ -70,8 +70,8 @@ def locate_wrong_part(
     """Return the smallest box of the array that contains all wrong elements, one slice for each axis.
 
     For each axis, bisection finds the first and the last index of the box. To test whether a part of the array is
-    wrong, set the direction to zero outside the part. The part is wrong if the derivative along this direction is
-    wrong, and its uncertainty is below a hundredth of the error along the original direction.
+    wrong, set the direction to zero outside the part. The part counts as right only if the derivative along this
+    direction is right, and its uncertainty is below a hundredth of the error along the original direction.
     """
     errors = [abs(float(np.vdot(analytic, v)) - d.value) for v, d in derivatives]
     (v, _), largest = derivatives[int(np.argmax(errors))], max(errors)

@@ -6,11 +6,11 @@ units have a kink at the same point, backward may use a different slope for each
     g = g_start + sum over the units u of theta_u J_u,    0 <= theta_u <= 1
 
 where J_u is the jump of the gradient when only unit u moves to the other side of its kink. The same theta must explain
-the gradients of all arrays, for several dy. To find the jumps, this file runs backward at nearby points, where no unit
-lies on a kink:
+the gradients of all arrays, for several gradients dy of the outputs. To find the jumps, this file runs backward at
+nearby points, where no unit lies on a kink:
 
-1  An element that has only two different values at these points depends on one unit. Its value at the kink must lie
-   between these two values.
+1  An element of the gradient that has only two different values at these points depends on one unit. The value of this
+   element at the kink must lie between the two values.
 2  For the other elements, choose a short line segment near the point. The segment crosses the kinks one after the
    other, and bisection finds the crossings. The formula above is used only if it also explains the gradients at the
    other nearby points. The formula fails if the kinks depend on each other, as the kinks of two layers may.
@@ -34,7 +34,7 @@ RESOLUTION = 3e-6  # two crossings closer than this on the segment are not separ
 MAX_UNITS = 64
 MAX_STEPS = 3000  # the largest number of steps in the search for the nearest allowed gradient
 MAX_ELEMENTS = 20_000  # the largest number of elements compared at each point
-SAME = 1e-4  # gradients count as equal if they differ by less than this, relative to the largest element of the array
+SAME = 1e-4  # gradients count as equal if they differ by less than this, relative to the array's largest gradient
 
 
 class KinkUnits:
@@ -44,7 +44,7 @@ class KinkUnits:
     ----------
     projection : Projection
     gradients : dict of str to ndarray
-        The gradients of backward at the current point, for arrays that are right at all points without kinks.
+        The gradients from backward at the current point, for the arrays whose gradient is right wherever f has no kink.
     first : dict of str to list of tuple
         For each array, the elements that seem to lie on kinks. The search always compares them.
     rng : numpy.random.Generator
@@ -151,7 +151,10 @@ class KinkUnits:
         self._conclude(here, nearest, scale)
 
     def _scale(self, rows: np.ndarray) -> np.ndarray:
-        """Return, for each dy and element, the largest gradient in the array of the element, or 1 if that is zero."""
+        """Return, for each dy and element, the largest gradient in absolute value in the element's array.
+
+        Return 1 if this value is zero.
+        """
         scale = np.ones(rows.shape[1:])
         for _, part in self._parts():
             if part.stop > part.start:

@@ -39,11 +39,11 @@ def remeasure(differences: Differences, entry: Entry, array: Any) -> None:
 def allow_kinks_per_output(differences: Differences, entry: Entry, array: Any) -> None:
     """Widen the accepted interval at elements where several outputs have a kink.
 
-    An example is max pooling with overlapping windows and ties. If x grows, x becomes the only maximum of all its
-    windows. If x shrinks, x is the maximum of no window. Backward may choose the maximum of each window separately, so
-    it may use a different slope for each output. Let R_k be the weight of output k. Then the accepted interval is the
-    sum over the outputs k of R_k [low_k, high_k]. If R has both signs, this interval is wider than the interval between
-    the one-sided derivatives of f.
+    An example is max pooling with overlapping windows and ties. If a tied element x grows, it becomes the only
+    maximum of all its windows. If x shrinks, it is the maximum of no window. Backward may choose the maximum of each
+    window separately, so it may use a different slope for each output. Let R_k be the weight of output k. Then the
+    accepted interval is the sum over the outputs k of R_k [low_k, high_k]. If the weights R_k have different signs,
+    this interval is wider than the interval between the one-sided derivatives of f.
     """
     R = differences.projection.flat_weights()
     if R.size < 2 or differences.itemsize < 8:
@@ -85,8 +85,8 @@ def settle_kinks(
 
     1. At nearby points, where no unit lies on a kink, compare backward with finite differences (`confirmed_nearby`).
        If they disagree, the verdict stays unchanged.
-    2. If sums inside forward are exactly zero, such as x w, move each of these sums alone (zero_units.py).
-    3. Otherwise use the gradients of backward at nearby points to find the jump of each unit (kink_units.py).
+    2. If sums inside forward are exactly zero, such as x w, change each of these sums separately (zero_units.py).
+    3. Otherwise use the gradients from backward at nearby points to find the jump of each unit (kink_units.py).
     4. If kinks depend on each other, step 3 fails. Then find the range of each element's gradients at nearby points.
        The points do not show every combination of slopes. So widen each range about its centre, to at most three
        times its width, and accept an element inside the wider range. For all other elements, the verdict is
@@ -138,10 +138,10 @@ def confirmed_nearby(
 ) -> bool:
     """Return True if backward agrees with finite differences at nearby points, where no unit lies on a kink.
 
-    At each point, compare one of the elements in `suspects`. At a few more points, compare the element with the largest
-    gradient, because the gradients of all suspects may be zero near a tie of a maximum. If `suspects` is None, compare
-    derivatives along random directions. If the values disagree, try a smaller step too, because a nearby point may lie
-    close to another kink.
+    At each point, compare one of the elements in `suspects`. At a few more points, compare the element whose gradient
+    is largest, because near a tie of two maxima the gradients of all suspects may be zero. If `suspects` is None,
+    compare derivatives along random directions. If the values disagree, try a smaller step too, because a nearby point
+    may lie close to another kink.
     """
     variables = differences.projection.variables
     held, array = {n: v.copy() for n, v in variables.items()}, variables[name]
@@ -220,7 +220,7 @@ def apply_units(differences: Differences, entry: Entry, gradient: np.ndarray, un
 
 
 def apply_range(differences: Differences, entry: Entry, suspects: list[tuple], nearby: np.ndarray) -> None:
-    """Accept elements in or near the range of the gradients at nearby points, if the gradient jumps there.
+    """Accept elements in or near the range of the gradients at nearby points, if the gradient jumps between the points.
 
     Set the verdict "cannot tell" if other elements look wrong.
     """
@@ -238,5 +238,5 @@ def apply_range(differences: Differences, entry: Entry, suspects: list[tuple], n
     if differences.judge(entry).verdict == "wrong":
         entry.verdict = "cannot tell"
         entry.reason = (
-            f"kinks that depend on each other meet at {len(suspects)} element(s), so the allowed slopes are not known"
+            f"{len(suspects)} element(s) lie on kinks that depend on each other, so the allowed slopes are not known"
         )

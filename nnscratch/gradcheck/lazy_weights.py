@@ -30,7 +30,7 @@ def start_with_weights(adapter: Adapter, before: Snapshot) -> Snapshot:
     ----------
     adapter : Adapter
     before : Snapshot
-        Everything that the code holds.
+        The state of the code before the check.
     """
     held = {steps for steps, value in before.places if is_array(value)}
     inputs = [leaf for _, leaf in leaves("", adapter.inputs) if is_array(leaf)]

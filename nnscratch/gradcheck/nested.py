@@ -68,7 +68,7 @@ def to_numpy(array: Any) -> np.ndarray:
 
 
 def share_memory(a: Any, b: Any) -> bool:
-    """Return True if `a` and `b` are the same array or NumPy arrays with common memory."""
+    """Return True if `a` and `b` are the same array, or are NumPy arrays that share memory."""
     return a is b or isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and np.shares_memory(a, b)
 
 

@@ -24,7 +24,7 @@ from .verdict import out_of_tolerance
 
 STEPS = 10.0 ** np.arange(-1, -10.5, -0.5)
 STEADY = 1e-2  # three results are steady if their relative difference is below this
-UNKNOWN = 0.3  # if their difference is larger at all steps, the derivative is unknown
+UNKNOWN = 0.3  # if the difference of three results is above this at all steps, the derivative is unknown
 SPACINGS = (1e-6, 1e-4)  # distances between the points in `is_noisy`, relative to an array's typical value
 MAX_ELEMENTS = 40  # in one array, at most this many elements are measured again
 
@@ -32,8 +32,8 @@ MAX_ELEMENTS = 40  # in one array, at most this many elements are measured again
 def is_noisy(differences: Differences, rng: np.random.Generator) -> bool:
     """Return True if the noise in f exceeds float64's rounding errors, or if f is constant over a small distance.
 
-    Compute f at eight points on a line, and their fifth differences. The fifth differences of a smooth function are
-    almost zero. So only the noise remains.
+    Compute f at eight points on a line, and the fifth differences of these values. The fifth differences of a smooth
+    function are almost zero. So only the noise remains.
     """
     usual = 2.2e-16 * max(differences.magnitude, differences.largest_value, abs(differences.centre))
     for spacing in SPACINGS:

@@ -8,7 +8,7 @@ The bound on the error of R(h) has two terms: |D(h) - D(2h)| for truncation, and
 If the bound is too large, smaller steps are tried. If |x| is small, the last steps are proportional to |x|.
 
 Where f is smooth, |D+ - D-| = O(h^3) is smaller than |D(h) - D(2h)| = O(h^2). A larger |D+ - D-| comes from a kink or
-from noise. If D+ and D- still differ when h is smaller than |x| and than the array's typical |x|, x lies on a kink.
+from noise. If D+ and D- still differ at a step h below |x| and below the array's typical |x|, x lies on a kink.
 Then every value between D- and D+ is accepted as the derivative.
 
 A function that rounds its values may not change at all for a small h. Therefore a derivative of zero is accepted only
@@ -213,7 +213,7 @@ def estimate(
         d = Derivative(value, uncertainty, value, value)
         if p1 == m1 == p2 == m2 == centre:
             # f does not change, so the derivative seems to be 0. But a larger step may have given another result. Then
-            # add the size of that result, minus its own uncertainty.
+            # increase the uncertainty by the size of that result, minus the uncertainty of that result.
             uncertainty += max([0.0, *(abs(t.value) - t.uncertainty - j for t, j, _ in tried)])
             d.uncertainty = uncertainty
         tried.append((d, jump, rounding))

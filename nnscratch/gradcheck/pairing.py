@@ -7,7 +7,7 @@ parameter in one of these three cases:
    attribute, an item of a dictionary or list, a member of a nested object, or a value that backward returns.
 2  Backward returns gradients in addition to those of the inputs. Their number equals the number of candidates that do
    not have a gradient yet.
-3  Exactly one array that backward computes has the candidate's shape and is its gradient along two random directions.
+3  Exactly one array from backward has the candidate's shape and gives its derivatives along two random directions.
 
 If several arrays have a fitting name, derivatives along the two random directions show which array is the gradient. If
 they do not show it, a note names the arrays.
@@ -36,10 +36,10 @@ Places = dict[Steps, Any]
 def complete_adapter(
     subject: Any, inputs: tuple, loss: Any = None, targets: Any = (), convention: str = "sum"
 ) -> tuple[Adapter, Snapshot, Snapshot]:
-    """Return an adapter for `subject` that includes the parameters found, and two snapshots of what it holds.
+    """Return an adapter for `subject` that includes the parameters found, and two snapshots of its state.
 
-    The first snapshot is the state now, the second one is the state in which the check starts. They differ if the first
-    forward creates the weights. The arguments are those of `check_gradients`.
+    The first snapshot records the current state. The second one records the state in which the check starts. They
+    differ if the first forward creates the weights. The arguments are those of `check_gradients`.
     """
     adapter = make_adapter(subject, inputs, loss, targets)
     before = Snapshot(adapter.source, inputs, targets)
@@ -55,7 +55,7 @@ def with_found_parameters(adapter: Adapter, before: Snapshot) -> Adapter:
     ----------
     adapter : Adapter
     before : Snapshot
-        Everything that the code holds. The search restores it.
+        The state of the code. The search restores this state.
     """
     if adapter.accumulates:  # a Module lists its parameters
         return adapter
@@ -82,7 +82,7 @@ class Search:
         The arrays and numbers that have the same values before and after backward.
     borrowed : set of Steps
         The places in `produced` whose array shares memory with an input or its gradient, as after ``self.dw = self.x``.
-        Only its whole name shows that such an array is the gradient of a parameter.
+        Such an array counts as the gradient of a parameter only if its whole name fits the parameter.
     """
 
     def __init__(self, adapter: Adapter, before: Snapshot):
@@ -102,7 +102,7 @@ class Search:
         now = dict(after_forward.places)
         same = {k: v for k, v in held.items() if now.get(k) is v and is_unchanged(before, v)}
         named = {g for g, v in same.items() if any(v is w and closeness(k, g) > 1 for k, w in same.items())}
-        self.candidates = {k: v for k, v in same.items() if k not in named}  # without dW after self.W = self.dW = ...
+        self.candidates = {k: v for k, v in same.items() if k not in named}  # leave out dW after self.W = self.dW = ...
         given = adapter.gradients(weights_like_outputs(self.weights, ys))
         late = adapter.parameters().keys() - listed.keys()
         known += [g for name, part in given.items() if name in listed for _, g in leaves("", part)]
@@ -175,7 +175,7 @@ class Search:
         return found
 
     def _groups(self, pairs: dict[Steps, Steps]) -> dict[Steps, list[tuple[Steps, bool]]]:
-        """Return the gradients of each array, by the first place of the array.
+        """Return a dictionary from the first place of each array to the gradients of the array.
 
         An array with several uses may have several gradients.
         """
@@ -211,7 +211,7 @@ class Search:
         ranked: dict[int, list[Steps]] = {}
         for gradient, given in self.produced.items():
             rank = 0 if gradient in self.candidates else closeness(steps, gradient)
-            if rank > (gradient in self.borrowed):  # a borrowed array needs the whole name
+            if rank > (gradient in self.borrowed):  # the whole name of a borrowed array must fit
                 fits = np.shape(given) == np.shape(value)
                 ranked.setdefault(2 * rank + fits, []).append(gradient)
         if not ranked and not careful:  # backward may have forgotten to compute the gradient
@@ -223,7 +223,7 @@ class Search:
         least = 3 if is_outside(steps) and np.ndim(value) else 4  # dW in another dictionary may belong to a global W
         if not ranked or (careful and max(ranked) < least):
             return None
-        if is_outside(steps) and not self._moves(steps):  # such as a global W from which __init__ copies self.W
+        if is_outside(steps) and not self._moves(steps):  # for example, a global W that only __init__ reads
             return None
         options = ranked[max(ranked)]
         options = list({id(self._value(g)): g for g in reversed(options)}.values())[::-1]
@@ -380,7 +380,7 @@ def shares_memory_with_any(value: Any, arrays: list[Any]) -> bool:
 
 
 def is_unchanged(snapshot: Snapshot, value: Any) -> bool:
-    """Return True if an array or sequence still has the values recorded in `snapshot`. Single numbers cannot change."""
+    """Return True if an array or sequence still has the values recorded in `snapshot`. A single number is immutable."""
     old = snapshot.values_of(value)
     return old is None or equal_arrays(value if is_array(value) else np.array(value), old)
 

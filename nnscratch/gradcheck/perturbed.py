@@ -1,13 +1,13 @@
 """Find a backward that measures derivatives itself, by finite differences or by the complex step.
 
-A comparison of such a backward with the finite differences of forward proves nothing. The backward computes the
-operations of forward again, with operands that are shifted by a small step h:
+A comparison of such a backward with finite differences proves nothing, because both compute differences of the same
+operations. The backward computes the operations of forward again, with operands that are shifted by a small step h:
 
     (np.tanh(x + h) - np.tanh(x - h)) / (2 * h)         np.tanh(x + 1e-20j).imag / 1e-20
 
 Forward and backward run once on traced arrays, which report their operations. An operation of backward is suspicious if
-forward has the same operation, and their operands differ by one number: in all elements, or in a single element, as
-``x[i] += h`` does. If one function computes the loss and the gradients, its operations are compared with each other.
+forward has the same operation, and one number is added to its operands: to all elements, or to a single element, as in
+``x[i] += h``. If one function computes the loss and the gradients, its operations are compared with each other.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from .projection import Projection
 from .report import Trap
 from .tape import traced_code
 
-ENOUGH = 8  # this many shifts of the same size prove finite differences, even without a division by the size
-MANY = 50  # the largest number of operations of one kind in forward that are compared
+ENOUGH = 8  # this many shifts of the same size show that backward computes differences, even without a division
+MANY = 50  # at most this many operations of one kind in forward are compared
 SMALL = 2e-3  # the largest step, relative to the largest operand
 BUDGET = 20_000_000  # the search ends after it has compared this many elements
 
@@ -61,8 +61,8 @@ class ShiftedOperations:
 
     def __init__(self) -> None:
         self.in_backward = False
-        self._operands: dict[str, list[list[Any]]] = {}  # the operands of forward, by operation
-        self._shifts: dict[tuple[str, complex | float], set[bytes]] = {}  # shifted operands by operation and step
+        self._operands: dict[str, list[list[Any]]] = {}  # the operands in forward, for each operation
+        self._shifts: dict[tuple[str, complex | float], set[bytes]] = {}  # the shifted operands, by (operation, step)
         self._divisors: set[float] = set()
         self._backward_computes = False
         self._left = BUDGET

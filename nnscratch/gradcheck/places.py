@@ -1,4 +1,4 @@
-"""Places: where the checked code holds its arrays, such as ``self.fc1.W`` or ``self.grads['W']``.
+"""Places: where the checked code stores its arrays, such as ``self.fc1.W`` or ``self.grads['W']``.
 
 A place is a sequence of steps from the roots of a :class:`Snapshot`. The steps are followed again at every use, because
 the code may replace objects on the path to an array. For example, ``self.dW = ...`` makes a new array in every

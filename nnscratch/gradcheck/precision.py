@@ -28,7 +28,7 @@ def project_in_float64(
     ----------
     adapter : Adapter
     before : Snapshot
-        Everything that the checked code holds, in its own dtype.
+        The state of the checked code, in its own dtype.
     rng : numpy.random.Generator
     report : GradientReport
         Receives traps that exist only in the code's own dtype, and a note if the code does not accept float64.
@@ -36,7 +36,7 @@ def project_in_float64(
     Returns
     -------
     (Projection, int)
-        The projection, and the bytes of one value in its least precise float dtype.
+        The projection, and the number of bytes of one value in its least precise float dtype.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def float64_copy(value: Any) -> Any:
 
 
 def smallest_itemsize(projection: Projection) -> int:
-    """Return the bytes of one value in the least precise float dtype of the variables and the outputs."""
+    """Return the number of bytes of one value in the least precise float dtype of the variables and the outputs."""
     sizes = [v.dtype.itemsize for v in projection.variables.values()]
     # A loss may be a float32 scalar, which is not an array. A Python float has no dtype.
     sizes += [y.dtype.itemsize for _, y in leaves("", projection.outputs) if is_float(y) and hasattr(y, "dtype")]

@@ -24,7 +24,9 @@ class NotDeterministic(ValueError):
 
 
 class Projection:
-    """The number f as a function of arrays. ``projection()`` runs forward with their current values, and returns f.
+    """The number f as a function of arrays.
+
+    ``projection()`` runs forward with the current values of the arrays, and returns f.
 
     Parameters
     ----------
@@ -219,7 +221,7 @@ class Projection:
 
 
 def random_weights_like(y: Any, rng: np.random.Generator) -> Any:
-    """Return random weights for the output `y`, with both signs and sizes from 0.5 to 1.5.
+    """Return random weights for the output `y`, with absolute values from 0.5 to 1.5 and random signs.
 
     Return None if `y` does not contain floats.
     """

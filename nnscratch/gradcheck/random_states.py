@@ -47,7 +47,7 @@ class RandomStates:
         return table[-1] != old_table[-1] or table[0] != old_table[0] or gauss != old_gauss
 
     def replay(self) -> None:
-        """Set every generator back, so that it draws the same numbers again."""
+        """Restore the state of every generator, so that it draws the same numbers again."""
         for generator, state in zip(self.generators, self._states, strict=True):
             if isinstance(generator, np.random.Generator):
                 generator.bit_generator.state = state

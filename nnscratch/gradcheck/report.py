@@ -55,7 +55,7 @@ class Trap:
     kind : str
     message : str
     severity : str
-        "wrong" if the code breaks its contract, "cannot tell" if no check is possible, "incomplete" if something that
+        "wrong" if the code must be corrected, "cannot tell" if no check is possible, "incomplete" if something that
         affects the outputs was not checked, or "note".
 
     Examples
@@ -95,7 +95,7 @@ class Entry:
     low, high : ndarray
         At kinks, the smaller and the larger one-sided derivative; elsewhere equal to `numeric`.
     error : float
-        The largest difference, relative to the array's largest element.
+        The largest difference, relative to the largest element of the gradient.
     worst_index : tuple of int
         The index of the element that differs most.
     verdict : str
@@ -324,5 +324,5 @@ class GradientReport:
 
 
 def finite_or_none(value: float) -> float | None:
-    """Return `value`, or None for NaN and infinity, which JSON cannot hold."""
+    """Return `value`, or None for NaN and infinity, which JSON cannot represent."""
     return float(value) if np.isfinite(value) else None

@@ -27,7 +27,7 @@ from .tape.source import calling_code
 from .verdict import is_comparable
 
 LARGEST = 1e-5  # the default of batch normalisation; larger constants change a gradient visibly
-NEGLIGIBLE = 1e-2  # a gradient is "right" up to this change, relative to its largest element
+NEGLIGIBLE = 1e-2  # up to this change, relative to its largest element, a gradient is "right"
 SHOWN = 3  # lines of code named in a note
 
 
@@ -73,7 +73,7 @@ def agrees(entry: Entry, analytic: np.ndarray, checker: EntryChecker) -> bool:
     if entry.along_directions:
         return checker.along_directions(entry.name, array, analytic).verdict == "right"
     measured = [tuple(int(i) for i in index) for index in np.argwhere(np.isfinite(entry.numeric))]
-    tries = ([entry.worst_index], measured)  # the worst element first: it shows most mistakes
+    tries = ([entry.worst_index], measured)  # test the worst element first: it alone shows most mistakes
     return all(checker.by_elements(entry.name, array, analytic, indices).verdict == "right" for indices in tries)
 
 

@@ -34,7 +34,7 @@ ATOMS = (
     np.generic,
 )
 GENERATORS = (np.random.Generator, np.random.RandomState)
-OPAQUE = frozenset("numba llvmlite jax jaxlib torch tensorflow keras ctypes".split())  # not followed
+OPAQUE = frozenset("numba llvmlite jax jaxlib torch tensorflow keras ctypes".split())  # their objects are not followed
 PACKAGE = __name__.partition(".")[0]
 Step = tuple[str, Any]  # one step into a container: ("attribute", "W"), ("item", 0), ...; places.py follows them
 Steps = tuple[Step, ...]

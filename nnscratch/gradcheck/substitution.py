@@ -1,4 +1,4 @@
-"""Replace the arrays that an object holds: by copies in another dtype, or by traced views."""
+"""Replace the arrays that an object holds: by copies in another dtype, or by traced views (tape/)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .snapshot import Snapshot, refill
 def cast_arrays(snapshot: Snapshot, dtype: Any) -> dict[int, Any]:
     """Replace every float array in `snapshot` that is narrower than `dtype` by a copy in `dtype`.
 
-    The old arrays do not change, so ``snapshot.restore()`` brings them back. Arrays that share memory, such as a flat
+    The old arrays do not change, so ``snapshot.restore()`` restores them. Arrays that share memory, such as a flat
     array and its views, are not replaced, because their copies would not share memory.
 
     Returns
     -------
     dict of int to array
-        The new array by the ``id`` of the old one.
+        The new arrays. The key of each is the ``id`` of the old array.
     """
     small = [a for a in snapshot.arrays() if a.dtype.kind == "f" and a.dtype.itemsize < np.dtype(dtype).itemsize]
     owners: dict[int, int] = {}

@@ -2,7 +2,7 @@
 
     forward      writes into its inputs or parameters; returns NaN; returns a view of its input
     backward     writes into its inputs, into dy or into parameters; overwrites a gradient instead of adding to it;
-                 keeps another array as the gradient of a parameter, such as self.dw = self.x, and not a copy of it;
+                 stores another array as the gradient of a parameter, such as self.dw = self.x, instead of a copy;
                  uses values of the wrong forward (forward A, forward B, backward); does not use the saved values
     a gradient   has a different shape or dtype than its array; holds NaN
 
@@ -59,7 +59,7 @@ def backward_traps(projection: Projection) -> list[Trap]:
         arrays = adapter.arrays()
         projection.forward()
         before, cache = [a.copy() for _, a in arrays], Snapshot(adapter.cached())
-        by_forward = projection.replaced_parameters()  # such as the running averages in a bn_param
+        by_forward = projection.replaced_parameters()  # for example, the running averages in a bn_param
         dys = projection.dys()
         given = adapter.gradients(dys)
         unused_saved = adapter.unused_saved()
@@ -112,7 +112,7 @@ def backward_traps(projection: Projection) -> list[Trap]:
 
 
 def nested_names(name: str, value: Any) -> str:
-    """Return the name of a gradient, or for a nested input the names of its parts in the same form.
+    """Return the name of a gradient. For a nested input, return the names of its parts, nested in the same way.
 
     >>> nested_names("dx", 1.0), nested_names("dstate", (1.0, 2.0))
     ('dx', '(dstate[0], dstate[1])')
@@ -127,10 +127,11 @@ def change_traps(
 ) -> list[Trap]:
     """Return traps for arrays that backward writes into or replaces.
 
-    `overwritten` are those of them that are their own gradient, as after ``self.grads = self.params``.
+    `overwritten` contains the names of arrays that are their own gradient, as after ``self.grads = self.params``.
 
     If an object updates its own weights in backward, the trap is only a note: the checker restores the weights after
-    every backward. In a Module, only the optimizer may update the weights. Inputs belong to the caller.
+    every backward. In a Module, only the optimizer may update the weights. Inputs belong to the caller, so backward
+    must not change them.
     """
     message = "{0} and its gradient are the same array, so backward overwrites {0}: store the gradient in a new array"
     traps = [Trap(WRITES, message.format(name)) for name in overwritten]
@@ -237,9 +238,9 @@ def stale_traps(projection: Projection) -> list[Trap]:
     A and B are two sets of inputs. If forward returns a cache, backward gets the cache of A, and must return the
     gradient for A. Otherwise it must return the gradient for B, the last forward.
 
-    A Module then runs a second backward, which must return the gradient for A. This works if forward saved its values
-    on the stack (`save_for_backward`). It fails if forward keeps them in an attribute. The failure is only a note,
-    because it matters only if the module is used twice in a network.
+    For a Module, a second backward follows, which must return the gradient for A. This works if forward saved its
+    values on the stack (`save_for_backward`). It fails if forward keeps them in an attribute. The failure is only a
+    note, because it matters only if the module is used twice in a network.
     """
     adapter = projection.adapter
     A = adapter.inputs

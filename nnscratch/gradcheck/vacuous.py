@@ -1,4 +1,4 @@
-"""Checks that prove nothing: a forward that is constant, and a backward that measures finite differences itself."""
+"""Checks that prove nothing: a forward that is constant, and a backward that computes finite differences itself."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def set_verdict(entry: Entry, rtol: float, itemsize: int, magnitude: float) -> N
     rtol : float
         The relative difference allowed at each element.
     itemsize : int
-        The bytes of one value in the least precise float dtype of the computation.
+        The number of bytes of one value in the least precise float dtype of the computation.
     magnitude : float
         The sum of the absolute values of the terms of f.
     """

@@ -137,7 +137,7 @@ class Measurement:
 
     def __init__(self, projection: Projection, watcher: UnitsMoved, names: list[str], rng: np.random.Generator):
         self.projection, self.watcher, self.rng = projection, watcher, rng
-        watcher.names, watcher.zeros = [], []  # drop the records of the constructor's forward passes
+        watcher.names, watcher.zeros = [], []  # drop the operations recorded while `projection` was built
         self.names = names
         self.before = self._gradients()
         watcher.recording = False

@@ -127,7 +127,7 @@ def test_a_forged_report_is_found_by_the_judges_own_measurement(check):
     code, out, _ = check(WRONG_LAYER + FORGED_REPORT + "\nworker.check_gradients = forged\n")
     assert code == 1 and "wrong" in out
     code, out, _ = check(WRONG_LAYER + FORGED_REPORT + "\nworker.check_gradients = forged\n", name=":relu_forward")
-    assert code == 1 and "said right, but the arrays that this process returned are wrong" in out
+    assert code == 1 and 'reported the verdict "right", but the arrays that it returned are wrong' in out
     code, out, _ = check(RIGHT_LAYER + FORGED_REPORT + "\nworker.check_gradients = forged\n")
     assert code == 0  # the code is right, and the judge has measured it
 
@@ -135,7 +135,7 @@ def test_a_forged_report_is_found_by_the_judges_own_measurement(check):
 def test_a_report_without_arrays_is_not_right(check):
     empty = "\nworker.check_gradients = lambda *a, **k: GradientReport('relu')\n"
     code, out, _ = check(WRONG_LAYER + FORGED_REPORT + empty)
-    assert code == 2 and "the report holds no array" in out
+    assert code == 2 and "the report contains no array" in out
     no_variables = "\nworker.check_gradients = forged\nworker.Service.variables = lambda self: {}\n"
     assert check(WRONG_LAYER + FORGED_REPORT + no_variables)[0] == 2
 

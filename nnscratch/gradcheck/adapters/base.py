@@ -12,7 +12,7 @@ from .matching import match_gradients, nested_as_inputs
 from .names import argument_names
 from .order import in_input_order, returned_gradient_names
 
-NO_CACHE = object()  # stands for "no cache", because a forward may return None as its cache
+NO_CACHE = object()  # means that there is no cache; None is not used, because it may be the cache of a forward
 
 
 class Adapter:
@@ -189,8 +189,8 @@ def is_transpose(a: Any, b: Any) -> bool:
 def clear_gradient(gradient: Any, arrays: list[tuple[str, Any]]) -> None:
     """Set an array to zero before backward, because backward may add to the gradient of an earlier call.
 
-    Leave it unchanged if it shares memory with one of `arrays`, the parameters and the inputs. For example, after
-    ``self.grads = dict(self.params)`` each gradient is the array of its parameter.
+    `arrays` contains the parameters and the inputs. If the gradient shares memory with one of them, leave it unchanged.
+    For example, after ``self.grads = dict(self.params)`` each gradient is the array of its parameter.
     """
     writeable = (
         is_array(gradient) and is_float(gradient) and getattr(getattr(gradient, "flags", None), "writeable", True)

@@ -21,7 +21,7 @@ def divide_by_examples(adapter: Adapter) -> None:
     """Change ``adapter.gradients``: if all examples share an array, multiply the gradient of this array by m.
 
     To find the axis of the examples, change the input at one index of an axis. If the output changes only at the same
-    index, the axis holds examples.
+    index, this axis is the axis of the examples.
 
     Examples
     --------

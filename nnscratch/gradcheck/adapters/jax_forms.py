@@ -1,6 +1,7 @@
-"""JaxAdapter: JAX's ``custom_vjp`` and other functions of JAX arrays. This file never imports JAX: the user does.
+"""JaxAdapter: JAX's ``custom_vjp`` and other functions of JAX arrays.
 
-The adapter converts inputs and results. It computes in float64, even if the user has set JAX to float32.
+The adapter converts inputs and results. It computes in float64, even if the user has set JAX to float32. This file uses
+JAX only if the user's code has imported it.
 """
 
 from __future__ import annotations
@@ -52,14 +53,14 @@ def mentions_jax(function: Any) -> bool:
 
 
 def any_jax(nest: Any) -> bool:
-    """Return True if nested tuples, lists and dictionaries hold an array of JAX."""
+    """Return True if nested tuples, lists and dictionaries contain an array of JAX."""
     found: list[bool] = []
     map_leaves(lambda leaf: found.append(is_jax_array(leaf)), nest)
     return any(found)
 
 
 def to_array(value: Any) -> Any:
-    """Return a copy of an array of JAX or NumPy as a NumPy array, in float64 if it holds floats."""
+    """Copy an array of JAX or NumPy to a NumPy array. An array of floats becomes float64."""
     if not is_jax_array(value) and not is_array(value):
         return value
     array = np.array(value)

@@ -88,8 +88,6 @@ def match_gradients(result: Any, names: list[str], inputs: tuple) -> Match:
 def skipped_inputs(result: Any, inputs: tuple, floats: list[tuple[str, Any]]) -> int:
     """Return the number of float inputs that come before the first input with a gradient.
 
-    Return 0 if the shapes do not show this number.
-
     An example is ``loss, dW, db, h = f(ids, h0, W, b)``: h0 has no gradient, and the last result is a new state. If the
     gradients fit without a skipped input, or if several numbers are possible, return 0.
 

@@ -92,8 +92,8 @@ def object_refusal(instance: Any, forward: Callable, backward: Callable, input_n
     """Return the error for an object whose forward returns None and sets no attribute that may be the output."""
     arguments, name = ", ".join(input_names), type(instance).__name__
     return TypeError(
-        f"{name}.{function_name(forward)}({arguments}) returned None, and none of the attributes output, out, y or a "
-        f"was set. Return the output, or write two functions that can be checked:\n\n"
+        f"{name}.{function_name(forward)}({arguments}) returned None, and set none of the attributes 'output', 'out', "
+        f"'y' and 'a'. Return the output, or write two functions that can be checked:\n\n"
         f"    def forward({arguments}):\n"
         f"        layer.{function_name(forward)}({arguments})\n"
         f"        return layer....                    # the attribute that holds the output\n\n"

@@ -75,7 +75,7 @@ def flagged_slope(function: Callable, inputs: tuple) -> Adapter | None:
 
     Return None for any other function.
 
-    The derivative may be a function of the input or of the output. The checker uses finite differences to decide.
+    The derivative may be a function of the input or of the output. Finite differences show which of the two it is.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """TensorFlowAdapter: functions of tensors, custom gradients, and Keras layers.
 
-This file never imports TensorFlow: the user does. The adapter makes a float64 copy of a Keras layer, with the same
-weights. It calls a function of tensors with float64 tensors.
+The adapter makes a float64 copy of a Keras layer, with the same weights. It calls a function of tensors with float64
+tensors. This file uses TensorFlow only if the user's code has imported it.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class TensorFlowAdapter(Adapter):
         return self._arrays
 
     def complex_parameters(self) -> dict[str, Any]:
-        return {}  # variables hold real numbers
+        return {}  # no complex step, because the variables store real numbers
 
     def _evaluate(self, dys: tuple | None) -> tuple[tuple, dict[str, Any]]:
         """Run forward, and backward if `dys` are given. Return the outputs and the gradients."""

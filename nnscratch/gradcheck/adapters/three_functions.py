@@ -23,9 +23,9 @@ class ThreeFunctionsAdapter(PairAdapter):
     """Three functions: ``AL, caches = forward(X, parameters)``, ``cost(AL, Y)`` and ``backward(AL, Y, caches)``.
 
     The inputs are those of forward, followed by the other arguments of the cost. An argument of backward gets the
-    input, the cache or the output that its name describes. The first other argument gets the output. Backward returns
-    the gradients of the cost, as a dictionary, a tuple or one array. A softmax and a loss in two separate functions
-    also have this form.
+    input, the cache or the output that its name describes. The first argument with any other name gets the output.
+    Backward returns the gradients of the cost, as a dictionary, a tuple or one array. A softmax and a loss in two
+    separate functions also have this form.
 
     Examples
     --------

@@ -1,7 +1,8 @@
-"""TorchAdapter: PyTorch's ``autograd.Function`` and ``nn.Module``. This file never imports PyTorch: the user does.
+"""TorchAdapter: PyTorch's ``autograd.Function`` and ``nn.Module``.
 
 The adapter makes a float64 copy of the module. The parameters share their memory with NumPy arrays, which the checker
-changes. Every forward draws its random numbers from the same seed.
+changes. Every forward draws its random numbers from the same seed. This file uses PyTorch only if the user's code has
+imported it.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def is_torch(subject: Any, inputs: tuple) -> bool:
 
 
 def has_tensor(torch: Any, nest: Any) -> bool:
-    """Return True if nested tuples, lists and dictionaries hold a tensor."""
+    """Return True if nested tuples, lists and dictionaries contain a tensor."""
     found: list[bool] = []
     map_leaves(lambda leaf: found.append(isinstance(leaf, torch.Tensor)), nest)
     return any(found)
@@ -98,7 +99,7 @@ class TorchAdapter(Adapter):
         return self._arrays
 
     def complex_parameters(self) -> dict[str, Any]:
-        return {}  # tensors of the module hold real numbers
+        return {}  # no complex step, because the module's tensors store real numbers
 
     def _evaluate(self, with_gradients: bool) -> tuple[list[Any], dict[str, Any]]:
         """Run forward and return the outputs as tensors, and the float inputs as tensors by name."""

@@ -77,7 +77,7 @@ class ValueAdapter(Adapter):
         return self._own
 
     def complex_parameters(self) -> dict[str, Any]:
-        return {}  # values hold real numbers
+        return {}  # no complex step, because the values store real numbers
 
     def run(self) -> tuple:
         return self._evaluate(None)[0]

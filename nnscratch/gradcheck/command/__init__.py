@@ -43,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "subject",
         metavar="FILE.py[:NAME]",
-        help="a file; FILE.py:NAME for a layer, or for a function that returns a layer; FILE.py:forward,backward",
+        help="FILE.py for all layers; FILE.py:NAME for a layer, or for a function that returns a layer; "
+        "FILE.py:forward,backward for two functions",
     )
     add(
         "--input",

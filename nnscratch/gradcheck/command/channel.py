@@ -85,8 +85,8 @@ class Channel:
             There is no reply, or the reply says that the student's code raised an error.
         """
         number, watchdog = next(self._numbers), None
-        self.failed = True  # False again when there is a valid reply
-        if os.name != "posix":  # select works on sockets only
+        self.failed = True  # set to False again after a valid reply
+        if os.name != "posix":  # on Windows, select works on sockets only
             watchdog = threading.Timer(self.clock.left(), self._stop)
             watchdog.start()
         try:
@@ -145,7 +145,7 @@ class Channel:
 def printable(text: Any, longest: int) -> str:
     """Return the first `longest` characters of a text from the worker, without control characters.
 
-    All lines after the first are indented, so that they cannot look like lines of the judge.
+    All lines after the first are indented, so that they cannot look like lines that the judge prints.
     """
     lines = ["".join(c if c.isprintable() else " " for c in line).rstrip() for line in str(text)[:longest].splitlines()]
     return "\n      ".join(lines)

@@ -27,7 +27,7 @@ from .process import Worker, WorkerFailed, printable
 
 VERDICTS = ("right", "wrong", "cannot tell", "incomplete")
 LONGEST_TEXT = 4000  # the largest number of characters in a message from the worker
-FULL_UP_TO = 60  # elements of an array; for larger arrays, the judge measures derivatives along directions
+FULL_UP_TO = 60  # elements of all arrays together; above this, the judge measures derivatives along directions
 
 
 @dataclass
@@ -172,7 +172,7 @@ def confirm(worker: Worker, claimed: GradientReport, seed: int) -> None:
     names = [name for name in claimed.entries if name in variables]
     unmeasured = [name for name in claimed.entries if name not in variables]
     if unmeasured or not names:
-        message = f"the judge cannot measure {', '.join(unmeasured)}" if unmeasured else "the report holds no array"
+        message = f"the judge cannot measure {', '.join(unmeasured)}" if unmeasured else "the report contains no array"
         claimed.traps.append(Trap("nothing measured", message, "cannot tell"))
         return
     forward, backward = remote_functions(worker, names)
@@ -195,7 +195,7 @@ IS_MEAN = (
     "it is right if backward divides the gradients of weights by the number of examples, as some courses require: "
     "--convention {}=mean"
 )
-DISAGREES = "the report of the file's process said right, but the arrays that this process returned are wrong"
+DISAGREES = 'the process that ran the file reported the verdict "right", but the arrays that it returned are wrong'
 
 
 def remote_functions(worker: Worker, names: list[str]) -> tuple[Callable, Callable]:

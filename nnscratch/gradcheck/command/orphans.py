@@ -14,7 +14,7 @@ import sys
 import time
 
 PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER = 36, 37
-LONGEST = 2.0  # seconds to spend on killing processes, because a process may start new ones
+LONGEST = 2.0  # the killing ends after this many seconds, because a process may start new ones
 
 
 class Orphans:
@@ -57,7 +57,7 @@ def children() -> set[int]:
     for name in os.listdir("/proc"):
         if name.isdigit():
             with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{name}/stat", "rb") as stat:
-                # The second field is the name of the program, which may hold spaces and brackets.
+                # The second field is the name of the program, which may contain spaces and brackets.
                 if int(stat.read().rpartition(b")")[2].split()[1]) == os.getpid():
                     found.add(int(name))
     return found

@@ -2,8 +2,8 @@
 
     describe NAME          the arguments of a function, or of a class and its forward
     check NAME, ...        build the code, find inputs that it accepts, run check_gradients, and return its report
-    outputs ARRAYS         forward at these values
-    gradients ARRAYS, DYS  forward and backward at these values
+    outputs ARRAYS         the outputs of forward at these values
+    gradients ARRAYS, DYS  the gradients from backward at these values
 
 From the arrays of the last two replies, the judge computes the derivatives itself.
 """
@@ -77,8 +77,8 @@ def answer_requests(answer: Callable[[str, dict], Any], describe: Callable[[Base
 def private_pipes() -> tuple[Any, Any]:
     """Return the pipes from and to the judge, and connect the standard streams to the null device.
 
-    So the student's code cannot read the judge's requests, and its prints do not reach the judge. If the code
-    reads from the standard input, Python raises EOFError.
+    So the student's code cannot read the judge's requests, and the text that it prints does not reach the judge. If
+    the code reads from the standard input, Python raises EOFError.
     """
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -137,7 +137,7 @@ class Service:
         if inspect.isclass(found):
             kind = "class"
         elif len(parts) > 1 or inspect.isroutine(found) and not makes_an_object(found):
-            labels = arguments(parts[2])[1:2] if len(parts) == 3 else []  # the arguments of the cost
+            labels = arguments(parts[2])[1:2] if len(parts) == 3 else []  # the second argument of the cost
             taken = arguments(found) + labels
             return {"kind": "function", "init": [], "forward": taken, "doc": inspect.getdoc(found) or ""}
         else:
@@ -231,7 +231,8 @@ class Service:
 
 def import_file(path: Path) -> Any:
     """Import the student's file. If its folder is a package, import the file as a module of this package."""
-    # Python would use a compiled file again if the student changed the file within a second, to the same length.
+    # If the student changed the file within a second, and its length stayed the same, Python would use the old
+    # compiled file.
     sys.dont_write_bytecode = True
     root = path.parent
     while (root / "__init__.py").is_file():
@@ -310,7 +311,7 @@ def call_forward(subject: Any, inputs: tuple) -> Any:
 
 
 def copy_of(value: Any) -> Any:
-    """Return a copy of an array or a dictionary. Return any other value unchanged."""
+    """Return a copy of an array. Return any other value unchanged."""
     return value.copy() if is_array(value) else value
 
 

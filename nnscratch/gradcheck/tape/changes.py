@@ -30,7 +30,7 @@ def change_path(j: int, L: Callable) -> Callable:
         operands = list(operands)
         moved = operands[j] - node.operands[j]
         for i in range(len(operands)):
-            same = node.active[i] and np.array_equal(node.operands[i], node.operands[j])  # x * x
+            same = node.active[i] and np.array_equal(node.operands[i], node.operands[j])  # both operands of x * x move
             if i == j or same:
                 operands[i] = node.operands[i] + L(moved)
         return node.compute(*operands)

@@ -34,8 +34,8 @@ class Source:
     result_name : str or None
         The variable that the expression is assigned to.
     outer_names : list of str
-        The same as `operand_names`, but a parameter of the function has the name that its caller uses: see
-        `name_in_caller`.
+        The same as `operand_names`, but a parameter of the function is replaced by the argument that the caller passes,
+        if this argument is short: see `name_in_caller`.
     call : str
         The source of the call that runs the function, such as "softplus(-x)", or "" if it is not known.
     """
@@ -117,14 +117,17 @@ def assigned_names(code: CodeType) -> set[str]:
 def name_in_caller(name: str, arguments: dict[str, str], caller: Any) -> str:
     """Return the argument that the caller passes for the parameter `name`.
 
-    If the argument is a long expression, and the caller has no variable `name`, the parameter has the better name.
+    If the argument is a long expression, return `name` instead, unless the caller has another variable of this name.
     """
     argument, known = arguments.get(name, name), {*caller.f_code.co_varnames, *caller.f_locals}
     return argument if re.fullmatch(r"[\w.]+(\[[^()]*\])*", argument) or name in known else name
 
 
 def expression_at(frame: Any, names: list[str]) -> tuple[str, list[str], str | None]:
-    """Return the source of the operation that `frame` is executing, the sources of its operands, and its variable."""
+    """Return the source of the operation that `frame` is executing, the sources of its operands, and its target.
+
+    The target is the variable that the result is assigned to, or None.
+    """
     position = position_in_source(frame)
     line, file = position[0], frame.f_code.co_filename
     value, target = expressions(file, tuple(linecache.getlines(file))).get(position, (None, None))
@@ -163,8 +166,8 @@ def is_module(value: ast.expr, frame: Any) -> bool:
 def position_in_source(frame: Any) -> tuple:
     """Return the first line, last line, first column and last column of the expression that `frame` is executing.
 
-    `f_lasti` is not the same in all rounds of a loop: Python 3.11 replaces instructions by faster ones after some
-    rounds, and then executes a call at another index.
+    `f_lasti` alone cannot identify the expression, because it is not the same in all rounds of a loop: Python 3.11
+    replaces instructions by faster ones after some rounds, and then executes a call at another index.
     """
     position = positions(frame.f_code)[frame.f_lasti // 2]
     return position if None not in position else (position[0], frame.f_lasti)
@@ -177,7 +180,7 @@ def positions(code: CodeType) -> list[tuple]:
 
 
 def source_of(value: ast.AST, lines: tuple[str, ...]) -> str:
-    """Return the source text of an expression on one line, as the user wrote it."""
+    """Return the source text of an expression as the user wrote it, joined to one line."""
     found = ast.get_source_segment("".join(lines), value) if value.lineno != value.end_lineno else None
     if found is None:
         found = lines[value.lineno - 1].encode()[value.col_offset : value.end_col_offset].decode()
@@ -186,7 +189,10 @@ def source_of(value: ast.AST, lines: tuple[str, ...]) -> str:
 
 @lru_cache(maxsize=64)
 def expressions(file: str, lines: tuple[str, ...]) -> dict[tuple, tuple[ast.AST, str | None]]:
-    """Return, by position, the operations of a file, each with the variable that it is assigned to, or None."""
+    """Return a dictionary from positions in a file to the operations there.
+
+    Each operation comes with the variable that its result is assigned to, or None.
+    """
     try:
         tree = ast.parse("".join(lines))
     except (SyntaxError, ValueError):

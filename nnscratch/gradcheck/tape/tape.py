@@ -52,7 +52,7 @@ class Node:
     operand_names : list of str
         The source of each operand.
     outer_names : list of str
-        The same, but the operand has the name that the caller of its function uses.
+        The same, but with the names that the caller of the function uses.
     call : str
         The source of the call that runs this function, or "".
     result_name : str or None
@@ -120,9 +120,9 @@ class Tape:
     changes : dict of int to function
         The changed operations: by number, a function of (node, operands) that returns the new result. See changes.py.
     weights : tuple
-        The output weights R of the projection, or other weights that a hypothesis sets.
+        The output weights R of the projection, or other weights that the diagnosis sets.
     recorded : dict
-        The movement of an operand, its change since the first run, under the key (operation, operand). See
+        The movements of operands (their changes since the first run), with the key (operation, operand). See
         `record_operand`.
     results : dict of int to ndarray, or None
         If this is a dictionary, `value` stores the result of every operation in it.

@@ -12,14 +12,14 @@ FUNCTIONS = {  # each of these is reported as one operation
     *(np.convolve, np.correlate, np.pad, np.cumsum, np.cumprod, np.interp, np.repeat, np.take, np.roll),
     *(np.linalg.inv, np.linalg.solve, np.linalg.det, np.linalg.norm, np.linalg.cholesky, np.linalg.pinv),
 }
-STACKS = {np.concatenate, np.stack, np.vstack, np.hstack, np.dstack, np.column_stack}  # functions of sequences
+STACKS = {np.concatenate, np.stack, np.vstack, np.hstack, np.dstack, np.column_stack}  # each takes a sequence of arrays
 running: list[Any] = []  # the running tapes, in the order of their start
 
 
 class TracedArray(np.ndarray):
     """An array that reports each operation on it to the running tape."""
 
-    __array_priority__ = 1000.0  # NumPy's other operations return traced arrays too
+    __array_priority__ = 1000.0  # with this, NumPy's other operations return traced arrays too
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
         if method == "__call__" and out is None and not kwargs and ufunc.nout == 1:  # a fast path for the usual case

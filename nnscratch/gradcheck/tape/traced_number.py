@@ -1,7 +1,7 @@
 """TracedNumber: a Python number that reports every operation on it to the running tape.
 
 Code that computes with Python numbers calls the functions of `math`, which return plain numbers. While a tape runs,
-`traced_math` replaces these functions by versions that report too.
+`traced_math` replaces these functions by versions that report their operations.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class TracedNumber(float):
 
 
 class TracedNumberArray(TracedArray, NumberArray):
-    """A traced array that stands for a Python number or for a list of numbers: `tolist` gives traced numbers."""
+    """A traced array that represents a Python number or a list of numbers: `tolist` gives traced numbers."""
 
     def tolist(self) -> Any:
         plain = self.view(np.ndarray)

@@ -20,7 +20,7 @@ from .traced_array import TracedArray, running
 def traced(projection: Projection, watcher: Any, backward: bool) -> Iterator[Projection]:
     """Do the same as `traced_code`, and yield a projection of the traced code.
 
-    Its variables are the traced views. Its output weights are those of `projection`.
+    The variables of the new projection are the traced views. Its output weights are those of `projection`.
     """
     with traced_code(projection, watcher, backward):
         found = Projection(projection.adapter, np.random.default_rng(0))
@@ -67,6 +67,6 @@ def traced_code(projection: Projection, watcher: Any, backward: bool) -> Iterato
     finally:
         for name in ("run", "gradients"):
             vars(adapter).pop(name, None)
-        vars(adapter).update(own)  # in_convention sets gradients
+        vars(adapter).update(own)  # such as the `gradients` that in_convention has set
         before.restore(keep={id(v) for v in projection.variables.values()})
         adapter.inputs = inputs

@@ -143,7 +143,7 @@ def test_a_forged_right_is_measured_and_found_wrong():
 def test_a_right_without_arrays_is_not_believed():
     found = judged("Scale", LocalWorker(check=forged(entries=[], traps=[])))
     assert found.verdict == "cannot tell"
-    assert "the report holds no array" in found.why
+    assert "the report contains no array" in found.why
 
 
 def test_a_right_for_an_array_that_the_judge_cannot_measure_is_not_believed():
