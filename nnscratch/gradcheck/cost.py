@@ -19,7 +19,7 @@ PASSES = 5  # forward passes for each element: four for the differences, one for
 
 
 def choose_mode(settings: Settings, differences: Differences, sizes: list[int], report: GradientReport) -> Settings:
-    """Estimate the cost of a full check from a timed forward. Return the settings with the chosen mode.
+    """Estimate the cost of a full check from the time of one forward pass. Return the settings with the chosen mode.
 
     Parameters
     ----------

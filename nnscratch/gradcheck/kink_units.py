@@ -151,9 +151,9 @@ class KinkUnits:
         self._conclude(here, nearest, scale)
 
     def _scale(self, rows: np.ndarray) -> np.ndarray:
-        """Return, for each dy and element, the largest gradient in absolute value in the element's array.
+        """Return, for each dy and element, the largest absolute gradient in the element's array.
 
-        Return 1 if this value is zero.
+        If this value is zero, return 1.
         """
         scale = np.ones(rows.shape[1:])
         for _, part in self._parts():

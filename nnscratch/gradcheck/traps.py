@@ -207,7 +207,7 @@ def form_traps(name: str, array: Any, gradient: Any) -> list[Trap]:
 
 
 def accumulation_traps(projection: Projection, analytic: dict[str, Any]) -> list[Trap]:
-    """Run backward twice without zero_grad, and return a trap for each gradient that is not twice as large."""
+    """Run backward twice without zero_grad, and return a trap for each gradient that did not change."""
     adapter = projection.adapter
     if not adapter.accumulates:
         return []

@@ -40,8 +40,8 @@ def check_without_zeros(
     Returns
     -------
     GradientReport
-        The second report if it is not right. Otherwise, `report` with a note. The note also reports an error of the
-        second check.
+        The second report if its verdict is "wrong" or "incomplete", else `report`. A note in `report` says that the
+        second check was right, or that it raised an error.
     """
     without_effect = [entry.name for entry in report if not np.any(entry.analytic)]
     if not report.ok or not without_effect:

@@ -53,7 +53,7 @@ class ThreeFunctionsAdapter(PairAdapter):
         if names is not None and len(inputs) > len(names):
             extra = len(inputs) - len(names)
             more = [n for n in [*(required_names(cost) or []), *optional_names(cost)] if n not in names]
-            if len(more) > extra:  # one of them takes the output: the one without the name of a target, or the first
+            if len(more) > extra:  # one of them is the output: the name that is not a target's, or else the first
                 targets = [n for n in more if is_target_name(n)]
                 more = targets if len(targets) == extra else more[1:]
             more += [f"target[{i}]" for i in range(extra - len(more))]

@@ -143,7 +143,7 @@ def named_item(source: str, name: str) -> Item:
 
 
 def given_values(arguments: argparse.Namespace) -> Given:
-    """Return the values of ``--input``, ``--shape``, ``--arg`` and ``--init``."""
+    """Return the values of ``--input``, ``--shape``, ``--arg``, ``--convention`` and ``--init``."""
     rng = np.random.default_rng(arguments.seed)
     given = Given([draw_written(shape, rng) for shape in arguments.input])
     for text in arguments.shape:
