@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from ... import backend
-from ..adapters import make_adapter
+from ..adapters import copy_array, make_adapter
 from ..adapters.contexts import takes_context
 from ..checker import check_gradients
 from ..gradient_names import gradient_of
@@ -98,7 +98,7 @@ def read_message(pipe: Any) -> Any:
 
 
 def describe_error(error: BaseException) -> str:
-    """Return an error as one line of text, with the last line of the student's code in its traceback."""
+    """Return an error as one line of text, with the line number of the student's code that led to it."""
     if isinstance(error, Refused):
         return str(error)
     if isinstance(error, SystemExit):
@@ -157,7 +157,7 @@ class Service:
         build, inputs, number = self._first_that_runs(names, candidates, seed)
         best = None
         for attempt in range(ATTEMPTS):
-            report = check_gradients(build(attempt), *map_leaves(copy_of, inputs), rng=seed, **options)
+            report = check_gradients(build(attempt), *map_leaves(copy_array, inputs), rng=seed, **options)
             dead = sum(trap.kind == "zero gradient" for trap in report.traps)
             if best is None or dead < best[0]:
                 best = dead, report, lambda attempt=attempt: build(attempt)
@@ -182,7 +182,7 @@ class Service:
                 return subject
 
             try:
-                ys = call_forward(build(), map_leaves(copy_of, inputs))
+                ys = call_forward(build(), map_leaves(copy_array, inputs))
             except Exception as error:
                 first_error = first_error or (number, error)
                 continue
@@ -198,7 +198,7 @@ class Service:
     def variables(self) -> dict[str, Any]:
         """Build the code again, for `outputs` and `gradients`. Return the arrays whose gradients are checked."""
         build, inputs, seed, options = self._checked
-        self.adapter, _, start = complete_adapter(build(), map_leaves(copy_of, inputs), **options)
+        self.adapter, _, start = complete_adapter(build(), map_leaves(copy_array, inputs), **options)
         self.adapter.prepare()
         rng = backend.generator(seed)
         with np.errstate(all="ignore"):
@@ -209,7 +209,7 @@ class Service:
         """Run forward at the values in `arrays`."""
         self._set(arrays)
         with np.errstate(all="ignore"):
-            ys = map_leaves(copy_of, self.projection.forward())
+            ys = map_leaves(copy_array, self.projection.forward())
         self.adapter.clear_saved()
         return ys
 
@@ -264,8 +264,8 @@ def build_subject(parts: list[Any], candidate: dict, seed: int) -> Any:
         return found
     np.random.seed(seed)  # noqa: NPY002  students' constructors draw from the global generators
     random.seed(seed)
-    init = [copy_of(v) for v in candidate["init"]]
-    return found(*init, **{k: copy_of(v) for k, v in candidate["init_named"].items()})
+    init, named = map_leaves(copy_array, (candidate["init"], candidate["init_named"]))  # constructors change lists
+    return found(*init, **named)
 
 
 def vary_parameters(subject: Any, inputs: tuple, seed: int) -> None:
@@ -308,11 +308,6 @@ def call_forward(subject: Any, inputs: tuple) -> Any:
         except TypeError:
             narrow = map_leaves(lambda v: v.astype(np.float32) if is_array(v) and is_float(v) else v, inputs)
             return make_adapter(subject, narrow).run()
-
-
-def copy_of(value: Any) -> Any:
-    """Return a copy of an array. Return any other value unchanged."""
-    return value.copy() if is_array(value) else value
 
 
 def report_parts(report: GradientReport) -> dict[str, Any]:

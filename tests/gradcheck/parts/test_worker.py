@@ -234,6 +234,15 @@ def test_a_class_is_built_with_the_arguments_of_the_candidate_and_the_seed():
     assert not np.array_equal(a.W, other.W)
 
 
+def test_a_constructor_that_changes_its_arguments_gets_new_copies_each_time():
+    class Network(Linear):
+        def __init__(self, sizes, options):
+            super().__init__(sizes.pop(0), options.pop("out"))
+
+    chosen = candidate(X, init=[[3, 9]], options={"out": 4})
+    assert [build_subject([Network], chosen, 0).W.shape for _ in range(2)] == [(3, 4), (3, 4)]
+
+
 def test_functions_and_static_classes_are_not_called():
     assert build_subject([sigmoid_forward, sigmoid_backward], candidate(X), 0) == (sigmoid_forward, sigmoid_backward)
     order = (sigmoid_forward, cost, sigmoid_backward)
