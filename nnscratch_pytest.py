@@ -1,8 +1,8 @@
 """The pytest plugin: a ``gradcheck`` fixture, and ``--gradcheck-report``, which lists every check of the run.
 
-pytest loads this file at the start of each run in an environment where nnscratch is installed, also of runs that have
-nothing to do with nnscratch. So this file is outside the package and imports nothing of it before it is used: importing
-nnscratch, NumPy and matplotlib takes up to a second.
+Where nnscratch is installed, pytest loads this file at the start of every run, even if the tests do not use nnscratch.
+So this file is outside the package, and its functions import the package when they need it: importing nnscratch, NumPy
+and matplotlib takes up to a second.
 """
 
 from __future__ import annotations

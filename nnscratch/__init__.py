@@ -162,5 +162,5 @@ old_name = renamed(__name__, {"MultiHeadAttention": "MultiheadAttention"})
 
 
 def __getattr__(name):
-    # Imported on use: most programs need no exercises.
+    # The exercises are imported when they are first used, because most programs do not need them.
     return import_module(".exercises", __name__) if name == "exercises" else old_name(name)

@@ -1,15 +1,16 @@
 """BLAS: which library computes NumPy's matrix products, how fast it is on this machine, and whether it could be faster.
 
 A neural network spends nearly all of its time in matrix products, and NumPy calls a BLAS library for them. The library
-in NumPy's wheels is OpenBLAS. It holds a *kernel* for each family of processors and picks one when it is loaded. On a
-processor newer than the library, it may pick a kernel with half of the possible speed. For example, on Zen 5, OpenBLAS
-0.3.31 picks the Haswell kernel, which does not use AVX-512. The environment variable OPENBLAS_CORETYPE selects another
-kernel. It must be set before NumPy is imported.
+in NumPy's wheels is OpenBLAS. It contains several *kernels*, each written for one family of processors, and picks one
+of them when it is loaded. On a processor newer than the library, it may pick a kernel with half of the possible speed.
+For example, on Zen 5, OpenBLAS 0.3.31 picks the Haswell kernel, which does not use AVX-512. The environment variable
+OPENBLAS_CORETYPE selects another kernel. It must be set before NumPy is imported.
 
 ``import nnscratch`` does not change the environment. The ``nnscratch`` command restarts itself with this variable set,
 if the processor can certainly run a better kernel (:func:`better_kernel`).
 
-This file is also a script that measures one kernel and prints JSON. For this purpose it does not import the package.
+This file is also a script that measures one kernel and prints JSON. A script cannot use relative imports, so this file
+imports nothing from the package.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ except ImportError:  # some Pythons in browsers have no ctypes, so no library ca
 
 AVX2 = frozenset({"avx2", "fma"})
 AVX512 = AVX2 | {"avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd"}
-KERNELS = {  # OpenBLAS's name of each kernel, and the instruction flags in /proc/cpuinfo that it needs
+KERNELS = {  # OpenBLAS's name of each kernel, and the instruction flags in /proc/cpuinfo that this kernel needs
     "Haswell": AVX2,
     "Zen": AVX2,
     "SkylakeX": AVX512,
@@ -115,7 +116,8 @@ def parse_openblas_config(config: str) -> str | None:
 def blas() -> Blas:
     """Return the BLAS library of NumPy.
 
-    OpenBLAS reports its kernel and threads. For other libraries, only the name in NumPy's build configuration is known.
+    OpenBLAS reports its kernel and threads. For other libraries, only the name and the version in NumPy's build
+    configuration are known.
     """
     for path in _candidate_libraries():
         found = _ask_openblas(path)
@@ -133,21 +135,21 @@ def blas() -> Blas:
 def _candidate_libraries() -> list[str]:
     """Return the paths of the OpenBLAS libraries that this process has loaded.
 
-    On Linux, the list of mapped files names them. On other systems, look in the folders of NumPy's wheels.
+    On Linux, /proc/self/maps lists them. On other systems, look in the folders of NumPy's wheels.
     """
     if ctypes is None:
         return []
     try:
         mapped = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
         paths = {line.split(maxsplit=5)[5] for line in mapped.splitlines() if "blas" in line.rpartition("/")[2].lower()}
-        return sorted(paths, key=lambda path: ("numpy" not in path, path))  # NumPy's first: SciPy has its own
+        return sorted(paths, key=lambda path: ("numpy" not in path, path))  # NumPy's first: SciPy has another OpenBLAS
     except OSError:
         home = Path(np.__file__).parent
         return [str(p) for d in (home.parent / "numpy.libs", home / ".dylibs") for p in d.glob("*openblas*")]
 
 
 def _function(library: ctypes.CDLL, name: str, result: type | None, *arguments: type) -> Callable[..., Any] | None:
-    """Return one of OpenBLAS's own functions. Its full name depends on the build."""
+    """Return a function of OpenBLAS, or None if the library lacks it. The full name depends on the build."""
     for form in ("scipy_openblas_{}64_", "scipy_openblas_{}", "openblas_{}64_", "openblas_{}"):
         function = getattr(library, form.format(name), None)
         if function is not None:
@@ -235,7 +237,7 @@ def measure(seconds: float = 0.3) -> dict[str, float]:
     """Measure the speed of two float32 products in GFLOP/s, 10^9 floating-point operations per second.
 
     The large square product shows the limit of the machine. The other product occurs in each step of an LSTM. The
-    result is the best of all repetitions in `seconds`.
+    result is the best of all repetitions; `seconds` is the time for each product.
     """
     speeds = {}
     for name, (m, k, n) in PRODUCTS.items():
@@ -260,7 +262,7 @@ def measure_kernel(name: str | None, seconds: float = 0.3) -> tuple[str | None, 
     name : str or None
         One of `usable_kernels`, or None for the kernel that OpenBLAS picks.
     seconds : float
-        For each product.
+        The time for each product.
 
     Returns
     -------
@@ -270,7 +272,7 @@ def measure_kernel(name: str | None, seconds: float = 0.3) -> tuple[str | None, 
     environment = {key: value for key, value in os.environ.items() if key not in (VARIABLE, OURS)}
     if name is not None:
         environment[VARIABLE] = name
-    # Without -P, this file's folder would come first on the path of the new process and hide modules of NumPy.
+    # Without -P, this file's folder would come first on the path of the new process, and could hide other modules.
     command = [sys.executable, "-P", __file__, str(seconds)]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
@@ -302,7 +304,7 @@ def compare_kernels(flags: frozenset[str], seconds: float = 0.3) -> tuple[str | 
 
 
 def faster_kernel(own: str | None, results: Mapping[str, Mapping[str, float]]) -> str | None:
-    """Return the kernel whose mean speedup over `own` is clearly above 1, or None if there is none.
+    """Return the fastest kernel if its mean speedup over `own` is clearly above 1, else None.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The nnscratch command: train, evaluate, generate, explain, gradcheck, exercises, bench, info."""
+"""The nnscratch command: train, evaluate, generate, explain, bench, gradcheck, exercises, course, grade, info."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return code
     except BrokenPipeError:  # the program that reads the pipe, such as head, has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it again on exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes stdout again on exit
         return 128 + 13  # the exit code of a program that SIGPIPE has ended
     except (ValueError, TypeError, OSError, ArithmeticError, backend.DeviceError) as error:
         print(f"nnscratch {arguments.command}: {launch.rank_in_words()}{_one_line(error)}", file=sys.stderr)
@@ -122,7 +122,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--vocab", type=int, help="largest vocabulary size (default: 10000 with words, 2000 with bpe)")
     train.add_argument("--batch", type=int, help="batch size: sequences read in parallel")
     train.add_argument("--seq-len", type=int, help="time steps of backpropagation through time")
-    train.add_argument("--lr", type=float, help="initial learning rate; it follows a cosine to 0")
+    train.add_argument("--lr", type=float, help="initial learning rate; it falls to 0 along a cosine")
     train.add_argument("--clip", type=float, help="clip the norm of the gradient to this value (default: 5)")
     train.add_argument("--patience", type=int, help="stop after this many validations without a lower loss")
     train.add_argument("--seed", type=int, help="the same seed gives the same run (default: 0)")

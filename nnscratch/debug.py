@@ -3,9 +3,9 @@
     with nn.debug.detect_anomaly(model, criterion):
         trainer.fit(batches, epochs=1)
 
-A NaN in one layer makes everything after it NaN, so the loss does not show which layer made the first NaN. While the
-block runs, each module checks the results of its ``forward`` and ``backward``. Inner modules return before the outer
-ones, so the first check that fails names the layer. The name and the idea come from PyTorch's
+A NaN in one layer makes everything after it NaN, so the loss does not show which layer made the first NaN. Inside the
+``with`` block, each module checks the results of its ``forward`` and ``backward``. Inner modules return before the
+outer ones, so the first check that fails names the layer. The name and the idea come from PyTorch's
 ``torch.autograd.detect_anomaly``.
 """
 
@@ -78,7 +78,10 @@ def detect_anomaly(*modules: Module) -> Iterator[None]:
 
 
 class _Checked:
-    """The `method` of a module, with a check of its results. As an attribute of the module, it hides the method."""
+    """The `method` of a module, with a check of its results.
+
+    The module has this object as an attribute, and Python finds an attribute of an object before a method of its class.
+    """
 
     def __init__(self, module: Module, method: str, title: str):
         self.module, self.method, self.title = module, method, title or type(module).__name__
@@ -115,7 +118,9 @@ class _Checked:
         broken = [name for name, p in self._parameters() if _first_not_finite(p.data) is not None]
         if broken:
             return f"Its parameter {', '.join(broken)} is not finite: the cause is an earlier step of the optimizer"
-        return "Its arguments and parameters are finite: a value inside was too large for the dtype, or undefined"
+        return (
+            "Its arguments and parameters are finite: an intermediate value was too large for the dtype, or undefined"
+        )
 
 
 def _first_not_finite(value: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Old names of functions, classes and attributes. They work for one more release, and give a warning."""
+"""Old names of functions, classes and attributes. They work until version 2.0, and give a warning."""
 
 from __future__ import annotations
 

@@ -7,9 +7,9 @@
     equalised odds          P(p = 1 | y = 1, a) and P(p = 1 | y = 0, a) are the same for all a: each group has the same
                             rates of true and of false positives
 
-A gap is the largest difference between two groups. With a gap of 0, all groups are equal. If the groups have different
-rates of y = 1, no accurate classifier has both gaps at 0. So the two definitions contradict each other.
-The right definition depends on the purpose of the prediction, and on the origin of the labels y.
+A gap is the largest difference of a rate between two groups. With a gap of 0, all groups are equal. If the groups have
+different rates of y = 1, no classifier that is better than chance has both gaps at 0. So the two definitions contradict
+each other. The right definition depends on the purpose of the prediction, and on the origin of the labels y.
 
     re-weighting            w = P(a) P(y) / P(a, y) for each training example. With these weights, y is independent of a
 
@@ -135,7 +135,7 @@ def group_report(predictions: Array, targets: Array, groups: Array) -> GroupRepo
     p, y, a = (_row(name, v) for name, v in (("predictions", predictions), ("targets", targets), ("groups", groups)))
     for name, array in (("predictions", p), ("targets", y)):
         if len(array) != len(a) or not np.isin(array, (0, 1)).all():
-            raise ValueError(f"{name} must be 0 or 1, one for each of the {len(a)} groups, got {array}")
+            raise ValueError(f"{name} must be 0 or 1, one for each of the {len(a)} examples, got {array}")
 
     def rate(of: np.ndarray, where: np.ndarray) -> float:
         return float(of[where].mean()) if where.any() else float("nan")
@@ -154,8 +154,8 @@ def group_report(predictions: Array, targets: Array, groups: Array) -> GroupRepo
 def reweighting(targets: Array, groups: Array) -> np.ndarray:
     """Return the weight of each training example, shape (N,): P(a) P(y) / P(a, y).
 
-    The mean weight is 1 if every group has examples of every class. To use the weights, draw the training examples
-    with these probabilities.
+    The mean weight is 1 if every group has examples of every class. To use the weights, draw the training examples with
+    probabilities that are proportional to them.
 
     Examples
     --------

@@ -101,8 +101,8 @@ def device_of_rank(world: Any, device: str) -> str:
 def rank_in_words() -> str:
     """Return ``"rank 1 of 4: "`` for the message of an error, or an empty string in a single process.
 
-    If all ranks have raised the same error, the other ranks wait here for one second. In this time, rank 0 prints the
-    error and ends them.
+    All ranks except rank 0 wait here for one second. If all ranks have raised the same error, rank 0 prints it and ends
+    the other ranks before they print it again.
     """
     if not _uses_mpi():
         return ""
@@ -189,7 +189,7 @@ def environment(ranks: int) -> dict[str, str]:
     threads = {name: str(max(1, backend.num_threads() // ranks)) for name in THREADS}
     for_open_mpi = {
         "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",  # allow more ranks than cores
-        "PRTE_MCA_hwloc_default_binding_policy": "none",  # other programs may use the same cores
+        "PRTE_MCA_hwloc_default_binding_policy": "none",  # no rank has its own cores: other programs may use them
     }
     if hasattr(os, "geteuid") and os.geteuid() == 0:  # usual in a container: this program already runs as root
         for_open_mpi |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
@@ -198,7 +198,7 @@ def environment(ranks: int) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _passed_on(process: subprocess.Popen) -> Iterator[None]:
-    """Inside the block, send the ranks every signal that would end this program."""
+    """Inside the block, for each signal that would end this program, send SIGUSR1 to the ranks instead."""
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     previous = {number: signal.signal(number, lambda *_: process.send_signal(signal.SIGUSR1)) for number in numbers}
     try:

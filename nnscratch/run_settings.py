@@ -50,7 +50,7 @@ class Config:
     sha256: str = ""
 
     def check(self) -> None:
-        """Raise ValueError if a setting has the wrong type, or is out of range. A file may hold anything."""
+        """Raise ValueError if a setting has the wrong type, or is out of range. The settings may come from a file."""
         for field in dataclasses.fields(self):
             value, (kind, *none) = getattr(self, field.name), field.type.split(" | ")
             if not (value is None and none):

@@ -85,7 +85,7 @@ class Run:
 
     @classmethod
     def plan(cls, folder: Path, config: Config) -> Run:
-        """Return a new run after checking all its settings. It does not make the folder: `create` does.
+        """Return a new run after checking all its settings. This method does not make the folder: `create` does.
 
         Raises
         ------
@@ -289,7 +289,7 @@ class Run:
         return evaluate(model, CrossEntropyLoss(), batches)
 
     def show(self, loss: float, batches: data.TextBatches) -> str:
-        """Return a mean loss over `batches`, such as ``1.702 bits per character`` or ``perplexity 85.3``.
+        """Return a mean loss over `batches` as text: ``1.702 bits per character`` or ``perplexity 85.3``.
 
         With BPE, a token is several characters. The sum of the losses is divided by the number of characters in the
         targets, so you can compare the result with the loss of a character model.
@@ -308,7 +308,7 @@ class Run:
 
 
 def default_prompt(tokenizer: Any) -> str:
-    """Return PROMPT if the tokenizer knows all of it, else a new line, or the tokenizer's last token."""
+    """Return the first text that the tokenizer knows: PROMPT, a new line, or else its last token."""
     for prompt in (PROMPT, "\n"):
         with contextlib.suppress(ValueError):
             ids = tokenizer.encode(prompt)
@@ -318,7 +318,7 @@ def default_prompt(tokenizer: Any) -> str:
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text in lower case. A word is a run of letters of any alphabet."""
+    """Return the words of a text in lower case. A word is a sequence of letters of any alphabet."""
     return re.findall(r"[^\W\d_]+", text.lower())
 
 

@@ -66,7 +66,7 @@ def test_bad_arguments_are_named():
     zeros = np.zeros(3, int)
     with pytest.raises(ValueError, match="predictions must be 0 or 1"):
         group_report(np.array([0, 1, 2]), zeros, zeros)
-    with pytest.raises(ValueError, match="targets must be 0 or 1, one for each of the 3 groups"):
+    with pytest.raises(ValueError, match="targets must be 0 or 1, one for each of the 3 examples"):
         group_report(zeros, np.zeros(2), zeros)
     with pytest.raises(ValueError, match="groups must have shape"):
         group_report(zeros, zeros, np.zeros((3, 1)))

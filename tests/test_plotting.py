@@ -108,11 +108,11 @@ def test_histograms_are_of_the_finite_numbers_and_say_how_many_are_not():
     [
         (lambda: plotting.plot_history("losses"), "plot_history draws a History"),
         (lambda: plotting.plot_history([[1.0]]), "or a list of losses, not a list"),
-        (lambda: plotting.plot_gates([1.0], "a"), "plot_gates draws a LanguageModel or"),
+        (lambda: plotting.plot_gates([1.0], "a"), "plot_gates needs a LanguageModel or"),
         (lambda: plotting.plot_gates(nn.models.LanguageModel(4, 3, 2), "ab"), r"plot_gates\(model, tokenizer, text\)"),
         (lambda: plotting.plot_gradient_flow([1]), "model must be a Module, got list"),
         (lambda: plotting.plot_histograms("weights"), "a Module or a dict of names and arrays, got str"),
-        (lambda: plotting.lstm_gates(nn.GRU(2, 3), X), "reads an LSTM, got GRU"),
+        (lambda: plotting.lstm_gates(nn.GRU(2, 3), X), "needs an LSTM, got GRU"),
         (lambda: plotting.plot_filters(nn.Conv2d(1, 2, 3)), "expected a NumPy or CuPy array, got Conv2d"),
     ],
 )

@@ -185,7 +185,7 @@ def test_a_search_marks_the_best_trial_the_stopped_ones_and_those_beyond_the_edg
     study = types.SimpleNamespace(trials=trials)
     ax = plotting.plot_search(study)
     labels = ax.get_legend_handles_labels()[1]
-    assert set(labels) == {"trial", "higher still", "stopped early", "best: 1", "best so far"}
+    assert set(labels) == {"trial", "above the axis", "stopped early", "best: 1", "best so far"}
     assert ax.get_xlabel() == "trial" and ax.get_ylim()[1] < 2
     assert plotting.plot_search(study, "lr").get_xscale() == "log"
     assert plotting.plot_search(study, "hidden").get_xscale() == "linear"
@@ -194,7 +194,7 @@ def test_a_search_marks_the_best_trial_the_stopped_ones_and_those_beyond_the_edg
 
 
 def test_the_gates_of_one_direction_are_read():
-    with pytest.raises(ValueError, match="lstm_gates reads an LSTM of one direction"):
+    with pytest.raises(ValueError, match="lstm_gates needs an LSTM with one direction, got a bidirectional one"):
         lstm_gates(nn.LSTM(2, 3, bidirectional=True, rng=0), np.ones((2, 1, 2)))
 
 

@@ -1,6 +1,6 @@
-"""The benchmark: measure this package and other libraries on the same jobs, from the same first weights.
+"""The benchmark: measure this package and other libraries on the same jobs, from the same initial weights.
 
-    jobs.py          the jobs: sizes, first weights, data
+    jobs.py          the jobs: sizes, initial weights, data
     ours.py          each job written with this package
     pytorch.py       each job written with PyTorch; for other libraries, see benchmarks/peers/ in the repository
     worker.py        a process that runs one job with one library

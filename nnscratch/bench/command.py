@@ -27,8 +27,8 @@ def add_options(parser: argparse.ArgumentParser, libraries: Sequence[runner.Libr
         "--blas-kernel",
         default=kernel,
         metavar="KERNEL",
-        help="OpenBLAS kernel: found (its own choice), best (the fastest on this processor), both, a name, or a list "
-        "such as found,Haswell (default: %(default)s)",
+        help="OpenBLAS kernel: found (OpenBLAS's choice), best (the fastest on this processor), both, a name, or a "
+        "list such as found,Haswell (default: %(default)s)",
     )
 
 
@@ -37,7 +37,7 @@ def run_on_gpu(arguments: argparse.Namespace) -> None:
     module_for("cuda")  # raises DeviceError with the reason if no GPU can be used
     jobs, libraries = select(arguments.jobs, GPU_JOBS), choose(runner.GPU, arguments.peers)
     environment, measured = runner.environment_for(None, arguments.threads), []
-    environment.pop("CUPY_TF32", None)  # both libraries compute in float32
+    environment.pop("CUPY_TF32", None)  # without TF32, so that both libraries compute in float32
     for job in jobs:
         results = runner.measure_job(job, libraries, arguments.repeats, arguments.seconds, environment, say=progress)
         measured.append((job, results))
@@ -55,7 +55,7 @@ def progress(text: str) -> None:
 
 
 def choose(libraries: Sequence[runner.Library], text: str | None) -> list[runner.Library]:
-    """Return our library and the peers in `text`. None stands for all peers.
+    """Return our library and the peers in `text`. None selects all peers.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def run(
     roots: Sequence[Path] = (),
     add: bool = False,
 ) -> dict[str, Any]:
-    """Measure and print the tables. Write them to `out` if given. If `add` is True, keep the other jobs there."""
+    """Measure and print the tables. Write them to `out` if given. If `add` is True, the files keep the other jobs."""
     results = runner.run(
         select(arguments.jobs),
         choose(libraries, arguments.peers),

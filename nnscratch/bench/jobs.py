@@ -1,4 +1,4 @@
-"""The jobs of the benchmark: sizes, first weights, data.
+"""The jobs of the benchmark: sizes, initial weights, data.
 
 The weights have PyTorch's names and layouts. This file draws them, so all libraries start from the same weights and
 must compute the same first losses.
@@ -19,7 +19,7 @@ PROMPT = 5
 
 @dataclass(frozen=True)
 class Job:
-    """One job. A step has ``per`` parts, for example 100 tokens. `unit` is the unit of the reported time, "ms a token".
+    """One job. A step has ``per`` parts, for example 100 tokens. `unit` is the unit of the reported time: "ms a token".
 
     Examples
     --------
@@ -45,8 +45,8 @@ class Job:
         """The floating-point operations in the matrix products of one training step of a language model.
 
         For each token, each weight needs one multiplication and one addition in the forward pass, and two
-        multiplications and two additions in the backward pass. In each layer of a Transformer, a token is
-        also multiplied with the keys and the values of all tokens of its sequence.
+        multiplications and two additions in the backward pass. In each layer of a Transformer, the query of a token is
+        also multiplied with the keys of all tokens of its sequence, and the attention weights with the values.
         """
         s = self.sizes
         if self.kind == "transformer":
@@ -57,7 +57,7 @@ class Job:
         return 6 * weights * self.tokens
 
     def weights(self) -> dict[str, np.ndarray]:
-        """Return the first values of all parameters, float32, under PyTorch's names."""
+        """Return the initial values of all parameters, float32, under PyTorch's names."""
         values = {}
         for k, (name, (shape, scale)) in enumerate(parameter_shapes(self).items()):
             rng = np.random.default_rng([7, k])
@@ -180,7 +180,7 @@ GPU_JOBS = {
 
 
 def select(text: str | None, jobs: dict[str, Job] = JOBS) -> list[Job]:
-    """Return the jobs in a list such as ``"a,g"``, where g stands for ga and gc. None stands for all jobs.
+    """Return the jobs in a list such as ``"a,g"``, where g selects ga and gc. None selects all jobs.
 
     Examples
     --------

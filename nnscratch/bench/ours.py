@@ -1,4 +1,4 @@
-"""The jobs, written with this package in the way that users write."""
+"""The jobs, written with this package as a user would write them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The jobs, written with PyTorch in the way that users write, with fast settings.
+"""The jobs, written with PyTorch as a user would write them, with fast settings.
 
 The settings are fused Adam, batch-first nn.LSTM, all cores, and inference_mode for evaluation and generation. The
 variant "compile" wraps the model in torch.compile.
@@ -117,9 +117,8 @@ class Jobs:
             def __init__(self) -> None:
                 super().__init__()
                 self.norm1, self.norm2 = nn.LayerNorm(D), nn.LayerNorm(D)
-                self.self_attn = nn.MultiheadAttention(
-                    D, heads, batch_first=True
-                )  # used for its weights and their names
+                # Only the weights and their names are used: forward calls the faster scaled_dot_product_attention.
+                self.self_attn = nn.MultiheadAttention(D, heads, batch_first=True)
                 self.linear1, self.linear2 = nn.Linear(D, 4 * D), nn.Linear(4 * D, D)
 
             def forward(self, x):
@@ -155,7 +154,7 @@ class Jobs:
                 logits, state = model(tokens, state)
                 p = (logits[0, -1] / 0.8).softmax(dim=0)
                 tokens = torch.multinomial(p, 1)[None]
-                token = tokens.item()  # the text is read while it is generated
+                token = tokens.item()  # a user reads each token as soon as it is generated
             return token
 
         @torch.inference_mode()

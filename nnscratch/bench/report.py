@@ -138,8 +138,8 @@ def gpu_markdown(measured: Sequence[tuple[Any, Sequence[Any]]], titles: dict[str
         f"{gpu}; {versions}; {date.today()}.",
         table(header, rows),
         "float32, without TF32. Times are medians over all steps. Each library ran in its own process, in turns, from "
-        "the same first weights. `of a product` is the number of operations in the matrix products of a step, divided "
-        "by the time of the whole step, relative to the speed of one 4096 x 4096 product"
+        "the same initial weights. The speed of a step is the number of operations in its matrix products, divided by "
+        "the time of the whole step. `of a product` compares this speed with the speed of one 4096 x 4096 product"
         + ("." if speed is None else f", which is {speed / 1e12:.1f} TFLOP/s here."),
     ]
     if notes:

@@ -23,7 +23,7 @@ from .. import blas, info
 from .jobs import Job
 
 HERE = Path(__file__).parent
-TOLERANCE = 1e-4  # relative; 2e-7 is typical, and DeZero has 1e-5 because its Adam adds eps in another position
+TOLERANCE = 1e-4  # relative; 2e-7 is typical, and DeZero has 1e-5 because its Adam adds eps at another place
 REST = 0.05  # seconds between turns: after a product, OpenBLAS's threads use the CPU for about 0.025 s
 MOST_STEPS = 5000  # steps in one turn
 PATIENCE = 3  # a library is stopped if it takes PATIENCE times as long as `seconds`
@@ -92,7 +92,7 @@ class Worker:
     """A process that runs worker.py. Use it as a context manager."""
 
     def __init__(self, library: Library, job: Job, environment: dict[str, str], roots: Sequence[Path] = ()):
-        # Import `bench`, not `nnscratch.bench`: that would load the whole package into the memory of every peer.
+        # Import `bench` instead of `nnscratch.bench`, which would load the whole package into the memory of every peer.
         paths = [str(path) for path in (HERE.parent, HERE.parent.parent, *roots)]
         code = f"import sys; sys.path += {paths!r}; from bench.worker import main; main(*sys.argv[1:])"
         self.errors = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")  # noqa: SIM115
@@ -142,7 +142,7 @@ class Worker:
 
 
 def agree(ours: Sequence[float], theirs: Sequence[float]) -> bool:
-    """Return True if two libraries computed the same values, and so did the same work.
+    """Return True if two libraries computed the same values, which shows that they did the same work.
 
     Examples
     --------

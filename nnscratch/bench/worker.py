@@ -3,14 +3,14 @@
     input     a line of JSON for each turn:  {"steps": n}
     output    first {"check": [...], ...} or {"unavailable": "why"}, then for each turn {"seconds": [...], "memory": m}
 
-A peer is a module with ``build(job, variant)``. It returns a dict with these keys:
+A peer is a module with a function ``build(job, variant)``, which returns a dict with these keys:
 
     step      a function that runs one step
     check     optional: a function that returns values which must be the same for every library. Without it, the losses
               of the first three steps are compared.
     others    are copied to the results, for example ``version``
 
-``build`` raises ImportError if the library is missing, and NotImplementedError("why") if it cannot do the job.
+``build`` raises ImportError if the library is missing, and NotImplementedError("why") if the library cannot do the job.
 """
 
 from __future__ import annotations

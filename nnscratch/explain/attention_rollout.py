@@ -10,8 +10,8 @@ Each row of R sums to 1. The weights of one layer show from which tokens a token
 of each token is already a mixture of several input tokens. So these weights alone say little about the input. The
 product of the matrices B combines all layers.
 
-Rollout uses the attention weights only. It ignores the values, the output projections and the small networks of the
-blocks, and it is the same for all classes.
+Rollout uses the attention weights only. It ignores the values, the output projections and the feed-forward layers, and
+it is the same for all classes.
 
 Reference: Abnar and Zuidema (2020), "Quantifying attention flow in transformers", arXiv:2005.00928.
 """
@@ -33,7 +33,7 @@ def attention_rollout(model: Module, tokens: Array) -> Array:
     Parameters
     ----------
     model : Module
-        A Transformer in which every attention layer attends to its own tokens. It computes as in ``eval()`` mode.
+        A Transformer with self-attention only. It computes as in ``eval()`` mode.
     tokens : array, shape (N, T)
         Without padding. For a `TransformerLM`, T is at most its `context`.
 
@@ -61,8 +61,8 @@ def attention_rollout(model: Module, tokens: Array) -> Array:
         x, *memory = of.inputs[-1]
         if memory or x.shape[:2] != tokens.shape:
             raise ValueError(
-                "attention_rollout needs attention of each token to all tokens of x. Does the model attend to a "
-                "memory, or is x longer than its context?"
+                "attention_rollout needs self-attention over all tokens of x. Does the model have cross-attention, "
+                "or is x longer than its context?"
             )
         B = (of.module.weights(x).mean(axis=1) + xp.eye(x.shape[1], dtype=x.dtype)) / 2  # (N, T, T)
         R = B if R is None else B @ R

@@ -6,8 +6,9 @@
     deletion    c_k = s of x with the first k/K of the elements replaced by the baseline        k = 0..K
     insertion   c_k = s of the baseline with the first k/K of the elements of x
 
-If a is right, the score falls early in deletion, and rises early in insertion. The mean of c over k/K, by the trapezoid
-rule, is the area under the curve. A good explanation has a small area for deletion, and a large area for insertion.
+If the explanation a is right, the score falls early in deletion, and rises early in insertion. The mean of c over k/K,
+by the trapezoid rule, is the area under the curve. A good explanation has a small area for deletion, and a large area
+for insertion.
 
 Both curves have the same weakness. Inputs with replaced parts are unlike the training data, so the model's scores for
 them are not reliable. So compare the areas with those of a random order, and never with those of another model.

@@ -6,7 +6,7 @@
     tokens                  a_t = ds/de_t . e_t             a scalar product over the D features of token t
 
 If s = w . x, then a_i = w_i x_i, and the a_i sum to s exactly. For a network, the sum is the first-order estimate of
-s(x) - s(0), with the slope at x. Where a ReLU or a sigmoid is saturated at x, this slope is 0 although the input
+s(x) - s(0), with the slope at x. Where a ReLU or a sigmoid is flat at x, this slope is about 0 even if the input
 matters. `integrated_gradients` uses the slopes along the whole path from 0 to x instead.
 
 Reference: Shrikumar, Greenside, Shcherbina and Kundaje (2016), "Not just a black box: learning important features

@@ -6,7 +6,7 @@
     tokens                  g_t = |ds/de_t|     the length of the gradient with respect to the vector e_t of token t
 
 Where |g| is large, a small change of the input changes the score a lot. But |g| is not the contribution of the input to
-the score: the gradient of w x is w, also if x is 0. The figure of |g| over an image is called a saliency map.
+the score: the gradient of w x is w, even if x is 0. A picture of |g| for an image is called a saliency map.
 
 Reference: Simonyan, Vedaldi and Zisserman (2014), "Deep inside convolutional networks: visualising image classification
 models and saliency maps", arXiv:1312.6034.

@@ -1,4 +1,4 @@
-"""Integrated gradients: the gradient times the input, with the mean gradient on the line from a baseline to the input.
+"""Integrated gradients: the input minus a baseline, times the mean gradient on the line between the two.
 
     shapes      x, x0, a (N, ...)       s (N,)      K points, at alpha_k from 0 to 1, with weights w_k that sum to 1
 
@@ -13,19 +13,20 @@ ds/dx * (x - x0), and its integral from 0 to 1 is s(x) - s(x0). So the sum of th
 of the score from the baseline to the input. The sum over K points only approximates the integral. The difference that
 remains, the gap, shows whether the points are dense enough.
 
-In a network with ReLUs, ds/dx jumps where a unit switches. Points with equal distances need a large K for these jumps.
+In a network with ReLUs, ds/dx jumps where a unit switches. Equally spaced points need a large K for these jumps.
 So the default is an adaptive sum. It cuts the line into segments, and uses Simpson's rule in each of them:
 
     integral from alpha_1 to alpha_2 ~ (alpha_2 - alpha_1) / 6 (ds/dx at alpha_1 + 4 at the middle + at alpha_2)
 
-Completeness also holds for each segment: the integral over the segment gives a part of a, and the sum of this part is
-the change of s from alpha_1 to alpha_2. So the gap of each segment is known too. The segments with the largest gaps are
-cut into halves, until the sum of all gaps of an example is small enough. Only the segments around a jump become short.
+Completeness also holds for each segment: (x - x0) * (the integral over the segment) sums to the change of s from
+alpha_1 to alpha_2. So the gap of each segment is known too. The segments with the largest gaps are cut into halves,
+until the sum of all gaps of an example is small enough. Only the segments around a jump become short.
 
 With a given number of `steps`, the points are those of Gauss-Legendre integration: the sum is exact if ds/dx is a
 polynomial in alpha of degree below 2K.
 
-For tokens, x stands for the embedding vectors e. The attribution of a token is the sum over the features of its vector.
+For tokens, x is the array of the embedding vectors e. The attribution of a token is the sum over the features of its
+vector.
 
 References: Sundararajan, Taly and Yan (2017), "Axiomatic attribution for deep networks", arXiv:1703.01365; Lyness
 (1969), "Notes on the adaptive Simpson quadrature routine", doi:10.1145/321526.321537.
@@ -133,7 +134,7 @@ def integrated_gradients(
 
 
 def line_of(model: Module, x: Array, target: Target, x0: Array, difference: Array) -> Line:
-    """Return the line of one example, x of shape (1, ...). The features x0 and difference have no axis of examples."""
+    """Return the `Line` of one example. x has the shape (1, ...); the features x0 and difference have no batch axis."""
     xp = backend.array_module(x)
 
     def at(alphas: np.ndarray) -> tuple[np.ndarray, Array]:
@@ -163,7 +164,7 @@ def gauss_mean(line: Line, alphas: np.ndarray, weights: np.ndarray) -> Array:
 def adaptive_mean(line: Line, difference: Array) -> Array:
     """Return the mean of ds/dx along the line. Segments with a large gap are cut into halves."""
     xp = backend.array_module(difference)
-    alphas = np.linspace(0, 1, 2 * SEGMENTS + 1)  # even: the ends of the segments; odd: their middles
+    alphas = np.linspace(0, 1, 2 * SEGMENTS + 1)  # even indices: the ends of the segments; odd indices: their middles
     s, g = line(alphas)
     tolerance = float(largest_gap(s[0], s[-1], g.dtype)) / 2  # the other half is for rounding
     rounding = 8 * float(np.finfo(g.dtype).eps) * abs(s).max()  # shorter segments do not reduce a gap below this
@@ -203,8 +204,8 @@ def _warn_if_incomplete(gap: np.ndarray, change: np.ndarray, largest: np.ndarray
     if (gap > largest).any():
         n = int(np.argmax(gap / largest))
         warnings.warn(
-            f"integrated_gradients: the attributions of example {n} must sum to {change[n]:.4g}, the difference of the "
-            f"two scores. The sum differs from this by {gap[n]:.2g}. {advice}",
+            f"integrated_gradients: the attributions of example {n} must sum to {change[n]:.4g}, the score of "
+            f"the input minus the score of the baseline. Their sum differs from this by {gap[n]:.2g}. {advice}",
             RuntimeWarning,
             stacklevel=3,
         )

@@ -1,4 +1,4 @@
-"""LIME: replace the model near one example by a linear model, and read its weights.
+"""LIME: fit a linear model to the scores near one example, and read the weights of the linear model.
 
     shapes      m (M, G)    y, w, d (M,)    b (G,)    b0 a number
 

@@ -109,7 +109,7 @@ def linear_probe(
     if h.ndim < 2 or labels.shape != h.shape[:-1] or labels.dtype.kind not in "iu" or labels.min(initial=0) < 0:
         raise ValueError(
             f"linear_probe needs h of shape (..., D) and one label of 0 or more for each vector, got {h.shape}, and "
-            f"labels of shape {labels.shape} and {labels.dtype}"
+            f"labels of shape {labels.shape} and dtype {labels.dtype}"
         )
     if not np.isfinite(h).all():
         raise ValueError("h must be finite, got NaN or infinity")
@@ -117,7 +117,9 @@ def linear_probe(
     h, labels = h.reshape(-1, h.shape[-1]), labels.reshape(-1).astype(np.intp)  # the integers that bincount accepts
     tested = round(probability("test_fraction", test_fraction) * len(h))
     if not 0 < tested < len(h):
-        raise ValueError(f"test_fraction={test_fraction} of {len(h)} vectors leaves none for the test or the training")
+        raise ValueError(
+            f"test_fraction={test_fraction} of {len(h)} vectors leaves no vector for the test or the training"
+        )
     order = rng.permutation(len(h))
     test, train = order[:tested], order[tested:]
     mean, std = h[train].mean(axis=0), h[train].std(axis=0) + 1e-8

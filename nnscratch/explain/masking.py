@@ -92,7 +92,7 @@ def explain_each(
 
 
 def value_function(model: Model, x: Array, target: Target, baseline: Any, groups: np.ndarray) -> Value:
-    """Return v for one example, x of shape (1, ...)."""
+    """Return v for one example. x has the shape (1, ...)."""
     xp = backend.array_module(x)
     by_vector = is_tokens(x) and baseline is None
     if by_vector and not isinstance(model, Module):
@@ -130,7 +130,7 @@ def checked_groups(x: Array, groups: Any) -> tuple[np.ndarray, int]:
 
 
 def baseline_row(baseline: Any, x: Array, n: int) -> Any:
-    """Return the baseline of example n, for x of shape (1, ...)."""
+    """Return the baseline for the batch ``x[n : n + 1]``, which has only example n."""
     if getattr(baseline, "ndim", 0) == x.ndim and len(baseline) == len(x):
         return baseline[n : n + 1]
     return baseline

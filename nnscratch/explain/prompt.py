@@ -40,7 +40,7 @@ class PromptExplanation:
     target : str
         The next token that is explained.
     probability : float
-        Its probability.
+        The probability of `target`.
     likely : list of (str, float)
         The most likely next tokens with their probabilities.
 
@@ -158,7 +158,7 @@ def single_id(tokenizer: Any, token: str) -> int:
 
 
 def pieces(tokenizer: Any, ids: np.ndarray) -> list[str]:
-    """Return the part of the text that each token adds. A word has the space before it."""
+    """Return the part of the text that each token adds. For a word, this includes the space before it."""
     texts = [tokenizer.decode(ids[:t]) for t in range(len(ids) + 1)]
     return [after[len(before) :] for before, after in zip(texts, texts[1:], strict=False)]
 

@@ -102,7 +102,7 @@ def score_gradients(model: Module, x: Array, target: Target, features: Array | N
 
 
 def gradients_at(model: Module, x: Array, target: Target, points: Iterable[Array]) -> Iterator[Array]:
-    """Yield ds/d(features) at each of the points, arrays in the shape of the features.
+    """Yield ds/d(features) at each point. A point is an array in the shape of the features.
 
     Several points are computed as one batch, because many small passes would take longer.
     """
@@ -209,7 +209,7 @@ def embedding_of(model: Model) -> Embedding:
     if len(found) != 1:
         raise TypeError(
             f"x holds integers, so the model must be a Module with one Embedding, and {type(model).__name__} has "
-            f"{len(found)}. For other integers, use x.astype(numpy.float32)"
+            f"{len(found)}. If x does not hold token ids, use x.astype(numpy.float32)"
         )
     return found[0]
 

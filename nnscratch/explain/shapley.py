@@ -10,7 +10,7 @@ that only these numbers have all of these four properties:
 - The phi_g sum to v(all) - v(none).
 - Two groups that always change v by the same amount get the same number.
 - A group that never changes v gets 0.
-- If v is the sum of two functions, each phi_g is the sum of the numbers for these two functions.
+- If v is the sum of two functions, each phi_g is the sum of the phi_g of these two functions.
 
 This file computes v for all 2^G sets, so G must be small. `kernel_shap` estimates the same numbers for a larger G.
 
@@ -66,8 +66,8 @@ def exact_values(v: Value, G: int) -> np.ndarray:
     """Return phi, shape (G,)."""
     if G > MAX_GROUPS:
         raise ValueError(
-            f"shapley_values enumerates all sets of at most {MAX_GROUPS} groups, got {G}: use larger groups, or "
-            f"kernel_shap"
+            f"shapley_values tries all sets of groups, so it accepts at most {MAX_GROUPS} groups, got {G}: use "
+            f"larger groups, or kernel_shap"
         )
     sets = all_sets(G)  # (2^G, G)
     values, sizes = v(sets), sets.sum(axis=1)

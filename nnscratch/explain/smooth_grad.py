@@ -5,11 +5,11 @@
     n_k ~ Normal(0, sigma^2)        sigma = noise * (max x - min x), for each example
     g   = 1/K sum over k of ds/dx(x + n_k)
 
-For tokens, x stands for the embedding vectors e, and the result is the length of the mean gradient of each token.
+For tokens, x is the array of the embedding vectors e. The result is the length of the mean gradient of each token.
 
-The gradient of a deep network with ReLUs changes abruptly from one point to the next, so its figure looks like noise.
-The mean over a neighbourhood of x changes slowly. This mean is the gradient of a smoothed s: the mean of s over the
-noise.
+The gradient of a deep network with ReLUs changes abruptly from one point to the next, so a picture of it looks like
+noise. The mean over a neighbourhood of x changes slowly. This mean is the gradient of a smoothed s: the mean of s over
+the noise.
 
 Reference: Smilkov, Thorat, Kim, Viegas and Wattenberg (2017), "SmoothGrad: removing noise by adding noise",
 arXiv:1706.03825.

@@ -124,7 +124,9 @@ def _activations(model: Module, ids: np.ndarray, layer: str, unit: int, context:
             model(*to_device_of(model, windows))
         if layer not in seen or not seen[layer].outputs:
             names = ", ".join(name for name, of in seen.items() if name and of.outputs)
-            raise ValueError(f"layer must be the name of a module that forward calls, got {layer!r}; there are {names}")
+            raise ValueError(
+                f"layer must be the name of a module that forward calls, got {layer!r}; the names are {names}"
+            )
         h = seen[layer].output
         if h.ndim != 3 or h.shape[:2] != windows.shape or unit >= h.shape[2]:
             raise ValueError(

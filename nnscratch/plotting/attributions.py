@@ -48,7 +48,8 @@ def plot_attributions(image: Array, attributions: Array, ax: Any = None) -> Any:
     limit = finite_limit("attributions", a)
     ax = axes_or_new(ax, 4.4, 3.6)
     low, high = float(image.min()), float(image.max())
-    ax.imshow(image, cmap="Greys", vmin=low, vmax=low + 2 * (high - low) or 1)  # at most half black
+    # The darkest pixel of the image is only half black, so the colours on top stay visible.
+    ax.imshow(image, cmap="Greys", vmin=low, vmax=low + 2 * (high - low) or 1)
     heat = ax.imshow(a, cmap=SIGNED_MAP, vmin=-limit, vmax=limit, alpha=np.clip(np.abs(a) / limit, 0, 1) ** 0.7)
     ax.set_xticks([])
     ax.set_yticks([])

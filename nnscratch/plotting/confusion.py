@@ -15,7 +15,8 @@ from .style import MAP, axes_or_new, ink_on
 def plot_confusion_matrix(matrix: Array, labels: Sequence[str] | None = None, ax: Any = None) -> Any:
     """Plot a confusion matrix with the count in every cell.
 
-    The colour shows the fraction of the row, so errors on rare classes are as visible as errors on frequent ones.
+    The colour shows each count as a fraction of its row, so errors on rare classes are as visible as errors on frequent
+    ones.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ def lstm_gates(lstm: LSTM, x: Array, layer: int = 0) -> dict[str, np.ndarray]:
     x : array, shape (T, D)
         The input of layer 0.
     layer : int
-        The layer whose gates to return.
+        The layer whose gates are returned.
 
     Returns
     -------
@@ -46,9 +46,9 @@ def lstm_gates(lstm: LSTM, x: Array, layer: int = 0) -> dict[str, np.ndarray]:
     (['i', 'f', 'g', 'o', 'c', 'h'], (7, 5))
     """
     if not isinstance(lstm, LSTM):
-        raise TypeError(f"lstm_gates reads an LSTM, got {type(lstm).__name__}")
+        raise TypeError(f"lstm_gates needs an LSTM, got {type(lstm).__name__}")
     if lstm.bidirectional:
-        raise ValueError("lstm_gates reads an LSTM of one direction")
+        raise ValueError("lstm_gates needs an LSTM with one direction, got a bidirectional one")
     if count("layer", layer) >= lstm.num_layers:
         raise ValueError(f"layer must be in 0..{lstm.num_layers - 1}, got {layer}")
     x = backend.to_numpy(x)
@@ -130,7 +130,7 @@ def plot_gates(
         (x, *_) = seen[gates.cell].inputs[0]  # (1, T, D)
         gates, tokens = lstm_gates(gates.recurrent, x[0], layer), [tokens.decode([number]) for number in ids]
     elif not isinstance(gates, dict):
-        raise TypeError(f"plot_gates draws a LanguageModel or the result of lstm_gates, got {type(gates).__name__}")
+        raise TypeError(f"plot_gates needs a LanguageModel or the result of lstm_gates, got {type(gates).__name__}")
     one_of("show", show, TITLES)
     if show not in gates:
         raise ValueError(f"plot_gates: gates must have the key {show!r}, got {list(gates)}")

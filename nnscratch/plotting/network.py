@@ -18,7 +18,7 @@ from ..parameter import Parameter
 from ..record import record
 from .style import BLUE, GREY, ORANGE, axes_or_new
 
-MAX_NODES = 40  # the search for the operands of a sum or product reads this number of the latest nodes
+MAX_NODES = 40  # the number of the latest nodes among which `combination` searches the operands of a sum or product
 
 
 @dataclass
@@ -34,18 +34,18 @@ class Node:
 def draw_network(model: Module, *inputs: Any, dy: Any = None, ax: Any = None) -> Any:
     """Draw the graph of a model: a box for each layer, with the shape and the size of its output.
 
-    A module gets a box if it has its own parameters or no inner modules. An arrow means that the output of one box
-    is an input of the other. Sums and products of two outputs, as in a residual connection, get a box too. A "?" is an
-    array that was computed in another way. The size is the root mean square.
+    A module gets a box if it has its own parameters or no inner modules. An arrow means that the output of one box is
+    an input of the other. Sums and products of two outputs, as in a residual connection, get a box too. A box with "?"
+    is an array that was computed in another way. The size of an array is its root mean square.
 
     Parameters
     ----------
     model : Module
     *inputs : arrays
-        The arguments of its forward, which is called once.
+        The arguments of the model's forward, which is called once.
     dy : array, optional
-        The gradient of the output. Backward is called with it, and each box also shows the size of the gradient with
-        respect to its output. A copy of the model runs, so the gradients in `model` do not change.
+        The gradient of the output. If it is given, backward is called too, and each box also shows the size of the
+        gradient with respect to its output. A copy of the model runs, so the gradients in `model` do not change.
     ax : matplotlib Axes, optional
 
     Returns

@@ -10,7 +10,7 @@ from .style import BLUE, GREY, ORANGE, axes_or_new
 
 
 def plot_search(study: Any, parameter: str | None = None, ax: Any = None) -> Any:
-    """Plot the result of every trial over its number or over one hyper-parameter.
+    """Plot the result of every trial against the number of the trial, or against one hyper-parameter.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def plot_search(study: Any, parameter: str | None = None, ax: Any = None) -> Any
         names = {name: None for t in finished for name in t.params}
         if parameter not in names:
             raise ValueError(f"the search has no parameter {parameter!r}; it has {', '.join(names)}")
-        # A trial may not have this parameter.
+        # Some trials do not have this parameter.
         finished, cut = ([t for t in trials if parameter in t.params] for trials in (finished, cut))
     ax = axes_or_new(ax)
 
@@ -62,7 +62,7 @@ def plot_search(study: Any, parameter: str | None = None, ax: Any = None) -> Any
                s=30, color=BLUE, label="trial", zorder=3)  # fmt: skip
     beyond = [position(t) for t in finished if t.value > edge]
     if beyond:
-        ax.scatter(beyond, [edge] * len(beyond), s=40, marker="^", color=BLUE, clip_on=False, label="higher still")
+        ax.scatter(beyond, [edge] * len(beyond), s=40, marker="^", color=BLUE, clip_on=False, label="above the axis")
         ax.set_ylim(best.value - 0.08 * (top - best.value), edge)
     if cut:
         ax.scatter([position(t) for t in cut], np.minimum(last, edge), s=34, marker="x", color=GREY, clip_on=False,

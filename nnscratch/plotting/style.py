@@ -101,7 +101,7 @@ def use_style() -> None:
             "image.cmap": MAP,
             "legend.frameon": False,
             "lines.linewidth": 1.6,
-            "svg.hashsalt": "nnscratch",  # fixed ids in SVG files
+            "svg.hashsalt": "nnscratch",  # fixed ids in SVG files: the same figure gives the same file
         }
     )
     if "IPython" in sys.modules and (shell := sys.modules["IPython"].get_ipython()) is not None:

@@ -40,7 +40,7 @@ def plot_paths(
     >>> optimizer, path = nn.optim.SGD([w], lr=0.05), []
     >>> for step in range(30):
     ...     path.append(w.data.copy())
-    ...     w.grad[...] = w.data * [1, 20]                              # of f = a^2/2 + 10 b^2
+    ...     w.grad[...] = w.data * [1, 20]                              # gradient of a^2/2 + 10 b^2
     ...     optimizer.step()
     >>> ax = nn.plotting.plot_paths(lambda a, b: a**2 / 2 + 10 * b**2, {"SGD": path}, (-1.5, 1.5), (-1.2, 1.2))
     >>> ax.get_xlabel()

@@ -23,7 +23,7 @@
                       + (1 - q)^k q^(alpha - k) exp((j^2 - j) / (2 sigma^2)) erfc((z0 - j) / (sqrt(2) sigma)) / 2 )
                         with j = alpha - k
 
-    all steps   the rdp of each step adds up, for each alpha
+    all steps   for each alpha, add the rdp(alpha) of all steps
 
     epsilon     for every delta, training is (epsilon, delta)-private; choose the alpha with the smallest epsilon
 
@@ -129,7 +129,7 @@ def epsilon_of(steps: int, divergences: Sequence[float], delta: float) -> float:
 def noise_multiplier_for(epsilon_target: float, steps: int, sample_rate: float, delta: float) -> float:
     """Return the smallest noise multiplier, to 3 digits, with which `steps` steps spend at most `epsilon_target`.
 
-    It is 0 without steps, or if the sample rate is 0.
+    The result is 0 if there are no steps, or if the sample rate is 0.
 
     Examples
     --------
@@ -159,7 +159,7 @@ def noise_multiplier_for(epsilon_target: float, steps: int, sample_rate: float, 
 
 
 def _log_a_integer(q: float, sigma: float, alpha: int) -> float:
-    """Return log A of the finite sum."""
+    """Return log A for an integer alpha, from the finite sum."""
     k = np.arange(alpha + 1)
     log_binomial = np.array([math.log(math.comb(alpha, i)) for i in range(alpha + 1)])
     terms = log_binomial + (alpha - k) * math.log1p(-q) + k * math.log(q) + (k * k - k) / (2 * sigma**2)
@@ -167,11 +167,14 @@ def _log_a_integer(q: float, sigma: float, alpha: int) -> float:
 
 
 def _log_a(q: float, sigma: float, alpha: float) -> float:
-    """Return log A of the infinite series. From k > alpha on, its terms alternate in sign and become smaller."""
+    """Return log A for an alpha that is not an integer, from the infinite series.
+
+    For k > alpha, the terms of the series alternate in sign and become smaller.
+    """
     z0, log_q, log_1_q = sigma**2 * math.log(1 / q - 1) + 0.5, math.log(q), math.log1p(-q)
     s, width = 1 / (2 * sigma**2), math.sqrt(2) * sigma
     logs, signs = [], []
-    k, log_binomial, sign = 0, -math.log(2), 1  # it includes the factor 1/2 of both terms
+    k, log_binomial, sign = 0, -math.log(2), 1  # log_binomial includes the factor 1/2 of both terms
     while True:
         j = alpha - k
         below = log_binomial + j * log_1_q + k * log_q + (k * k - k) * s + _log_erfc((k - z0) / width)

@@ -100,7 +100,10 @@ class DPSGD:
         return epsilon_of(count("steps", steps), self._divergences, self.delta)
 
     def settings(self) -> dict[str, float]:
-        """Return the settings of a step's privacy. A checkpoint saves them, because they must not change in a run."""
+        """Return the settings that determine the epsilon of a step.
+
+        A checkpoint saves them, because they must not change during a run.
+        """
         return {"sample_rate": self.batches.sample_rate, "noise_multiplier": self.noise_multiplier}
 
     def check(self, model: Module, criterion: Module, optimizer: Optimizer) -> None:
@@ -129,7 +132,8 @@ class DPSGD:
         ((inputs, targets, _),) = parts
         optimizer, lr, L, C = trainer.optimizer, trainer.optimizer.lr, self.batches.batch_size, self.max_norm
         trainer.zero_grad()
-        loss = trainer.recorded.loss[-1] if trainer.recorded.loss else 0.0  # the batch is empty: repeat the last loss
+        # An empty batch has no loss, so the last loss is repeated.
+        loss = trainer.recorded.loss[-1] if trainer.recorded.loss else 0.0
         if num_rows(inputs) > 0:
             if not self._checked and num_rows(inputs) > 1:
                 check_examples_are_separate(trainer.model, inputs)

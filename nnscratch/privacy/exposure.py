@@ -5,7 +5,7 @@
     rank        the position of the canary if R is ordered by the model's loss; the most likely sentence has rank 1
     exposure    log2 |R| - log2 rank, in bits
 
-If the model has not memorised the canary, the rank is random. Then the exposure is above e bits with probability 2^-e,
+If the model has not memorised the canary, the rank is random. Then the exposure is above b bits with probability 2^-b,
 and 1.44 bits on average. If the canary comes first, the exposure is log2 |R|, or 13.3 bits for four digits. In this
 case, an attacker who starts with the most likely digits finds the secret in one try. With one bit less, the attacker
 needs twice as many tries.
@@ -89,7 +89,8 @@ def exposure(losses: Array, canary: int) -> float:
     losses : array, shape (R,)
         The model's loss of each sentence: there is one sentence for each possible choice of the digits.
     canary : int
-        The index of the sentence that was in the text. Each other sentence of equal loss adds one half to its rank.
+        The index of the sentence that was in the text. The rank counts every other sentence with the same loss as one
+        half.
 
     Examples
     --------
@@ -109,7 +110,7 @@ def exposure(losses: Array, canary: int) -> float:
 
 
 def sequence_losses(model: Module, sequences: Array, batch_size: int = 500) -> np.ndarray:
-    """Return the loss of each sequence of tokens: the sum of -log p of its tokens from the second on, in nats.
+    """Return the loss of each sequence of tokens: the sum of -log p of all its tokens except the first, in nats.
 
     Parameters
     ----------
@@ -130,7 +131,6 @@ def sequence_losses(model: Module, sequences: Array, batch_size: int = 500) -> n
     """
     backend.array_module(sequences)  # raises TypeError for a list
     check_instance("sequence_losses", "model", model, Module)
-    backend.array_module(sequences)
     if sequences.ndim != 2 or sequences.shape[1] < 2:
         raise ValueError(f"sequences must be (N, T) with at least two tokens each, got shape {sequences.shape}")
     losses, log_softmax = np.empty(len(sequences)), LogSoftmax().eval()

@@ -1,6 +1,6 @@
 """Membership inference: can someone tell from the loss whether an example was in the training data?
 
-    attack      the answer is yes if the model's loss of the example is below a threshold
+    attack      the answer is yes if the model's loss of the example is at most a threshold
 
     advantage   the largest, over all thresholds, of (fraction of members found) - (fraction of others called members)
     auc         the probability that a member has a lower loss than an example that was not in the data
@@ -30,7 +30,7 @@ class Membership(NamedTuple):
 
     Examples
     --------
-    Call each example whose loss is at most the threshold a member:
+    The attack calls an example a member if its loss is at most the threshold:
 
     >>> import numpy as np, nnscratch as nn
     >>> members, others = np.array([0.1, 0.2, 0.9]), np.array([0.5, 0.8, 1.2])
@@ -59,8 +59,8 @@ def membership_inference(member_losses: Array, other_losses: Array) -> Membershi
     Returns
     -------
     Membership
-        ``advantage``, ``auc`` and the ``threshold`` of the largest advantage. A loss of at most the threshold means
-        "member".
+        ``advantage``, ``auc`` and the ``threshold`` of the largest advantage. The attack calls an example a member if
+        its loss is at most the threshold.
 
     Examples
     --------

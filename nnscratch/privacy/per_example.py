@@ -1,4 +1,4 @@
-"""Per-example gradients of a model: keep them in one backward, then read them, their norms, or a weighted sum.
+"""Per-example gradients of a model: keep them in one backward pass, then read them, their norms, or a weighted sum.
 
     g_n          the gradient of the loss of example n alone, for all parameters
     ||g_n||      its norm over all parameters
@@ -27,7 +27,7 @@ from ..training.model_calls import arrays_of, call_model, hidden_for, num_rows, 
 
 
 class Examples:
-    """The part of each example in the gradients of a model. `keep_examples` fills it.
+    """The gradient of each example, for all parameters of a model. `keep_examples` fills this object.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class Examples:
 
 @contextlib.contextmanager
 def keep_examples(model: Module) -> Iterator[Examples]:
-    """Keep each example's part of the gradients inside the ``with`` block, instead of their sum.
+    """Inside the ``with`` block, keep the gradient of each example instead of the sum over all examples.
 
     The first axis of all inputs must be the examples. Inside the block ``parameter.grad`` is zero. Read the result
     after the block.
@@ -138,8 +138,8 @@ def check_has_rules(model: Module) -> None:
         title = f"{type(module).__name__} {name!r}" if name else type(module).__name__
         if isinstance(module, BatchNorm1d):
             raise ValueError(
-                f"{title} has no gradient of one example: the mean and the variance are those of the batch, so each "
-                f"output depends on all examples. Use GroupNorm or LayerNorm"
+                f"{title} has no gradient for a single example: the mean and the variance are those of the batch, so "
+                f"each output depends on all examples. Use GroupNorm or LayerNorm"
             )
         own = any(isinstance(value, Parameter) and value.requires_grad for value in vars(module).values())
         if own and not module.keeps_examples:
@@ -147,7 +147,7 @@ def check_has_rules(model: Module) -> None:
 
 
 def _check_kept(kept: dict[str, list[Form]], lost: list[str]) -> None:
-    """Raise ValueError if a gradient was added without its examples, or if the numbers of examples differ."""
+    """Raise ValueError if per-example gradients are missing, or if the numbers of examples differ."""
     if lost:
         names = ", ".join(lost)
         raise ValueError(f"backward added to the gradient of {names} without keeping one gradient for each example")
@@ -157,7 +157,9 @@ def _check_kept(kept: dict[str, list[Form]], lost: list[str]) -> None:
 
 
 def per_example_gradients(model: Module, criterion: Module, inputs: Any, targets: Array) -> dict[str, Array]:
-    """Return the gradient of each example's loss. One backward gives the same as N backwards of one example each.
+    """Return the gradient of each example's loss.
+
+    One backward pass gives the same gradients as N backward passes with one example each.
 
     Parameters
     ----------
@@ -192,7 +194,7 @@ def per_example_gradients(model: Module, criterion: Module, inputs: Any, targets
 
 
 def backward_per_example(model: Module, criterion: Module, inputs: Any, targets: Array) -> tuple[Examples, float]:
-    """Run forward, loss and backward. Return the examples, with the gradients of their own losses, and the loss."""
+    """Run forward, loss and backward. Return the per-example gradients and the mean loss."""
     check_is_mean(criterion)
     with keep_examples(model) as examples:
         prediction, _ = call_model(model, inputs, hidden_for(model, inputs, None))

@@ -158,7 +158,7 @@ WRONG = {
     "probe negative": (lambda: linear_probe(np.ones((4, 2)), np.full(4, -1)), ValueError, "0 or more"),
     "probe fraction": (lambda: linear_probe(np.ones((4, 2)), np.zeros(4, int), 0.01), ValueError, "leaves none"),
     "empty text": (lstm_call(text=""), ValueError, "the text is empty"),
-    "no such layer": (lstm_call(layer="gru"), ValueError, "there are embedding, lstm, linear"),
+    "no such layer": (lstm_call(layer="gru"), ValueError, "the names are embedding, lstm, linear"),
     "no such unit": (lstm_call(unit=10), ValueError, r"H > unit=10, got"),
     "negative unit": (lstm_call(unit=-1), ValueError, "unit must be"),
     "k": (lstm_call(k=0), ValueError, "k must be"),

@@ -198,7 +198,7 @@ class Flattening(nn.Sequential):
 
 
 def test_what_has_no_rule_is_refused_by_name():
-    with pytest.raises(ValueError, match="BatchNorm1d '1' has no gradient of one example.*GroupNorm"):
+    with pytest.raises(ValueError, match="BatchNorm1d '1' has no gradient for a single example.*GroupNorm"):
         nn.privacy.per_example_gradients(
             nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)), nn.MSELoss(), np.ones((2, 3)), np.ones((2, 2))
         )
