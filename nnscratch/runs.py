@@ -291,7 +291,7 @@ class Run:
     def show(self, loss: float, batches: data.TextBatches) -> str:
         """Return a mean loss over `batches` as text: ``1.702 bits per character`` or ``perplexity 85.3``.
 
-        With BPE, a token is several characters. The sum of the losses is divided by the number of characters in the
+        With BPE, a token can be several characters. The sum of the losses is divided by the number of characters in the
         targets, so you can compare the result with the loss of a character model.
         """
         if isinstance(self.tokenizer, data.BPETokenizer):
@@ -325,8 +325,8 @@ def words(text: str) -> list[str]:
 def steps_in(minutes: float, run: Run, device: str = "cpu", communicator: Any = None) -> int:
     """Return the approximate number of steps of a run of `minutes` minutes, from the time of a few steps.
 
-    A second trainer makes the timed steps before training begins. The time determines only the number of steps. To
-    repeat a run with ``--minutes`` exactly, give this number as ``--steps``.
+    A second trainer makes the timed steps before training begins. The measured time determines only the number of
+    steps. To repeat a run with ``--minutes`` exactly, give this number as ``--steps``.
     """
     if not 0 < minutes < float("inf"):
         raise ValueError(f"minutes must be above 0, got {minutes}")

@@ -85,7 +85,7 @@ class Job:
 def parameter_shapes(job: Job) -> dict[str, tuple[tuple[int, ...], float | None]]:
     """Return the shape of every parameter and the bound of its uniform distribution.
 
-    A bound of None means that a weight is filled with ones, and a bias with zeros.
+    If the bound is None, a weight is filled with ones, and a bias with zeros.
     """
     s = job.sizes
     if job.kind == "mlp":

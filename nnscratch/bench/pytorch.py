@@ -24,7 +24,7 @@ def build(job: Any, variant: str) -> dict[str, Any]:
     if variant == "cuda":
         if not torch.cuda.is_available():
             raise NotImplementedError("this PyTorch sees no GPU")
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # float32, as ours
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # float32, as in ours.py
         version = f"{torch.__version__}, cuDNN {torch.backends.cudnn.version()}"
         return {"version": version, **getattr(jobs, job.kind)()}
     if variant == "compile" and job.kind in ("generate", "gradcheck"):

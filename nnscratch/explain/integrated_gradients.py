@@ -82,7 +82,7 @@ def integrated_gradients(
         The class, or the next token, whose score is explained. None if the model returns one number for each example.
     baseline : number or array, optional
         The input without information, from which the path starts. It broadcasts to the shape of x. The default is 0.
-        For tokens: a token id, or an array of ids. The default is the vector 0 instead of each token's vector.
+        For tokens: a token id, or an array of ids. By default, the vector 0 replaces each token's vector.
     steps : int, optional
         K, the number of forward and backward passes for each example. By default, the function adds points until the
         gap is at most 0.001, or at most 0.00001 times the score if the score is larger than 100. This takes between 49

@@ -101,7 +101,7 @@ def shapley_kernel(G: int) -> np.ndarray:
 
 
 def drawn_sets(G: int, samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Return about `samples` masks, shape (M, G), with sizes in the proportions of C(G, k) pi(k)."""
+    """Return about `samples` random masks, shape (M, G). A size k has a probability proportional to C(G, k) pi(k)."""
     k = np.arange(1, G)
     p = 1 / (k * (G - k))
     sizes = rng.choice(k, size=-(-samples // 2), p=p / p.sum())
@@ -111,7 +111,7 @@ def drawn_sets(G: int, samples: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def solve(m: np.ndarray, y: np.ndarray, weights: np.ndarray, total: float) -> np.ndarray:
-    """Return the phi that minimise the weighted squares of ``y - m phi`` and sum to `total`."""
+    """Return the phi with the sum `total` that minimise the weighted sum of the squares of ``y - m phi``."""
     # phi_G = total - (the others):    y - m_G total  =  (m_others - m_G) phi_others
     root = np.sqrt(weights)
     A = (m[:, :-1] - m[:, -1:]) * root[:, None]  # (M, G-1)

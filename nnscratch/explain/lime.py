@@ -13,9 +13,11 @@
                 b  = (C^T W C + ridge I)^-1 C^T W (y - ybar)            C = m - mbar, W = diag(w)
                 b0 = ybar - mbar . b
 
-b_g is the explanation. The linear model is only an approximation. R^2 = 1 - sum w (y - b0 - m b)^2 / sum w (y - ybar)^2
-is the part of the variation near the example that b explains. The choice of `width` and of the masks changes b. Kernel
-SHAP uses the same idea, with weights that make b equal to the Shapley values.
+    quality     R^2 = 1 - sum w (y - b0 - m b)^2 / sum w (y - ybar)^2
+
+b_g is the attribution of group g. The linear model is only an approximation: R^2 is the part of the variation near the
+example that b explains. The choice of `width` and of the masks changes b. Kernel SHAP uses the same idea, with weights
+that make b equal to the Shapley values.
 
 Reference: Ribeiro, Singh and Guestrin (2016), "'Why should I trust you?': explaining the predictions of any
 classifier", arXiv:1602.04938.

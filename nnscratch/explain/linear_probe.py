@@ -92,7 +92,7 @@ def linear_probe(
     steps : int
         The number of steps of Adam, each on all training vectors.
     rng : None, int or numpy.random.Generator
-        The source of the choice and of the initial weights, or its seed.
+        The source of the random choice and of the initial weights, or its seed.
 
     Returns
     -------

@@ -33,7 +33,7 @@ def occlusion(model: Model, x: Array, target: Target, baseline: Any = None, grou
         The class, or the next token, whose score is explained. None if the model returns one number for each example.
     baseline : number or array, optional
         The values that replace a part. It broadcasts to the shape of x. The default is 0. For tokens: a token id, or an
-        array of ids. The default is the vector 0 instead of the token's vector.
+        array of ids. By default, the vector 0 replaces the token's vector.
     groups : integer array, in the shape of one example, optional
         The number of the part to which each element belongs, from 0. The default is one part for each element. For
         images, see `patches`.

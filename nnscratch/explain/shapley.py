@@ -1,6 +1,6 @@
 """Shapley values: the mean contribution of each part of the input, over all orders in which the parts can be added.
 
-    shapes      phi (G,)        S: a set of groups without g, from all 2^(G-1) of them
+    shapes      phi (G,)        S: one of the 2^(G-1) sets of groups without g
 
     phi_g = sum over S of  |S|! (G - |S| - 1)! / G!  (v(S and g) - v(S))            v: see masking.py
 

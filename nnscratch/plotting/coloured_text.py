@@ -1,4 +1,6 @@
-"""A text with a colour behind each token: the tokens to which a unit of a network reacts, or that explain a prediction.
+"""A text with a colour behind each token.
+
+The colours show to which tokens a unit of a network reacts, or which tokens explain a prediction.
 
 Reference: Karpathy, Johnson and Fei-Fei (2016), "Visualizing and understanding recurrent networks", arXiv:1506.02078.
 """

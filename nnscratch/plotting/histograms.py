@@ -14,7 +14,7 @@ from .style import BLUE, ORANGE, axes_or_new
 
 
 def plot_histograms(arrays: Mapping[str, Array] | Module, label: str = "value", ax: Any = None) -> Any:
-    """Plot one histogram for each array, one below the other with a common axis.
+    """Plot a histogram for each array. The histograms are stacked and share one axis.
 
     Parameters
     ----------

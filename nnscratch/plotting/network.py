@@ -173,7 +173,7 @@ def arrays_in(values: Any) -> list[np.ndarray]:
 
 
 def key_of(array: np.ndarray) -> tuple:
-    """Return a key that is equal for arrays with the same values, also after a reshape."""
+    """Return a key that is equal for arrays with the same values, even after a reshape."""
     return array.dtype.str, array.size, hash(np.ascontiguousarray(array).tobytes())
 
 

@@ -1,4 +1,4 @@
-"""The Renyi accountant: how much privacy the steps of DP-SGD have spent.
+"""The Renyi accountant: compute the epsilon of the steps of DP-SGD. A large epsilon is little privacy.
 
     mechanism   the sum of the clipped gradients of a random batch, plus noise N(0, (sigma C)^2): each example is in the
                 batch with probability q, independently of the others (Poisson sampling), and the norm of its gradient
@@ -127,9 +127,9 @@ def epsilon_of(steps: int, divergences: Sequence[float], delta: float) -> float:
 
 
 def noise_multiplier_for(epsilon_target: float, steps: int, sample_rate: float, delta: float) -> float:
-    """Return the smallest noise multiplier, to 3 digits, with which `steps` steps spend at most `epsilon_target`.
+    """Return the smallest noise multiplier with which the epsilon of `steps` steps is at most `epsilon_target`.
 
-    The result is 0 if there are no steps, or if the sample rate is 0.
+    The result is rounded up to 3 digits. It is 0 if there are no steps, or if the sample rate is 0.
 
     Examples
     --------

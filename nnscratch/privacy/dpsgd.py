@@ -96,7 +96,7 @@ class DPSGD:
         self._divergences = [renyi_divergence(rate, self.noise_multiplier, alpha) for alpha in ORDERS]
 
     def epsilon(self, steps: int) -> float:
-        """Return the epsilon that `steps` steps spend, for this object's delta."""
+        """Return the epsilon of `steps` steps, for this object's delta."""
         return epsilon_of(count("steps", steps), self._divergences, self.delta)
 
     def settings(self) -> dict[str, float]:

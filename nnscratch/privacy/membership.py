@@ -2,7 +2,7 @@
 
     attack      the answer is yes if the model's loss of the example is at most a threshold
 
-    advantage   the largest, over all thresholds, of (fraction of members found) - (fraction of others called members)
+    advantage   the largest (fraction of members found) - (fraction of others called members) over all thresholds
     auc         the probability that a member has a lower loss than an example that was not in the data
 
 A model that treats members and others alike has an advantage of 0 and an auc of 0.5. Training that is (epsilon,
