@@ -33,7 +33,7 @@ from .scores import Model, Target, check_input, check_target
 def deletion_curve(
     model: Model, x: Array, target: Target, attributions: Array, baseline: Any = None, steps: int = 20
 ) -> np.ndarray:
-    """Return the score while the baseline replaces the elements of x, those with the largest attributions first.
+    """Return the score while the baseline replaces the elements of x, the element with the largest attribution first.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def deletion_curve(
 def insertion_curve(
     model: Model, x: Array, target: Target, attributions: Array, baseline: Any = None, steps: int = 20
 ) -> np.ndarray:
-    """Return the score while the elements of x replace the baseline, those with the largest attributions first.
+    """Return the score while elements of x replace the baseline, the element with the largest attribution first.
 
     The arguments are those of `deletion_curve`.
 

@@ -16,7 +16,7 @@
 
     any alpha > 1: the power is (u + v)^alpha with u = 1 - q and v = q exp(...). Its series in powers of v converges if
     v < u, and its series in powers of u if u < v. v grows with z, and v = u at z0 = sigma^2 log(1/q - 1) + 1/2. So cut
-    the integral at z0, and expand in powers of v below z0 and in powers of u above z0:
+    the integral over z at z0, and expand in powers of v below z0 and in powers of u above z0:
 
                 A = sum over k = 0, 1, 2, ...  binom(alpha, k) (
                         (1 - q)^(alpha - k) q^k exp((k^2 - k) / (2 sigma^2)) erfc((k - z0) / (sqrt(2) sigma)) / 2
