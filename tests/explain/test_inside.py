@@ -156,7 +156,7 @@ WRONG = {
     "probe shapes": (lambda: linear_probe(np.ones((4, 2)), np.zeros(3, int)), ValueError, r"\(4, 2\), and labels of"),
     "probe labels": (lambda: linear_probe(np.ones((4, 2)), np.zeros(4)), ValueError, "float64"),
     "probe negative": (lambda: linear_probe(np.ones((4, 2)), np.full(4, -1)), ValueError, "0 or more"),
-    "probe fraction": (lambda: linear_probe(np.ones((4, 2)), np.zeros(4, int), 0.01), ValueError, "leaves none"),
+    "probe fraction": (lambda: linear_probe(np.ones((4, 2)), np.zeros(4, int), 0.01), ValueError, "leaves no vector"),
     "empty text": (lstm_call(text=""), ValueError, "the text is empty"),
     "no such layer": (lstm_call(layer="gru"), ValueError, "the names are embedding, lstm, linear"),
     "no such unit": (lstm_call(unit=10), ValueError, r"H > unit=10, got"),
