@@ -264,7 +264,7 @@ def _train(arguments: argparse.Namespace, communicator: Any) -> int:
     )
     stopped = run.train(resumed=arguments.resume, device=device, communicator=communicator)
     if not launch.is_rank_0(communicator):
-        return 0  # even after Ctrl-C: after another code, mpiexec would kill rank 0, which may still write files
+        return 0  # even after Ctrl-C: another code makes mpiexec kill rank 0, which may still write files
     if stopped == "interrupted":
         print(f"\nStopped at step {run.history.steps} of {total}; the run is saved. To resume it:")
         print(f"    {_command()} train --out {shlex.quote(str(run.folder))} --resume")
@@ -303,7 +303,7 @@ def _create(arguments: argparse.Namespace, communicator: Any) -> runs.Run:
         steps = runs.steps_in(arguments.minutes, run, arguments.device, communicator)
         config.steps = launch.of_rank_0(communicator, steps)
         print(f"{arguments.minutes:g} minutes are about {config.steps} steps (--steps {config.steps} repeats this run)")
-    launch.wait_for_all_ranks(communicator)  # create the folder after all ranks have checked in `plan` that it is new
+    launch.wait_for_all_ranks(communicator)  # each rank has now checked, in `plan`, that the folder is new
     if launch.is_rank_0(communicator):
         run.create()
     launch.wait_for_all_ranks(communicator)
