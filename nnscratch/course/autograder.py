@@ -1,6 +1,7 @@
 """The zip file that an instructor uploads to Gradescope: the course, this package, and two scripts.
 
-Gradescope unpacks the zip file into /autograder/source, runs setup.sh once, and run_autograder for each submission.
+Gradescope unpacks the zip file into /autograder/source. It runs setup.sh once, and it runs run_autograder for each
+submission.
 run_autograder reads the files in /autograder/submission, and writes /autograder/results/results.json.
 """
 
@@ -53,8 +54,7 @@ def write_autograder(course: Course, out: Path, trust: bool = False) -> None:
     out : Path
     trust : bool
         Mark the files even if the sandbox does not work. Gradescope runs each submission in a separate container, so a
-        file cannot harm other students. But without a sandbox, a file can read the
-        reference solutions.
+        file cannot harm other students. But without a sandbox, a file can read the reference solutions.
     """
     run = RUN.replace("TRUST", " --trust-submissions" if trust else "")
     data = io.BytesIO()
@@ -72,7 +72,7 @@ def write_autograder(course: Course, out: Path, trust: bool = False) -> None:
 
 
 def write_script(file: zipfile.ZipFile, name: str, text: str) -> None:
-    """Add an executable file."""
+    """Add an executable file to the zip file."""
     info = zipfile.ZipInfo(name, date_time=(2026, 1, 1, 0, 0, 0))
     info.external_attr = 0o755 << 16
     file.writestr(info, text, zipfile.ZIP_DEFLATED)

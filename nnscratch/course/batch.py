@@ -95,7 +95,8 @@ def mark_all(
     Raises
     ------
     ValueError, OSError
-        `submissions` contains no folder, the course has no exercise named in `only`, or there is no sandbox here.
+        `submissions` contains no folder, `only` names an exercise that the course does not have, or there is no sandbox
+        here.
     """
     tasks = [course.task(name) for name in only] or list(course.tasks)
     students = students_in(submissions)
@@ -147,7 +148,7 @@ def mark_one(
     Raises
     ------
     ValueError, OSError
-        `folder` is not a folder, the course has no exercise named in `only`, or there is no sandbox here.
+        `folder` is not a folder, `only` names an exercise that the course does not have, or there is no sandbox here.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder")
@@ -164,12 +165,12 @@ def students_in(submissions: Path) -> list[str]:
         raise FileNotFoundError(f"{submissions} is not a folder")
     names = [p.name for p in submissions.iterdir() if p.is_dir() and not p.is_symlink() and p.name[0] != "."]
     if not names:
-        raise FileNotFoundError(f"{submissions} holds no folder. It must hold one for each student")
+        raise FileNotFoundError(f"{submissions} contains no folder. It must contain a folder for each student")
     return sorted(names)
 
 
 def saved_mark(path: Path, key: str) -> SubmissionMark | None:
-    """Return the mark of an earlier run, if the files and the settings are still the same."""
+    """Return the mark from an earlier run, or None if the files or the settings have changed since then."""
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
         return from_dict(held["mark"]) if held["key"] == key else None
@@ -202,7 +203,8 @@ def marked(
     start = (str(course.file), [task.name for task in tasks], seed, trust)
     lost: list[str] = []
     yield from in_processes(waiting, start, jobs, lost)
-    for student in list(lost):  # a process has died, perhaps because of another submission: mark each submission alone
+    # A process has died, perhaps because of another student's files. Mark each of these students in a new process.
+    for student in list(lost):
         lost.clear()
         yield from in_processes({student: waiting[student]}, start, 1, lost)
         if lost:
@@ -252,7 +254,7 @@ class Judge:
         self.starter = Starter(trust)
 
     def mark(self, student: str, sources: Sequence[bytes | None]) -> SubmissionMark:
-        """Mark one submission. If the starter has ended, perhaps for lack of memory, try again with a new one."""
+        """Mark one submission. If the starter has ended, perhaps for lack of memory, try again with a new starter."""
         try:
             return mark_submission(self.starter, self.course, self.tasks, student, sources, self.seed)
         except StarterFailed:
@@ -261,7 +263,7 @@ class Judge:
             return mark_submission(self.starter, self.course, self.tasks, student, sources, self.seed)
 
 
-judges: list[Judge] = []  # the judge of this process
+judges: list[Judge] = []  # one element: the judge of this process
 
 
 def start_judge(path: str, names: Sequence[str], seed: int, trust: bool) -> None:

@@ -1,7 +1,7 @@
-"""The classes with which the judge starts and uses the processes of students' files.
+"""Run each file of a student in a separate process, and stop the process when it reaches a limit.
 
-Starter    a process that has imported NumPy and starts other processes; it never runs students' code
-Box        one of these other processes; it runs one student's file, and answers requests through two pipes
+Starter    a process that has imported NumPy and starts a process for each file; it never runs students' code
+Box        the process for one file; it runs the file, and answers the judge's requests through two pipes
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from ..gradcheck.command.process import ROOT, ending
 from .inside.orders import ORDER, REPLY
 
 LONGEST_REPLY = 32 << 20  # bytes
-WAIT = 2.0  # the largest number of seconds that a process may wait; a correct solution never waits
+WAIT = 2.0  # seconds; a process that waits longer in total is stopped. A correct solution never waits
 WAITS = "it waited for something"
 LOOK = 0.05  # seconds between two checks of the limits
 START = 60.0  # seconds in which the starter must answer
 
-# In these processes, the packages above `inside` are empty modules: the real __init__.py files would import solutions.
+# The program of the starter. It replaces the packages that contain `inside`, such as nnscratch and nnscratch.course, by
+# empty modules, because their __init__.py files would import solutions.
 BOOT = """
 import sys, types
 root, numpy = sys.argv.pop(1), sys.argv.pop(1)
@@ -49,7 +50,7 @@ ENVIRONMENT = {
 }
 
 
-PASSED = ("LD_LIBRARY_PATH",)  # Python may need this variable; no other environment variable is passed
+PASSED = ("LD_LIBRARY_PATH",)  # Python may need this variable of the judge's environment; no other variable is passed
 
 
 class StarterFailed(Exception):
@@ -59,14 +60,16 @@ class StarterFailed(Exception):
 class ProcessorClock:
     """Two limits for a process: one for its processor time, one for the time during which it waits.
 
-    On Linux, the state of the process says whether it waits. Therefore the limits, and the marks, do not depend on the
-    other programs that run on the computer.
+    On Linux, the system distinguishes between a process that waits for an event and a process that waits only for a
+    free processor. Only the first kind of waiting counts. So the limits, and the marks, do not depend on the other
+    programs that run on the computer. On other systems, all time counts as waiting.
 
     Parameters
     ----------
     pid : int
     seconds : float
-        The limit for the processor time. The limit for waiting is the same, but at most `WAIT`.
+        The limit for the processor time. On Linux, the limit for waiting is the same, but at most `WAIT`. On other
+        systems, the limit for waiting is ``3 * seconds + WAIT``.
 
     Attributes
     ----------
@@ -77,13 +80,14 @@ class ProcessorClock:
     def __init__(self, pid: int, seconds: float):
         self.seconds, self.over = seconds, False
         self._linux = sys.platform == "linux"
-        self._clock, self._state = (~pid << 3) | 2, f"/proc/{pid}/stat"  # the clock of another process
+        self._clock = (~pid << 3) | 2  # in Linux, the number of the clock that measures the processor time of `pid`
+        self._state = f"/proc/{pid}/stat"
         self._longest = min(WAIT, seconds) if self._linux else seconds * 3 + WAIT
         self._waiting, self._asleep, self._last = 0.0, False, time.monotonic()
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Apply the limits inside this block. In this block, the process must answer a request."""
+        """Apply the limits in a ``with`` block, in which the process must answer a request."""
         self._asleep, self._last = not self._linux, time.monotonic()
         yield
 
@@ -100,7 +104,7 @@ class ProcessorClock:
         before, now = self._asleep, time.monotonic()
         self._asleep = self._sleeps()
         if before and self._asleep:
-            self._waiting += min(now - self._last, 2 * LOOK)  # at most 2 LOOK, because the judge may have slept
+            self._waiting += min(now - self._last, 2 * LOOK)  # at most 2 * LOOK: the judge itself may have been paused
         self._last = now
         if self._waiting >= self._longest:
             self.over = True
@@ -196,7 +200,7 @@ class Box:
     ----------
     starter : Starter
     seed : int
-        The state of the global random generators before each call of a student's function.
+        Before each call of a student's function, the global random generators are set to this seed.
     seconds : float
         The limit for the processor time of all requests together.
     memory : int

@@ -17,19 +17,20 @@ FORMATS = ("csv", "gradescope", "autolab", "classroom50")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to `parser`."""
     add = parser.add_argument
-    add("submissions", type=Path, metavar="SUBMISSIONS", help="a folder that holds a folder for each student")
+    add("submissions", type=Path, metavar="SUBMISSIONS", help="a folder that contains a folder for each student")
     out = "the table of marks; the feedback goes into a folder with the same name, but without .csv"
     add("--out", type=Path, metavar="grades.csv", help=out)
     add("--course", type=Path, default=Path(), help="the folder of course.toml (default: this one)")
     add("--only", action="append", default=[], metavar="NAME", help="mark only this exercise; may be repeated")
-    add("--jobs", type=int, default=1, help="submissions that are marked at the same time (default: %(default)s)")
+    jobs = "how many submissions are marked at the same time (default: %(default)s)"
+    add("--jobs", type=int, default=1, help=jobs)
     add("--seed", type=int, help="draw inputs with this seed instead of the course's seed")
     add(
         "--format",
         choices=FORMATS,
         default="csv",
-        help="the format of the marks (default: csv). For the other formats, SUBMISSIONS is the folder of one student, "
-        "and --out is the file to write (the format autolab is printed instead)",
+        help="the format of the marks (default: csv). For the other formats, SUBMISSIONS is the folder of one student. "
+        "gradescope and classroom50 write the file --out; autolab prints the marks and needs no --out",
     )
     add("--trust-submissions", action="store_true", help="run the files even if there is no sandbox")
 

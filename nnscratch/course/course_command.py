@@ -1,4 +1,4 @@
-"""``nnscratch course``: new, check, release, autograder, notebooks and collect. These actions come before marking."""
+"""``nnscratch course``: the actions new, check, release, autograder, notebooks and collect, which precede grading."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def run_notebooks(arguments: argparse.Namespace) -> int:
 
 
 def run_collect(arguments: argparse.Namespace) -> int:
-    """Write the code of students' notebooks into files, and print the names for each student."""
+    """Write the code of students' notebooks into files, and print the names of each student's files."""
     from .notebooks import collect
     from .settings import read_course
 

@@ -1,4 +1,4 @@
-"""The files that ``nnscratch course new`` writes: a course with three exercises of the ladder and one of your own."""
+"""The files that ``nnscratch course new`` writes: a course with three exercises of the package and one of your own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .settings import COURSE_FILE
 
 COURSE = """\
 title = "Neural networks"
-seed = 20261012                  # draws the inputs of all checks; the same for all students
+seed = 20261012                  # the seed for the random inputs of all checks; all students get the same inputs
 
 # [limits]                       # to change a limit, remove the # in front
 # exercise = 3                   # seconds of processor time for one file

@@ -1,4 +1,4 @@
-"""The marks of one student in the formats of other systems.
+"""The marks of one student in the formats of other grading systems.
 
 gradescope     the file results.json of Gradescope
 autolab        the line that Autolab reads: the last line of the output of its autograder
@@ -44,7 +44,7 @@ def gradescope(mark: SubmissionMark) -> dict[str, Any]:
 
 
 def autolab(mark: SubmissionMark) -> str:
-    """Return the line with the scores for Autolab. The assessment must have one problem for each exercise.
+    """Return the line with the scores for Autolab. In Autolab, the assessment must have one problem for each exercise.
 
     Examples
     --------
@@ -79,8 +79,9 @@ def classroom50(mark: SubmissionMark, environment: Mapping[str, str]) -> dict[st
         for part in file.parts:
             if part.out_of != int(part.out_of):
                 raise ValueError(
-                    f"Classroom 50 takes whole points only, and a part of {file.name} gives {number(part.out_of)}. "
-                    f"Change its points in course.toml, for example to points = {{ values = 2, gradients = 3 }}"
+                    f"Classroom 50 accepts whole points only, but a part of {file.name} has {number(part.out_of)}. "
+                    f"Change the points of {file.name} in course.toml, for example to points = "
+                    f"{{ values = 2, gradients = 3 }}"
                 )
             passed = part.points == part.out_of
             score = int(part.out_of) if passed else 0

@@ -5,7 +5,7 @@ separate process (box.py), which gets inputs and returns arrays. The steps:
 
 1  values       compare the results of the functions with the reference. Each right part earns its points
 2  gradients    only if all values are right: call the student's backward with the cache of the student's forward.
-                Compare the gradients with finite differences of the reference, and the outputs with the reference
+                Compare the gradients with finite differences of the reference, and the outputs with its outputs
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .box import WAITS, Box, Starter
 from .settings import KINDS, Limits, Task
 
 LONGEST_SOURCE = 1 << 20  # bytes
-FULL_UP_TO = 400  # elements; above this, the gradients are compared along directions
+FULL_UP_TO = 400  # elements; the gradients of larger inputs are compared along random directions only
 RTOL_FLOAT32 = 1e-2  # as in check_gradients
 NOT_ALLOWED = ("[Errno 1]", "[Errno 13]", "can't start new thread")
 EXPLAINED = "A file that is graded cannot use other files, processes, threads, the network or time.sleep."
@@ -44,7 +44,7 @@ class PartMark:
         "values" or "gradients".
     points, out_of : float
     headline : str
-        One sentence.
+        A sentence for the student.
     details : list of str
     """
 
@@ -156,7 +156,7 @@ def mark_parts(box: Box, task: Task, source: str, seed: int) -> list[PartMark]:
     for part in exercise.parts:
         problem = stopped
         if problem is None and isinstance(part, Gradients) and any(m.points < m.out_of for m in marks):
-            problem = NotYet("Not checked yet: the values come first.")
+            problem = NotYet("Not checked yet: the values must be right first.")
         if problem is None:
             problem = problem_of(box, exercise, part, seed, source)
             if box.failed:
@@ -178,7 +178,7 @@ def problem_of(box: Box, exercise: Exercise, part: Values | Gradients, seed: int
         return problem
     except WorkerFailed as error:
         return explained(failed(str(error), source, part), str(error))
-    except Exception as error:  # a reply of a wrong form may lead to any error
+    except Exception as error:  # a reply in a wrong format may raise any error
         reason = f"{type(error).__name__}: {printable(error, 200)}"
         return NotYet("The process of your file sent a reply that cannot be read.", reason)
     return None
@@ -209,7 +209,7 @@ def check_gradient(box: Box, exercise: Exercise, part: Gradients, inputs: tuple,
     except (TypeError, ValueError) as error:  # backward returns a value that is not a gradient
         refused = NotYet(f"{name_of(part)}: {printable(error, 500)}")
         refused.__cause__ = error
-    if pair.problem is not None:  # check_gradients catches errors in some of its tests
+    if pair.problem is not None:  # an error that check_gradients caught in one of its tests
         raise pair.problem
     if report is None:
         raise refused
@@ -272,7 +272,7 @@ class RemotePair:
 
     def backward(self) -> Callable:
         """Return the student's backward, as a function of the gradients of the outputs and the cache of `forward`."""
-        # A weak reference: check_gradients restores every object that a function holds, but must not restore `self`.
+        # A weak reference, because check_gradients restores the objects that a function holds, even `self.problem`.
         reference = weakref.ref(self)
 
         def backward(*dys_and_inputs: Any) -> Any:
@@ -296,12 +296,12 @@ class RemotePair:
             self.problem = self.problem or problem
             raise
         found = reply["gradients"]
-        if len(self._part.functions) == 1:  # backward returned the gradients of the loss; multiply them by dy
+        if len(self._part.functions) == 1:  # the function returned the gradients of its loss; multiply them by dy
             found = [None if g is None else np.asarray(dys[0]) * g for g in found]
         return found[0] if len(found) == 1 else tuple(found)
 
     def _compare_outputs(self, inputs: tuple, outputs: list) -> None:
-        """Raise NotYet if the student's forward and the reference return different values here."""
+        """Raise NotYet if the student's forward and the reference return different values for these inputs."""
         for output, right in zip(outputs, as_tuple(self._right(*copies(inputs))), strict=True):
             problem = difference("out", output, right, inputs)
             if problem is not None:
@@ -311,7 +311,7 @@ class RemotePair:
 
 
 def reference_of(exercise: Exercise, part: Gradients) -> Callable | None:
-    """Return the reference for the forward of a part, or None if this forward is random and is replayed."""
+    """Return the reference for the forward of a part, or None if this forward is random and `part.replay` is used."""
     if part.reference is not None or part.replay is not None:
         return part.reference
     for other in exercise.parts:
@@ -334,10 +334,10 @@ def with_signature(function: Callable, names: Sequence[str]) -> Callable:
 
 
 def wrong_gradient(part: Gradients, report: GradientReport) -> list[str]:
-    """Return the headline and the details for a report that is not right."""
+    """Return the headline and the details for a report that finds a wrong gradient."""
     for entry in report:
         for diagnosis in entry.diagnoses:
-            diagnosis.place = "" if ".py" in diagnosis.place else diagnosis.place  # a line of the reference
+            diagnosis.place = "" if ".py" in diagnosis.place else diagnosis.place  # show no line of the reference
     wrong = [entry.name for entry in report if entry.verdict != "right"]
     right = [entry.name for entry in report if entry.verdict == "right"]
     what = f"{gradients_of(wrong)} not right" if wrong else f"{name_of(part)} is not right"
@@ -349,7 +349,7 @@ def wrong_gradient(part: Gradients, report: GradientReport) -> list[str]:
 
 
 def explained(problem: NotYet, text: str) -> NotYet:
-    """Explain an error of the sandbox."""
+    """Add an explanation to an error that a limit or the sandbox has caused."""
     if WAITS in text:
         problem.headline = f"Your code was {text}, such as a lock or an input. A graded file gets no input."
     if any(sign in text for sign in NOT_ALLOWED):

@@ -1,10 +1,10 @@
-"""The exercises of a course as notebooks for nbgrader or Otter, and the files of exercises from students' notebooks.
+"""Write the exercises of a course as notebooks for nbgrader or Otter, and read students' notebooks.
 
-write_notebooks     the instructor's notebooks, from which nbgrader or Otter makes the students' notebooks
-collect             from the notebooks that students handed in, the folders that ``nnscratch grade`` marks
+write_notebooks     write the instructor's notebooks, from which nbgrader or Otter makes the students' notebooks
+collect             write the code of the notebooks that students handed in into folders for ``nnscratch grade``
 
-In both systems, the check runs in the process of the student's code, which can change the check. So use its result as
-feedback for the student, and not as a mark.
+In both systems, the check runs in the process of the student's code, which can change the check. So use the result of
+the check as feedback for the student, and not as a mark.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ COMMAND = re.compile(r"(?m)^\s*[%!].*$")  # commands of IPython, which are not P
 
 
 def write_notebooks(course: Course, system: str, folder: Path) -> list[Path]:
-    """Write one notebook for each exercise, with the solutions, and return their paths.
+    """Write one notebook with the solution for each exercise, and return the paths of the notebooks.
 
     Parameters
     ----------
@@ -72,9 +72,10 @@ def nbgrader_data(grade_id: str, solution: bool = False, points: float | None = 
 
 
 def for_otter(task: Task, seed: int) -> list[dict[str, Any]]:
-    """Return the cells of a notebook with one question, for ``otter assign``. Raw cells show where each part begins."""
+    """Return the cells of a notebook with one question, for ``otter assign``. Raw cells mark where each part begins."""
     text, code = task_and_code(with_solution(task, "# BEGIN SOLUTION", "# END SOLUTION"))
-    config = f"# ASSIGNMENT CONFIG\nname: {task.name}\ntests:\n    ok_format: false"  # tests are functions
+    # With "ok_format: false", a test is a function that raises an error.
+    config = f"# ASSIGNMENT CONFIG\nname: {task.name}\ntests:\n    ok_format: false"
     start = [cell("raw", config), cell("markdown", text)]
     start.append(cell("raw", f"# BEGIN QUESTION\nname: {task.name}\npoints: {number(task.total)}"))
     question = [cell("markdown", "Write your code here:"), cell("raw", "# BEGIN SOLUTION"), cell("code", code)]

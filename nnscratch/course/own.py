@@ -30,7 +30,8 @@ Students get the part above the line ``# for the instructor``, with a TODO inste
 also the reference. Below that line, define these names:
 
     SHAPES      at least three sets of inputs: "4,3" draws normally distributed floats, "" draws one number, and
-                "ids:4,3:10" draws integers below 10. For other inputs, give a function of a random generator
+                "ids:4,3:10" draws integers below 10. For other inputs, give a function: it gets a random generator,
+                and returns the input
     FUNCTIONS   by default NAME_forward and NAME_backward, or the function NAME; NAME is the name of the file
     RETURNS     the names of the values that the first function returns: ("out", "cache") by default for two functions,
                 ("out",) for one. Give ("loss", "dx") for a loss that also returns its gradient
@@ -109,7 +110,7 @@ def read_own(path: Path) -> OwnExercise:
 
 
 def exercise_from(name: str, source: str, held: dict[str, Any]) -> OwnExercise:
-    """Return the exercise that the names in the file describe."""
+    """Return the exercise, given the names that its file defines, with their values."""
     functions = functions_of(name, held)
     returns = tuple(held.get("RETURNS", ("out", "cache") if len(functions) == 2 else ("out",)))
     cases = [case(shapes) for shapes in held.get("SHAPES", [])]
@@ -124,7 +125,7 @@ def exercise_from(name: str, source: str, held: dict[str, Any]) -> OwnExercise:
     mistakes = [Mistake(*given) for given in held.get("MISTAKES", [])]
     for mistake in mistakes:
         if mistake.old not in source:
-            raise ValueError(f"MISTAKES: the solution has no {mistake.old!r}")
+            raise ValueError(f"MISTAKES: the solution does not contain {mistake.old!r}")
     title = (held.get("__doc__") or name).strip().partition("\n")[0]
     exercise = OwnExercise(0, name, title, parts, hints, "", mistakes, source)
     shapes = list(held["SHAPES"][0].values())

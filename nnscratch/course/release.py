@@ -32,8 +32,8 @@ Install the package `nnscratch`. Then, in this folder:
 $ nnscratch exercises watch
 ```
 
-It checks the exercise every time you save its file. `nnscratch exercises check NAME` checks one exercise once, and
-`nnscratch exercises hint NAME` shows a hint.
+This command checks an exercise every time you save its file. `nnscratch exercises check NAME` checks one exercise once,
+and `nnscratch exercises hint NAME` shows a hint.
 """
 OWN = """
 You can also check gradients with these commands:
@@ -95,7 +95,7 @@ def write_files(course: Course, folder: Path) -> list[str]:
 
 
 def readme(course: Course, names: list[str], own: list[OwnExercise]) -> str:
-    """Return the text for students."""
+    """Return the text of the README for students."""
     rows = [
         f"| `{task.exercise.filename}` | {number(task.total)} | {task.exercise.title.replace('|', ' ')} |"
         for task in course.tasks

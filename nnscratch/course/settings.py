@@ -1,7 +1,7 @@
 """The file course.toml: the exercises of a course, the points for each part, and the limits.
 
 title = "Neural networks, autumn term"
-seed = 20261012                              # draws the inputs; the same for all students
+seed = 20261012                              # the seed for the random inputs; all students get the same inputs
 
 [limits]                                     # you may leave this table out
 exercise = 3                                 # seconds of processor time for one file
@@ -57,15 +57,16 @@ class Limits:
 
     @property
     def rounds(self) -> tuple[float, ...]:
-        """The limits of one file in the rounds of grading. A file that does not finish is run again in the next round.
+        """The limits for the processor time of one file, in seconds: one limit for each round of grading.
 
-        So a file that finishes quickly gets its mark, even if other files of the student never finish.
+        A file that does not finish in a round is run again in the next round, which has a larger limit. So a file that
+        finishes quickly gets its mark in an early round, even if other files of the student never finish.
         """
         return (*(seconds for seconds in FIRST_ROUNDS if seconds < self.exercise), self.exercise)
 
     @property
     def unfinished(self) -> float:
-        """Seconds of processor time for all runs of a student's files that do not finish."""
+        """The limit for the processor time of all unfinished runs of one student's files together, in seconds."""
         return 1.5 * self.exercise
 
 
@@ -129,7 +130,7 @@ class Course:
         return sum(task.total for task in self.tasks)
 
     def task(self, name: str) -> Task:
-        """Return the task of that name.
+        """Return the task whose name or file name is `name`.
 
         Raises
         ------
@@ -197,7 +198,7 @@ def course_from(held: dict[str, Any], file: Path) -> Course:
 
 
 def limits_from(held: Any) -> Limits:
-    """Return the limits, with the default for each that is not given."""
+    """Return the limits. A limit that is not given has its default value."""
     if not isinstance(held, dict):
         raise ValueError(f"limits must be a table, got {held!r}")
     only_known(held, ("exercise", "submission", "memory"), "[limits]")
@@ -232,7 +233,7 @@ def of_the_ladder(name: str, where: str) -> Exercise:
 
 
 def points_from(given: Any, exercise: Exercise, where: str) -> dict[str, float]:
-    """Return the points for each kind of part. One number is divided equally between the kinds."""
+    """Return the points for each kind of part. If `given` is one number, divide it equally between the kinds."""
     kinds = [kind for kind, cls in KINDS.items() if any(isinstance(part, cls) for part in exercise.parts)]
     if not isinstance(given, dict):
         check_points(given, f"{where}: points")

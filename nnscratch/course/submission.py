@@ -83,7 +83,7 @@ def mark_submission(
             mark = marks[task.name] = mark_file(starter, task, source, seed, limits, seconds)
             spent += mark.seconds
             if not mark.finished:
-                lost = round(lost + seconds, 3)  # not the measured time, which differs between two runs
+                lost = round(lost + seconds, 3)  # add the limit, because the measured time differs between two runs
                 again.append((task, source))
         before = longest
     return SubmissionMark(student, [marks[task.name] for task in tasks], seed)
@@ -92,16 +92,16 @@ def mark_submission(
 def not_again(limits: Limits, before: float) -> str:
     """Return the note for a file that is not run again, after a run of `before` seconds."""
     return (
-        f"It was not run again with more than {before:g} seconds, because your files have used their time: "
-        f"{limits.unfinished:g} seconds for runs that do not finish, {limits.submission:g} seconds for all runs."
+        f"This file was not run again with a limit above {before:g} seconds, because your files have used all their "
+        f"time: {limits.unfinished:g} seconds for runs that do not finish, {limits.submission:g} seconds for all runs."
     )
 
 
 def read_sources(folder: Path, tasks: Sequence[Task]) -> list[bytes | None]:
     """Return the content of the file for each task, or None if the file is missing.
 
-    If the folder contains only one other folder, as archives often do, this inner folder is read. Links are not read,
-    because a link could show a file of another student.
+    If the folder contains nothing but one inner folder, as in many archives, the files are read from the inner folder.
+    Links are not followed, because a link could lead to a file of another student.
     """
     try:
         entries = sorted(folder.iterdir())

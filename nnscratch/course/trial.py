@@ -1,6 +1,7 @@
 """``nnscratch course check``: try each exercise of a course before students get it.
 
-The unchanged file must fail, the solution must pass, and each planted mistake must give its own message.
+The unchanged file must fail, and the solution must pass. Each planted mistake (`Exercise.mistakes`) must give the
+message that belongs to it.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ class Trial:
         self._folder.cleanup()
 
     def feedback(self, exercise: Exercise, text: str) -> Feedback:
-        """Check a file with this text."""
-        if self._worker.failed:  # the last file ended the process
+        """Check a file whose content is `text`."""
+        if self._worker.failed:  # the previous file ended the process
             self._worker.kill()
             self._worker = ExerciseWorker()
         path = Path(self._folder.name) / exercise.filename

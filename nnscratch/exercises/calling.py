@@ -1,6 +1,6 @@
-"""Call a student's functions, and return their values in a form that can be sent to the judge.
+"""Call a student's functions, and convert their values to arrays, which can be sent to the process of the check.
 
-This file runs in the student's process. It imports NumPy and the format of the messages, but no solutions.
+This file runs in the process of the student's code. It imports NumPy and the format of the messages, but no solutions.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class FirstCharacters:
 
 
 def in_file(error: BaseException, path: str) -> str:
-    """Return an error as text. If the traceback has a line of the student's file, the text ends with " (line 7)"."""
+    """Return an error as text. If a line of the student's file is in the traceback, the text ends with " (line 7)"."""
     if isinstance(error, Refused):
         return str(error)
     if isinstance(error, MemoryError):
@@ -47,7 +47,7 @@ def in_file(error: BaseException, path: str) -> str:
     elif isinstance(error, SystemExit):
         text = f"it calls sys.exit({error.code!r})"
     elif isinstance(error, FloatingPointError) and "overflow" in str(error):
-        text = f"{error}: the result is too large for a computer's numbers"
+        text = f"{error}: the result is larger than the largest floating-point number"
     else:
         text = f"{type(error).__name__}: {' '.join(str(error).split())}"
     own = Path(path).absolute()
@@ -65,14 +65,14 @@ def call(
     Parameters
     ----------
     load : callable
-        Returns the function of a given name.
+        Returns the student's function with a given name.
     function : str
     inputs : list
     returns : list of str
     withheld : collection of str
         The names of values that stay in this process, such as the cache.
     overflow : str
-        "raise" makes an overflow in NumPy an error.
+        With "raise", an overflow in NumPy raises an error. With "ignore", it does not.
 
     Raises
     ------

@@ -4,7 +4,7 @@ The steps:
 
 1  read the file       stop if it is missing, unedited or not valid Python, or if it imports a library that computes
                        the answer
-2  values              for fresh random inputs, compare what the functions return with a reference
+2  values              for new random inputs, compare the values that the functions return with a reference
 3  gradients           `check_gradients` runs in the student's process. If its verdict is "right", this process measures
                        the gradients again, so that a forged report cannot pass
 """
@@ -43,9 +43,9 @@ class Feedback:
     ----------
     solved : bool
     headline : str
-        One sentence.
+        A sentence for the student.
     details : list of str
-        Lines that explain it.
+        Lines that explain the headline.
     printed : str
         The first characters that the student's code printed.
     seed : int
@@ -55,7 +55,8 @@ class Feedback:
 
     Examples
     --------
-    `check_file` returns it, and the report of `check` contains it. This backward forgets the mask:
+    `check_file` returns a `Feedback`. The report of `check` contains one. In this example, backward does not apply the
+    mask:
 
     >>> import numpy as np, nnscratch as nn
     >>> def relu_forward(x):
@@ -149,7 +150,7 @@ def run(worker: ExerciseWorker, exercise: Exercise, path: Path, seed: int, sourc
 
 
 def read(exercise: Exercise, path: Path) -> str:
-    """Return the source of the file, or raise NotYet if there is no need to run it."""
+    """Return the source of the file. Raise NotYet if the file cannot pass, for example because it is missing."""
     if not path.is_file():
         raise NotYet(f"{path.name} is missing. `nnscratch exercises reset {exercise.name}` writes it again.")
     try:
@@ -228,7 +229,7 @@ def check_gradient(worker: ExerciseWorker, part: Gradients, inputs: tuple, seed:
 
 
 def wrong_gradient(part: Gradients, report: GradientReport, source: str, file: str) -> Iterator[str]:
-    """Yield the headline and the details for a report that is not right."""
+    """Yield the headline and the details for a report that finds a wrong gradient."""
     wrong = [entry.name for entry in report if entry.verdict != "right"]
     backward = part.functions[-1].removeprefix(DRIVER)
     right = [entry.name for entry in report if entry.verdict == "right"]

@@ -90,7 +90,7 @@ def run_watch(arguments: argparse.Namespace, folder: ExerciseFolder) -> int:
 
 
 def run_hint(arguments: argparse.Namespace, folder: ExerciseFolder) -> int:
-    """Print the hints seen so far, and one more."""
+    """Print the hints that the student has seen, and the next hint."""
     exercise = chosen(arguments.name, folder)
     if exercise is None:
         print(all_solved(folder))
@@ -128,8 +128,8 @@ def run_solution(arguments: argparse.Namespace, folder: ExerciseFolder) -> int:
     exercise = named(arguments.name)
     if not (folder.is_solved(exercise) or arguments.anyway):
         print(
-            f"You have not solved {exercise.name} yet. `nnscratch exercises hint {exercise.name}` helps; "
-            f"--anyway shows the solution."
+            f"You have not solved {exercise.name} yet. `nnscratch exercises hint {exercise.name}` shows a hint. To see "
+            f"the solution now, use --anyway."
         )
         return NOT_YET
     print(exercise.solution, end="")

@@ -1,8 +1,9 @@
-"""Drivers: functions for student's code that does not have the form ``forward(arrays)`` and ``backward(dout, cache)``.
+"""Drivers: functions for students' code that does not have the form ``forward(arrays)`` and ``backward(dout, cache)``.
 
-A driver takes ``load`` and returns a function of arrays. ``load(name)`` returns an object of the student's file. The
-returned function must not keep a reference to ``load``: before each call, the check resets every object that the
-function refers to. Drivers run in the student's process, so they contain no solutions.
+A driver gets the function ``load``, and returns a function of arrays that calls the student's code. ``load(name)``
+returns an object of the student's file. The returned function must not keep a reference to ``load``, because the check
+resets every object that the function refers to before each call. Drivers run in the process of the student's code, so
+they contain no solutions.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 Load = Callable[[str], Any]
 
-FUNCTIONS = {  # the names that numerical_gradient.py uses
+FUNCTIONS = {  # the functions whose gradients the exercise numerical_gradient computes
     "sines": lambda x: np.sum(np.sin(x)),
     "cubes": lambda x: float(np.sum(x**3)),
     "products": lambda x: np.prod(x) + np.sum(x * x),
@@ -128,7 +129,7 @@ def with_running_averages(name: str) -> Callable[[Load], Callable]:
 
 
 def in_training(name: str) -> Callable[[Load], Callable]:
-    """Return a driver for a forward in training that keeps no running averages between calls."""
+    """Return a driver for a forward in training mode that keeps no running averages between calls."""
 
     def driver(load: Load) -> Callable:
         called = load(name)
@@ -138,7 +139,7 @@ def in_training(name: str) -> Callable[[Load], Callable]:
 
 
 def with_setting(name: str) -> Callable[[Load], Callable]:
-    """Return a driver for the forward of a class whose constructor takes one integer."""
+    """Return a driver for the forward of a class whose constructor has one argument, an integer."""
 
     def driver(load: Load) -> Callable:
         cls = load(name)

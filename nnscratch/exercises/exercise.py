@@ -1,4 +1,4 @@
-"""The parts of an exercise: the student's file, the checks, the hints, and usual mistakes."""
+"""The parts of an exercise: the student's file, the checks, the hints, and typical mistakes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SOLUTION = re.compile(r"(?ms)^( *)# solution: ([^\n]*)\n(.*?)^ *# end\n")
 
 @dataclass
 class Slip:
-    """A mistake in the values that the check recognises, with a message.
+    """A typical mistake, which the check recognises from the values that the student's function returns.
 
     Attributes
     ----------
     gives : callable
-        ``gives(*inputs)`` returns the values of code with this mistake.
+        ``gives(*inputs)`` returns the values that code with this mistake returns: all of them, or only the first.
     message : str
         The message to the student.
     """
@@ -37,20 +37,21 @@ class Slip:
 
 @dataclass
 class Values:
-    """Compare what a function returns with a reference.
+    """Compare the values that a student's function returns with those of a reference.
 
     Attributes
     ----------
     function : str
-        The name of the function in the student's file, or ``"driver:NAME"`` for a function of drivers.py that calls it.
+        The name of the function in the student's file, or ``"driver:NAME"`` for a driver, which calls the student's
+        code (see drivers.py).
     reference : callable
         Returns the right values for the same inputs: an array, or a tuple of arrays.
     cases : list of callable
-        Each draws the inputs for one comparison: ``draw(rng) -> tuple``.
+        Each function draws the inputs for one comparison: ``draw(rng) -> tuple``.
     returns : tuple of str
-        The names of the values that the function returns. Those in `NOT_SENT` are not compared.
+        The names of the values that the function returns. Values whose name is in `NOT_SENT` are not compared.
     slips : list of Slip
-        Mistakes in the first output that are recognised, the most likely first.
+        The mistakes that the check recognises. If several of them explain the values, the first is reported.
     measure : callable, optional
         For outputs that are random: ``measure(inputs, *outputs)`` returns a dictionary of numbers, which are compared
         instead of the outputs. It raises a ValueError if the outputs cannot be measured.
@@ -77,11 +78,12 @@ class Gradients:
     functions : tuple of str
         Forward and backward, or one function that returns the loss and the gradients.
     cases : list of callable
-        Each draws the inputs of forward.
+        Each function draws the inputs of forward.
     reference : callable, optional
         Returns the right outputs for the same inputs. By default, the reference of the `Values` for the same forward.
     replay : callable, optional
-        For a forward that is random: ``replay(inputs, *outputs)`` returns a forward with the same random draws.
+        For a forward that is random: ``replay(inputs, *outputs)`` returns a forward that uses the random numbers of
+        these outputs.
     """
 
     functions: tuple[str, ...]
@@ -92,7 +94,7 @@ class Gradients:
 
 @dataclass
 class Mistake:
-    """A planted mistake, for the tests: the solution, with `old` replaced by `new`.
+    """A planted mistake, which tests the check: the model solution with the code `old` replaced by the code `new`.
 
     Attributes
     ----------
@@ -108,7 +110,7 @@ class Mistake:
 
 @dataclass
 class Exercise:
-    """One exercise of the ladder.
+    """One exercise.
 
     Attributes
     ----------
@@ -116,11 +118,11 @@ class Exercise:
         The position in the ladder. The number never changes, because it is part of the names of students' files.
     name : str
     title : str
-        One line for the list.
+        One line for the list of exercises.
     parts : list of Values or Gradients
-        The checks, in this order. The first that fails is reported.
+        The checks, in the order in which they run. The first check that fails is reported.
     hints : tuple of str
-        Two hints, and a third that is shown after the student has solved the exercise.
+        Two hints, and a third hint that is shown after the student has solved the exercise.
     reading : str
         The files and pages to read after the exercise.
     mistakes : list of Mistake
@@ -175,5 +177,5 @@ def normal(*shapes: tuple[int, ...]) -> Draw:
 
 
 def given(*inputs: Any) -> Draw:
-    """Return a function that always returns the same inputs, with copies of the arrays."""
+    """Return a function that draws nothing: it returns these inputs, with copies of the arrays."""
     return lambda rng: tuple(x.copy() if isinstance(x, np.ndarray) else x for x in inputs)

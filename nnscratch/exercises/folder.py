@@ -63,8 +63,8 @@ class ExerciseFolder:
         ----------
         path : path
         names : list of str, optional
-            The exercises of a course. The default is the course that the folder already has. If it has none, the
-            default is all exercises of the package.
+            The names of a course's exercises. By default, the exercises of the course that the folder already has. If
+            the folder has no course, all exercises of the package.
 
         Returns
         -------
@@ -85,7 +85,7 @@ class ExerciseFolder:
 
     @classmethod
     def find(cls, path: Path) -> ExerciseFolder:
-        """Return the folder `path`, or the nearest folder above it that holds a progress file.
+        """Return the folder `path`, or the nearest folder above it, that contains a progress file.
 
         Raises
         ------

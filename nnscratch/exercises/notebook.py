@@ -105,7 +105,7 @@ def check(name: str, *code: Callable, seed: int | None = None) -> Report:
     name : str
         The name of the exercise, such as ``"lstm_step"``.
     *code : callable
-        The functions or the class that the exercise describes, in the same order. They may have any names.
+        The functions or the class that the exercise describes, in the order of the exercise. They may have any names.
     seed : int, optional
         The seed of the inputs. By default, every check draws new inputs.
 
@@ -137,7 +137,7 @@ def check(name: str, *code: Callable, seed: int | None = None) -> Report:
     wanted = asked_for(exercise)
     if len(code) != len(wanted) or not all(map(callable, code)):
         given = ", ".join(getattr(c, "__name__", type(c).__name__) for c in code) or "nothing"
-        raise TypeError(f"{name} asks for {', '.join(wanted)}; got {given}")
+        raise TypeError(f"{name} needs {', '.join(wanted)}; got {given}")
     given = {getattr(c, "__name__", ""): c for c in code}
     parts = given if given.keys() == set(wanted) else dict(zip(wanted, code, strict=True))
     seed = secrets.randbelow(10**6) if seed is None else seed

@@ -20,7 +20,7 @@ from .ladder import LADDER
 from .notebook import asked_for
 
 ABOUT_COMMANDS = re.compile(r"\nCheck it: .*\nStuck\? .*\Z")
-NEW_PARAGRAPHS = re.compile(r"\n(?=Tolerances: |Which courses ask for it: )")
+NEW_PARAGRAPHS = re.compile(r"\n(?=Tolerances: |Also part of: )")
 
 
 def write_notebooks(folder: Path) -> tuple[int, int]:
@@ -65,7 +65,10 @@ def task_and_code(source: str) -> tuple[str, str]:
 
 
 def as_markdown(text: str) -> str:
-    """Return `text` as Markdown: put indented paragraphs, the equations, into fences, and escape all other markup."""
+    """Return `text` as Markdown. Make code blocks of indented paragraphs, which are equations.
+
+    In the other paragraphs, escape the characters that have a special function in Markdown.
+    """
     lines: list[str] = []
     for paragraph in re.split(r"\n{2,}", text.strip("\n").rstrip()):
         if paragraph.startswith("    "):

@@ -53,14 +53,14 @@ def print_feedback(exercise: Exercise, feedback: Feedback, folder: ExerciseFolde
 
 
 def show_hint(exercise: Exercise, folder: ExerciseFolder) -> None:
-    """Print the hints seen so far, and one more."""
+    """Print the hints that the student has seen, and the next hint."""
     available = 3 if folder.is_solved(exercise) else 2
     number = min(folder.hints_shown(exercise) + 1, available)
     for index, hint in enumerate(exercise.hints[:number], start=1):
         print(textwrap.fill(f"Hint {index} for {exercise.name}: {hint}", 100))
     folder.mark_hint(exercise, number)
     if number == 2 and available == 2:
-        print("The third hint comes after you have solved the exercise.")
+        print("The third hint appears after you have solved the exercise.")
 
 
 def all_solved(folder: ExerciseFolder) -> str:
@@ -69,7 +69,7 @@ def all_solved(folder: ExerciseFolder) -> str:
 
 
 def shown_path(path: Path) -> str:
-    """Return a path as seen from the current folder."""
+    """Return a path relative to the current folder, or the full path if it is outside this folder."""
     try:
         shown = os.path.relpath(path)
     except ValueError:  # Windows: another drive

@@ -1,4 +1,4 @@
-"""Compare the values that a student's function returns with the right values, and describe the first difference."""
+"""Compare the values from a student's function with the right values, and describe the first difference."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def compare(part: Values, inputs: tuple, got: tuple) -> list[str] | None:
 
 
 def is_slip(slip: Slip, inputs: tuple, found: list, wanted: tuple) -> bool:
-    """Return True if the student's values are the values of this mistake, and differ from the right values."""
+    """Return True if code with this mistake returns the student's values, and these values are wrong."""
     try:
         with np.errstate(all="ignore"):
             wrong = slip.gives(*inputs)
@@ -106,7 +106,7 @@ SHOULD = "it must be {:.6g}"
 
 
 def difference_of_dicts(name: str, value: Any, right: dict, inputs: tuple) -> list[str] | None:
-    """Compare the entries of two dictionaries. The student's dictionary may have more entries."""
+    """Compare the entries of two dictionaries. The student's dictionary may have additional entries."""
     if not isinstance(value, dict):
         return [f"{name} must be a dictionary"]
     for key, wanted in right.items():
@@ -124,7 +124,7 @@ def element(name: str, index: tuple[int, ...]) -> str:
 
 
 def at_inputs(index: tuple[int, ...], inputs: tuple) -> list[str]:
-    """Return lines with the element of the first input at the same index, and with the shapes of all inputs."""
+    """Return lines that show the element of the first input at this index, and the shapes of all inputs."""
     first = next((x for x in inputs if isinstance(x, np.ndarray)), None)
     lines = [f"the inputs: {shapes_text(inputs)}"]
     if first is not None and len(index) == first.ndim and all(i < n for i, n in zip(index, first.shape, strict=True)):

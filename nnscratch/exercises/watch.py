@@ -28,9 +28,9 @@ class Watch:
     ----------
     folder : ExerciseFolder
     exercise : Exercise
-        The first to check.
+        The first exercise to check.
     keys : callable or None
-        Waits for a key, see terminal.py. Without keys, a solved exercise is followed by the next one.
+        Waits for a key, see terminal.py. Without it, the next exercise begins as soon as an exercise is solved.
     seconds : float
         The time limit of each check.
     """

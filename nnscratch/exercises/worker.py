@@ -22,11 +22,11 @@ FILE_SIZE = 10 << 20  # bytes
 
 
 class ExerciseWorker(Worker):
-    """The class with which the judge starts and uses the process that runs students' files.
+    """Start a process that runs students' files, and send requests to it. The judge uses this class.
 
     Use it in a ``with`` block: the process is killed at the end of the block.
 
-    The request ``open`` names the file for the requests that follow.
+    The request ``open`` sets the student's file for the requests that follow.
     """
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class ExerciseService(Service):
     """The requests that the judge can send: those of `Service`, and ``call``."""
 
     def load(self, name: str) -> Any:
-        """Return the object `name` of the student's file. For ``"driver:NAME"``, return the driver's function."""
+        """Return the object `name` of the student's file. For ``"driver:NAME"``, return the function of this driver."""
         if not name.startswith(DRIVER):
             return super().load(name)
         return DRIVERS[name.removeprefix(DRIVER)](super().load)

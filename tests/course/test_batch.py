@@ -149,7 +149,7 @@ def test_files_that_hang_take_no_time_from_a_quick_file_and_less_than_their_limi
     assert found == [("sigmoid", 0.1), ("relu", 0.1), ("clip_norm", 0.1), ("sigmoid", 0.5)]
     assert [file.finished for file in mark.files] == [False, False, True]
     assert [bool(file.note) for file in mark.files] == [False, True, False]
-    assert "It was not run again with more than 0.1 seconds" in submission.as_text(mark, "Term")
+    assert "This file was not run again with a limit above 0.1 seconds" in submission.as_text(mark, "Term")
 
 
 def test_25_files_that_hang_take_four_and_a_half_seconds(course, runs):
@@ -202,7 +202,7 @@ def test_a_judge_that_dies_loses_no_other_mark(course, hand_in, tmp_path, monkey
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (["nowhere", "--out", "g.csv"], "nowhere is not a folder"),
-    (["empty", "--out", "g.csv"], "empty holds no folder"),
+    (["empty", "--out", "g.csv"], "empty contains no folder"),
     (["submissions", "--out", "grades"], "must be the name of a CSV file"),
     (["submissions", "--out", "g.csv", "--only", "relo"], "the course has no exercise 'relo'. Did you mean 'relu'?"),
     (["submissions", "--out", "g.csv", "--jobs", "0"], "--jobs must be at least 1, got 0"),

@@ -70,7 +70,7 @@ def test_classroom50_refuses_half_points_and_a_missing_variable(half):
             half, {name: value for name, value in ENVIRONMENT.items() if name not in ("CLASSROOM", "COMMIT_URL")}
         )
     half.files[0].parts[1].out_of = 1.5
-    with pytest.raises(ValueError, match=r"whole points only, and a part of relu gives 1\.5"):
+    with pytest.raises(ValueError, match=r"whole points only, but a part of relu has 1\.5"):
         classroom50(half, ENVIRONMENT)
 
 

@@ -121,7 +121,7 @@ def test_the_solution_of_an_own_exercise_passes_and_its_mistake_does_not(tmp_pat
     ('"2,5"', '"2;5"', "the shape of x must look like 4,5"),
     ("def swish_forward", "def swash_forward", "there is no function swish"),
     ("# solution: ", "# ", "there is no solution between the lines"),
-    ("MISTAKES = [(\"s +", "MISTAKES = [(\"t +", "MISTAKES: the solution has no 't +"),
+    ("MISTAKES = [(\"s +", "MISTAKES = [(\"t +", "MISTAKES: the solution does not contain 't +"),
     ("import numpy as np", "import numpi", "cannot be run: ModuleNotFoundError"),
 ])  # fmt: skip
 def test_a_fault_in_an_own_exercise_is_named(tmp_path, old, new, message):

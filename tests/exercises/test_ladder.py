@@ -79,7 +79,7 @@ def test_an_exercise_is_complete(exercise):
     assert all(len(part.cases) >= 3 or part.function.endswith("__init__") for part in exercise.parts)
     text = ast.get_docstring(ast.parse(exercise.student_file))
     assert text.startswith(f"Exercise {exercise.number}: ")
-    for expected in ("Shapes: ", "What is checked: ", "Tolerances: ", "Which courses ask for it: "):
+    for expected in ("Shapes: ", "What is checked: ", "Tolerances: ", "Also part of: "):
         assert text.count(expected) == 1
     assert f"nnscratch exercises check {exercise.name}\n" in text
     assert text.endswith(f"nnscratch exercises hint {exercise.name}")

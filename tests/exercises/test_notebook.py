@@ -91,7 +91,7 @@ def test_mistakes_get_the_same_diagnosis_as_in_a_file():
 
 
 def test_wrong_calls_are_explained():
-    with pytest.raises(TypeError, match="relu asks for relu_forward, relu_backward; got relu_forward"):
+    with pytest.raises(TypeError, match="relu needs relu_forward, relu_backward; got relu_forward"):
         nn.exercises.check("relu", relu_forward)
     with pytest.raises(ValueError, match="no exercise called 'rely'. Did you mean relu?"):
         nn.exercises.check("rely", relu_forward)

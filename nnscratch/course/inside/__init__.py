@@ -1,8 +1,8 @@
-"""The code that runs in the process of the students' files. It must not import a file that contains a solution.
+"""The code that runs in the processes of students' files. It must not import a file that contains a solution.
 
-main.py        a process that has imported NumPy, and starts a process for each file
-orders.py      the format of the judge's orders
-service.py     the requests that the judge sends to such a process
-sandbox.py     what such a process may do
-imports.py     what a student's file may import
+main.py        the starter: a process that has imported NumPy, and starts a process for each file
+orders.py      the format of the orders that the judge sends to the starter
+service.py     the requests that the judge sends to the process of a file
+sandbox.py     the limits of the process of a file
+imports.py     the imports that are allowed in a student's file
 """

@@ -1,7 +1,7 @@
 """The imports that a student's file may use: the standard library, NumPy, and from nnscratch only Module and Parameter.
 
-This file only tells the student what is not allowed. The sandbox protects the other files: a student's code cannot read
-them.
+This file only tells the student which import is not allowed. It does not protect the files with the solutions. The
+sandbox does that: a student's code cannot read these files.
 """
 
 from __future__ import annotations

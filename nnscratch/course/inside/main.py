@@ -1,7 +1,7 @@
-"""Start a process for each student's file. This process never runs students' code itself.
+"""The starter: a process that starts a process for each file of a student. It never runs students' code itself.
 
-It has imported NumPy already. A new process is a fork of this process, so its start takes only milliseconds. orders.py
-lists the orders that this process carries out.
+The starter has imported NumPy already. A new process is a fork of the starter, so the start takes only milliseconds.
+orders.py lists the orders that the starter carries out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .orders import ORDER, REPLIES, REPLY, REQUESTS
 from .sandbox import close_files, limit, system_calls
 from .service import FileService
 
-LATE = ("fft", "linalg", "random")  # otherwise, NumPy would import these in the process of each file
+LATE = ("fft", "linalg", "random")  # NumPy imports these on first use; the starter imports them once for all files
 
 
 def main() -> None:
@@ -69,7 +69,7 @@ def end(pid: int) -> tuple[int, int]:
 
 
 def run(descriptors: list[int], seed: int, seconds: int, memory: int, calls: Any) -> None:
-    """Become the process of one student's file, and answer the judge's requests. This function does not return."""
+    """Become the process of one file, and answer the judge's requests. This function does not return."""
     try:
         os.setsid()
         for number, descriptor in enumerate([os.dup(d) for d in descriptors], start=REQUESTS):

@@ -6,9 +6,9 @@
     rlimits       memory, processor time, open files
 
 Landlock and seccomp are parts of Linux. The packages `landlock` and `pyseccomp` (which needs the library libseccomp)
-call them. Both also apply to processes of the user root. The limit for the number of processes (RLIMIT_NPROC) does not
-apply to root, so it is not used. The process does not change its user, because another user might not be allowed to
-read the files of Python.
+call them. Landlock and seccomp also limit processes of the user root. The limit for the number of processes
+(RLIMIT_NPROC) does not limit root, so it is not used. The process does not change its user, because another user might
+not be allowed to read the files of Python.
 
 `missing` tries forbidden actions, as a student's file might do, and returns the actions that succeed.
 """
@@ -54,7 +54,7 @@ def close_files() -> None:
     Raises
     ------
     ImportError, OSError
-        The package is not installed, or this system has no Landlock.
+        The package `landlock` is not installed, or this system has no Landlock.
     """
     from landlock import FSAccess, Ruleset
 
@@ -83,7 +83,7 @@ def system_calls() -> Any:
     Raises
     ------
     ImportError, OSError
-        The package or its library is not installed.
+        The package `pyseccomp` or the library libseccomp is not installed.
     """
     try:
         import pyseccomp as seccomp

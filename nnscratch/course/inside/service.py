@@ -30,7 +30,7 @@ class FileService:
     Parameters
     ----------
     seed : int
-        Every call of a student's function begins with this state of the global random generators.
+        Before each call of a student's function, the global random generators are set to this seed.
     """
 
     def __init__(self, seed: int):
@@ -40,7 +40,7 @@ class FileService:
         self._printed = FirstCharacters()
 
     def open(self, path: str, source: str) -> None:
-        """Run the text `source` of the file. Messages contain the name `path`."""
+        """Run the file, whose text is `source`. Error messages show the name `path`."""
         self.path = path
         sys.argv, sys.stdout = [path], self._printed
         linecache.cache[path] = len(source), None, source.splitlines(keepends=True), path  # for inspect.getsource
@@ -61,7 +61,7 @@ class FileService:
         return call(self._load, function, inputs, returns, withheld, overflow)
 
     def gradients(self, functions: list[str], inputs: list, dys: list, outputs: int) -> dict[str, Any]:
-        """Run forward, then backward with its cache.
+        """Run forward, then backward with the cache that forward returned.
 
         Parameters
         ----------
@@ -113,7 +113,7 @@ class FileService:
         return missing(folder)
 
     def _load(self, name: str) -> Callable:
-        """Return the object called `name` in the file. For ``"driver:NAME"``, return the driver's function."""
+        """Return the object called `name` in the file. For ``"driver:NAME"``, return the function of this driver."""
         if name.startswith(DRIVER):
             return DRIVERS[name.removeprefix(DRIVER)](self._load)
         found = vars(self._module).get(name)
@@ -122,7 +122,7 @@ class FileService:
         return found
 
     def _code_of(self, name: str) -> Any:
-        """Return the code of the student's forward for `Counter`, or None if a driver calls forward."""
+        """Return the code object of the student's forward for `Counter`, or None if a driver calls forward."""
         return getattr(vars(self._module).get(name), "__code__", None)
 
     def _restart_randomness(self) -> None:

@@ -1,4 +1,4 @@
-"""The exercises, one file each: references, inputs, hints and planted mistakes. `LADDER` has them in order."""
+"""The exercises, one file each: references, inputs, hints and planted mistakes. `LADDER` is the list of exercises."""
 
 import difflib
 from importlib import import_module
@@ -53,12 +53,12 @@ def named(name: str) -> Exercise:
     Raises
     ------
     ValueError
-        There is none.
+        There is no such exercise.
     """
     last = Path(name).name
     for exercise in LADDER:
         if last in (exercise.name, exercise.filename, exercise.filename.removesuffix(".py"), str(exercise.number)):
             return exercise
     close = difflib.get_close_matches(last, [exercise.name for exercise in LADDER], n=1)
-    advice = f"Did you mean {close[0]}?" if close else "`nnscratch exercises status` lists them."
+    advice = f"Did you mean {close[0]}?" if close else "`nnscratch exercises status` lists all exercises."
     raise ValueError(f"there is no exercise called {name!r}. {advice}")

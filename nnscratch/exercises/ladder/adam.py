@@ -50,7 +50,7 @@ EXERCISE = Exercise(
                 ),
                 Slip(values(later=0), "t is too small by 1. Add 1 to it before you use it."),
                 Slip(values(squared=1), "v must be a mean of dw**2, not of dw."),
-                Slip(values(inside=True), "epsilon stands inside the square root. Add it after the root."),
+                Slip(values(inside=True), "epsilon is inside the square root. Add it to the root."),
                 Slip(values(sign=1), "a sign is wrong: the step must go against the gradient."),
             ],
         )
@@ -59,8 +59,8 @@ EXERCISE = Exercise(
         "Begin with t = config['t'] + 1. With t = 0, the correction would divide by zero.",
         "Write the six lines of the task, one after the other. Use the stored m and v on the right-hand sides. Store m "
         "and v themselves, not mhat and vhat.",
-        "In the first step, mhat is dw and vhat is dw**2: every weight moves by the learning rate, however large its "
-        "gradient is.",
+        "In the first step, mhat is dw and vhat is dw**2. So every weight moves by the learning rate, for large and "
+        "for small gradients.",
     ),
     reading="nnscratch/optim/adam.py",
     mistakes=[
@@ -71,7 +71,7 @@ EXERCISE = Exercise(
         ),
         Mistake('    t = config["t"] + 1\n', '    t = config["t"]\n', "t is too small by 1"),
         Mistake("* dw**2", "* dw", "v must be a mean of dw**2"),
-        Mistake('(np.sqrt(vhat) + config["epsilon"])', 'np.sqrt(vhat + config["epsilon"])', "epsilon stands inside"),
+        Mistake('(np.sqrt(vhat) + config["epsilon"])', 'np.sqrt(vhat + config["epsilon"])', "epsilon is inside"),
         Mistake("config.update(m=m, v=v, t=t)", "config.update(m=m, v=v)", "config['t']"),
     ],
 )

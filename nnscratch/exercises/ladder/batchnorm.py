@@ -56,7 +56,7 @@ EXERCISE = Exercise(
             slips=[
                 Slip(
                     values(keep=lambda m: 1 - m),
-                    "momentum is the weight of the old running average, not of the new one.",
+                    "momentum must be the weight of the old running average, not of the new value.",
                 ),
                 Slip(values(keep=lambda m: 1), "the running averages are not updated in training."),
                 Slip(values(test_as_train=True), "at test time, use the running averages, not the mean of the batch."),
@@ -71,7 +71,8 @@ EXERCISE = Exercise(
         "Store the averages in bn_param, not only in a variable.",
         "dn = dout * gamma. Then dx = r * (dn - mean(dn) - n * mean(dn * n)), with means over the batch. The second "
         "term comes from mu, the third from var.",
-        "If all examples get the same gradient, dx is 0: shifting all of them together changes nothing.",
+        "If all examples get the same gradient, dx is 0. The reason: if you add the same number to all examples, out "
+        "does not change.",
     ),
     reading="nnscratch/layers/batch_norm.py; the derivation: docs/derivations/normalisation.md",
     mistakes=[

@@ -15,8 +15,8 @@ EXERCISE = Exercise(
     ],
     hints=(
         "mean(dn) = gamma * sum(dout) / N = gamma * dbeta / N. In the same way, mean(dn * n) = gamma * dgamma / N.",
-        "Put both into dx = r * (dn - mean(dn) - n * mean(dn * n)) with dn = gamma * dout, and take gamma / N out of "
-        "the bracket.",
+        "Insert both means into dx = r * (dn - mean(dn) - n * mean(dn * n)) with dn = gamma * dout. Then gamma / N is "
+        "a factor of all three terms.",
         "CS231n asks for this form because it is faster: it reads the data fewer times.",
     ),
     reading="nnscratch/layers/batch_norm.py, whose backward has this form; docs/derivations/normalisation.md",

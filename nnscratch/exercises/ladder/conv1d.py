@@ -36,11 +36,11 @@ EXERCISE = Exercise(
         Gradients(("driver:Conv1d_stride1.forward", "driver:Conv1d_stride1.backward"), CASES),
     ],
     hints=(
-        "For one k, A[:, :, k : k + size] holds element k of every window. Add the product of self.W[:, :, k] and this "
-        "array to Z.",
+        "For one k, A[:, :, k : k + size] is an array with element k of every window. Add the product of self.W[:, :, "
+        "k] and this array to Z.",
         "dLdA gets contributions for every k, at shifted positions: add self.W[:, :, k].T @ dLdZ to "
         "dLdA[:, :, k : k + size]. dLdW[:, :, k] is a sum over examples and positions.",
-        "Many libraries compute dLdA as a convolution of the padded dLdZ with the flipped kernel. It is the same sum.",
+        "Many libraries compute dLdA as a convolution of the padded dLdZ with the flipped kernel. The sum is the same.",
     ),
     reading="nnscratch/layers/conv1d.py; the derivation: docs/derivations/convolution.md",
     mistakes=[

@@ -41,9 +41,9 @@ EXERCISE = Exercise(
             CASES,
             ("out", "cache"),
             slips=[
-                Slip(values(flip=True), "the kernel is flipped. In this field, a convolution does not flip it."),
+                Slip(values(flip=True), "the kernel is flipped. In neural networks, a convolution does not flip it."),
                 Slip(values(bias=False), "the bias b is not added."),
-                Slip(values(padded=False), "there is no padding."),
+                Slip(values(padded=False), "the padding is missing."),
             ],
         ),
         Gradients(("conv_forward_naive", "conv_backward_naive"), CASES),
@@ -51,9 +51,10 @@ EXERCISE = Exercise(
     hints=(
         "np.pad(x, ((0, 0), (0, 0), (p, p), (p, p))) pads the last two axes. The window of output (i, j) starts at row "
         "i * s and column j * s of the padded image.",
-        "Pixels lie in several windows, so add with += into dxpad. At the end, cut the padding off. db is the sum of "
-        "dout over all axes except the second.",
-        "im2col copies all windows into one matrix. The convolution is then one product, and col2im is its transpose.",
+        "A pixel can be part of several windows, so add to dxpad with +=. At the end, remove the padding. db is the "
+        "sum of dout over all axes except the second.",
+        "Fast implementations copy all windows into one matrix (im2col). Then the convolution is one product of "
+        "matrices. Backward adds the windows back into an image (col2im).",
     ),
     reading="nnscratch/layers/conv2d.py and windows.py; the derivation: docs/derivations/convolution.md",
     mistakes=[

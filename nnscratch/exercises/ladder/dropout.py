@@ -6,7 +6,7 @@ from ..exercise import Exercise, Gradients, Mistake, Slip, Values
 
 
 def kept(x, dropout_param):
-    """Return the fraction of elements kept, and their smallest and largest factor."""
+    """Return the right values of `measure`: the fraction of kept elements, and their smallest and largest factor."""
     p = dropout_param["p"]
     return (p, 1 / p, 1 / p) if dropout_param["mode"] == "train" else (1.0, 1.0, 1.0)
 
@@ -19,9 +19,9 @@ def measure(inputs, out):
     factors = out / x
     kept = factors[factors != 0]
     return {
-        "the fraction of the elements that is kept": round(kept.size / x.size, 1),
-        "the smallest out / x where kept": kept.min(initial=np.inf),
-        "the largest out / x where kept": kept.max(initial=0),
+        "the fraction of kept elements": round(kept.size / x.size, 1),
+        "the smallest out / x of a kept element": kept.min(initial=np.inf),
+        "the largest out / x of a kept element": kept.max(initial=0),
     }
 
 

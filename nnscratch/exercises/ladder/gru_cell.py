@@ -50,7 +50,7 @@ EXERCISE = Exercise(
                 ),
                 Slip(
                     cell(lambda nx, h, W, b, r: np.tanh(nx + r * (W @ h) + b)),
-                    "bnh stands outside the product with r. It must be r * (Wnh h + bnh).",
+                    "bnh is outside the product with r. It must be r * (Wnh h + bnh).",
                 ),
                 Slip(cell(lambda nx, h, W, b, r: np.tanh(nx + W @ h + b)), "the reset gate r is not used."),
                 Slip(cell(lambda nx, h, W, b, r: sigmoid(nx + r * (W @ h + b))), "n must be a tanh, not a sigmoid."),
@@ -59,7 +59,7 @@ EXERCISE = Exercise(
         Gradients(("driver:GRUCell.forward", "driver:GRUCell.backward"), CASES),
     ],
     hints=(
-        "Save r, z, n and Wnh h + bnh: backward needs the last one for the gradient of r.",
+        "Save r, z, n and Wnh h + bnh. Backward needs Wnh h + bnh for the gradient of r.",
         "Begin with the gradients before the tanh and the sigmoids: dn = delta * (1 - z) * (1 - n**2), dz = delta * "
         "(h - n) * z * (1 - z), and dr = dn * (Wnh h + bnh) * r * (1 - r). Each weight's gradient is np.outer of one "
         "of these with x or h. Wnh and bnh get dn * r.",

@@ -41,8 +41,8 @@ EXERCISE = Exercise(
     hints=(
         "axis=1 with keepdims=True gives one mean for each example, in a shape that broadcasts against x.",
         "dn = dout * gamma. dx is as in batchnorm, with means over axis 1. dgamma and dbeta are sums over axis 0.",
-        "An example is normalised alone, so the result does not depend on the batch. That is why layer normalisation "
-        "is used for sequences.",
+        "Each example is normalised separately, so the result does not depend on the other examples of the batch. That "
+        "is one reason why layer normalisation is used for sequences.",
     ),
     reading="nnscratch/layers/layer_norm.py; the derivation: docs/derivations/normalisation.md",
     mistakes=[

@@ -27,7 +27,8 @@ EXERCISE = Exercise(
         Gradients(("driver:Linear.forward", "driver:Linear.backward"), CASES),
     ],
     hints=(
-        "b is a column (out_features, 1), and Z has one row for each example: b.T is a row that broadcasts over them.",
+        "b is a column (out_features, 1), and Z has one row for each example. b.T is a row, which NumPy broadcasts "
+        "over all examples.",
         "dLdA = dLdZ @ self.W needs no transposition, because W is (out, in). dLdW is dLdZ.T @ self.A. For dLdb, sum "
         "dLdZ over axis 0 and make it a column: reshape(-1, 1).",
         "An object that saves its input works as long as every backward follows its own forward. A layer that is used "

@@ -27,7 +27,7 @@ CASES = [case(3, 4, 2), case(1, 2, 3), case(4, 3, 3)]
 EXERCISE = Exercise(
     number=31,
     name="lstm_step",
-    title="one step of an LSTM, with its two paths through the cell",
+    title="one step of an LSTM: four gates, a state and a cell state",
     parts=[
         Values(
             "lstm_step_forward",
@@ -44,13 +44,14 @@ EXERCISE = Exercise(
         Gradients(("lstm_step_forward", "lstm_step_backward"), CASES),
     ],
     hints=(
-        "np.split(a, 4, axis=1) gives the four gates. Save i, f, o, g and next_c: all slopes follow from these values.",
+        "np.split(a, 4, axis=1) gives the four gates. Save i, f, o, g and next_c: you can compute all derivatives from "
+        "these values.",
         "Begin with dc = dnext_c + dnext_h * o * (1 - tanh(next_c)**2). Each gate is a factor of a product: f * "
         "prev_c, i * g, or o * tanh(next_c). So its gradient is the gradient of the product, times the other factor. "
-        "Multiply it by the slope of the gate's sigmoid, such as i * (1 - i), or by the slope of tanh for g. Join the "
-        "four results with np.concatenate. Then continue as in rnn_step.",
-        "dprev_c = dc * f: with an open forget gate, the gradient passes unchanged. That is what keeps it from "
-        "vanishing.",
+        "Multiply it by the derivative of the sigmoid, such as i * (1 - i), or by the derivative of tanh for g. Join "
+        "the four results with np.concatenate. Then continue as in rnn_step.",
+        "In dprev_c = dc * f, an open forget gate (f near 1) passes the gradient nearly unchanged. That is why this "
+        "gradient vanishes more slowly than in rnn_step.",
     ),
     reading="nnscratch/layers/lstm_cell.py; the derivation: docs/derivations/lstm.md",
     mistakes=[

@@ -49,9 +49,10 @@ EXERCISE = Exercise(
     ],
     hints=(
         "You can reshape x to (N * T, V) and y and mask to N * T, and begin as in softmax_loss.",
-        "Multiply each word's term by its mask before you add them up. In dx, the mask needs one more axis: "
+        "Multiply the term of each word by its mask before you add up the terms. In dx, the mask needs one more axis: "
         "mask[:, :, None].",
-        "The package's CrossEntropyLoss has ignore_index for this, and divides by the number of words that count.",
+        "The package's CrossEntropyLoss has the argument ignore_index for padding. It divides by the number of words "
+        "that are not padding.",
     ),
     reading="nnscratch/losses/cross_entropy.py; the derivation: docs/derivations/softmax-cross-entropy.md",
     mistakes=[

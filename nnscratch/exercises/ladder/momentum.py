@@ -54,10 +54,10 @@ EXERCISE = Exercise(
     ],
     hints=(
         'config.get("velocity", np.zeros_like(w)) is the stored velocity, or zero before the first step.',
-        "The old velocity is multiplied by momentum, and the gradient by learning_rate. Subtract the second from the "
-        "first. w + v makes a new array; w += v would change the caller's array.",
-        "Other libraries store v with the other sign, or without the learning rate. With a constant rate the steps are "
-        "the same.",
+        "Multiply the old velocity by momentum, and the gradient by learning_rate. Subtract the second product from "
+        "the first. w + v makes a new array; w += v would change the caller's array.",
+        "Other libraries store v with the other sign, or without the learning rate. With a constant learning rate, the "
+        "steps are the same.",
     ),
     reading="nnscratch/optim/sgd.py",
     mistakes=[

@@ -24,15 +24,15 @@ EXERCISE = Exercise(
             slips=[
                 Slip(lambda x, y: ((x - y) ** 2).sum(), "this is the sum of the squares. The loss is their mean."),
                 Slip(lambda x, y: ((x - y) ** 2).sum() / len(x), "the sum is divided by N, not by the N * C elements."),
-                Slip(lambda x, y: reference(x, y) / 2, "there is a factor 1/2. Some books use it, this task does not."),
+                Slip(lambda x, y: reference(x, y) / 2, "there is a factor 1/2. Some books use it; this task does not."),
                 Slip(lambda x, y: np.sqrt(reference(x, y)), "this is the square root of the loss."),
-                Slip(lambda x, y: np.abs(x - y).mean(), "this is the mean absolute difference. Square it."),
+                Slip(lambda x, y: np.abs(x - y).mean(), "this is the mean of |x - y|. Square the differences."),
             ],
         ),
         Gradients(("mse_loss",), CASES),
     ],
     hints=(
-        "Write the loss as a sum over all elements, divided by their number. One element of x appears in one term.",
+        "Write the loss as a sum over all elements, divided by their number. Each element of x appears in one term.",
         "The derivative of (x - y)**2 is 2 * (x - y). The mean divides it by the number of elements, x.size.",
         "The loss does not change if x and y are swapped, but the gradient with respect to y is -dx.",
     ),

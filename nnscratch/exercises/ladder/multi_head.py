@@ -43,10 +43,10 @@ EXERCISE = Exercise(
         Gradients(("multi_head_forward", "multi_head_backward"), CASES),
     ],
     hints=(
-        "With an axis for the heads, the formulas are those of the attention exercise: @ multiplies the last "
-        "two axes, for all examples and heads together. Exchange these two with transpose(0, 1, 3, 2).",
-        "Backward of split is join, and backward of join is split. x is used three times, so dx has three terms: "
-        "dQ @ Wq.T + dK @ Wk.T + dV @ Wv.T, with dQ, dK and dV joined to (N, T, E).",
+        "With an axis for the heads, the formulas are those of the attention exercise. @ multiplies the matrices in "
+        "the last two axes, for all examples and heads together. transpose(0, 1, 3, 2) exchanges the last two axes.",
+        "The backward of split is join, and the backward of join is split. x is used three times, so dx has three "
+        "terms: dQ @ Wq.T + dK @ Wk.T + dV @ Wv.T, with dQ, dK and dV joined to (N, T, E).",
         "A weight's gradient is a sum over examples and time steps: np.einsum('nte,ntf->ef', x, dQ), or one product of "
         "the flattened arrays.",
     ),

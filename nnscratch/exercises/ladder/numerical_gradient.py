@@ -58,8 +58,8 @@ EXERCISE = Exercise(
         "np.ndindex(x.shape) yields the index of every element, for any number of axes. x[i] is then that element.",
         "In the loop: store x[i] as kept, set x[i] to kept + h and call f(x), set x[i] to kept - h and call f(x), then "
         "set x[i] back to kept. This needs two calls of f for each element.",
-        "Why not a smaller h? f(x + h) - f(x - h) loses digits, because both are nearly equal. For float64, the error "
-        "is smallest near h = 1e-5.",
+        "Why not a smaller h? f(x + h) - f(x - h) loses digits, because the two values are nearly equal. For float64, "
+        "the error is smallest near h = 1e-5.",
     ),
     reading="nnscratch/gradcheck/numerical.py; the page docs/gradcheck/how-it-works.md",
     mistakes=[

@@ -25,8 +25,8 @@ EXERCISE = Exercise(
         "du from dh, then dx and the two parts of dw.",
         "dh = dout * w and du = dh * (1 - h**2). The first part of dw is dout * h, the second is du * x. Add them, and "
         "sum over the rows with .sum(axis=0), since w is used in every row.",
-        "A network over time uses its weights at every step, so its gradient is a sum over all steps. That is why "
-        "`parameter.grad += ...` is in every layer of the package.",
+        "A recurrent network uses its weights at every time step, so the gradient of each weight is a sum over all "
+        "steps. That is why the layers of the package add to the gradient: `parameter.grad += ...`.",
     ),
     reading="the derivation of a recurrent network: docs/derivations/rnn.md",
     mistakes=[

@@ -67,7 +67,7 @@ EXERCISE = Exercise(
                 ),
                 Slip(
                     lambda *inputs: states(*inputs, prev=lambda h, h0: 0 * h0),
-                    "the steps are not connected. Each must use the state of the previous step.",
+                    "the steps are not connected. Each step must use the state of the previous step.",
                 ),
                 Slip(lambda x, h0, *w: states(x, 0 * h0, *w), "h0 is not used. It is the state before the first step."),
             ],
@@ -100,12 +100,13 @@ EXERCISE = Exercise(
         ),
     ],
     hints=(
-        "Use a loop over t in forward, and one with reversed(range(T)) in backward. Keep the gradient that comes from "
-        "the next step in a variable, which begins as zeros.",
+        "Use a loop over range(T) in forward, and a loop over reversed(range(T)) in backward. Keep the gradient that "
+        "comes from the next step in a variable. Before the loop, set this variable to zeros.",
         "In backward: da = (dh[:, t] + dnext) * (1 - h[:, t]**2), dnext = da @ Wh.T, dWx += x[:, t].T @ da, and in the "
         "same way dWh and db. rnn_truncated is a loop over range(0, T, steps) that calls your two functions.",
-        "A truncated gradient is not the gradient of the loss: it ignores the effect of the weights in earlier "
-        "pieces. So finite differences cannot confirm it. Still, recurrent language models are trained with it.",
+        "A truncated gradient is not the gradient of the loss, because it ignores that a state also affects the loss "
+        "of later pieces. So finite differences cannot confirm it. Still, recurrent language models are trained with "
+        "it.",
     ),
     reading="nnscratch/layers/unrolled.py; the derivation: docs/derivations/rnn.md",
     mistakes=[

@@ -31,11 +31,11 @@ EXERCISE = Exercise(
         Gradients(("rnn_step_forward", "rnn_step_backward"), CASES),
     ],
     hints=(
-        "It is an affine layer with two inputs, followed by tanh. Go back through the tanh first.",
+        "A step is an affine layer with two inputs, followed by tanh. Go back through the tanh first.",
         "da = dnext_h * (1 - next_h**2). Each product gives two gradients, as in the affine exercise; db is the sum "
         "over the rows.",
-        "Over many steps, dprev_h is multiplied by Wh.T and by a slope below 1 again and again. That is why this "
-        "gradient can vanish.",
+        "In every step, the gradient of the state is multiplied by Wh.T and by the derivative of tanh, which is at "
+        "most 1. That is why this gradient can vanish over many steps.",
     ),
     reading="nnscratch/layers/rnn_cell.py; the derivation: docs/derivations/rnn.md",
     mistakes=[

@@ -23,7 +23,7 @@ EXERCISE = Exercise(
             [*SHAPES, given(EXTREME)],
             ("out", "cache"),
             slips=[
-                Slip(lambda x: np.exp(x) / (1 + np.exp(x)), "exp(x) is too large for large x. What if x is positive?"),
+                Slip(lambda x: np.exp(x) / (1 + np.exp(x)), "exp(x) is too large for large x. Use exp(-x) if x > 0."),
                 Slip(lambda x: 1 / (1 + np.exp(x)), "a sign is wrong: this is the sigmoid of -x."),
                 Slip(np.tanh, "this is tanh. The sigmoid has values between 0 and 1."),
             ],

@@ -22,7 +22,7 @@ def over_rows(x):
 EXERCISE = Exercise(
     number=8,
     name="softmax",
-    title="softmax, stable, with its full Jacobian",
+    title="stable softmax, with its full Jacobian",
     parts=[
         Values(
             "softmax_forward",
@@ -50,8 +50,8 @@ EXERCISE = Exercise(
         "and exp of it is at most 1.",
         "Element k of J^T dp is sum_i dp_i J_ik = p_k dp_k - p_k sum_i dp_i p_i. For each row, compute s, the sum of "
         "dp * p. Then dx is p * (dp - s).",
-        "The elements of each row of dx add up to 0: adding a constant to all scores changes nothing, so dx has no "
-        "part in that direction.",
+        "The elements of each row of dx add up to 0. The reason: if you add the same constant to all scores of a row, "
+        "p does not change.",
     ),
     reading="nnscratch/layers/softmax.py; the derivation: docs/derivations/softmax-cross-entropy.md",
     mistakes=[

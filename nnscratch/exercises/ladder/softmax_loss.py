@@ -30,7 +30,7 @@ TOO_LARGE = "exp(x) is too large for large scores. Subtract the largest score of
 EXERCISE = Exercise(
     number=10,
     name="softmax_loss",
-    title="softmax and cross-entropy in one, stable",
+    title="softmax and cross-entropy in one stable function",
     parts=[
         Values(
             "softmax_loss",
@@ -57,10 +57,10 @@ EXERCISE = Exercise(
         Gradients(("softmax_loss",), CASES),
     ],
     hints=(
-        "log_p[np.arange(N), y] takes one element of each row: the one at the right class.",
+        "log_p[np.arange(N), y] takes one element of each row: the element at the right class.",
         "dx begins as p = np.exp(log_p). Subtract 1 at [np.arange(N), y], then divide by N, since the loss is a mean.",
-        "The gradient is simply p minus the one-hot label. That is why softmax and the logarithm are one function in "
-        "every library.",
+        "The gradient is simply p minus the one-hot label. That is one reason why most libraries compute softmax and "
+        "the logarithm in one function.",
     ),
     reading="nnscratch/losses/cross_entropy.py; the derivation: docs/derivations/softmax-cross-entropy.md",
     mistakes=[

@@ -28,21 +28,21 @@ EXERCISE = Exercise(
             ("loss", "dW"),
             slips=[
                 Slip(loss_with(lambda W, reg: 0), "the weight decay is missing: add reg * sum(W**2)."),
-                Slip(loss_with(lambda W, reg: reg * (W**2).sum() / 2), "weight decay has no factor 1/2 here."),
-                Slip(loss_with(lambda W, reg: reg * (W**2).mean()), "the weight decay is a sum, not a mean."),
+                Slip(loss_with(lambda W, reg: reg * (W**2).sum() / 2), "in this task, weight decay has no factor 1/2."),
+                Slip(loss_with(lambda W, reg: reg * (W**2).mean()), "the weight decay must be a sum, not a mean."),
                 Slip(
                     lambda W, X, y, reg: len(X) * loss_with(lambda W, reg: 0)(W, X, y, reg) + reg * (W**2).sum(),
-                    "the softmax loss is a sum over the examples. Divide it by N.",
+                    "your softmax loss is a sum over the examples. Divide it by N.",
                 ),
             ],
         ),
         Gradients(("softmax_loss_vectorized",), CASES),
     ],
     hints=(
-        "The loss is a sum of two terms, so dW is a sum of two gradients. The first goes through scores = X W, as in "
-        "an affine layer.",
-        "Compute dscores as in softmax_loss, with its 1/N. Then X.T @ dscores has the shape of W. The derivative of "
-        "reg * W**2 is 2 * reg * W.",
+        "The loss is a sum of two terms, so dW is a sum of two gradients. The first gradient passes through scores = X "
+        "W, as in an affine layer.",
+        "Compute dscores as in softmax_loss, including the factor 1/N. Then X.T @ dscores has the shape of W. The "
+        "derivative of reg * W**2 is 2 * reg * W.",
         "Only the first term is divided by N: weight decay does not depend on the number of examples.",
     ),
     reading="nnscratch/losses/cross_entropy.py and nnscratch/layers/linear.py",

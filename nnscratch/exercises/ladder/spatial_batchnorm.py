@@ -55,10 +55,16 @@ EXERCISE = Exercise(
             [case(3, 2, 2, 3, "train"), case(2, 3, 2, 2, "test"), case(4, 2, 1, 3, "train", averages=False)],
             ("out", "bn_param['running_mean']", "bn_param['running_var']"),
             slips=[
-                Slip(values(keep=lambda m: 1 - m), "momentum is the weight of the old running average."),
+                Slip(
+                    values(keep=lambda m: 1 - m),
+                    "momentum must be the weight of the old running average, not of the new value.",
+                ),
                 Slip(values(keep=lambda m: 1), "the running averages are not updated in training."),
                 Slip(values(test_as_train=True), "at test time, use the running averages, not the mean of the batch."),
-                Slip(values(ddof=1), "the variance is divided by M - 1. Here it is a mean: divide by M."),
+                Slip(
+                    values(ddof=1),
+                    "the variance is divided by N * H * W - 1. Here it is a mean: divide by N * H * W.",
+                ),
                 Slip(values(eps=False), "eps is missing under the square root."),
                 Slip(of_batch_only, "the means are over the batch only. They must be over the pixels too."),
             ],
@@ -88,6 +94,6 @@ EXERCISE = Exercise(
         ),
         Mistake("dbeta = dout.sum(axis=axes)", "dbeta = dout.mean(axis=axes)", "scaled by a constant"),
         Mistake("dn = dout * gamma[:, None, None]", "dn = dout", "a factor missing"),
-        Mistake("var = x.var(axis=(0, 2, 3))\n", "var = x.var(axis=(0, 2, 3), ddof=1)\n", "divide by M"),
+        Mistake("var = x.var(axis=(0, 2, 3))\n", "var = x.var(axis=(0, 2, 3), ddof=1)\n", "divide by N * H * W"),
     ],
 )

@@ -15,7 +15,7 @@ def with_inner(inner):
 EXERCISE = Exercise(
     number=7,
     name="tanh_gelu",
-    title="GELU as in GPT-2: a longer chain, with a product in it",
+    title="GELU as in GPT-2: several steps, with a product of two functions of x",
     parts=[
         Values(
             "gelu_forward",
@@ -36,8 +36,8 @@ EXERCISE = Exercise(
         "The product rule has two terms: one for the x in front, with constant t, and one for t, with constant x.",
         "dt = dout * x / 2, du = dt * (1 - t**2), and the path through u gives du * a * (1 + 3 * b * x**2). Add "
         "dout * (1 + t) / 2 for the x in front.",
-        "GELU multiplies x by the probability that a normally distributed number is below x. The tanh is an "
-        "approximation that was faster to compute than erf.",
+        "GELU multiplies x by the probability that a normally distributed number is below x. The exact formula for "
+        "this probability has erf. The form with tanh is an approximation, which was faster to compute.",
     ),
     reading="nnscratch/layers/gelu.py; the derivation: docs/derivations/activations.md",
     mistakes=[

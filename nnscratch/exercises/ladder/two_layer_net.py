@@ -8,7 +8,7 @@ from .softmax_loss import log_softmax
 
 def case(N, D, H, C, reg):
     def draw(rng):
-        # X holds integers, so that the check expects no gradient with respect to X.
+        # X is an array of integers, so that the check expects no gradient with respect to X.
         X, y = rng.integers(-3, 4, (N, D)), rng.integers(0, C, N)
         shapes = (D, H), (H,), (H, C), (C,)
         return (*(rng.normal(size=shape) for shape in shapes), X, y, reg)
@@ -65,7 +65,10 @@ EXERCISE = Exercise(
             slips=[
                 Slip(loss_with(lambda *p: 0), "the weight decay is missing."),
                 Slip(loss_with(lambda W1, b1, W2, b2: squares(W1)), "the weight decay of W2 is missing."),
-                Slip(loss_with(lambda W1, b1, W2, b2: squares(W1, W2) / 2), "the weight decay has no factor 1/2 here."),
+                Slip(
+                    loss_with(lambda W1, b1, W2, b2: squares(W1, W2) / 2),
+                    "in this task, weight decay has no factor 1/2.",
+                ),
                 Slip(loss_with(squares), "the biases must have no weight decay."),
             ],
         ),
@@ -75,7 +78,7 @@ EXERCISE = Exercise(
         "Go back through the steps of forward in reverse order: scores, h, the ReLU, the first affine layer. Each step "
         "is one of the previous exercises.",
         "Compute dscores as in softmax_loss. dW2 = h.T @ dscores, dh = dscores @ W2.T. The ReLU passes dh where h > 0. "
-        "Then dW1 = X.T @ da. Add 2 * reg * W to both weights' gradients.",
+        "Then dW1 = X.T @ da. Add 2 * reg * W to the gradient of each weight.",
         "It is tedious to write every network in this way. That is why layers are objects: each keeps its own cache, "
         "and a container runs them backwards.",
     ),

@@ -38,10 +38,11 @@ EXERCISE = Exercise(
         Gradients(("driver:Upsample1d.forward", "driver:Upsample1d.backward"), CASES),
     ],
     hints=(
-        "Z[:, :, ::k] selects every k-th element of the last axis, beginning with the first. You can assign to it.",
+        "Z[:, :, ::k] selects every k-th element of the last axis, beginning with the first. You can assign an array "
+        "to this selection.",
         "Backward selects the same elements: dLdZ[:, :, ::k]. The inserted zeros do not depend on A.",
-        "The package's Upsample repeats elements instead of inserting zeros. Its backward therefore adds up k "
-        "gradients.",
+        "The package's Upsample repeats elements instead of inserting zeros. So its backward adds up k gradients for "
+        "each element.",
     ),
     reading="nnscratch/layers/upsample.py; the derivation: docs/derivations/convolution.md",
     mistakes=[

@@ -56,10 +56,10 @@ EXERCISE = Exercise(
     hints=(
         "outsideVectors[negSampleWordIndices] is an array (K, D). Its product with centerWordVec gives K scores. Use "
         "1 - sigmoid(s) = sigmoid(-s).",
-        "gradOutsideVecs begins as zeros. A line such as gradOutsideVecs[negSampleWordIndices] += ... adds only once "
-        "for a word that was drawn twice; np.add.at or a loop adds every time.",
+        "Begin with zeros in gradOutsideVecs. If a word was drawn twice, gradOutsideVecs[negSampleWordIndices] += ... "
+        "adds only one of its two gradients. np.add.at or a loop adds both.",
         "The full softmax would need the scores of all V words in each step. Negative sampling needs only K + 1 "
-        "scores. So word vectors could be learned from billions of words.",
+        "scores. That made it possible to learn word vectors from billions of words.",
     ),
     reading='Mikolov et al. (2013), "Distributed Representations of Words and Phrases", arXiv:1310.4546, section 2.2; '
     "nnscratch/layers/embedding.py",

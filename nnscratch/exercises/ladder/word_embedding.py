@@ -20,17 +20,17 @@ EXERCISE = Exercise(
             CASES,
             ("out", "cache"),
             slips=[
-                Slip(lambda x, W: W[x].mean(axis=1), "the words of a sentence are averaged. Keep one vector for each.")
+                Slip(lambda x, W: W[x].mean(axis=1), "this averages the words of a sentence. Keep a vector for each.")
             ],
         ),
         Gradients(("word_embedding_forward", "word_embedding_backward"), CASES),
     ],
     hints=(
         "W[x] with an array x of integers gives an array of the shape of x, with one more axis.",
-        "dW[x] += dout adds only once for an id that occurs several times. np.add.at(dW, x, dout) adds every time; a "
-        "loop over all words does too.",
-        "The lookup equals a product with one-hot vectors, out = onehot @ W, and dW = onehot.T @ dout. The product "
-        "would multiply mostly with zeros.",
+        "If an id occurs several times, dW[x] += dout adds only one of its gradients. np.add.at(dW, x, dout) adds all "
+        "of them. A loop over all words does too.",
+        "The lookup equals a product with one-hot vectors, out = onehot @ W, and dW = onehot.T @ dout. The lookup is "
+        "faster, because most factors in such a product are zero.",
     ),
     reading="nnscratch/layers/embedding.py; the derivation: docs/derivations/embedding.md",
     mistakes=[

@@ -5,18 +5,18 @@ Adam divides each step by the size that the gradient usually has.
     t      = t + 1
     m      = beta1 * m + (1 - beta1) * dw           a running mean of the gradient
     v      = beta2 * v + (1 - beta2) * dw^2         a running mean of its square
-    mhat   = m / (1 - beta1^t)                      both means start at 0, and this corrects for it
+    mhat   = m / (1 - beta1^t)                      m and v start at 0 and are too small at first; this corrects them
     vhat   = v / (1 - beta2^t)
     next_w = w - learning_rate * mhat / (sqrt(vhat) + epsilon)
 
-config is a dictionary with the entries "learning_rate", "beta1", "beta2", "epsilon", "m", "v" and "t", the number of
-steps before this one. Store the new m, v and t in it.
+config is a dictionary with the entries "learning_rate", "beta1", "beta2", "epsilon", "m", "v" and "t". The entry "t" is
+the number of steps before this one. Store the new m, v and t in config.
 
 Shapes: w, dw, m, v and next_w all have the same shape. Do not change w: next_w is a new array.
 
 What is checked: next_w and the new m, v and t, to 6 digits, for a first step and for later ones.
 Tolerances: 1e-6 of the largest value (float32: 1e-3).
-Which courses ask for it: CS231n, assignment 2 (adam).
+Also part of: CS231n, assignment 2 (adam).
 
 Check it:    nnscratch exercises check adam
 Stuck?       nnscratch exercises hint adam

@@ -12,7 +12,7 @@ Shapes: x and dx (N, d_1, ..., d_k); w and dw (D, M); b and db (M,); out and dou
 
 What is checked: the values of forward, to 6 digits; then the three gradients of backward.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CS231n, assignment 2 (affine_forward, affine_backward).
+Also part of: CS231n, assignment 2 (affine_forward, affine_backward).
 
 Check it:    nnscratch exercises check affine
 Stuck?       nnscratch exercises hint affine

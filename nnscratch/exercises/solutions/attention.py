@@ -1,6 +1,7 @@
 """Exercise 34: attention
 
-Scaled dot-product attention: each query takes a weighted mean of the values, with weights that depend on the keys.
+Scaled dot-product attention: each query gets a weighted mean of the values. The weights depend on the query and on the
+keys.
 
     s   = Q K^T / sqrt(D)                           for each example
     s   = -infinity where mask is False             (a large negative number works too)
@@ -15,7 +16,7 @@ Shapes: Q and dQ (N, T, D); K and dK (N, S, D); V and dV (N, S, E); mask (T, S);
 
 What is checked: the values of forward, to 6 digits; then dQ, dK and dV.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CMU 11-785, homework 4 (scaled dot-product attention).
+Also part of: CMU 11-785, homework 4 (scaled dot-product attention).
 
 Check it:    nnscratch exercises check attention
 Stuck?       nnscratch exercises hint attention

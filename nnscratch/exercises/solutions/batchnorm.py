@@ -1,6 +1,6 @@
 """Exercise 17: batch normalisation
 
-Bring every feature to mean 0 and variance 1 over the batch, then scale and shift it.
+Normalise every feature to mean 0 and variance 1 over the batch. Then scale it by gamma and shift it by beta.
 
     train       mu  = mean(x)                       over the batch, for each feature
                 var = mean((x - mu)^2)
@@ -13,14 +13,14 @@ Bring every feature to mean 0 and variance 1 over the batch, then scale and shif
     backward    dgamma = sum(dout * n),  dbeta = sum(dout)
                 dx: mu and var depend on x too, so x affects out on three paths
 
-bn_param is a dictionary with the entry "mode" ("train" or "test"). It may also hold "eps" (otherwise 1e-5), "momentum"
+bn_param is a dictionary with the entry "mode" ("train" or "test"). It may also have "eps" (otherwise 1e-5), "momentum"
 (otherwise 0.9), "running_mean" and "running_var" (otherwise zeros). In training, store the new running averages in it.
 
 Shapes: x, out, dout and dx (N, D); gamma, beta, their gradients and the running averages (D,).
 
 What is checked: out and both running averages, to 6 digits, in both modes; then the three gradients in training.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CS231n, assignment 2 (batchnorm_forward, batchnorm_backward).
+Also part of: CS231n, assignment 2 (batchnorm_forward, batchnorm_backward).
 
 Check it:    nnscratch exercises check batchnorm
 Stuck?       nnscratch exercises hint batchnorm

@@ -1,20 +1,20 @@
 """Exercise 18: batch normalisation, the short backward
 
-The forward of batch normalisation is given. Derive dx on paper until it needs only dout and the two sums that backward
-computes anyway:
+The forward of batch normalisation is given. Rewrite the formula for dx on paper, so that it uses the two sums that
+backward computes anyway:
 
     dgamma = sum(dout * n)
     dbeta  = sum(dout)
     dx     = gamma * r / N * (N * dout - dbeta - n * dgamma)        r = 1 / sqrt(var + eps)
 
-Show that this is the same as the formula in the exercise batchnorm: gamma is the same for all examples, so it can be
-taken out of both means, and a mean is a sum divided by N. Then write the formula as code.
+Show that this formula for dx equals the formula in the exercise batchnorm. Two facts are enough: gamma is the same for
+all examples, so it is a common factor in both means; and a mean is a sum divided by N. Then write the formula as code.
 
 Shapes: x, n, dout and dx (N, D); gamma, beta, r and their gradients (D,).
 
 What is checked: the three gradients of backward.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CS231n, assignment 2 (batchnorm_backward_alt).
+Also part of: CS231n, assignment 2 (batchnorm_backward_alt).
 
 Check it:    nnscratch exercises check batchnorm_alt
 Stuck?       nnscratch exercises hint batchnorm_alt

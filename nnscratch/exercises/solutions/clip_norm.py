@@ -14,7 +14,7 @@ Return the norm before clipping, and a list of new arrays. Do not change the arr
 
 What is checked: norm and the clipped arrays, to 6 digits, for gradients that are too long and for short ones.
 Tolerances: 1e-6 of the largest value (float32: 1e-3).
-Which courses ask for it: "Deep Learning from Scratch" 2, chapter 6 (clip_grads).
+Also part of: "Deep Learning from Scratch" 2, chapter 6 (clip_grads).
 
 Check it:    nnscratch exercises check clip_norm
 Stuck?       nnscratch exercises hint clip_norm

@@ -1,6 +1,6 @@
 """Exercise 20: convolution of sequences
 
-A kernel slides over a sequence, one element at a time. Its weights are used at every position.
+A kernel slides over a sequence, one element at a time. It has the same weights at every position.
 
     forward     Z[n, o, i] = b[o] + sum over c, k of  A[n, c, i + k] * W[o, c, k]
     backward    dLdb[o]          = sum over n, i of  dLdZ[n, o, i]
@@ -14,7 +14,7 @@ Z and dLdZ (N, out_channels, L - kernel_size + 1).
 
 What is checked: the values of forward, to 6 digits; then dLdA, dLdW and dLdb.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CMU 11-785, homework 2 part 1 (Conv1d_stride1).
+Also part of: CMU 11-785, homework 2 part 1 (Conv1d_stride1).
 
 Check it:    nnscratch exercises check conv1d
 Stuck?       nnscratch exercises hint conv1d

@@ -4,7 +4,7 @@
 
 xpad is x with `pad` rows and columns of zeros at each edge, and s is the stride. Loops are fine here.
 
-Backward: every product above has two factors, and both get a gradient. Loop over the same indices, and add
+Backward: every product above has two factors, and each factor gets a gradient. Loop over the same indices, and add
 
     dout[n, f, i, j] * w[f, c, u, v]    to dxpad[n, c, i s + u, j s + v]
     dout[n, f, i, j] * xpad[...]        to dw[f, c, u, v]
@@ -16,7 +16,7 @@ H' = (H + 2 pad - HH) / stride + 1, rounded down, and W' in the same way.
 
 What is checked: the values of forward, to 6 digits; then the three gradients of backward.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CS231n, assignment 2 (conv_forward_naive, conv_backward_naive).
+Also part of: CS231n, assignment 2 (conv_forward_naive, conv_backward_naive).
 
 Check it:    nnscratch exercises check conv2d
 Stuck?       nnscratch exercises hint conv2d

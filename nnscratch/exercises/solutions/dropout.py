@@ -19,7 +19,7 @@ Shapes: x, out, dout and dx all have the same shape, with any number of axes.
 What is checked: in training, how many elements are kept, and their values; at test time, that out is x; then the
 gradient of backward in both modes.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CS231n, assignment 2 (dropout_forward, dropout_backward).
+Also part of: CS231n, assignment 2 (dropout_forward, dropout_backward).
 
 Check it:    nnscratch exercises check dropout
 Stuck?       nnscratch exercises hint dropout

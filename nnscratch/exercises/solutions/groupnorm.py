@@ -1,22 +1,23 @@
 """Exercise 26: group normalisation
 
 Normalise each group of channels of an example. With one group, this is layer normalisation. With C groups, each channel
-is normalised alone.
+is normalised separately.
 
     forward     divide the C channels into G groups of C / G neighbouring channels
                 mu, var = mean and variance of a group: over its channels and all pixels, for each example
                 n       = (x - mu) / sqrt(var + eps)
                 out     = gamma * n + beta
 
-The statistics belong to groups, but gamma and beta belong to channels. Reshape between (N, C, H, W) and (N, G, M).
+There is one mean and one variance for each group, but one gamma and one beta for each channel. So reshape x to
+(N, G, M), where M is the number of elements of a group, and reshape the result back to (N, C, H, W).
 
-gn_param is a dictionary; its entry "eps" is 1e-5 if it is missing.
+gn_param is a dictionary that may have the entry "eps" (otherwise 1e-5).
 
 Shapes: x, out, dout and dx (N, C, H, W); gamma, beta and their gradients (1, C, 1, 1); G is an integer that divides C.
 
 What is checked: the values of forward, to 6 digits; then the three gradients of backward.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CS231n, assignment 2 (spatial_groupnorm_forward, spatial_groupnorm_backward).
+Also part of: CS231n, assignment 2 (spatial_groupnorm_forward, spatial_groupnorm_backward).
 
 Check it:    nnscratch exercises check groupnorm
 Stuck?       nnscratch exercises hint groupnorm

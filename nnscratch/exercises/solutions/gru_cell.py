@@ -1,7 +1,7 @@
 """Exercise 32: a cell of a GRU
 
-One step for one example, so x and h are vectors. The names are those of the course: r is the reset gate, z the update
-gate, n the new state.
+One step for one example, so x and h are vectors. The names are those of CMU 11-785: r is the reset gate, z the update
+gate, n the new state. h is the argument h_prev_t.
 
     forward     r   = sigmoid(Wrx x + brx + Wrh h + brh)
                 z   = sigmoid(Wzx x + bzx + Wzh h + bzh)
@@ -18,7 +18,7 @@ biases (H,). Each gradient has the shape of its parameter.
 
 What is checked: h_t, to 6 digits; then the fourteen gradients of backward.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CMU 11-785, homework 3 (GRUCell).
+Also part of: CMU 11-785, homework 3 (GRUCell).
 
 Check it:    nnscratch exercises check gru_cell
 Stuck?       nnscratch exercises hint gru_cell

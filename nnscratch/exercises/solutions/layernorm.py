@@ -1,23 +1,23 @@
 """Exercise 19: layer normalisation
 
-The equations of batch normalisation, with means over the features of one example instead of the examples of a batch.
+Use the equations of batch normalisation with other means: over the features of each example, not over the batch.
 
     mu  = mean(x)                                   for each example
     var = mean((x - mu)^2)
     n   = (x - mu) / sqrt(var + eps)
     out = gamma * n + beta
 
-There are no running averages: the formulas are the same in training and at test time. Note the axes. The means of
-forward and of dx are over the features. But gamma and beta have one element for each feature, so their gradients are
+There are no running averages: the formulas are the same in training and at test time. Note the axes. The means in
+forward and in dx are over the features. But gamma and beta have one element for each feature, so their gradients are
 sums over the examples.
 
-ln_param is a dictionary; its entry "eps" is 1e-5 if it is missing.
+ln_param is a dictionary that may have the entry "eps" (otherwise 1e-5).
 
 Shapes: x, out, dout and dx (N, D); gamma, beta and their gradients (D,).
 
 What is checked: the values of forward, to 6 digits; then the three gradients of backward.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CS231n, assignment 2 (layernorm_forward, layernorm_backward).
+Also part of: CS231n, assignment 2 (layernorm_forward, layernorm_backward).
 
 Check it:    nnscratch exercises check layernorm
 Stuck?       nnscratch exercises hint layernorm

@@ -15,7 +15,7 @@ Note the layout of W: it is (out, in), as in PyTorch, and not (in, out) as in th
 
 What is checked: W and b of a new layer; the values of forward, to 6 digits; then dLdA, dLdW and dLdb.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CMU 11-785, homework 1 part 1 (Linear).
+Also part of: CMU 11-785, homework 1 part 1 (Linear).
 
 Check it:    nnscratch exercises check linear_class
 Stuck?       nnscratch exercises hint linear_class

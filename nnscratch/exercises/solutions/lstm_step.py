@@ -7,7 +7,7 @@
     next_h = o * tanh(next_c)
 
 Backward gets two gradients, dnext_h and dnext_c. next_c affects the loss on two paths: directly, and through next_h.
-Add both before you go further back.
+Add the gradients of both paths before you go further back.
 
 The order of the gates is that of CS231n: i, f, o, g. (PyTorch's is i, f, g, o.)
 
@@ -15,7 +15,7 @@ Shapes: x and dx (N, D); prev_h, prev_c, next_h, next_c and their gradients (N, 
 
 What is checked: next_h and next_c, to 6 digits; then the six gradients of backward.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CS231n, assignment 3 (lstm_step_forward, lstm_step_backward).
+Also part of: CS231n, assignment 3 (lstm_step_forward, lstm_step_backward).
 
 Check it:    nnscratch exercises check lstm_step
 Stuck?       nnscratch exercises hint lstm_step

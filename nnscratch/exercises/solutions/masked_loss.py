@@ -7,13 +7,14 @@ The softmax loss of every word of a sentence. Short sentences are filled up with
 p is the softmax of the scores x over the last axis. The sum over time is not divided by the number of words: this is
 CS231n's convention.
 
-    dx   = mask * (p - 1 at the right word) / N
+    dx   = mask * (p - onehot) / N      onehot[n, t, k] is 1 if k is the right word y[n, t], and 0 otherwise
 
-Shapes: x and dx (N, T, V); y (N, T), integers from 0 to V - 1; mask (N, T), True or False; loss is one number.
+Shapes: x and dx (N, T, V); y (N, T), integers from 0 to V - 1; mask (N, T), True for words and False for padding; loss
+is one number.
 
 What is checked: the loss, to 6 digits; then dx.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CS231n, assignment 3 (temporal_softmax_loss).
+Also part of: CS231n, assignment 3 (temporal_softmax_loss).
 
 Check it:    nnscratch exercises check masked_loss
 Stuck?       nnscratch exercises hint masked_loss

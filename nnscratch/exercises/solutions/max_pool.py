@@ -12,7 +12,7 @@ W' in the same way.
 
 What is checked: the values of forward, to 6 digits; then the gradient of backward, also with overlapping windows.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CS231n, assignment 2 (max_pool_forward_naive, max_pool_backward_naive).
+Also part of: CS231n, assignment 2 (max_pool_forward_naive, max_pool_backward_naive).
 
 Check it:    nnscratch exercises check max_pool
 Stuck?       nnscratch exercises hint max_pool

@@ -3,13 +3,13 @@
     forward     Z[n, c, i, j] = the mean of A[n, c, i + u, j + v], with u < k and v < k
     backward    every pixel of the window gets dLdZ[n, c, i, j] / k^2
 
-The stride is 1, so the windows overlap, and most pixels lie in several of them.
+The stride is 1, so the windows overlap, and most pixels are part of several windows.
 
 Shapes: A and dLdA (N, C, H, W); Z and dLdZ (N, C, H - k + 1, W - k + 1); k is called kernel.
 
 What is checked: the values of forward, to 6 digits; then the gradient of backward.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CMU 11-785, homework 2 part 1 (MeanPool2d_stride1).
+Also part of: CMU 11-785, homework 2 part 1 (MeanPool2d_stride1).
 
 Check it:    nnscratch exercises check mean_pool
 Stuck?       nnscratch exercises hint mean_pool

@@ -12,7 +12,7 @@ Shapes: w, dw, v and next_w all have the same shape. Do not change w: next_w is 
 
 What is checked: next_w and config["velocity"], to 6 digits, for a first step and for later ones.
 Tolerances: 1e-6 of the largest value (float32: 1e-3).
-Which courses ask for it: CS231n, assignment 2 (sgd_momentum).
+Also part of: CS231n, assignment 2 (sgd_momentum).
 
 Check it:    nnscratch exercises check momentum
 Stuck?       nnscratch exercises hint momentum

@@ -7,11 +7,12 @@ A loss for regression: the mean of the squared differences, over all elements.
 
 Shapes: x (the predictions), y (the targets) and dx (N, C); loss is one number.
 
-A loss begins the backward pass: there is no gradient from a later layer. So one function returns both values.
+The backward pass begins at the loss, so there is no gradient from a later layer. That is why one function returns both
+loss and dx.
 
 What is checked: the loss, to 6 digits; then dx.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CMU 11-785, homework 1 (MSELoss).
+Also part of: CMU 11-785, homework 1 (MSELoss).
 
 Check it:    nnscratch exercises check mse
 Stuck?       nnscratch exercises hint mse

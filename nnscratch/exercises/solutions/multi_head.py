@@ -1,6 +1,7 @@
 """Exercise 35: attention with several heads
 
-Each head computes its own attention, on a part of the features. All heads together cost as much as one.
+Each head computes its own attention, on a part of the features. All heads together cost about as much as one head that
+uses all features.
 
     Q, K, V = x Wq, x Wk, x Wv
     split the E features of Q, K and V into H heads of E / H neighbouring features
@@ -14,7 +15,7 @@ axis for the heads, Q is (N, H, T, E / H) and A is (N, H, T, T).
 
 What is checked: the values of forward, to 6 digits; then the five gradients of backward.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: "Dive into Deep Learning", chapter 11 (multi-head attention).
+Also part of: "Dive into Deep Learning", chapter 11 (multi-head attention).
 
 Check it:    nnscratch exercises check multi_head
 Stuck?       nnscratch exercises hint multi_head

@@ -1,19 +1,20 @@
 """Exercise 2: numerical gradient
 
-Write the function that finds out if a gradient is right. It needs no derivative, only values of f:
+Write a function that computes a gradient from values of f only. With such a function, you can check if the gradient
+of a backward pass is right.
 
     grad[i] = (f(x + h e_i) - f(x - h e_i)) / (2 h)        e_i is 1 at element i, and 0 elsewhere
 
-This is a central difference. Its error is proportional to h^2, and with h = 1e-5 it is right to about 10 digits.
+This is a central difference. Its error is proportional to h^2. With h = 1e-5, about 10 digits of grad are right.
 
 Shapes: f takes an array of the shape of x and returns one number. x can have any shape; grad has the shape of x. Change
-one element of x at a time, because f may mix all of them.
+only one element of x at a time, because f may depend on all elements together.
 
-At the end, x must have its old values: the caller still needs x.
+At the end, x must have its old values, because the caller still needs x.
 
 What is checked: the values of grad, to 6 digits, for several functions and shapes; and that x is unchanged.
 Tolerances: 1e-6 of the largest value (float32: 1e-3).
-Which courses ask for it: "Deep Learning from Scratch", chapter 4. CS231n gives it to you (eval_numerical_gradient).
+Also part of: "Deep Learning from Scratch", chapter 4. CS231n gives you this function (eval_numerical_gradient).
 
 Check it:    nnscratch exercises check numerical_gradient
 Stuck?       nnscratch exercises hint numerical_gradient

@@ -1,7 +1,7 @@
 """Exercise 3: one weight, used twice
 
-A weight that is used at two places gets a gradient from both. This is the rule behind recurrent networks, where the
-same weights are used at every time step.
+A weight that is used at two places gets the sum of two gradients, one from each place. Recurrent networks follow this
+rule, because they use the same weights at every time step.
 
     forward     h   = tanh(w * x)
                 out = w * h
@@ -17,7 +17,7 @@ Shapes: x, h, out, dout and dx (N, D); w and dw (D,).
 
 What is checked: the values of forward, to 6 digits; then both gradients of backward.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: Andrej Karpathy's micrograd, where a "+=" instead of "=" corrects exactly this mistake.
+Also part of: Andrej Karpathy's micrograd, where a "+=" instead of "=" corrects exactly this mistake.
 
 Check it:    nnscratch exercises check one_weight_twice
 Stuck?       nnscratch exercises hint one_weight_twice

@@ -9,7 +9,7 @@ Do not change x: make a new array for out.
 
 What is checked: the values of forward, to 6 digits; then the gradient of backward.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CS231n, assignment 2 (relu_forward, relu_backward); CMU 11-785, homework 1 (ReLU).
+Also part of: CS231n, assignment 2 (relu_forward, relu_backward); CMU 11-785, homework 1 (ReLU).
 
 Check it:    nnscratch exercises check relu
 Stuck?       nnscratch exercises hint relu

@@ -12,14 +12,14 @@ Each state affects the loss on two paths: directly, with the gradient dh[:, t], 
 uses the same Wx, Wh and b, so the gradients of all steps are added.
 
 Truncation: a long text has too many steps for one backward pass. rnn_truncated cuts the sequence into pieces of `steps`
-time steps; the last piece may be shorter. The state passes from each piece to the next. The gradient does not: each
-piece treats the state that it begins with as a constant. PyTorch users write h = h.detach() between two pieces.
+time steps; the last piece may be shorter. The state passes from each piece to the next. The gradient does not pass to
+the previous piece: each piece treats its initial state as a constant. In PyTorch, h = h.detach() does this.
 
 Shapes: x and dx (N, T, D); h0 and dh0 (N, H); h and dh (N, T, H); Wx (D, H); Wh (H, H); b (H,).
 
 What is checked: h, to 6 digits; then the five gradients of rnn_backward; then what rnn_truncated returns, to 6 digits.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CS231n, assignment 3 (rnn_forward, rnn_backward). The truncation: "Deep Learning from
+Also part of: CS231n, assignment 3 (rnn_forward, rnn_backward). The truncation: "Deep Learning from
 Scratch" 2, chapter 5, and "Dive into Deep Learning", section 9.7.
 
 Check it:    nnscratch exercises check rnn_bptt

@@ -8,7 +8,7 @@ Shapes: x and dx (N, D); prev_h, next_h and their gradients (N, H); Wx (D, H); W
 
 What is checked: the values of forward, to 6 digits; then the five gradients of backward.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CS231n, assignment 3 (rnn_step_forward, rnn_step_backward).
+Also part of: CS231n, assignment 3 (rnn_step_forward, rnn_step_backward).
 
 Check it:    nnscratch exercises check rnn_step
 Stuck?       nnscratch exercises hint rnn_step

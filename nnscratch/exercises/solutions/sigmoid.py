@@ -10,13 +10,13 @@ Shapes: x, out, dout and dx all have the same shape, with any number of axes.
 Backward gets dout, the gradient of the loss with respect to out, and the cache that your forward returned. It returns
 dx, the gradient of the loss with respect to x. What you put into the cache is your choice.
 
-A difficulty: exp(800) is too large for a computer's numbers: NumPy gives inf, and warns about an overflow. Your forward
-must be right for x = -800 and x = 800 too, without an overflow.
+A difficulty: exp(800) is larger than the largest float64 number, so NumPy gives inf and warns about an overflow. Your
+forward must be right for x = -800 and x = 800 too, without an overflow.
 
 What is checked: the values of forward, to 6 digits, also at x = -800 and 800, where an overflow is a mistake; then the
 gradient of backward.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: deeplearning.ai, course 1 (sigmoid, sigmoid_backward); CMU 11-785, homework 1 (Sigmoid).
+Also part of: deeplearning.ai, course 1 (sigmoid, sigmoid_backward); CMU 11-785, homework 1 (Sigmoid).
 
 Check it:    nnscratch exercises check sigmoid
 Stuck?       nnscratch exercises hint sigmoid

@@ -6,16 +6,16 @@ Turn scores into probabilities, row by row.
     backward    dx  = J^T dp, with the Jacobian J_ik = dp_i / dx_k = p_i (1 if i = k, else 0) - p_i p_k
 
 Every output depends on every input of its row, so the Jacobian of a row is a full matrix, not only a diagonal. You can
-build it. Or derive a formula for J^T dp first: then one line of code is enough.
+compute this matrix. Or you can first derive a formula for J^T dp, which needs only one line of code.
 
-A row does not change if a constant is added to all its scores. Use this: exp(1000) is too large for a computer's
-numbers, and your forward must be right for such scores too.
+A row of p does not change if the same constant is added to all scores of the row. Use this fact to avoid an overflow:
+exp(1000) is larger than the largest float64 number, but your forward must be right for such scores too.
 
 Shapes: x, p, dp and dx (..., C). Softmax is taken over the last axis.
 
 What is checked: the values of forward, to 6 digits, also for scores near 1000; then the gradient of backward.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CMU 11-785, homework 1 (Softmax, with the full Jacobian).
+Also part of: CMU 11-785, homework 1 (Softmax, with the full Jacobian).
 
 Check it:    nnscratch exercises check softmax
 Stuck?       nnscratch exercises hint softmax

@@ -4,7 +4,7 @@ The loss for classification: minus the logarithm of the probability that softmax
 
     p    = softmax(x), for each row
     loss = the mean over the rows n of  -log p[n, y[n]]
-    dx   = (p - 1 at the right class) / N
+    dx   = (p - onehot) / N             onehot[n, k] is 1 if k is the right class y[n], and 0 otherwise
 
 Softmax and logarithm are computed together, since log(exp(x)) is simply x:
 
@@ -14,7 +14,7 @@ Shapes: x and dx (N, C), scores; y (N,), integers from 0 to C - 1; loss is one n
 
 What is checked: the loss, to 6 digits, also for scores near 1000; then dx.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CS231n, assignment 2 (softmax_loss); CMU 11-785, homework 1 (CrossEntropyLoss).
+Also part of: CS231n, assignment 2 (softmax_loss); CMU 11-785, homework 1 (CrossEntropyLoss).
 
 Check it:    nnscratch exercises check softmax_loss
 Stuck?       nnscratch exercises hint softmax_loss

@@ -6,7 +6,7 @@ A linear classifier: scores X W, the softmax loss, and weight decay. This is the
     loss   = the mean softmax loss of the scores  +  reg * sum(W^2)
     dW     = X^T dscores  +  2 reg W
 
-dscores is dx of the exercise softmax_loss: (p - 1 at the right class) / N.
+dscores is dx of the exercise softmax_loss: (p - onehot) / N.
 
 Shapes: W and dW (D, C); X (N, D); y (N,), integers from 0 to C - 1; reg and loss are numbers.
 
@@ -14,7 +14,7 @@ Use no loop over the examples.
 
 What is checked: the loss, to 6 digits; then dW.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CS231n, assignment 1 (softmax_loss_vectorized).
+Also part of: CS231n, assignment 1 (softmax_loss_vectorized).
 
 Check it:    nnscratch exercises check softmax_regression
 Stuck?       nnscratch exercises hint softmax_regression

@@ -11,14 +11,14 @@ over the pixels. Everything else is as in the exercise batchnorm:
 
 You can move the channels to the last axis, reshape to (N H W, C), and use what you wrote for batchnorm.
 
-bn_param is a dictionary with the entry "mode" ("train" or "test"). It may also hold "eps" (otherwise 1e-5), "momentum"
+bn_param is a dictionary with the entry "mode" ("train" or "test"). It may also have "eps" (otherwise 1e-5), "momentum"
 (otherwise 0.9), "running_mean" and "running_var" (otherwise zeros). In training, store the new running averages in it.
 
 Shapes: x, out, dout and dx (N, C, H, W); gamma, beta, their gradients and the running averages (C,).
 
 What is checked: out and both running averages, to 6 digits, in both modes; then the three gradients in training.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CS231n, assignment 2 (spatial_batchnorm_forward, spatial_batchnorm_backward).
+Also part of: CS231n, assignment 2 (spatial_batchnorm_forward, spatial_batchnorm_backward).
 
 Check it:    nnscratch exercises check spatial_batchnorm
 Stuck?       nnscratch exercises hint spatial_batchnorm

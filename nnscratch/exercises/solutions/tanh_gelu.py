@@ -1,6 +1,6 @@
 """Exercise 7: GELU, with tanh
 
-The activation function of GPT-2. It is a longer chain: write the intermediate values down, and go back step by step.
+The activation function of GPT-2. It has several steps: write the intermediate values down, and go back step by step.
 
     forward     u   = a (x + b x^3)             a = sqrt(2 / pi), b = 0.044715
                 t   = tanh(u)
@@ -12,7 +12,7 @@ Shapes: all arrays have the same shape, with any number of axes.
 
 What is checked: the values of forward, to 6 digits; then the gradient of backward.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: Andrej Karpathy's llm.c (gelu_forward, gelu_backward). CMU 11-785 asks for the form with erf.
+Also part of: Andrej Karpathy's llm.c (gelu_forward, gelu_backward). CMU 11-785 has the form with erf.
 
 Check it:    nnscratch exercises check tanh_gelu
 Stuck?       nnscratch exercises hint tanh_gelu

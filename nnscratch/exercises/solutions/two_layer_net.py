@@ -13,7 +13,7 @@ Shapes: X (N, D); y (N,), integers; W1 (D, H), b1 (H,), W2 (H, C), b2 (C,); ever
 
 What is checked: the scores and the loss, to 6 digits; then the four gradients.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CS231n, assignment 1 (TwoLayerNet).
+Also part of: CS231n, assignment 1 (TwoLayerNet).
 
 Check it:    nnscratch exercises check two_layer_net
 Stuck?       nnscratch exercises hint two_layer_net

@@ -1,7 +1,7 @@
 """Exercise 24: upsampling
 
-Make a sequence longer by inserting zeros: the opposite of a stride. The result has k - 1 zeros between two neighbours,
-and none after the last element.
+Make a sequence longer by inserting zeros. The result has k - 1 zeros between two neighbouring elements, and no zeros
+after the last element. Upsampling is the opposite of a stride of k, which keeps only every k-th element.
 
     forward     Z[n, c, k i] = A[n, c, i], and all other elements of Z are 0
     backward    dLdA[n, c, i] = dLdZ[n, c, k i]
@@ -10,7 +10,7 @@ Shapes: A and dLdA (N, C, W); Z and dLdZ (N, C, k (W - 1) + 1); k is called upsa
 
 What is checked: the values of forward, to 6 digits; then the gradient of backward.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CMU 11-785, homework 2 part 1 (Upsample1d).
+Also part of: CMU 11-785, homework 2 part 1 (Upsample1d).
 
 Check it:    nnscratch exercises check upsample
 Stuck?       nnscratch exercises hint upsample

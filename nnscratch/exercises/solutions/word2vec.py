@@ -1,8 +1,8 @@
 """Exercise 28: word2vec with negative sampling
 
-Learn word vectors that separate two kinds of words: the outside word, which occurred near the center word, and K
-negative samples, words drawn at random. v is the vector of the center word, u_o is the vector of the outside word, and
-each u_k is the vector of a negative sample.
+Learn word vectors that separate two kinds of words: the outside word, which occurs near the center word in the text,
+and K negative samples, which are random words. v is the vector of the center word, u_o is the vector of the outside
+word, and each u_k is the vector of a negative sample.
 
     loss = -log sigmoid(u_o . v)  -  the sum over k of  log sigmoid(-u_k . v)
 
@@ -17,7 +17,7 @@ outsideWordIdx is one integer, and negSampleWordIndices a list of K integers. lo
 
 What is checked: the loss, to 6 digits; then both gradients. Some words are drawn several times.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CS224n, assignment 2 (negSamplingLossAndGradient).
+Also part of: CS224n, assignment 2 (negSamplingLossAndGradient).
 
 Check it:    nnscratch exercises check word2vec
 Stuck?       nnscratch exercises hint word2vec

@@ -12,7 +12,7 @@ Shapes: x (N, T), integers from 0 to V - 1; W and dW (V, D); out and dout (N, T,
 
 What is checked: the values of forward, to 6 digits; then dW, with ids that occur several times.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Which courses ask for it: CS231n, assignment 3 (word_embedding_forward, word_embedding_backward).
+Also part of: CS231n, assignment 3 (word_embedding_forward, word_embedding_backward).
 
 Check it:    nnscratch exercises check word_embedding
 Stuck?       nnscratch exercises hint word_embedding
