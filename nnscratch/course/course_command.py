@@ -1,4 +1,4 @@
-"""``nnscratch course``: the actions new, check, release, autograder, notebooks and collect, which precede grading."""
+"""``nnscratch course``: new, check, release, autograder, notebooks and collect. Use these actions before grading."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ separate process (box.py), which gets inputs and returns arrays. The steps:
 
 1  values       compare the results of the functions with the reference. Each right part earns its points
 2  gradients    only if all values are right: call the student's backward with the cache of the student's forward.
-                Compare the gradients with finite differences of the reference, and the outputs with its outputs
+                Compare the gradients with finite differences of the reference
 """
 
 from __future__ import annotations
@@ -272,7 +272,7 @@ class RemotePair:
 
     def backward(self) -> Callable:
         """Return the student's backward, as a function of the gradients of the outputs and the cache of `forward`."""
-        # A weak reference, because check_gradients restores the objects that a function holds, even `self.problem`.
+        # A weak reference: check_gradients restores what a function refers to, which would undo changes of `self`.
         reference = weakref.ref(self)
 
         def backward(*dys_and_inputs: Any) -> Any:

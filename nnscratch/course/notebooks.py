@@ -1,7 +1,7 @@
 """Write the exercises of a course as notebooks for nbgrader or Otter, and read students' notebooks.
 
 write_notebooks     write the instructor's notebooks, from which nbgrader or Otter makes the students' notebooks
-collect             write the code of the notebooks that students handed in into folders for ``nnscratch grade``
+collect             read the students' notebooks, and write their code into the files that ``nnscratch grade`` marks
 
 In both systems, the check runs in the process of the student's code, which can change the check. So use the result of
 the check as feedback for the student, and not as a mark.

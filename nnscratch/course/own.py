@@ -110,7 +110,7 @@ def read_own(path: Path) -> OwnExercise:
 
 
 def exercise_from(name: str, source: str, held: dict[str, Any]) -> OwnExercise:
-    """Return the exercise, given the names that its file defines, with their values."""
+    """Return the exercise of a file. `held` has the names that the file defines, with their values."""
     functions = functions_of(name, held)
     returns = tuple(held.get("RETURNS", ("out", "cache") if len(functions) == 2 else ("out",)))
     cases = [case(shapes) for shapes in held.get("SHAPES", [])]

@@ -92,8 +92,9 @@ def mark_submission(
 def not_again(limits: Limits, before: float) -> str:
     """Return the note for a file that is not run again, after a run of `before` seconds."""
     return (
-        f"This file was not run again with a limit above {before:g} seconds, because your files have used all their "
-        f"time: {limits.unfinished:g} seconds for runs that do not finish, {limits.submission:g} seconds for all runs."
+        f"This file was not run again with a limit above {before:g} seconds, because too little time is left. All your "
+        f"files together have {limits.submission:g} seconds, and {limits.unfinished:g} seconds for runs that do not "
+        f"finish."
     )
 
 

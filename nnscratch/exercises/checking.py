@@ -4,7 +4,7 @@ The steps:
 
 1  read the file       stop if it is missing, unedited or not valid Python, or if it imports a library that computes
                        the answer
-2  values              for new random inputs, compare the values that the functions return with a reference
+2  values              for new random inputs, compare the values from the student's functions with a reference
 3  gradients           `check_gradients` runs in the student's process. If its verdict is "right", this process measures
                        the gradients again, so that a forged report cannot pass
 """
@@ -79,7 +79,7 @@ class Feedback:
 
 
 class NotYet(Exception):
-    """The exercise is not solved yet. This ends the check.
+    """The exercise is not solved yet. This exception ends the check.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ class Slip:
 
 @dataclass
 class Values:
-    """Compare the values that a student's function returns with those of a reference.
+    """Compare the values from a student's function with the values from a reference.
 
     Attributes
     ----------

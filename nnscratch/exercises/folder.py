@@ -85,7 +85,7 @@ class ExerciseFolder:
 
     @classmethod
     def find(cls, path: Path) -> ExerciseFolder:
-        """Return the folder `path`, or the nearest folder above it, that contains a progress file.
+        """Search for a progress file in `path` and in the folders above it. Return the first folder that contains one.
 
         Raises
         ------

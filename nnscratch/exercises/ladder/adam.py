@@ -50,7 +50,7 @@ EXERCISE = Exercise(
                 ),
                 Slip(values(later=0), "t is too small by 1. Add 1 to it before you use it."),
                 Slip(values(squared=1), "v must be a mean of dw**2, not of dw."),
-                Slip(values(inside=True), "epsilon is inside the square root. Add it to the root."),
+                Slip(values(inside=True), "epsilon is inside the square root. Take the root first, then add epsilon."),
                 Slip(values(sign=1), "a sign is wrong: the step must go against the gradient."),
             ],
         )

@@ -28,7 +28,8 @@ EXERCISE = Exercise(
             ("Z", "layer"),
             slips=[
                 Slip(
-                    lambda A, W, b: values(A, W, b, flip=True), "the kernel is flipped. Use A[n, c, i + k], not i - k."
+                    lambda A, W, b: values(A, W, b, flip=True),
+                    "the kernel is flipped. Multiply W[o, c, k] by A[n, c, i + k].",
                 ),
                 Slip(lambda A, W, b: values(A, W, 0 * b), "the bias self.b is not added."),
             ],

@@ -42,7 +42,7 @@ EXERCISE = Exercise(
             slips=[
                 Slip(
                     cell(mix=lambda z, n, h: z * n + (1 - z) * h),
-                    "z and 1 - z are exchanged. z multiplies the old state.",
+                    "z and 1 - z are exchanged. z must multiply the old state.",
                 ),
                 Slip(
                     cell(lambda nx, h, W, b, r: np.tanh(nx + W @ (r * h) + b)),

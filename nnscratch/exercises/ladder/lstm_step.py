@@ -35,7 +35,7 @@ EXERCISE = Exercise(
             CASES,
             ("next_h", "next_c", "cache"),
             slips=[
-                Slip(values("ifgo"), "the gates are in PyTorch's order i, f, g, o. Here it is i, f, o, g."),
+                Slip(values("ifgo"), "the gates are in PyTorch's order i, f, g, o. Use i, f, o, g."),
                 Slip(values("fiog"), "the input gate and the forget gate are exchanged."),
                 Slip(values(squash=sigmoid), "g must be a tanh, not a sigmoid."),
                 Slip(values(out=lambda c: c), "next_h needs tanh(next_c)."),

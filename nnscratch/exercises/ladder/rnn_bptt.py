@@ -81,7 +81,7 @@ EXERCISE = Exercise(
             slips=[
                 Slip(
                     truncated(stops=lambda t, steps: False),
-                    "the gradient passes from each piece to the previous piece. It must stop there.",
+                    "the gradient passes from each piece to the previous piece. It must stop at the start of a piece.",
                 ),
                 Slip(
                     truncated(carried=lambda h, h0: 0 * h0),
@@ -91,7 +91,7 @@ EXERCISE = Exercise(
                     truncated(carried=lambda h, h0: h0),
                     "each piece begins with h0. It must begin with the last state of the previous piece.",
                 ),
-                Slip(truncated(counted=last_piece), "only the last piece counts. Add up the gradients of all pieces."),
+                Slip(truncated(counted=last_piece), "the gradients are those of the last piece. Add up all pieces."),
                 Slip(
                     truncated(stops=lambda t, steps: True),
                     "the gradient stops after every single step. Within a piece, it must pass through all steps.",
@@ -118,12 +118,12 @@ EXERCISE = Exercise(
         Mistake(
             "dWx, dWh, db = dWx + dWx_piece, dWh + dWh_piece, db + db_piece",
             "dWx, dWh, db = dWx_piece, dWh_piece, db_piece",
-            "only the last piece counts",
+            "the gradients are those of the last piece",
         ),
         Mistake(
             "for start in range(0, x.shape[1], steps):",
             "for steps in [x.shape[1]]:\n        start = 0",
-            "It must stop there",
+            "It must stop at the start of a piece",
         ),
     ],
 )

@@ -17,7 +17,7 @@ Shapes: x, h, out, dout and dx (N, D); w and dw (D,).
 
 What is checked: the values of forward, to 6 digits; then both gradients of backward.
 Tolerances: 1e-6 of the largest value (float32: 1e-3); for gradients, a relative error of 1e-6 (float32: 1e-2).
-Also part of: Andrej Karpathy's micrograd, where a "+=" instead of "=" corrects exactly this mistake.
+Also part of: Andrej Karpathy's micrograd, where "+=" instead of "=" adds the gradients of all uses of a value.
 
 Check it:    nnscratch exercises check one_weight_twice
 Stuck?       nnscratch exercises hint one_weight_twice
