@@ -72,7 +72,7 @@ def test_hints_come_one_at_a_time_and_the_third_after_solving(exercises):
     first, second, third = ("".join(hint.split()) for hint in FIRST.hints)
     outputs = ["".join(exercises("hint")[1].split()) for _ in range(3)]
     assert first in outputs[0] and second not in outputs[0]
-    assert second in outputs[1] and third not in outputs[1] and "thirdhintcomesafteryouhavesolved" in outputs[1]
+    assert second in outputs[1] and third not in outputs[1] and "thirdhintappearsafteryouhavesolved" in outputs[1]
     assert third not in outputs[2]
     (exercises.folder / FIRST.filename).write_text(FIRST.solution)
     exercises("check", FIRST.name)
