@@ -35,7 +35,7 @@ def check_floats(owner: Module, name: str, x: Array, like: Parameter | None = No
     if like is not None:
         if x.dtype != like.dtype:
             raise TypeError(
-                f"{title} holds {like.dtype} and got {name} of {x.dtype}; "
+                f"{title}: the parameters are {like.dtype}, but {name} is {x.dtype}; "
                 f"use {name}.astype(numpy.{like.dtype}), or model.to(dtype=numpy.{x.dtype})"
             )
         if backend.device_of(x) != like.device:
@@ -62,7 +62,7 @@ def check_gradient(
 
 
 def check_state_gradient(owner: Module, dstate: Any, state: Any) -> None:
-    """Raise unless `dstate`, the gradient of a final state, has the arrays of `state`: an array h, or a pair (h, c).
+    """Raise unless `dstate`, the gradient of a final state, matches `state`: an array h, or a pair (h, c).
 
     First check dy with ``check_gradient(..., more=True)``.
     """
@@ -106,9 +106,10 @@ def check_ids(owner: Module, name: str, ids: Array, below: int) -> None:
 
 
 def check_token_ids(model: Module, name: str, ids: Array) -> None:
-    """Raise if `model` is a language model, and `ids` on the CPU holds an id outside the model's vocabulary.
+    """Raise if `model` is a language model, and an id is outside its vocabulary.
 
-    Call it before the ids are moved to a GPU. There, the check would have to wait until the GPU has finished.
+    Call it before the ids are moved to a GPU. Ids on a GPU are not checked, because the check would have to wait until
+    the GPU has finished.
     """
     if hasattr(model, "vocab_size") and isinstance(ids, np.ndarray):
         check_ids(model, name, ids, model.vocab_size)
@@ -129,7 +130,7 @@ def check_tokenizer(owner: str, tokenizer: Any) -> None:
 def check_is_pair(owner: Module, name: str, value: Any, what: str) -> None:
     """Raise unless `value` is a tuple or list of two elements. The message calls them `what`, such as ``"(h, c)"``."""
     if not isinstance(value, (tuple, list)) or len(value) != 2:
-        came = f"{len(value)} of them" if isinstance(value, (tuple, list)) else type(value).__name__
+        came = f"{len(value)} elements" if isinstance(value, (tuple, list)) else type(value).__name__
         raise TypeError(f"{type(owner).__name__}: {name} must be a pair {what}, got {came}")
 
 

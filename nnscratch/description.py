@@ -1,12 +1,12 @@
 """Describe a model in values that JSON can store, and build a model from such a description.
 
-    {"class": "nnscratch.models.mlp.MLP", "config": {...}, "modules": [...]}    what the constructor is called with
+    {"class": "nnscratch.models.mlp.MLP", "config": {...}, "modules": [...]}    a class and its constructor's arguments
     {"same": k}                                     module number k of the description again: the weights are shared
-    "replaced": {"layers.0": {...}}                 modules of the model that differ from those of the constructor
+    "replaced": {"layers.0": {...}}                 modules that differ from those that the constructor makes
     "tied": [["a.weight", "b.weight"]]              names of the same parameter in different modules
 
-A file can come from an unknown source. So `build` makes only objects of this package's classes, imports no module, and
-allocates no more memory than the arrays of the file need.
+A file can come from an unknown source. So `build` makes only objects of this package's classes, imports no Python
+file, and allocates no more memory than the arrays of the file need.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def build(spec: dict[str, Any], num_values: int) -> Module:
 
 
 def _described(model: Module, seen: dict[int, int]) -> dict[str, Any]:
-    """Describe a class, its constructor's arguments (`Module.config`) and the modules among these arguments.
+    """Describe a module: its class, its constructor's arguments (`Module.config`), and the modules among them.
 
     A module that occurs again is described by its number only, ``seen[id(module)]``.
     """
@@ -116,7 +116,10 @@ def _built(spec: dict[str, Any], made: list[Module], largest: int) -> Module:
 
 
 def _replaced(model: Module, made: Module) -> dict[str, Module]:
-    """Return the modules of `model` whose class or settings differ from `made`, but not the modules inside them."""
+    """Return the modules of `model` whose class or settings differ from those in `made`.
+
+    The modules inside a returned module are not returned.
+    """
     others, found = dict(made.named_modules()), {}
     for name, module in model.named_modules():
         if any(name == outer or name.startswith(f"{outer}.") for outer in found):
@@ -147,7 +150,7 @@ def _set(model: Module, name: str, value: Module | Parameter) -> None:
     owner = _get(model, outer) if outer else model
     kind = Module if isinstance(value, Module) else Parameter
     if not isinstance(owner, Module) or not isinstance(vars(owner).get(key), kind) or not isinstance(value, kind):
-        raise ValueError(f"the description of the model cannot be read: it has no {name}")
+        raise ValueError(f"the description of the model cannot be read: the model has no {name}")
     setattr(owner, key, value)
 
 
@@ -162,7 +165,7 @@ def full_name(cls: type) -> str:
 
 
 def find_class(full: str) -> type[Module]:
-    """Return the Module subclass of this package with that full name, or raise ValueError.
+    """Return the Module subclass of this package with the full name `full`, or raise ValueError.
 
     The modules of all layers, losses and models are loaded when nnscratch is imported. No other module is imported
     here: importing ``nnscratch.__main__`` would run the command.

@@ -5,7 +5,7 @@ of variance 1/in keep the variance of the signal in the forward pass, and weight
 of the gradient in the backward pass. Each initialiser takes ``rng`` and returns a float32 NumPy array.
 
 One thread draws the weights, one after another, from one generator. So a seed gives the same weights on every device.
-The 124 million weights of a GPT-2 take about 8 seconds of processor time. `nn.load` draws no weights.
+For the 124 million weights of a GPT-2, this takes about 8 seconds of processor time. `nn.load` draws no weights.
 
 References
 ----------
@@ -41,7 +41,7 @@ def without_drawing(most: int) -> Iterator[None]:
 
     They raise ValueError if they would return more than `most` values in total. ``nn.load`` builds models in such a
     block, because it replaces all weights anyway. The operating system allocates the memory of zeros only when NumPy
-    writes to it. So a file that describes too large a model uses no memory.
+    writes to it. So a file that describes a model that is too large uses no memory.
 
     Examples
     --------
@@ -96,7 +96,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def uniform(shape: tuple[int, ...], bound: float, rng: RNG = None) -> np.ndarray:
-    """Draw uniformly from [-bound, bound), which has the variance bound**2 / 3.
+    """Draw uniformly from [-bound, bound). The variance is bound**2 / 3.
 
     Examples
     --------
@@ -213,7 +213,7 @@ def open_forget_gates(model: Module, value: float = 1.0) -> None:
     """Set the forget gates' biases of every LSTM and LSTMCell in `model`: b_ih to `value`, b_hh to 0.
 
     With a bias of 0, the forget gate of a new LSTM is sigmoid(0). So each step keeps half of the memory, and the
-    gradient fades within a few steps. With a bias of 1, each step keeps sigmoid(1), or 73 %.
+    gradient fades within a few steps. With a bias of 1, each step keeps sigmoid(1) = 73 % of the memory.
 
     Raises
     ------

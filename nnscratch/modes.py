@@ -1,4 +1,4 @@
-"""Modes that apply inside a ``with`` block: evaluation mode, with or without backward, and backward without dL/dx."""
+"""Modes that apply inside a ``with`` block: evaluation, evaluation with a backward pass, and backward without dL/dx."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _lock = threading.Lock()
 def input_grad_optional(backward: Callable[..., Any]) -> Callable[..., Any]:
     """Mark a ``backward`` that returns None instead of dL/dx if ``self.needs_input_grad`` is False.
 
-    If a subclass overrides ``backward`` without this mark, its ``backward`` always returns dL/dx. A call of
-    ``super().backward(dy)`` in this method then returns dL/dx too.
+    If a subclass overrides ``backward`` without this mark, `without_input_grad` has no effect on the subclass. Its
+    ``backward`` always returns dL/dx, and so does ``super().backward(dy)`` inside it.
     """
     backward.input_grad_optional = True
     return backward
@@ -31,7 +31,8 @@ def without_input_grad(module: Module) -> Iterator[None]:
     `input_grad_optional`.
 
     Use it around a call of ``module.backward`` if you do not use the result. Example: the input of a network is data.
-    If backward does not compute the gradient of the data, the first layer computes two products instead of three.
+    If backward does not compute the gradient of the data, a training step of the first layer has two matrix products
+    instead of three.
 
     Examples
     --------

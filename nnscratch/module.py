@@ -67,7 +67,7 @@ class Module:
     >>> nn.gradcheck.check_gradients(Scale(), np.array([1.0, 3.0])).ok
     True
 
-    A module made of others, y = value(x) * sigmoid(gate(x)). The gate decides how much of each element passes:
+    A module made of other modules, y = value(x) * sigmoid(gate(x)). The gate decides how much of each element passes:
 
     >>> class Gated(nn.Module):
     ...     def __init__(self, features, rng=None):
@@ -91,19 +91,19 @@ class Module:
     training = True
     """True in training mode, False in evaluation mode. See `train` and `eval`."""
     deterministic = False
-    """True inside `modes.eval_with_backward`: forward computes what ``eval()`` mode computes, and saves for backward.
+    """True inside `modes.eval_with_backward`: forward computes as in ``eval()`` mode, but saves values for backward.
 
     A module that behaves differently in training does so only if ``self.training and not self.deterministic``.
     """
     needs_input_grad = True
-    """False while ``backward`` need not return dL/dx, because its caller does not use it. See `without_input_grad`."""
+    """False while the caller does not use dL/dx, so ``backward`` may return None. See `without_input_grad`."""
     is_batch_mean: bool = False
     """True for a loss that is the mean over the examples of a batch, where all examples have the same weight.
 
     The Trainer splits batches over threads only with such a loss.
     """
     keeps_examples: bool = False
-    """True for a layer whose backward also keeps the gradient of each example: see `privacy.keep_examples`."""
+    """True for a layer whose backward can keep the gradient of each example: see `privacy.keep_examples`."""
     inputs_on_cpu: tuple[int, ...] = ()
     """The positions of the arguments of forward that the Trainer does not move to a GPU, such as sequence lengths.
 
@@ -156,7 +156,7 @@ class Module:
                 raise RuntimeError(f"{title}.backward: in eval() mode forward saves nothing. Call train() first")
             raise RuntimeError(f"{title}.backward: no saved forward call is left. Call forward before each backward")
         values = stack.pop()
-        if _backward_takes_gradient(type(self)):  # until `check_gradient` accepts the gradient
+        if _backward_takes_gradient(type(self)):  # kept until `check_gradient` accepts the gradient
             self.__dict__["_taken"] = values
         return values
 
@@ -273,7 +273,7 @@ class Module:
             `dtype` is not a float type, or `device` is not a string.
         """
         if device is not None and not isinstance(device, str):
-            raise TypeError(f'device must be a string, such as "cpu", got {device!r}. (A dtype? Use to(dtype=...))')
+            raise TypeError(f'device must be a string, such as "cpu", got {device!r}. For a dtype, use to(dtype=...)')
         if dtype is not None and np.dtype(dtype) not in FLOATS:
             raise TypeError(f"parameters are floats; dtype must be float16, float32 or float64, got {np.dtype(dtype)}")
         for parameter in self.parameters():
@@ -298,7 +298,7 @@ class Module:
 
         Parameters
         ----------
-        state : dict of str to array
+        state : dict of str to array, with one or more names of each tied weight
         strict : bool
             True to raise an error for missing and unknown names, False to ignore them.
 
@@ -306,7 +306,7 @@ class Module:
         ------
         TypeError, ValueError
             A name is missing or unknown. A value is not a numeric array, has another shape, or is not finite in this
-            dtype. Two names of a tied weight have different values (one is enough). The module is then unchanged.
+            dtype. Two names of one tied weight have different values. In each case the module does not change.
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"state must be a dict of names and arrays, got {type(state).__name__}")
@@ -329,7 +329,7 @@ class Module:
             own[name][...] = backend.to_device(value, backend.device_of(own[name]))
 
     def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, by name, that build a module of the same shapes."""
+        """Return the constructor's arguments, by name. They build a module of the same shapes."""
         return {name: getattr(self, name) for name in self.arguments}
 
     def constructor_modules(self) -> list[Module]:
@@ -344,8 +344,8 @@ class Module:
     def draws_random_numbers(self) -> bool:
         """True if ``forward`` draws random numbers in training mode.
 
-        By default, it is True if the module holds a numpy Generator. Override it if drawing depends on a setting:
-        `Dropout` draws only if p > 0.
+        By default, it is True if an attribute of the module is a numpy Generator. Override it if drawing depends on a
+        setting: `Dropout` draws only if p > 0.
         """
         return any(isinstance(value, np.random.Generator) for value in vars(self).values())
 

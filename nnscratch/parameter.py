@@ -28,8 +28,8 @@ class Parameter:
     Attributes
     ----------
     data : array
-        The values. Optimisers write into this array and never replace it, so every module that holds the parameter
-        sees the change. If you assign an array that is not C-contiguous, such as a transpose, it is copied, because
+        The values. Optimisers write into this array and never replace it, so every module that uses the parameter
+        gets the new values. If you assign an array that is not C-contiguous, such as a transpose, it is copied, because
         optimisers write through a flat view.
     grad : array
         dL/d(data), with the same shape, dtype and device. Every ``backward`` adds to this array, and `zero_grad` clears
@@ -40,7 +40,7 @@ class Parameter:
         a frozen parameter. Setting this attribute clears the gradient.
     examples : list or None
         None outside `privacy.keep_examples`. Inside it, ``backward`` adds each example's part of the gradient to this
-        list, in a form of `nnscratch.per_example`. `grad` then stays zero.
+        list, as an Outer, Rows or Each of `nnscratch.per_example`. `grad` then stays zero.
 
     Examples
     --------
@@ -60,7 +60,7 @@ class Parameter:
 
     def __init__(self, data: Array, requires_grad: bool = True):
         self.data = data
-        # The gradient has one of three forms. It changes its form only when necessary:
+        # The gradient is stored in one of three forms, and the form changes only when necessary:
         #   zero            _in_array is False, _rows is None. The content of _grad has no meaning yet.
         #   a few rows      _in_array is False, _rows holds their indices and their values. All other rows are zero.
         #   a whole array   _in_array is True, and the gradient is _grad.
@@ -94,7 +94,7 @@ class Parameter:
     @property
     def grad(self) -> Array:
         if self._drops_gradient():
-            self._in_array = False  # drop the values that were added to it
+            self._in_array = False  # drop the values that backward has added to _grad
         if not self._in_array:
             self._grad[...] = 0
             if self._rows is not None:
@@ -110,7 +110,7 @@ class Parameter:
     def nonzero_rows(self) -> tuple[Array | None, Array]:
         """Return the rows of the gradient that may be nonzero: ``(rows, values)``, where all other rows are zero.
 
-        Optimisers and clipping use this to skip the rest of an embedding's table. If you change `values`
+        Optimisers and clipping use this method to skip all other rows of an embedding's table. If you change `values`
         in place, you change the gradient.
 
         Returns
@@ -181,7 +181,7 @@ class Parameter:
             self.grad[rows] += a @ b
 
     def add_rows(self, index: Array, values: Array) -> None:
-        """Add to single rows: ``grad[index[k]] += values[k]`` for every k. Equal indices add up.
+        """Add to some rows: ``grad[index[k]] += values[k]`` for every k. Equal indices add up.
 
         If there are few rows, the first call after `zero_grad` does not write the whole gradient: see `nonzero_rows`.
         If the parameter is frozen, nothing is computed.
@@ -208,7 +208,7 @@ class Parameter:
         """Move data and gradient to a device, or convert them to a dtype. The parameter object stays the same."""
         same_dtype = dtype is None or np.dtype(dtype) == self.dtype  # np.dtype(None) is float64, so test None first
         if device in (None, self.device) and same_dtype:
-            return  # without reading grad, which would allocate and fill it
+            return  # before grad is read, since a read writes its zeros to memory
         for name in ("data", "grad"):
             array = getattr(self, name)
             array = array if device is None else backend.to_device(array, device)

@@ -8,7 +8,7 @@
 
 While the block runs, ``forward`` and ``backward`` of each module are wrapped in functions that copy the arrays. These
 functions are attributes of the object, so Python finds them before the methods of the class. At the end of the block
-they are removed, also after an error.
+they are removed, even after an error.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .module import Module
 
 @dataclass
 class Seen:
-    """The recorded calls of one module. Arrays are copies. If a call returns several outputs, they are a tuple."""
+    """The recorded calls of one module. Arrays are copies. Several outputs of one call are a tuple."""
 
     module: Module
     inputs: list[tuple] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Seen:
 
     @property
     def gradient(self) -> Any:
-        """The gradient with respect to the output that the latest backward received."""
+        """The argument of the latest backward: the gradient with respect to the output."""
         return _latest(self.gradients, "backward")
 
 

@@ -1,11 +1,11 @@
 """summary: a table of a model's layers, with output shapes, parameters, memory and floating-point operations.
 
 `summary` runs a copy of the model on the given inputs and measures it. The memory that a layer saves for backward is
-the size of the arrays on its stack. An array that two layers save is counted only for the first.
+the size of the arrays on its stack. An array that two layers save is counted only once, for the first layer.
 
-Only the operations of matrix products and convolutions in one forward pass are counted. They are nearly all operations
-of the pass. A product of shapes (n, k) and (k, m) has n m k multiplications and n m k additions: 2 n m k operations. A
-backward pass takes about twice as many, with one product for dx and one for dW.
+Only the operations of matrix products and convolutions in one forward pass are counted. These are nearly all
+operations of the pass. A product of shapes (n, k) and (k, m) has n m k multiplications and n m k additions: 2 n m k
+operations. A backward pass takes about twice as many, with one product for dx and one for dW.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def summary(model: Module, *inputs: Any) -> Summary:
     ----------
     model : Module
     *inputs : arrays
-        The arguments of its forward.
+        The arguments of the model's forward.
 
     Examples
     --------
@@ -130,7 +130,7 @@ def summary(model: Module, *inputs: Any) -> Summary:
 
 
 def flops(seen: Seen) -> int:
-    """Return the operations of a module in all its forward calls, but not the operations of modules inside it."""
+    """Return the number of operations in all forward calls of a module. Modules inside it are not included."""
     for classes, count in COUNTS.items():
         if isinstance(seen.module, classes):
             return sum(
@@ -144,7 +144,7 @@ def _linear(module: Module, inputs: tuple, output: Array) -> int:
 
 
 def _lora(module: Module, inputs: tuple, output: Array) -> int:
-    return 0 if module.merged else 2 * (output.size + inputs[0].size) * module.rank  # the inner Linear counts itself
+    return 0 if module.merged else 2 * (output.size + inputs[0].size) * module.rank  # without the inner Linear
 
 
 def _convolution(module: Module, inputs: tuple, output: Array) -> int:
@@ -179,7 +179,7 @@ COUNTS: dict[Any, Callable[[Module, tuple, Any], int]] = {
 
 
 def _arrays(value: Any, counted: set[int]) -> list[Array]:
-    """Return the arrays in nested tuples and lists that were not counted before. A view counts as its whole array."""
+    """Return the arrays in nested tuples and lists, without those in `counted`. A view counts as its whole array."""
     if isinstance(value, (tuple, list)):
         return [array for inner in value for array in _arrays(inner, counted)]
     if not hasattr(value, "nbytes") or not hasattr(value, "base"):

@@ -26,7 +26,7 @@ WRONG = [
     # inputs
     (TypeError, lambda: LINEAR([[1.0, 2.0, 3.0]]), r"Linear: x: expected a NumPy or CuPy array, got list"),
     (TypeError, lambda: LINEAR(np.ones((2, 3), int)), "Linear: x must be floats, got int64"),
-    (TypeError, lambda: LINEAR(np.ones((2, 3))), "Linear holds float32 and got x of float64"),
+    (TypeError, lambda: LINEAR(np.ones((2, 3))), "Linear: the parameters are float32, but x is float64"),
     (ValueError, lambda: nn.Linear(784, 10)(np.ones((5, 28, 28), F)), r"must be 784. Did you forget nn.Flatten\(\)\?"),
     (TypeError, lambda: nn.models.MLP([3, 2])([[1.0, 2.0, 3.0]]), "MLP: x: expected a NumPy or CuPy array, got list"),
     (TypeError, lambda: nn.models.CNN((1, 4, 4), 2)([1.0]), "CNN: x: expected a NumPy or CuPy array, got list"),

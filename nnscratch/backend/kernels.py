@@ -129,7 +129,7 @@ class OverLists:
 
     A kernel takes a fixed number of arrays. This kernel takes tables instead: ``begin`` holds the address of every
     array, and ``end[k]`` is the total number of elements of arrays 0..k. Thread i searches ``end`` for the array that
-    holds element i. The tables are copied to the GPU only if the arrays are not those of the last call.
+    holds element i. The tables are copied to the GPU only if the arrays differ from those of the last call.
     """
 
     def __init__(self, inputs: str, outputs: str, body: str, name: str):
@@ -219,13 +219,13 @@ def fused_rows(inputs: str, outputs: str, rows: dict[str, tuple[str, str, str]],
     ----------
     inputs, outputs : str
         The function's arguments in order, as for `fused`. The first output is the matrix, of shape (n, columns). Inputs
-        are numbers or arrays that broadcast with the matrix, or None, which stands for 0. Declare an output with one
+        are numbers or arrays that broadcast with the matrix, or None, which counts as 0. Declare an output with one
         number for each row as ``raw``, such as ``raw T loss``. `body` then assigns to ``loss[row]``.
     rows : dict
-        For the name of each quantity of a row, a tuple of three C expressions: ``each``, computed from one element;
-        ``combine``, which combines two such values a and b; and the value for an empty row. An expression may use the
-        inputs and the quantities defined before it. The values are combined in an arbitrary order, which is always the
-        same.
+        The keys are the names of the quantities of a row. Each value is a tuple of three C expressions: the number for
+        one element, the combination of two such numbers a and b, and the number for an empty row. An expression may
+        use the inputs and the quantities defined before it. The order of combination is arbitrary, but it is the same
+        in every run.
     body : str
         The computation for one element, in C. ``row`` and ``column`` are its indices.
 

@@ -15,7 +15,7 @@ from .kernels import C_FLOATS, OverLists
 def sum_rows(index: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Add up the rows of `values` that have the same index.
 
-    After sorting by index, the rows of each sum are neighbours.
+    The rows are sorted by index, so that the rows of each sum are neighbours. NumPy then adds up neighbours fast.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def sums_of_squares(arrays: Sequence[Array]) -> list[Array]:
     """Return scalars whose sum is the sum of the squares of all elements of `arrays`.
 
     On a CPU there is one scalar for each array, computed as a dot product. On a GPU there is one scalar for each dtype.
-    Two kernels compute it for any number of arrays, and it is not read from the GPU. Squares of float16 are computed in
+    Two kernels compute it for any number of arrays. Its value stays on the GPU. Squares of float16 are computed in
     float32 or float64, because the largest float16 is 65504.
     """
     flat = [a.reshape(-1) for a in arrays]
@@ -104,7 +104,7 @@ def sums_of_squares(arrays: Sequence[Array]) -> list[Array]:
 
 
 class _Squares(OverLists):
-    """`sums_of_squares` on a GPU. Thread i sums elements i, i + THREADS, ..., counted through all arrays."""
+    """`sums_of_squares` on a GPU. Thread i sums elements i, i + THREADS, ... of all arrays joined."""
 
     THREADS = 1 << 18  # about as many as a large GPU runs at the same time
 

@@ -13,8 +13,9 @@ from .device import Array, array_module, device_of
 class Workspace:
     """A pool of arrays. Forward takes its buffers from it, backward gives them back, and the next forward reuses them.
 
-    New memory is slow: at the first access, the operating system has to find and clear each page. The arrays are not
-    cleared. The pool keeps arrays for the `KEPT` most recently used sets of shapes, so its memory does not grow.
+    New memory is slow: at the first access, the operating system has to find and clear each page. The pool does not
+    clear its arrays. The pool keeps arrays for the `KEPT` most recently used sets of shapes, so its memory does not
+    grow.
 
     Examples
     --------
@@ -60,7 +61,7 @@ def keep_freed_memory() -> bool:
     Every training step creates arrays of the same sizes. By default, the C library returns the memory of large arrays
     to the operating system and requests it again, page by page. This took nearly half of the time of a small
     convolutional network's step. The setting applies to the whole process, which then keeps the largest amount of
-    memory that it has used. This has no effect with another C library, or if ``MALLOC_TRIM_THRESHOLD_`` or
+    memory that it has used. This function has no effect with another C library, or if ``MALLOC_TRIM_THRESHOLD_`` or
     ``MALLOC_MMAP_THRESHOLD_`` is set in the environment.
 
     Returns
@@ -75,4 +76,4 @@ def keep_freed_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None or not mallopt(M_MMAP_THRESHOLD, 1 << 25):  # arrays above 32 MiB are still returned
         return False
-    return bool(mallopt(M_TRIM_THRESHOLD, 1 << 30))  # return memory above 1 GiB of free memory
+    return bool(mallopt(M_TRIM_THRESHOLD, 1 << 30))  # free memory beyond 1 GiB is still returned

@@ -2,14 +2,14 @@
 
 Each token has a query q, a key k and a value v. The scalar product of a query and a key is a score: how well the two
 match. Softmax turns the scores of a query into weights, and the output is the mean of the values with these weights.
-Several heads do this in parallel, each with its own d of the D features. So a token can attend to several positions
-for different reasons.
+Several heads do this in parallel. Each head uses its own d of the D features, so a token can attend to several
+positions for different reasons.
 
     shapes      x (N, T, D)    m (N, S, D)    d = D / heads
                 in_proj_weight (3D, D) holds the rows of W_q, then W_k, then W_v, as in PyTorch; in_proj_bias (3D,)
                 holds b_q, b_k and b_v; out_proj.weight is W_o (D, D), and out_proj.bias is b_o (D,)
 
-    forward     q = x W_q^T + b_q      k = m W_k^T + b_k      v = m W_v^T + b_v        m is the memory, or x itself
+    forward     q = x W_q^T + b_q      k = m W_k^T + b_k      v = m W_v^T + b_v        m is another sequence, or x
                 each split into heads: q (N, heads, T, d), k and v (N, heads, S, d)
                 Z = q k^T / sqrt(d)         (N, heads, T, S)    -inf where token t must not attend to token s
                 A = softmax(Z)              (N, heads, T, S)    along S
@@ -26,8 +26,9 @@ for different reasons.
                 dW_q = dq^T x               dW_k = dk^T m               dW_v = dv^T m       summed over N and the tokens
     per example dW_q, dW_k and dW_v, each summed over the tokens of example n only
 
-Why sqrt(d): q k^T is a sum of d products. If the elements of q and k have variance 1, the sum has variance d. Softmax
-of such large scores is almost one-hot, and its gradient is almost zero. Division by sqrt(d) makes the variance 1.
+Why sqrt(d): each element of q k^T is a sum of d products. If the elements of q and k have variance 1, the sum has
+variance d. Softmax of such large scores is almost one-hot, and its gradient is almost zero. Division by sqrt(d) makes
+the variance 1.
 
 Why causal: a language model predicts token t+1 from tokens 0..t and must not see later tokens. Where s > t, Z is -inf.
 So A is 0, and dZ is 0 too.
@@ -170,10 +171,10 @@ class MultiheadAttention(Module):
             The tokens that `x` attends to. The default is `x` itself.
         lengths : sequence of N integers in 1..S, optional
             The number of real tokens in each sequence of `memory`, or of `x` if there is no memory. The other tokens
-            are padding, and no token attends to padding. NaN and infinity in the padding are read as 0.
+            are padding, and no real token attends to them. NaN and infinity in the padding are read as 0.
         past : (k, v), each of shape (N, heads, P, d), optional
-            Keys and values of P earlier tokens, in ``eval()`` mode only. The tokens of `x` attend to these too. So a
-            model can read a text token by token without computing keys and values again. See `KeyValueCache`.
+            Keys and values of P earlier tokens, in ``eval()`` mode only. The tokens of `x` attend to these tokens too.
+            So a model can read a text token by token without computing keys and values again. See `KeyValueCache`.
         padding_side : {"right", "left"}
             "right" if the padding comes after each sequence, "left" if it comes before.
 
@@ -259,7 +260,7 @@ class MultiheadAttention(Module):
         return self._heads(self._project(x, slice(0, D))) + self._heads(self._project(memory, slice(D, 3 * D)))
 
     def _project(self, x: Array, rows: slice) -> Array:
-        """Return p = x W^T + b with some rows of in_proj_weight and in_proj_bias: (N, T, D) -> (N, T, len(rows))."""
+        """Return p = x W^T + b, where W and b are `rows` of in_proj: (N, T, D) -> (N, T, len(rows))."""
         p = x.reshape(-1, self.embed_dim) @ self.in_proj_weight.data[rows].T  # (N T, len(rows))
         if self.in_proj_bias is not None:
             p += self.in_proj_bias.data[rows]
@@ -293,7 +294,7 @@ class MultiheadAttention(Module):
         """Return A = softmax(q k^T / sqrt(d)), shape (N, heads, T, S)."""
         xp, (N, _, T, d), S = backend.array_module(q), q.shape, k.shape[2]
         Z = (q * (1 / math.sqrt(d))) @ k.swapaxes(2, 3)
-        if self.causal and T > 1:  # the last T of the S keys belong to the queries: query t has position t + S - T
+        if self.causal and T > 1:  # the queries belong to the last T of S tokens: query t has position t + S - T
             later = xp.arange(S) > xp.arange(T)[:, None] + (S - T)  # (T, S)
             Z += xp.where(later, -math.inf, 0).astype(Z.dtype)
         lengths = check_lengths(self, lengths, N, S)

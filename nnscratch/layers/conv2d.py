@@ -22,7 +22,7 @@ kernel is learned, the difference does not matter.
 
 The code deviates from the equations in two ways, which image_layout.py explains. It computes Y and dX for a chunk of
 images at a time, since X is k_h k_w times as large as x. And it stores images with the batch axis last in memory,
-which is the order of Y. Backward computes X again from x, which takes less memory than keeping it.
+which is the order of Y. Backward computes X again from x, which takes less memory than keeping X.
 
 References: LeCun, Bottou, Bengio and Haffner (1998), "Gradient-based learning applied to document recognition",
 doi:10.1109/5.726791; Chellapilla, Puri and Simard (2006), "High performance convolutional neural networks for document

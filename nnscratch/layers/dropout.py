@@ -72,7 +72,7 @@ class Dropout(Module):
 
 
 def dropout_mask(shape: tuple[int, ...], p: float, rng: np.random.Generator, like: Array) -> Array:
-    """Return an array of 0, with probability `p`, and 1 / (1 - p), with the dtype and on the device of `like`."""
+    """Return a mask with the dtype and device of `like`: 0 with probability `p`, and otherwise 1 / (1 - p)."""
     keep = backend.uniform_like(rng, shape, like) >= p
     mask = keep.astype(like.dtype)
     mask *= 1 / (1 - p)

@@ -1,7 +1,7 @@
-"""The error function, erf(x) = 2/sqrt(pi) times the integral of e^(-u^2) from 0 to x, for arrays. NumPy has none.
+"""The error function, erf(x) = 2/sqrt(pi) times the integral of e^(-u^2) from 0 to x, for arrays.
 
-Python's math.erf takes one number. This file computes erf of an array from a table. It looks up erf at g, the grid
-point nearest to x. It then adds the Taylor series in d = x - g, since all derivatives are known:
+NumPy has no erf, and Python's math.erf takes one number. This file computes erf of an array from a table. It looks up
+erf at g, the grid point nearest to x. It then adds the Taylor series in d = x - g, since all derivatives are known:
 
     erf' = 2/sqrt(pi) e^(-g^2)     erf'' = -2 g erf'     erf''' = (4 g^2 - 2) erf'     erf'''' = (12 g - 8 g^3) erf'
 

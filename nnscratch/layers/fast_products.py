@@ -1,8 +1,8 @@
 """Matrix products and sums in the form that BLAS computes fastest.
 
 The equations of a layer define the result. The functions here choose the fastest way to compute it, on a CPU and on a
-GPU. Each docstring starts with a plain NumPy expression, and then says how much faster the function is. The results are
-equal up to rounding.
+GPU. Each docstring starts with the plain NumPy expression that the function computes. The results are equal up to
+rounding.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class GRU(Recurrent):
     num_gates = 3
 
     def buffer_shapes(self, T: int, N: int) -> tuple[tuple[int, ...], ...]:
-        """Return the shapes of h, hT, the gates and v_n, and of U or dU and dV for one chunk."""
+        """Return the shapes of h, hT, the gates, v_n, one chunk of U or dU, and one chunk of dV."""
         H = self.hidden_size
         columns = self.chunk_length(T, N) * N
         return (T + 1, N, H), (T + 1, H, N), (T, 3 * H, N), (T, H, N), (3 * H, columns), (3 * H, columns)
@@ -111,7 +111,7 @@ class GRU(Recurrent):
 
 @backend.fused(*kernels.STEP_FORWARD)
 def step_forward(u: Array, b_hn: Array, h: Array, gates: Array, v_n: Array, h_new: Array) -> None:
-    """Compute the new state. `gates` first holds W_hh h, and then r, z, n.
+    """Compute the new state. `gates` is first W_hh h, and then r, z, n.
 
     u and gates are (3, H, N), b_hn (H, 1), the others (H, N).
     """

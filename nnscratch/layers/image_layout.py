@@ -3,7 +3,7 @@
 Images have the axes (N, C, H, W). The functions here store them in memory in the order (C, H, W, N), so that the values
 of one pixel in all images are contiguous. This order is fast for two reasons:
 
-- A convolution computes the product w X, whose shape is (O, H' W' N). This is the order of its output already.
+- A convolution computes the product w X, whose shape is (O, H' W' N). So the output is already in this order.
 - im2col, col2im and pooling slice H and W. In this order, a slice consists of runs of N contiguous elements.
 
 NumPy's elementwise functions keep the layout of their input, so a ReLU between two convolutions keeps it too. The

@@ -1,8 +1,8 @@
 """Linear and CrossEntropyLoss in one function, over blocks of rows: a fast form of the last step of a language model.
 
 With a vocabulary of V words, the logits of n tokens have n * V elements. For 700 tokens, they take 28 MB with 10,000
-words, and 280 MB with 100,000 words. The logits are needed only between two products, so this function holds one block
-of them at a time:
+words, and 280 MB with 100,000 words. The logits are needed only between two products, so this function keeps only
+one block of them at a time:
 
     for each block of rows of h:
         x  = h W^T + b              the block's logits, in a buffer that all blocks share
@@ -41,7 +41,7 @@ def linear_cross_entropy(
     h : array, shape (..., D)
     target : array of integers in 0..V-1, shape (...)
     workspace : Workspace
-        Holds the buffer for the logits between calls.
+        Keeps the buffer for the logits between calls.
     learn : bool
         If False, compute the loss only.
     scale : float

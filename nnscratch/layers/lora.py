@@ -12,7 +12,7 @@
     per example the same sums over the rows of example n
 
 A Linear layer with the weight W + s B A has the same output. The product B A has the shape of W, but its rank is at
-most r. So r (D + H) numbers describe it, instead of D H. With D = H = 512 and r = 4, r (D + H) is 1.6 % of D H.
+most r. So r (D + H) numbers describe B A, instead of D H. With D = H = 512 and r = 4, r (D + H) is 1.6 % of D H.
 
 B starts at zero. So the first output equals the output of the trained layer, and the first gradient of A is zero. A
 starts at random values. If A and B were both zero, both gradients would be zero too, and the layer would not learn.

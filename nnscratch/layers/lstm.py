@@ -78,7 +78,7 @@ class LSTM(Recurrent):
     state_names = ("h", "c")
 
     def buffer_shapes(self, T: int, N: int) -> tuple[tuple[int, ...], ...]:
-        """Return the shapes of h, c, tanh(c), the gates, and U or dU of one chunk."""
+        """Return the shapes of h, c, tanh(c), the gates, and one chunk of U or dU."""
         H = self.hidden_size
         columns = self.chunk_length(T, N) * N
         return (T + 1, N, H), (T + 1, H, N), (T, H, N), (T, 4 * H, N), (4 * H, columns)
@@ -124,7 +124,7 @@ class LSTM(Recurrent):
 
 @backend.fused(*kernels.STEP_FORWARD)
 def step_forward(u: Array, c: Array, gates: Array, c_new: Array, tanh_c: Array, h_new: Array, temp: Array) -> None:
-    """Compute the new state. `gates` holds W_hh h, then i, f, g, o. gates and u are (4, H, N), the others (H, N)."""
+    """Compute the new state. `gates` is first W_hh h, then i, f, g, o. gates and u are (4, H, N), the others (H, N)."""
     sigmoids = gates[:2], gates[3]  # i and f, and o
     gates += u
     for z in sigmoids:

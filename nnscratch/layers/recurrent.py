@@ -98,12 +98,12 @@ class Recurrent(Module):
     def forward(
         self, x: Array, state: Any = None, lengths: Any = None, padding_side: str = "right"
     ) -> tuple[Array, Any]:
-        """Run over the sequences.
+        """Run all layers over the sequences.
 
         Parameters
         ----------
         x : array, shape (N, T, D)
-        state : array of shape (num_layers * directions, N, H), or for an LSTM a pair (h, c) of them; optional
+        state : array of shape (num_layers * directions, N, H), or for an LSTM a pair (h, c) of such arrays; optional
             The initial state. The default is zero.
         lengths : sequence of N integers in 1..T, optional
             The number of steps of each sequence. The other steps are padding and are never read.
@@ -362,7 +362,7 @@ def first_columns(buffer: Array, columns: int) -> Array:
 
 
 def by_step(U: Array, num_gates: int, N: int) -> Array:
-    """Return a view of U, shape (num_gates * H, steps * N), of shape (steps, num_gates, H, N)."""
+    """Return U, shape (num_gates * H, steps * N), as a view of shape (steps, num_gates, H, N)."""
     rows, columns = U.shape
     return U.reshape(num_gates, rows // num_gates, columns // N, N).transpose(2, 0, 1, 3)
 

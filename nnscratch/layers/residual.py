@@ -6,7 +6,8 @@
     backward    dx = dy + df/dx^T dy            dx = dp/dx^T dy + df/dx^T dy
 
 The gradient flows through both paths. Without a projection, the path of x does not change the gradient. A projection,
-such as a convolution with a 1x1 kernel, gives x the shape of f(x). Only a block that changes the shape needs one.
+such as a convolution with a 1x1 kernel, gives x the shape of f(x). Only a block that changes the shape needs a
+projection.
 
 In a plain network of a hundred layers, the gradient is a product of a hundred Jacobians, which vanishes or explodes.
 Here each factor is 1 + df/dx. Because of the 1, the gradient reaches the first layer.

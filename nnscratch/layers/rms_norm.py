@@ -12,8 +12,8 @@
     per example dw_n is the sum over the rows of example n
 
 This is LayerNorm without the mean. LayerNorm fixes the mean and the scale of a row. Training needs the fixed scale, but
-the fixed mean has little effect. Without the mean, RMSNorm needs one pass over the data less than LayerNorm. Most large
-language models of today use RMSNorm.
+the fixed mean has little effect. RMSNorm needs no pass over the data for the mean. Most large language models of today
+use RMSNorm.
 
 Reference: Zhang and Sennrich (2019), "Root mean square layer normalization", arXiv:1910.07467.
 """

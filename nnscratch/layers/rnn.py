@@ -85,7 +85,7 @@ class RNN(Recurrent):
         super().__init__(input_size, hidden_size, num_layers, dropout, bidirectional=bidirectional, rng=rng)
 
     def buffer_shapes(self, T: int, N: int) -> tuple[tuple[int, ...], ...]:
-        """Return the shapes of h, hT, and U or dU of one chunk."""
+        """Return the shapes of h, hT, and one chunk of U or dU."""
         H = self.hidden_size
         columns = self.chunk_length(T, N) * N
         return (T + 1, N, H), (T + 1, H, N), (H, columns)
@@ -123,7 +123,7 @@ class RNN(Recurrent):
         return dX, (dh.T,)
 
 
-# One step, element by element. All arrays are (H, N). In forward, the array h first holds W_hh h, and then the new h.
+# One step, element by element. All arrays are (H, N). In forward, the array h is first W_hh h, and then the new h.
 
 
 @backend.fused(*kernels.TANH_FORWARD)

@@ -83,7 +83,7 @@ def is_padding(lengths: np.ndarray, T: int, left: bool) -> np.ndarray:
 
 
 def with_finite_padding(module: Module, x: Array, lengths: Any, padding_side: str, past: int = 0) -> Array:
-    """Return `x`, shape (N, T, D), with 0 for each value in the padding that is not finite.
+    """Return `x`, shape (N, T, D). Replace NaN and infinity in the padding by 0.
 
     The weight of padding in attention is 0. But 0 times NaN is NaN, so a NaN in the padding would reach all tokens of
     its sequence, and the gradients.

@@ -5,8 +5,8 @@
     forward     y  = 1 / (1 + e^-x)
     backward    dx = dy * y (1 - y)         because sigma'(x) = sigma(x) (1 - sigma(x)), and y = sigma(x)
 
-A common mistake is to compute sigma'(y) instead of sigma'(x): y is already the output of sigma. The derivation of the
-1-2-1 network in the documentation shows this step by step.
+A common mistake is to compute sigma'(y) instead of sigma'(x): y is already the output of sigma. The documentation
+shows this step by step, in the derivation of a network with layers of 1, 2 and 1 units.
 
 The code computes the equal expression 1/2 + tanh(x/2)/2. It never overflows, whereas e^-x overflows for x = -800. NumPy
 also computes tanh several times faster than exp.

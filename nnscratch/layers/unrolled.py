@@ -7,7 +7,7 @@
 
     forward     for t = 0 ... T-1
                     h = x_t
-                    for each cell, from the first:      state = cell(h, state);  h = the new h in it
+                    for each cell, from the first:      state = cell(h, state);  h = the h of state
                     y_t = h
 
     backward    for t = T-1 ... 0

@@ -17,9 +17,9 @@ im2col copies every window into one column of a matrix, so that a convolution is
                           4  5  7  8      <- the bottom right pixel of every window
 
 Row (i, j) of the matrix holds pixel (i, j) of every window. These pixels are a slice of the padded image,
-x[i*d : : s, j*d : : s], so k_h k_w slices fill the matrix. This is as fast as NumPy's sliding_window_view. It also
-shows how col2im works: it adds every row back to the slice from which im2col copied it. A pixel that lies in four
-windows receives the sum of four gradients.
+x[i*d : : s, j*d : : s], so k_h k_w slices fill the matrix. This is as fast as NumPy's sliding_window_view. col2im uses
+the same slices: it adds every row to the slice from which im2col copied the row. A pixel that lies in four windows
+receives the sum of four gradients.
 """
 
 from __future__ import annotations

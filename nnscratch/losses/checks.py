@@ -9,7 +9,7 @@ from ..module import Module
 
 
 def check_same_shape(owner: Module, prediction: Array, target: Array) -> None:
-    """Raise unless both are non-empty float arrays of the same shape and dtype, on the same device."""
+    """Raise unless `prediction` and `target` are non-empty float arrays with the same shape, dtype and device."""
     check_floats(owner, "prediction", prediction)
     check_floats(owner, "target", target)
     title = type(owner).__name__
@@ -33,7 +33,7 @@ def check_labels(owner: Module, name: str, x: Array, target: Array) -> None:
 
 
 def check_device(owner: Module, name: str, x: Array, target: Array) -> None:
-    """Raise unless both arrays belong to the same library: NumPy or CuPy."""
+    """Raise unless `x` and `target` belong to the same library: NumPy or CuPy."""
     try:
         library = backend.array_module(target)
     except TypeError as error:

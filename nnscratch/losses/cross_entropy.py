@@ -105,7 +105,7 @@ class CrossEntropyLoss(Module):
         loss = -log_p_label  # - log p_t, (n,)
         if w is not None:
             loss *= w[t]
-        if e:  # - sum_j w_j q_j log p_j, as a sum of its parts with 1 - e and with e
+        if e:  # - sum_j w_j q_j log p_j, with q_j = (1 - e) 1[j = t] + e / C
             loss = (1 - e) * loss - e * mean_log_p
         if counted is not None:
             loss = xp.where(counted, loss, 0)
@@ -156,7 +156,7 @@ class CrossEntropyLoss(Module):
             raise ValueError(f"CrossEntropyLoss: every label is {why}, so there is nothing to average")
 
     def _without_ignored(self, t: Array) -> tuple[Array, Array | None]:
-        """Return `t` with 0 for ignored labels, and a mask of the other rows (None if no row is ignored)."""
+        """Return `t` with 0 for ignored labels, and a mask of the other rows, or None without `ignore_index`."""
         if self.ignore_index is None:
             return t, None
         counted = t != self.ignore_index

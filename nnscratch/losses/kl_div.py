@@ -49,7 +49,7 @@ class KLDivLoss(Module):
         if backend.cheap_to_read(t) and not t.min() >= 0:
             raise ValueError(
                 f"KLDivLoss: target must be probabilities, 0 or more, got {t.min()}; "
-                "only the prediction holds logarithms"
+                "only the prediction contains logarithms"
             )
         # Allow values slightly above 0: they come from rounding, or from the steps of a gradient checker.
         if backend.cheap_to_read(x) and x.max() > 0.01:

@@ -65,7 +65,7 @@ class Adagrad(Optimizer):
         return not self.weight_decay and self.eps > 0  # with eps = 0, the update would be 0 / 0
 
     def textbook_update(self, w: Array, g: Array, s: Array) -> tuple[Array, Array]:
-        """Return the new w and s: the equations above. `update` does the same in place."""
+        """Return the new w and s by the equations at the top of this file. `update` computes them in place."""
         g = g + self.weight_decay * w
         s = s + g**2
         w = w - self.lr * g / (backend.array_module(s).sqrt(s) + self.eps)

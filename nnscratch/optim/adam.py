@@ -70,7 +70,7 @@ class Adam(Optimizer):
         at_least("eps", self.eps, 0)
 
     def textbook_update(self, w: Array, g: Array, m: Array, v: Array) -> tuple[Array, Array, Array]:
-        """Return the new w, m and v: the equations above, at step t. `update` does the same in place."""
+        """Return the new w, m and v by the equations at the top of this file. `update` computes them in place."""
         (beta1, beta2), t = self.betas, self.steps
         g = g + self.weight_decay * w
         m = beta1 * m + (1 - beta1) * g

@@ -45,7 +45,8 @@ def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float) -> float:
 
     Notes
     -----
-    PyTorch divides by ``norm + 1e-6``, so its clipped norm is slightly below `max_norm`. Here it is `max_norm`.
+    PyTorch divides by ``norm + 1e-6``, so its clipped norm is slightly below `max_norm`. Here the clipped norm equals
+    `max_norm`.
 
     Examples
     --------
@@ -97,7 +98,7 @@ def learned(parameters: Iterable[Parameter]) -> list[Parameter]:
 def clip_grad_value_(parameters: Iterable[Parameter], clip_value: float) -> None:
     """Limit every element of every gradient, in place, to [-clip_value, clip_value].
 
-    NaN stays NaN. Use `clip_grad_norm_` to detect it.
+    NaN stays NaN. Use `clip_grad_norm_` to detect NaN.
 
     Parameters
     ----------

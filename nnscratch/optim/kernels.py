@@ -177,7 +177,7 @@ def adam_step(
     m: Array,
     v: Array,
 ) -> None:
-    """Update w, m and v. `adam` explains the factors. One scratch array serves all operations of a chunk."""
+    """Update w, m and v. `adam` explains the factors. All operations of a chunk use one scratch array."""
     scratch = np.empty_like(w)
     if keep != 1:
         w *= keep

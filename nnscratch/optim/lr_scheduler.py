@@ -62,7 +62,7 @@ class LRScheduler:
             group["lr"] = self.rate(base_lr, self.steps)
 
     def rate(self, base_lr: float, steps: int) -> float:
-        """Return the learning rate after `steps` steps of a group whose initial rate is `base_lr`."""
+        """Return the learning rate, after `steps` steps, of a group whose initial rate is `base_lr`."""
         return base_lr * self.factor(steps)
 
     def factor(self, steps: int) -> float:
@@ -212,7 +212,7 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class LinearWarmup(LRScheduler):
-    """Increase the rate linearly from ``start_factor * lr`` to ``lr`` over `warmup_steps` steps, then keep it.
+    """Increase the rate linearly from ``start_factor * lr`` to ``lr`` over `warmup_steps` steps. It then stays at `lr`.
 
     factor = start + (1 - start) steps / warmup_steps, at most 1. By default start = 1 / (warmup_steps + 1), so the rate
     increases by the same amount at each step. In PyTorch this schedule is
@@ -299,7 +299,7 @@ class OneCycleLR(LRScheduler):
         self.peak = probability("pct_start", pct_start) * self.total_steps - 1
         if self.peak <= 0 or self.total_steps - 1 <= self.peak:
             raise ValueError(
-                f"total_steps must be large enough for steps of increase and of decrease, got {total_steps} with "
+                f"total_steps is too small for both an increase and a decrease of the rate: got {total_steps}, with "
                 f"pct_start {pct_start}"
             )
         self.max_lr = at_least("max_lr", max_lr, 0)
@@ -324,14 +324,14 @@ class ReduceLROnPlateau(LRScheduler):
     reduction, the next `cooldown` losses are not counted against `patience`. For losses of 0 or more, this is PyTorch's
     ``mode="min"``. If the best loss is negative, PyTorch counts even a slightly worse loss as an improvement.
 
-    A Trainer calls ``step`` after each validation. In your own loop, call ``scheduler.step(loss)`` there.
+    Call ``scheduler.step(loss)`` after each validation. A Trainer makes this call automatically.
 
     Parameters
     ----------
     optimizer : Optimizer
     factor : float, 0 <= factor < 1
     patience : int
-        The number of losses in a row without improvement that do not reduce the rate. One more such loss reduces it.
+        The number of losses in a row that may fail to improve. One more such loss in a row reduces the rate.
     threshold : float, 0 <= threshold < 1
     cooldown : int
     min_lr : float

@@ -42,9 +42,9 @@ class Optimizer:
 
     Frozen parameters (`Parameter.requires_grad` is False) and their moments do not change.
 
-    A subclass lists in `moments` the running averages it keeps, such as a velocity. A running average has one array per
-    parameter, of the parameter's shape, and starts at zero. The subclass defines `update`. Its arguments are one chunk
-    of the weights, of the gradient and of each moment, and `step` calls it for every chunk.
+    A subclass lists the names of its running averages, such as a velocity, in `moments`. A running average has one
+    array per parameter, of the parameter's shape, and starts at zero. The subclass defines `update`. Its arguments are
+    one chunk of the weights, of the gradient and of each moment, and `step` calls it for every chunk.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class Optimizer:
     squares: tuple[str, ...] = ()
     """The names of the moments that are means or sums of squares. `load_state_dict` refuses negative values in them."""
     rests_at_zero = False
-    """True if `update` changes nothing where the gradient is zero. `step` then skips the rows known to be zero."""
+    """True if `update` changes nothing where the gradient is 0. `step` then updates only the rows of `nonzero_rows`."""
 
     def __init__(
         self, parameters: Iterable[Parameter] | Iterable[ParamGroup], lr: float, weight_decay: float | None = None
@@ -148,8 +148,8 @@ class Optimizer:
         TypeError
             The model and the moments are on different devices or have different dtypes.
         ValueError
-            A gradient does not have the shape of its parameter, or a setting that you have changed is out of range,
-            such as `lr`. No parameter has changed.
+            A gradient does not have the shape of its parameter, or a setting that you have changed, such as `lr`, is
+            out of range. No parameter has changed.
         """
         self.check_settings()
         self._check_devices_and_dtypes()

@@ -47,7 +47,8 @@ def as_param_groups(params: Iterable[Parameter] | Iterable[ParamGroup], defaults
         unknown = sorted(given.keys() - {"params"} - defaults.keys())
         if unknown:
             raise ValueError(
-                f"param_groups[{number}] has {', '.join(unknown)}; a group can have its own {', '.join(defaults)}"
+                f"param_groups[{number}] has {', '.join(unknown)}, but a group can have its own "
+                f"{' and '.join(defaults)} only"
             )
         own = {name: at_least(name, given[name], 0) for name in defaults if name in given}
         groups.append({"params": as_parameters(given["params"]), **defaults, **own})

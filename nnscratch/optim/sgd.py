@@ -79,7 +79,7 @@ class SGD(Optimizer):
         return not self.momentum and not self.weight_decay
 
     def textbook_update(self, w: Array, g: Array, v: Array | None = None) -> tuple[Array, ...]:
-        """Return the new w and, with momentum, the new v: the equations above. `update` does the same in place."""
+        """Return the new w, and the new v if used, by the equations at the top. `update` computes them in place."""
         g = g + self.weight_decay * w
         if v is None:
             return (w - self.lr * g,)

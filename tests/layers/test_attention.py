@@ -164,7 +164,7 @@ def test_bad_input_is_refused():
     attention, past = attention.eval(), np.ones((2, 2, 4, 3))
     for bad, error, message in [
         (past, TypeError, r"past must be a pair \(k, v\), got ndarray"),
-        ((past, past.astype(np.float32)), TypeError, r"holds float64 and got past\[1\] of float32"),
+        ((past, past.astype(np.float32)), TypeError, r"the parameters are float64, but past\[1\] is float32"),
         ((past[:1], past[:1]), ValueError, r"needs past\[0\] of shape \(2, 2, P, 3\).* got \(1, 2, 4, 3\)"),
         ((past, past[:, :, :3]), ValueError, r"past\[1\] of shape .*the same P in both .*got \(2, 2, 3, 3\)"),
     ]:

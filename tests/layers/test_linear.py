@@ -83,7 +83,7 @@ def test_without_bias_there_is_no_bias():
         (np.ones((4, 28, 28), np.float32), ValueError, r"its last axis must be 784. Did you forget nn.Flatten\(\)\?"),
         (np.float32(1), TypeError, r"got float32; use numpy.asarray\(x\)"),
         (np.ones((), np.float32), ValueError, r"got x of shape \(\)"),
-        (np.ones((4, 784)), TypeError, r"Linear holds float32 and got x of float64; use x.astype\(numpy.float32\)"),
+        (np.ones((4, 784)), TypeError, r"parameters are float32, but x is float64; use x.astype\(numpy.float32\)"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_the_reason_and_nothing_is_kept(x, error, message):

@@ -78,7 +78,7 @@ def test_memory_does_not_grow_with_vocabulary_times_tokens():
         ),
         (np.ones((3, 2), np.float32), np.array([0, 1, 5]), ValueError, r"target must be in 0\.\.4, got 0\.\.5"),
         (np.ones((3, 2), np.float32), np.zeros(3), TypeError, "target must be integers"),
-        (np.ones((3, 2)), np.zeros(3, int), TypeError, "holds float32 and got h of float64"),
+        (np.ones((3, 2)), np.zeros(3, int), TypeError, "the parameters are float32, but h is float64"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_no_gradient_changes(h, target, error, message):

@@ -201,7 +201,7 @@ F32 = np.float32
         (np.ones((2, 5, 4), F32), None, ValueError, r"needs x of shape \(batch, time, 3\).*got \(2, 5, 4\)"),
         (np.ones((2, 0, 3), F32), None, ValueError, "at least one sequence and one step"),
         (np.ones((0, 5, 3), F32), None, ValueError, "at least one sequence and one step"),
-        (np.ones((2, 5, 3)), None, TypeError, "LSTM holds float32 and got x of float64"),
+        (np.ones((2, 5, 3)), None, TypeError, "LSTM: the parameters are float32, but x is float64"),
         (np.ones((2, 5, 3), F32), np.ones((2, 2, 2, 4), F32), TypeError, r"state must be a pair \(h, c\), got ndarray"),
         (np.ones((2, 5, 3), F32), (np.ones((2, 2, 4), F32),), TypeError, r"state must be a pair \(h, c\)"),
         (np.ones((2, 5, 3), F32), (np.ones((2, 2, 4), F32), np.ones((2, 1, 4), F32)), ValueError,
@@ -237,7 +237,7 @@ def test_a_gradient_of_the_state_that_does_not_fit_is_refused_and_no_gradient_ch
     ("x", "state", "error", "message"),
     [
         (np.ones((2, 5, 3), F32), None, ValueError, r"LSTMCell needs x of shape \(N, 3\), got \(2, 5, 3\)"),
-        (np.ones((2, 3)), None, TypeError, "LSTMCell holds float32 and got x of float64"),
+        (np.ones((2, 3)), None, TypeError, "LSTMCell: the parameters are float32, but x is float64"),
         (np.ones((2, 3), F32), (np.ones((2, 4), F32), np.ones((1, 4), F32)), ValueError,
          r"LSTMCell needs c of shape \(2, 4\), got \(1, 4\)"),
         (np.ones((2, 3), F32), (np.ones((2, 4)), np.ones((2, 4), F32)), TypeError, "got h of float64"),

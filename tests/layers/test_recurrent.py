@@ -259,7 +259,7 @@ def test_bad_input_is_refused(kind):
     name = type(module).__name__
     with pytest.raises(ValueError, match=rf"{name}\(2, 3\) needs x of shape \(batch, time, 2\).* got \(4, 2\)"):
         module(np.ones((4, 2)))
-    with pytest.raises(TypeError, match="float64 and got x of float32"):
+    with pytest.raises(TypeError, match="float64, but x is float32"):
         module(np.ones((1, 4, 2), dtype=np.float32))
     with pytest.raises(ValueError, match=r"state must be .* = \(2, 1, 3\), got \(1, 1, 3\)"):
         module(np.ones((1, 4, 2)), np.ones((1, 1, 3)))

@@ -142,7 +142,7 @@ def test_setting_a_rate_or_a_decay_of_the_optimizer_sets_it_in_all_groups():
     (
         lambda a, b: [{"params": [a], "momentum": 0.5}],
         ValueError,
-        "has momentum; a group can have its own lr, weight_decay",
+        "has momentum, but a group can have its own lr and weight_decay only",
     ),
     (lambda a, b: [{"params": [a]}, {"params": [a]}], ValueError, "a parameter is given twice"),
     (lambda a, b: [{"params": [a], "lr": -1}], ValueError, "lr must be a finite number, 0 or more, got -1"),
@@ -165,5 +165,5 @@ def test_an_optimizer_of_your_own_has_groups_with_a_rate_and_refuses_a_decay_tha
     optimizer = SignSGD([{"params": [a]}, {"params": [b], "lr": 0.5}], lr=0.1)
     walk([a, b], optimizer, gradients=np.ones((1, 2, 3)))
     assert a.data.tolist() == [0.9] * 3 and b.data.tolist() == [1.5] * 3
-    with pytest.raises(ValueError, match=r"\[0\] has weight_decay; a group can have its own lr"):
+    with pytest.raises(ValueError, match=r"\[0\] has weight_decay, but a group can have its own lr only"):
         SignSGD([{"params": [a], "weight_decay": 0.1}], lr=0.1)
