@@ -50,7 +50,7 @@ def check_gradient(
     """Raise unless `dy`, the gradient of an output, has the output's shape and dtype.
 
     Call it after ``owner.saved()``. If the check fails, the saved values are restored. So you can call backward again
-    with the right gradient. If backward gets several gradients, give ``more=True`` for all but the last one.
+    with the right gradient. If backward gets several gradients, pass ``more=True`` for all but the last one.
     """
     try:
         _refuse_gradient(owner, dy, shape, dtype, name)

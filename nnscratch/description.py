@@ -73,7 +73,7 @@ def build(spec: dict[str, Any], num_values: int) -> Module:
                 _set(model, name, _get(model, first))
     except ValueError:
         raise
-    except Exception as error:  # a description may hold anything
+    except Exception as error:  # a description may contain anything
         raise ValueError(f"the description of the model cannot be read ({type(error).__name__}: {error})") from None
     if not isinstance(model, Module):
         raise ValueError("the description of the model cannot be read: it does not describe a Module")

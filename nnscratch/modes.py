@@ -64,7 +64,7 @@ def eval_mode(*modules: Module) -> Iterator[None]:
     Parameters
     ----------
     *modules : Module
-        If you give one module, all modules inside it are switched too. If you give several modules, only these are
+        If you pass one module, all modules inside it are switched too. If you pass several modules, only these are
         switched. In a loop, it is faster to list a model's modules once and to pass them all.
     """
     switched = modules if len(modules) > 1 else list(modules[0].modules())

@@ -69,7 +69,7 @@ class Summary:
             )
             for row in self.rows
         ]
-        foot = ("in all", "", f"{self.parameters:,}", in_bytes(self.kept), in_thousands(self.flops))
+        foot = ("total", "", f"{self.parameters:,}", in_bytes(self.kept), in_thousands(self.flops))
         widths = [max(len(line[k]) for line in (head, *cells, foot)) for k in range(5)]
         rule = "-" * (sum(widths) + 8)
 
@@ -79,8 +79,8 @@ class Summary:
             return "  ".join((*left, *right)).rstrip()
 
         memory = (
-            f"training holds {in_bytes(2 * self.parameter_bytes)} of parameters and gradients, "
-            f"and {in_bytes(self.kept)} between forward and backward"
+            f"training needs {in_bytes(2 * self.parameter_bytes)} for parameters and gradients, "
+            f"and {in_bytes(self.kept)} for values that forward saves for backward"
         )
         return "\n".join([show(head), rule, *map(show, cells), rule, show(foot), memory])
 
@@ -108,8 +108,8 @@ def summary(model: Module, *inputs: Any) -> Summary:
       (1) ReLU    (64, 128)               32 KiB
       (2) Linear  (64, 10)        1,290            164k
     ---------------------------------------------------
-    in all                      101,770  228 KiB  13.0M
-    training holds 795 KiB of parameters and gradients, and 228 KiB between forward and backward
+    total                       101,770  228 KiB  13.0M
+    training needs 795 KiB for parameters and gradients, and 228 KiB for values that forward saves for backward
     """
     if not isinstance(model, Module):
         raise TypeError(f"summary(model, *inputs): model must be a Module, got {type(model).__name__}")

@@ -71,7 +71,7 @@ def fused(inputs: str, outputs: str, body: str) -> Callable[[Callable], Callable
     -----
     Arguments may be lists of arrays, all of the same length, instead of arrays. Then the function is applied to the
     first array of each list, to the second array of each list, and so on. The other arguments stay the same. On a GPU
-    this takes one kernel for any number of arrays. In this way, an optimiser updates all parameters of a model.
+    one kernel processes any number of arrays. In this way, an optimiser updates all parameters of a model.
 
     Examples
     --------

@@ -21,7 +21,7 @@ update gate decides how much of the old h stays.
 
 In the paper, r multiplies h before the product with W_hn. Here r multiplies the product, as in PyTorch and cuDNN, so
 that h W_hh^T is one product for all three gates. :class:`~nnscratch.Unrolled` runs cells over a whole sequence.
-:class:`~nnscratch.GRU` computes the same results in less time. A test checks that both give equal results.
+:class:`~nnscratch.GRU` computes the same results in less time. A test checks that Unrolled and GRU give equal results.
 
 Reference: Cho et al. (2014), "Learning phrase representations using RNN encoder-decoder for statistical machine
 translation", arXiv:1406.1078.

@@ -11,8 +11,8 @@ one block of them at a time:
         dh = dx W                   dW += dx^T h                    db += sum of dx over rows
 
 Backward runs inside forward. This is possible because the loss is the last operation: backward needs no gradient from
-above. The textbook version is ``CrossEntropyLoss()(Linear(...)(h), target)``. A test checks that both give equal
-results.
+above. The textbook version is ``CrossEntropyLoss()(Linear(...)(h), target)``. A test checks that the two versions
+give equal results.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ x and the previous h, decide how the memory changes and how much of it the outpu
                 dx = dz W_ih          dh = dz W_hh
 
 :class:`~nnscratch.Unrolled` runs cells over a whole sequence. :class:`~nnscratch.LSTM` computes the same
-results many times faster. A test checks that both give equal results.
+results many times faster. A test checks that Unrolled and LSTM give equal results.
 
 References
 ----------

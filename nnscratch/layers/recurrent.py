@@ -297,7 +297,7 @@ class Recurrent(Module):
         return x.shape[:2]
 
     def _initial_state(self, state: Any, x: Array, N: int) -> list[Array]:
-        """Return new arrays that hold the initial state."""
+        """Return the initial state in new arrays."""
         shape = self._state_shape(N)
         if state is None:
             return [backend.array_module(x).zeros(shape, dtype=x.dtype) for _ in self.state_names]
@@ -313,7 +313,7 @@ class Recurrent(Module):
         return own
 
     def _final_gradient(self, dstate: Any, dy: Array, N: int) -> list[Array]:
-        """Return new arrays that hold the gradient of the final state."""
+        """Return the gradient of the final state in new arrays."""
         shape = self._state_shape(N)
         if dstate is None:
             return [backend.array_module(dy).zeros(shape, dtype=dy.dtype) for _ in self.state_names]

@@ -15,7 +15,7 @@ Over T steps, the gradient is multiplied T times by W_hh and by a derivative of 
 exponentially in T. The gates of GRUCell and LSTMCell give the gradient a path without this product.
 
 :class:`~nnscratch.Unrolled` runs cells over a whole sequence. :class:`~nnscratch.RNN` computes the same
-results several times faster. A test checks that both give equal results.
+results several times faster. A test checks that Unrolled and RNN give equal results.
 
 References
 ----------

@@ -7,7 +7,7 @@ only the sequences that have not ended:
                         rows  0 1 2 | 0 2 | 0       sequence 1    x x |   |
                                                     sequence 2    x x | x |
 
-A sequence's state does not change after its last step. Padding is never read, so it may hold any values. In the
+A sequence's state does not change after its last step. Padding is never read, so it may contain any values. In the
 padding, y and dx are zero. Backward visits the segments in the opposite order. As with PyTorch's packed sequences, no
 time is spent on padding.
 

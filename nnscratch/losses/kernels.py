@@ -1,7 +1,7 @@
 """The GPU version of `softmax_of_chunk`, in C, for fast_softmax.py.
 
-The constant holds the arguments of :func:`~nnscratch.backend.fused_rows`: inputs, outputs, the quantities of a row, and
-the C code for one element. A test checks that the kernel gives the same results as the NumPy function.
+The constant is the tuple of arguments of :func:`~nnscratch.backend.fused_rows`: inputs, outputs, the quantities of a
+row, and the C code for one element. A test checks that the kernel gives the same results as the NumPy function.
 """
 
 SOFTMAX_OF_CHUNK = (
