@@ -136,7 +136,7 @@ def check_is_pair(owner: Module, name: str, value: Any, what: str) -> None:
 
 def short(value: Any) -> str:
     """Return ``repr(value)`` for an error message. A long text is cut, and a large integer is replaced by its size."""
-    if isinstance(value, int) and abs(value) > 10**40:  # Python refuses to convert integers of many digits
+    if isinstance(value, int) and abs(value) > 10**40:  # Python refuses to convert integers of many digits to text
         return f"an integer of {value.bit_length():,} bits"
     text = repr(value)
     return text if len(text) <= 200 else f"{text[:200]}..."
@@ -246,7 +246,7 @@ def state_value(name: str, value: Array, like: Array) -> Array:
         raise ValueError(f"{name}: expected shape {like.shape}, got {tuple(value.shape)}")
     if value.dtype.kind not in "fiu":
         raise TypeError(f"{name}: expected {like.dtype}, got {value.dtype}")
-    with np.errstate(over="ignore"):  # values too large for the dtype become infinite, and the next check raises
+    with np.errstate(over="ignore"):  # values too large for the dtype become infinite, and the next check fails
         value = value.astype(like.dtype, copy=False)
     if not xp.isfinite(value).all():
         raise ValueError(f"{name} holds values that are not finite (NaN or infinity) in {like.dtype}")

@@ -204,7 +204,7 @@ def drawn(init: Callable[..., np.ndarray], shape: tuple[int, ...], rng: np.rando
     values = init(shape, rng=rng)
     if getattr(values, "shape", None) != shape:
         raise ValueError(
-            f"init must return an array of shape {shape}, and returned {getattr(values, 'shape', values)!r}"
+            f"init must return an array of shape {shape}, but it returned {getattr(values, 'shape', values)!r}"
         )
     return values.astype(np.float32, copy=False)
 

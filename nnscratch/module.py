@@ -161,7 +161,7 @@ class Module:
         return values
 
     def put_back_saved(self) -> None:
-        """Push what `saved` has popped. `check_gradient` calls this when it refuses a gradient."""
+        """Push back the values that `saved` has popped. `check_gradient` calls this when it refuses a gradient."""
         if "_taken" in self.__dict__:
             self._stack.append(self.__dict__.pop("_taken"))
 
@@ -175,14 +175,14 @@ class Module:
                 module.__dict__.pop(name, None)
 
     def train(self, mode: bool = True) -> Module:
-        """Switch this module, and all inside it, to training mode: dropout is active, forward saves for backward."""
+        """Switch this module and all modules inside it to training mode: with dropout, and forward saves values."""
         mode = flag("mode", mode)
         for module in self.modules():
             module.training = mode
         return self
 
     def eval(self) -> Module:
-        """Switch this module, and all inside it, to evaluation mode: no dropout, and forward saves nothing."""
+        """Switch this module and all modules inside it to evaluation mode: no dropout, and forward saves nothing."""
         return self.train(False)
 
     # --- inner modules, parameters and buffers -----------------------------------------------------------------------
@@ -335,8 +335,8 @@ class Module:
     def constructor_modules(self) -> list[Module]:
         """Return the modules that the constructor takes as its positional arguments, in that order.
 
-        The default is an empty list. Override it in a module that is built from others, as `Sequential` is: ``nn.save``
-        stores these modules with the model, and ``nn.load`` builds them first.
+        The default is an empty list. Override it in a module that is built from other modules, like `Sequential`:
+        ``nn.save`` stores these modules with the model, and ``nn.load`` builds them first.
         """
         return []
 

@@ -108,7 +108,7 @@ def module_for(device: str) -> ModuleType:
 def _check_computes(cupy: ModuleType, device: str) -> None:
     """Raise DeviceError unless the GPU can run a kernel, a matrix product and a sum. The test runs once."""
     try:
-        x = cupy.ones((2, 2), dtype=np.float64)  # float64, because the first float32 product fixes the setting of TF32
+        x = cupy.ones((2, 2), dtype=np.float64)  # float64: at the first float32 product, CuPy reads the TF32 setting
         result = float((x @ x + 1).sum())
     except MemoryError:
         raise
@@ -122,7 +122,7 @@ def _check_computes(cupy: ModuleType, device: str) -> None:
 
 
 def gpu_error(error: BaseException) -> str | None:
-    """Describe an error that CuPy or a CUDA library raised, in one line. Return None for any other error.
+    """Return a one-line description of an error that CuPy or a CUDA library raised, and None for any other error.
 
     Examples
     --------
@@ -235,7 +235,7 @@ def allow_tf32() -> None:
     """Allow TF32 in products of float32 matrices, on GPUs with compute capability 8.0 ("Ampere") or higher.
 
     TF32 has the range of float32, but 10 bits of fraction instead of 23. Each factor is rounded to about three decimal
-    digits, so the relative error of a product is about 1e-3 instead of 1e-7. Sums are still taken in float32. CuPy
+    digits, so the relative error of a product is about 1e-3 instead of 1e-7. Sums are still computed in float32. CuPy
     reads this setting at its first product, so call this function before you move anything to the GPU.
     """
     os.environ["CUPY_TF32"] = "1"

@@ -125,7 +125,7 @@ C_FLOATS = {"float16": "float16", "float32": "float", "float64": "double"}  # Cu
 
 
 class OverLists:
-    """A `fused` function applied to lists of arrays by one kernel.
+    """One kernel that applies a `fused` function to lists of arrays.
 
     A kernel takes a fixed number of arrays. This kernel takes tables instead: ``begin`` holds the address of every
     array, and ``end[k]`` is the total number of elements of arrays 0..k. Thread i searches ``end`` for the array that
@@ -152,7 +152,7 @@ class OverLists:
                 different = [(a.shape, a.dtype.name) for a in arrays]
                 raise ValueError(f"{self.name}: expected arrays of equal size and dtype, got {different}")
         listed, condition = tuple(isinstance(a, list) for a in args), () if go is None else (go,)
-        for dtype in {a.dtype.name for a in lists[0]}:  # usually there is only one
+        for dtype in {a.dtype.name for a in lists[0]}:  # usually all arrays have the same dtype
             arrays = [[a for a in several if a.dtype == dtype] for several in lists]
             sizes, xp = [a.size for a in arrays[0]], array_module(arrays[0][0])
             kernel = self.kernel(xp, dtype, listed, go is not None)

@@ -26,7 +26,8 @@ class NcclSum:
     rank, size : int
         The number of this process, and the number of all processes.
     of_rank_0 : function of an object
-        Returns the object of rank 0 on all ranks. It is used to send the name of the new group of GPUs to all ranks.
+        In every process, it returns the argument that process 0 has passed. So process 0 can send the name of the new
+        group of GPUs to all others.
 
     Raises
     ------

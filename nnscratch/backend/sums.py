@@ -1,4 +1,4 @@
-"""Sums with a different fast method on each device: sums of rows with equal indices, and sums of squares."""
+"""Sums that each device computes with its own fast method: sums of rows with equal indices, and sums of squares."""
 
 from __future__ import annotations
 

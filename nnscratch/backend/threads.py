@@ -36,9 +36,10 @@ def _pool() -> ThreadPoolExecutor:
 
 
 def parallel_for(function: Callable[..., Any], tasks: Sequence[tuple]) -> None:
-    """Call ``function(*task)`` for every task, on all cores. NumPy releases Python's lock while it computes.
+    """Call ``function(*task)`` for every task, on all cores.
 
-    Each task must write to its own memory and should take ten microseconds or more.
+    The threads run in parallel, because NumPy releases Python's lock while it computes. Each task must write to its own
+    memory and should take ten microseconds or more.
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ class Workspace:
     def take(self, like: Array, *shapes: tuple[int, ...]) -> tuple[Array, ...]:
         """Return one uninitialised array for each shape, with the dtype and device of `like`."""
         key = (shapes, like.dtype, device_of(like))
-        free = self._free[key] = self._free.pop(key, [])  # moves the key to the end: most recently used
+        free = self._free[key] = self._free.pop(key, [])  # the last key is the most recently used
         if len(self._free) > self.KEPT:
             del self._free[next(iter(self._free))]
         if free:

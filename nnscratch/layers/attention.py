@@ -37,13 +37,13 @@ Dropout multiplies A by a mask M before the product with v: o = (A * M) v, dA = 
 
 The sum in dZ equals do . o, because sum_s dA_ts A_ts = do_t . sum_s A_ts v_s = do_t . o_t, with dropout too. The code
 uses this form: it adds up d elements instead of S. The code also keeps q, k and v, and their gradients, in the columns
-of one array (N, T, 3D). The projections then take one product instead of three, and heads are split and joined without
+of one array (N, T, 3D). The projections then need one product instead of three, and heads are split and joined without
 copies.
 
 References
 ----------
 Vaswani et al. (2017), "Attention is all you need", arXiv:1706.03762. Dao et al. (2022), "FlashAttention",
-arXiv:2205.14135: the short sum in backward.
+arXiv:2205.14135: the sum in dZ as do . o.
 """
 
 from __future__ import annotations
@@ -301,7 +301,7 @@ class MultiheadAttention(Module):
         if lengths is not None:
             left = is_left(padding_side)
             padding = is_padding(lengths, S, left)[:, None]  # (N, 1, S)
-            if left and self.causal:  # padding at the start attends to itself: softmax of -inf alone would be NaN
+            if left and self.causal:  # padding at the start attends to itself: softmax of a row of -inf would be NaN
                 padding = padding & (np.arange(S) != np.arange(S - T, S)[:, None])  # (N, T, S)
             Z += xp.asarray(np.where(padding, -math.inf, 0).astype(Z.dtype))[:, None]
         return softmax(Z, out=Z)

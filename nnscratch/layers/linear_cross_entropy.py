@@ -10,9 +10,9 @@ one block of them at a time:
         dx = (p - q) / n            in place;  q is 1 at the label and 0 elsewhere
         dh = dx W                   dW += dx^T h                    db += sum of dx over rows
 
-Backward runs inside forward. This is possible because the loss is the last operation: backward needs no gradient from
-above. The textbook version is ``CrossEntropyLoss()(Linear(...)(h), target)``. A test checks that the two versions
-give equal results.
+Backward runs inside forward. This is possible because the loss is the last operation: backward needs no gradient from a
+later operation. The textbook version is ``CrossEntropyLoss()(Linear(...)(h), target)``. A test checks that the two
+versions give equal results.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@
                 dx = r (dn - n mean(dn n))
     per example dw_n is the sum over the rows of example n
 
-This is LayerNorm without the mean. LayerNorm fixes the mean and the scale of a row. Training needs the fixed scale, but
-the fixed mean has little effect. RMSNorm needs no pass over the data for the mean. Most large language models of today
-use RMSNorm.
+This is LayerNorm without the mean. LayerNorm normalises the mean and the scale of a row. Training needs the normalised
+scale, but normalising the mean has little effect. RMSNorm needs no pass over the data for the mean. Most large language
+models of today use RMSNorm.
 
 Reference: Zhang and Sennrich (2019), "Root mean square layer normalization", arXiv:1910.07467.
 """

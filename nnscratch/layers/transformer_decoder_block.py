@@ -114,7 +114,8 @@ class TransformerDecoderBlock(TransformerBlock):
         ----------
         x : array, shape (N, T, D)
         memory : array, shape (N, S, D), or (k, v)
-            The output of the encoder. In ``eval()`` mode, you may give its keys and values: see `CrossAttention`.
+            The output of the encoder. In ``eval()`` mode, you may pass its keys and values instead: see
+            `CrossAttention`.
         lengths : sequence of N integers in 1..S, optional
             The number of real tokens in each sequence of `memory`.
         past : (k, v), optional

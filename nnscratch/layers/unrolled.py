@@ -37,7 +37,7 @@ class Unrolled(Module):
     Parameters
     ----------
     cells : list of LSTMCell, GRUCell or RNNCell
-        One for each layer. The first one reads x. All are of one class and have the same hidden size.
+        One cell for each layer. The first cell reads x. All cells have the same class and hidden size.
 
     Attributes
     ----------

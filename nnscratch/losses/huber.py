@@ -1,4 +1,4 @@
-"""HuberLoss: squared error for small differences, linear for large ones.
+"""HuberLoss: squared error for small differences, linear error for large differences.
 
     shapes      prediction x, target t: any, the same       n = the number of elements       d = x - t
 

@@ -66,7 +66,10 @@ def clip_grad_norm_(parameters: Iterable[Parameter], max_norm: float) -> float:
 
 
 def clip_by_squares(parameters: Sequence[Parameter], squares: Sequence[float], max_norm: float) -> float:
-    """Clip as `clip_grad_norm_` does, and return the norm. `squares` are the gradients' ``backend.sums_of_squares``."""
+    """Clip as `clip_grad_norm_` does, and return the norm.
+
+    `squares` is the result of ``backend.sums_of_squares`` for the gradients.
+    """
     norm = math.sqrt(sum(squares))
     if not math.isfinite(norm):
         each = [sum(backend.to_floats(backend.sums_of_squares([g]))) for g in gradients_of(parameters)]

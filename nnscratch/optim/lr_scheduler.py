@@ -79,7 +79,7 @@ class LRScheduler:
         Raises
         ------
         ValueError
-            `state` belongs to another schedule or other parameter groups, or holds an impossible value. The
+            `state` belongs to another schedule or other parameter groups, or contains an impossible value. The
             schedule is unchanged.
         """
         state = dict(state)
@@ -321,7 +321,7 @@ class ReduceLROnPlateau(LRScheduler):
     """Multiply the rate by `factor` when more than `patience` validation losses in a row have not improved.
 
     A loss improves if it is below ``best - threshold * abs(best)``, where best is the best loss so far. After each
-    reduction, the next `cooldown` losses are not counted against `patience`. For losses of 0 or more, this is PyTorch's
+    reduction, the next `cooldown` losses do not count. For losses of 0 or more, this is PyTorch's
     ``mode="min"``. If the best loss is negative, PyTorch counts even a slightly worse loss as an improvement.
 
     Call ``scheduler.step(loss)`` after each validation. A Trainer makes this call automatically.

@@ -38,7 +38,7 @@ def takes_lists(update: Callable) -> Callable:
 
 
 class Optimizer:
-    """Base class of all optimisers: it changes parameters by their gradients.
+    """Base class of all optimisers. An optimiser uses gradients to change parameters.
 
     Frozen parameters (`Parameter.requires_grad` is False) and their moments do not change.
 
@@ -141,7 +141,7 @@ class Optimizer:
             group["weight_decay"] = value
 
     def step(self) -> None:
-        """Update every parameter by its gradient, in place.
+        """Use the gradients to update every parameter in place.
 
         Raises
         ------
@@ -224,7 +224,7 @@ class Optimizer:
             a[rows] = changed
 
     def update(self, w: Array, g: Array, *moments: Array) -> None:
-        """Change `w` and the moments in place by the gradient `g`. A subclass defines this method.
+        """Use the gradient `g` to change `w` and the moments in place. A subclass defines this method.
 
         Parameters
         ----------
@@ -241,7 +241,7 @@ class Optimizer:
     def state_dict(self) -> dict[str, Any]:
         """Return ``steps``, ``param_groups`` and, for each moment, its list of arrays. The arrays are not copied.
 
-        As in PyTorch, the ``"params"`` of a group are the numbers of its parameters, not the parameters.
+        As in PyTorch, the ``"params"`` of a group are the numbers of its parameters, not the parameters themselves.
         """
         numbers = {id(p): number for number, p in enumerate(self.parameters)}
         groups = [group | {"params": [numbers[id(p)] for p in group["params"]]} for group in self.param_groups]

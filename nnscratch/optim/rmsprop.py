@@ -93,7 +93,7 @@ class RMSprop(Optimizer):
             raise ValueError("centered cannot change, and momentum cannot change to 0 or from 0: create a new RMSprop")
 
     def textbook_update(self, w: Array, g: Array, v: Array, *a_and_b: Array) -> tuple[Array, ...]:
-        """Return the new w, v and, if used, a and b by the equations at the top. `update` computes them in place."""
+        """Return the new w and v (and a and b if used) by the equations at the top. `update` computes them in place."""
         g = g + self.weight_decay * w
         v = self.alpha * v + (1 - self.alpha) * g**2
         moments, variance = [v], v
