@@ -105,7 +105,7 @@ class Module:
     keeps_examples: bool = False
     """True for a layer whose backward can keep the gradient of each example: see `privacy.keep_examples`."""
     inputs_on_cpu: tuple[int, ...] = ()
-    """The positions of the arguments of forward that the Trainer does not move to a GPU, such as sequence lengths.
+    """The positions of forward's arguments that the Trainer does not move to a GPU, such as sequence lengths.
 
     Their values are read on the CPU. Reading them from a GPU would block until the GPU has finished.
     """
@@ -175,7 +175,7 @@ class Module:
                 module.__dict__.pop(name, None)
 
     def train(self, mode: bool = True) -> Module:
-        """Switch this module and all modules inside it to training mode: with dropout, and forward saves values."""
+        """Switch this module and all modules inside it to training mode: dropout is active, forward saves values."""
         mode = flag("mode", mode)
         for module in self.modules():
             module.training = mode

@@ -39,8 +39,8 @@ class Parameter:
         `add_rows` compute nothing, and a value that ``backward`` adds to `grad` is not kept. Optimisers do not change
         a frozen parameter. Setting this attribute clears the gradient.
     examples : list or None
-        None outside `privacy.keep_examples`. Inside it, ``backward`` adds each example's part of the gradient to this
-        list, as an Outer, Rows or Each of `nnscratch.per_example`. `grad` then stays zero.
+        None outside a `privacy.keep_examples` block. Inside the block, ``backward`` adds each example's part of the
+        gradient to this list, as an Outer, Rows or Each of `nnscratch.per_example`. `grad` then stays zero.
 
     Examples
     --------

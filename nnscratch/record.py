@@ -38,7 +38,7 @@ class Seen:
 
     @property
     def gradient(self) -> Any:
-        """The argument of the latest backward: the gradient with respect to the output."""
+        """The first argument of the latest backward: the gradient with respect to the output."""
         return _latest(self.gradients, "backward")
 
 

@@ -18,8 +18,8 @@
 
 Every mean is over the M elements of one group of one example. So the output for an example does not depend on the rest
 of the batch. There are no running averages, and the results in training and eval() mode are equal. The equations are
-those of LayerNorm. With G = 1, the mean is over all channels and pixels of an example. With G = C, it is over the
-pixels of one channel, which is called instance normalisation.
+those of LayerNorm. With G = 1, the mean is over all channels and pixels of an example. With G = C, the mean is over the
+pixels of one channel. This is called instance normalisation.
 
 w and b belong to channels, and n belongs to groups. So the code reshapes between (N, C, ...) and (N, G, M).
 

@@ -186,7 +186,7 @@ class Optimizer:
                 tasks += chunks(parameter.data, g if rows is None else parameter.grad, *moments)
         if tasks and backend.launch_bound(tasks[0][0]) and getattr(self.update, "takes_lists", False):
             tasks = [tuple(list(arrays) for arrays in zip(*tasks, strict=True))]
-        for task in tasks:  # on one thread: on several, such short operations would wait for the interpreter's lock
+        for task in tasks:  # one thread only: several threads would wait for the interpreter's lock
             self.update(*task)
 
     def _check_devices_and_dtypes(self) -> None:
