@@ -108,7 +108,7 @@ def module_for(device: str) -> ModuleType:
 def _check_computes(cupy: ModuleType, device: str) -> None:
     """Raise DeviceError unless the GPU can run a kernel, a matrix product and a sum. The test runs once."""
     try:
-        x = cupy.ones((2, 2), dtype=np.float64)  # float64: at the first float32 product, CuPy reads the TF32 setting
+        x = cupy.ones((2, 2), dtype=np.float64)  # float64, so that CuPy does not read the TF32 setting yet
         result = float((x @ x + 1).sum())
     except MemoryError:
         raise

@@ -155,7 +155,7 @@ def step_backward(
     temp *= dh
     temp *= o
     dc += temp
-    np.multiply(gates, gates, out=slope)  # s (1 - s) of the sigmoids, 1 - g^2 of the tanh
+    np.multiply(gates, gates, out=slope)  # the slopes: s (1 - s) of the sigmoids, 1 - g^2 of the tanh
     np.subtract(gates[:2], slope[:2], out=slope[:2])
     np.subtract(1, slope[2], out=slope[2])
     np.subtract(o, slope[3], out=slope[3])

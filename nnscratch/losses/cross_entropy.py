@@ -43,9 +43,10 @@ class CrossEntropyLoss(Module):
     ignore_index : int, optional
         Rows with this label are ignored: they add nothing to the loss and receive no gradient.
     label_smoothing : float, 0 <= label_smoothing < 1
-        e above. Szegedy et al. (2016), "Rethinking the Inception architecture for computer vision", arXiv:1512.00567.
+        e in the equations above. Szegedy et al. (2016), "Rethinking the Inception architecture for computer vision",
+        arXiv:1512.00567.
     weight : sequence of C floats, each 0 or more, optional
-        w above, one weight for each class. A larger weight compensates for a rare class.
+        w in the equations above, one weight for each class. A larger weight compensates for a rare class.
 
     Examples
     --------
