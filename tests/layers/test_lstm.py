@@ -206,7 +206,7 @@ F32 = np.float32
         (np.ones((2, 5, 3), F32), (np.ones((2, 2, 4), F32),), TypeError, r"state must be a pair \(h, c\)"),
         (np.ones((2, 5, 3), F32), (np.ones((2, 2, 4), F32), np.ones((2, 1, 4), F32)), ValueError,
          r"LSTM: c must be \(num_layers, batch, hidden_size\) = \(2, 2, 4\), got \(2, 1, 4\)"),
-        (np.ones((2, 5, 3), F32), (np.ones((2, 2, 4)), np.ones((2, 2, 4), F32)), TypeError, "got h of float64"),
+        (np.ones((2, 5, 3), F32), (np.ones((2, 2, 4)), np.ones((2, 2, 4), F32)), TypeError, "but h is float64"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_and_nothing_is_kept(x, state, error, message):
@@ -240,7 +240,7 @@ def test_a_gradient_of_the_state_that_does_not_fit_is_refused_and_no_gradient_ch
         (np.ones((2, 3)), None, TypeError, "LSTMCell: the parameters are float32, but x is float64"),
         (np.ones((2, 3), F32), (np.ones((2, 4), F32), np.ones((1, 4), F32)), ValueError,
          r"LSTMCell needs c of shape \(2, 4\), got \(1, 4\)"),
-        (np.ones((2, 3), F32), (np.ones((2, 4)), np.ones((2, 4), F32)), TypeError, "got h of float64"),
+        (np.ones((2, 3), F32), (np.ones((2, 4)), np.ones((2, 4), F32)), TypeError, "but h is float64"),
     ],
 )  # fmt: skip
 def test_the_cell_refuses_what_does_not_fit_and_keeps_nothing(x, state, error, message):
