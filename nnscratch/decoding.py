@@ -1,4 +1,4 @@
-"""Decoding: write the target sequence that a sequence-to-sequence model finds likely.
+"""Decoding: search for a target sequence to which a sequence-to-sequence model gives a high probability.
 
 The probability of a target y_1 .. y_T is a product over its tokens, so its logarithm is a sum:
 
@@ -42,7 +42,7 @@ class Hypothesis(NamedTuple):
 def greedy_search(
     model: Module, source: Any, start: int, stop: int, max_length: int, lengths: Any = None
 ) -> list[np.ndarray]:
-    """Return, for each source, the target that takes the most likely token at every step.
+    """Return one target for each source. At every step, the search takes the most likely token.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def beam_search(
     beam_size : int
         k, the number of beginnings that are kept at every step.
     length_penalty : float
-        a, in [0, 100). The score of a target is log p / T^a, where T counts its tokens and the stop token.
+        a, in [0, 100). The score of a target is log p / T^a, where T is the number of its tokens, with the stop token.
 
     Returns
     -------
@@ -143,7 +143,7 @@ def beam_search(
                 finished.append(Hypothesis(y[1:-1] if y[-1] == stop else y[1:], float(score) / t**penalty))
             finished = sorted(finished, key=lambda found: -found.score)[:k]
             targets, scores, rows = targets[~ended], scores[~ended], rows[~ended]
-            # A further token only decreases log p. So a beginning with log p = s can reach s / max_length^a at most.
+            # A further token only decreases log p. So a beginning with log p = s scores at most s / max_length^a.
             if not len(targets) or (len(finished) == k and (scores / max_length**penalty <= finished[-1].score).all()):
                 break
             state = tuple(a[backend.array_module(a).asarray(rows)] for a in state)

@@ -58,8 +58,8 @@ def generate(
     max_tokens : int
         The largest number of tokens to generate.
     temperature : float
-        At 1, tokens are drawn with the model's probabilities. A lower value prefers likely tokens more, and 0 always
-        takes the most likely one.
+        At 1, tokens are drawn with the model's probabilities. With a lower value, likely tokens are drawn more often.
+        With 0, the most likely token is always taken.
     top_k : int, optional
         Draw only from the k most likely tokens.
     top_p : float, optional
@@ -70,7 +70,7 @@ def generate(
     rng : None, int or numpy.random.Generator
         The source of randomness, or its seed.
     min_p : float, optional
-        Draw only from tokens with at least this fraction of the largest probability.
+        Draw only from the tokens whose probability is at least `min_p` times the largest probability.
     repetition_penalty : float
         A value above 1 makes a token less likely if the text or the prompt already contains it.
     n : int, optional
@@ -253,7 +253,8 @@ class _Stops:
             self.texts.append(tokenizer.decode(ids))  # in the form that the tokenizer writes, for example in lower case
             if not self.texts[-1]:
                 raise ValueError(f"stop {text!r} holds no token of this tokenizer")
-        # A match ends in the newest token. Each token except <eos> writes at least one byte.
+        # A match ends in the newest token, and each token except <eos> writes at least one byte. So a match cannot
+        # begin before the latest tokens of this number.
         self.tokens = 8 + 2 * max([len(text.encode()) for text in self.texts], default=0)
 
     def text_before(self, prompt: np.ndarray, written: list[int]) -> str | None:

@@ -1,4 +1,4 @@
-"""Per-example gradients: the part of each example in the gradient of a parameter.
+"""Per-example gradients: the gradient of a parameter for each example of a batch.
 
     g = sum over n  g_n             g_n: what example n alone would add to the gradient g, n = 0 ... N-1
 
@@ -10,16 +10,16 @@ its own weight. N gradients of the size of the model are too many to store, so a
     Each    g_n itself                                              g (N, ...)
 
 `Outer` is the form for a weight that multiplies an input: a is the gradient of the output, and b is the input. `Rows`
-is the form for a table. `Each` is for small parameters, such as biases. Every form computes the norms without g_n, or
-from g_n if that is cheaper:
+is the form for a table of vectors, such as an embedding. `Each` is the form for small parameters, such as biases. Every
+form computes the norms without g_n, or from g_n if that is cheaper:
 
-    Outer   ||g_n||^2 = sum over s, t  (a[n, s] . a[n, t]) (b[n, s] . b[n, t])        T^2 (H + D) products, not T H D
+    Outer   ||g_n||^2 = sum over s, t  (a[n, s] . a[n, t]) (b[n, s] . b[n, t])    T^2 (H + D) multiplications, not T H D
     Rows    ||g_n||^2 = sum over s, t with ids[n, s] = ids[n, t]  d[n, s] . d[n, t]
 
 With one row for each example, T = 1, the first formula is ||a_n||^2 ||b_n||^2. The weighted sum costs as much as the
-plain one:
+sum without weights:
 
-    Outer   sum over n  c_n g_n = sum over n, t  a[n, t] (c_n b[n, t])^T              one product
+    Outer   sum over n  c_n g_n = sum over n, t  a[n, t] (c_n b[n, t])^T              one matrix product
 
 If a parameter is used several times, its forms are joined before the norm is computed, because the norm of a sum is not
 the sum of the norms. Forms of one kind are joined along t.
@@ -210,7 +210,7 @@ def joined(forms: Sequence[Form], shape: tuple[int, ...]) -> Form:
         return forms[0]
     if len(kinds) == 1:
         return kinds.pop().joined(forms)
-    return Each.joined([Each(form.gradients(shape)) for form in forms])  # an embedding tied to a Linear layer
+    return Each.joined([Each(form.gradients(shape)) for form in forms])  # such as a tied embedding and Linear layer
 
 
 def keep_recurrent(parameters: Sequence[Parameter], dU: Array, dV: Array, X: Array, h: Array) -> None:

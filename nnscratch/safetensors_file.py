@@ -31,10 +31,10 @@ DTYPES = {
     "U64": "<u8", "I64": "<i8", "F64": "<f8", "C64": "<c8", "F32": "<f4", "U32": "<u4", "I32": "<i4",
     "F16": "<f2", "U16": "<u2", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?",
 }  # fmt: skip
-"""The names of the dtypes in a file, in the order in which a file holds the arrays."""
+"""The names of the dtypes in a file, in the order in which arrays of these dtypes are written."""
 
 NOT_IN_NUMPY = ("BF16", "F4", "F6_E2M3", "F6_E3M2", "F8_E5M2", "F8_E4M3", "F8_E8M0")
-"""Other dtypes that a file may hold."""
+"""Dtypes that a file may contain, although NumPy does not have them."""
 
 LONGEST_HEADER = 100_000_000  # bytes; the library rejects longer headers
 

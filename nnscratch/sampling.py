@@ -2,10 +2,10 @@
 
     scores  -> repetition penalty -> / temperature -> top-k -> top-p -> min-p -> probabilities -> draw
 
-    repetition penalty r    If the text contains the token, its score s becomes s / r for positive s, else s r.
+    repetition penalty r    If the text contains the token, its score s becomes s / r if s > 0, and r s otherwise.
     top-k                   Keep the k most likely tokens.
     top-p                   Keep the fewest tokens whose probabilities sum to at least p.
-    min-p                   Keep the tokens with at least m times the probability of the most likely token.
+    min-p                   Keep the tokens whose probability is at least min_p times the largest probability.
 
 With scores x and temperature t, the probabilities are softmax(x / t). Each filter reads only the tokens that the filter
 before it kept. The probabilities of the kept tokens are scaled so that their sum is 1. Hugging Face's library
@@ -30,7 +30,7 @@ from .checks import finite, not_negative, positive_int
 
 @dataclass(frozen=True)
 class Sampling:
-    """The settings that choose a token. They are parameters of `nn.generate`.
+    """The settings for choosing a token. `nn.generate` has the same parameters.
 
     Examples
     --------
@@ -64,7 +64,7 @@ class Sampling:
         scores : array of floats, shape (V,)
         rng : numpy.random.Generator
         seen : array of bool, shape (V,), optional
-            True for the tokens that the text already holds.
+            True for the tokens that the text already contains.
         """
         if self.temperature == 0:
             return int(self._penalised(scores, seen).argmax())

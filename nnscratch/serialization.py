@@ -22,7 +22,7 @@ import numpy as np
 try:
     from safetensors import SafetensorError, safe_open
     from safetensors.numpy import save as to_bytes
-except ImportError:  # Pyodide 0.27 has no such library, and this module writes the same bytes
+except ImportError:  # Pyodide 0.27 does not have the library: safetensors_file.py writes the same bytes
     from .safetensors_file import SafetensorError, safe_open
     from .safetensors_file import save as to_bytes
 
@@ -136,7 +136,7 @@ def load(path: PathLike, model: Module | None = None) -> Module:
 def save_lora(model: Module, path: PathLike) -> None:
     """Write only the small matrices of the `LoRA` layers in `model` to one file. The write is atomic.
 
-    The file is as small as the matrices: it does not hold the trained weights. `load_lora` reads it.
+    The file is small, because it does not contain the trained weights. `load_lora` reads it.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def load_lora(path: PathLike, model: Module) -> Module:
     ----------
     path : str or path
     model : Module
-        A model with the trained weights to which the saved matrices were added.
+        A model with the same trained weights as the model from which the matrices were saved.
 
     Raises
     ------

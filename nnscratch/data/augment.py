@@ -50,7 +50,9 @@ class Compose:
 
 
 class RandomShift:
-    """Shift each image by a random whole number of pixels, at most `pixels` in each direction. New pixels are 0.
+    """Shift each image by a random whole number of pixels, at most `pixels` in each direction.
+
+    Pixels that come from outside the image are 0.
 
     Examples
     --------
@@ -133,7 +135,7 @@ class GaussianNoise:
 
 
 class TokenDropout:
-    """Replace each token with probability `p` by `token`, usually the id of ``<unk>`` (0 for a WordTokenizer).
+    """With probability `p`, replace each token by `token`, usually the id of ``<unk>`` (0 for a WordTokenizer).
 
     A language model then learns to read unknown words, and depends less on any single word. The targets stay the same.
     Bowman et al. (2016), "Generating sentences from a continuous space", arXiv:1511.06349, call this word dropout.

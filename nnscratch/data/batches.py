@@ -1,6 +1,6 @@
 """Mini-batches: contiguous lanes of a text for truncated backpropagation, and shuffled rows for all other data.
 
-A text of tokens t_0 t_1 ... is cut into N lanes of equal length L, one below the other. Each batch takes the next T
+A text of tokens t_0 t_1 ... is cut into N lanes of equal length L, one below the other. Each batch has the next T
 steps of every lane (here N = 2, L = 5, T = 3):
 
                  batch 0    batch 1
@@ -49,8 +49,8 @@ class TextBatches:
     TypeError
         The tokens are not integers, or `transform` is not callable.
     ValueError
-        A size is not a positive integer, a token is negative, or the tokens are not one sequence. Or there are fewer
-        than batch_size * seq_len + 1 tokens, which one batch needs.
+        A size is not a positive integer, a token is negative, or the tokens are not one sequence. This error is also
+        raised if there are fewer than batch_size * seq_len + 1 tokens, the number that one batch needs.
 
     Examples
     --------
@@ -176,7 +176,7 @@ class Batches:
     transform : function of (x, rng), optional
         Applied to the inputs of each batch, which are an array or a tuple. See `nnscratch.data.augment`.
     drop_last : bool
-        True to leave out the rows of an epoch that do not fill a batch. If False, the last batch may be smaller.
+        True to leave out the last rows of an epoch if they do not fill a batch. False to keep them in a smaller batch.
 
     Attributes
     ----------

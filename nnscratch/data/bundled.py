@@ -21,7 +21,7 @@ AUSTEN = (
     "pride_and_prejudice",
     "sense_and_sensibility",
 )
-"""The titles that :func:`load_austen` knows."""
+"""The titles that :func:`load_austen` accepts."""
 
 
 def _read(name: str) -> bytes:
@@ -58,8 +58,8 @@ def austen_split() -> tuple[str, str, str]:
     """Return the six novels as training, validation and test text. All results of this project use this split.
 
     Each novel is cut at 90 % and at 95 % of its characters, each time after the last line break before that point. The
-    first parts of the six novels, in alphabetical order of title, make the training text. The second parts make the
-    validation text, and the third parts make the test text.
+    training text consists of the first parts of the six novels, in alphabetical order of title. The validation text
+    consists of the second parts, and the test text of the third parts.
 
     Returns
     -------
@@ -139,7 +139,7 @@ def load_text(path: str | os.PathLike[str]) -> str:
     FileNotFoundError
         There is no such file.
     ValueError
-        `path` is a folder or a device, or the file holds no text or is not UTF-8.
+        `path` is a folder or a device, or the file contains no text or is not UTF-8.
 
     Examples
     --------

@@ -6,9 +6,9 @@
     then            the length of each axis, four bytes, big-endian
     then            the values, row by row
 
-The format comes with the MNIST database: LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist. Fashion-MNIST has
-the same shapes: Xiao, Rasul and Vollgraf (2017), arXiv:1708.07747. On Debian and Ubuntu you can install it as the
-package dataset-fashion-mnist.
+The authors of the MNIST database describe the format: LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist.
+Fashion-MNIST has the same shapes: Xiao, Rasul and Vollgraf (2017), arXiv:1708.07747. On Debian and Ubuntu, you can
+install Fashion-MNIST as the package dataset-fashion-mnist.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
 
     Notes
     -----
-    The file is read in pieces, and only as far as the array in its header requires. So a small compressed file does
-    not fill the memory, unless its header declares an array of that size.
+    The file is read in pieces, and only as far as the array in its header requires. So a small compressed file cannot
+    fill the memory with data that its header does not declare.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def _read_array(path: Path, file: IO[bytes]) -> np.ndarray:
         raise ValueError(f"{path} is truncated: its header needs {start} bytes, and the file has {4 + len(axes)}")
     shape = tuple(int(n) for n in np.frombuffer(axes, dtype=">u4"))
     size, data = math.prod(shape) * dtype.itemsize, bytearray()
-    while piece := file.read(min(PIECE, size + 1 - len(data))):  # one byte too many shows that a file is too long
+    while piece := file.read(min(PIECE, size + 1 - len(data))):  # reads one byte more, to find a file that is too long
         data += piece
     if len(data) != size:
         came = f"{start + len(data):,}" if len(data) < size else "more"

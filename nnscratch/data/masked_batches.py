@@ -28,8 +28,8 @@ IGNORED = -100
 class MaskedBatches:
     """Sequences of a text with hidden tokens. Iterate over the object to get pairs (inputs, targets).
 
-    Each iteration is one epoch: the sequences come in a new random order, and other tokens are hidden. Use it with
-    ``CrossEntropyLoss(ignore_index=-100)``.
+    Each iteration is one epoch: the sequences come in a new random order, and different tokens are hidden. Use the
+    batches with ``CrossEntropyLoss(ignore_index=-100)``.
 
     Parameters
     ----------

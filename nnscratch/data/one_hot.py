@@ -14,15 +14,15 @@ from ..checks import positive_int
 def one_hot(ids: Array, num_classes: int, dtype: Any = np.float32) -> Array:
     """Return the one-hot vectors of `ids`.
 
-    A matrix times a one-hot vector is a column of the matrix. So a Linear layer on one-hot vectors computes the rows
-    that an `Embedding` looks up.
+    The product of a one-hot vector and a matrix is one row of the matrix. An `Embedding` gives the same row without
+    computing the product.
 
     Parameters
     ----------
     ids : array of integers in 0..num_classes-1, any shape
         On a GPU, their range is not checked.
     num_classes : int
-        K.
+        The number of classes K.
     dtype : dtype
 
     Returns

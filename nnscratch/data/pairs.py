@@ -34,7 +34,7 @@ def pad_sequences(
     -------
     padded : intp array, shape (N, T), where T is the largest T_n
     lengths : integer array, shape (N,)
-        The T_n: the `lengths` argument of recurrent layers, attention and sequence-to-sequence models.
+        The lengths T_n. Pass them as `lengths` to recurrent layers, attention and sequence-to-sequence models.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def pad_sequences(
 
 
 def additions(count: int, digits: int = 3, rng: RNG = None) -> tuple[Texts, Texts]:
-    """Draw additions of two numbers with up to `digits` digits, all different.
+    """Draw different additions of two numbers, each with up to `digits` digits.
 
     Returns
     -------

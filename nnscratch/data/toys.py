@@ -1,6 +1,6 @@
 """Toy data sets: points in the plane, and a noisy wave. Use them to show an idea in a picture.
 
-Each function takes ``rng`` and returns x, float32 with one example per row, and y.
+Each function has an argument ``rng`` and returns a pair (x, y). Each row of x, a float32 array, is one example.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def moons(count: int, noise: float = 0.1, rng: RNG = None) -> Pair:
 
 
 def blobs(count: int, classes: int = 3, noise: float = 0.3, rng: RNG = None) -> Pair:
-    """Draw round clouds around the corners of a regular polygon, which a linear classifier can separate.
+    """Draw round clouds of points around the corners of a regular polygon, which a linear classifier can separate.
 
     Returns
     -------

@@ -9,7 +9,7 @@
 The random words are called negatives. The word w is drawn with a probability proportional to count(w)^0.75. So the
 share of a frequent word among the negatives is smaller than its share of the text. Some occurrences of frequent words
 are also left out of the text at random, so that a window holds more rare words. A word with the frequency f is kept
-with the probability min(1, sqrt(t / f)).
+with the probability min(1, sqrt(t / f)), where t is a threshold.
 
 Reference: Mikolov, Sutskever, Chen, Corrado and Dean (2013), "Distributed representations of words and phrases and
 their compositionality", arXiv:1310.4546.
@@ -39,15 +39,15 @@ class WordWindows:
     tokens : integer array or list of int, shape (length,)
         The ids of the words of a text.
     window : int
-        W, the number of words on each side.
+        W, the number of words on each side of the middle word.
     negatives : int
         K, the number of negatives in each row of the candidates.
     batch_size : int
         N, the number of windows (CBOW) or of pairs of words (skip-gram) in a batch.
     kind : {"cbow", "skip-gram"}
     subsample : float
-        t. Words with a frequency above t are left out of the text at random, once, when the object is made. With 0, no
-        word is left out.
+        The threshold t. Words with a frequency above t are left out of the text at random, once, when the object is
+        made. With 0, no word is left out.
     rng : None, int or numpy.random.Generator
 
     Raises
@@ -84,7 +84,7 @@ class WordWindows:
         if tokens.size < 2 * window + 1:
             raise ValueError(f"a window of {window} needs {2 * window + 1} words, and the text has {tokens.size} left")
         self.tokens = tokens
-        self._below = np.cumsum(counts**0.75)  # to draw negatives
+        self._below = np.cumsum(counts**0.75)  # cumulative sums, to draw negatives
         offsets = np.arange(-window, window + 1)
         self._offsets = offsets[offsets != 0]
         self._middles = len(tokens) - 2 * window

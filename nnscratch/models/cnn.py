@@ -115,7 +115,7 @@ class CNN(Module):
 
     @input_grad_optional
     def backward(self, dy: Array) -> Array | None:
-        dfeatures = self.classifier.backward(dy)  # before saved(), because it raises an error for a wrong dy
+        dfeatures = self.classifier.backward(dy)  # first, because the classifier checks dy
         (shape,) = self.saved()
         if self.needs_input_grad:
             return self.features.backward(dfeatures).reshape(shape)

@@ -1,4 +1,4 @@
-"""GPT-2: read and write the weights in the form of Hugging Face's library ``transformers``.
+"""GPT-2: read and write the weights in the file format of Hugging Face's library ``transformers``.
 
     config.json         the sizes and settings            model.safetensors   the weights
 
@@ -15,7 +15,7 @@ the file stores them as (in, out), and `Linear` as (out, in).
     h.0.mlp.c_fc.weight, .bias           blocks.0.linear1.weight, .bias            (F, D), transposed, and (F,)
     h.0.mlp.c_proj.weight, .bias         blocks.0.linear2.weight, .bias            (D, F), transposed, and (D,)
     ln_f.weight, .bias                   norm.weight, .bias                        (D,)
-    lm_head.weight                       linear.weight                             (V, D); absent if it is wte.weight
+    lm_head.weight                       linear.weight                             (V, D); absent if tied to wte.weight
 
 All names except ``lm_head.weight`` may have the prefix ``transformer.``.
 
@@ -54,13 +54,13 @@ ONLY |= {"is_encoder_decoder": False, "quantization_config": None, "pruned_heads
 """Keys of config.json that change the computation. Only the value given here is supported; it is also the default."""
 
 FORM = {"norm_first": True, "bias": True, "positions": "learned"}
-"""The arguments of `TransformerLM` for which GPT-2 has no setting."""
+"""The arguments of `TransformerLM` that always have these values in GPT-2."""
 
 PREFIX, HEAD = "transformer.", "lm_head.weight"
 
 
 def load_gpt2(folder: str | os.PathLike) -> TransformerLM:
-    """Return the GPT-2 in a folder of Hugging Face's library ``transformers``.
+    """Return the GPT-2 model in a folder that Hugging Face's library ``transformers`` wrote.
 
     The model is in training mode and has the dropout of its config.json. It is float64 if the weights in the file are
     float64, and float32 otherwise. This function was tested on random weights only.
@@ -162,7 +162,7 @@ def save_gpt2(model: TransformerLM, folder: str | os.PathLike) -> None:
 
 
 def is_gpt2(folder: str | os.PathLike) -> bool:
-    """Return True if the config.json in `folder` names a model type. It then belongs to a model of ``transformers``."""
+    """Return True if the config.json in `folder` names a model type, as the files of ``transformers`` do."""
     try:
         return "model_type" in _read_config(Path(folder) / "config.json")
     except (OSError, ValueError):
@@ -239,7 +239,7 @@ def _config_of(model: TransformerLM) -> dict[str, Any]:
 
 
 def _expected(arguments: dict[str, Any], prefix: str) -> dict[str, tuple[str, tuple[int, ...], bool]]:
-    """Return, for each name in the file: the name here, the shape here, and True if the matrix is transposed."""
+    """Return, for each name in the file: our name, our shape, and True if the file has the transposed matrix."""
     V, D, F = arguments["vocab_size"], arguments["embed_size"], arguments["dim_feedforward"]
     names = {"wte.weight": ("embedding.weight", (V, D)), "wpe.weight": ("position.weight", (arguments["context"], D))}
     norms, products = {"ln_f": "norm"}, {}

@@ -156,7 +156,7 @@ class LanguageModel(Module):
     def loss_and_backward(
         self, tokens: Array, targets: Array, state: State | None = None, scale: float = 1.0
     ) -> tuple[float, State]:
-        """Run forward, cross-entropy and backward without ever holding all logits. Return the loss and the state.
+        """Run forward, cross-entropy and backward without storing all logits at once. Return the loss and the state.
 
         The three separate calls give the same loss and gradients, and a test checks this. This method is faster and
         takes less memory, so `Trainer` uses it. In ``eval()`` mode it computes the loss only. The gradients, but not

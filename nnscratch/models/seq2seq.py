@@ -43,7 +43,7 @@ State = tuple[Array, ...]
 
 
 class Seq2Seq(Module):
-    """An encoder and a decoder, each an LSTM, with attention between them.
+    """An encoder and a decoder, each an LSTM, by default with attention between them.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Seq2Seq(Module):
     dropout : float, 0 <= dropout < 1
         The probability of dropping an element: after the embeddings, between the layers, and before the last layer.
     connection : {"attention", "peek", "state"}
-        How the decoder sees the source. See the top of the file.
+        How the decoder sees the source. The top of seq2seq.py explains the three ways.
     rng : None, int or numpy.random.Generator
         The source of the initial weights and the dropout masks. The same seed gives the same model.
 

@@ -31,7 +31,7 @@ class TextClassifier(Module):
     encoder : TransformerEncoder
         It may come from a trained `MaskedLM`: ``masked_lm.encoder``.
     num_classes : int
-        C.
+        The number of classes C.
     pool : {"mean", "last"}
         How to compute p from the outputs of a sequence: their mean, or the last output.
     rng : None, int or numpy.random.Generator

@@ -79,7 +79,7 @@ class TransformerLM(Module):
     positions : {"learned", "sinusoidal"}
         How the position of a token becomes part of its vector: with a `PositionalEmbedding` or a `PositionalEncoding`.
     embedding_dropout : float, optional
-        The probability after the embeddings, if it differs from `dropout`.
+        The dropout probability after the embeddings. The default is `dropout`.
     rng : None, int or numpy.random.Generator
         The source of the initial weights and the dropout masks. The same seed gives the same model.
 
@@ -149,7 +149,7 @@ class TransformerLM(Module):
         blocks = [TransformerBlock(embed_size, num_heads, causal=True, **form, rng=rng) for _ in range(num_layers)]
         self.blocks = Sequential(*blocks)
         for name in form:
-            setattr(self, name, blocks[0].config()[name])  # the block has checked it and replaced None
+            setattr(self, name, blocks[0].config()[name])  # the block has checked the value and replaced None
         self.norm = LayerNorm(embed_size, layer_norm_eps, bias) if norm_first else Sequential()
         self.linear = Linear(embed_size, vocab_size, bias=False, rng=rng)
         self._initialise(rng)
@@ -159,8 +159,9 @@ class TransformerLM(Module):
     def _initialise(self, rng: np.random.Generator) -> None:
         """Draw the weights from a normal distribution with variance 1/fan-in, and set the biases to 0.
 
-        The model has 2 * num_layers branches. In the last layer of each branch, the variance is divided by this number,
-        as in GPT-2. Otherwise the sum over all branches would grow with depth.
+        Each block adds the outputs of two branches, attention and feed-forward, to its input. So the model has
+        2 * num_layers branches. In the last layer of each branch, the variance is divided by this number, as in GPT-2.
+        Otherwise the sum over all branches would grow with depth.
 
         GPT-2 uses a standard deviation of 0.02 for all weights, which is close to 1/sqrt(fan-in) for its D = 768. With
         D = 128, a deviation of 0.02 would make the outputs of the branches too small: for a long time, the model would
@@ -213,7 +214,7 @@ class TransformerLM(Module):
     def loss_and_backward(
         self, tokens: Array, targets: Array, state: State | None = None, scale: float = 1.0
     ) -> tuple[float, State]:
-        """Run forward, cross-entropy and backward without ever holding all logits. Return the loss and the state.
+        """Run forward, cross-entropy and backward without storing all logits at once. Return the loss and the state.
 
         The three separate calls give the same loss and gradients, and a test checks this. This method is faster and
         takes less memory, so `Trainer` uses it. In ``eval()`` mode it computes the loss only. The gradients, but not

@@ -12,8 +12,8 @@ self-attention is causal. The encoder's self-attention is not causal, since the 
 T predictions are computed in one pass. `step` computes one token at a time, and keeps the keys and values of earlier
 tokens. It also keeps the keys and values of the memory, which never change.
 
-With the same weights, the two stacks give the values and gradients of PyTorch's ``nn.Transformer``, in the pre-norm
-form and in the post-norm form.
+With the same weights, encoder and decoder give the same values and gradients as PyTorch's ``nn.Transformer``, in the
+pre-norm form and in the post-norm form.
 
 Reference: Vaswani et al. (2017), "Attention is all you need", arXiv:1706.03762.
 """
@@ -59,7 +59,7 @@ class TransformerSeq2Seq(Module):
     dropout : float, 0 <= dropout < 1
         The probability of dropping an element, in every block and after the embeddings.
     norm_first, activation
-        The form of the blocks: see `TransformerBlock`. The original has ``norm_first=False`` and ``"relu"``.
+        The form of the blocks: see `TransformerBlock`. The Transformer of 2017 has ``norm_first=False`` and ``"relu"``.
     rng : None, int or numpy.random.Generator
         The source of the initial weights and the dropout masks. The same seed gives the same model.
 
@@ -121,7 +121,7 @@ class TransformerSeq2Seq(Module):
         self.decoder = Sequential(*(TransformerDecoderBlock(*sizes, **options) for _ in range(num_layers)))
         self.decoder_norm = LayerNorm(D)
         for p in (*self.encoder.parameters(), *self.decoder.parameters()):
-            if len(p.shape) == 2:  # as in PyTorch: all matrices of the blocks are Glorot-uniform
+            if len(p.shape) == 2:  # as in PyTorch: xavier_uniform draws all matrices of the blocks
                 p.data[...] = xavier_uniform(p.shape, rng)
         self.linear = Linear(D, target_vocab_size, rng=rng)
 

@@ -112,7 +112,7 @@ class WordVectors(Module):
 
         Examples
         --------
-        The nearest words of word 3, without itself:
+        The words nearest to word 3, without word 3 itself:
 
         >>> import nnscratch as nn
         >>> model = nn.models.WordVectors(vocab_size=10, embed_size=4, rng=0)
@@ -127,7 +127,7 @@ class WordVectors(Module):
     def analogy(self, a: int, b: int, c: int, count: int = 1) -> np.ndarray:
         """Return the words that complete "`a` is to `b` as `c` is to ...": the nearest to E[b] - E[a] + E[c].
 
-        Each vector is first divided by its length. The words a, b and c are excluded, as in the published measurements.
+        Each vector is first divided by its length. The words a, b and c are excluded, as in the published evaluations.
         Otherwise `c` would be the answer in most cases.
         """
         unit = [backend.to_numpy(self.embedding.weight.data[word]).astype(np.float64) for word in (a, b, c)]

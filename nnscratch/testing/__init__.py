@@ -39,8 +39,8 @@ def assert_gradients_match(subject: Any, /, *inputs: Any, **options: Any) -> Gra
     Raises
     ------
     AssertionError
-        The verdict is not "right": a gradient is wrong, there is a trap, or the check cannot tell. The message is the
-        printed report; the error's attribute `report` is the GradientReport.
+        The verdict is not "right": a gradient is wrong, the check found another fault (see `GradientReport.traps`), or
+        the check cannot tell. The message is the printed report; the error's attribute `report` is the GradientReport.
 
     Examples
     --------

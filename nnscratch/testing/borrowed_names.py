@@ -1,7 +1,8 @@
-"""Find functions of an answer that use a variable of the check.
+"""Find functions in a reader's answer to an exercise that use a variable of the code that checks the answer.
 
-A check and the answer share the notebook's global names. A function that uses a variable of the check by mistake, such
-as an array that its forward should have saved, raises no error in the check. Everywhere else, it raises a NameError.
+The check and the answer share the notebook's global names. A function that uses a variable of the check by mistake,
+such as an array that its forward should have saved, raises no error in the check. Everywhere else, it raises a
+NameError.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 
 def borrowed_names(check: Any, before: dict[str, Any], names: dict[str, Any]) -> list[str]:
-    """Return a sentence for each function of the answer that uses a variable of the check, and for each such variable.
+    """Return a sentence for each use of a variable of the check in a function of the answer.
 
     Parameters
     ----------

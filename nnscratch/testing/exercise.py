@@ -234,8 +234,8 @@ def plain_evidence(evidence: str, arrays: Collection[str] = ()) -> str:
 
     File names and the largest difference are not the same on all machines.
 
-    Code between back-ticks stays as it is. `arrays` are the names of the checked arrays: a checked array with the name
-    of a symbol needs no explanation.
+    Code between back-ticks stays as it is. `arrays` are the names of the checked arrays. A symbol that is the name of a
+    checked array needs no explanation.
     """
     evidence = re.sub(r"\((<[^>]*>|[^\s()<>]*):(\d+): ", r"(line \2: ", evidence)
     evidence = re.sub(r"; the largest difference is \S+ of [^;]*", "", evidence)

@@ -19,7 +19,7 @@ from .traceback_places import Place, is_library, spans
 
 STILL_DOTS = "Your code still contains `...`: replace it with your answer."
 MISMATCH = "the shapes do not fit"
-SHOWN = 4  # values in a hint
+SHOWN = 4  # the largest number of values in a hint
 SYMBOLS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**", ast.FloorDiv: "//"}
 
 
@@ -76,7 +76,7 @@ def is_obvious(value: Any) -> bool:
 
 
 def named_values(node: Any, values: SafeValues) -> dict[str, Any]:
-    """Return, by source text, the values of the operands of an expression, or of the names in a statement."""
+    """Return a dict from source text to value, for the operands of an expression or the names in a statement."""
     if isinstance(node, ast.BinOp):
         parts = [node.left, node.right]
     elif isinstance(node, ast.AugAssign):
@@ -173,7 +173,7 @@ def name_hints(error: NameError, place: Place, values: SafeValues) -> list[str]:
 def other_function(name: str, place: Place) -> str:
     """Return the name of a function, other than the one with the error, that has a variable `name`, or ""."""
     for around in place.nodes() + [place.tree]:
-        body = getattr(around, "body", [])  # of a lambda or of `a if b else c` it is one expression
+        body = getattr(around, "body", [])  # a lambda or `a if b else c` has one expression here
         functions = [n for n in body if isinstance(n, ast.FunctionDef)] if isinstance(body, list) else []
         if not any(spans(function, place.line) for function in functions):
             continue

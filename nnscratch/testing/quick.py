@@ -1,8 +1,10 @@
 """Quick questions in notebooks: check answers that are a letter or a number.
 
+There are three kinds of right answer:
+
 - A letter: the answer must be the letter of the right choice. Small letters and spaces are accepted.
-- An integer: the answer must be equal to it. In text, commas may separate thousands: "1,638,400".
-- A float: the answer may differ from it by 1 %. So three significant digits are always enough.
+- An integer: the answer must be equal to this integer. In text, commas may separate thousands: "1,638,400".
+- A float: the answer may differ from this number by 1 %. So three significant digits are always enough.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import numpy as np
 from .safe_values import describe
 
 LETTERS = "ABCDE"
-THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?\s*", re.ASCII)  # not 1,5, where a comma is a point
+THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?\s*", re.ASCII)  # not 1,5, which means 1.5
 TOLERANCE = 0.01  # relative, if the right number is a float
 ROUNDING = 1e-9  # relative, if the right number is an integer: 0.1 * 30 is 3.0000000000000004
 
@@ -25,7 +27,7 @@ ROUNDING = 1e-9  # relative, if the right number is an integer: 0.1 * 30 is 3.00
 def quick_questions(answers: Any, right: dict[int, str | float]) -> None:
     """Check the answers to the quick questions of a notebook, and print one line for each question.
 
-    A wrong answer, a missing answer or an answer of the wrong type raises no exception. A line says what is expected.
+    A wrong answer, a missing answer or an answer of the wrong type raises no exception. The line says what is expected.
 
     Parameters
     ----------
@@ -100,7 +102,7 @@ def as_number(answer: Any) -> float | None:
         return None
     try:
         return float(answer)
-    except OverflowError:  # an integer that no float can hold
+    except OverflowError:  # an integer that is too large for a float
         return math.inf
 
 

@@ -27,8 +27,8 @@ OPERATIONS = {
     **{ast.USub: operator.neg, ast.Invert: operator.invert},
     **{ast.Lt: operator.lt, ast.Gt: operator.gt, ast.LtE: operator.le, ast.GtE: operator.ge, ast.Eq: operator.eq},
 }
-LARGEST = 10**6  # elements; products of larger arrays are not computed again
-SHAPES = 3  # of the arrays in a list, in a description
+LARGEST = 10**6  # elements; operations on larger arrays are not computed again
+SHAPES = 3  # the largest number of shapes in the description of a list of arrays
 
 
 class Unknown(Exception):
@@ -135,7 +135,7 @@ class SafeValues:
         return forward if isinstance(forward, FunctionType) else None
 
     def _called(self, node: Any) -> Any:
-        """Return the method of the class: `backward` for ``layer.backward``, and `forward` for ``Layer()``."""
+        """Return the method that a call of `node` runs: `backward` of ``layer.backward``, `forward` of ``Layer()``."""
         try:
             if isinstance(node, ast.Attribute):
                 return getattr(type(self.of(node.value)), node.attr, None)

@@ -101,7 +101,9 @@ def well_conditioned(draw: Any, shape: Shape, *, dtype: Any = np.float64) -> np.
 
 @st.composite
 def with_zeros(draw: Any, shape: Shape, *, dtype: Any = np.float64) -> np.ndarray:
-    """Draw arrays of floats from -2, -1.5, ... 2. Zeros and equal values are common: kinks of ReLU and max pooling.
+    """Draw arrays of floats from -2, -1.5, ... 2. Zeros and equal values are common.
+
+    They are the kinks of ReLU and of max pooling.
 
     Parameters
     ----------
@@ -135,7 +137,7 @@ def distinct(draw: Any, shape: Shape, *, apart: float = 0.1, dtype: Any = np.flo
     ----------
     shape : tuple of int, or strategy
     apart : float
-        The largest absolute value of n elements is approximately ``n * apart / 2``.
+        The smallest difference. The largest absolute value of n elements is then approximately ``n * apart / 2``.
     dtype : dtype
         A float type.
 
@@ -158,7 +160,7 @@ def distinct(draw: Any, shape: Shape, *, apart: float = 0.1, dtype: Any = np.flo
 
 @st.composite
 def ids(draw: Any, shape: Shape, num_embeddings: int) -> np.ndarray:
-    """Draw integers from 0 to `num_embeddings` - 1, as an Embedding takes. Repeated ids are common.
+    """Draw integers from 0 to `num_embeddings` - 1, as inputs of an Embedding. Repeated ids are common.
 
     Parameters
     ----------
@@ -214,7 +216,7 @@ def targets(draw: Any, shape: Shape, num_classes: int, *, ignore_index: int | No
 
 @st.composite
 def probabilities(draw: Any, shape: Shape, *, dtype: Any = np.float64) -> np.ndarray:
-    """Draw arrays whose last axis sums to 1, as soft targets. With ten classes or fewer, no value is below 0.01.
+    """Draw arrays whose last axis sums to 1, for soft targets. With ten classes or fewer, no value is below 0.01.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ SMALLEST = 1e-3  # a smaller number in an assertion is a tolerance
 
 
 def answer_hints(place: Place) -> list[str]:
-    """Return hints about unusual values of the answers in an assertion, or in a call that raised one."""
+    """Return hints about unusual values of answers, in an assertion or in a call that raised an AssertionError."""
     statement, values = place.statement, SafeValues(place.frame)
     if not isinstance(statement, (ast.Assert, ast.Expr)) or place.check is None:
         return []

@@ -1,4 +1,4 @@
-"""Gradient accumulation: one optimiser step for k batches. It equals a step on one batch that is k times as large.
+"""Gradient accumulation: one optimiser step for k batches, which equals a step on one batch k times as large.
 
 The loss is a mean over the n targets of all k batches. If batch j has n_j targets and the mean loss L_j, then
 
@@ -8,9 +8,9 @@ Every `backward` adds to the gradients. So it is enough to multiply each batch's
 the model's backward. The activations of only one batch are in memory at a time. So a step can use a large batch with
 little memory.
 
-n_j counts the targets as the loss does: `CrossEntropyLoss` does not count ignored targets, and with class weights it
-adds up the weights of the targets. The mean of the k mean losses L_j would be wrong, because the n_j may differ. For
-example, the last batch may be smaller.
+n_j is the number of targets that the loss counts. `CrossEntropyLoss` does not count ignored targets. With class
+weights, n_j is the sum of the weights of the targets. The mean of the k mean losses L_j would be wrong, because the n_j
+may differ. For example, the last batch may be smaller.
 
 Three kinds of model are an exception. For them, k batches do not give the same result as one large batch. BatchNorm
 normalises each of the k batches separately. Dropout draws other masks. A recurrent model carries its state from each of
@@ -37,13 +37,16 @@ class Part(NamedTuple):
 
 
 def number_of_targets(criterion: Module, targets: Array) -> float | Array:
-    """Return the number of targets that the mean of `criterion` counts. On a GPU, it may be an array of shape ()."""
+    """Return the number by which `criterion` divides the sum of losses. On a GPU, it may be an array of shape ()."""
     backend.array_module(targets)
     return criterion.count(targets) if isinstance(criterion, CrossEntropyLoss) else targets.size
 
 
 def no_target_counts(criterion: Module, targets: Array) -> bool:
-    """Return True if `criterion` ignores all targets of a batch. The result on a GPU is always False."""
+    """Return True if `criterion` ignores all targets of a batch.
+
+    On a GPU, the result is always False, because reading the targets would wait for the GPU.
+    """
     backend.array_module(targets)
     if not isinstance(criterion, CrossEntropyLoss) or criterion.is_batch_mean or not backend.cheap_to_read(targets):
         return False

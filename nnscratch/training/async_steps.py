@@ -2,7 +2,7 @@
 
 Python only enqueues work, and the GPU runs this work in order. Reading a loss waits until all earlier work is done, and
 then the GPU is idle until Python enqueues more. But a step may change the weights only if loss and gradient are finite.
-So the GPU makes this check:
+So the GPU makes this check, where g is the gradient and norm is its norm:
 
     all_finite = all_finite and loss is finite and norm is finite       starts at 1; once it is 0, it stays 0
     g          = g * max_norm / norm                                    only if all_finite, and norm > max_norm
@@ -50,7 +50,7 @@ class AsyncSteps:
     Parameters
     ----------
     trainer : Trainer
-        `can_step_async` must be True for its model and optimiser.
+        `can_step_async` must return True for its model and optimiser.
     """
 
     MAX_STEPS = 64  # read the losses after this many steps: all steps after a divergence are wasted
@@ -68,7 +68,7 @@ class AsyncSteps:
     def step(self, trainer: Trainer, parts: Sequence[Part]) -> Any:
         """Enqueue forward -> loss -> backward -> clip -> step. Return the model's next state.
 
-        This waits for the GPU only when the unread steps reach `MAX_STEPS` or `MAX_BYTES`.
+        This waits for the GPU only if `MAX_STEPS` losses are not read yet, or if their batches exceed `MAX_BYTES`.
         """
         optimizer, max_norm = trainer.optimizer, trainer.max_norm
         step = EnqueuedStep(parts, optimizer.lr, self._cpu_state(trainer))

@@ -1,9 +1,9 @@
-"""Busy cores: use one thread for products if another program slows down every step.
+"""Busy cores: use one thread for matrix products if another program slows down every step.
 
 OpenBLAS gives each core a part of a product, and a product ends when its slowest part ends. If another program uses one
 of the cores, the thread on this core is delayed by milliseconds in every product, and the other threads wait for this
 thread. A recurrent model makes hundreds of small products in a step, so its step may take twenty times as long. With
-one thread, no product waits.
+one thread, no product waits. The callback changes to one thread if
 
     median of the latest 5 steps  >  2.5 x the smallest such median so far,   twice in a row
 """

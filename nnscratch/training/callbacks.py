@@ -46,7 +46,7 @@ class ProgressBar(Callback):
     def on_fit_start(self, trainer: Trainer) -> None:
         silent = sys.stderr is None or trainer.rank > 0  # sys.stderr is None if its descriptor is closed
         stream = self.stream = io.StringIO() if silent else sys.stderr
-        self.interval = 0.2 if progress.someone_watches() else 20  # seconds between updates; few lines in a log file
+        self.interval = 0.2 if progress.someone_watches() else 20  # seconds; each update is a line of a log
         self.bar = progress.bar(
             total=trainer.total_steps,
             initial=trainer.steps_done,
@@ -61,7 +61,7 @@ class ProgressBar(Callback):
     def on_step_end(self, trainer: Trainer) -> None:
         self.targets += trainer.targets
         self.unshown += 1
-        if time.monotonic() - self.shown_at >= self.interval:  # reading a loss waits for the GPU
+        if time.monotonic() - self.shown_at >= self.interval:  # not in every step: reading a loss waits for the GPU
             self.update(trainer)
 
     def update(self, trainer: Trainer) -> None:

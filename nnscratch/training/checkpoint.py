@@ -40,7 +40,7 @@ class Checkpoint(Callback):
     folder : path
         An existing folder.
     every : int, optional
-        Save after every `every` steps, and also after each validation and at the end.
+        The number of steps between two saves. The run is also saved after each validation and at the end.
 
     Notes
     -----
@@ -135,7 +135,8 @@ def resume(trainer: Trainer, folder: PathLike) -> None:
 def state_dict(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the state of `trainer`: named arrays, and a header of values that JSON can store.
 
-    With a communicator, call it on all ranks. Rank 0 returns the states of all rows, as a single process does.
+    With a communicator, call this function on all ranks. Rank 0 then returns a recurrent model's states for all rows of
+    the batch, as a single process does.
     """
     history = trainer.history
     optimizer = trainer.optimizer.state_dict()
@@ -183,7 +184,7 @@ def load_state_dict(trainer: Trainer, arrays: dict[str, Any], header: dict[str, 
     own_arrays = {name: a.copy() for name, a in own_arrays.items()}
     try:
         _load(trainer, arrays, header)
-    except Exception as error:  # a damaged or edited checkpoint may hold anything
+    except Exception as error:  # a damaged or edited checkpoint may contain anything
         _load(trainer, own_arrays, own_header)  # the model may be loaded already when the optimiser raises
         if isinstance(error, ValueError):
             raise
@@ -196,7 +197,7 @@ def _load(trainer: Trainer, arrays: dict[str, Any], header: dict[str, Any]) -> N
 
     optimizer, own_generators = trainer.optimizer, _generators(trainer)
     privacy = _privacy_settings(trainer)
-    if header.get("privacy", privacy) != privacy:  # an older checkpoint does not have them
+    if header.get("privacy", privacy) != privacy:  # older checkpoints have no privacy settings
         raise ValueError(
             f"the checkpoint belongs to a run with privacy {header['privacy']}, and this trainer has {privacy}: "
             f"epsilon is right only if all steps have the same settings"
@@ -237,10 +238,10 @@ def _load(trainer: Trainer, arrays: dict[str, Any], header: dict[str, Any]) -> N
 
 
 def parameter_names(trainer: Trainer) -> list[str]:
-    """Return, for each parameter of the optimiser, its name in the model, or its number if the model does not have it.
+    """Return the name in the model of each parameter of the optimiser. A parameter without a name gets its number.
 
-    The number of a parameter changes if you reorder attributes of the model. Its name does not, so checkpoints store
-    moments by name.
+    The number of a parameter changes if you reorder attributes of the model. Its name does not change, so checkpoints
+    store moments by name.
     """
     names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}
     return [names.get(id(parameter), str(k)) for k, parameter in enumerate(trainer.optimizer.parameters)]
@@ -285,13 +286,13 @@ def _in_order(numbered: dict[str, Any]) -> list[Any]:
 
 
 def generators(model: Module) -> list[np.random.Generator]:
-    """Return the random generators that a model's modules hold, each once."""
+    """Return the random generators of a model's modules, each once."""
     held = [value for m in model.modules() for value in vars(m).values() if isinstance(value, np.random.Generator)]
     return list({id(rng): rng for rng in held}.values())
 
 
 def _for_json(states: Any) -> Any:
-    """Return the states of generators with lists instead of the arrays that some kinds of generators have."""
+    """Return the states of generators with lists in place of arrays, because JSON cannot store arrays."""
     if isinstance(states, dict):
         return {name: _for_json(value) for name, value in states.items()}
     if isinstance(states, list):
@@ -309,7 +310,7 @@ def _check_generator_state(name: str, state: Any) -> None:
 
 
 def _generators(trainer: Trainer) -> list[np.random.Generator]:
-    """Return the generators of the trainer's model, and the generator of the noise of private steps."""
+    """Return the generators of the trainer's model, and the generator that draws the noise of private steps."""
     return generators(trainer.model) + ([] if trainer.privacy is None else [trainer.privacy.rng])
 
 

@@ -1,4 +1,4 @@
-"""Divergence: a loss or gradient that is NaN or infinite stops training before it reaches the weights."""
+"""Divergence: a loss or gradient that is NaN or infinite stops training before the weights change."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class BatchGenerators:
 
 
 def steps_in_epoch(batches: Any, accumulate: int) -> int:
-    """Return the number of steps in one epoch. A step takes `accumulate` batches. The last step may take fewer."""
+    """Return the number of steps in one epoch. A step uses `accumulate` batches. The last step may use fewer."""
     return -(-len(batches) // accumulate)
 
 
@@ -79,14 +79,14 @@ def remaining_steps(trainer: Trainer, batches: Any) -> Iterator[list[tuple[Any, 
             rng.bit_generator.state = rng.bit_generator.state if start is None else start
         elif done and stopped_at is not None:
             raise ValueError(
-                "the resumed run stopped in an epoch of batches that draw random numbers, but these batches do not: "
-                "give fit the same batches"
+                "the checkpoint is from the middle of an epoch, and its batches drew random numbers, but these batches "
+                "draw none: give fit the same batches"
             )
         if done == 0:
             trainer.hidden = None  # the text starts again, so a recurrent model starts from a zero state
             generators.epoch_start = None if rng is None else rng.bit_generator.state
         rest = iter(batches)
-        for _ in itertools.islice(rest, done * trainer.accumulate):  # used already
+        for _ in itertools.islice(rest, done * trainer.accumulate):  # skip the batches already used
             pass
         if done and stopped_at is not None:
             rng.bit_generator.state = stopped_at

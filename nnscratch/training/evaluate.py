@@ -16,9 +16,10 @@ from .model_calls import batch_on_device_of, call_model, computes_own_loss, hidd
 def evaluate(model: Module, criterion: Module, batches: Iterable[tuple[Any, Any]]) -> float:
     """Return the mean loss per target over all `batches`.
 
-    The model runs in ``eval()`` mode and in constant memory. With CrossEntropyLoss, ignored targets do not count and
-    class weights apply, as in the loss of one batch. A recurrent model starts from a zero state and carries its state
-    from batch to batch. When the batch size changes, it starts from a zero state again.
+    The model runs in ``eval()`` mode. The memory does not depend on the number of batches. With CrossEntropyLoss,
+    ignored targets do not count and class weights apply, as in the loss of one batch. A recurrent model starts from a
+    zero state and carries its state from batch to batch. When the batch size changes, it starts from a zero state
+    again.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ def loss_sum(
     model, criterion, batches
         As for `evaluate`.
     own_rows : function of the number of rows of a batch
-        Returns the rows to evaluate, as a slice. By default, all of them.
+        Returns the rows to evaluate, as a slice. By default, it returns all rows.
     """
     check_instance("evaluate", "model", model, Module)
     check_instance("evaluate", "criterion", criterion, Module)
@@ -78,11 +79,11 @@ def loss_sum(
                 if not len(targets):
                     continue
                 (n,) = backend.to_floats([number_of_targets(criterion, targets)])
-                if n == 0:  # all targets are ignored, but the state advances
+                if n == 0:  # all are ignored, but the state must advance
                     _, state = call_model(model, inputs, hidden_for(model, inputs, state))
                     continue
             if computes_own_loss(model, criterion):
-                loss, state = model.loss_and_backward(inputs, targets, state)  # in eval() mode: loss only
+                loss, state = model.loss_and_backward(inputs, targets, state)  # in eval() mode: computes only the loss
             else:
                 prediction, state = call_model(model, inputs, state)
                 loss = criterion(prediction, targets)

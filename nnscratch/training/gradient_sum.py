@@ -71,7 +71,7 @@ class GradientSum:
         whole = []
         for k, (p, (rows, values)) in enumerate(zip(learned, found, strict=True)):
             counts = table[:, 1 + k].astype(int)
-            if counts.sum() < _length(p):  # so no rank has a whole gradient
+            if counts.sum() < _length(p):  # then no rank has a whole gradient
                 self._add_up_rows(p, rows, values, counts)
             else:
                 self._put_into_view(k)
@@ -140,7 +140,7 @@ class GradientSum:
             self._put_into_view(k)
 
     def _connected(self, numbers: list[int]) -> dict[np.dtype, list[slice]]:
-        """Return the parts of the flat arrays that hold these parameters: few, long slices. `numbers` is ascending."""
+        """Return these parameters' parts of the flat arrays. Parts side by side are joined. `numbers` is ascending."""
         parts: dict[np.dtype, list[slice]] = {dtype: [] for dtype in self._flat}
         for k in numbers:
             of_dtype, cut = parts[self._learned[k].dtype], self._slices[k]

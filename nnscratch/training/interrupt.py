@@ -24,10 +24,10 @@ def reason_to_stop(trainer: Trainer) -> str | None:
 
 @contextlib.contextmanager
 def finish_step_on_ctrl_c(trainer: Trainer) -> Iterator[None]:
-    """Inside the block, let the first Ctrl-C set ``trainer.stop``. A second one raises KeyboardInterrupt as usual.
+    """Inside the block, the first Ctrl-C sets ``trainer.stop``, so that training ends after the current step.
 
-    Training then ends after the current step. Python allows signal handlers in the main thread only. In any other
-    thread, this function has no effect.
+    A second Ctrl-C raises KeyboardInterrupt as usual. Python allows signal handlers in the main thread only. In any
+    other thread, this function has no effect.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

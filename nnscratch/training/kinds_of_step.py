@@ -6,7 +6,7 @@
     together         together.py: with other processes
     private          privacy/dpsgd.py: the gradient of each example is clipped, and noise is added
 
-Each is a function of (trainer, parts) that makes one step and returns a recurrent model's next state.
+Each kind is a function of (trainer, parts) that makes one step and returns a recurrent model's next state.
 """
 
 from __future__ import annotations

@@ -56,8 +56,8 @@ def accuracy(prediction: Array, target: Array) -> float:
     Parameters
     ----------
     prediction : array of floats, shape (..., C) or (...), or of integers, shape (...)
-        One of three forms. A score for each class: the class with the largest score is the prediction. One score for
-        each target, such as the logits of `BCEWithLogitsLoss`: a score above 0 predicts class 1. Or the predicted
+        With C scores for each target, the class with the largest score is the prediction. With one score for each
+        target, such as the logits of `BCEWithLogitsLoss`, a score above 0 predicts class 1. Integers are the predicted
         classes themselves.
     target : array of integers, shape (...)
         The true classes. With one score for each target, they are 0 and 1, and may be floats.
@@ -86,7 +86,8 @@ def confusion_matrix(prediction: Array, target: Array, num_classes: int | None =
     prediction, target
         As for :func:`accuracy`.
     num_classes : int, optional
-        C. The default is the number of scores in a row. If `prediction` holds classes, it is the largest class plus 1.
+        The number of classes C. The default is the number of scores for each target. If there are no scores for each
+        class, the default is the largest class plus 1.
 
     Returns
     -------
@@ -110,12 +111,12 @@ def confusion_matrix(prediction: Array, target: Array, num_classes: int | None =
     C = positive_int("num_classes", num_classes)
     if min(int(classes.min()), int(target.min())) < 0 or max(int(classes.max()), int(target.max())) >= C:
         raise ValueError(f"confusion_matrix: classes must be in 0..{C - 1}; give a larger num_classes")
-    cells = target * C + classes.astype("intp")  # row t, column p; int8 labels would overflow
+    cells = target * C + classes.astype("intp")  # the element in row t, column p; int8 would overflow
     return backend.array_module(target).bincount(cells.reshape(-1), minlength=C * C).reshape(C, C)
 
 
 def predicted_classes(prediction: Array, target: Array) -> Array:
-    """Return the predicted class for each target: the index of the largest score, or `prediction` itself."""
+    """Return the predicted class for each target. See `accuracy` for the forms of `prediction`."""
     for name, array in (("prediction", prediction), ("target", target)):
         try:
             backend.array_module(array)

@@ -9,7 +9,7 @@ Any Module can be trained. A model with several inputs gets a tuple of arrays fr
                                 memory, because the model never holds all its logits. It is called as
                                 ``loss_and_backward(inputs, targets, hidden, scale)``; `scale` multiplies the gradients.
     vocab_size                  The model reads token ids. If the model has one input, the ids are checked on the
-                                CPU before they are moved to a GPU.
+                                CPU, before the model reads them on a GPU.
 """
 
 from __future__ import annotations
@@ -76,7 +76,10 @@ def call_model(model: Module, inputs: Any, hidden: Any) -> tuple[Any, Any]:
 
 
 def computes_own_loss(model: Module, criterion: Module) -> bool:
-    """True if ``model.loss_and_backward`` gives this criterion's loss: a plain CrossEntropyLoss."""
+    """True if the model has ``loss_and_backward``, and the criterion is the loss that this method computes.
+
+    This loss is a CrossEntropyLoss with its default arguments.
+    """
     return (
         hasattr(model, "loss_and_backward")
         and type(criterion) is CrossEntropyLoss

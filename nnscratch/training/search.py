@@ -142,7 +142,7 @@ PRUNED = "the search ended this trial early"
 
 
 class _Report(Callback):
-    """Report every validation loss to the trial, and end training when its pruner decides so."""
+    """Report every validation loss to the trial, and end training when the pruner decides so."""
 
     def __init__(self, trial: Any):
         self.trial = trial

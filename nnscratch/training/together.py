@@ -8,15 +8,18 @@ rows of rank r have n_r targets and the mean loss L_r, then
 so the mean over all targets is the weighted sum of the ranks' means. Each rank multiplies its loss and its gradient by
 n_r/n. One sum over the ranks then gives L and g to all of them (gradient_sum.py). The sum comes before the norm, the
 clipping and the check for NaN. After the sum, all ranks compute the same numbers, so their weights stay equal, bit for
-bit. All ranks read the same batches. Of N rows, rank r uses these:
+bit. All ranks read the same batches. Of N rows, rank r uses N_r neighbouring rows. The first N mod p ranks
+have one row more than the others:
 
-    rank 0    0 ... n_0 - 1        the first N mod p ranks have one row more
-    rank 1    n_0 ... n_0 + n_1 - 1                             row n of TextBatches is a lane: a rank keeps its lanes
+    rank 0    0 ... N_0 - 1
+    rank 1    N_0 ... N_0 + N_1 - 1
+
+Row n of a batch of TextBatches continues row n of the previous batch. So a rank always reads the same lanes of a text.
 
 What differs by rank:
 
-    hidden states     A recurrent model has the states of its own rows. A checkpoint holds the states of all rows.
-    dropout           Rank 0 draws the numbers of a single process. Each other rank has its own random stream.
+    hidden states     Each rank has the states of its own rows. A checkpoint contains the states of all rows.
+    dropout           Rank 0 draws the same numbers as a single process. Each other rank has its own random stream.
     BatchNorm         Each rank normalises its own rows. The running averages become the mean over the ranks.
 
 A rank must never wait for a rank that has ended. So all ranks stop after the same step, and an error on one rank ends
@@ -77,7 +80,7 @@ class Together:
         self.communicator, self.model = communicator, trainer.model
         self.rank, self.size = communicator.Get_rank(), communicator.Get_size()
         self.sum = GradientSum(communicator, trainer.optimizer.parameters)
-        self.batch_rows = 0  # N of the latest batch: the states that the model carries have this number of rows
+        self.batch_rows = 0  # the number of rows of the latest batch, and of the states that the model carries
         self.started = False
         self.own_streams = False  # True when the random generators differ between the ranks
         end_all_ranks_on_uncaught_error()
@@ -108,11 +111,11 @@ class Together:
             N, own = num_rows(inputs), self.own_rows(num_rows(inputs))
             if N != self.batch_rows:  # as in one process: a batch of another size starts from a zero state
                 hidden, self.batch_rows = None, N
-            if own.start == own.stop:  # fewer rows than ranks
+            if own.start == own.stop:  # no rows for this rank: the batch has fewer rows than ranks
                 continue
             inputs_r, targets_r = rows_of(inputs, own), targets[own]
             n, n_r = backend.to_floats([number_of_targets(criterion, t) for t in (targets, targets_r)])
-            if n and not n_r:  # all targets of these rows are ignored, but the state advances
+            if n and not n_r:  # all are ignored, but the state must advance
                 with eval_mode(model):
                     _, hidden = call_model(model, inputs_r, hidden_for(model, inputs_r, hidden))
                 continue
@@ -135,7 +138,7 @@ class Together:
         return next(wish for wish in self.communicator.allgather(wish) if wish is not None)
 
     def diverges_alike(self) -> bool:
-        """True if all ranks raise `TrainingDiverged` at the same step. On GPUs, they read losses at different steps."""
+        """True if all ranks raise `TrainingDiverged` at the same step. On GPUs, the steps may differ."""
         return all(p.device == "cpu" for p in self.sum.parameters)
 
     def start(self, trainer: Trainer, *batches: Any) -> None:
@@ -203,7 +206,7 @@ class Together:
         return tuple(cut) if isinstance(hidden, tuple) else cut[0]
 
     def _batch_axes(self) -> list[int]:
-        """Return, for each array of the model's state, the axis that counts the rows of the batch."""
+        """Return, for each array of the model's state, the axis of the rows of the batch."""
         pairs = zip(*(arrays_of(self.model.init_hidden(n)) for n in (1, 2)), strict=True)
         return [next(k for k in range(a.ndim) if a.shape[k] != b.shape[k]) for a, b in pairs]
 

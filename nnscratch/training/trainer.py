@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class Trainer:
-    """Trains a model on batches. The reference page on training has the same loop, written out.
+    """Trains a model on batches. The reference page on training shows the training loop as a few lines of code.
 
     Parameters
     ----------
@@ -223,7 +223,7 @@ class Trainer:
                     self.recorded.update_seconds()
                     self.call("on_step_end")
                     stop = reason_to_stop(self)
-                    # No validation after Ctrl-C: a resumed run validates at the same steps as an uninterrupted run.
+                    # No validation after Ctrl-C, so that a resumed run validates at the usual steps only.
                     last = self.steps_done == self.total_steps or stop not in (None, INTERRUPTED)
                     if valid is not None and (self.steps_done % evaluate_every == 0 or last):
                         validate(self, valid, epoch=self.steps_done / steps_per_epoch)
@@ -236,7 +236,7 @@ class Trainer:
         finally:
             self.call("on_fit_end")
             if self.together is not None:
-                self.together.communicator.Barrier()  # no rank may read a checkpoint that rank 0 still writes
+                self.together.communicator.Barrier()  # no rank may read a checkpoint while rank 0 writes it
         return history
 
     def _start(self, *batches: Any) -> None:

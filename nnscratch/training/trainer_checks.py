@@ -51,7 +51,7 @@ def check_batches(trainer: Trainer, batches: Any, valid: Any) -> None:
 
 def checked_privacy(trainer: Trainer, privacy: DPSGD) -> DPSGD:
     """Return `privacy`. Raise if it does not fit the model or the other settings of the trainer."""
-    from ..privacy import DPSGD  # imported late: privacy is built on training
+    from ..privacy import DPSGD  # imported here, because privacy imports training
 
     check_instance("Trainer", "privacy", privacy, DPSGD)
     alone = trainer.split_batch is None and trainer.together is None and trainer.accumulate == 1

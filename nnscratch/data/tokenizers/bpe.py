@@ -12,8 +12,8 @@ References: Gage (1994), "A new algorithm for data compression", The C Users Jou
 https://www.drdobbs.com/a-new-algorithm-for-data-compression/184402829. Sennrich, Haddow and Birch (2016), "Neural
 machine translation of rare words with subword units", arXiv:1508.07909. Radford, Wu, Child, Luan, Amodei and Sutskever
 (2019), "Language models are unsupervised multitask learners",
-https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf: the bytes and the
-pattern.
+https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf (for the bytes
+and the pattern).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class BPETokenizer(Tokenizer):
     merges : iterable of (str, str)
         The pairs of tokens to merge, in the order in which to merge them.
     special_tokens : iterable of str
-        Tokens such as ``<|endoftext|>``. Their characters do not stand for bytes. Each occurrence in a text becomes one
+        Tokens such as ``<|endoftext|>``. Their characters do not represent bytes. Each occurrence in a text becomes one
         token.
 
     Raises
@@ -184,7 +184,7 @@ class BPETokenizer(Tokenizer):
         """Return the ids of the tokens of any bytes. :meth:`decode_bytes` returns exactly `data`.
 
         For the UTF-8 bytes of a text, :meth:`encode` returns the same ids. Bytes that are not UTF-8 are treated as
-        punctuation marks when the words are split.
+        punctuation marks when the text is split into words.
 
         Returns
         -------
@@ -195,7 +195,7 @@ class BPETokenizer(Tokenizer):
         return self._encode(bytes(data).decode("utf-8", "surrogateescape"))
 
     def _encode(self, text: str) -> np.ndarray:
-        """Return the ids of a text. A lone surrogate in it stands for a byte that is not UTF-8."""
+        """Return the ids of a text. A lone surrogate in it represents a byte that is not UTF-8."""
         pieces: list[list[int]] = []
         for number, part in enumerate(self._special.split(text) if self._special else [text]):
             if number % 2:  # re.split returns texts and special tokens in turns: text, token, text, ...
@@ -269,7 +269,7 @@ class BPETokenizer(Tokenizer):
         return cls(*hugging_face.from_json(saved))
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write the tokenizer in the forms that Hugging Face's libraries read.
+        """Write the tokenizer in the file formats that Hugging Face's libraries read.
 
         Parameters
         ----------
@@ -277,7 +277,7 @@ class BPETokenizer(Tokenizer):
             A file that ends in ``.json``, or a folder. In a folder, the files are tokenizer.json, vocab.json and
             merges.txt. The folder is made if it does not exist.
         """
-        from ...serialization import write_atomically  # imported late: serialization comes after data
+        from ...serialization import write_atomically  # imported here, because serialization imports this file
 
         path = Path(path)
         content = self.to_dict()

@@ -1,4 +1,4 @@
-"""The files of a byte-level BPE tokenizer in the forms of Hugging Face: tokenizer.json, or vocab.json and merges.txt.
+"""The files of a byte-level BPE tokenizer in the formats of Hugging Face: tokenizer.json, or vocab.json and merges.txt.
 
     tokenizer.json  everything: the vocabulary, the merges, the special tokens and how a text is split
     vocab.json      {token: id}
@@ -26,8 +26,8 @@ def _symbols() -> tuple[str, ...]:
 
 
 SYMBOLS = _symbols()
-"""The character that stands for each byte. A visible Latin-1 character stands for itself. The other bytes are numbered
-from U+0100 on: a space is ``Ġ`` and a line break is ``Ċ``."""
+"""The character that represents each byte. The byte of a visible Latin-1 character is written as this character. The
+other bytes are written as the characters from U+0100 on: a space is ``Ġ`` and a line break is ``Ċ``."""
 
 
 def to_json(vocabulary: Sequence[str], merges: Sequence[tuple[str, str]], special_tokens: Sequence[str]) -> dict:

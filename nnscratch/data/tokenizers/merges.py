@@ -11,7 +11,7 @@ Repeat until the vocabulary is large enough or no pair is left:
 1. Take the pair with the largest count, (a, b) = argmax count. If counts are equal, take the pair with the smallest
    ids.
 2. Add the symbol ab to the vocabulary.
-3. In each word, from left to right, replace a b by ab.
+3. In each word, from left to right, replace every a b by ab.
 
 Step 3 changes few counts. If h a b k becomes h ab k, ::
 
@@ -65,14 +65,14 @@ def learn_merges(frequencies: Mapping[str, int], symbols: list[str], vocab_size:
     ['ug', 'un', 'hug']
     """
     ids = {symbol: number for number, symbol in enumerate(symbols)}
-    # All words in one list, with NONE between them. left and right are the positions of the neighbours.
+    # `at` has the symbols of all words, with NONE between words. left and right are the positions of the neighbours.
     at, weight = [NONE], [0]
     for word, frequency in frequencies.items():
         at += [*(ids[character] for character in word), NONE]
         weight += [frequency] * (len(word) + 1)
     left, right = list(range(-1, len(at) - 1)), list(range(1, len(at) + 1))
     count: defaultdict[Pair, int] = defaultdict(int)
-    positions: defaultdict[Pair, list[int]] = defaultdict(list)  # for each pair, where its left symbols are, ascending
+    positions: defaultdict[Pair, list[int]] = defaultdict(list)  # for each pair, the positions of its left symbols
     for i, pair in enumerate(pairwise(at)):
         if NONE not in pair:
             count[pair] += weight[i]
@@ -136,7 +136,7 @@ def apply_merges(word: list[int], merges: Mapping[Pair, tuple[int, int]]) -> lis
     >>> apply_merges([7, 4, 5, 4, 5], {(4, 5): (0, 8), (7, 8): (1, 9)})
     [9, 8]
     """
-    at, n = [*word, NONE], len(word)  # at[-1] is NONE too: the left neighbour of the first symbol
+    at, n = [*word, NONE], len(word)  # at[-1], the left neighbour of the first symbol, is NONE too
     left, right = list(range(-1, n)), list(range(1, n + 2))
     queue = [(merges[pair][0], i) for i, pair in enumerate(pairwise(word)) if pair in merges]
     heapify(queue)

@@ -11,8 +11,8 @@ Each match of this pattern is one word, and each character of the text is in exa
 
 ``\p{L}`` is a letter, ``\p{N}`` is a number and ``\s`` is white space, each as Unicode defines it. Python's ``re`` does
 not know ``\p{L}`` and ``\p{N}``. Its ``\s`` includes four control characters that are not white space in Unicode. So
-this file writes out all three as ranges of code points. It takes them from :mod:`unicodedata`, and adds the characters
-that Python 3.11 does not know. So every Python version splits a text in the same way.
+this file writes all three as ranges of code points. The letters and numbers come from :mod:`unicodedata`. This file
+adds those that Python 3.11 does not know, so that every Python version splits a text in the same way.
 
 Reference: Radford, Wu, Child, Luan, Amodei and Sutskever (2019), "Language models are unsupervised multitask learners",
 https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf.

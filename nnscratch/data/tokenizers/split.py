@@ -60,10 +60,10 @@ class SplitTokenizer(Tokenizer):
         Raises
         ------
         ValueError
-            The text holds no token. Or the text has more than `max_size` different tokens, and either `max_size` is
-            below 3 or the text holds no ``<unk>`` to replace the others.
+            The text contains no token. If the text has more than `max_size` different tokens, this error is also raised
+            if `max_size` is below 3, or if the text contains no ``<unk>`` to replace the other tokens.
         """
-        counts = Counter({EOS: 0})  # in the vocabulary even if the text is a single line
+        counts = Counter({EOS: 0})  # EOS is in the vocabulary even if the text is a single line
         counts.update(cls.tokenize(text))
         if not counts.keys() - {EOS}:
             raise ValueError("text holds no tokens for a vocabulary")
@@ -97,7 +97,7 @@ class SplitTokenizer(Tokenizer):
         Raises
         ------
         ValueError
-            Neither a token of the text nor ``<unk>`` is in the vocabulary.
+            A token of the text is not in the vocabulary, and ``<unk>`` is not in the vocabulary either.
         """
         unknown = self._ids.get(UNK)
         ids = [self._ids.get(token, unknown) for token in self.tokenize(text)]

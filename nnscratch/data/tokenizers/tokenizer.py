@@ -1,4 +1,4 @@
-"""Tokenizer: the vocabulary that all tokenizers have.
+"""Tokenizer: the base class of all tokenizers, which has the vocabulary.
 
 A vocabulary is a tuple of tokens. The id of a token is its index in that tuple.
 """
@@ -61,7 +61,7 @@ class Tokenizer:
         return self._ids[token]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the tokenizer as plain strings and lists, which JSON can hold.
+        """Return the tokenizer as plain strings and lists, which JSON can store.
 
         :func:`tokenizer_from_dict` reads them.
         """
@@ -79,7 +79,7 @@ class Tokenizer:
         FileNotFoundError
             The folder of `path` does not exist.
         """
-        from ...serialization import write_atomically  # imported late: serialization comes after data
+        from ...serialization import write_atomically  # imported here, because serialization imports this file
 
         write_atomically(path, json.dumps(self.to_dict(), ensure_ascii=False).encode("utf-8", "surrogatepass"))
 

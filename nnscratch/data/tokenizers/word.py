@@ -27,7 +27,7 @@ CLOSING = frozenset(",.;:!?)]}”’…%")  # written without a space before
 OPENING = frozenset("([{“‘£$")  # written without a space after
 _DASHES = frozenset("-—")  # written without a space on either side
 _END = frozenset(".!?")
-_CLOSE_END = frozenset("”’)]")  # these may follow the full stop within the sentence
+_CLOSE_END = frozenset("”’)]")  # these may follow a full stop and still belong to its sentence
 
 _ABBREVIATION = rf"(?<![\w'])(?:{'|'.join(map(re.escape, ABBREVIATIONS))})"
 _STRAIGHT_OPENING = r"(?<![^\s(\[{“‘'\"–—-])%s(?=[^\s.,;:!?)\]}])"  # after a space or opening mark, before a word
@@ -35,7 +35,7 @@ _OPENING_DOUBLE, _OPENING_SINGLE = (re.compile(_STRAIGHT_OPENING % mark) for mar
 # Possessive quantifiers: without them, the time for a long run of marks would be quadratic in its length.
 _SENTENCE_END = re.compile(rf"({_ABBREVIATION})|[.!?]++[”’)\]]*+(?=(\s|$)?)")
 _SEVERAL_ENDS = re.compile(rf"{EOS}(?:\s*{EOS})+")
-_JOINERS = "\u200c\u200d"  # inside words of Persian, Hindi and others
+_JOINERS = "\u200c\u200d"  # they occur inside words of Persian, Hindi and other languages
 
 
 @functools.lru_cache(maxsize=64)
@@ -151,7 +151,7 @@ class WordTokenizer(Tokenizer):
     def encode(self, text: str) -> np.ndarray:
         """Return the id of every token. A word that is not in the vocabulary gets the id of ``<unk>``, 0.
 
-        A text that stops in the middle of a sentence gets no ``<eos>``, so a model can continue it.
+        A text that stops in the middle of a sentence gets no ``<eos>``, so a model can continue the sentence.
 
         Returns
         -------
@@ -163,9 +163,9 @@ class WordTokenizer(Tokenizer):
     def decode(self, ids: Any) -> str:
         """Return readable text with spaces as in English. It contains ``<eos>`` only where a sentence has no full stop.
 
-        Encoding the text again gives the same ids, with two exceptions. Several ``<eos>`` in a row become one, and a
-        final full stop without ``<eos>`` gets one. The text of the first k ids is always a prefix of the text of all
-        ids, so you can print a text while a model generates it.
+        Encoding the text again gives the same ids, with two exceptions. Several ``<eos>`` in a row become one, and
+        ``<eos>`` is added after a final full stop if it is missing. The text of the first k ids is always a prefix of
+        the text of all ids, so you can print a text while a model generates it.
 
         Parameters
         ----------
