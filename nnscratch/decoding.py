@@ -6,9 +6,9 @@ The probability of a target y_1 .. y_T is a product over its tokens, so its loga
 
 greedy      Take the most likely token at every step. A likely first token may lead to unlikely later tokens.
 
-beam        Keep the k best beginnings. At every step, extend each by all V tokens, and keep the k best of the k V
-            results. A result that ends with the stop token is finished. With k = 1 this is the greedy search. If k is
-            the number of all possible sequences, the search finds the best one.
+beam        Keep the k best beginnings of a target. At every step, extend each of them by each of the V tokens, and
+            keep the k best of the k V results. A result that ends with the stop token is finished. With k = 1, this is
+            the greedy search. If k is the number of all possible sequences, the search finds the best one.
 
 The probability of a longer target is a product of more factors below 1, so it is smaller. The score log p / T^a,
 with a > 0, prefers longer targets. This is called a length penalty.

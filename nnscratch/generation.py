@@ -253,8 +253,8 @@ class _Stops:
             self.texts.append(tokenizer.decode(ids))  # in the form that the tokenizer writes, for example in lower case
             if not self.texts[-1]:
                 raise ValueError(f"stop {text!r} holds no token of this tokenizer")
-        # A match ends in the newest token, and each token except <eos> writes at least one byte. So a match cannot
-        # begin before the latest tokens of this number.
+        # A match ends in the newest token, and each token except <eos> writes at least one byte. So a match lies in
+        # the latest `self.tokens` tokens.
         self.tokens = 8 + 2 * max([len(text.encode()) for text in self.texts], default=0)
 
     def text_before(self, prompt: np.ndarray, written: list[int]) -> str | None:

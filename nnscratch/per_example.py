@@ -210,11 +210,12 @@ def joined(forms: Sequence[Form], shape: tuple[int, ...]) -> Form:
         return forms[0]
     if len(kinds) == 1:
         return kinds.pop().joined(forms)
-    return Each.joined([Each(form.gradients(shape)) for form in forms])  # such as a tied embedding and Linear layer
+    # A parameter that an embedding and a Linear layer share has forms of two kinds.
+    return Each.joined([Each(form.gradients(shape)) for form in forms])
 
 
 def keep_recurrent(parameters: Sequence[Parameter], dU: Array, dV: Array, X: Array, h: Array) -> None:
-    """Keep the forms of u = W_ih x + b_ih and v = W_hh h + b_hh, which all recurrent layers compute.
+    """Keep the forms for the parameters of u = W_ih x + b_ih and v = W_hh h + b_hh, which all recurrent layers compute.
 
     Parameters
     ----------
@@ -237,8 +238,8 @@ def spread_examples(parameters: Sequence[Parameter], rows: Array, N: int) -> Ite
 
     The layer sees only the examples `rows`. The gradients of all other examples are zero.
 
-    Recurrent layers use it for sequences of different lengths. They cut time into segments, and a segment runs only
-    the sequences that have not ended.
+    Recurrent layers use this function for sequences of different lengths. They cut time into segments, and a segment
+    runs only the sequences that have not ended.
     """
     before = [len(parameter.examples or ()) for parameter in parameters]
     yield

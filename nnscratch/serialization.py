@@ -183,7 +183,7 @@ def save_lora(model: Module, path: PathLike) -> None:
 def load_lora(path: PathLike, model: Module) -> Module:
     """Load into `model` the matrices that `save_lora` wrote to the file, and return the model.
 
-    Each Linear layer that the file names becomes a `LoRA` layer. If it is a `LoRA` layer already, it gets the matrices
+    Each Linear layer that the file names becomes a `LoRA` layer. A `LoRA` layer that the file names gets the matrices
     of the file.
 
     Parameters

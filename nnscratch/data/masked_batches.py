@@ -37,7 +37,7 @@ class MaskedBatches:
         The ids of the text. The text is cut into sequences of `seq_len` tokens. Its last tokens are not used if they do
         not fill a sequence.
     batch_size, seq_len : int
-        N and T.
+        N, the number of sequences in a batch, and T, the number of tokens in a sequence.
     mask : int
         The id that hides a token. It must be larger than all ids of the text.
     p : float, 0 < p < 1
@@ -47,7 +47,7 @@ class MaskedBatches:
     Raises
     ------
     ValueError
-        The text has fewer than `seq_len` tokens, `mask` occurs in it, or p is not between 0 and 1.
+        The text has fewer than `seq_len` tokens, `mask` is not larger than all ids, or p is not between 0 and 1.
 
     Examples
     --------

@@ -8,8 +8,8 @@ positions="sinusoidal", PositionalEncoding replaces PositionalEmbedding, and the
 in the first Transformer.
 
 The logits at step t are scores for token t+1, given the tokens 0..t: the blocks are causal. The model makes all T
-predictions in one pass, without a loop over time. It cannot use tokens further back than `context`. The state of an
-LSTM has no such limit.
+predictions in one pass, without a loop over time. It uses at most the latest `context` tokens. The state of an LSTM
+has no such limit.
 
     training      Each batch is read separately. forward ignores the state that it gets, and returns () as the new one.
 

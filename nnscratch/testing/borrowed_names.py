@@ -1,8 +1,8 @@
-"""Find functions in a reader's answer to an exercise that use a variable of the code that checks the answer.
+"""Find functions of an answer that use variables of the check.
 
-The check and the answer share the notebook's global names. A function that uses a variable of the check by mistake,
-such as an array that its forward should have saved, raises no error in the check. Everywhere else, it raises a
-NameError.
+The check is the code of an exercise that tests the reader's answer. The check and the answer share the notebook's
+global names. A function that uses a variable of the check by mistake, such as an array that its forward should have
+saved, raises no error in the check. Everywhere else, it raises a NameError.
 """
 
 from __future__ import annotations

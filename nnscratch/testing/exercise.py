@@ -36,11 +36,13 @@ page. On a computer with Python, it makes all steps."""
 
 
 def fast() -> bool:
-    """Return True if a notebook should use fewer steps: ``NNSCRATCH_FAST`` is set and not 0, or it runs in a browser.
+    """Return True if a notebook should use fewer steps.
 
-    In a browser, Python computes several times slower, so the notebooks use fewer steps there and this function prints
-    a sentence that says so. To get all steps there, set the environment variable ``NNSCRATCH_FAST`` to 0 before this
-    call.
+    This is so if ``NNSCRATCH_FAST`` is set and not 0, or if the notebook runs in a browser.
+
+    In a browser, Python computes several times slower, so the notebooks use fewer steps there. This function prints a
+    sentence that says so. To get all steps in a browser, set the environment variable ``NNSCRATCH_FAST`` to 0 before
+    this call.
 
     Examples
     --------
@@ -57,8 +59,8 @@ def fast() -> bool:
 def exercise(name: str) -> Iterator[None]:
     """Run the checks of an exercise and print the result. Exceptions are printed, and do not leave the ``with`` block.
 
-    After the block, all global names of the notebook are what they were before it, so a check may use names such as
-    ``x`` that other cells use too.
+    After the block, all global names of the notebook have their earlier values, so a check may use names such as ``x``
+    that other cells use too.
 
     Parameters
     ----------

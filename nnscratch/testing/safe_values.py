@@ -184,7 +184,7 @@ def describe(value: Any) -> str:
 
 
 def describe_elements(value: Any) -> str:
-    """Return a short description of a value. For a list or a tuple of arrays it contains the shapes of the first ones.
+    """Return a short description of a value. For a list or a tuple of arrays, it contains the first shapes.
 
     Examples
     --------

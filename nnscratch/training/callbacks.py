@@ -46,7 +46,7 @@ class ProgressBar(Callback):
     def on_fit_start(self, trainer: Trainer) -> None:
         silent = sys.stderr is None or trainer.rank > 0  # sys.stderr is None if its descriptor is closed
         stream = self.stream = io.StringIO() if silent else sys.stderr
-        self.interval = 0.2 if progress.someone_watches() else 20  # seconds; each update is a line of a log
+        self.interval = 0.2 if progress.someone_watches() else 20  # seconds; in a log, each update is a line
         self.bar = progress.bar(
             total=trainer.total_steps,
             initial=trainer.steps_done,

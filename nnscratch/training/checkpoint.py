@@ -238,7 +238,7 @@ def _load(trainer: Trainer, arrays: dict[str, Any], header: dict[str, Any]) -> N
 
 
 def parameter_names(trainer: Trainer) -> list[str]:
-    """Return the name in the model of each parameter of the optimiser. A parameter without a name gets its number.
+    """Return the names that the optimiser's parameters have in the model. A parameter without a name gets its number.
 
     The number of a parameter changes if you reorder attributes of the model. Its name does not change, so checkpoints
     store moments by name.

@@ -16,10 +16,10 @@ from .model_calls import batch_on_device_of, call_model, computes_own_loss, hidd
 def evaluate(model: Module, criterion: Module, batches: Iterable[tuple[Any, Any]]) -> float:
     """Return the mean loss per target over all `batches`.
 
-    The model runs in ``eval()`` mode. The memory does not depend on the number of batches. With CrossEntropyLoss,
-    ignored targets do not count and class weights apply, as in the loss of one batch. A recurrent model starts from a
-    zero state and carries its state from batch to batch. When the batch size changes, it starts from a zero state
-    again.
+    The model runs in ``eval()`` mode. The memory that it needs does not depend on the number of batches. With
+    CrossEntropyLoss, ignored targets do not count and class weights apply, as in the loss of one batch. A recurrent
+    model starts from a zero state and carries its state from batch to batch. When the batch size changes, it starts
+    from a zero state again.
 
     Parameters
     ----------

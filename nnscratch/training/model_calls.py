@@ -6,7 +6,7 @@ Any Module can be trained. A model with several inputs gets a tuple of arrays fr
     init_hidden(batch_size)     The model is recurrent. It is called as ``model(*inputs, hidden)``, returns
                                 ``(prediction, hidden)``, and its state is carried from batch to batch.
     loss_and_backward(...)      The model computes its cross-entropy and all gradients in one call. That takes less
-                                memory, because the model never holds all its logits. It is called as
+                                memory, because the model never stores all logits at once. It is called as
                                 ``loss_and_backward(inputs, targets, hidden, scale)``; `scale` multiplies the gradients.
     vocab_size                  The model reads token ids. If the model has one input, the ids are checked on the
                                 CPU, before the model reads them on a GPU.

@@ -307,7 +307,7 @@ def test_a_token_that_is_not_there_is_refused_and_its_written_form_is_named():
         (SYMBOLS[1:], [], [], "must hold all 256 bytes; it lacks 1, the first of them byte 0, written 'Ā'"),
         ([*SYMBOLS, "ab"], [("a", "b"), ("ab", "c")], [], "merge 1, 'ab' and 'c': 'abc' is not in the vocabulary"),
         ([*SYMBOLS, "ab"], [("a", "b"), ("a", "b")], [], r"each pair once, got \('a', 'b'\) more than once"),
-        ([*SYMBOLS, "a b"], [], [], "the token 'a b' holds ' ', which stands for no byte"),
+        ([*SYMBOLS, "a b"], [], [], "the token 'a b' holds ' ', which represents no byte"),
         (SYMBOLS, [], ["<a>"], "the special token '<a>' is not in the vocabulary"),
         ([*SYMBOLS, "a"], [], [], "vocabulary must hold each token once, got 'a' more than once"),
     ],

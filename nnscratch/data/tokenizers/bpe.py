@@ -122,7 +122,8 @@ class BPETokenizer(Tokenizer):
             return bytes(_TO_BYTE[symbol] for symbol in token)
         except KeyError as error:
             raise ValueError(
-                f"the token {token!r} holds {error.args[0]!r}, which stands for no byte: give it in special_tokens"
+                f"the token {token!r} holds {error.args[0]!r}, which represents no byte. If the token is special, "
+                f"add it to special_tokens"
             ) from None
 
     @classmethod
