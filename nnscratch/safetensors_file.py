@@ -6,8 +6,8 @@ A file has three parts:
     n bytes                 the header: JSON, with spaces at the end so that n is a multiple of 8
     all remaining bytes     the values of the arrays, one array after the other, without gaps
 
-The header holds an entry for each array, ``"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}``. Its
-offsets count from the end of the header. The header also holds ``"__metadata__"``, a dictionary of strings. The arrays
+The header has an entry for each array, ``"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}``. Its
+offsets count from the end of the header. The header also has ``"__metadata__"``, a dictionary of strings. The arrays
 are in the order of `DTYPES`, and arrays of one dtype are in the order of their names. The library uses the same order,
 so both write the same bytes.
 

@@ -1,6 +1,6 @@
 """Save and load models as safetensors files, with PyTorch's parameter names. Nothing is pickled.
 
-A file holds the arrays of ``model.state_dict()``. Its text header holds a description of the model, such as the class
+A file contains the arrays of ``model.state_dict()``. Its text header describes the model, for example by its class
 and the constructor's arguments (see `nnscratch.description`). So ``nn.load`` rebuilds a model of this package from the
 file alone, and PyTorch's ``safetensors.torch.load_file`` reads the same file as a state dict.
 """
@@ -92,7 +92,7 @@ def load(path: PathLike, model: Module | None = None) -> Module:
     FileNotFoundError
         There is no file at `path`.
     ValueError
-        The file is not a complete safetensors file, or holds another model. `model` is unchanged.
+        The file is not a complete safetensors file, or contains another model. `model` is unchanged.
 
     Examples
     --------
@@ -236,7 +236,7 @@ def load_lora(path: PathLike, model: Module) -> Module:
 def write_arrays(path: PathLike, arrays: dict[str, Any], header: dict[str, Any]) -> None:
     """Write the arrays to a safetensors file, with `header` as JSON in its metadata. The write is atomic.
 
-    The header in the file also holds a checksum of names, values and the other entries of the header. `read_arrays`
+    The header in the file also has a checksum of names, values and the other entries of the header. `read_arrays`
     verifies it.
     """
     own = {name: np.asarray(backend.to_numpy(a), order="C") for name, a in arrays.items()}

@@ -115,7 +115,7 @@ class CNN(Module):
 
     @input_grad_optional
     def backward(self, dy: Array) -> Array | None:
-        dfeatures = self.classifier.backward(dy)  # the first call, because it checks dy
+        dfeatures = self.classifier.backward(dy)  # before saved(), because this call checks dy
         (shape,) = self.saved()
         if self.needs_input_grad:
             return self.features.backward(dfeatures).reshape(shape)

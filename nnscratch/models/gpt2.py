@@ -68,7 +68,7 @@ def load_gpt2(folder: str | os.PathLike) -> TransformerLM:
     Parameters
     ----------
     folder : str or path
-        It holds config.json and model.safetensors.
+        It contains config.json and model.safetensors.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def save_gpt2(model: TransformerLM, folder: str | os.PathLike) -> None:
     Parameters
     ----------
     model : TransformerLM
-        GPT-2 has no dropout after the activation, so config.json does not hold `hidden_dropout`.
+        GPT-2 has no dropout after the activation, so config.json does not contain `hidden_dropout`.
     folder : str or path
         The folder is created if it does not exist. To write the tokenizer's files too, call ``tokenizer.save(folder)``.
 
@@ -267,7 +267,7 @@ def _check_header(expected: dict[str, tuple[str, tuple[int, ...], bool]], found:
     """Raise unless the file has exactly the tensors that config.json describes."""
     if missing := sorted(expected.keys() - found.keys()):
         raise ValueError(f"the file does not hold {missing[0]}, which is part of the model that config.json describes")
-    masks = (".attn.bias", ".attn.masked_bias")  # old files hold the causal mask too
+    masks = (".attn.bias", ".attn.masked_bias")  # old files contain the causal mask too
     unknown = [name for name in found if name not in expected and name != HEAD and not name.endswith(masks)]
     if unknown:
         raise ValueError(f"the file holds {unknown[0]}, which is not part of the model that config.json describes")

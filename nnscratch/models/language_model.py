@@ -51,7 +51,7 @@ class LanguageModel(Module):
         True to use one matrix as the embedding and as the output weights. This saves parameters and often gives better
         predictions. It requires ``embed_size == hidden_size``.
     cell : {"lstm", "gru", "rnn"}
-        The type of the recurrent layer. It is also the name of the attribute that holds the layer.
+        The type of the recurrent layer. It is also the name of the attribute for this layer.
     nonlinearity : {"tanh", "relu"}
         The nonlinearity of an RNN: see `RNN`. For ``cell="rnn"`` only.
     rng : None, int or numpy.random.Generator

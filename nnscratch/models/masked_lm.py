@@ -87,7 +87,7 @@ class TransformerEncoder(Module):
     def forward(self, tokens: Array, lengths: Any = None) -> Array:
         """Return h, shape (N, T, D), for tokens of shape (N, T).
 
-        `lengths` holds the number of real tokens of each sequence. The tokens after them are padding: no token sees
+        `lengths` contains the number of real tokens of each sequence. The tokens after them are padding: no token sees
         them, and h has no meaning there.
         """
         check_ids(self, "tokens", tokens, self.vocab_size)

@@ -7,7 +7,7 @@
 The logits at step t are scores for target token t+1, given the whole source and the target tokens 0..t. The target
 begins with a start token and ends with a stop token. The decoder sees the source in one of three ways:
 
-    connection="state"      only through the state (h, c), which must hold all information about the source.
+    connection="state"      only through the state (h, c), which must contain all information about the source.
     connection="peek"       the encoder's last h is also part of every input of the decoder and of the last layer:
                             x_t = (embedding, h)        z_t = (d_t, h)
     connection="attention"  at every step, a mean of all outputs of the encoder, with weights that depend on d_t:

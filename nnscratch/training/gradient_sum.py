@@ -54,7 +54,7 @@ class GradientSum:
         self.communicator, self.in_place, self.parameters = communicator, MPI.IN_PLACE, parameters
         self._nccl: backend.NcclSum | None = None
         self._learned: list[Parameter] = []
-        self._flat: dict[np.dtype, Array] = {}  # for each dtype, the array that holds the gradients
+        self._flat: dict[np.dtype, Array] = {}  # for each dtype, the array of the gradients
         self._slices: list[slice] = []  # each parameter's part of this array, and the gap after it
         self._views: list[Array] = []  # the same part without the gap, in the parameter's shape
 

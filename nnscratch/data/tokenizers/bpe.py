@@ -3,7 +3,7 @@
 text  -> split into words  -> UTF-8 bytes  -> merge  -> ids, an integer array of shape (T,)  -> decode -> the same text
 
 1. ``pretokenize.py`` splits the text into words. A merge never crosses the border between two words.
-2. Each word becomes its UTF-8 bytes. The vocabulary holds all 256 bytes, so no text has an unknown token.
+2. Each word becomes its UTF-8 bytes. The vocabulary contains all 256 bytes, so no text has an unknown token.
 3. ``merges.py`` replaces pairs of neighbours by longer tokens, in the order in which the merges were learned.
 
 ``hugging_face.py`` reads and writes the files.
@@ -175,7 +175,7 @@ class BPETokenizer(Tokenizer):
         TypeError
             `text` is not a str.
         ValueError
-            The text holds half of a surrogate pair, which is not a character and has no UTF-8 bytes.
+            The text contains half of a surrogate pair, which is not a character and has no UTF-8 bytes.
         """
         check_text(text)
         _check_unicode(text)

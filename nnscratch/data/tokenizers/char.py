@@ -24,7 +24,7 @@ class CharTokenizer(Tokenizer):
     Raises
     ------
     ValueError
-        The vocabulary is empty, is not in ascending order, or holds a string that is not one character.
+        The vocabulary is empty, is not in ascending order, or contains a string that is not one character.
 
     Examples
     --------

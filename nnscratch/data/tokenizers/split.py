@@ -27,7 +27,7 @@ class SplitTokenizer(Tokenizer):
     Raises
     ------
     ValueError
-        The vocabulary holds a token twice, or does not hold ``<eos>``.
+        The vocabulary contains a token twice, or does not contain ``<eos>``.
 
     Examples
     --------

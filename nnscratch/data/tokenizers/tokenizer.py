@@ -92,7 +92,7 @@ class Tokenizer:
         FileNotFoundError
             There is no such file.
         ValueError
-            The file is damaged, or holds a tokenizer of another class.
+            The file is damaged, or contains a tokenizer of another class.
         """
         content = Path(path).read_bytes()
         try:

@@ -79,7 +79,7 @@ class WordTokenizer(Tokenizer):
     Raises
     ------
     ValueError
-        The vocabulary does not begin with ``<unk>`` and ``<eos>``, or holds a token twice.
+        The vocabulary does not begin with ``<unk>`` and ``<eos>``, or contains a token twice.
 
     Examples
     --------
@@ -114,7 +114,7 @@ class WordTokenizer(Tokenizer):
         Raises
         ------
         ValueError
-            The text holds no word, no word occurs `min_count` times, or an argument is out of range.
+            The text contains no word, no word occurs `min_count` times, or an argument is out of range.
         """
         min_count = positive_int("min_count", min_count)
         if max_size is not None and positive_int("max_size", max_size) < 3:
