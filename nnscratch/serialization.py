@@ -38,7 +38,7 @@ LORA_ARRAYS = ("lora_A", "lora_B")
 
 
 def save(model: Module, path: PathLike) -> None:
-    """Write the weights of `model`, and the description from which `load` rebuilds it, to one file.
+    """Write the weights of `model` to a file, with a description from which `load` rebuilds the model.
 
     The file is written atomically: if saving fails, an older file at `path` is unchanged.
 

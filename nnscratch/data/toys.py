@@ -23,7 +23,7 @@ def spirals(count: int, classes: int = 2, turns: float = 1.0, noise: float = 0.0
     -------
     x : float32 array, shape (count, 2)
     y : integer array, shape (count,)
-        The arm, 0 .. classes-1. The numbers of points per arm differ by at most one.
+        The number of the arm, 0 ... classes-1. The numbers of points per arm differ by at most one.
 
     Examples
     --------

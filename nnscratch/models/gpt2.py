@@ -104,7 +104,7 @@ def load_gpt2(folder: str | os.PathLike) -> TransformerLM:
             expected = _expected(arguments, PREFIX if f"{PREFIX}wte.weight" in found else "")
             _check_header(expected, found)  # checked first, so that the model cannot be larger than the file
             values = sum(math.prod(found[name].get_shape()) for name in expected)
-            with without_drawing(4 * values):  # some weights are drawn twice or replaced by a tied weight
+            with without_drawing(4 * values):  # some weights are drawn twice, and some are replaced
                 model = TransformerLM(**arguments, rng=0)
             if all(found[name].get_dtype() == "F64" for name in expected):
                 model.to(dtype=np.float64)

@@ -203,7 +203,7 @@ def wrong_gradients(report: Any) -> list[str]:
 
 
 def values_of_the_loop(places: list[Place]) -> list[str]:
-    """Return a sentence with the values of the variables of the loops around the failed check, or [] without a loop."""
+    """Return a sentence with the loop variables and their values in the failed check, or [] without a loop."""
     place = next((place for place in reversed(places) if place.of_check and place.check is not None), None)
     if place is None:
         return []

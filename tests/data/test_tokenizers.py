@@ -250,7 +250,7 @@ def test_texts_and_sizes_without_a_vocabulary_are_refused():
         WordTokenizer.from_text(" \n")
     with pytest.raises(ValueError, match="min_count is 2, and no word"):
         WordTokenizer.from_text("a b c", min_count=2)
-    with pytest.raises(ValueError, match="max_size counts .* 3 or more, got 2"):
+    with pytest.raises(ValueError, match="max_size includes .* 3 or more, got 2"):
         WordTokenizer.from_text("a b c", max_size=2)
     for name in ("min_count", "max_size"):
         with pytest.raises(ValueError, match=f"{name} must be an integer of 1 or more, got 0"):
@@ -285,7 +285,7 @@ def test_a_prepared_texts_rare_tokens_become_unk_or_are_refused():
     assert tokenizer.encode("a zebra").tolist() == [0, 2]
     with pytest.raises(ValueError, match="holds no <unk> to replace"):
         SplitTokenizer.from_text("a a b c\n", max_size=3)
-    with pytest.raises(ValueError, match="max_size counts .* 3 or more, got 1"):
+    with pytest.raises(ValueError, match="max_size includes .* 3 or more, got 1"):
         SplitTokenizer.from_text("a a b <unk> c\n", max_size=1)
     with pytest.raises(ValueError, match="token 'zebra' is not in the vocabulary, nor is <unk>"):
         SplitTokenizer.from_text("a b\n").encode("a zebra")

@@ -154,7 +154,7 @@ class BPETokenizer(Tokenizer):
         smallest = 256 + len(specials)
         if positive_int("vocab_size", vocab_size) < smallest:
             raise ValueError(
-                f"vocab_size counts the 256 bytes and the {len(specials)} special tokens: it must be {smallest} or "
+                f"vocab_size includes the 256 bytes and the {len(specials)} special tokens: it must be {smallest} or "
                 f"more, got {vocab_size}"
             )
         _check_unicode(text)

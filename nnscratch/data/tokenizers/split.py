@@ -76,7 +76,7 @@ class SplitTokenizer(Tokenizer):
                 )
             if max_size < 3:
                 raise ValueError(
-                    f"max_size counts {UNK}, {EOS} and at least one token: it must be 3 or more, got {max_size}"
+                    f"max_size includes {UNK}, {EOS} and at least one token: it must be 3 or more, got {max_size}"
                 )
             ranked = [*(token for token in ranked if token not in (UNK, EOS))][: max_size - 2] + [UNK, EOS]
         return cls(ranked)

@@ -119,7 +119,7 @@ class WordTokenizer(Tokenizer):
         min_count = positive_int("min_count", min_count)
         if max_size is not None and positive_int("max_size", max_size) < 3:
             raise ValueError(
-                f"max_size counts {UNK}, {EOS} and at least one word: it must be 3 or more, got {max_size}"
+                f"max_size includes {UNK}, {EOS} and at least one word: it must be 3 or more, got {max_size}"
             )
         counts = Counter(cls.tokenize(text))
         del counts[UNK], counts[EOS]
