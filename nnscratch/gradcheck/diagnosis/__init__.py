@@ -20,9 +20,9 @@ its gradient equals the gradient that backward returned. The files use these wor
       missing_paths.py        a path cut or counted twice; rounds of a loop left out
       state_mistakes.py       a state's gradient lost between rounds, or never reset
       wrong_slopes.py         a function whose derivative is missing or wrong; slope_formulas.py lists formulas
-      softmax_mistakes.py     softmax's and log-softmax's Jacobian
+      softmax_mistakes.py     a wrong Jacobian of softmax or log-softmax
       normalisation_mistakes.py   wrong statistics; constants differentiated
-      wrong_sums.py           a broadcast operand, summed over the wrong axes
+      wrong_sums.py           the gradient of a broadcast operand, summed over the wrong axes
       wrong_windows.py        windows at a wrong position, kernels not rotated, repeated rows
       wrong_factors.py        a product with a wrong factor; blocks exchanged; random_masks.py finds dropout's masks
       linalg_mistakes.py      inverses, solutions of linear equations, determinants
@@ -73,8 +73,8 @@ def diagnose_entries(
 ) -> None:
     """Add to every wrong entry of `report` the mistakes that explain it.
 
-    The mistakes that explain the most wrong arrays come first, because one mistake is more likely than several. Among
-    them, the most specific mistake comes first.
+    The mistakes that explain the most wrong arrays come first, because one mistake is more likely than several. If two
+    mistakes explain the same number of arrays, the more specific one comes first.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ def array_mistakes(
         return
     given, true = case.observed
     if np.any(np.abs(true) > 0) and np.abs(case.given).max() <= ROUNDING * np.abs(true).max():
-        rounded = ", except for rounding: its terms cancel. The" if np.any(case.given) else "; the"
+        rounded = ", except for rounding errors, because its terms cancel. The" if np.any(case.given) else "; the"
         evidence = f"backward gives zero everywhere{rounded} finite differences are not zero"
         case.add(0.5, "gradient never computed", evidence)
         return
@@ -103,8 +103,8 @@ def explain_constant(case: Case, c: float) -> str:
             labels = ("N", "T", "D") if value.ndim == 3 else ("N", "D", "H", "W")
             for axis, length in enumerate(value.shape):
                 letter = labels[axis] if axis < len(labels) else "L"
-                sizes.setdefault(f"{letter} = {length}, axis {axis} of {name}", (letter, length))
-            sizes.setdefault(f"n = {value.size}, the number of elements of {name}", ("n", value.size))
+                sizes.setdefault(f"{letter} = {length} is the length of axis {axis} of {name}", (letter, length))
+            sizes.setdefault(f"n = {value.size} is the number of elements of {name}", ("n", value.size))
     names = []
     for name, number in numbers_of(adapter.source).items():
         if abs(abs(number) - 1) > 1e-4 and min(abs(abs(c) - abs(number)), abs(abs(c * number) - 1)) < 1e-4 * abs(c):
@@ -119,13 +119,13 @@ def explain_constant(case: Case, c: float) -> str:
             continue  # two arrays of the same size
         told.add((letter, size))
         if size > 1 and abs(abs(c) - size) < 1e-4 * size:
-            names.append(f"{description}: backward has an extra factor {letter}, or lacks a factor 1/{letter}")
+            names.append(f"backward has an extra factor {letter}, or lacks a factor 1/{letter}, where {description}")
         elif size > 1 and abs(abs(c) * size - 1) < 1e-4:
-            names.append(f"{description}: backward has an extra factor 1/{letter}")
+            names.append(f"backward has an extra factor 1/{letter}, where {description}")
     for rate in (0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 1e-4):
         if abs(abs(c) - rate) < 1e-4 * rate:
             names.append(f"{rate} may be a learning rate")
-    return "; ".join(dict.fromkeys(names[:2]))
+    return "; or ".join(dict.fromkeys(names[:2]))
 
 
 def numbers_of(source: Any) -> dict[str, float]:
@@ -180,7 +180,7 @@ def reordered_axes(case: Case) -> None:
     for count in (1, 2):
         for where in combinations(range(len(shape)), count):
             if all(shape[axis] > 1 for axis in where):
-                words = f"given = true reversed along axes {list(where)}"
+                words = f"given = true reversed along {axes_in_words(where)}"
                 case.test_undone(np.flip(given, where), 3, "axes reversed", words)
     for axis in range(len(shape)):
         if shape[axis] > 2:
@@ -190,8 +190,13 @@ def reordered_axes(case: Case) -> None:
                 shifted(case, axis, step, words)
 
 
+def axes_in_words(axes: tuple[int, ...]) -> str:
+    """Return the axes as the evidence names them: axis 0, or axes 0 and 1."""
+    return f"{'axis' if len(axes) == 1 else 'axes'} {' and '.join(map(str, axes))}"
+
+
 def shifted(case: Case, axis: int, step: int, words: str) -> None:
-    """Test whether the gradient is shifted by one along `axis`. The element that is shifted in may have any value."""
+    """Test whether the gradient is shifted by one along `axis`. The elements at the end may have any value."""
     before, end = (slice(None),) * axis, 0 if step == 1 else -1
     inside = (*before, slice(1, None) if step == 1 else slice(None, -1))
     if case.given[inside].size < 4 or not case.is_shifted(axis, step, inside):
@@ -213,9 +218,9 @@ def summed_too_far(case: Case) -> None:
     for count in range(1, len(long) + 1):
         for where in combinations(long, count):
             summed = np.broadcast_to(case.true.sum(axis=where, keepdims=True), case.shape)
-            axes, these = ("axis", "this axis") if count == 1 else ("axes", "these axes")
-            axes += f" {' and '.join(map(str, where))}"
-            words = f"every element is the sum of the true gradient over {axes}; backward must not sum over {these}"
+            these = "this axis" if count == 1 else "these axes"
+            words = f"every element is the sum of the true gradient over {axes_in_words(where)}; "
+            words += f"backward must not sum over {these}"
             case.test(3.2, summed, "summed over the wrong axis", words)
 
 
@@ -279,7 +284,7 @@ def exchanged(case: Case, cases: dict[str, Case], others: dict[str, np.ndarray],
             evidence += ", and vice versa"
             returned = case.projection.adapter.returned_names()
             if {case.name, name} <= {n for r in returned if r for n in gradient_of(r)}:
-                evidence += f"; backward returns {', '.join(returned)}"
+                evidence += f"; its return statement has the order {', '.join(returned)}"
             case.add(0.7, "two gradients exchanged", evidence)
         else:
             case.add(0.75, "the wrong array used", evidence)
@@ -308,7 +313,7 @@ def wrong_blocks(case: Case) -> None:
                 parts = np.split(case.given, count, axis)
                 undone = np.concatenate([parts[order.index(k)] for k in range(count)], axis)
                 if case.misfit_of_true(undone) <= MAX_MISFIT:
-                    case.add(*wrong_order(order, "of given"), place)
+                    case.add(*wrong_order(order, "in given"), place)
             if len(bad) == 1:
                 c = constant_factor(g[bad[0]], t[bad[0]])
                 what = (
@@ -319,7 +324,7 @@ def wrong_blocks(case: Case) -> None:
                     else "the wrong block is not a multiple of its true values"
                 )
                 if c is not None and abs(c + 1) < 1e-4:
-                    case.add(1.8, "sign flipped", f"in one block only: {what}", place)
+                    case.add(1.8, "sign flipped", f"{what}; the other blocks are right", place)
                 case.add(5.5, "a gate's block wrong", f"the other {count - 1} blocks are right; {what}", place)
             elif 0 < len(bad) < count:
                 case.add(7, "a gate's block wrong", f"{count - len(bad)} of {count} blocks are right", place)
@@ -335,9 +340,9 @@ def wrong_order(order: tuple[int, ...], where: str) -> tuple[float, str, str]:
     """Return (rank, mistake, evidence) for blocks in a wrong order. Block ``order[k]`` is at position k."""
     moved = [k for k, block in enumerate(order) if block != k]
     if len(moved) == 2:
-        return 1.5, "two gates swapped", f"blocks {moved[0] + 1} and {moved[1] + 1} {where} are exchanged"
+        return 1.5, "two gates swapped", f"{where}, blocks {moved[0] + 1} and {moved[1] + 1} are exchanged"
     found, right = (", ".join(str(k + 1) for k in blocks) for blocks in (order, sorted(order)))
-    return 1.55, "gates in the wrong order", f"the blocks {where} are in the order {found} instead of {right}"
+    return 1.55, "gates in the wrong order", f"{where}, the blocks are in the order {found} instead of {right}"
 
 
 def gate_names(case: Case, count: int) -> list[str] | None:

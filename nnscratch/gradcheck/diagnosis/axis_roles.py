@@ -1,7 +1,7 @@
 """The roles of an output's axes: samples, time steps, or neither.
 
 To find the role of an axis, change an input at its first index along the axis, and run forward. If only the first index
-of an output changes, the axis holds samples. If all later indices change too, the axis holds time steps.
+of an output changes, the axis is a sample axis. If all later indices change too, the axis is a time axis.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ WEIGHT = re.compile(
     r"|(w[a-z]{0,2}|b[a-z]?)[0-9]*$",
     re.IGNORECASE,
 )
-MAX_AXES = 12  # the largest number of pairs of axes that are tried
+MAX_AXES = 12  # the largest number of axes along which inputs are changed
 
 
 def axis_roles(projection: Projection) -> dict[str, dict[int, str]]:

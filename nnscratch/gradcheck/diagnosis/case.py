@@ -1,7 +1,8 @@
 """Case: one wrong gradient, and the test of a hypothesis about it.
 
 A hypothesis predicts a gradient. The hypothesis is accepted if this gradient differs from backward's gradient by less
-than 1e-4 of the gradient's size. directional_case.py contains the same test for derivatives along directions.
+than 1e-4 of the gradient's size. This relative difference is called the misfit. directional_case.py contains the same
+test for derivatives along directions.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ class Case:
     found : list of (float, Diagnosis)
         The explanations that fit, each with its rank. A more specific mistake has a smaller rank.
     few : bool
-        True if there are few elements, and the explanations are tested at other points too: see other_points.py.
+        True if there are so few elements that the explanations are also tested at other points: see other_points.py.
     by_element : bool
         True here: single elements are compared.
     usable : bool
-        True if the errors are larger than the uncertainty of the differences.
+        True if the errors are larger than the uncertainty of the finite differences.
     """
 
     entry: Entry
@@ -71,7 +72,7 @@ class Case:
     @property
     def misfit_unit(self) -> str:
         """The quantity by which a misfit is divided, in words for the report."""
-        return "the gradient"
+        return "the size of the gradient"
 
     def largest_difference(self, misfit: float) -> str:
         """Return a misfit in words for the report."""
@@ -132,7 +133,7 @@ class Case:
         return g, t, MAX_MISFIT * self.scale
 
     def is_shifted(self, axis: int, step: int, inside: tuple) -> bool:
-        """Return True if shifting the true gradient along `axis` gives the given gradient, in the part `inside`."""
+        """Return True if the given gradient is the true one, shifted by `step` along `axis`, in the part `inside`."""
         off = np.abs(np.roll(self.true, step, axis) - self.given)[inside]
         return bool(np.isfinite(off).all()) and float(off.max()) <= MAX_MISFIT * self.scale
 
@@ -165,7 +166,7 @@ class Case:
         return True
 
     def test_undone(self, corrected: Any, rank: float, mistake: str, evidence: str) -> bool:
-        """Add the mistake to `found` if the given gradient without it, `corrected`, equals the true gradient."""
+        """Add the mistake to `found` if `corrected`, the given gradient without this mistake, is the true gradient."""
         misfit = self.misfit_of_true(corrected)
         if misfit > MAX_MISFIT:
             return False

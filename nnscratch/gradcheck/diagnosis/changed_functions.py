@@ -5,7 +5,7 @@ A changed function may run forever, write into any array, and raise any error. T
     code       only the code object of the function is replaced, and the old one is restored after every run
     threads    other threads run the old code
     time       a run may execute 10 times as many lines as the unchanged code
-    state      after every run, everything that the code and the variables of its functions hold is restored
+    state      after every run, the objects that the code holds and the variables of its functions are restored
     output     text that this thread prints, and warnings, are dropped
     effects    a backward that uses files, clocks, processes or threads is not changed
 """
@@ -83,11 +83,8 @@ class Function:
             return None
         finally:
             self.definition.body = body
-        for name in (
-            "outer",
-            class_of(own),
-            own.co_name,
-        ):  # each contains the next; the name is compared, because a default may be a function too
+        # The code of each contains the code of the next. Names are compared, because a default may be a function too.
+        for name in ("outer", class_of(own), own.co_name):
             inside = [c for c in made.co_consts if isinstance(c, CodeType) and c.co_name == name]
             if not inside:
                 return None
@@ -176,7 +173,7 @@ def quiet() -> Iterator[None]:
         try:
             yield
         finally:
-            out.thread = err.thread = 0  # another thread may still hold these streams
+            out.thread = err.thread = 0  # another thread may keep these streams, so they must not drop more text
 
 
 class Recorder:
@@ -211,7 +208,7 @@ def functions_of_backward(projection: Projection) -> list[Function]:
     recorder, dys, collects = Recorder(), projection.dys(), gc.isenabled()
     with projection.unchanged():
         projection.forward()
-        gc.disable()  # a collection could run the ``__del__`` of any object of the program, and this would be recorded
+        gc.disable()  # a garbage collection could run the ``__del__`` of any object, and this would be recorded
         sys.setprofile(recorder)
         try:
             projection.adapter.gradients(dys)

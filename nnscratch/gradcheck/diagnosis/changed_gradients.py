@@ -18,7 +18,7 @@ import numpy as np
 TARGETS = "target's share missing"
 MASK = "another mask applied"
 MIN_MASKED = 6  # gradients with fewer elements are not tested for a mask
-MAX_ARRAYS = 16  # pairs are formed from this number of arrays at most
+MAX_ARRAYS = 16  # pairs are formed from at most this number of arrays
 Change = tuple[float, str, str, list[np.ndarray], bool]
 Known = list[tuple[list[np.ndarray], str, bool]]
 

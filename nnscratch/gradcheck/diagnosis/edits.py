@@ -65,7 +65,7 @@ class Edit:
         The line and the source of the statement that contains the expression.
     slot : Slot
     new : ast.expr
-        The other expression.
+        The expression that replaces the old one.
     """
 
     rank: float
@@ -91,7 +91,7 @@ def edits_of(definition: ast.FunctionDef, variables: dict[str, Any]) -> list[Edi
     ----------
     definition : ast.FunctionDef
     variables : dict
-        The local variables of the function, whose values tell which names are arrays or numbers.
+        The local variables of the function. Their values show which names are arrays or numbers.
     """
     statements = [n for n in ast.walk(definition) if isinstance(n, Simple) and getattr(n, "value", None) is not None]
     known = {name: value for name, value in variables.items() if is_numeric(value)}
@@ -143,7 +143,7 @@ def is_chain(node: Any) -> bool:
 
 
 def value_of(node: Any, variables: dict[str, Any]) -> Any:
-    """Return the array or the number that a name or an attribute stands for, or None."""
+    """Return the value of a name or an attribute if it is an array or a number, else None."""
     try:
         value = eval(compile(ast.Expression(node), "<name>", "eval"), {}, variables)  # noqa: S307  reads attributes only
     except Exception:  # a property of the user's class may raise any error
@@ -171,7 +171,7 @@ def changes(node: Any, known: dict[str, Any], whole: bool) -> Iterator[tuple[flo
         for name, value in known.items():
             if name != text and (np.shape(value) == np.shape(own)):
                 yield 0.0, "the wrong array used", "%e is the wrong variable", parsed(name)
-        if np.asarray(own).dtype.kind == "f":  # an integer may be a size: its square needs too much memory
+        if np.asarray(own).dtype.kind == "f":  # the square of a size may need too much memory
             yield 0.06, "a derivative wrong", "the square of %e is needed", parsed(f"{text} ** 2")
         if np.ndim(own) == 2:
             yield 0.03, "transposed", "%e must be transposed", parsed(f"{text}.T")

@@ -37,7 +37,8 @@ def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R
             missing = "keep-probability not applied" if is_drawn(case, slope) else "a factor missing"
             test(1.2, (slope != 0).astype(float), missing, f"forward multiplies by {on:.4g}, but backward does not")
             test(1.2, (slope != 0) / on, missing, f"forward multiplies by {on:.4g}, but backward divides by it")
-        test(1.3, np.where(slope != 0, 0, on), "mask inverted", "dy passes exactly where y does not depend on x")
+        inverted = f"given = {on:.4g} * dy where y does not depend on x, and 0 elsewhere"
+        test(1.3, np.where(slope != 0, 0, on), "mask inverted", inverted)
         passed = np.abs(factor - on) <= MAX_MISFIT * abs(on)
         if x.size >= 8 and passed.any() and not passed.all() and not np.any(factor[~passed]):
             differ = int((passed != (slope != 0)).sum())
@@ -51,7 +52,7 @@ def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R
                 case.test(3.7, (R * other).reshape(shape), "the wrong array used", wrong_factor(case, slope, name))
         return
     else:
-        later = 0.0 if len(case.projection.variables) == 1 else 2.5  # the missing factor may be a weight
+        later = 0.0 if len(case.projection.variables) == 1 else 2.5  # a weight, not a slope, may be the missing factor
         wrong = "activation's derivative wrong"
         test(1.2 + later, np.ones(x.size), "activation's derivative missing", "given = dy, unchanged")
         test(1.2 + later, y, wrong, "given = dy * y")

@@ -42,7 +42,8 @@ class ForwardGraph:
     outputs : set of tuple
         The `content_key` of every output.
     arrays : dict of int to dict
-        The arrays that a loop computes in its rounds, with a name for them. The key is the number of rounds.
+        The arrays that operations of forward read or compute, with their names. The key is the number of rounds of the
+        loop, or 1 outside a loop.
     """
 
     def __init__(self, tape: Tape):

@@ -1,4 +1,4 @@
-"""Mistakes inside forward: test every hypothesis about its operations on a tape.
+"""Mistakes inside forward: record its operations on a tape, and test every hypothesis about them.
 
 A hypothesis changes the derivative of some operations of forward. The hypothesis is accepted if the gradient of the
 changed forward equals the gradient that backward returned, for all arrays. The evidence names the line of forward whose
@@ -15,7 +15,7 @@ import numpy as np
 from ..projection import Projection
 from ..report import GradientReport
 from ..tape import CannotTape, Node, Tape, change_path
-from .array_mistakes import explain_constant, reordered_axes
+from .array_mistakes import axes_in_words, explain_constant, reordered_axes
 from .case import Case
 from .forward_graph import MAX_LAYERS, ForwardGraph, content_key, gradient_of_result
 from .gradient_errors import gradient_errors
@@ -167,7 +167,8 @@ def in_some_rounds(
 
 def explains(h: Hypothesis) -> str:
     """Return the end of the evidence: the arrays that an accepted hypothesis explains."""
-    return f"this explains {'this array' if h.only else 'all arrays'} (tested along 3 random directions)"
+    extent = "gradient of this array" if h.only else "gradients of all arrays"
+    return f"this explains the {extent} (tested along 3 random directions)"
 
 
 def path_factors(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
@@ -216,7 +217,7 @@ def add_path_factor(case: Case, c: float, place: str, path: str) -> None:
     """Add the mistake for a path whose gradient is `c` times its true value."""
     c = round(c) if abs(c - round(c)) < 1e-4 else c  # a measured slope has noise in its last digits
     evidence = f"the gradient through {path} {counted(c)}"
-    of_numbers = all(v.ndim == 0 for v in case.projection.variables.values())  # then c is not the length of an axis
+    of_numbers = all(v.ndim == 0 for v in case.projection.variables.values())  # then c cannot be the length of an axis
     if c == -1:
         case.add(1.05, "sign flipped", evidence, place)
     elif c == 2 or (of_numbers and c in range(3, 10)):
@@ -235,7 +236,7 @@ def counted(c: float) -> str:
 
 
 def gradients_of_results(cases: dict[str, Case], graph: ForwardGraph) -> None:
-    """Test whether backward returns the gradient of a result inside forward: the last factor is missing."""
+    """Test whether backward returns the gradient of a result inside forward, because the last factor is missing."""
     for case in cases.values():
         given = case.given
         if case.found or given.shape == case.shape or given.dtype.kind != "f" or not np.isfinite(given).all():
@@ -287,9 +288,9 @@ def gradients_of_broadcast_uses(case: Case, graph: ForwardGraph) -> None:
             if summed.size != given.size or given.size >= gradient.size:
                 continue
             if np.abs(summed.ravel() - given.ravel()).max() <= 1e-5 * np.abs(given).max():
-                where = "all axes" if len(axes) == gradient.ndim else f"axis {' and '.join(map(str, axes))}"
+                where = "all axes" if len(axes) == gradient.ndim else axes_in_words(axes)
                 result = node.place.split(": ", 1)[-1]
-                evidence = f"the given gradient is the gradient of `{result}`, summed over {where}"
+                evidence = f"in the backward of `{result}`, the gradient of {case.name} is summed over {where}"
                 case.add(0.65, "summed over the wrong axis", evidence, node.place)
                 return
 
@@ -336,5 +337,5 @@ def mistakes_in_one_use(cases: dict[str, Case], graph: ForwardGraph, tester: Hyp
             one_use = Case(entry, graph.projection)
             reordered_axes(one_use)
             for rank, d in one_use.found:
-                evidence = f"in the part that comes through {graph.describe(nodes, j)}, {d.evidence}"
+                evidence = f"in the part of the gradient that comes through {graph.describe(nodes, j)}, {d.evidence}"
                 case.add(rank + 1, d.mistake, evidence, nodes[0].place, d.misfit)

@@ -30,7 +30,7 @@ def gradient_errors(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothe
         return
     for rank, mistake, evidence, place in wrong_functions(graph, movements):
         for case in cases.values():
-            case.add(rank, mistake, f"{evidence}; this explains all arrays", place)
+            case.add(rank, mistake, f"{evidence}; this explains the gradients of all arrays", place)
 
 
 def wrong_functions(graph: ForwardGraph, movements: Movements) -> Iterator[tuple[float, str, str, str]]:

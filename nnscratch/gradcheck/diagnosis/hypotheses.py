@@ -1,8 +1,9 @@
 """Hypothesis, and HypothesisTester: compare backward's gradient with the gradient of a changed forward.
 
-Let `given` be the gradient that backward returned. The derivative of the changed forward along a direction v is
-(f(x + h v) - f(x - h v)) / 2h. If the hypothesis is right, this derivative is equal to <given, v>. So two forward
-passes test a hypothesis about all arrays together, even if they are large. The error of backward along v is the
+Let `given` be the gradient that backward returned, and let f be the weighted sum of the outputs (projection.py). The
+derivative of the changed forward along a direction v is (f(x + h v) - f(x - h v)) / 2h. If the hypothesis is right,
+this derivative is equal to <given, v>. So two forward passes test a hypothesis about all arrays together, even if the
+arrays are large. The error of backward along v is the
 difference between <given, v> and the derivative of the unchanged forward. The hypothesis is accepted if, along each of
 three random directions, the derivative of the changed forward differs from <given, v> by at most 1e-4 of this error,
 plus the noise of the differences.
@@ -257,7 +258,7 @@ class HypothesisTester:
             if c is None:
                 c = (d.given - cut_slope) / contribution
                 if abs(c) < 1e-3:
-                    return None  # c = 0: another hypothesis tests this
+                    return None  # c = 0: another hypothesis tests this case
             elif abs(cut_slope + c * contribution - d.given) > MAX_SLOPE_MISFIT * d.error + 3 * d.noise * (1 + abs(c)):
                 return None
         return c

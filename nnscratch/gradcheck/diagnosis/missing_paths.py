@@ -98,7 +98,7 @@ def cut_some_rounds(
         evidence = f"backward computes as if {path} were used only in the {word} of {len(nodes)} rounds"
         yield Hypothesis(3.2, f"only the {word} {noun} counted", evidence, place, rest, only)
         if len(nodes) > 2:
-            evidence = f"backward computes as if {path} were used in all of {len(nodes)} rounds except the {word}"
+            evidence = f"backward computes as if {path} were used in all {len(nodes)} rounds except the {word}"
             yield Hypothesis(3.3, f"the {word} {noun} not counted", evidence, place, {kept: cut[kept]}, only)
 
 
@@ -119,7 +119,7 @@ def skipped_rounds(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def two_cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward treats two statistics of an array as constants: mean and deviation."""
+    """Yield hypotheses in which backward treats two statistics as constants, such as a mean and a deviation."""
     small = [
         (nodes[0], j)
         for nodes, j, only in graph.edges(every=True)

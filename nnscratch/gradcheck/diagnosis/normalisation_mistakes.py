@@ -1,8 +1,8 @@
 """Hypotheses about statistics: backward uses wrong statistics, or differentiates statistics that are constants.
 
-Let xhat = (x - mean) / s, and P d = d - mean(d) - xhat mean(xhat d). Backward computes P(dy / s). P is symmetric. To
-test a wrong P, change forward so that its derivative is this wrong P. The backward of this forward then uses the same
-wrong P.
+Let xhat = (x - mean) / s, and P d = d - mean(d) - xhat mean(xhat d). Backward computes P(dy / s). To test a wrong P,
+change forward so that its derivative contains this wrong P. P is symmetric, so the backward of this forward uses the
+same wrong P.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..tape import Node, change_path
+from .array_mistakes import axes_in_words
 from .forward_graph import ForwardGraph
 from .hypotheses import Hypothesis
 from .wrong_slopes import with_slope
@@ -71,15 +72,15 @@ def wrong_statistics(graph: ForwardGraph, nodes: list[Node], axes: tuple[int, ..
         for other in axis_sets(len(shape)):
             if other == axes:
                 continue
-            name = "all axes" if len(other) == len(shape) else f"axis {' and '.join(map(str, other))}"
+            name = "all axes" if len(other) == len(shape) else axes_in_words(other)
             for reduce, sort in ((np.mean, "means"), (np.sum, "sums")):
                 both = with_movement(lambda h, s, d, r=reduce, a=other: project(d / s, h, r, a))
-                evidence = f"{words}{sort} over {name}, but forward uses axis {' and '.join(map(str, axes))}"
+                evidence = f"{words}{sort} over {name}, but forward uses {axes_in_words(axes)}"
                 yield Hypothesis(1.8, WRONG_AXIS, evidence, place, both)
             for kept, text in (("deviation", "mean"), ("mean", "deviation")):
                 one = with_movement(lambda h, s, d, a=other, k=kept: project_over_two(d / s, h, axes, a, k))
                 own = f"in the backward of the normalisation, the term of the {text} is taken over {name}"
-                evidence = f"{own}, but forward uses axis {' and '.join(map(str, axes))}"
+                evidence = f"{own}, but forward uses {axes_in_words(axes)}"
                 yield Hypothesis(1.82, WRONG_AXIS, evidence, place, one)
         sums = with_movement(lambda h, s, d: project(d / s, h, np.sum, axes))
         evidence = "the backward of the normalisation uses sums instead of means: the factor 1/N is missing"
@@ -128,7 +129,7 @@ def constants_differentiated(graph: ForwardGraph) -> Iterator[Hypothesis]:
         for axes in axis_sets(h.ndim):
             if not set(axes) <= set(spread):
                 continue
-            name = "axis " + " and ".join(map(str, axes))
+            name = axes_in_words(axes)
             for a, b, text in ((1, 0, "a mean"), (0, 1, "a deviation"), (1, 1, "a mean and a deviation")):
                 moved = {
                     n.number: change_path(-1, lambda d, h=n.result, x=axes, a=a, b=b: project(d, h, np.mean, x, a, b))

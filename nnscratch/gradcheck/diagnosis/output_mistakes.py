@@ -14,7 +14,7 @@ from .directional_case import DirectionalCase
 from .elementwise_mistakes import elementwise_mistakes, reduced_jacobian
 from .jacobian import DirectionalJacobian, ElementJacobian
 
-MAX_JACOBIAN = 400_000  # elements; ten times as many in directional mode
+MAX_JACOBIAN = 400_000  # the largest number of elements; ten times as many are allowed in directional mode
 
 
 def output_mistakes(case: Case) -> None:
@@ -123,7 +123,7 @@ def mask_at(size: int, own: slice, shape: tuple[int, ...], axis: int, index: int
 
 
 def mask_only(size: int, own: slice, shape: tuple[int, ...], axis: int, index: int) -> np.ndarray:
-    """Return the same mask as `mask_at`, but with 1 for all other outputs."""
+    """Return the mask of `mask_at`, but with 1 at all elements of the other outputs."""
     mask = np.ones(size)
     mask[own] = 0
     return mask + mask_at(size, own, shape, axis, index)

@@ -1,4 +1,4 @@
-"""Tell a random mask, such as dropout's, from a mask that comes from data, such as labels of 0 and 1."""
+"""Distinguish a random mask, such as dropout's, from a mask that comes from data, such as labels of 0 and 1."""
 
 from __future__ import annotations
 

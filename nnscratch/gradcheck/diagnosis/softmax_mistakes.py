@@ -18,7 +18,7 @@ from .wrong_slopes import with_slope
 
 DIAGONAL, WRONG_AXIS, FACTOR = "Jacobian reduced to its diagonal", "summed over the wrong axis", "a factor missing"
 
-OFF_DIAGONAL = "y (dy (1 - 2 y) + sum(dy y)), with y_i y_j instead of -y_i y_j off the diagonal of the Jacobian,"
+OFF_DIAGONAL = "y (dy (1 - 2 y) + sum(dy y)), with y_i y_j instead of -y_i y_j off the diagonal of the Jacobian"
 RIGHT = {"softmax": "y (dy - sum(dy y))", "log-softmax": "dy - p sum(dy)"}
 
 # Each entry: rank, mistake, the formula of the wrong backward, and the movement of y for a movement d of x. If forward
@@ -86,12 +86,12 @@ def wrong_jacobians(
         needs = f"{name} needs {RIGHT[name]}" + (" (p = exp(y))" if function is log_softmax else "")
         for rank, mistake, formula, movement in jacobians:
             changes = with_movement(lambda p, d, m=movement, s=sums: m(p, d, s))
-            yield Hypothesis(rank, mistake, f"backward computes {formula} where {needs}", place, changes)
+            yield Hypothesis(rank, mistake, f"backward computes {formula}, but {needs}", place, changes)
         for other in range(len(shape)):
             if other != axis and shape[other] > 1:
                 changes = with_movement(partial(over_axis, function, other))
                 formula = RIGHT[name].replace(")", f", axis {other})", 1)
-                evidence = f"backward computes {formula} where {needs}, with the sum over axis {axis}"
+                evidence = f"backward computes {formula}, but {needs}, with the sum over axis {axis}"
                 yield Hypothesis(1.7, WRONG_AXIS, evidence, place, changes)
         if function is softmax:
             twice = {}
@@ -100,7 +100,7 @@ def wrong_jacobians(
             again = {}
             for s, n in zip(sources, nodes, strict=True):
                 again[s.number] = change_path(j, partial(lambda y, d: y * d - y * sums(y * d), n.result))
-            evidence = "the gradient of softmax's input has the extra factor softmax's Jacobian"
+            evidence = "backward multiplies the gradient of softmax's input by softmax's Jacobian once more"
             yield Hypothesis(1.74, "activation's derivative applied twice", evidence, place, again)
             evidence = "the gradient of softmax's input has the extra factor y (1 - y)"
             yield Hypothesis(1.75, "activation's derivative applied twice", evidence, place, twice)

@@ -117,7 +117,7 @@ def neighbouring_rounds(values: list[Any], after: Any) -> Iterator[tuple[list[An
     ----------
     values : list of array
     after : array or None
-        The value that would follow the last one.
+        The value that would follow the last value.
     """
     if len(values) < 2 or not all(np.shape(v) == np.shape(values[0]) for v in values):
         return

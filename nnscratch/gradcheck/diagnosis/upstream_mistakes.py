@@ -41,7 +41,7 @@ def upstream_mistakes(cases: dict[str, Case], given: dict[str, np.ndarray], proj
     roles = axis_roles(projection)[name]
     for rank, mistake, evidence in name_upstream(used.reshape(y.shape), R.reshape(y.shape), roles):
         for case in cases.values():
-            case.add(rank, mistake, f"{evidence}; this explains all arrays")
+            case.add(rank, mistake, f"{evidence}; this explains the gradients of all arrays")
         return
 
 
@@ -107,8 +107,8 @@ def name_upstream(used: np.ndarray, R: np.ndarray, roles: dict[int, str]) -> Ite
             values, levels = along[:, 0], np.unique(np.round(along[:, 0], 4))
             if len(levels) == 2 and 0 not in levels and 1 in levels:
                 which = [k for k in range(n) if abs(values[k] - 1) > 1e-3]
-                evidence = f"the gradient of the outputs at {', '.join(map(str, which))} along axis {axis}"
-                evidence += f" is multiplied by {values[which[0]]:.4g}; the others are right"
+                evidence = f"the gradient of the outputs at index {', '.join(map(str, which))} along axis {axis}"
+                evidence += f" is multiplied by {values[which[0]]:.4g}; the gradients of the other outputs are right"
                 if which == [n - 1]:
                     evidence += "; the last window may be smaller than the others"
                 yield 2.5, "scaled by a constant", evidence
@@ -153,7 +153,7 @@ def left_out(counted: np.ndarray, roles: dict[int, str]) -> Iterator[tuple[float
             continue
         kept = [k for k in range(n) if along[k, 0]]
         role = roles.get(axis)
-        evidence = f"backward counts only the outputs at {', '.join(map(str, kept))} along axis {axis}"
+        evidence = f"backward counts only the outputs at index {', '.join(map(str, kept))} along axis {axis}"
         if role == "sample" and len(kept) in (1, n - 1):
             mistake = "one sample counted" if len(kept) == 1 else "one sample not counted"
             yield 2.0, mistake, evidence

@@ -1,8 +1,8 @@
 """Find the mistake in the gradient of one array inside forward: test formulas for the gradient that backward used.
 
 Let g be the true gradient of an array u inside forward. The array u may also be an input or a weight. Let du be the
-movement of u: its derivative along a direction. If backward uses c instead of g, and is right otherwise, its derivative
-along this direction has the error <c - g, du>. So any formula for c can be tested without another forward pass. For
+movement of u: its derivative along a direction. If backward uses c instead of g, and is right otherwise, its gradients
+have the error <c - g, du> along this direction. So any formula for c can be tested without another forward pass. For
 example, c may be g for one sample only, g times an array that forward computed, or g without the targets.
 
 A site is such an array u, or the arrays u of all rounds of a loop. The error may be in all gradients that depend on u,
@@ -73,10 +73,10 @@ def used_gradients(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
             for rank, mistake, evidence in fitting_changes(graph, site, movements, rows):
                 if only_targets and mistake != TARGETS:
                     continue
-                extent = "all arrays" if rows == everything else "this array"
+                extent = "gradients of all arrays" if rows == everything else "gradient of this array"
                 for name in names:
                     own = rank + (0 if rows == everything else 0.5)
-                    cases[name].add(own, mistake, f"{evidence}; this explains {extent}", site.place)
+                    cases[name].add(own, mistake, f"{evidence}; this explains the {extent}", site.place)
 
 
 def sites(graph: ForwardGraph, tester: HypothesisTester, movements: Movements) -> Iterator[Site]:

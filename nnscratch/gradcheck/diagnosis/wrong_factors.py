@@ -42,7 +42,7 @@ def wrong_factors(graph: ForwardGraph) -> Iterator[Hypothesis]:
             all(n.active) and len({np.shape(x) for x in n.operands}) == 1 for n in nodes
         ):
             own = {n.number: with_own_factors for n in nodes}
-            words = f"backward gives each factor of `{node.place.split(': ', 1)[-1]}` the gradient of the other one"
+            words = f"backward gives each factor of `{node.place.split(': ', 1)[-1]}` the gradient of the other factor"
             yield Hypothesis(1.6, "two gradients exchanged", words, node.place, own)
         for j, other in (tuple(operand_numbers), tuple(operand_numbers[::-1])):
             if node.name == "divide" and j == operand_numbers[1]:
@@ -140,7 +140,7 @@ def scale_of_mask(graph: ForwardGraph, node: Node, other: int) -> str:
 
 
 def with_own_factors(node: Node, operands: list[Any]) -> Any:
-    """Multiply the movement of each factor of a product by that factor instead of the other one."""
+    """Multiply the movement of each factor of a product by that factor instead of the other factor."""
     return node.result + sum(x0 * (x - x0) for x0, x in zip(node.operands, operands, strict=True))
 
 
@@ -228,7 +228,7 @@ def swapped_blocks(graph: ForwardGraph) -> Iterator[Hypothesis]:
             for order in other_orders(count):
                 columns = blocks[np.argsort(order)].ravel()  # block order[k] gets the movement of block k
                 moved = {n.number: change_path(-1, lambda d, c=columns: d[..., c]) for n in nodes}
-                where = f"of {size} columns of the gradient of {graph.describe(nodes, -1)}"
+                where = f"in the gradient of {graph.describe(nodes, -1)}, split into {count} blocks of {size} columns"
                 rank, mistake, evidence = wrong_order(order, where)
                 yield Hypothesis(rank, mistake, evidence, nodes[0].place, moved)
 

@@ -80,7 +80,7 @@ def alternative_slopes(
             yield 1.4, "another mask applied", f"{words} and the mask of forward is not 0", both
     else:
         yield (1.2 if activation else 4.4), missing, f"{says}1", [0 * x + 1 for x in d]
-        yield 1.3, "activation's derivative applied twice", f"{says}its square", [x**2 for x in d]
+        yield 1.3, "activation's derivative applied twice", f"{says}squared", [x**2 for x in d]
         if activation:
             listed = [list(slope_formulas(f.u, f.y, f.d, f, f.slope_at)) for f in found]
             for formulas in zip(*listed, strict=False):
@@ -141,7 +141,7 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
     edges = [(nodes, j) for nodes, j, _ in graph.edges() if j >= 0]
     seen: set[tuple] = set()
     for sources, j in edges:
-        start = sources[-1]  # not the first round, in which the state is zero
+        start = sources[-1]  # not the first round, in which a state may be zero
         if not start.elementwise or np.shape(start.operands[j]) != start.result.shape:
             continue
         u = content_key(start.operands[j])

@@ -38,8 +38,8 @@ def wrong_sums(graph: ForwardGraph) -> Iterator[Hypothesis]:
                         m.number: spread_movement(j, lambda d, a=axis, n=n, r=ndim: along_axis(d, a, n, r))
                         for m in nodes
                     }
-                    evidence = f"backward sums the gradient of {path} over all axes except {axis}, but the sum must "
-                    evidence += f"keep axis {long[0]}"
+                    evidence = f"backward sums the gradient of {path} over all axes except axis {axis}, but the "
+                    evidence += f"sum must keep axis {long[0]}"
                     yield Hypothesis(1.9, MISTAKE, evidence, node.place, turned, only)
 
 

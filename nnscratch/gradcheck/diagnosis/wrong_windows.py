@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..tape import Node, change_path, flat_indices_of_view, replace_factor
+from .array_mistakes import axes_in_words
 from .forward_graph import ForwardGraph
 from .hypotheses import Hypothesis
 
@@ -84,7 +85,7 @@ def overwritten_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def are_repeated(pieces: list[np.ndarray]) -> bool:
-    """Return True if any two windows are either equal or do not overlap."""
+    """Return True if any two windows are equal or do not overlap."""
     whole = {frozenset(np.ravel(i).tolist()) for i in pieces}
     return sum(map(len, whole)) == len(frozenset().union(*whole))
 
@@ -240,8 +241,7 @@ def window_moves(starts: np.ndarray, shape: tuple[int, ...], long: np.ndarray) -
     for axes in {tuple(wide), *((axis,) for axis in wide)} - {()}:
         scale = np.array([strides[axis] if axis in axes else 1 for axis in range(len(shape))])
         first = starts.min(axis=0)
-        where = ("axis " if len(axes) == 1 else "axes ") + " and ".join(map(str, axes))
-        words = f"moved by 1 instead of {strides[axes[0]]} from round to round, along {where}"
+        words = f"moved by 1 instead of {strides[axes[0]]} from round to round, along {axes_in_words(axes)}"
         yield words, "stride forgotten", lambda s, k=scale, f=first: f + (s - f) // k
     for axis in moving:
         for stride in (
@@ -315,7 +315,7 @@ def turned_kernels(graph: ForwardGraph) -> Iterator[Hypothesis]:
                     if any(v is None for v in values):
                         continue
                     changes = {n.number: replace_factor(j, other, v) for n, v in zip(nodes, values, strict=True)}
-                    words = f"backward reverses {name} along axes {list(axes)}"
+                    words = f"backward reverses {name} along {axes_in_words(axes)}"
                     evidence = f"to compute the gradient of {graph.describe(nodes, j)}, {words}"
                     yield Hypothesis(2.9, "axes reversed", evidence, node.place, changes, only)
 

@@ -95,11 +95,14 @@ def test_the_origin_of_a_factor():
     def origin(c):
         return explain_constant(case, c)
 
-    assert origin(5.0) == "D = 5, axis 1 of x0: backward has an extra factor D, or lacks a factor 1/D"
-    assert origin(3.0).startswith("N = 3, axis 0 of x0: backward has an extra factor N")
-    assert origin(-1 / 3).startswith("N = 3, axis 0 of x0: backward has an extra factor 1/N")
-    assert origin(7.0).startswith("T = 7, axis 1 of x1") and origin(11.0).startswith("D = 11, axis 2 of x1")
-    assert origin(15.0).startswith("n = 15, the number of elements of x0")
+    size = "where D = 5 is the length of axis 1 of x0"
+    assert origin(5.0) == f"backward has an extra factor D, or lacks a factor 1/D, {size}"
+    size = "where N = 3 is the length of axis 0 of x0"
+    assert origin(3.0).startswith(f"backward has an extra factor N, or lacks a factor 1/N, {size}")
+    assert origin(-1 / 3).startswith(f"backward has an extra factor 1/N, {size}")
+    assert origin(7.0).endswith("T = 7 is the length of axis 1 of x1")
+    assert origin(11.0).endswith("D = 11 is the length of axis 2 of x1")
+    assert origin(15.0).endswith("where n = 15 is the number of elements of x0")
     assert origin(-2.0) == "backward has an extra factor 2, or lacks a factor 1/2"
     assert origin(0.5) == "backward has an extra factor 1/2, or lacks a factor 2"
     assert origin(0.01) == "0.01 may be a learning rate"
@@ -113,7 +116,7 @@ def test_two_origins_of_a_factor_are_named_at_most():
     text = explain_constant(case, 2.0)
     assert text.count(";") == 1 and "N = 2" in text
     case = case_of(T, T, projection=projection_of([np.ones((1, 1, 1, 1, 6))]))
-    assert explain_constant(case, 6.0).startswith("L = 6, axis 4 of x0")
+    assert explain_constant(case, 6.0).endswith("where L = 6 is the length of axis 4 of x0")
 
 
 # --- no gradient, float32 --------------------------------------------------------------------------------------------
@@ -177,11 +180,11 @@ def test_a_gradient_that_is_reshaped_instead_of_transposed():
 
 
 def test_a_reversed_gradient():
-    assert found(reordered_axes, T[::-1], T)[0][1].startswith("given = true reversed along axes [0]")
-    assert found(reordered_axes, T[:, ::-1], T)[0][1].startswith("given = true reversed along axes [1]")
-    assert found(reordered_axes, T[::-1, ::-1], T)[0][1].startswith("given = true reversed along axes [0, 1]")
+    assert found(reordered_axes, T[::-1], T)[0][1].startswith("given = true reversed along axis 0")
+    assert found(reordered_axes, T[:, ::-1], T)[0][1].startswith("given = true reversed along axis 1")
+    assert found(reordered_axes, T[::-1, ::-1], T)[0][1].startswith("given = true reversed along axes 0 and 1")
     stack = np.arange(1.0, 25).reshape(2, 3, 4) ** 2
-    assert "reversed along axes [1, 2]" in found(reordered_axes, stack[:, ::-1, ::-1], stack)[0][1]
+    assert "reversed along axes 1 and 2" in found(reordered_axes, stack[:, ::-1, ::-1], stack)[0][1]
     assert found(reordered_axes, np.ones((1, 1, 1)), np.ones((1, 1, 1)))[0][0] != "axes reversed"
 
 
@@ -370,7 +373,7 @@ def test_two_swapped_gates():
     swapped = GATES[[4, 5, 2, 3, 0, 1, 6, 7]]
     found = blocks(swapped, GATES)
     assert [m for m, *_ in found] == ["two gates swapped", "a gate's block wrong"]
-    assert found[0][1] == "blocks 1 and 3 of given are exchanged"
+    assert found[0][1] == "in given, blocks 1 and 3 are exchanged"
     assert found[0][2] == "rows 0:2 and 4:6 of weight_hh, the input gate, the cell gate"
     other = with_block(with_block(GATES, 0, 3), 2, 4)
     assert [m for m, *_ in blocks(other, GATES)] == ["a gate's block wrong"]

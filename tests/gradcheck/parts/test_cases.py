@@ -21,7 +21,7 @@ def test_a_case_describes_its_gradient():
     case = case_of(G, T, "fc.weight")
     assert case.name == "fc.weight" and case.shape == (2, 3) and case.by_element and case.usable
     assert case.extent == "in all 6 element(s)"
-    assert case.largest_difference(0.00123) == "the largest difference is 1e-03 of the gradient"
+    assert case.largest_difference(0.00123) == "the largest difference is 1e-03 of the size of the gradient"
 
 
 def test_elements_on_a_kink_or_without_a_value_are_not_smooth():

@@ -94,7 +94,7 @@ def test_a_count_of_numbers_cannot_be_a_size():
 
 
 def test_the_origin_of_a_factor_is_named():
-    assert "N = 5, axis 0 of x0" in factor_case(0.2, inputs=(np.ones((5, 3)),))[0][1].evidence
+    assert "N = 5 is the length of axis 0 of x0" in factor_case(0.2, inputs=(np.ones((5, 3)),))[0][1].evidence
     assert factor_case(0.77)[0][1].evidence == "the gradient through `x` is multiplied by 0.77"
 
 
@@ -115,8 +115,8 @@ def test_the_least_rank_of_a_mistake_that_explains_all_arrays():
 
 
 def test_the_arrays_that_a_hypothesis_explains_in_words():
-    assert explains(Hypothesis(1, "", "", "", {}, "w")).startswith("this explains this array (")
-    assert explains(Hypothesis(1, "", "", "", {})).startswith("this explains all arrays (")
+    assert explains(Hypothesis(1, "", "", "", {}, "w")).startswith("this explains the gradient of this array (")
+    assert explains(Hypothesis(1, "", "", "", {})).startswith("this explains the gradients of all arrays (")
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_a_hypothesis_that_fits_is_added_to_all_arrays(monkeypatch):
     for case in cases.values():
         ((rank, found),) = case.found
         assert (rank, found.mistake, found.place) == (1.0, "scaled", "f.py:1")
-        assert found.evidence == "times c; this explains all arrays (tested along 3 random directions)"
+        assert found.evidence == "times c; this explains the gradients of all arrays (tested along 3 random directions)"
     assert notes == []
 
 
@@ -253,7 +253,7 @@ def test_a_mistake_of_one_array_leaves_the_other_hypotheses(monkeypatch):
 
     cases, _, _ = searched_with(monkeypatch, [kinds])
     assert ranked(cases["w"]) == ["of w", "of all"] and ranked(cases["x"]) == ["of all"]
-    assert "this explains this array" in cases["w"].found[0][1].evidence
+    assert "this explains the gradient of this array" in cases["w"].found[0][1].evidence
 
 
 def test_two_mistakes_are_found_by_testing_each_array_alone(monkeypatch):
@@ -353,7 +353,8 @@ def test_a_mistake_in_the_last_round_or_in_the_other_ones():
     for wrong, words in (((2,), "2"), ((0, 1), "0, 1"), ((1, 2), "1, 2"), ((1,), "1"), ((0,), "0")):
         ((rank, found),) = in_rounds(wrong)
         assert (rank, found.mistake, found.place) == (2.3, "scaled", "f.py:1")
-        assert f"times 3, only in round {words} (of the rounds 0 to 2); this explains all arrays" in found.evidence
+        which = f"only in round {words} (of the rounds 0 to 2)"
+        assert f"times 3, {which}; this explains the gradients of all arrays" in found.evidence
     assert in_rounds((0, 2)) == [] == in_rounds(())
 
 
@@ -568,7 +569,7 @@ def test_a_bias_whose_gradient_is_summed_over_the_wrong_axis():
                           (1, lambda x, b: b - x)):  # fmt: skip
         ((rank, mistake, evidence),) = summed(forward, lambda R, s=sign: s * R.sum(1), B)
         assert (rank, mistake) == (0.65, "summed over the wrong axis")
-        assert evidence.startswith("the given gradient is the gradient of `")
+        assert evidence.startswith("in the backward of `")
         assert evidence.endswith("summed over axis 1")
     assert summed(lambda x, b: x - b, lambda R: R.sum(1), B) == []
     ((_, _, evidence),) = summed(lambda x, b: x + b, lambda R: R.sum(), B)

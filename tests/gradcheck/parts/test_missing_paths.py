@@ -94,8 +94,8 @@ def test_rounds_of_one_path():
         expected = {
             "only in the last of 3 rounds": ([0, 0, 1], "only the last round of the loop counted"),
             "only in the first of 3 rounds": ([1, 0, 0], "only the first round of the loop counted"),
-            "in all of 3 rounds except the last": ([1, 1, 0], "the last round of the loop not counted"),
-            "in all of 3 rounds except the first": ([0, 1, 1], "the first round of the loop not counted"),
+            "in all 3 rounds except the last": ([1, 1, 0], "the last round of the loop not counted"),
+            "in all 3 rounds except the first": ([0, 1, 1], "the first round of the loop not counted"),
         }
         for words, (kept, mistake) in expected.items():
             h = the(graph, cut_paths, f"as if `w` were used {words}")

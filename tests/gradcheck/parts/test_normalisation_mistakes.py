@@ -76,7 +76,7 @@ def test_one_term_over_other_axes():
 
 
 def test_a_normalisation_over_axis_0_or_over_all_axes():
-    for axis, name in ((0, "axis 0"), ((0, 1), "axis 0 and 1")):
+    for axis, name in ((0, "axis 0"), ((0, 1), "axes 0 and 1")):
         with graph_of(lambda x, axis=axis: normalise(x, axis), X) as graph:
             (R,) = graph.projection.weights
             h, s = statistics(axis)

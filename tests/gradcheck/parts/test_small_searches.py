@@ -204,7 +204,7 @@ def test_the_slope_that_backward_used_is_solved_for():
         assert "3 - 2 y" in found[0][2] and "where u is `x @ w`" in found[0][2] and "np.tanh(x @ w)" in found[0][3]
         gradient_errors(tester.cases, graph, tester)
         assert all(ranked(case) == ["activation's derivative wrong"] for case in tester.cases.values())
-        assert "this explains all arrays" in tester.cases["w"].found[0][1].evidence
+        assert "this explains the gradients of all arrays" in tester.cases["w"].found[0][1].evidence
         gradient_errors(tester.cases, graph, tester)
         assert all(len(case.found) == 1 for case in tester.cases.values())  # they are explained already
         other = new_tester(graph, {"x": true["x"] + 1, "w": true["w"] * 2}, true)

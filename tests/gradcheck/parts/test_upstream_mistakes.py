@@ -144,9 +144,10 @@ def outs(mask, roles=ROLES):
 
 
 def test_samples_that_are_not_counted():
-    assert outs(counting(rows=[2]))[0] == ("one sample counted", "backward counts only the outputs at 2 along axis 0")
+    found = outs(counting(rows=[2]))
+    assert found[0] == ("one sample counted", "backward counts only the outputs at index 2 along axis 0")
     found = outs(counting(rows=[0, 1, 3]))
-    assert found[0] == ("one sample not counted", "backward counts only the outputs at 0, 1, 3 along axis 0")
+    assert found[0] == ("one sample not counted", "backward counts only the outputs at index 0, 1, 3 along axis 0")
     assert not any("sample" in m for m, _ in outs(counting(rows=[0, 2])))
     assert not any("sample" in m for m, _ in outs(counting(rows=[2]), {}))
     # dy is zero at the samples that are not counted
@@ -160,7 +161,7 @@ def test_time_steps_that_are_not_counted():
     assert outs(counting(columns=[0, 1]))[0][0] == "the last time step not counted"
     assert outs(counting(columns=[1, 2]))[0][0] == "the first time step not counted"
     assert outs(counting(columns=[0, 2]))[0] == (
-        "a time step not counted", "backward counts only the outputs at 0, 2 along axis 1",
+        "a time step not counted", "backward counts only the outputs at index 0, 2 along axis 1",
     )  # fmt: skip
     assert outs(counting(columns=[2]), {})[0][0] == "only the last round of the loop counted"
     first = outs(counting(columns=[0]))
@@ -244,7 +245,7 @@ def test_the_mistake_explains_all_arrays(used, mistake):
     cases = {name: case_of(given[name], true[name], name, projection) for name in given}
     upstream_mistakes(cases, given, projection)
     assert all(ranked(case) == [mistake] for case in cases.values())
-    assert "this explains all arrays" in cases["w"].found[0][1].evidence
+    assert "this explains the gradients of all arrays" in cases["w"].found[0][1].evidence
     cases["x"].found.clear()
     upstream_mistakes(cases, given, projection)
     assert ranked(cases["x"]) == [mistake] and ranked(cases["w"]) == [mistake] * 2

@@ -55,14 +55,15 @@ def test_a_wrong_gradient_of_a_result_explains_all_arrays():
     for case in cases.values():
         rank, found = min(case.found, key=lambda pair: pair[0])
         assert (rank, found.mistake) == (2.4, "upstream gradient wrong")
-        assert found.evidence == "the gradient of `h` is replaced by its absolute value; this explains all arrays"
+        evidence = "the gradient of `h` is replaced by its absolute value; this explains the gradients of all arrays"
+        assert found.evidence == evidence
         assert "x @ w" in found.place
 
 
 def test_a_wrong_gradient_of_a_result_explains_one_array():
     with graph_of(net, X, W) as graph:
         cases = searched(graph, {"w": gradients(graph, np.square)["w"]}, gradients(graph))
-    evidence = "the gradient of `h` is replaced by its square; this explains this array"
+    evidence = "the gradient of `h` is replaced by its square; this explains the gradient of this array"
     assert [rank for rank, d in cases["w"].found if d.evidence == evidence] == [2.4 + 0.5]
 
 
@@ -72,7 +73,7 @@ def test_a_wrong_gradient_of_an_array():
         cases = searched(graph, {"w": true["w"][::-1]}, true)
     rank, found = min(cases["w"].found, key=lambda pair: pair[0])
     assert (rank, found.mistake, found.place) == (2.5, "axes reversed", "w")
-    assert "the gradient of w is reversed along axis 0; this explains all arrays" == found.evidence
+    assert "the gradient of w is reversed along axis 0; this explains the gradients of all arrays" == found.evidence
 
 
 def test_a_right_result_explains_nothing():

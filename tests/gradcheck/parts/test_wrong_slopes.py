@@ -108,7 +108,7 @@ def test_the_slope_of_tanh():
         d = 1 - y**2
         wrong = {
             "were 1": ("activation's derivative missing", R),
-            "its square": ("activation's derivative applied twice", R * d**2),
+            "squared": ("activation's derivative applied twice", R * d**2),
             "taken at the activation y": ("derivative taken at the wrong value", R * (1 - np.tanh(y) ** 2)),
             "derivative were 1 - y": ("activation's derivative wrong", R * (1 - y)),
             "y (1 - y) (the derivative of sigmoid)": ("activation's derivative wrong", R * y * (1 - y)),

@@ -15,7 +15,7 @@ def test_a_sum_over_all_axes_or_over_the_other_axis():
         everything = the(graph, wrong_sums, "`b` over all axes, not only")
         assert everything.mistake == "summed over the wrong axis" and everything.only == "b"
         assert_gives(graph, everything, b=np.full(3, R.sum()), x=R)
-        turned = the(graph, wrong_sums, "over all axes except 0", "must keep axis 1")
+        turned = the(graph, wrong_sums, "over all axes except axis 0", "must keep axis 1")
         assert_gives(graph, turned, b=R.sum(1), x=R)
         assert len(list(wrong_sums(graph))) == 2
 
@@ -23,7 +23,7 @@ def test_a_sum_over_all_axes_or_over_the_other_axis():
 def test_a_broadcast_factor():
     with graph_of(lambda x, b: x * b, X, B[:, None]) as graph:
         (R,) = graph.projection.weights
-        turned = the(graph, wrong_sums, "over all axes except 1", "must keep axis 0")
+        turned = the(graph, wrong_sums, "over all axes except axis 1", "must keep axis 0")
         # the movement of b goes along axis 1, where the factor is x
         assert_gives(graph, turned, b=(R * X).sum(0)[:, None], x=R * B[:, None])
         assert_gives(graph, the(graph, wrong_sums, "not only over"), b=np.full((3, 1), (R * X).sum()))

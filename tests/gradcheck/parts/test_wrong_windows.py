@@ -366,8 +366,8 @@ def test_a_kernel_that_backward_turns():
 
     with graph_of(convolution, image, square) as graph:
         (R,) = graph.projection.weights
-        for axes in ([0, 1], [0], [1]):
-            h = the(graph, turned_kernels, "reverses k", f"along axes {axes}")
+        for axes, words in (((0, 1), "axes 0 and 1"), ((0,), "axis 0"), ((1,), "axis 1")):
+            h = the(graph, turned_kernels, "reverses k", f"along {words}")
             dx = 0 * image
             for r, (i, j) in zip(R, [(0, 0), (0, 1), (1, 0), (1, 1)], strict=True):
                 dx[i : i + 2, j : j + 2] += r * np.flip(square, axes)
