@@ -196,7 +196,7 @@ def axes_in_words(axes: tuple[int, ...]) -> str:
 
 
 def shifted(case: Case, axis: int, step: int, words: str) -> None:
-    """Test whether the gradient is shifted by one along `axis`. The elements at the end may have any value."""
+    """Test whether the gradient is shifted by one along `axis`. The elements at one end may have any value."""
     before, end = (slice(None),) * axis, 0 if step == 1 else -1
     inside = (*before, slice(1, None) if step == 1 else slice(None, -1))
     if case.given[inside].size < 4 or not case.is_shifted(axis, step, inside):

@@ -187,8 +187,8 @@ class Case:
     def ranked(self, explained: Mapping[tuple[str, str], int] | None = None) -> list[Diagnosis]:
         """Return one diagnosis for each mistake, the most specific first.
 
-        `explained` is the number of wrong arrays that a mistake at a place explains. If one mistake is found at several
-        places, the place that explains the most arrays is chosen.
+        `explained` maps (mistake, place) to the number of wrong arrays that the mistake explains. If a mistake is found
+        at several places, the place that explains the most arrays is chosen.
         """
         out: dict[str, Diagnosis] = {}
         for _, diagnosis in sorted(self.found, key=lambda pair: pair[0]):

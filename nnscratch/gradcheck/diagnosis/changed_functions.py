@@ -83,7 +83,7 @@ class Function:
             return None
         finally:
             self.definition.body = body
-        # The code of each contains the code of the next. Names are compared, because a default may be a function too.
+        # The code of each contains the code of the next. Names are compared, because a default value may be a function.
         for name in ("outer", class_of(own), own.co_name):
             inside = [c for c in made.co_consts if isinstance(c, CodeType) and c.co_name == name]
             if not inside:

@@ -1,7 +1,7 @@
 """Formulas that backward may use instead of phi'(u) for y = phi(u), and the search for the formula that it used.
 
-`slope_formulas` lists formulas. `name_slope` takes the elements of the slope that backward used, and searches for their
-formula: one of the list, another mask, or a polynomial.
+`slope_formulas` lists formulas. `name_slope` searches for the formula of the slope that backward used: a formula of the
+list, another mask, or a polynomial.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ SPARE = 5  # the number of directions exceeds the number of outputs by at least 
 
 
 def upstream_mistakes(cases: dict[str, Case], given: dict[str, np.ndarray], projection: Projection) -> None:
-    """Solve for R'. If R' explains all arrays, add the mistakes that R' shows to `cases`."""
+    """Solve for R'. If R' explains the gradients of all arrays, add the mistakes that R' shows to `cases`."""
     outputs = [(name, y) for name, y in leaves("output", projection.outputs) if is_float(y)]
     R = projection.flat_weights()
     if not 2 <= R.size <= MAX_OUTPUTS or len(outputs) != 1 or not is_array(outputs[0][1]):

@@ -143,9 +143,7 @@ def fitting_changes(graph: ForwardGraph, site: Site, movements: Movements, rows:
 
 
 def constant_in_place(g: np.ndarray, moved: np.ndarray, errors: np.ndarray, limit: float) -> float | None:
-    """Return the number c if a gradient whose elements are all c explains the errors.
-
-    Return None if there is no such number.
+    """Return c if a gradient with the same number c at every element explains the errors, else None.
 
     An example is an SVM loss. The gradient of the right class's score is minus the number of classes above the margin,
     but backward may use -1 instead.

@@ -1,7 +1,7 @@
 """Arrays with several uses in forward: find how often backward counts each use.
 
 The gradient of such an array is the sum over its uses. The derivative through each use alone is measured along three
-directions. After that, every choice of uses can be tested without more forward passes.
+directions. Then every combination of counts can be tested without more forward passes.
 """
 
 from __future__ import annotations
