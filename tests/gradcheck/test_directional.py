@@ -47,7 +47,7 @@ def with_one_element_off(g):
     ("array", "mistake", "says", "backward"),
     [
         ("w", "sign flipped", "-1 * true along 3", lambda x, w, b, d: (d @ w.T, -x.T @ d, d.sum(0))),
-        ("w", "scaled by a constant", "N = 80, axis 0", lambda x, w, b, d: (d @ w.T, x.T @ d / 80, d.sum(0))),
+        ("w", "scaled by a constant", "N = 80 is the length", lambda x, w, b, d: (d @ w.T, x.T @ d / 80, d.sum(0))),
         ("w", "transposed", "axes exchanged", lambda x, w, b, d: (d @ w.T, d.T @ x, d.sum(0))),
         ("w", "one sample counted", "only sample 3 of", lambda x, w, b, d: (d @ w.T, np.outer(x[3], d[3]), d.sum(0))),
         ("b", "one sample not counted", "not count sample 0", lambda x, w, b, d: (d @ w.T, x.T @ d, d[1:].sum(0))),

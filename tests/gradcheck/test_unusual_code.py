@@ -71,7 +71,7 @@ def test_the_order_of_the_inputs_counts_if_all_shapes_fit_it():
 
     report = check_gradients((affine, backward), *SQUARE)
     assert report.diagnoses[0].mistake == "two gradients exchanged"
-    assert "backward returns dw, dx, db" in report.diagnoses[0].evidence
+    assert "its return statement has the order dw, dx, db" in report.diagnoses[0].evidence
 
 
 def test_a_gradient_of_the_wrong_shape_is_not_given_to_another_input():

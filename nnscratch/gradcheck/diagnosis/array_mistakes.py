@@ -308,7 +308,7 @@ def wrong_blocks(case: Case) -> None:
             bad = [k for k in range(count) if (np.abs(g[k] - t[k]) > tolerance).any()]
             line = "elements" if len(shape) == 1 else {0: "rows", len(shape) - 1: "columns"}.get(axis, "elements")
             where = " and ".join(f"{k * size}:{(k + 1) * size}" for k in bad)
-            place = f"{line} {where} of {case.name}, {', '.join(names[k] for k in bad)}"
+            place = f"{line} {where} of {case.name}, {' and '.join(names[k] for k in bad)}"
             for order in other_orders(count) if len(bad) > 1 else ():
                 parts = np.split(case.given, count, axis)
                 undone = np.concatenate([parts[order.index(k)] for k in range(count)], axis)

@@ -1,9 +1,9 @@
 """Formulas for a wrong gradient c that backward may use instead of the gradient g of one array.
 
 used_gradients.py tests these formulas. `changed_gradients` yields (rank, mistake, evidence, changes, free). `changes`
-are the arrays c - g, one for each round of a loop. If `free` is True, the change may be multiplied by any factor, and
-"%c" in the evidence stands for this factor. "%u" stands for the quoted name of the array. The argument `site` describes
-the array and its gradient g, or the arrays and gradients of all rounds.
+are the arrays c - g, one for each round of a loop. If `free` is True, the change may be multiplied by any factor k, and
+"%c" in the evidence stands for -k, the factor of the missing term. "%u" stands for the quoted name of the array. The
+argument `site` describes the array and its gradient g, or the arrays and gradients of all rounds.
 """
 
 from __future__ import annotations

@@ -31,18 +31,19 @@ def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R
 
     if on_off:
         on = nonzero[0]
+        scaled = "dy" if abs(on - 1) <= 1e-6 else f"{on:.4g} * dy"
         test(1.1, np.ones(x.size), "mask not applied", "given = dy, also where y does not depend on x")
-        test(1.1, np.full(x.size, on), "mask not applied", f"given = {on:.4g} * dy, also where y does not depend on x")
+        test(1.1, np.full(x.size, on), "mask not applied", f"given = {scaled}, also where y does not depend on x")
         if abs(on - 1) > 1e-6:
             missing = "keep-probability not applied" if is_drawn(case, slope) else "a factor missing"
             test(1.2, (slope != 0).astype(float), missing, f"forward multiplies by {on:.4g}, but backward does not")
             test(1.2, (slope != 0) / on, missing, f"forward multiplies by {on:.4g}, but backward divides by it")
-        inverted = f"given = {on:.4g} * dy where y does not depend on x, and 0 elsewhere"
+        inverted = f"given = {scaled} where y does not depend on x, and 0 elsewhere"
         test(1.3, np.where(slope != 0, 0, on), "mask inverted", inverted)
         passed = np.abs(factor - on) <= MAX_MISFIT * abs(on)
         if x.size >= 8 and passed.any() and not passed.all() and not np.any(factor[~passed]):
             differ = int((passed != (slope != 0)).sum())
-            evidence = f"the given gradient is 0 or {on:.4g} * dy, but backward does not use the mask of forward"
+            evidence = f"the given gradient is 0 or {scaled}, but backward does not use the mask of forward"
             case.add(1.6, "another mask applied", f"{evidence}: {differ} of {x.size} elements differ")
     elif is_linear(case, slope):
         test(3.7, np.ones(x.size), "a factor missing", "given = dy, unchanged")

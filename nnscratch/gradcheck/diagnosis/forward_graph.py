@@ -101,8 +101,7 @@ class ForwardGraph:
             if [v.T.shape for v in values] == shapes and values[0].ndim == 2:
                 turned = [v.T for v in values]
                 if tuple(content_key(v) for v in turned) != own:
-                    text = name if VARIABLE.match(name) else f"({name})"
-                    yield turned, text[:-2] if text.endswith(".T") else f"{text}.T"
+                    yield turned, transpose_of(name)
 
     def is_possible(self, nodes: list[Node], j: int) -> bool:
         """Return True if a mistake at operand `j`, or at the result if `j` is -1, can explain the wrong gradients."""
@@ -260,6 +259,13 @@ def gradient_of_result(graph: ForwardGraph, node: Node) -> np.ndarray:
 def name_of_result(node: Node) -> str:
     """Return the variable that the result of an operation is assigned to, or else the expression."""
     return node.result_name or node.place.split(": ", 1)[-1]
+
+
+def transpose_of(name: str) -> str:
+    """Return the source of the transpose of an expression: w.T for w, w for w.T, and (a + b).T for a + b."""
+    if not VARIABLE.match(name):
+        return f"({name}).T"
+    return name[:-2] if name.endswith(".T") else f"{name}.T"
 
 
 def is_better_name(name: str, other: str) -> bool:

@@ -165,5 +165,5 @@ def summed_over_the_wrong_axis(
         else:
             fits = np.abs(summed - given).max() <= MAX_MISFIT * np.abs(given).max()
         if fits:
-            evidence = f"the given gradient is a sum over all axes of the output except axis {axis}"
+            evidence = f"the given gradient is summed over all axes of the output except axis {axis}"
             case.add(0.65, "summed over the wrong axis", evidence)

@@ -24,7 +24,11 @@ def target_mistakes(cases: dict[str, Case], right: dict, report: GradientReport,
     arrays = [a for a in (*adapter.inputs, *adapter.targets) if isinstance(a, np.ndarray) and a.size > 1]
     arrays += [a for a in projection.constant_arrays() if not any(a is b for b in arrays)][:10]
     shapes = {v.shape for v in projection.variables.values()}
-    others = [(a, *other) for a in arrays if a.dtype.kind in "iu" for other in shifted_integers(a)]
+    names = {id(a): name for name, a in zip(adapter.input_names, adapter.inputs, strict=True)}
+    names |= {id(a): "the targets" for a in adapter.targets}
+    others = []
+    for a in (a for a in arrays if a.dtype.kind in "iu"):
+        others += [(a, *other) for other in shifted_integers(a, names.get(id(a), "an array that the code holds"))]
     sizes = [y.size if is_array(y) else 1 for _, y in leaves("", projection.outputs)]
     of_loss = arrays if sizes[:1] == [1] else [a for a in arrays if any(a is b for b in adapter.targets)]
     for a in of_loss:
@@ -49,11 +53,15 @@ def target_mistakes(cases: dict[str, Case], right: dict, report: GradientReport,
         return
 
 
-def shifted_integers(ids: np.ndarray) -> Iterator[tuple[np.ndarray, str, str]]:
-    """Yield (other integers, mistake, description) for integers whose values or positions are shifted by one."""
+def shifted_integers(ids: np.ndarray, name: str) -> Iterator[tuple[np.ndarray, str, str]]:
+    """Yield (other integers, mistake, description) for integers whose values or positions are shifted by one.
+
+    `name` is the name of the array `ids` in the description.
+    """
     mistake = "target one off"
     for step in (-1, 1):
-        yield ids + step, mistake, f"{step:+d} added to every integer"
-        yield (ids + step) % (ids.max() + 1), mistake, f"{step:+d} added to every integer, modulo {ids.max() + 1}"
+        added = f"{step:+d} added to every integer in {name}"
+        yield ids + step, mistake, added
+        yield (ids + step) % (ids.max() + 1), mistake, f"{added}, modulo {ids.max() + 1}"
         for axis in range(ids.ndim):
-            yield np.roll(ids, step, axis), mistake, f"the integers shifted by {step:+d} along axis {axis}"
+            yield np.roll(ids, step, axis), mistake, f"the integers in {name} shifted by {step:+d} along axis {axis}"

@@ -137,7 +137,7 @@ def fitting_changes(graph: ForwardGraph, site: Site, movements: Movements, rows:
                 continue
             c = float(predicted @ errors) / length
             predicted = c * predicted
-            text = text.replace("%c", f"{c:.4g}")
+            text = text.replace("%c", f"{-c:.4g}")  # the term that is missing in the wrong gradient
         if np.abs(predicted - errors).max() <= limit:
             yield rank, mistake, text.replace("%u", site.name)
 

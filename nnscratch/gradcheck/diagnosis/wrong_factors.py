@@ -20,7 +20,7 @@ import numpy as np
 
 from ..tape import Node, change_path, replace_factor
 from .array_mistakes import other_orders, wrong_order
-from .forward_graph import ForwardGraph, content_key
+from .forward_graph import ForwardGraph, content_key, transpose_of
 from .hypotheses import Hypothesis
 from .random_masks import is_random_mask
 from .state_mistakes import neighbouring_rounds
@@ -65,8 +65,13 @@ def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: i
     def with_values(values: list[Any]) -> dict:
         return {n.number: replace_factor(j, other, v) for n, v in zip(nodes, values, strict=True)}
 
+    start = f"to compute the gradient of `{node.operand_names[j]}`, backward"
+
     def says(instead: str) -> str:
-        return f"to compute the gradient of `{node.operand_names[j]}`, backward replaces `{factor}` by {instead}"
+        return f"{start} replaces `{factor}` by {instead}"
+
+    def confuses(other: str) -> str:
+        return f"{start} confuses `{factor}` and `{other}`"
 
     ones = with_values([np.ones_like(v) for v in right])
     top = float(max(v.max() for v in right))
@@ -82,7 +87,7 @@ def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: i
                 yield Hypothesis(1.2, "keep-probability not applied", says("a mask of 0 and 1"), place, bare, only)
             else:
                 scale = scale_of_mask(graph, node, other) or f"{top:.4g}"
-                words = f"to compute the gradient of `{node.operand_names[j]}`, backward leaves out the factor {scale}"
+                words = f"{start} leaves out the factor {scale}"
                 yield Hypothesis(1.2, "a factor missing", words, place, bare, only)
         turned = with_values([top - v for v in right])
         yield Hypothesis(1.3, "mask inverted", says("the inverted mask"), place, turned, only)
@@ -95,18 +100,21 @@ def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: i
             name = "multiplied instead of divided" if node.name == "divide" else "divided instead of multiplied"
             yield Hypothesis(4.6, name, says("its inverse"), place, inverse, only)
     if node.name not in ("multiply", "divide") and right[0].ndim == 2 and right[0].shape[0] == right[0].shape[1]:
-        yield Hypothesis(2, "transposed", says(f"`{factor}.T`"), place, with_values([v.T for v in right]), only)
+        words = confuses(transpose_of(factor))
+        if node.name in ("matmul", "dot"):  # the gradient needs the transpose of the factor
+            words = f"{start} multiplies by `{factor}`, not by `{transpose_of(factor)}`"
+        yield Hypothesis(2, "transposed", words, place, with_values([v.T for v in right]), only)
     if node.name in ("matmul", "dot") and node.result.ndim == 2 and len(set(node.result.shape)) == 1:
         turned_result = {n.number: transpose_movement(j) for n in nodes}
         result = f"`{node.place.split(': ', 1)[-1]}`"
-        words = f"to compute the gradient of `{node.operand_names[j]}`, backward transposes the gradient of {result}"
+        words = f"{start} transposes the gradient of {result}"
         yield Hypothesis(2.2, "transposed", words, place, turned_result, only)
     if node.name in ("matmul", "dot") and right[0].ndim == 2 and right[0].shape[0] == right[0].shape[1]:
         alone = with_values([np.eye(len(v)) for v in right])
         yield Hypothesis(2.4, "a factor missing", says("the identity matrix"), place, alone, only)
     for order in permutations(range(right[0].ndim)) if node.name in AXES and right[0].ndim in (3, 4) else ():
         if order != tuple(range(right[0].ndim)) and tuple(right[0].shape[a] for a in order) == right[0].shape:
-            words = says(f"`{factor}.transpose{order}`")
+            words = confuses(f"{factor}.transpose{order}")
             yield Hypothesis(2, "transposed", words, place, with_values([v.transpose(order) for v in right]), only)
     complement = [1 - v for v in right]
     if all(content_key(v) in graph.producers for v in complement):

@@ -116,7 +116,7 @@ def test_two_origins_of_a_factor_are_named_at_most():
     text = explain_constant(case, 2.0)
     assert text.count(";") == 1 and "N = 2" in text
     case = case_of(T, T, projection=projection_of([np.ones((1, 1, 1, 1, 6))]))
-    assert explain_constant(case, 6.0).endswith("where L = 6 is the length of axis 4 of x0")
+    assert "where L = 6 is the length of axis 4 of x0" in explain_constant(case, 6.0)
 
 
 # --- no gradient, float32 --------------------------------------------------------------------------------------------
@@ -296,14 +296,14 @@ def test_exchanged_gradients():
     exchanged(a, cases, {"a": T, "b": 2 * T}, {})
     ((_, d),) = a.found
     assert d.mistake == "two gradients exchanged" and "vice versa" in d.evidence
-    assert "backward returns db, da" in d.evidence
+    assert "its return statement has the order db, da" in d.evidence
 
 
 def test_returned_names_are_said_only_if_they_name_both_arrays():
     a, b = case_of(2 * T, T, "a"), case_of(T, 2 * T, "b")
     a.projection.adapter.returned_names = lambda: ["da", None, "dc"]
     exchanged(a, {"a": a, "b": b}, {"a": T, "b": 2 * T}, {})
-    assert "backward returns da" not in a.found[0][1].evidence
+    assert "return statement" not in a.found[0][1].evidence
 
 
 def test_the_gradient_of_another_array():
@@ -374,7 +374,7 @@ def test_two_swapped_gates():
     found = blocks(swapped, GATES)
     assert [m for m, *_ in found] == ["two gates swapped", "a gate's block wrong"]
     assert found[0][1] == "in given, blocks 1 and 3 are exchanged"
-    assert found[0][2] == "rows 0:2 and 4:6 of weight_hh, the input gate, the cell gate"
+    assert found[0][2] == "rows 0:2 and 4:6 of weight_hh, the input gate and the cell gate"
     other = with_block(with_block(GATES, 0, 3), 2, 4)
     assert [m for m, *_ in blocks(other, GATES)] == ["a gate's block wrong"]
     assert "2 of 4 blocks are right" in blocks(other, GATES)[0][1]

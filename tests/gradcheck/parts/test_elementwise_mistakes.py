@@ -79,7 +79,7 @@ def test_a_polynomial_in_the_output():
 
 def test_the_mask_of_relu():
     assert relu(1 + 0 * X)[0] == ("mask not applied", "given = dy, also where y does not depend on x")
-    assert relu(X <= 0)[0] == ("mask inverted", "given = 1 * dy where y does not depend on x, and 0 elsewhere")
+    assert relu(X <= 0)[0] == ("mask inverted", "given = dy where y does not depend on x, and 0 elsewhere")
     other = relu(X > 0.3)[0]
     assert other[0] == "another mask applied" and "1 of 8 elements differ" in other[1]
     of_dy = relu(lambda R: R > 0)[0]

@@ -129,12 +129,12 @@ def test_a_bias_that_is_summed_over_the_features():
         return found(lambda x, b: x[:, :1] + b, (X, b), "b", given, lambda R: R.sum(0))
 
     assert bias(lambda R: R.sum(1)) == [
-        ("summed over the wrong axis", "the given gradient is a sum over all axes of the output except axis 0")
+        ("summed over the wrong axis", "the given gradient is summed over all axes of the output except axis 0")
     ]
     assert all(m != "summed over the wrong axis" for m, _ in bias(lambda R: R.sum(1) * 1.5))
     square = found(lambda x, b: x + b, (X, b[:2]), "b", lambda R: R.sum(1), lambda R: R.sum(0))
     assert square == [
-        ("summed over the wrong axis", "the given gradient is a sum over all axes of the output except axis 0")
+        ("summed over the wrong axis", "the given gradient is summed over all axes of the output except axis 0")
     ]
     assert found(lambda x, b: x + b, (X, b[:2]), "b", lambda R: R.sum(1) * [1, 1, 2], lambda R: R.sum(0)) == []
     assert found(lambda x, b: x + b, (X, b[:2]), "b", lambda R: np.ones((1, 3)), lambda R: R.sum(0)) == []

@@ -127,14 +127,18 @@ def test_the_outputs_that_change():
 
 
 def test_integers_shifted_by_one():
-    found = {text: ids.tolist() for ids, mistake, text in shifted_integers(np.array([[0, 2, 1]]))}
+    found = {text: ids.tolist() for ids, mistake, text in shifted_integers(np.array([[0, 2, 1]]), "y")}
     assert found == {
-        "-1 added to every integer": [[-1, 1, 0]], "-1 added to every integer, modulo 3": [[2, 1, 0]],
-        "the integers shifted by -1 along axis 0": [[0, 2, 1]], "the integers shifted by -1 along axis 1": [[2, 1, 0]],
-        "+1 added to every integer": [[1, 3, 2]], "+1 added to every integer, modulo 3": [[1, 0, 2]],
-        "the integers shifted by +1 along axis 0": [[0, 2, 1]], "the integers shifted by +1 along axis 1": [[1, 0, 2]],
+        "-1 added to every integer in y": [[-1, 1, 0]],
+        "-1 added to every integer in y, modulo 3": [[2, 1, 0]],
+        "the integers in y shifted by -1 along axis 0": [[0, 2, 1]],
+        "the integers in y shifted by -1 along axis 1": [[2, 1, 0]],
+        "+1 added to every integer in y": [[1, 3, 2]],
+        "+1 added to every integer in y, modulo 3": [[1, 0, 2]],
+        "the integers in y shifted by +1 along axis 0": [[0, 2, 1]],
+        "the integers in y shifted by +1 along axis 1": [[1, 0, 2]],
     }  # fmt: skip
-    assert {mistake for _, mistake, _ in shifted_integers(np.array([1, 0]))} == {"target one off"}
+    assert {mistake for _, mistake, _ in shifted_integers(np.array([1, 0]), "y")} == {"target one off"}
 
 
 def cross_entropy(labels_of):
@@ -153,9 +157,9 @@ def cross_entropy(labels_of):
 
 
 @pytest.mark.parametrize("labels_of, text", [
-    (lambda y: (y + 1) % 4, "+1 added to every integer, modulo 4"),
+    (lambda y: (y + 1) % 4, "+1 added to every integer in labels, modulo 4"),
     (lambda y: np.roll(y, -1), "shifted by -1 along axis 0"),
-    (lambda y: np.maximum(y - 1, 0) if y.min() else y - 1, "-1 added to every integer"),
+    (lambda y: np.maximum(y - 1, 0) if y.min() else y - 1, "-1 added to every integer in labels"),
 ])  # fmt: skip
 def test_wrong_labels(labels_of, text):
     report = check_gradients(cross_entropy(labels_of), X @ W, np.array([1, 3, 2]))

@@ -84,11 +84,11 @@ def test_dy_times_a_constant_in_some_places():
     used = R.copy()
     used[3] *= 2.5
     found = named(used)
-    assert found[0][0] == "scaled by a constant" and "at 3 along axis 0 is multiplied by 2.5" in found[0][1]
+    assert found[0][0] == "scaled by a constant" and "at index 3 along axis 0 is multiplied by 2.5" in found[0][1]
     assert "the last window may be smaller" in found[0][1]
     used = R.copy()
     used[[0, 2]] *= 2.5
-    assert "at 0, 2 along axis 0 is multiplied by 2.5" in named(used)[0][1] and "window" not in named(used)[0][1]
+    assert "at index 0, 2 along axis 0 is multiplied by 2.5" in named(used)[0][1] and "window" not in named(used)[0][1]
     used = R.copy()
     used[0, 1], used[2, 2] = -3 * R[0, 1], -3 * R[2, 2]
     assert named(used) == [
@@ -118,7 +118,7 @@ def test_axes_of_length_one_and_two():
     for right in (rows, column):
         used = right.copy()
         used[-1] *= 1.5
-        assert f"at {len(right) - 1} along axis 0 is multiplied by 1.5" in named(used, right)[0][1]
+        assert f"at index {len(right) - 1} along axis 0 is multiplied by 1.5" in named(used, right)[0][1]
     assert outs(counting(rows=[2], shape=(4, 1)))[0][0] == "one sample counted"
 
 

@@ -354,7 +354,7 @@ def test_a_missing_target_may_have_any_factor():
     site = Site("`u`", "f.py:1: u", [], [G], [G], moved)
     found = fitting_changes(graph, site, Movements([{}] * 12, moved @ (0.25 * hot), 0.0, {}, {}), slice(None))
     assert [(mistake, text) for _, mistake, text in found] == [
-        (TARGETS, "the gradient of `u` lacks the term of the labels in y: 0.25 at the class of each sample")
+        (TARGETS, "the gradient of `u` lacks the term of the labels in y: -0.25 at the class of each sample")
     ]
 
 

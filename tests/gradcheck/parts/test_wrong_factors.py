@@ -102,12 +102,12 @@ def test_a_mask():
 def test_the_factors_of_a_matrix_product():
     with graph_of(lambda x, w: x @ w, X, W) as graph:
         (R,) = graph.projection.weights
-        replaced = "gradient of `x`, backward replaces `w` by "
-        assert_gives(graph, the(graph, wrong_factors, replaced + "`w.T`"), x=R @ W, w=X.T @ R)
+        multiplies, replaced = ", backward multiplies by ", "gradient of `x`, backward replaces `w` by "
+        assert_gives(graph, the(graph, wrong_factors, f"of `x`{multiplies}`w`, not by `w.T`"), x=R @ W, w=X.T @ R)
         assert_gives(graph, the(graph, wrong_factors, replaced + "the identity"), x=R)
         assert_gives(graph, the(graph, wrong_factors, "gradient of `x`, backward transposes"), x=R.T @ W.T, w=X.T @ R)
         assert_gives(graph, the(graph, wrong_factors, "gradient of `w`, backward transposes"), x=R @ W.T, w=X.T @ R.T)
-        assert_gives(graph, the(graph, wrong_factors, "replaces `x` by `x.T`"), w=X @ R)
+        assert_gives(graph, the(graph, wrong_factors, f"of `w`{multiplies}`x`, not by `x.T`"), w=X @ R)
         assert_gives(graph, the(graph, wrong_factors, replaced, "along axis 0"), x=R @ W[::-1].T)
         assert mistakes(offered(graph, wrong_factors)) == [
             *["transposed"] * 4, *["a factor missing"] * 2, *["axes reversed"] * 4, *["the wrong array used"] * 4,
@@ -120,7 +120,7 @@ def test_a_matrix_that_is_not_square_is_not_used_without_its_transpose():
     with graph_of(lambda x, w: x @ w, A, B.T) as graph:
         found = offered(graph, wrong_factors)
         assert not any(
-            "`w.T`" in h.evidence or "identity" in h.evidence for h in found if "`x`, backward r" in h.evidence
+            "`w.T`" in h.evidence or "identity" in h.evidence for h in found if "gradient of `x`, " in h.evidence
         )
         assert sum("transposes the gradient" in h.evidence for h in found) == 2  # the result is square
     with graph_of(lambda x, w: x @ w, A.T, B) as graph:
@@ -147,7 +147,7 @@ def test_products_of_stacks():
 def test_einsum_with_two_arrays_is_a_product():
     with graph_of(lambda x, w: np.einsum("ij,jk->ik", x, w), X, W) as graph:
         (R,) = graph.projection.weights
-        assert_gives(graph, the(graph, wrong_factors, "gradient of `x`", "by `w.T`"), x=R @ W)
+        assert_gives(graph, the(graph, wrong_factors, "gradient of `x`", "confuses `w` and `w.T`"), x=R @ W)
 
 
 # --- where the factor comes from -------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ def test_two_exchanged_blocks():
     w, b = np.arange(1.0, 17).reshape(2, 8) / 9, np.ones(2)
     with graph_of(lambda x, w, b: x @ w + b @ np.ones((2, 8)), X, w, b) as graph:
         (R,) = graph.projection.weights
-        h = the(graph, swapped_blocks, "blocks 1 and 3 of 2 columns", "the result of `x @ w`")
+        h = the(graph, swapped_blocks, "4 blocks of 2 columns, blocks 1 and 3 are exchanged", "the result of `x @ w`")
         swapped = R[:, [4, 5, 2, 3, 0, 1, 6, 7]]
         assert h.mistake == "two gates swapped"
         assert_gives(graph, h, x=swapped @ w.T, w=X.T @ swapped)

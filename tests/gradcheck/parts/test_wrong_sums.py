@@ -34,8 +34,8 @@ def test_a_stack_has_an_axis_of_the_same_length():
     with graph_of(lambda x, b: x * b, stack, B[:, None]) as graph:
         (R,) = graph.projection.weights
         sums = (R * stack).sum
-        assert_gives(graph, the(graph, wrong_sums, "except 0"), b=sums((1, 2))[:, None])
-        assert_gives(graph, the(graph, wrong_sums, "except 2"), b=sums((0, 1))[:, None])
+        assert_gives(graph, the(graph, wrong_sums, "except axis 0"), b=sums((1, 2))[:, None])
+        assert_gives(graph, the(graph, wrong_sums, "except axis 2"), b=sums((0, 1))[:, None])
 
 
 def test_operands_without_a_broadcast_axis():

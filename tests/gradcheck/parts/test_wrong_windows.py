@@ -373,7 +373,7 @@ def test_a_kernel_that_backward_turns():
                 dx[i : i + 2, j : j + 2] += r * np.flip(square, axes)
             assert h.mistake == "axes reversed" and h.only == "x"
             assert_gives(graph, h, x=dx)
-        assert [h.evidence[-6:] for h in turned_kernels(graph) if "reverses k" in h.evidence][0] == "[0, 1]"
+        assert [h.evidence for h in turned_kernels(graph) if "reverses k" in h.evidence][0].endswith("axes 0 and 1")
 
 
 def test_only_arrays_in_products_are_turned():
