@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from wrong_gradients import case_of, graph_of, new_tester, project, ranked
 
+import nnscratch as nn
 from nnscratch.gradcheck import check_gradients
 from nnscratch.gradcheck.diagnosis.axis_roles import (
     WEIGHT,
@@ -165,6 +166,36 @@ def test_wrong_labels(labels_of, text):
     report = check_gradients(cross_entropy(labels_of), X @ W, np.array([1, 3, 2]))
     assert report.diagnoses[0].mistake == "target one off"
     assert any(text in d.evidence for d in report.diagnoses)
+
+
+def test_wrong_labels_that_are_no_argument_are_described():
+    forward, backward = cross_entropy(lambda y: (y + 1) % 4)
+    labels = np.array([1, 3, 2])
+
+    class Held:
+        def __init__(self):
+            self.y = labels.copy()
+
+        def forward(self, z):
+            loss, self.cache = forward(z, self.y)
+            return loss
+
+        def backward(self):
+            return backward(1.0, self.cache)[0]
+
+    class Loss(nn.Module):
+        def forward(self, z, targets):
+            loss, cache = forward(z, targets)
+            self.save_for_backward(*cache)
+            return loss
+
+        def backward(self, dy=1.0):
+            return backward(dy, self.saved())[0]
+
+    (held,) = check_gradients(Held(), X @ W).diagnoses[:1]
+    assert "added to every integer in an array that the code holds, modulo 4" in held.evidence
+    given = check_gradients(nn.Linear(2, 4, rng=0), X, loss=Loss(), targets=labels)
+    assert "added to every integer in the targets, modulo 4" in given["weight"].diagnosis.evidence
 
 
 @pytest.mark.parametrize("c, mistake", [(0, "target's share missing"), (-1, "sign flipped")])
