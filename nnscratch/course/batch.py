@@ -160,7 +160,7 @@ def mark_one(
 
 
 def students_in(submissions: Path) -> list[str]:
-    """Return the names of the folders. Files, links and hidden folders are left out."""
+    """Return the names of the folders in `submissions`. Files, links and hidden folders are left out."""
     if not submissions.is_dir():
         raise FileNotFoundError(f"{submissions} is not a folder")
     names = [p.name for p in submissions.iterdir() if p.is_dir() and not p.is_symlink() and p.name[0] != "."]

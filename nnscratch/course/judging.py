@@ -321,7 +321,7 @@ def reference_of(exercise: Exercise, part: Gradients) -> Callable | None:
 
 
 def names_of(function: Callable, count: int) -> list[str]:
-    """Return names for `count` inputs. Use the names of the function's arguments if it has `count` arguments."""
+    """Return names for `count` inputs. Use the names of the function's arguments if it has at least `count`."""
     names = [p.name for p in inspect.signature(function).parameters.values() if "VAR" not in p.kind.name]
     return names[:count] if len(names) >= count else [f"input_{i}" for i in range(count)]
 

@@ -164,7 +164,7 @@ def case(shapes: dict[str, Any]) -> Draw:
 
 
 def reference(function: Callable, returns: tuple[str, ...]) -> Callable:
-    """Return a function that computes the right values of the compared outputs."""
+    """Return a function that computes the right values of the outputs that are compared."""
 
     def right(*inputs: Any) -> Any:
         own = [x.copy() if isinstance(x, np.ndarray) else x for x in inputs]

@@ -140,7 +140,7 @@ def to_dict(mark: SubmissionMark) -> dict[str, Any]:
 
 
 def from_dict(held: dict[str, Any]) -> SubmissionMark:
-    """Return the mark for a dictionary from `to_dict`."""
+    """Return the mark that `to_dict` has converted to this dictionary."""
     files = [FileMark(**file | {"parts": [PartMark(**part) for part in file["parts"]]}) for file in held["files"]]
     return SubmissionMark(held["student"], files, held["seed"])
 

@@ -25,8 +25,8 @@ class ExerciseFolder:
     Parameters
     ----------
     path : path
-        The folder. If it contains no progress file, the progress is empty. `start` writes the file, and `find`
-        searches for it.
+        The folder. If it contains no progress file, the progress is empty. `start` writes the progress file, and
+        `find` searches for it.
 
     Attributes
     ----------
@@ -168,7 +168,7 @@ def read_progress(path: Path) -> tuple[dict[str, Any], str]:
         damaged = path.with_suffix(".damaged")
         os.replace(path, damaged)
         present = [exercise.name for exercise in LADDER if (path.parent / exercise.filename).exists()]
-        if len(present) < len(LADDER):  # the folder of a course
+        if len(present) < len(LADDER):  # this is the folder of a course, which has only some of the exercises
             empty["exercises"] = present
         return empty, f"{path.name} could not be read. It is now {damaged.name}. Check your solutions again."
     for key in ("solved", "hints"):

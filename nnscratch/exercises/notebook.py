@@ -71,7 +71,7 @@ class Report:
 
     @property
     def headline(self) -> str:
-        """The first sentences: solved, or what is wrong."""
+        """The first sentences of the report: the exercise is solved, or the first mistake."""
         if self.solved:
             return "Solved." + (" The values and the gradients are right." if len(self.exercise.parts) > 1 else "")
         return f"Not yet. {self.feedback.headline}"
@@ -105,7 +105,8 @@ def check(name: str, *code: Callable, seed: int | None = None) -> Report:
     name : str
         The name of the exercise, such as ``"lstm_step"``.
     *code : callable
-        The functions or the class that the exercise describes, in the order of the exercise. They may have any names.
+        The functions or the class that the exercise describes, in the order in which it names them. Their names may
+        differ from those of the exercise.
     seed : int, optional
         The seed of the inputs. By default, every check draws new inputs.
 

@@ -22,7 +22,7 @@ KEYS = "n next   h hint   r run again   q quit"
 
 
 class Watch:
-    """Check one exercise after another, each time its file changes.
+    """Check an exercise every time its file changes, and then the next exercise in the same way.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class Watch:
         return now != self.seen
 
     def wait(self, seconds: float) -> str:
-        """Return the key that was pressed in the next `seconds`, or ""."""
+        """Wait for a key, at most `seconds`. Return the key, or "" if no key was pressed."""
         if self.keys is not None:
             return self.keys(seconds)
         time.sleep(seconds)

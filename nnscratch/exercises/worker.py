@@ -1,7 +1,8 @@
 """The process that runs a student's file. It returns arrays and a report. The judge (checking.py) decides the verdict.
 
-It extends the worker of ``nnscratch gradcheck`` with limits for memory and files, with the request ``call``, and with
-the text that the student's code prints. The code runs with the rights of the user: check only files that you trust.
+It is the worker of ``nnscratch gradcheck`` with three additions: it limits memory and the size of files, it answers the
+request ``call``, and it returns the text that the student's code prints. The code runs with the rights of the user, so
+check only files that you trust.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class OnlyAllowed:
     allowed = sys.stdlib_module_names | {"numpy", "nnscratch"}
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> None:
-        """Return None, so that the next finder continues, or raise Refused."""
+        """Raise Refused if the import is not allowed. Otherwise, return None: Python then uses the next finder."""
         if name.partition(".")[0] not in self.allowed or name.startswith("nnscratch."):
             raise Refused(f"Your file imports {name}. {REFUSED}")
 

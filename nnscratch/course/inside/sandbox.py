@@ -49,7 +49,7 @@ TCGETS = 0x5401  # os.isatty
 
 
 def close_files() -> None:
-    """Let this process and its later children read the standard library and NumPy only.
+    """Allow this process and its later children to read only the standard library and NumPy.
 
     Raises
     ------

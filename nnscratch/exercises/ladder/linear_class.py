@@ -31,8 +31,8 @@ EXERCISE = Exercise(
         "over all examples.",
         "dLdA = dLdZ @ self.W needs no transposition, because W is (out, in). dLdW is dLdZ.T @ self.A. For dLdb, sum "
         "dLdZ over axis 0 and make it a column: reshape(-1, 1).",
-        "An object that saves its input works as long as every backward follows its own forward. A layer that is used "
-        "twice before backward needs a stack, as the Module class of the package has.",
+        "An object that saves only its last input works if each backward comes directly after its forward. A layer "
+        "that is used twice before backward needs a stack of inputs, as in the Module class of the package.",
     ),
     reading="nnscratch/module.py, which shows the contract of a layer; docs/derivations/linear.md",
     mistakes=[

@@ -42,7 +42,7 @@ EXERCISE = Exercise(
     hints=(
         "np.maximum(x, 0) compares each element with 0. np.max is another function: it returns the largest element.",
         "x > 0 is an array of True and False. In a product, True counts as 1 and False as 0: dx = dout * (x > 0). The "
-        "condition is about x, not about dout.",
+        "condition must test x, not dout.",
         "At x = 0, ReLU has a kink and no derivative. PyTorch and this package choose 0 there.",
     ),
     reading="nnscratch/layers/relu.py; the derivation: docs/derivations/activations.md",

@@ -3,7 +3,7 @@
 The fully connected layer again, in the form of CMU's homework: an object that holds its parameters, saves in forward
 what backward needs, and stores the gradients of its parameters as attributes.
 
-    forward     Z    = A W^T + 1 b^T        1 is a column of N ones; NumPy's broadcasting does this
+    forward     Z    = A W^T + 1 b^T        1 is a column of N ones: b is added to every row, by broadcasting
     backward    dLdA = dLdZ W
                 dLdW = dLdZ^T A
                 dLdb = dLdZ^T 1             the sum over the examples, as a column
