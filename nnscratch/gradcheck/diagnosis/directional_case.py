@@ -144,7 +144,7 @@ class DirectionalCase(Case):
 
     def test_observed(self, rank: float, values: np.ndarray, mistake: str, evidence: str) -> bool:
         misfit = self.misfit_along(values, self.observe(self.given)) if self.same_shape else float("inf")
-        if misfit > MAX_MISFIT:
+        if misfit > MAX_MISFIT or not (np.abs(values) > MAX_MISFIT * self.scale).any():
             return False
         self.add(rank, mistake, f"{evidence}; {self.largest_difference(misfit)}", "", misfit)
         return True

@@ -1,6 +1,7 @@
 """Test the mistakes that the Jacobian shows: a wrong gradient is R times the Jacobian, without some outputs."""
 
 import numpy as np
+import pytest
 from wrong_gradients import case_of, entry_of, project
 
 from nnscratch.gradcheck.diagnosis.directional_case import DirectionalCase
@@ -13,11 +14,21 @@ W = np.array([[0.4, -1.1, 0.7], [0.9, 0.2, -0.5]])
 SEQUENCE = np.arange(1.0, 25).reshape(2, 4, 3) / 7 * np.tile([1, -1], 12).reshape(2, 4, 3)
 
 
-def found(forward, inputs, name, given, true):
+def searched(forward, inputs, name, given, true):
     projection = project(forward, *inputs)
     case = case_of(given(*projection.weights), true(*projection.weights), name, projection)
     output_mistakes(case)
+    return case
+
+
+def found(*arguments):
+    case = searched(*arguments)
     return [(d.mistake, d.evidence.split(";")[0]) for _, d in sorted(case.found, key=lambda pair: pair[0])]
+
+
+def nearly(given):
+    """Return a gradient that is almost too close to the true one to be told from it."""
+    return lambda *weights: (1 + 5e-5) * given(*weights)
 
 
 def product(given, name="w"):
@@ -157,6 +168,196 @@ def test_a_jacobian_that_is_reduced_to_its_diagonal():
     assert reduced(lambda R: R) == [("Jacobian missing", "given = dy, unchanged")]
 
 
+def test_the_last_sample_of_a_large_batch():
+    x, w = np.sin(np.arange(40.0)).reshape(20, 2), W[:, :2]
+    for k in (0, 14, 19):
+        counted = (np.arange(20) == k)[:, None]
+        mistakes = found(lambda x, w: x @ w, (x, w), "w", lambda R, c=counted: x.T @ (R * c), lambda R: x.T @ R)
+        assert mistakes[0] == ("one sample counted", f"backward counts only sample {k} of the output")
+
+
+def test_one_of_two_samples():
+    x, w = X[:2, :1], W[:1, :1]
+    mistakes = found(lambda x, w: x @ w, (x, w), "w", lambda R: x[1:].T @ R[1:], lambda R: x.T @ R)
+    assert ("one sample counted", "backward counts only sample 1 of the output") in mistakes
+    assert ("one sample not counted", "backward does not count sample 0 of the output") in mistakes
+
+
+def test_the_first_or_the_last_round_of_loops_over_the_first_two_of_three_axes():
+    x = SEQUENCE[:, :3]
+    for at, words in ((0, "[0, 0, ...]"), (-1, "[-1, -1, ...]")):
+        counted = np.zeros((2, 3, 1))
+        counted[at, at] = 1
+        mistakes = found(
+            lambda x, b: x * b, (x, X[:, 0]), "b",
+            lambda R, c=counted: (x * R * c).sum((0, 1)), lambda R: (x * R).sum((0, 1)),
+        )  # fmt: skip
+        assert f"backward counts only the part {words} of the output" in [evidence for _, evidence in mistakes]
+
+
+def test_one_axis_has_no_samples_and_no_rounds():
+    assert found(lambda x, w: x @ w, (X, W[:, 0]), "w", lambda R: X[1] * R[1], lambda R: X.T @ R) == []
+
+
+def test_one_element_of_one_output_may_fit_by_chance():
+    x = X[0, :1]
+    assert found(lambda x: np.tanh(x), (x,), "x", lambda R: R, lambda R: R * (1 - np.tanh(x) ** 2)) == []
+
+
+def test_nothing_is_left_out_of_a_gradient_that_is_nearly_right():
+    x = SEQUENCE[:1, :1]
+    b = np.array([0.3, -0.2])
+    ids, c = np.array([0, 2, 1]), X
+    for forward, inputs, name, true in (
+        (lambda x, w: x @ w, (X, W), "w", lambda R: X.T @ R),
+        (lambda x, w: x @ w, (X[:1], W), "w", lambda R: X[:1].T @ R),
+        (lambda x, b: x * b, (x, X[:, 0]), "b", lambda R: (x * R).sum((0, 1))),
+        (lambda x, b: x + b, (X, b), "b", lambda R: R.sum(0)),
+        (lambda ids, c: c[ids], (ids, c), "c", lambda R: R[[0, 2, 1]]),
+    ):
+        assert found(forward, inputs, name, nearly(true), true) == []
+
+
+def test_an_axis_of_length_one_has_no_rounds():
+    def two(x, w):
+        return x[:1] @ w, x[1:] @ w
+
+    def given(counted):
+        return lambda weights: counted * X[:1].T @ weights[0] + X[1:].T @ weights[1]
+
+    mistakes = found(two, (X, W), "w", given(0), given(1))
+    assert {mistake for mistake, _ in mistakes} == {"the state's own path missing"}
+
+
+def test_a_wrong_slope_is_found_too():
+    mistakes = found(lambda x: np.tanh(x), (X,), "x", lambda R: R, lambda R: R * (1 - np.tanh(X) ** 2))
+    assert mistakes[0] == ("activation's derivative missing", "given = dy, unchanged")
+
+
+def test_outputs_without_a_gradient():
+    def labels(x, w):
+        return x @ w, (x @ w).argmax(1)
+
+    mistakes = found(
+        labels, (X, W), "w", lambda weights: X.T @ (weights[0] * rows(1)), lambda weights: X.T @ weights[0]
+    )
+    assert mistakes[0] == ("one sample counted", "backward counts only sample 1 of the output")
+
+
+def test_a_number_among_the_outputs():
+    def with_sum(x, w):
+        return x @ w, float((x @ w).sum())
+
+    def given(mask):
+        return lambda weights: X.T @ (weights[0] * mask + weights[1])
+
+    mistakes = found(with_sum, (X, W), "w", given(rows(1)), given(1))
+    assert mistakes[0][0] == "one sample counted" and "sample 1" in mistakes[0][1]
+
+
+def test_only_the_parts_of_one_of_two_outputs_are_missing():
+    ids, c = np.array([0, 2, 0]), X
+
+    def two(ids, c):
+        return c[ids] * [[2.0, 3.0], [1.0, 4.0], [5.0, 2.0]], (c**2).sum(1)
+
+    def given(counted):
+        def dc(weights):
+            g = 2 * c * weights[1][:, None]
+            np.add.at(g, ids, weights[0] * counted * [[2.0, 3.0], [1.0, 4.0], [5.0, 2.0]])
+            return g
+
+        return dc
+
+    corner = np.zeros((3, 2))
+    corner[0, 0] = 1
+    mistakes = found(two, (ids, c), "c", given(corner), given(1))
+    assert [m for m, e in mistakes if "element [0, 0]" in e] == ["only the first round of the loop counted"]
+    assert "of the output" not in mistakes[0][1]  # the name of the output is there instead
+    mistakes = found(two, (ids, c), "c", given(np.array([[1.0], [1], [0]])), given(1))
+    assert mistakes[0][0] == "rows met twice counted once"
+
+
+def test_only_integers_are_ids():
+    x = np.array([1.0, 2.0, 1.0])
+
+    def scaled(x, axis, w):
+        return x[:, None] * w
+
+    def dw(counted):
+        return lambda R: ((x * counted)[:, None] * R).sum(0)
+
+    mistakes = found(scaled, (x, 1, W[0]), "w", dw([0, 1, 1]), dw(1))
+    assert [m for m, _ in mistakes] == ["one sample not counted"]
+
+
+def test_a_sum_over_the_wrong_axis_is_compared_with_the_size_of_the_given_gradient():
+    b = np.array([0.3, -0.2, 0.8])
+
+    def bias(error, size):
+        def given(R):
+            wrong = size * R.sum(1)
+            wrong[np.abs(wrong).argmin()] += error * np.abs(wrong).max()
+            return wrong
+
+        return found(lambda x, b: size * (x[:, :1] + b), (X, b), "b", given, lambda R: size * R.sum(0))
+
+    for size in (1, 1000):
+        assert bias(5e-5, size) and bias(-5e-5, size) and not bias(3e-4, size)
+    small = found(
+        lambda x, b: 1e-3 * x[:, :1] + (b * [1e3, 1e3, 1e3, 1e3]), (X, np.append(b, 1.0)), "b",
+        lambda R: 1e3 * R.sum(1) * [1, 1, 1.01], lambda R: 1e3 * R.sum(0),
+    )  # fmt: skip
+    assert small == []
+
+
+def rank_of(words, *arguments):
+    return next(rank for rank, d in searched(*arguments).found if words in d.evidence)
+
+
+def test_more_specific_mistakes_come_first():
+    def of_product(words, given):
+        return rank_of(words, lambda x, w: x @ w, (X, W), "w", given, lambda R: X.T @ R)
+
+    def of_sequence(words, counted):
+        x, w = SEQUENCE, np.arange(6.0).reshape(3, 2)
+
+        def dw(mask):
+            return lambda R: np.einsum("ntd,ntk->dk", x, np.flip(np.cumsum(np.flip(R * mask, 1), 1), 1))
+
+        return rank_of(words, lambda x, w: np.cumsum(x @ w, 1), (x, w), "w", dw(counted), dw(1))
+
+    def of_two(words, a, b):
+        def dw(a, b):
+            return lambda weights: X.T @ (a * weights[0] + b * weights[1])
+
+        return rank_of(words, lambda x, w: (x @ w, x @ w), (X, W), "w", dw(a, b), dw(1, 1))
+
+    def of_ids(words, counted):
+        def dc(counted):
+            return lambda R: np.array([(R * counted)[[0, 2]].sum(0), R[3], R[1]])
+
+        return rank_of(words, lambda ids, c: c[ids], (np.array([0, 2, 0, 1]), X), "c", dc(counted), dc(1))
+
+    b = np.array([0.3, -0.2])
+    time, corner = np.arange(4)[:, None], np.eye(3) * [1, 0, 0]
+    ranks = [
+        rank_of("except axis 0", lambda x, b: x + b, (X[:2], b), "b", lambda R: R.sum(1), lambda R: R.sum(0)),
+        of_ids("occurrence", [[0], [1], [1], [1]]),
+        of_two("does not use", 0, 1),
+        of_two("uses only", 1, 0),
+        of_product("the element [0, 0]", lambda R: X.T @ (R * corner)),
+        of_sequence("only time step 3", time == 3),
+        of_product("divides by N", lambda R: X.T @ (R * rows(1)) / 3),
+        of_sequence("not count time step 3", time != 3),
+        of_product("not count sample 1", lambda R: X.T @ (R * rows(0, 2))),
+        of_product("only index 2 along axis 1", lambda R: X.T @ (R * [0, 0, 1])),
+        of_product("not count index 2 along axis 1", lambda R: X.T @ (R * [1, 1, 0])),
+    ]
+    assert ranks == sorted(ranks) and len(set(ranks)) == len(ranks)
+    assert of_product("only sample 1", lambda R: X.T @ (R * rows(1))) == ranks[5]
+
+
 def test_a_single_output_has_no_parts():
     assert found(lambda x, w: (x @ w).sum(), (X, W), "w", lambda R: 0 * W + 1, lambda R: 0 * W + 2) == []
 
@@ -229,6 +430,33 @@ def test_the_outputs_of_a_directional_case():
     case = DirectionalCase(entry, projection, given, derivatives)
     output_mistakes(case)
     assert case.found == []  # the true derivatives are not those of forward
+
+
+def test_zeros_along_directions_show_no_missing_output():
+    vs = [W + 1, W**2, np.eye(2, 3)]
+    projection = project(lambda x, w: (x @ w, x), X, W)
+    true = X.T @ projection.weights[0][0]
+    derivatives = [(v, Derivative(s, 1e-9, s, s)) for v in vs for s in [float((true * v).sum())]]
+    entry = entry_of([0.0] * 3, [0.0] * 3, "w", shape=W.shape)
+    case = DirectionalCase(entry, projection, 0 * W, derivatives)
+    output_mistakes(case)
+    assert case.found == []  # many mistakes give zeros
+
+
+@pytest.mark.parametrize(("size", "by_element"), [(5, True), (6, True), (25, False), (26, False)])
+def test_a_jacobian_that_is_too_large_is_not_computed(size, by_element, monkeypatch):
+    monkeypatch.setitem(output_mistakes.__globals__, "MAX_JACOBIAN", 10)
+    x, w = np.cos(np.arange(2.0 * size)).reshape(size, 2), np.array([[0.4], [0.9]])
+    projection = project(lambda x, w: x @ w, x, w)
+    (R,) = projection.weights
+    true, given = x.T @ R, x.T @ (R * (np.arange(size) == 1)[:, None])
+    case = case_of(given, true, "w", projection)
+    if not by_element:
+        vs = [w + 1, w**2, np.eye(2, 1)]
+        derivatives = [(v, Derivative(s, 1e-9, s, s)) for v in vs for s in [float((true * v).sum())]]
+        case = DirectionalCase(entry_of([0.0] * 3, [0.0] * 3, "w", shape=w.shape), projection, given, derivatives)
+    output_mistakes(case)
+    assert bool(case.found) == (2 * size <= 10 if by_element else 4 * size <= 100)
 
 
 def test_equal_to_a_millionth():
