@@ -74,8 +74,8 @@ class ShiftedOperations:
             if self.in_backward and not self._backward_computes:  # do not compare forward with itself
                 self._backward_computes = True
                 self._shifts.clear()
-            if name in ("divide", "multiply") and isinstance(operands[-1], (float, np.floating)) and operands[-1]:
-                factor = abs(float(operands[-1]))
+            if name in ("divide", "multiply") and isinstance(operands[1], (float, np.floating)) and operands[1]:
+                factor = abs(float(operands[1]))
                 self._divisors.add(factor if name == "divide" else 1 / factor)
             known = self._operands.setdefault(name, [])
             steps = {self._step(base, arrays) for base in known[:MANY]}
@@ -111,7 +111,8 @@ class ShiftedOperations:
         shifts of the same size, or if it makes an imaginary shift.
         """
         for (_, step), shifts in self._shifts.items():
-            divided = any(np.isclose(d, k * abs(step), rtol=1e-4, atol=0) for d in self._divisors for k in (1, 2))
+            # shift_between rounds the step to four digits
+            divided = any(np.isclose(d, k * abs(step), rtol=6e-4, atol=0) for d in self._divisors for k in (1, 2))
             if len(shifts) >= ENOUGH or divided or isinstance(step, complex):
                 return step
         return None
@@ -138,9 +139,9 @@ def shift_between(old: np.ndarray, new: np.ndarray) -> complex | float | None:
     if imaginary and np.any(changed.real):
         return None
     sizes = np.abs(changed)
-    largest = float(np.abs(old).max(initial=0))
-    equal = sizes.max() - sizes.min() <= 1e-12 * largest + 1e-3 * sizes.max()
-    if not equal or changed.size not in (1, difference.size) or sizes.max() > SMALL * max(largest, 1.0):
+    size, largest = float(sizes.max()), float(np.abs(old).max())
+    equal = size - sizes.min() <= 1e-12 * largest + 1e-3 * size
+    if not equal or changed.size not in (1, difference.size) or size > SMALL * max(largest, 1.0):
         return None
-    step = float(f"{sizes.max():.4g}")
+    step = float(f"{size:.4g}")
     return complex(0, step) if imaginary else step

@@ -59,7 +59,7 @@ def check_without_zeros(
     rng = np.random.default_rng(0)
     try:
         for a in zero.values():
-            a[...] = array_module(a).asarray(rng.uniform(0.2, 0.8, a.shape), dtype=a.dtype)
+            a[...] = array_module(a).asarray(rng.uniform(0.2, 0.8, a.shape))
         second = check(Snapshot(adapter.source, adapter.inputs, adapter.targets))
     except Exception as error:  # for example, the code does not accept other numbers here
         failed = f"the check with random numbers in place of the zeros failed ({type(error).__name__}: {error})"

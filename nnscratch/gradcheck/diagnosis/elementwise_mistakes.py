@@ -90,7 +90,7 @@ def is_linear(case: Case, slope: np.ndarray) -> bool:
     """Return True if phi' does not depend on x. Then y = g x + b: there is no activation function."""
     x = to_numpy(case.projection.variables[case.name]).ravel()
     others = [elementwise_slope_at(case, point) for point in (-x, 0.5 * x + 0.3)]
-    return all(other is not None and np.allclose(other, slope, rtol=1e-6, atol=1e-8) for other in others)
+    return all(other is not None and np.allclose(other, slope, rtol=1e-6) for other in others)
 
 
 def is_drawn(case: Case, slope: np.ndarray) -> bool:

@@ -170,22 +170,27 @@ def test_the_kinds_of_names():
 # --- the cost of a check ---------------------------------------------------------------------------------------------
 
 
-def choice(mode, sizes, clock, monkeypatch):
-    ticks = iter(clock)
-    monkeypatch.setattr(cost, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+def choice(mode, sizes, durations, monkeypatch):
+    """Choose the mode. The forward passes take `durations`."""
+    left, now = list(durations), [5.0]
+
+    def projection():
+        now[0] += left.pop(0)
+
+    monkeypatch.setattr(cost, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     report = GradientReport("code", mode="full")
-    settings = cost.choose_mode(Settings(mode=mode), SimpleNamespace(projection=lambda: 0.0), sizes, report)
+    settings = cost.choose_mode(Settings(mode=mode), SimpleNamespace(projection=projection), sizes, report)
     return settings.mode, report
 
 
 def test_the_mode_depends_on_the_time_of_a_forward(monkeypatch):
     # 5 * (3 + 1) = 20 passes; the faster forward counts
-    for seconds, expected in ((1.0, "full"), (1.01, "directional")):
-        mode, report = choice("auto", [3, 1], [0, 7, 10, 10 + seconds], monkeypatch)
+    for seconds, expected in ((1.0, "full"), (1.125, "directional")):
+        mode, report = choice("auto", [3, 1], [7, seconds], monkeypatch)
         assert mode == report.mode == expected and report.estimate == pytest.approx(20 * seconds)
         assert len(report.notes) == (expected != "full")
-    assert "about 20 forward passes of 1e+03 ms, 20 seconds in all" in report.notes[0]
-    mode, report = choice("sampled", [300], [0, 1, 1, 2], monkeypatch)
+    assert "about 20 forward passes of 1.1e+03 ms, 22 seconds in all" in report.notes[0]
+    mode, report = choice("sampled", [300], [1, 1], monkeypatch)
     assert mode == "sampled" and report.mode == "full" and report.notes == [] and report.estimate == 1500
 
 
@@ -213,8 +218,8 @@ def test_the_errors_that_a_check_can_miss():
     assert "40 of 400 elements of b were compared (10 %)" in cost.sight_note(report, 0.5)
     report.entries["c"] = along
     note = cost.sight_note(report, 0.5)
-    assert "; 2 directions were compared" in note and "one of the 400 elements of c" in note
-    assert note.endswith("about 1")
+    assert "of b were compared (10 %)" in note and "; 2 directions were compared" in note
+    assert "one of the 400 elements of c" in note and note.endswith("about 1")
     assert cost.smallest_visible(along, 0.5) == pytest.approx(0.5 * 1 * 20 / 10)
     along.uncertainty, along.high = np.array([0.1, 0.2]), np.array([3.0, 3.0])
     assert cost.smallest_visible(along, 0.5) == pytest.approx((0.5 * 3 + 0.3) * 2)
@@ -222,6 +227,31 @@ def test_the_errors_that_a_check_can_miss():
     assert cost.smallest_visible(small, 0.5) == 2
     along.verdict = sampled.verdict = "wrong"
     assert cost.sight_note(report, 0.5) == ""
+
+
+def along_directions(name, derivative):
+    entry = entry_of(np.ones(100), np.ones(100), name, uncertainty=np.zeros(1))
+    entry.numeric = entry.low = entry.high = np.array([derivative])
+    entry.checked, entry.along_directions = 1, True
+    return entry
+
+
+def test_the_array_with_the_largest_hidden_error_is_named():
+    entries = {name: along_directions(name, d) for name, d in (("a", 1.0), ("b", 4.0), ("c", 2.0))}
+    note = cost.sight_note(GradientReport("code", entries), 0.5)
+    assert note.startswith("1 directions") and "100 elements of b is wrong" in note and note.endswith("about 2")
+
+
+def test_no_error_is_hidden_if_the_derivative_along_a_direction_is_exactly_zero():
+    assert cost.sight_note(GradientReport("code", {"a": along_directions("a", 0.0)}), 0.5) == ""
+
+
+def test_one_compared_element_is_a_sample():
+    entry = entry_of(np.ones(100), np.ones(100), "a")
+    entry.checked = 1
+    assert cost.sight_note(GradientReport("code", {"a": entry}), 0.5).startswith("1 of 100 elements of a")
+    entry.checked = 0
+    assert cost.sight_note(GradientReport("code", {"a": entry}), 0.5) == ""
 
 
 # --- samples ---------------------------------------------------------------------------------------------------------

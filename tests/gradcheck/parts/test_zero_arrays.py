@@ -18,7 +18,7 @@ def entries(gradients, verdict="right"):
     return made
 
 
-def checked(gradients, second="right", verdict="right", parameters=None, inputs=None, notes=("old note",)):
+def checked(gradients, second="right", verdict="right", parameters=None, inputs=None, held_in=None):
     """Run the second check. Return its report, the first report, the arrays that it saw, and the adapter."""
     parameters = {"W": np.zeros((2, 2))} if parameters is None else parameters
     inputs = {"x": np.ones(2)} if inputs is None else inputs
@@ -26,18 +26,19 @@ def checked(gradients, second="right", verdict="right", parameters=None, inputs=
     adapter = SimpleNamespace(parameters=lambda: parameters, float_inputs=lambda: inputs, notes=["a note of the check"],
                               source=[parameters], inputs=tuple(inputs.values()), targets=())  # fmt: skip
     report = GradientReport("code", entries(gradients, verdict), notes=["a note"])
+    start = Snapshot(parameters if held_in is None else held_in, tuple(inputs.values()))
     before, seen = {name: a.copy() for name, a in held.items()}, []
 
     def check(start):
         assert isinstance(start, Snapshot) and {id(a) for a in start.arrays()} == {id(a) for a in held.values()}
         seen.append({name: a.copy() for name, a in held.items()})
         parameters["W"] += 1  # a check leaves its own changes
+        inputs["x"] += 1
         if second == "error":
             raise ZeroDivisionError
         return GradientReport("code", entries({"W": np.ones((2, 2))}, second))
 
-    start = Snapshot(parameters, tuple(inputs.values()))
-    given = check_without_zeros(report, adapter, start, list(notes), check)
+    given = check_without_zeros(report, adapter, start, ["old note"], check)
     assert all((held[name] == before[name]).all() for name in held)
     return given, report, seen, adapter
 
@@ -67,9 +68,20 @@ def test_a_second_check_without_a_result_keeps_the_first_report():
     assert given is report and report.ok and len(seen) == 1 and "ZeroDivisionError" in report.notes[1]
 
 
-def test_the_notes_of_the_first_report_are_kept_apart():
-    _, report, _, adapter = checked(ZERO)
-    assert report.notes is not adapter.notes
+def test_an_array_that_the_snapshot_does_not_hold_becomes_zero_again():
+    assert len(checked(ZERO, held_in=())[2]) == 1  # as the array in which the adapter keeps a Python number
+
+
+def test_the_first_check_may_leave_other_values():
+    W, notes = np.zeros((2, 2)), ["a note"]
+    adapter = SimpleNamespace(parameters=lambda: {"W": W}, float_inputs=dict, notes=notes, source=[W], inputs=(),
+                              targets=())  # fmt: skip
+    report = GradientReport("code", entries({"W": np.zeros((2, 2))}), notes=notes)
+    start, seen = Snapshot([W]), []
+    W += 1
+    check_without_zeros(report, adapter, start, [], lambda state: seen.append(W.copy()) or report)
+    assert len(seen) == 1 and seen[0].max() < 1  # W is zero in the state before the first check
+    assert report.notes[0] == "a note" and adapter.notes == []  # the notes of the first report are kept apart
 
 
 @pytest.mark.parametrize("gradients, options", [
