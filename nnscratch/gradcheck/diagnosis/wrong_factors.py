@@ -102,7 +102,7 @@ def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: i
     if node.name not in ("multiply", "divide") and right[0].ndim == 2 and right[0].shape[0] == right[0].shape[1]:
         words = confuses(transpose_of(factor))
         if node.name in ("matmul", "dot"):  # the gradient needs the transpose of the factor
-            words = f"{start} multiplies by `{factor}`, not by `{transpose_of(factor)}`"
+            words = f"{start} multiplies by `{factor}` instead of `{transpose_of(factor)}`"
         yield Hypothesis(2, "transposed", words, place, with_values([v.T for v in right]), only)
     if node.name in ("matmul", "dot") and node.result.ndim == 2 and len(set(node.result.shape)) == 1:
         turned_result = {n.number: transpose_movement(j) for n in nodes}
@@ -133,7 +133,7 @@ def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: i
         yield Hypothesis(4, "the wrong array used", says(expression), place, found, only)
     for values, expression in graph.arrays_like_operand(nodes, other):
         found = with_values(values)
-        words = says(f"`{expression}`" if expression != factor else f"another `{factor}`")
+        words = says(f"`{expression}`" if expression != factor else f"another array with the name `{factor}`")
         yield Hypothesis(4, "the wrong array used", words, place, found, only)
 
 

@@ -77,8 +77,12 @@ def add_uses(case: Case, graph: ForwardGraph, uses: list[Use], counts: tuple[int
     else:
         mistake = {frozenset({2}): "counted twice", frozenset({-1}): "sign flipped"}.get(frozenset(values))
         words = {0: "is left out", 2: "is counted twice", -1: "has the wrong sign"}
-        uses = " and ".join(f"through {where} {words[c]}" for (_, c), where in zip(wrong, places, strict=True))
-        case.add(3.35, mistake or "a path missing", f"the gradient of {case.name} {uses}", place)
+        parts = []
+        for c in dict.fromkeys(c for _, c in wrong):
+            paths = [f"through {where}" for (_, count), where in zip(wrong, places, strict=True) if count == c]
+            parts.append(f"{' and '.join(paths)} {words[c]}")
+        evidence = f"the gradient of {case.name} {', and '.join(parts)}"
+        case.add(3.35, mistake or "a path missing", evidence, place)
 
 
 def misplaced(

@@ -103,11 +103,11 @@ def test_the_factors_of_a_matrix_product():
     with graph_of(lambda x, w: x @ w, X, W) as graph:
         (R,) = graph.projection.weights
         multiplies, replaced = ", backward multiplies by ", "gradient of `x`, backward replaces `w` by "
-        assert_gives(graph, the(graph, wrong_factors, f"of `x`{multiplies}`w`, not by `w.T`"), x=R @ W, w=X.T @ R)
+        assert_gives(graph, the(graph, wrong_factors, f"of `x`{multiplies}`w` instead of `w.T`"), x=R @ W, w=X.T @ R)
         assert_gives(graph, the(graph, wrong_factors, replaced + "the identity"), x=R)
         assert_gives(graph, the(graph, wrong_factors, "gradient of `x`, backward transposes"), x=R.T @ W.T, w=X.T @ R)
         assert_gives(graph, the(graph, wrong_factors, "gradient of `w`, backward transposes"), x=R @ W.T, w=X.T @ R.T)
-        assert_gives(graph, the(graph, wrong_factors, f"of `w`{multiplies}`x`, not by `x.T`"), w=X @ R)
+        assert_gives(graph, the(graph, wrong_factors, f"of `w`{multiplies}`x` instead of `x.T`"), w=X @ R)
         assert_gives(graph, the(graph, wrong_factors, replaced, "along axis 0"), x=R @ W[::-1].T)
         assert mistakes(offered(graph, wrong_factors)) == [
             *["transposed"] * 4, *["a factor missing"] * 2, *["axes reversed"] * 4, *["the wrong array used"] * 4,
@@ -201,6 +201,17 @@ def loop(x, h, w):
     for t in range(3):
         h = x[t] * h + w
     return h
+
+
+def test_another_array_with_the_same_name():
+    def forward(x, w, v):
+        x = np.tanh(x @ w)
+        return x @ v
+
+    with graph_of(forward, X, W, W[::-1] * 0.7) as graph:
+        (R,) = graph.projection.weights
+        h = the(graph, wrong_factors, "gradient of `v`, backward replaces `x` by another array with the name `x`")
+        assert_gives(graph, h, v=X.T @ R)
 
 
 def test_the_state_of_another_round():

@@ -46,10 +46,12 @@ def test_a_use_that_is_left_out():
 def test_a_use_that_is_counted_twice_or_with_the_wrong_sign():
     ((mistake, evidence, _),) = counted(1, 2, 1)
     assert mistake == "counted twice" and "`np.tanh(w)` is counted twice" in evidence
+    ((_, evidence, _),) = counted(1, 2, 2)
+    assert evidence.endswith("of w through `np.tanh(w)` and through `w * w` is counted twice")
     ((mistake, evidence, _),) = counted(1, 1, -1)
     assert mistake == "sign flipped" and "`w * w` has the wrong sign" in evidence
     ((mistake, evidence, _),) = counted(0, 2, 1)
-    assert mistake == "a path missing" and "`X @ w` is left out and through `np.tanh(w)` is counted twice" in evidence
+    assert mistake == "a path missing" and "`X @ w` is left out, and through `np.tanh(w)` is counted twice" in evidence
     assert counted(1, 3, 1) == [] == counted(1, 0.5, 1)
 
 
