@@ -34,10 +34,9 @@ def gradient_of(name: str) -> list[str]:
     []
     """
     found = [name[: last.start()]] if (last := AFTER.search(name)) else []
-    longest = BEFORE.match(name)
-    if longest and longest.end() < len(name):
+    if longest := BEFORE.match(name):
         found.append(name[longest.end() :])
-    if name[0] in "dg" and len(name) > 1:  # "delta" may also be the gradient of "elta"
+    if name[0] in "dg":  # "dout_dense" is the gradient of "out_dense"
         found.append(name[1:].lstrip("_"))
     return [n for n in dict.fromkeys(found) if n]
 
@@ -59,7 +58,7 @@ def gradient_key(name: str, keys: Iterable[Any]) -> Any:
 def keys_of(steps: Steps) -> list[Any]:
     """Return the names and numbers on the path to an array, without the steps that lead to the checked code."""
     first = 1 if steps[0][0] == "returned" else 2
-    keys = [key for kind, key in steps[first:] if key is not None and kind not in ("root", "method")]
+    keys = [key for kind, key in steps[first:] if key is not None and kind != "method"]
     return [(key.lstrip("_") or key) if isinstance(key, str) else key for key in keys]
 
 
@@ -116,7 +115,7 @@ def closeness(array: Steps, gradient: Steps) -> int:
     if a in gs:
         return 3
     short = plain(a)
-    plains = {plain(g) for g in gs if g}
+    plains = {plain(g) for g in gs}
     if short in plains:
         return 2
     return int(any(short[-len(g) :] == g or g[-len(short) :] == short for g in plains))

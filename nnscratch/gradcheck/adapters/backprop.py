@@ -89,7 +89,8 @@ class BackpropAdapter(Adapter):
     def gradients(self, dys: tuple) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for name, nest in zip(self._attributes, self._returned(), strict=True):
-            found.update(leaves(name, nest))
+            arrays = [n for n, a in leaves(name, getattr(self.instance, name)) if is_array(a) and is_float(a)]
+            found.update(zip(arrays, float_leaves(nest), strict=True))
         return found
 
 

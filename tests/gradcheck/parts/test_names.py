@@ -121,6 +121,7 @@ def test_the_array_of_a_gradient():
         assert array in gradient_of(name)
     assert gradient_of("W") == gradient_of("d") == gradient_of("weights") == []
     assert "ata" in gradient_of("data")
+    assert gradient_of("dout_dense") == gradient_of("d_out_dense") == ["ense", "out_dense"]
 
 
 def test_the_key_of_a_gradient():
@@ -131,6 +132,8 @@ def test_the_key_of_a_gradient():
 def test_the_words_of_a_place():
     assert keys_of(at("_params", ["W"])) == ["params", "W"] and keys_of(at("layers", [2], "_")) == ["layers", 2, "_"]
     assert keys_of((("returned", None), ("item", "dW"))) == ["dW"]
+    assert keys_of((("root", 0), ("item", 0), ("self", None), ("attribute", "w"))) == ["w"]
+    assert keys_of((("root", 0), ("item", 0), ("method", Layer.method), ("global", "w"))) == ["w"]
     assert array_words(at("params", ["W"])) == ("W",) and array_words(at("fc1", "W", "data")) == ("fc1", "W")
     assert plain(("Weights", 2, "bias", "V")) == ("w", 2, "b", "v")
 
@@ -140,12 +143,16 @@ def test_the_possible_arrays_of_a_gradient():
     assert gradient_words(at("fc1", "W")) == set() and gradient_words(at("dlayers", [0])) >= {(0,)}
     assert gradient_words((("returned", None), ("item", "W"))) == {("W",)}
     assert ("W",) in gradient_words(at("params", "dW"))
+    assert gradient_words(at("params", ["W"])) == gradient_words(at("layers", [2])) == set()  # not marked as gradients
+    assert gradient_words(at("grads", [2])) == {(2,)} and gradient_words(at("grads", [""])) == {("",)}
 
 
 def test_how_well_two_names_fit():
     assert closeness(at("W"), at("dW")) == 3 and closeness(at("params", ["W"]), at("grads", ["dW"])) == 3
     assert closeness(at("weights"), at("dW")) == 2 and closeness(at("weights"), at("dw")) == 2
     assert closeness(at("fc1", "W"), at("grads", ["W"])) == 1 and closeness(at("W"), at("fc1", "dW")) == 1
+    assert closeness(at("fc1", "W"), at("grads", ["dW"])) == 1  # the gradient of W, or that of dW
+    assert closeness(at("net", "fc1", "W"), at("grads", ["W"])) == 1 == closeness(at("W"), at("net", "fc1", "dW"))
     assert closeness(at("W"), at("db")) == 0 and closeness(at("W"), at("V")) == 0
     assert closeness(at("params"), at("d")) == 0
 

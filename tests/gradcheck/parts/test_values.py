@@ -530,13 +530,62 @@ def test_one_list_or_a_dictionary_of_gradients():
         def backprop(self, x, y):
             return [super().backprop(x, y)[1][0]]
 
+    class Two(Network):
+        def __init__(self):
+            self.weights = [np.full((1, 2), 3.0), np.ones((1, 1))]
+
+        def feedforward(self, a):
+            return self.weights[1] @ self.weights[0] @ a
+
+        def backprop(self, x, y):
+            d = self.feedforward(x) - y
+            return [self.weights[1].T @ d @ x.T, d @ (self.weights[0] @ x).T]
+
     class Keys(Network):
         def backprop(self, x, y):
             b, w = super().backprop(x, y)
             return {"w": w, "b": b}
 
-    assert list(backprop_of(One()).parameters()) == ["weights[0]"]
+    assert list(backprop_of(One()).parameters()) == ["weights[0]"] == list(backprop_of(One()).gradients((1.0,)))
+    assert list(backprop_of(Two()).gradients((1.0,))) == ["weights[0]", "weights[1]"]
     assert list(backprop_of(Keys()).parameters()) == ["weights[0]", "biases[0]"]
+
+
+@pytest.mark.parametrize("form", [lambda b, w: (b, w[0]), lambda b, w: {"b": b[0], "w": w[0]}])
+def test_the_only_gradient_of_a_list_may_come_without_a_list(form):
+    class Other(Network):
+        def backprop(self, x, y):
+            return form(*super().backprop(x, y))
+
+    found = backprop_of(Other()).gradients((1.0,))
+    assert {k: v.tolist() for k, v in found.items()} == {"biases[0]": [[6]], "weights[0]": [[6, 6]]}
+
+
+def test_a_list_may_also_hold_integers_and_numbers():
+    class More(Network):
+        def __init__(self):
+            super().__init__()
+            self.mean, self.weights = np.ones((1, 2)), [np.arange(2), 0.5, np.full((1, 2), 3.0)]
+
+        def feedforward(self, a):
+            return self.weights[2] @ a + self.biases[0]
+
+    adapter = backprop_of(More())
+    assert list(adapter.parameters()) == ["biases[0]", "weights[2]"]
+    assert list(adapter.complex_parameters()) == ["biases[0]", "weights[0]", "weights[2]"]
+    assert adapter.gradients((1.0,))["weights[2]"].tolist() == [[6, 6]]
+
+
+def test_the_search_for_the_lists_leaves_the_network_as_it_was():
+    class Learns(Network):
+        def backprop(self, x, y):
+            gradients = super().backprop(x, y)
+            self.weights[0] -= gradients[1][0]
+            return gradients
+
+    net = Learns()
+    backprop_of(net)
+    assert net.weights[0].tolist() == [[3, 3]]
 
 
 def test_gradients_that_fit_no_list_are_refused():
@@ -544,8 +593,10 @@ def test_gradients_that_fit_no_list_are_refused():
         def backprop(self, x, y):
             return [np.ones(7)], [np.ones((1, 2))]
 
-    with pytest.raises(TypeError, match="fit none of the network's lists.*weights, biases"):
-        backprop_of(Wrong())
+    net = Wrong()
+    net.mean = np.ones((1, 2))  # no list
+    with pytest.raises(TypeError, match=r"fit none of the network's lists \(weights, biases\)"):
+        backprop_of(net)
     with pytest.raises(TypeError, match=r"call check_gradients\(net, x, y\)"):
         BackpropAdapter(Network(), len, len, (X,))
 
