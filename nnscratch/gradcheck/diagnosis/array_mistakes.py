@@ -96,15 +96,15 @@ def scaled_by_constant(case: Case, c: float) -> None:
 
 def explain_constant(case: Case, c: float) -> str:
     """Return a text with the likely origin of `c`: a size of an input, its inverse, 2, 1/2, or a learning rate."""
-    sizes: dict[str, tuple[str, int]] = {}  # a description of each size: its letter and its value
+    sizes: dict[tuple[str, int], str] = {}  # the letter and the value of each size, and what has this size
     adapter = case.projection.adapter
     for name, value in zip(adapter.input_names, adapter.inputs, strict=True):
         if is_array(value):
             labels = ("N", "T", "D") if value.ndim == 3 else ("N", "D", "H", "W")
             for axis, length in enumerate(value.shape):
                 letter = labels[axis] if axis < len(labels) else "L"
-                sizes.setdefault(f"{letter} = {length} is the length of axis {axis} of {name}", (letter, length))
-            sizes.setdefault(f"n = {value.size} is the number of elements of {name}", ("n", value.size))
+                sizes.setdefault((letter, length), f"the length of axis {axis} of {name}")
+            sizes.setdefault(("n", value.size), f"the number of elements of {name}")
     names = []
     for name, number in numbers_of(adapter.source).items():
         if abs(abs(number) - 1) > 1e-4 and min(abs(abs(c) - abs(number)), abs(abs(c * number) - 1)) < 1e-4 * abs(c):
@@ -113,15 +113,13 @@ def explain_constant(case: Case, c: float) -> str:
         names.append("backward has an extra factor 2, or lacks a factor 1/2")
     if abs(abs(c) - 0.5) < 1e-4:
         names.append("backward has an extra factor 1/2, or lacks a factor 2")
-    told = set()
-    for description, (letter, size) in sizes.items():
-        if (letter, size) in told:
-            continue  # two arrays of the same size
-        told.add((letter, size))
-        if size > 1 and abs(abs(c) - size) < 1e-4 * size:
-            names.append(f"backward has an extra factor {letter}, or lacks a factor 1/{letter}, where {description}")
-        elif size > 1 and abs(abs(c) * size - 1) < 1e-4:
-            names.append(f"backward has an extra factor 1/{letter}, where {description}")
+    large = [key for key in sizes if key[1] > 1 and abs(abs(c) - key[1]) < 1e-4 * key[1]]
+    small = [key for key in sizes if key[1] > 1 and abs(abs(c) * key[1] - 1) < 1e-4]
+    if large or small:
+        (letter, size), *others = large or small
+        factor = f"{letter}, or lacks a factor 1/{letter}" if large else f"1/{letter}"
+        also = f"; {size} is also {sizes[others[0]]}" if others and not names else ""
+        names.append(f"backward has an extra factor {factor}, where {letter} = {size} is {sizes[letter, size]}{also}")
     for rate in (0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 1e-4):
         if abs(abs(c) - rate) < 1e-4 * rate:
             names.append(f"{rate} may be a learning rate")
@@ -380,4 +378,5 @@ def weight_decay(case: Case) -> None:
     if c is not None or np.abs(difference - value).max() < MAX_MISFIT * np.abs(difference).max():
         c = 1.0 if c is None else c
         extent = "in every element" if case.by_element else case.extent
-        case.add(2.2, "weight decay's share wrong", f"given - true = {c:.4g} * {case.name}, {extent}")
+        evidence = f"given = true {'-' if c < 0 else '+'} {abs(c):.4g} * {case.name}, {extent}"
+        case.add(2.2, "weight decay's share wrong", evidence)

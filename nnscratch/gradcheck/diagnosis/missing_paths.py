@@ -129,7 +129,7 @@ def two_cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
         if a is b:
             continue
         cut = {a.number: change_path(i, lambda d: 0 * d), b.number: change_path(j, lambda d: 0 * d)}
-        paths = f"`{a.operand_names[i]}` ({a.place}) or through `{b.operand_names[j]}`"
+        paths = f"`{b.operand_names[j]}` or through `{a.operand_names[i]}` ({a.place})"
         evidence = f"backward computes as if no gradient passed through {paths}"
         yield Hypothesis(3.5, "a path missing", evidence, b.place, cut)
 
