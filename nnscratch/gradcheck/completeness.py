@@ -122,8 +122,7 @@ def forgotten_inputs(projection: Projection, analytic: dict[str, Any]) -> list[s
 
 def unchecked_arrays(projection: Projection) -> list[Unchecked]:
     """Return the float arrays that the code holds, except the checked ones, the inputs, and gradients of Parameters."""
-    known = list(projection.variables.values())
-    known += [leaf for _, leaf in leaves("", projection.adapter.inputs) if is_array(leaf)]
+    known = list(projection.variables.values())  # the parameters and the float inputs
     found: dict[int, Unchecked] = {}
     roots = projection.state_roots
     for steps, array in projection.state.places:
@@ -151,15 +150,12 @@ def moving_numbers(projection: Projection) -> list[Unchecked]:
             continue
         projection.back_to_start()
         try:
-            if holder_at(roots, (*steps, ("", ""))) is not value:
-                continue
             put_at(roots, steps, np.asarray(to_numpy(value) if is_array(value) else value) * 1.01 + 0.01)
             if not equal_outputs(projection.adapter.run(), projection.outputs):
                 found[id(value)] = Unchecked(value, [steps])
         except Exception:  # the code does not accept another value here
-            continue
+            pass
         finally:
-            projection.adapter.clear_saved()
             projection.back_to_start()
     return list(found.values())
 
@@ -199,7 +195,7 @@ def outputs_move(projection: Projection, changed: list[Unchecked], size: float, 
         a = to_numpy(u.array)
         typical = float(np.abs(a).mean())
         step = size * (np.abs(a) + 0.1 * typical + 1e-3 * (typical == 0)) * rng.uniform(0.5, 1.0, a.shape)
-        u.array[...] += array_module(u.array).asarray(step, dtype=a.dtype)
+        u.array[...] += array_module(u.array).asarray(step)
         new.append(u.array.copy())
     try:
         ys = projection.adapter.run()
@@ -210,7 +206,6 @@ def outputs_move(projection: Projection, changed: list[Unchecked], size: float, 
         u = changed[0]
         now = holder_at(projection.state_roots, (*u.places[0], ("", "")))
         moved = now is u.array and bool((u.array == new[0]).all())
-    projection.adapter.clear_saved()
     projection.back_to_start()
     return moved
 

@@ -75,6 +75,10 @@ def test_the_arrays_that_count_as_constants():
     assert constant(plain, ("global", "W")) and not constant(plain, ("method", "f"), ("global", "W"))
     lists = SimpleNamespace(params={"W": X}, A=X, V=X)
     assert constant(lists, attribute("A")) and not constant(lists, attribute("V"))
+    layer = nn.Linear(2, 2)
+    layer.register_buffer("W", X)
+    layer.v = X
+    assert constant(layer, attribute("W")) and not constant(layer, attribute("v"))
     for name in ("requires_grad", "trainable"):
         assert constant(SimpleNamespace(W=X, **{name: False}), attribute("W"))
         assert not constant(SimpleNamespace(W=X, **{name: True}), attribute("W"))
@@ -91,7 +95,8 @@ def test_the_line_that_the_user_should_write():
     assert "write self.fc.grad = ..." in message(plain, attribute("fc"), attribute("data"))
     assert "write self.grads['W'] = ..." in message(plain, attribute("params"), ("item", "W"))
     assert "write grads['W'] = ..." in message([X], ("item", "W"))
-    assert "give it another name" in message(plain, attribute("W"), array=3)
+    for array in (3, 3.0, np.arange(3)):  # only a float array can say by its flag that it is a constant
+        assert "give it another name" in message(plain, attribute("W"), array=array)
     assert "Make W an argument of forward" in message(plain, ("global", "W"))
     assert "self.W = nn.Parameter(...)" in message(nn.Linear(2, 2), attribute("W"))
 

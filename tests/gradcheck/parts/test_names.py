@@ -264,29 +264,26 @@ def test_one_compared_element_is_a_sample():
 # --- samples ---------------------------------------------------------------------------------------------------------
 
 
+def sampled(values, gradient, count):
+    return sample_indices(values, gradient, count, np.random.default_rng(0))
+
+
 def test_the_sampled_elements_include_the_extremes():
     values, gradient = np.linspace(1, 2, 40).reshape(5, 8), np.ones((5, 8))
     values[1, 1], values[1, 2], values[1, 3] = 9, -9, 0
     gradient[2, 1], gradient[2, 2], gradient[2, 3] = 7, -8, 0
-    found = sample_indices(values, gradient, 12, np.random.default_rng(0))
-    assert len(found) == len(set(found)) == 12
-    assert {(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3), (0, 0), (4, 7)} <= set(found)
-    assert found[0] == (2, 2)  # the largest gradient comes first
-    assert len(sample_indices(values, gradient, 3, np.random.default_rng(0))) == 3
-    assert sample_indices(np.ones((1, 2)), np.ones((1, 2)), 2, None) == [(0, 0), (0, 1)]
-    assert sample_indices(np.ones(1), np.ones(1), 5, None) == [(0,)]
+    extremes = {(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3), (0, 0), (4, 7)}
+    for g in (gradient, -gradient):
+        assert set(sampled(values, g, 8)) == extremes
+        assert sampled(values, g, 3)[0] == (2, 2)  # the largest gradient comes first
+        found = sampled(values, g, 12)
+        assert len(found) == 12 and extremes < set(found)
 
 
-@pytest.mark.parametrize("name", ["samples", "directions"])
-def test_the_settings(name):
-    for good in (1, np.int64(3)):
-        assert getattr(Settings(**{name: good}), name) == good
-    for bad in (0, -1, 2.0, True, "3"):
-        with pytest.raises(ValueError, match=f"{name} must be an integer of 1 or more, got {bad!r}"):
-            Settings(**{name: bad})
-    for bad in (0, 1, -0.1, float("nan")):
-        with pytest.raises(ValueError, match="rtol must lie between 0 and 1"):
-            Settings(rtol=bad)
-    assert Settings(rtol=0.5).rtol == 0.5 and Settings(mode="sampled").mode == "sampled"
-    with pytest.raises(ValueError, match="mode must be one of 'auto', 'full', 'sampled', 'directional', got 'x'"):
-        Settings(mode="x")
+def test_no_element_is_sampled_twice():
+    values = np.arange(40.0).reshape(5, 8)
+    assert len(set(sampled(values, values, 38))) == 38
+    assert len(sampled(values, values, 3)) == 3 and set(sampled(values, values, 2)) == {(4, 7), (0, 0)}
+    assert sampled(np.ones((1, 2)), np.ones((1, 2)), 2) == [(0, 0), (0, 1)]
+    assert sampled(np.ones(1), np.ones(1), 5) == [(0,)]
+    assert sampled(values, values, 40) == list(np.ndindex(5, 8))

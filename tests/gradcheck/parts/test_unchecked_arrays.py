@@ -63,11 +63,11 @@ def test_the_unchecked_arrays_of_an_object():
 def test_inputs_variables_and_gradients_of_parameters_are_known():
     linear = nn.Linear(3, 2, rng=0).to(dtype=np.float64)
     linear.extra = np.ones(2)
-    assert names(unchecked_arrays(of_object(linear, np.ones((4, 3))))) == ["self.extra"]
-    projection = of_layer(lambda layer, x: x + 0)
-    projection.adapter.source[0].view = projection.variables["x"][1:]
+    projection = of_object(linear, np.ones((4, 3)))
+    assert names(unchecked_arrays(projection)) == ["self.extra"]
+    linear.view = projection.variables["x"][1:]
     projection.state = Snapshot(*projection.state_roots)
-    assert unchecked_arrays(projection) == []
+    assert names(unchecked_arrays(projection)) == ["self.extra"]
 
 
 def overwrites(layer, x):
@@ -110,6 +110,25 @@ def test_a_cache_that_forward_writes_is_no_weight():
     assert moving(overwrites, cache=np.zeros(3)) == []
     projection = of_layer(replaces, mean=np.zeros(3))
     assert names(moving_arrays(projection, unchecked_arrays(projection))) == []
+
+
+def test_a_cache_that_forward_writes_in_part_is_no_weight():
+    def forward(layer, x):
+        layer.h[0] = x[0]
+        return x + layer.h
+
+    projection = of_layer(forward, h=np.ones(3))
+    assert names(moving_arrays(projection, unchecked_arrays(projection))) == []
+
+
+def test_a_count_of_the_calls_moves_no_array():
+    def counts(layer, x):
+        layer.calls += 1
+        return x * layer.calls
+
+    projection = of_layer(counts, calls=0, unused=X.copy())
+    assert not outputs_move(projection, unchecked_arrays(projection), 1e-3, np.random.default_rng(0))
+    assert moving_numbers(of_layer(counts, calls=0, w=2.0)) == []
 
 
 def test_a_forward_that_fails_with_other_values_reads_them():
@@ -164,6 +183,12 @@ def test_numbers_with_the_name_of_a_weight():
 
     assert found(strict, w=2.0) == []
 
+    def converts(layer, x):
+        layer.w = np.asarray(layer.w)
+        return x * layer.w
+
+    assert found(converts, w=2.0) == found(converts, w=[1.0, 2.0, 3.0]) == ["self.w"]
+
 
 def test_numbers_of_a_module_are_settings():
     class Scale(nn.Module):
@@ -199,6 +224,7 @@ def test_inputs_of_a_layer_without_a_gradient():
     assert forgotten(lambda x, s: x + 0, {"x": X}, X, X) == []  # it does not change the outputs
     assert forgotten(lambda x, s: x + s.sum(), {"x": X}, X, np.zeros(0)) == []
     assert forgotten(lambda x, s: (x * s).sum(), {"x": X}, X, X) == []  # a loss
+    assert forgotten(lambda x, s: (x * s, (x * s).sum(), None), {"x": X}, X, X) == ["s"]  # the last value is the cache
     assert forgotten(lambda x, mask: x * mask, {"x": X}, X, X) == []  # a setting
     assert forgotten(lambda x, p: x * p["scale"] * p["mask"], {"x": X}, X, {"scale": X, "mask": X}) == ["p['scale']"]
     projection = project(lambda x, s: x * s, lambda dy, x, s: dy, X, X)
