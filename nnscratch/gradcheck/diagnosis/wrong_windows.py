@@ -132,15 +132,15 @@ def find_windows(graph: ForwardGraph) -> Iterator[Windows]:
             index = [n.view_indices[j] for n in nodes]
             base, origin, name = variables[only], np.arange(variables[only].size), only
         elif len(nodes) > 1 and all(n.views[j] is not None for n in nodes):
-            owners = [owner_of(n.views[j]) for n in nodes]
-            base = owners[0]
-            if any(o is not base for o in owners) or any(n.views[j].size >= base.size for n in nodes):
+            owner = owner_of(nodes[0].views[j])
+            base = owner.view(np.ndarray)
+            if any(owner_of(n.views[j]) is not owner or n.views[j].size >= base.size for n in nodes):
                 continue
             found = elements_of(base, variables)
-            index = [flat_indices_of_view(n.views[j], base) for n in nodes]
-            if found is None or any(i is None for i in index):
+            if found is None or not base.flags.c_contiguous:
                 continue
             name, origin = found
+            index = [flat_indices_of_view(n.views[j], base) for n in nodes]
         elif len(nodes) == 1 and only is None and np.ndim(nodes[0].operands[j]) == 2:
             made = graph.producer(nodes[0].operands[j], nodes[0].number)
             found = None if made is not None else elements_of(nodes[0].operands[j], variables)
@@ -161,7 +161,7 @@ def owner_of(view: np.ndarray) -> np.ndarray:
     """Return the array that owns the memory of a view."""
     while isinstance(view.base, np.ndarray):
         view = view.base
-    return view.view(np.ndarray) if type(view) is not np.ndarray and view.base is None else view
+    return view
 
 
 def elements_of(array: np.ndarray, variables: dict[str, np.ndarray]) -> tuple[str, np.ndarray] | None:
@@ -200,10 +200,8 @@ def moved_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
     for w in find_windows(graph):
         first, j = w.nodes[0], w.j
         shape, window = w.base.shape, first.operand_names[j]
-        if len(w.pieces) < 2:
-            continue
         starts = [np.unravel_index(int(np.min(i)), shape) for i in w.pieces]
-        partners = [i for i in range(len(first.operands)) if i != j and all(n.active[i] for n in w.nodes)]
+        partners = [i for i in range(len(first.operands)) if i != j and any(n.active[i] for n in w.nodes)]
         padded = np.append(w.origin, -1)  # -1 means outside the array
         ends = np.array([np.unravel_index(int(np.max(i)), shape) for i in w.pieces])
         wide = (ends > np.array(starts)).any(axis=0)  # the axes along which a window has more than one element
@@ -304,26 +302,14 @@ def turned_kernels(graph: ForwardGraph) -> Iterator[Hypothesis]:
             continue
         for other in range(len(node.operands)):
             name = graph.variable_name(nodes, other) if other != j else None
-            if name is None or not isinstance(node.operands[other], np.ndarray):
+            kernel = None if name is None else graph.projection.variables[name]
+            if kernel is None or not kernel.flags.c_contiguous:
                 continue
-            kernel = graph.projection.variables[name]
             long = [axis for axis, n in enumerate(kernel.shape) if n > 1]
             for count in (2, 1, 3):
                 for axes in combinations(long, count):
                     turned = np.flip(kernel, axes).ravel()
-                    values = [turned_view(n, other, turned) for n in nodes]
-                    if any(v is None for v in values):
-                        continue
-                    changes = {n.number: replace_factor(j, other, v) for n, v in zip(nodes, values, strict=True)}
+                    changes = {n.number: replace_factor(j, other, turned[n.whole_indices[other]]) for n in nodes}
                     words = f"backward reverses {name} along {axes_in_words(axes)}"
                     evidence = f"to compute the gradient of {graph.describe(nodes, j)}, {words}"
                     yield Hypothesis(2.9, "axes reversed", evidence, node.place, changes, only)
-
-
-def turned_view(node: Node, j: int, values: np.ndarray) -> np.ndarray | None:
-    """Return the elements of `values` at the positions that operand `j` has in its array.
-
-    Return None if these positions are unknown.
-    """
-    index = node.whole_indices[j]
-    return None if index is None else values[index]

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from wrong_gradients import assert_gives, graph_of, offered, the
 
+from nnscratch.gradcheck.adapters import make_adapter
+from nnscratch.gradcheck.diagnosis.forward_graph import ForwardGraph
 from nnscratch.gradcheck.diagnosis.wrong_windows import (
     are_repeated,
     chosen_elements,
@@ -15,9 +17,10 @@ from nnscratch.gradcheck.diagnosis.wrong_windows import (
     owner_of,
     repeated_rows,
     turned_kernels,
-    turned_view,
     window_moves,
 )
+from nnscratch.gradcheck.projection import Projection
+from nnscratch.gradcheck.tape import Tape
 
 X = np.array([1.0, -2.0, 0.5, 0.3, 1.2, -0.7, 0.9])
 K = np.array([0.4, -1.1, 0.6])
@@ -101,6 +104,18 @@ def test_a_loop_of_lookups_is_not_one_lookup():
         assert list(repeated_rows(graph)) == []
 
 
+def test_rows_of_ids_that_are_more_than_the_rows_of_the_array():
+    ids, c = np.array([[1, 1], [0, 2], [2, 2], [0, 1]]), C[:, 0]
+    with graph_of(lambda c: c[ids], c) as graph:
+        (R,) = graph.projection.weights
+        dc = np.zeros(3)
+        for n in range(4):
+            once = np.zeros(3)
+            once[ids[n]] = R[n]
+            dc += once
+        assert_gives(graph, the(graph, repeated_rows, "only the last", "along axis 0"), c=dc)
+
+
 # --- windows ---------------------------------------------------------------------------------------------------------
 
 
@@ -126,6 +141,83 @@ def test_the_windows_of_a_padded_copy():
         h = the(graph, moved_windows, "shifted by +1 along axis 0", "both operands")
         dx, dk = convolution_gradients(R, range(7))  # without the shift by the padding
         assert_gives(graph, h, x=dx, k=dk)
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_padded_copies(first):
+    def loop(p, k):
+        return np.stack([(p[i : i + 3] * k if first else k * p[i : i + 3]).sum() for i in (0, 4)])
+
+    def with_copy(x, k):
+        return loop(x.copy(), k)
+
+    def with_zeros(x, k):
+        p = np.zeros_like(x, shape=9)
+        p[1:-1] = x
+        return loop(p, k)
+
+    def with_pad(x, k):
+        return loop(np.pad(x, 1), k)
+
+    for forward, origin in ((with_copy, range(7)), (with_zeros, range(-1, 8)), (with_pad, range(-1, 8))):
+        with graph_of(forward, X, K) as graph:
+            (w,) = find_windows(graph)
+            assert w.name == "x" and not w.own and type(w.base) is np.ndarray
+            assert w.origin.tolist() == [i if i < 7 else -1 for i in origin]
+            assert [i.tolist() for i in w.pieces] == [[0, 1, 2], [4, 5, 6]]
+
+
+def test_operands_that_are_no_windows_of_one_array():
+    def one_round(x, k):
+        return (x[:3] * k).sum()
+
+    def growing(x, k):
+        return np.stack([(x[:n] * 2.0).sum() for n in (3, 5, 7)])
+
+    def growing_copy(x, k):
+        p = np.pad(x, 1)
+        return np.stack([(p[:n] * 2.0).sum() for n in (3, 5, 9)])
+
+    def whole_copy(x, k):
+        p = np.pad(x, 1)
+        return np.stack([(p * r).sum() for r in (1.0, 2.0)])
+
+    def two_arrays(x, k):
+        p = np.pad(x, 1)
+        return np.stack([(part * k).sum() for part in (x[:3], p[1:4], p[3:6])])
+
+    def two_copies(x, k):
+        out = []
+        for i in range(3):
+            p = np.pad(x, 1)
+            out.append((p[i : i + 3] * k).sum())
+        return np.stack(out)
+
+    def other_values(x, k):
+        p = np.pad(np.tanh(x), 1)
+        return np.stack([(p[i : i + 3] * k).sum() for i in range(3)])
+
+    for forward in (one_round, growing, growing_copy, whole_copy, two_arrays, two_copies, other_values):
+        with graph_of(forward, X, K) as graph:
+            assert list(find_windows(graph)) == [], forward.__name__
+
+    def other_order(x, k):
+        p = np.zeros((4, 4), order="F")
+        p[:3, :3] = x
+        return np.stack([(p[i : i + 2] * k).sum() for i in range(3)])
+
+    with graph_of(other_order, np.sin(np.arange(1.0, 10)).reshape(3, 3), K[:1]) as graph:
+        assert list(find_windows(graph)) == []
+
+
+def test_a_vector_of_windows_has_no_rows():
+    def forward(x, k):
+        joined = np.empty(6)
+        joined[:3], joined[3:] = x[:3], x[1:4]
+        return joined * np.concatenate([k, k])
+
+    with graph_of(forward, X, K) as graph:
+        assert list(find_windows(graph)) == []
 
 
 COLUMNS = np.array([[0, 1, 2], [2, 3, 4], [4, 5, 6]])
@@ -282,6 +374,52 @@ def test_windows_at_other_positions():
         assert len(list(moved_windows(graph))) == 3 * len(starts)
 
 
+def test_a_smaller_last_window():
+    def pool(x):
+        return np.stack([x[2 * i : 2 * i + 3].sum() for i in range(4)])
+
+    with graph_of(pool, X) as graph:
+        (R,) = graph.projection.weights
+        dx = np.array([R[0], R[0], R[0], R[1], R[1], R[1], R[2]])
+        assert_gives(graph, the(graph, moved_windows, "moved by 3 instead of 2"), x=dx)
+
+
+def test_windows_of_one_row():
+    image = np.sin(np.arange(1.0, 26)).reshape(5, 5)
+
+    def rows_of_three(x, k):
+        return np.stack([(x[r : r + 1, c : c + 3] * k).sum() for r in (0, 2, 4) for c in (0, 2)])
+
+    with graph_of(rows_of_three, image, K) as graph:
+        words = [h.evidence for h in moved_windows(graph) if h.only == "x"]
+        assert any("moved by 3 instead of 2 along axis 1" in text for text in words)
+        assert not any("moved by 3 instead of 2 along axis 0" in text for text in words)
+
+
+def test_a_partner_that_is_a_constant_in_one_round():
+    def forward(x, k):
+        return np.stack([(x[2 * i : 2 * i + 3] * factor).sum() for i, factor in enumerate((K, k, k))])
+
+    with graph_of(forward, X, K) as graph:
+        (R,) = graph.projection.weights
+        h = the(graph, moved_windows, "shifted by +1", "in the gradient of `factor`")
+        assert_gives(graph, h, k=R[1] * X[3:6] + R[2] * np.append(X[5:], 0))
+
+
+def test_more_specific_mistakes_come_first():
+    def forward(x, k, c):
+        return np.stack([(x[2 * i : 2 * i + 3] * k).sum() for i in range(3)]), c[IDS]
+
+    with graph_of(forward, X, K, C) as graph:
+        ranks = [
+            the(graph, repeated_rows, "only the last").rank,
+            *(the(graph, moved_windows, "shifted by +1", words).rank for words in ("both", "gradient of `k`")),
+            the(graph, turned_kernels, "reverses k").rank,
+            the(graph, overwritten_windows, "last window").rank,
+        ]
+        assert ranks == sorted(ranks) and len(set(ranks)) == len(ranks)
+
+
 def test_a_window_that_does_not_move_has_no_stride():
     with graph_of(lambda x, k: (x[:3] * k).sum(), X, K) as graph:
         assert list(moved_windows(graph)) == []
@@ -308,6 +446,10 @@ def test_the_moves_of_windows_in_two_axes():
     shifted = {text: move(np.array([5, 8])).tolist() for text, _, move in moved}
     assert shifted["moved by 1 instead of 2 from round to round, along axis 0"] == [3, 8]
     assert shifted["moved by 3 instead of 2 along axis 0"] == [7, 8]
+    assert shifted["moved by 1 instead of 3 from round to round, along axis 1"] == [5, 4]
+    assert shifted["moved by 2 instead of 3 along axis 1"] == [5, 6]
+    slow = [text for text, *_ in window_moves(np.array([[0], [1], [2]]), (7,), np.array([True]))]
+    assert [text for text in slow if "instead" in text] == ["moved by 2 instead of 1 along axis 0"]
     single = {text for text, *_ in window_moves(starts, (7, 9), np.array([False, True]))}
     assert not any("moved by 3 instead of 2" in text for text in single)  # windows of one row
     irregular = list(window_moves(np.array([[0], [1], [3]]), (7,), np.array([True])))
@@ -386,12 +528,38 @@ def test_only_arrays_in_products_are_turned():
         assert len(list(turned_kernels(graph))) == 1  # an array with one element cannot be reversed
 
 
-def test_the_elements_of_a_turned_view():
-    with graph_of(lambda x, k: x[:3] * k, X, K) as graph:
-        (node,) = graph.nodes
-        assert turned_view(node, 0, X[::-1]).tolist() == X[::-1][:3].tolist()
-        node.whole_indices[0] = None
-        assert turned_view(node, 0, X) is None
+def test_a_kernel_with_three_axes():
+    image = np.cos(np.arange(12.0)).reshape(3, 2, 2)
+
+    def convolution(x, k):
+        return np.stack([(x[i : i + 2] * k).sum() for i in range(2)])
+
+    with graph_of(convolution, image, image[:2] + 1) as graph:
+        (R,) = graph.projection.weights
+        dx = 0 * image
+        for i in range(2):
+            dx[i : i + 2] += R[i] * (image[1::-1, ::-1, ::-1] + 1)
+        assert_gives(graph, the(graph, turned_kernels, "reverses k along axes 0 and 1 and 2"), x=dx)
+
+
+class Scale:
+    """Multiply by `k`."""
+
+    def __init__(self, k):
+        self.params, self.grads = {"k": k}, {"k": 0 * k}
+
+    def forward(self, x):
+        return x * self.params["k"]
+
+    def backward(self, dy):
+        return dy
+
+
+@pytest.mark.parametrize(("order", "count"), [("C", 6), ("F", 3)])
+def test_a_kernel_in_the_order_of_fortran_is_not_turned(order, count):
+    projection = Projection(make_adapter(Scale(np.array(C + 1, order=order)), (C,)), np.random.default_rng(0))
+    with Tape(projection) as tape:
+        assert len(list(turned_kernels(ForwardGraph(tape)))) == count
 
 
 @pytest.mark.parametrize("stride", [1, 2])
