@@ -60,7 +60,8 @@ def build(spec: dict[str, Any], num_values: int) -> Module:
         The description cannot be read, describes a larger model, or names a class that is not part of nnscratch.
     """
     try:
-        with without_drawing(2 * num_values + 1000):  # 2 times, because replaced modules are built twice
+        # Twice the values: a module that is replaced is built first as a part of the model, then as its replacement.
+        with without_drawing(2 * num_values + 1000):
             model = _built(spec, [], max(num_values, 1 << 20))
             for name, inner in spec.get("replaced", {}).items():
                 _set(model, name, _built(inner, [], max(num_values, 1 << 20)))

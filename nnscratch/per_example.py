@@ -204,7 +204,7 @@ Form = Outer | Rows | Each
 
 
 def joined(forms: Sequence[Form], shape: tuple[int, ...]) -> Form:
-    """Return one form of the sum of `forms`. All of them belong to one parameter, of this shape."""
+    """Return one form of the sum of `forms`. They all belong to one parameter, whose shape is `shape`."""
     kinds: set[Any] = {type(form) for form in forms}
     if len(forms) == 1:
         return forms[0]

@@ -1,4 +1,4 @@
-"""Read and write safetensors files in Python, where the library ``safetensors`` cannot be installed (Pyodide).
+"""Read and write safetensors files in browsers (Pyodide), where the library ``safetensors`` cannot be installed.
 
 A file has three parts:
 

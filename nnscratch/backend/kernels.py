@@ -212,8 +212,8 @@ def _parts(arguments: str) -> list[tuple[list[str], int]]:
 def fused_rows(inputs: str, outputs: str, rows: dict[str, tuple[str, str, str]], body: str) -> Callable:
     """Decorate a function of the rows of a matrix, such as softmax, so that a few kernels compute it on a GPU.
 
-    For each quantity of a row, such as its maximum, one reduction kernel computes the values of all rows. Then one
-    kernel computes all elements.
+    `rows` defines quantities of a row, such as its maximum. For each quantity, one reduction kernel computes the
+    quantity of every row. Then one kernel computes all elements.
 
     Parameters
     ----------

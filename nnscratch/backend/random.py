@@ -71,7 +71,7 @@ def uniform_like(rng: np.random.Generator, shape: tuple[int, ...], like: Array) 
     kept = before["has_uint32"]  # 1 if half of the last draw's 64 bits is unused, since a draw makes two numbers
     draws = (count - kept + 1) // 2
     words = [np.uint64(part) for name in ("state", "inc") for part in divmod(before["state"][name], 1 << 64)]
-    draw(xp)(*words, np.uint32(before["uinteger"]), kept, count, draws, out, size=max(1, -(-draws // EACH)))
+    draw(xp)(*words, np.uint32(before["uinteger"]), kept, count, draws, out, size=max(1, -(-draws // PER_THREAD)))
     if draws:
         bits.advance(draws)
         before = bits.state | {"uinteger": mixed(bits.state["state"]["state"]) >> 32}
@@ -87,12 +87,12 @@ def mixed(state: int) -> int:
 
 LOW = (1 << 64) - 1
 MULTIPLIER = 0x2360ED051FC65DA4_4385DF649FCCF645  # the constant of PCG64
-EACH = 32  # draws per thread
+PER_THREAD = 32  # draws
 
 
 @functools.cache
 def draw(xp: ModuleType) -> Callable:
-    """Return the kernel of `uniform_like`. Thread i makes EACH draws, and two numbers from each draw."""
+    """Return the kernel of `uniform_like`. A thread makes `PER_THREAD` draws, and two numbers from each draw."""
     return xp.ElementwiseKernel(
         "uint64 state_high, uint64 state_low, uint64 inc_high, uint64 inc_low, uint32 left, int64 kept, int64 count, "
         "int64 draws",
@@ -101,7 +101,8 @@ def draw(xp: ModuleType) -> Callable:
         typedef unsigned __int128 wide;
         const wide inc = (wide)inc_high << 64 | inc_low;
         const wide multiplier = (wide){MULTIPLIER >> 64:#x}ull << 64 | {MULTIPLIER & LOW:#x}ull;
-        const long long first = i * {EACH}, end = first + {EACH} < draws ? first + {EACH} : draws;
+        const long long first = i * {PER_THREAD};
+        const long long end = first + {PER_THREAD} < draws ? first + {PER_THREAD} : draws;
 
         wide state = (wide)state_high << 64 | state_low, times = multiplier, plus = inc;
         for (long long k = first; k; k >>= 1) {{  // jump over the draws of the threads before this one

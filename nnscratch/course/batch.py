@@ -44,7 +44,7 @@ def check_protections(trust: bool) -> list[str]:
     Raises
     ------
     NotProtected
-        The list is not empty, and `trust` is False.
+        Students' files can carry out at least one such action, and `trust` is False.
     """
     with Starter(trust) as starter:
         missing = missing_protections(starter)

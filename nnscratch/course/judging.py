@@ -376,7 +376,7 @@ def all_of(part: Values | Gradients, task: Task) -> PartMark:
 
 
 def name_of(part: Values | Gradients) -> str:
-    """Return the name of the function that a part checks."""
+    """Return the name of the function that this part of an exercise checks."""
     return (part.function if isinstance(part, Values) else part.functions[-1]).removeprefix("driver:")
 
 

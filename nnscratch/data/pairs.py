@@ -38,9 +38,10 @@ def pad_sequences(
 
     Raises
     ------
-    TypeError, ValueError
-        There is no sequence, or one of them is not a one-dimensional array of integers or is empty, or `padding_side`
-        is neither "right" nor "left".
+    TypeError
+        A sequence does not consist of integers.
+    ValueError
+        `sequences` is empty, a sequence is empty or not one-dimensional, or `padding_side` is not one of the two words.
 
     Examples
     --------

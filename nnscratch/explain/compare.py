@@ -112,7 +112,7 @@ def compare(
     rng = backend.generator(rng)
     methods = default_methods(rng) if methods is None else methods
     if not isinstance(methods, dict) or not methods:
-        raise ValueError(f"methods must be a dict of at least one method and its name, got {methods!r}")
+        raise ValueError(f"methods must be a dict {{name: method}} with at least one method, got {methods!r}")
     attributions = {name: method(model, x, target) for name, method in methods.items()}
     deletion, insertion, randomised = {}, {}, {}
     for name, a in attributions.items():

@@ -26,7 +26,10 @@ from ..backend import Array
 
 
 class KeyValueCache(tuple):
-    """A pair ``(k, v)`` of arrays of shape (N, heads, S, d). `extended` adds tokens and rarely copies old ones.
+    """A pair ``(k, v)`` of arrays of shape (N, heads, S, d). Their memory can have room for more tokens.
+
+    `extended` writes new tokens into this room. It copies the old tokens only if the room is too small, or if another
+    cache has already written there.
 
     Parameters
     ----------

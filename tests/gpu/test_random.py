@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import nnscratch as nn
 from nnscratch import backend
-from nnscratch.backend.random import EACH
+from nnscratch.backend.random import PER_THREAD
 
 
 def drawn(rngs, shapes, like, on_cpu=backend.to_numpy):
@@ -21,12 +21,14 @@ def drawn(rngs, shapes, like, on_cpu=backend.to_numpy):
         assert str(there.bit_generator.state) == str(here.bit_generator.state)
 
 
-@pytest.mark.parametrize("shapes", [[(1,)] * 5, [(2,), (3,), (0,), (4, 5), (1,), (7, 1, 3)], [(2 * EACH,), (50_001,)]])
+@pytest.mark.parametrize(
+    "shapes", [[(1,)] * 5, [(2,), (3,), (0,), (4, 5), (1,), (7, 1, 3)], [(2 * PER_THREAD,), (50_001,)]]
+)
 def test_numbers_are_numpys_one_call_after_the_other(shapes, on_cuda):
     drawn([np.random.default_rng(3) for _ in range(2)], shapes, on_cuda(np.zeros(1)))
 
 
-@given(st.integers(0, 2**32), st.lists(st.integers(0, 3 * EACH), max_size=5), st.integers(0, 2**40))
+@given(st.integers(0, 2**32), st.lists(st.integers(0, 3 * PER_THREAD), max_size=5), st.integers(0, 2**40))
 def test_numbers_are_numpys_from_any_seed_and_any_place(seed, counts, start):
     with strict_cupy.installed() as cp:
         rngs = [np.random.default_rng(seed) for _ in range(2)]

@@ -27,7 +27,7 @@ CLOSING = frozenset(",.;:!?)]}”’…%")  # written without a space before
 OPENING = frozenset("([{“‘£$")  # written without a space after
 _DASHES = frozenset("-—")  # written without a space on either side
 _END = frozenset(".!?")
-_CLOSE_END = frozenset("”’)]")  # these may follow a full stop and still belong to its sentence
+_CLOSE_END = frozenset("”’)]")  # after the full stop of a sentence, these marks still belong to that sentence
 
 _ABBREVIATION = rf"(?<![\w'])(?:{'|'.join(map(re.escape, ABBREVIATIONS))})"
 _STRAIGHT_OPENING = r"(?<![^\s(\[{“‘'\"–—-])%s(?=[^\s.,;:!?)\]}])"  # after a space or opening mark, before a word
