@@ -238,6 +238,7 @@ def main():
     parser.add_argument("--again", action="store_true", help="run only the mutants that FOLDER.md lists as survived")
     options = parser.parse_args()
     os.chdir(ROOT)
+    sys.path.insert(0, str(ROOT))  # as python -m pytest does: the tests import the folder benchmarks
     plugin = Mutation(options)
     modules = [f"nnscratch.{name.removesuffix('.py').replace('/', '.')}" for name in plugin.paths]
     tests = options.tests or [
