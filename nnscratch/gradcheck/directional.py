@@ -97,9 +97,9 @@ def smallest_true(condition: Callable[[int], bool], largest: int) -> int:
 
     If the condition holds for some k, it must hold for all larger k.
     """
-    low, high = 0, 1
-    if not condition(1):
-        low, high = 1, largest
+    if condition(1):
+        return 1
+    low, high = 1, largest
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if condition(middle) else (middle, high)
