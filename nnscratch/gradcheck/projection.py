@@ -61,7 +61,6 @@ class Projection:
     def __init__(self, adapter: Adapter, rng: np.random.Generator):
         self.adapter = adapter
         self.variables = {**adapter.parameters(), **adapter.float_inputs()}
-        self.replayed = ""
         self.written_inputs: list[str] = []
         self.state_roots = (adapter.source, adapter.inputs)
         self.state = Snapshot(*self.state_roots)
@@ -73,12 +72,9 @@ class Projection:
             if not equal_arrays(array, old):
                 self.written_inputs.append(name)
                 array[...] = old
-        drawn = self._random_states.advanced()
-        adapter.clear_saved()
-        self.replayed = "draws" if drawn else ""
+        self.replayed = "draws" if self._random_states.advanced() else ""
         if self.replaced_parameters():
             self.replayed = "state"
-            self.back_to_start()
         again = self._copies(self.forward())
         adapter.clear_saved()
         if not equal_outputs(first, again):
@@ -140,7 +136,6 @@ class Projection:
         try:
             yield
         finally:
-            self.adapter.clear_saved()
             self.back_to_start()
             for array, old in held:
                 if not equal_arrays(array, old):
@@ -192,12 +187,12 @@ class Projection:
             if w is not None
         ]
         self.adapter.clear_saved()
-        return np.concatenate(found).astype(np.float64) if found else np.zeros(0)
+        return np.concatenate([[], *found]).astype(np.float64)
 
     def flat_weights(self) -> np.ndarray:
         """Return R in one flat array, in the order of `flat_outputs`."""
         found = [np.ravel(w) for _, w in leaves("", self.weights) if w is not None]
-        return np.concatenate(found).astype(np.float64) if found else np.zeros(0)
+        return np.concatenate([[], *found]).astype(np.float64)
 
     def dys(self, weights: tuple | None = None) -> tuple:
         """Return the gradients of f with respect to the outputs: copies of R with the outputs' dtypes and devices."""

@@ -25,7 +25,8 @@ def changed(source, **variables):
     before, found = ast.unparse(definition), {}
     for edit in edits_of(definition, variables):
         with edit:
-            text = "\n".join(ast.unparse(ast.fix_missing_locations(s)) for s in definition.body)
+            compile(ast.Module([definition], []), "<changed>", "exec")  # each new expression has a line number
+            text = "\n".join(map(ast.unparse, definition.body))
         assert edit.evidence.startswith("in backward, ") and edit.statement in ast.unparse(definition)
         found.setdefault(text, (edit.mistake, edit.evidence.removeprefix("in backward, ")))
     assert ast.unparse(definition) == before
@@ -52,9 +53,8 @@ def test_another_variable_must_have_the_same_shape():
     found = mistakes("return f(x)", x=MATRIX, y=OTHER, row=ROW, n=3, name="a", flag=True)
     wrong = {new for new, mistake in found.items() if mistake == "the wrong array used"}
     assert wrong == {"return f(y)"}
-    assert {new for new, m in mistakes("return f(n)", n=3, m=4.0, x=ROW).items() if m == "the wrong array used"} == {
-        "return f(m)"
-    }
+    found = mistakes("return f(n)", n=3, m=4.0, x=ROW, name="a", flag=True, layer=Layer())
+    assert {new for new, mistake in found.items() if mistake == "the wrong array used"} == {"return f(m)"}
 
 
 def test_a_matrix_is_transposed_or_not():
@@ -192,6 +192,13 @@ def test_the_expressions_of_a_statement(statement, expressions):
     assert read(statement) == expressions
 
 
+def test_an_edit_names_its_whole_statement():
+    source = "def backward(self, dy):\n    y = self.weight * dy[0]\n    return np.sum(y)"
+    (definition,) = ast.parse(source).body
+    edits = edits_of(definition, {"self": Layer(), "dy": ROW})
+    assert {e.statement for e in edits} == {"y = self.weight * dy[0]", "return np.sum(y)"}
+
+
 def test_only_simple_statements_are_changed():
     assert changed("if x > 0:\n    y = 3", x=1.0) and not changed("if x > 0:\n    pass", x=1.0)
     assert not changed("for k in range(3):\n    pass") and not changed("return") and not changed("y: int")
@@ -234,7 +241,8 @@ def test_arrays_of_numbers_and_numbers_are_numeric():
 @pytest.mark.parametrize(
     "small, large, fits",
     [((), (2, 3), True), ((3,), (2, 3), True), ((2,), (2, 3), False), ((2, 1), (2, 3), True),
-     ((1, 2, 3), (2, 3), False),     ((2, 3), (2, 3), True), ((1, 1), (2, 3), True)],
+     ((1, 2, 3), (2, 3), False), ((2, 3), (2, 3), True), ((1, 1), (2, 3), True), ((2, 3, 4), (2, 3, 4), True),
+     ((3, 4), (2, 3, 4), True)],
 )  # fmt: skip
 def test_shapes_that_can_be_broadcast(small, large, fits):
     assert fits_into(small, large) == fits

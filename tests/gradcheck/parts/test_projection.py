@@ -9,7 +9,15 @@ from projections import project
 
 import nnscratch as nn
 from nnscratch.gradcheck.adapters import make_adapter
-from nnscratch.gradcheck.projection import NotDeterministic, Projection, projection_weights, weighted_sum
+from nnscratch.gradcheck.projection import (
+    NotDeterministic,
+    Projection,
+    equal_outputs,
+    gradient_as_float64,
+    projection_weights,
+    random_weights_like,
+    weighted_sum,
+)
 from nnscratch.gradcheck.projection import weights_like_outputs as like
 
 X = np.array([1.0, -2.0, 3.0])
@@ -293,6 +301,24 @@ def test_nothing_stays_saved_by_a_module():
     assert not saved()
 
 
+def test_nothing_stays_saved_by_a_module_with_a_state():
+    class Counts(nn.Module):
+        def __init__(self):
+            self.calls = 0
+
+        def forward(self, x):
+            self.calls += 1
+            self.save_for_backward(x)
+            return x * self.calls
+
+        def backward(self, dy):
+            return dy * self.calls
+
+    layer = Counts()
+    projection = of_object(layer)
+    assert projection.replayed == "state" and not layer.__dict__.get("_stack")
+
+
 # --- the weighted sum ------------------------------------------------------------------------------------------------
 
 
@@ -324,3 +350,53 @@ def test_the_upstream_gradient_of_named_tuples_and_matrices():
     assert type(dy) is np.matrix and dy.tolist() == [[3, 4]]
     assert like(5.0, 2.0) == 5.0 and like(None, np.float32(1)) is None and like(2.0, np.array(1.0)).shape == ()
     assert like(2.0, np.float32(1)).dtype == np.float32
+    assert like(X, X.astype(np.float32)).dtype == np.float32
+
+
+def test_random_weights_have_two_signs_and_sizes_from_a_half_to_one_and_a_half():
+    w = random_weights_like(np.zeros(1000, np.float32), np.random.default_rng(0))
+    sizes = np.abs(w)
+    assert w.dtype == np.float64 and 0.5 <= sizes.min() < 0.6 and 1.4 < sizes.max() <= 1.5
+    assert 400 < (w > 0).sum() < 600
+    assert random_weights_like(2.0, None) == 1.0 and random_weights_like(np.arange(3), None) is None
+
+
+# --- gradients and outputs -------------------------------------------------------------------------------------------
+
+
+def test_a_missing_gradient_counts_as_zeros():
+    projection = project(lambda x, w: x * w, lambda dy, x, w: (dy * w, None), X.copy(), X + 1, weights=[1, 2, 3])
+    w, x = projection.gradients_of(["w", "x"])
+    assert w.tolist() == [0, 0, 0] and x.tolist() == ([1, 2, 3] * (X + 1)).tolist()
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_gradients_become_copies_of_float64():
+    for gradient in ([1, 2], np.array([1, 2]), np.array([1.0, 2.0]), np.array([1, 2], np.float32)):
+        given = gradient_as_float64(gradient)
+        assert given is not gradient and given.dtype == np.float64 and given.tolist() == [1, 2]
+    assert gradient_as_float64(True) == 1 and gradient_as_float64(None) is None
+    matrix = gradient_as_float64(np.asmatrix([[1.0, 2.0]]))
+    assert type(matrix) is np.ndarray and matrix.tolist() == [[1, 2]]
+    z = np.array([1j])
+    assert gradient_as_float64(z) is not z and gradient_as_float64(z).dtype == complex
+    assert gradient_as_float64([[1.0], [1.0, 2.0]]).dtype.kind == "U"  # a ragged list is no gradient
+
+
+@pytest.mark.parametrize("a, b, equal", [
+    ((X, 2.0, "a"), (X.copy(), 2.0, "a"), True),
+    ((X,), (X + [0, 0, 1],), False),
+    ((X,), (X[:, None],), False),
+    ((np.ones(3),), (np.ones(1),), False),
+    ((np.array([1, np.nan]),), (np.array([1, np.nan]),), True),
+    ((np.array([1, np.nan]),), (np.array([1, 2.0]),), False),
+    ((np.array([1, 2.0]),), (np.array([1, np.nan]),), False),
+    ((np.nan,), (np.nan,), True),
+    ((np.nan,), (1.0,), False),
+    ((1.0,), (np.nan,), False),
+    ((1.0,), (2.0,), False),
+    (("a",), ("b",), False),
+    (({"y": X}, 1), ({"y": X}, 2), False),
+])  # fmt: skip
+def test_equal_outputs(a, b, equal):
+    assert equal_outputs(a, b) is equal
