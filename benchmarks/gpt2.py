@@ -274,9 +274,9 @@ For one batch of 1 x {length} tokens, the logits differ by at most {differences[
 {table}
 
 Generating is greedy, with a cache: {tokens} tokens after a prompt of {found["prompt"]} tokens. {faster} In processor
-time, with one thread, this package is {cpu:.2f} times as fast. Each token reads all weights once, so both libraries
-wait for the memory most of the time. The training step is forward, loss and backward, without an optimiser. When
-transformers loads a model, it only maps the file into memory. It reads the weights later.
+time, with one thread, this package is {cpu:.2f} times as fast. For each token, all weights are read from memory once,
+so both libraries wait for the memory most of the time. The training step is forward, loss and backward, without an
+optimiser. When transformers loads a model, it only maps the file into memory. It reads the weights later.
 
 Machine: {found["machine"]}, NumPy {found["numpy"]}, PyTorch {found["torch"]}, transformers
 {found["transformers"]}, Python {found["python"]}. Other programs ran on the same cores: the load average was
