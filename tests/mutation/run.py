@@ -92,7 +92,6 @@ class Mutation:
                 self.found[o.__code__.co_filename, o.__code__.co_qualname, o.__code__.co_firstlineno].append(o)
             elif hasattr(type(o), "cache_clear"):
                 self.caches.append(o)
-        gc.freeze()
         for name, path in self.paths.items():
             if fnmatch.fnmatch(name, self.options.files):
                 self.mutate(name, path)

@@ -47,6 +47,8 @@ def axis_roles(projection: Projection) -> dict[str, dict[int, str]]:
             if None in moved:
                 continue
             for name, y in outputs:
+                if any(name not in m for m in moved):  # the shape of this output depends on the values
+                    continue
                 for a in range(y.ndim):
                     if y.shape[a] != n:
                         continue

@@ -22,8 +22,9 @@ from nnscratch.gradcheck.diagnosis.other_points import (
     explanation,
     keep_what_holds_elsewhere,
 )
-from nnscratch.gradcheck.diagnosis.target_mistakes import shifted_integers
-from nnscratch.gradcheck.report import Diagnosis
+from nnscratch.gradcheck.diagnosis.target_mistakes import shifted_integers, target_mistakes
+from nnscratch.gradcheck.nested import leaves
+from nnscratch.gradcheck.report import Diagnosis, GradientReport
 
 X = np.array([[1.0, -2.0], [0.3, 1.2], [0.9, 0.4]])
 W = np.array([[0.4, -1.1, 0.7, 0.6], [0.9, 0.2, -0.5, 1.3]])
@@ -69,6 +70,63 @@ def test_the_roles_of_the_axes_of_integers():
     ids = np.array([[0, 1, 2], [2, 0, 1]])
     (found,) = roles(lambda ids, c: c[ids], ids, X).values()
     assert found == {0: "sample", 1: "time"}
+
+
+def test_an_array_that_the_code_holds_shows_the_samples():
+    held = X.copy()
+    (found,) = roles(lambda w: (held @ w).T, W).values()
+    assert found == {1: "sample"}
+
+
+def test_only_float_arrays_have_roles():
+    (found,) = roles(lambda x, w: (x @ w, np.argmax(x @ w, axis=0), float(x.sum())), X, W).items()
+    assert found[0].startswith("output") and found[1] == {0: "sample"}
+
+
+def test_an_axis_of_length_one_has_no_role():
+    (found,) = roles(np.tanh, X[:1]).values()
+    assert found == {1: "sample"}
+
+
+def test_each_output_has_its_own_roles():
+    first, _ = roles(lambda x, w: ((x @ w).T, x.sum(axis=0)), X, W).values()
+    assert first == {1: "sample"}
+    longer, equal = roles(lambda x: (np.pad(x, (0, 2)), 2 * x), X[:, 0]).values()
+    assert longer == {} and equal == {0: "sample"}  # an axis of another length has no role
+
+
+def test_an_axis_of_time_for_one_input_is_no_axis_of_samples():
+    (found,) = roles(lambda x, z: np.cumsum(x) + z, X[:, 0], X[:, 1]).values()
+    assert found == {0: "time"}
+
+
+def test_a_forward_that_restores_its_state_has_no_roles():
+    projection = project(np.tanh, X)
+    projection.replayed = "state"
+    assert list(axis_roles(projection).values()) == [{}]
+
+
+def test_a_few_axes_are_tried(monkeypatch):
+    for limit, expected in ((0, {}), (1, {0: "sample"}), (2, {0: "sample", 1: "time"})):
+        monkeypatch.setitem(axis_roles.__globals__, "MAX_AXES", limit)
+        (found,) = roles(lambda x: np.cumsum(x, axis=1), SEQUENCE).values()
+        assert found == expected
+
+
+def test_a_forward_that_fails_at_other_values_shows_no_roles():
+    def fails(x):
+        if (x != SEQUENCE).any():
+            raise ValueError
+        return x * 2.0
+
+    (found,) = roles(fails, SEQUENCE).values()
+    assert found == {}
+
+
+def test_an_output_whose_shape_depends_on_the_values_has_no_roles():
+    x = np.array([-0.005, 1.0, -2.0, 3.0])
+    first, second = roles(lambda x: (np.tile(x[x > 0], 2), x * 2), x).values()
+    assert first == {} and second == {0: "sample"}
 
 
 @pytest.mark.parametrize(
@@ -124,6 +182,39 @@ def test_the_outputs_that_change():
     assert changed_outputs(projection, projection.variables["x"], 0, 0) is None
 
 
+def changed(forward, x, axis=0, index=0):
+    projection = project(forward, x)
+    found = changed_outputs(projection, projection.adapter.inputs[0], axis, index)
+    np.testing.assert_array_equal(projection.adapter.inputs[0], x)
+    return [mask.tolist() for mask in found.values()]
+
+
+def test_the_changes_of_integers():
+    table = np.array([1.0, 2.0, 3.0])
+    assert changed(lambda ids: table[ids], np.array([0, 2])) == [[True, False]]
+    assert changed(lambda ids: table[ids], np.array([0, 2]), index=1) == [[False, True]]  # 2 becomes 0
+
+
+def test_a_view_of_the_input_changes():
+    assert changed(lambda x: x.T, X[:, :1].copy()) == [[[True, False, False]]]
+
+
+def test_a_step_may_leave_the_domain():
+    assert changed(lambda x: np.sqrt(0.1 - x), np.array([0.1, 0.05])) == [[True, False]]
+
+
+def test_only_arrays_of_the_same_shape_are_compared():
+    x = np.array([-0.005, 1.0])
+    assert changed(lambda x: (x[x > 0], float(x.sum()), x * 2), x) == [[True, False]]
+
+
+def test_a_change_leaves_nothing_saved():
+    projection, calls = project(np.tanh, X), []
+    projection.adapter.clear_saved = lambda: calls.append(1)
+    changed_outputs(projection, projection.variables["x"] if "x" in projection.variables else X, 0, 0)
+    assert calls == [1]
+
+
 # --- targets ---------------------------------------------------------------------------------------------------------
 
 
@@ -140,6 +231,76 @@ def test_integers_shifted_by_one():
         "the integers in y shifted by +1 along axis 1": [[1, 0, 2]],
     }  # fmt: skip
     assert {mistake for _, mistake, _ in shifted_integers(np.array([1, 0]), "y")} == {"target one off"}
+
+
+def target_search(forward, given, *inputs, targets=()):
+    """Search for wrong targets that explain the gradient ``given`` of z, the first input. Return the mistakes.
+
+    ``targets`` are the numbers of the inputs that are targets of a loss.
+    """
+    projection = project(forward, *inputs)
+    projection.adapter.targets = tuple(projection.adapter.inputs[k] for k in targets)
+    (_, R), *_ = leaves("", projection.weights)
+    true = central_differences(projection, "z") / R
+    case = case_of(R * given, R * true, "z", projection)
+    before = [np.array(a) for a in inputs[1:] if isinstance(a, np.ndarray)]
+    target_mistakes({"z": case}, {}, GradientReport("code", {"z": case.entry}), projection)
+    for a, b in zip((a for a in inputs[1:] if isinstance(a, np.ndarray)), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+    return ranked(case)
+
+
+Z, T, C = X + 2, np.array([[0.0, 1.5], [-0.7, 0.2], [1.1, -2.0]]), np.array([[1.0, 2.0], [-3.0, 0.5], [0.3, 4.0]])
+IDS = np.array([0, 0, 2])
+
+
+def squared(z, t):
+    return ((z - t) ** 2).sum() / 2
+
+
+def test_float_targets_of_a_loss():
+    assert target_search(squared, Z, Z, T) == ["target's share missing"]
+    assert target_search(squared, Z + T, Z, T) == ["sign flipped"]
+    assert target_search(squared, -T, Z, T) == []  # z is no target
+    assert target_search(squared, Z - np.roll(T, 1, 0), Z, T) == []  # only integers are shifted
+    missing = ["target's share missing"]
+    assert target_search(lambda z, t: (squared(z, t), t.sum(1)), Z, Z, T) == missing
+    assert target_search(lambda z, t, pair: squared(z, t) + pair[0].sum(), Z, Z, T, (X, X)) == missing
+
+
+def test_float_targets_without_a_loss():
+    def product(z, t):
+        return z * t
+
+    assert target_search(product, -T, Z, T) == []
+    assert set(target_search(product, -T, Z, T, targets=[1])) == {"sign flipped"}
+
+
+def lookup(z, ids):
+    return (z * C[ids]).sum()
+
+
+def test_integer_targets():
+    assert target_search(lookup, C[[1, 1, 0]], Z, IDS) == ["target one off"]
+    assert target_search(lookup, C[[2, 0]], Z[:2], np.array([1, 2])) == ["target one off"]
+    assert target_search(lookup, C[[2]], Z[:1], np.array([1])) == []  # one integer may be any setting
+    assert target_search(lambda z: (z * C[IDS]).sum(), C[[1, 1, 0]], Z) == ["target one off"]  # the code holds them
+
+
+def test_one_array_of_targets_after_the_other():
+    assert target_search(lambda z, ids, t: squared(z, t) + lookup(z, ids), Z + C[IDS], Z, IDS, T) == [
+        "target's share missing"
+    ]
+
+
+def test_ten_arrays_that_the_code_holds_are_tried():
+    for count, expected in ((10, ["target one off"]), (11, [])):
+        held = [np.array([1, 2]) for _ in range(count - 1)] + [IDS.copy()]
+
+        def forward(z, held=held):
+            return lookup(z, held[-1])
+
+        assert target_search(forward, C[[1, 1, 0]], Z) == expected
 
 
 def cross_entropy(labels_of):
