@@ -33,7 +33,7 @@ def wrong_slopes(graph: ForwardGraph) -> Iterator[Hypothesis]:
         if not all(n in nodes for n, nodes in zip(sinks, blocks, strict=True)):
             continue
         found = [ElementwiseFunction(s, j, n, nodes) for s, n, nodes in zip(sources, sinks, blocks, strict=True)]
-        if not all(f.is_nonlinear for f in found):
+        if not all(np.isfinite(f.d).all() for f in found) or not any(f.is_nonlinear for f in found):
             continue
         only = graph.variable_name(sources, j)
         if only is not None and sum(1 for _, _, v in graph.edges() if v == only) > 1:
@@ -57,7 +57,9 @@ def alternative_slopes(
     says = f"backward computes as if the derivative with respect to `{argument}` were "
     says_of_phi = f"for y = phi(u) with u = `{argument}`, backward computes as if the derivative were "
     call = sources[0].call
-    function = call if call.endswith(f"({argument})") else sinks[0].place.split(": ", 1)[-1]
+    readers = graph.consumers.get(content_key(sinks[0].result), [])
+    inside = any(n.call == call and n.round == sinks[0].round for n in readers)  # the call returns a later result
+    function = call if call.endswith(f"({argument})") and not inside else sinks[0].place.split(": ", 1)[-1]
     levels = np.unique(np.concatenate([np.round(x, 6).ravel() for x in d]))
     on_off = len(levels) == 2 and levels[0] == 0
     missing = "activation's derivative missing" if activation else "a factor missing"
@@ -82,12 +84,11 @@ def alternative_slopes(
         yield (1.2 if activation else 4.4), missing, f"{says}1", [0 * x + 1 for x in d]
         yield 1.3, "activation's derivative applied twice", f"{says}squared", [x**2 for x in d]
         if activation:
-            listed = [list(slope_formulas(f.u, f.y, f.d, f, f.slope_at)) for f in found]
-            for formulas in zip(*listed, strict=False):
-                rank, mistake, text = formulas[0][:3]
-                same = all(formula[2] == text for formula in formulas)
-                if same and all(np.isfinite(formula[3]).all() for formula in formulas):
-                    yield rank, mistake, says_of_phi + text, [formula[3] for formula in formulas]
+            listed = [{formula[2]: formula for formula in slope_formulas(f.u, f.y, f.d, f, f.slope_at)} for f in found]
+            for text, (rank, mistake, *_) in listed[0].items():
+                slopes = [formulas[text][3] for formulas in listed if text in formulas]
+                if len(slopes) == len(found) and all(np.isfinite(x).all() for x in slopes):
+                    yield rank, mistake, says_of_phi + text, slopes
     if activation or on_off:
         if all(np.isfinite(x).all() for x in at_y):
             evidence = f"{says_of_phi}taken at the activation y instead of the pre-activation u"
@@ -97,16 +98,15 @@ def alternative_slopes(
                 continue
             g = [f.slope_at(a) for f, a in zip(found, values, strict=True)]
             if all(np.isfinite(x).all() for x in g):
-                yield 1.28, elsewhere, f"the derivative of `{function}` is taken at `{name}`, not at `{argument}`", g
+                where = f"`{name}`, not at `{argument}`" if name != argument else f"another value of `{name}`"
+                yield 1.28, elsewhere, f"the derivative of `{function}` is taken at {where}", g
             formulas = []
             if all(np.allclose(1 - b**2, x) for b, x in zip(y, d, strict=True)):  # phi is tanh
-                formulas += [("1 - %s^2", lambda f, a: 1 - a**2), ("1 - %s", lambda f, a: 1 - a)]
+                formulas += [("1 - %s^2", lambda a: 1 - a**2), ("1 - %s", lambda a: 1 - a)]
             if all(np.allclose(b * (1 - b), x) for b, x in zip(y, d, strict=True)):  # phi is the sigmoid
-                formulas += [("%s (1 - %s)", lambda f, a: a * (1 - a)), ("1 - %s", lambda f, a: 1 - a)]
+                formulas += [("%s (1 - %s)", lambda a: a * (1 - a)), ("1 - %s", lambda a: 1 - a)]
             for text, formula in formulas:
-                g = [formula(f, a) for f, a in zip(found, values, strict=True)]
-                if all(np.isfinite(x).all() for x in g):
-                    yield 1.28, elsewhere, says_of_phi + text.replace("%s", name), g
+                yield 1.28, elsewhere, says_of_phi + text.replace("%s", name), [formula(a) for a in values]
 
 
 def other_thresholds(u: list[Any], d: list[Any], top: float) -> Iterator[tuple[float, str, str, list[Any]]]:
@@ -193,10 +193,8 @@ class ElementwiseFunction:
     @property
     def is_nonlinear(self) -> bool:
         """True if phi' differs between elements. For a single element, True if phi' differs at a point nearby."""
-        if not np.isfinite(self.d).all():
-            return False
         if self.d.size == 1:
-            return bool(np.abs(self.slope_at(self.u + 0.1) - self.d).max() > 1e-6)
+            return abs((self.slope_at(self.u + 0.1) - self.d).item()) > 1e-6
         return float(np.ptp(self.d)) > 1e-6
 
     def slope_at(self, point: Any) -> Any:
@@ -220,7 +218,7 @@ def is_mask_product(node: Node) -> bool:
     if node.name != "multiply" or sum(node.active) != 1:
         return False
     mask = np.asarray(node.operands[node.active.index(False)])
-    return mask.ndim > 0 and len(np.unique(mask)) == 2 and 0 in mask
+    return len(np.unique(mask)) == 2 and 0 in mask
 
 
 def keeps_shape(node: Node) -> bool:
@@ -240,7 +238,7 @@ def is_proportional(a: list[Any], b: list[Any]) -> bool:
     """Return True if the arrays in `a` equal the arrays in `b` times one constant."""
     x, y = (np.concatenate([np.ravel(part) for part in parts]) for parts in (a, b))
     size = float(y @ y)
-    return size == 0 or float(np.abs(x - (x @ y) / size * y).max()) <= 1e-6 * float(np.abs(x).max(initial=0))
+    return size == 0 or float(np.abs(x - (x @ y) / size * y).max()) <= 1e-6 * float(np.abs(x).max())
 
 
 def with_slope(graph: ForwardGraph, source: tuple[int, int], sink: int, g: Any) -> dict:
