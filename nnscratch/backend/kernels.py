@@ -187,7 +187,7 @@ class OverLists:
         ]
         others = [self.raw.get(name, f"{dtype} {name}") for name, is_list in parameters if not is_list]
         ins = ", ".join([*([GO] if conditional else []), "raw int64 end", "int64 count", *others])
-        # `begin` is declared as the output because the kernel writes to the arrays that it points to.
+        # `begin` is declared as the output because the kernel writes to the arrays at the addresses in `begin`.
         return xp.ElementwiseKernel(ins, "raw int64 begin", "\n".join(lines), f"{self.name}_over_lists")
 
 

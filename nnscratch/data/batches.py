@@ -188,8 +188,8 @@ class Batches:
     TypeError
         `x` or `y` is not an array, or `transform` is not callable.
     ValueError
-        `x` and `y` have different numbers of rows or no rows, or `batch_size` is not a positive integer, or
-        `drop_last` leaves no batch.
+        `x` and `y` have no rows or different numbers of rows, `batch_size` is not a positive integer, or `drop_last`
+        leaves no batch.
 
     Examples
     --------

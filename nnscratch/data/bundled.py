@@ -139,7 +139,7 @@ def load_text(path: str | os.PathLike[str]) -> str:
     FileNotFoundError
         There is no such file.
     ValueError
-        `path` is a folder or a device, or the file contains no text or is not UTF-8.
+        `path` is a folder or a device, the file contains no text, or the file is not UTF-8.
 
     Examples
     --------

@@ -146,7 +146,7 @@ def _images_and_labels(folder: Path, part: str) -> Pair:
 
 
 def _find(folder: Path, name: str) -> Path:
-    """Return the path of `name` or ``name.gz``. Some copies of the data have ``.idx`` in their names for ``-idx``."""
+    """Return the path of `name` or ``name.gz``. In some copies of the data, ``.idx`` replaces ``-idx``."""
     dotted = name.replace("-idx", ".idx")
     for candidate in (name, f"{name}.gz", dotted, f"{dotted}.gz"):
         if (folder / candidate).is_file():

@@ -12,7 +12,7 @@ K other candidates are drawn at random (the negatives).
     backward    dO[candidates_nk] += dscore_nk h_n          dh_n = sum over k of dscore_nk O[candidates_nk]
                 dE[inputs_nc]     += dh_n / C
 
-    CBOW        the inputs are the C words around a position, and the first candidate is the word at it
+    CBOW        the inputs are the C words around a word, and the first candidate is this word
     skip-gram   the one input is the word in the middle (C = 1), and the first candidate is a word near it
 
 With `BCEWithLogitsLoss` and the targets 1, 0, ..., 0, this is negative sampling: 1 + K yes-or-no questions replace a

@@ -45,8 +45,8 @@ class SplitBatch:
     Raises
     ------
     ValueError
-        The model normalises over the batch, draws random numbers, carries a state from batch to batch, or is on a GPU,
-        or the loss is not a plain mean (see `Module.is_batch_mean`).
+        The model normalises over the batch, draws random numbers, carries a state from batch to batch, or is on a GPU.
+        This error is also raised if the loss is not a plain mean (see `Module.is_batch_mean`).
 
     Examples
     --------
