@@ -3,18 +3,25 @@
 A hypothesis is a mistake, together with the gradient that this mistake would give. The hypothesis is reported only if
 its gradient equals the gradient that backward returned. The files use these words:
 
-    round       one pass through the body of a loop in the user's code
-    edge        an operand or the result of an operation; a gradient passes along it in backward
-    movement    the change of an array if the differentiated arrays change along a direction
-    active      an operand is active if it depends on a differentiated array
-    case        one wrong gradient that must be explained
-    rank        a number for each mistake: a more specific mistake has a smaller rank
+    given, true   the gradient that backward returned, and the gradient that finite differences give
+    R, f          R are the weights of the outputs; f is the weighted sum, which the check differentiates (`Projection`)
+    case          one wrong gradient that must be explained (`Case`)
+    rank          a number for each mistake: a more specific mistake has a smaller rank
+    operation     one NumPy operation of forward, recorded as a `Node`: it computes a result from operands
+    active        an operand is active if it depends on a differentiated array
+    round         one pass through the body of a loop in the user's code
+    direction     an array v by which a differentiated array w is moved: forward runs at w + h v and at w - h v
+    movement      the change of an operand or a result, relative to the first run of forward, if w moves along v
+    changes       the operations that differ in a changed forward, by number: see `Tape.changes`
+    edge          an operand or the result of an operation; in backward, a gradient passes along it
+    path          the way of a gradient from f through edges to an array
+    cut           changes that make the gradient along one edge zero
 
     array_mistakes.py         visible in the gradient itself: a sign, a factor, an axis, a block of rows
     output_mistakes.py        some outputs are not counted; axis_roles.py finds samples and time steps
     elementwise_mistakes.py   a wrong slope of y = phi(x); like output_mistakes.py, it uses jacobian.py
     target_mistakes.py        wrong targets: shifted by one, left out, with the sign flipped
-    upstream_mistakes.py      backward starts from a wrong dy; linear equations give this dy
+    upstream_mistakes.py      backward starts from a wrong dy, which is computed from linear equations
     written_gradients.py      backward changes dy, and then computes with the changed dy
     forward_mistakes.py       mistakes inside forward: tests the hypotheses of the next files on a tape
       missing_paths.py        a path cut or counted twice; rounds of a loop left out
@@ -26,9 +33,9 @@ its gradient equals the gradient that backward returned. The files use these wor
       wrong_windows.py        windows at a wrong position, kernels not rotated, repeated rows
       wrong_factors.py        a product with a wrong factor; blocks exchanged; random_masks.py finds dropout's masks
       linalg_mistakes.py      inverses, solutions of linear equations, determinants
-      wrong_uses.py           some uses of an array not counted
+      wrong_uses.py           some uses of an array are not counted
       used_gradients.py       a changed gradient of an array inside forward; changed_gradients.py lists the changes
-      gradient_errors.py      the slope that backward used; linear equations give it
+      gradient_errors.py      the slope that backward used, from linear equations
 
     backward_edits.py         changes one expression of backward; edits.py lists the changes
       changed_functions.py    runs backward with a change
@@ -73,8 +80,8 @@ def diagnose_entries(
 ) -> None:
     """Add to every wrong entry of `report` the mistakes that explain it.
 
-    The mistakes that explain the most wrong arrays come first, because one mistake is more likely than several. If two
-    mistakes explain the same number of arrays, the more specific one comes first.
+    A mistake that explains more of the wrong arrays comes earlier, because one mistake is more likely than several. If
+    two mistakes explain the same number of arrays, the more specific mistake comes first.
 
     Parameters
     ----------
@@ -83,10 +90,10 @@ def diagnose_entries(
     gradients : dict of str to ndarray
         The complete gradients that backward returned.
     derivatives : dict of str to list of (ndarray, Derivative)
-        In directional mode, the directions of each wrong array, and the derivatives along them.
+        In directional mode, for each wrong array, random directions and the derivatives of f along these directions.
     """
     cases: dict[str, Case] = {}
-    right: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # the given and the true gradient
+    right: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # the given and the true gradient of each right array
     true_gradients: dict[str, np.ndarray] = {}
     for name, e in report.entries.items():
         if name in derivatives:
@@ -134,7 +141,10 @@ def diagnose_entries(
 
 
 def attempt(report: GradientReport, search: Callable, *arguments: Any) -> None:
-    """Run one search for mistakes. If it fails, add a note to `report`: an error here must not change the verdict."""
+    """Call `search`, which searches for mistakes. If it raises an error, add a note to `report`.
+
+    The error must not change the verdict of the check.
+    """
     try:
         search(*arguments)
     except Exception as error:

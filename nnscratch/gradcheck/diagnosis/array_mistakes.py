@@ -37,7 +37,7 @@ def array_mistakes(
     cases : dict of str to Case
         All wrong arrays.
     others : dict of str to ndarray
-        The true gradients of the arrays for which all elements are known.
+        The true gradients that are known in all elements, by name of the array.
     directional : dict of str to DirectionalCase
         The arrays whose true gradient is known only along directions.
     """
@@ -80,7 +80,7 @@ def constant_factor(given: np.ndarray, true: np.ndarray, tolerance: Any = None) 
 
 
 def scaled_by_constant(case: Case, c: float) -> None:
-    """Add the mistake for given = c * true: a sign, or a constant with its likely origin."""
+    """Add the mistake if the gradient is `c` times the true gradient: a sign, or a constant with its likely origin."""
     n = case.true.size
     fits = f"given = {c:.6g} * true {case.extent}"
     if abs(c + 1) < 1e-4:
@@ -95,8 +95,8 @@ def scaled_by_constant(case: Case, c: float) -> None:
 
 
 def explain_constant(case: Case, c: float) -> str:
-    """Return a text with the likely origin of `c`: a size of an input, its inverse, 2, 1/2, or a learning rate."""
-    sizes: dict[tuple[str, int], str] = {}  # the letter and the value of each size, and what has this size
+    """Return a text with the likely origin of `c`: a size of an input, 1 / size, 2, 1/2, or a learning rate."""
+    sizes: dict[tuple[str, int], str] = {}  # for example ("N", 8): "the length of axis 0 of x"
     adapter = case.projection.adapter
     for name, value in zip(adapter.input_names, adapter.inputs, strict=True):
         if is_array(value):
@@ -127,7 +127,7 @@ def explain_constant(case: Case, c: float) -> str:
 
 
 def numbers_of(source: Any) -> dict[str, float]:
-    """Return the numbers that an object has as attributes, such as ``self.momentum``."""
+    """Return the attributes of an object that are numbers, such as ``self.momentum``."""
     objects = source if isinstance(source, (list, tuple)) else [source]
     attributes = [item for o in objects for item in getattr(o, "__dict__", {}).items()]
     return {f"self.{k}": float(v) for k, v in attributes if isinstance(v, (int, float)) and not isinstance(v, bool)}
@@ -189,12 +189,15 @@ def reordered_axes(case: Case) -> None:
 
 
 def axes_in_words(axes: tuple[int, ...]) -> str:
-    """Return the axes as the evidence names them: axis 0, or axes 0 and 1."""
+    """Return axes as a text for the evidence, for example "axis 0" or "axes 0 and 1"."""
     return f"{'axis' if len(axes) == 1 else 'axes'} {' and '.join(map(str, axes))}"
 
 
 def shifted(case: Case, axis: int, step: int, words: str) -> None:
-    """Test whether the gradient is shifted by one along `axis`. The elements at one end may have any value."""
+    """Test whether the gradient is shifted by one along `axis`.
+
+    After the shift, the elements at one end may have any value.
+    """
     before, end = (slice(None),) * axis, 0 if step == 1 else -1
     inside = (*before, slice(1, None) if step == 1 else slice(None, -1))
     if case.given[inside].size < 4 or not case.is_shifted(axis, step, inside):
@@ -206,7 +209,7 @@ def shifted(case: Case, axis: int, step: int, words: str) -> None:
 
 
 def summed_too_far(case: Case) -> None:
-    """Test whether every element is the sum of the true gradient over some axes.
+    """Test whether every element of the gradient is the sum of the true gradient over some axes.
 
     Code such as ``grad += number`` hides this mistake, because NumPy broadcasts the number.
     """
@@ -223,7 +226,7 @@ def summed_too_far(case: Case) -> None:
 
 
 def wrong_shape(case: Case) -> None:
-    """Test a gradient of another shape: transposed, reshaped, or with an axis that should be summed."""
+    """Test a gradient that has the wrong shape: it may be transposed, reshaped, or have an axis that must be summed."""
     given, shape, size = case.given, case.shape, case.true.size
     if given.shape == shape:
         return
@@ -254,7 +257,7 @@ def wrong_shape(case: Case) -> None:
 
 
 def sum_name(case: Case, given: np.ndarray, where: tuple[int, ...]) -> str:
-    """Return the name of the mistake.
+    """Return the name of the mistake for a gradient that must be summed over the axes `where`.
 
     The missing sum is over the batch, which is axis 0 of an input, or over a broadcast axis.
     """
@@ -265,7 +268,10 @@ def sum_name(case: Case, given: np.ndarray, where: tuple[int, ...]) -> str:
 
 
 def exchanged(case: Case, cases: dict[str, Case], others: dict[str, np.ndarray], directional: dict[str, Case]) -> None:
-    """Test whether backward exchanged the gradients of this array and another one."""
+    """Test whether backward returned the gradient of another array for the array of `case`.
+
+    `cases`, `others` and `directional` are as in `array_mistakes`.
+    """
     given = case.given
     if not np.any(given) or not np.isfinite(given).all() or case.misfit(case.true) <= MAX_MISFIT:
         return
@@ -289,7 +295,10 @@ def exchanged(case: Case, cases: dict[str, Case], others: dict[str, np.ndarray],
 
 
 def wrong_blocks(case: Case) -> None:
-    """Test whether only some of 3 or 4 equal blocks along an axis are wrong: the gates of a recurrent layer."""
+    """Split the gradient into 3 or 4 equal blocks along an axis, and test whether only some blocks are wrong.
+
+    The blocks may be the gates of a recurrent layer.
+    """
     shape = case.shape
     for count in (4, 3):
         names = gate_names(case, count)
@@ -329,7 +338,7 @@ def wrong_blocks(case: Case) -> None:
 
 
 def other_orders(count: int) -> list[tuple[int, ...]]:
-    """Return all orders of `count` blocks except the right one, the exchanged pairs first."""
+    """Return all wrong orders of `count` blocks. Orders in which two blocks are exchanged come first."""
     orders = list(permutations(range(count)))[1:]
     return sorted(orders, key=lambda order: sum(i != k for i, k in enumerate(order)))
 
@@ -344,7 +353,7 @@ def wrong_order(order: tuple[int, ...], where: str) -> tuple[float, str, str]:
 
 
 def gate_names(case: Case, count: int) -> list[str] | None:
-    """Return names for the blocks, or None if no other array or output has the size of a block.
+    """Return names for `count` blocks of a gradient, or None if no array or output has an axis as long as a block.
 
     Four blocks of parameters with PyTorch's names, such as weight_ih, are the gates of an LSTM in PyTorch's order.
     Three blocks get the names of a GRU's gates in addition to their numbers.
@@ -368,7 +377,10 @@ def gate_names(case: Case, count: int) -> list[str] | None:
 
 
 def weight_decay(case: Case) -> None:
-    """Test whether given = true + lambda * parameter: only forward or only backward includes the weight decay."""
+    """Test whether the gradient is the true gradient + lambda * parameter.
+
+    Then only forward or only backward includes the weight decay.
+    """
     given, true = case.observed
     value = case.observe(to_numpy(case.projection.variables[case.name]))
     if given.size < 3 or is_setting_name(case.name):  # data has no weight decay

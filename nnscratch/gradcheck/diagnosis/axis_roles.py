@@ -1,4 +1,4 @@
-"""The roles of an output's axes: samples, time steps, or neither.
+"""Find the axes of an output that number the samples or the time steps.
 
 To find the role of an axis, change an input at its first index along the axis, and run forward. If only the first index
 of an output changes, the axis is a sample axis. If all later indices change too, the axis is a time axis.
@@ -23,9 +23,9 @@ MAX_AXES = 12  # the largest number of axes along which inputs are changed
 
 
 def axis_roles(projection: Projection) -> dict[str, dict[int, str]]:
-    """Return, for each output, the role of each axis: "sample" or "time".
+    """Return, for each output, a dict from axis to role: "sample" or "time".
 
-    Axes with neither role are left out.
+    Axes that number neither samples nor time steps are left out.
     """
     outputs = [(name, y) for name, y in leaves("output", projection.outputs) if is_array(y) and is_float(y)]
     found: dict[str, dict[int, str]] = {name: {} for name, _ in outputs}
@@ -76,9 +76,10 @@ def last_name(name: str) -> str:
 
 
 def changed_outputs(projection: Projection, array: Any, axis: int, index: int) -> dict[str, np.ndarray] | None:
-    """Change `array` at one index along an axis. Return a mask of the changed elements of each output, or None.
+    """Change `array` at one index along an axis, and run forward. Return the outputs' elements that change.
 
-    Return None if forward raises an error, or if the elements of `array` cannot be changed.
+    The result is a dict with one boolean array for each output. Return None if forward raises an error, or if the
+    elements of `array` cannot be changed.
     """
     held = array.copy()
     at = (slice(None),) * axis + (index,)
@@ -105,6 +106,6 @@ def changed_outputs(projection: Projection, array: Any, axis: int, index: int) -
 
 
 def moved_indices(changed: np.ndarray, axis: int) -> list[int]:
-    """Return the indices along an axis with at least one changed element."""
+    """Return the indices along an axis at which at least one element of the boolean array `changed` is True."""
     other = tuple(a for a in range(changed.ndim) if a != axis)
     return [int(i) for i in np.flatnonzero(changed.any(axis=other))]

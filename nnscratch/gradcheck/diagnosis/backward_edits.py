@@ -1,9 +1,9 @@
 """Change one expression of backward, and test whether the gradients become right.
 
-This search runs last, for the arrays that nothing else explains. It compiles backward again with one change: another
-variable, a factor added or removed, another sign, number, power or comparison. If a change makes a wrong gradient
-right, and leaves all right gradients unchanged, the mistake is in the changed expression. The evidence names the
-expression. It does not give the right expression, because the user should find it.
+This search runs last, for the arrays whose gradient no other search explains. It compiles backward again with one
+change: another variable, a factor added or removed, another sign, number, power or comparison. If a change makes a
+wrong gradient right, and leaves all right gradients unchanged, the mistake is in the changed expression. The evidence
+names the expression. It does not give the right expression, because the user should find it.
 
 changed_functions.py runs backward with a change, so that the rest of the program is not affected.
 """
@@ -30,9 +30,10 @@ searching = threading.Lock()  # two searches at the same time could restore each
 
 
 def backward_edits(cases: dict[str, Case], projection: Projection, given: dict[str, np.ndarray]) -> None:
-    """If one change of backward makes the gradient of an unexplained case right, add the mistake to this case.
+    """Search for a change of backward that makes a wrong gradient right, and add the mistake to the case.
 
-    `given` are the gradients that backward returned. While another thread searches, this search finds nothing.
+    Only cases without an explanation are searched. `given` are the gradients that backward returned. While another
+    thread runs this search, do nothing.
     """
     wanted = [name for name, case in cases.items() if not case.found and case.usable and case.same_shape]
     if not wanted or not searching.acquire(blocking=False):
@@ -45,7 +46,7 @@ def backward_edits(cases: dict[str, Case], projection: Projection, given: dict[s
 
 
 def search(wanted: list[str], cases: dict[str, Case], projection: Projection, given: dict[str, np.ndarray]) -> None:
-    """Try the changes one after the other, until all arrays in `wanted` are explained."""
+    """Try the changes of backward one after the other, until the gradients of all arrays in `wanted` are explained."""
     try:
         with Tape(projection) as tape:
             left = min(MAX_EDITS, BUDGET // max(tape.cost, 1))
@@ -78,7 +79,10 @@ def search(wanted: list[str], cases: dict[str, Case], projection: Projection, gi
 
 
 def holds_elsewhere(runs: Runs, f: Function, code: CodeType | None, names: list[str]) -> bool:
-    """Return True if the gradients with the code object `code` are also right at another point."""
+    """Return True if the changed backward is also right for other values of the arrays.
+
+    `code` is the code object of the changed function `f`, and `names` are the arrays whose gradient must be right.
+    """
     with other_point(runs.projection, np.random.default_rng(19)):
         changed = runs.gradients(f.function, code)
         for name in names:
@@ -89,5 +93,5 @@ def holds_elsewhere(runs: Runs, f: Function, code: CodeType | None, names: list[
 
 
 def unchanged(gradient: np.ndarray, old: np.ndarray) -> bool:
-    """Return True if a gradient has not changed."""
+    """Return True if `gradient` equals the gradient `old`, apart from rounding."""
     return np.shape(gradient) == np.shape(old) and bool(np.allclose(gradient, old, rtol=1e-7, atol=1e-12))

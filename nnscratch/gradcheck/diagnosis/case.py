@@ -28,11 +28,12 @@ class Case:
     entry : Entry
     projection : Projection
     found : list of (float, Diagnosis)
-        The explanations that fit, each with its rank. A more specific mistake has a smaller rank.
+        The mistakes that explain the gradient, each with its rank. A more specific mistake has a smaller rank.
     few : bool
-        True if there are so few elements that the explanations are also tested at other points: see other_points.py.
+        True if the wrong gradients have so few elements that a mistake may explain them by chance. Then the diagnosis
+        tests the mistakes again with other values of the arrays: see other_points.py.
     by_element : bool
-        True here: single elements are compared.
+        True if the elements of the true gradient are known; False in a `DirectionalCase`.
     usable : bool
         True if the errors are larger than the uncertainty of the finite differences.
     """
@@ -52,7 +53,7 @@ class Case:
 
     @property
     def true(self) -> np.ndarray:
-        """The gradient by differences. It is NaN at elements that were not measured."""
+        """The gradient from finite differences. It is NaN at elements that were not measured."""
         return self.entry.numeric
 
     @property
@@ -66,16 +67,16 @@ class Case:
 
     @property
     def extent(self) -> str:
-        """The elements that were compared, in words for the report."""
+        """A text for the report that says which elements were compared, for example "in all 12 element(s)"."""
         return f"in all {np.size(self.true)} element(s)"
 
     @property
     def misfit_unit(self) -> str:
-        """The quantity by which a misfit is divided, in words for the report."""
+        """The quantity by which the differences are divided, in words for the report."""
         return "the size of the gradient"
 
     def largest_difference(self, misfit: float) -> str:
-        """Return a misfit in words for the report."""
+        """Return a text for the report that gives the misfit: "the largest difference is 2e-09 of ..."."""
         return f"the largest difference is {misfit:.0e} of {self.misfit_unit}"
 
     @property
@@ -96,15 +97,15 @@ class Case:
         finite = self.given[np.isfinite(self.given)]
         return max(largest, float(np.abs(finite).max(initial=0.0)), 1e-300)
 
-    # --- what can be compared: elements here, derivatives along directions in a DirectionalCase ----------------------
+    # --- the values that are compared: elements here, derivatives along directions in a DirectionalCase --------------
 
     def observe(self, array: np.ndarray) -> np.ndarray:
-        """Return the values of `array` that can be compared with the true gradient: the measured elements."""
+        """Return the elements of `array` at which the true gradient was measured."""
         return array[np.isfinite(self.true)]
 
     @property
     def observed(self) -> tuple[np.ndarray, np.ndarray]:
-        """The values of the given gradient and of the true gradient that can be compared."""
+        """The values of the gradient from backward and of the true gradient, at the elements that were measured."""
         return self.observe(self.given), self.observe(self.true)
 
     @property
@@ -113,19 +114,20 @@ class Case:
         return MAX_MISFIT * max(float(np.abs(self.observed[0]).max(initial=0.0)), 1e-300)
 
     def rounding_error(self) -> float:
-        """Return the largest difference between given and true values, divided by the size of the gradient."""
+        """Return the largest difference between backward's gradient and the true gradient, divided by `scale`."""
         given, true = self.observed
         return float(np.abs(given - true).max(initial=0.0)) / self.scale
 
     def wrong_elements(self) -> int:
-        """Return the number of elements that a hypothesis must explain. One or two elements may fit by chance."""
+        """Return the number of wrong elements. A hypothesis may fit one or two wrong elements by chance."""
         given, true = self.observed
         return int((np.abs(given - true) > 1e-6 * max(float(np.abs(true).max(initial=0)), 1e-300)).sum())
 
     def block_values(self, axis: int, count: int) -> tuple[list[np.ndarray], list[np.ndarray], Any] | None:
-        """Return the given and the true values of `count` blocks along `axis`, and the tolerance.
+        """Split the array into `count` blocks along `axis`. Return (given, true, tolerance).
 
-        Return None if the true values are unknown.
+        `given` and `true` contain, for each block, the values of the gradient from backward and of the true gradient.
+        Return None if elements of the true gradient are unknown.
         """
         if not np.isfinite(self.true).all():
             return None
@@ -133,12 +135,18 @@ class Case:
         return g, t, MAX_MISFIT * self.scale
 
     def is_shifted(self, axis: int, step: int, inside: tuple) -> bool:
-        """Return True if the given gradient is the true one, shifted by `step` along `axis`, in the part `inside`."""
+        """Return True if the gradient from backward is the true gradient, shifted by `step` along `axis`.
+
+        Only the elements at the index `inside` are compared.
+        """
         off = np.abs(np.roll(self.true, step, axis) - self.given)[inside]
         return bool(np.isfinite(off).all()) and float(off.max()) <= MAX_MISFIT * self.scale
 
     def misfit(self, candidate: Any, given: Any = None) -> float:
-        """Return the largest difference between `candidate` and the given gradient, divided by `scale`."""
+        """Return the largest difference between `candidate` and the gradient from backward, divided by `scale`.
+
+        If `given` is an array, compare `candidate` with `given` instead of the gradient from backward.
+        """
         given = self.given if given is None else given
         if np.shape(candidate) != np.shape(given):
             return float("inf")
@@ -152,13 +160,13 @@ class Case:
         return self.misfit(corrected, self.true)
 
     def is_nothing(self, candidate: Any) -> bool:
-        """Return True if all elements are zero, apart from rounding: then many mistakes give the same gradient."""
+        """Return True if `candidate` is zero, apart from rounding. Many mistakes give a gradient of zero."""
         return not bool((np.abs(self.observe(candidate)) > MAX_MISFIT * self.scale).any())
 
     # --- tests -------------------------------------------------------------------------------------------------------
 
     def test(self, rank: float, candidate: Any, mistake: str, evidence: str, place: str = "") -> bool:
-        """Add the mistake to `found` if the gradient with this mistake, `candidate`, equals the given gradient."""
+        """Add the mistake to `found` if `candidate`, the gradient with this mistake, equals the one from backward."""
         misfit = self.misfit(candidate)
         if misfit > MAX_MISFIT or self.is_nothing(candidate):
             return False
@@ -166,7 +174,10 @@ class Case:
         return True
 
     def test_undone(self, corrected: Any, rank: float, mistake: str, evidence: str) -> bool:
-        """Add the mistake to `found` if `corrected`, the given gradient without this mistake, is the true gradient."""
+        """Add the mistake to `found` if `corrected` equals the true gradient.
+
+        `corrected` is the gradient from backward after the mistake is undone, for example transposed back.
+        """
         misfit = self.misfit_of_true(corrected)
         if misfit > MAX_MISFIT:
             return False
@@ -174,9 +185,9 @@ class Case:
         return True
 
     def test_observed(self, rank: float, values: np.ndarray, mistake: str, evidence: str) -> bool:
-        """Add the mistake to `found` if `values` equal the observed values of the given gradient.
+        """Add the mistake to `found` if a gradient with this mistake equals the gradient from backward.
 
-        `values` are the observed values of the gradient with this mistake.
+        `values` are the values that `observe` returns for the gradient with this mistake.
         """
         return self.test(rank, values.reshape(self.shape), mistake, evidence)
 
@@ -185,7 +196,7 @@ class Case:
         self.found.append((rank, Diagnosis(mistake, evidence, place or self.name, misfit)))
 
     def ranked(self, explained: Mapping[tuple[str, str], int] | None = None) -> list[Diagnosis]:
-        """Return one diagnosis for each mistake, the most specific first.
+        """Return one diagnosis for each mistake in `found`, the most specific mistake first.
 
         `explained` maps (mistake, place) to the number of wrong arrays that the mistake explains. If a mistake is found
         at several places, the place that explains the most arrays is chosen.

@@ -1,11 +1,11 @@
-"""Run backward with one changed function, without an effect on the rest of the program.
+"""Run backward with a change of one function, without an effect on the rest of the program.
 
-A changed function may run forever, write into any array, and raise any error. These rules protect the program:
+A function with a change may run forever, write into any array, and raise any error. These rules protect the program:
 
-    code       only the code object of the function is replaced, and the old one is restored after every run
+    code       only the code object of the function is replaced; the old code object is restored after every run
     threads    other threads run the old code
     time       a run may execute 10 times as many lines as the unchanged code
-    state      after every run, the objects that the code holds and the variables of its functions are restored
+    state      after every run, the user's objects and the variables of the user's functions are restored
     output     text that this thread prints, and warnings, are dropped
     effects    a backward that uses files, clocks, processes or threads is not changed
 """
@@ -35,26 +35,26 @@ PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file
 NUMPY, PYTHON = (os.path.dirname(os.path.abspath(module.__file__)) + os.sep for module in (np, os))
 LIBRARIES = (NUMPY, PYTHON, "<frozen", "<__array_function__", "<string>")
 INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
-COMPUTING = {  # modules whose C functions only compute; a C function of another module may have other effects
+COMPUTING = {  # modules whose C functions only compute; C functions of other modules may write files, wait and so on
     *("builtins", "numpy", "scipy", "math", "cmath", "random", "array", "copy", "types", "typing", "_warnings"),
     *("itertools", "functools", "operator", "collections", "contextvars", "abc"),
     *("_functools", "_operator", "_collections", "_contextvars", "_abc", "_random", "_typing"),
 }
-ACTING = {"breakpoint", "input", "open", "tofile", "dump"}  # functions of these modules that have other effects
+ACTING = {"breakpoint", "input", "open", "tofile", "dump"}  # functions of these modules that do not only compute
 MORE_LINES = 10
 
 
 @dataclass
 class Function:
-    """A function that backward runs.
+    """A function of the user that backward runs.
 
     Attributes
     ----------
     function : function
     definition : ast.FunctionDef
-        A copy of its syntax tree that may be changed.
+        A copy of the syntax tree of the function. This copy may be changed.
     variables : dict
-        Its local variables when it returned.
+        The local variables of the function at the time of its return.
     """
 
     function: FunctionType
@@ -65,15 +65,16 @@ class Function:
         self._unchanged = [without_declarations(node) for node in deepcopy(self.definition.body)]
 
     def compiled(self) -> CodeType | None:
-        """Return the code object of the changed definition, or None if it cannot replace the original one.
+        """Compile the changed `definition`, and return its code object.
 
         The code object runs the changed statements only in this thread. Other threads run the unchanged statements.
+        Return None if the definition cannot be compiled, or if its code object cannot replace the code of `function`.
         """
         own, body = self.function.__code__, self.definition.body
         around = ast.parse(f"def outer({', '.join(own.co_freevars)}):\n class {class_of(own)}: pass")
         here = ast.parse(f"__import__('threading').get_ident() == {threading.get_ident()}", mode="eval").body
         around.body[0].body[0].body = [self.definition]  # type: ignore[attr-defined]
-        # The changed function names all outer variables, because their number must not change.
+        # A function must keep the number of variables that it reads from an outer function, so the code names them all.
         names = ast.parse(f"if 0: ({''.join(f'{name}, ' for name in own.co_freevars)})").body
         choice = ast.copy_location(ast.If(here, body, self._unchanged), self.definition)
         self.definition.body = [choice, *names]
@@ -83,7 +84,8 @@ class Function:
             return None
         finally:
             self.definition.body = body
-        # The code of each contains the code of the next. Names are compared, because a default value may be a function.
+        # The code object of outer contains that of the class, which contains that of the function. The loop compares
+        # names, because a default value may be a function, which has a code object too.
         for name in ("outer", class_of(own), own.co_name):
             inside = [c for c in made.co_consts if isinstance(c, CodeType) and c.co_name == name]
             if not inside:
@@ -93,7 +95,7 @@ class Function:
 
 
 class Runs:
-    """Runs of forward and backward, in which one function may have another code object.
+    """Run forward and backward with another code object for one function.
 
     Parameters
     ----------
@@ -115,9 +117,9 @@ class Runs:
             self._lines = MORE_LINES * self._count + 1000
 
     def gradients(self, function: FunctionType, code: CodeType | None) -> dict[str, np.ndarray]:
-        """Return the gradients if `function` has the code object `code`.
+        """Run backward with the code object `code` for `function`, and return the gradients.
 
-        Return {} if there is no code object, if the run raises an error, or if the run executes too many lines.
+        Return {} if `code` is None, if the run raises an error, or if the run executes too many lines.
         """
         if code is None:
             return {}
@@ -146,7 +148,10 @@ class Runs:
 
 
 class TooManyLines(BaseException):
-    """A run has executed too many lines. An ``except Exception`` of the user's code does not catch this error."""
+    """A run of the changed code executes too many lines.
+
+    The error is a BaseException, so that an ``except Exception`` of the user's code does not catch it.
+    """
 
 
 class Muted:
@@ -173,16 +178,18 @@ def quiet() -> Iterator[None]:
         try:
             yield
         finally:
-            out.thread = err.thread = 0  # another thread may keep these streams, so they must not drop more text
+            out.thread = err.thread = 0  # another thread may keep these streams: drop no more text
 
 
 class Recorder:
-    """The hook of a profiler. It records the user's functions that run, and detects effects outside of the program.
+    """A function for ``sys.setprofile`` that records the user's functions that run.
+
+    It also detects calls with an effect outside of the program, such as a call that writes a file.
 
     Attributes
     ----------
     ran : dict of code to dict
-        The local variables of each function when it returned.
+        For each function of the user that ran, its local variables at the time of its return.
     acts : bool
         True if a function was called that may write files, wait, or start a thread or a process.
     """
@@ -202,7 +209,7 @@ class Recorder:
 
 
 def functions_of_backward(projection: Projection) -> list[Function]:
-    """Return the user's functions that backward runs, and that may be changed."""
+    """Run backward, and return the user's functions that it runs and that may be changed."""
     if sys.getprofile() is not None or debugger_is_active():
         return []
     recorder, dys, collects = Recorder(), projection.dys(), gc.isenabled()
@@ -226,7 +233,10 @@ def functions_of_backward(projection: Projection) -> list[Function]:
 
 
 def is_used(runs: Runs, f: Function) -> bool:
-    """Return True if backward runs the object `f.function`, and not a new function with the same code."""
+    """Return True if backward runs the object `f.function`.
+
+    Return False if backward creates and runs a new function with the same code.
+    """
     body = f.definition.body
     f.definition.body = [ast.parse("raise RuntimeError").body[0], *body]
     code = f.compiled()
@@ -235,10 +245,10 @@ def is_used(runs: Runs, f: Function) -> bool:
 
 
 def definition_of(code: CodeType) -> ast.FunctionDef | None:
-    """Return the syntax tree of a function, or None if the function must not be changed.
+    """Return the syntax tree of the function with the code object `code`, or None if it must not be changed.
 
     The following functions must not be changed: a special method, except ``__call__``; a decorated function, because
-    the decorator may keep its results; and a function whose source has changed since the function was compiled.
+    the decorator may keep the function's results; and a function whose source has changed since it was compiled.
     """
     if code.co_name.startswith("__") and code.co_name.endswith("__") and code.co_name != "__call__":
         return None
@@ -293,12 +303,15 @@ def class_of(code: CodeType) -> str:
 
 
 def without_declarations(node: ast.stmt) -> ast.stmt:
-    """Replace ``global`` and ``nonlocal`` by ``pass``, because a function may contain them only once."""
+    """Return ``pass`` for a ``global`` or ``nonlocal`` statement, because a function may contain it only once."""
     return ast.copy_location(ast.Pass(), node) if isinstance(node, (ast.Global, ast.Nonlocal)) else node
 
 
 def is_users_file(name: str) -> bool:
-    """Return True for a file that contains neither the package nor another library."""
+    """Return True if the file `name` is the user's own code.
+
+    Return False for files of this package, of Python and of installed libraries.
+    """
     return not name.startswith((PACKAGE, *LIBRARIES)) and not any(folder in name for folder in INSTALLED)
 
 
@@ -309,6 +322,6 @@ def only_computes(function: Any) -> bool:
 
 
 def debugger_is_active() -> bool:
-    """Return True if a debugger uses `sys.monitoring`. Such a debugger would stop in the changed functions."""
+    """Return True if a debugger uses `sys.monitoring`. The debugger would stop in the functions that are changed."""
     monitoring = getattr(sys, "monitoring", None)  # new in Python 3.12
     return monitoring is not None and monitoring.get_tool(monitoring.DEBUGGER_ID) is not None

@@ -1,9 +1,13 @@
-"""Formulas for a wrong gradient c that backward may use instead of the gradient g of one array.
+"""Formulas for a wrong gradient that backward may use instead of the true gradient of one array inside forward.
 
-used_gradients.py tests these formulas. `changed_gradients` yields (rank, mistake, evidence, changes, free). `changes`
-are the arrays c - g, one for each round of a loop. If `free` is True, the change may be multiplied by any factor k, and
-"%c" in the evidence stands for -k, the factor of the missing term. "%u" stands for the quoted name of the array. The
-argument `site` describes the array and its gradient g, or the arrays and gradients of all rounds.
+For example, backward may use only the gradient of one sample. used_gradients.py tests these formulas. Let g be the true
+gradient of an array u, and c the wrong gradient. `changed_gradients` yields (rank, mistake, evidence, changes, free).
+Here `changes` are the arrays c - g, one for each round of a loop. If `free` is True, c - g may be multiplied by any
+factor k, and "%c" in the evidence is replaced by -k, the factor of the missing term. "%u" is replaced by the name of u.
+
+The functions share two arguments. `site` is a `Site`: the array u and its gradient g, in all rounds of a loop. `known`
+is a list of (values in each round, name, True for a constant): the float arrays of forward that can be broadcast to the
+shape of u.
 """
 
 from __future__ import annotations
@@ -24,9 +28,10 @@ Known = list[tuple[list[np.ndarray], str, bool]]
 
 
 def changed_gradients(site: Any, known: Known, labels: list[tuple[str, np.ndarray]]) -> Iterator[Change]:
-    """Yield each change of the gradient at `site` that backward may have made.
+    """Yield (rank, mistake, evidence, changes, free) for each wrong gradient that backward may use for one array.
 
-    `known` are float arrays with the shape of the site, and `labels` are integer arrays.
+    `site` describes the array, `known` are float arrays of forward with the same shape (see the docstring of the
+    module), and `labels` are the names and values of integer arrays that may be class labels.
     """
     gs = site.gradients
     yield from without_targets(site, known, labels)
@@ -41,12 +46,15 @@ def changed_gradients(site: Any, known: Known, labels: list[tuple[str, np.ndarra
 
 
 def is_partly_zero(masked: list[np.ndarray]) -> bool:
-    """Return True if at least one masked element is not 0. If all are 0, the gradient is missing, not masked."""
+    """Return True if the arrays of a masked gradient are large enough for a test, and are not 0 everywhere.
+
+    If all elements are 0, the gradient is missing, not masked.
+    """
     return sum(g.size for g in masked) >= MIN_MASKED and any(g.any() for g in masked)
 
 
 def formulas(g: np.ndarray) -> Iterator[tuple[float, str, str, Callable]]:
-    """Yield (rank, mistake, evidence, function of g) for changes that need no other array."""
+    """Yield (rank, mistake, evidence, function of g) for wrong gradients that are a function of the true gradient g."""
     says = "the gradient of %u "
     yield 2.3, MASK, f"{says}is set to 0 where it is negative", lambda g: np.maximum(g, 0)
     yield 2.3, MASK, f"{says}is set to 0 where it is positive", lambda g: np.minimum(g, 0)
@@ -123,17 +131,23 @@ def only(g: np.ndarray, axis: int, k: int) -> np.ndarray:
 
 
 def shifted_with_zeros(g: np.ndarray, step: int, axis: int) -> np.ndarray:
-    """Return `g` shifted along an axis. The elements that are shifted in are zero."""
+    """Return `g` shifted along an axis, with zeros at the end that becomes free."""
     return np.roll(g, step, axis) - only(np.roll(g, step, axis), axis, 0 if step == 1 else g.shape[axis] - 1)
 
 
 def reshaped(g: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
-    """Return the transposed gradient, reshaped to the shape of `g` (a mistake: it should be transposed back)."""
+    """Return the transpose of `g`, reshaped to the shape of `g`.
+
+    This is a mistake of backward, which must transpose the array back instead.
+    """
     return g.transpose(order).reshape(g.shape)
 
 
 def without_targets(site: Any, known: Known, labels: list[tuple[str, np.ndarray]]) -> Iterator[Change]:
-    """Yield changes that leave out the targets: a multiple of a constant array, or of the one-hot vectors of labels."""
+    """Yield wrong gradients that lack the part that comes from the targets of a loss.
+
+    This part is a multiple of a constant array, or of the one-hot vectors of labels.
+    """
     for values, name, constant in known:
         if constant and all(np.ptp(v) > 0 for v in values):
             yield 1.1, TARGETS, f"the gradient of %u lacks the part that comes from {name}: %c * {name}", values, True
@@ -149,7 +163,7 @@ def without_targets(site: Any, known: Known, labels: list[tuple[str, np.ndarray]
 
 
 def one_hot(ids: np.ndarray, n: int, classes: int) -> np.ndarray | None:
-    """Return the one-hot rows of `ids`. Return None if there are not `n` ids, or if an id is too large."""
+    """Return the one-hot rows of the labels `ids`. Return None if there are not `n` labels, or if one is too large."""
     if len(ids) != n or ids.max() >= classes:
         return None
     found = np.zeros((n, classes))
@@ -158,7 +172,7 @@ def one_hot(ids: np.ndarray, n: int, classes: int) -> np.ndarray | None:
 
 
 def with_factors(site: Any, known: Known) -> Iterator[Change]:
-    """Yield changes that multiply the gradient by an array of forward, or divide by it."""
+    """Yield wrong gradients that are the true gradient, multiplied or divided by an array of forward."""
     gs = site.gradients
     for values, name, _ in known:
         inside = all((v > 0).all() and (v < 1).all() for v in values)
@@ -187,7 +201,7 @@ def with_factors(site: Any, known: Known) -> Iterator[Change]:
 
 
 def with_other_arrays(site: Any, known: Known) -> Iterator[Change]:
-    """Yield changes in which one array of forward replaces another one, as a factor or in a sum."""
+    """Yield wrong gradients that contain one array of forward instead of another array, as a factor or in a sum."""
     gs = site.gradients
     used = known[:MAX_ARRAYS]
     for (a, name, _), (b, other, _) in permutations(used, 2):
@@ -201,9 +215,9 @@ def with_other_arrays(site: Any, known: Known) -> Iterator[Change]:
 
 
 def exchanged_terms(name: str, other: str, readers: list[str]) -> str:
-    """Return the evidence that the gradient of %u contains one of two arrays, but needs the other one.
+    """Return the evidence that the gradient of an array contains `name` but needs `other`, or vice versa.
 
-    `readers` are the expressions of forward that read %u. Its gradient needs the array that they contain.
+    `readers` are the expressions of forward that read the array. The gradient needs the name that they contain.
     """
     needed = sorted((n for n in (name, other) if any(contains(text, n) for text in readers)), key=len)
     if not needed or len(needed) == 2 and not contains(needed[1], needed[0]):

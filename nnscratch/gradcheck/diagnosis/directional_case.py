@@ -30,7 +30,7 @@ class DirectionalCase(Case):
     gradient : ndarray
         The complete gradient that backward returned.
     derivatives : list of (ndarray, Derivative)
-        The directions, and the derivatives along them.
+        Random directions, each with the derivative of f along this direction.
     """
 
     by_element = False
@@ -61,7 +61,7 @@ class DirectionalCase(Case):
 
     @property
     def true(self) -> np.ndarray:
-        """NaN everywhere: no element of the true gradient is known."""
+        """An array of NaN, because no element of the true gradient is known."""
         return np.broadcast_to(np.nan, self.shape)
 
     @property
@@ -77,7 +77,7 @@ class DirectionalCase(Case):
         return max(float(np.abs(self.slopes).max()), float(self.errors.max()), 1e-300)
 
     def observe(self, array: np.ndarray) -> np.ndarray:
-        """Return the derivatives along the directions for the gradient `array`."""
+        """Return the derivatives <array, v> along the directions v of the case, for a gradient `array`."""
         return np.array([float(np.vdot(array, v)) for v in self.directions])
 
     @property
@@ -102,7 +102,7 @@ class DirectionalCase(Case):
         return 1 if (cosines > 1 - 1e-5).any() and moves.shape[1] < 1000 else moves.shape[1]
 
     def measure(self, v: np.ndarray, h: float = 2e-5) -> float:
-        """Measure the true derivative along `v`."""
+        """Return the true derivative along the direction `v`, from two forward passes."""
         array = self.projection.variables[self.name]
         held, v = array.copy(), array_module(array).asarray(v, dtype=array.dtype)
         try:
@@ -115,9 +115,10 @@ class DirectionalCase(Case):
         return (f[0] - f[1]) / (2 * h)
 
     def block_values(self, axis: int, count: int) -> tuple[list[np.ndarray], list[np.ndarray], Any] | None:
-        """For each block, measure the derivatives along directions that are zero outside this block.
+        """For each of `count` blocks along `axis`, measure derivatives along directions that move only this block.
 
-        Return None if the sum over the blocks differs from the derivatives already known, or if no block is right.
+        Return (given, true, tolerance), as in `Case`. Return None if the sum of the derivatives of all blocks differs
+        from the derivative along the whole direction, or if no block is right.
         """
         if not self.usable:
             return None
@@ -160,6 +161,9 @@ class DirectionalCase(Case):
         return self.misfit_along(self.observe(corrected), self.slopes)
 
     def misfit_along(self, slopes: np.ndarray, wanted: np.ndarray) -> float:
-        """Return the largest difference of two derivatives, divided by the error along their direction."""
+        """Return the largest difference between the derivatives `slopes` and `wanted`.
+
+        Each difference is divided by the error of backward along the same direction.
+        """
         off = np.maximum(np.abs(slopes - wanted) - self.noise, 0) / np.maximum(self.errors, 1e-300)
         return float(off.max()) if self.usable and np.isfinite(off).all() else float("inf")

@@ -10,7 +10,7 @@
     a derivative wrong       a square added or removed
     a factor missing         a product or a quotient with another variable
 
-A change is made in the syntax tree of the function, and undone after the function is compiled.
+An `Edit` changes the syntax tree of the function, and undoes the change after the function is compiled.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Slot:
 
 @dataclass
 class Edit:
-    """A change of the syntax tree. In a ``with`` block, the tree is changed.
+    """One change of the syntax tree of backward, as a context manager: the tree is changed in the ``with`` block.
 
     Attributes
     ----------
@@ -64,8 +64,9 @@ class Edit:
     statement : str
         The line and the source of the statement that contains the expression.
     slot : Slot
+        The position of the expression in the syntax tree.
     new : ast.expr
-        The expression that replaces the old one.
+        The new expression.
     """
 
     rank: float
@@ -85,7 +86,7 @@ class Edit:
 
 
 def edits_of(definition: ast.FunctionDef, variables: dict[str, Any]) -> list[Edit]:
-    """Return the changes of a function, the most likely mistakes first.
+    """Return the possible changes of a function of backward, the most likely mistakes first.
 
     Parameters
     ----------
@@ -136,7 +137,7 @@ def slots(parent: Any) -> Iterator[Slot]:
 
 
 def is_chain(node: Any) -> bool:
-    """Return True for a name, or an attribute of a name, such as self.weight.data."""
+    """Return True for a name or for attributes of a name, such as self.weight.data."""
     while isinstance(node, ast.Attribute):
         node = node.value
     return isinstance(node, ast.Name)
@@ -161,9 +162,10 @@ def is_numeric(value: Any) -> bool:
 
 
 def changes(node: Any, known: dict[str, Any], whole: bool) -> Iterator[tuple[float, str, str, Any]]:
-    """Yield (rank, mistake, words, new expression); "%e" in the words stands for the expression.
+    """Yield (rank, mistake, words, new expression) for each change of the expression `node`.
 
-    `known` are the arrays and numbers by name. `whole` is True for the whole right-hand side of a statement.
+    "%e" in the words is later replaced by the source of `node`. `known` contains the arrays and numbers that the
+    function uses, by name. `whole` is True if `node` is the whole right-hand side of a statement.
     """
     text = ast.unparse(node)
     own = known.get(text)

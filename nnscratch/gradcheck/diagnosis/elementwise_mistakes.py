@@ -1,4 +1,8 @@
-"""Mistakes in elementwise functions y = phi(x), and backward passes that use only the diagonal of a Jacobian."""
+"""Mistakes if the output is an elementwise function y = phi(x) of one array, or if backward uses only J's diagonal.
+
+The functions share these arguments. `J` is the Jacobian of the outputs with respect to the array of the case
+(jacobian.py). `R` are the weights of the outputs, so dy = R. `outputs` are the names and values of the outputs.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from .slope_formulas import name_slope
 
 
 def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R: np.ndarray, outputs: list) -> None:
-    """If forward is y = phi(x), element by element, find the factor that backward uses instead of phi'(x)."""
+    """If forward is y = phi(x), element by element, find the formula that backward uses instead of phi'(x)."""
     x = to_numpy(case.projection.variables[case.name]).ravel()
     if len(outputs) != 1 or not J.is_diagonal:
         return
@@ -87,35 +91,44 @@ def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R
 
 
 def is_linear(case: Case, slope: np.ndarray) -> bool:
-    """Return True if phi' does not depend on x. Then y = g x + b: there is no activation function."""
+    """Return True if phi'(x) does not depend on x. Then y = g x + b, and forward has no activation function.
+
+    `slope` is phi'(x).
+    """
     x = to_numpy(case.projection.variables[case.name]).ravel()
     others = [elementwise_slope_at(case, point) for point in (-x, 0.5 * x + 0.3)]
     return all(other is not None and np.allclose(other, slope, rtol=1e-6) for other in others)
 
 
 def is_drawn(case: Case, slope: np.ndarray) -> bool:
-    """Return True if the zeros of `slope` are a random mask. The zeros of an activation's slope depend on the input."""
+    """Return True if phi'(x), the array `slope`, is zero where a random mask such as dropout's is zero.
+
+    The zeros of an activation function's derivative depend on the input, but the zeros of a random mask do not.
+    """
     x = to_numpy(case.projection.variables[case.name]).ravel()
     other = elementwise_slope_at(case, -x)
     return other is not None and np.array_equal(other != 0, slope != 0) and is_random_mask(case.projection, slope)
 
 
 def as_factor(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Return a float array broadcast to `shape` and flattened, or None if it cannot be broadcast."""
+    """Return `array`, broadcast to `shape` and flattened. Return None if `array` cannot be broadcast to `shape`."""
     if array.ndim > len(shape) or any(a not in (1, b) for a, b in zip(array.shape[::-1], shape[::-1], strict=False)):
         return None
     return np.broadcast_to(array, shape).ravel()
 
 
 def wrong_factor(case: Case, slope: np.ndarray, used: str) -> str:
-    """Return the evidence that backward multiplies by the array `used` instead of the slope."""
+    """Return the evidence that backward multiplies by the array with the name `used` instead of `slope`, dy/dx."""
     arrays = {name: as_factor(to_numpy(a), case.shape) for name, a in case.projection.variables.items()}
     needed = next((name for name, a in arrays.items() if a is not None and np.allclose(a, slope)), "dy/dx")
     return f"backward multiplies by `{used}` instead of `{needed}`"
 
 
 def outputs_at(case: Case, point: np.ndarray) -> np.ndarray | None:
-    """Return the outputs of forward at `point`, or None if forward cannot be run there."""
+    """Return the outputs of forward if the array of the case has the value `point`.
+
+    Return None if forward cannot be run with this value.
+    """
     array = case.projection.variables[case.name]
     held = array.copy()
     try:
@@ -129,13 +142,16 @@ def outputs_at(case: Case, point: np.ndarray) -> np.ndarray | None:
 
 
 def elementwise_slope_at(case: Case, point: np.ndarray) -> np.ndarray | None:
-    """Return phi'(point), by differences of forward, or None if forward cannot be run there."""
+    """Return phi'(point) for y = phi(x), from finite differences of forward.
+
+    Return None if forward cannot be run near `point`.
+    """
     above, below = outputs_at(case, point + 1e-5), outputs_at(case, point - 1e-5)
     return None if above is None or below is None else (above - below) / 2e-5
 
 
 def reduced_jacobian(case: Case, J: ElementJacobian | DirectionalJacobian, R: np.ndarray, outputs: list) -> None:
-    """Test whether backward uses only the Jacobian's diagonal, such as s (1 - s) of a softmax, or no Jacobian."""
+    """Test whether backward uses only the diagonal of the Jacobian, such as s (1 - s) for softmax, or no Jacobian."""
     if len(outputs) == 1 and R.size == case.true.size and not J.is_diagonal:
         shape = case.shape
         if J.diagonal is not None:

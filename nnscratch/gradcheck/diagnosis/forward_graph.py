@@ -1,8 +1,9 @@
 """ForwardGraph: the recorded operations of forward, grouped in families, and the connections between them.
 
-A round is one pass through the body of a loop. All rounds of one operation in a loop are one family. An operation
-outside a loop is a family with one operation. An edge is an operand or the result of an operation. The files of this
-folder identify an edge by (family, j): j is the number of the operand, or -1 for the result.
+A round is one pass through the body of a loop in the user's code. All rounds of one operation in a loop are one family.
+An operation outside a loop is a family with one operation. An edge is an operand or the result of an operation: in
+backward, a gradient passes along it. The files of this folder identify an edge by (family, j): j is the number of the
+operand, or -1 for the result. An operand is active if it depends on a differentiated array.
 """
 
 from __future__ import annotations
@@ -33,17 +34,17 @@ class ForwardGraph:
     nodes : list of Node
         The operations on which the output depends. (Forward may also compute values that only backward needs.)
     families : dict of tuple to list of Node
-        These operations by family.
+        The operations of `nodes` by family. A list contains one operation for each round of the loop.
     producers, consumers : dict of tuple to list of Node
-        The operations that compute an array, and the operations that have it as an active operand. The keys are the
-        `content_key` of the array.
+        For each array inside forward, the operations that compute the array, and the operations that have the array as
+        an active operand. The keys are the `content_key` of the array.
     can_be_wrong : set of (tuple, int), or None
         The edges at which one mistake can explain all wrong gradients; None for all edges.
     outputs : set of tuple
         The `content_key` of every output.
     arrays : dict of int to dict
         The arrays that operations of forward read or compute, with their names. The key is the number of rounds of the
-        loop, or 1 outside a loop.
+        loop, or 1 for arrays outside a loop.
     """
 
     def __init__(self, tape: Tape):
@@ -53,7 +54,7 @@ class ForwardGraph:
             every_family.setdefault(node.family, []).append(node)
         self.families = reaching_families(tape, every_family)
         dead = len(tape.nodes) - sum(len(nodes) for nodes in self.families.values())
-        tape.cost -= 100 * dead  # a skipped operation only copies its result
+        tape.cost -= 100 * dead  # the tape only copies the results of operations that later runs skip
         tape.skipped = {n.number for key, nodes in every_family.items() if key not in self.families for n in nodes}
         self.nodes = [node for node in tape.nodes if node.family in self.families]
         self.producers: dict[tuple, list[Node]] = {}
@@ -86,9 +87,9 @@ class ForwardGraph:
         return found
 
     def arrays_like_operand(self, nodes: list[Node], j: int) -> Iterator[tuple[list[Any], str]]:
-        """Yield the float variables and float outputs of forward that have the shape of operand `j`.
+        """Yield the float variables and float outputs of forward that have the shape of operand `j` of `nodes`.
 
-        For each of them, yield a list with one array for each round, and a name.
+        For each of these variables and outputs, yield (list with one array for each round, name).
         """
         own = tuple(content_key(n.operands[j]) for n in nodes)
         shapes = [np.shape(n.operands[j]) for n in nodes]
@@ -104,14 +105,17 @@ class ForwardGraph:
                     yield turned, transpose_of(name)
 
     def is_possible(self, nodes: list[Node], j: int) -> bool:
-        """Return True if a mistake at operand `j`, or at the result if `j` is -1, can explain the wrong gradients."""
+        """Return True if a mistake of backward at operand `j` of `nodes` can explain the wrong gradients.
+
+        If `j` is -1, the mistake is at the result instead.
+        """
         return self.can_be_wrong is None or (nodes[0].family, j) in self.can_be_wrong
 
     def single_edges(self) -> Iterator[tuple[list[Node], int, str | None]]:
-        """Yield each edge once.
+        """Yield (operations of all rounds, operand, variable name) for every edge, like `edges`, but each edge once.
 
-        If only one operation reads a result, `edges` yields this edge twice: as the result of the first operation, and
-        as an operand of the second one. This method yields only the operand.
+        If only one operation reads a result, `edges` yields the same array twice: as the result of the operation that
+        computes the array, and as an operand of the operation that reads it. `single_edges` yields only the operand.
         """
         for nodes, j, only in self.edges():
             if j == -1:
@@ -121,7 +125,7 @@ class ForwardGraph:
             yield nodes, j, only
 
     def producer(self, array: Any, number: int) -> Node | None:
-        """Return the last operation with the result `array` before operation `number`, or None."""
+        """Return the last operation before operation `number` whose result is `array`, or None."""
         made = [m for m in self.producers.get(content_key(array), ()) if m.number < number]
         return made[-1] if made else None
 
@@ -134,9 +138,10 @@ class ForwardGraph:
         return names.pop() if len(names) == 1 else None
 
     def edges(self, every: bool = False) -> Iterator[tuple[list[Node], int, str | None]]:
-        """Yield (operations of all rounds, operand, variable name) for every edge that carries a derivative.
+        """Yield (operations of all rounds, operand, variable name) for every active operand and every active result.
 
-        Unless `every` is True, edges that cannot be wrong are left out.
+        The operand is -1 for a result. The name is that of the differentiated array that is the operand, or None. Edges
+        at which no mistake explains the wrong gradients are left out, unless `every` is True.
         """
         for nodes in self.families.values():
             for j in range(len(nodes[0].operands)):
@@ -148,7 +153,10 @@ class ForwardGraph:
                     yield nodes, -1, None
 
     def is_state(self, nodes: list[Node], j: int) -> bool:
-        """Return True if operand `j` comes from an earlier round, or is an input with the shape of an output."""
+        """Return True if operand `j` of `nodes` is a state, such as the hidden state of a recurrent layer.
+
+        A state comes from an earlier round, or is an input with the shape of an output.
+        """
         if j < 0:
             return False
         for node in nodes:
@@ -164,7 +172,7 @@ class ForwardGraph:
         return inputs[name].shape in shapes and len(batch) > 1
 
     def is_bias(self, nodes: list[Node], j: int) -> bool:
-        """Return True if operand `j` is a differentiated array that is added with broadcasting."""
+        """Return True if operand `j` of `nodes` is a differentiated array that is added with broadcasting."""
         name = self.variable_name(nodes, j)
         return (
             name is not None
@@ -173,7 +181,7 @@ class ForwardGraph:
         )
 
     def derivative_by_result(self, node: Node, v: Any, h: float = 1e-5) -> float:
-        """Return the derivative of f when an operation's result moves along the direction `v`."""
+        """Return the derivative of f if the result of the operation `node` is moved along the direction `v`."""
         f = []
         for step in (h, -h):
             self.tape.changes = {node.number: lambda node, x, step=step: node.compute(*x) + step * v}
@@ -184,7 +192,7 @@ class ForwardGraph:
         return (f[0] - f[1]) / (2 * h)
 
     def describe(self, nodes: list[Node], j: int) -> str:
-        """Return the source text of operand `j`, or of the result, as the evidence shows it."""
+        """Return the source text of operand `j` of `nodes`, or of the result if `j` is -1, as the evidence shows it."""
         if j >= 0:
             return f"`{nodes[0].outer_names[j]}`"
         name, expression = nodes[0].result_name, nodes[0].place.split(": ", 1)[-1]
@@ -221,8 +229,9 @@ class ForwardGraph:
 def reaching_families(tape: Tape, families: dict[tuple, list[Node]]) -> dict[tuple, list[Node]]:
     """Return the families with at least one operation that affects the output.
 
-    The other operations compute values for backward. In a function that returns a loss and its gradient, the other
-    operations are the whole backward. f does not depend on them, so no hypothesis about them can be right.
+    Operations that do not affect the output compute values for backward. In a function that returns a loss and its
+    gradient, these operations are the whole backward. f, the weighted sum of the outputs, does not depend on them, so
+    no hypothesis about them can be right.
     """
     centre = tape.value()
 
@@ -247,7 +256,7 @@ def reaching_families(tape: Tape, families: dict[tuple, list[Node]]) -> dict[tup
 
 
 def gradient_of_result(graph: ForwardGraph, node: Node) -> np.ndarray:
-    """Return the true gradient of f with respect to the result of an operation, by differences."""
+    """Return the true gradient of f with respect to the result of the operation `node`, from finite differences."""
     gradient = np.zeros(node.result.shape)
     for index in np.ndindex(gradient.shape):
         unit = np.zeros(gradient.shape)
@@ -257,7 +266,7 @@ def gradient_of_result(graph: ForwardGraph, node: Node) -> np.ndarray:
 
 
 def name_of_result(node: Node) -> str:
-    """Return the variable that the result of an operation is assigned to, or else the expression."""
+    """Return the name of the variable that the result is assigned to, or the source of the expression."""
     return node.result_name or node.place.split(": ", 1)[-1]
 
 
@@ -269,13 +278,16 @@ def transpose_of(name: str) -> str:
 
 
 def is_better_name(name: str, other: str) -> bool:
-    """Return True if `name` is better in a message: variables are best, then elements, then other expressions."""
+    """Return True if a message should use `name` instead of `other`.
+
+    Names of variables are best, then elements such as h[0], then other expressions.
+    """
     ranks = [2 if n.isidentifier() else 1 if VARIABLE.match(n) else 0 for n in (name, other)]
     return ranks[0] > ranks[1]
 
 
 def is_square(node: Node) -> bool:
-    """Return True if both operands are the same array, as in x * x: both then have the same derivative."""
+    """Return True if both operands are the same array, as in x * x. Then both operands have the same derivative."""
     return (
         len(node.operands) == 2 and all(node.active) and content_key(node.operands[0]) == content_key(node.operands[1])
     )

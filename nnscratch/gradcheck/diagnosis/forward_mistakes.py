@@ -1,8 +1,8 @@
 """Mistakes inside forward: record its operations on a tape, and test every hypothesis about them.
 
-A hypothesis changes the derivative of some operations of forward. The hypothesis is accepted if the gradient of the
-changed forward equals the gradient that backward returned, for all arrays. The evidence names the line of forward whose
-derivative is wrong in backward.
+A hypothesis is a mistake that backward may contain, and a changed forward, in which some operations have another
+derivative. The hypothesis is accepted if the gradient of the changed forward equals the gradient that backward
+returned, for all arrays. The evidence names the line of forward whose derivative is wrong in backward.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ from .wrong_windows import moved_windows, overwritten_windows, repeated_rows, tu
 
 
 def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport, projection: Projection) -> None:
-    """Find mistakes inside forward, and add them to `cases`. If forward cannot be recorded, add a note."""
+    """Find the operations of forward that backward differentiates wrongly, and add these mistakes to `cases`.
+
+    If forward cannot be recorded on a tape, add a note to `report`.
+    """
     try:
         with Tape(projection) as tape:
             graph = ForwardGraph(tape)
@@ -58,8 +61,8 @@ def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport
 
 
 ABOUT_ROUNDS = {"accumulator not reset", "the state's own path missing"}  # these mistakes already name the wrong rounds
-MANY_FAMILIES = 12  # with this many families or more, first find out which operations can be wrong
-KINDS = (  # the most specific kinds first
+MANY_FAMILIES = 12  # with this many families or more, first find the operations at which backward can be wrong
+KINDS = (  # functions that yield hypotheses, the most specific mistakes first
     upstream_missing,
     wrong_slopes,
     softmax_jacobians,
@@ -84,7 +87,7 @@ KINDS = (  # the most specific kinds first
 
 
 def hypotheses(graph: ForwardGraph, notes: list[str]) -> Iterator[Hypothesis]:
-    """Yield all hypotheses. If the search for one kind fails, add a note and continue with the next kind."""
+    """Yield the hypotheses of all functions in `KINDS`. If a function raises an error, add a note and continue."""
     for kind in KINDS:
         try:
             yield from kind(graph)
@@ -93,7 +96,7 @@ def hypotheses(graph: ForwardGraph, notes: list[str]) -> Iterator[Hypothesis]:
 
 
 def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester, notes: list[str]) -> None:
-    """Test all hypotheses until the tester's budget is spent. Add to `cases` those that fit."""
+    """Test all hypotheses until the tester's budget is spent. Add the hypotheses that fit to `cases`."""
     tried: list[Hypothesis] = []
     best = least_rank(cases)
     alone: set | None = None
@@ -142,9 +145,9 @@ def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
 def in_some_rounds(
     cases: dict[str, Case], tried: list[Hypothesis], graph: ForwardGraph, tester: HypothesisTester
 ) -> None:
-    """Test whether a hypothesis about a loop is right in some rounds only.
+    """Test whether a hypothesis about the operations of a loop is right in some rounds of the loop only.
 
-    For example, backward may be wrong only in the last layer.
+    For example, if a loop runs over layers, backward may be wrong only in the last layer.
     """
     for h in tried:
         rounds: dict[int, dict] = {}
@@ -153,7 +156,7 @@ def in_some_rounds(
         if not 2 <= len(rounds) <= MAX_LAYERS or h.mistake in ABOUT_ROUNDS or h.mistake.startswith("only the "):
             continue
         if h.mistake == "a path missing" and h.only and len(rounds) > 2:
-            continue  # wrong_uses finds out which rounds are not counted
+            continue  # wrong_uses finds the rounds that are not counted
         last, first = max(rounds), min(rounds)
         kept = [[r for r in rounds if r != last], [r for r in rounds if r != first], *([r] for r in rounds)]
         for some in kept[2:] if len(rounds) == 2 else kept:
@@ -172,7 +175,7 @@ def explains(h: Hypothesis) -> str:
 
 
 def path_factors(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
-    """Test whether backward multiplies the gradient along one edge by a constant."""
+    """Test whether backward multiplies the gradient of one operand by a constant, such as -1 or 2."""
     for cut, only, node, path in single_paths(graph):
         if tester.budget_spent:
             return
@@ -187,7 +190,10 @@ def path_factors(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothesis
 
 
 def is_keep_probability(graph: ForwardGraph, node: Node, c: float) -> bool:
-    """Return True if an operation multiplies masked values by a scale, and the factor `c` removes this scale."""
+    """Return True if the operation `node` multiplies dropout's masked values by a scale, and `c` removes this scale.
+
+    `c` is the factor by which backward multiplies the right gradient.
+    """
     if node.name not in ("multiply", "divide") or len(node.operands) != 2:
         return False
     scale = next((np.asarray(x).item() for x in node.operands if np.size(x) == 1), None)
@@ -214,7 +220,7 @@ def least_rank(cases: dict[str, Case]) -> float:
 
 
 def add_path_factor(case: Case, c: float, place: str, path: str) -> None:
-    """Add the mistake for a path whose gradient is `c` times its true value."""
+    """Add the mistake for an operand whose gradient is `c` times its true value. `path` names the operand."""
     c = round(c) if abs(c - round(c)) < 1e-4 else c  # a measured slope has noise in its last digits
     evidence = f"the gradient through {path} {counted(c)}"
     of_numbers = all(v.ndim == 0 for v in case.projection.variables.values())  # then c cannot be the length of an axis
@@ -228,7 +234,7 @@ def add_path_factor(case: Case, c: float, place: str, path: str) -> None:
 
 
 def counted(c: float) -> str:
-    """Return in words how backward changes a gradient that it multiplies by `c`."""
+    """Return in words that backward multiplies a gradient by `c`, for example "is counted twice" if `c` is 2."""
     if abs(c + 1) < 1e-4:
         return "has the wrong sign"
     whole = abs(c - round(c)) < 1e-4
@@ -236,7 +242,11 @@ def counted(c: float) -> str:
 
 
 def gradients_of_results(cases: dict[str, Case], graph: ForwardGraph) -> None:
-    """Test whether backward returns the gradient of a result inside forward, because the last factor is missing."""
+    """Test a gradient of the wrong shape: backward may return the gradient of a result inside forward instead.
+
+    For example, for y = x @ w, backward returns the gradient of y as the gradient of w, because it does not multiply by
+    x.T.
+    """
     for case in cases.values():
         given = case.given
         if case.found or given.shape == case.shape or given.dtype.kind != "f" or not np.isfinite(given).all():
@@ -296,7 +306,7 @@ def gradients_of_broadcast_uses(case: Case, graph: ForwardGraph) -> None:
 
 
 def missing_array_factors(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
-    """Test whether the given gradient is the true gradient, multiplied or divided by an array of forward."""
+    """Test whether backward returned the true gradient, multiplied or divided by an array of forward."""
     for name in tester.wrong:
         case = cases[name]
         if case.found or tester.elements[name] < 4:
@@ -321,7 +331,10 @@ def broadcasts_to(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
 
 
 def mistakes_in_one_use(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
-    """For arrays with several uses, test whether the gradient of one use is transposed, reversed or shifted."""
+    """For an array that forward uses several times, test the part of the gradient that comes from each use.
+
+    The part of one use may be transposed, reversed or shifted.
+    """
     for name in tester.wrong:
         uses = [(nodes, j) for nodes, j, only in graph.edges() if only == name]
         case = cases[name]

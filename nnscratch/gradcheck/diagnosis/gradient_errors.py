@@ -1,8 +1,7 @@
-"""Find the gradients that backward used for results inside forward.
+"""Find the derivative that backward used for a function y = phi(u) inside forward.
 
-These gradients show which slope backward used for a function.
-
-movements.py explains how these gradients are computed.
+Linear equations give the gradient that backward computed for u (movements.py). This gradient, divided by the gradient
+of y, is the derivative that backward used instead of phi'(u).
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ MAX_SIZE = 64  # do not compute the gradient of a result with more elements
 
 
 def gradient_errors(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
-    """If no mistake explains an array, solve for the gradients of results, and add the mistakes that they show."""
+    """If no mistake explains the gradient of an array, search for a function with a wrong derivative in backward."""
     if all(case.found for case in cases.values()) or len(tester.cases) < len(cases):
         return
     movements = tester.movements or measure_movements(graph, tester)
@@ -34,7 +33,10 @@ def gradient_errors(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothe
 
 
 def wrong_functions(graph: ForwardGraph, movements: Movements) -> Iterator[tuple[float, str, str, str]]:
-    """Yield (rank, mistake, evidence, place) for functions y = phi(u) with a wrong slope whose formula is known."""
+    """Yield (rank, mistake, evidence, place) for each function y = phi(u) for which backward used a wrong derivative.
+
+    A function is left out if slope_formulas.py does not find the formula of the wrong derivative.
+    """
     for sources, j, sinks, block in find_functions(graph):
         if len(sources) > 1 or np.size(sources[0].operands[j]) > MAX_SIZE:
             continue

@@ -1,12 +1,12 @@
 """Hypothesis, and HypothesisTester: compare backward's gradient with the gradient of a changed forward.
 
-Let `given` be the gradient that backward returned, and let f be the weighted sum of the outputs (projection.py). The
-derivative of the changed forward along a direction v is (f(x + h v) - f(x - h v)) / 2h. If the hypothesis is right,
-this derivative is equal to <given, v>. So two forward passes test a hypothesis about all arrays together, even if the
-arrays are large. The error of backward along v is the
-difference between <given, v> and the derivative of the unchanged forward. The hypothesis is accepted if, along each of
-three random directions, the derivative of the changed forward differs from <given, v> by at most 1e-4 of this error,
-plus the noise of the differences.
+Let `given` be the gradient that backward returned, and let f be the weighted sum of the outputs (projection.py). A
+changed forward is forward with the same outputs, but with another derivative of some operations. Its derivative along a
+direction v is (f(x + h v) - f(x - h v)) / 2h. If the hypothesis is right, this derivative is equal to <given, v>. So
+two forward passes test a hypothesis about all arrays together, even if the arrays are large. The error of backward
+along v is the difference between <given, v> and the derivative of the unchanged forward. The hypothesis is accepted if,
+along each of three random directions, the derivative of the changed forward differs from <given, v> by at most 1e-4 of
+this error, plus the noise of the differences.
 
 In directional mode, the test uses the directions that were measured before. If a direction changes several arrays, the
 true derivative along it is the sum of the arrays' derivatives.
@@ -31,7 +31,9 @@ BUDGET = 80_000_000  # elements that all forward passes may read and write; each
 
 @dataclass
 class Hypothesis:
-    """A mistake, and changes of forward. The changed forward has the gradient that backward returns with this mistake.
+    """A mistake that backward may contain, and a changed forward whose gradient a backward with this mistake returns.
+
+    For example, if backward leaves out an operand, the changed forward keeps this operand constant.
 
     Attributes
     ----------
@@ -40,11 +42,12 @@ class Hypothesis:
     mistake, evidence, place : str
         As in a Diagnosis.
     changes : dict of int to function
-        The changed operations: see `Tape.changes`.
+        The operations that differ in the changed forward: see `Tape.changes`.
     only : str or None
-        The name of the only array whose gradient changes, or None if all gradients may change.
+        The name of the array, if the mistake changes the gradient of only one array. None if it may change all
+        gradients.
     weights : tuple or None
-        Weights of the outputs to use in place of R (projection.py).
+        Weights of the outputs that replace R (projection.py), or None to use R.
     """
 
     rank: float
@@ -58,9 +61,11 @@ class Hypothesis:
 
 @dataclass
 class Direction:
-    """A direction `v` through one or more arrays, with the given and the true derivative along `v`.
+    """A direction `v`, which moves one or more differentiated arrays, and the derivatives of f along `v`.
 
-    `noise` is the error of a central difference along `v`, and `curvature` is the error of a one-sided difference.
+    `given` is the derivative according to the gradient from backward, and `true` is the derivative from finite
+    differences. `noise` is the error of a central difference along `v`, and `curvature` is the error of a one-sided
+    difference.
     """
 
     v: dict[str, np.ndarray]
@@ -74,16 +79,19 @@ class Direction:
         return abs(self.given - self.true)
 
     def matches(self, slope: float) -> bool:
-        """Return True if `slope` equals the given derivative."""
+        """Return True if the derivative `slope` equals `given`, the derivative according to backward."""
         return abs(slope - self.given) <= MAX_SLOPE_MISFIT * self.error + self.noise
 
     def may_match(self, one_sided: float) -> bool:
-        """Return False if a one-sided difference, which needs one forward pass, already excludes the hypothesis."""
+        """Return False if the one-sided difference of a changed forward already shows that the hypothesis is wrong.
+
+        A one-sided difference needs one forward pass, a central difference two.
+        """
         return not abs(one_sided - self.given) > 0.1 * self.error + 10 * self.curvature
 
 
 class HypothesisTester:
-    """Test hypotheses along directions through all arrays whose gradient has the right shape.
+    """Test hypotheses along random directions, which move all arrays whose gradient has the right shape.
 
     Parameters
     ----------
@@ -91,7 +99,7 @@ class HypothesisTester:
     cases : dict of str to Case
         The wrong arrays.
     right : dict of str to (ndarray, ndarray)
-        For each other array, the given and the true gradient; NaN where the true gradient is unknown.
+        For each right array, the gradient from backward and the true gradient; NaN where the true gradient is unknown.
 
     Attributes
     ----------
@@ -100,7 +108,7 @@ class HypothesisTester:
     elements : dict of str to int
         For each wrong array, the number of elements that a hypothesis must explain.
     usable : bool
-        True if the unchanged forward has the true derivatives along all directions.
+        True if finite differences of the recorded forward, without changes, give the true derivatives.
     """
 
     def __init__(self, tape: Tape, cases: dict[str, Case], right: dict[str, tuple[np.ndarray, np.ndarray]]):
@@ -124,19 +132,22 @@ class HypothesisTester:
         return self._random_direction(case.name, case.given, np.where(case.smooth, case.true, np.nan))
 
     def _random_direction(self, name: str, given: np.ndarray, true: np.ndarray) -> Direction:
-        """Return a random direction through the elements whose true gradient is known."""
+        """Return a random direction that moves only the elements of one array whose true gradient is known."""
         v = np.where(np.isfinite(true), random_direction(given.shape, self.rng), 0.0)
         return Direction({name: v}, float((given * v).sum()), float((np.nan_to_num(true) * v).sum()))
 
     def _joint_direction(self, k: int, right: dict[str, tuple[np.ndarray, np.ndarray]]) -> Direction:
-        """Return a direction through all arrays."""
+        """Return a direction that moves all arrays: the wrong arrays, and the arrays in `right`."""
         parts = [self._direction_of(case, k) for case in self.cases.values()]
         parts += [self._random_direction(name, *pair) for name, pair in right.items()]
         v = {name: values for part in parts for name, values in part.v.items()}
         return Direction(v, sum(part.given for part in parts), sum(part.true for part in parts))
 
     def _choose_step(self) -> bool:
-        """Find a step at which differences of the unchanged forward equal the true derivatives. Measure their noise."""
+        """Find a step h at which differences of the unchanged forward equal the true derivatives; measure their noise.
+
+        Return False if there is no such step.
+        """
         every = [*self.joint, *(d for ds in self.alone.values() for d in ds)]
         self.centre = self.tape.value()
         for h in (1e-4, 1e-5, 1e-6):
@@ -152,8 +163,8 @@ class HypothesisTester:
     def _fix_maxima(self) -> None:
         """Keep a maximum constant if f does not depend on it, such as the maximum that softmax subtracts.
 
-        Such a maximum has two paths to f, and their derivatives cancel. Therefore backward leaves out both paths. If
-        the maximum were not constant, a hypothesis that cuts only one of the paths would change the derivative of f.
+        Such a maximum affects f in two ways, and the two derivatives cancel. Therefore backward leaves out both. If the
+        maximum were not constant, a hypothesis that leaves out only one of them would change the derivative of f.
         """
         for node in self.tape.nodes:
             if node.name == "maximum.reduce":
@@ -162,23 +173,23 @@ class HypothesisTester:
                     self.fixed |= cut
 
     def slope(self, changes: dict[int, Callable], direction: Direction, weights: tuple | None = None) -> float:
-        """Return the derivative of the changed forward along `direction`, or NaN if forward raises an error."""
+        """Return the derivative of f along `direction` in a forward with `changes`, or NaN if it raises an error."""
         above, below = (self.value_after(changes, direction, weights, h) for h in (self.h, -self.h))
         return (above - below) / (2 * self.h)
 
     def one_sided(self, changes: dict[int, Callable], direction: Direction) -> float:
-        """Return the one-sided difference of the changed forward along `direction`."""
+        """Return (f(x + h v) - f(x)) / h along `direction` in a forward with `changes`."""
         return (self.value_after(changes, direction, None, self.h) - self.centre) / self.h
 
     def fits(self, h: Hypothesis, direction: Direction) -> bool:
-        """Return True if the changed forward has the given derivative along `direction`."""
+        """Return True if the hypothesis `h` predicts the derivative along `direction` that backward returned."""
         above = self.value_after(h.changes, direction, h.weights, self.h)
         if h.changes and h.weights is None and not direction.may_match((above - self.centre) / self.h):
             return False
         return direction.matches((above - self.value_after(h.changes, direction, h.weights, -self.h)) / (2 * self.h))
 
     def value_after(self, changes: dict[int, Callable], direction: Direction, weights: tuple | None, h: float) -> float:
-        """Return f of the changed forward after a step `h` along `direction`.
+        """Return f in a forward with `changes`, after the arrays are moved by `h` along `direction`.
 
         Return NaN if forward raises an error.
         """
@@ -199,7 +210,10 @@ class HypothesisTester:
                 variables[name][...] = v
 
     def gradient(self, changes: dict[int, Callable], name: str) -> np.ndarray | None:
-        """Return the changed forward's gradient of one array, or None if forward raises an error."""
+        """Return the gradient of f with respect to the array `name`, in a forward with `changes`.
+
+        Return None if the changed forward raises an error.
+        """
         shape = self.tape.projection.variables[name].shape
         found = np.zeros(shape)
         for index in np.ndindex(shape):
@@ -210,13 +224,13 @@ class HypothesisTester:
 
     @property
     def budget_spent(self) -> bool:
-        """True if the forward passes so far have used up `BUDGET`."""
+        """True if the forward passes of this tester have read and written more than `BUDGET` elements."""
         return (self.tape.runs - self._first_run) * self.tape.cost > BUDGET
 
     def explained_arrays(self, h: Hypothesis) -> list[str]:
-        """Return the wrong arrays that the hypothesis explains.
+        """Return the names of the wrong arrays whose gradients the hypothesis `h` explains.
 
-        The hypothesis must also fit the gradients of all other arrays.
+        Return [] if the hypothesis predicts a wrong gradient for an array whose gradient is right.
         """
         if h.only is not None:
             if h.only not in self.wrong or self.elements[h.only] < (1 if self.few else 2):
@@ -228,19 +242,21 @@ class HypothesisTester:
         return [name for name in self.wrong if self.fits(h, clearest[name])]
 
     def explains_alone(self, h: Hypothesis, name: str) -> bool:
-        """Return True if the hypothesis explains the array `name`. The other arrays are not tested."""
+        """Return True if the hypothesis `h` explains the gradient of the array `name`. Only this array is tested."""
         if self.elements[name] < (1 if self.few else 3):
             return False
         return all(self.fits(h, d) for d in self.alone[name])
 
     def path_factor(self, cut: dict[int, Callable], only: str | None) -> float | None:
-        """Return the factor c by which backward multiplies the gradient along the path that `cut` removes.
+        """Return the factor c by which backward multiplies the gradient of one operand, or None if no factor fits.
 
-        Return None if no factor fits.
+        `cut` contains changes of forward that make this gradient zero, and `only` is as in `Hypothesis`. For example,
+        c is 2 if backward counts the gradient twice.
 
-        With the factor c, the derivative is s(c) = s(0) + c (s(1) - s(0)). Here s(0) is the derivative of forward
-        without the path, and s(1) is the true derivative. Each direction gives a value of c, and all values must agree.
-        The formula holds if every path from the arrays to f contains at most one of the changed operations.
+        With the factor c, the derivative of f is s(c) = s(0) + c (s(1) - s(0)). Here s(0) is the derivative of the
+        forward with the changes `cut`, and s(1) is the true derivative. Each direction gives a value of c, and all
+        values must agree. The formula holds if a gradient passes through at most one of the changed operations on its
+        way from f to an array.
         """
         directions = self.joint if only is None else self.alone.get(only, [])
         if not directions or sum(self.elements[n] for n in (self.wrong if only is None else [only])) < (
@@ -254,7 +270,7 @@ class HypothesisTester:
             if not np.isfinite(contribution):
                 return None
             if abs(contribution) <= 100 * d.noise or abs(contribution) < 1e-3 * d.error:
-                return None  # the derivative through the path is too small
+                return None  # the derivative through the operand is too small
             if c is None:
                 c = (d.given - cut_slope) / contribution
                 if abs(c) < 1e-3:

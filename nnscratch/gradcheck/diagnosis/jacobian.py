@@ -1,8 +1,9 @@
 """The Jacobian dy/dw of all outputs y with respect to one array w, by central differences.
 
-A row contains the derivatives of all outputs with respect to one element of w, or along one direction in directional
-mode. An element of the true gradient is a row times R, the weights of the outputs (projection.py). If backward forgets
-some outputs, the element that it returns is the row times another R, which is zero for these outputs.
+A row contains the derivatives of all outputs with respect to one element of w. In directional mode, a row contains the
+derivatives along one direction. An element of the true gradient is the product of a row and R, the weights of the
+outputs (projection.py). If backward leaves out some outputs, it returns the product of the row and an R that is zero at
+these outputs.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from .directional_case import DirectionalCase
 
 
 class ElementJacobian:
-    """The Jacobian, one row for each element of the array.
+    """The Jacobian of all outputs with respect to the array of `case`, with one row for each element of the array.
 
     Attributes
     ----------
     rows : ndarray
-        A row for each element, or for each direction in a `DirectionalJacobian`.
+        A row for each element of the array, or for each direction in a `DirectionalJacobian`.
     total : ndarray
-        The sum of the rows over all elements.
+        The sum of the rows of all elements.
     diagonal : ndarray or None
         dy_i/dw_i for all i; None if the numbers of outputs and elements differ, or if the values are unknown.
     is_diagonal : bool
@@ -50,9 +51,9 @@ class ElementJacobian:
 
 
 class DirectionalJacobian:
-    """The derivatives of all outputs along each direction of the case.
+    """The derivatives of all outputs along each direction of `case`.
 
-    The attributes are those of ElementJacobian.
+    The attributes are those of `ElementJacobian`.
     """
 
     def __init__(self, case: DirectionalCase):

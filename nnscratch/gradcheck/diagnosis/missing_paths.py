@@ -1,4 +1,4 @@
-"""Hypotheses: backward leaves out a path or rounds of a loop, counts a path twice, or flips its sign.
+"""Hypotheses: backward leaves out the gradient of an operand or of some rounds, counts it twice, or flips its sign.
 
 a path missing                       backward computes as if the result did not depend on an operand
 the state's own path missing         the same, for an operand that comes from the previous round
@@ -6,7 +6,8 @@ bias's share missing                 the same, for a bias
 only the last time step counted      the same, for all rounds except the last
 upstream gradient missing            backward uses 1 as the gradient of a result or an output
 
-forward_graph.py explains the words round, family and edge.
+A round is one pass through the body of a loop in the user's code. An edge is an operand or the result of an operation.
+To cut an edge means to change forward so that the gradient along this edge is zero.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from ..tape import Node, change_path, replace_upstream_by_ones
 from .forward_graph import ForwardGraph, content_key
 from .hypotheses import Hypothesis
 
-MAX_ROUNDS = 12  # a hypothesis leaves out fewer rounds than this
+MAX_ROUNDS = 12  # a hypothesis leaves out fewer than MAX_ROUNDS rounds
 
 
 def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward leaves out one edge, in all rounds of a loop or in some rounds."""
+    """Yield hypotheses in which backward leaves out the gradient along one edge, in all rounds of a loop or in some."""
     for nodes, j, only in graph.single_edges():
         place, path = nodes[0].place, graph.describe(nodes, j)
         cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
@@ -52,9 +53,10 @@ def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def cut_state_and_output(graph: ForwardGraph, nodes: list[Node], j: int, cut: dict) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward leaves out the path to the next round, and ignores an output's gradient.
+    """Yield hypotheses in which backward ignores the gradient of a state from the next round and that of an output.
 
-    The output is usually the last state. Also yield hypotheses in which both gradients have the wrong sign.
+    The state is operand `j` of `nodes`, and `cut` are the changes that make its gradient zero. The output is usually
+    the last state. Also yield hypotheses in which both gradients have the wrong sign.
     """
     path = graph.describe(nodes, j)
     outputs = dict(leaves("output", graph.projection.outputs))
@@ -84,7 +86,11 @@ def cut_state_and_output(graph: ForwardGraph, nodes: list[Node], j: int, cut: di
 def cut_some_rounds(
     graph: ForwardGraph, nodes: list[Node], j: int, only: str | None, state: bool
 ) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward counts one edge only in the first or last round, or in all other rounds."""
+    """Yield hypotheses in which backward counts an operand only in some rounds of a loop.
+
+    The counted rounds are only the first or only the last round, or all rounds except the first or the last. Each round
+    of `nodes` reads the operand `j`, and `state` is True if it comes from an earlier round.
+    """
     path, place = graph.describe(nodes, j), nodes[0].place
     cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
     first, last = nodes[0].number, nodes[-1].number
@@ -103,7 +109,7 @@ def cut_some_rounds(
 
 
 def skipped_rounds(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which the first or the last rounds of a loop are left out."""
+    """Yield hypotheses in which backward leaves out the first or the last rounds of a loop."""
     counts = {len(nodes) for nodes in graph.families.values()}
     for count in counts - {1}:
         of_loop = [n for nodes in graph.families.values() if len(nodes) == count for n in nodes]
@@ -150,7 +156,11 @@ def upstream_missing(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def single_paths(graph: ForwardGraph) -> Iterator[tuple[dict, str | None, Node, str]]:
-    """Yield (cut, variable, operation, description) for each edge that lies at most once on every path to f."""
+    """Yield (cut, variable, operation, description) for each edge that a gradient passes at most once.
+
+    `cut` are the changes of forward that make the gradient along the edge zero. An operand in a loop is left out if it
+    is not a differentiated array, because a gradient may pass through it in several rounds, one after the other.
+    """
     for nodes, j, only in graph.single_edges():
         if len(nodes) == 1 or only is not None:
             cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}

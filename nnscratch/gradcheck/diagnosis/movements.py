@@ -1,10 +1,11 @@
-"""The movements of all results inside forward, and the errors that one wrong step in backward can cause.
+"""Find the operations of forward whose backward may contain the mistake.
 
-Suppose that only one step of backward is wrong. Let delta be the error of this step: the gradient that it computes for
-a result u, minus the true gradient. Let du be the movement of u: its derivative along a direction v. Then the gradients
-of the arrays have the error <delta, du> along v. Each direction gives one linear equation for delta. With more
-directions than elements of u, the equations determine delta, and the other directions test it. If there is no solution,
-no mistake in this step explains the errors.
+Suppose that only one step of backward is wrong: the step that computes the gradient of a result u inside forward. Let
+delta be the error of this step: the gradient that it computes, minus the true gradient of u. Let du be the movement of
+u: the derivative of u along a direction v, which moves the differentiated arrays. Then the gradients that backward
+returns have the error <delta, du> along v. Each direction gives one linear equation for delta. With more directions
+than elements of u, the equations determine delta, and the other directions test it. If there is no solution, no mistake
+in this step explains the errors.
 
 The same forward passes measure the movements of all results.
 """
@@ -21,25 +22,26 @@ from .forward_graph import ForwardGraph
 from .hypotheses import Direction, HypothesisTester
 
 MAX_DIRECTIONS = 120
-SPARE = 5  # a solution is tested along at least this number of other directions
+SPARE = 5  # the number of directions exceeds the number of unknowns by at least this, to test the solution
 MAX_RESIDUAL = 1e-2  # relative to the largest error; a step with a larger residual is not the wrong step
 
 
 @dataclass
 class Movements:
-    """Directions through all arrays, the error of the gradient along each, and the movements of all results.
+    """Measured derivatives along many directions: of f, and of the results of all operations inside forward.
 
     Attributes
     ----------
     directions : list of dict
+        Each direction maps the name of one differentiated array to the values by which the array is moved.
     errors : ndarray
-        For each direction, the given derivative minus the true derivative.
+        For each direction, the derivative of f according to backward minus the true derivative.
     noise : float
         The estimated noise in `errors`.
     rows_of : dict of str to slice
-        For each wrong array, the directions that change only this array.
+        For each wrong array, the directions that move only this array.
     results : dict of int to ndarray
-        For each operation, the movement of its result, one row for each direction.
+        For each operation, by its number, the derivatives of its result: one row for each direction.
     """
 
     directions: list[dict[str, np.ndarray]]
@@ -49,14 +51,18 @@ class Movements:
     results: dict[int, np.ndarray]
 
     def can_enter(self, moved: np.ndarray) -> bool:
-        """Return True if a wrong gradient of one result may explain all errors. `moved` are the result's movements."""
+        """Return True if a wrong gradient of one result inside forward may explain all `errors`.
+
+        `moved` are the derivatives of the result, one row for each direction.
+        """
         return self._leaves_nothing(moved, slice(None), True)
 
     def can_enter_alone(self, moved: np.ndarray) -> bool:
-        """Return True if a wrong gradient of one result may explain all errors of at least one array.
+        """Return True if a wrong gradient of one result may explain the errors of at least one wrong array.
 
-        An array with few elements does not allow this test. Then return True if at most three arrays are wrong. If
-        more are wrong, the later tests of the result would take too long.
+        `moved` are the derivatives of the result, one row for each direction. An array with few elements does not allow
+        this test. Then return True if at most three arrays are wrong. If more arrays are wrong, the later tests of the
+        result would take too long.
         """
         if_unknown = len(self.rows_of) <= 3
         return any(self._leaves_nothing(moved, rows, if_unknown) for rows in self.rows_of.values())
@@ -71,7 +77,10 @@ class Movements:
         return bool(np.abs(a @ solution - b).max() <= MAX_RESIDUAL * np.abs(b).max() + 10 * self.noise)
 
     def solve(self, moved: np.ndarray) -> np.ndarray | None:
-        """Return delta for a result with movements `moved`, or None if no delta explains all errors."""
+        """Return delta, the error of the gradient of one result, or None if no delta explains all `errors`.
+
+        `moved` are the derivatives of the result, one row for each direction.
+        """
         live = np.abs(moved).max(axis=0) > 1e-9 * max(float(np.abs(moved).max()), 1e-300)
         a = moved[:, live]
         if not live.any() or a.shape[0] < a.shape[1] + SPARE:
@@ -89,7 +98,7 @@ class Movements:
 
 
 def measure_movements(graph: ForwardGraph, tester: HypothesisTester) -> Movements | None:
-    """Measure how all results move along directions through each array.
+    """Move each array along many directions, and measure the derivatives of the results of all operations.
 
     Return None if this is not possible, for example because the arrays have too few elements.
     """
@@ -129,9 +138,9 @@ def measure_movements(graph: ForwardGraph, tester: HypothesisTester) -> Movement
 
 
 def movement_of_operand(graph: ForwardGraph, movements: Movements, node: Node, j: int) -> np.ndarray | None:
-    """Return the movement of an operand, one row for each direction.
+    """Return the derivatives of operand `j` of the operation `node`, one row for each direction of `movements`.
 
-    The operand is an earlier result or an array.
+    Return None if the operand is neither an earlier result nor a differentiated array.
     """
     made = graph.producer(node.operands[j], node.number)
     if made is not None:
@@ -148,10 +157,10 @@ def movement_of_operand(graph: ForwardGraph, movements: Movements, node: Node, j
 
 
 def edges_that_can_be_wrong(graph: ForwardGraph, movements: Movements) -> tuple[set, set]:
-    """Return two sets of edges (family, operand).
+    """Return two sets of edges (family, operand): see `ForwardGraph`.
 
-    At an edge of the first set, one mistake can explain the errors of all arrays. At an edge of the second set, one
-    mistake can explain the errors of one array.
+    At an edge of the first set, one mistake of backward can explain the errors of all arrays. At an edge of the second
+    set, one mistake can explain the errors of one array.
     """
     together, alone = set(), set()
     for nodes, j, only in graph.edges():

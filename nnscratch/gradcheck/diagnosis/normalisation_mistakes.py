@@ -1,8 +1,8 @@
 """Hypotheses about statistics: backward uses wrong statistics, or differentiates statistics that are constants.
 
-Let xhat = (x - mean) / s, and P d = d - mean(d) - xhat mean(xhat d). Backward computes P(dy / s). To test a wrong P,
-change forward so that its derivative contains this wrong P. P is symmetric, so the backward of this forward uses the
-same wrong P.
+Let xhat = (x - mean) / s, with the standard deviation s. Let P d = d - mean(d) - xhat mean(xhat d). A right backward
+computes P(dy / s). To test a wrong P, change forward so that its derivative contains this wrong P. P is symmetric, so
+the backward of the changed forward uses the same wrong P.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CONSTANT = "a constant differentiated"
 
 
 def normalisation_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses about each result that has mean 0 and deviation 1 along some axes."""
+    """Yield hypotheses about each result inside forward that has mean 0 and standard deviation 1 along some axes."""
     for nodes in graph.families.values():
         h = nodes[0].result
         for axes in axis_sets(h.ndim):
@@ -38,12 +38,15 @@ def normalisation_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def axis_sets(ndim: int) -> list[tuple[int, ...]]:
-    """Return all sets of axes, the smallest first."""
+    """Return all sets of axes of an array with `ndim` axes, for example [(0,), (1,), (0, 1)] for a matrix."""
     return [axes for count in range(1, ndim + 1) for axes in combinations(range(ndim), count)]
 
 
 def wrong_statistics(graph: ForwardGraph, nodes: list[Node], axes: tuple[int, ...]) -> Iterator[Hypothesis]:
-    """Yield hypotheses about one normalised result."""
+    """Yield hypotheses about one result inside forward that is normalised along `axes`.
+
+    `nodes` are the operations that compute the result, one for each round of a loop.
+    """
     shape, place = nodes[0].result.shape, nodes[0].place
     for sources, j, _ in graph.edges():
         if j < 0 or len(sources) != len(nodes) or sources[0].number > nodes[0].number:
@@ -109,7 +112,11 @@ def project(d: Any, h: Any, reduce: Callable, axes: tuple[int, ...], a: float = 
 
 
 def project_over_two(d: Any, h: Any, axes: tuple[int, ...], other: tuple[int, ...], kept: str) -> Any:
-    """Return d - mean(d) - h mean(h d), with the term `kept` over `axes` and the other term over the axes `other`."""
+    """Return d - mean(d) - h mean(h d), with the two means over different axes.
+
+    `kept` is "mean" or "deviation". If `kept` is "mean", mean(d) is over `axes` and mean(h d) is over `other`, and vice
+    versa if `kept` is "deviation".
+    """
     of_mean, of_deviation = (axes, other) if kept == "mean" else (other, axes)
     return project(d, h, np.mean, of_mean, 1, 0) - h * (h * d).mean(axis=of_deviation, keepdims=True)
 

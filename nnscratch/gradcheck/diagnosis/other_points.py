@@ -1,8 +1,9 @@
-"""Test the explanations of a small gradient again at other points, because they may fit by chance.
+"""Test the explanations of a small gradient again with other values of the arrays, because they may fit by chance.
 
-For example, the gradient of a function of two numbers has only two elements. At one point, several mistakes may give
-the same two values. At other points, these mistakes give different values. An explanation is kept if the search finds
-it at every point at which the gradient is wrong.
+A point is one choice of values for all differentiated arrays. An explanation is a mistake that the diagnosis found. For
+example, the gradient of a function of two numbers has only two elements. At one point, several mistakes may give the
+same two values. At other points, these mistakes give different values. An explanation is kept if the diagnosis finds it
+at every point at which the gradient is wrong.
 """
 
 from __future__ import annotations
@@ -31,7 +32,11 @@ def are_few(cases: dict[str, Case]) -> bool:
 
 
 def keep_what_holds_elsewhere(cases: dict[str, Case], projection: Projection, search: Callable) -> None:
-    """Remove the explanations that `search` does not find at other points."""
+    """Repeat the search for mistakes with other values of the arrays. Remove mistakes that are not found again.
+
+    ``search(cases, right, true, given)`` adds the mistakes to the cases. It receives new cases, with the gradients for
+    the other values.
+    """
     rng, variables = np.random.default_rng(17), projection.variables
     for _ in range(POINTS):
         if not any(case.found for case in cases.values()):
@@ -48,7 +53,7 @@ def keep_what_holds_elsewhere(cases: dict[str, Case], projection: Projection, se
 
 @contextmanager
 def other_point(projection: Projection, rng: np.random.Generator) -> Iterator[None]:
-    """Give all variables and the output weights R other values. At the end of the ``with`` block, restore them."""
+    """In a ``with`` block, give all differentiated arrays and the output weights R other values."""
     outputs, weights, variables = projection.outputs, projection.weights, projection.variables
     held = {name: v.copy() for name, v in variables.items()}
     try:
@@ -65,7 +70,7 @@ def other_point(projection: Projection, rng: np.random.Generator) -> Iterator[No
 
 
 def other_weights(weights: Any, rng: np.random.Generator) -> Any:
-    """Return other weights R for an output. The weight of a single number, such as a loss, stays the same."""
+    """Return new weights R for an output. If the output is a single number, such as a loss, return `weights`."""
     if not is_array(weights) or weights.size < 2:
         return weights
     return weights * rng.uniform(0.7, 1.4, weights.shape)
@@ -74,7 +79,11 @@ def other_weights(weights: Any, rng: np.random.Generator) -> Any:
 def cases_at_this_point(
     cases: dict[str, Case], given: dict[str, np.ndarray], true: dict[str, np.ndarray]
 ) -> tuple[dict[str, Case], Right]:
-    """Return a case for each array that is wrong at this point too, and the gradients of the right arrays."""
+    """Return (wrong, right) for the current values of the arrays.
+
+    `wrong` contains a new case for each array of `cases` whose gradient is wrong for these values too. `right` contains
+    the given and the true gradient of each array whose gradient is right.
+    """
     wrong, right = {}, {}
     for name, t in true.items():
         g = given.get(name)
@@ -89,7 +98,7 @@ def cases_at_this_point(
 
 
 def central_differences(projection: Projection, name: str) -> np.ndarray:
-    """Return the gradient of f with respect to one array, by central differences."""
+    """Return the gradient of f with respect to the array `name`, from central differences."""
     array = projection.variables[name]
     found = np.zeros(array.shape)
     for index in np.ndindex(array.shape):
@@ -104,6 +113,6 @@ def central_differences(projection: Projection, name: str) -> np.ndarray:
 
 
 def explanation(diagnosis: Diagnosis) -> tuple[str, str, str]:
-    """Return a key that is equal for equal explanations: the mistake, the place, and the factor."""
+    """Return (mistake, place, factor), which is equal for two diagnoses that explain a gradient in the same way."""
     factor = diagnosis.evidence.split(";")[0] if diagnosis.mistake == "scaled by a constant" else ""
     return diagnosis.mistake, diagnosis.place, factor

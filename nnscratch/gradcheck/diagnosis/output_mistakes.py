@@ -1,4 +1,10 @@
-"""Mistakes in which backward does not count all outputs: it leaves out a sample, a time step or an output."""
+"""Mistakes in which backward does not count all outputs: it leaves out a sample, a time step or an output.
+
+The functions share these arguments. `J` is the Jacobian of the outputs with respect to the array of the case
+(jacobian.py). `R` are the weights of the outputs, so dy = R. `outputs` are the names and values of the outputs. A mask
+contains 1 for each element of the outputs that backward counts, and 0 for the others. `counting` is a function that
+returns the gradient for such a mask.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +51,7 @@ def output_mistakes(case: Case) -> None:
 
 
 def uncounted_outputs(case: Case, J: ElementJacobian | DirectionalJacobian, R: np.ndarray, outputs: list) -> None:
-    """Test whether outputs, time steps, samples or repeated ids are missing from the gradient."""
+    """Test whether backward leaves out outputs, time steps, samples or repeated ids."""
 
     def counting(mask: np.ndarray) -> np.ndarray:
         """Return the gradient of a backward that counts the outputs where `mask` is 1."""
@@ -94,7 +100,11 @@ def uncounted_outputs(case: Case, J: ElementJacobian | DirectionalJacobian, R: n
 def first_rounds(
     case: Case, counting: Callable[[np.ndarray], np.ndarray], size: int, own: slice, y: Any, said: str
 ) -> None:
-    """Test whether loops over several axes of an output count only their first or last round."""
+    """Test whether backward counts only the first or the last round of loops over several axes of an output.
+
+    `own` is the slice of the output `y` in the flat array of all outputs, which has `size` elements. `said` is the name
+    of the output in the evidence.
+    """
     for count in range(2, y.ndim + 1):
         for t, word in ((0, "first"), (-1, "last")):
             inside = np.zeros(y.shape)
@@ -110,7 +120,7 @@ def first_rounds(
 
 
 def output_slices(outputs: list[tuple[str, Any]]) -> list[slice]:
-    """Return, for each output, its slice of the flat array of all outputs."""
+    """Return one slice for each output: its position in the flat array of all outputs."""
     found, start = [], 0
     for _, y in outputs:
         size = y.size if is_array(y) else 1
@@ -120,7 +130,11 @@ def output_slices(outputs: list[tuple[str, Any]]) -> list[slice]:
 
 
 def mask_at(size: int, own: slice, shape: tuple[int, ...], axis: int, index: int) -> np.ndarray:
-    """Return a mask over all outputs: 1 at one index along an axis of the output in the slice `own`, else 0."""
+    """Return a mask that counts only the elements of one output at one index along an axis.
+
+    The mask is 1 at these elements and 0 at all other elements of the outputs. `size` is its length, `own` is the slice
+    of the output in the flat array of all outputs, and `shape` is the shape of the output.
+    """
     inside = np.zeros(shape)
     inside[(slice(None),) * axis + (index,)] = 1
     mask = np.zeros(size)
@@ -129,14 +143,20 @@ def mask_at(size: int, own: slice, shape: tuple[int, ...], axis: int, index: int
 
 
 def mask_only(size: int, own: slice, shape: tuple[int, ...], axis: int, index: int) -> np.ndarray:
-    """Return the mask of `mask_at`, but with 1 at all elements of the other outputs."""
+    """Return a mask that counts one index along an axis of one output, and all elements of all other outputs.
+
+    The arguments are those of `mask_at`.
+    """
     mask = np.ones(size)
     mask[own] = 0
     return mask + mask_at(size, own, shape, axis, index)
 
 
 def repeated_ids(case: Case, counting: Callable[[np.ndarray], np.ndarray], size: int, own: slice, y: Any) -> None:
-    """Test whether backward counts only the first or only the last occurrence of a repeated id."""
+    """Test whether backward counts only the first or only the last occurrence of an id that occurs several times.
+
+    The arguments are those of `first_rounds`.
+    """
     for name, ids in zip(case.projection.adapter.input_names, case.projection.adapter.inputs, strict=True):
         if not is_array(ids) or ids.dtype.kind not in "iu" or y.shape[: ids.ndim] != ids.shape:
             continue

@@ -17,7 +17,7 @@ def is_random_mask(projection: Projection, mask: Any, name: str = "") -> bool:
     """Return True if `mask` was drawn at random.
 
     If `name`, the source of the mask, contains a word such as "dropout", return True. Otherwise, return False if the
-    mask has zeros at the same positions as an array that the code got or held before forward.
+    mask has zeros at the same positions as an array that existed before forward: an input, a target or an attribute.
     """
     if set(words_of(name)) & OF_DROPOUT:
         return True

@@ -1,7 +1,8 @@
 """Formulas that backward may use instead of phi'(u) for y = phi(u), and the search for the formula that it used.
 
-`slope_formulas` lists formulas. `name_slope` searches for the formula of the slope that backward used: a formula of the
-list, another mask, or a polynomial.
+The slope is the factor that backward uses as the derivative of y with respect to u. `slope_formulas` lists wrong
+formulas for the slope. `name_slope` searches for the formula that gives the slope of backward: a formula of the list,
+another mask, or a polynomial.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ def slope_formulas(
     Parameters
     ----------
     u, y, d : ndarray
-        The input, phi(u) and phi'(u), element by element.
+        The input u, y = phi(u) and d = phi'(u), element by element.
     phi, slope_at : callable
-        phi and phi' for any array with the shape of `u`; they return None for an array at which they cannot be
-        computed.
+        Functions that compute phi and phi' for any array with the shape of `u`. They return None for an array at which
+        phi cannot be computed.
     """
     own = polynomial_in(y, d)
     if own is not None:
@@ -87,7 +88,7 @@ def sigmoid(x: Any) -> Any:
 
 
 def polynomial_in(point: np.ndarray, values: np.ndarray) -> tuple[Callable, str] | None:
-    """Return the polynomial of degree 1 or 2 in `point` that equals `values`, and its formula.
+    """Return (polynomial, formula) if `values` are a polynomial of degree 1 or 2 in the elements of `point`.
 
     Return None if there is no such polynomial.
 
@@ -131,7 +132,10 @@ def formula_of(coefficients: np.ndarray) -> str:
 def name_slope(
     u: np.ndarray, y: np.ndarray, d: np.ndarray, g: np.ndarray, phi: Callable, slope_at: Callable
 ) -> tuple[float, str, str] | None:
-    """Return (rank, mistake, evidence) for the slope `g` that backward used instead of phi'(u) = d, or None."""
+    """Return (rank, mistake, evidence) for the slope `g` that backward used instead of `d`, which is phi'(u).
+
+    Return None if no formula gives `g`. The other arguments are those of `slope_formulas`.
+    """
     u, y, d, g = (np.asarray(a, dtype=float) for a in (u, y, d, g))
     size = max(float(np.abs(g).max(initial=0)), 1e-300)
     says = "the derivative that backward uses for y = phi(u) is "
@@ -166,9 +170,10 @@ def name_slope(
 
 
 def name_mask(u: np.ndarray, d: np.ndarray, g: np.ndarray, on: float) -> str | None:
-    """Return the evidence, with the threshold of the mask `g`.
+    """Return the evidence that backward uses the slope `g`, a mask, instead of `d`, the mask of forward.
 
-    Return None if `g` is not a mask, or if it passes all elements or none.
+    `on` is the value of both masks at the elements that they pass. The evidence contains the threshold of backward's
+    mask. Return None if `g` is not a mask, or if it passes all elements or none.
     """
     near = [np.abs(g - level) <= MAX_MISFIT * abs(on) for level in (0, on)]
     passed = near[1]

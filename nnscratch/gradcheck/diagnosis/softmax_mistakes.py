@@ -1,6 +1,6 @@
 """Hypotheses: a result inside forward is a softmax or a log-softmax, and backward uses a wrong Jacobian for it.
 
-The movement of an array is its change from the first forward pass.
+The movement of an operand or a result is its difference from its value in the first forward pass.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ DIAGONAL, WRONG_AXIS, FACTOR = "Jacobian reduced to its diagonal", "summed over 
 OFF_DIAGONAL = "y (dy (1 - 2 y) + sum(dy y)), with y_i y_j instead of -y_i y_j off the diagonal of the Jacobian"
 RIGHT = {"softmax": "y (dy - sum(dy y))", "log-softmax": "dy - p sum(dy)"}
 
-# Each entry: rank, mistake, the formula of the wrong backward, and the movement of y for a movement d of x. If forward
-# had this movement, the wrong backward would be right. `sums` adds over the axis of the softmax.
+# Each entry contains the rank, the mistake, the formula of the wrong backward, and the movement of y for a movement d
+# of x. If y moved by this formula in forward, the wrong backward would be right. `sums` adds over the softmax's axis.
 SOFTMAX = [
     (1.0, DIAGONAL, "dy y (1 - y)", lambda y, d, sums: y * (1 - y) * d),
     (1.5, DIAGONAL, "dy y", lambda y, d, sums: y * d),
@@ -62,7 +62,10 @@ def softmax_jacobians(graph: ForwardGraph) -> Iterator[Hypothesis]:
 def wrong_jacobians(
     graph: ForwardGraph, nodes: list[Node], axis: int, function: Callable, jacobians: list, name: str
 ) -> Iterator[Hypothesis]:
-    """Yield hypotheses about one result that may be `function` of an earlier array along `axis`."""
+    """Yield hypotheses about one result inside forward, if it is `function` of an earlier array along `axis`.
+
+    `function` is softmax or log-softmax, and `jacobians` is SOFTMAX or LOG_SOFTMAX.
+    """
     shape, place = nodes[0].result.shape, nodes[0].place
     for sources, j, _ in graph.edges():
         if j < 0 or len(sources) != len(nodes) or sources[0].number > nodes[0].number:
@@ -108,7 +111,10 @@ def wrong_jacobians(
 
 
 def over_axis(function: Callable, axis: int, y: Any, d: Any) -> Any:
-    """Return the movement of softmax or log-softmax for a sum over `axis`. The argument `y` is the softmax."""
+    """Return how softmax or log-softmax moves if the input moves by `d`, with the sum over the wrong axis `axis`.
+
+    `y` is the softmax.
+    """
     total = (y * d).sum(axis=axis, keepdims=True)
     return y * (d - total) if function is softmax else d - total
 

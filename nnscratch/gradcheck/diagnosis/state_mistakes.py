@@ -4,7 +4,8 @@
 `dh = dh + ...`                 the gradient of the state is never reset, so other rounds are counted again
 h[t] instead of h[t - 1]        a factor of a product is taken from a neighbouring round
 
-A round is one pass through the body of the loop. The movement of an array is its change from the first forward pass.
+A round is one pass through the body of the loop. The movement of an operand or a result is its difference from its
+value in the first forward pass.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Uses = list[tuple[list[Node], int]]  # each use: the operations of all rounds, a
 
 
 def state_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses about each state, and about two states at the same time."""
+    """Yield hypotheses about each state of a loop, and about each pair of states, such as h and c of an LSTM."""
     states = find_states(graph)
     for uses in states:
         name, place = graph.describe(*uses[0]), uses[0][0][0].place
@@ -63,7 +64,10 @@ def find_states(graph: ForwardGraph) -> list[Uses]:
 
 
 def cut_uses(uses: Uses, later_only: bool) -> dict[int, Callable]:
-    """Return the changes that cut every use of a state: in all rounds, or in all rounds except the first."""
+    """Return the changes of forward that make the gradient of a state zero, at all operations that use the state.
+
+    The gradient is zero in all rounds of the loop, or in all rounds except the first if `later_only` is True.
+    """
     cut: dict[int, list[int]] = {}
     for nodes, j in uses:
         for node in nodes[1:] if later_only else nodes:
@@ -72,7 +76,7 @@ def cut_uses(uses: Uses, later_only: bool) -> dict[int, Callable]:
 
 
 def running_sum(uses: Uses) -> dict[int, Callable]:
-    """Return the changes that add the movements of a state's earlier values to the movement of the state."""
+    """Return the changes of forward that add the movements of a state in all earlier rounds to its movement."""
     carried: dict[int, Any] = {}
 
     def with_earlier(r: int, j: int) -> Callable:
@@ -87,7 +91,7 @@ def running_sum(uses: Uses) -> dict[int, Callable]:
 
 
 def kept_sum(graph: ForwardGraph, uses: Uses, makers: list[Node]) -> dict[int, Callable]:
-    """Return the changes that add the movement of a state to the movement of the next state."""
+    """Return the changes of forward that add the movement of a state to the movement of its value in the next round."""
     (readers, j), moved = uses[0], {}
     changes: dict[int, Callable] = {}
 
@@ -111,11 +115,12 @@ def kept_sum(graph: ForwardGraph, uses: Uses, makers: list[Node]) -> dict[int, C
 
 
 def neighbouring_rounds(values: list[Any], after: Any) -> Iterator[tuple[list[Any], str]]:
-    """Yield `values`, one array for each round, shifted by one round or reversed, each with a description.
+    """Yield (other values, description): `values`, shifted by one round of the loop, or in the reversed order.
 
     Parameters
     ----------
     values : list of array
+        The values of an array, one for each round.
     after : array or None
         The value that would follow the last value.
     """

@@ -15,9 +15,10 @@ from .hypotheses import Hypothesis, HypothesisTester
 
 
 def target_mistakes(cases: dict[str, Case], right: dict, report: GradientReport, projection: Projection) -> None:
-    """Add mistakes to `cases` if other targets explain them: integers shifted by one, floats left out or negated.
+    """Test whether the gradients from backward are right for wrong targets, and add these mistakes to `cases`.
 
-    Only a loss has float targets.
+    Wrong targets are integers that are shifted by one, or floats that are left out or negated. Floats are tested only
+    if the output is a loss.
     """
     adapter = projection.adapter
     checked = {id(projection.variables[name]) for name in report.entries}
@@ -54,9 +55,9 @@ def target_mistakes(cases: dict[str, Case], right: dict, report: GradientReport,
 
 
 def shifted_integers(ids: np.ndarray, name: str) -> Iterator[tuple[np.ndarray, str, str]]:
-    """Yield (other integers, mistake, description) for integers whose values or positions are shifted by one.
+    """Yield (wrong integers, mistake, description): the integers `ids` with values or positions shifted by one.
 
-    `name` is the name of the array `ids` in the description.
+    The description calls the array `name`.
     """
     mistake = "target one off"
     for step in (-1, 1):

@@ -25,7 +25,10 @@ SPARE = 5  # the number of directions exceeds the number of outputs by at least 
 
 
 def upstream_mistakes(cases: dict[str, Case], given: dict[str, np.ndarray], projection: Projection) -> None:
-    """Solve for R'. If R' explains the gradients of all arrays, add the mistakes that R' shows to `cases`."""
+    """Find the array R' from which backward started instead of dy = R, and add the mistakes that R' shows to `cases`.
+
+    Nothing is added unless R' explains the gradients of all arrays. `given` are the gradients that backward returned.
+    """
     outputs = [(name, y) for name, y in leaves("output", projection.outputs) if is_float(y)]
     R = projection.flat_weights()
     if not 2 <= R.size <= MAX_OUTPUTS or len(outputs) != 1 or not is_array(outputs[0][1]):
@@ -46,7 +49,10 @@ def upstream_mistakes(cases: dict[str, Case], given: dict[str, np.ndarray], proj
 
 
 def solve_upstream(projection: Projection, given: dict[str, np.ndarray], R: np.ndarray) -> np.ndarray | None:
-    """Return the R' from which backward started. Return None if there is no solution, or more than one."""
+    """Return the array R' from which backward started instead of R, the weights of the outputs.
+
+    Return None if the linear equations have no solution, or more than one solution.
+    """
     variables = projection.variables
     names = [n for n, g in given.items() if np.shape(g) == variables[n].shape and np.isfinite(g).all()]
     total = sum(variables[name].size for name in names)
@@ -81,7 +87,10 @@ def solve_upstream(projection: Projection, given: dict[str, np.ndarray], R: np.n
 
 
 def name_upstream(used: np.ndarray, R: np.ndarray, roles: dict[int, str]) -> Iterator[tuple[float, str, str]]:
-    """Yield (rank, mistake, evidence) for each mistake that turns R into R'. The argument `used` is R'."""
+    """Yield (rank, mistake, evidence) for each mistake that turns `R` into `used`, from which backward started.
+
+    `roles` gives the role of each axis: "sample" or "time".
+    """
     size = float(np.abs(used).max())
 
     def equals(values: Any) -> bool:
@@ -146,7 +155,10 @@ def name_upstream(used: np.ndarray, R: np.ndarray, roles: dict[int, str]) -> Ite
 
 
 def left_out(counted: np.ndarray, roles: dict[int, str]) -> Iterator[tuple[float, str, str]]:
-    """Yield (rank, mistake, evidence) for outputs that are not counted."""
+    """Yield (rank, mistake, evidence) if backward counts only the outputs at which `counted` is True.
+
+    `roles` gives the role of each axis: "sample" or "time".
+    """
     for axis, n in enumerate(counted.shape):
         along = np.moveaxis(counted, axis, 0).reshape(n, -1)
         if not (along == along[:, :1]).all():

@@ -5,8 +5,8 @@ movement of u: its derivative along a direction. If backward uses c instead of g
 have the error <c - g, du> along this direction. So any formula for c can be tested without another forward pass. For
 example, c may be g for one sample only, g times an array that forward computed, or g without the targets.
 
-A site is such an array u, or the arrays u of all rounds of a loop. The error may be in all gradients that depend on u,
-or in the gradient of one array only.
+A `Site` is such an array u, or the arrays u of all rounds of a loop. The error may be in all gradients that depend on
+u, or in the gradient of one array only.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from .forward_graph import MAX_LAYERS, ForwardGraph, content_key, gradient_of_re
 from .hypotheses import HypothesisTester
 from .movements import Movements, measure_movements
 
-MAX_SIZE = 130  # the largest number of elements of a site
+MAX_SIZE = 130  # the largest number of elements of the arrays u of a `Site`
 MIN_ROWS = 4  # the smallest number of directions with an error
 Found = tuple[float, str, str]
 
 
 @dataclass
 class Site:
-    """An array u inside forward, or one such array for each round of a loop.
+    """An array u inside forward whose gradient may be wrong, or one such array for each round of a loop.
 
     Attributes
     ----------
@@ -41,9 +41,9 @@ class Site:
     readers : list of str
         The expressions that read u.
     values, gradients : list of ndarray
-        u and g, in every round of a loop.
+        u, and the true gradient of f with respect to u, in every round of a loop.
     moved : ndarray
-        The movement of all elements of u, one row for each direction.
+        The derivatives of all elements of u, one row for each direction.
     """
 
     name: str
@@ -55,7 +55,10 @@ class Site:
 
 
 def used_gradients(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
-    """Add the mistakes at one site that explain all wrong arrays, or one wrong array."""
+    """Find an array inside forward for which backward used a wrong gradient, and add the mistake to `cases`.
+
+    The wrong gradient must explain the errors of all wrong arrays, or of one wrong array.
+    """
     open_cases = {name for name, case in cases.items() if not case.found}
     only_targets = not open_cases and all(d.mistake == "a path missing" for c in cases.values() for d in c.ranked()[:1])
     if len(tester.cases) < len(cases) or not (open_cases or only_targets):
@@ -80,7 +83,7 @@ def used_gradients(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
 
 
 def sites(graph: ForwardGraph, tester: HypothesisTester, movements: Movements) -> Iterator[Site]:
-    """Yield a site for each wrong differentiated array, and for each result at which the errors can begin."""
+    """Yield a `Site` for each differentiated array with a wrong gradient, and for each result that may have one."""
     for name in movements.rows_of:
         case = tester.cases[name]
         if case.by_element and case.true.size <= MAX_SIZE and np.isfinite(case.true).all():
@@ -111,7 +114,10 @@ def expressions_with(graph: ForwardGraph, array: np.ndarray) -> list[str]:
 
 
 def fitting_changes(graph: ForwardGraph, site: Site, movements: Movements, rows: slice) -> Iterator[Found]:
-    """Yield (rank, mistake, evidence) for changes of the gradient at `site` that explain the errors in `rows`."""
+    """Yield (rank, mistake, evidence) for each wrong gradient of one array that explains the errors of backward.
+
+    `site` describes the array. Only the errors along the directions `rows` of `movements` must be explained.
+    """
     moved, errors = site.moved[rows], movements.errors[rows]
     size = float(np.abs(errors).max(initial=0.0))
     wrong = int((np.abs(errors) > 1e-4 * size).sum())
@@ -143,7 +149,7 @@ def fitting_changes(graph: ForwardGraph, site: Site, movements: Movements, rows:
 
 
 def constant_in_place(g: np.ndarray, moved: np.ndarray, errors: np.ndarray, limit: float) -> float | None:
-    """Return c if a gradient with the same number c at every element explains the errors, else None.
+    """Return c if backward's errors are explained by a gradient with the number c at every element, else None.
 
     An example is an SVM loss. The gradient of the right class's score is minus the number of classes above the margin,
     but backward may use -1 instead.
@@ -159,9 +165,9 @@ def constant_in_place(g: np.ndarray, moved: np.ndarray, errors: np.ndarray, limi
 
 
 def known_arrays(graph: ForwardGraph, site: Site) -> list[tuple[list[np.ndarray], str, bool]]:
-    """Return the arrays of forward that can be broadcast to the shape of u.
+    """Return (values in each round, name, True for a constant) for arrays of forward.
 
-    For each array, return a tuple: the values in each round, the name, and True if the array is a constant.
+    The arrays are those that can be broadcast to the shape of the array that `site` describes.
     """
     found: list[tuple[list[np.ndarray], str, bool]] = []
     shapes = [x.shape for x in site.values]
@@ -189,7 +195,10 @@ def fits_into(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
 
 
 def constants(graph: ForwardGraph) -> list[tuple[str, np.ndarray]]:
-    """Return the constant arrays, each with a name: inputs, targets, and arrays that the code holds."""
+    """Return (name, array) for each array that the check does not differentiate.
+
+    Such arrays are inputs, targets, and arrays in the user's objects.
+    """
     adapter, variables = graph.projection.adapter, graph.projection.variables
     own = {id(v) for v in variables.values()}
     given = [
@@ -206,5 +215,5 @@ def constants(graph: ForwardGraph) -> list[tuple[str, np.ndarray]]:
 
 
 def labels(graph: ForwardGraph) -> list[tuple[str, np.ndarray]]:
-    """Return the integer arrays that may be labels, each with a name and as a flat array."""
+    """Return (name, flat array) for each integer array that may contain class labels."""
     return [(name, a.ravel()) for name, a in constants(graph) if a.dtype.kind in "iu" and a.size and a.min() >= 0]

@@ -14,7 +14,7 @@ from .hypotheses import Hypothesis, HypothesisTester
 
 
 def written_gradients(cases: dict[str, Case], right: dict, projection: Projection) -> None:
-    """Add the mistake to each case whose gradient is the gradient for the changed dy."""
+    """Add the mistake to each case whose gradient backward computed with the changed dy."""
     changed = weights_after_backward(projection)
     if changed is None:
         return
@@ -31,9 +31,9 @@ def written_gradients(cases: dict[str, Case], right: dict, projection: Projectio
 
 
 def weights_after_backward(projection: Projection) -> Any:
-    """Run backward, and return the values that dy then has, in the structure of the output weights R.
+    """Run backward, and return the values that dy has after backward. Return None if backward does not change dy.
 
-    Return None if backward does not change dy.
+    The values have the structure of the output weights R, because the check calls backward with dy = R.
     """
     dys = projection.dys()
     with projection.unchanged():

@@ -3,10 +3,11 @@
 u v                  backward uses 1, v transposed, v without its bias, or another array instead of v
 x / s                backward uses another power of s
 (a, b, c, d)         the gradients of the blocks, such as gates, are in another order
-max                  every element gets the gradient, not only the largest
+max                  every element gets the gradient, not only the largest element
 max(u, v)            the masks of u and v are left out or exchanged
 
-The movement of an array is its change from the first forward pass. forward_graph.py explains the word round.
+The movement of an operand or a result is its difference from its value in the first forward pass. A round is one pass
+through the body of a loop.
 """
 
 from __future__ import annotations
@@ -30,7 +31,11 @@ AXES = {"einsum", "tensordot", "matmul"}  # these products may have arrays with 
 
 
 def wrong_factors(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward uses a wrong factor instead of v for a product u v."""
+    """Yield hypotheses about products in forward.
+
+    For a product u v, the gradient of u contains the factor v. In the hypotheses, backward uses another factor, for
+    example 1 or the transpose of v.
+    """
     for nodes in graph.families.values():
         node = nodes[0]
         if node.name not in PRODUCT_OPERATIONS:
@@ -57,7 +62,11 @@ def wrong_factors(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: int) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which the operand `other` is replaced in the derivative with respect to operand `j`."""
+    """Yield hypotheses about the product of two operands, `j` and `other`.
+
+    The gradient of operand `j` contains the operand `other` as a factor. In the hypotheses, backward uses another
+    factor. `nodes` are the operations that compute the product, one for each round of a loop.
+    """
     node, only = nodes[0], graph.variable_name(nodes, j)
     factor, place = node.operand_names[other], node.place
     right = [np.asarray(n.operands[other], dtype=float) for n in nodes]
@@ -138,7 +147,10 @@ def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: i
 
 
 def scale_of_mask(graph: ForwardGraph, node: Node, other: int) -> str:
-    """Return the source of the number that forward multiplies a mask by, or "" if it is not known."""
+    """Return the source of the number by which forward multiplies a mask, or "" if this number is not known.
+
+    The mask is the operand `other` of the operation `node`.
+    """
     made = graph.producer(node.operands[other], node.number)
     if made is None or made.name not in ("multiply", "divide"):
         return ""
@@ -148,12 +160,18 @@ def scale_of_mask(graph: ForwardGraph, node: Node, other: int) -> str:
 
 
 def with_own_factors(node: Node, operands: list[Any]) -> Any:
-    """Multiply the movement of each factor of a product by that factor instead of the other factor."""
+    """Compute a product whose derivative is wrong: multiply the movement of each factor by the factor itself.
+
+    The right derivative multiplies the movement of each factor by the other factor.
+    """
     return node.result + sum(x0 * (x - x0) for x0, x in zip(node.operands, operands, strict=True))
 
 
 def transpose_movement(j: int) -> Callable:
-    """Transpose the part of a square result's movement that comes from operand `j`."""
+    """Return a function for `Tape.changes` that transposes the part of a result's movement that operand `j` causes.
+
+    The result is a square matrix.
+    """
 
     def changed(node: Node, operands: list[Any]) -> Any:
         still, moving = list(operands), list(node.operands)
@@ -164,7 +182,7 @@ def transpose_movement(j: int) -> Callable:
 
 
 def state_after(graph: ForwardGraph, nodes: list[Node], j: int) -> Any:
-    """Return the value of operand `j` after the last round, or None if it is not a state of the loop."""
+    """Return the value of operand `j` after the last round, or None if the operand is not a state of the loop."""
     made = graph.producer(nodes[-1].operands[j], nodes[-1].number)
     if made is None or made.round >= nodes[-1].round:
         return None
@@ -173,7 +191,7 @@ def state_after(graph: ForwardGraph, nodes: list[Node], j: int) -> Any:
 
 
 def sums_with_other_sign(graph: ForwardGraph, nodes: list[Node], other: int) -> Iterator[tuple[list[Any], str]]:
-    """Yield a - b if the operand is a + b, and a + b if it is a - b."""
+    """Yield (values in each round, source) of a - b if the operand `other` is a + b, and of a + b if it is a - b."""
     values, expression = [], ""
     for node in nodes:
         made = [m for m in graph.producers.get(content_key(node.operands[other]), ()) if m.number < node.number]
@@ -186,7 +204,10 @@ def sums_with_other_sign(graph: ForwardGraph, nodes: list[Node], other: int) -> 
 
 
 def without_bias(graph: ForwardGraph, nodes: list[Node], other: int) -> Iterator[tuple[list[Any], str]]:
-    """If the operand is a sum with a bias, or a block of such a sum, yield the operand without the bias."""
+    """Yield (values in each round, source) of the operand `other` without its bias.
+
+    Yield nothing if the operand is neither a sum with a bias nor a block of such a sum.
+    """
     right = [n.operands[other] for n in nodes]
     for sums in graph.families.values():
         for b in range(len(sums[0].operands)):
@@ -223,7 +244,7 @@ def wrong_powers(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def swapped_blocks(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which the gradients of 3 or 4 blocks of a result are in another order."""
+    """Yield hypotheses in which the gradients of 3 or 4 blocks of a result, such as gates, are in a wrong order."""
     for nodes, j, _ in graph.edges():
         shape = nodes[0].result.shape
         if j != -1 or len(shape) < 2 or nodes[0].name not in ("add", "matmul", "dot"):
@@ -242,7 +263,7 @@ def swapped_blocks(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def maximum_without_mask(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which a maximum passes its gradient to every element, not only to the largest."""
+    """Yield hypotheses in which backward passes the gradient of a maximum to all elements, not only to the largest."""
     for nodes, j, only in graph.edges():
         if nodes[0].name not in ("maximum.reduce", "minimum.reduce") or j != 0:
             continue
@@ -258,7 +279,7 @@ def maximum_without_mask(graph: ForwardGraph) -> Iterator[Hypothesis]:
 def larger_of_two(graph: ForwardGraph) -> Iterator[Hypothesis]:
     """Yield hypotheses about the elementwise maximum or minimum of two arrays.
 
-    At each element, only the array that forward chooses receives the gradient.
+    A right backward passes the gradient of each element only to the array from which forward takes this element.
     """
     for nodes in graph.families.values():
         name, place = nodes[0].name, nodes[0].place
@@ -289,7 +310,11 @@ def same_shapes(node: Node, j: int, k: int) -> bool:
 
 
 def with_masks(j: int, k: int, factors: Callable, node: Node, operands: list[Any]) -> Any:
-    """Multiply the movements of operands `j` and `k` by ``factors(mask of operand j, result)`` instead of the masks."""
+    """Compute the maximum or minimum of the operands `j` and `k` with a wrong derivative.
+
+    The derivatives with respect to `j` and `k` are ``factors(mask, result)``. The mask is 1 where forward takes the
+    element of operand `j`.
+    """
     mask = (node.operands[j] == node.result).astype(float)
     f, g = factors(mask, node.result)
     return node.result + f * (operands[j] - node.operands[j]) + g * (operands[k] - node.operands[k])

@@ -26,7 +26,7 @@ SMOOTH = {"sqrt", "square", "power", "reciprocal", "multiply", "divide", "add", 
 
 
 def wrong_slopes(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward uses another factor instead of phi'(u)."""
+    """Yield hypotheses about functions y = phi(u) in forward: backward uses another factor instead of phi'(u)."""
     few = sum(v.size for v in graph.projection.variables.values()) < FEW
     for sources, j, sinks, block in find_functions(graph):
         blocks = [block(s, n) for s, n in zip(sources, sinks, strict=True)]
@@ -51,7 +51,11 @@ def wrong_slopes(graph: ForwardGraph) -> Iterator[Hypothesis]:
 def alternative_slopes(
     graph: ForwardGraph, found: list[ElementwiseFunction], activation: bool, sources: list[Node], sinks: list[Node]
 ) -> Iterator[tuple[float, str, str, list[Any]]]:
-    """Yield (rank, mistake, evidence, slopes) for wrong factors. `slopes` has one array for each round."""
+    """Yield (rank, mistake, evidence, slopes) for wrong factors that backward may use instead of phi'(u).
+
+    `found` contains the function y = phi(u) in each round of a loop, and `slopes` contains the wrong factor in each
+    round. `sources` read u, and `sinks` compute y. `activation` is True if phi may be an activation function.
+    """
     d, u, y = ([getattr(f, part) for f in found] for part in ("d", "u", "y"))
     argument = sources[0].outer_names[found[0].j]
     says = f"backward computes as if the derivative with respect to `{argument}` were "
@@ -110,7 +114,11 @@ def alternative_slopes(
 
 
 def other_thresholds(u: list[Any], d: list[Any], top: float) -> Iterator[tuple[float, str, str, list[Any]]]:
-    """Yield masks that compare the input, or its absolute value, with a different threshold than forward."""
+    """Yield (rank, mistake, evidence, masks) for masks with another threshold than the mask of forward.
+
+    The masks compare the input `u`, or its absolute value, with the threshold. `d` is the mask of forward, and `top` is
+    its value where it is not 0.
+    """
     for formula, text in ((np.asarray, "the input is above"), (lambda x: -np.abs(x), "|input| is below")):
         values = [formula(x) for x in u]
         levels = np.unique(np.concatenate([np.ravel(x) for x in values]))
@@ -125,7 +133,7 @@ def other_thresholds(u: list[Any], d: list[Any], top: float) -> Iterator[tuple[f
 
 
 def arrays_like_result(graph: ForwardGraph, sinks: list[Node]) -> Iterator[tuple[list[Any], str]]:
-    """Yield float arrays with the shape of the result: a list with one array for each round, and a name."""
+    """Yield (list with one array for each round, name) for float variables with the shape of the results of `sinks`."""
     for values, name in graph.arrays.get(len(sinks), {}).values():
         same = all(v.shape == n.result.shape for v, n in zip(values, sinks, strict=True))
         if same and values[0].dtype.kind == "f" and VARIABLE.match(name):
@@ -133,10 +141,10 @@ def arrays_like_result(graph: ForwardGraph, sinks: list[Node]) -> Iterator[tuple
 
 
 def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
-    """Yield (sources, operand, sinks, block) for results that are elementwise functions of one earlier array.
+    """Yield (sources, operand, sinks, block) for each function y = phi(u) in forward that is computed elementwise.
 
-    `sources` are the operations, one for each round, that read the array as `operand`; `sinks` compute the results;
-    ``block(source, sink)`` lists the operations between them.
+    `sources` are the operations that read u as `operand`, and `sinks` are the operations that compute y, one for each
+    round of a loop. ``block(source, sink)`` returns the operations from `source` to `sink`.
     """
     edges = [(nodes, j) for nodes, j, _ in graph.edges() if j >= 0]
     seen: set[tuple] = set()
@@ -165,7 +173,11 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
 
 
 def elementwise_block(graph: ForwardGraph, start: Node, u: tuple, end: Node | None = None) -> list[Node]:
-    """Return elementwise operations from `start` on: their active operands are `u` or results of these operations."""
+    """Return the elementwise operations, from `start` to `end`, that compute a function of one array.
+
+    `u` is the `content_key` of this array. The active operands of the operations are this array, or results of the
+    returned operations. At most ten operations are returned.
+    """
     inside, found = {u}, []
     first = next(i for i, node in enumerate(graph.nodes) if node is start)
     for node in graph.nodes[first : first + 60]:
@@ -180,9 +192,23 @@ def elementwise_block(graph: ForwardGraph, start: Node, u: tuple, end: Node | No
 
 
 class ElementwiseFunction:
-    """The function phi from operand `j` of the operation `source` to the result of `sink`.
+    """A function y = phi(u) that forward computes by elementwise operations, such as a sigmoid.
 
-    The attribute `d` is phi' at this operand.
+    Parameters
+    ----------
+    source : Node
+        The first operation, which reads u.
+    j : int
+        The number of the operand u of `source`.
+    sink : Node
+        The last operation, whose result is y.
+    nodes : list of Node
+        All operations from `source` to `sink`.
+
+    Attributes
+    ----------
+    u, y, d : ndarray
+        The input u, the output y, and the derivative phi'(u), element by element.
     """
 
     def __init__(self, source: Node, j: int, sink: Node, nodes: list[Node]):
@@ -192,13 +218,16 @@ class ElementwiseFunction:
 
     @property
     def is_nonlinear(self) -> bool:
-        """True if phi' differs between elements. For a single element, True if phi' differs at a point nearby."""
+        """True if phi'(u) differs between the elements of u.
+
+        If u has only one element, True if phi'(u + 0.1) differs from phi'(u).
+        """
         if self.d.size == 1:
             return abs((self.slope_at(self.u + 0.1) - self.d).item()) > 1e-6
         return float(np.ptp(self.d)) > 1e-6
 
     def slope_at(self, point: Any) -> Any:
-        """Return phi'(point), by differences."""
+        """Return phi'(point), from finite differences."""
         return (self(point + 1e-5) - self(point - 1e-5)) / 2e-5
 
     def __call__(self, u: Any) -> Any:
@@ -242,7 +271,11 @@ def is_proportional(a: list[Any], b: list[Any]) -> bool:
 
 
 def with_slope(graph: ForwardGraph, source: tuple[int, int], sink: int, g: Any) -> dict:
-    """Return the changes that make `g`, an array or a function, the slope of `sink` with respect to `source`."""
+    """Return the changes of forward that make `g` the derivative of a result with respect to an earlier operand.
+
+    `source` is (operation, operand), and `sink` is the number of the operation that computes the result. `g` is the
+    derivative, or a function that maps the movement of the operand to the movement of the result.
+    """
     found = {sink: replace_slope(graph.tape, source, g if callable(g) else partial(np.multiply, g))}
     if source[0] != sink:
         found[source[0]] = record_operand(graph.tape, source[1])

@@ -1,6 +1,6 @@
 """Hypotheses: forward broadcasts an array, and backward sums its gradient over the wrong axes.
 
-The movement of an array is its change from the first forward pass.
+The movement of an operand or a result is its difference from its value in the first forward pass.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MISTAKE = "summed over the wrong axis"
 
 
 def wrong_sums(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses about operands that are smaller than the result of an elementwise operation."""
+    """Yield hypotheses about operands that an elementwise operation broadcasts to the shape of its result."""
     for nodes, j, only in graph.edges():
         node, ndim = nodes[0], nodes[0].result.ndim
         if j < 0 or not node.elementwise or np.size(node.operands[j]) >= node.result.size:
@@ -49,7 +49,10 @@ def along_axis(d: Any, axis: int, n: int, ndim: int) -> Any:
 
 
 def spread_movement(j: int, L: Callable) -> Callable:
-    """Apply `L` to the movement of operand `j` of an elementwise operation. `L` may change the shape."""
+    """Return a function for `Tape.changes` that applies `L` to the movement of operand `j`.
+
+    The operation must be elementwise. `L` may change the shape.
+    """
 
     def changed(node: Node, operands: list[Any]) -> Any:
         moved = L(np.asarray(operands[j] - node.operands[j]))

@@ -1,7 +1,9 @@
-"""Arrays with several uses in forward: find how often backward counts each use.
+"""Find an array that forward uses several times, but whose uses backward does not all count once.
 
-The gradient of such an array is the sum over its uses. The derivative through each use alone is measured along three
-directions. Then every combination of counts can be tested without more forward passes.
+For example, forward uses w in x @ w and in h @ w, and backward computes only the gradient of x @ w. The gradient of w
+is the sum of one part for each use. The contribution of each part to the derivative of f is measured along three
+directions. Then the diagnosis can test without more forward passes whether backward leaves out a part, counts it twice
+or flips its sign.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ Use = tuple[list[Node], int]
 
 
 def wrong_uses(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
-    """Add the mistakes in which some uses of an array, or some rounds of one use, are left out or counted twice."""
+    """Add the mistakes in which backward leaves out, or counts twice, some uses of an array or some rounds of a use."""
     for name in tester.wrong:
         case = cases[name]
         if case.found or tester.elements[name] < 2:
@@ -38,21 +40,26 @@ def wrong_uses(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTe
 
 
 def cut(nodes: list[Node], j: int) -> dict:
-    """Return the changes that cut one operand."""
+    """Return the changes of forward that make the gradient of operand `j` of the operations `nodes` zero."""
     return {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
 
 
 def measure_use(tester: HypothesisTester, name: str, changes: dict) -> np.ndarray:
-    """Return, for each direction of the array, the part of the true derivative that `changes` removes."""
+    """Return the part of the true derivative that comes from one use of the array `name`, for each direction.
+
+    `changes` are the changes of forward that make the gradient of this use zero.
+    """
     return np.array([d.true - tester.slope(changes, d) for d in tester.alone[name]])
 
 
 def fitting_counts(
     tester: HypothesisTester, name: str, parts: list[np.ndarray], choices: tuple[int, ...]
 ) -> tuple[int, ...] | None:
-    """Return the number of times that backward counts each part.
+    """Return how often backward counts each use of the array `name`: 1 if the use is right, 0 if it is left out.
 
-    If several choices fit, return one with the fewest wrong counts.
+    `parts` contains, for each use, the part of the true derivative that comes from this use. `choices` are the counts
+    to try, and -1 is the wrong sign. If several combinations fit, return one with the fewest wrong counts. Return None
+    if no combination fits.
     """
     rest = np.array([d.true for d in tester.alone[name]]) - sum(parts)
     fitting = []
@@ -64,7 +71,7 @@ def fitting_counts(
 
 
 def add_uses(case: Case, graph: ForwardGraph, uses: list[Use], counts: tuple[int, ...]) -> None:
-    """Add the mistake that `counts` shows."""
+    """Add the mistake to `case`. `counts` contains how often backward counts each use in `uses`."""
     wrong = [(use, c) for use, c in zip(uses, counts, strict=True) if c != 1]
     places = [f"`{nodes[0].place.split(': ', 1)[-1]}`" for (nodes, _), _ in wrong]
     values = {c for _, c in wrong}
@@ -88,7 +95,10 @@ def add_uses(case: Case, graph: ForwardGraph, uses: list[Use], counts: tuple[int
 def misplaced(
     cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester, name: str, uses: list[Use]
 ) -> None:
-    """Explain other wrong arrays: backward adds the gradient of a use of `name` to one of them."""
+    """Test whether backward adds the gradient of a use of the array `name` to the gradient of another array.
+
+    `uses` are the uses of `name` that backward does not count.
+    """
     for other in tester.wrong:
         if cases[other].found or cases[other].shape != cases[name].shape:
             continue
@@ -105,7 +115,10 @@ def misplaced(
 
 
 def rounds_of_use(case: Case, graph: ForwardGraph, tester: HypothesisTester, nodes: list[Node], j: int) -> None:
-    """Add the mistake in which some rounds of one use in a loop are left out, or counted several times."""
+    """Add the mistake in which backward leaves out some rounds of one use in a loop, or counts them several times.
+
+    The use is operand `j` of `nodes`, the operations of all rounds.
+    """
     count = len(nodes)
     if not 3 <= count <= MAX_ROUNDS or tester.elements[case.name] < 3:
         return

@@ -1,5 +1,7 @@
 """Hypotheses about windows and rows: backward adds their gradient at a wrong position, or counts repeated rows once.
 
+A window is a part of an array that forward reads, such as the part of an image under a convolution's kernel.
+
 x[2 * i : 2 * i + 3] in a loop      backward adds to x[i : i + 3], or to a neighbouring window
 a product with a kernel             backward does not rotate the kernel, or rotates a kernel that must not be rotated
 C[ids] with repeated ids            backward uses dC[ids] += d, which adds only one d for each repeated id
@@ -24,9 +26,10 @@ PRODUCTS = {"multiply", "matmul", "dot", "einsum", "tensordot", "inner", "vdot",
 
 
 def repeated_rows(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward counts equal indices only once.
+    """Yield hypotheses about a lookup such as C[ids]: backward counts an index only once, even if ids repeats it.
 
-    Some hypotheses count an index once in the whole array, and others once at each position along an axis.
+    In some hypotheses, an index is counted once in the whole array of indices. In others, it is counted once at each
+    position along an axis.
     """
     for nodes in graph.families.values():
         node = nodes[0]
@@ -51,9 +54,12 @@ def repeated_rows(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def overwritten_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which each element of overlapping windows counts only in its first or its last window."""
+    """Yield hypotheses in which backward overwrites the gradient of an earlier window instead of adding to it.
+
+    Then an element of several overlapping windows receives a gradient only from its first or from its last window.
+    """
     for w in find_windows(graph):
-        one_matrix = len(w.nodes) == 1  # the windows are its rows, and backward may loop over its columns
+        one_matrix = len(w.nodes) == 1  # the windows are the rows of a matrix, and backward may loop over its columns
         columns = list(np.array(w.pieces).T) if one_matrix else []
         chosen = [w.pieces] if w.nodes[0].name not in ("maximum.reduce", "minimum.reduce") else [w.chosen, w.pieces]
         for own in chosen:
@@ -107,7 +113,8 @@ class Windows:
     pieces : list of ndarray
         For each window, the flat indices in `base` of its elements.
     chosen : list of ndarray
-        For each window, the indices that get a gradient. For a maximum, only the largest element gets a gradient.
+        For each window, the flat indices in `base` of the elements that receive a gradient. If forward takes the
+        maximum of a window, only the largest element receives a gradient.
     own : bool
         True if the windows are views of the differentiated array.
     """
@@ -123,7 +130,7 @@ class Windows:
 
 
 def find_windows(graph: ForwardGraph) -> Iterator[Windows]:
-    """Yield the windows that forward reads."""
+    """Yield a `Windows` object for each group of windows that forward reads from one array."""
     variables = graph.projection.variables
     for nodes, j, only in graph.edges():
         if j < 0 or not isinstance(nodes[0].operands[j], np.ndarray):
@@ -165,9 +172,10 @@ def owner_of(view: np.ndarray) -> np.ndarray:
 
 
 def elements_of(array: np.ndarray, variables: dict[str, np.ndarray]) -> tuple[str, np.ndarray] | None:
-    """Return the differentiated array whose elements `array` holds, and their flat indices.
+    """Return (name, flat indices) if `array` contains only elements of one differentiated array, and padding.
 
-    An element that is zero may come from padding, so its index is -1.
+    The name is that of the differentiated array. The index is -1 for an element that is zero, because it may come from
+    padding.
     """
     flat = np.ravel(array)
     for name, variable in variables.items():
@@ -183,9 +191,10 @@ def elements_of(array: np.ndarray, variables: dict[str, np.ndarray]) -> tuple[st
 
 
 def chosen_elements(node: Node, j: int, index: np.ndarray) -> np.ndarray:
-    """Return the indices of the elements of operand `j` that get a gradient.
+    """Return the elements of `index` at which operand `j` of the operation `node` receives a gradient.
 
-    For a maximum, this is only the largest element.
+    `index` contains an index for each element of the operand. If the operation takes a maximum, only the largest
+    element receives a gradient. In other operations, all elements do.
     """
     if node.name not in ("maximum.reduce", "minimum.reduce"):
         return index
@@ -225,9 +234,10 @@ def moved_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def window_moves(starts: np.ndarray, shape: tuple[int, ...], long: np.ndarray) -> Iterator[tuple[str, str, Callable]]:
-    """Yield (description, mistake, function).
+    """Yield (description, mistake, function) for each way in which backward may use wrong positions for windows.
 
-    The function maps the start of a window in forward to its start in backward.
+    The function maps the start of a window in forward to its start in backward. `starts` are the starts of all windows
+    in an array of shape `shape`. `long` is True at the axes along which a window has more than one element.
     """
     strides = []
     for axis in range(starts.shape[1]):
@@ -260,9 +270,10 @@ def window_moves(starts: np.ndarray, shape: tuple[int, ...], long: np.ndarray) -
 
 
 def moved_index(index: np.ndarray, shape: tuple[int, ...], start: tuple, new: np.ndarray) -> np.ndarray:
-    """Return the flat indices of a window that begins at `new` instead of `start`.
+    """Return the flat indices of a window after a move from `start` to `new`.
 
-    The index is -1 outside the array.
+    `index` are the flat indices before the move, and `shape` is the shape of the array. The new index is -1 outside the
+    array.
     """
     at = np.array(np.unravel_index(index, shape)) + (new - np.array(start)).reshape(-1, *(1,) * index.ndim)
     sizes = np.array(shape).reshape(-1, *(1,) * index.ndim)
@@ -274,9 +285,12 @@ def moved_index(index: np.ndarray, shape: tuple[int, ...], start: tuple, new: np
 def move_window(
     graph: ForwardGraph, j: int, name: str, index: np.ndarray, other: int | None = None, factor: Any = None
 ) -> Callable:
-    """Replace the movement of operand `j`, a window of the array `name`, by the movement of another part of this array.
+    """Return a function for `Tape.changes` that makes an operation read a window at another position.
 
-    If `other` is given, multiply the movement of the operand `other` by `factor` instead of operand `j`.
+    Operand `j` of the operation is a window of the array `name`. Its movement, the difference from its value in the
+    first forward pass, is replaced by the movement of the elements of the array at the flat indices `index`. If `other`
+    is given, the operation is a product, and the movement of the operand `other` is multiplied by `factor` instead of
+    operand `j`.
     """
     variable = graph.projection.variables[name]
     before = variable.ravel().copy()
@@ -295,7 +309,7 @@ def move_window(
 
 
 def turned_kernels(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which a product uses an array that is reversed along some of its axes."""
+    """Yield hypotheses in which backward reverses the kernel of a product along some axes, compared with forward."""
     for nodes, j, only in graph.edges():
         node = nodes[0]
         if j < 0 or node.name not in PRODUCTS:
