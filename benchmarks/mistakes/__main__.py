@@ -59,12 +59,12 @@ extended directional mode so that it can test three of the other four.
 CHANGED = """# Automatically changed backward passes
 
 The authors of the diagnosis chose the [planted mistakes](planted-mistakes.md). A program chose the mistakes on this
-page: it takes the correct code of that page, and changes each operation of a backward pass, one at a time. The
-checker then diagnoses every change that makes a gradient wrong. We did not name these mistakes in advance. Therefore
+page: it takes the correct code of the planted mistakes, and changes each operation of a backward pass, one at a time.
+The checker then diagnoses every change that makes a gradient wrong. We did not name these mistakes in advance. Therefore
 the table shows how often the diagnosis finds an explanation. It does not show how often this explanation is the best
-one. A student would not make many of these changes. Most of the changes without an explanation leave only one term of a
-sum, or drop the gradient from a product in the middle of a formula. In the first full count,
-the diagnosis explained 427 of 611 changes (70 %). We then extended it for changes that it could not explain.
+one. A student would not make many of these changes. Most of the changes without an explanation keep only one term of a
+sum, or leave out the incoming gradient in a product in the middle of a formula. In the first full count, the diagnosis
+explained 427 of 611 changes (70 %). We then extended the diagnosis for changes that it could not explain.
 `python -m benchmarks.mistakes --changed` writes this page in a few minutes.
 
 | change | effect |
