@@ -60,8 +60,8 @@ CHANGED = """# Automatically changed backward passes
 
 The authors of the diagnosis chose the [planted mistakes](planted-mistakes.md). A program chose the mistakes on this
 page: it takes the correct code of the planted mistakes, and changes each operation of a backward pass, one at a time.
-The checker then diagnoses every change that makes a gradient wrong. We did not name these mistakes in advance. Therefore
-the table shows how often the diagnosis finds an explanation. It does not show how often this explanation is the best
+The checker then diagnoses every change that makes a gradient wrong. We did not name these mistakes in advance. So the
+table shows how often the diagnosis finds an explanation. It does not show how often this explanation is the best
 one. A student would not make many of these changes. Most of the changes without an explanation keep only one term of a
 sum, or leave out the incoming gradient in a product in the middle of a formula. In the first full count, the diagnosis
 explained 427 of 611 changes (70 %). We then extended the diagnosis for changes that it could not explain.
