@@ -78,8 +78,9 @@ class Function:
         names = ast.parse(f"if 0: ({''.join(f'{name}, ' for name in own.co_freevars)})").body
         choice = ast.copy_location(ast.If(here, body, self._unchanged), self.definition)
         self.definition.body = [choice, *names]
+        future = own.co_flags & annotations.compiler_flag  # does the user's file import it?
         try:
-            made = compile(around, own.co_filename, "exec", dont_inherit=True)
+            made = compile(around, own.co_filename, "exec", flags=future, dont_inherit=True)
         except (SyntaxError, ValueError, TypeError, RecursionError):
             return None
         finally:

@@ -20,7 +20,9 @@ from nnscratch.gradcheck.diagnosis import changed_functions
 from nnscratch.gradcheck.diagnosis.changed_functions import (
     Function,
     Muted,
+    Recorder,
     Runs,
+    TooManyLines,
     class_of,
     definition_of,
     functions_of_backward,
@@ -100,9 +102,11 @@ def with_many_objects(dy, cache):
 
 def test_objects_that_are_deleted_during_backward_are_not_part_of_it():
     p = projection_of(with_many_objects)
+    gc.collect()
+    gc.disable()
     for _ in range(10):
         Timed()
-    assert gc.isenabled()
+    gc.enable()
     assert [f.function for f in functions_of_backward(p)] == [with_many_objects]
     assert gc.isenabled()
 
@@ -270,6 +274,19 @@ def test_a_default_that_is_a_function_and_annotations_are_left_alone():
     assert found == (16, 13) and scaled(3) == 7
 
 
+@pytest.mark.parametrize("future, number", [("", float), ("from __future__ import annotations\n", "float")])
+def test_annotations_of_inner_functions_are_evaluated_as_in_the_users_file(tmp_path, future, number):
+    path = tmp_path / "layer.py"
+    path.write_text(f"{future}def f(x):\n    def g(y: float):\n        return y + x\n    return g\n")
+    spec = importlib.util.spec_from_file_location("layer_of_a_test", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    f = function_of(module.f)
+    module.f.__code__ = replaced(f, "y + x", "y * x")
+    g = module.f(3)
+    assert g(5) == 15 and g.__annotations__ == {"y": number}
+
+
 class Kinds:
     @staticmethod
     def static(x):
@@ -333,6 +350,8 @@ def test_codes_are_the_same_only_with_the_same_types_of_numbers():
     assert same_code(a, c) and not same_code(a, b)
     inner = [compile(f"def f():\n def g(): return {n}\n return g", "f", "exec").co_consts[0] for n in (1, 2, 1)]
     assert same_code(inner[0], inner[2]) and not same_code(inner[0], inner[1])
+    number = inner[0].replace(co_consts=tuple(3 if isinstance(c, types.CodeType) else c for c in inner[0].co_consts))
+    assert not same_code(inner[0], number) and not same_code(number, inner[0])
     lower = compile("\ndef f(): return (1, 'a')", "f.py", "exec").co_consts[0]
     assert not same_code(a, lower)
 
@@ -363,8 +382,78 @@ def test_gradients_that_are_not_finite_floats_are_left_out():
     def backward(dy, cache):
         return 3 * dy
 
-    assert run(backward, "3 * dy", "3 * dy / (dy > dy.min())") is None
+    assert run(backward, "3 * dy", "np.where(dy > dy.min(), dy, np.inf)") is None
     assert run(backward, "3 * dy", "None") is None and run(backward, "3 * dy", "3j * dy") is None
+
+
+def test_backward_runs_at_the_current_point():
+    def backward(dy, twice):
+        return 3 * dy
+
+    p = projection_of(backward, lambda x: (3 * x, 2 * x))
+    p.variables["x"][...] = 7
+    (f,) = functions_of_backward(p)
+    np.testing.assert_array_equal(f.variables["twice"], np.full(X.shape, 14))
+
+
+def test_a_function_with_two_owners_or_without_a_source_is_left_out():
+    def backward(dy, cache):
+        return both(eval("lambda v: v")(dy))
+
+    def both(dy):
+        return 3 * dy
+
+    other = types.FunctionType(both.__code__, globals())
+    assert [f.function for f in functions_of_backward(projection_of(backward))] == [backward]
+    assert other(1) == 3
+
+
+class Frame:
+    """A frame of a file, called by another frame."""
+
+    def __init__(self, filename, called_by=None, **variables):
+        self.f_code = compile("0", filename, "exec")
+        self.f_back, self.f_locals = called_by, variables
+
+
+OWN, PACKAGE = Frame("/home/ada/layer.py", x=3), Frame(changed_functions.__file__)
+
+
+def test_a_function_is_recorded_when_it_returns():
+    recorder = Recorder()
+    for event in ("call", "c_return", "exception"):
+        recorder(OWN, event, time.sleep)
+    recorder(Frame(np.__file__, OWN), "return", None)
+    assert recorder.ran == {} and not recorder.acts
+    recorder(OWN, "return", None)
+    assert recorder.ran == {OWN.f_code: {"x": 3}} and not recorder.acts
+
+
+@pytest.mark.parametrize("frame, function, acts", [
+    (OWN, time.sleep, True),
+    (OWN, len, False),
+    (Frame(np.__file__, OWN), time.sleep, True),  # a library that the user's code calls
+    (Frame(np.__file__, Frame(functools.__file__, OWN)), time.sleep, True),
+    (Frame(np.__file__, PACKAGE), time.sleep, False),  # a library that the checker calls
+    (PACKAGE, time.sleep, False),
+    (Frame(np.__file__), time.sleep, False),
+])  # fmt: skip
+def test_an_effect_counts_if_the_users_code_causes_it(frame, function, acts):
+    recorder = Recorder()
+    recorder(frame, "c_call", function)
+    assert recorder.acts is acts
+    recorder(PACKAGE, "c_call", time.sleep)
+    assert recorder.acts is acts  # an effect is not forgotten
+
+
+def test_only_lines_of_the_users_code_are_counted():
+    runs = Runs(projection_of(triple), [])
+    runs._count, runs._lines = 0, 2
+    for _ in range(5):
+        assert runs._trace(Frame(np.__file__), "call", None) is None
+    assert runs._trace(OWN, "call", None) == runs._trace(OWN, "line", None) == runs._trace
+    with pytest.raises(TooManyLines):
+        runs._trace(OWN, "line", None)
 
 
 def test_the_functions_that_backward_runs_with_their_variables():
@@ -515,6 +604,21 @@ def test_a_view_of_an_array_keeps_the_values_of_the_current_point():
     runs = Runs(p, [f])
     p.variables["x"][...] = 7
     runs.gradients(backward, backward.__code__)
+    np.testing.assert_array_equal(p.variables["x"], np.full(X.shape, 7))
+
+
+def test_a_view_of_one_of_two_arrays_keeps_the_values_of_the_current_point():
+    def backward(dy, cache):
+        x, w = cache
+        turned = x.T  # noqa: F841
+        return dy * w, dy * x
+
+    p = Projection(make_adapter((lambda x, w: (x * w, (x, w)), backward), (X.copy(), X.copy())),
+                   np.random.default_rng(0))  # fmt: skip
+    (f,) = functions_of_backward(p)
+    runs = Runs(p, [f])
+    p.variables["x"][...] = 7
+    np.testing.assert_allclose(runs.gradients(backward, backward.__code__)["w"], 7 * p.weights[0])
     np.testing.assert_array_equal(p.variables["x"], np.full(X.shape, 7))
 
 
