@@ -160,7 +160,7 @@ class Check:
         self.adapter, self.before, self.settings, self.rng = adapter, before, settings, rng
 
     def report(self) -> GradientReport:
-        """Run steps 2 to 6 of the list at the top of this file."""
+        """Run the check on the adapter, and return the report: steps 2 to 6 of the docstring of this module."""
         report = GradientReport(
             self.adapter.title, mode=self.settings.mode.replace("auto", "full"), notes=self.adapter.notes
         )

@@ -36,19 +36,19 @@ from .report import GradientReport, Trap
 from .snapshot import Steps, is_number_sequence
 from .vacuous import outputs_are_constant
 
-SHOWN = 6  # arrays named in a report
-CHANGES = (1e-3, 0.3)  # the relative sizes of the two random changes of an array
+SHOWN = 6  # the largest number of arrays that a note or a trap names
+CHANGES = (1e-3, 0.3)  # an array is changed at random twice; these are the sizes of the changes, relative to its values
 
 
 @dataclass(eq=False)
 class Unchecked:
-    """An array that the code holds, and that was not checked.
+    """A float array in the user's objects or functions whose gradient was not checked.
 
     Attributes
     ----------
     array : array
     places : list of Steps
-        All places at which the code holds the array.
+        All places of the array in the user's objects and functions, such as ``self.fc1.W``: see places.py.
     """
 
     array: Any
@@ -121,7 +121,7 @@ def forgotten_inputs(projection: Projection, analytic: dict[str, Any]) -> list[s
 
 
 def unchecked_arrays(projection: Projection) -> list[Unchecked]:
-    """Return the float arrays that the code holds, except the checked ones, the inputs, and gradients of Parameters."""
+    """Return the float arrays in the user's objects and functions, except parameters, inputs and their gradients."""
     known = list(projection.variables.values())  # the parameters and the float inputs
     found: dict[int, Unchecked] = {}
     roots = projection.state_roots
@@ -172,7 +172,7 @@ def holder_at(roots: Any, steps: Steps) -> Any:
 
 
 def moving_arrays(projection: Projection, candidates: list[Unchecked]) -> Iterator[Unchecked]:
-    """Yield the candidates that change the outputs, and that forward does not overwrite."""
+    """Yield the arrays of `candidates` that change the outputs, and that forward does not overwrite."""
     candidates = [u for u in candidates if u.array.flags.writeable and np.isfinite(to_numpy(u.array)).all()]
     if not candidates:
         return

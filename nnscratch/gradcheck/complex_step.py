@@ -118,5 +118,5 @@ def imaginary(projection: Projection) -> float:
 
 
 def is_numpy(projection: Projection) -> bool:
-    """Return True if all variables are float64 NumPy arrays."""
+    """Return True if all differentiated arrays are float64 NumPy arrays."""
     return all(isinstance(v, np.ndarray) and v.dtype == np.float64 for v in projection.variables.values())

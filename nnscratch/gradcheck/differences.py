@@ -16,7 +16,7 @@ from .verdict import set_verdict
 
 
 class Differences:
-    """Numeric derivatives of a projection at its current point.
+    """Numeric derivatives of f, the weighted sum of the outputs, at the current values of the arrays.
 
     Parameters
     ----------
@@ -72,7 +72,10 @@ class Differences:
         return self.rtol or (1e-6 if self.itemsize == 8 else 1e-2)
 
     def element_derivatives(self, array: Any, indices: list[tuple]) -> tuple[np.ndarray, ...]:
-        """Return four arrays: value, uncertainty, low and high. All elements outside `indices` are NaN."""
+        """Measure the derivatives of f with respect to the elements of `array` at `indices`.
+
+        Return four arrays: value, uncertainty, low and high of each `Derivative`. All other elements are NaN.
+        """
         out = [np.full(array.shape, np.nan) for _ in range(4)]
         scale, typical = 0.0, typical_size(array)
         for index in indices:
@@ -87,7 +90,7 @@ class Differences:
     def element_derivative(
         self, array: Any, index: tuple, scale: float, typical: float = 1.0, step_factor: float = 1.0
     ) -> Derivative:
-        """Return the derivative with respect to one element. See `differentiate` for the other arguments."""
+        """Return the derivative of f with respect to one element. See `differentiate` for the other arguments."""
         if min(array.dtype.itemsize, 8) == self.itemsize:
             return differentiate(self.f, array, index, self.centre, self.magnitude, scale, typical, step_factor)
         # The array is float64, but forward computes in float32: use the steps of float32.
@@ -95,7 +98,10 @@ class Differences:
         return estimate(move, self.centre, self.magnitude, step_factor, self.itemsize, scale)
 
     def element_mover(self, array: Any, index: tuple) -> Callable[[float], tuple[float, float]]:
-        """Return a function of h that adds h to one element. The function returns f, and the step after rounding."""
+        """Return a function of h that computes f while h is added to one element of `array`.
+
+        The function returns f, and h after rounding. Then it restores the element.
+        """
         value = array[index].copy()
 
         def evaluate_at(h: float) -> tuple[float, float]:
@@ -109,14 +115,20 @@ class Differences:
         return evaluate_at
 
     def directional_derivative(self, array: Any, v: np.ndarray, step_factor: float = 1.0) -> Derivative:
-        """Return the derivative along the direction `v`, measured with all steps multiplied by `step_factor`."""
+        """Return the derivative of f along the direction `v`, an array with the shape of `array`.
+
+        All steps are multiplied by `step_factor`.
+        """
         typical = typical_size(array)  # for small values, use smaller steps: they separate a sharp bend from a kink
         smaller = [step_factor * typical] if typical < 0.01 and self.itemsize == 8 else []
         move = self.direction_mover(array, v)
         return estimate(move, self.centre, self.magnitude, step_factor, self.itemsize, smaller=smaller)
 
     def direction_mover(self, array: Any, v: np.ndarray) -> Callable[[float], tuple[float, float]]:
-        """Return a function of h that adds h v to the array. The function returns f and h."""
+        """Return a function of h that computes f while ``h * v`` is added to `array`.
+
+        The direction `v` has the shape of `array`. The function returns f and h, and restores the array.
+        """
         xp, held = array_module(array), array.copy()
         on_device = xp.asarray(v, dtype=array.dtype)
 

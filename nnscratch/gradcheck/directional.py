@@ -1,8 +1,8 @@
 """Directional mode: derivatives along random directions, and a search for the wrong elements.
 
-A step along a direction changes all elements of an array together. So the number of forward
-passes does not depend on the size of the array. If the diagnosis cannot explain a wrong array, this file
-finds its wrong elements: it measures derivatives along directions that change only a part of the array.
+A step along a direction changes all elements of an array together. So the number of forward passes does not depend on
+the size of the array. If the diagnosis cannot explain a wrong gradient, this file finds the wrong elements: it measures
+derivatives along directions that change only a part of the array.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .report import Entry
 from .sampling import sample_indices
 from .verdict import out_of_tolerance, worst_elements
 
-DirectionalDerivatives = list[tuple[np.ndarray, Derivative]]  # each direction with the derivative along it
+DirectionalDerivatives = list[tuple[np.ndarray, Derivative]]  # directions, each with the derivative of f along it
 
 
 def measure_directions(

@@ -21,7 +21,7 @@ MAX_REFERENCE_SIZE = 5000  # if an unusable gradient has more elements, the true
 
 
 class EntryChecker:
-    """Compare arrays one by one, and return an Entry for each.
+    """Compare the gradients of arrays with finite differences, and return an Entry for each array.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class EntryChecker:
         return sample_indices(array, analytic, self.settings.samples, self.rng)
 
     def by_elements(self, name: str, array: Any, analytic: np.ndarray, indices: list[tuple]) -> Entry:
-        """Compare single elements."""
+        """Compare the gradient with finite differences at the elements `indices`, and return the entry."""
         differences = self.differences
         before = differences.evaluations
         numeric, uncertainty, low, high = differences.element_derivatives(array, indices)
@@ -111,7 +111,7 @@ class EntryChecker:
         return self._noisy
 
     def along_directions(self, name: str, array: Any, analytic: np.ndarray) -> Entry:
-        """Compare derivatives along random directions.
+        """Compare the gradient with finite differences along random directions, and return the entry.
 
         If a derivative is wrong, measure enough directions for a diagnosis.
 

@@ -56,14 +56,14 @@ def gradient_key(name: str, keys: Iterable[Any]) -> Any:
 
 
 def keys_of(steps: Steps) -> list[Any]:
-    """Return the names and numbers on the path to an array, without the steps that lead to the checked code."""
+    """Return the names and indices that lead from the checked object to an array: ["fc1", "W"] for self.fc1.W."""
     first = 1 if steps[0][0] == "returned" else 2
     keys = [key for kind, key in steps[first:] if key is not None and kind != "method"]
     return [(key.lstrip("_") or key) if isinstance(key, str) else key for key in keys]
 
 
 def array_words(steps: Steps) -> tuple:
-    """Return the names and numbers on the path to an array, without containers such as ``params``."""
+    """Return the names and indices that lead to an array, without names such as ``params``: ("W",) for params["W"]."""
     return tuple(key for key in keys_of(steps) if key not in CONTAINERS)
 
 

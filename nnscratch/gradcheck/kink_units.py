@@ -1,7 +1,7 @@
-"""Kinks, unit by unit: test whether the gradient at a point is an allowed mixture of the gradients nearby.
+"""Test whether a gradient at a point where several units have a kink is allowed.
 
 At a kink of one unit, such as a ReLU at zero, backward may use any slope between the two one-sided slopes. If several
-units have a kink at the same point, backward may use a different slope for each unit. Then the gradient is
+units have a kink at the same point, backward may use a different slope for each unit. Then an allowed gradient is
 
     g = g_start + sum over the units u of theta_u J_u,    0 <= theta_u <= 1
 
@@ -38,7 +38,7 @@ SAME = 1e-4  # gradients count as equal if they differ by less than this, relati
 
 
 class KinkUnits:
-    """The gradients that the kinks at the current point allow.
+    """The gradients that a right backward may return at the current point, where some units have a kink.
 
     Parameters
     ----------
@@ -172,9 +172,11 @@ class KinkUnits:
 
     @staticmethod
     def _nearest_on_segment(points: np.ndarray, here: np.ndarray) -> np.ndarray:
-        """Return, for each element, the point nearest to `here` on the line segment between its two values.
+        """Return, for each element of the gradient, the allowed value that is nearest to `here`.
 
-        Each dy gives a segment for an element. The point has the same position theta on all segments of this element.
+        `here` is the gradient from backward at the kink, and `points` are the gradients at nearby points. There the
+        element has only two different values, one on each side of the kink. The allowed values lie between the two, at
+        the same relative position theta for every dy.
         """
         spread = points - points[0]
         other = np.abs(spread).sum(axis=1).argmax(axis=0)  # a point on the other side of the kink
@@ -194,7 +196,10 @@ class KinkUnits:
     # --- several units -----------------------------------------------------------------------------------------------
 
     def _nearest_of_units(self, points: np.ndarray, here: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
-        """Return the allowed gradient nearest to `here`, or None if the jumps do not explain the gradients nearby."""
+        """Return the allowed gradient that is nearest to `here`, the gradient from backward at the kinks.
+
+        Return None if the jumps of the units do not explain `points`, the gradients at nearby points.
+        """
         for _ in range(2):
             found = self._crossings(scale)
             if found is None:
@@ -243,11 +248,12 @@ class KinkUnits:
 
 
 class Box:
-    """The points J theta with every theta_u between 0 and 1.
+    """The set of all vectors J theta with 0 <= theta_u <= 1: the changes of the gradient that the kinks allow.
 
     Parameters
     ----------
     J : ndarray, (elements, units)
+        The jump of the gradient at the kink of each unit.
     """
 
     def __init__(self, J: np.ndarray):

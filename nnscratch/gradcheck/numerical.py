@@ -191,7 +191,11 @@ def estimate(
     scale: float = 0.0,
     smaller: Sequence[float] = (),
 ) -> Derivative:
-    """Return df/dh at h = 0. ``evaluate_at(h)`` returns f at h, and h after rounding."""
+    """Return df/dh at h = 0. ``evaluate_at(h)`` returns f at h, and h after rounding.
+
+    `unit` is a factor for all steps, `smaller` are factors for additional steps, and `itemsize` is the number of bytes
+    of one value. The other arguments are those of `differentiate`.
+    """
     itemsize = min(itemsize, 8)  # values of longdouble become floats
     epsilon = {8: 2.2e-16, 4: 1.2e-7, 2: 1e-3}[itemsize]
     good = 1e-8 if itemsize == 8 else 1e-3

@@ -1,4 +1,4 @@
-"""Pairing: find the parameters that the checked objects hold, and the gradient of each.
+"""Pairing: find the parameters in the checked objects, and the gradient of each parameter.
 
 Run forward and backward once. The candidates are the arrays that forward reads and does not replace. A candidate is a
 parameter in one of these three cases:
@@ -257,7 +257,7 @@ class Search:
                     del pairs[steps]
 
     def _rest(self, pairs: dict[Steps, Steps]) -> list[Steps]:
-        """Return the candidates that have no gradient yet and may be parameters."""
+        """Return the places of arrays that may be parameters, but have no gradient yet."""
         taken = {id(self.candidates[s]) for s in pairs}
         gradients = {id(self._value(g)) for g in pairs.values()}
         return [
@@ -294,7 +294,7 @@ class Search:
         return dict(zip(rest, surplus, strict=True))
 
     def _by_shape(self, pairs: dict[Steps, Steps]) -> dict[Steps, Steps]:
-        """Pair a candidate with its gradient, if exactly one array with its shape is the gradient."""
+        """Pair a candidate with the array of its shape that is its gradient, if there is exactly one such array."""
         found: dict[Steps, Steps] = {}
         for steps in self._rest(pairs):
             shape = self.candidates[steps].shape
@@ -314,7 +314,7 @@ class Search:
     # --- measurements ------------------------------------------------------------------------------------------------
 
     def _f(self, changes: Places) -> float:
-        """Add `changes` to the arrays and numbers at their places, and return the weighted sum of the outputs."""
+        """Add `changes` to the arrays and numbers at these places, and return the weighted sum of the outputs."""
         for steps, change in changes.items():
             value = self.candidates[steps]
             if changes_in_place(value):
@@ -359,7 +359,7 @@ class Search:
 
 
 def own_numbers(snapshot: Snapshot, known: list[Any]) -> Places:
-    """Return the arrays and numbers that the code holds, except those that share memory with `known`."""
+    """Return the arrays and numbers in the user's objects, except arrays that share memory with `known`."""
     return {
         steps: value
         for steps, value in snapshot.places

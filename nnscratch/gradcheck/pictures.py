@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def draw_report(report: GradientReport) -> Any:
-    """Draw a row for each array: on the left analytic against numeric, on the right a map of the errors."""
+    """Draw a row for each array: on the left the two gradients, on the right a map of the errors."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -18,7 +18,7 @@ OUTSIDE = ("variable", "global", "default", "keyword default")  # places outside
 
 
 def value_at(roots: Sequence[Any], steps: Steps) -> Any:
-    """Return the object at a place.
+    """Return the object at a place: follow `steps` from `roots`.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def follow(value: Any, kind: str, key: Any) -> Any:
 
 
 def put_at(roots: Sequence[Any], steps: Steps, new: Any) -> None:
-    """Put `new` at a place: an attribute, an item, or a variable of a function."""
+    """Replace the object at a place, which may be an attribute, an item, or a variable of a function, by `new`."""
     holder = value_at(roots, steps[:-1])
     kind, key = steps[-1]
     if kind == "item":

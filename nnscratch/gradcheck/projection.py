@@ -149,7 +149,7 @@ class Projection:
         return [name for name in own if now.get(name) is not self.variables[name]]
 
     def constant_arrays(self) -> list[Any]:
-        """Return the NumPy arrays that the code holds and that are not variables, such as targets in an attribute."""
+        """Return the NumPy arrays in the user's objects that are not in `variables`, such as stored targets."""
         own = {id(v) for v in self.variables.values()}
         return [a for a in self.state.arrays() if isinstance(a, np.ndarray) and a.size > 1 and id(a) not in own]
 
@@ -243,7 +243,7 @@ def weighted_sum(weights: tuple, ys: tuple) -> float:
 
 
 def weights_like_outputs(weights: Any, ys: Any) -> Any:
-    """Return copies of `weights` with the containers, the array types and the device of the outputs `ys`."""
+    """Return copies of `weights`, nested like the outputs `ys`, with their array types and on their device."""
     if isinstance(ys, (tuple, list)):
         values = [weights_like_outputs(w, y) for w, y in zip(weights, ys, strict=True)]
         return type(ys)(*values) if hasattr(ys, "_fields") else type(ys)(values)

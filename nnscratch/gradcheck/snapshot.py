@@ -1,8 +1,9 @@
-"""Snapshot: everything that an object holds, recorded before a check and restored after it.
+"""Snapshot: the contents of the user's objects, recorded before a check and restored after it.
 
 A snapshot follows attributes, dictionaries, lists, arrays of objects, closures, and the globals that functions and
-methods use. It records the members of every container, the values of every array, and the state of every random
-generator. ``restore`` puts the same objects back, with the recorded contents.
+methods use. In this file, each of these is called a container, and the objects in it are its members. A snapshot
+records the members of every container, the values of every array, and the state of every random generator. ``restore``
+puts the same objects back, with the recorded contents.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class Snapshot:
         self._random_states = RandomStates(self.generators)
 
     def _remember(self, value: Any) -> Iterator[tuple[Step, Any]]:
-        """Record the container `value`, and yield its members, each with the step that leads to it."""
+        """Record the members of `value`, and yield (step, member) for each: (("attribute", "W"), array) for self.W."""
         if isinstance(value, (list, dict, set, deque, number_array)):
             self.containers.append((value, copy(value)))
             if isinstance(value, number_array):
@@ -197,21 +198,21 @@ class Snapshot:
 
 
 class Slot:
-    """An attribute that a class lists in ``__slots__``."""
+    """A container for an attribute that a class lists in ``__slots__``."""
 
     def __init__(self, owner: Any, name: str):
         self.owner, self.name = owner, name
 
 
 class Global:
-    """A global variable that a function uses."""
+    """A container for a global variable that a function uses."""
 
     def __init__(self, names: dict, name: str):
         self.names, self.name = names, name
 
 
 class Defaults:
-    """The default values of a function's positional arguments."""
+    """A container for the default values of a function's positional arguments."""
 
     def __init__(self, function: types.FunctionType):
         self.function = function

@@ -4,7 +4,8 @@ right         |a - n| <= rtol * max(|a|, |n|) + 3 * the uncertainty of n, for ev
 wrong         otherwise
 cannot tell   right, but only because n is too uncertain to show an error
 
-a is the analytic value and n the numeric one. At a kink, n is the interval between the one-sided derivatives.
+a is the gradient from backward, and n the numeric gradient. At a kink, n is the interval between the one-sided
+derivatives.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def make_adapter(subject: Any, inputs: tuple, loss: Any = None, targets: Any = (
 
 
 def in_convention(adapter: Adapter, convention: str) -> Adapter:
-    """Return `adapter` with gradients in the given convention, which `check_gradients` documents.
+    """Return `adapter` with gradients in the given convention, "sum" or "mean": see `check_gradients`.
 
     Raises
     ------

@@ -12,7 +12,7 @@ from .matching import match_gradients, nested_as_inputs
 from .names import argument_names
 from .order import in_input_order, returned_gradient_names
 
-NO_CACHE = object()  # means that there is no cache; None is not used, because it may be the cache of a forward
+NO_CACHE = object()  # forward returned no cache; this is not None, because forward may return None as its cache
 
 
 class Adapter:
@@ -43,14 +43,14 @@ class Adapter:
     cache : object
         The value that forward returned for backward, or `NO_CACHE`.
     accumulates : bool
-        True if backward must add to the gradients, as in a Module; False if it may overwrite them.
+        True if backward must add to the gradients, as in a Module; False if backward may overwrite the gradients.
     returns_cache : bool
-        True if forward returns its cache; False if it keeps the cache in an object.
+        True if forward returns its cache; False if forward keeps its cache in an object.
     surplus : list or dict
         The gradients that backward returned in addition to those of the inputs.
     container : str
-        "tuple" or "list" if backward returned its only gradient inside a tuple or a list, "flat" if it returned the
-        gradients of nested inputs in one tuple that is not nested, else "".
+        "tuple" or "list" if backward returned its only gradient inside a tuple or a list. "flat" if the inputs are
+        nested, and backward returned their gradients in one tuple that is not nested. Otherwise "".
     missing : list of str
         The inputs that have the name of a weight, such as ``W``, but no gradient from backward.
     returning : callable, optional
@@ -187,10 +187,11 @@ def is_transpose(a: Any, b: Any) -> bool:
 
 
 def clear_gradient(gradient: Any, arrays: list[tuple[str, Any]]) -> None:
-    """Set an array to zero before backward, because backward may add to the gradient of an earlier call.
+    """Set the array `gradient` to zero before backward. Otherwise backward may add to the gradient of an earlier call.
 
-    `arrays` contains the parameters and the inputs. If the gradient shares memory with one of them, leave it unchanged.
-    For example, after ``self.grads = dict(self.params)`` each gradient is the array of its parameter.
+    `arrays` contains the parameters and the inputs. If the gradient shares memory with such an array, leave the
+    gradient unchanged. For example, after ``self.grads = dict(self.params)`` each gradient is the array of its
+    parameter.
     """
     writeable = (
         is_array(gradient) and is_float(gradient) and getattr(getattr(gradient, "flags", None), "writeable", True)

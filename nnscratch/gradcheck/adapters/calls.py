@@ -96,8 +96,8 @@ def bind_arguments(
 ) -> list[Any] | None:
     """Return a value for each argument of backward, or None if there are more arguments than values.
 
-    An argument with the name of an input, an output or a cache gets that value. The other arguments get the remaining
-    values in this order: the gradients of the outputs, the cache, the inputs.
+    An argument with the name of an input, an output or a cache gets this input, output or cache. The other arguments
+    get the remaining values in this order: the gradients of the outputs, the cache, the inputs.
 
     Examples
     --------
@@ -124,9 +124,9 @@ def bind_arguments(
 
 
 def gradients_taken(names: Sequence[str], inputs: Mapping[str, Any], outputs: Sequence[str], cache: bool) -> int:
-    """Return the number of gradients that backward takes.
+    """Return the number of arguments of backward that are gradients.
 
-    This is the number of its arguments that are not an input, an output or the cache.
+    All arguments are gradients, except those with the name of an input, an output or the cache.
     """
     free = [n for n in names if n not in inputs and n not in outputs and not (cache and is_cache_name(n))]
     return len(free) - (cache and not any(is_cache_name(n) for n in names))

@@ -92,7 +92,7 @@ class FunctionAdapter(Adapter):
 
 
 def takes_context(function: Callable) -> bool:
-    """Return True if the first argument of `function` is a context."""
+    """Return True if the first argument of `function` has the name of a context, such as ``ctx``."""
     return argument_names(function, 1)[0].lower() in CONTEXT_NAMES
 
 

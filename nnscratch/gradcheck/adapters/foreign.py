@@ -15,9 +15,9 @@ CONVERSIONS = {"PyTorch": "{}.detach().numpy()", "TensorFlow": "{}.numpy()"}
 
 
 def library_of(value: Any) -> str | None:
-    """Return the name of the library if `value` is an array of a library other than NumPy.
+    """Return "PyTorch", "JAX" or "TensorFlow" if `value` is an array of this library.
 
-    Return None for all other values.
+    Return None for NumPy arrays, and for values that are not arrays.
     """
     name = LIBRARIES.get(type(value).__module__.partition(".")[0])
     return name if hasattr(value, "shape") and hasattr(value, "dtype") else None

@@ -24,11 +24,12 @@ class FoundParameter:
     ----------
     name : str
     steps : Steps
-        The place of the array.
+        The place of the array in the user's objects, such as ``self.fc1.W``: see places.py.
     gradients : list of (Steps, bool)
-        The places of its gradient. If backward returns the gradient in addition to those of the inputs, the first step
-        is ``("returned", None)``. If the code keeps a gradient for each use of the array, as for a shared embedding,
-        the list has several places, and the gradients are added. The bool is True if the gradient must be transposed.
+        The places of the array's gradient. If backward returns this gradient in addition to those of the inputs, the
+        first step is ``("returned", None)``. If the code keeps a gradient for each use of the array, as for a shared
+        embedding, the list has several places, and the gradients are added. The bool is True if the gradient must be
+        transposed.
     number : bool
         True if the code has integers, a Python number or a read-only array at this place. The check replaces them by a
         float64 array that it can change.
@@ -98,7 +99,7 @@ class FoundParametersAdapter(Adapter):
 
     @property
     def container(self) -> str:
-        """The container in which backward returned its only gradient."""
+        """The form in which backward returned its gradients: see `Adapter.container`."""
         return self.inner.container
 
     @property

@@ -17,7 +17,7 @@ TARGETS = frozenset(
     "observed".split()
 )
 PREDICTED = frozenset("pred preds predicted prediction predictions hat yhat output outputs probs logits".split())
-FEW = 12  # with more inputs than this, there are too many assignments to compare all of them
+FEW = 12  # if there are more inputs, not all assignments of gradients to inputs are compared
 
 
 @dataclass
@@ -110,7 +110,7 @@ def skipped_inputs(result: Any, inputs: tuple, floats: list[tuple[str, Any]]) ->
 
 
 def match_keys(result: dict, floats: list[tuple[str, Any]], match: Match) -> set[Any]:
-    """Assign the items of a dictionary by their keys, and return the keys used."""
+    """Assign the gradients in the dictionary `result` to inputs by their keys. Return the keys that are assigned."""
     used = set()
     for name, value in floats:
         key = gradient_key(name, result)
@@ -127,7 +127,9 @@ def match_keys(result: dict, floats: list[tuple[str, Any]], match: Match) -> set
 
 
 def nested_as_inputs(result: Any, inputs: tuple) -> tuple | None:
-    """Return the gradients nested like the inputs, if backward returned a tuple that is not nested, else None.
+    """Return the gradients, nested like the inputs, if backward returned them in one tuple that is not nested.
+
+    Return None if the inputs are not nested, or if the gradients are nested already.
 
     Examples
     --------

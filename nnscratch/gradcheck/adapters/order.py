@@ -18,7 +18,7 @@ from ..gradient_names import gradient_of
 from ..nested import float_leaves
 from .matching import fits
 
-MANY = 6  # with more gradients than this, only the names are used
+MANY = 6  # if there are more gradients, their order is found from their names only, not from their shapes
 
 
 def returned_gradient_names(function: Callable) -> list[str]:

@@ -38,7 +38,7 @@ def values_in(nest: Any) -> list[Any]:
 
 
 class ValueAdapter(Adapter):
-    """A function whose arguments and results are such values, or a model whose ``parameters()`` are such values.
+    """A function of objects such as micrograd's ``Value``, or a model whose ``parameters()`` are such objects.
 
     For the checker, a list of n values is one array of shape (n,). Each forward makes new values for the inputs.
     Backward starts at the only output, or at the weighted sum of all outputs.
@@ -161,7 +161,7 @@ def parameter_groups(subject: Any) -> dict[str, Any]:
 
 
 def same_form(values: list[Any]) -> bool:
-    """Return True if one array can hold all values: there is only one value, or each value is a single number."""
+    """Return True if one array can contain all values: there is one value, or each value is a single number."""
     return len({id(v) for v in values}) == len(values) and (
         len(values) == 1 or not any(np.ndim(v.data) for v in values)
     )
@@ -191,7 +191,7 @@ def parts_of(array: Any) -> list[Any]:
 
 
 def set_data(nest: Any, array: Any) -> None:
-    """Put numbers into a value, or into the values of a list, and set their gradients to zero."""
+    """Put the numbers of `array` into a value, or into the values of a list, and set the gradients to zero."""
     if isinstance(nest, (list, tuple)):
         for item, part in zip(nest, parts_of(array), strict=True):
             if values_in(item):

@@ -89,7 +89,10 @@ def run_gradcheck(arguments: argparse.Namespace) -> int:
 
 
 def check_items(path: str, items: list[Item], given: Given, arguments: argparse.Namespace) -> list[Result]:
-    """Judge all items. If a worker fails, start a new worker for the next item."""
+    """Check each of `items` in a worker process, and return the results.
+
+    If the process fails, start a new process for the next item.
+    """
     results: list[Result] = []
     worker = None
     try:
@@ -107,7 +110,7 @@ def check_items(path: str, items: list[Item], given: Given, arguments: argparse.
 
 
 def split_subject(subject: str) -> tuple[str, str]:
-    """Return the path and the name, which is "" for a whole file.
+    """Split FILE.py:NAME into the path of the file and the name. The name is "" for a whole file.
 
     Raises
     ------
@@ -135,7 +138,7 @@ def read_source(path: str) -> str:
 
 
 def named_item(source: str, name: str) -> Item:
-    """Return the item called `name`: one that `discover` finds, or else any object of the file with this name."""
+    """Return the `Item` with the name `name`: code that `discover` finds, or any other object of the file."""
     if "," in name:
         return Item(name, [part.strip() for part in name.split(",", 1)])
     found = find(source, name)

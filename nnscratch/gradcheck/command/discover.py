@@ -30,7 +30,7 @@ class Item:
     label : str
         The name in the table. The label is also the NAME in ``FILE.py:NAME``.
     names : list of str
-        The names in the file: a function, a class, forward and backward, or these two and the cost.
+        The names in the file: of a function, of a class, of forward and backward, or of forward, backward and the cost.
     reason : str
         The reason why the code cannot be checked; "" if it can be checked.
     """

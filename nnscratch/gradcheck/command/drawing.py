@@ -55,8 +55,10 @@ class Given:
 
 
 def candidates(label: str, described: dict[str, Any], given: Given, seed: int) -> list[dict[str, Any]]:
-    """Return the candidates, the most likely first. Each candidate is a dict with ``init``, ``init_named`` and
-    ``inputs``.
+    """Return lists of values for all arguments of the code, the most likely first.
+
+    Each of these candidates is a dict with ``init`` and ``init_named``, the arguments of the constructor, and
+    ``inputs``, the arguments of forward.
 
     Parameters
     ----------
@@ -113,7 +115,10 @@ def wanted(arguments: list[dict], given: Given) -> list[dict]:
 
 
 def readings(label: str, described: dict, forward: list[dict], init: list[dict]) -> Iterator[tuple[str, dict]]:
-    """Yield the readings of a signature: the name of the reading, and a description of each argument's values."""
+    """Yield (name, descriptions) for each way in which a signature can be read.
+
+    The descriptions say, for each argument, which array or value to draw: see `draw`.
+    """
     arguments = [*init, *forward]
     names = [a["name"] for a in arguments]
     from_text = described_arguments(described["doc"], names)
@@ -142,7 +147,10 @@ def readings(label: str, described: dict, forward: list[dict], init: list[dict])
 
 
 def text_readings(from_text: dict[str, Described]) -> dict[str, Any]:
-    """Return a description of the values of every argument that a docstring or an annotation describes."""
+    """Return, by the name of the argument, a description of the array to draw: see `draw`.
+
+    `from_text` contains the arguments for which a docstring or an annotation gives a shape.
+    """
     shapes: dict[str, Any] = dict(sizes_of(from_text))
     for name, d in from_text.items():
         if d.boolean:
@@ -170,8 +178,9 @@ def integer_limit(name: str, from_text: dict[str, Described], shapes: dict[str, 
 
 
 def fits(names: list[str], known: dict[str, str]) -> bool:
-    """Return True if the family `known` can describe arguments with these names.
+    """Return True if the family `known` can give the shapes of arguments with these names.
 
+    A family contains the shapes of arguments that are used together: see course_names.py.
     If the family contains "y", "a" or "parameters", `names` must include all its arguments except "mask". Any other
     family fits.
     """

@@ -2,9 +2,9 @@
 
 The judge draws the inputs and sends them to the worker, which runs `check_gradients` on the student's code. If the
 verdict of this report is not "right", the judge accepts it, because a student has no reason to forge a bad verdict. If
-it is "right", the judge measures the derivatives itself: it chooses points and directions, gets the outputs and
-gradients from the worker as arrays, and compares them. So a file that prints, exits, or forges a report cannot get a
-better verdict.
+the verdict is "right", the judge measures the derivatives itself: it chooses values of the arrays and directions, gets
+the outputs and gradients from the worker as arrays, and compares them. So a file that prints, exits, or forges a report
+cannot get a better verdict.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FULL_UP_TO = 60  # elements of all arrays together; above this, the judge measur
 
 @dataclass
 class Result:
-    """The verdict on one item.
+    """The verdict on one `Item`: a function, two functions or a class of the student's file.
 
     Attributes
     ----------
@@ -136,7 +136,7 @@ def rebuilt(parts: dict[str, Any]) -> GradientReport:
 
 
 def clean(kind: type, fields: dict[str, Any]) -> Any:
-    """Return a dataclass with the given fields.
+    """Return an object of the dataclass `kind` with the given fields.
 
     Remove control characters from texts, and convert shapes to tuples of ints.
     """

@@ -77,10 +77,12 @@ def arguments(function: Any) -> list[dict[str, Any]]:
 
 
 def keys_used(function: Any) -> dict[str, list[str]]:
-    """Return, for each variable that a function indexes as a dictionary, the keys that it uses.
+    """Return the keys that a function uses to index dictionaries, by the name of the variable.
 
-    For a computed key, such as ``"W" + str(layer)``, return only its constant start. The functions that `function`
-    calls are included, because it may pass a dictionary to an argument with the same name.
+    For example, the result is {"params": ["W1", "b1"]} for a function that contains ``params["W1"]`` and
+    ``params["b1"]``. For a computed key, such as ``"W" + str(layer)``, the result contains only the constant start. The
+    functions that `function` calls are included, because `function` may pass a dictionary to an argument with the same
+    name.
     """
     found: dict[str, list[str]] = {}
     queue, seen = [function], {id(function)}
@@ -98,7 +100,7 @@ def keys_used(function: Any) -> dict[str, list[str]]:
 
 
 def keys_in_source(function: Any) -> list[tuple[str, str]]:
-    """Return the pairs of a variable and a key in the source of a function."""
+    """Return (variable, key) for each expression such as ``params["W1"]`` in the source of a function."""
     found: list[tuple[str, str]] = []
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))

@@ -1,4 +1,4 @@
-"""Print the results of a whole file: a line for each item, and a line that counts them."""
+"""Print the results of a whole file: a line for each layer, and a line with the number of layers for each verdict."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ DTYPES = {np.dtype(code).str for code in ("?", "i1", "i2", "i4", "i8", "u1", "u2
 
 
 class BadMessage(ValueError):
-    """A message is too large, or it is not in the format above."""
+    """A message is too large, or it does not have the format that the docstring of this module describes."""
 
 
 def frame(message: Any) -> bytes:
@@ -109,7 +109,7 @@ def _restored(value: Any, body: bytes) -> Any:
             raise BadMessage(f"an array of dtype {str(dtype)[:20]}")
         count = math.prod(shape)
         if offset + count * np.dtype(dtype).itemsize > len(body):
-            raise BadMessage("an array that is not in the message")
+            raise BadMessage("an array without its elements")
         array = np.frombuffer(body, dtype, count, offset).reshape(shape).copy()
         return array if kind == "array" else array[()]
     if kind == "dict":

@@ -98,7 +98,7 @@ def read_message(pipe: Any) -> Any:
 
 
 def describe_error(error: BaseException) -> str:
-    """Return an error as one line of text, with the line number of the student's code that led to it."""
+    """Return an error as one line of text, with the line number of the student's code that caused the error."""
     if isinstance(error, Refused):
         return str(error)
     if isinstance(error, SystemExit):
@@ -128,7 +128,10 @@ class Service:
         return getattr(self._module, name)
 
     def describe(self, names: list[str]) -> dict[str, Any]:
-        """Return the kind of the code to check, and its arguments. `names` are the parts of this code in the file."""
+        """Return the kind of the code to check, and its arguments.
+
+        `names` are the names of the code in the file: of a class, of a function, or of forward and backward.
+        """
         parts = [self.load(name) for name in names]
         found, made = parts[0], parts[0]
         if needs_no_instance(found):
@@ -153,7 +156,10 @@ class Service:
         }
 
     def check(self, names: list[str], candidates: list[dict], seed: int, options: dict[str, Any]) -> dict[str, Any]:
-        """Check the code with the first candidate that forward accepts, and return the parts of the report."""
+        """Check the code, and return the parts of the report.
+
+        `candidates` are lists of values for all arguments. The check uses the first candidate that forward accepts.
+        """
         build, inputs, number = self._first_that_runs(names, candidates, seed)
         best = None
         for attempt in range(ATTEMPTS):
@@ -167,7 +173,7 @@ class Service:
         return {"candidate": number, "report": report_parts(best[1])}
 
     def _first_that_runs(self, names: list[str], candidates: list[dict], seed: int) -> tuple[Callable, tuple, int]:
-        """Find the first candidate that works.
+        """Find the first candidate whose values forward accepts.
 
         Return three values: a function that builds the code, the inputs, and the index of the candidate.
         """
@@ -311,7 +317,7 @@ def call_forward(subject: Any, inputs: tuple) -> Any:
 
 
 def report_parts(report: GradientReport) -> dict[str, Any]:
-    """Return the fields of a report and of its parts, as plain values and arrays."""
+    """Return the fields of a report, of its entries and of its traps, as plain values and arrays."""
     parts = {f.name: getattr(report, f.name) for f in dataclasses.fields(report)}
     parts["entries"] = [plain_fields(entry) for entry in report.entries.values()]
     parts["traps"] = [plain_fields(trap) for trap in report.traps]

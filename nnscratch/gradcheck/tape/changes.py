@@ -8,7 +8,8 @@ moves, a changed operation still has the result y0. But if an operand moves, the
     replace_slope               y(u) becomes y0 + g (u - u0): the derivative is g
     replace_upstream_by_ones    backward ignores the gradient that comes from the output, and uses 1
 
-Each function here returns a function of (node, operands) that computes the changed operation.
+Each function here returns a change: a function of (node, operands) that computes the changed operation. `node` is the
+operation in the first run, and `operands` are the values of its operands in the current run.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .tape import Node, Tape
 
 
 def change_path(j: int, L: Callable) -> Callable:
-    """Apply the function `L` to the movement of operand `j`, or to the movement of the result if `j` is -1."""
+    """Return a change that applies the function `L` to the movement of operand `j`, or of the result if `j` is -1."""
 
     def changed(node: Node, operands: list[Any]) -> Any:
         if j == -1:
@@ -39,7 +40,7 @@ def change_path(j: int, L: Callable) -> Callable:
 
 
 def replace_factor(j: int, other: int, value: Any) -> Callable:
-    """In a product, multiply the movement of operand `j` by `value` instead of the operand `other`."""
+    """Return a change of a product: multiply the movement of operand `j` by `value` instead of the operand `other`."""
 
     def changed(node: Node, operands: list[Any]) -> Any:
         still, moving = list(operands), list(node.operands)
@@ -51,7 +52,7 @@ def replace_factor(j: int, other: int, value: Any) -> Callable:
 
 
 def record_operand(tape: Tape, j: int) -> Callable:
-    """Record the movement of operand `j` for a later `replace_slope`. This does not change the result."""
+    """Return a change that records the movement of operand `j` for a later `replace_slope`, and keeps the result."""
 
     def changed(node: Node, operands: list[Any]) -> Any:
         tape.recorded[node.number, j] = operands[j] - node.operands[j]
@@ -61,9 +62,10 @@ def record_operand(tape: Tape, j: int) -> Callable:
 
 
 def replace_slope(tape: Tape, source: tuple[int, int], derivative: Callable) -> Callable:
-    """Set the movement of the result to ``derivative(m)``, where m is the recorded movement of operand `source`.
+    """Return a change that sets the movement of the result to ``derivative(m)``, with the movement m of an operand.
 
-    `source` is (operation, operand).
+    `source` is (operation, operand): the number of an operation, and the number of its operand. If this is an earlier
+    operation, `record_operand` must record m.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:
@@ -75,7 +77,10 @@ def replace_slope(tape: Tape, source: tuple[int, int], derivative: Callable) -> 
 
 
 def replace_upstream_by_ones(tape: Tape) -> Callable:
-    """Add the movement of each element of the result to f. Later operations use the result without its movement."""
+    """Return a change with which the gradient of f with respect to the result is 1 at every element.
+
+    The change adds the movement of each element to f. Later operations use the result without its movement.
+    """
 
     def changed(node: Node, operands: list[Any]) -> Any:
         tape.added += float((node.compute(*operands) - node.result).sum())

@@ -52,7 +52,7 @@ class Node:
     operand_names : list of str
         The source of each operand.
     outer_names : list of str
-        The same, but with the names that the caller of the function uses.
+        Like `operand_names`, but with the names that the caller of the function uses.
     call : str
         The source of the call that runs this function, or "".
     result_name : str or None
@@ -68,10 +68,10 @@ class Node:
         For each operand that shares memory with a differentiated array, the flat indices of the operand's elements in
         that array.
     whole : list of bool
-        False for an operand that is a view of a part of such an array.
+        False for an operand that is a view of a part of a differentiated array.
     views : list of (ndarray or None)
-        For each other float operand, the operand itself, because it may be a window of a larger array. A copy would not
-        show that it is a window.
+        For each float operand that does not share memory with a differentiated array, the operand itself, because it
+        may be a window of a larger array. A copy would not show that the operand is a window.
     active : list of bool
         True for each operand that depends on a differentiated array.
     """
@@ -118,7 +118,8 @@ class Tape:
     ----------
     nodes : list of Node
     changes : dict of int to function
-        The changed operations: by number, a function of (node, operands) that returns the new result. See changes.py.
+        The operations to change in later runs. The key is the number of the operation. The value is a function of
+        (node, operands) that returns the new result: see changes.py.
     weights : tuple
         The output weights R of the projection, or other weights that the diagnosis sets.
     recorded : dict

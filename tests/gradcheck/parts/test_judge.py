@@ -304,7 +304,7 @@ def test_other_values_are_refused(value):
     [
         (b"[1]", "a bare list"),
         (b'{"set": [1]}', "an unknown kind 'set'"),
-        (b'{"array": ["<f8", [2], 0]}', "an array that is not in the message"),
+        (b'{"array": ["<f8", [2], 0]}', "an array without its elements"),
         (b'{"array": ["|O8", [1], 0]}', r"an array of dtype \|O8"),
         (b'{"array": ["<f8", [-1], 0]}', "an array of dtype <f8"),
         (b'{"array": ["<f8", [true], 0]}', "an array of dtype <f8"),
