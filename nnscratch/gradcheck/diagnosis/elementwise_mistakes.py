@@ -78,12 +78,12 @@ def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R
         test(1.12, at_dy, "another mask applied", evidence)
     elif at_dy is not None:
         test(1.12, at_dy, wrong_point, "given = dy * phi'(dy), where y = phi(x): phi' is taken at dy instead of x")
-    if not on_off and y.size == x.size and case.misfit((R * slope).reshape(shape)) > MAX_MISFIT:
+    if not on_off:
         at_y = elementwise_slope_at(case, y)
         if at_y is not None:
             evidence = "given = dy * phi'(y), where y = phi(x): phi' is taken at the activation y"
             test(1.1, at_y, wrong_point, f"{evidence} instead of the pre-activation x")
-    if not case.found and y.size == x.size:
+    if not case.found:
         later = 0.0 if len(case.projection.variables) == 1 else 2.5
         named = name_slope(x, y, slope, factor, partial(outputs_at, case), partial(elementwise_slope_at, case))
         if named is not None:
@@ -132,7 +132,7 @@ def outputs_at(case: Case, point: np.ndarray) -> np.ndarray | None:
     array = case.projection.variables[case.name]
     held = array.copy()
     try:
-        array[...] = array_module(array).asarray(point.reshape(array.shape), dtype=array.dtype)
+        array[...] = array_module(array).asarray(point.reshape(array.shape))
         found = case.projection.flat_outputs()
     except (ValueError, ArithmeticError):
         return None

@@ -112,7 +112,7 @@ class HypothesisTester:
     """
 
     def __init__(self, tape: Tape, cases: dict[str, Case], right: dict[str, tuple[np.ndarray, np.ndarray]]):
-        self.tape, self.h, self.right = tape, 1e-4, right
+        self.tape, self.right = tape, right
         self.movements: Any = None  # the movements of all operations; None until they are measured
         self.cases = {name: case for name, case in cases.items() if case.same_shape and case.usable}
         self.wrong = list(self.cases)

@@ -198,7 +198,7 @@ class Tape:
             self.projection.replayed = ""
 
     def __exit__(self, *error: Any) -> None:
-        self._before.restore(keep={id(v) for v in self.projection.variables.values()})
+        self._before.restore()
         self.adapter.inputs, self.projection.replayed = self._inputs, self._replayed
 
     def _find_active(self) -> None:
@@ -290,7 +290,7 @@ class Tape:
                 outer_names=source.outer_names,
                 call=source.call,
                 result_name=source.result_name,
-                operands=[np.array(x, copy=True) if isinstance(x, np.ndarray) else x for x in operands],
+                operands=[np.array(x) if isinstance(x, np.ndarray) else x for x in operands],
                 result=np.array(result),
                 compute=compute,
                 kwargs=kwargs,

@@ -41,7 +41,7 @@ class TracedArray(np.ndarray):
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if func is np.where and len(args) != 3:
-            return func(*(as_plain(a) for a in args), **kwargs)
+            return func(*(as_plain(a) for a in args))
         if func in STACKS and "out" not in kwargs and isinstance(args[0], (tuple, list)):
             rest = args[1:]
             return apply_operation("concatenate", lambda *x: func(x, *rest, **kwargs), tuple(args[0]), None, kwargs)

@@ -61,7 +61,7 @@ def operate(function: Callable, *numbers: Any) -> Any:
     return TracedNumber(running[-1].operation(function.__name__, function, operands, {}))
 
 
-def binary(function: Callable, swapped: bool = False) -> Callable:
+def binary(function: Callable, swapped: bool) -> Callable:
     """Return a method for an operator of two numbers."""
 
     def method(self: TracedNumber, other: Any) -> Any:
@@ -79,7 +79,7 @@ for _name, _function in {
     "truediv": np.divide,
     "pow": np.power,
 }.items():
-    setattr(TracedNumber, f"__{_name}__", binary(_function))
+    setattr(TracedNumber, f"__{_name}__", binary(_function, swapped=False))
     setattr(TracedNumber, f"__r{_name}__", binary(_function, swapped=True))
 
 

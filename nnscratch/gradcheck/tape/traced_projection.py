@@ -48,10 +48,10 @@ def traced_code(projection: Projection, watcher: Any, backward: bool) -> Iterato
 
     def watched(method: Callable) -> Callable:
         @functools.wraps(method)
-        def run(*arguments: Any, **options: Any) -> Any:
+        def run(*arguments: Any) -> Any:
             running.append(watcher)
             try:
-                return method(*arguments, **options)
+                return method(*arguments)
             finally:
                 running.pop()
 
@@ -68,5 +68,5 @@ def traced_code(projection: Projection, watcher: Any, backward: bool) -> Iterato
         for name in ("run", "gradients"):
             vars(adapter).pop(name, None)
         vars(adapter).update(own)  # such as the `gradients` that in_convention has set
-        before.restore(keep={id(v) for v in projection.variables.values()})
+        before.restore()
         adapter.inputs = inputs

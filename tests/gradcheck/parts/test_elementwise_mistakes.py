@@ -87,6 +87,17 @@ def test_the_mask_of_relu():
     assert relu(X * (1 - X))[0][0] == "derivative taken at the wrong value"
 
 
+def test_a_slope_with_other_values_than_zero_and_one_is_no_mask():
+    ones = 1 + 0 * X
+    for forward, slope in ((lambda x: np.maximum(x, 0) ** 2, 2 * np.maximum(X, 0)),
+                           (lambda x: np.where(x > 0, x, 0.1 * x), np.where(X > 0, 1, 0.1))):  # fmt: skip
+        given = found(forward, slope, lambda R: ones)
+        assert given[0] == ("activation's derivative missing", "given = dy, unchanged")
+        assert not any("mask" in mistake for mistake, _ in given)
+    negative = found(lambda x: -np.maximum(x, 0), -1.0 * (X > 0), lambda R: X > 0)
+    assert ("a factor missing", "forward multiplies by -1, but backward does not") in negative
+
+
 def test_a_mask_with_a_scale():
     def masked(factor):
         return found(lambda x: x * MASK, MASK, lambda R: factor)
@@ -135,6 +146,10 @@ def test_a_function_is_linear_if_its_slope_is_the_same_everywhere():
     ):  # fmt: skip
         case, _ = case_for(forward, slope, lambda R: R)
         assert is_linear(case, slope) == linear
+    for forward, at in ((lambda x: np.maximum(x, 0), abs(X)), (lambda x: 2 * x + np.sin(x) / 2, X)):
+        projection = project(forward, at)
+        case = case_of(at, at, "x", projection)
+        assert not is_linear(case, elementwise_slope_at(case, at))
 
 
 def test_forward_at_another_point():
@@ -152,6 +167,7 @@ def test_forward_at_another_point():
 def test_an_array_as_a_factor():
     assert as_factor(np.array([1.0, 2.0]), (3, 2)).tolist() == [1, 2] * 3
     assert as_factor(np.ones((3, 1)), (3, 2)).size == 6 and as_factor(np.array(2.0), (2,)).tolist() == [2, 2]
+    assert as_factor(np.ones((2, 1)), (3, 2)) is None
     assert as_factor(np.ones(3), (3, 2)) is None and as_factor(np.ones((1, 3, 2)), (3, 2)) is None
 
 
@@ -205,7 +221,7 @@ def test_the_mistakes_of_a_mask_are_specific():
     at_y = ranks(lambda x: np.tanh(x), 1 - Y**2, lambda R: 1 - np.tanh(Y) ** 2)
     at_x = ranks(lambda x: np.tanh(x), 1 - Y**2, lambda R: 1 - X**2)
     assert all(1 <= rank < 1.2 for found in (at_dy, at_y, at_x) for rank in found.values())
-    for factor in (MASK / 2, MASK / 4):
+    for factor in (MASK / 2, MASK / 4, 1 + 0 * X, 2 + 0 * X):
         assert all(1 <= r < 2 for r in ranks(lambda x: x * MASK, MASK, lambda R, f=factor: f).values())
 
 

@@ -53,7 +53,7 @@ def test_a_slope_matches_up_to_a_ten_thousandth_of_the_error():
 
 def test_a_one_sided_difference_excludes_a_hypothesis_only_if_it_is_far_off():
     d = Direction({}, given=3.0, true=1.0, curvature=0.01)
-    assert d.may_match(3.29) and d.may_match(2.71) and not d.may_match(3.31) and not d.may_match(2.69)
+    assert d.may_match(3.29) and d.may_match(2.71) and not d.may_match(3.305) and not d.may_match(2.695)
     assert Direction({}, 3.0, 1.0).may_match(99.0)  # the curvature is not known
     assert d.may_match(np.nan)  # the central difference decides
 
@@ -115,6 +115,15 @@ def test_the_directions_of_a_large_array_are_the_measured_ones():
         assert t.usable and t.explained_arrays(Hypothesis(1, "", "", "", scaled(0, 1, 2.0))) == ["w"]
 
 
+def test_a_tester_is_usable_only_if_all_true_derivatives_are_those_of_forward():
+    with graph_of(product, X, W) as graph:
+        true = gradients(graph)
+        for off, usable in ((0, True), (0.1, False)):
+            t = new_tester(graph, {"x": 2 * true["x"], "w": 2 * true["w"]}, true | {"w": true["w"] + off})
+            assert t.usable is usable
+        assert new_tester(graph, {"w": 1e8 * true["w"]}, true).usable  # the noise is small beside this error
+
+
 def test_a_step_is_made_smaller_where_f_is_curved():
     # f = sum R sin(99 w) / 99: with h = 1e-4 and directions of length sqrt(4), differences are wrong by about 1e-5
     w = np.array([0.1, 0.2, -0.3, 0.4])
@@ -122,8 +131,17 @@ def test_a_step_is_made_smaller_where_f_is_curved():
         (R,) = graph.projection.weights
         true = {"w": R * np.cos(999 * w)}
         t = new_tester(graph, {"w": 2 * true["w"]}, true)
-        assert t.usable and t.h < 1e-4
+        assert t.usable and t.h == 1e-5
         assert t.explained_arrays(Hypothesis(1, "", "", "", scaled(2, -1, 2.0))) == ["w"]
+
+
+def test_a_step_is_made_still_smaller_where_f_is_curved_more():
+    w = np.array([0.1, 0.2, -0.3, 0.4])
+    with graph_of(lambda w: np.sin(9999 * w) / 9999, w) as graph:
+        (R,) = graph.projection.weights
+        true = {"w": R * np.cos(9999 * w)}
+        t = new_tester(graph, {"w": 2 * true["w"]}, true)
+        assert t.usable and t.h == 1e-6
 
 
 def test_a_maximum_is_kept_constant_only_if_f_does_not_depend_on_it():
@@ -180,6 +198,15 @@ def test_a_changed_forward_that_fails_has_no_value():
         np.testing.assert_allclose(t.gradient(scaled(0, -1, 3.0), "w"), 3 * true["w"])
 
 
+def test_an_overflow_in_a_changed_forward_is_no_error():
+    def overflows(node, operands):
+        return node.compute(*operands) + 1 / (1 + np.exp(1000 + 0 * node.result))
+
+    with graph_of(product, X, W) as graph:
+        t = new_tester(graph, {"w": 3 * gradients(graph)["w"]}, gradients(graph))
+        assert t.value_after({0: overflows}, t.joint[0], None, 0.0) == pytest.approx(t.centre)
+
+
 def test_a_hypothesis_fits_or_not():
     with graph_of(product, X, W) as graph:
         true = gradients(graph)
@@ -223,6 +250,15 @@ def test_an_array_with_a_small_error_is_not_explained_by_the_errors_of_another_o
         true = gradients(graph)
         t = new_tester(graph, {"x": 3 * true["x"], "w": (1 + 1e-6) * true["w"]}, true)
         assert t.usable and t.explained_arrays(Hypothesis(1, "", "", "", scaled(0, 0, 3.0))) == ["x"]
+
+
+def test_an_array_is_tested_along_the_direction_with_its_largest_error():
+    with graph_of(product, X, W) as graph:
+        true = gradients(graph)
+        t = new_tester(graph, {"x": 3 * true["x"], "w": 2 * true["w"]}, true)
+        t.alone["w"][0].given = t.alone["w"][0].true  # no error shows along this direction
+        t.joint = []
+        assert t.explained_arrays(Hypothesis(1, "", "", "", scaled(0, 0, 3.0))) == ["x"]
 
 
 def test_one_array_with_few_elements_makes_few():
@@ -313,6 +349,24 @@ def test_the_factor_of_a_path():
         assert factor(3.0, cut=scaled(2, -1, 0.0)) is None  # another path
         x = {"w": 3 * through + X.T @ R, "x": 3 * (R * (1 - np.tanh(X @ W) ** 2)) @ W.T + R @ W.T}
         assert new_tester(graph, x, true).path_factor(cut, None) == pytest.approx(3, rel=1e-4)
+
+
+@pytest.mark.parametrize("directions, expected", [
+    ([(2.0, 1.0, 0.0), (4.0, 2.0, 0.0)], 2),  # (given, true, noise); the derivative without the path is 0
+    ([(2.0, 1.0, 0.0), (4.0003, 2.0, 0.0)], None), ([(2.0, 1.0, 0.0), (4.0001, 2.0, 0.0)], 2),
+    ([(20.0, 10.0, 0.0), (40.0019, 20.0, 0.0)], 2), ([(20.0, 10.0, 0.0), (40.0021, 20.0, 0.0)], None),
+    ([(2.0, 1.0, 0.0), (4.085, 2.0, 0.0095)], 2), ([(2.0, 1.0, 0.0), (4.086, 2.0, 0.0095)], None),
+    ([(-2.0, 1.0, 0.0), (-4.085, 2.0, 0.0095)], -2),
+    ([(2.0, 1.0, 0.0099), (4.0, 2.0, 0.0)], 2), ([(2.0, 1.0, 0.0101), (4.0, 2.0, 0.0)], None),
+    ([(2.0, 1.0, 0.0), (4.0, 2.0, 0.0201)], None),
+    ([(900.0, 1.0, 0.0), (1800.0, 2.0, 0.0)], 900), ([(1100.0, 1.0, 0.0), (2200.0, 2.0, 0.0)], None),
+])  # fmt: skip
+def test_the_factor_must_be_the_same_along_all_directions(directions, expected):
+    with graph_of(product, X, W) as graph:
+        t = new_tester(graph, {"w": 3 * gradients(graph)["w"]}, gradients(graph))
+        t.alone["w"] = [Direction({}, *numbers) for numbers in directions]
+        t.slope = lambda cut, d: 0.0
+        assert t.path_factor({}, "w") == (None if expected is None else pytest.approx(expected))
 
 
 def test_the_budget_counts_the_forward_passes_after_the_start():

@@ -28,12 +28,14 @@ from nnscratch.gradcheck.tape import (
     replace_slope,
     replace_upstream_by_ones,
     traced,
+    traced_code,
 )
 from nnscratch.gradcheck.tape import tape as tape_module
 from nnscratch.gradcheck.tape.traced_array import TracedArray, as_plain, running
-from nnscratch.gradcheck.tape.traced_number import TracedNumber, traced_math
+from nnscratch.gradcheck.tape.traced_number import MATH, TracedNumber, TracedNumberArray, traced_math
 
 NAN = float("nan")
+exp = math.exp
 GLOBAL = np.ones(2)
 RNG = np.random.default_rng(0)
 
@@ -224,8 +226,83 @@ def test_a_tape_records_operations():
         assert (matmul.elementwise, tanh.elementwise, multiply.elementwise) == (False, True, True)
         assert matmul.result.tolist() == (X @ W).tolist() and tanh.operands[0].tolist() == (X @ W).tolist()
         assert matmul.place.endswith(": x @ w") and matmul.operand_names == ["x", "w"] and matmul.result_name == "z"
-        assert tape.value() == pytest.approx(tape.projection())
+        assert tape.value() == pytest.approx(tape.projection()) and tape.runs == 3
+        assert matmul.active == [True, True]  # also after a run in which nothing moves
+        assert tanh.views[0].tolist() == (X @ W).tolist() and matmul.views == [None, None]
         assert tape.cost == 3 * 200 + (2 + 2 + 4) + (2 + 2) + (2 + 2 + 1)
+
+
+def test_an_operand_is_active_if_one_of_its_elements_moves():
+    held = np.ones((1, 2))
+
+    def forward(x, w):
+        return np.concatenate([x, held]) * 2 * w
+
+    with taped(forward, X, W) as tape:
+        doubled = next(node for node in tape.nodes if node.place.endswith(" * 2"))
+        assert doubled.active == [True, False]
+
+
+def test_arrays_that_the_code_holds_are_traced_too():
+    held, ids, small, seen = np.array([[2.0, 3.0]]), np.array([0, 0]), np.ones(2, dtype="f"), {}
+
+    def forward(x, w):
+        seen.update(held=type(held), ids=type(ids), small=type(small))
+        return held.dot(w)[ids] * small
+
+    tape = taped(forward, X, W)
+    with tape:
+        assert [node.name for node in tape.nodes] == ["dot", "lookup", "multiply"]
+        assert seen == {"held": TracedArray, "ids": np.ndarray, "small": np.ndarray}
+    tape.projection.forward()
+    assert set(seen.values()) == {np.ndarray}
+
+
+def test_functions_of_math_are_recorded_for_numbers():
+    projection = project(lambda s: math.exp(s) * 2, lambda dy, s: s, 1.5, weights=3.0)
+    with Tape(projection) as tape:
+        assert [node.name for node in tape.nodes] == ["exp", "multiply"]
+        assert tape.value() == pytest.approx(3 * 2 * math.exp(1.5)) and math.exp is exp
+    with taped(lambda x, w: x @ w + math.exp(1), X, W) as tape:
+        assert [node.name for node in tape.nodes] == ["matmul", "add"]
+
+
+def test_a_forward_that_keeps_state_is_recorded():
+    count, cache = np.zeros(1), {}
+
+    def counts(x, w):
+        count[0] += 1
+        return x @ w * count[0]
+
+    def caches(x, w):
+        if not cache:
+            cache["z"] = x @ w
+        return cache["z"] * 2.0
+
+    for forward, replayed in ((counts, "state"), (caches, "")):
+        cache.clear()
+        tape = taped(forward, X, W)
+        cache.clear()
+        assert tape.projection.replayed == replayed
+        with tape:
+            assert "matmul" in {node.name for node in tape.nodes}
+            before = tape.value()
+            assert tape.value() == before  # each run starts in the same state
+            for name in "xw":
+                tape.projection.variables[name] += 1
+                assert tape.value() != before
+                tape.projection.variables[name] -= 1
+            assert tape.value() == pytest.approx(before)
+        assert tape.projection.replayed == replayed
+
+
+def test_a_run_leaves_nothing_saved():
+    tape, calls = taped(layer, X, W), []
+    tape.adapter.clear_saved = lambda: calls.append(1)
+    with tape:
+        calls.clear()
+        tape.value()
+        assert calls == [1]
 
 
 def test_rounds_of_a_loop_and_operands_that_do_not_move():
@@ -278,8 +355,18 @@ def test_forwards_that_cannot_be_recorded(monkeypatch):
         else:
             with pytest.raises(CannotTape, match="too large"):
                 tape.__enter__()
-    with pytest.raises(CannotTape, match="only NumPy arrays in float64"):
-        taped(np.tanh, X.astype("f")).__enter__()
+    for inputs in ([X.astype("f"), W], [X, W.astype("f")]):
+        with pytest.raises(CannotTape, match="only NumPy arrays in float64"):
+            taped(lambda x, w: x @ w, *inputs).__enter__()
+
+
+def test_the_code_is_put_back_if_it_cannot_be_recorded(monkeypatch):
+    monkeypatch.setattr(tape_module, "MAX_NODES", 2)
+    tape = taped(layer, X, W)
+    inputs = tape.adapter.inputs
+    with pytest.raises(CannotTape):
+        tape.__enter__()
+    assert tape.adapter.inputs is inputs and type(inputs[0]) is np.ndarray and running == []
 
 
 def moved(tape, changes, x=0.0, w=0.0):
@@ -401,6 +488,22 @@ def test_operations_are_reported(function, expected):
     assert isinstance(result, TracedArray) or not expected or expected == ["greater"]
 
 
+def test_the_arguments_of_an_operation_are_kept():
+    x = np.array([[1.0, -2.0], [3.0, 4.0]])
+    for function in (lambda x: np.stack((x, x), 1), lambda x: np.roll(x, 1, axis=1), lambda x: np.take(x, 0, axis=1)):
+        np.testing.assert_array_equal(as_plain(traced_names(function, x)[1]), function(x))
+    ids = np.zeros((2, 2), dtype=int)
+    names, _ = traced_names(lambda x: np.add(x, 1.5, out=ids, casting="unsafe"), x)
+    assert names == ["add"] and ids.tolist() == [[2, 0], [4, 5]]
+
+
+def test_other_functions_return_traced_floats_and_plain_integers():
+    names, result = traced_names(lambda x: np.bincount([0, 0, 1], weights=x), [1.0, 2.0, 4.0])
+    assert names == [] and isinstance(result, TracedArray) and result.tolist() == [3, 4]
+    _, result = traced_names(lambda x: np.searchsorted(x, [1.5, 9.0]), [1.0, 2.0, 4.0])
+    assert type(result) is np.ndarray and result.tolist() == [1, 3]
+
+
 def test_one_element_of_a_traced_array_is_traced():
     _, element = traced_names(lambda x: x[0, 1], X)
     assert isinstance(element, TracedArray) and element.shape == () and element == -2
@@ -441,6 +544,49 @@ def test_traced_numbers_report_operations():
     assert all(isinstance(r, TracedNumber) for r in results) and plain == pytest.approx([math.e, 1])
     assert len(watcher.names) == len(results) + 1 and not any(isinstance(p, TracedNumber) for p in plain)
     assert type(a + 1) is float and a.__add__("b") is NotImplemented and math.exp(1.0) == pytest.approx(math.e)
+
+
+def test_the_functions_of_math_are_put_back():
+    held = {name: getattr(math, name) for name in MATH}
+    with traced_math():
+        assert all(getattr(math, name) is not function for name, function in held.items())
+    assert all(getattr(math, name) is function for name, function in held.items())
+
+
+def test_a_traced_list_of_numbers():
+    array = np.array([[1.0, 2.0], [3.0, 4.0]])
+    numbers = array.view(TracedNumberArray)
+    plain = numbers.tolist()
+    assert plain == [[1, 2], [3, 4]] and type(plain[0][0]) is float
+    running.append(Watcher())
+    try:
+        traced_list, one = numbers.tolist(), array[0, 0, ...].view(TracedNumberArray).tolist()
+    finally:
+        running.pop()
+    assert traced_list == plain and type(traced_list[1][0]) is TracedNumber is type(one)
+    array[1, 0] = 7
+    assert traced_list[1][0].array == 7  # the number stands for this element
+
+
+def test_traced_code_is_put_back():
+    held, ids, small = np.ones(3), np.arange(3), np.ones(3, dtype="f")
+
+    def forward(x):
+        seen.update(held=type(held), ids=type(ids), small=type(small), x=type(x))
+        return x * held * small + held[ids]
+
+    seen = {}
+    projection = project(forward, lambda dy, x: dy * held, np.ones(3))
+    adapter = projection.adapter
+    inputs, adapter.gradients = adapter.inputs, lambda dys: {"x": 5 * dys[0]}
+    own = adapter.gradients
+    with traced_code(projection, Watcher(), backward=True):
+        assert adapter.gradients is not own and adapter.inputs is not inputs
+        projection.forward()
+        assert seen == {"held": TracedArray, "ids": np.ndarray, "small": np.ndarray, "x": TracedArray}
+    assert adapter.gradients is own and "run" not in vars(adapter) and adapter.inputs is inputs
+    projection.forward()
+    assert set(seen.values()) == {np.ndarray}
 
 
 def test_traced_code_runs_on_traced_arrays():

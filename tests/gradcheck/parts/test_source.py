@@ -83,7 +83,8 @@ def test_the_variables_of_results():
         d[0] = f * 7
         return d
 
-    found = {node.operand_names[1]: node.result_name for node in nodes(forward) if node.name == "multiply"}
+    recorded = nodes(forward)
+    found = {node.operand_names[1]: node.result_name for node in recorded if node.name == "multiply"}
     assert found == {"2": "a", "3": "b", "b": "held.z", "4": "c", "5": "e", "6": None, "7": "d[0]"}
 
 
