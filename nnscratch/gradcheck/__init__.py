@@ -2,10 +2,10 @@
 
 The steps of a check, and the files that do them:
 
-    checker.py                       check_gradients: the steps in order; settings.py holds its options
+    checker.py                       check_gradients: the steps in order; settings.py contains its options
     adapters/                        one adapter for each form of code that can be checked
     pairing.py, gradient_names.py    which array is the gradient of which weight; places.py: where both are stored
-    snapshot.py, random_states.py    everything the code holds is recorded, and restored afterwards
+    snapshot.py, random_states.py    the user's objects and random generators are recorded, and restored afterwards
     projection.py                    reduces the outputs to one number f; precision.py: computes f in float64
     traps.py                         faults that a comparison of gradients cannot find
     completeness.py, vacuous.py      find arrays that were not checked, and checks that prove nothing

@@ -1,8 +1,9 @@
 """Completeness: find arrays that change the outputs but were not checked.
 
 A check of the gradient of x alone says nothing about the weights. Therefore the checker adds random numbers to every
-other float array that the code holds. If this changes the outputs, and there is no gradient for the array, the verdict
-is "incomplete". The following arrays are treated as constants, and do not make the verdict "incomplete":
+other float array in the user's objects and functions. If this changes the outputs, and there is no gradient for the
+array, the verdict is "incomplete". The following arrays are treated as constants, and do not make the verdict
+"incomplete":
 
 - arrays that forward replaces or overwrites: they are caches or a state;
 - arrays that a plain function reads from a closure or a global;
@@ -161,7 +162,7 @@ def moving_numbers(projection: Projection) -> list[Unchecked]:
 
 
 def holder_at(roots: Any, steps: Steps) -> Any:
-    """Return the object that holds the array at `steps`, or None if the code has removed this object."""
+    """Return the object of which the array at `steps` is a member, or None if the code has removed this object."""
     value = roots
     try:
         for kind, key in steps[:-1]:
@@ -187,7 +188,7 @@ def moving_arrays(projection: Projection, candidates: list[Unchecked]) -> Iterat
 def outputs_move(projection: Projection, changed: list[Unchecked], size: float, rng: np.random.Generator) -> bool:
     """Change some arrays, run forward, and return True if the outputs change.
 
-    For a single array, return False if forward overwrites it.
+    If `changed` contains one array, return False if forward overwrites this array.
     """
     projection.back_to_start()
     new = []
@@ -211,7 +212,7 @@ def outputs_move(projection: Projection, changed: list[Unchecked], size: float, 
 
 
 def is_constant(projection: Projection, u: Unchecked) -> bool:
-    """Return True if the array is treated as a constant: see the list at the top of this file."""
+    """Return True if the array is treated as a constant: see the list in the docstring of this module."""
     takes_weights = any(is_learned_name(name) for name in projection.adapter.input_names)
     places = [steps for steps in u.places if not is_read_by_function(steps)]
     for steps in places:
@@ -271,6 +272,6 @@ def missing_gradient_message(projection: Projection, u: Unchecked) -> str:
 
 
 def listed(names: list[str]) -> str:
-    """Return a text with the first names and the number of the remaining names."""
+    """Return a text with the first names and the number of the remaining names, such as "a, b and 3 more"."""
     shown = ", ".join(names[:SHOWN])
     return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown

@@ -73,7 +73,7 @@ def complex_step_gradient(f: Callable[[Array], Any], x: Array) -> Array:
 def complex_derivatives(projection: Projection, name: str, indices: list[tuple]) -> np.ndarray | None:
     """Return df/d(variable `name`) at `indices`, or None if the code does not accept complex numbers.
 
-    During this call, complex copies replace all float arrays that the code holds.
+    During this call, complex copies replace all float arrays in the user's objects.
     """
     adapter = projection.adapter
     if projection.replayed == "state" or projection.written_inputs or not is_numpy(projection):

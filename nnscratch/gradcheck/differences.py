@@ -29,7 +29,7 @@ class Differences:
     Attributes
     ----------
     centre, magnitude : float
-        f at the current point, and the sum of the absolute values of its terms R * y.
+        f for the current values of the arrays, and the sum of the absolute values of its terms R * y.
     evaluations : int
         The number of forward passes.
     complex_step_used, complex_step_failed : bool

@@ -38,7 +38,7 @@ SAME = 1e-4  # gradients count as equal if they differ by less than this, relati
 
 
 class KinkUnits:
-    """The gradients that a right backward may return at the current point, where some units have a kink.
+    """The gradients that a right backward may return for the current values of the arrays, if units lie on kinks.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class KinkUnits:
             rest = rest if rest.size <= fill else self.rng.choice(rest, fill, replace=False)
             self._elements[name] = np.concatenate([np.array(needed, dtype=int), rest.astype(int)])
 
-    # --- backward at points nearby -----------------------------------------------------------------------------------
+    # --- backward at nearby points -----------------------------------------------------------------------------------
 
     def _gradient(self, offset: dict[str, np.ndarray] | None = None, dys: slice = slice(None)) -> np.ndarray:
         """Return backward's gradients at the current point plus `offset`: one row for each dy."""
@@ -221,10 +221,7 @@ class KinkUnits:
         return None
 
     def _crossings(self, scale: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]] | None:
-        """Choose a line segment near the point.
-
-        Return the gradient at the start of the segment, and the jump at each kink on it.
-        """
+        """Choose a line segment near the current point. Return the gradient at its start, and its jump at each kink."""
         along, aside = self._offset(), self._offset()
 
         def at(t: float, dys: slice = slice(0, 1)) -> np.ndarray:

@@ -47,7 +47,7 @@ def is_noisy(differences: Differences, rng: np.random.Generator) -> bool:
 
 
 def values_on_a_line(differences: Differences, spacing: float, rng: np.random.Generator) -> list[float]:
-    """Return f at eight points on a random line through all variables."""
+    """Return f at eight points on a random line. Along this line, all differentiated arrays change."""
     variables = differences.projection.variables
     held = {name: v.copy() for name, v in variables.items()}
     spacing *= min(1.0, 10 / np.sqrt(sum(v.size for v in held.values())))

@@ -7,7 +7,7 @@ parameter in one of these three cases:
    attribute, an item of a dictionary or list, a member of a nested object, or a value that backward returns.
 2  Backward returns gradients in addition to those of the inputs. Their number equals the number of candidates that do
    not have a gradient yet.
-3  Exactly one array from backward has the candidate's shape and gives its derivatives along two random directions.
+3  Exactly one array from backward has the candidate's shape and the right derivatives along two random directions.
 
 If several arrays have a fitting name, derivatives along the two random directions show which array is the gradient. If
 they do not show it, a note names the arrays.
@@ -38,7 +38,7 @@ def complete_adapter(
 ) -> tuple[Adapter, Snapshot, Snapshot]:
     """Return an adapter for `subject` that includes the parameters found, and two snapshots of its state.
 
-    The first snapshot records the current state. The second one records the state in which the check starts. They
+    The first snapshot records the current state. The second snapshot records the state in which the check starts. They
     differ if the first forward creates the weights. The arguments are those of `check_gradients`.
     """
     adapter = make_adapter(subject, inputs, loss, targets)
@@ -75,7 +75,7 @@ class Search:
     Attributes
     ----------
     candidates : dict of Steps to object
-        The arrays and numbers that forward reads and does not replace.
+        The arrays and numbers that forward reads and does not replace, by their places (places.py).
     produced : dict of Steps to object
         The new or changed arrays and numbers after backward, and the values that backward returns.
     kept : dict of Steps to object

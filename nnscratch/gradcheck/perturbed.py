@@ -51,7 +51,7 @@ def measured_derivative_traps(projection: Projection) -> list[Trap]:
 
 
 class ShiftedOperations:
-    """Compute the operations of a `TracedArray`, and record the steps from operands of forward to those of backward.
+    """Compute the operations of a `TracedArray`, and record the shifts between operands of forward and of backward.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class ShiftedOperations:
     def _step(self, base: list[np.ndarray], arrays: list[np.ndarray]) -> complex | float | None:
         """Return the size of the step from the operands `base` to `arrays`.
 
-        Return None if they differ by several numbers.
+        Return None if different elements differ by different numbers.
         """
         if [a.shape for a in base] != [a.shape for a in arrays]:
             return None
@@ -121,7 +121,7 @@ class ShiftedOperations:
 def shift_between(old: np.ndarray, new: np.ndarray) -> complex | float | None:
     """Return the size of the step from `old` to `new`.
 
-    Return 0 if they are equal, and None if they differ by several numbers.
+    Return 0 if the arrays are equal, and None if different elements differ by different numbers.
 
     The step is imaginary if `new` has an imaginary part.
 

@@ -119,7 +119,7 @@ def is_outside(steps: Steps) -> bool:
 
 
 def holder_types(roots: Sequence[Any], steps: Steps) -> list[type]:
-    """Return the types of the objects on the path to an array. The last object is the one that holds the array."""
+    """Return the types of the objects on the path to an array. The array is a member of the last object."""
     value, found = roots, []
     for kind, key in steps[:-1]:
         value = follow(value, kind, key)

@@ -46,9 +46,9 @@ class Projection:
         The inputs and parameters that forward changes in place. Later calls of forward get copies of them.
     replayed : str
         The state that is restored before every forward: "" for none, "draws" for the random generators, "state" for
-        everything that the code holds.
+        all objects of the user's code.
     state : Snapshot
-        Everything that the code held before its first forward.
+        The state of the user's objects before the first forward.
 
     Raises
     ------
@@ -121,7 +121,7 @@ class Projection:
                 array[...] = old
 
     def back_to_start(self) -> None:
-        """Restore everything that the code held before its first forward, but keep the values of `variables`."""
+        """Restore the state of the user's objects before the first forward, but keep the values of `variables`."""
         self.state.restore(keep={id(v) for v in self.variables.values()})
 
     @contextmanager

@@ -53,7 +53,9 @@ class Trap:
     Attributes
     ----------
     kind : str
+        The name of the fault, such as ``"gradient overwritten"``.
     message : str
+        A text that explains the fault.
     severity : str
         "wrong" if the code must be corrected, "cannot tell" if no check is possible, "incomplete" if something that
         affects the outputs was not checked, or "note".
@@ -202,6 +204,7 @@ class GradientReport:
     traps : list of Trap
     notes : list of str
     mode, method : str
+        The mode of the check, such as ``"full"``, and the method of the numeric gradients.
     evaluations : int
         The number of forward passes.
     seconds : float

@@ -27,7 +27,7 @@ from .tape.source import calling_code
 from .verdict import is_comparable
 
 LARGEST = 1e-5  # the default of batch normalisation; larger constants change a gradient visibly
-NEGLIGIBLE = 1e-2  # up to this change, relative to its largest element, a gradient is "right"
+NEGLIGIBLE = 1e-2  # a gradient is "right" if the constants change it by at most this, relative to its largest element
 SHOWN = 3  # lines of code named in a note
 
 

@@ -176,7 +176,7 @@ class Snapshot:
                     yield ("global", name), held
 
     def arrays(self) -> list[Any]:
-        """Return every array found."""
+        """Return all arrays that the snapshot recorded."""
         return [array for array, _ in self._arrays]
 
     def values_of(self, array: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Replace the arrays that an object holds: by copies in another dtype, or by traced views (tape/)."""
+"""Replace the arrays in the user's objects: by copies in another dtype, or by traced views (tape/)."""
 
 from __future__ import annotations
 

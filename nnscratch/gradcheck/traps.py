@@ -4,7 +4,7 @@
     backward     writes into its inputs, into dy or into parameters; overwrites a gradient instead of adding to it;
                  stores another array as the gradient of a parameter, such as self.dw = self.x, instead of a copy;
                  uses values of the wrong forward (forward A, forward B, backward); does not use the saved values
-    a gradient   has a different shape or dtype than its array; holds NaN
+    a gradient   has a different shape or dtype than its array; contains NaN
 
 A trap of severity "wrong" makes the whole report wrong. A "note" is only printed.
 """
@@ -286,7 +286,7 @@ def stale_traps(projection: Projection) -> list[Trap]:
         return []
     try:
         reset()
-        if adapter.cache is not NO_CACHE and adapter.cache is not None:  # a cache of None holds no values
+        if adapter.cache is not NO_CACHE and adapter.cache is not None:  # a cache of None contains no values
             forward(A)
             expected = backward(A)
             reset()

@@ -77,7 +77,7 @@ def out_of_tolerance(entry: Entry, rtol: float) -> list[tuple]:
 
 
 def is_comparable(entry: Entry) -> bool:
-    """Return True if the analytic gradient is finite and has the shape of the numeric one."""
+    """Return True if the gradient from backward is finite and has the shape of the numeric gradient."""
     return (
         entry.analytic is not None
         and entry.analytic.shape == np.shape(entry.low) == np.shape(entry.numeric)

@@ -133,7 +133,7 @@ def slopes_at_zero(projection: Projection, names: list[str], rng: np.random.Gene
 
 
 class Measurement:
-    """One run of `slopes_at_zero`."""
+    """The measurement of the slopes at all units that are zero: see `slopes_at_zero`."""
 
     def __init__(self, projection: Projection, watcher: UnitsMoved, names: list[str], rng: np.random.Generator):
         self.projection, self.watcher, self.rng = projection, watcher, rng

@@ -63,12 +63,12 @@ ABSENT = (type(None), ModuleType, type)  # if __self__ has one of these types, t
 
 
 def make_adapter(subject: Any, inputs: tuple, loss: Any = None, targets: Any = ()) -> Adapter:
-    """Return the adapter for the form that `subject` has.
+    """Return an `Adapter` for `subject`, the code to check: a Module, another object, a function or several functions.
 
     Raises
     ------
     TypeError
-        `subject` has none of the forms that can be checked, or `loss` does not fit it.
+        `subject` has none of the forms that can be checked, or `loss` cannot be used with `subject`.
     """
     return find_adapter(subject, inputs, loss, targets if isinstance(targets, tuple) else (targets,))
 
@@ -89,7 +89,7 @@ def in_convention(adapter: Adapter, convention: str) -> Adapter:
 
 
 def find_adapter(subject: Any, inputs: tuple, loss: Any, targets: tuple) -> Adapter:
-    """Return the adapter for the form that `subject` has."""
+    """Return an `Adapter` for `subject`, as `make_adapter` does. `targets` must be a tuple."""
     if is_torch(subject, inputs):
         return TorchAdapter(subject, inputs, loss, targets)
     if is_tensorflow(subject, inputs):

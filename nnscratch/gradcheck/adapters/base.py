@@ -74,7 +74,7 @@ class Adapter:
         self.input_names = argument_names(function, len(inputs))
         self.notes: list[str] = []
 
-    # --- what a subclass writes --------------------------------------------------------------------------------------
+    # --- methods that a subclass defines -----------------------------------------------------------------------------
 
     def run(self) -> tuple:
         """Run forward and return a tuple of outputs. Each output is an array, a number, or a nested structure."""
@@ -109,7 +109,7 @@ class Adapter:
         """Return the class names of the layers whose saved values the last backward did not use."""
         return []
 
-    # --- what all forms share ----------------------------------------------------------------------------------------
+    # --- methods of all adapters -------------------------------------------------------------------------------------
 
     def float_inputs(self) -> dict[str, Any]:
         """Return the float arrays among the inputs by name."""

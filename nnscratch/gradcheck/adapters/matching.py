@@ -117,7 +117,7 @@ def match_keys(result: dict, floats: list[tuple[str, Any]], match: Match) -> set
         if key is not None:
             used.add(key)
             add(match, name, value, result[key])
-        elif isinstance(value, dict):  # `value` is a dictionary of parameters, and `result` one of gradients
+        elif isinstance(value, dict):  # `value` is a dictionary of parameters, and `result` a dictionary of gradients
             keys = {inner: gradient_key(str(inner), result) for inner in value}
             used |= {key for key in keys.values() if key is not None}
             for inner, key in keys.items():
@@ -186,7 +186,7 @@ def is_target_name(name: str) -> bool:
 
 
 def fits(value: Any, gradient: Any) -> bool:
-    """Return True if `gradient` can be the gradient of `value`: None, an array of its shape, or nested as `value`."""
+    """Return True if `gradient` can be the gradient of `value`: None, an array of its shape, or nested like `value`."""
     if gradient is None:
         return True
     if isinstance(value, dict):

@@ -144,8 +144,8 @@ def try_forward(instance: Any, forward: Callable, inputs: tuple) -> tuple[Any, s
     Returns
     -------
     (object, str or None)
-        The result of forward. If it is None, the second value is the name of the attribute with the output. If forward
-        raises an error, the first value is this error. The check will raise it again.
+        The result of forward, and a name. If forward returns None, this is the name of the attribute with the output.
+        If forward raises an error, the first value is this error, which the check will raise again.
     """
     before, attributes = Snapshot(instance, inputs), attributes_of(instance)
     try:

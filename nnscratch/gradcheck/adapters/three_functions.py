@@ -53,7 +53,7 @@ class ThreeFunctionsAdapter(PairAdapter):
         if names is not None and len(inputs) > len(names):
             extra = len(inputs) - len(names)
             more = [n for n in [*(required_names(cost) or []), *optional_names(cost)] if n not in names]
-            if len(more) > extra:  # one of them is the output: the name that is not a target's, or else the first
+            if len(more) > extra:  # one name is the output's: the name that is not a target's, or else the first
                 targets = [n for n in more if is_target_name(n)]
                 more = targets if len(targets) == extra else more[1:]
             more += [f"target[{i}]" for i in range(extra - len(more))]
@@ -71,7 +71,7 @@ class ThreeFunctionsAdapter(PairAdapter):
         optional = {n: by_name[n] for n in optional_names(self.cost) if n in by_name}
         own = set(names) | set(self.input_names[self.forward_count :])
         of_cost = {n: v for n, v in by_name.items() if n in own and n not in optional}
-        # A method may take the targets only, because the object holds the output.
+        # A method may take the targets only, because the output is an attribute of the object.
         only_targets = inspect.ismethod(self.cost) and names == self.input_names[self.forward_count :]
         if set(names) <= of_cost.keys() and not only_targets:  # the first name gets the output
             del of_cost[names[0]]

@@ -110,7 +110,10 @@ class ValueAdapter(Adapter):
 
 
 def start_backward(outputs: list[Any], dys: tuple) -> None:
-    """Run backward from the only output, with dy if backward takes an argument, or from the weighted sum of all."""
+    """Run backward from the only output, or from the weighted sum of all outputs.
+
+    If the only output has axes and its backward takes an argument, the argument is dy.
+    """
     first = outputs[0]
     if len(outputs) == 1 and not np.ndim(first.data):
         first.backward()

@@ -180,9 +180,8 @@ def integer_limit(name: str, from_text: dict[str, Described], shapes: dict[str, 
 def fits(names: list[str], known: dict[str, str]) -> bool:
     """Return True if the family `known` can give the shapes of arguments with these names.
 
-    A family contains the shapes of arguments that are used together: see course_names.py.
-    If the family contains "y", "a" or "parameters", `names` must include all its arguments except "mask". Any other
-    family fits.
+    A family contains the shapes of arguments that are used together: see course_names.py. If the family contains "y",
+    "a" or "parameters", `names` must include all arguments of the family except "mask". Any other family fits.
     """
     missing = known.keys() - {"mask"} - {c for name in names for c in canonical(name)}
     return not missing or not known.keys() & {"y", "a", "parameters"}
@@ -205,6 +204,7 @@ class Drawing:
     Parameters
     ----------
     label, reading : str
+        The name of the code, and the name of the reading: see `readings`.
     shapes : dict
         The description of each argument's values: see `draw`.
     given : Given

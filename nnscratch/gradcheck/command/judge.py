@@ -200,7 +200,7 @@ DISAGREES = 'the process that ran the file reported the verdict "right", but the
 
 def remote_functions(worker: Worker, names: list[str]) -> tuple[Callable, Callable]:
     """Return forward and backward of the worker's code, as functions of the arrays called `names`."""
-    # A weak reference: check_gradients restores every object that a function holds, but must not restore the worker.
+    # A weak reference: check_gradients restores every object that a function uses, but must not restore the worker.
     reference = weakref.ref(worker)
 
     def forward(*arrays: Any) -> tuple:

@@ -1,7 +1,7 @@
 """Find and kill processes that left the worker's process group (Linux).
 
-If the parent of a process ends, the process gets a new parent. This is the nearest ancestor that is a "child
-subreaper", or process 1 if there is none. While a worker runs, the judge is a subreaper. So processes that the worker
+If the parent of a process ends, the process gets a new parent. The new parent is the nearest ancestor that is a "child
+subreaper", or process 1 if no ancestor is. While a worker runs, the judge is a subreaper. So processes that the worker
 left behind become children of the judge, and the judge can kill them.
 """
 

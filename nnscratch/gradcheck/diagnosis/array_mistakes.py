@@ -29,7 +29,7 @@ ROUNDING = 1e-12  # relative to the largest element
 def array_mistakes(
     case: Case, cases: dict[str, Case], others: dict[str, np.ndarray], directional: dict[str, Case]
 ) -> None:
-    """Add to `case` the mistakes that the gradient itself shows.
+    """Compare the gradient from backward with the true gradient, and add the mistakes that explain it to `case`.
 
     Parameters
     ----------
@@ -151,8 +151,8 @@ def float32_noise(case: Case) -> None:
 def is_computed_in_float32(case: Case) -> bool:
     """Return True if backward seems to compute in float32.
 
-    R are the weights of the outputs. For dy = 3 R, float64 code returns a result that is exactly three times as large.
-    In float32 code, the factor is not exactly three.
+    R are the weights of the outputs. For dy = 3 R, float64 code returns exactly three times the gradient for dy = R. In
+    float32 code, the factor is not exactly three.
     """
     weights = map_leaves(lambda w: None if w is None else 3 * w, case.projection.weights)
     again = case.projection.analytic(weights).get(case.name)

@@ -86,12 +86,12 @@ class Case:
 
     @property
     def same_shape(self) -> bool:
-        """True if the given gradient has the right shape, and all its elements are finite."""
+        """True if the gradient from backward has the right shape, and all its elements are finite."""
         return np.shape(self.given) == np.shape(self.true) and bool(np.isfinite(self.given).all())
 
     @property
     def scale(self) -> float:
-        """The size of the gradient: the largest element of the given and of the true gradient."""
+        """The size of the gradient: the largest element of the gradient from backward and of the true gradient."""
         known = np.isfinite(self.true)
         largest = float(np.abs(self.true[known]).max(initial=0.0))
         finite = self.given[np.isfinite(self.given)]

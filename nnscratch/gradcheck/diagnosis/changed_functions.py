@@ -110,7 +110,7 @@ class Runs:
         self._held = Snapshot(*(f.variables for f in functions))
         variables = list(projection.variables.values())
         shared = [a for a in self._held.arrays() if any(np.may_share_memory(a, v) for v in variables)]
-        self._keep = {id(a) for a in shared}  # the projection restores these arrays to the current point
+        self._keep = {id(a) for a in shared}  # the projection restores these arrays
         self._lines: float = np.inf
         if functions:
             unchanged = functions[0].function
@@ -192,7 +192,7 @@ class Recorder:
     ran : dict of code to dict
         For each function of the user that ran, its local variables at the time of its return.
     acts : bool
-        True if a function was called that may write files, wait, or start a thread or a process.
+        True if the code called a function that may write files, wait, or start a thread or a process.
     """
 
     def __init__(self) -> None:

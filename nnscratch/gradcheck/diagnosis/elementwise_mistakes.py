@@ -1,4 +1,4 @@
-"""Mistakes if the output is an elementwise function y = phi(x) of one array, or if backward uses only J's diagonal.
+"""Mistakes in outputs y = phi(x) that are elementwise functions, and Jacobians that are reduced to their diagonal.
 
 The functions share these arguments. `J` is the Jacobian of the outputs with respect to the array of the case
 (jacobian.py). `R` are the weights of the outputs, so dy = R. `outputs` are the names and values of the outputs.

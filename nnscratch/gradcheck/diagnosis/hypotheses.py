@@ -31,9 +31,10 @@ BUDGET = 80_000_000  # elements that all forward passes may read and write; each
 
 @dataclass
 class Hypothesis:
-    """A mistake that backward may contain, and a changed forward whose gradient a backward with this mistake returns.
+    """A mistake that backward may contain, with changes of forward that have the same effect.
 
-    For example, if backward leaves out an operand, the changed forward keeps this operand constant.
+    The changed forward has the gradient that a backward with this mistake returns. For example, if backward leaves out
+    an operand, the changed forward keeps this operand constant.
 
     Attributes
     ----------
@@ -173,7 +174,10 @@ class HypothesisTester:
                     self.fixed |= cut
 
     def slope(self, changes: dict[int, Callable], direction: Direction, weights: tuple | None = None) -> float:
-        """Return the derivative of f along `direction` in a forward with `changes`, or NaN if it raises an error."""
+        """Return the derivative of f along `direction` in a forward with `changes`.
+
+        Return NaN if this forward raises an error.
+        """
         above, below = (self.value_after(changes, direction, weights, h) for h in (self.h, -self.h))
         return (above - below) / (2 * self.h)
 
@@ -182,7 +186,7 @@ class HypothesisTester:
         return (self.value_after(changes, direction, None, self.h) - self.centre) / self.h
 
     def fits(self, h: Hypothesis, direction: Direction) -> bool:
-        """Return True if the hypothesis `h` predicts the derivative along `direction` that backward returned."""
+        """Return True if the forward with the changes of `h` has the derivative `direction.given`."""
         above = self.value_after(h.changes, direction, h.weights, self.h)
         if h.changes and h.weights is None and not direction.may_match((above - self.centre) / self.h):
             return False

@@ -57,7 +57,7 @@ def linalg_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
 def with_movement(movement: Callable) -> Callable:
     """Return a function for `Tape.changes` that computes the result of an operation with another movement.
 
-    The movement is ``movement(A, result, *movements of the operands)``.
+    The movement is the difference from the first forward pass: ``movement(A, result, *movements of the operands)``.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:

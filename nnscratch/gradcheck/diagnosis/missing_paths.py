@@ -1,9 +1,9 @@
 """Hypotheses: backward leaves out the gradient of an operand or of some rounds, counts it twice, or flips its sign.
 
 a path missing                       backward computes as if the result did not depend on an operand
-the state's own path missing         the same, for an operand that comes from the previous round
-bias's share missing                 the same, for a bias
-only the last time step counted      the same, for all rounds except the last
+the state's own path missing         a path missing: the operand comes from the previous round
+bias's share missing                 a path missing: the operand is a bias
+only the last time step counted      a path missing in all rounds except the last
 upstream gradient missing            backward uses 1 as the gradient of a result or an output
 
 A round is one pass through the body of a loop in the user's code. An edge is an operand or the result of an operation.
@@ -53,7 +53,7 @@ def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def cut_state_and_output(graph: ForwardGraph, nodes: list[Node], j: int, cut: dict) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward ignores the gradient of a state from the next round and that of an output.
+    """Yield hypotheses in which backward ignores two gradients: of a state, from the next round, and of an output.
 
     The state is operand `j` of `nodes`, and `cut` are the changes that make its gradient zero. The output is usually
     the last state. Also yield hypotheses in which both gradients have the wrong sign.
@@ -65,7 +65,7 @@ def cut_state_and_output(graph: ForwardGraph, nodes: list[Node], j: int, cut: di
     for name in names if len(names) > 1 else ():
         none = scale_output_weights(graph.projection.weights, name, 0)
         opposite = scale_output_weights(graph.projection.weights, name, -1)
-        for first in (0, 1):  # from the first round on, or from the second one on
+        for first in (0, 1):  # from the first round on, or from the second round on
             numbers = [n.number for n in nodes[first:]]
             missing, flipped, place = f"ignores the gradient of {name}", f"of the gradient of {name}", nodes[0].place
             if numbers:

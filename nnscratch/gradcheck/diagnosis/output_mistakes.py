@@ -24,7 +24,7 @@ MAX_JACOBIAN = 400_000  # the largest number of elements; ten times as many are 
 
 
 def output_mistakes(case: Case) -> None:
-    """Add to `case` the mistakes that its Jacobian shows."""
+    """Add to `case` the mistakes that are visible in the Jacobian of the outputs with respect to its array."""
     if not case.same_shape and case.given.ndim != 1:
         return
     projection, array = case.projection, case.projection.variables[case.name]

@@ -1,4 +1,4 @@
-"""Formulas that backward may use instead of phi'(u) for y = phi(u), and the search for the formula that it used.
+"""Formulas that backward may use instead of phi'(u) for y = phi(u), and a search for the formula of a wrong backward.
 
 The slope is the factor that backward uses as the derivative of y with respect to u. `slope_formulas` lists wrong
 formulas for the slope. `name_slope` searches for the formula that gives the slope of backward: a formula of the list,

@@ -76,7 +76,11 @@ def cut_uses(uses: Uses, later_only: bool) -> dict[int, Callable]:
 
 
 def running_sum(uses: Uses) -> dict[int, Callable]:
-    """Return the changes of forward that add the movements of a state in all earlier rounds to its movement."""
+    """Return the changes of forward for a backward that never resets the gradient of a state.
+
+    In the changed forward, a state moves by the sum of its movements in this round and in all earlier rounds. A
+    movement is the difference from the first forward pass.
+    """
     carried: dict[int, Any] = {}
 
     def with_earlier(r: int, j: int) -> Callable:
@@ -91,7 +95,11 @@ def running_sum(uses: Uses) -> dict[int, Callable]:
 
 
 def kept_sum(graph: ForwardGraph, uses: Uses, makers: list[Node]) -> dict[int, Callable]:
-    """Return the changes of forward that add the movement of a state to the movement of its value in the next round."""
+    """Return the changes of forward for a backward that adds the gradient of the next round's state to a state.
+
+    The changed forward adds the movement of a state, its difference from the first forward pass, to the movement of the
+    state in the next round.
+    """
     (readers, j), moved = uses[0], {}
     changes: dict[int, Callable] = {}
 

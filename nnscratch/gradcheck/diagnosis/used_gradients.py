@@ -24,7 +24,7 @@ from .hypotheses import HypothesisTester
 from .movements import Movements, measure_movements
 
 MAX_SIZE = 130  # the largest number of elements of the arrays u of a `Site`
-MIN_ROWS = 4  # the smallest number of directions with an error
+MIN_ROWS = 4  # formulas are tested only if backward is wrong along at least this number of directions
 Found = tuple[float, str, str]
 
 

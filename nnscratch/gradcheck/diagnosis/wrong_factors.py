@@ -162,7 +162,7 @@ def scale_of_mask(graph: ForwardGraph, node: Node, other: int) -> str:
 def with_own_factors(node: Node, operands: list[Any]) -> Any:
     """Compute a product whose derivative is wrong: multiply the movement of each factor by the factor itself.
 
-    The right derivative multiplies the movement of each factor by the other factor.
+    The right derivative multiplies it by the other factor. A movement is the difference from the first forward pass.
     """
     return node.result + sum(x0 * (x - x0) for x0, x in zip(node.operands, operands, strict=True))
 
@@ -170,7 +170,7 @@ def with_own_factors(node: Node, operands: list[Any]) -> Any:
 def transpose_movement(j: int) -> Callable:
     """Return a function for `Tape.changes` that transposes the part of a result's movement that operand `j` causes.
 
-    The result is a square matrix.
+    The result is a square matrix, and its movement is its difference from its value in the first forward pass.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:

@@ -51,7 +51,8 @@ def along_axis(d: Any, axis: int, n: int, ndim: int) -> Any:
 def spread_movement(j: int, L: Callable) -> Callable:
     """Return a function for `Tape.changes` that applies `L` to the movement of operand `j`.
 
-    The operation must be elementwise. `L` may change the shape.
+    The movement is the difference from the first forward pass. The operation must be elementwise. `L` may change the
+    shape.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Find an array that forward uses several times, but whose uses backward does not all count once.
+"""Find uses of an array in forward that backward leaves out, counts twice, or gives the wrong sign.
 
 For example, forward uses w in x @ w and in h @ w, and backward computes only the gradient of x @ w. The gradient of w
 is the sum of one part for each use. The contribution of each part to the derivative of f is measured along three

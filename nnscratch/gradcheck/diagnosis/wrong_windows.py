@@ -91,7 +91,7 @@ def overwritten_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def are_repeated(pieces: list[np.ndarray]) -> bool:
-    """Return True if any two windows are equal or do not overlap."""
+    """Return True if each pair of windows is equal or does not overlap."""
     whole = {frozenset(np.ravel(i).tolist()) for i in pieces}
     return sum(map(len, whole)) == len(frozenset().union(*whole))
 
@@ -105,7 +105,7 @@ class Windows:
     nodes : list of Node
         The operations that read the windows as operand `j`.
     name : str
-        The differentiated array whose elements the windows hold.
+        The name of the differentiated array from which the windows come.
     base : ndarray
         The array from which the windows are taken: the differentiated array, or a padded copy of it.
     origin : ndarray

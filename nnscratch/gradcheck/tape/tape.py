@@ -34,12 +34,12 @@ class CannotTape(ValueError):
 
 @dataclass
 class Node:
-    """One operation of the first run.
+    """One operation of forward, recorded in the first run.
 
     Attributes
     ----------
     number : int
-        Its position in forward, from 0.
+        The position of the operation in forward, from 0.
     name : str
         "add", "matmul", "maximum.reduce", ...
     family : tuple
@@ -54,7 +54,7 @@ class Node:
     outer_names : list of str
         Like `operand_names`, but with the names that the caller of the function uses.
     call : str
-        The source of the call that runs this function, or "".
+        The source of the call of the function that contains the operation, or "" if it is not known.
     result_name : str or None
         The variable that the result is assigned to.
     operands, result

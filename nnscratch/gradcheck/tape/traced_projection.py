@@ -18,7 +18,7 @@ from .traced_array import TracedArray, running
 
 @contextmanager
 def traced(projection: Projection, watcher: Any, backward: bool) -> Iterator[Projection]:
-    """Do the same as `traced_code`, and yield a projection of the traced code.
+    """Replace the arrays of the code by traced views, as `traced_code` does, and yield a projection of the traced code.
 
     The variables of the new projection are the traced views. Its output weights are those of `projection`.
     """
