@@ -147,7 +147,7 @@ class EntryChecker:
         return entry
 
     def locate_unexplained(self, report: GradientReport) -> None:
-        """In directional mode, find the wrong elements of each entry without a diagnosis, and add them to its reason."""
+        """In directional mode, find the wrong elements of each entry without a diagnosis. Add them to the reason."""
         limit = self.differences.evaluations + LOCATE_BUDGET
         for name, derivatives in self.directional.items():
             entry = report[name]
