@@ -64,7 +64,7 @@ class Unchecked:
 def completeness_traps(
     projection: Projection, analytic: dict[str, Any], report: GradientReport, restricted: bool
 ) -> list[Trap]:
-    """Return a trap of severity "incomplete" for each array that changes the outputs and was not checked.
+    """Return a `Trap` of severity "incomplete" for each array that changes the outputs and was not checked.
 
     Parameters
     ----------

@@ -108,7 +108,7 @@ def complex_derivatives(projection: Projection, name: str, indices: list[tuple])
 
 
 def imaginary(projection: Projection) -> float:
-    """Run forward and return the imaginary part of f = <R, y>, or NaN if the outputs are not complex."""
+    """Run forward and return the imaginary part of f, the weighted sum of the outputs; NaN if no output is complex."""
     total, any_complex = 0.0, False
     for (_, w), (_, y) in zip(leaves("", projection.weights), leaves("", projection.forward()), strict=True):
         if w is not None and np.iscomplexobj(y):

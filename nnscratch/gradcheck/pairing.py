@@ -136,7 +136,7 @@ class Search:
         return True
 
     def _drop_overwritten(self) -> None:
-        """Drop the candidates that forward overwrites with the same values, such as copies of an input."""
+        """Drop the arrays in `candidates` that forward overwrites with the same values, such as copies of an input."""
         self.before.restore()
         arrays = {id(value): value for value in self.candidates.values() if changes_in_place(value)}
         for value in arrays.values():
@@ -269,7 +269,7 @@ class Search:
         ]
 
     def _by_order(self, pairs: dict[Steps, Steps]) -> dict[Steps, Steps]:
-        """Pair the additional gradients that backward returns with the candidates, in the same order."""
+        """Pair the additional gradients that backward returns with the arrays of `_rest`, in the same order."""
         taken = {id(self._value(g)) for g in pairs.values()}
         surplus = [g for g, v in self.produced.items() if g[0][0] == "returned" and id(v) not in taken]
         if not surplus or isinstance(self.adapter.surplus, dict):
@@ -294,7 +294,7 @@ class Search:
         return dict(zip(rest, surplus, strict=True))
 
     def _by_shape(self, pairs: dict[Steps, Steps]) -> dict[Steps, Steps]:
-        """Pair a candidate with the array of its shape that is its gradient, if there is exactly one such array."""
+        """Pair each array of `_rest` with its gradient, if exactly one array of the same shape is the gradient."""
         found: dict[Steps, Steps] = {}
         for steps in self._rest(pairs):
             shape = self.candidates[steps].shape

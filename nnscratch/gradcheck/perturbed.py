@@ -28,7 +28,7 @@ BUDGET = 20_000_000  # the search ends after it has compared this many elements
 
 
 def measured_derivative_traps(projection: Projection) -> list[Trap]:
-    """Return a trap if backward computes operations of forward with operands that are shifted by a small step."""
+    """Return a `Trap` if backward computes operations of forward with operands that are shifted by a small step."""
     if projection.replayed == "state":  # each forward would restore the code's own arrays, which are not traced
         return []
     shifted = ShiftedOperations()

@@ -154,7 +154,7 @@ class Projection:
         return [a for a in self.state.arrays() if isinstance(a, np.ndarray) and a.size > 1 and id(a) not in own]
 
     def terms(self) -> list[Any]:
-        """Return R * y for each float output, as flat arrays."""
+        """Return each float output, multiplied by its weights R, as a flat array."""
         ys = self.forward()
         found = [
             np.ravel(w * (to_numpy(y) if is_array(y) else y))
@@ -171,7 +171,7 @@ class Projection:
         return total
 
     def weighted_sum(self, ys: tuple) -> float:
-        """Return the sum of R * y over the outputs `ys`."""
+        """Return f for the outputs `ys`: the sum of their elements, each multiplied by its weight in R."""
         total = 0.0
         for (_, w), (_, y) in zip(leaves("", self.weights), leaves("", ys), strict=True):
             if w is not None:
@@ -190,7 +190,7 @@ class Projection:
         return np.concatenate([[], *found]).astype(np.float64)
 
     def flat_weights(self) -> np.ndarray:
-        """Return R in one flat array, in the order of `flat_outputs`."""
+        """Return the weights R of the outputs in one flat array, in the order of `flat_outputs`."""
         found = [np.ravel(w) for _, w in leaves("", self.weights) if w is not None]
         return np.concatenate([[], *found]).astype(np.float64)
 

@@ -27,7 +27,7 @@ NOT_AN_ARRAY = "not an array"
 
 
 def forward_traps(projection: Projection) -> list[Trap]:
-    """Run forward once. Return traps for outputs that are not usable, and for arrays that forward changes."""
+    """Run forward once. Return a `Trap` for each output that is not usable, and for each array that forward changes."""
     adapter = projection.adapter
     kind = "forward writes into its input"
     traps = [Trap(kind, f"{name} is changed by the call") for name in projection.written_inputs]
@@ -53,7 +53,10 @@ def forward_traps(projection: Projection) -> list[Trap]:
 
 
 def backward_traps(projection: Projection) -> list[Trap]:
-    """Run forward and backward. Return traps for gradients that are not usable, and arrays that backward changes."""
+    """Run forward and backward, and return a list of `Trap`.
+
+    The list contains the gradients that are not usable, and the arrays that backward changes.
+    """
     adapter, traps = projection.adapter, []
     with projection.unchanged():
         arrays = adapter.arrays()
@@ -125,7 +128,7 @@ def nested_names(name: str, value: Any) -> str:
 def change_traps(
     adapter: Adapter, written: list[str], replaced: list[str], overwritten: list[str] | tuple = ()
 ) -> list[Trap]:
-    """Return traps for arrays that backward writes into or replaces.
+    """Return a list of `Trap` for the inputs and parameters that backward writes into or replaces.
 
     `overwritten` contains the names of arrays that are their own gradient, as after ``self.grads = self.params``.
 
@@ -181,7 +184,7 @@ def repeats_equally(projection: Projection) -> bool:
 
 
 def form_traps(name: str, array: Any, gradient: Any) -> list[Trap]:
-    """Return traps for the shape, the dtype and the values of one gradient."""
+    """Return a `Trap` for each fault in the shape, the dtype or the values of one gradient."""
     traps, kind = [], "`...`" if gradient is ... else f"a {type(gradient).__name__}"
     if not is_array(gradient):
         try:
@@ -207,7 +210,7 @@ def form_traps(name: str, array: Any, gradient: Any) -> list[Trap]:
 
 
 def accumulation_traps(projection: Projection, analytic: dict[str, Any]) -> list[Trap]:
-    """Run backward twice without zero_grad, and return a trap for each gradient that did not change."""
+    """Run backward twice without zero_grad, and return a `Trap` for each gradient that did not change."""
     adapter = projection.adapter
     if not adapter.accumulates:
         return []
@@ -233,7 +236,7 @@ def accumulation_traps(projection: Projection, analytic: dict[str, Any]) -> list
 
 
 def stale_traps(projection: Projection) -> list[Trap]:
-    """Run forward on A, forward on B, then backward. Return a trap if backward uses the values of the wrong forward.
+    """Run forward on A, forward on B, then backward. Return a `Trap` if backward uses values of the wrong forward.
 
     A and B are two sets of inputs. If forward returns a cache, backward gets the cache of A, and must return the
     gradient for A. Otherwise it must return the gradient for B, the last forward.

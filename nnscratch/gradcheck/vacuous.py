@@ -19,7 +19,7 @@ FORWARDS = ("forward", "forward_method", "function", "module")  # the attributes
 
 
 def constant_traps(projection: Projection, analytic: dict[str, Any], report: GradientReport) -> list[Trap]:
-    """Return a trap if all gradients are zero and the outputs stay the same for all inputs and parameters.
+    """Return a `Trap` if all gradients are zero and the outputs stay the same for all inputs and parameters.
 
     Without this trap, code that is not written yet would be "right": its analytic and numeric gradients are all zero.
     The outputs may change after a larger change of the inputs, as for a ReLU with only negative inputs. Then `report`
@@ -109,7 +109,7 @@ class ForwardCalls:
 
 
 def difference_traps(calls: int, projection: Projection) -> list[Trap]:
-    """Return a trap if backward calls forward so often that it probably computes finite differences.
+    """Return a `Trap` if backward calls forward so often that it probably computes finite differences.
 
     Parameters
     ----------

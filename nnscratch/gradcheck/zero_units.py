@@ -35,7 +35,7 @@ NOTHING = 1e-7  # a smaller jump, relative to the array's gradient, is no kink
 
 @dataclass
 class WrongSlope:
-    """A unit at which backward uses a slope that is not allowed.
+    """A unit, such as a ReLU at zero, at which backward uses a slope that is not allowed.
 
     Attributes
     ----------
@@ -149,7 +149,10 @@ class Measurement:
         self.scale = [max(size, 1e-3 * max(sizes)) or 1.0 for size in sizes]
 
     def _gradients(self) -> list[np.ndarray]:
-        """Return backward's gradients of all arrays, each with one row for dy = R and one for dy = -R."""
+        """Return backward's gradients of all arrays, each with one row for dy = R and one row for dy = -R.
+
+        R are the weights of the outputs. There is no second row if the outputs are single numbers.
+        """
         weights = [self.projection.weights]
         if not all(w is None or has_no_axes(w) for _, w in leaves("", weights[0])):
             weights.append(map_leaves(lambda w: None if w is None else -w, weights[0]))

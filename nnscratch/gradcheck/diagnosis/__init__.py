@@ -6,6 +6,8 @@ its gradient equals the gradient that backward returned. The files use these wor
     given, true   the gradient that backward returned, and the gradient that finite differences give
     R, f          R are the weights of the outputs; f is the weighted sum, which the check differentiates (`Projection`)
     case          one wrong gradient that must be explained (`Case`)
+    evidence      a text for the report: the comparison of numbers that shows the mistake (`Diagnosis`)
+    place         a text for the report: the array, or the line of the user's code, at which the mistake is
     rank          a number for each mistake: a more specific mistake has a smaller rank
     operation     one NumPy operation of forward, recorded as a `Node`: it computes a result from operands
     active        an operand is active if it depends on a differentiated array

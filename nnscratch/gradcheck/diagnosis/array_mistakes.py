@@ -189,7 +189,7 @@ def reordered_axes(case: Case) -> None:
 
 
 def axes_in_words(axes: tuple[int, ...]) -> str:
-    """Return axes as a text for the evidence, for example "axis 0" or "axes 0 and 1"."""
+    """Return axes as a text for the report, for example "axis 0" or "axes 0 and 1"."""
     return f"{'axis' if len(axes) == 1 else 'axes'} {' and '.join(map(str, axes))}"
 
 

@@ -215,7 +215,7 @@ def with_other_arrays(site: Any, known: Known) -> Iterator[Change]:
 
 
 def exchanged_terms(name: str, other: str, readers: list[str]) -> str:
-    """Return the evidence that the gradient of an array contains `name` but needs `other`, or vice versa.
+    """Return a text for the report: the gradient of an array contains `name` but needs `other`, or vice versa.
 
     `readers` are the expressions of forward that read the array. The gradient needs the one of `name` and `other` that
     occurs in these expressions.

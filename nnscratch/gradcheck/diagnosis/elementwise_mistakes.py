@@ -118,7 +118,7 @@ def as_factor(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
 
 
 def wrong_factor(case: Case, slope: np.ndarray, used: str) -> str:
-    """Return the evidence that backward multiplies by the array with the name `used` instead of `slope`, dy/dx."""
+    """Return a text for the report: backward multiplies by the array `used` instead of dy/dx, which is `slope`."""
     arrays = {name: as_factor(to_numpy(a), case.shape) for name, a in case.projection.variables.items()}
     needed = next((name for name, a in arrays.items() if a is not None and np.allclose(a, slope)), "dy/dx")
     return f"backward multiplies by `{used}` instead of `{needed}`"

@@ -192,7 +192,7 @@ class ForwardGraph:
         return (f[0] - f[1]) / (2 * h)
 
     def describe(self, nodes: list[Node], j: int) -> str:
-        """Return the source text of operand `j` of `nodes`, or of the result if `j` is -1, as the evidence shows it."""
+        """Return the source text of operand `j` of `nodes`, or of the result if `j` is -1, for the report."""
         if j >= 0:
             return f"`{nodes[0].outer_names[j]}`"
         name, expression = nodes[0].result_name, nodes[0].place.split(": ", 1)[-1]

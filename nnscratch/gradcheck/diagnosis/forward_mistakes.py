@@ -169,7 +169,7 @@ def in_some_rounds(
 
 
 def explains(h: Hypothesis) -> str:
-    """Return the end of the evidence: a text that says which gradients the accepted hypothesis `h` explains."""
+    """Return a text for the report that says which gradients the accepted hypothesis `h` explains."""
     extent = "gradient of this array" if h.only else "gradients of all arrays"
     return f"this explains the {extent} (tested along 3 random directions)"
 

@@ -103,7 +103,7 @@ def first_rounds(
     """Test whether backward counts only the first or the last round of loops over several axes of an output.
 
     `own` is the slice of the output `y` in the flat array of all outputs, which has `size` elements. `said` is the name
-    of the output in the evidence.
+    of the output in the report.
     """
     for count in range(2, y.ndim + 1):
         for t, word in ((0, "first"), (-1, "last")):

@@ -170,9 +170,9 @@ def name_slope(
 
 
 def name_mask(u: np.ndarray, d: np.ndarray, g: np.ndarray, on: float) -> str | None:
-    """Return the evidence that backward uses the slope `g`, a mask, instead of `d`, the mask of forward.
+    """Return a text for the report: backward uses the slope `g`, a mask, instead of `d`, the mask of forward.
 
-    `on` is the value of both masks at the elements that they pass. The evidence contains the threshold of backward's
+    `on` is the value of both masks at the elements that they pass. The text contains the threshold of backward's
     mask. Return None if `g` is not a mask, or if it passes all elements or none.
     """
     near = [np.abs(g - level) <= MAX_MISFIT * abs(on) for level in (0, on)]

@@ -95,7 +95,7 @@ def running_sum(uses: Uses) -> dict[int, Callable]:
 
 
 def kept_sum(graph: ForwardGraph, uses: Uses, makers: list[Node]) -> dict[int, Callable]:
-    """Return the changes of forward for a backward that adds the gradient of the next round's state to a state.
+    """Return the changes of forward for a backward that adds the gradient of the next state to that of each state.
 
     The changed forward adds the movement of a state, its difference from the first forward pass, to the movement of the
     state in the next round.

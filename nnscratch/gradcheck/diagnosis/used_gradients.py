@@ -35,7 +35,7 @@ class Site:
     Attributes
     ----------
     name : str
-        The name of u in the evidence of a diagnosis.
+        The name of u in the report.
     place : str
         The line that computes u.
     readers : list of str
