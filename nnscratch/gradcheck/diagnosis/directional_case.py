@@ -104,7 +104,7 @@ class DirectionalCase(Case):
     def measure(self, v: np.ndarray, h: float = 2e-5) -> float:
         """Return the true derivative along the direction `v`, from two forward passes."""
         array = self.projection.variables[self.name]
-        held, v = array.copy(), array_module(array).asarray(v, dtype=array.dtype)
+        held, v = array.copy(), array_module(array).asarray(v)
         try:
             f = []
             for step in (h, -h):

@@ -200,6 +200,19 @@ def test_one_wrong_element_is_seen_along_directions():
     assert directional(one, T).wrong_elements() == 6 and directional(T, T).wrong_elements() == 6
 
 
+@pytest.mark.parametrize("size, wrong", [(999, 1), (1000, 1000)])
+def test_one_of_many_elements_may_explain_the_errors_by_chance(size, wrong):
+    rng, true = np.random.default_rng(0), np.ones(size)
+    directions = rng.normal(size=(3, size))
+    slopes = directions.sum(1)
+    derivatives = [(v, Derivative(s, 1e-9, s, s)) for v, s in zip(directions, slopes, strict=True)]
+    true[7] = 3.0
+    assert (
+        DirectionalCase(entry_of([0.0], [0.0], shape=(size,)), projection_of(), true, derivatives).wrong_elements()
+        == wrong
+    )
+
+
 def test_small_gradients_along_directions():
     assert directional(1e-3 * G, 1e-3 * T).scale == pytest.approx(0.018)
     one = 1e-3 * T
@@ -244,6 +257,10 @@ def test_blocks_are_measured_along_directions():
     assert directional(G, projection=linear(G)).block_values(1, 3) is None  # no block is right
     assert directional(given, 2 * T, projection=linear(G)).block_values(1, 3) is None  # the blocks do not add up
     assert directional(given, uncertainty=1.0, projection=linear(G)).block_values(1, 3) is None
+    # The tolerance includes the difference between the sum of the blocks and the whole, which must be small.
+    _, _, tolerance = directional(given, T + 1e-5, projection=linear(G)).block_values(1, 3)
+    assert tolerance == pytest.approx([1e-4 * 16 + 3 * 4e-5, 1e-4 * 7 + 3 * 1e-5, 1e-4 * 9 + 3 * 6e-5], rel=0.02)
+    assert directional(given, T + 0.02, projection=linear(G)).block_values(1, 3) is None
 
 
 def test_a_shift_is_measured_along_directions():
@@ -252,8 +269,11 @@ def test_a_shift_is_measured_along_directions():
     shifted[:, 0] = 99
     assert directional(shifted, projection=linear(G)).is_shifted(1, 1, inside)
     assert not directional(shifted, projection=linear(G)).is_shifted(1, -1, inside)
+    shifted[0, 2] += 1e-3  # less than 1e-4 of the errors
+    assert directional(shifted, projection=linear(G)).is_shifted(1, 1, inside)
     shifted[0, 2] += 1
     assert not directional(shifted, projection=linear(G)).is_shifted(1, 1, inside)
+    assert directional(shifted, uncertainty=1.0, projection=linear(G)).is_shifted(1, 1, inside)  # less than the noise
 
 
 def test_hypotheses_are_compared_along_directions():
@@ -269,6 +289,10 @@ def test_hypotheses_are_compared_along_directions():
     assert "of the error along 3 random directions" in case.found[0][1].evidence
     assert not case.test_observed(2, np.array([7, 4.6, -5.5]), "b", "evidence")
     assert not directional(G.T, T).test_observed(2, np.array([7, 4.5, -5.5]), "a", "evidence")
+    assert not directional(1e-6 * G).test_observed(2, 1e-6 * np.array([7, 4.5, -5.5]), "a", "evidence")  # nothing
+    still = G.copy()
+    still[1, 2] = -3.5  # its derivative along V[1] is zero
+    assert directional(still).test_observed(2, np.array([7, 0, -1.0]), "a", "evidence")
 
 
 def test_a_case_holds_its_own_list_of_mistakes():
