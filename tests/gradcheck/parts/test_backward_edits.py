@@ -52,6 +52,35 @@ def shared(dy, cache):
     return d * np.cos(x) * w, d * np.sin(x) / 2
 
 
+def sign_twice(dy, cache):
+    x, w = cache
+    d = -dy
+    return d * np.cos(x) * w, -d * np.sin(x)
+
+
+def right_part(dy, x):
+    a = dy * np.sin(x)
+    return 2 * a - a
+
+
+def in_two_functions(dy, cache):
+    x, w = cache
+    dw = right_part(dy, x)
+    return -dy * np.cos(x) * w, dw
+
+
+def slightly_wrong(dy, cache):
+    x, w = cache
+    return 1.01 * dy * np.cos(x) * w, dy * np.sin(x)
+
+
+def one_element_wrong(dy, cache):
+    x, w = cache
+    dx = dy * np.cos(x) * w
+    dx[0, 0] *= 1.01
+    return dx, dy * np.sin(x)
+
+
 def project(backward, inputs=(X, W)):
     return Projection(make_adapter((forward, backward), tuple(a.copy() for a in inputs)), np.random.default_rng(0))
 
@@ -105,6 +134,11 @@ def test_a_change_must_leave_the_right_gradients_unchanged():
     assert "`d = 2 * dy`" not in found.evidence and "return" in found.place
 
 
+def test_a_change_that_makes_another_gradient_wrong_is_no_explanation():
+    ((found,),) = searched(sign_twice, "x").values()
+    assert "return" in found.place  # not `d = -dy`, because then the gradient of w would be wrong
+
+
 def test_only_unexplained_arrays_of_the_right_shape_are_searched():
     projection = project(both_signs)
     cases, given = cases_of(projection, "xw")
@@ -132,6 +166,17 @@ def test_arrays_in_single_precision_are_not_searched():
 def test_the_search_ends_at_its_limit(limit, monkeypatch):
     monkeypatch.setattr(searches, limit, 0)
     assert searched(sign_of_x, "x") == {"x": []}
+
+
+def test_a_large_forward_leaves_fewer_changes(monkeypatch):
+    monkeypatch.setattr(searches, "BUDGET", 1000)  # a forward counts as about 600
+    assert searched(sign_of_x, "x") == {"x": []}
+
+
+def test_the_limit_holds_for_all_functions_together(monkeypatch):
+    assert searched(in_two_functions, "x")["x"][0].mistake == "sign flipped"
+    monkeypatch.setattr(searches, "MAX_EDITS", 3)  # the first function uses them up
+    assert searched(in_two_functions, "x") == {"x": []}
 
 
 def test_a_rank_after_those_of_all_other_searches():
@@ -166,6 +211,19 @@ def test_the_gradients_are_tested_at_another_point():
     assert not holds_elsewhere(runs, f, f.function.__code__, ["w", "x"])
     assert not holds_elsewhere(runs, f, None, ["w"])  # there are no gradients
     np.testing.assert_array_equal(projection.variables["x"], X)
+
+
+@pytest.mark.parametrize("backward", [slightly_wrong, one_element_wrong])
+def test_every_element_must_be_right_at_the_other_point(backward):
+    w = W.copy()
+    w[1, 1] = 0  # so one element of the gradient of x is 0
+    projection = project(backward, (X, w))
+    (f,) = functions = functions_of_backward(projection)
+    runs = Runs(projection, functions)
+    assert not holds_elsewhere(runs, f, f.function.__code__, ["x"])
+    projection = project(square_of_x, (X, w))
+    (f,) = functions = functions_of_backward(projection)
+    assert holds_elsewhere(Runs(projection, functions), f, f.function.__code__, ["w"])
 
 
 def test_an_unchanged_gradient():

@@ -12,7 +12,14 @@ import wrong_gradients
 from projections import project
 
 from nnscratch.gradcheck.tape import Tape
-from nnscratch.gradcheck.tape.source import assigned_names, expressions, is_module, name_in_caller, source_of
+from nnscratch.gradcheck.tape.source import (
+    assigned_names,
+    expressions,
+    is_module,
+    name_in_caller,
+    position_in_source,
+    source_of,
+)
 
 X, W, B = np.array([[1.0, -2.0]]), np.array([[0.5, 1.0], [3.0, -1.0]]), np.ones(2)
 
@@ -107,6 +114,27 @@ def test_code_without_source_text_has_numbered_operands():
     assert node.place == "<made>:2: " and node.call == ""
 
 
+def test_source_text_that_has_changed_since_is_shown_as_a_line(tmp_path):
+    path, scope = tmp_path / "code.py", {}
+    path.write_text("one line\nanother   line\nthe last\n")
+    exec(compile("def forward(x, w):\n    return (x @\n            w)", str(path), "exec"), scope)
+    (node,) = nodes(scope["forward"])
+    assert node.place == "code.py:2: another line" and node.operand_names == ["operand 1", "operand 2"]
+
+
+def test_code_without_columns_is_known_by_its_instruction():
+    class Code:
+        def co_positions(self):
+            return [(6, None, None, None), (7, None, None, None)]
+
+    assert position_in_source(SimpleNamespace(f_code=Code(), f_lasti=2)) == (7, 2)
+
+
+def test_a_forward_of_numpy_has_no_place():
+    (node,) = nodes(np.tanh, X)
+    assert node.place == "tanh" and node.operand_names == node.outer_names == ["operand 1"] and node.call == ""
+
+
 # --- places and callers ----------------------------------------------------------------------------------------------
 
 
@@ -178,6 +206,8 @@ def test_unpacked_arguments_have_no_names():
 
     product, _ = nodes(forward)
     assert product.outer_names == ["x", "weight"] and product.call == ""
+    product, _ = nodes(lambda *arrays: affine(arrays[0], *arrays[1:]))
+    assert product.outer_names == ["x", "weight"] and product.call == ""
     (node,) = nodes(lambda x, w: x @ w, through=wrong_gradients.project)
     assert node.outer_names == ["x", "w"] and node.call == ""
 
@@ -232,6 +262,8 @@ def test_the_expressions_of_a_file():
 
 @pytest.mark.parametrize("text, names", [
     ("def f(a, b):\n    c = a + b\n    b += a * 2\n    return c * b\n\nd = f(1, 2)\n", {"c", "b"}),
+    ("def f(a): b = -a; return b\n", {"b"}),
+    ("def f(a):\n    try:\n        b = -a\n    except ValueError as error:\n        b = +a\n    return b\n", {"b"}),
     ("g = abs(-1)\n\ndef f(a):\n    return -a\n", set()),
 ])  # fmt: skip
 def test_the_names_that_a_function_assigns(text, names, tmp_path):
