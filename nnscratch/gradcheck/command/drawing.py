@@ -20,7 +20,7 @@ from .course_names import COLUMNS, FAMILIES, SETTINGS, SIZES, TWO_ALIKE, canonic
 from .docstring_shapes import Described, annotated_axes, described_arguments, sizes_of
 
 WIDTHS = (2, 3, 1, 5, 6, 8, 10, 16, 20, 24, 32, 64, 784)  # numbers of features to try if a class sets its sizes itself
-CHANNELS = (1, 3, 4, 24)  # numbers of channels to try for such a class
+CHANNELS = (1, 3, 4, 24)  # numbers of channels to try if a class sets its sizes itself
 MAX_CANDIDATES = 90
 
 

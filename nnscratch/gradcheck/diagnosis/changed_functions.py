@@ -46,7 +46,7 @@ MORE_LINES = 10
 
 @dataclass
 class Function:
-    """A function of the user that backward runs.
+    """A function of the user's code that backward calls.
 
     Attributes
     ----------

@@ -6,8 +6,8 @@ Here `changes` are the arrays c - g, one for each round of a loop. If `free` is 
 factor k, and "%c" in the evidence is replaced by -k, the factor of the missing term. "%u" is replaced by the name of u.
 
 The functions share two arguments. `site` is a `Site`: the array u and its gradient g, in all rounds of a loop. `known`
-is a list of (values in each round, name, True for a constant): the float arrays of forward that can be broadcast to the
-shape of u.
+is a list of (values in each round, name, True for a constant): the float arrays of forward, broadcast to the shape of
+u.
 """
 
 from __future__ import annotations

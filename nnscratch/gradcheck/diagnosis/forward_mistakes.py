@@ -96,7 +96,7 @@ def hypotheses(graph: ForwardGraph, notes: list[str]) -> Iterator[Hypothesis]:
 
 
 def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester, notes: list[str]) -> None:
-    """Test all hypotheses until the tester's budget is spent. Add the hypotheses that fit to `cases`."""
+    """Test all hypotheses until the tester's budget is spent. If a hypothesis fits, add its mistake to `cases`."""
     tried: list[Hypothesis] = []
     best = least_rank(cases)
     alone: set | None = None

@@ -23,7 +23,7 @@ from .hypotheses import Direction, HypothesisTester
 
 MAX_DIRECTIONS = 120
 SPARE = 5  # the number of directions exceeds the number of unknowns by at least this, to test the solution
-MAX_RESIDUAL = 1e-2  # relative to the largest error; a step with a larger residual is not the wrong step
+MAX_RESIDUAL = 1e-2  # relative to the largest error; above this, one wrong gradient does not explain the errors
 
 
 @dataclass

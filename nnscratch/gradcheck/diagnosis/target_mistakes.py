@@ -57,7 +57,7 @@ def target_mistakes(cases: dict[str, Case], right: dict, report: GradientReport,
 def shifted_integers(ids: np.ndarray, name: str) -> Iterator[tuple[np.ndarray, str, str]]:
     """Yield (wrong integers, mistake, description): the integers `ids` with values or positions shifted by one.
 
-    The description calls the array `name`.
+    `name` is the name of the array in the description.
     """
     mistake = "target one off"
     for step in (-1, 1):

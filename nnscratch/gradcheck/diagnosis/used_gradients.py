@@ -167,7 +167,7 @@ def constant_in_place(g: np.ndarray, moved: np.ndarray, errors: np.ndarray, limi
 def known_arrays(graph: ForwardGraph, site: Site) -> list[tuple[list[np.ndarray], str, bool]]:
     """Return (values in each round, name, True for a constant) for arrays of forward.
 
-    The arrays are those that can be broadcast to the shape of the array that `site` describes.
+    The values are broadcast to the shape of the array that `site` describes. Arrays of other shapes are left out.
     """
     found: list[tuple[list[np.ndarray], str, bool]] = []
     shapes = [x.shape for x in site.values]

@@ -41,7 +41,7 @@ def wrong_slopes(graph: ForwardGraph) -> Iterator[Hypothesis]:
         names = {n.name for n in found[0].nodes}
         for rank, mistake, evidence, slopes in alternative_slopes(graph, found, not names <= SMOOTH, sources, sinks):
             if not few and is_proportional(slopes, [f.d for f in found]):
-                continue  # the same slope times a constant
+                continue  # this factor is phi'(u) times a constant
             changes = {}
             for f, g in zip(found, slopes, strict=True):
                 changes |= with_slope(graph, (f.source.number, j), f.sink.number, g)

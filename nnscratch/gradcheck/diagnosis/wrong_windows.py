@@ -194,7 +194,7 @@ def chosen_elements(node: Node, j: int, index: np.ndarray) -> np.ndarray:
     """Return the elements of `index` at which operand `j` of the operation `node` receives a gradient.
 
     `index` contains an index for each element of the operand. If the operation takes a maximum, only the largest
-    element receives a gradient. In other operations, all elements do.
+    element receives a gradient. In other operations, all elements receive a gradient.
     """
     if node.name not in ("maximum.reduce", "minimum.reduce"):
         return index
