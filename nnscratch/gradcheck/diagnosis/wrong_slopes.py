@@ -28,7 +28,9 @@ SMOOTH = {"sqrt", "square", "power", "reciprocal", "multiply", "divide", "add", 
 def wrong_slopes(graph: ForwardGraph) -> Iterator[Hypothesis]:
     """Yield hypotheses about functions y = phi(u) in forward: backward uses another factor instead of phi'(u)."""
     few = sum(v.size for v in graph.projection.variables.values()) < FEW
-    for sources, j, sinks, block in find_functions(graph):
+    for every_source, j, every_sink, block in find_functions(graph):
+        active = [pair for pair in zip(every_source, every_sink, strict=True) if pair[0].active[j]]
+        sources, sinks = map(list, zip(*active, strict=True))  # without the rounds in which the array is a constant
         blocks = [block(s, n) for s, n in zip(sources, sinks, strict=True)]
         if not all(n in nodes for n, nodes in zip(sinks, blocks, strict=True)):
             continue

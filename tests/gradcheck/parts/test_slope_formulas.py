@@ -69,8 +69,10 @@ def test_the_value_of_each_formula():
         assert found[text][1] == (ELSEWHERE if elsewhere else WRONG), text
     rare = {"the sigmoid of u", "the sigmoid of y", "1 - the sigmoid of u", "1 - the sigmoid of y", "the input u",
             "1 - u", "exp(u)", "1 / phi'(u)", "the square root of phi'(u)"}  # fmt: skip
-    usual = max(rank for text, (rank, *_) in found.items() if text not in rare)
-    assert all(found[text][0] > usual + 1 for text in rare)
+    sign = f"{top:.4g} times the sign of u"
+    (usual,) = {rank for text, (rank, *_) in found.items() if text not in {*rare, sign}}
+    (last,) = {found[text][0] for text in rare}
+    assert usual < found[sign][0] < usual + 1 < last - 1
 
 
 def test_formulas_at_the_boundary():
@@ -84,6 +86,12 @@ def test_formulas_at_the_boundary():
     assert "the square root of phi'(u)" not in negative
     one_zero = {text: v for *_, text, v in slope_formulas(U, U, MASK, np.tanh, tanh_slope)}
     assert not one_zero["1 / phi'(u)"].any()
+
+
+def test_formulas_of_an_empty_array():
+    none = np.zeros(0)
+    assert all(v.size == 0 for *_, v in slope_formulas(none, none, none, np.tanh, tanh_slope))
+    assert polynomial_in(none, none) is None and named(none, u=none) is None
 
 
 def test_the_logistic_function():
@@ -114,6 +122,7 @@ def test_unknown_elements_and_the_most_frequent_value_are_left_out():
     values[0] = np.nan
     f, text = polynomial_in(U, values)
     assert text == "1 + 2 y"
+    np.testing.assert_allclose(f(U + 1), 2 * U + 3)
     flat = np.where(U < 0, 7.0, 2 * U + 1)  # 2 elements with the value 7, 4 elements with a polynomial
     f, text = polynomial_in(U, flat)
     assert text == "1 + 2 y"
@@ -136,6 +145,7 @@ def test_a_polynomial_fits_to_a_millionth():
     ([1.0, 0.0], "y"), ([-1.0, 0.0], "-y"), ([2.5, 1.0], "1 + 2.5 y"), ([-1.0, 0.0, 1.0], "1 - y^2"),
     ([-1.0, 1.0, 0.0], "y - y^2"), ([0.0, 0.0], "0"), ([1.0, -3.0], "-3 + y"), ([-0.5, -2.0, 0.0], "-2 y - 0.5 y^2"),
     ([1e-8, 1.0], "1"), ([1.0, 0.12345], "0.1235 + y"), ([1.0 + 1e-9, 0.0], "y"), ([1.001, 0.0], "1.001 y"),
+    ([0.5, 1.0], "1 + 0.5 y"),
 ])  # fmt: skip
 def test_a_polynomial_in_words(coefficients, text):
     assert formula_of(np.array(coefficients)) == text
@@ -165,26 +175,59 @@ def test_another_mask():
     assert mistake == "another mask applied" and "1 of 6 elements differ" in evidence
     assert "above a threshold between 0.1 and 0.6" in evidence
     assert named((U < 0.3).astype(float), relu, relu_slope)[1] == "another mask applied"
+    assert named(U > 0.3, relu, lambda u: u > 0)[1] == "another mask applied"  # a mask of bools
+
+
+def leaky(u):
+    return np.where(u > 0, u, 0.1 * u)
+
+
+def leaky_slope(u):
+    return np.where(u > 0, 1.0, 0.1)
+
+
+def test_only_a_function_with_a_mask_has_another_mask():
+    assert named((U > 0.3).astype(float), leaky, leaky_slope) is None
+
+
+def test_more_specific_mistakes_come_first():
+    u = np.array([-2.0, -0.7, -0.3, 0.6, 1.3, 2.2])
+    ranks = [
+        named((U > 0.3).astype(float), relu, relu_slope)[0],
+        named(np.tanh(U))[0],
+        named(np.where(u > 0, 1.0, 0.25), leaky, leaky_slope, u)[0],
+        named(2 * np.tanh(U) - 3)[0],
+        named(np.exp(U))[0],
+    ]
+    assert ranks == sorted(ranks) and len(set(ranks)) == 5
+    assert named(2 * U - 3)[0] == ranks[2] and ranks[3] < ranks[0] + 1 < ranks[4]
 
 
 def test_one_wrong_value_of_a_step():
-    def leaky(u):
-        return np.where(u > 0, u, 0.1 * u)
-
-    def leaky_slope(u):
-        return np.where(u > 0, 1.0, 0.1)
-
     u = np.array([-2.0, -0.7, -0.3, 0.6, 1.3, 2.2])
     rank, mistake, evidence = named(np.where(u > 0, 1.0, 0.25), leaky, leaky_slope, u)
     assert mistake == WRONG and "0.25 where it should be 0.1" in evidence
     unequal = np.array([0.25, 0.25, 0.3, 1, 1, 1])
     assert named(unequal, leaky, leaky_slope, u) is None and named(0.25 + 0 * u, leaky, leaky_slope, u) is None
-    steps = np.array([0.1, 0.1, 0.2, 1, 1, 1])
-    assert name_slope(u, np.cos(9 * u), steps, 2.5 * steps * (u < 0) + (u > 0), np.cos, lambda x: None) is None
-    zeros = np.array([0.0, 0, 0, 0.5, 1, 1])
-    assert name_slope(u, np.cos(9 * u), zeros, zeros + 0.3 * (u < 0), np.cos, lambda x: None) is None
+    rank, mistake, evidence = named(np.where(u > 0, 1.0, 0.3), relu, relu_slope, u)
+    assert mistake == WRONG and "0.3 where it should be 0" in evidence
     two = np.array([-2.0, -0.7, 0.1, 0.6, 1.3, 2.2])  # two wrong elements may have a wrong value by chance
     assert named(np.where(two > 0, 1.0, 0.25), leaky, leaky_slope, two) is None
+
+
+def test_one_wrong_value_of_a_small_step():
+    def small(g):
+        u = np.array([-2.0, -0.7, -0.3, 0.6, 1.3, 2.2])
+        return named(0.01 * g, lambda u: 0.01 * leaky(u), lambda u: 0.01 * leaky_slope(u), u)
+
+    assert "0.0025 where it should be 0.001" in small(np.array([0.25, 0.25, 0.25, 1, 1, 1]))[2]
+    assert small(np.array([0.25, 0.25, 0.3, 1, 1, 1])) is None
+
+
+def test_one_wrong_value_where_the_true_slopes_differ():
+    u, steps = np.array([-2.0, -0.7, -0.3, 0.6, 1.3, 2.2]), np.array([0.1, 0.1, 0.2, 1, 1, 1])
+    for wrong in (2.5 * steps, 0.3):
+        assert name_slope(u, np.cos(9 * u), steps, np.where(u < 0, wrong, 1), np.cos, lambda x: None) is None
 
 
 def test_a_polynomial_in_the_output_or_in_the_input():
@@ -205,10 +248,17 @@ def test_the_threshold_of_a_mask():
     assert "|input| is below a threshold between 0.7 and 1.3" in words(abs(U) < 1)
     other = words(np.array([1, 0, 1, 0, 1, 0]))
     assert "3 of 6 elements differ" in other and "threshold" not in other
+    assert "threshold" not in words(np.array([0, 1, 0, 1, 0, 1]))
+    twice = np.array([-1.0, -1, 0, 0, 1, 1])  # equal inputs, with and without a gradient, have no threshold
+    assert "threshold" not in words(np.arange(6) > 2, twice) and "threshold" not in words(np.arange(6) < 3, twice)
+    both = np.array([-1.0, 0.5, -0.5, 1, 2, -2])
+    assert "threshold" not in words(np.arange(6) < 3, both)
     assert words(U > 9) is None and words(U < 9) is None and words(U > 1, U[:6])
     assert name_mask(U[:5], MASK[:5], 1.0 * (U[:5] > 1), 1.0) is None  # five elements are too few
     assert name_mask(U, MASK, 0.5 * MASK, 1.0) is None and name_mask(U, MASK, 3.0 * (U > 1), 3.0) is not None
     assert name_mask(U, MASK, MASK * (1 + 1e-3), 1.0) is None
+    assert name_mask(U, MASK, np.array([0, 0, 1, 0.5, 1, 1]), 1.0) is None
+    assert name_mask(U, 100 * MASK, 100 * (1 + 5e-5) * (U > 1), 100.0) is not None
 
 
 def test_a_wrong_slope_at_zeros_is_searched_without_an_error():

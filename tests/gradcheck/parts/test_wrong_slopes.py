@@ -278,6 +278,28 @@ def test_a_mask_that_is_on_everywhere_in_one_round():
         assert_gives(graph, h, x=R)
 
 
+def test_a_round_without_elements():
+    def forward(x):
+        return np.concatenate([np.tanh(x[:n]) for n in range(4)])
+
+    with graph_of(forward, U[0]) as graph:
+        (R,) = graph.projection.weights
+        dx = np.array([R[0] + R[1] + R[3], R[2] + R[4], R[5], 0])
+        assert_gives(graph, the(graph, wrong_slopes, mistake="activation's derivative missing"), x=dx)
+
+
+def test_a_state_that_is_a_constant_in_the_first_round():
+    def forward(x):
+        h = np.zeros(4)
+        for row in x:
+            h = np.tanh(h) + row
+        return h
+
+    with graph_of(forward, U) as graph:
+        (R,) = graph.projection.weights
+        assert_gives(graph, the(graph, wrong_slopes, mistake="activation's derivative missing"), x=np.stack([R, R]))
+
+
 def test_a_formula_that_one_round_has_not():
     u = np.array([[1.0, -2.0, 0.5, 0.9], [0.3, 0.3, 0.3, 0.3]])  # the second round shows no polynomial
     with graph_of(over_rows(np.tanh), u) as graph:
