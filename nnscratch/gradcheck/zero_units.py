@@ -143,7 +143,9 @@ class Measurement:
         watcher.recording = False
         self.operations = [k for k, zeros in enumerate(watcher.zeros) if zeros is not None][:MAX_OPERATIONS]
         sizes = [np.abs(g).max(initial=0.0) for g in self.before]
-        if not any(sizes):  # all gradients are zero here, so take their sizes from a point nearby
+        for _ in range(TRIES):  # if all gradients are zero here, take their sizes from a point nearby
+            if any(sizes):
+                break
             watcher.values = {k: self._draw(k) for k in self.operations}
             sizes = [np.abs(g).max(initial=0.0) for g in self._gradients()]
         self.scale = [max(size, 1e-3 * max(sizes)) or 1.0 for size in sizes]
@@ -215,7 +217,7 @@ class Measurement:
         found = []
         for (name, v), h, m, j, low, s in zip(self._variables(), here, moved, jumps, minus, self.scale, strict=True):
             apart = np.abs(m - theta * j)
-            if apart.max(initial=0.0) > SAME * np.abs(j).max() + NOTHING * s:
+            if apart.max(initial=0.0) > SAME * np.abs(j).max(initial=0.0) + NOTHING * s:
                 dy, e = np.unravel_index(int(apart.argmax()), apart.shape)
                 index = tuple(int(i) for i in np.unravel_index(int(e), v.shape)) if v.shape else ()
                 found.append(WrongSlope(name, index, float(h[dy, e]), float(low[dy, e] + theta * j[dy, e])))

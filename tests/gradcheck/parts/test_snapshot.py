@@ -268,11 +268,11 @@ def test_functions_of_math_are_recorded_for_numbers():
 
 
 def test_a_forward_that_keeps_state_is_recorded():
-    count, cache = np.zeros(1), {}
+    count, cache, held = np.zeros(1), {}, np.array([[2.0, 3.0]])
 
     def counts(x, w):
         count[0] += 1
-        return x @ w * count[0]
+        return (x @ w + held.dot(w)) * count[0]
 
     def caches(x, w):
         if not cache:
@@ -284,9 +284,13 @@ def test_a_forward_that_keeps_state_is_recorded():
         tape = taped(forward, X, W)
         cache.clear()
         assert tape.projection.replayed == replayed
+        expected = tape.projection()
+        cache.clear()
         with tape:
             assert "matmul" in {node.name for node in tape.nodes}
+            assert (forward is counts) == ("dot" in {node.name for node in tape.nodes})
             before = tape.value()
+            assert before == pytest.approx(expected)
             assert tape.value() == before  # each run starts in the same state
             for name in "xw":
                 tape.projection.variables[name] += 1

@@ -174,3 +174,119 @@ def test_code_that_keeps_state_has_no_slopes():
     assert slopes_at_zero(projection, ["x"], np.random.default_rng(0)) is not None
     projection.replayed = "state"
     assert slopes_at_zero(projection, ["x"], np.random.default_rng(0)) is None
+
+
+W1 = np.array([1.0, -1.0])
+AT_ZERO = [[3.0, 3.0]]
+
+
+def unit(slope, size=1.0):
+    """size * relu(x W1), with a slope at zero that may be a function of dy."""
+
+    def forward(x):
+        z = x @ W1
+        return size * np.maximum(z, 0), z
+
+    def backward(dy, z):
+        at_zero = slope(dy) if callable(slope) else slope
+        return (size * dy * np.where(z == 0, at_zero, z > 0))[..., None] * W1
+
+    return forward, backward
+
+
+@pytest.mark.parametrize("size", [1e-9, 1.0, 1e9])
+def test_the_size_of_the_gradient_does_not_matter(size):
+    for layer in (layers(0, -0.5), layers(1, 2)):
+        found = measured(*layer, np.zeros((1, 2)), weights=[[size]])
+        assert found.wrong and found.moving["x"].all()
+    for slope, wrong in ((0.5, 0), (2, 1)):
+        found = measured(*unit(slope, size), AT_ZERO)
+        assert len(found.wrong) == wrong and found.moving["x"].all()
+
+
+def test_a_slope_that_is_wrong_for_one_sign_of_dy():
+    for slopes, wrong in (((0, 0), False), ((2, 0), True), ((0, 2), True)):
+        found = measured(*unit(lambda dy, slopes=slopes: np.where(dy < 0, *slopes)), AT_ZERO, weights=[1.0])
+        assert bool(found.wrong) is wrong and found.moving["x"].all()
+
+
+def test_the_gradient_of_a_loss_is_measured_for_dy_of_one():
+    def forward(x):
+        z = x @ W1
+        return np.maximum(z, 0), z
+
+    def backward(dy, z):
+        assert dy > 0
+        return dy * W1 * (z > 0)
+
+    assert measured(forward, backward, AT_ZERO[0]).wrong == []
+
+
+def test_the_slope_of_each_unit_is_measured():
+    for slopes, wrong in (([0, 0.5], False), ([0, 2], True), ([2, 0], True)):
+
+        def forward(x):
+            z = x @ W
+            return np.maximum(z, 0), z
+
+        def backward(dy, z, slopes=slopes):
+            return (dy * np.where(z == 0, slopes, z > 0)) @ W.T
+
+        found = measured(forward, backward, np.zeros((1, 2)), weights=[[1.0, 1.0]])
+        assert bool(found.wrong) is wrong
+
+
+def test_a_unit_that_a_positive_unit_hides_is_tried_again():
+    def forward(x):
+        z1 = x @ W
+        z2 = np.maximum(-z1, 0) @ V
+        return np.maximum(z2, 0), (z1, z2)
+
+    def backward(dy, cache):
+        z1, z2 = cache
+        return -(dy * np.where(z2 == 0, 2, z2 > 0) @ V.T * (z1 < 0)) @ W.T
+
+    for seed in range(6):
+        assert measured(forward, backward, np.zeros((1, 2)), weights=[[1.0]], seed=seed).wrong
+
+
+def test_a_sharp_bend_is_no_kink():
+    def forward(x):
+        z = x @ W1
+        return np.tanh(2e11 * z), z
+
+    def backward(dy, z):
+        return (2e11 * dy * (1 - np.tanh(2e11 * z) ** 2))[..., None] * W1
+
+    assert measured(forward, backward, AT_ZERO, weights=[1.0]).wrong == []
+
+
+def beside(slope, size, noise=0.0):
+    """Return relu(x W1) + size * relu(b W1). The gradient of b has a slope at zero, and noise."""
+    rng = np.random.default_rng(0)
+
+    def forward(x, b):
+        z, u = x @ W1, b @ W1
+        return np.maximum(z, 0) + size * np.maximum(u, 0), (z, u)
+
+    def backward(dy, cache):
+        z, u = cache
+        db = (size * dy * np.where(u == 0, slope, u > 0))[..., None] * W1
+        return (dy * (z > 0))[..., None] * W1, db + noise * rng.standard_normal(db.shape)
+
+    return forward, backward
+
+
+@pytest.mark.parametrize("slope, size, noise, wrong", [
+    (0.5, 1e-8, 0, []), (2, 1e-8, 0, ["b"]), (0.5, 0, 1e-11, []), (2, 1, 0, ["b"])
+])  # fmt: skip
+def test_a_small_gradient_beside_a_large_one(slope, size, noise, wrong):
+    found = measured(*beside(slope, size, noise), AT_ZERO, AT_ZERO, weights=[1.0], names=("x", "b"))
+    assert [w.name for w in found.wrong] == wrong
+
+
+def test_an_array_without_elements_beside_a_unit_at_zero():
+    forward, backward = unit(2)
+    found = measured(lambda x, b: forward(x), lambda dy, z: (backward(dy, z), np.zeros(0)), AT_ZERO, np.zeros(0),
+                     weights=[1.0], names=("x", "b"))  # fmt: skip
+    assert [w.name for w in found.wrong] == ["x"] and found.moving["b"].shape == (0,)
