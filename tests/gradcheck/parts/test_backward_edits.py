@@ -152,10 +152,18 @@ def test_only_unexplained_arrays_of_the_right_shape_are_searched():
     assert ranked(cases["x"]) == ranked(cases["w"]) == []
 
 
-def test_of_two_searches_at_once_one_finds_nothing():
-    with searches.searching:
-        assert searched(sign_of_x, "x") == {"x": []}
+class Busy:
+    """A lock that another thread holds."""
+
+    def acquire(self, blocking=True):
+        assert not blocking, "the search waits for the other thread"
+        return False
+
+
+def test_of_two_searches_at_once_one_finds_nothing(monkeypatch):
     assert searched(sign_of_x, "x")["x"] and not searches.searching.locked()
+    monkeypatch.setattr(searches, "searching", Busy())
+    assert searched(sign_of_x, "x") == {"x": []}
 
 
 def test_arrays_in_single_precision_are_not_searched():

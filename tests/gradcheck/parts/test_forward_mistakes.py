@@ -270,6 +270,17 @@ def test_two_mistakes_are_found_by_testing_each_array_alone(monkeypatch):
     assert [(rank, d.mistake) for rank, d in cases["w"].found] == [(6.1, "flipped")]
 
 
+def test_the_only_wrong_array_says_where_the_mistake_is(monkeypatch):
+    def kind(graph):
+        return one_kind(scaled(graph, 3.0))  # it would make the gradient of x wrong too
+
+    cases, _, _ = searched_with(monkeypatch, [kind], given=lambda true: {"w": 3 * true["w"]})
+    ((_, found),) = cases["w"].found
+    assert found.evidence == (
+        "times c; the other gradients are right, so the mistake is where backward computes this gradient"
+    )
+
+
 def test_an_explained_array_is_not_tested_alone(monkeypatch):
     cases, _, _ = searched_with(monkeypatch, [lambda graph: one_kind(scaled(graph, 3.0))])
     assert len(cases["w"].found) == 1
@@ -456,7 +467,9 @@ def of_results(forward, given, name="w", inputs=(X, W)):
 def test_a_gradient_that_is_an_operand_or_a_result_lacks_the_incoming_gradient():
     ((rank, mistake, evidence, place),) = of_results(lambda x, w: np.sin(x @ w), lambda R: X)
     assert (rank, mistake, place) == (2.3, "upstream gradient missing", "w")
-    assert evidence.startswith("the given gradient is `x`:")
+    assert evidence == "the given gradient is `x`: backward does not multiply it by the incoming gradient"
+    ((_, _, evidence, _),) = of_results(lambda x, w: np.sin(x[: 2] @ w), lambda R: np.sin(X @ W))  # fmt: skip
+    assert evidence.startswith("the given gradient is `np.sin(x[: 2] @ w)`:")
     found = of_results(lambda x, w: np.sin(x @ w), lambda R: X @ W)  # an operand and a result
     assert found and all(m == "upstream gradient missing" for _, m, _, _ in found)
     assert all(e.startswith("the given gradient is `x @ w`:") for _, _, e, _ in found)
@@ -478,6 +491,7 @@ def test_a_gradient_of_a_result_lacks_the_last_factor():
     assert evidence == ("the given gradient is the gradient of `h`; backward does not multiply it by the derivative of "
                         "`h` with respect to w")  # fmt: skip
     assert of_results(forward, lambda R: 1.001 * R * np.cos(X @ W)) == []
+    assert of_results(forward, lambda R: R * np.cos(X @ W) + [[1e-3, 0.0], [0.0, 0.0]]) == []
 
 
 @pytest.mark.parametrize(
@@ -569,12 +583,17 @@ def test_a_bias_whose_gradient_is_summed_over_the_wrong_axis():
                           (1, lambda x, b: b - x)):  # fmt: skip
         ((rank, mistake, evidence),) = summed(forward, lambda R, s=sign: s * R.sum(1), B)
         assert (rank, mistake) == (0.65, "summed over the wrong axis")
-        assert evidence.startswith("in the backward of `")
+        assert evidence.startswith(("in the backward of `x", "in the backward of `b"))
         assert evidence.endswith("summed over axis 1")
     assert summed(lambda x, b: x - b, lambda R: R.sum(1), B) == []
     ((_, _, evidence),) = summed(lambda x, b: x + b, lambda R: R.sum(), B)
     assert evidence.endswith("summed over all axes")
     assert summed(lambda x, b: x + b, lambda R: 1.001 * R.sum(1), B) == []
+    assert summed(lambda x, b: x + b, lambda R: R.sum(1) + [0.0, 0.1], B) == []  # one of the elements differs
+    ((_, _, evidence),) = summed(lambda x, b: x[: 2] + b, lambda R: R.sum(1), B)  # fmt: skip
+    assert evidence.startswith("in the backward of `x[: 2] + b`,")
+    assert summed(lambda x, b: 1e-9 * (x + b), lambda R: 1e-9 * R.sum(1) + 1e-11, B) == []
+    assert len(summed(lambda x, b: 1e9 * (x + b), lambda R: 1e9 * R.sum(1) * (1 + 1e-7), B)) == 1
 
 
 def test_a_scale_whose_gradient_is_summed_over_the_wrong_axis():
@@ -667,6 +686,14 @@ def test_one_use_of_an_array_is_transposed_or_shifted():
 
         assert ("transposed", "x @ w") in found(one.T + two) and ("transposed", "np.cos(x) @ w") in found(one + two.T)
         assert found(one + 0.5 * two) == set()
+        tester = new_tester(graph, {"w": one.T + two}, true)
+        mistakes_in_one_use(tester.cases, graph, tester)
+        assert all(rank > 1 for rank, _ in tester.cases["w"].found)  # after a mistake of the whole gradient
+        unknown = true["w"].copy()
+        unknown[0, 0] = np.nan
+        tester = new_tester(graph, {"w": one.T + two}, true | {"w": unknown})
+        mistakes_in_one_use(tester.cases, graph, tester)
+        assert tester.cases["w"].found == []  # a part of the true gradient is unknown
         tester = new_tester(graph, {"w": one.T + two}, true)
         tester.cases["w"].add(1.0, "a mistake", "")
         mistakes_in_one_use(tester.cases, graph, tester)
