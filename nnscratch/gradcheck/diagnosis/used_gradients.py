@@ -92,7 +92,7 @@ def sites(graph: ForwardGraph, tester: HypothesisTester, movements: Movements) -
             yield Site(name, name, expressions_with(graph, value), [np.array(value)], [case.true], moved)
     for nodes in graph.families.values():
         size = sum(n.result.size for n in nodes)
-        if not any(any(n.active) for n in nodes) or not 2 <= size <= MAX_SIZE:
+        if not 2 <= size <= MAX_SIZE:
             continue
         parts = [movements.results.get(n.number) for n in nodes]
         if any(part is None for part in parts):
@@ -110,7 +110,7 @@ def sites(graph: ForwardGraph, tester: HypothesisTester, movements: Movements) -
 
 def expressions_with(graph: ForwardGraph, array: np.ndarray) -> list[str]:
     """Return the sources of the operations that read `array`."""
-    return [node.place.split(": ", 1)[-1] for node in graph.consumers.get(content_key(array), ())]
+    return [node.place.split(": ", 1)[1] for node in graph.consumers.get(content_key(array), ())]
 
 
 def fitting_changes(graph: ForwardGraph, site: Site, movements: Movements, rows: slice) -> Iterator[Found]:
@@ -134,12 +134,10 @@ def fitting_changes(graph: ForwardGraph, site: Site, movements: Movements, rows:
         return
     for rank, mistake, text, change, free in changed_gradients(site, known_arrays(graph, site), labels(graph)):
         flat = np.concatenate([np.ravel(x) for x in change])
-        if flat.shape != g.shape or not np.isfinite(flat).all():
-            continue
         predicted = moved @ flat
         if free:  # find the factor that fits best
             length = float(predicted @ predicted)
-            if length <= 1e-12 * size**2:
+            if length == 0:
                 continue
             c = float(predicted @ errors) / length
             predicted = c * predicted
@@ -156,7 +154,7 @@ def constant_in_place(g: np.ndarray, moved: np.ndarray, errors: np.ndarray, limi
     """
     used, ones = errors + moved @ g, moved.sum(axis=1)
     length = float(ones @ ones)
-    if not np.ptp(g) > 1e-9 or not length > 0:
+    if not np.ptp(g) > 1e-9 * np.abs(g).max() or not length > 0:
         return None
     if np.abs(used).max() <= limit:
         return 0.0
@@ -191,7 +189,7 @@ def known_arrays(graph: ForwardGraph, site: Site) -> list[tuple[list[np.ndarray]
 def fits_into(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
     """Return True if an array of shape `small`, with more than one element, can be broadcast to `large`."""
     pairs = zip(small[::-1], large[::-1], strict=False)
-    return 0 < len(small) <= len(large) and any(n > 1 for n in small) and all(a in (1, b) for a, b in pairs)
+    return len(small) <= len(large) and any(n > 1 for n in small) and all(a in (1, b) for a, b in pairs)
 
 
 def constants(graph: ForwardGraph) -> list[tuple[str, np.ndarray]]:

@@ -8,6 +8,7 @@ from wrong_gradients import case_of, graph_of, new_tester, ranked
 
 from nnscratch.gradcheck.diagnosis.case import MAX_MISFIT
 from nnscratch.gradcheck.diagnosis.changed_gradients import TARGETS
+from nnscratch.gradcheck.diagnosis.forward_graph import content_key
 from nnscratch.gradcheck.diagnosis.movements import Movements, measure_movements
 from nnscratch.gradcheck.diagnosis.used_gradients import (
     MAX_SIZE,
@@ -233,6 +234,78 @@ def test_a_result_without_a_movement_is_no_site():
         assert [site.name for site in sites(graph, tester, movements)] == ["x", "w"]
 
 
+def test_errors_that_no_result_explains_have_no_site():
+    x, w = np.sin(np.arange(24.0)).reshape(3, 8), np.linspace(0.2, 0.9, 8).reshape(8, 1)
+    with graph_of(net, x, w) as graph:
+        slope = 2 * graph.projection.weights[0] * np.cos(x @ w)
+        rng, true = np.random.default_rng(3), {"x": slope @ w.T, "w": x.T @ slope}
+        for given, more in ((lambda g: 2 * g, True), (lambda g: g + rng.normal(size=g.shape), False)):
+            tester = new_tester(graph, {name: given(g) for name, g in true.items()}, true)
+            names = [site.name for site in sites(graph, tester, measure_movements(graph, tester))]
+            assert names[:2] == ["x", "w"] and ("`h`" in names) == more == (len(names) > 2)
+
+
+def test_a_spent_budget_ends_the_search_for_results():
+    with graph_of(net, X, W) as graph:
+        tester = new_tester(graph, gradients(graph, np.abs), gradients(graph))
+        movements = measure_movements(graph, tester)
+        graph.tape.cost = 10**12
+        assert [site.name for site in sites(graph, tester, movements)] == ["x", "w"]
+
+
+def sites_of_rounds(rounds, w, slope, change=lambda results: None):
+    """Return {name of a result: numbers of its rounds} of the sites of a loop, if the gradient is doubled."""
+    with graph_of(rounds, w) as graph:
+        true = graph.projection.weights[0] * slope
+        tester = new_tester(graph, {"w": 2 * true}, {"w": true})
+        movements, found = measure_movements(graph, tester), {}
+        change(movements.results)
+        for site in sites(graph, tester, movements):
+            found.setdefault(site.name, []).append(len(site.values))
+        return found
+
+
+W10 = np.linspace(-0.6, 0.9, 10)
+
+
+def test_the_first_round_of_a_loop_may_read_only_constants():
+    def rounds(w):
+        h = np.ones(10)
+        for _ in range(3):
+            h = 0.5 * h + w
+        return h
+
+    assert sites_of_rounds(rounds, W10, 1.75)["`h`"][0] == 3  # only the first 0.5 * h does not depend on w
+
+
+def test_a_loop_with_an_unknown_movement_in_one_round_is_no_site():
+    def rounds(w):
+        for _ in range(3):
+            w = w + 0.5 * w
+        return w
+
+    def forget(results):
+        del results[max(results)]
+
+    slope = 1.5**3
+    assert sorted(map(len, sites_of_rounds(rounds, W10, slope).values())) == [1, 4, 4]
+    assert sorted(map(len, sites_of_rounds(rounds, W10, slope, forget).values())) == [1, 4]
+
+
+def test_a_single_number_of_one_round_is_no_site():
+    def rounds(w):
+        t = np.zeros(())
+        for k in range(3):
+            s = w[3 * k : 3 * k + 3].sum()
+            t = t + s * s
+        return t
+
+    parts = W10[:9].reshape(3, 3).sum(1)
+    slope = np.append(np.repeat(2 * parts, 3), 0.0)
+    found = sites_of_rounds(rounds, W10, slope)
+    assert found and all(1 not in counts for name, counts in found.items() if name in ("`s`", "`t`"))
+
+
 @pytest.mark.parametrize("count, singles", [(6, 6), (7, 0)])
 def test_single_rounds_of_a_loop_with_many_rounds_are_no_sites(count, singles):
     def rounds(w):
@@ -288,6 +361,9 @@ def test_a_constant_explains_the_errors(c):
 def test_no_constant_explains_other_errors():
     assert constant_in_place(g, MOVED, MOVED @ (np.array([1.0, 1.0, 1.1]) - g), 1e-9) is None
     assert constant_in_place(g, MOVED, MOVED @ (np.array([1.0, 1.0, 1.1]) - g), 0.2) == pytest.approx(1.0, abs=0.1)
+    near = np.array([1.0, 1.5, 2.0])
+    assert constant_in_place(near, MOVED, MOVED @ (3 - near), 1e-9) == pytest.approx(3)
+    assert constant_in_place(1e-12 * g, MOVED, MOVED @ (3e-12 - 1e-12 * g), 1e-20) == pytest.approx(3e-12)
     small = MOVED * 1e-3
     assert constant_in_place(0.2 * g, small, small @ (5 - 0.2 * g), 1e-9) == pytest.approx(5)
     assert constant_in_place(np.full(3, 2.0), MOVED, MOVED @ np.full(3, 3.0), 1e-9) is None  # a factor, not a constant
@@ -329,6 +405,9 @@ def test_noise_and_single_errors_are_not_explained():
     assert fitting(errors, noise=4.1) and not fitting(errors, noise=4.3)
     assert not fitting(0 * errors) and not fitting(errors, moved=np.zeros((6, 6)))
     assert not fitting((np.abs(G) - G).ravel())  # only two errors
+    assert not fitting(errors, rows=slice(0, 0))
+    tiny = 1e-6 * G
+    assert "the gradient of `u` is replaced by its square" in fitting((tiny**2 - tiny).ravel(), gradient=tiny)
 
 
 def test_few_errors_show_only_a_constant():
@@ -356,6 +435,10 @@ def test_a_missing_target_may_have_any_factor():
     assert [(mistake, text) for _, mistake, text in found] == [
         (TARGETS, "the gradient of `u` lacks the term of the labels in y: -0.25 at the class of each sample")
     ]
+    still = np.where(hot == 1, 0.0, moved)  # no direction moves these elements
+    site = Site("`u`", "f.py:1: u", [], [G], [G], still)
+    movements = Movements([{}] * 12, still @ (G[::-1] - G).ravel(), 0.0, {}, {})
+    assert not any(mistake == TARGETS for _, mistake, _ in fitting_changes(graph, site, movements, slice(None)))
 
 
 def test_the_limit_of_a_fit_is_a_part_of_the_largest_error_and_the_noise():
@@ -394,6 +477,7 @@ def test_known_arrays_with_their_names_and_constants():
         np.testing.assert_array_equal(found["c"][0], [np.tile(c, (2, 1))])
         np.testing.assert_allclose(found["exp(negative)"][0], [np.exp(negative)])
         assert found["exp(negative)"][1] is False and "exp(c)" not in found and "exp(h)" not in found
+        assert any(name.endswith("+ 2.0") for name in found)  # the result of an array and a constant
         assert not {"x", "w"} & set(found)  # other shapes
 
 
@@ -427,6 +511,54 @@ def test_an_array_of_a_loop_is_a_constant_only_if_it_never_moves():
         np.testing.assert_array_equal(found["two[k]"][0][1], np.tile(two[1], (2, 1)))
         assert found["h"][1] is False and found["np.tanh(h)"][1] is False
         assert "exp(two[k])" not in found  # only one of its two values is negative
+
+
+def test_arrays_that_are_zero_somewhere_have_no_exponential():
+    mask = np.array([[-1.0, 0.0], [-2.0, -3.0]])
+    with graph_of(lambda x, w: x @ w + mask, X, W) as graph:
+        site = Site("`h`", "", [], [X @ W], [X @ W], np.zeros((1, 4)))
+        names = [name for _, name, _ in known_arrays(graph, site)]
+        assert "mask" in names and "exp(mask)" not in names
+
+
+def test_a_constant_with_the_values_of_an_array_that_moves_is_no_constant():
+    same = X.copy()
+    with graph_of(lambda x: np.sin(x) * same, X) as graph:
+        site = Site("x", "", [], [X], [X], np.zeros((1, 6)))
+        assert not any(constant for values, _, constant in known_arrays(graph, site) if (values[0] == X).all())
+
+
+def known_in_two_rounds(forward, shape=(2, 2)):
+    with graph_of(forward, X, W) as graph:
+        arrays = [np.zeros(shape)] * 2
+        return {name: c for _, name, c in known_arrays(graph, Site("`h`", "", [], arrays, arrays, np.zeros((1, 8))))}
+
+
+def test_arrays_of_a_loop_count_if_each_round_needs_them_and_has_the_shape():
+    m = [np.array([[1.0, 2.0], [3.0, 5.0]]), np.array([[1.0, 2.0, 4.0], [3.0, 5.0, 7.0]])]
+
+    def forward(x, w):
+        h, state = x @ w, np.array([[1.0, 3.0], [4.0, 9.0]])
+        for k in range(2):
+            state = state * 0.5 + h
+            h = np.tanh(h + state) @ m[k]
+        return h
+
+    found = known_in_two_rounds(forward)
+    assert found["state"] is False and "m[k]" not in found
+    a, b = np.ones((2, 2)), np.zeros((2, 2))
+    keys = tuple(map(content_key, (a, b)))
+    for needed, active, known in (
+        ((a,), (False,), []),
+        ((b,), (False,), []),
+        ((a, b), (False, False), [("a", True)]),
+        ((a, b), (True, False), [("a", False)]),
+        ((a, b), (False, True), [("a", False)]),
+    ):
+        node = SimpleNamespace(result=np.ones(1), operands=needed, active=active)
+        graph = SimpleNamespace(nodes=[node], arrays={2: {keys: ([a, b], "a")}})
+        site = Site("`h`", "", [], [a, a], [a, a], np.zeros((1, 8)))
+        assert [(name, constant) for _, name, constant in known_arrays(graph, site)] == known
 
 
 @pytest.mark.parametrize(
