@@ -112,7 +112,7 @@ def name_upstream(used: np.ndarray, R: np.ndarray, roles: dict[int, str]) -> Ite
                 times = f", times {factor:.4g}" if abs(factor - 1) > 1e-6 else ""
                 yield 2.0, "upstream gradient wrong", f"the incoming gradient of {at} is used everywhere{times}"
         along = np.moveaxis(c, axis, 0).reshape(n, -1)
-        if n > 1 and np.ptp(along, axis=1).max() < 1e-4 and np.ptp(along) > 1e-3:
+        if np.ptp(along, axis=1).max() < 1e-4 and np.ptp(along) > 1e-3:
             values, levels = along[:, 0], np.unique(np.round(along[:, 0], 4))
             if len(levels) == 2 and 0 not in levels and 1 in levels:
                 which = [k for k in range(n) if abs(values[k] - 1) > 1e-3]
@@ -121,21 +121,20 @@ def name_upstream(used: np.ndarray, R: np.ndarray, roles: dict[int, str]) -> Ite
                 if which == [n - 1]:
                     evidence += "; the last window may be smaller than the others"
                 yield 2.5, "scaled by a constant", evidence
-        if n > 1:
-            if equals(np.flip(R, axis)):
-                yield 2.0, "axes reversed", f"the incoming gradient is reversed along axis {axis}"
-            for step in (1, -1):
-                if n > 2 and equals(np.roll(R, step, axis)):
-                    yield 2.0, "shifted by one", f"the incoming gradient is shifted by {step} along axis {axis}"
-            for flip, text in ((False, "earlier"), (True, "later")):
-                summed = np.cumsum(np.flip(R, axis) if flip else R, axis)
-                if equals(np.flip(summed, axis) if flip else summed):
-                    evidence = f"each incoming gradient also contains all {text} gradients along axis {axis}"
-                    yield 2.0, "accumulator not reset", evidence
-            for reduce, text in ((np.mean, "mean"), (np.sum, "sum")):
-                if equals(np.broadcast_to(reduce(R, axis=axis, keepdims=True), R.shape)):
-                    evidence = f"the {text} of the incoming gradient along axis {axis} is used everywhere"
-                    yield 2.0, "upstream gradient wrong", evidence
+        if equals(np.flip(R, axis)):
+            yield 2.0, "axes reversed", f"the incoming gradient is reversed along axis {axis}"
+        for step in (1, -1):
+            if n > 2 and equals(np.roll(R, step, axis)):
+                yield 2.0, "shifted by one", f"the incoming gradient is shifted by {step} along axis {axis}"
+        for flip, text in ((False, "earlier"), (True, "later")):
+            summed = np.cumsum(np.flip(R, axis) if flip else R, axis)
+            if equals(np.flip(summed, axis) if flip else summed):
+                evidence = f"each incoming gradient also contains all {text} gradients along axis {axis}"
+                yield 2.0, "accumulator not reset", evidence
+        for reduce, text in ((np.mean, "mean"), (np.sum, "sum")):
+            if equals(np.broadcast_to(reduce(R, axis=axis, keepdims=True), R.shape)):
+                evidence = f"the {text} of the incoming gradient along axis {axis} is used everywhere"
+                yield 2.0, "upstream gradient wrong", evidence
     if R.ndim == 2 and R.shape[0] == R.shape[1] and equals(R.T):
         yield 2.0, "transposed", "the incoming gradient is transposed"
     for order in permutations(range(R.ndim)) if 2 <= R.ndim <= 4 else ():
@@ -181,11 +180,12 @@ def left_out(counted: np.ndarray, roles: dict[int, str]) -> Iterator[tuple[float
     at = np.argwhere(counted)
     for word, index in (("first", 0), ("last", -1)):
         for count in range(2, counted.ndim + 1):
-            inside = np.zeros(counted.shape, dtype=bool)
-            inside[(index,) * count] = True
+            inside = np.zeros(counted.shape)
+            inside[(index,) * count] = 1
             if np.array_equal(inside, counted):
-                evidence = f"backward counts only the output at {at[0].tolist()}"
-                yield 2.0, f"only the {word} round of the loop counted", evidence
+                part = ", ".join(map(str, at[0][:count]))
+                part = f"the output at [{part}]" if count == counted.ndim else f"the outputs at [{part}, ...]"
+                yield 2.0, f"only the {word} round of the loop counted", f"backward counts only {part}"
     flat, n = np.flatnonzero(counted.ravel()), counted.size
     if flat.size and np.array_equal(flat, np.arange(flat.size)):
         evidence = f"backward counts only the first {flat.size} of {n} outputs"

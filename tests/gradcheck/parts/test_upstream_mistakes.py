@@ -110,6 +110,17 @@ def test_small_and_inexact_dy():
     assert named(R[::-1] * (1 + 2e-4)) == []
 
 
+def test_inexact_factors():
+    # the equations give each element of dy to about a millionth
+    assert named(R * counting(rows=[2]) * (1 + 3e-6), roles=ROLES)[0][0] == "one sample counted"
+    used = R * (1 + 3e-5)
+    used[3] *= 2.5
+    assert "at index 3 along axis 0 is multiplied by 2.5" in named(used)[0][1]
+    used = R * (1 + 3e-5)
+    used[0, 1], used[2, 2] = -3 * R[0, 1], -3 * R[2, 2]
+    assert "2 of 12 incoming gradients are multiplied by -3" in named(used)[0][1]
+
+
 def test_axes_of_length_one_and_two():
     column, rows = R[:, :1], R[:2]
     assert named(3 * column, column) == []  # not "the gradient of index 0 is used everywhere"
@@ -176,6 +187,9 @@ def test_single_outputs_that_are_counted():
             f"backward counts only the output at [{row}, {column}]",
         )
     assert not any("only the output at" in e for _, e in outs(counting([1], [1])))
+    block = np.zeros((2, 3, 4), dtype=bool)
+    block[0, 0] = True
+    assert "backward counts only the outputs at [0, 0, ...]" in [e for _, e in outs(block)]
 
 
 def test_outputs_in_the_order_of_memory():
@@ -203,6 +217,43 @@ def test_the_more_specific_name_comes_first():
     assert len(ranks) == 2 and ranks[0] < ranks[1] and ranks[0] > 2.05
 
 
+def rank_of(words, used, right=R, roles=None):
+    return next(rank for rank, _, evidence in name_upstream(used, right, roles or {}) if words in evidence)
+
+
+def test_more_specific_mistakes_come_first():
+    some, last = R.copy(), R.copy()
+    some[0, 1], some[2, 2] = -3 * R[0, 1], -3 * R[2, 2]
+    last[3] *= 2.5
+    flat = np.zeros((4, 3))
+    flat.ravel()[:5] = 1
+    first = {
+        rank_of("index 2 along axis 0 is used everywhere", np.tile(R[2], (4, 1))),
+        rank_of("reversed along axis 0", R[::-1]),
+        rank_of("shifted by 1", np.roll(R, 1, 0)),
+        rank_of("all earlier gradients", np.cumsum(R, 0)),
+        rank_of("the mean of", np.broadcast_to(R.mean(0), R.shape)),
+        rank_of("transposed", SQUARE.T, SQUARE),
+        rank_of("its square", R**2),
+        rank_of("only the outputs at index 2 along axis 0", R * counting(rows=[2]), R, ROLES),
+        rank_of("only the output at [0, 0]", R * counting([0], [0])),
+    }
+    assert len(first) == 1
+    ranks = [
+        *first,
+        rank_of("is reshaped where", R.T.reshape(4, 3)),
+        *{min(rank for rank, mistake, _ in left_out(counting(columns=columns), ROLES) if mistake == words)
+          for columns, words in (([0, 1], "the last time step not counted"),
+                                 ([1, 2], "the first time step not counted"))},
+        rank_of("index 0, 2 along axis 1", R * counting(columns=[0, 2])),
+        *{rank_of("the first 5 of 12", R * flat), rank_of("the last 5 of 12", R * flat[::-1, ::-1])},
+        rank_of("along axis 0 is multiplied by 2.5", last),
+        rank_of("2 of 12 incoming", some),
+        rank_of("only 2 of 12 outputs", R * (some == R) * 0 + R * (some != R)),
+    ]  # fmt: skip
+    assert ranks == sorted(ranks) and len(ranks) == len(set(ranks)) == 8
+
+
 # --- the equations ---------------------------------------------------------------------------------------------------
 
 X = np.array([[1.0, -2.0, 0.5, 0.7], [0.3, 1.2, -0.7, -0.4], [0.9, 0.4, -1.1, 2.1]])
@@ -215,14 +266,19 @@ def projection_of_product(x=X, w=W, forward=lambda x, w: x @ w):
 
 
 def test_the_dy_of_backward_is_the_solution_of_linear_equations():
-    projection = projection_of_product()
+    projection = projection_of_product(forward=lambda x, w: np.tanh(x @ w))
     right = projection.flat_weights()
     used = np.arange(1.0, 7).reshape(3, 2)
-    given = {"x": used @ W.T, "w": X.T @ used}
+    wrong = used * (1 - np.tanh(X @ W) ** 2)
+    given = {"x": wrong @ W.T, "w": X.T @ wrong}
     np.testing.assert_allclose(solve_upstream(projection, given, right), used.ravel(), rtol=1e-6)
     np.testing.assert_array_equal(projection.variables["x"], X)
-    np.testing.assert_allclose(solve_upstream(projection, {"x": given["x"], "w": np.ones(3)}, right), used.ravel())
+    np.testing.assert_allclose(
+        solve_upstream(projection, {"x": given["x"], "w": np.ones(3)}, right), used.ravel(), rtol=1e-6
+    )
     assert solve_upstream(projection, {"x": given["x"], "w": given["w"] + np.eye(4, 2)}, right) is None
+    off = np.append(np.zeros(7), 1.0).reshape(4, 2)
+    assert solve_upstream(projection, {"x": given["x"], "w": given["w"] + off}, right) is None
     assert solve_upstream(projection, {"w": given["w"]}, right) is None  # 8 equations for 6 numbers are too few
     assert solve_upstream(projection, {"x": given["x"] * [[1, 1, 1, np.nan]], "w": given["w"]}, right) is None
 
@@ -231,6 +287,61 @@ def test_outputs_that_are_proportional_have_no_unique_dy():
     projection = projection_of_product(forward=lambda x, w: np.stack([x @ w, 2 * (x @ w)])[:, :1])
     right = projection.flat_weights()
     assert solve_upstream(projection, {"x": X, "w": W}, right) is None
+
+
+def solved(M, used, off=0.0):
+    """Return the dy of a backward of y = M a that starts from ``used`` and then adds ``off``."""
+    pair = (lambda a: (M @ a, None)), (lambda dy, cache: None)
+    projection = Projection(make_adapter(pair, (np.linspace(1, 2, M.shape[1]),)), np.random.default_rng(0))
+    return solve_upstream(projection, {"a": M.T @ used + off}, projection.flat_weights())
+
+
+USED = np.array([1.0, -2.0, 0.5, 0.3, 1.2, -0.7])
+M = np.cos(np.arange(72.0) ** 2).reshape(6, 12)
+
+
+def test_five_more_equations_than_numbers_are_necessary():
+    np.testing.assert_allclose(solved(M[:, :11], USED), USED, rtol=1e-6)
+    assert solved(M[:, :10], USED) is None
+
+
+@pytest.mark.parametrize("size", [1e-3, 1, 1e3])
+def test_equations_of_any_size(size):
+    unused = size * M
+    unused[:, 3] = 0  # an input that moves no output
+    np.testing.assert_allclose(solved(unused, USED), USED, rtol=1e-5)
+    np.testing.assert_allclose(solved(unused, 0 * USED), 0 * USED)
+    assert solved(unused, USED, off=np.eye(12)[3]) is None
+
+
+def test_equations_without_a_unique_solution():
+    twice, large = M.copy(), M.copy()
+    twice[5] = 2 * twice[4]
+    large[0] *= 1e6
+    assert solved(twice, USED) is None and solved(large, USED) is None
+
+
+def test_outputs_that_are_not_finite_nearby():
+    pair = (lambda a: (M @ np.sqrt(a), None)), (lambda dy, cache: None)
+    projection = Projection(make_adapter(pair, (np.arange(12.0),)), np.random.default_rng(0))
+    with np.errstate(invalid="ignore"):
+        assert solve_upstream(projection, {"a": np.ones(12)}, projection.flat_weights()) is None
+
+
+def test_two_outputs_and_outputs_without_a_gradient():
+    x, w = X[:2], W[:, :1]
+
+    def with_labels(x, w):
+        return x @ w, (x @ w).argmax(1)
+
+    for forward in (lambda x, w: x @ w, with_labels):
+        projection = projection_of_product(x, w, forward)
+        right = projection.flat_weights().reshape(2, 1)
+        given = {"x": right[::-1] @ w.T, "w": x.T @ right[::-1]}
+        cases = {"x": case_of(given["x"], right @ w.T, "x", projection),
+                 "w": case_of(given["w"], x.T @ right, "w", projection)}  # fmt: skip
+        upstream_mistakes(cases, given, projection)
+        assert ranked(cases["x"]) == ["axes reversed"]
 
 
 @pytest.mark.parametrize("used, mistake", [
