@@ -29,7 +29,7 @@ WEIGHTS_OF_SAMPLES = frozenset("class sample samples loss pos instance balance".
 
 
 def name_of(steps: Steps) -> str:
-    """Return the last name in the place of an array: "W" for self.fc1.W. Indices into a list are not names.
+    """Return the last name in an array's place: "W" for self.fc1.W. Indices into a list are not names.
 
     Examples
     --------

@@ -175,9 +175,10 @@ class Search:
         return found
 
     def _groups(self, pairs: dict[Steps, Steps]) -> dict[Steps, list[tuple[Steps, bool]]]:
-        """Return a dictionary from the first place of each array to the gradients of the array.
+        """Return the gradients of each array, as a list of (place of the gradient, True if it is transposed).
 
-        An array with several uses may have several gradients.
+        The same array may be stored at several places. For example, encoder.W and decoder.W may be one array that has
+        two gradients, encoder.dW and decoder.dW. The key of an array is the first of its places.
         """
         groups: dict[Steps, list[tuple[Steps, bool]]] = {}
         for steps, gradient in pairs.items():

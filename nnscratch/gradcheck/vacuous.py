@@ -114,7 +114,7 @@ def difference_traps(calls: int, projection: Projection) -> list[Trap]:
     Parameters
     ----------
     calls : int
-        The number of calls of forward in one forward and one backward.
+        How often forward runs in one forward pass and one backward pass. It is 1 if backward does not call forward.
     projection : Projection
     """
     smallest = min((v.size for v in projection.variables.values() if v.size), default=0)

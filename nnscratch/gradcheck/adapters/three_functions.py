@@ -22,8 +22,9 @@ TARGETS = ("y", "Y", "t", "target", "targets", "label", "labels", "y_true", "tru
 class ThreeFunctionsAdapter(PairAdapter):
     """Three functions: ``AL, caches = forward(X, parameters)``, ``cost(AL, Y)`` and ``backward(AL, Y, caches)``.
 
-    The inputs are those of forward, followed by the other arguments of the cost. An argument of backward gets the
-    input, the cache or the output that its name describes. The first argument with any other name gets the output.
+    The inputs are those of forward, followed by the other arguments of the cost. Each argument of backward gets a
+    value by its name. For example, ``X`` and ``Y`` get the inputs with these names, and ``caches`` gets the cache. The
+    first argument with another name, such as ``AL``, gets the output.
     Backward returns the gradients of the cost, as a dictionary, a tuple or one array. A softmax and a loss in two
     separate functions also have this form.
 

@@ -194,7 +194,10 @@ def parts_of(array: Any) -> list[Any]:
 
 
 def set_data(nest: Any, array: Any) -> None:
-    """Put the numbers of `array` into a value, or into the values of a list, and set the gradients to zero."""
+    """Set the ``data`` of a value to `array`, and its ``grad`` to zero.
+
+    If `nest` is a list of values, each value gets one element of `array`.
+    """
     if isinstance(nest, (list, tuple)):
         for item, part in zip(nest, parts_of(array), strict=True):
             if values_in(item):
@@ -205,7 +208,7 @@ def set_data(nest: Any, array: Any) -> None:
 
 
 def new_leaves(nest: Any, array: Any) -> Any:
-    """Return new values with the numbers of `array`, nested as in `nest`."""
+    """Return new values whose ``data`` is from `array`. They are nested like the values of `nest`."""
     if isinstance(nest, (list, tuple)):
         return type(nest)(
             new_leaves(item, part) if values_in(item) else item

@@ -163,10 +163,10 @@ def text_readings(from_text: dict[str, Described]) -> dict[str, Any]:
 def integer_limit(name: str, from_text: dict[str, Described], shapes: dict[str, Any]) -> int:
     """Return the number of classes or words. The integers of the argument `name` are smaller than this number.
 
-    The docstring describes the axes of the arguments. Choose the first float argument that has at least two axes, and
-    an axis that `name` does not have. If this argument has no axis in common with `name`, it is a table of word
-    vectors, and the integers are indices into its first axis. Otherwise, the integers are indices into its last axis,
-    the classes.
+    `from_text` contains the axes of the arguments, and `shapes` their sizes. The number is the length of an axis of the
+    first float argument with at least two axes, one of which `name` does not have. For example, scores (N, C) have the
+    axis N in common with the labels (N,), so the number is C, the length of the last axis. A table of word vectors
+    (V, D) has no axis in common with the words (N, T), so the number is V, the length of the first axis.
     """
     for other, d in from_text.items():
         if other != name and not d.integer and not d.boolean and len(d.axes) >= 2:

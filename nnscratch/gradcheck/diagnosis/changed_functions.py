@@ -234,9 +234,9 @@ def functions_of_backward(projection: Projection) -> list[Function]:
 
 
 def is_used(runs: Runs, f: Function) -> bool:
-    """Return True if backward runs the object `f.function`.
+    """Return True if backward runs the function object `f.function`, so that a change of this object has an effect.
 
-    Return False if backward creates and runs a new function with the same code.
+    Return False if backward creates a new function object with the same code in each call, and runs this object.
     """
     body = f.definition.body
     f.definition.body = [ast.parse("raise RuntimeError").body[0], *body]

@@ -6,8 +6,8 @@ Here `changes` are the arrays c - g, one for each round of a loop. If `free` is 
 factor k, and "%c" in the evidence is replaced by -k, the factor of the missing term. "%u" is replaced by the name of u.
 
 The functions share two arguments. `site` is a `Site`: the array u and its gradient g, in all rounds of a loop. `known`
-is a list of (values in each round, name, True for a constant): the float arrays of forward, broadcast to the shape of
-u.
+is a list of (values, name, is_constant): the float arrays of forward, broadcast to the shape of u. The values of an
+array are a list with one item for each round. A constant depends on no differentiated array.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def changed_gradients(site: Any, known: Known, labels: list[tuple[str, np.ndarra
 def is_partly_zero(masked: list[np.ndarray]) -> bool:
     """Return True if the arrays of a masked gradient are large enough for a test, and are not 0 everywhere.
 
-    If all elements are 0, the gradient is missing, not masked.
+    A mask sets only some elements to 0. If all elements are 0, the mistake is not a mask, but a missing gradient.
     """
     return sum(g.size for g in masked) >= MIN_MASKED and any(g.any() for g in masked)
 

@@ -112,7 +112,7 @@ class ForwardGraph:
         return self.can_be_wrong is None or (nodes[0].family, j) in self.can_be_wrong
 
     def single_edges(self) -> Iterator[tuple[list[Node], int, str | None]]:
-        """Yield (operations of all rounds, operand, variable name) for every edge, like `edges`, but each edge once.
+        """Yield (nodes, j, name) for every edge, like `edges`, but each edge only once.
 
         If only one operation reads a result, `edges` yields the same array twice: as the result of the operation that
         computes the array, and as an operand of the operation that reads it. `single_edges` yields only the operand.
@@ -138,10 +138,11 @@ class ForwardGraph:
         return names.pop() if len(names) == 1 else None
 
     def edges(self, every: bool = False) -> Iterator[tuple[list[Node], int, str | None]]:
-        """Yield (operations of all rounds, operand, variable name) for every active operand and every active result.
+        """Yield (nodes, j, name) for every active operand and every active result of the operations.
 
-        The operand is -1 for a result. The name is that of the differentiated array that is the operand, or None. Edges
-        at which no mistake explains the wrong gradients are left out, unless `every` is True.
+        `nodes` are the operations of all rounds of a loop. `j` is the number of the operand, or -1 for the result.
+        `name` is the name of the differentiated array that is the operand, or None. Edges at which no mistake explains
+        the wrong gradients are left out, unless `every` is True.
         """
         for nodes in self.families.values():
             for j in range(len(nodes[0].operands)):

@@ -60,9 +60,9 @@ class Movements:
     def can_enter_alone(self, moved: np.ndarray) -> bool:
         """Return True if a wrong gradient of one result may explain the errors of at least one wrong array.
 
-        `moved` are the derivatives of the result, one row for each direction. An array with few elements does not allow
-        this test. Then return True if at most three arrays are wrong. If more arrays are wrong, the later tests of the
-        result would take too long.
+        `moved` are the derivatives of the result, one row for each direction. Only few directions move an array with
+        few elements, and they may be too few to decide. Then return True if at most three arrays are wrong. If more
+        arrays are wrong, return False, because the later tests of the result would take too long.
         """
         if_unknown = len(self.rows_of) <= 3
         return any(self._leaves_nothing(moved, rows, if_unknown) for rows in self.rows_of.values())
@@ -77,9 +77,11 @@ class Movements:
         return bool(np.abs(a @ solution - b).max() <= MAX_RESIDUAL * np.abs(b).max() + 10 * self.noise)
 
     def solve(self, moved: np.ndarray) -> np.ndarray | None:
-        """Return delta, the error of the gradient of one result, or None if no delta explains all `errors`.
+        """Return the solution delta of ``moved @ delta = errors``, or None.
 
-        `moved` are the derivatives of the result, one row for each direction.
+        `moved` are the derivatives of one result, one row for each direction. delta is the gradient that backward
+        computes for this result, minus the true gradient. Return None if there is no solution, if there are several
+        solutions, or if there are too few directions to test the solution.
         """
         live = np.abs(moved).max(axis=0) > 1e-9 * max(float(np.abs(moved).max()), 1e-300)
         a = moved[:, live]

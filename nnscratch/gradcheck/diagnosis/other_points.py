@@ -1,9 +1,9 @@
 """Test the explanations of a small gradient again with other values of the arrays, because they may fit by chance.
 
-A point is one choice of values for all differentiated arrays. An explanation is a mistake that the diagnosis found. For
-example, the gradient of a function of two numbers has only two elements. At one point, several mistakes may give the
-same two values. At other points, these mistakes give different values. An explanation is kept if the diagnosis finds it
-at every point at which the gradient is wrong.
+A point is one choice of values for all differentiated arrays. An explanation is a mistake that the diagnosis found. If
+a gradient has few elements, several mistakes may give the same gradient at one point. At other points, these mistakes
+give different gradients. So an explanation is kept only if the diagnosis finds it at every point at which the gradient
+is wrong.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def are_few(cases: dict[str, Case]) -> bool:
 def keep_what_holds_elsewhere(cases: dict[str, Case], projection: Projection, search: Callable) -> None:
     """Repeat the search for mistakes with other values of the arrays. Remove mistakes that are not found again.
 
-    ``search(cases, right, true, given)`` adds the mistakes to the cases. It receives new cases, with the gradients for
-    the other values.
+    ``search(cases, right, true, given)`` searches for mistakes, and adds them to the cases. It is called with new cases
+    for each choice of values. They contain the gradients for these values.
     """
     rng, variables = np.random.default_rng(17), projection.variables
     for _ in range(POINTS):

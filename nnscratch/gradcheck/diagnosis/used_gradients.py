@@ -163,9 +163,11 @@ def constant_in_place(g: np.ndarray, moved: np.ndarray, errors: np.ndarray, limi
 
 
 def known_arrays(graph: ForwardGraph, site: Site) -> list[tuple[list[np.ndarray], str, bool]]:
-    """Return (values in each round, name, True for a constant) for arrays of forward.
+    """Return a list of (values, name, is_constant): float arrays of forward that backward may use by mistake.
 
-    The values are broadcast to the shape of the array that `site` describes. Arrays of other shapes are left out.
+    The values of an array are a list with one item for each round of a loop. They are broadcast to the shape of the
+    array that `site` describes. Arrays that cannot be broadcast to this shape are left out. A constant depends on no
+    differentiated array.
     """
     found: list[tuple[list[np.ndarray], str, bool]] = []
     shapes = [x.shape for x in site.values]

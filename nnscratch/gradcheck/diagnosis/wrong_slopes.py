@@ -177,8 +177,8 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
 def elementwise_block(graph: ForwardGraph, start: Node, u: tuple, end: Node | None = None) -> list[Node]:
     """Return the elementwise operations, from `start` to `end`, that compute a function of one array.
 
-    `u` is the `content_key` of this array. The active operands of the operations are this array, or results of the
-    returned operations. At most ten operations are returned.
+    The argument `u` is the `content_key` of the one array. Each active operand of a returned operation is the one array
+    or the result of another returned operation. At most ten operations are returned.
     """
     inside, found = {u}, []
     first = next(i for i, node in enumerate(graph.nodes) if node is start)

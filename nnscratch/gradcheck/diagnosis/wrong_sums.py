@@ -18,7 +18,11 @@ MISTAKE = "summed over the wrong axis"
 
 
 def wrong_sums(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses about operands that an elementwise operation broadcasts to the shape of its result."""
+    """Yield hypotheses in which backward sums the gradient of an operand over the wrong axes.
+
+    For example, in x + y with x of shape (3, 1) and y of shape (3, 4), x is broadcast to the shape (3, 4). Backward
+    must sum the gradient of x over axis 1 only.
+    """
     for nodes, j, only in graph.edges():
         node, ndim = nodes[0], nodes[0].result.ndim
         if j < 0 or not node.elementwise or np.size(node.operands[j]) >= node.result.size:

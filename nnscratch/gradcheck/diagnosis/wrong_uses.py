@@ -45,9 +45,10 @@ def cut(nodes: list[Node], j: int) -> dict:
 
 
 def measure_use(tester: HypothesisTester, name: str, changes: dict) -> np.ndarray:
-    """Return the part of the true derivative that comes from one use of the array `name`, for each direction.
+    """Measure how much one use of the array `name` contributes to the derivative of f along each direction.
 
-    `changes` are the changes of forward that make the gradient of this use zero.
+    `changes` are the changes of forward that make the gradient of this use zero. The contribution is the true
+    derivative minus the derivative after these changes.
     """
     return np.array([d.true - tester.slope(changes, d) for d in tester.alone[name]])
 
@@ -57,9 +58,8 @@ def fitting_counts(
 ) -> tuple[int, ...] | None:
     """Return how often backward counts each use of the array `name`: 1 if the use is right, 0 if it is left out.
 
-    `parts` contains, for each use, the part of the true derivative that comes from this use. `choices` are the counts
-    to try, and -1 is the wrong sign. If several combinations fit, return one with the fewest wrong counts. Return None
-    if no combination fits.
+    `parts` contains the result of `measure_use` for each use. `choices` are the counts to try, and -1 is the wrong
+    sign. If several combinations fit, return one with the fewest wrong counts. Return None if no combination fits.
     """
     rest = np.array([d.true for d in tester.alone[name]]) - sum(parts)
     fitting = []
@@ -71,7 +71,7 @@ def fitting_counts(
 
 
 def add_uses(case: Case, graph: ForwardGraph, uses: list[Use], counts: tuple[int, ...]) -> None:
-    """Add the mistake to `case`. `counts` contains how often backward counts each use in `uses`."""
+    """Add the mistake to `case`. `counts` is the result of `fitting_counts`: one number for each use in `uses`."""
     wrong = [(use, c) for use, c in zip(uses, counts, strict=True) if c != 1]
     places = [f"`{nodes[0].place.split(': ', 1)[-1]}`" for (nodes, _), _ in wrong]
     values = {c for _, c in wrong}

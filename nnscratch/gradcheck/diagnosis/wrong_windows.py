@@ -270,10 +270,10 @@ def window_moves(starts: np.ndarray, shape: tuple[int, ...], long: np.ndarray) -
 
 
 def moved_index(index: np.ndarray, shape: tuple[int, ...], start: tuple, new: np.ndarray) -> np.ndarray:
-    """Return the flat indices of a window after a move from `start` to `new`.
+    """Move a window of an array of shape `shape`, and return the new flat indices of its elements.
 
-    `index` are the flat indices before the move, and `shape` is the shape of the array. The new index is -1 outside the
-    array.
+    `index` are the flat indices before the move. The first element of the window moves from the position `start` to the
+    position `new`. An element that lies outside the array after the move gets the index -1.
     """
     at = np.array(np.unravel_index(index, shape)) + (new - np.array(start)).reshape(-1, *(1,) * index.ndim)
     sizes = np.array(shape).reshape(-1, *(1,) * index.ndim)
@@ -289,8 +289,8 @@ def move_window(
 
     Operand `j` of the operation is a window of the array `name`. Its movement, the difference from its value in the
     first forward pass, is replaced by the movement of the elements of the array at the flat indices `index`. If `other`
-    is given, the operation is a product, and the movement of the operand `other` is multiplied by `factor` instead of
-    operand `j`.
+    is given, the operation is a product, and `factor` takes the place of operand `j` in the gradient of the operand
+    with the number `other`.
     """
     variable = graph.projection.variables[name]
     before = variable.ravel().copy()

@@ -40,7 +40,10 @@ def change_path(j: int, L: Callable) -> Callable:
 
 
 def replace_factor(j: int, other: int, value: Any) -> Callable:
-    """Return a change of a product: multiply the movement of operand `j` by `value` instead of the operand `other`."""
+    """Return a change of a product u v: `value` takes the place of v in the gradient of u.
+
+    `j` is the number of the operand u, and `other` is the number of the operand v.
+    """
 
     def changed(node: Node, operands: list[Any]) -> Any:
         still, moving = list(operands), list(node.operands)
