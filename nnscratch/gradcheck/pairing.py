@@ -21,10 +21,12 @@ import numpy as np
 
 from .adapters import Adapter, FoundParameter, FoundParametersAdapter, in_convention, make_adapter
 from .adapters.base import is_transpose
+from .adapters.numbers import number_subject
 from .gradient_names import closeness
 from .lazy_weights import start_with_weights
 from .learned_names import is_setting_name, name_of
 from .nested import array_module, is_array, leaves, share_memory, to_numpy
+from .number_inputs import checks_numbers, numbers_as_arrays
 from .places import is_outside, place_name, put_at, short_names
 from .projection import projection_weights, weighted_sum, weights_like_outputs
 from .snapshot import Snapshot, Steps, equal_arrays, is_number_sequence
@@ -44,19 +46,15 @@ def complete_adapter(
     adapter = make_adapter(subject, inputs, loss, targets)
     before = Snapshot(adapter.source, inputs, targets)
     with np.errstate(all="ignore"):
+        if checks_numbers(adapter, before):
+            adapter = make_adapter(number_subject(subject), numbers_as_arrays(adapter, inputs), loss, targets)
+            before = Snapshot(adapter.source, inputs, targets)
         start = before if adapter.accumulates else start_with_weights(adapter, before)
         return in_convention(with_found_parameters(adapter, start), convention), before, start
 
 
 def with_found_parameters(adapter: Adapter, before: Snapshot) -> Adapter:
-    """Return an adapter that has the parameters of `adapter` and those that are found in its objects.
-
-    Parameters
-    ----------
-    adapter : Adapter
-    before : Snapshot
-        The state of the code. The search restores this state.
-    """
+    """Return an adapter that has the parameters of `adapter` and those found in its objects. Restore `before`."""
     if adapter.accumulates:  # a Module lists its parameters
         return adapter
     try:

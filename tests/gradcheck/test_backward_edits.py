@@ -92,3 +92,72 @@ def test_random_gradients_are_not_explained():
     found = check_gradients(Noise(), inputs(4, 3))["x"]
     assert found.verdict == "wrong"
     assert found.diagnosis is None or "noise" in found.diagnosis.evidence
+
+
+class Swish:
+    """A layer that keeps its arrays in attributes, which do not exist before the first forward."""
+
+    def forward(self, x):
+        self.s = 1 / (1 + np.exp(-x))
+        self.y = x * self.s
+        return self.y
+
+    def backward(self, dy):
+        return dy * (self.y + self.s * (1 - self.s))
+
+
+def test_the_right_variable_may_be_an_attribute_that_forward_sets():
+    diagnosis = check_gradients(Swish(), inputs(4, 3))["x"].diagnosis
+    assert diagnosis.mistake == "the wrong array used" and "the second `self.s` is the wrong" in diagnosis.evidence
+
+
+def policy_loss(theta, states, actions, returns):
+    z = states @ theta
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    rows = np.arange(len(actions))
+    onehot = np.zeros_like(p)
+    onehot[rows, actions] = 1
+    d = (p - onehot * returns[:, None]) / len(actions)
+    return -np.mean(np.log(p[rows, actions]) * returns), states.T @ d
+
+
+def hinge_loss(w, x, labels):
+    loss, dw = 0.0, np.zeros_like(w)
+    for i in range(len(x)):
+        scores = x[i] @ w
+        for j in range(w.shape[1]):
+            margin = scores[j] - scores[labels[i]] + 1
+            if j != labels[i] and margin > 0:
+                loss += margin
+                dw[:, j] = x[i]
+                dw[:, labels[i]] -= x[i]
+    return loss, dw
+
+
+class Model:
+    """A model whose loss computes the gradients too."""
+
+    def __init__(self):
+        self.params = {"W": inputs(5, 3)}
+
+    def loss(self, ids, targets):
+        e = self.params["W"][ids] - targets
+        dW = np.zeros_like(self.params["W"])
+        np.add.at(dW, (2 * ids) % 5, 2 * e)
+        return np.sum(e**2), {"W": dW}
+
+
+@pytest.mark.parametrize(
+    "subject, arguments, mistake, words",
+    [
+        (policy_loss, (inputs(4, 3), inputs(6, 4, seed=1), np.array([0, 2, 1, 1, 0, 2]), inputs(6, seed=2)),
+         "a factor missing", "`returns[:, None]` multiplies only one term"),
+        (hinge_loss, (inputs(5, 4), inputs(6, 5, seed=1), np.array([0, 1, 3, 2, 2, 1])),
+         "rows met twice counted once", "`=` overwrites the earlier terms of `dw[:, j]`"),
+        (Model(), (np.array([4, 3, 3, 1]), inputs(4, 3)), "a factor too many", "the factor `2` does not belong"),
+    ],
+)  # fmt: skip
+def test_a_function_that_returns_the_loss_and_the_gradient_is_searched(subject, arguments, mistake, words):
+    (entry,) = check_gradients(subject, *arguments)
+    assert entry.verdict == "wrong" and entry.diagnosis.mistake == mistake
+    assert words in entry.diagnosis.evidence

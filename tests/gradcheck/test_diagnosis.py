@@ -469,3 +469,23 @@ def test_data_has_no_weight_decay():
     report = check_gradients(FC(), np.random.default_rng(7).normal(size=(1, 3)))
     assert report["input_data"].verdict == "wrong" and not report.diagnoses
     assert any("depends on the learning rate" in note for note in report.notes)
+
+
+def test_a_path_is_missing_in_a_backward_that_differentiates_the_maximum():
+    def forward(logits, labels):
+        counts = np.exp(logits - logits.max(axis=1, keepdims=True))
+        total = counts.sum(axis=1, keepdims=True)
+        probs = counts * total**-1.0
+        return -np.mean(np.log(probs)[np.arange(len(labels)), labels]), (logits, labels, counts, total)
+
+    def backward(dloss, cache):
+        logits, labels, counts, total = cache
+        dlog = np.zeros_like(counts)
+        dlog[np.arange(len(labels)), labels] = -dloss / len(labels)
+        dshifted = counts / total * (dlog * total / counts)  # the gradient through the sum is missing
+        dmax = -dshifted.sum(axis=1, keepdims=True)
+        return dshifted + dmax * np.eye(counts.shape[1])[logits.argmax(axis=1)]
+
+    logits = np.random.default_rng(4).normal(size=(5, 4))
+    (entry,) = check_gradients((forward, backward), logits, np.array([0, 1, 3, 2, 2]))
+    assert entry.verdict == "wrong" and entry.diagnosis.mistake == "a path missing"

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..nested import float_leaves, is_array, is_float, leaves, map_leaves, share_memory
-from .matching import match_gradients, nested_as_inputs
+from .matching import match_gradients, nested_as_inputs, numbers_with_gradients
 from .names import argument_names
-from .order import in_input_order, returned_gradient_names
+from .order import gradients_of_outside, in_input_order, returned_gradient_names, whole_input
 
 NO_CACHE = object()  # forward returned no cache; this is not None, because forward may return None as its cache
 
@@ -53,6 +53,8 @@ class Adapter:
         nested, and backward returned their gradients in one tuple that is not nested. Otherwise "".
     missing : list of str
         The inputs that have the name of a weight, such as ``W``, but no gradient from backward.
+    numbers : list of str
+        The inputs that are Python numbers and have a gradient of their name, such as ``db`` for ``b``.
     returning : callable, optional
         The function whose ``return`` statement names the gradients. None if the gradients must be in the order of the
         inputs.
@@ -66,6 +68,7 @@ class Adapter:
     cache: Any = NO_CACHE
     surplus: Any = ()
     missing: Any = ()
+    numbers: Any = ()
     returning: Callable | None = None
 
     def __init__(self, source: Any, title: str, inputs: tuple, function: Callable):
@@ -145,6 +148,12 @@ class Adapter:
         self.container = container_of_one(result, self.inputs)
         if self.container == "list":
             result = np.asarray(result, dtype=np.float64)
+        self.numbers = numbers_with_gradients(result, self.input_names, self.inputs, self.returned_names)
+        whole, outside = whole_input(result, self.input_names, self.inputs), {}
+        if whole is not None:
+            result = {whole: result}
+        elif isinstance(result, tuple) and self.returning is not None:
+            outside, result = gradients_of_outside(self.returning, result, self.input_names, self.returned_names)
         if isinstance(result, (tuple, list)) and self.returning is not None and len(result) > 1:
             result, note = in_input_order(result, self.input_names, self.inputs, self.returned_names)
             if note:
@@ -153,7 +162,7 @@ class Adapter:
         if nested is not None:
             self.container, result = "flat", nested
         match = match_gradients(result, self.input_names, self.inputs)
-        self.surplus, self.missing = match.surplus, match.missing
+        self.surplus, self.missing = outside or match.surplus, match.missing
         return {f"input {name}" if name in taken else name: g for name, g in match.given.items()}
 
 

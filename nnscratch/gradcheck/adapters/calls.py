@@ -41,6 +41,17 @@ def optional_names(function: Callable) -> list[str]:
     return [p.name for p in parameters if p.default is not p.empty and p.kind != p.POSITIONAL_ONLY]
 
 
+def defaults_of(function: Callable, names: Sequence[str]) -> dict[str, Any]:
+    """Return the default values of the arguments of a function that are in `names`.
+
+    Examples
+    --------
+    >>> defaults_of(lambda X, keep_prob=0.5, seed=0: X, ["X", "keep_prob"])
+    {'keep_prob': 0.5}
+    """
+    return {n: signature(function).parameters[n].default for n in optional_names(function) if n in names}
+
+
 def is_cache_name(name: str) -> bool:
     """Return True if `name` is a usual name of a cache, the values that forward returns for backward."""
     return "cache" in name.lower() or name in ("memory", "saved", "stored")

@@ -9,6 +9,7 @@ from ..nested import float_leaves, has_no_axes, is_float
 from .base import NO_CACHE, Adapter
 from .calls import (
     bind_arguments,
+    defaults_of,
     gradients_taken,
     is_cache_name,
     is_gradient_argument,
@@ -106,6 +107,7 @@ class PairAdapter(Adapter):
             arguments = [*dys]
         else:
             outputs = dict(zip(self.output_names, self.outputs, strict=False))
+            by_name |= defaults_of(self.forward, [n for n in names if n not in by_name])
             arguments = bind_arguments(names, by_name, dys, outputs, cache)
             if arguments is None:
                 reason = f"forward takes {len(self.inputs)} input(s) and returns {len(self.outputs)} output(s)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
@@ -124,6 +125,34 @@ def match_keys(result: dict, floats: list[tuple[str, Any]], match: Match) -> set
                 if key is not None or (any(keys.values()) and not is_setting_name(str(inner))):
                     add(match, f"{name}[{inner!r}]", value[inner], None if key is None else result[key])
     return used
+
+
+def numbers_with_gradients(
+    result: Any, names: list[str], inputs: tuple, returned: Callable[[], list[str]]
+) -> list[str]:
+    """Return the names of the inputs that are Python numbers and have a gradient of their name.
+
+    `returned` returns the names in backward's ``return`` statement. In deeplearning.ai's ``propagate(w, b, X, Y)``, the
+    bias ``b`` is a Python number, and ``grads`` contains ``db``.
+
+    Examples
+    --------
+    >>> numbers_with_gradients({"dw": np.ones(2), "db": 3.0}, ["w", "b", "reg"], (np.ones(2), 0.5, 0.1), lambda: [])
+    ['b']
+    """
+    numbers = [n for n, v in zip(names, inputs, strict=True) if type(v) in (int, float)]
+    if numbers and isinstance(result, tuple):
+        known = returned()[-len(result) :]
+        result = dict(zip(known, result, strict=True)) if len(known) == len(result) else {}
+    if not numbers or not isinstance(result, dict):
+        return []
+    keys = {n: gradient_key(n, result) for n in numbers}
+    return [n for n, k in keys.items() if k is not None and (k != n or is_learned_name(n)) and is_number(result[k])]
+
+
+def is_number(value: Any) -> bool:
+    """Return True for a single float."""
+    return is_float(value) and shape_of(value) == ()
 
 
 def nested_as_inputs(result: Any, inputs: tuple) -> tuple | None:

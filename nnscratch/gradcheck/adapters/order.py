@@ -8,6 +8,7 @@ statement. Without such names, the order comes from the shapes, if only one orde
 from __future__ import annotations
 
 import ast
+import dis
 import inspect
 import textwrap
 from collections.abc import Callable, Sequence
@@ -15,8 +16,8 @@ from itertools import combinations, permutations
 from typing import Any
 
 from ..gradient_names import gradient_of
-from ..nested import float_leaves
-from .matching import fits
+from ..nested import attribute_of, float_leaves, is_array, leaves
+from .matching import fits, shape_of
 
 MANY = 6  # if there are more gradients, their order is found from their names only, not from their shapes
 
@@ -25,7 +26,7 @@ def returned_gradient_names(function: Callable) -> list[str]:
     """Return the names in the last ``return`` statement that returns several values.
 
     The name of an expression such as ``2 * dx`` is "". A tuple inside a tuple is unpacked. The list is empty if the
-    source text is not available.
+    names are not known, as for a function in C.
 
     Examples
     --------
@@ -35,8 +36,8 @@ def returned_gradient_names(function: Callable) -> list[str]:
     """
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
-    except (OSError, TypeError, SyntaxError, ValueError):
-        return []
+    except (OSError, TypeError, SyntaxError, ValueError):  # for example, the code was typed at Python's prompt
+        return names_in_code(function)
     body = tree.body[0] if tree.body else None
     if not isinstance(body, ast.FunctionDef):  # a lambda
         return []
@@ -46,11 +47,119 @@ def returned_gradient_names(function: Callable) -> list[str]:
     return names_in(max(tuples, key=lambda value: value.lineno)) if tuples else []
 
 
+def names_in_code(function: Callable) -> list[str]:
+    """Return the names in the last ``return`` statement that returns several values, from the compiled code.
+
+    Examples
+    --------
+    >>> def backward(dy, x):
+    ...     dx = dy
+    ...     return 2 * dx, dy.sum(), dx
+    >>> names_in_code(backward)
+    ['', '', 'dx']
+    """
+    code = getattr(inspect.unwrap(getattr(function, "__func__", function)), "__code__", None)
+    steps = [] if code is None else [part for step in dis.get_instructions(code) for part in simple_steps(step)]
+    ends = [
+        k for k, (name, *_) in enumerate(steps) if name == "RETURN_VALUE" and k and steps[k - 1][0] == "BUILD_TUPLE"
+    ]
+    if not ends:
+        return []
+    end, names = ends[-1] - 1, []
+    for _ in range(steps[end][1]):
+        start, height = end, 0
+        while height < 1 and start > 0:  # go back to the step before which the stack does not hold the value yet
+            start -= 1
+            height += steps[start][2]
+        name, value, _ = steps[end - 1]
+        if name == "BUILD_TUPLE":  # a tuple inside the tuple
+            return []
+        plain = end - start == 1 and name.startswith(("LOAD_FAST", "LOAD_DEREF")) or name == "LOAD_ATTR"
+        names.append(value if plain and isinstance(value, str) else "")
+        end = start
+    return names[::-1]
+
+
+def simple_steps(step: dis.Instruction) -> list[tuple[str, Any, int]]:
+    """Return the (name, value, effect on the height of the stack) of an instruction, or of each of its two parts."""
+    if step.opname == "LOAD_FAST_LOAD_FAST":  # new in Python 3.13
+        return [("LOAD_FAST", name, 1) for name in step.argval]
+    value = step.arg if step.opname == "BUILD_TUPLE" else step.argval
+    return [(step.opname, value, dis.stack_effect(step.opcode, step.arg, jump=False))]
+
+
 def names_in(value: ast.expr) -> list[str]:
     """Return the name of each variable or attribute in a tuple, and "" for any other expression."""
     if isinstance(value, (ast.Tuple, ast.List)):
         return [name for item in value.elts for name in names_in(item)]
     return [getattr(value, "id", getattr(value, "attr", ""))]
+
+
+def whole_input(result: Any, names: list[str], inputs: tuple) -> str | None:
+    """Return the name of the list of parameters whose gradients are `result`, or None.
+
+    Code such as ``loss, grads = rnn_loss(params, inputs, targets)`` returns one gradient for each array in ``params``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> w, b = np.ones((3, 2)), np.ones(2)
+    >>> whole_input([w, b], ["params", "x"], ([w, b], np.ones((4, 3)))), whole_input([w], ["w", "x"], (w, w))
+    ('params', None)
+    """
+    if not isinstance(result, (tuple, list)) or len(inputs) < 2:
+        return None
+    given = [shape_of(g) if is_array(g) else None for g in result]
+    if None in given:
+        return None
+    nested = [(n, v) for n, v in zip(names, inputs, strict=True) if isinstance(v, (tuple, list))]
+    same = [n for n, v in nested if [shape_of(leaf) for _, leaf in leaves(n, v)] == given and len(v) == len(result)]
+    return same[0] if len(same) == 1 and len(float_leaves(dict(nested)[same[0]])) == len(result) else None
+
+
+def gradients_of_outside(
+    function: Callable, result: tuple, names: list[str], returned: Callable[[], list[str]]
+) -> tuple[dict[str, Any], Any]:
+    """Return the gradients of arrays that are not inputs of the function, and the gradients of its inputs.
+
+    An example is Karpathy's ``lossFun``, which returns ``loss, dWxh, dWhh, hs[-1]`` for the globals ``Wxh`` and
+    ``Whh``. Another example is a method that returns ``loss, dW`` for ``self.W``. The names in the ``return`` statement
+    show which gradient belongs to such an array. Then a value belongs to an input only if its name shows this.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> w = np.ones(2)
+    >>> def loss(x):
+    ...     dw, dx = x, w
+    ...     return x @ w, dw, dx
+    >>> outside = gradients_of_outside(loss, (np.zeros(2), w), ["x"], lambda: ["", "dw", "dx"])
+    >>> {name: g.tolist() for name, g in outside[0].items()}, [name for name in outside[1]]
+    ({'dw': [0.0, 0.0]}, ['x'])
+    """
+    known = returned()[-len(result) :]
+    if len(known) != len(result):
+        return {}, result
+    of = [gradient_of(n) if n else [] for n in known]
+    own = [next((x for x in names if x in arrays), None) for arrays in of]
+    held = arrays_outside(function)
+    outside = {
+        n: g for n, g, arrays, x in zip(known, result, of, own, strict=True) if x is None and held.intersection(arrays)
+    }
+    if not outside:
+        return {}, result
+    return outside, {x: g for x, g in zip(own, result, strict=True) if x is not None}
+
+
+def arrays_outside(function: Callable) -> set[str]:
+    """Return the names of the arrays that a function reads from globals and closures, or that its object holds."""
+    held = dict(attribute_of(getattr(function, "__self__", None), "__dict__", {}))
+    try:
+        read = inspect.getclosurevars(inspect.unwrap(function))
+        held |= {**read.globals, **read.nonlocals}
+    except (TypeError, ValueError):
+        pass
+    return {name for name, value in held.items() if is_array(value)}
 
 
 def in_input_order(

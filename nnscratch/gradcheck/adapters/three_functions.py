@@ -10,7 +10,7 @@ import numpy as np
 
 from ..nested import has_no_axes, is_array, is_float
 from .base import NO_CACHE
-from .calls import bind_arguments, optional_names, required_names
+from .calls import bind_arguments, defaults_of, optional_names, required_names
 from .functions import PairAdapter
 from .matching import is_target_name
 from .names import function_name
@@ -49,7 +49,7 @@ class ThreeFunctionsAdapter(PairAdapter):
         self.source.append(cost)
         self.cost = cost
         self.title = f"{function_name(cost)} of {function_name(forward)}"
-        names = required_names(forward)
+        names = names_with_options(forward, cost, len(inputs))
         self.forward_count = len(inputs) if names is None else min(len(names), len(inputs))
         if names is not None and len(inputs) > len(names):
             extra = len(inputs) - len(names)
@@ -94,7 +94,9 @@ class ThreeFunctionsAdapter(PairAdapter):
     def _inputs_by_name(self) -> dict[str, Any]:
         """Return the inputs by name: first the inputs of the loss, then those of the model."""
         pairs = list(zip(self.input_names, self.inputs, strict=True))
-        return dict(pairs[self.forward_count :] + pairs[: self.forward_count])
+        wanted = [*(self.backward_names or []), *(required_names(self.cost) or [])]
+        by_name = dict(pairs[self.forward_count :] + pairs[: self.forward_count])
+        return by_name | defaults_of(self.forward, [n for n in wanted if n not in by_name])
 
     def gradients(self, dys: tuple) -> dict[str, Any]:
         return self.match_to_inputs(self.call_backward())
@@ -113,6 +115,25 @@ class ThreeFunctionsAdapter(PairAdapter):
             reason = "it takes more arguments than the checker has values"
             raise pair_refusal(self.forward, self.backward, self.input_names, reason)
         return self.backward(*arguments, **optional)
+
+
+def names_with_options(forward: Callable, cost: Callable, count: int) -> list[str] | None:
+    """Return the names of the arguments that forward gets, if `count` inputs are given, or None if they are not known.
+
+    Forward gets its optional arguments too, if there are more inputs than the cost takes.
+
+    Examples
+    --------
+    >>> names_with_options(lambda X, parameters, keep_prob=0.5: X, lambda A, Y: 0.0, 4)
+    ['X', 'parameters', 'keep_prob']
+    """
+    names, of_cost = required_names(forward), required_names(cost)
+    if names is None or of_cost is None:
+        return names
+    options = [n for n in optional_names(forward) if n not in names]
+    taken = [n for n in [*of_cost, *optional_names(cost)] if n not in names and n not in options]
+    more = count - len(names) - max(len(taken) - 1, 0)  # one argument of the cost takes the output
+    return [*names, *options[: max(more, 0)]]
 
 
 def is_three_functions(subject: Any) -> bool:

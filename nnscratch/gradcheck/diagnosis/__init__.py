@@ -39,7 +39,8 @@ its gradient equals the gradient that backward returned. The files use these wor
       used_gradients.py       a changed gradient of an array inside forward; changed_gradients.py lists the changes
       gradient_errors.py      the slope that backward used, from linear equations
 
-    backward_edits.py         changes one expression of backward; edits.py lists the changes
+    smaller_gradients.py      a gradient with too few elements, summed over too many axes
+    backward_edits.py         changes one expression of backward; edits.py and statement_edits.py list the changes
       changed_functions.py    runs backward with a change
 
     other_points.py                tests the explanations of small gradients at other inputs
@@ -69,6 +70,7 @@ from .forward_mistakes import forward_mistakes
 from .hypotheses import search_failed
 from .other_points import are_few, keep_what_holds_elsewhere
 from .output_mistakes import output_mistakes
+from .smaller_gradients import summed_to_fewer_elements
 from .target_mistakes import target_mistakes
 from .upstream_mistakes import upstream_mistakes
 from .written_gradients import written_gradients
@@ -123,6 +125,8 @@ def diagnose_entries(
         attempt(report, written_gradients, cases, right, projection)
         attempt(report, forward_mistakes, cases, right, report, projection)
         attempt(report, upstream_mistakes, cases, given, projection)
+        for case in cases.values():
+            attempt(report, summed_to_fewer_elements, case)
 
     search(cases, right, true_gradients, gradients)
     if are_few(cases):

@@ -67,6 +67,8 @@ def search(wanted: list[str], cases: dict[str, Case], projection: Projection, gi
             fixed = [n for n in wanted if n in changed and cases[n].misfit_of_true(changed[n]) <= MAX_MISFIT]
             if not fixed or not all(n in changed and unchanged(changed[n], g) for n, g in right.items()):
                 continue
+            if not runs.keeps_outputs(f.function, code):
+                continue
             if any(cases[name].few for name in fixed) and not holds_elsewhere(runs, f, code, fixed):
                 continue
             place = f"{os.path.basename(f.function.__code__.co_filename)}:{edit.line}: {edit.statement}"

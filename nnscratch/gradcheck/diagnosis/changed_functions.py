@@ -19,7 +19,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from copy import deepcopy
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ import numpy as np
 
 from ..projection import Projection
 from ..snapshot import Snapshot
+from .edits import attributes_of
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
 NUMPY, PYTHON = (os.path.dirname(os.path.abspath(module.__file__)) + os.sep for module in (np, os))
@@ -54,7 +55,8 @@ class Function:
     definition : ast.FunctionDef
         A copy of the syntax tree of the function. This copy may be changed.
     variables : dict
-        The local variables of the function at the time of its return.
+        The local variables of the function at the time of its return, and the attributes that it reads, such as
+        ``self.x``.
     """
 
     function: FunctionType
@@ -122,21 +124,34 @@ class Runs:
 
         Return {} if `code` is None, if the run raises an error, or if the run executes too many lines.
         """
+        found = self._run(function, code, self.projection.analytic) or {}
+        return {n: g for n, g in found.items() if g is not None and g.dtype.kind == "f" and np.isfinite(g).all()}
+
+    def keeps_outputs(self, function: FunctionType, code: CodeType | None) -> bool:
+        """Return True if the outputs of forward stay the same if `function` has the code object `code`.
+
+        A function that computes both the loss and its gradient must be changed in the gradient only.
+        """
+        old, new = (self._run(function, c, self.projection.flat_outputs) for c in (function.__code__, code))
+        return old is not None and new is not None and np.array_equal(old, new, equal_nan=True)
+
+    def _run(self, function: FunctionType, code: CodeType | None, measure: Callable[[], Any]) -> Any:
+        """Return ``measure()`` with a changed function, or None if there is no result."""
         if code is None:
-            return {}
+            return None
         held, tracer = function.__code__, sys.gettrace()
         self._count = 0
         try:
             function.__code__ = code
             sys.settrace(self._trace)
-            found = self.projection.analytic()
+            with self.projection.unchanged():
+                return measure()
         except (Exception, SystemExit, TooManyLines):  # the changed code may raise any error
-            return {}
+            return None
         finally:
             function.__code__ = held
             sys.settrace(tracer)
             self._held.restore(self._keep)
-        return {name: g for name, g in found.items() if g is not None and g.dtype.kind == "f" and np.isfinite(g).all()}
 
     def _trace(self, frame: FrameType, event: str, argument: Any) -> Any:
         """Count the lines of the user's code, and stop a run that is too long."""
@@ -213,24 +228,34 @@ def functions_of_backward(projection: Projection) -> list[Function]:
     """Run backward, and return the user's functions that it runs and that may be changed."""
     if sys.getprofile() is not None or debugger_is_active():
         return []
-    recorder, dys, collects = Recorder(), projection.dys(), gc.isenabled()
+    dys = projection.dys()
     with projection.unchanged():
         projection.forward()
-        gc.disable()  # a garbage collection could run the ``__del__`` of any object, and this would be recorded
-        sys.setprofile(recorder)
-        try:
-            projection.adapter.gradients(dys)
-        finally:
-            sys.setprofile(None)
-            if collects:
-                gc.enable()
-    found = []
-    for code, variables in recorder.ran.items() if not recorder.acts else ():
-        definition = definition_of(code)
-        owners = [f for f in gc.get_referrers(code) if type(f) is FunctionType and f.__code__ is code]
-        if definition is not None and len(owners) == 1:
-            found.append(Function(owners[0], definition, variables))
+        recorder = recorded(lambda: projection.adapter.gradients(dys))
+        if not recorder.ran:  # one function returns the loss and its gradients, so forward has computed them
+            recorder = recorded(projection.forward)
+            recorder.ran = dict(reversed(recorder.ran.items()))  # this function first, then the ones that it calls
+        found = []
+        for code, variables in recorder.ran.items() if not recorder.acts else ():
+            definition = definition_of(code)
+            owners = [f for f in gc.get_referrers(code) if type(f) is FunctionType and f.__code__ is code]
+            if definition is not None and len(owners) == 1:
+                found.append(Function(owners[0], definition, {**attributes_of(definition, variables), **variables}))
     return found
+
+
+def recorded(run: Callable[[], Any]) -> Recorder:
+    """Call `run`, and return a record of the user's functions that it runs."""
+    recorder, collects = Recorder(), gc.isenabled()
+    gc.disable()  # a collection could run the ``__del__`` of any object of the program, and this would be recorded
+    sys.setprofile(recorder)
+    try:
+        run()
+    finally:
+        sys.setprofile(None)
+        if collects:
+            gc.enable()
+    return recorder
 
 
 def is_used(runs: Runs, f: Function) -> bool:

@@ -1,16 +1,19 @@
 """The changes of one expression of backward that backward_edits.py tries, the most likely mistakes first.
 
-    the wrong array used     another variable of the function
-    a factor too many        a product or a quotient without one operand
-    sign flipped             + for -, - for +, a minus added or removed
-    transposed               .T added or removed
-    another mask applied     another comparison
-    a number wrong           a number, such as an axis, plus or minus one, doubled, halved or negated
-    scaled by a constant     a value that is twice or half as large
-    a derivative wrong       a square added or removed
-    a factor missing         a product or a quotient with another variable
+    the wrong array used                another variable of the function
+    a factor too many                   a product or a quotient without one operand
+    sign flipped                        + for -, - for +, a minus added or removed
+    transposed                          .T added or removed
+    derivative taken at the wrong value an elementwise function such as tanh added or removed
+    another mask applied                another comparison
+    summed over the wrong axis          another axis of a sum
+    a number wrong                      a number plus or minus one, doubled, halved or negated
+    scaled by a constant                a value that is twice or half as large
+    a derivative wrong                  a square added or removed
+    a factor missing                    a product or a quotient with another variable, or other parentheses
 
-An `Edit` changes the syntax tree of the function, and undoes the change after the function is compiled.
+statement_edits.py lists the changes of a whole statement, such as ``+=`` for ``=``. An `Edit` changes the syntax tree
+of the function, and undoes the change after the function is compiled.
 """
 
 from __future__ import annotations
@@ -22,7 +25,12 @@ from typing import Any
 
 import numpy as np
 
+from ..nested import attribute_of, is_array
+from .statement_edits import statement_edits
+
 COMPARISONS: dict[type, type] = {ast.Gt: ast.Lt, ast.Lt: ast.Gt, ast.GtE: ast.LtE, ast.LtE: ast.GtE}
+ELEMENTWISE = frozenset("exp log sqrt tanh sin cos abs sigmoid relu softplus".split())
+SUMS = frozenset("sum mean average std var".split())
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
 MAX_SIZE = 1_000_000
 Simple = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Return | ast.Expr
@@ -95,27 +103,59 @@ def edits_of(definition: ast.FunctionDef, variables: dict[str, Any]) -> list[Edi
         The local variables of the function. Their values show which names are arrays or numbers.
     """
     statements = [n for n in ast.walk(definition) if isinstance(n, Simple) and getattr(n, "value", None) is not None]
-    known = {name: value for name, value in variables.items() if is_numeric(value)}
-    for statement in statements:
-        for slot in slots(statement):
-            if is_chain(slot.node) and (value := value_of(slot.node, variables)) is not None:
-                known[ast.unparse(slot.node)] = value
+    named = {**attributes_of(definition, variables), **variables}
+    known = {name: value for name, value in named.items() if is_numeric(value)}
+    read = {ast.unparse(n) for n in ast.walk(definition) if isinstance(n, ast.Attribute)}
+    factors = {name: value for name, value in known.items() if "." not in name or name in read}
+    calls = elementwise_calls(definition)
     found = []
     for statement in sorted(statements, key=lambda n: n.lineno):
         source, used = ast.unparse(statement), list(slots(statement))
+        axes = axes_of(statement)
         for slot in used:
             wholes = statement.value.elts if isinstance(statement.value, ast.Tuple) else [statement.value]
-            for rank, mistake, words, new in changes(slot.node, known, any(slot.node is w for w in wholes)):
+            whole = any(slot.node is w for w in wholes)
+            for rank, mistake, words, new in [
+                *changes(slot.node, known, factors, whole),
+                *other_values(slot.node, known, calls),
+            ]:
                 which = f"`{ast.unparse(slot.node)}`"
                 same = [s for s in used if ast.unparse(s.node) == which[1:-1]]
                 if len(same) > 1:
                     number = next(k for k, s in enumerate(same) if s.node is slot.node)
                     which = f"the {ORDINALS[min(number, 4)]} {which}"
+                if mistake == "a number wrong" and id(slot.node) in axes:
+                    mistake, words = axes[id(slot.node)]
                 if not hasattr(new, "lineno"):  # a new node has no line number yet
                     ast.fix_missing_locations(ast.copy_location(new, slot.node))
                 evidence = f"in backward, {words.replace('%e', which)} in `{source}`"
                 found.append(Edit(rank, mistake, evidence, statement.lineno, source, slot, new))
+    for rank, mistake, words, statement, (parent, field, index), new in statement_edits(definition, known):
+        ast.fix_missing_locations(ast.copy_location(new, statement))
+        source = ast.unparse(statement)
+        evidence = f"in backward, {words} in `{source}`"
+        found.append(Edit(rank, mistake, evidence, statement.lineno, source, Slot(parent, field, index), new))
     return sorted(found, key=lambda edit: edit.rank)
+
+
+def attributes_of(definition: ast.FunctionDef, variables: dict[str, Any]) -> dict[str, Any]:
+    """Return the arrays and numbers in attributes that the function reads, such as ``self.x``, by their source.
+
+    All arrays of ``self`` are included, because backward may use a wrong one.
+
+    Examples
+    --------
+    >>> (definition,) = ast.parse("def backward(self, dy): return dy * self.x.real").body
+    >>> from types import SimpleNamespace
+    >>> attributes_of(definition, {"self": SimpleNamespace(x=SimpleNamespace(real=2.0))})
+    {'self.x.real': 2.0}
+    """
+    read = [n for n in ast.walk(definition) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Load)]
+    chains = {ast.unparse(node): node for node in read if is_chain(node)}
+    held = attribute_of(variables.get("self"), "__dict__", {})
+    chains |= {f"self.{k}": parsed(f"self.{k}") for k, v in held.items() if is_array(v) and k.isidentifier()}
+    values = {text: value_of(node, variables) for text, node in chains.items()}
+    return {text: value for text, value in values.items() if value is not None}
 
 
 def slots(parent: Any) -> Iterator[Slot]:
@@ -161,11 +201,14 @@ def is_numeric(value: Any) -> bool:
     return isinstance(value, (float, np.floating))
 
 
-def changes(node: Any, known: dict[str, Any], whole: bool) -> Iterator[tuple[float, str, str, Any]]:
+def changes(
+    node: Any, known: dict[str, Any], factors: dict[str, Any], whole: bool
+) -> Iterator[tuple[float, str, str, Any]]:
     """Yield (rank, mistake, words, new expression) for each change of the expression `node`.
 
     "%e" in the words is later replaced by the source of `node`. `known` contains the arrays and numbers that the
-    function uses, by name. `whole` is True if `node` is the whole right-hand side of a statement.
+    function uses, by name, and `factors` those that may be a missing factor. `whole` is True if `node` is the whole
+    right-hand side of a statement.
     """
     text = ast.unparse(node)
     own = known.get(text)
@@ -192,6 +235,8 @@ def changes(node: Any, known: dict[str, Any], whole: bool) -> Iterator[tuple[flo
         elif isinstance(node.op, (ast.Add, ast.Sub)):
             other = ast.BinOp(node.left, ast.Sub() if isinstance(node.op, ast.Add) else ast.Add(), node.right)
             yield 0.02, "sign flipped", f"the sign in front of `{right}` is wrong", other
+            for side, wide in regrouped(node):
+                yield 0.045, "a factor missing", f"`{side}` multiplies only one term of %e", wide
         elif isinstance(node.op, ast.Pow):
             yield 0.06, "a derivative wrong", "the power %e is wrong", node.left
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and not isinstance(node.operand, ast.Constant):
@@ -214,11 +259,57 @@ def changes(node: Any, known: dict[str, Any], whole: bool) -> Iterator[tuple[flo
         yield 0.05, "scaled by a constant", "%e must be twice as large", ast.BinOp(ast.Constant(2.0), ast.Mult(), node)
         yield 0.05, "scaled by a constant", "%e must be half as large", ast.BinOp(node, ast.Div(), ast.Constant(2))
     number = isinstance(node, ast.Constant) and type(node.value) is float
-    for name, value in known.items() if own is not None or number or whole else ():
+    for name, value in factors.items() if own is not None or number or whole else ():
         if own is not None and not fits_into(np.shape(value), np.shape(own)):
             continue
         for operation in (ast.Mult(), ast.Div()):
             yield 0.07, "a factor missing", "a factor is missing at %e", ast.BinOp(node, operation, parsed(name))
+
+
+def regrouped(node: ast.BinOp) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the factors in ``a + b * c`` or ``a * b + c`` with the products ``(a + b) * c`` and ``a * (b + c)``."""
+    if isinstance(node.right, ast.BinOp) and isinstance(node.right.op, ast.Mult):
+        first, factor = node.right.left, node.right.right
+        yield ast.unparse(factor), ast.BinOp(ast.BinOp(node.left, node.op, first), ast.Mult(), factor)
+    if isinstance(node.left, ast.BinOp) and isinstance(node.left.op, ast.Mult):
+        factor, last = node.left.left, node.left.right
+        yield ast.unparse(factor), ast.BinOp(factor, ast.Mult(), ast.BinOp(last, node.op, node.right))
+
+
+def other_values(node: Any, known: dict[str, Any], calls: list[ast.Call]) -> Iterator[tuple[float, str, str, Any]]:
+    """Yield, as `changes`, an elementwise function that is missing or does not belong: ``tanh(c)`` for ``c``."""
+    text = ast.unparse(node)
+    if any(node is call for call in calls):
+        yield 0.03, "derivative taken at the wrong value", "%e is the wrong value", node.args[0]
+    if text in known and not any(node is call.args[0] for call in calls):
+        for call in {ast.unparse(c): c for c in calls if ast.unparse(c.args[0]) == text}.values():
+            yield 0.03, "derivative taken at the wrong value", "%e is the wrong value", parsed(ast.unparse(call))
+
+
+def elementwise_calls(definition: ast.FunctionDef) -> list[ast.Call]:
+    """Return the calls of elementwise functions of one variable, such as ``np.tanh(x)`` or ``sigmoid(self.z)``."""
+    calls = [n for n in ast.walk(definition) if isinstance(n, ast.Call) and len(n.args) == 1 and not n.keywords]
+    names = {id(c): getattr(c.func, "attr", getattr(c.func, "id", "")) for c in calls}
+    return [c for c in calls if names[id(c)] in ELEMENTWISE and is_chain(c.args[0])]
+
+
+def axes_of(statement: ast.stmt) -> dict[int, tuple[str, str]]:
+    """Return the mistake and its words for each number that is an axis, by the id of its node.
+
+    Examples
+    --------
+    >>> list(axes_of(ast.parse("db = dy.sum(axis=1)").body[0]).values())
+    [('summed over the wrong axis', '`axis=1` is wrong')]
+    """
+    found = {}
+    for call in [n for n in ast.walk(statement) if isinstance(n, ast.Call)]:
+        name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+        mistake = "summed over the wrong axis" if name in SUMS else "a number wrong"
+        for keyword in call.keywords:
+            if keyword.arg == "axis":
+                words = f"`{ast.unparse(keyword)}` is wrong"
+                found |= {id(n): (mistake, words) for n in ast.walk(keyword.value) if isinstance(n, ast.Constant)}
+    return found
 
 
 def fits_into(small: tuple[int, ...], large: tuple[int, ...]) -> bool:

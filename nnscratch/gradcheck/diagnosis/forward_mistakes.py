@@ -52,9 +52,11 @@ def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport
             gradients_of_results(cases, graph)
             tester = HypothesisTester(tape, cases, right)
             if tester.usable:
-                if len(graph.families) >= MANY_FAMILIES:
-                    tester.movements = measure_movements(graph, tester)
                 try_hypotheses(cases, graph, tester, report.notes)
+                if tester.fixed and not all(case.found for case in cases.values()):
+                    tape.skipped -= tester.fixed.keys()  # backward may differentiate the maximum that softmax subtracts
+                    tester.fixed = {}
+                    try_hypotheses(cases, graph, tester, report.notes)
     except CannotTape as error:
         if not all(case.found for case in cases.values()):
             report.notes.append(f"the inside of forward was not searched for the mistake: {error}")
@@ -100,6 +102,9 @@ def try_hypotheses(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothes
     tried: list[Hypothesis] = []
     best = least_rank(cases)
     alone: set | None = None
+    graph.can_be_wrong = None
+    if len(graph.families) >= MANY_FAMILIES:  # first find out which operations can be wrong
+        tester.movements = measure_movements(graph, tester)
     if tester.movements is not None:
         graph.can_be_wrong, alone = edges_that_can_be_wrong(graph, tester.movements)
     for h in hypotheses(graph, notes):

@@ -22,6 +22,7 @@ from nnscratch.gradcheck.diagnosis.array_mistakes import (
     wrong_shape,
 )
 from nnscratch.gradcheck.diagnosis.case import Case
+from nnscratch.gradcheck.diagnosis.smaller_gradients import summed_to_fewer_elements
 
 T = np.array([[1.0, -2.0, 5.0], [3.0, 7.0, -4.0]])
 SQUARE = np.array([[1.0, -2.0, 5.0], [3.0, 7.0, -4.0], [6.0, 0.5, 8.0]])
@@ -31,6 +32,10 @@ def found(search, given, true, *arguments, **options):
     case = case_of(given, true, **options)
     search(case, *arguments)
     return [(d.mistake, d.evidence) for _, d in sorted(case.found, key=lambda pair: pair[0])]
+
+
+def ranked_names(search, given, true):
+    return [mistake for mistake, _ in found(search, given, true)]
 
 
 def searched(given, true, **options):
@@ -242,6 +247,32 @@ def test_a_gradient_of_another_shape():
     assert found(wrong_shape, T.ravel(), T)[0][0] == "reshape missing"
     assert found(wrong_shape, 2 * T.ravel(), T) == []
     assert found(wrong_shape, T[:, :2], T) == []
+
+
+def test_a_sum_that_leaves_fewer_elements():
+    for given, axis in ((T.sum(axis=0), "axis 0"), (T.sum(axis=1)[:, None], "axis 1"), (T.sum(), "all axes")):
+        ((mistake, evidence),) = found(summed_to_fewer_elements, np.asarray(given), T)
+        assert mistake == "summed over the wrong axis" and evidence.endswith(f"over {axis}")
+    assert found(summed_to_fewer_elements, np.asarray(1.01 * T.sum()), T) == []
+    assert found(summed_to_fewer_elements, T, T) == found(summed_to_fewer_elements, np.zeros(()), T - T.mean()) == []
+    known = case_of(T.sum(axis=0), T)
+    known.add(1, "known", "")
+    summed_to_fewer_elements(known)
+    assert ranked(known) == ["known"]
+
+
+def test_equal_elements_are_scaled_and_not_summed():
+    assert ranked_names(summed_too_far, 3 * np.full((2, 3), 0.5), np.full((2, 3), 0.5)) == []
+    rows = np.repeat([[1.0], [3.0]], 3, axis=1)
+    assert ranked_names(summed_too_far, np.broadcast_to(rows.sum(axis=0), (2, 3)), rows) != []
+    assert ranked_names(summed_too_far, 3 * rows, rows) == []
+
+
+def test_one_number_that_is_three_times_as_large_is_scaled():
+    layers = projection_of([np.ones((3, 4))])
+    single = case_of([6.0], [2.0], projection=layers)
+    scaled_by_constant(single, 3.0)
+    assert ranked(single) == ["scaled by a constant", "counted twice"]
 
 
 def test_an_axis_of_length_one_is_a_missing_reshape_and_not_a_sum():

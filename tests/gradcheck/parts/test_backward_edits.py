@@ -9,6 +9,7 @@ from wrong_gradients import case_of, ranked
 from nnscratch.gradcheck.adapters import make_adapter
 from nnscratch.gradcheck.diagnosis.backward_edits import backward_edits, holds_elsewhere, unchanged
 from nnscratch.gradcheck.diagnosis.changed_functions import Runs, functions_of_backward
+from nnscratch.gradcheck.diagnosis.edits import edits_of
 from nnscratch.gradcheck.projection import Projection
 
 searches = importlib.import_module("nnscratch.gradcheck.diagnosis.backward_edits")
@@ -238,3 +239,27 @@ def test_an_unchanged_gradient():
     assert unchanged(X, X) and unchanged(X, X * (1 + 1e-8)) and not unchanged(X, X * (1 + 1e-6))
     assert unchanged(np.zeros(2), np.full(2, 1e-13)) and not unchanged(np.zeros(2), np.full(2, 1e-11))
     assert not unchanged(X, X[:1]) and not unchanged(X, X.T)
+
+
+def loss_and_gradient(x):
+    c = 2.0
+    loss = np.sum(c * np.sin(x))
+    dx = c * np.cos(x) / 2
+    return loss, dx
+
+
+def test_a_change_must_not_change_the_loss():
+    projection = Projection(make_adapter(loss_and_gradient, (X.copy(),)), np.random.default_rng(0))
+    given = projection.analytic()
+    cases = {"x": case_of(given["x"], 2 * np.cos(X), "x", projection, False)}
+    backward_edits(cases, projection, given)
+    (found,) = [d for _, d in cases["x"].found]
+    assert found.place.endswith(": dx = c * np.cos(x) / 2")  # not c = 4.0, which would make the gradient right too
+    (f,) = functions_of_backward(projection)
+    runs, seen = Runs(projection, [f]), {}
+    for edit in edits_of(f.definition, f.variables):
+        with edit:
+            code = f.compiled()
+        seen.setdefault(edit.statement, set()).add(runs.keeps_outputs(f.function, code))
+    assert seen["c = 2.0"] == {False} and False in seen["loss = np.sum(c * np.sin(x))"]
+    assert True in seen["dx = c * np.cos(x) / 2"]

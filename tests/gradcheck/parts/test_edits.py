@@ -121,6 +121,69 @@ def test_another_number():
     assert changed("y = f(3)")["y = f(4)"] == ("a number wrong", "the number `3` is wrong in `y = f(3)`")
 
 
+def test_an_axis_of_a_sum_is_named_as_such():
+    words = ("summed over the wrong axis", "`axis=1` is wrong in `y = f(x.sum(axis=1))`")
+    assert changed("y = f(x.sum(axis=1))")["y = f(x.sum(axis=0))"] == words
+    assert mistakes("y = np.mean(x, axis=(0, 1))")["y = np.mean(x, axis=(0, 2))"] == "summed over the wrong axis"
+    assert mistakes("y = np.sum(x, axis=-2)")["y = np.sum(x, axis=-1)"] == "summed over the wrong axis"
+    assert mistakes("y = np.concatenate(x, axis=1)")["y = np.concatenate(x, axis=0)"] == "a number wrong"
+    assert mistakes("y = np.sum(x, start=1)")["y = np.sum(x, start=0)"] == "a number wrong"
+
+
+def test_a_factor_that_multiplies_only_one_term():
+    found = changed("y = f(a - b * c)")
+    words = ("a factor missing", "`c` multiplies only one term of `a - b * c` in `y = f(a - b * c)`")
+    assert found["y = f((a - b) * c)"] == words
+    assert changed("y = f(a * b + c)")["y = f(a * (b + c))"][1].startswith("`a` multiplies only one term of")
+    assert "y = f((a - b) * c)" not in mistakes("y = f((a - b) * c + d)")
+
+
+def test_an_elementwise_function_that_is_missing_or_does_not_belong():
+    words = ("derivative taken at the wrong value", "`c` is the wrong value in `y = f(c)`")
+    source = "z = np.tanh(c) * sigmoid(c, 2)\ny = f(c)"
+    assert changed(source, c=ROW)[source.replace("f(c)", "f(np.tanh(c))")] == words
+    assert source.replace("f(c)", "f(sigmoid(c))") not in changed(source, c=ROW)
+    assert source.replace("f(c)", "f(np.tanh(c))") not in changed(source)  # the value of c is not known
+    assert source.replace("tanh(c)", "tanh(np.tanh(c))") not in changed(source, c=ROW)
+    assert mistakes("y = f(sigmoid(self.z))")["y = f(self.z)"] == "derivative taken at the wrong value"
+    assert not inner("y = f(np.sum(z))")
+
+
+def test_a_statement_that_overwrites_or_adds():
+    found = changed("dw[:, j] = f(a)")
+    words = ("rows met twice counted once", "`=` overwrites the earlier terms of `dw[:, j]` in `dw[:, j] = f(a)`")
+    assert found["dw[:, j] += f(a)"] == words
+    assert mistakes("dy[t] = -1")["dy[t] += -1"] == "a path missing"
+    assert "dw += f(a)" not in mistakes("dw = f(a)")  # not in a loop
+    loop = "for i in range(3):\n    {}\nelse:\n    pass"
+    assert mistakes(loop.format("dw = f(a)"))[loop.format("dw += f(a)")] == "only the last round of the loop counted"
+    found = changed(loop.format("dw += f(a)"))
+    assert found[loop.format("dw = f(a)")][0] == "accumulator not reset"
+    assert "dw = f(a)" not in mistakes("dw += f(a)")
+    assert not any("= f(a)" in new for new in mistakes(loop.format("dw -= g(a)")))
+
+
+def test_the_index_of_labels():
+    labels = np.arange(2)
+    found = changed("d[:, t] -= 1", t=labels)
+    assert found["d[range(len(t)), t] -= 1"] == ("the wrong array used", "the index `:` is wrong in `d[:, t] -= 1`")
+    assert "self.d[range(len(t)), t] = 0" in changed("self.d[:, t] = 0", t=labels)
+    for source, t in (
+        ("d[:, t] -= 1", ROW),
+        ("d[:, :, t] -= 1", labels),
+        ("d[1:, t] -= 1", labels),
+        ("d[:, t] -= 1", 2),
+    ):
+        assert not any("range" in new for new in changed(source, t=t))
+
+
+def test_the_attributes_of_the_object_may_be_the_right_variable():
+    layer = Layer()
+    layer.output = OTHER
+    assert mistakes("y = f(self.weight)", self=layer)["y = f(self.output)"] == "the wrong array used"
+    assert "y = f(self.name)" not in mistakes("y = f(self.weight)", self=layer)
+
+
 def test_a_factor_missing():
     found = mistakes("y = f(x)", x=MATRIX, row=ROW, column=np.ones((2, 1)), rows=np.ones((3, 2)), n=4)
     missing = {new for new, mistake in found.items() if mistake == "a factor missing"}

@@ -1,0 +1,66 @@
+"""Changes of one statement of backward: ``+=`` for ``=``, ``=`` for ``+=``, and the index of an assignment.
+
+edits.py uses them in addition to the changes of one expression.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+Place = tuple[Any, str, int]  # a list of statements or expressions, and an index: getattr(parent, field)[index]
+BLOCKS = ("body", "orelse", "finalbody")
+
+
+def statement_edits(
+    definition: ast.FunctionDef, known: dict[str, Any]
+) -> Iterator[tuple[float, str, str, ast.stmt, Place, Any]]:
+    """Yield (rank, mistake, words, statement, place, new node) for each change.
+
+    `known` are the arrays and numbers by name.
+    """
+    looped = {id(n) for loop in ast.walk(definition) if isinstance(loop, (ast.For, ast.While)) for n in ast.walk(loop)}
+    for parent in ast.walk(definition):
+        for field in BLOCKS:
+            block = getattr(parent, field, None)
+            for index, statement in enumerate(block if isinstance(block, list) else ()):
+                for rank, mistake, words, new in other_assignments(statement, id(statement) in looped):
+                    yield rank, mistake, words, statement, (parent, field, index), new
+                for place, new in other_indices(statement, known):
+                    yield 0.035, "the wrong array used", "the index `:` is wrong", statement, place, new
+
+
+def other_assignments(statement: ast.stmt, in_loop: bool) -> Iterator[tuple[float, str, str, ast.stmt]]:
+    """Yield the statement with ``+=`` instead of ``=``, or with ``=`` instead of ``+=``."""
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        (target,) = statement.targets
+        item = isinstance(target, ast.Subscript)
+        if item or (in_loop and isinstance(target, (ast.Name, ast.Attribute))):
+            mistake = "rows met twice counted once" if item else "only the last round of the loop counted"
+            if isinstance(statement.value, (ast.Constant, ast.UnaryOp)):  # dy[target] = -1
+                mistake = "a path missing"
+            words = f"`=` overwrites the earlier terms of `{ast.unparse(target)}`"
+            yield 0.025, mistake, words, ast.AugAssign(target, ast.Add(), statement.value)
+    elif isinstance(statement, ast.AugAssign) and isinstance(statement.op, ast.Add) and in_loop:
+        words = f"`+=` keeps an old value of `{ast.unparse(statement.target)}` that does not belong"
+        yield 0.035, "accumulator not reset", words, ast.Assign([statement.target], statement.value)
+
+
+def other_indices(statement: ast.stmt, known: dict[str, Any]) -> Iterator[tuple[Place, ast.expr]]:
+    """Yield the index ``range(len(y))`` for the first colon in ``d[:, y] -= 1``, where ``y`` are labels."""
+    targets = [statement.target] if isinstance(statement, ast.AugAssign) else getattr(statement, "targets", [])
+    for target in targets:
+        if not isinstance(target, ast.Subscript) or not isinstance(target.slice, ast.Tuple):
+            continue
+        whole = [k for k, n in enumerate(target.slice.elts) if isinstance(n, ast.Slice) and ast.unparse(n) == ":"]
+        labels = [text for text in map(ast.unparse, target.slice.elts) if is_labels(known.get(text))]
+        if len(whole) == len(labels) == 1:
+            yield (target.slice, "elts", whole[0]), ast.parse(f"range(len({labels[0]}))", mode="eval").body
+
+
+def is_labels(value: Any) -> bool:
+    """Return True for a one-dimensional array of integers."""
+    return isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iu"

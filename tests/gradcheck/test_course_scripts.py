@@ -1,0 +1,203 @@
+"""Scripts with global weights, lists of parameters, Python numbers and default arguments, as courses write them."""
+
+import numpy as np
+import pytest
+
+from nnscratch.gradcheck import check_gradients
+
+RNG = np.random.default_rng(11)
+X, Y = RNG.normal(size=(3, 4)), np.array([[0.0, 1.0, 1.0, 0.0]])
+FACTORS = (1, 3)
+
+
+def check(factor, *arguments):
+    """Check code whose gradient is multiplied by `factor`, and return the names of the arrays that were checked."""
+    report = check_gradients(*arguments, diagnose=False)
+    assert report.verdict == ("right" if factor == 1 else "wrong"), report.text()
+    return list(report.entries)
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+# --- min-char-rnn: the weights are globals, and the function returns their gradients and the new state ---
+
+Wxh, Whh, Why = RNG.normal(size=(3, 4)) / 2, RNG.normal(size=(3, 3)) / 2, RNG.normal(size=(4, 3)) / 2
+bh, by = RNG.normal(size=(3, 1)), RNG.normal(size=(4, 1))
+FACTOR = {"Whh": 1}
+
+
+def lossFun(inputs, targets, hprev):
+    xs, hs, ps, loss = {}, {-1: hprev}, {}, 0
+    for t in range(len(inputs)):
+        xs[t] = np.zeros((4, 1))
+        xs[t][inputs[t]] = 1
+        hs[t] = np.tanh(Wxh @ xs[t] + Whh @ hs[t - 1] + bh)
+        scores = Why @ hs[t] + by
+        ps[t] = np.exp(scores) / np.sum(np.exp(scores))
+        loss += -np.log(ps[t][targets[t], 0])
+    dWxh, dWhh, dWhy = np.zeros_like(Wxh), np.zeros_like(Whh), np.zeros_like(Why)
+    dbh, dby, dhnext = np.zeros_like(bh), np.zeros_like(by), np.zeros_like(hprev)
+    for t in reversed(range(len(inputs))):
+        dy = np.copy(ps[t])
+        dy[targets[t]] -= 1
+        dWhy += dy @ hs[t].T
+        dby += dy
+        draw = (1 - hs[t] ** 2) * (Why.T @ dy + dhnext)
+        dbh += draw
+        dWxh += draw @ xs[t].T
+        dWhh += FACTOR["Whh"] * draw @ hs[t - 1].T
+        dhnext = Whh.T @ draw
+    return loss, dWxh, dWhh, dWhy, dbh, dby, hs[len(inputs) - 1]
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+def test_global_weights_whose_gradients_are_returned_before_the_new_state(factor, monkeypatch):
+    monkeypatch.setitem(FACTOR, "Whh", factor)
+    names = check(factor, lossFun, [0, 2, 1], [2, 1, 1], np.zeros((3, 1)))
+    assert sorted(names) == sorted(["Wxh", "Whh", "Why", "bh", "by"])
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+def test_a_gradient_of_the_state_is_checked_beside_those_of_the_global_weights(factor):
+    W = RNG.normal(size=(3, 3))
+
+    def step(h):
+        y = np.tanh(W @ h)
+        d = 1 - y**2
+        dW, dh = np.outer(d, h), factor * W.T @ d
+        return np.sum(y), dW, dh
+
+    assert sorted(check(factor, step, RNG.normal(size=3))) == ["W", "h"]
+
+
+def test_the_names_are_known_without_the_source_text():
+    program = """def loss(y):
+    d = 2 * V @ y
+    dy, dV = V.T @ d, np.outer(d, y)
+    return np.sum((V @ y) ** 2), dV, d + 0, dy
+"""
+    scope = {"np": np, "V": RNG.normal(size=(3, 3))}
+    exec(program, scope)
+    assert sorted(check(1, scope["loss"], RNG.normal(size=3))) == ["V", "y"]
+    exec(program.replace("2 * V", "3 * V"), scope)
+    check(3, scope["loss"], RNG.normal(size=3))
+
+
+# --- one list of parameters, and one list of gradients ---
+
+
+@pytest.mark.parametrize("container", [list, tuple])
+@pytest.mark.parametrize("factor", FACTORS)
+def test_a_list_of_parameters_beside_other_inputs(factor, container):
+    def loss_and_grads(params, x, y, state):
+        w, b = params
+        error = np.tanh(w.T @ x + b + state) - y
+        d = 2 * error * (1 - (error + y) ** 2)
+        return np.sum(error**2), container([factor * x @ d.T, d.sum(axis=1, keepdims=True)])
+
+    params = [RNG.normal(size=(3, 1)), RNG.normal(size=(1, 1))]
+    assert check(factor, loss_and_grads, params, X, Y, np.zeros((1, 4))) == ["params[0]", "params[1]"]
+
+
+# --- the gradients of the attributes of an object, returned by a method with another name than loss ---
+
+
+class SoftmaxRegression:
+    def __init__(self, factor):
+        self.W, self.b, self.factor = RNG.normal(size=(4, 3)), np.zeros((1, 3)), factor
+
+    def loss_and_grads(self, X, y):
+        scores = X @ self.W + self.b
+        p = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+        d = (p - np.eye(3)[y]) / len(y)
+        dW, db = self.factor * X.T @ d, d.sum(axis=0, keepdims=True)
+        return -np.mean(np.log(p[np.arange(len(y)), y])), dW, db
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+def test_a_method_that_returns_the_loss_and_the_gradients_of_attributes(factor):
+    assert check(factor, SoftmaxRegression(factor).loss_and_grads, X, np.array([0, 2, 1])) == ["W", "b"]
+
+
+# --- a bias that is a Python number ---
+
+
+def propagate(w, b, X, Y, factor=1, learning_rate=0.5):
+    A = sigmoid(w.T @ X + b)
+    cost = -np.mean(Y * np.log(A) + (1 - Y) * np.log(1 - A))
+    dw, db = X @ (A - Y).T / X.shape[1], factor * np.mean(A - Y)
+    return {"dw": dw, "db": db, "learning_rate": learning_rate}, cost
+
+
+@pytest.mark.parametrize("bias", [0.7, 0])
+@pytest.mark.parametrize("factor", FACTORS)
+def test_a_number_with_a_gradient_of_its_name_is_checked(factor, bias):
+    assert check(factor, propagate, RNG.normal(size=(3, 1)), bias, X, Y, factor, 0.5) == ["w", "b"]
+
+    def returned(w, b, X):
+        y = w.T @ X + b
+        dw, db = X.sum(axis=1, keepdims=True), factor * float(y.size)
+        return np.sum(y), dw, db
+
+    assert check(factor, returned, RNG.normal(size=(3, 1)), bias, X) == ["w", "b"]
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+def test_a_pair_of_functions_with_a_number(factor):
+    def scale_forward(x, a):
+        return a * x, (x, a)
+
+    def scale_backward(dout, cache):
+        x, a = cache
+        dx, da = dout * a, factor * np.sum(dout * x)
+        return dx, da
+
+    assert check(factor, (scale_forward, scale_backward), X, 0.3) == ["x", "a"]
+
+
+def test_a_number_without_a_gradient_is_a_constant():
+    def ridge(w, reg):
+        dw = 2 * reg * w
+        return reg * np.sum(w**2), dw
+
+    def with_accuracy(w, reg):
+        accuracy = 0.5
+        return reg * np.sum(w**2), {"w": 2 * reg * w, "accuracy": accuracy}
+
+    assert check(1, ridge, X, 0.1) == check(1, with_accuracy, X, 0.1) == ["w"]
+
+
+# --- an argument of forward with a default, which backward needs too ---
+
+
+def dropout_net(X, parameters, keep_prob=0.5):
+    A = np.tanh(parameters["W"] @ X) * keep_prob
+    return A, (X, A)
+
+
+def square_cost(A, Y):
+    return np.sum((A - Y) ** 2)
+
+
+@pytest.mark.parametrize("given", [(), (0.8,)])
+@pytest.mark.parametrize("factor", FACTORS)
+def test_an_optional_argument_of_forward_stands_before_the_arguments_of_the_cost(factor, given):
+    def dropout_net_backward(X, Y, cache, keep_prob):
+        _, A = cache
+        return {"dW": factor * 2 * (A - Y) * (1 - (A / keep_prob) ** 2) * keep_prob @ X.T}
+
+    functions = dropout_net, square_cost, dropout_net_backward
+    assert check(factor, functions, X, {"W": RNG.normal(size=(1, 3))}, *given, Y) == ["parameters['W']"]
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+def test_backward_gets_the_default_of_an_argument_of_forward(factor):
+    def scaled(x, size=3.0):
+        return size * x
+
+    def scaled_backward(dout, x, size):
+        return factor * size * dout
+
+    assert check(factor, (scaled, scaled_backward), X) == ["x"]
