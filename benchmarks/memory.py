@@ -114,7 +114,7 @@ def page(results, sizes):
         f"The price of privacy is the increase of the bits per character of the other examples: "
         f"{private['bits_of_others'] - plain['bits_of_others']:.2f} bits.",
         "The batch sizes and the numbers of steps were chosen after trial runs on the same text with the same seed. So "
-        "the figures show what is possible, and another seed gives other figures.",
+        "the figures show a good case. Another seed gives other figures.",
         "Epsilon is a promise about one example. A canary that occurs 16 times is in 16 examples, and for such a group "
         "the promise is much weaker: such a canary can have a higher exposure. "
         "[The reference](../reference/privacy.md) describes the functions, and "

@@ -60,7 +60,7 @@ def build(spec: dict[str, Any], num_values: int) -> Module:
         The description cannot be read, describes a larger model, or names a class that is not part of nnscratch.
     """
     try:
-        # Twice the values: a module that is replaced is built first as a part of the model, then as its replacement.
+        # Allow twice as many values as the file has: a module of the model and its replacement are both built.
         with without_drawing(2 * num_values + 1000):
             model = _built(spec, [], max(num_values, 1 << 20))
             for name, inner in spec.get("replaced", {}).items():

@@ -199,8 +199,8 @@ class TransformerLM(Module):
         tokens : array of integers in 0..V-1, shape (N, T)
             In training mode T is at most `context`.
         state : tuple, optional
-            In ``eval()`` mode, the state that an earlier call returned. The tokens then continue the text of this
-            state.
+            In ``eval()`` mode, the state that an earlier call returned. `tokens` then continue the text that the
+            earlier call has read.
 
         Returns
         -------
@@ -260,7 +260,7 @@ class TransformerLM(Module):
     # --- eval() mode: the window ---------------------------------------------------------------------------------
 
     def _continue(self, tokens: Array, state: State) -> tuple[Array, State]:
-        """Read `tokens` after the tokens of `state`.
+        """Read `tokens` as the continuation of the tokens in the window, which `state` contains.
 
         The tokens are read in pieces. Each piece fills the window, or is the rest of the tokens. A full window loses
         its older half.

@@ -117,7 +117,7 @@ class DPSGD:
             raise ValueError("the optimizer has parameters that are not in the model: their gradients are not clipped")
 
     def check_batches(self, batches: Any) -> None:
-        """Raise ValueError unless the `batches` given to `Trainer.fit` are the batches that the accountant knows."""
+        """Raise ValueError if `Trainer.fit` was called with other batches than those given to `DPSGD`."""
         if batches is not self.batches:
             raise ValueError(
                 "with privacy, fit(batches) needs the same PoissonBatches that you gave to DPSGD: epsilon holds for "

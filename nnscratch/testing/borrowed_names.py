@@ -1,8 +1,8 @@
 """Find functions of an answer that use variables of the check.
 
-The check is the code of an exercise that tests the reader's answer. The check and the answer share the notebook's
-global names. A function that uses a variable of the check by mistake, such as an array that its forward should have
-saved, raises no error in the check. Everywhere else, it raises a NameError.
+In an exercise of a notebook, the reader writes the answer, and the check tests the answer. Both use the notebook's
+global names. For example, suppose that backward uses x, a variable of the check, instead of an array that forward
+has saved. Then backward raises no error in the check. Everywhere else, it raises a NameError.
 """
 
 from __future__ import annotations

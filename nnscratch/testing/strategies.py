@@ -54,7 +54,8 @@ def shapes(min_dims: int = 1, max_dims: int = 3, *, min_side: int = 1, max_side:
 
     Returns
     -------
-    strategy of tuple of int
+    strategy
+        It draws tuples of int.
 
     Examples
     --------
@@ -84,7 +85,8 @@ def well_conditioned(draw: Any, shape: Shape, *, dtype: Any = np.float64) -> np.
 
     Returns
     -------
-    strategy of array
+    strategy
+        It draws arrays of `dtype`.
 
     Examples
     --------
@@ -113,7 +115,8 @@ def with_zeros(draw: Any, shape: Shape, *, dtype: Any = np.float64) -> np.ndarra
 
     Returns
     -------
-    strategy of array
+    strategy
+        It draws arrays of `dtype`.
 
     Examples
     --------
@@ -143,7 +146,8 @@ def distinct(draw: Any, shape: Shape, *, apart: float = 0.1, dtype: Any = np.flo
 
     Returns
     -------
-    strategy of array
+    strategy
+        It draws arrays of `dtype`.
 
     Examples
     --------
@@ -169,7 +173,8 @@ def ids(draw: Any, shape: Shape, num_embeddings: int) -> np.ndarray:
 
     Returns
     -------
-    strategy of int64 array
+    strategy
+        It draws int64 arrays.
 
     Examples
     --------
@@ -196,7 +201,8 @@ def targets(draw: Any, shape: Shape, num_classes: int, *, ignore_index: int | No
 
     Returns
     -------
-    strategy of int64 array
+    strategy
+        It draws int64 arrays.
 
     Examples
     --------
@@ -226,7 +232,8 @@ def probabilities(draw: Any, shape: Shape, *, dtype: Any = np.float64) -> np.nda
 
     Returns
     -------
-    strategy of array
+    strategy
+        It draws arrays of `dtype`.
 
     Examples
     --------

@@ -248,7 +248,10 @@ def parameter_names(trainer: Trainer) -> list[str]:
 
 
 def _moments(trainer: Trainer, saved: dict[str, Any]) -> list[Any]:
-    """Return the saved arrays of one moment in the order of the optimiser's parameters."""
+    """Return the saved arrays of one of the optimiser's moments, such as Adam's m: one array for each parameter.
+
+    The arrays have the order of the optimiser's parameters.
+    """
     if all(key.isdigit() for key in saved):  # older checkpoints have numbers instead of names
         return _in_order(saved)
     names = parameter_names(trainer)

@@ -55,8 +55,8 @@ def check_number_of_ranks() -> None:
 def end_all_ranks_on_error(together: Together | None) -> Iterator[None]:
     """Let an error inside the block end all ranks, after a message that names the rank.
 
-    With one process, this has no effect.
-    `TrainingDiverged` does not end the ranks if all of them raise it after the same sum.
+    With one process, this has no effect. If all ranks raise `TrainingDiverged` at the same step, this has no effect
+    either, because no rank then waits for another rank.
     """
     try:
         yield

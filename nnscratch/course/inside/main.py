@@ -25,7 +25,10 @@ LATE = ("fft", "linalg", "random")  # NumPy imports these on first use; the star
 
 
 def main() -> None:
-    """Carry out orders until the judge closes the socket, which is the standard input."""
+    """Carry out the orders of the judge until the judge closes the socket.
+
+    This socket is the standard input of the process.
+    """
     control = socket.socket(fileno=os.dup(0))
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):

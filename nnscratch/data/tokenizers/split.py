@@ -60,8 +60,8 @@ class SplitTokenizer(Tokenizer):
         Raises
         ------
         ValueError
-            The text contains no token. If the text has more than `max_size` different tokens, this error is also raised
-            if `max_size` is below 3, or if the text contains no ``<unk>`` to replace the other tokens.
+            The text contains no token. Or the text has more than `max_size` different tokens, but no ``<unk>`` to
+            replace the other tokens. Or the text has more than `max_size` different tokens, and `max_size` is below 3.
         """
         counts = Counter({EOS: 0})  # EOS is in the vocabulary even if the text is a single line
         counts.update(cls.tokenize(text))

@@ -6,13 +6,16 @@ from ..exercise import Exercise, Gradients, Mistake, Slip, Values
 
 
 def kept(x, dropout_param):
-    """Return the right values of `measure`: the fraction of kept elements, and their smallest and largest factor."""
+    """Return the fraction of kept elements, and the smallest and largest out / x of a kept element, for a right answer.
+
+    `measure` finds these values for the student's answer.
+    """
     p = dropout_param["p"]
     return (p, 1 / p, 1 / p) if dropout_param["mode"] == "train" else (1.0, 1.0, 1.0)
 
 
 def measure(inputs, out):
-    """Measure the student's mask: the fraction of kept elements, to one digit, and the factors of these elements."""
+    """Return the fraction of kept elements, to one digit, and the smallest and largest out / x of a kept element."""
     x, out = inputs[0], np.asarray(out)
     if out.shape != x.shape:
         raise ValueError(f"out has shape {out.shape}; it must have shape {x.shape}")
