@@ -144,7 +144,7 @@ def find_windows(graph: ForwardGraph) -> Iterator[Windows]:
             if any(owner_of(n.views[j]) is not owner or n.views[j].size >= base.size for n in nodes):
                 continue
             found = elements_of(base, variables)
-            if found is None or not base.flags.c_contiguous:
+            if found is None:
                 continue
             name, origin = found
             index = [flat_indices_of_view(n.views[j], base) for n in nodes]
@@ -316,9 +316,9 @@ def turned_kernels(graph: ForwardGraph) -> Iterator[Hypothesis]:
             continue
         for other in range(len(node.operands)):
             name = graph.variable_name(nodes, other) if other != j else None
-            kernel = None if name is None else graph.projection.variables[name]
-            if kernel is None or not kernel.flags.c_contiguous:
+            if name is None or any(n.whole_indices[other] is None for n in nodes):
                 continue
+            kernel = graph.projection.variables[name]
             long = [axis for axis, n in enumerate(kernel.shape) if n > 1]
             for count in (2, 1, 3):
                 for axes in combinations(long, count):

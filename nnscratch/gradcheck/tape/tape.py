@@ -272,7 +272,7 @@ class Tape:
         count = self._counts.get(source.family, 0)
         self._counts[source.family] = count + 1
         variables = [
-            next((n for n, v in self.projection.variables.items() if np.may_share_memory(x, v)), None)
+            next((n for n, v in self.projection.variables.items() if np.shares_memory(x, v)), None)
             if isinstance(x, np.ndarray)
             else None
             for x in operands
@@ -305,12 +305,22 @@ class Tape:
 
 
 def flat_indices_of_view(view: np.ndarray, array: np.ndarray) -> np.ndarray | None:
-    """Return, for each element of `view`, its flat index in `array`. `view` is a view of `array`."""
-    if not array.flags.c_contiguous:
-        return None
-    start = (view.__array_interface__["data"][0] - array.__array_interface__["data"][0]) // array.itemsize
-    found = np.full(view.shape, start)
-    for axis, (length, stride) in enumerate(zip(view.shape, view.strides, strict=True)):
-        steps = np.arange(length) * (stride // array.itemsize)
-        found = found + steps.reshape((length,) + (1,) * (view.ndim - axis - 1))
+    """Return, for each element of `view`, its flat index in `array`.
+
+    Return None if `array` has gaps, and `view` has an element in a gap.
+    """
+    at = addresses(view)
+    if array.flags.c_contiguous:
+        return (at - array.__array_interface__["data"][0]) // array.itemsize
+    own = addresses(array).ravel()
+    order = np.argsort(own)
+    found = order[np.clip(np.searchsorted(own, at, sorter=order), 0, own.size - 1)]
+    return found if (own[found] == at).all() else None
+
+
+def addresses(array: np.ndarray) -> np.ndarray:
+    """Return the address in memory of each element."""
+    found = np.full(array.shape, array.__array_interface__["data"][0])
+    for axis, (length, stride) in enumerate(zip(array.shape, array.strides, strict=True)):
+        found += (np.arange(length) * stride).reshape((length,) + (1,) * (array.ndim - axis - 1))
     return found

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from projections import project
 
+from nnscratch.gradcheck.adapters import make_adapter
+from nnscratch.gradcheck.projection import Projection
 from nnscratch.gradcheck.snapshot import (
     Snapshot,
     default_names,
@@ -330,7 +332,30 @@ def test_the_flat_indices_of_a_view():
     flat = np.arange(12).reshape(3, 4)
     for view, expected in ((a, flat), (a[1:, ::2], flat[1:, ::2]), (a.T, flat.T), (a[::-1], flat[::-1])):
         assert flat_indices_of_view(view, a).tolist() == expected.tolist()
-    assert flat_indices_of_view(a[2, 1:2], a).tolist() == [9] and flat_indices_of_view(a, a.T) is None
+    assert flat_indices_of_view(a[2, 1:2], a).tolist() == [9]
+    for array, own in ((a.T, flat.T), (a[:, 1:3], flat[:, 1:3]), (a[::2, ::-1], flat[::2, ::-1])):
+        found = flat_indices_of_view(array[1:, ::2], array)
+        assert own.ravel()[found].tolist() == own[1:, ::2].tolist()
+        assert found.tolist() == np.arange(own.size).reshape(own.shape)[1:, ::2].tolist()
+    assert flat_indices_of_view(a, a[:, 1:3]) is None and flat_indices_of_view(a[:, :1], a[:, 1:3]) is None
+    assert flat_indices_of_view(a, a.T).tolist() == np.arange(12).reshape(4, 3).T.tolist()
+
+
+def test_two_parameters_in_the_columns_of_one_array():
+    class TwoBlocks:
+        def __init__(self):
+            both = np.arange(12.0).reshape(3, 4)
+            self.params, self.grads = {"w": both[:, :2], "v": both[:, 2:]}, {"w": 0, "v": 0}
+
+        def forward(self, x):
+            return (x @ self.params["w"]) * (x @ self.params["v"])
+
+        def backward(self, dy):
+            return dy
+
+    projection = Projection(make_adapter(TwoBlocks(), (np.ones((2, 3)),)), np.random.default_rng(0))
+    with Tape(projection) as tape:
+        assert [node.variables for node in tape.nodes] == [["x", "w"], ["x", "v"], [None, None]]
 
 
 def test_a_tape_restores_the_code():

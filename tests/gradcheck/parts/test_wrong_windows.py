@@ -201,13 +201,17 @@ def test_operands_that_are_no_windows_of_one_array():
         with graph_of(forward, X, K) as graph:
             assert list(find_windows(graph)) == [], forward.__name__
 
-    def other_order(x, k):
+
+def test_the_windows_of_a_copy_in_the_order_of_fortran():
+    def forward(x, k):
         p = np.zeros((4, 4), order="F")
         p[:3, :3] = x
         return np.stack([(p[i : i + 2] * k).sum() for i in range(3)])
 
-    with graph_of(other_order, np.sin(np.arange(1.0, 10)).reshape(3, 3), K[:1]) as graph:
-        assert list(find_windows(graph)) == []
+    with graph_of(forward, np.sin(np.arange(1.0, 10)).reshape(3, 3), K[:1]) as graph:
+        (w,) = find_windows(graph)
+        assert w.origin.tolist() == [0, 1, 2, -1, 3, 4, 5, -1, 6, 7, 8, -1, -1, -1, -1, -1]
+        assert w.pieces[1].tolist() == [[4, 5, 6, 7], [8, 9, 10, 11]]
 
 
 def test_a_vector_of_windows_has_no_rows():
@@ -555,11 +559,30 @@ class Scale:
         return dy
 
 
-@pytest.mark.parametrize(("order", "count"), [("C", 6), ("F", 3)])
-def test_a_kernel_in_the_order_of_fortran_is_not_turned(order, count):
-    projection = Projection(make_adapter(Scale(np.array(C + 1, order=order)), (C,)), np.random.default_rng(0))
+def test_a_kernel_in_the_order_of_fortran():
+    kernel = np.array(C + 1, order="F")
+    projection = Projection(make_adapter(Scale(kernel), (C,)), np.random.default_rng(0))
     with Tape(projection) as tape:
-        assert len(list(turned_kernels(ForwardGraph(tape)))) == count
+        graph = ForwardGraph(tape)
+        (R,) = projection.weights
+        h = next(h for h in turned_kernels(graph) if h.only == "x" and h.evidence.endswith("axes 0 and 1"))
+        assert_gives(graph, h, x=R * kernel[::-1, ::-1])
+
+
+def test_an_array_with_more_elements_than_the_kernel_is_not_turned():
+    class Whole(Scale):
+        """Multiply by an array of which `k` is a part."""
+
+        def __init__(self, whole):
+            super().__init__(whole[:, :1])
+            self.whole = whole
+
+        def forward(self, x):
+            return x * self.whole
+
+    projection = Projection(make_adapter(Whole(C + 1), (C,)), np.random.default_rng(0))
+    with Tape(projection) as tape:
+        assert {h.only for h in turned_kernels(ForwardGraph(tape))} <= {"k"}
 
 
 @pytest.mark.parametrize("stride", [1, 2])
