@@ -156,7 +156,7 @@ class Measurement:
         R are the weights of the outputs. There is no second row if the outputs are single numbers.
         """
         weights = [self.projection.weights]
-        if not all(w is None or has_no_axes(w) for _, w in leaves("", weights[0])):
+        if not all(has_no_axes(w) for _, w in leaves("", weights[0])):
             weights.append(map_leaves(lambda w: None if w is None else -w, weights[0]))
         found = []
         for R in weights:

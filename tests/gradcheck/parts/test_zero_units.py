@@ -159,14 +159,109 @@ def test_code_that_cannot_be_traced_has_no_slopes():
     assert measured(forward, lambda dy, x: dy @ W.T, np.zeros((1, 2))) is None
 
 
-def test_a_square_root_near_zero_is_no_kink():
-    # sqrt(v + 1e-12) looks like a line with a step of 1e-12, and not with one of 1e-15
-    def forward(x):
-        v = x - 1.0
-        return np.sqrt(v + SMALL / 2).sum(), v
+def test_a_sharp_bend_near_zero_is_no_kink():
+    # 1 / sqrt(z + 4e-12) is not a straight line from z = -1e-12 to 1e-12, but nearly one from -1e-15 to 1e-15.
+    def forward(x, a, b):
+        z = x - 1.0
+        return np.sqrt(z + a) + np.sqrt(z + b), (z, a, b)
 
-    found = measured(forward, lambda dy, cache: dy * 0.5 / np.sqrt(cache + SMALL / 2), [1.0])
-    assert found is None or found.wrong == []
+    def backward(dy, cache):
+        z, a, b = cache
+        da, db = dy / (2 * np.sqrt(z + a)), dy / (2 * np.sqrt(z + b))
+        return da + db, da, db
+
+    found = measured(forward, backward, [1.0], [4 * SMALL], [9 * SMALL], names=("x", "a", "b"))
+    assert found.wrong == [] and found.moving["a"].all() and found.moving["b"].all()
+
+
+@pytest.mark.parametrize("size", [1e-9, 1e9])
+def test_small_and_large_gradients(size):
+    for slopes, right in (((0, 0), True), ((0.5, 0.5), True), ((0, 2), False), ((-0.5, 0), False)):
+        found = measured(*layers(*slopes), np.zeros((1, 2)), weights=[[size]])
+        assert (found.wrong == []) is right and (found.moving["x"].all() or not right)
+
+
+def test_an_array_without_elements_beside_others():
+    forward, backward = layers(0, 2)
+    for slopes in ((0, 2), (0.5, 2)):
+        forward, backward = layers(*slopes)
+        found = measured(lambda x, e, f=forward: f(x), lambda dy, cache, b=backward: (b(dy, cache), np.zeros(0)),
+                         np.zeros((1, 2)), np.zeros(0), weights=[[1.0]], names=("x", "e"))  # fmt: skip
+        assert {wrong.name for wrong in found.wrong} == {"x"} and found.moving["e"].shape == (0,)
+
+
+def test_the_sizes_of_the_gradients_of_several_arrays_differ():
+    # The gradient of b is small. That of c is a rounding error of the others.
+    def forward(x, b, c):
+        z = x - 1.0
+        return np.maximum(z, 0) + 0 * (b + c), z
+
+    def backward(dy, z):
+        dz = dy * np.where(z == 0, 0.5, z > 0)
+        return dz, 1e-8 * dz, 1e-16 * dz
+
+    found = measured(forward, backward, [1.0], [2.0], [3.0], weights=[1.0], names=("x", "b", "c"))
+    assert {name: bool(moving[0]) for name, moving in found.moving.items()} == {"x": True, "b": True, "c": False}
+
+
+def test_a_slope_may_depend_on_the_sign_of_the_gradient_of_the_output():
+    def forward(x):
+        z = x - 1.0
+        return np.maximum(z, 0), z
+
+    for slope_of_negative, right in ((0.5, True), (1.5, False)):
+
+        def backward(dy, z, slope=slope_of_negative):
+            return dy * np.where(z == 0, np.where(dy > 0, 0.5, slope), z > 0)
+
+        assert (measured(forward, backward, [1.0], weights=[1.0]).wrong == []) is right
+        two = lambda x: (*forward(x)[:1], 3.0, forward(x)[1])  # noqa: E731
+        of_two = lambda dy, dnumber, z, b=backward: b(dy, z)  # noqa: E731
+        found = slopes_at_zero(positive(project(two, of_two, [1.0])), ["x"], np.random.default_rng(0))
+        assert (found.wrong == []) is right
+    found = measured(forward, lambda dy, z: np.maximum(dy, 0) * (z > 0), [1.0], weights=[1.0])
+    assert found.moving["x"].all()
+
+
+def positive(projection):
+    projection.weights = tuple(np.abs(w) for w in projection.weights)
+    return projection
+
+
+def test_a_unit_that_only_negative_units_show():
+    def forward(x):
+        z1 = x @ W
+        z2 = np.maximum(-z1, 0) @ V
+        return np.maximum(z2, 0), (z1, z2)
+
+    def backward(dy, cache):
+        z1, z2 = cache
+        return (dy * np.where(z2 == 0, 2.0, z2 > 0) @ V.T * np.where(z1 < 0, -1.0, 0.0)) @ W.T
+
+    assert measured(forward, backward, np.zeros((1, 2)), weights=[[1.0]]).wrong
+
+
+def test_each_of_four_units_is_measured():
+    for wrong in range(4):
+        slopes = np.where(np.arange(4) == wrong, 2.0, 0.0)
+        backward = lambda dy, z, s=slopes: dy * np.where(z == 0, s, z > 0)  # noqa: E731
+        forward = lambda x: (np.maximum(x - 1.0, 0), x - 1.0)  # noqa: E731
+        assert [w.index for w in measured(forward, backward, np.ones(4), weights=np.ones(4)).wrong] == [(wrong,)]
+
+
+def test_the_worst_slope_comes_first():
+    slopes = np.array([1.5, 2.0, 3.0, 4.0])
+    backward = lambda dy, z: dy * np.where(z == 0, slopes, z > 0)  # noqa: E731
+    found = measured(lambda x: (np.maximum(x - 1.0, 0), x - 1.0), backward, np.ones(4), weights=np.ones(4))
+    assert [w.index for w in found.wrong] == [(3,), (2,), (1,), (0,)]
+
+
+def test_a_small_error_of_a_slope_is_accepted():
+    w = np.array([3.0, 0.0])
+    forward = lambda x: (np.maximum(x @ w, 0), x @ w)  # noqa: E731
+    for slope, right in ((1 + 0.9e-3, True), (1 + 1.1e-3, False)):
+        backward = lambda dy, z, s=slope: dy * w * np.where(z == 0, s, float(z > 0))  # noqa: E731
+        assert (measured(forward, backward, [0.0, 1.0]).wrong == []) is right
 
 
 def test_code_that_keeps_state_has_no_slopes():
