@@ -308,7 +308,7 @@ class Run:
 
 
 def default_prompt(tokenizer: Any) -> str:
-    """Return the first text that the tokenizer knows: PROMPT, a new line, or else its last token."""
+    """Return the first text that the tokenizer can encode: PROMPT, a new line, or else its last token."""
     for prompt in (PROMPT, "\n"):
         with contextlib.suppress(ValueError):
             ids = tokenizer.encode(prompt)

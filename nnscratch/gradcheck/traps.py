@@ -172,7 +172,7 @@ def sharing_traps(adapter: Adapter, given: dict[str, Any]) -> list[Trap]:
 
 
 def repeats_equally(projection: Projection) -> bool:
-    """Run backward twice after one forward. Return True if the second gradients are equal, or twice as large."""
+    """Run backward twice after one forward pass. Return True if the second gradients are equal, or twice as large."""
     found = []
     with projection.unchanged():
         projection.forward()

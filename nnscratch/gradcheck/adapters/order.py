@@ -220,7 +220,7 @@ def some_in_input_order(
     """Do the same as `in_input_order`, for a backward that returns gradients for some of the inputs only.
 
     If the shapes fit the order of the inputs, return `result`. If the shapes fit another order only, return a
-    dictionary from the names of the inputs to their gradients, and a note.
+    dictionary with the gradient of each input by its name, and a note.
 
     Examples
     --------

@@ -40,7 +40,7 @@ def values_in(nest: Any) -> list[Any]:
 class ValueAdapter(Adapter):
     """A function of objects such as micrograd's ``Value``, or a model whose ``parameters()`` are such objects.
 
-    For the checker, a list of n values is one array of shape (n,). Each forward makes new values for the inputs.
+    For the checker, a list of n values is one array of shape (n,). Each forward pass makes new values for the inputs.
     Backward starts at the only output, or at the weighted sum of all outputs.
 
     Examples

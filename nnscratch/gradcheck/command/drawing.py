@@ -281,7 +281,11 @@ def is_array_annotation(annotation: str) -> bool:
 
 
 def draw(shape: Any, rng: np.random.Generator) -> Any:
-    """Draw an array, described by "NCYX", "int V:NT" or "prob ND", by a tuple of sizes, or by ("int", 0, 7, (3, 4))."""
+    """Draw an array of the given shape: a tuple of sizes such as (3, 4), or letters of axes such as "NCYX".
+
+    The sizes of the axes are in `SIZES`. A word can say which values to draw: "prob ND" draws numbers between 0.1 and
+    0.9, and both "int V:NT" and ("int", 0, 7, (3, 4)) draw integers, from 0 to V - 1 and from 0 to 6.
+    """
     if isinstance(shape, str):
         kind, _, letters = shape.rpartition(" ")
         limit, _, axes = letters.rpartition(":")

@@ -23,9 +23,9 @@ MAX_AXES = 12  # the largest number of axes along which inputs are changed
 
 
 def axis_roles(projection: Projection) -> dict[str, dict[int, str]]:
-    """Return, for each output, a dict from axis to role: "sample" or "time".
+    """Return the axes of each output that number samples or time steps: for example, {0: "sample", 1: "time"}.
 
-    Axes that number neither samples nor time steps are left out.
+    Other axes are left out.
     """
     outputs = [(name, y) for name, y in leaves("output", projection.outputs) if is_array(y) and is_float(y)]
     found: dict[str, dict[int, str]] = {name: {} for name, _ in outputs}

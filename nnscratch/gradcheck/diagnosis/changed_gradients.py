@@ -217,8 +217,8 @@ def with_other_arrays(site: Any, known: Known) -> Iterator[Change]:
 def exchanged_terms(name: str, other: str, readers: list[str]) -> str:
     """Return a text for the report: the gradient of an array contains `name` but needs `other`, or vice versa.
 
-    `readers` are the expressions of forward that read the array. The gradient needs the one of `name` and `other` that
-    occurs in these expressions.
+    `readers` are the expressions of forward that read the array. The gradient needs the array, `name` or `other`,
+    that occurs in these expressions.
     """
     needed = sorted((n for n in (name, other) if any(contains(text, n) for text in readers)), key=len)
     if not needed or len(needed) == 2 and not contains(needed[1], needed[0]):

@@ -174,15 +174,15 @@ class HypothesisTester:
                     self.fixed |= cut
 
     def slope(self, changes: dict[int, Callable], direction: Direction, weights: tuple | None = None) -> float:
-        """Return the derivative of f along `direction` in a forward with `changes`.
+        """Return the derivative of f along `direction`, in a forward pass with `changes`.
 
-        Return NaN if this forward raises an error.
+        Return NaN if this forward pass raises an error.
         """
         above, below = (self.value_after(changes, direction, weights, h) for h in (self.h, -self.h))
         return (above - below) / (2 * self.h)
 
     def one_sided(self, changes: dict[int, Callable], direction: Direction) -> float:
-        """Return (f(x + h v) - f(x)) / h along `direction` in a forward with `changes`."""
+        """Return (f(x + h v) - f(x)) / h along `direction`, in a forward pass with `changes`."""
         return (self.value_after(changes, direction, None, self.h) - self.centre) / self.h
 
     def fits(self, h: Hypothesis, direction: Direction) -> bool:
@@ -193,7 +193,7 @@ class HypothesisTester:
         return direction.matches((above - self.value_after(h.changes, direction, h.weights, -self.h)) / (2 * self.h))
 
     def value_after(self, changes: dict[int, Callable], direction: Direction, weights: tuple | None, h: float) -> float:
-        """Return f in a forward with `changes`, after the arrays are moved by `h` along `direction`.
+        """Return f in a forward pass with `changes`, after the arrays are moved by `h` along `direction`.
 
         Return NaN if forward raises an error.
         """
@@ -214,9 +214,9 @@ class HypothesisTester:
                 variables[name][...] = v
 
     def gradient(self, changes: dict[int, Callable], name: str) -> np.ndarray | None:
-        """Return the gradient of f with respect to the array `name`, in a forward with `changes`.
+        """Return the gradient of f with respect to the array `name`, in a forward pass with `changes`.
 
-        Return None if the changed forward raises an error.
+        Return None if this forward pass raises an error.
         """
         shape = self.tape.projection.variables[name].shape
         found = np.zeros(shape)

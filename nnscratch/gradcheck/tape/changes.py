@@ -65,10 +65,10 @@ def record_operand(tape: Tape, j: int) -> Callable:
 
 
 def replace_slope(tape: Tape, source: tuple[int, int], derivative: Callable) -> Callable:
-    """Return a change that sets the movement of the result to ``derivative(m)``, with the movement m of an operand.
+    """Return a change that sets the movement of the result to ``derivative(m)``. Here m is the movement of an operand.
 
-    `source` is (operation, operand): the number of an operation, and the number of its operand. If this is an earlier
-    operation, `record_operand` must record m.
+    `source` is (number of an operation, number of its operand). If this operation is not the changed one but an earlier
+    one, `record_operand` must record m.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:

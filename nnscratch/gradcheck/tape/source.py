@@ -189,9 +189,10 @@ def source_of(value: ast.AST, lines: tuple[str, ...]) -> str:
 
 @lru_cache(maxsize=64)
 def expressions(file: str, lines: tuple[str, ...]) -> dict[tuple, tuple[ast.AST, str | None]]:
-    """Return a dictionary from positions in a file to the operations there.
+    """Return the operations of a file by their positions in the file.
 
-    Each operation comes with the variable that its result is assigned to, or None.
+    Each value of the dictionary is (operation, name). The name is that of the variable to which the result of the
+    operation is assigned, or None.
     """
     try:
         tree = ast.parse("".join(lines))
