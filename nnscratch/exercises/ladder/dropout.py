@@ -29,7 +29,7 @@ def measure(inputs, out):
 
 
 def replay(inputs, out):
-    """Return dropout with the mask that the student's forward has drawn."""
+    """Return a function that computes dropout with the mask that the student's forward has drawn."""
     mask = out / inputs[0]
     return lambda x, dropout_param: x * mask
 

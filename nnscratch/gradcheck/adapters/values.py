@@ -31,7 +31,7 @@ def is_value(value: Any) -> bool:
 
 
 def values_in(nest: Any) -> list[Any]:
-    """Return all values of `nest`, which is a value, a list or a tuple, in order."""
+    """Return all values in `nest`, in order. `nest` is a value, or a list or tuple of values, lists and tuples."""
     if isinstance(nest, (list, tuple)):
         return [v for item in nest for v in values_in(item)]
     return [nest] if is_value(nest) else []
