@@ -80,10 +80,6 @@ class Mutation:
 
     def pytest_runtestloop(self, session):
         self.items = {item.nodeid: item for item in session.items}
-        seconds, self.lines = self.in_child(self.trace)
-        self.fast = quick_and_different(seconds)
-        self.seconds = seconds
-        print(f"{len(seconds)} tests: {sum(seconds.values()):.0f} s of processor time", file=self.out)
         for name in self.paths:  # also modules that the package imports only when it needs them
             importlib.import_module("nnscratch." + name.removesuffix(".py").replace("/", "."))
         self.caches, self.found = [], defaultdict(list)
@@ -92,6 +88,10 @@ class Mutation:
                 self.found[o.__code__.co_filename, o.__code__.co_qualname, o.__code__.co_firstlineno].append(o)
             elif hasattr(type(o), "cache_clear"):
                 self.caches.append(o)
+        seconds, self.lines = self.in_child(self.trace)
+        self.fast = quick_and_different(seconds)
+        self.seconds = seconds
+        print(f"{len(seconds)} tests: {sum(seconds.values()):.0f} s of processor time", file=self.out)
         for name, path in self.paths.items():
             if fnmatch.fnmatch(name, self.options.files):
                 self.mutate(name, path)
@@ -126,6 +126,8 @@ class Mutation:
         seconds = {}
         for name, item in self.items.items():
             cov.switch_context(name)
+            for cache in self.caches:  # otherwise only the first test would execute a function with a cache
+                cache.cache_clear()
             start = time.process_time()
             if fails(item):  # as a few tests of the gradient checker do while coverage traces them
                 print(f"not used, because it fails without a mutant: {name}", file=self.out)

@@ -318,7 +318,7 @@ def test_the_gradient_of_a_loss_is_measured_for_dy_of_one():
 
 
 def test_the_slope_of_each_unit_is_measured():
-    for slopes, wrong in (([0, 0.5], False), ([0, 2], True), ([2, 0], True)):
+    for slopes, wrong in (([0, 0.5], False), ([0, 2], True), ([2, 0], True), ([2, 5], True), ([5, 2], True)):
 
         def forward(x):
             z = x @ W
@@ -329,6 +329,14 @@ def test_the_slope_of_each_unit_is_measured():
 
         found = measured(forward, backward, np.zeros((1, 2)), weights=[[1.0, 1.0]])
         assert bool(found.wrong) is wrong
+        errors = [abs(w.given - w.allowed) for w in found.wrong]
+        assert errors == sorted(errors, reverse=True)
+
+
+def test_a_gradient_that_moves_for_one_sign_of_dy_moves():
+    forward, backward = unit(0)
+    found = measured(forward, lambda dy, z: backward(np.maximum(dy, 0), z), AT_ZERO, weights=[1.0])
+    assert found.wrong == [] and found.moving["x"].all()
 
 
 def test_a_unit_that_a_positive_unit_hides_is_tried_again():
@@ -376,7 +384,7 @@ def beside(slope, size, noise=0.0):
     (0.5, 1e-8, 0, []), (2, 1e-8, 0, ["b"]), (0.5, 0, 1e-11, []), (2, 1, 0, ["b"])
 ])  # fmt: skip
 def test_a_small_gradient_beside_a_large_one(slope, size, noise, wrong):
-    found = measured(*beside(slope, size, noise), AT_ZERO, AT_ZERO, weights=[1.0], names=("x", "b"))
+    found = measured(*beside(slope, size, noise), [[5.0, 3.0]], AT_ZERO, weights=[1.0], names=("x", "b"))
     assert [w.name for w in found.wrong] == wrong
 
 
