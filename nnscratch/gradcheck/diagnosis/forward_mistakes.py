@@ -317,7 +317,7 @@ def missing_array_factors(cases: dict[str, Case], graph: ForwardGraph, tester: H
         if case.found or tester.elements[name] < 4:
             continue
         for values, factor in graph.arrays.get(1, {}).values():
-            a = np.asarray(values[0], dtype=float)
+            a = np.asarray(values[0])
             if a.size < 2 or not a.all() or not broadcasts_to(a.shape, case.shape):
                 continue
             multiplied = f"given = true / `{factor}`: backward does not multiply by `{factor}`"

@@ -605,6 +605,7 @@ def test_a_scale_whose_gradient_is_summed_over_the_wrong_axis():
 
 def test_a_bias_of_the_shape_of_the_result_is_not_summed():
     assert summed(lambda x, b: x + b, lambda R: R.sum(1), np.ones((2, 3))) == []
+    assert summed(lambda x, b: x[:1] + b, lambda R: R.ravel(), np.ones(1)) == []  # it is not summed at all
 
 
 # --- factors and uses ------------------------------------------------------------------------------------------------
@@ -661,6 +662,7 @@ def test_few_wrong_elements_explained_arrays_and_zeros_are_no_reason_for_a_facto
 
     c = np.array([2.0, 5.0])
     assert found(c) == ["a factor missing"] and found(c, explained=True) == ["a mistake"]
+    assert found(np.array([2.0, 0.0]), shape=(4, 2)) == []  # another search tests masks
     assert found(c, shape=(2, 2)) == ["a factor missing"] and found(c, shape=(1, 2)) == []
     assert found(np.array([2.0, 1.0]), shape=(3, 2)) == [] and found(np.array([2.0, 1.0]), shape=(4, 2)) != []
 
