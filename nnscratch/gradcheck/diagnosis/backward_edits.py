@@ -10,6 +10,7 @@ changed_functions.py runs backward with a change, so that the rest of the progra
 
 from __future__ import annotations
 
+import ast
 import os
 import threading
 from types import CodeType
@@ -20,10 +21,10 @@ from ..projection import Projection
 from ..tape import CannotTape, Tape
 from .case import MAX_MISFIT, Case
 from .changed_functions import Function, Runs, functions_of_backward, is_used, quiet
-from .edits import edits_of
+from .edits import Edit, edits_of
 from .other_points import central_differences, other_point
 
-MAX_EDITS = 1500
+MAX_EDITS = 1000
 BUDGET = 40_000_000  # elements that all runs may read and write; each operation of forward counts as 200 or more
 RANK = 8.0  # the mistakes that other searches find are shown first
 searching = threading.Lock()  # two searches at the same time could restore each other's changed code
@@ -60,7 +61,16 @@ def search(wanted: list[str], cases: dict[str, Case], projection: Projection, gi
             continue
         with projection.unchanged():  # reading a property of the user's class may change its state
             edits = edits_of(f.definition, f.variables)
-        for edit in edits[:left]:
+        useful: dict[tuple[int, str], bool] = {}  # for each statement, by its line and source
+        for edit in edits:
+            statement = edit.line, edit.statement
+            if statement not in useful:
+                useful[statement] = may_be_wrong(runs, f, edits, edit, {n: given[n] for n in wanted}, right)
+            if not useful[statement]:
+                continue
+            if left <= 0:
+                return
+            left -= 1
             with edit:
                 code = f.compiled()
             changed = runs.gradients(f.function, code)
@@ -77,7 +87,29 @@ def search(wanted: list[str], cases: dict[str, Case], projection: Projection, gi
             wanted = [name for name in wanted if name not in fixed]
             if not wanted:
                 return
-        left -= min(left, len(edits))
+
+
+def may_be_wrong(
+    runs: Runs, f: Function, edits: list[Edit], edit: Edit, wrong: dict[str, np.ndarray], right: dict[str, np.ndarray]
+) -> bool:
+    """Return False if the statement of `edit` cannot contain the mistake.
+
+    To find out, double the value of the statement. If no wrong gradient changes, or if a right gradient changes, the
+    mistake is elsewhere. But a statement that puts several arrays into one may be wrong in one of them only.
+    """
+    same = [e for e in edits if (e.line, e.statement) == (edit.line, edit.statement)]
+    doubling = [e for e in same if e.doubles]
+    if len(doubling) != 1:  # a tuple, or a number
+        return True
+    with doubling[0]:
+        code = f.compiled()
+    changed = runs.gradients(f.function, code)
+    if not changed:
+        return True
+    if all(n in changed and unchanged(changed[n], g) for n, g in wrong.items()):
+        return False
+    several = any(isinstance(n, (ast.Tuple, ast.List, ast.Dict)) for n in ast.walk(doubling[0].new))
+    return several or all(n in changed and unchanged(changed[n], g) for n, g in right.items())
 
 
 def holds_elsewhere(runs: Runs, f: Function, code: CodeType | None, names: list[str]) -> bool:

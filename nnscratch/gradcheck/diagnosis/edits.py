@@ -85,6 +85,12 @@ class Edit:
     slot: Slot
     new: Any
 
+    @property
+    def doubles(self) -> bool:
+        """True if the change doubles the whole value of a statement."""
+        two = isinstance(self.new, ast.BinOp) and isinstance(self.new.left, ast.Constant)
+        return two and self.new.right is self.slot.node
+
     def __enter__(self) -> None:
         self._old = self.slot.node
         self.slot.put(self.new)

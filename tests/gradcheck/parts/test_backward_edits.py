@@ -7,7 +7,12 @@ import pytest
 from wrong_gradients import case_of, ranked
 
 from nnscratch.gradcheck.adapters import make_adapter
-from nnscratch.gradcheck.diagnosis.backward_edits import backward_edits, holds_elsewhere, unchanged
+from nnscratch.gradcheck.diagnosis.backward_edits import (
+    backward_edits,
+    holds_elsewhere,
+    may_be_wrong,
+    unchanged,
+)
 from nnscratch.gradcheck.diagnosis.changed_functions import Runs, functions_of_backward
 from nnscratch.gradcheck.diagnosis.edits import edits_of
 from nnscratch.gradcheck.projection import Projection
@@ -263,3 +268,38 @@ def test_a_change_must_not_change_the_loss():
         seen.setdefault(edit.statement, set()).add(runs.keeps_outputs(f.function, code))
     assert seen["c = 2.0"] == {False} and False in seen["loss = np.sum(c * np.sin(x))"]
     assert True in seen["dx = c * np.cos(x) / 2"]
+
+
+def several_statements(dy, cache):
+    x, w = cache
+    unused = dy * 3  # noqa: F841
+    both = dy * 1.5
+    dx = both * np.cos(w) * w
+    dw = both / 1.5 * np.sin(x)
+    first, second = np.stack([dx, dw])
+    return first, second
+
+
+def test_a_statement_that_cannot_contain_the_mistake_is_not_changed():
+    projection = project(several_statements)
+    given = projection.analytic()
+    assert not np.allclose(given["x"], truth(projection)["x"]) and np.allclose(given["w"], truth(projection)["w"])
+    (f,) = functions_of_backward(projection)
+    runs, edits = Runs(projection, [f]), edits_of(f.definition, f.variables)
+    wrong, right = {"x": given["x"]}, {"w": given["w"]}
+    useful = {e.statement: may_be_wrong(runs, f, edits, e, wrong, right) for e in edits}
+    assert useful == {
+        "x, w = cache": True,  # the value cannot be doubled
+        "unused = dy * 3": False,
+        "both = dy * 1.5": False,  # the right gradient would change too
+        "dx = both * np.cos(w) * w": True,
+        "dw = both / 1.5 * np.sin(x)": False,
+        "first, second = np.stack([dx, dw])": True,  # several arrays
+        "return (first, second)": True,
+    }
+    several = {statement for statement in useful if may_be_wrong(runs, f, edits, of(edits, statement), given, {})}
+    assert several == set(useful) - {"unused = dy * 3"}
+
+
+def of(edits, statement):
+    return next(e for e in edits if e.statement == statement)
