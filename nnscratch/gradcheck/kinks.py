@@ -150,7 +150,7 @@ def confirmed_nearby(
     def agrees(index: tuple | str | None) -> bool:
         for n, v in variables.items():
             noise = 1e-3 * min(1.0, typical_size(held[n])) * rng.uniform(-1, 1, v.shape)
-            v[...] = held[n] + array_module(v).asarray(noise, dtype=v.dtype)
+            v[...] = held[n] + array_module(v).asarray(noise)
         differences.centre = differences.projection()
         (given,) = differences.projection.gradients_of([name])
         if index == LARGEST:

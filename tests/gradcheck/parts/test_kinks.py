@@ -96,6 +96,12 @@ def test_each_output_may_use_its_own_slope_at_a_kink():
     assert (low, high) == pytest.approx((-0.5 - 4, 1 - 4), abs=1e-8)
 
 
+def test_a_kink_with_a_slope_on_each_side():
+    forward = lambda x: np.array([abs(x[1]), abs(x[1]), 2 * x[1]])  # noqa: E731
+    low, high, _ = widened(5, [1, -0.5, 0.25], forward, (0.0,) * 3)
+    assert (low, high) == pytest.approx((-1 - 0.5 + 0.5, 1 + 0.5 + 0.5), abs=1e-8)
+
+
 def test_large_values_have_large_steps():
     steps = []
 
@@ -281,6 +287,14 @@ def test_a_range_without_a_jump_is_not_accepted():
     assert ranged(1.005, [1, 1.01]).verdict == "cannot tell"
     assert ranged(1.005, [1, 1.03]).verdict == "right"
     assert ranged(-1.005, [-1, -1.03]).verdict == "right" and ranged(-1.005, [-1, -1.01]).verdict == "cannot tell"
+
+
+def test_the_range_is_relative_to_the_gradient():
+    for size in (1e-2, 1e3):
+        for given, verdict in ((1.009, "right"), (1.011, "cannot tell")):
+            assert ranged(size * given, size * np.array([0, 1, 0.01, 0.99])).verdict == verdict
+        assert ranged(size * 1.005, size * np.array([1, 1.01])).verdict == "cannot tell"
+        assert ranged(size * 1.005, size * np.array([1, 1.03])).verdict == "right"
 
 
 # --- the steps in order ----------------------------------------------------------------------------------------------
@@ -482,6 +496,11 @@ def test_slopes_at_zero_decide_if_they_move_all_suspects(stubs):
     for moving, decides in (([True, False, False], True), ([False, True, True], False)):
         stubs.found, stubs.own = SlopesAtZero([], {"x": np.array(moving)}), None
         assert settle(named("x", "wrong", 2, *AT_KINKS)) == [("right", "")]
+        assert (stubs.own is None) is decides
+    first = np.array([True, False, False])
+    for of_y, decides in ((first, True), (~first, False)):
+        stubs.found, stubs.own = SlopesAtZero([], {"x": first, "y": of_y}), None
+        settle(named("x", "wrong", 2, *AT_KINKS), named("y", "wrong", 2, *AT_KINKS))
         assert (stubs.own is None) is decides
     stubs.found = SlopesAtZero([WrongSlope("x", (0,), 5, 1)], {"x": np.zeros(3, bool)})
     ((verdict, reason),) = settle(named("x", "wrong", 2, *AT_KINKS))
