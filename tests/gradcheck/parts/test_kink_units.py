@@ -32,6 +32,13 @@ def test_the_nearest_point_of_a_flat_box():
     np.testing.assert_allclose(theta, [1, (0.99 * 0.5 - 0.1) / (0.99**2 + 0.01)], atol=1e-4)
 
 
+def test_a_theta_inside_its_bounds_moves_if_another_one_is_outside():
+    # Without the bounds, theta is (2, 0.5). For theta_0 = 1, the distance falls up to theta_1 = 1.
+    J = np.array([[1.0, 0.99], [0.0, 0.1]])
+    for size in (1.0, 1e-4):
+        np.testing.assert_allclose(Box(size * J).nearest(size * J @ [2.0, 0.5]), [1, 1], atol=1e-6)
+
+
 def test_a_jump_of_zero_has_any_theta():
     assert np.isfinite(Box(np.zeros((2, 1))).nearest(np.ones(2))).all()
     assert Box(np.zeros((2, 1))).contains(np.zeros(2), 1e-9)
