@@ -58,7 +58,7 @@ def test_a_jump_has_two_directions():
     assert is_among(np.array([[-5.0, 0.0]]), jumps, tolerance) and is_among(jumps[0] + 0.09, jumps, tolerance)
     assert is_among(np.array([[1.5, 2.0]]), jumps, tolerance) and not is_among(np.array([[2.5, 2.0]]), jumps, tolerance)
     assert not is_among(np.array([[1.0, 2.2]]), jumps, tolerance) and not is_among(-jumps[0], jumps[1:], tolerance)
-    assert not is_among(jumps[0], [], tolerance)
+    assert not is_among(jumps[0], [], tolerance) and not is_among(np.array([[2.05, 2.0]]), jumps, tolerance)
 
 
 # --- one unit for each element ---------------------------------------------------------------------------------------
