@@ -66,12 +66,12 @@ def sign_twice(dy, cache):
 
 def right_part(dy, x):
     a = dy * np.sin(x)
-    return 2 * a - a
+    return 2 * a - a, x + a  # a statement with several values is changed, although the gradients are right
 
 
 def in_two_functions(dy, cache):
     x, w = cache
-    dw = right_part(dy, x)
+    dw, _ = right_part(dy, x)
     return -dy * np.cos(x) * w, dw
 
 
@@ -189,7 +189,7 @@ def test_a_large_forward_leaves_fewer_changes(monkeypatch):
 
 def test_the_limit_holds_for_all_functions_together(monkeypatch):
     assert searched(in_two_functions, "x")["x"][0].mistake == "sign flipped"
-    monkeypatch.setattr(searches, "MAX_EDITS", 60)  # the first function uses them up
+    monkeypatch.setattr(searches, "MAX_EDITS", 30)  # the first function uses them up
     assert searched(in_two_functions, "x") == {"x": []}
 
 
