@@ -180,7 +180,6 @@ class Mutation:
 
     def first_failure(self, tests, mutant):
         """Return the name of the first test that fails with the mutant, or "" if all pass."""
-        gc.unfreeze()  # the checker calls gc.get_referrers, which leaves out frozen objects
         signal.setitimer(signal.ITIMER_PROF, 3 * self.options.budget)
         signal.alarm(60 + int(30 * self.options.budget))  # for a mutant that waits forever
         if mutant:
