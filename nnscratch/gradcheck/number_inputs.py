@@ -17,11 +17,13 @@ from .snapshot import Snapshot
 def checks_numbers(adapter: Adapter, before: Snapshot) -> bool:
     """Return True if a Python number among the inputs has a gradient.
 
-    Run forward and backward once to find out, and then restore `before`.
+    Run forward and backward once to find out. Then restore `before`, and the inputs, because forward may write into
+    them.
     """
     kinds = {type(value) for value in adapter.inputs}
     if not isinstance(adapter, (PairAdapter, ValueAndGradientAdapter)) or not kinds.intersection((int, float)):
         return False
+    own = Snapshot(adapter.inputs)
     try:
         ys = adapter.run()
         adapter.gradients(weights_like_outputs(projection_weights(ys), ys))
@@ -29,6 +31,7 @@ def checks_numbers(adapter: Adapter, before: Snapshot) -> bool:
         return False
     finally:
         before.restore()
+        own.restore()
         adapter.notes.clear()
     return bool(adapter.numbers)
 

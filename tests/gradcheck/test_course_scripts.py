@@ -201,3 +201,104 @@ def test_backward_gets_the_default_of_an_argument_of_forward(factor):
         return factor * size * dout
 
     assert check(factor, (scaled, scaled_backward), X) == ["x"]
+
+
+# --- arrays that forward saves: their gradients are those of the inputs ---
+
+x = RNG.normal(size=(2, 3))  # the class below reads self.x, and not this array
+saved = None
+
+
+class Affine:
+    def __init__(self, factor):
+        self.W, self.factor = RNG.normal(size=(3, 2)), factor
+
+    def forward(self, inputs):
+        self.x = inputs
+        return inputs @ self.W
+
+    def backward(self, dout):
+        dx, dW = self.factor * dout @ self.W.T, self.x.T @ dout
+        return dx, dW
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+def test_a_global_array_with_the_name_of_an_attribute_is_another_array(factor):
+    assert check(factor, Affine(factor), X.T) == ["W", "inputs"]
+
+
+@pytest.mark.parametrize("copy", [np.asarray, np.array])
+@pytest.mark.parametrize("factor", FACTORS)
+def test_the_gradient_of_an_input_has_the_name_of_the_global_that_saves_it(factor, copy):
+    W = RNG.normal(size=(3, 2))
+
+    def forward(inputs):
+        global saved
+        saved = copy(inputs)
+        return inputs @ W
+
+    def backward(dout):
+        dsaved, dW = factor * dout @ W.T, saved.T @ dout
+        return dsaved, dW
+
+    assert check(factor, (forward, backward), X.T) == ["W", "inputs"]
+
+
+def test_the_search_for_numbers_restores_the_inputs():
+    def clip(x, limit):
+        x[x < limit] = limit  # afterwards, no element of x is below the limit
+        return x
+
+    check(3, (clip, lambda dout: dout), X, 0.0)
+
+
+def test_an_integer_that_counts_rounds_stays_an_integer():
+    def double(x, rounds):
+        for _ in range(rounds):
+            x = 2 * x
+        return x
+
+    def double_backward(dout, x, rounds):
+        dx, drounds = 2**rounds * dout, 0.0
+        return dx, drounds
+
+    assert check(1, (double, double_backward), X, 3) == ["x"]
+
+
+# --- an optional argument of forward that is not given ---
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+def test_a_target_is_not_taken_as_an_option_of_forward(factor):
+    def softmax(x, axis=0):
+        e = np.exp(x - x.max(axis, keepdims=True))
+        return e / e.sum(axis, keepdims=True)
+
+    def cross_entropy(x, y):
+        return -np.sum(y * np.log(x))
+
+    targets = np.eye(3)[:, [0, 1, 2, 1]]
+    assert check(factor, (softmax, cross_entropy, lambda p, y: factor * (p - y)), X, targets) == ["x"]
+
+
+class Net:
+    def __init__(self):
+        self.W = RNG.normal(size=(3, 2))
+
+    def forward(self, x, training=True):
+        self.x, self.y = x, x @ self.W
+        return self.y
+
+    def loss(self, target):
+        return np.sum((self.y - target) ** 2)
+
+    def backward(self, target):
+        d = 2 * (self.y - target)
+        self.dW = self.x.T @ d
+        return d @ self.W.T
+
+
+def test_a_loss_that_takes_only_the_target_beside_an_option_of_forward():
+    net = Net()
+    report = check_gradients((net.forward, net.loss, net.backward), X.T, RNG.normal(size=(4, 2)))
+    assert report.ok and not np.any(report.entries["W"].numeric == 0)

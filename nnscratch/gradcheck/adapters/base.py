@@ -70,6 +70,7 @@ class Adapter:
     missing: Any = ()
     numbers: Any = ()
     returning: Callable | None = None
+    _returned_names: list[str] | None = None
 
     def __init__(self, source: Any, title: str, inputs: tuple, function: Callable):
         self.source, self.title = source, title
@@ -136,7 +137,9 @@ class Adapter:
 
     def returned_names(self) -> list[str]:
         """Return the names of the gradients in the ``return`` statement, or [] if they are not known."""
-        return [] if self.returning is None else returned_gradient_names(self.returning)
+        if self._returned_names is None:  # found once, because every backward needs them
+            self._returned_names = [] if self.returning is None else returned_gradient_names(self.returning)
+        return self._returned_names
 
     def match_to_inputs(self, result: Any) -> dict[str, Any]:
         """Return the gradient of each float input, by name. `matching.py` documents the rules.
@@ -153,7 +156,9 @@ class Adapter:
         if whole is not None:
             result = {whole: result}
         elif isinstance(result, tuple) and self.returning is not None:
-            outside, result = gradients_of_outside(self.returning, result, self.input_names, self.returned_names)
+            outside, result = gradients_of_outside(
+                self.returning, result, self.input_names, self.inputs, self.returned_names
+            )
         if isinstance(result, (tuple, list)) and self.returning is not None and len(result) > 1:
             result, note = in_input_order(result, self.input_names, self.inputs, self.returned_names)
             if note:

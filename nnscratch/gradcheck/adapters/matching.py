@@ -132,15 +132,17 @@ def numbers_with_gradients(
 ) -> list[str]:
     """Return the names of the inputs that are Python numbers and have a gradient of their name.
 
-    `returned` returns the names in backward's ``return`` statement. In deeplearning.ai's ``propagate(w, b, X, Y)``, the
-    bias ``b`` is a Python number, and ``grads`` contains ``db``.
+    An integer must also have the name of a weight, because it may be a size or a number of rounds. `returned` returns
+    the names in backward's ``return`` statement. In deeplearning.ai's ``propagate(w, b, X, Y)``, the bias ``b`` is a
+    Python number, and ``grads`` contains ``db``.
 
     Examples
     --------
     >>> numbers_with_gradients({"dw": np.ones(2), "db": 3.0}, ["w", "b", "reg"], (np.ones(2), 0.5, 0.1), lambda: [])
     ['b']
     """
-    numbers = [n for n, v in zip(names, inputs, strict=True) if type(v) in (int, float)]
+    pairs = zip(names, inputs, strict=True)
+    numbers = [n for n, v in pairs if type(v) is float or (type(v) is int and is_learned_name(n))]
     if numbers and isinstance(result, tuple):
         known = returned()[-len(result) :]
         result = dict(zip(known, result, strict=True)) if len(known) == len(result) else {}

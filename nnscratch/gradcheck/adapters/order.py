@@ -16,7 +16,8 @@ from itertools import combinations, permutations
 from typing import Any
 
 from ..gradient_names import gradient_of
-from ..nested import attribute_of, float_leaves, is_array, leaves
+from ..nested import attribute_of, float_leaves, is_array, leaves, share_memory
+from ..snapshot import equal_arrays
 from .matching import fits, shape_of
 
 MANY = 6  # if there are more gradients, their order is found from their names only, not from their shapes
@@ -118,13 +119,14 @@ def whole_input(result: Any, names: list[str], inputs: tuple) -> str | None:
 
 
 def gradients_of_outside(
-    function: Callable, result: tuple, names: list[str], returned: Callable[[], list[str]]
+    function: Callable, result: tuple, names: list[str], inputs: tuple, returned: Callable[[], list[str]]
 ) -> tuple[dict[str, Any], Any]:
     """Return the gradients of arrays that are not inputs of the function, and the gradients of its inputs.
 
     An example is Karpathy's ``lossFun``, which returns ``loss, dWxh, dWhh, hs[-1]`` for the globals ``Wxh`` and
     ``Whh``. Another example is a method that returns ``loss, dW`` for ``self.W``. The names in the ``return`` statement
-    show which gradient belongs to such an array. Then a value belongs to an input only if its name shows this.
+    show which gradient belongs to such an array. Then a value belongs to an input only if its name shows this. After
+    ``self.x = inputs``, ``dx`` is the gradient of ``inputs``.
 
     Examples
     --------
@@ -133,33 +135,52 @@ def gradients_of_outside(
     >>> def loss(x):
     ...     dw, dx = x, w
     ...     return x @ w, dw, dx
-    >>> outside = gradients_of_outside(loss, (np.zeros(2), w), ["x"], lambda: ["", "dw", "dx"])
+    >>> outside = gradients_of_outside(loss, (np.zeros(2), w), ["x"], (w + 1,), lambda: ["", "dw", "dx"])
     >>> {name: g.tolist() for name, g in outside[0].items()}, [name for name in outside[1]]
     ({'dw': [0.0, 0.0]}, ['x'])
     """
     known = returned()[-len(result) :]
     if len(known) != len(result):
         return {}, result
-    of = [gradient_of(n) if n else [] for n in known]
-    own = [next((x for x in names if x in arrays), None) for arrays in of]
-    held = arrays_outside(function)
-    outside = {
-        n: g for n, g, arrays, x in zip(known, result, of, own, strict=True) if x is None and held.intersection(arrays)
-    }
+    own: list[str | None] = []
+    outside = {}
+    for name, gradient in zip(known, result, strict=True):
+        arrays = gradient_of(name) if name else []
+        own.append(next((x for x in names if x in arrays), None))
+        array = None if own[-1] is not None else array_outside(function, arrays)
+        if array is not None:
+            pairs = zip(names, inputs, strict=True)
+            own[-1] = next((x for x, value in pairs if is_saved(value, array)), None)
+            if own[-1] is None:
+                outside[name] = gradient
     if not outside:
         return {}, result
     return outside, {x: g for x, g in zip(own, result, strict=True) if x is not None}
 
 
-def arrays_outside(function: Callable) -> set[str]:
-    """Return the names of the arrays that a function reads from globals and closures, or that its object holds."""
+def array_outside(function: Callable, names: list[str]) -> Any:
+    """Return the first array that has one of the names and that a function reads, or None.
+
+    The array is in a global or in a closure, or it is an attribute of the object of a method.
+    """
     held = dict(attribute_of(getattr(function, "__self__", None), "__dict__", {}))
     try:
         read = inspect.getclosurevars(inspect.unwrap(function))
-        held |= {**read.globals, **read.nonlocals}
     except (TypeError, ValueError):
-        pass
-    return {name for name, value in held.items() if is_array(value)}
+        return None
+    held |= read.nonlocals
+    if any(n in read.globals for n in names):  # a global x is in read.globals also if the function reads only self.x
+        loaded = {s.argval for s in dis.get_instructions(inspect.unwrap(function)) if s.opname == "LOAD_GLOBAL"}
+        held |= {n: read.globals[n] for n in names if n in loaded}
+    return next((held[n] for n in names if is_array(held.get(n))), None)
+
+
+def is_saved(value: Any, array: Any) -> bool:
+    """Return True if forward has saved its input `value` as `array`, or as a copy.
+
+    Two arrays of zeros may be different arrays, such as the first state and a bias.
+    """
+    return share_memory(value, array) or (is_array(value) and bool(value.any()) and equal_arrays(value, array))
 
 
 def in_input_order(

@@ -132,7 +132,8 @@ def names_with_options(forward: Callable, cost: Callable, count: int) -> list[st
         return names
     options = [n for n in optional_names(forward) if n not in names]
     taken = [n for n in [*of_cost, *optional_names(cost)] if n not in names and n not in options]
-    more = count - len(names) - max(len(taken) - 1, 0)  # one argument of the cost takes the output
+    only_target = len(taken) == 1 and is_target_name(taken[0])  # such as loss(Y) of an object, or cost(x, y) for x
+    more = count - len(names) - (len(taken) if only_target else max(len(taken) - 1, 0))  # one takes the output
     return [*names, *options[: max(more, 0)]]
 
 
