@@ -161,3 +161,17 @@ def test_a_function_that_returns_the_loss_and_the_gradient_is_searched(subject, 
     (entry,) = check_gradients(subject, *arguments)
     assert entry.verdict == "wrong" and entry.diagnosis.mistake == mistake
     assert words in entry.diagnosis.evidence
+
+
+def test_a_wrong_difference_of_which_only_the_sign_is_used():
+    def absolute(p, t, s):
+        return np.abs(p - t * s).sum()
+
+    def absolute_backward(p, t, s):
+        e = p - t
+        return np.sign(e)
+
+    entry = check_gradients((absolute, absolute_backward), inputs(5, 3), inputs(5, 3, seed=1), np.full((5, 3), 3.0))[
+        "p"
+    ]
+    assert entry.diagnosis.mistake == "a factor missing" and "at `p` in `e = p - t`" in entry.diagnosis.evidence

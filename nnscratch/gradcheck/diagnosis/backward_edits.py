@@ -94,22 +94,31 @@ def may_be_wrong(
 ) -> bool:
     """Return False if the statement of `edit` cannot contain the mistake.
 
-    To find out, double the value of the statement. If no wrong gradient changes, or if a right gradient changes, the
-    mistake is elsewhere. But a statement that puts several arrays into one may be wrong in one of them only.
+    To find out, double the value of the statement, and change its sign. If no wrong gradient changes, or if a right
+    gradient changes when the value is doubled, the mistake is elsewhere. But a statement that puts several arrays into
+    one may be wrong in one of them only.
     """
     same = [e for e in edits if (e.line, e.statement) == (edit.line, edit.statement)]
-    doubling = [e for e in same if e.doubles]
+    doubling, negating = [e for e in same if e.doubles], [e for e in same if e.negates]
     if len(doubling) != 1:  # a tuple, or a number
         return True
-    with doubling[0]:
-        code = f.compiled()
-    changed = runs.gradients(f.function, code)
+
+    def changed_by(change: Edit) -> dict[str, np.ndarray]:
+        with change:
+            code = f.compiled()
+        return runs.gradients(f.function, code)
+
+    def keeps(changed: dict[str, np.ndarray], gradients: dict[str, np.ndarray]) -> bool:
+        return all(n in changed and unchanged(changed[n], g) for n, g in gradients.items())
+
+    changed = changed_by(doubling[0])
     if not changed:
         return True
-    if all(n in changed and unchanged(changed[n], g) for n, g in wrong.items()):
-        return False
+    if keeps(changed, wrong):  # backward may use only the sign of the value, as in (z > 0) or np.sign(e)
+        changed = changed_by(negating[0])
+        return not keeps(changed, wrong)
     several = any(isinstance(n, (ast.Tuple, ast.List, ast.Dict)) for n in ast.walk(doubling[0].new))
-    return several or all(n in changed and unchanged(changed[n], g) for n, g in right.items())
+    return several or keeps(changed, right)
 
 
 def holds_elsewhere(runs: Runs, f: Function, code: CodeType | None, names: list[str]) -> bool:

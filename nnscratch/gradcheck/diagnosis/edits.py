@@ -91,6 +91,11 @@ class Edit:
         two = isinstance(self.new, ast.BinOp) and isinstance(self.new.left, ast.Constant)
         return two and self.new.right is self.slot.node
 
+    @property
+    def negates(self) -> bool:
+        """True if the change negates the whole value of a statement."""
+        return isinstance(self.new, ast.UnaryOp) and self.new.operand is self.slot.node
+
     def __enter__(self) -> None:
         self._old = self.slot.node
         self.slot.put(self.new)

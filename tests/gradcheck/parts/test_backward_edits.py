@@ -301,5 +301,22 @@ def test_a_statement_that_cannot_contain_the_mistake_is_not_changed():
     assert several == set(useful) - {"unused = dy * 3"}
 
 
+def only_the_sign(dy, cache):
+    x, w = cache
+    e = x - w
+    k = np.cos(x)
+    return dy * np.sign(e) * np.sign(k**2), dy * np.sin(x)
+
+
+def test_a_statement_may_be_wrong_if_backward_uses_only_its_sign():
+    projection = project(only_the_sign)
+    given = projection.analytic()
+    (f,) = functions_of_backward(projection)
+    runs, edits = Runs(projection, [f]), edits_of(f.definition, f.variables)
+    tried = [of(edits, statement) for statement in ("e = x - w", "k = np.cos(x)")]
+    wrong, right = {"x": given["x"]}, {"w": given["w"]}
+    assert [may_be_wrong(runs, f, edits, e, wrong, right) for e in tried] == [True, False]
+
+
 def of(edits, statement):
     return next(e for e in edits if e.statement == statement)
