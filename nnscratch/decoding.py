@@ -29,7 +29,8 @@ from . import backend
 from .checks import at_least, check_ids, positive_int
 from .layers import LogSoftmax
 from .modes import eval_mode
-from .module import Module, to_device_of
+from .module import Module
+from .parameter import to_device_of
 
 
 class Hypothesis(NamedTuple):

@@ -20,7 +20,8 @@ import numpy as np
 from . import backend
 from .checks import check_instance, check_token_ids, check_tokenizer, positive_int
 from .modes import eval_mode
-from .module import Module, to_device_of
+from .module import Module
+from .parameter import to_device_of
 from .sampling import Sampling
 
 UNK = "<unk>"

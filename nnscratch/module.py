@@ -167,7 +167,9 @@ class Module:
 
     def zero_grad(self) -> None:
         """Set every gradient to zero, and drop the values that forward calls have saved."""
-        for module in self.modules():
+        modules = list(self.modules())
+        _refuse_lists(modules)
+        for module in modules:
             for value in vars(module).values():
                 if isinstance(value, Parameter):
                     value.zero_grad()
@@ -371,13 +373,14 @@ class Module:
 
 def _refuse_lists(modules: list[Module]) -> None:
     """Raise if a layer or parameter is only in a list, tuple or dict: it would be neither trained nor saved."""
-    found = {id(value) for module in modules for value in (module, *vars(module).values())}
     for module in modules:
         for name, value in vars(module).items():
-            items = list(value.values()) if isinstance(value, dict) else value
-            if not isinstance(items, (list, tuple)) or not items or name.startswith("_"):
+            if not isinstance(value, (list, tuple, dict)) or name.startswith("_"):
                 continue
-            if isinstance(items[0], (Module, Parameter)) and any(id(item) not in found for item in items):
+            items = list(value.values()) if isinstance(value, dict) else value
+            if not items or not isinstance(items[0], (Module, Parameter)):
+                continue
+            if not {id(item) for item in items} <= {id(v) for m in modules for v in (m, *vars(m).values())}:
                 raise TypeError(
                     f"{type(module).__name__}.{name} is a {type(value).__name__}, and its layers or parameters "
                     f"would be neither trained nor saved. Use an nn.Sequential, or one attribute for each"
@@ -387,12 +390,6 @@ def _refuse_lists(modules: list[Module]) -> None:
 @functools.cache
 def _backward_takes_gradient(cls: type[Module]) -> bool:
     return len(inspect.signature(cls.backward).parameters) > 1
-
-
-def to_device_of(model: Module, *arrays: Any) -> tuple[Any, ...]:
-    """Return `arrays` on the device of the model's first parameter."""
-    first = next((v for module in model.modules() for v in vars(module).values() if isinstance(v, Parameter)), None)
-    return tuple(backend.to_device(array, "cpu" if first is None else first.device) for array in arrays)
 
 
 __getattr__ = renamed(

@@ -13,6 +13,7 @@ from .backend import Array
 from .checks import FLOATS, flag
 
 if TYPE_CHECKING:
+    from .module import Module
     from .per_example import Form
 
 
@@ -229,3 +230,9 @@ class Parameter:
 
     __getitem__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __array__
     __truediv__ = __rtruediv__ = __pow__ = __matmul__ = __rmatmul__ = __neg__ = __array__
+
+
+def to_device_of(model: Module, *arrays: Any) -> tuple[Any, ...]:
+    """Return `arrays` on the device of the model's first parameter."""
+    first = next((v for module in model.modules() for v in vars(module).values() if isinstance(v, Parameter)), None)
+    return tuple(backend.to_device(array, "cpu" if first is None else first.device) for array in arrays)

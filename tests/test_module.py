@@ -332,7 +332,7 @@ class InAList(nn.Module):
 @pytest.mark.parametrize("held", [[nn.Linear(3, 3)], (nn.Linear(3, 3),), {"a": nn.Tanh()}, [nn.Parameter(np.ones(1))]])
 def test_layers_in_a_list_only_are_refused_not_left_untrained(held):
     model = nn.Sequential(InAList(held))
-    for use in (nn.Module.parameters, nn.Module.state_dict):
+    for use in (nn.Module.parameters, nn.Module.state_dict, nn.Module.zero_grad):
         with pytest.raises(
             TypeError,
             match=r"InAList.blocks is a (list|tuple|dict), and its layers or parameters would be neither trained",

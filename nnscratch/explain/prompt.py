@@ -11,7 +11,8 @@ from .. import backend
 from ..checks import check_instance, check_tokenizer, one_of
 from ..models import TransformerLM
 from ..modes import eval_mode
-from ..module import Module, to_device_of
+from ..module import Module
+from ..parameter import to_device_of
 from .gradient_x_input import gradient_x_input
 from .integrated_gradients import integrated_gradients
 from .occlusion import occlusion

@@ -12,7 +12,7 @@ from ..checks import check_tokenizer, count, one_of, positive_int, strings
 from ..layers import LSTM, LSTMCell, Unrolled
 from ..models import LanguageModel
 from ..modes import eval_mode
-from ..module import to_device_of
+from ..parameter import to_device_of
 from ..record import record
 from .style import MAP, axes_or_new, shown
 

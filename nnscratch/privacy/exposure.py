@@ -29,7 +29,8 @@ from ..checks import check_instance, count, positive_int
 from ..data import CharTokenizer
 from ..layers import LogSoftmax
 from ..modes import eval_mode
-from ..module import Module, to_device_of
+from ..module import Module
+from ..parameter import to_device_of
 from ..training.model_calls import call_model, hidden_for
 
 

@@ -21,7 +21,8 @@ from .. import backend
 from ..checks import check_token_ids
 from ..losses import CrossEntropyLoss
 from ..modes import without_input_grad
-from ..module import Module, to_device_of
+from ..module import Module
+from ..parameter import to_device_of
 from .accumulate import Part, parts_of_step, scaled
 
 
