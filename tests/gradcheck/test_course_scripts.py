@@ -244,6 +244,30 @@ def test_the_gradient_of_an_input_has_the_name_of_the_global_that_saves_it(facto
     assert check(factor, (forward, backward), X.T) == ["W", "inputs"]
 
 
+@pytest.mark.parametrize("factor", FACTORS)
+def test_an_array_that_equals_an_input_with_a_gradient_is_not_a_copy_of_it(factor):
+    W = np.ones((3, 3))
+
+    def loss(h):
+        dh, dW = factor * h @ (W + W.T), h.T @ h
+        return np.sum((h @ W) * h), dh, dW
+
+    assert check(factor, loss, np.ones((3, 3))) == ["W", "h"]
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+def test_a_backward_that_reads_a_global_instead_of_its_cache_returns_the_gradients_of_the_inputs(factor):
+    def forward(inputs, weight):
+        return inputs @ weight, (inputs, weight)
+
+    def backward(dout, cache):
+        _, weight = cache
+        dx, dW = dout @ weight.T, x.T @ dout
+        return dx, dW
+
+    assert check(factor, (forward, backward), factor * x, RNG.normal(size=(3, 2))) == ["inputs", "weight"]
+
+
 def test_the_search_for_numbers_restores_the_inputs():
     def clip(x, limit):
         x[x < limit] = limit  # afterwards, no element of x is below the limit

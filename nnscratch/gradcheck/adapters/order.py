@@ -139,20 +139,21 @@ def gradients_of_outside(
     >>> {name: g.tolist() for name, g in outside[0].items()}, [name for name in outside[1]]
     ({'dw': [0.0, 0.0]}, ['x'])
     """
-    known = returned()[-len(result) :]
+    known, floats = returned()[-len(result) :], [value for value in inputs if float_leaves(value)]
     if len(known) != len(result):
         return {}, result
-    own: list[str | None] = []
+    if len(floats) == len(result) and all(map(fits, floats, result)):  # backward may read a global x by mistake
+        return {}, result
+    of = [gradient_of(n) if n else [] for n in known]
+    own = [next((x for x in names if x in arrays), None) for arrays in of]
+    unnamed = [(x, value) for x, value in zip(names, inputs, strict=True) if x not in own]
     outside = {}
-    for name, gradient in zip(known, result, strict=True):
-        arrays = gradient_of(name) if name else []
-        own.append(next((x for x in names if x in arrays), None))
-        array = None if own[-1] is not None else array_outside(function, arrays)
+    for k, gradient in enumerate(result):
+        array = None if own[k] is not None else array_outside(function, of[k])
         if array is not None:
-            pairs = zip(names, inputs, strict=True)
-            own[-1] = next((x for x, value in pairs if is_saved(value, array)), None)
-            if own[-1] is None:
-                outside[name] = gradient
+            own[k] = next((x for x, value in unnamed if is_saved(value, array)), None)
+            if own[k] is None:
+                outside[known[k]] = gradient
     if not outside:
         return {}, result
     return outside, {x: g for x, g in zip(own, result, strict=True) if x is not None}
