@@ -1,9 +1,12 @@
 """Scripts with global weights, lists of parameters, Python numbers and default arguments, as courses write them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from nnscratch.gradcheck import check_gradients
+from nnscratch.gradcheck.adapters.order import simple_steps
 
 RNG = np.random.default_rng(11)
 X, Y = RNG.normal(size=(3, 4)), np.array([[0.0, 1.0, 1.0, 0.0]])
@@ -83,6 +86,12 @@ def test_the_names_are_known_without_the_source_text():
     assert sorted(check(1, scope["loss"], RNG.normal(size=3))) == ["V", "y"]
     exec(program.replace("2 * V", "3 * V"), scope)
     check(3, scope["loss"], RNG.normal(size=3))
+
+
+@pytest.mark.parametrize("name", ["LOAD_FAST_LOAD_FAST", "LOAD_FAST_BORROW_LOAD_FAST_BORROW"])
+def test_an_instruction_that_loads_two_variables(name):  # of Python 3.13, and of Python 3.14
+    step = SimpleNamespace(opname=name, argval=("dx", "dw"))
+    assert simple_steps(step) == [("LOAD_FAST", "dx", 1), ("LOAD_FAST", "dw", 1)]
 
 
 # --- one list of parameters, and one list of gradients ---

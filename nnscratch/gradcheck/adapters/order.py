@@ -83,7 +83,7 @@ def names_in_code(function: Callable) -> list[str]:
 
 def simple_steps(step: dis.Instruction) -> list[tuple[str, Any, int]]:
     """Return the (name, value, effect on the height of the stack) of an instruction, or of each of its two parts."""
-    if step.opname == "LOAD_FAST_LOAD_FAST":  # new in Python 3.13
+    if step.opname.startswith("LOAD_FAST") and isinstance(step.argval, tuple):  # two loads in one, since Python 3.13
         return [("LOAD_FAST", name, 1) for name in step.argval]
     value = step.arg if step.opname == "BUILD_TUPLE" else step.argval
     return [(step.opname, value, dis.stack_effect(step.opcode, step.arg, jump=False))]
