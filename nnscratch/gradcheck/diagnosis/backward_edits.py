@@ -63,13 +63,14 @@ def search(wanted: list[str], cases: dict[str, Case], projection: Projection, gi
             edits = edits_of(f.definition, f.variables)
         useful: dict[tuple[int, str], bool] = {}  # for each statement, by its line and source
         for edit in edits:
+            if left <= 0:
+                return
             statement = edit.line, edit.statement
             if statement not in useful:
+                left -= 1
                 useful[statement] = may_be_wrong(runs, f, edits, edit, {n: given[n] for n in wanted}, right)
             if not useful[statement]:
                 continue
-            if left <= 0:
-                return
             left -= 1
             with edit:
                 code = f.compiled()

@@ -318,5 +318,13 @@ def test_a_statement_may_be_wrong_if_backward_uses_only_its_sign():
     assert [may_be_wrong(runs, f, edits, e, wrong, right) for e in tried] == [True, False]
 
 
+def test_the_tests_of_statements_count_towards_the_limit(monkeypatch):
+    tested = []
+    monkeypatch.setattr(searches, "may_be_wrong", lambda *arguments: tested.append(arguments[3].statement))
+    monkeypatch.setattr(searches, "MAX_EDITS", 3)
+    searched(several_statements, "x")
+    assert len(tested) == len(set(tested)) == 3
+
+
 def of(edits, statement):
     return next(e for e in edits if e.statement == statement)
