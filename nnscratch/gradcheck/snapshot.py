@@ -135,11 +135,13 @@ class Snapshot:
                             yield ("class attribute", name), member
                         elif isinstance(member, types.FunctionType) and not cls.__module__.startswith(PACKAGE):
                             yield ("method", member), member  # a subclass may have another method of this name
-            for slot in slots_of(value):
-                if has_attribute(value, slot):
-                    held = getattr(value, slot)
-                    self.containers.append((Slot(value, slot), held))
-                    yield ("attribute", slot), held
+            for name, slot in slots_of(value).items():
+                try:
+                    held = slot.__get__(value)
+                except AttributeError:  # the attribute has no value yet
+                    continue
+                self.containers.append((Slot(value, slot), held))
+                yield ("attribute", name), held
             if isinstance(value, functools.partial):
                 yield ("attribute", "func"), value.func
                 yield ("attribute", "args"), value.args
@@ -200,8 +202,8 @@ class Snapshot:
 class Slot:
     """A container for an attribute that a class lists in ``__slots__``."""
 
-    def __init__(self, owner: Any, name: str):
-        self.owner, self.name = owner, name
+    def __init__(self, owner: Any, slot: types.MemberDescriptorType):
+        self.owner, self.slot = owner, slot
 
 
 class Global:
@@ -248,7 +250,7 @@ def refill(container: Any, before: Any) -> None:
     elif isinstance(container, types.CellType):
         container.cell_contents = before
     elif isinstance(container, Slot):
-        setattr(container.owner, container.name, before)
+        container.slot.__set__(container.owner, before)
     else:
         container.names[container.name] = before
 
@@ -287,10 +289,18 @@ def equal_arrays(a: Any, b: Any) -> bool:
     return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
 
 
-def slots_of(value: Any) -> list[str]:
-    """Return the names in the ``__slots__`` of the class of `value` and its base classes."""
-    names: list[str] = []
+def slots_of(value: Any) -> dict[str, types.MemberDescriptorType]:
+    """Return the attributes in the ``__slots__`` of the class of `value` and its base classes: {name: descriptor}.
+
+    The descriptor reads and writes the attribute even if a subclass has a property of the same name. On Python 3.13,
+    `pathlib.Path` is such a subclass.
+    """
+    found: dict[str, types.MemberDescriptorType] = {}
     for cls in type(value).__mro__:
-        slots = cls.__dict__.get("__slots__", ())
-        names += [slots] if isinstance(slots, str) else list(slots)
-    return [name for name in names if name not in ("__dict__", "__weakref__")]
+        slots = vars(cls).get("__slots__", ())
+        for name in [slots] if isinstance(slots, str) else slots:
+            private = name.startswith("__") and not name.endswith("__")
+            name = f"_{cls.__name__.lstrip('_')}{name}" if private else name  # as Python names it
+            if isinstance(vars(cls).get(name), types.MemberDescriptorType):
+                found.setdefault(name, vars(cls)[name])
+    return found

