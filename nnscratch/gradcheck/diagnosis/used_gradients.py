@@ -19,6 +19,7 @@ import numpy as np
 from ..nested import is_array, leaves
 from .case import MAX_MISFIT, Case
 from .changed_gradients import TARGETS, changed_gradients
+from .edits import fits_into
 from .forward_graph import MAX_LAYERS, ForwardGraph, content_key, gradient_of_result
 from .hypotheses import HypothesisTester
 from .movements import Movements, measure_movements
@@ -180,7 +181,7 @@ def known_arrays(graph: ForwardGraph, site: Site) -> list[tuple[list[np.ndarray]
     for keys, (values, name) in graph.arrays.get(len(site.values), {}).items():
         if not all(key in still or key in moving for key in keys):
             continue  # forward does not need this array: a function that returns (loss, gradient) computes such arrays
-        if values[0].dtype.kind == "f" and all(fits_into(v.shape, s) for v, s in zip(values, shapes, strict=True)):
+        if values[0].dtype.kind == "f" and all(has_values_for(v.shape, s) for v, s in zip(values, shapes, strict=True)):
             spread = [np.broadcast_to(v, s) for v, s in zip(values, shapes, strict=True)]
             found.append((spread, name, all(key in still and key not in moving for key in keys)))
             if all((v < 0).all() for v in spread):  # they may be logarithms of probabilities
@@ -188,10 +189,9 @@ def known_arrays(graph: ForwardGraph, site: Site) -> list[tuple[list[np.ndarray]
     return found
 
 
-def fits_into(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
-    """Return True if an array of shape `small`, with more than one element, can be broadcast to `large`."""
-    pairs = zip(small[::-1], large[::-1], strict=False)
-    return len(small) <= len(large) and any(n > 1 for n in small) and all(a in (1, b) for a, b in pairs)
+def has_values_for(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+    """Return True if an array of shape `small` has an axis longer than 1 and can be broadcast to the shape `large`."""
+    return any(n > 1 for n in small) and fits_into(small, large)
 
 
 def constants(graph: ForwardGraph) -> list[tuple[str, np.ndarray]]:

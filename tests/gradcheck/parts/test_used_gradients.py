@@ -16,8 +16,8 @@ from nnscratch.gradcheck.diagnosis.used_gradients import (
     constant_in_place,
     constants,
     expressions_with,
-    fits_into,
     fitting_changes,
+    has_values_for,
     known_arrays,
     labels,
     sites,
@@ -568,7 +568,7 @@ def test_arrays_of_a_loop_count_if_each_round_needs_them_and_has_the_shape():
      ((2, 2, 3), (2, 3), False), ((4, 3), (2, 3), False)],
 )  # fmt: skip
 def test_arrays_that_can_be_broadcast(small, large, fits):
-    assert fits_into(small, large) == fits
+    assert has_values_for(small, large) == fits
 
 
 def test_constants_are_inputs_held_arrays_and_targets_but_no_variables():
