@@ -38,15 +38,17 @@ def run_on_gpu(arguments: argparse.Namespace) -> None:
     jobs, libraries = select(arguments.jobs, GPU_JOBS), choose(runner.GPU, arguments.peers)
     environment, measured = runner.environment_for(None, arguments.threads), []
     environment.pop("CUPY_TF32", None)  # without TF32, so that both libraries compute in float32
+    titles = {library.key: library.title for library in libraries}
     for job in jobs:
         results = runner.measure_job(job, libraries, arguments.repeats, arguments.seconds, environment, say=progress)
         measured.append((job, results))
+        text = report.gpu_markdown(measured, titles)
+        if arguments.out is not None:  # after each job: a time limit must not lose the jobs that are done
+            arguments.out.mkdir(parents=True, exist_ok=True)
+            write_atomically(arguments.out / "gpu.md", text.encode())
     progress("\r")
-    text = report.gpu_markdown(measured, {library.key: library.title for library in libraries})
     print(text)
     if arguments.out is not None:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        write_atomically(arguments.out / "gpu.md", text.encode())
         print(f"written: {arguments.out / 'gpu.md'}")
 
 
