@@ -70,7 +70,7 @@ class KinkUnits:
         gradients: dict[str, np.ndarray],
         first: dict[str, list[tuple]],
         rng: np.random.Generator,
-        limit: int = 600,
+        limit: int,
     ):
         self._limit = limit
         self.projection, self.rng, self.names = projection, rng, list(gradients)
@@ -100,8 +100,8 @@ class KinkUnits:
             needed = [int(np.ravel_multi_index(index, g.shape)) if g.ndim else 0 for index in first.get(name, [])]
             rest = np.setdiff1d(np.arange(g.size), needed)
             fill = max(0, left // len(gradients) - len(needed))
-            rest = rest if rest.size <= fill else self.rng.choice(rest, fill, replace=False)
-            self._elements[name] = np.concatenate([np.array(needed, dtype=int), rest.astype(int)])
+            chosen = [*needed, *self.rng.permutation(rest)[:fill]]
+            self._elements[name] = np.array(chosen, dtype=int)
 
     # --- backward at nearby points -----------------------------------------------------------------------------------
 
@@ -110,7 +110,7 @@ class KinkUnits:
         for name, v in self.projection.variables.items():
             v[...] = self._held[name]
             if offset is not None:
-                v += array_module(v).asarray(offset[name], dtype=v.dtype)
+                v += array_module(v).asarray(offset[name])
         rows = []
         for weights in self._weights[dys]:
             self.runs += 1
@@ -131,23 +131,16 @@ class KinkUnits:
             return
         scale = self._scale(everything)
         low, high = points.min(axis=0), points.max(axis=0)
-        jumps = ((high - low) > SAME * scale).any(axis=0)
-        near_low = np.abs(points - low) <= SAME * scale
-        near_high = np.abs(points - high) <= SAME * scale
-        two_levels = (near_low | near_high).all(axis=(0, 1))
-        nearest = here.copy()
-        single = jumps & two_levels
-        if single.any():
-            nearest[:, single] = self._nearest_on_segment(points[:, :, single], here[:, single])
-        smooth = ~jumps
-        nearest[:, smooth] = points[:, :, smooth].mean(axis=0)
-        if (jumps & ~two_levels).any():
-            found = self._nearest_of_units(points, here, scale)
-            if found is None:
+        jumps = (high - low > SAME * scale).any(axis=0)
+        if (np.minimum(points - low, high - points) <= SAME * scale).all():  # no element has more than two values
+            nearest = points.mean(axis=0)
+            nearest[:, jumps] = self._nearest_on_segment(points[:, :, jumps], here[:, jumps])
+            if (np.abs(here - nearest) > SAME * scale)[:, ~jumps].any():
+                return  # all nearby points lie on the same side of some kink
+        else:
+            nearest = self._nearest_of_units(points, here, scale)
+            if nearest is None:
                 return
-            nearest = found
-        elif (np.abs(here - nearest)[:, smooth] > SAME * scale[:, smooth]).any():
-            return  # all nearby points lie on the same side of some kink
         self._conclude(here, nearest, scale)
 
     def _scale(self, rows: np.ndarray) -> np.ndarray:
@@ -155,11 +148,10 @@ class KinkUnits:
 
         If this value is zero, return 1.
         """
-        scale = np.ones(rows.shape[1:])
+        scale = np.empty(rows.shape[1:])
         for _, part in self._parts():
-            if part.stop > part.start:
-                largest = np.abs(rows[:, :, part]).max(axis=(0, 2))
-                scale[:, part] = np.where(largest > 0, largest, 1.0)[:, None]
+            largest = np.abs(rows[:, :, part]).max(axis=(0, 2), initial=0.0)
+            scale[:, part] = np.where(largest > 0, largest, 1.0)[:, None]
         return scale
 
     def _parts(self) -> Iterator[tuple[str, slice]]:
@@ -236,7 +228,7 @@ class KinkUnits:
             if t1 - t0 < RESOLUTION:
                 jumps.append(at(t1, slice(None)) - at(t0, slice(None)))
                 continue
-            if self.runs > limit or len(jumps) > MAX_UNITS:
+            if self.runs > limit or len(jumps) == MAX_UNITS:
                 return None
             middle = (t0 + t1) / 2
             g = at(middle)
@@ -254,7 +246,7 @@ class Box:
     """
 
     def __init__(self, J: np.ndarray):
-        self.J, self.gram, self.inverse = J, J.T @ J, np.linalg.pinv(J, rcond=1e-9)
+        self.J, self.gram, self.inverse = J, J.T @ J, np.linalg.pinv(J)
         self.rate = 1 / max(float(np.linalg.eigvalsh(self.gram)[-1]), 1e-300)
 
     def nearest(self, r: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Test the gradients that several kinks at one point allow."""
 
+import itertools
 from functools import wraps
 
 import numpy as np
@@ -30,6 +31,22 @@ def test_the_nearest_point_of_a_flat_box():
     # For theta_0 = 1, (1 + 0.99 t - 1.5)^2 + (0.1 t + 1)^2 has its minimum at t = (0.99 * 0.5 - 0.1) / (0.99^2 + 0.1^2)
     theta = Box(np.array([[1.0, 0.99], [0.0, 0.1]])).nearest(np.array([1.5, -1.0]))
     np.testing.assert_allclose(theta, [1, (0.99 * 0.5 - 0.1) / (0.99**2 + 0.01)], atol=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_move_inside_of_a_box_comes_nearer(seed):
+    rng = np.random.default_rng(seed)
+    J, r = rng.normal(size=(8, 5)) * [1, 1, 0.1, 1, 0.01], 2 * rng.normal(size=8)
+    theta = Box(J).nearest(r)
+    slope = J.T @ (J @ theta - r)  # of half the squared distance
+    free = np.where(theta <= 0, np.minimum(slope, 0), np.where(theta >= 1, np.maximum(slope, 0), slope))
+    np.testing.assert_allclose(free, 0, atol=1e-5)
+
+
+def test_two_units_with_the_same_jump():
+    box = Box(np.array([[1.0, 1.0], [1.0, 1.0 + 1e-13], [0.0, 0.0]]))
+    assert box.contains(np.array([1.5, 1.5, 0.0]), 1e-3) and box.contains(np.array([2.0, 2.0, 1e-4]), 1e-3)
+    assert not box.contains(np.array([2.1, 2.1, 0.0]), 1e-3) and not box.contains(np.array([1.0, 1.1, 0.0]), 1e-3)
 
 
 def test_a_theta_inside_its_bounds_moves_if_another_one_is_outside():
@@ -92,6 +109,40 @@ def test_the_allowed_gradient_of_single_kinks_lies_between_their_slopes():
     np.testing.assert_allclose(found.allowed["x"], [0.75, -2, 0, 0.5, 0], atol=1e-12)
 
 
+def scaled(size, forward, backward):
+    """Return a forward and a backward of ``size * forward(...)``."""
+    return (wraps(forward)(lambda *inputs: size * forward(*inputs)),
+            wraps(backward)(lambda dy, *inputs: backward(size * dy, *inputs)))  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [1e-9, 1e-6, 1e6])
+def test_small_and_large_gradients(size):
+    found = units(*scaled(size, relu, with_slopes(0.25, 1, 0, 9, 9)), X, weights=R)
+    assert found.resolved and found.wrong == {"x": []}
+    np.testing.assert_allclose(found.allowed["x"] / size, [0.75, -2, 0, 0.5, 0], atol=1e-12)
+    found = units(*scaled(size, relu, with_slopes(-0.5, 2, 0.5, 9, 9)), X, weights=R)
+    assert found.resolved and found.wrong == {"x": [(0,), (1,)]}
+    backward = lambda dy, x: dy * np.where(x == 0, 1.001, 1.0)  # noqa: E731 - another slope at the point itself only
+    assert not units(*scaled(size, lambda x: x, backward), X, weights=R).resolved
+
+
+def test_an_output_without_influence_on_the_loss():
+    for slope, wrong in ((0.5, []), (-0.5, [(0,)])):  # the checker tries other losses too
+        found = units(relu, with_slopes(slope, 1, 0, 9, 9), X, weights=[0.0, -2.0, 1.0, 0.5, 4.0])
+        assert found.resolved and found.wrong == {"x": wrong}
+
+
+def test_an_empty_array_has_no_wrong_elements():
+    backward = lambda dy, x, e: (with_slopes(0.25, 1, 0, 9, 9)(dy, x), e)  # noqa: E731
+    found = units(lambda x, e: relu(x), backward, X, np.zeros((0, 2)), weights=R)
+    assert found.resolved and found.wrong == {"x": [], "e": []} and found.allowed["e"].shape == (0, 2)
+
+
+def test_the_slope_does_not_depend_on_the_side_of_the_nearby_points():
+    found = units(relu, with_slopes(0.25), [0.0] * 12)
+    np.testing.assert_allclose(found.allowed["x"], (found.nearby["x"].min(axis=0) + found.nearby["x"].max(axis=0)) / 4)
+
+
 def test_a_slope_outside_is_wrong_and_has_a_nearest_allowed_gradient():
     found = units(relu, with_slopes(-0.5, 2, 0.5, 9, 9), X, weights=R)
     assert found.resolved and found.wrong == {"x": [(0,), (1,)]}
@@ -142,6 +193,8 @@ def test_the_elements_at_kinks_are_always_compared(monkeypatch):
     assert compared[0] and compared[4] and compared.sum() == 4 and found.wrong == {"x": [(0,)]}
     found = units(relu, with_slopes(-1, 0, 0, 0, 0), X, weights=R, first={"x": [(k,) for k in range(5)]})
     assert np.isfinite(found.allowed["x"]).all()
+    found = units(relu, with_slopes(-1, 0, 0, 0, 0), X, weights=R, first={"x": [(k,) for k in range(4)]})
+    assert np.isfinite(found.allowed["x"]).tolist() == [True] * 4 + [False]
     monkeypatch.setattr(kink_units, "MAX_ELEMENTS", 5)
     assert np.isfinite(units(relu, with_slopes(0, 0, 0, 0, 0), X, weights=R).allowed["x"]).all()
 
@@ -173,6 +226,58 @@ def test_a_mixture_of_the_slopes_of_three_units_is_allowed(slopes):
     found = units(lambda x: np.maximum(x @ W, 0), mixed(*slopes), [0.0, 0.0], weights=DY)
     assert found.resolved and found.wrong == {"x": []}
     np.testing.assert_allclose(found.allowed["x"], W @ (DY * slopes), atol=1e-2)
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e6])
+def test_small_and_large_gradients_of_three_units(size):
+    for slopes, wrong in (((0.5, 0.25, 1), False), ((1, 1, 3), True)):
+        found = units(*scaled(size, lambda x: np.maximum(x @ W, 0), mixed(*slopes)), [0.0, 0.0], weights=DY)
+        assert found.resolved and bool(found.wrong["x"]) is wrong
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_each_element_may_have_its_value_but_not_all_together(sign):
+    # x_0 has a gradient from 0 to 3, and x_1 too. (3, 1) has the slopes -1/3 and 5/3.
+    V = np.array([[1.0, 2.0], [2.0, 1.0]])
+    for gradient, wrong in (((3, 1), True), ((2, 1), False)):  # (2, 1) has the slopes 0 and 1
+        backward = lambda dy, x, g=gradient: dy * sign * (np.array(g) if not x.any() else V @ (x @ V > 0))  # noqa: E731
+        found = units(lambda x: sign * relu(x @ V).sum(), backward, [0.0, 0.0])
+        assert found.resolved and bool(found.wrong["x"]) is wrong
+
+
+def test_an_array_without_influence_beside_three_units():
+    backward = lambda dy, x, c: (mixed(0.5, 0.25, 1)(dy, x), 0 * c)  # noqa: E731
+    found = units(lambda x, c: np.maximum(x @ W, 0), backward, [0.0, 0.0], [3.0], weights=DY)
+    assert found.resolved and found.wrong == {"x": [], "c": []} and found.allowed["c"] == [0.0]
+
+
+def test_the_largest_number_of_units(monkeypatch):
+    for largest, resolved in ((3, True), (2, False)):
+        monkeypatch.setattr(kink_units, "MAX_UNITS", largest)
+        found = units(lambda x: np.maximum(x @ W, 0), mixed(0, 0, 0), [0.0, 0.0], weights=DY)
+        assert found.resolved is resolved
+
+
+def largest_of_three(*shares):
+    """Return a backward of the largest element of x W, which divides dy in these shares if all elements are equal."""
+
+    def backward(dy, x):
+        z = x @ W
+        return W @ (np.array(shares) if np.ptp(z) == 0 else 1.0 * (z == z.max())) * dy.sum()
+
+    return backward
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e6])
+def test_kinks_that_depend_on_each_other(size):
+    # Only one of three elements is the largest: the three kinks are no three units. A line crosses two of the kinks.
+    # Other lines have other jumps, so the gradient that is nearest to a wrong one is not known.
+    forward = lambda x, c: np.max(x @ W) * np.ones(2)  # noqa: E731
+    for seed, shares in itertools.product(range(1, 7), ((1, 0, 0), (0.5, 0.25, 0.25), (1, 1, 1))):
+        of_x = largest_of_three(*shares)
+        backward = lambda dy, x, c, of_x=of_x: (of_x(dy, x), 0 * c)  # noqa: E731
+        found = units(*scaled(size, forward, backward), [0.0, 0.0], [3.0], weights=[1, 2], seed=seed)
+        assert found.resolved is (sum(shares) == 1) and found.wrong == {"x": [], "c": []}
 
 
 @pytest.mark.parametrize("slopes", [(1, 1, 3), (0.5, -0.5, 0.5)])
