@@ -63,6 +63,7 @@ def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport
 
 
 ABOUT_ROUNDS = {"accumulator not reset", "the state's own path missing"}  # these mistakes already name the wrong rounds
+MAX_SIZE = 400  # of an array with which one forward pass for each element is run
 MANY_FAMILIES = 12  # with this many families or more, first find the operations at which backward can be wrong
 KINDS = (  # functions that yield hypotheses, the most specific mistakes first
     upstream_missing,
@@ -267,16 +268,11 @@ def gradients_of_results(cases: dict[str, Case], graph: ForwardGraph) -> None:
                         evidence = f"the given gradient is `{name}`{how}: "
                         evidence += "backward does not multiply it by the incoming gradient"
                         case.add(2.3, "upstream gradient missing", evidence)
-        rng = np.random.default_rng(3)
-        directions = [rng.standard_normal(given.shape) for _ in range(3)]
-        slopes = [float((given * v).sum()) for v in directions]
-        tolerance = 1e-5 * float(np.abs(given).max())
+        v = np.random.default_rng(3).standard_normal(given.shape)
+        slope, tolerance = float((given * v).sum()), 1e-5 * float(np.abs(given).max())
         for nodes in graph.families.values():
             if len(nodes) == 1 and nodes[0].result.shape == given.shape and any(nodes[0].active):
-                if all(
-                    abs(graph.derivative_by_result(nodes[0], v) - s) <= tolerance
-                    for v, s in zip(directions, slopes, strict=True)
-                ):
+                if abs(graph.derivative_by_result(nodes[0], v) - slope) <= tolerance:
                     result = graph.describe(nodes, -1)
                     evidence = f"the given gradient is the gradient of {result}; "
                     evidence += f"backward does not multiply it by the derivative of {result} "
@@ -287,16 +283,16 @@ def gradients_of_results(cases: dict[str, Case], graph: ForwardGraph) -> None:
 def gradients_of_broadcast_uses(case: Case, graph: ForwardGraph) -> None:
     """Test whether a gradient of the wrong shape was summed over the wrong axis, or over all axes."""
     given = case.given
-    for nodes, j, only in graph.edges(every=True):
+    for nodes, j, only in graph.edges():
         node = nodes[0]
-        if only != case.name or len(nodes) > 1 or node.name not in ("add", "subtract", "multiply"):
+        if only != case.name or node.name not in ("add", "subtract", "multiply"):
             continue
-        if not np.prod(case.shape) < node.result.size <= 400:
+        if len({n.result.shape for n in nodes}) > 1 or np.prod(case.shape) >= node.result.size:
             continue
-        gradient = gradient_of_result(graph, node)
-        if node.name == "multiply":
-            gradient = gradient * node.operands[1 - j]
-        elif node.name == "subtract" and j == 1:
+        if len(nodes) * node.result.size > MAX_SIZE:
+            continue
+        gradient = sum(gradient_of_result(graph, n) * (n.operands[1 - j] if n.name == "multiply" else 1) for n in nodes)
+        if node.name == "subtract" and j == 1:
             gradient = -gradient
         for axes in axis_sets(gradient.ndim):
             summed = gradient.sum(axis=axes)
@@ -343,15 +339,15 @@ def mistakes_in_one_use(cases: dict[str, Case], graph: ForwardGraph, tester: Hyp
     for name in tester.wrong:
         uses = [(nodes, j) for nodes, j, only in graph.edges() if only == name]
         case = cases[name]
-        if case.found or len(uses) < 2 or case.true.size > 400 or not np.isfinite(case.true).all():
+        if case.found or len(uses) < 2 or case.true.size > MAX_SIZE or not np.isfinite(case.true).all():
             continue
         for nodes, j in uses:
             if tester.budget_spent:
                 return
             without = tester.gradient({n.number: change_path(j, lambda d: 0 * d) for n in nodes}, name)
-            if without is None or np.abs(case.true - without).max() < 1e-3 * case.scale:
+            if without is None:
                 continue
-            entry = replace(case.entry, analytic=case.given - without, numeric=case.true - without, diagnoses=[])
+            entry = replace(case.entry, analytic=case.given - without, numeric=case.true - without)
             one_use = Case(entry, graph.projection)
             reordered_axes(one_use)
             for rank, d in one_use.found:

@@ -166,6 +166,72 @@ def test_a_forward_that_cannot_be_recorded_is_named_in_a_note():
     assert report.notes == []
 
 
+def softmax_of(x, w):
+    scores = x @ w
+    e = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def without_the_sum(R):
+    """Return gradients of softmax without the path through the sum, but with the one through the maximum."""
+    scores, y = X @ W, softmax_of(X, W)
+    wrong, right = R * y, y * (R - (R * y).sum(1, keepdims=True))
+    wrong = wrong - (scores == scores.max(1, keepdims=True)) * wrong.sum(1, keepdims=True)
+    return {"x": wrong @ W.T, "w": X.T @ wrong}, {"x": right @ W.T, "w": X.T @ right}
+
+
+@pytest.mark.parametrize("many", [1, 12])  # also if the operations that can be wrong are found first
+def test_a_backward_may_differentiate_the_maximum_that_softmax_subtracts(monkeypatch, many):
+    monkeypatch.setattr(module, "MANY_FAMILIES", many)
+    cases, _ = search(softmax_of, (X, W), without_the_sum)
+    for case in cases.values():
+        best = min(case.found, key=lambda pair: pair[0])[1]
+        assert best.mistake == "a path missing" and best.place.endswith("e / e.sum(axis=1, keepdims=True)")
+
+
+def test_the_maximum_is_differentiated_also_if_one_array_is_already_explained():
+    p = project(softmax_of, X, W)
+    given, true = without_the_sum(p.weights[0])
+    cases = {name: case_of(g, true[name], name, p) for name, g in given.items()}
+    cases["x"].add(9.0, "a mistake", "")
+    forward_mistakes(cases, {}, GradientReport("f"), p)
+    assert ranked(cases["w"])[0] == "a path missing"
+
+
+def test_a_maximum_whose_change_happens_to_be_exact_is_differentiated_too():
+    """The tape leaves out a maximum if another value of it gives exactly the same softmax, in all digits."""
+    for seed in range(20):
+        scores = np.random.default_rng(seed).standard_normal((2, 3))
+
+        def softmax(s):
+            e = np.exp(s - s.max(axis=1, keepdims=True))
+            return e / e.sum(axis=1, keepdims=True)
+
+        with graph_of(softmax, scores) as graph:
+            maxima = {n.number for n in graph.tape.nodes if n.name == "maximum.reduce"}
+            if not maxima <= graph.tape.skipped:
+                continue
+            (R,) = graph.projection.weights
+        y = softmax(scores)
+        wrong = R * y - (scores == scores.max(1, keepdims=True)) * (R * y).sum(1, keepdims=True)
+        p = project(softmax, scores)
+        case = case_of(wrong, y * (R - (R * y).sum(1, keepdims=True)), "s", p)
+        forward_mistakes({"s": case}, {}, GradientReport("f"), p)
+        assert ranked(case)[0] == "a path missing"
+        return
+    raise AssertionError("no maximum was left out")
+
+
+@pytest.mark.parametrize("forward, c, runs", [(softmax_of, 1.7, 2), (softmax_of, -1.0, 1), (net, 1.7, 1)])
+def test_forward_is_searched_again_only_with_such_a_maximum_and_without_a_result(monkeypatch, forward, c, runs):
+    searches, run = [], module.try_hypotheses
+    monkeypatch.setattr(module, "try_hypotheses", lambda *a: (searches.append(a), run(*a)))
+    p = project(forward, X, W)
+    true = {name: central_differences(p, name) for name in ("x", "w")}
+    search(forward, (X, W), lambda R: ({name: c * g + (c > 0) * np.sin(g) for name, g in true.items()}, true))
+    assert len(searches) == runs
+
+
 def test_a_gradient_of_another_shape_is_searched_too():
     cases, _ = search(net, (X, W), lambda R: ({"w": X, "x": gradients(R)["x"]}, gradients(R)), right=["x"])
     assert ranked(cases["w"])[0] == "upstream gradient missing"
@@ -279,6 +345,34 @@ def test_the_only_wrong_array_says_where_the_mistake_is(monkeypatch):
     assert found.evidence == (
         "times c; the other gradients are right, so the mistake is where backward computes this gradient"
     )
+
+
+def test_two_wrong_arrays_beside_a_right_one_have_two_mistakes(monkeypatch):
+    def forward(x, w, b):
+        return np.sin(x @ w) + b
+
+    def kind(graph):
+        yield Hypothesis(1.0, "scaled", "times 3", "", {number: change_path(-1, lambda d: 3 * d)})
+
+    with graph_of(forward, X, W, np.ones(2)) as graph:
+        (number,) = [n.number for n in graph.nodes if n.name == "sin"]
+        (R,) = graph.projection.weights
+        g = R * np.cos(X @ W)
+        true = {"x": g @ W.T, "w": X.T @ g, "b": R.sum(0)}
+        tester = new_tester(graph, {"x": 3 * true["x"], "w": np.sin(true["w"])}, true)
+        monkeypatch.setattr(module, "KINDS", (kind,))
+        monkeypatch.setattr(module, "path_factors", lambda *arguments: None)  # it finds this mistake too
+        try_hypotheses(tester.cases, graph, tester, [])
+        assert [d.evidence for _, d in tester.cases["x"].found] == ["times 3; only this array was tested"]
+
+
+def test_a_second_search_tests_all_operations_again():
+    with graph_of(net, X, W) as graph:
+        (R,) = graph.projection.weights
+        tester = new_tester(graph, gradients(R, np.ones_like), gradients(R))
+        graph.can_be_wrong = set()  # the first search left out all operations
+        try_hypotheses(tester.cases, graph, tester, [])
+        assert all(ranked(case)[0].startswith("activation's derivative") for case in tester.cases.values())
 
 
 def test_an_explained_array_is_not_tested_alone(monkeypatch):
@@ -435,6 +529,16 @@ def test_a_keep_probability_that_is_not_applied(order):
         assert not any(is_keep_probability(graph, n, 0.8) for n in others)
 
 
+def test_a_mask_is_recognised_without_a_telling_name():
+    def forward(x, w):
+        drawn = (np.random.default_rng(1).random(x.shape) < 0.6) * 1.0
+        return ((x * drawn) / 0.8) @ w
+
+    with graph_of(forward, X, W) as graph:
+        (node,) = [n for n in graph.nodes if n.name == "divide"]
+        assert is_keep_probability(graph, node, 0.8)
+
+
 def test_a_scale_of_values_without_a_mask_is_no_keep_probability():
     with graph_of(lambda x, w: (x * W.T[:, :3]) / 0.8 @ w, X, W) as graph:
         (node,) = [n for n in graph.nodes if n.name == "divide"]
@@ -561,6 +665,16 @@ def test_a_sum_over_the_wrong_axis_is_reported_alone():
     ((_, mistake, evidence, _),) = of_results(forward, lambda R: R.sum(1), "b", (X, B))
     assert mistake == "summed over the wrong axis" and evidence.endswith("axis 1")
 
+    def mean(x, b):
+        return np.sin((x + b).mean(1))  # the gradient of the mean is the sum of the gradient of x + b over axis 1
+
+    ((_, mistake, _, _),) = of_results(mean, lambda R: R * np.cos((X + B).mean(1)), "b", (X, B))
+    assert mistake == "summed over the wrong axis"
+
+
+def test_a_single_number_may_equal_a_number_of_forward_by_chance():
+    assert of_results(lambda x, w: 0.25 * np.sin(x @ w), lambda R: np.array(0.25)) == []
+
 
 def test_an_explained_gradient_of_another_shape_stays():
     with graph_of(net, X, W) as graph:
@@ -601,6 +715,57 @@ def test_a_scale_whose_gradient_is_summed_over_the_wrong_axis():
         assert len(summed(forward, lambda R: (R * X).sum(1), B)) == 1
         assert summed(forward, lambda R: R.sum(1), B) == []
     assert summed(lambda x, b: x / b, lambda R: (R * X).sum(1), B) == []  # not one of the three operations
+
+
+def test_a_sum_over_the_wrong_axis_may_contain_zeros():
+    rows = np.array([[1.0], [0.0]])
+    assert len(summed(lambda x, b: np.sin(x + b) * rows, lambda R: (R * np.cos(X + B) * rows).sum(1), B)) == 1
+
+
+def test_a_bias_of_a_loop_is_summed_over_the_wrong_axis_in_all_rounds():
+    def loop(x, b):
+        for _ in range(2):
+            x = np.sin(x + b)
+        return x
+
+    first = np.cos(X + B)
+    second = np.cos(np.sin(X + B) + B)
+    ((_, mistake, evidence),) = summed(loop, lambda R: (R * second * (1 + first)).sum(1), B)
+    assert mistake == "summed over the wrong axis"
+    assert evidence == "in the backward of `x + b`, the gradient of b is summed over axis 1"
+    assert summed(loop, lambda R: (R * second * first).sum(1), B) == []  # only the first round
+
+    def scale(x, b):
+        for _ in range(2):
+            x = np.sin(x * b)
+        return x
+
+    h = np.sin(X * B)
+    of_h = np.cos(h * B)
+    assert len(summed(scale, lambda R: (R * of_h * (h + B * np.cos(X * B) * X)).sum(1), B)) == 1
+
+
+def test_a_loop_over_results_of_different_shapes():
+    def loop(x, b):
+        total = 0
+        for rows in (2, 3):
+            total = total + np.sin(x.reshape(rows, -1) + b).sum()
+        return total * np.ones(2)
+
+    assert summed(loop, lambda R: np.cos(X + 1).sum(1) * R.sum(), np.ones(1)) == []
+
+
+def test_a_long_search_for_a_wrong_axis_is_left_out():
+    def loop(x, b):
+        for _ in range(2):
+            x = x + b
+        return x
+
+    with graph_of(loop, np.ones((20, 15)), np.ones(15)) as graph:
+        (R,) = graph.projection.weights
+        case = case_of(2 * R.sum(1), np.ones(15), "b", graph.projection)
+        gradients_of_broadcast_uses(case, graph)
+        assert case.found == []  # 600 elements would take 1200 forward passes
 
 
 def test_a_bias_of_the_shape_of_the_result_is_not_summed():
@@ -686,11 +851,11 @@ def test_one_use_of_an_array_is_transposed_or_shifted():
             mistakes_in_one_use(tester.cases, graph, tester)
             return {(d.mistake, d.place.split(": ")[-1]) for _, d in tester.cases["w"].found}
 
-        assert ("transposed", "x @ w") in found(one.T + two) and ("transposed", "np.cos(x) @ w") in found(one + two.T)
-        assert found(one + 0.5 * two) == set()
         tester = new_tester(graph, {"w": one.T + two}, true)
         mistakes_in_one_use(tester.cases, graph, tester)
-        assert all(rank > 1 for rank, _ in tester.cases["w"].found)  # after a mistake of the whole gradient
+        assert [(rank, d.mistake) for rank, d in tester.cases["w"].found] == [(3, "transposed")]
+        assert ("transposed", "x @ w") in found(one.T + two) and ("transposed", "np.cos(x) @ w") in found(one + two.T)
+        assert found(one + 0.5 * two) == set()
         unknown = true["w"].copy()
         unknown[0, 0] = np.nan
         tester = new_tester(graph, {"w": one.T + two}, true | {"w": unknown})
@@ -701,6 +866,22 @@ def test_one_use_of_an_array_is_transposed_or_shifted():
         mistakes_in_one_use(tester.cases, graph, tester)
         assert ranked(tester.cases["w"]) == ["a mistake"]
         assert found(one.T + two, cost=10**12) == set()
+
+
+def test_one_use_of_an_array_that_forward_refuses_to_move():
+    counts = np.array([[0.0, 1.1], [0.9, 0.2]])
+
+    def forward(w):
+        if (w < 0).any():
+            raise ValueError("w contains counts")
+        return np.sin(w) + np.cos(w) * 3
+
+    with graph_of(forward, counts) as graph:
+        (R,) = graph.projection.weights
+        one, two = R * np.cos(counts), -3 * R * np.sin(counts)
+        tester = new_tester(graph, {"w": one.T + two}, {"w": one + two})
+        mistakes_in_one_use(tester.cases, graph, tester)
+        assert tester.cases["w"].found == []
 
 
 def test_one_use_alone_is_not_searched_with():
