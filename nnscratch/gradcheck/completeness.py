@@ -30,7 +30,17 @@ import numpy as np
 from ..module import Module
 from ..parameter import Parameter
 from .learned_names import is_learned_name, is_setting_name, is_weight_name, name_of
-from .nested import array_module, attribute_of, has_no_axes, is_array, is_float, leaves, share_memory, to_numpy
+from .nested import (
+    array_module,
+    attribute_of,
+    has_no_axes,
+    is_array,
+    is_float,
+    is_writeable,
+    leaves,
+    share_memory,
+    to_numpy,
+)
 from .places import follow, is_outside, place_name, put_at
 from .projection import Projection, equal_outputs
 from .report import GradientReport, Trap
@@ -174,7 +184,7 @@ def holder_at(roots: Any, steps: Steps) -> Any:
 
 def moving_arrays(projection: Projection, candidates: list[Unchecked]) -> Iterator[Unchecked]:
     """Yield the arrays of `candidates` that change the outputs, and that forward does not overwrite."""
-    candidates = [u for u in candidates if u.array.flags.writeable and np.isfinite(to_numpy(u.array)).all()]
+    candidates = [u for u in candidates if is_writeable(u.array) and np.isfinite(to_numpy(u.array)).all()]
     if not candidates:
         return
     rng = np.random.default_rng(0)

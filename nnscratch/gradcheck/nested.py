@@ -79,6 +79,11 @@ def is_float(value: Any) -> bool:
     return isinstance(value, (float, np.floating))
 
 
+def is_writeable(array: Any) -> bool:
+    """Return False for a read-only array. CuPy's arrays have no such flag and can always be changed."""
+    return getattr(attribute_of(array, "flags"), "writeable", True)
+
+
 def has_no_axes(value: Any) -> bool:
     """Return True for a single number, and for an array of shape ()."""
     return getattr(value, "ndim", 0) == 0 and not isinstance(value, (tuple, list, dict))

@@ -27,7 +27,7 @@ import numpy as np
 
 from .. import backend
 from ..backend import Array
-from .nested import array_module, to_numpy
+from .nested import array_module, is_writeable, to_numpy
 
 # The steps, by the number of bytes of a value. Each step is multiplied by max(1, |x|).
 RELATIVE_STEPS = {8: (2e-4, 2e-5, 2e-6, 4e-7), 4: (1e-2, 2.5e-3)}
@@ -70,7 +70,7 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, eps: float | None = 
     if eps is not None and not eps > 0:
         raise ValueError(f"eps must be positive, got {eps}")
 
-    if not getattr(x.flags, "writeable", True):
+    if not is_writeable(x):
         raise ValueError("x must be writable, because its elements are changed during the call: pass x.copy()")
 
     def value() -> float:

@@ -25,7 +25,7 @@ from .adapters.numbers import number_subject
 from .gradient_names import closeness
 from .lazy_weights import start_with_weights
 from .learned_names import is_setting_name, name_of
-from .nested import array_module, is_array, leaves, share_memory, to_numpy
+from .nested import array_module, is_array, is_writeable, leaves, share_memory, to_numpy
 from .number_inputs import checks_numbers, numbers_as_arrays
 from .places import is_outside, place_name, put_at, short_names
 from .projection import projection_weights, weighted_sum, weights_like_outputs
@@ -370,7 +370,7 @@ def own_numbers(snapshot: Snapshot, known: list[Any]) -> Places:
 
 def changes_in_place(value: Any) -> bool:
     """Return True for a float array that is not read-only. Other values are replaced by float64 arrays."""
-    return is_array(value) and value.dtype.kind == "f" and getattr(value.flags, "writeable", True)
+    return is_array(value) and value.dtype.kind == "f" and is_writeable(value)
 
 
 def shares_memory_with_any(value: Any, arrays: list[Any]) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .nested import attribute_of, has_attribute, is_array
+from .nested import attribute_of, has_attribute, is_array, is_writeable
 from .random_states import RandomStates
 
 ATOMS = (
@@ -194,7 +194,7 @@ class Snapshot:
         for container, before in self.containers:
             refill(container, before)
         for array, before in self._arrays:
-            if id(array) not in keep and getattr(getattr(array, "flags", None), "writeable", True):
+            if id(array) not in keep and is_writeable(array):
                 array[...] = before
         self._random_states.replay()
 

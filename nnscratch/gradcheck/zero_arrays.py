@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .adapters import Adapter
-from .nested import array_module
+from .nested import array_module, is_writeable
 from .report import GradientReport
 from .snapshot import Snapshot
 
@@ -49,7 +49,7 @@ def check_without_zeros(
     start.restore()
     arrays = {**adapter.parameters(), **adapter.float_inputs()}
     zero = {
-        n: a for n, a in arrays.items() if n in report.entries and a.size and a.flags.writeable and not (a != 0).any()
+        n: a for n, a in arrays.items() if n in report.entries and a.size and is_writeable(a) and not (a != 0).any()
     }
     if not zero:
         return report

@@ -18,6 +18,7 @@ def theirs(on_cuda, monkeypatch):
         return "cpu"
     if not torch.cuda.is_available():
         pytest.skip("this PyTorch sees no GPU")
+    torch.zeros(1, device="cuda")  # makes PyTorch's CUDA context: a backward pass as its first work would warn
     for library in (torch.backends.cuda.matmul, torch.backends.cudnn):  # float32 without TF32, as CuPy
         monkeypatch.setattr(library, "allow_tf32", False)
     return "cuda"

@@ -3,6 +3,7 @@
 import __future__
 
 import contextlib
+import copy
 import re
 from pathlib import Path
 
@@ -78,12 +79,30 @@ def test_what_cupy_lacks_is_not_there(cp, x):
         cp.einsum_path  # noqa: B018
     with pytest.raises(AttributeError, match="cupy.ndarray has no attribute 'setflags'"):
         x.setflags  # noqa: B018
+    for name in ("__index__", "ctypes", "__array_interface__", "flat"):
+        assert not hasattr(x, name), name
+    with pytest.raises(AttributeError):
+        x.shape = 6
     with pytest.raises(TypeError, match="CuPy's sum takes axis, dtype, out, keepdims"):
         x.sum(where=x > 0)
     with pytest.raises(TypeError, match="CuPy's tanh takes out, dtype, casting"):
         cp.tanh(x, order="F")
     with pytest.raises(NotImplementedError):
         cp.multiply.at(x, cp.asarray([0]), 2.0)
+
+
+def test_flags_are_cupys_and_say_nothing_of_being_writeable(x):
+    flags = x.T.flags
+    assert (flags.c_contiguous, flags.f_contiguous, flags.forc, flags.owndata) == (False, True, True, False)
+    assert flags["F_CONTIGUOUS"] and not hasattr(flags, "writeable") and not hasattr(flags, "contiguous")
+    with pytest.raises(KeyError, match="WRITEABLE"):
+        flags["WRITEABLE"]
+
+
+def test_a_copied_array_has_its_own_memory(x):
+    for y in (copy.copy(x), copy.deepcopy(x)):
+        y.fill(0)
+        assert x.get().any()
 
 
 def test_a_reduction_returns_an_array_without_axes(x):

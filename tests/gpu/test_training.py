@@ -90,6 +90,15 @@ def test_the_gradient_checker_checks_a_layer_on_cuda(case, rng, on_cuda):
     assert report.ok and report.max_error < 1e-6, report
 
 
+def test_the_gradient_checker_replaces_weights_that_are_all_zero_on_cuda(on_cuda):
+    layer = nn.Linear(3, 2).to("cuda", dtype=np.float64)
+    layer.weight.data.fill(0)
+    layer.backward = lambda dy: nn.Linear.backward(layer, dy) * 2
+    x = on_cuda(np.ones((4, 3)))
+    report = check_gradients(layer, x)
+    assert not report.ok and (layer.weight.data == 0).all()
+
+
 def test_the_gradient_checker_finds_a_mistake_on_cuda(rng, on_cuda):
     class WrongTanh(nn.Tanh):
         def backward(self, dy):

@@ -43,13 +43,14 @@ import pytest
 from nnscratch import backend
 
 AT = {"add", "subtract", "maximum", "minimum", "bitwise_and", "bitwise_or", "bitwise_xor"}
-WAITS = {"nonzero", "flatnonzero", "argwhere", "unique", "bincount", "allclose", "array_equal", "compress", "extract",
+WAITS = {"nonzero", "flatnonzero", "argwhere", "unique", "bincount", "compress", "extract",
          "array_repr", "array_str", "asnumpy", "median", "percentile", "quantile", "choose", "put",
-         "sort", "argsort", "lexsort"}  # fmt: skip
+         "tobytes", "tofile", "dump", "dumps", "sort", "argsort", "lexsort"}  # fmt: skip
 SORTS = {"sort", "argsort", "lexsort"}
 VIEWS = {"reshape", "transpose", "swapaxes", "moveaxis", "ravel", "squeeze", "expand_dims", "broadcast_to",
          "diagonal", "view", "split", "asarray", "ascontiguousarray"}  # fmt: skip
 FROM_HOST = {"array", "asarray"}
+ARRAYS_OF_BOOL = {"allclose", "array_equal", "array_equiv"}  # NumPy returns a bool, and CuPy an array without axes
 LAUNCHES = {"mean": 2, "empty": 0, "empty_like": 0}  # mean: a sum by CUB, and a division. All others are one launch
 
 
@@ -160,14 +161,30 @@ def call(kind: str, name: str, function: Any, args: tuple, kwargs: dict, own: nd
     COUNTS.launches += LAUNCHES.get(name, 1) if name not in VIEWS else is_copy(result, own, *args)
     if name in ("empty", "empty_like") and result.dtype.kind == "f":
         result.fill(12345)  # arbitrary contents: code must not rely on zeros, and a NaN could look like a result
+    if name in ARRAYS_OF_BOOL:
+        result = np.array(result)
     if kind == "ufunc" and kwargs.get("out") is None and isinstance(result, np.ndarray):
         result = np.ascontiguousarray(result).reshape(result.shape)
     return outside(result, *([own] if own is not None else []), *args, *kwargs.values())
 
 
+class Flags:
+    """The flags of an array. CuPy has only these: its arrays are never read-only, so `writeable` is missing."""
+
+    def __init__(self, flags: Any):
+        self.c_contiguous, self.f_contiguous, self.owndata = flags.c_contiguous, flags.f_contiguous, flags.owndata
+        self.fnc, self.forc = flags.fnc, flags.forc
+
+    def __getitem__(self, name: str) -> bool:
+        if name not in ("C_CONTIGUOUS", "F_CONTIGUOUS", "OWNDATA"):
+            raise KeyError(f"{name} is not defined for cupy.ndarray.flags")
+        return getattr(self, name.lower())
+
+
 class ndarray:
     """The array of the stand-in. Only this file uses its NumPy array `_a`."""
 
+    __slots__ = ("_a", "base", "__weakref__")  # as CuPy's, it has no other attributes
     __array_ufunc__ = None  # NumPy's operators call ours
     __hash__ = None
 
@@ -197,9 +214,6 @@ class ndarray:
 
     def __int__(self) -> int:
         return int(self.get())
-
-    def __index__(self) -> int:
-        return self.get().__index__()
 
     def __bool__(self) -> bool:
         return bool(self.get())
@@ -248,7 +262,7 @@ class ndarray:
         if name in API["method"]:
             method = getattr(self._a, name)
             return lambda *args, **kwargs: call("method", name, method, args, kwargs, own=self)
-        if name in API["attribute"]:
+        if name in API["attribute"] and name != "flat":  # the iterators of CuPy and NumPy differ
             value = getattr(self._a, name)
             return outside(value, self) if isinstance(value, np.ndarray) else value
         raise AttributeError(f"cupy.ndarray has no attribute {name!r}")
@@ -260,6 +274,16 @@ class ndarray:
     @property
     def device(self) -> Any:
         return Device(0)
+
+    @property
+    def flags(self) -> Flags:
+        return Flags(self._a.flags)
+
+    def __copy__(self) -> ndarray:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict) -> ndarray:
+        return self.copy()
 
     def fill(self, value: Any) -> None:
         self[...] = value

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..nested import float_leaves, is_array, is_float, leaves, map_leaves, share_memory
+from ..nested import float_leaves, is_array, is_float, is_writeable, leaves, map_leaves, share_memory
 from .matching import match_gradients, nested_as_inputs, numbers_with_gradients
 from .names import argument_names
 from .order import gradients_of_outside, in_input_order, returned_gradient_names, whole_input
@@ -207,8 +207,6 @@ def clear_gradient(gradient: Any, arrays: list[tuple[str, Any]]) -> None:
     gradient unchanged. For example, after ``self.grads = dict(self.params)`` each gradient is the array of its
     parameter.
     """
-    writeable = (
-        is_array(gradient) and is_float(gradient) and getattr(getattr(gradient, "flags", None), "writeable", True)
-    )
+    writeable = is_array(gradient) and is_float(gradient) and is_writeable(gradient)
     if writeable and not any(share_memory(gradient, array) for _, array in arrays):
         gradient[...] = 0

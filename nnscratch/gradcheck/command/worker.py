@@ -30,7 +30,7 @@ from ..adapters.contexts import takes_context
 from ..checker import check_gradients
 from ..gradient_names import gradient_of
 from ..learned_names import is_learned_name, name_of
-from ..nested import is_array, is_float, leaves, map_leaves
+from ..nested import is_array, is_float, is_writeable, leaves, map_leaves
 from ..pairing import complete_adapter
 from ..precision import project_in_float64
 from ..report import GradientReport
@@ -282,7 +282,7 @@ def vary_parameters(subject: Any, inputs: tuple, seed: int) -> None:
     with np.errstate(all="ignore"):
         found = [*named_parameters(subject), *complete_adapter(subject, inputs)[0].parameters().values()]
     for array in {id(a): a for a in found}.values():
-        if not (isinstance(array, np.ndarray) and is_float(array) and array.size > 1 and array.flags.writeable):
+        if not (isinstance(array, np.ndarray) and is_float(array) and array.size > 1 and is_writeable(array)):
             continue
         if float(np.abs(array).max()) < 0.1:
             array[...] = rng.normal(0, array.size**-0.25, array.shape)
