@@ -61,7 +61,7 @@ from ..module import Module
 from ..parameter import Parameter
 from ..per_example import Each, Outer
 from .dropout import dropout_mask
-from .fast_products import row_dots
+from .fast_products import column_sums, row_dots
 from .key_value_cache import KeyValueCache
 from .linear import Linear
 from .segments import check_lengths, is_left, is_padding, with_finite_padding
@@ -271,7 +271,7 @@ class MultiheadAttention(Module):
         x_rows, dp_rows = x.reshape(-1, self.embed_dim), dp.reshape(-1, dp.shape[2])  # (N T, D), (N T, len(rows))
         self.in_proj_weight.add_product(dp_rows.T, x_rows, rows)
         if self.in_proj_bias is not None:
-            self.in_proj_bias.grad[rows] += dp_rows.sum(axis=0)
+            self.in_proj_bias.grad[rows] += column_sums(dp_rows)
         if self.in_proj_weight.examples is not None:
             self.keep_examples(dp, x, rows)
         return (dp_rows @ self.in_proj_weight.data[rows]).reshape(x.shape)

@@ -39,6 +39,7 @@ from ..backend import Array
 from ..checks import check_floats, check_gradient, not_negative, positive_int, probability
 from ..module import Module
 from ..parameter import Parameter
+from .fast_products import channel_sums
 
 
 class BatchNorm1d(Module):
@@ -92,7 +93,7 @@ class BatchNorm1d(Module):
     def forward(self, x: Array) -> Array:
         self._check(x)
         xp = backend.array_module(x)
-        axes, column = self._axes_and_column(x.ndim)
+        axes, column = (0, *range(2, x.ndim)), self._column(x.ndim)
         from_batch = self.training and not self.deterministic
         if from_batch:
             mu = x.mean(axis=axes)  # (C,)
@@ -109,9 +110,9 @@ class BatchNorm1d(Module):
     def backward(self, dy: Array) -> Array:
         n, r, from_batch = self.saved()
         check_gradient(self, dy, n.shape, n.dtype)
-        axes, column = self._axes_and_column(n.ndim)
+        column = self._column(n.ndim)
         m = n.size // self.num_features
-        db, dw = dy.sum(axis=axes), (dy * n).sum(axis=axes)  # (C,)
+        db, dw = channel_sums(dy), channel_sums(dy * n)  # (C,)
         self.bias.grad += db
         self.weight.grad += dw
         w = self.weight.data.reshape(column)
@@ -120,9 +121,9 @@ class BatchNorm1d(Module):
         return r * w * (dy - db.reshape(column) / m - n * (dw.reshape(column) / m))
 
     @staticmethod
-    def _axes_and_column(ndim: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return all axes except the channel axis, and the shape in which (C,) broadcasts along it: (C, 1, 1)."""
-        return (0, *range(2, ndim)), (-1,) + (1,) * (ndim - 2)
+    def _column(ndim: int) -> tuple[int, ...]:
+        """Return the shape in which (C,) broadcasts along the channel axis: (C, 1, 1) for images."""
+        return (-1,) + (1,) * (ndim - 2)
 
     def _update_running_averages(self, mu: Array, v: Array, m: int) -> None:
         """Move the running averages towards the mean and the unbiased variance of this batch.

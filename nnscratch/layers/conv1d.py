@@ -25,6 +25,7 @@ from ..checks import check_floats, check_gradient, positive_int
 from ..modes import input_grad_optional
 from ..module import Module
 from .conv2d import convolve, convolve_backward, initial_weight_and_bias, keep_examples
+from .fast_products import channel_sums
 from .windows import Windows, pair
 
 
@@ -105,7 +106,7 @@ class Conv1d(Module):
         (x,) = self.saved()
         check_gradient(self, dy, (len(x), self.out_channels, self.windows.count(1, x.shape[2])[1]), x.dtype)
         if self.bias is not None:
-            self.bias.grad += dy.sum(axis=(0, 2))
+            self.bias.grad += channel_sums(dy)
         if self.weight.examples is not None:
             keep_examples(self.weight, self.bias, dy[:, :, None], x[:, :, None], self.windows)
         w, dw = self.weight.data[:, :, None], self.weight.grad[:, :, None]  # (O, C, 1, k), views

@@ -45,6 +45,7 @@ from ..modes import input_grad_optional
 from ..module import Module
 from ..parameter import Parameter
 from ..per_example import Each, Outer
+from .fast_products import channel_sums
 from .image_layout import batch_last, chunks_of_images, empty_images
 from .windows import Pair, Windows, check_windows_fit, pair
 
@@ -124,7 +125,7 @@ class Conv2d(Module):
         (x,) = self.saved()
         check_gradient(self, dy, (len(x), self.out_channels, *self.windows.count(*x.shape[2:])), x.dtype)
         if self.bias is not None:
-            self.bias.grad += dy.sum(axis=(0, 2, 3))
+            self.bias.grad += channel_sums(dy)
         if self.weight.examples is not None:
             keep_examples(self.weight, self.bias, dy, x, self.windows)
         return convolve_backward(dy, x, self.weight.data, self.windows, self.weight.grad, self.needs_input_grad)

@@ -15,6 +15,12 @@ from ..backend import Array
 FEW_ROWS = 128
 """`matmul` may compute the transposed product if the product has at most this number of rows."""
 
+TALL = 1024
+"""On a GPU, `column_sums` adds up a matrix in parts if it has at least this number of rows."""
+
+PARTS = 64
+"""On a GPU, `column_sums` cuts a tall matrix into at most this number of parts."""
+
 
 def matmul(a: Array, b: Array) -> Array:
     """``a @ b`` for two matrices. If `a` has few rows, the product is computed as (b^T a^T)^T.
@@ -67,6 +73,11 @@ def row_sums(x: Array) -> Array:
 def column_sums(x: Array) -> Array:
     """``x.sum(axis=0)`` of a matrix, on a CPU computed as a product with a vector of ones, as in `row_sums`.
 
+    On a GPU, CuPy's ``sum`` starts one block of threads for every 32 columns. A tall matrix, such as the gradient of a
+    layer's output at every token of a batch, then keeps only a few processors of the GPU busy. So this function cuts
+    `x` into up to `PARTS` parts, adds up the rows of each part in one kernel, and adds up the parts in a second kernel.
+    A product with ones would be as fast, but it would round the elements of `x` if TF32 is on.
+
     Parameters
     ----------
     x : array, shape (N, D)
@@ -75,7 +86,47 @@ def column_sums(x: Array) -> Array:
     -------
     array, shape (D,)
     """
-    return x.sum(axis=0) if backend.launch_bound(x) else np.ones(len(x), dtype=x.dtype) @ x
+    if backend.launch_bound(x):
+        parts = _number_of_parts(len(x))
+        return x.sum(axis=0) if parts == 1 else x.reshape(parts, -1, x.shape[1]).sum(axis=1).sum(axis=0)
+    return np.ones(len(x), dtype=x.dtype) @ x
+
+
+def channel_sums(x: Array) -> Array:
+    """The sum over all axes except the channel axis: ``x.sum(axis=(0, 2, 3))`` for images.
+
+    On a GPU, CuPy's ``sum`` of images starts about one block of threads for each channel. So this function first adds
+    up each channel of each image, and then the images: see `column_sums`.
+
+    Parameters
+    ----------
+    x : array, shape (N, C) or (N, C, L) or (N, C, H, W)
+
+    Returns
+    -------
+    array, shape (C,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> print(channel_sums(np.ones((2, 3, 4, 4))))
+    [32. 32. 32.]
+    """
+    axes = tuple(range(2, x.ndim))
+    if not axes:
+        return column_sums(x)
+    return column_sums(x.sum(axis=axes)) if backend.launch_bound(x) else x.sum(axis=(0, *axes))
+
+
+def _number_of_parts(rows: int) -> int:
+    """Return the largest divisor of `rows` that is at most `PARTS`, or 1 if there are fewer than `TALL` rows.
+
+    Examples
+    --------
+    >>> _number_of_parts(16384), _number_of_parts(700 * 3), _number_of_parts(700)
+    (64, 60, 1)
+    """
+    return 1 if rows < TALL else next(parts for parts in range(PARTS, 0, -1) if rows % parts == 0)
 
 
 def row_dots(a: Array, b: Array) -> Array:

@@ -36,7 +36,7 @@ from ..checks import check_floats, check_gradient, not_negative, positive_int
 from ..module import Module
 from ..parameter import Parameter
 from ..per_example import Each
-from .fast_products import row_means, squares
+from .fast_products import channel_sums, row_means, squares
 
 
 class GroupNorm(Module):
@@ -91,12 +91,12 @@ class GroupNorm(Module):
         n, r = self.saved()
         check_gradient(self, dy, n.shape, n.dtype)
         groups, column = (*r.shape[:2], -1), self._column(n.ndim)
-        all_but_channels = (0, *range(2, n.ndim))
-        self.bias.grad += dy.sum(axis=all_but_channels)
-        self.weight.grad += (dy * n).sum(axis=all_but_channels)
+        self.bias.grad += channel_sums(dy)
+        self.weight.grad += channel_sums(dy * n)
         if self.weight.examples is not None:
-            self.weight.keep(Each((dy * n).sum(axis=all_but_channels[1:])))
-            self.bias.keep(Each(dy.sum(axis=all_but_channels[1:])))
+            pixels = tuple(range(2, n.ndim))
+            self.weight.keep(Each((dy * n).sum(axis=pixels)))
+            self.bias.keep(Each(dy.sum(axis=pixels)))
         dn = (dy * self.weight.data.reshape(column)).reshape(groups)
         n_g = n.reshape(groups)  # (N, G, M)
         dx = r * (dn - row_means(dn) - n_g * row_means(dn * n_g))

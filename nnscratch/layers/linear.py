@@ -30,7 +30,7 @@ from ..modes import input_grad_optional
 from ..module import Module
 from ..parameter import Parameter
 from ..per_example import Each, Outer
-from .fast_products import matmul
+from .fast_products import column_sums, matmul
 
 
 class Linear(Module):
@@ -109,7 +109,7 @@ class Linear(Module):
         rows, drows = x.reshape(-1, self.in_features), dy.reshape(-1, self.out_features)
         self.weight.add_product(drows.T, rows)  # weight.grad += dy^T x
         if self.bias is not None:
-            self.bias.grad += drows.sum(axis=0)
+            self.bias.grad += column_sums(drows)
         if self.weight.examples is not None:
             self.keep_examples(dy, x)
         if not self.needs_input_grad:

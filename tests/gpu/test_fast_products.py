@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import strict_cupy
 
-from nnscratch.layers.fast_products import column_sums, row_dots, row_means, row_sums
+from nnscratch.layers.fast_products import TALL, channel_sums, column_sums, row_dots, row_means, row_sums
 
 FUNCTIONS = {"row_sums": row_sums, "row_means": row_means, "row_dots": lambda x: row_dots(x, x)}
 
@@ -20,15 +20,31 @@ def test_a_number_for_each_row(name, dtype, rng, on_cuda, on_cpu):
         np.testing.assert_allclose(there, y, rtol=1e-4 if dtype == np.float32 else 1e-12)
 
 
-def test_a_number_for_each_column(rng, on_cuda, on_cpu):
-    x = rng.normal(size=(7, 5))
+@pytest.mark.parametrize("rows", [7, TALL, 2 * TALL + 1, 2003], ids="{} rows".format)
+@pytest.mark.parametrize("order", "CF")
+def test_a_number_for_each_column(rows, order, rng, on_cuda, on_cpu):
+    x = np.asarray(rng.normal(size=(rows, 5)), order=order)
     np.testing.assert_allclose(column_sums(x), x.sum(axis=0))
     np.testing.assert_allclose(on_cpu(column_sums(on_cuda(x))), x.sum(axis=0))
 
 
+@pytest.mark.parametrize("shape", [(7, 3), (TALL, 3), (7, 3, 5), (TALL, 3, 1, 2)], ids=str)
+def test_a_number_for_each_channel(shape, rng, on_cuda, on_cpu):
+    x = rng.normal(size=shape)
+    expected = x.sum(axis=(0, *range(2, x.ndim)))
+    np.testing.assert_allclose(channel_sums(x), expected)
+    np.testing.assert_allclose(on_cpu(channel_sums(on_cuda(x))), expected)
+
+
 @pytest.mark.parametrize(
     ("function", "launches"),
-    [(row_sums, 1), (row_means, 2), (lambda x: row_dots(x, x), 2), (lambda x: column_sums(x[0]), 1)],
+    [
+        (row_sums, 1),
+        (row_means, 2),
+        (lambda x: row_dots(x, x), 2),
+        (lambda x: column_sums(x[0]), 1),
+        (channel_sums, 2),
+    ],
 )
 def test_sums_on_cuda_take_no_tables_of_addresses(function, launches):
     with strict_cupy.installed() as cp:
@@ -36,3 +52,23 @@ def test_sums_on_cuda_take_no_tables_of_addresses(function, launches):
         with strict_cupy.counted() as counts:
             function(x)
     assert (counts.launches, counts.copies, counts.waits) == (launches, 0, 0)
+
+
+def test_a_tall_matrix_is_added_up_in_many_parts(monkeypatch):
+    sizes = []
+    with strict_cupy.installed() as cp:
+        x = cp.ones((64 * TALL, 5), dtype=np.float32)
+        monkeypatch.setattr(strict_cupy, "call", noting_sums(strict_cupy.call, sizes))
+        column_sums(x)
+        column_sums(x[: TALL - 1])
+    assert sizes == [(64, 5), (5,), (5,)]  # the shapes of the results
+
+
+def noting_sums(call, sizes):
+    def noting(kind, name, *args, **kwargs):
+        result = call(kind, name, *args, **kwargs)
+        if name == "sum":
+            sizes.append(result.shape)
+        return result
+
+    return noting
