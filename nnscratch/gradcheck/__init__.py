@@ -7,7 +7,7 @@ The steps of a check, and the files that do them:
     pairing.py, gradient_names.py    which array is the gradient of which weight; places.py: where both are stored
     snapshot.py, random_states.py    the user's objects and random generators are recorded, and restored afterwards
     projection.py                    reduces the outputs to one number f; precision.py: computes f in float64
-    traps.py                         faults that a comparison of gradients cannot find
+    traps.py, stale_forward.py       faults that a comparison of gradients cannot find
     completeness.py, vacuous.py      find arrays that were not checked, and checks that prove nothing
     perturbed.py, zero_arrays.py     find a backward that uses finite differences itself, and weights that are all zero
     numerical.py, differences.py     finite differences with error bounds; complex_step.py: a more exact method

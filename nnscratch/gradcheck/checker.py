@@ -35,7 +35,8 @@ from .report import GradientReport, Trap
 from .settings import Settings
 from .small_constants import excuse_small_constants
 from .snapshot import Snapshot
-from .traps import WRITES, accumulation_traps, backward_traps, forward_traps, stale_traps
+from .stale_forward import stale_traps
+from .traps import WRITES, accumulation_traps, backward_traps, forward_traps
 from .vacuous import ForwardCalls, constant_traps, difference_traps
 from .zero_arrays import check_without_zeros
 

@@ -3,10 +3,11 @@
     forward      writes into its inputs or parameters; returns NaN; returns a view of its input
     backward     writes into its inputs, into dy or into parameters; overwrites a gradient instead of adding to it;
                  stores another array as the gradient of a parameter, such as self.dw = self.x, instead of a copy;
-                 uses values of the wrong forward (forward A, forward B, backward); does not use the saved values
+                 does not use the saved values
     a gradient   has a different shape or dtype than its array; contains NaN
 
-A trap of severity "wrong" makes the whole report wrong. A "note" is only printed.
+A trap of severity "wrong" makes the whole report wrong. A "note" is only printed. stale_forward.py finds one more trap:
+a backward that uses values of the wrong forward.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from .adapters import NO_CACHE, Adapter
-from .nested import array_module, is_array, is_float, leaves, map_leaves, share_memory, to_numpy
+from .adapters import Adapter
+from .nested import array_module, is_array, is_float, leaves, share_memory, to_numpy
 from .projection import Projection, gradient_as_float64
 from .report import Trap
 from .snapshot import Snapshot, equal_arrays
@@ -75,42 +76,54 @@ def backward_traps(projection: Projection) -> list[Trap]:
         overwritten = [n for n, a in now.items() if n in changed and share_memory(a, given.get(n))]
         shared = sharing_traps(adapter, {n: g for n, g in given.items() if n not in overwritten})
         given = {name: g.copy() if is_array(g) else g for name, g in given.items()}
-    traps += [*change_traps(adapter, written, replaced, overwritten), *shared]
-    if adapter.container == "flat":
-        form = ", ".join(nested_names(f"d{n}", v) for n, v in zip(adapter.input_names, adapter.inputs, strict=True))
-        message = f"backward returns all gradients in one tuple; nest them like the inputs of forward: {form}"
-        traps.append(Trap("not nested like the inputs", message, "wrong" if adapter.accumulates else "note"))
-    elif adapter.container:
-        fix = " Remove the comma after it." if adapter.container == "tuple" else ""
-        message = f"backward returns a {adapter.container} instead of an array; return the array itself.{fix}"
-        # In a network, the result of a Module's backward goes to the module before it. So it must be an array.
-        traps.append(Trap(NOT_AN_ARRAY, message, "wrong" if adapter.accumulates else "note"))
+    traps += [*change_traps(adapter, written, replaced, overwritten), *shared, *container_traps(adapter)]
     for name, array in projection.variables.items():
         if given.get(name) is not None:
             traps += form_traps(name, array, given[name])
-    for (name, dy), (_, w) in zip(leaves("dy", dys), leaves("dy", projection.dys()), strict=True):
+    traps += dy_traps(dys, projection.dys())
+    if unused_saved:
+        message = (
+            f"{', '.join(unused_saved)}: forward calls save_for_backward, but backward does not call saved(), so "
+            f"memory grows with every step"
+        )
+        traps.append(Trap("saved but not used", message, "note"))
+    if cache_changed and not repeats_equally(projection):
+        shapes = ", ".join(str(a.shape) for a in cache_changed[:3])
+        message = f"backward changes the cached array of shape {shapes}, so a second backward returns other gradients"
+        severity = "wrong" if adapter.returns_cache else "note"  # a cache inside an object is private
+        traps.append(Trap("backward writes into the cache", message, severity))
+    return traps
+
+
+def container_traps(adapter: Adapter) -> list[Trap]:
+    """Return a `Trap` if backward returns the gradients in the wrong container.
+
+    For example, backward returns a tuple with one array instead of the array.
+    """
+    # In a network, the result of a Module's backward goes to the module before it. So it must have the right form.
+    severity = "wrong" if adapter.accumulates else "note"
+    if adapter.container == "flat":
+        form = ", ".join(nested_names(f"d{n}", v) for n, v in zip(adapter.input_names, adapter.inputs, strict=True))
+        message = f"backward returns all gradients in one tuple; nest them like the inputs of forward: {form}"
+        return [Trap("not nested like the inputs", message, severity)]
+    if adapter.container:
+        fix = " Remove the comma after it." if adapter.container == "tuple" else ""
+        message = f"backward returns a {adapter.container} instead of an array; return the array itself.{fix}"
+        return [Trap(NOT_AN_ARRAY, message, severity)]
+    return []
+
+
+def dy_traps(dys: tuple, unchanged: tuple) -> list[Trap]:
+    """Return a note for each dy in `dys` that backward has changed in place.
+
+    `unchanged` contains equal arrays that backward did not get.
+    """
+    traps = []
+    for (name, dy), (_, w) in zip(leaves("dy", dys), leaves("dy", unchanged), strict=True):
         if is_array(dy) and not equal_arrays(dy, w):
             which = "dy" if len(dys) == 1 and dys[0] is dy else name
             message = f"backward changes {which} in place: its later lines, and the caller, get the changed values"
             traps.append(Trap(WRITES_INTO_DY, message, "note"))
-    if unused_saved:
-        traps.append(
-            Trap(
-                "saved but not used",
-                f"{', '.join(unused_saved)}: forward calls save_for_backward, but backward does not call saved(), so "
-                f"memory grows with every step",
-                "note",
-            )
-        )
-    if cache_changed and not repeats_equally(projection):
-        shapes = ", ".join(str(a.shape) for a in cache_changed[:3])
-        traps.append(
-            Trap(
-                "backward writes into the cache",
-                f"backward changes the cached array of shape {shapes}, so a second backward returns other gradients",
-                "wrong" if adapter.returns_cache else "note",  # a cache inside an object is private
-            )
-        )
     return traps
 
 
@@ -233,117 +246,6 @@ def accumulation_traps(projection: Projection, analytic: dict[str, Any]) -> list
                 )
             )
     return traps
-
-
-def stale_traps(projection: Projection) -> list[Trap]:
-    """Run forward on A, forward on B, then backward. Return a `Trap` if backward uses values of the wrong forward.
-
-    A and B are two sets of inputs. If forward returns a cache, backward gets the cache of A, and must return the
-    gradient for A. Otherwise it must return the gradient for B, the last forward.
-
-    For a Module, a second backward follows, which must return the gradient for A. This works if forward saved its
-    values on the stack (`save_for_backward`). It fails if forward keeps them in an attribute. The failure is only a
-    note, because it matters only if the module is used twice in a network.
-    """
-    adapter = projection.adapter
-    A = adapter.inputs
-    if not adapter.float_inputs() or projection.replayed == "state":
-        return []
-    rng = np.random.default_rng(12345)
-
-    def other(v: Any) -> Any:
-        if not (is_array(v) and is_float(v)):
-            return v
-        shift = array_module(v).asarray(rng.uniform(0.05, 0.3, v.shape), dtype=v.dtype)
-        # NumPy returns a number for the sum of two arrays of shape (), so asanyarray makes it an array again.
-        return array_module(v).asanyarray(v.ravel()[::-1].reshape(v.shape) + shift)
-
-    B = map_leaves(other, A)
-    held = [(a, a.copy()) for _, a in adapter.arrays()]
-
-    def forward(inputs: tuple) -> Any:
-        adapter.inputs = inputs
-        projection.forward()
-        return adapter.cache
-
-    def backward(inputs: tuple) -> dict[str, Any]:
-        adapter.inputs = inputs
-        given = adapter.gradients(projection.dys())
-        return {name: to_numpy(g).copy() for name, g in given.items() if is_array(g)}
-
-    def reset() -> None:
-        adapter.clear_saved()
-        projection.back_to_start()
-        for array, old in held:
-            if not equal_arrays(array, old):  # backward has updated this weight
-                array[...] = old
-
-    message = "forward on inputs A, forward on other inputs B, then backward: the gradient of {} is not the gradient "
-    message += "for {}; backward uses values of the wrong forward"
-    try:
-        reset()
-        forward(B)
-    except (ValueError, ArithmeticError, IndexError):  # B may be outside the domain of forward
-        adapter.inputs = A
-        reset()
-        return []
-    try:
-        reset()
-        if adapter.cache is not NO_CACHE and adapter.cache is not None:  # a cache of None contains no values
-            forward(A)
-            expected = backward(A)
-            reset()
-            cache = forward(A)
-            forward(B)
-            adapter.cache = cache
-            wrong = differing_names(backward(A), expected)
-            return [Trap("stale cache", message.format(", ".join(wrong), "A"))] if wrong else []
-        forward(B)
-        expected = backward(B)
-        reset()
-        forward(A)
-        forward(B)
-        wrong = differing_names(backward(B), expected)
-        if wrong:
-            if any(isinstance(c, list) and len(c) >= len(old) + 2 for c, old in projection.state.containers):
-                return [one_forward_kept("forward appends to a list, and backward uses more than the last item")]
-            return [Trap("stale cache", message.format(", ".join(wrong), "B"))]
-        if adapter.accumulates:
-            got = backward(A)
-            reset()
-            forward(A)
-            wrong = differing_names(got, backward(A))
-            if wrong:
-                return [one_forward_kept(f"the second backward returns a wrong gradient of {', '.join(wrong)} for A")]
-    except (RuntimeError, IndexError, ValueError, TypeError, AttributeError, KeyError) as error:
-        return [one_forward_kept(f"{type(error).__name__}: {error}")]
-    finally:
-        adapter.inputs = A
-        reset()
-    return []
-
-
-def one_forward_kept(what: str) -> Trap:
-    """Return the note about code that keeps only the values of its last forward."""
-    return Trap(
-        "only the last forward kept",
-        f"forward on inputs A, forward on other inputs B, backward, backward: {what}. If you use the module twice in "
-        f"one network, like a recurrent cell, its gradients are wrong; self.save_for_backward(...) keeps the values of "
-        f"each forward",
-        "note",
-    )
-
-
-def differing_names(got: dict[str, Any], expected: dict[str, Any]) -> list[str]:
-    """Return the names of the gradients that differ in `got` and `expected`. Skip gradients that are not finite."""
-    return [
-        name
-        for name, g in got.items()
-        if name in expected
-        and g.shape == expected[name].shape
-        and bool(np.isfinite(expected[name]).all())
-        and not nearly_equal(g, expected[name])
-    ]
 
 
 def nearly_equal(a: Any, b: Any) -> bool:

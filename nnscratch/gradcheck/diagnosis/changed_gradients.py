@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 TARGETS = "target's share missing"
-MASK = "another mask applied"
+MASK, WRONG = "another mask applied", "upstream gradient wrong"
 MIN_MASKED = 6  # gradients with fewer elements are not tested for a mask
 MAX_ARRAYS = 16  # pairs are formed from at most this number of arrays
 Change = tuple[float, str, str, list[np.ndarray], bool]
@@ -53,72 +53,59 @@ def is_partly_zero(masked: list[np.ndarray]) -> bool:
     return sum(g.size for g in masked) >= MIN_MASKED and any(g.any() for g in masked)
 
 
-def formulas(g: np.ndarray) -> Iterator[tuple[float, str, str, Callable]]:
+Formula = tuple[float, str, str, Callable]  # rank, mistake, evidence, function of the true gradient g
+GRADIENT = "the gradient of %u"
+
+
+def formulas(g: np.ndarray) -> Iterator[Formula]:
     """Yield (rank, mistake, evidence, function of g) for wrong gradients that are a function of the true gradient g."""
-    says = "the gradient of %u "
-    yield 2.3, MASK, f"{says}is set to 0 where it is negative", lambda g: np.maximum(g, 0)
-    yield 2.3, MASK, f"{says}is set to 0 where it is positive", lambda g: np.minimum(g, 0)
-    yield 2.4, "upstream gradient missing", f"{says}is taken as 1 everywhere", np.ones_like
+    yield 2.3, MASK, f"{GRADIENT} is set to 0 where it is negative", lambda g: np.maximum(g, 0)
+    yield 2.3, MASK, f"{GRADIENT} is set to 0 where it is positive", lambda g: np.minimum(g, 0)
+    yield 2.4, "upstream gradient missing", f"{GRADIENT} is taken as 1 everywhere", np.ones_like
     for f, words in ((np.abs, "its absolute value"), (np.sign, "its sign"), (np.square, "its square")):
-        yield 2.4, "upstream gradient wrong", f"{says}is replaced by {words}", f
+        yield 2.4, WRONG, f"{GRADIENT} is replaced by {words}", f
     for axis, n in enumerate(g.shape):
-        if n < 2:
-            continue
-        for k in {0, n - 1, *range(min(n, 8))}:
-            noun = "sample" if axis == 0 or g.ndim == 2 else "index"
-            along = f"{says}contains only {noun} {k} along axis {axis}"
-            yield 2.5, "one sample counted", along, lambda g, a=axis, k=k: only(g, a, k)
-            yield (
-                2.55,
-                "one sample not counted",
-                f"{says}does not contain {noun} {k} along axis {axis}",
-                (lambda g, a=axis, k=k: g - only(g, a, k)),
-            )
-            yield (
-                2.6,
-                "upstream gradient wrong",
-                f"{says}at {noun} {k} along axis {axis} is used everywhere",
-                (lambda g, a=axis, k=k: np.broadcast_to(np.take(g, [k], a), g.shape)),
-            )
-        for f, words in ((np.sum, "sum"), (np.mean, "mean")):
-            yield (
-                2.6,
-                "upstream gradient wrong",
-                f"the {words} of the gradient of %u along axis {axis} is used everywhere",
-                (lambda g, a=axis, f=f: np.broadcast_to(f(g, axis=a, keepdims=True), g.shape)),
-            )
-        yield 2.5, "axes reversed", f"{says}is reversed along axis {axis}", lambda g, a=axis: np.flip(g, a)
-        for step in (1, -1) if n > 2 else ():
-            yield (
-                2.5,
-                "shifted by one",
-                f"{says}is shifted by {step} along axis {axis}",
-                (lambda g, a=axis, s=step: np.roll(g, s, a)),
-            )
-            yield (
-                2.5,
-                "shifted by one",
-                f"{says}is shifted by {step} along axis {axis}, with zeros at one end",
-                (lambda g, a=axis, s=step: shifted_with_zeros(g, s, a)),
-            )
+        if n > 1:
+            yield from one_index_formulas(g, axis)
+            yield from whole_axis_formulas(g, axis)
+    yield from transposed_formulas(g)
+
+
+def one_index_formulas(g: np.ndarray, axis: int) -> Iterator[Formula]:
+    """Yield wrong gradients that contain only one index along an axis, lack this index, or repeat it everywhere."""
+    n = g.shape[axis]
+    for k in {0, n - 1, *range(min(n, 8))}:
+        index = f"{'sample' if axis == 0 or g.ndim == 2 else 'index'} {k} along axis {axis}"
+        yield 2.5, "one sample counted", f"{GRADIENT} contains only {index}", lambda g, a=axis, k=k: only(g, a, k)
+        evidence = f"{GRADIENT} does not contain {index}"
+        yield 2.55, "one sample not counted", evidence, lambda g, a=axis, k=k: g - only(g, a, k)
+        evidence = f"{GRADIENT} at {index} is used everywhere"
+        yield 2.6, WRONG, evidence, lambda g, a=axis, k=k: np.broadcast_to(np.take(g, [k], a), g.shape)
+
+
+def whole_axis_formulas(g: np.ndarray, axis: int) -> Iterator[Formula]:
+    """Yield wrong gradients that are summed, averaged, reversed or shifted along an axis."""
+    for f, words in ((np.sum, "sum"), (np.mean, "mean")):
+        evidence = f"the {words} of {GRADIENT} along axis {axis} is used everywhere"
+        yield 2.6, WRONG, evidence, lambda g, a=axis, f=f: np.broadcast_to(f(g, axis=a, keepdims=True), g.shape)
+    yield 2.5, "axes reversed", f"{GRADIENT} is reversed along axis {axis}", lambda g, a=axis: np.flip(g, a)
+    for step in (1, -1) if g.shape[axis] > 2 else ():
+        evidence = f"{GRADIENT} is shifted by {step} along axis {axis}"
+        yield 2.5, "shifted by one", evidence, lambda g, a=axis, s=step: np.roll(g, s, a)
+        evidence = f"{evidence}, with zeros at one end"
+        yield 2.5, "shifted by one", evidence, lambda g, a=axis, s=step: shifted_with_zeros(g, s, a)
+
+
+def transposed_formulas(g: np.ndarray) -> Iterator[Formula]:
+    """Yield wrong gradients whose axes are exchanged, or that are reshaped instead of transposed."""
     for order in permutations(range(g.ndim)) if 2 <= g.ndim <= 4 else ():
         if order == tuple(range(g.ndim)):
             continue
-        same = tuple(g.shape[a] for a in order) == g.shape
-        if same:
-            yield (
-                2.5,
-                "transposed",
-                f"the axes of the gradient of %u are exchanged: transpose{order}",
-                (lambda g, o=order: g.transpose(o)),
-            )
-        if reshaped(g, order) is not None:
-            yield (
-                2.6,
-                "reshaped instead of transposed",
-                f"{says}is reshaped where transpose{order} is needed",
-                (lambda g, o=order: reshaped(g, o)),
-            )
+        if tuple(g.shape[a] for a in order) == g.shape:
+            evidence = f"the axes of {GRADIENT} are exchanged: transpose{order}"
+            yield 2.5, "transposed", evidence, lambda g, o=order: g.transpose(o)
+        evidence = f"{GRADIENT} is reshaped where transpose{order} is needed"
+        yield 2.6, "reshaped instead of transposed", evidence, lambda g, o=order: reshaped(g, o)
 
 
 def only(g: np.ndarray, axis: int, k: int) -> np.ndarray:

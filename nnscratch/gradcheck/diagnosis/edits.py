@@ -212,27 +212,53 @@ def is_numeric(value: Any) -> bool:
     return isinstance(value, (float, np.floating))
 
 
-def changes(
-    node: Any, known: dict[str, Any], factors: dict[str, Any], whole: bool
-) -> Iterator[tuple[float, str, str, Any]]:
+Change = tuple[float, str, str, Any]  # rank, mistake, words, new expression
+
+
+def changes(node: Any, known: dict[str, Any], factors: dict[str, Any], whole: bool) -> Iterator[Change]:
     """Yield (rank, mistake, words, new expression) for each change of the expression `node`.
 
-    "%e" in the words is later replaced by the source of `node`. `known` contains the arrays and numbers that the
-    function uses, by name, and `factors` those that may be a missing factor. `whole` is True if `node` is the whole
-    right-hand side of a statement.
+    "%e" in the words is later replaced by the source of `node`.
+
+    Parameters
+    ----------
+    node : ast.expr
+    known : dict
+        The arrays and numbers that the function uses, by name.
+    factors : dict
+        The arrays and numbers that may be a missing factor, by name.
+    whole : bool
+        True if `node` is the whole right-hand side of a statement.
     """
+    yield from other_variables(node, known)
+    yield from other_operations(node)
+    yield from other_comparisons(node, known)
+    yield from other_numbers(node)
+    if whole and not isinstance(node, ast.Constant):
+        yield 0.02, "sign flipped", "the sign of %e is wrong", ast.UnaryOp(ast.USub(), node)
+        yield 0.05, "scaled by a constant", "%e must be twice as large", ast.BinOp(ast.Constant(2.0), ast.Mult(), node)
+        yield 0.05, "scaled by a constant", "%e must be half as large", ast.BinOp(node, ast.Div(), ast.Constant(2))
+    yield from missing_factors(node, known, factors, whole)
+
+
+def other_variables(node: Any, known: dict[str, Any]) -> Iterator[Change]:
+    """Yield, like `changes`, another variable for a variable, and its square and its transpose."""
     text = ast.unparse(node)
     own = known.get(text)
     if own is not None:
         for name, value in known.items():
             if name != text and (np.shape(value) == np.shape(own)):
                 yield 0.0, "the wrong array used", "%e is the wrong variable", parsed(name)
-        if np.asarray(own).dtype.kind == "f":  # the square of a size may need too much memory
+        if np.asarray(own).dtype.kind == "f":  # the square of an integer, such as a size, may need too much memory
             yield 0.06, "a derivative wrong", "the square of %e is needed", parsed(f"{text} ** 2")
         if np.ndim(own) == 2:
             yield 0.03, "transposed", "%e must be transposed", parsed(f"{text}.T")
     if isinstance(node, ast.Attribute) and node.attr == "T":
         yield 0.03, "transposed", "%e must not be transposed", node.value
+
+
+def other_operations(node: Any) -> Iterator[Change]:
+    """Yield, like `changes`, another operation for a sum, a product, a quotient, a power or a minus sign."""
     if isinstance(node, ast.BinOp):
         left, right = ast.unparse(node.left), ast.unparse(node.right)
         quotient, product = (ast.BinOp(node.left, kind(), node.right) for kind in (ast.Div, ast.Mult))
@@ -252,6 +278,10 @@ def changes(
             yield 0.06, "a derivative wrong", "the power %e is wrong", node.left
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and not isinstance(node.operand, ast.Constant):
         yield 0.02, "sign flipped", "the minus of %e does not belong", node.operand
+
+
+def other_comparisons(node: Any, known: dict[str, Any]) -> Iterator[Change]:
+    """Yield, like `changes`, other comparisons for ``a > 0``: ``a < 0``, and ``a > b`` with another variable b."""
     if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in COMPARISONS:
         turned = ast.Compare(node.left, [COMPARISONS[type(node.ops[0])]()], node.comparators)
         yield 0.04, "another mask applied", "the comparison %e is wrong", turned
@@ -260,15 +290,20 @@ def changes(
             if np.shape(value) == np.shape(left):
                 other = ast.Compare(node.left, node.ops, [parsed(name)])
                 yield 0.04, "another mask applied", "the comparison %e is wrong", other
+
+
+def other_numbers(node: Any) -> Iterator[Change]:
+    """Yield, like `changes`, other numbers for a number: plus or minus one, doubled, halved and negated."""
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         values = (node.value + 1, node.value - 1, 2 * node.value, node.value / 2, -node.value)
         for value in dict.fromkeys(v for v in values if v != node.value):
             new = ast.Constant(value) if value >= 0 else ast.UnaryOp(ast.USub(), ast.Constant(-value))
             yield 0.04, "a number wrong", "the number %e is wrong", new
-    if whole and not isinstance(node, ast.Constant):
-        yield 0.02, "sign flipped", "the sign of %e is wrong", ast.UnaryOp(ast.USub(), node)
-        yield 0.05, "scaled by a constant", "%e must be twice as large", ast.BinOp(ast.Constant(2.0), ast.Mult(), node)
-        yield 0.05, "scaled by a constant", "%e must be half as large", ast.BinOp(node, ast.Div(), ast.Constant(2))
+
+
+def missing_factors(node: Any, known: dict[str, Any], factors: dict[str, Any], whole: bool) -> Iterator[Change]:
+    """Yield, like `changes`, the product and the quotient of the expression and each factor in `factors`."""
+    own = known.get(ast.unparse(node))
     number = isinstance(node, ast.Constant) and type(node.value) is float
     for name, value in factors.items() if own is not None or number or whole else ():
         if own is not None and not fits_into(np.shape(value), np.shape(own)):

@@ -20,74 +20,108 @@ from .slope_formulas import name_slope
 
 def elementwise_mistakes(case: Case, J: ElementJacobian | DirectionalJacobian, R: np.ndarray, outputs: list) -> None:
     """If forward is y = phi(x), element by element, find the formula that backward uses instead of phi'(x)."""
-    x = to_numpy(case.projection.variables[case.name]).ravel()
     if len(outputs) != 1 or not J.is_diagonal:
         return
     slope = J.diagonal
     y = np.asarray(to_numpy(outputs[0][1])).ravel()
-    shape, levels = case.given.shape, np.unique(np.round(slope, 6))
-    nonzero = levels[levels != 0]
-    on_off = len(levels) == 2 and 0 in levels
-    factor = case.given.ravel() / R  # given = factor * dy
-
-    def test(rank: float, other: Any, mistake: str, evidence: str) -> None:
-        case.test(rank, (R * other).reshape(shape), mistake, evidence)
-
-    if on_off:
-        on = nonzero[0]
-        scaled = "dy" if abs(on - 1) <= 1e-6 else f"{on:.4g} * dy"
-        test(1.1, np.ones(x.size), "mask not applied", "given = dy, also where y does not depend on x")
-        test(1.1, np.full(x.size, on), "mask not applied", f"given = {scaled}, also where y does not depend on x")
-        if abs(on - 1) > 1e-6:
-            missing = "keep-probability not applied" if is_drawn(case, slope) else "a factor missing"
-            test(1.2, (slope != 0).astype(float), missing, f"forward multiplies by {on:.4g}, but backward does not")
-            test(1.2, (slope != 0) / on, missing, f"forward multiplies by {on:.4g}, but backward divides by it")
-        inverted = f"given = {scaled} where y does not depend on x, and 0 elsewhere"
-        test(1.3, np.where(slope != 0, 0, on), "mask inverted", inverted)
-        passed = np.abs(factor - on) <= MAX_MISFIT * abs(on)
-        if x.size >= 8 and passed.any() and not passed.all() and not np.any(factor[~passed]):
-            differ = int((passed != (slope != 0)).sum())
-            evidence = f"the given gradient is 0 or {scaled}, but backward does not use the mask of forward"
-            case.add(1.6, "another mask applied", f"{evidence}: {differ} of {x.size} elements differ")
+    levels = np.unique(np.round(slope, 6))
+    is_mask = len(levels) == 2 and 0 in levels  # phi'(x) is 0 or one other number, as for ReLU
+    if is_mask:
+        wrong_mask(case, slope, R, levels[levels != 0][0])
     elif is_linear(case, slope):
-        test(3.7, np.ones(x.size), "a factor missing", "given = dy, unchanged")
-        for name, array in case.projection.variables.items():
-            other = as_factor(to_numpy(array), shape)
-            if other is not None and not np.allclose(other, slope):
-                case.test(3.7, (R * other).reshape(shape), "the wrong array used", wrong_factor(case, slope, name))
+        wrong_constant(case, slope, R)
         return
     else:
-        later = 0.0 if len(case.projection.variables) == 1 else 2.5  # a weight, not a slope, may be the missing factor
-        wrong = "activation's derivative wrong"
-        test(1.2 + later, np.ones(x.size), "activation's derivative missing", "given = dy, unchanged")
-        test(1.2 + later, y, wrong, "given = dy * y")
-        test(1.2 + later, 1 - y, wrong, "given = dy * (1 - y)")
-        test(1.2 + later, y**2, wrong, "given = dy * y^2")
-        test(1.2 + later, 1 + y**2, wrong, "given = dy * (1 + y^2)")
-        test(1.2 + later, y * (1 + y), wrong, "given = dy * y (1 + y)")
-        test(1.2 + later, y * (1 - y), wrong, "given = dy * y (1 - y) (the derivative of sigmoid)")
-        test(1.2 + later, 1 - y**2, wrong, "given = dy * (1 - y^2) (the derivative of tanh)")
-        test(1.3 + later, slope**2, "activation's derivative applied twice", "given = dy * phi'(x)^2, where y = phi(x)")
-    wrong_point = "derivative taken at the wrong value"
-    instead = "with the input x instead of the output y"
-    test(1.15, x * (1 - x), wrong_point, f"given = dy * x (1 - x): the formula y (1 - y), {instead}")
-    test(1.15, 1 - x**2, wrong_point, f"given = dy * (1 - x^2): the formula 1 - y^2, {instead}")
-    at_dy = elementwise_slope_at(case, R)
-    if at_dy is not None and on_off:
-        evidence = "given = dy * phi'(dy), where y = phi(x): the mask is computed from dy instead of x"
-        test(1.12, at_dy, "another mask applied", evidence)
-    elif at_dy is not None:
-        test(1.12, at_dy, wrong_point, "given = dy * phi'(dy), where y = phi(x): phi' is taken at dy instead of x")
-    if not on_off:
-        at_y = elementwise_slope_at(case, y)
-        if at_y is not None:
-            evidence = "given = dy * phi'(y), where y = phi(x): phi' is taken at the activation y"
-            test(1.1, at_y, wrong_point, f"{evidence} instead of the pre-activation x")
+        wrong_slope(case, slope, R, y)
+    slope_at_wrong_value(case, R, y, is_mask)
     if not case.found:
-        later = 0.0 if len(case.projection.variables) == 1 else 2.5
+        x = to_numpy(case.projection.variables[case.name]).ravel()
+        factor = case.given.ravel() / R  # given = factor * dy
         named = name_slope(x, y, slope, factor, partial(outputs_at, case), partial(elementwise_slope_at, case))
         if named is not None:
-            case.add(named[0] + later, *named[1:])
+            case.add(named[0] + rank_of_slopes(case), *named[1:])
+
+
+def rank_of_slopes(case: Case) -> float:
+    """Return a number to add to the rank of a wrong slope.
+
+    If the check differentiates several arrays, the missing factor may be a weight instead of a slope. So a mistake that
+    names the weight comes first.
+    """
+    return 0.0 if len(case.projection.variables) == 1 else 2.5
+
+
+def test_factor(case: Case, R: np.ndarray, rank: float, factor: Any, mistake: str, evidence: str) -> None:
+    """Add the mistake to `case` if backward multiplies dy by `factor`."""
+    case.test(rank, (R * factor).reshape(case.given.shape), mistake, evidence)
+
+
+def wrong_mask(case: Case, slope: np.ndarray, R: np.ndarray, on: float) -> None:
+    """Test mistakes about a function whose derivative, the array `slope`, is 0 or the number `on`, such as ReLU."""
+    test, ones = partial(test_factor, case, R), np.ones(slope.size)
+    scaled = "dy" if abs(on - 1) <= 1e-6 else f"{on:.4g} * dy"
+    test(1.1, ones, "mask not applied", "given = dy, also where y does not depend on x")
+    test(1.1, on * ones, "mask not applied", f"given = {scaled}, also where y does not depend on x")
+    if abs(on - 1) > 1e-6:
+        missing = "keep-probability not applied" if is_drawn(case, slope) else "a factor missing"
+        test(1.2, (slope != 0).astype(float), missing, f"forward multiplies by {on:.4g}, but backward does not")
+        test(1.2, (slope != 0) / on, missing, f"forward multiplies by {on:.4g}, but backward divides by it")
+    inverted = f"given = {scaled} where y does not depend on x, and 0 elsewhere"
+    test(1.3, np.where(slope != 0, 0, on), "mask inverted", inverted)
+    factor = case.given.ravel() / R  # given = factor * dy
+    passed = np.abs(factor - on) <= MAX_MISFIT * abs(on)
+    if slope.size >= 8 and passed.any() and not passed.all() and not np.any(factor[~passed]):
+        differ = int((passed != (slope != 0)).sum())
+        evidence = f"the given gradient is 0 or {scaled}, but backward does not use the mask of forward"
+        case.add(1.6, "another mask applied", f"{evidence}: {differ} of {slope.size} elements differ")
+
+
+def wrong_constant(case: Case, slope: np.ndarray, R: np.ndarray) -> None:
+    """Test mistakes about y = g x + b, where g is the array `slope`: backward multiplies dy by another array than g."""
+    test_factor(case, R, 3.7, np.ones(slope.size), "a factor missing", "given = dy, unchanged")
+    for name, array in case.projection.variables.items():
+        other = as_factor(to_numpy(array), case.given.shape)
+        if other is not None and not np.allclose(other, slope):
+            test_factor(case, R, 3.7, other, "the wrong array used", wrong_factor(case, slope, name))
+
+
+def wrong_slope(case: Case, slope: np.ndarray, R: np.ndarray, y: np.ndarray) -> None:
+    """Test mistakes about an activation function y = phi(x) with the derivative `slope`."""
+    later, wrong = rank_of_slopes(case), "activation's derivative wrong"
+    for rank, factor, mistake, text in (
+        (1.2, np.ones(y.size), "activation's derivative missing", "dy, unchanged"),
+        (1.2, y, wrong, "dy * y"),
+        (1.2, 1 - y, wrong, "dy * (1 - y)"),
+        (1.2, y**2, wrong, "dy * y^2"),
+        (1.2, 1 + y**2, wrong, "dy * (1 + y^2)"),
+        (1.2, y * (1 + y), wrong, "dy * y (1 + y)"),
+        (1.2, y * (1 - y), wrong, "dy * y (1 - y) (the derivative of sigmoid)"),
+        (1.2, 1 - y**2, wrong, "dy * (1 - y^2) (the derivative of tanh)"),
+        (1.3, slope**2, "activation's derivative applied twice", "dy * phi'(x)^2, where y = phi(x)"),
+    ):
+        test_factor(case, R, rank + later, factor, mistake, f"given = {text}")
+
+
+def slope_at_wrong_value(case: Case, R: np.ndarray, y: np.ndarray, is_mask: bool) -> None:
+    """Test whether backward computes phi' at a wrong value: the formula for y at x, or phi' at dy or at y.
+
+    `is_mask` is True if phi' is 0 or one other number.
+    """
+    test, mistake = partial(test_factor, case, R), "derivative taken at the wrong value"
+    x = to_numpy(case.projection.variables[case.name]).ravel()
+    instead = "with the input x instead of the output y"
+    test(1.15, x * (1 - x), mistake, f"given = dy * x (1 - x): the formula y (1 - y), {instead}")
+    test(1.15, 1 - x**2, mistake, f"given = dy * (1 - x^2): the formula 1 - y^2, {instead}")
+    at_dy = elementwise_slope_at(case, R)
+    evidence = "given = dy * phi'(dy), where y = phi(x): "
+    if at_dy is not None and is_mask:
+        test(1.12, at_dy, "another mask applied", f"{evidence}the mask is computed from dy instead of x")
+    elif at_dy is not None:
+        test(1.12, at_dy, mistake, f"{evidence}phi' is taken at dy instead of x")
+    at_y = None if is_mask else elementwise_slope_at(case, y)
+    if at_y is not None:
+        evidence = "given = dy * phi'(y), where y = phi(x): phi' is taken at the activation y"
+        test(1.1, at_y, mistake, f"{evidence} instead of the pre-activation x")
 
 
 def is_linear(case: Case, slope: np.ndarray) -> bool:

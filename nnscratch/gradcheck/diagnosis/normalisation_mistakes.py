@@ -8,7 +8,8 @@ the backward of the changed forward uses the same wrong P.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import combinations
+from functools import partial
+from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
@@ -47,63 +48,81 @@ def wrong_statistics(graph: ForwardGraph, nodes: list[Node], axes: tuple[int, ..
 
     `nodes` are the operations that compute the result, one for each round of a loop.
     """
-    shape, place = nodes[0].result.shape, nodes[0].place
+    place = nodes[0].place
+    read = normalised_array(graph, nodes, axes)
+    if read is None:
+        return
+    for rank, mistake, evidence, formula in chain(other_axes(nodes[0].result.ndim, axes), wrong_terms(axes)):
+        changes: dict = {}
+        for source, node in zip(read[0], nodes, strict=True):
+            h, s = node.result, deviation(source.operands[read[1]], node.result, axes)
+            changes |= with_slope(graph, (source.number, read[1]), node.number, partial(formula, h, s))
+        yield Hypothesis(rank, mistake, evidence, place, changes)
+
+
+def normalised_array(graph: ForwardGraph, nodes: list[Node], axes: tuple[int, ...]) -> tuple[list[Node], int] | None:
+    """Find the array x from which forward computes the result of `nodes`, xhat = (x - mean) / s.
+
+    Return the operations that read x, and the number of the operand. Return None if there is no such array.
+    """
+    h = nodes[0].result
     for sources, j, _ in graph.edges():
         if j < 0 or len(sources) != len(nodes) or sources[0].number > nodes[0].number:
             continue
-        u = sources[0].operands[j]
-        if np.shape(u) != shape:
+        x = sources[0].operands[j]
+        if np.shape(x) != h.shape:
             continue
-        centred = u - u.mean(axis=axes, keepdims=True)
-        h = nodes[0].result
-        s = np.sqrt((centred**2).mean(axis=axes, keepdims=True) / (h**2).mean(axis=axes, keepdims=True))
-        if not np.allclose(centred / s, h, atol=1e-6):
+        if np.allclose((x - x.mean(axis=axes, keepdims=True)) / deviation(x, h, axes), h, atol=1e-6):
+            return sources, j
+    return None
+
+
+def deviation(x: Any, h: Any, axes: tuple[int, ...]) -> Any:
+    """Return the array s for which h = (x - mean) / s. The means are over `axes`."""
+    centred = x - x.mean(axis=axes, keepdims=True)
+    return np.sqrt((centred**2).mean(axis=axes, keepdims=True) / (h**2).mean(axis=axes, keepdims=True))
+
+
+def other_axes(ndim: int, axes: tuple[int, ...]) -> Iterator[tuple[float, str, str, Callable]]:
+    """Yield (rank, mistake, evidence, formula) for a backward that takes its means over other axes than `axes`.
+
+    ``formula(xhat, s, d)`` is the movement of xhat for a movement `d` of x.
+    """
+    words, forward = "the backward of the normalisation takes its ", f"but forward uses {axes_in_words(axes)}"
+    for other in axis_sets(ndim):
+        if other == axes:
             continue
+        name = "all axes" if len(other) == ndim else axes_in_words(other)
+        for reduce, sort in ((np.mean, "means"), (np.sum, "sums")):
+            evidence = f"{words}{sort} over {name}, {forward}"
+            yield 1.8, WRONG_AXIS, evidence, lambda h, s, d, r=reduce, a=other: project(d / s, h, r, a)
+        for kept, text in (("deviation", "mean"), ("mean", "deviation")):
+            evidence = f"in the backward of the normalisation, the term of the {text} is taken over {name}, {forward}"
+            yield 1.82, WRONG_AXIS, evidence, lambda h, s, d, a=other, k=kept: project_over_two(d / s, h, axes, a, k)
 
-        def with_movement(formula: Callable, sources: list[Node] = sources, j: int = j) -> dict:
-            changes = {}
-            for source, node in zip(sources, nodes, strict=True):
-                x = source.operands[j]
-                c = x - x.mean(axis=axes, keepdims=True)
-                h = node.result
-                s = np.sqrt((c**2).mean(axis=axes, keepdims=True) / (h**2).mean(axis=axes, keepdims=True))
-                movement = lambda d, h=h, s=s: formula(h, s, d)  # noqa: E731
-                changes |= with_slope(graph, (source.number, j), node.number, movement)
-            return changes
 
-        words = "the backward of the normalisation takes its "
-        for other in axis_sets(len(shape)):
-            if other == axes:
-                continue
-            name = "all axes" if len(other) == len(shape) else axes_in_words(other)
-            for reduce, sort in ((np.mean, "means"), (np.sum, "sums")):
-                both = with_movement(lambda h, s, d, r=reduce, a=other: project(d / s, h, r, a))
-                evidence = f"{words}{sort} over {name}, but forward uses {axes_in_words(axes)}"
-                yield Hypothesis(1.8, WRONG_AXIS, evidence, place, both)
-            for kept, text in (("deviation", "mean"), ("mean", "deviation")):
-                one = with_movement(lambda h, s, d, a=other, k=kept: project_over_two(d / s, h, axes, a, k))
-                own = f"in the backward of the normalisation, the term of the {text} is taken over {name}"
-                evidence = f"{own}, but forward uses {axes_in_words(axes)}"
-                yield Hypothesis(1.82, WRONG_AXIS, evidence, place, one)
-        sums = with_movement(lambda h, s, d: project(d / s, h, np.sum, axes))
-        evidence = "the backward of the normalisation uses sums instead of means: the factor 1/N is missing"
-        yield Hypothesis(1.85, FACTOR, evidence, place, sums)
-        bare = with_movement(
-            lambda h, s, d: project(d / s, h, np.mean, axes, 1, 0) - h * (d / s).mean(axes, keepdims=True)
-        )
-        evidence = (
-            "in the backward of the normalisation, the term of the deviation lacks the factor (x - mean) / deviation"
-        )
-        yield Hypothesis(1.9, FACTOR, evidence, place, bare)
-        for power, text in ((0, "does not divide by the deviation"), (2, "divides by the variance")):
-            other_power = with_movement(lambda h, s, d, p=power: project(d / s**p, h, np.mean, axes))
-            mistake = FACTOR if power == 0 else "a factor applied twice"
-            yield Hypothesis(1.9, mistake, f"the backward of the normalisation {text}", place, other_power)
-        for a, b, text in ((-1, 1, "mean"), (1, -1, "deviation"), (-1, -1, "mean and the deviation")):
-            turned = with_movement(lambda h, s, d, a=a, b=b: project(d / s, h, np.mean, axes, a, b))
-            evidence = f"in the backward of the normalisation, the term of the {text} has the wrong sign"
-            yield Hypothesis(1.9, "sign flipped", evidence, place, turned)
-        return
+def wrong_terms(axes: tuple[int, ...]) -> Iterator[tuple[float, str, str, Callable]]:
+    """Yield (rank, mistake, evidence, formula) for a backward with a wrong factor or sign in one of its terms.
+
+    ``formula(xhat, s, d)`` is the movement of xhat for a movement `d` of x.
+    """
+    within = "in the backward of the normalisation, the term of the"
+    evidence = "the backward of the normalisation uses sums instead of means: the factor 1/N is missing"
+    yield 1.85, FACTOR, evidence, lambda h, s, d: project(d / s, h, np.sum, axes)
+    evidence = f"{within} deviation lacks the factor (x - mean) / deviation"
+    yield (
+        1.9,
+        FACTOR,
+        evidence,
+        lambda h, s, d: project(d / s, h, np.mean, axes, 1, 0) - h * (d / s).mean(axes, keepdims=True),
+    )
+    for power, text in ((0, "does not divide by the deviation"), (2, "divides by the variance")):
+        mistake = FACTOR if power == 0 else "a factor applied twice"
+        evidence = f"the backward of the normalisation {text}"
+        yield 1.9, mistake, evidence, lambda h, s, d, p=power: project(d / s**p, h, np.mean, axes)
+    for a, b, text in ((-1, 1, "mean"), (1, -1, "deviation"), (-1, -1, "mean and the deviation")):
+        evidence = f"{within} {text} has the wrong sign"
+        yield 1.9, "sign flipped", evidence, lambda h, s, d, a=a, b=b: project(d / s, h, np.mean, axes, a, b)
 
 
 def project(d: Any, h: Any, reduce: Callable, axes: tuple[int, ...], a: float = 1, b: float = 1) -> Any:

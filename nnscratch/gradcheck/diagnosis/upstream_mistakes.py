@@ -91,59 +91,19 @@ def name_upstream(used: np.ndarray, R: np.ndarray, roles: dict[int, str]) -> Ite
 
     `roles` gives the role of each axis: "sample" or "time".
     """
-    size = float(np.abs(used).max())
-
-    def equals(values: Any) -> bool:
-        return float(np.abs(used - values).max()) <= MAX_MISFIT * size
-
-    if equals(R):
+    if equals(used, R):
         return
     c = used / R
     c = np.where(np.abs(c) < 1e-5, 0.0, c)
     if set(np.unique(np.round(c, 5))) == {0.0, 1.0}:
         yield from left_out(np.round(c).astype(bool), roles)
-    for axis, n in enumerate(R.shape):
-        noun = {"sample": "sample", "time": "time step"}.get(roles.get(axis, ""))
-        for k in range(n) if n > 1 else ():
-            at = f"{noun} {k}" if noun else f"index {k} along axis {axis}"
-            one = np.take(R, [k], axis)
-            factor = float((used * one).sum() / (one**2).sum() / n)
-            if equals(factor * np.broadcast_to(one, R.shape)):
-                times = f", times {factor:.4g}" if abs(factor - 1) > 1e-6 else ""
-                yield 2.0, "upstream gradient wrong", f"the incoming gradient of {at} is used everywhere{times}"
-        along = np.moveaxis(c, axis, 0).reshape(n, -1)
-        if np.ptp(along, axis=1).max() < 1e-4 and np.ptp(along) > 1e-3:
-            values, levels = along[:, 0], np.unique(np.round(along[:, 0], 4))
-            if len(levels) == 2 and 0 not in levels and 1 in levels:
-                which = [k for k in range(n) if abs(values[k] - 1) > 1e-3]
-                evidence = f"the gradient of the outputs at index {', '.join(map(str, which))} along axis {axis}"
-                evidence += f" is multiplied by {values[which[0]]:.4g}; the gradients of the other outputs are right"
-                if which == [n - 1]:
-                    evidence += "; the last window may be smaller than the others"
-                yield 2.5, "scaled by a constant", evidence
-        if equals(np.flip(R, axis)):
-            yield 2.0, "axes reversed", f"the incoming gradient is reversed along axis {axis}"
-        for step in (1, -1):
-            if n > 2 and equals(np.roll(R, step, axis)):
-                yield 2.0, "shifted by one", f"the incoming gradient is shifted by {step} along axis {axis}"
-        for flip, text in ((False, "earlier"), (True, "later")):
-            summed = np.cumsum(np.flip(R, axis) if flip else R, axis)
-            if equals(np.flip(summed, axis) if flip else summed):
-                evidence = f"each incoming gradient also contains all {text} gradients along axis {axis}"
-                yield 2.0, "accumulator not reset", evidence
-        for reduce, text in ((np.mean, "mean"), (np.sum, "sum")):
-            if equals(np.broadcast_to(reduce(R, axis=axis, keepdims=True), R.shape)):
-                evidence = f"the {text} of the incoming gradient along axis {axis} is used everywhere"
-                yield 2.0, "upstream gradient wrong", evidence
-    if R.ndim == 2 and R.shape[0] == R.shape[1] and equals(R.T):
-        yield 2.0, "transposed", "the incoming gradient is transposed"
-    for order in permutations(range(R.ndim)) if 2 <= R.ndim <= 4 else ():
-        other = R.reshape(tuple(R.shape[a] for a in order)).transpose(np.argsort(order))
-        if order != tuple(range(R.ndim)) and (equals(other) or equals(R.transpose(order).reshape(R.shape))):
-            evidence = f"the incoming gradient is reshaped where transpose{order} is needed"
-            yield 2.05, "reshaped instead of transposed", evidence
+    for axis in range(R.ndim):
+        yield from one_index_used(used, R, axis, roles)
+        yield from some_indices_scaled(c, axis)
+        yield from changed_along_axis(used, R, axis)
+    yield from transposed_or_reshaped(used, R)
     for f, text in ((np.abs, "absolute value"), (np.sign, "sign"), (np.square, "square")):
-        if equals(f(R)):
+        if equals(used, f(R)):
             yield 2.0, "upstream gradient wrong", f"the incoming gradient is replaced by its {text}"
     levels = np.unique(np.round(c, 4))
     if len(levels) == 2 and 1 in levels and 0 not in levels and (np.abs(c - 1) > 1e-3).sum() >= 2:
@@ -151,6 +111,73 @@ def name_upstream(used: np.ndarray, R: np.ndarray, roles: dict[int, str]) -> Ite
         count = int((np.abs(c - 1) > 1e-3).sum())
         evidence = f"{count} of {c.size} incoming gradients are multiplied by {other:.4g}; the others are right"
         yield 2.6, "scaled by a constant", evidence
+
+
+def equals(used: np.ndarray, values: Any) -> bool:
+    """Return True if `values` equals `used`, the array from which backward started, up to 1e-4 of its size."""
+    return float(np.abs(used - values).max()) <= MAX_MISFIT * float(np.abs(used).max())
+
+
+def one_index_used(
+    used: np.ndarray, R: np.ndarray, axis: int, roles: dict[int, str]
+) -> Iterator[tuple[float, str, str]]:
+    """Yield (rank, mistake, evidence) if `used` repeats the part of `R` at one index along an axis everywhere."""
+    n, noun = R.shape[axis], {"sample": "sample", "time": "time step"}.get(roles.get(axis, ""))
+    for k in range(n) if n > 1 else ():
+        at = f"{noun} {k}" if noun else f"index {k} along axis {axis}"
+        one = np.take(R, [k], axis)
+        factor = float((used * one).sum() / (one**2).sum() / n)
+        if equals(used, factor * np.broadcast_to(one, R.shape)):
+            times = f", times {factor:.4g}" if abs(factor - 1) > 1e-6 else ""
+            yield 2.0, "upstream gradient wrong", f"the incoming gradient of {at} is used everywhere{times}"
+
+
+def some_indices_scaled(c: np.ndarray, axis: int) -> Iterator[tuple[float, str, str]]:
+    """Yield (rank, mistake, evidence) if backward multiplies the gradients at some indices along an axis by a constant.
+
+    `c` is the array by which backward multiplies dy = R.
+    """
+    n = c.shape[axis]
+    along = np.moveaxis(c, axis, 0).reshape(n, -1)
+    if np.ptp(along, axis=1).max() < 1e-4 and np.ptp(along) > 1e-3:
+        values, levels = along[:, 0], np.unique(np.round(along[:, 0], 4))
+        if len(levels) == 2 and 0 not in levels and 1 in levels:
+            which = [k for k in range(n) if abs(values[k] - 1) > 1e-3]
+            evidence = f"the gradient of the outputs at index {', '.join(map(str, which))} along axis {axis}"
+            evidence += f" is multiplied by {values[which[0]]:.4g}; the gradients of the other outputs are right"
+            if which == [n - 1]:
+                evidence += "; the last window may be smaller than the others"
+            yield 2.5, "scaled by a constant", evidence
+
+
+def changed_along_axis(used: np.ndarray, R: np.ndarray, axis: int) -> Iterator[tuple[float, str, str]]:
+    """Yield (rank, mistake, evidence) if `used` is `R`, reversed, shifted, summed or averaged along an axis."""
+    if equals(used, np.flip(R, axis)):
+        yield 2.0, "axes reversed", f"the incoming gradient is reversed along axis {axis}"
+    for step in (1, -1):
+        if R.shape[axis] > 2 and equals(used, np.roll(R, step, axis)):
+            yield 2.0, "shifted by one", f"the incoming gradient is shifted by {step} along axis {axis}"
+    for flip, text in ((False, "earlier"), (True, "later")):
+        summed = np.cumsum(np.flip(R, axis) if flip else R, axis)
+        if equals(used, np.flip(summed, axis) if flip else summed):
+            evidence = f"each incoming gradient also contains all {text} gradients along axis {axis}"
+            yield 2.0, "accumulator not reset", evidence
+    for reduce, text in ((np.mean, "mean"), (np.sum, "sum")):
+        if equals(used, np.broadcast_to(reduce(R, axis=axis, keepdims=True), R.shape)):
+            evidence = f"the {text} of the incoming gradient along axis {axis} is used everywhere"
+            yield 2.0, "upstream gradient wrong", evidence
+
+
+def transposed_or_reshaped(used: np.ndarray, R: np.ndarray) -> Iterator[tuple[float, str, str]]:
+    """Yield (rank, mistake, evidence) if `used` is the transpose of `R`, or `R` reshaped instead of transposed."""
+    if R.ndim == 2 and R.shape[0] == R.shape[1] and equals(used, R.T):
+        yield 2.0, "transposed", "the incoming gradient is transposed"
+    for order in permutations(range(R.ndim)) if 2 <= R.ndim <= 4 else ():
+        other = R.reshape(tuple(R.shape[a] for a in order)).transpose(np.argsort(order))
+        again = R.transpose(order).reshape(R.shape)
+        if order != tuple(range(R.ndim)) and (equals(used, other) or equals(used, again)):
+            evidence = f"the incoming gradient is reshaped where transpose{order} is needed"
+            yield 2.05, "reshaped instead of transposed", evidence
 
 
 def left_out(counted: np.ndarray, roles: dict[int, str]) -> Iterator[tuple[float, str, str]]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import permutations
+from itertools import chain, permutations
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,9 @@ def wrong_factors(graph: ForwardGraph) -> Iterator[Hypothesis]:
                     yield from alternative_factors(graph, [n], j, other)
 
 
+Factor = tuple[float, str, str, list[Any]]  # rank, mistake, words, and the wrong factor in each round
+
+
 def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: int) -> Iterator[Hypothesis]:
     """Yield hypotheses about the product of two operands, `j` and `other`.
 
@@ -68,82 +71,97 @@ def alternative_factors(graph: ForwardGraph, nodes: list[Node], j: int, other: i
     factor. `nodes` are the operations that compute the product, one for each round of a loop.
     """
     node, only = nodes[0], graph.variable_name(nodes, j)
-    factor, place = node.operand_names[other], node.place
-    right = [np.asarray(n.operands[other], dtype=float) for n in nodes]
-
-    def with_values(values: list[Any]) -> dict:
-        return {n.number: replace_factor(j, other, v) for n, v in zip(nodes, values, strict=True)}
-
+    right = [np.asarray(n.operands[other], dtype=float) for n in nodes]  # the right factor in each round
     start = f"to compute the gradient of `{node.operand_names[j]}`, backward"
-
-    def says(instead: str) -> str:
-        return f"{start} replaces `{factor}` by {instead}"
-
-    def confuses(other: str) -> str:
-        return f"{start} confuses `{factor}` and `{other}`"
-
-    ones = with_values([np.ones_like(v) for v in right])
-    top = float(max(v.max() for v in right))
-    if all(((v == 0) | (v == top)).all() for v in right) and any((v == 0).any() for v in right) and top > 0:
-        yield Hypothesis(1.2, "mask not applied", says("1"), place, ones, only)
-        yield Hypothesis(
-            1.25, "mask not applied", says(f"{top:.4g}"), place, with_values([0 * v + top for v in right]), only
-        )
-        if abs(top - 1) > 1e-6:
-            bare = with_values([v / top for v in right])
-            mask = next(v for v in right if (v == 0).any())
-            if is_random_mask(graph.projection, mask, factor):
-                yield Hypothesis(1.2, "keep-probability not applied", says("a mask of 0 and 1"), place, bare, only)
-            else:
-                scale = scale_of_mask(graph, node, other) or f"{top:.4g}"
-                words = f"{start} leaves out the factor {scale}"
-                yield Hypothesis(1.2, "a factor missing", words, place, bare, only)
-        turned = with_values([top - v for v in right])
-        yield Hypothesis(1.3, "mask inverted", says("the inverted mask"), place, turned, only)
-    elif node.name in ("multiply", "divide"):
-        yield Hypothesis(2.4, "a factor missing", says("1"), place, ones, only)
-        squares = with_values([v**2 for v in right])
-        yield Hypothesis(4.5, "a factor applied twice", says("its square"), place, squares, only)
-        if all(v.all() for v in right):
-            inverse = with_values([1 / v for v in right])
-            name = "multiplied instead of divided" if node.name == "divide" else "divided instead of multiplied"
-            yield Hypothesis(4.6, name, says("its inverse"), place, inverse, only)
-    if node.name not in ("multiply", "divide") and right[0].ndim == 2 and right[0].shape[0] == right[0].shape[1]:
-        words = confuses(transpose_of(factor))
-        if node.name in ("matmul", "dot"):  # the gradient needs the transpose of the factor
-            words = f"{start} multiplies by `{factor}` instead of `{transpose_of(factor)}`"
-        yield Hypothesis(2, "transposed", words, place, with_values([v.T for v in right]), only)
+    for rank, mistake, words, values in chain(
+        mask_factors(graph, node, other, right) if are_masks(right) else powers_of_factor(node, other, right),
+        reordered_factors(node, other, right),
+        other_arrays(graph, nodes, other, right),
+    ):
+        changes = {n.number: replace_factor(j, other, v) for n, v in zip(nodes, values, strict=True)}
+        yield Hypothesis(rank, mistake, f"{start} {words}", node.place, changes, only)
     if node.name in ("matmul", "dot") and node.result.ndim == 2 and len(set(node.result.shape)) == 1:
         turned_result = {n.number: transpose_movement(j) for n in nodes}
-        result = f"`{node.place.split(': ', 1)[-1]}`"
-        words = f"{start} transposes the gradient of {result}"
-        yield Hypothesis(2.2, "transposed", words, place, turned_result, only)
-    if node.name in ("matmul", "dot") and right[0].ndim == 2 and right[0].shape[0] == right[0].shape[1]:
-        alone = with_values([np.eye(len(v)) for v in right])
-        yield Hypothesis(2.4, "a factor missing", says("the identity matrix"), place, alone, only)
-    for order in permutations(range(right[0].ndim)) if node.name in AXES and right[0].ndim in (3, 4) else ():
-        if order != tuple(range(right[0].ndim)) and tuple(right[0].shape[a] for a in order) == right[0].shape:
-            words = confuses(f"{factor}.transpose{order}")
-            yield Hypothesis(2, "transposed", words, place, with_values([v.transpose(order) for v in right]), only)
+        words = f"{start} transposes the gradient of `{node.place.split(': ', 1)[-1]}`"
+        yield Hypothesis(2.2, "transposed", words, node.place, turned_result, only)
+
+
+def are_masks(values: list[Any]) -> bool:
+    """Return True if all elements of all arrays are 0 or one positive number, and at least one element is 0."""
+    top = max(v.max() for v in values)
+    return top > 0 and all(((v == 0) | (v == top)).all() for v in values) and any((v == 0).any() for v in values)
+
+
+def mask_factors(graph: ForwardGraph, node: Node, other: int, right: list[Any]) -> Iterator[Factor]:
+    """Yield wrong factors instead of a mask, the operand `other` of `node`. `right` is the mask in each round."""
+    factor, top = node.operand_names[other], float(max(v.max() for v in right))
+    yield 1.2, "mask not applied", f"replaces `{factor}` by 1", [np.ones_like(v) for v in right]
+    yield 1.25, "mask not applied", f"replaces `{factor}` by {top:.4g}", [0 * v + top for v in right]
+    if abs(top - 1) > 1e-6:
+        bare = [v / top for v in right]
+        mask = next(v for v in right if (v == 0).any())
+        if is_random_mask(graph.projection, mask, factor):
+            yield 1.2, "keep-probability not applied", f"replaces `{factor}` by a mask of 0 and 1", bare
+        else:
+            scale = scale_of_mask(graph, node, other) or f"{top:.4g}"
+            yield 1.2, "a factor missing", f"leaves out the factor {scale}", bare
+    yield 1.3, "mask inverted", f"replaces `{factor}` by the inverted mask", [top - v for v in right]
+
+
+def powers_of_factor(node: Node, other: int, right: list[Any]) -> Iterator[Factor]:
+    """Yield 1, the square and the inverse of the factor `right`, if `node` is an elementwise product or quotient."""
+    if node.name not in ("multiply", "divide"):
+        return
+    replaces = f"replaces `{node.operand_names[other]}` by"
+    yield 2.4, "a factor missing", f"{replaces} 1", [np.ones_like(v) for v in right]
+    yield 4.5, "a factor applied twice", f"{replaces} its square", [v**2 for v in right]
+    if all(v.all() for v in right):
+        name = "multiplied instead of divided" if node.name == "divide" else "divided instead of multiplied"
+        yield 4.6, name, f"{replaces} its inverse", [1 / v for v in right]
+
+
+def reordered_factors(node: Node, other: int, right: list[Any]) -> Iterator[Factor]:
+    """Yield transposes of the factor `right`, if they have the same shape, and the identity matrix."""
+    factor, first = node.operand_names[other], right[0]
+    is_matrix_product = node.name in ("matmul", "dot")
+    if node.name not in ("multiply", "divide") and first.ndim == 2 and first.shape[0] == first.shape[1]:
+        words = f"confuses `{factor}` and `{transpose_of(factor)}`"
+        if is_matrix_product:  # the gradient needs the transpose of the factor
+            words = f"multiplies by `{factor}` instead of `{transpose_of(factor)}`"
+        yield 2, "transposed", words, [v.T for v in right]
+        if is_matrix_product:
+            yield (
+                2.4,
+                "a factor missing",
+                f"replaces `{factor}` by the identity matrix",
+                [np.eye(len(v)) for v in right],
+            )
+    for order in permutations(range(first.ndim)) if node.name in AXES and first.ndim in (3, 4) else ():
+        if order != tuple(range(first.ndim)) and tuple(first.shape[a] for a in order) == first.shape:
+            words = f"confuses `{factor}` and `{factor}.transpose{order}`"
+            yield 2, "transposed", words, [v.transpose(order) for v in right]
+
+
+def other_arrays(graph: ForwardGraph, nodes: list[Node], other: int, right: list[Any]) -> Iterator[Factor]:
+    """Yield other arrays instead of the factor `right`: its complement, its reverse, and other arrays of forward."""
+    factor = nodes[0].operand_names[other]
+    replaces = f"replaces `{factor}` by"
     complement = [1 - v for v in right]
     if all(content_key(v) in graph.producers for v in complement):
-        yield Hypothesis(4, "the wrong array used", says(f"`1 - {factor}`"), place, with_values(complement), only)
+        yield 4, "the wrong array used", f"{replaces} `1 - {factor}`", complement
     for values, expression in sums_with_other_sign(graph, nodes, other):
-        yield Hypothesis(2.9, "sign flipped", says(f"`{expression}`"), place, with_values(values), only)
+        yield 2.9, "sign flipped", f"{replaces} `{expression}`", values
     for axis in range(right[0].ndim):
         if right[0].shape[axis] > 1 and right[0].size < 1000:
-            flipped = with_values([np.flip(v, axis) for v in right])
-            yield Hypothesis(3.1, "axes reversed", says(f"its reverse along axis {axis}"), place, flipped, only)
+            words = f"{replaces} its reverse along axis {axis}"
+            yield 3.1, "axes reversed", words, [np.flip(v, axis) for v in right]
     for values, expression in without_bias(graph, nodes, other):
-        yield Hypothesis(2.8, "bias's share missing", says(expression), place, with_values(values), only)
-    after = state_after(graph, nodes, other)
-    for values, expression in neighbouring_rounds(right, after):
-        found = with_values(values)
-        yield Hypothesis(4, "the wrong array used", says(expression), place, found, only)
+        yield 2.8, "bias's share missing", f"{replaces} {expression}", values
+    for values, expression in neighbouring_rounds(right, state_after(graph, nodes, other)):
+        yield 4, "the wrong array used", f"{replaces} {expression}", values
     for values, expression in graph.arrays_like_operand(nodes, other):
-        found = with_values(values)
-        words = says(f"`{expression}`" if expression != factor else f"another array with the name `{factor}`")
-        yield Hypothesis(4, "the wrong array used", words, place, found, only)
+        instead = f"`{expression}`" if expression != factor else f"another array with the name `{factor}`"
+        yield 4, "the wrong array used", f"{replaces} {instead}", values
 
 
 def scale_of_mask(graph: ForwardGraph, node: Node, other: int) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from ..tape import Node, record_operand, replace_slope
 from .forward_graph import VARIABLE, ForwardGraph, content_key, gradient_of_result
 from .hypotheses import Hypothesis
-from .slope_formulas import WRONG, sigmoid, slope_formulas
+from .slope_formulas import ELSEWHERE, WRONG, sigmoid, slope_formulas
 
 WHOLE = {"tanh", "maximum", "minimum", "clip", "where"}  # tested separately, even as a part of a longer function
 STEPS = {*WHOLE, "exp", "log", "sqrt", "sin", "cos"}  # each of these gives a factor in the chain rule
@@ -50,69 +50,118 @@ def wrong_slopes(graph: ForwardGraph) -> Iterator[Hypothesis]:
             yield Hypothesis(rank, mistake, evidence, sinks[0].place, changes, only)
 
 
+Slopes = tuple[float, str, str, list[Any]]  # rank, mistake, evidence, and the wrong factor in each round
+
+
 def alternative_slopes(
     graph: ForwardGraph, found: list[ElementwiseFunction], activation: bool, sources: list[Node], sinks: list[Node]
-) -> Iterator[tuple[float, str, str, list[Any]]]:
+) -> Iterator[Slopes]:
     """Yield (rank, mistake, evidence, slopes) for wrong factors that backward may use instead of phi'(u).
 
-    `found` contains the function y = phi(u) in each round of a loop, and `slopes` contains the wrong factor in each
-    round. `sources` read u, and `sinks` compute y. `activation` is True if phi may be an activation function.
+    Parameters
+    ----------
+    graph : ForwardGraph
+    found : list of ElementwiseFunction
+        The function y = phi(u) in each round of a loop.
+    activation : bool
+        True if phi may be an activation function.
+    sources, sinks : list of Node
+        The operations that read u, and the operations that compute y.
     """
-    d, u, y = ([getattr(f, part) for f in found] for part in ("d", "u", "y"))
+    levels = np.unique(np.concatenate([np.round(f.d, 6).ravel() for f in found]))
+    is_mask = len(levels) == 2 and levels[0] == 0  # phi'(u) is 0 or one other number, as for ReLU
     argument = sources[0].outer_names[found[0].j]
-    says = f"backward computes as if the derivative with respect to `{argument}` were "
-    says_of_phi = f"for y = phi(u) with u = `{argument}`, backward computes as if the derivative were "
-    call = sources[0].call
-    readers = graph.consumers.get(content_key(sinks[0].result), [])
-    inside = any(n.call == call and n.round == sinks[0].round for n in readers)  # the call returns a later result
-    function = call if call.endswith(f"({argument})") and not inside else sinks[0].place.split(": ", 1)[-1]
-    levels = np.unique(np.concatenate([np.round(x, 6).ravel() for x in d]))
-    on_off = len(levels) == 2 and levels[0] == 0
-    missing = "activation's derivative missing" if activation else "a factor missing"
-    elsewhere = "derivative taken at the wrong value"
-    at_y = [f.slope_at(f.y) for f in found]
-    if on_off:
-        top = levels[1]
-        yield 1.1, "mask not applied", f"{says}{top:.4g} everywhere", [0 * x + top for x in d]
-        yield 1.15, "mask not applied", f"{says}1 everywhere", [0 * x + 1 for x in d]
-        yield 1.3, "mask inverted", f"{says}{top:.4g} exactly where it is 0", [np.where(x == 0, top, 0) for x in d]
-        yield from other_thresholds(u, d, top)
-        yield 1.5, elsewhere, f"{says_of_phi}u (1 - u), the sigmoid's formula", [x * (1 - x) for x in u]
-        yield 1.5, elsewhere, f"{says_of_phi}y (1 - y), the sigmoid's formula", [x * (1 - x) for x in y]
-        yield 1.5, WRONG, f"{says_of_phi}the sigmoid's derivative at u", [sigmoid(x) * (1 - sigmoid(x)) for x in u]
-        if sum(x.size for x in d) <= MAX_THRESHOLDS:
-            signs = [gradient_of_result(graph, n) > 0 for n in sinks]
-            words = "backward passes the gradient where the gradient itself is above 0"
-            yield 1.4, "another mask applied", f"{words}, and ignores the mask of forward", [top * s for s in signs]
-            both = [s * x for s, x in zip(signs, d, strict=True)]
-            yield 1.4, "another mask applied", f"{words} and the mask of forward is not 0", both
+    if is_mask:
+        yield from wrong_masks(graph, found, sinks, argument, levels[1])
     else:
-        yield (1.2 if activation else 4.4), missing, f"{says}1", [0 * x + 1 for x in d]
-        yield 1.3, "activation's derivative applied twice", f"{says}squared", [x**2 for x in d]
-        if activation:
-            listed = [{formula[2]: formula for formula in slope_formulas(f.u, f.y, f.d, f, f.slope_at)} for f in found]
-            for text, (rank, mistake, *_) in listed[0].items():
-                slopes = [formulas[text][3] for formulas in listed if text in formulas]
-                if len(slopes) == len(found) and all(np.isfinite(x).all() for x in slopes):
-                    yield rank, mistake, says_of_phi + text, slopes
-    if activation or on_off:
-        if all(np.isfinite(x).all() for x in at_y):
-            evidence = f"{says_of_phi}taken at the activation y instead of the pre-activation u"
-            yield 1.25, elsewhere, evidence, at_y
-        for values, name in arrays_like_result(graph, sinks):
-            if all(np.array_equal(a, b) for a, b in zip(values, y, strict=True)):
-                continue
-            g = [f.slope_at(a) for f, a in zip(found, values, strict=True)]
-            if all(np.isfinite(x).all() for x in g):
-                where = f"`{name}`, not at `{argument}`" if name != argument else f"another value of `{name}`"
-                yield 1.28, elsewhere, f"the derivative of `{function}` is taken at {where}", g
-            formulas = []
-            if all(np.allclose(1 - b**2, x) for b, x in zip(y, d, strict=True)):  # phi is tanh
-                formulas += [("1 - %s^2", lambda a: 1 - a**2), ("1 - %s", lambda a: 1 - a)]
-            if all(np.allclose(b * (1 - b), x) for b, x in zip(y, d, strict=True)):  # phi is the sigmoid
-                formulas += [("%s (1 - %s)", lambda a: a * (1 - a)), ("1 - %s", lambda a: 1 - a)]
-            for text, formula in formulas:
-                yield 1.28, elsewhere, says_of_phi + text.replace("%s", name), [formula(a) for a in values]
+        yield from wrong_formulas(found, argument, activation)
+    if activation or is_mask:
+        yield from slopes_at_other_values(graph, found, sources, sinks, argument)
+
+
+def computes_as_if(argument: str) -> str:
+    """Return the start of the evidence that backward uses a wrong derivative with respect to `argument`."""
+    return f"backward computes as if the derivative with respect to `{argument}` were "
+
+
+def computes_phi_as_if(argument: str) -> str:
+    """Return the start of the evidence that contains a formula for the wrong derivative, with the letters u and y."""
+    return f"for y = phi(u) with u = `{argument}`, backward computes as if the derivative were "
+
+
+def wrong_masks(
+    graph: ForwardGraph, found: list[ElementwiseFunction], sinks: list[Node], argument: str, top: float
+) -> Iterator[Slopes]:
+    """Yield, like `alternative_slopes`, wrong factors for a function whose derivative is 0 or `top`, such as ReLU."""
+    d, u, y = ([getattr(f, part) for f in found] for part in ("d", "u", "y"))
+    says, says_of_phi = computes_as_if(argument), computes_phi_as_if(argument)
+    yield 1.1, "mask not applied", f"{says}{top:.4g} everywhere", [0 * x + top for x in d]
+    yield 1.15, "mask not applied", f"{says}1 everywhere", [0 * x + 1 for x in d]
+    yield 1.3, "mask inverted", f"{says}{top:.4g} exactly where it is 0", [np.where(x == 0, top, 0) for x in d]
+    yield from other_thresholds(u, d, top)
+    yield 1.5, ELSEWHERE, f"{says_of_phi}u (1 - u), the sigmoid's formula", [x * (1 - x) for x in u]
+    yield 1.5, ELSEWHERE, f"{says_of_phi}y (1 - y), the sigmoid's formula", [x * (1 - x) for x in y]
+    yield 1.5, WRONG, f"{says_of_phi}the sigmoid's derivative at u", [sigmoid(x) * (1 - sigmoid(x)) for x in u]
+    if sum(x.size for x in d) <= MAX_THRESHOLDS:
+        signs = [gradient_of_result(graph, n) > 0 for n in sinks]
+        words = "backward passes the gradient where the gradient itself is above 0"
+        yield 1.4, "another mask applied", f"{words}, and ignores the mask of forward", [top * s for s in signs]
+        both = [s * x for s, x in zip(signs, d, strict=True)]
+        yield 1.4, "another mask applied", f"{words} and the mask of forward is not 0", both
+
+
+def wrong_formulas(found: list[ElementwiseFunction], argument: str, activation: bool) -> Iterator[Slopes]:
+    """Yield, like `alternative_slopes`, wrong factors for a function whose derivative has more than two values."""
+    d, says = [f.d for f in found], computes_as_if(argument)
+    missing = "activation's derivative missing" if activation else "a factor missing"
+    yield (1.2 if activation else 4.4), missing, f"{says}1", [0 * x + 1 for x in d]
+    yield 1.3, "activation's derivative applied twice", f"{says}squared", [x**2 for x in d]
+    if not activation:
+        return
+    listed = [{formula[2]: formula for formula in slope_formulas(f.u, f.y, f.d, f, f.slope_at)} for f in found]
+    for text, (rank, mistake, *_) in listed[0].items():
+        slopes = [formulas[text][3] for formulas in listed if text in formulas]
+        if len(slopes) == len(found) and all(np.isfinite(x).all() for x in slopes):
+            yield rank, mistake, computes_phi_as_if(argument) + text, slopes
+
+
+def slopes_at_other_values(
+    graph: ForwardGraph, found: list[ElementwiseFunction], sources: list[Node], sinks: list[Node], argument: str
+) -> Iterator[Slopes]:
+    """Yield, like `alternative_slopes`, phi' at another array than u: at y, or at a variable with the shape of y."""
+    d, y, at_y = [f.d for f in found], [f.y for f in found], [f.slope_at(f.y) for f in found]
+    says_of_phi = computes_phi_as_if(argument)
+    if all(np.isfinite(x).all() for x in at_y):
+        evidence = f"{says_of_phi}taken at the activation y instead of the pre-activation u"
+        yield 1.25, ELSEWHERE, evidence, at_y
+    function = name_of_function(graph, sources[0], sinks[0], argument)
+    formulas = []
+    if all(np.allclose(1 - b**2, x) for b, x in zip(y, d, strict=True)):  # phi is tanh
+        formulas += [("1 - %s^2", lambda a: 1 - a**2), ("1 - %s", lambda a: 1 - a)]
+    if all(np.allclose(b * (1 - b), x) for b, x in zip(y, d, strict=True)):  # phi is the sigmoid
+        formulas += [("%s (1 - %s)", lambda a: a * (1 - a)), ("1 - %s", lambda a: 1 - a)]
+    for values, name in arrays_like_result(graph, sinks):
+        if all(np.array_equal(a, b) for a, b in zip(values, y, strict=True)):
+            continue
+        g = [f.slope_at(a) for f, a in zip(found, values, strict=True)]
+        if all(np.isfinite(x).all() for x in g):
+            where = f"`{name}`, not at `{argument}`" if name != argument else f"another value of `{name}`"
+            yield 1.28, ELSEWHERE, f"the derivative of `{function}` is taken at {where}", g
+        for text, formula in formulas:
+            yield 1.28, ELSEWHERE, says_of_phi + text.replace("%s", name), [formula(a) for a in values]
+
+
+def name_of_function(graph: ForwardGraph, source: Node, sink: Node, argument: str) -> str:
+    """Return the source of y = phi(u) in the user's code: the call of a function, or the expression that computes y.
+
+    A call is returned only if its result is y. If another operation of the same call reads y, then y is an
+    intermediate result of the call.
+    """
+    readers = graph.consumers.get(content_key(sink.result), [])
+    is_intermediate = any(n.call == source.call and n.round == sink.round for n in readers)
+    if source.call.endswith(f"({argument})") and not is_intermediate:
+        return source.call
+    return sink.place.split(": ", 1)[-1]
 
 
 def other_thresholds(u: list[Any], d: list[Any], top: float) -> Iterator[tuple[float, str, str, list[Any]]]:

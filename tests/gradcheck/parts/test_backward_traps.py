@@ -9,6 +9,7 @@ from projections import project
 import nnscratch as nn
 from nnscratch.gradcheck.adapters import make_adapter
 from nnscratch.gradcheck.projection import Projection
+from nnscratch.gradcheck.stale_forward import stale_traps
 from nnscratch.gradcheck.traps import (
     accumulation_traps,
     backward_traps,
@@ -16,7 +17,6 @@ from nnscratch.gradcheck.traps import (
     nearly_equal,
     nested_names,
     repeats_equally,
-    stale_traps,
 )
 
 X = np.array([1.0, -2.0, 3.0])

@@ -1,4 +1,4 @@
-"""Test the parts of traps.py, perturbed.py, report.py and directional.py on values that are known."""
+"""Test the parts of traps.py, stale_forward.py, perturbed.py, report.py and directional.py on values that are known."""
 
 from types import SimpleNamespace
 
@@ -21,17 +21,16 @@ from nnscratch.gradcheck.numerical import Derivative
 from nnscratch.gradcheck.perturbed import ShiftedOperations, measured_derivative_traps, shift_between
 from nnscratch.gradcheck.projection import Projection
 from nnscratch.gradcheck.report import Diagnosis, Entry, GradientReport, Trap, finite_or_none
+from nnscratch.gradcheck.stale_forward import differing_names, stale_traps
 from nnscratch.gradcheck.traps import (
     accumulation_traps,
     backward_traps,
     change_traps,
-    differing_names,
     form_traps,
     forward_traps,
     nearly_equal,
     repeats_equally,
     sharing_traps,
-    stale_traps,
 )
 
 X = np.array([1.0, -2.0, 3.0])
