@@ -96,7 +96,7 @@ class Runs:
 
 
 def stale_cache(runs: Runs, A: tuple, B: tuple) -> list[Trap]:
-    """Run forward on A and on B, then backward with the cache of A. Return a `Trap` unless the gradient is right for A."""
+    """Run forward on A, forward on B, then backward with the cache of A. Its gradient must be right for A."""
     runs.forward(A)
     expected = runs.backward(A)
     runs.reset()
@@ -108,7 +108,7 @@ def stale_cache(runs: Runs, A: tuple, B: tuple) -> list[Trap]:
 
 
 def stale_values(runs: Runs, A: tuple, B: tuple) -> list[Trap]:
-    """Run forward on A and on B, then backward. Return a `Trap` if the gradient is not right for B.
+    """Run forward on A, forward on B, then backward. Its gradient must be right for B.
 
     For a Module, a second backward follows, which must return the gradient for A. This works if forward saved its
     values on the stack (`save_for_backward`). It fails if forward keeps them in an attribute. The failure is only a

@@ -1,10 +1,12 @@
 """The diagnosis: find the mistake that explains a wrong gradient.
 
-A hypothesis is a mistake, together with the gradient that this mistake would give. The hypothesis is reported only if
-its gradient equals the gradient that backward returned. The files use these words:
+A hypothesis is a mistake that backward may contain. The diagnosis computes the gradient that a backward with this
+mistake returns. It reports the mistake only if this gradient equals the gradient that backward returned. The files use
+these words:
 
     given, true   the gradient that backward returned, and the gradient that finite differences give
-    R, f          R are the weights of the outputs; f is the weighted sum, which the check differentiates (`Projection`)
+    R, f          R contains a random weight for each output; f = sum(R * y) is the number that the check differentiates
+    <a, b>        the sum of the products of the elements of two arrays
     case          one wrong gradient that must be explained (`Case`)
     evidence      a text for the report: the comparison of numbers that shows the mistake (`Diagnosis`)
     place         a text for the report: the array, or the line of the user's code, at which the mistake is
@@ -13,17 +15,17 @@ its gradient equals the gradient that backward returned. The files use these wor
     active        an operand is active if it depends on a differentiated array
     round         one pass through the body of a loop in the user's code
     direction     an array v by which a differentiated array w is moved: forward runs at w + h v and at w - h v
-    movement      the change of an operand or a result, relative to the first run of forward, if w moves along v
-    changes       the operations that differ in a changed forward, by number: see `Tape.changes`
+    movement      an operand or a result, minus the value that it had in the first run of forward
+    changes       a dictionary that describes a changed forward: {number of an operation: function that replaces it}
     edge          an operand or the result of an operation; in backward, a gradient passes along it
     path          the way of a gradient from f through edges to an array
     cut           changes that make the gradient along one edge zero
 
     array_mistakes.py         visible in the gradient itself: a sign, a factor, an axis, a block of rows
-    output_mistakes.py        some outputs are not counted; axis_roles.py finds samples and time steps
+    output_mistakes.py        backward leaves out some outputs; axis_roles.py finds samples and time steps
     elementwise_mistakes.py   a wrong slope of y = phi(x); like output_mistakes.py, it uses jacobian.py
     target_mistakes.py        wrong targets: shifted by one, left out, with the sign flipped
-    upstream_mistakes.py      backward starts from a wrong dy, which is computed from linear equations
+    upstream_mistakes.py      backward starts from a wrong dy; linear equations give this dy
     written_gradients.py      backward changes dy, and then computes with the changed dy
     forward_mistakes.py       mistakes inside forward: tests the hypotheses of the next files on a tape
       missing_paths.py        a path cut or counted twice; rounds of a loop left out
@@ -35,9 +37,9 @@ its gradient equals the gradient that backward returned. The files use these wor
       wrong_windows.py        windows at a wrong position, kernels not rotated, repeated rows
       wrong_factors.py        a product with a wrong factor; blocks exchanged; random_masks.py finds dropout's masks
       linalg_mistakes.py      inverses, solutions of linear equations, determinants
-      wrong_uses.py           some uses of an array are not counted
+      wrong_uses.py           backward leaves out some uses of an array
       used_gradients.py       a changed gradient of an array inside forward; changed_gradients.py lists the changes
-      gradient_errors.py      the slope that backward used, from linear equations
+      gradient_errors.py      a function with a wrong slope; linear equations give this slope
 
     smaller_gradients.py      a gradient with too few elements, summed over too many axes
     backward_edits.py         changes one expression of backward; edits.py and statement_edits.py list the changes
@@ -94,7 +96,7 @@ def diagnose_entries(
     gradients : dict of str to ndarray
         The complete gradients that backward returned.
     derivatives : dict of str to list of (ndarray, Derivative)
-        In directional mode, for each wrong array, random directions and the derivatives of f along these directions.
+        In directional mode, for each wrong array: random directions, and the derivative of f along each direction.
     """
     cases: dict[str, Case] = {}
     right: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # the given and the true gradient of each right array

@@ -1,7 +1,8 @@
 """Find the axes of an output that number the samples or the time steps.
 
-To find the role of an axis, change an input at its first index along the axis, and run forward. If only the first index
-of an output changes, the axis is a sample axis. If all later indices change too, the axis is a time axis.
+To find the role of an axis, change the part of an input at the first index along this axis, and run forward. If the
+output changes only at the first index, the axis is a sample axis, because samples do not affect each other. If the
+output changes at all later indices too, the axis is a time axis.
 """
 
 from __future__ import annotations
@@ -23,10 +24,7 @@ MAX_AXES = 12  # the largest number of axes along which inputs are changed
 
 
 def axis_roles(projection: Projection) -> dict[str, dict[int, str]]:
-    """Return the axes of each output that number samples or time steps: for example, {0: "sample", 1: "time"}.
-
-    Other axes are left out.
-    """
+    """For each output, return the axes of samples and time steps, for example {0: "sample", 1: "time"}."""
     outputs = [(name, y) for name, y in leaves("output", projection.outputs) if is_array(y) and is_float(y)]
     found: dict[str, dict[int, str]] = {name: {} for name, _ in outputs}
     if not outputs or projection.replayed == "state":
@@ -76,10 +74,10 @@ def last_name(name: str) -> str:
 
 
 def changed_outputs(projection: Projection, array: Any, axis: int, index: int) -> dict[str, np.ndarray] | None:
-    """Change `array` at one index along an axis, and run forward. Return the outputs' elements that change.
+    """Change `array` at one index along an axis, and run forward. Return which elements of the outputs change.
 
-    The result is a dict with one boolean array for each output. Return None if forward raises an error, or if the
-    elements of `array` cannot be changed.
+    The result is a dict with one boolean array for each output. Return None if forward raises an error, or if `array`
+    contains neither floats nor integers.
     """
     held = array.copy()
     at = (slice(None),) * axis + (index,)

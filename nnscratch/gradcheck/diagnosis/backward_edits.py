@@ -1,11 +1,11 @@
 """Change one expression of backward, and test whether the gradients become right.
 
 This search runs last, for the arrays whose gradient no other search explains. It compiles backward again with one
-change: another variable, a factor added or removed, another sign, number, power or comparison. If a change makes a
-wrong gradient right, and leaves all right gradients unchanged, the mistake is in the changed expression. The evidence
-names the expression. It does not give the right expression, because the user should find it.
+change: another variable, a factor added or removed, another sign, number, power or comparison. Suppose that a change
+makes a wrong gradient right, and does not change the right gradients. Then the mistake is in the changed expression.
+The evidence names this expression. It does not name the right one, because the user should find it.
 
-changed_functions.py runs backward with a change, so that the rest of the program is not affected.
+changed_functions.py runs the changed backward, and protects the rest of the program from its effects.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .edits import Edit, edits_of
 from .other_points import central_differences, other_point
 
 MAX_EDITS = 1000
-BUDGET = 40_000_000  # elements that all runs may read and write; each operation of forward counts as 200 or more
+BUDGET = 40_000_000  # elements that all runs may read and write; an operation of forward counts as at least 200
 RANK = 8.0  # the mistakes that other searches find are shown first
 searching = threading.Lock()  # two searches at the same time could restore each other's changed code
 
@@ -33,8 +33,8 @@ searching = threading.Lock()  # two searches at the same time could restore each
 def backward_edits(cases: dict[str, Case], projection: Projection, given: dict[str, np.ndarray]) -> None:
     """Search for a change of backward that makes a wrong gradient right, and add the mistake to the case.
 
-    Only cases without an explanation are searched. `given` are the gradients that backward returned. While another
-    thread runs this search, do nothing.
+    The search considers only cases that have no explanation yet. `given` are the gradients that backward returned. If
+    another thread runs this search at the moment, do nothing.
     """
     wanted = [name for name, case in cases.items() if not case.found and case.usable and case.same_shape]
     if not wanted or not searching.acquire(blocking=False):
@@ -95,9 +95,10 @@ def may_be_wrong(
 ) -> bool:
     """Return False if the statement of `edit` cannot contain the mistake.
 
-    To find out, double the value of the statement, and change its sign. If no wrong gradient changes, or if a right
-    gradient changes when the value is doubled, the mistake is elsewhere. But a statement that puts several arrays into
-    one may be wrong in one of them only.
+    Double the value of the statement. If no wrong gradient changes, negate the value too, because backward may use only
+    its sign. If again no wrong gradient changes, the mistake is elsewhere. If a right gradient changes, the mistake is
+    elsewhere too, because this gradient uses the statement. But a statement with several arrays, such as a tuple, may
+    be wrong in one of them only.
     """
     same = [e for e in edits if (e.line, e.statement) == (edit.line, edit.statement)]
     doubling, negating = [e for e in same if e.doubles], [e for e in same if e.negates]
@@ -125,7 +126,7 @@ def may_be_wrong(
 def holds_elsewhere(runs: Runs, f: Function, code: CodeType | None, names: list[str]) -> bool:
     """Return True if the changed backward is also right for other values of the arrays.
 
-    `code` is the code object of the changed function `f`, and `names` are the arrays whose gradient must be right.
+    `code` is the code object of the changed function `f`. `names` are the arrays whose gradients must be right.
     """
     with other_point(runs.projection, np.random.default_rng(19)):
         changed = runs.gradients(f.function, code)

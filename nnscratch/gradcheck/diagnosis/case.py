@@ -1,8 +1,9 @@
 """Case: one wrong gradient, and the test of a hypothesis about it.
 
-A hypothesis predicts a gradient. The hypothesis is accepted if this gradient differs from backward's gradient by less
-than 1e-4 of the gradient's size. This relative difference is called the misfit. directional_case.py contains the same
-test for derivatives along directions.
+A hypothesis is a mistake that backward may contain. It predicts the gradient that a backward with this mistake returns.
+The misfit is the largest difference between the predicted gradient and backward's gradient, divided by the size of the
+gradient. The hypothesis is accepted if the misfit is at most 1e-4. directional_case.py contains the same test for
+derivatives along directions.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ MAX_MISFIT = 1e-4
 
 @dataclass
 class Case:
-    """One wrong gradient, together with the elements of the true gradient.
+    """One wrong gradient, and the elements of the true gradient.
 
     Attributes
     ----------
@@ -72,7 +73,7 @@ class Case:
 
     @property
     def misfit_unit(self) -> str:
-        """The quantity by which the differences are divided, in words for the report."""
+        """The size by which `misfit` divides a difference, in words for the report."""
         return "the size of the gradient"
 
     def largest_difference(self, misfit: float) -> str:
@@ -81,7 +82,7 @@ class Case:
 
     @property
     def smooth(self) -> np.ndarray:
-        """True at elements whose true gradient is known and that do not lie on a kink."""
+        """True at elements whose true gradient is known, and at which f has a derivative (no kink)."""
         return np.isfinite(self.true) & ~(np.nan_to_num(self.entry.high) > np.nan_to_num(self.entry.low))
 
     @property
@@ -124,9 +125,9 @@ class Case:
         return int((np.abs(given - true) > 1e-6 * max(float(np.abs(true).max(initial=0)), 1e-300)).sum())
 
     def block_values(self, axis: int, count: int) -> tuple[list[np.ndarray], list[np.ndarray], Any] | None:
-        """Split the array into `count` blocks along `axis`. Return (given, true, tolerance).
+        """Split the gradients into `count` blocks along `axis`. Return (given, true, tolerance).
 
-        `given` and `true` contain, for each block, the values of the gradient from backward and of the true gradient.
+        `given` contains the blocks of the gradient from backward, and `true` contains those of the true gradient.
         Return None if elements of the true gradient are unknown.
         """
         if not np.isfinite(self.true).all():
@@ -160,13 +161,16 @@ class Case:
         return self.misfit(corrected, self.true)
 
     def is_nothing(self, candidate: Any) -> bool:
-        """Return True if `candidate` is zero, apart from rounding. Many mistakes give a gradient of zero."""
+        """Return True if `candidate` is zero, apart from rounding.
+
+        Many mistakes give a gradient of zero, so such a gradient does not show which mistake backward contains.
+        """
         return not bool((np.abs(self.observe(candidate)) > MAX_MISFIT * self.scale).any())
 
     # --- tests -------------------------------------------------------------------------------------------------------
 
     def test(self, rank: float, candidate: Any, mistake: str, evidence: str, place: str = "") -> bool:
-        """Add the mistake to `found` if `candidate`, the gradient with this mistake, equals the one from backward."""
+        """Add the mistake to `found` if `candidate`, the gradient with this mistake, equals backward's gradient."""
         misfit = self.misfit(candidate)
         if misfit > MAX_MISFIT or self.is_nothing(candidate):
             return False
@@ -198,8 +202,8 @@ class Case:
     def ranked(self, explained: Mapping[tuple[str, str], int] | None = None) -> list[Diagnosis]:
         """Return one diagnosis for each mistake in `found`, the most specific mistake first.
 
-        `explained` maps (mistake, place) to the number of wrong arrays that the mistake explains. If a mistake is found
-        at several places, the place that explains the most arrays is chosen.
+        `explained` maps (mistake, place) to the number of wrong arrays that the mistake explains at this place. If a
+        mistake is found at several places, choose the place that explains the most arrays.
         """
         out: dict[str, Diagnosis] = {}
         for _, diagnosis in sorted(self.found, key=lambda pair: pair[0]):

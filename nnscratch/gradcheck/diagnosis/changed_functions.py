@@ -1,12 +1,13 @@
 """Run backward with a change of one function, without an effect on the rest of the program.
 
-A function with a change may run forever, write into any array, and raise any error. These rules protect the program:
+A changed function may run forever, write into any array, or raise any error. These rules protect the program:
 
-    code       only the code object of the function is replaced; the old code object is restored after every run
+    code       only the code object of the function is replaced, and restored after every run. A code object contains
+               the compiled instructions of a function
     threads    other threads run the old code
-    time       a run may execute 10 times as many lines as the unchanged code
-    state      after every run, the user's objects and the variables of the user's functions are restored
-    output     text that this thread prints, and warnings, are dropped
+    time       a run is stopped if it executes 10 times as many lines as the unchanged code
+    state      the user's objects and the variables of the user's functions are restored after every run
+    output     warnings, and texts that this thread prints, are not shown
     effects    a backward that uses files, clocks, processes or threads is not changed
 """
 
@@ -41,7 +42,7 @@ COMPUTING = {  # modules whose C functions only compute; C functions of other mo
     *("itertools", "functools", "operator", "collections", "contextvars", "abc"),
     *("_functools", "_operator", "_collections", "_contextvars", "_abc", "_random", "_typing"),
 }
-ACTING = {"breakpoint", "input", "open", "tofile", "dump"}  # functions of these modules that do not only compute
+ACTING = {"breakpoint", "input", "open", "tofile", "dump"}  # exceptions: functions of these modules that do more
 MORE_LINES = 10
 
 
@@ -55,8 +56,7 @@ class Function:
     definition : ast.FunctionDef
         A copy of the syntax tree of the function. This copy may be changed.
     variables : dict
-        The local variables of the function at the time of its return, and the attributes that it reads, such as
-        ``self.x``.
+        The local variables of the function when it returns, and the attributes that it reads, such as ``self.x``.
     """
 
     function: FunctionType
@@ -69,26 +69,26 @@ class Function:
     def compiled(self) -> CodeType | None:
         """Compile the changed `definition`, and return its code object.
 
-        The code object runs the changed statements only in this thread. Other threads run the unchanged statements.
-        Return None if the definition cannot be compiled, or if its code object cannot replace the code of `function`.
+        The code object runs the changed statements only in this thread, and the unchanged statements in other threads.
+        Return None if Python cannot compile the definition, or if the code object cannot replace that of `function`.
         """
         own, body = self.function.__code__, self.definition.body
         around = ast.parse(f"def outer({', '.join(own.co_freevars)}):\n class {class_of(own)}: pass")
         here = ast.parse(f"__import__('threading').get_ident() == {threading.get_ident()}", mode="eval").body
         around.body[0].body[0].body = [self.definition]  # type: ignore[attr-defined]
-        # A function must keep the number of variables that it reads from an outer function, so the code names them all.
+        # Python requires that the new code reads as many variables of outer functions as the old one, so name them all.
         names = ast.parse(f"if 0: ({''.join(f'{name}, ' for name in own.co_freevars)})").body
         choice = ast.copy_location(ast.If(here, body, self._unchanged), self.definition)
         self.definition.body = [choice, *names]
-        future = own.co_flags & annotations.compiler_flag  # does the user's file import it?
+        future = own.co_flags & annotations.compiler_flag  # not 0 if the user's file imports annotations
         try:
             made = compile(around, own.co_filename, "exec", flags=future, dont_inherit=True)
         except (SyntaxError, ValueError, TypeError, RecursionError):
             return None
         finally:
             self.definition.body = body
-        # The code object of outer contains that of the class, which contains that of the function. The loop compares
-        # names, because a default value may be a function, which has a code object too.
+        # The code object of `outer` contains that of the class, which contains that of the function. Find each one by
+        # its name, because there may be other code objects, such as a lambda in a default value.
         for name in ("outer", class_of(own), own.co_name):
             inside = [c for c in made.co_consts if isinstance(c, CodeType) and c.co_name == name]
             if not inside:
@@ -128,9 +128,9 @@ class Runs:
         return {n: g for n, g in found.items() if g is not None and g.dtype.kind == "f" and np.isfinite(g).all()}
 
     def keeps_outputs(self, function: FunctionType, code: CodeType | None) -> bool:
-        """Return True if the outputs of forward stay the same if `function` has the code object `code`.
+        """Return True if forward returns the same outputs when `function` has the code object `code`.
 
-        A function that computes both the loss and its gradient must be changed in the gradient only.
+        If one function computes the loss and its gradient, a change may affect the gradient only.
         """
         old, new = (self._run(function, c, self.projection.flat_outputs) for c in (function.__code__, code))
         return old is not None and new is not None and np.array_equal(old, new, equal_nan=True)
@@ -166,7 +166,7 @@ class Runs:
 class TooManyLines(BaseException):
     """A run of the changed code executes too many lines.
 
-    The error is a BaseException, so that an ``except Exception`` of the user's code does not catch it.
+    This is a BaseException, so that an ``except Exception`` in the user's code does not catch it.
     """
 
 
@@ -194,18 +194,19 @@ def quiet() -> Iterator[None]:
         try:
             yield
         finally:
-            out.thread = err.thread = 0  # another thread may keep these streams: drop no more text
+            # Another thread may still use these streams, so show all texts from now on.
+            out.thread = err.thread = 0
 
 
 class Recorder:
-    """A function for ``sys.setprofile`` that records the user's functions that run.
+    """A function for ``sys.setprofile`` that records which of the user's functions run.
 
-    It also detects calls with an effect outside of the program, such as a call that writes a file.
+    It also detects calls with an effect outside the program, such as a call that writes a file.
 
     Attributes
     ----------
     ran : dict of code to dict
-        For each function of the user that ran, its local variables at the time of its return.
+        For each of the user's functions that ran, its local variables when it returned.
     acts : bool
         True if the code called a function that may write files, wait, or start a thread or a process.
     """
@@ -225,16 +226,16 @@ class Recorder:
 
 
 def functions_of_backward(projection: Projection) -> list[Function]:
-    """Run backward, and return the user's functions that it runs and that may be changed."""
+    """Run backward. Return the functions of the user's code that ran, except those that must not be changed."""
     if sys.getprofile() is not None or debugger_is_active():
         return []
     dys = projection.dys()
     with projection.unchanged():
         projection.forward()
         recorder = recorded(lambda: projection.adapter.gradients(dys))
-        if not recorder.ran:  # one function returns the loss and its gradients, so forward has computed them
+        if not recorder.ran:  # one function returns the loss and its gradients, so it ran as the forward
             recorder = recorded(projection.forward)
-            recorder.ran = dict(reversed(recorder.ran.items()))  # this function first, then the ones that it calls
+            recorder.ran = dict(reversed(recorder.ran.items()))  # this function first, then the functions it calls
         found = []
         for code, variables in recorder.ran.items() if not recorder.acts else ():
             definition = definition_of(code)
@@ -247,7 +248,7 @@ def functions_of_backward(projection: Projection) -> list[Function]:
 def recorded(run: Callable[[], Any]) -> Recorder:
     """Call `run`, and return a record of the user's functions that it runs."""
     recorder, collects = Recorder(), gc.isenabled()
-    gc.disable()  # a collection could run the ``__del__`` of any object of the program, and this would be recorded
+    gc.disable()  # a collection may run the ``__del__`` of any object, and `recorder` would record this function
     sys.setprofile(recorder)
     try:
         run()
@@ -259,9 +260,9 @@ def recorded(run: Callable[[], Any]) -> Recorder:
 
 
 def is_used(runs: Runs, f: Function) -> bool:
-    """Return True if backward runs the function object `f.function`, so that a change of this object has an effect.
+    """Return True if a change of the function object `f.function` has an effect on backward.
 
-    Return False if backward creates a new function object with the same code in each call, and runs this object.
+    Return False if each call of backward creates a new function object with the same code, and runs this new object.
     """
     body = f.definition.body
     f.definition.body = [ast.parse("raise RuntimeError").body[0], *body]
@@ -273,8 +274,8 @@ def is_used(runs: Runs, f: Function) -> bool:
 def definition_of(code: CodeType) -> ast.FunctionDef | None:
     """Return the syntax tree of the function with the code object `code`, or None if it must not be changed.
 
-    The following functions must not be changed: a special method, except ``__call__``; a decorated function, because
-    the decorator may keep the function's results; and a function whose source has changed since it was compiled.
+    These functions must not be changed: special methods, except ``__call__``; decorated functions, because a decorator
+    may keep results; and functions whose source file has changed after Python compiled it.
     """
     if code.co_name.startswith("__") and code.co_name.endswith("__") and code.co_name != "__call__":
         return None
@@ -318,7 +319,7 @@ def same_code(a: CodeType, b: CodeType) -> bool:
 def class_of(code: CodeType) -> str:
     """Return the name of the class that contains a function, or "_" if there is no class.
 
-    In a class, Python changes names such as ``__x``. In a class called ``_``, Python leaves these names unchanged.
+    In a class C, Python changes the name ``__x`` to ``_C__x``. In a class called ``_``, the name stays ``__x``.
     """
     parts = code.co_qualname.split(".")
     while len(parts) > 1:
@@ -329,7 +330,10 @@ def class_of(code: CodeType) -> str:
 
 
 def without_declarations(node: ast.stmt) -> ast.stmt:
-    """Return ``pass`` for a ``global`` or ``nonlocal`` statement, because a function may contain it only once."""
+    """Return ``pass`` for a ``global`` or ``nonlocal`` statement, and any other statement unchanged.
+
+    The compiled function contains its statements twice, but such a statement is allowed only once.
+    """
     return ast.copy_location(ast.Pass(), node) if isinstance(node, (ast.Global, ast.Nonlocal)) else node
 
 
@@ -342,12 +346,12 @@ def is_users_file(name: str) -> bool:
 
 
 def only_computes(function: Any) -> bool:
-    """Return True if a C function only computes, and has no effect outside of the program."""
+    """Return True if a C function only computes, and has no effect outside the program."""
     module = getattr(function, "__module__", None) or type(getattr(function, "__self__", None)).__module__
     return module.partition(".")[0] in COMPUTING and function.__name__ not in ACTING
 
 
 def debugger_is_active() -> bool:
-    """Return True if a debugger uses `sys.monitoring`. The debugger would stop in the functions that are changed."""
+    """Return True if a debugger uses `sys.monitoring`: it would stop in the changed functions."""
     monitoring = getattr(sys, "monitoring", None)  # new in Python 3.12
     return monitoring is not None and monitoring.get_tool(monitoring.DEBUGGER_ID) is not None

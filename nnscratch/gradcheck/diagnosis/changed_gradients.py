@@ -1,13 +1,19 @@
 """Formulas for a wrong gradient that backward may use instead of the true gradient of one array inside forward.
 
 For example, backward may use only the gradient of one sample. used_gradients.py tests these formulas. Let g be the true
-gradient of an array u, and c the wrong gradient. `changed_gradients` yields (rank, mistake, evidence, changes, free).
-Here `changes` are the arrays c - g, one for each round of a loop. If `free` is True, c - g may be multiplied by any
-factor k, and "%c" in the evidence is replaced by -k, the factor of the missing term. "%u" is replaced by the name of u.
+gradient of an array u, and c the wrong gradient. `changed_gradients` yields tuples (rank, mistake, evidence, changes,
+free):
 
-The functions share two arguments. `site` is a `Site`: the array u and its gradient g, in all rounds of a loop. `known`
-is a list of (values, name, is_constant): the float arrays of forward, broadcast to the shape of u. The values of an
-array are a list with one item for each round. A constant depends on no differentiated array.
+    evidence    a text in which used_gradients.py replaces "%u" by the name of u
+    changes     the arrays c - g, one for each round of a loop
+    free        True if c - g may be multiplied by any factor k, which used_gradients.py computes. Then backward lacks
+                a term with the factor -k, and "%c" in the evidence is replaced by -k
+
+The functions share two arguments:
+
+    site        a `Site`: the array u and its gradient g, in all rounds of a loop
+    known       a list of (values, name, is_constant), one item for each float array of forward. `values` contains the
+                array in each round, broadcast to the shape of u. A constant depends on no differentiated array
 """
 
 from __future__ import annotations
@@ -30,8 +36,8 @@ Known = list[tuple[list[np.ndarray], str, bool]]
 def changed_gradients(site: Any, known: Known, labels: list[tuple[str, np.ndarray]]) -> Iterator[Change]:
     """Yield (rank, mistake, evidence, changes, free) for each wrong gradient that backward may use for one array.
 
-    `site` describes the array, `known` are float arrays of forward with the same shape (see the docstring of the
-    module), and `labels` are the names and values of integer arrays that may be class labels.
+    The docstring of the module explains the tuples, `site` and `known`. `labels` are the names and values of integer
+    arrays that may be class labels.
     """
     gs = site.gradients
     yield from without_targets(site, known, labels)
@@ -125,15 +131,15 @@ def shifted_with_zeros(g: np.ndarray, step: int, axis: int) -> np.ndarray:
 def reshaped(g: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
     """Return the transpose of `g`, reshaped to the shape of `g`.
 
-    This is a mistake of backward, which must transpose the array back instead.
+    A backward with this mistake reshapes an array that it must transpose.
     """
     return g.transpose(order).reshape(g.shape)
 
 
 def without_targets(site: Any, known: Known, labels: list[tuple[str, np.ndarray]]) -> Iterator[Change]:
-    """Yield wrong gradients that lack the part that comes from the targets of a loss.
+    """Yield wrong gradients without the part that comes from the targets of a loss.
 
-    This part is a multiple of a constant array, or of the one-hot vectors of labels.
+    This part is a multiple of a constant array, or of the one-hot vectors of labels. An example is the -t in y - t.
     """
     for values, name, constant in known:
         if constant and all(np.ptp(v) > 0 for v in values):
@@ -188,7 +194,7 @@ def with_factors(site: Any, known: Known) -> Iterator[Change]:
 
 
 def with_other_arrays(site: Any, known: Known) -> Iterator[Change]:
-    """Yield wrong gradients that contain one array of forward instead of another array, as a factor or in a sum."""
+    """Yield wrong gradients with the wrong array of forward, as a factor or in a sum."""
     gs = site.gradients
     used = known[:MAX_ARRAYS]
     for (a, name, _), (b, other, _) in permutations(used, 2):
@@ -204,8 +210,9 @@ def with_other_arrays(site: Any, known: Known) -> Iterator[Change]:
 def exchanged_terms(name: str, other: str, readers: list[str]) -> str:
     """Return a text for the report: the gradient of an array contains `name` but needs `other`, or vice versa.
 
-    `readers` are the expressions of forward that read the array. The gradient needs the array, `name` or `other`,
-    that occurs in these expressions.
+    `readers` are the expressions of forward that read the array. If only one of `name` and `other` occurs in these
+    expressions, the gradient needs it. If both occur, and the longer one contains the shorter one, as `h` in `exp(h)`,
+    the gradient needs the longer one.
     """
     needed = sorted((n for n in (name, other) if any(contains(text, n) for text in readers)), key=len)
     if not needed or len(needed) == 2 and not contains(needed[1], needed[0]):

@@ -1,10 +1,13 @@
-"""DirectionalCase: a wrong gradient, if only derivatives along a few directions are known.
+"""DirectionalCase: a wrong gradient in directional mode.
 
-In directional mode, the elements of the true gradient are unknown, but <true, v> is known for some directions v. For
-the gradient that backward returned, and for the gradient of a hypothesis, all elements are known. So their derivatives
-along v can be computed and compared with <true, v>. A random direction changes all elements. Therefore two gradients
-that agree along three random directions agree in all elements. A hypothesis about a part of the array needs new
-measurements, along directions that change only this part.
+In directional mode, the elements of the true gradient are unknown. Only its derivatives along some directions v are
+known: <true, v>, the sum of the products of the elements. The elements of backward's gradient are known, and a
+hypothesis gives a gradient whose elements are known too. So the derivatives of these two gradients along v can be
+computed, and compared with each other and with <true, v>.
+
+A random direction changes all elements. Therefore, if two gradients agree along three random directions, all their
+elements agree. A hypothesis about a part of the array needs new measurements along directions that change only this
+part.
 """
 
 from __future__ import annotations
@@ -161,7 +164,7 @@ class DirectionalCase(Case):
         return self.misfit_along(self.observe(corrected), self.slopes)
 
     def misfit_along(self, slopes: np.ndarray, wanted: np.ndarray) -> float:
-        """Return the largest difference between the derivatives `slopes` and `wanted`.
+        """Return the largest difference between `slopes` and `wanted`, which are derivatives along the directions.
 
         Each difference is divided by the error of backward along the same direction.
         """

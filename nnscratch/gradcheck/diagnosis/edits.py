@@ -1,5 +1,7 @@
 """The changes of one expression of backward that backward_edits.py tries, the most likely mistakes first.
 
+If a change makes the gradients right, backward contains the mistake on the left:
+
     the wrong array used                another variable of the function
     a factor too many                   a product or a quotient without one operand
     sign flipped                        + for -, - for +, a minus added or removed
@@ -13,7 +15,7 @@
     a factor missing                    a product or a quotient with another variable, or other parentheses
 
 statement_edits.py lists the changes of a whole statement, such as ``+=`` for ``=``. An `Edit` changes the syntax tree
-of the function, and undoes the change after the function is compiled.
+of the function. It undoes the change after the function is compiled.
 """
 
 from __future__ import annotations
@@ -111,7 +113,7 @@ def edits_of(definition: ast.FunctionDef, variables: dict[str, Any]) -> list[Edi
     ----------
     definition : ast.FunctionDef
     variables : dict
-        The local variables of the function. Their values show which names are arrays or numbers.
+        The local variables of the function. Their values show which variables are arrays or numbers.
     """
     statements = [n for n in ast.walk(definition) if isinstance(n, Simple) and getattr(n, "value", None) is not None]
     named = {**attributes_of(definition, variables), **variables}
@@ -150,9 +152,9 @@ def edits_of(definition: ast.FunctionDef, variables: dict[str, Any]) -> list[Edi
 
 
 def attributes_of(definition: ast.FunctionDef, variables: dict[str, Any]) -> dict[str, Any]:
-    """Return the arrays and numbers in attributes that the function reads, such as ``self.x``, by their source.
+    """Return the attributes that the function reads and that are arrays or numbers, such as {"self.x": the array}.
 
-    All arrays of ``self`` are included, because backward may use a wrong one.
+    The result also contains all other arrays of ``self``, because backward may need one of them.
 
     Examples
     --------
@@ -170,13 +172,13 @@ def attributes_of(definition: ast.FunctionDef, variables: dict[str, Any]) -> dic
 
 
 def slots(parent: Any) -> Iterator[Slot]:
-    """Yield the position of each expression that a statement reads, except names of called functions."""
+    """Yield the position of each expression that a statement reads, except the names of the functions it calls."""
     for field, value in ast.iter_fields(parent):
         if field in ("target", "targets", "annotation"):
             continue
         for index, node in enumerate(value) if isinstance(value, list) else [(None, value)]:
             if isinstance(node, ast.expr):
-                method = field == "func" and isinstance(node, ast.Attribute)  # in dy.sum(), only dy is an expression
+                method = field == "func" and isinstance(node, ast.Attribute)  # in dy.sum(), the function reads dy
                 if field != "func":
                     yield Slot(parent, field, index)
                 if method or isinstance(node, ast.Attribute) and node.attr == "T":
@@ -313,7 +315,7 @@ def missing_factors(node: Any, known: dict[str, Any], factors: dict[str, Any], w
 
 
 def regrouped(node: ast.BinOp) -> Iterator[tuple[str, ast.expr]]:
-    """Yield the factors in ``a + b * c`` or ``a * b + c`` with the products ``(a + b) * c`` and ``a * (b + c)``."""
+    """Yield (factor, new expression) for ``a + b * c`` and ``a * b + c``: ``(a + b) * c`` and ``a * (b + c)``."""
     if isinstance(node.right, ast.BinOp) and isinstance(node.right.op, ast.Mult):
         first, factor = node.right.left, node.right.right
         yield ast.unparse(factor), ast.BinOp(ast.BinOp(node.left, node.op, first), ast.Mult(), factor)
@@ -323,7 +325,7 @@ def regrouped(node: ast.BinOp) -> Iterator[tuple[str, ast.expr]]:
 
 
 def other_values(node: Any, known: dict[str, Any], calls: list[ast.Call]) -> Iterator[tuple[float, str, str, Any]]:
-    """Yield, as `changes`, an elementwise function that is missing or does not belong: ``tanh(c)`` for ``c``."""
+    """Yield, like `changes`, ``tanh(c)`` for ``c`` and ``c`` for ``tanh(c)``, with any elementwise function."""
     text = ast.unparse(node)
     if any(node is call for call in calls):
         yield 0.03, "derivative taken at the wrong value", "%e is the wrong value", node.args[0]
@@ -340,7 +342,7 @@ def elementwise_calls(definition: ast.FunctionDef) -> list[ast.Call]:
 
 
 def axes_of(statement: ast.stmt) -> dict[int, tuple[str, str]]:
-    """Return the mistake and its words for each number that is an axis, by the id of its node.
+    """Return {id of a node: (mistake, words)} for each node that is a number of an axis, as in ``dy.sum(axis=1)``.
 
     Examples
     --------

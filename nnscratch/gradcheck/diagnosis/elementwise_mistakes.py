@@ -1,7 +1,12 @@
-"""Mistakes in outputs y = phi(x) that are elementwise functions, and Jacobians that are reduced to their diagonal.
+"""Mistakes about an output y = phi(x) that forward computes element by element, and about its Jacobian.
 
-The functions share these arguments. `J` is the Jacobian of the outputs with respect to the array of the case
-(jacobian.py). `R` are the weights of the outputs, so dy = R. `outputs` are the names and values of the outputs.
+The array of the case is called x. Backward must return dy * phi'(x), and the slope is the factor phi'(x). The functions
+share these arguments:
+
+    J          the Jacobian of the outputs with respect to x (jacobian.py)
+    R          the weights of the outputs, so dy = R
+    outputs    the names and values of the outputs
+    slope      phi'(x), a flat array
 """
 
 from __future__ import annotations
@@ -135,9 +140,10 @@ def is_linear(case: Case, slope: np.ndarray) -> bool:
 
 
 def is_drawn(case: Case, slope: np.ndarray) -> bool:
-    """Return True if phi'(x), the array `slope`, is zero where a random mask such as dropout's is zero.
+    """Return True if the zeros of `slope` come from a random mask, such as dropout's.
 
-    The zeros of an activation function's derivative depend on the input, but the zeros of a random mask do not.
+    The slope of an activation function is zero at other elements for another x. The zeros of a random mask do not
+    depend on x.
     """
     x = to_numpy(case.projection.variables[case.name]).ravel()
     other = elementwise_slope_at(case, -x)
@@ -152,7 +158,7 @@ def as_factor(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
 
 
 def wrong_factor(case: Case, slope: np.ndarray, used: str) -> str:
-    """Return a text for the report: backward multiplies by the array `used` instead of dy/dx, which is `slope`."""
+    """Return a text for the report: backward multiplies by the array `used` instead of `slope`, which is dy/dx."""
     arrays = {name: as_factor(to_numpy(a), case.shape) for name, a in case.projection.variables.items()}
     needed = next((name for name, a in arrays.items() if a is not None and np.allclose(a, slope)), "dy/dx")
     return f"backward multiplies by `{used}` instead of `{needed}`"

@@ -1,9 +1,10 @@
 """ForwardGraph: the recorded operations of forward, grouped in families, and the connections between them.
 
-A round is one pass through the body of a loop in the user's code. All rounds of one operation in a loop are one family.
-An operation outside a loop is a family with one operation. An edge is an operand or the result of an operation: in
-backward, a gradient passes along it. The files of this folder identify an edge by (family, j): j is the number of the
-operand, or -1 for the result. An operand is active if it depends on a differentiated array.
+A round is one pass through the body of a loop in the user's code. If a loop executes an operation several times, these
+executions are one family. An operation outside a loop is a family with one member. An edge is an operand or the result
+of an operation: in backward, a gradient passes along each edge. The files of this folder identify an edge by
+(family, j). Here j is the number of the operand, or -1 for the result. An operand is active if it depends on a
+differentiated array.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ VARIABLE = re.compile(r"[\w.]+(\[[^()]*\])*$")  # the source of a variable or an
 
 
 class ForwardGraph:
-    """The operations on a tape, grouped in families. All rounds of one operation in a loop are one family.
+    """The operations on a tape, grouped in families.
 
     Parameters
     ----------
@@ -32,19 +33,19 @@ class ForwardGraph:
     Attributes
     ----------
     nodes : list of Node
-        The operations on which the output depends. (Forward may also compute values that only backward needs.)
+        The operations on which the output depends. Operations that compute values only for backward are left out.
     families : dict of tuple to list of Node
         The operations of `nodes` by family. A list contains one operation for each round of the loop.
     producers, consumers : dict of tuple to list of Node
         For each array inside forward, the operations that compute the array, and the operations that have the array as
         an active operand. The keys are the `content_key` of the array.
     can_be_wrong : set of (tuple, int), or None
-        The edges at which one mistake can explain all wrong gradients; None for all edges.
+        The edges at which one mistake can explain all wrong gradients. None if every edge is possible.
     outputs : set of tuple
         The `content_key` of every output.
     arrays : dict of int to dict
         The arrays that operations of forward read or compute, with their names. The key is the number of rounds of the
-        loop, or 1 for arrays outside a loop.
+        loop in which an array occurs, or 1 for arrays outside a loop.
     """
 
     def __init__(self, tape: Tape):
@@ -54,7 +55,7 @@ class ForwardGraph:
             every_family.setdefault(node.family, []).append(node)
         self.families = reaching_families(tape, every_family)
         dead = len(tape.nodes) - sum(len(nodes) for nodes in self.families.values())
-        tape.cost -= 100 * dead  # the tape only copies the results of operations that later runs skip
+        tape.cost -= 100 * dead  # later runs skip these operations, and only copy their results
         tape.skipped = {n.number for key, nodes in every_family.items() if key not in self.families for n in nodes}
         self.nodes = [node for node in tape.nodes if node.family in self.families]
         self.producers: dict[tuple, list[Node]] = {}
@@ -87,9 +88,9 @@ class ForwardGraph:
         return found
 
     def arrays_like_operand(self, nodes: list[Node], j: int) -> Iterator[tuple[list[Any], str]]:
-        """Yield the float variables and float outputs of forward that have the shape of operand `j` of `nodes`.
+        """Yield (values, name) for each float variable or float output with the shape of operand `j` of `nodes`.
 
-        For each of these variables and outputs, yield (list with one array for each round, name).
+        `values` contains the array in each round of the loop.
         """
         own = tuple(content_key(n.operands[j]) for n in nodes)
         shapes = [np.shape(n.operands[j]) for n in nodes]
@@ -114,8 +115,8 @@ class ForwardGraph:
     def single_edges(self) -> Iterator[tuple[list[Node], int, str | None]]:
         """Yield (nodes, j, name) for every edge, like `edges`, but each edge only once.
 
-        If only one operation reads a result, `edges` yields the same array twice: as the result of the operation that
-        computes the array, and as an operand of the operation that reads it. `single_edges` yields only the operand.
+        If only one operation reads a result, `edges` yields the same array twice: as the result of one operation, and
+        as an operand of the next operation. `single_edges` yields it only as an operand.
         """
         for nodes, j, only in self.edges():
             if j == -1:
@@ -141,8 +142,8 @@ class ForwardGraph:
         """Yield (nodes, j, name) for every active operand and every active result of the operations.
 
         `nodes` are the operations of all rounds of a loop. `j` is the number of the operand, or -1 for the result.
-        `name` is the name of the differentiated array that is the operand, or None. Edges at which no mistake explains
-        the wrong gradients are left out, unless `every` is True.
+        `name` is the name of the operand if it is a differentiated array, else None. Unless `every` is True, leave out
+        the edges at which no mistake can explain the wrong gradients.
         """
         for nodes in self.families.values():
             for j in range(len(nodes[0].operands)):
@@ -173,7 +174,7 @@ class ForwardGraph:
         return inputs[name].shape in shapes and len(batch) > 1
 
     def is_bias(self, nodes: list[Node], j: int) -> bool:
-        """Return True if operand `j` of `nodes` is a differentiated array that is added with broadcasting."""
+        """Return True if operand `j` of `nodes` is a differentiated array that forward adds with broadcasting."""
         name = self.variable_name(nodes, j)
         return (
             name is not None
@@ -202,8 +203,9 @@ class ForwardGraph:
     def is_time_loop(self, count: int) -> bool:
         """Return True if a loop of `count` rounds runs over time.
 
-        In such a loop, a round reads the result of an earlier round. A loop without a state also runs over time if its
-        number of rounds equals the length of a time axis: axis 1 of integer inputs, or the time axis of an output.
+        A loop runs over time if a round reads the result of an earlier round. It also runs over time if `count` is the
+        length of a time axis: axis 1 of integer inputs, or the time axis of an output. A loop whose rounds have
+        different weights runs over layers, not over time.
         """
         for nodes in self.families.values():
             columns = zip(*(n.variables for n in nodes), strict=True) if len(nodes) == count else ()
@@ -230,9 +232,8 @@ class ForwardGraph:
 def reaching_families(tape: Tape, families: dict[tuple, list[Node]]) -> dict[tuple, list[Node]]:
     """Return the families with at least one operation that affects the output.
 
-    Operations that do not affect the output compute values for backward. In a function that returns a loss and its
-    gradient, these operations are the whole backward. f, the weighted sum of the outputs, does not depend on them, so
-    no hypothesis about them can be right.
+    The other operations compute values for backward. In a function that returns a loss and its gradient, they are the
+    whole backward. The weighted sum f of the outputs does not depend on them, so no hypothesis about them can be right.
     """
     centre = tape.value()
 
@@ -295,6 +296,6 @@ def is_square(node: Node) -> bool:
 
 
 def content_key(array: Any) -> tuple:
-    """Return a key that is equal for arrays with the same shape and values."""
+    """Return a key for the contents of an array. Arrays with the same shape and values have the same key."""
     a = np.ascontiguousarray(array)
     return a.shape, hash(a.tobytes())

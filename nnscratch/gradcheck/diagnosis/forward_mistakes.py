@@ -1,8 +1,10 @@
-"""Mistakes inside forward: record its operations on a tape, and test every hypothesis about them.
+"""Mistakes about the operations inside forward: record the operations on a tape, and test hypotheses about them.
 
-A hypothesis is a mistake that backward may contain, and a changed forward, in which some operations have another
-derivative. The hypothesis is accepted if the gradient of the changed forward equals the gradient that backward
-returned, for all arrays. The evidence names the line of forward whose derivative is wrong in backward.
+A hypothesis is a mistake that backward may contain. To test it, forward is changed, so that some operations have
+another derivative. The hypothesis is accepted if, for all arrays, the gradient of the changed forward equals the
+gradient that backward returned. The evidence names the line of forward that backward differentiates wrongly.
+
+A family is one operation of a loop, in all rounds of the loop (forward_graph.py).
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport
             if tester.usable:
                 try_hypotheses(cases, graph, tester, report.notes)
                 if tester.fixed and not all(case.found for case in cases.values()):
-                    tape.skipped -= tester.fixed.keys()  # backward may differentiate the maximum that softmax subtracts
+                    tape.skipped -= tester.fixed.keys()  # backward may differentiate the maximum in softmax
                     tester.fixed = {}
                     try_hypotheses(cases, graph, tester, report.notes)
     except CannotTape as error:
@@ -63,9 +65,9 @@ def forward_mistakes(cases: dict[str, Case], right: dict, report: GradientReport
 
 
 ABOUT_ROUNDS = {"accumulator not reset", "the state's own path missing"}  # these mistakes already name the wrong rounds
-MAX_SIZE = 400  # of an array with which one forward pass for each element is run
-MANY_FAMILIES = 12  # with this many families or more, first find the operations at which backward can be wrong
-KINDS = (  # functions that yield hypotheses, the most specific mistakes first
+MAX_SIZE = 400  # the largest array for which this file runs forward once for each element
+MANY_FAMILIES = 12  # if forward has this many families, first find the operations at which backward can be wrong
+KINDS = (  # functions that yield hypotheses; those with the most specific mistakes come first
     upstream_missing,
     wrong_slopes,
     softmax_jacobians,
@@ -214,7 +216,7 @@ def is_keep_probability(graph: ForwardGraph, node: Node, c: float) -> bool:
 
 
 def least_rank(cases: dict[str, Case]) -> float:
-    """Return the smallest rank among the mistakes that explain every wrong array, or infinity if there is none."""
+    """Return the smallest rank of the mistakes that explain all wrong arrays, or infinity if there is none."""
     ranks: dict[str, list[float]] = {}
     for case in cases.values():
         mine: dict[str, float] = {}
@@ -250,8 +252,8 @@ def counted(c: float) -> str:
 def gradients_of_results(cases: dict[str, Case], graph: ForwardGraph) -> None:
     """Test a gradient of the wrong shape: backward may return the gradient of a result inside forward instead.
 
-    For example, for y = x @ w, backward returns the gradient of y as the gradient of w, because it does not multiply by
-    x.T.
+    For example, forward computes y = x @ w. If backward does not multiply by x.T, it returns the gradient of y as the
+    gradient of w.
     """
     for case in cases.values():
         given = case.given
@@ -281,7 +283,7 @@ def gradients_of_results(cases: dict[str, Case], graph: ForwardGraph) -> None:
 
 
 def gradients_of_broadcast_uses(case: Case, graph: ForwardGraph) -> None:
-    """Test whether a gradient of the wrong shape was summed over the wrong axis, or over all axes."""
+    """Test whether backward summed a gradient of the wrong shape over the wrong axis, or over all axes."""
     given = case.given
     for nodes, j, only in graph.edges():
         node = nodes[0]
@@ -334,7 +336,7 @@ def broadcasts_to(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
 def mistakes_in_one_use(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
     """For an array that forward uses several times, test the part of the gradient that comes from each use.
 
-    The part of one use may be transposed, reversed or shifted.
+    One of these parts may be transposed, reversed or shifted.
     """
     for name in tester.wrong:
         uses = [(nodes, j) for nodes, j, only in graph.edges() if only == name]

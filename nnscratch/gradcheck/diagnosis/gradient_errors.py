@@ -1,7 +1,7 @@
 """Find the derivative that backward used for a function y = phi(u) inside forward.
 
-Linear equations give the gradient that backward computed for u (movements.py). This gradient, divided by the gradient
-of y, is the derivative that backward used instead of phi'(u).
+movements.py solves linear equations for the gradient that backward computed for u. This gradient, divided by the
+gradient of y, is the derivative that backward used instead of phi'(u).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_SIZE = 64  # do not compute the gradient of a result with more elements
 
 
 def gradient_errors(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
-    """If no mistake explains the gradient of an array, search for a function with a wrong derivative in backward."""
+    """If the gradient of an array is not explained yet, search for a function with a wrong derivative in backward."""
     if all(case.found for case in cases.values()) or len(tester.cases) < len(cases):
         return
     movements = tester.movements or measure_movements(graph, tester)
@@ -35,7 +35,7 @@ def gradient_errors(cases: dict[str, Case], graph: ForwardGraph, tester: Hypothe
 def wrong_functions(graph: ForwardGraph, movements: Movements) -> Iterator[tuple[float, str, str, str]]:
     """Yield (rank, mistake, evidence, place) for each function y = phi(u) for which backward used a wrong derivative.
 
-    A function is left out if slope_formulas.py does not find the formula of the wrong derivative.
+    Leave out a function if slope_formulas.py does not find the formula of the wrong derivative.
     """
     for sources, j, sinks, block in find_functions(graph):
         if len(sources) > 1 or np.size(sources[0].operands[j]) > MAX_SIZE:

@@ -1,15 +1,24 @@
 """Hypothesis, and HypothesisTester: compare backward's gradient with the gradient of a changed forward.
 
-Let `given` be the gradient that backward returned, and let f be the weighted sum of the outputs (projection.py). A
-changed forward is forward with the same outputs, but with another derivative of some operations. Its derivative along a
-direction v is (f(x + h v) - f(x - h v)) / 2h. If the hypothesis is right, this derivative is equal to <given, v>. So
-two forward passes test a hypothesis about all arrays together, even if the arrays are large. The error of backward
-along v is the difference between <given, v> and the derivative of the unchanged forward. The hypothesis is accepted if,
-along each of three random directions, the derivative of the changed forward differs from <given, v> by at most 1e-4 of
-this error, plus the noise of the differences.
+A hypothesis is a mistake that backward may contain. To test a hypothesis, the tester changes forward: the outputs stay
+the same, but some operations have another derivative. The gradient of the changed forward is the gradient that a
+backward with this mistake returns.
 
-In directional mode, the test uses the directions that were measured before. If a direction changes several arrays, the
-true derivative along it is the sum of the arrays' derivatives.
+Let `given` be the gradient that backward returned, and let f be the weighted sum of the outputs (projection.py). For a
+random direction v, the tester compares two numbers:
+
+    <given, v>                        the derivative along v according to backward
+    (f(x + h v) - f(x - h v)) / 2h    the derivative of the changed forward along v
+
+Here <given, v> is the sum of the products of the elements. If the hypothesis is right, the two numbers are equal. So
+two forward passes test a hypothesis about all arrays together, even if the arrays are large.
+
+The error of backward along v is the difference between <given, v> and the derivative of the unchanged forward. The
+tester accepts a hypothesis if, along each of three random directions, the two numbers differ by at most 1e-4 of this
+error, plus the noise of the differences.
+
+In directional mode, the tester uses the directions that the check has measured. If a direction changes several arrays,
+the true derivative along it is the sum of the arrays' derivatives.
 """
 
 from __future__ import annotations
@@ -26,15 +35,14 @@ from .case import Case
 from .directional_case import DirectionalCase
 
 MAX_SLOPE_MISFIT = 1e-4  # relative to the error along a direction
-BUDGET = 80_000_000  # elements that all forward passes may read and write; each operation counts as 200 or more
+BUDGET = 80_000_000  # elements that all forward passes may read and write; an operation counts as at least 200
 
 
 @dataclass
 class Hypothesis:
-    """A mistake that backward may contain, with changes of forward that have the same effect.
+    """A mistake that backward may contain, and the changes of forward that have the same effect on the gradient.
 
-    The changed forward has the gradient that a backward with this mistake returns. For example, if backward leaves out
-    an operand, the changed forward keeps this operand constant.
+    For example, backward leaves out the gradient of an operand. Then the changed forward keeps this operand constant.
 
     Attributes
     ----------
@@ -43,7 +51,7 @@ class Hypothesis:
     mistake, evidence, place : str
         As in a Diagnosis.
     changes : dict of int to function
-        The operations that differ in the changed forward: see `Tape.changes`.
+        For each operation that differs in the changed forward, its number and its new function: see `Tape.changes`.
     only : str or None
         The name of the array, if the mistake changes the gradient of only one array. None if it may change all
         gradients.
@@ -64,9 +72,16 @@ class Hypothesis:
 class Direction:
     """A direction `v`, which moves one or more differentiated arrays, and the derivatives of f along `v`.
 
-    `given` is the derivative according to the gradient from backward, and `true` is the derivative from finite
-    differences. `noise` is the error of a central difference along `v`, and `curvature` is the error of a one-sided
-    difference.
+    Attributes
+    ----------
+    v : dict of str to ndarray
+        For each array that moves, by its name, the values that are added to it.
+    given : float
+        The derivative along `v` according to the gradient from backward.
+    true : float
+        The derivative from finite differences.
+    noise, curvature : float
+        The error of a central difference along `v`, and the error of a one-sided difference.
     """
 
     v: dict[str, np.ndarray]
@@ -164,8 +179,9 @@ class HypothesisTester:
     def _fix_maxima(self) -> None:
         """Keep a maximum constant if f does not depend on it, such as the maximum that softmax subtracts.
 
-        Such a maximum affects f in two ways, and the two derivatives cancel. Therefore backward leaves out both. If the
-        maximum were not constant, a hypothesis that leaves out only one of them would change the derivative of f.
+        Forward uses this maximum in the numerator and in the denominator of softmax. The two derivatives cancel, and a
+        usual backward leaves out both. If the maximum moved, a hypothesis that leaves out only one of the two
+        derivatives would give a wrong gradient.
         """
         for node in self.tape.nodes:
             if node.name == "maximum.reduce":
@@ -254,13 +270,13 @@ class HypothesisTester:
     def path_factor(self, cut: dict[int, Callable], only: str | None) -> float | None:
         """Return the factor c by which backward multiplies the gradient of one operand, or None if no factor fits.
 
-        `cut` contains changes of forward that make this gradient zero, and `only` is as in `Hypothesis`. For example,
-        c is 2 if backward counts the gradient twice.
+        For example, c is 2 if backward counts the gradient twice. `cut` contains the changes of forward that make this
+        gradient zero, and `only` is as in `Hypothesis`.
 
         With the factor c, the derivative of f is s(c) = s(0) + c (s(1) - s(0)). Here s(0) is the derivative of the
         forward with the changes `cut`, and s(1) is the true derivative. Each direction gives a value of c, and all
-        values must agree. The formula holds if a gradient passes through at most one of the changed operations on its
-        way from f to an array.
+        values must agree. The formula is right if a gradient passes at most one of the changed operations on its way
+        from f to an array.
         """
         directions = self.joint if only is None else self.alone.get(only, [])
         if not directions or sum(self.elements[n] for n in (self.wrong if only is None else [only])) < (

@@ -1,9 +1,9 @@
 """The Jacobian dy/dw of all outputs y with respect to one array w, by central differences.
 
 A row contains the derivatives of all outputs with respect to one element of w. In directional mode, a row contains the
-derivatives along one direction. An element of the true gradient is the product of a row and R, the weights of the
-outputs (projection.py). If backward leaves out some outputs, it returns the product of the row and an R that is zero at
-these outputs.
+derivatives along one direction. Let R be the weights of the outputs (projection.py). The dot product of a row and R is
+one element of the true gradient. If backward leaves out some outputs, its element is the dot product of the row and a
+copy of R that is zero at these outputs.
 """
 
 from __future__ import annotations

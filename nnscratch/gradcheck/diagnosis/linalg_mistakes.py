@@ -1,6 +1,6 @@
 """Hypotheses about inverses, solutions of linear equations, and determinants.
 
-The movement of an operand or a result is its difference from its value in the first forward pass.
+The movement of an operand or a result is the array minus its value in the first forward pass.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from ..tape import Node
 from .forward_graph import ForwardGraph
 from .hypotheses import Hypothesis
 
-# Each entry contains the rank, the mistake, a description of the wrong backward, and a formula for the movement of the
-# result. If the result of forward moved by this formula, the wrong backward would be right.
+# Each entry contains the rank, the mistake, a description of the wrong backward, and a function. The function computes
+# the movement of the result from the movements of the operands, dA and db. If the result of forward moved like this,
+# the wrong backward would be right.
 FORMULAS: dict[str, list[tuple[float, str, str, Callable]]] = {
     "solve": [
         (1.5, "transposed", "solves with A instead of A.T", lambda A, x, dA, db: np.linalg.solve(A.T, db - dA @ x)),
@@ -57,7 +58,8 @@ def linalg_mistakes(graph: ForwardGraph) -> Iterator[Hypothesis]:
 def with_movement(movement: Callable) -> Callable:
     """Return a function for `Tape.changes` that computes the result of an operation with another movement.
 
-    The movement is the difference from the first forward pass: ``movement(A, result, *movements of the operands)``.
+    ``movement(A, result, dA)`` or ``movement(A, result, dA, db)`` returns the new movement of the result. Here dA and
+    db are the movements of the operands.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:

@@ -1,10 +1,10 @@
 """Hypotheses: backward leaves out the gradient of an operand or of some rounds, counts it twice, or flips its sign.
 
-a path missing                       backward computes as if the result did not depend on an operand
-the state's own path missing         a path missing: the operand comes from the previous round
-bias's share missing                 a path missing: the operand is a bias
-only the last time step counted      a path missing in all rounds except the last
-upstream gradient missing            backward uses 1 as the gradient of a result or an output
+    a path missing                     backward computes as if a result did not depend on one of its operands
+    the state's own path missing       the same, and the operand comes from the previous round
+    bias's share missing               the same, and the operand is a bias
+    only the last time step counted    the same, in all rounds except the last
+    upstream gradient missing          backward uses 1 as the gradient of a result or an output
 
 A round is one pass through the body of a loop in the user's code. An edge is an operand or the result of an operation.
 To cut an edge means to change forward so that the gradient along this edge is zero.
@@ -33,7 +33,7 @@ def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
         cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
         state, bias = graph.is_state(nodes, j), graph.is_bias(nodes, j)
         mistake, rank = ("the state's own path missing", 3.0) if state else ("a path missing", 3.4)
-        rank -= 1e-5 * nodes[0].number  # all cuts of a chain of operations have the same effect: report the last cut
+        rank -= 1e-5 * nodes[0].number  # in a chain of operations, all cuts have the same effect: report the last one
         if bias:
             mistake, rank = "bias's share missing", 2.9
         yield Hypothesis(rank, mistake, f"backward computes as if no gradient passed through {path}", place, cut, only)
@@ -53,10 +53,10 @@ def cut_paths(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def cut_state_and_output(graph: ForwardGraph, nodes: list[Node], j: int, cut: dict) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward ignores two gradients: of a state, from the next round, and of an output.
+    """Yield hypotheses in which backward ignores two gradients, or flips the sign of both.
 
-    The state is operand `j` of `nodes`, and `cut` are the changes that make its gradient zero. The output is usually
-    the last state. Also yield hypotheses in which both gradients have the wrong sign.
+    One is the gradient of a state that comes from the next round. The other is the gradient of an output, which is
+    usually the last state. The state is operand `j` of `nodes`, and `cut` are the changes that make its gradient zero.
     """
     path = graph.describe(nodes, j)
     outputs = dict(leaves("output", graph.projection.outputs))
@@ -88,8 +88,8 @@ def cut_some_rounds(
 ) -> Iterator[Hypothesis]:
     """Yield hypotheses in which backward counts an operand only in some rounds of a loop.
 
-    The counted rounds are only the first or only the last round, or all rounds except the first or the last. Each round
-    of `nodes` reads the operand `j`, and `state` is True if it comes from an earlier round.
+    Backward counts only the first round, only the last round, all rounds except the first, or all except the last. The
+    operand is `j` in each operation of `nodes`. `state` is True if the operand comes from an earlier round.
     """
     path, place = graph.describe(nodes, j), nodes[0].place
     cut = {n.number: change_path(j, lambda d: 0 * d) for n in nodes}
@@ -158,8 +158,8 @@ def upstream_missing(graph: ForwardGraph) -> Iterator[Hypothesis]:
 def single_paths(graph: ForwardGraph) -> Iterator[tuple[dict, str | None, Node, str]]:
     """Yield (cut, variable, operation, description) for each edge that a gradient passes at most once.
 
-    `cut` are the changes of forward that make the gradient along the edge zero. An operand in a loop is left out if it
-    is not a differentiated array, because a gradient may pass through it in several rounds, one after the other.
+    `cut` are the changes of forward that make the gradient along the edge zero. In a loop, yield only operands that are
+    differentiated arrays. Through another operand, such as a state, a gradient may pass several times.
     """
     for nodes, j, only in graph.single_edges():
         if len(nodes) == 1 or only is not None:

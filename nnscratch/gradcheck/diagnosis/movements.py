@@ -1,11 +1,13 @@
 """Find the operations of forward whose backward may contain the mistake.
 
 Suppose that only one step of backward is wrong: the step that computes the gradient of a result u inside forward. Let
-delta be the error of this step: the gradient that it computes, minus the true gradient of u. Let du be the movement of
-u: the derivative of u along a direction v, which moves the differentiated arrays. Then the gradients that backward
-returns have the error <delta, du> along v. Each direction gives one linear equation for delta. With more directions
-than elements of u, the equations determine delta, and the other directions test it. If there is no solution, no mistake
-in this step explains the errors.
+delta be the error of this step, which is the computed gradient of u minus the true gradient of u. Choose a direction v,
+which moves the differentiated arrays. Let du be the derivative of u along v, which is called the movement of u. Then
+the gradients that backward returns have an error along v of <delta, du>, the sum of the products of the elements.
+
+So each direction gives one linear equation for delta. If there are more directions than elements of u, the equations
+determine delta, and the additional directions test the solution. If there is no solution, no mistake in this step
+explains the errors.
 
 The same forward passes measure the movements of all results.
 """
@@ -22,7 +24,7 @@ from .forward_graph import ForwardGraph
 from .hypotheses import Direction, HypothesisTester
 
 MAX_DIRECTIONS = 120
-SPARE = 5  # the number of directions exceeds the number of unknowns by at least this, to test the solution
+SPARE = 5  # directions in addition to the number of unknowns, which test the solution
 MAX_RESIDUAL = 1e-2  # relative to the largest error; above this, one wrong gradient does not explain the errors
 
 
@@ -60,9 +62,9 @@ class Movements:
     def can_enter_alone(self, moved: np.ndarray) -> bool:
         """Return True if a wrong gradient of one result may explain the errors of at least one wrong array.
 
-        `moved` are the derivatives of the result, one row for each direction. Only few directions move an array with
-        few elements, and they may be too few to decide. Then return True if at most three arrays are wrong. If more
-        arrays are wrong, return False, because the later tests of the result would take too long.
+        `moved` are the derivatives of the result, one row for each direction. If an array has few elements, only few
+        directions move it, and they may be too few to decide. Then return True if at most three arrays are wrong. If
+        more arrays are wrong, return False, because the later tests of the result would take too long.
         """
         if_unknown = len(self.rows_of) <= 3
         return any(self._leaves_nothing(moved, rows, if_unknown) for rows in self.rows_of.values())
@@ -161,8 +163,8 @@ def movement_of_operand(graph: ForwardGraph, movements: Movements, node: Node, j
 def edges_that_can_be_wrong(graph: ForwardGraph, movements: Movements) -> tuple[set, set]:
     """Return two sets of edges (family, operand): see `ForwardGraph`.
 
-    At an edge of the first set, one mistake of backward can explain the errors of all arrays. At an edge of the second
-    set, one mistake can explain the errors of one array.
+    The first set contains the edges at which one mistake of backward can explain the errors of all arrays. The second
+    set contains the edges at which one mistake can explain the errors of one array.
     """
     together, alone = set(), set()
     for nodes, j, only in graph.edges():

@@ -1,8 +1,10 @@
 """Hypotheses about statistics: backward uses wrong statistics, or differentiates statistics that are constants.
 
-Let xhat = (x - mean) / s, with the standard deviation s. Let P d = d - mean(d) - xhat mean(xhat d). A right backward
-computes P(dy / s). To test a wrong P, change forward so that its derivative contains this wrong P. P is symmetric, so
-the backward of the changed forward uses the same wrong P.
+Batch normalisation and its relatives compute xhat = (x - mean) / s, where s is the standard deviation. For an array d,
+let P(d) = d - mean(d) - xhat mean(xhat d). The means are over the axes of the normalisation. If x moves by d, then xhat
+moves by P(d / s). A right backward computes P(dy / s), with the same P.
+
+A wrong backward uses another function than P. To test it, change forward so that xhat moves by this other function.
 """
 
 from __future__ import annotations
@@ -141,7 +143,7 @@ def project_over_two(d: Any, h: Any, axes: tuple[int, ...], other: tuple[int, ..
 
 
 def constants_differentiated(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward differentiates a mean, a deviation or a norm that is a constant in forward."""
+    """Yield hypotheses in which backward differentiates a mean, deviation or norm, but it is a constant in forward."""
     for nodes in graph.families.values():
         node = nodes[0]
         if node.name not in ("subtract", "divide", "multiply") or sum(node.active) != 1:

@@ -1,9 +1,9 @@
 """Test the explanations of a small gradient again with other values of the arrays, because they may fit by chance.
 
 A point is one choice of values for all differentiated arrays. An explanation is a mistake that the diagnosis found. If
-a gradient has few elements, several mistakes may give the same gradient at one point. At other points, these mistakes
-give different gradients. So an explanation is kept only if the diagnosis finds it at every point at which the gradient
-is wrong.
+a gradient has few elements, several mistakes may give the same gradient at one point. For example, at x = 2, the
+gradients 2 x and x^2 are equal. At other points, these mistakes give different gradients. So an explanation is kept
+only if the diagnosis finds it at every point at which the gradient is wrong.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..projection import Projection
 from ..report import Diagnosis
 from .case import Case
 
-FEW = 8  # the explanations are tested at other points if the wrong arrays have fewer elements than this in total
+FEW = 8  # test explanations at other points if the wrong arrays have fewer elements than this in total
 POINTS = 4
 Right = dict[str, tuple[np.ndarray, np.ndarray]]
 
@@ -34,8 +34,8 @@ def are_few(cases: dict[str, Case]) -> bool:
 def keep_what_holds_elsewhere(cases: dict[str, Case], projection: Projection, search: Callable) -> None:
     """Repeat the search for mistakes with other values of the arrays. Remove mistakes that are not found again.
 
-    ``search(cases, right, true, given)`` searches for mistakes, and adds them to the cases. It is called with new cases
-    for each choice of values. They contain the gradients for these values.
+    ``search(cases, right, true, given)`` searches for mistakes, and adds them to the cases. For each choice of values,
+    this function calls `search` with new cases, which contain the gradients for these values.
     """
     rng, variables = np.random.default_rng(17), projection.variables
     for _ in range(POINTS):
@@ -53,7 +53,7 @@ def keep_what_holds_elsewhere(cases: dict[str, Case], projection: Projection, se
 
 @contextmanager
 def other_point(projection: Projection, rng: np.random.Generator) -> Iterator[None]:
-    """In a ``with`` block, give all differentiated arrays and the output weights R other values."""
+    """In a ``with`` block, give other values to all differentiated arrays and to the output weights R."""
     outputs, weights, variables = projection.outputs, projection.weights, projection.variables
     held = {name: v.copy() for name, v in variables.items()}
     try:
@@ -82,7 +82,7 @@ def cases_at_this_point(
     """Return (wrong, right) for the current values of the arrays.
 
     `wrong` contains a new case for each array of `cases` whose gradient is wrong for these values too. `right` contains
-    the given and the true gradient of each array whose gradient is right.
+    the gradient from backward and the true gradient of each array whose gradient is right.
     """
     wrong, right = {}, {}
     for name, t in true.items():
@@ -113,6 +113,6 @@ def central_differences(projection: Projection, name: str) -> np.ndarray:
 
 
 def explanation(diagnosis: Diagnosis) -> tuple[str, str, str]:
-    """Return (mistake, place, factor), which is equal for two diagnoses that explain a gradient in the same way."""
+    """Return (mistake, place, factor). Two diagnoses with equal tuples explain a gradient in the same way."""
     factor = diagnosis.evidence.split(";")[0] if diagnosis.mistake == "scaled by a constant" else ""
     return diagnosis.mistake, diagnosis.place, factor

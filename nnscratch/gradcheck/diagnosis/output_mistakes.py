@@ -1,9 +1,12 @@
 """Mistakes in which backward does not count all outputs: it leaves out a sample, a time step or an output.
 
-The functions share these arguments. `J` is the Jacobian of the outputs with respect to the array of the case
-(jacobian.py). `R` are the weights of the outputs, so dy = R. `outputs` are the names and values of the outputs. A mask
-contains 1 for each element of the outputs that backward counts, and 0 for the others. `counting` is a function that
-returns the gradient for such a mask.
+The functions share these arguments:
+
+    J           the Jacobian of the outputs with respect to the array of the case (jacobian.py)
+    R           the weights of the outputs, so dy = R
+    outputs     the names and values of the outputs
+    counting    a function of a mask. A mask contains 1 for each element of the outputs that backward counts, and 0 for
+                the others. The function returns the gradient that such a backward returns
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ MAX_JACOBIAN = 400_000  # the largest number of elements; ten times as many are 
 
 
 def output_mistakes(case: Case) -> None:
-    """Add to `case` the mistakes that are visible in the Jacobian of the outputs with respect to its array."""
+    """Add mistakes to `case` that explain its gradient by the Jacobian of the outputs with respect to its array."""
     if not case.same_shape and case.given.ndim != 1:
         return
     projection, array = case.projection, case.projection.variables[case.name]
@@ -102,8 +105,8 @@ def first_rounds(
 ) -> None:
     """Test whether backward counts only the first or the last round of loops over several axes of an output.
 
-    `own` is the slice of the output `y` in the flat array of all outputs, which has `size` elements. `said` is the name
-    of the output in the report.
+    All outputs are concatenated in a flat array of `size` elements. The output `y` is the slice `own` of this array.
+    `said` is the name of the output in the report.
     """
     for count in range(2, y.ndim + 1):
         for t, word in ((0, "first"), (-1, "last")):
@@ -120,7 +123,7 @@ def first_rounds(
 
 
 def output_slices(outputs: list[tuple[str, Any]]) -> list[slice]:
-    """Return one slice for each output: its position in the flat array of all outputs."""
+    """Return a slice for each output: its elements in the flat array of all outputs."""
     found, start = [], 0
     for _, y in outputs:
         size = y.size if is_array(y) else 1
@@ -132,8 +135,8 @@ def output_slices(outputs: list[tuple[str, Any]]) -> list[slice]:
 def mask_at(size: int, own: slice, shape: tuple[int, ...], axis: int, index: int) -> np.ndarray:
     """Return a mask that counts only the elements of one output at one index along an axis.
 
-    The mask is 1 at these elements and 0 at all other elements of the outputs. `size` is its length, `own` is the slice
-    of the output in the flat array of all outputs, and `shape` is the shape of the output.
+    The mask is 1 at these elements and 0 at all other elements of the outputs. `size` is the length of the mask, `own`
+    is the slice of the output in the flat array of all outputs, and `shape` is the shape of the output.
     """
     inside = np.zeros(shape)
     inside[(slice(None),) * axis + (index,)] = 1

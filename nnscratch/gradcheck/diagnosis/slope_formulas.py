@@ -1,8 +1,8 @@
 """Formulas that backward may use instead of phi'(u) for y = phi(u), and a search for the formula of a wrong backward.
 
 The slope is the factor that backward uses as the derivative of y with respect to u. `slope_formulas` lists wrong
-formulas for the slope. `name_slope` searches for the formula that gives the slope of backward: a formula of the list,
-another mask, or a polynomial.
+formulas for the slope. `name_slope` searches for the formula of the slope that a wrong backward used: a formula of the
+list, another mask, or a polynomial.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def slope_formulas(
     u, y, d : ndarray
         The input u, y = phi(u) and d = phi'(u), element by element.
     phi, slope_at : callable
-        Functions that compute phi and phi' for any array with the shape of `u`. They return None for an array at which
-        phi cannot be computed.
+        Functions that compute phi and phi' for any array with the shape of `u`. They return None if forward cannot
+        compute phi of this array.
     """
     own = polynomial_in(y, d)
     if own is not None:
@@ -92,8 +92,8 @@ def polynomial_in(point: np.ndarray, values: np.ndarray) -> tuple[Callable, str]
 
     Return None if there is no such polynomial.
 
-    If no polynomial fits all elements, leave out the elements with the most frequent value. The function may be linear
-    at these elements.
+    If no polynomial fits all elements, leave out the elements with the most frequent value, and try again. For example,
+    the slope of ELU is 1 for all u > 0, and y + 1 elsewhere.
     """
     p, v = np.ravel(point), np.ravel(values)
     known = np.isfinite(p) & np.isfinite(v)
@@ -173,8 +173,8 @@ def name_slope(
 def name_mask(u: np.ndarray, d: np.ndarray, g: np.ndarray, on: float) -> str | None:
     """Return a text for the report: backward uses the slope `g`, a mask, instead of `d`, the mask of forward.
 
-    `on` is the value of both masks at the elements that they pass. The text contains the threshold of backward's
-    mask. Return None if `g` is not a mask, or if it passes all elements or none.
+    A mask is `on` at the elements that it passes, and 0 at the others. The text contains the threshold of backward's
+    mask, if it has a threshold. Return None if `g` is not a mask, or if it passes all elements or none.
     """
     near = [np.abs(g - level) <= MAX_MISFIT * abs(on) for level in (0, on)]
     passed = near[1]

@@ -1,4 +1,4 @@
-"""A gradient with fewer elements than its array, such as ``db = np.sum(dz)`` for three biases."""
+"""Find the mistake in a gradient with fewer elements than its array, such as ``db = np.sum(dz)`` for three biases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .case import MAX_MISFIT, Case
 
 
 def summed_to_fewer_elements(case: Case) -> None:
-    """Test whether the gradient is the sum of the true gradient over some axes, as ``db = np.sum(dz)``."""
+    """Test whether the gradient is the sum of the true gradient over some axes."""
     if case.found or not case.by_element or not np.isfinite(case.true).all() or case.given.size >= case.true.size:
         return
     long = [axis for axis, length in enumerate(case.shape) if length > 1]

@@ -1,6 +1,6 @@
 """Hypotheses: a result inside forward is a softmax or a log-softmax, and backward uses a wrong Jacobian for it.
 
-The movement of an operand or a result is its difference from its value in the first forward pass.
+The movement of an operand or a result is the array minus its value in the first forward pass.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ DIAGONAL, WRONG_AXIS, FACTOR = "Jacobian reduced to its diagonal", "summed over 
 OFF_DIAGONAL = "y (dy (1 - 2 y) + sum(dy y)), with y_i y_j instead of -y_i y_j off the diagonal of the Jacobian"
 RIGHT = {"softmax": "y (dy - sum(dy y))", "log-softmax": "dy - p sum(dy)"}
 
-# Each entry contains the rank, the mistake, the formula of the wrong backward, and the movement of y for a movement d
-# of x. If y moved by this formula in forward, the wrong backward would be right. `sums` adds over the softmax's axis.
+# Each entry contains the rank, the mistake, the formula of the wrong backward, and a function. The function computes
+# the movement of y from the movement d of x. If y moved like this in forward, the wrong backward would be right. `sums`
+# adds over the axis of the softmax.
 SOFTMAX = [
     (1.0, DIAGONAL, "dy y (1 - y)", lambda y, d, sums: y * (1 - y) * d),
     (1.5, DIAGONAL, "dy y", lambda y, d, sums: y * d),
@@ -64,7 +65,7 @@ def wrong_jacobians(
 ) -> Iterator[Hypothesis]:
     """Yield hypotheses about one result inside forward, if it is `function` of an earlier array along `axis`.
 
-    `function` is softmax or log-softmax, and `jacobians` is SOFTMAX or LOG_SOFTMAX.
+    `function` is softmax or log-softmax, and `jacobians` is the list SOFTMAX or LOG_SOFTMAX.
     """
     shape, place = nodes[0].result.shape, nodes[0].place
     for sources, j, _ in graph.edges():
@@ -111,7 +112,7 @@ def wrong_jacobians(
 
 
 def over_axis(function: Callable, axis: int, y: Any, d: Any) -> Any:
-    """Return how softmax or log-softmax moves if the input moves by `d`, with the sum over the wrong axis `axis`.
+    """Return the movement of softmax or log-softmax for a movement `d` of the input, with a sum over the wrong `axis`.
 
     `y` is the softmax.
     """

@@ -1,11 +1,11 @@
 """Hypotheses about a state that a loop passes from round to round.
 
-`dh_next` never updated         no gradient comes back from one round to the previous one
-`dh = dh + ...`                 the gradient of the state is never reset, so other rounds are counted again
-h[t] instead of h[t - 1]        a factor of a product is taken from a neighbouring round
+    dh_next is never updated    no gradient comes back from a round to the round before it
+    dh = dh + ...               the gradient of the state is never reset, so it still contains terms of other rounds
+    h[t] instead of h[t - 1]    a factor of a product is taken from a neighbouring round
 
-A round is one pass through the body of the loop. The movement of an operand or a result is its difference from its
-value in the first forward pass.
+A round is one pass through the body of the loop. The movement of an operand or a result is the array minus its value in
+the first forward pass.
 """
 
 from __future__ import annotations
@@ -76,10 +76,9 @@ def cut_uses(uses: Uses, later_only: bool) -> dict[int, Callable]:
 
 
 def running_sum(uses: Uses) -> dict[int, Callable]:
-    """Return the changes of forward for a backward that never resets the gradient of a state.
+    """Return the changes of forward that correspond to a backward that never resets the gradient of a state.
 
-    In the changed forward, a state moves by the sum of its movements in this round and in all earlier rounds. A
-    movement is the difference from the first forward pass.
+    In the changed forward, a state moves by the sum of its movements in this round and in all earlier rounds.
     """
     carried: dict[int, Any] = {}
 
@@ -95,10 +94,10 @@ def running_sum(uses: Uses) -> dict[int, Callable]:
 
 
 def kept_sum(graph: ForwardGraph, uses: Uses, makers: list[Node]) -> dict[int, Callable]:
-    """Return the changes of forward for a backward that adds the gradient of the next state to that of each state.
+    """Return the changes of forward that correspond to a backward with ``dh = dh + ...`` in its loop.
 
-    The changed forward adds the movement of a state, its difference from the first forward pass, to the movement of the
-    state in the next round.
+    This backward adds the gradient of the next state to the gradient of each state. The changed forward adds the
+    movement of each state to the movement of the next state.
     """
     (readers, j), moved = uses[0], {}
     changes: dict[int, Callable] = {}
@@ -123,7 +122,7 @@ def kept_sum(graph: ForwardGraph, uses: Uses, makers: list[Node]) -> dict[int, C
 
 
 def neighbouring_rounds(values: list[Any], after: Any) -> Iterator[tuple[list[Any], str]]:
-    """Yield (other values, description): `values`, shifted by one round of the loop, or in the reversed order.
+    """Yield (other values, description): `values` shifted by one round of the loop, or in the reversed order.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""Changes of one statement of backward: ``+=`` for ``=``, ``=`` for ``+=``, and the index of an assignment.
+"""Changes of one statement of backward: ``+=`` for ``=``, ``=`` for ``+=``, and another index in an assignment.
 
-edits.py uses them in addition to the changes of one expression.
+edits.py adds these changes to the changes of one expression.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def statement_edits(
 ) -> Iterator[tuple[float, str, str, ast.stmt, Place, Any]]:
     """Yield (rank, mistake, words, statement, place, new node) for each change.
 
-    `known` are the arrays and numbers by name.
+    `known` contains the arrays and numbers that the function uses, by name.
     """
     looped = {id(n) for loop in ast.walk(definition) if isinstance(loop, (ast.For, ast.While)) for n in ast.walk(loop)}
     for parent in ast.walk(definition):
@@ -50,7 +50,7 @@ def other_assignments(statement: ast.stmt, in_loop: bool) -> Iterator[tuple[floa
 
 
 def other_indices(statement: ast.stmt, known: dict[str, Any]) -> Iterator[tuple[Place, ast.expr]]:
-    """Yield the index ``range(len(y))`` for the first colon in ``d[:, y] -= 1``, where ``y`` are labels."""
+    """Yield a change of ``d[:, y] -= 1``, where ``y`` are labels: ``range(len(y))`` instead of the colon."""
     targets = [statement.target] if isinstance(statement, ast.AugAssign) else getattr(statement, "targets", [])
     for target in targets:
         if not isinstance(target, ast.Subscript) or not isinstance(target.slice, ast.Tuple):

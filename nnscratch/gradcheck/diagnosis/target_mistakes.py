@@ -15,10 +15,11 @@ from .hypotheses import Hypothesis, HypothesisTester
 
 
 def target_mistakes(cases: dict[str, Case], right: dict, report: GradientReport, projection: Projection) -> None:
-    """Test whether the gradients from backward are right for wrong targets, and add these mistakes to `cases`.
+    """Test whether backward uses wrong targets, and add these mistakes to `cases`.
 
-    Wrong targets are integers that are shifted by one, or floats that are left out or negated. Floats are tested only
-    if the output is a loss.
+    Run forward with wrong targets, and compare its gradients with those from backward. The wrong targets are integers
+    that are shifted by one, and arrays that are replaced by zeros or negated. If the output is a loss, every array that
+    is not differentiated may be a target.
     """
     adapter = projection.adapter
     checked = {id(projection.variables[name]) for name in report.entries}

@@ -1,8 +1,11 @@
 """Mistakes in the gradient of the outputs, from which backward starts.
 
-The check differentiates f = <R, y>, where R are the weights of the outputs y (projection.py). So backward should start
-from dy = R. Suppose that backward starts from another array R' and makes no other mistake. Then the gradient that it
-returns has the derivative <R', dy/dv> along a direction v. With enough directions, these linear equations determine R'.
+The check differentiates f = sum(R * y), where R are the weights of the outputs y (projection.py). So backward must
+start from dy = R. Suppose that backward starts from another array R', and makes no other mistake. Move the inputs and
+weights along a direction v, and let dy/dv be the derivative of the outputs. According to backward's gradients, the
+derivative of f is then sum(R' * dy/dv). Each direction gives one such linear equation. With enough directions, the
+equations determine R'.
+
 A comparison of R' with R shows the mistake: backward uses only a part of R, uses one sample's part for all samples,
 multiplies a part by a constant, or shifts R.
 """
@@ -21,13 +24,13 @@ from .axis_roles import axis_roles
 from .case import MAX_MISFIT, Case
 
 MAX_OUTPUTS = 200
-SPARE = 5  # the number of directions exceeds the number of outputs by at least this, to test the solution
+SPARE = 5  # directions in addition to the number of outputs, which test the solution
 
 
 def upstream_mistakes(cases: dict[str, Case], given: dict[str, np.ndarray], projection: Projection) -> None:
     """Find the array R' from which backward started instead of dy = R, and add the mistakes that R' shows to `cases`.
 
-    Nothing is added unless R' explains the gradients of all arrays. `given` are the gradients that backward returned.
+    If R' does not explain the gradients of all arrays, add nothing. `given` are the gradients that backward returned.
     """
     outputs = [(name, y) for name, y in leaves("output", projection.outputs) if is_float(y)]
     R = projection.flat_weights()

@@ -1,9 +1,10 @@
 """Find the mistake in the gradient of one array inside forward: test formulas for the gradient that backward used.
 
-Let g be the true gradient of an array u inside forward. The array u may also be an input or a weight. Let du be the
-movement of u: its derivative along a direction. If backward uses c instead of g, and is right otherwise, its gradients
-have the error <c - g, du> along this direction. So any formula for c can be tested without another forward pass. For
-example, c may be g for one sample only, g times an array that forward computed, or g without the targets.
+Let g be the true gradient of an array u inside forward. The array u may also be an input or a weight. Suppose that
+backward uses c instead of g, and makes no other mistake. Let du be the derivative of u along a direction v, which is
+called the movement of u. Then the gradients that backward returns have an error along v of <c - g, du>, the sum of the
+products of the elements. So any formula for c can be tested without another forward pass. For example, c may be g for
+one sample only, g times an array that forward computed, or g without the targets.
 
 A `Site` is such an array u, or the arrays u of all rounds of a loop. The error may be in all gradients that depend on
 u, or in the gradient of one array only.
@@ -25,7 +26,7 @@ from .hypotheses import HypothesisTester
 from .movements import Movements, measure_movements
 
 MAX_SIZE = 130  # the largest number of elements of the arrays u of a `Site`
-MIN_ROWS = 4  # formulas are tested only if backward is wrong along at least this number of directions
+MIN_ROWS = 4  # test formulas only if backward is wrong along at least this number of directions
 Found = tuple[float, str, str]
 
 
@@ -148,10 +149,10 @@ def fitting_changes(graph: ForwardGraph, site: Site, movements: Movements, rows:
 
 
 def constant_in_place(g: np.ndarray, moved: np.ndarray, errors: np.ndarray, limit: float) -> float | None:
-    """Return c if backward's errors are explained by a gradient with the number c at every element, else None.
+    """Return c if a gradient that is the number c at every element explains backward's errors, else None.
 
-    An example is an SVM loss. The gradient of the right class's score is minus the number of classes above the margin,
-    but backward may use -1 instead.
+    An example is an SVM loss. The right gradient of the score of the right class is minus the number of classes above
+    the margin. A wrong backward may use -1 instead.
     """
     used, ones = errors + moved @ g, moved.sum(axis=1)
     length = float(ones @ ones)
@@ -166,9 +167,8 @@ def constant_in_place(g: np.ndarray, moved: np.ndarray, errors: np.ndarray, limi
 def known_arrays(graph: ForwardGraph, site: Site) -> list[tuple[list[np.ndarray], str, bool]]:
     """Return a list of (values, name, is_constant): float arrays of forward that backward may use by mistake.
 
-    The values of an array are a list with one item for each round of a loop. They are broadcast to the shape of the
-    array that `site` describes. Arrays that cannot be broadcast to this shape are left out. A constant depends on no
-    differentiated array.
+    `values` is a list with the array in each round of a loop, broadcast to the shape of the array that `site`
+    describes. Leave out arrays that cannot be broadcast to this shape. A constant depends on no differentiated array.
     """
     found: list[tuple[list[np.ndarray], str, bool]] = []
     shapes = [x.shape for x in site.values]
@@ -184,7 +184,7 @@ def known_arrays(graph: ForwardGraph, site: Site) -> list[tuple[list[np.ndarray]
         if values[0].dtype.kind == "f" and all(has_values_for(v.shape, s) for v, s in zip(values, shapes, strict=True)):
             spread = [np.broadcast_to(v, s) for v, s in zip(values, shapes, strict=True)]
             found.append((spread, name, all(key in still and key not in moving for key in keys)))
-            if all((v < 0).all() for v in spread):  # they may be logarithms of probabilities
+            if all((v < 0).all() for v in spread):  # the values may be logarithms of probabilities
                 found.append(([np.exp(v) for v in spread], f"exp({name})", False))
     return found
 

@@ -1,12 +1,12 @@
 """Hypotheses: the derivative of a product has a wrong factor, or two of its blocks are exchanged.
 
-u v                  backward uses 1, v transposed, v without its bias, or another array instead of v
-x / s                backward uses another power of s
-(a, b, c, d)         the gradients of the blocks, such as gates, are in another order
-max                  every element gets the gradient, not only the largest element
-max(u, v)            the masks of u and v are left out or exchanged
+    u v             to compute the gradient of u, backward uses 1, v transposed, or another array instead of v
+    x / s           backward uses another power of s
+    (a, b, c, d)    the gradients of the blocks, such as gates, are in another order
+    max             every element gets the gradient, not only the largest element
+    max(u, v)       the masks of u and v are left out or exchanged
 
-The movement of an operand or a result is its difference from its value in the first forward pass. A round is one pass
+The movement of an operand or a result is the array minus its value in the first forward pass. A round is one pass
 through the body of a loop.
 """
 
@@ -178,17 +178,17 @@ def scale_of_mask(graph: ForwardGraph, node: Node, other: int) -> str:
 
 
 def with_own_factors(node: Node, operands: list[Any]) -> Any:
-    """Compute a product whose derivative is wrong: multiply the movement of each factor by the factor itself.
+    """Compute a product with a wrong derivative: each factor multiplies its own movement.
 
-    The right derivative multiplies it by the other factor. A movement is the difference from the first forward pass.
+    In the right derivative, each factor multiplies the movement of the other factor.
     """
     return node.result + sum(x0 * (x - x0) for x0, x in zip(node.operands, operands, strict=True))
 
 
 def transpose_movement(j: int) -> Callable:
-    """Return a function for `Tape.changes` that transposes the part of a result's movement that operand `j` causes.
+    """Return a function for `Tape.changes` that transposes a part of the result's movement: the part from operand `j`.
 
-    The result is a square matrix, and its movement is its difference from its value in the first forward pass.
+    The result is a square matrix.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:
@@ -209,7 +209,7 @@ def state_after(graph: ForwardGraph, nodes: list[Node], j: int) -> Any:
 
 
 def sums_with_other_sign(graph: ForwardGraph, nodes: list[Node], other: int) -> Iterator[tuple[list[Any], str]]:
-    """Yield (values in each round, source) of a - b if the operand `other` is a + b, and of a + b if it is a - b."""
+    """Yield (values in each round, source) of a - b if the operand `other` is a + b, and vice versa."""
     values, expression = [], ""
     for node in nodes:
         made = [m for m in graph.producers.get(content_key(node.operands[other]), ()) if m.number < node.number]
@@ -224,7 +224,7 @@ def sums_with_other_sign(graph: ForwardGraph, nodes: list[Node], other: int) -> 
 def without_bias(graph: ForwardGraph, nodes: list[Node], other: int) -> Iterator[tuple[list[Any], str]]:
     """Yield (values in each round, source) of the operand `other` without its bias.
 
-    Yield nothing if the operand is neither a sum with a bias nor a block of such a sum.
+    The operand must be a sum with a bias, or a block of such a sum. Otherwise, yield nothing.
     """
     right = [n.operands[other] for n in nodes]
     for sums in graph.families.values():
@@ -244,7 +244,7 @@ def without_bias(graph: ForwardGraph, nodes: list[Node], other: int) -> Iterator
 
 
 def wrong_powers(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses about the derivative -x / s^2 of x / s: backward uses another power of s."""
+    """Yield hypotheses about x / s: in its derivative with respect to s, -x / s^2, backward uses another power of s."""
     for nodes, j, only in graph.edges():
         if nodes[0].name == "divide" and j == 1:
             divisor, place = graph.describe(nodes, j), nodes[0].place
@@ -328,10 +328,10 @@ def same_shapes(node: Node, j: int, k: int) -> bool:
 
 
 def with_masks(j: int, k: int, factors: Callable, node: Node, operands: list[Any]) -> Any:
-    """Compute the maximum or minimum of the operands `j` and `k` with a wrong derivative.
+    """Compute the maximum or minimum of the operands `j` and `k` with wrong derivatives.
 
-    The derivatives with respect to `j` and `k` are ``factors(mask, result)``. The mask is 1 where forward takes the
-    element of operand `j`.
+    ``factors(mask, result)`` returns the two derivatives, with respect to `j` and to `k`. The mask is 1 where forward
+    takes the element of operand `j`.
     """
     mask = (node.operands[j] == node.result).astype(float)
     f, g = factors(mask, node.result)

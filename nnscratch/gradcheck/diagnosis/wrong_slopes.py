@@ -1,8 +1,11 @@
 """Hypotheses: the derivative of a function of one array is missing, wrong, or taken at the wrong value.
 
-An operand is active if it depends on a differentiated array. If all operations between an array u and a later array y
-are elementwise, and if u is their only active operand, then y = phi(u), element by element. A hypothesis replaces
-phi'(u) by another factor: 1, phi'(y), the sigmoid's formula, or 1 - h^2 with another array h.
+Forward often computes y = phi(u), element by element, for example with np.tanh. Backward must then multiply by the
+slope phi'(u). A hypothesis replaces phi'(u) by another factor: 1, phi'(y), the sigmoid's formula, or 1 - h^2 with
+another array h.
+
+This file finds such functions as follows: all operations between u and y are elementwise, and u is their only active
+operand. An operand is active if it depends on a differentiated array.
 """
 
 from __future__ import annotations
@@ -18,9 +21,9 @@ from .forward_graph import VARIABLE, ForwardGraph, content_key, gradient_of_resu
 from .hypotheses import Hypothesis
 from .slope_formulas import ELSEWHERE, WRONG, sigmoid, slope_formulas
 
-WHOLE = {"tanh", "maximum", "minimum", "clip", "where"}  # tested separately, even as a part of a longer function
+WHOLE = {"tanh", "maximum", "minimum", "clip", "where"}  # tested alone too, if they are a part of a longer function
 STEPS = {*WHOLE, "exp", "log", "sqrt", "sin", "cos"}  # each of these gives a factor in the chain rule
-FEW = 8  # with fewer elements in total, constant slopes are tested too, at several points (other_points.py)
+FEW = 8  # if the arrays have fewer elements in total, test slopes that are phi'(u) times a constant too
 MAX_THRESHOLDS = 100  # the largest number of elements in the input of a mask
 SMOOTH = {"sqrt", "square", "power", "reciprocal", "multiply", "divide", "add", "subtract", "negative"}
 
@@ -184,7 +187,10 @@ def other_thresholds(u: list[Any], d: list[Any], top: float) -> Iterator[tuple[f
 
 
 def arrays_like_result(graph: ForwardGraph, sinks: list[Node]) -> Iterator[tuple[list[Any], str]]:
-    """Yield (list with one array for each round, name) for float variables with the shape of the results of `sinks`."""
+    """Yield (values, name) for each float variable with the shape of the results of `sinks`.
+
+    `values` contains the variable in each round of the loop.
+    """
     for values, name in graph.arrays.get(len(sinks), {}).values():
         same = all(v.shape == n.result.shape for v, n in zip(values, sinks, strict=True))
         if same and values[0].dtype.kind == "f" and VARIABLE.match(name):
@@ -194,20 +200,21 @@ def arrays_like_result(graph: ForwardGraph, sinks: list[Node]) -> Iterator[tuple
 def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
     """Yield (sources, operand, sinks, block) for each function y = phi(u) in forward that is computed elementwise.
 
-    `sources` are the operations that read u as `operand`, and `sinks` are the operations that compute y, one for each
-    round of a loop. ``block(source, sink)`` returns the operations from `source` to `sink`.
+    `sources` are the operations that read u, and `operand` is the number of u among their operands. `sinks` are the
+    operations that compute y. Both lists have one operation for each round of a loop. ``block(source, sink)`` returns
+    the operations from `source` to `sink`.
     """
     edges = [(nodes, j) for nodes, j, _ in graph.edges() if j >= 0]
     seen: set[tuple] = set()
     for sources, j in edges:
-        start = sources[-1]  # not the first round, in which a state may be zero
+        start = sources[-1]  # the last round, because a state may be zero in the first
         if not start.elementwise or np.shape(start.operands[j]) != start.result.shape:
             continue
         u = content_key(start.operands[j])
         made = [m for m in graph.producers.get(u, ()) if m.number < start.number]
         inner = made and made[-1].elementwise and sum(made[-1].active) == 1 and keeps_shape(made[-1])
         if inner and start.name not in WHOLE and not is_mask_product(start):
-            continue  # part of a longer function, which is found from its start
+            continue  # a part of a longer function, which another pass of this loop finds
         if (u, start.result.shape) in seen:
             continue
         seen.add((u, start.result.shape))
@@ -226,8 +233,8 @@ def find_functions(graph: ForwardGraph) -> Iterator[tuple]:
 def elementwise_block(graph: ForwardGraph, start: Node, u: tuple, end: Node | None = None) -> list[Node]:
     """Return the elementwise operations, from `start` to `end`, that compute a function of one array.
 
-    The argument `u` is the `content_key` of the one array. Each active operand of a returned operation is the one array
-    or the result of another returned operation. At most ten operations are returned.
+    `u` is the `content_key` of this array. Each active operand of a returned operation is this array, or the result of
+    another returned operation. The function returns at most ten operations.
     """
     inside, found = {u}, []
     first = next(i for i, node in enumerate(graph.nodes) if node is start)
@@ -324,8 +331,9 @@ def is_proportional(a: list[Any], b: list[Any]) -> bool:
 def with_slope(graph: ForwardGraph, source: tuple[int, int], sink: int, g: Any) -> dict:
     """Return the changes of forward that make `g` the derivative of a result with respect to an earlier operand.
 
-    `source` is (operation, operand), and `sink` is the number of the operation that computes the result. `g` is the
-    derivative, or a function that maps the movement of the operand to the movement of the result.
+    `source` contains two numbers: of the operation that reads the operand, and of the operand. `sink` is the number of
+    the operation that computes the result. `g` is the derivative, or a function that maps the movement of the operand
+    to the movement of the result. A movement is an array minus its value in the first forward pass.
     """
     found = {sink: replace_slope(graph.tape, source, g if callable(g) else partial(np.multiply, g))}
     if source[0] != sink:

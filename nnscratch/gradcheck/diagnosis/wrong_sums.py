@@ -1,6 +1,6 @@
 """Hypotheses: forward broadcasts an array, and backward sums its gradient over the wrong axes.
 
-The movement of an operand or a result is its difference from its value in the first forward pass.
+The movement of an operand or a result is the array minus its value in the first forward pass.
 """
 
 from __future__ import annotations
@@ -48,15 +48,14 @@ def wrong_sums(graph: ForwardGraph) -> Iterator[Hypothesis]:
 
 
 def along_axis(d: Any, axis: int, n: int, ndim: int) -> Any:
-    """Reshape `d`, which has `n` elements, so that they lie along one axis of an array with `ndim` axes."""
+    """Return the `n` elements of `d` as an array with `ndim` axes, in which only `axis` is longer than 1."""
     return np.reshape(d, (1,) * axis + (n,) + (1,) * (ndim - axis - 1))
 
 
 def spread_movement(j: int, L: Callable) -> Callable:
     """Return a function for `Tape.changes` that applies `L` to the movement of operand `j`.
 
-    The movement is the difference from the first forward pass. The operation must be elementwise. `L` may change the
-    shape.
+    The operation must be elementwise. The result of `L` may have another shape than its argument.
     """
 
     def changed(node: Node, operands: list[Any]) -> Any:

@@ -1,9 +1,9 @@
 """Find uses of an array in forward that backward leaves out, counts twice, or gives the wrong sign.
 
-For example, forward uses w in x @ w and in h @ w, and backward computes only the gradient of x @ w. The gradient of w
-is the sum of one part for each use. The contribution of each part to the derivative of f is measured along three
-directions. Then the diagnosis can test without more forward passes whether backward leaves out a part, counts it twice
-or flips its sign.
+For example, forward uses w in x @ w and in h @ w, but backward computes only the gradient of x @ w. The gradient of w
+is a sum with one part for each use. This file measures how much each part contributes to the derivative of f along
+three directions. After that, it needs no more forward passes to test whether backward leaves out a part, counts it
+twice or flips its sign.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Use = tuple[list[Node], int]
 
 
 def wrong_uses(cases: dict[str, Case], graph: ForwardGraph, tester: HypothesisTester) -> None:
-    """Add the mistakes in which backward leaves out, or counts twice, some uses of an array or some rounds of a use."""
+    """Add mistakes about one use of an array or one round of a use: backward leaves it out or counts it twice."""
     for name in tester.wrong:
         case = cases[name]
         if case.found or tester.elements[name] < 2:
@@ -48,7 +48,7 @@ def measure_use(tester: HypothesisTester, name: str, changes: dict) -> np.ndarra
     """Measure how much one use of the array `name` contributes to the derivative of f along each direction.
 
     `changes` are the changes of forward that make the gradient of this use zero. The contribution is the true
-    derivative minus the derivative after these changes.
+    derivative minus the derivative of the forward with these changes.
     """
     return np.array([d.true - tester.slope(changes, d) for d in tester.alone[name]])
 
@@ -56,10 +56,11 @@ def measure_use(tester: HypothesisTester, name: str, changes: dict) -> np.ndarra
 def fitting_counts(
     tester: HypothesisTester, name: str, parts: list[np.ndarray], choices: tuple[int, ...]
 ) -> tuple[int, ...] | None:
-    """Return how often backward counts each use of the array `name`: 1 if the use is right, 0 if it is left out.
+    """Return how often backward counts each use of the array `name`.
 
-    `parts` contains the result of `measure_use` for each use. `choices` are the counts to try, and -1 is the wrong
-    sign. If several combinations fit, return one with the fewest wrong counts. Return None if no combination fits.
+    The count is 1 if the use is right, 0 if backward leaves it out, and -1 if its sign is wrong. `choices` are the
+    counts to try. `parts` contains the result of `measure_use` for each use. If several combinations fit, return one
+    with the fewest wrong counts. Return None if no combination fits.
     """
     rest = np.array([d.true for d in tester.alone[name]]) - sum(parts)
     fitting = []
@@ -71,7 +72,7 @@ def fitting_counts(
 
 
 def add_uses(case: Case, graph: ForwardGraph, uses: list[Use], counts: tuple[int, ...]) -> None:
-    """Add the mistake to `case`. `counts` is the result of `fitting_counts`: one number for each use in `uses`."""
+    """Add the mistake to `case`. `counts` is the result of `fitting_counts`, one number for each use in `uses`."""
     wrong = [(use, c) for use, c in zip(uses, counts, strict=True) if c != 1]
     places = [f"`{nodes[0].place.split(': ', 1)[-1]}`" for (nodes, _), _ in wrong]
     values = {c for _, c in wrong}
@@ -115,9 +116,9 @@ def misplaced(
 
 
 def rounds_of_use(case: Case, graph: ForwardGraph, tester: HypothesisTester, nodes: list[Node], j: int) -> None:
-    """Add the mistake in which backward leaves out some rounds of one use in a loop, or counts them several times.
+    """Add the mistake if backward leaves out some rounds of one use in a loop, or counts them several times.
 
-    The use is operand `j` of `nodes`, the operations of all rounds.
+    The use is operand `j` of `nodes`. `nodes` are the operations of all rounds.
     """
     count = len(nodes)
     if not 3 <= count <= MAX_ROUNDS or tester.elements[case.name] < 3:

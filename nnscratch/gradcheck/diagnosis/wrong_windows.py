@@ -2,9 +2,11 @@
 
 A window is a part of an array that forward reads, such as the part of an image under a convolution's kernel.
 
-x[2 * i : 2 * i + 3] in a loop      backward adds to x[i : i + 3], or to a neighbouring window
-a product with a kernel             backward does not rotate the kernel, or rotates a kernel that must not be rotated
-C[ids] with repeated ids            backward uses dC[ids] += d, which adds only one d for each repeated id
+    x[2 * i : 2 * i + 3] in a loop    backward adds to dx[i : i + 3], or to a neighbouring window
+    a product with a kernel           backward does not rotate the kernel, or rotates it by mistake
+    C[ids] with repeated ids          backward uses dC[ids] += d, which adds only one d for each repeated id
+
+The movement of an array is the array minus its value in the first forward pass.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ PRODUCTS = {"multiply", "matmul", "dot", "einsum", "tensordot", "inner", "vdot",
 def repeated_rows(graph: ForwardGraph) -> Iterator[Hypothesis]:
     """Yield hypotheses about a lookup such as C[ids]: backward counts an index only once, even if ids repeats it.
 
-    In some hypotheses, an index is counted once in the whole array of indices. In others, it is counted once at each
-    position along an axis.
+    In some hypotheses, backward counts an index once in the whole array of indices. In others, it counts an index once
+    at each position along an axis, for example once at each time step.
     """
     for nodes in graph.families.values():
         node = nodes[0]
@@ -56,7 +58,8 @@ def repeated_rows(graph: ForwardGraph) -> Iterator[Hypothesis]:
 def overwritten_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
     """Yield hypotheses in which backward overwrites the gradient of an earlier window instead of adding to it.
 
-    Then an element of several overlapping windows receives a gradient only from its first or from its last window.
+    If windows overlap, an element then receives a gradient only from the last window that contains it. If backward
+    loops in the reversed order, the element receives a gradient only from the first window.
     """
     for w in find_windows(graph):
         one_matrix = len(w.nodes) == 1  # the windows are the rows of a matrix, and backward may loop over its columns
@@ -111,10 +114,10 @@ class Windows:
     origin : ndarray
         For each element of `base`, its flat index in the differentiated array; -1 for padding.
     pieces : list of ndarray
-        For each window, the flat indices in `base` of its elements.
+        For each window, the flat indices of its elements in `base`.
     chosen : list of ndarray
-        For each window, the flat indices in `base` of the elements that receive a gradient. If forward takes the
-        maximum of a window, only the largest element receives a gradient.
+        The same as `pieces`, but only for the elements that receive a gradient. If forward takes the maximum of a
+        window, only the largest element receives a gradient.
     own : bool
         True if the windows are views of the differentiated array.
     """
@@ -172,10 +175,10 @@ def owner_of(view: np.ndarray) -> np.ndarray:
 
 
 def elements_of(array: np.ndarray, variables: dict[str, np.ndarray]) -> tuple[str, np.ndarray] | None:
-    """Return (name, flat indices) if `array` contains only elements of one differentiated array, and padding.
+    """Return (name, flat indices) if `array` contains only elements of one differentiated array, and zeros.
 
-    The name is that of the differentiated array. The index is -1 for an element that is zero, because it may come from
-    padding.
+    `name` is the name of the differentiated array. The indices say where each element of `array` is in it. The index of
+    a zero is -1, because a zero may come from padding.
     """
     flat = np.ravel(array)
     for name, variable in variables.items():
@@ -193,8 +196,8 @@ def elements_of(array: np.ndarray, variables: dict[str, np.ndarray]) -> tuple[st
 def chosen_elements(node: Node, j: int, index: np.ndarray) -> np.ndarray:
     """Return the elements of `index` at which operand `j` of the operation `node` receives a gradient.
 
-    `index` contains an index for each element of the operand. If the operation takes a maximum, only the largest
-    element receives a gradient. In other operations, all elements receive a gradient.
+    `index` contains an index for each element of the operand. If the operation takes a maximum or minimum, only the
+    chosen element receives a gradient. In other operations, all elements receive a gradient.
     """
     if node.name not in ("maximum.reduce", "minimum.reduce"):
         return index
@@ -236,8 +239,9 @@ def moved_windows(graph: ForwardGraph) -> Iterator[Hypothesis]:
 def window_moves(starts: np.ndarray, shape: tuple[int, ...], long: np.ndarray) -> Iterator[tuple[str, str, Callable]]:
     """Yield (description, mistake, function) for each way in which backward may use wrong positions for windows.
 
-    The function maps the start of a window in forward to its start in backward. `starts` are the starts of all windows
-    in an array of shape `shape`. `long` is True at the axes along which a window has more than one element.
+    The start of a window is the index of its first element. The function maps the start in forward to the start in
+    backward. `starts` are the starts of all windows in an array of shape `shape`. `long` is True at the axes along
+    which a window has more than one element.
     """
     strides = []
     for axis in range(starts.shape[1]):
@@ -287,10 +291,9 @@ def move_window(
 ) -> Callable:
     """Return a function for `Tape.changes` that makes an operation read a window at another position.
 
-    Operand `j` of the operation is a window of the array `name`. Its movement, the difference from its value in the
-    first forward pass, is replaced by the movement of the elements of the array at the flat indices `index`. If `other`
-    is given, the operation is a product, and `factor` takes the place of operand `j` in the gradient of the operand
-    with the number `other`.
+    Operand `j` of the operation is a window of the array `name`. The function replaces the movement of the window by
+    the movement of other elements of the array, those at the flat indices `index`. If `other` is given, the operation
+    is a product of the operands `j` and `other`. Then `factor` replaces operand `j` in the gradient of `other`.
     """
     variable = graph.projection.variables[name]
     before = variable.ravel().copy()
@@ -309,7 +312,7 @@ def move_window(
 
 
 def turned_kernels(graph: ForwardGraph) -> Iterator[Hypothesis]:
-    """Yield hypotheses in which backward reverses the kernel of a product along some axes, compared with forward."""
+    """Yield hypotheses in which backward uses a kernel of forward, but reversed along some axes."""
     for nodes, j, only in graph.edges():
         node = nodes[0]
         if j < 0 or node.name not in PRODUCTS:
