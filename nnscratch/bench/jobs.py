@@ -166,6 +166,7 @@ JOBS = {
 GPU_JOBS = {
     job.key: job
     for job in (
+        JOBS["b"],
         Job("m", "train: words, 10,000/1500/1500x2, batch 20, 35 steps", "lm", lm(10_000, 1500, 1500, 2, 20, 35)),
         Job("n", "train: words, 10,000/1500/1500x2, batch 128, 35 steps", "lm", lm(10_000, 1500, 1500, 2, 128, 35)),
         Job("o", "train: words, 50,257/1024/1024x2, batch 128, 128 steps", "lm", lm(50_257, 1024, 1024, 2, 128, 128)),

@@ -18,8 +18,8 @@ def build(job: Any, variant: str) -> dict[str, Any]:
     """Build `job`: see worker.py. The variant "cuda" trains a language model on a GPU."""
     if variant == "cuda":
         model = transformer_lm(job) if job.kind == "transformer" else language_model(job)
-        step = training(job, model.to("cuda"), adam, 5.0)
-        return {"version": nn.__version__, "gpu": backend.devices()[1], "product": product_on_gpu(), **step}
+        steps = enqueued(job, trainer_for(job, model.to("cuda"), adam, 5.0))
+        return {"version": nn.__version__, "gpu": backend.devices()[1], "product": product_on_gpu(), **steps}
     return {"version": nn.__version__, "numpy": np.__version__, **globals()[job.kind](job)}
 
 
@@ -37,12 +37,28 @@ def product_on_gpu(size: int = 4096, repeats: int = 20) -> float:
     return 2 * size**3 / best
 
 
-def training(job: Any, model: Any, optimizer: Any, max_norm: float | None, threads: int = 1) -> dict[str, Callable]:
+def trainer_for(job: Any, model: Any, optimizer: Any, max_norm: float | None, threads: int = 1) -> nn.Trainer:
     model.load_state_dict(job.weights())
     criterion, optimizer = nn.CrossEntropyLoss(), optimizer(model.parameters())
-    trainer = nn.Trainer(model, criterion, optimizer, max_norm=max_norm, threads=threads)
-    batches = itertools.cycle(job.batches())
+    return nn.Trainer(model, criterion, optimizer, max_norm=max_norm, threads=threads)
+
+
+def training(job: Any, model: Any, optimizer: Any, max_norm: float | None, threads: int = 1) -> dict[str, Callable]:
+    trainer, batches = trainer_for(job, model, optimizer, max_norm, threads), itertools.cycle(job.batches())
     return {"step": lambda: trainer.train_step(*next(batches))}
+
+
+def enqueued(job: Any, trainer: nn.Trainer) -> dict[str, Callable]:
+    """Return steps that do not wait for the GPU, as in ``trainer.fit``. ``finish`` waits and returns the new losses."""
+    batches, read = itertools.cycle(job.batches()), 0
+
+    def finish() -> list[float]:
+        nonlocal read
+        losses = trainer.history.loss
+        new, read = losses[read:], len(losses)
+        return new
+
+    return {"step": lambda: trainer.enqueue_step(*next(batches)), "finish": finish}
 
 
 def adam(parameters: Any) -> Any:

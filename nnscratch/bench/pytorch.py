@@ -49,12 +49,15 @@ class Jobs:
 
     def training(self, model: Any, optimizer: Any, max_norm: float | None, recurrent: bool = False) -> dict:
         run, torch = self.maybe_compiled(model), self.torch
-        batches = itertools.cycle([(torch.from_numpy(x), torch.from_numpy(y)) for x, y in self.job.batches()])
-        state = None
+        on_gpu = self.device == "cuda"
+        data = [tuple(map(torch.from_numpy, batch)) for batch in self.job.batches()]
+        if on_gpu:  # the host can then copy a batch without waiting for the GPU
+            data = [(x.pin_memory(), y.pin_memory()) for x, y in data]
+        batches, state, losses = itertools.cycle(data), None, []
 
-        def step() -> float:
+        def step() -> float | None:
             nonlocal state
-            x, y = (tensor.to(self.device) for tensor in next(batches))
+            x, y = (tensor.to(self.device, non_blocking=True) for tensor in next(batches))
             optimizer.zero_grad()
             if recurrent:
                 logits, state = run(x, state)
@@ -66,9 +69,16 @@ class Jobs:
             if max_norm is not None:
                 self.nn.utils.clip_grad_norm_(model.parameters(), max_norm)
             optimizer.step()
+            if on_gpu:  # the loss is read in finish(): reading it here would wait
+                return losses.append(loss.detach())
             return loss.item()
 
-        return {"step": step}
+        def finish() -> list[float]:
+            values = torch.stack(losses).tolist()
+            losses.clear()
+            return values
+
+        return {"step": step, "finish": finish} if on_gpu else {"step": step}
 
     def adam(self, model: Any) -> Any:
         return self.torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)

@@ -137,9 +137,11 @@ def gpu_markdown(measured: Sequence[tuple[Any, Sequence[Any]]], titles: dict[str
         "# On a GPU",
         f"{gpu}; {versions}; {date.today()}.",
         table(header, rows),
-        "float32, without TF32. Times are medians over all steps. Each library ran in its own process, in turns, from "
-        "the same initial weights. The speed of a step is the number of operations in its matrix products, divided by "
-        "the time of the whole step. `of a product` compares this speed with the speed of one 4096 x 4096 product"
+        "float32, without TF32. Each library ran in its own process, in turns, from the same initial weights. In each "
+        "turn it enqueued many steps without waiting for the GPU, as `Trainer.fit` does, and waited once at the end. "
+        "The time of a step is the time of the turn divided by its steps, and the table shows the median of the turns. "
+        "The speed of a step is the number of operations in its matrix products, divided by the time of the whole "
+        "step. `of a product` compares this speed with the speed of one 4096 x 4096 product"
         + ("." if speed is None else f", which is {speed / 1e12:.1f} TFLOP/s here."),
     ]
     if notes:

@@ -132,9 +132,10 @@ class Worker:
             raise WorkerStopped(f"stopped with code {self.process.returncode}: {last[:200]}")
         return json.loads(line)
 
-    def run(self, steps: int) -> dict[str, Any]:
+    def run(self, steps: int, warm: int = 0) -> dict[str, Any]:
+        """Run `steps` steps, of which the first `warm` are a warm-up. The answer has the seconds of all of them."""
         try:
-            self.process.stdin.write(json.dumps({"steps": steps}) + "\n")
+            self.process.stdin.write(json.dumps({"steps": steps, "warm": warm}) + "\n")
             self.process.stdin.flush()
         except BrokenPipeError:
             pass  # read_answer() raises the error with the reason
@@ -201,9 +202,9 @@ def take_turns(
     """Run `repeats` rounds of all workers, in alternating order. A slow worker stops when its time limit is reached."""
     steps, spent = {}, dict.fromkeys(workers, 0.0)
 
-    def answer_of(k: int, count: int) -> dict[str, Any] | None:
+    def answer_of(k: int, count: int, warm: int = 0) -> dict[str, Any] | None:
         try:
-            return workers[k].run(count)
+            return workers[k].run(count, warm)
         except WorkerStopped as error:
             results[k].why = str(error)
             workers.pop(k).__exit__()
@@ -225,7 +226,7 @@ def take_turns(
                 continue
             warm = 0 if steps[k] == 1 else max(1, steps[k] // 20)  # a single step has no warm-up
             time.sleep(REST)
-            answer = answer_of(k, steps[k] + warm)
+            answer = answer_of(k, steps[k] + warm, warm)
             if answer is None:
                 continue
             results[k].rounds.append(answer["seconds"][warm:])

@@ -1,11 +1,14 @@
 """The worker: a process that builds one job with one library. It runs the number of steps that the runner requests.
 
-    input     a line of JSON for each turn:  {"steps": n}
+    input     a line of JSON for each turn:  {"steps": n, "warm": m}, of which the first m steps are a warm-up
     output    first {"check": [...], ...} or {"unavailable": "why"}, then for each turn {"seconds": [...], "memory": m}
 
 A peer is a module with a function ``build(job, variant)``, which returns a dict with these keys:
 
     step      a function that runs one step
+    finish    optional, for steps that a GPU makes later: a function that waits until all steps are made, and returns
+              their losses since the last call. Then the time of a step is the time of its turn, with the wait at the
+              end, divided by the number of steps. The warm-up is such a turn of its own.
     check     optional: a function that returns values which must be the same for every library. Without it, the losses
               of the first three steps are compared.
     others    are copied to the results, for example ``version``
@@ -15,11 +18,13 @@ A peer is a module with a function ``build(job, variant)``, which returns a dict
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 CHECKED_STEPS = 3
@@ -50,19 +55,44 @@ def peak_memory() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def prepare(module: str, job: Any, variant: str) -> tuple[Any, dict[str, Any]]:
-    """Return the function to time, and a dict with the values to compare, or with the reason why the job cannot run."""
+def prepare(module: str, job: Any, variant: str) -> tuple[Callable[[int], list[float]] | None, dict[str, Any]]:
+    """Return a function that times a number of steps, and a dict with the values to compare.
+
+    If the job cannot run, return None and a dict with the reason.
+    """
     try:
         peer = importlib.import_module(module).build(job, variant)
-        step = peer.pop("step")
-        check = peer.pop("check", lambda: [step() for _ in range(CHECKED_STEPS)])
-        return step, {"check": [float(value) for value in check()], "memory": peak_memory(), **peer}
+        step, finish = peer.pop("step"), peer.pop("finish", None)
+
+        def losses() -> list[float]:
+            values = [step() for _ in range(CHECKED_STEPS)]
+            return values if finish is None else finish()
+
+        check = peer.pop("check", losses)
+        return functools.partial(timed, step, finish), {
+            "check": [float(value) for value in check()],
+            "memory": peak_memory(),
+            **peer,
+        }
     except ImportError as error:
         return None, {"unavailable": f"not installed ({error})"}
     except NotImplementedError as error:
         return None, {"unavailable": str(error) or "cannot express this job"}
     except Exception as error:  # one failing library must not stop the others
         return None, {"unavailable": f"failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"}
+
+
+def timed(step: Callable, finish: Callable | None, count: int) -> list[float]:
+    """Make `count` steps and return the seconds of each. With `finish`, every step gets the mean."""
+    seconds, first = [], time.perf_counter()
+    for _ in range(count):
+        start = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - start)
+    if finish is not None:
+        finish()
+        seconds = [(time.perf_counter() - first) / count] * count
+    return seconds
 
 
 def main(module: str, job: str, variant: str) -> None:
@@ -75,14 +105,11 @@ def main(module: str, job: str, variant: str) -> None:
     def answer(message: dict[str, Any]) -> None:
         print(json.dumps(message), file=answers, flush=True)
 
-    step, first = prepare(module, Job(**json.loads(job)), variant)
+    seconds_of, first = prepare(module, Job(**json.loads(job)), variant)
     answer(first)
-    if step is None:
+    if seconds_of is None:
         return
     for line in sys.stdin:
-        seconds = []
-        for _ in range(json.loads(line)["steps"]):
-            start = time.perf_counter()
-            step()
-            seconds.append(time.perf_counter() - start)
-        answer({"seconds": seconds, "memory": peak_memory()})
+        turn = json.loads(line)
+        warm = seconds_of(turn["warm"]) if turn["warm"] else []
+        answer({"seconds": warm + seconds_of(turn["steps"] - turn["warm"]), "memory": peak_memory()})

@@ -10,7 +10,7 @@ import pytest
 
 import nnscratch as nn
 from nnscratch import blas
-from nnscratch.bench import command, ours, report, runner
+from nnscratch.bench import command, ours, report, runner, worker
 from nnscratch.bench.jobs import JOBS, parameter_shapes, select
 from nnscratch.bench.runner import Library, Result, Worker, agree, measure_job, ratio_of_medians
 from nnscratch.cli import main
@@ -32,6 +32,15 @@ def build(job, variant):
     if variant == "dies":
         import os
         return {"step": lambda: os._exit(7), "check": lambda: [1.0, 1 / 2, 1 / 3]}
+    if variant == "later":  # a GPU's steps: nothing is done before finish()
+        import time
+        losses = []
+        def finish():
+            time.sleep(0.01 * len(losses))
+            values = losses[:]
+            losses.clear()
+            return values
+        return {"step": lambda: losses.append(1 / next(numbers)), "finish": finish}
     return peer | ({"check": lambda: [1.0, 0.6, 1 / 3]} if variant == "other" else {})
 """
 
@@ -86,7 +95,7 @@ class OneStepTakes:
     def __init__(self, seconds):
         self.seconds, self.steps = seconds, []
 
-    def run(self, count):
+    def run(self, count, warm=0):
         self.steps.append(count)
         return {"seconds": [self.seconds] * count, "memory": 1}
 
@@ -98,6 +107,21 @@ def test_a_step_longer_than_its_share_of_time_is_not_run_twice_to_learn_that():
     assert slow.steps == [1, 1, 1]  # one warm-up step, then one per round
     assert quick.steps[:2] == [1, 2] and quick.steps[2:] == [11, 11]  # ten measured steps and one to warm up
     assert results[0].median == 9.0 and len(results[1].rounds[0]) == 10
+
+
+def test_steps_that_a_gpu_makes_later_are_timed_with_the_wait_for_them(tmp_path):
+    (tmp_path / "a_fake_peer.py").write_text(PEER)
+    libraries = [Library(variant, variant, "a_fake_peer", "import json", variant) for variant in ("same", "later")]
+    same, later = measure_job(JOBS["c"], libraries, 2, 0.5, dict(os.environ), roots=[tmp_path])
+    assert later.why is None and later.median >= 0.01 and len(later.rounds) == 2
+    assert all(len(turn) > 1 and len(set(turn)) == 1 for turn in later.rounds)  # the mean of the turn
+    assert same.median < 0.01 and len(set(same.rounds[0])) > 1
+
+
+def test_the_warm_up_of_steps_that_are_made_later_is_a_turn_of_its_own():
+    finished, steps = [], []
+    turn = [worker.timed(lambda: steps.append(1), lambda: finished.append(len(steps)), count) for count in (2, 3)]
+    assert finished == [2, 5] and [len(seconds) for seconds in turn] == [2, 3]
 
 
 def test_what_a_library_prints_does_not_disturb_its_answers(peers):

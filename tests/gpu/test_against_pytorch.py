@@ -1,5 +1,8 @@
 """Layers and training on "cuda" against PyTorch: on a GPU, PyTorch's own CUDA; on the stand-in, PyTorch on the CPU."""
 
+import functools
+import warnings
+
 import numpy as np
 import pytest
 import strict_cupy
@@ -18,10 +21,19 @@ def theirs(on_cuda, monkeypatch):
         return "cpu"
     if not torch.cuda.is_available():
         pytest.skip("this PyTorch sees no GPU")
-    torch.zeros(1, device="cuda")  # makes PyTorch's CUDA context: a backward pass as its first work would warn
+    start_backward_thread()
     for library in (torch.backends.cuda.matmul, torch.backends.cudnn):  # float32 without TF32, as CuPy
         monkeypatch.setattr(library, "allow_tf32", False)
     return "cuda"
+
+
+@functools.cache
+def start_backward_thread():
+    """Make a first backward pass on the GPU: its thread has no CUDA context yet, and PyTorch warns and makes one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        a = torch.ones((2, 2), device="cuda", requires_grad=True)
+        (a @ a).sum().backward()
 
 
 def leaves(nest):

@@ -15,9 +15,9 @@ SMALL = replace(GPU_JOBS["m"], sizes={"vocab": 11, "embed": 6, "hidden": 8, "lay
 
 
 def test_the_jobs_are_of_the_sizes_that_a_gpu_is_for():
-    assert [job.key for job in select(None, GPU_JOBS)] == ["m", "n", "o", "p"]
+    assert [job.key for job in select(None, GPU_JOBS)] == ["b", "m", "n", "o", "p"]
     assert select("o", GPU_JOBS)[0].tokens == 128 * 128
-    with pytest.raises(ValueError, match="there is no job 'a'; the jobs are m, n, o, p"):
+    with pytest.raises(ValueError, match="there is no job 'a'; the jobs are b, m, n, o, p"):
         select("a", GPU_JOBS)
 
 
@@ -33,18 +33,39 @@ def test_the_operations_of_a_transformer_count_its_weights_and_the_products_of_a
     assert job.flops == 6 * (3 * (block + products) + 11 * 8) * (4 * 5)
 
 
+def losses_of_three(peer):
+    for _ in range(3):
+        assert peer["step"]() is None
+    return peer["finish"]()
+
+
+def test_the_steps_on_cuda_do_not_wait_before_the_end(monkeypatch):
+    monkeypatch.setattr(ours, "product_on_gpu", lambda: 1e12)
+    with strict_cupy.installed():
+        peer = ours.build(SMALL, "cuda")
+        losses_of_three(peer)
+        with strict_cupy.counted() as counts:
+            for _ in range(5):
+                peer["step"]()
+        assert counts.waits == counts.sorts  # CuPy 14 does not wait when it sorts
+        with strict_cupy.counted() as counts:
+            assert len(peer["finish"]()) == 5
+        assert counts.waits == 1
+
+
 def test_a_transformers_step_on_cuda_has_the_losses_of_one_on_the_cpu(on_cuda, monkeypatch):
     monkeypatch.setattr(ours, "product_on_gpu", lambda: 1e12)
     job = replace(GPU_JOBS["p"], sizes={"vocab": 11, "embed": 8, "heads": 2, "layers": 2, "batch": 4, "steps": 5})
-    losses = [[peer["step"]() for _ in range(3)] for peer in (ours.build(job, "cuda"), ours.build(job, ""))]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    there, here = ours.build(job, "cuda"), ours.build(job, "")
+    assert losses_of_three(there) == pytest.approx([here["step"]() for _ in range(3)], rel=1e-4)
 
 
 def test_a_step_on_cuda_has_the_losses_of_one_on_the_cpu(on_cuda, monkeypatch):
     monkeypatch.setattr(ours, "product_on_gpu", lambda: 1e12)
     there, here = ours.build(SMALL, "cuda"), ours.build(SMALL, "")
-    losses = [[peer["step"]() for _ in range(3)] for peer in (there, here)]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    expected = [here["step"]() for _ in range(6)]
+    assert losses_of_three(there) == pytest.approx(expected[:3], rel=1e-4)
+    assert losses_of_three(there) == pytest.approx(expected[3:], rel=1e-4)  # only the new ones
     assert there["gpu"].startswith("cuda:0") and there["product"] == 1e12
 
 
@@ -60,6 +81,20 @@ def test_pytorch_without_a_gpu_says_so():
         pytest.skip("there is one")
     with pytest.raises(NotImplementedError, match="this PyTorch sees no GPU"):
         pytorch.build(SMALL, "cuda")
+
+
+def test_pytorchs_steps_on_cuda_keep_their_losses_until_the_end(on_cuda, monkeypatch):
+    torch = pytest.importorskip("torch")
+    if backend.module_for("cuda") is strict_cupy.CUPY:  # PyTorch's CPU, which takes the name "cuda"
+        monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
+        for cls in (torch.Tensor, torch.nn.Module):
+            monkeypatch.setattr(cls, "to", lambda self, device, non_blocking=False: self)
+    elif not torch.cuda.is_available():
+        pytest.skip("this PyTorch sees no GPU")
+    expected = [step() for step in [pytorch.build(SMALL, "")["step"]] * 6]
+    peer = pytorch.Jobs(torch, SMALL, False, "cuda").lm()
+    assert losses_of_three(peer) == pytest.approx(expected[:3], rel=1e-4)
+    assert losses_of_three(peer) == pytest.approx(expected[3:], rel=1e-4)
 
 
 def test_the_table_holds_times_ratios_and_shares_and_says_why_a_place_is_empty():
