@@ -23,6 +23,7 @@ from .device import (
     to_device,
     to_numpy,
 )
+from .graphs import allow_graphs, recorded
 from .kernels import fused, fused_rows, only_if
 from .nccl import NcclSum
 from .random import generator, uniform_like
@@ -36,6 +37,7 @@ __all__ = [
     "DeviceError",
     "NcclSum",
     "Workspace",
+    "allow_graphs",
     "allow_tf32",
     "array_module",
     "chunk_size",
@@ -55,6 +57,7 @@ __all__ = [
     "num_threads",
     "to_scalar",
     "only_if",
+    "recorded",
     "single_threaded_blas",
     "deferred_reads",
     "scatter_add",

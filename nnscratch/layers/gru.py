@@ -23,6 +23,8 @@ explains the differences from the textbook form.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .. import backend
@@ -68,13 +70,14 @@ class GRU(Recurrent):
     num_gates = 3
 
     def buffer_shapes(self, T: int, N: int) -> tuple[tuple[int, ...], ...]:
-        """Return the shapes of h, hT, the gates, v_n, one chunk of U or dU, and one chunk of dV."""
+        """Return the shapes of h, hT, the gates, v_n, a chunk of U or dU, a chunk of dV, and the arrays of one step."""
         H = self.hidden_size
         columns = self.chunk_length(T, N) * N
-        return (T + 1, N, H), (T + 1, H, N), (T, 3 * H, N), (T, H, N), (3 * H, columns), (3 * H, columns)
+        chunks = (3 * H, columns), (3 * H, columns)
+        return (T + 1, N, H), (T + 1, H, N), (T, 3 * H, N), (T, H, N), *chunks, (2, H, N), (2, 3, H, N)
 
     def layer_forward(self, X: Array, state: Arrays, parameters: Parameters, buffers: Arrays) -> tuple[Array, Arrays]:
-        h, hT, gates, v_n, chunk, _ = buffers
+        h, hT, gates, v_n, chunk, *_ = buffers
         W_ih, W_hh, b_ih, b_hh = [p.data for p in parameters]
         xp, (T, H, N) = backend.array_module(X), v_n.shape
         h[0], hT[0] = state[0], state[0].T
@@ -84,29 +87,45 @@ class GRU(Recurrent):
             rows = X[steps].reshape(-1, X.shape[2])  # (steps * N, D)
             U = xp.matmul(W_ih, rows.T, out=first_columns(chunk, len(rows)))
             U += b[:, None]
-            for t, u in enumerate(by_step(U, 3, N), steps.start):
-                xp.matmul(W_hh, hT[t], out=gates[t])
-                step_forward(u, b_hn, hT[t], gates[t].reshape(3, H, N), v_n[t], hT[t + 1])
+            states = slice(steps.start, steps.stop + 1)  # one state more than steps
+            run_forward(W_hh, b_hn, by_step(U, 3, N), hT[states], gates[steps], v_n[steps])
             h[steps.start + 1 : steps.stop + 1] = hT[steps.start + 1 : steps.stop + 1].transpose(0, 2, 1)
         return h[1:], (h[T],)
 
     def layer_backward(
         self, dY: Array, dstate: Arrays, X: Array, parameters: Parameters, buffers: Arrays
     ) -> tuple[Array, Arrays]:
-        h, hT, gates, v_n, chunk, chunk_dV = buffers
+        h, hT, gates, v_n, chunk, chunk_dV, (dh, temp), (du, dv) = buffers
         W_hh = parameters[1].data
-        xp, (T, H, N) = backend.array_module(X), v_n.shape
-        dh = xp.array(dstate[0].T, order="C")  # (H, N), a copy: each step overwrites it
-        dX, temp = xp.empty_like(X), xp.empty_like(dh)
-        du, dv = (xp.empty((3, H, N), dtype=X.dtype) for _ in range(2))
+        xp, (T, _, N) = backend.array_module(X), v_n.shape
+        dh[...] = dstate[0].T
+        dX = xp.empty_like(X)
         for steps in reversed(chunks_of_steps(T, chunk.shape[1] // N)):
             dU, dV = (first_columns(d, (steps.stop - steps.start) * N) for d in (chunk, chunk_dV))
-            copies = by_step(dU, 3, N)[::-1], by_step(dV, 3, N)[::-1]
-            for t, du_copy, dv_copy in zip(range(T)[steps][::-1], *copies, strict=True):
-                step_backward(dY[t].T, gates[t].reshape(3, H, N), v_n[t], hT[t], dh, du, dv, temp, du_copy, dv_copy)
-                dh += xp.matmul(W_hh.T, dv.reshape(3 * H, N), out=temp)
+            step_arrays = dY[steps], gates[steps], v_n[steps], hT[steps], by_step(dU, 3, N), by_step(dV, 3, N)
+            run_backward(W_hh, *step_arrays, dh, du, dv, temp)
             add_gradients(parameters, dU, dV, X[steps], h[steps], dX[steps])
         return dX, (dh.T,)
+
+
+@backend.recorded
+def run_forward(matmul: Callable, W_hh: Array, b_hn: Array, U: Array, h: Array, gates: Array, v_n: Array) -> None:
+    """Run the steps of one chunk. The first axis of U (steps, 3, H, N), h, gates and v_n is time."""
+    for t, u in enumerate(U):
+        matmul(W_hh, h[t], out=gates[t])
+        step_forward(u, b_hn, h[t], gates[t].reshape(u.shape), v_n[t], h[t + 1])
+
+
+@backend.recorded
+def run_backward(
+    matmul: Callable, W_hh: Array, dY: Array, gates: Array, v_n: Array, h: Array, dU: Array, dV: Array,
+    dh: Array, du: Array, dv: Array, temp: Array,
+) -> None:  # fmt: skip
+    """Run the steps of one chunk from the last to the first. The first axis of dY, gates, v_n, h, dU and dV is time."""
+    for t in reversed(range(len(dU))):
+        step_backward(dY[t].T, gates[t].reshape(dv.shape), v_n[t], h[t], dh, du, dv, temp, dU[t], dV[t])
+        matmul(W_hh.T, dv.reshape(gates[t].shape), out=temp)
+        dh += temp
 
 
 @backend.fused(*kernels.STEP_FORWARD)

@@ -28,9 +28,12 @@ For speed, the code differs from the textbook form in three ways, in addition to
    contiguous block of the result.
 2. One call of tanh computes all gates, because sigmoid(z) = 1/2 + tanh(z/2)/2.
 3. The loop over time creates no new arrays. Results are written into buffers (``out=``), which the next forward reuses.
+   On a GPU, the whole loop is started with one call: see backend/graphs.py.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -78,10 +81,10 @@ class LSTM(Recurrent):
     state_names = ("h", "c")
 
     def buffer_shapes(self, T: int, N: int) -> tuple[tuple[int, ...], ...]:
-        """Return the shapes of h, c, tanh(c), the gates, and one chunk of U or dU."""
+        """Return the shapes of h, c, tanh(c), the gates, one chunk of U or dU, and of the arrays of one step."""
         H = self.hidden_size
         columns = self.chunk_length(T, N) * N
-        return (T + 1, N, H), (T + 1, H, N), (T, H, N), (T, 4 * H, N), (4 * H, columns)
+        return (T + 1, N, H), (T + 1, H, N), (T, H, N), (T, 4 * H, N), (4 * H, columns), (3, H, N), (2, 4, H, N)
 
     def forget_gate_biases(self) -> list[tuple[Array, Array]]:
         """Return the forget gate's rows of bias_ih and bias_hh of each layer and direction, as views."""
@@ -90,36 +93,54 @@ class LSTM(Recurrent):
         return [(bias_ih.data[H : 2 * H], bias_hh.data[H : 2 * H]) for _, _, bias_ih, bias_hh in every]
 
     def layer_forward(self, X: Array, state: Arrays, parameters: Parameters, buffers: Arrays) -> tuple[Array, Arrays]:
-        h, c, tanh_c, gates, chunk = buffers
+        h, c, tanh_c, gates, chunk, (temp, _, _), _ = buffers
         W_ih, W_hh, b_ih, b_hh = [p.data for p in parameters]
-        xp, (T, H, N) = backend.array_module(X), tanh_c.shape
+        xp, (T, _, N) = backend.array_module(X), tanh_c.shape
         h[0], c[0] = state[0], state[1].T
-        b, temp = (b_ih + b_hh)[:, None], xp.empty((H, N), dtype=X.dtype)
+        b = (b_ih + b_hh)[:, None]
         for steps in chunks_of_steps(T, chunk.shape[1] // N):
             rows = X[steps].reshape(-1, X.shape[2])  # (steps * N, D)
             U = xp.matmul(W_ih, rows.T, out=first_columns(chunk, len(rows)))
             U += b
-            for t, u in enumerate(by_step(U, 4, N), steps.start):
-                xp.matmul(W_hh, h[t].T, out=gates[t])
-                step_forward(u, c[t], gates[t].reshape(4, H, N), c[t + 1], tanh_c[t], h[t + 1].T, temp)
+            states = slice(steps.start, steps.stop + 1)  # one state more than steps
+            run_forward(W_hh, by_step(U, 4, N), h[states], c[states], gates[steps], tanh_c[steps], temp)
         return h[1:], (h[T], c[T].T)
 
     def layer_backward(
         self, dY: Array, dstate: Arrays, X: Array, parameters: Parameters, buffers: Arrays
     ) -> tuple[Array, Arrays]:
-        h, c, tanh_c, gates, chunk = buffers
+        h, c, tanh_c, gates, chunk, (temp, dh, dc), (dz, slope) = buffers
         W_hh = parameters[1].data
-        xp, (T, H, N) = backend.array_module(X), tanh_c.shape
-        dh, dc = (xp.array(ds.T, order="C") for ds in dstate)  # (H, N), copies: each step overwrites them
-        dX, temp = xp.empty_like(X), xp.empty_like(dh)
-        dz, slope = (xp.empty((4, H, N), dtype=X.dtype) for _ in range(2))
+        xp, (T, _, N) = backend.array_module(X), tanh_c.shape
+        dh[...], dc[...] = (ds.T for ds in dstate)
+        dX = xp.empty_like(X)
         for steps in reversed(chunks_of_steps(T, chunk.shape[1] // N)):
             dU = first_columns(chunk, (steps.stop - steps.start) * N)
-            for t, du in zip(range(T)[steps][::-1], by_step(dU, 4, N)[::-1], strict=True):
-                step_backward(dY[t].T, gates[t].reshape(4, H, N), c[t], tanh_c[t], dh, dc, dz, slope, temp, du)
-                xp.matmul(W_hh.T, dz.reshape(4 * H, N), out=dh)
+            step_arrays = dY[steps], gates[steps], c[steps], tanh_c[steps], by_step(dU, 4, N)
+            run_backward(W_hh, *step_arrays, dh, dc, dz, slope, temp)
             add_gradients(parameters, dU, dU, X[steps], h[steps], dX[steps])
         return dX, (dh.T, dc.T)
+
+
+@backend.recorded
+def run_forward(
+    matmul: Callable, W_hh: Array, U: Array, h: Array, c: Array, gates: Array, tanh_c: Array, temp: Array
+) -> None:
+    """Run the steps of one chunk. The first axis of U (steps, 4, H, N), h, c, gates and tanh_c is time."""
+    for t, u in enumerate(U):
+        matmul(W_hh, h[t].T, out=gates[t])
+        step_forward(u, c[t], gates[t].reshape(u.shape), c[t + 1], tanh_c[t], h[t + 1].T, temp)
+
+
+@backend.recorded
+def run_backward(
+    matmul: Callable, W_hh: Array, dY: Array, gates: Array, c: Array, tanh_c: Array, dU: Array,
+    dh: Array, dc: Array, dz: Array, slope: Array, temp: Array,
+) -> None:  # fmt: skip
+    """Run the steps of one chunk from the last to the first. The first axis of dY, gates, c, tanh_c and dU is time."""
+    for t in reversed(range(len(dU))):
+        step_backward(dY[t].T, gates[t].reshape(dz.shape), c[t], tanh_c[t], dh, dc, dz, slope, temp, dU[t])
+        matmul(W_hh.T, dz.reshape(gates[t].shape), out=dh)
 
 
 @backend.fused(*kernels.STEP_FORWARD)

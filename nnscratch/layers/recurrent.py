@@ -236,7 +236,13 @@ class Recurrent(Module):
     def _segment_backward(self, dY: Array, dstate: list[Array], parameters: Parameters, segment: Segment) -> Array:
         """Return dX of one segment. Write the gradient of its initial state into `dstate`."""
         X, buffers = segment
-        dX, initial = self.layer_backward(dY, dstate, X, parameters, buffers)
+        if backend.launch_bound(dY):  # a copy in the workspace: CUDA graphs need the same addresses in every step
+            (copy,) = self.workspace.take(dY, dY.shape)
+            copy[...] = dY
+            dX, initial = self.layer_backward(copy, dstate, X, parameters, buffers)
+            self.workspace.give(copy)
+        else:
+            dX, initial = self.layer_backward(dY, dstate, X, parameters, buffers)
         for ds, new in zip(dstate, initial, strict=True):
             ds[...] = new
         return dX
@@ -323,9 +329,9 @@ class Recurrent(Module):
 
     def _give_back(self, kept: list) -> None:
         """Return every layer's buffers to the workspace, for the next forward."""
-        for _, runs in kept:
-            for run in runs:
-                for _, buffers in run:
+        for _, runs in reversed(kept):  # reversed, so that the next forward gives each layer the same buffers again
+            for run in reversed(runs):
+                for _, buffers in reversed(run):
                     self.workspace.give(*buffers)
 
 

@@ -18,6 +18,8 @@ explains the differences from the textbook form.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .. import backend
@@ -85,40 +87,36 @@ class RNN(Recurrent):
         super().__init__(input_size, hidden_size, num_layers, dropout, bidirectional=bidirectional, rng=rng)
 
     def buffer_shapes(self, T: int, N: int) -> tuple[tuple[int, ...], ...]:
-        """Return the shapes of h, hT, and one chunk of U or dU."""
+        """Return the shapes of h, hT, one chunk of U or dU, and of the arrays of one step."""
         H = self.hidden_size
         columns = self.chunk_length(T, N) * N
-        return (T + 1, N, H), (T + 1, H, N), (H, columns)
+        return (T + 1, N, H), (T + 1, H, N), (H, columns), (2, H, N)
 
     def layer_forward(self, X: Array, state: Arrays, parameters: Parameters, buffers: Arrays) -> tuple[Array, Arrays]:
-        h, hT, chunk = buffers
+        h, hT, chunk, _ = buffers
         W_ih, W_hh, b_ih, b_hh = [p.data for p in parameters]
         xp, (T, N, D) = backend.array_module(X), X.shape
         h[0], hT[0] = state[0], state[0].T
-        b, step_forward = (b_ih + b_hh)[:, None], FORWARD[self.nonlinearity]
+        b, run_forward = (b_ih + b_hh)[:, None], RUN_FORWARD[self.nonlinearity]
         for steps in chunks_of_steps(T, chunk.shape[1] // N):
             rows = X[steps].reshape(-1, D)  # (steps * N, D)
             U = xp.matmul(W_ih, rows.T, out=first_columns(chunk, len(rows)))
             U += b
-            for t, u in enumerate(by_step(U, 1, N)[:, 0], steps.start):
-                xp.matmul(W_hh, hT[t], out=hT[t + 1])
-                step_forward(u, hT[t + 1])
+            run_forward(W_hh, by_step(U, 1, N)[:, 0], hT[steps.start : steps.stop + 1])
             h[steps.start + 1 : steps.stop + 1] = hT[steps.start + 1 : steps.stop + 1].transpose(0, 2, 1)
         return h[1:], (h[T],)
 
     def layer_backward(
         self, dY: Array, dstate: Arrays, X: Array, parameters: Parameters, buffers: Arrays
     ) -> tuple[Array, Arrays]:
-        h, hT, chunk = buffers
-        W_hh, step_backward = parameters[1].data, BACKWARD[self.nonlinearity]
+        h, hT, chunk, (dh, da) = buffers
+        W_hh, run_backward = parameters[1].data, RUN_BACKWARD[self.nonlinearity]
         xp, (T, N, _) = backend.array_module(X), X.shape
-        dh = xp.array(dstate[0].T, order="C")  # (H, N), a copy: each step overwrites it
-        dX, da = xp.empty_like(X), xp.empty_like(dh)
+        dh[...] = dstate[0].T
+        dX = xp.empty_like(X)
         for steps in reversed(chunks_of_steps(T, chunk.shape[1] // N)):
             dU = first_columns(chunk, (steps.stop - steps.start) * N)
-            for t, da_copy in zip(range(T)[steps][::-1], by_step(dU, 1, N)[::-1, 0], strict=True):
-                step_backward(dY[t].T, hT[t + 1], dh, da, da_copy)
-                xp.matmul(W_hh.T, da, out=dh)
+            run_backward(W_hh, dY[steps], hT[steps.start + 1 : steps.stop + 1], by_step(dU, 1, N)[:, 0], dh, da)
             add_gradients(parameters, dU, dU, X[steps], h[steps], dX[steps])
         return dX, (dh.T,)
 
@@ -154,5 +152,29 @@ def relu_backward(dy: Array, h: Array, dh: Array, da: Array, da_copy: Array) -> 
     da_copy[...] = da
 
 
-FORWARD = {"tanh": tanh_forward, "relu": relu_forward}
-BACKWARD = {"tanh": tanh_backward, "relu": relu_backward}
+def forward_loop(step_forward: Callable) -> Callable:
+    """Return a function that runs the steps of one chunk. The first axis of U (steps, H, N) and h is time."""
+
+    @backend.recorded
+    def run_forward(matmul: Callable, W_hh: Array, U: Array, h: Array) -> None:
+        for t, u in enumerate(U):
+            matmul(W_hh, h[t], out=h[t + 1])
+            step_forward(u, h[t + 1])
+
+    return run_forward
+
+
+def backward_loop(step_backward: Callable) -> Callable:
+    """Return a function that runs the steps of one chunk from the last to the first. h holds the states after them."""
+
+    @backend.recorded
+    def run_backward(matmul: Callable, W_hh: Array, dY: Array, h: Array, dU: Array, dh: Array, da: Array) -> None:
+        for t in reversed(range(len(dU))):
+            step_backward(dY[t].T, h[t], dh, da, dU[t])
+            matmul(W_hh.T, da, out=dh)
+
+    return run_backward
+
+
+RUN_FORWARD = {"tanh": forward_loop(tanh_forward), "relu": forward_loop(relu_forward)}
+RUN_BACKWARD = {"tanh": backward_loop(tanh_backward), "relu": backward_loop(relu_backward)}

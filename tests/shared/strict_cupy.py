@@ -16,6 +16,8 @@ stricter than CuPy's own:
   Thrust's ``par``, which waits; CuPy 14 by its ``par_nosync``, which does not.
 - Launches include the copies that CuPy makes because of the order of an array in memory: for a matrix product
   (`launches_of_product`), and for a reshape that cannot be a view.
+- While a stream records a graph, only kernels, operations with ``out=`` and views are allowed. They run when the graph
+  is launched, and this is one launch.
 - ElementwiseKernel and ReductionKernel compile the very source that a GPU would get, with the machine's C compiler, and
   run it.
 """
@@ -41,6 +43,7 @@ import numpy as np
 import pytest
 
 from nnscratch import backend
+from nnscratch.backend import graphs
 
 AT = {"add", "subtract", "maximum", "minimum", "bitwise_and", "bitwise_or", "bitwise_xor"}
 WAITS = {"nonzero", "flatnonzero", "argwhere", "unique", "bincount", "compress", "extract",
@@ -149,6 +152,13 @@ def has_array(value: Any) -> bool:
 def call(kind: str, name: str, function: Any, args: tuple, kwargs: dict, own: ndarray | None = None) -> Any:
     """Call NumPy's `function` with the rules of CuPy's function `name`."""
     check_call(kind, name, args, kwargs)
+    if name == "matmul":
+        Stream.refuse("a product by CuPy")
+    elif kind == "ufunc" and kwargs.get("out") is not None:
+        if Stream.records(lambda: call(kind, name, function, args, kwargs)):
+            return kwargs["out"]
+    elif name not in VIEWS:
+        Stream.refuse(name)
     where, host = f"cupy.{name}", kind == "function" and name in FROM_HOST
     for value in (*args, kwargs.get("out")):
         if kind == "ufunc" and isinstance(value, (list, np.ndarray)):
@@ -200,6 +210,7 @@ class ndarray:
         raise TypeError(f"numpy.{function.__name__} was given an array on the GPU")
 
     def get(self) -> np.ndarray:
+        Stream.refuse("a copy to the host")
         COUNTS.waits += 1
         return self._a.copy()
 
@@ -245,6 +256,7 @@ class ndarray:
         return outside(self._a[self._index(index)], self)
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        Stream.refuse("x[...] = value")
         if isinstance(value, (list, tuple, np.ndarray)):
             raise mixed("x[...] = value", value)
         own = self._index(index)
@@ -290,6 +302,8 @@ class ndarray:
 
     def astype(self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True):
         result = self._a.astype(dtype, order=order, copy=copy)
+        if result is not self._a:
+            Stream.refuse("astype")
         COUNTS.launches += result is not self._a
         return outside(result, self)
 
@@ -445,6 +459,8 @@ class ElementwiseKernel:
         for argument, a in shaped:
             if argument in self.outs and a.shape != shape:
                 raise ValueError(f"{self.name}: out shape is mismatched: {argument.name} {a.shape}, not {shape}")
+        if Stream.records(lambda: self(*args, size=size)):
+            return None
         COUNTS.launches += 1
         c_values: list[Any] = []
         strides: list[int] = []
@@ -603,6 +619,63 @@ def _folder() -> tempfile.TemporaryDirectory:
 # --- the module ------------------------------------------------------------------------------------------------------
 
 
+class Graph:
+    """The recorded calls."""
+
+    def __init__(self, calls: list[Callable[[], Any]]):
+        self.calls = calls
+
+    def launch(self) -> None:
+        launches = COUNTS.launches
+        for each in self.calls:
+            each()
+        COUNTS.launches = launches + 1
+
+
+class Stream:
+    """A stream that can record a graph. Like CuPy's, it is the current stream in a ``with`` block."""
+
+    recording: list[Callable[[], Any]] | None = None
+    ptr = 9
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *error: Any) -> None: ...
+
+    def begin_capture(self) -> None:
+        Stream.recording = []
+
+    def end_capture(self) -> Graph:
+        calls, Stream.recording = Stream.recording, None
+        return Graph(calls)
+
+    @staticmethod
+    def records(action: Callable[[], Any]) -> bool:
+        """Record an action if a stream is recording, and return True."""
+        if Stream.recording is None:
+            return False
+        Stream.recording.append(action)
+        return True
+
+    @staticmethod
+    def refuse(what: str) -> None:
+        if Stream.recording is not None:
+            raise CUDARuntimeError(f"{what} is not allowed while a stream records a graph")
+
+
+class Products:
+    """Stands in for backend.graphs.Products, which calls cuBLAS."""
+
+    stream = Stream()
+
+    def matmul(self, a: ndarray, b: ndarray, out: ndarray) -> None:
+        for x in (a, b):
+            graphs.layout(x)  # raises unless the matrix is in C or Fortran order
+        if not Stream.records(lambda: np.matmul(a._a, b._a, out=out._a)):
+            raise RuntimeError("these products are for graphs")
+
+
 class CUDARuntimeError(RuntimeError):
     pass
 
@@ -717,12 +790,14 @@ CUPY.cuda.memory = types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError)
 def installed() -> Iterator[Cupy]:
     """Make ``import cupy`` return the stand-in while the block runs."""
     names = {"cupy": CUPY, "cupy.cuda": CUPY.cuda}
-    before = {name: sys.modules.get(name) for name in names}
+    before, products_of = {name: sys.modules.get(name) for name in names}, graphs.products_of
     sys.modules.update(names)
+    graphs.products_of = lambda xp, device, stream: Products()
     try:
         backend.module_for("cuda")  # tests the device once, so that no count includes this test
         yield CUPY
     finally:
+        graphs.products_of = products_of
         for name, module in before.items():
             if module is None:
                 del sys.modules[name]

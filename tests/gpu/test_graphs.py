@@ -1,0 +1,197 @@
+"""Recurrent layers as CUDA graphs: the same numbers as without graphs, on the stand-in and on a GPU."""
+
+import ctypes
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import strict_cupy
+
+import nnscratch as nn
+from nnscratch import backend
+from nnscratch.backend import graphs
+from nnscratch.layers import gru, lstm, rnn
+
+LAYERS = {
+    "LSTM": lambda: nn.LSTM(3, 4, 2, rng=1),
+    "GRU": lambda: nn.GRU(3, 4, 2, rng=1),
+    "RNN": lambda: nn.RNN(3, 4, 2, rng=1),
+    "ReLU": lambda: nn.RNN(3, 4, nonlinearity="relu", rng=1),
+    "both directions": lambda: nn.LSTM(3, 4, 2, bidirectional=True, rng=1),
+    "dropout": lambda: nn.GRU(3, 4, 2, dropout=0.4, rng=1),
+}
+LOOPS = [f for layer in (lstm, gru) for f in (layer.run_forward, layer.run_backward)]
+LOOPS += [*rnn.RUN_FORWARD.values(), *rnn.RUN_BACKWARD.values()]
+
+
+@pytest.fixture(autouse=True)
+def no_graphs_yet():
+    for loop in LOOPS:
+        loop.graphs.graphs.clear()
+    yield
+    backend.allow_graphs(True)
+
+
+def count_graphs():
+    return sum(graph is not None for loop in LOOPS for graph in loop.graphs.graphs.values())
+
+
+def five_steps(layer, x, dy, lengths=None):
+    """Return the outputs and all gradients of five steps. Each step changes the weights."""
+    found = []
+    for k in range(5):
+        y, _ = layer(x * (k + 1), lengths=lengths)
+        dx, _ = layer.backward(dy)
+        found += [y.copy(), dx.copy(), *(p.grad.copy() for p in layer.parameters())]
+        for p in layer.parameters():
+            p.data -= 0.1 * p.grad
+        layer.zero_grad()
+    return [backend.to_numpy(a) for a in found]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("lengths", [None, [5, 2]])
+@pytest.mark.parametrize("name", LAYERS)
+def test_graphs_compute_the_same(on_cuda, rng, name, lengths, dtype):
+    results = []
+    for on in (False, True):
+        backend.allow_graphs(on)
+        layer, values = LAYERS[name]().to("cuda", dtype=dtype), np.random.default_rng(0)
+        x, width = on_cuda(values.normal(size=(2, 5, 3)).astype(dtype)), layer.hidden_size * (1 + layer.bidirectional)
+        results.append(five_steps(layer, x, on_cuda(values.normal(size=(2, 5, width)).astype(dtype)), lengths))
+        if not on:
+            assert count_graphs() == 0
+    assert count_graphs() >= 2  # at least forward and backward
+    for without, with_graphs in zip(*results, strict=True):
+        np.testing.assert_allclose(with_graphs, without, rtol=1e-4 if dtype == np.float32 else 1e-10, atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_a_model_trains_the_same(on_cuda, cell):
+    histories = []
+    for on in (False, True):
+        backend.allow_graphs(on)
+        model = nn.models.LanguageModel(7, 6, 8, 2, dropout=0.2, cell=cell, rng=1).to("cuda")
+        trainer = nn.Trainer(model, nn.CrossEntropyLoss(), nn.optim.Adam(model.parameters(), lr=0.01), max_norm=1.0)
+        text = nn.data.TextBatches(np.random.default_rng(0).integers(0, 7, 400), batch_size=4, seq_len=10)
+        histories.append(trainer.fit(text, text, steps=25).loss)
+    assert count_graphs() >= 4  # two layers, forward and backward
+    np.testing.assert_allclose(histories[1], histories[0], rtol=1e-4)
+
+
+def test_arrays_at_other_addresses_get_a_graph_of_their_own(on_cuda, rng):
+    layer = nn.GRU(3, 4, rng=1).to("cuda")
+    on_the_cpu = nn.GRU(3, 4, rng=1)
+    for N in (2, 3, 2, 3, 2, 3, 1, 1, 1):
+        x = rng.normal(size=(N, 5, 3)).astype(np.float32)
+        y, _ = layer(on_cuda(x))
+        expected, _ = on_the_cpu(x)
+        np.testing.assert_allclose(backend.to_numpy(y), expected, rtol=1e-4, atol=1e-6)
+        dx, _ = layer.backward(y)
+        np.testing.assert_allclose(backend.to_numpy(dx), on_the_cpu.backward(expected)[0], rtol=1e-4, atol=1e-6)
+
+
+def test_the_number_of_launches_does_not_depend_on_the_number_of_steps():
+    launches = []
+    for steps in (10, 20):
+        with strict_cupy.installed() as cp:
+            layer, x = nn.LSTM(3, 4, rng=1).to("cuda"), cp.ones((2, steps, 3), dtype=np.float32)
+            for _ in range(4):
+                with strict_cupy.counted() as counts:
+                    layer.backward(cp.ones_like(layer(x)[0]))
+            launches.append(counts.launches)
+    assert launches[0] == launches[1]
+
+
+def test_old_graphs_are_forgotten(monkeypatch):
+    monkeypatch.setattr(graphs.Graphs, "KEPT", 3)
+    with strict_cupy.installed() as cp:
+        layer = nn.RNN(3, 4, rng=1).to("cuda")
+        for N in range(1, 8):
+            layer(cp.ones((N, 2, 3), dtype=np.float32))
+    assert len(rnn.RUN_FORWARD["tanh"].graphs.graphs) == 3
+
+
+def test_if_recording_fails_the_loop_runs_without_a_graph(monkeypatch):
+    def refused(self, a, b, out):
+        raise RuntimeError("cuBLAS returned the status 14")
+
+    monkeypatch.setattr(strict_cupy.Products, "matmul", refused)
+    on_the_cpu = nn.LSTM(3, 4, rng=1)(np.ones((2, 5, 3), dtype=np.float32))[0]
+    with strict_cupy.installed() as cp:
+        layer = nn.LSTM(3, 4, rng=1).to("cuda").eval()
+        layer(cp.ones((2, 5, 3), dtype=np.float32))
+        with pytest.warns(RuntimeWarning, match="CUDA graphs are off.*status 14"):
+            y, _ = layer(cp.ones((2, 5, 3), dtype=np.float32))
+        np.testing.assert_allclose(y.get(), on_the_cpu, rtol=1e-5)
+        y, _ = layer(cp.ones((2, 5, 3), dtype=np.float32))  # no further warning
+        np.testing.assert_allclose(y.get(), on_the_cpu, rtol=1e-5)
+    assert count_graphs() == 0
+
+
+def test_without_cublas_there_are_no_graphs():
+    class Cupy:
+        class cuda:
+            class runtime:
+                runtimeGetVersion = staticmethod(lambda: 99000)  # of no existing library
+
+            Device = strict_cupy.Device
+
+    assert graphs.products_of(Cupy, 0, 0) is None
+
+
+class FakeCublas:
+    """cuBLAS's product in NumPy. Matrices are stored column by column, and the arguments are checked as cuBLAS does."""
+
+    def product(self, dtype, transa, transb, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc):
+        a = self.at(A, dtype, (m, k), transa, lda)
+        b = self.at(B, dtype, (k, n), transb, ldb)
+        if a is None or b is None or ldc < max(1, m):
+            return 7  # CUBLAS_STATUS_INVALID_VALUE
+        c = self.at(C, dtype, (m, n), 0, ldc)
+        c[...] = alpha._obj.value * (a @ b) + beta._obj.value * (0 if beta._obj.value == 0 else c)
+        return 0
+
+    @staticmethod
+    def at(address, dtype, shape, transposed, ld):
+        rows, columns = shape[::-1] if transposed else shape
+        if ld < max(1, rows):
+            return None
+        memory = (ctypes.c_byte * (((columns - 1) * ld + rows) * dtype.itemsize)).from_address(address.value)
+        size = dtype.itemsize
+        a = np.ndarray((rows, columns), dtype, memory, strides=(size, ld * size))
+        return a.T if transposed else a
+
+    def cublasSgemm_v2(self, handle, *args):
+        return self.product(np.dtype(np.float32), *args)
+
+    def cublasDgemm_v2(self, handle, *args):
+        return self.product(np.dtype(np.float64), *args)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(2, 3, 4), (1, 3, 4), (2, 1, 4), (2, 3, 1), (1, 1, 1), (5, 1, 1), (1, 5, 1)])
+@pytest.mark.parametrize("orders", ["CC", "CF", "FC", "FF"])
+def test_products_by_cublas(rng, orders, shape, dtype):
+    M, K, N = shape
+    a, b = (np.array(rng.normal(size=s), dtype, order=o) for s, o in zip(((M, K), (K, N)), orders, strict=True))
+    out = np.full((M, N), np.nan, dtype)
+    products = object.__new__(graphs.Products)
+    products.library, products.handle = FakeCublas(), None
+    products.matmul(*(on_gpu(x) for x in (a, b, out)))
+    np.testing.assert_allclose(out, a @ b, rtol=1e-5)
+
+
+def on_gpu(a):
+    return SimpleNamespace(data=SimpleNamespace(ptr=a.ctypes.data), shape=a.shape, dtype=a.dtype, flags=SimpleNamespace(
+        c_contiguous=a.flags.c_contiguous, f_contiguous=a.flags.f_contiguous), strides=a.strides)  # fmt: skip
+
+
+def test_products_refuse_what_cublas_cannot_read(rng):
+    products = object.__new__(graphs.Products)
+    a = np.zeros((4, 6))
+    with pytest.raises(ValueError, match="C or Fortran order"):
+        products.library = FakeCublas()
+        products.matmul(on_gpu(a[:, ::2]), on_gpu(np.zeros((3, 2))), on_gpu(np.zeros((4, 2))))
+    with pytest.raises(ValueError, match=r"product of \(4, 6\) and \(5, 2\)"):
+        products.matmul(on_gpu(a), on_gpu(np.zeros((5, 2))), on_gpu(np.zeros((4, 2))))
