@@ -90,8 +90,8 @@ def test_the_names_are_known_without_the_source_text():
 
 @pytest.mark.parametrize("name", ["LOAD_FAST_LOAD_FAST", "LOAD_FAST_BORROW_LOAD_FAST_BORROW"])
 def test_an_instruction_that_loads_two_variables(name):  # of Python 3.13, and of Python 3.14
-    step = SimpleNamespace(opname=name, argval=("dx", "dw"))
-    assert simple_steps(step) == [("LOAD_FAST", "dx", 1), ("LOAD_FAST", "dw", 1)]
+    step = SimpleNamespace(opname=name, argval=("dx", "dw"), is_jump_target=False)
+    assert [(s.name, s.value, s.effect) for s in simple_steps(step)] == [("LOAD_FAST", n, 1) for n in ("dx", "dw")]
 
 
 # --- one list of parameters, and one list of gradients ---

@@ -13,7 +13,7 @@ import inspect
 import textwrap
 from collections.abc import Callable, Sequence
 from itertools import combinations, permutations
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..gradient_names import gradient_of
 from ..nested import attribute_of, float_leaves, is_array, leaves, share_memory
@@ -61,32 +61,43 @@ def names_in_code(function: Callable) -> list[str]:
     """
     code = getattr(inspect.unwrap(getattr(function, "__func__", function)), "__code__", None)
     steps = [] if code is None else [part for step in dis.get_instructions(code) for part in simple_steps(step)]
-    ends = [
-        k for k, (name, *_) in enumerate(steps) if name == "RETURN_VALUE" and k and steps[k - 1][0] == "BUILD_TUPLE"
-    ]
+    ends = [k for k, step in enumerate(steps) if step.name == "BUILD_TUPLE" and steps[k + 1].name == "RETURN_VALUE"]
     if not ends:
         return []
-    end, names = ends[-1] - 1, []
-    for _ in range(steps[end][1]):
-        start, height = end, 0
-        while height < 1 and start > 0:  # go back to the step before which the stack does not hold the value yet
-            start -= 1
-            height += steps[start][2]
-        name, value, _ = steps[end - 1]
-        if name == "BUILD_TUPLE":  # a tuple inside the tuple
+    end, names = ends[-1], []
+    for _ in range(steps[end].value):
+        last, height = steps[end - 1], 0
+        if last.name == "BUILD_TUPLE":  # a tuple inside the tuple
             return []
-        plain = end - start == 1 and name.startswith(("LOAD_FAST", "LOAD_DEREF")) or name == "LOAD_ATTR"
-        names.append(value if plain and isinstance(value, str) else "")
-        end = start
+        names.append(
+            last.value if last.name.startswith(("LOAD_FAST", "LOAD_DEREF", "LOAD_GLOBAL", "LOAD_ATTR")) else ""
+        )
+        while height < 1:  # go back to the step before which the stack does not hold the value yet
+            if steps[end].is_target:  # the code branches, as for "dx if x else dy"
+                return []
+            end -= 1
+            height += steps[end].effect
     return names[::-1]
 
 
-def simple_steps(step: dis.Instruction) -> list[tuple[str, Any, int]]:
-    """Return the (name, value, effect on the height of the stack) of an instruction, or of each of its two parts."""
-    if step.opname.startswith("LOAD_FAST") and isinstance(step.argval, tuple):  # two loads in one, since Python 3.13
-        return [("LOAD_FAST", name, 1) for name in step.argval]
+class Step(NamedTuple):
+    """An instruction of the compiled code: its name, its value, and its effect on the height of the stack.
+
+    `is_target` is True if another instruction jumps to this one.
+    """
+
+    name: str
+    value: Any
+    effect: int
+    is_target: bool
+
+
+def simple_steps(step: dis.Instruction) -> list[Step]:
+    """Return the `Step` of an instruction, or of each of its two parts."""
+    if isinstance(step.argval, tuple) and step.opname.startswith("LOAD_FAST"):  # two loads in one, since Python 3.13
+        return [Step("LOAD_FAST", name, 1, step.is_jump_target) for name in step.argval]
     value = step.arg if step.opname == "BUILD_TUPLE" else step.argval
-    return [(step.opname, value, dis.stack_effect(step.opcode, step.arg, jump=False))]
+    return [Step(step.opname, value, dis.stack_effect(step.opcode, step.arg), step.is_jump_target)]
 
 
 def names_in(value: ast.expr) -> list[str]:
@@ -108,7 +119,7 @@ def whole_input(result: Any, names: list[str], inputs: tuple) -> str | None:
     >>> whole_input([w, b], ["params", "x"], ([w, b], np.ones((4, 3)))), whole_input([w], ["w", "x"], (w, w))
     ('params', None)
     """
-    if not isinstance(result, (tuple, list)) or len(inputs) < 2:
+    if not isinstance(result, (tuple, list)):
         return None
     given = [shape_of(g) if is_array(g) else None for g in result]
     if None in given:

@@ -1,0 +1,216 @@
+"""Test the names of the gradients that backward returns, and the gradients of arrays that are not inputs."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from nnscratch.gradcheck.adapters.order import (
+    array_outside,
+    gradients_of_outside,
+    is_saved,
+    names_in_code,
+    simple_steps,
+    whole_input,
+)
+
+X, W, B = np.ones((4, 3)), np.ones((3, 2)), np.ones(2)
+DX, DW, DB = 2 * X, 3 * W, 4 * B
+
+
+# --- the names in the compiled code ----------------------------------------------------------------------------------
+
+
+def test_names_of_variables_and_attributes():
+    def backward(self, dy, x):
+        both = (dy, x)
+        dx, dw = both
+        if dy is None:
+            return dx
+        later = lambda: dw  # noqa: E731 - so dw is in a closure
+        return self.dv, dx, later(), dw, self.layer.db
+
+    assert names_in_code(backward) == ["dv", "dx", "", "dw", "db"]
+
+
+def test_an_expression_has_no_name():
+    def backward(dx, dw, f, k):
+        return 2 * dx, dx[0], dx[k], f(dx, axis=k), -dx, dx + dw, dx.sum(), [dx, dw], dx[k:], f(dx)(dw), not dx, dw
+
+    assert names_in_code(backward) == [""] * 11 + ["dw"]
+
+
+def test_the_name_of_a_global_variable():
+    scope = {}
+    exec("def backward(dy):\n    global dW\n    dW = dy\n    return dW, dy\n", scope)
+    assert names_in_code(scope["backward"]) == ["dW", "dy"]
+
+
+def test_the_last_return_of_several_values_counts():
+    def backward(dx, dw, flag):
+        if flag:
+            return dx, dw
+        for _ in range(3):
+            dx = dx + dw
+        if dx is None:
+            return dx
+        return dw, dx
+
+    assert names_in_code(backward) == ["dw", "dx"]
+
+
+def test_values_that_depend_on_a_condition_have_no_names():
+    assert names_in_code(lambda dx, dw, db: (dw, dx or db)) == []
+    assert names_in_code(lambda dx, dw, db: (dx or db, dw)) == []
+    assert names_in_code(lambda dx, dw, db: (dw, dx and db, db)) == []
+
+
+def test_functions_without_such_names():
+    class Layer:
+        def backward(self, dx, dw):
+            return dx, dw
+
+    assert names_in_code(Layer().backward) == ["dx", "dw"]
+    for function in (len, lambda dx: dx, lambda dx, dw: (dx, (dw, dx)), lambda dx, dw: ((dw, dx), dx), lambda: (1, 2)):
+        assert names_in_code(function) == []
+    assert names_in_code(lambda dx, dw: [dx, dw]) == [] and names_in_code(lambda dx, dw: (dx, dw)[0]) == []
+
+
+def test_a_pair_of_loads_in_one_instruction():  # since Python 3.13
+    step = SimpleNamespace(opname="LOAD_FAST_LOAD_FAST", argval=("dx", "dw"), is_jump_target=False)
+    assert [(s.name, s.value, s.effect) for s in simple_steps(step)] == [("LOAD_FAST", n, 1) for n in ("dx", "dw")]
+
+
+# --- one list of parameters ------------------------------------------------------------------------------------------
+
+
+def test_the_list_that_the_gradients_belong_to():
+    params = [W, B]
+    for result in ((DW, DB), [DW, DB]):
+        assert whole_input(result, ["x", "params"], (X, params)) == "params"
+        assert whole_input(result, ["params", "x", "y"], ((W, B), X, X)) == "params"
+
+
+@pytest.mark.parametrize("result, inputs", [
+    ((DB, DW), ([W, B], X)), ((DW,), ([W, B], X)), ((DW, DB, DX), ([W, B], X)), ((DW, 1.0), ([W, B], X)),
+    ((DW, None), ([W, B], X)), ({"W": DW, "b": DB}, ([W, B], X)), (np.ones((2, 2)), ([B, B], X)),
+    ((DW, DB), (W, X)), ((np.ones((1, 3)),), (np.ones((1, 3)), X)), ((DW, DB, DW, DB), ([(W, B), (W, B)], X)),
+    ((DW, DB), ([W, B], [W, B])), ((DB, DB), ([B, np.arange(2)], X)), (None, ([W, B], X)),
+])  # fmt: skip
+def test_gradients_that_are_not_those_of_one_list(result, inputs):
+    assert whole_input(result, ["a", "b"], inputs) is None
+
+
+# --- arrays that are not inputs --------------------------------------------------------------------------------------
+
+V = np.arange(6.0).reshape(3, 2)
+U = np.full(2, 5.0)
+
+
+def outside(function, result, names, inputs, *returned):
+    """Return the gradients of other arrays, and those of the inputs, from the names in the return statement."""
+    return gradients_of_outside(function, result, names, inputs, lambda: list(returned))
+
+
+def reads_globals(x):
+    return x @ V + U
+
+
+def test_gradients_of_global_weights():
+    given, own = outside(reads_globals, (1.0, DW, DB, DX), ["x"], (X,), "loss", "dV", "dU", "dx")
+    assert list(given) == ["dV", "dU"] and given["dV"] is DW and given["dU"] is DB
+    assert list(own) == ["x"] and own["x"] is DX
+    given, own = outside(reads_globals, (DW, DX), ["x", "y"], (X, B), "", "dV", "dx")  # a loss in front
+    assert list(given) == ["dV"] and list(own) == ["x"]
+
+
+def test_an_input_hides_a_global_of_its_name():
+    def loss(V, x):
+        return x @ V + U
+
+    given, own = outside(loss, (DW, DX, DB), ["V", "x"], (W, X), "dV", "dx", "dU")
+    assert list(given) == ["dU"] and own["V"] is DW and own["x"] is DX
+
+
+def test_gradients_of_inputs_only():
+    result = (DX, DW)
+    for returned in (("dx", "dw"), ("dw", "dx"), ("", ""), (), ("dx",), ("dq", "dr")):
+        given, own = outside(lambda x, w: x @ w, result, ["x", "w"], (X, W), *returned)
+        assert given == {} and own is result
+
+
+def test_gradients_that_fit_all_inputs_belong_to_them():
+    # backward calls its second gradient dV, the name of a global array
+    result = (DX, DW)
+    assert outside(lambda x, w: x @ V, result, ["x", "w"], (X, W), "dx", "dV") == ({}, result)
+    assert outside(lambda x, w, n: x @ V, result, ["x", "w", "n"], (X, W, 3), "dx", "dV") == ({}, result)
+    given, own = outside(lambda x, b: x @ V, result, ["x", "b"], (X, B), "dx", "dV")  # not the shape of b
+    assert list(given) == ["dV"] and list(own) == ["x"]
+    given, own = outside(reads_globals, (DX, DW, DB), ["x", "w"], (X, W), "dx", "dV", "dU")
+    assert list(given) == ["dV", "dU"] and list(own) == ["x"]
+
+
+def test_a_saved_input_is_the_input():
+    class Layer:
+        def __init__(self):
+            self.W, self.b, self.x = V, U, None
+
+        def loss(self, inputs, targets):
+            self.x = inputs
+            return ((self.x @ self.W + self.b - targets) ** 2).sum()
+
+    layer, x, t = Layer(), np.full((4, 3), 2.0), np.zeros((4, 2))
+    for layer.x in (x, x.copy()):
+        given, own = outside(layer.loss, (DW, DX, DB), ["inputs", "targets"], (x, t), "dW", "dx", "db")
+        assert list(given) == ["dW", "db"] and list(own) == ["inputs"] and own["inputs"] is DX
+    layer.x = x + 1
+    given, own = outside(layer.loss, (DW, DX, DB), ["inputs", "targets"], (x, t), "dW", "dx", "db")
+    assert list(given) == ["dW", "dx", "db"] and own == {}
+
+
+def test_an_input_with_a_gradient_of_its_name_was_not_saved_under_another_one():
+    first = np.full(2, 3.0)
+
+    def loss(h):
+        return first @ h
+
+    given, own = outside(loss, (DB, DW, 2 * DB), ["h"], (first,), "dfirst", "dV", "dh")
+    assert list(given) == ["dfirst"] and own["h"].tolist() == (2 * DB).tolist()
+
+
+def test_the_first_array_that_has_one_of_the_names():
+    local = np.ones(7)
+
+    def closure():
+        return local + V
+
+    assert array_outside(closure, ["local"]) is local and array_outside(closure, ["V"]) is V
+    assert array_outside(closure, ["nothing", "V", "local"]) is V and array_outside(closure, ["nothing"]) is None
+    assert array_outside(closure, ["U"]) is None  # a global that the function does not read
+    assert array_outside(np.add, ["V"]) is None and array_outside(len, ["V"]) is None
+
+
+def test_a_global_is_no_attribute_of_its_name():
+    class Layer:
+        V, W = 3.0, None
+
+        def __init__(self):
+            self.W = W
+
+        def forward(self, x):
+            return self.V * x + self.W
+
+    assert array_outside(Layer().forward, ["V"]) is None and array_outside(Layer().forward, ["W"]) is W
+
+
+def test_only_arrays_count():
+    scope = {"rate": 0.1, "np": np, "M": W}
+    exec("def loss(x):\n    return rate * x @ M\n", scope)
+    assert array_outside(scope["loss"], ["rate", "M"]) is W and array_outside(scope["loss"], ["rate"]) is None
+
+
+def test_a_saved_input_shares_memory_or_has_the_values():
+    zeros, some = np.zeros(3), np.array([0.0, 1.0, 2.0])
+    assert is_saved(zeros, zeros[1:]) and is_saved(some, some.copy()) and not is_saved(some, 2 * some)
+    assert not is_saved(zeros, np.zeros(3))  # a first state and a bias
+    assert not is_saved(1.0, np.ones(())) and not is_saved([1.0], np.ones(1))
