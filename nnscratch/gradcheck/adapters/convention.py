@@ -70,8 +70,7 @@ def find_examples(adapter: Adapter) -> tuple[int, int, list[str]]:
         data = adapter.float_inputs()
         arrays = {**adapter.parameters(), **data}
         first = next(iter(data.values()), None)
-        axes = range(y.ndim) if first is None else range(min(y.ndim, first.ndim))
-        axis = next((k for k in axes if holds_examples(adapter, before, first, y, k)), 0)
+        axis = next((k for k in range(y.ndim) if holds_examples(adapter, before, first, y, k)), 0)
         shared = [
             name
             for name, a in arrays.items()
@@ -80,7 +79,6 @@ def find_examples(adapter: Adapter) -> tuple[int, int, list[str]]:
         return y.shape[axis], axis, shared
     finally:
         before.restore()
-        adapter.clear_saved()
 
 
 def holds_examples(adapter: Adapter, before: Snapshot, array: Any, y: Any, axis: int) -> bool:
@@ -98,5 +96,4 @@ def holds_examples(adapter: Adapter, before: Snapshot, array: Any, y: Any, axis:
         return False
     finally:
         array[index] = held
-    others = np.delete(moved, 0, axis=axis) if y.shape[axis] > 1 else np.zeros(0)
-    return bool(np.any(moved[index])) and not bool(np.any(others))
+    return bool(np.any(moved[index])) and not bool(np.any(np.delete(moved, 0, axis=axis)))

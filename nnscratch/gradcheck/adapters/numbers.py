@@ -41,21 +41,23 @@ def as_arrays(inputs: tuple) -> tuple:
 
 def as_array(value: Any) -> Any:
     """Return a `NumberArray` for a Python float or a list of numbers. Return any other value unchanged."""
-    if isinstance(value, list) and float_leaves(value) and is_regular(value):
-        return np.array(value, dtype=np.float64).view(NumberArray)
-    if isinstance(value, float) and not isinstance(value, np.generic):
-        return np.array(value).view(NumberArray)
-    return value
+    array = np.array(value) if isinstance(value, float) and not isinstance(value, np.generic) else array_of_list(value)
+    return value if array is None else array.view(NumberArray)
 
 
-def is_regular(value: list) -> bool:
-    """Return True for a list of numbers, or a list of lists of numbers of equal lengths."""
+def array_of_list(value: Any) -> np.ndarray | None:
+    """Return an array for a list of numbers, or a list of lists of numbers of equal lengths.
+
+    Return None for a list without floats, and for any other value.
+    """
+    if not isinstance(value, list) or not float_leaves(value):
+        return None
     if any(not isinstance(leaf, (int, float)) for _, leaf in leaves("", value)):
-        return False
+        return None
     try:
-        return np.array(value).dtype.kind in "fi"
+        return np.array(value)
     except ValueError:  # lists of different lengths
-        return False
+        return None
 
 
 def with_numbers(function: Callable) -> Callable:
@@ -71,19 +73,19 @@ def with_numbers(function: Callable) -> Callable:
     6.0
     """
 
+    def plain(value: Any) -> Any:
+        return value.tolist() if isinstance(value, NumberArray) else value
+
+    def as_gradient(value: Any) -> Any:
+        array = array_of_list(value)
+        return value if array is None else array
+
     @functools.wraps(function)
     def called(*arguments: Any, **options: Any) -> Any:
-        plain = [a.tolist() if isinstance(a, NumberArray) else a for a in arguments]
-        result = function(*plain, **options)
-        return tuple(gradient_array(r) for r in result) if isinstance(result, tuple) else gradient_array(result)
+        result = function(*map(plain, arguments), **{name: plain(value) for name, value in options.items()})
+        return tuple(map(as_gradient, result)) if isinstance(result, tuple) else as_gradient(result)
 
     return called
-
-
-def gradient_array(value: Any) -> Any:
-    """Return a list of numbers as an array. Return any other value unchanged."""
-    is_numbers = isinstance(value, list) and float_leaves(value) and is_regular(value)
-    return np.array(value, dtype=np.float64) if is_numbers else value
 
 
 def number_subject(subject: Any) -> Any:

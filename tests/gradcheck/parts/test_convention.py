@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import nnscratch as nn
 from nnscratch.gradcheck.adapters import in_convention, make_adapter
 from nnscratch.gradcheck.adapters.convention import find_examples, holds_examples, multiplied
 from nnscratch.gradcheck.snapshot import Snapshot
@@ -97,21 +98,49 @@ def test_the_state_is_restored_for_each_axis():
         """Forward adds the number of its calls, so that a second call gives other values."""
 
         def __init__(self):
-            self.W, self.calls = np.ones((3, 2)), np.zeros(1)
-            self.params, self.grads = {"W": self.W}, {"W": np.zeros((3, 2))}
+            self.W, self.calls = np.ones((2, 3)), np.zeros(1)
+            self.params, self.grads = {"W": self.W}, {"W": np.zeros((2, 3))}
 
         def forward(self, x):
             self.calls += 1
-            return x @ self.W + self.calls
+            return self.W @ x + self.calls
 
         def backward(self, dy):
-            return dy @ self.W.T
+            return self.W.T @ dy
 
     layer = Counter()
-    adapter = make_adapter(layer, arrays((5, 3)))
+    adapter = make_adapter(layer, arrays((3, 5)))
     calls = layer.calls.copy()
     count, axis, shared = find_examples(adapter)
-    assert (count, axis) == (5, 0) and "W" in shared and layer.calls == calls
+    assert (count, axis) == (5, 1) and "W" in shared and layer.calls == calls
+
+
+def test_a_module_keeps_nothing_of_the_search():
+    layer = nn.Linear(3, 2, rng=0).to(dtype=np.float64)
+    adapter = in_convention(make_adapter(layer, arrays((5, 3))), "mean")
+    with pytest.raises(RuntimeError, match="forward"):
+        layer.backward(np.ones((5, 2)))
+    (y,) = adapter.run()
+    once = adapter.gradients((np.ones_like(y),))
+    np.testing.assert_allclose(once["bias"], 5 * 5)  # the sum over the examples, times their number
+    adapter.run()
+    np.testing.assert_allclose(adapter.gradients((np.ones_like(y),), zero=False)["bias"], 10 * 5)
+
+
+def test_units_that_a_change_does_not_affect():
+    A, W = np.ones((3, 5)), np.array([[1.0, 1, 1], [-1, -1, -1]])  # the second unit is dead
+    assert examples(lambda A, W: (np.maximum(W @ A, 0), None), A, W) == (5, 1, ["W"])
+
+
+def test_inputs_of_zero():
+    assert examples(columns, np.zeros((3, 5)), *arrays((2, 3), (2, 1))) == (5, 1, ["W", "b"])
+
+
+@pytest.mark.parametrize("number", [float, np.float64])
+def test_the_first_array_that_forward_returns_shows_the_examples(number):
+    forward = lambda A, W: (number((A**2).sum()), W @ A, (A, W))  # noqa: E731
+    adapter = make_adapter((forward, lambda dloss, dZ, cache: None), arrays((3, 5), (2, 3)))
+    assert find_examples(adapter) == (5, 1, ["W"])
 
 
 def gradients_of(backward, *inputs, forward=columns):
